@@ -1,0 +1,243 @@
+"""Every option of the service, declared once: name, type, default, help.
+
+From a declaration come the flag (``--drain-timeout``), the environment variable
+(``QCFEED_DRAIN_TIMEOUT``) and the file's key (``drain_timeout``). Later sources win:
+default < file < environment < flag. ``origins`` remembers which did.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import os
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from qcfeed.errors import ConfigError
+
+
+def _option(default: Any, help: str, *, least: float | None = None) -> Any:  # noqa: A002
+    return field(default=default, metadata={"help": help, "least": least})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """How a service runs. Times are in seconds."""
+
+    host: str = _option("127.0.0.1", "Address that takes WebSocket connections.")
+    port: int = _option(8006, "Port for WebSocket connections; 0 for any free one.", least=0)
+    admin_listen: str | None = _option(
+        None, "HOST:PORT for /livez, /readyz and /metrics instead of the WebSocket port."
+    )
+    instance: str | None = _option(None, "Name of this instance; the port, if not given.")
+    upstream: str = _option(
+        "sim:", "Where quotes come from: sim:, replay:FILE, coinbase:, coinbase+ws://HOST:PORT/."
+    )
+
+    linger: float = _option(5.0, "How long a feed outlives its last subscriber.", least=0)
+    stale_after: float = _option(
+        15.0, "Age of the last quote from which a symbol is stale.", least=0
+    )
+    very_stale_after: float = _option(300.0, "Age from which it is very stale.", least=0)
+    dead_after: float = _option(1200.0, "Age from which it is dead.", least=0)
+
+    max_connections: int = _option(20_000, "Connections at once; more are refused.", least=1)
+    max_symbols: int = _option(1_000, "Symbols one connection may hold.", least=1)
+    subscribe_rate: float = _option(
+        2_000.0, "New subscriptions a second, over all connections; more are refused.", least=0
+    )
+    max_message_size: int = _option(65_536, "Bytes of one client message.", least=125)
+    ping_interval: float = _option(
+        20.0, "How often a connection is asked whether it lives; 0 for never.", least=0
+    )
+    stall_timeout: float = _option(
+        20.0, "How long a peer may leave a ping or data unanswered before it is dropped.", least=0.1
+    )
+    send_buffer: int = _option(131_072, "Bytes of kernel send buffer a connection.", least=4_608)
+    frame_log: int = _option(
+        1_024, "Quotes kept a feed for subscribers that lag; older ones are conflated.", least=2
+    )
+
+    monitor: bool = _option(True, "Attach aiomonitor (telnet and web task views, loopback only).")
+    monitor_port: int = _option(0, "Port of aiomonitor's telnet view; 0 for any free one.", least=0)
+    monitor_web_port: int = _option(
+        0, "Port of aiomonitor's web view; 0 for any free one.", least=0
+    )
+    monitor_console: bool = _option(False, "Allow aiomonitor's Python console: it runs any code.")
+
+    control_listen: str | None = _option(
+        None, "HOST:PORT (loopback) for the control plane over TCP, with a bearer token."
+    )
+    audit_log: str | None = _option(
+        None, "File of actions taken (JSON lines); under the state directory, if not given."
+    )
+    drain_timeout: float = _option(10.0, "How long leaving politely may take.", least=0)
+    drill: str | None = _option(
+        None, "Break this service on purpose, to rehearse: zombie-feeds or zombie-feeds=47829."
+    )
+
+    def __post_init__(self) -> None:
+        for option in options():
+            least = option.least
+            value = getattr(self, option.name)
+            if least is not None and value < least:
+                raise ConfigError(
+                    f"{option.flag} is {value}, but the least that makes sense is {least:g}"
+                )
+        if not 0 < self.stale_after <= self.very_stale_after <= self.dead_after:
+            raise ConfigError(
+                "staleness bands are out of order:"
+                f" stale {self.stale_after:g} s, very stale {self.very_stale_after:g} s,"
+                f" dead {self.dead_after:g} s",
+                hint="give --stale-after <= --very-stale-after <= --dead-after, all above 0",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One declared option and its three spellings."""
+
+    name: str
+    type: type
+    optional: bool
+    default: Any
+    help: str
+    least: float | None
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return "QCFEED_" + self.name.upper()
+
+
+def options() -> list[Option]:
+    """All options, in the order of their declaration."""
+    hints = typing.get_type_hints(Config)
+    return [_describe(item, hints[item.name]) for item in dataclasses.fields(Config)]
+
+
+def _describe(item: dataclasses.Field[Any], hint: Any) -> Option:
+    optional = isinstance(hint, types.UnionType)
+    kind = hint.__args__[0] if optional else hint
+    return Option(
+        item.name, kind, optional, item.default, item.metadata["help"], item.metadata["least"]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration and where each value came from: ``default``, a file, a variable, a flag."""
+
+    config: Config
+    origins: Mapping[str, str]
+
+
+def load(
+    flags: Mapping[str, Any],
+    *,
+    environment: Mapping[str, str] = os.environ,
+    file: Path | None = None,
+) -> Loaded:
+    """The configuration from all sources; ``flags`` holds only those that were given.
+
+    Without ``file``, ``$QCFEED_CONFIG`` and then ``$XDG_CONFIG_HOME/qcfeed/config.toml`` are read
+    where they exist. Raises ConfigError, naming the key and its source.
+    """
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    known = {option.name: option for option in options()}
+    for source, given in (
+        *_from_file(file, environment),
+        *_from_environment(environment, known),
+        *((known[name].flag, {name: value}) for name, value in flags.items()),
+    ):
+        for name, value in given.items():
+            values[name] = _convert(known, name, value, source)
+            origins[name] = source
+    return Loaded(Config(**values), {name: origins.get(name, "default") for name in known})
+
+
+def default_file(environment: Mapping[str, str]) -> Path:
+    """Where the configuration file is looked for when nobody says."""
+    home = environment.get("XDG_CONFIG_HOME") or Path(environment.get("HOME", "~")) / ".config"
+    return Path(home).expanduser() / "qcfeed" / "config.toml"
+
+
+def _from_file(
+    file: Path | None, environment: Mapping[str, str]
+) -> list[tuple[str, Mapping[str, Any]]]:
+    named = file or (Path(v) if (v := environment.get("QCFEED_CONFIG")) else None)
+    path = named or default_file(environment)
+    try:
+        with path.open("rb") as stream:
+            return [(str(path), tomllib.load(stream))]
+    except FileNotFoundError as error:
+        if named is None:
+            return []
+        raise ConfigError(
+            f"there is no configuration file {path}", hint="check --config or $QCFEED_CONFIG"
+        ) from error
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+
+
+def _from_environment(
+    environment: Mapping[str, str], known: Mapping[str, Option]
+) -> list[tuple[str, Mapping[str, Any]]]:
+    return [
+        (f"${option.variable}", {option.name: environment[option.variable]})
+        for option in known.values()
+        if option.variable in environment
+    ]
+
+
+def _convert(known: Mapping[str, Option], name: str, value: Any, source: str) -> Any:
+    option = known.get(name)
+    if option is None:
+        close = difflib.get_close_matches(name, known, n=1)
+        raise ConfigError(
+            f"{source} sets {name!r}, which is no option",
+            hint=f"did you mean {close[0]!r}?" if close else "see `qcfeed serve --help`",
+        )
+    try:
+        return _parse(option.type, value)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{source} sets {name} to {value!r}, which is not {_KINDS[option.type]}"
+        ) from error
+
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+_BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+
+def _parse(kind: type, value: Any) -> Any:
+    value = _typed(kind, value)
+    if kind is float and not math.isfinite(value):
+        raise ValueError(value)
+    return value
+
+
+def _typed(kind: type, value: Any) -> Any:
+    if isinstance(value, str):
+        if kind is bool:
+            if value.lower() not in _BOOLEANS:
+                raise ValueError(value)
+            return _BOOLEANS[value.lower()]
+        return kind(value)
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise TypeError(value)
+    return value

@@ -1,0 +1,256 @@
+"""Every answer and every action's request, versioned by its ``schema``.
+
+Durations end in ``_s`` or ``_ms``, sizes in ``_bytes``; times are RFC 3339 UTC strings. Within one
+schema version fields are only added. The command line prints these with ``-o json`` as they came.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Answer(msgspec.Struct, kw_only=True, tag_field="schema"):
+    """What every answer carries: who answered, when, and what answering cost.
+
+    ``elapsed_ms`` is what the server took; ``loop_stall_ms`` is the longest that the watched loop
+    failed to turn meanwhile, or, when it is stuck now, for how long already.
+    The server fills these five in.
+    """
+
+    pid: int = 0
+    instance: str = ""
+    taken_at: str = ""
+    elapsed_ms: float = 0.0
+    loop_stall_ms: float = 0.0
+
+
+class Failure(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.error/1"):
+    """The request was not carried out. ``stack``: where the watched loop is stuck, if it is."""
+
+    code: str
+    message: str
+    hint: str | None = None
+    stack: list[str] = []
+
+
+# ---------------------------------------------------------------- tasks
+
+
+class TaskTotals(msgspec.Struct, kw_only=True):
+    """spawned = live + finished + cancelled + failed + destroyed, always."""
+
+    live: int = 0
+    spawned: int = 0
+    finished: int = 0
+    cancelled: int = 0
+    failed: int = 0
+    orphaned: int = 0
+    destroyed: int = 0
+    """Dropped by the garbage collector while still pending."""
+    untracked: int = 0
+    """Live tasks that did not pass the ledger (made before it, or around it)."""
+
+
+class Location(msgspec.Struct, kw_only=True):
+    """One spawn location: a line that creates tasks."""
+
+    location: str
+    function: str
+    live: int
+    spawned: int
+    finished: int
+    cancelled: int
+    failed: int
+    destroyed: int
+    oldest_s: float | None
+    orphaned: int
+    note: str = ""
+
+
+class TasksByLocation(Answer, kw_only=True, tag="qcfeed.tasks.by_location/1"):
+    totals: TaskTotals
+    locations: list[Location]
+
+
+class Task(msgspec.Struct, kw_only=True):
+    """One live task. ``state`` is what it waits on, as far as can be seen cheaply."""
+
+    serial: int
+    age_s: float
+    name: str
+    coroutine: str
+    location: str
+    state: str
+    note: str = ""
+
+
+class Tasks(Answer, kw_only=True, tag="qcfeed.tasks/1"):
+    """Live tasks, oldest first; ``total`` is how many there are, however many are listed."""
+
+    total: int
+    totals: TaskTotals
+    tasks: list[Task]
+
+
+class TasksQuery(msgspec.Struct, forbid_unknown_fields=True):
+    limit: int = 1000
+    offset: int = 0
+
+
+# ---------------------------------------------------------------- orphans
+
+
+class Orphan(msgspec.Struct, kw_only=True):
+    """A live task, or a subscription (``task`` is then null), whose owner is gone."""
+
+    task: int | None
+    symbol: str | None
+    location: str
+    age_s: float
+    evidence: str
+
+
+class Orphans(Answer, kw_only=True, tag="qcfeed.orphans/1"):
+    """``count`` is all of them; ``orphans`` lists the oldest ``limit``."""
+
+    count: int
+    orphans: list[Orphan]
+
+
+class OrphansQuery(msgspec.Struct, forbid_unknown_fields=True):
+    limit: int = 1000
+
+
+class Survivor(msgspec.Struct, kw_only=True):
+    """A task that was cancelled and is still alive."""
+
+    task: int
+    location: str
+    state: str
+
+
+class Reaped(Answer, kw_only=True, tag="qcfeed.reap/1"):
+    """``failed``: ended, but its cleanup raised. ``already_gone``: ended by itself meanwhile.
+
+    ``subscriptions``: orphaned subscriptions that were removed from their feeds.
+    """
+
+    reaped: int
+    survivors: list[Survivor]
+    failed: int
+    already_gone: int
+    subscriptions: int = 0
+    max_stall_ms: float = 0.0
+
+
+class ReapRequest(msgspec.Struct, forbid_unknown_fields=True):
+    timeout_s: float = 10.0
+    batch: int = 500
+
+
+# ---------------------------------------------------------------- feeds
+
+
+class Feed(msgspec.Struct, kw_only=True):
+    """One symbol's feed. ``state`` is ``demand/upstream``, as in core/lifecycle.py."""
+
+    symbol: str
+    demand: str
+    upstream: str
+    subscribers: int
+    generation: int
+    band: str
+    reason: str | None
+    last_quote_at: str | None
+    age_s: float | None
+    quotes: int
+    quotes_per_s: float
+    restarts: int
+    failure: str | None = None
+
+
+class Feeds(Answer, kw_only=True, tag="qcfeed.feeds/1"):
+    total: int
+    feeds: list[Feed]
+
+
+class CancelFeedsRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """Force these feeds down (``all``: every one). Subscribers get close 4410.
+
+    Unless ``force``, refused when any of them has a subscriber.
+    """
+
+    symbols: list[str] = []
+    all: bool = False
+    force: bool = False
+    timeout_s: float = 10.0
+
+
+class CancelledFeed(msgspec.Struct, kw_only=True):
+    symbol: str
+    subscribers: int
+    joined: bool
+
+
+class CancelledFeeds(Answer, kw_only=True, tag="qcfeed.feeds.cancel/1"):
+    feeds: list[CancelledFeed]
+
+
+# ---------------------------------------------------------------- status
+
+
+class Memory(msgspec.Struct, kw_only=True):
+    resident_bytes: int
+    limit_bytes: int
+    limit_source: str
+    """``cgroup v2``, ``cgroup v1`` or ``machine``."""
+
+
+class Bands(msgspec.Struct, kw_only=True):
+    """Feeds with demand, by how old their last quote is."""
+
+    live: int = 0
+    stale: int = 0
+    very_stale: int = 0
+    dead: int = 0
+
+
+class Listening(msgspec.Struct, kw_only=True):
+    """Where the process can be reached; null where that part is off."""
+
+    quotes: str
+    admin: str
+    control: str
+    monitor: str | None = None
+    monitor_web: str | None = None
+    control_tcp: str | None = None
+
+
+class Status(Answer, kw_only=True, tag="qcfeed.status/1"):
+    version: str
+    state: str
+    """``serving`` or ``draining``."""
+    drill: str | None
+    started_at: str
+    uptime_s: float
+    loop_lag_ms: float
+    """How late the loop's last beat was."""
+    memory: Memory
+    listening: Listening
+    upstream: str
+    upstream_connected: bool
+    upstream_reconnects: int
+    upstream_gaps: int
+    connections: int
+    connections_limit: int
+    feeds: int
+    feeds_by_state: dict[str, int]
+    subscriptions: int
+    subscribers_per_symbol: float
+    orphaned_tasks: int
+    orphaned_subscriptions: int
+    staleness: Bands
+    tasks: TaskTotals
+
+
+AnyAnswer = TasksByLocation | Tasks | Orphans | Reaped | Feeds | CancelledFeeds | Status

@@ -1,0 +1,52 @@
+"""What may be asked, as data: a route is a path, a request's form and a handler.
+
+A *read* is answered in the control plane's own thread, so that it answers while the watched loop is
+stuck: its handler only looks at what may be looked at from any thread. An *action* is carried out
+in the watched loop, audited, and refused when the loop does not turn in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from qcfeed.control.answers import Answer
+
+Query = TypeVar("Query", bound=msgspec.Struct)
+
+
+class NoQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """A request without parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read(Generic[Query]):
+    """``GET path``, parameters in the query string."""
+
+    path: str
+    query: type[Query]
+    handle: Callable[[Query], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Action(Generic[Query]):
+    """``POST path``, parameters as a JSON body. ``word`` names it in the audit log."""
+
+    path: str
+    word: str
+    query: type[Query]
+    handle: Callable[[Query], Awaitable[Answer]]
+
+
+Route = Read[Any] | Action[Any]
+
+STATUS = "/v1/status"
+TASKS = "/v1/tasks"
+TASKS_BY_LOCATION = "/v1/tasks/by-location"
+ORPHANS = "/v1/orphans"
+REAP = "/v1/orphans/reap"
+FEEDS = "/v1/feeds"
+FEEDS_CANCEL = "/v1/feeds/cancel"

@@ -1,0 +1,41 @@
+"""What may be called a symbol, checked before anything is created for it."""
+
+from __future__ import annotations
+
+import re
+from typing import NewType
+from urllib.parse import unquote_to_bytes
+
+from qcfeed.errors import InvalidSymbolError
+
+Symbol = NewType("Symbol", str)
+
+MAX_LENGTH = 16
+_PATTERN = re.compile(r"[A-Z0-9][A-Z0-9.\-]{0,15}", re.ASCII)
+_SHOWN = 32
+
+
+def parse(text: str) -> Symbol:
+    """The symbol that ``text`` spells, upper-cased.
+
+    Raises InvalidSymbolError, whose message never repeats more than 32 characters of the input.
+    ASCII is checked before upper-casing: some other letters become an ASCII one by it (U+017F: S).
+    """
+    if text.isascii():
+        upper = text.upper()
+        if _PATTERN.fullmatch(upper) and ".." not in upper:
+            return Symbol(upper)
+    shown = ascii(text[:_SHOWN]) + ("..." if len(text) > _SHOWN else "")
+    raise InvalidSymbolError(
+        f"{shown} is not a symbol",
+        hint=f"1 to {MAX_LENGTH} of A-Z, 0-9, '.' and '-', starting with a letter or digit,"
+        " without '..'; for example AAPL or BRK.B",
+    )
+
+
+def parse_path_segment(raw: bytes) -> Symbol:
+    """The symbol in one still percent-encoded segment of a URL's path.
+
+    Decoded exactly once, as RFC 3986 section 2.4 asks, and only then checked.
+    """
+    return parse(unquote_to_bytes(raw).decode("utf-8", "replace"))
