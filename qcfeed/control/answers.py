@@ -14,7 +14,8 @@ class Answer(msgspec.Struct, kw_only=True, tag_field="schema"):
 
     ``elapsed_ms`` is what the server took; ``loop_stall_ms`` is the longest that the watched loop
     failed to turn meanwhile, or, when it is stuck now, for how long already.
-    The server fills these five in.
+    ``loop_stack`` is there only when it is stuck now: where, the innermost call last.
+    The server fills these in.
     """
 
     pid: int = 0
@@ -22,6 +23,7 @@ class Answer(msgspec.Struct, kw_only=True, tag_field="schema"):
     taken_at: str = ""
     elapsed_ms: float = 0.0
     loop_stall_ms: float = 0.0
+    loop_stack: list[str] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Failure(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.error/1"):
@@ -68,8 +70,11 @@ class Location(msgspec.Struct, kw_only=True):
 
 
 class TasksByLocation(Answer, kw_only=True, tag="qcfeed.tasks.by_location/1"):
+    """``failure`` is there only when the ledger has stopped booking: why."""
+
     totals: TaskTotals
     locations: list[Location]
+    failure: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Task(msgspec.Struct, kw_only=True):

@@ -1,0 +1,109 @@
+"""What every command file starts from: its application, the options before it, a client."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    import msgspec
+
+    from qcfeed.control.answers import Answer
+    from qcfeed.control.client import ControlClient
+
+AnyAnswer = TypeVar("AnyAnswer", bound="Answer")
+
+DEFAULT_TIMEOUT = 5.0
+"""Seconds to wait for an answer. On-call would rather know that there is none than wait longer."""
+
+ACTION_GRACE = 4.0
+"""Seconds beyond an action's own limit: for a slow loop to begin it, and to say how it ended."""
+
+
+class Format(StrEnum):
+    """How an answer is printed."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+    CSV = "csv"
+    NAME = "name"
+
+
+Output = Annotated[
+    Format,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="FORMAT",
+        help="table, wide (every column), json (versioned), csv, or name (one a line).",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options before the command. ``timeout`` is in seconds."""
+
+    instance: str | None = None
+    socket: Path | None = None
+    url: str | None = None
+    timeout: float = DEFAULT_TIMEOUT
+    config: Path | None = None
+
+
+def new_app() -> typer.Typer:
+    """A command file's application: plain help, and errors left to main.py."""
+    return typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+def examples(*lines: str) -> str:
+    """What a command's help ends with; ``\\b`` keeps the lines as they are."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
+
+
+def options(ctx: typer.Context) -> Options:
+    """The options that were given before the command."""
+    return ctx.find_object(Options) or Options()
+
+
+def client(ctx: typer.Context, *, longer: float = 0.0) -> ControlClient:
+    """A client of the service that is meant, which waits ``longer`` seconds beyond --timeout.
+
+    Raises what ``paths.resolve`` does: none runs here, several do, or two were named.
+    """
+    from qcfeed.control import paths
+    from qcfeed.control.client import ControlClient
+
+    given = options(ctx)
+    address = paths.resolve(given.instance, given.socket, given.url)
+    return ControlClient(address, timeout=given.timeout + longer)
+
+
+def ask(
+    ctx: typer.Context, path: str, kind: type[AnyAnswer], **params: Any
+) -> tuple[AnyAnswer, bytes]:
+    """A read's answer, and its JSON as it came. Raises what ControlClient does."""
+    asked = client(ctx)
+    raw = asked.fetch(path, **params)
+    return asked.decode(raw, kind), raw
+
+
+def act(
+    ctx: typer.Context, path: str, body: msgspec.Struct, kind: type[AnyAnswer]
+) -> tuple[AnyAnswer, bytes]:
+    """An action's answer, and its JSON as it came. Raises what ControlClient does."""
+    asked = client(ctx, longer=ACTION_GRACE)
+    raw = asked.send(path, body)
+    return asked.decode(raw, kind), raw
+
+
+def say(text: str) -> None:
+    """Talk to the person: stderr, so that stdout stays data."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()

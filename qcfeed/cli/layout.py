@@ -1,0 +1,170 @@
+"""A table as text: described once, laid out for a width, or for none when it is piped.
+
+Pure: widths in cells and colours in, lines out. Rows are cheap (no markup, no renderable objects):
+a thousand take milliseconds, where rich takes half a second.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from typer import style
+
+from qcfeed.cli.formats import NOTHING, printable
+
+Row = TypeVar("Row")
+GAP = "  "
+
+_BREAKS = re.compile(r"(\s+)|(?<=[/_.:-])(?=\w)")
+"""Where a cell may be wrapped: at spaces, and inside paths and dotted names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column(Generic[Row]):
+    """One column. ``key`` names it in CSV and, in capitals and without its unit, in the header.
+
+    ``value`` is the raw value (what CSV gets), ``show`` its text for people.
+    ``rank``: on a terminal that is too narrow, columns of the highest rank go first; 0 always stays.
+    ``least``: the column may be wrapped, to no fewer cells than this; 0 for never.
+    ``wide``: only with ``-o wide`` and in CSV. ``colour`` is asked for each row.
+    """
+
+    key: str
+    value: Callable[[Row], Any]
+    show: Callable[[Any], str] = str
+    header: str = ""
+    right: bool = False
+    rank: int = 0
+    least: int = 0
+    wide: bool = False
+    colour: Callable[[Row], str | None] | None = None
+
+    @property
+    def title(self) -> str:
+        return self.header or self.key.upper().replace("_", " ")
+
+    def text(self, row: Row) -> str:
+        value = self.value(row)
+        return NOTHING if value is None or value == "" else printable(self.show(value))
+
+    def paint(self, row: Row) -> str | None:
+        return self.colour(row) if self.colour else None
+
+
+@dataclass(frozen=True, slots=True)
+class Table(Generic[Row]):
+    """What one kind of row looks like; ``identity`` is its one word for ``-o name``."""
+
+    columns: Sequence[Column[Row]]
+    identity: Callable[[Row], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """Lines to print, and the titles of the columns that the width had no room for."""
+
+    lines: list[str]
+    hidden: list[str]
+
+
+def lay_out(
+    table: Table[Row],
+    rows: Sequence[Row],
+    *,
+    width: int | None = None,
+    wide: bool = False,
+    header: bool = True,
+    colour: bool = False,
+) -> Laid:
+    """The table as lines, no longer than ``width`` cells if one is given and it can be done."""
+    columns = [column for column in table.columns if wide or not column.wide]
+    cells = [[column.text(row) for row in rows] for column in columns]
+    kept = _fit(columns, cells, width)
+    hidden = [c.title for i, c in enumerate(columns) if i not in kept]
+    shown = [columns[i] for i in kept]
+    spans = list(kept.values())
+    lines = []
+    if header:
+        bold = ["bold" if colour else None] * len(kept)
+        lines += _block([column.title for column in shown], shown, spans, bold)
+    for number, row in enumerate(rows):
+        paints = [c.paint(row) if colour else None for c in shown]
+        lines += _block([cells[i][number] for i in kept], shown, spans, paints)
+    return Laid(lines, hidden)
+
+
+def _fit(
+    columns: Sequence[Column[Row]], cells: list[list[str]], width: int | None
+) -> dict[int, int]:
+    """Which columns to show, by index, and how wide: the least ranked, wrapped where allowed."""
+    widths = [max(map(_cells, (c.title, *texts))) for c, texts in zip(columns, cells, strict=True)]
+    if width is None:
+        return dict(enumerate(widths))
+    least = [_least(column, texts) for column, texts in zip(columns, cells, strict=True)]
+    kept = list(range(len(columns)))
+    while _total(least[i] for i in kept) > width and any(columns[i].rank for i in kept):
+        kept.remove(max(kept, key=lambda i: columns[i].rank))
+    spare = max(0, width - _total(least[i] for i in kept))
+    fitted = {}
+    for i in kept:
+        more = min(spare, widths[i] - least[i])
+        fitted[i], spare = least[i] + more, spare - more
+    return fitted
+
+
+def _least(column: Column[Row], texts: list[str]) -> int:
+    """The fewest cells a column can do with; its header may always be wrapped between words."""
+    content = max(map(_cells, texts), default=0)
+    if column.least:
+        content = min(content, column.least)
+    return max(content, *map(_cells, column.title.split()))
+
+
+def _total(widths: Iterable[int]) -> int:
+    sizes = list(widths)
+    return sum(sizes) + len(GAP) * (len(sizes) - 1)
+
+
+def _block(
+    texts: Sequence[str],
+    columns: Sequence[Column[Row]],
+    widths: Sequence[int],
+    paints: Sequence[str | None],
+) -> list[str]:
+    """One row, as many lines high as its most wrapped cell."""
+    wrapped = [_wrap(text, width) for text, width in zip(texts, widths, strict=True)]
+    lines = []
+    for level in range(max(map(len, wrapped))):
+        pieces = [
+            _piece(cell[level] if level < len(cell) else "", width, column.right, paint)
+            for cell, width, column, paint in zip(wrapped, widths, columns, paints, strict=True)
+        ]
+        lines.append(GAP.join(pieces).rstrip())
+    return lines
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    if _cells(text) <= width:
+        return [text]
+    wrapper = textwrap.TextWrapper(width)
+    wrapper.wordsep_re = _BREAKS
+    return wrapper.wrap(text) or [""]
+
+
+def _piece(text: str, width: int, right: bool, paint: str | None) -> str:
+    blank = " " * (width - _cells(text))
+    if paint and text:
+        text = style(text, bold=True) if paint == "bold" else style(text, fg=paint)
+    return blank + text if right else text + blank
+
+
+def _cells(text: str) -> int:
+    """How many terminal cells ``text`` takes: East Asian wide characters take two (UAX 11)."""
+    if text.isascii():
+        return len(text)
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

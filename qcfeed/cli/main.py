@@ -1,0 +1,212 @@
+"""The console script: the table of commands, the options before them, and how errors are told."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer._click import Command, Context
+from typer._click.exceptions import ClickException, NoArgsIsHelpError, NoSuchOption, UsageError
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from qcfeed import __version__
+from qcfeed.cli.context import DEFAULT_TIMEOUT, Options, new_app, say
+from qcfeed.cli.render import discard
+from qcfeed.errors import ExitStatus, QcfeedError
+
+PROGRAM = "qcfeed"
+COMPLETE_VARIABLE = "_QCFEED_COMPLETE"
+TRACEBACK_FRAMES = 8
+
+COMMANDS = {
+    "serve": "Run the feed service.",
+    "status": "Show one service on one screen.",
+    "tasks": "List live tasks, oldest first, or count them by spawn location.",
+    "orphans": "List tasks and subscriptions whose owner is gone, or reap them.",
+    "feeds": "List feeds, one a symbol, or cancel them.",
+    "watch": "Show live quotes of symbols.",
+    "repro": "Reproduce the incident: subscribe, disconnect, and see what stays.",
+    "completion": "Print the completion script of a shell.",
+}
+"""Every command and its short help; its file is ``qcfeed/cli/<command>.py``."""
+
+
+def load(name: str) -> Command:
+    """The command itself, from its file: the only import of it."""
+    command = get_command(importlib.import_module(f"qcfeed.cli.{name}").app)
+    command.name = name
+    return command
+
+
+class LazyGroup(TyperGroup):
+    """Lists commands without importing them; imports the one that is called."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = {
+            name: TyperCommand(name, short_help=short) for name, short in COMMANDS.items()
+        }
+
+    def resolve_command(
+        self, ctx: Context, args: list[str]
+    ) -> tuple[str | None, Command | None, list[str]]:
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name and listed else None, rest
+
+
+app = new_app()
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"{PROGRAM} {__version__}")
+        raise typer.Exit
+
+
+@app.callback(
+    cls=LazyGroup,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+def _before(
+    ctx: typer.Context,
+    instance: Annotated[
+        str | None,
+        typer.Option(
+            envvar="QCFEED_INSTANCE",
+            metavar="NAME",
+            help="Which service on this machine; for serve, the name of the new one."
+            " Not needed while only one runs.",
+        ),
+    ] = None,
+    socket: Annotated[
+        Path | None,
+        typer.Option(envvar="QCFEED_SOCKET", metavar="PATH", help="The service's control socket."),
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="QCFEED_URL",
+            metavar="URL",
+            help="The service's control plane over TCP: http://127.0.0.1:PORT.",
+        ),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(min=0.001, metavar="SECONDS", help="Seconds to wait for an answer.")
+    ] = DEFAULT_TIMEOUT,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Configuration file of serve (TOML; $QCFEED_CONFIG names it too)."
+        ),
+    ] = None,
+    version: Annotated[  # noqa: ARG001 - its callback does the work
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it, exit."),
+    ] = False,
+) -> None:
+    """A market-data feed service whose tasks cannot leak, and the on-call tool that proves it.
+
+    Data goes to stdout, talk to stderr.
+    Exit status: 0 healthy or done, 1 findings (something is wrong with the service), 2 usage,
+    3 unreachable, 4 not allowed, 5 timed out, 6 refused (needs --yes), 70 a bug in qcfeed,
+    130 interrupted.
+    """
+    ctx.obj = Options(instance=instance, socket=socket, url=url, timeout=timeout, config=config)
+
+
+def build() -> TyperGroup:
+    """The command line as an object: `run` calls it, and the reference is written from it."""
+    group = get_command(app)
+    if not isinstance(group, TyperGroup):
+        raise TypeError(group)
+    return group
+
+
+def run() -> None:
+    """The console script ``qcfeed``; leaves by SystemExit with one of errors.ExitStatus."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.exit(_status(sys.argv[1:]))
+
+
+def _status(args: list[str]) -> int:
+    try:
+        _call(args)
+    except typer.Exit as leaving:
+        return leaving.exit_code
+    except ClickException as error:
+        return _tell_usage(error)
+    except QcfeedError as error:
+        return _tell(error)
+    except KeyboardInterrupt:
+        return ExitStatus.INTERRUPTED
+    except BrokenPipeError:
+        discard(sys.stdout)
+    except Exception as error:  # noqa: BLE001 - the last place: told, with its stack
+        return _tell_bug(error)
+    return ExitStatus.OK
+
+
+def _call(args: list[str]) -> None:
+    group = build()
+    if COMPLETE_VARIABLE in os.environ:
+        from typer._completion_classes import completion_init
+
+        completion_init()
+        group.main(args, prog_name=PROGRAM)
+    with group.make_context(PROGRAM, args) as ctx:
+        group.invoke(ctx)
+
+
+def _tell(error: QcfeedError) -> int:
+    for line in getattr(error, "__notes__", ()):  # where a stuck loop is stuck
+        say(f"  {line.rstrip()}")
+    _say_error(error.message, error.hint)
+    return error.exit_status
+
+
+def _tell_usage(error: ClickException) -> int:
+    if isinstance(error, NoArgsIsHelpError):
+        say(error.format_message())
+        return ExitStatus.USAGE
+    message = error.format_message()
+    if isinstance(error, NoSuchOption) and error.possibilities:
+        message = f"{error.message}. Did you mean {', '.join(sorted(error.possibilities))}?"
+    _say_error(message.removesuffix("."), _usage_hint(error))
+    return ExitStatus.USAGE
+
+
+def _usage_hint(error: ClickException) -> str | None:
+    ctx = error.ctx if isinstance(error, UsageError) else None
+    if ctx is None:
+        return None
+    path = f"{PROGRAM} {ctx.info_name}" if ctx.parent else PROGRAM
+    if isinstance(error, NoSuchOption):
+        name = error.option_name
+        if ctx.parent and any(name in param.opts for param in ctx.find_root().command.params):
+            return f"{name} goes before the command: `{PROGRAM} {name} ... {ctx.info_name}`"
+        if not ctx.parent and name in ("-o", "--output"):
+            return f"{name} goes after the command: `{PROGRAM} COMMAND {name} ...`"
+    return f"see `{path} --help`"
+
+
+def _tell_bug(error: Exception) -> int:
+    say("".join(traceback.format_exception(error, limit=-TRACEBACK_FRAMES)).rstrip())
+    _say_error(
+        f"this is a bug in qcfeed: {type(error).__name__}: {error}",
+        "report it with the lines above and what you typed",
+    )
+    return ExitStatus.BUG
+
+
+def _say_error(message: str, hint: str | None) -> None:
+    say(f"{PROGRAM}: error: {message}")
+    if hint:
+        say(f"  hint: {hint}")

@@ -1,0 +1,107 @@
+"""``qcfeed orphans``: what is alive without an owner, why we say so, and the end of it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from qcfeed.cli import formats
+from qcfeed.cli.context import Format, Output, act, ask, examples, new_app, options, say
+from qcfeed.cli.figures import Figure, show_figures
+from qcfeed.cli.layout import Column, Table
+from qcfeed.cli.render import show
+from qcfeed.control.answers import Orphan, Orphans, Reaped, ReapRequest, Survivor
+from qcfeed.control.routes import ORPHANS, REAP
+from qcfeed.errors import ExitStatus
+
+DEFAULT_LIMIT = 1_000
+
+app = new_app()
+
+ORPHAN_TABLE: Table[Orphan] = Table(
+    (
+        Column(key="task", value=lambda o: o.task, right=True),
+        Column(key="age_s", header="AGE", value=lambda o: o.age_s, show=formats.age, right=True),
+        Column(key="symbol", value=lambda o: o.symbol),
+        Column(key="location", value=lambda o: o.location, least=24),
+        Column(key="evidence", value=lambda o: o.evidence, least=24),
+    ),
+    identity=lambda orphan: str(orphan.task) if orphan.task is not None else str(orphan.symbol),
+)
+
+SURVIVOR_TABLE: Table[Survivor] = Table(
+    (
+        Column(key="task", value=lambda s: s.task, right=True),
+        Column(key="location", value=lambda s: s.location, least=24),
+        Column(key="state", value=lambda s: s.state, least=24),
+    ),
+    identity=lambda survivor: str(survivor.task),
+)
+
+
+@app.command(
+    epilog=examples(
+        "qcfeed orphans                       # who, since when, and the evidence",
+        "qcfeed orphans --reap                # cancel exactly those",
+        "qcfeed orphans -o name | wc -l       # how many are listed",
+    )
+)
+def orphans(
+    ctx: typer.Context,
+    reap: Annotated[
+        bool,
+        typer.Option("--reap", help="Cancel them, and only them; wait; say what became of each."),
+    ] = False,
+    limit: Annotated[
+        int, typer.Option(min=1, metavar="N", help="List at most the N oldest.")
+    ] = DEFAULT_LIMIT,
+    output: Output = Format.TABLE,
+) -> None:
+    """List tasks and subscriptions whose owner is gone, or reap them.
+
+    Exit status: 1 when there are any, 0 when there are none; with --reap, 0 when none survive.
+    --reap touches proven orphans only, so it asks nothing; it gives them --timeout seconds to end.
+    """
+    _reap(ctx, output) if reap else _list(ctx, limit, output)
+
+
+def _list(ctx: typer.Context, limit: int, output: Format) -> None:
+    answer, raw = ask(ctx, ORPHANS, Orphans, limit=limit)
+    if not answer.count and output in (Format.TABLE, Format.WIDE):
+        say("no orphans: every live task and subscription has its owner")
+        return
+    show(output, ORPHAN_TABLE, answer.orphans, raw=raw)
+    if not answer.count:
+        return
+    if len(answer.orphans) < answer.count:
+        say(f"the {len(answer.orphans):,} oldest of {formats.plural(answer.count, 'orphan')}")
+    say(f"{formats.plural(answer.count, 'orphan')}: `qcfeed orphans --reap` cancels exactly these")
+    raise typer.Exit(ExitStatus.FINDINGS)
+
+
+def _reap(ctx: typer.Context, output: Format) -> None:
+    request = ReapRequest(timeout_s=options(ctx).timeout)
+    answer, raw = act(ctx, REAP, request, Reaped)
+    show_figures(output, _outcome(answer), raw=raw, names=[str(s.task) for s in answer.survivors])
+    if answer.survivors:
+        if output in (Format.TABLE, Format.WIDE):
+            show(output, SURVIVOR_TABLE, answer.survivors, raw=raw)
+        say(f"{formats.plural(len(answer.survivors), 'task')} would not die: see their state above")
+        raise typer.Exit(ExitStatus.FINDINGS)
+
+
+def _outcome(answer: Reaped) -> list[Figure]:
+    refused, failed = len(answer.survivors), answer.failed
+    return [
+        Figure("cancelled", formats.plural(answer.reaped, "task")),
+        Figure("refused to die", formats.count(refused), "red" if refused else None),
+        Figure("failed in cleanup", formats.count(failed), "yellow" if failed else None),
+        Figure("already gone", formats.count(answer.already_gone)),
+        Figure("subscriptions", f"{formats.count(answer.subscriptions)} removed"),
+        Figure(
+            "took",
+            f"{formats.milliseconds(answer.elapsed_ms)};"
+            f" the loop stalled {formats.milliseconds(answer.max_stall_ms)} at most",
+        ),
+    ]

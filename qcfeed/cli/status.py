@@ -1,0 +1,155 @@
+"""``qcfeed status``: one service on one screen, and whether anything is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import typer
+
+from qcfeed.cli.context import Format, Output, ask, examples, new_app, say
+from qcfeed.cli.figures import Figure, show_figures
+from qcfeed.cli.formats import age, count, milliseconds, plural, size
+from qcfeed.control.answers import Listening, Status
+from qcfeed.control.routes import STATUS
+from qcfeed.errors import ExitStatus
+
+MEMORY_ALARM = 0.85
+"""Share of the memory limit from which it is a finding; the incident was noticed at 0.89."""
+
+STUCK_MS = 1_000.0
+"""A loop that has not turned for this long is stuck, not slow."""
+
+app = new_app()
+
+
+@app.command(
+    epilog=examples(
+        "qcfeed status",
+        "qcfeed --instance 8006 status -o json | jq .tasks.live",
+    )
+)
+def status(ctx: typer.Context, output: Output = Format.TABLE) -> None:
+    """Show one service on one screen.
+
+    Exit status: 1 when something is wrong: orphans, a drill, dead symbols, an upstream that is
+    down, memory at 85 % of its limit, or a loop that is stuck; each is said on stderr with the
+    command to type next. 0 otherwise.
+    """
+    answer, raw = ask(ctx, STATUS, Status)
+    show_figures(output, _screen(answer), raw=raw, names=[answer.instance])
+    found = list(findings(answer))
+    for what, next_command in found:
+        say(f"finding: {what}")
+        say(f"  next: {next_command}")
+    if found:
+        raise typer.Exit(ExitStatus.FINDINGS)
+
+
+def findings(status: Status) -> Iterator[tuple[str, str]]:
+    """What is wrong, by what the screen shows, and what to type about it."""
+    tasks, subscriptions = status.orphaned_tasks, status.orphaned_subscriptions
+    if tasks or subscriptions:
+        yield (
+            f"{plural(tasks, 'orphaned task')}, {plural(subscriptions, 'orphaned subscription')}",
+            "`qcfeed orphans`, then `qcfeed orphans --reap`",
+        )
+    if status.loop_stall_ms >= STUCK_MS:
+        yield (
+            f"the loop has been stuck for {milliseconds(status.loop_stall_ms)}",
+            "`qcfeed tasks --by-location`; it answers although the loop does not turn",
+        )
+    if (share := _share(status)) >= MEMORY_ALARM:
+        yield f"memory is at {share:.0%} of its limit", "`qcfeed tasks --by-location`"
+    if status.staleness.dead:
+        yield f"{plural(status.staleness.dead, 'symbol')} dead: no quotes", "`qcfeed feeds`"
+    if not status.upstream_connected and status.subscriptions:
+        yield f"upstream {status.upstream} is down while subscribers wait", "`qcfeed feeds -o wide`"
+    if status.drill:
+        yield (
+            f"drill {status.drill}: this service is broken on purpose",
+            "rehearse, then restart it without --drill",
+        )
+
+
+def _share(status: Status) -> float:
+    return status.memory.resident_bytes / max(1, status.memory.limit_bytes)
+
+
+def _screen(status: Status) -> list[Figure]:
+    return [*_service(status), *_tasks(status), *_feeds(status), *_listening(status.listening)]
+
+
+def _service(status: Status) -> Iterator[Figure]:
+    if status.drill:
+        yield Figure("DRILL", f"{status.drill}: BROKEN ON PURPOSE, NOT PRODUCTION", "red")
+    yield Figure(
+        "service", f"{status.instance}, pid {status.pid}, qcfeed {status.version}, {status.state}"
+    )
+    yield Figure("up", f"{age(status.uptime_s)}, since {status.started_at}")
+    memory, share = status.memory, _share(status)
+    yield Figure(
+        "memory",
+        f"{size(memory.resident_bytes)} of {size(memory.limit_bytes)}, {share:.0%}"
+        f" ({memory.limit_source})",
+        "red" if share >= MEMORY_ALARM else None,
+    )
+    stuck = status.loop_stall_ms >= STUCK_MS
+    lag = f"{milliseconds(status.loop_lag_ms)}"
+    yield Figure(
+        "loop lag",
+        f"STUCK for {milliseconds(status.loop_stall_ms)}" if stuck else lag,
+        "red" if stuck else None,
+    )
+
+
+def _tasks(status: Status) -> Iterator[Figure]:
+    totals = status.tasks
+    yield Figure(
+        "tasks",
+        f"{count(totals.live)} live; {count(totals.spawned)} spawned,"
+        f" {count(totals.finished)} finished, {count(totals.cancelled)} cancelled,"
+        f" {count(totals.failed)} failed",
+    )
+    orphans = status.orphaned_tasks, status.orphaned_subscriptions
+    yield Figure(
+        "orphans",
+        f"{plural(orphans[0], 'task')}, {plural(orphans[1], 'subscription')}",
+        "red" if any(orphans) else None,
+    )
+
+
+def _feeds(status: Status) -> Iterator[Figure]:
+    states = ", ".join(f"{count(n)} {state}" for state, n in status.feeds_by_state.items() if n)
+    yield Figure("feeds", f"{count(status.feeds)}: {states}" if states else count(status.feeds))
+    yield Figure(
+        "subscriptions",
+        f"{count(status.subscriptions)}, {status.subscribers_per_symbol:.1f} a symbol;"
+        f" {plural(status.connections, 'connection')} of at most {count(status.connections_limit)}",
+    )
+    bands = status.staleness
+    yield Figure(
+        "staleness",
+        f"{count(bands.live)} live, {count(bands.stale)} stale,"
+        f" {count(bands.very_stale)} very stale, {count(bands.dead)} dead",
+        "red" if bands.dead else "yellow" if bands.stale or bands.very_stale else None,
+    )
+    connected = "connected" if status.upstream_connected else "DOWN"
+    yield Figure(
+        "upstream",
+        f"{status.upstream}, {connected}; {plural(status.upstream_reconnects, 'reconnect')},"
+        f" {plural(status.upstream_gaps, 'gap')}",
+    )
+
+
+def _listening(listening: Listening) -> Iterator[Figure]:
+    where = (
+        ("quotes", listening.quotes),
+        ("admin", listening.admin),
+        ("control", listening.control),
+        ("control over TCP", listening.control_tcp),
+        ("monitor (telnet)", listening.monitor),
+        ("monitor (web)", listening.monitor_web),
+    )
+    for label, address in where:
+        if address:
+            yield Figure(label, address)

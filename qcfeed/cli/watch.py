@@ -1,0 +1,296 @@
+"""``qcfeed watch``: live quotes, as a table on a terminal and as JSON lines in a pipe."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Protocol
+
+import typer
+
+from qcfeed.cli import render
+from qcfeed.cli.context import client, examples, new_app, options, say
+from qcfeed.cli.formats import age, plural
+from qcfeed.cli.layout import Column, Table
+from qcfeed.client import board, endpoint
+from qcfeed.client.board import Board, Line
+from qcfeed.client.endpoint import Endpoint
+from qcfeed.client.gaps import Gap, Repeat
+from qcfeed.client.stream import Connected, Disconnected, Event, Received, stream
+from qcfeed.config import Config
+from qcfeed.control import routes
+from qcfeed.control.answers import Status
+from qcfeed.core import symbol
+from qcfeed.core.messages import Band, Quote, Size
+from qcfeed.core.symbol import Symbol
+from qcfeed.errors import ExitStatus, UnreachableError
+from qcfeed.upstreams import recording
+
+_REDRAW = 0.25
+_DEFAULT = Config()
+_COLOURS = {
+    board.LIVE: "green",
+    Band.STALE: "yellow",
+    Band.VERY_STALE: "red",
+    Band.DEAD: "red",
+    board.DISCONNECTED: "red",
+}
+
+
+def _price(value: float) -> str:
+    """Cents at least, and whatever finer ticks there are."""
+    cents = f"{value:.2f}"
+    return cents if float(cents) == value else f"{value:.10g}"
+
+
+def _amount(size: Size) -> str:
+    return "-" if size is None else f"{size:,}" if isinstance(size, int) else f"{size:.6g}"
+
+
+def _side(price: float | None, size: Size) -> str | None:
+    return None if price is None else f"{_price(price)} x {_amount(size)}"
+
+
+TABLE: Table[Line] = Table(
+    [
+        Column(key="symbol", value=lambda line: line.symbol),
+        Column(
+            key="bid",
+            value=lambda line: line.quote and _side(line.quote.bid, line.quote.bid_size),
+            right=True,
+        ),
+        Column(
+            key="ask",
+            value=lambda line: line.quote and _side(line.quote.ask, line.quote.ask_size),
+            right=True,
+        ),
+        Column(
+            key="last",
+            value=lambda line: line.quote and line.quote.last,
+            show=_price,
+            right=True,
+            rank=2,
+        ),
+        Column(key="age_s", header="AGE", value=lambda line: line.age_s, show=age, right=True),
+        Column(key="state", value=lambda line: line.state, colour=_COLOURS.get),
+        Column(
+            key="seq", value=lambda line: line.quote and line.quote.seq, right=True, rank=1
+        ),
+        Column(
+            key="gaps",
+            value=lambda line: line.gaps,
+            right=True,
+            colour=lambda gaps: "red" if gaps else None,
+        ),
+    ],
+    identity=lambda line: line.symbol,
+)
+
+app = new_app()
+
+
+class View(StrEnum):
+    """How quotes are shown."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+@app.command(
+    epilog=examples(
+        "qcfeed watch AAPL MSFT",
+        "qcfeed watch AAPL -o json --count 10 | jq .bid",
+        "qcfeed watch AAPL --for 3600 --record quotes.jsonl.gz",
+    )
+)
+def watch(
+    ctx: typer.Context,
+    symbols: Annotated[list[str], typer.Argument(metavar="SYMBOL...", help="What to watch.")],
+    server: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="ws://HOST:PORT of the service; found by itself on this machine."
+        ),
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write quotes here too, for `--upstream replay:FILE`; .gz is packed."
+        ),
+    ] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="Leave after so many quotes.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--for", min=0.001, help="Leave after so many seconds.")
+    ] = None,
+    output: Annotated[
+        View | None,
+        typer.Option("-o", "--output", help="table (on a terminal) or json (when piped)."),
+    ] = None,
+) -> None:
+    """Show live quotes of symbols.
+
+    A table on a terminal; elsewhere JSON lines, each message as it was received. Comes back by
+    itself when the connection is lost, and tells of that and of missed quotes on stderr.
+    Ctrl-C ends it: exit 0, or 130 when --count or --for were not reached.
+    """
+    wanted = list(dict.fromkeys(symbol.parse(text) for text in symbols))
+    where = endpoint.parse(server) if server else _found(ctx)
+    show = _view(wanted, output or (View.TABLE if sys.stdout.isatty() else View.JSON))
+    try:
+        with show as view, _recorder(record) as write:
+            asyncio.run(_follow(stream(where, wanted), view, write, count, seconds))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        if count is not None or seconds is not None:
+            raise typer.Exit(ExitStatus.INTERRUPTED) from None
+
+
+def _found(ctx: typer.Context) -> Endpoint:
+    """Where the chosen instance takes connections, or the default when none was chosen or runs."""
+    given = options(ctx)
+    try:
+        status = client(ctx).get(routes.STATUS, Status)
+    except UnreachableError:
+        if given.instance or given.socket or given.url:
+            raise
+        return Endpoint("ws", _DEFAULT.host, _DEFAULT.port)
+    return endpoint.parse(f"ws://{status.listening.quotes}")
+
+
+async def _follow(
+    events: AsyncGenerator[Event, None],
+    view: _View,
+    write: Callable[[Received], None],
+    count: int | None,
+    seconds: float | None,
+) -> None:
+    """Show and record events until ``count`` quotes or ``seconds`` are over."""
+    task = asyncio.current_task()
+    if task is not None:  # a recording must be whole, whoever ends it
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit, asyncio.TaskGroup() as group, aclosing(events):
+            redrawing = group.create_task(_redraw(view))
+            await _take(events, view, write, count)
+            redrawing.cancel()
+    except TimeoutError:
+        if not limit.expired():
+            raise
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+
+
+async def _take(
+    events: AsyncGenerator[Event, None],
+    view: _View,
+    write: Callable[[Received], None],
+    count: int | None,
+) -> None:
+    quotes = 0
+    again = ""
+    async for event in events:
+        _tell(event, again)
+        view.take(event)
+        if isinstance(event, Received):
+            write(event)
+            quotes += isinstance(event.message, Quote)
+            if quotes == count:
+                return
+        elif isinstance(event, Connected):
+            again = " again"
+
+
+async def _redraw(view: _View) -> None:
+    while True:
+        view.redraw()
+        await asyncio.sleep(_REDRAW)
+
+
+def _tell(event: Event, again: str) -> None:
+    """What a person should know beside the quotes, on stderr."""
+    match event:
+        case Connected(url=url):
+            say(f"connected{again} to {url}")
+        case Disconnected(reason=reason, retry_in=retry_in):
+            say(f"disconnected: {reason}; next try in {age(retry_in)}")
+        case Gap():
+            missed = plural(event.missed, "quote")
+            say(f"{event.symbol}: {missed} missed ({event.expected} to {event.got - 1})")
+        case Repeat():
+            say(f"{event.symbol}: quote {event.got} again or late, {event.expected} was due")
+        case Received():
+            pass
+
+
+class _View(Protocol):
+    """Where events are shown; ``redraw`` is called now and then."""
+
+    def take(self, event: Event) -> None: ...
+
+    def redraw(self) -> None: ...
+
+
+class _Lines:
+    """Each message as it was received, at once. Raises BrokenPipeError when the reader has left."""
+
+    def take(self, event: Event) -> None:
+        if isinstance(event, Received):
+            sys.stdout.write(event.text + "\n")
+            sys.stdout.flush()
+
+    def redraw(self) -> None:
+        pass
+
+
+class _Screen:
+    """A table, drawn in place on a terminal, else once, at the end: a pipe cannot be redrawn."""
+
+    def __init__(
+        self, symbols: Sequence[Symbol], draw: Callable[[Sequence[Line]], None], *, live: bool
+    ) -> None:
+        self._board = Board(symbols)
+        self._draw = draw
+        self._live = live
+
+    def take(self, event: Event) -> None:
+        self._board.apply(event, time.monotonic())
+
+    def redraw(self) -> None:
+        if self._live:
+            self.finish()
+
+    def finish(self) -> None:
+        self._draw(self._board.lines(time.monotonic()))
+
+
+@contextlib.contextmanager
+def _view(symbols: Sequence[Symbol], view: View) -> Iterator[_View]:
+    if view is View.JSON:
+        yield _Lines()
+        return
+    live = sys.stdout.isatty()
+    drawn = render.live(TABLE) if live else contextlib.nullcontext(partial(render.draw, TABLE))
+    with drawn as draw:
+        screen = _Screen(symbols, draw, live=live)
+        try:
+            yield screen
+        finally:
+            screen.finish()
+
+
+@contextlib.contextmanager
+def _recorder(path: Path | None) -> Iterator[Callable[[Received], None]]:
+    """Writes quotes to ``path`` with the time they came, or nothing without a path."""
+    if path is None:
+        yield lambda received: None
+        return
+    with contextlib.closing(recording.Writer(path)) as writer:
+        yield lambda received: writer.write(time.time(), received.message)

@@ -1,0 +1,64 @@
+"""Where a service takes WebSocket connections, as people write it: ``ws://HOST:PORT``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+from qcfeed.core.symbol import Symbol
+from qcfeed.errors import UsageError
+
+_PORTS = {"ws": 80, "wss": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A scheme (``ws`` or ``wss``), a host without brackets and a port."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def authority(self) -> str:
+        """``HOST:PORT``, an IPv6 address in brackets, as in a Host header."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}"
+
+    def quotes(self, symbol: Symbol) -> str:
+        """The URL of one symbol's quotes."""
+        return f"{self}/quotes/{symbol}"
+
+    @property
+    def stream(self) -> str:
+        """The URL of a connection for many symbols."""
+        return f"{self}/stream"
+
+
+def parse(text: str) -> Endpoint:
+    """The endpoint that ``text`` names; raises UsageError for anything but ws[s]://HOST[:PORT]."""
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError as error:
+        raise _bad(text, str(error)) from error
+    if url.scheme not in _PORTS:
+        raise _bad(text, "it starts neither with ws:// nor with wss://")
+    if not url.hostname:
+        raise _bad(text, "it names no host")
+    if _has_more(url):
+        raise _bad(text, "there is more than a host and a port; symbols are given by themselves")
+    return Endpoint(url.scheme, url.hostname, _PORTS[url.scheme] if port is None else port)
+
+
+def _has_more(url: SplitResult) -> bool:
+    return url.path not in ("", "/") or bool(url.query or url.fragment or url.username)
+
+
+def _bad(text: str, why: str) -> UsageError:
+    return UsageError(
+        f"{text!r} is not a server's URL: {why}", hint="for example ws://127.0.0.1:8006"
+    )

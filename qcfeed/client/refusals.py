@@ -1,0 +1,119 @@
+"""What a server's no means to a client: come back later, or an error for the person. Pure.
+
+docs/protocol.md has the table of statuses, error codes and close codes.
+"""
+
+from __future__ import annotations
+
+import json
+from http.client import responses
+
+import msgspec
+
+from qcfeed.core import messages
+from qcfeed.core.messages import CloseCode
+from qcfeed.errors import (
+    InvalidSymbolError,
+    NotAllowedError,
+    NotFoundError,
+    QcfeedError,
+    UnknownSymbolError,
+    UnreachableError,
+    UsageError,
+)
+
+_ABNORMAL = 1006  # RFC 6455 section 7.1.5: the connection went without a close frame
+_COME_BACK = 4400
+_RETRY = frozenset({429, 500, 502, 503, 504})
+_BY_STATUS: dict[int, type[QcfeedError]] = {
+    400: UsageError,
+    401: NotAllowedError,
+    403: NotAllowedError,
+    404: NotFoundError,
+}
+_BY_CODE: dict[str, type[QcfeedError]] = {
+    "invalid_symbol": InvalidSymbolError,
+    "unknown_symbol": UnknownSymbolError,
+}
+_BY_CLOSE: dict[int, type[QcfeedError]] = {
+    CloseCode.UNAUTHENTICATED: NotAllowedError,
+    CloseCode.FORBIDDEN: NotAllowedError,
+    CloseCode.UNKNOWN_SYMBOL: UnknownSymbolError,
+}
+_SHOWN = 200
+
+
+class ComeBackError(Exception):
+    """The connection is lost or was not given, and another try may succeed.
+
+    ``retry_in``: seconds that the server asked to wait, if it did. Never leaves the client package.
+    """
+
+    def __init__(self, reason: str, retry_in: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.retry_in = retry_in
+
+
+def from_http(
+    url: str, status: int, body: bytes, retry_after: str | None = None
+) -> QcfeedError | ComeBackError:
+    """What an HTTP answer instead of the upgrade means. ``retry_after``: that header, if any."""
+    code, why = _explained(status, body)
+    if status in _RETRY:
+        wait = float(retry_after) if retry_after and retry_after.isdecimal() else None
+        return ComeBackError(f"refused with {status}: {why}", wait)
+    kind = _BY_CODE.get(code) or _BY_STATUS.get(status, UnreachableError)
+    hint = "is this the port for quotes? see `qcfeed status`" if kind is UnreachableError else None
+    return kind(f"{url} answered {status}: {why}", hint=hint)
+
+
+def from_error(error: messages.Error) -> QcfeedError | ComeBackError:
+    """What an ``error`` message in answer to our only request means."""
+    if error.retryable:
+        return ComeBackError(f"refused: {error.message}")
+    return _BY_CODE.get(error.code, UsageError)(error.message)
+
+
+def from_close(
+    code: int | None, reason: str, retry_in: float | None = None
+) -> QcfeedError | ComeBackError:
+    """What a close frame means; ``code`` None: the connection went without one."""
+    if code is None:
+        return ComeBackError("the connection was lost", retry_in)
+    why = f"the server closed with {_named(code)}" + (f": {reason}" if reason else "")
+    if _comes_back(code):
+        return ComeBackError(why, retry_in)
+    return _BY_CLOSE.get(code, UnreachableError)(why)
+
+
+def _comes_back(code: int) -> bool:
+    try:
+        return CloseCode(code).come_back
+    except ValueError:  # a code newer than this client: its range says what to do
+        return code == _ABNORMAL or code >= _COME_BACK
+
+
+def _named(code: int) -> str:
+    try:
+        return f"{code} ({CloseCode(code).name.lower().replace('_', ' ')})"
+    except ValueError:
+        return str(code)
+
+
+def _explained(status: int, body: bytes) -> tuple[str, str]:
+    """An error code ("" where there is none) and words for a person."""
+    try:
+        said = messages.decode(body)
+    except msgspec.MsgspecError:
+        return "", _words(status, body)
+    if isinstance(said, messages.Error):
+        return said.code, said.message
+    return "", _words(status, body)
+
+
+def _words(status: int, body: bytes) -> str:
+    text = body.decode("utf-8", "replace").strip()
+    if text:
+        return text if text.isprintable() and len(text) <= _SHOWN else json.dumps(text[:_SHOWN])
+    return responses.get(status, "no reason given")

@@ -1,0 +1,273 @@
+"""The incident's reproduction: many clients come and go, and nothing of them may stay.
+
+What a service holds is taken from its control plane before and after the cycles of each mode
+(cycles.py). Nobody else should come and go meanwhile: their connections would be counted too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import resource
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from qcfeed.client.cycles import Cycler, Mode, Progress
+from qcfeed.client.endpoint import Endpoint
+from qcfeed.client.rawsocket import locate
+from qcfeed.config import Config
+from qcfeed.control.answers import Status
+from qcfeed.core.symbol import Symbol
+from qcfeed.errors import UsageError
+
+NEVER_TICKS = Symbol("ZVZZT")
+"""The simulator knows it and never has a quote for it: only a reader can see a client leave."""
+
+MEMORY_TOLERANCE = 16 * 2**20
+MEMORY_PER_PEER = 16 * 2**10
+"""What resident memory may be above the baseline, in bytes: a constant for the allocators' arenas,
+and for each connection held at once what it may have cost at its peak, as neither needs to go back
+to the kernel. It does not grow with the cycles, so more cycles see a smaller leak."""
+
+_MARGIN = 5.0
+_LOOK_AGAIN = 0.2
+_OWN_DESCRIPTORS = 64
+_DEFAULTS = Config()
+
+StatusReader = Callable[[], Awaitable[Status]]
+
+
+class Footprint(msgspec.Struct, frozen=True, kw_only=True):
+    """What the service holds, or by how much that changed."""
+
+    tasks: int
+    feeds: int
+    subscriptions: int
+    connections: int
+    orphans: int
+    resident_bytes: int
+
+    @classmethod
+    def of(cls, status: Status) -> Footprint:
+        return cls(
+            tasks=status.tasks.live,
+            feeds=status.feeds,
+            subscriptions=status.subscriptions,
+            connections=status.connections,
+            orphans=status.orphaned_tasks + status.orphaned_subscriptions,
+            resident_bytes=status.memory.resident_bytes,
+        )
+
+    def __sub__(self, other: Footprint) -> Footprint:
+        return Footprint(
+            **{name: getattr(self, name) - getattr(other, name) for name in self.__struct_fields__}
+        )
+
+    def stayed(self, memory_tolerance: int) -> list[str]:
+        """What is above zero in this difference, in words; memory only above its tolerance."""
+        counted = [name for name in self.__struct_fields__ if name != "resident_bytes"]
+        found = [f"{name} {more:+,}" for name in counted if (more := getattr(self, name)) > 0]
+        if self.resident_bytes > memory_tolerance:
+            found.append(
+                f"memory +{mebibytes(self.resident_bytes)}, tolerated {mebibytes(memory_tolerance)}"
+            )
+        return found
+
+
+class ModeResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One mode's cycles. ``retries``: refusals (limits) after which a cycle was tried again.
+
+    ``settled_s``: how long the service took to let go afterwards, null when it did not.
+    ``findings``: what stayed; empty when flat.
+    """
+
+    mode: Mode
+    cycles: int
+    elapsed_s: float
+    settled_s: float | None
+    retries: int
+    before: Footprint
+    after: Footprint
+    difference: Footprint
+    memory_tolerance_bytes: int
+    findings: list[str]
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="qcfeed.repro/1"):
+    """What ``qcfeed repro -o json`` prints."""
+
+    pid: int
+    instance: str
+    taken_at: str
+    server: str
+    drill: str | None
+    symbol: str
+    flat: bool
+    modes: list[ModeResult]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to do. ``settle``: seconds the service has to let go; by mode when None."""
+
+    symbol: Symbol
+    modes: Sequence[Mode]
+    cycles: int
+    concurrency: int
+    quiet_symbol: Symbol = NEVER_TICKS
+    settle: float | None = None
+
+    def patience(self, mode: Mode) -> float:
+        """Seconds until a service with default options must have let go, with a margin.
+
+        A feed outlives its last subscriber by its linger; a half-open peer may besides be asked
+        for a sign of life once, and not give it.
+        """
+        if self.settle is not None:
+            return self.settle
+        alive = _DEFAULTS.ping_interval + _DEFAULTS.stall_timeout
+        return _DEFAULTS.linger + _MARGIN + (alive if mode is Mode.HALF_OPEN else 0.0)
+
+
+async def reproduce(
+    endpoint: Endpoint, status: StatusReader, plan: Plan, progress: Progress
+) -> Report:
+    """Run the plan's modes one after the other against ``endpoint``, whose status is ``status``.
+
+    Raises UnreachableError, TimedOutError or what the service says when cycles cannot be run
+    (UnknownSymbolError, ...); UsageError when ``status`` is another service's.
+    """
+    first = await status()
+    _same_service(endpoint, first)
+    cycler = Cycler(
+        endpoint=endpoint,
+        address=await locate(endpoint),
+        symbol=plan.symbol,
+        quiet_symbol=plan.quiet_symbol,
+        concurrency=plan.concurrency,
+        progress=progress,
+    )
+    results = [await _Trial(cycler, status, plan, mode).run() for mode in plan.modes]
+    return Report(
+        pid=first.pid,
+        instance=first.instance,
+        taken_at=first.taken_at,
+        server=str(endpoint),
+        drill=first.drill,
+        symbol=plan.symbol,
+        flat=not any(result.findings for result in results),
+        modes=results,
+    )
+
+
+def _same_service(endpoint: Endpoint, status: Status) -> None:
+    if status.listening.quotes.rpartition(":")[2] != str(endpoint.port):
+        raise UsageError(
+            f"{endpoint} is not where instance {status.instance} (pid {status.pid}) takes"
+            f" connections: that is {status.listening.quotes}",
+            hint=f"`qcfeed repro ws://{status.listening.quotes}`,"
+            " or name the other service: `qcfeed --instance NAME repro ...`",
+        )
+
+
+@dataclass(slots=True)
+class _Trial:
+    """One mode's run: warm up, cycles, wait, compare."""
+
+    cycler: Cycler
+    status: StatusReader
+    plan: Plan
+    mode: Mode
+
+    async def run(self) -> ModeResult:
+        counted = await self.status()
+        warm = await self._warm_up()
+        before = msgspec.structs.replace(
+            Footprint.of(counted), resident_bytes=warm.memory.resident_bytes
+        )
+        at_once = self._at_once(counted)
+        tolerance = MEMORY_TOLERANCE + MEMORY_PER_PEER * at_once
+        loop = asyncio.get_running_loop()
+        started, retries = loop.time(), self.cycler.retries
+        held = await self._cycles(at_once)
+        ended = loop.time()
+        after, settled = await self._settle(before, tolerance)
+        difference = Footprint.of(after) - before
+        return ModeResult(
+            mode=self.mode,
+            cycles=self.plan.cycles,
+            elapsed_s=round(ended - started, 3),
+            settled_s=settled,
+            retries=self.cycler.retries - retries,
+            before=before,
+            after=Footprint.of(after),
+            difference=difference,
+            memory_tolerance_bytes=tolerance,
+            findings=[
+                *difference.stayed(tolerance),
+                *([f"half-open peers still held {held:,}"] if held else ()),
+                *(_restarted(counted, after)),
+            ],
+        )
+
+    async def _warm_up(self) -> Status:
+        """Cycles that fill caches and arenas, so that the memory read after them is a baseline.
+
+        The counts are not: what warming up leaves behind must show.
+        """
+        mode = Mode.RUDE if self.mode is Mode.HALF_OPEN else self.mode
+        cycles = min(self.plan.cycles, self.plan.concurrency)
+        await self.cycler.run(mode, cycles, f"warm up for {self.mode}")
+        return await self.status()
+
+    def _at_once(self, status: Status) -> int:
+        """How many connections are held at once."""
+        if self.mode is not Mode.HALF_OPEN:
+            return min(self.plan.cycles, self.plan.concurrency)
+        # Half of what is free: the service may have real clients. And our own descriptors.
+        free = (status.connections_limit - status.connections) // 2
+        ours = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OWN_DESCRIPTORS
+        return max(1, min(self.plan.cycles, free, ours))
+
+    async def _cycles(self, at_once: int) -> int:
+        """All cycles; how many half-open peers the service did not drop."""
+        if self.mode is not Mode.HALF_OPEN:
+            await self.cycler.run(self.mode, self.plan.cycles)
+            return 0
+        held, left = 0, self.plan.cycles
+        while left and not held:
+            batch = min(left, at_once)
+            held = await self.cycler.half_open(batch, self.plan.patience(self.mode))
+            left -= batch
+        return held
+
+    async def _settle(self, before: Footprint, tolerance: int) -> tuple[Status, float | None]:
+        """The status once nothing is above ``before``, and after how long; or when time is up."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        patience = self.plan.patience(self.mode)
+        told = 0
+        self.cycler.progress.phase(f"{self.mode}: settle, seconds", math.ceil(patience))
+        while True:
+            now = await self.status()
+            elapsed = loop.time() - started
+            self.cycler.progress.advance(int(elapsed) - told)
+            told = int(elapsed)
+            if not (Footprint.of(now) - before).stayed(tolerance):
+                return now, round(elapsed, 3)
+            if elapsed > patience:
+                return now, None
+            await asyncio.sleep(_LOOK_AGAIN)
+
+
+def _restarted(before: Status, after: Status) -> list[str]:
+    if before.pid == after.pid and before.started_at == after.started_at:
+        return []
+    return [f"the service restarted: pid {before.pid} is now {after.pid}"]
+
+
+def mebibytes(count: int) -> str:
+    """``count`` bytes for a person."""
+    return f"{count / 2**20:.1f} MiB"

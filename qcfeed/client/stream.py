@@ -1,0 +1,174 @@
+"""Follow symbols over one connection that comes back by itself, and say what happened to it.
+
+One symbol is followed at ``/quotes/{symbol}``, several at ``/stream``. Whatever the consumer does not
+take stays in the socket, so that a slow one is slow for the server too, which then conflates.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import aiohttp
+import msgspec
+
+from qcfeed.client import refusals
+from qcfeed.client.endpoint import Endpoint
+from qcfeed.client.gaps import Gap, GapDetector, Repeat
+from qcfeed.client.refusals import ComeBackError
+from qcfeed.core import backoff, messages
+from qcfeed.core.messages import Error, GoingAway, Quote, ServerMessage
+from qcfeed.core.symbol import Symbol
+from qcfeed.errors import UnreachableError
+
+CONNECT_TIMEOUT = 10.0
+HEARTBEAT = 20.0
+_CLOSE_TIMEOUT = 2.0
+_BODY = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The connection stands and every symbol has been asked for (again)."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The connection is lost; the next try is in ``retry_in`` seconds."""
+
+    reason: str
+    retry_in: float
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One message, as it came and decoded."""
+
+    text: str
+    message: ServerMessage
+
+
+Event = Connected | Disconnected | Gap | Repeat | Received
+
+
+async def stream(
+    server: Endpoint, symbols: Sequence[Symbol], *, draw: Callable[[], float] = random.random
+) -> AsyncGenerator[Event, None]:
+    """What happens to ``symbols`` at ``server``, until the consumer closes the generator.
+
+    A Gap or Repeat comes before the quote that shows it; quotes missed while disconnected are a Gap
+    when the server is still in the same epoch. Lost connections are tried again with jittered
+    backoff, or when the server said to. Raises a QcfeedError when coming back cannot help:
+    UnreachableError when the very first try does not reach a server, UnknownSymbolError,
+    NotAllowedError and UsageError as the server words it. Close it (``contextlib.aclosing``): it
+    holds a socket, and no task.
+    """
+    url = server.quotes(symbols[0]) if len(symbols) == 1 else server.stream
+    gaps = GapDetector()
+    reached, attempt = False, 0
+    async with _session() as session:
+        while True:
+            try:
+                async with aclosing(_connection(session, url, symbols)) as events:
+                    async for event in events:
+                        reached = True
+                        if isinstance(event, Received):
+                            attempt = 0
+                            if isinstance(event.message, Quote) and (
+                                odd := gaps.see(event.message)
+                            ):
+                                yield odd
+                        yield event
+            except (aiohttp.ClientError, TimeoutError) as error:
+                if not reached:
+                    raise _unreachable(server, error) from error
+                lost = ComeBackError(_words(error))
+            except ComeBackError as error:
+                reached, lost = True, error
+            gaps.resumed()
+            wait = backoff.delay(attempt, draw()) if lost.retry_in is None else lost.retry_in
+            attempt += 1
+            yield Disconnected(lost.reason, wait)
+            await asyncio.sleep(wait)
+
+
+def _session() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
+        middlewares=(_explain_refusal,),
+        raise_for_status=False,
+    )
+
+
+async def _explain_refusal(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    # aiohttp's own handshake error drops the body, in which the server says why.
+    response = await handler(request)
+    if response.status == 101:
+        return response
+    async with response:
+        body = await response.content.read(_BODY)
+    raise refusals.from_http(
+        str(request.url), response.status, body, response.headers.get("Retry-After")
+    )
+
+
+async def _connection(
+    session: aiohttp.ClientSession, url: str, symbols: Sequence[Symbol]
+) -> AsyncGenerator[Connected | Received, None]:
+    """One connection's life; always ends by raising."""
+    async with asyncio.timeout(CONNECT_TIMEOUT):
+        socket = await session.ws_connect(
+            url, heartbeat=HEARTBEAT, timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_TIMEOUT)
+        )
+    async with socket:
+        if len(symbols) > 1:
+            await socket.send_json({"action": "subscribe", "symbols": symbols})
+        yield Connected(url)
+        retry_in: float | None = None
+        while True:
+            received = _received(url, await socket.receive(), retry_in)
+            yield received
+            if isinstance(received.message, GoingAway):
+                retry_in = received.message.retry_after_ms / 1000
+            elif isinstance(received.message, Error):
+                raise refusals.from_error(received.message)
+
+
+def _received(url: str, frame: aiohttp.WSMessage, retry_in: float | None) -> Received:
+    match frame.type:
+        case aiohttp.WSMsgType.TEXT:
+            try:
+                return Received(frame.data, messages.decode(frame.data))
+            except msgspec.MsgspecError as error:
+                raise UnreachableError(
+                    f"{url} says what is no message of ours: {frame.data[:80]!r} ({error})",
+                    hint="is this the port for quotes? see `qcfeed status`",
+                ) from error
+        case aiohttp.WSMsgType.CLOSE:
+            raise refusals.from_close(frame.data, frame.extra or "", retry_in)
+        case aiohttp.WSMsgType.ERROR:
+            raise ComeBackError(_words(frame.data))
+        case _:
+            raise refusals.from_close(None, "", retry_in)
+
+
+def _unreachable(server: Endpoint, error: Exception) -> UnreachableError:
+    return UnreachableError(
+        f"cannot reach {server}: {_words(error)}",
+        hint="start the service with `qcfeed serve`, or say where it is with --server",
+    )
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.os_error.strerror or str(error.os_error)
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(error) or type(error).__name__

@@ -1,0 +1,147 @@
+"""The audit log: who did what to this service, when, and what became of it.
+
+JSON lines, two for an action: ``intent`` before anything is done, ``outcome`` afterwards, with the
+same ``id``. An action whose intent cannot be written is refused, so nothing is ever done unseen; an
+intent without an outcome means that the process ended in between. A line is one write to a file
+opened with ``O_APPEND`` for that line, so the log may be rotated at any time.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import os
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from qcfeed.errors import NotAllowedError, StartError
+
+logger = logging.getLogger(__name__)
+
+LISTED = 1000
+"""Items of one list that a line keeps; what is left out is counted."""
+
+_notes: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar(
+    "qcfeed_audit_notes", default=None
+)
+
+
+class Caller(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who asked: a local process over the Unix socket, or a holder of the token over TCP."""
+
+    via: str
+    uid: int | None = None
+    user: str | None = None
+    pid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An action whose intent is written."""
+
+    id: str
+    word: str
+    caller: Caller
+    request: Any
+    notes: dict[str, Any]
+
+
+def note(**values: Any) -> None:
+    """Called by an action's handler: ``before=`` and ``after=`` for its audit line.
+
+    Does nothing outside an action. Without ``after``, the answer itself is recorded.
+    """
+    notes = _notes.get()
+    if notes is not None:
+        notes.update(values)
+
+
+def collect_notes(notes: dict[str, Any]) -> None:
+    """From here on, in this context, ``note`` writes to ``notes``."""
+    _notes.set(notes)
+
+
+def timestamp() -> str:
+    """Now, RFC 3339 in UTC, to the microsecond."""
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+class AuditLog:
+    """Appends to ``path`` (made with mode 0600). From any thread; each call is one small write."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def check(self) -> None:
+        """Raises StartError when the log cannot be written, before anybody relies on it."""
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._append(b"")
+        except OSError as error:
+            raise StartError(
+                f"cannot write the audit log {self.path}: {error.strerror}",
+                hint="give --audit-log a file that can be written",
+            ) from error
+
+    def intend(self, word: str, caller: Caller, request: Any) -> Entry:
+        """Record that an action is about to happen. Raises NotAllowedError when it cannot be."""
+        entry = Entry(secrets.token_hex(8), word, caller, request, {})
+        try:
+            self._write(entry, "intent", {"request": request})
+        except OSError as error:
+            raise NotAllowedError(
+                f"{word} was refused: the audit log {self.path} cannot be written"
+                f" ({error.strerror})",
+                hint="nothing was done; make room or mend the file, then try again",
+            ) from error
+        return entry
+
+    def conclude(self, entry: Entry, outcome: str, *, answer: Any = None, error: str = "") -> None:
+        """Record what became of it: ``done``, ``failed``, ``timed_out``, ``not_begun``, ``unknown``.
+
+        What happened cannot be undone for want of a line, so a failing write goes to the log
+        of the process instead.
+        """
+        detail: dict[str, Any] = {"outcome": outcome} | entry.notes
+        if answer is not None:
+            detail.setdefault("after", answer)
+        if error:
+            detail["error"] = error
+        try:
+            self._write(entry, "outcome", detail)
+        except OSError:
+            logger.exception("outcome of %s (%s) is %s", entry.word, entry.id, outcome)
+
+    def _write(self, entry: Entry, event: str, detail: dict[str, Any]) -> None:
+        line = {
+            "at": timestamp(),
+            "id": entry.id,
+            "event": event,
+            "action": entry.word,
+            "who": entry.caller,
+            **detail,
+        }
+        self._append(msgspec.json.encode(_shortened(msgspec.to_builtins(line))) + b"\n")
+
+    def _append(self, line: bytes) -> None:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        descriptor = os.open(self.path, flags, 0o600)
+        try:
+            if os.write(descriptor, line) != len(line):
+                raise OSError(None, "the disk took only a part of the line")
+        finally:
+            os.close(descriptor)
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _shortened(item) for key, item in value.items()}
+    if isinstance(value, list):
+        kept = [_shortened(item) for item in value[:LISTED]]
+        return kept if len(value) <= LISTED else [*kept, f"and {len(value) - LISTED} more"]
+    return value

@@ -1,0 +1,193 @@
+"""Who may speak to the control plane.
+
+Over the Unix socket: the same user or root, as the kernel names the peer (``SO_PEERCRED``,
+unix(7)). Over loopback TCP: whoever holds the bearer token, and never a browser: a foreign ``Host``
+is a rebound name, and an ``Origin`` is a page somewhere that asks in its reader's name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import ipaddress
+import os
+import pwd
+import secrets
+import socket
+import stat
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from qcfeed.errors import NotAllowedError, StartError
+
+_UCRED = struct.Struct("iII")
+"""``struct ucred``: pid, uid, gid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The process at the other end of a Unix socket. ``pid`` is 0 outside our pid namespace."""
+
+    pid: int
+    uid: int
+
+    @property
+    def user(self) -> str:
+        """The user's name, or the number where there is no name for it."""
+        try:
+            return pwd.getpwuid(self.uid).pw_name
+        except KeyError:
+            return str(self.uid)
+
+
+def peer(connected: socket.socket) -> Peer:
+    """Who is at the other end, as it was when it connected or began to listen."""
+    raw = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    pid, uid, _ = _UCRED.unpack(raw)
+    return Peer(pid, uid)
+
+
+def check_client(client: Peer) -> None:
+    """Raises NotAllowedError unless the client is this process's user or root."""
+    if client.uid not in (0, os.geteuid()):
+        raise NotAllowedError(
+            f"user {client.user} may not speak to a service of user {_me()}",
+            hint=f"run the command as {_me()} or as root",
+        )
+
+
+def check_server(server: Peer, path: Path) -> None:
+    """Raises NotAllowedError when somebody else pretends to be our service.
+
+    Root may ask any user's service; a user trusts their own and root's.
+    """
+    if os.geteuid() != 0 and server.uid not in (0, os.geteuid()):
+        raise NotAllowedError(
+            f"{path} is served by user {server.user}, not by {_me()}",
+            hint=f"who put it there? `ls -la {path.parent}`",
+        )
+
+
+def _me() -> str:
+    return Peer(os.getpid(), os.geteuid()).user
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` is ``localhost`` or a loopback address; no name is looked up."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_origin(origin: str | None) -> None:
+    """Raises NotAllowedError for any ``Origin``: browsers send it, our clients never do."""
+    if origin is not None:
+        raise NotAllowedError(
+            f"requests from web pages are refused (Origin: {origin[:100]!r})",
+            hint="use the qcfeed command, or a client that sends no Origin",
+        )
+
+
+def check_host(host: str | None, port: int) -> None:
+    """Raises NotAllowedError for a ``Host`` that is not ours: a rebound DNS name has its own."""
+    name, _, given = (host or "").rpartition(":")
+    if given != str(port) or not is_loopback(name.strip("[]")):
+        raise NotAllowedError(
+            f"Host {(host or '')[:100]!r} is not this service",
+            hint=f"ask http://127.0.0.1:{port}",
+        )
+
+
+def check_token(authorization: str | None, token: str) -> None:
+    """Raises NotAllowedError unless the header is ``Bearer <token>``; takes constant time."""
+    given = (authorization or "").encode("utf-8", "surrogateescape")
+    if not hmac.compare_digest(given, f"Bearer {token}".encode()):
+        raise NotAllowedError(
+            "the bearer token is missing or wrong",
+            hint="set QCFEED_TOKEN to what the service's token file holds, or run as its user",
+        )
+
+
+def ensure_directory(directory: Path) -> None:
+    """Make a directory that only this user can enter, or make sure that it is one.
+
+    Raises StartError for a symbolic link, somebody else's directory, or one open to others:
+    whoever can write there could put their own socket in ours' place.
+    """
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True, parents=True)
+        found = directory.lstat()
+    except OSError as error:
+        raise StartError(
+            f"cannot make the directory {directory}: {error.strerror}",
+            hint="set XDG_RUNTIME_DIR to a directory of yours, or give --socket",
+        ) from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise StartError(
+            f"{directory} is not a directory of user {_me()}",
+            hint=f"who put it there? `ls -lad {directory}`; or set XDG_RUNTIME_DIR elsewhere",
+        )
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        raise StartError(
+            f"{directory} is open to other users (mode {stat.S_IMODE(found.st_mode):04o})",
+            hint=f"`chmod 700 {directory}`, or set XDG_RUNTIME_DIR elsewhere",
+        )
+
+
+def read_token(path: Path) -> str:
+    """The token in ``path``.
+
+    Raises NotAllowedError when it cannot be read, is not a plain file of this user's or root's, or
+    others can read it too.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise NotAllowedError(
+            f"cannot read the control plane's token {path}: {error.strerror}",
+            hint="run as the service's user, or set QCFEED_TOKEN",
+        ) from error
+    with os.fdopen(descriptor, encoding="ascii", errors="replace") as stream:
+        found = os.fstat(descriptor)
+        private = stat.S_ISREG(found.st_mode) and not stat.S_IMODE(found.st_mode) & 0o077
+        token = stream.read(1024).strip() if private else ""
+    if not token or found.st_uid not in (0, os.geteuid()):
+        raise NotAllowedError(
+            f"{path} is not a token that only {_me()} can read",
+            hint=f"look at it: `ls -la {path}`; without it the service makes a new one at start",
+        )
+    return token
+
+
+def ensure_token(path: Path) -> str:
+    """The token in ``path``, made (mode 0600) when there is none yet.
+
+    Raises StartError when it cannot be made, and as ``read_token`` does.
+    """
+    ensure_directory(path.parent)
+    if not path.exists():
+        try:
+            _make_token(path)
+        except OSError as error:
+            raise StartError(
+                f"cannot make the control plane's token {path}: {error.strerror}",
+                hint="set XDG_RUNTIME_DIR to a directory with room, or leave --control-listen away",
+            ) from error
+    return read_token(path)
+
+
+def _make_token(path: Path) -> None:
+    """Written whole and then named, so that nobody reads half a token or replaces another's."""
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.write(descriptor, secrets.token_urlsafe(32).encode() + b"\n")
+        with contextlib.suppress(FileExistsError):  # another service was faster: its token holds
+            path.hardlink_to(fresh)
+    finally:
+        os.close(descriptor)
+        fresh.unlink()

@@ -1,0 +1,150 @@
+"""From a request to its answer: find the route, check the parameters, run it, fill the envelope.
+
+Knows nothing of HTTP but the method and the status; every refusal is a Failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from qcfeed.control.actions import Actions
+from qcfeed.control.answers import Answer, Failure
+from qcfeed.control.audit import Caller, timestamp
+from qcfeed.control.routes import Action, Read, Route
+from qcfeed.diagnostics.stall import LoopWatch
+from qcfeed.errors import ExitStatus, NotFoundError, QcfeedError, TimedOutError, UsageError
+
+logger = logging.getLogger(__name__)
+
+READ_TIMEOUT = 10.0
+"""Seconds that a read may take, its waiting included. Its thread goes on, its asker does not."""
+
+STUCK = 1.0
+"""Seconds without a turn from which an answer shows the watched loop's stack."""
+
+_HTTP_STATUS = {
+    ExitStatus.USAGE: 400,
+    ExitStatus.NOT_ALLOWED: 403,
+    ExitStatus.REFUSED: 409,
+    ExitStatus.UNREACHABLE: 503,
+    ExitStatus.TIMED_OUT: 504,
+}
+
+Reply = tuple[int, bytes]
+"""HTTP status and JSON."""
+
+
+class Dispatcher:
+    """Answers for one instance; at home in the server's loop, whose worker threads run the reads."""
+
+    def __init__(
+        self, routes: Sequence[Route], instance: str, watch: LoopWatch, actions: Actions
+    ) -> None:
+        self._routes = {route.path: route for route in routes}
+        self._instance = instance
+        self._watch = watch
+        self._actions = actions
+
+    async def reply(
+        self, method: str, path: str, params: Mapping[str, str], body: bytes, caller: Caller
+    ) -> Reply:
+        """Never raises: what goes wrong is in the reply."""
+        try:
+            route = self._route(method, path)
+            if isinstance(route, Read):
+                return 200, await self._read(route, _query(route, params))
+            return 200, await self._act(route, _request(route, body), caller)
+        except Exception as error:  # noqa: BLE001 - the boundary: refused() logs what is a bug
+            return refused(error)
+
+    def _route(self, method: str, path: str) -> Route:
+        route = self._routes.get(path)
+        if route is None or _method(route) != method:
+            known = ", ".join(f"{_method(known)} {known.path}" for known in self._routes.values())
+            raise NotFoundError(f"there is no {method} {path[:200]}", hint=f"there is {known}")
+        return route
+
+    async def _read(self, route: Read[Any], query: Any) -> bytes:
+        work = asyncio.to_thread(self._answer_read, route, query)
+        try:
+            return await asyncio.wait_for(work, READ_TIMEOUT)
+        except TimeoutError as error:
+            raise TimedOutError(
+                f"{route.path} took longer than {READ_TIMEOUT:g} s",
+                hint="ask for less (limit), or later; a profiler tells what holds it up",
+            ) from error
+
+    def _answer_read(self, route: Read[Any], query: Any) -> bytes:
+        """In a worker thread, the encoding too: a long answer must not hold up the others."""
+        begun = time.perf_counter()
+        with self._watch.measure() as measured:
+            answer = route.handle(query)
+        return self._encode(answer, begun, measured.longest)
+
+    async def _act(self, route: Action[Any], request: Any, caller: Caller) -> bytes:
+        begun = time.perf_counter()
+        with self._watch.measure() as measured:
+            answer = await self._actions.carry_out(route, request, caller)
+        return self._encode(answer, begun, measured.longest)
+
+    def _encode(self, answer: Answer, begun: float, stall: float) -> bytes:
+        stalled = self._watch.stalled_for(time.monotonic())
+        if stalled >= STUCK:
+            answer.loop_stack = self._watch.stack()
+        answer.pid = os.getpid()
+        answer.instance = self._instance
+        answer.taken_at = timestamp()
+        answer.loop_stall_ms = round(max(stall, stalled) * 1000, 3)
+        answer.elapsed_ms = round((time.perf_counter() - begun) * 1000, 3)
+        return msgspec.json.encode(answer)
+
+
+def refused(error: Exception) -> Reply:
+    """A Failure for any exception; one that was not raised on purpose is logged as a bug."""
+    if isinstance(error, QcfeedError):
+        status = (
+            404 if isinstance(error, NotFoundError) else _HTTP_STATUS.get(error.exit_status, 500)
+        )
+        stack = list(getattr(error, "__notes__", ()))
+        failure = Failure(code=error.code, message=error.message, hint=error.hint, stack=stack)
+    else:
+        logger.error("the control plane met a bug", exc_info=error)
+        status = 500
+        failure = Failure(
+            code="bug",
+            message=f"the service met a bug: {type(error).__name__}: {error}",
+            hint="its log has the traceback; please report it",
+        )
+    return status, msgspec.json.encode(failure)
+
+
+def _method(route: Route) -> str:
+    return "GET" if isinstance(route, Read) else "POST"
+
+
+def _query(route: Read[Any], params: Mapping[str, str]) -> Any:
+    try:
+        return msgspec.convert(dict(params), route.query, strict=False)
+    except msgspec.ValidationError as error:
+        raise _unusable(route, error) from error
+
+
+def _request(route: Action[Any], body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body or b"{}", type=route.query)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise _unusable(route, error) from error
+
+
+def _unusable(route: Route, error: Exception) -> UsageError:
+    fields = ", ".join(route.query.__struct_fields__) or "none"
+    return UsageError(
+        f"{route.path} cannot be asked so: {error}", hint=f"its parameters are: {fields}"
+    )

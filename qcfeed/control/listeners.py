@@ -1,0 +1,130 @@
+"""The control plane's listening sockets: one instance, one Unix socket, held by a lock.
+
+The lock is what makes an instance's name unique: the kernel releases it when its process dies,
+however it dies, so a socket file beside a lock that can be had is stale and may be replaced.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from pathlib import Path
+
+from qcfeed.control import auth
+from qcfeed.control.paths import checked_socket
+from qcfeed.errors import ConfigError, StartError
+
+BACKLOG = 64
+
+
+class UnixListener:
+    """The instance's socket (0600) in a directory of this user alone, until ``close``.
+
+    Raises StartError when the instance runs already or the socket cannot be made, ConfigError
+    when its path is too long.
+    """
+
+    def __init__(self, instance: str, path: Path) -> None:
+        self.path = checked_socket(path)
+        auth.ensure_directory(path.parent)
+        self._lock = _lock(instance, path)
+        try:
+            self.socket = _bind(path)
+        except OSError as error:
+            self._release()
+            raise StartError(
+                f"cannot make the control socket {path}: {error.strerror}",
+                hint=f"look at it: `ls -la {path}`; or give another --instance",
+            ) from error
+
+    def close(self) -> None:
+        self.socket.close()
+        self.path.unlink(missing_ok=True)
+        self._release()
+
+    def _release(self) -> None:
+        """The file goes before the lock: whoever opened it meanwhile sees that it is gone."""
+        _lock_path(self.path).unlink(missing_ok=True)
+        os.close(self._lock)
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
+
+
+def _lock(instance: str, path: Path) -> int:
+    """The locked file's descriptor, our pid in it."""
+    lock = _lock_path(path)
+    while True:
+        try:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise StartError(
+                f"cannot make the lock {lock}: {error.strerror}",
+                hint=f"look at it: `ls -la {lock}`",
+            ) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            pid = os.read(descriptor, 32).decode(errors="replace") or "unknown"
+            os.close(descriptor)
+            raise StartError(
+                f"instance {instance} already runs here (pid {pid})",
+                hint=f"`qcfeed --instance {instance} status` asks it;"
+                " `qcfeed --instance OTHER serve` starts another beside it",
+            ) from error
+        if _names(lock, descriptor):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, str(os.getpid()).encode())
+            return descriptor
+        os.close(descriptor)  # its holder left between our open and our lock: take the new file
+
+
+def _names(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _bind(path: Path) -> socket.socket:
+    if path.is_socket():
+        path.unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+        path.chmod(0o600)
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def listen_tcp(host: str, port: int) -> socket.socket:
+    """A listening socket on a loopback address; port 0 takes any free one.
+
+    Raises ConfigError for an address that others could reach, StartError when it is taken.
+    """
+    if not auth.is_loopback(host):
+        raise ConfigError(
+            f"the control plane listens on loopback only, not on {host}",
+            hint="give --control-listen 127.0.0.1:PORT and reach it by `ssh -L`",
+        )
+    address = "127.0.0.1" if host == "localhost" else host
+    listener = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise StartError(
+            f"the control plane cannot listen on {host}:{port}: {error.strerror}",
+            hint=f"who has it? `ss -ltnp sport = :{port}`; or give --control-listen another port",
+        ) from error
+    except OverflowError as error:
+        listener.close()
+        raise ConfigError(f"{port} is no port: they go from 0 to 65535") from error
+    return listener

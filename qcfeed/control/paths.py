@@ -1,0 +1,195 @@
+"""Where a service's sockets, tokens and audit logs live, and which instances run here.
+
+An instance is found by its socket, ``<runtime directory>/<instance>.sock``; there is no registry
+that could disagree with what runs. Nothing here asks an instance anything: it is connected to, the
+kernel says which process listens, and that is all.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket as sockets
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from qcfeed.control import auth
+from qcfeed.errors import (
+    AmbiguousInstanceError,
+    ConfigError,
+    UnreachableError,
+    UsageError,
+)
+
+SUFFIX = ".sock"
+SOCKET_PATH_BYTES = 107
+"""What ``sun_path`` holds on Linux, without its final zero (unix(7))."""
+
+CONNECT_TIMEOUT = 0.2
+"""Seconds to wait for one socket when looking who runs; a Unix connect is otherwise immediate."""
+
+_INSTANCE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where one control plane listens: a Unix socket, or loopback TCP with a bearer token."""
+
+    socket: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = 0
+    token: str | None = None
+
+    def __str__(self) -> str:
+        return str(self.socket) if self.socket else f"http://{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A service that runs here. ``pid`` is None where the kernel does not say."""
+
+    name: str
+    socket: Path
+    pid: int | None
+
+    def __str__(self) -> str:
+        return self.name if self.pid is None else f"{self.name} (pid {self.pid})"
+
+
+def runtime_directory(env: Mapping[str, str] = os.environ) -> Path:
+    """The directory of sockets and the token: of this user alone, gone after a reboot."""
+    if runtime := env.get("XDG_RUNTIME_DIR"):
+        return Path(runtime) / "qcfeed"
+    return Path(tempfile.gettempdir()) / f"qcfeed-{os.getuid()}"
+
+
+def state_directory(env: Mapping[str, str] = os.environ) -> Path:
+    """The directory of what should survive a reboot: audit logs."""
+    home = env.get("XDG_STATE_HOME") or Path(env.get("HOME") or "~") / ".local" / "state"
+    return Path(home).expanduser() / "qcfeed"
+
+
+def instance_name(name: str) -> str:
+    """``name`` itself. Raises ConfigError when it is not one that can be a file's name."""
+    if not _INSTANCE.fullmatch(name):
+        raise ConfigError(
+            f"{name[:80]!r} cannot name an instance",
+            hint="use 1 to 64 of the letters A-Z a-z, digits, dot, underscore and hyphen",
+        )
+    return name
+
+
+def socket_path(instance: str, env: Mapping[str, str] = os.environ) -> Path:
+    """The instance's socket. Raises ConfigError for a bad name or a path the kernel cannot take."""
+    return checked_socket(runtime_directory(env) / f"{instance_name(instance)}{SUFFIX}")
+
+
+def checked_socket(path: Path) -> Path:
+    """``path`` itself. Raises ConfigError when it is longer than a socket's path may be."""
+    if (length := len(os.fsencode(path))) > SOCKET_PATH_BYTES:
+        raise ConfigError(
+            f"the socket's path has {length} bytes, the kernel takes {SOCKET_PATH_BYTES}: {path}",
+            hint="use a shorter instance name, or set XDG_RUNTIME_DIR to a shorter directory",
+        )
+    return path
+
+
+def token_path(env: Mapping[str, str] = os.environ) -> Path:
+    """The bearer token's file: one a user, as a URL does not say which instance listens there."""
+    return runtime_directory(env) / "control.token"
+
+
+def audit_path(instance: str, env: Mapping[str, str] = os.environ) -> Path:
+    """Where the instance's actions are recorded when nobody says otherwise."""
+    return state_directory(env) / f"{instance_name(instance)}.audit.jsonl"
+
+
+def running_instances(env: Mapping[str, str] = os.environ) -> list[Instance]:
+    """The instances that listen in the runtime directory, by name; dead sockets are left out.
+
+    Cost: one connection to each, closed at once. Sees this user's instances only.
+    """
+    found = (_running(path) for path in sorted(runtime_directory(env).glob(f"*{SUFFIX}")))
+    return [instance for instance in found if instance is not None]
+
+
+def _running(path: Path) -> Instance | None:
+    with sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM) as probe:
+        probe.settimeout(CONNECT_TIMEOUT)
+        try:
+            probe.connect(str(path))
+        except (TimeoutError, BlockingIOError):
+            return Instance(path.stem, path, None)  # too busy to accept, so alive
+        except OSError:
+            return None
+        return Instance(path.stem, path, auth.peer(probe).pid or None)
+
+
+def resolve(
+    instance: str | None,
+    socket: Path | None,
+    url: str | None,
+    env: Mapping[str, str] = os.environ,
+) -> Address:
+    """Which control plane a command is for: the one that was named, else the only one running.
+
+    Raises UsageError when two were named, UnreachableError when none runs here and
+    AmbiguousInstanceError, listing them, when several do.
+    """
+    if sum(given is not None for given in (instance, socket, url)) > 1:
+        raise UsageError(
+            "--instance, --socket and --url each say which service is meant",
+            hint="give one of them",
+        )
+    if url is not None:
+        return _from_url(url, env)
+    if socket is not None:
+        return Address(socket=checked_socket(socket))
+    if instance is not None:
+        return Address(socket=socket_path(instance, env))
+    return _only_one(running_instances(env), runtime_directory(env))
+
+
+def _only_one(running: list[Instance], directory: Path) -> Address:
+    if not running:
+        raise UnreachableError(
+            f"no qcfeed service runs here (looked in {directory})",
+            hint="`qcfeed serve` starts one; --socket or --url name one that is elsewhere",
+        )
+    if len(running) > 1:
+        names = ", ".join(map(str, running))
+        raise AmbiguousInstanceError(
+            f"{len(running)} instances run here: {names}",
+            hint=f"say which: `qcfeed --instance {running[0].name} ...`",
+        )
+    return Address(socket=running[0].socket)
+
+
+def _from_url(url: str, env: Mapping[str, str]) -> Address:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise UsageError(f"{url!r} is not a URL: {error}") from error
+    bare = parts.path in ("", "/") and not (parts.query or parts.fragment or parts.username)
+    if parts.scheme != "http" or not host or not port or not bare:
+        raise UsageError(
+            f"{url!r} is not a control plane's URL",
+            hint="it looks like http://127.0.0.1:PORT, as `qcfeed serve` prints it",
+        )
+    if not auth.is_loopback(host):
+        raise UsageError(
+            f"{host} is another machine, and the token would cross the network in the clear",
+            hint=f"`ssh -L {port}:127.0.0.1:{port} {host}`, then --url http://127.0.0.1:{port}",
+        )
+    return Address(host=host, port=port, token=_token(env))
+
+
+def _token(env: Mapping[str, str]) -> str | None:
+    if given := env.get("QCFEED_TOKEN"):
+        return given
+    path = token_path(env)
+    return auth.read_token(path) if path.exists() else None

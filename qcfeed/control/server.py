@@ -1,0 +1,233 @@
+"""The control plane's server: HTTP in a thread of its own, with an event loop of its own.
+
+It answers while the watched loop is stuck. Reads run in a few worker threads, so that a slow one
+holds up no other; actions go to the watched loop (actions.py). Every answer, a refusal too, is one
+of answers.py as JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import logging
+import socket as sockets
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from qcfeed.control import auth, paths
+from qcfeed.control.actions import Actions
+from qcfeed.control.audit import AuditLog, Caller
+from qcfeed.control.dispatch import Dispatcher, refused
+from qcfeed.control.listeners import UnixListener, listen_tcp
+from qcfeed.control.routes import Route
+from qcfeed.diagnostics.stall import LoopWatch
+from qcfeed.errors import NotAllowedError, StartError, UsageError
+
+logger = logging.getLogger(__name__)
+
+READERS = 4
+"""Reads at once; more wait their turn."""
+
+CONNECTIONS = 64
+"""Connections at once a listener; more are dropped. The socket and TCP do not share them."""
+
+IDLE_TIMEOUT = 10.0
+"""Seconds that a connection may be silent, and that a request's body may take."""
+
+BODY_BYTES = 65_536
+STOP_GRACE = 1.0
+"""Seconds that answers get to reach their askers when the server stops."""
+
+Authenticate = Callable[[web.Request], Caller]
+Listening = list[tuple[sockets.socket, Authenticate]]
+Stop = Callable[[], object]
+Ready = concurrent.futures.Future[Stop]
+
+
+class ControlServer:
+    """Serves ``routes`` for one instance, on ``socket`` and, if asked, on loopback TCP.
+
+    ``loop`` is the watched loop, where actions are carried out; ``watch`` says whether it turns.
+    ``listen``: host and port; ``port`` says which it became. ``token``: the bearer token's file.
+    ``action_grace``: seconds that the watched loop gets to take an action up.
+    """
+
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        *,
+        instance: str,
+        socket: Path,
+        loop: asyncio.AbstractEventLoop,
+        watch: LoopWatch,
+        audit: AuditLog,
+        listen: tuple[str, int] | None = None,
+        token: Path | None = None,
+        action_grace: float = 2.0,
+    ) -> None:
+        self.instance = instance
+        self.socket = socket
+        self.port: int | None = None
+        self._routes = routes
+        self._watched = loop
+        self._watch = watch
+        self._audit = audit
+        self._listen = listen
+        self._token = token or paths.token_path()
+        self._grace = action_grace
+        self._held = contextlib.ExitStack()
+
+    def start(self) -> None:
+        """Returns when it listens.
+
+        Raises StartError when the instance runs already or something cannot be made, ConfigError
+        for an address that is not loopback, NotAllowedError for a token file that others can
+        read. Nothing is left half-started then.
+        """
+        self._audit.check()
+        with contextlib.ExitStack() as held:
+            unix = held.enter_context(contextlib.closing(UnixListener(self.instance, self.socket)))
+            listening: Listening = [(unix.socket, _local)]
+            if self._listen is not None:
+                tcp = held.enter_context(contextlib.closing(listen_tcp(*self._listen)))
+                self.port = tcp.getsockname()[1]
+                listening.append((tcp, _bearer(auth.ensure_token(self._token), self.port)))
+            held.callback(_start_thread(partial(self._main, listening)))
+            self._held = held.pop_all()
+
+    def stop(self) -> None:
+        """Ends the thread and joins it, and removes the socket; also when it never started.
+
+        Takes up to about three seconds when actions run. From the watched loop, call it by
+        ``await asyncio.to_thread(server.stop)``: actions can only end while that loop turns.
+        """
+        self._held.close()
+
+    async def _main(
+        self,
+        listening: Listening,
+        ready: Ready,
+    ) -> None:
+        """In the thread, until it is told to stop."""
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(READERS, "qcfeed-control-read"))
+        actions = Actions(self._watched, self._watch, self._audit, grace=self._grace)
+        dispatcher = Dispatcher(self._routes, self.instance, self._watch, actions)
+        stopping = asyncio.Event()
+        async with contextlib.AsyncExitStack() as stack:
+            for sock, authenticate in listening:
+                runner = _runner(dispatcher, authenticate)
+                stack.push_async_callback(runner.cleanup)
+                stack.callback((await _serve(runner, sock)).close)
+            stack.push_async_callback(actions.close)
+            ready.set_result(partial(loop.call_soon_threadsafe, stopping.set))
+            await stopping.wait()
+
+
+def _start_thread(main: Callable[[Ready], Coroutine[Any, Any, None]]) -> Stop:
+    """Runs ``main`` in a thread and returns, when it is ready, what stops and joins it."""
+    ready: Ready = concurrent.futures.Future()
+
+    def run() -> None:
+        try:
+            asyncio.run(main(ready))
+        except Exception as error:
+            logger.exception("the control plane ended")
+            if not ready.done():
+                ready.set_exception(error)
+
+    thread = threading.Thread(target=run, name="qcfeed-control", daemon=True)
+    thread.start()
+    try:
+        stop = ready.result()
+    except Exception as error:
+        thread.join()
+        raise StartError(
+            f"the control plane could not start: {error}",
+            hint="its log has the traceback; please report it",
+        ) from error
+
+    def stop_and_join() -> None:
+        with contextlib.suppress(RuntimeError):  # its loop ended by itself, and said so in the log
+            stop()
+        thread.join()
+
+    return stop_and_join
+
+
+def _runner(dispatcher: Dispatcher, authenticate: Authenticate) -> web.AppRunner:
+    async def handle(request: web.Request) -> web.Response:
+        try:
+            caller = authenticate(request)
+            body = await _body(request)
+        except (NotAllowedError, UsageError) as error:
+            status, content = refused(error)
+        else:
+            status, content = await dispatcher.reply(
+                request.method, request.path, request.query, body, caller
+            )
+        return web.Response(status=status, body=content, content_type="application/json")
+
+    app = web.Application(client_max_size=BODY_BYTES)
+    app.router.add_route("*", "/{path:.*}", handle)
+    return web.AppRunner(
+        app, access_log=None, keepalive_timeout=IDLE_TIMEOUT, shutdown_timeout=STOP_GRACE
+    )
+
+
+async def _serve(runner: web.AppRunner, sock: sockets.socket) -> asyncio.Server:
+    await runner.setup()
+    server = runner.server
+    assert server is not None  # noqa: S101 - setup() made it
+
+    def accept() -> asyncio.Protocol:
+        return server() if len(server.connections) < CONNECTIONS else _Turned()
+
+    return await asyncio.get_running_loop().create_server(accept, sock=sock)
+
+
+class _Turned(asyncio.Protocol):
+    """A connection over the limit."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        logger.warning("the control plane has %d connections: one more is dropped", CONNECTIONS)
+        transport.close()
+
+
+async def _body(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(IDLE_TIMEOUT):
+            return await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise UsageError(f"the request has more than {BODY_BYTES} bytes") from error
+    except TimeoutError as error:
+        raise UsageError(f"the request's body took longer than {IDLE_TIMEOUT:g} s") from error
+
+
+def _local(request: web.Request) -> Caller:
+    """The Unix socket's callers: the kernel knows them."""
+    auth.check_origin(request.headers.get("Origin"))
+    if request.transport is None:
+        raise NotAllowedError("the caller has left")
+    client = auth.peer(request.transport.get_extra_info("socket"))
+    auth.check_client(client)
+    return Caller("socket", client.uid, client.user, client.pid)
+
+
+def _bearer(token: str, port: int) -> Authenticate:
+    """Loopback TCP's callers: whoever knows the token, and is no browser."""
+
+    def authenticate(request: web.Request) -> Caller:
+        auth.check_origin(request.headers.get("Origin"))
+        auth.check_host(request.headers.get("Host"), port)
+        auth.check_token(request.headers.get("Authorization"), token)
+        return Caller("token")
+
+    return authenticate

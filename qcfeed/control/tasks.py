@@ -1,0 +1,164 @@
+"""The routes over a ledger of tasks: what lives, where it came from, what is orphaned, and the end
+of it. For any asyncio program with a ledger; the service plugs in what only it knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from qcfeed.control import audit
+from qcfeed.control.answers import (
+    Location,
+    Orphan,
+    Orphans,
+    OrphansQuery,
+    Reaped,
+    ReapRequest,
+    Survivor,
+    Task,
+    Tasks,
+    TasksByLocation,
+    TasksQuery,
+    TaskTotals,
+)
+from qcfeed.control.routes import (
+    ORPHANS,
+    REAP,
+    TASKS,
+    TASKS_BY_LOCATION,
+    Action,
+    NoQuery,
+    Read,
+    Route,
+)
+from qcfeed.diagnostics import census, orphans, reaper
+from qcfeed.diagnostics.orphans import OrphanTask
+from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.diagnostics.stall import LoopWatch
+from qcfeed.errors import UsageError
+
+PAGE = 10_000
+"""Rows of one answer: encoding more in one go would hold the GIL, and so stall the watched loop."""
+
+BATCH = 5_000
+LONGEST_REAP = 300.0
+
+
+def routes(
+    ledger: Ledger,
+    watch: LoopWatch,
+    *,
+    grace: float = 0.0,
+    further_orphans: Callable[[], list[Orphan]] | None = None,
+    remove_further: Callable[[], Awaitable[int]] | None = None,
+) -> list[Route]:
+    """TASKS, TASKS_BY_LOCATION, ORPHANS and REAP over ``ledger``.
+
+    ``grace``: seconds that an owner may be gone before its tasks count as orphans, for owners that
+    say when they closed. ``further_orphans`` lists orphans that are no tasks (``task`` is None),
+    from any thread; ``remove_further`` removes them, in the watched loop, and says how many.
+    """
+    views = _Views(ledger, watch, grace, further_orphans, remove_further)
+    return [
+        Read(TASKS, TasksQuery, views.tasks),
+        Read(TASKS_BY_LOCATION, NoQuery, views.by_location),
+        Read(ORPHANS, OrphansQuery, views.orphans),
+        Action(REAP, "orphans.reap", ReapRequest, views.reap),
+    ]
+
+
+class _Views:
+    def __init__(
+        self,
+        ledger: Ledger,
+        watch: LoopWatch,
+        grace: float,
+        further_orphans: Callable[[], list[Orphan]] | None,
+        remove_further: Callable[[], Awaitable[int]] | None,
+    ) -> None:
+        self._ledger = ledger
+        self._watch = watch
+        self._grace = grace
+        self._further_orphans = further_orphans
+        self._remove_further = remove_further
+
+    def tasks(self, query: TasksQuery) -> Tasks:
+        """Cost: a census, and 5 us each that is listed."""
+        _within("limit", query.limit, 0, PAGE)
+        _within("offset", query.offset, 0, None)
+        now = time.monotonic()
+        totals = _totals(census.by_location(self._ledger, now))
+        found = census.live(self._ledger, now, query.limit, query.offset)
+        rows = msgspec.convert(found, list[Task], from_attributes=True)
+        return Tasks(total=totals.live, totals=totals, tasks=rows)
+
+    def by_location(self, _: NoQuery) -> TasksByLocation:
+        """Cost: a census, 0.5 us a live task."""
+        taken = census.by_location(self._ledger, time.monotonic())
+        rows = msgspec.convert(taken.rows, list[Location], from_attributes=True)
+        answer = TasksByLocation(totals=_totals(taken), locations=rows)
+        if taken.failure is not None:
+            answer.failure = taken.failure
+        return answer
+
+    def orphans(self, query: OrphansQuery) -> Orphans:
+        """Cost: 0.2 us a live task, 1 us an orphan, 5 us each that is listed."""
+        _within("limit", query.limit, 0, PAGE)
+        found = self._find()
+        further = self._further_orphans() if self._further_orphans else []
+        rows = [_row(orphan) for orphan in found[: query.limit]] + further
+        rows.sort(key=lambda row: -row.age_s)
+        return Orphans(count=len(found) + len(further), orphans=rows[: query.limit])
+
+    async def reap(self, request: ReapRequest) -> Reaped:
+        """Cancels what is proven to be orphaned now, each proven again just before.
+
+        The search runs in a thread: tens of thousands would hold the loop up.
+        """
+        _within("batch", request.batch, 1, BATCH)
+        _within("timeout_s", request.timeout_s, 0, LONGEST_REAP)
+        with self._watch.measure() as measured:
+            found = await asyncio.to_thread(self._find)
+            audit.note(before={"orphaned_tasks": len(found)})
+            proven = (orphan.record for orphan in found if orphans.is_orphan(orphan.record))
+            reaping = await reaper.cancel(proven, batch=request.batch, timeout=request.timeout_s)
+            removed = await self._remove_further() if self._remove_further else 0
+        return Reaped(
+            reaped=reaping.reaped,
+            survivors=[
+                Survivor(task=s.record.serial, location=s.record.site.location, state=s.state)
+                for s in reaping.survivors[:PAGE]
+            ],
+            failed=reaping.failed,
+            already_gone=reaping.already_gone,
+            subscriptions=removed,
+            max_stall_ms=round(measured.longest * 1000, 3),
+        )
+
+    def _find(self) -> list[OrphanTask]:
+        return orphans.find(self._ledger, time.monotonic(), grace=self._grace)
+
+
+def _totals(taken: census.Census) -> TaskTotals:
+    return msgspec.convert(taken.totals, TaskTotals, from_attributes=True)
+
+
+def _row(orphan: OrphanTask) -> Orphan:
+    symbol = getattr(orphan.owner, "symbol", None)
+    return Orphan(
+        task=orphan.serial,
+        symbol=symbol if isinstance(symbol, str) else None,
+        location=orphan.location,
+        age_s=orphan.age_s,
+        evidence=orphan.evidence,
+    )
+
+
+def _within(name: str, value: float, least: float, most: float | None) -> None:
+    if value < least or (most is not None and value > most):
+        allowed = f"{least:g} or more" if most is None else f"{least:g} to {most:g}"
+        raise UsageError(f"{name} is {value:g}", hint=f"give {allowed}")

@@ -1,0 +1,1 @@
+"""What is measured: the catalog, how it is exposed, and the process's memory."""

@@ -1,0 +1,68 @@
+"""How much memory the process holds, and how much it may."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_UNLIMITED = 1 << 60
+"""cgroup v1 says "no limit" as a number near 2**63."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The bytes a process may hold before the kernel ends it, and who says so."""
+
+    bytes: int
+    source: str
+
+
+def resident() -> int:
+    """Bytes of this process that are in memory."""
+    return int(psutil.Process().memory_info().rss)
+
+
+@functools.lru_cache(maxsize=1)
+def limit() -> Limit:
+    """The smallest limit above this process: cgroup v2, cgroup v1, else the machine's memory.
+
+    Read once: a limit that is changed under a running process is seen at its next start.
+    """
+    return find_limit(Path("/proc/self/cgroup"), _CGROUPS, int(psutil.virtual_memory().total))
+
+
+def find_limit(membership: Path, root: Path, machine: int) -> Limit:
+    """As ``limit``, for the process whose ``/proc/PID/cgroup`` is ``membership``.
+
+    A group is limited by its ancestors too, so each level up to ``root`` counts
+    (Linux Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst).
+    """
+    try:
+        lines = membership.read_text().splitlines()
+    except OSError:
+        return Limit(machine, "machine")
+    found = [Limit(machine, "machine")]
+    for line in lines:
+        number, controllers, path = line.split(":", 2)
+        if number == "0":
+            found += _levels(root, path, "memory.max", "cgroup v2")
+        elif "memory" in controllers.split(","):
+            found += _levels(root / "memory", path, "memory.limit_in_bytes", "cgroup v1")
+    return min(found, key=lambda each: each.bytes)
+
+
+def _levels(root: Path, path: str, name: str, source: str) -> list[Limit]:
+    parts = Path(path).parts[1:]
+    found = []
+    for depth in range(len(parts) + 1):
+        try:
+            text = root.joinpath(*parts[:depth], name).read_text().strip()
+        except OSError:
+            continue
+        if text.isdecimal() and int(text) < _UNLIMITED:
+            found.append(Limit(int(text), source))
+    return found

@@ -1,0 +1,165 @@
+"""The service put together: parts start in order, the port for subscribers last, and stop in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from aiohttp import web
+
+from qcfeed.config import Config
+from qcfeed.control import answers, paths, tasks
+from qcfeed.control.audit import AuditLog
+from qcfeed.control.server import ControlServer
+from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.diagnostics.stall import LoopWatch
+from qcfeed.metrics.collectors import Exposition
+from qcfeed.service import drills, http, listen, monitor, readings
+from qcfeed.service.gateway import Gateway
+from qcfeed.service.hub import Hub
+from qcfeed.service.views import Views, orphan_rows
+from qcfeed.upstreams.url import connect
+
+log = logging.getLogger("qcfeed")
+
+_SAMPLE_EVERY = 2.0
+"""Seconds between two looks at the feeds' rates."""
+
+
+class Service:
+    """Everything that one ``qcfeed serve`` runs, from ``start`` until ``stop``."""
+
+    def __init__(self, config: Config, ledger: Ledger) -> None:
+        """Starts nothing. Raises ConfigError for an upstream or drill that cannot be."""
+        self.config = config
+        self.ledger = ledger
+        self.watch = LoopWatch()
+        self.started_at = time.time()
+        self.instance = ""
+        self.listening = answers.Listening(quotes="", admin="", control="")
+        self._loop = asyncio.get_running_loop()
+        zombies = None if config.drill is None else drills.parse(config.drill)
+        self.hub = Hub(config, connect(config.upstream))
+        self._drill = None if zombies is None else drills.ZombieFeeds(self.hub, zombies)
+        self._http = web.AppRunner(
+            http.application(Exposition(lambda: readings.read(self)), self._readiness),
+            access_log=None,
+            shutdown_timeout=1.0,
+        )
+        self.gateway = Gateway(config, self.hub, self._http_protocol)
+        self._parts = contextlib.AsyncExitStack()
+
+    def now(self) -> float:
+        """The loop's clock, in seconds; callable from any thread."""
+        return self._loop.time()
+
+    async def start(self) -> None:
+        """Start every part, or none: raises StartError or ConfigError with nothing left behind."""
+        async with contextlib.AsyncExitStack() as parts:
+            quotes = parts.enter_context(listen.bind(self.config.host, self.config.port, "--port"))
+            self.instance = self.config.instance or str(quotes.getsockname()[1])
+            self.listening.quotes = self.listening.admin = listen.shown(quotes)
+            self.watch.start(self._loop)
+            parts.callback(self.watch.stop)
+            self._start_control(parts)
+            if self.config.monitor:
+                self._start_monitor(parts)
+            await self._start_http(parts)
+            parts.push_async_callback(self.hub.upstream.close)
+            parts.push_async_callback(self.hub.stop)
+            if self._drill is not None:
+                self._drill.start()
+                parts.push_async_callback(self._drill.stop)
+            parts.callback(self._start_sampling().cancel)
+            await self.gateway.start(quotes)
+            parts.push_async_callback(self.gateway.drain, self.config.drain_timeout / 2)
+            self._parts = parts.pop_all()
+
+    async def stop(self) -> None:
+        """No newcomers, goodbye to everybody, feeds down, every task joined, then the rest."""
+        await self._parts.aclose()
+
+    # ------------------------------------------------------------ parts
+
+    def _start_control(self, parts: contextlib.AsyncExitStack) -> None:
+        socket = paths.socket_path(self.instance)
+        audit = Path(self.config.audit_log or paths.audit_path(self.instance))
+        where = self.config.control_listen
+        server = ControlServer(
+            [
+                *tasks.routes(
+                    self.ledger,
+                    self.watch,
+                    further_orphans=orphan_rows(self.hub),
+                    remove_further=self._sweep_orphans,
+                ),
+                *Views(self).table(),
+            ],
+            instance=self.instance,
+            socket=socket,
+            loop=self._loop,
+            watch=self.watch,
+            audit=AuditLog(audit),
+            listen=None if where is None else listen.parse(where, "--control-listen"),
+        )
+        server.start()
+        # Its thread may wait for this loop to end an action: it is not joined in the loop.
+        parts.push_async_callback(asyncio.to_thread, server.stop)
+        self.listening.control = str(socket)
+        if server.port is not None:
+            self.listening.control_tcp = f"127.0.0.1:{server.port}"
+
+    def _start_monitor(self, parts: contextlib.AsyncExitStack) -> None:
+        attached = monitor.attach(self._loop, self.ledger, self.config)
+        parts.push_async_callback(asyncio.to_thread, attached.close)
+        self.listening.monitor = attached.telnet
+        self.listening.monitor_web = attached.web
+
+    async def _start_http(self, parts: contextlib.AsyncExitStack) -> None:
+        await self._http.setup()
+        parts.push_async_callback(self._http.cleanup)
+        if self.config.admin_listen is not None:
+            bound = listen.bind(
+                *listen.parse(self.config.admin_listen, "--admin-listen"), "--admin-listen"
+            )
+            self.listening.admin = listen.shown(bound)
+            await web.SockSite(self._http, bound).start()
+
+    def _start_sampling(self) -> _Beat:
+        return _Beat(self._loop, _SAMPLE_EVERY, self.hub.sample)
+
+    async def _sweep_orphans(self) -> int:
+        return self.hub.sweep_orphans()
+
+    def _http_protocol(self) -> asyncio.Protocol:
+        """A protocol for a connection on the WebSocket port that is not a WebSocket's."""
+        server = self._http.server
+        if server is None:
+            raise RuntimeError("the HTTP side is not running")
+        return server()
+
+    def _readiness(self) -> str:
+        if self.gateway.draining:
+            return "draining"
+        return "ready" if self.config.drill is None else f"ready (DRILL {self.config.drill})"
+
+
+class _Beat:
+    """Calls something every so many seconds until cancelled."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, every: float, call: Callable[[], None]
+    ) -> None:
+        self._loop, self._every, self._call = loop, every, call
+        self._timer = loop.call_later(every, self._beat)
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+
+    def _beat(self) -> None:
+        self._timer = self._loop.call_later(self._every, self._beat)
+        self._call()

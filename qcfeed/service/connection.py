@@ -1,0 +1,283 @@
+"""One client's connection: handshake, frames in, quotes out, and an end in bounded time.
+
+It is a protocol of asyncio, not a task: what it costs at rest is this object and its transport.
+Reader and writer are one object, so neither can outlive the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from enum import Enum, auto
+from typing import TYPE_CHECKING, cast
+
+from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFailed
+
+from qcfeed.core import frames
+from qcfeed.core.messages import CloseCode, Error, ServerMessage, Status, encode
+from qcfeed.core.symbol import Symbol
+from qcfeed.service.handshake import Head, HeadReader, Refusal
+
+if TYPE_CHECKING:
+    from qcfeed.service.gateway import Gateway
+    from qcfeed.service.hub import Hold
+
+CLOSE_TIMEOUT = 5.0
+"""Seconds a peer has to answer a close frame, and a newcomer to finish its request head."""
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class State(Enum):
+    HEAD = auto()
+    """The request head is still coming."""
+    OPEN = auto()
+    CLOSING = auto()
+    """Nothing more will be said; by its deadline the socket is gone."""
+    CLOSED = auto()
+    """The socket is gone, or somebody else's (handed over to HTTP)."""
+
+
+class Connection(asyncio.Protocol):
+    """A subscriber's connection; ``gateway`` decides, this carries out."""
+
+    __slots__ = (
+        "_frames",
+        "_gateway",
+        "_head",
+        "_owed",
+        "_text",
+        "_text_size",
+        "_transport",
+        "deadline",
+        "fixed",
+        "heard_at",
+        "held",
+        "opened_at",
+        "peer",
+        "pinged_at",
+        "serial",
+        "stalled_since",
+        "state",
+    )
+
+    def __init__(self, gateway: Gateway, serial: int) -> None:
+        self._gateway = gateway
+        self._head: HeadReader | None = HeadReader()
+        self._frames: FrameProtocol | None = None
+        self._transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self._text: list[str] = []
+        self._text_size = 0
+        self._owed: dict[str, Status] = {}
+        self.serial = serial
+        self.state = State.HEAD
+        self.fixed = False
+        """Whether its one symbol came with the path (/quotes/{symbol})."""
+        self.held: dict[Symbol, Hold] = {}
+        self.peer = ""
+        self.opened_at = self.heard_at = gateway.now()
+        self.deadline: float | None = self.opened_at + CLOSE_TIMEOUT
+        self.pinged_at: float | None = None
+        self.stalled_since: float | None = None
+
+    # ------------------------------------------------------------ transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=0)
+        peer = transport.get_extra_info("peername")
+        self.peer = f"{peer[0]}:{peer[1]}" if peer else "?"
+        self._gateway.made(self, transport.get_extra_info("socket"))
+
+    def data_received(self, data: bytes) -> None:
+        self.heard_at = self._gateway.now()
+        self.pinged_at = None
+        if self.state is State.HEAD:
+            self._receive_head(data)
+        elif self.state is not State.CLOSED:
+            self._receive_frames(data)
+
+    def pause_writing(self) -> None:
+        self.stalled_since = self._gateway.now()
+
+    def resume_writing(self) -> None:
+        self.stalled_since = None
+        if self.state is State.OPEN:
+            owed, self._owed = self._owed, {}
+            for status in owed.values():
+                self.tell(status)
+            self._gateway.hub.refill(self, list(self.held.values()))
+
+    def eof_received(self) -> None:
+        if self.state is State.OPEN:
+            self._leave("eof")
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 — it says nothing more
+        if self.state is State.OPEN:
+            self._leave("lost")
+        self.state = State.CLOSED
+        self._gateway.gone(self)
+
+    # ------------------------------------------------------------ handshake
+
+    def _receive_head(self, data: bytes) -> None:
+        reader = cast("HeadReader", self._head)
+        head = reader.feed(data)
+        if isinstance(head, Refusal):
+            self.refuse(head)
+        elif head is not None and not head.is_ours:
+            self._hand_over(reader.data)
+        elif head is not None:
+            self._head = None
+            self._upgrade(head, reader.rest)
+
+    def _upgrade(self, head: Head, rest: bytes) -> None:
+        verdict = self._gateway.admit(head)
+        if isinstance(verdict, Refusal):
+            self.refuse(verdict)
+            return
+        self.state = State.OPEN
+        self.deadline = None
+        self._transport.write(verdict.response)
+        if verdict.symbol is not None:
+            self.fixed = True
+            self._gateway.hold(self, verdict.symbol)
+        if rest and self.state is State.OPEN:
+            self._receive_frames(rest)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer with an HTTP error instead of an upgrade."""
+        self._gateway.count_refusal(refusal.code)
+        self._transport.write(refusal.response())
+        self._leave(None)
+        self._transport.close()
+
+    def _hand_over(self, data: bytes) -> None:
+        protocol = self._gateway.http_protocol()
+        self._transport.set_write_buffer_limits()
+        self._transport.set_protocol(protocol)
+        self.state = State.CLOSED
+        self._gateway.gone(self)
+        protocol.connection_made(self._transport)
+        protocol.data_received(data)
+
+    # ------------------------------------------------------------ frames in
+
+    def _receive_frames(self, data: bytes) -> None:
+        if self._frames is None:
+            self._frames = FrameProtocol(client=False, extensions=[])
+        self._frames.receive_bytes(data)
+        try:
+            for frame in self._frames.received_frames():
+                self._receive_frame(frame.opcode, frame.payload, frame.message_finished)
+        except ParseFailed as error:
+            self.close(CloseCode(error.code), str(error))
+
+    def _receive_frame(self, opcode: Opcode, payload: object, finished: bool) -> None:
+        if opcode is Opcode.CLOSE:
+            self._receive_close(cast("tuple[int, str]", payload)[0])
+        elif self.state is not State.OPEN or opcode is Opcode.PONG:
+            return
+        elif opcode is Opcode.PING:
+            self._reply(frames.frame(frames.Opcode.PONG, cast("bytes", payload)))
+        elif opcode is Opcode.TEXT:
+            self._receive_text(cast("str", payload), finished)
+        else:
+            self.close(CloseCode.UNSUPPORTED_DATA, "messages are JSON text")
+
+    def _receive_text(self, piece: str, finished: bool) -> None:
+        self._text.append(piece)
+        self._text_size += len(piece)
+        if self._text_size > self._gateway.config.max_message_size:
+            limit = self._gateway.config.max_message_size
+            self.close(CloseCode.MESSAGE_TOO_BIG, f"a message has at most {limit} bytes")
+        elif finished:
+            text = "".join(self._text)
+            self._text.clear()
+            self._text_size = 0
+            self._gateway.request(self, text)
+
+    def _receive_close(self, code: int) -> None:
+        if self.state is State.OPEN:
+            told = 1000 if code == CloseReason.NO_STATUS_RCVD else code
+            self._transport.write(frames.close(told))
+            self._leave(str(int(code)))
+        self._transport.close()
+
+    # ------------------------------------------------------------ out
+
+    @property
+    def connected(self) -> bool:
+        """Whether it is still there to be written to, now or later."""
+        return self.state is State.OPEN
+
+    @property
+    def writable(self) -> bool:
+        """Whether all that was written before has left for the kernel."""
+        return self.stalled_since is None and self.state is State.OPEN
+
+    def write(self, data: bytes) -> None:
+        """Send whole frames."""
+        self._transport.write(data)
+
+    def send(self, message: ServerMessage) -> None:
+        """Send one message that was asked for."""
+        self._reply(frames.text(encode(message)))
+
+    def tell(self, status: Status) -> None:
+        """Send a status; while the peer does not read, only the latest one a symbol is kept."""
+        if self.writable:
+            self.write(frames.text(encode(status)))
+        elif self.state is State.OPEN:
+            self._owed[status.symbol] = status
+
+    def evict(self, subscriber: Hold, code: CloseCode, reason: str) -> None:
+        """The feed let go of ``subscriber``: a connection that has nothing left is closed."""
+        self.held.pop(subscriber.symbol, None)
+        if self.state is not State.OPEN:
+            return
+        if self.fixed or not self.held:
+            self.close(code, reason)
+        else:
+            self.send(Error(code.name.lower(), reason, subscriber.symbol, retryable=code.come_back))
+
+    def ping(self) -> None:
+        """Ask whether the peer lives; any data from it is an answer."""
+        self.pinged_at = self._gateway.now()
+        self.write(frames.frame(frames.Opcode.PING, b""))
+
+    def close(self, code: CloseCode, reason: str = "") -> None:
+        """Say why, give up all holds, and wait a bounded time for the peer's close frame."""
+        if self.state is not State.OPEN:
+            return
+        self._transport.write(frames.close(code, reason))
+        self._leave(str(int(code)))
+
+    def abort(self, why: str) -> None:
+        """Drop the connection now, and with it what the kernel still keeps for it.
+
+        A socket that is merely closed keeps its unsent bytes for as long as the peer's window is
+        shut; a reset frees them (SO_LINGER with 0 seconds, socket(7)).
+        """
+        if self.state is State.OPEN:
+            self._leave(why)
+        if self.state is not State.CLOSED:
+            sock = self._transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            self._transport.abort()
+
+    def _reply(self, data: bytes) -> None:
+        if self._transport.get_write_buffer_size() > self._gateway.config.send_buffer:
+            self.abort(str(int(CloseCode.TOO_SLOW)))
+        else:
+            self._transport.write(data)
+
+    def _leave(self, why: str | None) -> None:
+        self.state = State.CLOSING
+        self.deadline = self._gateway.now() + CLOSE_TIMEOUT
+        held, self.held = self.held, {}
+        for subscriber in held.values():
+            self._gateway.hub.unsubscribe(subscriber)
+        if why is not None:
+            self._gateway.count_close(why)

@@ -1,0 +1,268 @@
+"""The WebSocket side of the service: who may come in, who must go, what they ask for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import random
+import socket
+from collections import Counter
+from collections.abc import Callable
+from http import HTTPStatus
+
+import msgspec
+
+from qcfeed.config import Config
+from qcfeed.core import symbol as symbols
+from qcfeed.core.limits import TokenBucket
+from qcfeed.core.messages import (
+    Action,
+    CloseCode,
+    Error,
+    GoingAway,
+    Pong,
+    Subscribed,
+    decode_request,
+)
+from qcfeed.core.symbol import Symbol
+from qcfeed.errors import InvalidSymbolError, UnknownSymbolError
+from qcfeed.service.connection import Connection, State
+from qcfeed.service.handshake import Accepted, Head, Refusal, judge
+from qcfeed.service.hub import Hub
+from qcfeed.service.listen import BACKLOG
+
+log = logging.getLogger("qcfeed.gateway")
+
+_SPARE_HEADS = 1_000
+"""Connections above the limit that may still be told, politely, that they are too many."""
+_BUCKETS = 8
+_RETRY_SPREAD_MS = 5_000
+
+
+class Gateway:
+    """Every connection of the service, from its accept until its socket is gone."""
+
+    def __init__(
+        self, config: Config, hub: Hub, http_protocol: Callable[[], asyncio.Protocol]
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._serials = itertools.count(1)
+        self._server: asyncio.Server | None = None
+        self._rate = TokenBucket(config.subscribe_rate, config.subscribe_rate, self._loop.time())
+        self._wheel: list[set[Connection]] = [set() for _ in range(_BUCKETS)]
+        self._hand = 0
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._emptied: asyncio.Event = asyncio.Event()
+        self.config = config
+        self.hub = hub
+        self.http_protocol = http_protocol
+        self.draining = False
+        self.connections: set[Connection] = set()
+        self.opened = 0
+        """Upgrades accepted since the start."""
+        self.closed: Counter[str] = Counter()
+        """Connections that ended, by close code, or `eof` and `lost` where none was said."""
+        self.refused: Counter[str] = Counter()
+        """Upgrades and subscriptions refused, by reason."""
+
+    def now(self) -> float:
+        """The loop's clock, in seconds."""
+        return self._loop.time()
+
+    # ------------------------------------------------------------ listening
+
+    async def start(self, bound: socket.socket) -> None:
+        """Accept connections on ``bound`` from now on; it is ours to close."""
+        self._server = await self._loop.create_server(self._make, sock=bound, backlog=BACKLOG)
+        self._sweep()
+
+    async def drain(self, timeout: float) -> None:
+        """No newcomers; everybody is told to go and come back elsewhere, at spread times.
+
+        Who has not gone by ``timeout`` seconds is dropped.
+        """
+        self.draining = True
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self.connections):
+            if connection.state is State.OPEN:
+                connection.send(GoingAway(random.randrange(_RETRY_SPREAD_MS)))
+                connection.close(CloseCode.GOING_AWAY, "the service leaves")
+        if self.connections:
+            self._emptied.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._emptied.wait(), timeout)
+        for connection in list(self.connections):
+            connection.abort("drain")
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        while self.connections:  # a dropped socket reports itself gone in the next turn
+            self._emptied.clear()
+            await self._emptied.wait()
+
+    def _make(self) -> Connection:
+        return Connection(self, next(self._serials))
+
+    # ------------------------------------------------------------ connections come and go
+
+    def made(self, connection: Connection, sock: socket.socket) -> None:
+        """A socket was accepted; what the kernel may keep for it, and for how long, is bounded."""
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.config.send_buffer)
+        milliseconds = int(self.config.stall_timeout * 1000)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+        self.connections.add(connection)
+        self._wheel[connection.serial % _BUCKETS].add(connection)
+        if len(self.connections) > self.config.max_connections + _SPARE_HEADS:
+            self.count_refusal("connection_limit")
+            connection.abort("refused")
+
+    def gone(self, connection: Connection) -> None:
+        """Its socket is gone, or HTTP's."""
+        self.connections.discard(connection)
+        self._wheel[connection.serial % _BUCKETS].discard(connection)
+        if not self.connections:
+            self._emptied.set()
+
+    def admit(self, head: Head) -> Accepted | Refusal:
+        """Whether an upgrade may go ahead here and now."""
+        verdict = judge(head)
+        if isinstance(verdict, Refusal):
+            return verdict
+        refusal = self._crowded()
+        if refusal is None and verdict.symbol is not None:
+            refusal = self._unwelcome(verdict.symbol)
+        if refusal is not None:
+            return refusal
+        self.opened += 1
+        return verdict
+
+    def _crowded(self) -> Refusal | None:
+        if self.draining:
+            return _unavailable("draining", "the service leaves; try again shortly")
+        if len(self.connections) > self.config.max_connections:
+            limit = self.config.max_connections
+            return _unavailable("connection_limit", f"there are {limit} connections already")
+        return None
+
+    def _unwelcome(self, symbol: Symbol) -> Refusal | None:
+        if not self.hub.upstream.knows(symbol):
+            return Refusal(
+                HTTPStatus.NOT_FOUND, "unknown_symbol", f"there is no symbol {symbol} here"
+            )
+        if not self._rate.take(self.now()):
+            return Refusal(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                "subscribe_rate",
+                f"more than {self.config.subscribe_rate:g} new subscriptions a second",
+                {"Retry-After": "1"},
+                retryable=True,
+            )
+        return None
+
+    def count_refusal(self, reason: str) -> None:
+        self.refused[reason] += 1
+
+    def count_close(self, why: str) -> None:
+        self.closed[why] += 1
+
+    # ------------------------------------------------------------ requests
+
+    def request(self, connection: Connection, text: str) -> None:
+        """One text message of a client."""
+        try:
+            request = decode_request(text)
+        except (msgspec.DecodeError, UnicodeEncodeError) as error:
+            connection.send(Error("bad_request", f"not a request: {error}"))
+            return
+        if request.action is Action.PING:
+            connection.send(Pong())
+        elif connection.fixed:
+            connection.send(
+                Error("fixed_symbol", "this connection has its one symbol; /stream takes more")
+            )
+        elif request.action is Action.SUBSCRIBE:
+            self._subscribe(connection, request.symbols)
+        else:
+            self._unsubscribe(connection, request.symbols)
+
+    def hold(self, connection: Connection, symbol: Symbol) -> None:
+        """Give ``connection`` a hold on ``symbol``; raises UnknownSymbolError."""
+        connection.held[symbol] = self.hub.subscribe(symbol, connection)
+
+    def _subscribe(self, connection: Connection, names: list[str]) -> None:
+        if len(names) > self.config.max_symbols:
+            self._refuse(connection, self._symbol_limit())
+            return
+        for name in names:
+            error = self._try_hold(connection, name)
+            if error is not None:
+                self._refuse(connection, error)
+            if connection.state is not State.OPEN:
+                return
+        connection.send(Subscribed(sorted(connection.held)))
+
+    def _try_hold(self, connection: Connection, name: str) -> Error | None:
+        try:
+            symbol = symbols.parse(name)
+        except InvalidSymbolError as error:
+            return Error(error.code, f"{error.message}: {error.hint}", name[:32])
+        if symbol in connection.held:
+            return None
+        if len(connection.held) >= self.config.max_symbols:
+            return self._symbol_limit(symbol)
+        if not self._rate.take(self.now()):
+            message = f"more than {self.config.subscribe_rate:g} new subscriptions a second"
+            return Error("subscribe_rate", message, symbol, retryable=True)
+        try:
+            self.hold(connection, symbol)
+        except UnknownSymbolError as error:
+            return Error(error.code, error.message, symbol)
+        return None
+
+    def _symbol_limit(self, symbol: Symbol | None = None) -> Error:
+        limit = self.config.max_symbols
+        return Error("symbol_limit", f"a connection holds at most {limit} symbols", symbol)
+
+    def _refuse(self, connection: Connection, error: Error) -> None:
+        self.count_refusal(error.code)
+        connection.send(error)
+
+    def _unsubscribe(self, connection: Connection, names: list[str]) -> None:
+        for name in names:
+            subscriber = connection.held.pop(Symbol(name.upper()), None)
+            if subscriber is not None:
+                self.hub.unsubscribe(subscriber)
+        connection.send(Subscribed(sorted(connection.held)))
+
+    # ------------------------------------------------------------ time
+
+    def _sweep(self) -> None:
+        """Look at an eighth of the connections; each is looked at twice in its shortest time."""
+        now = self.now()
+        self._hand = (self._hand + 1) % _BUCKETS
+        for connection in list(self._wheel[self._hand]):
+            self._look_at(connection, now)
+        shortest = min(self.config.stall_timeout, self.config.ping_interval or 60.0, 5.0)
+        self._sweeper = self._loop.call_later(shortest / 2 / _BUCKETS, self._sweep)
+
+    def _look_at(self, connection: Connection, now: float) -> None:
+        patience = self.config.stall_timeout
+        if connection.state is not State.OPEN:
+            if connection.deadline is not None and now >= connection.deadline:
+                connection.abort("timeout")
+        elif connection.stalled_since is not None:
+            if now - connection.stalled_since >= patience:
+                connection.abort(str(int(CloseCode.TOO_SLOW)))
+        elif connection.pinged_at is not None:
+            if now - connection.pinged_at >= patience:
+                connection.close(CloseCode.NO_PONG, f"no pong within {patience:g} s")
+        elif self.config.ping_interval and now - connection.heard_at >= self.config.ping_interval:
+            connection.ping()
+
+
+def _unavailable(code: str, message: str) -> Refusal:
+    return Refusal(
+        HTTPStatus.SERVICE_UNAVAILABLE, code, message, {"Retry-After": "5"}, retryable=True
+    )

@@ -1,0 +1,194 @@
+"""The opening handshake of RFC 6455 section 4.2, as bytes in and a decision out. No sockets.
+
+The request head is read by httptools (llhttp). What is not for the WebSocket endpoints is not judged
+here: its bytes go on, untouched, to the HTTP server.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+import httptools
+import msgspec
+from wsproto.utilities import generate_accept_token
+
+from qcfeed.core.messages import Error
+from qcfeed.core.symbol import Symbol, parse_path_segment
+from qcfeed.errors import InvalidSymbolError
+
+MAX_HEAD = 16_384
+"""Bytes of a request head; more are refused with 431."""
+
+_QUOTES = b"/quotes/"
+_STREAM = b"/stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """One request head; header names are lower-cased, repeated values joined by commas."""
+
+    method: bytes
+    target: bytes
+    version: str
+    headers: dict[bytes, bytes]
+
+    @property
+    def path(self) -> bytes:
+        return self.target.partition(b"?")[0]
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is for a WebSocket endpoint, upgrade or not."""
+        return self.path.startswith(_QUOTES) or self.path == _STREAM
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The upgrade may go ahead. ``symbol`` is None at /stream."""
+
+    response: bytes
+    symbol: Symbol | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The upgrade may not go ahead, and why, for the client and for the counters."""
+
+    status: HTTPStatus
+    code: str
+    message: str
+    headers: dict[str, str] = field(default_factory=dict)
+    retryable: bool = False
+
+    def response(self) -> bytes:
+        """The whole HTTP response; the connection is closed after it."""
+        body = msgspec.json.encode(Error(self.code, self.message, retryable=self.retryable)) + b"\n"
+        head = {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            "Connection": "close",
+            **self.headers,
+        }
+        lines = [f"HTTP/1.1 {self.status.value} {self.status.phrase}"]
+        lines += [f"{name}: {value}" for name, value in head.items()]
+        return "\r\n".join([*lines, "", ""]).encode("ascii") + body
+
+
+class HeadReader:
+    """Collects a request head from whatever pieces it comes in.
+
+    ``data`` holds all bytes so far, for whoever takes the connection over.
+    """
+
+    __slots__ = ("_complete", "_headers", "_parser", "_target", "data", "rest")
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.rest = b""
+        """What came after the head of an upgrade: the client's first frames."""
+        self._target = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._complete = False
+        self._parser = httptools.HttpRequestParser(self)
+
+    def feed(self, data: bytes) -> Head | Refusal | None:
+        """The head once it is complete, a refusal when it cannot become one, else None."""
+        self.data += data
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self.rest = data[upgrade.args[0] :]
+        except httptools.HttpParserError as error:
+            if not self._complete:
+                return Refusal(HTTPStatus.BAD_REQUEST, "bad_request", f"this is not HTTP: {error}")
+        if self._complete:
+            return Head(
+                self._parser.get_method(),
+                self._target,
+                self._parser.get_http_version(),
+                self._headers,
+            )
+        if len(self.data) > MAX_HEAD:
+            return Refusal(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "head_too_large",
+                f"the request head has more than {MAX_HEAD} bytes",
+            )
+        return None
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        key = name.lower()
+        known = self._headers.get(key)
+        self._headers[key] = value if known is None else known + b"," + value
+
+    def on_headers_complete(self) -> None:
+        self._complete = True
+
+
+def judge(head: Head) -> Accepted | Refusal:
+    """Whether ``head``, which is ours, is a good upgrade for a well-formed symbol."""
+    if len(head.target) > 1024:
+        return Refusal(HTTPStatus.REQUEST_URI_TOO_LONG, "invalid_symbol", "the path is too long")
+    symbol = None
+    if head.path != _STREAM:
+        try:
+            symbol = parse_path_segment(head.path[len(_QUOTES) :])
+        except InvalidSymbolError as error:
+            return Refusal(HTTPStatus.BAD_REQUEST, error.code, f"{error.message}: {error.hint}")
+    refusal = _judge_upgrade(head)
+    if refusal is not None:
+        return refusal
+    accept = generate_accept_token(head.headers[b"sec-websocket-key"])
+    return Accepted(_SWITCHING + accept + b"\r\n\r\n", symbol)
+
+
+_SWITCHING = (
+    b"HTTP/1.1 101 Switching Protocols\r\n"
+    b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+)
+
+
+def _judge_upgrade(head: Head) -> Refusal | None:
+    headers = head.headers
+    if b"websocket" not in _tokens(headers, b"upgrade"):
+        return Refusal(
+            HTTPStatus.UPGRADE_REQUIRED,
+            "upgrade_required",
+            "this address speaks WebSocket: try `qcfeed watch` or wscat",
+            {"Upgrade": "websocket"},
+        )
+    if headers.get(b"sec-websocket-version") != b"13":
+        return Refusal(
+            HTTPStatus.UPGRADE_REQUIRED,
+            "bad_version",
+            "only WebSocket version 13 is spoken here",
+            {"Sec-WebSocket-Version": "13"},
+        )
+    wrong = (
+        "the method is not GET" if head.method != b"GET"
+        else "HTTP/1.1 is needed" if head.version != "1.1"
+        else "there is no Host" if b"host" not in headers
+        else "Connection does not say Upgrade" if b"upgrade" not in _tokens(headers, b"connection")
+        else "Sec-WebSocket-Key is not 16 bytes in base64" if not _is_key(headers)
+        else None
+    )  # fmt: skip
+    if wrong is None:
+        return None
+    return Refusal(HTTPStatus.BAD_REQUEST, "bad_handshake", wrong)
+
+
+def _tokens(headers: dict[bytes, bytes], name: bytes) -> set[bytes]:
+    return {token.strip().lower() for token in headers.get(name, b"").split(b",")}
+
+
+def _is_key(headers: dict[bytes, bytes]) -> bool:
+    try:
+        return len(base64.b64decode(headers[b"sec-websocket-key"], validate=True)) == 16
+    except (KeyError, binascii.Error):
+        return False

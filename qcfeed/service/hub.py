@@ -1,0 +1,176 @@
+"""The feeds of a service: who subscribes to what, and one flush a turn of the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from qcfeed.config import Config
+from qcfeed.core.broadcast import Subscriber
+from qcfeed.core.lifecycle import Upstream as State
+from qcfeed.core.messages import CloseCode
+from qcfeed.core.symbol import Symbol
+from qcfeed.errors import UnknownSymbolError
+from qcfeed.service.feed import Feed, Reader
+from qcfeed.upstreams.base import Upstream
+
+log = logging.getLogger("qcfeed.hub")
+
+Hold = Subscriber[Reader]
+
+
+@dataclass(slots=True)
+class _Totals:
+    """What feeds that are gone have counted."""
+
+    quotes: int = 0
+    conflated: int = 0
+    restarts: int = 0
+
+
+class Hub:
+    """Holds every feed, and through them every upstream task, from its start until it is joined."""
+
+    def __init__(self, config: Config, upstream: Upstream) -> None:
+        self._config = config
+        self._loop = asyncio.get_running_loop()
+        self._nonce = secrets.randbits(16)
+        self._lives = itertools.count(1)
+        self._dirty: dict[Feed, None] = {}
+        self._gone = _Totals()
+        self._emptied = asyncio.Event()
+        self._emptied.set()
+        self.upstream = upstream
+        self.feeds: dict[Symbol, Feed] = {}
+        self.observers: list[Callable[[Hold], None]] = []
+        """Told of every new subscription (a drill listens here)."""
+
+    def subscribe(self, symbol: Symbol, reader: Reader) -> Hold:
+        """A new hold of ``reader`` on ``symbol``'s feed, which is opened if need be.
+
+        Raises UnknownSymbolError before anything is created.
+        """
+        if not self.upstream.knows(symbol):
+            raise UnknownSymbolError(
+                f"{self.upstream.name} has no symbol {symbol}",
+                hint="see the symbols that are live with `qcfeed feeds`",
+            )
+        feed = self.feeds.get(symbol)
+        if feed is None:
+            epoch = f"{self._nonce:04x}{next(self._lives):x}"
+            feed = Feed(symbol, epoch, self._config, self.upstream, self._mark_dirty, self._dropped)
+            self.feeds[symbol] = feed
+            self._emptied.clear()
+        subscriber: Hold = Subscriber(symbol, reader)
+        feed.subscribe(subscriber)
+        for observer in self.observers:
+            observer(subscriber)
+        return subscriber
+
+    def unsubscribe(self, subscriber: Hold) -> None:
+        """Give a hold back. Giving back twice is giving back once."""
+        feed = self.feeds.get(subscriber.symbol)
+        if feed is not None and not subscriber.closed:
+            feed.unsubscribe(subscriber)
+
+    def refill(self, reader: Reader, held: Iterable[Hold]) -> None:
+        """``reader`` can be written to again: what gathered meanwhile, in one write."""
+        chunks: list[bytes] = []
+        for subscriber in held:
+            feed = self.feeds.get(subscriber.symbol)
+            if feed is not None and not subscriber.closed:
+                chunks.append(feed.log.read(subscriber))
+        data = b"".join(chunks)
+        if data:
+            reader.write(data)
+
+    def cancel(self, symbols: Iterable[Symbol], reason: str) -> None:
+        """Force feeds down; their subscribers get close 4410. Their tasks end soon after."""
+        for symbol in symbols:
+            feed = self.feeds.get(symbol)
+            if feed is not None:
+                feed.evict_all(CloseCode.FEED_CANCELLED, reason)
+
+    async def stop(self) -> None:
+        """End every feed and join its task. Nobody may subscribe any more."""
+        for feed in list(self.feeds.values()):
+            feed.evict_all(CloseCode.GOING_AWAY, "the service leaves")
+        await self._emptied.wait()
+
+    def sweep_orphans(self) -> int:
+        """Take back holds whose connection is gone; how many there were."""
+        orphans = self.orphaned_subscriptions()
+        for subscriber in orphans:
+            self.unsubscribe(subscriber)
+        return len(orphans)
+
+    def sample(self) -> None:
+        """Measure every feed's rate since the last sample; call it at a steady beat."""
+        now = self._loop.time()
+        for feed in self.feeds.values():
+            feed.sample(now)
+
+    # ------------------------------------------------------------ read from any thread
+
+    def orphaned_subscriptions(self) -> list[Hold]:
+        """Holds whose connection is gone. There should be none: leaving gives them all back."""
+        return [
+            subscriber
+            for feed in list(self.feeds.values())
+            for subscriber in list(feed.life.subscribers)
+            if not subscriber.reader.connected
+        ]
+
+    @property
+    def subscriptions(self) -> int:
+        """How many holds there are, over all feeds."""
+        return sum(len(feed.life.subscribers) for feed in list(self.feeds.values()))
+
+    @property
+    def quotes(self) -> int:
+        """Quotes published since the start."""
+        return self._gone.quotes + sum(feed.log.head for feed in list(self.feeds.values()))
+
+    @property
+    def conflated(self) -> int:
+        """Quotes that slow subscribers did not get one by one, since the start."""
+        return self._gone.conflated + sum(feed.log.conflated for feed in list(self.feeds.values()))
+
+    @property
+    def restarts(self) -> int:
+        """Times that a feed's upstream ended unasked, since the start."""
+        return self._gone.restarts + sum(feed.restarts for feed in list(self.feeds.values()))
+
+    def states(self) -> dict[str, int]:
+        """How many feeds are in each upstream state."""
+        counts = {str(state): 0 for state in State}
+        for feed in list(self.feeds.values()):
+            counts[feed.life.upstream] += 1
+        return counts
+
+    # ------------------------------------------------------------ flush
+
+    def _mark_dirty(self, feed: Feed) -> None:
+        if not self._dirty:
+            self._loop.call_soon(self._flush)
+        self._dirty[feed] = None
+
+    def _flush(self) -> None:
+        dirty, self._dirty = self._dirty, {}
+        chunks: dict[Reader, list[bytes]] = {}
+        for feed in dirty:
+            feed.drain(chunks)
+        for reader, parts in chunks.items():
+            reader.write(parts[0] if len(parts) == 1 else b"".join(parts))
+
+    def _dropped(self, feed: Feed) -> None:
+        self._gone.quotes += feed.log.head
+        self._gone.conflated += feed.log.conflated
+        self._gone.restarts += feed.restarts
+        del self.feeds[feed.symbol]
+        if not self.feeds:
+            self._emptied.set()

@@ -1,0 +1,116 @@
+"""``serve``: one process, one loop, one service, from its first line to the ledger's balance."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+
+from qcfeed import __version__
+from qcfeed.config import Config
+from qcfeed.diagnostics import census, orphans, reaper
+from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.errors import ExitStatus
+from qcfeed.service.app import Service
+
+log = logging.getLogger("qcfeed")
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def serve(config: Config) -> int:
+    """Run the service until a signal; the exit status. Raises StartError or ConfigError."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+    ledger = Ledger()
+    with asyncio.Runner() as runner:
+        ledger.install(runner.get_loop())
+        status = runner.run(_main(config, ledger))
+    return _settle(ledger, status)
+
+
+async def _main(config: Config, ledger: Ledger) -> ExitStatus:
+    service = Service(config, ledger)
+    await service.start()
+    leaving = asyncio.Event()
+    _on_signal(leaving)
+    _say(*_greeting(service))
+    await leaving.wait()
+    _say(f"draining: at most {config.drain_timeout:g} s; again to end at once")
+    try:
+        async with asyncio.timeout(config.drain_timeout):
+            await service.stop()
+    except TimeoutError:
+        log.warning("the drain took longer than %g s", config.drain_timeout)
+        return ExitStatus.TIMED_OUT
+    await _reap(ledger)
+    return ExitStatus.OK
+
+
+def _on_signal(leaving: asyncio.Event) -> None:
+    """The first signal begins the drain, the second ends the process where it stands."""
+    loop = asyncio.get_running_loop()
+
+    def heard(number: int) -> None:
+        if leaving.is_set():
+            _say("ended at once, nothing joined")
+            os._exit(128 + number)
+        leaving.set()
+
+    for each in SIGNALS:
+        loop.add_signal_handler(each, heard, each)
+
+
+async def _reap(ledger: Ledger) -> None:
+    """What outlived the drain has lost its owner by now; only a drill should leave any."""
+    left = orphans.find(ledger, time.monotonic())
+    if left:
+        log.warning("%d tasks outlived the service and are cancelled", len(left))
+        await reaper.cancel([orphan.record for orphan in left])
+
+
+def _settle(ledger: Ledger, status: ExitStatus) -> int:
+    """The last line: every task that was ever spawned, and what became of it."""
+    counted = census.by_location(ledger, time.monotonic())
+    totals = counted.totals
+    _say(
+        f"ledger: {totals.spawned:,} tasks spawned = {totals.finished:,} finished"
+        f" + {totals.cancelled:,} cancelled + {totals.failed:,} failed; {totals.live:,} live"
+    )
+    if not totals.live:
+        return status
+    for row in counted.rows:
+        if row.live:
+            _say(f"  {row.live:,} still live from {row.location}")
+    return status or ExitStatus.FINDINGS
+
+
+def _greeting(service: Service) -> list[str]:
+    at, config = service.listening, service.config
+    name = (
+        ""
+        if service.instance == at.quotes.rpartition(":")[2]
+        else f"--instance {service.instance} "
+    )
+    who = f"pid {os.getpid()}, instance {service.instance}"
+    lines = [
+        f"qcfeed {__version__} serves {service.hub.upstream.name} ({who})",
+        f"  quotes   ws://{at.quotes}/quotes/AAPL and /stream   try: qcfeed watch AAPL",
+        f"  health   http://{at.admin}/readyz and /metrics",
+        f"  control  {at.control}   try: qcfeed {name}status",
+    ]
+    if at.control_tcp is not None:
+        lines.append(f"           http://{at.control_tcp} with a bearer token")
+    if at.monitor is not None:
+        lines.append(f"  monitor  telnet {at.monitor.replace(':', ' ')}   {at.monitor_web}")
+    if config.drill is not None:
+        lines.append(f"  DRILL    {config.drill}: this service is broken on purpose")
+    return lines
+
+
+def _say(*lines: str) -> None:
+    print(*lines, sep="\n", file=sys.stderr, flush=True)  # noqa: T201 — it is talk, not data

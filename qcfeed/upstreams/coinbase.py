@@ -1,0 +1,317 @@
+"""The Coinbase Exchange public feed: one connection, shared by all feeds.
+
+Who reconnects: when the connection is lost, every feed's ``run`` raises UpstreamError, so that
+each feed shows it and backs off by itself. The first that tries again opens the connection anew,
+and all others join it. A pause of its own between attempts (jittered, at most 5 s) keeps any
+number of retrying feeds from making more than one attempt at a time. With the last feed the
+connection is closed, and joined.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import time
+from collections.abc import Callable, Sequence
+
+import aiohttp
+import msgspec
+
+from qcfeed.core import backoff
+from qcfeed.core.messages import Tick
+from qcfeed.core.symbol import Symbol
+from qcfeed.errors import QcfeedError, UnknownSymbolError, UpstreamError
+from qcfeed.upstreams import coinbase_messages as protocol
+from qcfeed.upstreams.base import Sink, UpstreamHealth
+from qcfeed.upstreams.coinbase_book import Product
+from qcfeed.upstreams.timestamps import Timestamps
+
+ENDPOINT = "wss://ws-feed.exchange.coinbase.com"
+
+_CONNECT_TIMEOUT = 10.0
+_CLOSE_TIMEOUT = 2.0
+_PAUSE_CAP = 5.0
+_GATHER = 0.05
+"""Feeds that come within this time share a message: the exchange takes 100 a second (its docs)."""
+_MAX_MESSAGE = 32 * 1024 * 1024
+"""A snapshot of the largest books has several megabytes."""
+_PRODUCT = re.compile(r"[A-Z0-9]+-[A-Z0-9]+")
+
+
+class _Feed:
+    """One product in demand. ``over`` is set to what ends it before it is cancelled."""
+
+    __slots__ = ("heard", "opened", "over", "product", "sink", "symbol")
+
+    def __init__(self, symbol: Symbol, sink: Sink, loop: asyncio.AbstractEventLoop) -> None:
+        self.symbol = symbol
+        self.sink = sink
+        self.product = Product()
+        self.opened = False
+        self.heard = loop.time()
+        self.over: asyncio.Future[QcfeedError] = loop.create_future()
+
+    def confirm(self, now: float) -> None:
+        """The exchange spoke of this product."""
+        self.heard = now
+        if not self.opened:
+            self.opened = True
+            self.sink.opened()
+
+    def end(self, error: QcfeedError) -> None:
+        if not self.over.done():
+            self.over.set_result(error)
+
+
+class Coinbase:
+    """``coinbase:`` -- see the module. ``silence``: seconds without a word that count as a loss."""
+
+    def __init__(
+        self,
+        url: str = ENDPOINT,
+        *,
+        silence: float = 10.0,
+        clock: Callable[[], int] = time.time_ns,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self.name = "coinbase:" if url == ENDPOINT else f"coinbase+{url}"
+        self._url = url
+        self._silence = silence
+        self._stamp = Timestamps(clock)
+        self._draw = draw
+        self._feeds: dict[str, _Feed] = {}
+        self._subscribed: dict[str, _Feed] = {}
+        self._changed = asyncio.Event()
+        self._link: asyncio.Task[None] | None = None
+        self._attempt = 0
+        self._not_before = 0.0
+        self._heard = 0.0
+        self._lost = False
+        self._health = UpstreamHealth(connected=False, detail="not needed yet")
+
+    def knows(self, symbol: Symbol) -> bool:
+        """A product is a pair; which pairs there are, the exchange says on subscribing."""
+        return _PRODUCT.fullmatch(symbol) is not None
+
+    def symbols(self) -> Sequence[Symbol]:
+        return ()
+
+    def health(self) -> UpstreamHealth:
+        return self._health
+
+    async def run(self, symbol: Symbol, sink: Sink) -> None:
+        feed = self._feeds[symbol] = _Feed(symbol, sink, asyncio.get_running_loop())
+        self._changed.set()
+        link = self._need_link()
+        try:
+            await asyncio.wait((link, feed.over), return_when=asyncio.FIRST_COMPLETED)
+            raise feed.over.result() if feed.over.done() else self._loss(link)
+        finally:
+            if self._feeds.get(symbol) is feed:
+                del self._feeds[symbol]
+            self._changed.set()
+            if not self._feeds:
+                await self._close_link()
+
+    async def close(self) -> None:
+        await self._close_link()
+
+    # ------------------------------------------------------------ the connection's task
+
+    def _need_link(self) -> asyncio.Task[None]:
+        """The task of the connection; a new one when there is none, or it is being closed."""
+        link = self._link
+        if link is None or link.done() or link.cancelling():
+            link = self._link = asyncio.create_task(self._keep_link(link), name="coinbase")
+        return link
+
+    async def _close_link(self) -> None:
+        if self._link is not None:
+            link = self._link
+            link.cancel()
+            await asyncio.wait((link,))
+
+    def _loss(self, link: asyncio.Task[None]) -> BaseException:
+        """What the end of the connection is to one feed."""
+        error = None if link.cancelled() else link.exception()
+        if error is None:
+            return UpstreamError(f"the connection to {self._url} was closed")
+        if isinstance(error, UpstreamError):
+            # Of its own for each feed: a shared one would gather all their tracebacks.
+            return UpstreamError(error.message, hint=error.hint)
+        return error
+
+    async def _keep_link(self, before: asyncio.Task[None] | None) -> None:
+        """One connection, from the pause before it to its end; ends by an exception."""
+        loop = asyncio.get_running_loop()
+        if before is not None and not before.done():
+            await asyncio.wait((before,))
+        began = loop.time()
+        try:
+            await asyncio.sleep(self._not_before - began)
+            began = loop.time()
+            await self._converse()
+        except UpstreamError as error:
+            self._attempt = 0 if loop.time() - began > _PAUSE_CAP else self._attempt + 1
+            pause = backoff.delay(self._attempt, self._draw(), cap=_PAUSE_CAP)
+            self._not_before = loop.time() + pause
+            self._lost = True
+            self._tell(connected=False, detail=error.message)
+            raise
+        except asyncio.CancelledError:
+            self._tell(connected=False, detail="not needed now")
+            raise
+        finally:
+            self._subscribed.clear()
+
+    async def _converse(self) -> None:
+        async with aiohttp.ClientSession() as session, await self._connect(session) as socket:
+            self._heard = asyncio.get_running_loop().time()
+            again, self._lost = self._lost, False
+            self._tell(connected=True, reconnects=int(again))
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._read(socket), name="coinbase read")
+                    tasks.create_task(self._write(socket), name="coinbase write")
+            except ExceptionGroup as group:
+                raise group.exceptions[0] from None
+
+    async def _connect(self, session: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
+        try:
+            async with asyncio.timeout(_CONNECT_TIMEOUT):
+                return await session.ws_connect(
+                    self._url,
+                    heartbeat=self._silence,
+                    max_msg_size=_MAX_MESSAGE,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_TIMEOUT),
+                )
+        except TimeoutError as error:
+            raise UpstreamError(
+                f"{self._url} did not answer within {_CONNECT_TIMEOUT:g} s"
+            ) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise UpstreamError(
+                f"cannot connect to {self._url}: {error}",
+                hint="check the address, the name service and the way out of this network",
+            ) from error
+
+    # ------------------------------------------------------------ what is said
+
+    async def _write(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        """Keep what is subscribed equal to what is in demand, and look for silence."""
+        while True:
+            self._changed.clear()
+            await self._subscribe(socket)
+            self._look_for_silence()
+            try:
+                async with asyncio.timeout(min(1.0, self._silence / 4)):
+                    await self._changed.wait()
+                await asyncio.sleep(_GATHER)
+            except TimeoutError:
+                continue
+
+    async def _subscribe(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        """A feed that is another than the one subscribed needs a book, so a subscription, anew."""
+        gone = [s for s, feed in self._subscribed.items() if self._feeds.get(s) is not feed]
+        for symbol in gone:
+            del self._subscribed[symbol]
+        new = {s: feed for s, feed in self._feeds.items() if s not in self._subscribed}
+        now = asyncio.get_running_loop().time()
+        for feed in new.values():
+            feed.heard = now
+        self._subscribed |= new
+        try:
+            if gone:
+                await socket.send_str(protocol.request("unsubscribe", gone))
+            if new:
+                await socket.send_str(protocol.request("subscribe", new))
+        except (aiohttp.ClientError, OSError) as error:
+            raise UpstreamError(f"lost the connection to {self._url}: {error}") from error
+
+    def _look_for_silence(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._heard > self._silence:
+            raise UpstreamError(f"{self._url} has been silent for {self._silence:g} s")
+        for feed in list(self._subscribed.values()):
+            if now - feed.heard > self._silence:
+                self._end(
+                    feed,
+                    UpstreamError(
+                        f"nothing about {feed.symbol} for {self._silence:g} s, not even a heartbeat"
+                    ),
+                )
+
+    # ------------------------------------------------------------ what is heard
+
+    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        async for frame in socket:
+            self._heard = asyncio.get_running_loop().time()
+            if frame.type is aiohttp.WSMsgType.TEXT:
+                self._hear(frame.data)
+            elif frame.type is aiohttp.WSMsgType.ERROR:
+                raise UpstreamError(f"lost the connection to {self._url}: {frame.data}")
+            else:
+                raise UpstreamError(f"{self._url} sent a binary message; is it a Coinbase feed?")
+        raise UpstreamError(f"{self._url} closed the connection (code {socket.close_code})")
+
+    def _hear(self, text: str) -> None:
+        try:
+            message = protocol.decode(text)
+            if isinstance(message, protocol.Refusal):
+                self._refused(message)
+            elif isinstance(message, protocol.Subscriptions):
+                for symbol in {s for channel in message.channels for s in channel.product_ids}:
+                    if feed := self._subscribed.get(symbol):
+                        feed.confirm(self._heard)
+            elif message is not None and (feed := self._subscribed.get(message.product_id)):
+                feed.confirm(self._heard)
+                self._apply(feed, message)
+        except (msgspec.DecodeError, ValueError) as error:
+            # An update that cannot be read is an update missed: the books are wrong from here on.
+            raise UpstreamError(f"{self._url} sent what is not its protocol: {error}") from error
+
+    def _apply(self, feed: _Feed, message: protocol.ProductMessage) -> None:
+        product = feed.product
+        tick: Tick | None = None
+        if isinstance(message, protocol.L2Update):
+            tick = product.update(message)
+        elif isinstance(message, protocol.Ticker):
+            tick = product.ticker(message)
+        elif isinstance(message, protocol.Snapshot):
+            tick = product.snapshot(message, self._stamp())
+        elif missing := product.missed(message):
+            self._tell(connected=True, gaps=1)
+            self._end(feed, UpstreamError(f"{missing} trades of {feed.symbol} did not arrive"))
+        if tick is not None:
+            feed.sink.publish((tick,))
+
+    def _refused(self, refusal: protocol.Refusal) -> None:
+        """A refused request had no effect at all, so what else was in it is asked for again."""
+        why = f"{refusal.message}: {refusal.reason}" if refusal.reason else refusal.message
+        waiting = {s: feed for s, feed in self._subscribed.items() if not feed.opened}
+        named = [feed for s in _PRODUCT.findall(why) if (feed := waiting.get(s))]
+        for feed in named:
+            self._end(feed, UnknownSymbolError(f"{feed.symbol}: {why}"))
+        if not named and not waiting:
+            raise UpstreamError(f"{self._url} refused: {why}")
+        for symbol, feed in waiting.items():
+            del self._subscribed[symbol]
+            if not named:
+                self._end(feed, UpstreamError(f"{self._url} refused: {why}"))
+        self._changed.set()
+
+    def _end(self, feed: _Feed, error: QcfeedError) -> None:
+        if self._feeds.get(feed.symbol) is feed:
+            del self._feeds[feed.symbol]
+        feed.end(error)
+        self._changed.set()
+
+    def _tell(
+        self, *, connected: bool, reconnects: int = 0, gaps: int = 0, detail: str = ""
+    ) -> None:
+        """Replaced whole, so that any thread may read it."""
+        was = self._health
+        self._health = UpstreamHealth(
+            connected, was.reconnects + reconnects, was.gaps + gaps, detail
+        )

@@ -1,0 +1,166 @@
+"""A recording, played again.
+
+All feeds share one timeline. It starts with the first demand and then runs like a market does,
+whether anybody listens or not; a feed that joins later is handed the tick that stands at that
+moment, and then those that follow. Unpaced (``speed=max``) there is no timeline: each feed plays
+its own ticks from the first one on, as fast as its subscribers take them.
+
+At its end the recording starts again with ``loop``. Without, the feeds stay open and get nothing
+more, as when a market closes: the symbols go stale, and ``health`` says why.
+
+The file is read once, before anything else starts, into about 270 bytes a tick, of which there may
+be a million; raw captures go through the book that the live upstream keeps, and only what changes
+the best bid and ask or the last price is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from qcfeed.core.messages import Quote, ServerMessage, Tick
+from qcfeed.core.symbol import Symbol, parse
+from qcfeed.errors import ConfigError, InvalidSymbolError, UnknownSymbolError
+from qcfeed.upstreams import coinbase_messages as protocol
+from qcfeed.upstreams.base import Sink, UpstreamHealth
+from qcfeed.upstreams.coinbase_book import Product
+from qcfeed.upstreams.recording import Reader
+from qcfeed.upstreams.timestamps import render
+
+MOST_TICKS = 1_000_000
+_BATCH = 128
+_SHORTEST_LAP = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Track:
+    """One symbol's ticks and when each is due, in seconds from the recording's start."""
+
+    __slots__ = ("due", "ticks")
+
+    def __init__(self) -> None:
+        self.due = array("d")
+        self.ticks: list[Tick] = []
+
+
+class Replay:
+    """``replay:FILE``. ``speed`` is a factor, None for unpaced."""
+
+    def __init__(self, path: Path, *, speed: float | None = 1.0, loop: bool = False) -> None:
+        shown = "max" if speed is None else f"{speed:g}"
+        self.name = f"replay:{path}?speed={shown}" + ("&loop=1" if loop else "")
+        self._path = path
+        self._speed = speed
+        self._loop = loop
+        self._tracks, self._duration = load(path)
+        self._start: float | None = None
+        self._ended = False
+
+    def knows(self, symbol: Symbol) -> bool:
+        return symbol in self._tracks
+
+    def symbols(self) -> Sequence[Symbol]:
+        return tuple(self._tracks)
+
+    def health(self) -> UpstreamHealth:
+        detail = "the recording has ended" if self._ended else ""
+        return UpstreamHealth(connected=not self._ended, detail=detail)
+
+    async def run(self, symbol: Symbol, sink: Sink) -> None:
+        track = self._tracks.get(symbol)
+        if track is None:
+            known = ", ".join(sorted(self._tracks)[:5])
+            raise UnknownSymbolError(f"the recording has no {symbol}", hint=f"it has {known}")
+        sink.opened()
+        if self._speed is None:
+            await self._run_unpaced(track, sink)
+        else:
+            await self._run_paced(track, sink, self._speed)
+        self._end()
+        await asyncio.get_running_loop().create_future()
+
+    async def _run_unpaced(self, track: Track, sink: Sink) -> None:
+        while True:
+            for index in range(0, len(track.ticks), _BATCH):
+                sink.publish(track.ticks[index : index + _BATCH])
+                await sink.ready()
+                # A sink that is always ready must not keep the loop from everybody else.
+                await asyncio.sleep(0)
+            if not self._loop:
+                return
+
+    async def _run_paced(self, track: Track, sink: Sink, speed: float) -> None:
+        clock = asyncio.get_running_loop().time
+        if self._start is None:
+            self._start = clock()
+        start = self._start
+        length = max(self._duration, _SHORTEST_LAP)
+        lap, position = divmod((clock() - start) * speed, length) if self._loop else (
+            0.0,
+            (clock() - start) * speed,
+        )
+        index = bisect_right(track.due, position)
+        if index:
+            sink.publish(track.ticks[index - 1 : index])
+        while True:
+            while index < len(track.due):
+                begin = lap * length
+                await asyncio.sleep(start + (begin + track.due[index]) / speed - clock())
+                reached = bisect_right(track.due, (clock() - start) * speed - begin, index)
+                if reached > index:
+                    sink.publish(track.ticks[index:reached])
+                index = reached
+            if not self._loop:
+                await asyncio.sleep(start + self._duration / speed - clock())
+                return
+            # After a long stall the laps in between are skipped.
+            lap = max(lap + 1, (clock() - start) * speed // length)
+            index = 0
+
+    def _end(self) -> None:
+        if not self._ended:
+            self._ended = True
+            log.warning("%s has ended; its symbols go stale (loop=1 starts it again)", self._path)
+
+    async def close(self) -> None:
+        """The file was closed when it had been read; nothing is shared."""
+
+
+def load(path: Path) -> tuple[dict[Symbol, Track], float]:
+    """A recording's tracks, and its duration in seconds.
+
+    Raises ConfigError for a file that cannot be read, is no recording, or has no or too many ticks.
+    """
+    reader = Reader(path)
+    tracks: dict[Symbol, Track] = {}
+    books: dict[str, Product] = {}
+    first = last = -1.0
+    count = 0
+    for at, message in reader:
+        first = at if first < 0 else first
+        last = max(last, at)
+        named = _ticks(books, at, message, path)
+        if named is None:
+            continue
+        name, tick = named
+        track = tracks.get(Symbol(name)) or tracks.setdefault(_symbol(name, path), Track())
+        track.due.append(last - first)
+        track.ticks.append(tick)
+        count += 1
+        if count > MOST_TICKS:
+            raise ConfigError(
+                f"{path} has more than {MOST_TICKS:,} quotes, which are kept in memory",
+                hint="split it: `head -n 1000000`",
+            )
+    if not tracks:
+        raise ConfigError(f"{path} has no quotes", hint="record some: `qcfeed watch AAPL --record`")
+    if reader.truncated:
+        log.warning("%s: the last line is incomplete and was left out", path)
+    return tracks, last - first

@@ -1,0 +1,159 @@
+"""Quotes made up here: a seeded, mean-reverting walk a symbol.
+
+The prices of a symbol depend on the seed and the symbol alone, so two runs, or two services,
+show the same sequence. Only the times are real.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+
+from qcfeed.core.messages import Tick
+from qcfeed.core.symbol import Symbol
+from qcfeed.errors import UnknownSymbolError
+from qcfeed.upstreams.base import Sink, UpstreamHealth
+from qcfeed.upstreams.timestamps import Timestamps
+from qcfeed.upstreams.universe import LEVELS, TICKERS
+
+QUIET_SYMBOL = Symbol("ZVZZT")
+"""NASDAQ's own test symbol: known, and never ticks. Not one of the universe's."""
+
+_KNOWN = frozenset((*TICKERS, QUIET_SYMBOL))
+_BATCH = 128
+_LEAST_SLEEP = 0.001
+_CATCH_UP = 0.25
+
+
+class Walk:
+    """One symbol's prices: whole cents around a level, never more than a tenth away from it.
+
+    An Ehrenfest urn: a move away from the level is the less likely the further off the price is,
+    and impossible at the edge, so prices stay positive however long it runs. ``phase`` in [0, 1)
+    spreads the symbols over the time between two ticks.
+    """
+
+    __slots__ = ("_bits", "_draw", "_level", "_mid", "_reach", "_step", "phase")
+
+    def __init__(self, seed: int, symbol: str) -> None:
+        rng = random.Random(f"{seed}:{symbol}")
+        level = LEVELS.get(symbol) or 8.0 * 50.0 ** rng.random()
+        self._level = self._mid = round(level * 100)
+        self._reach = self._level // 10
+        self._step = max(1, self._level // 20_000)
+        self.phase = rng.random()
+        self._draw = rng.random
+        self._bits = rng.getrandbits
+
+    def tick(self, ts: str) -> Tick:
+        """The next quote, stamped ``ts``; under a microsecond."""
+        drift = (self._mid - self._level) / self._reach
+        self._mid = mid = self._mid + (
+            self._step if self._draw() * 2.0 >= 1.0 + drift else -self._step
+        )
+        bits = self._bits(12)
+        bid = (mid - 1 - (bits & 1)) / 100
+        ask = (mid + (bits >> 1 & 1)) / 100
+        return Tick(
+            bid,
+            100 + 100 * (bits >> 2 & 15),
+            ask,
+            100 + 100 * (bits >> 6 & 15),
+            bid if bits & 0x800 else ask,
+            ts,
+        )
+
+
+class Pace:
+    """When ticks are due at a fixed rate: the n-th at ``start + n / rate``, so nothing drifts.
+
+    Of what fell due during a long stall, a quarter second's worth is made up; the rest is skipped.
+    """
+
+    __slots__ = ("_done", "_most", "_rate", "_start")
+
+    def __init__(self, rate: float, start: float) -> None:
+        self._rate = rate
+        self._start = start
+        self._done = 0
+        self._most = max(1, int(rate * _CATCH_UP))
+
+    def due(self, now: float) -> int:
+        """How many ticks to hand over at ``now``; they count as handed over."""
+        reached = int((now - self._start) * self._rate) + 1
+        count = reached - self._done
+        self._done = max(reached, self._done)
+        return max(0, min(count, self._most))
+
+    def next(self) -> float:
+        """When the next tick falls due."""
+        return self._start + self._done / self._rate
+
+
+class Simulator:
+    """``sim:`` -- the universe at ``rate`` quotes a second a symbol.
+
+    Without a rate (``rate=max``) a feed goes as fast as its subscribers take the quotes.
+    A symbol's walk goes on where it stopped when its feed comes back: at most 893 are kept.
+    """
+
+    def __init__(
+        self, *, rate: float | None = 1.0, seed: int = 0, clock: Callable[[], int] = time.time_ns
+    ) -> None:
+        self.name = f"sim:?rate={'max' if rate is None else f'{rate:g}'}&seed={seed}"
+        self._rate = rate
+        self._seed = seed
+        self._stamp = Timestamps(clock)
+        self._walks: dict[Symbol, Walk] = {}
+
+    def knows(self, symbol: Symbol) -> bool:
+        return symbol in _KNOWN
+
+    def symbols(self) -> Sequence[Symbol]:
+        return TICKERS
+
+    async def run(self, symbol: Symbol, sink: Sink) -> None:
+        if not self.knows(symbol):
+            raise UnknownSymbolError(
+                f"the simulator has no {symbol}",
+                hint="AAPL, MSFT, GOOGL, TSLA and AMZN are among those it has",
+            )
+        sink.opened()
+        if symbol == QUIET_SYMBOL:
+            await asyncio.get_running_loop().create_future()
+        walk = self._walks.get(symbol) or self._begin(symbol)
+        if self._rate is None:
+            await self._run_at_most(walk, sink)
+        else:
+            await self._run_at_rate(walk, self._rate, sink)
+
+    def _begin(self, symbol: Symbol) -> Walk:
+        walk = self._walks[symbol] = Walk(self._seed, symbol)
+        return walk
+
+    async def _run_at_most(self, walk: Walk, sink: Sink) -> None:
+        while True:
+            ts = self._stamp()
+            sink.publish([walk.tick(ts) for _ in range(_BATCH)])
+            await sink.ready()
+            # A sink that is always ready must not keep the loop from everybody else.
+            await asyncio.sleep(0)
+
+    async def _run_at_rate(self, walk: Walk, rate: float, sink: Sink) -> None:
+        loop = asyncio.get_running_loop()
+        sink.publish([walk.tick(self._stamp())])
+        # Feeds that were opened together do not tick together.
+        pace = Pace(rate, loop.time() + walk.phase / rate)
+        while True:
+            await asyncio.sleep(max(pace.next() - loop.time(), _LEAST_SLEEP))
+            if count := pace.due(loop.time()):
+                ts = self._stamp()
+                sink.publish([walk.tick(ts) for _ in range(count)])
+
+    def health(self) -> UpstreamHealth:
+        return UpstreamHealth(connected=True)
+
+    async def close(self) -> None:
+        """Nothing is shared, so there is nothing to give back."""

@@ -1,0 +1,30 @@
+"""RFC 3339 UTC times with nanoseconds, made cheaply."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+def render(ns: int) -> str:
+    """Unix nanoseconds as ``2024-03-20T02:15:00.123456789Z``."""
+    seconds, fraction = divmod(ns, 1_000_000_000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{fraction:09d}Z"
+
+
+class Timestamps:
+    """The time now as text; the part up to the second is rendered once a second."""
+
+    __slots__ = ("_clock", "_prefix", "_second")
+
+    def __init__(self, clock: Callable[[], int] = time.time_ns) -> None:
+        self._clock = clock
+        self._second = -1
+        self._prefix = ""
+
+    def __call__(self) -> str:
+        second, fraction = divmod(self._clock(), 1_000_000_000)
+        if second != self._second:
+            self._second = second
+            self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
+        return f"{self._prefix}{fraction:09d}Z"

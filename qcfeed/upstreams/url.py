@@ -1,0 +1,129 @@
+"""The spelling of ``--upstream``, and the upstream that a URL means.
+
+    sim:?rate=10&seed=7          quotes a second a symbol, or `max`; the walks' seed
+    replay:FILE?speed=2&loop=1   a recording; `replay:///abs/file` too; speed `max` or 0: unpaced
+    coinbase:?silence=10         the public feed; seconds without a word until it counts as lost
+    coinbase+ws://HOST:PORT/     the same protocol elsewhere; coinbase+wss:// with TLS
+
+As in any URL, a `?`, `%` or `#` that belongs to a file's name is percent-encoded.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import time
+from collections.abc import Callable
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from qcfeed.errors import ConfigError
+from qcfeed.upstreams.base import Upstream
+from qcfeed.upstreams.simulator import Simulator
+
+_RATE_MAX = 1_000_000.0
+
+
+def connect(url: str, *, clock: Callable[[], int] = time.time_ns) -> Upstream:
+    """The upstream that ``url`` names; nothing is opened but a replayed file, which is read.
+
+    ``clock`` gives Unix nanoseconds. Raises ConfigError for anything that cannot be served.
+    """
+    try:
+        parts = urlsplit(url, allow_fragments=False)
+    except ValueError as error:
+        raise ConfigError(f"upstream {url!r} is not a URL: {error}", hint=_EXAMPLES) from error
+    make = _SCHEMES.get(parts.scheme)
+    if make is None:
+        said = f"has the unknown scheme {parts.scheme!r}" if parts.scheme else "has no scheme"
+        raise ConfigError(f"upstream {url!r} {said}", hint=_EXAMPLES)
+    return make(parts, Query(parts.query), clock)
+
+
+class Query:
+    """The parameters of an upstream's URL; ``done`` refuses those that nobody asked for."""
+
+    def __init__(self, text: str) -> None:
+        self._given: dict[str, str] = {}
+        self._asked: list[str] = []
+        try:
+            pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text))
+        except ValueError as error:
+            raise ConfigError(f"'?{text}' is not key=value&key=value: {error}") from error
+        for key, value in pairs:
+            if key in self._given:
+                raise ConfigError(f"the upstream's URL gives {key!r} twice", hint="give it once")
+            self._given[key] = value
+
+    def number(self, key: str, default: float, *, least: float, most: float = math.inf) -> float:
+        """A finite number between ``least`` and ``most``."""
+        text = self._take(key)
+        if text is None:
+            return default
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and least <= value <= most):
+            bound = f"from {least:g} to {most:g}" if most < math.inf else f"of at least {least:g}"
+            raise ConfigError(f"{key}={text} in the upstream's URL: wanted is a number {bound}")
+        return value
+
+    def number_or_max(self, key: str, default: float, *, least: float, most: float) -> float | None:
+        """As ``number``; None for ``max``."""
+        if self._given.get(key) == "max":
+            self._asked.append(key)
+            return None
+        return self.number(key, default, least=least, most=most)
+
+    def whole(self, key: str, default: int) -> int:
+        """A whole number."""
+        text = self._take(key)
+        try:
+            return default if text is None else int(text)
+        except ValueError:
+            raise ConfigError(
+                f"{key}={text} in the upstream's URL: wanted is a whole number"
+            ) from None
+
+    def flag(self, key: str) -> bool:
+        """1 or 0."""
+        text = self._take(key)
+        if text not in (None, "0", "1"):
+            raise ConfigError(f"{key}={text} in the upstream's URL: wanted is 0 or 1")
+        return text == "1"
+
+    def done(self) -> None:
+        """Refuse what was given and not asked for."""
+        for key in self._given.keys() - set(self._asked):
+            close = difflib.get_close_matches(key, self._asked, n=1)
+            known = ", ".join(self._asked)
+            raise ConfigError(
+                f"the upstream's URL gives {key!r}, which it does not take",
+                hint=f"did you mean {close[0]!r}?" if close else f"it takes: {known}",
+            )
+
+    def _take(self, key: str) -> str | None:
+        self._asked.append(key)
+        return self._given.get(key)
+
+
+def _simulator(parts: SplitResult, query: Query, clock: Callable[[], int]) -> Upstream:
+    _refuse_place(parts, "sim:?rate=10")
+    rate = query.number_or_max("rate", 1.0, least=0.001, most=_RATE_MAX)
+    seed = query.whole("seed", 0)
+    query.done()
+    return Simulator(rate=rate, seed=seed, clock=clock)
+
+
+def _refuse_place(parts: SplitResult, example: str) -> None:
+    if parts.netloc or parts.path:
+        place = parts.netloc + parts.path
+        raise ConfigError(
+            f"upstream {parts.scheme}: takes no {place!r}", hint=f"for example: {example}"
+        )
+
+
+_SCHEMES: dict[str, Callable[[SplitResult, Query, Callable[[], int]], Upstream]] = {
+    "sim": _simulator,
+}
+_EXAMPLES = "one of sim:, replay:FILE, coinbase:, coinbase+ws://HOST:PORT/"
