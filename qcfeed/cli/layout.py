@@ -7,7 +7,6 @@ a thousand take milliseconds, where rich takes half a second.
 from __future__ import annotations
 
 import re
-import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,8 +19,8 @@ from qcfeed.cli.formats import NOTHING, printable
 Row = TypeVar("Row")
 GAP = "  "
 
-_BREAKS = re.compile(r"(\s+)|(?<=[/_.:-])(?=\w)")
-"""Where a cell may be wrapped: at spaces, and inside paths and dotted names."""
+_BREAKS = re.compile(r"(\s+)|(?<=[/_-])(?=\w)|(?<=\.)(?!py\b)(?=\w)")
+"""Where a cell may be wrapped: at spaces, and inside paths and dotted names, not in ``x.py:83``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,12 +108,10 @@ def _fit(
     kept = list(range(len(columns)))
     while _total(least[i] for i in kept) > width and any(columns[i].rank for i in kept):
         kept.remove(max(kept, key=lambda i: columns[i].rank))
-    spare = max(0, width - _total(least[i] for i in kept))
-    fitted = {}
-    for i in kept:
-        more = min(spare, widths[i] - least[i])
-        fitted[i], spare = least[i] + more, spare - more
-    return fitted
+    wants = {i: widths[i] - least[i] for i in kept}
+    wanted = max(1, sum(wants.values()))
+    spare = min(wanted, max(0, width - _total(least[i] for i in kept)))
+    return {i: least[i] + spare * want // wanted for i, want in wants.items()}
 
 
 def _least(column: Column[Row], texts: list[str]) -> int:
@@ -149,11 +146,17 @@ def _block(
 
 
 def _wrap(text: str, width: int) -> list[str]:
+    """``text`` on lines of at most ``width`` cells, filled one after another."""
     if _cells(text) <= width:
         return [text]
-    wrapper = textwrap.TextWrapper(width)
-    wrapper.wordsep_re = _BREAKS
-    return wrapper.wrap(text) or [""]
+    lines = [""]
+    for chunk in filter(None, _BREAKS.split(text)):
+        for piece in [chunk] if _cells(chunk) <= width else chunk:
+            if _cells(lines[-1] + piece) > width:
+                lines.append("")
+            if lines[-1] or not piece.isspace():
+                lines[-1] += piece
+    return [line.rstrip() for line in lines]
 
 
 def _piece(text: str, width: int, right: bool, paint: str | None) -> str:

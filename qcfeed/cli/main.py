@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 from typer._click import Command, Context
+from typer._click.core import ParameterSource
 from typer._click.exceptions import ClickException, NoArgsIsHelpError, NoSuchOption, UsageError
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
@@ -31,7 +32,8 @@ COMMANDS = {
     "orphans": "List tasks and subscriptions whose owner is gone, or reap them.",
     "feeds": "List feeds, one a symbol, or cancel them.",
     "watch": "Show live quotes of symbols.",
-    "repro": "Reproduce the incident: subscribe, disconnect, and see what stays.",
+    "repro": "Reproduce the incident: subscribe, get a quote, disconnect, again and again;"
+    " see what stays.",
     "completion": "Print the completion script of a shell.",
 }
 """Every command and its short help; its file is ``qcfeed/cli/<command>.py``."""
@@ -59,6 +61,9 @@ class LazyGroup(TyperGroup):
         name, listed, rest = super().resolve_command(ctx, args)
         return name, load(name) if name and listed else None, rest
 
+
+_WHICH = ("instance", "socket", "url")
+"""The options that each say which service is meant."""
 
 app = new_app()
 
@@ -118,7 +123,15 @@ def _before(
     3 unreachable, 4 not allowed, 5 timed out, 6 refused (needs --yes), 70 a bug in qcfeed,
     130 interrupted.
     """
+    if any(_was_given(ctx, name) for name in _WHICH):  # then the environment says nothing
+        instance = instance if _was_given(ctx, "instance") else None
+        socket = socket if _was_given(ctx, "socket") else None
+        url = url if _was_given(ctx, "url") else None
     ctx.obj = Options(instance=instance, socket=socket, url=url, timeout=timeout, config=config)
+
+
+def _was_given(ctx: typer.Context, name: str) -> bool:
+    return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def build() -> TyperGroup:

@@ -34,7 +34,7 @@ def serve(ctx: typer.Context, **flags: Any) -> None:
     if ctx.find_root().get_parameter_source(_GLOBAL) is ParameterSource.COMMANDLINE:
         given[_GLOBAL] = before.instance
     loaded = config.load(given, file=before.config)
-    from qcfeed.service.app import serve as run_service
+    from qcfeed.service.run import serve as run_service
 
     raise typer.Exit(run_service(loaded.config))
 

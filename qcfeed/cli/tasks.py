@@ -101,6 +101,8 @@ def _by_location(ctx: typer.Context, output: Format) -> None:
     answer, raw = ask(ctx, TASKS_BY_LOCATION, TasksByLocation)
     total = _total(answer.totals)
     show(output, LOCATION_TABLE, answer.locations, raw=raw, total=total)
+    if answer.failure:
+        say(f"the ledger has stopped booking tasks, so this is incomplete: {answer.failure}")
 
 
 def _total(totals: TaskTotals) -> Location:

@@ -7,7 +7,7 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
 from contextlib import aclosing
 from enum import StrEnum
 from functools import partial
@@ -18,7 +18,7 @@ import typer
 
 from qcfeed.cli import render
 from qcfeed.cli.context import client, examples, new_app, options, say
-from qcfeed.cli.formats import age, plural
+from qcfeed.cli.formats import NOTHING, age, plural
 from qcfeed.cli.layout import Column, Table
 from qcfeed.client import board, endpoint
 from qcfeed.client.board import Board, Line
@@ -52,7 +52,7 @@ def _price(value: float) -> str:
 
 
 def _amount(size: Size) -> str:
-    return "-" if size is None else f"{size:,}" if isinstance(size, int) else f"{size:.6g}"
+    return NOTHING if size is None else f"{size:,}" if isinstance(size, int) else f"{size:.6g}"
 
 
 def _side(price: float | None, size: Size) -> str | None:
@@ -80,15 +80,15 @@ TABLE: Table[Line] = Table(
             rank=2,
         ),
         Column(key="age_s", header="AGE", value=lambda line: line.age_s, show=age, right=True),
-        Column(key="state", value=lambda line: line.state, colour=_COLOURS.get),
         Column(
-            key="seq", value=lambda line: line.quote and line.quote.seq, right=True, rank=1
+            key="state", value=lambda line: line.state, colour=lambda line: _COLOURS.get(line.state)
         ),
+        Column(key="seq", value=lambda line: line.quote and line.quote.seq, right=True, rank=1),
         Column(
             key="gaps",
             value=lambda line: line.gaps,
             right=True,
-            colour=lambda gaps: "red" if gaps else None,
+            colour=lambda line: "red" if line.gaps else None,
         ),
     ],
     identity=lambda line: line.symbol,
@@ -123,7 +123,8 @@ def watch(
     record: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Write quotes here too, for `--upstream replay:FILE`; .gz is packed."
+            metavar="FILE",
+            help="Write quotes here too, for `--upstream replay:FILE`; .gz is packed.",
         ),
     ] = None,
     count: Annotated[int | None, typer.Option(min=1, help="Leave after so many quotes.")] = None,
@@ -144,12 +145,10 @@ def watch(
     wanted = list(dict.fromkeys(symbol.parse(text) for text in symbols))
     where = endpoint.parse(server) if server else _found(ctx)
     show = _view(wanted, output or (View.TABLE if sys.stdout.isatty() else View.JSON))
-    try:
-        with show as view, _recorder(record) as write:
-            asyncio.run(_follow(stream(where, wanted), view, write, count, seconds))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        if count is not None or seconds is not None:
-            raise typer.Exit(ExitStatus.INTERRUPTED) from None
+    with show as view, _recorder(record) as write:
+        done = _run(_follow(stream(where, wanted), view, write, count, seconds))
+    if not done and (count is not None or seconds is not None):
+        raise typer.Exit(ExitStatus.INTERRUPTED)
 
 
 def _found(ctx: typer.Context) -> Endpoint:
@@ -162,6 +161,15 @@ def _found(ctx: typer.Context) -> Endpoint:
             raise
         return Endpoint("ws", _DEFAULT.host, _DEFAULT.port)
     return endpoint.parse(f"ws://{status.listening.quotes}")
+
+
+def _run(work: Coroutine[None, None, None]) -> bool:
+    """Whether ``work`` came to its end, and not the person's patience."""
+    try:
+        asyncio.run(work)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return False
+    return True
 
 
 async def _follow(
@@ -210,8 +218,8 @@ async def _take(
 
 async def _redraw(view: _View) -> None:
     while True:
-        view.redraw()
         await asyncio.sleep(_REDRAW)
+        view.redraw()
 
 
 def _tell(event: Event, again: str) -> None:
@@ -280,17 +288,15 @@ def _view(symbols: Sequence[Symbol], view: View) -> Iterator[_View]:
     drawn = render.live(TABLE) if live else contextlib.nullcontext(partial(render.draw, TABLE))
     with drawn as draw:
         screen = _Screen(symbols, draw, live=live)
-        try:
-            yield screen
-        finally:
-            screen.finish()
+        yield screen
+        screen.finish()
 
 
 @contextlib.contextmanager
 def _recorder(path: Path | None) -> Iterator[Callable[[Received], None]]:
     """Writes quotes to ``path`` with the time they came, or nothing without a path."""
     if path is None:
-        yield lambda received: None
+        yield lambda _received: None
         return
-    with contextlib.closing(recording.Writer(path)) as writer:
+    with recording.Writer(path) as writer:
         yield lambda received: writer.write(time.time(), received.message)

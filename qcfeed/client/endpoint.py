@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
@@ -52,6 +53,13 @@ def parse(text: str) -> Endpoint:
     if _has_more(url):
         raise _bad(text, "there is more than a host and a port; symbols are given by themselves")
     return Endpoint(url.scheme, url.hostname, _PORTS[url.scheme] if port is None else port)
+
+
+def explain(error: OSError) -> str:
+    """Why a connection failed, in the system's words; asyncio's name only the address."""
+    if error.errno is not None and error.errno > 0:  # getaddrinfo's are negative, and in words
+        return os.strerror(error.errno)
+    return error.strerror or str(error)
 
 
 def _has_more(url: SplitResult) -> bool:

@@ -33,7 +33,7 @@ from wsproto.events import (
 from wsproto.utilities import ProtocolError
 
 from qcfeed.client import refusals
-from qcfeed.client.endpoint import Endpoint
+from qcfeed.client.endpoint import Endpoint, explain
 from qcfeed.client.refusals import ComeBackError
 from qcfeed.core import messages
 from qcfeed.core.messages import Quote
@@ -76,7 +76,7 @@ async def locate(endpoint: Endpoint) -> Address:
 
 def _unreachable(endpoint: Endpoint, error: OSError) -> UnreachableError:
     return UnreachableError(
-        f"cannot reach {endpoint}: {error.strerror or error}",
+        f"cannot reach {endpoint}: {explain(error)}",
         hint="start the service with `qcfeed serve`, or name another: `qcfeed repro ws://HOST:PORT`",
     )
 
@@ -113,7 +113,7 @@ class RawPeer:
         except OSError as error:
             raw.close()
             if error.errno in _TRANSIENT:
-                raise ComeBackError(error.strerror or str(error)) from error
+                raise ComeBackError(explain(error)) from error
             raise _unreachable(endpoint, error) from error
         except BaseException:
             raw.close()

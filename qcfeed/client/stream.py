@@ -16,7 +16,7 @@ import aiohttp
 import msgspec
 
 from qcfeed.client import refusals
-from qcfeed.client.endpoint import Endpoint
+from qcfeed.client.endpoint import Endpoint, explain
 from qcfeed.client.gaps import Gap, GapDetector, Repeat
 from qcfeed.client.refusals import ComeBackError
 from qcfeed.core import backoff, messages
@@ -168,7 +168,7 @@ def _unreachable(server: Endpoint, error: Exception) -> UnreachableError:
 
 def _words(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
-        return error.os_error.strerror or str(error.os_error)
+        return explain(error.os_error)
     if isinstance(error, TimeoutError):
         return "no answer in time"
     return str(error) or type(error).__name__

@@ -113,16 +113,22 @@ def refused(error: Exception) -> Reply:
             404 if isinstance(error, NotFoundError) else _HTTP_STATUS.get(error.exit_status, 500)
         )
         stack = list(getattr(error, "__notes__", ()))
-        failure = Failure(code=error.code, message=error.message, hint=error.hint, stack=stack)
+        message = _printable(error.message)
+        failure = Failure(code=error.code, message=message, hint=error.hint, stack=stack)
     else:
         logger.error("the control plane met a bug", exc_info=error)
         status = 500
         failure = Failure(
             code="bug",
-            message=f"the service met a bug: {type(error).__name__}: {error}",
+            message=_printable(f"the service met a bug: {type(error).__name__}: {error}"),
             hint="its log has the traceback; please report it",
         )
     return status, msgspec.json.encode(failure)
+
+
+def _printable(text: str) -> str:
+    """A message may quote what was asked, and that may be no Unicode."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _method(route: Route) -> str:

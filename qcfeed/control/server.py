@@ -187,18 +187,23 @@ async def _serve(runner: web.AppRunner, sock: sockets.socket) -> asyncio.Server:
     server = runner.server
     assert server is not None  # noqa: S101 - setup() made it
 
-    def accept() -> asyncio.Protocol:
-        return server() if len(server.connections) < CONNECTIONS else _Turned()
-
-    return await asyncio.get_running_loop().create_server(accept, sock=sock)
+    return await asyncio.get_running_loop().create_server(lambda: _Door(server), sock=sock)
 
 
-class _Turned(asyncio.Protocol):
-    """A connection over the limit."""
+class _Door(asyncio.Protocol):
+    """Hands a new connection to the HTTP server while there is room for it."""
+
+    def __init__(self, server: web.Server) -> None:
+        self._server = server
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        logger.warning("the control plane has %d connections: one more is dropped", CONNECTIONS)
-        transport.close()
+        if len(self._server.connections) >= CONNECTIONS:
+            logger.warning("the control plane dropped a connection: it has %d", CONNECTIONS)
+            transport.close()
+            return
+        handler = self._server()
+        transport.set_protocol(handler)
+        handler.connection_made(transport)
 
 
 async def _body(request: web.Request) -> bytes:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 CLOSE_TIMEOUT = 5.0
 """Seconds a peer has to answer a close frame, and a newcomer to finish its request head."""
 
+_COUNTED = frozenset((*CloseCode, CloseReason.NO_STATUS_RCVD))
+"""Codes of a peer's close frame that are counted by themselves."""
+
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -43,6 +46,7 @@ class Connection(asyncio.Protocol):
     """A subscriber's connection; ``gateway`` decides, this carries out."""
 
     __slots__ = (
+        "_deaf",
         "_frames",
         "_gateway",
         "_head",
@@ -67,6 +71,8 @@ class Connection(asyncio.Protocol):
         self._head: HeadReader | None = HeadReader()
         self._frames: FrameProtocol | None = None
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self._deaf = False
+        """Whether what still comes is thrown away: it can have no meaning any more."""
         self._text: list[str] = []
         self._text_size = 0
         self._owed: dict[str, Status] = {}
@@ -95,7 +101,7 @@ class Connection(asyncio.Protocol):
         self.pinged_at = None
         if self.state is State.HEAD:
             self._receive_head(data)
-        elif self.state is not State.CLOSED:
+        elif not self._deaf and self.state is not State.CLOSED:
             self._receive_frames(data)
 
     def pause_writing(self) -> None:
@@ -151,7 +157,10 @@ class Connection(asyncio.Protocol):
         self._gateway.count_refusal(refusal.code)
         self._transport.write(refusal.response())
         self._leave(None)
-        self._transport.close()
+        # A full close with bytes unread would be a reset, and that can destroy the answer on its
+        # way (RFC 9112 section 9.6): end our half, and wait a bounded time for the peer's.
+        self._deaf = True
+        self._transport.write_eof()
 
     def _hand_over(self, data: bytes) -> None:
         protocol = self._gateway.http_protocol()
@@ -173,6 +182,7 @@ class Connection(asyncio.Protocol):
                 self._receive_frame(frame.opcode, frame.payload, frame.message_finished)
         except ParseFailed as error:
             self.close(CloseCode(error.code), str(error))
+            self._deaf = True
 
     def _receive_frame(self, opcode: Opcode, payload: object, finished: bool) -> None:
         if opcode is Opcode.CLOSE:
@@ -187,8 +197,9 @@ class Connection(asyncio.Protocol):
             self.close(CloseCode.UNSUPPORTED_DATA, "messages are JSON text")
 
     def _receive_text(self, piece: str, finished: bool) -> None:
-        self._text.append(piece)
-        self._text_size += len(piece)
+        if piece:  # a message may have any number of empty fragments
+            self._text.append(piece)
+            self._text_size += len(piece) if piece.isascii() else len(piece.encode())
         if self._text_size > self._gateway.config.max_message_size:
             limit = self._gateway.config.max_message_size
             self.close(CloseCode.MESSAGE_TOO_BIG, f"a message has at most {limit} bytes")
@@ -202,7 +213,8 @@ class Connection(asyncio.Protocol):
         if self.state is State.OPEN:
             told = 1000 if code == CloseReason.NO_STATUS_RCVD else code
             self._transport.write(frames.close(told))
-            self._leave(str(int(code)))
+            # A peer may make up three thousand codes; each would be a metric's label for ever.
+            self._leave(str(int(code)) if code in _COUNTED else "other")
         self._transport.close()
 
     # ------------------------------------------------------------ out
@@ -274,10 +286,11 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
 
     def _leave(self, why: str | None) -> None:
-        self.state = State.CLOSING
-        self.deadline = self._gateway.now() + CLOSE_TIMEOUT
+        # Holds first: who looks from another thread must not take them for orphans.
         held, self.held = self.held, {}
         for subscriber in held.values():
             self._gateway.hub.unsubscribe(subscriber)
+        self.state = State.CLOSING
+        self.deadline = self._gateway.now() + CLOSE_TIMEOUT
         if why is not None:
             self._gateway.count_close(why)

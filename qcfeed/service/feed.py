@@ -286,6 +286,8 @@ class Feed:
             if due is not None and not self._timer.cancelled() and self._timer.when() == due:
                 return
             self._timer.cancel()
+        if due is not None:  # what fell due while nobody asked for it is not late
+            due = max(due, self._loop.time())
         self._timer = None if due is None else self._loop.call_at(due, self._tick, due)
 
     def _tick(self, due: float) -> None:

@@ -117,6 +117,8 @@ class Gateway:
         if len(self.connections) > self.config.max_connections + _SPARE_HEADS:
             self.count_refusal("connection_limit")
             connection.abort("refused")
+        elif self.draining:  # accepted in the turn in which the drain began
+            connection.abort("drain")
 
     def gone(self, connection: Connection) -> None:
         """Its socket is gone, or HTTP's."""
@@ -240,12 +242,12 @@ class Gateway:
 
     def _sweep(self) -> None:
         """Look at an eighth of the connections; each is looked at twice in its shortest time."""
+        shortest = min(self.config.stall_timeout, self.config.ping_interval or 60.0, 5.0)
+        self._sweeper = self._loop.call_later(shortest / 2 / _BUCKETS, self._sweep)
         now = self.now()
         self._hand = (self._hand + 1) % _BUCKETS
         for connection in list(self._wheel[self._hand]):
             self._look_at(connection, now)
-        shortest = min(self.config.stall_timeout, self.config.ping_interval or 60.0, 5.0)
-        self._sweeper = self._loop.call_later(shortest / 2 / _BUCKETS, self._sweep)
 
     def _look_at(self, connection: Connection, now: float) -> None:
         patience = self.config.stall_timeout

@@ -22,8 +22,10 @@ from qcfeed.errors import InvalidSymbolError
 MAX_HEAD = 16_384
 """Bytes of a request head; more are refused with 431."""
 
+_END = b"\r\n\r\n"
 _QUOTES = b"/quotes/"
 _STREAM = b"/stream"
+_BODY = {b"content-length", b"transfer-encoding"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class HeadReader:
     ``data`` holds all bytes so far, for whoever takes the connection over.
     """
 
-    __slots__ = ("_complete", "_headers", "_parser", "_target", "data", "rest")
+    __slots__ = ("_headers", "_parser", "_target", "data", "head", "rest")
 
     def __init__(self) -> None:
         self.data = b""
@@ -91,7 +93,8 @@ class HeadReader:
         """What came after the head of an upgrade: the client's first frames."""
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
-        self._complete = False
+        self.head: Head | None = None
+        """The first request's head; what is pipelined behind it is not looked at."""
         self._parser = httptools.HttpRequestParser(self)
 
     def feed(self, data: bytes) -> Head | Refusal | None:
@@ -102,33 +105,40 @@ class HeadReader:
         except httptools.HttpParserUpgrade as upgrade:
             self.rest = data[upgrade.args[0] :]
         except httptools.HttpParserError as error:
-            if not self._complete:
+            if self.head is None:
                 return Refusal(HTTPStatus.BAD_REQUEST, "bad_request", f"this is not HTTP: {error}")
-        if self._complete:
-            return Head(
-                self._parser.get_method(),
-                self._target,
-                self._parser.get_http_version(),
-                self._headers,
-            )
-        if len(self.data) > MAX_HEAD:
+        if self._size() > MAX_HEAD:
             return Refusal(
                 HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "head_too_large",
                 f"the request head has more than {MAX_HEAD} bytes",
             )
-        return None
+        return self.head
+
+    def _size(self) -> int:
+        """Bytes of the head so far, with the empty lines before it (RFC 9112 section 2.2)."""
+        blank = len(self.data) - len(self.data.lstrip(b"\r\n"))
+        end = -1 if self.head is None else self.data.find(_END, blank)
+        return len(self.data) if end < 0 else end
 
     def on_url(self, url: bytes) -> None:
-        self._target += url
+        if self.head is None:
+            self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        key = name.lower()
-        known = self._headers.get(key)
-        self._headers[key] = value if known is None else known + b"," + value
+        if self.head is None:
+            key, value = name.lower(), value.strip(b" \t")
+            known = self._headers.get(key)
+            self._headers[key] = value if known is None else known + b"," + value
 
     def on_headers_complete(self) -> None:
-        self._complete = True
+        if self.head is None:
+            self.head = Head(
+                self._parser.get_method(),
+                self._target,
+                self._parser.get_http_version(),
+                self._headers,
+            )
 
 
 def judge(head: Head) -> Accepted | Refusal:
@@ -173,7 +183,8 @@ def _judge_upgrade(head: Head) -> Refusal | None:
     wrong = (
         "the method is not GET" if head.method != b"GET"
         else "HTTP/1.1 is needed" if head.version != "1.1"
-        else "there is no Host" if b"host" not in headers
+        else "there is no Host, or more than one" if not _is_single(headers.get(b"host"))
+        else "an upgrade has no body" if headers.keys() & _BODY
         else "Connection does not say Upgrade" if b"upgrade" not in _tokens(headers, b"connection")
         else "Sec-WebSocket-Key is not 16 bytes in base64" if not _is_key(headers)
         else None
@@ -181,6 +192,10 @@ def _judge_upgrade(head: Head) -> Refusal | None:
     if wrong is None:
         return None
     return Refusal(HTTPStatus.BAD_REQUEST, "bad_handshake", wrong)
+
+
+def _is_single(value: bytes | None) -> bool:
+    return value is not None and b"," not in value
 
 
 def _tokens(headers: dict[bytes, bytes], name: bytes) -> set[bytes]:

@@ -33,6 +33,7 @@ def application(exposition: Exposition, readiness: Callable[[], str]) -> web.App
         )
 
     app = web.Application()
+    app.on_response_prepare.append(_close_after)
     app.add_routes(
         [
             web.get("/", index),
@@ -42,3 +43,8 @@ def application(exposition: Exposition, readiness: Callable[[], str]) -> web.App
         ]
     )
     return app
+
+
+async def _close_after(_: web.Request, response: web.StreamResponse) -> None:
+    """No keep-alive: a client's next request on this connection may be an upgrade, not for us."""
+    response.force_close()

@@ -14,13 +14,14 @@ import random
 import re
 import time
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import aiohttp
 import msgspec
 
 from qcfeed.core import backoff
-from qcfeed.core.messages import Tick
 from qcfeed.core.symbol import Symbol
+from qcfeed.diagnostics.spawn import owned_by
 from qcfeed.errors import QcfeedError, UnknownSymbolError, UpstreamError
 from qcfeed.upstreams import coinbase_messages as protocol
 from qcfeed.upstreams.base import Sink, UpstreamHealth
@@ -65,7 +66,10 @@ class _Feed:
 
 
 class Coinbase:
-    """``coinbase:`` -- see the module. ``silence``: seconds without a word that count as a loss."""
+    """``coinbase:`` -- see the module. ``silence``: seconds without a word that count as a loss.
+
+    ``closed`` is true from ``close`` on; it tells diagnostics that a task still there is an orphan.
+    """
 
     def __init__(
         self,
@@ -80,10 +84,12 @@ class Coinbase:
         self._silence = silence
         self._stamp = Timestamps(clock)
         self._draw = draw
+        self.closed = False
         self._feeds: dict[str, _Feed] = {}
         self._subscribed: dict[str, _Feed] = {}
         self._changed = asyncio.Event()
-        self._link: asyncio.Task[None] | None = None
+        self._link: asyncio.Task[UpstreamError] | None = None
+        self._one_link = asyncio.Lock()
         self._attempt = 0
         self._not_before = 0.0
         self._heard = 0.0
@@ -115,57 +121,60 @@ class Coinbase:
                 await self._close_link()
 
     async def close(self) -> None:
+        self.closed = True
         await self._close_link()
+
+    def __str__(self) -> str:
+        return f"upstream {self.name}"
 
     # ------------------------------------------------------------ the connection's task
 
-    def _need_link(self) -> asyncio.Task[None]:
+    def _need_link(self) -> asyncio.Task[UpstreamError]:
         """The task of the connection; a new one when there is none, or it is being closed."""
         link = self._link
         if link is None or link.done() or link.cancelling():
-            link = self._link = asyncio.create_task(self._keep_link(link), name="coinbase")
+            # It serves all feeds, and must not be booked to the one that happened to start it.
+            with owned_by(self):
+                link = self._link = asyncio.create_task(self._keep_link(), name="coinbase")
         return link
 
     async def _close_link(self) -> None:
         if self._link is not None:
-            link = self._link
-            link.cancel()
-            await asyncio.wait((link,))
+            self._link.cancel()
+            await asyncio.wait((self._link,))
 
-    def _loss(self, link: asyncio.Task[None]) -> BaseException:
-        """What the end of the connection is to one feed."""
-        error = None if link.cancelled() else link.exception()
-        if error is None:
+    def _loss(self, link: asyncio.Task[UpstreamError]) -> UpstreamError:
+        """What the end of the connection is to one feed: an error of its own.
+
+        A shared one would gather the tracebacks of all feeds.
+        """
+        if link.cancelled():
             return UpstreamError(f"the connection to {self._url} was closed")
-        if isinstance(error, UpstreamError):
-            # Of its own for each feed: a shared one would gather all their tracebacks.
-            return UpstreamError(error.message, hint=error.hint)
-        return error
+        error = link.result()
+        return UpstreamError(error.message, hint=error.hint)
 
-    async def _keep_link(self, before: asyncio.Task[None] | None) -> None:
-        """One connection, from the pause before it to its end; ends by an exception."""
+    async def _keep_link(self) -> UpstreamError:
+        """One connection, from the pause before it to what ended it."""
         loop = asyncio.get_running_loop()
-        if before is not None and not before.done():
-            await asyncio.wait((before,))
-        began = loop.time()
-        try:
-            await asyncio.sleep(self._not_before - began)
+        ended = "not needed now"
+        async with self._one_link:
+            await asyncio.sleep(self._not_before - loop.time())
             began = loop.time()
-            await self._converse()
-        except UpstreamError as error:
-            self._attempt = 0 if loop.time() - began > _PAUSE_CAP else self._attempt + 1
-            pause = backoff.delay(self._attempt, self._draw(), cap=_PAUSE_CAP)
-            self._not_before = loop.time() + pause
-            self._lost = True
-            self._tell(connected=False, detail=error.message)
-            raise
-        except asyncio.CancelledError:
-            self._tell(connected=False, detail="not needed now")
-            raise
-        finally:
-            self._subscribed.clear()
+            try:
+                return await self._converse()
+            except UpstreamError as error:
+                ended = error.message
+                self._lost = True
+                attempt = 0 if loop.time() - began > _PAUSE_CAP else self._attempt
+                self._attempt = attempt + 1
+                pause = backoff.delay(attempt, self._draw(), cap=_PAUSE_CAP)
+                self._not_before = loop.time() + pause
+                return error
+            finally:
+                self._subscribed.clear()
+                self._tell(connected=False, detail=ended)
 
-    async def _converse(self) -> None:
+    async def _converse(self) -> NoReturn:
         async with aiohttp.ClientSession() as session, await self._connect(session) as socket:
             self._heard = asyncio.get_running_loop().time()
             again, self._lost = self._lost, False
@@ -176,6 +185,7 @@ class Coinbase:
                     tasks.create_task(self._write(socket), name="coinbase write")
             except ExceptionGroup as group:
                 raise group.exceptions[0] from None
+        raise AssertionError("neither task returns")
 
     async def _connect(self, session: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
         try:
@@ -198,7 +208,7 @@ class Coinbase:
 
     # ------------------------------------------------------------ what is said
 
-    async def _write(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    async def _write(self, socket: aiohttp.ClientWebSocketResponse) -> NoReturn:
         """Keep what is subscribed equal to what is in demand, and look for silence."""
         while True:
             self._changed.clear()
@@ -244,7 +254,7 @@ class Coinbase:
 
     # ------------------------------------------------------------ what is heard
 
-    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> NoReturn:
         async for frame in socket:
             self._heard = asyncio.get_running_loop().time()
             if frame.type is aiohttp.WSMsgType.TEXT:
@@ -262,28 +272,26 @@ class Coinbase:
                 self._refused(message)
             elif isinstance(message, protocol.Subscriptions):
                 for symbol in {s for channel in message.channels for s in channel.product_ids}:
-                    if feed := self._subscribed.get(symbol):
+                    if feed := self._held(symbol):
                         feed.confirm(self._heard)
-            elif message is not None and (feed := self._subscribed.get(message.product_id)):
+            elif message is not None and (feed := self._held(message.product_id)):
                 feed.confirm(self._heard)
                 self._apply(feed, message)
         except (msgspec.DecodeError, ValueError) as error:
             # An update that cannot be read is an update missed: the books are wrong from here on.
             raise UpstreamError(f"{self._url} sent what is not its protocol: {error}") from error
 
+    def _held(self, symbol: str) -> _Feed | None:
+        """The feed that is subscribed and still in demand."""
+        feed = self._subscribed.get(symbol)
+        return feed if feed is not None and self._feeds.get(symbol) is feed else None
+
     def _apply(self, feed: _Feed, message: protocol.ProductMessage) -> None:
-        product = feed.product
-        tick: Tick | None = None
-        if isinstance(message, protocol.L2Update):
-            tick = product.update(message)
-        elif isinstance(message, protocol.Ticker):
-            tick = product.ticker(message)
-        elif isinstance(message, protocol.Snapshot):
-            tick = product.snapshot(message, self._stamp())
-        elif missing := product.missed(message):
+        tick = feed.product.take(message, self._stamp())
+        if missed := feed.product.missed:
             self._tell(connected=True, gaps=1)
-            self._end(feed, UpstreamError(f"{missing} trades of {feed.symbol} did not arrive"))
-        if tick is not None:
+            self._end(feed, UpstreamError(f"{missed} trades of {feed.symbol} did not arrive"))
+        elif tick is not None:
             feed.sink.publish((tick,))
 
     def _refused(self, refusal: protocol.Refusal) -> None:

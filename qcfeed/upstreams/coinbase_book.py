@@ -7,7 +7,13 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable
 
 from qcfeed.core.messages import Size, Tick
-from qcfeed.upstreams.coinbase_messages import Heartbeat, L2Update, Snapshot, Ticker
+from qcfeed.upstreams.coinbase_messages import (
+    Heartbeat,
+    L2Update,
+    ProductMessage,
+    Snapshot,
+    Ticker,
+)
 
 
 class Side:
@@ -58,9 +64,10 @@ class Side:
 class Product:
     """A product's book and last trade.
 
-    Each method takes one message and gives the tick that it makes: None when neither the best bid
-    and ask, their sizes nor the last price changed, or when the book has not come yet. Updates
-    that come before the snapshot belong to an earlier subscription and are dropped.
+    ``take`` gives the tick that a message makes: None when neither the best bid and ask, their
+    sizes nor the last price changed, or when the book has not come yet. Updates that come before
+    the snapshot belong to an earlier subscription and are dropped. ``missed`` counts the trades
+    that heartbeats told of and that did not come. A number that is none raises ValueError.
     """
 
     def __init__(self) -> None:
@@ -73,49 +80,52 @@ class Product:
         self._promised = 0
         self._ts = ""
         self._told: tuple[object, ...] = ()
+        self.missed = 0
 
-    def snapshot(self, message: Snapshot, received: str) -> Tick | None:
-        """Start the book anew. ``received`` stands for the time where the message has none."""
+    def take(self, message: ProductMessage, received: str) -> Tick | None:
+        """Apply one message; ``received`` stands for its time where it has none."""
+        if isinstance(message, L2Update):
+            self._update(message)
+        elif isinstance(message, Ticker):
+            self._ticker(message)
+        elif isinstance(message, Snapshot):
+            self._snapshot(message, received)
+        else:
+            self._heartbeat(message)
+        return self._tick() if self._complete else None
+
+    def _snapshot(self, message: Snapshot, received: str) -> None:
         self._bids.replace(message.bids)
         self._asks.replace(message.asks)
         self._complete = True
         self._ts = message.time or received
-        return self._tick()
 
-    def update(self, message: L2Update) -> Tick | None:
-        """Change levels of the book."""
+    def _update(self, message: L2Update) -> None:
         if not self._complete:
-            return None
+            return
         for side, price, size in message.changes:
             (self._bids if side == "buy" else self._asks).put(number(price), number(size))
         self._ts = message.time
-        return self._tick()
 
-    def ticker(self, message: Ticker) -> Tick | None:
-        """Take the last price; one that comes out of order is dropped."""
-        if message.sequence < self._sequence:
-            return None
+    def _ticker(self, message: Ticker) -> None:
+        if message.sequence < self._sequence:  # the exchange warns of tickers out of order
+            return
         self._sequence = message.sequence
         self._trade = message.trade_id
         self._last = number(message.price)
         # The first ticker after a subscription tells of a trade that may be older than the book.
         self._ts = max(self._ts, message.time)
-        return self._tick()
 
-    def missed(self, message: Heartbeat) -> int:
-        """How many trades are missing: told of by the heartbeat before, and still not seen.
+    def _heartbeat(self, message: Heartbeat) -> None:
+        """Tickers and heartbeats are not ordered among each other: a ticker has a second's grace.
 
-        Heartbeats and tickers are not ordered among each other, so a ticker has a second's grace.
+        Nothing is missed before the first ticker, which comes with the subscription.
         """
-        missing = 0
         if self._trade:
-            missing = max(0, self._promised - self._trade)
+            self.missed += max(0, self._promised - self._trade)
             self._promised = message.last_trade_id
-        return missing
 
     def _tick(self) -> Tick | None:
-        if not self._complete:
-            return None
         bid, bid_size = self._bids.best()
         ask, ask_size = self._asks.best()
         told = (bid, bid_size, ask, ask_size, self._last)

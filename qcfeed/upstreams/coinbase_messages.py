@@ -76,7 +76,8 @@ class Request(msgspec.Struct, frozen=True):
     channels: tuple[str, ...] = CHANNELS
 
 
-Message = Snapshot | L2Update | Ticker | Heartbeat | Subscriptions | Refusal
+ProductMessage = Snapshot | L2Update | Ticker | Heartbeat
+Message = ProductMessage | Subscriptions | Refusal
 
 
 class _Kind(msgspec.Struct):

@@ -51,7 +51,7 @@ class Writer:
         self._flushed = 0.0
         compressed = self._path.name.endswith(".gz")
         try:
-            self._file = gzip.open(self._path, "wb") if compressed else self._path.open("wb")
+            self._file = (gzip.open if compressed else Path.open)(self._path, "wb")
         except OSError as error:
             raise self._refusal(error) from error
 

@@ -19,12 +19,11 @@ import asyncio
 import logging
 from array import array
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import msgspec
-
-from qcfeed.core.messages import Quote, ServerMessage, Tick
+from qcfeed.core.messages import Quote, Tick
 from qcfeed.core.symbol import Symbol, parse
 from qcfeed.errors import ConfigError, InvalidSymbolError, UnknownSymbolError
 from qcfeed.upstreams import coinbase_messages as protocol
@@ -102,11 +101,9 @@ class Replay:
             self._start = clock()
         start = self._start
         length = max(self._duration, _SHORTEST_LAP)
-        lap, position = divmod((clock() - start) * speed, length) if self._loop else (
-            0.0,
-            (clock() - start) * speed,
-        )
-        index = bisect_right(track.due, position)
+        position = (clock() - start) * speed
+        lap = position // length if self._loop else 0.0
+        index = bisect_right(track.due, position - lap * length)
         if index:
             sink.publish(track.ticks[index - 1 : index])
         while True:
@@ -134,33 +131,52 @@ class Replay:
 
 
 def load(path: Path) -> tuple[dict[Symbol, Track], float]:
-    """A recording's tracks, and its duration in seconds.
+    """A recording's tracks, and the seconds between its first and its last tick.
 
     Raises ConfigError for a file that cannot be read, is no recording, or has no or too many ticks.
     """
     reader = Reader(path)
     tracks: dict[Symbol, Track] = {}
-    books: dict[str, Product] = {}
-    first = last = -1.0
     count = 0
-    for at, message in reader:
-        first = at if first < 0 else first
+    first = last = 0.0
+    for at, symbol, tick in _ticks(reader):
+        first = first if count else at
         last = max(last, at)
-        named = _ticks(books, at, message, path)
-        if named is None:
-            continue
-        name, tick = named
-        track = tracks.get(Symbol(name)) or tracks.setdefault(_symbol(name, path), Track())
+        track = tracks.setdefault(symbol, Track())
         track.due.append(last - first)
         track.ticks.append(tick)
         count += 1
         if count > MOST_TICKS:
             raise ConfigError(
                 f"{path} has more than {MOST_TICKS:,} quotes, which are kept in memory",
-                hint="split it: `head -n 1000000`",
+                hint="play a part of it, for example its first 1,000,000 lines",
             )
-    if not tracks:
-        raise ConfigError(f"{path} has no quotes", hint="record some: `qcfeed watch AAPL --record`")
+    if not count:
+        raise ConfigError(f"{path} has no quotes", hint="record some: qcfeed watch --record FILE")
     if reader.truncated:
         log.warning("%s: the last line is incomplete and was left out", path)
     return tracks, last - first
+
+
+def _ticks(reader: Reader) -> Iterator[tuple[float, Symbol, Tick]]:
+    products: defaultdict[str, Product] = defaultdict(Product)
+    for at, message in reader:
+        try:
+            if isinstance(message, Quote):
+                m = message
+                tick = Tick(m.bid, m.bid_size, m.ask, m.ask_size, m.last, m.ts)
+                yield at, parse(m.symbol), tick
+            elif isinstance(message, bytes):
+                yield from _captured(products, at, message)
+        except (InvalidSymbolError, ValueError) as error:
+            raise ConfigError(f"{reader.path} has a bad message, of time {at}: {error}") from error
+
+
+def _captured(
+    products: defaultdict[str, Product], at: float, text: bytes
+) -> Iterator[tuple[float, Symbol, Tick]]:
+    message = protocol.decode(text)
+    if isinstance(message, protocol.ProductMessage):
+        tick = products[message.product_id].take(message, render(round(at * 1e9)))
+        if tick is not None:
+            yield at, parse(message.product_id), tick

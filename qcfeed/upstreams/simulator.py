@@ -7,6 +7,7 @@ show the same sequence. Only the times are real.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -82,7 +83,7 @@ class Pace:
 
     def due(self, now: float) -> int:
         """How many ticks to hand over at ``now``; they count as handed over."""
-        reached = int((now - self._start) * self._rate) + 1
+        reached = math.floor((now - self._start) * self._rate) + 1
         count = reached - self._done
         self._done = max(reached, self._done)
         return max(0, min(count, self._most))

@@ -14,10 +14,13 @@ import difflib
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from qcfeed.errors import ConfigError
 from qcfeed.upstreams.base import Upstream
+from qcfeed.upstreams.coinbase import Coinbase
+from qcfeed.upstreams.replay import Replay
 from qcfeed.upstreams.simulator import Simulator
 
 _RATE_MAX = 1_000_000.0
@@ -115,6 +118,38 @@ def _simulator(parts: SplitResult, query: Query, clock: Callable[[], int]) -> Up
     return Simulator(rate=rate, seed=seed, clock=clock)
 
 
+def _replay(parts: SplitResult, query: Query, _clock: Callable[[], int]) -> Upstream:
+    name = unquote(parts.path)
+    if parts.netloc or not name:
+        raise ConfigError(
+            f"upstream replay: wants a file, not {parts.netloc + parts.path!r}",
+            hint="replay:relative/file.jsonl.gz or replay:///absolute/file.jsonl.gz",
+        )
+    speed = query.number_or_max("speed", 1.0, least=0.0, most=1_000_000.0)
+    loop = query.flag("loop")
+    query.done()
+    return Replay(Path(name).expanduser(), speed=speed or None, loop=loop)
+
+
+def _coinbase(parts: SplitResult, query: Query, clock: Callable[[], int]) -> Upstream:
+    silence = query.number("silence", 10.0, least=0.1)
+    query.done()
+    if parts.scheme == "coinbase":
+        _refuse_place(parts, "coinbase: or coinbase+wss://HOST/")
+        return Coinbase(silence=silence, clock=clock)
+    try:
+        named = parts.hostname and not parts.username and parts.port != 0
+    except ValueError:
+        named = False
+    if not named:
+        raise ConfigError(
+            f"upstream {parts.scheme}: wants a host (and a port from 1 to 65535), no user",
+            hint="for example: coinbase+ws://127.0.0.1:9000/",
+        )
+    endpoint = parts._replace(scheme=parts.scheme.removeprefix("coinbase+"), query="")
+    return Coinbase(endpoint.geturl(), silence=silence, clock=clock)
+
+
 def _refuse_place(parts: SplitResult, example: str) -> None:
     if parts.netloc or parts.path:
         place = parts.netloc + parts.path
@@ -125,5 +160,9 @@ def _refuse_place(parts: SplitResult, example: str) -> None:
 
 _SCHEMES: dict[str, Callable[[SplitResult, Query, Callable[[], int]], Upstream]] = {
     "sim": _simulator,
+    "replay": _replay,
+    "coinbase": _coinbase,
+    "coinbase+ws": _coinbase,
+    "coinbase+wss": _coinbase,
 }
 _EXAMPLES = "one of sim:, replay:FILE, coinbase:, coinbase+ws://HOST:PORT/"

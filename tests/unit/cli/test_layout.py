@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from qcfeed.cli.layout import Column, Table, lay_out
 
@@ -46,10 +47,10 @@ def test_a_narrow_terminal_wraps_paths_at_their_joints() -> None:
     laid = lay_out(TABLE, [Line("qcfeed/service/hub.py:83", 5, "no subscribers")], width=40)
     assert laid.hidden == []
     assert laid.lines == [
-        "PLACE                  LIVE  LAST NOTE",
-        "qcfeed/service/hub.py     5  no",
-        ":83                          subscribers",
-    ] or max(map(len, laid.lines)) <= 40  # fmt: skip
+        "PLACE                LIVE  LAST NOTE",
+        "qcfeed/service/         5  no",
+        "hub.py:83                  subscribers",
+    ]
 
 
 def test_columns_of_high_rank_go_first_and_are_named() -> None:
@@ -74,7 +75,7 @@ def test_no_rows_is_a_header_alone() -> None:
     assert lay_out(TABLE, [], header=False).lines == []
 
 
-texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)
+texts = st.text(st.sampled_from("ab/._: \x1b\n\u6771\u4eac"), max_size=60)
 
 
 @given(st.lists(st.builds(Line, texts, st.integers(), texts), max_size=5), st.integers(50, 120))
@@ -82,13 +83,7 @@ def test_no_line_is_longer_than_the_terminal_and_no_letter_is_lost(
     rows: list[Line], width: int
 ) -> None:
     laid = lay_out(TABLE, rows, width=width)
-    assert all(_cells(line) <= width for line in laid.lines)
+    assert all(cell_len(line) <= width for line in laid.lines)
     whole = "".join(lay_out(TABLE, rows).lines)
     if not laid.hidden:
         assert sorted("".join("".join(laid.lines).split())) == sorted("".join(whole.split()))
-
-
-def _cells(line: str) -> int:
-    from rich.cells import cell_len
-
-    return line.isascii() and len(line) or cell_len(line)

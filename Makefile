@@ -1,0 +1,51 @@
+# Two targets are all the set-up there is: `make serve` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.DELETE_ON_ERROR:
+.PHONY: help serve test test-all check format generate bench clean
+
+help:  ## what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# A stamp a set of packages: nothing is installed again until pyproject.toml changes.
+$(VENV)/.service: pyproject.toml
+	$(PYTHON) scripts/bootstrap.py $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.suite: pyproject.toml $(VENV)/.service
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,dev]'
+	@touch $@
+
+serve: $(VENV)/.service  ## install what is needed and run the service (ARGS='--port 0')
+	@exec $(BIN)/qcfeed serve $(ARGS)
+
+test: $(VENV)/.suite  ## install what is needed and run the whole suite (ARGS='-k name')
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.suite  ## format, lint, types, import contracts, generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/generate.py --check
+
+format: $(VENV)/.suite  ## put the code into its form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+generate: $(VENV)/.suite  ## write completions and docs/cli.md anew
+	$(BIN)/python scripts/generate.py
+
+test-all:  ## the suite on every interpreter of 3.11 to 3.13 that is here
+	$(PYTHON) scripts/test_all.py $(ARGS)
+
+bench: $(VENV)/.suite  ## what the ledger costs beside its peers
+	$(BIN)/python -m benchmarks.diagnostics
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) .venv-3.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,1 @@
+complete --command qcfeed --no-files --arguments "(env _QCFEED_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) qcfeed)" --condition "env _QCFEED_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) qcfeed"

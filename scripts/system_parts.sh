@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Install what the suite tries the product with and PyPI does not have: shells, a terminal, the
+# incident's own WebSocket client. Each is optional: without it, its tests are skipped and say so.
+set -u
+cd "$(dirname "$0")/.."
+
+missing=()
+for part in fish zsh tmux; do
+  command -v "$part" >/dev/null || missing+=("$part")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq >/dev/null 2>&1 || echo "apt-get update failed"
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null 2>&1 ||
+      echo "could not install: ${missing[*]}"
+  else
+    echo "not installed, their tests are skipped: ${missing[*]} (sudo apt-get install ${missing[*]})"
+  fi
+fi
+
+if [ ! -x .tools/node_modules/.bin/wscat ] && ! command -v wscat >/dev/null; then
+  if command -v npm >/dev/null; then
+    npm install --silent --no-audit --no-fund --no-save --no-package-lock --prefix .tools wscat@6 >/dev/null 2>&1 ||
+      echo "could not install wscat"
+  else
+    echo "npm is not here: the tests with wscat are skipped"
+  fi
+fi
+exit 0

@@ -1,0 +1,258 @@
+"""The client against servers that are absent, rude or slow, and what it costs to import."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from qcfeed.control import client as client_module
+from qcfeed.control import paths
+from qcfeed.control.answers import Failure, Status, Tasks, TasksByLocation
+from qcfeed.control.client import ControlClient
+from qcfeed.control.paths import Address
+from qcfeed.control.routes import TASKS, TASKS_BY_LOCATION
+from qcfeed.errors import (
+    AmbiguousInstanceError,
+    NotAllowedError,
+    QcfeedError,
+    TimedOutError,
+    UnreachableError,
+)
+
+Peer = Callable[[socket.socket, threading.Event], None]
+
+
+@contextlib.contextmanager
+def rude(path: Path, peer: Peer) -> Iterator[ControlClient]:
+    """A server that treats its one connection as ``peer`` does; a client for it."""
+    over = threading.Event()
+
+    def run() -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            peer(connection, over)
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            yield ControlClient(Address(socket=path), timeout=0.5)
+        finally:
+            over.set()
+            thread.join(10)
+            assert not thread.is_alive()
+
+
+def silent(_: socket.socket, over: threading.Event) -> None:
+    over.wait(10)
+
+
+def drips_a_head(connection: socket.socket, over: threading.Event) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+    while not over.wait(0.05):
+        connection.sendall(b"x")
+
+
+def drips_a_body(connection: socket.socket, over: threading.Event) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+    while not over.wait(0.05):
+        connection.sendall(b" ")
+
+
+@pytest.mark.parametrize("peer", [silent, drips_a_head, drips_a_body])
+def test_nothing_lasts_longer_than_the_timeout(tmp_path, peer):
+    with rude(tmp_path / "s", peer) as client:
+        begun = time.monotonic()
+        with pytest.raises(TimedOutError, match=r"within 0\.5 s"):
+            client.fetch(TASKS)
+        assert 0.4 < time.monotonic() - begun < 3
+
+
+def test_a_server_that_does_not_accept(tmp_path):
+    """Its backlog is full: a stopped process."""
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as held:
+        listener.bind(str(path))
+        listener.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                waiting = held.enter_context(socket.socket(socket.AF_UNIX))
+                waiting.setblocking(False)
+                waiting.connect(str(path))
+        begun = time.monotonic()
+        with pytest.raises(TimedOutError):
+            ControlClient(Address(socket=path), timeout=0.5).fetch(TASKS)
+        assert time.monotonic() - begun < 3
+
+
+def says(answer: bytes) -> Peer:
+    def peer(connection: socket.socket, over: threading.Event) -> None:
+        connection.recv(65_536)
+        connection.sendall(answer)
+
+    return peer
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"220 mail.example ESMTP\r\n",
+        b"HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nno!",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b'HTTP/1.1 200 OK\r\nContent-Length: 25\r\n\r\n{"schema":"qcfeed.reap/1"}',
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n\xff\xff",
+    ],
+)
+def test_something_else_answers(tmp_path, answer):
+    with rude(tmp_path / "s", says(answer)) as client, pytest.raises(UnreachableError):
+        client.get(TASKS, Tasks)
+
+
+def test_an_answer_without_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(client_module, "ANSWER_BYTES", 1000)
+    answer = b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 2000
+    with (
+        rude(tmp_path / "s", says(answer)) as client,
+        pytest.raises(UnreachableError, match="over 1000 bytes"),
+    ):
+        client.fetch(TASKS)
+
+
+@pytest.mark.parametrize(("code", "kind"), sorted(client_module._errors().items()))
+def test_every_error_comes_back_as_it_was(tmp_path, code, kind):
+    body = msgspec.json.encode(Failure(code=code, message="why", hint="do", stack=["a.py:1 f"]))
+    answer = b"HTTP/1.1 500 X\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    with rude(tmp_path / "s", says(answer)) as client, pytest.raises(QcfeedError) as raised:
+        client.fetch(TASKS)
+    assert type(raised.value) is kind
+    assert (raised.value.message, raised.value.hint) == ("why", "do")
+    assert raised.value.__notes__ == ["a.py:1 f"]
+
+
+def test_nobody_listens(tmp_path):
+    with pytest.raises(UnreachableError) as raised:
+        ControlClient(Address(socket=tmp_path / "none.sock"), timeout=1).fetch(TASKS)
+    assert "qcfeed serve" in raised.value.hint
+    assert f"ls {tmp_path}" in raised.value.hint
+
+
+def test_nobody_listens_over_tcp():
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        address = Address(port=bound.getsockname()[1])
+        with pytest.raises(UnreachableError, match="refused"):
+            ControlClient(address, timeout=1).fetch(TASKS)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_somebody_else_pretends_to_be_our_service(serve):
+    """A socket of nobody's, asked by another user: the client does not believe it."""
+    script = """
+import os, socket, sys, tempfile
+from pathlib import Path
+from qcfeed.control.client import ControlClient
+from qcfeed.control.paths import Address
+from qcfeed.errors import NotAllowedError
+directory = tempfile.mkdtemp(); os.chmod(directory, 0o777)
+path = Path(directory) / "s"
+if (child := os.fork()) == 0:
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path) + "x"); listener.listen(); os.chmod(str(path) + "x", 0o666)
+    os.rename(str(path) + "x", path)
+    sys.stdin.read()
+    os._exit(0)
+while not path.exists():
+    assert os.waitpid(child, os.WNOHANG) == (0, 0)
+os.setgroups([]); os.setgid(65533); os.setuid(65533)
+try:
+    ControlClient(Address(socket=path), timeout=5).fetch("/v1/tasks")
+except NotAllowedError as error:
+    print(error.message)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], input="", capture_output=True, text=True, timeout=30
+    )
+    assert "is served by user nobody, not by 65533" in done.stdout, done.stderr
+
+
+# ---------------------------------------------------------------- which instance
+
+
+@pytest.fixture
+def env(tmp_path):
+    """Where the planes of ``serve`` are found: its directory under another name."""
+    (tmp_path / "run").mkdir(mode=0o700)
+    (tmp_path / "qcfeed").symlink_to(tmp_path / "run")
+    return {"XDG_RUNTIME_DIR": str(tmp_path)}
+
+
+def test_none_runs(env):
+    with pytest.raises(UnreachableError, match="no qcfeed service runs here") as raised:
+        paths.resolve(None, None, None, env)
+    assert "qcfeed serve" in raised.value.hint
+
+
+def test_the_only_one(env, serve, tmp_path):
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(tmp_path / "run" / "dead.sock"))
+    serve("prod")
+    (found,) = paths.running_instances(env)
+    assert (found.name, found.pid) == ("prod", os.getpid())
+    client = ControlClient(paths.resolve(None, None, None, env), timeout=5)
+    assert client.get(TASKS_BY_LOCATION, TasksByLocation).instance == "prod"
+
+
+def test_several_are_listed(env, serve):
+    serve("8006")
+    serve("8007")
+    with pytest.raises(AmbiguousInstanceError) as raised:
+        paths.resolve(None, None, None, env)
+    assert f"8006 (pid {os.getpid()}), 8007 (pid {os.getpid()})" in raised.value.message
+    assert "--instance 8006" in raised.value.hint
+    named = paths.resolve("8007", None, None, env)
+    answer = ControlClient(named, timeout=5).get(TASKS_BY_LOCATION, TasksByLocation)
+    assert answer.instance == "8007"
+
+
+def test_by_url_with_the_token_file(env, serve):
+    plane = serve(listen=("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{plane.server.port}"
+    ControlClient(paths.resolve(None, None, url, env), timeout=5).fetch(TASKS)
+    wrong = paths.resolve(None, None, url, env | {"QCFEED_TOKEN": "wrong"})
+    with pytest.raises(NotAllowedError, match="token"):
+        ControlClient(wrong, timeout=5).fetch(TASKS)
+
+
+# ---------------------------------------------------------------- cost
+
+
+def test_raw_is_what_get_decodes(serve):
+    client = serve().client()
+    raw = client.fetch(TASKS, limit=1, offset=None)
+    assert msgspec.json.decode(raw)["schema"] == "qcfeed.tasks/1"
+    with pytest.raises(UnreachableError, match="does not know"):
+        client.decode(raw, Status)
+
+
+def test_cheap_to_import():
+    script = "import qcfeed.control.client, sys; print(*sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30
+    )
+    loaded = set(run.stdout.split())
+    assert not loaded & {"aiohttp", "asyncio", "typer", "rich", "yarl"}

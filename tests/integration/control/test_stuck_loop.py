@@ -1,0 +1,92 @@
+"""The control plane answers while the watched loop does not turn."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import msgspec
+import pytest
+
+from qcfeed.control.answers import Answer, Reaped, ReapRequest, TasksByLocation
+from qcfeed.control.routes import REAP, TASKS_BY_LOCATION, Action, NoQuery
+from qcfeed.errors import TimedOutError, UnreachableError
+
+
+def sleep_in_a_callback(begun):
+    begun.set()
+    time.sleep(5)
+
+
+def test_a_loop_that_sleeps_for_5_s(serve, watched):
+    plane = serve(action_grace=0.5)
+    client = plane.client(timeout=3)
+    begun = threading.Event()
+    watched.loop.call_soon_threadsafe(sleep_in_a_callback, begun)
+    assert begun.wait(5)
+    blocked_at = time.monotonic()
+
+    with pytest.raises(TimedOutError, match="stuck for") as raised:
+        client.post(REAP, ReapRequest(), Reaped)
+    assert "sleep_in_a_callback" in raised.value.__notes__[-1]
+
+    while time.monotonic() - blocked_at < 1.5:
+        client.get(TASKS_BY_LOCATION, TasksByLocation)
+    asked_at = time.monotonic()
+    answer = client.get(TASKS_BY_LOCATION, TasksByLocation)
+    assert time.monotonic() - asked_at < 1
+    assert 1000 < answer.loop_stall_ms < 5000
+    assert "sleep_in_a_callback" in answer.loop_stack[-1]
+
+    watched.call(lambda: None)
+    healthy = client.get(TASKS_BY_LOCATION, TasksByLocation)
+    assert healthy.loop_stack is msgspec.UNSET
+    assert healthy.loop_stall_ms < 1000
+
+
+def test_an_action_that_was_given_up_never_begins(serve, watched):
+    began = []
+
+    async def handle(_):
+        began.append(True)
+        return Answer()
+
+    plane = serve(routes=[Action("/act", "act", NoQuery, handle)], action_grace=0.1)
+    watched.block()
+    with pytest.raises(TimedOutError, match="act was not begun"):
+        plane.client().post("/act", NoQuery(), Answer)
+    watched.release()
+    watched.call(lambda: None)
+    assert began == []
+    assert [line["event"] for line in plane.lines()] == ["intent", "outcome"]
+    assert plane.lines()[-1]["outcome"] == "not_begun"
+
+
+def test_reads_are_answered_when_the_loop_is_closed(serve, watched):
+    plane = serve()
+    watched.close()
+    assert plane.client().get(TASKS_BY_LOCATION, TasksByLocation).totals.live == 0
+    with pytest.raises(UnreachableError, match="stopped"):
+        plane.client().post(REAP, ReapRequest(), Reaped)
+    assert plane.lines()[-1]["outcome"] == "not_begun"
+
+
+def test_the_control_plane_does_not_hold_up_the_watched_loop(serve, watched):
+    """What the loop sees of twenty readers is the GIL, not their work."""
+    client = serve().client()
+
+    async def sleepers():
+        return [asyncio.create_task(asyncio.sleep(60)) for _ in range(2000)]
+
+    held = watched.run(sleepers())
+    with watched.watch.measure() as measured:
+        threads = [
+            threading.Thread(target=client.fetch, args=(TASKS_BY_LOCATION,)) for _ in range(20)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert measured.longest < 1
+    assert len(held) == 2000

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+import qcfeed
+from qcfeed.cli import main
+from qcfeed.errors import ExitStatus
+
+from .conftest import Left
+
+Command = Callable[..., Left]
+
+HEAVY = {
+    "aiohttp", "aiomonitor", "asyncio", "msgspec", "prometheus_api_client", "prometheus_client",
+    "psutil", "requests", "rich",
+}  # fmt: skip
+
+
+def imported_by(*args: str) -> set[str]:
+    """The modules that a whole process has imported when the command has ended."""
+    code = (
+        "import sys; sys.argv = ['qcfeed', *sys.argv[1:]]\n"
+        "from qcfeed.cli.main import run\n"
+        "try: run()\n"
+        "except SystemExit: print('\\nMODULES', *sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True)
+    return set(done.stdout.rpartition("MODULES")[2].split())
+
+
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["no-such-command"]])
+def test_no_command_is_imported_to_list_them(args: list[str]) -> None:
+    modules = imported_by(*args)
+    assert "qcfeed.cli.main" in modules
+    assert modules.isdisjoint(HEAVY)
+    assert modules.isdisjoint(f"qcfeed.cli.{name}" for name in main.COMMANDS)
+
+
+@pytest.mark.parametrize("name", ["status", "tasks", "orphans", "feeds"])
+def test_a_question_imports_its_own_command_and_nothing_heavy(name: str) -> None:
+    modules = imported_by(name)
+    assert {m for m in modules if m.startswith("qcfeed.cli.")} & {
+        f"qcfeed.cli.{other}" for other in main.COMMANDS
+    } == {f"qcfeed.cli.{name}"}
+    assert modules.isdisjoint(HEAVY - {"msgspec"})
+
+
+def test_completing_a_command_imports_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(main.COMPLETE_VARIABLE, "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "qcfeed ")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    modules = imported_by()
+    assert modules
+    assert modules.isdisjoint(f"qcfeed.cli.{name}" for name in main.COMMANDS)
+
+
+@pytest.mark.parametrize("name", main.COMMANDS)
+def test_every_command_begins_with_its_short_help_and_ends_with_an_example(name: str) -> None:
+    command = main.load(name)
+    assert (command.help or "").startswith(main.COMMANDS[name])
+    assert f"  qcfeed {name}" in (command.epilog or "") or f" {name} " in (command.epilog or "")
+
+
+def test_a_command_file_is_named_as_its_command() -> None:
+    for name in main.COMMANDS:
+        assert importlib.import_module(f"qcfeed.cli.{name}").app
+
+
+def test_version(qcfeed_: Command) -> None:
+    assert qcfeed_("--version") == Left(0, f"qcfeed {qcfeed.__version__}\n", "")
+
+
+def test_nothing_to_do_is_a_usage_error_that_shows_the_help(qcfeed_: Command) -> None:
+    left = qcfeed_()
+    assert left.status == ExitStatus.USAGE
+    assert "Commands:" in left.err
+    assert left.out == ""
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (
+            ["statos"],
+            "No such command 'statos'. Did you mean 'status'?\n  hint: see `qcfeed --help`",
+        ),
+        (["--tiemout", "3", "status"], "No such option: --tiemout. Did you mean --timeout?"),
+        (["status", "--outptu"], "Did you mean --output?\n  hint: see `qcfeed status --help`"),
+        (["-o", "json", "status"], "-o goes after the command: `qcfeed COMMAND -o ...`"),
+        (
+            ["status", "--instance", "x"],
+            "--instance goes before the command: `qcfeed --instance ... status`",
+        ),
+        (["status", "-o", "xml"], "'xml' is not one of 'table', 'wide', 'json', 'csv', 'name'"),
+        (["--timeout", "0", "status"], "'--timeout': 0.0 is not in the range x>=0.001"),
+        (["--timeout", "soon", "status"], "'soon' is not a valid float"),
+        (["status", "extra"], "unexpected extra argument(s) (extra)"),
+        (["tasks", "extra"], "No such command 'extra'"),
+    ],
+)
+def test_a_wrong_command_line_says_what_was_meant(
+    qcfeed_: Command, args: list[str], said: str
+) -> None:
+    left = qcfeed_(*args)
+    assert left.status == ExitStatus.USAGE
+    assert left.out == ""
+    assert left.err.startswith("qcfeed: error: ")
+    assert said in left.err
+
+
+def test_no_service_is_exit_3_with_the_next_step(qcfeed_: Command) -> None:
+    left = qcfeed_("status")
+    assert left.status == ExitStatus.UNREACHABLE
+    assert left.err.startswith("qcfeed: error: no qcfeed service runs here")
+    assert "\n  hint: `qcfeed serve` starts one" in left.err
+
+
+def test_a_bug_is_told_with_a_short_traceback(
+    qcfeed_: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise KeyError("x")
+
+    monkeypatch.setattr(main, "build", broken)
+    left = qcfeed_("status")
+    assert left.status == ExitStatus.BUG
+    assert "in broken" in left.err
+    assert "error: this is a bug in qcfeed: KeyError: 'x'\n  hint: report it" in left.err
+
+
+@pytest.mark.parametrize(
+    ("raised", "status"),
+    [(KeyboardInterrupt(), ExitStatus.INTERRUPTED)],
+)
+def test_an_interrupt_is_quiet(
+    qcfeed_: Command, monkeypatch: pytest.MonkeyPatch, raised: BaseException, status: int
+) -> None:
+    def interrupted() -> None:
+        raise raised
+
+    monkeypatch.setattr(main, "build", interrupted)
+    assert qcfeed_("status") == Left(status, "", "")
+
+
+def test_a_flag_silences_what_the_environment_says(
+    qcfeed_: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QCFEED_INSTANCE", "exported")
+    assert "exported.sock" in qcfeed_("status").err
+    left = qcfeed_("--socket", "/nowhere/given.sock", "status")
+    assert left.status == ExitStatus.UNREACHABLE
+    assert "given.sock" in left.err
+    assert "exported" not in left.err
+
+
+def test_two_flags_that_say_which_are_one_too_many(qcfeed_: Command) -> None:
+    left = qcfeed_("--instance", "a", "--socket", "/b.sock", "status")
+    assert left.status == ExitStatus.USAGE
+    assert "each say which service is meant" in left.err

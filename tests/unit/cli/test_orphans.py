@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import asyncio
+import json
+
+from qcfeed.diagnostics.spawn import owned_by
+from qcfeed.errors import ExitStatus
+
+
+async def test_orphans_are_findings_and_reaping_ends_exactly_those(
+    watched, qcfeed_, sleepers
+) -> None:
+    watched.serve()
+    sleepers(2)
+    sleepers(3, orphaned=True)
+    found = await asyncio.to_thread(qcfeed_, "orphans")
+    assert found.status == ExitStatus.FINDINGS
+    assert found.out.count("is gone") == 3
+    assert "3 orphans: `qcfeed orphans --reap` cancels exactly these" in found.err
+    listed = await asyncio.to_thread(qcfeed_, "orphans", "--limit", "1", "-o", "name")
+    assert listed.out.strip().isdigit()
+    assert "the 1 oldest of 3 orphans" in listed.err
+
+    reaped = await asyncio.to_thread(qcfeed_, "orphans", "--reap")
+    assert reaped.status == ExitStatus.OK, reaped.err
+    assert "cancelled          3 tasks\n" in reaped.out
+    assert "refused to die     0\n" in reaped.out
+    none = await asyncio.to_thread(qcfeed_, "orphans")
+    assert (none.status, none.out) == (ExitStatus.OK, "")
+    assert "no orphans" in none.err
+    assert sum(1 for task in asyncio.all_tasks() if task.get_name() == "sleeper") == 2
+
+
+async def test_no_orphans_as_json_is_still_a_document(watched, qcfeed_) -> None:
+    watched.serve()
+    left = await asyncio.to_thread(qcfeed_, "orphans", "-o", "json")
+    assert left.status == ExitStatus.OK
+    assert json.loads(left.out)["count"] == 0
+
+
+async def test_an_orphan_that_refuses_to_die_is_exit_1_and_named(watched, qcfeed_) -> None:
+    watched.serve()
+    release = asyncio.Event()
+
+    async def stubborn() -> None:
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
+
+    with owned_by(lambda: True):
+        task = asyncio.create_task(stubborn())
+    left = await asyncio.to_thread(qcfeed_, "--timeout", "0.2", "orphans", "--reap")
+    assert left.status == ExitStatus.FINDINGS
+    assert "refused to die     1\n" in left.out
+    assert "LOCATION" in left.out
+    assert "1 task would not die" in left.err
+    document = await asyncio.to_thread(
+        qcfeed_, "--timeout", "0.2", "orphans", "--reap", "-o", "json"
+    )
+    assert json.loads(document.out)["schema"] == "qcfeed.reap/1"
+    assert len(json.loads(document.out)["survivors"]) == 1
+    release.set()
+    await task

@@ -1,0 +1,52 @@
+"""What people write for a server, and what they did not mean."""
+
+from __future__ import annotations
+
+import pytest
+
+from qcfeed.client import endpoint
+from qcfeed.client.endpoint import Endpoint
+from qcfeed.core.symbol import Symbol
+from qcfeed.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        ("ws://127.0.0.1:8006", Endpoint("ws", "127.0.0.1", 8006)),
+        ("ws://localhost:8006/", Endpoint("ws", "localhost", 8006)),
+        ("WS://Feed.Example", Endpoint("ws", "feed.example", 80)),
+        ("wss://feed.example", Endpoint("wss", "feed.example", 443)),
+        ("ws://[::1]:9000", Endpoint("ws", "::1", 9000)),
+        ("ws://host:0", Endpoint("ws", "host", 0)),
+    ],
+)
+def test_parse(text: str, parsed: Endpoint) -> None:
+    assert endpoint.parse(text) == parsed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "127.0.0.1:8006",
+        "http://127.0.0.1:8006",
+        "ws://",
+        "ws://:8006",
+        "ws://host:70000",
+        "ws://host:eight",
+        "ws://[::1",
+        "ws://host:8006/quotes/AAPL",
+        "ws://host:8006/?x=1",
+        "ws://me@host:8006",
+        "",
+    ],
+)
+def test_what_is_no_server_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        endpoint.parse(text)
+    assert "ws://127.0.0.1:8006" in str(caught.value.hint)
+
+
+def test_urls() -> None:
+    assert Endpoint("ws", "::1", 80).quotes(Symbol("BRK.B")) == "ws://[::1]:80/quotes/BRK.B"
+    assert Endpoint("wss", "h", 443).stream == "wss://h:443/stream"
