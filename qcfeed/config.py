@@ -22,8 +22,17 @@ from typing import Any
 from qcfeed.errors import ConfigError
 
 
-def _option(default: Any, help: str, *, least: float | None = None) -> Any:  # noqa: A002
-    return field(default=default, metadata={"help": help, "least": least})
+def _option(
+    default: Any,
+    help: str,  # noqa: A002
+    *,
+    least: float | None = None,
+    most: float | None = None,
+) -> Any:
+    return field(default=default, metadata={"help": help, "least": least, "most": most})
+
+
+PORTS = 65_535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +40,9 @@ class Config:
     """How a service runs. Times are in seconds."""
 
     host: str = _option("127.0.0.1", "Address that takes WebSocket connections.")
-    port: int = _option(8006, "Port for WebSocket connections; 0 for any free one.", least=0)
+    port: int = _option(
+        8006, "Port for WebSocket connections; 0 for any free one.", least=0, most=PORTS
+    )
     admin_listen: str | None = _option(
         None, "HOST:PORT for /livez, /readyz and /metrics instead of the WebSocket port."
     )
@@ -47,7 +58,7 @@ class Config:
     very_stale_after: float = _option(300.0, "Age from which it is very stale.", least=0)
     dead_after: float = _option(1200.0, "Age from which it is dead.", least=0)
 
-    max_connections: int = _option(20_000, "Connections at once; more are refused.", least=1)
+    max_connections: int = _option(10_000, "Connections at once; more are refused.", least=1)
     max_symbols: int = _option(1_000, "Symbols one connection may hold.", least=1)
     subscribe_rate: float = _option(
         2_000.0, "New subscriptions a second, over all connections; more are refused.", least=0
@@ -65,9 +76,11 @@ class Config:
     )
 
     monitor: bool = _option(True, "Attach aiomonitor (telnet and web task views, loopback only).")
-    monitor_port: int = _option(0, "Port of aiomonitor's telnet view; 0 for any free one.", least=0)
+    monitor_port: int = _option(
+        0, "Port of aiomonitor's telnet view; 0 for any free one.", least=0, most=PORTS
+    )
     monitor_web_port: int = _option(
-        0, "Port of aiomonitor's web view; 0 for any free one.", least=0
+        0, "Port of aiomonitor's web view; 0 for any free one.", least=0, most=PORTS
     )
     monitor_console: bool = _option(False, "Allow aiomonitor's Python console: it runs any code.")
 
@@ -90,6 +103,10 @@ class Config:
                 raise ConfigError(
                     f"{option.flag} is {value}, but the least that makes sense is {least:g}"
                 )
+            if option.most is not None and value > option.most:
+                raise ConfigError(
+                    f"{option.flag} is {value}, but the most that makes sense is {option.most:g}"
+                )
         if not 0 < self.stale_after <= self.very_stale_after <= self.dead_after:
             raise ConfigError(
                 "staleness bands are out of order:"
@@ -109,6 +126,7 @@ class Option:
     default: Any
     help: str
     least: float | None
+    most: float | None
 
     @property
     def flag(self) -> str:
@@ -129,7 +147,13 @@ def _describe(item: dataclasses.Field[Any], hint: Any) -> Option:
     optional = isinstance(hint, types.UnionType)
     kind = hint.__args__[0] if optional else hint
     return Option(
-        item.name, kind, optional, item.default, item.metadata["help"], item.metadata["least"]
+        item.name,
+        kind,
+        optional,
+        item.default,
+        item.metadata["help"],
+        item.metadata["least"],
+        item.metadata["most"],
     )
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from qcfeed.cli.context import Format
 from qcfeed.cli.layout import Column, Table
@@ -15,8 +14,7 @@ LABEL_GAP = 28
 """Cells that a figure's text may be squeezed to before the terminal has to wrap it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
+class Figure(NamedTuple):
     """One line: a label, what there is to say, and the colour of it."""
 
     label: str

@@ -1,7 +1,8 @@
 """A table as text: described once, laid out for a width, or for none when it is piped.
 
 Pure: widths in cells and colours in, lines out. Rows are cheap (no markup, no renderable objects):
-a thousand take milliseconds, where rich takes half a second.
+a thousand take milliseconds, where rich takes half a second. Named tuples, since every command pays
+for this import, and a dataclass costs a millisecond to define.
 """
 
 from __future__ import annotations
@@ -9,8 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from typer import style
 
@@ -19,12 +19,12 @@ from qcfeed.cli.formats import NOTHING, printable
 Row = TypeVar("Row")
 GAP = "  "
 
-_BREAKS = re.compile(r"(\s+)|(?<=[/_-])(?=\w)|(?<=\.)(?!py\b)(?=\w)")
-"""Where a cell may be wrapped: at spaces, and inside paths and dotted names, not in ``x.py:83``."""
+_BREAKS = re.compile(r"(\s+)|(?<=/)(?=\w)|(?<=\.)(?!py\b)(?=[^\W\d])")
+"""Where a cell may be wrapped: at spaces, and inside paths and dotted names, not in
+``x.py:83`` or ``17.2``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column(Generic[Row]):
+class Column(NamedTuple, Generic[Row]):
     """One column. ``key`` names it in CSV and, in capitals and without its unit, in the header.
 
     ``value`` is the raw value (what CSV gets), ``show`` its text for people.
@@ -55,16 +55,14 @@ class Column(Generic[Row]):
         return self.colour(row) if self.colour else None
 
 
-@dataclass(frozen=True, slots=True)
-class Table(Generic[Row]):
+class Table(NamedTuple, Generic[Row]):
     """What one kind of row looks like; ``identity`` is its one word for ``-o name``."""
 
     columns: Sequence[Column[Row]]
     identity: Callable[[Row], str]
 
 
-@dataclass(frozen=True, slots=True)
-class Laid:
+class Laid(NamedTuple):
     """Lines to print, and the titles of the columns that the width had no room for."""
 
     lines: list[str]

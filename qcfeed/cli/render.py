@@ -56,7 +56,7 @@ def draw(
     laid = lay_out(table, rows, width=width, wide=wide, header=header, colour=coloured(stream))
     emit("\n".join(laid.lines), stream)
     if laid.hidden:
-        say(f"not shown for want of width: {', '.join(laid.hidden)} (-o wide shows every column)")
+        say(f"no room for {', '.join(laid.hidden)}: -o wide")
 
 
 def emit(text: str, stream: TextIO | None = None) -> None:

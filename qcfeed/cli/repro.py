@@ -128,7 +128,7 @@ def repro(
         typer.Option(
             min=0.1,
             help="Seconds the service may take to let go. By default 10 (--linger and a margin),"
-            " half-open 50 (with --ping-interval and --stall-timeout): longer if it has longer.",
+            " half-open 70 (with --ping-interval and --stall-timeout): longer if it has longer.",
         ),
     ] = None,
     output: Annotated[
@@ -139,7 +139,7 @@ def repro(
 
     Counts are shown as before > after, of a service that has no other visitors meanwhile. Exit
     status: 1 when tasks, feeds, subscriptions, connections or orphans are above where they began, or
-    memory by more than 16 MiB and 16 KiB for each client held at once; 0 when nothing stayed.
+    memory by more than 16 MiB and 8 KiB for each client held at once; 0 when nothing stayed.
     """
     control = client(ctx)
 

@@ -26,11 +26,11 @@ TASK_TABLE: Table[Task] = Table(
     (
         Column(key="serial", value=lambda t: t.serial, right=True),
         Column(key="age_s", header="AGE", value=lambda t: t.age_s, show=formats.age, right=True),
-        Column(key="name", value=lambda t: t.name, least=14),
-        Column(key="coroutine", value=lambda t: t.coroutine, least=12, rank=2),
-        Column(key="location", value=lambda t: t.location, least=18),
-        Column(key="state", value=lambda t: t.state, least=14),
-        Column(key="note", value=lambda t: t.note, least=14, rank=1, colour=lambda _: "yellow"),
+        Column(key="name", value=lambda t: t.name, least=8),
+        Column(key="coroutine", value=lambda t: t.coroutine, least=24, rank=2),
+        Column(key="location", value=lambda t: t.location, least=24),
+        Column(key="state", value=lambda t: t.state, least=12),
+        Column(key="note", value=lambda t: t.note, least=10, rank=1, colour=lambda _: "yellow"),
     ),
     identity=lambda task: str(task.serial),
 )
@@ -127,6 +127,6 @@ def _oldest(ctx: typer.Context, limit: int, output: Format) -> None:
     show(output, TASK_TABLE, answer.tasks, raw=raw)
     if len(answer.tasks) < answer.total:
         say(
-            f"the {len(answer.tasks):,} oldest of {answer.total:,} tasks"
-            " (--limit N for more, --by-location to count them all)"
+            f"the {len(answer.tasks):,} oldest of {answer.total:,} tasks;"
+            " --limit N shows more, --by-location counts all"
         )

@@ -23,6 +23,8 @@ from qcfeed.errors import (
 ANSWER_BYTES = 64 * 1024 * 1024
 """More than any answer has; whoever sends more is not a control plane."""
 
+_BACKLOG_PAUSE = 0.02
+
 AnyAnswer = TypeVar("AnyAnswer", bound=Answer)
 
 
@@ -166,8 +168,12 @@ class _DeadlineSocket(socket.socket):
     deadline: float
 
     def connect(self, address: Any) -> None:
-        self._hurry()
-        super().connect(address)
+        while True:
+            self._hurry()
+            try:
+                return super().connect(address)
+            except BlockingIOError:  # a Unix socket's backlog is full: nobody accepts just now
+                time.sleep(_BACKLOG_PAUSE)
 
     def sendall(self, data: Any, flags: int = 0) -> None:
         self._hurry()

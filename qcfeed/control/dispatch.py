@@ -138,14 +138,14 @@ def _method(route: Route) -> str:
 def _query(route: Read[Any], params: Mapping[str, str]) -> Any:
     try:
         return msgspec.convert(dict(params), route.query, strict=False)
-    except msgspec.ValidationError as error:
+    except (msgspec.MsgspecError, UnicodeError) as error:
         raise _unusable(route, error) from error
 
 
 def _request(route: Action[Any], body: bytes) -> Any:
     try:
         return msgspec.json.decode(body or b"{}", type=route.query)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeError) as error:
         raise _unusable(route, error) from error
 
 

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import heapq
-import time
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import TypeVar
 
 from qcfeed.diagnostics.spawn import Ledger, Owner, Record
 from qcfeed.diagnostics.waits import state
-
-Item = TypeVar("Item")
-
-SLICE = 2_000
-"""Records looked at before the other threads are let in."""
-_PAUSE = 50e-6
-"""Seconds between slices. sleep(0) returns before a waiting thread has woken to take the GIL."""
 
 
 @dataclass(slots=True)
@@ -38,7 +27,7 @@ class OrphanTask:
     def evidence(self) -> str:
         """The facts in a sentence: "owner subscriber 812 of AAPL closed 12.0 s ago; task sleeping"."""
         since = "is gone" if self.gone_s is None else f"closed {self.gone_s:.1f} s ago"
-        return f"owner {_describe(self.owner)} {since}; task {state(self.record.task)}"
+        return f"owner {_describe(self.owner)} {since}; task {state(self.record())}"
 
 
 def find(ledger: Ledger, now: float, *, grace: float = 0.0) -> list[OrphanTask]:
@@ -47,9 +36,17 @@ def find(ledger: Ledger, now: float, *, grace: float = 0.0) -> list[OrphanTask]:
     ``now`` is ``time.monotonic()``. An owner that does not say when it closed counts at once.
     From any thread. Cost: 0.2 us a live task, 1 us an orphan, in slices that let the loop run.
     """
-    sites = (list(site.live.values()) for site in ledger.sites())
-    found = [_orphans(in_slices(records), now, grace) for records in sites]
-    return list(heapq.merge(*found, key=attrgetter("serial")))
+    found: list[OrphanTask] = []
+    for site in ledger.sites():
+        for records in ledger.slices(list(site.live.values())):
+            found += _orphans(records, now, grace)
+    found.sort(key=attrgetter("serial"))
+    return found
+
+
+def count(records: list[Record]) -> int:
+    """How many of them are orphans."""
+    return sum(1 for record in records if record.owner is not None and is_orphan(record))
 
 
 def is_orphan(record: Record) -> bool:
@@ -58,25 +55,13 @@ def is_orphan(record: Record) -> bool:
     if owner is None:
         return False
     try:
-        return _closed(owner) is True
+        closed = getattr(owner, "closed", owner)
+        return (closed() if callable(closed) else closed) is True
     except Exception:  # noqa: BLE001
         return False
 
 
-def in_slices(items: Iterable[Item]) -> Iterator[Item]:
-    """The items, with the GIL given away every SLICE of them: the watched loop must not wait."""
-    for n, item in enumerate(items, 1):
-        yield item
-        if n % SLICE == 0:
-            time.sleep(_PAUSE)
-
-
-def _closed(owner: Owner) -> object:
-    closed = getattr(owner, "closed", None)
-    return owner() if closed is None and callable(owner) else closed
-
-
-def _orphans(records: Iterable[Record], now: float, grace: float) -> list[OrphanTask]:
+def _orphans(records: list[Record], now: float, grace: float) -> list[OrphanTask]:
     found = []
     for record in records:
         owner = record.owner

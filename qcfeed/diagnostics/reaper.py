@@ -84,7 +84,7 @@ def _cancel(records: list[Record], reaping: Reaping) -> list[tuple[Record, AnyTa
     this = asyncio.current_task()
     told = []
     for record in records:
-        task = record.task
+        task = record()
         if task is None or task.done():
             reaping.already_gone += 1
         elif task is this:

@@ -6,8 +6,6 @@ the first caller outside asyncio. Lines and paths are looked up only when somebo
 The observer leaves the observed alone: a task is known by weak reference only, so the garbage
 collector, names, coroutines, cancellation and asyncio's own reports of lost exceptions work as
 they do without it. A ledger that raises removes itself, says so once, and the program goes on.
-
-Everything here may be read from any thread; the loop's thread alone writes.
 """
 
 from __future__ import annotations
@@ -20,33 +18,24 @@ import logging
 import os
 import sys
 import time
-import weakref
-from collections.abc import Callable, Iterator
-from contextvars import Context, ContextVar
+from collections.abc import Iterator
+from contextvars import ContextVar
 from types import CodeType, FrameType
-from typing import Any, Protocol
+from typing import Any, TypeVar
+
+from qcfeed.diagnostics.site import AnyTask, Closable, Owner, Record, Site, Task, lost
+
+__all__ = ["MAX_SITES", "AnyTask", "Closable", "Ledger", "Owner", "Record", "Site", "owned_by"]
 
 log = logging.getLogger("qcfeed.diagnostics")
+Item = TypeVar("Item")
 
 MAX_SITES = 4_096
 """Spawn locations told apart; tasks from any further one are booked under ``other``."""
-
-AnyTask = asyncio.Task[Any]
-_Key = tuple[int, int]
-
-
-class Closable(Protocol):
-    """An owner: something that can be over. ``str(owner)`` describes it in evidence.
-
-    It may also have ``closed_at``, in seconds of ``time.monotonic()``.
-    """
-
-    @property
-    def closed(self) -> bool: ...
-
-
-Owner = Closable | Callable[[], bool]
-"""Anything with ``closed``, or a callable that returns True once it is gone."""
+SLICE = 1_000
+"""Records that a reader looks at before it lets the watched loop run."""
+_PAUSE = 50e-6
+"""Seconds of that. sleep(0) returns before a thread that waits for the GIL has woken to take it."""
 
 _owner: ContextVar[Owner | None] = ContextVar("qcfeed_task_owner", default=None)
 _serials = itertools.count(1)
@@ -67,110 +56,6 @@ def owned_by(owner: Owner | None) -> Iterator[None]:
         _owner.reset(token)
 
 
-class Record(weakref.ref[AnyTask]):
-    """One live task: ``serial``, ``born`` (``time.monotonic()``), ``owner``, ``site``.
-
-    A million may be kept, so one object is the weak reference, the facts and the done callback.
-    It dies with its task, and lets go of the owner then.
-    """
-
-    __slots__ = ("born", "owner", "serial", "site")
-
-    serial: int
-    born: float
-    owner: Owner | None
-    site: Site
-
-    @property
-    def task(self) -> AnyTask | None:
-        """The task, or None once it is gone. Hold it briefly: while held it cannot be collected."""
-        return weakref.ref.__call__(self)
-
-    def __call__(self, task: AnyTask) -> None:  # type: ignore[override]
-        """The done callback. The removal comes last: until then the books show a live task."""
-        site = self.site
-        if task.cancelled():
-            site.cancelled += 1
-        # Not task.exception(): that would hide "Task exception was never retrieved".
-        elif getattr(task, "_exception", None) is not None:
-            site.failed += 1
-        else:
-            site.finished += 1
-        del site.live[self.serial]
-
-    def __repr__(self) -> str:
-        return f"<Record {self.serial} from {self.site.location}>"
-
-
-class Site:
-    """One spawn location and the books of its tasks.
-
-    The number spawned is not a counter of its own but the sum of the others, so the balance holds
-    in whatever moment another thread looks: spawned = finished + cancelled + failed + destroyed +
-    len(live). Each booking moves a task in one step (no thread switch between its two writes).
-    """
-
-    __slots__ = (
-        "_code", "_lasti", "_location", "cancelled", "destroyed", "failed", "finished", "live",
-        "on_lost",
-    )  # fmt: skip
-
-    def __init__(self, code: CodeType | None, lasti: int) -> None:
-        self._code = code  # held, so that its id() stays ours
-        self._lasti = lasti
-        self._location: str | None = None
-        self.finished = 0
-        self.cancelled = 0
-        self.failed = 0
-        self.destroyed = 0
-        self.live: dict[int, Record] = {}
-        """Live tasks by serial number, oldest first."""
-        self.on_lost = self._lost
-
-    @property
-    def spawned(self) -> int:
-        return self.finished + self.cancelled + self.failed + self.destroyed + len(self.live)
-
-    @property
-    def function(self) -> str:
-        """Qualified name of the function that spawns here."""
-        return self._code.co_qualname if self._code else ""
-
-    @property
-    def location(self) -> str:
-        """``path:line``; the path is relative to where it was imported from. Looked up once."""
-        if self._location is None:
-            self._location = self._locate()
-        return self._location
-
-    def _locate(self) -> str:
-        if self._code is None:
-            return "other"
-        return f"{short_path(self._code.co_filename)}:{line_at(self._code, self._lasti)}"
-
-    def _lost(self, record: weakref.ref[AnyTask]) -> None:
-        """The task is gone. If nobody saw it end, it was destroyed while pending."""
-        assert isinstance(record, Record)  # noqa: S101
-        if record.serial in self.live:
-            self.destroyed += 1
-            del self.live[record.serial]
-
-
-def line_at(code: CodeType, lasti: int) -> int:
-    """The line of a bytecode offset; the function's first line when the code has no table."""
-    for start, end, line in code.co_lines():
-        if start <= lasti < end and line is not None:
-            return line
-    return code.co_firstlineno
-
-
-def short_path(path: str) -> str:
-    """``path`` relative to the longest entry of ``sys.path`` (or the directory) that leads to it."""
-    roots = (os.path.join(root or os.getcwd(), "") for root in (*sys.path, ""))  # noqa: PTH109,PTH118
-    longest = max((root for root in roots if path.startswith(root)), key=len, default="")
-    return path[len(longest) :]
-
-
 _LIBRARY = tuple(
     os.path.join(os.path.dirname(path), "")  # noqa: PTH118,PTH120
     for path in (asyncio.__file__, __file__)
@@ -186,22 +71,20 @@ def _is_library(code: CodeType) -> bool:
 class Ledger:
     """The books of one event loop's tasks; see the module.
 
-    Cost: 1.7 x a trivial task's create and finish, 300 B a live task (benchmarks/diagnostics.py).
-    It cannot see tasks made before it, nor ``asyncio.Task(...)`` called directly (as
-    ``eager_start=True`` is by some libraries): a census counts those as *untracked*.
+    Cost: 1.6 x a trivial task's create and finish, 250 B a live task (benchmarks/diagnostics.py).
+    It cannot see tasks made before it, nor ``asyncio.Task(...)`` called directly (as some libraries
+    do for ``eager_start=True``): a census counts those as *untracked*.
     """
 
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop | None = None
         self.failure: str | None = None
         """Why the ledger removed itself, if it did; nothing new is booked from then on."""
-        self.other = Site(None, 0)
-        self._sites: dict[_Key, Site] = {}
+        self.other = Site(None, 0, self.slices)
+        self._sites: dict[tuple[int, int], Site] = {}
         self._previous: Any = None
         self._factory: Any = None
-        self._depth = 3  # frames from _book to the caller of loop.create_task
-        # Done callbacks share one context: a copy each would cost memory, and none reads it.
-        self._context = Context()
+        self._depth = 0
 
     def install(self, loop: asyncio.AbstractEventLoop) -> None:
         """Book every task that ``loop`` makes from now on. Call it in the loop's thread.
@@ -213,11 +96,11 @@ class Ledger:
             raise RuntimeError("this ledger is installed already; one ledger serves one loop")
         self.loop = loop
         self.failure = None
-        # uvloop's create_task is compiled and has no frame.
+        self._previous = loop.get_task_factory()
+        # Frames from _caller to whoever called loop.create_task; uvloop's is compiled and has none.
         plain = getattr(type(loop), "create_task", None) is asyncio.BaseEventLoop.create_task
         self._depth = 3 if plain else 2
-        self._previous = loop.get_task_factory()
-        self._factory = self._spawn
+        self._factory = self._spawn if self._previous is None else self._spawn_chained
         loop.set_task_factory(self._factory)
 
     def uninstall(self) -> None:
@@ -238,42 +121,62 @@ class Ledger:
         return [*self._sites.values(), self.other]
 
     def find(self, serial: int) -> Record | None:
-        """The live task with this serial number. Cost: O(locations)."""
+        """The live task with this serial number. From any thread. Cost: O(locations)."""
         for site in self.sites():
-            if (record := site.live.get(serial)) is not None:
-                return record
+            if (record := site.records.get(serial)) is not None:
+                task = record()
+                return None if task is None or task.done() else record
         return None
 
-    def _spawn(
-        self, loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any
-    ) -> asyncio.Future[Any]:
-        if self._previous is None:
-            task = asyncio.Task(coro, loop=loop, **kwargs)
-            if task._source_traceback:  # type: ignore[attr-defined]  # noqa: SLF001
-                del task._source_traceback[-2:]  # type: ignore[attr-defined]  # noqa: SLF001
-        else:
-            task = self._previous(loop, coro, **kwargs)
-        if self._factory is not None:
-            try:
-                self._book(task)
-            except Exception as error:  # noqa: BLE001
-                self._give_up(error)
-        return task
+    def slices(self, items: list[Item]) -> Iterator[list[Item]]:
+        """``items`` by the SLICE. Between two the watched loop gets the GIL, unless this is it."""
+        elsewhere = asyncio._get_running_loop() is not self.loop  # noqa: SLF001
+        for start in range(0, len(items), SLICE):
+            if start and elsewhere:
+                time.sleep(_PAUSE)
+            yield items[start : start + SLICE]
 
-    def _book(self, task: AnyTask) -> None:
-        frame = sys._getframe(self._depth)  # noqa: SLF001
-        code = frame.f_code
-        if code is _CREATE_TASK:
-            frame = frame.f_back  # type: ignore[assignment]
-            code = frame.f_code
-        site = self._sites.get((id(code), frame.f_lasti)) or self._site(frame)
-        record = Record(task, site.on_lost)
+    def _spawn(self, loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any) -> AnyTask:
+        """The task factory."""
+        if self._factory is None:
+            return _plain(loop, coro, kwargs)
+        try:
+            site = self._caller()
+        except Exception as error:  # noqa: BLE001
+            self._give_up(error)
+            return _plain(loop, coro, kwargs)
+        task = Task(coro, loop=loop, **kwargs)
+        if task._source_traceback:  # type: ignore[attr-defined]  # noqa: SLF001
+            del task._source_traceback[-2:]  # type: ignore[attr-defined]  # noqa: SLF001
+        task.record = record = Record(task)
         record.serial = serial = next(_serials)
         record.born = time.monotonic()
         record.owner = _owner.get()
         record.site = site
-        site.live[serial] = record
-        task.add_done_callback(record, context=self._context)
+        site.records[serial] = record
+        return task
+
+    def _spawn_chained(self, loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any) -> Any:
+        """The task factory where there is one already: its tasks tell us by callbacks."""
+        task = self._previous(loop, coro, **kwargs)
+        # What is not even a future can be neither watched nor weakly held: left alone.
+        if self._factory is not None and isinstance(task, asyncio.Task):
+            try:
+                record = Record(task, lost)
+                _book(record, self._caller())
+                task.add_done_callback(record.end)
+            except Exception as error:  # noqa: BLE001
+                self._give_up(error)
+        return task
+
+    def _caller(self) -> Site:
+        """The site of whoever called ``create_task``."""
+        frame = sys._getframe(self._depth)  # noqa: SLF001
+        code = frame.f_code
+        if code is _CREATE_TASK:
+            frame = sys._getframe(self._depth + 1)  # noqa: SLF001
+            code = frame.f_code
+        return self._sites.get((id(code), frame.f_lasti)) or self._site(frame)
 
     def _site(self, frame: FrameType) -> Site:
         """The slow way: the first caller outside the library, or the last before the loop."""
@@ -287,7 +190,7 @@ class Ledger:
         if site is None:
             if len(self._sites) >= MAX_SITES:
                 return self.other
-            site = self._sites[key] = Site(frame.f_code, frame.f_lasti)
+            site = self._sites[key] = Site(frame.f_code, frame.f_lasti, self.slices)
         return site
 
     def _give_up(self, error: Exception) -> None:
@@ -298,3 +201,15 @@ class Ledger:
             self.failure,
             exc_info=error,
         )
+
+
+def _book(record: Record, site: Site) -> None:
+    record.serial = serial = next(_serials)
+    record.born = time.monotonic()
+    record.owner = _owner.get()
+    record.site = site
+    site.records[serial] = record
+
+
+def _plain(loop: asyncio.AbstractEventLoop, coro: Any, kwargs: dict[str, Any]) -> AnyTask:
+    return asyncio.Task(coro, loop=loop, **kwargs)

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from qcfeed.diagnostics.spawn import short_path
+from qcfeed.diagnostics.site import short_path
 
 _MEASURING = 0.001
 _TOLERANCE = 0.01

@@ -6,7 +6,7 @@ import asyncio
 from types import FrameType
 from typing import Any
 
-from qcfeed.diagnostics.spawn import AnyTask, short_path
+from qcfeed.diagnostics.site import AnyTask, short_path
 
 _SLEEP = asyncio.sleep.__code__
 _DEPTH = 100

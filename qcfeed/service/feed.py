@@ -269,6 +269,7 @@ class Feed:
                 self.life.ended(self.life.generation, self._loop.time(), random.random())
             )
         else:
+            log.info("%s: nobody is subscribed, the feed closes", self.symbol)
             self.run.task.cancel(f"feed {self.symbol} closes")
 
     def _drop(self) -> None:

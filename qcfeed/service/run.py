@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import sys
 import time
@@ -19,6 +20,8 @@ from qcfeed.service.app import Service
 log = logging.getLogger("qcfeed")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SPARE_FILES = 200
+"""Files beside the connections: sockets of the control plane and monitor, modules, logs."""
 
 
 def serve(config: Config) -> int:
@@ -26,6 +29,7 @@ def serve(config: Config) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )
+    _raise_file_limit(config.max_connections)
     ledger = Ledger()
     with asyncio.Runner() as runner:
         ledger.install(runner.get_loop())
@@ -49,6 +53,19 @@ async def _main(config: Config, ledger: Ledger) -> ExitStatus:
         return ExitStatus.TIMED_OUT
     await _reap(ledger)
     return ExitStatus.OK
+
+
+def _raise_file_limit(connections: int) -> None:
+    """A connection is a file; shells give 1,024, the system usually allows more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard != resource.RLIM_INFINITY and hard < connections + SPARE_FILES:
+        log.warning(
+            "this user may open %d files, too few for %d connections: raise `ulimit -Hn`",
+            hard,
+            connections,
+        )
 
 
 def _on_signal(leaving: asyncio.Event) -> None:

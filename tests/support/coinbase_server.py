@@ -8,6 +8,7 @@ for by name: ``drop``, ``mute``, ``say``.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
 from collections import defaultdict
@@ -72,7 +73,7 @@ class Connection:
             (set(self.held) | set(products)) if request["type"] == "subscribe" else self.held
         )
         # The exchange names the batched channel by its period.
-        names = sorted(channels - {"level2_batch"}) + ["level2_50"]
+        names = [*sorted(channels - {"level2_batch"}), "level2_50"]
         said = [{"name": name, "product_ids": held, "account_ids": None} for name in names]
         await self.send({"type": "subscriptions", "channels": said})
         if request["type"] == "subscribe":
@@ -193,10 +194,11 @@ class CoinbaseServer:
             await connection.socket.close(code=code)
 
     async def say(self, data: str | bytes | Message) -> None:
-        """Send a frame of any content to everybody."""
+        """Send a frame of any content to everybody; whoever hangs up on it is not an error."""
         for connection in list(self.open):
-            if isinstance(data, bytes):
-                await connection.socket.send_bytes(data)
-            else:
-                text = data if isinstance(data, str) else json.dumps(data)
-                await connection.socket.send_str(text)
+            with contextlib.suppress(ConnectionError):
+                if isinstance(data, bytes):
+                    await connection.socket.send_bytes(data)
+                else:
+                    text = data if isinstance(data, str) else json.dumps(data)
+                    await connection.socket.send_str(text)

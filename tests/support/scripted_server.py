@@ -58,6 +58,11 @@ class ScriptedServer:
         self._runner: web.ServerRunner | None = None
 
     @property
+    def held(self) -> int:
+        """Visits that are not over."""
+        return len(self.visits) - self.left.qsize()
+
+    @property
     def endpoint(self) -> Endpoint:
         return Endpoint("ws", "127.0.0.1", self.port)
 

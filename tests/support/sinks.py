@@ -62,5 +62,5 @@ async def running(
 async def until(condition: Callable[[], bool], *, within: float = 10.0) -> None:
     """Wait until ``condition`` holds; raises TimeoutError with its source when it does not."""
     async with asyncio.timeout(within):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.005)

@@ -131,5 +131,3 @@ def serve(watched: Watched, tmp_path: Path) -> Iterator[Callable[..., Plane]]:
     watched.release()
     for server in servers:
         server.stop()
-
-

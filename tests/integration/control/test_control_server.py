@@ -342,7 +342,9 @@ def test_a_slow_read_holds_up_no_other(serve):
         release.wait(10)
         return Answer()
 
-    plane = serve(routes=[Read("/slow", NoQuery, slow), Read("/quick", NoQuery, lambda _: Answer())])
+    plane = serve(
+        routes=[Read("/slow", NoQuery, slow), Read("/quick", NoQuery, lambda _: Answer())]
+    )
     slow_one = threading.Thread(target=plane.client().fetch, args=("/slow",))
     slow_one.start()
     assert began.wait(5)
@@ -481,6 +483,6 @@ def test_no_audit_no_action(serve, tmp_path):
     plane = serve(routes=action(acts))
     plane.audit.path.unlink()
     plane.audit.path.mkdir()
-    with pytest.raises(NotAllowedError, match="audit log .* cannot be written"):
+    with pytest.raises(NotAllowedError, match=r"audit log .* cannot be written"):
         plane.client().post("/act", NoQuery(), Answer)
     assert began == []

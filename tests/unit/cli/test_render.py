@@ -77,9 +77,7 @@ def test_a_terminal_gets_its_width_and_hears_what_was_left_out(
     terminal = Terminal()
     render.draw(table, ["x" * 30], stream=terminal)
     assert max(map(len, terminal.getvalue().replace("\x1b[1m", "").splitlines())) <= 50
-    assert capsys.readouterr().err == (
-        "not shown for want of width: NOTE (-o wide shows every column)\n"
-    )
+    assert capsys.readouterr().err == "no room for NOTE: -o wide\n"
     wide = Terminal()
     render.draw(table, ["x" * 30], wide=True, stream=wide)
     assert "n" * 30 in wide.getvalue()

@@ -65,7 +65,7 @@ class TestWalk:
         assert max(bids) > 190.5
         assert min(bids) < 189.5
         assert sum((a < 190) != (b < 190) for a, b in pairwise(bids)) > 100
-        assert 0.9 * 190 - 0.05 <= min(bids)
+        assert min(bids) >= 0.9 * 190 - 0.05
         assert max(bids) <= 1.1 * 190 + 0.05
 
     @given(st.integers(), st.sampled_from(TICKERS))

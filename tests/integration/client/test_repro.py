@@ -1,0 +1,252 @@
+"""The reproduction against a small server that can be made to leak in each way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+from aiohttp import web
+
+from qcfeed.client import cycles
+from qcfeed.client.cycles import Mode
+from qcfeed.client.repro import MEMORY_TOLERANCE, ModeResult, Plan, Report, reproduce
+from qcfeed.core import messages
+from qcfeed.core.messages import Error
+from qcfeed.core.symbol import Symbol
+from qcfeed.errors import TimedOutError, UnknownSymbolError, UnreachableError, UsageError
+from tests.support.held import Held
+from tests.support.scripted_server import Script, ScriptedServer, Visit, quote
+
+
+class Told:
+    """Keeps what a progress bar would show."""
+
+    def __init__(self) -> None:
+        self.steps: Counter[str] = Counter()
+        self.totals: dict[str, int] = {}
+        self._phase = ""
+
+    def phase(self, label: str, total: int) -> None:
+        self._phase = label
+        self.totals[label] = total
+
+    def advance(self, steps: int) -> None:
+        self.steps[self._phase] += steps
+
+
+async def quoting(visit: Visit) -> None:
+    """A quote to start with, except on the symbol that never ticks."""
+    await visit.upgrade()
+    if not visit.request.path.endswith("ZVZZT"):
+        await visit.say(quote(1))
+    await visit.stay()
+
+
+async def reproduced(
+    server: ScriptedServer,
+    held: Held,
+    *modes: Mode,
+    count: int = 20,
+    settle: float = 1.0,
+    progress: Told | None = None,
+) -> Report:
+    plan = Plan(symbol=Symbol("AAPL"), modes=modes, cycles=count, concurrency=4, settle=settle)
+    return await reproduce(server.endpoint, held.status, plan, progress or Told())
+
+
+async def only(server: ScriptedServer, held: Held, mode: Mode = Mode.CLEAN) -> ModeResult:
+    (result,) = (await reproduced(server, held, mode, settle=0.5)).modes
+    return result
+
+
+async def test_a_server_that_lets_go_is_flat_in_every_mode(server: ScriptedServer) -> None:
+    async def script(visit: Visit) -> None:
+        await visit.upgrade()
+        if visit.request.path.endswith("AAPL"):
+            await visit.say(quote(1))
+        # Long enough for the other modes; the half-open peers are dropped by it.
+        try:
+            async with asyncio.timeout(0.5):
+                await visit.stay()
+        except TimeoutError:
+            visit.cut()
+
+    server.script = script
+    told = Told()
+    report = await reproduced(server, Held(server), *Mode, progress=told)
+    assert report.flat
+    assert [result.mode for result in report.modes] == list(Mode)
+    assert all(result.settled_s is not None for result in report.modes)
+    assert told.steps["rude: cycles"] == told.totals["rude: cycles"] == 20
+    assert told.steps["half-open: dropped by the server"] == 20
+    closed = Counter(visit.socket.close_code for visit in server.visits)
+    assert closed[1000] == 2 * 24, "clean and quiet, each with its warm-up, say goodbye"
+    assert {visit.request.path for visit in server.visits} == {"/quotes/AAPL", "/quotes/ZVZZT"}
+
+
+LEAKS: list[tuple[str, str]] = [
+    ("tasks", "tasks +24"),  # 20 and the warm-up's 4
+    ("feeds", "feeds +24"),
+    ("orphans", "orphans +24"),
+]
+
+
+@pytest.mark.parametrize(("name", "finding"), LEAKS)
+async def test_each_kind_of_leak_is_found(server: ScriptedServer, name: str, finding: str) -> None:
+    held = Held(server)
+
+    async def script(visit: Visit) -> None:
+        setattr(held, name, getattr(held, name) + 1)
+        await quoting(visit)
+
+    server.script = script
+    result = await only(server, held)
+    assert result.findings == [finding]
+    assert result.settled_s is None
+    assert not (await reproduced(server, held, Mode.RUDE, count=1, settle=0.1)).flat
+
+
+async def test_connections_that_stay_are_found(server: ScriptedServer) -> None:
+    let_go = asyncio.Event()
+
+    async def script(visit: Visit) -> None:
+        await quoting(visit)
+        await let_go.wait()
+
+    server.script = script
+    result = await only(server, Held(server), Mode.RUDE)
+    let_go.set()
+    assert result.findings == ["tasks +24", "subscriptions +24", "connections +24"]
+
+
+async def test_memory_that_grew_with_the_cycles_is_found(server: ScriptedServer) -> None:
+    held = Held(server)
+
+    async def script(visit: Visit) -> None:
+        if visit.number >= 4:  # the warm-up is the baseline of memory
+            held.resident_bytes += 2**20
+        await quoting(visit)
+
+    server.script = script
+    result = await only(server, held)
+    assert result.memory_tolerance_bytes > MEMORY_TOLERANCE
+    assert result.findings == ["memory +20.0 MiB, tolerated 16.0 MiB"]
+
+
+async def test_a_service_that_died_and_came_back_is_not_flat(server: ScriptedServer) -> None:
+    held = Held(server)
+
+    async def script(visit: Visit) -> None:
+        held.pid = 1 + visit.number // 10
+        await quoting(visit)
+
+    server.script = script
+    assert (await only(server, held)).findings == ["the service restarted: pid 1 is now 3"]
+
+
+async def test_half_open_peers_that_are_kept_are_found(server: ScriptedServer) -> None:
+    let_go = asyncio.Event()
+
+    async def script(visit: Visit) -> None:
+        await visit.upgrade()
+        await visit.say(quote(1))
+        if visit.number >= 4:
+            await let_go.wait()
+
+    server.script = script
+    result = await only(server, Held(server), Mode.HALF_OPEN)
+    let_go.set()
+    assert "half-open peers still held 20" in result.findings
+
+
+async def test_a_feed_that_lingers_is_waited_for_first(server: ScriptedServer) -> None:
+    """In the baseline it would hide one that stays."""
+    held = Held(server)
+    held.feeds, held.feeds_by_state = 1, {"lingering/open": 1}
+    server.script = quoting
+
+    async def let_go() -> None:
+        await asyncio.sleep(0.3)
+        held.feeds, held.feeds_by_state = 0, {}
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(let_go())
+        result = await only(server, held)
+    assert result.before.feeds == 0
+    assert result.findings == []
+
+
+async def test_a_service_at_its_limit_is_asked_again(server: ScriptedServer) -> None:
+    async def script(visit: Visit) -> web.Response | None:
+        if visit.number % 3 == 0:
+            return web.Response(status=429, headers={"Retry-After": "0"}, text="slowly")
+        await quoting(visit)
+        return None
+
+    server.script = script
+    result = await only(server, Held(server))
+    assert result.findings == []
+    assert result.retries >= 6
+
+
+async def test_a_service_that_only_refuses_is_given_up(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cycles, "ATTEMPTS", 3)
+
+    async def script(_visit: Visit) -> web.Response:
+        return web.Response(status=503, headers={"Retry-After": "0"}, text="full")
+
+    server.script = script
+    with pytest.raises(UnreachableError, match="3 times in a row: refused with 503: full"):
+        await only(server, Held(server))
+
+
+async def silent(visit: Visit) -> None:
+    await visit.upgrade()
+    await visit.stay()
+
+
+async def unknown(_visit: Visit) -> web.Response:
+    return web.Response(status=404, body=messages.encode(Error("unknown_symbol", "no AAPL here")))
+
+
+@pytest.mark.parametrize(
+    ("script", "kind", "words"),
+    [
+        (silent, TimedOutError, "no quote of AAPL"),
+        (unknown, UnknownSymbolError, "no AAPL here"),
+    ],
+)
+async def test_cycles_that_cannot_be_run_are_an_error_not_a_finding(
+    server: ScriptedServer,
+    monkeypatch: pytest.MonkeyPatch,
+    script: Script,
+    kind: type[Exception],
+    words: str,
+) -> None:
+    monkeypatch.setattr(cycles, "CYCLE_TIMEOUT", 0.2)
+    server.script = script
+    with pytest.raises(kind, match=words):
+        await only(server, Held(server))
+
+
+async def test_another_service_than_the_one_whose_status_is_read(server: ScriptedServer) -> None:
+    other = ScriptedServer()
+    await other.start()
+    plan = Plan(symbol=Symbol("AAPL"), modes=[Mode.CLEAN], cycles=1, concurrency=1)
+    with pytest.raises(UsageError, match=f"that is 127.0.0.1:{other.port}") as caught:
+        await reproduce(server.endpoint, Held(other).status, plan, Told())
+    await other.stop()
+    assert "--instance" in str(caught.value.hint)
+    assert not server.visits
+
+
+async def test_it_leaves_no_task_and_no_socket_of_its_own(server: ScriptedServer) -> None:
+    server.script = quoting
+    before = asyncio.all_tasks()
+    await reproduced(server, Held(server), Mode.CLEAN, Mode.RUDE)
+    await server.stop()
+    assert asyncio.all_tasks() <= before
+    await server.start()

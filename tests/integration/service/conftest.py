@@ -1,0 +1,50 @@
+"""A service a test, started and stopped in the test's loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qcfeed.config import Config
+from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.service.app import Service
+from tests.support.running_service import Running
+
+Start = Callable[..., Awaitable[Running]]
+
+
+@pytest.fixture
+async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
+    """Start a service with these options; it is stopped, and must leave nothing, at the end."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "run").mkdir()
+    ledger = Ledger()
+    ledger.install(asyncio.get_running_loop())
+    started: list[Running] = []
+
+    async def start(**options: Any) -> Running:
+        quick = {"port": 0, "monitor": False, "upstream": "sim:?rate=20", "linger": 0.05}
+        service = Service(Config(**quick | options), ledger)
+        running = Running(service, ledger)
+        running.remember_residents()
+        started.append(running)
+        await service.start()
+        return running
+
+    yield start
+    for running in started:
+        async with asyncio.timeout(15):
+            await running.service.stop()
+        await running.balanced()
+    ledger.uninstall()
+
+
+@pytest.fixture
+async def running(start: Start) -> Running:
+    """A service with quick feeds and a short linger."""
+    return await start()

@@ -1,0 +1,367 @@
+"""The Coinbase upstream against a server that speaks its protocol, on loopback sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from qcfeed.core.messages import Tick
+from qcfeed.core.symbol import Symbol
+from qcfeed.errors import UnknownSymbolError, UpstreamError
+from qcfeed.upstreams.coinbase import Coinbase
+from qcfeed.upstreams.replay import load
+from tests.support.coinbase_server import CAPTURE, CoinbaseServer, Message, Script, capture, frames
+from tests.support.sinks import KeepingSink, running, until
+
+
+def written(product: str, base: float = 100.0) -> list[Message]:
+    return [
+        {"type": "ticker", "product_id": product, "sequence": 7, "price": str(base),
+         "trade_id": 1, "time": "2024-03-20T02:14:00.000000Z"},
+        {"type": "snapshot", "product_id": product, "time": "2024-03-20T02:15:00.000000Z",
+         "bids": [[str(base - 1), "2.5"]], "asks": [[str(base + 1), "3.0"]]},
+        {"type": "l2update", "product_id": product, "time": "2024-03-20T02:15:00.050000Z",
+         "changes": [["buy", str(base - 0.5), "1"], ["sell", str(base + 2), "1"]]},
+    ]  # fmt: skip
+
+
+def first_ticks(base: float = 100.0) -> list[Tick]:
+    return [
+        Tick(base - 1, 2.5, base + 1, 3, base, "2024-03-20T02:15:00.000000Z"),
+        Tick(base - 0.5, 1, base + 1, 3, base, "2024-03-20T02:15:00.050000Z"),
+    ]
+
+
+SCRIPT: Script = frames([*written("BTC-USD"), *written("ETH-USD", 50.0), *written("SOL-EUR", 9.0)])
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[CoinbaseServer]:
+    async with CoinbaseServer(SCRIPT, heartbeat=0.05) as server:
+        yield server
+
+
+@pytest.fixture
+async def upstream(server: CoinbaseServer) -> AsyncIterator[Coinbase]:
+    before = asyncio.all_tasks()
+    upstream = Coinbase(server.url, silence=5.0, draw=lambda: 0.01)
+    yield upstream
+    await upstream.close()
+    await until(lambda: not server.open)
+    left = {task for task in asyncio.all_tasks() - before if "coinbase" in task.get_name()}
+    assert not left
+
+
+async def loss(task: asyncio.Task[None]) -> str:
+    """Wait for the feed to be told of a loss, and give what it was told."""
+    async with asyncio.timeout(10):
+        await asyncio.wait((task,))
+    with pytest.raises(UpstreamError) as caught:
+        task.result()
+    return caught.value.message
+
+
+class TestDemand:
+    async def test_quotes_come_from_the_book_and_the_ticker(self, upstream: Coinbase) -> None:
+        async with running(upstream, "BTC-USD") as (sink, _):
+            await sink.until_ticks(2)
+            assert sink.opens == 1
+            assert upstream.health().connected
+        assert sink.ticks == first_ticks()
+
+    async def test_one_connection_opens_with_the_first_feed_and_closes_with_the_last(
+        self, server: CoinbaseServer, upstream: Coinbase
+    ) -> None:
+        assert not server.open
+        async with running(upstream, "BTC-USD") as (one, _):
+            await one.until_ticks(1)
+            async with running(upstream, "ETH-USD") as (two, _):
+                await two.until_ticks(2)
+                assert server.held == {"BTC-USD", "ETH-USD"}
+            await until(lambda: server.held == {"BTC-USD"})
+        await until(lambda: not server.open)
+        assert server.accepted == 1
+        assert upstream.health().detail == "not needed now"
+        assert upstream.health().reconnects == 0
+        assert two.ticks == first_ticks(50.0)
+
+    async def test_feeds_that_start_together_share_a_message(
+        self, server: CoinbaseServer, upstream: Coinbase
+    ) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            sinks = [
+                (await stack.enter_async_context(running(upstream, product)))[0]
+                for product in SCRIPT
+            ]
+            for sink in sinks:
+                await sink.until_ticks(2)
+        asked = [request["product_ids"] for request in server.requests]
+        assert asked == [["BTC-USD", "ETH-USD", "SOL-EUR"]]
+
+    async def test_a_feed_that_comes_back_gets_a_book_of_its_own(
+        self, server: CoinbaseServer, upstream: Coinbase
+    ) -> None:
+        async with running(upstream, "ETH-USD"):
+            for _ in range(3):
+                async with running(upstream, "BTC-USD") as (sink, _task):
+                    await sink.until_ticks(2)
+                assert sink.ticks[:2] == first_ticks()
+        assert server.accepted == 1
+
+    async def test_nothing_is_published_to_a_feed_that_left(self, upstream: Coinbase) -> None:
+        async with running(upstream, "ETH-USD"):
+            async with running(upstream, "BTC-USD") as (sink, _):
+                await sink.until(lambda: sink.opens == 1)
+            count = len(sink.ticks)
+            async with running(upstream, "SOL-EUR") as (other, _):
+                await other.until_ticks(2)
+        assert len(sink.ticks) == count
+
+    async def test_demand_that_comes_and_goes_in_any_order_leaves_nothing(
+        self, server: CoinbaseServer, upstream: Coinbase
+    ) -> None:
+        for turns in range(40):
+            async with running(upstream, "BTC-USD"):
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                async with running(upstream, "ETH-USD"):
+                    await asyncio.sleep(0.0005 * turns)
+        async with running(upstream, "BTC-USD") as (sink, _):
+            await sink.until_ticks(2)
+        assert sink.ticks[:2] == first_ticks()
+        assert server.most_open <= 2  # one may still be leaving, on the server's side
+
+
+class TestLoss:
+    @pytest.mark.parametrize("how", ["cut", "closed"])
+    async def test_every_feed_is_told_and_one_connection_is_made_anew(
+        self, server: CoinbaseServer, upstream: Coinbase, how: str
+    ) -> None:
+        btc, eth = running(upstream, "BTC-USD"), running(upstream, "ETH-USD")
+        async with btc as (one, first), eth as (two, second):
+            await one.until_ticks(2)
+            await two.until_ticks(2)
+            if how == "cut":
+                server.drop()
+            else:
+                await server.close(1012)
+            assert "closed the connection" in await loss(first)
+            assert "closed the connection" in await loss(second)
+            assert not upstream.health().connected
+            assert "closed the connection" in upstream.health().detail
+        btc, eth = running(upstream, "BTC-USD"), running(upstream, "ETH-USD")
+        async with btc as (one, _), eth as (two, _):
+            await one.until_ticks(2)
+            await two.until_ticks(2)
+            assert one.ticks == first_ticks()
+            assert upstream.health().reconnects == 1
+        assert server.accepted == 2
+
+    async def test_many_feeds_that_retry_make_one_attempt_at_a_time(
+        self, server: CoinbaseServer
+    ) -> None:
+        attempts = 0
+
+        async def refuse(_: web.Request) -> web.Response:
+            nonlocal attempts
+            attempts += 1
+            return web.Response(status=503)
+
+        async with serving(refuse) as url:
+            upstream = Coinbase(url, draw=lambda: 0.2)
+            end = asyncio.get_running_loop().time() + 0.5
+
+            async def retry(symbol: str) -> int:
+                tries = 0
+                while asyncio.get_running_loop().time() < end:
+                    with pytest.raises(UpstreamError, match="503"):
+                        await upstream.run(Symbol(symbol), KeepingSink())
+                    tries += 1
+                return tries
+
+            tries = await asyncio.gather(*(retry(f"P{n}-USD") for n in range(200)))
+            await upstream.close()
+        # Pauses of 0.1, 0.2, 0.4 s: nobody is kept out, and nobody makes an attempt of their own.
+        assert all(2 <= count <= 5 for count in tries)
+        assert attempts <= 5
+
+    async def test_silence_on_the_connection(self, server: CoinbaseServer) -> None:
+        upstream = Coinbase(server.url, silence=0.4, draw=lambda: 0.0)
+        async with running(upstream, "BTC-USD") as (sink, task):
+            await sink.until_ticks(2)
+            server.muted.add(None)
+            assert "silent for 0.4 s" in await loss(task)
+        server.muted.clear()
+        async with running(upstream, "BTC-USD") as (sink, task):
+            await sink.until_ticks(2)
+        await upstream.close()
+
+    async def test_silence_of_one_product_is_its_own_affair(self, server: CoinbaseServer) -> None:
+        upstream = Coinbase(server.url, silence=0.4)
+        async with running(upstream, "ETH-USD") as (sink, well):
+            async with running(upstream, "BTC-USD") as (_, ill):
+                await sink.until_ticks(2)
+                server.muted.add("BTC-USD")
+                assert "nothing about BTC-USD for 0.4 s" in await loss(ill)
+            await until(lambda: server.held == {"ETH-USD"})
+            assert not well.done()
+            assert upstream.health().connected
+        await upstream.close()
+
+    async def test_heartbeats_keep_a_quiet_product_alive(self, server: CoinbaseServer) -> None:
+        upstream = Coinbase(server.url, silence=0.3)
+        async with running(upstream, "BTC-USD") as (sink, task):
+            await sink.until_ticks(2)
+            done, _ = await asyncio.wait((task,), timeout=1.0)
+            assert not done
+        await upstream.close()
+
+    async def test_missed_trades_are_a_gap_and_the_product_is_asked_for_anew(
+        self, server: CoinbaseServer, upstream: Coinbase
+    ) -> None:
+        beat = {"type": "heartbeat", "product_id": "BTC-USD", "sequence": 9, "last_trade_id": 4}
+        async with running(upstream, "ETH-USD") as (_, other):
+            async with running(upstream, "BTC-USD") as (sink, task):
+                await sink.until_ticks(2)
+                await server.say(beat)
+                await server.say(beat)
+                assert await loss(task) == "3 trades of BTC-USD did not arrive"
+                assert upstream.health().gaps == 1
+                assert upstream.health().connected
+            async with running(upstream, "BTC-USD") as (sink, _):
+                await sink.until_ticks(2)
+                assert sink.ticks == first_ticks()
+            assert not other.done()
+        assert server.accepted == 1
+
+    @pytest.mark.parametrize(
+        ("frame", "said"),
+        [
+            ("{nonsense", "not its protocol"),
+            ("[]", "not its protocol"),
+            ('{"type":"l2update","product_id":"BTC-USD","changes":[["buy","x","1"]],"time":""}',
+             "not its protocol"),
+            (b"\x00\x01", "binary"),
+            ("x" * (33 * 1024 * 1024), "Message size"),
+            ({"type": "error", "message": "Slow consumer", "reason": "too slow"}, "too slow"),
+        ],
+        ids=["rubbish", "no object", "no number", "binary", "huge", "error"],
+    )  # fmt: skip
+    async def test_what_cannot_be_understood_is_a_loss(
+        self, server: CoinbaseServer, upstream: Coinbase, frame: str | bytes | Message, said: str
+    ) -> None:
+        async with running(upstream, "BTC-USD") as (sink, task):
+            await sink.until_ticks(2)
+            await server.say(frame)
+            assert said in await loss(task)
+        async with running(upstream, "BTC-USD") as (sink, _):
+            await sink.until_ticks(2)
+
+    async def test_what_is_not_ours_is_ignored(
+        self, server: CoinbaseServer, upstream: Coinbase
+    ) -> None:
+        async with running(upstream, "BTC-USD") as (sink, task):
+            await sink.until_ticks(2)
+            await server.say({"type": "status", "products": []})
+            for message in written("ETH-USD"):
+                await server.say(message)
+            change = {"type": "l2update", "product_id": "BTC-USD", "time": "T9"}
+            await server.say({**change, "changes": [["sell", "100.5", "1"]]})
+            await sink.until_ticks(3)
+            assert sink.ticks[-1] == Tick(99.5, 1, 100.5, 1, 100.0, "T9")
+            assert not task.done()
+
+
+class TestRefusal:
+    async def test_an_unknown_product_is_refused_and_the_others_are_served(
+        self, server: CoinbaseServer, upstream: Coinbase
+    ) -> None:
+        names = ("BTC-USD", "FOO-USD", "BAR-USD")
+        good, *bad = (running(upstream, name) for name in names)
+        async with good as (sink, _), bad[0] as (_, foo), bad[1] as (_, bar):
+            for task, name in ((foo, "FOO-USD"), (bar, "BAR-USD")):
+                await asyncio.wait((task,), timeout=10)
+                with pytest.raises(UnknownSymbolError, match=f"{name} is not a valid product"):
+                    task.result()
+            await sink.until_ticks(2)
+        assert sink.ticks[:2] == first_ticks()
+        assert server.accepted == 1
+
+    async def test_a_refusal_that_names_nobody_is_told_to_those_who_wait(
+        self, server: CoinbaseServer, upstream: Coinbase
+    ) -> None:
+        async with running(upstream, "BTC-USD") as (sink, served):
+            await sink.until_ticks(2)
+            server.refuse_all = "too many subscriptions"
+            async with running(upstream, "ETH-USD") as (_, task):
+                assert "too many subscriptions" in await loss(task)
+            assert not served.done()
+
+
+@contextlib.asynccontextmanager
+async def serving(handler: object) -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_get("/", handler)  # type: ignore[arg-type]
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"ws://127.0.0.1:{runner.addresses[0][1]}/"
+    finally:
+        await runner.cleanup()
+
+
+class TestNoConnection:
+    async def told(self, url: str) -> str:
+        upstream = Coinbase(url)
+        async with running(upstream, "BTC-USD") as (sink, task):
+            message = await loss(task)
+            assert sink.opens == 0
+            assert not upstream.health().connected
+            assert upstream.health().detail == message
+        await upstream.close()
+        return message
+
+    async def test_nobody_listens(self) -> None:
+        async with CoinbaseServer({}) as server:
+            url = server.url
+        assert f"cannot connect to {url}" in await self.told(url)
+
+    async def test_an_unknown_host(self) -> None:
+        assert "cannot connect" in await self.told("ws://no.such.host.invalid/")
+
+    async def test_no_tls_behind_wss(self, server: CoinbaseServer) -> None:
+        assert "cannot connect" in await self.told(server.url.replace("ws:", "wss:"))
+
+    async def test_no_websocket(self) -> None:
+        async def hello(_: web.Request) -> web.Response:
+            return web.Response(text="hello")
+
+        async with serving(hello) as url:
+            assert "200" in await self.told(url)
+
+
+@pytest.mark.skipif(not CAPTURE.exists(), reason=f"no capture at {CAPTURE}")
+async def test_the_capture_end_to_end() -> None:
+    """All ten products at once, over the wire, equal what the recording gives without it."""
+    wanted, _ = load(CAPTURE)
+    async with CoinbaseServer(capture(), speed=30.0, heartbeat=0.2) as server:
+        upstream = Coinbase(server.url)
+        async with contextlib.AsyncExitStack() as stack:
+            sinks = {
+                symbol: (await stack.enter_async_context(running(upstream, symbol)))[0]
+                for symbol in wanted
+            }
+            for symbol, sink in sinks.items():
+                await sink.until_ticks(len(wanted[symbol].ticks))
+            assert upstream.health().gaps == 0
+        await upstream.close()
+        assert server.accepted == 1
+    for symbol, sink in sinks.items():
+        # Without times: a snapshot of this capture has none, so it is stamped on receipt.
+        got = [(t.bid, t.bid_size, t.ask, t.ask_size, t.last) for t in sink.ticks]
+        assert got == [(t.bid, t.bid_size, t.ask, t.ask_size, t.last) for t in wanted[symbol].ticks]

@@ -1,0 +1,52 @@
+"""The status of a scripted server: what it really holds, and what a test lets it leak."""
+
+from __future__ import annotations
+
+from qcfeed.control.answers import Bands, Listening, Memory, Status, TaskTotals
+from tests.support.scripted_server import ScriptedServer
+
+
+class Held:
+    """Answers like a control plane does. The fields are what is added to the truth."""
+
+    def __init__(self, server: ScriptedServer) -> None:
+        self.server = server
+        self.tasks = 0
+        self.feeds = 0
+        self.orphans = 0
+        self.resident_bytes = 50 * 2**20
+        self.pid = 1
+        self.feeds_by_state: dict[str, int] = {}
+        self.asked = 0
+
+    async def status(self) -> Status:
+        self.asked += 1
+        connections = self.server.held
+        return Status(
+            pid=self.pid,
+            instance="scripted",
+            version="0",
+            state="serving",
+            drill=None,
+            started_at="",
+            uptime_s=0,
+            loop_lag_ms=0,
+            memory=Memory(resident_bytes=self.resident_bytes, limit_bytes=0, limit_source=""),
+            listening=Listening(
+                quotes=self.server.endpoint.authority, admin="127.0.0.1:1", control="socket"
+            ),
+            upstream="scripted",
+            upstream_connected=True,
+            upstream_reconnects=0,
+            upstream_gaps=0,
+            connections=connections,
+            connections_limit=100,
+            feeds=self.feeds,
+            feeds_by_state=self.feeds_by_state,
+            subscriptions=connections,
+            subscribers_per_symbol=0,
+            orphaned_tasks=self.orphans,
+            orphaned_subscriptions=0,
+            staleness=Bands(),
+            tasks=TaskTotals(live=connections + self.tasks),
+        )

@@ -1,0 +1,145 @@
+"""A real service in the test's own loop, with books that must balance."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import psutil
+
+from qcfeed.core.symbol import Symbol
+from qcfeed.diagnostics import census, orphans
+from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.service.app import Service
+from qcfeed.service.feed import Feed
+from tests.support.raw_websocket import PATIENCE, RawClient, head, request
+
+
+async def until(
+    condition: Callable[[], object],
+    what: str,
+    *,
+    within: float = PATIENCE,
+    instead: Callable[[], object] = lambda: "nothing to show",
+) -> None:
+    """Wait for a condition; when it does not come, fail and say what there was ``instead``."""
+    try:
+        async with asyncio.timeout(within):
+            while not condition():
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        raise AssertionError(f"{what}: not within {within:g} s; instead: {instead()}") from None
+
+
+@dataclass(slots=True)
+class Running:
+    """A started service and the tasks that were alive before the first client came."""
+
+    service: Service
+    ledger: Ledger
+    residents: set[int] = field(default_factory=set)
+
+    @property
+    def port(self) -> int:
+        return int(self.service.listening.quotes.rpartition(":")[2])
+
+    @property
+    def ws(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+    @property
+    def http(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def feed(self, symbol: str = "AAPL") -> Feed:
+        return self.service.hub.feeds[Symbol(symbol)]
+
+    async def client(
+        self, target: str = "/quotes/AAPL", *, receive_buffer: int | None = None
+    ) -> RawClient:
+        return await RawClient.upgraded(self.port, target, receive_buffer=receive_buffer)
+
+    async def stream(self, *symbols: str) -> RawClient:
+        """A client of /stream that holds ``symbols``."""
+        client = await self.client("/stream")
+        if symbols:
+            client.send(request("subscribe", *symbols))
+            said = await client.message("subscribed")
+            assert said["symbols"] == sorted(symbols)
+        return client
+
+    async def exchange(self, *pieces: bytes) -> tuple[int, bytes]:
+        """Status and body of the HTTP answer to these bytes; the connection must end after it."""
+        async with await RawClient.connect(self.port) as client:
+            client.send(*pieces)
+            answer = await client.response()
+            assert await client.ended() == "eof"
+            return answer.status, answer.body
+
+    async def refusal(self, *pieces: bytes) -> tuple[int, str]:
+        """Status and error code of a refused upgrade."""
+        async with await RawClient.connect(self.port) as client:
+            client.send(*(pieces or (head(),)))
+            answer = await client.response()
+            assert answer.headers["content-type"] == "application/json"
+            assert answer.headers["connection"] == "close"
+            assert await client.ended() == "eof"
+        said = answer.json()
+        assert said["type"] == "error"
+        assert said["message"]
+        return answer.status, said["code"]
+
+    # ------------------------------------------------------------ books
+
+    def strangers(self) -> list[str]:
+        """Live tasks that were not there before the first client, but for the test itself."""
+        this = asyncio.current_task()
+        mine = "" if this is None else this.get_name()
+        return [
+            f"{task.name} from {task.location}"
+            for task in self._alive()
+            if task.serial not in self.residents and task.name != mine
+        ]
+
+    def remember_residents(self) -> None:
+        self.residents = {task.serial for task in self._alive()}
+
+    def _alive(self) -> list[census.LiveTask]:
+        return census.live(self.ledger, time.monotonic(), limit=100_000)
+
+    async def balanced(self, *, within: float = PATIENCE) -> None:
+        """Nobody is connected, no feed stays, no task lives that did not live before."""
+        service = self.service
+        for what, left in (
+            ("all connections gone", lambda: list(service.gateway.connections)),
+            ("all feeds closed and forgotten", lambda: list(service.hub.feeds)),
+            ("all tasks joined", self.strangers),
+            ("all sockets gone", self.sockets),
+        ):
+            await until(lambda left=left: not left(), what, within=within, instead=left)
+        assert service.hub.subscriptions == 0
+        assert not any(service.gateway._wheel)
+        assert self.ledger.failure is None
+        assert orphans.find(self.ledger, time.monotonic()) == []
+
+    def sockets(self) -> list[str]:
+        """Server sides of connections to the port for quotes that this process still holds."""
+        return [
+            each.status
+            for each in psutil.Process().net_connections("tcp")
+            if each.laddr.port == self.port and each.raddr
+        ]
+
+    def kernel_holds(self, client: RawClient) -> bool:
+        """Whether the kernel still keeps anything for the server's side, orphaned sockets too.
+
+        psutil sees sockets that a process has; one that was closed with bytes unsent has none,
+        but stands in the kernel's table until they are gone (proc(5): /proc/net/tcp).
+        """
+        return any(
+            each.laddr.port == self.port and each.raddr and each.raddr.port == client.port
+            for each in psutil.net_connections("tcp")
+            if each.status != psutil.CONN_TIME_WAIT
+        )
