@@ -18,9 +18,13 @@ def main(directory):
     python = find_python()
     if os.path.exists(os.path.join(directory, "bin", "pip")):
         return
-    made = subprocess.run([python, "-m", "venv", "--clear", directory], capture_output=True, text=True)
+    made = subprocess.run(
+        [python, "-m", "venv", "--clear", directory], capture_output=True, text=True
+    )
     if made.returncode and install_venv(python):
-        made = subprocess.run([python, "-m", "venv", "--clear", directory], capture_output=True, text=True)
+        made = subprocess.run(
+            [python, "-m", "venv", "--clear", directory], capture_output=True, text=True
+        )
     if made.returncode:
         version = subprocess.check_output([python, "-c", VERSION], text=True).strip()
         sys.exit(

@@ -1,6 +1,6 @@
 """Run the suite on every interpreter of 3.11 to 3.13 that this machine has.
 
-    make test-all ARGS='-x -q'
+make test-all ARGS='-x -q'
 """
 
 from __future__ import annotations

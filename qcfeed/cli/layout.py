@@ -106,10 +106,13 @@ def _fit(
     kept = list(range(len(columns)))
     while _total(least[i] for i in kept) > width and any(columns[i].rank for i in kept):
         kept.remove(max(kept, key=lambda i: columns[i].rank))
-    wants = {i: widths[i] - least[i] for i in kept}
-    wanted = max(1, sum(wants.values()))
-    spare = min(wanted, max(0, width - _total(least[i] for i in kept)))
-    return {i: least[i] + spare * want // wanted for i, want in wants.items()}
+    spare = max(0, width - _total(least[i] for i in kept))
+    fitted = {i: least[i] for i in kept}
+    for i in sorted(kept, key=lambda i: widths[i] - least[i]):  # so that most need no wrapping
+        more = min(spare, widths[i] - least[i])
+        fitted[i] += more
+        spare -= more
+    return fitted
 
 
 def _least(column: Column[Row], texts: list[str]) -> int:

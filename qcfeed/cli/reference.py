@@ -25,7 +25,7 @@ _MEANINGS = {
     ExitStatus.INTERRUPTED: "interrupted",
 }
 
-_HEAD = f"""\
+_HEAD = """\
 # The command line
 
 Written by `python -m qcfeed.cli.reference > docs/cli.md`; a test compares the two.

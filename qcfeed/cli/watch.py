@@ -175,7 +175,7 @@ def _run(work: Coroutine[None, None, None]) -> bool:
 async def _follow(
     events: AsyncGenerator[Event, None],
     view: _View,
-    write: Callable[[Received], None],
+    write: Callable[[Quote], None],
     count: int | None,
     seconds: float | None,
 ) -> None:
@@ -199,7 +199,7 @@ async def _follow(
 async def _take(
     events: AsyncGenerator[Event, None],
     view: _View,
-    write: Callable[[Received], None],
+    write: Callable[[Quote], None],
     count: int | None,
 ) -> None:
     quotes = 0
@@ -207,9 +207,9 @@ async def _take(
     async for event in events:
         _tell(event, again)
         view.take(event)
-        if isinstance(event, Received):
-            write(event)
-            quotes += isinstance(event.message, Quote)
+        if isinstance(event, Received) and isinstance(event.message, Quote):
+            write(event.message)
+            quotes += 1
             if quotes == count:
                 return
         elif isinstance(event, Connected):
@@ -293,10 +293,10 @@ def _view(symbols: Sequence[Symbol], view: View) -> Iterator[_View]:
 
 
 @contextlib.contextmanager
-def _recorder(path: Path | None) -> Iterator[Callable[[Received], None]]:
+def _recorder(path: Path | None) -> Iterator[Callable[[Quote], None]]:
     """Writes quotes to ``path`` with the time they came, or nothing without a path."""
     if path is None:
-        yield lambda _received: None
+        yield lambda _quote: None
         return
     with recording.Writer(path) as writer:
-        yield lambda received: writer.write(time.time(), received.message)
+        yield lambda quote: writer.write(time.time(), quote)

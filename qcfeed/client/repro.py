@@ -241,8 +241,7 @@ class _Trial:
             return min(self.plan.cycles, self.plan.concurrency)
         # Half of what is free: the service may have real clients. And our own descriptors.
         free = (status.connections_limit - status.connections) // 2
-        ours = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _OWN_DESCRIPTORS
-        return max(1, min(self.plan.cycles, free, ours))
+        return max(1, min(self.plan.cycles, free, _descriptors(self.plan.cycles)))
 
     async def _cycles(self, at_once: int) -> int:
         """All cycles; how many half-open peers the service did not drop."""
@@ -281,6 +280,18 @@ class _Trial:
             self.cycler.progress.advance(int(elapsed) - told)
             told = int(elapsed)
             await asyncio.sleep(_LOOK_AGAIN)
+
+
+def _descriptors(wanted: int) -> int:
+    """How many sockets, up to ``wanted``, this process may hold; raises its soft limit for them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    needed = wanted + _OWN_DESCRIPTORS
+    if soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return soft - _OWN_DESCRIPTORS
 
 
 def _lingering(status: Status) -> bool:

@@ -20,7 +20,7 @@ from typing import Any
 
 from qcfeed.control import audit
 from qcfeed.control.answers import Answer
-from qcfeed.control.audit import AuditLog, Caller, Entry
+from qcfeed.control.audit import AuditLog, Caller
 from qcfeed.control.routes import Action
 from qcfeed.diagnostics.stall import LoopWatch
 from qcfeed.errors import TimedOutError, UnreachableError
@@ -74,6 +74,10 @@ class Call:
                 raise
 
 
+class _ClosingError(Exception):
+    """The server stops while an action runs."""
+
+
 class Actions:
     """Runs actions in ``loop`` for a server that lives in another; at home in the server's loop.
 
@@ -89,6 +93,7 @@ class Actions:
         self._log = log
         self._grace = grace
         self._running: set[asyncio.Task[Answer]] = set()
+        self._closing = asyncio.get_running_loop().create_future()
         # A thread of its own: a stuck disk must not take the threads that reads are answered in.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="qcfeed-audit")
 
@@ -98,37 +103,44 @@ class Actions:
         Raises TimedOutError, with the watched loop's stack as notes when it is stuck, and
         NotAllowedError when the audit log cannot be written; nothing was done then.
         """
-        entry = await self._write(self._log.intend, action.word, caller, query)
+        if self._closing.done():
+            raise UnreachableError(f"{action.word} was not begun: the service stops")
         limit = min(max(getattr(query, "timeout_s", 0.0), 0.0), LONGEST)
-        call = Call(action.handle, query, entry.notes)
-        task = asyncio.create_task(self._audited(call, entry, limit), name=f"audited {entry.word}")
+        task = asyncio.create_task(self._audited(action, query, caller, limit), name=action.word)
         self._running.add(task)
         task.add_done_callback(self._forget)
         await asyncio.wait({task}, timeout=self._grace + limit + CANCEL_GRACE)
         if task.done():
             return task.result()
         raise TimedOutError(
-            f"{entry.word} was cancelled after {self._grace + limit:g} s and has not ended yet",
+            f"{action.word} was cancelled after {self._grace + limit:g} s and has not ended yet",
             hint=f"what becomes of it will be in the audit log {self._log.path}",
         )
 
     def _forget(self, task: asyncio.Task[Answer]) -> None:
         self._running.discard(task)
-        task.exception()  # it is in the audit log, whether or not its caller still waits
+        if not task.cancelled():
+            task.exception()  # it is in the audit log, whether or not its caller still waits
 
     async def close(self) -> None:
-        """Cancel what still runs, and write down what became of it as far as is known."""
-        for task in self._running:
-            task.cancel()
+        """Cancel what still runs, and write down what became of it as far as is known.
+
+        Takes CANCEL_GRACE seconds at most, and as long as the audit log's disk does.
+        """
+        self._closing.set_result(None)
         await asyncio.gather(*self._running, return_exceptions=True)
         self._writer.shutdown()
 
-    async def _audited(self, call: Call, entry: Entry, limit: float) -> Answer:
+    async def _audited(
+        self, action: Action[Any], query: Any, caller: Caller, limit: float
+    ) -> Answer:
+        entry = await self._write(self._log.intend, action.word, caller, query)
+        call = Call(action.handle, query, entry.notes)
         ended = asyncio.wrap_future(call.outcome)
         try:
-            word, result = await self._settle(call, ended, entry.word, limit)
-        except asyncio.CancelledError:
-            word, result = await self._give_up(call, ended, entry.word)
+            word, result = await self._settle(call, ended, action.word, limit)
+        except _ClosingError:
+            word, result = await self._give_up(call, ended, action.word)
         if isinstance(result, Answer):
             await self._write(self._log.conclude, entry, word, answer=result)
             return result
@@ -140,12 +152,13 @@ class Actions:
             self._loop.call_soon_threadsafe(call.begin, self._loop)
         except RuntimeError:
             return "not_begun", UnreachableError(f"{word} was not begun: the service has stopped")
-        if not await _within(ended, self._grace) and call.outcome.cancel():
+        if not await self._within(ended, self._grace) and call.outcome.cancel():
             return "not_begun", self._stuck(word)
-        if await _within(ended, limit):
+        if await self._within(ended, limit):
             return _outcome(ended.result(), word)
         self._cancel(call)
-        result = await ended
+        await self._within(ended, None)
+        result = ended.result()
         if isinstance(result, Answer):
             return "done", result
         return "timed_out", TimedOutError(
@@ -153,14 +166,23 @@ class Actions:
             hint="look what it left: `qcfeed status`",
         )
 
+    async def _within(self, ended: Ended, seconds: float | None) -> bool:
+        """Whether it ended in this time. Raises _ClosingError when the server stops first."""
+        either: set[asyncio.Future[Any]] = {ended, self._closing}
+        await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if self._closing.done() and not ended.done():
+            raise _ClosingError
+        return ended.done()
+
     async def _give_up(self, call: Call, ended: Ended, word: str) -> Outcome:
         """The server stops: end the action too."""
-        if not call.outcome.cancel():
-            self._cancel(call)
-            if not await _within(ended, CANCEL_GRACE):
-                return "unknown", UnreachableError(f"the service stopped before {word} ended")
+        if call.outcome.cancel():
+            return "not_begun", UnreachableError(f"{word} was not begun: the service stops")
+        self._cancel(call)
+        await asyncio.wait({ended}, timeout=CANCEL_GRACE)
+        if ended.done():
             return _outcome(ended.result(), word)
-        return "not_begun", UnreachableError(f"{word} was not begun: the service stops")
+        return "unknown", UnreachableError(f"the service stopped before {word} ended")
 
     def _cancel(self, call: Call) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nothing runs in it
@@ -179,11 +201,6 @@ class Actions:
     async def _write(self, function: Callable[..., Any], *args: Any, **kw: Any) -> Any:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._writer, partial(function, *args, **kw))
-
-
-async def _within(ended: Ended, seconds: float) -> bool:
-    await asyncio.wait({ended}, timeout=seconds)
-    return ended.done()
 
 
 def _outcome(result: Answer | BaseException, word: str) -> Outcome:

@@ -87,7 +87,12 @@ class Task(asyncio.Task[Any]):
     record: Record
 
     def __del__(self, _report: Callable[[AnyTask], None] = asyncio.Task.__del__) -> None:
-        self.record.end(self)
+        try:
+            record = self.record
+        except AttributeError:
+            pass  # refused by asyncio, as what is no coroutine is
+        else:
+            record.end(self)
         _report(self)
 
 

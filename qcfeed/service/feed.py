@@ -177,6 +177,8 @@ class Feed:
 
     def publish(self, ticks: Sequence[Tick]) -> None:
         """Append ``ticks`` to the log; they leave in this turn of the loop."""
+        if self.life.upstream is Upstream.CLOSING:  # who comes now waits for the next run's
+            return
         if self.life.upstream is Upstream.OPENING:
             self.opened(self.life.generation)
         for tick in ticks:

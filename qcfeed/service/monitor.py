@@ -30,8 +30,6 @@ from qcfeed.errors import StartError
 from qcfeed.service import listen
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
-
     from prompt_toolkit.contrib.telnet.server import TelnetConnection
 
     from qcfeed.service.monitor_views import TaskViews
@@ -52,7 +50,7 @@ _ACCEPT_RETRY = 1.0
 class _Client(socket.socket):
     """A telnet client's socket, as prompt_toolkit takes one to be.
 
-    It sends once and forgets what did not fit, and reports a reset to the terminal it is run from.
+    It sends once and forgets what did not fit, and tells our own terminal of a client's reset.
     """
 
     def __init__(self, accepted: socket.socket) -> None:
@@ -60,13 +58,13 @@ class _Client(socket.socket):
         self.settimeout(_SEND_TIMEOUT)
 
     def send(self, data: bytes, flags: int = 0, /) -> int:  # type: ignore[override]
-        """All of it, or the client is let go of."""
+        """All of it; or the client is let go of, and the session ends as it reads the end."""
         try:
             self.sendall(data, flags)
-        except OSError:
+        except OSError as error:
+            log.debug("a telnet client does not take its output: %s", error)
             with contextlib.suppress(OSError):
                 self.shutdown(socket.SHUT_RDWR)
-            raise
         return len(data)
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:

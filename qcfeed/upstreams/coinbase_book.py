@@ -66,8 +66,8 @@ class Product:
 
     ``take`` gives the tick that a message makes: None when neither the best bid and ask, their
     sizes nor the last price changed, or when the book has not come yet. Updates that come before
-    the snapshot belong to an earlier subscription and are dropped. ``missed`` counts the trades
-    that heartbeats told of and that did not come. A number that is none raises ValueError.
+    the snapshot belong to an earlier subscription, and are replaced by it. ``missed`` counts the
+    trades that heartbeats told of and that did not come. A number that is none raises ValueError.
     """
 
     def __init__(self) -> None:
@@ -101,8 +101,6 @@ class Product:
         self._ts = message.time or received
 
     def _update(self, message: L2Update) -> None:
-        if not self._complete:
-            return
         for side, price, size in message.changes:
             (self._bids if side == "buy" else self._asks).put(number(price), number(size))
         self._ts = message.time

@@ -140,7 +140,7 @@ class Simulator:
             sink.publish([walk.tick(ts) for _ in range(_BATCH)])
             await sink.ready()
             # A sink that is always ready must not keep the loop from everybody else.
-            pass
+            await asyncio.sleep(0)
 
     async def _run_at_rate(self, walk: Walk, rate: float, sink: Sink) -> None:
         loop = asyncio.get_running_loop()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import json
 import socket
@@ -165,15 +166,14 @@ class RawClient:
     async def leave(self) -> None:
         """End the connection (FIN) without a close frame, as a process that exits does."""
         self._writer.close()
-        try:
+        with contextlib.suppress(OSError):  # the server was first, and rude
             await self._writer.wait_closed()
-        except OSError:
-            pass  # the server was first, and rude
 
     def reset(self) -> None:
         """Tear it down (RST), as a machine that forgot it does."""
-        sock = self._writer.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        with contextlib.suppress(OSError):  # the server was first
+            sock = self._writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._writer.transport.abort()
 
     def deafen(self) -> None:

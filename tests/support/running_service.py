@@ -27,7 +27,7 @@ async def until(
     """Wait for a condition; when it does not come, fail and say what there was ``instead``."""
     try:
         async with asyncio.timeout(within):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 — it may be anything, the kernel's table too
                 await asyncio.sleep(0.005)
     except TimeoutError:
         raise AssertionError(f"{what}: not within {within:g} s; instead: {instead()}") from None

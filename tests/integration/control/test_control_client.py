@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -158,36 +159,48 @@ def test_nobody_listens_over_tcp():
             ControlClient(address, timeout=1).fetch(TASKS)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_somebody_else_pretends_to_be_our_service(serve):
-    """A socket of nobody's, asked by another user: the client does not believe it."""
-    script = """
-import os, socket, sys, tempfile
+IMPOSTOR = """
+import os, socket, sys
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1]); os.chmod(sys.argv[1], 0o666); listener.listen()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+VICTIM = """
+import os, sys
 from pathlib import Path
 from qcfeed.control.client import ControlClient
 from qcfeed.control.paths import Address
 from qcfeed.errors import NotAllowedError
-directory = tempfile.mkdtemp(); os.chmod(directory, 0o777)
-path = Path(directory) / "s"
-if (child := os.fork()) == 0:
-    os.setgroups([]); os.setgid(65534); os.setuid(65534)
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(path) + "x"); listener.listen(); os.chmod(str(path) + "x", 0o666)
-    os.rename(str(path) + "x", path)
-    sys.stdin.read()
-    os._exit(0)
-while not path.exists():
-    assert os.waitpid(child, os.WNOHANG) == (0, 0)
 os.setgroups([]); os.setgid(65533); os.setuid(65533)
 try:
-    ControlClient(Address(socket=path), timeout=5).fetch("/v1/tasks")
+    ControlClient(Address(socket=Path(sys.argv[1])), timeout=5).fetch("/v1/tasks")
 except NotAllowedError as error:
     print(error.message)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script], input="", capture_output=True, text=True, timeout=30
-    )
-    assert "is served by user nobody, not by 65533" in done.stdout, done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_somebody_else_pretends_to_be_our_service():
+    """A socket of nobody's, asked by another user: the client does not believe it."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o777)
+        path = f"{directory}/8006.sock"
+        impostor = subprocess.Popen(
+            [sys.executable, "-c", IMPOSTOR, path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        with impostor:
+            assert impostor.stdout.readline() == "ready\n"
+            victim = subprocess.run(
+                [sys.executable, "-c", VICTIM, path], capture_output=True, text=True, timeout=30
+            )
+            impostor.stdin.close()
+    assert "is served by user nobody, not by 65533" in victim.stdout, victim.stderr
 
 
 # ---------------------------------------------------------------- which instance

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import stat
@@ -153,29 +154,44 @@ def ask_as_nobody(path) -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
 
 
-def open_the_way(path):
-    for directory in path.parents:
-        if stat.S_IMODE(directory.stat().st_mode) & 0o011 != 0o011:
-            directory.chmod(0o711)
+@contextlib.contextmanager
+def open_to_others(path, mode):
+    """Undo what keeps other users from connecting: the directories' modes, and ``path``'s."""
+    before = {found: stat.S_IMODE(found.stat().st_mode) for found in (path, *path.parents)}
+    try:
+        path.chmod(mode)
+        for directory in path.parents:
+            if before[directory] & 0o011 != 0o011:
+                directory.chmod(before[directory] | 0o011)
+        yield
+    finally:
+        for found, earlier in before.items():
+            if stat.S_IMODE(found.stat().st_mode) != earlier:
+                found.chmod(earlier)
 
 
 @as_root
-def test_the_file_system_keeps_other_users_out(serve):
+def test_the_socket_keeps_other_users_out(serve):
     plane = serve()
-    open_the_way(plane.directory)
-    assert "Permission denied" in ask_as_nobody(plane.server.socket)
+    with open_to_others(plane.server.socket, 0o600):
+        assert "Permission denied" in ask_as_nobody(plane.server.socket)
+
+
+@as_root
+def test_the_directory_keeps_other_users_out(serve):
+    plane = serve()
+    with open_to_others(plane.server.socket, 0o666):
+        plane.directory.chmod(0o700)
+        assert "Permission denied" in ask_as_nobody(plane.server.socket)
 
 
 @as_root
 def test_the_kernel_names_other_users(serve):
-    """Even where the socket is open to them, which it never is by itself."""
+    """Even where socket and directory are open to them, which they never are by themselves."""
     plane = serve()
-    open_the_way(plane.server.socket)
-    plane.server.socket.chmod(0o666)
-    # The client distrusts root's socket in nobody's eyes no more than its own: the server says no.
-    assert "user nobody may not speak to a service of user root" in ask_as_nobody(
-        plane.server.socket
-    )
+    with open_to_others(plane.server.socket, 0o666):
+        said = ask_as_nobody(plane.server.socket)
+    assert "user nobody may not speak to a service of user root" in said
 
 
 def test_a_web_page_is_refused(serve):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 
@@ -29,6 +30,8 @@ def test_a_loop_that_sleeps_for_5_s(serve, watched):
 
     with pytest.raises(TimedOutError, match="stuck for") as raised:
         client.post(REAP, ReapRequest(), Reaped)
+    stuck_s = float(re.search(r"stuck for ([\d.]+) s", raised.value.message)[1])
+    assert 0.4 <= stuck_s <= 5
     assert "sleep_in_a_callback" in raised.value.__notes__[-1]
 
     while time.monotonic() - blocked_at < 1.5:

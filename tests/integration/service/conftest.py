@@ -13,6 +13,7 @@ from qcfeed.config import Config
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.service.app import Service
 from tests.support.running_service import Running
+from tests.support.scripted_upstream import ScriptedUpstream
 
 Start = Callable[..., Awaitable[Running]]
 
@@ -48,3 +49,11 @@ async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 async def running(start: Start) -> Running:
     """A service with quick feeds and a short linger."""
     return await start()
+
+
+@pytest.fixture
+def upstream(monkeypatch: pytest.MonkeyPatch) -> ScriptedUpstream:
+    """The upstream of every service that this test starts."""
+    scripted = ScriptedUpstream()
+    monkeypatch.setattr("qcfeed.service.app.connect", lambda _: scripted)
+    return scripted

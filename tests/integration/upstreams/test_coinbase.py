@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import NoReturn
 
 import pytest
 from aiohttp import web
 
 from qcfeed.core.messages import Tick
 from qcfeed.core.symbol import Symbol
+from qcfeed.diagnostics import orphans
+from qcfeed.diagnostics.spawn import Ledger, owned_by
 from qcfeed.errors import UnknownSymbolError, UpstreamError
 from qcfeed.upstreams.coinbase import Coinbase
 from qcfeed.upstreams.replay import load
@@ -112,14 +115,21 @@ class TestDemand:
                 assert sink.ticks[:2] == first_ticks()
         assert server.accepted == 1
 
-    async def test_nothing_is_published_to_a_feed_that_left(self, upstream: Coinbase) -> None:
-        async with running(upstream, "ETH-USD"):
-            async with running(upstream, "BTC-USD") as (sink, _):
-                await sink.until(lambda: sink.opens == 1)
-            count = len(sink.ticks)
-            async with running(upstream, "SOL-EUR") as (other, _):
+    async def test_nothing_is_published_to_a_feed_that_left(
+        self, server: CoinbaseServer, upstream: Coinbase
+    ) -> None:
+        async with running(upstream, "ETH-USD") as (other, _):
+            async with running(upstream, "BTC-USD") as (sink, _task):
+                await sink.until_ticks(2)
                 await other.until_ticks(2)
-        assert len(sink.ticks) == count
+            count = len(sink.ticks)
+            for product in ("BTC-USD", "ETH-USD"):  # before the unsubscription is even sent
+                change = {"type": "l2update", "product_id": product, "time": "T9"}
+                await server.say(
+                    {**change, "changes": [["buy", "49.9", "1"], ["buy", "99.9", "1"]]}
+                )
+            await other.until_ticks(3)
+            assert len(sink.ticks) == count
 
     async def test_demand_that_comes_and_goes_in_any_order_leaves_nothing(
         self, server: CoinbaseServer, upstream: Coinbase
@@ -133,7 +143,54 @@ class TestDemand:
         async with running(upstream, "BTC-USD") as (sink, _):
             await sink.until_ticks(2)
         assert sink.ticks[:2] == first_ticks()
-        assert server.most_open <= 2  # one may still be leaving, on the server's side
+
+    async def test_the_next_connection_waits_for_the_end_of_the_last(
+        self, server: CoinbaseServer
+    ) -> None:
+        class SlowGoodbye(Coinbase):
+            inside = most = 0
+
+            async def _converse(self) -> NoReturn:
+                self.inside += 1
+                self.most = max(self.most, self.inside)
+                try:
+                    await super()._converse()
+                finally:
+                    await asyncio.sleep(0.05)
+                    self.inside -= 1
+
+        upstream = SlowGoodbye(server.url)
+        tasks = []
+        for _ in range(3):
+            sink = KeepingSink()
+            tasks.append(asyncio.create_task(upstream.run(Symbol("BTC-USD"), sink)))
+            await sink.until_ticks(2)
+            tasks[-1].cancel()
+        await asyncio.wait(tasks)
+        assert server.accepted == 3
+        assert upstream.most == 1
+        assert upstream.inside == 0
+
+    async def test_the_connection_does_not_belong_to_the_feed_that_started_it(
+        self, upstream: Coinbase
+    ) -> None:
+        class Owner:
+            closed = False
+
+        loop, ledger, owner = asyncio.get_running_loop(), Ledger(), Owner()
+        ledger.install(loop)
+        try:
+            with owned_by(owner):
+                feed = running(upstream, "BTC-USD")
+                sink, _ = await feed.__aenter__()
+            async with running(upstream, "ETH-USD"):
+                await sink.until_ticks(2)
+                await feed.__aexit__(None, None, None)
+                owner.closed = True
+                assert upstream.health().connected
+                assert not orphans.find(ledger, loop.time())
+        finally:
+            ledger.uninstall()
 
 
 class TestLoss:
@@ -159,6 +216,7 @@ class TestLoss:
             await two.until_ticks(2)
             assert one.ticks == first_ticks()
             assert upstream.health().reconnects == 1
+        assert {request["type"] for request in server.requests[:-1]} == {"subscribe"}
         assert server.accepted == 2
 
     async def test_many_feeds_that_retry_make_one_attempt_at_a_time(

@@ -37,6 +37,21 @@ def test_piped_rows_are_whole_aligned_and_without_trailing_blanks() -> None:
     ]
 
 
+def test_piped_rows_are_whole_although_they_could_be_wrapped_or_hidden() -> None:
+    laid = lay_out(TABLE, [Line("a/" * 60 + "x.py:1", 1, "word " * 60)])
+    assert laid.hidden == []
+    assert len(laid.lines) == 2
+    assert "a/" * 60 + "x.py:1" in laid.lines[1]
+
+
+def test_words_stay_apart_when_a_cell_is_wrapped() -> None:
+    words = "one two three four five six seven"
+    lines = lay_out(TABLE, [Line("a.py:1", 1, words)], width=30).lines
+    column = lines[0].index("LAST NOTE")
+    assert len(lines) > 3
+    assert " ".join(line[column:] for line in lines[1:]) == words
+
+
 def test_wide_has_every_column() -> None:
     assert lay_out(TABLE, [Line("a.py:1", 1)], wide=True).lines[0].split() == [
         "PLACE", "LIVE", "LAST", "NOTE", "EXTRA",
@@ -47,9 +62,9 @@ def test_a_narrow_terminal_wraps_paths_at_their_joints() -> None:
     laid = lay_out(TABLE, [Line("qcfeed/service/hub.py:83", 5, "no subscribers")], width=40)
     assert laid.hidden == []
     assert laid.lines == [
-        "PLACE                LIVE  LAST NOTE",
-        "qcfeed/service/         5  no",
-        "hub.py:83                  subscribers",
+        "PLACE               LIVE  LAST NOTE",
+        "qcfeed/service/        5  no subscribers",
+        "hub.py:83",
     ]
 
 

@@ -44,7 +44,10 @@ class TestWalk:
         between = [(first.tick(""), other.tick(""))[0] for _ in range(100)]
         assert between == alone
         assert walk(8, "AAPL", 100) != alone
-        assert walk(7, "MSFT", 100) != alone
+        moves = {
+            symbol: [b.bid_size for b in walk(7, symbol, 100)] for symbol in ("AAPL", "MSFT", "F")
+        }
+        assert moves["AAPL"] != moves["MSFT"] != moves["F"] != moves["AAPL"]
 
     def test_every_quote_is_plausible(self) -> None:
         for symbol in ("AAPL", "BRK.B", "F", *islice(TICKERS, 0, None, 50)):

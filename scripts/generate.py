@@ -1,0 +1,42 @@
+"""Write what is generated from the code, or check that it is fresh.
+
+python scripts/generate.py            # write
+python scripts/generate.py --check    # exit 1 and name what is stale
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from qcfeed.cli.completion import Shell, script
+from qcfeed.cli.reference import reference
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def generated() -> dict[Path, str]:
+    """Every generated file of the project and what it should say."""
+    files = {ROOT / "completions" / f"qcfeed.{shell.value}": script(shell) for shell in Shell}
+    files[ROOT / "docs" / "cli.md"] = reference()
+    return {path: text.rstrip("\n") + "\n" for path, text in files.items()}
+
+
+def main(arguments: list[str]) -> int:
+    stale = [
+        path
+        for path, text in generated().items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
+    if "--check" in arguments:
+        for path in stale:
+            print(f"{path.relative_to(ROOT)} is stale: run `make generate`")
+        return 1 if stale else 0
+    for path in stale:
+        path.write_text(generated()[path], encoding="utf-8")
+        print(f"wrote {path.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

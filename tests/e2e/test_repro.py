@@ -1,0 +1,163 @@
+"""``qcfeed repro`` against the fixed service and against the incident: the check can fail."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from qcfeed.errors import ExitStatus
+from tests.support.shell import PATIENCE, QCFEED, Serving, environment, qcfeed, serving
+
+QUICK = ("--no-monitor", "--linger", "0.2", "--ping-interval", "0.3", "--stall-timeout", "0.3")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def service(home: Path) -> Iterator[Serving]:
+    with serving(home, *QUICK) as service:
+        yield service
+
+
+def repro(home: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    """One run, piped; half-open takes the service its five seconds to close, a batch."""
+    command = [QCFEED, "repro", "-o", "json", *args]
+    return subprocess.run(
+        command, env=environment(home), capture_output=True, text=True, timeout=3 * PATIENCE
+    )
+
+
+def test_the_fixed_service_is_flat_in_every_mode(service: Serving, home: Path) -> None:
+    left = repro(home, service.url, "--cycles", "200")
+    assert (left.returncode, left.stderr) == (ExitStatus.OK, "")
+    report = json.loads(left.stdout)
+    assert report["schema"] == "qcfeed.repro/1"
+    assert (report["flat"], report["drill"], report["pid"]) == (True, None, service.process.pid)
+    assert [mode["mode"] for mode in report["modes"]] == ["clean", "rude", "quiet", "half-open"]
+    for mode in report["modes"]:
+        assert mode["cycles"] == 200
+        assert mode["findings"] == []
+        assert mode["settled_s"] is not None
+        counts = {k: v for k, v in mode["difference"].items() if k != "resident_bytes"}
+        assert set(counts.values()) == {0}
+
+
+@pytest.fixture(scope="module")
+def drill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The home of a service that leaks on purpose."""
+    home = tmp_path_factory.mktemp("drill")
+    with serving(home, *QUICK, "--drill", "zombie-feeds"):
+        yield home
+
+
+@pytest.mark.parametrize(
+    ("mode", "settle"), [("clean", "1"), ("rude", "1"), ("quiet", "1"), ("half-open", "9")]
+)
+def test_the_incident_is_found_in_every_way_to_leave(drill: Path, mode: str, settle: str) -> None:
+    left = repro(drill, "--cycles", "20", "--settle", settle, "--mode", mode)
+    assert left.returncode == ExitStatus.FINDINGS
+    report = json.loads(left.stdout)
+    assert (report["flat"], report["drill"]) == (False, "zombie-feeds")
+    (result,) = report["modes"]
+    assert result["findings"] == ["tasks +40", "orphans +40"], "20 cycles, and 20 to warm up"
+    assert f"finding: {mode}: tasks +40, orphans +40" in left.stderr
+    assert "`qcfeed orphans`" in left.stderr
+
+
+def test_over_the_subscription_rate_it_waits_and_goes_on(tmp_path: Path) -> None:
+    with serving(tmp_path, *QUICK, "--subscribe-rate", "50"):
+        left = repro(tmp_path, "--cycles", "100", "--mode", "clean")
+    assert left.returncode == ExitStatus.OK, left.stderr
+    (mode,) = json.loads(left.stdout)["modes"]
+    assert mode["retries"] > 0
+
+
+def test_half_open_peers_take_turns_where_there_is_room_for_few(tmp_path: Path) -> None:
+    with serving(tmp_path, *QUICK, "--max-connections", "20"):
+        left = repro(tmp_path, "--cycles", "15", "--mode", "half-open")
+    assert left.returncode == ExitStatus.OK, left.stderr
+    (mode,) = json.loads(left.stdout)["modes"]
+    assert (mode["cycles"], mode["findings"]) == (15, [])
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "words"),
+    [
+        (["ws://127.0.0.1:1"], ExitStatus.UNREACHABLE, "cannot reach ws://127.0.0.1:1"),
+        (["http://127.0.0.1:1"], ExitStatus.USAGE, "not a server's URL"),
+        (["--symbol", "NOPE"], ExitStatus.USAGE, "no symbol NOPE"),
+        (["--symbol", "../x"], ExitStatus.USAGE, "'../x' is not a symbol"),
+        (["--mode", "quiet", "--quiet-symbol", "NOPE"], ExitStatus.USAGE, "no symbol NOPE"),
+        (["--mode", "polite"], ExitStatus.USAGE, "polite"),
+    ],
+)
+def test_what_cannot_be_reproduced(
+    service: Serving, home: Path, args: list[str], status: ExitStatus, words: str
+) -> None:
+    left = qcfeed(home, "repro", "--cycles", "1", *args)
+    assert left.returncode == status
+    assert words in left.stderr
+    assert left.stdout == ""
+
+
+def test_no_service_at_all(tmp_path: Path) -> None:
+    left = qcfeed(tmp_path, "repro")
+    assert left.returncode == ExitStatus.UNREACHABLE
+    assert "`qcfeed serve`" in left.stderr
+
+
+def test_the_url_of_another_service_is_not_mixed_up(
+    service: Serving, home: Path, tmp_path: Path
+) -> None:
+    with serving(home, *QUICK, before=("--instance", "second")) as second:
+        left = qcfeed(home, "--instance", "second", "repro", service.url, "--cycles", "1")
+    assert left.returncode == ExitStatus.USAGE
+    assert second.url.removeprefix("ws://") in left.stderr
+
+
+def test_on_a_terminal_a_bar_and_a_table_that_fits(service: Serving, home: Path) -> None:
+    child = pexpect.spawn(
+        str(QCFEED),
+        ["repro", "--cycles", "50", "--mode", "rude"],
+        env=environment(home) | {"TERM": "xterm", "NO_COLOR": "1"},
+        encoding="utf-8",
+        dimensions=(24, 80),
+        timeout=PATIENCE,
+    )
+    child.expect("rude: wait for the service to let go")
+    child.expect("MODE ")
+    table = "MODE " + str(child.read()).replace("\r", "")
+    child.close()
+    assert child.exitstatus == ExitStatus.OK
+    header, row = table.splitlines()[:2]
+    assert max(map(len, (header, row))) <= 80
+    assert row.startswith("rude ")
+    assert row.endswith("nothing")
+
+
+def test_an_interrupted_run_leaves_nothing_behind(service: Serving, home: Path) -> None:
+    with subprocess.Popen(
+        [QCFEED, "repro", service.url, "--cycles", "1000000", "--mode", "rude"],
+        env=environment(home),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        for _ in range(200):
+            status = json.loads(qcfeed(home, "status", "-o", "json").stdout)
+            if status["tasks"]["spawned"] > 10 and status["connections"]:
+                break
+        process.send_signal(signal.SIGINT)
+        out, talk = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out) == (ExitStatus.INTERRUPTED, "")
+    assert "Traceback" not in talk
+    assert qcfeed(home, "repro", "--cycles", "10", "--mode", "clean").returncode == ExitStatus.OK

@@ -1,0 +1,230 @@
+"""Every way in which a connection can end: both its sides end, and nothing of it stays."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections.abc import Iterator
+
+import aiohttp
+import pytest
+from websockets.asyncio.client import connect
+
+from qcfeed.service import connection as connections
+from tests.integration.service.conftest import Start
+from tests.support.raw_websocket import PING, TEXT, close, frame, request
+from tests.support.running_service import Running, until
+
+MARGIN = 1.5
+"""Seconds on top of what is promised: the sweep's own period, and a busy machine."""
+
+
+@pytest.fixture
+def quick_goodbye(monkeypatch: pytest.MonkeyPatch) -> float:
+    """Peers have half a second to answer a close frame or to finish a head."""
+    monkeypatch.setattr(connections, "CLOSE_TIMEOUT", 0.5)
+    return 0.5
+
+
+@pytest.mark.parametrize("symbol", ["AAPL", "ZVZZT"])
+async def test_a_close_frame_is_answered_and_the_server_ends_first(
+    running: Running, symbol: str
+) -> None:
+    async with await running.client(f"/quotes/{symbol}") as client:
+        client.send(close(1000, b"bye"))
+        assert (await client.closing()).code == 1000
+        assert await client.ended() == "eof"
+    await running.balanced()
+    assert running.service.gateway.closed == {"1000": 1}
+
+
+async def test_a_close_frame_without_a_code_is_answered(running: Running) -> None:
+    async with await running.client() as client:
+        client.send(frame(0x8))
+        assert (await client.closing()).code == 1000
+    await running.balanced()
+    assert running.service.gateway.closed == {"1005": 1}
+
+
+async def test_real_clients_close_cleanly(running: Running) -> None:
+    async with asyncio.timeout(10), connect(f"{running.ws}/quotes/ZVZZT") as client:
+        await client.close(1001, "tab closed")
+    assert client.close_code == 1001
+    async with aiohttp.ClientSession() as session:
+        ws = await session.ws_connect(f"{running.ws}/quotes/ZVZZT")
+        await ws.close()
+        assert ws.close_code == 1000
+    await running.balanced()
+
+
+async def test_codes_that_a_peer_makes_up_are_no_new_labels(running: Running) -> None:
+    for code in range(3000, 3020):
+        async with await running.client() as client:
+            client.send(close(code))
+            assert (await client.closing()).code == code
+    await running.balanced()
+    assert running.service.gateway.closed == {"other": 20}
+
+
+@pytest.mark.parametrize("symbol", ["AAPL", "ZVZZT"])
+async def test_a_fin_without_a_close_frame(running: Running, symbol: str) -> None:
+    client = await running.client(f"/quotes/{symbol}")
+    await client.leave()
+    await running.balanced()
+    # With a quote unread on its side, the peer's kernel says it by a reset.
+    assert running.service.gateway.closed in ({"eof": 1}, {"lost": 1})
+
+
+@pytest.mark.parametrize("symbol", ["AAPL", "ZVZZT"])
+async def test_a_reset(running: Running, symbol: str) -> None:
+    client = await running.client(f"/quotes/{symbol}")
+    client.reset()
+    await running.balanced()
+    assert running.service.gateway.closed == {"lost": 1}
+
+
+@pytest.mark.parametrize("symbol", ["AAPL", "ZVZZT"])
+async def test_a_half_close_ends_both_halves(running: Running, symbol: str) -> None:
+    async with await running.client(f"/quotes/{symbol}") as client:
+        client.finish()
+        assert await client.ended() == "eof"
+        await running.balanced()
+
+
+async def test_a_fin_in_the_middle_of_a_head_and_of_a_frame(running: Running) -> None:
+    from tests.support.raw_websocket import RawClient, head
+
+    async with await RawClient.connect(running.port) as client:
+        client.send(head()[:40])
+        client.finish()
+        assert await client.ended() == "eof"
+    async with await running.stream() as client:
+        client.send(request("subscribe", "AAPL")[:9])
+        client.finish()
+        assert await client.ended() == "eof"
+    await running.balanced()
+
+
+async def test_a_peer_that_stops_reading_is_gone_and_its_buffers_too(start: Start) -> None:
+    running = await start(
+        upstream="sim:?rate=20000", stall_timeout=0.6, ping_interval=0, send_buffer=8_192
+    )
+    client = await running.client(receive_buffer=4_096)
+    client.deafen()
+    (connection,) = running.service.gateway.connections
+    await until(lambda: connection.stalled_since is not None, "the peer does not read")
+    assert running.kernel_holds(client)
+    await running.balanced(within=0.6 + MARGIN)
+    assert running.service.gateway.closed == {"4408": 1}
+    await until(lambda: not running.kernel_holds(client), "the kernel has let go", within=1)
+    client.reset()
+
+
+async def test_a_peer_that_stops_reading_while_it_is_closed_keeps_no_buffers(
+    start: Start, quick_goodbye: float
+) -> None:
+    running = await start(
+        upstream="sim:?rate=20000", stall_timeout=2, ping_interval=0, send_buffer=8_192
+    )
+    client = await running.client(receive_buffer=4_096)
+    client.deafen()
+    (connection,) = running.service.gateway.connections
+    await until(lambda: connection.stalled_since is not None, "the peer does not read")
+    client.send(close(1000))  # polite, but it will never read the answer
+    await running.balanced(within=quick_goodbye + MARGIN)
+    await until(lambda: not running.kernel_holds(client), "the kernel has let go", within=1)
+    client.reset()
+
+
+async def test_a_half_open_peer_on_a_quiet_symbol_gets_4412(
+    start: Start, quick_goodbye: float
+) -> None:
+    running = await start(stall_timeout=0.4, ping_interval=0.3)
+    async with await running.client("/quotes/ZVZZT") as client:
+        assert (await client.frame()).opcode == PING
+        end = await client.closing()
+        assert end.code == 4412
+        await running.balanced(within=quick_goodbye + MARGIN)
+        assert running.service.gateway.closed == {"4412": 1}
+        assert await client.ended() == "reset"
+        assert not running.kernel_holds(client)
+
+
+async def test_whoever_answers_pings_stays(start: Start) -> None:
+    running = await start(stall_timeout=0.3, ping_interval=0.2)
+    async with connect(f"{running.ws}/quotes/ZVZZT", ping_interval=None) as client:
+        async with await running.stream() as talker:
+            (_, silent) = sorted(running.service.gateway.connections, key=lambda c: c.serial)
+            for _ in range(6):  # any word is a sign of life, not only a pong
+                await asyncio.sleep(0.2)
+                talker.send(request("ping"))
+                await talker.message("pong")
+            assert silent.connected
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.recv(), 0.5)
+    await running.balanced()
+
+
+async def test_a_peer_that_reads_slowly_misses_quotes_and_is_told_how_many(start: Start) -> None:
+    running = await start(upstream="sim:?rate=20000", frame_log=16, send_buffer=4_608)
+    async with await running.client(receive_buffer=2_304) as client:
+        expected = 1
+        skipped = 0
+        for _ in range(3_000):
+            quote = await client.message("quote")
+            gap = quote.get("conflated", 0)
+            assert quote["seq"] == expected + gap
+            expected = quote["seq"] + 1
+            skipped += gap
+            if skipped:
+                break
+            await asyncio.sleep(0.002)
+        assert skipped
+        assert running.service.hub.conflated >= skipped
+    await running.balanced()
+
+
+def _resident() -> int:
+    with open("/proc/self/statm") as statm:  # noqa: ASYNC230, PTH123 — the kernel's memory, no disk
+        return int(statm.read().split()[1]) * resource.getpagesize()
+
+
+FLOODS = {
+    "pings": frame(PING, b"x" * 125) * 500,
+    "requests": request("ping") * 1_000,
+    "errors": frame(TEXT, b"nonsense") * 1_000,
+    "empty fragments": frame(0, b"", final=False) * 5_000,
+    "behind a protocol error": b"\xff" * 65_536,
+}
+
+
+@pytest.fixture
+def flood_after(request: pytest.FixtureRequest) -> Iterator[bytes]:
+    yield {
+        "empty fragments": frame(TEXT, b"{", final=False),
+        "behind a protocol error": b"\xff\xff",
+    }.get(request.node.callspec.params["kind"], b"")
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+async def test_a_peer_that_floods_without_reading_costs_bounded_memory(
+    start: Start, quick_goodbye: float, flood_after: bytes, kind: str
+) -> None:
+    running = await start(stall_timeout=0.5, ping_interval=0.2, send_buffer=8_192)
+    client = await running.client("/stream", receive_buffer=4_096)
+    client.deafen()
+    before = _resident()
+    client.send(flood_after)
+    sent = 0
+    try:
+        async with asyncio.timeout(3):
+            while sent < 64 << 20:
+                client.send(FLOODS[kind])
+                await client.flush()
+                sent += len(FLOODS[kind])
+                await asyncio.sleep(0)
+    except (ConnectionError, TimeoutError):
+        pass  # cut off, or no longer read
+    assert _resident() - before < 16 << 20
+    client.reset()
+    await running.balanced()

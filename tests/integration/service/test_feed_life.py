@@ -1,0 +1,286 @@
+"""A feed's life in the running service: demand opens it, nobody keeps it, nothing outlives it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from qcfeed.core.lifecycle import Demand, Upstream
+from qcfeed.core.symbol import Symbol
+from qcfeed.errors import UnknownSymbolError, UpstreamError
+from qcfeed.upstreams.base import Sink
+from tests.integration.service.conftest import Start
+from tests.support.raw_websocket import CLOSE, request
+from tests.support.running_service import Running, until
+from tests.support.scripted_upstream import TICK, ScriptedUpstream, steadily
+
+AAPL = Symbol("AAPL")
+
+
+async def test_the_last_one_leaves_and_the_feed_lingers_and_is_forgotten(start: Start) -> None:
+    running = await start(linger=0.3)
+    first, second = await running.client(), await running.client()
+    feed = running.feed()
+    task = feed.run and feed.run.task
+    await first.leave()
+    await until(lambda: len(feed.life.subscribers) == 1, "one has left")
+    assert feed.life.demand is Demand.WANTED
+    await second.leave()
+    await until(lambda: feed.life.demand is Demand.LINGERING, "the feed lingers")
+    loop = asyncio.get_running_loop()
+    left = loop.time()
+    assert task is not None
+    assert not task.done()
+    await until(lambda: not running.service.hub.feeds, "the feed is forgotten")
+    assert loop.time() - left >= 0.2
+    assert task.cancelled()
+    await running.balanced()
+
+
+async def test_a_quiet_symbol_stops_as_surely_as_a_busy_one(running: Running) -> None:
+    async with await running.client("/quotes/ZVZZT"):
+        assert running.feed("ZVZZT").log.head == 0
+    await running.balanced()
+
+
+async def test_one_who_comes_back_while_it_lingers_finds_the_same_life(start: Start) -> None:
+    running = await start(linger=5.0)
+    async with await running.client() as client:
+        before = await client.message("quote")
+    feed = running.feed()
+    await until(lambda: feed.life.demand is Demand.LINGERING, "the feed lingers")
+    async with await running.client() as client:
+        after = await client.message("quote")
+        assert running.feed() is feed
+        assert feed.life.generation == 1
+        assert feed.life.demand is Demand.WANTED
+        assert feed.life.deadline is None
+    assert after["epoch"] == before["epoch"]
+    assert after["seq"] >= before["seq"]
+    running.service.hub.cancel([AAPL], "the test does not wait for the linger time")
+    await running.balanced()
+
+
+async def test_one_who_comes_while_it_closes_waits_until_the_old_run_is_joined(
+    start: Start, upstream: ScriptedUpstream
+) -> None:
+    may_end = asyncio.Event()
+
+    async def slow_to_end(sink: Sink) -> None:
+        try:
+            await steadily(sink)
+        finally:
+            await may_end.wait()
+            sink.publish([TICK] * 1_000)  # what is said after the end of a life is nobody's
+            sink.opened()
+
+    upstream.life = slow_to_end
+    running = await start()
+    async with await running.client() as client:
+        epoch = (await client.message("quote"))["epoch"]
+    feed = running.feed()
+    await until(lambda: feed.life.upstream is Upstream.CLOSING, "the feed closes")
+    async with await running.client() as client:
+        assert feed.life.demand is Demand.WANTED
+        last = feed.log.head
+        await asyncio.sleep(0.05)
+        assert (len(upstream.sinks), feed.life.generation) == (1, 1)
+        assert feed.log.head == last
+        may_end.set()
+        await until(lambda: feed.log.head > last, "quotes of the next life")
+        assert (len(upstream.sinks), feed.life.generation) == (2, 2)
+        assert upstream.most_alive == 1
+        assert feed.log.head < last + 1_000
+        quotes = [await client.message("quote") for _ in range(5)]
+        assert {quote["epoch"] for quote in quotes} == {epoch}
+        numbers = [quote["seq"] for quote in quotes]
+        assert numbers == list(range(numbers[0], numbers[0] + 5))
+        # A late word of the first life changes nothing in the second.
+        head = feed.log.head
+        upstream.sinks[0].publish([TICK])
+        assert feed.log.head == head
+    await running.balanced()
+    assert upstream.alive[AAPL] == 0
+
+
+async def test_an_upstream_that_fails_is_tried_again_with_growing_patience_under_demand(
+    start: Start, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fails(sink: Sink) -> None:
+        sink.opened()
+        raise UpstreamError("the exchange hung up")
+
+    upstream.life = fails
+    running = await start()
+    async with await running.client() as client:
+        feed = running.feed()
+        await until(lambda: feed.restarts >= 3, "three tries")
+        assert feed.life.generation in (3, 4)
+        assert feed.failure == "the exchange hung up"
+        upstream.life = steadily
+        assert (await client.message("quote"))["seq"] == 1
+        assert running.service.hub.restarts == feed.restarts
+    await running.balanced()
+    assert upstream.most_alive == 1
+    logged = [record for record in caplog.records if "hung up" in record.message]
+    assert len(logged) == feed.restarts
+    assert {record.levelno for record in logged} == {logging.WARNING}
+
+
+async def test_an_upstream_that_fails_without_demand_is_not_tried_again(
+    start: Start, upstream: ScriptedUpstream
+) -> None:
+    fail = asyncio.Event()
+
+    async def fails_when_told(sink: Sink) -> None:
+        sink.opened()
+        await fail.wait()
+        raise UpstreamError("gone")
+
+    upstream.life = fails_when_told
+    running = await start(linger=5.0)
+    async with await running.client():
+        pass
+    feed = running.feed()
+    await until(lambda: feed.life.demand is Demand.LINGERING, "the feed lingers")
+    fail.set()
+    await until(lambda: feed.life.upstream is Upstream.BACKOFF, "the upstream has failed")
+    assert feed.life.demand is Demand.NONE
+    await running.balanced()
+    assert len(upstream.sinks) == 1
+
+
+async def test_a_bug_in_an_upstream_is_logged_with_its_trace_and_backed_off(
+    start: Start, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def buggy(_: Sink) -> None:
+        raise ZeroDivisionError("a bug")
+
+    upstream.life = buggy
+    running = await start()
+    async with await running.client() as client:
+        feed = running.feed()
+        await until(lambda: feed.restarts == 1, "the run has ended")
+        upstream.life = steadily
+        await client.message("quote")
+    await running.balanced()
+    (record,) = [each for each in caplog.records if each.levelno >= logging.ERROR]
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], ZeroDivisionError)
+
+
+async def test_an_upstream_that_ends_by_itself_is_opened_again(
+    start: Start, upstream: ScriptedUpstream
+) -> None:
+    async def one_quote(sink: Sink) -> None:
+        sink.publish([TICK])  # it may forget to say that it is open
+
+    upstream.life = one_quote
+    running = await start()
+    async with await running.client() as client:
+        assert [(await client.message("quote"))["seq"] for _ in range(2)] == [1, 2]
+        assert running.feed().life.generation == 2
+    await running.balanced()
+
+
+async def test_a_symbol_that_only_the_upstream_knows_to_be_unknown_is_closed_with_4004(
+    start: Start, upstream: ScriptedUpstream
+) -> None:
+    async def refuses(_: Sink) -> None:
+        raise UnknownSymbolError("the exchange has no AAPL")
+
+    upstream.life = refuses
+    running = await start()
+    async with await running.client() as one, await running.stream() as many:
+        many.send(request("subscribe", "AAPL"))
+        for client in (one, many):
+            end = await client.closing()
+            assert (end.code, end.payload[2:]) == (4004, b"the exchange has no AAPL")
+    await running.balanced()
+    assert len(upstream.sinks) <= 2
+
+
+async def test_a_stream_that_has_other_symbols_is_told_and_stays(
+    start: Start, upstream: ScriptedUpstream
+) -> None:
+    async def refuses_aapl(sink: Sink) -> None:
+        if str(sink).endswith("AAPL"):
+            raise UnknownSymbolError("the exchange has no AAPL")
+        await steadily(sink)
+
+    upstream.life = refuses_aapl
+    running = await start()
+    async with await running.stream("MSFT") as client:
+        client.send(request("subscribe", "AAPL"))
+        error = await client.message("error")
+        assert (error["code"], error["symbol"]) == ("unknown_symbol", "AAPL")
+        client.send(request("ping"))
+        await client.message("pong")
+        assert (await client.message("quote"))["symbol"] == "MSFT"
+        assert set(running.service.hub.feeds) == {"MSFT"}
+    await running.balanced()
+
+
+async def test_a_feed_forced_down_closes_its_subscribers_with_4410(running: Running) -> None:
+    async with await running.client() as one, await running.stream("AAPL", "MSFT") as many:
+        await one.message("quote")
+        running.service.hub.cancel([AAPL, Symbol("NOBODY")], "cancelled by an operator")
+        end = await one.closing()
+        assert (end.code, end.payload[2:]) == (4410, b"cancelled by an operator")
+        error = await many.message("error")
+        assert (error["code"], error["retryable"]) == ("feed_cancelled", True)
+        await until(lambda: set(running.service.hub.feeds) == {"MSFT"}, "one feed is left")
+        assert (await many.message("quote"))["symbol"] == "MSFT"
+        many.send(request("subscribe", "AAPL"))
+        assert (await many.message("subscribed"))["symbols"] == ["AAPL", "MSFT"]
+    await running.balanced()
+
+
+async def test_a_feed_without_receivers_logs_nothing_and_publishes_nothing(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = await start(upstream="sim:?rate=500")
+    caplog.set_level(logging.DEBUG, "qcfeed")
+    async with await running.client() as client:
+        await client.message("quote")
+    await running.balanced()
+    counted = running.service.hub.quotes
+    await asyncio.sleep(0.1)
+    assert running.service.hub.quotes == counted
+    assert [record for record in caplog.records if "eceiver" in record.message] == []
+
+
+async def test_a_run_that_refuses_to_die_is_named_and_does_not_block_others(
+    start: Start, upstream: ScriptedUpstream
+) -> None:
+    release = asyncio.Event()
+
+    async def immortal(sink: Sink) -> None:
+        sink.opened()
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
+
+    upstream.life = immortal
+    running = await start()
+    async with await running.client():
+        pass
+    feed = running.feed()
+    await until(lambda: feed.life.upstream is Upstream.CLOSING, "the feed closes")
+    upstream.life = steadily
+    async with await running.client("/quotes/MSFT") as other, await running.client() as client:
+        await other.message("quote")
+        stopping = asyncio.create_task(running.service.stop())
+        for each in (other, client):
+            frame = await each.closing()
+            assert (frame.opcode, frame.code) == (CLOSE, 1001)
+            await each.leave()
+        await until(lambda: set(running.service.hub.feeds) == {"AAPL"}, "the others are down")
+        assert not stopping.done()
+        release.set()
+        await stopping
+    await running.balanced()

@@ -1,0 +1,452 @@
+"""aiomonitor beside a real loop and a real ledger, asked over its own sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+import socket
+import struct
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from qcfeed.config import Config
+from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.errors import StartError
+from qcfeed.service import monitor, monitor_views
+
+WITHIN = 20.0
+"""Seconds that anything may take before a test gives up on it."""
+PROMPT = "monitor >>> "
+IS_A_DUMB_TERMINAL = b"\xff\xfb\x18\xff\xfa\x18\x00dumb\xff\xf0"
+"""Telnet (RFC 1091): IAC WILL TTYPE, IAC SB TTYPE IS "dumb" IAC SE."""
+
+Attach = Callable[..., monitor.Monitor]
+
+
+@pytest.fixture
+def ledger() -> Iterator[Ledger]:
+    booked = Ledger()
+    yield booked
+    booked.uninstall()
+
+
+@pytest.fixture
+async def attach(ledger: Ledger) -> AsyncIterator[Attach]:
+    attached: list[monitor.Monitor] = []
+
+    def attach(**options: Any) -> monitor.Monitor:
+        loop = asyncio.get_running_loop()
+        if not ledger.installed:
+            ledger.install(loop)
+        attached.append(monitor.attach(loop, ledger, Config(**options)))
+        return attached[-1]
+
+    yield attach
+    for each in attached:
+        await asyncio.to_thread(each.close)
+    assert not threads()
+
+
+def threads() -> list[str]:
+    return [t.name for t in threading.enumerate() if t.name == "qcfeed-monitor"]
+
+
+def port_of(address: str) -> int:
+    return int(address.rpartition(":")[2])
+
+
+class Telnet:
+    """A telnet client: what it reads is plain text, colours and cursor movements taken out."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+        self.seen = ""
+
+    async def until(self, wanted: str) -> str:
+        async with asyncio.timeout(WITHIN):
+            raw = b""
+            while wanted not in (text := _plain(raw)):
+                got = await self.reader.read(65_536)
+                assert got, f"the connection ended after {text!r}"
+                raw += got
+        return text
+
+    async def run(self, command: str, wanted: str) -> str:
+        self.writer.write(command.encode() + b"\r")
+        return await self.until(wanted)
+
+
+def _plain(raw: bytes) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", raw.decode("utf-8", "replace"))
+
+
+@contextlib.asynccontextmanager
+async def telnet(to: monitor.Monitor) -> AsyncIterator[Telnet]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port_of(to.telnet))
+    try:
+        writer.write(IS_A_DUMB_TERMINAL)
+        client = Telnet(reader, writer)
+        await client.until(PROMPT)
+        yield client
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(WITHIN)) as session:
+        yield session
+
+
+def line() -> int:
+    """The line this is called from."""
+    return sys._getframe(1).f_lineno
+
+
+@contextlib.asynccontextmanager
+async def sleeper(name: str) -> AsyncIterator[tuple[asyncio.Task[None], str]]:
+    """A task and where it was spawned."""
+
+    async def sleep() -> None:
+        await asyncio.sleep(3600)
+
+    spawned_at, task = line(), asyncio.create_task(sleep(), name=name)
+    await asyncio.sleep(0)
+    try:
+        yield task, f"tests/integration/service/test_monitor.py:{spawned_at}"
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def age(ledger: Ledger, name: str, seconds: float) -> None:
+    for site in ledger.sites():
+        for record in site.live.values():
+            task = record()
+            if task is not None and task.get_name() == name:
+                record.born -= seconds
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WITHIN):
+        while not condition():  # noqa: ASYNC110 - of another thread's doing
+            await asyncio.sleep(0.01)
+
+
+# ---------------------------------------------------------------- the views
+
+
+async def test_telnet_ps_shows_where_a_task_was_spawned_and_its_age(attach, ledger):
+    attached = attach()
+    async with sleeper("feed-AAPL") as (_, location), telnet(attached) as client:
+        age(ledger, "feed-AAPL", 3 * 3600 + 47 * 60)
+        listed = await client.run("ps", "feed-AAPL")
+        listed += await client.until(PROMPT)
+        assert location in listed
+        assert "3:47:00" in listed
+        assert "sleeping" in listed
+
+
+async def test_the_web_list_shows_the_same(attach, ledger, http):
+    attached = attach()
+    async with sleeper("feed-AAPL") as (_, location):
+        age(ledger, "feed-AAPL", 3 * 3600 + 47 * 60)
+        async with http.post(f"{attached.web}/api/live-tasks") as answer:
+            rows = {row["name"]: row for row in (await answer.json())["tasks"]}
+        row = rows["feed-AAPL"]
+        assert row["created_location"] == location
+        assert row["since"] == "3:47:00"
+        assert row["coro"] == "sleeper.<locals>.sleep"
+        url = f"{attached.web}/trace-running?task_id={row['task_id']}"
+        async with http.get(url) as answer:
+            trace = await answer.text()
+        assert location in trace
+        assert "await asyncio.sleep(3600)" in trace
+
+
+async def test_the_web_page_counts_by_the_ledger(attach, ledger, http):
+    attached = attach()
+    async with sleeper("feed-AAPL"):
+        async with http.post(f"{attached.web}/api/task-count") as answer:
+            counted = (await answer.json())["value"]
+        assert counted == sum(len(site.live) for site in ledger.sites()) > 0
+        terminated = {"task_type": "terminated"}
+        async with http.post(f"{attached.web}/api/task-count", data=terminated) as answer:
+            assert (await answer.json())["value"] == 0
+        for page in ("", "about"):
+            async with http.get(f"{attached.web}/{page}") as answer:
+                assert answer.status == 200
+
+
+async def test_telnet_where_and_stacktrace(attach, ledger):
+    attached = attach()
+    async with sleeper("feed-AAPL") as (_, location), telnet(attached) as client:
+        (record,) = (
+            record
+            for site in ledger.sites()
+            for record in site.live.values()
+            if site.location == location
+        )
+        assert location in await client.run(f"where {record.serial}", "await asyncio.sleep(3600)")
+        await client.run("where 0", "No task 0")
+        await client.run("stacktrace", "run_forever")
+
+
+async def test_the_task_factory_is_the_ledger_s_before_during_and_after(attach, ledger):
+    loop = asyncio.get_running_loop()
+    ledger.install(loop)
+    factory = loop.get_task_factory()
+    attached = attach()
+    assert loop.get_task_factory() is factory
+    await asyncio.to_thread(attached.close)
+    assert loop.get_task_factory() is factory
+    ledger.uninstall()
+    assert loop.get_task_factory() is None
+
+
+async def test_closing_does_not_bring_back_a_ledger_that_was_taken_out(attach, ledger):
+    attached = attach()
+    ledger.uninstall()
+    await asyncio.to_thread(attached.close)
+    assert asyncio.get_running_loop().get_task_factory() is None
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+async def test_cancel_signal_and_console_are_refused_and_the_prompt_comes_back(attach, ledger):
+    attached = attach()
+    async with sleeper("feed-AAPL") as (task, _), telnet(attached) as client:
+        (serial,) = (
+            record.serial
+            for site in ledger.sites()
+            for record in site.live.values()
+            if record() is task
+        )
+        await client.run(f"cancel {serial}", "qcfeed orphans --reap")
+        await client.run("signal SIGTERM", "this view only reads")
+        await client.run("console", "--monitor-console")
+        await client.run("ps", "feed-AAPL")
+        assert not task.cancelling()
+
+
+async def test_the_web_s_cancel_is_refused(attach, ledger, http):
+    attached = attach()
+    async with sleeper("feed-AAPL") as (task, _):
+        async with http.post(f"{attached.web}/api/live-tasks") as answer:
+            serials = [row["task_id"] for row in (await answer.json())["tasks"]]
+        for serial in serials:
+            async with http.delete(f"{attached.web}/api/task?task_id={serial}") as answer:
+                assert answer.status == 404
+                assert "qcfeed orphans --reap" in (await answer.json())["msg"]
+        assert not task.cancelling()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "evil.example:{port}"},
+        {"Host": "127.0.0.1:1"},
+        {"Host": "127.0.0.1"},
+        {"Host": ""},
+        {"Origin": "http://evil.example"},
+        {"Origin": "http://localhost:{port}"},  # ours by another name: not what Host says
+        {"Origin": "https://127.0.0.1:{port}"},
+        {"Origin": "null"},
+    ],
+)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/api/live-tasks"), ("DELETE", "/api/task?task_id=1"), ("GET", "/")],
+)
+async def test_a_foreign_host_or_origin_is_refused(attach, http, headers, method, path):
+    attached = attach()
+    told = {key: value.format(port=port_of(attached.web)) for key, value in headers.items()}
+    async with http.request(method, attached.web + path, headers=told) as answer:
+        assert answer.status == 403
+        assert (await answer.json()).keys() == {"msg", "detail"}
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+async def test_our_own_page_may_ask(attach, http, name):
+    attached = attach()
+    own = f"{name}:{port_of(attached.web)}"
+    headers = {"Host": own, "Origin": f"http://{own}"}
+    async with http.post(f"{attached.web}/api/live-tasks", headers=headers) as answer:
+        assert answer.status == 200
+
+
+async def test_the_console_runs_code_when_asked_for(attach, caplog):
+    attached = attach(monitor_console=True)
+    assert "may run code" in caplog.text
+    async with telnet(attached) as client:
+        await client.run("console", ">>> ")
+        await client.run("6 * 7", "42")
+        await asyncio.to_thread(attached.close)
+    assert not threads()
+
+
+# ---------------------------------------------------------------- ports
+
+
+async def test_two_side_by_side_have_ports_of_their_own(attach):
+    ports = [port_of(where) for _ in "ab" for m in [attach()] for where in (m.telnet, m.web)]
+    assert len(set(ports)) == 4
+    assert all(ports)
+
+
+async def test_given_ports_are_taken_and_free_again_after_close(attach):
+    first = attach()
+    ports = {"monitor_port": port_of(first.telnet), "monitor_web_port": port_of(first.web)}
+    await asyncio.to_thread(first.close)
+    assert not threads()
+    second = attach(**ports)
+    assert (second.telnet, second.web) == (first.telnet, first.web)
+
+
+@pytest.mark.parametrize("option", ["monitor_port", "monitor_web_port"])
+@pytest.mark.parametrize("shared", [False, True], ids=["plain", "SO_REUSEPORT"])
+async def test_a_taken_port_is_an_error_at_once(attach, option, shared):
+    with socket.socket() as holder:
+        if shared:  # as aiomonitor's own web view has it: two would answer in turns
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        taken = holder.getsockname()[1]
+        started = time.monotonic()
+        with pytest.raises(StartError, match=rf"\b{taken}\b") as caught:
+            attach(**{option: taken})
+        assert time.monotonic() - started < 1
+        assert f"--{option.replace('_', '-')} 0" in (caught.value.hint or "")
+    assert not threads()
+
+
+async def test_nobody_can_share_our_ports(attach):
+    attached = attach()
+    for address in (attached.telnet, attached.web):
+        with socket.socket() as intruder:
+            intruder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            with pytest.raises(OSError, match="in use"):
+                intruder.bind(("127.0.0.1", port_of(address)))
+
+
+@pytest.mark.parametrize("how", ["fails", "hangs"])
+async def test_a_start_that_does_not_come_about(attach, monkeypatch, how):
+    async def broken(*_: object) -> None:
+        if how == "fails":
+            raise RuntimeError("no templates")
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(monitor_views, "web_application", broken)
+    monkeypatch.setattr(monitor, "_START_TIMEOUT", 0.2 if how == "hangs" else WITHIN)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        free = probe.getsockname()[1]
+    with pytest.raises(StartError, match="no templates" if how == "fails" else "Timeout") as caught:
+        attach(monitor_port=free)
+    assert "--no-monitor" in (caught.value.hint or "")
+    assert not threads()
+    socket.create_server(("127.0.0.1", free)).close()
+
+
+# ---------------------------------------------------------------- clients that misbehave, and the end
+
+
+async def test_close_ends_open_sessions_and_says_nothing(attach, http, capfd, caplog):
+    attached = attach()
+    silent = await asyncio.open_connection("127.0.0.1", port_of(attached.telnet))
+    async with telnet(attached) as client, http.get(attached.web):
+        started = time.monotonic()
+        await asyncio.to_thread(attached.close)
+        assert time.monotonic() - started < 5
+        assert not threads()
+        await asyncio.wait_for(client.reader.read(), WITHIN)
+    silent[1].close()
+    await asyncio.to_thread(attached.close)  # twice is once
+    assert capfd.readouterr() == ("", "")
+    assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
+
+
+async def test_a_client_that_does_not_negotiate_is_dropped(attach, monkeypatch):
+    monkeypatch.setattr(monitor, "_NEGOTIATION_TIMEOUT", 0.05)
+    attached = attach()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port_of(attached.telnet))
+    await asyncio.wait_for(reader.read(), WITHIN)
+    writer.close()
+
+
+@pytest.mark.parametrize("negotiated", [True, False])
+async def test_a_client_that_resets_leaves_nothing_behind(
+    attach, monkeypatch, negotiated, capfd, caplog
+):
+    monkeypatch.setattr(monitor, "_NEGOTIATION_TIMEOUT", 0.5)
+    sessions = count_sessions(monkeypatch)
+    attached = attach()
+    for _ in range(5):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(attached.telnet))
+        if negotiated:
+            writer.write(IS_A_DUMB_TERMINAL)
+            await Telnet(reader, writer).until(PROMPT)
+        linger = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.transport.abort()
+    await until(lambda: sessions == {"begun": 5, "ended": 5})
+    assert capfd.readouterr() == ("", "")
+    assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
+
+
+def count_sessions(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    counts = {"begun": 0, "ended": 0}
+    session: Callable[..., Awaitable[None]] = monitor.Monitor._session
+
+    async def counted(*arguments: object) -> None:
+        counts["begun"] += 1
+        try:
+            await session(*arguments)
+        finally:
+            counts["ended"] += 1
+
+    monkeypatch.setattr(monitor.Monitor, "_session", counted)
+    return counts
+
+
+async def test_a_session_that_fails_fails_alone(attach, monkeypatch, caplog):
+    async def broken(*_: object) -> None:
+        raise RuntimeError("planted")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(monitor.Monitor, "_interact", broken)
+        attached = attach()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(attached.telnet))
+        writer.write(IS_A_DUMB_TERMINAL)
+        await asyncio.wait_for(reader.read(), WITHIN)
+        writer.close()
+    await until(lambda: "planted" in caplog.text)
+    async with telnet(attached) as client:
+        await client.run("ps", "Created Location")
+
+
+async def test_the_views_answer_while_the_loop_is_stuck(attach):
+    attached = attach()
+    answers: list[int] = []
+
+    def ask() -> None:
+        with socket.create_connection(("127.0.0.1", port_of(attached.web)), timeout=5) as client:
+            host = attached.web.removeprefix("http://").encode()
+            client.sendall(b"POST /api/live-tasks HTTP/1.1\r\nHost: %b\r\n\r\n" % host)
+            answers.append(int(client.recv(65_536).split()[1]))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    asking.join(WITHIN)  # in the loop's thread: the loop does not turn meanwhile
+    assert answers == [200]

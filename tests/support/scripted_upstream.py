@@ -1,0 +1,60 @@
+"""An upstream that behaves as a test says: slow to end, failing, or refusing to die."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+
+from qcfeed.core.messages import Tick
+from qcfeed.core.symbol import Symbol
+from qcfeed.upstreams.base import Sink, UpstreamHealth
+
+Life = Callable[[Sink], Awaitable[None]]
+
+TICK = Tick(189.99, 300, 190.01, 100, 190.0, "2024-03-20T02:15:00.123456789Z")
+
+
+async def steadily(sink: Sink) -> None:
+    """A quote every 10 ms, for ever."""
+    sink.opened()
+    while True:
+        sink.publish([TICK])
+        await asyncio.sleep(0.01)
+
+
+class ScriptedUpstream:
+    """Every run lives the ``life`` that is set when it starts; the runs of a symbol are counted."""
+
+    name = "scripted:"
+
+    def __init__(self, life: Life = steadily) -> None:
+        self.life = life
+        self.connected = True
+        self.sinks: list[Sink] = []
+        """One a run, in the order of their start."""
+        self.alive: Counter[Symbol] = Counter()
+        self.most_alive = 0
+        """The most runs of one symbol that were ever alive at once."""
+        self.closed = False
+
+    def knows(self, symbol: Symbol) -> bool:
+        return True
+
+    def symbols(self) -> Sequence[Symbol]:
+        return ()
+
+    async def run(self, symbol: Symbol, sink: Sink) -> None:
+        self.sinks.append(sink)
+        self.alive[symbol] += 1
+        self.most_alive = max(self.most_alive, self.alive[symbol])
+        try:
+            await self.life(sink)
+        finally:
+            self.alive[symbol] -= 1
+
+    def health(self) -> UpstreamHealth:
+        return UpstreamHealth(connected=self.connected)
+
+    async def close(self) -> None:
+        self.closed = True
