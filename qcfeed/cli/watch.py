@@ -7,21 +7,17 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import aclosing
-from enum import StrEnum
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated
 
 import typer
 
-from qcfeed.cli import render
 from qcfeed.cli.context import client, examples, new_app, options, say
-from qcfeed.cli.formats import NOTHING, age, plural
-from qcfeed.cli.layout import Column, Table
-from qcfeed.client import board, endpoint
-from qcfeed.client.board import Board, Line
+from qcfeed.cli.formats import age, plural
+from qcfeed.cli.watch_views import View, Viewer, viewer
+from qcfeed.client import endpoint
 from qcfeed.client.endpoint import Endpoint
 from qcfeed.client.gaps import Gap, Repeat
 from qcfeed.client.stream import Connected, Disconnected, Event, Received, stream
@@ -29,79 +25,14 @@ from qcfeed.config import Config
 from qcfeed.control import routes
 from qcfeed.control.answers import Status
 from qcfeed.core import symbol
-from qcfeed.core.messages import Band, Quote, Size
-from qcfeed.core.symbol import Symbol
+from qcfeed.core.messages import Quote
 from qcfeed.errors import ExitStatus, UnreachableError
 from qcfeed.upstreams import recording
 
 _REDRAW = 0.25
 _DEFAULT = Config()
-_COLOURS = {
-    board.LIVE: "green",
-    Band.STALE: "yellow",
-    Band.VERY_STALE: "red",
-    Band.DEAD: "red",
-    board.DISCONNECTED: "red",
-}
-
-
-def _price(value: float) -> str:
-    """Cents at least, and whatever finer ticks there are."""
-    cents = f"{value:.2f}"
-    return cents if float(cents) == value else f"{value:.10g}"
-
-
-def _amount(size: Size) -> str:
-    return NOTHING if size is None else f"{size:,}" if isinstance(size, int) else f"{size:.6g}"
-
-
-def _side(price: float | None, size: Size) -> str | None:
-    return None if price is None else f"{_price(price)} x {_amount(size)}"
-
-
-TABLE: Table[Line] = Table(
-    [
-        Column(key="symbol", value=lambda line: line.symbol),
-        Column(
-            key="bid",
-            value=lambda line: line.quote and _side(line.quote.bid, line.quote.bid_size),
-            right=True,
-        ),
-        Column(
-            key="ask",
-            value=lambda line: line.quote and _side(line.quote.ask, line.quote.ask_size),
-            right=True,
-        ),
-        Column(
-            key="last",
-            value=lambda line: line.quote and line.quote.last,
-            show=_price,
-            right=True,
-            rank=2,
-        ),
-        Column(key="age_s", header="AGE", value=lambda line: line.age_s, show=age, right=True),
-        Column(
-            key="state", value=lambda line: line.state, colour=lambda line: _COLOURS.get(line.state)
-        ),
-        Column(key="seq", value=lambda line: line.quote and line.quote.seq, right=True, rank=1),
-        Column(
-            key="gaps",
-            value=lambda line: line.gaps,
-            right=True,
-            colour=lambda line: "red" if line.gaps else None,
-        ),
-    ],
-    identity=lambda line: line.symbol,
-)
 
 app = new_app()
-
-
-class View(StrEnum):
-    """How quotes are shown."""
-
-    TABLE = "table"
-    JSON = "json"
 
 
 @app.command(
@@ -144,7 +75,7 @@ def watch(
     """
     wanted = list(dict.fromkeys(symbol.parse(text) for text in symbols))
     where = endpoint.parse(server) if server else _found(ctx)
-    show = _view(wanted, output or (View.TABLE if sys.stdout.isatty() else View.JSON))
+    show = viewer(wanted, output or (View.TABLE if sys.stdout.isatty() else View.JSON))
     with show as view, _recorder(record) as write:
         done = _run(_follow(stream(where, wanted), view, write, count, seconds))
     if not done and (count is not None or seconds is not None):
@@ -174,7 +105,7 @@ def _run(work: Coroutine[None, None, None]) -> bool:
 
 async def _follow(
     events: AsyncGenerator[Event, None],
-    view: _View,
+    view: Viewer,
     write: Callable[[Quote], None],
     count: int | None,
     seconds: float | None,
@@ -198,7 +129,7 @@ async def _follow(
 
 async def _take(
     events: AsyncGenerator[Event, None],
-    view: _View,
+    view: Viewer,
     write: Callable[[Quote], None],
     count: int | None,
 ) -> None:
@@ -216,7 +147,7 @@ async def _take(
             again = " again"
 
 
-async def _redraw(view: _View) -> None:
+async def _redraw(view: Viewer) -> None:
     while True:
         await asyncio.sleep(_REDRAW)
         view.redraw()
@@ -236,60 +167,6 @@ def _tell(event: Event, again: str) -> None:
             say(f"{event.symbol}: quote {event.got} again or late, {event.expected} was due")
         case Received():
             pass
-
-
-class _View(Protocol):
-    """Where events are shown; ``redraw`` is called now and then."""
-
-    def take(self, event: Event) -> None: ...
-
-    def redraw(self) -> None: ...
-
-
-class _Lines:
-    """Each message as it was received, at once. Raises BrokenPipeError when the reader has left."""
-
-    def take(self, event: Event) -> None:
-        if isinstance(event, Received):
-            sys.stdout.write(event.text + "\n")
-            sys.stdout.flush()
-
-    def redraw(self) -> None:
-        pass
-
-
-class _Screen:
-    """A table, drawn in place on a terminal, else once, at the end: a pipe cannot be redrawn."""
-
-    def __init__(
-        self, symbols: Sequence[Symbol], draw: Callable[[Sequence[Line]], None], *, live: bool
-    ) -> None:
-        self._board = Board(symbols)
-        self._draw = draw
-        self._live = live
-
-    def take(self, event: Event) -> None:
-        self._board.apply(event, time.monotonic())
-
-    def redraw(self) -> None:
-        if self._live:
-            self.finish()
-
-    def finish(self) -> None:
-        self._draw(self._board.lines(time.monotonic()))
-
-
-@contextlib.contextmanager
-def _view(symbols: Sequence[Symbol], view: View) -> Iterator[_View]:
-    if view is View.JSON:
-        yield _Lines()
-        return
-    live = sys.stdout.isatty()
-    drawn = render.live(TABLE) if live else contextlib.nullcontext(partial(render.draw, TABLE))
-    with drawn as draw:
-        screen = _Screen(symbols, draw, live=live)
-        yield screen
-        screen.finish()
 
 
 @contextlib.contextmanager

@@ -161,7 +161,7 @@ class Cycler:
                 self.retries += 1
                 self.last_refusal = refusal.reason
                 wait = backoff.delay(attempt, random.random(), base=_RETRY_BASE, cap=_RETRY_CAP)
-                await asyncio.sleep(wait if refusal.retry_in is None else refusal.retry_in)
+                await asyncio.sleep(refusal.retry_in + wait)
         raise UnreachableError(
             f"{self.endpoint} refused {ATTEMPTS} times in a row: {self.last_refusal}",
             hint="lower --concurrency, or see the limits in `qcfeed serve --help`",

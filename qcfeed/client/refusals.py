@@ -46,10 +46,10 @@ _SHOWN = 200
 class ComeBackError(Exception):
     """The connection is lost or was not given, and another try may succeed.
 
-    ``retry_in``: seconds that the server asked to wait, if it did. Never leaves the client package.
+    ``retry_in``: seconds to wait at least, if the server said so. Never leaves the client package.
     """
 
-    def __init__(self, reason: str, retry_in: float | None = None) -> None:
+    def __init__(self, reason: str, retry_in: float = 0.0) -> None:
         super().__init__(reason)
         self.reason = reason
         self.retry_in = retry_in
@@ -61,7 +61,7 @@ def from_http(
     """What an HTTP answer instead of the upgrade means. ``retry_after``: that header, if any."""
     code, why = _explained(status, body)
     if status in _RETRY:
-        wait = float(retry_after) if retry_after and retry_after.isdecimal() else None
+        wait = float(retry_after) if retry_after and retry_after.isdecimal() else 0.0
         return ComeBackError(f"refused with {status}: {why}", wait)
     kind = _BY_CODE.get(code) or _BY_STATUS.get(status, UnreachableError)
     hint = "is this the port for quotes? see `qcfeed status`" if kind is UnreachableError else None
@@ -71,17 +71,15 @@ def from_http(
 def from_error(error: messages.Error) -> QcfeedError | ComeBackError:
     """What an ``error`` message in answer to our only request means."""
     if error.retryable:
-        return ComeBackError(f"refused: {error.message}")
-    return _BY_CODE.get(error.code, UsageError)(error.message)
+        return ComeBackError(f"refused: {_plain(error.message)}")
+    return _BY_CODE.get(error.code, UsageError)(_plain(error.message))
 
 
-def from_close(
-    code: int | None, reason: str, retry_in: float | None = None
-) -> QcfeedError | ComeBackError:
+def from_close(code: int | None, reason: str, retry_in: float = 0.0) -> QcfeedError | ComeBackError:
     """What a close frame means; ``code`` None: the connection went without one."""
     if code is None:
         return ComeBackError("the connection was lost", retry_in)
-    why = f"the server closed with {_named(code)}" + (f": {reason}" if reason else "")
+    why = f"the server closed with {_named(code)}" + (f": {_plain(reason)}" if reason else "")
     if _comes_back(code):
         return ComeBackError(why, retry_in)
     return _BY_CLOSE.get(code, UnreachableError)(why)
@@ -108,12 +106,15 @@ def _explained(status: int, body: bytes) -> tuple[str, str]:
     except msgspec.MsgspecError:
         return "", _words(status, body)
     if isinstance(said, messages.Error):
-        return said.code, said.message
+        return said.code, _plain(said.message)
     return "", _words(status, body)
 
 
 def _words(status: int, body: bytes) -> str:
     text = body.decode("utf-8", "replace").strip()
-    if text:
-        return text if text.isprintable() and len(text) <= _SHOWN else json.dumps(text[:_SHOWN])
-    return responses.get(status, "no reason given")
+    return _plain(text) if text else responses.get(status, "no reason given")
+
+
+def _plain(text: str) -> str:
+    """A stranger's words, which may not steer the terminal or fill it."""
+    return text if text.isprintable() and len(text) <= _SHOWN else json.dumps(text[:_SHOWN])

@@ -16,6 +16,7 @@ import msgspec
 
 from qcfeed.client.cycles import Cycler, Mode, Progress
 from qcfeed.client.endpoint import Endpoint
+from qcfeed.client.footprint import Footprint, memory_tolerance
 from qcfeed.client.rawsocket import locate
 from qcfeed.config import Config
 from qcfeed.control.answers import Status
@@ -25,55 +26,12 @@ from qcfeed.errors import UsageError
 NEVER_TICKS = Symbol("ZVZZT")
 """The simulator knows it and never has a quote for it: only a reader can see a client leave."""
 
-MEMORY_TOLERANCE = 16 * 2**20
-MEMORY_PER_PEER = 8 * 2**10
-"""What resident memory may be above the baseline, in bytes: a constant for the allocators' arenas,
-and for each connection held at once what it may have cost at its peak, as neither needs to go back
-to the kernel. It does not grow with the cycles, so more cycles see a smaller leak."""
-
 _MARGIN = 5.0
 _LOOK_AGAIN = 0.2
 _OWN_DESCRIPTORS = 64
 _DEFAULTS = Config()
 
 StatusReader = Callable[[], Awaitable[Status]]
-
-
-class Footprint(msgspec.Struct, frozen=True, kw_only=True):
-    """What the service holds, or by how much that changed."""
-
-    tasks: int
-    feeds: int
-    subscriptions: int
-    connections: int
-    orphans: int
-    resident_bytes: int
-
-    @classmethod
-    def of(cls, status: Status) -> Footprint:
-        return cls(
-            tasks=status.tasks.live,
-            feeds=status.feeds,
-            subscriptions=status.subscriptions,
-            connections=status.connections,
-            orphans=status.orphaned_tasks + status.orphaned_subscriptions,
-            resident_bytes=status.memory.resident_bytes,
-        )
-
-    def __sub__(self, other: Footprint) -> Footprint:
-        return Footprint(
-            **{name: getattr(self, name) - getattr(other, name) for name in self.__struct_fields__}
-        )
-
-    def stayed(self, memory_tolerance: int) -> list[str]:
-        """What is above zero in this difference, in words; memory only above its tolerance."""
-        counted = [name for name in self.__struct_fields__ if name != "resident_bytes"]
-        found = [f"{name} {more:+,}" for name in counted if (more := getattr(self, name)) > 0]
-        if self.resident_bytes > memory_tolerance:
-            found.append(
-                f"memory +{mebibytes(self.resident_bytes)}, tolerated {mebibytes(memory_tolerance)}"
-            )
-        return found
 
 
 class ModeResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,7 +147,7 @@ class _Trial:
             Footprint.of(counted), resident_bytes=warm.memory.resident_bytes
         )
         at_once = self._at_once(counted)
-        tolerance = MEMORY_TOLERANCE + MEMORY_PER_PEER * at_once
+        tolerance = memory_tolerance(at_once)
         loop = asyncio.get_running_loop()
         started, retries = loop.time(), self.cycler.retries
         held = await self._cycles(at_once)
@@ -304,8 +262,3 @@ def _restarted(before: Status, after: Status) -> list[str]:
     if before.pid == after.pid and before.started_at == after.started_at:
         return []
     return [f"the service restarted: pid {before.pid} is now {after.pid}"]
-
-
-def mebibytes(count: int) -> str:
-    """``count`` bytes for a person."""
-    return f"{count / 2**20:.1f} MiB"

@@ -63,7 +63,7 @@ async def stream(
 
     A Gap or Repeat comes before the quote that shows it; quotes missed while disconnected are a Gap
     when the server is still in the same epoch. Lost connections are tried again with jittered
-    backoff, or when the server said to. Raises a QcfeedError when coming back cannot help:
+    backoff, and not before the server said to. Raises a QcfeedError when coming back cannot help:
     UnreachableError when the very first try does not reach a server, UnknownSymbolError,
     NotAllowedError and UsageError as the server words it. Close it (``contextlib.aclosing``): it
     holds a socket, and no task.
@@ -76,13 +76,9 @@ async def stream(
             try:
                 async with aclosing(_connection(session, url, symbols)) as events:
                     async for event in events:
-                        reached = True
-                        if isinstance(event, Received):
-                            attempt = 0
-                            if isinstance(event.message, Quote) and (
-                                odd := gaps.see(event.message)
-                            ):
-                                yield odd
+                        reached, attempt = True, 0 if isinstance(event, Received) else attempt
+                        if odd := _oddity(gaps, event):
+                            yield odd
                         yield event
             except (aiohttp.ClientError, TimeoutError) as error:
                 if not reached:
@@ -91,10 +87,16 @@ async def stream(
             except ComeBackError as error:
                 reached, lost = True, error
             gaps.resumed()
-            wait = backoff.delay(attempt, draw()) if lost.retry_in is None else lost.retry_in
+            wait = lost.retry_in + backoff.delay(attempt, draw())
             attempt += 1
             yield Disconnected(lost.reason, wait)
             await asyncio.sleep(wait)
+
+
+def _oddity(gaps: GapDetector, event: Connected | Received) -> Gap | Repeat | None:
+    if isinstance(event, Received) and isinstance(event.message, Quote):
+        return gaps.see(event.message)
+    return None
 
 
 def _session() -> aiohttp.ClientSession:
@@ -131,7 +133,7 @@ async def _connection(
         if len(symbols) > 1:
             await socket.send_json({"action": "subscribe", "symbols": symbols})
         yield Connected(url)
-        retry_in: float | None = None
+        retry_in = 0.0
         while True:
             received = _received(url, await socket.receive(), retry_in)
             yield received
@@ -141,7 +143,7 @@ async def _connection(
                 raise refusals.from_error(received.message)
 
 
-def _received(url: str, frame: aiohttp.WSMessage, retry_in: float | None) -> Received:
+def _received(url: str, frame: aiohttp.WSMessage, retry_in: float) -> Received:
     match frame.type:
         case aiohttp.WSMsgType.TEXT:
             try:

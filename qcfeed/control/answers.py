@@ -250,6 +250,7 @@ class Status(Answer, kw_only=True, tag="qcfeed.status/1"):
     connections_limit: int
     feeds: int
     feeds_by_state: dict[str, int]
+    """By ``demand/upstream``, as in core/lifecycle.py; a state without a feed is left out."""
     subscriptions: int
     subscribers_per_symbol: float
     orphaned_tasks: int

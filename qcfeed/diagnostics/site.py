@@ -86,6 +86,11 @@ class Task(asyncio.Task[Any]):
     __slots__ = ("record",)
     record: Record
 
+    def set_name(self, value: object) -> None:
+        # Python 3.13.0 names every unnamed task "None" when a factory made it.
+        if value is not None:
+            super().set_name(value)
+
     def __del__(self, _report: Callable[[AnyTask], None] = asyncio.Task.__del__) -> None:
         try:
             record = self.record

@@ -49,8 +49,11 @@ class Service:
             http.application(Exposition(lambda: readings.read(self)), self._readiness),
             access_log=None,
             shutdown_timeout=1.0,
+            lingering_time=1.0,  # for bodies that nobody asked for
         )
-        self.gateway = Gateway(config, self.hub, self._http_protocol)
+        self.gateway = Gateway(
+            config, self.hub, None if config.admin_listen else self._http_protocol
+        )
         self._parts = contextlib.AsyncExitStack()
 
     def now(self) -> float:

@@ -17,7 +17,7 @@ from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFail
 from qcfeed.core import frames
 from qcfeed.core.messages import CloseCode, Error, ServerMessage, Status, encode
 from qcfeed.core.symbol import Symbol
-from qcfeed.service.handshake import Head, HeadReader, Refusal
+from qcfeed.service.handshake import NOT_HERE, Head, HeadReader, Refusal
 
 if TYPE_CHECKING:
     from qcfeed.service.gateway import Gateway
@@ -119,9 +119,11 @@ class Connection(asyncio.Protocol):
         if self.state is State.OPEN:
             self._leave("eof")
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 — it says nothing more
+    def connection_lost(self, exc: Exception | None) -> None:
         if self.state is State.OPEN:
-            self._leave("lost")
+            # The kernel gives up on a peer that does not read as soon as we do (TCP_USER_TIMEOUT).
+            slow = isinstance(exc, TimeoutError) and self.stalled_since is not None
+            self._leave(str(int(CloseCode.TOO_SLOW)) if slow else "lost")
         self.state = State.CLOSED
         self._gateway.gone(self)
 
@@ -132,11 +134,13 @@ class Connection(asyncio.Protocol):
         head = reader.feed(data)
         if isinstance(head, Refusal):
             self.refuse(head)
-        elif head is not None and not head.is_ours:
-            self._hand_over(reader.data)
-        elif head is not None:
+        elif head is not None and head.is_ours:
             self._head = None
             self._upgrade(head, reader.rest)
+        elif head is not None and self._gateway.http_protocol is not None:
+            self._hand_over(self._gateway.http_protocol(), reader.data)
+        elif head is not None:
+            self.refuse(NOT_HERE)
 
     def _upgrade(self, head: Head, rest: bytes) -> None:
         verdict = self._gateway.admit(head)
@@ -162,8 +166,7 @@ class Connection(asyncio.Protocol):
         self._deaf = True
         self._transport.write_eof()
 
-    def _hand_over(self, data: bytes) -> None:
-        protocol = self._gateway.http_protocol()
+    def _hand_over(self, protocol: asyncio.Protocol, data: bytes) -> None:
         self._transport.set_write_buffer_limits()
         self._transport.set_protocol(protocol)
         self.state = State.CLOSED

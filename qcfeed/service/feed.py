@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from qcfeed.config import Config
@@ -45,6 +45,21 @@ class Reader(Protocol):
 
     def evict(self, subscriber: Subscriber[Reader], code: CloseCode, reason: str) -> None:
         """The feed has let go of ``subscriber``; the reader is told why."""
+
+
+class Keeper(Protocol):
+    """Who keeps the feeds; in the service, the hub."""
+
+    upstream: base.Upstream
+
+    def has_news(self, feed: Feed) -> None:
+        """Subscribers of ``feed`` have something to read."""
+
+    def failed(self, feed: Feed) -> None:
+        """Its upstream ended unasked, for ``feed.failure``."""
+
+    def dropped(self, feed: Feed) -> None:
+        """It is closed and nobody wants it: forget it."""
 
 
 class Run:
@@ -93,19 +108,9 @@ class Run:
 class Feed:
     """At most one upstream run, a log of frames, and the subscribers who read it."""
 
-    def __init__(
-        self,
-        symbol: Symbol,
-        epoch: str,
-        config: Config,
-        upstream: base.Upstream,
-        dirty: Callable[[Feed], None],
-        dropped: Callable[[Feed], None],
-    ) -> None:
+    def __init__(self, symbol: Symbol, epoch: str, config: Config, owner: Keeper) -> None:
         self._loop = asyncio.get_running_loop()
-        self._upstream = upstream
-        self._dirty = dirty
-        self._dropped = dropped
+        self._owner = owner
         self.symbol = symbol
         self.epoch = epoch
         self.life: Lifecycle[Subscriber[Reader]] = Lifecycle(config.linger)
@@ -130,7 +135,7 @@ class Feed:
         self.log.rewind(subscriber, snapshot=self._fresh(now))
         self._carry_out(self.life.subscribe(subscriber, now))
         if subscriber.cursor < self.log.head:
-            self._dirty(self)
+            self._owner.has_news(self)
         if self.staleness.cause is not None:
             subscriber.reader.tell(self.status())
         self._release_taken()
@@ -188,7 +193,7 @@ class Feed:
         if self.staleness.hear(now):
             self._tell_all()
             self._arm()
-        self._dirty(self)
+        self._owner.has_news(self)
 
     def ended(self, run: Run, failure: BaseException | None) -> None:
         """``run`` is over and joined; what comes next is the lifecycle's to say."""
@@ -205,13 +210,9 @@ class Feed:
     def _note_failure(self, failure: BaseException | None) -> None:
         self.failure = "the upstream ended" if failure is None else str(failure)
         if failure is None or isinstance(failure, QcfeedError):
-            log.warning("%s: %s; feed %s", self.symbol, self.failure, self._plan())
+            self._owner.failed(self)
         else:
             log.error("%s: a bug in the upstream ended the feed", self.symbol, exc_info=failure)
-
-    def _plan(self) -> str:
-        wanted = self.life.demand is Demand.WANTED
-        return "backs off and tries again" if wanted else "closes: nobody wants it"
 
     async def taken(self) -> None:
         """Wait until subscribers have taken what was published (one that stalls is not waited for)."""
@@ -257,7 +258,7 @@ class Feed:
     def _carry_out(self, commands: Sequence[Command]) -> None:
         for command in commands:
             if command.do is Do.OPEN:
-                self.run = Run(self, command.generation, self._upstream)
+                self.run = Run(self, command.generation, self._owner.upstream)
             elif command.do is Do.CLOSE:
                 self._close()
             else:
@@ -278,7 +279,7 @@ class Feed:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._dropped(self)
+        self._owner.dropped(self)
 
     def _arm(self) -> None:
         deadlines = [self.life.deadline]
@@ -298,7 +299,7 @@ class Feed:
         self._timer = None
         up = self.life.upstream in (Upstream.OPEN, Upstream.OPENING)
         if self.life.demand is Demand.WANTED and self.staleness.tick(
-            now, upstream_up=up and self._upstream.health().connected, late=now - due
+            now, upstream_up=up and self._owner.upstream.health().connected, late=now - due
         ):
             self._tell_all()
         self._carry_out(self.life.tick(now))

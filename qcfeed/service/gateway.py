@@ -45,7 +45,7 @@ class Gateway:
     """Every connection of the service, from its accept until its socket is gone."""
 
     def __init__(
-        self, config: Config, hub: Hub, http_protocol: Callable[[], asyncio.Protocol]
+        self, config: Config, hub: Hub, http_protocol: Callable[[], asyncio.Protocol] | None
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._serials = itertools.count(1)
@@ -58,6 +58,7 @@ class Gateway:
         self.config = config
         self.hub = hub
         self.http_protocol = http_protocol
+        """Whom to hand a connection to that is not for a WebSocket; None for nobody."""
         self.draining = False
         self.connections: set[Connection] = set()
         self.opened = 0

@@ -79,6 +79,12 @@ class Refusal:
         return "\r\n".join([*lines, "", ""]).encode("ascii") + body
 
 
+NOT_HERE = Refusal(
+    HTTPStatus.NOT_FOUND, "not_found", "this port has /quotes/{symbol} and /stream, no more"
+)
+"""For other addresses, where HTTP has a port of its own."""
+
+
 class HeadReader:
     """Collects a request head from whatever pieces it comes in.
 

@@ -48,3 +48,4 @@ def application(exposition: Exposition, readiness: Callable[[], str]) -> web.App
 async def _close_after(_: web.Request, response: web.StreamResponse) -> None:
     """No keep-alive: a client's next request on this connection may be an upgrade, not for us."""
     response.force_close()
+    response.headers["Connection"] = "close"  # the headers were made before this was known

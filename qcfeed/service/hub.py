@@ -6,11 +6,13 @@ import asyncio
 import itertools
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from qcfeed.config import Config
 from qcfeed.core.broadcast import Subscriber
+from qcfeed.core.lifecycle import Demand
 from qcfeed.core.lifecycle import Upstream as State
 from qcfeed.core.messages import CloseCode
 from qcfeed.core.symbol import Symbol
@@ -42,6 +44,8 @@ class Hub:
         self._lives = itertools.count(1)
         self._dirty: dict[Feed, None] = {}
         self._gone = _Totals()
+        self._told: str | None = None
+        self._told_at = 0.0
         self._emptied = asyncio.Event()
         self._emptied.set()
         self.upstream = upstream
@@ -62,7 +66,7 @@ class Hub:
         feed = self.feeds.get(symbol)
         if feed is None:
             epoch = f"{self._nonce:04x}{next(self._lives):x}"
-            feed = Feed(symbol, epoch, self._config, self.upstream, self._mark_dirty, self._dropped)
+            feed = Feed(symbol, epoch, self._config, self)
             self.feeds[symbol] = feed
             self._emptied.clear()
         subscriber: Hold = Subscriber(symbol, reader)
@@ -145,19 +149,35 @@ class Hub:
         """Times that a feed's upstream ended unasked, since the start."""
         return self._gone.restarts + sum(feed.restarts for feed in list(self.feeds.values()))
 
-    def states(self) -> dict[str, int]:
-        """How many feeds are in each upstream state."""
-        counts = {str(state): 0 for state in State}
-        for feed in list(self.feeds.values()):
-            counts[feed.life.upstream] += 1
-        return counts
+    def states(self) -> Counter[tuple[Demand, State]]:
+        """How many feeds are in each state of their lifecycle."""
+        return Counter((feed.life.demand, feed.life.upstream) for feed in list(self.feeds.values()))
 
-    # ------------------------------------------------------------ flush
+    # ------------------------------------------------------------ told by feeds
 
-    def _mark_dirty(self, feed: Feed) -> None:
+    def has_news(self, feed: Feed) -> None:
+        """Flush ``feed`` before this turn of the loop is over, with all others that have news."""
         if not self._dirty:
             self._loop.call_soon(self._flush)
         self._dirty[feed] = None
+
+    def failed(self, feed: Feed) -> None:
+        """Say so once where one loss fails hundreds of feeds in one go."""
+        now = self._loop.time()
+        if feed.failure != self._told or now - self._told_at > _SAME_FAILURE:
+            log.warning("%s: %s (feeds under demand try again)", feed.symbol, feed.failure)
+        else:
+            log.debug("%s: %s", feed.symbol, feed.failure)
+        self._told, self._told_at = feed.failure, now
+
+    def dropped(self, feed: Feed) -> None:
+        """Forget ``feed``, but not what it counted."""
+        self._gone.quotes += feed.log.head
+        self._gone.conflated += feed.log.conflated
+        self._gone.restarts += feed.restarts
+        del self.feeds[feed.symbol]
+        if not self.feeds:
+            self._emptied.set()
 
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, {}
@@ -167,10 +187,6 @@ class Hub:
         for reader, parts in chunks.items():
             reader.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
-    def _dropped(self, feed: Feed) -> None:
-        self._gone.quotes += feed.log.head
-        self._gone.conflated += feed.log.conflated
-        self._gone.restarts += feed.restarts
-        del self.feeds[feed.symbol]
-        if not self.feeds:
-            self._emptied.set()
+
+_SAME_FAILURE = 5.0
+"""Seconds within which the same failure of another feed is not news."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from qcfeed import __version__
-from qcfeed.core.lifecycle import Demand
+from qcfeed.core.lifecycle import Demand, Upstream
 from qcfeed.diagnostics import census
 from qcfeed.metrics import catalog as m
 from qcfeed.metrics import memory
@@ -52,7 +52,9 @@ def _tasks(service: Service) -> Iterator[Sample]:
 def _feeds(service: Service) -> Iterator[Sample]:
     hub = service.hub
     feeds = list(hub.feeds.values())
-    for state, count in hub.states().items():
+    states = hub.states()
+    for state in Upstream:
+        count = sum(states[demand, state] for demand in Demand)
         yield Sample(m.FEEDS, count, (state,))
     counts = bands(feeds)
     for band in ("live", "stale", "very_stale", "dead"):

@@ -73,7 +73,9 @@ class Views:
             connections=len(service.gateway.connections),
             connections_limit=service.config.max_connections,
             feeds=feeds,
-            feeds_by_state=hub.states(),
+            feeds_by_state={
+                f"{demand}/{upstream}": count for (demand, upstream), count in hub.states().items()
+            },
             subscriptions=subscriptions,
             subscribers_per_symbol=round(subscriptions / feeds, 2) if feeds else 0.0,
             orphaned_tasks=totals.orphaned,

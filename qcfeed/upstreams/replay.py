@@ -8,7 +8,7 @@ its own ticks from the first one on, as fast as its subscribers take them.
 At its end the recording starts again with ``loop``. Without, the feeds stay open and get nothing
 more, as when a market closes: the symbols go stale, and ``health`` says why.
 
-The file is read once, before anything else starts, into about 270 bytes a tick, of which there may
+The file is read once, before anything else starts, into about 310 bytes a tick, of which there may
 be a million; raw captures go through the book that the live upstream keeps, and only what changes
 the best bid and ask or the last price is kept.
 """

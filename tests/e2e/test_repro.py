@@ -81,14 +81,6 @@ def test_over_the_subscription_rate_it_waits_and_goes_on(tmp_path: Path) -> None
     assert mode["retries"] > 0
 
 
-def test_half_open_peers_take_turns_where_there_is_room_for_few(tmp_path: Path) -> None:
-    with serving(tmp_path, *QUICK, "--max-connections", "20"):
-        left = repro(tmp_path, "--cycles", "15", "--mode", "half-open")
-    assert left.returncode == ExitStatus.OK, left.stderr
-    (mode,) = json.loads(left.stdout)["modes"]
-    assert (mode["cycles"], mode["findings"]) == (15, [])
-
-
 @pytest.mark.parametrize(
     ("args", "status", "words"),
     [

@@ -201,5 +201,5 @@ def test_on_a_terminal_a_live_table_that_fits(service: Serving, home: Path) -> N
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == ExitStatus.OK
-    lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", str(child.before)).replace("\r", "").split("\n")
+    lines = re.split(r"[\r\n]+|\x1b\[[0-9;?]*[a-zA-Z]", str(child.before))  # a move ends a line
     assert max(map(len, lines)) <= 60

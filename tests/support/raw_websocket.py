@@ -229,6 +229,6 @@ class RawClient:
             try:
                 while await self._reader.read(65_536):
                     pass
-            except ConnectionResetError:
+            except ConnectionError:
                 return "reset"
             return "eof"

@@ -76,7 +76,7 @@ class Serving:
     @property
     def url(self) -> str:
         """``ws://HOST:PORT``"""
-        [line] = [line for line in self.talk if "ws://" in line]
+        [line] = [line for line in self.talk if line.startswith("  quotes ")]
         return line.split()[1].partition("/quotes")[0]
 
     def end(self, signal_number: int = signal.SIGTERM) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 
 import pytest
@@ -10,7 +11,8 @@ from aiohttp import web
 
 from qcfeed.client import cycles
 from qcfeed.client.cycles import Mode
-from qcfeed.client.repro import MEMORY_TOLERANCE, ModeResult, Plan, Report, reproduce
+from qcfeed.client.footprint import MEMORY_TOLERANCE
+from qcfeed.client.repro import ModeResult, Plan, Report, reproduce
 from qcfeed.core import messages
 from qcfeed.core.messages import Error
 from qcfeed.core.symbol import Symbol
@@ -158,6 +160,29 @@ async def test_half_open_peers_that_are_kept_are_found(server: ScriptedServer) -
     result = await only(server, Held(server), Mode.HALF_OPEN)
     let_go.set()
     assert "half-open peers still held 20" in result.findings
+
+
+async def test_half_open_peers_take_turns_and_leave_room_for_real_clients(
+    server: ScriptedServer,
+) -> None:
+    held = Held(server)
+    most = 0
+
+    async def script(visit: Visit) -> None:
+        nonlocal most
+        most = max(most, server.held)
+        await visit.upgrade()
+        await visit.say(quote(1))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await visit.stay()
+        visit.cut()
+
+    server.script = script
+    (result,) = (await reproduced(server, held, Mode.HALF_OPEN, count=120)).modes
+    assert result.findings == []
+    assert most <= 50, "half of the scripted server's hundred"
+    assert result.memory_tolerance_bytes == MEMORY_TOLERANCE + 50 * 8 * 2**10
 
 
 async def test_a_feed_that_lingers_is_waited_for_first(server: ScriptedServer) -> None:

@@ -68,20 +68,21 @@ class Telnet:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
-        self.seen = ""
-
-    async def until(self, wanted: str) -> str:
-        async with asyncio.timeout(WITHIN):
-            raw = b""
-            while wanted not in (text := _plain(raw)):
-                got = await self.reader.read(65_536)
-                assert got, f"the connection ended after {text!r}"
-                raw += got
-        return text
+        self.raw = b""
 
     async def run(self, command: str, wanted: str) -> str:
+        """Type the command; all that is printed up to the line that holds ``wanted``."""
+        self.raw = b""
         self.writer.write(command.encode() + b"\r")
-        return await self.until(wanted)
+        return await self.until(re.escape(wanted) + r"[^\n]*\n")
+
+    async def until(self, pattern: str) -> str:
+        async with asyncio.timeout(WITHIN):
+            while not re.search(pattern, text := _plain(self.raw)):
+                got = await self.reader.read(65_536)
+                assert got, f"the connection ended after {text!r}"
+                self.raw += got
+        return text
 
 
 def _plain(raw: bytes) -> str:
@@ -151,7 +152,6 @@ async def test_telnet_ps_shows_where_a_task_was_spawned_and_its_age(attach, ledg
     async with sleeper("feed-AAPL") as (_, location), telnet(attached) as client:
         age(ledger, "feed-AAPL", 3 * 3600 + 47 * 60)
         listed = await client.run("ps", "feed-AAPL")
-        listed += await client.until(PROMPT)
         assert location in listed
         assert "3:47:00" in listed
         assert "sleeping" in listed
@@ -204,6 +204,7 @@ async def test_telnet_where_and_stacktrace(attach, ledger):
 
 async def test_the_task_factory_is_the_ledger_s_before_during_and_after(attach, ledger):
     loop = asyncio.get_running_loop()
+    before = loop.get_task_factory()
     ledger.install(loop)
     factory = loop.get_task_factory()
     attached = attach()
@@ -211,14 +212,15 @@ async def test_the_task_factory_is_the_ledger_s_before_during_and_after(attach, 
     await asyncio.to_thread(attached.close)
     assert loop.get_task_factory() is factory
     ledger.uninstall()
-    assert loop.get_task_factory() is None
+    assert loop.get_task_factory() is before
 
 
 async def test_closing_does_not_bring_back_a_ledger_that_was_taken_out(attach, ledger):
+    before = asyncio.get_running_loop().get_task_factory()
     attached = attach()
     ledger.uninstall()
     await asyncio.to_thread(attached.close)
-    assert asyncio.get_running_loop().get_task_factory() is None
+    assert asyncio.get_running_loop().get_task_factory() is before
 
 
 # ---------------------------------------------------------------- what is refused
@@ -291,7 +293,8 @@ async def test_the_console_runs_code_when_asked_for(attach, caplog):
     attached = attach(monitor_console=True)
     assert "may run code" in caplog.text
     async with telnet(attached) as client:
-        await client.run("console", ">>> ")
+        await client.run("console", "Try: await asyncio.sleep")
+        await client.until(r"\n>>> ")
         await client.run("6 * 7", "42")
         await asyncio.to_thread(attached.close)
     assert not threads()

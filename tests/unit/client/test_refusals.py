@@ -46,9 +46,9 @@ def test_final_statuses(status: int, said: bytes, kind: type[QcfeedError]) -> No
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 @pytest.mark.parametrize(
-    ("header", "wait"), [(None, None), ("", None), ("5", 5.0), ("Wed, 21 Oct", None)]
+    ("header", "wait"), [(None, 0.0), ("", 0.0), ("5", 5.0), ("Wed, 21 Oct", 0.0)]
 )
-def test_statuses_to_come_back_after(status: int, header: str | None, wait: float | None) -> None:
+def test_statuses_to_come_back_after(status: int, header: str | None, wait: float) -> None:
     answer = refusals.from_http(URL, status, body("busy", "too many"), header)
     assert isinstance(answer, ComeBackError)
     assert answer.retry_in == wait
@@ -102,3 +102,15 @@ def test_errors_in_band() -> None:
     unknown = refusals.from_error(messages.Error("unknown_symbol", "no NOPE here", "NOPE"))
     assert type(unknown) is UnknownSymbolError
     assert type(refusals.from_error(messages.Error("symbol_limit", "at most 2"))) is UsageError
+
+
+def test_no_words_of_a_server_steer_the_terminal() -> None:
+    evil = "\x1b]0;gone\x07"
+    answers = [
+        refusals.from_http(URL, 404, body("unknown_symbol", evil)),
+        refusals.from_error(messages.Error("x", evil)),
+        refusals.from_error(messages.Error("x", evil, retryable=True)),
+        refusals.from_close(4004, evil),
+        refusals.from_close(4408, evil),
+    ]
+    assert all(str(answer).isprintable() for answer in answers)

@@ -166,7 +166,7 @@ def spoil_content(path):
 
 
 def spoil_link(path):
-    spoil_content(path.with_name("other"))
+    auth.ensure_token(path.with_name("other"))
     path.symlink_to(path.with_name("other"))
 
 

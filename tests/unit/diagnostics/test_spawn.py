@@ -550,9 +550,12 @@ def test_a_ledger_that_raises_removes_itself_and_says_so_once(
 def test_a_factory_of_things_that_are_no_tasks_is_left_alone(
     bare: asyncio.AbstractEventLoop,
 ) -> None:
+    class NamedFuture(asyncio.Future[str]):
+        def set_name(self, name: object) -> None: ...
+
     def futures(loop: asyncio.AbstractEventLoop, coro: Any, **_: Any) -> Any:
         coro.close()
-        future = loop.create_future()
+        future = NamedFuture(loop=loop)
         future.set_result("a future")
         return future
 

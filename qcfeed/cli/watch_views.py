@@ -1,0 +1,141 @@
+"""How ``qcfeed watch`` shows what it receives: JSON lines, or a table."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from enum import StrEnum
+from functools import partial
+from typing import Protocol
+
+from qcfeed.cli import render
+from qcfeed.cli.formats import NOTHING, age
+from qcfeed.cli.layout import Column, Table
+from qcfeed.client import board
+from qcfeed.client.board import Board, Line
+from qcfeed.client.stream import Event, Received
+from qcfeed.core.messages import Band, Size
+from qcfeed.core.symbol import Symbol
+
+_COLOURS = {
+    board.LIVE: "green",
+    Band.STALE: "yellow",
+    Band.VERY_STALE: "red",
+    Band.DEAD: "red",
+    board.DISCONNECTED: "red",
+}
+
+
+def _price(value: float) -> str:
+    """Cents at least, and whatever finer ticks there are."""
+    cents = f"{value:.2f}"
+    return cents if float(cents) == value else f"{Decimal(str(value)):f}"
+
+
+def _amount(size: Size) -> str:
+    return NOTHING if size is None else f"{size:,}" if isinstance(size, int) else f"{size:.6g}"
+
+
+def _side(price: float | None, size: Size) -> str | None:
+    return None if price is None else f"{_price(price)} x {_amount(size)}"
+
+
+TABLE: Table[Line] = Table(
+    [
+        Column(key="symbol", value=lambda line: line.symbol),
+        Column(
+            key="bid",
+            value=lambda line: line.quote and _side(line.quote.bid, line.quote.bid_size),
+            right=True,
+        ),
+        Column(
+            key="ask",
+            value=lambda line: line.quote and _side(line.quote.ask, line.quote.ask_size),
+            right=True,
+        ),
+        Column(
+            key="last",
+            value=lambda line: line.quote and line.quote.last,
+            show=_price,
+            right=True,
+            rank=2,
+        ),
+        Column(key="age_s", header="AGE", value=lambda line: line.age_s, show=age, right=True),
+        Column(
+            key="state", value=lambda line: line.state, colour=lambda line: _COLOURS.get(line.state)
+        ),
+        Column(key="seq", value=lambda line: line.quote and line.quote.seq, right=True, rank=1),
+        Column(
+            key="gaps",
+            value=lambda line: line.gaps,
+            right=True,
+            colour=lambda line: "red" if line.gaps else None,
+        ),
+    ],
+    identity=lambda line: line.symbol,
+)
+
+
+class View(StrEnum):
+    """How quotes are shown."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+class Viewer(Protocol):
+    """Where events are shown; ``redraw`` is called now and then."""
+
+    def take(self, event: Event) -> None: ...
+
+    def redraw(self) -> None: ...
+
+
+class Lines:
+    """Each message as it was received, at once. Raises BrokenPipeError when the reader has left."""
+
+    def take(self, event: Event) -> None:
+        if isinstance(event, Received):
+            sys.stdout.write(event.text + "\n")
+            sys.stdout.flush()
+
+    def redraw(self) -> None:
+        pass
+
+
+class Screen:
+    """A table, drawn in place on a terminal, else once, at the end: a pipe cannot be redrawn."""
+
+    def __init__(
+        self, symbols: Sequence[Symbol], draw: Callable[[Sequence[Line]], None], *, live: bool
+    ) -> None:
+        self._board = Board(symbols)
+        self._draw = draw
+        self._live = live
+
+    def take(self, event: Event) -> None:
+        self._board.apply(event, time.monotonic())
+
+    def redraw(self) -> None:
+        if self._live:
+            self.finish()
+
+    def finish(self) -> None:
+        self._draw(self._board.lines(time.monotonic()))
+
+
+@contextlib.contextmanager
+def viewer(symbols: Sequence[Symbol], view: View) -> Iterator[Viewer]:
+    """What shows ``symbols`` in the form asked for; the table is left as it was last."""
+    if view is View.JSON:
+        yield Lines()
+        return
+    live = sys.stdout.isatty()
+    drawn = render.live(TABLE) if live else contextlib.nullcontext(partial(render.draw, TABLE))
+    with drawn as draw:
+        screen = Screen(symbols, draw, live=live)
+        yield screen
+        screen.finish()

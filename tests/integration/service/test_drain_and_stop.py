@@ -1,0 +1,214 @@
+"""Leaving: newcomers are refused, everybody is told when to come back, every task is joined."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import aiohttp
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from tests.integration.service.conftest import Start
+from tests.support.raw_websocket import RawClient, close, head, request
+from tests.support.running_service import Running, until
+from tests.support.scripted_upstream import ScriptedUpstream
+
+
+async def test_everybody_is_told_to_come_back_at_another_time(running: Running) -> None:
+    targets = ["/quotes/AAPL", "/quotes/ZVZZT", "/stream"] * 20
+    clients = [await running.client(target) for target in targets]
+    stopping = asyncio.create_task(running.service.stop())
+    delays = []
+    for client in clients:
+        delays.append((await client.message("going_away"))["retry_after_ms"])
+        end = await client.closing()
+        assert (end.code, end.payload[2:]) == (1001, b"the service leaves")
+        client.send(close(1001))
+        assert await client.ended() == "eof"
+        await client.leave()
+    await stopping
+    assert all(0 <= delay < 5_000 for delay in delays)
+    assert max(delays) - min(delays) > 2_000, "sixty came back at once"
+    assert len(set(delays)) > 40
+    await running.balanced()
+    assert running.service.gateway.closed == {"1001": 60}
+
+
+async def test_newcomers_are_refused_while_others_leave(running: Running) -> None:
+    stays = await running.client("/quotes/AAPL")
+    late = await RawClient.connect(running.port)
+    asks = await RawClient.connect(running.port)
+    await until(lambda: len(running.service.gateway.connections) == 3, "three are connected")
+    stopping = asyncio.create_task(running.service.stop())
+    assert (await stays.closing()).code == 1001
+    late.send(head())
+    answer = await late.response()
+    assert (answer.status, answer.json()["code"]) == (503, "draining")
+    assert int(answer.headers["retry-after"]) > 0
+    asks.send(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+    answer = await asks.response()
+    assert (answer.status, answer.body) == (503, b"draining\n")
+    with pytest.raises(ConnectionRefusedError):
+        await RawClient.connect(running.port)
+    stays.send(request("ping"), close(1001))
+    for client in (stays, late, asks):
+        await client.leave()
+    await stopping
+    await running.balanced()
+
+
+async def test_the_admin_port_answers_until_the_end(start: Start) -> None:
+    running = await start(admin_listen="127.0.0.1:0")
+    url = f"http://{running.service.listening.admin}/readyz"
+    async with await running.client(), aiohttp.ClientSession() as session:
+        stopping = asyncio.create_task(running.service.stop())
+        await until(lambda: running.service.gateway.draining, "the drain has begun")
+        async with session.get(url) as answer:
+            assert (answer.status, await answer.text()) == (503, "draining\n")
+    await stopping
+    await running.balanced()
+
+
+async def test_who_does_not_leave_is_dropped_in_time(start: Start) -> None:
+    running = await start(drain_timeout=1.0, upstream="sim:?rate=20000", send_buffer=8_192)
+    deaf = await running.client(receive_buffer=4_096)
+    deaf.deafen()
+    polite_but_slow = await running.client("/stream")
+    half_a_head = await RawClient.connect(running.port)
+    half_a_head.send(head()[:20])
+    began = asyncio.get_running_loop().time()
+    await running.service.stop()
+    assert asyncio.get_running_loop().time() - began < 2.5
+    await running.balanced()
+    for client in (deaf, polite_but_slow, half_a_head):
+        client.reset()
+
+
+async def test_real_clients_are_drained(running: Running) -> None:
+    async def until_closed() -> int | None:
+        async with connect(f"{running.ws}/quotes/AAPL") as client:
+            with pytest.raises(ConnectionClosed):
+                while True:
+                    await client.recv()
+        return client.close_code
+
+    watching = [asyncio.create_task(until_closed()) for _ in range(10)]
+    await until(lambda: running.service.hub.subscriptions == 10, "ten watch")
+    await running.service.stop()
+    assert {await each for each in watching} == {1001}
+    await running.balanced()
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_connects_and_subscribes_that_race_with_stop(start: Start, turns: int) -> None:
+    """The stop begins a turn of the loop later in each: before, within and after the handshake."""
+    running = await start(drain_timeout=2.0)
+
+    async def come() -> str:
+        try:
+            client = await RawClient.connect(running.port)
+        except ConnectionError:
+            return "refused"
+        try:
+            client.send(head("/stream"), request("subscribe", "AAPL", "MSFT"))
+            answer = await client.response()
+            if answer.status != 101:
+                return str(answer.status)
+            end = await client.closing()
+            client.send(close(end.code))
+            return f"closed {end.code}"
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return "reset"
+        finally:
+            await client.leave()
+
+    coming = [asyncio.create_task(come()) for _ in range(30)]
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await running.service.stop()
+    assert {await each for each in coming} <= {"refused", "reset", "503", "closed 1001"}
+    await running.balanced(within=2)
+
+
+async def test_a_socket_accepted_as_the_drain_begins_is_not_forgotten(start: Start) -> None:
+    running = await start()
+    async with await RawClient.connect(running.port) as client:
+        # No turn of the loop between the kernel's accept queue and the stop.
+        gateway = running.service.gateway
+        gateway.draining = True
+        await until(lambda: gateway.connections or not running.sockets(), "it was accepted")
+        assert await client.ended() == "reset"
+    await running.balanced()
+
+
+async def test_a_feed_that_lingers_or_backs_off_does_not_hold_the_stop(
+    start: Start, upstream: ScriptedUpstream
+) -> None:
+    async def fails(_: object) -> None:
+        raise RuntimeError("down")
+
+    running = await start(linger=60.0)
+    async with await running.client("/quotes/AAPL"):
+        pass
+    upstream.life = fails
+    async with await running.client("/quotes/MSFT"):
+        await until(lambda: running.feed("MSFT").restarts == 1, "a feed has failed")
+    began = asyncio.get_running_loop().time()
+    await running.service.stop()
+    assert asyncio.get_running_loop().time() - began < 1.0
+    assert upstream.closed
+    await running.balanced()
+
+
+IMMORTAL = """
+import asyncio, sys
+from qcfeed.config import Config
+from qcfeed.service import app, run
+from tests.support.scripted_upstream import ScriptedUpstream
+
+async def immortal(sink):
+    sink.opened()
+    while True:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            pass
+
+app.connect = lambda _: ScriptedUpstream(immortal)
+sys.exit(run.serve(Config(port=int(sys.argv[1]), monitor=False, drain_timeout=1.0, linger=0.05)))
+"""
+
+
+async def test_a_run_that_never_dies_cannot_hold_the_process(
+    tmp_path: Path, unused_tcp_port: int
+) -> None:
+    env = os.environ | {"XDG_RUNTIME_DIR": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", IMMORTAL, str(unused_tcp_port)], env=env, stderr=subprocess.PIPE
+    )
+    try:
+        client = await _connected(unused_tcp_port)
+        process.send_signal(signal.SIGTERM)
+        assert (await client.closing()).code == 1001
+        await client.leave()
+        _, said = await asyncio.to_thread(process.communicate, timeout=10)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 5, said.decode()
+    assert b"1 live" in said.splitlines()[-2] + said.splitlines()[-1]
+
+
+async def _connected(port: int) -> RawClient:
+    for _ in range(200):
+        try:
+            return await RawClient.upgraded(port)
+        except ConnectionRefusedError:
+            await asyncio.sleep(0.05)
+    raise AssertionError("the service does not answer")

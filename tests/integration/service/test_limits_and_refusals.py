@@ -1,0 +1,85 @@
+"""Over a limit there is a clear refusal, and whoever is inside notices nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import aiohttp
+import pytest
+
+from qcfeed.service import gateway
+from tests.integration.service.conftest import Start
+from tests.support.raw_websocket import RawClient, head
+from tests.support.running_service import until
+
+
+async def test_max_connections(start: Start) -> None:
+    running = await start(max_connections=2)
+    async with await running.client() as first, await running.stream() as second:
+        async with await RawClient.connect(running.port) as third:
+            third.send(head())
+            answer = await third.response()
+            assert answer.status == 503
+            assert answer.headers["retry-after"] == "5"
+            said = answer.json()
+            assert (said["code"], said["retryable"]) == ("connection_limit", True)
+            assert await third.ended() == "eof"
+        # Who only asks how it is doing is answered all the same.
+        async with aiohttp.ClientSession() as session, session.get(f"{running.http}/livez") as got:
+            assert got.status == 200
+        await second.leave()
+        await until(lambda: len(running.service.gateway.connections) == 1, "there is room again")
+        async with await running.client() as third:
+            await third.message("quote")
+            await first.message("quote")
+    await running.balanced()
+
+
+async def test_a_flood_of_connects_over_the_limit(start: Start) -> None:
+    running = await start(max_connections=100, upstream="sim:?rate=50")
+    outcomes: Counter[str] = Counter()
+
+    async with await running.client() as inside:
+        seen = [(await inside.message("quote"))["seq"]]
+        await asyncio.gather(
+            *(asyncio.wait_for(_until_told(running.port, outcomes), 30) for _ in range(2_000))
+        )
+        seen += [(await inside.message("quote"))["seq"] for _ in range(5)]
+        assert seen == list(range(seen[0], seen[0] + len(seen)))
+        assert outcomes.total() == 2_000
+        assert outcomes["101"] <= 100
+        assert outcomes["503"] >= 100
+        assert set(outcomes) <= {"101", "503", "reset"}
+        assert running.service.gateway.refused["connection_limit"] == (
+            outcomes["503"] + outcomes["reset"]
+        )
+    await running.balanced()
+
+
+async def _until_told(port: int, outcomes: Counter[str]) -> None:
+    """Connect, ask for an upgrade, note what is said, and leave."""
+    client = await RawClient.connect(port)
+    try:
+        client.send(head())
+        outcomes[str((await client.response()).status)] += 1
+    except (ConnectionError, asyncio.IncompleteReadError):
+        outcomes["reset"] += 1
+    finally:
+        await client.leave()
+
+
+async def test_far_above_the_limit_there_is_no_talk_any_more(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateway, "_SPARE_HEADS", 3)
+    running = await start(max_connections=1)
+    silent = [await RawClient.connect(running.port) for _ in range(4)]
+    await until(lambda: len(running.service.gateway.connections) == 4, "four have come")
+    async with await RawClient.connect(running.port) as fifth:
+        assert await fifth.ended() == "reset"
+    for client in silent:
+        await client.leave()
+    await running.balanced()
+    async with await running.client() as client:
+        await client.message("quote")

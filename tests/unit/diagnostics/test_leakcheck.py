@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from qcfeed.diagnostics.leakcheck import LeakError, verify_no_leaks
+from qcfeed.diagnostics.spawn import Ledger
+
+pytest_plugins = ["pytester"]
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
+async def end(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_a_leaked_task_is_named_with_place_age_and_wait() -> None:
+    leaked: list[asyncio.Task[None]] = []
+    with pytest.raises(LeakError) as caught:
+        async with verify_no_leaks(settle=0.01):
+            leaked.append(asyncio.create_task(forever()))
+    message = str(caught.value)
+    assert message.startswith("1 leaked task(s):\n  task ")
+    assert "from tests/unit/diagnostics/test_leakcheck.py:" in message
+    assert " s old, waiting: Event.wait" in message
+    assert [record.task for record in caught.value.records] == leaked
+    await end(leaked[0])
+
+
+async def test_a_long_list_is_cut() -> None:
+    leaked: list[asyncio.Task[None]] = []
+    with pytest.raises(LeakError, match="25 leaked") as caught:
+        async with verify_no_leaks(settle=0):
+            leaked += [asyncio.create_task(forever()) for _ in range(25)]
+    assert str(caught.value).endswith("and 5 more")
+    for task in leaked:
+        await end(task)
+
+
+async def test_a_task_that_is_ending_is_no_leak() -> None:
+    held = []
+    async with verify_no_leaks():
+        held.append(asyncio.create_task(asyncio.sleep(0.05)))
+    assert held[0].done()
+
+
+async def test_tasks_from_before_are_not_blamed_on_the_block() -> None:
+    before = asyncio.create_task(forever())
+    async with verify_no_leaks(settle=0):
+        pass
+    await end(before)
+
+
+async def test_locations_can_be_ignored() -> None:
+    leaked: list[asyncio.Task[None]] = []
+    async with verify_no_leaks(settle=0, ignore=["tests/unit/*/test_leakcheck.py:*"]):
+        leaked.append(asyncio.create_task(forever()))
+    with pytest.raises(LeakError):
+        async with verify_no_leaks(settle=0, ignore=["elsewhere/*"]):
+            leaked.append(asyncio.create_task(forever()))
+    for task in leaked:
+        await end(task)
+
+
+async def test_a_ledger_that_is_there_is_used(ledger: Ledger) -> None:
+    loop = asyncio.get_running_loop()
+    factory = loop.get_task_factory()
+    leaked: list[asyncio.Task[None]] = []
+    with pytest.raises(LeakError):  # noqa: PT012
+        async with verify_no_leaks(ledger=ledger, settle=0) as used:
+            assert used is ledger
+            assert loop.get_task_factory() is factory
+            leaked.append(asyncio.create_task(forever()))
+    assert ledger.installed
+    await end(leaked[0])
+
+
+async def test_an_error_in_the_block_is_not_hidden() -> None:
+    factory = asyncio.get_running_loop().get_task_factory()
+    leaked: list[asyncio.Task[None]] = []
+    with pytest.raises(KeyError):  # noqa: PT012
+        async with verify_no_leaks(settle=0):
+            leaked.append(asyncio.create_task(forever()))
+            raise KeyError
+    assert asyncio.get_running_loop().get_task_factory() is factory
+    await end(leaked[0])
+
+
+def test_the_suites_own_check_fails_a_leaking_test(
+    pytester: pytest.Pytester, request: pytest.FixtureRequest
+) -> None:
+    """The negative control: our conftest, and tests that do and do not leak."""
+    root = request.config.rootpath
+    pytester.makeconftest((root / "tests" / "conftest.py").read_text())
+    pytester.makeini("[pytest]\nasyncio_mode = auto\n")
+    pytester.makepyfile(
+        """
+        import asyncio, pytest, pytest_asyncio
+
+        held = []
+
+        async def test_leaks():
+            held.append(asyncio.create_task(asyncio.sleep(3600)))
+
+        @pytest.mark.allow_task_leaks
+        async def test_may_leak():
+            held.append(asyncio.create_task(asyncio.sleep(3600)))
+
+        @pytest_asyncio.fixture
+        async def server():
+            task = asyncio.create_task(asyncio.sleep(3600))
+            yield
+            task.cancel()
+
+        async def test_its_fixture_tidies_up(server): ...
+
+        def test_synchronous(): ...
+        """
+    )
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-q")
+    result.assert_outcomes(passed=4, errors=1)
+    result.stdout.fnmatch_lines(["*LeakError: 1 leaked task(s)*", "*ERROR *::test_leaks*"])

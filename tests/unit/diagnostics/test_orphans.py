@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from qcfeed.diagnostics import orphans
+from qcfeed.diagnostics.spawn import Ledger, owned_by
+from tests.unit.diagnostics.conftest import Subscriber
+
+
+async def sleeper() -> None:
+    await asyncio.sleep(3600)
+
+
+async def ended(*tasks: asyncio.Future[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+async def test_an_orphan_with_its_evidence(ledger: Ledger, subscriber: Subscriber) -> None:
+    with owned_by(subscriber):
+        task = asyncio.create_task(sleeper())
+    bystander = asyncio.create_task(sleeper())
+    await asyncio.sleep(0)
+    now = time.monotonic() + 20
+    assert orphans.find(ledger, now) == []
+    subscriber.closed, subscriber.closed_at = True, now - 12
+    (found,) = orphans.find(ledger, now)
+    assert found.evidence == "owner subscriber 812 of AAPL closed 12.0 s ago; task sleeping"
+    assert found.record.task is task
+    assert found.owner is subscriber
+    assert found.location.startswith("tests/unit/diagnostics/test_orphans.py:")
+    assert 20 <= found.age_s < 25
+    assert ledger.find(found.serial) is found.record
+    await ended(task, bystander)
+    assert orphans.find(ledger, now) == []
+
+
+async def test_grace_spares_those_that_are_only_just_alone(
+    ledger: Ledger, subscriber: Subscriber
+) -> None:
+    with owned_by(subscriber):
+        task = asyncio.create_task(sleeper())
+    subscriber.closed, subscriber.closed_at = True, 100.0
+    assert orphans.find(ledger, 104.9, grace=5) == []
+    assert len(orphans.find(ledger, 105.0, grace=5)) == 1
+    await ended(task)
+
+
+async def test_an_owner_may_be_a_callable_and_needs_not_say_when(ledger: Ledger) -> None:
+    gone = threading.Event()
+    with owned_by(gone.is_set):
+        task = asyncio.create_task(sleeper())
+    assert orphans.find(ledger, 0.0) == []
+    gone.set()
+    (found,) = orphans.find(ledger, 0.0, grace=60)
+    assert found.gone_s is None
+    assert "is gone; task ready" in found.evidence
+    await ended(task)
+
+
+class Odd:
+    """Owners that are not what they should be."""
+
+    def __init__(self, closed: Any) -> None:
+        self._closed = closed
+
+    @property
+    def closed(self) -> Any:
+        if isinstance(self._closed, Exception):
+            raise self._closed
+        return self._closed
+
+    def __str__(self) -> str:
+        raise ValueError("nameless")
+
+
+@pytest.mark.parametrize("closed", [ValueError("no"), "yes", 1, None])
+async def test_who_does_not_plainly_say_so_is_not_gone(ledger: Ledger, closed: Any) -> None:
+    with owned_by(Odd(closed)):
+        task = asyncio.create_task(sleeper())
+    assert orphans.find(ledger, 0.0) == []
+    await ended(task)
+
+
+async def test_an_owner_without_a_description_still_makes_evidence(ledger: Ledger) -> None:
+    with owned_by(Odd(True)):
+        task = asyncio.create_task(sleeper())
+    assert orphans.find(ledger, 0.0)[0].evidence.startswith("owner (a Odd) is gone")
+    await ended(task)
+
+
+async def test_oldest_first_over_all_locations(ledger: Ledger, subscriber: Subscriber) -> None:
+    with owned_by(subscriber):
+        spawn = [
+            lambda: asyncio.create_task(sleeper()),
+            lambda: asyncio.create_task(sleeper()),
+        ]
+        tasks = [spawn[n % 2]() for n in range(4)]
+    subscriber.closed = True
+    found = orphans.find(ledger, 0.0)
+    assert [orphan.record.task for orphan in found] == tasks
+    await ended(*tasks)
+
+
+async def test_an_ended_task_that_is_held_is_no_orphan(
+    ledger: Ledger, subscriber: Subscriber
+) -> None:
+    subscriber.closed = True
+    with owned_by(subscriber):
+        task = asyncio.create_task(asyncio.sleep(0))
+    await task
+    assert orphans.find(ledger, 0.0) == []
