@@ -43,6 +43,7 @@ _EventT = TypeVar("_EventT", bound=Event)
 
 _CHUNK = 65_536
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() sends RST and frees the buffers
+_PROBE_AFTER = 1  # seconds of silence
 _TRANSIENT = frozenset({errno.EADDRNOTAVAIL, errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT})
 
 
@@ -190,6 +191,16 @@ class RawPeer:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._socket.close()
 
+    def probe(self) -> None:
+        """Have the kernel ask whether the connection still exists, without a word from us.
+
+        A server whose kernel gave up on our shut window (TCP_USER_TIMEOUT) has told nobody; asked
+        by a keep-alive probe (RFC 9293 section 3.8.4), which no application sees, it answers RST.
+        """
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _PROBE_AFTER)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PROBE_AFTER)
+
     def fileno(self) -> int:
         return self._socket.fileno()
 
@@ -243,6 +254,7 @@ class Abandoned:
         return len(self._peers)
 
     def add(self, peer: RawPeer) -> None:
+        peer.probe()
         self._peers[peer.fileno()] = peer
         self._poll.register(peer.fileno(), select.POLLRDHUP)
 

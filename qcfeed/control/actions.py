@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from qcfeed.control import audit
 from qcfeed.control.answers import Answer
 from qcfeed.control.audit import AuditLog, Caller
@@ -142,7 +144,7 @@ class Actions:
         except _ClosingError:
             word, result = await self._give_up(call, ended, action.word)
         if isinstance(result, Answer):
-            await self._write(self._log.conclude, entry, word, answer=result)
+            await self._write(self._log.conclude, entry, word, answer=_facts(result))
             return result
         await self._write(self._log.conclude, entry, word, error=f"{result!r}")
         raise result
@@ -201,6 +203,12 @@ class Actions:
     async def _write(self, function: Callable[..., Any], *args: Any, **kw: Any) -> Any:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._writer, partial(function, *args, **kw))
+
+
+def _facts(answer: Answer) -> dict[str, Any]:
+    """The answer without its envelope, which the server has yet to fill in."""
+    whole: dict[str, Any] = msgspec.to_builtins(answer)
+    return {key: value for key, value in whole.items() if key not in Answer.__struct_fields__}
 
 
 def _outcome(result: Answer | BaseException, word: str) -> Outcome:

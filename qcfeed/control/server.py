@@ -187,7 +187,10 @@ async def _serve(runner: web.AppRunner, sock: sockets.socket) -> asyncio.Server:
     server = runner.server
     assert server is not None  # noqa: S101 - setup() made it
 
-    return await asyncio.get_running_loop().create_server(lambda: _Door(server), sock=sock)
+    loop = asyncio.get_running_loop()
+    unix = sock.family == sockets.AF_UNIX
+    listen = loop.create_unix_server if unix else loop.create_server
+    return await listen(lambda: _Door(server), sock=sock)
 
 
 class _Door(asyncio.Protocol):

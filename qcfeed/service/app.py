@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from aiohttp import web
@@ -17,10 +17,11 @@ from qcfeed.control.audit import AuditLog
 from qcfeed.control.server import ControlServer
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.diagnostics.stall import LoopWatch
-from qcfeed.metrics.collectors import Exposition
+from qcfeed.metrics.collectors import Exposition, Sample
 from qcfeed.service import drills, http, listen, monitor, readings
 from qcfeed.service.gateway import Gateway
 from qcfeed.service.hub import Hub
+from qcfeed.service.parts import Parts
 from qcfeed.service.views import Views, orphan_rows
 from qcfeed.upstreams.url import connect
 
@@ -38,7 +39,6 @@ class Service:
         self.config = config
         self.ledger = ledger
         self.watch = LoopWatch()
-        self.started_at = time.time()
         self.instance = ""
         self.listening = answers.Listening(quotes="", admin="", control="")
         self._loop = asyncio.get_running_loop()
@@ -46,7 +46,7 @@ class Service:
         self.hub = Hub(config, connect(config.upstream))
         self._drill = None if zombies is None else drills.ZombieFeeds(self.hub, zombies)
         self._http = web.AppRunner(
-            http.application(Exposition(lambda: readings.read(self)), self._readiness),
+            http.application(Exposition(self._read), self._readiness),
             access_log=None,
             shutdown_timeout=1.0,
             lingering_time=1.0,  # for bodies that nobody asked for
@@ -54,11 +54,17 @@ class Service:
         self.gateway = Gateway(
             config, self.hub, None if config.admin_listen else self._http_protocol
         )
-        self._parts = contextlib.AsyncExitStack()
-
-    def now(self) -> float:
-        """The loop's clock, in seconds; callable from any thread."""
-        return self._loop.time()
+        self.parts = Parts(
+            config=config,
+            loop=self._loop,
+            ledger=ledger,
+            watch=self.watch,
+            hub=self.hub,
+            gateway=self.gateway,
+            listening=self.listening,
+            started_at=time.time(),
+        )
+        self._started = contextlib.AsyncExitStack()
 
     async def start(self) -> None:
         """Start every part, or none: raises StartError or ConfigError with nothing left behind."""
@@ -80,11 +86,11 @@ class Service:
             parts.callback(self._start_sampling().cancel)
             await self.gateway.start(quotes)
             parts.push_async_callback(self.gateway.drain, self.config.drain_timeout / 2)
-            self._parts = parts.pop_all()
+            self._started = parts.pop_all()
 
     async def stop(self) -> None:
         """No newcomers, goodbye to everybody, feeds down, every task joined, then the rest."""
-        await self._parts.aclose()
+        await self._started.aclose()
 
     # ------------------------------------------------------------ parts
 
@@ -100,7 +106,7 @@ class Service:
                     further_orphans=orphan_rows(self.hub),
                     remove_further=self._sweep_orphans,
                 ),
-                *Views(self).table(),
+                *Views(self.parts).table(),
             ],
             instance=self.instance,
             socket=socket,
@@ -134,6 +140,9 @@ class Service:
 
     def _start_sampling(self) -> _Beat:
         return _Beat(self._loop, _SAMPLE_EVERY, self.hub.sample)
+
+    def _read(self) -> Iterable[Sample]:
+        return readings.read(self.parts)
 
     async def _sweep_orphans(self) -> int:
         return self.hub.sweep_orphans()

@@ -28,10 +28,10 @@ from qcfeed.core.messages import (
 )
 from qcfeed.core.symbol import Symbol
 from qcfeed.errors import InvalidSymbolError, UnknownSymbolError
+from qcfeed.service import listen
 from qcfeed.service.connection import Connection, State
 from qcfeed.service.handshake import Accepted, Head, Refusal, judge
 from qcfeed.service.hub import Hub
-from qcfeed.service.listen import BACKLOG
 
 log = logging.getLogger("qcfeed.gateway")
 
@@ -75,8 +75,14 @@ class Gateway:
     # ------------------------------------------------------------ listening
 
     async def start(self, bound: socket.socket) -> None:
-        """Accept connections on ``bound`` from now on; it is ours to close."""
-        self._server = await self._loop.create_server(self._make, sock=bound, backlog=BACKLOG)
+        """Accept connections on ``bound`` from now on; it is ours to close. Raises StartError."""
+        try:
+            self._server = await self._loop.create_server(
+                self._make, sock=bound, backlog=listen.BACKLOG
+            )
+        except OSError as error:  # somebody else had bound the port, too, and listened first
+            host, port = bound.getsockname()[:2]
+            raise listen.explain(error, host, port, "--port") from error
         self._sweep()
 
     async def drain(self, timeout: float) -> None:
@@ -85,8 +91,7 @@ class Gateway:
         Who has not gone by ``timeout`` seconds is dropped.
         """
         self.draining = True
-        if self._server is not None:
-            self._server.close()
+        await self._stop_accepting()
         for connection in list(self.connections):
             if connection.state is State.OPEN:
                 connection.send(GoingAway(random.randrange(_RETRY_SPREAD_MS)))
@@ -102,6 +107,16 @@ class Gateway:
         while self.connections:  # a dropped socket reports itself gone in the next turn
             self._emptied.clear()
             await self._emptied.wait()
+
+    async def _stop_accepting(self) -> None:
+        """Close the port. asyncio forgets, unclosed, a socket that it accepted in this very turn
+        when the server closes before the next; so accepting ends a turn earlier.
+        """
+        if self._server is not None:
+            for each in self._server.sockets:
+                self._loop.remove_reader(each.fileno())
+            await asyncio.sleep(0)
+            self._server.close()
 
     def _make(self) -> Connection:
         return Connection(self, next(self._serials))

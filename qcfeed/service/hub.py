@@ -126,7 +126,8 @@ class Hub:
             subscriber
             for feed in list(self.feeds.values())
             for subscriber in list(feed.life.subscribers)
-            if not subscriber.reader.connected
+            # In this order: who leaves gives its holds back first, and may be doing so just now.
+            if not subscriber.reader.connected and not subscriber.closed
         ]
 
     @property

@@ -11,11 +11,14 @@ from qcfeed.errors import ConfigError, StartError
 BACKLOG = 4_096
 """Connections the kernel keeps until we accept them; a restart brings everybody back at once."""
 
+MOST = 65_535
+"""The highest port."""
+
 
 def parse(text: str, flag: str) -> tuple[str, int]:
     """HOST:PORT (an IPv6 host in brackets) as its two parts; raises ConfigError, naming ``flag``."""
     host, colon, port = text.rpartition(":")
-    if not (colon and host and port.isdecimal() and int(port) < 65_536):
+    if not (colon and host and port.isascii() and port.isdecimal() and int(port) <= MOST):
         raise ConfigError(
             f"{flag} is {text!r}, which is not HOST:PORT", hint=f"for example {flag} 127.0.0.1:9006"
         )
@@ -27,19 +30,22 @@ def bind(host: str, port: int, flag: str) -> socket.socket:
 
     Raises StartError, naming ``flag``.
     """
+    if port > MOST:  # getaddrinfo would take it modulo 65,536
+        raise StartError(f"{port} is no port", hint=f"ports go from 1 to {MOST}; 0 is any free one")
     try:
-        family, kind, _, _, address = socket.getaddrinfo(
+        family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        taken = socket.socket(family, kind)
+        # With the protocol left out asyncio does not know it for TCP, and sets no TCP_NODELAY.
+        taken = socket.socket(family, kind, protocol)
         try:
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             taken.bind(address)
         except OSError:
             taken.close()
             raise
-    except (OSError, OverflowError) as error:
-        raise _explain(error, host, port, flag) from error
+    except OSError as error:
+        raise explain(error, host, port, flag) from error
     return taken
 
 
@@ -49,9 +55,8 @@ def shown(bound: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _explain(error: OSError | OverflowError, host: str, port: int, flag: str) -> StartError:
-    if isinstance(error, OverflowError):
-        return StartError(f"{port} is no port", hint="ports go from 1 to 65535; 0 is any free one")
+def explain(error: OSError, host: str, port: int, flag: str) -> StartError:
+    """What ``error`` means to whoever asked for ``flag``."""
     if error.errno == errno.EADDRINUSE:
         return StartError(
             f"port {port} on {host} is taken",

@@ -145,7 +145,6 @@ class Monitor:
                     connection, address = await _accept(telnet)
                     sessions.create_task(self._session(connection, address))
         finally:
-            await self._views.finish()
             await runner.cleanup()
 
     async def _session(self, connection: socket.socket, address: tuple[str, int]) -> None:

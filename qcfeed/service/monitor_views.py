@@ -73,13 +73,6 @@ class TaskViews(aiomonitor.Monitor):  # type: ignore[misc]
         """The loop that its telnet commands run in; not the one that is looked at."""
         self._ui_loop = loop
 
-    async def finish(self) -> None:
-        """End the telnet commands that still run."""
-        running = list(self._termui_tasks)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-
     def live(self) -> int:
         """Live tasks in the ledger. Cost: 0.1 us each."""
         return sum(len(site.live) for site in self._ledger.sites())

@@ -3,54 +3,60 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from qcfeed import __version__
 from qcfeed.core.lifecycle import Demand, Upstream
 from qcfeed.diagnostics import census
 from qcfeed.metrics import catalog as m
 from qcfeed.metrics import memory
+from qcfeed.metrics.catalog import Metric
 from qcfeed.metrics.collectors import Sample
+from qcfeed.service.parts import Parts
 from qcfeed.service.views import bands
 
-if TYPE_CHECKING:
-    from qcfeed.service.app import Service
-
-TOP_LOCATIONS = 20
+TOP_LOCATIONS = 50
 """Spawn locations with a label of their own; the rest is summed as `other`."""
 
 
-def read(service: Service) -> Iterator[Sample]:
+def read(parts: Parts) -> Iterator[Sample]:
     """All samples, now; callable from any thread."""
     yield Sample(m.BUILD_INFO, 1, (__version__,))
-    yield Sample(m.DRILL_ACTIVE, service.config.drill is not None)
-    yield Sample(m.LOOP_LAG, service.watch.lag)
+    yield Sample(m.DRILL_ACTIVE, parts.config.drill is not None)
+    yield Sample(m.LOOP_LAG, parts.watch.lag)
     yield Sample(m.RESIDENT, memory.resident())
     yield Sample(m.MEMORY_LIMIT, memory.limit().bytes)
-    yield from _tasks(service)
-    yield from _feeds(service)
-    yield from _connections(service)
+    yield from _tasks(parts)
+    yield from _feeds(parts)
+    yield from _connections(parts)
 
 
-def _tasks(service: Service) -> Iterator[Sample]:
-    rows = census.by_location(service.ledger, time.monotonic()).rows
-    top, rest = rows[:TOP_LOCATIONS], rows[TOP_LOCATIONS:]
-    for metric, name in (
-        (m.TASKS_LIVE, "live"),
-        (m.TASKS_SPAWNED, "spawned"),
-        (m.TASKS_FINISHED, "finished"),
-        (m.TASKS_CANCELLED, "cancelled"),
-        (m.TASKS_FAILED, "failed"),
-        (m.TASKS_ORPHANED, "orphaned"),
-    ):
-        for row in top:
-            yield Sample(metric, getattr(row, name), (row.location,))
-        yield Sample(metric, sum(getattr(row, name) for row in rest), ("other",))
+_BOOKS = {
+    m.TASKS_LIVE: "live",
+    m.TASKS_SPAWNED: "spawned",
+    m.TASKS_FINISHED: "finished",
+    m.TASKS_CANCELLED: "cancelled",
+    m.TASKS_FAILED: "failed",
+    m.TASKS_ORPHANED: "orphaned",
+}
 
 
-def _feeds(service: Service) -> Iterator[Sample]:
-    hub = service.hub
+def _tasks(parts: Parts) -> Iterator[Sample]:
+    """Summed by location: two functions on one line are two rows of a census, but one label."""
+    sums: dict[str, Counter[Metric]] = {"other": Counter()}
+    for row in census.by_location(parts.ledger, time.monotonic()).rows:
+        label = row.location if row.location in sums or len(sums) <= TOP_LOCATIONS else "other"
+        sums.setdefault(label, Counter()).update(
+            {metric: getattr(row, name) for metric, name in _BOOKS.items()}
+        )
+    for label, counted in sums.items():
+        for metric in _BOOKS:
+            yield Sample(metric, counted[metric], (label,))
+
+
+def _feeds(parts: Parts) -> Iterator[Sample]:
+    hub = parts.hub
     feeds = list(hub.feeds.values())
     states = hub.states()
     for state in Upstream:
@@ -59,7 +65,7 @@ def _feeds(service: Service) -> Iterator[Sample]:
     counts = bands(feeds)
     for band in ("live", "stale", "very_stale", "dead"):
         yield Sample(m.SYMBOLS_BY_BAND, getattr(counts, band), (band,))
-    now = service.now()
+    now = parts.loop.time()
     ages = (now - each.staleness.heard_at for each in feeds if each.life.demand is Demand.WANTED)
     yield Sample(m.QUOTE_AGE, max(ages, default=0.0))
     yield Sample(m.FEED_RESTARTS, hub.restarts)
@@ -73,8 +79,8 @@ def _feeds(service: Service) -> Iterator[Sample]:
     yield Sample(m.UPSTREAM_GAPS, health.gaps)
 
 
-def _connections(service: Service) -> Iterator[Sample]:
-    gateway = service.gateway
+def _connections(parts: Parts) -> Iterator[Sample]:
+    gateway = parts.gateway
     yield Sample(m.CONNECTIONS, len(gateway.connections))
     yield Sample(m.CONNECTIONS_OPENED, gateway.opened)
     for code, count in dict(gateway.closed).items():

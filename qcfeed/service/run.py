@@ -29,11 +29,15 @@ def serve(config: Config) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )
+    logging.getLogger("aiomonitor").setLevel(logging.WARNING)  # our own lines name its ports
     _raise_file_limit(config.max_connections)
     ledger = Ledger()
     with asyncio.Runner() as runner:
         ledger.install(runner.get_loop())
         status = runner.run(_main(config, ledger))
+        if status is ExitStatus.TIMED_OUT:
+            # To close the runner is to wait for every task, and one has refused to end.
+            os._exit(_settle(ledger, status))
     return _settle(ledger, status)
 
 

@@ -11,7 +11,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+
+import msgspec
 
 from qcfeed import __version__
 from qcfeed.control import answers, routes
@@ -24,17 +25,15 @@ from qcfeed.errors import NeedsConfirmationError, NotFoundError, UsageError
 from qcfeed.metrics import memory
 from qcfeed.service.feed import Feed
 from qcfeed.service.hub import Hub
-
-if TYPE_CHECKING:
-    from qcfeed.service.app import Service
+from qcfeed.service.parts import Parts
 
 
 class Views:
     """The service's own routes; those about tasks are the control plane's (control/tasks.py)."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._hub = service.hub
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._hub = parts.hub
 
     def table(self) -> Sequence[routes.Route]:
         return [
@@ -48,7 +47,7 @@ class Views:
     # ------------------------------------------------------------ status
 
     def status(self, _: routes.NoQuery) -> answers.Status:
-        service, hub = self._service, self._hub
+        service, hub = self._parts, self._hub
         totals = census.by_location(service.ledger, time.monotonic()).totals
         health = hub.upstream.health()
         feeds, subscriptions = len(hub.feeds), hub.subscriptions
@@ -81,22 +80,13 @@ class Views:
             orphaned_tasks=totals.orphaned,
             orphaned_subscriptions=len(hub.orphaned_subscriptions()),
             staleness=bands(hub.feeds.values()),
-            tasks=answers.TaskTotals(
-                live=totals.live,
-                spawned=totals.spawned,
-                finished=totals.finished,
-                cancelled=totals.cancelled,
-                failed=totals.failed,
-                orphaned=totals.orphaned,
-                destroyed=totals.destroyed,
-                untracked=totals.untracked,
-            ),
+            tasks=msgspec.convert(totals, answers.TaskTotals, from_attributes=True),
         )
 
     # ------------------------------------------------------------ feeds
 
     def feeds(self, _: routes.NoQuery) -> answers.Feeds:
-        now = self._service.now()
+        now = self._parts.loop.time()
         feeds = [_row(feed, now) for feed in list(self._hub.feeds.values())]
         feeds.sort(key=lambda row: row.symbol)
         return answers.Feeds(total=len(feeds), feeds=feeds)

@@ -51,6 +51,10 @@ def quotes(text: str) -> list[Quote]:
     return [message for message in found if isinstance(message, Quote)]
 
 
+def epochs(text: str) -> set[str]:
+    return {quote.epoch for quote in quotes(text)}
+
+
 def test_in_a_pipe_it_finds_the_service_and_prints_messages(service: Serving, home: Path) -> None:
     left = qcfeed(home, "watch", "AAPL", "msft", "--count", "6")
     assert (left.returncode, left.stderr) == (ExitStatus.OK, f"connected to {service.url}/stream\n")
@@ -172,15 +176,16 @@ def test_it_comes_back_when_the_service_does(tmp_path: Path) -> None:
     with serving(home, "--no-monitor", "--port", port, "--upstream", "sim:?rate=20"):
         watch.hear("disconnected: the server closed with 1001 (going away)")
         watch.hear("connected again to")
+        while len(epochs(first)) < 2:
+            first += process.stdout.readline()
         watch.end(signal.SIGINT)
     rest = process.stdout.read()
     process.stdout.close()
     assert process.stderr is not None
     process.stderr.close()
     assert process.returncode == ExitStatus.OK
-    assert '"type":"going_away"' in rest
-    epochs = list(dict.fromkeys(quote.epoch for quote in quotes(first + rest)))
-    assert len(epochs) == 2
+    assert '"type":"going_away"' in first
+    assert len(epochs(first + rest)) == 2
     assert not [line for line in watch.talk if "missed" in line], "a new epoch is no gap"
 
 

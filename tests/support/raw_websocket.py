@@ -112,7 +112,7 @@ class RawClient:
     @classmethod
     async def connect(cls, port: int, *, receive_buffer: int | None = None) -> RawClient:
         """``receive_buffer``: bytes the kernel may take in for us unread."""
-        sock = socket.socket()
+        sock = socket.socket(proto=socket.IPPROTO_TCP)
         sock.setblocking(False)
         try:
             if receive_buffer is not None:

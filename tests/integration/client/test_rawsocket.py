@@ -17,7 +17,7 @@ from qcfeed.client.refusals import ComeBackError
 from qcfeed.core import messages
 from qcfeed.core.messages import Band, Error, Status
 from qcfeed.errors import QcfeedError, UnknownSymbolError, UnreachableError
-from tests.support.scripted_server import ScriptedServer, Visit, quote
+from tests.support.scripted_server import Script, ScriptedServer, Visit, quote
 
 PATH = "/quotes/AAPL"
 
@@ -64,6 +64,22 @@ async def test_a_rude_end_has_no_close_frame(
     visit = await left(server)
     assert visit.socket.close_code in (1006, None)
     assert peer.fileno() == -1
+
+
+@pytest.mark.parametrize(("leave", "seen"), [(RawPeer.drop, "FIN"), (RawPeer.reset, "RST")])
+async def test_rude_in_two_ways(leave: Callable[[RawPeer], None], seen: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        raw = socket.create_connection(listener.getsockname())
+        accepted, _ = listener.accept()
+    with accepted:
+        leave(RawPeer("ws://plain", raw))
+        accepted.settimeout(5)
+        try:
+            assert accepted.recv(1) == b""
+            ended = "FIN"
+        except ConnectionResetError:
+            ended = "RST"
+    assert ended == seen
 
 
 async def test_a_ping_is_answered_only_by_a_server_that_has_us(server: ScriptedServer) -> None:
@@ -171,16 +187,29 @@ async def flood(visit: Visit) -> None:
     assert visit.request.transport.get_write_buffer_size() > 0  # type: ignore[attr-defined]
 
 
-async def test_an_unread_peer_is_seen_to_be_dropped_without_reading(
-    server: ScriptedServer,
-) -> None:
-    async def script(visit: Visit) -> None:
-        await flood(visit)
-        assert visit.request.transport is not None
-        sock = visit.request.transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        visit.cut()
+async def reset(visit: Visit) -> None:
+    await flood(visit)
+    assert visit.request.transport is not None
+    sock = visit.request.transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    visit.cut()
 
+
+async def give_up(visit: Visit) -> None:
+    """The kernel ends it, and sends nothing: who waits behind a shut window is not told."""
+    await flood(visit)
+    assert visit.request.transport is not None
+    sock = visit.request.transport.get_extra_info("socket")
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 100)
+    with pytest.raises(ConnectionError):
+        while True:
+            await visit.say(quote(1))
+
+
+@pytest.mark.parametrize("script", [reset, give_up])
+async def test_an_unread_peer_is_seen_to_be_dropped_without_reading(
+    server: ScriptedServer, script: Script
+) -> None:
     server.script = script
     abandoned = Abandoned()
     abandoned.add(await connect(server, receive_buffer=4096))

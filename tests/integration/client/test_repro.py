@@ -182,6 +182,7 @@ async def test_half_open_peers_take_turns_and_leave_room_for_real_clients(
     (result,) = (await reproduced(server, held, Mode.HALF_OPEN, count=120)).modes
     assert result.findings == []
     assert most <= 50, "half of the scripted server's hundred"
+    assert len(server.visits) == 120 + 4, "every cycle, and the warm-up's"
     assert result.memory_tolerance_bytes == MEMORY_TOLERANCE + 50 * 8 * 2**10
 
 

@@ -111,7 +111,7 @@ def serve(watched: Watched, tmp_path: Path) -> Iterator[Callable[..., Plane]]:
     servers: list[ControlServer] = []
 
     def start(instance: str = "8006", routes: list[Route] | None = None, **kw: Any) -> Plane:
-        directory = tmp_path / "run"
+        directory = kw.pop("directory", tmp_path / "run")
         audit = kw.pop("audit", None) or AuditLog(tmp_path / "state" / f"{instance}.jsonl")
         server = ControlServer(
             tasks.routes(watched.ledger, watched.watch) if routes is None else routes,
@@ -120,7 +120,7 @@ def serve(watched: Watched, tmp_path: Path) -> Iterator[Callable[..., Plane]]:
             loop=watched.loop,
             watch=watched.watch,
             audit=audit,
-            token=tmp_path / "run" / "control.token",
+            token=directory / "control.token",
             **kw,
         )
         servers.append(server)

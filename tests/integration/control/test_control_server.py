@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from http.client import HTTPConnection
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -154,43 +155,34 @@ def ask_as_nobody(path) -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
 
 
-@contextlib.contextmanager
-def open_to_others(path, mode):
-    """Undo what keeps other users from connecting: the directories' modes, and ``path``'s."""
-    before = {found: stat.S_IMODE(found.stat().st_mode) for found in (path, *path.parents)}
-    try:
-        path.chmod(mode)
-        for directory in path.parents:
-            if before[directory] & 0o011 != 0o011:
-                directory.chmod(before[directory] | 0o011)
-        yield
-    finally:
-        for found, earlier in before.items():
-            if stat.S_IMODE(found.stat().st_mode) != earlier:
-                found.chmod(earlier)
+@pytest.fixture
+def public(serve):
+    """A plane in a directory that other users can reach (pytest's own they cannot)."""
+    with tempfile.TemporaryDirectory() as outer:
+        Path(outer).chmod(0o711)
+        plane = serve(directory=Path(outer) / "run")
+        yield plane
+        plane.server.stop()
 
 
 @as_root
-def test_the_socket_keeps_other_users_out(serve):
-    plane = serve()
-    with open_to_others(plane.server.socket, 0o600):
-        assert "Permission denied" in ask_as_nobody(plane.server.socket)
+def test_the_socket_keeps_other_users_out(public):
+    public.directory.chmod(0o711)
+    assert "Permission denied" in ask_as_nobody(public.server.socket)
 
 
 @as_root
-def test_the_directory_keeps_other_users_out(serve):
-    plane = serve()
-    with open_to_others(plane.server.socket, 0o666):
-        plane.directory.chmod(0o700)
-        assert "Permission denied" in ask_as_nobody(plane.server.socket)
+def test_the_directory_keeps_other_users_out(public):
+    public.server.socket.chmod(0o666)
+    assert "Permission denied" in ask_as_nobody(public.server.socket)
 
 
 @as_root
-def test_the_kernel_names_other_users(serve):
+def test_the_kernel_names_other_users(public):
     """Even where socket and directory are open to them, which they never are by themselves."""
-    plane = serve()
-    with open_to_others(plane.server.socket, 0o666):
-        said = ask_as_nobody(plane.server.socket)
+    public.directory.chmod(0o711)
+    public.server.socket.chmod(0o666)
+    said = ask_as_nobody(public.server.socket)
     assert "user nobody may not speak to a service of user root" in said
 
 
@@ -406,6 +398,7 @@ def test_a_reap_is_audited(serve, watched):
     assert outcome["outcome"] == "done"
     assert outcome["before"] == {"orphaned_tasks": 7}
     assert outcome["after"]["reaped"] == 7
+    assert "pid" not in outcome["after"]
     assert stat.S_IMODE(plane.audit.path.stat().st_mode) == 0o600
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import aiohttp
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
 
 from tests.integration.service.conftest import Start
 from tests.support.raw_websocket import RawClient, close, head, request
@@ -93,9 +92,8 @@ async def test_who_does_not_leave_is_dropped_in_time(start: Start) -> None:
 async def test_real_clients_are_drained(running: Running) -> None:
     async def until_closed() -> int | None:
         async with connect(f"{running.ws}/quotes/AAPL") as client:
-            with pytest.raises(ConnectionClosed):
-                while True:
-                    await client.recv()
+            async for _ in client:  # ends by itself after 1000 and 1001
+                pass
         return client.close_code
 
     watching = [asyncio.create_task(until_closed()) for _ in range(10)]
@@ -122,9 +120,10 @@ async def test_connects_and_subscribes_that_race_with_stop(start: Start, turns: 
                 return str(answer.status)
             end = await client.closing()
             client.send(close(end.code))
-            return f"closed {end.code}"
         except (ConnectionError, asyncio.IncompleteReadError):
             return "reset"
+        else:
+            return f"closed {end.code}"
         finally:
             await client.leave()
 
@@ -134,17 +133,6 @@ async def test_connects_and_subscribes_that_race_with_stop(start: Start, turns: 
     await running.service.stop()
     assert {await each for each in coming} <= {"refused", "reset", "503", "closed 1001"}
     await running.balanced(within=2)
-
-
-async def test_a_socket_accepted_as_the_drain_begins_is_not_forgotten(start: Start) -> None:
-    running = await start()
-    async with await RawClient.connect(running.port) as client:
-        # No turn of the loop between the kernel's accept queue and the stop.
-        gateway = running.service.gateway
-        gateway.draining = True
-        await until(lambda: gateway.connections or not running.sockets(), "it was accepted")
-        assert await client.ended() == "reset"
-    await running.balanced()
 
 
 async def test_a_feed_that_lingers_or_backs_off_does_not_hold_the_stop(
@@ -189,7 +177,7 @@ async def test_a_run_that_never_dies_cannot_hold_the_process(
     tmp_path: Path, unused_tcp_port: int
 ) -> None:
     env = os.environ | {"XDG_RUNTIME_DIR": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: ASYNC220 — it only forks; what waits for it does so in a thread
         [sys.executable, "-c", IMMORTAL, str(unused_tcp_port)], env=env, stderr=subprocess.PIPE
     )
     try:
@@ -202,7 +190,8 @@ async def test_a_run_that_never_dies_cannot_hold_the_process(
         process.kill()
         process.wait()
     assert process.returncode == 5, said.decode()
-    assert b"1 live" in said.splitlines()[-2] + said.splitlines()[-1]
+    assert b"cancelled + 0 failed; 1 live" in said.splitlines()[-2]
+    assert b"1 still live from qcfeed/service/feed.py:" in said.splitlines()[-1]
 
 
 async def _connected(port: int) -> RawClient:

@@ -151,3 +151,18 @@ async def test_a_taken_port_stops_the_start_and_leaves_nothing(start: Start) -> 
     with pytest.raises(ConfigError):
         await start(upstream="carrier-pigeon:")
     await running.balanced()
+
+
+async def test_of_two_that_start_at_once_on_one_port_one_is_told(
+    start: Start, unused_tcp_port: int
+) -> None:
+    both = await asyncio.gather(
+        start(port=unused_tcp_port, instance="one"),
+        start(port=unused_tcp_port, instance="two"),
+        return_exceptions=True,
+    )
+    (error,) = [each for each in both if isinstance(each, BaseException)]
+    (running,) = [each for each in both if isinstance(each, Running)]
+    assert isinstance(error, StartError)
+    assert "is taken" in error.message
+    assert await get(f"{running.http}/livez") == (200, "alive\n")

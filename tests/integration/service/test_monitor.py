@@ -90,17 +90,24 @@ def _plain(raw: bytes) -> str:
 
 
 @contextlib.asynccontextmanager
-async def telnet(to: monitor.Monitor) -> AsyncIterator[Telnet]:
+async def connected(to: monitor.Monitor) -> AsyncIterator[Telnet]:
+    """A connection that has said nothing yet."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port_of(to.telnet))
     try:
-        writer.write(IS_A_DUMB_TERMINAL)
-        client = Telnet(reader, writer)
-        await client.until(PROMPT)
-        yield client
+        yield Telnet(reader, writer)
     finally:
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+
+
+@contextlib.asynccontextmanager
+async def telnet(to: monitor.Monitor) -> AsyncIterator[Telnet]:
+    """A session at its prompt."""
+    async with connected(to) as client:
+        client.writer.write(IS_A_DUMB_TERMINAL)
+        await client.until(PROMPT)
+        yield client
 
 
 @pytest.fixture
@@ -294,7 +301,8 @@ async def test_the_console_runs_code_when_asked_for(attach, caplog):
     assert "may run code" in caplog.text
     async with telnet(attached) as client:
         await client.run("console", "Try: await asyncio.sleep")
-        await client.until(r"\n>>> ")
+        shown = await client.until(r"(?<!monitor )>>> ")
+        assert PROMPT not in shown.rpartition("console\r")[2]  # or two would read what is typed
         await client.run("6 * 7", "42")
         await asyncio.to_thread(attached.close)
     assert not threads()
@@ -367,14 +375,12 @@ async def test_a_start_that_does_not_come_about(attach, monkeypatch, how):
 
 async def test_close_ends_open_sessions_and_says_nothing(attach, http, capfd, caplog):
     attached = attach()
-    silent = await asyncio.open_connection("127.0.0.1", port_of(attached.telnet))
-    async with telnet(attached) as client, http.get(attached.web):
+    async with connected(attached), telnet(attached) as client, http.get(attached.web):
         started = time.monotonic()
         await asyncio.to_thread(attached.close)
         assert time.monotonic() - started < 5
         assert not threads()
         await asyncio.wait_for(client.reader.read(), WITHIN)
-    silent[1].close()
     await asyncio.to_thread(attached.close)  # twice is once
     assert capfd.readouterr() == ("", "")
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
@@ -382,10 +388,18 @@ async def test_close_ends_open_sessions_and_says_nothing(attach, http, capfd, ca
 
 async def test_a_client_that_does_not_negotiate_is_dropped(attach, monkeypatch):
     monkeypatch.setattr(monitor, "_NEGOTIATION_TIMEOUT", 0.05)
+    sessions = count_sessions(monkeypatch)
     attached = attach()
-    reader, writer = await asyncio.open_connection("127.0.0.1", port_of(attached.telnet))
-    await asyncio.wait_for(reader.read(), WITHIN)
-    writer.close()
+    async with connected(attached) as client:
+        await asyncio.wait_for(client.reader.read(), WITHIN)
+    await until(lambda: sessions == {"begun": 1, "ended": 1})
+
+
+async def test_a_client_that_negotiates_stays_for_as_long_as_it_likes(attach, monkeypatch):
+    monkeypatch.setattr(monitor, "_NEGOTIATION_TIMEOUT", 0.05)
+    attached = attach()
+    async with telnet(attached) as client:  # its greeting alone takes 0.3 s
+        await client.run("ps", "Created Location")
 
 
 @pytest.mark.parametrize("negotiated", [True, False])
@@ -396,13 +410,10 @@ async def test_a_client_that_resets_leaves_nothing_behind(
     sessions = count_sessions(monkeypatch)
     attached = attach()
     for _ in range(5):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(attached.telnet))
-        if negotiated:
-            writer.write(IS_A_DUMB_TERMINAL)
-            await Telnet(reader, writer).until(PROMPT)
-        linger = struct.pack("ii", 1, 0)
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        writer.transport.abort()
+        async with telnet(attached) if negotiated else connected(attached) as client:
+            linger = struct.pack("ii", 1, 0)
+            theirs = client.writer.get_extra_info("socket")
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     await until(lambda: sessions == {"begun": 5, "ended": 5})
     assert capfd.readouterr() == ("", "")
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
@@ -430,10 +441,9 @@ async def test_a_session_that_fails_fails_alone(attach, monkeypatch, caplog):
     with monkeypatch.context() as patched:
         patched.setattr(monitor.Monitor, "_interact", broken)
         attached = attach()
-        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(attached.telnet))
-        writer.write(IS_A_DUMB_TERMINAL)
-        await asyncio.wait_for(reader.read(), WITHIN)
-        writer.close()
+        async with connected(attached) as client:
+            client.writer.write(IS_A_DUMB_TERMINAL)
+            await asyncio.wait_for(client.reader.read(), WITHIN)
     await until(lambda: "planted" in caplog.text)
     async with telnet(attached) as client:
         await client.run("ps", "Created Location")

@@ -91,6 +91,16 @@ async def test_tasks_around_the_ledger_are_untracked(ledger: Ledger) -> None:
     assert census.untracked(ledger) == before  # ended ones do not count, though held
 
 
+async def test_a_task_booked_while_we_counted_is_not_untracked(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = census.untracked(ledger)
+    task = asyncio.create_task(forever())
+    monkeypatch.setattr(census, "_booked", lambda _: set())  # as read before it was booked
+    assert census.untracked(ledger) == before
+    await ended(task)
+
+
 async def test_tasks_of_other_loops_are_not_ours(ledger: Ledger) -> None:
     before = census.untracked(ledger)
     counts: list[int] = []

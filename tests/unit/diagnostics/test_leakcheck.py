@@ -50,9 +50,10 @@ async def test_a_task_that_is_ending_is_no_leak() -> None:
     assert held[0].done()
 
 
-async def test_tasks_from_before_are_not_blamed_on_the_block() -> None:
+@pytest.mark.parametrize("known", [False, True])
+async def test_tasks_from_before_are_not_blamed_on_the_block(ledger: Ledger, known: bool) -> None:
     before = asyncio.create_task(forever())
-    async with verify_no_leaks(settle=0):
+    async with verify_no_leaks(ledger=ledger if known else None, settle=0):
         pass
     await end(before)
 
@@ -98,7 +99,7 @@ def test_the_suites_own_check_fails_a_leaking_test(
     """The negative control: our conftest, and tests that do and do not leak."""
     root = request.config.rootpath
     pytester.makeconftest((root / "tests" / "conftest.py").read_text())
-    pytester.makeini("[pytest]\nasyncio_mode = auto\n")
+    pytester.makeini(f"[pytest]\nasyncio_mode = auto\npythonpath = {root}\n")
     pytester.makepyfile(
         """
         import asyncio, pytest, pytest_asyncio

@@ -1,0 +1,27 @@
+"""What a running service consists of, for those who look at it (views.py, readings.py)."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from qcfeed.config import Config
+from qcfeed.control.answers import Listening
+from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.diagnostics.stall import LoopWatch
+from qcfeed.service.gateway import Gateway
+from qcfeed.service.hub import Hub
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Handles of the parts; app.py puts them together. ``started_at`` is Unix seconds."""
+
+    config: Config
+    loop: asyncio.AbstractEventLoop
+    ledger: Ledger
+    watch: LoopWatch
+    hub: Hub
+    gateway: Gateway
+    listening: Listening
+    started_at: float

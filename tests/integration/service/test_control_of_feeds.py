@@ -1,0 +1,161 @@
+"""What the control plane tells and does about the feeds of a running service."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qcfeed.control import answers, routes
+from qcfeed.control.client import ControlClient
+from qcfeed.control.paths import Address
+from qcfeed.errors import NeedsConfirmationError, NotFoundError, UsageError
+from tests.integration.service.conftest import Start
+from tests.support.raw_websocket import head
+from tests.support.running_service import Running, until
+from tests.support.scripted_upstream import ScriptedUpstream
+
+
+class Operator:
+    """Asks the control plane from a thread of its own, as another process would."""
+
+    def __init__(self, running: Running) -> None:
+        socket = Path(running.service.listening.control)
+        self._client = ControlClient(Address(socket=socket), timeout=10)
+
+    async def status(self) -> answers.Status:
+        return await asyncio.to_thread(self._client.get, routes.STATUS, answers.Status)
+
+    async def feeds(self) -> dict[str, answers.Feed]:
+        got = await asyncio.to_thread(self._client.get, routes.FEEDS, answers.Feeds)
+        return {feed.symbol: feed for feed in got.feeds}
+
+    async def cancel(self, *symbols: str, **options: Any) -> list[answers.CancelledFeed]:
+        request = answers.CancelFeedsRequest(symbols=list(symbols), **options)
+        got = await asyncio.to_thread(
+            self._client.post, routes.FEEDS_CANCEL, request, answers.CancelledFeeds
+        )
+        return got.feeds
+
+
+async def test_status_counts_what_is_there(start: Start) -> None:
+    running = await start(linger=0.3, stale_after=0.2)
+    operator = Operator(running)
+    async with await running.stream("AAPL", "MSFT", "ZVZZT") as one, await running.client():
+        assert (await one.message("status"))["state"] == "stale"
+        status = await operator.status()
+        assert (status.state, status.drill) == ("serving", None)
+        assert (status.feeds, status.subscriptions, status.connections) == (3, 4, 2)
+        assert status.subscribers_per_symbol == 1.33
+        assert (status.staleness.live, status.staleness.stale) == (2, 1)
+        assert (status.orphaned_tasks, status.orphaned_subscriptions) == (0, 0)
+        tasks = status.tasks
+        assert tasks.spawned == (
+            tasks.live + tasks.finished + tasks.cancelled + tasks.failed + tasks.destroyed
+        )
+    await running.balanced()
+    status = await operator.status()
+    assert (status.feeds, status.subscriptions, status.connections) == (0, 0, 0)
+    assert status.subscribers_per_symbol == 0
+
+
+async def test_feeds_a_row_a_symbol(start: Start) -> None:
+    running = await start(linger=60.0, stale_after=0.3)
+    operator = Operator(running)
+    async with await running.stream("AAPL", "ZVZZT") as client, await running.client() as other:
+        await client.message("quote")
+        await client.message("status")
+        rows = await operator.feeds()
+        assert list(rows) == ["AAPL", "ZVZZT"]
+        busy, quiet = rows.values()
+        assert (busy.demand, busy.upstream, busy.subscribers) == ("wanted", "open", 2)
+        assert (busy.generation, busy.band, busy.reason) == (1, "live", None)
+        assert busy.quotes > 0
+        assert busy.age_s is not None
+        assert busy.age_s < 1
+        assert (quiet.band, quiet.reason) == ("stale", "upstream_silent")
+        assert (quiet.quotes, quiet.last_quote_at, quiet.age_s) == (0, None, None)
+        await other.leave()
+    await until(lambda: not running.service.hub.subscriptions, "all have left")
+    assert {row.demand for row in (await operator.feeds()).values()} == {"lingering"}
+    cancelled = await operator.cancel(all=True)  # nobody feels it: no need to confirm
+    assert [(each.symbol, each.subscribers, each.joined) for each in cancelled] == [
+        ("AAPL", 0, True),
+        ("ZVZZT", 0, True),
+    ]
+    await running.balanced()
+
+
+async def test_cancelling_a_feed_that_is_served_wants_to_be_confirmed(running: Running) -> None:
+    operator = Operator(running)
+    async with await running.client() as client, await running.client("/quotes/MSFT") as other:
+        with pytest.raises(NeedsConfirmationError, match="1 subscribers are served by AAPL"):
+            await operator.cancel("AAPL")
+        await client.message("quote")
+        (cancelled,) = await operator.cancel("aapl", force=True)
+        assert (cancelled.symbol, cancelled.subscribers, cancelled.joined) == ("AAPL", 1, True)
+        assert (await client.closing()).code == 4410
+        await other.message("quote")
+    await running.balanced()
+
+
+async def test_a_feed_that_does_not_die_is_reported_as_not_joined(
+    start: Start, upstream: ScriptedUpstream
+) -> None:
+    release = asyncio.Event()
+
+    async def stubborn(sink: object) -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await release.wait()
+
+    upstream.life = stubborn
+    running = await start()
+    async with await running.client() as client:
+        await until(lambda: upstream.sinks, "the run has begun")
+        (cancelled,) = await Operator(running).cancel("AAPL", force=True, timeout_s=0.2)
+        assert not cancelled.joined
+        assert (await client.closing()).code == 4410
+        assert (await Operator(running).feeds())["AAPL"].upstream == "closing"
+    release.set()
+    await running.balanced()
+
+
+async def test_what_cannot_be_cancelled(running: Running) -> None:
+    operator = Operator(running)
+    with pytest.raises(NotFoundError, match="there is no feed AAPL"):
+        await operator.cancel("AAPL", force=True)
+    with pytest.raises(UsageError, match="no feed was named"):
+        await operator.cancel()
+    with pytest.raises(UsageError, match="is not a symbol"):
+        await operator.cancel("../x")
+    assert await operator.cancel(all=True) == []
+
+
+async def test_connections_and_holds_are_never_taken_for_orphans(running: Running) -> None:
+    """While hundreds come and go, whoever looks from another thread sees no orphan."""
+    done = False
+
+    def look() -> int:
+        looks = 0
+        while not done:
+            assert running.service.hub.orphaned_subscriptions() == []
+            looks += 1
+        return looks
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # the two threads take turns at every few lines
+    looking = asyncio.create_task(asyncio.to_thread(look))
+    for _ in range(10):
+        clients = [await running.stream("AAPL", "MSFT", "TSLA") for _ in range(5)]
+        assert await running.refusal(head("/quotes/NOSUCH")) == (404, "unknown_symbol")
+        for client in clients:
+            client.reset()
+    done = True
+    sys.setswitchinterval(interval)
+    assert await looking > 100
+    await running.balanced()

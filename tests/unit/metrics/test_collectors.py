@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import re
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from qcfeed.metrics import catalog
+from qcfeed.metrics.catalog import CATALOG, Kind
+from qcfeed.metrics.collectors import Exposition, Sample
+
+
+def test_what_is_exposed_is_what_a_scraper_reads() -> None:
+    values = [Sample(catalog.TASKS_LIVE, 3, ("a.py:1",)), Sample(catalog.QUOTES_IN, 7)]
+    text = Exposition(lambda: values).text().decode()
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert samples == {("qcfeed_tasks_live", "a.py:1"): 3, ("qcfeed_quotes_total",): 7}
+
+
+def test_each_scrape_reads_anew() -> None:
+    count = iter(range(10))
+    exposition = Exposition(lambda: [Sample(catalog.CONNECTIONS, next(count))])
+    assert exposition.text() != exposition.text()
+
+
+def test_names_follow_the_naming_guide() -> None:
+    assert len({metric.name for metric in CATALOG}) == len(CATALOG) > 20
+    for metric in CATALOG:
+        assert re.fullmatch(r"(qcfeed|process)_[a-z_]+", metric.name)
+        assert metric.name.endswith("_total") == (metric.kind is Kind.COUNTER)
+        assert metric.help.endswith(".")

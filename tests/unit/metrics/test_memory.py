@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qcfeed.metrics.memory import Limit, find_limit, limit, resident
+
+MACHINE = 64 * 2**30
+
+
+@pytest.fixture
+def membership(tmp_path: Path) -> Path:
+    return tmp_path / "cgroup"
+
+
+def group(root: Path, path: str, name: str, text: str) -> None:
+    directory = root / path.lstrip("/")
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / name).write_text(text + "\n")
+
+
+def test_version_2_counts_every_level_above(tmp_path: Path, membership: Path) -> None:
+    membership.write_text("0::/pod/app\n")
+    group(tmp_path, "/pod/app", "memory.max", "max")
+    group(tmp_path, "/pod", "memory.max", str(16 * 2**30))
+    assert find_limit(membership, tmp_path, MACHINE) == Limit(16 * 2**30, "cgroup v2")
+
+
+def test_version_1_has_a_number_for_no_limit(tmp_path: Path, membership: Path) -> None:
+    membership.write_text("5:cpu,cpuacct:/x\n4:memory:/docker/abc\n")
+    group(tmp_path / "memory", "/docker/abc", "memory.limit_in_bytes", str(2 * 2**30))
+    group(tmp_path / "memory", "/", "memory.limit_in_bytes", "9223372036854771712")
+    assert find_limit(membership, tmp_path, MACHINE) == Limit(2 * 2**30, "cgroup v1")
+
+
+@pytest.mark.parametrize("text", ["0::/\n", "", "4:memory:/gone\n"])
+def test_without_a_limit_the_machine_is_the_limit(
+    tmp_path: Path, membership: Path, text: str
+) -> None:
+    membership.write_text(text)
+    assert find_limit(membership, tmp_path / "nothing", MACHINE) == Limit(MACHINE, "machine")
+
+
+def test_a_limit_beyond_the_machine_is_no_limit(tmp_path: Path, membership: Path) -> None:
+    membership.write_text("0::/app\n")
+    group(tmp_path, "/app", "memory.max", str(MACHINE * 2))
+    assert find_limit(membership, tmp_path, MACHINE) == Limit(MACHINE, "machine")
+
+
+def test_where_there_are_no_groups_at_all(tmp_path: Path) -> None:
+    assert find_limit(tmp_path / "none", tmp_path, MACHINE) == Limit(MACHINE, "machine")
+
+
+def test_this_process_is_within_its_limit() -> None:
+    assert 0 < resident() < limit().bytes
