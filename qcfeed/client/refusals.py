@@ -22,8 +22,6 @@ from qcfeed.errors import (
     UsageError,
 )
 
-_ABNORMAL = 1006  # RFC 6455 section 7.1.5: the connection went without a close frame
-_COME_BACK = 4400
 _RETRY = frozenset({429, 500, 502, 503, 504})
 _BY_STATUS: dict[int, type[QcfeedError]] = {
     400: UsageError,
@@ -80,16 +78,9 @@ def from_close(code: int | None, reason: str, retry_in: float = 0.0) -> QcfeedEr
     if code is None:
         return ComeBackError("the connection was lost", retry_in)
     why = f"the server closed with {_named(code)}" + (f": {_plain(reason)}" if reason else "")
-    if _comes_back(code):
+    if messages.come_back(code):
         return ComeBackError(why, retry_in)
     return _BY_CLOSE.get(code, UnreachableError)(why)
-
-
-def _comes_back(code: int) -> bool:
-    try:
-        return CloseCode(code).come_back
-    except ValueError:  # a code newer than this client: its range says what to do
-        return code == _ABNORMAL or code >= _COME_BACK
 
 
 def _named(code: int) -> str:

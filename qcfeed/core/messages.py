@@ -134,10 +134,13 @@ class CloseCode(IntEnum):
     FEED_CANCELLED = 4410
     NO_PONG = 4412
 
-    @property
-    def come_back(self) -> bool:
-        """Whether a client should reconnect after this code."""
-        return self in (1001, 1011, 1012) or self >= 4400
+
+def come_back(code: int) -> bool:
+    """Whether a client should reconnect after this close code, also one it does not know.
+
+    1006 stands for a connection that went without one (RFC 6455 section 7.1.5).
+    """
+    return code in (1001, 1006, 1011, 1012) or code >= 4400
 
 
 _encoder = msgspec.json.Encoder()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from operator import attrgetter
 
@@ -17,7 +18,7 @@ class OrphanTask:
     age_s: float
     gone_s: float | None
     record: Record = field(repr=False)
-    owner: Owner = field(repr=False)
+    owner: Owner | None = field(repr=False)
 
     @property
     def location(self) -> str:
@@ -27,21 +28,34 @@ class OrphanTask:
     def evidence(self) -> str:
         """The facts in a sentence: "owner subscriber 812 of AAPL closed 12.0 s ago; task sleeping"."""
         since = "is gone" if self.gone_s is None else f"closed {self.gone_s:.1f} s ago"
-        return f"owner {_describe(self.owner)} {since}; task {state(self.record())}"
+        return f"owner {_name(self.owner)} {since}; task {state(self.record())}"
 
 
-def find(ledger: Ledger, now: float, *, grace: float = 0.0) -> list[OrphanTask]:
+def records(ledger: Ledger, now: float, *, grace: float = 0.0) -> list[Record]:
     """Live tasks whose owner has been gone for ``grace`` seconds or more, oldest first.
 
     ``now`` is ``time.monotonic()``. An owner that does not say when it closed counts at once.
-    From any thread. Cost: 0.2 us a live task, 1 us an orphan, in slices that let the loop run.
+    From any thread. Cost: 0.1 us a live task, 0.5 us an orphan, in slices that let the loop run.
+    Nothing is made for an orphan: tens of thousands of new objects would set off a full garbage
+    collection, which stops the watched loop for 100 ms where it has as many tasks.
     """
-    found: list[OrphanTask] = []
+    found: list[Record] = []
     for site in ledger.sites():
-        for records in ledger.slices(list(site.live.values())):
-            found += _orphans(records, now, grace)
+        for some in ledger.slices(list(site.live.values())):
+            found += [r for r in some if is_orphan(r) and _gone_for(r, now) >= grace]
     found.sort(key=attrgetter("serial"))
     return found
+
+
+def find(ledger: Ledger, now: float, *, grace: float = 0.0) -> list[OrphanTask]:
+    """As ``records``, each described: for lists that people read. To reap, ``records`` will do."""
+    return [describe(record, now) for record in records(ledger, now, grace=grace)]
+
+
+def describe(record: Record, now: float) -> OrphanTask:
+    """What is known about an orphan. Cost: 1 us; its evidence another 5."""
+    age_s = max(0.0, now - record.born)
+    return OrphanTask(record.serial, age_s, _gone_s(record, now), record, record.owner)
 
 
 def count(records: list[Record]) -> int:
@@ -61,28 +75,20 @@ def is_orphan(record: Record) -> bool:
         return False
 
 
-def _orphans(records: list[Record], now: float, grace: float) -> list[OrphanTask]:
-    found = []
-    for record in records:
-        owner = record.owner
-        if owner is None or not is_orphan(record):
-            continue
-        gone_s = _gone_s(owner, now)
-        if gone_s is None or gone_s >= grace:
-            age_s = now - record.born
-            found.append(OrphanTask(record.serial, age_s, gone_s, record, owner))
-    return found
+def _gone_for(record: Record, now: float) -> float:
+    gone_s = _gone_s(record, now)
+    return math.inf if gone_s is None else gone_s
 
 
-def _gone_s(owner: Owner, now: float) -> float | None:
+def _gone_s(record: Record, now: float) -> float | None:
     try:
-        closed_at = getattr(owner, "closed_at", None)
+        closed_at = getattr(record.owner, "closed_at", None)
         return None if closed_at is None else max(0.0, now - closed_at)
     except Exception:  # noqa: BLE001
         return None
 
 
-def _describe(owner: Owner) -> str:
+def _name(owner: Owner | None) -> str:
     try:
         return str(owner)
     except Exception:  # noqa: BLE001

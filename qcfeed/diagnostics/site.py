@@ -28,6 +28,13 @@ Owner = Closable | Callable[[], bool]
 """Anything with ``closed``, or a callable that returns True once it is gone."""
 
 
+class Books(Protocol):
+    """What a site belongs to: a Ledger."""
+
+    def slices(self, items: list[Record], /) -> Iterator[list[Record]]:
+        """Cuts a list up, and lets other threads run between the pieces."""
+
+
 class Record(weakref.ref[AnyTask]):
     """One live task: ``serial``, ``born`` (``time.monotonic()``), ``owner``, ``site``.
 
@@ -118,12 +125,12 @@ class Site:
     len(live). Reading outcomes or the live settles the books first: 0.1 us a live task.
     """
 
-    __slots__ = ("_code", "_lasti", "_location", "_slices", "ended", "records")
+    __slots__ = ("_code", "_lasti", "_location", "ended", "ledger", "records")
 
-    def __init__(self, code: CodeType | None, lasti: int, slices: Slices) -> None:
+    def __init__(self, ledger: Books, code: CodeType | None, lasti: int) -> None:
+        self.ledger = ledger
         self._code = code  # held, so that its id() stays ours
         self._lasti = lasti
-        self._slices = slices
         self._location: str | None = None
         self.ended = [0, 0, 0, 0]
         """Counts by outcome, as far as they are booked."""
@@ -176,7 +183,7 @@ class Site:
 
     def settle(self) -> None:
         """Book the tasks that have ended and are still held by somebody."""
-        for records in self._slices(list(self.records.values())):
+        for records in self.ledger.slices(list(self.records.values())):
             for record in records:
                 task = record()
                 if task is not None and task.done():
@@ -199,10 +206,6 @@ class Site:
         if self._code is None:
             return "other"
         return f"{short_path(self._code.co_filename)}:{line_at(self._code, self._lasti)}"
-
-
-Slices = Callable[[list[Record]], Iterator[list[Record]]]
-"""Cuts a list up, and lets other threads run between the pieces."""
 
 
 def line_at(code: CodeType, lasti: int) -> int:

@@ -80,7 +80,7 @@ class Ledger:
         self.loop: asyncio.AbstractEventLoop | None = None
         self.failure: str | None = None
         """Why the ledger removed itself, if it did; nothing new is booked from then on."""
-        self.other = Site(None, 0, self.slices)
+        self.other = Site(self, None, 0)
         self._sites: dict[tuple[int, int], Site] = {}
         self._previous: Any = None
         self._factory: Any = None
@@ -190,7 +190,7 @@ class Ledger:
         if site is None:
             if len(self._sites) >= MAX_SITES:
                 return self.other
-            site = self._sites[key] = Site(frame.f_code, frame.f_lasti, self.slices)
+            site = self._sites[key] = Site(self, frame.f_code, frame.f_lasti)
         return site
 
     def _give_up(self, error: Exception) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFailed
 
 from qcfeed.core import frames
-from qcfeed.core.messages import CloseCode, Error, ServerMessage, Status, encode
+from qcfeed.core.messages import CloseCode, Error, ServerMessage, Status, come_back, encode
 from qcfeed.core.symbol import Symbol
 from qcfeed.service.handshake import NOT_HERE, Head, HeadReader, Refusal
 
@@ -255,7 +255,9 @@ class Connection(asyncio.Protocol):
         if self.fixed or not self.held:
             self.close(code, reason)
         else:
-            self.send(Error(code.name.lower(), reason, subscriber.symbol, retryable=code.come_back))
+            self.send(
+                Error(code.name.lower(), reason, subscriber.symbol, retryable=come_back(code))
+            )
 
     def ping(self) -> None:
         """Ask whether the peer lives; any data from it is an answer."""

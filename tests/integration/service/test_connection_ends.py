@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 
 import aiohttp
 import psutil
@@ -13,7 +14,6 @@ from websockets.asyncio.client import connect
 from qcfeed.service import connection as connections
 from tests.integration.service.conftest import Start
 from tests.support.raw_websocket import (
-    CONTINUATION,
     PING,
     TEXT,
     RawClient,
@@ -112,17 +112,28 @@ async def test_a_fin_in_the_middle_of_a_head_and_of_a_frame(running: Running) ->
     await running.balanced()
 
 
-async def test_a_peer_that_stops_reading_is_gone_and_its_buffers_too(start: Start) -> None:
+@pytest.mark.parametrize("watch", ["sweep", "kernel"])
+async def test_a_peer_that_stops_reading_is_gone_and_its_buffers_too(
+    start: Start, watch: str
+) -> None:
+    """Both our own sweep and the kernel's TCP_USER_TIMEOUT see to it; each alone is enough."""
     running = await start(
         upstream="sim:?rate=20000", stall_timeout=0.6, ping_interval=0, send_buffer=8_192
     )
     client = await running.client(receive_buffer=4_096)
     client.deafen()
-    (connection,) = running.service.gateway.connections
+    gateway = running.service.gateway
+    (connection,) = gateway.connections
+    if watch == "kernel":
+        assert gateway._sweeper is not None
+        gateway._sweeper.cancel()
+    else:
+        sock = connection._transport.get_extra_info("socket")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
     await until(lambda: connection.stalled_since is not None, "the peer does not read")
     assert running.kernel_holds(client)
     await running.balanced(within=0.6 + MARGIN)
-    assert running.service.gateway.closed == {"4408": 1}
+    assert gateway.closed == {"4408": 1}
     await until(lambda: not running.kernel_holds(client), "the kernel has let go", within=1)
     client.reset()
 
@@ -195,10 +206,6 @@ FLOODS = {
     "pings": (b"", frame(PING, b"x" * 125) * 500),
     "requests": (b"", request("ping") * 1_000),
     "errors": (b"", frame(TEXT, b"nonsense") * 1_000),
-    "empty fragments": (
-        frame(TEXT, b"{", final=False),
-        frame(CONTINUATION, b"", final=False) * 5_000,
-    ),
     "garbage behind a protocol error": (b"\xff\xff", b"\xff" * 65_536),
 }
 

@@ -13,6 +13,7 @@ from qcfeed.control import answers, routes
 from qcfeed.control.client import ControlClient
 from qcfeed.control.paths import Address
 from qcfeed.errors import NeedsConfirmationError, NotFoundError, UsageError
+from qcfeed.upstreams.universe import TICKERS
 from tests.integration.service.conftest import Start
 from tests.support.raw_websocket import head
 from tests.support.running_service import Running, until
@@ -136,8 +137,9 @@ async def test_what_cannot_be_cancelled(running: Running) -> None:
     assert await operator.cancel(all=True) == []
 
 
-async def test_connections_and_holds_are_never_taken_for_orphans(running: Running) -> None:
+async def test_connections_and_holds_are_never_taken_for_orphans(start: Start) -> None:
     """While hundreds come and go, whoever looks from another thread sees no orphan."""
+    running = await start(subscribe_rate=0, upstream="sim:?rate=1")
     done = False
 
     def look() -> int:
@@ -150,8 +152,8 @@ async def test_connections_and_holds_are_never_taken_for_orphans(running: Runnin
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)  # the two threads take turns at every few lines
     looking = asyncio.create_task(asyncio.to_thread(look))
-    for _ in range(10):
-        clients = [await running.stream("AAPL", "MSFT", "TSLA") for _ in range(5)]
+    for _ in range(5):
+        clients = [await running.stream(*TICKERS[:200]) for _ in range(3)]
         assert await running.refusal(head("/quotes/NOSUCH")) == (404, "unknown_symbol")
         for client in clients:
             client.reset()

@@ -8,6 +8,8 @@ import aiohttp
 import pytest
 
 from qcfeed.errors import ConfigError, StartError
+from qcfeed.service import listen
+from qcfeed.service.gateway import Gateway
 from tests.integration.service.conftest import Start
 from tests.support.raw_websocket import RawClient, head
 from tests.support.running_service import Running
@@ -153,16 +155,11 @@ async def test_a_taken_port_stops_the_start_and_leaves_nothing(start: Start) -> 
     await running.balanced()
 
 
-async def test_of_two_that_start_at_once_on_one_port_one_is_told(
-    start: Start, unused_tcp_port: int
-) -> None:
-    both = await asyncio.gather(
-        start(port=unused_tcp_port, instance="one"),
-        start(port=unused_tcp_port, instance="two"),
-        return_exceptions=True,
-    )
-    (error,) = [each for each in both if isinstance(each, BaseException)]
-    (running,) = [each for each in both if isinstance(each, Running)]
-    assert isinstance(error, StartError)
-    assert "is taken" in error.message
-    assert await get(f"{running.http}/livez") == (200, "alive\n")
+async def test_of_two_that_bind_a_port_the_second_to_listen_is_told(running: Running) -> None:
+    """Linux lets two bind one address for reuse; the second to listen is refused."""
+    bound = listen.bind("127.0.0.1", 0, "--port")
+    with bound, listen.bind("127.0.0.1", bound.getsockname()[1], "--port") as rival:
+        rival.listen()
+        gateway = Gateway(running.service.config, running.service.hub, None)
+        with pytest.raises(StartError, match="is taken"):
+            await gateway.start(bound)

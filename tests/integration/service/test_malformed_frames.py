@@ -12,6 +12,7 @@ from tests.support.raw_websocket import (
     CLOSE,
     CONTINUATION,
     PING,
+    PONG,
     TEXT,
     close,
     frame,
@@ -105,7 +106,10 @@ async def test_a_message_of_the_size_allowed_is_read(start: Start) -> None:
         client.send(frame(TEXT, ping + b" " * (1_000 - len(ping))))
         await client.message("pong")
         client.send(frame(TEXT, b"", final=False))
-        client.send(*[frame(CONTINUATION, b"", final=False)] * 100)
+        client.send(*[frame(CONTINUATION, b"", final=False)] * 100, frame(PING))
+        assert (await client.frame()).opcode == PONG
+        (connection,) = running.service.gateway.connections
+        assert not connection._text, "what is empty is kept"
         client.send(frame(CONTINUATION, ping))
         await client.message("pong")
     await running.balanced()

@@ -91,14 +91,20 @@ async def test_tasks_around_the_ledger_are_untracked(ledger: Ledger) -> None:
     assert census.untracked(ledger) == before  # ended ones do not count, though held
 
 
-async def test_a_task_booked_while_we_counted_is_not_untracked(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = census.untracked(ledger)
-    task = asyncio.create_task(forever())
-    monkeypatch.setattr(census, "_booked", lambda _: set())  # as read before it was booked
-    assert census.untracked(ledger) == before
-    await ended(task)
+@pytest.mark.allow_task_leaks  # two ledgers of its own
+async def test_each_ledger_knows_its_own_tasks() -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(None)
+    inner, outer = Ledger(), Ledger()
+    inner.install(loop)
+    before = census.untracked(inner), census.untracked(outer)
+    early = asyncio.create_task(forever())
+    outer.install(loop)
+    late = asyncio.create_task(forever())
+    assert (census.untracked(inner), census.untracked(outer)) == (before[0], before[1] + 1)
+    await ended(early, late)
+    outer.uninstall()
+    inner.uninstall()
 
 
 async def test_tasks_of_other_loops_are_not_ours(ledger: Ledger) -> None:

@@ -6,7 +6,6 @@ import gc
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
-import pytest
 import pytest_asyncio
 
 from qcfeed.diagnostics import census, orphans, reaper
