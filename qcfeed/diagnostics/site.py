@@ -58,7 +58,7 @@ class Record(weakref.ref[AnyTask]):
         """Book how ``task`` ended; one that has not is about to be destroyed. Once only."""
         site = self.site
         # Not task.exception(): that would hide "Task exception was never retrieved".
-        if task._exception is not None:  # type: ignore[attr-defined]  # noqa: SLF001
+        if task._exception is not None:  # noqa: SLF001
             outcome = FAILED
         elif task.cancelled():
             outcome = CANCELLED

@@ -9,19 +9,18 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from enum import Enum, auto
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFailed
 
+from qcfeed.config import Config
 from qcfeed.core import frames
 from qcfeed.core.messages import CloseCode, Error, ServerMessage, Status, come_back, encode
 from qcfeed.core.symbol import Symbol
-from qcfeed.service.handshake import NOT_HERE, Head, HeadReader, Refusal
-
-if TYPE_CHECKING:
-    from qcfeed.service.gateway import Gateway
-    from qcfeed.service.hub import Hold
+from qcfeed.service.handshake import NOT_HERE, Accepted, Head, HeadReader, Refusal
+from qcfeed.service.hub import Hold, Hub
 
 CLOSE_TIMEOUT = 5.0
 """Seconds a peer has to answer a close frame, and a newcomer to finish its request head."""
@@ -42,14 +41,47 @@ class State(Enum):
     """The socket is gone, or somebody else's (handed over to HTTP)."""
 
 
+class Host(Protocol):
+    """Who has the connections and decides about them; in the service, the gateway."""
+
+    config: Config
+    hub: Hub
+    http_protocol: Callable[[], asyncio.Protocol] | None
+    """Makes a protocol for a connection that is not a WebSocket's; None: there are none such."""
+
+    def now(self) -> float:
+        """The loop's clock, in seconds."""
+
+    def made(self, connection: Connection, sock: socket.socket) -> None:
+        """It was accepted."""
+
+    def gone(self, connection: Connection) -> None:
+        """Its socket is gone, or somebody else's."""
+
+    def admit(self, head: Head) -> Accepted | Refusal:
+        """Whether this upgrade may go ahead."""
+
+    def hold(self, connection: Connection, symbol: Symbol) -> None:
+        """Subscribe it to the symbol in its path."""
+
+    def request(self, connection: Connection, text: str) -> None:
+        """It sent a message."""
+
+    def count_refusal(self, reason: str) -> None:
+        """It was refused."""
+
+    def count_close(self, why: str) -> None:
+        """It ends, with this close code or for this reason."""
+
+
 class Connection(asyncio.Protocol):
-    """A subscriber's connection; ``gateway`` decides, this carries out."""
+    """A subscriber's connection; its host decides, this carries out."""
 
     __slots__ = (
         "_deaf",
         "_frames",
-        "_gateway",
         "_head",
+        "_host",
         "_owed",
         "_text",
         "_text_size",
@@ -66,8 +98,8 @@ class Connection(asyncio.Protocol):
         "state",
     )
 
-    def __init__(self, gateway: Gateway, serial: int) -> None:
-        self._gateway = gateway
+    def __init__(self, host: Host, serial: int) -> None:
+        self._host = host
         self._head: HeadReader | None = HeadReader()
         self._frames: FrameProtocol | None = None
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
@@ -82,7 +114,7 @@ class Connection(asyncio.Protocol):
         """Whether its one symbol came with the path (/quotes/{symbol})."""
         self.held: dict[Symbol, Hold] = {}
         self.peer = ""
-        self.opened_at = self.heard_at = gateway.now()
+        self.opened_at = self.heard_at = host.now()
         self.deadline: float | None = self.opened_at + CLOSE_TIMEOUT
         self.pinged_at: float | None = None
         self.stalled_since: float | None = None
@@ -94,10 +126,10 @@ class Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=0)
         peer = transport.get_extra_info("peername")
         self.peer = f"{peer[0]}:{peer[1]}" if peer else "?"
-        self._gateway.made(self, transport.get_extra_info("socket"))
+        self._host.made(self, transport.get_extra_info("socket"))
 
     def data_received(self, data: bytes) -> None:
-        self.heard_at = self._gateway.now()
+        self.heard_at = self._host.now()
         self.pinged_at = None
         if self.state is State.HEAD:
             self._receive_head(data)
@@ -105,7 +137,7 @@ class Connection(asyncio.Protocol):
             self._receive_frames(data)
 
     def pause_writing(self) -> None:
-        self.stalled_since = self._gateway.now()
+        self.stalled_since = self._host.now()
 
     def resume_writing(self) -> None:
         self.stalled_since = None
@@ -113,7 +145,7 @@ class Connection(asyncio.Protocol):
             owed, self._owed = self._owed, {}
             for status in owed.values():
                 self.tell(status)
-            self._gateway.hub.refill(self, list(self.held.values()))
+            self._host.hub.refill(self, list(self.held.values()))
 
     def eof_received(self) -> None:
         if self.state is State.OPEN:
@@ -125,7 +157,7 @@ class Connection(asyncio.Protocol):
             slow = isinstance(exc, TimeoutError) and self.stalled_since is not None
             self._leave(str(int(CloseCode.TOO_SLOW)) if slow else "lost")
         self.state = State.CLOSED
-        self._gateway.gone(self)
+        self._host.gone(self)
 
     # ------------------------------------------------------------ handshake
 
@@ -137,13 +169,13 @@ class Connection(asyncio.Protocol):
         elif head is not None and head.is_ours:
             self._head = None
             self._upgrade(head, reader.rest)
-        elif head is not None and self._gateway.http_protocol is not None:
-            self._hand_over(self._gateway.http_protocol(), reader.data)
+        elif head is not None and self._host.http_protocol is not None:
+            self._hand_over(self._host.http_protocol(), reader.data)
         elif head is not None:
             self.refuse(NOT_HERE)
 
     def _upgrade(self, head: Head, rest: bytes) -> None:
-        verdict = self._gateway.admit(head)
+        verdict = self._host.admit(head)
         if isinstance(verdict, Refusal):
             self.refuse(verdict)
             return
@@ -152,13 +184,13 @@ class Connection(asyncio.Protocol):
         self._transport.write(verdict.response)
         if verdict.symbol is not None:
             self.fixed = True
-            self._gateway.hold(self, verdict.symbol)
+            self._host.hold(self, verdict.symbol)
         if rest and self.state is State.OPEN:
             self._receive_frames(rest)
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer with an HTTP error instead of an upgrade."""
-        self._gateway.count_refusal(refusal.code)
+        self._host.count_refusal(refusal.code)
         self._transport.write(refusal.response())
         self._leave(None)
         # A full close with bytes unread would be a reset, and that can destroy the answer on its
@@ -170,7 +202,7 @@ class Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits()
         self._transport.set_protocol(protocol)
         self.state = State.CLOSED
-        self._gateway.gone(self)
+        self._host.gone(self)
         protocol.connection_made(self._transport)
         protocol.data_received(data)
 
@@ -203,14 +235,14 @@ class Connection(asyncio.Protocol):
         if piece:  # a message may have any number of empty fragments
             self._text.append(piece)
             self._text_size += len(piece) if piece.isascii() else len(piece.encode())
-        if self._text_size > self._gateway.config.max_message_size:
-            limit = self._gateway.config.max_message_size
+        if self._text_size > self._host.config.max_message_size:
+            limit = self._host.config.max_message_size
             self.close(CloseCode.MESSAGE_TOO_BIG, f"a message has at most {limit} bytes")
         elif finished:
             text = "".join(self._text)
             self._text.clear()
             self._text_size = 0
-            self._gateway.request(self, text)
+            self._host.request(self, text)
 
     def _receive_close(self, code: int) -> None:
         if self.state is State.OPEN:
@@ -261,7 +293,7 @@ class Connection(asyncio.Protocol):
 
     def ping(self) -> None:
         """Ask whether the peer lives; any data from it is an answer."""
-        self.pinged_at = self._gateway.now()
+        self.pinged_at = self._host.now()
         self.write(frames.frame(frames.Opcode.PING, b""))
 
     def close(self, code: CloseCode, reason: str = "") -> None:
@@ -285,7 +317,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _reply(self, data: bytes) -> None:
-        if self._transport.get_write_buffer_size() > self._gateway.config.send_buffer:
+        if self._transport.get_write_buffer_size() > self._host.config.send_buffer:
             self.abort(str(int(CloseCode.TOO_SLOW)))
         else:
             self._transport.write(data)
@@ -294,8 +326,8 @@ class Connection(asyncio.Protocol):
         # Holds first: who looks from another thread must not take them for orphans.
         held, self.held = self.held, {}
         for subscriber in held.values():
-            self._gateway.hub.unsubscribe(subscriber)
+            self._host.hub.unsubscribe(subscriber)
         self.state = State.CLOSING
-        self.deadline = self._gateway.now() + CLOSE_TIMEOUT
+        self.deadline = self._host.now() + CLOSE_TIMEOUT
         if why is not None:
-            self._gateway.count_close(why)
+            self._host.count_close(why)
