@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import resource
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,6 +13,9 @@ from qcfeed.diagnostics.leakcheck import verify_no_leaks
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:  # storms of thousands of connections have both ends in this process
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     config.addinivalue_line(
         "markers", "allow_task_leaks: this test may leave tasks behind; the reason goes beside it"
     )

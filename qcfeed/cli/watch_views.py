@@ -63,7 +63,9 @@ TABLE: Table[Line] = Table(
             right=True,
             rank=2,
         ),
-        Column(key="age_s", header="AGE", value=lambda line: line.age_s, show=age, right=True),
+        Column(
+            key="age_s", header="AGE", value=lambda line: line.age_s, show=age, right=True, rank=3
+        ),
         Column(
             key="state", value=lambda line: line.state, colour=lambda line: _COLOURS.get(line.state)
         ),

@@ -104,7 +104,7 @@ class RawPeer:
 
         Raises ComeBackError when another try may succeed, else a QcfeedError with the server's words.
         """
-        raw = socket.socket(address.family, socket.SOCK_STREAM)
+        raw = socket.socket(address.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         raw.setblocking(False)
         peer = cls(f"{endpoint}{path}", raw)
         try:

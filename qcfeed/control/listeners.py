@@ -113,7 +113,9 @@ def listen_tcp(host: str, port: int) -> socket.socket:
             hint="give --control-listen 127.0.0.1:PORT and reach it by `ssh -L`",
         )
     address = "127.0.0.1" if host == "localhost" else host
-    listener = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    # With the protocol left out asyncio does not know it for TCP, and sets no TCP_NODELAY.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((address, port))

@@ -37,7 +37,7 @@ from qcfeed.control.routes import (
 )
 from qcfeed.diagnostics import census, orphans, reaper
 from qcfeed.diagnostics.orphans import OrphanTask
-from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.diagnostics.spawn import Ledger, Record
 from qcfeed.diagnostics.stall import LoopWatch
 from qcfeed.errors import UsageError
 
@@ -108,9 +108,10 @@ class _Views:
     def orphans(self, query: OrphansQuery) -> Orphans:
         """Cost: 0.2 us a live task, 1 us an orphan, 5 us each that is listed."""
         _within("limit", query.limit, 0, PAGE)
-        found = self._find()
+        now = time.monotonic()
+        found = self._find(now)
         further = self._further_orphans() if self._further_orphans else []
-        rows = [_row(orphan) for orphan in found[: query.limit]] + further
+        rows = [_row(orphans.describe(record, now)) for record in found[: query.limit]] + further
         rows.sort(key=lambda row: -row.age_s)
         return Orphans(count=len(found) + len(further), orphans=rows[: query.limit])
 
@@ -122,9 +123,9 @@ class _Views:
         _within("batch", request.batch, 1, BATCH)
         _within("timeout_s", request.timeout_s, 0, LONGEST_REAP)
         with self._watch.measure() as measured:
-            found = await asyncio.to_thread(self._find)
+            found = await asyncio.to_thread(self._find, time.monotonic())
             audit.note(before={"orphaned_tasks": len(found)})
-            proven = (orphan.record for orphan in found if orphans.is_orphan(orphan.record))
+            proven = (record for record in found if orphans.is_orphan(record))
             reaping = await reaper.cancel(proven, batch=request.batch, timeout=request.timeout_s)
             removed = await self._remove_further() if self._remove_further else 0
         return Reaped(
@@ -139,8 +140,8 @@ class _Views:
             max_stall_ms=round(measured.longest * 1000, 3),
         )
 
-    def _find(self) -> list[OrphanTask]:
-        return orphans.find(self._ledger, time.monotonic(), grace=self._grace)
+    def _find(self, now: float) -> list[Record]:
+        return orphans.records(self._ledger, now, grace=self._grace)
 
 
 def _totals(taken: census.Census) -> TaskTotals:

@@ -140,7 +140,7 @@ def come_back(code: int) -> bool:
 
     1006 stands for a connection that went without one (RFC 6455 section 7.1.5).
     """
-    return code in (1001, 1006, 1011, 1012) or code >= 4400
+    return code in (1001, 1006, 1011, 1012, 1013, 1014) or code >= 4400
 
 
 _encoder = msgspec.json.Encoder()

@@ -32,7 +32,7 @@ Item = TypeVar("Item")
 
 MAX_SITES = 4_096
 """Spawn locations told apart; tasks from any further one are booked under ``other``."""
-SLICE = 1_000
+SLICE = 4_000
 """Records that a reader looks at before it lets the watched loop run."""
 _PAUSE = 50e-6
 """Seconds of that. sleep(0) returns before a thread that waits for the GIL has woken to take it."""
@@ -71,7 +71,7 @@ def _is_library(code: CodeType) -> bool:
 class Ledger:
     """The books of one event loop's tasks; see the module.
 
-    Cost: 1.6 x a trivial task's create and finish, 250 B a live task (benchmarks/diagnostics.py).
+    Cost: 1.4-1.7 x a trivial task's create and finish, 240 B a live task (benchmarks/diagnostics.py).
     It cannot see tasks made before it, nor ``asyncio.Task(...)`` called directly (as some libraries
     do for ``eager_start=True``): a census counts those as *untracked*.
     """

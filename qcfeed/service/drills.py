@@ -29,7 +29,8 @@ MOST = 1_000_000
 def parse(text: str) -> int:
     """How many zombies ``zombie-feeds`` or ``zombie-feeds=N`` asks for at the start."""
     name, _, number = text.partition("=")
-    if name != ZOMBIE_FEEDS or (number and not number.isdecimal()) or int(number or 0) > MOST:
+    counted = number.isascii() and number.isdecimal() and int(number) <= MOST
+    if name != ZOMBIE_FEEDS or (number and not counted):
         raise ConfigError(
             f"there is no drill {text!r}",
             hint=f"{ZOMBIE_FEEDS}, or {ZOMBIE_FEEDS}=N with N up to {MOST:,}",

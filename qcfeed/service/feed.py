@@ -222,12 +222,14 @@ class Feed:
         await asyncio.sleep(0)
 
     def _is_taken(self) -> bool:
+        """Whether all who read are near the head; with nobody who reads there is nothing taken."""
         now, near = self._loop.time(), self.log.head - self.log.capacity // 4
-        for subscriber in self.life.subscribers:
-            since = subscriber.reader.stalled_since
-            if subscriber.cursor < near and (since is None or now - since < _STALL_GRACE):
-                return False
-        return bool(self.life.subscribers)
+        reading = [
+            subscriber.cursor
+            for subscriber in self.life.subscribers
+            if (since := subscriber.reader.stalled_since) is None or now - since < _STALL_GRACE
+        ]
+        return bool(reading) and min(reading) >= near
 
     def _release_taken(self) -> None:
         if self._taken is not None and not self._taken.done():

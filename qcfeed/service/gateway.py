@@ -225,7 +225,7 @@ class Gateway:
         try:
             symbol = symbols.parse(name)
         except InvalidSymbolError as error:
-            return Error(error.code, f"{error.message}: {error.hint}", name[:32])
+            return _invalid(error, name)
         if symbol in connection.held:
             return None
         if len(connection.held) >= self.config.max_symbols:
@@ -249,7 +249,12 @@ class Gateway:
 
     def _unsubscribe(self, connection: Connection, names: list[str]) -> None:
         for name in names:
-            subscriber = connection.held.pop(Symbol(name.upper()), None)
+            try:
+                symbol = symbols.parse(name)
+            except InvalidSymbolError as error:
+                self._refuse(connection, _invalid(error, name))
+                continue
+            subscriber = connection.held.pop(symbol, None)
             if subscriber is not None:
                 self.hub.unsubscribe(subscriber)
         connection.send(Subscribed(sorted(connection.held)))
@@ -257,9 +262,9 @@ class Gateway:
     # ------------------------------------------------------------ time
 
     def _sweep(self) -> None:
-        """Look at an eighth of the connections; each is looked at twice in its shortest time."""
+        """Look at an eighth of the connections; each is looked at four times in its shortest time."""
         shortest = min(self.config.stall_timeout, self.config.ping_interval or 60.0, 5.0)
-        self._sweeper = self._loop.call_later(shortest / 2 / _BUCKETS, self._sweep)
+        self._sweeper = self._loop.call_later(shortest / 4 / _BUCKETS, self._sweep)
         now = self.now()
         self._hand = (self._hand + 1) % _BUCKETS
         for connection in list(self._wheel[self._hand]):
@@ -278,6 +283,10 @@ class Gateway:
                 connection.close(CloseCode.NO_PONG, f"no pong within {patience:g} s")
         elif self.config.ping_interval and now - connection.heard_at >= self.config.ping_interval:
             connection.ping()
+
+
+def _invalid(error: InvalidSymbolError, name: str) -> Error:
+    return Error(error.code, f"{error.message}: {error.hint}", name[:32])
 
 
 def _unavailable(code: str, message: str) -> Refusal:

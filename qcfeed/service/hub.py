@@ -82,15 +82,26 @@ class Hub:
             feed.unsubscribe(subscriber)
 
     def refill(self, reader: Reader, held: Iterable[Hold]) -> None:
-        """``reader`` can be written to again: what gathered meanwhile, in one write."""
+        """``reader`` can be written to again: what gathered meanwhile, until it is full again.
+
+        In pieces, because one with a thousand symbols may have missed a hundred megabytes.
+        """
         chunks: list[bytes] = []
+        size = 0
         for subscriber in held:
             feed = self.feeds.get(subscriber.symbol)
-            if feed is not None and not subscriber.closed:
-                chunks.append(feed.log.read(subscriber))
-        data = b"".join(chunks)
-        if data:
-            reader.write(data)
+            if feed is None or subscriber.closed:
+                continue
+            data = feed.log.read(subscriber)
+            chunks.append(data)
+            size += len(data)
+            if size >= _PIECE:
+                reader.write(b"".join(chunks))
+                if not reader.writable:
+                    return  # it says so again when it has drained
+                chunks, size = [], 0
+        if size:
+            reader.write(b"".join(chunks))
 
     def cancel(self, symbols: Iterable[Symbol], reason: str) -> None:
         """Force feeds down; their subscribers get close 4410. Their tasks end soon after."""
@@ -188,6 +199,9 @@ class Hub:
         for reader, parts in chunks.items():
             reader.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
+
+_PIECE = 262_144
+"""Bytes that a reader which has fallen behind is given in one write."""
 
 _SAME_FAILURE = 5.0
 """Seconds within which the same failure of another feed is not news."""

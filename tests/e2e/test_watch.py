@@ -201,7 +201,7 @@ def test_on_a_terminal_a_live_table_that_fits(service: Serving, home: Path) -> N
     child.expect(r"SYMBOL +BID +ASK +LAST +AGE +STATE +SEQ +GAPS")
     child.expect("AAPL .*live")
     child.setwinsize(24, 60)
-    child.expect(r"SYMBOL +BID +ASK +AGE +STATE +GAPS")
+    child.expect(r"SYMBOL +BID +ASK +(AGE +)?STATE +GAPS")
     child.sendintr()
     child.expect(pexpect.EOF)
     child.close()

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import psutil
 
@@ -31,6 +32,10 @@ async def until(
                 await asyncio.sleep(0.005)
     except TimeoutError:
         raise AssertionError(f"{what}: not within {within:g} s; instead: {instead()}") from None
+
+
+def _is_empty(left: Callable[[], list[object]]) -> bool:
+    return not left()
 
 
 @dataclass(slots=True)
@@ -112,13 +117,14 @@ class Running:
     async def balanced(self, *, within: float = PATIENCE) -> None:
         """Nobody is connected, no feed stays, no task lives that did not live before."""
         service = self.service
-        for what, left in (
-            ("all connections gone", lambda: list(service.gateway.connections)),
-            ("all feeds closed and forgotten", lambda: list(service.hub.feeds)),
-            ("all tasks joined", self.strangers),
-            ("all sockets gone", self.sockets),
-        ):
-            await until(lambda left=left: not left(), what, within=within, instead=left)
+        every: dict[str, Callable[[], list[object]]] = {
+            "all connections gone": lambda: list(service.gateway.connections),
+            "all feeds closed and forgotten": lambda: list(service.hub.feeds),
+            "all tasks joined": lambda: list(self.strangers()),
+            "all sockets gone": lambda: list(self.sockets()),
+        }
+        for what, left in every.items():
+            await until(partial(_is_empty, left), what, within=within, instead=left)
         assert service.hub.subscriptions == 0
         assert not any(service.gateway._wheel)
         assert self.ledger.failure is None

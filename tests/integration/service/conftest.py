@@ -29,7 +29,12 @@ async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     started: list[Running] = []
 
     async def start(**options: Any) -> Running:
-        quick = {"port": 0, "monitor": False, "upstream": "sim:?rate=20", "linger": 0.05}
+        quick: dict[str, Any] = {
+            "port": 0,
+            "monitor": False,
+            "upstream": "sim:?rate=20",
+            "linger": 0.05,
+        }
         service = Service(Config(**quick | options), ledger)
         running = Running(service, ledger)
         running.remember_residents()

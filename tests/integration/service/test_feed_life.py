@@ -23,7 +23,8 @@ async def test_the_last_one_leaves_and_the_feed_lingers_and_is_forgotten(start: 
     running = await start(linger=0.3)
     first, second = await running.client(), await running.client()
     feed = running.feed()
-    task = feed.run and feed.run.task
+    assert feed.run is not None
+    task = feed.run.task
     await first.leave()
     await until(lambda: len(feed.life.subscribers) == 1, "one has left")
     assert feed.life.demand is Demand.WANTED
@@ -31,7 +32,6 @@ async def test_the_last_one_leaves_and_the_feed_lingers_and_is_forgotten(start: 
     await until(lambda: feed.life.demand is Demand.LINGERING, "the feed lingers")
     loop = asyncio.get_running_loop()
     left = loop.time()
-    assert task is not None
     assert not task.done()
     await until(lambda: not running.service.hub.feeds, "the feed is forgotten")
     assert loop.time() - left >= 0.2
