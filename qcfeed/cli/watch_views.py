@@ -61,15 +61,15 @@ TABLE: Table[Line] = Table(
             value=lambda line: line.quote and line.quote.last,
             show=_price,
             right=True,
-            rank=2,
+            rank=3,
         ),
         Column(
-            key="age_s", header="AGE", value=lambda line: line.age_s, show=age, right=True, rank=3
+            key="age_s", header="AGE", value=lambda line: line.age_s, show=age, right=True, rank=1
         ),
         Column(
             key="state", value=lambda line: line.state, colour=lambda line: _COLOURS.get(line.state)
         ),
-        Column(key="seq", value=lambda line: line.quote and line.quote.seq, right=True, rank=1),
+        Column(key="seq", value=lambda line: line.quote and line.quote.seq, right=True, rank=2),
         Column(
             key="gaps",
             value=lambda line: line.gaps,
