@@ -23,6 +23,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
+
 from qcfeed.core.messages import Quote, Tick
 from qcfeed.core.symbol import Symbol, parse
 from qcfeed.errors import ConfigError, InvalidSymbolError, UnknownSymbolError
@@ -168,7 +170,7 @@ def _ticks(reader: Reader) -> Iterator[tuple[float, Symbol, Tick]]:
                 yield at, parse(m.symbol), tick
             elif isinstance(message, bytes):
                 yield from _captured(products, at, message)
-        except (InvalidSymbolError, ValueError) as error:
+        except (InvalidSymbolError, msgspec.DecodeError, ValueError) as error:
             raise ConfigError(f"{reader.path} has a bad message, of time {at}: {error}") from error
 
 

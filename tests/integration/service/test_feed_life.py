@@ -146,7 +146,7 @@ async def test_an_upstream_that_fails_without_demand_is_not_tried_again(
     feed = running.feed()
     await until(lambda: feed.life.demand is Demand.LINGERING, "the feed lingers")
     fail.set()
-    await until(lambda: feed.life.upstream is Upstream.BACKOFF, "the upstream has failed")
+    await until(lambda: feed.restarts == 1, "the upstream has failed")
     assert feed.life.demand is Demand.NONE
     await running.balanced()
     assert len(upstream.sinks) == 1

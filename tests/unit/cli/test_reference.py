@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,9 @@ def test_every_command_has_a_page_and_every_page_an_example() -> None:
         assert title == "qcfeed" or f"Examples:\n    {title}" in text, title
 
 
+@pytest.mark.skipif(
+    not version("typer").startswith("0.28."), reason="docs/cli.md is written with Typer 0.28"
+)
 def test_cli_md_is_fresh() -> None:
     assert (ROOT / "docs" / "cli.md").read_text() == reference.reference(), (
         "run: python -m qcfeed.cli.reference > docs/cli.md"
