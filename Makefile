@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-all check format generate bench clean
+.PHONY: help serve test test-debug test-all check format generate bench clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ serve: $(VENV)/.service  ## install what is needed and run the service (ARGS='--
 
 test: $(VENV)/.suite  ## install what is needed and run the whole suite (ARGS='-k name')
 	$(BIN)/python -m pytest $(ARGS)
+
+test-debug: $(VENV)/.suite  ## what runs in one process, under asyncio's debug mode
+	PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest tests/unit tests/property tests/integration $(ARGS)
 
 check: $(VENV)/.suite  ## format, lint, types, import contracts, generated files
 	$(BIN)/ruff format --check .
