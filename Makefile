@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+SECONDS ?= 300
 
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-debug test-all check format generate bench clean
+.PHONY: help serve test test-debug test-all check format generate bench soak clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,8 +48,11 @@ generate: $(VENV)/.suite  ## write completions and docs/cli.md anew
 test-all:  ## the suite on every interpreter of 3.11 to 3.13 that is here
 	$(PYTHON) scripts/test_all.py $(ARGS)
 
-bench: $(VENV)/.suite  ## what the ledger costs beside its peers
-	$(BIN)/python -m benchmarks.diagnostics
+bench: $(VENV)/.suite  ## what the ledger costs beside its peers (ARGS=--full)
+	$(BIN)/python -m benchmarks.diagnostics $(ARGS)
+
+soak: $(VENV)/.suite  ## tasks at full speed under twenty readers (SECONDS=300)
+	$(BIN)/python -m benchmarks.soak --seconds $(SECONDS)
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) .venv-3.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

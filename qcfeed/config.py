@@ -90,6 +90,12 @@ class Config:
     audit_log: str | None = _option(
         None, "File of actions taken (JSON lines); under the state directory, if not given."
     )
+    spawn_stacks: int = _option(
+        0,
+        "Calls kept of each task's spawning, for `tasks show`; 8 make a spawn cost 1.4 times as much.",
+        least=0,
+        most=32,
+    )
     drain_timeout: float = _option(10.0, "How long leaving politely may take.", least=0)
     drill: str | None = _option(
         None, "Break this service on purpose, to rehearse: zombie-feeds or zombie-feeds=47829."

@@ -68,6 +68,12 @@ class NotFoundError(UsageError):
     code = "not_found"
 
 
+class NoRunningLoopError(UsageError, RuntimeError):
+    """Something for a running event loop was called where none runs."""
+
+    code = "no_running_loop"
+
+
 class UnreachableError(QcfeedError):
     """The service, its control plane or Prometheus does not answer."""
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "status": "Show one service on one screen.",
     "tasks": "List live tasks, oldest first, or count them by spawn location.",
     "orphans": "List tasks and subscriptions whose owner is gone, or reap them.",
+    "stacks": "Show every thread's stack, the watched loop's first, and the task that runs in it.",
     "feeds": "List feeds, one a symbol, or cancel them.",
     "watch": "Show live quotes of symbols.",
     "repro": "Reproduce the incident: subscribe, get a quote, disconnect, again and again;"

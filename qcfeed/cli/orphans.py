@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from qcfeed.cli import formats
+from qcfeed.cli import formats, tasks_filter
 from qcfeed.cli.context import Format, Output, act, ask, examples, new_app, options, say
 from qcfeed.cli.figures import Figure, show_figures
 from qcfeed.cli.layout import Column, Table
 from qcfeed.cli.render import show
 from qcfeed.control.answers import Orphan, Orphans, Reaped, ReapRequest, Survivor
 from qcfeed.control.routes import ORPHANS, REAP
-from qcfeed.errors import ExitStatus
+from qcfeed.errors import ExitStatus, UsageError
 
 DEFAULT_LIMIT = 1_000
 
@@ -56,27 +56,44 @@ def orphans(
     limit: Annotated[
         int, typer.Option(min=1, metavar="N", help="List at most the N oldest.")
     ] = DEFAULT_LIMIT,
+    site: tasks_filter.Site = "",
+    label: tasks_filter.Label = None,
+    older_than: tasks_filter.OlderThan = None,
+    waiting_on: tasks_filter.WaitingOn = "",
+    name: tasks_filter.Name = "",
     output: Output = Format.TABLE,
 ) -> None:
     """List tasks and subscriptions whose owner is gone, or reap them.
 
     Exit status: 1 when there are any, 0 when there are none; with --reap, 0 when none survive.
     --reap touches proven orphans only, so it asks nothing; it gives them --timeout seconds to end.
+    --site, --label and the like pick orphaned tasks from the list; --reap takes all orphans.
     """
-    _reap(ctx, output) if reap else _list(ctx, limit, output)
+    which = tasks_filter.asked(site, label, older_than, waiting_on, name)
+    if reap and which:
+        raise UsageError(
+            "--reap takes all orphans, and no filter",
+            hint="`qcfeed tasks cancel --site FILE:LINE` cancels some, orphaned or not",
+        )
+    _reap(ctx, output) if reap else _list(ctx, limit, output, which)
 
 
-def _list(ctx: typer.Context, limit: int, output: Format) -> None:
-    answer, raw = ask(ctx, ORPHANS, Orphans, limit=limit)
+def _list(ctx: typer.Context, limit: int, output: Format, which: dict[str, Any]) -> None:
+    answer, raw = ask(ctx, ORPHANS, Orphans, limit=limit, **which)
     if not answer.count and output in (Format.TABLE, Format.WIDE):
-        say("no orphans: every live task and subscription has its owner")
+        say(
+            "no orphaned task matches"
+            if which
+            else "no orphans: every live task and subscription has its owner"
+        )
         return
     show(output, ORPHAN_TABLE, answer.orphans, raw=raw)
     if not answer.count:
         return
     if len(answer.orphans) < answer.count:
         say(f"the {len(answer.orphans):,} oldest of {formats.plural(answer.count, 'orphan')}")
-    say(f"{formats.plural(answer.count, 'orphan')}: `qcfeed orphans --reap` cancels exactly these")
+    these = "all orphans, these too" if which else "exactly these"
+    say(f"{formats.plural(answer.count, 'orphan')}: `qcfeed orphans --reap` cancels {these}")
     raise typer.Exit(ExitStatus.FINDINGS)
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import typer
 
 from qcfeed.cli.context import Format, Output, ask, examples, new_app, say
 from qcfeed.cli.figures import Figure, show_figures
 from qcfeed.cli.formats import age, count, milliseconds, plural, size
-from qcfeed.control.answers import Listening, Status
-from qcfeed.control.routes import STATUS
-from qcfeed.errors import ExitStatus
+from qcfeed.control.answers import Listening, Process, Status, TaskTotals
+from qcfeed.control.routes import PROCESS, STATUS
+from qcfeed.errors import ExitStatus, NotFoundError
 
 MEMORY_ALARM = 0.85
 """Share of the memory limit from which it is a finding; the incident was noticed at 0.89."""
@@ -31,23 +31,54 @@ app = new_app()
 def status(ctx: typer.Context, output: Output = Format.TABLE) -> None:
     """Show one service on one screen.
 
+    Of a program that is attached with qcfeed.attach: what any program has, without feeds.
+
     Exit status: 1 when something is wrong: orphans, a drill, dead symbols, an upstream that is
     down, memory at 85 % of its limit, or a loop that is stuck; each is said on stderr with the
     command to type next. 0 otherwise.
     """
-    answer, raw = ask(ctx, STATUS, Status)
+    try:
+        answer, raw = ask(ctx, STATUS, Status)
+    except NotFoundError:
+        _program(ctx, output)
+        return
     show_figures(output, _screen(answer), raw=raw, names=[answer.instance])
-    found = list(findings(answer))
+    _tell(findings(answer))
+
+
+def _program(ctx: typer.Context, output: Format) -> None:
+    answer, raw = ask(ctx, PROCESS, Process)
+    show_figures(output, _program_screen(answer), raw=raw, names=[answer.instance])
+    _tell(_common_findings(answer, answer.tasks.orphaned, 0))
+
+
+def _tell(found: Iterable[tuple[str, str]]) -> None:
+    any_found = False
     for what, next_command in found:
+        any_found = True
         say(f"finding: {what}")
         say(f"  next: {next_command}")
-    if found:
+    if any_found:
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
 def findings(status: Status) -> Iterator[tuple[str, str]]:
     """What is wrong, by what the screen shows, and what to type about it."""
-    tasks, subscriptions = status.orphaned_tasks, status.orphaned_subscriptions
+    yield from _common_findings(status, status.orphaned_tasks, status.orphaned_subscriptions)
+    if status.staleness.dead:
+        yield f"{plural(status.staleness.dead, 'symbol')} dead: no quotes", "`qcfeed feeds`"
+    if not status.upstream_connected and status.subscriptions:
+        yield f"upstream {status.upstream} is down while subscribers wait", "`qcfeed feeds -o wide`"
+    if status.drill:
+        yield (
+            f"drill {status.drill}: this service is broken on purpose",
+            "rehearse, then restart it without --drill",
+        )
+
+
+def _common_findings(
+    status: Status | Process, tasks: int, subscriptions: int
+) -> Iterator[tuple[str, str]]:
     if tasks or subscriptions:
         yield (
             f"{plural(tasks, 'orphaned task')}, {plural(subscriptions, 'orphaned subscription')}",
@@ -60,23 +91,25 @@ def findings(status: Status) -> Iterator[tuple[str, str]]:
         )
     if (share := _share(status)) >= MEMORY_ALARM:
         yield f"memory is at {share:.0%} of its limit", "`qcfeed tasks --by-location`"
-    if status.staleness.dead:
-        yield f"{plural(status.staleness.dead, 'symbol')} dead: no quotes", "`qcfeed feeds`"
-    if not status.upstream_connected and status.subscriptions:
-        yield f"upstream {status.upstream} is down while subscribers wait", "`qcfeed feeds -o wide`"
-    if status.drill:
-        yield (
-            f"drill {status.drill}: this service is broken on purpose",
-            "rehearse, then restart it without --drill",
-        )
 
 
-def _share(status: Status) -> float:
+def _share(status: Status | Process) -> float:
     return status.memory.resident_bytes / max(1, status.memory.limit_bytes)
 
 
 def _screen(status: Status) -> list[Figure]:
     return [*_service(status), *_tasks(status), *_feeds(status), *_listening(status.listening)]
+
+
+def _program_screen(program: Process) -> list[Figure]:
+    orphaned = program.tasks.orphaned
+    return [
+        Figure("program", f"{program.instance}, pid {program.pid}, Python {program.python}"),
+        Figure("attached", f"{age(program.attached_s)}, since {program.attached_at}"),
+        *_process(program),
+        _balance(program.tasks),
+        Figure("orphans", plural(orphaned, "task"), "red" if orphaned else None),
+    ]
 
 
 def _service(status: Status) -> Iterator[Figure]:
@@ -86,6 +119,10 @@ def _service(status: Status) -> Iterator[Figure]:
         "service", f"{status.instance}, pid {status.pid}, qcfeed {status.version}, {status.state}"
     )
     yield Figure("up", f"{age(status.uptime_s)}, since {status.started_at}")
+    yield from _process(status)
+
+
+def _process(status: Status | Process) -> Iterator[Figure]:
     memory, share = status.memory, _share(status)
     yield Figure(
         "memory",
@@ -103,18 +140,21 @@ def _service(status: Status) -> Iterator[Figure]:
 
 
 def _tasks(status: Status) -> Iterator[Figure]:
-    totals = status.tasks
-    yield Figure(
-        "tasks",
-        f"{count(totals.live)} live; {count(totals.spawned)} spawned,"
-        f" {count(totals.finished)} finished, {count(totals.cancelled)} cancelled,"
-        f" {count(totals.failed)} failed",
-    )
+    yield _balance(status.tasks)
     orphans = status.orphaned_tasks, status.orphaned_subscriptions
     yield Figure(
         "orphans",
         f"{plural(orphans[0], 'task')}, {plural(orphans[1], 'subscription')}",
         "red" if any(orphans) else None,
+    )
+
+
+def _balance(totals: TaskTotals) -> Figure:
+    return Figure(
+        "tasks",
+        f"{count(totals.live)} live; {count(totals.spawned)} spawned,"
+        f" {count(totals.finished)} finished, {count(totals.cancelled)} cancelled,"
+        f" {count(totals.failed)} failed",
     )
 
 

@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from qcfeed.cli import formats
-from qcfeed.cli.context import Format, Output, ask, examples, new_app, say
+from qcfeed.cli import (
+    durations,
+    formats,
+    tasks_by_label,
+    tasks_cancel,
+    tasks_diff,
+    tasks_filter,
+    tasks_findings,
+    tasks_show,
+    tasks_tree,
+    tasks_verify,
+    tasks_waits,
+    tasks_window,
+)
+from qcfeed.cli.context import Format, Output, examples, new_app, say
 from qcfeed.cli.layout import Column, Table
 from qcfeed.cli.render import show
+from qcfeed.cli.tasks_saved import From, Save, ask_or_read, schema_of
 from qcfeed.control.answers import Location, Task, Tasks, TasksByLocation, TaskTotals
 from qcfeed.control.routes import TASKS, TASKS_BY_LOCATION
+from qcfeed.errors import UsageError
 
 DEFAULT_LIMIT = 1_000
+BY_LOCATION = str(TasksByLocation.__struct_config__.tag)
 
 app = new_app()
+app.command(epilog=tasks_show.EXAMPLES)(tasks_show.show)
+app.command(epilog=tasks_cancel.EXAMPLES)(tasks_cancel.cancel)
+app.command(epilog=tasks_diff.EXAMPLES)(tasks_diff.diff)
+app.command(epilog=tasks_findings.EXAMPLES)(tasks_findings.findings)
+app.command(epilog=tasks_verify.EXAMPLES)(tasks_verify.verify)
 
 
 def _alarming(row: Location) -> str | None:
@@ -31,6 +53,12 @@ TASK_TABLE: Table[Task] = Table(
         Column(key="location", value=lambda t: t.location, least=24),
         Column(key="state", value=lambda t: t.state, least=12),
         Column(key="note", value=lambda t: t.note, least=10, rank=1, colour=lambda _: "yellow"),
+        Column(key="parent", value=lambda t: t.parent, right=True, wide=True),
+        Column(
+            key="labels",
+            value=lambda t: " ".join(f"{key}={value}" for key, value in t.labels.items()),
+            wide=True,
+        ),
     ),
     identity=lambda task: str(task.serial),
 )
@@ -39,6 +67,13 @@ LOCATION_TABLE: Table[Location] = Table(
     (
         Column(key="location", value=lambda x: x.location, least=24, colour=_alarming),
         Column(key="function", value=lambda x: x.function, least=20, wide=True),
+        Column(
+            key="matching",
+            value=lambda x: x.matching or None,
+            show=formats.count,
+            right=True,
+            wide=True,
+        ),
         Column(key="live", value=lambda x: x.live, show=formats.count, right=True),
         Column(
             key="orphaned",
@@ -71,10 +106,15 @@ LOCATION_TABLE: Table[Location] = Table(
 
 @app.callback(
     invoke_without_command=True,
-    subcommand_metavar="",
+    subcommand_metavar="[COMMAND]",
     epilog=examples(
         "qcfeed tasks --by-location           # which line leaks",
+        "qcfeed tasks --waits                 # and what its tasks wait on",
         "qcfeed tasks --limit 20              # the 20 oldest",
+        "qcfeed tasks --by label:symbol       # whom they are for",
+        "qcfeed tasks --older-than 5m --waiting-on sleep --label symbol=AAPL",
+        "qcfeed tasks --window 30s            # which line grows, and how fast",
+        "qcfeed tasks --by-location --save before.json",
         "qcfeed tasks --by-location -o json | jq '.locations[] | select(.orphaned > 0)'",
     ),
 )
@@ -83,9 +123,36 @@ def tasks(
     by_location: Annotated[
         bool, typer.Option("--by-location", help="A row a spawn location, with a totals line.")
     ] = False,
+    by: Annotated[
+        str,
+        typer.Option("--by", metavar="WHAT", help="A row a location, or a value: label:symbol."),
+    ] = "",
+    tree: Annotated[
+        bool, typer.Option("--tree", help="Under whom each was spawned, and who waits for it.")
+    ] = False,
+    site: tasks_filter.Site = "",
+    label: tasks_filter.Label = None,
+    older_than: tasks_filter.OlderThan = None,
+    waiting_on: tasks_filter.WaitingOn = "",
+    name: tasks_filter.Name = "",
+    waits: tasks_waits.Waits = False,
+    exact: tasks_waits.Exact = False,
     limit: Annotated[
         int, typer.Option(min=1, metavar="N", help="List at most the N oldest tasks.")
     ] = DEFAULT_LIMIT,
+    window: Annotated[
+        float | None,
+        typer.Option(
+            parser=durations.parse,
+            metavar="DURATION",
+            help="Count twice, so far apart: born, ended and net a minute, a location.",
+        ),
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Do that again and again (every 5s); Ctrl-C ends it.")
+    ] = False,
+    save: Save = None,
+    source: From = None,
     output: Output = Format.TABLE,
 ) -> None:
     """List live tasks, oldest first, or count them by spawn location.
@@ -93,16 +160,54 @@ def tasks(
     A spawn location is the line of code that creates tasks. What was spawned is live, finished,
     cancelled or failed; orphaned are those live tasks whose owner is gone.
     """
-    if ctx.invoked_subcommand is None:
-        _by_location(ctx, output) if by_location else _oldest(ctx, limit, output)
+    if ctx.invoked_subcommand is not None:
+        return
+    which = tasks_filter.asked(site, label, older_than, waiting_on, name)
+    other = watch or window is not None or tree or by not in ("", "location")
+    seen = tasks_waits.asked(waits, exact, otherwise=other)
+    if which and source:
+        raise UsageError("a file holds what was asked for then; filters are for a service")
+    if watch or window is not None:
+        if save or source or which or by or tree:
+            raise UsageError(
+                "--window and --watch count twice, all tasks by location; a file holds one census",
+                hint="`qcfeed tasks diff BEFORE AFTER` compares two files",
+            )
+        tasks_window.run(ctx, window, output, watch=watch)
+    elif tree:
+        tasks_tree.run(ctx, output, limit=limit, source=source, save=save, which=which)
+    elif by and by != "location":
+        tasks_by_label.run(ctx, by, output, limit=limit, source=source, save=save, which=which)
+    elif by or by_location or seen or (source and schema_of(source) == BY_LOCATION):
+        _by_location(ctx, output, source, save, which, seen)
+    else:
+        _oldest(ctx, limit, output, source, save, which)
 
 
-def _by_location(ctx: typer.Context, output: Format) -> None:
-    answer, raw = ask(ctx, TASKS_BY_LOCATION, TasksByLocation)
-    total = _total(answer.totals)
-    show(output, LOCATION_TABLE, answer.locations, raw=raw, total=total)
+def _by_location(
+    ctx: typer.Context,
+    output: Format,
+    source: Path | None,
+    save: Path | None,
+    which: dict[str, Any],
+    seen: dict[str, Any],
+) -> None:
+    answer, raw = ask_or_read(
+        ctx, TASKS_BY_LOCATION, TasksByLocation, source=source, target=save, **which, **seen
+    )
+    total = None if which else _total(answer.totals)
+    table = _with_matching() if which else LOCATION_TABLE
+    if any(row.waits for row in answer.locations):
+        table = tasks_waits.with_waits(table)
+    show(output, table, answer.locations, raw=raw, total=total)
     if answer.failure:
         say(f"the ledger has stopped booking tasks, so this is incomplete: {answer.failure}")
+
+
+def _with_matching() -> Table[Location]:
+    """The location table, with the tasks that match in plain sight."""
+    columns = (c._replace(wide=False) if c.key == "matching" else c for c in LOCATION_TABLE.columns)
+    return LOCATION_TABLE._replace(columns=tuple(columns))
 
 
 def _total(totals: TaskTotals) -> Location:
@@ -122,11 +227,22 @@ def _total(totals: TaskTotals) -> Location:
     )
 
 
-def _oldest(ctx: typer.Context, limit: int, output: Format) -> None:
-    answer, raw = ask(ctx, TASKS, Tasks, limit=limit)
-    show(output, TASK_TABLE, answer.tasks, raw=raw)
-    if len(answer.tasks) < answer.total:
+def _oldest(
+    ctx: typer.Context,
+    limit: int,
+    output: Format,
+    source: Path | None,
+    save: Path | None,
+    which: dict[str, Any],
+) -> None:
+    answer, raw = ask_or_read(ctx, TASKS, Tasks, source=source, target=save, limit=limit, **which)
+    if which and not answer.total and output in (Format.TABLE, Format.WIDE):
+        say("no live task matches")
+        return
+    listed = answer.tasks[:limit]
+    show(output, TASK_TABLE, listed, raw=raw)
+    if len(listed) < answer.total:
         say(
-            f"the {len(answer.tasks):,} oldest of {answer.total:,} tasks;"
+            f"the {len(listed):,} oldest of {answer.total:,} tasks;"
             " --limit N shows more, --by-location counts all"
         )

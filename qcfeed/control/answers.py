@@ -38,6 +38,19 @@ class Failure(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.erro
 # ---------------------------------------------------------------- tasks
 
 
+class TaskFilter(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Which tasks; what is given must hold, all of it (diagnostics/filters.py says how).
+
+    ``site`` is FILE:LINE or FILE; ``label`` is KEY=VALUE or KEY, several on a line each.
+    """
+
+    site: str = ""
+    label: str = ""
+    older_than_s: float = 0.0
+    waiting_on: str = ""
+    name: str = ""
+
+
 class TaskTotals(msgspec.Struct, kw_only=True):
     """spawned = live + finished + cancelled + failed + destroyed, always."""
 
@@ -53,8 +66,26 @@ class TaskTotals(msgspec.Struct, kw_only=True):
     """Live tasks that did not pass the ledger (made before it, or around it)."""
 
 
+class WaitCount(msgspec.Struct, kw_only=True):
+    """So many tasks wait on this."""
+
+    state: str
+    tasks: int
+
+
+class ByLocationQuery(TaskFilter, kw_only=True):
+    """``waits``: tell what the tasks of each location wait on, from a sample; ``exact``: from all."""
+
+    waits: bool = False
+    exact: bool = False
+
+
 class Location(msgspec.Struct, kw_only=True):
-    """One spawn location: a line that creates tasks."""
+    """One spawn location: a line that creates tasks.
+
+    ``waits`` (the commonest first) and ``sampled`` (how many live tasks they are counted from, at
+    random, whatever the filter) are there only if they were asked for.
+    """
 
     location: str
     function: str
@@ -67,18 +98,30 @@ class Location(msgspec.Struct, kw_only=True):
     oldest_s: float | None
     orphaned: int
     note: str = ""
+    matching: int | msgspec.UnsetType = msgspec.UNSET
+    """Live tasks that match the filter; there only if one was given. The rest is of all tasks."""
+    waits: list[WaitCount] | msgspec.UnsetType = msgspec.UNSET
+    sampled: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class TasksByLocation(Answer, kw_only=True, tag="qcfeed.tasks.by_location/1"):
-    """``failure`` is there only when the ledger has stopped booking: why."""
+    """``failure`` is there only when the ledger has stopped booking: why.
+
+    ``since``: when this process began to answer; with ``pid`` and ``instance`` it tells whether two
+    censuses are of one life of a program.
+    """
 
     totals: TaskTotals
     locations: list[Location]
     failure: str | msgspec.UnsetType = msgspec.UNSET
+    since: str = ""
 
 
 class Task(msgspec.Struct, kw_only=True):
-    """One live task. ``state`` is what it waits on, as far as can be seen cheaply."""
+    """One live task. ``state`` is what it waits on, as far as can be seen cheaply.
+
+    ``parent``: serial of the task that spawned it; null for a callback's.
+    """
 
     serial: int
     age_s: float
@@ -87,17 +130,19 @@ class Task(msgspec.Struct, kw_only=True):
     location: str
     state: str
     note: str = ""
+    parent: int | None = None
+    labels: dict[str, str] = {}
 
 
 class Tasks(Answer, kw_only=True, tag="qcfeed.tasks/1"):
-    """Live tasks, oldest first; ``total`` is how many there are, however many are listed."""
+    """Live tasks, oldest first; ``total`` is how many match the filter, however many are listed."""
 
     total: int
     totals: TaskTotals
     tasks: list[Task]
 
 
-class TasksQuery(msgspec.Struct, forbid_unknown_fields=True):
+class TasksQuery(TaskFilter, kw_only=True):
     limit: int = 1000
     offset: int = 0
 
@@ -122,7 +167,9 @@ class Orphans(Answer, kw_only=True, tag="qcfeed.orphans/1"):
     orphans: list[Orphan]
 
 
-class OrphansQuery(msgspec.Struct, forbid_unknown_fields=True):
+class OrphansQuery(TaskFilter, kw_only=True):
+    """A filter leaves subscriptions out: it is about tasks."""
+
     limit: int = 1000
 
 
@@ -151,6 +198,39 @@ class Reaped(Answer, kw_only=True, tag="qcfeed.reap/1"):
 class ReapRequest(msgspec.Struct, forbid_unknown_fields=True):
     timeout_s: float = 10.0
     batch: int = 500
+
+
+# ---------------------------------------------------------------- findings
+
+
+class Finding(msgspec.Struct, kw_only=True):
+    """What one rule has to say. ``verdict``: ``found``, or ``look_again`` in ``recheck_s`` seconds.
+
+    ``serials`` are of a few of its tasks; ``next`` is the command to type.
+    """
+
+    rule: str
+    verdict: str
+    summary: str
+    location: str
+    evidence: list[str]
+    serials: list[int]
+    recheck_s: float | None
+    next: str = ""
+
+
+class Findings(Answer, kw_only=True, tag="qcfeed.findings/1"):
+    """What is certain first. ``censuses`` and ``watched_s``: how much the rules had to look at.
+
+    ``untold``: what they could not look at, and why.
+    """
+
+    found: int
+    look_again: int
+    findings: list[Finding]
+    censuses: int
+    watched_s: float
+    untold: list[str]
 
 
 # ---------------------------------------------------------------- feeds
@@ -256,6 +336,21 @@ class Status(Answer, kw_only=True, tag="qcfeed.status/1"):
     orphaned_tasks: int
     orphaned_subscriptions: int
     staleness: Bands
+    tasks: TaskTotals
+
+
+# ---------------------------------------------------------------- any program
+
+
+class Process(Answer, kw_only=True, tag="qcfeed.process/1"):
+    """What a program tells that is attached, and has no feeds. Since when: ``attached_at``."""
+
+    python: str
+    attached_at: str
+    attached_s: float
+    loop_lag_ms: float
+    """How late the loop's last beat was."""
+    memory: Memory
     tasks: TaskTotals
 
 

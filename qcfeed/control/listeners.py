@@ -43,6 +43,11 @@ class UnixListener:
         self.path.unlink(missing_ok=True)
         self._release()
 
+    def abandon(self) -> None:
+        """In a forked child: let go of the parent's socket and lock, which stay where they are."""
+        self.socket.close()
+        os.close(self._lock)
+
     def _release(self) -> None:
         """The file goes before the lock: whoever opened it meanwhile sees that it is gone."""
         _lock_path(self.path).unlink(missing_ok=True)
@@ -72,7 +77,8 @@ def _lock(instance: str, path: Path) -> int:
             raise StartError(
                 f"instance {instance} already runs here (pid {pid})",
                 hint=f"`qcfeed --instance {instance} status` asks it;"
-                " `qcfeed --instance OTHER serve` starts another beside it",
+                " another beside it needs another name: `qcfeed --instance OTHER serve`,"
+                " or attach(OTHER)",
             ) from error
         if _names(lock, descriptor):
             os.ftruncate(descriptor, 0)

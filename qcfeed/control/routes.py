@@ -44,8 +44,16 @@ class Action(Generic[Query]):
 Route = Read[Any] | Action[Any]
 
 STATUS = "/v1/status"
+PROCESS = "/v1/process"
 TASKS = "/v1/tasks"
 TASKS_BY_LOCATION = "/v1/tasks/by-location"
+TASKS_BY_LABEL = "/v1/tasks/by-label"
+TASKS_SHOW = "/v1/tasks/show"
+TASKS_TREE = "/v1/tasks/tree"
+TASKS_CANCEL_PLAN = "/v1/tasks/cancel-plan"
+TASKS_CANCEL = "/v1/tasks/cancel"
+TASKS_FINDINGS = "/v1/tasks/findings"
+STACKS = "/v1/stacks"
 ORPHANS = "/v1/orphans"
 REAP = "/v1/orphans/reap"
 FEEDS = "/v1/feeds"

@@ -11,9 +11,10 @@ import asyncio
 import concurrent.futures
 import contextlib
 import logging
+import os
 import socket as sockets
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -94,19 +95,24 @@ class ControlServer:
         self._audit.check()
         with contextlib.ExitStack() as held:
             unix = held.enter_context(contextlib.closing(UnixListener(self.instance, self.socket)))
+            forked = held.enter_context(_at_fork())
+            forked.callback(unix.abandon)
             listening: Listening = [(unix.socket, _local)]
             if self._listen is not None:
                 tcp = held.enter_context(contextlib.closing(listen_tcp(*self._listen)))
+                forked.callback(tcp.close)
                 self.port = tcp.getsockname()[1]
                 listening.append((tcp, _bearer(auth.ensure_token(self._token), self.port)))
             held.callback(_start_thread(partial(self._main, listening)))
             self._held = held.pop_all()
+            forked.callback(self._held.pop_all)
 
     def stop(self) -> None:
         """Ends the thread and joins it, and removes the socket; also when it never started.
 
         Takes up to about three seconds when actions run. From the watched loop, call it by
         ``await asyncio.to_thread(server.stop)``: actions can only end while that loop turns.
+        In a forked child it does nothing: the thread and the files are the parent's.
         """
         self._held.close()
 
@@ -131,13 +137,38 @@ class ControlServer:
             await stopping.wait()
 
 
+_in_child: set[contextlib.ExitStack] = set()
+"""What a forked child does about each server of its parent's: it has the sockets too, and whoever
+asks would wait for an answer from a process that has no thread to give one."""
+
+
+@contextlib.contextmanager
+def _at_fork() -> Iterator[contextlib.ExitStack]:
+    stack = contextlib.ExitStack()
+    _in_child.add(stack)
+    try:
+        yield stack
+    finally:
+        _in_child.discard(stack)
+
+
+def _let_go() -> None:
+    while _in_child:
+        _in_child.pop().close()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
 def _start_thread(main: Callable[[Ready], Coroutine[Any, Any, None]]) -> Stop:
     """Runs ``main`` in a thread and returns, when it is ready, what stops and joins it."""
     ready: Ready = concurrent.futures.Future()
 
     def run() -> None:
         try:
-            asyncio.run(main(ready))
+            # Not asyncio.run: the program's loop policy may be another's (uvloop's).
+            with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+                runner.run(main(ready))
         except Exception as error:
             logger.exception("the control plane ended")
             if not ready.done():

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from operator import attrgetter
 
 from qcfeed.diagnostics.spawn import Ledger, Owner, Record
 from qcfeed.diagnostics.waits import state
+
+_origin = attrgetter("origin")
 
 
 @dataclass(slots=True)
@@ -26,9 +29,9 @@ class OrphanTask:
 
     @property
     def evidence(self) -> str:
-        """The facts in a sentence: "owner subscriber 812 of AAPL closed 12.0 s ago; task sleeping"."""
+        """The facts in a sentence: "owner subscriber 812 of AAPL closed 12.0 s ago; task sleeping 3.2 s"."""
         since = "is gone" if self.gone_s is None else f"closed {self.gone_s:.1f} s ago"
-        return f"owner {_name(self.owner)} {since}; task {state(self.record())}"
+        return f"owner {name(self.owner)} {since}; task {state(self.record())}"
 
 
 def records(ledger: Ledger, now: float, *, grace: float = 0.0) -> list[Record]:
@@ -41,8 +44,8 @@ def records(ledger: Ledger, now: float, *, grace: float = 0.0) -> list[Record]:
     """
     found: list[Record] = []
     for site in ledger.sites():
-        for some in ledger.slices(list(site.live.values())):
-            found += [r for r in some if is_orphan(r) and _gone_for(r, now) >= grace]
+        for some in site.settled():
+            found += _orphaned(some, now, grace)
     found.sort(key=attrgetter("serial"))
     return found
 
@@ -55,17 +58,30 @@ def find(ledger: Ledger, now: float, *, grace: float = 0.0) -> list[OrphanTask]:
 def describe(record: Record, now: float) -> OrphanTask:
     """What is known about an orphan. Cost: 1 us; its evidence another 5."""
     age_s = max(0.0, now - record.born)
-    return OrphanTask(record.serial, age_s, _gone_s(record, now), record, record.owner)
+    return OrphanTask(record.serial, age_s, _gone_s(record.owner, now), record, record.owner)
 
 
 def count(records: list[Record]) -> int:
-    """How many of them are orphans."""
-    return sum(1 for record in records if record.owner is not None and is_orphan(record))
+    """How many of them are orphans. An owner is asked once for all that was spawned in one context."""
+    origins = Counter(map(_origin, records))
+    return sum(number for origin, number in origins.items() if _is_gone(origin.owner))
 
 
 def is_orphan(record: Record) -> bool:
     """Whether the record's owner is gone. Never raises: an owner that cannot say is not gone."""
-    owner = record.owner
+    return _is_gone(record.owner)
+
+
+def _orphaned(records: list[Record], now: float, grace: float) -> list[Record]:
+    gone = {
+        origin
+        for origin in set(map(_origin, records))
+        if _is_gone(origin.owner) and _gone_for(origin.owner, now) >= grace
+    }
+    return [record for record in records if record.origin in gone] if gone else []
+
+
+def _is_gone(owner: Owner | None) -> bool:
     if owner is None:
         return False
     try:
@@ -75,20 +91,21 @@ def is_orphan(record: Record) -> bool:
         return False
 
 
-def _gone_for(record: Record, now: float) -> float:
-    gone_s = _gone_s(record, now)
+def _gone_for(owner: Owner | None, now: float) -> float:
+    gone_s = _gone_s(owner, now)
     return math.inf if gone_s is None else gone_s
 
 
-def _gone_s(record: Record, now: float) -> float | None:
+def _gone_s(owner: Owner | None, now: float) -> float | None:
     try:
-        closed_at = getattr(record.owner, "closed_at", None)
+        closed_at = getattr(owner, "closed_at", None)
         return None if closed_at is None else max(0.0, now - closed_at)
     except Exception:  # noqa: BLE001
         return None
 
 
-def _name(owner: Owner | None) -> str:
+def name(owner: Owner | None) -> str:
+    """What the owner says of itself; its type where it will not say."""
     try:
         return str(owner)
     except Exception:  # noqa: BLE001

@@ -12,18 +12,21 @@ from __future__ import annotations
 
 import asyncio
 import asyncio.events
+import asyncio.tasks
 import contextlib
 import itertools
 import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextvars import ContextVar
+import weakref
+from collections.abc import Callable, Iterator
 from types import CodeType, FrameType
 from typing import Any, TypeVar
 
-from qcfeed.diagnostics.site import AnyTask, Closable, Owner, Record, Site, Task, lost
+from qcfeed.diagnostics.origin import Closable, Owner, owned_by
+from qcfeed.diagnostics.origin import current as _origin
+from qcfeed.diagnostics.site import AnyTask, Frames, Record, Site, Task, lost
 
 __all__ = ["MAX_SITES", "AnyTask", "Closable", "Ledger", "Owner", "Record", "Site", "owned_by"]
 
@@ -32,28 +35,19 @@ Item = TypeVar("Item")
 
 MAX_SITES = 4_096
 """Spawn locations told apart; tasks from any further one are booked under ``other``."""
-SLICE = 4_000
-"""Records that a reader looks at before it lets the watched loop run."""
+SLICE = 100
+"""Records that a reader looks at before it asks whether its turn is over."""
+TURN = 0.001
+"""Seconds that readers take before they let the watched loop run."""
 _PAUSE = 50e-6
 """Seconds of that. sleep(0) returns before a thread that waits for the GIL has woken to take it."""
 
-_owner: ContextVar[Owner | None] = ContextVar("qcfeed_task_owner", default=None)
+_current_task: Callable[[asyncio.AbstractEventLoop], AnyTask | None]
+# asyncio's own dict where there is one: a tenth of what the function takes, at every spawn.
+_current_task = getattr(getattr(asyncio.tasks, "_current_tasks", None), "get", asyncio.current_task)
+
 _serials = itertools.count(1)
-
-
-@contextlib.contextmanager
-def owned_by(owner: Owner | None) -> Iterator[None]:
-    """Tasks spawned inside belong to ``owner``, and so do those that they spawn; None clears it.
-
-    A trap: callbacks (``call_soon``, ``add_done_callback``) inherit the context they were made in.
-    A long-lived component that spawns on behalf of others when one of them calls must say
-    ``owned_by`` itself, or what it spawns is booked to whoever happened to wake it.
-    """
-    token = _owner.set(owner)
-    try:
-        yield
-    finally:
-        _owner.reset(token)
+_ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()
 
 
 _LIBRARY = tuple(
@@ -71,20 +65,28 @@ def _is_library(code: CodeType) -> bool:
 class Ledger:
     """The books of one event loop's tasks; see the module.
 
-    Cost: 1.4-1.7 x a trivial task's create and finish, 240 B a live task (benchmarks/diagnostics.py).
+    Cost: 1.4-1.7 x a trivial task's create and finish, 240 B a live task (docs/performance.md).
     It cannot see tasks made before it, nor ``asyncio.Task(...)`` called directly (as some libraries
     do for ``eager_start=True``): a census counts those as *untracked*.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, spawn_stacks: int = 0) -> None:
+        """``spawn_stacks``: how many of the innermost frames to keep of each spawn; 0 for none.
+
+        With eight a trivial task costs 2.2 x a plain one, where it costs 1.6 x without.
+        """
+        self.spawn_stacks = spawn_stacks
         self.loop: asyncio.AbstractEventLoop | None = None
         self.failure: str | None = None
         """Why the ledger removed itself, if it did; nothing new is booked from then on."""
         self.other = Site(self, None, 0)
         self._sites: dict[tuple[int, int], Site] = {}
+        self._rested = 0.0
+        """When a reader last let the loop run. One for all readers: their turns add up for it."""
         self._previous: Any = None
         self._factory: Any = None
         self._depth = 0
+        _ledgers.add(self)
 
     def install(self, loop: asyncio.AbstractEventLoop) -> None:
         """Book every task that ``loop`` makes from now on. Call it in the loop's thread.
@@ -101,6 +103,9 @@ class Ledger:
         plain = getattr(type(loop), "create_task", None) is asyncio.BaseEventLoop.create_task
         self._depth = 3 if plain else 2
         self._factory = self._spawn if self._previous is None else self._spawn_chained
+        if self.spawn_stacks:
+            self._depth += 1
+            self._factory = self._spawn_and_note
         loop.set_task_factory(self._factory)
 
     def uninstall(self) -> None:
@@ -116,6 +121,11 @@ class Ledger:
     def installed(self) -> bool:
         return self._factory is not None
 
+    @property
+    def alone(self) -> bool:
+        """Whether this process has no other ledger."""
+        return len(_ledgers) == 1
+
     def sites(self) -> list[Site]:
         """Every spawn location seen so far. From any thread."""
         return [*self._sites.values(), self.other]
@@ -128,12 +138,20 @@ class Ledger:
                 return None if task is None or task.done() else record
         return None
 
+    def record_of(self, task: AnyTask | None) -> Record | None:
+        """The record of a task that this ledger has booked, whoever made it. From any thread."""
+        for reference in () if task is None else weakref.getweakrefs(task):
+            if isinstance(reference, Record) and reference.site.ledger is self:
+                return reference
+        return None
+
     def slices(self, items: list[Item]) -> Iterator[list[Item]]:
-        """``items`` by the SLICE. Between two the watched loop gets the GIL, unless this is it."""
+        """``items`` by the SLICE. After each TURN the watched loop gets the GIL, unless this is it."""
         elsewhere = asyncio._get_running_loop() is not self.loop  # noqa: SLF001
         for start in range(0, len(items), SLICE):
-            if start and elsewhere:
+            if elsewhere and time.monotonic() - self._rested > TURN:
                 time.sleep(_PAUSE)
+                self._rested = time.monotonic()
             yield items[start : start + SLICE]
 
     def _spawn(self, loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any) -> AnyTask:
@@ -151,7 +169,12 @@ class Ledger:
         task.record = record = Record(task)
         record.serial = serial = next(_serials)
         record.born = time.monotonic()
-        record.owner = _owner.get()
+        record.origin = _origin.get()
+        spawner = _current_task(loop)
+        try:
+            record.parent = spawner.record.serial if type(spawner) is Task else None
+        except AttributeError:  # it is eager and still in its first step, not booked yet
+            record.parent = None
         record.site = site
         site.records[serial] = record
         return task
@@ -163,7 +186,10 @@ class Ledger:
         if self._factory is not None and isinstance(task, asyncio.Task):
             try:
                 record = Record(task, lost)
-                _book(record, self._caller())
+                site = self._caller()
+                spawner = self.record_of(_current_task(loop))
+                record.parent = None if spawner is None else spawner.serial
+                _book(record, site)
                 task.add_done_callback(record.end)
             except Exception as error:  # noqa: BLE001
                 self._give_up(error)
@@ -193,6 +219,27 @@ class Ledger:
             site = self._sites[key] = Site(self, frame.f_code, frame.f_lasti)
         return site
 
+    def _spawn_and_note(self, loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any) -> Any:
+        """The task factory that keeps spawn stacks: whichever of the two, and the frames."""
+        plain = self._previous is None
+        task: Any = (self._spawn if plain else self._spawn_chained)(loop, coro, **kwargs)
+        if plain and getattr(task, "_source_traceback", None):
+            del task._source_traceback[-1:]  # noqa: SLF001 - ours is one frame more
+        if (record := self.record_of(task)) is not None:
+            record.spawned_by = self._frames(sys._getframe(1))  # noqa: SLF001
+        return task
+
+    def _frames(self, frame: FrameType | None) -> Frames:
+        """The frames that led to a spawn: from the first outside the library back to the loop."""
+        found: list[tuple[CodeType, int]] = []
+        while frame is not None and len(found) < self.spawn_stacks:
+            if found or not _is_library(frame.f_code):
+                found.append((frame.f_code, frame.f_lasti))
+            frame = frame.f_back
+            if frame is not None and frame.f_code is _HANDLE_RUN:
+                break
+        return tuple(found)
+
     def _give_up(self, error: Exception) -> None:
         self.failure = f"{type(error).__name__}: {error}"
         self.uninstall()
@@ -206,7 +253,7 @@ class Ledger:
 def _book(record: Record, site: Site) -> None:
     record.serial = serial = next(_serials)
     record.born = time.monotonic()
-    record.owner = _owner.get()
+    record.origin = _origin.get()
     record.site = site
     site.records[serial] = record
 

@@ -28,7 +28,8 @@ class Measurement:
     def longest(self) -> float:
         """Seconds, a stall that is still going on included."""
         now = time.monotonic()
-        overdue = self._watch.overdue(now) if self._asked is None else now - self._asked
+        asked = None if self._watch.ended else self._asked
+        overdue = self._watch.overdue(now) if asked is None else now - asked
         return max(self._longest, overdue)
 
     def note(self, late: float, now: float) -> None:
@@ -71,9 +72,19 @@ class LoopWatch:
     def started(self) -> bool:
         return self._loop is not None
 
+    @property
+    def ended(self) -> bool:
+        """Whether the loop was closed while it was watched."""
+        return self._loop is not None and self._loop.is_closed()
+
+    @property
+    def thread(self) -> int:
+        """The ident of the loop's thread; 0 before the watch was started."""
+        return self._thread
+
     def overdue(self, now: float) -> float:
-        """Seconds by which the next beat is late already; 0 when it is not due yet."""
-        return max(0.0, now - self._due) if self._loop is not None else 0.0
+        """Seconds by which the next beat is late already; 0 when it is not due, or never will be."""
+        return 0.0 if self._loop is None or self.ended else max(0.0, now - self._due)
 
     def stalled_for(self, now: float) -> float:
         """For how many seconds the loop has not turned; 0 when it is healthy."""
@@ -107,8 +118,9 @@ class LoopWatch:
 
     def _hurry(self) -> None:
         loop = self._loop
-        if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self._beat)
+        with contextlib.suppress(RuntimeError):  # closed: it will not turn any more
+            if loop is not None:
+                loop.call_soon_threadsafe(self._beat)
 
     def _schedule(self, now: float) -> None:
         interval = _MEASURING if self._measurements else self._beat_s

@@ -1,59 +1,254 @@
-"""What a task waits on, as far as can be seen cheaply and from any thread."""
+"""What a task waits on, as far as can be seen cheaply and from any thread.
+
+It follows the awaits (chain.py) to the first function that has a rule (wait_rules.py), else it
+looks at the future at their end. ``f_locals`` is never read.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from types import FrameType
-from typing import Any
+import os
+import random
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-from qcfeed.diagnostics.site import AnyTask, short_path
+from qcfeed.diagnostics import chain, wait_rules
+from qcfeed.diagnostics.site import AnyTask, Record, short_path
+from qcfeed.diagnostics.spawn import Ledger
 
-_SLEEP = asyncio.sleep.__code__
-_DEPTH = 100
-"""Frames followed at most; what waits deeper is named by the last one seen."""
-_AWAITED = ("cr_await", "gi_yieldfrom", "ag_await")
-_FRAMES = ("cr_frame", "gi_frame", "ag_frame")
+TOP = 5
+"""Different waits told of a location; the rest are told as ``other``."""
+
+_STDLIB = os.path.join(os.path.dirname(os.__file__), "")  # noqa: PTH118,PTH120
+_LIBRARIES = ("/site-packages/", "/dist-packages/")
+_short = lru_cache(256)(short_path)
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What one task waits on; ``str()`` is what a person reads.
+
+    ``kind``: ``sleeping``, ``Queue.get``, ``socket read``, ``future``... or how it is with the task:
+    ``ready`` (its turn will come), ``running``, ``ended``, ``gone``, ``unknown``.
+    ``detail``: how much, how many, whom. ``at``: the innermost frame that is neither the standard
+    library's nor an installed package's, ``file:line function``; any that is not asyncio's where
+    there is none. ``timeout_s``: seconds until the nearest ``timeout()`` or ``wait_for()`` ends it.
+    """
+
+    kind: str
+    detail: str = ""
+    at: str = ""
+    timeout_s: float | None = None
+
+    def __str__(self) -> str:
+        text = _text(self.kind, self.detail)
+        if self.timeout_s is not None:
+            text += f", timeout in {wait_rules.seconds(self.timeout_s)}"
+        return f"{text} at {self.at}" if self.at else text
+
+
+class Waits(NamedTuple):
+    """What the tasks of a location wait on: the commonest first, with how many of ``sampled``.
+
+    ``sampled``: how many live tasks were looked at; all of them, or a random sample.
+    """
+
+    counts: list[tuple[str, int]]
+    sampled: int
+
+
+class _Seen(NamedTuple):
+    """What is known before anybody asks for details. ``rule`` is that of ``link``."""
+
+    kind: str
+    links: list[Any]
+    waiter: Any = None
+    rule: wait_rules.Rule | None = None
+    link: Any = None
+
+
+_GONE, _ENDED, _RUNNING, _READY = (
+    _Seen(kind, []) for kind in ("gone", "ended", "running", "ready")
+)
+
+
+def wait(task: AnyTask | None) -> Wait:
+    """What ``task`` waits on, and where. Never raises.
+
+    From any thread. Cost: 6-15 us, and 150-180 B that stay with one coroutine until it ends (the
+    frame object behind a line number): for tasks that somebody looks at, not for all.
+    It cannot see into a coroutine that is written in C, nor what a bare future stands for.
+    """
+    try:
+        seen = _look(task)
+        if task is None or not seen.links:
+            return Wait(seen.kind)
+        kind, detail = _told(seen, task)
+        return Wait(kind, detail, _at(seen.links), _timeout(seen.links, task))
+    except Exception:  # noqa: BLE001
+        return Wait("unknown")
 
 
 def state(task: AnyTask | None) -> str:
-    """``sleeping``, ``running``, ``waiting: Queue.get``, ``waiting at feed.py:83 (pump)``...
+    """A short word for tables: ``sleeping 3.2 s``, ``Queue.get (0 of 10)``, ``running``...
 
-    Never raises: a task that cannot be looked at is ``unknown``. Cost: 1-3 us.
+    A wait without a rule is told by its place: ``future at feed.py:83 pump``.
+    Never raises: a task that cannot be looked at is ``unknown``. From any thread. Cost: 2-4 us.
     """
-    if task is None:
-        return "gone"
     try:
-        return _state(task)
+        seen = _look(task)
+        if task is None or seen.waiter is None:
+            return seen.kind
+        kind, detail = _told(seen, task)
+        text = _text(kind, detail)
+        return f"{text} at {_at(seen.links)}" if kind == "future" and seen.links else text
     except Exception:  # noqa: BLE001
         return "unknown"
 
 
-def _state(task: AnyTask) -> str:
-    if task.done():
-        return "ended"
-    coro = task.get_coro()
-    if getattr(coro, "cr_running", False) or getattr(coro, "gi_running", False):
-        return "running"
-    frame = _innermost(coro)
-    if frame is None:
+def by_location(
+    ledger: Ledger, sample: int = 500, *, exact: bool = False
+) -> dict[tuple[str, str], Waits]:
+    """What the live tasks of each spawn location wait on, by location and function, as in a census.
+
+    About ``sample`` tasks are looked at, chosen at random: small locations whole, what is left is
+    shared by the large ones. ``exact``: all tasks.
+    From any thread, in slices that let the loop run. Cost: 2 us a task looked at, and 0.02 us one
+    that is not; nothing stays with the tasks.
+    """
+    live: dict[tuple[str, str], list[Record]] = {}
+    for site in ledger.sites():
+        if records := list(site.records.values()):
+            live.setdefault((site.location, site.function), []).extend(records)
+    found = {}
+    budget = sample
+    smallest_first = sorted(live.items(), key=lambda item: len(item[1]))
+    for place, (key, records) in enumerate(smallest_first):
+        share = max(1, budget // (len(live) - place))
+        some = records if exact or len(records) <= share else random.sample(records, share)
+        budget -= len(some)
+        found[key] = _count(kind for part in ledger.slices(some) for kind in map(_kind, part))
+    return found
+
+
+def _count(kinds: Iterable[str]) -> Waits:
+    counted = Counter(kind for kind in kinds if kind)
+    top = counted.most_common(TOP)
+    rest = counted.total() - sum(number for _, number in top)
+    return Waits([*top, ("other", rest)] if rest else top, counted.total())
+
+
+def _kind(record: Record) -> str:
+    """What tasks are counted by: the same for all that wait in the same way; empty for the ended."""
+    try:
+        seen = _look(record())
+        if seen is _ENDED or seen is _GONE:
+            return ""
+        kind = seen.kind or wait_rules.of_future(seen.waiter)[0]
+        own = _own(seen.links) if kind == "future" else None
+    except Exception:  # noqa: BLE001
         return "unknown"
-    code = frame.f_code
-    if code is _SLEEP:
-        return "sleeping"
-    if getattr(task, "_fut_waiter", None) is None:
-        return "ready"
-    if frame.f_globals.get("__name__", "").startswith("asyncio."):
-        return f"waiting: {code.co_qualname}"
-    return f"waiting at {short_path(code.co_filename)}:{frame.f_lineno} ({code.co_qualname})"
+    # By function, not by line: a line needs a frame object, and tens of thousands of those would
+    # not only stay but set off a full garbage collection, which stops the watched loop.
+    return kind if own is None else f"future in {own.__qualname__}"
 
 
-def _innermost(awaited: Any) -> FrameType | None:
-    """The frame at the end of the chain of awaits."""
-    innermost: FrameType | None = None
-    for _ in range(_DEPTH):
-        frame = next((f for name in _FRAMES if (f := getattr(awaited, name, None))), None)
-        if frame is None:
-            break
-        innermost = frame
-        awaited = next((a for name in _AWAITED if (a := getattr(awaited, name, None))), None)
-    return innermost
+def _look(task: AnyTask | None) -> _Seen:
+    """The kind is empty where only the future can tell.
+
+    May raise: tasks and coroutines are whatever somebody made them.
+    """
+    if task is None:
+        return _GONE
+    if task.done():
+        return _ENDED
+    if asyncio.current_task(task.get_loop()) is task:
+        return _RUNNING
+    waiter = getattr(task, "_fut_waiter", None)
+    if waiter is None or waiter.done():
+        return _READY
+    links = chain.links(task.get_coro())
+    if links and _is_wait_for(links[-1]):
+        links, waiter = _through_wait_for(links, waiter)
+    for link in links:
+        rule = wait_rules.rule_of(link)
+        if rule is not None:
+            return _Seen(rule.kind, links, waiter, rule, link)
+    return _Seen("", links, waiter)
+
+
+def _told(seen: _Seen, task: AnyTask) -> tuple[str, str]:
+    """Kind and detail; no detail where the thing is not as the rule knows it."""
+    if seen.rule is None:
+        return wait_rules.of_future(seen.waiter)
+    try:
+        return seen.kind, seen.rule.detail(seen.link, task)
+    except Exception:  # noqa: BLE001
+        return seen.kind, ""
+
+
+def _through_wait_for(links: list[Any], waiter: Any) -> tuple[list[Any], Any]:
+    """On 3.11 ``wait_for`` makes a task of what it waits for; follow it, as if it were awaited."""
+    while len(links) < chain.DEPTH and _is_wait_for(links[-1]):
+        awaited = wait_rules.first(links[-1], asyncio.Future)
+        inner = chain.links(awaited.get_coro()) if isinstance(awaited, asyncio.Task) else []
+        if not inner or awaited.done():
+            return links, awaited
+        links = links + inner
+        waiter = getattr(awaited, "_fut_waiter", None)
+    return links, waiter
+
+
+def _is_wait_for(link: Any) -> bool:
+    if link.__qualname__ != "wait_for":
+        return False
+    code = chain.code(link)
+    return code is not None and code.co_filename.endswith("asyncio/tasks.py")
+
+
+def _text(kind: str, detail: str) -> str:
+    if kind == "sleeping" and detail:
+        return f"{kind} {detail}"
+    return f"{kind} ({detail})" if detail else kind
+
+
+def _timeout(links: list[Any], task: AnyTask) -> float | None:
+    ends: list[float] = []
+    for link in links:
+        for thing in chain.held(link):
+            # What an `async with` holds of its block is how it will leave it.
+            timeout = getattr(thing, "__self__", None)
+            if isinstance(timeout, asyncio.Timeout) and timeout.when() is not None:
+                ends.append(wait_rules.left(timeout, task))
+        if link.__qualname__ in ("wait_for", "_wait"):
+            handle = wait_rules.timer(link)
+            if handle is not None:
+                ends.append(wait_rules.left(handle, task))
+    return min(ends, default=None)
+
+
+def _own(links: list[Any]) -> Any:
+    """The innermost link that a reader would call their own; None when there is none at all."""
+    known = [(link, code.co_filename) for link in links if (code := chain.code(link))]
+    interpreted = [(link, file) for link, file in known if not chain.is_compiled(link)]
+    own = [link for link, file in interpreted if not _is_library(file)]
+    near = [link for link, file in interpreted if "/asyncio/" not in file]
+    candidates = own or near or [link for link, _ in known]
+    return candidates[-1] if candidates else None
+
+
+def _is_library(file: str) -> bool:
+    return file.startswith((_STDLIB, "<frozen")) or any(part in file for part in _LIBRARIES)
+
+
+def _at(links: list[Any]) -> str:
+    link = _own(links)
+    code = chain.code(link)
+    if code is None:
+        return ""
+    frame = chain.frame(link)
+    line = (frame and frame.f_lineno) or code.co_firstlineno  # a compiled one has no line
+    return f"{_short(code.co_filename)}:{line} {code.co_qualname}"

@@ -12,9 +12,10 @@ from pathlib import Path
 from aiohttp import web
 
 from qcfeed.config import Config
-from qcfeed.control import answers, paths, tasks
+from qcfeed.control import answers, findings, paths, tasks
 from qcfeed.control.audit import AuditLog
 from qcfeed.control.server import ControlServer
+from qcfeed.diagnostics.lookout import Lookout
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.diagnostics.stall import LoopWatch
 from qcfeed.metrics.collectors import Exposition, Sample
@@ -39,6 +40,7 @@ class Service:
         self.config = config
         self.ledger = ledger
         self.watch = LoopWatch()
+        self.lookout = Lookout(ledger, self.watch)
         self.instance = ""
         self.listening = answers.Listening(quotes="", admin="", control="")
         self._loop = asyncio.get_running_loop()
@@ -74,6 +76,8 @@ class Service:
             self.listening.quotes = self.listening.admin = listen.shown(quotes)
             self.watch.start(self._loop)
             parts.callback(self.watch.stop)
+            self.lookout.start(self._loop)
+            parts.callback(self.lookout.stop)
             self._start_control(parts)
             if self.config.monitor:
                 self._start_monitor(parts)
@@ -106,6 +110,7 @@ class Service:
                     further_orphans=orphan_rows(self.hub),
                     remove_further=self._sweep_orphans,
                 ),
+                *findings.routes(self.lookout),
                 *Views(self.parts).table(),
             ],
             instance=self.instance,

@@ -12,7 +12,7 @@ from typing import cast
 
 from qcfeed.core.broadcast import Subscriber
 from qcfeed.core.symbol import Symbol
-from qcfeed.diagnostics.spawn import owned_by
+from qcfeed.diagnostics import label, owned_by
 from qcfeed.errors import ConfigError
 from qcfeed.service.feed import Reader
 from qcfeed.service.hub import Hold, Hub
@@ -65,7 +65,7 @@ class ZombieFeeds:
 
     def start_symbol_feed(self, subscriber: Hold) -> None:
         """Fault 1: the task's handle is dropped, so nobody can cancel it."""
-        with owned_by(subscriber):
+        with owned_by(subscriber), label(symbol=subscriber.symbol):
             asyncio.get_running_loop().create_task(self._generate_quotes(subscriber))
 
     async def _generate_quotes(self, subscriber: Hold) -> None:

@@ -15,7 +15,7 @@ from qcfeed.core.lifecycle import Command, Demand, Do, Lifecycle, Upstream
 from qcfeed.core.messages import CloseCode, Status, Tick, quote
 from qcfeed.core.staleness import Staleness, Thresholds
 from qcfeed.core.symbol import Symbol
-from qcfeed.diagnostics.spawn import owned_by
+from qcfeed.diagnostics import label, owned_by
 from qcfeed.errors import QcfeedError, UnknownSymbolError
 from qcfeed.upstreams import base
 
@@ -73,7 +73,7 @@ class Run:
     def __init__(self, feed: Feed, generation: int, upstream: base.Upstream) -> None:
         self._feed = feed
         self.generation = generation
-        with owned_by(self):
+        with owned_by(self), label(symbol=feed.symbol):
             self.task = asyncio.get_running_loop().create_task(
                 upstream.run(feed.symbol, self), name=f"feed {feed.symbol} #{generation}"
             )

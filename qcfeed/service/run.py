@@ -31,7 +31,7 @@ def serve(config: Config) -> int:
     )
     logging.getLogger("aiomonitor").setLevel(logging.WARNING)  # our own lines name its ports
     _raise_file_limit(config.max_connections)
-    ledger = Ledger()
+    ledger = Ledger(spawn_stacks=config.spawn_stacks)
     with asyncio.Runner() as runner:
         ledger.install(runner.get_loop())
         status = runner.run(_main(config, ledger))

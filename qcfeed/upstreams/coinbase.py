@@ -21,7 +21,7 @@ import msgspec
 
 from qcfeed.core import backoff
 from qcfeed.core.symbol import Symbol
-from qcfeed.diagnostics.spawn import owned_by
+from qcfeed.diagnostics import label, owned_by
 from qcfeed.errors import QcfeedError, UnknownSymbolError, UpstreamError
 from qcfeed.upstreams import coinbase_messages as protocol
 from qcfeed.upstreams.base import Sink, UpstreamHealth
@@ -134,7 +134,7 @@ class Coinbase:
         link = self._link
         if link is None or link.done() or link.cancelling():
             # It serves all feeds, and must not be booked to the one that happened to start it.
-            with owned_by(self):
+            with owned_by(self), label(symbol=None):
                 link = self._link = asyncio.create_task(self._keep_link(), name="coinbase")
         return link
 

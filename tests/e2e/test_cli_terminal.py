@@ -105,7 +105,7 @@ def test_tab_in_bash(home: Path) -> None:
     child.expect_exact("ready> ")
     for typed, completed in (
         ("qcfeed orph\t", "qcfeed orphans "),
-        ("qcfeed tasks --by\t", "qcfeed tasks --by-location "),
+        ("qcfeed tasks --by-l\t", "qcfeed tasks --by-location "),
         ("qcfeed feeds c\t", "qcfeed feeds cancel "),
         ("qcfeed completion z\t", "qcfeed completion zsh "),
     ):

@@ -29,7 +29,8 @@ class Watched:
         self.watch = LoopWatch()
         self.loop = asyncio.new_event_loop()
         self._released = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watched")
+        # A daemon, so that a loop which a failing test left stuck does not keep the suite from ending.
+        self._thread = threading.Thread(target=self._run, name="watched", daemon=True)
         self._thread.start()
         self.call(lambda: None)
 
@@ -69,10 +70,12 @@ class Watched:
         if self.loop.is_closed():
             return
         self.release()
-        self.call(self.watch.stop)
-        self.run(self._cancel_all())
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(10)
+        try:
+            self.call(self.watch.stop)
+            self.run(self._cancel_all())
+        finally:
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            self._thread.join(10)
         assert not self._thread.is_alive()
 
     async def _cancel_all(self) -> None:

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from qcfeed.control.answers import Answer, Reaped, ReapRequest, TasksByLocation
-from qcfeed.control.routes import REAP, TASKS_BY_LOCATION, Action, NoQuery
+from qcfeed.control.routes import REAP, STACKS, TASKS_BY_LOCATION, Action, NoQuery
+from qcfeed.control.stack_answers import Stacks
 from qcfeed.errors import TimedOutError, UnreachableError
 
 
@@ -93,3 +94,38 @@ def test_the_control_plane_does_not_hold_up_the_watched_loop(serve, watched):
             thread.join()
     assert measured.longest < 1
     assert len(held) == 2000
+
+
+def test_the_stacks_of_a_stuck_loop(serve, watched):
+    client = serve().client()
+    healthy = client.get(STACKS, Stacks)
+    assert (healthy.threads[0].name, healthy.threads[0].watched) == ("watched", True)
+    watched.block()
+    thread = client.get(STACKS, Stacks).threads[0]
+    assert (thread.name, thread.watched, thread.task) == ("watched", True, None)
+    frame = next(f for f in thread.frames if f.function.endswith("stuck_in_a_callback"))
+    assert frame.source == "self._released.wait(30)"
+
+
+def test_the_task_that_holds_the_loop_up_is_named(serve, watched):
+    client = serve().client()
+    begun, release = threading.Event(), threading.Event()
+
+    async def hog():
+        begun.set()
+        release.wait(30)
+
+    def spawn():
+        hogs.append(asyncio.create_task(hog(), name="hog"))
+
+    hogs = []
+    watched.loop.call_soon_threadsafe(spawn)
+    assert begun.wait(5)
+    thread = client.get(STACKS, Stacks).threads[0]
+    (serial,) = [
+        r.serial for site in watched.ledger.sites() for r in site.records.values() if r() in hogs
+    ]
+    release.set()
+    assert (thread.task.name, thread.task.serial) == ("hog", serial)
+    assert any(f.source == "release.wait(30)" for f in thread.frames)
+    watched.run(asyncio.sleep(0))

@@ -86,8 +86,8 @@ def test_nothing_to_do_is_a_usage_error_that_shows_the_help(qcfeed_: Command) ->
     ("args", "said"),
     [
         (
-            ["statos"],
-            "No such command 'statos'. Did you mean 'status'?\n  hint: see `qcfeed --help`",
+            ["orphanes"],
+            "No such command 'orphanes'. Did you mean 'orphans'?\n  hint: see `qcfeed --help`",
         ),
         (["--tiemout", "3", "status"], "No such option: --tiemout. Did you mean --timeout?"),
         (["status", "--outptu"], "Did you mean --output?\n  hint: see `qcfeed status --help`"),

@@ -17,6 +17,7 @@ def test_every_command_has_a_page_and_every_page_an_example() -> None:
     pages = dict(reference.pages())
     assert set(pages) == {
         "qcfeed", "qcfeed feeds cancel", *(f"qcfeed {name}" for name in main.COMMANDS),
+        *(f"qcfeed tasks {name}" for name in main.load("tasks").commands),
     }  # fmt: skip
     for title, text in pages.items():
         assert title == "qcfeed" or f"Examples:\n    {title}" in text, title

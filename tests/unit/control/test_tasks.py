@@ -5,8 +5,14 @@ import asyncio
 import pytest
 
 from qcfeed.control import tasks
-from qcfeed.control.answers import Orphan, OrphansQuery, ReapRequest, TasksQuery
-from qcfeed.control.routes import ORPHANS, REAP, TASKS, TASKS_BY_LOCATION, NoQuery
+from qcfeed.control.answers import (
+    ByLocationQuery,
+    Orphan,
+    OrphansQuery,
+    ReapRequest,
+    TasksQuery,
+)
+from qcfeed.control.routes import ORPHANS, REAP, TASKS, TASKS_BY_LOCATION
 from qcfeed.diagnostics.spawn import Ledger, owned_by
 from qcfeed.diagnostics.stall import LoopWatch
 from qcfeed.errors import UsageError
@@ -72,7 +78,7 @@ async def test_by_location_balances(start):
     await asyncio.sleep(0)
     ended.cancel()
     await asyncio.gather(ended, return_exceptions=True)
-    answer = program.handle[TASKS_BY_LOCATION](NoQuery())
+    answer = program.handle[TASKS_BY_LOCATION](ByLocationQuery())
     (row,) = answer.locations
     assert (row.live, row.spawned, row.cancelled) == (5, 6, 1)
     assert "test_tasks.py" in row.location
@@ -84,7 +90,7 @@ async def test_by_location_balances(start):
 async def test_a_ledger_that_gave_up_says_so(start):
     program = start()
     program.ledger.failure = "ValueError: broken"
-    assert program.handle[TASKS_BY_LOCATION](NoQuery()).failure == "ValueError: broken"
+    assert program.handle[TASKS_BY_LOCATION](ByLocationQuery()).failure == "ValueError: broken"
 
 
 async def test_tasks_oldest_first_and_paged(start):

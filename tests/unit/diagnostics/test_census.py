@@ -145,7 +145,7 @@ async def test_live_tasks_oldest_first_in_pages(ledger: Ledger) -> None:
     assert census.live(ledger, now, 2, 3) == everything[3:5]
     assert census.live(ledger, now, 2, 1000) == []
     task = everything[-1]
-    assert (task.coroutine, task.state, task.note) == ("forever", "waiting: Event.wait", "")
+    assert (task.coroutine, task.state, task.note) == ("forever", "Event.wait (1 waiting)", "")
     assert task.location.startswith(HERE)
     assert task.age_s >= 50
     await ended(*tasks)
@@ -197,6 +197,7 @@ async def test_censuses_from_threads_while_tasks_come_and_go(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spawn, "SLICE", 10)  # many pauses, many chances to meet a change
+    monkeypatch.setattr(spawn, "TURN", 0.0)
     stop = threading.Event()
     faults: list[BaseException | str] = []
 

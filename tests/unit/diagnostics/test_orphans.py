@@ -31,7 +31,7 @@ async def test_an_orphan_with_its_evidence(ledger: Ledger, subscriber: Subscribe
     assert orphans.find(ledger, now) == []
     subscriber.closed, subscriber.closed_at = True, now - 12
     (found,) = orphans.find(ledger, now)
-    assert found.evidence == "owner subscriber 812 of AAPL closed 12.0 s ago; task sleeping"
+    assert found.evidence == "owner subscriber 812 of AAPL closed 12.0 s ago; task sleeping 3,600 s"
     assert found.record.task is task
     assert found.owner is subscriber
     assert found.location.startswith("tests/unit/diagnostics/test_orphans.py:")
@@ -105,6 +105,25 @@ async def test_oldest_first_over_all_locations(ledger: Ledger, subscriber: Subsc
     subscriber.closed = True
     found = orphans.find(ledger, 0.0)
     assert [orphan.record.task for orphan in found] == tasks
+    await ended(*tasks)
+
+
+async def test_an_owner_is_asked_once_for_all_that_was_spawned_in_one_context(
+    ledger: Ledger,
+) -> None:
+    asked = 0
+
+    def gone() -> bool:
+        nonlocal asked
+        asked += 1
+        return True
+
+    with owned_by(gone):
+        tasks = [asyncio.create_task(sleeper()) for _ in range(50)]
+    records = [r for site in ledger.sites() for r in site.live.values()]
+    assert len(records) > 50  # this test's own task is there as well
+    assert (orphans.count(records), asked) == (50, 1)
+    assert (len(orphans.records(ledger, 0.0)), asked) == (50, 2)
     await ended(*tasks)
 
 

@@ -72,7 +72,7 @@ async def test_each_fate_is_counted(ledger: Ledger, enough: asyncio.Event) -> No
     assert (reaping.reaped, reaping.failed, reaping.already_gone) == (2, 1, 1)
     (survivor,) = reaping.survivors
     assert survivor.record.task is tasks[3]
-    assert survivor.state == "waiting: Event.wait"
+    assert survivor.state == "Event.wait (1 waiting)"
     assert 0.1 <= reaping.elapsed_s < 5
     assert isinstance(tasks[2].exception(), ValueError)
     enough.set()
@@ -178,7 +178,7 @@ async def test_the_incident_is_reaped_with_one_survivor_and_one_failure(
     assert len(found) == INCIDENT
     reaping = await reaper.cancel((orphan.record for orphan in found), timeout=0.5)
     assert (reaping.reaped, reaping.failed, reaping.already_gone) == (INCIDENT - 2, 1, 0)
-    assert [s.state for s in reaping.survivors] == ["waiting: Event.wait"]
+    assert [s.state for s in reaping.survivors] == ["Event.wait (1 waiting)"]
     assert 0 < turns.most <= 500  # how long a turn takes is for the benchmark to say
     assert not bystander.done()
     totals = census.by_location(ledger, 0.0).totals

@@ -271,7 +271,9 @@ async def test_nothing_spawned_is_missing_while_threads_read_and_tasks_come_and_
     def read() -> None:
         while not stop.is_set():
             least = made
-            spawned = sum(len(r) + sum(o) for o, r in (s.books() for s in sites(ledger)))
+            spawned = sum(
+                sum(outcomes) + live for outcomes, live in map(Site.counts, sites(ledger))
+            )
             most = made + 100
             if not least <= spawned <= most:
                 faults.append(f"{spawned}, but {least} to {most} were made")
@@ -291,6 +293,25 @@ async def test_nothing_spawned_is_missing_while_threads_read_and_tasks_come_and_
     assert faults == []
     assert sum(s.spawned for s in sites(ledger)) == made
     assert sum(s.finished for s in sites(ledger)) == made
+
+
+async def test_readers_let_the_loop_run_after_each_turn(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spawn, "SLICE", 2)
+    monkeypatch.setattr(spawn, "TURN", 0.5)
+    now, slept = 100.0, []
+    monkeypatch.setattr(spawn.time, "monotonic", lambda: now)
+    monkeypatch.setattr(spawn.time, "sleep", slept.append)
+
+    def read(spent: float) -> int:
+        nonlocal now
+        for _ in ledger.slices(list(range(8))):
+            now += spent
+        return len(slept)
+
+    assert await asyncio.to_thread(read, 0.2) == 1 + 1  # one that is due, and one for 0.8 s
+    assert read(1.0) == 2  # never in the loop itself
 
 
 # ---------------------------------------------------------------- owners

@@ -96,7 +96,7 @@ async def test_a_row_holds_serial_state_name_coroutine_location_and_age(make, sl
     (row,) = tasks_in(views.format_running_task_list("", False))
     assert row == FormattedLiveTaskInfo(
         task_id=str(record.serial),
-        state="waiting: Event.wait",
+        state="Event.wait (1 waiting)",
         name="feed-0",
         coro="Sleepers.sleep",
         created_location=f"tests/unit/service/test_monitor.py:{sleepers.line}",

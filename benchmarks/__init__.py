@@ -1,0 +1,1 @@
+"""What the README's figures come from. Ratios in one run on one machine; never a timed test."""

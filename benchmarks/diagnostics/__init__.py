@@ -1,0 +1,1 @@
+"""What looking at tasks costs a program, beside its peers. ``python -m benchmarks.diagnostics``."""

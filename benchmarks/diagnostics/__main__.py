@@ -1,0 +1,108 @@
+"""What looking at tasks costs a program, beside its peers, in one run on one machine.
+
+Create and finish: CPU time of the loop's thread, the least of interleaved rounds (what else runs on
+the machine only adds), as ratios to the plain loop. Memory: resident bytes a sleeping task.
+Reading: milliseconds that it took, and the longest gap of a 1 ms ticker in the watched loop meanwhile, as the median and the worst of 5
+readings (a gap of 1.1 ms is a loop that nothing disturbs). Every reading and every memory figure is
+taken in a process of its own. ``--full`` takes some minutes, the rest about one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.diagnostics import reading, spawning
+from benchmarks.diagnostics.peers import PEERS
+
+INCIDENT = 47_829
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.diagnostics", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7, help="of create and finish")
+    parser.add_argument("--full", action="store_true", help="a million tasks too: some minutes")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there")
+    parser.add_argument("--part", nargs="+", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    logging.disable(logging.WARNING)  # of asyncio's debug mode: slow callbacks
+    if arguments.part:
+        # os._exit: what sleeps needs no goodbye, and a million would take a minute over it.
+        print(json.dumps(_part(*arguments.part)), flush=True)
+        os._exit(0)
+    sizes = [INCIDENT, 200_000, *([1_000_000] if arguments.full else [])]
+    figures = {
+        "python": platform.python_version(),
+        "cpus": os.cpu_count(),
+        "spawning": _spawning(arguments.rounds),
+        "reading": {str(number): _reading(number) for number in sizes},
+    }
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def _part(kind: str, *rest: str) -> Any:
+    if kind == "memory":
+        return spawning.memory(rest[0])
+    program, number, owned = rest
+    return asyncio.run(reading.PROGRAMS[program](int(number), owned == "owned"))
+
+
+def _apart(*part: str) -> Any:
+    command = [sys.executable, "-m", "benchmarks.diagnostics", "--part", *part]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+
+
+def _spawning(rounds: int) -> dict[str, dict[str, float]]:
+    figures: dict[str, dict[str, list[float]]] = {
+        name: {"burst_ns": [], "awaited_ns": [], "memory_bytes": []} for name in PEERS
+    }
+    for n in range(rounds):
+        for name, peer in PEERS.items():
+            figures[name]["burst_ns"].append(spawning.burst(name))
+            figures[name]["awaited_ns"].append(spawning.awaited(name))
+            if n < (1 if peer.slow else 3):
+                figures[name]["memory_bytes"].append(_apart("memory", name))
+    least = {
+        name: {kind: min(values) for kind, values in kinds.items()}
+        for name, kinds in figures.items()
+    }
+    print(f"{'':18}{'create + finish':>20}{'one by one':>20}{'a sleeping task':>20}")
+    for name, peer in PEERS.items():
+        cells = ""
+        for kind, unit in (("burst_ns", "ns"), ("awaited_ns", "ns"), ("memory_bytes", "B ")):
+            value = least[name][kind]
+            cells += f"{value:9,.0f} {unit}{value / least[peer.base][kind]:6.2f} x"
+        print(f"{name:18}{cells}", flush=True)
+    return least
+
+
+def _reading(number: int) -> dict[str, Any]:
+    parts = {
+        "tasks without owner": ("qcfeed", "free"),
+        f"{reading.PER_OWNER} tasks an owner": ("qcfeed", "owned"),
+        "peers": ("all_tasks", "free"),
+    }
+    if number <= 50_000:  # it takes seconds a reading there, and memory in proportion
+        parts["aiomonitor"] = ("aiomonitor", "free")
+    print(f"\n{number:,} sleeping tasks{'took':>24}{'longest gap':>16}{'worst of all':>16}")
+    figures = {}
+    for title, (program, owned) in parts.items():
+        figures[title] = _apart("reading", program, str(number), owned)
+        print(f"- {title}")
+        for name, row in figures[title].items():
+            took, gap, worst = (row[key] for key in ("took_ms", "gap_ms", "longest_gap_ms"))
+            print(f"  {name:34}{took:8,.0f} ms{gap:13,.1f} ms{worst:13,.1f} ms", flush=True)
+    return figures
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""``qcfeed tasks --by label:KEY``: whom the live tasks are for, a row a value of the label."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from qcfeed.cli import formats
+from qcfeed.cli.context import Format, say
+from qcfeed.cli.layout import Column, Table
+from qcfeed.cli.render import show
+from qcfeed.cli.tasks_saved import ask_or_read
+from qcfeed.control.routes import TASKS_BY_LABEL
+from qcfeed.control.task_answers import LabelValue, TasksByLabel
+from qcfeed.errors import UsageError
+
+_WITHOUT = "(without)"
+
+LABEL_TABLE: Table[LabelValue] = Table(
+    (
+        Column(key="value", value=lambda v: v.value, show=str, least=20),
+        Column(key="live", value=lambda v: v.live, show=formats.count, right=True),
+        Column(
+            key="orphaned",
+            value=lambda v: v.orphaned,
+            show=formats.count,
+            right=True,
+            colour=lambda v: "red" if v.orphaned else None,
+        ),
+        Column(
+            key="oldest_s",
+            header="OLDEST",
+            value=lambda v: v.oldest_s,
+            show=formats.age,
+            right=True,
+        ),
+        Column(key="locations", value=lambda v: v.locations, show=formats.count, right=True),
+    ),
+    identity=lambda row: _WITHOUT if row.value is None else row.value,
+)
+
+
+def run(
+    ctx: typer.Context,
+    by: str,
+    output: Format,
+    *,
+    limit: int,
+    source: Path | None,
+    save: Path | None,
+    which: dict[str, Any],
+) -> None:
+    """Count the live tasks by a label. ``by`` is ``label:KEY``; raises UsageError for another."""
+    kind, _, key = by.partition(":")
+    if kind != "label" or not key:
+        raise UsageError(
+            f"tasks cannot be counted by {by!r}", hint="give location, or label:KEY (label:symbol)"
+        )
+    answer, raw = ask_or_read(
+        ctx, TASKS_BY_LABEL, TasksByLabel, source=source, target=save, key=key, limit=limit, **which
+    )
+    rows = answer.values[:limit]
+    show(output, LABEL_TABLE, rows, raw=raw)
+    if len(rows) < answer.total:
+        say(f"the {len(rows):,} largest of {answer.total:,} values; --limit N shows more")

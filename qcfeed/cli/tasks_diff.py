@@ -1,0 +1,38 @@
+"""``qcfeed tasks diff``: two saved censuses, or a saved one and now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qcfeed.cli import tasks_saved, tasks_window
+from qcfeed.cli.context import Format, Output, client, examples
+from qcfeed.control.answers import TasksByLocation
+
+EXAMPLES = examples(
+    "qcfeed tasks diff before.json               # against now",
+    "qcfeed tasks diff before.json after.json    # anywhere, without the service",
+    "qcfeed tasks --by-location --save FILE      # is what writes them",
+)
+
+
+def diff(
+    ctx: typer.Context,
+    before: Annotated[Path, typer.Argument(metavar="BEFORE", help="A saved census by location.")],
+    after: Annotated[
+        Path | None, typer.Argument(metavar="[AFTER]", help="A later one; the service's, if none.")
+    ] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Compare two censuses: what was born and ended a spawn location, and which grew.
+
+    Of two processes (after a restart) only the live tasks can be compared; it says so then.
+    """
+    earlier, _ = tasks_saved.read(before, TasksByLocation)
+    if after is None:
+        later = tasks_window.census(client(ctx))
+    else:
+        later, _ = tasks_saved.read(after, TasksByLocation)
+    tasks_window.print_window(tasks_window.compare(earlier, later), output)

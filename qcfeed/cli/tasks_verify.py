@@ -1,0 +1,211 @@
+"""``qcfeed tasks verify``: the proof that a fix holds."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Annotated
+
+import msgspec
+import typer
+
+from qcfeed.cli import durations, formats
+from qcfeed.cli.context import Format, Output, client, examples, say
+from qcfeed.cli.figures import Figure, show_figures
+from qcfeed.cli.tasks_window import census
+from qcfeed.control.answers import Answer, Location, TasksByLocation
+from qcfeed.control.client import ControlClient
+from qcfeed.diagnostics import proof
+from qcfeed.diagnostics.proof import Outcome, Proof, Sample
+from qcfeed.errors import ExitStatus, QcfeedError, UsageError
+
+EXAMPLES = examples(
+    "qcfeed tasks verify --site feed.py:83 --for 10m",
+    "qcfeed tasks verify --site feed.py:83 --for 30s --min-births 5 -o json",
+)
+
+LOOKS = 60
+"""Censuses in the whole time, within the two limits below."""
+FASTEST, SLOWEST = 0.1, 10.0
+_COLOURS = {Outcome.HOLDS: "green", Outcome.LEAKS: "red", Outcome.UNPROVEN: "yellow"}
+
+
+class Verified(Answer, kw_only=True, tag="qcfeed.tasks.verify/1"):
+    """``outcome``: holds, leaks or unproven; ``seconds`` and ``looks``: what it is judged by."""
+
+    site: str
+    seconds: float
+    looks: int
+    min_births: int
+    outcome: str
+    reasons: list[str]
+    births: int
+    live_first: int
+    live_last: int
+    growth: int
+    orphaned: int
+
+
+def verify(
+    ctx: typer.Context,
+    site: Annotated[
+        str,
+        typer.Option(metavar="FILE:LINE", help="The spawn location; the end of its path will do."),
+    ],
+    seconds: Annotated[
+        float,
+        typer.Option("--for", parser=durations.parse, metavar="DURATION", help="How long to look."),
+    ] = "10m",  # type: ignore[assignment] # the parser makes seconds of it
+    min_births: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Fewer tasks born meanwhile prove nothing.")
+    ] = 20,
+    output: Output = Format.TABLE,
+) -> None:
+    """Prove that a fix holds: tasks are born at a location, their number does not grow, and none
+    is orphaned.
+
+    Exit status: 0 when it holds. 1 when it leaks, and also when that cannot be told, because too
+    few tasks were born or the service was restarted: what is not proven has not passed.
+    Ctrl-C tells what is known so far, and leaves with 130.
+    """
+    watching = _Watching(client(ctx), site)
+    status = None
+    try:
+        watching.run(seconds)
+    except KeyboardInterrupt:
+        status = ExitStatus.INTERRUPTED
+    except QcfeedError:
+        if watching.samples:
+            _print(watching.verified(min_births), output)
+        raise
+    told = watching.verified(min_births)
+    _print(told, output)
+    if status is None:
+        status = ExitStatus.OK if told.outcome == Outcome.HOLDS else ExitStatus.FINDINGS
+    if status:
+        raise typer.Exit(status)
+
+
+class _Watching:
+    """The samples of one location."""
+
+    def __init__(self, asked: ControlClient, site: str) -> None:
+        self.samples: list[Sample] = []
+        self._asked = asked
+        self._site = site
+        self._last: TasksByLocation | None = None
+        self._restarted = False
+        self._began = time.monotonic()
+
+    def run(self, seconds: float) -> None:
+        """Look until the time is over, or the process has been replaced by another."""
+        every = min(max(seconds / LOOKS, FASTEST), SLOWEST)
+        self._began = time.monotonic()
+        end = self._began + seconds
+        try:
+            while self._look() and (left := end - time.monotonic()) > 0:
+                self._tell(seconds)
+                time.sleep(min(every, left))
+        finally:
+            if sys.stderr.isatty():
+                sys.stderr.write("\r\x1b[K")
+
+    def verified(self, min_births: int) -> Verified:
+        judged = self._judge(min_births)
+        fields = {name: getattr(judged, name) for name in Proof.__dataclass_fields__}
+        last = self._last
+        return Verified(
+            pid=last.pid if last else 0,
+            instance=last.instance if last else "",
+            taken_at=last.taken_at if last else "",
+            site=self._site,
+            seconds=time.monotonic() - self._began,
+            looks=len(self.samples),
+            min_births=min_births,
+            **fields,
+        )
+
+    def _judge(self, min_births: int) -> Proof:
+        judged = proof.judge(self.samples, min_births)
+        if self._last is not None and not matching(self._last.locations, self._site):
+            judged.reasons.insert(0, self._unknown(self._last.locations))
+        if self._restarted and judged.outcome is not Outcome.LEAKS:
+            judged.outcome = Outcome.UNPROVEN
+            judged.reasons.insert(0, "the service was restarted meanwhile: begin again")
+        return judged
+
+    def _unknown(self, rows: list[Location]) -> str:
+        """That no task was ever born there, and which lines of that file it may have meant."""
+        file = self._site.rpartition(":")[0].rpartition("/")[2]
+        near = sorted(row.location for row in rows if f"/{row.location}".count(f"/{file}:"))
+        meant = f"; in that file: {', '.join(near)}" if near else ""
+        return f"no task was ever born there{meant}"
+
+    def _look(self) -> bool:
+        answer = census(self._asked)
+        last, self._last = self._last, answer
+        if last is not None and (last.pid, last.since) != (answer.pid, answer.since):
+            self._restarted = True
+            return False
+        rows = matching(answer.locations, self._site)
+        self.samples.append(
+            Sample(
+                live=sum(row.live for row in rows),
+                spawned=sum(row.spawned for row in rows),
+                orphaned=sum(row.orphaned for row in rows),
+            )
+        )
+        return True
+
+    def _tell(self, seconds: float) -> None:
+        if not sys.stderr.isatty():
+            return
+        first, last = self.samples[0], self.samples[-1]
+        passed = time.monotonic() - self._began
+        sys.stderr.write(
+            f"\r\x1b[K{formats.age(passed)} of {formats.age(seconds)}:"
+            f" {last.spawned - first.spawned:,} born, {last.live:,} live,"
+            f" {last.orphaned:,} orphaned"
+        )
+        sys.stderr.flush()
+
+
+def matching(rows: list[Location], site: str) -> list[Location]:
+    """The rows of this location, by its whole path or the end of it; none when it has spawned none.
+
+    Raises UsageError for what is no FILE:LINE, and for the end of several paths.
+    """
+    path, _, line = site.rpartition(":")
+    if not path or not line.isdecimal():
+        raise UsageError(
+            f"{site!r} is not a spawn location",
+            hint="it looks like feed.py:83; `qcfeed tasks --by-location` lists them",
+        )
+    found = [row for row in rows if row.location == site or row.location.endswith(f"/{site}")]
+    if len(places := {row.location for row in found}) > 1:
+        raise UsageError(
+            f"{site} is the end of {len(places)} locations: {', '.join(sorted(places))}",
+            hint="give more of the path",
+        )
+    return found
+
+
+def _print(told: Verified, output: Format) -> None:
+    reasons = "; ".join(told.reasons)
+    figures = [
+        Figure("site", told.site),
+        Figure(
+            "verdict",
+            f"{told.outcome}: {reasons}" if reasons else told.outcome,
+            _COLOURS[Outcome(told.outcome)],
+        ),
+        Figure("looked", f"{formats.plural(told.looks, 'time')} in {formats.age(told.seconds)}"),
+        Figure("born", formats.count(told.births)),
+        Figure("live", f"{told.live_first:,} at first, {told.live_last:,} at last"),
+        Figure("orphaned", formats.count(told.orphaned)),
+    ]
+    show_figures(output, figures, raw=msgspec.json.encode(told), names=[told.site])
+    if told.orphaned:
+        say("  next: `qcfeed orphans`, and once the fix runs, `qcfeed orphans --reap`")
+    elif told.outcome == Outcome.UNPROVEN:
+        say("  next: look for longer (--for), or when there is more traffic")

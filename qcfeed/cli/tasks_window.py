@@ -1,0 +1,199 @@
+"""``qcfeed tasks --window`` and ``--watch``: which spawn locations grow, and how fast."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+import msgspec
+import typer
+
+from qcfeed.cli import formats, render
+from qcfeed.cli.context import Format, client, say
+from qcfeed.cli.layout import Column, Table
+from qcfeed.control.answers import Answer, TasksByLocation
+from qcfeed.control.client import ControlClient
+from qcfeed.control.routes import TASKS_BY_LOCATION
+from qcfeed.diagnostics import window
+from qcfeed.diagnostics.window import Flow
+from qcfeed.errors import TimedOutError, UnreachableError, UsageError
+
+WATCH_WINDOW = 5.0
+"""Seconds, where --window does not say."""
+_STEP = 0.2
+"""Seconds between two moves of the progress bar."""
+
+
+class Window(Answer, kw_only=True, tag="qcfeed.tasks.window/1"):
+    """What flowed between two censuses, the location that grew most first.
+
+    ``same_process`` is false when they are of two processes: then only live tasks can be compared.
+    """
+
+    before_at: str
+    seconds: float
+    same_process: bool
+    total: Flow
+    locations: list[Flow]
+
+
+def _signed(value: float) -> str:
+    if not value:
+        return "0"
+    return f"{value:+,.0f}" if abs(value) >= 10 else f"{value:+.1f}"
+
+
+def _alarming(flow: Flow) -> str | None:
+    return "red" if flow.orphaned else "yellow" if flow.net > 0 else None
+
+
+WINDOW_TABLE: Table[Flow] = Table(
+    (
+        Column(key="location", value=lambda f: f.location, least=24, colour=_alarming),
+        Column(key="function", value=lambda f: f.function, least=20, wide=True),
+        Column(key="born", value=lambda f: f.born, show=formats.count, right=True),
+        Column(key="ended", value=lambda f: f.ended, show=formats.count, right=True),
+        Column(
+            key="per_minute",
+            header="NET/MIN",
+            value=lambda f: f.per_minute,
+            show=_signed,
+            right=True,
+            colour=_alarming,
+        ),
+        Column(
+            key="live_before",
+            header="BEFORE",
+            value=lambda f: f.live_before,
+            show=formats.count,
+            right=True,
+        ),
+        Column(key="live", value=lambda f: f.live, show=formats.count, right=True),
+        Column(key="orphaned", value=lambda f: f.orphaned, show=formats.count, right=True, rank=2),
+        Column(
+            key="oldest_s",
+            header="OLDEST",
+            value=lambda f: f.oldest_s,
+            show=formats.age,
+            right=True,
+            rank=1,
+        ),
+        Column(key="note", value=lambda f: f.note, least=7),
+    ),
+    identity=lambda flow: flow.location,
+)
+
+
+def compare(before: TasksByLocation, after: TasksByLocation) -> Window:
+    """What flowed between two censuses.
+
+    Raises UsageError when their times are no times, or ``before`` is the later one of one process.
+    """
+    seconds = (_time(after) - _time(before)).total_seconds()
+    same = _life(before) == _life(after)
+    if same and seconds < 0:
+        raise UsageError(
+            f"the first census is the later one: {before.taken_at} and {after.taken_at}",
+            hint="give the earlier one first",
+        )
+    flows = window.between(before.locations, after.locations, seconds, same=same)
+    return Window(
+        pid=after.pid,
+        instance=after.instance,
+        taken_at=after.taken_at,
+        before_at=before.taken_at,
+        seconds=seconds,
+        same_process=same,
+        total=window.total(flows, seconds),
+        locations=flows,
+    )
+
+
+def print_window(seen: Window, output: Format) -> None:
+    """On stdout, with what a person should know about it on stderr."""
+    raw = msgspec.json.encode(seen)
+    render.show(output, WINDOW_TABLE, seen.locations, raw=raw, total=seen.total)
+    if not seen.same_process:
+        say(
+            "the two censuses are of two processes (it was restarted, or is another one):"
+            " only their live tasks can be compared"
+        )
+    elif output in (Format.TABLE, Format.WIDE):
+        say(f"in {formats.age(seen.seconds)}, until {formats.clock(seen.taken_at)} UTC")
+
+
+def run(ctx: typer.Context, seconds: float | None, output: Format, *, watch: bool) -> None:
+    """Count twice ``seconds`` apart, or with ``watch`` again and again until Ctrl-C."""
+    asked = client(ctx)
+    if watch:
+        _watch(asked, seconds or WATCH_WINDOW, output)
+    else:
+        _once(asked, seconds or WATCH_WINDOW, output)
+
+
+def _once(asked: ControlClient, seconds: float, output: Format) -> None:
+    before = census(asked)
+    _wait(seconds)
+    print_window(compare(before, census(asked)), output)
+
+
+def _watch(asked: ControlClient, seconds: float, output: Format) -> None:
+    """In place on a terminal, a block a time in a pipe."""
+    before = census(asked)
+    try:
+        if output is Format.TABLE and sys.stdout.isatty():
+            with render.live(WINDOW_TABLE) as draw:
+                draw([compare(before, before).total])
+                # The total first: what does not fit on the screen is at the bottom.
+                _follow(asked, before, seconds, lambda seen: draw([seen.total, *seen.locations]))
+        else:
+            _follow(asked, before, seconds, lambda seen: print_window(seen, output))
+    except KeyboardInterrupt:
+        return
+
+
+def census(asked: ControlClient) -> TasksByLocation:
+    """By location, now. Raises what ControlClient does."""
+    return asked.get(TASKS_BY_LOCATION, TasksByLocation)
+
+
+def _follow(
+    asked: ControlClient,
+    before: TasksByLocation,
+    seconds: float,
+    tell: Callable[[Window], None],
+) -> None:
+    while True:
+        time.sleep(seconds)
+        try:
+            after = census(asked)
+        except (UnreachableError, TimedOutError) as error:  # it may be restarted just now
+            say(f"{error.message}; trying again")
+            continue
+        tell(compare(before, after))
+        before = after
+
+
+def _wait(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    with render.progress("counting, seconds", round(seconds)) as done:
+        while (left := end - time.monotonic()) > 0:
+            done(int(seconds - left))
+            time.sleep(min(_STEP, left))
+
+
+def _life(answer: TasksByLocation) -> tuple[int, str, str]:
+    """What one process's answers have in common; a pid alone is always 1 in a container."""
+    return answer.pid, answer.instance, answer.since
+
+
+def _time(answer: TasksByLocation) -> datetime:
+    try:
+        taken = datetime.fromisoformat(answer.taken_at)
+    except ValueError:
+        taken = None
+    if taken is None or taken.tzinfo is None:
+        raise UsageError(f"a census does not say when it was taken: {answer.taken_at!r}")
+    return taken

@@ -1,0 +1,40 @@
+"""The route that shows every thread's stack, also while the watched loop is stuck."""
+
+from __future__ import annotations
+
+from qcfeed.control.routes import STACKS, NoQuery, Read, Route
+from qcfeed.control.stack_answers import RunningTask, Stacks, ThreadStack
+from qcfeed.control.task_answers import Frame
+from qcfeed.diagnostics import stacks, wait_rules
+from qcfeed.diagnostics.spawn import AnyTask, Ledger
+from qcfeed.diagnostics.stall import LoopWatch
+
+
+def routes(ledger: Ledger, watch: LoopWatch) -> list[Route]:
+    """STACKS; ``watch`` tells which thread is the loop's. Cost: 5 us a call in all threads."""
+
+    def show(_: NoQuery) -> Stacks:
+        threads = [_thread(thread, ledger, watch.thread) for thread in stacks.threads()]
+        return Stacks(threads=sorted(threads, key=lambda thread: not thread.watched))
+
+    return [Read(STACKS, NoQuery, show)]
+
+
+def _thread(thread: stacks.ThreadStack, ledger: Ledger, watched: int) -> ThreadStack:
+    return ThreadStack(
+        name=thread.name,
+        ident=thread.ident,
+        daemon=thread.daemon,
+        watched=thread.ident == watched,
+        task=_task(thread.task, ledger) if thread.task is not None else None,
+        frames=[
+            Frame(location=f"{f.file}:{f.line}", function=f.function, source=f.source or "")
+            for f in thread.frames
+        ],
+        dropped=thread.dropped,
+    )
+
+
+def _task(task: AnyTask, ledger: Ledger) -> RunningTask:
+    record = ledger.record_of(task)
+    return RunningTask(serial=record.serial if record else None, name=wait_rules.name(task))

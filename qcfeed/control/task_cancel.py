@@ -1,0 +1,172 @@
+"""The routes that end tasks: the plan first, then exactly what was planned.
+
+A serial number is never used again, so a stale one hits nothing. What matches a filter is spared if
+the program stands on it: the task that the loop runs for, and the control plane's own. Named by
+serial, they are cancelled like any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from qcfeed.control import audit
+from qcfeed.control.answers import Task
+from qcfeed.control.routes import TASKS_CANCEL, TASKS_CANCEL_PLAN, Action, Read, Route
+from qcfeed.control.task_answers import (
+    CancelledTasks,
+    CancelPlan,
+    CancelPlanQuery,
+    CancelTasksRequest,
+    PlannedLocation,
+    Spared,
+    Surviving,
+)
+from qcfeed.control.task_details import PAGE, frames, task_filter
+from qcfeed.diagnostics import awaiters, census, reaper, stacks
+from qcfeed.diagnostics.filters import Filter
+from qcfeed.diagnostics.site import Record, short_path
+from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.diagnostics.stall import LoopWatch
+from qcfeed.errors import UsageError
+
+BATCH = 5_000
+LONGEST = 300.0
+SERIALS = 10_000
+"""Of one request."""
+STACKS = 20
+"""Survivors that are shown with their stack, and the most that are listed is PAGE."""
+
+_OURS = short_path(str(Path(__file__).parent)) + "/"
+
+
+def routes(ledger: Ledger, watch: LoopWatch) -> list[Route]:
+    """TASKS_CANCEL_PLAN and TASKS_CANCEL over ``ledger``."""
+    views = _Views(ledger, watch)
+    return [
+        Read(TASKS_CANCEL_PLAN, CancelPlanQuery, views.plan),
+        Action(TASKS_CANCEL, "tasks.cancel", CancelTasksRequest, views.cancel),
+    ]
+
+
+class _Choice(msgspec.Struct):
+    """Which tasks are meant, at one moment."""
+
+    records: list[Record]
+    spared: list[Spared]
+    gone: list[int]
+
+
+class _Views:
+    def __init__(self, ledger: Ledger, watch: LoopWatch) -> None:
+        self._ledger = ledger
+        self._watch = watch
+
+    def plan(self, query: CancelPlanQuery) -> CancelPlan:
+        """Cost: what the filter takes, 1 us a task that matches, and 5 each that is listed."""
+        chosen = self._choose(_serials(query.serials), task_filter(query))
+        counts = Counter(record.site.location for record in chosen.records)
+        listed = census.listed(
+            self._ledger, chosen.records[: min(max(query.limit, 0), PAGE)], time.monotonic()
+        )
+        return CancelPlan(
+            count=len(chosen.records),
+            up_to=chosen.records[-1].serial if chosen.records else 0,
+            locations=[PlannedLocation(location=at, tasks=n) for at, n in counts.most_common()],
+            tasks=msgspec.convert(listed, list[Task], from_attributes=True),
+            spared=chosen.spared[:PAGE],
+            gone=chosen.gone,
+        )
+
+    async def cancel(self, request: CancelTasksRequest) -> CancelledTasks:
+        """The choice is made in a thread: to look through many tasks would hold the loop up."""
+        _check(request)
+        with self._watch.measure() as measured:
+            chosen = await asyncio.to_thread(
+                self._choose, request.serials, task_filter(request), request.up_to
+            )
+            audit.note(before={"chosen_tasks": len(chosen.records)})
+            ending = await reaper.cancel(
+                chosen.records, batch=request.batch, timeout=request.timeout_s
+            )
+        return CancelledTasks(
+            cancelled=ending.reaped,
+            failed=ending.failed,
+            already_gone=ending.already_gone + len(chosen.gone),
+            survived=len(ending.survivors),
+            survivors=[_surviving(s, n < STACKS) for n, s in enumerate(ending.survivors[:PAGE])],
+            spared=chosen.spared[:PAGE],
+            max_stall_ms=round(measured.longest * 1000, 3),
+        )
+
+    def _choose(self, serials: Sequence[int], which: Filter, up_to: int | None = None) -> _Choice:
+        if bool(serials) == bool(which):
+            raise UsageError(
+                "say which tasks to cancel: serial numbers, or a filter, not both",
+                hint="`qcfeed tasks` lists them; `--site FILE:LINE` is all that a line spawned",
+            )
+        if serials:
+            return self._named(serials)
+        chosen = _Choice([], [], [])
+        for some in self._ledger.slices(which.select(self._ledger, time.monotonic())):
+            for record in some:
+                if up_to is not None and record.serial > up_to:
+                    break
+                if why := _needed(record):
+                    spared = Spared(task=record.serial, location=record.site.location, why=why)
+                    chosen.spared.append(spared)
+                else:
+                    chosen.records.append(record)
+        return chosen
+
+    def _named(self, serials: Sequence[int]) -> _Choice:
+        found = {serial: self._ledger.find(serial) for serial in sorted(set(serials))}
+        return _Choice(
+            records=[record for record in found.values() if record is not None],
+            spared=[],
+            gone=[serial for serial, record in found.items() if record is None],
+        )
+
+
+def _needed(record: Record) -> str:
+    """Why the program stands on this task; empty if it does not."""
+    if record.site.location.startswith(_OURS):
+        return "it is the control plane's"
+    task = record()
+    return "the loop runs for it" if task is not None and awaiters.is_main(task) else ""
+
+
+def _surviving(survivor: reaper.Survivor, with_stack: bool) -> Surviving:
+    record = survivor.record
+    task = record()
+    return Surviving(
+        task=record.serial,
+        location=record.site.location,
+        state=survivor.state,
+        cancelling=0 if task is None else task.cancelling(),
+        stack=frames(stacks.task_stack(task)) if with_stack and task is not None else [],
+    )
+
+
+def _serials(text: str) -> list[int]:
+    try:
+        return [int(each) for each in text.split(",") if each]
+    except ValueError as error:
+        raise UsageError(
+            f"{text!r} are no serial numbers", hint="`qcfeed tasks -o name` prints them"
+        ) from error
+
+
+def _check(request: CancelTasksRequest) -> None:
+    for name, value, least, most in (
+        ("batch", request.batch, 1, BATCH),
+        ("timeout_s", request.timeout_s, 0, LONGEST),
+        ("number of serials", len(request.serials), 0, SERIALS),
+    ):
+        if not least <= value <= most:
+            raise UsageError(f"{name} is {value:g}", hint=f"give {least:g} to {most:g}")

@@ -1,0 +1,147 @@
+"""Which tasks are meant: by spawn location, labels, age, name and what they wait on."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from qcfeed.diagnostics.orphans import is_orphan
+from qcfeed.diagnostics.site import AnyTask, Record, Site
+from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.diagnostics.waits import state
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What is given must hold, all of it; nothing given is every task.
+
+    ``site``: ``FILE:LINE`` or ``FILE``, the path from its right end (``feed.py:77`` is also
+    ``qcfeed/service/feed.py:77``, not ``my_feed.py:77``). ``labels``: each by key and value, or by
+    key alone (None). ``older_than``: seconds. ``name``: a shell pattern of the task's name.
+    ``waiting_on``: a word of what it waits on, in any case.
+    """
+
+    site: str = ""
+    labels: Mapping[str, str | None] = field(default_factory=dict)
+    older_than: float = 0.0
+    name: str = ""
+    waiting_on: str = ""
+
+    def __bool__(self) -> bool:
+        """Whether it leaves anything out."""
+        return self.site != "" or self._by_task
+
+    @property
+    def _by_task(self) -> bool:
+        return bool(self.labels or self.older_than > 0 or self.name or self.waiting_on)
+
+    def matches_site(self, site: Site) -> bool:
+        """Whether tasks of this spawn location can match."""
+        return not self.site or _is_at(site.location, self.site)
+
+    def matches(self, record: Record, now: float) -> bool:
+        """Whether a task matches. Cost: 0.5 us; a name another 0.5, what it waits on another 1-5."""
+        return self.matches_site(record.site) and self._fits(record, now)
+
+    def _fits(self, record: Record, now: float) -> bool:
+        """Whether it matches, its site apart: the cheap questions first."""
+        if self.older_than and now - record.born < self.older_than:
+            return False
+        if not self._by_task:
+            return True
+        if self.labels and not self._has_labels(record):
+            return False
+        task = record()
+        if task is None or task.done():
+            return False
+        return (not self.name or fnmatch.fnmatchcase(_name(task), self.name)) and (
+            not self.waiting_on or self.waiting_on.casefold() in state(task).casefold()
+        )
+
+    def _has_labels(self, record: Record) -> bool:
+        has = record.labels
+        return all(
+            key in has and (value is None or has[key] == value)
+            for key, value in self.labels.items()
+        )
+
+    def select(self, ledger: Ledger, now: float) -> list[Record]:
+        """The live tasks that match, oldest first. ``now`` is ``time.monotonic()``.
+
+        From any thread, in slices that let the watched loop run. Cost: 0.2 us a live task of the
+        sites that match, a name another 0.5, what it waits on another 1-5 for those left.
+        """
+        found = [record for records in self.by_site(ledger, now).values() for record in records]
+        found.sort(key=lambda record: record.serial)
+        return found
+
+    def by_site(self, ledger: Ledger, now: float) -> dict[Site, list[Record]]:
+        """As ``select``, the sites apart; those without a match are left out."""
+        found: dict[Site, list[Record]] = {}
+        for site in ledger.sites():
+            if self.matches_site(site) and (some := list(self._of_site(site, now))):
+                found[site] = some
+        return found
+
+    def _of_site(self, site: Site, now: float) -> Iterator[Record]:
+        for records in site.settled():
+            yield from (record for record in records if self._fits(record, now))
+
+    def count(self, ledger: Ledger, now: float) -> Counter[tuple[str, str]]:
+        """How many live tasks match, by spawn location and function."""
+        counted: Counter[tuple[str, str]] = Counter()
+        for site, records in self.by_site(ledger, now).items():
+            counted[site.location, site.function] += len(records)
+        return counted
+
+
+@dataclass(slots=True)
+class LabelRow:
+    """The tasks that carry one value of a label; ``value`` is None for those without it."""
+
+    value: str | None
+    live: int = 0
+    orphaned: int = 0
+    oldest_s: float = 0.0
+    locations: int = 0
+    """Spawn locations that made them."""
+
+
+def by_label(ledger: Ledger, key: str, which: Filter, now: float) -> list[LabelRow]:
+    """The live tasks that match, a row a value of the label ``key``, most first.
+
+    From any thread. Cost: 0.7 us a live task, in slices.
+    """
+    rows: dict[str | None, LabelRow] = {}
+    for records in which.by_site(ledger, now).values():
+        seen: set[str | None] = set()
+        for some in ledger.slices(records):
+            for record in some:
+                value = record.labels.get(key)
+                row = rows.setdefault(value, LabelRow(value))
+                row.live += 1
+                row.orphaned += is_orphan(record)
+                row.oldest_s = max(row.oldest_s, now - record.born)
+                seen.add(value)
+        for value in seen:
+            rows[value].locations += 1
+    return sorted(rows.values(), key=lambda row: (-row.live, row.value is None, row.value or ""))
+
+
+def _is_at(location: str, wanted: str) -> bool:
+    path, _, line = location.rpartition(":")
+    wanted_path, _, wanted_line = wanted.rpartition(":")
+    if not wanted_line.isdecimal():
+        wanted_path, wanted_line = wanted, line
+    whole = path or location  # `other` has no line
+    same = whole == wanted_path or whole.endswith("/" + wanted_path)
+    return same and line == wanted_line
+
+
+def _name(task: AnyTask) -> str:
+    try:
+        return str(task.get_name())
+    except Exception:  # noqa: BLE001 - a name that cannot be read matches only `*`
+        return ""

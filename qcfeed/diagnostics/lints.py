@@ -1,0 +1,241 @@
+"""Small rules over what was seen: each one a finding with its evidence. Pure.
+
+What cannot be told is not guessed. A future that nobody will ever complete looks like one that
+somebody will complete tomorrow, so there is no rule for it; an exception that nobody took is known
+once the garbage collector has freed its task, not before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from qcfeed.diagnostics.history import Series
+from qcfeed.diagnostics.trend import trend
+from qcfeed.diagnostics.unretrieved import Lost
+from qcfeed.diagnostics.watchdog import Stall
+
+SPANS = (360, 60, 18)
+"""Censuses looked back at for growth, the longest first: an hour, ten minutes, three minutes."""
+PROVEN_SPAN = 60
+"""Growth over fewer than these is no more than a reason to look again."""
+PARTS = 6
+"""A span is cut in so many; the low of each must be above the one before."""
+LEAST_GROWTH = 20
+"""Tasks; less than this is not worth a person's night."""
+PROOF_S = 5.0
+"""Seconds that an orphan, or a task that was cancelled twice, may take to end."""
+WORTH_TELLING_S = 1.0
+RECENT_S = 3600.0
+LONG_STALL_S = 1.0
+REPEATED = 3
+"""Stalls at one place; fewer short ones are no more than a reason to look again."""
+STACK_LINES = 8
+_LOOP_FRAME = "Handle._run"
+
+
+class Verdict(StrEnum):
+    """``LOOK_AGAIN``: what is known would fit a healthy program too; time will tell."""
+
+    FOUND = "found"
+    LOOK_AGAIN = "look_again"
+
+
+@dataclass(slots=True)
+class Finding:
+    """What a rule has to say. ``recheck_s``: when to look again, where that is the verdict.
+
+    ``serials`` are of a few of the tasks, the oldest first.
+    """
+
+    rule: str
+    verdict: Verdict
+    summary: str
+    location: str = ""
+    evidence: list[str] = field(default_factory=list)
+    serials: list[int] = field(default_factory=list)
+    recheck_s: float | None = None
+
+
+@dataclass(slots=True)
+class Tally:
+    """Live tasks of one location of which one thing is true. ``proven``: of how many it has been
+    true for PROOF_S. ``longest_s`` and ``evidence`` are of the one of which it is true longest."""
+
+    location: str
+    count: int = 0
+    proven: int = 0
+    longest_s: float = 0.0
+    evidence: str = ""
+    serials: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Look:
+    """All that the rules look at, of the moment ``now`` (``time.monotonic()``).
+
+    ``times`` are those of the censuses behind ``series``. ``stubborn``: cancelled more than once.
+    ``untold``: what could not be looked at, and why.
+    """
+
+    now: float
+    times: list[float] = field(default_factory=list)
+    series: list[Series] = field(default_factory=list)
+    orphaned: list[Tally] = field(default_factory=list)
+    stubborn: list[Tally] = field(default_factory=list)
+    stalls: list[Stall] = field(default_factory=list)
+    lost: list[Lost] = field(default_factory=list)
+    untold: list[str] = field(default_factory=list)
+
+
+def findings(look: Look) -> list[Finding]:
+    """What the rules found, what is certain first. Cost: 0.2 ms a location with a full history."""
+    told = [finding for rule in RULES for finding in rule(look)]
+    return sorted(told, key=lambda finding: finding.verdict is not Verdict.FOUND)
+
+
+def growing(look: Look) -> Iterator[Finding]:
+    """A location whose live tasks keep getting more. Real demand that climbs looks the same."""
+    for series in look.series:
+        for span in SPANS:
+            if len(series.live) >= span and (finding := _climb(series, look.times, span)):
+                yield finding
+                break
+
+
+def orphaned(look: Look) -> Iterator[Finding]:
+    """A live task whose owner is gone."""
+    what = ("task is", "tasks are"), "alive though the owner is gone"
+    yield from (_judged("orphans", what, tally) for tally in look.orphaned if _worth(tally))
+
+
+def stubborn(look: Look) -> Iterator[Finding]:
+    """A task that was cancelled more than once and lives on: it swallows its cancellation."""
+    what = ("task was", "tasks were"), "cancelled more than once and will not end"
+    yield from (
+        _judged("cancelled_in_vain", what, tally) for tally in look.stubborn if _worth(tally)
+    )
+
+
+def blocked(look: Look) -> Iterator[Finding]:
+    """Code that kept the loop from turning, with its stack."""
+    places: dict[str, list[Stall]] = {}
+    for stall in look.stalls:
+        if look.now - stall.began <= RECENT_S:
+            places.setdefault(stall.stack[-1] if stall.stack else "?", []).append(stall)
+    for place, stalls in places.items():
+        yield _blocked(place, stalls, look.now)
+
+
+def destroyed(look: Look) -> Iterator[Finding]:
+    """Tasks that the garbage collector took while they were pending: nobody held them."""
+    for series in look.series:
+        # One that came after the first census began at nought.
+        before = series.destroyed[0] if len(series.live) == len(look.times) else 0
+        count = series.destroyed[-1] - before
+        if count > 0:
+            yield Finding(
+                "destroyed_pending",
+                Verdict.FOUND,
+                f"{_tasks(count)} destroyed while pending: nobody held a reference",
+                series.location,
+                [f"spawned in {series.function}", "keep what create_task() returns until it ends"],
+            )
+
+
+def unretrieved(look: Look) -> Iterator[Finding]:
+    """Exceptions of tasks that nobody awaited or asked."""
+    for lost in look.lost:
+        ago = look.now - lost.last
+        if ago <= RECENT_S:
+            plural = "exception was" if lost.count == 1 else "exceptions were"
+            yield Finding(
+                "exceptions_never_retrieved",
+                Verdict.FOUND,
+                f"{lost.count:,} {plural} never retrieved",
+                lost.location,
+                [f"the last {ago:.0f} s ago: {lost.error}", "the program's log has the traceback"],
+            )
+
+
+RULES: Sequence[Callable[[Look], Iterator[Finding]]] = (
+    orphaned,
+    growing,
+    stubborn,
+    blocked,
+    destroyed,
+    unretrieved,
+)
+
+
+def _climb(series: Series, times: Sequence[float], span: int) -> Finding | None:
+    live = series.live[-span:]
+    seen = trend(live, PARTS)
+    lately = trend(live[-(span // PARTS) :], 2)
+    if not (seen and seen.climbs and lately and lately.climbs):  # a start that is over is no growth
+        return None
+    # Tasks that come and go by chance number N give or take the root of N.
+    if seen.growth < max(LEAST_GROWTH, 2 * seen.widest, 6 * seen.lows[0] ** 0.5):
+        return None
+    took = times[-1] - times[-span]
+    born = series.spawned[-1] - series.spawned[-span]
+    ended = max(0, live[0] + born - live[-1])
+    rate = f"{(live[-1] - live[0]) * 60 / took:+,.0f} a minute" if took > 0 else "at once"
+    proven = span >= PROVEN_SPAN
+    return Finding(
+        "growing",
+        Verdict.FOUND if proven else Verdict.LOOK_AGAIN,
+        f"live tasks keep growing: {live[0]:,} to {live[-1]:,} in {_span(took)}, {rate}",
+        series.location,
+        [
+            f"{born:,} born and {ended:,} ended in that time",
+            f"the low of each sixth of it: {', '.join(f'{low:,}' for low in seen.lows)}",
+        ],
+        recheck_s=None if proven else took * (PROVEN_SPAN / span - 1),
+    )
+
+
+def _worth(tally: Tally) -> bool:
+    return tally.longest_s >= WORTH_TELLING_S
+
+
+def _judged(rule: str, what: tuple[tuple[str, str], str], tally: Tally) -> Finding:
+    (one, many), rest = what
+    return Finding(
+        rule,
+        Verdict.FOUND if tally.proven else Verdict.LOOK_AGAIN,
+        f"{tally.count:,} {one if tally.count == 1 else many} {rest}",
+        tally.location,
+        [f"task {tally.serials[0]}: {tally.evidence}"] if tally.serials else [],
+        tally.serials,
+        recheck_s=None if tally.proven else PROOF_S,
+    )
+
+
+def _blocked(place: str, stalls: Sequence[Stall], now: float) -> Finding:
+    worst = max(stalls, key=lambda stall: stall.seconds)
+    sure = worst.seconds >= LONG_STALL_S or len(stalls) >= REPEATED
+    who = "a callback" if worst.serial is None else f"task {worst.serial} of {worst.location}"
+    inner = worst.stack
+    for number, line in enumerate(worst.stack):
+        if _LOOP_FRAME in line:
+            inner = worst.stack[number + 1 :]
+    times = "once" if len(stalls) == 1 else f"{len(stalls)} times"
+    return Finding(
+        "blocked_loop",
+        Verdict.FOUND if sure else Verdict.LOOK_AGAIN,
+        f"the loop did not turn for {worst.seconds:.1f} s, {times} at {place}",
+        worst.location,
+        [f"by {who}, {now - worst.began:.0f} s ago", *inner[-STACK_LINES:]],
+        [] if worst.serial is None else [worst.serial],
+        recheck_s=None if sure else 60.0,
+    )
+
+
+def _tasks(count: int) -> str:
+    return "1 task was" if count == 1 else f"{count:,} tasks were"
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"

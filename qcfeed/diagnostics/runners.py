@@ -1,0 +1,107 @@
+"""The leak test without a block: every loop that ``asyncio.Runner`` turns meanwhile is looked at.
+
+pytest-asyncio, anyio's pytest plugin, ``unittest.IsolatedAsyncioTestCase`` and ``asyncio.run`` all
+turn their loops by a Runner, so this is the one place where a test framework can stand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from qcfeed.diagnostics.leakcheck import Ignore, LeakError, leaked
+from qcfeed.diagnostics.spawn import Ledger
+
+_ANYIO_RUNNER = "TestRunner._call_in_runner_task"
+"""Where anyio spawns the task that its tests run in; it lives as long as the loop."""
+
+
+class RunnerWatch:
+    """Between ``start`` and ``stop``, which tasks outlive the use of their loop.
+
+    A loop is judged when its Runner closes it, before its tasks are cancelled, or by ``stop`` when
+    it stays open (a loop that several tests share). ``settle`` and ``ignore``: as for
+    ``verify_no_leaks``. Cost: a ledger, and one turn of each loop.
+
+    It does not see loops of other threads, loops made by hand (``asyncio.new_event_loop()``), or
+    tasks made around the ledger (see Ledger). One at a time; in the thread that turns the loops.
+    """
+
+    def __init__(self, *, settle: float = 1.0, ignore: Iterable[str] = ()) -> None:
+        self.leaks: list[LeakError] = []
+        """One error a loop that tasks were left in."""
+        self._settle = settle
+        self._ignore = Ignore(ignore)
+        self._ledgers: dict[asyncio.AbstractEventLoop, Ledger] = {}
+        self._excused: set[int] = set()
+        self._forgiven = False
+        self._thread = threading.get_ident()
+        self._get_loop = asyncio.Runner.get_loop
+        self._replaced: dict[str, Callable[..., Any]] = {}
+
+    def start(self) -> None:
+        """Stand in ``asyncio.Runner`` from now on."""
+        self._replace("run", self._see)
+        self._replace("get_loop", self._see)
+        self._replace("close", self._judge_runner)
+
+    def stop(self) -> list[LeakError]:
+        """Put ``asyncio.Runner`` and the task factories back; the leaks of all loops."""
+        while self._replaced:
+            name, original = self._replaced.popitem()
+            setattr(asyncio.Runner, name, original)
+        for loop in list(self._ledgers):
+            self._judge(loop)
+        return [] if self._forgiven else self.leaks
+
+    def forgive(self) -> None:
+        """Whatever is left, before and from now on, is no leak."""
+        self._forgiven = True
+
+    @contextmanager
+    def excusing(self) -> Iterator[None]:
+        """What is spawned inside and still lives then may stay: it serves more than one test."""
+        before = self._live()
+        try:
+            yield
+        finally:
+            self._excused |= self._live() - before
+
+    def _live(self) -> set[int]:
+        sites = (site for ledger in self._ledgers.values() for site in ledger.sites())
+        return {serial for site in sites for serial in site.live}
+
+    def _replace(self, name: str, first: Callable[[asyncio.Runner], None]) -> None:
+        original = self._replaced[name] = getattr(asyncio.Runner, name)
+
+        def replacement(runner: asyncio.Runner, *args: Any, **kwargs: Any) -> Any:
+            if threading.get_ident() == self._thread and asyncio._get_running_loop() is None:  # noqa: SLF001
+                first(runner)
+            return original(runner, *args, **kwargs)
+
+        setattr(asyncio.Runner, name, replacement)
+
+    def _see(self, runner: asyncio.Runner) -> None:
+        loop = self._get_loop(runner)
+        if loop not in self._ledgers:
+            ledger = self._ledgers[loop] = Ledger()
+            ledger.install(loop)
+
+    def _judge_runner(self, runner: asyncio.Runner) -> None:
+        loop = getattr(runner, "_loop", None)  # get_loop() would make one, or raise
+        if loop in self._ledgers:
+            self._judge(loop)
+
+    def _judge(self, loop: asyncio.AbstractEventLoop) -> None:
+        ledger = self._ledgers.pop(loop)
+        if not (loop.is_closed() or self._forgiven):
+            search = leaked(ledger, self._excused, self._may_stay, self._settle)
+            if found := loop.run_until_complete(search):
+                self.leaks.append(LeakError(found))
+        ledger.uninstall()
+
+    def _may_stay(self, record: Any) -> bool:
+        return record.site.function == _ANYIO_RUNNER or self._ignore(record)

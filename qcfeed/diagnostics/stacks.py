@@ -1,0 +1,149 @@
+"""Stacks, now: of every thread, of the tasks that run in them, and of a task that waits.
+
+All of it is read from outside, so it works while a loop is stuck. Threads go on meanwhile: a stack
+is of one moment, another thread's of a moment later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import asyncio.tasks
+import contextlib
+import linecache
+import sys
+import threading
+from dataclasses import dataclass, field
+from types import CodeType, FrameType
+from typing import Any
+
+from qcfeed.diagnostics import chain
+from qcfeed.diagnostics.site import AnyTask, short_path
+
+DEPTH = 200
+"""Frames told of a thread, the innermost; those beyond are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One call. ``file`` is relative to where it was imported from.
+
+    ``source``: the line's text as the file has it now; None where there is none: code from
+    ``exec``, compiled code, a file that is gone. A file changed since shows the wrong line.
+    """
+
+    file: str
+    line: int
+    function: str
+    source: str | None
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} {self.function}"
+
+
+@dataclass(slots=True)
+class ThreadStack:
+    """One thread's calls, the innermost last; ``dropped``: how many outer ones are left out.
+
+    ``task``: the task that runs in it, if one does.
+    """
+
+    name: str
+    ident: int
+    daemon: bool
+    frames: list[Frame] = field(default_factory=list)
+    dropped: int = 0
+    task: AnyTask | None = None
+
+
+def threads() -> list[ThreadStack]:
+    """Every thread that runs Python code, the main one first, then by age of their number.
+
+    Cost: 5 us a call, once its file was read for its source. Threads that never ran Python code are
+    not seen; those that Python did not start have no name.
+    """
+    current = sys._current_frames()  # noqa: SLF001
+    # What they are in is noted for all before anything is looked up: threads go on meanwhile.
+    taken = {ident: _outwards(frame) for ident, frame in current.items()}
+    running = _running()
+    known = {thread.ident: thread for thread in threading.enumerate()}
+    main = threading.main_thread().ident
+    found = []
+    for ident in sorted(taken, key=lambda ident: (ident != main, ident)):
+        thread = known.get(ident)
+        calls = taken[ident]
+        found.append(
+            ThreadStack(
+                name=thread.name if thread else "?",
+                ident=ident,
+                daemon=thread.daemon if thread else True,
+                frames=[_of_frame(frame, line) for frame, line in reversed(calls[:DEPTH])],
+                dropped=max(0, len(calls) - DEPTH),
+                task=next((running[id(f)] for f, _ in calls if id(f) in running), None),
+            )
+        )
+    return found
+
+
+def task_stack(task: AnyTask) -> list[Frame]:
+    """Where a task is: its chain of awaits, outermost first; of one that runs, its calls too.
+
+    From any thread. Raises nothing; what cannot be looked at has no frames. Cost: 5 us a frame,
+    and the frame objects stay with the coroutines until they end (chain.py).
+    """
+    try:
+        links = chain.links(task.get_coro())
+        found = [frame for link in links if (frame := _of_link(link)) is not None]
+        if links and asyncio.current_task(task.get_loop()) is task:
+            found += _further(chain.frame(links[-1]))
+    except Exception:  # noqa: BLE001 - a task is whatever somebody made it
+        return []
+    return found
+
+
+def _outwards(frame: FrameType | None) -> list[tuple[FrameType, int]]:
+    """The calls of a thread, innermost first, with the lines that they are at."""
+    calls = []
+    while frame is not None:
+        calls.append((frame, frame.f_lineno or frame.f_code.co_firstlineno))
+        frame = frame.f_back
+    return calls
+
+
+def _running() -> dict[int, AnyTask]:
+    """The task that each loop runs now, by the id of the frame of its coroutine."""
+    running = {}
+    for task in list(getattr(asyncio.tasks, "_current_tasks", {}).values()):
+        with contextlib.suppress(Exception):  # a task is whatever somebody made it
+            frame = chain.frame(task.get_coro())
+            running[id(frame)] = task
+    return running
+
+
+def _further(outermost: FrameType | None) -> list[Frame]:
+    """The calls that a running coroutine is in."""
+    for innermost in sys._current_frames().values():  # noqa: SLF001
+        calls = _outwards(innermost)
+        for place, (frame, _) in enumerate(calls):
+            if frame is outermost:
+                return [_of_frame(*call) for call in reversed(calls[:place])]
+    return []
+
+
+def _of_link(link: Any) -> Frame | None:
+    code = chain.code(link)
+    if code is None:
+        return None
+    frame = chain.frame(link)
+    line = (frame and frame.f_lineno) or code.co_firstlineno
+    return _frame(code, line, frame.f_globals if frame is not None else None)
+
+
+def _of_frame(frame: FrameType, line: int) -> Frame:
+    return _frame(frame.f_code, line, frame.f_globals)
+
+
+def _frame(code: CodeType, line: int, names: dict[str, Any] | None) -> Frame:
+    linecache.checkcache(code.co_filename)
+    # The module's names tell linecache its loader, which can read a zip.
+    source = linecache.getline(code.co_filename, line, names).strip()
+    return Frame(short_path(code.co_filename), line, code.co_qualname, source or None)

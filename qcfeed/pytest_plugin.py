@@ -1,0 +1,93 @@
+"""A pytest plugin: a test that leaves an asyncio task behind is an error.
+
+``@pytest.mark.no_task_leaks`` asks for it, or ``qcfeed_no_task_leaks = true`` in the configuration
+for every test but those marked ``allow_task_leaks``. Where nobody asks, this does nothing and
+imports nothing. How it sees loops, and which it does not see: diagnostics/runners.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from qcfeed.diagnostics.runners import RunnerWatch
+
+SWITCH = "qcfeed_no_task_leaks"
+IGNORED = "qcfeed_ignored_task_leaks"
+CHECKED = (
+    "no_task_leaks(*, ignore=(), settle=1.0): an asyncio task that this test leaves behind is an"
+    " error; ignore: shell patterns of spawn locations, name:PATTERN or label:KEY=PATTERN;"
+    " settle: seconds that tasks get to end"
+)
+EXEMPT = "allow_task_leaks: this test may leave tasks behind; the reason goes beside it"
+_watch: pytest.StashKey[RunnerWatch | None] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addini(SWITCH, "no test may leave an asyncio task behind", type="bool", default=False)
+    parser.addini(
+        IGNORED,
+        "asyncio tasks that may be left behind, by line: a spawn location (tests/feed.py:*),"
+        " name:PATTERN or label:KEY=PATTERN",
+        type="linelist",
+        default=[],
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in (CHECKED, EXEMPT):
+        config.addinivalue_line("markers", marker)
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    marker = item.get_closest_marker("no_task_leaks")
+    asked = marker is not None or item.config.getini(SWITCH)
+    if asked and item.get_closest_marker("allow_task_leaks") is None:
+        given = {} if marker is None else marker.kwargs
+        item.config.stash[_watch] = no_task_leaks(item.config, **given)
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, Any, Any]:
+    """Tasks of a fixture that several tests share are not this test's."""
+    watch = None if fixturedef.scope == "function" else request.config.stash.get(_watch, None)
+    with contextlib.nullcontext() if watch is None else watch.excusing():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    watch = item.config.stash.get(_watch, None)
+    try:
+        yield
+    finally:
+        leaks = [] if watch is None else watch.stop()
+        item.config.stash[_watch] = None
+    if leaks:
+        pytest.fail("\n".join(map(str, leaks)), pytrace=False)
+
+
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """A test that failed has said what is wrong; that it left tasks is no wonder."""
+    watch = item.config.stash.get(_watch, None)
+    if watch is not None and call.excinfo is not None:
+        watch.forgive()
+
+
+def no_task_leaks(
+    config: pytest.Config, *, ignore: tuple[str, ...] = (), settle: float = 1.0
+) -> RunnerWatch:
+    """A started watch. Named as the marker, for whoever misspells one of its arguments."""
+    from qcfeed.diagnostics.runners import RunnerWatch
+
+    watch = RunnerWatch(settle=settle, ignore=[*config.getini(IGNORED), *ignore])
+    watch.start()
+    return watch

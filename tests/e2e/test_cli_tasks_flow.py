@@ -1,0 +1,175 @@
+"""Flow, saved censuses, findings and the proof of a fix, against a real ``qcfeed serve``."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from qcfeed.errors import ExitStatus
+from qcfeed.service import drills, feed
+from tests.support.shell import QCFEED, Serving, environment, qcfeed, serving, until
+
+COLUMNS = 80
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def service(home: Path) -> Iterator[Serving]:
+    with serving(home, "--no-monitor", "--linger", "0.05") as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def drill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home in which the incident is rehearsed."""
+    home = tmp_path_factory.mktemp("drill")
+    with serving(home, "--no-monitor", "--linger", "0.05", "--drill", "zombie-feeds"):
+        yield home
+
+
+def line(module: object, words: str) -> str:
+    """``file:line`` of the only line of a module's source that holds ``words``."""
+    path = Path(str(module.__file__))  # type: ignore[attr-defined]
+    lines = path.read_text().splitlines()
+    [number] = [n for n, text in enumerate(lines, 1) if words in text]
+    return f"{path.name}:{number}"
+
+
+def visitors(home: Path, cycles: int = 30) -> subprocess.CompletedProcess[str]:
+    """Clients that come and go, and as many before them to warm up."""
+    return qcfeed(home, "repro", "--mode", "clean", "--cycles", str(cycles), "--settle", "1")
+
+
+def test_a_healthy_service_has_no_finding(service: Serving, home: Path) -> None:
+    visitors(home)
+    left = qcfeed(home, "tasks", "findings")
+    assert (left.returncode, left.stdout) == (ExitStatus.OK, ""), left.stderr
+    assert left.stderr.startswith("no findings in ")
+
+
+def test_before_and_after_from_files_without_the_service(drill: Path, tmp_path: Path) -> None:
+    before, after = str(tmp_path / "before.json"), str(tmp_path / "after.json")
+    visitors(drill, cycles=1)
+    assert qcfeed(drill, "tasks", "--by-location", "--save", before).returncode == ExitStatus.OK
+    visitors(drill)
+    assert qcfeed(drill, "tasks", "--by-location", "--save", after).returncode == ExitStatus.OK
+    elsewhere = tmp_path / "another machine"
+    elsewhere.mkdir()
+    left = qcfeed(elsewhere, "tasks", "diff", before, after, "-o", "json")
+    worst = json.loads(left.stdout)["locations"][0]
+    assert worst["location"].endswith(line(drills, "_generate_quotes(subscriber))"))
+    assert worst["live"] - worst["live_before"] == worst["born"] - worst["ended"] == 60
+    now = json.loads(qcfeed(drill, "tasks", "diff", before, "-o", "json").stdout)
+    assert now["locations"][0]["live"] == worst["live"]
+    assert qcfeed(elsewhere, "tasks", "--from", after).stdout.startswith("LOCATION ")
+
+
+def verify(home: Path, site: str, *args: str) -> subprocess.CompletedProcess[str]:
+    """``tasks verify`` for two seconds, with visitors meanwhile."""
+    command = [QCFEED, "tasks", "verify", "--site", site, "--for", "2s", "-o", "json", *args]
+    with subprocess.Popen(
+        command, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as verifying:
+        try:
+            while verifying.poll() is None:
+                visitors(home, cycles=2)
+            out, err = verifying.communicate(timeout=20)
+        finally:
+            verifying.kill()
+    return subprocess.CompletedProcess(command, verifying.returncode, out, err)
+
+
+def test_verify_passes_the_service_and_fails_the_drill(
+    service: Serving, home: Path, drill: Path
+) -> None:
+    left = verify(home, line(feed, "create_task("), "--min-births", "2")
+    assert left.returncode == ExitStatus.OK, left.stdout + left.stderr
+    held = json.loads(left.stdout)
+    assert held["outcome"] == "holds"
+    assert held["births"] >= 2
+
+    zombies = line(drills, "_generate_quotes(subscriber))")
+    left = verify(drill, zombies, "--min-births", "2")
+    assert left.returncode == ExitStatus.FINDINGS, left.stdout + left.stderr
+    assert json.loads(left.stdout)["outcome"] == "leaks"
+
+
+def test_the_drill_is_found_with_the_command_that_ends_it(drill: Path) -> None:
+    visitors(drill)
+    until(lambda: qcfeed(drill, "tasks", "findings").returncode == ExitStatus.FINDINGS, "it")
+    told = json.loads(qcfeed(drill, "tasks", "findings", "-o", "json").stdout)
+    finding = told["findings"][0]
+    assert finding["location"].endswith(line(drills, "_generate_quotes(subscriber))"))
+    assert (finding["rule"], finding["next"]) == ("orphans", "qcfeed orphans --reap")
+    assert qcfeed(drill, *finding["next"].split()[1:]).returncode == ExitStatus.OK
+    left = qcfeed(drill, "tasks", "findings")
+    assert left.returncode == ExitStatus.OK, left.stdout
+
+
+def test_verify_without_traffic_proves_nothing(service: Serving, home: Path) -> None:
+    site = line(feed, "create_task(")
+    left = qcfeed(home, "tasks", "verify", "--site", site, "--for", "700ms")
+    assert left.returncode == ExitStatus.FINDINGS
+    assert "unproven" in left.stdout
+    assert "too little traffic to tell" in left.stdout
+
+
+def test_watch_is_redrawn_in_place_on_80_columns_and_left_by_ctrl_c(
+    service: Serving, home: Path
+) -> None:
+    child = pexpect.spawn(
+        str(QCFEED),
+        ["tasks", "--watch", "--window", "300ms"],
+        env=environment(home) | {"TERM": "xterm"},
+        encoding="utf-8",
+        dimensions=(30, COLUMNS),
+        timeout=20,
+    )
+    for _ in range(3):
+        child.expect_exact("run.py:")
+    child.sendintr()
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == ExitStatus.OK
+    assert "Traceback" not in child.before
+
+
+def test_watch_in_a_pipe_is_a_block_a_time(service: Serving, home: Path) -> None:
+    command = [QCFEED, "tasks", "--watch", "--window", "200ms", "-o", "json"]
+    with subprocess.Popen(
+        command, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as watching:
+        assert watching.stdout is not None
+        blocks = [json.loads(watching.stdout.readline()) for _ in range(3)]
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(20) == ExitStatus.OK
+    assert {block["schema"] for block in blocks} == {"qcfeed.tasks.window/1"}
+    assert [b["before_at"] for b in blocks[1:]] == [b["taken_at"] for b in blocks[:-1]]
+
+
+def test_verify_says_what_is_known_so_far_on_ctrl_c(service: Serving, home: Path) -> None:
+    child = pexpect.spawn(
+        str(QCFEED),
+        ["tasks", "verify", "--site", "feed.py:1", "--for", "10m"],
+        env=environment(home) | {"TERM": "xterm", "NO_COLOR": "1"},
+        encoding="utf-8",
+        dimensions=(30, COLUMNS),
+        timeout=20,
+    )
+    child.expect_exact("of 10m00s: 0 born, 0 live, 0 orphaned")
+    child.sendintr()
+    child.expect(re.compile(r"verdict +unproven: "))
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == ExitStatus.INTERRUPTED

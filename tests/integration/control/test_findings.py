@@ -1,0 +1,150 @@
+"""The findings over a real control plane, of a loop in another thread."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from qcfeed.control import findings, tasks
+from qcfeed.control.answers import Findings
+from qcfeed.control.routes import TASKS_FINDINGS
+from qcfeed.diagnostics.lookout import Lookout
+from qcfeed.diagnostics.spawn import owned_by
+from tests.integration.control.conftest import Plane, Watched
+
+
+class Gone:
+    """An owner that closed a minute ago."""
+
+    closed = True
+
+    def __init__(self) -> None:
+        self.closed_at = time.monotonic() - 60
+
+
+@pytest.fixture
+def lookout(watched: Watched) -> Iterator[Lookout]:
+    lookout = Lookout(watched.ledger, watched.watch, every=0.02)
+    yield lookout
+    watched.release()
+    if lookout.unretrieved.listening:
+        watched.call(lookout.stop)
+
+
+@pytest.fixture
+def plane(watched: Watched, serve: Callable[..., Plane], lookout: Lookout) -> Plane:
+    routes = [*tasks.routes(watched.ledger, watched.watch), *findings.routes(lookout)]
+    return serve(routes=routes)
+
+
+def ask(plane: Plane) -> Findings:
+    return plane.client().get(TASKS_FINDINGS, Findings)
+
+
+def until_told(plane: Plane, rule: str) -> Any:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        told = {finding.rule: finding for finding in ask(plane).findings}
+        if rule in told:
+            return told[rule]
+        time.sleep(0.02)
+    raise AssertionError(f"{rule} was not found")
+
+
+async def forever() -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+async def fail() -> None:
+    raise ValueError("nobody looks")
+
+
+async def lose() -> None:
+    await asyncio.wait([asyncio.create_task(fail())])
+    gc.collect()
+
+
+def test_faults_are_told_with_evidence_and_the_next_command(
+    watched: Watched, lookout: Lookout, plane: Plane
+) -> None:
+    watched.call(lambda: lookout.start(watched.loop))
+    with owned_by(Gone()):
+        held = watched.call(lambda: [watched.loop.create_task(forever()) for _ in range(3)])
+    orphans = until_told(plane, "orphans")
+    assert (orphans.verdict, orphans.next) == ("found", "qcfeed orphans --reap")
+    assert "closed 6" in orphans.evidence[0]
+    assert len(orphans.serials) == 3
+
+    watched.run(lose())
+    lost = until_told(plane, "exceptions_never_retrieved")
+    assert "ValueError: nobody looks" in lost.evidence[0]
+    assert "test_findings.py" in lost.location
+
+    answer = ask(plane)
+    assert (answer.found, answer.look_again) == (2, 0)
+    assert answer.censuses >= 1
+    assert answer.untold == []
+    watched.call(lambda: [task.cancel() for task in held])
+
+
+def test_a_loop_that_is_stuck_now_is_told_meanwhile(
+    watched: Watched, lookout: Lookout, plane: Plane
+) -> None:
+    watched.call(lambda: lookout.start(watched.loop))
+    watched.block()
+    stuck = until_told(plane, "blocked_loop")
+    assert any("stuck_in_a_callback" in line for line in stuck.evidence)
+    assert stuck.summary.startswith("the loop did not turn for ")
+    watched.release()
+
+
+def test_a_busy_healthy_program_has_no_finding(
+    watched: Watched, lookout: Lookout, plane: Plane
+) -> None:
+    """Hundreds of censuses while tasks come and go by chance, some with owners that go too."""
+
+    class Session:
+        def __init__(self) -> None:
+            self.closed = False
+            self.closed_at: float | None = None
+
+    async def session(chance: random.Random) -> None:
+        owner = Session()
+        with owned_by(owner):
+            query = asyncio.create_task(asyncio.sleep(chance.expovariate(20)))
+        try:
+            async with asyncio.timeout(0.03):
+                await query
+        except TimeoutError:
+            pass  # and so the query is cancelled
+        owner.closed, owner.closed_at = True, time.monotonic()
+
+    async def arrivals(seconds: float) -> None:
+        chance = random.Random(3)
+        async with asyncio.TaskGroup() as group:
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                group.create_task(session(chance))
+                await asyncio.sleep(chance.expovariate(400))
+
+    busy = asyncio.run_coroutine_threadsafe(arrivals(3.0), watched.loop)
+    time.sleep(0.3)  # the start is over
+    watched.call(lambda: lookout.start(watched.loop))
+    looks = 0
+    while not busy.done():
+        told = [f for f in ask(plane).findings if f.rule != "blocked_loop" or f.verdict == "found"]
+        assert told == []
+        looks += 1
+        time.sleep(0.05)
+    busy.result()
+    assert looks > 20
+    assert len(lookout.history.times()) > 60
+    [row] = [s for s in lookout.history.series() if "test_findings.py" in s.location
+             and max(s.live) > 5 and s.function.endswith("arrivals")]  # fmt: skip
+    assert row.spawned[-1] > 500

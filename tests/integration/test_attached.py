@@ -1,0 +1,322 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket as sockets
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qcfeed import Attached, attach
+from qcfeed.control import routes
+from qcfeed.control.answers import Orphans, Process, Reaped, ReapRequest, Status, TasksByLocation
+from qcfeed.control.client import ControlClient
+from qcfeed.control.paths import Address, running_instances, socket_path, token_path
+from qcfeed.diagnostics.spawn import owned_by
+from qcfeed.errors import (
+    ConfigError,
+    NoRunningLoopError,
+    NotFoundError,
+    StartError,
+    UnreachableError,
+)
+from tests.support.program import program
+
+HERE = "tests/integration/test_attached.py"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def client(instance: str) -> ControlClient:
+    return ControlClient(Address(socket=socket_path(instance)), timeout=10)
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
+def live_here(answer: TasksByLocation) -> int:
+    return sum(row.live for row in answer.locations if row.location.startswith(HERE))
+
+
+async def test_it_answers_until_it_is_closed_and_the_program_goes_on() -> None:
+    loop = asyncio.get_running_loop()
+    threads = {t.name for t in threading.enumerate()}
+    before = loop.get_task_factory(), loop.get_exception_handler()
+    handle = attach("billing")
+    task = asyncio.create_task(forever())
+    answer = client("billing").get(routes.TASKS_BY_LOCATION, TasksByLocation)
+    assert (answer.instance, answer.pid, live_here(answer)) == ("billing", os.getpid(), 1)
+    process = client("billing").get(routes.PROCESS, Process)
+    assert process.tasks.live == 1
+    assert process.memory.resident_bytes > 1_000_000
+    handle.close()
+    handle.close()
+    assert (loop.get_task_factory(), loop.get_exception_handler()) == before
+    assert not {t.name for t in threading.enumerate() if t.name.startswith("qcfeed")} - threads
+    assert not handle.socket.exists()
+    with pytest.raises(UnreachableError):
+        client("billing").get(routes.PROCESS, Process)
+    task.cancel()
+    await asyncio.wait([task])
+    assert await asyncio.create_task(asyncio.sleep(0, "goes on")) == "goes on"
+
+
+async def test_orphans_are_reaped_and_nothing_else() -> None:
+    gone = False
+    async with attach("billing"):
+        with owned_by(lambda: gone):
+            orphan = asyncio.create_task(forever())
+        other = asyncio.create_task(forever())
+        gone = True
+        assert client("billing").get(routes.ORPHANS, Orphans).count == 1
+        reaped = await asyncio.to_thread(client("billing").post, routes.REAP, ReapRequest(), Reaped)
+        assert (reaped.reaped, reaped.survivors) == (1, [])
+        assert orphan.cancelled()
+        assert not other.done()
+        other.cancel()
+        await asyncio.wait([other])
+
+
+async def test_it_chains_with_a_task_factory_and_leaves_it_as_found() -> None:
+    loop = asyncio.get_running_loop()
+    made: list[asyncio.Task[Any]] = []
+
+    def factory(loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any) -> asyncio.Task[Any]:
+        made.append(asyncio.Task(coro, loop=loop, **kwargs))
+        return made[-1]
+
+    before = loop.get_task_factory()
+    loop.set_task_factory(factory)
+    with attach("billing"):
+        task = asyncio.create_task(forever())
+        assert made == [task]
+        assert live_here(client("billing").get(routes.TASKS_BY_LOCATION, TasksByLocation)) == 1
+        task.cancel()
+        await asyncio.wait([task])
+    assert loop.get_task_factory() is factory
+    loop.set_task_factory(before)
+
+
+async def test_a_name_that_is_taken_is_refused_and_nothing_is_left() -> None:
+    loop = asyncio.get_running_loop()
+    with attach("billing"):
+        factory = loop.get_task_factory()
+        with pytest.raises(StartError, match=rf"already runs here \(pid {os.getpid()}\)") as caught:
+            attach("billing")
+        assert "attach(OTHER)" in str(caught.value.hint)
+        assert loop.get_task_factory() is factory
+        assert client("billing").get(routes.PROCESS, Process).instance == "billing"
+    with attach("billing"):
+        pass
+
+
+async def test_names_and_addresses_that_cannot_be_are_refused() -> None:
+    factory = asyncio.get_running_loop().get_task_factory()
+    with pytest.raises(ConfigError):
+        attach("no/name")
+    with pytest.raises(ConfigError, match="loopback"):
+        attach("billing", control_listen=("192.0.2.1", 0))
+    assert asyncio.get_running_loop().get_task_factory() is factory
+    assert running_instances() == []
+
+
+def test_where_no_loop_runs_it_says_so() -> None:
+    with pytest.raises(NoRunningLoopError, match="where no event loop runs") as caught:
+        attach("billing")
+    assert isinstance(caught.value, RuntimeError)
+
+
+async def test_other_files_and_tcp(home: Path) -> None:
+    with attach(
+        "billing",
+        socket=home / "mine" / "b.sock",
+        audit_log=home / "mine.jsonl",
+        control_listen=("127.0.0.1", 0),
+    ) as handle:
+        assert (home / "mine" / "b.sock").is_socket()
+        assert (home / "mine.jsonl").exists()
+        token = token_path().read_text().strip()
+        address = Address(port=handle.port or 0, token=token)
+        assert ControlClient(address, timeout=10).get(routes.PROCESS, Process).pid == os.getpid()
+
+
+async def test_what_only_the_service_has_says_so() -> None:
+    with attach("billing"), pytest.raises(NotFoundError, match=r"attached with qcfeed\.attach"):
+        client("billing").get(routes.STATUS, Status)
+
+
+async def test_the_control_plane_has_a_loop_of_its_own_kind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The program's may be another's, uvloop for one, and come by the loop policy."""
+
+    def none_of_ours() -> asyncio.AbstractEventLoop:
+        raise LookupError("the program's own")
+
+    monkeypatch.setattr(asyncio.events, "new_event_loop", none_of_ours)
+    async with attach("billing"):
+        assert client("billing").get(routes.PROCESS, Process).pid == os.getpid()
+
+
+async def test_spawn_stacks_are_kept_where_they_are_asked_for() -> None:
+    with attach("billing", spawn_stacks=1) as handle:
+        task = asyncio.create_task(forever())
+        [record] = [r for s in handle.ledger.sites() for r in s.live.values() if r.task is task]
+        assert [code.co_name for code, _ in record.spawned_by] == [
+            "test_spawn_stacks_are_kept_where_they_are_asked_for"
+        ]
+        task.cancel()
+        await asyncio.wait([task])
+
+
+class Looped(threading.Thread):
+    """A loop in a thread, attached, with some tasks."""
+
+    def __init__(self, instance: str, tasks: int) -> None:
+        super().__init__()
+        self.instance, self.tasks = instance, tasks
+        self.ready, self.enough = threading.Event(), threading.Event()
+        self.start()
+        assert self.ready.wait(10)
+
+    def run(self) -> None:
+        asyncio.run(self.main())
+
+    async def main(self) -> None:
+        async with attach(self.instance), asyncio.TaskGroup() as group:
+            tasks = [group.create_task(forever()) for _ in range(self.tasks)]
+            self.ready.set()
+            await asyncio.to_thread(self.enough.wait)
+            for task in tasks:
+                task.cancel()
+
+
+@pytest.fixture
+def two_loops() -> Iterator[list[Looped]]:
+    loops = [Looped("one", 1), Looped("two", 2)]
+    yield loops
+    for each in loops:
+        each.enough.set()
+        each.join(10)
+        assert not each.is_alive()
+
+
+def test_two_loops_in_two_threads_each_under_its_own_name(two_loops: list[Looped]) -> None:
+    for each in two_loops:
+        answer = client(each.instance).get(routes.TASKS_BY_LOCATION, TasksByLocation)
+        assert live_here(answer) == each.tasks
+        # The wait for ``enough`` is no task; what is untracked is main(), and only this loop's.
+        assert answer.totals.untracked == 1
+
+
+def test_after_its_loop_has_closed_it_still_answers_and_claims_no_stall() -> None:
+    handles: list[Attached] = []
+
+    async def main() -> None:
+        handles.append(attach("billing"))
+
+    asyncio.run(main())
+    process = client("billing").get(routes.PROCESS, Process)
+    assert process.tasks.live == 0
+    assert process.loop_stall_ms == 0
+    with pytest.raises(UnreachableError, match="has stopped"):
+        client("billing").post(routes.REAP, ReapRequest(), Reaped)
+    handles[0].close()
+    assert not handles[0].socket.exists()
+
+
+# ---------------------------------------------------------------- whole processes
+
+FORK = """
+import asyncio, os, sys, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 and later: a fork beside threads
+from qcfeed import attach
+
+async def main():
+    handle = attach("billing", control_listen=("127.0.0.1", 0))
+    child = os.fork()
+    if not child:
+        {child}
+        sys.stdin.read()
+        os._exit(0)
+    print("child", child, handle.port, flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("child", ["pass", "handle.close()"])
+def test_a_forked_child_neither_answers_nor_removes_anything(home: Path, child: str) -> None:
+    """And it does not keep the name from whoever comes when the parent is dead."""
+    reading, writing = os.pipe()
+    with program(home, "-c", FORK.format(child=child), stdin=reading) as parent:
+        _, pid, port = parent.hear("child ").split()
+        assert client("billing").get(routes.PROCESS, Process).pid == parent.process.pid
+        assert socket_path("billing").is_socket()
+        parent.end(signal.SIGKILL)
+        assert os.kill(int(pid), 0) is None  # the child lives on
+        with pytest.raises(UnreachableError, match="refused"):
+            client("billing").get(routes.PROCESS, Process)
+        with pytest.raises(ConnectionRefusedError), sockets.socket() as asking:
+            asking.connect(("127.0.0.1", int(port)))
+        take_the_name()
+    os.close(writing)  # the child reads the end of its input and leaves
+    os.close(reading)
+
+
+def take_the_name() -> None:
+    async def main() -> None:
+        with attach("billing"):
+            assert client("billing").get(routes.PROCESS, Process).pid == os.getpid()
+
+    asyncio.run(main())
+
+
+NEVER_CLOSED = """
+import asyncio
+from qcfeed import attach
+
+async def main():
+    attach("billing")
+    asyncio.create_task(asyncio.sleep(60))
+    {ending}
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("ending", "status"), [("pass", 0), ("raise SystemExit(3)", 3), ("import os; os._exit(4)", 4)]
+)
+def test_a_process_that_ends_without_closing_says_nothing(
+    home: Path, ending: str, status: int
+) -> None:
+    script = NEVER_CLOSED.format(ending=ending)
+    with program(home, "-c", script, PYTHONASYNCIODEBUG="") as running:
+        assert running.process.wait(20) == status
+        assert running.said == ""
+    take_the_name()
+
+
+def test_importing_qcfeed_imports_nothing_heavy() -> None:
+    script = "import sys, qcfeed; before = set(sys.modules); qcfeed.attach; print(*before, '|', *sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=20
+    )
+    before, after = (set(part.split()) for part in done.stdout.split("|"))
+    assert not before & {"typing", "asyncio", "msgspec", "aiohttp", "qcfeed.attached"}
+    assert "qcfeed.attached" in after
+    assert "aiohttp" not in after

@@ -1,0 +1,36 @@
+"""A short soak, in a process of its own; ``make soak`` runs it for as long as wanted."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+FORGETFUL = """
+import sys
+from benchmarks import soak
+from qcfeed.diagnostics.site import Record
+end = Record.end
+Record.end = lambda record, task: end(record, task) if record.serial % 100 else None
+sys.argv = ["soak", "--seconds", "0.2", "--readers", "1"]
+sys.exit(soak.main())
+"""
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    plain = {key: value for key, value in os.environ.items() if key != "PYTHONASYNCIODEBUG"}
+    command = [sys.executable, *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env=plain, check=False
+    )
+
+
+def test_the_ledger_balances_under_twenty_readers() -> None:
+    ran = run("-m", "benchmarks.soak", "--seconds", "3")
+    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout + ran.stderr
+
+
+def test_a_soak_can_fail() -> None:
+    ran = run("-c", FORGETFUL)
+    assert ran.returncode == 1
+    assert "FAULT expected" in ran.stdout

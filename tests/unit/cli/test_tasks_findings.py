@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from qcfeed.control import findings
+from qcfeed.diagnostics.lookout import Lookout
+from qcfeed.diagnostics.spawn import owned_by
+from qcfeed.errors import ExitStatus
+
+
+class Gone:
+    closed = True
+
+    def __init__(self, seconds: float) -> None:
+        self.closed_at = time.monotonic() - seconds
+
+    def __str__(self) -> str:
+        return "subscriber\x1b[2J 812"
+
+
+@pytest.fixture
+async def lookout(watched):
+    lookout = Lookout(watched.ledger, watched.watch, every=3600)
+    lookout.start(asyncio.get_running_loop())
+    watched.serve(routes=findings.routes(lookout))
+    yield lookout
+    lookout.stop()
+
+
+@pytest.fixture
+async def orphan():
+    tasks = []
+
+    def spawn(gone_s: float) -> None:
+        with owned_by(Gone(gone_s)):
+            tasks.append(asyncio.create_task(asyncio.sleep(3600)))
+
+    yield spawn
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_nothing_is_said_to_be_nothing(lookout, qcfeed_) -> None:
+    left = await asyncio.to_thread(qcfeed_, "tasks", "findings")
+    assert (left.status, left.out) == (ExitStatus.OK, "")
+    assert left.err.startswith("no findings in 1 census ")
+
+
+async def test_a_finding_has_its_evidence_and_the_next_command(lookout, orphan, qcfeed_) -> None:
+    orphan(60)
+    left = await asyncio.to_thread(qcfeed_, "tasks", "findings")
+    assert left.status == ExitStatus.FINDINGS
+    first, evidence, following = left.out.splitlines()
+    assert first.startswith("found: tests/unit/cli/test_tasks_findings.py:")
+    assert first.endswith(": 1 task is alive though the owner is gone")
+    assert "owner subscriber\\x1b[2J 812 closed 60." in evidence
+    assert following == "  next: qcfeed orphans --reap"
+    assert left.err.startswith("1 found, 0 to look at again; from 1 census ")
+
+
+async def test_what_time_will_tell_is_no_finding_yet(lookout, orphan, qcfeed_) -> None:
+    orphan(2.5)
+    left = await asyncio.to_thread(qcfeed_, "tasks", "findings")
+    assert left.status == ExitStatus.OK
+    assert left.out.startswith("again in 5.0s: ")
+
+
+@pytest.mark.parametrize("output", ["wide", "json", "csv", "name"])
+async def test_every_format_has_it_and_its_exit_status(
+    lookout, orphan, qcfeed_, output: str
+) -> None:
+    orphan(60)
+    left = await asyncio.to_thread(qcfeed_, "tasks", "findings", "-o", output)
+    assert left.status == ExitStatus.FINDINGS
+    assert "orphans" in left.out
+    assert left.out.endswith("\n")
+    if output == "json":
+        answer = json.loads(left.out)
+        assert (answer["schema"], answer["found"]) == ("qcfeed.findings/1", 1)
+
+
+async def test_what_cannot_be_told_is_said(lookout, qcfeed_) -> None:
+    asyncio.get_running_loop().set_exception_handler(None)
+    left = await asyncio.to_thread(qcfeed_, "tasks", "findings")
+    assert left.err.startswith("not told: exceptions never retrieved: ")
+
+
+async def test_findings_are_saved_and_read_elsewhere(
+    lookout, orphan, qcfeed_, tmp_path: Path
+) -> None:
+    orphan(60)
+    file = str(tmp_path / "findings.json")
+    told = await asyncio.to_thread(qcfeed_, "tasks", "findings", "--save", file)
+    again = qcfeed_("--socket", str(tmp_path / "nobody"), "tasks", "findings", "--from", file)
+    assert (again.status, again.out) == (ExitStatus.FINDINGS, told.out)

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from qcfeed.cli import tasks_window
+from qcfeed.control.answers import Location, TasksByLocation, TaskTotals
+from qcfeed.errors import ExitStatus, UsageError
+
+
+def census(at: int, live: int, spawned: int, **life) -> TasksByLocation:
+    row = Location(
+        location="a.py:1", function="f", live=live, spawned=spawned, finished=spawned - live,
+        cancelled=0, failed=0, destroyed=0, oldest_s=1.0, orphaned=0,
+    )  # fmt: skip
+    return TasksByLocation(
+        totals=TaskTotals(live=live),
+        locations=[row],
+        taken_at=f"2026-01-01T00:00:{at:02}.000000Z",
+        **({"pid": 1, "instance": "8006", "since": "then"} | life),
+    )
+
+
+def test_the_time_between_is_that_of_the_answers() -> None:
+    seen = tasks_window.compare(census(0, 10, 100), census(30, 25, 130))
+    assert (seen.seconds, seen.same_process) == (30, True)
+    assert seen.locations[0].per_minute == 30
+    assert (seen.pid, seen.instance, seen.before_at[-9:]) == (1, "8006", "0.000000Z"[-9:])
+
+
+@pytest.mark.parametrize("other", [{"pid": 2}, {"since": "later"}, {"instance": "8007"}])
+def test_another_process_is_said_to_be_one(other: dict) -> None:
+    seen = tasks_window.compare(census(0, 10, 100), census(30, 25, 130, **other))
+    assert seen.same_process is False
+    assert (seen.locations[0].born, seen.total.per_minute) == (None, None)
+    earlier = tasks_window.compare(census(30, 10, 100), census(0, 25, 130, **other))
+    assert earlier.same_process is False, "clocks of two machines may differ"
+
+
+def test_the_wrong_way_round_is_an_error() -> None:
+    with pytest.raises(UsageError, match="the first census is the later one"):
+        tasks_window.compare(census(30, 1, 1), census(0, 1, 1))
+
+
+@pytest.mark.parametrize("time_", ["", "yesterday", "2026-01-01T00:00:00"])
+def test_a_census_without_a_time_is_an_error(time_: str) -> None:
+    timeless = census(0, 1, 1)
+    timeless.taken_at = time_
+    with pytest.raises(UsageError, match="does not say when it was taken"):
+        tasks_window.compare(timeless, census(1, 1, 1))
+
+
+def test_diff_of_two_files_in_every_format(qcfeed_, tmp_path: Path) -> None:
+    before, after = tmp_path / "before.json", tmp_path / "after.json"
+    before.write_bytes(msgspec.json.encode(census(0, 10, 100)))
+    after.write_bytes(msgspec.json.encode(census(30, 25, 130)))
+    args = ("tasks", "diff", str(before), str(after))
+    header, row, total = qcfeed_(*args).out.splitlines()
+    assert header.split()[:6] == ["LOCATION", "BORN", "ENDED", "NET/MIN", "BEFORE", "LIVE"]
+    assert row.split()[:6] == ["a.py:1", "30", "15", "+30", "10", "25"]
+    assert total.split()[:6] == ["total", "30", "15", "+30", "10", "25"]
+    answer = json.loads(qcfeed_(*args, "-o", "json").out)
+    assert (answer["schema"], answer["seconds"]) == ("qcfeed.tasks.window/1", 30)
+    assert answer["locations"][0]["born"] == 30
+    (line,) = csv.DictReader(io.StringIO(qcfeed_(*args, "-o", "csv").out))
+    assert (line["born"], line["per_minute"]) == ("30", "30.0")
+    assert qcfeed_(*args, "-o", "name").out == "a.py:1\n"
+
+
+def test_diff_over_a_restart_says_so(qcfeed_, tmp_path: Path) -> None:
+    before, after = tmp_path / "before.json", tmp_path / "after.json"
+    before.write_bytes(msgspec.json.encode(census(0, 900, 9_000)))
+    after.write_bytes(msgspec.json.encode(census(30, 5, 10, since="later")))
+    left = qcfeed_("tasks", "diff", str(before), str(after))
+    assert left.out.splitlines()[1].split()[:6] == ["a.py:1", "-", "-", "-", "900", "5"]
+    assert "of two processes" in left.err
+
+
+async def test_a_window_of_a_running_program(watched, qcfeed_, sleepers) -> None:
+    watched.serve()
+    sleepers(3)
+    counted = asyncio.create_task(
+        asyncio.to_thread(qcfeed_, "tasks", "--window", "500ms", "-o", "json")
+    )
+    await asyncio.sleep(0.25)
+    sleepers(4)
+    answer = json.loads((await counted).out)
+    worst = answer["locations"][0]
+    assert (worst["born"], worst["live_before"], worst["live"]) == (4, 3, 7)
+    assert worst["per_minute"] == pytest.approx(4 * 60 / answer["seconds"])
+    assert answer["same_process"] is True
+
+
+async def test_watch_goes_on_over_a_restart_until_ctrl_c(
+    watched, qcfeed_, sleepers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = watched.serve()
+    server_stopped, naps = threading.Event(), []
+    loop = asyncio.get_running_loop()
+
+    def sleep(seconds: float) -> None:  # in the command's thread: what happens between two looks
+        naps.append(seconds)
+        if len(naps) == 1:
+            loop.call_soon_threadsafe(sleepers, 5)
+        elif len(naps) == 2:
+            server.stop()
+            server_stopped.set()
+        elif len(naps) == 3:
+            asyncio.run_coroutine_threadsafe(_again(watched), loop).result(10)
+        elif len(naps) == 4:
+            raise KeyboardInterrupt
+
+    clock = type("Time", (), {"sleep": staticmethod(sleep), "monotonic": time.monotonic})
+    monkeypatch.setattr(tasks_window, "time", clock)
+    left = await asyncio.to_thread(qcfeed_, "tasks", "--watch", "--window", "2s", "-o", "json")
+    assert (left.status, naps) == (ExitStatus.OK, [2.0] * 4)
+    first, second = [json.loads(line) for line in left.out.splitlines()]
+    assert first["locations"][0]["born"] == 5
+    assert (first["same_process"], second["same_process"]) == (True, False)
+    assert "trying again" in left.err
+    assert "of two processes" in left.err
+
+
+async def _again(watched) -> None:
+    watched.serve()

@@ -1,0 +1,223 @@
+"""What the rules are fed: each fault planted in a real loop, and seen found."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from qcfeed.diagnostics import lints
+from qcfeed.diagnostics.lints import Finding, Verdict
+from qcfeed.diagnostics.lookout import Lookout
+from qcfeed.diagnostics.spawn import Ledger, owned_by
+from qcfeed.diagnostics.stall import LoopWatch
+from tests.unit.diagnostics.conftest import Subscriber
+
+HERE = "tests/unit/diagnostics/test_lookout.py:"
+
+
+async def forever() -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+async def stubborn() -> None:
+    end = False
+    while not end:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError as error:
+            end = error.args == ("really",)
+
+
+async def end(*tasks: asyncio.Task[Any], message: str = "really") -> None:
+    for task in tasks:
+        task.cancel(message)
+    await asyncio.wait(tasks)
+
+
+@pytest.fixture
+async def lookout(ledger: Ledger):
+    """Started, but sampled by the test alone, at times of its choosing."""
+    watch = LoopWatch()
+    loop = asyncio.get_running_loop()
+    watch.start(loop)
+    lookout = Lookout(ledger, watch, every=3600)
+    threads = threading.active_count()
+    lookout.start(loop)
+    await until(lambda: len(lookout.history.times()) == 1)
+    yield lookout
+    lookout.stop()
+    watch.stop()
+    assert threading.active_count() == threads
+    assert loop.get_exception_handler() is None
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - a thread brings it about
+            await asyncio.sleep(0.005)
+
+
+def found(lookout: Lookout, after: float = 0.0) -> list[Finding]:
+    return lints.findings(lookout.look(time.monotonic() + after))
+
+
+def only(findings: list[Finding], rule: str) -> Finding:
+    (finding,) = findings
+    assert finding.rule == rule
+    assert finding.location.startswith(HERE)
+    return finding
+
+
+async def test_health_has_no_finding(lookout: Lookout, subscriber: Subscriber) -> None:
+    with owned_by(subscriber):
+        tasks = [asyncio.create_task(forever()) for _ in range(50)]
+    for n in range(70):
+        lookout.sample(time.monotonic() + 10 * n)
+    assert found(lookout, after=700) == []
+    assert lookout.look(0).untold == []
+    await end(*tasks)
+
+
+async def test_a_location_that_grows(lookout: Lookout) -> None:
+    tasks = []
+    for n in range(60):
+        tasks += [asyncio.create_task(forever()) for _ in range(2)]
+        lookout.sample(time.monotonic() + 10 * n)
+    assert only(found(lookout), "growing").verdict is Verdict.FOUND
+    await end(*tasks)
+
+
+async def test_orphans_whose_owner_says_when_it_closed(
+    lookout: Lookout, subscriber: Subscriber
+) -> None:
+    with owned_by(subscriber):
+        tasks = [asyncio.create_task(forever()) for _ in range(7)]
+    subscriber.closed, subscriber.closed_at = True, time.monotonic()
+    assert found(lookout) == []
+    assert only(found(lookout, after=2), "orphans").verdict is Verdict.LOOK_AGAIN
+    finding = only(found(lookout, after=6), "orphans")
+    assert finding.verdict is Verdict.FOUND
+    assert finding.summary == "7 tasks are alive though the owner is gone"
+    assert len(finding.serials) == 5
+    assert "owner subscriber 812 of AAPL closed 6." in finding.evidence[0]
+    await end(*tasks)
+    assert found(lookout, after=6) == []
+
+
+async def test_orphans_whose_owner_does_not_say_must_be_seen_twice(lookout: Lookout) -> None:
+    with owned_by(lambda: True):
+        task = asyncio.create_task(forever())
+    assert found(lookout, after=60) == []
+    lookout.sample(time.monotonic())
+    assert only(found(lookout, after=6), "orphans").verdict is Verdict.FOUND
+    await end(task)
+    with owned_by(lambda: True):
+        another = asyncio.create_task(forever())
+    assert found(lookout, after=6) == [], "a new one has its own time"
+    await end(another)
+
+
+async def test_an_owner_that_cannot_say_when_it_closed_is_one_that_does_not(
+    lookout: Lookout,
+) -> None:
+    class Rude:
+        closed = True
+
+        @property
+        def closed_at(self) -> float:
+            raise ZeroDivisionError
+
+    with owned_by(Rude()):
+        task = asyncio.create_task(forever())
+    lookout.sample(time.monotonic())
+    assert only(found(lookout, after=6), "orphans").verdict is Verdict.FOUND
+    await end(task)
+
+
+async def test_a_task_that_was_cancelled_twice_and_lives(lookout: Lookout) -> None:
+    task = asyncio.create_task(stubborn())
+    try:
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.sleep(0)
+        lookout.sample(time.monotonic())
+        assert found(lookout, after=60) == [], "once is how everybody is cancelled"
+        task.cancel()
+        await asyncio.sleep(0)
+        assert found(lookout, after=60) == []
+        lookout.sample(time.monotonic())
+        finding = only(found(lookout, after=6), "cancelled_in_vain")
+        assert finding.verdict is Verdict.FOUND
+        assert finding.evidence[0].startswith(f"task {finding.serials[0]}: cancelled 2 times; ")
+    finally:
+        await end(task)
+
+
+async def test_a_task_that_blocks_the_loop(lookout: Lookout) -> None:
+    async def blocks() -> None:
+        time.sleep(1.3)  # noqa: ASYNC251
+
+    await asyncio.create_task(blocks())
+    finding = only(found(lookout), "blocked_loop")
+    assert finding.verdict is Verdict.FOUND
+    assert any("test_lookout.py" in line and "blocks" in line for line in finding.evidence)
+
+
+async def test_a_task_that_was_destroyed_while_pending(
+    lookout: Lookout, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def drops() -> None:
+        task = asyncio.create_task(asyncio.Event().wait())
+        await asyncio.sleep(0)
+        del task
+
+    await drops()
+    gc.collect()
+    lookout.sample(time.monotonic())
+    assert only(found(lookout), "destroyed_pending").verdict is Verdict.FOUND
+    assert "Task was destroyed but it is pending!" in caplog.text
+
+
+async def test_an_exception_that_nobody_takes(
+    lookout: Lookout, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fails() -> None:
+        raise KeyError("lost")
+
+    task = asyncio.create_task(fails())
+    await asyncio.wait([task])
+    assert found(lookout) == []
+    del task
+    gc.collect()
+    finding = only(found(lookout), "exceptions_never_retrieved")
+    assert "KeyError: 'lost'" in finding.evidence[0]
+    assert "Task exception was never retrieved" in caplog.text
+
+
+async def test_it_samples_by_itself_and_says_when_it_cannot(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop = asyncio.get_running_loop()
+    watch = LoopWatch()
+    watch.start(loop)
+    lookout = Lookout(ledger, watch, every=0.01)
+    lookout.start(loop)
+    await until(lambda: len(lookout.history.times()) > 3)
+    with monkeypatch.context() as broken:
+        broken.setattr(lookout.history, "note", None)
+        await until(lambda: lookout.failure is not None)
+        assert any("TypeError" in line for line in lookout.look(0).untold)
+    await until(lambda: lookout.failure is None)
+    assert "a census could not be taken" in caplog.text
+    lookout.stop()
+    watch.stop()
+    ledger.failure = "broken"
+    untold = "\n".join(lookout.look(0).untold)
+    assert "the ledger has stopped booking tasks: broken" in untold
+    assert "exceptions never retrieved" in untold

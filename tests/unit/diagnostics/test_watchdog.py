@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.diagnostics.stall import LoopWatch
+from qcfeed.diagnostics.watchdog import KEPT, LONG, TICK, Watchdog
+
+
+class Beats:
+    """A LoopWatch whose beat is due when the test says."""
+
+    def __init__(self) -> None:
+        self.due = 0.05
+
+    def overdue(self, now: float) -> float:
+        return max(0.0, now - self.due)
+
+    def stack(self) -> list[str]:
+        return ["run.py:1 main", "a.py:2 busy"]
+
+
+class Clock:
+    """A watchdog looked at in fake time."""
+
+    def __init__(self) -> None:
+        self.beats = Beats()
+        self.dog = Watchdog(self.beats)  # type: ignore[arg-type]
+        self.now = 0.0
+
+    def healthy(self, seconds: float) -> None:
+        end = self.now + seconds
+        while self.now < end:
+            self.beats.due = self.now + TICK
+            self.look(TICK)
+
+    def look(self, passed: float) -> None:
+        self.now += passed
+        self.dog.look(self.now, passed)
+
+    def stuck(self, seconds: float) -> None:
+        end = self.now + seconds
+        while self.now < end - TICK / 2:
+            self.look(TICK)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_a_healthy_loop_is_never_caught(clock: Clock) -> None:
+    clock.healthy(600)
+    assert (clock.dog.stalls(), clock.dog.caught) == ([], 0)
+
+
+def test_a_stall_is_one_with_its_stack_and_its_length(clock: Clock) -> None:
+    clock.healthy(1)
+    clock.stuck(2)
+    clock.healthy(1)
+    (stall,) = clock.dog.stalls()
+    assert stall.seconds == pytest.approx(2, abs=2 * TICK)
+    assert stall.stack == ["run.py:1 main", "a.py:2 busy"]
+    assert (stall.serial, stall.location) == (None, "")
+
+
+def test_one_that_goes_on_is_told(clock: Clock) -> None:
+    clock.stuck(0.5)
+    assert clock.dog.stalls()[0].seconds < 0.5
+    clock.stuck(0.5)
+    assert clock.dog.stalls()[0].seconds > 0.8
+    assert clock.dog.caught == 1
+
+
+def test_short_ones_one_after_the_other_are_not_added_up(clock: Clock) -> None:
+    for _ in range(100):
+        clock.beats.due = clock.now + TICK - LONG / 4
+        clock.look(TICK)
+    assert clock.dog.stalls() == []
+
+
+def test_a_process_that_was_stopped_is_no_stall(clock: Clock) -> None:
+    clock.healthy(1)
+    clock.look(3600)  # its own thread was not run either
+    clock.healthy(1)
+    clock.look(3600)
+    assert clock.dog.stalls() == []
+
+
+def test_the_last_ones_are_kept_and_all_are_counted(clock: Clock) -> None:
+    for _ in range(KEPT + 10):
+        clock.stuck(0.3)
+        clock.healthy(0.1)
+    assert (len(clock.dog.stalls()), clock.dog.caught) == (KEPT, KEPT + 10)
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    before = threading.active_count()
+    yield
+    assert threading.active_count() == before
+
+
+def holds_the_loop(dog: Watchdog) -> None:
+    deadline = time.monotonic() + 10
+    while not dog.caught and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("in_a_task", [True, False])
+async def test_a_real_loop_is_caught_in_the_act(ledger: Ledger, in_a_task: bool) -> None:
+    loop = asyncio.get_running_loop()
+    watch = LoopWatch()
+    watch.start(loop)
+    dog = Watchdog(watch)
+    dog.start(loop)
+    await asyncio.sleep(0.1)
+
+    async def guilty() -> None:
+        holds_the_loop(dog)
+
+    if in_a_task:
+        await asyncio.create_task(guilty())
+    else:
+        loop.call_soon(holds_the_loop, dog)
+        await asyncio.sleep(0.2)
+    dog.stop()
+    watch.stop()
+    stall = dog.stalls()[0]
+    assert any("test_watchdog.py" in line and "holds_the_loop" in line for line in stall.stack)
+    assert stall.seconds >= LONG
+    assert (stall.serial is not None) == in_a_task
+    assert ("test_watchdog.py" in stall.location) == in_a_task
