@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Any
 
 from qcfeed.diagnostics import orphans
-from qcfeed.diagnostics.site import AnyTask, Record, Site, Task
+from qcfeed.diagnostics.site import AnyTask, Record, Site, Task, records_of
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.diagnostics.waits import state
 
@@ -143,8 +143,7 @@ def _is_untracked(task: AnyTask | None, ledger: Ledger) -> bool:
             return False  # ours, or being booked at this moment
     if task is None or task.done() or task.get_loop() is not ledger.loop:
         return False
-    known = (r for r in weakref.getweakrefs(task) if isinstance(r, Record))
-    return not any(record.site.ledger is ledger for record in known)
+    return not any(record.site.ledger is ledger for record in records_of(task))
 
 
 def _add_site(row: Row, site: Site, now: float) -> None:

@@ -87,6 +87,15 @@ class Record(weakref.ref[AnyTask]):
             del site.records[self.serial]
 
 
+def records_of(task: AnyTask | asyncio.Future[Any]) -> list[Record]:
+    """A task's records, one in each ledger that has booked it. From any thread.
+
+    One that is being booked at this very moment has no site yet, and is left out.
+    """
+    known = (each for each in weakref.getweakrefs(task) if isinstance(each, Record))
+    return [record for record in known if hasattr(record, "site")]
+
+
 def lost(record: weakref.ref[AnyTask]) -> None:
     """Another factory's task is gone. If it did not tell its end, it was destroyed pending."""
     assert isinstance(record, Record)  # noqa: S101

@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 
 from qcfeed.diagnostics.origin import Closable, Owner, owned_by
 from qcfeed.diagnostics.origin import current as _origin
-from qcfeed.diagnostics.site import AnyTask, Frames, Record, Site, Task, lost
+from qcfeed.diagnostics.site import AnyTask, Frames, Record, Site, Task, lost, records_of
 
 __all__ = ["MAX_SITES", "AnyTask", "Closable", "Ledger", "Owner", "Record", "Site", "owned_by"]
 
@@ -140,10 +140,8 @@ class Ledger:
 
     def record_of(self, task: AnyTask | None) -> Record | None:
         """The record of a task that this ledger has booked, whoever made it. From any thread."""
-        for reference in () if task is None else weakref.getweakrefs(task):
-            if isinstance(reference, Record) and reference.site.ledger is self:
-                return reference
-        return None
+        known = [] if task is None else records_of(task)
+        return next((record for record in known if record.site.ledger is self), None)
 
     def slices(self, items: list[Item]) -> Iterator[list[Item]]:
         """``items`` by the SLICE. After each TURN the watched loop gets the GIL, unless this is it."""
@@ -166,7 +164,7 @@ class Ledger:
         task = Task(coro, loop=loop, **kwargs)
         if task._source_traceback:  # type: ignore[attr-defined]  # noqa: SLF001
             del task._source_traceback[-2:]  # type: ignore[attr-defined]  # noqa: SLF001
-        task.record = record = Record(task)
+        record = Record(task)
         record.serial = serial = next(_serials)
         record.born = time.monotonic()
         record.origin = _origin.get()
@@ -175,7 +173,8 @@ class Ledger:
             record.parent = spawner.record.serial if type(spawner) is Task else None
         except AttributeError:  # it is eager and still in its first step, not booked yet
             record.parent = None
-        record.site = site
+        record.site = site  # the last: other threads take a record that has one for complete
+        task.record = record
         site.records[serial] = record
         return task
 

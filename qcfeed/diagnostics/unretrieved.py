@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import weakref
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qcfeed.diagnostics.site import Record
+from qcfeed.diagnostics.site import Record, records_of
 
 log = logging.getLogger("qcfeed.diagnostics")
 
@@ -94,7 +93,7 @@ def _location(future: Any) -> str:
     # One that is being freed has no weak references left; our own kind holds its record itself.
     record = getattr(future, "record", None)
     if record is None:
-        record = next((r for r in weakref.getweakrefs(future) if isinstance(r, Record)), None)
+        record = next(iter(records_of(future)), None)
     return record.site.location if isinstance(record, Record) else "untracked"
 
 

@@ -11,12 +11,11 @@ import asyncio
 import concurrent.futures
 import socket
 import time
-import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from qcfeed.diagnostics.chain import code, held
-from qcfeed.diagnostics.site import AnyTask, Record
+from qcfeed.diagnostics.site import AnyTask, records_of
 
 Detail = Callable[[Any, AnyTask], str]
 """Says more of a link that a task waits in; may raise, and is then left out."""
@@ -72,8 +71,7 @@ def name(task: AnyTask) -> str:
 
 def serial(task: AnyTask) -> int | None:
     """A task's serial number, if a ledger has booked it; of two ledgers, one's."""
-    booked = (known for known in weakref.getweakrefs(task) if isinstance(known, Record))
-    return next((record.serial for record in booked), None)
+    return next((record.serial for record in records_of(task)), None)
 
 
 def pending(futures: Iterable[Any]) -> str:

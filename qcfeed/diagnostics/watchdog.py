@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-import weakref
 from collections import deque
 from dataclasses import dataclass, replace
 
-from qcfeed.diagnostics.site import AnyTask, Record
+from qcfeed.diagnostics.site import AnyTask, Record, records_of
 from qcfeed.diagnostics.stall import LoopWatch
 
 TICK = 0.05
@@ -111,4 +110,4 @@ class Watchdog:
 
 
 def _record(task: AnyTask) -> Record | None:
-    return next((r for r in weakref.getweakrefs(task) if isinstance(r, Record)), None)
+    return next(iter(records_of(task)), None)
