@@ -132,6 +132,8 @@ class Running:
 
     def sockets(self) -> list[str]:
         """Server sides of connections to the port for quotes that this process still holds."""
+        if not self.service.listening.quotes:
+            return []  # it never started
         return [
             each.status
             for each in psutil.Process().net_connections("tcp")

@@ -134,7 +134,7 @@ async def test_a_peer_that_stops_reading_is_gone_and_its_buffers_too(
     assert running.kernel_holds(client)
     await running.balanced(within=0.6 + MARGIN)
     assert gateway.closed == {"4408": 1}
-    await until(lambda: not running.kernel_holds(client), "the kernel has let go", within=1)
+    await until(lambda: not running.kernel_holds(client), "the kernel has let go")
     client.reset()
 
 
