@@ -74,10 +74,6 @@ class Service:
             quotes = parts.enter_context(listen.bind(self.config.host, self.config.port, "--port"))
             self.instance = self.config.instance or str(quotes.getsockname()[1])
             self.listening.quotes = self.listening.admin = listen.shown(quotes)
-            self.watch.start(self._loop)
-            parts.callback(self.watch.stop)
-            self.lookout.start(self._loop)
-            parts.callback(self.lookout.stop)
             self._start_control(parts)
             if self.config.monitor:
                 self._start_monitor(parts)
@@ -87,6 +83,11 @@ class Service:
             if self._drill is not None:
                 self._drill.start()
                 parts.push_async_callback(self._drill.stop)
+            # Not before: what starting takes (imports, a file to replay) is no stall of the service.
+            self.watch.start(self._loop)
+            parts.callback(self.watch.stop)
+            self.lookout.start(self._loop)
+            parts.callback(self.lookout.stop)
             parts.callback(self._start_sampling().cancel)
             await self.gateway.start(quotes)
             parts.push_async_callback(self.gateway.drain, self.config.drain_timeout / 2)
