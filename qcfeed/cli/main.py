@@ -201,14 +201,21 @@ def _usage_hint(error: ClickException) -> str | None:
     ctx = error.ctx if isinstance(error, UsageError) else None
     if ctx is None:
         return None
-    path = f"{PROGRAM} {ctx.info_name}" if ctx.parent else PROGRAM
+    command = _words(ctx)
     if isinstance(error, NoSuchOption):
         name = error.option_name
         if ctx.parent and any(name in param.opts for param in ctx.find_root().command.params):
-            return f"{name} goes before the command: `{PROGRAM} {name} ... {ctx.info_name}`"
+            return f"{name} goes before the command: `{PROGRAM} {name} ... {command}`"
         if not ctx.parent and name in ("-o", "--output"):
             return f"{name} goes after the command: `{PROGRAM} COMMAND {name} ...`"
-    return f"see `{path} --help`"
+    return f"see `{' '.join(filter(None, (PROGRAM, command)))} --help`"
+
+
+def _words(ctx: Context) -> str:
+    """The command as typed, without the program: ``tasks verify``; empty for the program alone."""
+    if ctx.parent is None:
+        return ""
+    return f"{_words(ctx.parent)} {ctx.info_name}".strip()
 
 
 def _tell_bug(error: Exception) -> int:
