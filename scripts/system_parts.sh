@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Install what the suite tries the product with and PyPI does not have: shells, a terminal, the
-# incident's own WebSocket client. Each is optional: without it, its tests are skipped and say so.
+# Install what the suite tries the product with and PyPI does not have: shells, a terminal, Prometheus,
+# the incident's own WebSocket client. Each is optional: without it, its tests are skipped and say so.
 set -u
 cd "$(dirname "$0")/.."
 
 missing=()
-for part in fish zsh tmux; do
+for part in fish zsh tmux prometheus prometheus-alertmanager; do
   command -v "$part" >/dev/null || missing+=("$part")
 done
 if [ ${#missing[@]} -gt 0 ]; then
