@@ -7,10 +7,10 @@ ARGS ?=
 SECONDS ?= 300
 
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-debug test-all check format generate bench soak clean
+.PHONY: help serve test test-debug test-all check format generate bench bench-startup soak clean
 
 help:  ## what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # A stamp a set of packages: nothing is installed again until pyproject.toml changes.
 $(VENV)/.service: pyproject.toml
@@ -50,6 +50,9 @@ test-all:  ## the suite on every interpreter of 3.11 to 3.13 that is here
 
 bench: $(VENV)/.suite  ## what the ledger costs beside its peers (ARGS=--full)
 	$(BIN)/python -m benchmarks.diagnostics $(ARGS)
+
+bench-startup: $(VENV)/.suite  ## what a command and a TAB take from a cold start
+	$(BIN)/python -m benchmarks.startup $(ARGS)
 
 soak: $(VENV)/.suite  ## tasks at full speed under twenty readers (SECONDS=300)
 	$(BIN)/python -m benchmarks.soak --seconds $(SECONDS)

@@ -1,1 +1,14 @@
-complete --command qcfeed --no-files --arguments "(env _QCFEED_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) qcfeed)" --condition "env _QCFEED_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) qcfeed"
+# TAB for qcfeed in fish. Written by `qcfeed completion fish`.
+function __qcfeed_complete
+    set -l words (commandline -opc)
+    set -l current (commandline -ct)
+    set -l program (string replace -r '^~/' $HOME/ -- $words[1])
+    set -e words[1]
+    set -l answer ($program __complete fish $words "$current" 2>/dev/null)
+    if test "$answer" = :files
+        __fish_complete_path (string replace -r '^--[^=]*=' '' -- "$current")
+    else
+        printf '%s\n' $answer
+    end
+end
+complete -c qcfeed -f -a '(__qcfeed_complete)'

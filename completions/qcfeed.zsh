@@ -1,7 +1,20 @@
 #compdef qcfeed
-
-_qcfeed_completion() {
-  eval $(env _TYPER_COMPLETE_ARGS="${words[1,$CURRENT]}" _QCFEED_COMPLETE=complete_zsh qcfeed)
+# TAB for qcfeed in zsh. Written by `qcfeed completion zsh`.
+_qcfeed() {
+    local program=${(Q)words[1]/#\~\//$HOME/} answer
+    local -a found
+    answer=$("$program" __complete zsh "${(@Q)words[2,CURRENT-1]}" "${(Q)PREFIX}" 2>/dev/null) || return 1
+    if [[ $answer == :files ]]; then
+        [[ $PREFIX == --*=* ]] && compset -P '*='
+        _files
+        return
+    fi
+    [[ -n $answer ]] || return 1
+    found=("${(@f)answer}")
+    _describe qcfeed found
 }
-
-compdef _qcfeed_completion qcfeed
+if [[ $funcstack[1] == _qcfeed ]]; then
+    _qcfeed "$@"
+else
+    compdef _qcfeed qcfeed
+fi

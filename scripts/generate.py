@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from qcfeed.cli.complete import table
 from qcfeed.cli.completion import Shell, script
 from qcfeed.cli.reference import reference
 
@@ -19,6 +20,7 @@ def generated() -> dict[Path, str]:
     """Every generated file of the project and what it should say."""
     files = {ROOT / "completions" / f"qcfeed.{shell.value}": script(shell) for shell in Shell}
     files[ROOT / "docs" / "cli.md"] = reference()
+    files[ROOT / "qcfeed" / "cli" / "complete" / "words.py"] = table.written()
     return {path: text.rstrip("\n") + "\n" for path, text in files.items()}
 
 

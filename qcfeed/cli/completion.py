@@ -6,8 +6,8 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from typer._completion_shared import get_completion_script
 
+from qcfeed.cli.complete.scripts import SCRIPTS
 from qcfeed.cli.context import examples, new_app
 from qcfeed.cli.render import emit
 
@@ -24,9 +24,7 @@ class Shell(StrEnum):
 
 def script(shell: Shell) -> str:
     """The completion script of ``shell``; the same text as in ``completions/``."""
-    return get_completion_script(
-        prog_name="qcfeed", complete_var="_QCFEED_COMPLETE", shell=shell.value
-    )
+    return SCRIPTS[shell.value]
 
 
 @app.command(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 import traceback
 from pathlib import Path
@@ -22,7 +21,6 @@ from qcfeed.cli.render import discard
 from qcfeed.errors import ExitStatus, QcfeedError
 
 PROGRAM = "qcfeed"
-COMPLETE_VARIABLE = "_QCFEED_COMPLETE"
 TRACEBACK_FRAMES = 8
 
 COMMANDS = {
@@ -86,7 +84,7 @@ def _before(
         str | None,
         typer.Option(
             envvar="QCFEED_INSTANCE",
-            metavar="NAME",
+            metavar="INSTANCE",
             help="Which service on this machine; for serve, the name of the new one."
             " Not needed while only one runs.",
         ),
@@ -114,7 +112,9 @@ def _before(
     ] = None,
     version: Annotated[  # noqa: ARG001 - its callback does the work
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it, exit."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     """A market-data feed service whose tasks cannot leak, and the on-call tool that proves it.
@@ -144,7 +144,7 @@ def build() -> TyperGroup:
 
 
 def run() -> None:
-    """The console script ``qcfeed``; leaves by SystemExit with one of errors.ExitStatus."""
+    """Run a command; leaves by SystemExit with one of errors.ExitStatus."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.exit(_status(sys.argv[1:]))
@@ -170,11 +170,6 @@ def _status(args: list[str]) -> int:
 
 def _call(args: list[str]) -> None:
     group = build()
-    if COMPLETE_VARIABLE in os.environ:
-        from typer._completion_classes import completion_init
-
-        completion_init()
-        group.main(args, prog_name=PROGRAM)
     with group.make_context(PROGRAM, args) as ctx:
         group.invoke(ctx)
 

@@ -259,6 +259,12 @@ class Feeds(Answer, kw_only=True, tag="qcfeed.feeds/1"):
     feeds: list[Feed]
 
 
+class Symbols(Answer, kw_only=True, tag="qcfeed.symbols/1"):
+    """What can be subscribed to, as far as the upstream knows without asking; else what has a feed."""
+
+    symbols: list[str]
+
+
 class CancelFeedsRequest(msgspec.Struct, forbid_unknown_fields=True):
     """Force these feeds down (``all``: every one). Subscribers get close 4410.
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import re
 import socket as sockets
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from qcfeed.control import auth
+from qcfeed.control import auth, directories
+from qcfeed.control.directories import SUFFIX
 from qcfeed.errors import (
     AmbiguousInstanceError,
     ConfigError,
@@ -24,7 +24,6 @@ from qcfeed.errors import (
     UsageError,
 )
 
-SUFFIX = ".sock"
 SOCKET_PATH_BYTES = 107
 """What ``sun_path`` holds on Linux, without its final zero (unix(7))."""
 
@@ -61,9 +60,7 @@ class Instance:
 
 def runtime_directory(env: Mapping[str, str] = os.environ) -> Path:
     """The directory of sockets and the token: of this user alone, gone after a reboot."""
-    if runtime := env.get("XDG_RUNTIME_DIR"):
-        return Path(runtime) / "qcfeed"
-    return Path(tempfile.gettempdir()) / f"qcfeed-{os.getuid()}"
+    return Path(directories.runtime(env))
 
 
 def state_directory(env: Mapping[str, str] = os.environ) -> Path:

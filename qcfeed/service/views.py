@@ -39,6 +39,7 @@ class Views:
         return [
             routes.Read(routes.STATUS, routes.NoQuery, self.status),
             routes.Read(routes.FEEDS, routes.NoQuery, self.feeds),
+            routes.Read(routes.SYMBOLS, routes.NoQuery, self.symbols),
             routes.Action(
                 routes.FEEDS_CANCEL, "feeds cancel", answers.CancelFeedsRequest, self.cancel_feeds
             ),
@@ -90,6 +91,10 @@ class Views:
         feeds = [_row(feed, now) for feed in list(self._hub.feeds.values())]
         feeds.sort(key=lambda row: row.symbol)
         return answers.Feeds(total=len(feeds), feeds=feeds)
+
+    def symbols(self, _: routes.NoQuery) -> answers.Symbols:
+        known = self._hub.upstream.symbols() or sorted(self._hub.feeds)
+        return answers.Symbols(symbols=list(known))
 
     async def cancel_feeds(self, request: answers.CancelFeedsRequest) -> answers.CancelledFeeds:
         """Force feeds down and wait for their tasks, at most the time that the request gives."""

@@ -1,9 +1,8 @@
-"""The commands on a real terminal of 80 columns: what fits, what is asked, what TAB does."""
+"""The commands on a real terminal of 80 columns: what fits and what is asked."""
 
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from websockets.sync.client import connect
 from qcfeed.errors import ExitStatus
 from tests.support.shell import QCFEED, Serving, environment, qcfeed, serving
 
-COMPLETIONS = Path(__file__).parents[2] / "completions"
 COLUMNS = 80
 
 
@@ -96,45 +94,3 @@ def test_an_interrupt_at_the_question_is_130(service: Serving, home: Path) -> No
         child.close()
         assert child.exitstatus == ExitStatus.INTERRUPTED
         assert "MSFT" in qcfeed(home, "feeds", "-o", "name").stdout
-
-
-def test_tab_in_bash(home: Path) -> None:
-    child = terminal(home, "bash", "--norc", "--noprofile", "-i", PS1="ready> ")
-    child.expect_exact("ready> ")
-    child.sendline(f"source {COMPLETIONS}/qcfeed.bash")
-    child.expect_exact("ready> ")
-    for typed, completed in (
-        ("qcfeed orph\t", "qcfeed orphans "),
-        ("qcfeed tasks --by-l\t", "qcfeed tasks --by-location "),
-        ("qcfeed feeds c\t", "qcfeed feeds cancel "),
-        ("qcfeed completion z\t", "qcfeed completion zsh "),
-    ):
-        child.send(typed)
-        child.expect_exact(completed)
-        child.send("\x15")  # Ctrl-U: clears the line
-    child.sendline("exit")
-    child.expect(pexpect.EOF)
-    child.close()
-
-
-@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
-def test_tab_in_zsh(home: Path) -> None:
-    child = terminal(home, "zsh", "-f", "-i", PS1="ready> ")
-    child.expect_exact("ready> ")
-    child.sendline("autoload -Uz compinit && compinit -u -D")
-    child.expect_exact("ready> ")
-    child.sendline(f"source {COMPLETIONS}/qcfeed.zsh")
-    child.expect_exact("ready> ")
-    child.send("qcfeed orph\t")
-    child.expect("qcfeed orphans")
-    child.send("\x15exit\n")
-    child.expect(pexpect.EOF)
-    child.close()
-
-
-@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
-def test_tab_in_fish(home: Path) -> None:
-    child = terminal(home, "fish", "--no-config", "-c", f"source {COMPLETIONS}/qcfeed.fish; complete -C 'qcfeed orph'")  # fmt: skip
-    child.expect_exact("orphans")
-    child.expect(pexpect.EOF)
-    child.close()

@@ -34,6 +34,9 @@ class Operator:
         got = await asyncio.to_thread(self._client.get, routes.FEEDS, answers.Feeds)
         return {feed.symbol: feed for feed in got.feeds}
 
+    async def symbols(self) -> list[str]:
+        return (await asyncio.to_thread(self._client.get, routes.SYMBOLS, answers.Symbols)).symbols
+
     async def cancel(self, *symbols: str, **options: Any) -> list[answers.CancelledFeed]:
         request = answers.CancelFeedsRequest(symbols=list(symbols), **options)
         got = await asyncio.to_thread(
@@ -61,6 +64,21 @@ async def test_status_counts_what_is_there(start: Start) -> None:
     status = await operator.status()
     assert (status.feeds, status.subscriptions, status.connections) == (0, 0, 0)
     assert status.subscribers_per_symbol == 0
+
+
+async def test_symbols_are_what_the_upstream_knows(start: Start) -> None:
+    assert await Operator(await start()).symbols() == list(TICKERS)
+
+
+async def test_symbols_are_those_with_a_feed_where_the_upstream_does_not_know(
+    start: Start,
+    upstream: ScriptedUpstream,
+) -> None:
+    running = await start()
+    operator = Operator(running)
+    assert await operator.symbols() == []
+    async with await running.stream("MSFT", "AAPL"):
+        assert await operator.symbols() == ["AAPL", "MSFT"]
 
 
 async def test_feeds_a_row_a_symbol(start: Start) -> None:

@@ -50,15 +50,6 @@ def test_a_question_imports_its_own_command_and_nothing_heavy(name: str) -> None
     assert modules.isdisjoint(HEAVY - {"msgspec"})
 
 
-def test_completing_a_command_imports_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(main.COMPLETE_VARIABLE, "complete_bash")
-    monkeypatch.setenv("COMP_WORDS", "qcfeed ")
-    monkeypatch.setenv("COMP_CWORD", "1")
-    modules = imported_by()
-    assert modules
-    assert modules.isdisjoint(f"qcfeed.cli.{name}" for name in main.COMMANDS)
-
-
 @pytest.mark.parametrize("name", main.COMMANDS)
 def test_every_command_begins_with_its_short_help_and_ends_with_an_example(name: str) -> None:
     command = main.load(name)

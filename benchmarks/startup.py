@@ -1,0 +1,81 @@
+"""What a command takes from a cold start to its end, as a ratio to `python -c "import typer"`.
+
+Whole processes, one after another in every round, against a small service of their own; medians. The
+machine's noise falls on all of them alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+QCFEED = str(Path(sys.executable).with_name("qcfeed"))
+INSTANCE = "startup"
+YARDSTICK = [sys.executable, "-c", "import typer"]
+COMMANDS = {
+    "--version": ([QCFEED, "--version"], 1.5),
+    "tasks --by-location": ([QCFEED, "tasks", "--by-location"], 2.0),
+    "a TAB: options": ([QCFEED, "__complete", "fish", "tasks", "--"], 0.6),
+    "a TAB: serials": ([QCFEED, "__complete", "fish", "tasks", "show", ""], 0.6),
+}
+"""What is measured, and the goal."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.startup", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home, _service(home) as environment:
+        took = _measure(arguments.rounds, environment)
+    unit = statistics.median(took["import typer"])
+    print(f'python -c "import typer": {unit * 1000:.0f} ms, Python {platform.python_version()}')
+    ratios = {name: statistics.median(took[name]) / unit for name in COMMANDS}
+    for name, (_, goal) in COMMANDS.items():
+        print(f"{name:22}{ratios[name]:6.2f} x   (goal {goal:g} x)")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"typer_s": unit, "ratios": ratios}, indent=2) + "\n")
+    return int(any(ratios[name] > goal for name, (_, goal) in COMMANDS.items()))
+
+
+def _measure(rounds: int, environment: dict[str, str]) -> dict[str, list[float]]:
+    commands = {"import typer": YARDSTICK, **{name: each for name, (each, _) in COMMANDS.items()}}
+    took: dict[str, list[float]] = {name: [] for name in commands}
+    for warm in [False, *[True] * rounds]:
+        for name, command in commands.items():
+            begun = time.perf_counter()
+            subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+            if warm:  # the first writes what Python compiled
+                took[name].append(time.perf_counter() - begun)
+    return took
+
+
+@contextlib.contextmanager
+def _service(home: str) -> Iterator[dict[str, str]]:
+    """A small service; the environment in which the commands find it."""
+    homes = dict.fromkeys(("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CONFIG_HOME"), home)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("QCFEED_")}
+    environment = {**kept, **homes}
+    command = [QCFEED, "--instance", INSTANCE, "serve", "--port", "0", "--no-monitor"]
+    service = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        assert service.stderr is not None
+        next(line for line in service.stderr if line.startswith("  control"))
+        yield environment
+    finally:
+        service.terminate()
+        service.communicate(timeout=20)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+"""Values that only the running service knows: one request over its Unix socket, and one deadline.
+
+Nothing is raised and nothing said: no service, several of them, one that hangs, or one that answers
+strangely, is no value. Descriptions are for the shells that show them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import time
+
+from qcfeed.cli import formats
+from qcfeed.control import directories
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Any, TypeAlias
+
+    Found: TypeAlias = "Iterator[tuple[str, str]]"
+
+DEADLINE = 0.2
+"""Seconds for everything that is asked. Whoever pressed TAB thinks of something else by then."""
+
+ROWS = 1_000
+"""Tasks that are asked for: the oldest."""
+
+ANSWER_BYTES = 4 * 1024 * 1024
+
+
+def values(kind: str, before: Mapping[str, str], environment: Mapping[str, str]) -> Found:
+    """The values of ``kind`` and what there is to say of each; none where nobody answers.
+
+    ``before``: the options in front of the command, by name, which say which service is meant.
+    """
+    try:
+        yield from _KINDS[kind](_Desk(before, environment))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return  # too late, or an answer that is none of ours: no value
+
+
+class _Desk:
+    """Whom to ask, until when."""
+
+    def __init__(self, before: Mapping[str, str], environment: Mapping[str, str]) -> None:
+        self._deadline = time.monotonic() + DEADLINE
+        self._environment = environment
+        self.directory = directories.runtime(environment)
+        # A flag that says which service is meant silences what the environment says.
+        self._which = {name: before[name] for name in _WHICH if name in before} or {
+            name: environment[variable]
+            for name, variable in _WHICH.items()
+            if variable in environment
+        }
+
+    def instances(self) -> Iterator[tuple[str, socket.socket]]:
+        """Those that take a connection, each with it."""
+        for name in sorted(os.listdir(self.directory)):  # noqa: PTH208 - pathlib takes 5 ms
+            if name.endswith(directories.SUFFIX):
+                try:
+                    yield (
+                        name.removesuffix(directories.SUFFIX),
+                        self._connect(f"{self.directory}/{name}"),
+                    )
+                except OSError:
+                    continue
+
+    def ask(self, path: str) -> Any:
+        """The service's answer. Raises OSError or ValueError when there is none in time."""
+        with self._service() as service:
+            service.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+            return json.loads(self._body(service))
+
+    def _service(self) -> socket.socket:
+        if not self._which:
+            return self._only_one()
+        [(name, value)] = self._which.items()
+        if name == "instance":
+            value = f"{self.directory}/{value}{directories.SUFFIX}"
+        elif name != "socket":
+            raise ValueError(name)
+        return self._connect(value)
+
+    def _only_one(self) -> socket.socket:
+        running = [service for _, service in self.instances()]
+        if len(running) != 1:
+            for each in running:
+                each.close()
+            raise ValueError(running)
+        return running[0]
+
+    def _connect(self, path: str) -> socket.socket:
+        """Raises OSError also for a socket that somebody else listens on."""
+        service = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            service.settimeout(self._left())
+            service.connect(path)
+            peer = service.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)  # pid, uid, gid
+            if int.from_bytes(peer[4:8], sys.byteorder) not in (0, os.geteuid()) and os.geteuid():
+                raise PermissionError(path)
+        except OSError:
+            service.close()
+            raise
+        return service
+
+    def _body(self, service: socket.socket) -> bytes:
+        raw = b""
+        while piece := self._receive(service):
+            raw += piece
+            if len(raw) > ANSWER_BYTES:
+                raise ValueError(len(raw))
+        head, _, body = raw.partition(b"\r\n\r\n")
+        if head.split(b" ")[1:2] != [b"200"]:
+            raise ValueError(head)
+        return body
+
+    def _receive(self, service: socket.socket) -> bytes:
+        service.settimeout(self._left())
+        return service.recv(65_536)
+
+    def _left(self) -> float:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+
+_WHICH = {"instance": "QCFEED_INSTANCE", "socket": "QCFEED_SOCKET", "url": "QCFEED_URL"}
+
+
+def _instances(desk: _Desk) -> Found:
+    for name, service in desk.instances():
+        service.close()
+        yield name, ""
+
+
+def _feeds(desk: _Desk) -> Found:
+    for feed in desk.ask("/v1/feeds")["feeds"]:
+        yield feed["symbol"], f"{formats.plural(feed['subscribers'], 'subscriber')}, {feed['band']}"
+
+
+def _locations(desk: _Desk) -> Found:
+    for row in desk.ask("/v1/tasks/by-location")["locations"]:
+        orphaned = f", {row['orphaned']:,} orphaned" if row["orphaned"] else ""
+        yield row["location"], f"{row['live']:,} live{orphaned}"
+
+
+def _symbols(desk: _Desk) -> Found:
+    for symbol in desk.ask("/v1/symbols")["symbols"]:
+        yield symbol, ""
+
+
+def _serials(desk: _Desk) -> Found:
+    for task in desk.ask(f"/v1/tasks?limit={ROWS}")["tasks"]:
+        yield (
+            str(task["serial"]),
+            f"{formats.age(task['age_s'])} {task['location']} {task['state']}",
+        )
+
+
+_KINDS: dict[str, Callable[[_Desk], Found]] = {
+    "feeds": _feeds,
+    "instances": _instances,
+    "locations": _locations,
+    "serials": _serials,
+    "symbols": _symbols,
+}

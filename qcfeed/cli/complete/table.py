@@ -1,0 +1,129 @@
+"""words.py, written from the commands: ``python -m qcfeed.cli.complete.table``.
+
+A value's metavar says what it is, to the reader of the help and to the TAB: whoever declares an
+option with one of KINDS has it completed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from typer._click import Command, Context, Parameter
+from typer.core import TyperGroup, TyperOption
+
+from qcfeed.cli.complete.line import FILES, FREE
+from qcfeed.cli.main import COMMANDS, PROGRAM, build, load
+from qcfeed.cli.render import emit
+
+if TYPE_CHECKING:
+    from qcfeed.cli.complete.line import Value
+
+KINDS = {
+    "AFTER": FILES,
+    "BEFORE": FILES,
+    "FILE": FILES,
+    "FILE:LINE": "locations",
+    "INSTANCE": "instances",
+    "PATH": FILES,
+    "SERIAL": "serials",
+    "SYMBOL": "symbols",
+}
+"""The kind of a value (line.py, live.py) by its metavar, without brackets and dots."""
+
+OF_COMMAND = {("feeds cancel", "SYMBOL"): "feeds"}
+"""Where a command means something narrower."""
+
+_HEAD = '''\
+"""Every command, for a TAB. Written by table.py from the commands themselves: `make generate`.
+
+By a command's path: its help, its subcommands, its arguments (kind of value, whether it repeats) and
+its options by spelling (name, kind of value or None for a flag, whether it repeats, help).
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# fmt: off
+COMMANDS: dict[str, dict[str, Any]] = {
+'''
+
+
+def written() -> str:
+    """The whole file."""
+    return _HEAD + "".join(_entry(path, command) for path, command in _commands()) + "}\n"
+
+
+def _commands() -> Iterator[tuple[str, Command]]:
+    root = build()
+    yield "", root
+    for name in COMMANDS:
+        yield from _under(name, load(name))
+
+
+def _under(path: str, command: Command) -> Iterator[tuple[str, Command]]:
+    yield path, command
+    for name, inner in _subcommands(command).items():
+        if not inner.hidden:
+            yield from _under(f"{path} {name}", inner)
+
+
+def _subcommands(command: Command) -> dict[str, Command]:
+    return dict(command.commands) if isinstance(command, TyperGroup) else {}
+
+
+def _entry(path: str, command: Command) -> str:
+    params = [
+        param
+        for param in command.get_params(Context(command, info_name=path or PROGRAM))
+        if not getattr(param, "hidden", False)
+    ]
+    arguments = [(_value(path, p), p.nargs != 1) for p in params if not isinstance(p, TyperOption)]
+    names = [name for name, inner in _subcommands(command).items() if not inner.hidden]
+    lines = [
+        f"    {path!r}: {{",
+        f"        'help': {_sentence(command.help or command.short_help)!r},",
+        f"        'commands': {names!r},",
+        f"        'arguments': {arguments!r},",
+        "        'options': {",
+        *(
+            f"            {spelling!r}: {option!r},"
+            for param in params
+            if isinstance(param, TyperOption)
+            for spelling, option in _options(path, param)
+        ),
+        "        },",
+        "    },",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _options(path: str, param: TyperOption) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    name, text = param.name or "", _sentence(param.help)
+    value = None if param.is_flag else _value(path, param)
+    for spelling in param.opts:
+        yield spelling, (name, value, param.multiple, text)
+    for spelling in param.secondary_opts:
+        yield spelling, (name, None, False, f"The opposite of {param.opts[0]}.")
+
+
+def _value(path: str, param: Parameter) -> Value:
+    """The kind of a value, by its type or its metavar."""
+    if choices := getattr(param.type, "choices", ()):  # an enumeration's
+        return tuple(str(getattr(choice, "value", choice)) for choice in choices)
+    metavar = (param.metavar or "").strip("[]").removesuffix("...")
+    return OF_COMMAND.get((path, metavar)) or KINDS.get(metavar, FREE)
+
+
+def _sentence(text: str | None) -> str:
+    """The first sentence, without its full stop: more does not fit beside a word."""
+    [first, *_] = re.split(r"(?<=[^.])\.(?:\s|$)|\n\n|  \[", text or "", maxsplit=1)
+    return " ".join(first.split())
+
+
+if __name__ == "__main__":
+    emit(written())

@@ -1,0 +1,208 @@
+"""What a TAB is answered, from a real control plane and from strange ones, and what it imports."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from qcfeed.cli.complete import answer, live
+from qcfeed.control import paths
+
+from ..conftest import Watched
+
+HEAVY = {
+    "typer", "click", "rich", "msgspec", "asyncio", "http.client", "dataclasses", "typing", "pathlib",
+}  # fmt: skip
+BREAKS = " \t\n\"'><=;|&(:"
+
+
+@pytest.fixture
+def tab(capsys: pytest.CaptureFixture[str]) -> Callable[..., list[str]]:
+    def press(*asked: str) -> list[str]:
+        answer.main(asked)
+        return capsys.readouterr().out.splitlines()
+
+    return press
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a busy machine's answer comes in time."""
+    monkeypatch.setattr(live, "DEADLINE", 30.0)
+
+
+def test_each_shell_gets_its_form(tab: Callable[..., list[str]]) -> None:
+    assert tab("bash", BREAKS, "qcfeed orph") == ["orphans"]
+    [zsh] = [line for line in tab("zsh", "orph") if line.startswith("orphans")]
+    assert zsh.startswith("orphans:List tasks and subscriptions")
+    [fish] = [line for line in tab("fish", "orph") if line.startswith("orphans")]
+    assert fish.startswith("orphans\tList tasks and subscriptions")
+    assert tab("fish", "tasks", "--from", "") == [":files"]
+    assert tab("bash", BREAKS, "qcfeed tasks --output=js") == ["json"]
+
+
+@pytest.mark.parametrize("asked", [(), ("bash",), ("bash", "x"), ("zsh",), ("bash", BREAKS, "")])
+def test_a_question_that_is_none_gets_silence(
+    tab: Callable[..., list[str]], asked: tuple[str, ...]
+) -> None:
+    assert tab(*asked) == []
+
+
+@pytest.mark.usefixtures("patient")
+async def test_values_come_from_the_service(
+    watched: Watched, sleepers: Callable[..., None], tab: Callable[..., list[str]]
+) -> None:
+    watched.serve("night")
+    sleepers(3)
+    own = Path(__file__).parent.parent / "conftest.py"
+    serials = await asyncio.to_thread(tab, "zsh", "tasks", "show", "")
+    assert len(serials) >= 3
+    assert all("conftest.py" in line or "test" in line for line in serials)
+    [there] = [
+        line
+        for line in await asyncio.to_thread(tab, "fish", "tasks", "--site", "")
+        if line.partition(":")[0].endswith(own.name)
+    ]
+    assert there.endswith("\t3 live")
+    place = there.partition("\t")[0]
+    assert await asyncio.to_thread(tab, "bash", BREAKS, f"qcfeed tasks --site {place}") == [
+        place.rpartition(":")[2]
+    ]
+    assert await asyncio.to_thread(tab, "fish", "--instance", "") == ["night"]
+
+
+@pytest.mark.usefixtures("patient")
+async def test_the_flag_and_the_environment_say_which(
+    watched: Watched,
+    sleepers: Callable[..., None],
+    tab: Callable[..., list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, _ = watched.serve("one"), watched.serve("two")
+    sleepers(1)
+
+    async def asked(*before: str) -> bool:
+        return bool(await asyncio.to_thread(tab, "fish", *before, "tasks", "show", ""))
+
+    assert not await asked()
+    assert await asked("--instance", "two")
+    assert await asked(f"--socket={one.socket}")
+    assert not await asked("--instance", "two", "--socket", str(one.socket))
+    assert not await asked("--instance", "three")
+    assert not await asked("--url", "http://127.0.0.1:1")
+    monkeypatch.setenv("QCFEED_INSTANCE", "one")
+    assert await asked()
+    monkeypatch.setenv("QCFEED_INSTANCE", "three")
+    assert not await asked()
+    assert await asked("--instance", "one")
+
+
+def _reply(status: str, body: bytes) -> bytes:
+    return f"HTTP/1.0 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def _tasks(location: str) -> bytes:
+    row = {"serial": 1, "age_s": 1, "location": location, "state": ""}
+    return _reply("200 OK", json.dumps({"tasks": [row]}).encode())
+
+
+@pytest.fixture
+def stranger() -> Iterator[Callable[[bytes, bool], None]]:
+    """Somebody who listens as the only instance, says something, and hangs up or does not."""
+    path = paths.socket_path("stranger")
+    path.parent.mkdir(parents=True)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen()
+    threads: list[threading.Thread] = []
+    open_still: list[socket.socket] = []
+
+    def say(words: bytes, stay: bool) -> None:
+        def once() -> None:
+            asker, _ = listener.accept()
+            asker.sendall(words)
+            open_still.append(asker)
+            if not stay:
+                asker.recv(65_536)
+                asker.close()
+
+        threads.append(threading.Thread(target=once))
+        threads[-1].start()
+
+    yield say
+    for thread in threads:
+        thread.join(10)
+    for each in (*open_still, listener):
+        each.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "stay"),
+    [
+        (b"", False),
+        (b"", True),
+        (b"HTTP/1.0 200 OK\r\n", True),
+        (b"SSH-2.0-OpenSSH\r\n", False),
+        (_reply("500 Oh", b"{}"), False),
+        (_reply("200 OK", b"no json"), False),
+        (_reply("200 OK", b"[1]"), False),
+        (_reply("200 OK", b'{"tasks": [{}]}'), False),
+        (_reply("200 OK", b'{"tasks": [7]}'), False),
+        (_tasks("\x1b[2J"), False),
+        (_tasks("a\nb"), False),
+    ],
+)
+def test_who_answers_strangely_or_not_at_all_gives_no_value(
+    stranger: Callable[[bytes, bool], None],
+    tab: Callable[..., list[str]],
+    words: bytes,
+    stay: bool,
+) -> None:
+    stranger(words, stay)
+    began = time.monotonic()
+    assert tab("zsh", "tasks", "show", "") == []
+    assert time.monotonic() - began < live.DEADLINE + 5  # a bound, not a measurement
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_good_answer_of_the_same_stranger_is_taken(
+    stranger: Callable[[bytes, bool], None], tab: Callable[..., list[str]]
+) -> None:
+    stranger(_tasks("a.py:1"), False)
+    assert tab("zsh", "tasks", "show", "") == ["1:1.0s a.py:1 "]
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_dead_socket_is_no_instance(tab: Callable[..., list[str]]) -> None:
+    path = paths.socket_path("dead")
+    path.parent.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+    assert tab("fish", "--instance", "") == []
+
+
+@pytest.mark.parametrize(
+    "asked", [("zsh", "ta"), ("fish", "tasks", "--site", ""), ("bash", BREAKS, "qcfeed -")]
+)
+def test_the_command_line_is_not_imported(asked: tuple[str, ...]) -> None:
+    """Nor anything else that takes its time; with a service's answer to read, neither."""
+    code = (
+        "import sys; sys.argv = ['qcfeed', '__complete', *sys.argv[1:]]\n"
+        "from qcfeed.__main__ import run\n"
+        "run(); print('\\nMODULES', *sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *asked], capture_output=True, text=True, check=True
+    )
+    modules = set(done.stdout.rpartition("MODULES")[2].split())
+    assert "qcfeed.cli.complete.answer" in modules
+    assert modules.isdisjoint(HEAVY | {"qcfeed.cli.main"})
