@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from qcfeed.core.fates import Fate
 from qcfeed.errors import ConfigError
 
 
@@ -28,8 +29,10 @@ def _option(
     *,
     least: float | None = None,
     most: float | None = None,
+    choices: tuple[str, ...] = (),
 ) -> Any:
-    return field(default=default, metadata={"help": help, "least": least, "most": most})
+    facts = {"help": help, "least": least, "most": most, "choices": choices}
+    return field(default=default, metadata=facts)
 
 
 PORTS = 65_535
@@ -70,9 +73,22 @@ class Config:
     stall_timeout: float = _option(
         20.0, "How long a peer may leave a ping or data unanswered before it is dropped.", least=0.1
     )
-    send_buffer: int = _option(131_072, "Bytes of kernel send buffer a connection.", least=4_608)
-    frame_log: int = _option(
-        1_024, "Quotes kept a feed for subscribers that lag; older ones are conflated.", least=2
+    send_buffer: int = _option(
+        131_072,
+        "Bytes of kernel send buffer a connection (Linux keeps twice that), and of one write to it.",
+        least=4_608,
+    )
+    max_lag: int = _option(
+        1_024,
+        "Quotes a connection may leave unread, over all its symbols, before --slow applies.",
+        least=2,
+        most=65_536,
+    )
+    slow: str = _option(
+        Fate.CONFLATE.value,
+        "What becomes of a connection that reads too slowly: conflate (only the newest quote a"
+        " symbol), drop-oldest or disconnect; a client may ask otherwise (?slow=).",
+        choices=tuple(Fate),
     )
 
     monitor: bool = _option(True, "Attach aiomonitor (telnet and web task views, loopback only).")
@@ -109,6 +125,10 @@ class Config:
                 raise ConfigError(
                     f"{option.flag} is {value}, but the least that makes sense is {least:g}"
                 )
+            if option.choices and value not in option.choices:
+                raise ConfigError(
+                    f"{option.flag} is {value!r}, which is none of {', '.join(option.choices)}"
+                )
             if option.most is not None and value > option.most:
                 raise ConfigError(
                     f"{option.flag} is {value}, but the most that makes sense is {option.most:g}"
@@ -133,6 +153,7 @@ class Option:
     help: str
     least: float | None
     most: float | None
+    choices: tuple[str, ...]
 
     @property
     def flag(self) -> str:
@@ -160,6 +181,7 @@ def _describe(item: dataclasses.Field[Any], hint: Any) -> Option:
         item.metadata["help"],
         item.metadata["least"],
         item.metadata["most"],
+        item.metadata["choices"],
     )
 
 

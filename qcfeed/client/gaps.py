@@ -1,7 +1,8 @@
 """What the numbers on quotes give away: quotes lost, repeated or out of order. Pure.
 
-docs/protocol.md: ``seq`` rises by one a symbol within an epoch, and a quote that stands for others
-besides itself says for how many in ``conflated``.
+docs/protocol.md: ``seq`` rises by one a symbol within an epoch; a quote that stands for others
+besides itself says for how many in ``conflated``, one before which others were dropped how many in
+``dropped``.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class GapDetector:
         """What is wrong with ``quote`` after those seen before it, if anything.
 
         The first quote of a symbol and the first of an epoch start afresh. A quote whose
-        ``conflated`` reaches back over what was seen already repeats it.
+        ``conflated`` or ``dropped`` reaches back over what was seen already repeats it.
         """
         epoch, last = self._last.get(quote.symbol, (None, 0))
         resumed = quote.symbol in self._resumed
@@ -65,7 +66,7 @@ class GapDetector:
 
 
 def _compare(quote: Quote, expected: int) -> Gap | Repeat | None:
-    first = quote.seq - quote.conflated
+    first = quote.seq - quote.conflated - quote.dropped
     if first > expected:
         return Gap(quote.symbol, quote.epoch, expected, first)
     if first < expected:

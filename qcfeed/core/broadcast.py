@@ -1,19 +1,19 @@
-"""A bounded log of one feed's frames; a subscriber is a cursor in it.
+"""A log of one feed's frames; a subscriber is a cursor in it.
 
 Appending costs nothing a subscriber. Reading joins the frames from a cursor to the head, once for
-all who stand at the same place. What everybody has read is let go at once; what a slow one has not
-read is kept up to the log's capacity, and then conflated for it: it gets the newest quote, which
-says how many others it stands for.
+all who stand at the same place. What everybody has read is let go at once; how much is kept for
+those who are slow, and what they get instead of the rest, is core/fates.py's to say.
 """
 
 from __future__ import annotations
 
 import itertools
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
 from qcfeed.core import frames, messages
+from qcfeed.core.fates import Backlog, Fate
 from qcfeed.core.messages import Quote
 from qcfeed.core.symbol import Symbol
 
@@ -23,18 +23,20 @@ _serials = itertools.count(1)
 
 
 class Subscriber(Generic[R]):
-    """One reader's hold on one feed: a cursor, and whether it is still held.
+    """One reader's hold on one feed: a cursor in its log, and whether it is still held.
 
     It is also an owner in the sense of ``qcfeed.diagnostics``: what is spawned on its behalf must
     not outlive it.
     """
 
-    __slots__ = ("closed_at", "cursor", "reader", "serial", "symbol")
+    __slots__ = ("closed_at", "cursor", "log", "reader", "serial", "symbol")
 
     def __init__(self, symbol: Symbol, reader: R) -> None:
         self.serial = next(_serials)
         self.symbol = symbol
         self.reader = reader
+        self.log: Log | None = None
+        """Where it reads, once it was placed there (``Log.rewind``)."""
         self.cursor = 0
         self.closed_at: float | None = None
 
@@ -42,24 +44,51 @@ class Subscriber(Generic[R]):
     def closed(self) -> bool:
         return self.closed_at is not None
 
+    @property
+    def lag(self) -> int:
+        """Quotes of its feed that it has not had yet."""
+        return 0 if self.log is None else self.log.head - self.cursor
+
     def __str__(self) -> str:
         return f"subscriber {self.serial} of {self.symbol}"
 
 
 class Log:
-    """The newest ``capacity`` frames of a feed, numbered from 0; ``head`` is the next number."""
+    """The frames of a feed that somebody has still to read, numbered from 0.
 
-    __slots__ = ("_frames", "_joined", "capacity", "conflated", "first", "head", "latest")
+    ``head`` is the next number. The log is as long as the slowest subscriber that it keeps frames
+    for is behind: whoever appends must ``release`` in the same turn.
+    """
 
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
+    __slots__ = (
+        "_frames",
+        "_joined",
+        "conflated",
+        "delivered",
+        "dropped",
+        "first",
+        "flushed",
+        "head",
+        "latest",
+    )
+
+    def __init__(self) -> None:
         self.first = 0
         self.head = 0
+        self.flushed = 0
+        """What came before was offered to every subscriber."""
         self.latest: Quote | None = None
+        self.delivered = 0
+        """Quotes read by subscribers, one by one, in all."""
         self.conflated = 0
-        """Quotes that slow subscribers did not get one by one, in all."""
+        """Quotes that slow subscribers were told of by another's ``conflated``, in all."""
+        self.dropped = 0
+        """Quotes that slow subscribers were told of by another's ``dropped``, in all."""
         self._frames: list[bytes] = []
         self._joined: dict[int, bytes] = {}
+
+    def __len__(self) -> int:
+        return len(self._frames)
 
     def append(self, quote: Quote) -> None:
         """Add a quote as the newest frame: encoded once and framed once, for everybody."""
@@ -68,25 +97,37 @@ class Log:
         self.head += 1
         if self._joined:
             self._joined = {}
-        if len(self._frames) > 2 * self.capacity:
-            self.release(self.head - self.capacity)
 
     def read(self, subscriber: Subscriber[Any]) -> bytes:
         """All that ``subscriber`` has not had yet, as frames in one piece; its cursor moves on."""
         cursor = subscriber.cursor
+        self.delivered += self.head - cursor
         subscriber.cursor = self.head
-        if cursor == self.head or self.latest is None:
-            return b""
-        if cursor < self.head - self.capacity:
-            return self._conflate(self.latest, self.head - cursor - 1)
         data = self._joined.get(cursor)
         if data is None:
-            data = b"".join(self._frames[cursor - self.first :])
-            self._joined[cursor] = data
+            data = self._joined[cursor] = b"".join(self._frames[cursor - self.first :])
         return data
+
+    def catch_up(self, subscriber: Subscriber[Any], backlog: Backlog, holds: int) -> bytes:
+        """As ``read``, for a subscriber whose reader was behind: as its fate has it.
+
+        ``holds``: how many symbols its reader holds.
+        """
+        lag = self.head - subscriber.cursor
+        # It may hold less by now, and so be allowed more, than when the log let go of the rest.
+        kept = min(backlog.keeps(lag, holds), len(self._frames))
+        if kept == lag:
+            return self.read(subscriber)
+        subscriber.cursor = self.head
+        if backlog.fate is Fate.DROP_OLDEST and kept:
+            backlog.dropped += lag - kept
+            return self._drop(lag - kept, kept)
+        backlog.conflated += lag - 1
+        return self._conflate(lag - 1)
 
     def rewind(self, subscriber: Subscriber[Any], *, snapshot: bool) -> None:
         """Place a newcomer: at the head, or before the latest quote where that may be replayed."""
+        subscriber.log = self
         subscriber.cursor = self.head
         if snapshot and self.latest is not None:
             subscriber.cursor -= 1
@@ -101,6 +142,21 @@ class Log:
             self.first = position
             self._joined = {}
 
-    def _conflate(self, latest: Quote, skipped: int) -> bytes:
+    def size(self, newest: int) -> int:
+        """Bytes of the ``newest`` frames, as far as they are still here. Cost: O(newest)."""
+        kept = self._frames  # may be read from any thread
+        return sum(map(len, kept[max(0, len(kept) - newest) :]))
+
+    def _conflate(self, skipped: int) -> bytes:
         self.conflated += skipped
-        return frames.text(messages.encode(msgspec.structs.replace(latest, conflated=skipped)))
+        self.delivered += 1
+        newest = cast("Quote", self.latest)
+        return frames.text(messages.encode(msgspec.structs.replace(newest, conflated=skipped)))
+
+    def _drop(self, skipped: int, kept: int) -> bytes:
+        self.dropped += skipped
+        self.delivered += kept
+        oldest, *rest = self._frames[-kept:]
+        quote = messages.decode_quote(frames.payload(oldest))
+        told = msgspec.structs.replace(quote, dropped=skipped)
+        return b"".join((frames.text(messages.encode(told)), *rest))

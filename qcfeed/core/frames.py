@@ -25,9 +25,15 @@ def frame(opcode: Opcode, payload: bytes) -> bytes:
     return struct.pack("!BBQ", 0x80 | opcode, 127, size) + payload
 
 
-def text(payload: bytes) -> bytes:
-    """A text frame; ``payload`` is UTF-8."""
-    return frame(Opcode.TEXT, payload)
+def payload(whole: bytes) -> bytes:
+    """What is in a frame that ``frame`` made."""
+    start = {126: 4, 127: 10}.get(whole[1], 2)
+    return whole[start:]
+
+
+def text(message: bytes) -> bytes:
+    """A text frame; ``message`` is UTF-8."""
+    return frame(Opcode.TEXT, message)
 
 
 def close(code: int, reason: str = "") -> bytes:

@@ -33,7 +33,8 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
 class Quote(msgspec.Struct, frozen=True, gc=False, tag="quote", omit_defaults=True):
     """A tick as a subscriber sees it. ``seq`` rises by one a symbol within an epoch.
 
-    ``conflated`` counts the quotes this one stands for besides itself.
+    ``conflated`` counts the quotes this one stands for besides itself, ``dropped`` those before it
+    that will not come.
     """
 
     symbol: str
@@ -46,6 +47,7 @@ class Quote(msgspec.Struct, frozen=True, gc=False, tag="quote", omit_defaults=Tr
     epoch: str
     seq: int
     conflated: int = 0
+    dropped: int = 0
 
 
 class Band(StrEnum):
@@ -132,6 +134,7 @@ class CloseCode(IntEnum):
     UNKNOWN_SYMBOL = 4004
     TOO_SLOW = 4408
     FEED_CANCELLED = 4410
+    KICKED = 4411
     NO_PONG = 4412
 
 
@@ -145,6 +148,7 @@ def come_back(code: int) -> bool:
 
 _encoder = msgspec.json.Encoder()
 _request_decoder = msgspec.json.Decoder(Request)
+_quote_decoder = msgspec.json.Decoder(Quote)
 _message_decoder: msgspec.json.Decoder[ServerMessage] = msgspec.json.Decoder(ServerMessage)
 
 
@@ -163,6 +167,11 @@ def encode(message: ServerMessage) -> bytes:
 def decode(text: str | bytes) -> ServerMessage:
     """What a server said; raises msgspec.ValidationError (a ValueError) for anything else."""
     return _message_decoder.decode(text)
+
+
+def decode_quote(text: bytes) -> Quote:
+    """A quote that ``encode`` made."""
+    return _quote_decoder.decode(text)
 
 
 def decode_request(text: str | bytes) -> Request:

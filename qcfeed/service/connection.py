@@ -16,9 +16,11 @@ from typing import Protocol, cast
 from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFailed
 
 from qcfeed.config import Config
-from qcfeed.core import frames
+from qcfeed.core import fanout, frames
+from qcfeed.core.fates import Backlog, Fate
 from qcfeed.core.messages import CloseCode, Error, ServerMessage, Status, come_back, encode
 from qcfeed.core.symbol import Symbol
+from qcfeed.service import kernel
 from qcfeed.service.handshake import NOT_HERE, Accepted, Head, HeadReader, Refusal
 from qcfeed.service.hub import Hold, Hub
 
@@ -86,10 +88,14 @@ class Connection(asyncio.Protocol):
         "_text",
         "_text_size",
         "_transport",
+        "_unsent",
+        "backlog",
         "deadline",
         "fixed",
         "heard_at",
         "held",
+        "lost_at",
+        "moved_at",
         "opened_at",
         "peer",
         "pinged_at",
@@ -113,11 +119,17 @@ class Connection(asyncio.Protocol):
         self.fixed = False
         """Whether its one symbol came with the path (/quotes/{symbol})."""
         self.held: dict[Symbol, Hold] = {}
+        self.backlog = Backlog(Fate(host.config.slow), host.config.max_lag)
+        self.lost_at: float | None = None
+        """When quotes were last conflated or dropped for it."""
         self.peer = ""
         self.opened_at = self.heard_at = host.now()
         self.deadline: float | None = self.opened_at + CLOSE_TIMEOUT
         self.pinged_at: float | None = None
         self.stalled_since: float | None = None
+        self.moved_at = 0.0
+        """When, since it stalled, its peer was last seen to take something."""
+        self._unsent = 0
 
     # ------------------------------------------------------------ transport
 
@@ -137,7 +149,8 @@ class Connection(asyncio.Protocol):
             self._receive_frames(data)
 
     def pause_writing(self) -> None:
-        self.stalled_since = self._host.now()
+        self.stalled_since = self.moved_at = self._host.now()
+        self._unsent = self.unsent
 
     def resume_writing(self) -> None:
         self.stalled_since = None
@@ -145,7 +158,10 @@ class Connection(asyncio.Protocol):
             owed, self._owed = self._owed, {}
             for status in owed.values():
                 self.tell(status)
-            self._host.hub.refill(self, list(self.held.values()))
+            lost = self.lost
+            fanout.refill(self, self._host.config.send_buffer)
+            if self.lost > lost:
+                self.lost_at = self._host.now()
 
     def eof_received(self) -> None:
         if self.state is State.OPEN:
@@ -181,6 +197,8 @@ class Connection(asyncio.Protocol):
             return
         self.state = State.OPEN
         self.deadline = None
+        if verdict.slow is not None:
+            self.backlog.fate = verdict.slow
         self._transport.write(verdict.response)
         if verdict.symbol is not None:
             self.fixed = True
@@ -264,6 +282,28 @@ class Connection(asyncio.Protocol):
         """Whether all that was written before has left for the kernel."""
         return self.stalled_since is None and self.state is State.OPEN
 
+    @property
+    def lost(self) -> int:
+        """Quotes that it did not get one by one."""
+        return self.backlog.conflated + self.backlog.dropped
+
+    @property
+    def unsent(self) -> int:
+        """Bytes written to it that have not left for the kernel."""
+        return self._transport.get_write_buffer_size()
+
+    @property
+    def kernel_queue(self) -> int | None:
+        """Bytes that the kernel keeps for it until its peer has taken them; None where it does not say."""
+        return kernel.send_queue(self._transport.get_extra_info("socket"))
+
+    def look(self, now: float) -> None:
+        """While it is stalled: note whether its peer has taken anything since the last look."""
+        unsent = self.unsent + (self.kernel_queue or 0)
+        if unsent < self._unsent:
+            self.moved_at = now
+        self._unsent = unsent
+
     def write(self, data: bytes) -> None:
         """Send whole frames."""
         self._transport.write(data)
@@ -278,6 +318,13 @@ class Connection(asyncio.Protocol):
             self.write(frames.text(encode(status)))
         elif self.state is State.OPEN:
             self._owed[status.symbol] = status
+
+    def overtaken(self) -> None:
+        """Too far behind, and its fate is to be disconnected."""
+        self.close(
+            CloseCode.TOO_SLOW,
+            f"{self.backlog.behind} quotes unread: read faster, hold less, or connect with ?slow=conflate",
+        )
 
     def evict(self, subscriber: Hold, code: CloseCode, reason: str) -> None:
         """The feed let go of ``subscriber``: a connection that has nothing left is closed."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from qcfeed.config import Config
+from qcfeed.core import fanout
 from qcfeed.core.broadcast import Log, Subscriber
 from qcfeed.core.lifecycle import Command, Demand, Do, Lifecycle, Upstream
 from qcfeed.core.messages import CloseCode, Status, Tick, quote
@@ -22,23 +23,18 @@ from qcfeed.upstreams import base
 log = logging.getLogger("qcfeed.feed")
 
 
-class Reader(Protocol):
+class Reader(fanout.Reader, Protocol):
     """Who holds subscriptions; in the service, a WebSocket connection. Calls never block."""
+
+    stalled_since: float | None
+    """Since when it is not writable, in loop time; None when it is."""
 
     @property
     def connected(self) -> bool:
         """Whether it is still there; a hold of one that is not is an orphan."""
 
-    @property
-    def writable(self) -> bool:
-        """Whether all that was written before has left for the kernel."""
-
-    @property
-    def stalled_since(self) -> float | None:
-        """Since when it is not writable, in loop time; None when it is."""
-
-    def write(self, data: bytes) -> None:
-        """Send whole frames."""
+    def overtaken(self) -> None:
+        """It is further behind than it may be, and its fate is to be disconnected."""
 
     def tell(self, status: Status) -> None:
         """Send a status; one that waits for the same symbol is replaced."""
@@ -58,7 +54,7 @@ class Keeper(Protocol):
     def failed(self, feed: Feed) -> None:
         """Its upstream ended unasked, for ``feed.failure``."""
 
-    def dropped(self, feed: Feed) -> None:
+    def forget(self, feed: Feed) -> None:
         """It is closed and nobody wants it: forget it."""
 
 
@@ -114,7 +110,8 @@ class Feed:
         self.symbol = symbol
         self.epoch = epoch
         self.life: Lifecycle[Subscriber[Reader]] = Lifecycle(config.linger)
-        self.log = Log(config.frame_log)
+        self.log = Log()
+        self._near = config.max_lag // 4
         thresholds = Thresholds(config.stale_after, config.very_stale_after, config.dead_after)
         self.staleness = Staleness(thresholds, self._loop.time())
         self.run: Run | None = None
@@ -135,6 +132,8 @@ class Feed:
         self.log.rewind(subscriber, snapshot=self._fresh(now))
         self._carry_out(self.life.subscribe(subscriber, now))
         if subscriber.cursor < self.log.head:
+            if not subscriber.reader.writable:
+                subscriber.reader.backlog.behind += subscriber.lag
             self._owner.has_news(self)
         if self.staleness.cause is not None:
             subscriber.reader.tell(self.status())
@@ -223,7 +222,7 @@ class Feed:
 
     def _is_taken(self) -> bool:
         """Whether all who read are near the head; with nobody who reads there is nothing taken."""
-        now, near = self._loop.time(), self.log.head - self.log.capacity // 4
+        now, near = self._loop.time(), self.log.head - self._near
         reading = [
             subscriber.cursor
             for subscriber in self.life.subscribers
@@ -237,17 +236,9 @@ class Feed:
 
     # ------------------------------------------------------------ towards subscribers
 
-    def drain(self, into: dict[Reader, list[bytes]]) -> None:
-        """Collect what each subscriber that can be written to has not had yet; forget the rest."""
-        low = self.log.head
-        for subscriber in self.life.subscribers:
-            if subscriber.reader.writable:
-                data = self.log.read(subscriber)
-                if data:
-                    into.setdefault(subscriber.reader, []).append(data)
-            elif subscriber.cursor < low:
-                low = subscriber.cursor
-        self.log.release(low)
+    def drain(self, turn: fanout.Turn) -> None:
+        """Give ``turn`` what each subscriber has not had yet."""
+        turn.gather(self.log, self.life.subscribers)
         self._release_taken()
 
     def _tell_all(self) -> None:
@@ -281,7 +272,7 @@ class Feed:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._owner.dropped(self)
+        self._owner.forget(self)
 
     def _arm(self) -> None:
         deadlines = [self.life.deadline]

@@ -28,7 +28,7 @@ from qcfeed.core.messages import (
 )
 from qcfeed.core.symbol import Symbol
 from qcfeed.errors import InvalidSymbolError, UnknownSymbolError
-from qcfeed.service import listen
+from qcfeed.service import kernel, listen, standing
 from qcfeed.service.connection import Connection, State
 from qcfeed.service.handshake import Accepted, Head, Refusal, judge
 from qcfeed.service.hub import Hub
@@ -125,7 +125,7 @@ class Gateway:
 
     def made(self, connection: Connection, sock: socket.socket) -> None:
         """A socket was accepted; what the kernel may keep for it, and for how long, is bounded."""
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.config.send_buffer)
+        kernel.bound_send_buffer(sock, self.config.send_buffer)
         milliseconds = int(self.config.stall_timeout * 1000)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
         self.connections.add(connection)
@@ -184,6 +184,15 @@ class Gateway:
 
     def count_close(self, why: str) -> None:
         self.closed[why] += 1
+
+    @property
+    def disconnected_slow(self) -> int:
+        """Connections ended for reading too slowly or not at all, since the start."""
+        return self.closed[str(int(CloseCode.TOO_SLOW))]
+
+    def lags(self) -> standing.Lags:
+        """How far those are behind who read too slowly just now. From any thread."""
+        return standing.lags(self.connections)
 
     # ------------------------------------------------------------ requests
 
@@ -276,7 +285,8 @@ class Gateway:
             if connection.deadline is not None and now >= connection.deadline:
                 connection.abort("timeout")
         elif connection.stalled_since is not None:
-            if now - connection.stalled_since >= patience:
+            connection.look(now)
+            if now - connection.moved_at >= patience:
                 connection.abort(str(int(CloseCode.TOO_SLOW)))
         elif connection.pinged_at is not None:
             if now - connection.pinged_at >= patience:

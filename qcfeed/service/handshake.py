@@ -10,11 +10,13 @@ import base64
 import binascii
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from urllib.parse import parse_qsl
 
 import httptools
 import msgspec
 from wsproto.utilities import generate_accept_token
 
+from qcfeed.core.fates import Fate
 from qcfeed.core.messages import Error
 from qcfeed.core.symbol import Symbol, parse_path_segment
 from qcfeed.errors import InvalidSymbolError
@@ -42,6 +44,10 @@ class Head:
         return self.target.partition(b"?")[0]
 
     @property
+    def query(self) -> bytes:
+        return self.target.partition(b"?")[2]
+
+    @property
     def is_ours(self) -> bool:
         """Whether it is for a WebSocket endpoint, upgrade or not."""
         return self.path.startswith(_QUOTES) or self.path == _STREAM
@@ -49,10 +55,11 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The upgrade may go ahead. ``symbol`` is None at /stream."""
+    """The upgrade may go ahead. ``symbol`` is None at /stream, ``slow`` where nothing was asked for."""
 
     response: bytes
     symbol: Symbol | None
+    slow: Fate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,17 +164,46 @@ def judge(head: Head) -> Accepted | Refusal:
             symbol = parse_path_segment(head.path[len(_QUOTES) :])
         except InvalidSymbolError as error:
             return Refusal(HTTPStatus.BAD_REQUEST, error.code, f"{error.message}: {error.hint}")
+    wishes = read_wishes(head.query) if head.query else NO_WISHES
+    if isinstance(wishes, Refusal):
+        return wishes
     refusal = _judge_upgrade(head)
     if refusal is not None:
         return refusal
     accept = generate_accept_token(head.headers[b"sec-websocket-key"])
-    return Accepted(_SWITCHING + accept + b"\r\n\r\n", symbol)
+    return Accepted(_SWITCHING + accept + b"\r\n\r\n", symbol, wishes.slow)
 
 
 _SWITCHING = (
     b"HTTP/1.1 101 Switching Protocols\r\n"
     b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a client asks for in the query of its address; None: the service's default."""
+
+    slow: Fate | None = None
+
+
+NO_WISHES = Wishes()
+
+
+def read_wishes(query: bytes) -> Wishes | Refusal:
+    """``slow=drop-oldest``. Names that mean nothing here are left alone; a wrong value is not."""
+    try:
+        asked = dict(parse_qsl(query.decode("ascii"), keep_blank_values=True))
+    except ValueError:
+        return _wrong_wish("the query is not ASCII")
+    slow = asked.get("slow")
+    if slow is not None and slow not in tuple(Fate):
+        return _wrong_wish(f"slow={slow[:32]} is none of {', '.join(Fate)}")
+    return Wishes(None if slow is None else Fate(slow))
+
+
+def _wrong_wish(message: str) -> Refusal:
+    return Refusal(HTTPStatus.BAD_REQUEST, "invalid_option", message)
 
 
 def _judge_upgrade(head: Head) -> Refusal | None:

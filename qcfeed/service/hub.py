@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from qcfeed.config import Config
+from qcfeed.core import fanout
 from qcfeed.core.broadcast import Subscriber
 from qcfeed.core.lifecycle import Demand
 from qcfeed.core.lifecycle import Upstream as State
@@ -30,8 +31,17 @@ class _Totals:
     """What feeds that are gone have counted."""
 
     quotes: int = 0
+    delivered: int = 0
     conflated: int = 0
+    dropped: int = 0
     restarts: int = 0
+
+    def add(self, feed: Feed) -> None:
+        self.quotes += feed.log.head
+        self.delivered += feed.log.delivered
+        self.conflated += feed.log.conflated
+        self.dropped += feed.log.dropped
+        self.restarts += feed.restarts
 
 
 class Hub:
@@ -80,28 +90,6 @@ class Hub:
         feed = self.feeds.get(subscriber.symbol)
         if feed is not None and not subscriber.closed:
             feed.unsubscribe(subscriber)
-
-    def refill(self, reader: Reader, held: Iterable[Hold]) -> None:
-        """``reader`` can be written to again: what gathered meanwhile, until it is full again.
-
-        In pieces, because one with a thousand symbols may have missed a hundred megabytes.
-        """
-        chunks: list[bytes] = []
-        size = 0
-        for subscriber in held:
-            feed = self.feeds.get(subscriber.symbol)
-            if feed is None or subscriber.closed:
-                continue
-            data = feed.log.read(subscriber)
-            chunks.append(data)
-            size += len(data)
-            if size >= _PIECE:
-                reader.write(b"".join(chunks))
-                if not reader.writable:
-                    return  # it says so again when it has drained
-                chunks, size = [], 0
-        if size:
-            reader.write(b"".join(chunks))
 
     def cancel(self, symbols: Iterable[Symbol], reason: str) -> None:
         """Force feeds down; their subscribers get close 4410. Their tasks end soon after."""
@@ -152,9 +140,19 @@ class Hub:
         return self._gone.quotes + sum(feed.log.head for feed in list(self.feeds.values()))
 
     @property
+    def delivered(self) -> int:
+        """Quotes written to subscribers, over all of them, since the start."""
+        return self._gone.delivered + sum(feed.log.delivered for feed in list(self.feeds.values()))
+
+    @property
     def conflated(self) -> int:
-        """Quotes that slow subscribers did not get one by one, since the start."""
+        """Quotes that slow subscribers got none of but in another's ``conflated``, since the start."""
         return self._gone.conflated + sum(feed.log.conflated for feed in list(self.feeds.values()))
+
+    @property
+    def dropped(self) -> int:
+        """Quotes that slow subscribers got none of but in another's ``dropped``, since the start."""
+        return self._gone.dropped + sum(feed.log.dropped for feed in list(self.feeds.values()))
 
     @property
     def restarts(self) -> int:
@@ -182,26 +180,22 @@ class Hub:
             log.debug("%s: %s", feed.symbol, feed.failure)
         self._told, self._told_at = feed.failure, now
 
-    def dropped(self, feed: Feed) -> None:
+    def forget(self, feed: Feed) -> None:
         """Forget ``feed``, but not what it counted."""
-        self._gone.quotes += feed.log.head
-        self._gone.conflated += feed.log.conflated
-        self._gone.restarts += feed.restarts
+        self._gone.add(feed)
         del self.feeds[feed.symbol]
         if not self.feeds:
             self._emptied.set()
 
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, {}
-        chunks: dict[Reader, list[bytes]] = {}
+        turn = fanout.Turn(self._config.send_buffer)
         for feed in dirty:
-            feed.drain(chunks)
-        for reader, parts in chunks.items():
-            reader.write(parts[0] if len(parts) == 1 else b"".join(parts))
+            feed.drain(turn)
+        turn.deliver()
+        for reader in turn.doomed:
+            reader.overtaken()
 
-
-_PIECE = 262_144
-"""Bytes that a reader which has fallen behind is given in one write."""
 
 _SAME_FAILURE = 5.0
 """Seconds within which the same failure of another feed is not news."""

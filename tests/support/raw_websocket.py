@@ -180,6 +180,16 @@ class RawClient:
         """Read nothing from now on."""
         self._writer.transport.pause_reading()  # type: ignore[attr-defined]
 
+    def listen(self) -> None:
+        """Read again after ``deafen``."""
+        self._writer.transport.resume_reading()  # type: ignore[attr-defined]
+
+    async def subscribe(self, *symbols: str) -> None:
+        """At /stream: hold ``symbols`` too, and wait for the answer."""
+        self.send(request("subscribe", *symbols))
+        said = await self.message("subscribed")
+        assert set(said["symbols"]) >= set(symbols)
+
     # ------------------------------------------------------------ in
 
     async def response(self) -> Response:

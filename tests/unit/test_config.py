@@ -43,6 +43,7 @@ def test_the_file_is_found_where_users_keep_it(tmp_path: Path) -> None:
         ("linger = nan", "not a number", None),
         ("linger = -1", "--linger is -1", None),
         ("host = 5", "not text", None),
+        ("slow = 'drop'", "--slow is 'drop', which is none of conflate, drop-oldest", None),
         ("port = ", "is not TOML", None),
         ("stale_after = 400", "out of order", "--stale-after <="),
     ],

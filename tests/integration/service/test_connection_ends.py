@@ -184,7 +184,7 @@ async def test_whoever_answers_pings_stays(start: Start) -> None:
 
 
 async def test_a_peer_that_reads_slowly_misses_quotes_and_is_told_how_many(start: Start) -> None:
-    running = await start(upstream="sim:?rate=20000", frame_log=16, send_buffer=4_608)
+    running = await start(upstream="sim:?rate=20000", max_lag=16, send_buffer=4_608)
     async with await running.client(receive_buffer=2_304) as client:
         expected = 1
         skipped = 0

@@ -10,8 +10,10 @@ from qcfeed.client.gaps import Gap, GapDetector, Repeat
 from qcfeed.core.messages import Quote
 
 
-def quote(seq: int, *, symbol: str = "AAPL", epoch: str = "a", conflated: int = 0) -> Quote:
-    return Quote(symbol, 1.0, 1, 2.0, 1, 1.5, "", epoch, seq, conflated)
+def quote(
+    seq: int, *, symbol: str = "AAPL", epoch: str = "a", conflated: int = 0, dropped: int = 0
+) -> Quote:
+    return Quote(symbol, 1.0, 1, 2.0, 1, 1.5, "", epoch, seq, conflated, dropped)
 
 
 def see(*quotes: Quote) -> list[Gap | Repeat | None]:
@@ -24,6 +26,8 @@ def see(*quotes: Quote) -> list[Gap | Repeat | None]:
     [
         (quote(11), None),
         (quote(15, conflated=4), None),
+        (quote(15, dropped=4), None),
+        (quote(15, dropped=2), Gap("AAPL", "a", 11, 13)),
         (quote(15), Gap("AAPL", "a", 11, 15)),
         (quote(15, conflated=3), Gap("AAPL", "a", 11, 12)),
         (quote(10), Repeat("AAPL", "a", 11, 10)),

@@ -1,0 +1,265 @@
+"""Readers that do not keep up, on real sockets: each has the fate it asked for, and nobody else's."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import sys
+
+import pytest
+
+from qcfeed.core.fates import Fate
+from qcfeed.service import connection as connections
+from qcfeed.service.connection import Connection
+from tests.integration.service.conftest import Start
+from tests.support.raw_websocket import RawClient, close, head
+from tests.support.running_service import Running, until
+from tests.support.scripted_upstream import TICK, ScriptedUpstream
+
+TIGHT = {"max_lag": 16, "send_buffer": 4_608}
+"""A service in which little is enough to be slow."""
+SO_MEMINFO = 55
+WMEM_QUEUED = 5
+"""Where SO_MEMINFO (linux/sock_diag.h) has the memory of what a socket has yet to send."""
+
+
+async def silently(sink: object) -> None:
+    """Quotes come only as the test publishes them."""
+    await asyncio.get_running_loop().create_future()
+
+
+@pytest.fixture
+def upstream(upstream: ScriptedUpstream) -> ScriptedUpstream:
+    upstream.life = silently
+    return upstream
+
+
+def connection_of(running: Running, client: RawClient) -> Connection:
+    (found,) = (
+        each
+        for each in running.service.gateway.connections
+        if each.peer.endswith(f":{client.port}")
+    )
+    return found
+
+
+async def stall(running: Running, upstream: ScriptedUpstream, client: RawClient) -> Connection:
+    """Publish until the client, which reads nothing, is further behind than it may be."""
+    client.deafen()
+    stopped = connection_of(running, client)
+    for _ in range(20_000):
+        publish(upstream, 1)
+        await asyncio.sleep(0)
+        if stopped.backlog.overrun:
+            break
+    assert stopped.backlog.overrun
+    return stopped
+
+
+def publish(upstream: ScriptedUpstream, count: int) -> None:
+    for sink in upstream.sinks:
+        sink.publish([TICK] * count)
+
+
+async def read_to(client: RawClient, last: int) -> tuple[int, int]:
+    """Read up to the quote numbered ``last``: how many it was told of as conflated and dropped."""
+    client.listen()
+    seq = conflated = dropped = 0
+    while seq < last:
+        quote = await client.message("quote")
+        told = quote.get("conflated", 0), quote.get("dropped", 0)
+        assert quote["seq"] == seq + sum(told) + 1
+        seq = quote["seq"]
+        conflated, dropped = conflated + told[0], dropped + told[1]
+    return conflated, dropped
+
+
+@pytest.mark.parametrize("fate", [Fate.CONFLATE, Fate.DROP_OLDEST])
+async def test_a_slow_reader_is_told_what_it_missed_and_its_neighbour_misses_nothing(
+    start: Start, upstream: ScriptedUpstream, fate: Fate
+) -> None:
+    running = await start(**TIGHT)
+    async with (
+        await running.client(f"/quotes/AAPL?slow={fate}", receive_buffer=2_304) as slow,
+        await running.client("/quotes/AAPL?slow=disconnect") as quick,
+    ):
+        reading = asyncio.create_task(read_to(quick, 1_000_000))
+        stopped = await stall(running, upstream, slow)
+        for _ in range(50):
+            publish(upstream, 1)
+            await asyncio.sleep(0)
+        last = running.feed().log.head
+        missed = await read_to(slow, last)
+        assert sum(missed) >= 50
+        assert missed[fate is Fate.CONFLATE] == 0
+        assert missed == (stopped.backlog.conflated, stopped.backlog.dropped)
+        assert missed == (running.service.hub.conflated, running.service.hub.dropped)
+        assert not stopped.backlog.overrun
+        publish(upstream, 3)
+        assert [(await slow.message("quote")).get("seq") for _ in range(3)] == [
+            last + 1, last + 2, last + 3,
+        ]  # fmt: skip
+        assert connection_of(running, quick).lost == 0
+        reading.cancel()
+        await asyncio.wait([reading])
+    await running.balanced()
+
+
+async def test_drop_oldest_keeps_the_newest_one_by_one(
+    start: Start, upstream: ScriptedUpstream
+) -> None:
+    running = await start(**TIGHT, slow="drop-oldest")
+    async with await running.client(receive_buffer=2_304) as slow:
+        await stall(running, upstream, slow)
+        for _ in range(50):
+            publish(upstream, 1)
+            await asyncio.sleep(0)
+        slow.listen()
+        while not (await slow.message("quote")).get("dropped"):
+            pass
+        newest = [await slow.message("quote") for _ in range(15)]
+        assert newest[-1]["seq"] == running.feed().log.head
+        assert not any("dropped" in quote or "conflated" in quote for quote in newest)
+    await running.balanced()
+
+
+async def test_a_reader_that_would_rather_be_cut_off_is_told_why(
+    start: Start, upstream: ScriptedUpstream
+) -> None:
+    running = await start(**TIGHT)
+    async with await running.client("/stream?slow=disconnect", receive_buffer=2_304) as slow:
+        await slow.subscribe("AAPL", "MSFT")
+        await stall(running, upstream, slow)
+        assert not running.service.hub.subscriptions, "its holds are given back at once"
+        slow.listen()
+        end = await slow.closing()
+        assert end.code == 4408
+        unread, _, advice = end.payload[2:].decode().partition(" quotes unread: ")
+        assert int(unread) > TIGHT["max_lag"]
+        assert advice == "read faster, hold less, or connect with ?slow=conflate"
+        slow.send(close(4408))
+        assert await slow.ended() == "eof"
+    await running.balanced()
+    assert running.service.gateway.disconnected_slow == 1
+
+
+async def test_one_that_stopped_for_good_is_gone_in_time(
+    start: Start, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "CLOSE_TIMEOUT", 0.5)
+    running = await start(**TIGHT, slow="disconnect")
+    slow = await running.client(receive_buffer=2_304)
+    await stall(running, upstream, slow)
+    await until(lambda: not running.service.gateway.connections, "its socket is gone", within=10)
+    assert not running.kernel_holds(slow)
+    await running.balanced()
+    slow.reset()
+
+
+async def test_a_reader_is_slow_only_while_it_takes_nothing(
+    start: Start, upstream: ScriptedUpstream
+) -> None:
+    """Far more quotes in one turn than a connection may be behind: who reads gets every one."""
+    running = await start(max_lag=2, slow="disconnect")
+    async with await running.client() as client:
+        for _ in range(20):
+            publish(upstream, 50)
+            for _ in range(50):
+                await client.message("quote")
+        assert connection_of(running, client).lost == 0
+    await running.balanced()
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("slow=dropoldest", "slow=dropoldest is none of conflate, drop-oldest, disconnect"),
+        ("slow=", "slow= is none of conflate, drop-oldest, disconnect"),
+        ("x=1&slow=Conflate", "slow=Conflate is none of conflate, drop-oldest, disconnect"),
+        ("slow=conflate%00", "slow=conflate\x00 is none of conflate, drop-oldest, disconnect"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/stream", "/quotes/AAPL"])
+async def test_a_wrong_fate_is_refused_before_the_upgrade(
+    running: Running, path: str, query: str, said: str
+) -> None:
+    async with await RawClient.connect(running.port) as client:
+        client.send(head(f"{path}?{query}"))
+        answer = await client.response()
+    assert answer.status == 400
+    assert (answer.json()["code"], answer.json()["message"]) == ("invalid_option", said)
+    assert not running.service.hub.feeds
+    await running.balanced()
+
+
+async def test_what_means_nothing_in_a_query_is_left_alone(running: Running) -> None:
+    async with await running.client("/quotes/AAPL?_=17&slow=drop-oldest&from=x") as client:
+        assert (await client.message())["type"] == "quote"
+        assert connection_of(running, client).backlog.fate is Fate.DROP_OLDEST
+    await running.balanced()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a socket holds")
+@pytest.mark.parametrize("fate", [Fate.CONFLATE, Fate.DROP_OLDEST])
+@pytest.mark.parametrize("symbols", [1, 300])
+async def test_a_stopped_reader_holds_less_than_a_megabyte(
+    start: Start, upstream: ScriptedUpstream, fate: Fate, symbols: int
+) -> None:
+    """With the options as they come: in our buffers, in the logs, and in the kernel's memory."""
+    running = await start(slow=fate, subscribe_rate=0)
+    async with await running.client("/stream") as client:
+        await client.subscribe(*(f"S{n}" for n in range(symbols)))
+        stopped = await stall(running, upstream, client)
+        for _ in range(10):
+            publish(upstream, 2_000 // symbols)
+            await asyncio.sleep(0)
+        logs = sum(feed.log.size(1 << 30) for feed in running.service.hub.feeds.values())
+        sock = stopped._transport.get_extra_info("socket")
+        memory = struct.unpack("9I", sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 36))
+        held = stopped.unsent + logs + memory[WMEM_QUEUED]
+        assert stopped.kernel_queue
+        assert memory[WMEM_QUEUED] >= stopped.kernel_queue
+        assert held < 1 << 20, (stopped.unsent, logs, memory[WMEM_QUEUED])
+        found = running.service.gateway.lags()
+        assert (found.slow, found.most) == (1, found.quotes)
+        assert found.kernel_bytes == stopped.kernel_queue
+        client.reset()
+    await running.balanced()
+
+
+async def test_who_takes_little_but_something_is_not_dropped_as_stalled(
+    start: Start, upstream: ScriptedUpstream
+) -> None:
+    """The gateway is asked to look at times of our own; it would not come to it by itself."""
+    running = await start(**TIGHT, stall_timeout=1_000.0)
+    gateway = running.service.gateway
+    async with await running.client(receive_buffer=2_304) as client:
+        publish(upstream, 2_000)
+        await asyncio.sleep(0)
+        client.deafen()
+        slow = connection_of(running, client)
+        await until(lambda: slow.stalled_since is not None, "it is stalled")
+        now = gateway.now()
+        gateway._look_at(slow, now + 999)
+        before = slow.unsent
+        client.listen()
+        await until(lambda: slow.unsent < before, "it took something")
+        client.deafen()
+        gateway._look_at(slow, now + 1_500)
+        gateway._look_at(slow, now + 2_400)
+        assert slow.connected
+        assert slow.stalled_since is not None
+        await until(lambda: stable(slow), "it takes nothing any more")
+        gateway._look_at(slow, now + 2_450)
+        gateway._look_at(slow, now + 3_500)
+        assert not slow.connected
+        client.reset()
+    await running.balanced()
+    assert gateway.closed == {"4408": 1}
+
+
+def stable(slow: Connection) -> bool:
+    left = slow.unsent + (slow.kernel_queue or 0)
+    before, slow._unsent = slow._unsent, left
+    return left == before

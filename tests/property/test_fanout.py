@@ -1,0 +1,200 @@
+"""Readers of every pace and fate over several logs, in every order that chance finds.
+
+The model of a reader is its transport: it takes a number of bytes and is then full until it drains,
+as the service's connections do. The model of the service is its flush: gather from the logs that
+have news, deliver, disconnect the doomed.
+"""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+
+from qcfeed.core import fanout, messages
+from qcfeed.core.broadcast import Log, Subscriber
+from qcfeed.core.fates import Backlog, Fate
+from qcfeed.core.messages import Tick
+from qcfeed.core.symbol import Symbol
+from tests.support.frames import quotes
+
+SYMBOLS = [Symbol("A"), Symbol("B"), Symbol("C")]
+TICK = Tick(1.0, 100, 1.5, 200, 1.25, "2024-03-20T02:15:00Z")
+PIECE = 400
+FRAME = 140
+"""Bytes of one quote's frame here, at the most."""
+
+
+class Peer:
+    """A reader that takes ``room`` bytes before it is full; None: all there are."""
+
+    def __init__(self, fate: Fate, limit: int, room: int | None) -> None:
+        self.backlog = Backlog(fate, limit)
+        self.held: dict[Symbol, Subscriber[Peer]] = {}
+        self.room = room
+        self.taken = 0
+        self.full = False
+        self.seen: dict[Symbol, int] = {}
+        self.conflated = self.dropped = 0
+        self.closed = False
+        self.was_full = False
+        self.longest_write = 0
+        self.most_unread = 0
+        """Quotes that waited for it, at the most, since it had had everything."""
+
+    @property
+    def writable(self) -> bool:
+        return not self.full
+
+    def write(self, data: bytes) -> None:
+        assert not self.full, "written to although it is full"
+        assert data
+        self.longest_write = max(self.longest_write, len(data))
+        for quote in quotes(data):
+            symbol = Symbol(quote.symbol)
+            if symbol in self.seen:
+                told = quote.conflated + quote.dropped
+                assert quote.seq == self.seen[symbol] + told + 1, "a quote is missing, untold"
+            self.seen[symbol] = quote.seq
+            self.conflated += quote.conflated
+            self.dropped += quote.dropped
+        self.taken += len(data)
+        if self.room is not None and self.taken > self.room:
+            self.full = self.was_full = True
+
+    def drain(self) -> None:
+        self.taken, self.full = 0, False
+        lost = self.conflated + self.dropped
+        fanout.refill(self, PIECE)
+        if self.most_unread <= self.backlog.limit:
+            assert self.conflated + self.dropped == lost, "lost although it was within its limit"
+        if not self.full:
+            self.most_unread = 0
+
+
+class FanOut(RuleBasedStateMachine):
+    peers = Bundle("peers")
+
+    @initialize(limit=st.integers(2, 6))
+    def begin(self, limit: int) -> None:
+        self.limit = limit
+        self.logs = {symbol: Log() for symbol in SYMBOLS}
+        self.subscribers: dict[Symbol, set[Subscriber[Peer]]] = {each: set() for each in SYMBOLS}
+        self.everybody: list[Peer] = []
+        self.batch = 0
+        """The most quotes of one symbol in one turn."""
+
+    @rule(
+        target=peers,
+        fate=st.sampled_from(Fate),
+        room=st.one_of(st.none(), st.integers(0, 600)),
+        symbols=st.lists(st.sampled_from(SYMBOLS), min_size=1, unique=True),
+    )
+    def connect(self, fate: Fate, room: int | None, symbols: list[Symbol]) -> Peer:
+        peer = Peer(fate, self.limit, room)
+        self.everybody.append(peer)
+        for symbol in symbols:
+            self.hold(peer, symbol)
+        self.flush(symbols)
+        return peer
+
+    @rule(peer=peers, symbol=st.sampled_from(SYMBOLS))
+    def subscribe(self, peer: Peer, symbol: Symbol) -> None:
+        if not peer.closed and symbol not in peer.held:
+            peer.seen.pop(symbol, None)
+            self.hold(peer, symbol)
+            self.flush([symbol])
+
+    def hold(self, peer: Peer, symbol: Symbol) -> None:
+        subscriber = Subscriber(symbol, peer)
+        self.logs[symbol].rewind(subscriber, snapshot=True)
+        if not peer.writable:
+            peer.backlog.behind += subscriber.lag
+        peer.held[symbol] = subscriber
+        self.subscribers[symbol].add(subscriber)
+
+    @rule(peer=peers, symbol=st.sampled_from(SYMBOLS))
+    def unsubscribe(self, peer: Peer, symbol: Symbol) -> None:
+        subscriber = peer.held.pop(symbol, None)
+        if subscriber is not None:
+            self.subscribers[symbol].discard(subscriber)
+
+    @rule(batches=st.lists(st.tuples(st.sampled_from(SYMBOLS), st.integers(1, 9)), min_size=1))
+    def publish(self, batches: list[tuple[Symbol, int]]) -> None:
+        before = {symbol: log.head for symbol, log in self.logs.items()}
+        for symbol, count in batches:
+            log = self.logs[symbol]
+            for _ in range(count):
+                log.append(messages.quote(symbol, TICK, "e", log.head + 1))
+        self.batch = max(self.batch, *(log.head - before[s] for s, log in self.logs.items()))
+        self.flush([symbol for symbol, _ in batches])
+
+    def flush(self, symbols: list[Symbol]) -> None:
+        turn = fanout.Turn(PIECE)
+        for symbol in dict.fromkeys(symbols):
+            turn.gather(self.logs[symbol], self.subscribers[symbol])
+        turn.deliver()
+        for peer in self.everybody:
+            if peer.full:
+                peer.most_unread = max(peer.most_unread, fanout.lag(peer))
+        for peer in turn.doomed:
+            assert peer.backlog.fate is Fate.DISCONNECT
+            assert peer.most_unread > self.limit
+            self.close(peer)
+
+    def close(self, peer: Peer) -> None:
+        peer.closed = True
+        for symbol, subscriber in peer.held.items():
+            self.subscribers[symbol].discard(subscriber)
+        peer.held.clear()
+
+    @rule(peer=peers)
+    def drain(self, peer: Peer) -> None:
+        if not peer.closed:
+            peer.drain()
+
+    @invariant()
+    def who_can_take_more_has_had_everything(self) -> None:
+        for peer in getattr(self, "everybody", ()):
+            if peer.writable:
+                assert fanout.lag(peer) == 0
+                assert not peer.backlog.overrun
+
+    @invariant()
+    def who_keeps_up_loses_nothing_whatever_its_fate(self) -> None:
+        for peer in getattr(self, "everybody", ()):
+            if not peer.was_full:
+                assert (peer.closed, peer.conflated, peer.dropped) == (False, 0, 0)
+
+    @invariant()
+    def what_was_skipped_is_counted_as_it_was_told(self) -> None:
+        everybody = getattr(self, "everybody", ())
+        for peer in everybody:
+            assert peer.backlog.conflated == peer.conflated
+            assert peer.backlog.dropped == peer.dropped
+        if everybody:
+            assert sum(log.conflated for log in self.logs.values()) == sum(
+                peer.conflated for peer in everybody
+            )
+
+    @invariant()
+    def memory_is_bounded(self) -> None:
+        """Of each log no more is kept than one reader may leave unread, and a batch in one turn."""
+        for log in getattr(self, "logs", {}).values():
+            assert len(log) <= max(self.limit, self.batch) + 1
+        for peer in getattr(self, "everybody", ()):
+            most = PIECE + FRAME * max(self.limit + 1, self.batch)
+            assert peer.longest_write <= most
+
+    @invariant()
+    def nothing_is_kept_while_everybody_keeps_up(self) -> None:
+        if all(peer.writable for peer in getattr(self, "everybody", ())):
+            for symbol, log in getattr(self, "logs", {}).items():
+                assert len(log) == 0 or log.flushed < log.head or self.late(symbol)
+
+    def late(self, symbol: Symbol) -> bool:
+        """What a reader that has just drained had left is let go of in the next turn."""
+        self.flush([symbol])
+        return len(self.logs[symbol]) == 0
+
+
+TestFanOut = FanOut.TestCase

@@ -1,0 +1,25 @@
+"""What a subscriber was sent, taken apart by wsproto."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from wsproto.frame_protocol import FrameProtocol
+
+from qcfeed.core import messages
+from qcfeed.core.messages import Quote
+
+
+def quotes(data: bytes) -> list[Quote]:
+    """The quotes in whole, uncompressed frames."""
+    peer = FrameProtocol(client=True, extensions=[])
+    peer.receive_bytes(data)
+    return [
+        cast("Quote", messages.decode(cast("str", frame.payload)))
+        for frame in peer.received_frames()
+    ]
+
+
+def told(data: bytes) -> list[tuple[int, int, int]]:
+    """(seq, conflated, dropped) of each quote."""
+    return [(quote.seq, quote.conflated, quote.dropped) for quote in quotes(data)]
