@@ -1,0 +1,295 @@
+"""How fast memory and tasks grow, over several windows, and how long is left. Pure.
+
+The incident's alert averaged over a long time and said "four hours"; its last quarter of an hour
+said four minutes. So every window is fitted by itself, and the shortest time to the limit is told
+first. Each fit is ordinary least squares, as Prometheus' ``deriv()`` is; a robust one (Theil-Sen)
+takes acceleration for noise (docs/adr/0009).
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+WINDOWS = (("5m", 300.0), ("15m", 900.0), ("1h", 3_600.0))
+"""Name and seconds of each window that is fitted, beside the whole."""
+WHOLE = "whole"
+
+SAMPLES = 3
+"""Fewer say nothing of a trend: through two points a line always fits."""
+COVERED = 0.5
+"""Share of a window that its samples must span; a window with less repeats a shorter one."""
+FIT = 0.8
+"""r2 from which a line is believed."""
+FASTER = 1.5
+"""Times the longest window's rate from which a shorter window's rate is acceleration."""
+SUSTAINED = 0.05
+"""Growth over a window, as a share of what there was, below which it is a fluctuation."""
+GAP = 3.0
+"""Times the usual distance of two samples from which samples are missing between them."""
+
+
+class Point(NamedTuple):
+    """One sample of everything, at ``at`` (Unix seconds); None is what was not there.
+
+    ``memory`` in bytes; ``live``, ``subscriptions``, ``orphans`` (tasks and subscriptions) and
+    ``feeds`` are counts now, ``spawned`` counts tasks since the process began.
+    """
+
+    at: float
+    memory: float | None = None
+    live: float | None = None
+    subscriptions: float | None = None
+    orphans: float | None = None
+    feeds: float | None = None
+    spawned: float | None = None
+
+
+class Line(NamedTuple):
+    """A least-squares line: ``slope`` a second; ``r2``: share of the variance that it explains."""
+
+    slope: float
+    r2: float
+
+
+class Window(NamedTuple):
+    """What one window says. ``seconds``: what its samples span. Rates are None where ``missing``
+    says why; ``time_to_limit_s`` is None as well where memory does not grow or has no limit."""
+
+    window: str
+    samples: int
+    seconds: float
+    memory_bytes_per_hour: float | None = None
+    r2: float | None = None
+    tasks_per_minute: float | None = None
+    tasks_r2: float | None = None
+    spawned_per_minute: float | None = None
+    time_to_limit_s: float | None = None
+    missing: str | None = None
+
+
+class PerTask(NamedTuple):
+    """``bytes`` that memory grew for each task that was added, with the fit's ``r2``."""
+
+    bytes: float
+    r2: float
+
+
+class LocationGrowth(NamedTuple):
+    """One spawn location's live tasks: at the end, net since the beginning, a minute, and the
+    location's ``share`` of what all growing locations grew."""
+
+    location: str
+    live: float
+    net: float
+    per_minute: float
+    share: float
+
+
+# ---------------------------------------------------------------- fits
+
+
+def fit(samples: Sequence[tuple[float, float]]) -> Line | None:
+    """The line through (seconds, value) pairs; None for fewer than SAMPLES, or at one instant.
+
+    Constant values are explained wholly (r2 1). Cost: 1 us a sample.
+    """
+    if len(samples) < SAMPLES:
+        return None
+    began, first = samples[0]
+    x = [at - began for at, _ in samples]
+    y = [value - first for _, value in samples]
+    if min(x) == max(x):
+        return None
+    if min(y) == max(y):
+        return Line(0.0, 1.0)
+    slope = statistics.linear_regression(x, y).slope
+    return Line(slope, min(1.0, statistics.correlation(x, y) ** 2))
+
+
+def restarts(points: Sequence[Point]) -> list[float]:
+    """When the process was seen to have begun anew: ``spawned`` fell (a counter only rises)."""
+    counted = [(point.at, point.spawned) for point in points if point.spawned is not None]
+    return [at for (_, before), (at, after) in pairwise(counted) if after < before]
+
+
+def this_life(points: Sequence[Point]) -> Sequence[Point]:
+    """The points since the last restart: a fall by a restart is no shrinking."""
+    begun = restarts(points)
+    return [point for point in points if point.at >= begun[-1]] if begun else points
+
+
+def gaps(points: Sequence[Point]) -> list[tuple[float, float]]:
+    """Where samples are missing: from the last before to the first after, both in Unix seconds."""
+    steps = [after.at - before.at for before, after in pairwise(points)]
+    if len(steps) < SAMPLES:
+        return []
+    usual = statistics.median(steps)
+    return [(a.at, b.at) for a, b in pairwise(points) if b.at - a.at > GAP * usual]
+
+
+# ---------------------------------------------------------------- windows
+
+
+def windows(points: Sequence[Point], at: float, limit: float | None) -> list[Window]:
+    """Every window that ends at ``at``, the shortest first and the whole last.
+
+    ``points`` oldest first; those from before the last restart are left out. ``limit``: bytes of
+    memory that may be held. The time to it counts from the last sample.
+    """
+    life = [point for point in this_life(points) if point.at <= at]
+    named = [
+        _window(name, [p for p in life if p.at >= at - seconds], limit, seconds)
+        for name, seconds in WINDOWS
+    ]
+    return [*named, _window(WHOLE, life, limit, None)]
+
+
+def _window(
+    name: str, points: Sequence[Point], limit: float | None, seconds: float | None
+) -> Window:
+    memory = [(p.at, p.memory) for p in points if p.memory is not None]
+    live = [(p.at, p.live) for p in points if p.live is not None]
+    count = max(len(memory), len(live))
+    spans = points[-1].at - points[0].at if points else 0.0
+    lacks = _lacks(count, spans, seconds)
+    if lacks is not None:
+        return Window(name, count, spans, missing=lacks)
+    grown, tasks = fit(memory), fit(live)
+    return Window(
+        name,
+        count,
+        spans,
+        memory_bytes_per_hour=None if grown is None else grown.slope * 3_600,
+        r2=None if grown is None else grown.r2,
+        tasks_per_minute=None if tasks is None else tasks.slope * 60,
+        tasks_r2=None if tasks is None else tasks.r2,
+        spawned_per_minute=_per_minute(
+            [(p.at, p.spawned) for p in points if p.spawned is not None]
+        ),
+        time_to_limit_s=None if grown is None else time_to(limit, memory[-1][1], grown.slope),
+    )
+
+
+def _lacks(count: int, spans: float, seconds: float | None) -> str | None:
+    if count < SAMPLES:
+        return f"{count} of at least {SAMPLES} samples"
+    if seconds is not None and spans < COVERED * seconds:
+        return f"its samples span {spans:.0f} s"
+    return "all samples are of one instant" if spans <= 0 else None
+
+
+def _per_minute(counted: Sequence[tuple[float, float]]) -> float | None:
+    if len(counted) < 2:
+        return None
+    (began, before), (ended, after) = counted[0], counted[-1]
+    return (after - before) / (ended - began) * 60 if ended > began else None
+
+
+def time_to(limit: float | None, value: float, slope: float) -> float | None:
+    """Seconds until ``value`` reaches ``limit`` at ``slope`` a second; None if it never does."""
+    if limit is None:
+        return None
+    if value >= limit:
+        return 0.0
+    return (limit - value) / slope if slope > 0 else None
+
+
+def worst(found: Sequence[Window]) -> Window | None:
+    """The window with the shortest time to the limit; of equals the one with the better fit."""
+    limited = [each for each in found if each.time_to_limit_s is not None]
+    return min(limited, key=_urgency) if limited else None
+
+
+def worst_first(found: Sequence[Window]) -> list[Window]:
+    """By time to the limit, shortest first; then those that reach none, fastest growth first."""
+    return sorted(found, key=_urgency)
+
+
+def _urgency(window: Window) -> tuple[float, float, float]:
+    left = window.time_to_limit_s
+    rate = window.memory_bytes_per_hour
+    return (
+        float("inf") if left is None else left,
+        float("inf") if rate is None else -rate,
+        -(window.r2 or 0.0),
+    )
+
+
+# ---------------------------------------------------------------- what the windows say together
+
+
+def accelerating(found: Sequence[Window]) -> bool:
+    """Whether a shorter window that fits grows clearly faster than the longest that can be told."""
+    told = [
+        (each.memory_bytes_per_hour, each.r2)
+        for each in sorted(found, key=lambda each: each.seconds)
+        if each.memory_bytes_per_hour is not None and each.r2 is not None
+    ]
+    if not told:
+        return False
+    longest = max(0.0, told[-1][0])
+    return any(rate > 0 and rate >= FASTER * longest and r2 >= FIT for rate, r2 in told[:-1])
+
+
+def runs_out(found: Sequence[Window], within: float) -> Window | None:
+    """The worst window that reaches the limit within so many seconds by a line that fits."""
+    fitting = [each for each in found if each.time_to_limit_s == 0 or (each.r2 or 0.0) >= FIT]
+    first = worst(fitting)
+    return first if first is not None and (first.time_to_limit_s or 0.0) <= within else None
+
+
+def sustained(points: Sequence[Point], found: Sequence[Window]) -> bool:
+    """Whether live tasks grow in every window that can be told, at least two, by lines that fit,
+    and by at least SUSTAINED of what there was."""
+    told = [each for each in found if each.tasks_per_minute is not None]
+    if len(told) < 2:
+        return False
+    live = [point.live for point in this_life(points) if point.live is not None]
+    steady = all((w.tasks_per_minute or 0.0) > 0 and (w.tasks_r2 or 0.0) >= FIT for w in told)
+    return steady and live[-1] - live[0] >= max(SAMPLES, SUSTAINED * live[0])
+
+
+def per_task(points: Sequence[Point]) -> PerTask | None:
+    """What each further task took of memory; None where tasks or memory did not change together."""
+    both = [
+        (point.live, point.memory)
+        for point in this_life(points)
+        if point.live is not None and point.memory is not None
+    ]
+    line = fit(both)
+    return PerTask(*line) if line is not None and line.slope > 0 else None
+
+
+def by_location(series: Mapping[str, Sequence[tuple[float, float]]]) -> list[LocationGrowth]:
+    """Net growth by spawn location, the most first; ``series``: (Unix seconds, live) of each.
+
+    A location without a sample at the beginning or the end of all had no live task then.
+    """
+    times = [at for samples in series.values() for at, _ in samples]
+    if not times:
+        return []
+    began, ended = min(times), max(times)
+    minutes = (ended - began) / 60
+    counted = {name: _ends(samples, began, ended) for name, samples in series.items() if samples}
+    grown = sum(max(0.0, after - before) for before, after in counted.values())
+    rows = [
+        LocationGrowth(
+            name,
+            live=after,
+            net=after - before,
+            per_minute=(after - before) / minutes if minutes else 0.0,
+            share=max(0.0, after - before) / grown if grown else 0.0,
+        )
+        for name, (before, after) in counted.items()
+    ]
+    return sorted(rows, key=lambda row: (-row.net, row.location))
+
+
+def _ends(
+    samples: Sequence[tuple[float, float]], began: float, ended: float
+) -> tuple[float, float]:
+    (first, before), (last, after) = samples[0], samples[-1]
+    return before if first == began else 0.0, after if last == ended else 0.0
