@@ -69,13 +69,15 @@ async def test_a_stuck_loop_is_seen_from_another_thread(watch: LoopWatch) -> Non
 
 
 async def test_a_measurement_keeps_the_longest_stall(watch: LoopWatch) -> None:
+    began = time.monotonic()
     with watch.measure() as measured:
         await asyncio.sleep(0.01)
         time.sleep(BLOCK)  # noqa: ASYNC251
         await asyncio.sleep(0.01)
         time.sleep(BLOCK / 5)  # noqa: ASYNC251
         await asyncio.sleep(0.01)
-    assert BLOCK * 0.9 <= measured.longest < BLOCK * 3
+    # The longest and not the sum, on a machine of whatever speed.
+    assert BLOCK * 0.9 <= measured.longest <= time.monotonic() - began - BLOCK / 5
 
 
 async def test_measuring_quickens_the_beat_and_then_lets_it_be(watch: LoopWatch) -> None:
