@@ -74,17 +74,22 @@ class WaitCount(msgspec.Struct, kw_only=True):
 
 
 class ByLocationQuery(TaskFilter, kw_only=True):
-    """``waits``: tell what the tasks of each location wait on, from a sample; ``exact``: from all."""
+    """``waits``: tell what the tasks of each location wait on, from a sample; ``exact``: from all.
+
+    ``sources``: tell the text of each location's line.
+    """
 
     waits: bool = False
     exact: bool = False
+    sources: bool = False
 
 
 class Location(msgspec.Struct, kw_only=True):
     """One spawn location: a line that creates tasks.
 
     ``waits`` (the commonest first) and ``sampled`` (how many live tasks they are counted from, at
-    random, whatever the filter) are there only if they were asked for.
+    random, whatever the filter) are there only if they were asked for, and so is ``source``, the
+    line's text as the program's machine has it now; empty where it has none.
     """
 
     location: str
@@ -102,6 +107,7 @@ class Location(msgspec.Struct, kw_only=True):
     """Live tasks that match the filter; there only if one was given. The rest is of all tasks."""
     waits: list[WaitCount] | msgspec.UnsetType = msgspec.UNSET
     sampled: int | msgspec.UnsetType = msgspec.UNSET
+    source: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class TasksByLocation(Answer, kw_only=True, tag="qcfeed.tasks.by_location/1"):
@@ -151,13 +157,19 @@ class TasksQuery(TaskFilter, kw_only=True):
 
 
 class Orphan(msgspec.Struct, kw_only=True):
-    """A live task, or a subscription (``task`` is then null), whose owner is gone."""
+    """A live task, or a subscription (``task`` is then null), whose owner is gone.
+
+    ``gone_s``: for how long, where the owner says so. ``sleeps_s``: until the task wakes, if it sleeps.
+    """
 
     task: int | None
     symbol: str | None
     location: str
     age_s: float
     evidence: str
+    owner: str = ""
+    gone_s: float | None = None
+    sleeps_s: float | None = None
 
 
 class Orphans(Answer, kw_only=True, tag="qcfeed.orphans/1"):
@@ -206,7 +218,9 @@ class ReapRequest(msgspec.Struct, forbid_unknown_fields=True):
 class Finding(msgspec.Struct, kw_only=True):
     """What one rule has to say. ``verdict``: ``found``, or ``look_again`` in ``recheck_s`` seconds.
 
-    ``serials`` are of a few of its tasks; ``next`` is the command to type.
+    ``serials`` are of a few of its tasks; ``next`` is the command to type. ``count`` of what was
+    found, ``per_minute`` more of them, for ``since_s`` so far; ``worst_s``: how long the loop did not
+    turn. ``place`` is the ``file:line function`` that does it, ``source`` that line's text.
     """
 
     rule: str
@@ -217,6 +231,12 @@ class Finding(msgspec.Struct, kw_only=True):
     serials: list[int]
     recheck_s: float | None
     next: str = ""
+    count: int = 0
+    per_minute: float | None = None
+    since_s: float | None = None
+    worst_s: float | None = None
+    place: str = ""
+    source: str = ""
 
 
 class Findings(Answer, kw_only=True, tag="qcfeed.findings/1"):

@@ -37,7 +37,7 @@ from qcfeed.control.routes import (
     Route,
 )
 from qcfeed.control.task_details import task_filter
-from qcfeed.diagnostics import census, orphans, reaper, waits
+from qcfeed.diagnostics import census, orphans, reaper, sources, waits
 from qcfeed.diagnostics.orphans import OrphanTask
 from qcfeed.diagnostics.spawn import Ledger, Record
 from qcfeed.diagnostics.stall import LoopWatch
@@ -45,6 +45,9 @@ from qcfeed.errors import UsageError
 
 PAGE = 10_000
 """Rows of one answer: encoding more in one go would hold the GIL, and so stall the watched loop."""
+
+SOURCES = 500
+"""Locations whose line is read: a file is read once, and looked at whether it changed."""
 
 BATCH = 5_000
 LONGEST_REAP = 300.0
@@ -118,6 +121,8 @@ class _Views:
             rows = _matching(rows, which.count(self._ledger, now))
         if query.waits or query.exact:
             _add_waits(rows, waits.by_location(self._ledger, exact=query.exact))
+        if query.sources:
+            _add_sources(rows)
         answer = TasksByLocation(totals=_totals(taken), locations=rows, since=self._since)
         if taken.failure is not None:
             answer.failure = taken.failure
@@ -181,6 +186,12 @@ def _add_waits(rows: list[Location], found: dict[tuple[str, str], waits.Waits]) 
         row.sampled = told.sampled
 
 
+def _add_sources(rows: list[Location]) -> None:
+    found = sources.sources(row.location for row in rows[:SOURCES])
+    for row in rows:
+        row.source = found.get(row.location, "")
+
+
 def _totals(taken: census.Census) -> TaskTotals:
     return msgspec.convert(taken.totals, TaskTotals, from_attributes=True)
 
@@ -193,6 +204,9 @@ def _row(orphan: OrphanTask) -> Orphan:
         location=orphan.location,
         age_s=orphan.age_s,
         evidence=orphan.evidence,
+        owner=orphans.name(orphan.owner),
+        gone_s=orphan.gone_s,
+        sleeps_s=waits.sleeps(orphan.record()),
     )
 
 

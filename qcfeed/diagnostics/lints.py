@@ -46,7 +46,9 @@ class Verdict(StrEnum):
 class Finding:
     """What a rule has to say. ``recheck_s``: when to look again, where that is the verdict.
 
-    ``serials`` are of a few of the tasks, the oldest first.
+    ``serials`` are of a few of the tasks, the oldest first. In figures: ``count`` of what was found,
+    ``per_minute`` more of them, for ``since_s`` seconds so far; ``worst_s``: how long the loop did not
+    turn. ``place`` is the ``file:line function`` that does it, ``source`` that line's text.
     """
 
     rule: str
@@ -56,6 +58,12 @@ class Finding:
     evidence: list[str] = field(default_factory=list)
     serials: list[int] = field(default_factory=list)
     recheck_s: float | None = None
+    count: int = 0
+    per_minute: float | None = None
+    since_s: float | None = None
+    worst_s: float | None = None
+    place: str = ""
+    source: str = ""
 
 
 @dataclass(slots=True)
@@ -123,7 +131,9 @@ def blocked(look: Look) -> Iterator[Finding]:
     places: dict[str, list[Stall]] = {}
     for stall in look.stalls:
         if look.now - stall.began <= RECENT_S:
-            places.setdefault(stall.stack[-1] if stall.stack else "?", []).append(stall)
+            places.setdefault(stall.place or (stall.stack[-1] if stall.stack else "?"), []).append(
+                stall
+            )
     for place, stalls in places.items():
         yield _blocked(place, stalls, look.now)
 
@@ -141,6 +151,7 @@ def destroyed(look: Look) -> Iterator[Finding]:
                 f"{_tasks(count)} destroyed while pending: nobody held a reference",
                 series.location,
                 [f"spawned in {series.function}", "keep what create_task() returns until it ends"],
+                count=count,
             )
 
 
@@ -156,6 +167,8 @@ def unretrieved(look: Look) -> Iterator[Finding]:
                 f"{lost.count:,} {plural} never retrieved",
                 lost.location,
                 [f"the last {ago:.0f} s ago: {lost.error}", "the program's log has the traceback"],
+                count=lost.count,
+                since_s=ago,
             )
 
 
@@ -193,6 +206,9 @@ def _climb(series: Series, times: Sequence[float], span: int) -> Finding | None:
             f"the low of each sixth of it: {', '.join(f'{low:,}' for low in seen.lows)}",
         ],
         recheck_s=None if proven else took * (PROVEN_SPAN / span - 1),
+        count=live[-1],
+        per_minute=(live[-1] - live[0]) * 60 / took if took > 0 else None,
+        since_s=took,
     )
 
 
@@ -210,6 +226,8 @@ def _judged(rule: str, what: tuple[tuple[str, str], str], tally: Tally) -> Findi
         [f"task {tally.serials[0]}: {tally.evidence}"] if tally.serials else [],
         tally.serials,
         recheck_s=None if tally.proven else PROOF_S,
+        count=tally.count,
+        since_s=tally.longest_s,
     )
 
 
@@ -230,6 +248,11 @@ def _blocked(place: str, stalls: Sequence[Stall], now: float) -> Finding:
         [f"by {who}, {now - worst.began:.0f} s ago", *inner[-STACK_LINES:]],
         [] if worst.serial is None else [worst.serial],
         recheck_s=None if sure else 60.0,
+        count=len(stalls),
+        since_s=now - min(stall.began for stall in stalls),
+        worst_s=worst.seconds,
+        place=place,
+        source=worst.source,
     )
 
 

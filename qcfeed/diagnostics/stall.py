@@ -8,12 +8,22 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from types import CodeType
 
 from qcfeed.diagnostics.site import short_path
+
+Call = tuple[CodeType, int]
+"""A function and the line that it is at."""
 
 _MEASURING = 0.001
 _TOLERANCE = 0.01
 """Seconds by which a beat may be late before the loop counts as stalled: timers are not exact."""
+
+
+def told(call: Call) -> str:
+    """``file:line function``"""
+    code, line = call
+    return f"{short_path(code.co_filename)}:{line} {code.co_qualname}"
 
 
 class Measurement:
@@ -91,15 +101,18 @@ class LoopWatch:
         overdue = self.overdue(now)
         return overdue if overdue > _TOLERANCE else 0.0
 
-    def stack(self) -> list[str]:
-        """Where the loop's thread is now: ``file:line function``, the innermost last."""
+    def calls(self) -> list[Call]:
+        """Where the loop's thread is now, the innermost call last."""
         frame = sys._current_frames().get(self._thread)  # noqa: SLF001
-        lines: list[str] = []
+        calls: list[Call] = []
         while frame is not None:
-            code = frame.f_code
-            lines.append(f"{short_path(code.co_filename)}:{frame.f_lineno} {code.co_qualname}")
+            calls.append((frame.f_code, frame.f_lineno or frame.f_code.co_firstlineno))
             frame = frame.f_back
-        return lines[::-1]
+        return calls[::-1]
+
+    def stack(self) -> list[str]:
+        """As ``calls``: ``file:line function``."""
+        return [told(call) for call in self.calls()]
 
     @contextlib.contextmanager
     def measure(self) -> Iterator[Measurement]:

@@ -9,7 +9,8 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from qcfeed.diagnostics.site import AnyTask, Record, records_of
-from qcfeed.diagnostics.stall import LoopWatch
+from qcfeed.diagnostics.sources import is_library, source
+from qcfeed.diagnostics.stall import Call, LoopWatch, told
 
 TICK = 0.05
 """Seconds between two looks."""
@@ -26,7 +27,8 @@ class Stall:
     """A time in which the loop did not turn.
 
     ``began`` is ``time.monotonic()``, ``seconds`` how long it was seen to last, to within a TICK.
-    ``stack``: where the loop's thread was once it had lasted LONG, the innermost call last.
+    ``stack``: where the loop's thread was once it had lasted LONG, the innermost call last; ``place``
+    is the innermost that a reader would call their own, ``source`` that line's text.
     ``serial`` and ``location`` are of the task that ran; None and "" for a callback, or a task that
     the ledger does not know.
     """
@@ -36,6 +38,8 @@ class Stall:
     stack: list[str]
     serial: int | None = None
     location: str = ""
+    place: str = ""
+    source: str = ""
 
 
 class Watchdog:
@@ -101,12 +105,21 @@ class Watchdog:
             last = now
 
     def _catch(self) -> Stall:
-        stall = Stall(self._began, self._seen, self._watch.stack())
+        stall = _stall(self._began, self._seen, self._watch.calls())
         task = None if self._loop is None else asyncio.current_task(self._loop)
         record = None if task is None else _record(task)
         if record is not None:
             stall.serial, stall.location = record.serial, record.site.location
         return stall
+
+
+def _stall(began: float, seconds: float, calls: list[Call]) -> Stall:
+    stack = [told(call) for call in calls]
+    if not calls:
+        return Stall(began, seconds, stack)
+    own = [call for call in calls if not is_library(call[0].co_filename)]
+    place = told((own or calls)[-1])
+    return Stall(began, seconds, stack, place=place, source=source(place.partition(" ")[0]))
 
 
 def _record(task: AnyTask) -> Record | None:

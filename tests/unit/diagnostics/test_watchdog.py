@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+import textwrap
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
+from qcfeed.diagnostics.site import short_path
 from qcfeed.diagnostics.spawn import Ledger
-from qcfeed.diagnostics.stall import LoopWatch
+from qcfeed.diagnostics.stall import Call, LoopWatch
 from qcfeed.diagnostics.watchdog import KEPT, LONG, TICK, Watchdog
+
+THIS = short_path(__file__)
 
 
 class Beats:
@@ -21,8 +25,13 @@ class Beats:
     def overdue(self, now: float) -> float:
         return max(0.0, now - self.due)
 
-    def stack(self) -> list[str]:
-        return ["run.py:1 main", "a.py:2 busy"]
+    def calls(self) -> list[Call]:
+        """The program's own function, and what of the standard library it is in."""
+        return [(busy.__code__, 2), (textwrap.dedent.__code__, 3)]
+
+
+def busy() -> None:
+    pass
 
 
 class Clock:
@@ -65,7 +74,8 @@ def test_a_stall_is_one_with_its_stack_and_its_length(clock: Clock) -> None:
     clock.healthy(1)
     (stall,) = clock.dog.stalls()
     assert stall.seconds == pytest.approx(2, abs=2 * TICK)
-    assert stall.stack == ["run.py:1 main", "a.py:2 busy"]
+    assert stall.stack == [f"{THIS}:2 busy", "textwrap.py:3 dedent"]
+    assert (stall.place, stall.source) == (f"{THIS}:2 busy", "")
     assert (stall.serial, stall.location) == (None, "")
 
 
