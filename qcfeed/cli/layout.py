@@ -172,3 +172,32 @@ def _cells(text: str) -> int:
     if text.isascii():
         return len(text)
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+class Line(NamedTuple):
+    """A line that is no row. ``label`` stands before what is told, ``colour`` is the line's, or
+    ``bold``. ``whole``: never wrapped, as a command that is to be pasted. The first has no label."""
+
+    text: str
+    label: str = ""
+    colour: str | None = None
+    whole: bool = False
+
+
+LABEL = 10
+"""Cells of a label."""
+
+
+def lay_out_lines(lines: Iterable[Line], width: int | None) -> list[tuple[str, str | None]]:
+    """Each line's text, labelled and wrapped to ``width`` cells if one is given, and its colour."""
+    laid: list[tuple[str, str | None]] = []
+    for line in lines:
+        first = f"  {line.label:<{LABEL}}" if laid else ""
+        indent = max(len(first), 2)
+        room = None if width is None or line.whole else width - indent
+        texts = [line.text] if room is None else _wrap(line.text, room)
+        laid += [
+            ((first if place == 0 else " " * indent) + text, line.colour)
+            for place, text in enumerate(texts)
+        ]
+    return laid

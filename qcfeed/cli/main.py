@@ -26,6 +26,7 @@ TRACEBACK_FRAMES = 8
 COMMANDS = {
     "serve": "Run the feed service.",
     "status": "Show one service on one screen.",
+    "diagnose": "Say what is wrong, the cause before its symptoms, and what to type next.",
     "tasks": "List live tasks, oldest first, or count them by spawn location.",
     "orphans": "List tasks and subscriptions whose owner is gone, or reap them.",
     "stacks": "Show every thread's stack, the watched loop's first, and the task that runs in it.",

@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
 from qcfeed.cli.context import Format, say
-from qcfeed.cli.layout import Row, Table, lay_out
+from qcfeed.cli.layout import Line, Row, Table, lay_out, lay_out_lines
 
 MIN_WIDTH = 40
 """Narrower terminals get lines of this many cells; fewer would say nothing."""
@@ -57,6 +57,24 @@ def draw(
     emit("\n".join(laid.lines), stream)
     if laid.hidden:
         say(f"no room for {', '.join(laid.hidden)}: -o wide")
+
+
+def lines(told: Iterable[Line], stream: TextIO | None = None) -> None:
+    """Labelled lines for people, wrapped where the stream is a terminal."""
+    stream = stream or sys.stdout
+    width = max(MIN_WIDTH, shutil.get_terminal_size()[0]) if stream.isatty() else None
+    emit("\n".join(_painted(told, width, colour=coloured(stream))), stream)
+
+
+def _painted(told: Iterable[Line], width: int | None, *, colour: bool) -> list[str]:
+    from typer import style
+
+    def paint(text: str, how: str | None) -> str:
+        if not colour or how is None:
+            return text
+        return style(text, bold=True) if how == "bold" else style(text, fg=how)
+
+    return [paint(*line) for line in lay_out_lines(told, width)]
 
 
 def emit(text: str, stream: TextIO | None = None) -> None:
@@ -112,6 +130,23 @@ def live(table: Table[Row]) -> Iterator[Callable[[Sequence[Row]], None]]:
         def redraw(rows: Sequence[Row]) -> None:
             laid = lay_out(table, rows, width=console.width, colour=coloured(sys.stdout))
             screen.update(Text.from_ansi("\n".join(laid.lines)), refresh=True)
+
+        yield redraw
+
+
+@contextmanager
+def live_lines() -> Iterator[Callable[[Iterable[Line]], None]]:
+    """As ``live``, of labelled lines."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    with Live(console=console, auto_refresh=False) as screen:
+
+        def redraw(told: Iterable[Line]) -> None:
+            painted = _painted(told, console.width, colour=coloured(sys.stdout))
+            screen.update(Text.from_ansi("\n".join(painted)), refresh=True)
 
         yield redraw
 

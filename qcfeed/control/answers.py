@@ -180,9 +180,14 @@ class Orphans(Answer, kw_only=True, tag="qcfeed.orphans/1"):
 
 
 class OrphansQuery(TaskFilter, kw_only=True):
-    """A filter leaves subscriptions out: it is about tasks."""
+    """A filter leaves subscriptions out: it is about tasks.
+
+    ``spread``: at most ``limit`` from all ages, and the same again when asked again, in place of the
+    oldest.
+    """
 
     limit: int = 1000
+    spread: bool = False
 
 
 class Survivor(msgspec.Struct, kw_only=True):
@@ -220,7 +225,7 @@ class Finding(msgspec.Struct, kw_only=True):
 
     ``serials`` are of a few of its tasks; ``next`` is the command to type. ``count`` of what was
     found, ``per_minute`` more of them, for ``since_s`` so far; ``worst_s``: how long the loop did not
-    turn. ``place`` is the ``file:line function`` that does it, ``source`` that line's text.
+    turn, the last time ``ago_s`` ago. ``place`` is the ``file:line function`` that does it, ``source`` that line's text.
     """
 
     rule: str
@@ -235,6 +240,7 @@ class Finding(msgspec.Struct, kw_only=True):
     per_minute: float | None = None
     since_s: float | None = None
     worst_s: float | None = None
+    ago_s: float | None = None
     place: str = ""
     source: str = ""
 

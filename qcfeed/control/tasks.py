@@ -137,7 +137,8 @@ class _Views:
             found = [record for record in found if which.matches(record, now)]
         elif self._further_orphans:
             further = self._further_orphans()
-        slices = self._ledger.slices(found[: query.limit])
+        listed = _spread(found, query.limit) if query.spread else found
+        slices = self._ledger.slices(listed[: query.limit])
         rows = [_row(orphans.describe(record, now)) for some in slices for record in some] + further
         rows.sort(key=lambda row: -row.age_s)
         return Orphans(count=len(found) + len(further), orphans=rows[: query.limit])
@@ -169,6 +170,22 @@ class _Views:
 
     def _find(self, now: float) -> list[Record]:
         return orphans.records(self._ledger, now, grace=self._grace)
+
+
+def _spread(records: list[Record], most: int) -> list[Record]:
+    """At most ``most`` of them, picked by their serials: whoever asks twice sees the same ones.
+
+    The share is halved until they fit, so it stays the same while their number about does.
+    """
+    share = 1
+    while len(records) > most * share:
+        share *= 2
+    return [each for each in records if _scattered(each.serial) % share == 0]
+
+
+def _scattered(serial: int) -> int:
+    """Serials that follow one another, far apart: Fibonacci hashing (Knuth, TAOCP 3, 6.4)."""
+    return (serial * 0x9E3779B1 & 0xFFFFFFFF) >> 8
 
 
 def _matching(rows: list[Location], counts: Mapping[tuple[str, str], int]) -> list[Location]:

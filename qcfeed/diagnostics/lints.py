@@ -48,7 +48,7 @@ class Finding:
 
     ``serials`` are of a few of the tasks, the oldest first. In figures: ``count`` of what was found,
     ``per_minute`` more of them, for ``since_s`` seconds so far; ``worst_s``: how long the loop did not
-    turn. ``place`` is the ``file:line function`` that does it, ``source`` that line's text.
+    turn, the last time ``ago_s`` ago. ``place`` is the ``file:line function`` that does it, ``source`` that line's text.
     """
 
     rule: str
@@ -62,6 +62,7 @@ class Finding:
     per_minute: float | None = None
     since_s: float | None = None
     worst_s: float | None = None
+    ago_s: float | None = None
     place: str = ""
     source: str = ""
 
@@ -168,7 +169,7 @@ def unretrieved(look: Look) -> Iterator[Finding]:
                 lost.location,
                 [f"the last {ago:.0f} s ago: {lost.error}", "the program's log has the traceback"],
                 count=lost.count,
-                since_s=ago,
+                ago_s=ago,
             )
 
 
@@ -251,6 +252,7 @@ def _blocked(place: str, stalls: Sequence[Stall], now: float) -> Finding:
         count=len(stalls),
         since_s=now - min(stall.began for stall in stalls),
         worst_s=worst.seconds,
+        ago_s=max(0.0, now - max(stall.began + stall.seconds for stall in stalls)),
         place=place,
         source=worst.source,
     )

@@ -1,0 +1,113 @@
+"""``qcfeed diagnose``: the one command for the night: what is wrong, since when, and what to type."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import msgspec
+import typer
+
+from qcfeed.cli import diagnose_screen, durations, formats, render
+from qcfeed.cli.context import Format, Output, client, examples, new_app, options, say
+from qcfeed.cli.gather import command, gather
+from qcfeed.cli.layout import Column, Line, Table
+from qcfeed.errors import ExitStatus, TimedOutError, UnreachableError
+from qcfeed.verdict.answers import Diagnosis, Finding
+from qcfeed.verdict.diagnosis import diagnose as judge
+
+WINDOW = 5.0
+"""Seconds between the two looks, where --window does not say."""
+
+app = new_app()
+
+FINDING_TABLE: Table[Finding] = Table(
+    (
+        Column(key="rule", value=lambda f: f.rule),
+        Column(key="certainty", value=lambda f: f.certainty),
+        Column(key="headline", value=lambda f: f.headline),
+        Column(key="location", value=lambda f: f.location),
+        Column(key="count", value=lambda f: f.count),
+        Column(key="per_minute", value=lambda f: f.per_minute),
+        Column(key="began_s", value=lambda f: f.began_s),
+        Column(key="left_s", value=lambda f: f.left_s),
+        Column(key="next", value=lambda f: f.next[0] if f.next else ""),
+    ),
+    identity=lambda finding: finding.rule,
+)
+
+
+@app.command(
+    epilog=examples(
+        "qcfeed diagnose",
+        "qcfeed diagnose --window 30s         # growth that is slow needs longer to be seen",
+        "qcfeed diagnose -o json | jq '.findings[0] | .location, .next[0]'",
+        "qcfeed --instance billing diagnose   # a program with qcfeed.attach",
+    )
+)
+def diagnose(
+    ctx: typer.Context,
+    window: Annotated[
+        float | None,
+        typer.Option(
+            parser=durations.parse,
+            metavar="DURATION",
+            help="Time between the two looks (5s); longer sees slower growth.",
+        ),
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Again and again, in place; Ctrl-C ends it.")
+    ] = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Say what is wrong, the cause before its symptoms, and what to type next.
+
+    Looks twice at tasks, orphans, memory, the loop, feeds, quotes and subscribers, and at what the
+    service remembers. Each finding has its evidence in numbers, the guilty line with its source,
+    when it began, how long is left, what is safe to do, and the command for it. What could not be
+    looked at is said. It answers while the loop is stuck.
+
+    Exit status: 1 when something is wrong, 0 when nothing is found.
+    """
+    if watch:
+        _watch(ctx, window or WINDOW, output)
+        return
+    told = _judge(ctx, window or WINDOW)
+    _print(told, output)
+    if told.findings:
+        raise typer.Exit(ExitStatus.FINDINGS)
+
+
+def _judge(ctx: typer.Context, window: float) -> Diagnosis:
+    return judge(gather(client(ctx), window, called=command(options(ctx))))
+
+
+def _print(told: Diagnosis, output: Format) -> None:
+    if output in (Format.TABLE, Format.WIDE):
+        render.lines(diagnose_screen.screen(told, full=output is Format.WIDE))
+    else:
+        rows = [*told.findings, *told.again]
+        render.show(output, FINDING_TABLE, rows, raw=msgspec.json.encode(told))
+
+
+def _watch(ctx: typer.Context, window: float, output: Format) -> None:
+    """In place on a terminal, a block a time in a pipe."""
+    try:
+        if output is Format.TABLE and sys.stdout.isatty():
+            with render.live_lines() as draw:
+                draw([Line(f"looking for {formats.age(window)} ...")])
+                while True:
+                    draw(diagnose_screen.screen(_again(ctx, window)))
+        while True:
+            _print(_again(ctx, window), output)
+    except KeyboardInterrupt:
+        return
+
+
+def _again(ctx: typer.Context, window: float) -> Diagnosis:
+    """The next one; while the service is away, it is waited for."""
+    while True:
+        try:
+            return _judge(ctx, window)
+        except (UnreachableError, TimedOutError) as error:  # it may be restarted just now
+            say(f"{error.message}; trying again")

@@ -1,0 +1,161 @@
+"""Two looks at a running service, some seconds apart: the evidence that the verdict is over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+from qcfeed.cli import render
+from qcfeed.cli.context import Options
+from qcfeed.control.answers import (
+    Answer,
+    Feeds,
+    Findings,
+    Orphans,
+    Process,
+    Status,
+    TasksByLocation,
+)
+from qcfeed.control.routes import (
+    FEEDS,
+    ORPHANS,
+    PROCESS,
+    STATUS,
+    TASKS_BY_LOCATION,
+    TASKS_FINDINGS,
+)
+from qcfeed.errors import NotFoundError, QcfeedError, TimedOutError, UnreachableError
+from qcfeed.verdict.evidence import Evidence, Sample, Thresholds
+
+AnyAnswer = TypeVar("AnyAnswer", bound=Answer)
+
+ORPHANS_LISTED = 500
+"""Of all ages, each looked at twice."""
+READINGS = 12
+"""Of memory, between the two looks."""
+LEAST_PAUSE = 0.2
+
+
+class Asked(Protocol):
+    """Who answers: a control plane."""
+
+    def get(self, path: str, answer_type: type[AnyAnswer], **params: object) -> AnyAnswer: ...
+
+
+def command(given: Options) -> str:
+    """How the program is called for the same service: ``qcfeed --instance billing``."""
+    for option, value in (
+        ("--instance", given.instance),
+        ("--socket", given.socket),
+        ("--url", given.url),
+    ):
+        if value is not None:
+            return f"qcfeed {option} {value}"
+    return "qcfeed"
+
+
+def gather(
+    asked: Asked,
+    seconds: float,
+    *,
+    called: str = "qcfeed",
+    limits: Thresholds | None = None,
+    wait: Callable[[float], None] = time.sleep,
+) -> Evidence:
+    """The evidence of the next ``seconds``.
+
+    What cannot be told is named in ``untold``; raises only what the first census does. A part that
+    does not answer in time is the last that is asked for, so it takes ``seconds`` and twice the
+    client's timeout at most.
+    """
+    look = _Look(asked)
+    before = asked.get(TASKS_BY_LOCATION, TasksByLocation)
+    orphans_before = look.part("orphans", ORPHANS, Orphans, limit=ORPHANS_LISTED, spread=True)
+    samples = _sample(look, seconds, wait)
+    after = look.part("tasks", TASKS_BY_LOCATION, TasksByLocation, waits=True, sources=True)
+    status, held = look.whole()
+    feeds = look.part("feeds", FEEDS, Feeds) if status is not None else None
+    return Evidence(
+        before=before,
+        after=after or before,
+        memory=held.memory if held is not None else None,
+        status=status,
+        findings=look.part("what the rules found", TASKS_FINDINGS, Findings),
+        orphans_before=orphans_before,
+        orphans=look.part("orphans", ORPHANS, Orphans, limit=ORPHANS_LISTED, spread=True),
+        feeds=feeds.feeds if feeds is not None else [],
+        samples=samples,
+        untold=look.all_untold(),
+        command=called,
+        limits=limits or Thresholds(),
+    )
+
+
+class _Look:
+    """Asks for one part after the other; what fails is noted."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        self._untold: dict[str, str] = {}
+        self._notes: list[str] = []
+        self._silent: str | None = None
+        self._attached = False
+
+    def part(
+        self, what: str, path: str, kind: type[AnyAnswer], **params: object
+    ) -> AnyAnswer | None:
+        if self._silent is not None:
+            self._untold[what] = self._silent
+            return None
+        try:
+            answer = self._asked.get(path, kind, **params)
+        except QcfeedError as error:
+            self._untold[what] = error.message
+            if isinstance(error, TimedOutError | UnreachableError):
+                self._silent = error.message
+            return None
+        if isinstance(answer, Findings):
+            self._notes += answer.untold
+        return answer
+
+    def whole(self) -> tuple[Status | None, Status | Process | None]:
+        """The service as one answer, and what any program has of it."""
+        if not self._attached:
+            try:
+                status = self._asked.get(STATUS, Status) if self._silent is None else None
+            except NotFoundError:
+                self._attached = True
+            except QcfeedError as error:
+                self._untold["status"] = self._silent = error.message
+                return None, None
+            else:
+                return status, status
+        return None, self.part("the process", PROCESS, Process)
+
+    def all_untold(self) -> list[str]:
+        return [*(f"{what}: {why}" for what, why in self._untold.items()), *self._notes]
+
+
+def _sample(look: _Look, seconds: float, wait: Callable[[float], None]) -> list[Sample]:
+    """Readings of memory until ``seconds`` have passed."""
+    samples = []
+    end = time.monotonic() + seconds
+    pause = max(LEAST_PAUSE, seconds / READINGS)
+    with _progress(seconds) as passed:
+        while True:
+            _, held = look.whole()
+            now = time.monotonic()
+            if held is not None:
+                samples.append(Sample(now, held.memory.resident_bytes, held.tasks.live))
+            passed(seconds - max(0.0, end - now))
+            if now >= end:
+                return samples
+            wait(min(pause, end - now))
+
+
+@contextmanager
+def _progress(seconds: float) -> Iterator[Callable[[float], None]]:
+    with render.progress("looking, seconds", round(seconds)) as done:
+        yield lambda passed: done(int(passed))

@@ -1,0 +1,75 @@
+"""Figures as people read them: ages, sizes, rates, counts, times; and text that cannot misbehave."""
+
+from __future__ import annotations
+
+import itertools
+
+NOTHING = "-"
+"""A cell without a value, in a table for people."""
+
+_AGE_UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
+_SIZE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_MILLISECONDS_BELOW = 1.0
+_TENTHS_BELOW = 10.0
+
+
+def age(seconds: float) -> str:
+    """A duration by its two largest units: ``3h47m``, ``16s``, ``2.5s``, ``40ms``."""
+    if seconds < _MILLISECONDS_BELOW:
+        return f"{max(0, int(seconds * 1_000))}ms"
+    if seconds < _TENTHS_BELOW:
+        return f"{seconds:.1f}s"
+    whole = int(seconds)
+    for (unit, size), (minor, minor_size) in itertools.pairwise(_AGE_UNITS):
+        if whole >= size:
+            return f"{whole // size}{unit}{whole % size // minor_size:02}{minor}"
+    return f"{whole}s"
+
+
+def milliseconds(value: float) -> str:
+    """Milliseconds with as many digits as matter: ``0.04 ms``, ``12 ms``, ``5.2 s``."""
+    if value >= 1_000:
+        return f"{value / 1_000:.1f} s"
+    return f"{value:.2g} ms" if value < _TENTHS_BELOW else f"{value:.0f} ms"
+
+
+def size(number: float) -> str:
+    """Bytes in binary units, three digits: ``14.2 GiB``, ``640 MiB``."""
+    unit = 0
+    while number >= 1_000 and unit < len(_SIZE_UNITS) - 1:
+        number, unit = number / 1_024, unit + 1
+    digits = 1 if unit and number < 100 else 0
+    return f"{number:.{digits}f} {_SIZE_UNITS[unit]}"
+
+
+def count(number: int) -> str:
+    """A whole number with its thousands apart: ``47,829``."""
+    return f"{number:,}"
+
+
+def rate(per_second: float) -> str:
+    """A rate: ``1,240``, ``3.2``, ``0``."""
+    if per_second == 0:
+        return "0"
+    return f"{per_second:,.0f}" if per_second >= 100 else f"{per_second:.1f}"
+
+
+def clock(timestamp: str) -> str:
+    """The time of day of an RFC 3339 UTC timestamp: ``02:14:59``; all times shown are UTC."""
+    return timestamp.partition("T")[2][:8] or timestamp
+
+
+def plural(number: int, word: str) -> str:
+    """``1 task``, ``47,829 tasks``."""
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
+
+
+def printable(text: str) -> str:
+    """``text`` on one line, with what could steer a terminal spelled out.
+
+    Task names and error texts come from the watched program; an escape sequence in one of them
+    must not reach the reader's terminal, nor a newline break a row in two.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,106 @@
+"""What the rules look at: two looks at a service some seconds apart, and what it remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+
+from qcfeed.control import answers
+from qcfeed.control.answers import Findings, Location, Memory, Orphan, Orphans, Status
+from qcfeed.diagnostics import window
+from qcfeed.diagnostics.window import Flow
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """``at`` in seconds of any clock; how much memory was resident, and how many tasks lived."""
+
+    at: float
+    resident_bytes: int
+    live: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thresholds:
+    """From when on a figure is a finding. Seconds and shares.
+
+    ``stuck_s``: a loop that does not turn is stuck. ``recent_s``: a stall that is older is history.
+    ``memory_share``: of the limit. ``memory_left_s``: growth that would take longer to reach the limit
+    is none; it must be ``memory_growth`` of what is resident and fit a line by ``memory_fit`` (R2).
+    """
+
+    stuck_s: float = 1.0
+    recent_s: float = 600.0
+    memory_share: float = 0.85
+    memory_left_s: float = 4 * 3600.0
+    memory_growth: float = 0.02
+    memory_fit: float = 0.9
+
+
+@dataclass(slots=True, kw_only=True)
+class Evidence:
+    """``before`` and ``after`` are two censuses of one process. ``status`` is None for a program that
+    is attached, ``feeds`` are empty then. ``command``: how the program is called in commands to type.
+    """
+
+    before: answers.TasksByLocation
+    after: answers.TasksByLocation
+    memory: Memory | None = None
+    status: Status | None = None
+    findings: Findings | None = None
+    orphans_before: Orphans | None = None
+    orphans: Orphans | None = None
+    feeds: list[answers.Feed] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    untold: list[str] = field(default_factory=list)
+    command: str = "qcfeed"
+    limits: Thresholds = field(default_factory=Thresholds)
+
+    @property
+    def seconds(self) -> float:
+        """Between the two looks."""
+        times = [datetime.fromisoformat(each.taken_at) for each in (self.before, self.after)]
+        return max(0.0, (times[1] - times[0]).total_seconds())
+
+    @property
+    def stuck_s(self) -> float:
+        """For how long the loop has not turned now; 0 when it turns."""
+        stalled = self.after.loop_stall_ms / 1000
+        return stalled if stalled >= self.limits.stuck_s else 0.0
+
+    def flows(self) -> list[Flow]:
+        """What flowed at each location between the two looks."""
+        return window.between(self.before.locations, self.after.locations, self.seconds)
+
+    def row(self, location: str) -> Location | None:
+        """The census' row of a location: its functions' with the most live tasks."""
+        rows = [row for row in self.after.locations if row.location == location]
+        return max(rows, key=lambda row: row.live, default=None)
+
+    def told(self, rule: str) -> Iterator[answers.Finding]:
+        """What one of the rules of diagnostics/lints.py has found."""
+        if self.findings is not None:
+            yield from (each for each in self.findings.findings if each.rule == rule)
+
+    def orphaned(self) -> Iterator[tuple[str, int, int]]:
+        """Locations with orphans: how many the first look saw, and how many the second."""
+        earlier: dict[str, int] = {}
+        for row in self.before.locations:
+            earlier[row.location] = earlier.get(row.location, 0) + row.orphaned
+        rows = sorted(self.after.locations, key=lambda row: row.location)
+        for location, some in groupby(rows, key=lambda row: row.location):
+            if count := sum(row.orphaned for row in some):
+                yield location, earlier.get(location, 0), count
+
+    def orphans_of(self, location: str) -> tuple[list[Orphan], list[Orphan]]:
+        """Those of a location that each look has listed."""
+        looks: Sequence[Orphans | None] = (self.orphans_before, self.orphans)
+        before, after = (
+            [each for each in look.orphans if each.location == location and each.task is not None]
+            if look is not None
+            else []
+            for look in looks
+        )
+        return before, after

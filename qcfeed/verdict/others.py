@@ -1,0 +1,77 @@
+"""What diagnostics/lints.py says whole already: told on, with what is safe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from qcfeed.control import answers
+from qcfeed.verdict.answers import Certainty, Finding
+from qcfeed.verdict.evidence import Evidence
+
+DRILL = "drill"
+
+_PASSED_ON = {
+    "cancelled_in_vain": ("STUBBORN", 55, "cancelling them again does no good; see what they do"),
+    "destroyed_pending": ("DESTROYED", 45, "nothing to cancel: they are gone"),
+    "exceptions_never_retrieved": ("ERRORS", 40, "nothing to cancel: they have ended"),
+}
+"""Its kind, its urgency, and what is safe."""
+
+
+def passed_on(seen: Evidence) -> Iterator[Finding]:
+    """Cancellations that are swallowed, tasks that nobody held, exceptions that nobody took."""
+    for rule, (kind, urgency, safe) in _PASSED_ON.items():
+        yield from (_passed_on(seen, each, kind, urgency, safe) for each in seen.told(rule))
+
+
+def _passed_on(
+    seen: Evidence, told: answers.Finding, kind: str, urgency: int, safe: str
+) -> Finding:
+    row = seen.row(told.location)
+    source = row.source if row is not None and isinstance(row.source, str) else ""
+    return Finding(
+        rule=told.rule,
+        kind=kind,
+        certainty=Certainty(told.verdict),
+        urgency=urgency,
+        headline=f"{told.summary}, from {told.location}",
+        cause=f"{told.summary}; spawned at {told.location}",
+        location=told.location,
+        source=source,
+        evidence=told.evidence,
+        began_s=told.since_s,
+        count=told.count,
+        safe=safe,
+        next=[told.next.replace("qcfeed ", f"{seen.command} ", 1)],
+    )
+
+
+def drill(seen: Evidence) -> Iterator[Finding]:
+    """A service that is broken on purpose; only a finding while it shows nothing else."""
+    if seen.status is not None and seen.status.drill:
+        name = seen.status.drill
+        yield Finding(
+            rule=DRILL,
+            kind="DRILL",
+            certainty=Certainty.FOUND,
+            urgency=1,
+            headline=f"{name}: this service is broken on purpose",
+            cause=f"the drill {name} is on: this service is broken on purpose",
+            safe="rehearse; in production restart it without --drill",
+            next=[f"{seen.command} status"],
+        )
+
+
+def books(seen: Evidence) -> Iterator[Finding]:
+    """A ledger that has stopped booking: nothing that is said of tasks is complete then."""
+    if isinstance(seen.after.failure, str):
+        yield Finding(
+            rule="ledger",
+            kind="LEDGER",
+            certainty=Certainty.FOUND,
+            urgency=30,
+            headline="the ledger has stopped booking tasks",
+            cause=f"the ledger has stopped booking tasks: {seen.after.failure}",
+            safe="the service goes on; what is told of its tasks is of before",
+            next=[f"{seen.command} tasks --by-location"],
+        )

@@ -1,0 +1,249 @@
+"""`qcfeed diagnose` against real faults: the cause comes first, and health is called health."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import pytest
+
+from qcfeed.errors import ExitStatus
+from qcfeed.service import drills
+from tests.support import faults
+from tests.support.coinbase_server import CoinbaseServer, frames
+from tests.support.program import program
+from tests.support.raw_websocket import RawClient, request
+from tests.support.shell import QCFEED, environment, qcfeed, serving, until
+
+FAULTY = ("--instance", "faulty")
+
+
+def diagnose(home: Path, *args: str, before: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Its verdict; the exit status must agree with it."""
+    said = qcfeed(home, *before, "diagnose", "-o", "json", *args)
+    assert said.returncode in (ExitStatus.OK, ExitStatus.FINDINGS), said.stderr
+    told = json.loads(said.stdout)
+    assert told["schema"] == "qcfeed.diagnose/1"
+    assert (
+        (said.returncode == ExitStatus.OK)
+        == (told["verdict"] == "healthy")
+        == (not told["findings"])
+    )
+    return dict(told)
+
+
+def line(module: object, words: str) -> str:
+    path = Path(str(module.__file__))  # type: ignore[attr-defined]
+    [number] = [n for n, text in enumerate(path.read_text().splitlines(), 1) if words in text]
+    return f"{path.parent.name}/{path.name}:{number}"
+
+
+@contextmanager
+def meanwhile(work: Callable[[], object]) -> Iterator[None]:
+    """``work`` again and again, until the block is over."""
+    over = threading.Event()
+
+    def again() -> None:
+        while not over.is_set():
+            work()
+
+    thread = threading.Thread(target=again)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def found(home: Path, rule: str, before: tuple[str, ...] = ()) -> Callable[[], bool]:
+    """Whether the rules that watch a program are certain of it yet."""
+
+    def told() -> bool:
+        said = json.loads(qcfeed(home, *before, "tasks", "findings", "-o", "json").stdout)
+        return any(f["rule"] == rule and f["verdict"] == "found" for f in said["findings"])
+
+    return told
+
+
+def test_zombies_that_grow_are_a_leak_with_its_line(tmp_path: Path) -> None:
+    with serving(tmp_path, "--no-monitor", "--linger", "0.05", "--drill", "zombie-feeds=300"):
+        until(found(tmp_path, "orphans"), "orphans that are proved")
+        leave = lambda: qcfeed(tmp_path, "repro", "--mode", "clean", "--cycles", "40")  # noqa: E731
+        with meanwhile(leave):
+            told = diagnose(tmp_path, "--window", "3s")
+        worst = told["findings"][0]
+        assert (told["verdict"], worst["kind"]) == ("zombies", "LEAK")
+        guilty = line(drills, "_generate_quotes(subscriber))")
+        assert worst["location"] == f"qcfeed/{guilty}"
+        assert worst["source"].endswith("create_task(self._generate_quotes(subscriber))")
+        assert worst["count"] >= 300
+        assert worst["per_minute"] > 0
+        assert worst["began_s"] >= 5
+        assert "grow by" in worst["cause"]
+        assert worst["cause"].endswith("serve nobody: they ignore failed sends")
+        assert any("woke in between" in text for text in worst["evidence"])
+        assert worst["next"][0] == "qcfeed orphans --reap"
+        assert told["drill"] == "zombie-feeds=300"
+
+        assert qcfeed(tmp_path, *worst["next"][0].split()[1:]).returncode == ExitStatus.OK
+        after = diagnose(tmp_path, "--window", "500ms")
+        assert after["verdict"] == "drill", "the fault is gone, the drill is still on"
+
+
+WRITTEN = [
+    message
+    for product in ("BTC-USD", "ETH-USD")
+    for message in (
+        {"type": "ticker", "product_id": product, "sequence": 7, "price": "100.5",
+         "trade_id": 1, "time": "2024-03-20T02:14:00.000000Z"},
+        {"type": "snapshot", "product_id": product, "time": "2024-03-20T02:15:00.000000Z",
+         "bids": [["100", "2.5"]], "asks": [["101", "3"]]},
+    )
+]  # fmt: skip
+STALE = ("--stale-after", "1", "--very-stale-after", "60", "--dead-after", "600")
+
+
+async def test_an_upstream_that_falls_silent_is_no_leak(tmp_path: Path) -> None:
+    async with CoinbaseServer(frames(WRITTEN), heartbeat=0.2) as server:
+        args = ("--no-monitor", "--upstream", f"coinbase+{server.url}", *STALE)
+        with serving(tmp_path, *args) as service:
+            port = int(service.url.rpartition(":")[2])
+            async with await RawClient.upgraded(port, "/stream") as client:
+                client.send(request("subscribe", "BTC-USD", "ETH-USD"))
+                await client.message("quote")
+                server.muted.add(None)
+                await client.message("status")
+                told = await asyncio.to_thread(diagnose, tmp_path, "--window", "500ms")
+    worst = told["findings"][0]
+    assert (told["verdict"], worst["kind"]) == ("upstream", "UPSTREAM")
+    assert "it is not a leak" in worst["cause"]
+    assert worst["count"] == 2
+    assert any("0 orphaned" in text for text in worst["evidence"])
+    assert "nothing to cancel" in worst["safe"]
+
+
+def test_a_stuck_loop_is_diagnosed_by_its_line(tmp_path: Path) -> None:
+    with program(tmp_path, "-m", "tests.support.faults", "blocks_for_good") as faulty:
+        faulty.hear("attached")
+        until(found(tmp_path, "blocked_loop", FAULTY), "the stall")
+        told = diagnose(tmp_path, "--window", "1s", before=FAULTY)
+    worst = told["findings"][0]
+    assert (told["verdict"], worst["kind"]) == ("blocked_loop", "BLOCKED")
+    assert worst["location"] == f"tests/{line(faults, 'the blocking line')}"
+    assert worst["source"] == "time.sleep(seconds)  # the blocking line"
+    assert "has been stuck for" in worst["headline"]
+    assert told["loop_stall_ms"] >= 1000
+    assert worst["next"][0] == "qcfeed --instance faulty stacks"
+
+
+def test_a_loop_that_stood_still_and_goes_on(tmp_path: Path) -> None:
+    with program(tmp_path, "-m", "tests.support.faults", "blocked_once") as faulty:
+        faulty.hear("attached")
+        until(found(tmp_path, "blocked_loop", FAULTY), "the stall")
+        until(
+            lambda: diagnose(tmp_path, "--window", "1ms", before=FAULTY)["loop_stall_ms"] < 500,
+            "it turns",
+        )
+        told = diagnose(tmp_path, "--window", "1s", before=FAULTY)
+    worst = told["findings"][0]
+    assert worst["location"] == f"tests/{line(faults, 'the blocking line')}"
+    assert worst["headline"].startswith("the loop stood still once, 1.")
+
+
+def test_memory_that_grows_without_tasks_is_not_called_tasks(tmp_path: Path) -> None:
+    with program(tmp_path, "-m", "tests.support.faults", "keeps_memory") as faulty:
+        faulty.hear("attached")
+        told = diagnose(tmp_path, "--window", "4s", before=FAULTY)
+    worst = told["findings"][0]
+    assert (told["verdict"], worst["kind"]) == ("memory_growth", "MEMORY")
+    assert "it is not tasks: 1 lived at first, 1 now" in worst["cause"]
+    assert worst["left_s"] > 0
+    assert not worst["location"]
+
+
+def test_a_busy_program_is_healthy(tmp_path: Path) -> None:
+    with program(tmp_path, "-m", "tests.support.faults", "works") as faulty:
+        faulty.hear("attached")
+        told = diagnose(tmp_path, "--window", "2s", before=FAULTY)
+    assert told["findings"] == []
+    assert told["headline"].startswith("HEALTHY")
+    assert {each["at"] for each in told["looked_at"]} == {"tasks", "memory", "loop", "history"}
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_a_service_under_heavy_and_steady_load_is_healthy(tmp_path: Path, seed: int) -> None:
+    upstream = f"sim:?rate=20&seed={seed}"
+    with serving(tmp_path, "--no-monitor", "--upstream", upstream, "--linger", "0.1") as service:
+        port = int(service.url.rpartition(":")[2])
+        reading = [asyncio.create_task(_reads(port, number)) for number in range(40)]
+        churn = asyncio.create_task(_comes_and_goes(port))
+        try:
+            await asyncio.sleep(1)  # not to hope by: the load is to be there before it is judged
+            told = await asyncio.to_thread(diagnose, tmp_path, "--window", "2s")
+        finally:
+            for task in (*reading, churn):
+                task.cancel()
+            await asyncio.gather(*reading, churn, return_exceptions=True)
+    assert told["findings"] == []
+
+
+SYMBOLS = ("AAPL", "MSFT", "GOOGL", "TSLA", "AMZN", "NVDA", "META", "NFLX")
+
+
+async def _reads(port: int, number: int) -> None:
+    symbols = [SYMBOLS[(number + step) % len(SYMBOLS)] for step in range(4)]
+    async with await RawClient.upgraded(port, "/stream") as client:
+        client.send(request("subscribe", *symbols))
+        while True:
+            await client.message("quote")
+
+
+async def _comes_and_goes(port: int) -> None:
+    while True:
+        async with await RawClient.upgraded(port, "/quotes/IBM") as client:
+            await client.message("quote")
+
+
+def test_the_screen_at_80_by_24_and_the_watch_that_is_redrawn(tmp_path: Path) -> None:
+    with serving(tmp_path, "--no-monitor", "--drill", "zombie-feeds=200"):
+        until(found(tmp_path, "orphans"), "orphans that are proved")
+        screen = on_terminal(tmp_path, "--window", "1s")
+        assert screen[0].startswith("LEAK  200 tasks from qcfeed/service/drills.py:")
+        assert max(map(len, screen)) <= 80
+        assert len(screen) <= 23, "the prompt has the last line"
+        assert [text for text in screen if text.strip() == "next      qcfeed orphans --reap"]
+        child = _terminal(tmp_path, "--watch", "--window", "300ms")
+        for _ in range(3):
+            child.expect_exact("LEAK  200 tasks")
+        child.sendintr()
+        child.expect(pexpect.EOF)
+        child.close()
+        assert child.exitstatus == ExitStatus.OK
+        assert "Traceback" not in child.before
+
+
+def _terminal(home: Path, *args: str) -> Any:
+    return pexpect.spawn(
+        str(QCFEED),
+        ["diagnose", *args],
+        env=environment(home) | {"TERM": "xterm", "NO_COLOR": "1"},
+        encoding="utf-8",
+        dimensions=(24, 80),
+        timeout=20,
+    )
+
+
+def on_terminal(home: Path, *args: str) -> list[str]:
+    """The lines of the verdict, without those of the progress bar, which is erased."""
+    child = _terminal(home, *args)
+    child.expect(pexpect.EOF)
+    child.close()
+    told = child.before[child.before.index("LEAK") :]
+    return [text.rstrip() for text in told.splitlines()]
