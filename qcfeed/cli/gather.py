@@ -32,7 +32,7 @@ from qcfeed.verdict.evidence import Evidence, Sample, Thresholds
 AnyAnswer = TypeVar("AnyAnswer", bound=Answer)
 
 ORPHANS_LISTED = 500
-"""Of all ages, each looked at twice."""
+"""Of all ages."""
 READINGS = 12
 """Of memory, between the two looks."""
 LEAST_PAUSE = 0.2
@@ -72,7 +72,6 @@ def gather(
     """
     look = _Look(asked)
     before = asked.get(TASKS_BY_LOCATION, TasksByLocation)
-    orphans_before = look.part("orphans", ORPHANS, Orphans, limit=ORPHANS_LISTED, spread=True)
     samples = _sample(look, seconds, wait)
     after = look.part("tasks", TASKS_BY_LOCATION, TasksByLocation, waits=True, sources=True)
     status, held = look.whole()
@@ -83,7 +82,6 @@ def gather(
         memory=held.memory if held is not None else None,
         status=status,
         findings=look.part("what the rules found", TASKS_FINDINGS, Findings),
-        orphans_before=orphans_before,
         orphans=look.part("orphans", ORPHANS, Orphans, limit=ORPHANS_LISTED, spread=True),
         feeds=feeds.feeds if feeds is not None else [],
         samples=samples,

@@ -159,7 +159,8 @@ class TasksQuery(TaskFilter, kw_only=True):
 class Orphan(msgspec.Struct, kw_only=True):
     """A live task, or a subscription (``task`` is then null), whose owner is gone.
 
-    ``gone_s``: for how long, where the owner says so. ``sleeps_s``: until the task wakes, if it sleeps.
+    ``gone_s``: for how long, where the owner says so. ``slept_s``: for how long the task sleeps
+    already, if it does: less than ``gone_s`` means that it woke since, and went on.
     """
 
     task: int | None
@@ -169,7 +170,7 @@ class Orphan(msgspec.Struct, kw_only=True):
     evidence: str
     owner: str = ""
     gone_s: float | None = None
-    sleeps_s: float | None = None
+    slept_s: float | None = None
 
 
 class Orphans(Answer, kw_only=True, tag="qcfeed.orphans/1"):
@@ -182,8 +183,7 @@ class Orphans(Answer, kw_only=True, tag="qcfeed.orphans/1"):
 class OrphansQuery(TaskFilter, kw_only=True):
     """A filter leaves subscriptions out: it is about tasks.
 
-    ``spread``: at most ``limit`` from all ages, and the same again when asked again, in place of the
-    oldest.
+    ``spread``: ``limit`` from all ages at most, in place of the oldest.
     """
 
     limit: int = 1000

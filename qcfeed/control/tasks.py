@@ -137,8 +137,8 @@ class _Views:
             found = [record for record in found if which.matches(record, now)]
         elif self._further_orphans:
             further = self._further_orphans()
-        listed = _spread(found, query.limit) if query.spread else found
-        slices = self._ledger.slices(listed[: query.limit])
+        step = 1 + len(found) // max(1, query.limit) if query.spread else 1
+        slices = self._ledger.slices(found[::step][: query.limit])
         rows = [_row(orphans.describe(record, now)) for some in slices for record in some] + further
         rows.sort(key=lambda row: -row.age_s)
         return Orphans(count=len(found) + len(further), orphans=rows[: query.limit])
@@ -172,22 +172,6 @@ class _Views:
         return orphans.records(self._ledger, now, grace=self._grace)
 
 
-def _spread(records: list[Record], most: int) -> list[Record]:
-    """At most ``most`` of them, picked by their serials: whoever asks twice sees the same ones.
-
-    The share is halved until they fit, so it stays the same while their number about does.
-    """
-    share = 1
-    while len(records) > most * share:
-        share *= 2
-    return [each for each in records if _scattered(each.serial) % share == 0]
-
-
-def _scattered(serial: int) -> int:
-    """Serials that follow one another, far apart: Fibonacci hashing (Knuth, TAOCP 3, 6.4)."""
-    return (serial * 0x9E3779B1 & 0xFFFFFFFF) >> 8
-
-
 def _matching(rows: list[Location], counts: Mapping[tuple[str, str], int]) -> list[Location]:
     """The locations that have any, most first."""
     found = [row for row in rows if counts.get((row.location, row.function))]
@@ -215,6 +199,7 @@ def _totals(taken: census.Census) -> TaskTotals:
 
 def _row(orphan: OrphanTask) -> Orphan:
     symbol = getattr(orphan.owner, "symbol", None)
+    sleep = waits.sleep(orphan.record())
     return Orphan(
         task=orphan.serial,
         symbol=symbol if isinstance(symbol, str) else None,
@@ -223,7 +208,7 @@ def _row(orphan: OrphanTask) -> Orphan:
         evidence=orphan.evidence,
         owner=orphans.name(orphan.owner),
         gone_s=orphan.gone_s,
-        sleeps_s=waits.sleeps(orphan.record()),
+        slept_s=None if sleep is None else sleep.whole_s - sleep.left_s,
     )
 
 

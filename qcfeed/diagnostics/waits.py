@@ -58,6 +58,13 @@ class Waits(NamedTuple):
     sampled: int
 
 
+class Sleep(NamedTuple):
+    """Seconds until it ends, and how long it is in all."""
+
+    left_s: float
+    whole_s: float
+
+
 class _Seen(NamedTuple):
     """What is known before anybody asks for details. ``rule`` is that of ``link``."""
 
@@ -107,13 +114,14 @@ def state(task: AnyTask | None) -> str:
         return "unknown"
 
 
-def sleeps(task: AnyTask | None) -> float | None:
-    """Seconds until a task that sleeps wakes; None for one that waits otherwise. Cost: 2 us."""
+def sleep(task: AnyTask | None) -> Sleep | None:
+    """How a task sleeps; None for one that waits otherwise, or cannot be looked at. Cost: 2 us."""
     try:
         seen = _look(task)
         if task is None or seen.kind != "sleeping":
             return None
-        return wait_rules.left(wait_rules.timer(seen.link), task)
+        left = wait_rules.left(wait_rules.timer(seen.link), task)
+        return Sleep(left, max(left, float(wait_rules.first(seen.link, (int, float)))))
     except Exception:  # noqa: BLE001
         return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
@@ -50,7 +50,6 @@ class Evidence:
     memory: Memory | None = None
     status: Status | None = None
     findings: Findings | None = None
-    orphans_before: Orphans | None = None
     orphans: Orphans | None = None
     feeds: list[answers.Feed] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
@@ -94,13 +93,7 @@ class Evidence:
             if count := sum(row.orphaned for row in some):
                 yield location, earlier.get(location, 0), count
 
-    def orphans_of(self, location: str) -> tuple[list[Orphan], list[Orphan]]:
-        """Those of a location that each look has listed."""
-        looks: Sequence[Orphans | None] = (self.orphans_before, self.orphans)
-        before, after = (
-            [each for each in look.orphans if each.location == location and each.task is not None]
-            if look is not None
-            else []
-            for look in looks
-        )
-        return before, after
+    def orphans_of(self, location: str) -> list[Orphan]:
+        """Its orphaned tasks, as far as they are listed."""
+        listed = self.orphans.orphans if self.orphans is not None else []
+        return [each for each in listed if each.location == location and each.task is not None]

@@ -20,7 +20,7 @@ SUBSCRIBER = "subscriber "
 
 
 def zombies(seen: Evidence) -> Iterator[Finding]:
-    """Tasks whose owner is gone. Known to ignore it: one that woke since, and slept on."""
+    """Tasks whose owner is gone. Known to ignore it: what woke since, and sleeps again."""
     for location, before, now in seen.orphaned():
         told = next((each for each in seen.told("orphans") if each.location == location), None)
         if told is not None or seen.findings is None:
@@ -61,8 +61,8 @@ def _zombies(
     rate = _per_minute(seen, location, more)
     grows = rate >= LEAST_RATE
     row = seen.row(location)
-    before, after = seen.orphans_of(location)
-    woke = _woke(before, after, seen.seconds)
+    after = seen.orphans_of(location)
+    woke = _woke(after)
     serve = f"{plural(now, 'task')} from {location} {'serves' if now == 1 else 'serve'} nobody"
     pace = f" grow by {_rate(rate)} a minute and serve nobody" if grows else " serve nobody"
     return Finding(
@@ -91,13 +91,12 @@ def _per_minute(seen: Evidence, location: str, more: int) -> float:
     return max(lately, next((rate for rate in remembered if rate), 0.0))
 
 
-def _woke(before: Sequence[Orphan], after: Sequence[Orphan], seconds: float) -> tuple[int, int]:
-    """How many orphans of both looks slept so short at the first that they must have woken since,
-    and sleep again; and of how many that can be told."""
-    first = {each.task: each.sleeps_s for each in before if each.sleeps_s is not None}
-    both = [each for each in after if each.task in first and each.sleeps_s is not None]
-    woken = [each for each in both if (first[each.task] or 0.0) < seconds]
-    return len(woken), len(both)
+def _woke(orphans: Sequence[Orphan]) -> tuple[int, int]:
+    """How many orphans began to sleep when their owner was gone already, so they woke since and
+    went on; and of how many that can be told."""
+    known = [(each.gone_s, each.slept_s) for each in orphans]
+    told = [(gone, slept) for gone, slept in known if gone is not None and slept is not None]
+    return sum(slept < gone for gone, slept in told), len(told)
 
 
 def _why(orphans: Sequence[Orphan], woke: tuple[int, int], row: answers.Location | None) -> str:
@@ -132,9 +131,7 @@ def _proof(
     elif orphans:
         yield f"task {orphans[0].task}: {orphans[0].evidence}"
     if woke[0]:
-        yield (
-            f"{count(woke[0])} of {count(woke[1])} looked at twice woke in between, and sleep again"
-        )
+        yield f"{count(woke[0])} of {count(woke[1])} looked at woke since, and went to sleep again"
     yield from _waiting(row)
 
 

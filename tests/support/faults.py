@@ -48,9 +48,9 @@ FAULTS = {each.__name__: each for each in (blocks_for_good, blocked_once, keeps_
 
 async def main(fault: str) -> None:
     async with attach("faulty"):
+        task = asyncio.create_task(FAULTS[fault]())
         sys.stdout.write("attached\n")
-        await asyncio.sleep(0.5)
-        await asyncio.create_task(FAULTS[fault]())
+        await task
 
 
 if __name__ == "__main__":

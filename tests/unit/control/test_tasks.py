@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from qcfeed.control import tasks
@@ -247,3 +248,36 @@ async def test_grace(start):
     assert program.handle[ORPHANS](OrphansQuery()).count == 0
     owner.closed_at -= 61
     assert program.handle[ORPHANS](OrphansQuery()).count == 1
+
+
+async def test_orphans_of_all_ages_in_place_of_the_oldest(start):
+    program, owner = start(), Owner()
+    program.spawn(100, owner)
+    owner.closed = True
+    ask = program.handle[ORPHANS]
+    oldest = ask(OrphansQuery(limit=10))
+    spread = ask(OrphansQuery(limit=10, spread=True))
+    assert oldest.count == spread.count == 100
+    serials = [row.task for row in spread.orphans]
+    assert len(serials) in range(9, 11)
+    assert max(serials) - min(serials) > 50 > 10 >= len(oldest.orphans)
+    assert len(ask(OrphansQuery(limit=1000, spread=True)).orphans) == 100
+
+
+async def test_an_orphan_says_whose_it_was_and_how_long_it_sleeps_already(start):
+    program, owner = start(), Owner()
+    program.spawn(1, owner)
+    owner.closed = True
+    await asyncio.sleep(0.05)
+    (row,) = program.handle[ORPHANS](OrphansQuery()).orphans
+    assert (row.owner, row.gone_s) == ("subscriber of AAPL", None)
+    assert 0.04 <= row.slept_s < 60
+
+
+async def test_the_text_of_each_location_where_it_is_asked_for(start):
+    program = start()
+    program.spawn(1)
+    ask = program.handle[TASKS_BY_LOCATION]
+    (row,) = ask(ByLocationQuery(sources=True)).locations
+    assert row.source == "new = [asyncio.create_task((coroutine or forever)()) for _ in range(n)]"
+    assert ask(ByLocationQuery()).locations[0].source is msgspec.UNSET

@@ -715,3 +715,26 @@ async def test_looking_at_all_leaves_no_frame_object_with_a_task(ledger: Ledger)
         assert frames(task) == 1
     task.cancel()
     await asyncio.wait([task])
+
+
+def test_how_long_a_task_sleeps_in_all(run: Run) -> None:
+    async def scenario() -> list[waits.Sleep | None]:
+        tasks = [
+            asyncio.create_task(asyncio.sleep(60)),
+            asyncio.create_task(asyncio.sleep(0.5, result=7.0)),
+            asyncio.create_task(asyncio.Event().wait()),
+        ]
+        await asyncio.sleep(0.01)
+        seen = [waits.sleep(each) for each in (*tasks, None)]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        return seen
+
+    long, short, *others = run(scenario())
+    assert long is not None
+    assert short is not None
+    assert long.whole_s == 60
+    assert 59 < long.left_s < 60
+    assert short.whole_s == 0.5
+    assert others == [None, None]

@@ -1,0 +1,42 @@
+"""Nothing that a healthy service shows is called a fault, and no finding is told twice."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qcfeed.verdict.diagnosis import diagnose
+from qcfeed.verdict.evidence import Sample
+from tests.support.seen import GIB, census, evidence, feed, leak, location, rule, told
+
+BUSY = st.integers(0, 100_000)
+RULES = ("orphans", "growing", "cancelled_in_vain", "blocked_loop", "destroyed_pending")
+
+
+@given(before=BUSY, after=BUSY, noise=st.lists(st.integers(0, 2**22), min_size=11, max_size=11))
+def test_tasks_that_come_and_go_and_memory_that_breathes_are_healthy(
+    before: int, after: int, noise: list[int]
+) -> None:
+    seen = evidence(
+        before=census(location("a.py:1", live=before)),
+        after=census(location("a.py:1", live=after), after_s=5.0),
+        samples=[Sample(at / 2, GIB + grown, after) for at, grown in enumerate(noise)],
+        feeds=[feed("AAPL")],
+    )
+    assert diagnose(seen).verdict == "healthy"
+
+
+@given(st.lists(st.tuples(st.sampled_from(RULES), st.booleans()), max_size=6), st.booleans())
+def test_each_rule_is_told_once_as_a_cause_or_as_a_symptom(
+    rules: list[tuple[str, bool]], leaky: bool
+) -> None:
+    findings = told(
+        *(rule(name, sure=sure, count=1, worst_s=2.0, ago_s=1.0) for name, sure in rules)
+    )
+    judged = diagnose((leak if leaky else evidence)(findings=findings))
+    causes = [*judged.findings, *judged.again]
+    symptoms = [symptom for cause in causes for symptom in cause.symptoms]
+    assert len({id(each) for each in causes}) == len(causes)
+    urgencies = [each.urgency for each in judged.findings]
+    assert urgencies == sorted(urgencies, reverse=True)
+    assert len(causes) + len(symptoms) <= len(rules) + leaky

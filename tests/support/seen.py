@@ -1,0 +1,183 @@
+"""Evidence made by hand: a healthy service, and what a test changes of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from qcfeed.control import answers
+from qcfeed.control.answers import (
+    Bands,
+    Feed,
+    Findings,
+    Listening,
+    Location,
+    Memory,
+    Orphan,
+    Orphans,
+    Status,
+    TasksByLocation,
+    TaskTotals,
+)
+from qcfeed.verdict.evidence import Evidence, Sample
+
+AT = datetime(2024, 3, 20, 2, 15, tzinfo=UTC)
+SECONDS = 5.0
+GIB = 2**30
+LEAKY = "feed.py:83"
+
+
+def location(name: str = LEAKY, *, live: int = 0, orphaned: int = 0, **more: Any) -> Location:
+    given: dict[str, Any] = {
+        "function": "start",
+        "spawned": live,
+        "finished": 0,
+        "cancelled": 0,
+        "failed": 0,
+        "destroyed": 0,
+        "oldest_s": 600.0,
+    }
+    return Location(location=name, live=live, orphaned=orphaned, **given | more)
+
+
+def census(*rows: Location, after_s: float = 0.0, stall_ms: float = 0.0) -> TasksByLocation:
+    totals = TaskTotals(
+        live=sum(row.live for row in rows),
+        spawned=sum(row.spawned for row in rows),
+        orphaned=sum(row.orphaned for row in rows),
+    )
+    return TasksByLocation(
+        totals=totals,
+        locations=list(rows),
+        pid=7,
+        instance="8006",
+        taken_at=(AT + timedelta(seconds=after_s)).isoformat(),
+        loop_stall_ms=stall_ms,
+    )
+
+
+def rule(name: str, place: str = LEAKY, *, sure: bool = True, **more: Any) -> answers.Finding:
+    given: dict[str, Any] = {
+        "summary": f"{name} of {place}",
+        "evidence": ["evidence of it"],
+        "serials": [],
+        "recheck_s": None if sure else 60.0,
+        "next": "qcfeed tasks",
+    }
+    verdict = "found" if sure else "look_again"
+    return answers.Finding(rule=name, verdict=verdict, location=place, **given | more)
+
+
+def told(*rules: answers.Finding) -> Findings:
+    found = sum(each.verdict == "found" for each in rules)
+    return Findings(
+        found=found,
+        look_again=len(rules) - found,
+        findings=list(rules),
+        censuses=60,
+        watched_s=600.0,
+        untold=[],
+    )
+
+
+def orphans(*slept_s: float | None, owner: str = "subscriber 812 of AAPL") -> Orphans:
+    rows = [
+        Orphan(
+            task=serial,
+            symbol="AAPL",
+            location=LEAKY,
+            age_s=900.0,
+            evidence=f"owner {owner} closed 720.0 s ago; task sleeping",
+            owner=owner,
+            gone_s=720.0,
+            slept_s=slept,
+        )
+        for serial, slept in enumerate(slept_s)
+    ]
+    return Orphans(count=len(rows), orphans=rows)
+
+
+def feed(symbol: str, *, band: str = "live", reason: str | None = None, **more: Any) -> Feed:
+    given: dict[str, Any] = {
+        "demand": "wanted",
+        "upstream": "open",
+        "subscribers": 2,
+        "generation": 1,
+        "last_quote_at": None,
+        "age_s": 0.1 if band == "live" else 30.0,
+        "quotes": 9,
+        "quotes_per_s": 1.0,
+        "restarts": 0,
+    }
+    return Feed(symbol=symbol, band=band, reason=reason, **given | more)
+
+
+def status(*, connected: bool = True, drill: str | None = None) -> Status:
+    return Status(
+        version="0",
+        state="serving",
+        drill=drill,
+        started_at="",
+        uptime_s=3600,
+        loop_lag_ms=0,
+        memory=Memory(resident_bytes=GIB, limit_bytes=16 * GIB, limit_source="cgroup v2"),
+        listening=Listening(quotes="", admin="", control=""),
+        upstream="sim:",
+        upstream_connected=connected,
+        upstream_reconnects=0,
+        upstream_gaps=0,
+        connections=2,
+        connections_limit=10,
+        feeds=2,
+        feeds_by_state={},
+        subscriptions=4,
+        subscribers_per_symbol=2,
+        orphaned_tasks=0,
+        orphaned_subscriptions=0,
+        staleness=Bands(live=2),
+        tasks=TaskTotals(live=2),
+    )
+
+
+def samples(mb_per_s: float, *, live: int = 2, tasks_per_s: float = 0.0) -> list[Sample]:
+    """Two readings a second of memory that grows in a line from 1 GiB on."""
+    return [
+        Sample(
+            step / 2, round(GIB + mb_per_s * step / 2 * 2**20), round(live + tasks_per_s * step / 2)
+        )
+        for step in range(11)
+    ]
+
+
+def evidence(**changed: Any) -> Evidence:
+    """A healthy service of two feeds, but for what is changed."""
+    healthy = Evidence(
+        before=census(location("hub.py:9", live=2)),
+        after=census(location("hub.py:9", live=2), after_s=SECONDS),
+        memory=Memory(resident_bytes=GIB, limit_bytes=16 * GIB, limit_source="cgroup v2"),
+        status=status(),
+        findings=told(),
+        orphans=Orphans(count=0, orphans=[]),
+        feeds=[feed("AAPL"), feed("MSFT")],
+        samples=samples(0.0),
+    )
+    return replace(healthy, **changed)
+
+
+def leak(count: int = 20_000, more: int = 60, **changed: Any) -> Evidence:
+    """The incident: zombies that wake each second, see nobody, and sleep on."""
+    row = location(
+        live=count,
+        orphaned=count,
+        source="tokio_spawn(generate())",
+        waits=[answers.WaitCount(state="sleeping", tasks=500)],
+        sampled=500,
+    )
+    given: dict[str, Any] = {
+        "before": census(location(live=count - more, orphaned=count - more)),
+        "after": census(row, after_s=SECONDS),
+        "findings": told(rule("orphans", count=count, since_s=13_620.0)),
+        "orphans": orphans(0.4, 0.1, 900.0),
+    }
+    return evidence(**given | changed)

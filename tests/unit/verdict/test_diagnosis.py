@@ -1,0 +1,273 @@
+"""The cause first, its symptoms under it; and each scenario can fail: its rule is taken away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import msgspec
+import pytest
+
+from qcfeed.control.answers import Memory
+from qcfeed.verdict import causes, leaks, loop, memory, others, quotes
+from qcfeed.verdict.answers import Diagnosis, Finding
+from qcfeed.verdict.diagnosis import RULES, diagnose
+from qcfeed.verdict.evidence import Evidence
+from tests.support.seen import (
+    GIB,
+    LEAKY,
+    census,
+    evidence,
+    feed,
+    leak,
+    location,
+    orphans,
+    rule,
+    samples,
+    status,
+    told,
+)
+
+BLOCKED = rule(
+    "blocked_loop",
+    place="app.py:31 hash_all",
+    count=1,
+    worst_s=12.0,
+    ago_s=0.0,
+    since_s=12.0,
+    source="time.sleep(60)",
+    evidence=["by task 9 of app.py:12, 12 s ago", "app.py:12 main", "app.py:31 hash_all"],
+)
+STUCK = census(location("hub.py:9", live=2), after_s=5, stall_ms=12_000.0)
+SILENT = [feed(name, band="stale", reason="upstream_silent") for name in ("AAPL", "MSFT")]
+
+
+@dataclass
+class Scenario:
+    """A fault, its verdict, what that explains, and the rule without which it is not found."""
+
+    seen: Callable[[], Evidence]
+    verdict: str
+    by: Callable[..., object]
+    explains: tuple[str, ...] = ()
+
+
+SCENARIOS = {
+    "zombies that grow": Scenario(leak, "zombies", leaks.zombies),
+    "zombies and the memory that they take": Scenario(
+        lambda: leak(samples=samples(30.0, tasks_per_s=1_000), count=60_000, more=5_000),
+        "zombies",
+        leaks.zombies,
+        ("memory_growth",),
+    ),
+    "zombies near the limit": Scenario(
+        lambda: leak(
+            memory=Memory(resident_bytes=15 * GIB, limit_bytes=16 * GIB, limit_source="cgroup v2"),
+            count=400_000,
+        ),
+        "zombies",
+        leaks.zombies,
+        ("memory_level",),
+    ),
+    "zombies that the history has seen grow": Scenario(
+        lambda: leak(
+            findings=told(
+                rule("orphans", count=20_000, since_s=900.0),
+                rule("growing", count=20_000, per_minute=812.0, since_s=600.0),
+            )
+        ),
+        "zombies",
+        leaks.zombies,
+        ("growing",),
+    ),
+    "tasks that grow and have their owners": Scenario(
+        lambda: evidence(findings=told(rule("growing", count=900, per_minute=90.0, since_s=600.0))),
+        "growing",
+        leaks.growing,
+    ),
+    "a stuck loop, and the symbols that it makes stale": Scenario(
+        lambda: evidence(after=STUCK, findings=told(BLOCKED), feeds=SILENT),
+        "blocked_loop",
+        loop.blocked,
+        ("upstream",),
+    ),
+    "a stuck loop that the watchdog has not caught": Scenario(
+        lambda: evidence(after=STUCK), "blocked_loop", loop.blocked
+    ),
+    "a loop that stood still, and what was late for it": Scenario(
+        lambda: evidence(
+            findings=told(msgspec.structs.replace(BLOCKED, ago_s=30.0)),
+            feeds=[feed("AAPL", band="stale", reason="own_lag"), feed("MSFT")],
+        ),
+        "blocked_loop",
+        loop.blocked,
+        ("own_lag",),
+    ),
+    "memory that grows without tasks": Scenario(
+        lambda: evidence(samples=samples(30.0)), "memory_growth", memory.growing
+    ),
+    "memory that grows beside a few orphans": Scenario(
+        lambda: leak(count=3, more=0, samples=samples(30.0)), "memory_growth", memory.growing
+    ),
+    "memory near its limit": Scenario(
+        lambda: evidence(
+            memory=Memory(resident_bytes=15 * GIB, limit_bytes=16 * GIB, limit_source="cgroup v2")
+        ),
+        "memory_level",
+        memory.near,
+    ),
+    "a silent upstream": Scenario(lambda: evidence(feeds=SILENT), "upstream", quotes.upstream),
+    "an upstream that is down": Scenario(
+        lambda: evidence(status=status(connected=False)), "upstream", quotes.upstream
+    ),
+    "a dead symbol among others": Scenario(
+        lambda: evidence(feeds=[feed("AAPL"), feed("IBM", band="dead", reason="upstream_silent")]),
+        "stale_symbols",
+        quotes.some,
+    ),
+    "late by its own lag": Scenario(
+        lambda: evidence(feeds=[feed("AAPL"), feed("IBM", band="stale", reason="own_lag")]),
+        "own_lag",
+        quotes.own_lag,
+    ),
+    "a task that swallows its cancellation": Scenario(
+        lambda: evidence(findings=told(rule("cancelled_in_vain", count=1))),
+        "cancelled_in_vain",
+        others.passed_on,
+    ),
+    "a drill that is on": Scenario(
+        lambda: evidence(status=status(drill="zombie-feeds")), "drill", others.drill
+    ),
+    "a ledger that has stopped": Scenario(
+        lambda: evidence(after=msgspec.structs.replace(evidence().after, failure="a bug")),
+        "ledger",
+        others.books,
+    ),
+}
+
+every_scenario = pytest.mark.parametrize("name", SCENARIOS)
+
+
+def worst(told: Diagnosis) -> Finding:
+    return told.findings[0]
+
+
+@every_scenario
+def test_the_cause_comes_first_and_explains(name: str) -> None:
+    scenario = SCENARIOS[name]
+    judged = diagnose(scenario.seen())
+    assert judged.verdict == scenario.verdict
+    assert tuple(each.rule for each in worst(judged).symptoms) == scenario.explains
+    assert not {each.rule for each in judged.findings} & set(scenario.explains)
+    assert worst(judged).safe
+    assert all(command.startswith("qcfeed ") for command in worst(judged).next)
+    assert worst(judged).next
+
+
+@every_scenario
+def test_without_its_rule_it_is_another_verdict(name: str) -> None:
+    scenario = SCENARIOS[name]
+    rest = [rule for rule in RULES if rule is not scenario.by]
+    assert len(rest) == len(RULES) - 1
+    assert diagnose(scenario.seen(), rest).verdict != scenario.verdict
+
+
+@pytest.mark.parametrize("name", [name for name, each in SCENARIOS.items() if each.explains])
+def test_without_its_relation_the_symptom_stands_beside_it(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenario = SCENARIOS[name]
+    monkeypatch.setattr(causes, "RELATIONS", {})
+    judged = diagnose(scenario.seen())
+    assert {each.rule for each in judged.findings} >= set(scenario.explains)
+
+
+def test_healthy_says_what_was_looked_at() -> None:
+    judged = diagnose(evidence())
+    assert (judged.verdict, judged.findings, judged.again) == ("healthy", [], [])
+    assert judged.headline.startswith("HEALTHY  2 tasks, 2 feeds, 4 subscriptions")
+    at = [each.at for each in judged.looked_at]
+    assert at == ["tasks", "memory", "loop", "history", "quotes", "subscribers"]
+
+
+def test_the_incident_in_words() -> None:
+    found = worst(diagnose(leak()))
+    assert found.headline == f"20,000 tasks from {LEAKY} serve nobody"
+    assert found.cause == (
+        f"tasks spawned at {LEAKY} grow by 720 a minute and serve nobody: they ignore failed sends"
+    )
+    assert (found.location, found.source) == (LEAKY, "tokio_spawn(generate())")
+    assert (found.began_s, found.per_minute, found.count) == (13_620.0, 720.0, 20_000)
+    assert "2 of 3 looked at woke since, and went to sleep again" in found.evidence
+    # 15 GiB of room; 1 GiB among 20,000 tasks is 53,687 B each, 720 a minute more
+    assert found.left_s == pytest.approx(15 * GIB / (GIB / 20_000) / 720 * 60)
+
+
+def test_ignoring_sends_is_only_said_of_those_that_were_seen_to_wake() -> None:
+    asleep = leak(orphans=orphans(721.0))
+    assert worst(diagnose(asleep)).cause.endswith("they live on although their owner is gone")
+    program = leak(orphans=orphans(0.2, owner="session of ann"))
+    assert worst(diagnose(program)).cause.endswith("go on although their owner is gone")
+
+
+def test_tasks_that_wait_for_what_nobody_will_send() -> None:
+    waits = [{"state": "Queue.get", "tasks": 500}]
+    row = msgspec.convert(
+        msgspec.to_builtins(location(live=500, orphaned=500)) | {"waits": waits, "sampled": 500},
+        type(location()),
+    )
+    seen = leak(after=census(row, after_s=5.0), orphans=orphans(None))
+    assert "they wait (Queue.get) for what their owner" in worst(diagnose(seen)).cause
+
+
+def test_orphans_that_are_not_proved_yet_are_no_verdict() -> None:
+    judged = diagnose(leak(findings=told(rule("orphans", sure=False, count=20_000, since_s=1.0))))
+    assert judged.verdict == "healthy"
+    assert [each.rule for each in judged.again] == ["zombies"]
+
+
+def test_a_feed_that_is_just_closing_is_not_even_worth_a_look() -> None:
+    assert diagnose(leak(count=2, more=0, findings=told())).again == []
+
+
+def test_symbols_that_are_merely_quiet_are_looked_at_again() -> None:
+    quiet = [feed("AAPL"), feed("IBM", band="stale", reason="upstream_silent")]
+    judged = diagnose(evidence(feeds=quiet))
+    assert judged.verdict == "healthy"
+    assert [each.rule for each in judged.again] == ["stale_symbols"]
+
+
+def test_a_stall_that_is_history_or_short_is_no_verdict() -> None:
+    old = msgspec.structs.replace(BLOCKED, ago_s=1_800.0)
+    short = msgspec.structs.replace(BLOCKED, worst_s=0.2, ago_s=1.0, count=7)
+    for stall in (old, short):
+        judged = diagnose(evidence(findings=told(stall)))
+        assert judged.verdict == "healthy"
+        assert [each.rule for each in judged.again] == ["blocked_loop"]
+
+
+@pytest.mark.parametrize(
+    ("mb_per_s", "why"), [(0.5, "ends in nine hours"), (-30.0, "falls"), (0.0, "stands still")]
+)
+def test_memory_that_is_no_finding(mb_per_s: float, why: str) -> None:
+    assert diagnose(evidence(samples=samples(mb_per_s))).verdict == "healthy", why
+
+
+def test_memory_that_grew_once_and_stays_is_no_growth() -> None:
+    step = [replace(each, resident_bytes=GIB + (each.at > 1) * 2**28) for each in samples(0.0)]
+    assert diagnose(evidence(samples=step)).verdict == "healthy"
+
+
+def test_commands_name_the_same_service() -> None:
+    judged = diagnose(leak(command="qcfeed --instance blue"))
+    assert worst(judged).next[0] == "qcfeed --instance blue orphans --reap"
+
+
+def test_a_program_that_is_attached_has_no_feeds_to_look_at() -> None:
+    judged = diagnose(evidence(status=None, feeds=[]))
+    assert [each.at for each in judged.looked_at] == ["tasks", "memory", "loop", "history"]
+
+
+def test_it_is_the_same_after_a_trip_through_json() -> None:
+    judged = diagnose(leak(samples=samples(30.0, tasks_per_s=12)))
+    assert msgspec.json.decode(msgspec.json.encode(judged), type=Diagnosis) == judged
