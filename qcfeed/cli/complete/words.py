@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, dict[str, Any]] = {
     '': {
         'help': 'A market-data feed service whose tasks cannot leak, and the on-call tool that proves it',
-        'commands': ['serve', 'status', 'tasks', 'orphans', 'stacks', 'feeds', 'watch', 'repro', 'completion'],
+        'commands': ['serve', 'status', 'diagnose', 'tasks', 'orphans', 'stacks', 'feeds', 'watch', 'repro', 'completion'],
         'arguments': [],
         'options': {
             '--instance': ('instance', 'instances', False, 'Which service on this machine; for serve, the name of the new one'),
@@ -67,6 +67,18 @@ COMMANDS: dict[str, dict[str, Any]] = {
         'commands': [],
         'arguments': [],
         'options': {
+            '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
+            '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
+            '--help': ('help', None, False, 'Show this message and exit'),
+        },
+    },
+    'diagnose': {
+        'help': 'Say what is wrong, the cause before its symptoms, and what to type next',
+        'commands': [],
+        'arguments': [],
+        'options': {
+            '--window': ('window', '', False, 'Time between the two looks (5s); longer sees slower growth'),
+            '--watch': ('watch', None, False, 'Again and again, in place; Ctrl-C ends it'),
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--help': ('help', None, False, 'Show this message and exit'),
