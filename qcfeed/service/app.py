@@ -16,6 +16,7 @@ from qcfeed.control import answers, findings, paths, tasks
 from qcfeed.control.audit import AuditLog
 from qcfeed.control.server import ControlServer
 from qcfeed.diagnostics.lookout import Lookout
+from qcfeed.diagnostics.pauses import GcPauses
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.diagnostics.stall import LoopWatch
 from qcfeed.metrics.collectors import Exposition, Sample
@@ -40,6 +41,7 @@ class Service:
         self.config = config
         self.ledger = ledger
         self.watch = LoopWatch()
+        self.pauses = GcPauses()
         self.lookout = Lookout(ledger, self.watch)
         self.instance = ""
         self.listening = answers.Listening(quotes="", admin="", control="")
@@ -61,6 +63,7 @@ class Service:
             loop=self._loop,
             ledger=ledger,
             watch=self.watch,
+            pauses=self.pauses,
             hub=self.hub,
             gateway=self.gateway,
             listening=self.listening,
@@ -86,6 +89,8 @@ class Service:
             # Not before: what starting takes (imports, a file to replay) is no stall of the service.
             self.watch.start(self._loop)
             parts.callback(self.watch.stop)
+            self.pauses.start()
+            parts.callback(self.pauses.stop)
             self.lookout.start(self._loop)
             parts.callback(self.lookout.stop)
             parts.callback(self._start_sampling().cancel)

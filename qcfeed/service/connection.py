@@ -172,7 +172,9 @@ class Connection(asyncio.Protocol):
             # The kernel gives up on a peer that does not read as soon as we do (TCP_USER_TIMEOUT).
             slow = isinstance(exc, TimeoutError) and self.stalled_since is not None
             self._leave(str(int(CloseCode.TOO_SLOW)) if slow else "lost")
+        self._end_head()
         self.state = State.CLOSED
+        _cut_circle(self._transport)
         self._host.gone(self)
 
     # ------------------------------------------------------------ handshake
@@ -183,12 +185,17 @@ class Connection(asyncio.Protocol):
         if isinstance(head, Refusal):
             self.refuse(head)
         elif head is not None and head.is_ours:
-            self._head = None
+            self._end_head()
             self._upgrade(head, reader.rest)
         elif head is not None and self._host.http_protocol is not None:
             self._hand_over(self._host.http_protocol(), reader.data)
         elif head is not None:
             self.refuse(NOT_HERE)
+
+    def _end_head(self) -> None:
+        if self._head is not None:
+            self._head.close()
+            self._head = None
 
     def _upgrade(self, head: Head, rest: bytes) -> None:
         verdict = self._host.admit(head)
@@ -217,6 +224,7 @@ class Connection(asyncio.Protocol):
         self._transport.write_eof()
 
     def _hand_over(self, protocol: asyncio.Protocol, data: bytes) -> None:
+        self._end_head()
         self._transport.set_write_buffer_limits()
         self._transport.set_protocol(protocol)
         self.state = State.CLOSED
@@ -378,3 +386,12 @@ class Connection(asyncio.Protocol):
         self.deadline = self._host.now() + CLOSE_TIMEOUT
         if why is not None:
             self._host.count_close(why)
+
+
+def _cut_circle(transport: asyncio.Transport) -> None:
+    """asyncio's transport keeps its own bound method, and with it its socket until a collection.
+
+    It never reads again once it has reported its end. Others (uvloop's) have no such thing.
+    """
+    if getattr(transport, "_read_ready_cb", None) is not None:
+        transport._read_ready_cb = None  # type: ignore[attr-defined]  # noqa: SLF001

@@ -128,6 +128,10 @@ class HeadReader:
             )
         return self.head
 
+    def close(self) -> None:
+        """Nothing will be fed any more. The parser holds us, and we it: let go of it."""
+        del self._parser
+
     def _size(self) -> int:
         """Bytes of the head so far, with the empty lines before it (RFC 9112 section 2.2)."""
         blank = len(self.data) - len(self.data.lstrip(b"\r\n"))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from qcfeed.config import Config
 from qcfeed.control.answers import Listening
+from qcfeed.diagnostics.pauses import GcPauses
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.diagnostics.stall import LoopWatch
 from qcfeed.service.gateway import Gateway
@@ -21,6 +22,7 @@ class Parts:
     loop: asyncio.AbstractEventLoop
     ledger: Ledger
     watch: LoopWatch
+    pauses: GcPauses
     hub: Hub
     gateway: Gateway
     listening: Listening

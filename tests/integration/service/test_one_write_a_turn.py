@@ -1,0 +1,134 @@
+"""Batching costs nothing when idle, and one write holds all that a turn of the loop has for a reader."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from selectors import BaseSelector
+
+import pytest
+
+from qcfeed.service.connection import Connection
+from tests.integration.service.conftest import Start
+from tests.support.frames import quotes
+from tests.support.raw_websocket import head, request
+from tests.support.running_service import Running, until
+from tests.support.scripted_upstream import TICK, ScriptedUpstream
+
+
+async def silently(sink: object) -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+@pytest.fixture
+def upstream(upstream: ScriptedUpstream) -> ScriptedUpstream:
+    upstream.life = silently
+    return upstream
+
+
+@pytest.fixture
+def writes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What connections were given to write, one by one."""
+    seen: list[bytes] = []
+    write = Connection.write
+
+    def spy(self: Connection, data: bytes) -> None:
+        seen.append(data)
+        write(self, data)
+
+    monkeypatch.setattr(Connection, "write", spy)
+    return seen
+
+
+WRITTEN = -1.0
+
+
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
+    """How long the loop was ready to wait for its sockets, turn by turn; WRITTEN at each write."""
+    selector: BaseSelector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
+    select, seen = selector.select, []
+    write = Connection.write
+
+    def note(self: Connection, data: bytes) -> None:
+        seen.append(WRITTEN)
+        write(self, data)
+
+    monkeypatch.setattr(Connection, "write", note)
+
+    def spy(timeout: float | None = None) -> object:
+        seen.append(timeout)
+        return select(timeout)
+
+    monkeypatch.setattr(selector, "select", spy)
+    return seen
+
+
+async def test_a_quote_leaves_before_the_loop_waits_again(
+    start: Start, upstream: ScriptedUpstream, writes: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = await start()
+    async with await running.client():
+        await until(lambda: upstream.sinks, "its feed is open")
+        waited = waits(monkeypatch)
+        for seq in range(1, 4):
+            await asyncio.sleep(0.01)
+            writes.clear()
+            waited.clear()
+            upstream.sinks[0].publish([TICK])
+            await until(lambda: writes, "it is written")
+            assert [quote.seq for quote in quotes(writes[0])] == [seq]
+            before = waited[: waited.index(WRITTEN)]
+            assert set(before) == {0}, "the loop slept on a quote"
+    await running.balanced()
+
+
+async def test_the_peer_has_it_one_turn_after_it_was_published(
+    start: Start, upstream: ScriptedUpstream
+) -> None:
+    """Loopback hands over what was written at once, so the peer's own socket shows it."""
+    running = await start()
+    with socket.create_connection(("127.0.0.1", running.port)) as peer:
+        peer.sendall(head())
+        await until(lambda: upstream.sinks, "its feed is open")
+        peer.recv(65_536)
+        peer.setblocking(False)
+        upstream.sinks[0].publish([TICK])
+        with pytest.raises(BlockingIOError):
+            peer.recv(65_536)
+        await asyncio.sleep(0)
+        assert [quote.seq for quote in quotes(peer.recv(65_536))] == [1]
+    await running.balanced()
+
+
+async def test_all_symbols_of_a_connection_leave_in_one_write(
+    start: Start, upstream: ScriptedUpstream, writes: list[bytes]
+) -> None:
+    running = await start()
+    names = [f"S{n}" for n in range(50)]
+    with socket.create_connection(("127.0.0.1", running.port)) as peer:
+        peer.sendall(head("/stream") + request("subscribe", *names))
+        await until(lambda: len(upstream.sinks) == 50, "all feeds are open")
+        writes.clear()
+        for sink in upstream.sinks:
+            sink.publish([TICK])
+            sink.publish([TICK])
+        await asyncio.sleep(0)
+        (only,) = writes
+        assert [(quote.symbol, quote.seq) for quote in quotes(only)] == [
+            (name, seq) for name in names for seq in (1, 2)
+        ]
+        await _only_bounded_writes(running, upstream, writes)
+    await running.balanced()
+
+
+async def _only_bounded_writes(
+    running: Running, upstream: ScriptedUpstream, writes: list[bytes]
+) -> None:
+    """A turn with a megabyte for one connection is no single write that its peer may never take."""
+    writes.clear()
+    for sink in upstream.sinks:
+        sink.publish([TICK] * 100)
+    await asyncio.sleep(0)
+    piece = running.service.config.send_buffer
+    assert writes
+    assert max(map(len, writes)) < piece + 100 * 200

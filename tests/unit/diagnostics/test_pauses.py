@@ -1,0 +1,54 @@
+"""Collections are counted by generation, timed, and counted no more after the stop."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from qcfeed.diagnostics.pauses import GcPauses
+
+
+@pytest.fixture
+def pauses() -> Iterator[GcPauses]:
+    gc.disable()
+    pauses = GcPauses()
+    pauses.start()
+    yield pauses
+    pauses.stop()
+    gc.enable()
+
+
+def test_each_generation_is_counted_by_itself(pauses: GcPauses) -> None:
+    gc.collect(0)
+    gc.collect(1)
+    gc.collect(2)
+    gc.collect(2)
+    assert pauses.collections == [1, 1, 2]
+    assert pauses.count == 4
+
+
+def test_the_longest_is_one_of_those_that_make_up_the_total(pauses: GcPauses) -> None:
+    crowd = [[n] for n in range(50_000)]
+    gc.collect()
+    longest = pauses.longest
+    crowd.clear()
+    gc.collect(0)
+    assert pauses.longest == longest == max(pauses.seconds)
+    assert 0 < longest < pauses.total == sum(pauses.seconds)
+
+
+def test_what_comes_after_the_stop_or_began_before_the_start_is_not_counted() -> None:
+    pauses = GcPauses()
+    pauses._hear("stop", {"generation": 2, "collected": 0, "uncollectable": 0})
+    assert pauses.count == 0
+    pauses.start()
+    pauses.start()
+    gc.collect()
+    counted = pauses.count
+    pauses.stop()
+    pauses.stop()
+    gc.collect()
+    assert pauses.count == counted
+    assert pauses._hear not in gc.callbacks
