@@ -11,6 +11,7 @@ from pathlib import Path
 
 from qcfeed.cli.complete import table
 from qcfeed.cli.completion import Shell, script
+from qcfeed.cli.manual import manual
 from qcfeed.cli.reference import reference
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,6 +21,7 @@ def generated() -> dict[Path, str]:
     """Every generated file of the project and what it should say."""
     files = {ROOT / "completions" / f"qcfeed.{shell.value}": script(shell) for shell in Shell}
     files[ROOT / "docs" / "cli.md"] = reference()
+    files[ROOT / "man" / "qcfeed.1"] = manual()
     files[ROOT / "qcfeed" / "cli" / "complete" / "words.py"] = table.written()
     return {path: text.rstrip("\n") + "\n" for path, text in files.items()}
 

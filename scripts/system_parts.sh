@@ -5,9 +5,10 @@ set -u
 cd "$(dirname "$0")/.."
 
 missing=()
-for part in fish zsh tmux prometheus prometheus-alertmanager; do
+for part in fish groff zsh tmux prometheus prometheus-alertmanager; do
   command -v "$part" >/dev/null || missing+=("$part")
 done
+command -v systemd-analyze >/dev/null || missing+=(systemd)
 if [ ${#missing[@]} -gt 0 ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     export DEBIAN_FRONTEND=noninteractive

@@ -34,6 +34,7 @@ COMMANDS = {
     "watch": "Show live quotes of symbols.",
     "repro": "Reproduce the incident: subscribe, get a quote, disconnect, again and again;"
     " see what stays.",
+    "runbook": "List the runbooks, or show one.",
     "completion": "Print the completion script of a shell.",
 }
 """Every command and its short help; its file is ``qcfeed/cli/<command>.py``."""

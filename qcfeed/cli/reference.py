@@ -4,26 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from typer._click import Command, Context
-from typer.core import TyperGroup
-
-from qcfeed.cli.main import COMMANDS, PROGRAM, build, load
+from qcfeed.cli import walk
 from qcfeed.cli.render import emit
 from qcfeed.errors import ExitStatus
 
 WIDTH = 88
-
-_MEANINGS = {
-    ExitStatus.OK: "healthy, or done",
-    ExitStatus.FINDINGS: "findings: something is wrong with the service",
-    ExitStatus.USAGE: "usage: the command line, the configuration or a name is wrong",
-    ExitStatus.UNREACHABLE: "the service, its upstream or Prometheus cannot be reached or started",
-    ExitStatus.NOT_ALLOWED: "not allowed",
-    ExitStatus.TIMED_OUT: "timed out; what was asked for may still happen",
-    ExitStatus.REFUSED: "refused: others would feel it, so it needs --yes",
-    ExitStatus.BUG: "a bug in qcfeed",
-    ExitStatus.INTERRUPTED: "interrupted",
-}
 
 _HEAD = """\
 # The command line
@@ -42,23 +27,13 @@ the answer as the service gave it; its `schema` names its version.
 
 def pages() -> Iterator[tuple[str, str]]:
     """Every command's full name and its help text, the program itself first."""
-    root = build().make_context(PROGRAM, ["completion"], terminal_width=WIDTH)
-    yield PROGRAM, root.get_help()
-    for name in COMMANDS:
-        yield from _pages(load(name), name, root)
-
-
-def _pages(command: Command, name: str, parent: Context) -> Iterator[tuple[str, str]]:
-    ctx = Context(command, info_name=name, parent=parent)
-    yield ctx.command_path, command.get_help(ctx)
-    if isinstance(command, TyperGroup):
-        for inner, subcommand in command.commands.items():
-            yield from _pages(subcommand, inner, ctx)
+    for ctx in walk.commands(WIDTH):
+        yield ctx.command_path, ctx.command.get_help(ctx)
 
 
 def reference() -> str:
     """The whole page, as Markdown."""
-    statuses = "".join(f"| {int(status)} | {_MEANINGS[status]} |\n" for status in ExitStatus)
+    statuses = "".join(f"| {int(status)} | {walk.MEANINGS[status]} |\n" for status in ExitStatus)
     parts = [f"\n## {title}\n\n```text\n{text}\n```\n" for title, text in pages()]
     return _HEAD + statuses + "".join(parts)
 

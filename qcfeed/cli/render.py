@@ -15,6 +15,9 @@ from typing import TextIO
 from qcfeed.cli.context import Format, say
 from qcfeed.cli.layout import Line, Row, Table, lay_out, lay_out_lines
 
+READING_WIDTH = 100
+"""Cells of a line of prose; longer ones are hard to follow back."""
+
 MIN_WIDTH = 40
 """Narrower terminals get lines of this many cells; fewer would say nothing."""
 
@@ -92,6 +95,22 @@ def emit(text: str, stream: TextIO | None = None) -> None:
 def discard(stream: TextIO) -> None:
     """Send what is still buffered nowhere, so that it does not fail again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def markdown(text: str) -> None:
+    """A Markdown page on stdout: drawn on a terminal, as it is written where it is piped."""
+    if not sys.stdout.isatty():
+        emit(text)
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+    from rich.theme import Theme
+
+    # The terminal's own colours and no background: readable on a dark one and on a light one.
+    plain = Theme({"markdown.code": "bold", "markdown.code_block": "none"})
+    width = min(READING_WIDTH, shutil.get_terminal_size()[0])
+    console = Console(theme=plain, width=width, no_color=not coloured(sys.stdout))
+    console.print(Markdown(text, code_theme="ansi_dark"))
 
 
 def coloured(stream: TextIO) -> bool:

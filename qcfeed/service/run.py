@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import resource
@@ -16,6 +17,7 @@ from qcfeed.diagnostics import census, orphans, reaper
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.errors import ExitStatus
 from qcfeed.service.app import Service
+from qcfeed.service.notify import Notifier
 
 log = logging.getLogger("qcfeed")
 
@@ -47,7 +49,14 @@ async def _main(config: Config, ledger: Ledger) -> ExitStatus:
     leaving = asyncio.Event()
     _on_signal(leaving)
     _say(*_greeting(service))
-    await leaving.wait()
+    with contextlib.closing(Notifier()) as manager:
+        manager.ready(f"serves {service.hub.upstream.name} on {service.listening.quotes}")
+        await leaving.wait()
+        manager.stopping(f"draining: at most {config.drain_timeout:g} s")
+        return await _leave(service, config, ledger)
+
+
+async def _leave(service: Service, config: Config, ledger: Ledger) -> ExitStatus:
     _say(f"draining: at most {config.drain_timeout:g} s; again to end at once")
     try:
         async with asyncio.timeout(config.drain_timeout):

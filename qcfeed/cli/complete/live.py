@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 
+from qcfeed import shipped
 from qcfeed.cli import formats
 from qcfeed.control import directories
 
@@ -148,6 +149,11 @@ def _locations(desk: _Desk) -> Found:
         yield row["location"], f"{row['live']:,} live{orphaned}"
 
 
+def _runbooks(_: _Desk) -> Found:
+    for name in shipped.runbooks():
+        yield name, ""
+
+
 def _symbols(desk: _Desk) -> Found:
     for symbol in desk.ask("/v1/symbols")["symbols"]:
         yield symbol, ""
@@ -165,6 +171,7 @@ _KINDS: dict[str, Callable[[_Desk], Found]] = {
     "feeds": _feeds,
     "instances": _instances,
     "locations": _locations,
+    "runbooks": _runbooks,
     "serials": _serials,
     "symbols": _symbols,
 }

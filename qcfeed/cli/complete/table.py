@@ -10,11 +10,12 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from typer._click import Command, Context, Parameter
-from typer.core import TyperGroup, TyperOption
+from typer._click import Context, Parameter
+from typer.core import TyperOption
 
+from qcfeed.cli import walk
 from qcfeed.cli.complete.line import FILES, FREE
-from qcfeed.cli.main import COMMANDS, PROGRAM, build, load
+from qcfeed.cli.main import PROGRAM
 from qcfeed.cli.render import emit
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ KINDS = {
     "FILE:LINE": "locations",
     "INSTANCE": "instances",
     "PATH": FILES,
+    "RUNBOOK": "runbooks",
     "SERIAL": "serials",
     "SYMBOL": "symbols",
 }
@@ -55,39 +57,17 @@ COMMANDS: dict[str, dict[str, Any]] = {
 
 def written() -> str:
     """The whole file."""
-    return _HEAD + "".join(_entry(path, command) for path, command in _commands()) + "}\n"
+    return _HEAD + "".join(map(_entry, walk.commands())) + "}\n"
 
 
-def _commands() -> Iterator[tuple[str, Command]]:
-    root = build()
-    yield "", root
-    for name in COMMANDS:
-        yield from _under(name, load(name))
-
-
-def _under(path: str, command: Command) -> Iterator[tuple[str, Command]]:
-    yield path, command
-    for name, inner in _subcommands(command).items():
-        if not inner.hidden:
-            yield from _under(f"{path} {name}", inner)
-
-
-def _subcommands(command: Command) -> dict[str, Command]:
-    return dict(command.commands) if isinstance(command, TyperGroup) else {}
-
-
-def _entry(path: str, command: Command) -> str:
-    params = [
-        param
-        for param in command.get_params(Context(command, info_name=path or PROGRAM))
-        if not getattr(param, "hidden", False)
-    ]
+def _entry(ctx: Context) -> str:
+    command, path = ctx.command, ctx.command_path.removeprefix(PROGRAM).strip()
+    params = [param for param in command.get_params(ctx) if not getattr(param, "hidden", False)]
     arguments = [(_value(path, p), p.nargs != 1) for p in params if not isinstance(p, TyperOption)]
-    names = [name for name, inner in _subcommands(command).items() if not inner.hidden]
     lines = [
         f"    {path!r}: {{",
         f"        'help': {_sentence(command.help or command.short_help)!r},",
-        f"        'commands': {names!r},",
+        f"        'commands': {list(walk.subcommands(command))!r},",
         f"        'arguments': {arguments!r},",
         "        'options': {",
         *(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, dict[str, Any]] = {
     '': {
         'help': 'A market-data feed service whose tasks cannot leak, and the on-call tool that proves it',
-        'commands': ['serve', 'status', 'diagnose', 'tasks', 'orphans', 'stacks', 'feeds', 'watch', 'repro', 'completion'],
+        'commands': ['serve', 'status', 'diagnose', 'tasks', 'orphans', 'stacks', 'feeds', 'watch', 'repro', 'runbook', 'completion'],
         'arguments': [],
         'options': {
             '--instance': ('instance', 'instances', False, 'Which service on this machine; for serve, the name of the new one'),
@@ -24,6 +24,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '--config': ('config', 'files', False, 'Configuration file of serve (TOML; $QCFEED_CONFIG names it too)'),
             '--version': ('version', None, False, 'Print the version and exit'),
             '--help': ('help', None, False, 'Show this message and exit'),
+            '-h': ('help', None, False, 'Show this message and exit'),
         },
     },
     'serve': {
@@ -60,6 +61,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '--drain-timeout': ('drain_timeout', '', False, 'How long leaving politely may take'),
             '--drill': ('drill', '', False, 'Break this service on purpose, to rehearse: zombie-feeds or zombie-feeds=47829'),
             '--help': ('help', None, False, 'Show this message and exit'),
+            '-h': ('help', None, False, 'Show this message and exit'),
         },
     },
     'status': {
@@ -70,6 +72,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--help': ('help', None, False, 'Show this message and exit'),
+            '-h': ('help', None, False, 'Show this message and exit'),
         },
     },
     'diagnose': {
@@ -82,6 +85,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--help': ('help', None, False, 'Show this message and exit'),
+            '-h': ('help', None, False, 'Show this message and exit'),
         },
     },
     'tasks': {
@@ -107,6 +111,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--help': ('help', None, False, 'Show this message and exit'),
+            '-h': ('help', None, False, 'Show this message and exit'),
         },
     },
     'tasks show': {
@@ -117,6 +122,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--help': ('help', None, False, 'Show this message and exit'),
+            '-h': ('help', None, False, 'Show this message and exit'),
         },
     },
     'tasks cancel': {
@@ -135,6 +141,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--help': ('help', None, False, 'Show this message and exit'),
+            '-h': ('help', None, False, 'Show this message and exit'),
         },
     },
     'tasks diff': {
@@ -145,6 +152,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--help': ('help', None, False, 'Show this message and exit'),
+            '-h': ('help', None, False, 'Show this message and exit'),
         },
     },
     'tasks findings': {
@@ -157,6 +165,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--help': ('help', None, False, 'Show this message and exit'),
+            '-h': ('help', None, False, 'Show this message and exit'),
         },
     },
     'tasks verify': {
@@ -170,6 +179,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--help': ('help', None, False, 'Show this message and exit'),
+            '-h': ('help', None, False, 'Show this message and exit'),
         },
     },
     'orphans': {
@@ -187,6 +197,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--help': ('help', None, False, 'Show this message and exit'),
+            '-h': ('help', None, False, 'Show this message and exit'),
         },
     },
     'stacks': {
@@ -197,6 +208,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--help': ('help', None, False, 'Show this message and exit'),
+            '-h': ('help', None, False, 'Show this message and exit'),
         },
     },
     'feeds': {
@@ -207,6 +219,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--help': ('help', None, False, 'Show this message and exit'),
+            '-h': ('help', None, False, 'Show this message and exit'),
         },
     },
     'feeds cancel': {
@@ -220,6 +233,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--help': ('help', None, False, 'Show this message and exit'),
+            '-h': ('help', None, False, 'Show this message and exit'),
         },
     },
     'watch': {
@@ -234,6 +248,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '-o': ('output', ('table', 'json'), False, 'table (on a terminal) or json (when piped)'),
             '--output': ('output', ('table', 'json'), False, 'table (on a terminal) or json (when piped)'),
             '--help': ('help', None, False, 'Show this message and exit'),
+            '-h': ('help', None, False, 'Show this message and exit'),
         },
     },
     'repro': {
@@ -250,6 +265,18 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '-o': ('output', ('table', 'wide', 'json'), False, 'table, wide (every column) or json (versioned)'),
             '--output': ('output', ('table', 'wide', 'json'), False, 'table, wide (every column) or json (versioned)'),
             '--help': ('help', None, False, 'Show this message and exit'),
+            '-h': ('help', None, False, 'Show this message and exit'),
+        },
+    },
+    'runbook': {
+        'help': 'List the runbooks, or show one',
+        'commands': [],
+        'arguments': [('runbooks', False)],
+        'options': {
+            '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
+            '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
+            '--help': ('help', None, False, 'Show this message and exit'),
+            '-h': ('help', None, False, 'Show this message and exit'),
         },
     },
     'completion': {
@@ -258,6 +285,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
         'arguments': [(('bash', 'zsh', 'fish'), False)],
         'options': {
             '--help': ('help', None, False, 'Show this message and exit'),
+            '-h': ('help', None, False, 'Show this message and exit'),
         },
     },
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from qcfeed.cli import main, reference
 from qcfeed.cli.complete import table, words
 from qcfeed.cli.completion import Shell, script
+from qcfeed.cli.manual import manual
 
 ROOT = Path(__file__).parents[3]
 
@@ -24,13 +27,35 @@ def test_every_command_has_a_page_and_every_page_an_example() -> None:
         assert title == "qcfeed" or f"Examples:\n    {title}" in text, title
 
 
-@pytest.mark.skipif(
-    not version("typer").startswith("0.28."), reason="docs/cli.md is written with Typer 0.28"
+written_with_typer_0_28 = pytest.mark.skipif(
+    not version("typer").startswith("0.28."), reason="it is written with Typer 0.28"
 )
+
+
+@written_with_typer_0_28
 def test_cli_md_is_fresh() -> None:
     assert (ROOT / "docs" / "cli.md").read_text() == reference.reference(), (
         "run: python -m qcfeed.cli.reference > docs/cli.md"
     )
+
+
+@written_with_typer_0_28
+def test_the_manual_is_fresh() -> None:
+    assert (ROOT / "man" / "qcfeed.1").read_text() == manual(), "run: make generate"
+
+
+@pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not installed")
+def test_the_manual_is_one_that_groff_has_nothing_against(tmp_path: Path) -> None:
+    def complaints(text: str) -> str:
+        page = tmp_path / "page.1"
+        page.write_text(text)
+        command = ["groff", "-ww", "-man", "-Tascii", page]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stderr
+
+    text = manual()
+    assert text.isascii()
+    assert complaints(text) == ""
+    assert complaints(text.replace(".EE", ".EEE")) != ""
 
 
 @pytest.mark.parametrize("shell", Shell)

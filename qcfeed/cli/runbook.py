@@ -1,0 +1,99 @@
+"""``qcfeed runbook``: the pages for the night, as they came with this version."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import typer
+
+from qcfeed import shipped
+from qcfeed.cli.context import Format, Output, examples, new_app
+from qcfeed.cli.layout import Column, Table
+from qcfeed.cli.render import markdown, show
+from qcfeed.errors import NotFoundError
+
+app = new_app()
+
+
+class Page(NamedTuple):
+    """A runbook. ``about`` is the first sentence of its Meaning, or of itself."""
+
+    name: str
+    title: str
+    about: str
+    text: str
+
+
+PAGES: Table[Page] = Table(
+    (
+        Column(key="name", value=lambda page: page.name),
+        Column(key="title", value=lambda page: page.title, wide=True),
+        Column(key="about", value=lambda page: page.about, least=30),
+    ),
+    identity=lambda page: page.name,
+)
+
+
+@app.command(
+    epilog=examples(
+        "qcfeed runbook                       # which there are",
+        "qcfeed runbook orphaned-tasks",
+        "qcfeed runbook orphaned-tasks > page.md",
+    )
+)
+def runbook(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[RUNBOOK]", help="The page, as the alert is named.")
+    ] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """List the runbooks, or show one.
+
+    A page is drawn on a terminal, and plain Markdown where it is piped.
+    """
+    if name is None:
+        pages = [read(each) for each in shipped.runbooks()]
+        show(output, PAGES, pages, raw=_json("qcfeed.runbooks/1", runbooks=[*map(_fields, pages)]))
+        return
+    page = read(_found(name))
+    if output is Format.TABLE:
+        markdown(page.text)
+    else:
+        raw = _json("qcfeed.runbook/1", **_fields(page), text=page.text)
+        show(output, PAGES, [page], raw=raw)
+
+
+def read(name: str) -> Page:
+    """The page ``name``, which must be one of shipped.runbooks()."""
+    text = Path(shipped.directory("runbooks"), f"{name}.md").read_text(encoding="utf-8")
+    title = re.search(r"^# (.+)$", text, re.MULTILINE)
+    about = re.search(r"^## Meaning\n+(.+?)\n\n", text, re.MULTILINE | re.DOTALL) or re.search(
+        r"^# .+\n+(.+?)\n\n", text, re.DOTALL
+    )
+    paragraph = " ".join(about[1].split()) if about else ""
+    return Page(name, title[1] if title else name, re.split(r"(?<=[.]) ", paragraph)[0], text)
+
+
+def _found(name: str) -> str:
+    known = {each.lower(): each for each in shipped.runbooks()}
+    if name.lower() in known:
+        return known[name.lower()]
+    close = difflib.get_close_matches(name.lower(), known, n=1)
+    raise NotFoundError(
+        f"there is no runbook {name!r}",
+        hint=f"did you mean `qcfeed runbook {known[close[0]]}`?"
+        if close
+        else "`qcfeed runbook` lists them",
+    )
+
+
+def _fields(page: Page) -> dict[str, str]:
+    return {"name": page.name, "title": page.title, "about": page.about}
+
+
+def _json(schema: str, **fields: object) -> bytes:
+    return json.dumps({"schema": schema, **fields}).encode()

@@ -1,0 +1,118 @@
+"""The wheel and the sdist: built, installed where nothing else of qcfeed is, and used from there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.support.shell import environment
+
+ROOT = Path(__file__).parents[2]
+RUNBOOKS = {page.name for page in (ROOT / "runbooks").glob("*.md")}
+BUILD = 100.0
+"""Seconds that a build or an installation may take on a busy machine."""
+
+
+def run(*command: str | Path, cwd: Path, **variables: str) -> str:
+    done = subprocess.run(
+        [str(each) for each in command],
+        cwd=cwd, env=environment(cwd) | variables, capture_output=True, text=True, timeout=BUILD,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a wheel that was built from an sdist that was built from here."""
+    directory = tmp_path_factory.mktemp("dist")
+    run(
+        sys.executable, "-m", "build", "--no-isolation", "--outdir", directory, ROOT,
+        cwd=directory, PYTHONWARNINGS="default",
+    )  # fmt: skip
+    return directory
+
+
+@pytest.fixture(scope="module")
+def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with the wheel, and of this one only what the wheel needs."""
+    directory = tmp_path_factory.mktemp("installed")
+    run(sys.executable, "-m", "venv", "--without-pip", directory / "env", cwd=directory)
+    python = directory / "env" / "bin" / "python"
+    [wheel] = built.glob("*.whl")
+    run(
+        sys.executable, "-m", "pip", "--python", python, "install",
+        "--no-deps", "--no-index", "--disable-pip-version-check", wheel, cwd=directory,
+    )  # fmt: skip
+    # Dependencies come from here, but not the checkout: a .pth of a .pth's directory is not read.
+    own = Path(
+        run(python, "-c", "import site; print(*site.getsitepackages())", cwd=directory).strip()
+    )
+    (own / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return directory / "env"
+
+
+def test_the_wheel_has_its_files_once(built: Path) -> None:
+    [wheel] = built.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert len(names) == len(set(names))
+    pages = {Path(name).name for name in names if name.startswith("qcfeed/runbooks/")}
+    assert pages == RUNBOOKS
+    assert not [name for name in names if name.startswith(("tests/", "runbooks/", "benchmarks/"))]
+    assert "qcfeed/py.typed" in names
+
+
+def test_the_sdist_can_be_tested_and_has_nothing_of_this_machine(built: Path) -> None:
+    [sdist] = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"pyproject.toml", "Makefile", "tests/conftest.py", "docs/architecture.md"} <= names
+    assert not [name for name in names if name.startswith((".venv", ".git/", ".tools", "dist"))]
+
+
+def test_the_command_works_outside_the_checkout(installed: Path, tmp_path: Path) -> None:
+    qcfeed = installed / "bin" / "qcfeed"
+    where = "import qcfeed; print(qcfeed.__file__)"
+    assert str(installed) in run(installed / "bin" / "python", "-c", where, cwd=tmp_path)
+    assert run(qcfeed, "--version", cwd=tmp_path).startswith("qcfeed 0.")
+    listed = run(qcfeed, "runbook", "-o", "name", cwd=tmp_path).split()
+    assert {f"{name}.md" for name in listed} == RUNBOOKS - {"TEMPLATE.md"}
+    for name in listed:
+        page = (ROOT / "runbooks" / f"{name}.md").read_text()
+        assert run(qcfeed, "runbook", name, cwd=tmp_path) == page
+    completed = run(qcfeed, "__complete", "fish", "runbook", "", cwd=tmp_path)
+    assert completed.split() == listed
+
+
+def test_shells_and_man_find_what_is_theirs(installed: Path, tmp_path: Path) -> None:
+    share = installed / "share"
+    for shell, path in {
+        "bash": "bash-completion/completions/qcfeed",
+        "zsh": "zsh/site-functions/_qcfeed",
+        "fish": "fish/vendor_completions.d/qcfeed.fish",
+    }.items():
+        printed = run(installed / "bin" / "qcfeed", "completion", shell, cwd=tmp_path)
+        assert (share / path).read_text() == printed
+    assert (share / "man/man1/qcfeed.1").read_text() == (ROOT / "man/qcfeed.1").read_text()
+    assert (share / "qcfeed/qcfeed.service").is_file()
+
+
+def test_a_service_is_served_from_the_wheel(installed: Path, tmp_path: Path) -> None:
+    """Everything that `serve` imports is in it, and the commands find it."""
+    serve = subprocess.Popen(
+        [installed / "bin" / "qcfeed", "serve", "--port", "0", "--no-monitor"],
+        cwd=tmp_path, env=environment(tmp_path), stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert serve.stderr is not None
+        assert any("  control" in line for line in serve.stderr)
+        assert "serving" in run(installed / "bin" / "qcfeed", "status", cwd=tmp_path)
+    finally:
+        serve.terminate()
+        assert serve.communicate(timeout=BUILD)[1].rstrip().endswith("0 live")

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from qcfeed import shipped
+from qcfeed.errors import ExitStatus
+
+from .conftest import Left
+
+Command = Callable[..., Left]
+RUNBOOKS = Path(__file__).parents[3] / "runbooks"
+
+
+def test_the_list_has_every_page_with_what_it_is_about(qcfeed_: Command) -> None:
+    lines = qcfeed_("runbook").out.splitlines()
+    assert lines[0].split() == ["NAME", "ABOUT"]
+    pages = sorted(page.stem for page in RUNBOOKS.glob("*.md") if page.stem != "TEMPLATE")
+    assert [line.split()[0] for line in lines[1:]] == pages
+    listed = json.loads(qcfeed_("runbook", "-o", "json").out)
+    assert listed["schema"] == "qcfeed.runbooks/1"
+    for page in listed["runbooks"]:
+        assert page["about"].strip()
+        assert page["title"] in (RUNBOOKS / f"{page['name']}.md").read_text()
+
+
+def test_a_page_is_plain_where_it_is_piped(qcfeed_: Command) -> None:
+    text = (RUNBOOKS / "orphaned-tasks.md").read_text()
+    assert qcfeed_("runbook", "Orphaned-Tasks") == Left(0, text, "")
+    as_json = json.loads(qcfeed_("runbook", "orphaned-tasks", "-o", "json").out)
+    assert (as_json["schema"], as_json["text"]) == ("qcfeed.runbook/1", text)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("orphand-tasks", "did you mean `qcfeed runbook orphaned-tasks`?"), ("zzz", "lists them")],
+)
+def test_a_page_that_is_not_there(qcfeed_: Command, name: str, hint: str) -> None:
+    left = qcfeed_("runbook", name)
+    assert left.status == ExitStatus.USAGE
+    assert f"there is no runbook '{name}'" in left.err
+    assert hint in left.err
+
+
+def test_the_template_is_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "runbooks").mkdir()
+    for name in ("TEMPLATE.md", "b.md", "a.md", "notes.txt"):
+        (tmp_path / "runbooks" / name).touch()
+    monkeypatch.setattr(shipped, "PACKAGE", str(tmp_path))
+    assert shipped.runbooks() == ["a", "b"]
