@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 
-from qcfeed.metrics.catalog import Kind, Metric
+from qcfeed.metrics.catalog.metrics import Kind, Metric
 
 
 @dataclass(frozen=True, slots=True)

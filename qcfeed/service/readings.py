@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from qcfeed import __version__
 from qcfeed.core.lifecycle import Demand, Upstream
 from qcfeed.diagnostics import census
-from qcfeed.metrics import catalog as m
 from qcfeed.metrics import memory
-from qcfeed.metrics.catalog import Metric
+from qcfeed.metrics.catalog import metrics as m
+from qcfeed.metrics.catalog.metrics import Metric
 from qcfeed.metrics.collectors import Sample
 from qcfeed.service.parts import Parts
 from qcfeed.service.views import bands
@@ -64,7 +64,7 @@ def _feeds(parts: Parts) -> Iterator[Sample]:
         yield Sample(m.FEEDS, count, (state,))
     counts = bands(feeds)
     for band in ("live", "stale", "very_stale", "dead"):
-        yield Sample(m.SYMBOLS_BY_BAND, getattr(counts, band), (band,))
+        yield Sample(m.SYMBOLS, getattr(counts, band), (band,))
     now = parts.loop.time()
     ages = (now - each.staleness.heard_at for each in feeds if each.life.demand is Demand.WANTED)
     yield Sample(m.QUOTE_AGE, max(ages, default=0.0))

@@ -4,8 +4,8 @@ import re
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from qcfeed.metrics import catalog
-from qcfeed.metrics.catalog import CATALOG, Kind
+from qcfeed.metrics.catalog import metrics as catalog
+from qcfeed.metrics.catalog.metrics import METRICS, Kind
 from qcfeed.metrics.collectors import Exposition, Sample
 
 
@@ -27,8 +27,8 @@ def test_each_scrape_reads_anew() -> None:
 
 
 def test_names_follow_the_naming_guide() -> None:
-    assert len({metric.name for metric in CATALOG}) == len(CATALOG) > 20
-    for metric in CATALOG:
+    assert len({metric.name for metric in METRICS}) == len(METRICS) > 20
+    for metric in METRICS:
         assert re.fullmatch(r"(qcfeed|process)_[a-z_]+", metric.name)
         assert metric.name.endswith("_total") == (metric.kind is Kind.COUNTER)
         assert metric.help.endswith(".")
