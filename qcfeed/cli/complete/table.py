@@ -85,7 +85,7 @@ def _entry(ctx: Context) -> str:
 def _options(path: str, param: TyperOption) -> Iterator[tuple[str, tuple[Any, ...]]]:
     name, text = param.name or "", _sentence(param.help)
     value = None if param.is_flag else _value(path, param)
-    for spelling in param.opts:
+    for spelling in sorted(param.opts, key=len):  # of --help click gives them in any order
         yield spelling, (name, value, param.multiple, text)
     for spelling in param.secondary_opts:
         yield spelling, (name, None, False, f"The opposite of {param.opts[0]}.")

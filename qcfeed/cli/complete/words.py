@@ -23,8 +23,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '--timeout': ('timeout', '', False, 'Seconds to wait for an answer'),
             '--config': ('config', 'files', False, 'Configuration file of serve (TOML; $QCFEED_CONFIG names it too)'),
             '--version': ('version', None, False, 'Print the version and exit'),
-            '--help': ('help', None, False, 'Show this message and exit'),
             '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
         },
     },
     'serve': {
@@ -60,8 +60,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '--spawn-stacks': ('spawn_stacks', '', False, "Calls kept of each task's spawning, for `tasks show`; 8 make a spawn cost 1.4 times as much"),
             '--drain-timeout': ('drain_timeout', '', False, 'How long leaving politely may take'),
             '--drill': ('drill', '', False, 'Break this service on purpose, to rehearse: zombie-feeds or zombie-feeds=47829'),
-            '--help': ('help', None, False, 'Show this message and exit'),
             '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
         },
     },
     'status': {
@@ -71,8 +71,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
         'options': {
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
-            '--help': ('help', None, False, 'Show this message and exit'),
             '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
         },
     },
     'diagnose': {
@@ -84,8 +84,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '--watch': ('watch', None, False, 'Again and again, in place; Ctrl-C ends it'),
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
-            '--help': ('help', None, False, 'Show this message and exit'),
             '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
         },
     },
     'tasks': {
@@ -110,8 +110,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '--from': ('source', 'files', False, 'Show what --save wrote; asks no service'),
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
-            '--help': ('help', None, False, 'Show this message and exit'),
             '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
         },
     },
     'tasks show': {
@@ -121,8 +121,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
         'options': {
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
-            '--help': ('help', None, False, 'Show this message and exit'),
             '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
         },
     },
     'tasks cancel': {
@@ -136,12 +136,12 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '--waiting-on': ('waiting_on', '', False, 'Only tasks that wait on such: sleep'),
             '--name': ('name', '', False, "Only tasks whose name is like: 'feed A*'"),
             '--dry-run': ('dry_run', None, False, 'Only show what would be cancelled'),
-            '--yes': ('yes', None, False, 'Ask nothing'),
             '-y': ('yes', None, False, 'Ask nothing'),
+            '--yes': ('yes', None, False, 'Ask nothing'),
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
-            '--help': ('help', None, False, 'Show this message and exit'),
             '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
         },
     },
     'tasks diff': {
@@ -151,8 +151,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
         'options': {
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
-            '--help': ('help', None, False, 'Show this message and exit'),
             '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
         },
     },
     'tasks findings': {
@@ -164,8 +164,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '--save': ('save', 'files', False, "Keep the answer's JSON here too"),
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
-            '--help': ('help', None, False, 'Show this message and exit'),
             '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
         },
     },
     'tasks verify': {
@@ -178,8 +178,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '--min-births': ('min_births', '', False, 'Fewer tasks born meanwhile prove nothing'),
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
-            '--help': ('help', None, False, 'Show this message and exit'),
             '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
         },
     },
     'orphans': {
@@ -196,8 +196,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '--name': ('name', '', False, "Only tasks whose name is like: 'feed A*'"),
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
-            '--help': ('help', None, False, 'Show this message and exit'),
             '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
         },
     },
     'stacks': {
@@ -207,8 +207,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
         'options': {
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
-            '--help': ('help', None, False, 'Show this message and exit'),
             '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
         },
     },
     'feeds': {
@@ -218,8 +218,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
         'options': {
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
-            '--help': ('help', None, False, 'Show this message and exit'),
             '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
         },
     },
     'feeds cancel': {
@@ -228,12 +228,12 @@ COMMANDS: dict[str, dict[str, Any]] = {
         'arguments': [('feeds', True)],
         'options': {
             '--all': ('everything', None, False, 'Every feed there is'),
-            '--yes': ('yes', None, False, 'Do it although somebody is subscribed; ask nothing'),
             '-y': ('yes', None, False, 'Do it although somebody is subscribed; ask nothing'),
+            '--yes': ('yes', None, False, 'Do it although somebody is subscribed; ask nothing'),
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
-            '--help': ('help', None, False, 'Show this message and exit'),
             '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
         },
     },
     'watch': {
@@ -247,8 +247,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '--for': ('seconds', '', False, 'Leave after so many seconds'),
             '-o': ('output', ('table', 'json'), False, 'table (on a terminal) or json (when piped)'),
             '--output': ('output', ('table', 'json'), False, 'table (on a terminal) or json (when piped)'),
-            '--help': ('help', None, False, 'Show this message and exit'),
             '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
         },
     },
     'repro': {
@@ -264,8 +264,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '--settle': ('settle', '', False, 'Seconds the service may take to let go'),
             '-o': ('output', ('table', 'wide', 'json'), False, 'table, wide (every column) or json (versioned)'),
             '--output': ('output', ('table', 'wide', 'json'), False, 'table, wide (every column) or json (versioned)'),
-            '--help': ('help', None, False, 'Show this message and exit'),
             '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
         },
     },
     'runbook': {
@@ -275,8 +275,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
         'options': {
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
-            '--help': ('help', None, False, 'Show this message and exit'),
             '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
         },
     },
     'completion': {
@@ -284,8 +284,8 @@ COMMANDS: dict[str, dict[str, Any]] = {
         'commands': [],
         'arguments': [(('bash', 'zsh', 'fish'), False)],
         'options': {
-            '--help': ('help', None, False, 'Show this message and exit'),
             '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
         },
     },
 }
