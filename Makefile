@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+FANOUT ?=
 SECONDS ?= 300
 
 .DELETE_ON_ERROR:
@@ -20,6 +21,10 @@ $(VENV)/.service: pyproject.toml
 
 $(VENV)/.suite: pyproject.toml $(VENV)/.service
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,dev]'
+	@touch $@
+
+$(VENV)/.bench: pyproject.toml $(VENV)/.suite
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
 serve: $(VENV)/.service  ## install what is needed and run the service (ARGS='--port 0')
@@ -48,8 +53,9 @@ generate: $(VENV)/.suite  ## write completions, manual and docs/cli.md anew
 test-all:  ## the suite on every interpreter of 3.11 to 3.13 that is here
 	$(PYTHON) scripts/test_all.py $(ARGS)
 
-bench: $(VENV)/.suite  ## what the ledger costs beside its peers (ARGS=--full)
+bench: $(VENV)/.bench  ## the ledger, then fan-out, beside their peers (ARGS=--full FANOUT=--quick)
 	$(BIN)/python -m benchmarks.diagnostics $(ARGS)
+	$(BIN)/python -m benchmarks.fanout $(FANOUT)
 
 bench-startup: $(VENV)/.suite  ## what a command and a TAB take from a cold start
 	$(BIN)/python -m benchmarks.startup $(ARGS)

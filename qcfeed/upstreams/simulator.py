@@ -81,21 +81,26 @@ class Pace:
         self._done = 0
         self._most = max(1, int(rate * _CATCH_UP))
 
-    def due(self, now: float) -> int:
-        """How many ticks to hand over at ``now``; they count as handed over."""
+    def due(self, now: float) -> range:
+        """The numbers of the ticks to hand over at ``now``; they count as handed over."""
         reached = math.floor((now - self._start) * self._rate) + 1
-        count = reached - self._done
+        first = max(self._done, reached - self._most)
         self._done = max(reached, self._done)
-        return max(0, min(count, self._most))
+        return range(first, reached)
+
+    def at(self, number: int) -> float:
+        """When that tick falls due."""
+        return self._start + number / self._rate
 
     def next(self) -> float:
         """When the next tick falls due."""
-        return self._start + self._done / self._rate
+        return self.at(self._done)
 
 
 class Simulator:
     """``sim:`` -- the universe at ``rate`` quotes a second a symbol.
 
+    A tick's time is the one it was due at, so its age at a reader is what all between has cost.
     Without a rate (``rate=max``) a feed goes as fast as its subscribers take the quotes.
     A symbol's walk goes on where it stopped when its feed comes back: at most 893 are kept.
     """
@@ -149,9 +154,10 @@ class Simulator:
         pace = Pace(rate, loop.time() + walk.phase / rate)
         while True:
             await asyncio.sleep(max(pace.next() - loop.time(), _LEAST_SLEEP))
-            if count := pace.due(loop.time()):
-                ts = self._stamp()
-                sink.publish([walk.tick(ts) for _ in range(count)])
+            now = loop.time()
+            if due := pace.due(now):
+                ages = (now - pace.at(number) for number in due)
+                sink.publish([walk.tick(self._stamp(age)) for age in ages])
 
     def health(self) -> UpstreamHealth:
         return UpstreamHealth(connected=True)

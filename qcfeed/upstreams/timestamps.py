@@ -13,7 +13,7 @@ def render(ns: int) -> str:
 
 
 class Timestamps:
-    """The time now as text; the part up to the second is rendered once a second."""
+    """The time now, or ``age`` seconds ago, as text; the part up to the second is rendered once a second."""
 
     __slots__ = ("_clock", "_prefix", "_second")
 
@@ -22,8 +22,8 @@ class Timestamps:
         self._second = -1
         self._prefix = ""
 
-    def __call__(self) -> str:
-        second, fraction = divmod(self._clock(), 1_000_000_000)
+    def __call__(self, age: float = 0.0) -> str:
+        second, fraction = divmod(self._clock() - int(age * 1e9), 1_000_000_000)
         if second != self._second:
             self._second = second
             self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))

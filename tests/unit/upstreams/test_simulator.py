@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from itertools import islice, pairwise
 
 import pytest
@@ -79,30 +80,31 @@ class TestWalk:
 class TestPace:
     def test_ticks_fall_due_from_the_start_on_without_drift(self) -> None:
         pace = Pace(10.0, start=100.0)
-        assert pace.due(99.9) == 0
+        assert not pace.due(99.9)
         total = 0
         for step in range(1, 1_001):
-            total += pace.due(100.0 + step * 0.0373)
+            total += len(pace.due(100.0 + step * 0.0373))
         assert total == int(1_000 * 0.0373 * 10) + 1
 
     def test_next_is_when_the_next_falls_due(self) -> None:
         pace = Pace(4.0, start=0.0)
         assert pace.next() == 0.0
-        assert pace.due(0.0) == 1
+        assert pace.due(0.0) == range(1)
         assert pace.next() == 0.25
-        assert pace.due(0.24) == 0
-        assert pace.due(pace.next()) == 1
+        assert not pace.due(0.24)
+        assert pace.due(pace.next()) == range(1, 2)
+        assert pace.at(1) == 0.25
 
     def test_a_long_stall_is_made_up_in_part_and_leaves_no_debt(self) -> None:
         pace = Pace(1_000.0, start=0.0)
         pace.due(0.0)
-        assert pace.due(60.0) == 250
-        assert pace.due(60.0) == 0
-        assert pace.due(60.01) == 10
+        assert pace.due(60.0) == range(59_751, 60_001)
+        assert not pace.due(60.0)
+        assert len(pace.due(60.01)) == 10
 
     def test_at_a_slow_rate_a_stall_is_made_up_by_one(self) -> None:
         pace = Pace(1.0, start=0.0)
-        assert pace.due(10.0) == 1
+        assert pace.due(10.0) == range(10, 11)
         assert pace.next() == 11.0
 
     @given(st.floats(0.01, 1e6), st.lists(st.floats(0, 0.2), max_size=50))
@@ -110,7 +112,7 @@ class TestPace:
         pace, now, total = Pace(rate, start=0.0), 0.0, 0
         for delay in delays:
             now += delay
-            total += pace.due(now)
+            total += len(pace.due(now))
         if delays:
             assert abs(total - (now * rate + 1)) <= max(1, now * rate * 1e-6)
 
@@ -152,6 +154,16 @@ class TestRun:
         async with running(Simulator(rate=1_000, clock=lambda: next(clock)), "F") as (sink, _):
             await sink.until_ticks(1)
         assert sink.ticks[0].ts == "2024-03-20T02:15:00.000000000Z"
+
+    async def test_a_tick_is_stamped_with_the_time_it_was_due(self) -> None:
+        async with running(Simulator(rate=500), "AAPL") as (sink, _):
+            await sink.until_ticks(40)
+        stamps = [datetime.fromisoformat(tick.ts[:26] + "+00:00") for tick in sink.ticks[1:40]]
+        steps = [(later - earlier).total_seconds() for earlier, later in pairwise(stamps)]
+        whole = [abs(step / 0.002 - round(step / 0.002)) < 0.1 for step in steps]
+        assert sum(whole) > len(whole) / 2, (
+            steps
+        )  # the clock is read a little after the loop's time
 
     async def test_at_most_goes_batch_by_batch_when_the_sink_is_ready(self) -> None:
         class Slow(KeepingSink):

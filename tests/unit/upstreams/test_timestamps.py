@@ -22,3 +22,8 @@ def test_a_clock_set_back_is_followed() -> None:
     now = Timestamps(lambda: next(clock))
     assert now() == "2024-03-20T02:15:00.000000000Z"
     assert now() == "2024-03-20T01:15:00.000000000Z"
+
+
+def test_a_time_ago() -> None:
+    now = Timestamps(lambda: NOON)
+    assert now(0.25) == render(NOON - 250_000_000)

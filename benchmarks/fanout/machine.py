@@ -1,0 +1,52 @@
+"""What machine it was, and what was compared: a figure without them says nothing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+_DISTRIBUTIONS = ("aiohttp", "websockets", "picows", "starlette", "uvicorn", "uvloop", "httptools")
+
+
+def describe() -> dict[str, str]:
+    """Processor, kernel, Python, and the version of every peer that is here."""
+    return {
+        "processor": f"{os.cpu_count()} x {_processor()}",
+        "load": f"{os.getloadavg()[0]:.1f} before the run",
+        "kernel": platform.release(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        **versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of the peers that are here."""
+    found = {}
+    for name in _DISTRIBUTIONS:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    commands = {"nats-server": "--version", "node": "--version", "gcc": "-dumpfullversion"}
+    for name, flag in commands.items():
+        if program := shutil.which(name):
+            said = subprocess.run([program, flag], capture_output=True, text=True, check=False)
+            found[name] = said.stdout.strip().rpartition(" ")[2].removeprefix("v")
+    return found
+
+
+def cores() -> tuple[set[int], set[int]]:
+    """Where the server and the readers run: one core each where there are two, else anywhere."""
+    usable = sorted(os.sched_getaffinity(0))
+    return ({usable[0]}, {usable[-1]}) if len(usable) > 1 else (set(usable), set(usable))
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(": ")[2]
+    return platform.machine()

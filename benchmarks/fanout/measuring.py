@@ -1,0 +1,123 @@
+"""One measurement: a peer, a workload, a round; what came of it, as flat figures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.fanout.peers import Peer
+from benchmarks.fanout.processes import Readers, Server, reading, serving
+from benchmarks.fanout.workloads import Workload
+
+Figures = dict[str, float]
+
+CHURNING_AT_ONCE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server with its readers connected, and for how long they are measured."""
+
+    workload: Workload
+    server: Server
+    readers: Readers
+    seconds: float
+    resident_before: int
+
+    def window(self, command: str, seconds: float) -> tuple[dict[str, Any], Figures]:
+        """What the readers answer to ``command``, and the figures that every kind has."""
+        before, began = self.server.cpu(), time.monotonic()
+        said = self.readers.ask(f"{command} {seconds:g}", seconds)
+        used, took = self.server.cpu() - before, time.monotonic() - began
+        figures = {
+            "server_cpu": used / took,
+            "readers_cpu": said["cpu"] / said["seconds"],
+            "gaps": said["gaps"],
+            "conflated": said["conflated"],
+            "lost": said["closed"] + said["faults"],
+        }
+        return said, figures
+
+
+def measure(peer: Peer, workload: Workload, program: Path, seconds: float) -> Figures:
+    """Start ``peer`` and readers, let them warm up, measure, end them. Raises MeasurementError."""
+    with serving(peer, workload) as server:
+        before = server.resident()
+        with reading(program, peer, workload, server.port) as readers:
+            return _KINDS[workload.kind](Running(workload, server, readers, seconds, before))
+
+
+def _saturation(running: Running) -> Figures:
+    running.window("measure", min(1.0, running.seconds))
+    said, figures = running.window("measure", running.seconds)
+    delivered = said["delivered"]
+    figures["deliveries_per_s"] = delivered / said["seconds"]
+    figures["server_cpu_us"] = figures["server_cpu"] * said["seconds"] / max(delivered, 1) * 1e6
+    return figures
+
+
+def _rate(running: Running) -> Figures:
+    figures = _saturation(running)
+    said, more = running.window("measure", running.seconds)
+    offered = (running.workload.rate or 0.0) * running.workload.readers * said["seconds"]
+    figures.update(more)
+    figures["deliveries_per_s"] = said["delivered"] / said["seconds"]
+    figures["delivered_share"] = said["delivered"] / offered
+    for name, value in said.get("latency_us", {}).items():
+        figures[f"{name}_ms"] = value / 1e3
+    return figures
+
+
+def _churn(running: Running) -> Figures:
+    command = f"churn {CHURNING_AT_ONCE}"
+    running.window(command, min(1.0, running.seconds))
+    said, figures = running.window(command, running.seconds)
+    return {**figures, "cycles_per_s": said["cycles"] / said["seconds"]}
+
+
+def _memory(running: Running) -> Figures:
+    _, figures = running.window("measure", min(1.0, running.seconds))
+    grown = running.server.resident() - running.resident_before
+    return {**figures, "kib_each": grown / 1024 / running.workload.readers}
+
+
+def _stopped(running: Running) -> Figures:
+    """The others while some do not read, beside the same before and after; and what is held for those.
+
+    Held is what the process has grown by, and what the kernel has not got rid of (its send buffers).
+    """
+    stopped, stop_for = running.workload.stopped, running.workload.stopped_for
+    running.window("measure", min(1.0, running.seconds))
+    before, _ = running.window("measure", running.seconds)
+    ports = running.readers.ports(stopped)
+    resident = running.server.resident()
+    running.readers.ask(f"stop {stopped}")
+    during, figures = running.window("measure", stop_for)
+    held = max(0, running.server.resident() - resident) + running.server.unsent(ports)
+    running.readers.ask("stop 0")
+    after, last = running.window("measure", running.seconds)
+    usual = (_each(before) + _each(after)) / 2
+    figures |= {name: figures[name] + last[name] for name in ("gaps", "conflated", "lost")}
+    return {
+        **figures,
+        "deliveries_per_s": during["delivered"] / during["seconds"],
+        "others_share": _each(during) / usual if usual else 0.0,
+        "held_mb_each": held / stopped / 1e6,
+    }
+
+
+def _each(said: dict[str, Any]) -> float:
+    """Deliveries a second to each reader that reads."""
+    return float(said["delivered"] / said["seconds"] / max(said["reading"], 1))
+
+
+_KINDS: dict[str, Callable[[Running], Figures]] = {
+    "saturation": _saturation,
+    "rate": _rate,
+    "churn": _churn,
+    "memory": _memory,
+    "stopped": _stopped,
+}

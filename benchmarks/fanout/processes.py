@@ -1,0 +1,178 @@
+"""The two processes of a measurement, each on a core of its own: a server, and its readers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import resource
+import selectors
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.fanout import machine
+from benchmarks.fanout.peers import Peer, node_path
+from benchmarks.fanout.workloads import Workload
+
+PATIENCE = 90.0
+"""Seconds that a server may take to start, and 16,000 readers to connect."""
+
+_READY = re.compile(rb"ready (\d+)|quotes +ws://[^ ]*:(\d+)/")
+
+
+class MeasurementError(Exception):
+    """A server or its readers failed; the message says what they said."""
+
+
+def allow_many_files() -> int:
+    """Raise the limit of open files as far as it goes; what it is then."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server with all its processes."""
+
+    port: int
+    process: psutil.Process
+
+    def cpu(self) -> float:
+        """Seconds of processor that all its threads have had."""
+        return sum(_cpu(process.pid) for process in self._all())
+
+    def resident(self) -> int:
+        """Bytes of memory."""
+        return sum(int(process.memory_info().rss) for process in self._all())
+
+    def unsent(self, ports: set[int]) -> int:
+        """Bytes that the kernel still holds for clients at ``ports`` (proc(5), /proc/net/tcp)."""
+        held = 0
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            _, local, remote, _, queues = line.split()[:5]
+            if int(local[-4:], 16) == self.port and int(remote[-4:], 16) in ports:
+                held += int(queues.partition(":")[0], 16)
+        return held
+
+    def _all(self) -> list[psutil.Process]:
+        return [self.process, *self.process.children(recursive=True)]
+
+
+def _cpu(pid: int) -> float:
+    """In nanoseconds where the kernel counts them (schedstat), so that short runs can be compared."""
+    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(each.read_text().split()[0]) for each in threads) / 1e9
+
+
+@contextlib.contextmanager
+def serving(peer: Peer, workload: Workload) -> Iterator[Server]:
+    """``peer`` as a process on the first core, until the block is left. Raises MeasurementError."""
+    cores, _ = machine.cores()
+    with tempfile.TemporaryDirectory(prefix="qcfeed-bench-") as name, _log(name) as log:
+        home = {"XDG_RUNTIME_DIR": name, "XDG_STATE_HOME": name, "XDG_CONFIG_HOME": name}
+        process = subprocess.Popen(
+            peer.command(workload, Path(name)),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **home, "NODE_PATH": node_path()},
+            preexec_fn=lambda: os.sched_setaffinity(0, cores),
+        )
+        try:
+            yield Server(_port(process, Path(log.name)), psutil.Process(process.pid))
+        except MeasurementError as error:
+            said = Path(log.name).read_text(errors="replace").strip()[-2_000:]
+            raise MeasurementError(f"{error}\n{said}") from error
+        finally:
+            _end(process)
+
+
+def _log(directory: str) -> Any:
+    return Path(directory, "log").open("wb")
+
+
+def _port(process: subprocess.Popen[bytes], log: Path) -> int:
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until and process.poll() is None:
+        if found := _READY.search(log.read_bytes()):
+            return int(found[1] or found[2])
+        time.sleep(0.01)
+    raise MeasurementError(f"the server did not start: exit status {process.poll()}")
+
+
+def _end(process: subprocess.Popen[Any]) -> None:
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+class Readers:
+    """The readers' process; see readers/readers.c for its commands."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self._selector = selectors.DefaultSelector()
+        assert process.stdout is not None
+        self._selector.register(process.stdout, selectors.EVENT_READ)
+        self.pid = process.pid
+
+    def ask(self, command: str, seconds: float = 0.0) -> dict[str, Any]:
+        """Have ``command``, which takes ``seconds``, carried out; its answer."""
+        assert self._process.stdin is not None
+        print(command, file=self._process.stdin, flush=True)
+        answer: dict[str, Any] = json.loads(self.line(seconds + PATIENCE))
+        return answer
+
+    def line(self, timeout: float) -> str:
+        """The next line they say. Raises MeasurementError when there is none."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline() if self._selector.select(timeout) else ""
+        if not line:
+            raise MeasurementError(f"the readers said nothing: status {self._process.poll()}")
+        return line
+
+    def ports(self, count: int) -> set[int]:
+        """Of the first ``count`` connections, which are the first to stop."""
+        mine = psutil.Process(self.pid).net_connections("tcp")
+        return {each.laddr.port for each in sorted(mine, key=lambda each: each.fd)[:count]}
+
+
+@contextlib.contextmanager
+def reading(program: Path, peer: Peer, workload: Workload, port: int) -> Iterator[Readers]:
+    """The workload's readers, all connected, on the last core, until the block is left."""
+    _, cores = machine.cores()
+    symbols = ",".join(workload.symbols)
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            [program, str(port), peer.protocol, str(workload.readers), symbols],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, cores),
+        )
+        try:
+            readers = Readers(process)
+            readers.line(PATIENCE)
+            yield readers
+        except MeasurementError as error:
+            errors.seek(0)
+            raise MeasurementError(f"{error} {errors.read().strip()[-500:]}") from error
+        finally:
+            _end(process)
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(BrokenPipeError):
+                        pipe.close()

@@ -1,0 +1,114 @@
+"""nats-server with its WebSocket listener, and a publisher beside it that sends it the quotes.
+
+    python -m benchmarks.fanout.servers.nats NATS_SERVER READERS_A_SYMBOL RATE|max SYMBOL,SYMBOL,...
+
+At no rate the publisher reads its own quotes back and has only so many under way: as many as let the
+server coalesce, and no more than it will keep for its clients. Both processes count as the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.fanout.servers.source import Source, arguments, ready
+
+_CONFIGURATION = """
+listen: "127.0.0.1:-1"
+websocket { listen: "127.0.0.1:-1", no_tls: true }
+"""
+_UNDER_WAY = 400_000
+"""Deliveries, over all readers: 60 MB of quotes; more or fewer made it slower."""
+
+
+class Publisher(asyncio.Protocol):
+    """NATS' protocol, as much as publishing takes: CONNECT, PUB, and counting what comes back."""
+
+    def __init__(self, source: Source, most: int) -> None:
+        self._source = source
+        self._most = most
+        self._under_way = 0
+        self._tail = b""
+        self._room = asyncio.Event()
+        self._room.set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.write(b'CONNECT {"verbose":false,"pedantic":false}\r\n')
+        if self._source.rate is None:
+            transport.write(b"SUB quotes.> 1\r\n")
+
+    def data_received(self, data: bytes) -> None:
+        data = self._tail + data
+        self._under_way -= data.count(b"MSG ")
+        self._tail = data[-3:]
+        if b"PING\r\n" in data:
+            self._transport.write(b"PONG\r\n")
+        if self._under_way < self._most:
+            self._room.set()
+
+    async def publish(self) -> None:
+        """Every quote when it is due, or as fast as they come back."""
+        async for age in self._source.ages():
+            quotes = self._source.quotes(age)
+            lines = [
+                b"PUB quotes.%b %d\r\n%b\r\n" % (symbol.encode(), len(text), text)
+                for symbol, text in quotes
+            ]
+            self._transport.write(b"".join(lines))
+            if self._source.rate is None:
+                self._under_way += len(quotes)
+                if self._under_way >= self._most:
+                    self._room.clear()
+                    await self._room.wait()
+
+
+@contextlib.contextmanager
+def serving(program: str) -> Iterator[dict[str, int]]:
+    """nats-server until the block is left; its ports by protocol."""
+    with tempfile.TemporaryDirectory(prefix="qcfeed-nats-") as directory:
+        configuration = Path(directory, "nats.conf")
+        configuration.write_text(_CONFIGURATION + f'ports_file_dir: "{directory}"\n')
+        server = subprocess.Popen([program, "-c", str(configuration)])
+        try:
+            yield _ports(Path(directory, f"nats-server_{server.pid}.ports"))
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def _ports(file: Path) -> dict[str, int]:
+    until = time.monotonic() + 10
+    while not file.exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    listening = json.loads(file.read_text())
+    return {name: int(urls[0].rpartition(":")[2]) for name, urls in listening.items() if urls}
+
+
+async def publish(source: Source, ports: dict[str, int], most: int) -> None:
+    """Quotes to the server for as long as it is there, at most so many under way at no rate."""
+    _, publisher = await asyncio.get_running_loop().create_connection(
+        lambda: Publisher(source, most), "127.0.0.1", ports["nats"]
+    )
+    ready(ports["websocket"])
+    await publisher.publish()
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    program, readers_a_symbol = sys.argv.pop(1), int(sys.argv.pop(1))
+    with serving(program) as ports:
+        asyncio.run(publish(arguments(), ports, max(64, _UNDER_WAY // readers_a_symbol)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+// npm `ws`, as its documentation broadcasts: `send` on each client.
+//
+//   node ws.js RATE|max SYMBOL,SYMBOL,...
+'use strict';
+
+const http = require('http');
+const { WebSocket, WebSocketServer } = require('ws');
+
+const rate = process.argv[2] === 'max' ? null : Number(process.argv[2]);
+const readers = new Map(process.argv[3].split(',').map((symbol) => [symbol, new Set()]));
+const latest = new Map();
+let seq = 0;
+
+function stamp(ms) {
+  const whole = Math.floor(ms);
+  const rest = String(Math.floor((ms - whole) * 1e6)).padStart(6, '0');
+  return new Date(whole).toISOString().replace('Z', `${rest}Z`);
+}
+
+// Every symbol's next quote, due at `due` (ms since 1970), to all who read it.
+function publish(due) {
+  const ts = stamp(due);
+  seq += 1;
+  for (const [symbol, clients] of readers) {
+    const bid = 189.99 + (seq % 7) / 100;
+    const quote = JSON.stringify({
+      type: 'quote', symbol, bid, bid_size: 100 * (1 + (seq & 15)), ask: bid + 0.02,
+      ask_size: 300, last: bid, ts, epoch: '7f3a1', seq,
+    });
+    latest.set(symbol, quote);
+    for (const client of clients) {
+      if (client.readyState === WebSocket.OPEN) client.send(quote);
+    }
+  }
+}
+
+const start = performance.timeOrigin + performance.now();
+let done = 0;
+
+function publishDue() {
+  const now = performance.timeOrigin + performance.now();
+  for (; start + (done * 1000) / rate <= now; done += 1) publish(start + (done * 1000) / rate);
+  setTimeout(publishDue, start + (done * 1000) / rate - now);
+}
+
+function publishMore() {
+  if ([...readers.values()].some((clients) => clients.size > 0)) {
+    publish(performance.timeOrigin + performance.now());
+    setImmediate(publishMore);
+  } else {
+    setTimeout(publishMore, 5);
+  }
+}
+
+const server = http.createServer();
+const websockets = new WebSocketServer({ server, perMessageDeflate: false });
+websockets.on('connection', (client, request) => {
+  const clients = readers.get(request.url.slice('/quotes/'.length));
+  client.send(latest.get(request.url.slice('/quotes/'.length)));
+  clients.add(client);
+  client.on('close', () => clients.delete(client));
+  client.on('error', () => clients.delete(client));
+});
+server.listen({ host: '127.0.0.1', port: 0, backlog: 4096 }, () => {
+  console.log(`ready ${server.address().port}`);
+  publish(start);
+  if (rate === null) publishMore();
+  else if (rate > 0) publishDue();
+});

@@ -1,0 +1,63 @@
+"""What is measured: so many readers of so many symbols, and what they do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qcfeed.upstreams.universe import TICKERS
+
+_IDLE = 0.001
+"""Quotes a second where none are wanted: one at the start, and then one in a quarter of an hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """``rate`` is quotes a second a symbol; None: as many as can be delivered."""
+
+    name: str
+    kind: str
+    title: str
+    rate: float | None
+    symbols: tuple[str, ...] = ("AAPL",)
+    readers: int = 0
+    stopped: int = 0
+    stopped_for: float = 0.0
+
+    @property
+    def rate_text(self) -> str:
+        """As upstreams and peers spell it."""
+        return "max" if self.rate is None else f"{self.rate:g}"
+
+
+def workloads(*, stopped_for: float, idle: int = 10_000) -> tuple[Workload, ...]:
+    """All of them; ``stopped_for``: seconds that ten readers in a thousand do not read."""
+    return (
+        _saturation(1, 1_000),
+        _saturation(1, 100),
+        _saturation(100, 10),
+        _saturation(892, 18),
+        *(_fixed(rate) for rate in (50, 500, 1_000, 2_000)),
+        Workload("churn", "churn", "connect, quote, disconnect: 50 at once", rate=1.0),
+        Workload("memory", "memory", f"memory at {idle:,} idle", rate=_IDLE, readers=idle),
+        Workload(
+            "stopped", "stopped", f"10 of 1,000 stopped for {stopped_for:g} s",
+            rate=None, readers=1_000, stopped=10, stopped_for=stopped_for,
+        ),
+    )  # fmt: skip
+
+
+def _saturation(symbols: int, readers_each: int) -> Workload:
+    return Workload(
+        f"{symbols}x{readers_each}",
+        "saturation",
+        f"saturation, {symbols:,} x {readers_each:,}",
+        rate=None,
+        symbols=tuple(TICKERS[:symbols]) if symbols > 1 else ("AAPL",),
+        readers=symbols * readers_each,
+    )
+
+
+def _fixed(rate: int) -> Workload:
+    return Workload(
+        f"rate{rate}", "rate", f"{rate:,} quotes/s x 1,000", rate=float(rate), readers=1_000
+    )
