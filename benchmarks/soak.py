@@ -130,10 +130,12 @@ def _join(threads: list[threading.Thread]) -> None:
 
 def _booked(ledger: Ledger) -> Counter[str]:
     total = Counter[str]()
+    ledger.settle()
     for site in ledger.sites():
         if site.location.startswith("benchmarks/soak.py") and site.function.startswith("_churn"):
-            total.update(site.outcomes()._asdict())
-            total["live"] += len(site.live)
+            outcomes, live = site.counts()
+            total.update(outcomes._asdict())
+            total["live"] += live
     return +total
 
 

@@ -6,7 +6,9 @@ from qcfeed.control.routes import STACKS, NoQuery, Read, Route
 from qcfeed.control.stack_answers import RunningTask, Stacks, ThreadStack
 from qcfeed.control.task_answers import Frame
 from qcfeed.diagnostics import stacks, wait_rules
-from qcfeed.diagnostics.spawn import AnyTask, Ledger
+from qcfeed.diagnostics.booked import booked
+from qcfeed.diagnostics.site import AnyTask
+from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.diagnostics.stall import LoopWatch
 
 
@@ -36,5 +38,5 @@ def _thread(thread: stacks.ThreadStack, ledger: Ledger, watched: int) -> ThreadS
 
 
 def _task(task: AnyTask, ledger: Ledger) -> RunningTask:
-    record = ledger.record_of(task)
-    return RunningTask(serial=record.serial if record else None, name=wait_rules.name(task))
+    known = booked(task, ledger)
+    return RunningTask(serial=known.serial if known else None, name=wait_rules.name(task))

@@ -29,8 +29,10 @@ from qcfeed.control.task_answers import (
 )
 from qcfeed.control.task_details import PAGE, frames, task_filter
 from qcfeed.diagnostics import awaiters, census, reaper, stacks
+from qcfeed.diagnostics.booked import Booked, Ref, task_of
 from qcfeed.diagnostics.filters import Filter
-from qcfeed.diagnostics.site import Record, short_path
+from qcfeed.diagnostics.reading import facts, oldest
+from qcfeed.diagnostics.site import short_path
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.diagnostics.stall import LoopWatch
 from qcfeed.errors import UsageError
@@ -55,11 +57,18 @@ def routes(ledger: Ledger, watch: LoopWatch) -> list[Route]:
 
 
 class _Choice(msgspec.Struct):
-    """Which tasks are meant, at one moment."""
+    """Which tasks are meant, at one moment. ``up_to``: the highest serial among them."""
 
-    records: list[Record]
-    spared: list[Spared]
-    gone: list[int]
+    refs: list[Ref] = []
+    spared: list[Spared] = []
+    gone: list[int] = []
+    locations: Counter[str] = msgspec.field(default_factory=Counter)
+    up_to: int = 0
+
+    def add(self, ref: Ref, known: Booked) -> None:
+        self.refs.append(ref)
+        self.locations[known.site.location] += 1
+        self.up_to = max(self.up_to, known.serial)
 
 
 class _Views:
@@ -70,14 +79,14 @@ class _Views:
     def plan(self, query: CancelPlanQuery) -> CancelPlan:
         """Cost: what the filter takes, 1 us a task that matches, and 5 each that is listed."""
         chosen = self._choose(_serials(query.serials), task_filter(query))
-        counts = Counter(record.site.location for record in chosen.records)
-        listed = census.listed(
-            self._ledger, chosen.records[: min(max(query.limit, 0), PAGE)], time.monotonic()
-        )
+        page = oldest(self._ledger, chosen.refs, min(max(query.limit, 0), PAGE))
+        listed = census.listed(self._ledger, page, time.monotonic())
         return CancelPlan(
-            count=len(chosen.records),
-            up_to=chosen.records[-1].serial if chosen.records else 0,
-            locations=[PlannedLocation(location=at, tasks=n) for at, n in counts.most_common()],
+            count=len(chosen.refs),
+            up_to=chosen.up_to,
+            locations=[
+                PlannedLocation(location=at, tasks=n) for at, n in chosen.locations.most_common()
+            ],
             tasks=msgspec.convert(listed, list[Task], from_attributes=True),
             spared=chosen.spared[:PAGE],
             gone=chosen.gone,
@@ -90,9 +99,9 @@ class _Views:
             chosen = await asyncio.to_thread(
                 self._choose, request.serials, task_filter(request), request.up_to
             )
-            audit.note(before={"chosen_tasks": len(chosen.records)})
+            audit.note(before={"chosen_tasks": len(chosen.refs)})
             ending = await reaper.cancel(
-                chosen.records, batch=request.batch, timeout=request.timeout_s
+                chosen.refs, batch=request.batch, timeout=request.timeout_s
             )
         return CancelledTasks(
             cancelled=ending.reaped,
@@ -112,32 +121,33 @@ class _Views:
             )
         if serials:
             return self._named(serials)
-        chosen = _Choice([], [], [])
+        chosen = _Choice()
         for some in self._ledger.slices(which.select(self._ledger, time.monotonic())):
-            for record in some:
-                if up_to is not None and record.serial > up_to:
-                    break
-                if why := _needed(record):
-                    spared = Spared(task=record.serial, location=record.site.location, why=why)
+            for ref in some:
+                known = facts(ref)
+                if known is None or (up_to is not None and known.serial > up_to):
+                    continue
+                if why := _needed(known):
+                    spared = Spared(task=known.serial, location=known.site.location, why=why)
                     chosen.spared.append(spared)
                 else:
-                    chosen.records.append(record)
+                    chosen.add(ref, known)
+        chosen.spared.sort(key=lambda spared: spared.task)
         return chosen
 
     def _named(self, serials: Sequence[int]) -> _Choice:
-        found = {serial: self._ledger.find(serial) for serial in sorted(set(serials))}
-        return _Choice(
-            records=[record for record in found.values() if record is not None],
-            spared=[],
-            gone=[serial for serial, record in found.items() if record is None],
-        )
+        found = self._ledger.find_all(serials)
+        chosen = _Choice(gone=sorted(set(serials) - found.keys()))
+        for _, record in sorted(found.items()):
+            chosen.add(record, record)
+        return chosen
 
 
-def _needed(record: Record) -> str:
+def _needed(known: Booked) -> str:
     """Why the program stands on this task; empty if it does not."""
-    if record.site.location.startswith(_OURS):
+    if known.site.location.startswith(_OURS):
         return "it is the control plane's"
-    task = record()
+    task = task_of(known)
     return "the loop runs for it" if task is not None and awaiters.is_main(task) else ""
 
 

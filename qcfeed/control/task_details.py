@@ -22,8 +22,9 @@ from qcfeed.control.task_answers import (
     TreeTask,
 )
 from qcfeed.diagnostics import awaiters, calls, census, filters, orphans, stacks
+from qcfeed.diagnostics.booked import Record, booked
 from qcfeed.diagnostics.filters import Filter
-from qcfeed.diagnostics.site import Record
+from qcfeed.diagnostics.reading import Reading, oldest
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.errors import NotFoundError, UsageError
 
@@ -114,7 +115,8 @@ class _Views:
         limit, which = _page(query.limit), task_filter(query)
         now = time.monotonic()
         found = which.select(self._ledger, now)
-        shown = self._with_ancestors(found[:limit]) if which else found[:limit]
+        listed = oldest(self._ledger, found, limit)
+        shown = self._with_ancestors(listed) if which else listed
         tasks = [
             _branch(self._ledger, each, now) for some in self._ledger.slices(shown) for each in some
         ]
@@ -126,28 +128,22 @@ class _Views:
         return msgspec.convert(described, Task, from_attributes=True)
 
     def _children(self, serial: int) -> int:
-        everything = (list(site.live.values()) for site in self._ledger.sites())
-        return sum(
-            record.parent == serial
-            for records in everything
-            for some in self._ledger.slices(records)
-            for record in some
-        )
+        return sum(known.parent == serial for _, some in Reading(self._ledger) for known in some)
 
     def _with_ancestors(self, records: list[Record]) -> list[Record]:
         """Also the live parents, their parents and so on; oldest first."""
         found = {record.serial: record for record in records}
         wanted = {record.parent for record in records}
         while missing := wanted - found.keys() - {None}:
-            above = [self._ledger.find(serial) for serial in missing if serial is not None]
-            found |= {record.serial: record for record in above if record is not None}
-            wanted = {record.parent for record in above if record is not None}
+            above = self._ledger.find_all({serial for serial in missing if serial is not None})
+            found |= above
+            wanted = {record.parent for record in above.values()}
         return sorted(found.values(), key=lambda record: record.serial)
 
 
 def _branch(ledger: Ledger, record: Record, now: float) -> TreeTask:
     task = record()
-    by = [] if task is None else [ledger.record_of(each.task) for each in awaiters.of(task)]
+    by = [] if task is None else [booked(each.task, ledger) for each in awaiters.of(task)]
     return TreeTask(
         serial=record.serial,
         parent=record.parent,
@@ -161,8 +157,8 @@ def _branch(ledger: Ledger, record: Record, now: float) -> TreeTask:
 
 
 def _awaiting(ledger: Ledger, awaiter: awaiters.Awaiter) -> Awaiting:
-    record = ledger.record_of(awaiter.task)
-    serial = None if record is None else record.serial
+    known = booked(awaiter.task, ledger)
+    serial = None if known is None else known.serial
     return Awaiting(serial=serial, name=census.name(awaiter.task), how=awaiter.how)
 
 

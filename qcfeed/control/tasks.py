@@ -38,8 +38,10 @@ from qcfeed.control.routes import (
 )
 from qcfeed.control.task_details import task_filter
 from qcfeed.diagnostics import census, orphans, reaper, sources, waits
+from qcfeed.diagnostics.booked import Record, Ref, record
 from qcfeed.diagnostics.orphans import OrphanTask
-from qcfeed.diagnostics.spawn import Ledger, Record
+from qcfeed.diagnostics.reading import facts, oldest
+from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.diagnostics.stall import LoopWatch
 from qcfeed.errors import UsageError
 
@@ -103,7 +105,7 @@ class _Views:
         totals = _totals(census.by_location(self._ledger, now))
         if which := task_filter(query):
             matching = which.select(self._ledger, now)
-            page = matching[query.offset : query.offset + query.limit]
+            page = oldest(self._ledger, matching, query.limit, query.offset)
             total, found = len(matching), census.listed(self._ledger, page, now)
         else:
             total = totals.live
@@ -134,11 +136,16 @@ class _Views:
         now = time.monotonic()
         found, further = self._find(now), []
         if which := task_filter(query):
-            found = [record for record in found if which.matches(record, now)]
+            found = [
+                ref
+                for some in self._ledger.slices(found)
+                for ref in some
+                if (known := facts(ref)) is not None and which.matches(known, now)
+            ]
         elif self._further_orphans:
             further = self._further_orphans()
-        step = 1 + len(found) // max(1, query.limit) if query.spread else 1
-        slices = self._ledger.slices(found[::step][: query.limit])
+        listed = _spread(found, query.limit) if query.spread else None
+        slices = self._ledger.slices(listed or oldest(self._ledger, found, query.limit))
         rows = [_row(orphans.describe(record, now)) for some in slices for record in some] + further
         rows.sort(key=lambda row: -row.age_s)
         return Orphans(count=len(found) + len(further), orphans=rows[: query.limit])
@@ -153,7 +160,7 @@ class _Views:
         with self._watch.measure() as measured:
             found = await asyncio.to_thread(self._find, time.monotonic())
             audit.note(before={"orphaned_tasks": len(found)})
-            proven = (record for record in found if orphans.is_orphan(record))
+            proven = (ref for ref in found if (known := facts(ref)) and orphans.is_orphan(known))
             reaping = await reaper.cancel(proven, batch=request.batch, timeout=request.timeout_s)
             removed = await self._remove_further() if self._remove_further else 0
         return Reaped(
@@ -168,8 +175,8 @@ class _Views:
             max_stall_ms=round(measured.longest * 1000, 3),
         )
 
-    def _find(self, now: float) -> list[Record]:
-        return orphans.records(self._ledger, now, grace=self._grace)
+    def _find(self, now: float) -> list[Ref]:
+        return orphans.refs(self._ledger, now, grace=self._grace)
 
 
 def _matching(rows: list[Location], counts: Mapping[tuple[str, str], int]) -> list[Location]:
@@ -195,6 +202,13 @@ def _add_sources(rows: list[Location]) -> None:
 
 def _totals(taken: census.Census) -> TaskTotals:
     return msgspec.convert(taken.totals, TaskTotals, from_attributes=True)
+
+
+def _spread(refs: list[Ref], limit: int) -> list[Record]:
+    """Some of them, from all over: they stand for the rest."""
+    step = 1 + len(refs) // max(1, limit)
+    found = (facts(ref) for ref in refs[::step][:limit])
+    return [record(known) for known in found if known is not None]
 
 
 def _row(orphan: OrphanTask) -> Orphan:

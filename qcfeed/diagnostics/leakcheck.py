@@ -15,8 +15,9 @@ from collections.abc import AsyncIterator, Callable, Container, Iterable
 from fnmatch import fnmatch
 
 from qcfeed.diagnostics import census, chain
+from qcfeed.diagnostics.booked import Record
 from qcfeed.diagnostics.site import AnyTask, short_path
-from qcfeed.diagnostics.spawn import Ledger, Record
+from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.diagnostics.waits import state
 
 _FIRST_WAIT = 0.001
@@ -73,7 +74,7 @@ async def verify_no_leaks(
     if ledger is None:
         ledger = own = Ledger()
         own.install(asyncio.get_running_loop())
-    before = {serial for site in ledger.sites() for serial in site.live}
+    before = {record.serial for record in ledger.records()}
     may_stay = Ignore(ignore)
     try:
         yield ledger
@@ -107,13 +108,11 @@ def _new(
     ledger: Ledger, before: Container[int], may_stay: Callable[[Record], bool]
 ) -> list[Record]:
     this = asyncio.current_task()
-    found = [
+    return [
         record
-        for site in ledger.sites()
-        for record in site.live.values()
+        for record in ledger.records()
         if record.serial not in before and record.task is not this and not may_stay(record)
     ]
-    return sorted(found, key=lambda record: record.serial)
 
 
 def _lines(record: Record, now: float) -> list[str]:

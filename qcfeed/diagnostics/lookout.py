@@ -6,12 +6,14 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 from qcfeed.diagnostics import census, orphans
+from qcfeed.diagnostics.booked import Booked, Record, Ref, task_of
 from qcfeed.diagnostics.history import History
 from qcfeed.diagnostics.lints import PROOF_S, Look, Tally
-from qcfeed.diagnostics.spawn import Ledger, Record
+from qcfeed.diagnostics.reading import Oldest, Reading, facts, oldest
+from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.diagnostics.stall import LoopWatch
 from qcfeed.diagnostics.unretrieved import Unretrieved
 from qcfeed.diagnostics.waits import state
@@ -69,13 +71,11 @@ class Lookout:
     def sample(self, now: float) -> None:
         """Take a census into the history."""
         self.history.note(now, census.by_location(self._ledger, now).rows)
+        for site in self._ledger.sites():
+            site.refill()
         known = self._known
-        suspects: dict[int, float] = {}
-        for record in self._doubtful():
-            if len(suspects) >= REMEMBERED:
-                break
-            suspects[record.serial] = known.get(record.serial, now)
-        self._known = suspects
+        suspects = oldest(self._ledger, self._doubtful(now), REMEMBERED)
+        self._known = {each.serial: known.get(each.serial, now) for each in suspects}
 
     def look(self, now: float) -> Look:
         """What is known at ``now`` (``time.monotonic()``). From any thread. Cost: 0.5 us a live task,
@@ -104,44 +104,54 @@ class Lookout:
                 log.exception("a census could not be taken")
             wait = max(self._every, (time.monotonic() - began) / SHARE)
 
-    def _doubtful(self) -> Iterator[Record]:
+    def _doubtful(self, now: float) -> list[Ref]:
         """Tasks of which only time can tell whether something is wrong with them."""
-        yield from self._stubborn()
-        for record in self._orphans(time.monotonic()):
-            if _closed_at(record) is None:
-                yield record
+        orphaned = self._orphans(now)
+        return self._stubborn() + [
+            ref
+            for some in self._ledger.slices(orphaned)
+            for ref in some
+            if (known := facts(ref)) is not None and _closed_at(known) is None
+        ]
 
-    def _orphans(self, now: float) -> list[Record]:
-        return orphans.records(self._ledger, now, grace=self._grace)
+    def _orphans(self, now: float) -> list[Ref]:
+        return orphans.refs(self._ledger, now, grace=self._grace)
 
-    def _stubborn(self) -> Iterator[Record]:
-        for site in self._ledger.sites():
-            for some in self._ledger.slices(list(site.live.values())):
-                yield from (record for record in some if _cancelled(record) > 1)
+    def _stubborn(self) -> list[Ref]:
+        return [
+            ref
+            for refs, some in Reading(self._ledger)
+            for ref, known in zip(refs, some, strict=True)
+            if _cancelled(known) > 1
+        ]
 
     def _tallies(
-        self, suspects: Iterable[Record], now: float, evidence: Callable[[Record, float], str]
+        self, suspects: list[Ref], now: float, evidence: Callable[[Record, float], str]
     ) -> list[Tally]:
         """By location; the oldest of each are listed, and the first of them described."""
         tallies: dict[str, Tally] = {}
-        for some in self._ledger.slices(list(suspects)):
-            for record in some:
-                location = record.site.location
-                tally = tallies.get(location) or tallies.setdefault(location, Tally(location))
-                seconds = now - self._suspect_since(record, now)
+        eldest: dict[str, Oldest] = {}
+        for some in self._ledger.slices(suspects):
+            for known in map(facts, some):
+                if known is None:
+                    continue
+                location = known.site.location
+                tally = tallies.setdefault(location, Tally(location))
+                seconds = now - self._suspect_since(known, now)
                 tally.count += 1
                 tally.proven += seconds >= PROOF_S
                 tally.longest_s = max(tally.longest_s, seconds)
-                if len(tally.serials) < _LISTED:
-                    tally.serials.append(record.serial)
-                if tally.count == 1:
-                    tally.evidence = evidence(record, now)
+                eldest.setdefault(location, Oldest(_LISTED)).add([known])
+        for location, tally in tallies.items():
+            listed = eldest[location].records()
+            tally.serials = [record.serial for record in listed]
+            tally.evidence = evidence(listed[0], now)
         return list(tallies.values())
 
-    def _suspect_since(self, record: Record, now: float) -> float:
+    def _suspect_since(self, known: Booked, now: float) -> float:
         """Of an orphan since its owner closed, else since a census first saw it so."""
-        closed_at = _closed_at(record)
-        return self._known.get(record.serial, now) if closed_at is None else closed_at
+        closed_at = _closed_at(known)
+        return self._known.get(known.serial, now) if closed_at is None else closed_at
 
     def _untold(self) -> Iterator[str]:
         if self._ledger.failure is not None:
@@ -154,14 +164,14 @@ class Lookout:
             yield f"growth of {self.history.dropped:,} locations: only the busiest are followed"
 
 
-def _cancelled(record: Record) -> int:
-    task = record()
+def _cancelled(known: Booked) -> int:
+    task = task_of(known)
     return 0 if task is None or task.done() else task.cancelling()
 
 
-def _closed_at(record: Record) -> float | None:
+def _closed_at(known: Booked) -> float | None:
     try:
-        closed_at = getattr(record.owner, "closed_at", None)
+        closed_at = getattr(known.origin.owner, "closed_at", None)
         return None if closed_at is None else float(closed_at)
     except Exception:  # noqa: BLE001
         return None

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from qcfeed.diagnostics.spawn import AnyTask, Record
+from qcfeed.diagnostics.booked import Record, Ref, booked, record
+from qcfeed.diagnostics.site import AnyTask
 from qcfeed.diagnostics.waits import state
 
 _TURN_S = 0.0005
@@ -45,7 +46,7 @@ class Reaping:
 
 
 async def cancel(
-    records: Iterable[Record],
+    refs: Iterable[Ref],
     *,
     batch: int = 500,
     timeout: float = 10.0,
@@ -54,13 +55,13 @@ async def cancel(
 
     Runs in the loop that the tasks belong to, which turns between batches. ``batch`` is the largest;
     they shrink until one takes a turn of 0.5 ms (ending a task that sleeps takes 8-20 us).
-    Each record is looked at again before it is cancelled, once. The task this runs in is never
+    Each task is looked at again before it is cancelled, once. The task this runs in is never
     cancelled: it is reported as a survivor.
     """
     started = time.monotonic()
     reaping = Reaping()
-    lingering: list[tuple[Record, AnyTask]] = []
-    remaining = iter(records)
+    lingering: list[AnyTask] = []
+    remaining = iter(refs)
     size = min(batch, 4 * _SMALLEST)
     while some := list(islice(remaining, size)):
         turned = time.perf_counter()
@@ -76,24 +77,30 @@ async def cancel(
         await asyncio.sleep(min(delay, left))
         delay = min(delay * 2, _LAST_LOOK)
         lingering = await _look_again(lingering, batch, reaping)
-    reaping.survivors += [Survivor(record, state(task)) for record, task in lingering]
+    reaping.survivors += map(_survivor, lingering)
     reaping.elapsed_s = time.monotonic() - started
     return reaping
 
 
-def _cancel(records: list[Record], reaping: Reaping) -> list[tuple[Record, AnyTask]]:
+def _cancel(refs: list[Ref], reaping: Reaping) -> list[AnyTask]:
     this = asyncio.current_task()
     told = []
-    for record in records:
-        task = record()
+    for ref in refs:
+        task = ref()
         if task is None or task.done():
             reaping.already_gone += 1
         elif task is this:
-            reaping.survivors.append(Survivor(record, "running this reaping"))
+            reaping.survivors.append(_survivor(task, "running this reaping"))
         else:
             tell(task)
-            told.append((record, task))
+            told.append(task)
     return told
+
+
+def _survivor(task: AnyTask, why: str = "") -> Survivor:
+    known = booked(task)
+    assert known is not None  # noqa: S101 - a reading gave it
+    return Survivor(record(known), why or state(task))
 
 
 def tell(task: AnyTask) -> None:
@@ -118,24 +125,20 @@ def _wakes(callback: Any, task: AnyTask) -> bool:
     return getattr(callback, "__self__", None) is task
 
 
-async def _look_again(
-    lingering: list[tuple[Record, AnyTask]], batch: int, reaping: Reaping
-) -> list[tuple[Record, AnyTask]]:
-    still: list[tuple[Record, AnyTask]] = []
+async def _look_again(lingering: list[AnyTask], batch: int, reaping: Reaping) -> list[AnyTask]:
+    still: list[AnyTask] = []
     for start in range(0, len(lingering), batch):
         still += _book_ended(lingering[start : start + batch], reaping)
         await asyncio.sleep(0)
     return still
 
 
-def _book_ended(
-    told: list[tuple[Record, AnyTask]], reaping: Reaping
-) -> list[tuple[Record, AnyTask]]:
+def _book_ended(told: list[AnyTask], reaping: Reaping) -> list[AnyTask]:
     """Count those that have ended; return those that have not."""
     still = []
-    for record, task in told:
+    for task in told:
         if not task.done():
-            still.append((record, task))
+            still.append(task)
         elif getattr(task, "_exception", None) is not None:
             reaping.failed += 1
         else:

@@ -71,8 +71,8 @@ class RunnerWatch:
             self._excused |= self._live() - before
 
     def _live(self) -> set[int]:
-        sites = (site for ledger in self._ledgers.values() for site in ledger.sites())
-        return {serial for site in sites for serial in site.live}
+        ledgers = self._ledgers.values()
+        return {record.serial for ledger in ledgers for record in ledger.records()}
 
     def _replace(self, name: str, first: Callable[[asyncio.Runner], None]) -> None:
         original = self._replaced[name] = getattr(asyncio.Runner, name)

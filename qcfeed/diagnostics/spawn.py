@@ -3,30 +3,32 @@
 A task factory notes every task under its *spawn location*: the code object and bytecode offset of
 the first caller outside asyncio. Lines and paths are looked up only when somebody reads them.
 
-The observer leaves the observed alone: a task is known by weak reference only, so the garbage
-collector, names, coroutines, cancellation and asyncio's own reports of lost exceptions work as
-they do without it. A ledger that raises removes itself, says so once, and the program goes on.
+The observer leaves the observed alone: no task is kept alive (the books of the live are asyncio's
+own set of them), so the garbage collector, names, coroutines, cancellation and asyncio's own reports
+of lost exceptions work as they do without it. A ledger that raises removes itself, says so once, and
+the program goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
-import asyncio.events
 import asyncio.tasks
-import contextlib
 import itertools
 import logging
-import os
 import sys
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from types import CodeType, FrameType
 from typing import Any, TypeVar
 
+from qcfeed.diagnostics.booked import Booked, Record, Task, booked, record
+from qcfeed.diagnostics.callers import HANDLE_RUN, is_between, outside
+from qcfeed.diagnostics.ended import Failures
 from qcfeed.diagnostics.origin import Closable, Owner, owned_by
 from qcfeed.diagnostics.origin import current as _origin
-from qcfeed.diagnostics.site import AnyTask, Frames, Record, Site, Task, lost, records_of
+from qcfeed.diagnostics.reading import Reading
+from qcfeed.diagnostics.site import AnyTask, Frames, Site
 
 __all__ = ["MAX_SITES", "AnyTask", "Closable", "Ledger", "Owner", "Record", "Site", "owned_by"]
 
@@ -36,7 +38,7 @@ Item = TypeVar("Item")
 MAX_SITES = 4_096
 """Spawn locations told apart; tasks from any further one are booked under ``other``."""
 SLICE = 100
-"""Records that a reader looks at before it asks whether its turn is over."""
+"""Things that a reader looks at before it asks whether its turn is over."""
 TURN = 0.001
 """Seconds that readers take before they let the watched loop run."""
 _PAUSE = 50e-6
@@ -47,25 +49,13 @@ _current_task: Callable[[asyncio.AbstractEventLoop], AnyTask | None]
 _current_task = getattr(getattr(asyncio.tasks, "_current_tasks", None), "get", asyncio.current_task)
 
 _serials = itertools.count(1)
-_ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()
-
-
-_LIBRARY = tuple(
-    os.path.join(os.path.dirname(path), "")  # noqa: PTH118,PTH120
-    for path in (asyncio.__file__, __file__)
-)
-_HANDLE_RUN = asyncio.events.Handle._run.__code__  # noqa: SLF001
 _CREATE_TASK = asyncio.create_task.__code__
-
-
-def _is_library(code: CodeType) -> bool:
-    return code.co_filename.startswith(_LIBRARY) or code.co_filename == contextlib.__file__
 
 
 class Ledger:
     """The books of one event loop's tasks; see the module.
 
-    Cost: 1.4-1.7 x a trivial task's create and finish, 240 B a live task (docs/performance.md).
+    Cost: 1.4 x a trivial task's create and finish, 120 B a live task (docs/performance.md).
     It cannot see tasks made before it, nor ``asyncio.Task(...)`` called directly (as some libraries
     do for ``eager_start=True``): a census counts those as *untracked*.
     """
@@ -79,14 +69,19 @@ class Ledger:
         self.loop: asyncio.AbstractEventLoop | None = None
         self.failure: str | None = None
         """Why the ledger removed itself, if it did; nothing new is booked from then on."""
+        self.failures = Failures()
+        """What ended with an exception."""
         self.other = Site(self, None, 0)
-        self._sites: dict[tuple[int, int], Site] = {}
+        self._sites: dict[int, Site] = {}
+        """By the address of the instruction that spawns: within that of its code object, which the
+        site holds, so it is nobody else's. (A pair of code and offset takes 50 ns more a spawn.)"""
+        self._foreign: dict[int, Record] = {}
+        """Tasks that another factory has made, by serial."""
         self._rested = 0.0
         """When a reader last let the loop run. One for all readers: their turns add up for it."""
         self._previous: Any = None
         self._factory: Any = None
         self._depth = 0
-        _ledgers.add(self)
 
     def install(self, loop: asyncio.AbstractEventLoop) -> None:
         """Book every task that ``loop`` makes from now on. Call it in the loop's thread.
@@ -121,61 +116,81 @@ class Ledger:
     def installed(self) -> bool:
         return self._factory is not None
 
-    @property
-    def alone(self) -> bool:
-        """Whether this process has no other ledger."""
-        return len(_ledgers) == 1
-
     def sites(self) -> list[Site]:
         """Every spawn location seen so far. From any thread."""
-        return [*self._sites.values(), self.other]
+        return [*list(self._sites.values()), self.other]
+
+    def foreign(self) -> list[Record]:
+        """Tasks that another factory has made. From any thread."""
+        return list(self._foreign.values())
+
+    def settle(self) -> None:
+        """Book what has ended and is still held. From any thread. Cost: 0.3 us a live task."""
+        for _ in Reading(self):
+            pass
+
+    def records(self) -> list[Record]:
+        """The live tasks, oldest first. From any thread. Cost: 1 us each: for few, or for tests."""
+        found = [record(each) for _, some in Reading(self) for each in some]
+        return sorted(found, key=lambda each: each.serial)
 
     def find(self, serial: int) -> Record | None:
-        """The live task with this serial number. From any thread. Cost: O(locations)."""
-        for site in self.sites():
-            if (record := site.records.get(serial)) is not None:
-                task = record()
-                return None if task is None or task.done() else record
-        return None
+        """The live task with this serial number. From any thread. Cost: 0.2 us a live task."""
+        return self.find_all({serial}).get(serial)
+
+    def find_all(self, serials: Collection[int]) -> dict[int, Record]:
+        """The live among these serial numbers. From any thread. Cost: 0.2 us a live task."""
+        wanted, found = set(serials), dict[int, Record]()
+        for _, some in Reading(self):
+            if len(found) == len(wanted):
+                break
+            if not wanted.isdisjoint([each.serial for each in some]):
+                found |= {each.serial: record(each) for each in some if each.serial in wanted}
+        return found
 
     def record_of(self, task: AnyTask | None) -> Record | None:
-        """The record of a task that this ledger has booked, whoever made it. From any thread."""
-        known = [] if task is None else records_of(task)
-        return next((record for record in known if record.site.ledger is self), None)
+        """The facts of a task that this ledger has booked, whoever made it. From any thread."""
+        known = booked(task, self)
+        return None if known is None else record(known)
 
-    def slices(self, items: list[Item]) -> Iterator[list[Item]]:
+    def slices(self, items: list[Item], size: int | None = None) -> Iterator[list[Item]]:
         """``items`` by the SLICE. After each TURN the watched loop gets the GIL, unless this is it."""
         elsewhere = asyncio._get_running_loop() is not self.loop  # noqa: SLF001
-        for start in range(0, len(items), SLICE):
+        size = size or SLICE
+        for start in range(0, len(items), size):
             if elsewhere and time.monotonic() - self._rested > TURN:
                 time.sleep(_PAUSE)
                 self._rested = time.monotonic()
-            yield items[start : start + SLICE]
+            yield items[start : start + size]
 
     def _spawn(self, loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any) -> AnyTask:
         """The task factory."""
         if self._factory is None:
             return _plain(loop, coro, kwargs)
-        try:
-            site = self._caller()
+        try:  # as _caller(), without the call
+            frame = sys._getframe(self._depth - 1)  # noqa: SLF001
+            code = frame.f_code
+            if code is _CREATE_TASK:
+                frame = sys._getframe(self._depth)  # noqa: SLF001
+                code = frame.f_code
+            site = self._sites.get(id(code) + frame.f_lasti) or self._site(frame)
         except Exception as error:  # noqa: BLE001
-            self._give_up(error)
+            self.give_up(error)
             return _plain(loop, coro, kwargs)
         task = Task(coro, loop=loop, **kwargs)
         if task._source_traceback:  # type: ignore[attr-defined]  # noqa: SLF001
             del task._source_traceback[-2:]  # type: ignore[attr-defined]  # noqa: SLF001
-        record = Record(task)
-        record.serial = serial = next(_serials)
-        record.born = time.monotonic()
-        record.origin = _origin.get()
+        task.serial = next(_serials)
+        task.born = time.monotonic()
+        task.origin = _origin.get()
         spawner = _current_task(loop)
         try:
-            record.parent = spawner.record.serial if type(spawner) is Task else None
+            task.parent = spawner.serial if type(spawner) is Task else None
         except AttributeError:  # it is eager and still in its first step, not booked yet
-            record.parent = None
-        record.site = site  # the last: other threads take a record that has one for complete
-        task.record = record
-        site.records[serial] = record
+            task.parent = None
+        task.open = True
+        task.site = site  # the last: other threads take a task that has one for booked
+        site.spawned += 1
         return task
 
     def _spawn_chained(self, loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any) -> Any:
@@ -184,15 +199,31 @@ class Ledger:
         # What is not even a future can be neither watched nor weakly held: left alone.
         if self._factory is not None and isinstance(task, asyncio.Task):
             try:
-                record = Record(task, lost)
-                site = self._caller()
-                spawner = self.record_of(_current_task(loop))
-                record.parent = None if spawner is None else spawner.serial
-                _book(record, site)
-                task.add_done_callback(record.end)
+                self._book_foreign(task, self._caller(), _current_task(loop))
             except Exception as error:  # noqa: BLE001
-                self._give_up(error)
+                self.give_up(error)
         return task
+
+    def _book_foreign(self, task: AnyTask, site: Site, spawner: AnyTask | None) -> None:
+        made = Record(task, self._lost)
+        made.serial = serial = next(_serials)
+        made.born = time.monotonic()
+        made.origin = _origin.get()
+        by = booked(spawner, self)
+        made.parent = None if by is None else by.serial
+        made.open = True
+        made.site = site
+        site.spawned += 1
+        self._foreign[serial] = made
+        task.add_done_callback(made.end)
+
+    def _lost(self, gone: weakref.ref[AnyTask]) -> None:
+        """Another factory's task is gone. If it did not tell its end, it was destroyed pending."""
+        assert isinstance(gone, Record)  # noqa: S101
+        self._foreign.pop(gone.serial, None)
+        if gone.open:
+            gone.open = False
+            gone.site.destroyed += 1
 
     def _caller(self) -> Site:
         """The site of whoever called ``create_task``."""
@@ -201,16 +232,12 @@ class Ledger:
         if code is _CREATE_TASK:
             frame = sys._getframe(self._depth + 1)  # noqa: SLF001
             code = frame.f_code
-        return self._sites.get((id(code), frame.f_lasti)) or self._site(frame)
+        return self._sites.get(id(code) + frame.f_lasti) or self._site(frame)
 
     def _site(self, frame: FrameType) -> Site:
-        """The slow way: the first caller outside the library, or the last before the loop."""
-        while _is_library(frame.f_code):
-            caller = frame.f_back
-            if caller is None or caller.f_code is _HANDLE_RUN:
-                break
-            frame = caller
-        key = (id(frame.f_code), frame.f_lasti)
+        """The slow way: past the library."""
+        frame = outside(frame)
+        key = id(frame.f_code) + frame.f_lasti
         site = self._sites.get(key)
         if site is None:
             if len(self._sites) >= MAX_SITES:
@@ -224,22 +251,29 @@ class Ledger:
         task: Any = (self._spawn if plain else self._spawn_chained)(loop, coro, **kwargs)
         if plain and getattr(task, "_source_traceback", None):
             del task._source_traceback[-1:]  # noqa: SLF001 - ours is one frame more
-        if (record := self.record_of(task)) is not None:
-            record.spawned_by = self._frames(sys._getframe(1))  # noqa: SLF001
+        if (known := booked(task, self)) is not None:
+            known.spawned_by = self._frames(sys._getframe(1))  # noqa: SLF001
         return task
 
     def _frames(self, frame: FrameType | None) -> Frames:
         """The frames that led to a spawn: from the first outside the library back to the loop."""
         found: list[tuple[CodeType, int]] = []
         while frame is not None and len(found) < self.spawn_stacks:
-            if found or not _is_library(frame.f_code):
+            if found or not is_between(frame.f_code):
                 found.append((frame.f_code, frame.f_lasti))
             frame = frame.f_back
-            if frame is not None and frame.f_code is _HANDLE_RUN:
+            if frame is not None and frame.f_code is HANDLE_RUN:
                 break
         return tuple(found)
 
-    def _give_up(self, error: Exception) -> None:
+    def note_failure(self, known: Booked, error: BaseException) -> None:
+        """A task of ours ended with an exception."""
+        self.failures.note(known.site, known.serial, error)
+
+    def give_up(self, error: Exception) -> None:
+        """Something in here failed: book nothing more, say so once, leave the program alone."""
+        if self.failure is not None:
+            return
         self.failure = f"{type(error).__name__}: {error}"
         self.uninstall()
         log.error(
@@ -247,14 +281,6 @@ class Ledger:
             self.failure,
             exc_info=error,
         )
-
-
-def _book(record: Record, site: Site) -> None:
-    record.serial = serial = next(_serials)
-    record.born = time.monotonic()
-    record.origin = _origin.get()
-    record.site = site
-    site.records[serial] = record
 
 
 def _plain(loop: asyncio.AbstractEventLoop, coro: Any, kwargs: dict[str, Any]) -> AnyTask:

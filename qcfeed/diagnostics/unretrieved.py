@@ -8,14 +8,14 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qcfeed.diagnostics.site import Record, records_of
+from qcfeed.diagnostics.booked import booked
+from qcfeed.diagnostics.ended import describe
 
 log = logging.getLogger("qcfeed.diagnostics")
 
 LOCATIONS = 256
 """Spawn locations told apart; what comes from any further one is counted under ``other``."""
 _WORDS = "exception was never retrieved"
-_TEXT = 200
 _FUTURE = "a future"
 
 
@@ -84,21 +84,11 @@ class Unretrieved:
         lost = self._lost.setdefault(location, Lost(location))
         lost.count += 1
         lost.last = time.monotonic()
-        lost.error = _text(context.get("exception"))
+        lost.error = describe(context.get("exception"))
 
 
 def _location(future: Any) -> str:
     if not isinstance(future, asyncio.Task):
         return _FUTURE
-    # One that is being freed has no weak references left; our own kind holds its record itself.
-    record = getattr(future, "record", None)
-    if record is None:
-        record = next(iter(records_of(future)), None)
-    return record.site.location if isinstance(record, Record) else "untracked"
-
-
-def _text(error: BaseException | None) -> str:
-    try:
-        return f"{type(error).__name__}: {error}"[:_TEXT]
-    except Exception:  # noqa: BLE001
-        return type(error).__name__
+    known = booked(future)
+    return "untracked" if known is None else known.site.location

@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+from qcfeed.diagnostics.booked import booked
 from qcfeed.diagnostics.chain import code, held
-from qcfeed.diagnostics.site import AnyTask, records_of
+from qcfeed.diagnostics.site import AnyTask
 
 Detail = Callable[[Any, AnyTask], str]
 """Says more of a link that a task waits in; may raise, and is then left out."""
@@ -71,7 +72,8 @@ def name(task: AnyTask) -> str:
 
 def serial(task: AnyTask) -> int | None:
     """A task's serial number, if a ledger has booked it; of two ledgers, one's."""
-    return next((record.serial for record in records_of(task)), None)
+    known = booked(task)
+    return None if known is None else known.serial
 
 
 def pending(futures: Iterable[Any]) -> str:

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, replace
 
-from qcfeed.diagnostics.site import AnyTask, Record, records_of
+from qcfeed.diagnostics.booked import booked
 from qcfeed.diagnostics.sources import is_library, source
 from qcfeed.diagnostics.stall import Call, LoopWatch, told
 
@@ -107,9 +107,9 @@ class Watchdog:
     def _catch(self) -> Stall:
         stall = _stall(self._began, self._seen, self._watch.calls())
         task = None if self._loop is None else asyncio.current_task(self._loop)
-        record = None if task is None else _record(task)
-        if record is not None:
-            stall.serial, stall.location = record.serial, record.site.location
+        known = booked(task)
+        if known is not None:
+            stall.serial, stall.location = known.serial, known.site.location
         return stall
 
 
@@ -120,7 +120,3 @@ def _stall(began: float, seconds: float, calls: list[Call]) -> Stall:
     own = [call for call in calls if not is_library(call[0].co_filename)]
     place = told((own or calls)[-1])
     return Stall(began, seconds, stack, place=place, source=source(place.partition(" ")[0]))
-
-
-def _record(task: AnyTask) -> Record | None:
-    return next(iter(records_of(task)), None)

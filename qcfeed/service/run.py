@@ -97,7 +97,7 @@ def _on_signal(leaving: asyncio.Event) -> None:
 
 async def _reap(ledger: Ledger) -> None:
     """What outlived the drain has lost its owner by now; only a drill should leave any."""
-    left = orphans.records(ledger, time.monotonic())
+    left = orphans.refs(ledger, time.monotonic())
     if left:
         log.warning("%d tasks outlived the service and are cancelled", len(left))
         await reaper.cancel(left)

@@ -173,7 +173,7 @@ async def test_the_control_plane_has_a_loop_of_its_own_kind(
 async def test_spawn_stacks_are_kept_where_they_are_asked_for() -> None:
     with attach("billing", spawn_stacks=1) as handle:
         task = asyncio.create_task(forever())
-        [record] = [r for s in handle.ledger.sites() for r in s.live.values() if r.task is task]
+        [record] = [record for record in handle.ledger.records() if record.task is task]
         assert [code.co_name for code, _ in record.spawned_by] == [
             "test_spawn_stacks_are_kept_where_they_are_asked_for"
         ]

@@ -11,9 +11,9 @@ from benchmarks import soak
 FORGETFUL = """
 import sys
 from benchmarks import soak
-from qcfeed.diagnostics.site import Record
-end = Record.end
-Record.end = lambda record, task: end(record, task) if record.serial % 100 else None
+from qcfeed.diagnostics import booked
+book = booked.book
+booked.book = lambda known, task: book(known, task) if known.serial % 100 else None
 sys.argv = ["soak", "--seconds", "0.2", "--readers", "1"]
 sys.exit(soak.main())
 """

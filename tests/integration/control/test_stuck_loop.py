@@ -122,9 +122,7 @@ def test_the_task_that_holds_the_loop_up_is_named(serve, watched):
     watched.loop.call_soon_threadsafe(spawn)
     assert begun.wait(5)
     thread = client.get(STACKS, Stacks).threads[0]
-    (serial,) = [
-        r.serial for site in watched.ledger.sites() for r in site.records.values() if r() in hogs
-    ]
+    (serial,) = [record.serial for record in watched.ledger.records() if record.task in hogs]
     release.set()
     assert (thread.task.name, thread.task.serial) == ("hog", serial)
     assert any(f.source == "release.wait(30)" for f in thread.frames)

@@ -18,6 +18,7 @@ import aiohttp
 import pytest
 
 from qcfeed.config import Config
+from qcfeed.diagnostics.booked import booked
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.errors import StartError
 from qcfeed.service import monitor, monitor_views
@@ -138,11 +139,10 @@ async def sleeper(name: str) -> AsyncIterator[tuple[asyncio.Task[None], str]]:
 
 
 def age(ledger: Ledger, name: str, seconds: float) -> None:
-    for site in ledger.sites():
-        for record in site.live.values():
-            task = record()
-            if task is not None and task.get_name() == name:
-                record.born -= seconds
+    for record in ledger.records():
+        task = record()
+        if task is not None and task.get_name() == name:
+            booked(task, ledger).born -= seconds
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -186,7 +186,7 @@ async def test_the_web_page_counts_by_the_ledger(attach, ledger, http):
     async with sleeper("feed-AAPL"):
         async with http.post(f"{attached.web}/api/task-count") as answer:
             counted = (await answer.json())["value"]
-        assert counted == sum(len(site.live) for site in ledger.sites()) > 0
+        assert counted == sum(site.live for site in ledger.sites()) > 0
         terminated = {"task_type": "terminated"}
         async with http.post(f"{attached.web}/api/task-count", data=terminated) as answer:
             assert (await answer.json())["value"] == 0
@@ -198,12 +198,7 @@ async def test_the_web_page_counts_by_the_ledger(attach, ledger, http):
 async def test_telnet_where_and_stacktrace(attach, ledger):
     attached = attach()
     async with sleeper("feed-AAPL") as (_, location), telnet(attached) as client:
-        (record,) = (
-            record
-            for site in ledger.sites()
-            for record in site.live.values()
-            if site.location == location
-        )
+        (record,) = (each for each in ledger.records() if each.site.location == location)
         assert location in await client.run(f"where {record.serial}", "await asyncio.sleep(3600)")
         await client.run("where 0", "No task 0")
         await client.run("stacktrace", "run_forever")
@@ -236,12 +231,7 @@ async def test_closing_does_not_bring_back_a_ledger_that_was_taken_out(attach, l
 async def test_cancel_signal_and_console_are_refused_and_the_prompt_comes_back(attach, ledger):
     attached = attach()
     async with sleeper("feed-AAPL") as (task, _), telnet(attached) as client:
-        (serial,) = (
-            record.serial
-            for site in ledger.sites()
-            for record in site.live.values()
-            if record() is task
-        )
+        (serial,) = (record.serial for record in ledger.records() if record() is task)
         await client.run(f"cancel {serial}", "qcfeed orphans --reap")
         await client.run("signal SIGTERM", "this view only reads")
         await client.run("console", "--monitor-console")

@@ -94,7 +94,7 @@ async def end(task: asyncio.Task[Any]) -> None:
 
 
 def record_of(ledger: Ledger, task: asyncio.Task[Any]) -> Record:
-    return next(r for site in ledger.sites() for r in site.live.values() if r.task is task)
+    return next(record for record in ledger.records() if record.task is task)
 
 
 def read_everything(ledger: Ledger, task: asyncio.Task[Any]) -> census.LiveTask:

@@ -54,7 +54,7 @@ async def spawn(
 ) -> tuple[list[asyncio.Task[Any]], list[Record]]:
     tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     await asyncio.sleep(0)
-    by_task = {record.task: record for s in ledger.sites() for record in s.live.values()}
+    by_task = {record.task: record for record in ledger.records()}
     return tasks, [by_task[task] for task in tasks]
 
 
@@ -95,7 +95,7 @@ async def test_an_exception_in_cleanup_is_still_reported_by_asyncio(ledger: Ledg
 
 async def test_the_task_it_runs_in_is_not_cancelled(ledger: Ledger) -> None:
     async def reap_everything() -> reaper.Reaping:
-        records = [r for s in ledger.sites() for r in s.live.values() if r.task in mine]
+        records = [record for record in ledger.records() if record.task in mine]
         return await reaper.cancel(records)
 
     mine: list[asyncio.Task[Any] | None] = []
@@ -174,9 +174,9 @@ async def test_the_incident_is_reaped_with_one_survivor_and_one_failure(
         loop.create_task(fails_in_cleanup())
     await asyncio.sleep(0)
     subscriber.closed = True
-    found = await asyncio.to_thread(orphans.find, ledger, 0.0)
+    found = await asyncio.to_thread(orphans.refs, ledger, 0.0)
     assert len(found) == INCIDENT
-    reaping = await reaper.cancel((orphan.record for orphan in found), timeout=0.5)
+    reaping = await reaper.cancel(found, timeout=0.5)
     assert (reaping.reaped, reaping.failed, reaping.already_gone) == (INCIDENT - 2, 1, 0)
     assert [s.state for s in reaping.survivors] == ["Event.wait (1 waiting)"]
     assert 0 < turns.most <= 500  # how long a turn takes is for the benchmark to say

@@ -41,16 +41,18 @@ async def ended(*tasks: asyncio.Future[Any]) -> None:
 
 def sites(ledger: Ledger) -> list[Site]:
     """Those of the tests: the task that a test runs in is on the books as well."""
+    ledger.settle()
     return [s for s in ledger.sites() if s.spawned and s.location.startswith(("tests/", "<"))]
 
 
 def site_of(ledger: Ledger, function: str) -> Site:
+    ledger.settle()
     return next(s for s in ledger.sites() if s.function.endswith(function) and s.spawned)
 
 
 def books(site: Site) -> dict[str, int]:
-    outcomes = site.outcomes()._asdict()
-    return {name: n for name, n in outcomes.items() if n} | {"live": len(site.live)}
+    outcomes, live = site.counts()
+    return {name: n for name, n in outcomes._asdict().items() if n} | {"live": live}
 
 
 def line() -> int:
@@ -157,7 +159,7 @@ async def test_outcomes(ledger: Ledger) -> None:
 async def test_serials_rise_and_find_the_live_only(ledger: Ledger) -> None:
     first, second = asyncio.create_task(forever()), asyncio.create_task(forever())
     await asyncio.sleep(0)
-    serials = [record.serial for s in sites(ledger) for record in s.live.values()]
+    serials = [record.serial for record in ledger.records() if record.site in sites(ledger)]
     assert sorted(set(serials)) == sorted(serials)
     records = [ledger.find(serial) for serial in sorted(serials)]
     assert [record.task for record in records if record] == [first, second]
@@ -325,9 +327,7 @@ async def test_owners_are_inherited_and_cleared(ledger: Ledger) -> None:
 
     async def note(name: str) -> None:
         this = asyncio.current_task()
-        owners[name] = next(
-            r.owner for s in ledger.sites() for r in s.live.values() if r.task is this
-        )
+        owners[name] = next(record.owner for record in ledger.records() if record.task is this)
         if name == "child":
             await asyncio.create_task(note("grandchild"))
             with owned_by(None):
@@ -431,7 +431,7 @@ async def test_an_eager_factory_that_is_there_is_kept() -> None:
     site = site_of(ledger, "is_kept")
     await asyncio.sleep(0)
     assert sum(s.finished for s in ledger.sites()) == 1
-    assert sum(len(s.live) for s in ledger.sites()) == 1
+    assert sum(s.live for s in ledger.sites()) == 1
     assert site.spawned == 1
     waiting.cancel()
     await ended(waiting)
@@ -530,8 +530,9 @@ async def test_two_ledgers_on_one_loop() -> None:
     tasks = [asyncio.create_task(nothing()), asyncio.create_task(forever())]
     await tasks[0]
     for ledger in (inner, outer):
+        ledger.settle()
         assert sum(s.finished for s in ledger.sites()) == 1
-        assert sum(len(s.live) for s in ledger.sites()) == 1
+        assert sum(s.live for s in ledger.sites()) == 1
     tasks[1].cancel()
     await ended(*tasks)
     outer.uninstall()
@@ -587,7 +588,8 @@ def test_a_factory_of_things_that_are_no_tasks_is_left_alone(
 
 async def test_a_record_knows_its_task(ledger: Ledger) -> None:
     task = asyncio.create_task(forever())
-    (record,) = site_of(ledger, "knows_its_task").live.values()
+    site = site_of(ledger, "knows_its_task")
+    (record,) = [record for record in ledger.records() if record.site is site]
     assert isinstance(record, Record)
     assert record.task is task
     assert record.born <= time.monotonic()

@@ -1,0 +1,149 @@
+"""One pass over the live tasks of a ledger, in slices that let the watched loop run.
+
+The books of the live are asyncio's own weak set of all tasks. It is copied in one step (10-16 ms at
+a million, 0.4 at 50,000) and looked at in slices; ``asyncio.all_tasks()`` would iterate it while the
+loop changes it, which raises or takes seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import asyncio.tasks
+import operator
+from collections.abc import Iterable, Iterator
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from qcfeed.diagnostics.booked import Booked, Record, Ref, Task, book, booked, record
+from qcfeed.diagnostics.site import AnyTask
+
+if TYPE_CHECKING:
+    from qcfeed.diagnostics.spawn import Ledger
+
+SLICE = 250
+"""Tasks of one slice: less than 0.2 ms."""
+
+_OURS = {Task}
+_site = attrgetter("site")
+_serial = attrgetter("serial")
+
+
+class Reading:
+    """Iterated once, from any thread, it gives slices of the live tasks: how to hold them, and their
+    facts, in no particular order.
+
+    The second list is emptied after the slice: it holds tasks themselves, which could otherwise not
+    be freed during the pause. What has ended and is still held by somebody is booked on the way.
+    Cost: 0.25 us a live task; no object is made for any of them, because tens of thousands would set
+    off a full garbage collection, which stops the watched loop.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.untracked = 0
+        """Live tasks of the ledger's loop that it does not know, as far as it has read."""
+        self._ledger = ledger
+
+    def __iter__(self) -> Iterator[tuple[list[Ref], list[Booked]]]:
+        ledger = self._ledger
+        for refs in ledger.slices(_everything(), SLICE):
+            tasks: list[Any] = list(map(operator.call, refs))
+            if not self._are_ours(tasks):
+                refs, tasks = self._ours_of(refs, tasks)
+            yield refs, tasks
+            tasks.clear()
+        for records in ledger.slices(ledger.foreign(), SLICE):
+            live = [each for each in records if self._lives(each)]
+            yield [*live], [*live]
+
+    def _are_ours(self, tasks: list[Any]) -> bool:
+        """Whether all of them are live and ours: most slices are like that."""
+        if set(map(type, tasks)) != _OURS or any(map(asyncio.Task.done, tasks)):
+            return False
+        try:
+            sites = set(map(_site, tasks))
+        except AttributeError:  # one is being booked at this moment
+            return False
+        return all(site.ledger is self._ledger for site in sites)
+
+    def _ours_of(
+        self, refs: list[Ref], tasks: list[AnyTask | None]
+    ) -> tuple[list[Ref], list[AnyTask]]:
+        kept = [n for n, task in enumerate(tasks) if task is not None and self._is_ours(task)]
+        return [refs[n] for n in kept], [task for n in kept if (task := tasks[n]) is not None]
+
+    def _is_ours(self, task: AnyTask) -> bool:
+        if type(task) is Task:
+            site = getattr(task, "site", None)
+            if site is None:
+                return False  # it is being booked at this moment
+            if site.ledger is self._ledger:
+                if task.done():
+                    book(task, task)
+                return not task.done()
+        self.untracked += self._is_untracked(task)
+        return False
+
+    def _is_untracked(self, task: AnyTask) -> bool:
+        if task.done() or task.get_loop() is not self._ledger.loop:
+            return False
+        return booked(task, self._ledger) is None
+
+    @staticmethod
+    def _lives(known: Record) -> bool:
+        task = known()
+        if task is not None and task.done():
+            book(known, task)
+        return known.open and task is not None
+
+
+def _everything() -> list[Ref]:
+    """asyncio's own weak references to all tasks."""
+    tasks: Any = getattr(asyncio.tasks, "_scheduled_tasks", None)  # 3.12 and later
+    if tasks is None:
+        tasks = getattr(asyncio.tasks, "_all_tasks", ())
+    return list(getattr(tasks, "data", ()))
+
+
+class Oldest:
+    """Of tasks added in any order, the oldest, as many as are wanted.
+
+    A record is made only for those that are among the oldest so far.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._best: list[Record] = []
+        self._below: float = float("inf")
+        """The serial that one must be below to count."""
+
+    def add(self, some: Iterable[Booked]) -> None:
+        below = self._below
+        self._best += [record(each) for each in some if each.serial < below]
+        if len(self._best) > 2 * self._number:
+            self._trim()
+
+    def records(self) -> list[Record]:
+        """The oldest, oldest first."""
+        self._trim()
+        return self._best
+
+    def _trim(self) -> None:
+        self._best.sort(key=_serial)
+        del self._best[self._number :]
+        if self._number and len(self._best) == self._number:
+            self._below = self._best[-1].serial
+        elif not self._number:
+            self._below = 0
+
+
+def oldest(ledger: Ledger, refs: list[Ref], limit: int, offset: int = 0) -> list[Record]:
+    """The oldest of these that still live: ``limit`` after skipping ``offset``. Cost: 0.4 us each."""
+    found = Oldest(limit + offset)
+    for some in ledger.slices(refs, SLICE):
+        found.add([known for ref in some if (known := facts(ref)) is not None])
+    return found.records()[offset:]
+
+
+def facts(ref: Ref) -> Booked | None:
+    """The facts of a task that a reading gave; None once it is gone."""
+    return ref if isinstance(ref, Record) else booked(ref())
