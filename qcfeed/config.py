@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import math
 import os
+import re
 import tomllib
 import types
 import typing
@@ -35,7 +36,12 @@ def _option(
     return field(default=default, metadata=facts)
 
 
+DEFAULT = "default"
+"""The origin of a value that nobody set."""
+
 PORTS = 65_535
+CONTEXTS = "contexts"
+"""The file's table that holds no options but other services (contexts.py)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +221,7 @@ def load(
         for name, value in given.items():
             values[name] = _convert(known, name, value, source)
             origins[name] = source
-    return Loaded(Config(**values), {name: origins.get(name, "default") for name in known})
+    return Loaded(Config(**values), {name: origins.get(name, DEFAULT) for name in known})
 
 
 def default_file(environment: Mapping[str, str]) -> Path:
@@ -224,24 +230,56 @@ def default_file(environment: Mapping[str, str]) -> Path:
     return Path(home).expanduser() / "qcfeed" / "config.toml"
 
 
-def _from_file(
-    file: Path | None, environment: Mapping[str, str]
-) -> list[tuple[str, Mapping[str, Any]]]:
-    named = file or (Path(v) if (v := environment.get("QCFEED_CONFIG")) else None)
-    path = named or default_file(environment)
+def read_file(
+    file: Path | None, environment: Mapping[str, str] = os.environ
+) -> tuple[Path, dict[str, Any]] | None:
+    """The configuration file and what is in it; None if none is named and none is there.
+
+    Raises ConfigError for one that is named and missing, or that cannot be read.
+    """
+    path = file_in_use(file, environment)
     try:
         with path.open("rb") as stream:
-            return [(str(path), tomllib.load(stream))]
+            return path, tomllib.load(stream)
     except FileNotFoundError as error:
-        if named is None:
-            return []
+        if path == default_file(environment):
+            return None
         raise ConfigError(
-            f"there is no configuration file {path}", hint="check --config or $QCFEED_CONFIG"
+            f"there is no configuration file {path}",
+            hint=f"check --config or $QCFEED_CONFIG; `qcfeed config init {path}` writes one",
         ) from error
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
+
+
+def file_in_use(file: Path | None, environment: Mapping[str, str] = os.environ) -> Path:
+    """The file that is read, whether it is there or not: the one named, else the default one."""
+    named = environment.get("QCFEED_CONFIG")
+    return file or (Path(named) if named else default_file(environment))
+
+
+def unsecret(value: Any) -> Any:
+    """``value`` as it may be shown: what a URL carries for its server alone is starred."""
+    return _SECRETS.sub(r"\1***\2", value) if isinstance(value, str) else value
+
+
+_SECRETS = re.compile(
+    r"((?<=://)|[?&][^=&\s]*(?:token|key|secret|password)[^=&\s]*=)"
+    r"(?:(?<=//)[^/@\s]+(@)|(?<==)[^&\s]+())",
+    re.IGNORECASE,
+)
+
+
+def _from_file(
+    file: Path | None, environment: Mapping[str, str]
+) -> list[tuple[str, Mapping[str, Any]]]:
+    found = read_file(file, environment)
+    if found is None:
+        return []
+    path, content = found
+    return [(str(path), {key: value for key, value in content.items() if key != CONTEXTS})]
 
 
 def _from_environment(

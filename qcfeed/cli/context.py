@@ -46,13 +46,48 @@ Output = Annotated[
 
 
 class Options(NamedTuple):
-    """The options before the command. ``timeout`` is in seconds."""
+    """The options before the command. ``timeout`` is in seconds.
+
+    ``token_file`` and ``prometheus`` come from a context alone: ask for ``found()``.
+    """
 
     instance: str | None = None
     socket: Path | None = None
     url: str | None = None
     timeout: float = DEFAULT_TIMEOUT
     config: Path | None = None
+    context: str | None = None
+    token_file: Path | None = None
+    prometheus: str | None = None
+
+    @property
+    def named(self) -> bool:
+        """Whether they say which service is meant."""
+        return any((self.instance, self.socket, self.url, self.context))
+
+    def found(self) -> Options:
+        """These, with what the context says, if one was chosen.
+
+        Raises what contexts.find does, and UsageError when the service is named otherwise too.
+        """
+        if self.context is None:
+            return self
+        from qcfeed import contexts
+        from qcfeed.errors import UsageError
+
+        if self.instance or self.socket or self.url:
+            raise UsageError(
+                "--context, --instance, --socket and --url each say which service is meant",
+                hint="give one of them",
+            )
+        chosen = contexts.find(self.context, file=self.config)
+        return self._replace(
+            instance=chosen.instance,
+            socket=chosen.path("socket"),
+            url=chosen.url,
+            token_file=chosen.path("token_file"),
+            prometheus=chosen.prometheus,
+        )
 
 
 def new_app() -> typer.Typer:
@@ -73,13 +108,14 @@ def options(ctx: typer.Context) -> Options:
 def client(ctx: typer.Context, *, longer: float = 0.0) -> ControlClient:
     """A client of the service that is meant, which waits ``longer`` seconds beyond --timeout.
 
-    Raises what ``paths.resolve`` does: none runs here, several do, or two were named.
+    Raises what ``paths.resolve`` does (none runs here, several do, or two were named) and what
+    ``Options.found`` does.
     """
     from qcfeed.control import paths
     from qcfeed.control.client import ControlClient
 
-    given = options(ctx)
-    address = paths.resolve(given.instance, given.socket, given.url)
+    given = options(ctx).found()
+    address = paths.resolve(given.instance, given.socket, given.url, token_file=given.token_file)
     return ControlClient(address, timeout=given.timeout + longer)
 
 

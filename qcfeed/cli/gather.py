@@ -47,6 +47,7 @@ class Asked(Protocol):
 def command(given: Options) -> str:
     """How the program is called for the same service: ``qcfeed --instance billing``."""
     for option, value in (
+        ("--context", given.context),
         ("--instance", given.instance),
         ("--socket", given.socket),
         ("--url", given.url),

@@ -34,6 +34,7 @@ COMMANDS = {
     "watch": "Show live quotes of symbols.",
     "repro": "Reproduce the incident: subscribe, get a quote, disconnect, again and again;"
     " see what stays.",
+    "config": "Show, begin or check the configuration, or list contexts.",
     "runbook": "List the runbooks, or show one.",
     "completion": "Print the completion script of a shell.",
 }
@@ -63,7 +64,7 @@ class LazyGroup(TyperGroup):
         return name, load(name) if name and listed else None, rest
 
 
-_WHICH = ("instance", "socket", "url")
+_WHICH = ("context", "instance", "socket", "url")
 """The options that each say which service is meant."""
 
 app = new_app()
@@ -112,6 +113,14 @@ def _before(
             metavar="FILE", help="Configuration file of serve (TOML; $QCFEED_CONFIG names it too)."
         ),
     ] = None,
+    context: Annotated[
+        str | None,
+        typer.Option(
+            envvar="QCFEED_CONTEXT",
+            metavar="CONTEXT",
+            help="A service elsewhere, by its name in the configuration file.",
+        ),
+    ] = None,
     version: Annotated[  # noqa: ARG001 - its callback does the work
         bool,
         typer.Option(
@@ -130,7 +139,10 @@ def _before(
         instance = instance if _was_given(ctx, "instance") else None
         socket = socket if _was_given(ctx, "socket") else None
         url = url if _was_given(ctx, "url") else None
-    ctx.obj = Options(instance=instance, socket=socket, url=url, timeout=timeout, config=config)
+        context = context if _was_given(ctx, "context") else None
+    ctx.obj = Options(
+        instance=instance, socket=socket, url=url, timeout=timeout, config=config, context=context
+    )
 
 
 def _was_given(ctx: typer.Context, name: str) -> bool:

@@ -11,6 +11,7 @@ from typer._click.core import ParameterSource
 
 from qcfeed import config
 from qcfeed.cli.context import examples, new_app, options
+from qcfeed.errors import UsageError
 
 _METAVARS = {int: "N", float: "NUMBER", str: "TEXT"}
 _GLOBAL = "instance"
@@ -31,6 +32,11 @@ def serve(ctx: typer.Context, **flags: Any) -> None:
     """
     given = {name: value for name, value in flags.items() if value is not None}
     before = options(ctx)
+    if before.context is not None:
+        raise UsageError(
+            f"--context {before.context} is a service that runs; serve starts one",
+            hint="leave --context away, or unset QCFEED_CONTEXT",
+        )
     if ctx.find_root().get_parameter_source(_GLOBAL) is ParameterSource.COMMANDLINE:
         given[_GLOBAL] = before.instance
     loaded = config.load(given, file=before.config)

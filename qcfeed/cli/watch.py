@@ -88,7 +88,7 @@ def _found(ctx: typer.Context) -> Endpoint:
     try:
         status = client(ctx).get(routes.STATUS, Status)
     except UnreachableError:
-        if given.instance or given.socket or given.url:
+        if given.named:
             raise
         return Endpoint("ws", _DEFAULT.host, _DEFAULT.port)
     return endpoint.parse(f"ws://{status.listening.quotes}")

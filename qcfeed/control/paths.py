@@ -130,8 +130,12 @@ def resolve(
     socket: Path | None,
     url: str | None,
     env: Mapping[str, str] = os.environ,
+    *,
+    token_file: Path | None = None,
 ) -> Address:
     """Which control plane a command is for: the one that was named, else the only one running.
+
+    ``token_file``: where the bearer token for ``url`` is, if not where a service of ours keeps it.
 
     Raises UsageError when two were named, UnreachableError when none runs here and
     AmbiguousInstanceError, listing them, when several do.
@@ -142,7 +146,7 @@ def resolve(
             hint="give one of them",
         )
     if url is not None:
-        return _from_url(url, env)
+        return _from_url(url, env, token_file)
     if socket is not None:
         return Address(socket=checked_socket(socket))
     if instance is not None:
@@ -165,7 +169,7 @@ def _only_one(running: list[Instance], directory: Path) -> Address:
     return Address(socket=running[0].socket)
 
 
-def _from_url(url: str, env: Mapping[str, str]) -> Address:
+def _from_url(url: str, env: Mapping[str, str], token_file: Path | None) -> Address:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -182,10 +186,12 @@ def _from_url(url: str, env: Mapping[str, str]) -> Address:
             f"{host} is another machine, and the token would cross the network in the clear",
             hint=f"`ssh -L {port}:127.0.0.1:{port} {host}`, then --url http://127.0.0.1:{port}",
         )
-    return Address(host=host, port=port, token=_token(env))
+    return Address(host=host, port=port, token=_token(env, token_file))
 
 
-def _token(env: Mapping[str, str]) -> str | None:
+def _token(env: Mapping[str, str], token_file: Path | None) -> str | None:
+    if token_file is not None:
+        return auth.read_token(token_file)
     if given := env.get("QCFEED_TOKEN"):
         return given
     path = token_path(env)

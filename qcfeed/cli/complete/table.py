@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 KINDS = {
     "AFTER": FILES,
     "BEFORE": FILES,
+    "CONTEXT": "contexts",
     "FILE": FILES,
     "FILE:LINE": "locations",
     "INSTANCE": "instances",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, dict[str, Any]] = {
     '': {
         'help': 'A market-data feed service whose tasks cannot leak, and the on-call tool that proves it',
-        'commands': ['serve', 'status', 'diagnose', 'tasks', 'orphans', 'stacks', 'feeds', 'watch', 'repro', 'runbook', 'completion'],
+        'commands': ['serve', 'status', 'diagnose', 'tasks', 'orphans', 'stacks', 'feeds', 'watch', 'repro', 'config', 'runbook', 'completion'],
         'arguments': [],
         'options': {
             '--instance': ('instance', 'instances', False, 'Which service on this machine; for serve, the name of the new one'),
@@ -22,6 +22,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '--url': ('url', '', False, "The service's control plane over TCP: http://127.0.0.1:PORT"),
             '--timeout': ('timeout', '', False, 'Seconds to wait for an answer'),
             '--config': ('config', 'files', False, 'Configuration file of serve (TOML; $QCFEED_CONFIG names it too)'),
+            '--context': ('context', 'contexts', False, 'A service elsewhere, by its name in the configuration file'),
             '--version': ('version', None, False, 'Print the version and exit'),
             '-h': ('help', None, False, 'Show this message and exit'),
             '--help': ('help', None, False, 'Show this message and exit'),
@@ -264,6 +265,57 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '--settle': ('settle', '', False, 'Seconds the service may take to let go'),
             '-o': ('output', ('table', 'wide', 'json'), False, 'table, wide (every column) or json (versioned)'),
             '--output': ('output', ('table', 'wide', 'json'), False, 'table, wide (every column) or json (versioned)'),
+            '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
+        },
+    },
+    'config': {
+        'help': 'Show, begin or check the configuration, or list contexts',
+        'commands': ['show', 'init', 'check', 'contexts'],
+        'arguments': [],
+        'options': {
+            '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
+        },
+    },
+    'config show': {
+        'help': 'Show every option and its value, as `qcfeed serve` would run with it here',
+        'commands': [],
+        'arguments': [],
+        'options': {
+            '--origin': ('origin', None, False, 'Also who set it: default, file, variable or flag'),
+            '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
+            '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
+            '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
+        },
+    },
+    'config init': {
+        'help': 'Write a configuration file with every option in it, commented out',
+        'commands': [],
+        'arguments': [('files', False)],
+        'options': {
+            '--force': ('force', None, False, 'Also where there is one'),
+            '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
+        },
+    },
+    'config check': {
+        'help': 'Check the file, the environment and the contexts as `qcfeed serve` would, and start nothing',
+        'commands': [],
+        'arguments': [('files', False)],
+        'options': {
+            '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
+        },
+    },
+    'config contexts': {
+        'help': 'List the contexts of the configuration file: services elsewhere, by name',
+        'commands': [],
+        'arguments': [],
+        'options': {
+            '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
+            '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '-h': ('help', None, False, 'Show this message and exit'),
             '--help': ('help', None, False, 'Show this message and exit'),
         },

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -35,7 +36,15 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No instance, configuration or terminal of the machine that runs the tests is in sight."""
     for name in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
-    for name in ("QCFEED_INSTANCE", "QCFEED_SOCKET", "QCFEED_URL", "NO_COLOR", "FORCE_COLOR"):
+    for name in (
+        "QCFEED_CONFIG",
+        "QCFEED_CONTEXT",
+        "QCFEED_INSTANCE",
+        "QCFEED_SOCKET",
+        "QCFEED_URL",
+        "NO_COLOR",
+        "FORCE_COLOR",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -71,7 +80,9 @@ async def watched(tmp_path: Path) -> AsyncIterator[Watched]:
     watch.start(loop)
     async with contextlib.AsyncExitStack() as stack:
 
-        def serve(instance: str = "8006", routes: list[Route] | None = None) -> ControlServer:
+        def serve(
+            instance: str = "8006", routes: list[Route] | None = None, **more: Any
+        ) -> ControlServer:
             server = ControlServer(
                 tasks.routes(ledger, watch) if routes is None else routes,
                 instance=instance,
@@ -79,6 +90,7 @@ async def watched(tmp_path: Path) -> AsyncIterator[Watched]:
                 loop=loop,
                 watch=watch,
                 audit=AuditLog(tmp_path / f"{instance}.jsonl"),
+                **more,
             )
             server.start()
             stack.push_async_callback(asyncio.to_thread, server.stop)

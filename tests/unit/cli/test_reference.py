@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from typer.core import TyperGroup
 
 from qcfeed.cli import main, reference
 from qcfeed.cli.complete import table, words
@@ -19,10 +20,13 @@ ROOT = Path(__file__).parents[3]
 
 def test_every_command_has_a_page_and_every_page_an_example() -> None:
     pages = dict(reference.pages())
+    groups = [name for name in main.COMMANDS if isinstance(main.load(name), TyperGroup)]
     assert set(pages) == {
-        "qcfeed", "qcfeed feeds cancel", *(f"qcfeed {name}" for name in main.COMMANDS),
-        *(f"qcfeed tasks {name}" for name in main.load("tasks").commands),
-    }  # fmt: skip
+        "qcfeed",
+        *(f"qcfeed {name}" for name in main.COMMANDS),
+        *(f"qcfeed {name} {inner}" for name in groups for inner in main.load(name).commands),
+    }
+    assert groups
     for title, text in pages.items():
         assert title == "qcfeed" or f"Examples:\n    {title}" in text, title
 

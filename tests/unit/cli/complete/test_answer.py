@@ -106,6 +106,36 @@ async def test_the_flag_and_the_environment_say_which(
     assert await asked("--instance", "one")
 
 
+@pytest.mark.usefixtures("patient")
+async def test_a_context_leads_elsewhere(
+    watched: Watched,
+    sleepers: Callable[..., None],
+    tab: Callable[..., list[str]],
+    tmp_path: Path,
+) -> None:
+    far = watched.serve("far", listen=("127.0.0.1", 0), token=tmp_path / "token")
+    watched.serve("near")
+    sleepers(1)
+    file = tmp_path / "config.toml"
+    file.write_text(
+        f"[contexts.prod]\nurl = 'http://127.0.0.1:{far.port}'\n"
+        f"token_file = '{tmp_path}/token'\n[contexts.wrong]\ninstance = 'nobody'\n"
+    )
+
+    async def asked(*words: str) -> list[str]:
+        return await asyncio.to_thread(tab, "fish", "--config", str(file), *words)
+
+    assert await asked("--context", "") == [
+        f"prod\thttp://127.0.0.1:{far.port}", "wrong\tnobody",
+    ]  # fmt: skip
+    assert await asked("--context", "prod", "tasks", "show", "")
+    assert not await asked("--context", "wrong", "tasks", "show", "")
+    assert not await asked("--context", "nothing", "tasks", "show", "")
+    assert not await asked("tasks", "show", ""), "two run here"
+    file.write_text("[contexts")
+    assert not await asked("--context", "")
+
+
 def _reply(status: str, body: bytes) -> bytes:
     return f"HTTP/1.0 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 

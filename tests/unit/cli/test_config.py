@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from qcfeed import config
+from qcfeed.cli import config_file
+from qcfeed.errors import ExitStatus
+
+from .conftest import Left, Watched
+
+Command = Callable[..., Left]
+
+
+@pytest.fixture
+def file() -> Path:
+    """The file that is read when none is named."""
+    path = config.default_file(os.environ)
+    path.parent.mkdir(parents=True)
+    return path
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    return {line.split()[0]: line.split()[1:] for line in text.splitlines()}
+
+
+def test_every_option_with_its_value_and_who_set_it(
+    qcfeed_: Command, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text("port = 7\nlinger = 2\nmonitor = false\n")
+    monkeypatch.setenv("QCFEED_LINGER", "3")
+    shown = rows(qcfeed_("config", "show", "--origin").out)
+    assert set(shown) == {"OPTION", *(option.name for option in config.options())}
+    assert shown["port"] == ["7", str(file)]
+    assert shown["monitor"] == ["false", str(file)]
+    assert shown["linger"] == ["3.0", "$QCFEED_LINGER"]
+    assert shown["host"] == ['"127.0.0.1"', "default"]
+    assert shown["audit_log"] == ["-", "default"]
+    assert rows(qcfeed_("config", "show").out)["linger"] == ["3.0"]
+    answer = json.loads(qcfeed_("config", "show", "-o", "json").out)
+    assert answer["schema"] == "qcfeed.config/1"
+    assert {"name": "port", "value": 7, "origin": str(file)} in answer["options"]
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("coinbase+wss://me:hunter2@host:1/", "coinbase+wss://***@host:1/"),
+        ("coinbase+ws://host/?api_key=hunter2&x=1", "coinbase+ws://host/?api_key=***&x=1"),
+        ("sim:?rate=10&seed=7", "sim:?rate=10&seed=7"),
+        ("replay:/a@b/c.jsonl", "replay:/a@b/c.jsonl"),
+    ],
+)
+def test_what_is_for_the_server_alone_is_not_shown(
+    qcfeed_: Command, monkeypatch: pytest.MonkeyPatch, given: str, shown: str
+) -> None:
+    monkeypatch.setenv("QCFEED_UPSTREAM", given)
+    for output in ("table", "wide", "json", "csv"):
+        left = qcfeed_("config", "show", "--origin", "-o", output)
+        assert shown in left.out
+        assert "hunter2" not in left.out + left.err
+
+
+def test_the_first_file_sets_nothing_and_everything_can_be_uncommented() -> None:
+    text = config_file.written()
+    assert tomllib.loads(text) == {}
+    plain = "\n".join(
+        line[1:] for line in text.splitlines() if line.startswith("#") and line[1:2] != " "
+    )
+    uncommented = tomllib.loads(plain)
+    assert uncommented.pop("contexts")["prod"].keys() == {"url", "token_file", "prometheus"}
+    declared = {each.name: each.default for each in config.options()}
+    assert uncommented == {name: "" if value is None else value for name, value in declared.items()}
+    for option in config.options():
+        assert f"# {option.flag}, ${option.variable}" in text
+
+
+def test_init_writes_where_it_will_be_read_and_replaces_nothing(qcfeed_: Command) -> None:
+    path = config.file_in_use(None)
+    assert qcfeed_("config", "init").status == ExitStatus.OK
+    assert path.read_text() == config_file.written()
+    assert qcfeed_("config", "check").err.startswith(f"{path} is right: 0 options set, 0 contexts")
+    path.write_text("port = 1\n")
+    again = qcfeed_("config", "init")
+    assert again.status == ExitStatus.REFUSED
+    assert path.read_text() == "port = 1\n"
+    assert "--force" in again.err
+    assert qcfeed_("config", "init", "--force").status == ExitStatus.OK
+    assert path.read_text() == config_file.written()
+    assert qcfeed_("config", "init", "-").out == config_file.written()
+
+
+def test_init_where_nothing_can_be_written(qcfeed_: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    left = qcfeed_("config", "init", str(tmp_path / "file" / "config.toml"))
+    assert left.status == ExitStatus.UNREACHABLE
+    assert "cannot write" in left.err
+
+
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [
+        ("prot = 1", ["sets 'prot', which is no option\n  hint: did you mean 'port'?"]),
+        ("port = 'x'", ["which is not a whole number"]),
+        ("upstream = 'sym:'", ["has the unknown scheme 'sym'"]),
+        ("upstream = 'replay:/nowhere'", ["/nowhere"]),
+        ("port = ", ["is not TOML"]),
+        ("linger = -1\n[contexts.a]\nulr = 'x'", ["--linger is -1", "sets 'ulr'"]),
+    ],
+)
+def test_check_says_every_fault(qcfeed_: Command, file: Path, text: str, faults: list[str]) -> None:
+    file.write_text(text)
+    left = qcfeed_("config", "check")
+    assert (left.status, left.out) == (ExitStatus.USAGE, "")
+    for fault in faults:
+        assert fault in left.err
+    assert left.err.count("is not TOML") <= 1
+
+
+def test_check_of_a_good_file_and_of_none(qcfeed_: Command, file: Path) -> None:
+    assert f"there is no file {file}: 0 options set, 0 contexts" in qcfeed_("config", "check").err
+    file.write_text("port = 7\n[contexts.prod]\ninstance = 'x'\n")
+    left = qcfeed_("config", "check", str(file))
+    assert left.status == ExitStatus.OK
+    assert f"{file} is right: 1 option set, 1 context" in left.err
+
+
+def test_contexts_are_listed(qcfeed_: Command, file: Path) -> None:
+    left = qcfeed_("config", "contexts")
+    assert (left.status, left.out) == (ExitStatus.OK, "")
+    assert "no contexts" in left.err
+    file.write_text("[contexts.prod]\nurl = 'http://127.0.0.1:1'\n[contexts.here]\ninstance='x'\n")
+    left = qcfeed_("config", "contexts")
+    assert rows(left.out)["prod"][0] == "http://127.0.0.1:1"
+    assert qcfeed_("config", "contexts", "-o", "name").out.split() == ["prod", "here"]
+    answer = json.loads(qcfeed_("config", "contexts", "-o", "json").out)
+    assert answer["contexts"][1] == {"name": "here", "instance": "x"}
+
+
+async def test_a_context_says_which_service_is_asked(
+    qcfeed_: Command, file: Path, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = watched.serve("one")
+    watched.serve("two")
+    text = f"[contexts.first]\nsocket = '{one.socket}'\n[contexts.second]\ninstance = 'two'\n"
+    file.write_text(text)  # noqa: ASYNC240 - a test may wait for a file
+
+    async def answered(*args: str) -> str:
+        left = await asyncio.to_thread(qcfeed_, *args, "tasks", "-o", "json")
+        assert left.status == ExitStatus.OK, left.err
+        return str(json.loads(left.out)["instance"])
+
+    assert await answered("--context", "first") == "one"
+    assert await answered("--context", "second") == "two"
+    monkeypatch.setenv("QCFEED_CONTEXT", "first")
+    assert await answered() == "one"
+    assert await answered("--instance", "two") == "two", "a flag silences the environment"
+    assert qcfeed_("config", "contexts").status == ExitStatus.OK
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--context", "prd", "status"], "there is no context 'prd' in"),
+        (["--context", "prod", "--instance", "x", "status"], "each say which service is meant"),
+        (["--context", "prod", "serve"], "--context prod is a service that runs"),
+    ],
+)
+def test_a_context_that_cannot_be_meant(
+    qcfeed_: Command, file: Path, args: list[str], said: str
+) -> None:
+    file.write_text("[contexts.prod]\ninstance = 'x'\n")
+    left = qcfeed_(*args)
+    assert left.status == ExitStatus.USAGE
+    assert said in left.err

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qcfeed import contexts
+from qcfeed.config import load
+from qcfeed.errors import ConfigError, NotFoundError
+
+
+def write(directory: Path, text: str) -> Path:
+    path = directory / "config.toml"
+    path.write_text(text)
+    return path
+
+
+GOOD = """
+port = 7
+[contexts.prod]
+url = "http://127.0.0.1:18007"
+token_file = "~/prod.token"
+prometheus = "http://127.0.0.1:9090"
+[contexts.here]
+instance = "8006"
+[contexts."the only one"]
+"""
+
+
+def test_contexts_stand_beside_the_options(tmp_path: Path) -> None:
+    file = write(tmp_path, GOOD)
+    assert load({}, environment={}, file=file).config.port == 7
+    found = contexts.read(environment={}, file=file)
+    assert list(found) == ["prod", "here", "the only one"]
+    prod = found["prod"]
+    assert prod.path("token_file") == Path.home() / "prod.token"
+    assert (prod.url, prod.prometheus) == ("http://127.0.0.1:18007", "http://127.0.0.1:9090")
+    assert [each.leads_to for each in found.values()] == [
+        "http://127.0.0.1:18007", "8006", "the only one that runs here",
+    ]  # fmt: skip
+    assert contexts.find("here", environment={}, file=file) is not None
+
+
+def test_no_file_is_no_context(tmp_path: Path) -> None:
+    nowhere = {"XDG_CONFIG_HOME": str(tmp_path)}
+    assert contexts.read(environment=nowhere) == {}
+    with pytest.raises(NotFoundError, match=r"there is no context 'prod': .*config.toml has none"):
+        contexts.find("prod", environment=nowhere)
+
+
+def test_an_unknown_one_is_told_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        contexts.find("prd", environment={}, file=write(tmp_path, GOOD))
+    assert "there is here, prod, the only one" in caught.value.message
+    assert "qcfeed config contexts" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "says", "hint"),
+    [
+        ("contexts = 1", "contexts is no table", "[contexts.NAME]"),
+        ("[contexts]\nprod = 1", "[contexts.prod] is no table", "socket, url, instance"),
+        ("[contexts.prod]\nulr = 'x'", "[contexts.prod] sets 'ulr'", "did you mean 'url'?"),
+        ("[contexts.prod]\nzzz = 'x'", "which no context has", "there is socket"),
+        ("[contexts.prod]\nurl = 5", "sets url to 5, which is not text", None),
+        ("[contexts.prod]\nurl = ''", "sets url to '', which is not text", None),
+        ("[contexts.a]\nurl='x'\nsocket='y'", "gives socket and url", "one of them"),
+        ("[contexts.a", "is not TOML", None),
+    ],
+)
+def test_one_that_cannot_be(tmp_path: Path, text: str, says: str, hint: str | None) -> None:
+    with pytest.raises(ConfigError) as caught:
+        contexts.read(environment={}, file=write(tmp_path, text))
+    assert says in caught.value.message
+    assert hint is None or hint in (caught.value.hint or "")
