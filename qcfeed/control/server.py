@@ -131,7 +131,7 @@ class ControlServer:
             for sock, authenticate in listening:
                 runner = _runner(dispatcher, authenticate)
                 stack.push_async_callback(runner.cleanup)
-                stack.callback((await _serve(runner, sock)).close)
+                stack.push_async_callback(_close, await _serve(runner, sock), sock)
             stack.push_async_callback(actions.close)
             ready.set_result(partial(loop.call_soon_threadsafe, stopping.set))
             await stopping.wait()
@@ -222,6 +222,18 @@ async def _serve(runner: web.AppRunner, sock: sockets.socket) -> asyncio.Server:
     unix = sock.family == sockets.AF_UNIX
     listen = loop.create_unix_server if unix else loop.create_server
     return await listen(lambda: _Door(server), sock=sock)
+
+
+async def _close(server: asyncio.Server, sock: sockets.socket) -> None:
+    """No newcomers; those that were just accepted get their handlers, for the cleanup to close.
+
+    asyncio takes three turns from the one to the other, and a socket is left open whose server
+    closes meanwhile.
+    """
+    asyncio.get_running_loop().remove_reader(sock)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    server.close()
 
 
 class _Door(asyncio.Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import stat
@@ -74,6 +75,17 @@ def test_starts_private_and_leaves_nothing(serve):
     assert list(plane.directory.iterdir()) == []
     assert not {name for name in threads() if name.startswith("qcfeed-")}
     plane.server.stop()
+
+
+def test_who_knocks_while_it_stops_leaves_no_socket_open(serve):
+    """What would be left open is a ResourceWarning once it is collected, and so an error."""
+    for number in range(20):
+        plane = serve(f"stopping-{number}")
+        for _ in range(3):
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.connect(str(plane.server.socket))
+        plane.server.stop()
+    gc.collect()
 
 
 def test_the_same_instance_twice(serve):
