@@ -45,6 +45,32 @@ Output = Annotated[
 ]
 
 
+class TaskFormat(StrEnum):
+    """How tasks are printed: as every answer, or as one of PROFILES."""
+
+    TABLE = Format.TABLE
+    WIDE = Format.WIDE
+    JSON = Format.JSON
+    CSV = Format.CSV
+    NAME = Format.NAME
+    SPEEDSCOPE = "speedscope"
+    COLLAPSED = "collapsed"
+
+
+TaskOutput = Annotated[
+    TaskFormat,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="FORMAT",
+        help="table, wide (every column), json (versioned), csv, name (one a line);"
+        " speedscope or collapsed: the tasks' stacks, for a flame graph.",
+    ),
+]
+
+PROFILES = (TaskFormat.SPEEDSCOPE, TaskFormat.COLLAPSED)
+
+
 class Options(NamedTuple):
     """The options before the command. ``timeout`` is in seconds.
 

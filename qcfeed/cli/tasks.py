@@ -21,7 +21,15 @@ from qcfeed.cli import (
     tasks_waits,
     tasks_window,
 )
-from qcfeed.cli.context import Format, Output, examples, new_app, say
+from qcfeed.cli.context import (
+    PROFILES,
+    Format,
+    TaskFormat,
+    TaskOutput,
+    examples,
+    new_app,
+    say,
+)
 from qcfeed.cli.layout import Column, Table
 from qcfeed.cli.render import show
 from qcfeed.cli.tasks_saved import From, Save, ask_or_read, schema_of
@@ -114,7 +122,8 @@ LOCATION_TABLE: Table[Location] = Table(
         "qcfeed tasks --by label:symbol       # whom they are for",
         "qcfeed tasks --older-than 5m --waiting-on sleep --label symbol=AAPL",
         "qcfeed tasks --window 30s            # which line grows, and how fast",
-        "qcfeed tasks --by-location --save before.json",
+        "qcfeed tasks --save before.json      # all of this moment, for --from",
+        "qcfeed tasks -o speedscope > tasks.speedscope.json   # a flame graph of who waits where",
         "qcfeed tasks --by-location -o json | jq '.locations[] | select(.orphaned > 0)'",
     ),
 )
@@ -153,7 +162,7 @@ def tasks(
     ] = False,
     save: Save = None,
     source: From = None,
-    output: Output = Format.TABLE,
+    form: TaskOutput = TaskFormat.TABLE,
 ) -> None:
     """List live tasks, oldest first, or count them by spawn location.
 
@@ -164,9 +173,18 @@ def tasks(
         return
     which = tasks_filter.asked(site, label, older_than, waiting_on, name)
     other = watch or window is not None or tree or by not in ("", "location")
+    if form in PROFILES:
+        if other:
+            raise UsageError(
+                f"-o {form} is of the tasks' stacks, not of --tree, --by, --window or --watch",
+                hint=f"`qcfeed tasks -o {form}`, with a filter if you want",
+            )
+        from qcfeed.cli import tasks_export  # not for those who want a table
+
+        tasks_export.run(ctx, form, source=source, save=save, exact=exact, which=which)
+        return
+    output = Format(form)
     seen = tasks_waits.asked(waits, exact, otherwise=other)
-    if which and source:
-        raise UsageError("a file holds what was asked for then; filters are for a service")
     if watch or window is not None:
         if save or source or which or by or tree:
             raise UsageError(

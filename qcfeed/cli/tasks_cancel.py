@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
 
 from qcfeed.cli import formats, tasks_filter
-from qcfeed.cli.context import Format, Output, act, ask, examples, options, say
+from qcfeed.cli.context import Format, Output, act, examples, options, say
 from qcfeed.cli.figures import Figure, show_figures
 from qcfeed.cli.layout import Column, Table
 from qcfeed.cli.render import draw, emit, show
+from qcfeed.cli.tasks_saved import From, ask_or_read
 from qcfeed.cli.tasks_show import told
 from qcfeed.control.answers import Task
 from qcfeed.control.routes import TASKS_CANCEL, TASKS_CANCEL_PLAN
@@ -66,6 +68,7 @@ def cancel(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would be cancelled.")
     ] = False,
+    source: From = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
@@ -82,7 +85,11 @@ def cancel(
             "say which tasks to cancel: serial numbers, or a filter, not both",
             hint="for example `qcfeed tasks cancel 48213`, or --site feed.py:77",
         )
-    plan, raw = _plan(ctx, serials or [], which)
+    if source and not dry_run:
+        raise UsageError(
+            "a file has no tasks to cancel", hint="--dry-run shows which these would have been"
+        )
+    plan, raw = _plan(ctx, serials or [], which, source)
     if dry_run:
         _show_plan(plan, output, raw)
         return
@@ -99,10 +106,10 @@ def cancel(
 
 
 def _plan(
-    ctx: typer.Context, serials: list[int], which: dict[str, Any]
+    ctx: typer.Context, serials: list[int], which: dict[str, Any], source: Path | None
 ) -> tuple[CancelPlan, bytes]:
-    numbers = ",".join(map(str, serials)) or None
-    return ask(ctx, TASKS_CANCEL_PLAN, CancelPlan, serials=numbers, **which)
+    numbers: dict[str, Any] = {"serials": ",".join(map(str, serials))} if serials else {}
+    return ask_or_read(ctx, TASKS_CANCEL_PLAN, CancelPlan, source=source, **numbers, **which)
 
 
 def _show_plan(plan: CancelPlan, output: Format, raw: bytes) -> None:

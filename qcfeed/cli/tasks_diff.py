@@ -10,17 +10,18 @@ import typer
 from qcfeed.cli import tasks_saved, tasks_window
 from qcfeed.cli.context import Format, Output, client, examples
 from qcfeed.control.answers import TasksByLocation
+from qcfeed.control.routes import TASKS_BY_LOCATION
 
 EXAMPLES = examples(
     "qcfeed tasks diff before.json               # against now",
     "qcfeed tasks diff before.json after.json    # anywhere, without the service",
-    "qcfeed tasks --by-location --save FILE      # is what writes them",
+    "qcfeed tasks --save FILE                    # is what writes them",
 )
 
 
 def diff(
     ctx: typer.Context,
-    before: Annotated[Path, typer.Argument(metavar="BEFORE", help="A saved census by location.")],
+    before: Annotated[Path, typer.Argument(metavar="BEFORE", help="A saved moment.")],
     after: Annotated[
         Path | None, typer.Argument(metavar="[AFTER]", help="A later one; the service's, if none.")
     ] = None,
@@ -30,9 +31,9 @@ def diff(
 
     Of two processes (after a restart) only the live tasks can be compared; it says so then.
     """
-    earlier, _ = tasks_saved.read(before, TasksByLocation)
+    earlier, _ = tasks_saved.read(before, TASKS_BY_LOCATION, TasksByLocation)
     if after is None:
         later = tasks_window.census(client(ctx))
     else:
-        later, _ = tasks_saved.read(after, TasksByLocation)
+        later, _ = tasks_saved.read(after, TASKS_BY_LOCATION, TasksByLocation)
     tasks_window.print_window(tasks_window.compare(earlier, later), output)

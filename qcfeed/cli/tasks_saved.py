@@ -1,7 +1,12 @@
-"""Answers kept in files: the JSON as it came, read again anywhere, without the service."""
+"""Moments kept in files: ``--save`` writes one, ``--from`` asks it as if it were the service.
+
+A file is JSON, one of the control plane's answers: a whole snapshot, or a single answer as ``-o json``
+prints it, which can be shown again and no more.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -13,17 +18,18 @@ import typer
 from qcfeed.cli.context import ask, say
 from qcfeed.control.answers import Answer
 from qcfeed.control.client import ANSWER_BYTES
-from qcfeed.errors import UsageError
+from qcfeed.control.routes import TASKS_FINDINGS, TASKS_SNAPSHOT
+from qcfeed.errors import NotFoundError, UsageError
 
 AnyAnswer = TypeVar("AnyAnswer", bound=Answer)
 
 From = Annotated[
     Path | None,
-    typer.Option("--from", metavar="FILE", help="Show what --save wrote; asks no service."),
+    typer.Option("--from", metavar="FILE", help="Ask what --save wrote, and no service."),
 ]
 Save = Annotated[
     Path | None,
-    typer.Option("--save", metavar="FILE", help="Keep the answer's JSON here too."),
+    typer.Option("--save", metavar="FILE", help="Keep all of this moment, for --from, anywhere."),
 ]
 
 
@@ -42,13 +48,83 @@ def ask_or_read(
 ) -> tuple[AnyAnswer, bytes]:
     """A read's answer and its JSON: from the file ``source``, if one is given, else the service's.
 
-    It is kept in ``target``, if one is given. Raises what ``ask``, ``read`` and ``write`` do.
+    The moment is kept in ``target``, if one is given. Raises what ``ask``, ``read`` and ``keep`` do.
     """
-    answer, raw = read(source, kind) if source else ask(ctx, path, kind, **params)
+    if source is not None:
+        if target is not None:
+            raise UsageError("--save asks a service and --from a file: give one of them")
+        return read(source, path, kind, **params)
+    answered = ask(ctx, path, kind, **params)
     if target is not None:
-        write(target, raw)
-        say(f"saved in {target}")
-    return answer, raw
+        keep(ctx, target)
+    return answered
+
+
+def keep(ctx: typer.Context, target: Path) -> None:
+    """Write all that the service tells of this moment to a file. Raises what ``write`` does."""
+    from qcfeed.control.answers import Findings
+    from qcfeed.control.saved_answers import Snapshot
+
+    snapshot, _ = ask(ctx, TASKS_SNAPSHOT, Snapshot)
+    with contextlib.suppress(NotFoundError):  # not everybody with a ledger looks for findings
+        snapshot.findings, _ = ask(ctx, TASKS_FINDINGS, Findings)
+    write(target, msgspec.json.encode(snapshot))
+    say(f"saved in {target}{_of(len(snapshot.tasks), snapshot.dropped)}")
+
+
+def read(path: Path, route: str, kind: type[AnyAnswer], **params: Any) -> tuple[AnyAnswer, bytes]:
+    """What a file answers to a request, and that as JSON. It says of which moment on stderr.
+
+    Raises UsageError when the file is none of ours, or cannot tell; NotFoundError as Saved does.
+    """
+    raw = _bytes(path)
+    schema, wanted = _schema(path, raw), str(kind.__struct_config__.tag)
+    if schema.startswith(_SNAPSHOT):
+        return _ask_snapshot(path, raw, schema, route, kind, params)
+    if schema != wanted:
+        raise UsageError(f"{path} {_other(schema, wanted)}", hint=_HINT)
+    if further := sorted(params.keys() - _HARMLESS):
+        raise UsageError(
+            f"{path} is one answer and cannot be asked further ({', '.join(further)})", hint=_HINT
+        )
+    return _decoded(path, raw, schema, kind), raw.rstrip(b"\n")
+
+
+def _ask_snapshot(
+    path: Path, raw: bytes, schema: str, route: str, kind: type[AnyAnswer], params: dict[str, Any]
+) -> tuple[AnyAnswer, bytes]:
+    # Not for those who ask a service: it takes its time to import.
+    from qcfeed.control.saved import Saved
+    from qcfeed.control.saved_answers import Snapshot
+
+    wanted = str(Snapshot.__struct_config__.tag)
+    if schema != wanted:
+        raise UsageError(f"{path} {_other(schema, wanted)}")
+    snapshot = _decoded(path, raw, schema, Snapshot)
+    say(
+        f"from {path}: {snapshot.instance} (pid {snapshot.pid}) at {snapshot.taken_at}"
+        f"{_of(len(snapshot.tasks), snapshot.dropped)}"
+    )
+    answer = Saved(snapshot).answer(route, **params)
+    encoded = msgspec.json.encode(answer)
+    return msgspec.json.decode(encoded, type=kind), encoded
+
+
+def _of(kept: int, dropped: int) -> str:
+    """How many tasks are there one by one, unless they all are."""
+    if not dropped:
+        return ""
+    return (
+        f"\n  {kept:,} of {kept + dropped:,} tasks were saved one by one, of each location the"
+        " oldest;\n  filters, labels and the tree are about those"
+    )
+
+
+def _decoded(path: Path, raw: bytes, schema: str, kind: type[AnyAnswer]) -> AnyAnswer:
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.MsgspecError as error:
+        raise UsageError(f"{path} says {schema} and is not: {error}") from error
 
 
 def write(path: Path, raw: bytes) -> None:
@@ -71,29 +147,15 @@ def write(path: Path, raw: bytes) -> None:
         raise UsageError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
-def read(path: Path, kind: type[AnyAnswer]) -> tuple[AnyAnswer, bytes]:
-    """The answer of this kind in a file. Raises UsageError when there is none."""
-    raw = _bytes(path)
-    schema = _schema(path, raw)
-    wanted = str(kind.__struct_config__.tag)
-    if schema != wanted:
-        raise UsageError(f"{path} {_other(schema, wanted)}", hint=_HINTS.get(wanted))
-    try:
-        return msgspec.json.decode(raw, type=kind), raw.rstrip(b"\n")
-    except msgspec.MsgspecError as error:
-        raise UsageError(f"{path} says {schema} and is not: {error}") from error
-
-
 def schema_of(path: Path) -> str:
     """What kind of answer a file holds. Raises UsageError when it holds none."""
     return _schema(path, _bytes(path))
 
 
-_HINTS = {
-    "qcfeed.tasks.by_location/1": "`qcfeed tasks --by-location --save FILE` writes one",
-    "qcfeed.tasks/1": "`qcfeed tasks --save FILE` writes one",
-    "qcfeed.findings/1": "`qcfeed tasks findings --save FILE` writes one",
-}
+_SNAPSHOT = "qcfeed.tasks.snapshot/"
+_HINT = "`qcfeed tasks --save FILE` writes what every `tasks` command reads"
+_HARMLESS = {"limit", "key"}
+"""What may be asked of a single answer: it is cut by the limit all the same, and has one key."""
 
 
 def _bytes(path: Path) -> bytes:
@@ -113,7 +175,7 @@ def _schema(path: Path, raw: bytes) -> str:
     except msgspec.MsgspecError as error:
         raise UsageError(
             f"{path} is no answer of qcfeed, or not all of one: {error}",
-            hint="`qcfeed tasks --by-location --save FILE` writes one",
+            hint=_HINT,
         ) from error
     if not schema.startswith("qcfeed."):
         raise UsageError(f"{path} is JSON, but no answer of qcfeed")

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from qcfeed.cli import formats
-from qcfeed.cli.context import Format, Output, ask, examples
+from qcfeed.cli.context import Format, Output, examples, say
 from qcfeed.cli.figures import Figure, show_figures
 from qcfeed.cli.render import emit
+from qcfeed.cli.tasks_saved import From, ask_or_read
 from qcfeed.control.routes import TASKS_SHOW
 from qcfeed.control.task_answers import Awaiting, Frame, TaskDetails
 
@@ -23,6 +24,7 @@ EXAMPLES = examples(
 def show(
     ctx: typer.Context,
     serial: Annotated[int, typer.Argument(min=1, metavar="SERIAL", help="Its number.")],
+    source: From = None,
     output: Output = Format.TABLE,
 ) -> None:
     """One live task in full: its stack, what it waits on, whom it serves, who waits for it.
@@ -30,12 +32,15 @@ def show(
     Where it was spawned, with the calls that led there if the service keeps them
     (serve --spawn-stacks N).
     """
-    answer, raw = ask(ctx, TASKS_SHOW, TaskDetails, serial=serial)
+    answer, raw = ask_or_read(ctx, TASKS_SHOW, TaskDetails, source=source, serial=serial)
     show_figures(output, list(_figures(answer)), raw=raw, names=[str(answer.task.serial)])
     if output in (Format.TABLE, Format.WIDE):
-        emit("\n".join(["", *told("stack", answer.stack)]))
+        if answer.stack or not answer.untold:
+            emit("\n".join(["", *told("stack", answer.stack)]))
         if answer.spawn_stack:
             emit("\n".join(["", *told("spawned by", answer.spawn_stack)]))
+        for line in answer.untold:
+            say(f"not told: {line}")
 
 
 def told(title: str, stack: Sequence[Frame]) -> list[str]:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
-from qcfeed.cli import durations, formats
+from qcfeed.cli import durations, formats, tasks_saved
 from qcfeed.cli.context import Format, Output, client, examples, say
 from qcfeed.cli.figures import Figure, show_figures
-from qcfeed.cli.tasks_window import census
+from qcfeed.cli.tasks_window import census, taken
 from qcfeed.control.answers import Answer, Location, TasksByLocation
 from qcfeed.control.client import ControlClient
+from qcfeed.control.routes import TASKS_BY_LOCATION
 from qcfeed.diagnostics import proof
 from qcfeed.diagnostics.proof import Outcome, Proof, Sample
 from qcfeed.errors import ExitStatus, QcfeedError, UsageError
@@ -22,11 +25,14 @@ from qcfeed.errors import ExitStatus, QcfeedError, UsageError
 EXAMPLES = examples(
     "qcfeed tasks verify --site feed.py:83 --for 10m",
     "qcfeed tasks verify --site feed.py:83 --for 30s --min-births 5 -o json",
+    "qcfeed tasks verify --site feed.py:83 --from 1.json --from 2.json    # saved before",
 )
 
 LOOKS = 60
 """Censuses in the whole time, within the two limits below."""
 FASTEST, SLOWEST = 0.1, 10.0
+FEWEST = 2
+"""Saved moments that can be compared at all."""
 _COLOURS = {Outcome.HOLDS: "green", Outcome.LEAKS: "red", Outcome.UNPROVEN: "yellow"}
 
 
@@ -59,6 +65,12 @@ def verify(
     min_births: Annotated[
         int, typer.Option(min=1, metavar="N", help="Fewer tasks born meanwhile prove nothing.")
     ] = 20,
+    sources: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from", metavar="FILE", help="Ask what --save wrote, and no service; several times."
+        ),
+    ] = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Prove that a fix holds: tasks are born at a location, their number does not grow, and none
@@ -68,10 +80,13 @@ def verify(
     few tasks were born or the service was restarted: what is not proven has not passed.
     Ctrl-C tells what is known so far, and leaves with 130.
     """
-    watching = _Watching(client(ctx), site)
+    watching = _Watching(site)
     status = None
     try:
-        watching.run(seconds)
+        if sources:
+            _read(watching, sources)
+        else:
+            _watch(watching, client(ctx), seconds)
     except KeyboardInterrupt:
         status = ExitStatus.INTERRUPTED
     except QcfeedError:
@@ -86,29 +101,48 @@ def verify(
         raise typer.Exit(status)
 
 
+def _watch(watching: _Watching, asked: ControlClient, seconds: float) -> None:
+    """Look until the time is over, or the process has been replaced by another."""
+    every = min(max(seconds / LOOKS, FASTEST), SLOWEST)
+    end = time.monotonic() + seconds
+    try:
+        while watching.look(census(asked)) and (left := end - time.monotonic()) > 0:
+            watching.tell(seconds)
+            time.sleep(min(every, left))
+    finally:
+        if sys.stderr.isatty():
+            sys.stderr.write("\r\x1b[K")
+
+
+def _read(watching: _Watching, sources: Sequence[Path]) -> None:
+    """Look at saved moments, in the order in which they were taken."""
+    if len(sources) < FEWEST:
+        raise UsageError(
+            "one moment proves nothing: give --from FILE several times",
+            hint="`qcfeed tasks --save FILE` writes one; six and more, evenly apart, can prove it",
+        )
+    files = [tasks_saved.read(path, TASKS_BY_LOCATION, TasksByLocation)[0] for path in sources]
+    for answer in sorted(files, key=taken):
+        if not watching.look(answer):
+            break
+
+
 class _Watching:
     """The samples of one location."""
 
-    def __init__(self, asked: ControlClient, site: str) -> None:
+    def __init__(self, site: str) -> None:
         self.samples: list[Sample] = []
-        self._asked = asked
         self._site = site
+        self._first: TasksByLocation | None = None
         self._last: TasksByLocation | None = None
         self._restarted = False
-        self._began = time.monotonic()
 
-    def run(self, seconds: float) -> None:
-        """Look until the time is over, or the process has been replaced by another."""
-        every = min(max(seconds / LOOKS, FASTEST), SLOWEST)
-        self._began = time.monotonic()
-        end = self._began + seconds
-        try:
-            while self._look() and (left := end - time.monotonic()) > 0:
-                self._tell(seconds)
-                time.sleep(min(every, left))
-        finally:
-            if sys.stderr.isatty():
-                sys.stderr.write("\r\x1b[K")
+    @property
+    def seconds(self) -> float:
+        """From the first look to the last."""
+        if self._first is None or self._last is None:
+            return 0.0
+        return (taken(self._last) - taken(self._first)).total_seconds()
 
     def verified(self, min_births: int) -> Verified:
         judged = self._judge(min_births)
@@ -119,7 +153,7 @@ class _Watching:
             instance=last.instance if last else "",
             taken_at=last.taken_at if last else "",
             site=self._site,
-            seconds=time.monotonic() - self._began,
+            seconds=self.seconds,
             looks=len(self.samples),
             min_births=min_births,
             **fields,
@@ -141,9 +175,10 @@ class _Watching:
         meant = f"; in that file: {', '.join(near)}" if near else ""
         return f"no task was ever born there{meant}"
 
-    def _look(self) -> bool:
-        answer = census(self._asked)
+    def look(self, answer: TasksByLocation) -> bool:
+        """Take one census in. False when it is of another process than the one before."""
         last, self._last = self._last, answer
+        self._first = self._first or answer
         if last is not None and (last.pid, last.since) != (answer.pid, answer.since):
             self._restarted = True
             return False
@@ -157,13 +192,12 @@ class _Watching:
         )
         return True
 
-    def _tell(self, seconds: float) -> None:
+    def tell(self, seconds: float) -> None:
         if not sys.stderr.isatty():
             return
         first, last = self.samples[0], self.samples[-1]
-        passed = time.monotonic() - self._began
         sys.stderr.write(
-            f"\r\x1b[K{formats.age(passed)} of {formats.age(seconds)}:"
+            f"\r\x1b[K{formats.age(self.seconds)} of {formats.age(seconds)}:"
             f" {last.spawned - first.spawned:,} born, {last.live:,} live,"
             f" {last.orphaned:,} orphaned"
         )

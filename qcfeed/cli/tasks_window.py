@@ -91,7 +91,7 @@ def compare(before: TasksByLocation, after: TasksByLocation) -> Window:
 
     Raises UsageError when their times are no times, or ``before`` is the later one of one process.
     """
-    seconds = (_time(after) - _time(before)).total_seconds()
+    seconds = (taken(after) - taken(before)).total_seconds()
     same = _life(before) == _life(after)
     if same and seconds < 0:
         raise UsageError(
@@ -189,7 +189,8 @@ def _life(answer: TasksByLocation) -> tuple[int, str, str]:
     return answer.pid, answer.instance, answer.since
 
 
-def _time(answer: TasksByLocation) -> datetime:
+def taken(answer: TasksByLocation) -> datetime:
+    """When a census was taken. Raises UsageError when it does not say."""
     try:
         taken = datetime.fromisoformat(answer.taken_at)
     except ValueError:

@@ -62,7 +62,7 @@ class Awaiting(msgspec.Struct, kw_only=True):
 class TaskDetails(Answer, kw_only=True, tag="qcfeed.tasks.show/1"):
     """Stacks have the innermost call last. ``children``: live tasks that it spawned.
 
-    ``cancelling``: cancellations that it was sent and has not ended of, nor taken back
+    ``untold``: what a saved moment does not tell of it. ``cancelling``: cancellations that it was sent and has not ended of, nor taken back
     (``asyncio.Task.cancelling``). ``spawn_stack`` is there if the service keeps it. ``parent`` is
     null where the parent has ended; ``task.parent`` has its serial all the same.
     """
@@ -82,6 +82,7 @@ class TaskDetails(Answer, kw_only=True, tag="qcfeed.tasks.show/1"):
     owner_gone: bool
     owner_gone_s: float | None
     spawn_stack: list[Frame] | msgspec.UnsetType = msgspec.UNSET
+    untold: list[str] = msgspec.field(default_factory=list)
 
 
 # ---------------------------------------------------------------- the tree

@@ -78,7 +78,7 @@ class _Views:
 
     def plan(self, query: CancelPlanQuery) -> CancelPlan:
         """Cost: what the filter takes, 1 us a task that matches, and 5 each that is listed."""
-        chosen = self._choose(_serials(query.serials), task_filter(query))
+        chosen = self._choose(serials(query.serials), task_filter(query))
         page = oldest(self._ledger, chosen.refs, min(max(query.limit, 0), PAGE))
         listed = census.listed(self._ledger, page, time.monotonic())
         return CancelPlan(
@@ -113,14 +113,14 @@ class _Views:
             max_stall_ms=round(measured.longest * 1000, 3),
         )
 
-    def _choose(self, serials: Sequence[int], which: Filter, up_to: int | None = None) -> _Choice:
-        if bool(serials) == bool(which):
+    def _choose(self, named: Sequence[int], which: Filter, up_to: int | None = None) -> _Choice:
+        if bool(named) == bool(which):
             raise UsageError(
                 "say which tasks to cancel: serial numbers, or a filter, not both",
                 hint="`qcfeed tasks` lists them; `--site FILE:LINE` is all that a line spawned",
             )
-        if serials:
-            return self._named(serials)
+        if named:
+            return self._named(named)
         chosen = _Choice()
         for some in self._ledger.slices(which.select(self._ledger, time.monotonic())):
             for ref in some:
@@ -135,20 +135,24 @@ class _Views:
         chosen.spared.sort(key=lambda spared: spared.task)
         return chosen
 
-    def _named(self, serials: Sequence[int]) -> _Choice:
-        found = self._ledger.find_all(serials)
-        chosen = _Choice(gone=sorted(set(serials) - found.keys()))
+    def _named(self, named: Sequence[int]) -> _Choice:
+        found = self._ledger.find_all(named)
+        chosen = _Choice(gone=sorted(set(named) - found.keys()))
         for _, record in sorted(found.items()):
             chosen.add(record, record)
         return chosen
 
 
-def _needed(known: Booked) -> str:
-    """Why the program stands on this task; empty if it does not."""
-    if known.site.location.startswith(_OURS):
+def why_spared(location: str, is_main: bool) -> str:
+    """Why the program stands on a task; empty if it does not."""
+    if location.startswith(_OURS):
         return "it is the control plane's"
+    return "the loop runs for it" if is_main else ""
+
+
+def _needed(known: Booked) -> str:
     task = task_of(known)
-    return "the loop runs for it" if task is not None and awaiters.is_main(task) else ""
+    return why_spared(known.site.location, task is not None and awaiters.is_main(task))
 
 
 def _surviving(survivor: reaper.Survivor, with_stack: bool) -> Surviving:
@@ -163,7 +167,8 @@ def _surviving(survivor: reaper.Survivor, with_stack: bool) -> Surviving:
     )
 
 
-def _serials(text: str) -> list[int]:
+def serials(text: str) -> list[int]:
+    """The numbers of CancelPlanQuery. Raises UsageError for what are none."""
     try:
         return [int(each) for each in text.split(",") if each]
     except ValueError as error:

@@ -25,6 +25,7 @@ from qcfeed.diagnostics import awaiters, calls, census, filters, orphans, stacks
 from qcfeed.diagnostics.booked import Record, booked
 from qcfeed.diagnostics.filters import Filter
 from qcfeed.diagnostics.reading import Reading, oldest
+from qcfeed.diagnostics.site import AnyTask
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.errors import NotFoundError, UsageError
 
@@ -69,13 +70,18 @@ def frames(stack: Iterable[stacks.Frame]) -> list[Frame]:
     ]
 
 
+def awaited_by(ledger: Ledger, task: AnyTask) -> list[Awaiting]:
+    """Who waits for a task, as answers have it."""
+    return [_awaiting(ledger, each) for each in awaiters.of(task)]
+
+
 class _Views:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
     def by_label(self, query: LabelQuery) -> TasksByLabel:
         """Cost: 0.7 us a live task, and what the filter takes."""
-        limit = _page(query.limit)
+        limit = page(query.limit)
         rows = filters.by_label(self._ledger, query.key, task_filter(query), time.monotonic())
         values = msgspec.convert(rows[:limit], list[LabelValue], from_attributes=True)
         return TasksByLabel(key=query.key, total=len(rows), values=values)
@@ -99,7 +105,7 @@ class _Views:
             cancelling=task.cancelling(),
             shielded=awaiters.is_shielded(task),
             main=awaiters.is_main(task),
-            awaited_by=[_awaiting(self._ledger, each) for each in awaiters.of(task)],
+            awaited_by=awaited_by(self._ledger, task),
             parent=None if parent is None else self._task(parent, now),
             children=self._children(record.serial),
             owner=None if record.owner is None else orphans.name(record.owner),
@@ -112,7 +118,7 @@ class _Views:
 
     def tree(self, query: TreeQuery) -> TaskTree:
         """Cost: 0.3 us a live task, and 10 us each that is listed."""
-        limit, which = _page(query.limit), task_filter(query)
+        limit, which = page(query.limit), task_filter(query)
         now = time.monotonic()
         found = which.select(self._ledger, now)
         listed = oldest(self._ledger, found, limit)
@@ -162,7 +168,8 @@ def _awaiting(ledger: Ledger, awaiter: awaiters.Awaiter) -> Awaiting:
     return Awaiting(serial=serial, name=census.name(awaiter.task), how=awaiter.how)
 
 
-def _page(limit: int) -> int:
+def page(limit: int) -> int:
+    """``limit``, if so many rows may be asked for. Raises UsageError."""
     if not 0 <= limit <= PAGE:
         raise UsageError(f"limit is {limit}", hint=f"give 0 to {PAGE:,}")
     return limit

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
-from qcfeed.control import audit, stacks, task_cancel, task_details
+from qcfeed.control import audit, stacks, task_cancel, task_details, task_snapshot
 from qcfeed.control.answers import (
     ByLocationQuery,
     Location,
@@ -76,6 +76,7 @@ def routes(
         Read(ORPHANS, OrphansQuery, views.orphans),
         Action(REAP, "orphans.reap", ReapRequest, views.reap),
         *task_details.routes(ledger),
+        *task_snapshot.routes(ledger, views.by_location),
         *task_cancel.routes(ledger, watch),
         *stacks.routes(ledger, watch),
     ]
@@ -120,7 +121,7 @@ class _Views:
         taken = census.by_location(self._ledger, now)
         rows = msgspec.convert(taken.rows, list[Location], from_attributes=True)
         if which := task_filter(query):
-            rows = _matching(rows, which.count(self._ledger, now))
+            rows = matching(rows, which.count(self._ledger, now))
         if query.waits or query.exact:
             _add_waits(rows, waits.by_location(self._ledger, exact=query.exact))
         if query.sources:
@@ -179,8 +180,8 @@ class _Views:
         return orphans.refs(self._ledger, now, grace=self._grace)
 
 
-def _matching(rows: list[Location], counts: Mapping[tuple[str, str], int]) -> list[Location]:
-    """The locations that have any, most first."""
+def matching(rows: list[Location], counts: Mapping[tuple[str, str], int]) -> list[Location]:
+    """The locations where any task matches, most first, with how many."""
     found = [row for row in rows if counts.get((row.location, row.function))]
     for row in found:
         row.matching = counts[row.location, row.function]

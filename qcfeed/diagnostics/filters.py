@@ -12,7 +12,7 @@ from qcfeed.diagnostics.orphans import is_orphan
 from qcfeed.diagnostics.reading import Reading
 from qcfeed.diagnostics.site import AnyTask, Site
 from qcfeed.diagnostics.spawn import Ledger
-from qcfeed.diagnostics.waits import state
+from qcfeed.diagnostics.waits import mentions
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +53,30 @@ class Filter:
             return False
         if not self._by_task:
             return True
-        if self.labels and not self._has_labels(known):
+        if not self._has(known.origin.labels):
             return False
         task = task_of(known)
         if task is None or task.done():
             return False
         return (not self.name or fnmatch.fnmatchcase(_name(task), self.name)) and (
-            not self.waiting_on or self.waiting_on.casefold() in state(task).casefold()
+            not self.waiting_on or mentions(task, self.waiting_on)
         )
 
-    def _has_labels(self, known: Booked) -> bool:
-        has = known.origin.labels
+    def fits(
+        self, location: str, labels: Mapping[str, str], age: float, name: str, state: str
+    ) -> bool:
+        """Whether a task matches of which no more than this is known, as of a saved one."""
+        return (
+            (not self.site or _is_at(location, self.site))
+            and age >= self.older_than
+            and self._has(labels)
+            and (not self.name or fnmatch.fnmatchcase(name, self.name))
+            and (not self.waiting_on or self.waiting_on.casefold() in state.casefold())
+        )
+
+    def _has(self, labels: Mapping[str, str]) -> bool:
         return all(
-            key in has and (value is None or has[key] == value)
+            key in labels and (value is None or labels[key] == value)
             for key, value in self.labels.items()
         )
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import asyncio.tasks
 import operator
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from qcfeed.diagnostics.booked import Booked, Record, Ref, Task, book, booked, record
-from qcfeed.diagnostics.site import AnyTask
+from qcfeed.diagnostics.site import AnyTask, Site
 
 if TYPE_CHECKING:
     from qcfeed.diagnostics.spawn import Ledger
@@ -147,3 +147,19 @@ def oldest(ledger: Ledger, refs: list[Ref], limit: int, offset: int = 0) -> list
 def facts(ref: Ref) -> Booked | None:
     """The facts of a task that a reading gave; None once it is gone."""
     return ref if isinstance(ref, Record) else booked(ref())
+
+
+def by_site(
+    ledger: Ledger, wanted: Callable[[Booked], bool] | None = None
+) -> dict[Site, list[Ref]]:
+    """The live tasks of each spawn location that has any, or those that are ``wanted``, in no
+    particular order. From any thread. Cost: 0.3 us a live task, and what ``wanted`` takes."""
+    found: dict[Site, list[Ref]] = {}
+    for refs, some in Reading(ledger):
+        if wanted is None and len(sites := {known.site for known in some}) == 1:
+            found.setdefault(sites.pop(), []).extend(refs)
+            continue
+        for ref, known in zip(refs, some, strict=True):
+            if wanted is None or wanted(known):
+                found.setdefault(known.site, []).append(ref)
+    return found

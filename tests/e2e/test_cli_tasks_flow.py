@@ -72,7 +72,16 @@ def test_before_and_after_from_files_without_the_service(drill: Path, tmp_path: 
     assert worst["live"] - worst["live_before"] == worst["born"] - worst["ended"] == 60
     now = json.loads(qcfeed(drill, "tasks", "diff", before, "-o", "json").stdout)
     assert now["locations"][0]["live"] == worst["live"]
-    assert qcfeed(elsewhere, "tasks", "--from", after).stdout.startswith("LOCATION ")
+    shown = qcfeed(elsewhere, "tasks", "--from", after, "--by-location", "-o", "csv").stdout
+    assert f"{worst['location']}," in shown
+    site = ("--site", worst["location"], "--from", after)
+    serial = qcfeed(elsewhere, "tasks", *site, "--limit", "1", "-o", "name").stdout.strip()
+    told = qcfeed(elsewhere, "tasks", "show", serial, "--from", after).stdout
+    assert "await asyncio.sleep(self._period)" in told
+    flame = json.loads(qcfeed(elsewhere, "tasks", *site, "-o", "speedscope").stdout)
+    assert flame["profiles"][0]["endValue"] == worst["live"]
+    found = qcfeed(elsewhere, "tasks", "findings", "--from", after)
+    assert found.stderr.startswith(f"from {after}: ")
 
 
 def verify(home: Path, site: str, *args: str) -> subprocess.CompletedProcess[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qcfeed.control import findings
+from qcfeed.control import findings, tasks
 from qcfeed.diagnostics.lookout import Lookout
 from qcfeed.diagnostics.spawn import owned_by
 from qcfeed.errors import ExitStatus
@@ -27,23 +27,24 @@ class Gone:
 async def lookout(watched):
     lookout = Lookout(watched.ledger, watched.watch, every=3600)
     lookout.start(asyncio.get_running_loop())
-    watched.serve(routes=findings.routes(lookout))
+    ledger_routes = tasks.routes(watched.ledger, watched.watch)
+    watched.serve(routes=[*ledger_routes, *findings.routes(lookout)])
     yield lookout
     lookout.stop()
 
 
 @pytest.fixture
 async def orphan():
-    tasks = []
+    spawned = []
 
     def spawn(gone_s: float) -> None:
         with owned_by(Gone(gone_s)):
-            tasks.append(asyncio.create_task(asyncio.sleep(3600)))
+            spawned.append(asyncio.create_task(asyncio.sleep(3600)))
 
     yield spawn
-    for task in tasks:
+    for task in spawned:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.gather(*spawned, return_exceptions=True)
 
 
 async def test_nothing_is_said_to_be_nothing(lookout, qcfeed_) -> None:
@@ -98,4 +99,6 @@ async def test_findings_are_saved_and_read_elsewhere(
     file = str(tmp_path / "findings.json")
     told = await asyncio.to_thread(qcfeed_, "tasks", "findings", "--save", file)
     again = qcfeed_("--socket", str(tmp_path / "nobody"), "tasks", "findings", "--from", file)
-    assert (again.status, again.out) == (ExitStatus.FINDINGS, told.out)
+    assert (told.status, again.status) == (ExitStatus.FINDINGS, ExitStatus.FINDINGS)
+    assert again.out.splitlines()[0] == told.out.splitlines()[0]
+    assert again.err.startswith(f"from {file}: 8006 ")
