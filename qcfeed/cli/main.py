@@ -31,6 +31,7 @@ COMMANDS = {
     "orphans": "List tasks and subscriptions whose owner is gone, or reap them.",
     "stacks": "Show every thread's stack, the watched loop's first, and the task that runs in it.",
     "feeds": "List feeds, one a symbol, or cancel them.",
+    "subscribers": "List subscribers' connections, the furthest behind first, or end some.",
     "watch": "Show live quotes of symbols.",
     "repro": "Reproduce the incident: subscribe, get a quote, disconnect, again and again;"
     " see what stays.",

@@ -24,6 +24,7 @@ from qcfeed.service import drills, http, listen, monitor, readings
 from qcfeed.service.gateway import Gateway
 from qcfeed.service.hub import Hub
 from qcfeed.service.parts import Parts
+from qcfeed.service.subscriber_views import SubscriberViews
 from qcfeed.service.views import Views, orphan_rows
 from qcfeed.upstreams.url import connect
 
@@ -118,6 +119,7 @@ class Service:
                 ),
                 *findings.routes(self.lookout),
                 *Views(self.parts).table(),
+                *SubscriberViews(self.parts).table(),
             ],
             instance=self.instance,
             socket=socket,

@@ -90,6 +90,7 @@ class Connection(asyncio.Protocol):
         "_transport",
         "_unsent",
         "backlog",
+        "compressed",
         "deadline",
         "fixed",
         "heard_at",
@@ -118,6 +119,8 @@ class Connection(asyncio.Protocol):
         self.state = State.HEAD
         self.fixed = False
         """Whether its one symbol came with the path (/quotes/{symbol})."""
+        self.compressed = False
+        """Whether its peer asked for compressed messages."""
         self.held: dict[Symbol, Hold] = {}
         self.backlog = Backlog(Fate(host.config.slow), host.config.max_lag)
         self.lost_at: float | None = None
@@ -351,12 +354,12 @@ class Connection(asyncio.Protocol):
         self.pinged_at = self._host.now()
         self.write(frames.frame(frames.Opcode.PING, b""))
 
-    def close(self, code: CloseCode, reason: str = "") -> None:
-        """Say why, give up all holds, and wait a bounded time for the peer's close frame."""
+    def close(self, code: CloseCode, reason: str = "", *, within: float | None = None) -> None:
+        """Say why, give up all holds, and wait ``within`` seconds for the peer's close frame."""
         if self.state is not State.OPEN:
             return
         self._transport.write(frames.close(code, reason))
-        self._leave(str(int(code)))
+        self._leave(str(int(code)), within)
 
     def abort(self, why: str) -> None:
         """Drop the connection now, and with it what the kernel still keeps for it.
@@ -377,13 +380,13 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.write(data)
 
-    def _leave(self, why: str | None) -> None:
+    def _leave(self, why: str | None, within: float | None = None) -> None:
         # Holds first: who looks from another thread must not take them for orphans.
         held, self.held = self.held, {}
         for subscriber in held.values():
             self._host.hub.unsubscribe(subscriber)
         self.state = State.CLOSING
-        self.deadline = self._host.now() + CLOSE_TIMEOUT
+        self.deadline = self._host.now() + (CLOSE_TIMEOUT if within is None else within)
         if why is not None:
             self._host.count_close(why)
 

@@ -30,6 +30,7 @@ class Standing:
     peer: str
     symbols: list[Symbol]
     fate: str
+    compressed: bool
     lag: int
     lag_bytes: int
     kernel_bytes: int | None
@@ -43,7 +44,7 @@ class Standing:
 def stand(connection: Connection, now: float) -> Standing:
     """How ``connection`` stands at ``now``, in loop time."""
     holds = list(connection.held.values())
-    since, lost_at = connection.stalled_since, connection.lost_at
+    since = connection.stalled_since
     backlog = connection.backlog
     waiting = unsent = 0
     if since is not None:  # else it has had everything
@@ -56,8 +57,9 @@ def stand(connection: Connection, now: float) -> Standing:
     return Standing(
         serial=connection.serial,
         peer=connection.peer,
-        symbols=sorted(hold.symbol for hold in holds),
+        symbols=[hold.symbol for hold in holds],
         fate=backlog.fate,
+        compressed=connection.compressed,
         lag=waiting,
         lag_bytes=unsent,
         kernel_bytes=connection.kernel_queue,
@@ -65,14 +67,14 @@ def stand(connection: Connection, now: float) -> Standing:
         stalled=0.0 if since is None else max(0.0, now - since),
         conflated=backlog.conflated,
         dropped=backlog.dropped,
-        slow=since is not None or (lost_at is not None and now - lost_at < LATELY),
+        slow=is_slow(connection, now),
     )
 
 
-def subscribers(connections: Iterable[Connection]) -> list[Connection]:
-    """Those that were upgraded and have not been told to go, the oldest first."""
-    present = [each for each in list(connections) if each.state is State.OPEN]
-    return sorted(present, key=lambda each: each.serial)
+def is_slow(connection: Connection, now: float) -> bool:
+    """Whether it is behind, or missed quotes lately."""
+    lost_at = connection.lost_at
+    return connection.stalled_since is not None or (lost_at is not None and now - lost_at < LATELY)
 
 
 @dataclass(slots=True)

@@ -194,3 +194,23 @@ def test_the_drill_is_found_and_reaped(tmp_path: Path) -> None:
         assert reaped.returncode == ExitStatus.OK, reaped.stderr
         assert json.loads(reaped.stdout)["reaped"] == 300
         assert qcfeed(tmp_path, "orphans").returncode == ExitStatus.OK
+
+
+def test_kicking_a_subscriber(service: Serving, home: Path) -> None:
+    with connect(f"{service.url}/quotes/NVDA?slow=disconnect") as reader:
+        reader.recv(timeout=10)
+        listed = qcfeed(home, "subscribers", "--symbol", "nvda", "-o", "json")
+        (row,) = json.loads(listed.stdout)["subscribers"]
+        assert (row["symbols"], row["fate"]) == (["NVDA"], "disconnect")
+        for output in ("table", "wide", "csv", "name"):
+            left = qcfeed(home, "subscribers", "-o", output)
+            assert str(row["id"]) in left.stdout, (output, left.stderr)
+        refused = qcfeed(home, "subscribers", "kick", str(row["id"]))
+        assert refused.returncode == ExitStatus.REFUSED
+        reader.recv(timeout=10)
+        done = qcfeed(home, "subscribers", "kick", "--symbol", "NVDA", "--yes")
+        assert done.returncode == ExitStatus.OK, done.stderr
+        with pytest.raises(ConnectionClosed) as closed:
+            drain(reader)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4411

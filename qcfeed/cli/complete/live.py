@@ -213,6 +213,12 @@ def _serials(desk: _Desk) -> Found:
         )
 
 
+def _subscribers(desk: _Desk) -> Found:
+    for each in desk.ask(f"/v1/subscribers?limit={ROWS}")["subscribers"]:
+        lag = f", {each['lag']:,} behind" if each["lag"] else ""
+        yield str(each["id"]), f"{each['peer']} {' '.join(each['symbols'][:3])}{lag}"
+
+
 _KINDS: dict[str, Callable[[_Desk], Found]] = {
     "contexts": _contexts,
     "feeds": _feeds,
@@ -220,5 +226,6 @@ _KINDS: dict[str, Callable[[_Desk], Found]] = {
     "locations": _locations,
     "runbooks": _runbooks,
     "serials": _serials,
+    "subscribers": _subscribers,
     "symbols": _symbols,
 }

@@ -27,6 +27,7 @@ KINDS = {
     "CONTEXT": "contexts",
     "FILE": FILES,
     "FILE:LINE": "locations",
+    "ID": "subscribers",
     "INSTANCE": "instances",
     "PATH": FILES,
     "RUNBOOK": "runbooks",

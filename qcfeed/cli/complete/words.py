@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, dict[str, Any]] = {
     '': {
         'help': 'A market-data feed service whose tasks cannot leak, and the on-call tool that proves it',
-        'commands': ['serve', 'status', 'diagnose', 'tasks', 'orphans', 'stacks', 'feeds', 'watch', 'repro', 'config', 'runbook', 'completion'],
+        'commands': ['serve', 'status', 'diagnose', 'tasks', 'orphans', 'stacks', 'feeds', 'subscribers', 'watch', 'repro', 'config', 'runbook', 'completion'],
         'arguments': [],
         'options': {
             '--instance': ('instance', 'instances', False, 'Which service on this machine; for serve, the name of the new one'),
@@ -234,6 +234,36 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '--all': ('everything', None, False, 'Every feed there is'),
             '-y': ('yes', None, False, 'Do it although somebody is subscribed; ask nothing'),
             '--yes': ('yes', None, False, 'Do it although somebody is subscribed; ask nothing'),
+            '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
+            '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
+            '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
+        },
+    },
+    'subscribers': {
+        'help': "List subscribers' connections, the furthest behind first, or end some",
+        'commands': ['kick'],
+        'arguments': [],
+        'options': {
+            '--slow': ('slow', None, False, 'Only who is behind, or missed quotes within the last minute'),
+            '--symbol': ('symbol', 'symbols', False, 'Only who holds this symbol'),
+            '--limit': ('limit', '', False, 'List at most N'),
+            '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
+            '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
+            '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
+        },
+    },
+    'subscribers kick': {
+        'help': 'End connections; they are told so (close 4411) and may come back',
+        'commands': [],
+        'arguments': [('subscribers', True)],
+        'options': {
+            '--slow': ('slow', None, False, 'Only who is behind, or missed quotes within the last minute'),
+            '--symbol': ('symbol', 'symbols', False, 'Only who holds this symbol'),
+            '--dry-run': ('dry_run', None, False, 'Only show whose connection would end'),
+            '-y': ('yes', None, False, 'Ask nothing'),
+            '--yes': ('yes', None, False, 'Ask nothing'),
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '-h': ('help', None, False, 'Show this message and exit'),

@@ -1,0 +1,132 @@
+"""`subscribers` and `subscribers kick` over the real control socket, with real peers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from qcfeed.control.client import ControlClient
+from qcfeed.control.paths import Address
+from qcfeed.control.routes import SUBSCRIBERS, SUBSCRIBERS_KICK
+from qcfeed.control.subscriber_answers import Kicked, KickRequest, Subscribers
+from qcfeed.errors import NeedsConfirmationError, UsageError
+from tests.integration.service.conftest import Start
+from tests.support.raw_websocket import RawClient, close
+from tests.support.running_service import Running, until
+
+
+async def ask(running: Running, **which: object) -> Subscribers:
+    client = ControlClient(Address(socket=Path(running.service.listening.control)), timeout=10)
+    return await asyncio.to_thread(client.get, SUBSCRIBERS, Subscribers, **which)
+
+
+async def kick(running: Running, *ids: int, force: bool = True) -> Kicked:
+    client = ControlClient(Address(socket=Path(running.service.listening.control)), timeout=20)
+    request = KickRequest(ids=list(ids), force=force)
+    return await asyncio.to_thread(client.post, SUBSCRIBERS_KICK, request, Kicked)
+
+
+async def stopped(running: Running) -> RawClient:
+    """A reader that takes nothing and has missed quotes."""
+    client = await running.client("/quotes/AAPL?slow=drop-oldest", receive_buffer=2_304)
+    client.deafen()
+    await until(
+        lambda: any(each.backlog.overrun for each in running.service.gateway.connections),
+        "it is behind",
+    )
+    return client
+
+
+async def test_who_is_connected_and_how_far_behind(start: Start) -> None:
+    running = await start(upstream="sim:?rate=5000", max_lag=32, send_buffer=4_608)
+    async with await running.stream("AAPL", "MSFT") as stream:
+        slow = await stopped(running)
+        async with await running.client("/quotes/TSLA"):
+            said = await ask(running)
+            assert said.total == 3
+            first, second, third = said.subscribers
+            assert (second.peer, second.symbols, second.held) == (
+                f"127.0.0.1:{stream.port}", ["AAPL", "MSFT"], 2,
+            )  # fmt: skip
+            assert third.symbols == ["TSLA"]
+            assert second.id < first.id < third.id, "a number for each, in the order they came"
+            assert (first.peer, first.fate) == (f"127.0.0.1:{slow.port}", "drop-oldest")
+            assert first.lag > 32
+            assert first.slow
+            assert first.stalled_s > 0
+            assert 0 < first.lag_bytes < 16 << 10
+            if sys.platform == "linux":
+                assert first.kernel_bytes
+            assert [each.id for each in (await ask(running, slow="true")).subscribers] == [first.id]
+            held = await ask(running, symbol="msft")
+            assert [each.id for each in held.subscribers] == [second.id]
+            assert (await ask(running, limit=1)).subscribers[0].id == first.id
+            assert (await ask(running, ids=f"{third.id},999")).total == 1
+            with pytest.raises(UsageError, match="no numbers"):
+                await ask(running, ids="7,x")
+            slow.reset()
+    await running.balanced()
+    assert (await ask(running)).total == 0
+
+
+async def test_a_slow_one_stays_listed_for_a_while_after_it_has_caught_up(start: Start) -> None:
+    running = await start(upstream="sim:?rate=2000", max_lag=32, send_buffer=4_608)
+    slow = await stopped(running)
+    slow.listen()
+    while not (quote := await slow.message("quote")).get("dropped"):
+        pass
+    (row,) = (await ask(running, slow="true")).subscribers
+    assert row.dropped >= quote["dropped"]
+    await slow.leave()
+    await running.balanced()
+
+
+async def test_the_kicked_are_told_what_to_do_and_the_others_go_on(start: Start) -> None:
+    running = await start()
+    async with await running.client() as one, await running.client() as other:
+        first, _ = sorted(running.service.gateway.connections, key=lambda each: each.serial)
+        with pytest.raises(NeedsConfirmationError, match=r"this would end 1 connection$"):
+            await kick(running, first.serial, force=False)
+        assert first.connected
+        kicking = asyncio.create_task(kick(running, first.serial, 999))
+        end = await one.closing()
+        assert (end.code, end.payload[2:]) == (
+            4411, b"an operator ended this connection: come back after a while",
+        )  # fmt: skip
+        one.send(close(4411))
+        answer = await kicking
+        assert (answer.kicked, answer.gone, answer.closing) == (1, 1, [])
+        await other.message("quote")
+    await running.balanced()
+    assert running.service.gateway.closed["4411"] == 1
+    audit = Path(running.service.listening.control).parents[2] / "state" / "qcfeed"
+    (log,) = audit.glob("*.audit.jsonl")
+    words = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [entry["action"] for entry in words] == ["subscribers kick"] * 4
+    assert words[-1]["after"]["kicked"] == 1
+
+
+async def test_one_that_reads_nothing_is_gone_before_the_answer(start: Start) -> None:
+    running = await start(upstream="sim:?rate=5000", max_lag=32, send_buffer=4_608)
+    slow = await stopped(running)
+    (row,) = (await ask(running, slow="true")).subscribers
+    answer = await kick(running, row.id)
+    assert (answer.kicked, answer.closing) == (1, [])
+    assert not running.kernel_holds(slow)
+    slow.reset()
+    await running.balanced()
+
+
+async def test_a_number_is_never_used_again(running: Running) -> None:
+    seen: list[int] = []
+    for _ in range(5):
+        async with await running.client():
+            (row,) = (await ask(running)).subscribers
+            seen.append(row.id)
+        await running.balanced()
+    assert len(set(seen)) == 5
+    assert seen == sorted(seen)
