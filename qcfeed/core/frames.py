@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from enum import IntEnum
+
+FINAL = 0x80
+"""The last frame of its message, and here always the only one."""
+COMPRESSED = 0x40
+"""The first reserved bit, as permessage-deflate uses it (RFC 7692 section 6)."""
 
 
 class Opcode(IntEnum):
@@ -15,14 +21,27 @@ class Opcode(IntEnum):
     PONG = 0xA
 
 
-def frame(opcode: Opcode, payload: bytes) -> bytes:
+def frame(opcode: Opcode, payload: bytes, *, compressed: bool = False) -> bytes:
     """A final, unfragmented frame (RFC 6455 section 5.2)."""
+    first = FINAL | opcode | (COMPRESSED if compressed else 0)
     size = len(payload)
     if size < 126:
-        return bytes((0x80 | opcode, size)) + payload
+        return bytes((first, size)) + payload
     if size < 0x10000:
-        return struct.pack("!BBH", 0x80 | opcode, 126, size) + payload
-    return struct.pack("!BBQ", 0x80 | opcode, 127, size) + payload
+        return struct.pack("!BBH", first, 126, size) + payload
+    return struct.pack("!BBQ", first, 127, size) + payload
+
+
+def split(data: bytes) -> Iterator[bytes]:
+    """Whole frames that were joined, one by one."""
+    start = 0
+    while start < len(data):
+        size, body = data[start + 1], start + 2
+        if size >= 126:
+            width = 2 if size == 126 else 8
+            size, body = int.from_bytes(data[body : body + width], "big"), body + width
+        yield data[start : body + size]
+        start = body + size
 
 
 def payload(whole: bytes) -> bytes:

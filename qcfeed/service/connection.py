@@ -17,10 +17,12 @@ from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFail
 
 from qcfeed.config import Config
 from qcfeed.core import fanout, frames
+from qcfeed.core.compression import Deflater
 from qcfeed.core.fates import Backlog, Fate
 from qcfeed.core.messages import CloseCode, Error, ServerMessage, Status, come_back, encode
 from qcfeed.core.symbol import Symbol
 from qcfeed.service import kernel
+from qcfeed.service.extensions import Inflating
 from qcfeed.service.handshake import NOT_HERE, Accepted, Head, HeadReader, Refusal
 from qcfeed.service.hub import Hold, Hub
 
@@ -48,6 +50,8 @@ class Host(Protocol):
 
     config: Config
     hub: Hub
+    deflater: Deflater
+    """Compresses for all who asked for it."""
     http_protocol: Callable[[], asyncio.Protocol] | None
     """Makes a protocol for a connection that is not a WebSocket's; None: there are none such."""
 
@@ -85,6 +89,7 @@ class Connection(asyncio.Protocol):
         "_head",
         "_host",
         "_owed",
+        "_send",
         "_text",
         "_text_size",
         "_transport",
@@ -110,6 +115,8 @@ class Connection(asyncio.Protocol):
         self._head: HeadReader | None = HeadReader()
         self._frames: FrameProtocol | None = None
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self._send: Callable[[bytes], None] = _nowhere
+        """Takes whole frames: the transport's write, or one that compresses before it."""
         self._deaf = False
         """Whether what still comes is thrown away: it can have no meaning any more."""
         self._text: list[str] = []
@@ -176,6 +183,7 @@ class Connection(asyncio.Protocol):
             slow = isinstance(exc, TimeoutError) and self.stalled_since is not None
             self._leave(str(int(CloseCode.TOO_SLOW)) if slow else "lost")
         self._end_head()
+        self._send = _nowhere
         self.state = State.CLOSED
         _cut_circle(self._transport)
         self._host.gone(self)
@@ -210,11 +218,18 @@ class Connection(asyncio.Protocol):
         if verdict.slow is not None:
             self.backlog.fate = verdict.slow
         self._transport.write(verdict.response)
+        self._send = self._transport.write
+        if verdict.compress:
+            self._compress(self._transport.write, self._host.deflater.pack)
         if verdict.symbol is not None:
             self.fixed = True
             self._host.hold(self, verdict.symbol)
         if rest and self.state is State.OPEN:
             self._receive_frames(rest)
+
+    def _compress(self, write: Callable[[bytes], None], pack: Callable[[bytes], bytes]) -> None:
+        self.compressed = True
+        self._send = lambda data: write(pack(data))
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer with an HTTP error instead of an upgrade."""
@@ -239,14 +254,21 @@ class Connection(asyncio.Protocol):
 
     def _receive_frames(self, data: bytes) -> None:
         if self._frames is None:
-            self._frames = FrameProtocol(client=False, extensions=[])
+            limit = self._host.config.max_message_size
+            self._frames = FrameProtocol(
+                client=False, extensions=[Inflating(limit)] if self.compressed else []
+            )
         self._frames.receive_bytes(data)
         try:
             for frame in self._frames.received_frames():
                 self._receive_frame(frame.opcode, frame.payload, frame.message_finished)
         except ParseFailed as error:
-            self.close(CloseCode(error.code), str(error))
+            code = CloseCode(error.code)
+            self.close(code, self._too_big() if code is CloseCode.MESSAGE_TOO_BIG else str(error))
             self._deaf = True
+
+    def _too_big(self) -> str:
+        return f"a message has at most {self._host.config.max_message_size} bytes"
 
     def _receive_frame(self, opcode: Opcode, payload: object, finished: bool) -> None:
         if opcode is Opcode.CLOSE:
@@ -265,8 +287,7 @@ class Connection(asyncio.Protocol):
             self._text.append(piece)
             self._text_size += len(piece) if piece.isascii() else len(piece.encode())
         if self._text_size > self._host.config.max_message_size:
-            limit = self._host.config.max_message_size
-            self.close(CloseCode.MESSAGE_TOO_BIG, f"a message has at most {limit} bytes")
+            self.close(CloseCode.MESSAGE_TOO_BIG, self._too_big())
         elif finished:
             text = "".join(self._text)
             self._text.clear()
@@ -276,7 +297,7 @@ class Connection(asyncio.Protocol):
     def _receive_close(self, code: int) -> None:
         if self.state is State.OPEN:
             told = 1000 if code == CloseReason.NO_STATUS_RCVD else code
-            self._transport.write(frames.close(told))
+            self._send(frames.close(told))
             # A peer may make up three thousand codes; each would be a metric's label for ever.
             self._leave(str(int(code)) if code in _COUNTED else "other")
         self._transport.close()
@@ -317,7 +338,7 @@ class Connection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send whole frames."""
-        self._transport.write(data)
+        self._send(data)
 
     def send(self, message: ServerMessage) -> None:
         """Send one message that was asked for."""
@@ -358,7 +379,7 @@ class Connection(asyncio.Protocol):
         """Say why, give up all holds, and wait ``within`` seconds for the peer's close frame."""
         if self.state is not State.OPEN:
             return
-        self._transport.write(frames.close(code, reason))
+        self._send(frames.close(code, reason))
         self._leave(str(int(code)), within)
 
     def abort(self, why: str) -> None:
@@ -378,7 +399,7 @@ class Connection(asyncio.Protocol):
         if self._transport.get_write_buffer_size() > self._host.config.send_buffer:
             self.abort(str(int(CloseCode.TOO_SLOW)))
         else:
-            self._transport.write(data)
+            self._send(data)
 
     def _leave(self, why: str | None, within: float | None = None) -> None:
         # Holds first: who looks from another thread must not take them for orphans.
@@ -389,6 +410,10 @@ class Connection(asyncio.Protocol):
         self.deadline = self._host.now() + (CLOSE_TIMEOUT if within is None else within)
         if why is not None:
             self._host.count_close(why)
+
+
+def _nowhere(data: bytes) -> None:
+    """Before the upgrade, and after the end, nothing is sent."""
 
 
 def _cut_circle(transport: asyncio.Transport) -> None:

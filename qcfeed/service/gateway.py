@@ -16,6 +16,7 @@ import msgspec
 
 from qcfeed.config import Config
 from qcfeed.core import symbol as symbols
+from qcfeed.core.compression import Deflater
 from qcfeed.core.limits import TokenBucket
 from qcfeed.core.messages import (
     Action,
@@ -57,6 +58,7 @@ class Gateway:
         self._emptied: asyncio.Event = asyncio.Event()
         self.config = config
         self.hub = hub
+        self.deflater = Deflater()
         self.http_protocol = http_protocol
         """Whom to hand a connection to that is not for a WebSocket; None for nobody."""
         self.draining = False

@@ -20,6 +20,7 @@ from qcfeed.core.fates import Fate
 from qcfeed.core.messages import Error
 from qcfeed.core.symbol import Symbol, parse_path_segment
 from qcfeed.errors import InvalidSymbolError
+from qcfeed.service import extensions
 
 MAX_HEAD = 16_384
 """Bytes of a request head; more are refused with 431."""
@@ -60,6 +61,7 @@ class Accepted:
     response: bytes
     symbol: Symbol | None
     slow: Fate | None = None
+    compress: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +176,19 @@ def judge(head: Head) -> Accepted | Refusal:
     refusal = _judge_upgrade(head)
     if refusal is not None:
         return refusal
+    agreed = (
+        extensions.agree(head.headers.get(b"sec-websocket-extensions", b""))
+        if wishes.compress
+        else None
+    )
+    return Accepted(_switching(head, agreed), symbol, wishes.slow, agreed is not None)
+
+
+def _switching(head: Head, agreed: str | None) -> bytes:
     accept = generate_accept_token(head.headers[b"sec-websocket-key"])
-    return Accepted(_SWITCHING + accept + b"\r\n\r\n", symbol, wishes.slow)
+    if agreed is not None:
+        accept += b"\r\nSec-WebSocket-Extensions: " + agreed.encode()
+    return _SWITCHING + accept + b"\r\n\r\n"
 
 
 _SWITCHING = (
@@ -189,13 +202,14 @@ class Wishes:
     """What a client asks for in the query of its address; None: the service's default."""
 
     slow: Fate | None = None
+    compress: bool = False
 
 
 NO_WISHES = Wishes()
 
 
 def read_wishes(query: bytes) -> Wishes | Refusal:
-    """``slow=drop-oldest``. Names that mean nothing here are left alone; a wrong value is not."""
+    """``slow=drop-oldest&compress=1``. Names that mean nothing here are left alone; a wrong value is not."""
     try:
         asked = dict(parse_qsl(query.decode("ascii"), keep_blank_values=True))
     except ValueError:
@@ -203,7 +217,10 @@ def read_wishes(query: bytes) -> Wishes | Refusal:
     slow = asked.get("slow")
     if slow is not None and slow not in tuple(Fate):
         return _wrong_wish(f"slow={slow[:32]} is none of {', '.join(Fate)}")
-    return Wishes(None if slow is None else Fate(slow))
+    compress = asked.get("compress", "0")
+    if compress not in ("0", "1"):
+        return _wrong_wish(f"compress={compress[:32]} is neither 0 nor 1")
+    return Wishes(None if slow is None else Fate(slow), compress == "1")
 
 
 def _wrong_wish(message: str) -> Refusal:

@@ -1,6 +1,6 @@
 """A client in a process of its own, so that its own garbage is not the service's.
 
-``python visitor.py PORT CYCLES FATE``: comes, takes a quote, reads nothing for a while, reads again and
+``python visitor.py PORT CYCLES QUERY``: comes, takes a quote, reads nothing for a while, reads again and
 leaves in one of four ways, over and over.
 """
 
@@ -14,7 +14,8 @@ import time
 
 HEAD = (
     "GET {} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
 )
 PING = b"\x89\x82\x00\x00\x00\x00hi"
 CLOSE = b"\x88\x82\x00\x00\x00\x00\x03\xe8"

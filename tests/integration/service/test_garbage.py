@@ -43,19 +43,24 @@ async def visit(running: Running, cycles: int, query: str) -> None:
     await until(lambda: not running.service.gateway.connections, "its connections are gone")
 
 
-@pytest.mark.parametrize("fate", Fate)
+@pytest.mark.parametrize(
+    "query", [*(f"?slow={fate}" for fate in Fate), "?compress=1", "?slow=wrong"]
+)
 async def test_connections_and_feeds_come_and_go_without_garbage(
-    start: Start, saved: None, fate: Fate
+    start: Start, saved: None, query: str
 ) -> None:
     running = await start(upstream="sim:?rate=20000", max_lag=16, send_buffer=4_608)
-    await visit(running, 8, f"?slow={fate}")
+    await visit(running, 8, query)
     gc.collect()
     gc.garbage.clear()
     opened, quotes = running.service.gateway.opened, running.service.hub.quotes
-    await visit(running, 40, f"?slow={fate}")
+    await visit(running, 40, query)
     gc.collect()
-    assert running.service.gateway.opened == opened + 40
-    assert running.service.hub.quotes > quotes
+    if query == "?slow=wrong":
+        assert running.service.gateway.refused["invalid_option"] == 48
+    else:
+        assert running.service.gateway.opened == opened + 40
+        assert running.service.hub.quotes > quotes
     found = Counter(type(each).__qualname__ for each in gc.garbage)
     assert not found
 

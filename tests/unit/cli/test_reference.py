@@ -22,17 +22,11 @@ def test_every_command_has_a_page_and_every_page_an_example() -> None:
     pages = dict(reference.pages())
     groups = [name for name in main.COMMANDS if isinstance(main.load(name), TyperGroup)]
     assert set(pages) == {
-<<<<<<< HEAD
         "qcfeed",
         *(f"qcfeed {name}" for name in main.COMMANDS),
         *(f"qcfeed {name} {inner}" for name in groups for inner in main.load(name).commands),
     }
     assert groups
-=======
-        "qcfeed", "qcfeed feeds cancel", "qcfeed subscribers kick", *(f"qcfeed {name}" for name in main.COMMANDS),
-        *(f"qcfeed tasks {name}" for name in main.load("tasks").commands),
-    }  # fmt: skip
->>>>>>> ab4a573 (qcfeed subscribers: who is connected and how far behind; kick ends some, told and audited)
     for title, text in pages.items():
         assert title == "qcfeed" or f"Examples:\n    {title}" in text, title
 
