@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from qcfeed.core import market
 from qcfeed.core.fates import Fate
 from qcfeed.errors import ConfigError
 
@@ -66,6 +67,12 @@ class Config:
     )
     very_stale_after: float = _option(300.0, "Age from which it is very stale.", least=0)
     dead_after: float = _option(1200.0, "Age from which it is dead.", least=0)
+
+    market_hours: str = _option(
+        market.ALWAYS,
+        "When quotes are to be expected, for the alerts on stale ones: always, or as in"
+        " 'Mon-Fri 09:30-16:00 America/New_York except 2026-11-26,2026-12-25'.",
+    )
 
     max_connections: int = _option(10_000, "Connections at once; more are refused.", least=1)
     max_symbols: int = _option(1_000, "Symbols one connection may hold.", least=1)
@@ -139,6 +146,13 @@ class Config:
                 raise ConfigError(
                     f"{option.flag} is {value}, but the most that makes sense is {option.most:g}"
                 )
+        try:
+            market.parse(self.market_hours)
+        except ValueError as error:
+            raise ConfigError(
+                f"--market-hours is {self.market_hours!r}: {error}",
+                hint="give it like 'Mon-Fri 09:30-16:00 America/New_York', in quotes",
+            ) from error
         if not 0 < self.stale_after <= self.very_stale_after <= self.dead_after:
             raise ConfigError(
                 "staleness bands are out of order:"

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from types import CodeType
 
 from qcfeed.diagnostics.site import short_path
+from qcfeed.diagnostics.tally import Tally
 
 Call = tuple[CodeType, int]
 """A function and the line that it is at."""
@@ -55,7 +56,9 @@ class LoopWatch:
     Cost when idle: one timer every ``beat`` seconds.
     """
 
-    def __init__(self, beat: float = 0.05) -> None:
+    def __init__(self, beat: float = 0.05, lags: Tally | None = None) -> None:
+        """``lags``: where the lateness of every beat is counted, in seconds."""
+        self.lags = lags
         self.lag = 0.0
         """How late the last beat was, in seconds."""
         self._beat_s = beat
@@ -146,6 +149,8 @@ class LoopWatch:
             self._timer.cancel()
         now = time.monotonic()
         self.lag = self.overdue(now)
+        if self.lags is not None:
+            self.lags.note(self.lag)
         for measurement in self._measurements:
             measurement.note(self.lag, now)
         self._schedule(now)

@@ -27,6 +27,12 @@ def resident() -> int:
 
 
 @functools.lru_cache(maxsize=1)
+def started() -> float:
+    """When this process began, in Unix seconds."""
+    return float(psutil.Process().create_time())
+
+
+@functools.lru_cache(maxsize=1)
 def limit() -> Limit:
     """The smallest limit above this process: cgroup v2, cgroup v1, else the machine's memory.
 

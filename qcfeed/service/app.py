@@ -19,6 +19,8 @@ from qcfeed.diagnostics.lookout import Lookout
 from qcfeed.diagnostics.pauses import GcPauses
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.diagnostics.stall import LoopWatch
+from qcfeed.diagnostics.tally import Tally
+from qcfeed.metrics.catalog.metrics import DELAYS
 from qcfeed.metrics.collectors import Exposition, Sample
 from qcfeed.service import drills, http, listen, monitor, readings
 from qcfeed.service.gateway import Gateway
@@ -41,7 +43,7 @@ class Service:
         """Starts nothing. Raises ConfigError for an upstream or drill that cannot be."""
         self.config = config
         self.ledger = ledger
-        self.watch = LoopWatch()
+        self.watch = LoopWatch(lags=Tally(DELAYS))
         self.pauses = GcPauses()
         self.lookout = Lookout(ledger, self.watch)
         self.instance = ""
@@ -70,6 +72,7 @@ class Service:
             listening=self.listening,
             started_at=time.time(),
         )
+        self._readings = readings.Readings(self.parts)
         self._started = contextlib.AsyncExitStack()
 
     async def start(self) -> None:
@@ -155,7 +158,7 @@ class Service:
         return _Beat(self._loop, _SAMPLE_EVERY, self.hub.sample)
 
     def _read(self) -> Iterable[Sample]:
-        return readings.read(self.parts)
+        return self._readings.read()
 
     async def _sweep_orphans(self) -> int:
         return self.hub.sweep_orphans()

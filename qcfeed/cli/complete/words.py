@@ -41,6 +41,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '--stale-after': ('stale_after', '', False, 'Age of the last quote from which a symbol is stale'),
             '--very-stale-after': ('very_stale_after', '', False, 'Age from which it is very stale'),
             '--dead-after': ('dead_after', '', False, 'Age from which it is dead'),
+            '--market-hours': ('market_hours', '', False, "When quotes are to be expected, for the alerts on stale ones: always, or as in 'Mon-Fri 09:30-16:00 America/New_York except 2026-11-26,2026-12-25'"),
             '--max-connections': ('max_connections', '', False, 'Connections at once; more are refused'),
             '--max-symbols': ('max_symbols', '', False, 'Symbols one connection may hold'),
             '--subscribe-rate': ('subscribe_rate', '', False, 'New subscriptions a second, over all connections; more are refused'),

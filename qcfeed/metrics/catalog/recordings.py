@@ -21,39 +21,39 @@ _UNEXPLAINED = f"{_LIVE} - (sum by (job, instance) (qcfeed_feeds) or 0 * {_LIVE}
 """A feed has at most one task, so what goes beyond does not come from demand."""
 
 
+def _one_life(window: str) -> str:
+    """Not over a window in which the process began anew: shorter ones judge a young process."""
+    return f"unless on (job, instance) changes(process_start_time_seconds[{window}]) > 0"
+
+
 def _tasks_per_minute(window: str) -> Recording:
-    # A subquery, so that a location that gets its own label changes nothing. A process younger than
-    # the window is judged by shorter ones: the one before it ended with other figures.
-    young = f"(time() - process_start_time_seconds < {_SECONDS[window]})"
+    # A subquery of the sum: a location that gets a label of its own must not look like growth.
     return Recording(
         "qcfeed:unexplained_tasks_per_minute",
-        f"60 * deriv(({_UNEXPLAINED})[{window}:15s]) unless on (job, instance) {young}",
+        f"60 * deriv(({_UNEXPLAINED})[{window}:15s]) {_one_life(window)}",
         "Growth of live tasks beyond one a feed, least squares over the window.",
         {"window": window},
     )
 
 
-def _seconds_to_limit(window: str) -> Recording:
-    half = f"{_SECONDS[window] // 2}s"
+def _seconds_to_limit(window: str, half: str) -> Recording:
+    resident = "process_resident_memory_bytes"
     return Recording(
         "qcfeed:memory_seconds_to_limit",
-        "(qcfeed_memory_limit_bytes - process_resident_memory_bytes)"
-        f" / (deriv(process_resident_memory_bytes[{window}]) > 0)"
-        f" and count_over_time(process_resident_memory_bytes[{half}] offset {half}) > 0",
+        f"(qcfeed_memory_limit_bytes - {resident}) / (deriv({resident}[{window}]) > 0)"
+        f" and count_over_time({resident}[{half}] offset {half}) > 0 {_one_life(window)}",
         "Time until memory reaches its limit, as it grew over the window; absent where it does not"
-        " grow, and where samples span less than half of the window.",
+        " grow, and while samples span less than half of the window.",
         {"window": window},
     )
 
 
-_SECONDS = {"5m": 300, "15m": 900, "30m": 1_800, "1h": 3_600}
-
 RECORDINGS: tuple[Recording, ...] = (
     _tasks_per_minute("5m"),
     _tasks_per_minute("30m"),
-    _seconds_to_limit("5m"),
-    _seconds_to_limit("15m"),
-    _seconds_to_limit("1h"),
+    _seconds_to_limit("5m", half="150s"),
+    _seconds_to_limit("15m", half="450s"),
+    _seconds_to_limit("1h", half="30m"),
     Recording(
         "market_feed_subscriptions_active",
         "qcfeed_subscriptions_active",

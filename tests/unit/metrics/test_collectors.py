@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from qcfeed.metrics.catalog import metrics as catalog
 from qcfeed.metrics.catalog.metrics import METRICS, Kind
-from qcfeed.metrics.collectors import Exposition, Sample
+from qcfeed.metrics.collectors import Exposition, Sample, Spread
 
 
 def test_what_is_exposed_is_what_a_scraper_reads() -> None:
@@ -26,9 +27,29 @@ def test_each_scrape_reads_anew() -> None:
     assert exposition.text() != exposition.text()
 
 
+def test_buckets_are_cumulative_for_who_reads_them() -> None:
+    counts = [3, 0, 2, *[0] * 10, 1]
+    text = Exposition(lambda: [Sample(catalog.LOOP_LAG, Spread(counts, 12.5))]).text().decode()
+    assert 'qcfeed_loop_lag_seconds_bucket{le="0.001"} 3.0' in text
+    assert 'qcfeed_loop_lag_seconds_bucket{le="10.0"} 5.0' in text
+    assert 'qcfeed_loop_lag_seconds_bucket{le="+Inf"} 6.0' in text
+    assert "qcfeed_loop_lag_seconds_count 6.0" in text
+    assert "qcfeed_loop_lag_seconds_sum 12.5" in text
+
+
+def test_a_spread_of_another_number_of_buckets_is_no_histogram() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        Exposition(lambda: [Sample(catalog.LOOP_LAG, Spread([1, 2], 1.0))]).text()
+
+
 def test_names_follow_the_naming_guide() -> None:
     assert len({metric.name for metric in METRICS}) == len(METRICS) > 20
     for metric in METRICS:
         assert re.fullmatch(r"(qcfeed|process)_[a-z_]+", metric.name)
         assert metric.name.endswith("_total") == (metric.kind is Kind.COUNTER)
         assert metric.help.endswith(".")
+        assert metric.unit
+        assert bool(metric.buckets) == (metric.kind in (Kind.HISTOGRAM, Kind.DISTRIBUTION))
+        assert list(metric.buckets) == sorted(metric.buckets)
+        for unit in ("seconds", "bytes"):
+            assert (unit in metric.name) == (metric.unit == unit), metric.name
