@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn, Self
 
 import msgspec
 
-from qcfeed.control import answers, findings, paths, routes, tasks
+from qcfeed.control import answers, findings, history, paths, routes, tasks
 from qcfeed.control.audit import AuditLog, timestamp
 from qcfeed.diagnostics import census
 from qcfeed.diagnostics.lookout import Lookout
@@ -23,6 +23,7 @@ from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.diagnostics.stall import LoopWatch
 from qcfeed.errors import NoRunningLoopError, NotFoundError
 from qcfeed.metrics import memory
+from qcfeed.metrics.recent import Recent
 
 if TYPE_CHECKING:
     from qcfeed.control.server import ControlServer
@@ -64,11 +65,13 @@ def attach(
     from qcfeed.control.server import ControlServer
 
     ledger, watch = Ledger(spawn_stacks=spawn_stacks), LoopWatch()
-    lookout = Lookout(ledger, watch, grace=orphan_grace)
+    recent = Recent()
+    lookout = Lookout(ledger, watch, grace=orphan_grace, also=recent.note)
     server = ControlServer(
         [
             *tasks.routes(ledger, watch, grace=orphan_grace),
             *findings.routes(lookout),
+            *history.routes(recent, lookout),
             *_Program(ledger, watch).table(),
         ],
         instance=paths.instance_name(instance),

@@ -1,4 +1,5 @@
-"""Every option of the service, declared once: name, type, default, help.
+"""Every option, declared once: name, type, default, help; a dataclass for the service's and one for
+Prometheus'.
 
 From a declaration come the flag (``--drain-timeout``), the environment variable
 (``QCFEED_DRAIN_TIMEOUT``) and the file's key (``drain_timeout``). Later sources win:
@@ -18,11 +19,16 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from qcfeed.core import market
 from qcfeed.core.fates import Fate
 from qcfeed.errors import ConfigError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Group = TypeVar("Group", bound="DataclassInstance")
 
 
 def _option(
@@ -32,9 +38,14 @@ def _option(
     least: float | None = None,
     most: float | None = None,
     choices: tuple[str, ...] = (),
+    metavar: str | None = None,
+    secret: bool = False,
 ) -> Any:
+    """``metavar``: what kind of value it is, where its type does not say. ``secret``: has no flag,
+    since everybody can read a command line, and is not shown."""
     facts = {"help": help, "least": least, "most": most, "choices": choices}
-    return field(default=default, metadata=facts)
+    facts |= {"metavar": metavar, "secret": secret}
+    return field(default=default, repr=not secret, metadata=facts)
 
 
 DEFAULT = "default"
@@ -131,21 +142,7 @@ class Config:
     )
 
     def __post_init__(self) -> None:
-        for option in options():
-            least = option.least
-            value = getattr(self, option.name)
-            if least is not None and value < least:
-                raise ConfigError(
-                    f"{option.flag} is {value}, but the least that makes sense is {least:g}"
-                )
-            if option.choices and value not in option.choices:
-                raise ConfigError(
-                    f"{option.flag} is {value!r}, which is none of {', '.join(option.choices)}"
-                )
-            if option.most is not None and value > option.most:
-                raise ConfigError(
-                    f"{option.flag} is {value}, but the most that makes sense is {option.most:g}"
-                )
+        _check(self)
         try:
             market.parse(self.market_hours)
         except ValueError as error:
@@ -162,6 +159,61 @@ class Config:
             )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrometheusConfig:
+    """Where Prometheus is and how it is asked, for ``growth``, ``alerts`` and who else asks it."""
+
+    prometheus: str | None = _option(None, "Prometheus, as http://HOST:9090.", metavar="URL")
+    prometheus_target: str | None = _option(
+        None, "Which scraped service, where there are several: its instance, or job/instance."
+    )
+    prometheus_user: str | None = _option(None, "User, for basic authentication.")
+    prometheus_password: str | None = _option(None, "The user's password.", secret=True)
+    prometheus_password_file: str | None = _option(
+        None, "File with the user's password.", metavar="FILE"
+    )
+    prometheus_token: str | None = _option(None, "A bearer token.", secret=True)
+    prometheus_token_file: str | None = _option(None, "File with a bearer token.", metavar="FILE")
+    prometheus_ca: str | None = _option(
+        None, "Certificates (PEM) that its own must be signed by.", metavar="FILE"
+    )
+    prometheus_cert: str | None = _option(
+        None,
+        "Client certificate (PEM), with its key unless that is a file of its own.",
+        metavar="FILE",
+    )
+    prometheus_key: str | None = _option(None, "Key of the client certificate.", metavar="FILE")
+    prometheus_insecure: bool = _option(False, "Do not check the certificate of Prometheus.")
+
+    def __post_init__(self) -> None:
+        _check(self)
+        if self.prometheus_key and not self.prometheus_cert:
+            raise ConfigError(
+                "--prometheus-key is the key of no certificate: give --prometheus-cert"
+            )
+        ways = (self.prometheus_user, self.prometheus_token or self.prometheus_token_file)
+        if all(ways):
+            raise ConfigError("Prometheus is asked with a user or with a token, not with both")
+
+
+def _check(config: DataclassInstance) -> None:
+    for option in options(type(config)):
+        least = option.least
+        value = getattr(config, option.name)
+        if least is not None and value < least:
+            raise ConfigError(
+                f"{option.flag} is {value}, but the least that makes sense is {least:g}"
+            )
+        if option.choices and value not in option.choices:
+            raise ConfigError(
+                f"{option.flag} is {value!r}, which is none of {', '.join(option.choices)}"
+            )
+        if option.most is not None and value > option.most:
+            raise ConfigError(
+                f"{option.flag} is {value}, but the most that makes sense is {option.most:g}"
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """One declared option and its three spellings."""
@@ -174,6 +226,8 @@ class Option:
     least: float | None
     most: float | None
     choices: tuple[str, ...]
+    metavar: str | None
+    secret: bool
 
     @property
     def flag(self) -> str:
@@ -184,10 +238,14 @@ class Option:
         return "QCFEED_" + self.name.upper()
 
 
-def options() -> list[Option]:
-    """All options, in the order of their declaration."""
-    hints = typing.get_type_hints(Config)
-    return [_describe(item, hints[item.name]) for item in dataclasses.fields(Config)]
+def options(group: type[DataclassInstance] = Config) -> list[Option]:
+    """A group's options (Config or PrometheusConfig), in the order of their declaration."""
+    hints = typing.get_type_hints(group)
+    return [_describe(item, hints[item.name]) for item in dataclasses.fields(group)]
+
+
+GROUPS: tuple[type[DataclassInstance], ...] = (Config, PrometheusConfig)
+"""One file and one environment hold them all."""
 
 
 def _describe(item: dataclasses.Field[Any], hint: Any) -> Option:
@@ -202,14 +260,16 @@ def _describe(item: dataclasses.Field[Any], hint: Any) -> Option:
         item.metadata["least"],
         item.metadata["most"],
         item.metadata["choices"],
+        item.metadata["metavar"],
+        item.metadata["secret"],
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Generic[Group]):
     """A configuration and where each value came from: ``default``, a file, a variable, a flag."""
 
-    config: Config
+    config: Group
     origins: Mapping[str, str]
 
 
@@ -218,24 +278,38 @@ def load(
     *,
     environment: Mapping[str, str] = os.environ,
     file: Path | None = None,
-) -> Loaded:
-    """The configuration from all sources; ``flags`` holds only those that were given.
+) -> Loaded[Config]:
+    """The service's configuration; as ``load_group``."""
+    return load_group(Config, flags, environment=environment, file=file)
+
+
+def load_group(
+    group: type[Group],
+    flags: Mapping[str, Any],
+    *,
+    environment: Mapping[str, str] = os.environ,
+    file: Path | None = None,
+) -> Loaded[Group]:
+    """A group's configuration from all sources; ``flags`` holds only those that were given.
 
     Without ``file``, ``$QCFEED_CONFIG`` and then ``$XDG_CONFIG_HOME/qcfeed/config.toml`` are read
     where they exist. Raises ConfigError, naming the key and its source.
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    known = {option.name: option for option in options()}
+    known = {option.name: option for each in GROUPS for option in options(each)}
+    wanted = {option.name for option in options(group)}
     for source, given in (
         *_from_file(file, environment),
         *_from_environment(environment, known),
         *((known[name].flag, {name: value}) for name, value in flags.items()),
     ):
         for name, value in given.items():
-            values[name] = _convert(known, name, value, source)
-            origins[name] = source
-    return Loaded(Config(**values), {name: origins.get(name, DEFAULT) for name in known})
+            converted = _convert(known, name, value, source)
+            if name in wanted:
+                values[name] = converted
+                origins[name] = source
+    return Loaded(group(**values), {name: origins.get(name, DEFAULT) for name in wanted})
 
 
 def default_file(environment: Mapping[str, str]) -> Path:
@@ -317,8 +391,9 @@ def _convert(known: Mapping[str, Option], name: str, value: Any, source: str) ->
     try:
         return _parse(option.type, value)
     except (TypeError, ValueError) as error:
+        shown = "something" if option.secret else repr(value)
         raise ConfigError(
-            f"{source} sets {name} to {value!r}, which is not {_KINDS[option.type]}"
+            f"{source} sets {name} to {shown}, which is not {_KINDS[option.type]}"
         ) from error
 
 

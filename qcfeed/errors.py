@@ -81,6 +81,12 @@ class UnreachableError(QcfeedError):
     exit_status = ExitStatus.UNREACHABLE
 
 
+class PrometheusError(UnreachableError):
+    """Prometheus does not answer, does not let us in, is something else, or lacks what was asked."""
+
+    code = "prometheus"
+
+
 class AmbiguousInstanceError(UsageError):
     """Several instances run here and the command did not say which."""
 

@@ -42,6 +42,12 @@ def size(number: float) -> str:
     return f"{number:.{digits}f} {_SIZE_UNITS[unit]}"
 
 
+def unit(prefix: str, *, binary: bool) -> int:
+    """Bytes of a unit by its prefix: ``k``, ``M``, ``G``, ``T`` or none, in powers of 1,024 or 1,000."""
+    power = " kmgt".index(prefix.lower() or " ")
+    return 1 << 10 * power if binary else int(10 ** (3 * power))
+
+
 def count(number: int) -> str:
     """A whole number with its thousands apart: ``47,829``."""
     return f"{number:,}"

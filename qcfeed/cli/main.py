@@ -28,6 +28,8 @@ COMMANDS = {
     "status": "Show one service on one screen.",
     "diagnose": "Say what is wrong, the cause before its symptoms, and what to type next.",
     "tasks": "List live tasks, oldest first, or count them by spawn location.",
+    "growth": "Tell how fast memory and tasks grow, how long is left, and which lines grow.",
+    "alerts": "List the alerts that fire or are pending, and what to do about each.",
     "orphans": "List tasks and subscriptions whose owner is gone, or reap them.",
     "stacks": "Show every thread's stack, the watched loop's first, and the task that runs in it.",
     "feeds": "List feeds, one a symbol, or cancel them.",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from qcfeed.diagnostics import census, orphans
 from qcfeed.diagnostics.booked import Booked, Record, Ref, task_of
+from qcfeed.diagnostics.census import Census
 from qcfeed.diagnostics.history import History
 from qcfeed.diagnostics.lints import PROOF_S, Look, Tally
 from qcfeed.diagnostics.reading import Oldest, Reading, facts, oldest
@@ -37,9 +38,18 @@ class Lookout:
     """
 
     def __init__(
-        self, ledger: Ledger, watch: LoopWatch, *, every: float = EVERY, grace: float = 0.0
+        self,
+        ledger: Ledger,
+        watch: LoopWatch,
+        *,
+        every: float = EVERY,
+        grace: float = 0.0,
+        also: Callable[[float, Census], None] | None = None,
     ) -> None:
-        """``grace``: seconds that an owner may be gone before its tasks count as orphans."""
+        """``grace``: seconds that an owner may be gone before its tasks count as orphans.
+
+        ``also`` gets each census and its time, in the sampling thread.
+        """
         self.history = History()
         self.watchdog = Watchdog(watch)
         self.unretrieved = Unretrieved()
@@ -48,6 +58,7 @@ class Lookout:
         self._ledger = ledger
         self._every = every
         self._grace = grace
+        self._also = also
         self._known: dict[int, float] = {}
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -70,7 +81,10 @@ class Lookout:
 
     def sample(self, now: float) -> None:
         """Take a census into the history."""
-        self.history.note(now, census.by_location(self._ledger, now).rows)
+        taken = census.by_location(self._ledger, now)
+        self.history.note(now, taken.rows)
+        if self._also is not None:
+            self._also(now, taken)
         for site in self._ledger.sites():
             site.refill()
         known = self._known
@@ -95,14 +109,14 @@ class Lookout:
     def _run(self) -> None:
         wait = 0.0
         while not self._stopping.wait(wait):
-            began = time.monotonic()
+            began = time.thread_time()  # its own work: on a busy machine it mostly waits its turn
             try:
-                self.sample(began)
+                self.sample(time.monotonic())
                 self.failure = None
             except Exception as error:
                 self.failure = f"{type(error).__name__}: {error}"
                 log.exception("a census could not be taken")
-            wait = max(self._every, (time.monotonic() - began) / SHARE)
+            wait = max(self._every, (time.thread_time() - began) / SHARE)
 
     def _doubtful(self, now: float) -> list[Ref]:
         """Tasks of which only time can tell whether something is wrong with them."""

@@ -3,7 +3,7 @@
 The incident's alert averaged over a long time and said "four hours"; its last quarter of an hour
 said four minutes. So every window is fitted by itself, and the shortest time to the limit is told
 first. Each fit is ordinary least squares, as Prometheus' ``deriv()`` is; a robust one (Theil-Sen)
-takes acceleration for noise (docs/adr/0009).
+takes acceleration for noise (docs/adr/0016).
 """
 
 from __future__ import annotations
@@ -198,13 +198,14 @@ def time_to(limit: float | None, value: float, slope: float) -> float | None:
 
 
 def worst(found: Sequence[Window]) -> Window | None:
-    """The window with the shortest time to the limit; of equals the one with the better fit."""
-    limited = [each for each in found if each.time_to_limit_s is not None]
-    return min(limited, key=_urgency) if limited else None
+    """The window with the shortest time to the limit, None where none reaches it."""
+    first = worst_first(found)[0] if found else None
+    return first if first is not None and first.time_to_limit_s is not None else None
 
 
 def worst_first(found: Sequence[Window]) -> list[Window]:
-    """By time to the limit, shortest first; then those that reach none, fastest growth first."""
+    """By time to the limit, shortest first, and of those that agree in three digits the longest
+    window first; then those that reach none, fastest growth first."""
     return sorted(found, key=_urgency)
 
 
@@ -212,9 +213,9 @@ def _urgency(window: Window) -> tuple[float, float, float]:
     left = window.time_to_limit_s
     rate = window.memory_bytes_per_hour
     return (
-        float("inf") if left is None else left,
+        float("inf") if left is None else float(f"{left:.3g}"),
+        -window.seconds if left is not None else 0.0,
         float("inf") if rate is None else -rate,
-        -(window.r2 or 0.0),
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from aiohttp import web
 
 from qcfeed.config import Config
-from qcfeed.control import answers, findings, paths, tasks
+from qcfeed.control import answers, findings, history, paths, tasks
 from qcfeed.control.audit import AuditLog
 from qcfeed.control.server import ControlServer
 from qcfeed.diagnostics.lookout import Lookout
@@ -22,6 +22,7 @@ from qcfeed.diagnostics.stall import LoopWatch
 from qcfeed.diagnostics.tally import Tally
 from qcfeed.metrics.catalog.metrics import DELAYS
 from qcfeed.metrics.collectors import Exposition, Sample
+from qcfeed.metrics.recent import Counts, Recent
 from qcfeed.service import drills, http, listen, monitor, readings
 from qcfeed.service.gateway import Gateway
 from qcfeed.service.hub import Hub
@@ -45,7 +46,8 @@ class Service:
         self.ledger = ledger
         self.watch = LoopWatch(lags=Tally(DELAYS))
         self.pauses = GcPauses()
-        self.lookout = Lookout(ledger, self.watch)
+        self.recent = Recent(self._counts)
+        self.lookout = Lookout(ledger, self.watch, also=self.recent.note)
         self.instance = ""
         self.listening = answers.Listening(quotes="", admin="", control="")
         self._loop = asyncio.get_running_loop()
@@ -121,6 +123,7 @@ class Service:
                     remove_further=self._sweep_orphans,
                 ),
                 *findings.routes(self.lookout),
+                *history.routes(self.recent, self.lookout),
                 *Views(self.parts).table(),
                 *SubscriberViews(self.parts).table(),
             ],
@@ -159,6 +162,10 @@ class Service:
 
     def _read(self) -> Iterable[Sample]:
         return self._readings.read()
+
+    def _counts(self) -> Counts:
+        hub = self.hub
+        return Counts(hub.subscriptions, len(hub.orphaned_subscriptions()), len(hub.feeds))
 
     async def _sweep_orphans(self) -> int:
         return self.hub.sweep_orphans()

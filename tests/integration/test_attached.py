@@ -17,6 +17,7 @@ from qcfeed import Attached, attach
 from qcfeed.control import routes
 from qcfeed.control.answers import Orphans, Process, Reaped, ReapRequest, Status, TasksByLocation
 from qcfeed.control.client import ControlClient
+from qcfeed.control.history_answers import History
 from qcfeed.control.paths import Address, running_instances, socket_path, token_path
 from qcfeed.diagnostics.spawn import owned_by
 from qcfeed.errors import (
@@ -48,6 +49,17 @@ async def forever() -> None:
 
 def live_here(answer: TasksByLocation) -> int:
     return sum(row.live for row in answer.locations if row.location.startswith(HERE))
+
+
+async def test_it_remembers_its_memory_and_its_tasks() -> None:
+    with attach("billing") as handle:
+        told = client("billing").get(routes.HISTORY, History)
+        while not told.points:  # the first census is taken at once, in a thread of its own
+            await asyncio.sleep(0.01)
+            told = client("billing").get(routes.HISTORY, History)
+        assert told.limit_bytes > (told.points[0].memory_bytes or 0) > 0
+        assert told.points[0].subscriptions is None
+        assert handle.ledger.failure is None
 
 
 async def test_it_answers_until_it_is_closed_and_the_program_goes_on() -> None:

@@ -34,7 +34,8 @@ def test_whatever_was_scraped_has_an_answer(points: list[Point], limit: float | 
     if worst is not None:
         assert worst == growth.worst_first(found)[0]
         assert all(
-            each.time_to_limit_s is None or each.time_to_limit_s >= (worst.time_to_limit_s or 0)
+            each.time_to_limit_s is None
+            or each.time_to_limit_s >= (worst.time_to_limit_s or 0) * 0.99  # they agree in 3 digits
             for each in found
         )
     growth.accelerating(found)

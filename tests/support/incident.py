@@ -10,7 +10,8 @@ BEGAN = 1_710_892_800.0
 """2024-03-20T00:00:00Z."""
 AT = BEGAN + 135 * 60
 """02:15, when it was noticed."""
-GB = 1_000_000_000
+GB = 1 << 30
+"""A container counts in powers of two, whatever its dashboard calls them."""
 LIMIT = 16 * GB
 ALERT_SAID = 450e6
 """Bytes an hour."""
@@ -38,3 +39,23 @@ def points(every: float = 15.0) -> list[Point]:
             made.append(Point(at, memory * GB, live, subscriptions))
     _, memory, live, subscriptions = ROWS[-1]
     return [*made, Point(AT, memory * GB, live, subscriptions)]
+
+
+def series(
+    instance: str = "market-data-prod-1:8006", *, shift: float = 0.0
+) -> dict[str, list[tuple[float, float]]]:
+    """The timeline as samples of qcfeed's metrics, for Prometheus; ``shift`` seconds later."""
+    labels = f'instance="{instance}",job="qcfeed"'
+    every = [point._replace(at=point.at + shift) for point in points()]
+    live = [(p.at, p.live or 0.0) for p in every]
+    return {
+        f"process_resident_memory_bytes{{{labels}}}": [(p.at, p.memory or 0.0) for p in every],
+        f"qcfeed_memory_limit_bytes{{{labels}}}": [(p.at, float(LIMIT)) for p in every],
+        f'qcfeed_tasks_live{{{labels},location="market/src/feed.rs:83"}}': [
+            (at, count - 247) for at, count in live
+        ],
+        f'qcfeed_tasks_live{{{labels},location="market/src/main.rs:12"}}': [
+            (at, 247.0) for at, _ in live
+        ],
+        f"qcfeed_subscriptions_active{{{labels}}}": [(p.at, p.subscriptions or 0.0) for p in every],
+    }

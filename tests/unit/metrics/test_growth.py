@@ -24,7 +24,7 @@ def test_the_incident_had_under_four_minutes_left_not_four_hours() -> None:
     quarter = by_window["15m"]
     assert quarter.time_to_limit_s == pytest.approx(1.8 / 7.0 * 900, rel=0.001)
     assert quarter.time_to_limit_s < 240
-    assert quarter.memory_bytes_per_hour == pytest.approx(28e9, rel=0.001)
+    assert quarter.memory_bytes_per_hour == pytest.approx(28 * incident.GB, rel=0.001)
     assert quarter.tasks_per_minute == pytest.approx((47_829 - 24_567) / 15, rel=0.001)
     worst = growth.worst(found)
     assert worst is not None

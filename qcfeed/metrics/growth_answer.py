@@ -1,0 +1,187 @@
+"""What ``qcfeed growth`` answers, put together from a timeline. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from qcfeed.formats import age, size
+from qcfeed.metrics import claims, growth
+from qcfeed.metrics.claims import Claim
+from qcfeed.metrics.growth import LocationGrowth, Point
+from qcfeed.metrics.timeline import Timeline
+
+HORIZON = 4 * 3_600.0
+"""Seconds; memory that reaches its limit sooner is a finding. The incident's restarts came as often."""
+
+
+class Rates(msgspec.Struct, kw_only=True):
+    """One window; null is what could not be told, and ``missing`` says why.
+
+    ``r2`` is of memory, ``tasks_r2`` of live tasks; ``seconds``: what the samples span.
+    """
+
+    window: str
+    samples: int
+    seconds: float
+    memory_bytes_per_hour: float | None
+    r2: float | None
+    tasks_per_minute: float | None
+    tasks_r2: float | None
+    spawned_per_minute: float | None
+    time_to_limit_s: float | None
+    missing: str | None
+
+
+class Worst(msgspec.Struct, kw_only=True):
+    """The window with the shortest time to the limit."""
+
+    window: str
+    time_to_limit_s: float
+
+
+class Moment(msgspec.Struct, kw_only=True):
+    """One sample; ``orphans``: tasks and subscriptions; null is what was not there."""
+
+    at: str
+    memory_bytes: float | None
+    live_tasks: float | None
+    subscriptions: float | None
+    orphans: float | None
+    feeds: float | None
+
+
+class LocationRate(msgspec.Struct, kw_only=True):
+    """A spawn location; ``share`` of what all growing locations grew."""
+
+    location: str
+    live: float
+    net: float
+    per_minute: float
+    share: float
+
+
+class ClaimAnswer(msgspec.Struct, kw_only=True):
+    """What an alert said, and why it is right or wrong; ``slower``: the worst window grows so many
+    times as fast; ``averaged_s``: over how long one has to average to get it."""
+
+    alert: str
+    text: str
+    memory_bytes_per_hour: float
+    time_to_limit_s: float | None
+    slower: float | None
+    averaged_s: float | None
+    why: str
+
+
+class Growth(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.growth/1"):
+    """``windows`` with the worst first; ``worst`` is null where no window reaches the limit.
+
+    ``findings``: what is wrong, in words; ``missing``: what could not be told, or may mislead.
+    ``gaps``: from the last sample before to the first after.
+    """
+
+    at: str
+    source: str
+    target: str
+    memory_bytes: float | None
+    limit_bytes: float | None
+    windows: list[Rates]
+    worst: Worst | None
+    accelerating: bool
+    sustained: bool
+    bytes_per_task: float | None
+    findings: list[str]
+    claims: list[ClaimAnswer]
+    missing: list[str]
+    restarts: list[str]
+    gaps: list[tuple[str, str]]
+    locations: list[LocationRate]
+    timeline: list[Moment]
+
+
+def answer(told: Timeline, said: Sequence[Claim] = (), *, horizon: float = HORIZON) -> Growth:
+    """Fit every window, and say what is wrong: see growth.py. ``said``: what alerts claimed."""
+    found = growth.windows(told.points, told.at, told.limit)
+    worst = growth.worst(found)
+    held = [point.memory for point in told.points if point.memory is not None]
+    task = growth.per_task(told.points)
+    return Growth(
+        at=stamp(told.at),
+        source=told.source,
+        target=told.target,
+        memory_bytes=held[-1] if held else None,
+        limit_bytes=told.limit,
+        windows=[Rates(**each._asdict()) for each in growth.worst_first(found)],
+        worst=None
+        if worst is None
+        else Worst(window=worst.window, time_to_limit_s=worst.time_to_limit_s or 0.0),
+        accelerating=growth.accelerating(found),
+        sustained=growth.sustained(told.points, found),
+        bytes_per_task=None if task is None or task.r2 < growth.FIT else task.bytes,
+        findings=list(_findings(told, found, horizon)),
+        claims=[_claim(claims.answer(each, told.points, found, told.limit)) for each in said],
+        missing=list(told.missing),
+        restarts=[stamp(at) for at in growth.restarts(told.points)],
+        gaps=[(stamp(begin), stamp(end)) for begin, end in growth.gaps(told.points)],
+        locations=[_location(each) for each in growth.by_location(told.locations)],
+        timeline=[_moment(point) for point in told.points],
+    )
+
+
+def stamp(at: float) -> str:
+    """RFC 3339 in UTC, to the second."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def spoken(window: str) -> str:
+    """A window in a sentence: ``at the rate of the last 15m``."""
+    return (
+        "at the rate of all that time"
+        if window == growth.WHOLE
+        else f"at the rate of the last {window}"
+    )
+
+
+def _findings(told: Timeline, found: Sequence[growth.Window], horizon: float) -> Iterator[str]:
+    soon = growth.runs_out(found, horizon)
+    if soon is not None and told.limit is not None:
+        left, rate = soon.time_to_limit_s or 0.0, soon.memory_bytes_per_hour or 0.0
+        yield (
+            f"memory reaches its limit of {size(told.limit)} in {age(left)},"
+            f" {spoken(soon.window)}, {size(rate)} an hour"
+            if left
+            else f"memory is at its limit of {size(told.limit)}"
+        )
+    if growth.sustained(told.points, found):
+        rates = [each.tasks_per_minute for each in found if each.tasks_per_minute is not None]
+        yield f"live tasks grow in every window, by {max(rates):,.0f} a minute in the fastest"
+
+
+def _claim(answered: claims.Answered) -> ClaimAnswer:
+    return ClaimAnswer(
+        alert=answered.claim.alert,
+        text=answered.claim.text,
+        memory_bytes_per_hour=answered.claim.bytes_per_hour,
+        time_to_limit_s=answered.time_to_limit_s,
+        slower=answered.slower,
+        averaged_s=answered.averaged_s,
+        why=answered.why,
+    )
+
+
+def _location(row: LocationGrowth) -> LocationRate:
+    return LocationRate(**row._asdict())
+
+
+def _moment(point: Point) -> Moment:
+    return Moment(
+        at=stamp(point.at),
+        memory_bytes=point.memory,
+        live_tasks=point.live,
+        subscriptions=point.subscriptions,
+        orphans=point.orphans,
+        feeds=point.feeds,
+    )

@@ -1,0 +1,134 @@
+"""How Prometheus is reached: its address, who asks, which certificates; nothing of it is echoed."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import requests
+import urllib3
+from requests.utils import get_environ_proxies
+
+from qcfeed.config import PrometheusConfig
+from qcfeed.errors import ConfigError, PrometheusError
+
+ANSWER_BYTES = 64 * 1024 * 1024
+"""More than any answer of ours has."""
+_CHUNK = 65_536
+
+
+class Session(requests.Session):
+    """Reads no ~/.netrc and no more than ANSWER_BYTES; every answer is inspected."""
+
+    inspect: Callable[[requests.Response], None]
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        response = super().send(request, **{**kwargs, "stream": True})
+        if response.is_redirect or isinstance(response.raw, io.BytesIO):  # read in another hop
+            return response
+        body = bytearray()
+        for chunk in response.raw.stream(_CHUNK, decode_content=True):
+            body += chunk
+            if len(body) > ANSWER_BYTES:
+                response.close()
+                raise PrometheusError(
+                    f"Prometheus answers with over {ANSWER_BYTES} bytes",
+                    hint="a shorter --since asks for less",
+                )
+        response.raw = io.BytesIO(body)
+        self.inspect(response)
+        return response
+
+
+def session(config: PrometheusConfig, url: str) -> Session:
+    """A session with the certificates and proxies that it needs. Raises ConfigError."""
+    made = Session()
+    made.trust_env = False
+    made.proxies.update(get_environ_proxies(url))
+    made.verify = True
+    if config.prometheus_ca:
+        made.verify = str(_existing(config.prometheus_ca, "--prometheus-ca"))
+    if config.prometheus_cert:
+        made.cert = str(_existing(config.prometheus_cert, "--prometheus-cert"))
+        if config.prometheus_key:
+            key = _existing(config.prometheus_key, "--prometheus-key")
+            made.cert = (made.cert, str(key))
+    if config.prometheus_insecure:
+        made.verify = False
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+    return made
+
+
+# ---------------------------------------------------------------- what was given
+
+
+def split(given: str | None) -> tuple[str, tuple[bytes, bytes] | None]:
+    """The URL without a user and password in it, so that it can be shown; and those."""
+    hint = "give --prometheus http://HOST:9090, or set QCFEED_PROMETHEUS"
+    if not given:
+        raise ConfigError("no Prometheus was named", hint=hint)
+    try:
+        parts = urlsplit(given)
+        named = parts.hostname and parts.port != 0
+    except ValueError:
+        named = None
+    if not named or parts.scheme not in ("http", "https"):
+        raise ConfigError("--prometheus is no http:// or https:// address", hint=hint)
+    userinfo, _, host = parts.netloc.rpartition("@")
+    user, _, password = userinfo.partition(":")
+    url = urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
+    return url, (unquote(user).encode(), unquote(password).encode()) if userinfo else None
+
+
+def bearer(config: PrometheusConfig) -> dict[str, str] | None:
+    """The header with the token, if there is one. Raises ConfigError."""
+    token = _secret(
+        config.prometheus_token, config.prometheus_token_file, "--prometheus-token-file"
+    )
+    return {"Authorization": f"Bearer {token}"} if token else None
+
+
+def basic(config: PrometheusConfig) -> tuple[bytes, bytes] | None:
+    """User and password, as bytes: requests would write others than Latin-1 wrongly. Raises ConfigError."""
+    if not config.prometheus_user:
+        return None
+    password = _secret(
+        config.prometheus_password, config.prometheus_password_file, "--prometheus-password-file"
+    )
+    return config.prometheus_user.encode(), (password or "").encode()
+
+
+def _secret(value: str | None, file: str | None, flag: str) -> str | None:
+    if value or not file:
+        return value
+    try:
+        secret = Path(file).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{flag}: cannot read {file}: {reason(error)}") from error
+    if not secret.isprintable() or not secret:
+        raise ConfigError(f"{flag}: {file} does not hold one line of text")
+    return secret
+
+
+def _existing(file: str, flag: str) -> Path:
+    path = Path(file).expanduser()
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise ConfigError(f"{flag}: cannot read {file}: {error.strerror}") from error
+    return path
+
+
+def reason(error: BaseException) -> str:
+    """The innermost cause that has a word to say: ``Connection refused``."""
+    told, each = str(error), error.__cause__ or error.__context__
+    if isinstance(error, OSError) and error.strerror:
+        told = error.strerror
+    while each is not None:
+        if isinstance(each, OSError) and each.strerror:
+            told = each.strerror
+        each = each.__cause__ or each.__context__
+    return told

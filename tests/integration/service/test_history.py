@@ -1,0 +1,29 @@
+"""The hour that a running service remembers of itself, over its control plane."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from qcfeed.control.client import ControlClient
+from qcfeed.control.history_answers import History
+from qcfeed.control.paths import Address
+from qcfeed.control.routes import HISTORY
+from tests.support.running_service import Running, until
+
+
+async def test_the_service_remembers_its_memory_tasks_and_subscriptions(running: Running) -> None:
+    service = running.service
+    await until(lambda: service.recent.points(0.0), "a first point")
+    async with await running.stream("AAPL", "MSFT"):
+        service.lookout.sample(asyncio.get_running_loop().time())
+        client = ControlClient(Address(socket=Path(service.listening.control)), timeout=10)
+        told = await asyncio.to_thread(client.get, HISTORY, History)
+    last = told.points[-1]
+    assert len(told.points) >= 2
+    assert (last.subscriptions, last.feeds, last.orphans) == (2, 2, 0)
+    assert last.live_tasks is not None
+    assert last.live_tasks >= 2
+    assert last.memory_bytes is not None
+    assert last.memory_bytes < told.limit_bytes
+    assert sum(each.live - each.before for each in told.locations) >= 2

@@ -1,0 +1,93 @@
+"""`qcfeed alerts` against a real Prometheus with real rules."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import loopback_http
+from tests.support.loopback_http import serving, success
+from tests.support.prometheus_server import Prometheus, needs_prometheus, prometheus
+
+RULES = """
+groups:
+  - name: test
+    interval: 100ms
+    rules:
+      - alert: Leaks
+        expr: vector(1500)
+        labels: {severity: critical}
+        annotations:
+          summary: "tasks grow by {{ $value | humanize }} a minute"
+          command: qcfeed tasks --window 30s
+          runbook_url: https://example.org/Leaks.md
+      - alert: Later
+        expr: vector(1)
+        for: 1h
+        labels: {severity: warning}
+      - alert: Never
+        expr: vector(1) > 2
+"""
+CONFIG = "rule_files: [rules.yml]\n"
+
+
+def fired(server: Prometheus, wanted: dict[str, str]) -> None:
+    deadline = time.monotonic() + 20
+    while server.alerts() != wanted:
+        assert time.monotonic() < deadline, server.alerts()
+        time.sleep(0.05)
+
+
+@needs_prometheus
+def test_what_fires_and_what_is_pending(qcfeed_: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "rules.yml").write_text(RULES)
+    with prometheus(tmp_path, config=CONFIG) as server:
+        fired(server, {"Leaks": "firing", "Later": "pending"})
+        people = qcfeed_("alerts", "--prometheus", server.url)
+        left = qcfeed_("alerts", "--prometheus", server.url, "-o", "json")
+        names = qcfeed_("alerts", "--prometheus", server.url, "-o", "name")
+    assert people.status == left.status == 1
+    assert "Leaks: tasks grow by 1.5k a minute" in people.out
+    assert "qcfeed tasks --window 30s" in people.out
+    assert "https://example.org/Leaks.md" in people.out
+    told = json.loads(left.out)
+    assert told["schema"] == "qcfeed.alerts/1"
+    assert (told["firing"], told["pending"], told["rules"]) == (1, 1, 3)
+    first = told["alerts"][0]
+    assert (first["name"], first["severity"], first["value"]) == ("Leaks", "critical", 1500)
+    assert first["first"] == "qcfeed tasks --window 30s"
+    assert first["active_s"] < 60
+    assert names.out == "Leaks\nLater\n"
+
+
+@needs_prometheus
+def test_silence_is_told_apart_from_no_rules(qcfeed_: Callable[..., Any], tmp_path: Path) -> None:
+    with prometheus(tmp_path) as server:
+        left = qcfeed_("alerts", "--prometheus", server.url)
+    assert (left.status, left.out) == (0, "")
+    assert "has no alert rules loaded: nothing can fire" in left.err
+    assert "of 0 alerts" in left.err
+
+
+def test_it_needs_a_prometheus(qcfeed_: Callable[..., Any]) -> None:
+    unnamed = qcfeed_("alerts")
+    assert unnamed.status == 2
+    assert "QCFEED_PROMETHEUS" in unnamed.err
+    down = qcfeed_("alerts", "--prometheus", loopback_http.refused())
+    assert down.status == 3
+    assert "Connection refused" in down.err
+
+
+@pytest.mark.parametrize("data", [{}, {"alerts": [{}]}, {"alerts": None}])
+def test_alerts_in_another_form_are_one_sentence(
+    qcfeed_: Callable[..., Any], data: dict[str, Any]
+) -> None:
+    with serving(lambda _, __: [success(data)]) as url:
+        left = qcfeed_("alerts", "--prometheus", url)
+    assert left.status == 3
+    assert "Traceback" not in left.err

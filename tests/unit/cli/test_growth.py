@@ -1,0 +1,438 @@
+"""`qcfeed growth` against a real Prometheus with a past, and against what only pretends to be one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qcfeed.cli.times import resolve
+from tests.support import incident, loopback_http
+from tests.support.loopback_http import reply, serving, success
+from tests.support.prometheus_server import Prometheus, needs_prometheus, openmetrics, prometheus
+
+DAY = 86_400.0
+MEMORY, LIVE, SPAWNED = (
+    "process_resident_memory_bytes",
+    "qcfeed_tasks_live",
+    "qcfeed_tasks_spawned_total",
+)
+
+Series = dict[str, list[tuple[float, float]]]
+Call = Callable[..., Any]
+
+
+def service(
+    instance: str, memory: list[tuple[float, float]], *, limit: float | None = 16e9
+) -> Series:
+    labels = f'instance="{instance}",job="qcfeed"'
+    samples = {
+        f"{MEMORY}{{{labels}}}": memory,
+        f'{LIVE}{{{labels},location="a.py:1"}}': [(at, value / 1e6) for at, value in memory],
+    }
+    if limit is not None:
+        samples[f"qcfeed_memory_limit_bytes{{{labels}}}"] = [(at, limit) for at, _ in memory]
+    return samples
+
+
+def every(begin: float, count: int, value: Callable[[int], float]) -> list[tuple[float, float]]:
+    return [(begin + n * 15, value(n)) for n in range(count)]
+
+
+def day(number: int) -> float:
+    return incident.BEGAN + number * DAY
+
+
+def at(number: int) -> tuple[str, str]:
+    return "--at", datetime.fromtimestamp(day(number) + 3_600, UTC).isoformat()
+
+
+def past() -> Series:
+    """A day for each case, so that each has Prometheus for itself."""
+    restarted = every(day(2), 120, lambda n: 9e9 + n * 1e6)
+    restarted += every(day(2) + 1_800, 120, lambda n: 1e9 + n * 15e3)
+    gap = [*every(day(1), 60, lambda n: 1e9 + n * 15e3), *every(day(1) + 2_700, 61, lambda n: 2e9)]
+    spawned = every(day(2), 120, lambda n: 5_000 + n) + every(day(2) + 1_800, 120, float)
+    samples = incident.series()
+    samples |= service("gap:1", gap)
+    samples |= service("restarted:1", restarted)
+    samples[f'{SPAWNED}{{instance="restarted:1",job="qcfeed",location="a.py:1"}}'] = spawned
+    samples |= service("once:1", every(day(3) + 3_590, 1, lambda _: 1e9))
+    samples |= service("old:1", every(day(4), 120, lambda _: 1e9))
+    samples |= service("new:1", every(day(4) + 1_860, 116, lambda _: 1e9))
+    samples |= service("left:1", every(day(5), 240, lambda _: 1e9))
+    samples |= service("right:1", every(day(5), 240, lambda _: 1e9))
+    samples |= service("unlimited:1", every(day(6), 240, lambda n: 1e9 + n * 15e3), limit=None)
+    samples |= service("silent:1", every(day(7), 120, lambda _: 1e9))
+    fired = 'ALERTS{alertname="MarketDataMemory",alertstate="firing",severity="critical"}'
+    samples[fired] = [(incident.AT - 15, 1.0), (incident.AT, 1.0)]
+    return samples
+
+
+RULES = """
+groups:
+  - name: incident
+    rules:
+      - alert: MarketDataMemory
+        expr: process_resident_memory_bytes > 14e9
+        annotations:
+          summary: market-data-prod memory usage exceeds threshold
+          description: |
+            Memory Usage: 14.2 GB / 16 GB (88.75%)
+            Memory Growth Rate: +450 MB/hour
+            Projected OOM: ~4 hours
+"""
+
+
+@pytest.fixture(scope="module")
+def remembering(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    directory = tmp_path_factory.mktemp("prometheus")
+    (directory / "rules.yml").write_text(RULES)
+    config = "global: {evaluation_interval: 1h}\nrule_files: [rules.yml]\n"
+    with prometheus(directory, config=config, history=openmetrics(past())) as server:
+        yield server
+
+
+@pytest.fixture
+def growth(qcfeed_: Call, remembering: Prometheus) -> Call:
+    def ask(*args: str) -> Any:
+        return qcfeed_("growth", "--prometheus", remembering.url, *args)
+
+    return ask
+
+
+INCIDENT = ("--at", "2024-03-20T02:15")
+
+
+@needs_prometheus
+class TestWithARealPrometheus:
+    def test_the_night_it_had_under_four_minutes(self, growth: Call) -> None:
+        left = growth(*INCIDENT, "-o", "json")
+        assert left.status == 1
+        told = json.loads(left.out)
+        assert told["schema"] == "qcfeed.growth/1"
+        assert told["source"] == "prometheus"
+        assert told["at"] == "2024-03-20T02:15:00Z"
+        assert told["worst"] == {"window": "15m", "time_to_limit_s": pytest.approx(231.4, abs=0.1)}
+        assert told["accelerating"] is True
+        quarter = told["windows"][0]
+        assert quarter["window"] == "15m"
+        assert quarter["samples"] == 61
+        assert quarter["memory_bytes_per_hour"] == pytest.approx(28 * incident.GB, rel=1e-3)
+        assert quarter["tasks_per_minute"] == pytest.approx(1_550.8, abs=1)
+        assert len(told["timeline"]) == 541
+        assert told["timeline"][0]["live_tasks"] == 1_247
+        leaking = told["locations"][0]
+        assert leaking["location"] == "market/src/feed.rs:83"
+        assert (leaking["net"], leaking["share"]) == (46_582, 1.0)
+
+    def test_what_the_alert_had_said_is_beside_it_and_why_it_was_wrong(self, growth: Call) -> None:
+        left = growth(*INCIDENT)
+        assert "MarketDataMemory: Memory Growth Rate: +450 MB/hour" in left.out
+        assert "4h17m left" in left.out, "1.8 GB at 450 MB an hour"
+        assert "66.8 times as fast" in left.out
+        assert "no window here gives it" in left.out
+        assert "3m51s until 16.0 GiB, at the rate of the last 15m" in left.out
+        assert "finding: memory reaches its limit of 16.0 GiB in 3m51s" in left.err
+        assert "14.2 GiB" in left.out
+        assert "47,829" in left.out
+        assert all(len(line) <= 80 for line in left.out.splitlines() if "why" not in line)
+
+    def test_a_rate_that_somebody_named_is_held_against_the_samples(self, growth: Call) -> None:
+        left = growth(*INCIDENT, "--claimed", "28GiB/h", "-o", "json")
+        assert json.loads(left.out)["claims"][-1]["why"] == "it is what the window 5m says"
+        assert growth("--claimed", "much").status == 2
+
+    def test_by_location_and_as_csv(self, growth: Call) -> None:
+        left = growth(*INCIDENT, "--by", "location", "-o", "csv")
+        assert left.out.splitlines()[1].startswith("market/src/feed.rs:83,47582.0,46582.0,")
+        assert len(growth(*INCIDENT, "-o", "csv").out.splitlines()) == 542
+
+    def test_gaps_are_told_and_not_filled(self, growth: Call) -> None:
+        told = json.loads(growth(*at(1), "-o", "json").out)
+        assert told["gaps"] == [["2024-03-21T00:14:45Z", "2024-03-21T00:45:00Z"]]
+        assert len(told["timeline"]) == 121
+
+    def test_a_restart_is_told_and_rates_are_since(self, growth: Call) -> None:
+        left = growth(*at(2), "-o", "json")
+        told = json.loads(left.out)
+        assert told["restarts"] == ["2024-03-22T00:30:00Z"]
+        whole = next(each for each in told["windows"] if each["window"] == "whole")
+        assert whole["samples"] == 120
+        assert whole["memory_bytes_per_hour"] == pytest.approx(3.6e6, rel=1e-3)
+
+    def test_one_sample_is_no_trend(self, growth: Call) -> None:
+        left = growth(*at(3))
+        assert left.status == 0
+        assert "1 of at least 3 samples" in left.out
+        assert "cannot be told yet" in left.out
+
+    def test_a_renamed_target_is_followed_and_told(self, growth: Call) -> None:
+        left = growth(*at(4))
+        assert left.out.startswith("qcfeed/new:1,")
+        assert "before, there was qcfeed/old:1" in left.err
+        old = growth(*at(4), "--prometheus-target", "old:1")
+        assert "qcfeed/new:1 began then: was it renamed?" in old.err
+        assert "the last sample is 30 min old" in old.err
+
+    def test_of_two_targets_it_asks_which(self, growth: Call) -> None:
+        left = growth(*at(5))
+        assert left.status == 2
+        assert "2 services: qcfeed/left:1, qcfeed/right:1" in left.err
+        assert "--prometheus-target" in left.err
+        assert growth(*at(5), "--prometheus-target", "right:1").out.startswith("qcfeed/right:1,")
+        unknown = growth(*at(5), "--prometheus-target", "nobody:1")
+        assert unknown.status == 3
+        assert "it has qcfeed/left:1, qcfeed/right:1: renamed?" in unknown.err
+
+    def test_without_a_limit_the_rest_is_told(self, growth: Call) -> None:
+        left = growth(*at(6))
+        assert "no memory limit is known" in left.err
+        assert json.loads(growth(*at(6), "-o", "json").out)["worst"] is None
+        limited = json.loads(growth(*at(6), "--limit", "2GB", "-o", "json").out)
+        assert limited["worst"]["time_to_limit_s"] > 0
+
+    def test_what_is_no_longer_scraped_is_told(self, growth: Call) -> None:
+        assert "the last sample is 30 min old: is it still scraped?" in growth(*at(7)).err
+
+    def test_nothing_at_all_is_one_sentence(self, growth: Call) -> None:
+        left = growth(*at(9))
+        assert (left.status, left.out) == (3, "")
+        assert "no samples of a qcfeed service in that time" in left.err
+
+    def test_clocks_that_are_apart_are_told(self, qcfeed_: Call, remembering: Prometheus) -> None:
+        an_hour_ago = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() - 3_600))
+        behind = loopback_http.between(remembering.url, lambda _: None, Date=an_hour_ago)
+        with serving(behind) as url:
+            left = qcfeed_("growth", "--prometheus", url, *INCIDENT)
+        assert "Prometheus' clock is 3,60" in left.err
+        assert "behind this machine's" in left.err
+
+    def test_warnings_are_told(self, qcfeed_: Call, remembering: Prometheus) -> None:
+        def warn(said: dict[str, Any]) -> None:
+            said["warnings"] = ["a store is missing"]
+
+        with serving(loopback_http.between(remembering.url, warn)) as url:
+            left = qcfeed_("growth", "--prometheus", url, *INCIDENT)
+        assert left.err.count("note: Prometheus warns: a store is missing") == 1
+
+    @pytest.mark.parametrize("kind", ["png", "svg"])
+    def test_it_is_drawn(self, growth: Call, tmp_path: Path, kind: str) -> None:
+        picture = tmp_path / f"growth.{kind}"
+        assert growth(*INCIDENT, "--plot", str(picture)).status == 1
+        begins = picture.read_bytes()[:5]
+        assert begins == (b"\x89PNG\r" if kind == "png" else b"<?xml")
+
+    def test_a_time_of_day_is_the_last_one(self, qcfeed_: Call, tmp_path: Path) -> None:
+        last = resolve("02:15", datetime.now(UTC))
+        shifted = incident.series(shift=last - incident.AT)
+        with prometheus(tmp_path / "server", history=openmetrics(shifted)) as server:
+            left = qcfeed_("growth", "--prometheus", server.url, "--at", "02:15", "-o", "json")
+        told = json.loads(left.out)
+        assert told["at"].endswith("T02:15:00Z")
+        assert told["worst"]["time_to_limit_s"] < 240
+
+
+# ---------------------------------------------------------------- bad days
+
+CUT_OFF = reply('{"status":"success"}')[:-5]
+ERROR = reply('{"status":"error","errorType":"execution","error":"too many samples"}', status=422)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (reply("<html>Hello</html>", kind="text/html"), "does not answer as Prometheus does"),
+        (reply('{"hello": "world"}'), "does not answer as Prometheus does"),
+        (reply("[]"), "does not answer as Prometheus does"),
+        (success({"resultType": "matrix"}), "answers in a way that Prometheus does not"),
+        (reply("Unauthorized", status=401, kind="text/plain"), "does not let us in"),
+        (reply("no", status=403, kind="text/plain"), "does not let us in"),
+        (reply("starting", status=503, kind="text/plain"), "HTTP status 503"),
+        (ERROR, "execution: too many samples"),
+        (CUT_OFF, "does not answer"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "does not answer"),
+        (b"", "does not answer"),
+    ],
+)
+def test_what_is_not_prometheus_is_one_sentence(qcfeed_: Call, answer: bytes, says: str) -> None:
+    with serving(lambda _, __: [answer]) as url:
+        left = qcfeed_("growth", "--prometheus", url)
+    assert (left.status, left.out) == (3, "")
+    assert says in left.err
+    assert "Traceback" not in left.err
+
+
+def test_one_that_is_down_is_one_sentence(qcfeed_: Call) -> None:
+    url = loopback_http.refused()
+    left = qcfeed_("growth", "--prometheus", url)
+    assert left.status == 3
+    assert f"Prometheus at {url} does not answer: Connection refused" in left.err
+    assert f"curl {url}/-/ready" in left.err
+
+
+def test_a_login_page_is_not_prometheus(qcfeed_: Call) -> None:
+    with serving(lambda _, __: [reply("<html>", kind="text/html")]) as login:
+        away = reply("", status=302, Location=f"{login}/login?token=secret")
+        with serving(lambda _, __: [away]) as url:
+            left = qcfeed_("growth", "--prometheus", url)
+    assert left.status == 3
+    assert f"after a redirect to {login}/login" in left.err
+    assert "secret" not in left.err
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        loopback_http.never,
+        loopback_http.dripping(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 5_000),
+        loopback_http.dripping(b" "),
+    ],
+    ids=["slow", "dripping-head", "dripping-nothing"],
+)
+def test_nothing_hangs_longer_than_the_timeout(qcfeed_: Call, answer: loopback_http.Answer) -> None:
+    with serving(answer) as url:
+        began = time.monotonic()
+        left = qcfeed_("--timeout", "0.4", "growth", "--prometheus", url)
+        took = time.monotonic() - began
+    assert left.status == 3
+    assert "did not answer within 0.4 s" in left.err
+    assert took < 20, "it would drip for a minute"
+
+
+def test_a_dripping_body_is_given_up_too(qcfeed_: Call) -> None:
+    def answer(target: str, headers: Any) -> Iterator[bytes]:
+        yield b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
+        yield from loopback_http.dripping(b" ")(target, headers)
+
+    with serving(answer) as url:
+        left = qcfeed_("--timeout", "0.4", "growth", "--prometheus", url)
+    assert "did not answer within 0.4 s" in left.err
+
+
+def test_an_endless_answer_is_not_kept(qcfeed_: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qcfeed.metrics.prometheus_access.ANSWER_BYTES", 100_000)
+    with serving(lambda _, __: [reply(b" " * 1_000_000)]) as url:
+        left = qcfeed_("growth", "--prometheus", url)
+    assert left.status == 3
+    assert "over 100000 bytes" in left.err
+
+
+# ---------------------------------------------------------------- who asks
+
+
+@pytest.fixture
+def heard() -> Iterator[tuple[str, list[str | None]]]:
+    """A server's URL, and the Authorization header of each request."""
+    headers: list[str | None] = []
+
+    def answer(_: str, asked: Any) -> list[bytes]:
+        headers.append(asked["Authorization"])
+        return [success({"resultType": "matrix", "result": []})]
+
+    with serving(answer) as url:
+        yield url, headers
+
+
+def test_a_token_of_a_file_is_sent_whatever_netrc_says(
+    qcfeed_: Call,
+    heard: tuple[str, list[str | None]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url, headers = heard
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine localhost login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    token = tmp_path / "token"
+    token.write_text("t0p-s3cret\n")
+    left = qcfeed_("growth", "--prometheus", url, "--prometheus-token-file", str(token))
+    assert set(headers) == {"Bearer t0p-s3cret"}
+    assert "t0p-s3cret" not in left.err + left.out
+
+
+def test_a_user_and_a_password_are_sent(
+    qcfeed_: Call, heard: tuple[str, list[str | None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, headers = heard
+    monkeypatch.setenv("QCFEED_PROMETHEUS_PASSWORD", "päss")
+    qcfeed_("growth", "--prometheus", url, "--prometheus-user", "kim")
+    assert set(headers) == {"Basic a2ltOnDDpHNz"}
+    left = qcfeed_("growth", "--prometheus", url.replace("//", "//kim:hunter2@"))
+    assert headers[-1] == "Basic a2ltOmh1bnRlcjI="
+    assert "hunter2" not in left.err
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["--prometheus", "localhost:9090"], "no http:// or https:// address"),
+        (["--prometheus", "http://"], "no http:// or https:// address"),
+        (["--prometheus-token-file", "/nowhere"], "cannot read /nowhere"),
+        (["--prometheus-ca", "/nowhere"], "cannot read /nowhere"),
+        (["--prometheus-key", "/nowhere"], "the key of no certificate"),
+        (["--prometheus-user", "a", "--prometheus-token-file", "b"], "not with both"),
+        (["--at", "25:00"], "is not a time"),
+        (["--plot", "growth.pdf"], "neither .png nor .svg"),
+        (["--plot", "/nowhere/growth.png"], "there is no folder"),
+        (["--limit", "much"], "is not a size"),
+    ],
+)
+def test_what_cannot_be_is_usage(qcfeed_: Call, args: list[str], says: str) -> None:
+    left = qcfeed_("growth", "--prometheus", "http://127.0.0.1:1", *args)
+    assert left.status == 2
+    assert says in left.err
+
+
+def test_plotting_without_matplotlib_says_what_to_install(
+    qcfeed_: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    left = qcfeed_("growth", "--plot", "growth.png")
+    assert left.status == 2
+    assert "pip install 'qcfeed[plot]'" in left.err
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of localhost with its key, signed by itself."""
+    directory = tmp_path_factory.mktemp("tls")
+    both = directory / "both.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost"
+    command += " -addext subjectAltName=DNS:localhost -keyout key.pem -out cert.pem"
+    try:
+        subprocess.run(command.split(), cwd=directory, check=True, capture_output=True, timeout=60)
+    except FileNotFoundError:
+        pytest.skip("not installed: openssl")
+    both.write_text((directory / "key.pem").read_text() + (directory / "cert.pem").read_text())
+    return both
+
+
+def test_tls_is_checked_against_the_certificates_named(qcfeed_: Call, certificate: Path) -> None:
+    import ssl
+
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    empty = success({"resultType": "matrix", "result": []})
+    with serving(lambda _, __: [empty], tls=tls) as url:
+        unknown = qcfeed_("growth", "--prometheus", url)
+        known = qcfeed_("growth", "--prometheus", url, "--prometheus-ca", str(certificate))
+        careless = qcfeed_("growth", "--prometheus", url, "--prometheus-insecure")
+        tls.verify_mode = ssl.CERT_REQUIRED
+        tls.load_verify_locations(certificate)
+        named = ("--prometheus-ca", str(certificate), "--prometheus-cert", str(certificate))
+        shown = qcfeed_("growth", "--prometheus", url, *named)
+        hidden = qcfeed_("growth", "--prometheus", url, "--prometheus-ca", str(certificate))
+    assert unknown.status == 3
+    assert "no trusted connection" in unknown.err
+    assert "--prometheus-ca" in unknown.err
+    for left in (known, careless, shown):
+        assert "no samples of a qcfeed service" in left.err
+    assert hidden.status == 3
+    assert "no samples" not in hidden.err

@@ -1,0 +1,90 @@
+"""`qcfeed growth` without Prometheus: what the watched program itself remembers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from qcfeed.control import history
+from qcfeed.diagnostics import census
+from qcfeed.diagnostics.lookout import Lookout
+from qcfeed.metrics.recent import Counts, Recent
+from tests.support import loopback_http
+
+from .conftest import Watched
+
+
+class Remembering:
+    """A lookout that is sampled by hand, and the route over what it remembers."""
+
+    def __init__(self, watched: Watched) -> None:
+        self.recent = Recent(lambda: Counts(1, 0, 1))
+        self.lookout = Lookout(watched.ledger, watched.watch, also=self.recent.note)
+        watched.serve(routes=history.routes(self.recent, self.lookout))
+
+
+async def test_the_service_remembers_and_says_so(
+    watched: Watched, sleepers: Callable[..., None], qcfeed_: Callable[..., Any]
+) -> None:
+    memory = Remembering(watched)
+    now = time.monotonic()
+    for ago in range(1_200, -1, -10):  # twenty minutes in no time
+        sleepers(2)
+        memory.lookout.sample(now - ago)
+    left = await asyncio.to_thread(qcfeed_, "growth", "-o", "json")
+    told = json.loads(left.out)
+    assert told["schema"] == "qcfeed.growth/1"
+    assert told["source"] == "service"
+    assert "an hour at most" in left.err
+    assert len(told["timeline"]) == 121
+    whole = next(each for each in told["windows"] if each["window"] == "whole")
+    assert round(whole["tasks_per_minute"]) == 12
+    assert told["locations"][0]["net"] == 240
+    assert told["sustained"] is True
+    assert left.status == 1
+    short = await asyncio.to_thread(qcfeed_, "growth", "--since", "5m", "-o", "json")
+    assert len(json.loads(short.out)["timeline"]) in (30, 31)
+    assert json.loads(short.out)["locations"][0]["net"] < 65
+
+
+async def test_what_nobody_remembers_is_said(watched: Watched, qcfeed_: Callable[..., Any]) -> None:
+    memory = Remembering(watched)
+    nothing = await asyncio.to_thread(qcfeed_, "growth")
+    assert nothing.status == 3
+    assert "its first sample is still to come" in nothing.err
+    memory.lookout.sample(time.monotonic())
+    past = await asyncio.to_thread(qcfeed_, "growth", "--at", "2024-03-20T02:15")
+    assert past.status == 3
+    assert "remembers nothing of 2024-03-20T02:15:00Z" in past.err
+    assert "--prometheus" in past.err
+
+
+async def test_a_prometheus_of_the_configuration_that_is_down_is_told_and_done_without(
+    watched: Watched, qcfeed_: Callable[..., Any], monkeypatch: Any
+) -> None:
+    memory = Remembering(watched)
+    memory.lookout.sample(time.monotonic())
+    url = loopback_http.refused()
+    monkeypatch.setenv("QCFEED_PROMETHEUS", url)
+    left = await asyncio.to_thread(qcfeed_, "growth", "-o", "json")
+    assert left.status == 0
+    assert json.loads(left.out)["source"] == "service"
+    assert f"Prometheus at {url} does not answer: Connection refused" in left.err
+    asked = await asyncio.to_thread(qcfeed_, "growth", "--prometheus", url)
+    assert asked.status == 3, "whoever names it asks for nothing else"
+
+
+def test_without_either_it_says_what_to_do(qcfeed_: Callable[..., Any]) -> None:
+    left = qcfeed_("growth")
+    assert left.status == 3
+    assert "qcfeed serve" in left.err
+
+
+async def test_a_lookout_goes_on_when_what_it_tells_fails(watched: Watched) -> None:
+    told: list[census.Census] = []
+    lookout = Lookout(watched.ledger, watched.watch, also=lambda _, taken: told.append(taken))
+    lookout.sample(time.monotonic())
+    assert told[0].totals.live >= 1
