@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import typer
 
-from qcfeed import config
-from qcfeed.cli import formats, render
+from qcfeed.cli import formats, prometheus, render
 from qcfeed.cli.context import Format, Output, examples, new_app, options, say
-from qcfeed.cli.flags import given, with_flags
+from qcfeed.cli.flags import with_flags
 from qcfeed.cli.layout import Column, Line, Table
+from qcfeed.config import PrometheusConfig
 from qcfeed.errors import ExitStatus
 from qcfeed.metrics.growth_answer import stamp
 
@@ -86,8 +86,7 @@ def alerts(ctx: typer.Context, output: Output = Format.TABLE, **flags: Any) -> N
 
     Exit status: 1 when an alert fires, 0 otherwise; 3 when Prometheus does not answer.
     """
-    named = config.load_group(config.PrometheusConfig, given(flags), file=options(ctx).config)
-    told = _asked(named.config, options(ctx).timeout)
+    told = _asked(prometheus.chosen(ctx, flags).config, options(ctx).timeout)
     people = output in (Format.TABLE, Format.WIDE)
     if told.alerts or not people:
         render.show(output, TABLE, told.alerts, raw=msgspec.json.encode(told))
@@ -103,7 +102,7 @@ def alerts(ctx: typer.Context, output: Output = Format.TABLE, **flags: Any) -> N
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
-def _asked(named: config.PrometheusConfig, timeout: float) -> Alerts:
+def _asked(named: PrometheusConfig, timeout: float) -> Alerts:
     # 100 ms of import, for those who have a Prometheus to ask.
     from qcfeed.metrics import alerts as asking
     from qcfeed.metrics.prometheus import Prometheus
@@ -158,4 +157,4 @@ app.command(
         "qcfeed alerts -o json | jq -r '.alerts[].first'",
         "watch -n 15 qcfeed alerts    # with QCFEED_PROMETHEUS set",
     )
-)(with_flags(alerts, config.options(config.PrometheusConfig)))
+)(with_flags(alerts, prometheus.declared()))

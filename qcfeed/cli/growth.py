@@ -10,10 +10,9 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from qcfeed import config
-from qcfeed.cli import durations, growth_plot, growth_views, render, sizes, times
-from qcfeed.cli.context import Format, Output, examples, new_app, options, say
-from qcfeed.cli.flags import given, with_flags
+from qcfeed.cli import durations, growth_plot, growth_views, prometheus, render, sizes, times
+from qcfeed.cli.context import Format, Output, examples, new_app, say
+from qcfeed.cli.flags import with_flags
 from qcfeed.cli.growth_source import timeline
 from qcfeed.cli.layout import Line
 from qcfeed.cli.sparkline import blocks_for
@@ -98,8 +97,7 @@ def growth(
     """
     if plot is not None:  # before anybody is asked
         growth_plot.check(plot)
-    named = config.load_group(config.PrometheusConfig, given(flags), file=options(ctx).config)
-    told, said = timeline(ctx, named, at, since)
+    told, said = timeline(ctx, prometheus.chosen(ctx, flags), at, since)
     if limit is not None:
         told = told._replace(limit=limit)
     if claimed is not None:
@@ -154,4 +152,4 @@ app.command(
         "qcfeed growth --at 02:15 --claimed 450MB/h    # what the page said",
         "qcfeed growth -o json | jq .worst.time_to_limit_s",
     )
-)(with_flags(growth, config.options(config.PrometheusConfig)))
+)(with_flags(growth, prometheus.declared()))

@@ -9,6 +9,7 @@ from datetime import datetime
 import typer
 
 from qcfeed.cli.context import ask, options
+from qcfeed.cli.prometheus import FLAG
 from qcfeed.config import Loaded, PrometheusConfig
 from qcfeed.control.history_answers import History, HistoryPoint
 from qcfeed.control.routes import HISTORY
@@ -38,7 +39,7 @@ def timeline(
     try:
         return _asked(ctx, named.config, at, since)
     except PrometheusError as error:
-        if named.origins["prometheus"].startswith("--"):
+        if named.origins["prometheus"] == FLAG:
             raise
         why = f"{error.message}; this is what the service remembers, an hour at most"
         try:

@@ -91,3 +91,15 @@ def test_alerts_in_another_form_are_one_sentence(
         left = qcfeed_("alerts", "--prometheus", url)
     assert left.status == 3
     assert "Traceback" not in left.err
+
+
+def test_a_context_says_which_prometheus(qcfeed_: Callable[..., Any], tmp_path: Path) -> None:
+    asked = loopback_http.refused()
+    file = tmp_path / "config.toml"
+    file.write_text(f'[contexts.prod]\nprometheus = "{asked}"\n')
+    left = qcfeed_("--config", str(file), "--context", "prod", "alerts")
+    assert left.status == 3
+    assert asked in left.err
+    other = loopback_http.refused()
+    left = qcfeed_("--config", str(file), "--context", "prod", "alerts", "--prometheus", other)
+    assert other in left.err
