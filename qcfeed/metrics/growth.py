@@ -3,7 +3,7 @@
 The incident's alert averaged over a long time and said "four hours"; its last quarter of an hour
 said four minutes. So every window is fitted by itself, and the shortest time to the limit is told
 first. Each fit is ordinary least squares, as Prometheus' ``deriv()`` is; a robust one (Theil-Sen)
-takes acceleration for noise (docs/adr/0016).
+takes acceleration for noise (docs/adr/0015).
 """
 
 from __future__ import annotations
