@@ -51,6 +51,9 @@ def _option(
 DEFAULT = "default"
 """The origin of a value that nobody set."""
 
+SPARE_FILES = 200
+"""Files beside the connections: sockets of the control plane and monitor, modules, logs."""
+
 PORTS = 65_535
 CONTEXTS = "contexts"
 """The file's table that holds no options but other services (contexts.py)."""

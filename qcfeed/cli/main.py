@@ -37,6 +37,7 @@ COMMANDS = {
     "watch": "Show live quotes of symbols.",
     "repro": "Reproduce the incident: subscribe, get a quote, disconnect, again and again;"
     " see what stays.",
+    "doctor": "Check installation, configuration, machine and service, one after another.",
     "config": "Show, begin or check the configuration, or list contexts.",
     "runbook": "List the runbooks, or show one.",
     "completion": "Print the completion script of a shell.",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from qcfeed import listen
 from qcfeed.config import Config
 from qcfeed.control import answers, findings, history, paths, tasks
 from qcfeed.control.audit import AuditLog
@@ -23,7 +24,7 @@ from qcfeed.diagnostics.tally import Tally
 from qcfeed.metrics.catalog.metrics import DELAYS
 from qcfeed.metrics.collectors import Exposition, Sample
 from qcfeed.metrics.recent import Counts, Recent
-from qcfeed.service import drills, http, listen, monitor, readings
+from qcfeed.service import drills, http, monitor, readings
 from qcfeed.service.gateway import Gateway
 from qcfeed.service.hub import Hub
 from qcfeed.service.parts import Parts

@@ -14,6 +14,7 @@ from http import HTTPStatus
 
 import msgspec
 
+from qcfeed import listen
 from qcfeed.config import Config
 from qcfeed.core import symbol as symbols
 from qcfeed.core.compression import Deflater
@@ -29,7 +30,7 @@ from qcfeed.core.messages import (
 )
 from qcfeed.core.symbol import Symbol
 from qcfeed.errors import InvalidSymbolError, UnknownSymbolError
-from qcfeed.service import kernel, listen, standing
+from qcfeed.service import kernel, standing
 from qcfeed.service.connection import Connection, State
 from qcfeed.service.handshake import Accepted, Head, Refusal, judge
 from qcfeed.service.hub import Hub

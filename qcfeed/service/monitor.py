@@ -27,10 +27,10 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from qcfeed import listen
 from qcfeed.config import Config
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.errors import StartError
-from qcfeed.service import listen
 
 if TYPE_CHECKING:
     from prompt_toolkit.contrib.telnet.server import TelnetConnection

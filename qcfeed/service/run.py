@@ -12,7 +12,7 @@ import sys
 import time
 
 from qcfeed import __version__
-from qcfeed.config import Config
+from qcfeed.config import SPARE_FILES, Config
 from qcfeed.diagnostics import census, orphans, reaper
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.errors import ExitStatus
@@ -22,8 +22,6 @@ from qcfeed.service.notify import Notifier
 log = logging.getLogger("qcfeed")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-SPARE_FILES = 200
-"""Files beside the connections: sockets of the control plane and monitor, modules, logs."""
 
 
 def serve(config: Config) -> int:

@@ -111,6 +111,14 @@ def test_a_service_that_is_stopped_times_out(service: Serving, home: Path) -> No
     assert took < 5
 
 
+def test_the_doctor_has_nothing_against_a_sound_service(service: Serving, home: Path) -> None:
+    port = service.url.rpartition(":")[2]
+    left = qcfeed(home, "doctor", QCFEED_PORT=port)
+    assert left.returncode == ExitStatus.OK, left.stdout
+    assert f"{port} is taken by the service itself, instance {port}" in left.stdout
+    assert left.stderr == "9 passed\n"
+
+
 def test_instances_side_by_side(service: Serving, home: Path) -> None:
     with serving(home, "--no-monitor", before=("--instance", "second")):
         left = qcfeed(home, "status")

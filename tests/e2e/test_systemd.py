@@ -58,8 +58,7 @@ def test_systemd_finds_little_to_attack(tmp_path: Path) -> None:
 
 
 def test_the_unit_gives_the_drain_its_time_and_the_connections_their_files() -> None:
-    from qcfeed.config import Config
-    from qcfeed.service.run import SPARE_FILES
+    from qcfeed.config import SPARE_FILES, Config
 
     unit = configparser.ConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, dict[str, Any]] = {
     '': {
         'help': 'A market-data feed service whose tasks cannot leak, and the on-call tool that proves it',
-        'commands': ['serve', 'status', 'diagnose', 'tasks', 'growth', 'alerts', 'orphans', 'stacks', 'feeds', 'subscribers', 'watch', 'repro', 'config', 'runbook', 'completion'],
+        'commands': ['serve', 'status', 'diagnose', 'tasks', 'growth', 'alerts', 'orphans', 'stacks', 'feeds', 'subscribers', 'watch', 'repro', 'doctor', 'config', 'runbook', 'completion'],
         'arguments': [],
         'options': {
             '--instance': ('instance', 'instances', False, 'Which service on this machine; for serve, the name of the new one'),
@@ -348,6 +348,17 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '--settle': ('settle', '', False, 'Seconds the service may take to let go'),
             '-o': ('output', ('table', 'wide', 'json'), False, 'table, wide (every column) or json (versioned)'),
             '--output': ('output', ('table', 'wide', 'json'), False, 'table, wide (every column) or json (versioned)'),
+            '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
+        },
+    },
+    'doctor': {
+        'help': 'Check installation, configuration, machine and service, one after another',
+        'commands': [],
+        'arguments': [],
+        'options': {
+            '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
+            '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '-h': ('help', None, False, 'Show this message and exit'),
             '--help': ('help', None, False, 'Show this message and exit'),
         },

@@ -7,8 +7,8 @@ import asyncio
 import aiohttp
 import pytest
 
+from qcfeed import listen
 from qcfeed.errors import ConfigError, StartError
-from qcfeed.service import listen
 from qcfeed.service.gateway import Gateway
 from tests.integration.service.conftest import Start
 from tests.support.raw_websocket import RawClient, head

@@ -25,9 +25,10 @@ from aiomonitor.utils import _extract_stack_from_task
 from aiomonitor.webui.app import init_webui
 from prompt_toolkit.contrib.telnet.server import TelnetConnection
 
+from qcfeed import listen
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.errors import StartError
-from qcfeed.service import listen, monitor, monitor_views
+from qcfeed.service import monitor, monitor_views
 from qcfeed.service.monitor_views import TaskViews
 
 Make = Callable[..., TaskViews]

@@ -8,8 +8,8 @@ import socket
 
 import pytest
 
+from qcfeed import listen
 from qcfeed.errors import ConfigError, StartError
-from qcfeed.service import listen
 
 
 @pytest.mark.parametrize(

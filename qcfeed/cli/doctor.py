@@ -1,0 +1,95 @@
+"""``qcfeed doctor``: is everything as it should be, and if not, what to type."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import msgspec
+import typer
+
+from qcfeed.cli import config_file
+from qcfeed.cli.context import Format, Output, examples, new_app, options, say
+from qcfeed.cli.gather import command
+from qcfeed.cli.layout import Column, Table
+from qcfeed.cli.render import show
+from qcfeed.control import paths
+from qcfeed.doctor import installation, machine
+from qcfeed.doctor.check import FAILED, PASSED, SKIPPED, Case, Check, Result, examine
+from qcfeed.errors import ExitStatus
+
+app = new_app()
+
+_COLOURS = {PASSED: "green", FAILED: "red", SKIPPED: "yellow"}
+_ORDER = (FAILED, SKIPPED, PASSED)
+
+RESULTS: Table[Result] = Table(
+    (
+        Column(key="check", value=lambda r: r.check),
+        Column(
+            key="outcome",
+            value=lambda r: r.outcome,
+            show=str.upper,
+            colour=lambda r: _COLOURS[r.outcome],
+        ),
+        Column(key="detail", value=lambda r: r.detail, least=24),
+        Column(key="next", value=lambda r: r.next, least=24),
+    ),
+    identity=lambda r: r.check,
+)
+
+
+def _configuration(case: Case) -> str:
+    """File, environment and contexts, as `qcfeed config check` sees them."""
+    if faults := config_file.faults(case.file):
+        raise faults[0]
+    return config_file.verdict(case.file)
+
+
+CHECKS: tuple[tuple[str, Check], ...] = (
+    ("installation", installation.installation),
+    ("versions", installation.versions),
+    ("configuration", _configuration),
+    ("ports", machine.ports),
+    ("sockets", machine.sockets),
+    ("service", machine.running),
+    ("files", machine.files),
+    ("memory", machine.memory_limit),
+    ("clock", machine.clock),
+)
+"""In order: what comes first may be why the next one fails."""
+
+
+@app.command(
+    epilog=examples(
+        "qcfeed doctor",
+        "qcfeed doctor -o json | jq '.checks[] | select(.outcome == \"failed\")'",
+    )
+)
+def doctor(ctx: typer.Context, output: Output = Format.TABLE) -> None:
+    """Check installation, configuration, machine and service, one after another.
+
+    Each check has PASSED, FAILED or is SKIPPED for a reason, with what to type next. Nothing is
+    changed, and nothing needs to run: without a service, what it would find here is checked.
+
+    Exit status: 1 when a check has failed, 0 otherwise.
+    """
+    given = options(ctx)
+
+    def address() -> paths.Address:
+        found = given.found()
+        return paths.resolve(found.instance, found.socket, found.url, token_file=found.token_file)
+
+    case = Case(address=address, file=given.config, timeout=given.timeout, called=command(given))
+    results = list(examine(CHECKS, case))
+    counts = Counter(result.outcome for result in results)
+    raw = msgspec.json.encode(
+        {
+            "schema": "qcfeed.doctor/1",
+            "checks": [result._asdict() for result in results],
+            **{outcome: counts[outcome] for outcome in _ORDER},
+        }
+    )
+    show(output, RESULTS, results, raw=raw)
+    say(", ".join(f"{counts[outcome]} {outcome}" for outcome in _ORDER if counts[outcome]))
+    if counts[FAILED]:
+        raise typer.Exit(ExitStatus.FINDINGS)

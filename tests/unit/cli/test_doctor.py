@@ -1,0 +1,246 @@
+"""Every check of `qcfeed doctor`, with nothing wrong, and with its own fault planted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qcfeed import __version__, config
+from qcfeed.cli.doctor import CHECKS
+from qcfeed.control import paths
+from qcfeed.control.answers import Bands, Listening, Memory, Process, Status, TaskTotals
+from qcfeed.control.routes import PROCESS, STATUS, NoQuery, Read
+from qcfeed.errors import ExitStatus
+from qcfeed.metrics import memory
+
+from .conftest import Left, Watched
+
+Command = Callable[..., Left]
+MIB = 2**20
+
+
+@pytest.fixture(autouse=True)
+def _free_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No service of this machine is in the way."""
+    monkeypatch.setenv("QCFEED_PORT", "0")
+
+
+def status(**differently: Any) -> Status:
+    fields: dict[str, Any] = {
+        "version": __version__, "state": "serving", "drill": None, "started_at": "",
+        "uptime_s": 1.0, "loop_lag_ms": 0.1,
+        "memory": Memory(resident_bytes=50 * MIB, limit_bytes=1000 * MIB, limit_source="machine"),
+        "listening": Listening(quotes="127.0.0.1:1", admin="127.0.0.1:1", control=""),
+        "upstream": "sim:", "upstream_connected": True, "upstream_reconnects": 0,
+        "upstream_gaps": 0, "connections": 0, "connections_limit": 100, "feeds": 0,
+        "feeds_by_state": {}, "subscriptions": 0, "subscribers_per_symbol": 0.0,
+        "orphaned_tasks": 0, "orphaned_subscriptions": 0, "staleness": Bands(),
+        "tasks": TaskTotals(),
+    }  # fmt: skip
+    return Status(**fields | differently)
+
+
+def check(left: Left, name: str) -> dict[str, str]:
+    [found] = [each for each in json.loads(left.out)["checks"] if each["check"] == name]
+    return dict(found)
+
+
+@pytest.fixture
+def doctor(qcfeed_: Command, watched: Watched) -> Callable[..., Any]:
+    """Ask about a service whose status is ``answer``; what the check of that name says."""
+
+    async def ask(name: str, answer: Status | Process) -> dict[str, str]:
+        path = STATUS if isinstance(answer, Status) else PROCESS
+        watched.serve("asked", routes=[Read(path, NoQuery, lambda _: answer)])
+        left = await asyncio.to_thread(qcfeed_, "doctor", "-o", "json")
+        found = check(left, name)
+        assert (left.status == ExitStatus.FINDINGS) == ('"failed"' in left.out.partition("]")[0])
+        return found
+
+    return ask
+
+
+def test_without_a_service_it_is_said_what_could_not_be_looked_at(qcfeed_: Command) -> None:
+    left = qcfeed_("doctor", "-o", "json")
+    answer = json.loads(left.out)
+    assert left.status == ExitStatus.OK, left.out
+    assert answer["schema"] == "qcfeed.doctor/1"
+    outcomes = {each["check"]: each["outcome"] for each in answer["checks"]}
+    assert list(outcomes) == [name for name, _ in CHECKS]
+    assert {name for name, outcome in outcomes.items() if outcome == "skipped"} == {
+        "service", "clock",
+    }  # fmt: skip
+    assert check(left, "service") == {
+        "check": "service", "outcome": "skipped", "detail": "no service runs here",
+        "next": "`qcfeed serve`",
+    }  # fmt: skip
+    assert "2 skipped, 7 passed" in left.err
+
+
+@pytest.mark.parametrize("name", [name for name, _ in CHECKS])
+async def test_a_sound_service_passes_every_check(doctor: Callable[..., Any], name: str) -> None:
+    assert (await doctor(name, status()))["outcome"] == "passed"
+
+
+async def test_a_program_that_is_attached_is_looked_at_too(doctor: Callable[..., Any]) -> None:
+    process = Process(
+        python="3.11", attached_at="", attached_s=1.0, loop_lag_ms=0.1,
+        memory=Memory(resident_bytes=MIB, limit_bytes=100 * MIB, limit_source="cgroup v2"),
+        tasks=TaskTotals(),
+    )  # fmt: skip
+    said = await doctor("memory", process)
+    assert (said["outcome"], said["detail"]) == (
+        "passed", "the service holds 1% of 100 MiB (cgroup v2)",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "differently", "detail", "next_command"),
+    [
+        ("versions", {"version": "0.0.1"}, "the service is qcfeed 0.0.1", "restart the service"),
+        ("service", {"state": "draining"}, "the service is draining", "qcfeed status"),
+        ("service", {"drill": "zombie-feeds"}, "drill zombie-feeds", "without --drill"),
+        ("files", {"connections_limit": 10**9}, "a service may need 1,000,000,200", "ulimit -Hn"),
+        (
+            "memory",
+            {"memory": Memory(resident_bytes=86, limit_bytes=100, limit_source="cgroup v2")},
+            "the service holds 86% of 0 MiB (cgroup v2)",
+            "`qcfeed diagnose`",
+        ),
+    ],
+)
+async def test_a_fault_of_the_service(
+    doctor: Callable[..., Any],
+    name: str,
+    differently: dict[str, Any],
+    detail: str,
+    next_command: str,
+) -> None:
+    said = await doctor(name, status(**differently))
+    assert said["outcome"] == "failed"
+    assert detail in said["detail"]
+    assert next_command in said["next"]
+
+
+async def test_a_service_with_its_files_used_up(
+    doctor: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own files, and a limit of which they are too many."""
+    opened = len(list(Path("/proc/self/fd").iterdir()))  # noqa: ASYNC240
+    monkeypatch.setattr("qcfeed.doctor.machine.FILES_ALARM", opened / 2 / _allowed())
+    said = await doctor("files", status())
+    assert said["outcome"] == "failed"
+    assert "files open" in said["detail"]
+
+
+def _allowed() -> int:
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+async def test_a_clock_that_tells_another_time(
+    doctor: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qcfeed.control.dispatch.timestamp", lambda: "2020-01-01T00:00:00Z")
+    said = await doctor("clock", status())
+    assert said["outcome"] == "failed"
+    assert "s behind" in said["detail"]
+    assert "timedatectl" in said["next"]
+
+
+async def test_a_loop_that_is_stuck(qcfeed_: Command, watched: Watched) -> None:
+    watched.serve("stuck", routes=[Read(STATUS, NoQuery, lambda _: status())])
+    time.sleep(1.2)  # noqa: ASYNC251 - that is the fault; and the command runs in this thread too
+    said = check(qcfeed_("doctor", "-o", "json"), "service")
+    assert said["outcome"] == "failed"
+    assert "the loop has been stuck for 1 s" in said["detail"]
+    assert said["next"] == "`qcfeed stacks`"
+
+
+def test_a_service_that_is_named_and_is_not_there(qcfeed_: Command) -> None:
+    said = check(qcfeed_("--instance", "gone", "doctor", "-o", "json"), "service")
+    assert said["outcome"] == "failed"
+    assert "cannot reach the service" in said["detail"]
+
+
+def test_a_configuration_that_is_wrong(qcfeed_: Command) -> None:
+    path = config.file_in_use(None)
+    path.parent.mkdir(parents=True)
+    path.write_text("prot = 1\n")
+    left = qcfeed_("doctor", "-o", "json")
+    assert left.status == ExitStatus.FINDINGS
+    said = check(left, "configuration")
+    assert said["outcome"] == "failed"
+    assert "'prot', which is no option" in said["detail"]
+    assert check(left, "ports") == {
+        "check": "ports", "outcome": "skipped", "detail": "the configuration is not right",
+        "next": "`qcfeed config check`",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("variable", ["QCFEED_PORT", "QCFEED_MONITOR_PORT", "QCFEED_ADMIN_LISTEN"])
+def test_a_port_that_another_program_has(
+    qcfeed_: Command, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    with socket.socket() as rival:
+        rival.bind(("127.0.0.1", 0))
+        rival.listen()
+        port = rival.getsockname()[1]
+        where = f"127.0.0.1:{port}" if variable.endswith("LISTEN") else str(port)
+        monkeypatch.setenv(variable, where)
+        said = check(qcfeed_("doctor", "-o", "json"), "ports")
+    assert said["outcome"] == "failed"
+    assert f"port {port} on 127.0.0.1 is taken" in said["detail"]
+    assert "ss -ltnp" in said["next"]
+
+
+def test_files_too_few_for_a_service_here(
+    qcfeed_: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QCFEED_MAX_CONNECTIONS", str(10**9))
+    said = check(qcfeed_("doctor", "-o", "json"), "files")
+    assert said["outcome"] == "failed"
+    assert "--max-connections" in said["next"]
+
+
+def test_memory_too_little_for_a_service_here(
+    qcfeed_: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "memory.max").write_text(f"{100 * MIB}\n")
+    (tmp_path / "cgroup").write_text("0::/\n")
+    limited = memory.find_limit(tmp_path / "cgroup", tmp_path, 64 * 2**30)
+    monkeypatch.setattr(memory, "limit", lambda: limited)
+    said = check(qcfeed_("doctor", "-o", "json"), "memory")
+    assert said["outcome"] == "failed"
+    assert "100 MiB (cgroup v2)" in said["detail"]
+
+
+def test_sockets_that_others_can_use(qcfeed_: Command) -> None:
+    directory = paths.runtime_directory()
+    directory.mkdir(parents=True, mode=0o700)
+    token = paths.token_path()
+    token.write_text("x")
+    token.chmod(0o644)
+    said = check(qcfeed_("doctor", "-o", "json"), "sockets")
+    assert said["detail"] == f"{token} can be used by others"
+    assert said["next"] == f"`chmod 600 {token}`"
+    directory.chmod(0o755)
+    said = check(qcfeed_("doctor", "-o", "json"), "sockets")
+    assert said["outcome"] == "failed"
+    assert "is open to other users (mode 0755)" in said["detail"]
+
+
+def test_a_person_reads_a_table(qcfeed_: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QCFEED_MAX_CONNECTIONS", str(10**9))
+    left = qcfeed_("doctor")
+    assert left.out.splitlines()[0].split() == ["CHECK", "OUTCOME", "DETAIL", "NEXT"]
+    [row] = [line for line in left.out.splitlines() if line.startswith("files")]
+    assert row.split()[1] == "FAILED"
+    assert left.status == ExitStatus.FINDINGS
