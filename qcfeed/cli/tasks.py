@@ -13,6 +13,7 @@ from qcfeed.cli import (
     tasks_by_label,
     tasks_cancel,
     tasks_diff,
+    tasks_ended,
     tasks_filter,
     tasks_findings,
     tasks_show,
@@ -44,6 +45,8 @@ app = new_app()
 app.command(epilog=tasks_show.EXAMPLES)(tasks_show.show)
 app.command(epilog=tasks_cancel.EXAMPLES)(tasks_cancel.cancel)
 app.command(epilog=tasks_diff.EXAMPLES)(tasks_diff.diff)
+app.command(epilog=tasks_ended.ENDED_EXAMPLES)(tasks_ended.ended)
+app.command(epilog=tasks_ended.FAILURES_EXAMPLES)(tasks_ended.failures)
 app.command(epilog=tasks_findings.EXAMPLES)(tasks_findings.findings)
 app.command(epilog=tasks_verify.EXAMPLES)(tasks_verify.verify)
 

@@ -99,6 +99,10 @@ def _awaiting(awaiting: Awaiting) -> str:
 
 
 def _cancelled(answer: TaskDetails) -> str:
-    if not answer.cancelling:
+    times = max(answer.cancels, answer.cancelling)
+    if not times:
         return "no"
-    return f"{formats.plural(answer.cancelling, 'time')}, and has not ended"
+    who = "" if answer.cancelled_by is None else f"task {answer.cancelled_by} "
+    last = f", the last by {who}at {answer.cancelled_at}" if answer.cancelled_at else ""
+    stand = "and has not ended" if answer.cancelling else "and took it back"
+    return f"{formats.plural(times, 'time')}{last}; {stand}"

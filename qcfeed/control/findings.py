@@ -18,7 +18,7 @@ _NEXT = {
     "cancelled_in_vain": "qcfeed tasks show {serial}",
     "blocked_loop": "qcfeed stacks",
     "destroyed_pending": "qcfeed tasks --by-location -o wide",
-    "exceptions_never_retrieved": "qcfeed tasks --by-location",
+    "exceptions_never_retrieved": "qcfeed tasks failures",
 }
 
 

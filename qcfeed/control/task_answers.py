@@ -72,6 +72,11 @@ class TaskDetails(Answer, kw_only=True, tag="qcfeed.tasks.show/1"):
     """That spawned it."""
     stack: list[Frame]
     cancelling: int
+    cancels: int = 0
+    """How often it was told to end, whatever it made of it; where the ledger made the task."""
+    cancelled_by: int | None = None
+    """Serial of the task that did so last; null for a callback."""
+    cancelled_at: str = ""
     shielded: bool
     main: bool
     """Whether the loop runs for its sake."""

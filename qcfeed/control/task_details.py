@@ -21,7 +21,7 @@ from qcfeed.control.task_answers import (
     TreeQuery,
     TreeTask,
 )
-from qcfeed.diagnostics import awaiters, calls, census, filters, orphans, stacks
+from qcfeed.diagnostics import awaiters, calls, census, ended, filters, orphans, stacks
 from qcfeed.diagnostics.booked import Record, booked
 from qcfeed.diagnostics.filters import Filter
 from qcfeed.diagnostics.reading import Reading, oldest
@@ -94,7 +94,7 @@ class _Views:
             raise NotFoundError(
                 f"there is no live task {query.serial}",
                 hint="it has ended, and its number is never used again; `qcfeed tasks` lists those"
-                " that live",
+                " that live, `qcfeed tasks ended` the last that do not",
             )
         now = time.monotonic()
         parent = None if record.parent is None else self._ledger.find(record.parent)
@@ -112,6 +112,9 @@ class _Views:
             owner_gone=orphans.is_orphan(record),
             owner_gone_s=orphans.describe(record, now).gone_s,
         )
+        if (cancels := getattr(record, "cancels", None)) is not None:
+            details.cancels, details.cancelled_by = cancels.times, cancels.by
+            details.cancelled_at = ended.cancelled_at(cancels)
         if self._ledger.spawn_stacks:
             details.spawn_stack = frames(calls.of_spawn(record))
         return details

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
-from qcfeed.control import audit, stacks, task_cancel, task_details, task_snapshot
+from qcfeed.control import audit, ended, stacks, task_cancel, task_details, task_snapshot
 from qcfeed.control.answers import (
     ByLocationQuery,
     Location,
@@ -78,6 +78,7 @@ def routes(
         *task_details.routes(ledger),
         *task_snapshot.routes(ledger, views.by_location),
         *task_cancel.routes(ledger, watch),
+        *ended.routes(ledger),
         *stacks.routes(ledger, watch),
     ]
 

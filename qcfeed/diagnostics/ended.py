@@ -121,7 +121,7 @@ class Failures:
         return sorted(copies, key=lambda group: -group.last)
 
 
-def by_site(site: Site) -> list[Ended]:
+def of_site(site: Site) -> list[Ended]:
     """What a location remembers, the newest first. It remembers anew from now on."""
     site.refill()
     return list(reversed(site.gone.copy()))

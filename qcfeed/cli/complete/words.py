@@ -92,7 +92,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     },
     'tasks': {
         'help': 'List live tasks, oldest first, or count them by spawn location',
-        'commands': ['show', 'cancel', 'diff', 'findings', 'verify'],
+        'commands': ['show', 'cancel', 'diff', 'ended', 'failures', 'findings', 'verify'],
         'arguments': [],
         'options': {
             '--by-location': ('by_location', None, False, 'A row a spawn location, with a totals line'),
@@ -153,6 +153,37 @@ COMMANDS: dict[str, dict[str, Any]] = {
         'commands': [],
         'arguments': [('files', False), ('files', False)],
         'options': {
+            '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
+            '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
+            '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
+        },
+    },
+    'tasks ended': {
+        'help': 'The last tasks that ended, the latest first: how, how old, and who cancelled them',
+        'commands': [],
+        'arguments': [],
+        'options': {
+            '--site': ('site', 'locations', False, 'Only tasks that this line spawned'),
+            '--outcome': ('outcome', ('finished', 'cancelled', 'failed', 'destroyed'), False, 'Only tasks that ended in this way'),
+            '--limit': ('limit', '', False, 'List at most the N latest'),
+            '--from': ('source', 'files', False, 'Ask what --save wrote, and no service'),
+            '--save': ('save', 'files', False, 'Keep all of this moment, for --from, anywhere'),
+            '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
+            '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
+            '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
+        },
+    },
+    'tasks failures': {
+        'help': 'What tasks died of: exceptions by location, type and line, each with a traceback',
+        'commands': [],
+        'arguments': [],
+        'options': {
+            '--site': ('site', 'locations', False, 'Only tasks that this line spawned'),
+            '--limit': ('limit', '', False, 'List at most the N latest'),
+            '--from': ('source', 'files', False, 'Ask what --save wrote, and no service'),
+            '--save': ('save', 'files', False, 'Keep all of this moment, for --from, anywhere'),
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '-h': ('help', None, False, 'Show this message and exit'),

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import asyncio
+import json
+
+from qcfeed.errors import ExitStatus
+
+HERE = "tests/unit/cli/test_tasks_ended.py"
+
+
+async def failing() -> None:
+    try:
+        int("x")
+    except ValueError as error:
+        raise RuntimeError("refused\x1b[2J") from error
+
+
+async def over(*tasks: asyncio.Task[None]) -> None:
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_the_gone_are_listed_and_how_many_there_were(watched, qcfeed_) -> None:
+    watched.serve()
+    for _ in range(3):
+        await over(asyncio.create_task(failing(), name="bad\x1b[2J"))
+    left = await asyncio.to_thread(
+        qcfeed_, "tasks", "ended", "--outcome", "failed", "--limit", "2", "--site", HERE
+    )
+    assert left.status == ExitStatus.OK
+    assert left.out.count(f"{HERE}:") == 2
+    assert "\x1b" not in left.out
+    assert "the 2 latest of 3 remembered; 3 have ended" in left.err
+    left = await asyncio.to_thread(qcfeed_, "tasks", "ended", "--outcome", "failed", "-o", "name")
+    assert all(line.isdigit() for line in left.out.split())
+
+
+async def test_failures_are_paragraphs_with_causes(watched, qcfeed_) -> None:
+    watched.serve()
+    left = await asyncio.to_thread(qcfeed_, "tasks", "failures")
+    assert (left.out, left.err) == ("", "no task has failed\n")
+    for _ in range(2):
+        await over(asyncio.create_task(failing()))
+    left = await asyncio.to_thread(qcfeed_, "tasks", "failures")
+    assert left.out.startswith("RuntimeError: refused")
+    assert "\x1b" not in left.out
+    assert f"2 times in tasks from {HERE}:" in left.out
+    assert 'raise RuntimeError("refused' in left.out
+    assert "because of ValueError: invalid literal" in left.out
+    left = await asyncio.to_thread(qcfeed_, "tasks", "failures", "-o", "json")
+    assert json.loads(left.out)["schema"] == "qcfeed.tasks.failures/1"
+    left = await asyncio.to_thread(qcfeed_, "tasks", "failures", "-o", "csv")
+    assert "RuntimeError" in left.out.splitlines()[1]
+
+
+async def test_what_was_saved_is_read_without_the_service(watched, qcfeed_, tmp_path) -> None:
+    server = watched.serve()
+    await over(asyncio.create_task(failing()))
+    for command in ("ended", "failures"):
+        file = str(tmp_path / f"{command}.json")
+        await asyncio.to_thread(qcfeed_, "tasks", command, "--save", file)
+    await asyncio.to_thread(server.stop)
+    for command in ("ended", "failures"):
+        file = str(tmp_path / f"{command}.json")
+        left = await asyncio.to_thread(qcfeed_, "tasks", command, "--from", file)
+        assert left.status == ExitStatus.OK
+        assert HERE in left.out
