@@ -18,7 +18,7 @@ import typer
 from qcfeed.cli.context import ask, say
 from qcfeed.control.answers import Answer
 from qcfeed.control.client import ANSWER_BYTES
-from qcfeed.control.routes import TASKS_FINDINGS, TASKS_SNAPSHOT
+from qcfeed.control.routes import TASKS_ENDED, TASKS_FAILURES, TASKS_FINDINGS, TASKS_SNAPSHOT
 from qcfeed.errors import NotFoundError, UsageError
 
 AnyAnswer = TypeVar("AnyAnswer", bound=Answer)
@@ -31,6 +31,10 @@ Save = Annotated[
     Path | None,
     typer.Option("--save", metavar="FILE", help="Keep all of this moment, for --from, anywhere."),
 ]
+
+
+ENDED = 2_000
+"""Tasks that are gone, the latest, that --save keeps."""
 
 
 class _Head(msgspec.Struct):
@@ -63,11 +67,14 @@ def ask_or_read(
 def keep(ctx: typer.Context, target: Path) -> None:
     """Write all that the service tells of this moment to a file. Raises what ``write`` does."""
     from qcfeed.control.answers import Findings
+    from qcfeed.control.ended_answers import TaskFailures, TasksEnded
     from qcfeed.control.saved_answers import Snapshot
 
     snapshot, _ = ask(ctx, TASKS_SNAPSHOT, Snapshot)
     with contextlib.suppress(NotFoundError):  # not everybody with a ledger looks for findings
         snapshot.findings, _ = ask(ctx, TASKS_FINDINGS, Findings)
+    snapshot.ended, _ = ask(ctx, TASKS_ENDED, TasksEnded, limit=ENDED)
+    snapshot.failures, _ = ask(ctx, TASKS_FAILURES, TaskFailures)
     write(target, msgspec.json.encode(snapshot))
     say(f"saved in {target}{_of(len(snapshot.tasks), snapshot.dropped)}")
 

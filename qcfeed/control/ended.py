@@ -14,7 +14,7 @@ from qcfeed.control.ended_answers import (
     TasksEnded,
 )
 from qcfeed.control.routes import TASKS_ENDED, TASKS_FAILURES, Read, Route
-from qcfeed.control.task_details import frames, page
+from qcfeed.control.task_details import add_cancels, frames, page
 from qcfeed.diagnostics import calls, ended
 from qcfeed.diagnostics.ended import Ended, Outcome
 from qcfeed.diagnostics.filters import Filter
@@ -38,7 +38,7 @@ class _Views:
 
     def ended(self, query: EndedQuery) -> TasksEnded:
         """Cost: 0.3 us a live task, to book what has ended, and 5 us each that is listed."""
-        limit, outcome = page(query.limit), _outcome(query.outcome)
+        limit, outcome = page(query.limit), outcome_of(query.outcome)
         self._ledger.settle()
         now = time.monotonic()
         kept: list[tuple[Site, Ended]] = []
@@ -70,7 +70,8 @@ class _Views:
         return [each for each in self._ledger.sites() if which.matches_site(each)]
 
 
-def _outcome(word: str) -> Outcome | None:
+def outcome_of(word: str) -> Outcome | None:
+    """None for an empty word: whichever. Raises UsageError."""
     try:
         return Outcome(word) if word else None
     except ValueError as error:
@@ -89,9 +90,7 @@ def _row(site: Site, task: Ended, now: float) -> EndedTask:
         ended_s=max(0.0, now - task.ended),
         labels=dict(task.labels),
     )
-    if task.cancels is not None:
-        row.cancels, row.cancelled_by = task.cancels.times, task.cancels.by
-        row.cancelled_at = ended.cancelled_at(task.cancels)
+    add_cancels(row, task)
     return row
 
 

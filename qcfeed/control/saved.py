@@ -21,11 +21,15 @@ from qcfeed.control.answers import (
     TasksByLocation,
     TasksQuery,
 )
+from qcfeed.control.ended import outcome_of
+from qcfeed.control.ended_answers import EndedQuery, FailuresQuery, TaskFailures, TasksEnded
 from qcfeed.control.routes import (
     TASKS,
     TASKS_BY_LABEL,
     TASKS_BY_LOCATION,
     TASKS_CANCEL_PLAN,
+    TASKS_ENDED,
+    TASKS_FAILURES,
     TASKS_FINDINGS,
     TASKS_PROFILE,
     TASKS_SHOW,
@@ -58,6 +62,7 @@ from qcfeed.control.task_details import task_filter
 from qcfeed.control.task_snapshot import told
 from qcfeed.control.tasks import matching
 from qcfeed.diagnostics import awaiters, profile
+from qcfeed.diagnostics.ended import Outcome
 from qcfeed.diagnostics.filters import Filter
 from qcfeed.errors import NotFoundError, UsageError
 
@@ -78,6 +83,8 @@ class Saved:
             Read(TASKS_SHOW, SerialQuery, self.show),
             Read(TASKS_TREE, TreeQuery, self.tree),
             Read(TASKS_FINDINGS, NoQuery, self.findings),
+            Read(TASKS_ENDED, EndedQuery, self.ended),
+            Read(TASKS_FAILURES, FailuresQuery, self.failures),
             Read(TASKS_PROFILE, ProfileQuery, self.profile),
             Read(TASKS_CANCEL_PLAN, CancelPlanQuery, self.plan),
         )
@@ -138,6 +145,9 @@ class Saved:
             function=task.function,
             stack=task.stack or [],
             cancelling=task.cancelling,
+            cancels=task.cancels,
+            cancelled_by=task.cancelled_by,
+            cancelled_at=task.cancelled_at,
             shielded=task.shielded,
             main=task.main,
             awaited_by=task.awaited_by,
@@ -168,6 +178,27 @@ class Saved:
         if isinstance(self.snapshot.findings, msgspec.UnsetType):
             raise UsageError("no findings were saved: the program did not look for any")
         return self.snapshot.findings
+
+    def ended(self, query: EndedQuery) -> TasksEnded:
+        if isinstance(self.snapshot.ended, msgspec.UnsetType):
+            raise UsageError("nothing was saved of the tasks that are gone")
+        which, outcome = Filter(site=query.site), outcome_of(query.outcome)
+        kept = [
+            task
+            for task in self.snapshot.ended.tasks
+            if which.at(task.location) and outcome in (None, task.outcome)
+        ]
+        rows = [row for row in self.snapshot.locations if which.at(row.location)]
+        words = list(Outcome) if outcome is None else [outcome]
+        total = sum(getattr(row, word) for row in rows for word in words)
+        return TasksEnded(total=total, kept=len(kept), tasks=kept[: query.limit])
+
+    def failures(self, query: FailuresQuery) -> TaskFailures:
+        if isinstance(self.snapshot.failures, msgspec.UnsetType):
+            raise UsageError("nothing was saved of what tasks died of")
+        which, was = Filter(site=query.site), self.snapshot.failures
+        kept = [failure for failure in was.failures if which.at(failure.location)]
+        return TaskFailures(kinds=len(kept), dropped=was.dropped, failures=kept[: query.limit])
 
     def profile(self, query: ProfileQuery) -> TasksProfile:
         """Of the tasks whose stacks were saved; those of a location stand for all that were."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from qcfeed.control.answers import Answer, Findings, Location, Task, TaskFilter, TaskTotals
+from qcfeed.control.ended_answers import TaskFailures, TasksEnded
 from qcfeed.control.task_answers import Awaiting, Frame
 
 # ---------------------------------------------------------------- a snapshot
@@ -30,6 +31,9 @@ class SavedTask(Task, kw_only=True, omit_defaults=True):
     function: str = ""
     awaited_by: list[Awaiting] = msgspec.field(default_factory=list)
     cancelling: int = 0
+    cancels: int = 0
+    cancelled_by: int | None = None
+    cancelled_at: str = ""
     shielded: bool = False
     main: bool = False
     owner: str | None = None
@@ -55,6 +59,8 @@ class Snapshot(Answer, kw_only=True, tag="qcfeed.tasks.snapshot/1"):
     without_stack: int = 0
     failure: str | msgspec.UnsetType = msgspec.UNSET
     findings: Findings | msgspec.UnsetType = msgspec.UNSET
+    ended: TasksEnded | msgspec.UnsetType = msgspec.UNSET
+    failures: TaskFailures | msgspec.UnsetType = msgspec.UNSET
 
 
 # ---------------------------------------------------------------- a profile

@@ -8,7 +8,9 @@ from collections.abc import Iterable
 import msgspec
 
 from qcfeed.control.answers import Task, TaskFilter
+from qcfeed.control.ended_answers import EndedTask
 from qcfeed.control.routes import TASKS_BY_LABEL, TASKS_SHOW, TASKS_TREE, Read, Route
+from qcfeed.control.saved_answers import SavedTask
 from qcfeed.control.task_answers import (
     Awaiting,
     Frame,
@@ -22,7 +24,8 @@ from qcfeed.control.task_answers import (
     TreeTask,
 )
 from qcfeed.diagnostics import awaiters, calls, census, ended, filters, orphans, stacks
-from qcfeed.diagnostics.booked import Record, booked
+from qcfeed.diagnostics.booked import Booked, Record, booked
+from qcfeed.diagnostics.ended import Ended
 from qcfeed.diagnostics.filters import Filter
 from qcfeed.diagnostics.reading import Reading, oldest
 from qcfeed.diagnostics.site import AnyTask
@@ -112,9 +115,7 @@ class _Views:
             owner_gone=orphans.is_orphan(record),
             owner_gone_s=orphans.describe(record, now).gone_s,
         )
-        if (cancels := getattr(record, "cancels", None)) is not None:
-            details.cancels, details.cancelled_by = cancels.times, cancels.by
-            details.cancelled_at = ended.cancelled_at(cancels)
+        add_cancels(details, record)
         if self._ledger.spawn_stacks:
             details.spawn_stack = frames(calls.of_spawn(record))
         return details
@@ -169,6 +170,14 @@ def _awaiting(ledger: Ledger, awaiter: awaiters.Awaiter) -> Awaiting:
     known = booked(awaiter.task, ledger)
     serial = None if known is None else known.serial
     return Awaiting(serial=serial, name=census.name(awaiter.task), how=awaiter.how)
+
+
+def add_cancels(told: TaskDetails | SavedTask | EndedTask, known: Booked | Ended) -> None:
+    """How often a task was told to end, and by whom, where anybody did."""
+    cancels = getattr(known, "cancels", None)
+    if cancels is not None:
+        told.cancels, told.cancelled_by = cancels.times, cancels.by
+        told.cancelled_at = ended.cancelled_at(cancels)
 
 
 def page(limit: int) -> int:

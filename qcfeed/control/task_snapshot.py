@@ -20,7 +20,7 @@ from qcfeed.control.saved_answers import (
     TasksProfile,
     TaskStack,
 )
-from qcfeed.control.task_details import PAGE, awaited_by, frames, page, task_filter
+from qcfeed.control.task_details import PAGE, add_cancels, awaited_by, frames, page, task_filter
 from qcfeed.diagnostics import awaiters, calls, census, orphans, profile, stacks, waits
 from qcfeed.diagnostics.booked import Record
 from qcfeed.diagnostics.reading import by_site, oldest
@@ -124,6 +124,7 @@ def _described(ledger: Ledger, record: Record, row: census.LiveTask, now: float)
     if orphans.is_orphan(record):
         saved.owner_gone = True
         saved.owner_gone_s = orphans.describe(record, now).gone_s
+    add_cancels(saved, record)
     if task is not None:
         saved.awaited_by = awaited_by(ledger, task)
         saved.cancelling = task.cancelling()

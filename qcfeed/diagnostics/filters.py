@@ -41,7 +41,11 @@ class Filter:
 
     def matches_site(self, site: Site) -> bool:
         """Whether tasks of this spawn location can match."""
-        return not self.site or _is_at(site.location, self.site)
+        return self.at(site.location)
+
+    def at(self, location: str) -> bool:
+        """Whether tasks of this spawn location, ``FILE:LINE``, can match."""
+        return not self.site or _is_at(location, self.site)
 
     def matches(self, known: Booked, now: float) -> bool:
         """Whether a task matches. Cost: 0.5 us; a name another 0.5, what it waits on another 1-5."""
@@ -67,7 +71,7 @@ class Filter:
     ) -> bool:
         """Whether a task matches of which no more than this is known, as of a saved one."""
         return (
-            (not self.site or _is_at(location, self.site))
+            self.at(location)
             and age >= self.older_than
             and self._has(labels)
             and (not self.name or fnmatch.fnmatchcase(name, self.name))
