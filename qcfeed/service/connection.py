@@ -89,6 +89,7 @@ class Connection(asyncio.Protocol):
         "_head",
         "_host",
         "_owed",
+        "_replied",
         "_send",
         "_text",
         "_text_size",
@@ -122,6 +123,8 @@ class Connection(asyncio.Protocol):
         self._text: list[str] = []
         self._text_size = 0
         self._owed: dict[str, Status] = {}
+        self._replied = 0
+        """Bytes of answers to it since it stalled."""
         self.serial = serial
         self.state = State.HEAD
         self.fixed = False
@@ -160,6 +163,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.stalled_since = self.moved_at = self._host.now()
+        self._replied = 0
         self._unsent = self.unsent
 
     def resume_writing(self) -> None:
@@ -396,10 +400,15 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _reply(self, data: bytes) -> None:
-        if self._transport.get_write_buffer_size() > self._host.config.send_buffer:
-            self.abort(str(int(CloseCode.TOO_SLOW)))
-        else:
-            self._send(data)
+        """Answers to a peer that asks and does not read are bounded by themselves: quotes that wait
+        for one that is slow are its fate's matter, and no reason to refuse it a pong.
+        """
+        if self.stalled_since is not None:
+            self._replied += len(data)
+            if self._replied > self._host.config.send_buffer:
+                self.abort(str(int(CloseCode.TOO_SLOW)))
+                return
+        self._send(data)
 
     def _leave(self, why: str | None, within: float | None = None) -> None:
         # Holds first: who looks from another thread must not take them for orphans.

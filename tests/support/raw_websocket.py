@@ -44,6 +44,8 @@ class Frame:
     opcode: int
     payload: bytes
     final: bool = True
+    rsv: int = 0
+    """The reserved bits, as a number from 0 to 7."""
 
     @property
     def code(self) -> int:
@@ -213,7 +215,8 @@ class RawClient:
                 (size,) = struct.unpack("!H", await self._reader.readexactly(2))
             elif size == 127:
                 (size,) = struct.unpack("!Q", await self._reader.readexactly(8))
-            return Frame(first & 0x0F, await self._reader.readexactly(size), bool(first & 0x80))
+            payload = await self._reader.readexactly(size)
+            return Frame(first & 0x0F, payload, bool(first & 0x80), first >> 4 & 7)
 
     async def message(self, *types: str) -> dict[str, Any]:
         """The next text message (of one of ``types``, if given); others are passed over."""
