@@ -247,6 +247,11 @@ def options(group: type[DataclassInstance] = Config) -> list[Option]:
     return [_describe(item, hints[item.name]) for item in dataclasses.fields(group)]
 
 
+def all_options() -> list[Option]:
+    """The options of every group."""
+    return [option for group in GROUPS for option in options(group)]
+
+
 GROUPS: tuple[type[DataclassInstance], ...] = (Config, PrometheusConfig)
 """One file and one environment hold them all."""
 
@@ -300,7 +305,7 @@ def load_group(
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    known = {option.name: option for each in GROUPS for option in options(each)}
+    known = {option.name: option for option in all_options()}
     wanted = {option.name for option in options(group)}
     for source, given in (
         *_from_file(file, environment),

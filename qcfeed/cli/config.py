@@ -36,6 +36,8 @@ class Value(NamedTuple):
 
     @property
     def shown(self) -> Any:
+        if self.option.secret:
+            return None if self.value is None else "***"
         return config.unsecret(self.value)
 
 
@@ -79,14 +81,15 @@ def show(
     ] = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Show every option and its value, as `qcfeed serve` would run with it here.
+    """Show every option and its value, as `serve`, and `growth` of Prometheus, would have it here.
 
     A later origin wins: default, file, environment, flag. Secrets are not shown.
     """
-    loaded = config.load({}, file=options(ctx).config)
     values = [
         Value(each, getattr(loaded.config, each.name), loaded.origins[each.name])
-        for each in config.options()
+        for group in config.GROUPS
+        for loaded in [config.load_group(group, {}, file=options(ctx).config)]
+        for each in config.options(group)
     ]
     rows = [{"name": v.option.name, "value": v.shown, "origin": v.origin} for v in values]
     raw = json.dumps({"schema": "qcfeed.config/1", "options": rows}).encode()

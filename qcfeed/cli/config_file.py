@@ -30,12 +30,13 @@ _CONTEXTS = """
 
 def written() -> str:
     """A file with every declared option, commented out."""
-    return _HEAD + "".join(map(_entry, config.options())) + _CONTEXTS
+    return _HEAD + "".join(map(_entry, config.all_options())) + _CONTEXTS
 
 
 def _entry(option: config.Option) -> str:
     lines = textwrap.wrap(option.help, WIDTH, initial_indent="# ", subsequent_indent="# ")
-    spelled = f"# {option.flag}, ${option.variable}"
+    flag = "no flag" if option.secret else option.flag
+    spelled = f"# {flag}, ${option.variable}"
     if option.default is None:
         return "\n".join(["", *lines, f"{spelled}; not set by default", f'#{option.name} = ""', ""])
     value = toml(option.default)
@@ -52,6 +53,7 @@ def faults(file: Path | None) -> list[QcfeedError]:
     found: list[QcfeedError] = []
     try:
         loaded = config.load({}, file=file)
+        config.load_group(config.PrometheusConfig, {}, file=file)
     except QcfeedError as error:
         found.append(error)
     else:
@@ -77,9 +79,13 @@ def _unusable(loaded: config.Config) -> list[QcfeedError]:
 
 def verdict(file: Path | None) -> str:
     """What a configuration without faults says, on one line."""
-    loaded = config.load({}, file=file)
+    origins = [
+        origin
+        for group in config.GROUPS
+        for origin in config.load_group(group, {}, file=file).origins.values()
+    ]
     read = config.read_file(file)
     where = f"{read[0]} is right" if read else f"there is no file {config.file_in_use(file)}"
-    changed = sum(origin != config.DEFAULT for origin in loaded.origins.values())
+    changed = sum(origin != config.DEFAULT for origin in origins)
     named = plural(len(contexts.read(file=file)), "context")
     return f"{where}: {plural(changed, 'option')} set, {named}"

@@ -8,6 +8,7 @@ from datetime import datetime
 from qcfeed.cli import formats
 from qcfeed.cli.layout import Column, Line, Table
 from qcfeed.cli.sparkline import BLOCKS, sparkline
+from qcfeed.metrics.growth import FIT
 from qcfeed.metrics.growth_answer import ClaimAnswer, Growth, LocationRate, Moment, Rates, spoken
 
 ROWS = 10
@@ -163,9 +164,11 @@ def sparks(told: Growth, blocks: str = BLOCKS) -> Iterator[Line]:
 def summary(told: Growth) -> Iterator[Line]:
     """What the windows say together, the worst first, and what alerts had said."""
     if told.worst is not None and told.limit_bytes is not None:
+        fit = told.windows[0].r2 or 0.0
         yield Line(
             f"{formats.age(told.worst.time_to_limit_s)} until {formats.size(told.limit_bytes)},"
-            f" {spoken(told.worst.window)}",
+            f" {spoken(told.worst.window)}"
+            + ("" if fit >= FIT else f", which is no line (r2 {fit:.2f})"),
             "left",
             "red" if told.findings else None,
         )

@@ -242,13 +242,20 @@ def runs_out(found: Sequence[Window], within: float) -> Window | None:
     return first if first is not None and (first.time_to_limit_s or 0.0) <= within else None
 
 
-def sustained(points: Sequence[Point], found: Sequence[Window]) -> bool:
-    """Whether live tasks grow in every window that can be told, at least two, by lines that fit,
-    and by at least SUSTAINED of what there was."""
-    told = [each for each in found if each.tasks_per_minute is not None]
+def sustained(points: Sequence[Point], at: float) -> bool:
+    """Whether live tasks that no feed explains grow in every window that can be told, at least two,
+    by lines that fit, and by at least SUSTAINED of what there was.
+
+    A feed has at most one task, so demand does not explain the others.
+    """
+    beyond = [
+        p if p.live is None else p._replace(live=p.live - (p.feeds or 0.0))
+        for p in this_life(points)
+    ]
+    told = [each for each in windows(beyond, at, None) if each.tasks_per_minute is not None]
     if len(told) < 2:
         return False
-    live = [point.live for point in this_life(points) if point.live is not None]
+    live = [point.live for point in beyond if point.live is not None]
     steady = all((w.tasks_per_minute or 0.0) > 0 and (w.tasks_r2 or 0.0) >= FIT for w in told)
     return steady and live[-1] - live[0] >= max(SAMPLES, SUSTAINED * live[0])
 

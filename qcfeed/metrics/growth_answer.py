@@ -119,7 +119,7 @@ def answer(told: Timeline, said: Sequence[Claim] = (), *, horizon: float = HORIZ
         if worst is None
         else Worst(window=worst.window, time_to_limit_s=worst.time_to_limit_s or 0.0),
         accelerating=growth.accelerating(found),
-        sustained=growth.sustained(told.points, found),
+        sustained=growth.sustained(told.points, told.at),
         bytes_per_task=None if task is None or task.r2 < growth.FIT else task.bytes,
         findings=list(_findings(told, found, horizon)),
         claims=[_claim(claims.answer(each, told.points, found, told.limit)) for each in said],
@@ -155,9 +155,9 @@ def _findings(told: Timeline, found: Sequence[growth.Window], horizon: float) ->
             if left
             else f"memory is at its limit of {size(told.limit)}"
         )
-    if growth.sustained(told.points, found):
+    if growth.sustained(told.points, told.at):
         rates = [each.tasks_per_minute for each in found if each.tasks_per_minute is not None]
-        yield f"live tasks grow in every window, by {max(rates):,.0f} a minute in the fastest"
+        yield f"live tasks that no feed explains grow in every window, all of them by {max(rates):,.0f} a minute in the fastest"
 
 
 def _claim(answered: claims.Answered) -> ClaimAnswer:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from qcfeed.errors import AmbiguousInstanceError, PrometheusError
+from qcfeed.formats import printable
 from qcfeed.metrics import growth
 from qcfeed.metrics.catalog import metrics as m
 from qcfeed.metrics.growth import Point
@@ -40,7 +41,7 @@ class Target(NamedTuple):
     instance: str
 
     def __str__(self) -> str:
-        return "/".join(filter(None, self)) or "without labels"
+        return printable("/".join(filter(None, self))) or "without labels"
 
     @property
     def selector(self) -> str:

@@ -23,6 +23,7 @@ from urllib3.util.retry import Retry
 
 from qcfeed.config import PrometheusConfig
 from qcfeed.errors import PrometheusError
+from qcfeed.formats import printable
 from qcfeed.metrics import prometheus_access as access
 from qcfeed.metrics.prometheus_access import reason
 
@@ -154,10 +155,14 @@ class Prometheus:
             raise self._stranger(response) from None
         if said != "success" or status != requests.codes.ok:
             raise PrometheusError(
-                f"Prometheus at {self.url} refuses the query:"
-                f" {body.get('errorType', 'error')}: {body.get('error', f'HTTP status {status}')}"
+                f"Prometheus at {self.url} refuses the query: "
+                + printable(
+                    f"{body.get('errorType', 'error')}: {body.get('error', f'HTTP status {status}')}"
+                )
             )
-        self.warnings += [each for each in body.get("warnings", ()) if each not in self.warnings]
+        for warning in map(printable, map(str, body.get("warnings") or ())):
+            if warning not in self.warnings:
+                self.warnings.append(warning)
         self._skew = _skew(response.headers.get("Date"), time.time())
 
     # ------------------------------------------------------------ errors
@@ -168,7 +173,7 @@ class Prometheus:
         if not response.url.startswith(self.url):
             what += f", after a redirect to {response.url.partition('?')[0]}"
         return PrometheusError(
-            f"{self.url} does not answer as Prometheus does: {what}",
+            f"{self.url} does not answer as Prometheus does: {printable(what)}",
             hint=f"is it another program's, or a login page? try: curl {self.url}/api/v1/query?query=up",
         )
 

@@ -39,7 +39,7 @@ def test_whatever_was_scraped_has_an_answer(points: list[Point], limit: float | 
             for each in found
         )
     growth.accelerating(found)
-    growth.sustained(points, found)
+    growth.sustained(points, at)
     growth.per_task(points)
     for begin, end in growth.gaps(points):
         assert begin < end

@@ -404,7 +404,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
         },
     },
     'config show': {
-        'help': 'Show every option and its value, as `qcfeed serve` would run with it here',
+        'help': 'Show every option and its value, as `serve`, and `growth` of Prometheus, would have it here',
         'commands': [],
         'arguments': [],
         'options': {

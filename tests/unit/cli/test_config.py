@@ -36,7 +36,7 @@ def test_every_option_with_its_value_and_who_set_it(
     file.write_text("port = 7\nlinger = 2\nmonitor = false\n")
     monkeypatch.setenv("QCFEED_LINGER", "3")
     shown = rows(qcfeed_("config", "show", "--origin").out)
-    assert set(shown) == {"OPTION", *(option.name for option in config.options())}
+    assert set(shown) == {"OPTION", *(option.name for option in config.all_options())}
     assert shown["port"] == ["7", str(file)]
     assert shown["monitor"] == ["false", str(file)]
     assert shown["linger"] == ["3.0", "$QCFEED_LINGER"]
@@ -67,6 +67,16 @@ def test_what_is_for_the_server_alone_is_not_shown(
         assert "hunter2" not in left.out + left.err
 
 
+def test_a_secret_is_shown_to_be_set_and_nothing_of_it(
+    qcfeed_: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QCFEED_PROMETHEUS_TOKEN", "hunter2")
+    for output in ("table", "wide", "json", "csv"):
+        left = qcfeed_("config", "show", "-o", output)
+        assert "***" in left.out
+        assert "hunter2" not in left.out + left.err
+
+
 def test_the_first_file_sets_nothing_and_everything_can_be_uncommented() -> None:
     text = config_file.written()
     assert tomllib.loads(text) == {}
@@ -75,10 +85,10 @@ def test_the_first_file_sets_nothing_and_everything_can_be_uncommented() -> None
     )
     uncommented = tomllib.loads(plain)
     assert uncommented.pop("contexts")["prod"].keys() == {"url", "token_file", "prometheus"}
-    declared = {each.name: each.default for each in config.options()}
+    declared = {each.name: each.default for each in config.all_options()}
     assert uncommented == {name: "" if value is None else value for name, value in declared.items()}
-    for option in config.options():
-        assert f"# {option.flag}, ${option.variable}" in text
+    for option in config.all_options():
+        assert f"# {'no flag' if option.secret else option.flag}, ${option.variable}" in text
 
 
 def test_init_writes_where_it_will_be_read_and_replaces_nothing(qcfeed_: Command) -> None:

@@ -287,6 +287,35 @@ def test_a_login_page_is_not_prometheus(qcfeed_: Call) -> None:
     assert "secret" not in left.err
 
 
+def test_a_token_does_not_go_along_to_another_host(
+    qcfeed_: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QCFEED_PROMETHEUS_TOKEN", "t0p-s3cret")
+    sent: dict[str, str | None] = {}
+
+    def elsewhere(_: str, asked: Any) -> list[bytes]:
+        sent["elsewhere"] = asked["Authorization"]
+        return [reply("<html>", kind="text/html")]
+
+    with serving(elsewhere) as other:
+
+        def away(_: str, asked: Any) -> list[bytes]:
+            sent["named"] = asked["Authorization"]
+            return [reply("", status=302, Location=f"{other}/login")]
+
+        with serving(away) as url:
+            qcfeed_("growth", "--prometheus", url)
+    assert sent == {"named": "Bearer t0p-s3cret", "elsewhere": None}
+
+
+def test_what_a_server_says_cannot_steer_the_terminal(qcfeed_: Call) -> None:
+    evil = json.dumps({"status": "error", "errorType": "\x1b[2J", "error": "a\nb"})
+    with serving(lambda _, __: [reply(evil, status=422)]) as url:
+        left = qcfeed_("growth", "--prometheus", url)
+    assert r"\x1b[2J: a\nb" in left.err
+    assert "\x1b" not in left.err
+
+
 @pytest.mark.parametrize(
     "answer",
     [

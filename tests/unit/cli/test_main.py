@@ -41,7 +41,7 @@ def test_no_command_is_imported_to_list_them(args: list[str]) -> None:
     assert modules.isdisjoint(f"qcfeed.cli.{name}" for name in main.COMMANDS)
 
 
-@pytest.mark.parametrize("name", ["status", "tasks", "orphans", "feeds"])
+@pytest.mark.parametrize("name", ["status", "tasks", "orphans", "feeds", "growth"])
 def test_a_question_imports_its_own_command_and_nothing_heavy(name: str) -> None:
     modules = imported_by(name)
     assert {m for m in modules if m.startswith("qcfeed.cli.")} & {

@@ -31,7 +31,7 @@ def test_the_incident_had_under_four_minutes_left_not_four_hours() -> None:
     assert worst.time_to_limit_s == pytest.approx(quarter.time_to_limit_s)
     assert [each.window for each in growth.worst_first(found)][2:] == ["1h", "whole"]
     assert growth.accelerating(found)
-    assert growth.sustained(points, found)
+    assert growth.sustained(points, incident.AT)
     assert growth.runs_out(found, within=3_600) is not None
     slopes = [each.memory_bytes_per_hour for each in found]
     assert all(slope and slope > 3 * incident.ALERT_SAID for slope in slopes), "none gives 450 MB"
@@ -82,7 +82,7 @@ def test_flat_memory_never_reaches_its_limit() -> None:
     found = growth.windows(points, points[-1].at, 2e9)
     assert [each.time_to_limit_s for each in found] == [None] * 4
     assert [each.r2 for each in found] == [1.0] * 4
-    assert not growth.sustained(points, found)
+    assert not growth.sustained(points, points[-1].at)
     assert growth.runs_out(found, within=1e9) is None
 
 
@@ -113,8 +113,14 @@ def test_missing_samples_are_found() -> None:
 
 def test_a_sawtooth_is_no_sustained_growth() -> None:
     points = [Point(n * 15.0, 1e9 + (n % 20) * 1e7, n % 20) for n in range(241)]
-    found = growth.windows(points, points[-1].at, 16e9)
-    assert not growth.sustained(points, found)
+    assert not growth.sustained(points, points[-1].at)
+
+
+def test_tasks_that_feeds_explain_are_demand() -> None:
+    points = [Point(n * 15.0, live=100.0 + n, feeds=float(n)) for n in range(241)]
+    assert not growth.sustained(points, points[-1].at)
+    leaking = [point._replace(live=(point.live or 0) + n) for n, point in enumerate(points)]
+    assert growth.sustained(leaking, points[-1].at)
 
 
 def test_growth_by_location_and_its_shares() -> None:
