@@ -8,13 +8,17 @@ from qcfeed.metrics import growth
 from qcfeed.metrics.growth import Point
 
 values = st.floats(0, 1e12)
+counts = st.integers(0, 10**9).map(float)
 timelines = st.lists(
     st.builds(
         Point,
         at=st.floats(1e9, 1e9 + 20_000),
         memory=st.none() | values,
-        live=st.none() | st.integers(0, 10**6).map(float),
-        spawned=st.none() | st.integers(0, 10**9).map(float),
+        live=st.none() | counts,
+        subscriptions=st.none() | counts,
+        orphans=st.none() | counts,
+        feeds=st.none() | counts,
+        spawned=st.none() | counts,
     ),
     max_size=60,
 ).map(lambda points: sorted(points, key=lambda point: point.at))
