@@ -47,7 +47,7 @@ format: $(VENV)/.suite  ## put the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-generate: $(VENV)/.suite  ## write completions, manual and docs/cli.md anew
+generate: $(VENV)/.suite  ## write completions, manual, docs, rules and dashboard anew
 	$(BIN)/python scripts/generate.py
 
 test-all:  ## the suite on every interpreter of 3.11 to 3.13 that is here

@@ -9,10 +9,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import dashboard  # beside this file
+
 from qcfeed.cli.complete import table
 from qcfeed.cli.completion import Shell, script
 from qcfeed.cli.manual import manual
 from qcfeed.cli.reference import reference
+from qcfeed.metrics import rules
+from qcfeed.metrics.reference import page
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -21,6 +25,9 @@ def generated() -> dict[Path, str]:
     """Every generated file of the project and what it should say."""
     files = {ROOT / "completions" / f"qcfeed.{shell.value}": script(shell) for shell in Shell}
     files[ROOT / "docs" / "cli.md"] = reference()
+    files[ROOT / "docs" / "metrics.md"] = page()
+    files[ROOT / "qcfeed" / "artifacts" / "rules.yml"] = rules.render()
+    files[ROOT / "qcfeed" / "artifacts" / "dashboard.json"] = dashboard.render()
     files[ROOT / "man" / "qcfeed.1"] = manual()
     files[ROOT / "qcfeed" / "cli" / "complete" / "words.py"] = table.written()
     return {path: text.rstrip("\n") + "\n" for path, text in files.items()}

@@ -40,6 +40,7 @@ COMMANDS = {
     "doctor": "Check installation, configuration, machine and service, one after another.",
     "config": "Show, begin or check the configuration, or list contexts.",
     "runbook": "List the runbooks, or show one.",
+    "artifacts": "Print rules, dashboard and configurations for Prometheus, Grafana and the like.",
     "completion": "Print the completion script of a shell.",
 }
 """Every command and its short help; its file is ``qcfeed/cli/<command>.py``."""

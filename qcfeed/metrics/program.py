@@ -44,7 +44,7 @@ class Locations:
 
     A label once given is kept, and what a location had counted before it got one stays with
     ``other``: so no counter ever falls, and the sum over all labels is the ledger's, always
-    (docs/adr/0013). Bounded: COMERS + LATE labels and ``other``.
+    (docs/adr/0016). Bounded: COMERS + LATE labels and ``other``.
     """
 
     def __init__(self, *, comers: int = COMERS, late: int = LATE) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, dict[str, Any]] = {
     '': {
         'help': 'A market-data feed service whose tasks cannot leak, and the on-call tool that proves it',
-        'commands': ['serve', 'status', 'diagnose', 'tasks', 'growth', 'alerts', 'orphans', 'stacks', 'feeds', 'subscribers', 'watch', 'repro', 'doctor', 'config', 'runbook', 'completion'],
+        'commands': ['serve', 'status', 'diagnose', 'tasks', 'growth', 'alerts', 'orphans', 'stacks', 'feeds', 'subscribers', 'watch', 'repro', 'doctor', 'config', 'runbook', 'artifacts', 'completion'],
         'arguments': [],
         'options': {
             '--instance': ('instance', 'instances', False, 'Which service on this machine; for serve, the name of the new one'),
@@ -450,6 +450,20 @@ COMMANDS: dict[str, dict[str, Any]] = {
         'commands': [],
         'arguments': [('runbooks', False)],
         'options': {
+            '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
+            '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
+            '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
+        },
+    },
+    'artifacts': {
+        'help': 'List what a team takes over into its monitoring, print one of it, or write it to files',
+        'commands': [],
+        'arguments': [(('rules', 'dashboard', 'prometheus', 'alertmanager', 'compose', 'grafana-datasource', 'grafana-dashboards'), False)],
+        'options': {
+            '--write': ('write', '', False, 'Write to files here, over those that are there'),
+            '--runbooks': ('runbooks', '', False, "Where the alerts' pages are, for the rules"),
+            '--faster': ('faster', '', False, 'Shorten every time in the rules so many times'),
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '-h': ('help', None, False, 'Show this message and exit'),

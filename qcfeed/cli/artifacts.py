@@ -1,0 +1,82 @@
+"""``qcfeed artifacts``: rules, dashboard and configurations for a team's own monitoring."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qcfeed.cli.context import Format, Output, examples, new_app, say
+from qcfeed.cli.layout import Column, Table
+from qcfeed.cli.render import emit, show
+from qcfeed.errors import UsageError
+from qcfeed.metrics.artifacts import Artifact, text
+from qcfeed.metrics.catalog.alerts import RUNBOOKS
+
+app = new_app()
+
+LIST: Table[Artifact] = Table(
+    (
+        Column(key="name", value=lambda artifact: artifact.value),
+        Column(key="file", value=lambda artifact: artifact.file),
+        Column(key="about", value=lambda artifact: artifact.about, least=30),
+    ),
+    identity=lambda artifact: artifact.value,
+)
+
+
+@app.command(
+    epilog=examples(
+        "qcfeed artifacts                        # which there are",
+        "qcfeed artifacts rules > /etc/prometheus/rules.yml",
+        "qcfeed artifacts rules --faster 30      # for a rehearsal: minutes become seconds",
+        "qcfeed artifacts --write monitoring     # all of them, as files",
+    )
+)
+def artifacts(
+    name: Annotated[
+        Artifact | None, typer.Argument(metavar="[ARTIFACT]", help="The one to print, or write.")
+    ] = None,
+    write: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write to files here, over those that are there."),
+    ] = None,
+    runbooks: Annotated[
+        str, typer.Option(metavar="URL", help="Where the alerts' pages are, for the rules.")
+    ] = RUNBOOKS,
+    faster: Annotated[
+        int,
+        typer.Option(
+            min=1, max=3_600, metavar="N", help="Shorten every time in the rules so many times."
+        ),
+    ] = 1,
+    output: Output = Format.TABLE,
+) -> None:
+    """List what a team takes over into its monitoring, print one of it, or write it to files."""
+    if write is not None:
+        _write([name] if name else list(Artifact), write, runbooks, faster)
+    elif name is not None:
+        emit(text(name, runbooks=runbooks, faster=faster))
+    else:
+        show(output, LIST, list(Artifact), raw=_json())
+
+
+def _write(chosen: list[Artifact], directory: Path, runbooks: str, faster: int) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for artifact in chosen:
+            path = directory / artifact.file
+            path.write_text(text(artifact, runbooks=runbooks, faster=faster), encoding="utf-8")
+            say(f"wrote {path}")
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {error.filename}: {error.strerror}",
+            hint="give --write a directory that you may write to",
+        ) from error
+
+
+def _json() -> bytes:
+    listed = [{"name": each.value, "file": each.file, "about": each.about} for each in Artifact]
+    return json.dumps({"schema": "qcfeed.artifacts/1", "artifacts": listed}).encode()

@@ -1,0 +1,99 @@
+"""Every panel of the dashboard, by row; its first row says whether all is well."""
+
+from __future__ import annotations
+
+from qcfeed.metrics.catalog import alerts
+from qcfeed.metrics.catalog.feed_panels import QUOTES, SUBSCRIBERS
+from qcfeed.metrics.catalog.panel import Panel, Query, Row, of
+from qcfeed.metrics.catalog.process_panels import MEMORY, PROCESS, TASKS
+
+_FIRING = 'alertname=~"Qcfeed.*", alertstate="firing"'
+_NOT_LIVE = 'band!="live"'
+
+GLANCE = Row(
+    "At a glance",
+    (
+        Panel(
+            "Alerts firing",
+            "Of this dashboard's own rules.",
+            "short",
+            (
+                Query(
+                    f"sum({of('ALERTS', _FIRING)}) or vector(0)",
+                    "firing",
+                ),
+            ),
+            warn=1,
+            bad=2,
+            figure=True,
+        ),
+        Panel(
+            "Memory of its limit",
+            "Resident memory over what the process may hold.",
+            "percentunit",
+            (
+                Query(
+                    f"max({of('process_resident_memory_bytes')} / {of('qcfeed_memory_limit_bytes')})",
+                    "used",
+                ),
+            ),
+            warn=0.7,
+            bad=0.85,
+            alerts=(alerts.MEMORY_HIGH,),
+            figure=True,
+        ),
+        Panel(
+            "Time to the memory limit",
+            "The shortest over all windows; empty while memory does not grow.",
+            "s",
+            (Query(f"min({of('qcfeed:memory_seconds_to_limit')})", "left"),),
+            warn=4 * 3600,
+            bad=30 * 60,
+            alerts=(alerts.MEMORY_RUNS_OUT, alerts.MEMORY_RUNS_OUT_SOON),
+            figure=True,
+        ),
+        Panel(
+            "Orphans",
+            "Tasks and subscriptions whose owner is gone. There should be none.",
+            "short",
+            (
+                Query(
+                    f"sum({of('qcfeed_tasks_orphaned')}) + sum({of('qcfeed_subscriptions_orphaned')})",
+                    "orphans",
+                ),
+            ),
+            warn=1,
+            bad=100,
+            alerts=(alerts.ORPHANED_TASKS, alerts.ORPHANED_SUBSCRIPTIONS),
+            figure=True,
+        ),
+        Panel(
+            "Symbols not live",
+            "Share of the symbols with subscribers whose last quote is stale or worse.",
+            "percentunit",
+            (
+                Query(
+                    f"sum({of('qcfeed_symbols', _NOT_LIVE)}) / (sum({of('qcfeed_symbols')}) > 0)",
+                    "not live",
+                ),
+            ),
+            warn=0.02,
+            bad=0.1,
+            alerts=(alerts.QUOTES_STALE, alerts.QUOTES_DEAD),
+            figure=True,
+        ),
+        Panel(
+            "Instances that answer",
+            "Of those that Prometheus knows of.",
+            "percentunit",
+            (Query('avg(up{job="qcfeed", instance=~"$instance"})', "up"),),
+            warn=0.999,
+            bad=0.5,
+            alerts=(alerts.TARGET_MISSING,),
+            figure=True,
+        ),
+    ),
+)
+
+ROWS = (GLANCE, MEMORY, TASKS, QUOTES, SUBSCRIBERS, PROCESS)
+"""The dashboard, from the top."""
