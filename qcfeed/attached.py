@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn, Self
 
 import msgspec
 
-from qcfeed.control import answers, findings, history, paths, routes, tasks
+from qcfeed.control import answers, findings, history, paths, report, routes, tasks
 from qcfeed.control.audit import AuditLog, timestamp
 from qcfeed.diagnostics import census
 from qcfeed.diagnostics.lookout import Lookout
@@ -67,18 +67,20 @@ def attach(
     ledger, watch = Ledger(spawn_stacks=spawn_stacks), LoopWatch()
     recent = Recent()
     lookout = Lookout(ledger, watch, grace=orphan_grace, also=recent.note)
+    audit = AuditLog(paths.audit_path(instance) if audit_log is None else Path(audit_log))
     server = ControlServer(
         [
             *tasks.routes(ledger, watch, grace=orphan_grace),
             *findings.routes(lookout),
             *history.routes(recent, lookout),
+            *report.routes(audit),
             *_Program(ledger, watch).table(),
         ],
         instance=paths.instance_name(instance),
         socket=paths.socket_path(instance) if socket is None else Path(socket),
         loop=loop,
         watch=watch,
-        audit=AuditLog(paths.audit_path(instance) if audit_log is None else Path(audit_log)),
+        audit=audit,
         listen=control_listen,
     )
     with contextlib.ExitStack() as undo:

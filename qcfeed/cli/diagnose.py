@@ -8,11 +8,12 @@ from typing import Annotated
 import msgspec
 import typer
 
-from qcfeed.cli import diagnose_screen, durations, formats, render
+from qcfeed.cli import diagnose_screen, durations, formats, render, tasks_saved
+from qcfeed.cli.bundle import DIAGNOSIS
 from qcfeed.cli.context import Format, Output, client, examples, new_app, options, say
 from qcfeed.cli.gather import command, gather
 from qcfeed.cli.layout import Column, Line, Table
-from qcfeed.errors import ExitStatus, TimedOutError, UnreachableError
+from qcfeed.errors import ExitStatus, TimedOutError, UnreachableError, UsageError
 from qcfeed.verdict.answers import Diagnosis, Finding
 from qcfeed.verdict.diagnosis import diagnose as judge
 
@@ -41,6 +42,7 @@ FINDING_TABLE: Table[Finding] = Table(
     epilog=examples(
         "qcfeed diagnose",
         "qcfeed diagnose --window 30s         # growth that is slow needs longer to be seen",
+        "qcfeed diagnose --from night.tar.gz  # what `qcfeed report --bundle` kept",
         "qcfeed diagnose -o json | jq '.findings[0] | .location, .next[0]'",
         "qcfeed --instance billing diagnose   # a program with qcfeed.attach",
     )
@@ -58,6 +60,7 @@ def diagnose(
     watch: Annotated[
         bool, typer.Option("--watch", help="Again and again, in place; Ctrl-C ends it.")
     ] = False,
+    source: tasks_saved.From = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Say what is wrong, the cause before its symptoms, and what to type next.
@@ -70,9 +73,15 @@ def diagnose(
     Exit status: 1 when something is wrong, 0 when nothing is found.
     """
     if watch:
+        if source is not None:
+            raise UsageError("--watch looks again and again; what --from names stays as it is")
         _watch(ctx, window or WINDOW, output)
         return
-    told = _judge(ctx, window or WINDOW)
+    told = (
+        tasks_saved.read(source, DIAGNOSIS, Diagnosis)[0]
+        if source
+        else _judge(ctx, window or WINDOW)
+    )
     _print(told, output)
     if told.findings:
         raise typer.Exit(ExitStatus.FINDINGS)

@@ -12,6 +12,7 @@ from qcfeed.cli import formats
 from qcfeed.cli.context import Format, Output, act, ask, examples, new_app, options, say
 from qcfeed.cli.layout import Column, Table
 from qcfeed.cli.render import draw, show
+from qcfeed.cli.tasks_saved import From, ask_or_read
 from qcfeed.control.answers import CancelFeedsRequest, CancelledFeed, CancelledFeeds, Feed, Feeds
 from qcfeed.control.routes import FEEDS, FEEDS_CANCEL
 from qcfeed.core import symbol
@@ -86,7 +87,7 @@ CANCELLED_TABLE: Table[CancelledFeed] = Table(
         "qcfeed feeds cancel AAPL",
     ),
 )
-def feeds(ctx: typer.Context, output: Output = Format.TABLE) -> None:
+def feeds(ctx: typer.Context, source: From = None, output: Output = Format.TABLE) -> None:
     """List feeds, one a symbol, or cancel them.
 
     The state is demand/upstream; staleness is the age of the last quote; gen(eration) counts a
@@ -94,7 +95,7 @@ def feeds(ctx: typer.Context, output: Output = Format.TABLE) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    answer, raw = ask(ctx, FEEDS, Feeds)
+    answer, raw = ask_or_read(ctx, FEEDS, Feeds, source=source)
     if not answer.feeds and output in (Format.TABLE, Format.WIDE):
         say("no feeds: nobody is subscribed")
         return

@@ -27,7 +27,8 @@ from qcfeed.control.routes import (
     TASKS_FINDINGS,
 )
 from qcfeed.errors import NotFoundError, QcfeedError, TimedOutError, UnreachableError
-from qcfeed.verdict.evidence import Evidence, Sample, Thresholds
+from qcfeed.metrics.growth import Point
+from qcfeed.verdict.evidence import Evidence, Thresholds
 
 AnyAnswer = TypeVar("AnyAnswer", bound=Answer)
 
@@ -71,7 +72,7 @@ def gather(
     does not answer in time is the last that is asked for, so it takes ``seconds`` and twice the
     client's timeout at most.
     """
-    look = _Look(asked)
+    look = Look(asked)
     before = asked.get(TASKS_BY_LOCATION, TasksByLocation)
     samples = _sample(look, seconds, wait)
     after = look.part("tasks", TASKS_BY_LOCATION, TasksByLocation, waits=True, sources=True)
@@ -92,7 +93,7 @@ def gather(
     )
 
 
-class _Look:
+class Look:
     """Asks for one part after the other; what fails is noted."""
 
     def __init__(self, asked: Asked) -> None:
@@ -137,21 +138,33 @@ class _Look:
         return [*(f"{what}: {why}" for what, why in self._untold.items()), *self._notes]
 
 
-def _sample(look: _Look, seconds: float, wait: Callable[[float], None]) -> list[Sample]:
+def _sample(look: Look, seconds: float, wait: Callable[[float], None]) -> list[Point]:
     """Readings of memory until ``seconds`` have passed."""
     samples = []
     end = time.monotonic() + seconds
     pause = max(LEAST_PAUSE, seconds / READINGS)
     with _progress(seconds) as passed:
         while True:
-            _, held = look.whole()
+            status, held = look.whole()
             now = time.monotonic()
             if held is not None:
-                samples.append(Sample(now, held.memory.resident_bytes, held.tasks.live))
+                samples.append(_point(now, status, held))
             passed(seconds - max(0.0, end - now))
             if now >= end:
                 return samples
             wait(min(pause, end - now))
+
+
+def _point(now: float, status: Status | None, held: Status | Process) -> Point:
+    orphans = held.tasks.orphaned + (status.orphaned_subscriptions if status is not None else 0)
+    return Point(
+        now,
+        memory=held.memory.resident_bytes,
+        live=held.tasks.live,
+        subscriptions=None if status is None else status.subscriptions,
+        orphans=orphans,
+        spawned=held.tasks.spawned,
+    )
 
 
 @contextmanager

@@ -27,6 +27,8 @@ COMMANDS = {
     "serve": "Run the feed service.",
     "status": "Show one service on one screen.",
     "diagnose": "Say what is wrong, the cause before its symptoms, and what to type next.",
+    "report": "Keep the evidence, before a restart destroys it: an incident report, and a bundle of"
+    " all answers.",
     "tasks": "List live tasks, oldest first, or count them by spawn location.",
     "growth": "Tell how fast memory and tasks grow, how long is left, and which lines grow.",
     "alerts": "List the alerts that fire or are pending, and what to do about each.",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from qcfeed.cli import formats, tasks_filter
-from qcfeed.cli.context import Format, Output, act, ask, examples, new_app, options, say
+from qcfeed.cli.context import Format, Output, act, examples, new_app, options, say
 from qcfeed.cli.figures import Figure, show_figures
 from qcfeed.cli.layout import Column, Table
 from qcfeed.cli.render import show
+from qcfeed.cli.tasks_saved import From, ask_or_read
 from qcfeed.control.answers import Orphan, Orphans, Reaped, ReapRequest, Survivor
 from qcfeed.control.routes import ORPHANS, REAP
 from qcfeed.errors import ExitStatus, UsageError
@@ -61,6 +63,7 @@ def orphans(
     older_than: tasks_filter.OlderThan = None,
     waiting_on: tasks_filter.WaitingOn = "",
     name: tasks_filter.Name = "",
+    source: From = None,
     output: Output = Format.TABLE,
 ) -> None:
     """List tasks and subscriptions whose owner is gone, or reap them.
@@ -75,11 +78,15 @@ def orphans(
             "--reap takes all orphans, and no filter",
             hint="`qcfeed tasks cancel --site FILE:LINE` cancels some, orphaned or not",
         )
-    _reap(ctx, output) if reap else _list(ctx, limit, output, which)
+    if source and (reap or which):
+        raise UsageError("a file holds what was seen then: it can be neither reaped nor filtered")
+    _reap(ctx, output) if reap else _list(ctx, limit, output, source, which)
 
 
-def _list(ctx: typer.Context, limit: int, output: Format, which: dict[str, Any]) -> None:
-    answer, raw = ask(ctx, ORPHANS, Orphans, limit=limit, **which)
+def _list(
+    ctx: typer.Context, limit: int, output: Format, source: Path | None, which: dict[str, Any]
+) -> None:
+    answer, raw = ask_or_read(ctx, ORPHANS, Orphans, source=source, limit=limit, **which)
     if not answer.count and output in (Format.TABLE, Format.WIDE):
         say(
             "no orphaned task matches"

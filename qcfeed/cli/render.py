@@ -139,16 +139,11 @@ def live(table: Table[Row]) -> Iterator[Callable[[Sequence[Row]], None]]:
 
     For a terminal only; ask ``sys.stdout.isatty()`` before. The caller decides how often.
     """
-    from rich.console import Console
-    from rich.live import Live
-    from rich.text import Text
-
-    console = Console(highlight=False)
-    with Live(console=console, auto_refresh=False) as screen:
+    with _in_place() as (width, update):
 
         def redraw(rows: Sequence[Row]) -> None:
-            laid = lay_out(table, rows, width=console.width, colour=coloured(sys.stdout))
-            screen.update(Text.from_ansi("\n".join(laid.lines)), refresh=True)
+            laid = lay_out(table, rows, width=width(), colour=coloured(sys.stdout))
+            update(laid.lines)
 
         yield redraw
 
@@ -156,18 +151,23 @@ def live(table: Table[Row]) -> Iterator[Callable[[Sequence[Row]], None]]:
 @contextmanager
 def live_lines() -> Iterator[Callable[[Iterable[Line]], None]]:
     """As ``live``, of labelled lines."""
+    with _in_place() as (width, update):
+        yield lambda told: update(_painted(told, width(), colour=coloured(sys.stdout)))
+
+
+@contextmanager
+def _in_place() -> Iterator[tuple[Callable[[], int], Callable[[list[str]], None]]]:
+    """How wide the terminal is now, and what puts lines in the place of the last ones."""
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
 
     console = Console(highlight=False)
     with Live(console=console, auto_refresh=False) as screen:
-
-        def redraw(told: Iterable[Line]) -> None:
-            painted = _painted(told, console.width, colour=coloured(sys.stdout))
-            screen.update(Text.from_ansi("\n".join(painted)), refresh=True)
-
-        yield redraw
+        yield (
+            lambda: console.width,
+            lambda lines: screen.update(Text.from_ansi("\n".join(lines)), refresh=True),
+        )
 
 
 @contextmanager

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import typer
 
 from qcfeed.cli import formats
-from qcfeed.cli.context import Format, Output, ask, examples, new_app, say
+from qcfeed.cli.context import Format, Output, examples, new_app, say
 from qcfeed.cli.layout import Column, Table
 from qcfeed.cli.render import emit, show
+from qcfeed.cli.tasks_saved import From, ask_or_read
 from qcfeed.control.routes import STACKS
 from qcfeed.control.stack_answers import Stacks, ThreadStack
 from qcfeed.control.task_answers import Frame
@@ -47,13 +48,13 @@ ROWS: Table[Row] = Table(
         "qcfeed stacks -o json | jq '.threads[] | select(.watched) | .frames[-1]'",
     )
 )
-def stacks(ctx: typer.Context, output: Output = Format.TABLE) -> None:
+def stacks(ctx: typer.Context, source: From = None, output: Output = Format.TABLE) -> None:
     """Show every thread's stack, the watched loop's first, and the task that runs in it.
 
     It answers while the loop is stuck: that is what it is for. The innermost call comes last.
     A loop that has nothing to do is in select().
     """
-    answer, raw = ask(ctx, STACKS, Stacks)
+    answer, raw = ask_or_read(ctx, STACKS, Stacks, source=source)
     if output in (Format.TABLE, Format.WIDE):
         emit("\n".join(line for thread in answer.threads for line in _told(thread)).rstrip())
     elif output is Format.NAME:

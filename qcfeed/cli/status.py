@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import typer
 
-from qcfeed.cli.context import Format, Output, ask, examples, new_app, say
+from qcfeed.cli.context import Format, Output, examples, new_app, say
 from qcfeed.cli.figures import Figure, show_figures
 from qcfeed.cli.formats import age, count, milliseconds, plural, size
+from qcfeed.cli.tasks_saved import From, ask_or_read
 from qcfeed.control.answers import Listening, Process, Status, TaskTotals
 from qcfeed.control.routes import PROCESS, STATUS
 from qcfeed.errors import ExitStatus, NotFoundError
@@ -28,7 +30,7 @@ app = new_app()
         "qcfeed --instance 8006 status -o json | jq .tasks.live",
     )
 )
-def status(ctx: typer.Context, output: Output = Format.TABLE) -> None:
+def status(ctx: typer.Context, source: From = None, output: Output = Format.TABLE) -> None:
     """Show one service on one screen.
 
     Of a program that is attached with qcfeed.attach: what any program has, without feeds.
@@ -38,16 +40,16 @@ def status(ctx: typer.Context, output: Output = Format.TABLE) -> None:
     command to type next. 0 otherwise.
     """
     try:
-        answer, raw = ask(ctx, STATUS, Status)
+        answer, raw = ask_or_read(ctx, STATUS, Status, source=source)
     except NotFoundError:
-        _program(ctx, output)
+        _program(ctx, source, output)
         return
     show_figures(output, _screen(answer), raw=raw, names=[answer.instance])
     _tell(findings(answer))
 
 
-def _program(ctx: typer.Context, output: Format) -> None:
-    answer, raw = ask(ctx, PROCESS, Process)
+def _program(ctx: typer.Context, source: Path | None, output: Format) -> None:
+    answer, raw = ask_or_read(ctx, PROCESS, Process, source=source)
     show_figures(output, _program_screen(answer), raw=raw, names=[answer.instance])
     _tell(_common_findings(answer, answer.tasks.orphaned, 0))
 

@@ -1,7 +1,7 @@
 """Moments kept in files: ``--save`` writes one, ``--from`` asks it as if it were the service.
 
 A file is JSON, one of the control plane's answers: a whole snapshot, or a single answer as ``-o json``
-prints it, which can be shown again and no more.
+prints it, which can be shown again and no more. What ``report --bundle`` wrote (bundle.py) is asked too.
 """
 
 from __future__ import annotations
@@ -15,17 +15,26 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import typer
 
+from qcfeed.cli import bundle
 from qcfeed.cli.context import ask, say
 from qcfeed.control.answers import Answer
 from qcfeed.control.client import ANSWER_BYTES
-from qcfeed.control.routes import TASKS_ENDED, TASKS_FAILURES, TASKS_FINDINGS, TASKS_SNAPSHOT
+from qcfeed.control.routes import (
+    TASKS,
+    TASKS_ENDED,
+    TASKS_FAILURES,
+    TASKS_FINDINGS,
+    TASKS_SNAPSHOT,
+)
 from qcfeed.errors import NotFoundError, UsageError
 
 AnyAnswer = TypeVar("AnyAnswer", bound=Answer)
 
 From = Annotated[
     Path | None,
-    typer.Option("--from", metavar="FILE", help="Ask what --save wrote, and no service."),
+    typer.Option(
+        "--from", metavar="FILE", help="Ask what --save or report --bundle wrote, and no service."
+    ),
 ]
 Save = Annotated[
     Path | None,
@@ -75,7 +84,7 @@ def keep(ctx: typer.Context, target: Path) -> None:
         snapshot.findings, _ = ask(ctx, TASKS_FINDINGS, Findings)
     snapshot.ended, _ = ask(ctx, TASKS_ENDED, TasksEnded, limit=ENDED)
     snapshot.failures, _ = ask(ctx, TASKS_FAILURES, TaskFailures)
-    write(target, msgspec.json.encode(snapshot))
+    write(target, msgspec.json.encode(snapshot) + b"\n")
     say(f"saved in {target}{_of(len(snapshot.tasks), snapshot.dropped)}")
 
 
@@ -84,8 +93,11 @@ def read(path: Path, route: str, kind: type[AnyAnswer], **params: Any) -> tuple[
 
     Raises UsageError when the file is none of ours, or cannot tell; NotFoundError as Saved does.
     """
+    wanted = str(kind.__struct_config__.tag)
+    if bundle.is_bundle(path):
+        return _ask_bundle(path, route, kind, wanted, params)
     raw = _bytes(path)
-    schema, wanted = _schema(path, raw), str(kind.__struct_config__.tag)
+    schema = _schema(path, raw)
     if schema.startswith(_SNAPSHOT):
         return _ask_snapshot(path, raw, schema, route, kind, params)
     if schema != wanted:
@@ -95,6 +107,21 @@ def read(path: Path, route: str, kind: type[AnyAnswer], **params: Any) -> tuple[
             f"{path} is one answer and cannot be asked further ({', '.join(further)})", hint=_HINT
         )
     return _decoded(path, raw, schema, kind), raw.rstrip(b"\n")
+
+
+def _ask_bundle(
+    path: Path, route: str, kind: type[AnyAnswer], wanted: str, params: dict[str, Any]
+) -> tuple[AnyAnswer, bytes]:
+    """Of tasks by the snapshot in it, which can be asked; else the answer that was given then."""
+    opened = bundle.unpack(path)
+    snapshot = opened.answer(_SNAPSHOT + "1")
+    of_tasks = route.startswith(TASKS) and route not in _BESIDE
+    if snapshot is not None and of_tasks:
+        return _ask_snapshot(path, snapshot, _schema(path, snapshot), route, kind, params)
+    raw = opened.answer(wanted)
+    if raw is None:
+        raise NotFoundError(f"{path} holds no {wanted}: it was not told then")
+    return _decoded(path, raw, wanted, kind), raw
 
 
 def _ask_snapshot(
@@ -135,7 +162,7 @@ def _decoded(path: Path, raw: bytes, schema: str, kind: type[AnyAnswer]) -> AnyA
 
 
 def write(path: Path, raw: bytes) -> None:
-    """All of it or nothing: written beside ``path``, then put in its place.
+    """All of it or nothing, for its owner alone: written beside ``path``, then put in its place.
 
     Raises UsageError when it cannot be written there.
     """
@@ -143,7 +170,7 @@ def write(path: Path, raw: bytes) -> None:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(raw + b"\n")
+                file.write(raw)
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).replace(path)
@@ -155,10 +182,15 @@ def write(path: Path, raw: bytes) -> None:
 
 
 def schema_of(path: Path) -> str:
-    """What kind of answer a file holds. Raises UsageError when it holds none."""
+    """What kind of answer a file holds, and of a bundle that it is one. Raises UsageError when it
+    holds none."""
+    if bundle.is_bundle(path):
+        return str(bundle.Manifest.__struct_config__.tag)
     return _schema(path, _bytes(path))
 
 
+_BESIDE = (TASKS_FINDINGS, TASKS_ENDED, TASKS_FAILURES)
+"""Answers that a bundle has beside the snapshot; a file of its own has them in it."""
 _SNAPSHOT = "qcfeed.tasks.snapshot/"
 _HINT = "`qcfeed tasks --save FILE` writes what every `tasks` command reads"
 _HARMLESS = {"limit", "key"}

@@ -14,10 +14,11 @@ from typing import Any
 
 import msgspec
 
+from qcfeed.control import redact
 from qcfeed.control.actions import Actions
 from qcfeed.control.answers import Answer, Failure
 from qcfeed.control.audit import Caller, timestamp
-from qcfeed.control.routes import Action, Read, Route
+from qcfeed.control.routes import REDACTED, Action, Read, Route
 from qcfeed.diagnostics.stall import LoopWatch
 from qcfeed.errors import ExitStatus, NotFoundError, QcfeedError, TimedOutError, UsageError
 
@@ -59,7 +60,7 @@ class Dispatcher:
         try:
             route = self._route(method, path)
             if isinstance(route, Read):
-                return 200, await self._read(route, _query(route, params))
+                return 200, await self._read(route, params)
             return 200, await self._act(route, _request(route, body), caller)
         except Exception as error:  # noqa: BLE001 - the boundary: refused() logs what is a bug
             return refused(error)
@@ -71,8 +72,10 @@ class Dispatcher:
             raise NotFoundError(f"there is no {method} {path[:200]}", hint=f"there is {known}")
         return route
 
-    async def _read(self, route: Read[Any], query: Any) -> bytes:
-        work = asyncio.to_thread(self._answer_read, route, query)
+    async def _read(self, route: Read[Any], params: Mapping[str, str]) -> bytes:
+        asked = {name: value for name, value in params.items() if name != REDACTED}
+        redacted = route.redacted or params.get(REDACTED) in ("1", "true", "True")
+        work = asyncio.to_thread(self._answer_read, route, _query(route, asked), redacted)
         try:
             return await asyncio.wait_for(work, READ_TIMEOUT)
         except TimeoutError as error:
@@ -81,12 +84,13 @@ class Dispatcher:
                 hint="ask for less (limit), or later; a profiler tells what holds it up",
             ) from error
 
-    def _answer_read(self, route: Read[Any], query: Any) -> bytes:
+    def _answer_read(self, route: Read[Any], query: Any, redacted: bool) -> bytes:
         """In a worker thread, the encoding too: a long answer must not hold up the others."""
         begun = time.perf_counter()
         with self._watch.measure() as measured:
             answer = route.handle(query)
-        return self._encode(answer, begun, measured.longest)
+        raw = self._encode(answer, begun, measured.longest)
+        return redact.answer(raw, redact.values(os.environ)) if redacted else raw
 
     async def _act(self, route: Action[Any], request: Any, caller: Caller) -> bytes:
         begun = time.perf_counter()

@@ -24,11 +24,13 @@ class NoQuery(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Read(Generic[Query]):
-    """``GET path``, parameters in the query string."""
+    """``GET path``, parameters in the query string. ``redacted``: no secret is ever told by it; of
+    other reads only where ``redacted=1`` asks for that (redact.py)."""
 
     path: str
     query: type[Query]
     handle: Callable[[Query], Answer]
+    redacted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,9 @@ class Action(Generic[Query]):
 
 
 Route = Read[Any] | Action[Any]
+
+REDACTED = "redacted"
+"""The parameter that every read takes."""
 
 STATUS = "/v1/status"
 PROCESS = "/v1/process"
@@ -66,3 +71,7 @@ SYMBOLS = "/v1/symbols"
 FEEDS_CANCEL = "/v1/feeds/cancel"
 SUBSCRIBERS = "/v1/subscribers"
 SUBSCRIBERS_KICK = "/v1/subscribers/kick"
+LOG = "/v1/log"
+AUDIT = "/v1/audit"
+CONFIG = "/v1/config"
+METRICS = "/v1/metrics"

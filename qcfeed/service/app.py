@@ -13,8 +13,9 @@ from aiohttp import web
 
 from qcfeed import listen
 from qcfeed.config import Config
-from qcfeed.control import answers, findings, history, paths, tasks
+from qcfeed.control import answers, findings, history, paths, report, tasks
 from qcfeed.control.audit import AuditLog
+from qcfeed.control.recent_log import RecentLog
 from qcfeed.control.server import ControlServer
 from qcfeed.diagnostics.lookout import Lookout
 from qcfeed.diagnostics.pauses import GcPauses
@@ -41,14 +42,16 @@ _SAMPLE_EVERY = 2.0
 class Service:
     """Everything that one ``qcfeed serve`` runs, from ``start`` until ``stop``."""
 
-    def __init__(self, config: Config, ledger: Ledger) -> None:
-        """Starts nothing. Raises ConfigError for an upstream or drill that cannot be."""
+    def __init__(self, config: Config, ledger: Ledger, log: RecentLog | None = None) -> None:
+        """Starts nothing. ``log``: its last lines, for a report. Raises ConfigError for an upstream or drill that cannot be."""
         self.config = config
         self.ledger = ledger
         self.watch = LoopWatch(lags=Tally(DELAYS))
         self.pauses = GcPauses()
         self.recent = Recent(self._counts)
         self.lookout = Lookout(ledger, self.watch, also=self.recent.note)
+        self._log = log
+        self._exposition = Exposition(self._read)
         self.instance = ""
         self.listening = answers.Listening(quotes="", admin="", control="")
         self._loop = asyncio.get_running_loop()
@@ -56,7 +59,7 @@ class Service:
         self.hub = Hub(config, connect(config.upstream))
         self._drill = None if zombies is None else drills.ZombieFeeds(self.hub, zombies)
         self._http = web.AppRunner(
-            http.application(Exposition(self._read), self._readiness),
+            http.application(self._exposition, self._readiness),
             access_log=None,
             shutdown_timeout=1.0,
             lingering_time=1.0,  # for bodies that nobody asked for
@@ -113,7 +116,7 @@ class Service:
 
     def _start_control(self, parts: contextlib.AsyncExitStack) -> None:
         socket = paths.socket_path(self.instance)
-        audit = Path(self.config.audit_log or paths.audit_path(self.instance))
+        audit = AuditLog(Path(self.config.audit_log or paths.audit_path(self.instance)))
         where = self.config.control_listen
         server = ControlServer(
             [
@@ -125,6 +128,9 @@ class Service:
                 ),
                 *findings.routes(self.lookout),
                 *history.routes(self.recent, self.lookout),
+                *report.routes(
+                    audit, log=self._log, config=self.config, metrics=self._exposition.text
+                ),
                 *Views(self.parts).table(),
                 *SubscriberViews(self.parts).table(),
             ],
@@ -132,7 +138,7 @@ class Service:
             socket=socket,
             loop=self._loop,
             watch=self.watch,
-            audit=AuditLog(audit),
+            audit=audit,
             listen=None if where is None else listen.parse(where, "--control-listen"),
         )
         server.start()

@@ -13,6 +13,7 @@ import time
 
 from qcfeed import __version__
 from qcfeed.config import SPARE_FILES, Config
+from qcfeed.control.recent_log import RecentLog
 from qcfeed.diagnostics import census, orphans, reaper
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.errors import ExitStatus
@@ -29,20 +30,22 @@ def serve(config: Config) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )
+    recent = RecentLog()
+    logging.getLogger().addHandler(recent)
     logging.getLogger("aiomonitor").setLevel(logging.WARNING)  # our own lines name its ports
     _raise_file_limit(config.max_connections)
     ledger = Ledger(spawn_stacks=config.spawn_stacks)
     with asyncio.Runner() as runner:
         ledger.install(runner.get_loop())
-        status = runner.run(_main(config, ledger))
+        status = runner.run(_main(config, ledger, recent))
         if status is ExitStatus.TIMED_OUT:
             # To close the runner is to wait for every task, and one has refused to end.
             os._exit(_settle(ledger, status))
     return _settle(ledger, status)
 
 
-async def _main(config: Config, ledger: Ledger) -> ExitStatus:
-    service = Service(config, ledger)
+async def _main(config: Config, ledger: Ledger, recent: RecentLog) -> ExitStatus:
+    service = Service(config, ledger, recent)
     await service.start()
     leaving = asyncio.Event()
     _on_signal(leaving)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from qcfeed.verdict import memory
 from qcfeed.verdict.answers import Finding, Symptom
 from qcfeed.verdict.evidence import Evidence
-from qcfeed.verdict.trend import growth
 
 Relation = Callable[[Evidence, Finding, Finding], bool]
 
@@ -29,11 +28,11 @@ def _goes_on(seen: Evidence, _: Finding, __: Finding) -> bool:
 
 def _fills_memory(seen: Evidence, cause: Finding, _: Finding) -> bool:
     """Whether the leaked tasks weigh enough: what is leaked so far, or what is added a second."""
-    held, trend = seen.memory, growth(seen.samples)
+    held, climbs = seen.memory, memory.climb(seen)
     if held is not None and cause.count * memory.TASK_BYTES >= SHARE * held.resident_bytes:
         return True
-    added = (cause.per_minute or 0.0) / 60 * memory.TASK_BYTES
-    return trend is not None and trend.bytes_per_s > 0 and added >= SHARE * trend.bytes_per_s
+    added = memory.tasks_bytes_per_s((cause.per_minute or 0.0) / 60)
+    return climbs is not None and added >= SHARE * climbs.bytes_per_s
 
 
 RELATIONS: dict[tuple[str, str], Relation] = {

@@ -11,15 +11,7 @@ from qcfeed.control import answers
 from qcfeed.control.answers import Findings, Location, Memory, Orphan, Orphans, Status
 from qcfeed.diagnostics import window
 from qcfeed.diagnostics.window import Flow
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """``at`` in seconds of any clock; how much memory was resident, and how many tasks lived."""
-
-    at: float
-    resident_bytes: int
-    live: int
+from qcfeed.metrics.growth import Point
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +20,8 @@ class Thresholds:
 
     ``stuck_s``: a loop that does not turn is stuck. ``recent_s``: a stall that is older is history.
     ``memory_share``: of the limit. ``memory_left_s``: growth that would take longer to reach the limit
-    is none; it must be ``memory_growth`` of what is resident and fit a line by ``memory_fit`` (R2).
+    is none. In the seconds of one look it must be ``memory_growth`` of what is resident, and fit a line
+    by ``memory_fit`` (r2); what is remembered is judged as metrics/growth.py does.
     """
 
     stuck_s: float = 1.0
@@ -42,7 +35,8 @@ class Thresholds:
 @dataclass(slots=True, kw_only=True)
 class Evidence:
     """``before`` and ``after`` are two censuses of one process. ``status`` is None for a program that
-    is attached, ``feeds`` are empty then. ``command``: how the program is called in commands to type.
+    is attached, ``feeds`` are empty then. ``samples`` were taken between the two looks, ``history`` is what
+    was remembered before. ``command``: how the program is called in commands to type.
     """
 
     before: answers.TasksByLocation
@@ -52,7 +46,8 @@ class Evidence:
     findings: Findings | None = None
     orphans: Orphans | None = None
     feeds: list[answers.Feed] = field(default_factory=list)
-    samples: list[Sample] = field(default_factory=list)
+    samples: list[Point] = field(default_factory=list)
+    history: list[Point] = field(default_factory=list)
     untold: list[str] = field(default_factory=list)
     command: str = "qcfeed"
     limits: Thresholds = field(default_factory=Thresholds)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qcfeed.metrics.growth import Point
 from qcfeed.verdict.diagnosis import diagnose
-from qcfeed.verdict.evidence import Sample
 from tests.support.seen import GIB, census, evidence, feed, leak, location, rule, told
 
 BUSY = st.integers(0, 100_000)
@@ -20,7 +20,7 @@ def test_tasks_that_come_and_go_and_memory_that_breathes_are_healthy(
     seen = evidence(
         before=census(location("a.py:1", live=before)),
         after=census(location("a.py:1", live=after), after_s=5.0),
-        samples=[Sample(at / 2, GIB + grown, after) for at, grown in enumerate(noise)],
+        samples=[Point(at / 2, GIB + grown, after) for at, grown in enumerate(noise)],
         feeds=[feed("AAPL")],
     )
     assert diagnose(seen).verdict == "healthy"

@@ -20,7 +20,8 @@ from qcfeed.control.answers import (
     TasksByLocation,
     TaskTotals,
 )
-from qcfeed.verdict.evidence import Evidence, Sample
+from qcfeed.metrics.growth import Point
+from qcfeed.verdict.evidence import Evidence
 
 AT = datetime(2024, 3, 20, 2, 15, tzinfo=UTC)
 SECONDS = 5.0
@@ -140,10 +141,10 @@ def status(*, connected: bool = True, drill: str | None = None) -> Status:
     )
 
 
-def samples(mb_per_s: float, *, live: int = 2, tasks_per_s: float = 0.0) -> list[Sample]:
+def samples(mb_per_s: float, *, live: int = 2, tasks_per_s: float = 0.0) -> list[Point]:
     """Two readings a second of memory that grows in a line from 1 GiB on."""
     return [
-        Sample(
+        Point(
             step / 2, round(GIB + mb_per_s * step / 2 * 2**20), round(live + tasks_per_s * step / 2)
         )
         for step in range(11)

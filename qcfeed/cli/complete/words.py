@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, dict[str, Any]] = {
     '': {
         'help': 'A market-data feed service whose tasks cannot leak, and the on-call tool that proves it',
-        'commands': ['serve', 'status', 'diagnose', 'tasks', 'growth', 'alerts', 'orphans', 'stacks', 'feeds', 'subscribers', 'watch', 'repro', 'doctor', 'config', 'runbook', 'artifacts', 'completion'],
+        'commands': ['serve', 'status', 'diagnose', 'report', 'tasks', 'growth', 'alerts', 'orphans', 'stacks', 'feeds', 'subscribers', 'watch', 'repro', 'doctor', 'config', 'runbook', 'artifacts', 'completion'],
         'arguments': [],
         'options': {
             '--instance': ('instance', 'instances', False, 'Which service on this machine; for serve, the name of the new one'),
@@ -71,6 +71,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
         'commands': [],
         'arguments': [],
         'options': {
+            '--from': ('source', 'files', False, 'Ask what --save or report --bundle wrote, and no service'),
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '-h': ('help', None, False, 'Show this message and exit'),
@@ -84,8 +85,22 @@ COMMANDS: dict[str, dict[str, Any]] = {
         'options': {
             '--window': ('window', '', False, 'Time between the two looks (5s); longer sees slower growth'),
             '--watch': ('watch', None, False, 'Again and again, in place; Ctrl-C ends it'),
+            '--from': ('source', 'files', False, 'Ask what --save or report --bundle wrote, and no service'),
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
+            '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
+        },
+    },
+    'report': {
+        'help': 'Keep the evidence, before a restart destroys it: an incident report, and a bundle of all answers',
+        'commands': [],
+        'arguments': [],
+        'options': {
+            '-o': ('target', 'files', False, 'Write it here: FILE.md, or FILE.html with plots'),
+            '--output': ('target', 'files', False, 'Write it here: FILE.md, or FILE.html with plots'),
+            '--bundle': ('bundle', 'files', False, 'Keep every answer, stack, metric and setting here too (tar.gz), for --from'),
+            '--window': ('window', '', False, 'Time between the two looks (5s)'),
             '-h': ('help', None, False, 'Show this message and exit'),
             '--help': ('help', None, False, 'Show this message and exit'),
         },
@@ -109,7 +124,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '--window': ('window', '', False, 'Count twice, so far apart: born, ended and net a minute, a location'),
             '--watch': ('watch', None, False, 'Do that again and again (every 5s); Ctrl-C ends it'),
             '--save': ('save', 'files', False, 'Keep all of this moment, for --from, anywhere'),
-            '--from': ('source', 'files', False, 'Ask what --save wrote, and no service'),
+            '--from': ('source', 'files', False, 'Ask what --save or report --bundle wrote, and no service'),
             '-o': ('form', ('table', 'wide', 'json', 'csv', 'name', 'speedscope', 'collapsed'), False, "table, wide (every column), json (versioned), csv, name (one a line); speedscope or collapsed: the tasks' stacks, for a flame graph"),
             '--output': ('form', ('table', 'wide', 'json', 'csv', 'name', 'speedscope', 'collapsed'), False, "table, wide (every column), json (versioned), csv, name (one a line); speedscope or collapsed: the tasks' stacks, for a flame graph"),
             '-h': ('help', None, False, 'Show this message and exit'),
@@ -121,7 +136,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
         'commands': [],
         'arguments': [('serials', False)],
         'options': {
-            '--from': ('source', 'files', False, 'Ask what --save wrote, and no service'),
+            '--from': ('source', 'files', False, 'Ask what --save or report --bundle wrote, and no service'),
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '-h': ('help', None, False, 'Show this message and exit'),
@@ -139,7 +154,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '--waiting-on': ('waiting_on', '', False, 'Only tasks that wait on such: sleep'),
             '--name': ('name', '', False, "Only tasks whose name is like: 'feed A*'"),
             '--dry-run': ('dry_run', None, False, 'Only show what would be cancelled'),
-            '--from': ('source', 'files', False, 'Ask what --save wrote, and no service'),
+            '--from': ('source', 'files', False, 'Ask what --save or report --bundle wrote, and no service'),
             '-y': ('yes', None, False, 'Ask nothing'),
             '--yes': ('yes', None, False, 'Ask nothing'),
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
@@ -167,7 +182,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '--site': ('site', 'locations', False, 'Only tasks that this line spawned'),
             '--outcome': ('outcome', ('finished', 'cancelled', 'failed', 'destroyed'), False, 'Only tasks that ended in this way'),
             '--limit': ('limit', '', False, 'List at most the N latest'),
-            '--from': ('source', 'files', False, 'Ask what --save wrote, and no service'),
+            '--from': ('source', 'files', False, 'Ask what --save or report --bundle wrote, and no service'),
             '--save': ('save', 'files', False, 'Keep all of this moment, for --from, anywhere'),
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
@@ -182,7 +197,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
         'options': {
             '--site': ('site', 'locations', False, 'Only tasks that this line spawned'),
             '--limit': ('limit', '', False, 'List at most the N latest'),
-            '--from': ('source', 'files', False, 'Ask what --save wrote, and no service'),
+            '--from': ('source', 'files', False, 'Ask what --save or report --bundle wrote, and no service'),
             '--save': ('save', 'files', False, 'Keep all of this moment, for --from, anywhere'),
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
@@ -195,7 +210,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
         'commands': [],
         'arguments': [],
         'options': {
-            '--from': ('source', 'files', False, 'Ask what --save wrote, and no service'),
+            '--from': ('source', 'files', False, 'Ask what --save or report --bundle wrote, and no service'),
             '--save': ('save', 'files', False, 'Keep all of this moment, for --from, anywhere'),
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
@@ -279,6 +294,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '--older-than': ('older_than', '', False, 'Only tasks older: 5m'),
             '--waiting-on': ('waiting_on', '', False, 'Only tasks that wait on such: sleep'),
             '--name': ('name', '', False, "Only tasks whose name is like: 'feed A*'"),
+            '--from': ('source', 'files', False, 'Ask what --save or report --bundle wrote, and no service'),
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '-h': ('help', None, False, 'Show this message and exit'),
@@ -290,6 +306,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
         'commands': [],
         'arguments': [],
         'options': {
+            '--from': ('source', 'files', False, 'Ask what --save or report --bundle wrote, and no service'),
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '-h': ('help', None, False, 'Show this message and exit'),
@@ -301,6 +318,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
         'commands': ['cancel'],
         'arguments': [],
         'options': {
+            '--from': ('source', 'files', False, 'Ask what --save or report --bundle wrote, and no service'),
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '-h': ('help', None, False, 'Show this message and exit'),

@@ -120,3 +120,14 @@ def test_http_status(error, status):
     found, raw = dispatch.refused(error)
     assert found == status
     assert msgspec.json.decode(raw, type=Failure).message
+
+
+async def test_secrets_are_left_out_where_it_is_asked_for_or_the_route_says_so(ask, monkeypatch):
+    monkeypatch.setenv("FEED_TOKEN", "sesame-open")
+    word = {"word": "by sesame-open, password=x1"}
+    clean = "by [redacted], password=[redacted]"
+    assert (await ask(READ, params=word))[1]["said"] == word["word"]
+    _, told = await ask(READ, params=word | {"redacted": "1"})
+    assert (told["said"], told["schema"]) == (clean, "test.echo/1")
+    always = Read("/x", Query, echo, redacted=True)
+    assert (await ask(always, params=word))[1]["said"] == clean

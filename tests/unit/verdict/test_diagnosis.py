@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 import pytest
 
 from qcfeed.control.answers import Memory
+from qcfeed.metrics.growth import Point
 from qcfeed.verdict import causes, leaks, loop, memory, others, quotes
 from qcfeed.verdict.answers import Diagnosis, Finding
 from qcfeed.verdict.diagnosis import RULES, diagnose
@@ -254,7 +255,7 @@ def test_memory_that_is_no_finding(mb_per_s: float, why: str) -> None:
 
 
 def test_memory_that_grew_once_and_stays_is_no_growth() -> None:
-    step = [replace(each, resident_bytes=GIB + (each.at > 1) * 2**28) for each in samples(0.0)]
+    step = [each._replace(memory=GIB + (each.at > 1) * 2**28) for each in samples(0.0)]
     assert diagnose(evidence(samples=step)).verdict == "healthy"
 
 
@@ -271,3 +272,16 @@ def test_a_program_that_is_attached_has_no_feeds_to_look_at() -> None:
 def test_it_is_the_same_after_a_trip_through_json() -> None:
     judged = diagnose(leak(samples=samples(30.0, tasks_per_s=12)))
     assert msgspec.json.decode(msgspec.json.encode(judged), type=Diagnosis) == judged
+
+
+def test_what_is_remembered_says_it_too_and_the_shorter_time_is_told() -> None:
+    """The incident's last quarter of an hour: 7.2 to 14.2 GB, one sample in 15 s."""
+    remembered = [
+        Point(at, memory=7.2e9 + 7e9 * at / 900, live=24_567 + 23_262 * at / 900)
+        for at in range(0, 901, 15)
+    ]
+    held = Memory(resident_bytes=14_200_000_000, limit_bytes=16_000_000_000, limit_source="x")
+    judged = diagnose(evidence(memory=held, history=remembered, samples=samples(0.0)))
+    assert judged.verdict == "memory_growth"
+    assert worst(judged).left_s == pytest.approx(231, abs=1)
+    assert "15m00s" in " ".join(worst(judged).evidence)

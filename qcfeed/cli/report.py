@@ -1,0 +1,148 @@
+"""``qcfeed report``: the evidence before the restart, in one go: a document, and a bundle."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from qcfeed import __version__
+from qcfeed.cli import durations, formats, render, tasks_saved
+from qcfeed.cli.bundle import DIAGNOSIS, Manifest, Recorder, pack, stem
+from qcfeed.cli.context import client, examples, new_app, options, say
+from qcfeed.cli.gather import Look, command, gather
+from qcfeed.control import redact, routes
+from qcfeed.control.answers import Tasks
+from qcfeed.control.ended_answers import TaskFailures, TasksEnded
+from qcfeed.control.report_answers import Actions, Configuration, Log, Metrics
+from qcfeed.control.saved_answers import Snapshot
+from qcfeed.control.stack_answers import Stacks
+from qcfeed.errors import ExitStatus, UsageError
+from qcfeed.verdict.diagnosis import diagnose
+from qcfeed.verdict.material import Material
+
+WINDOW = 5.0
+TASKS = 1_000
+LINES = 1_000
+SUFFIXES = (".md", ".html")
+BUNDLED = "report"
+
+app = new_app()
+
+
+@app.command(
+    epilog=examples(
+        "qcfeed report                        # Markdown on stdout",
+        "qcfeed report -o night.html --bundle night.tar.gz",
+        "qcfeed diagnose --from night.tar.gz  # on another machine, later",
+    )
+)
+def report(
+    ctx: typer.Context,
+    target: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Write it here: FILE.md, or FILE.html with plots.",
+        ),
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Keep every answer, stack, metric and setting here too (tar.gz), for --from.",
+        ),
+    ] = None,
+    window: Annotated[
+        float | None,
+        typer.Option(
+            parser=durations.parse, metavar="DURATION", help="Time between the two looks (5s)."
+        ),
+    ] = None,
+) -> None:
+    """Keep the evidence, before a restart destroys it: an incident report, and a bundle of all answers.
+
+    The report has the alert's details, the timeline, growth by location, subscriptions, staleness,
+    a task dump, the log's last lines, the findings and the actions taken. Secrets (passwords,
+    tokens, keys, those of URLs and of the environment) are redacted. It takes the window and a few
+    seconds, also while the loop is stuck; what could not be had is named in it.
+
+    Exit status: 0 when it is written, whatever it says.
+    """
+    if target is not None and target.suffix not in SUFFIXES:
+        raise UsageError(
+            f"{target} is neither .md nor .html",
+            hint="the suffix says what to write; --bundle takes the .tar.gz",
+        )
+    secrets = redact.values(os.environ)
+    asked = Recorder(client(ctx), secrets)
+    material = _material(asked, window or WINDOW, command(options(ctx)))
+    texts = _texts(material, secrets)
+    if target is not None:
+        tasks_saved.write(target, texts[target.suffix].encode())
+        say(f"report in {target}")
+    if bundle is not None:
+        _bundle(bundle, asked, material, texts)
+    if target is None and bundle is None:
+        render.emit(texts[".md"])
+    say(material.diagnosis.headline)
+    raise typer.Exit(ExitStatus.OK)
+
+
+def _material(asked: Recorder, seconds: float, called: str) -> Material:
+    """Everything that is told, each part only if it is to be had in time."""
+    seen = gather(asked, seconds, called=called)
+    look = Look(asked)
+    found = Material(
+        diagnosis=diagnose(seen),
+        evidence=seen,
+        host=platform.node(),
+        version=__version__,
+        tasks=look.part("tasks one by one", routes.TASKS, Tasks, limit=TASKS),
+        stacks=look.part("stacks", routes.STACKS, Stacks),
+        log=look.part("log", routes.LOG, Log, limit=LINES),
+        actions=look.part("audit log", routes.AUDIT, Actions, limit=LINES),
+        config=look.part("configuration", routes.CONFIG, Configuration),
+    )
+    # For the bundle alone: asked for last, so that they are what a slow service leaves out.
+    look.part("all of the tasks", routes.TASKS_SNAPSHOT, Snapshot)
+    look.part("ended tasks", routes.TASKS_ENDED, TasksEnded)
+    look.part("failures", routes.TASKS_FAILURES, TaskFailures)
+    look.part("metrics", routes.METRICS, Metrics)
+    found.dropped += look.all_untold()
+    return found
+
+
+def _texts(material: Material, secrets: list[str]) -> dict[str, str]:
+    from qcfeed.verdict import incident, markdown, page
+
+    blocks = incident.blocks(material)
+    texts = {".md": markdown.render(blocks), ".html": page.render(blocks)}
+    return {suffix: redact.redact(text, secrets) for suffix, text in texts.items()}
+
+
+def _bundle(path: Path, asked: Recorder, material: Material, texts: dict[str, str]) -> None:
+    files = {f"{BUNDLED}{suffix}": text.encode() for suffix, text in texts.items()}
+    files[f"{stem(DIAGNOSIS)}.json"] = msgspec.json.encode(material.diagnosis)
+    files |= asked.answers
+    manifest = Manifest(
+        pid=material.diagnosis.pid,
+        instance=material.diagnosis.instance,
+        taken_at=material.diagnosis.taken_at,
+        version=__version__,
+        files=[],
+        dropped=[*material.diagnosis.untold, *material.dropped],
+    )
+    packed = pack(files, manifest)
+    tasks_saved.write(path, packed)
+    say(
+        f"bundle in {path}: {formats.plural(len(manifest.files), 'file')}, {formats.size(len(packed))}"
+    )
+    for what in manifest.dropped:
+        say(f"  not in it: {formats.printable(what)}")

@@ -1,0 +1,235 @@
+"""`qcfeed report`: the evidence in one go, nothing secret in it, and read without the service."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import tarfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from qcfeed.errors import ExitStatus
+from tests.support.program import program
+from tests.support.shell import QCFEED, environment, qcfeed, serving, until
+
+ZOMBIES = 300
+SECTIONS = [
+    "Alert details",
+    "Timeline",
+    "Task growth",
+    "Subscriptions",
+    "Quote staleness",
+    "Task dump",
+    "Log excerpt",
+    "Findings",
+    "Actions taken",
+    "Stack of the watched loop",
+    "Configuration",
+    "What is not in here",
+]
+"""Those of ../shared/incident-2024-03-20.md, and what its readers had to ask for."""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A service that leaks, has been reaped once, and leaks again."""
+    home = tmp_path_factory.mktemp("home")
+    with serving(home, "--no-monitor", "--linger", "0.1", "--drill", f"zombie-feeds={ZOMBIES}"):
+        until(lambda: _orphans(home) == ZOMBIES, "the zombies")
+        assert qcfeed(home, "orphans", "--reap").returncode == ExitStatus.OK
+        qcfeed(home, "repro", "--mode", "clean", "--cycles", "20", "--settle", "0.5")
+        until(lambda: qcfeed(home, "tasks", "findings").returncode == ExitStatus.FINDINGS, "it")
+        made = qcfeed(
+            home, "report", "-o", f"{home}/night.html", "--bundle", f"{home}/night.tar.gz",
+            "--window", "1s",
+        )  # fmt: skip
+        assert made.returncode == ExitStatus.OK, made.stderr
+        assert "LEAK  40 tasks from qcfeed/service/drills.py:" in made.stderr
+        assert "not in it" not in made.stderr
+        yield home
+
+
+def _orphans(home: Path) -> int:
+    return int(json.loads(qcfeed(home, "orphans", "-o", "json").stdout)["count"])
+
+
+def members(bundle: Path) -> dict[str, bytes]:
+    with tarfile.open(bundle) as archive:
+        return {m.name: archive.extractfile(m).read() for m in archive}  # type: ignore[union-attr]
+
+
+class Page(HTMLParser):
+    """Headings, tags and what they refer to."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.headings: list[str] = []
+        self.tags: list[str] = []
+        self.refers: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        assert self._open == [], "every tag is closed"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.refers += [value or "" for name, value in attrs if name in ("src", "href")]
+        if tag != "meta":
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1] == "h2":
+            self.headings.append(data)
+
+
+def test_the_page_has_the_incidents_sections_and_fetches_nothing(home: Path) -> None:
+    text = (home / "night.html").read_text()
+    page = Page(text)
+    assert page.headings == SECTIONS
+    assert page.tags.count("svg") >= 3, "memory, tasks, locations"
+    assert page.refers == []
+    assert "script" not in page.tags
+    assert "url(" not in text
+    assert "default-src 'none'" in text
+    assert "prefers-color-scheme: dark" in text
+
+
+def test_the_same_in_markdown_on_stdout(home: Path) -> None:
+    said = qcfeed(home, "report", "--window", "200ms")
+    assert said.returncode == ExitStatus.OK
+    headings = re.findall(r"^## (.*)$", said.stdout, re.MULTILINE)
+    assert headings == SECTIONS
+    assert said.stdout.startswith("# LEAK 40 tasks from qcfeed/service/drills.py:")
+    assert "owner subscriber" in said.stdout
+    assert re.search(rf"orphans.reap \| done \|.*reaped {ZOMBIES}", said.stdout)
+    assert "nobody is subscribed, the feed closes" in said.stdout, "the log"
+    assert "- **drill**: zombie-feeds=300" in said.stdout
+
+
+OFFLINE = {
+    "tasks": "_generate_quotes",
+    "tasks --by-location": "all orphaned",
+    "tasks --tree": "_generate_quotes",
+    "tasks findings": "alive though the owner is gone",
+    "orphans": "owner subscriber",
+    "status": "BROKEN ON PURPOSE",
+    "stacks": "the watched loop's",
+    "diagnose": "LEAK  40 tasks",
+    "feeds": "",
+}
+
+
+@pytest.mark.parametrize("command", OFFLINE)
+def test_a_bundle_is_read_on_another_machine(home: Path, tmp_path: Path, command: str) -> None:
+    said = qcfeed(tmp_path, *command.split(), "--from", f"{home}/night.tar.gz")
+    assert said.returncode in (ExitStatus.OK, ExitStatus.FINDINGS), said.stderr
+    assert OFFLINE[command] in said.stdout
+
+
+def test_a_bundle_says_what_it_holds(home: Path) -> None:
+    bundle = home / "night.tar.gz"
+    held = members(bundle)
+    manifest = json.loads(held["manifest.json"])
+    assert manifest["schema"] == "qcfeed.bundle/1"
+    assert {each["name"] for each in manifest["files"]} == held.keys() - {"manifest.json"}
+    assert manifest["dropped"] == []
+    for each in manifest["files"]:
+        assert each["bytes"] == len(held[each["name"]])
+    assert json.loads(held["answers/metrics.json"])["text"].count("qcfeed_tasks_live{") >= 1
+    assert held["report.html"] == (home / "night.html").read_bytes()
+    assert bundle.stat().st_mode & 0o077 == 0
+    assert list(home.glob(".night*")) == []
+
+
+def test_what_is_no_bundle_says_so(home: Path, tmp_path: Path) -> None:
+    whole = (home / "night.tar.gz").read_bytes()
+    (tmp_path / "half.tar.gz").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "other.tar.gz").write_bytes(b"")
+    with tarfile.open(tmp_path / "other.tar.gz", "w:gz") as archive:
+        archive.add(__file__, "a.py")
+    for name, why in (("half", "not all of one"), ("other", "no bundle of this qcfeed's")):
+        said = qcfeed(tmp_path, "tasks", "--from", f"{tmp_path}/{name}.tar.gz")
+        assert said.returncode == ExitStatus.USAGE
+        assert why in said.stderr
+        assert "Traceback" not in said.stderr
+    said = qcfeed(home, "report", "-o", "night.pdf")
+    assert said.returncode == ExitStatus.USAGE
+    assert "neither .md nor .html" in said.stderr
+
+
+@contextmanager
+def secretive(home: Path, secrets: dict[str, str]) -> Iterator[None]:
+    """A service with secrets in its file, its environment, its upstream's URL and so in its log."""
+    config = home / "qcfeed.toml"
+    url = f"coinbase+ws://127.0.0.1:9/feed/{secrets['environment']}/token={secrets['url']}"
+    config.write_text(
+        f'upstream = "{url}"\naudit_log = "{home}/password={secrets["config"]}.jsonl"\n'
+    )
+    process = subprocess.Popen(
+        [QCFEED, "--config", str(config), "serve", "--port", "0", "--no-monitor"],
+        env=environment(home) | {"FEED_API_TOKEN": secrets["environment"]},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        until(lambda: qcfeed(home, "status").returncode == ExitStatus.OK, "the service")
+        yield
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def test_no_secret_leaves_the_machine(tmp_path: Path) -> None:
+    secrets = {
+        "config": "Sx7-from-the-file",
+        "url": "Ty8-from-the-url",
+        "environment": "Uz9-from-the-environment",
+    }
+    with secretive(tmp_path, secrets):
+        with subprocess.Popen(
+            [QCFEED, "watch", "BTC-USD", "--for", "3"], env=environment(tmp_path),
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        ):  # fmt: skip
+            said = lambda: qcfeed(tmp_path, "feeds", "-o", "json").stdout  # noqa: E731
+            until(lambda: secrets["environment"] in said(), "a failure that tells a secret")
+        made = qcfeed(
+            tmp_path, "report", "-o", f"{tmp_path}/r.md", "--bundle", f"{tmp_path}/b.tar.gz",
+            "--window", "200ms",
+        )  # fmt: skip
+        assert made.returncode == ExitStatus.OK, made.stderr
+    held = members(tmp_path / "b.tar.gz")
+    told = b"\n".join([*held.values(), (tmp_path / "r.md").read_bytes(), made.stderr.encode()])
+    found = {where for where, secret in secrets.items() if secret.encode() in told}
+    assert found == set()
+    assert held["answers/config.json"].count(b"[redacted]") == len(secrets), "all were there"
+    assert b"127.0.0.1:9/feed" in held["answers/config.json"], "what is no secret stays"
+    assert b"feeds under demand try again" in held["answers/log.json"]
+
+
+def test_a_stuck_program_is_reported_in_time(tmp_path: Path) -> None:
+    with program(tmp_path, "-m", "tests.support.faults", "blocks_for_good") as faulty:
+        faulty.hear("attached")
+        began = time.monotonic()
+        said = qcfeed(tmp_path, "--instance", "faulty", "report", "--window", "2s")
+        assert time.monotonic() - began < 15
+    assert said.returncode == ExitStatus.OK, said.stderr
+    assert said.stdout.startswith("# BLOCKED the loop has been stuck for")
+    assert "time.sleep(seconds)  # the blocking line" in said.stdout
+    assert "log: " in said.stdout, "what could not be had is named"
+
+
+def test_without_a_service_nothing_is_written(tmp_path: Path) -> None:
+    said = qcfeed(tmp_path, "report", "-o", f"{tmp_path}/r.md", "--bundle", f"{tmp_path}/b.tar.gz")
+    assert said.returncode == ExitStatus.UNREACHABLE
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from qcfeed.cli import bundle, tasks_saved
+from qcfeed.cli.bundle import Manifest
+from qcfeed.control.answers import Orphans, TasksByLocation
+from qcfeed.control.routes import ORPHANS, TASKS_BY_LOCATION
+from qcfeed.errors import NotFoundError, UsageError
+
+NONE = b'{"schema":"qcfeed.orphans/1","count":0,"orphans":[]}'
+
+
+def made(tmp_path: Path, files: dict[str, bytes]) -> tuple[Path, Manifest]:
+    manifest = Manifest(version="0", files=[], dropped=[])
+    path = tmp_path / "b.tar.gz"
+    path.write_bytes(bundle.pack(files, manifest))
+    return path, manifest
+
+
+def test_there_and_back(tmp_path: Path) -> None:
+    path, manifest = made(tmp_path, {"answers/orphans.json": NONE, "report.md": b"# x"})
+    assert [(f.name, f.schema) for f in manifest.files] == [
+        ("answers/orphans.json", "qcfeed.orphans/1"),
+        ("report.md", ""),
+    ]
+    assert tasks_saved.schema_of(path) == "qcfeed.bundle/1"
+    assert tasks_saved.read(path, ORPHANS, Orphans)[1] == NONE
+    with pytest.raises(NotFoundError, match=r"holds no qcfeed\.tasks\.by_location/1"):
+        tasks_saved.read(path, TASKS_BY_LOCATION, TasksByLocation)
+
+
+def test_what_is_too_long_is_left_out_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle, "MEMBER_BYTES", 100)
+    monkeypatch.setattr(bundle, "BUNDLE_BYTES", 150)
+    files = {"a": b"a" * 101, "b": b"b" * 100, "c": b"c" * 60, "d": b"d" * 50}
+    path, _ = made(tmp_path, files)
+    monkeypatch.undo()
+    opened = bundle.unpack(path)
+    assert opened.members.keys() == {"manifest.json", "b", "d"}
+    dropped = json.loads(opened.members["manifest.json"])["dropped"]
+    assert [each.split(":")[0] for each in dropped] == ["a", "c"]
+
+
+def test_a_bundle_that_is_larger_than_any_is_not_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = made(tmp_path, {"a": b"0" * 100_000})
+    monkeypatch.setattr(bundle, "BUNDLE_BYTES", 50_000)
+    with pytest.raises(UsageError, match="larger than any bundle"):
+        bundle.unpack(path)
+
+
+def test_an_answer_of_a_future_version_is_no_crash(tmp_path: Path) -> None:
+    path, _ = made(tmp_path, {"answers/orphans.json": b'{"schema":"qcfeed.orphans/1","count":"x"}'})
+    with pytest.raises(UsageError, match="and is not"):
+        tasks_saved.read(path, ORPHANS, Orphans)
