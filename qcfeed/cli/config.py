@@ -11,6 +11,7 @@ import typer
 from qcfeed import config, contexts
 from qcfeed.cli import config_file
 from qcfeed.cli.context import Format, Output, examples, new_app, options, say
+from qcfeed.cli.flags import given, with_flags
 from qcfeed.cli.layout import Column, Table
 from qcfeed.cli.render import emit
 from qcfeed.cli.render import show as show_table
@@ -67,33 +68,40 @@ CONTEXTS: Table[Context] = Table(
 )
 
 
-@app.command(
-    epilog=examples(
-        "qcfeed config show --origin",
-        "QCFEED_LINGER=1 qcfeed config show --origin | grep linger",
-        "qcfeed config show -o json | jq -r '.options[] | select(.origin != \"default\").name'",
-    )
-)
 def show(
     ctx: typer.Context,
     origin: Annotated[
         bool, typer.Option("--origin", help="Also who set it: default, file, variable or flag.")
     ] = False,
     output: Output = Format.TABLE,
+    **flags: Any,
 ) -> None:
-    """Show every option and its value, as `serve`, and `growth` of Prometheus, would have it here.
+    """Show every option and its value, as a command would run with it here.
 
-    A later origin wins: default, file, environment, flag. Secrets are not shown.
+    It takes the flags of `qcfeed serve` and of those that ask Prometheus, and starts nothing. A
+    later origin wins: default, file, environment, flag. Secrets are not shown.
     """
-    values = [
-        Value(each, getattr(loaded.config, each.name), loaded.origins[each.name])
-        for group in config.GROUPS
-        for loaded in [config.load_group(group, {}, file=options(ctx).config)]
-        for each in config.options(group)
-    ]
+    chosen, values = given(flags), []
+    for group in config.GROUPS:
+        declared = config.options(group)
+        mine = {each.name: chosen[each.name] for each in declared if each.name in chosen}
+        loaded = config.load_group(group, mine, file=options(ctx).config)
+        values += [
+            Value(each, getattr(loaded.config, each.name), loaded.origins[each.name])
+            for each in declared
+        ]
     rows = [{"name": v.option.name, "value": v.shown, "origin": v.origin} for v in values]
     raw = json.dumps({"schema": "qcfeed.config/1", "options": rows}).encode()
     show_table(output, _values(origin=origin), values, raw=raw)
+
+
+app.command(
+    epilog=examples(
+        "qcfeed config show --origin",
+        "qcfeed config show --origin --port 9000 | grep port",
+        "qcfeed config show -o json | jq -r '.options[] | select(.origin != \"default\").name'",
+    )
+)(with_flags(show, config.all_options()))
 
 
 @app.command(

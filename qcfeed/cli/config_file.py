@@ -59,6 +59,11 @@ def faults(file: Path | None) -> list[QcfeedError]:
     else:
         found += _unusable(loaded.config)
     try:
+        config.load_group(config.PrometheusConfig, {}, file=file)
+    except QcfeedError as error:
+        if str(error) not in map(str, found):
+            found.append(error)
+    try:
         contexts.read(file=file)
     except QcfeedError as error:
         if str(error) not in map(str, found):  # a file that cannot be read is so for both
@@ -75,6 +80,15 @@ def _unusable(loaded: config.Config) -> list[QcfeedError]:
     except QcfeedError as error:
         return [error]
     return []
+
+
+def exposed(file: Path | None) -> Path | None:
+    """The file, if it holds a secret and is open to other users."""
+    read = config.read_file(file)
+    if read is None or not read[0].stat().st_mode & 0o077:
+        return None
+    secret = {each.name for each in config.all_options() if each.secret}
+    return read[0] if secret & read[1].keys() else None
 
 
 def verdict(file: Path | None) -> str:

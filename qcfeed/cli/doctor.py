@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import msgspec
 import typer
 
-from qcfeed.cli import config_file
+from qcfeed.cli import config_file, prometheus
 from qcfeed.cli.context import Format, Output, examples, new_app, options, say
+from qcfeed.cli.flags import with_flags
 from qcfeed.cli.gather import command
 from qcfeed.cli.layout import Column, Table
 from qcfeed.cli.render import show
 from qcfeed.control import paths
 from qcfeed.doctor import installation, machine
-from qcfeed.doctor.check import FAILED, PASSED, SKIPPED, Case, Check, Result, examine
+from qcfeed.doctor import prometheus as prometheus_checks
+from qcfeed.doctor.check import FAILED, PASSED, SKIPPED, Case, Check, FaultError, Result, examine
 from qcfeed.errors import ExitStatus
 
 app = new_app()
@@ -42,6 +45,10 @@ def _configuration(case: Case) -> str:
     """File, environment and contexts, as `qcfeed config check` sees them."""
     if faults := config_file.faults(case.file):
         raise faults[0]
+    if exposed := config_file.exposed(case.file):
+        raise FaultError(
+            f"{exposed} holds a secret, and others can read it", hint=f"`chmod 600 {exposed}`"
+        )
     return config_file.verdict(case.file)
 
 
@@ -55,17 +62,15 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("files", machine.files),
     ("memory", machine.memory_limit),
     ("clock", machine.clock),
+    ("prometheus", prometheus_checks.reachable),
+    ("scraped", prometheus_checks.scraped),
+    ("rules", prometheus_checks.rules),
+    ("prometheus clock", prometheus_checks.clock),
 )
 """In order: what comes first may be why the next one fails."""
 
 
-@app.command(
-    epilog=examples(
-        "qcfeed doctor",
-        "qcfeed doctor -o json | jq '.checks[] | select(.outcome == \"failed\")'",
-    )
-)
-def doctor(ctx: typer.Context, output: Output = Format.TABLE) -> None:
+def doctor(ctx: typer.Context, output: Output = Format.TABLE, **flags: Any) -> None:
     """Check installation, configuration, machine and service, one after another.
 
     Each check has PASSED, FAILED or is SKIPPED for a reason, with what to type next. Nothing is
@@ -79,7 +84,13 @@ def doctor(ctx: typer.Context, output: Output = Format.TABLE) -> None:
         found = given.found()
         return paths.resolve(found.instance, found.socket, found.url, token_file=found.token_file)
 
-    case = Case(address=address, file=given.config, timeout=given.timeout, called=command(given))
+    case = Case(
+        address=address,
+        file=given.config,
+        timeout=given.timeout,
+        called=command(given),
+        prometheus=lambda: prometheus.chosen(ctx, flags).config,
+    )
     results = list(examine(CHECKS, case))
     counts = Counter(result.outcome for result in results)
     raw = msgspec.json.encode(
@@ -93,3 +104,12 @@ def doctor(ctx: typer.Context, output: Output = Format.TABLE) -> None:
     say(", ".join(f"{counts[outcome]} {outcome}" for outcome in _ORDER if counts[outcome]))
     if counts[FAILED]:
         raise typer.Exit(ExitStatus.FINDINGS)
+
+
+app.command(
+    epilog=examples(
+        "qcfeed doctor",
+        "qcfeed --context prod doctor --prometheus http://127.0.0.1:9090",
+        "qcfeed doctor -o json | jq '.checks[] | select(.outcome == \"failed\")'",
+    )
+)(with_flags(doctor, prometheus.declared()))

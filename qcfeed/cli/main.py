@@ -42,7 +42,7 @@ COMMANDS = {
     "doctor": "Check installation, configuration, machine and service, one after another.",
     "config": "Show, begin or check the configuration, or list contexts.",
     "runbook": "List the runbooks, or show one.",
-    "artifacts": "Print rules, dashboard and configurations for Prometheus, Grafana and the like.",
+    "artifacts": "List what a team takes over into its monitoring, print one of it, or write it to files.",
     "completion": "Print the completion script of a shell.",
 }
 """Every command and its short help; its file is ``qcfeed/cli/<command>.py``."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from qcfeed import config
-from qcfeed.config import Config
+from qcfeed.config import Config, PrometheusConfig
 from qcfeed.control import paths
 from qcfeed.control.answers import Process, Status
 from qcfeed.control.client import ControlClient
@@ -57,7 +57,7 @@ class Case:
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     timeout: float = 5.0
     called: str = "qcfeed"
-    prometheus: str | None = None
+    prometheus: Callable[[], PrometheusConfig] = PrometheusConfig
 
     @functools.cached_property
     def config(self) -> Config:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from typer._click import Context, Parameter
 from typer.core import TyperOption
 
+from qcfeed import config
 from qcfeed.cli import walk
 from qcfeed.cli.complete.line import FILES, FREE
 from qcfeed.cli.main import PROGRAM
@@ -25,6 +26,7 @@ KINDS = {
     "AFTER": FILES,
     "BEFORE": FILES,
     "CONTEXT": "contexts",
+    "DIR": FILES,
     "FILE": FILES,
     "FILE:LINE": "locations",
     "ID": "subscribers",
@@ -38,6 +40,12 @@ KINDS = {
 
 OF_COMMAND = {("feeds cancel", "SYMBOL"): "feeds"}
 """Where a command means something narrower."""
+
+_CHOICES = {
+    option.name: tuple(map(str, option.choices))
+    for option in config.all_options()
+    if option.choices
+}
 
 _HEAD = '''\
 """Every command, for a TAB. Written by table.py from the commands themselves: `make generate`.
@@ -97,6 +105,8 @@ def _value(path: str, param: Parameter) -> Value:
     """The kind of a value, by its type or its metavar."""
     if choices := getattr(param.type, "choices", ()):  # an enumeration's
         return tuple(str(getattr(choice, "value", choice)) for choice in choices)
+    if choices := _CHOICES.get(param.name or ""):
+        return choices
     metavar = (param.metavar or "").strip("[]").removesuffix("...")
     return OF_COMMAND.get((path, metavar)) or KINDS.get(metavar, FREE)
 

@@ -43,9 +43,22 @@ def test_every_option_with_its_value_and_who_set_it(
     assert shown["host"] == ['"127.0.0.1"', "default"]
     assert shown["audit_log"] == ["-", "default"]
     assert rows(qcfeed_("config", "show").out)["linger"] == ["3.0"]
+    assert rows(qcfeed_("config", "show", "--origin", "--port", "9").out)["port"] == ["9", "--port"]
     answer = json.loads(qcfeed_("config", "show", "-o", "json").out)
     assert answer["schema"] == "qcfeed.config/1"
     assert {"name": "port", "value": 7, "origin": str(file)} in answer["options"]
+
+
+def test_a_secret_is_never_shown(
+    qcfeed_: Command, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text("prometheus_token = 'hunter2'\n")
+    monkeypatch.setenv("QCFEED_PROMETHEUS_PASSWORD", "hunter2")
+    for output in ("table", "wide", "json", "csv", "name"):
+        left = qcfeed_("config", "show", "--origin", "-o", output)
+        assert "hunter2" not in left.out + left.err
+    shown = rows(qcfeed_("config", "show", "--origin").out)
+    assert shown["prometheus_token"] == ['"***"', str(file)]
 
 
 @pytest.mark.parametrize(
