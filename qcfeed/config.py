@@ -8,44 +8,23 @@ default < file < environment < flag. ``origins`` remembers which did.
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-import math
 import os
-import re
 import tomllib
-import types
-import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from qcfeed.core import market
 from qcfeed.core.fates import Fate
 from qcfeed.errors import ConfigError
+from qcfeed.options import Option, check, convert, options_of
+from qcfeed.options import declare as _option
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Group = TypeVar("Group", bound="DataclassInstance")
-
-
-def _option(
-    default: Any,
-    help: str,  # noqa: A002
-    *,
-    least: float | None = None,
-    most: float | None = None,
-    choices: tuple[str, ...] = (),
-    metavar: str | None = None,
-    secret: bool = False,
-) -> Any:
-    """``metavar``: what kind of value it is, where its type does not say. ``secret``: has no flag,
-    since everybody can read a command line, and is not shown."""
-    facts = {"help": help, "least": least, "most": most, "choices": choices}
-    facts |= {"metavar": metavar, "secret": secret}
-    return field(default=default, repr=not secret, metadata=facts)
 
 
 DEFAULT = "default"
@@ -145,7 +124,7 @@ class Config:
     )
 
     def __post_init__(self) -> None:
-        _check(self)
+        check(self)
         try:
             market.parse(self.market_hours)
         except ValueError as error:
@@ -189,7 +168,7 @@ class PrometheusConfig:
     prometheus_insecure: bool = _option(False, "Do not check the certificate of Prometheus.")
 
     def __post_init__(self) -> None:
-        _check(self)
+        check(self)
         if self.prometheus_key and not self.prometheus_cert:
             raise ConfigError(
                 "--prometheus-key is the key of no certificate: give --prometheus-cert"
@@ -199,52 +178,9 @@ class PrometheusConfig:
             raise ConfigError("Prometheus is asked with a user or with a token, not with both")
 
 
-def _check(config: DataclassInstance) -> None:
-    for option in options(type(config)):
-        least = option.least
-        value = getattr(config, option.name)
-        if least is not None and value < least:
-            raise ConfigError(
-                f"{option.flag} is {value}, but the least that makes sense is {least:g}"
-            )
-        if option.choices and value not in option.choices:
-            raise ConfigError(
-                f"{option.flag} is {value!r}, which is none of {', '.join(option.choices)}"
-            )
-        if option.most is not None and value > option.most:
-            raise ConfigError(
-                f"{option.flag} is {value}, but the most that makes sense is {option.most:g}"
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One declared option and its three spellings."""
-
-    name: str
-    type: type
-    optional: bool
-    default: Any
-    help: str
-    least: float | None
-    most: float | None
-    choices: tuple[str, ...]
-    metavar: str | None
-    secret: bool
-
-    @property
-    def flag(self) -> str:
-        return "--" + self.name.replace("_", "-")
-
-    @property
-    def variable(self) -> str:
-        return "QCFEED_" + self.name.upper()
-
-
 def options(group: type[DataclassInstance] = Config) -> list[Option]:
     """A group's options (Config or PrometheusConfig), in the order of their declaration."""
-    hints = typing.get_type_hints(group)
-    return [_describe(item, hints[item.name]) for item in dataclasses.fields(group)]
+    return options_of(group)
 
 
 def all_options() -> list[Option]:
@@ -254,23 +190,6 @@ def all_options() -> list[Option]:
 
 GROUPS: tuple[type[DataclassInstance], ...] = (Config, PrometheusConfig)
 """One file and one environment hold them all."""
-
-
-def _describe(item: dataclasses.Field[Any], hint: Any) -> Option:
-    optional = isinstance(hint, types.UnionType)
-    kind = hint.__args__[0] if optional else hint
-    return Option(
-        item.name,
-        kind,
-        optional,
-        item.default,
-        item.metadata["help"],
-        item.metadata["least"],
-        item.metadata["most"],
-        item.metadata["choices"],
-        item.metadata["metavar"],
-        item.metadata["secret"],
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,7 +232,7 @@ def load_group(
         *((known[name].flag, {name: value}) for name, value in flags.items()),
     ):
         for name, value in given.items():
-            converted = _convert(known, name, value, source)
+            converted = convert(known, name, value, source)
             if name in wanted:
                 values[name] = converted
                 origins[name] = source
@@ -356,18 +275,6 @@ def file_in_use(file: Path | None, environment: Mapping[str, str] = os.environ) 
     return file or (Path(named) if named else default_file(environment))
 
 
-def unsecret(value: Any) -> Any:
-    """``value`` as it may be shown: what a URL carries for its server alone is starred."""
-    return _SECRETS.sub(r"\1***\2", value) if isinstance(value, str) else value
-
-
-_SECRETS = re.compile(
-    r"((?<=://)|[?&][^=&\s]*(?:token|key|secret|password)[^=&\s]*=)"
-    r"(?:(?<=//)[^/@\s]+(@)|(?<==)[^&\s]+())",
-    re.IGNORECASE,
-)
-
-
 def _from_file(
     file: Path | None, environment: Mapping[str, str]
 ) -> list[tuple[str, Mapping[str, Any]]]:
@@ -386,45 +293,3 @@ def _from_environment(
         for option in known.values()
         if option.variable in environment
     ]
-
-
-def _convert(known: Mapping[str, Option], name: str, value: Any, source: str) -> Any:
-    option = known.get(name)
-    if option is None:
-        close = difflib.get_close_matches(name, known, n=1)
-        raise ConfigError(
-            f"{source} sets {name!r}, which is no option",
-            hint=f"did you mean {close[0]!r}?" if close else "see `qcfeed serve --help`",
-        )
-    try:
-        return _parse(option.type, value)
-    except (TypeError, ValueError) as error:
-        shown = "something" if option.secret else repr(value)
-        raise ConfigError(
-            f"{source} sets {name} to {shown}, which is not {_KINDS[option.type]}"
-        ) from error
-
-
-_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-_BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-
-
-def _parse(kind: type, value: Any) -> Any:
-    value = _typed(kind, value)
-    if kind is float and not math.isfinite(value):
-        raise ValueError(value)
-    return value
-
-
-def _typed(kind: type, value: Any) -> Any:
-    if isinstance(value, str):
-        if kind is bool:
-            if value.lower() not in _BOOLEANS:
-                raise ValueError(value)
-            return _BOOLEANS[value.lower()]
-        return kind(value)
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind:
-        raise TypeError(value)
-    return value

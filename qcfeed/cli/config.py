@@ -17,6 +17,7 @@ from qcfeed.cli.render import emit
 from qcfeed.cli.render import show as show_table
 from qcfeed.contexts import Context
 from qcfeed.errors import NeedsConfirmationError, UnreachableError
+from qcfeed.options import Option, unsecret
 
 app = new_app()
 
@@ -31,7 +32,7 @@ def group() -> None:
 class Value(NamedTuple):
     """One option, what it is set to, and by whom: default, a file, $VARIABLE or --flag."""
 
-    option: config.Option
+    option: Option
     value: Any
     origin: str
 
@@ -39,7 +40,7 @@ class Value(NamedTuple):
     def shown(self) -> Any:
         if self.option.secret:
             return None if self.value is None else "***"
-        return config.unsecret(self.value)
+        return unsecret(self.value)
 
 
 def _values(*, origin: bool) -> Table[Value]:

@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from qcfeed import config, contexts
+from qcfeed import config, contexts, options
 from qcfeed.cli.formats import plural
 from qcfeed.errors import QcfeedError
 
@@ -33,7 +33,7 @@ def written() -> str:
     return _HEAD + "".join(map(_entry, config.all_options())) + _CONTEXTS
 
 
-def _entry(option: config.Option) -> str:
+def _entry(option: options.Option) -> str:
     lines = textwrap.wrap(option.help, WIDTH, initial_indent="# ", subsequent_indent="# ")
     flag = "no flag" if option.secret else option.flag
     spelled = f"# {flag}, ${option.variable}"

@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 
 import typer
 
-from qcfeed.config import Option
+from qcfeed.options import Option
 
 _METAVARS = {int: "N", float: "NUMBER", str: "TEXT"}
 

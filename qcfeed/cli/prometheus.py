@@ -10,7 +10,8 @@ import typer
 from qcfeed import config
 from qcfeed.cli.context import options
 from qcfeed.cli.flags import given
-from qcfeed.config import Loaded, Option, PrometheusConfig
+from qcfeed.config import Loaded, PrometheusConfig
+from qcfeed.options import Option
 
 FLAG = "--prometheus"
 """The origin of a Prometheus that was asked for, and no other."""
