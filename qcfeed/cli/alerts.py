@@ -90,7 +90,7 @@ def alerts(ctx: typer.Context, output: Output = Format.TABLE, **flags: Any) -> N
     people = output in (Format.TABLE, Format.WIDE)
     if told.alerts or not people:
         render.show(output, TABLE, told.alerts, raw=msgspec.json.encode(told))
-    if people:
+    if output is Format.TABLE:
         for advice in _advice(told.alerts):
             render.emit("\n")
             render.lines(advice)
