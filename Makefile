@@ -23,6 +23,11 @@ $(VENV)/.suite: pyproject.toml $(VENV)/.service
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,dev]'
 	@touch $@
 
+# What PyPI does not have (Prometheus, shells): installed where that is allowed, else named.
+$(VENV)/.parts: scripts/system_parts.sh $(VENV)/.service
+	@bash scripts/system_parts.sh
+	@touch $@
+
 $(VENV)/.bench: pyproject.toml $(VENV)/.suite
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
@@ -30,7 +35,7 @@ $(VENV)/.bench: pyproject.toml $(VENV)/.suite
 serve: $(VENV)/.service  ## install what is needed and run the service (ARGS='--port 0')
 	@exec $(BIN)/qcfeed serve $(ARGS)
 
-test: $(VENV)/.suite  ## install what is needed and run the whole suite (ARGS='-k name')
+test: $(VENV)/.suite $(VENV)/.parts  ## install what is needed and run the whole suite (ARGS='-k name')
 	$(BIN)/python -m pytest $(ARGS)
 
 test-debug: $(VENV)/.suite  ## what runs in one process, under asyncio's debug mode

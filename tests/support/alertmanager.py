@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
-import queue
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,19 +37,25 @@ def alertmanager(directory: Path, config: str) -> Iterator[str]:
 
 @dataclass(slots=True)
 class Webhook:
-    """What it was told: a message a group of alerts, as Alertmanager's webhook sends it."""
+    """What it was told, in order: the alerts of each message as Alertmanager's webhook sends them."""
 
     url: str
-    messages: queue.Queue[dict[str, Any]] = field(default_factory=queue.Queue)
+    alerts: list[dict[str, Any]] = field(default_factory=list)
+
+    def told(self, name: str, status: str) -> dict[str, Any] | None:
+        """The alert ``name`` as it was first told to be ``firing`` or ``resolved``, if it was."""
+        for alert in self.alerts:
+            if (alert["labels"]["alertname"], alert["status"]) == (name, status):
+                return alert
+        return None
 
     def hear(self, name: str, status: str, *, within: float = 60.0) -> dict[str, Any]:
-        """Wait for the alert ``name`` to be told as ``firing`` or ``resolved``."""
-        while True:
-            message = self.messages.get(timeout=within)
-            for alert in message["alerts"]:
-                if (alert["labels"]["alertname"], alert["status"]) == (name, status):
-                    found: dict[str, Any] = alert
-                    return found
+        """Wait until it is told."""
+        deadline = time.monotonic() + within
+        while (alert := self.told(name, status)) is None:
+            assert time.monotonic() < deadline, f"{name} {status}: not told; told: {self.alerts}"
+            time.sleep(0.05)
+        return alert
 
 
 @contextlib.contextmanager
@@ -74,7 +80,7 @@ class _Receiver(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.heard.messages.put(json.loads(body))  # type: ignore[attr-defined]
+        self.server.heard.alerts.extend(json.loads(body)["alerts"])  # type: ignore[attr-defined]
         self.send_response(200)
         self.send_header("Content-Length", "0")
         self.send_header("Connection", "close")
