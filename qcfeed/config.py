@@ -46,10 +46,17 @@ class Config:
     port: int = _option(
         8006, "Port for WebSocket connections; 0 for any free one.", least=0, most=PORTS
     )
+    reuse_port: bool = _option(
+        False,
+        "Share the port with other instances that say so too: the kernel spreads connections over them.",
+    )
     admin_listen: str | None = _option(
         None, "HOST:PORT for /livez, /readyz and /metrics instead of the WebSocket port."
     )
-    instance: str | None = _option(None, "Name of this instance; the port, if not given.")
+    instance: str | None = _option(
+        None,
+        "Name of this instance; the port, if not given; with --reuse-port the first free of PORT-1, PORT-2.",
+    )
     upstream: str = _option(
         "sim:", "Where quotes come from: sim:, replay:FILE, coinbase:, coinbase+ws://HOST:PORT/."
     )

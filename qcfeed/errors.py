@@ -121,6 +121,12 @@ class StartError(QcfeedError):
     exit_status = ExitStatus.UNREACHABLE
 
 
+class InstanceTakenError(StartError):
+    """An instance of this name runs already."""
+
+    code = "instance_taken"
+
+
 class UpstreamError(QcfeedError):
     """A feed's upstream ended or failed; the feed backs off and tries again under demand."""
 

@@ -25,10 +25,11 @@ def parse(text: str, flag: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
-def bind(host: str, port: int, flag: str) -> socket.socket:
+def bind(host: str, port: int, flag: str, *, shared: bool = False) -> socket.socket:
     """A TCP socket bound to ``host`` and ``port`` (0: any free one), not listening yet.
 
-    Raises StartError, naming ``flag``.
+    ``shared``: others may bind and listen there, too, if they say so and are the same user's; the
+    kernel spreads connections over them (SO_REUSEPORT, socket(7)). Raises StartError, naming ``flag``.
     """
     if port > MOST:  # getaddrinfo would take it modulo 65,536
         raise StartError(f"{port} is no port", hint=f"ports go from 1 to {MOST}; 0 is any free one")
@@ -40,6 +41,8 @@ def bind(host: str, port: int, flag: str) -> socket.socket:
         taken = socket.socket(family, kind, protocol)
         try:
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if shared:
+                taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             taken.bind(address)
         except OSError:
             taken.close()
@@ -58,9 +61,11 @@ def shown(bound: socket.socket) -> str:
 def explain(error: OSError, host: str, port: int, flag: str) -> StartError:
     """What ``error`` means to whoever asked for ``flag``."""
     if error.errno == errno.EADDRINUSE:
+        sharing = ", --reuse-port on all of them shares it" if flag == "--port" else ""
         return StartError(
             f"port {port} on {host} is taken",
-            hint=f"`{flag} 0` takes any free one; `ss -ltnp 'sport = :{port}'` shows who has it",
+            hint=f"`{flag} 0` takes any free one{sharing};"
+            f" `ss -ltnp 'sport = :{port}'` shows who has it",
         )
     if error.errno == errno.EACCES:
         return StartError(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from qcfeed.control import auth
 from qcfeed.control.paths import checked_socket
-from qcfeed.errors import ConfigError, StartError
+from qcfeed.errors import ConfigError, InstanceTakenError, StartError
 
 BACKLOG = 64
 
@@ -74,7 +74,7 @@ def _lock(instance: str, path: Path) -> int:
         except OSError as error:
             pid = os.read(descriptor, 32).decode(errors="replace") or "unknown"
             os.close(descriptor)
-            raise StartError(
+            raise InstanceTakenError(
                 f"instance {instance} already runs here (pid {pid})",
                 hint=f"`qcfeed --instance {instance} status` asks it;"
                 " another beside it needs another name: `qcfeed --instance OTHER serve`,"

@@ -22,6 +22,7 @@ from qcfeed.diagnostics.pauses import GcPauses
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.diagnostics.stall import LoopWatch
 from qcfeed.diagnostics.tally import Tally
+from qcfeed.errors import InstanceTakenError, StartError
 from qcfeed.metrics.catalog.metrics import DELAYS
 from qcfeed.metrics.collectors import Exposition, Sample
 from qcfeed.metrics.recent import Counts, Recent
@@ -34,6 +35,9 @@ from qcfeed.service.views import Views, orphan_rows
 from qcfeed.upstreams.url import connect
 
 log = logging.getLogger("qcfeed")
+
+MOST_BEHIND_A_PORT = 1_000
+"""Instances that are numbered; more have to be named."""
 
 _SAMPLE_EVERY = 2.0
 """Seconds between two looks at the feeds' rates."""
@@ -84,10 +88,13 @@ class Service:
     async def start(self) -> None:
         """Start every part, or none: raises StartError or ConfigError with nothing left behind."""
         async with contextlib.AsyncExitStack() as parts:
-            quotes = parts.enter_context(listen.bind(self.config.host, self.config.port, "--port"))
-            self.instance = self.config.instance or str(quotes.getsockname()[1])
+            quotes = parts.enter_context(
+                listen.bind(
+                    self.config.host, self.config.port, "--port", shared=self.config.reuse_port
+                )
+            )
             self.listening.quotes = self.listening.admin = listen.shown(quotes)
-            self._start_control(parts)
+            self._take_name(parts, quotes.getsockname()[1])
             if self.config.monitor:
                 self._start_monitor(parts)
             await self._start_http(parts)
@@ -114,7 +121,22 @@ class Service:
 
     # ------------------------------------------------------------ parts
 
-    def _start_control(self, parts: contextlib.AsyncExitStack) -> None:
+    def _take_name(self, parts: contextlib.AsyncExitStack, port: int) -> None:
+        """Start the control plane under our name; behind a shared port, under the first free one."""
+        if self.config.instance or not self.config.reuse_port:
+            self._start_control(parts, self.config.instance or str(port))
+            return
+        for number in range(1, MOST_BEHIND_A_PORT + 1):
+            with contextlib.suppress(InstanceTakenError):
+                self._start_control(parts, f"{port}-{number}")
+                return
+        raise StartError(
+            f"{MOST_BEHIND_A_PORT} instances run behind port {port} already",
+            hint="give this one a name: `qcfeed --instance NAME serve --reuse-port`",
+        )
+
+    def _start_control(self, parts: contextlib.AsyncExitStack, instance: str) -> None:
+        self.instance = instance
         socket = paths.socket_path(self.instance)
         audit = AuditLog(Path(self.config.audit_log or paths.audit_path(self.instance)))
         where = self.config.control_listen

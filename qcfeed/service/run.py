@@ -131,7 +131,7 @@ def _greeting(service: Service) -> list[str]:
     lines = [
         f"qcfeed {__version__} serves {service.hub.upstream.name} ({who})",
         f"  quotes   ws://{at.quotes}/quotes/AAPL and /stream   try: qcfeed watch AAPL",
-        f"  health   http://{at.admin}/readyz and /metrics",
+        f"  health   http://{at.admin}/readyz and /metrics{_whose(config)}",
         f"  control  {at.control}   try: qcfeed {name}status",
     ]
     if at.control_tcp is not None:
@@ -141,6 +141,13 @@ def _greeting(service: Service) -> list[str]:
     if config.drill is not None:
         lines.append(f"  DRILL    {config.drill}: this service is broken on purpose")
     return lines
+
+
+def _whose(config: Config) -> str:
+    """Behind a shared port, the kernel chooses who answers."""
+    if config.reuse_port and not config.admin_listen:
+        return "   of any instance; --admin-listen: of this one"
+    return ""
 
 
 def _say(*lines: str) -> None:
