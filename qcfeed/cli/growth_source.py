@@ -35,7 +35,11 @@ def timeline(
     ``missing``; but whoever named it as a flag asked for nothing else, and gets the error.
     """
     if not named.config.prometheus:
-        return remembered(ctx, at, since, _UNNAMED), ()
+        try:
+            return remembered(ctx, at, since, _UNNAMED), ()
+        except UnreachableError as error:
+            error.hint = f"{error.hint}; or name a --prometheus" if error.hint else None
+            raise
     try:
         return _asked(ctx, named.config, at, since)
     except PrometheusError as error:
@@ -75,14 +79,14 @@ def remembered(ctx: typer.Context, at: float | None, since: float, why: str) -> 
     except NotFoundError as error:
         raise UnreachableError(
             "the service is of a version that remembers no history",
-            hint="restart it with this version, or name a --prometheus",
+            hint="restart it with this version",
         ) from error
     end = _unix(told.taken_at) if at is None else at
     points = [point for point in map(_point, told.points) if point.at <= end]
     if not points:
         raise UnreachableError(
             f"{told.instance} remembers nothing of {stamp(end)}: {_remembers(told)}",
-            hint="--prometheus http://HOST:9090 remembers longer",
+            hint="an hour is the most it can",
         )
     notes = [why, *doubts(points, told.limit_bytes, end)]
     locations = _locations(told, points) if at is None else {}

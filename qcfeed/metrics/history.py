@@ -18,6 +18,8 @@ STEP = 15.0
 """Seconds between two points, at least: Prometheus is usually told to scrape as often."""
 POINTS = 10_000
 """Points of one answer; the server refuses more than 11,000."""
+HOUR = 3_600.0
+"""The longest window that is fitted beside the whole."""
 LOCATION_POINTS = 60
 """Points a spawn location."""
 
@@ -53,7 +55,7 @@ def of(server: Prometheus, wanted: str | None, at: float | None, since: float) -
     """The last ``since`` seconds until ``at`` (now, by the server's clock, if None).
 
     ``wanted`` names a target (instance, or job/instance), which is needed where there are several.
-    Raises AmbiguousInstanceError, and PrometheusError where there is nothing. Cost: five requests.
+    Raises AmbiguousInstanceError, and PrometheusError where there is nothing. Cost: five or six requests.
     """
     notes = []
     if skew := server.skew:
@@ -162,14 +164,29 @@ def _listed(many: Mapping[Target, tuple[float, float]] | Sequence[Target]) -> st
 def _points(
     server: Prometheus, target: Target, end: float, since: float
 ) -> tuple[list[Point], float | None]:
-    """``last_over_time`` over just one step: a plain selector would fill five minutes' gaps."""
+    """Points every STEP; of a long time only in its last hour, and coarser before that."""
     step = max(STEP, math.ceil(since / POINTS))
-    begin = end - math.floor(since / step) * step
+    parts = (
+        [(since, 0.0, STEP)] if step == STEP else [(since, HOUR, step), (HOUR - STEP, 0.0, STEP)]
+    )
+    points: list[Point] = []
+    limit = None
+    for begin, until, every in parts:
+        some, limit = _part(server, target, end - begin, end - until, every)
+        points += some
+    return points, limit
+
+
+def _part(
+    server: Prometheus, target: Target, begin: float, end: float, step: float
+) -> tuple[list[Point], float | None]:
+    """``last_over_time`` over just one step: a plain selector would fill five minutes' gaps."""
+    first = end - math.floor((end - begin) / step) * step
     query = (
         "sum by (__name__)"
         f' (last_over_time({{__name__=~"{"|".join(ALL)}",{target.selector}}}[{_just_under(step)}]))'
     )
-    found = server.range(query, begin, end, step)
+    found = server.range(query, first, end, step)
     named = {each.labels.get("__name__", ""): dict(each.samples) for each in found}
     times = sorted({at for name, samples in named.items() if name != LIMIT for at in samples})
     limits = list(named.get(LIMIT, {}).values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -36,15 +37,10 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No instance, configuration or terminal of the machine that runs the tests is in sight."""
     for name in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
-    for name in (
-        "QCFEED_CONFIG",
-        "QCFEED_CONTEXT",
-        "QCFEED_INSTANCE",
-        "QCFEED_SOCKET",
-        "QCFEED_URL",
-        "NO_COLOR",
-        "FORCE_COLOR",
-    ):
+    foreign = ("NO_COLOR", "FORCE_COLOR", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+    for name in [name for name in os.environ if name.startswith("QCFEED_")]:
+        monkeypatch.delenv(name)
+    for name in (*foreign, *map(str.lower, foreign)):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -104,6 +104,14 @@ def test_a_restart_is_no_shrinking_and_hides_no_growth() -> None:
     assert found["whole"].spawned_per_minute == pytest.approx(4.0)
 
 
+def test_of_a_long_time_its_last_hour_weighs_no_more_for_being_known_closely() -> None:
+    coarse = [Point(n * 300.0, float(n)) for n in range(2_000)]
+    fine = [Point(2_000 * 300.0 + n, 2_000.0) for n in range(3_600)]
+    whole = by_name(coarse + fine)["whole"]
+    assert whole.samples <= growth.EVEN + 1
+    assert whole.memory_bytes_per_hour == pytest.approx(12.0, rel=0.01)
+
+
 def test_missing_samples_are_found() -> None:
     points = [Point(float(at)) for at in (0, 15, 30, 45, 300, 315, 330)]
     assert growth.gaps(points) == [(45.0, 300.0)]

@@ -154,6 +154,11 @@ class TestWithARealPrometheus:
         assert left.out.splitlines()[1].startswith("market/src/feed.rs:83,47582.0,46582.0,")
         assert len(growth(*INCIDENT, "-o", "csv").out.splitlines()) == 542
 
+    def test_a_long_time_does_not_blur_the_last_minutes(self, growth: Call) -> None:
+        told = json.loads(growth(*INCIDENT, "--since", "30d", "-o", "json").out)
+        assert told["worst"]["time_to_limit_s"] == pytest.approx(231.4, abs=0.1)
+        assert {each["window"]: each["samples"] for each in told["windows"]}["1h"] == 241
+
     def test_gaps_are_told_and_not_filled(self, growth: Call) -> None:
         told = json.loads(growth(*at(1), "-o", "json").out)
         assert told["gaps"] == [["2024-03-21T00:14:45Z", "2024-03-21T00:45:00Z"]]

@@ -1,0 +1,49 @@
+"""`qcfeed growth` about a real service: scraped by a real Prometheus, and by its own memory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.support.prometheus_server import needs_prometheus, prometheus
+from tests.support.shell import qcfeed, serving, until
+
+CONFIG = """
+global: {{scrape_interval: 1s}}
+scrape_configs:
+  - job_name: qcfeed
+    static_configs: [{{targets: ["{target}"]}}]
+"""
+
+
+@needs_prometheus
+def test_what_is_scraped_and_what_is_remembered_agree(tmp_path: Path) -> None:
+    def told(*args: str) -> dict[str, Any]:
+        left = qcfeed(tmp_path, "growth", "-o", "json", *args)
+        return dict(json.loads(left.stdout)) if left.stdout else {}
+
+    def last(answer: dict[str, Any]) -> dict[str, Any]:
+        return dict(answer["timeline"][-1]) if answer else {}
+
+    with serving(tmp_path, "--no-monitor", "--drill", "zombie-feeds=300") as service:
+        target = service.url.partition("//")[2]
+        with prometheus(tmp_path / "server", config=CONFIG.format(target=target)) as server:
+            until(lambda: told("--prometheus", server.url), "a first scrape")
+            scraped = told("--prometheus", server.url)
+            until(lambda: last(told()).get("orphans") == 300, "a census with the zombies in it")
+            remembered = told()
+    assert (scraped["source"], remembered["source"]) == ("prometheus", "service")
+    assert scraped["target"] == f"qcfeed/{target}"
+    assert last(scraped)["orphans"] == 300
+    assert scraped["limit_bytes"] == remembered["limit_bytes"]
+    for answer in (scraped, remembered):
+        moment = last(answer)
+        assert moment["live_tasks"] >= 300
+        assert moment["subscriptions"] == 0
+        assert 1 << 24 < moment["memory_bytes"] < answer["limit_bytes"]
+        most = max(answer["locations"], key=lambda row: row["live"])
+        assert (most["location"].partition(":")[0], most["live"]) == (
+            "qcfeed/service/drills.py",
+            300,
+        )
