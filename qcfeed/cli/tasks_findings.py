@@ -50,8 +50,9 @@ def findings(
     """What is wrong with the tasks: each finding with its evidence and the next command.
 
     Growing locations, orphans, tasks that swallow their cancellation, what blocked the loop, tasks
-    destroyed while pending, exceptions that nobody took. What a healthy service might show as well
-    is told as "again": look again later. Exit status: 1 when something is found, else 0.
+    destroyed while pending, exceptions that nobody took, futures that nobody can complete. What
+    a healthy service might show as well is told as "again": look again later. Exit status: 1 when
+    something is found, else 0.
     """
     answer, raw = tasks_saved.ask_or_read(ctx, TASKS_FINDINGS, Findings, source=source, target=save)
     if output is Format.TABLE:

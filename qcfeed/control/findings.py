@@ -16,6 +16,7 @@ _NEXT = {
     "orphans": "qcfeed orphans --reap",
     "growing": "qcfeed tasks --window 30s",
     "cancelled_in_vain": "qcfeed tasks show {serial}",
+    "abandoned_future": "qcfeed tasks show {serial}",
     "blocked_loop": "qcfeed stacks",
     "destroyed_pending": "qcfeed tasks --by-location -o wide",
     "exceptions_never_retrieved": "qcfeed tasks failures",

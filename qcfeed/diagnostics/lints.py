@@ -1,8 +1,8 @@
 """Small rules over what was seen: each one a finding with its evidence. Pure.
 
-What cannot be told is not guessed. A future that nobody will ever complete looks like one that
-somebody will complete tomorrow, so there is no rule for it; an exception that nobody took is known
-once the garbage collector has freed its task, not before.
+What cannot be told is not guessed. Of futures that nobody will ever complete, those are told that
+nobody has any more (abandoned.py); one in a forgotten dict looks like one that is completed tomorrow.
+An exception that nobody took is known once the garbage collector has freed its task, not before.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ LEAST_GROWTH = 20
 """Tasks; less than this is not worth a person's night."""
 PROOF_S = 5.0
 """Seconds that an orphan, or a task that was cancelled twice, may take to end."""
+ABANDONED_S = 30.0
+"""Seconds that a task may wait for a future that nobody has: who dropped it may be about to end it."""
 WORTH_TELLING_S = 1.0
 RECENT_S = 3600.0
 LONG_STALL_S = 1.0
@@ -84,6 +86,7 @@ class Tally:
 class Look:
     """All that the rules look at, of the moment ``now`` (``time.monotonic()``).
 
+    ``abandoned``: waiting for a future that nobody has; ``proven`` after ABANDONED_S.
     ``times`` are those of the censuses behind ``series``. ``stubborn``: cancelled more than once.
     ``untold``: what could not be looked at, and why.
     """
@@ -93,6 +96,7 @@ class Look:
     series: list[Series] = field(default_factory=list)
     orphaned: list[Tally] = field(default_factory=list)
     stubborn: list[Tally] = field(default_factory=list)
+    abandoned: list[Tally] = field(default_factory=list)
     stalls: list[Stall] = field(default_factory=list)
     lost: list[Lost] = field(default_factory=list)
     untold: list[str] = field(default_factory=list)
@@ -125,6 +129,14 @@ def stubborn(look: Look) -> Iterator[Finding]:
     yield from (
         _judged("cancelled_in_vain", what, tally) for tally in look.stubborn if _worth(tally)
     )
+
+
+def abandoned(look: Look) -> Iterator[Finding]:
+    """A task that waits for a future that nobody else has, so that nobody can complete it."""
+    what = ("task waits", "tasks wait"), "for a future that nobody else refers to"
+    for tally in look.abandoned:
+        if tally.longest_s >= PROOF_S:  # found at two looks
+            yield _judged("abandoned_future", what, tally, ABANDONED_S)
 
 
 def blocked(look: Look) -> Iterator[Finding]:
@@ -177,6 +189,7 @@ RULES: Sequence[Callable[[Look], Iterator[Finding]]] = (
     orphaned,
     growing,
     stubborn,
+    abandoned,
     blocked,
     destroyed,
     unretrieved,
@@ -217,7 +230,9 @@ def _worth(tally: Tally) -> bool:
     return tally.longest_s >= WORTH_TELLING_S
 
 
-def _judged(rule: str, what: tuple[tuple[str, str], str], tally: Tally) -> Finding:
+def _judged(
+    rule: str, what: tuple[tuple[str, str], str], tally: Tally, proof_s: float = PROOF_S
+) -> Finding:
     (one, many), rest = what
     return Finding(
         rule,
@@ -226,7 +241,7 @@ def _judged(rule: str, what: tuple[tuple[str, str], str], tally: Tally) -> Findi
         tally.location,
         [f"task {tally.serials[0]}: {tally.evidence}"] if tally.serials else [],
         tally.serials,
-        recheck_s=None if tally.proven else PROOF_S,
+        recheck_s=None if tally.proven else proof_s,
         count=tally.count,
         since_s=tally.longest_s,
     )

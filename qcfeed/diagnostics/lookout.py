@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 
 from qcfeed.diagnostics import census, orphans
+from qcfeed.diagnostics.abandoned import TELLS, Suspects
 from qcfeed.diagnostics.booked import Booked, Record, Ref, task_of
 from qcfeed.diagnostics.census import Census
 from qcfeed.diagnostics.history import History
-from qcfeed.diagnostics.lints import PROOF_S, Look, Tally
+from qcfeed.diagnostics.lints import ABANDONED_S, PROOF_S, Look, Tally
 from qcfeed.diagnostics.reading import Oldest, Reading, facts, oldest
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.diagnostics.stall import LoopWatch
@@ -60,6 +61,7 @@ class Lookout:
         self._grace = grace
         self._also = also
         self._known: dict[int, float] = {}
+        self._abandoned = Suspects(ledger)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -90,6 +92,7 @@ class Lookout:
         known = self._known
         suspects = oldest(self._ledger, self._doubtful(now), REMEMBERED)
         self._known = {each.serial: known.get(each.serial, now) for each in suspects}
+        self._abandoned.note(now)
 
     def look(self, now: float) -> Look:
         """What is known at ``now`` (``time.monotonic()``). From any thread. Cost: 0.5 us a live task,
@@ -101,6 +104,7 @@ class Lookout:
             series=self.history.series(),
             orphaned=self._tallies(self._orphans(now), now, _orphan_evidence),
             stubborn=self._tallies(self._stubborn(), now, _stubborn_evidence),
+            abandoned=self._forgotten(now),
             stalls=stalls,
             lost=self.unretrieved.counts(),
             untold=list(self._untold()),
@@ -162,6 +166,19 @@ class Lookout:
             tally.evidence = evidence(listed[0], now)
         return list(tallies.values())
 
+    def _forgotten(self, now: float) -> list[Tally]:
+        """By location: tasks whose future nobody has, among the oldest of each."""
+        tallies: dict[str, Tally] = {}
+        for (record, _), since in self._abandoned.since(now):
+            tally = tallies.setdefault(record.site.location, Tally(record.site.location))
+            tally.count += 1
+            tally.proven += now - since >= ABANDONED_S
+            tally.longest_s = max(tally.longest_s, now - since)
+            if len(tally.serials) < _LISTED:
+                tally.serials.append(record.serial)
+            tally.evidence = tally.evidence or f"{state(record())}, which no other object refers to"
+        return list(tallies.values())
+
     def _suspect_since(self, known: Booked, now: float) -> float:
         """Of an orphan since its owner closed, else since a census first saw it so."""
         closed_at = _closed_at(known)
@@ -174,6 +191,8 @@ class Lookout:
             yield f"the last census could not be taken: {self.failure}"
         if not self.unretrieved.listening:
             yield "exceptions never retrieved: the loop's exception handler has been replaced"
+        if not TELLS:
+            yield "futures that nobody will complete: not on this interpreter"
         if self.history.dropped:
             yield f"growth of {self.history.dropped:,} locations: only the busiest are followed"
 

@@ -95,7 +95,7 @@ def wait(task: AnyTask | None) -> Wait:
         if task is None or not seen.links:
             return Wait(seen.kind)
         kind, detail = _told(seen, task)
-        return Wait(kind, detail, _at(seen.links), _timeout(seen.links, task))
+        return Wait(kind, detail, _at(seen.links), timeout(seen.links, task))
     except Exception:  # noqa: BLE001
         return Wait("unknown")
 
@@ -261,7 +261,8 @@ def _text(kind: str, detail: str) -> str:
     return f"{kind} ({detail})" if detail else kind
 
 
-def _timeout(links: list[Any], task: AnyTask) -> float | None:
+def timeout(links: list[Any], task: AnyTask) -> float | None:
+    """Seconds until the nearest ``timeout()`` or ``wait_for()`` in a task's chain ends its wait."""
     ends: list[float] = []
     for link in links:
         for thing in chain.held(link):

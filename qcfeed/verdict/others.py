@@ -12,6 +12,11 @@ DRILL = "drill"
 
 _PASSED_ON = {
     "cancelled_in_vain": ("STUBBORN", 55, "cancelling them again does no good; see what they do"),
+    "abandoned_future": (
+        "FORGOTTEN",
+        50,
+        "cancelling them: what they wait for cannot come any more",
+    ),
     "destroyed_pending": ("DESTROYED", 45, "nothing to cancel: they are gone"),
     "exceptions_never_retrieved": ("ERRORS", 40, "nothing to cancel: they have ended"),
 }

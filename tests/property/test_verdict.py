@@ -10,7 +10,14 @@ from qcfeed.verdict.diagnosis import diagnose
 from tests.support.seen import GIB, census, evidence, feed, leak, location, rule, told
 
 BUSY = st.integers(0, 100_000)
-RULES = ("orphans", "growing", "cancelled_in_vain", "blocked_loop", "destroyed_pending")
+RULES = (
+    "orphans",
+    "growing",
+    "cancelled_in_vain",
+    "abandoned_future",
+    "blocked_loop",
+    "destroyed_pending",
+)
 
 
 @given(before=BUSY, after=BUSY, noise=st.lists(st.integers(0, 2**22), min_size=11, max_size=11))

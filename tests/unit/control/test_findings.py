@@ -24,6 +24,7 @@ def everything() -> Look:
         series=[series],
         orphaned=[tally],
         stubborn=[tally],
+        abandoned=[Tally("a.py:1", 1, 1, 40.0, "why", [7])],
         stalls=[Stall(590.0, 2.0, ["a.py:2 f"], 7, "a.py:1")],
         lost=[Lost("a.py:1", 1, 590.0, "KeyError: 1")],
     )
@@ -42,7 +43,7 @@ def test_every_rule_names_a_command_that_there_is() -> None:
             assert rest[0] in main.load(command).commands  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("rule", ["cancelled_in_vain"])
+@pytest.mark.parametrize("rule", ["cancelled_in_vain", "abandoned_future"])
 def test_the_command_names_the_task(rule: str) -> None:
     (found,) = [f for f in lints.findings(everything()) if f.rule == rule]
     assert findings._row(found).next == "qcfeed tasks show 7"

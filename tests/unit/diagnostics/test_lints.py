@@ -143,6 +143,23 @@ def test_a_tally_is_nothing_then_looked_at_again_then_found(kind: str, rule: str
     assert only(told(count=1, proven=1, longest_s=9.0)).summary.startswith("1 task ")
 
 
+# ---------------------------------------------------------------- abandoned
+
+
+def test_a_future_that_nobody_has_is_told_after_two_looks_and_proven_later() -> None:
+    def told(**tally) -> list[Finding]:
+        return findings(look(abandoned=[Tally("a.py:1", evidence="why", serials=[7], **tally)]))
+
+    assert told(count=1) == []
+    assert told(count=1, longest_s=4.0) == []
+    again = only(told(count=1, longest_s=10.0))
+    assert (again.verdict, again.recheck_s) == (Verdict.LOOK_AGAIN, lints.ABANDONED_S)
+    found = only(told(count=3, proven=1, longest_s=30.0))
+    assert (found.rule, found.verdict) == ("abandoned_future", Verdict.FOUND)
+    assert found.summary == "3 tasks wait for a future that nobody else refers to"
+    assert found.serials == [7]
+
+
 # ---------------------------------------------------------------- blocked
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from qcfeed.diagnostics import lints
+from qcfeed.diagnostics import abandoned, lints
+from qcfeed.diagnostics import lookout as lookout_module
 from qcfeed.diagnostics.lints import Finding, Verdict
 from qcfeed.diagnostics.lookout import Lookout
 from qcfeed.diagnostics.spawn import Ledger, owned_by
@@ -221,3 +222,70 @@ async def test_it_samples_by_itself_and_says_when_it_cannot(
     untold = "\n".join(lookout.look(0).untold)
     assert "the ledger has stopped booking tasks: broken" in untold
     assert "exceptions never retrieved" in untold
+
+
+# ---------------------------------------------------------------- futures that nobody will complete
+
+
+async def request(pending: dict[int, asyncio.Future[None]]) -> None:
+    pending[id(pending)] = reply = asyncio.get_running_loop().create_future()
+    await reply
+
+
+async def forgetful() -> None:
+    reply = asyncio.get_running_loop().create_future()
+    await reply
+
+
+@pytest.mark.skipif(not abandoned.TELLS, reason="cannot be told on this interpreter")
+async def test_a_future_that_was_dropped_is_found_once_it_held_for_a_while(
+    lookout: Lookout,
+) -> None:
+    pending: dict[int, asyncio.Future[None]] = {}
+    registries = [pending, {}]
+    tasks = [asyncio.create_task(request(each)) for each in registries]
+    await asyncio.sleep(0)
+    now = time.monotonic()
+    lookout.sample(now)
+    assert found(lookout, after=60) == [], "both are in a registry"
+    pending.clear()
+    assert found(lookout, after=60) == [], "one look proves nothing"
+    lookout.sample(now + 60)
+    assert only(found(lookout, after=71), "abandoned_future").verdict is Verdict.LOOK_AGAIN
+    lookout.sample(now + 70)
+    finding = only(found(lookout, after=91), "abandoned_future")
+    assert finding.verdict is Verdict.FOUND
+    assert finding.summary == "1 task waits for a future that nobody else refers to"
+    assert "test_lookout.py" in finding.evidence[0]
+    assert "which no other object refers to" in finding.evidence[0]
+    pending[0] = tasks[0]._fut_waiter
+    assert found(lookout, after=91) == [], "somebody has it again"
+    lookout.sample(now + 100)
+    pending.clear()
+    lookout.sample(now + 110)
+    assert found(lookout, after=111) == [], "and so its time begins anew"
+    await end(*tasks)
+
+
+@pytest.mark.skipif(not abandoned.TELLS, reason="cannot be told on this interpreter")
+async def test_of_many_the_oldest_are_looked_at(lookout: Lookout) -> None:
+    tasks = [asyncio.create_task(forgetful()) for _ in range(abandoned.LOOKED_AT + 30)]
+    await asyncio.sleep(0)
+    lookout.sample(time.monotonic())
+    finding = only(found(lookout, after=31), "abandoned_future")
+    assert finding.count == abandoned.LOOKED_AT
+    assert finding.serials == sorted(finding.serials)
+    await end(*tasks)
+
+
+async def test_where_it_cannot_be_told_that_is_said(
+    lookout: Lookout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (abandoned, lookout_module):
+        monkeypatch.setattr(module, "TELLS", False)
+    task = asyncio.create_task(forgetful())
+    await asyncio.sleep(0)
+    lookout.sample(time.monotonic())
+    assert found(lookout, after=60) == []
+    assert "futures that nobody will complete: not on this interpreter" in lookout.look(0).untold
+    await end(task)
