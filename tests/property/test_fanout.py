@@ -20,8 +20,8 @@ from tests.support.frames import quotes
 SYMBOLS = [Symbol("A"), Symbol("B"), Symbol("C")]
 TICK = Tick(1.0, 100, 1.5, 200, 1.25, "2024-03-20T02:15:00Z")
 PIECE = 400
-FRAME = 140
-"""Bytes of one quote's frame here, at the most."""
+FRAME = 170
+"""Bytes of one quote's frame here, at the most: with its `conflated` or `dropped`."""
 
 
 class Peer:
@@ -49,7 +49,9 @@ class Peer:
         assert not self.full, "written to although it is full"
         assert data
         self.longest_write = max(self.longest_write, len(data))
-        for quote in quotes(data):
+        told_of = quotes(data)
+        assert len(data) <= FRAME * len(told_of)
+        for quote in told_of:
             symbol = Symbol(quote.symbol)
             if symbol in self.seen:
                 told = quote.conflated + quote.dropped
