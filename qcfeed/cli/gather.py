@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 
 from qcfeed.cli import render
 from qcfeed.cli.context import Options
+from qcfeed.cli.growth_source import point
 from qcfeed.control.answers import (
     Answer,
     Feeds,
@@ -18,14 +19,18 @@ from qcfeed.control.answers import (
     Status,
     TasksByLocation,
 )
+from qcfeed.control.history_answers import History
 from qcfeed.control.routes import (
     FEEDS,
+    HISTORY,
     ORPHANS,
     PROCESS,
     STATUS,
+    SUBSCRIBERS,
     TASKS_BY_LOCATION,
     TASKS_FINDINGS,
 )
+from qcfeed.control.subscriber_answers import Subscribers
 from qcfeed.errors import NotFoundError, QcfeedError, TimedOutError, UnreachableError
 from qcfeed.metrics.growth import Point
 from qcfeed.verdict.evidence import Evidence, Thresholds
@@ -34,6 +39,8 @@ AnyAnswer = TypeVar("AnyAnswer", bound=Answer)
 
 ORPHANS_LISTED = 500
 """Of all ages."""
+SLOW_LISTED = 100
+"""Subscribers that are behind, the furthest first."""
 READINGS = 12
 """Of memory, between the two looks."""
 LEAST_PAUSE = 0.2
@@ -77,6 +84,10 @@ def gather(
     samples = _sample(look, seconds, wait)
     after = look.part("tasks", TASKS_BY_LOCATION, TasksByLocation, waits=True, sources=True)
     status, held = look.whole()
+    remembers = look.part("history", HISTORY, History)
+    slow = None
+    if status is not None:
+        slow = look.part("subscribers", SUBSCRIBERS, Subscribers, slow=True, limit=SLOW_LISTED)
     feeds = look.part("feeds", FEEDS, Feeds) if status is not None else None
     return Evidence(
         before=before,
@@ -86,7 +97,10 @@ def gather(
         findings=look.part("what the rules found", TASKS_FINDINGS, Findings),
         orphans=look.part("orphans", ORPHANS, Orphans, limit=ORPHANS_LISTED, spread=True),
         feeds=feeds.feeds if feeds is not None else [],
+        slow=slow.subscribers if slow is not None else [],
         samples=samples,
+        history=[point(each) for each in remembers.points] if remembers is not None else [],
+        remembered_by="the service",
         untold=look.all_untold(),
         command=called,
         limits=limits or Thresholds(),

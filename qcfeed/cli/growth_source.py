@@ -82,7 +82,7 @@ def remembered(ctx: typer.Context, at: float | None, since: float, why: str) -> 
             hint="restart it with this version",
         ) from error
     end = _unix(told.taken_at) if at is None else at
-    points = [point for point in map(_point, told.points) if point.at <= end]
+    points = [each for each in map(point, told.points) if each.at <= end]
     if not points:
         raise UnreachableError(
             f"{told.instance} remembers nothing of {stamp(end)}: {_remembers(told)}",
@@ -116,15 +116,16 @@ def _locations(told: History, points: Sequence[Point]) -> dict[str, list[tuple[f
     return {each.location: [(begin, each.before), (end, each.live)] for each in told.locations}
 
 
-def _point(point: HistoryPoint) -> Point:
+def point(told: HistoryPoint) -> Point:
+    """What the service said of one moment, for growth.py."""
     return Point(
-        _unix(point.at),
-        memory=point.memory_bytes,
-        live=point.live_tasks,
-        subscriptions=point.subscriptions,
-        orphans=point.orphans,
-        feeds=point.feeds,
-        spawned=point.spawned_tasks,
+        _unix(told.at),
+        memory=told.memory_bytes,
+        live=told.live_tasks,
+        subscriptions=told.subscriptions,
+        orphans=told.orphans,
+        feeds=told.feeds,
+        spawned=told.spawned_tasks,
     )
 
 

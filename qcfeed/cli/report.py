@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import platform
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
 
 from qcfeed import __version__
-from qcfeed.cli import durations, formats, render, tasks_saved
+from qcfeed.cli import durations, formats, outside, prometheus, render, tasks_saved
 from qcfeed.cli.bundle import DIAGNOSIS, Manifest, Recorder, pack, stem
 from qcfeed.cli.context import client, examples, new_app, options, say
+from qcfeed.cli.flags import with_flags
 from qcfeed.cli.gather import Look, command, gather
 from qcfeed.control import redact, routes
 from qcfeed.control.answers import Tasks
@@ -23,6 +24,7 @@ from qcfeed.control.saved_answers import Snapshot
 from qcfeed.control.stack_answers import Stacks
 from qcfeed.errors import ExitStatus, UsageError
 from qcfeed.verdict.diagnosis import diagnose
+from qcfeed.verdict.evidence import Evidence
 from qcfeed.verdict.material import Material
 
 WINDOW = 5.0
@@ -34,13 +36,6 @@ BUNDLED = "report"
 app = new_app()
 
 
-@app.command(
-    epilog=examples(
-        "qcfeed report                        # Markdown on stdout",
-        "qcfeed report -o night.html --bundle night.tar.gz",
-        "qcfeed diagnose --from night.tar.gz  # on another machine, later",
-    )
-)
 def report(
     ctx: typer.Context,
     target: Annotated[
@@ -65,6 +60,7 @@ def report(
             parser=durations.parse, metavar="DURATION", help="Time between the two looks (5s)."
         ),
     ] = None,
+    **flags: Any,
 ) -> None:
     """Keep the evidence, before a restart destroys it: an incident report, and a bundle of all answers.
 
@@ -80,9 +76,12 @@ def report(
             f"{target} is neither .md nor .html",
             hint="the suffix says what to write; --bundle takes the .tar.gz",
         )
-    secrets = redact.values(os.environ)
+    named, given = prometheus.chosen(ctx, flags).config, options(ctx)
+    further = (named.prometheus_password, named.prometheus_token)
+    secrets = redact.values(os.environ, filter(None, further))
     asked = Recorder(client(ctx), secrets)
-    material = _material(asked, window or WINDOW, command(options(ctx)))
+    seen = gather(asked, window or WINDOW, called=command(given))
+    material = _material(asked, outside.add(named, seen, timeout=given.timeout))
     texts = _texts(material, secrets)
     if target is not None:
         tasks_saved.write(target, texts[target.suffix].encode())
@@ -95,9 +94,17 @@ def report(
     raise typer.Exit(ExitStatus.OK)
 
 
-def _material(asked: Recorder, seconds: float, called: str) -> Material:
+app.command(
+    epilog=examples(
+        "qcfeed report                        # Markdown on stdout",
+        "qcfeed report -o night.html --bundle night.tar.gz",
+        "qcfeed diagnose --from night.tar.gz  # on another machine, later",
+    )
+)(with_flags(report, prometheus.declared()))
+
+
+def _material(asked: Recorder, seen: Evidence) -> Material:
     """Everything that is told, each part only if it is to be had in time."""
-    seen = gather(asked, seconds, called=called)
     look = Look(asked)
     found = Material(
         diagnosis=diagnose(seen),

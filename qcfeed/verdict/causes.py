@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from qcfeed.verdict import memory
+from qcfeed.verdict import alerts, memory
 from qcfeed.verdict.answers import Finding, Symptom
 from qcfeed.verdict.evidence import Evidence
 
@@ -48,6 +48,7 @@ RELATIONS: dict[tuple[str, str], Relation] = {
     ("blocked_loop", "slow_subscribers"): _goes_on,
     ("blocked_loop", "growing"): _goes_on,
     ("upstream", "exceptions_never_retrieved"): _always,
+    **{(rule, alert): _always for alert, rules in alerts.EXPLAINED_BY.items() for rule in rules},
 }
 """(cause, symptom) -> whether this one explains that one."""
 

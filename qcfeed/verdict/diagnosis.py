@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from qcfeed.formats import age, count, milliseconds, plural, size
-from qcfeed.verdict import causes, leaks, loop, memory, others, quotes
+from qcfeed.verdict import alerts, causes, leaks, loop, memory, others, quotes, readers
 from qcfeed.verdict.answers import Diagnosis, Finding, Looked
 from qcfeed.verdict.evidence import Evidence
 
@@ -20,9 +20,11 @@ RULES: Sequence[Callable[[Evidence], Iterator[Finding]]] = (
     quotes.upstream,
     quotes.some,
     quotes.own_lag,
+    readers.slow,
     others.passed_on,
     others.books,
     others.drill,
+    alerts.fires,
 )
 
 
@@ -84,10 +86,11 @@ def _looked_at(seen: Evidence) -> Iterator[Looked]:
         at="loop", seen=f"stood still {milliseconds(stall)} at most while it was looked at"
     )
     if seen.findings is not None:
-        yield Looked(
-            at="history",
-            seen=f"{plural(seen.findings.censuses, 'look')} in {age(seen.findings.watched_s)}",
-        )
+        told = f"{plural(seen.findings.censuses, 'look')} in {age(seen.findings.watched_s)}"
+        if seen.history:
+            spans = age(seen.history[-1].at - seen.history[0].at)
+            told += f"; memory and tasks of {spans}, by {seen.remembered_by}"
+        yield Looked(at="history", seen=told)
     yield from _service(seen)
 
 
@@ -106,5 +109,10 @@ def _service(seen: Evidence) -> Iterator[Looked]:
         at="subscribers",
         seen=f"{plural(status.subscriptions, 'subscription')},"
         f" {plural(status.connections, 'connection')},"
-        f" {count(status.orphaned_subscriptions)} orphaned",
+        f" {count(status.orphaned_subscriptions)} orphaned, {count(len(seen.slow))} behind",
     )
+    if seen.alerts:
+        firing = sum(each.state == "firing" for each in seen.alerts)
+        yield Looked(
+            at="alerts", seen=f"{count(firing)} firing of {plural(len(seen.alerts), 'alert')}"
+        )

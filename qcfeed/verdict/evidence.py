@@ -9,34 +9,52 @@ from itertools import groupby
 
 from qcfeed.control import answers
 from qcfeed.control.answers import Findings, Location, Memory, Orphan, Orphans, Status
+from qcfeed.control.subscriber_answers import Subscriber
 from qcfeed.diagnostics import window
 from qcfeed.diagnostics.window import Flow
 from qcfeed.metrics.growth import Point
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Firing:
+    """An alert that Prometheus has for this service; ``active_s``: for how long. ``first``: what its
+    rule says to type first."""
+
+    name: str
+    state: str
+    active_s: float
+    value: float
+    summary: str = ""
+    first: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
     """From when on a figure is a finding. Seconds and shares.
 
-    ``stuck_s``: a loop that does not turn is stuck. ``recent_s``: a stall that is older is history.
+    ``stuck_s``: a loop that does not turn is stuck. ``slow_s``: a peer that takes nothing does not read. ``recent_s``: a stall that is older is history.
     ``memory_share``: of the limit. ``memory_left_s``: growth that would take longer to reach the limit
     is none. In the seconds of one look it must be ``memory_growth`` of what is resident, and fit a line
-    by ``memory_fit`` (r2); what is remembered is judged as metrics/growth.py does.
+    by ``memory_fit`` (r2); what is remembered is judged as metrics/growth.py does, in windows of
+    ``remembered_s`` and more: what starts grows.
     """
 
     stuck_s: float = 1.0
+    slow_s: float = 1.0
     recent_s: float = 600.0
     memory_share: float = 0.85
     memory_left_s: float = 4 * 3600.0
     memory_growth: float = 0.02
     memory_fit: float = 0.9
+    remembered_s: float = 150.0
 
 
 @dataclass(slots=True, kw_only=True)
 class Evidence:
     """``before`` and ``after`` are two censuses of one process. ``status`` is None for a program that
     is attached, ``feeds`` are empty then. ``samples`` were taken between the two looks, ``history`` is what
-    was remembered before. ``command``: how the program is called in commands to type.
+    ``remembered_by`` (the service, or Prometheus) remembers from before. ``slow``: subscribers that are
+    behind. ``command``: how the program is called in commands to type.
     """
 
     before: answers.TasksByLocation
@@ -46,8 +64,11 @@ class Evidence:
     findings: Findings | None = None
     orphans: Orphans | None = None
     feeds: list[answers.Feed] = field(default_factory=list)
+    slow: list[Subscriber] = field(default_factory=list)
+    alerts: list[Firing] = field(default_factory=list)
     samples: list[Point] = field(default_factory=list)
     history: list[Point] = field(default_factory=list)
+    remembered_by: str = ""
     untold: list[str] = field(default_factory=list)
     command: str = "qcfeed"
     limits: Thresholds = field(default_factory=Thresholds)

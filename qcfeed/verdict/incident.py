@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from qcfeed.formats import age, clock, count, plural, size
+from qcfeed.metrics import growth
 from qcfeed.metrics.growth import Point
 from qcfeed.verdict import incident_tasks
 from qcfeed.verdict.answers import Finding
@@ -85,16 +86,47 @@ def _details(told: Material) -> Iterator[Block]:
         f"Orphaned:        {count(totals.orphaned)}",
     ]
     yield Code("\n".join(lines))
+    yield from _windows(told.evidence)
+    if told.evidence.alerts:
+        yield Grid(
+            ("Alert", "State", "For", "Summary"),
+            [(a.name, a.state, age(max(0.0, a.active_s)), a.summary) for a in told.evidence.alerts],
+        )
+
+
+def _windows(seen: Evidence) -> Iterator[Block]:
+    """How fast memory and tasks grow, over each window: the one that leaves the least time first."""
+    if not seen.history or seen.memory is None:
+        return
+    found = growth.windows(seen.history, seen.history[-1].at, seen.memory.limit_bytes)
+    fitted = [each for each in growth.worst_first(found) if each.missing is None]
+    if fitted:
+        yield Grid(
+            ("Window", "Memory an hour", "Fit (r2)", "Tasks a minute", "Time to the limit"),
+            [
+                (
+                    each.window,
+                    _signed_size(each.memory_bytes_per_hour),
+                    "-" if each.r2 is None else f"{each.r2:.2f}",
+                    "-" if each.tasks_per_minute is None else f"{each.tasks_per_minute:+,.1f}",
+                    "never" if each.time_to_limit_s is None else age(each.time_to_limit_s),
+                )
+                for each in fitted
+            ],
+            NUMBERS,
+        )
 
 
 def _timeline(told: Material) -> Iterator[Block]:
     yield Heading("Timeline")
     points = told.evidence.history
-    if not points:
+    if len(points) > 1:
+        yield Text(f"As {told.evidence.remembered_by} remembers it.")
+    else:
         points = _dated(told.evidence)
         yield Text(
-            f"What the service remembers was not to be had; these are the {age(told.evidence.seconds)}"
-            " in which this report was made."
+            "Nothing is remembered from before; these are the"
+            f" {age(told.evidence.seconds)} in which this report was made."
         )
     if not points:
         return
@@ -312,6 +344,10 @@ def _clock(at: float) -> str:
 
 def _utc(timestamp: str) -> str:
     return timestamp[:19].replace("T", " ") + " UTC" if timestamp else "-"
+
+
+def _signed_size(value: float | None) -> str:
+    return "-" if value is None else f"{'-' if value < 0 else '+'}{size(abs(value))}"
 
 
 def _whole(value: float | None) -> str:

@@ -19,6 +19,8 @@ TASK_BYTES = 16_384
 TASKS_SHARE = 0.5
 """Of the growth that tasks must account for, or it is told that it is not tasks."""
 PARTS = 3
+STILL = 0.25
+"""Of the rate that is told, that the last minutes must have: what is over is no growth."""
 
 
 class Climb(NamedTuple):
@@ -135,11 +137,16 @@ def _lately(seen: Evidence) -> Climb | None:
 
 
 def _remembered(seen: Evidence) -> Climb | None:
+    """By the window that leaves the least time, if memory still grows in the shortest one."""
     if not seen.history or seen.memory is None or seen.memory.limit_bytes <= 0:
         return None
-    found = growth.windows(seen.history, seen.history[-1].at, seen.memory.limit_bytes)
-    worst = growth.runs_out(found, seen.limits.memory_left_s)
-    if worst is None or not worst.memory_bytes_per_hour or worst.memory_bytes_per_hour <= 0:
+    windows = growth.windows(seen.history, seen.history[-1].at, seen.memory.limit_bytes)
+    told = [each for each in windows if each.seconds >= seen.limits.remembered_s]
+    worst = growth.runs_out(told, seen.limits.memory_left_s)
+    if worst is None or worst.memory_bytes_per_hour is None or worst.memory_bytes_per_hour <= 0:
+        return None
+    lately = min(told, key=lambda each: each.seconds).memory_bytes_per_hour or 0.0
+    if lately < STILL * worst.memory_bytes_per_hour:
         return None
     return Climb(
         worst.memory_bytes_per_hour / 3_600,

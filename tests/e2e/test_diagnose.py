@@ -129,6 +129,31 @@ async def test_an_upstream_that_falls_silent_is_no_leak(tmp_path: Path) -> None:
     assert "nothing to cancel" in worst["safe"]
 
 
+async def test_who_does_not_read_is_named(tmp_path: Path) -> None:
+    """Three sockets that stop reading among ten that read."""
+    upstream = ("--upstream", "sim:?rate=2000", "--send-buffer", "4608")
+    with serving(tmp_path, "--no-monitor", "--stall-timeout", "60", *upstream) as service:
+        port = int(service.url.rpartition(":")[2])
+        async with AsyncExitStack() as stack:
+            deaf = []
+            for _ in range(3):
+                client = await RawClient.upgraded(port, "/stream", receive_buffer=4_096)
+                await stack.enter_async_context(client)
+                client.send(request("subscribe", *SYMBOLS))
+                client.deafen()
+                deaf.append(f"127.0.0.1:{client.port}")
+            async with load(port, readers=10):
+                for _ in range(20):
+                    told = await asyncio.to_thread(diagnose, tmp_path, "--window", "500ms")
+                    if told["verdict"] == "slow_subscribers" and told["findings"][0]["count"] == 3:
+                        break
+    worst = told["findings"][0]
+    assert (told["verdict"], worst["kind"], worst["count"]) == ("slow_subscribers", "SLOW", 3)
+    assert [peer for peer in deaf if peer not in worst["cause"]] == []
+    assert all("quotes behind" in text for text in worst["evidence"])
+    assert worst["next"][1].startswith("qcfeed subscribers kick ")
+
+
 def test_a_stuck_loop_is_diagnosed_by_its_line(tmp_path: Path) -> None:
     with program(tmp_path, "-m", "tests.support.faults", "blocks_for_good") as faulty:
         faulty.hear("attached")
@@ -190,13 +215,13 @@ SYMBOLS = ("AAPL", "MSFT", "GOOGL", "TSLA", "AMZN", "NVDA", "META", "NFLX")
 
 
 @asynccontextmanager
-async def load(port: int) -> AsyncIterator[None]:
-    """Forty readers of four symbols each, and one who comes and goes."""
+async def load(port: int, readers: int = 40) -> AsyncIterator[None]:
+    """Readers of four symbols each, and one who comes and goes."""
     over = asyncio.Event()
     async with AsyncExitStack() as stack:
         clients = [
             await stack.enter_async_context(await RawClient.upgraded(port, "/stream"))
-            for _ in range(40)
+            for _ in range(readers)
         ]
         async with asyncio.TaskGroup() as group:
             for number, client in enumerate(clients):

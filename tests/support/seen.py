@@ -20,6 +20,7 @@ from qcfeed.control.answers import (
     TasksByLocation,
     TaskTotals,
 )
+from qcfeed.control.subscriber_answers import Subscriber
 from qcfeed.metrics.growth import Point
 from qcfeed.verdict.evidence import Evidence
 
@@ -112,6 +113,24 @@ def feed(symbol: str, *, band: str = "live", reason: str | None = None, **more: 
         "restarts": 0,
     }
     return Feed(symbol=symbol, band=band, reason=reason, **given | more)
+
+
+def subscriber(number: int, *, stalled_s: float = 12.0, **more: Any) -> Subscriber:
+    given: dict[str, Any] = {
+        "peer": f"10.0.0.{number}:4000",
+        "symbols": ["AAPL", "MSFT", "GOOGL", "TSLA"],
+        "held": 6,
+        "fate": "conflate",
+        "compressed": False,
+        "lag": 1_024,
+        "lag_bytes": 100_000,
+        "kernel_bytes": 31_072,
+        "age_s": 60.0,
+        "conflated": 340,
+        "dropped": 0,
+        "slow": True,
+    }
+    return Subscriber(id=number, stalled_s=stalled_s, **given | more)
 
 
 def status(*, connected: bool = True, drill: str | None = None) -> Status:

@@ -9,11 +9,12 @@ import msgspec
 import pytest
 
 from qcfeed.control.answers import Memory
+from qcfeed.metrics.catalog import alerts as catalog
 from qcfeed.metrics.growth import Point
-from qcfeed.verdict import causes, leaks, loop, memory, others, quotes
+from qcfeed.verdict import alerts, causes, leaks, loop, memory, others, quotes, readers
 from qcfeed.verdict.answers import Diagnosis, Finding
 from qcfeed.verdict.diagnosis import RULES, diagnose
-from qcfeed.verdict.evidence import Evidence
+from qcfeed.verdict.evidence import Evidence, Firing
 from tests.support.seen import (
     GIB,
     LEAKY,
@@ -26,8 +27,14 @@ from tests.support.seen import (
     rule,
     samples,
     status,
+    subscriber,
     told,
 )
+
+
+def firing(name: str, state: str = "firing") -> Firing:
+    return Firing(name=name, state=state, active_s=90.0, value=5.0, summary="s", first="qcfeed x")
+
 
 BLOCKED = rule(
     "blocked_loop",
@@ -130,6 +137,28 @@ SCENARIOS = {
         lambda: evidence(feeds=[feed("AAPL"), feed("IBM", band="stale", reason="own_lag")]),
         "own_lag",
         quotes.own_lag,
+    ),
+    "subscribers that do not read": Scenario(
+        lambda: evidence(slow=[subscriber(7), subscriber(8, stalled_s=3.0)]),
+        "slow_subscribers",
+        readers.slow,
+    ),
+    "a stuck loop, and those who wait for it": Scenario(
+        lambda: evidence(after=STUCK, findings=told(BLOCKED), slow=[subscriber(7)]),
+        "blocked_loop",
+        loop.blocked,
+        ("slow_subscribers",),
+    ),
+    "an alert that nothing explains": Scenario(
+        lambda: evidence(alerts=[firing("QcfeedTargetMissing")]),
+        "QcfeedTargetMissing",
+        alerts.fires,
+    ),
+    "zombies, and the alerts that they set off": Scenario(
+        lambda: leak(alerts=[firing("QcfeedTaskGrowth"), firing("QcfeedOrphanedTasks")]),
+        "zombies",
+        leaks.zombies,
+        ("QcfeedTaskGrowth", "QcfeedOrphanedTasks"),
     ),
     "a task that swallows its cancellation": Scenario(
         lambda: evidence(findings=told(rule("cancelled_in_vain", count=1))),
@@ -285,3 +314,45 @@ def test_what_is_remembered_says_it_too_and_the_shorter_time_is_told() -> None:
     assert judged.verdict == "memory_growth"
     assert worst(judged).left_s == pytest.approx(231, abs=1)
     assert "15m00s" in " ".join(worst(judged).evidence)
+
+
+def test_who_does_not_read_is_named_the_furthest_behind_first() -> None:
+    found = worst(diagnose(evidence(slow=[subscriber(8, stalled_s=3.0), subscriber(7)])))
+    assert found.headline == "2 of 2 subscribers do not read: 10.0.0.7:4000, 10.0.0.8:4000"
+    assert found.evidence[0] == (
+        "7 (10.0.0.7:4000) holds AAPL, MSFT, GOOGL +3: 1,024 quotes behind, 128 KiB wait,"
+        " stalled 12s, 340 missed, conflate"
+    )
+    assert found.next[1] == "qcfeed subscribers kick 7 8"
+
+
+def test_who_was_late_for_a_moment_is_looked_at_again() -> None:
+    judged = diagnose(evidence(slow=[subscriber(7, stalled_s=0.01)]))
+    assert judged.verdict == "healthy"
+    assert judged.again[0].headline == "1 of 2 subscribers was late: 10.0.0.7:4000"
+
+
+def test_an_alert_that_is_pending_is_no_finding() -> None:
+    judged = diagnose(evidence(alerts=[firing("QcfeedTaskGrowth", "pending")]))
+    assert judged.verdict == "healthy"
+    assert judged.looked_at[-1].seen == "0 firing of 1 alert"
+
+
+def test_every_alert_of_the_catalog_has_rules_that_explain_it() -> None:
+    names = {each.name for each in vars(catalog).values() if isinstance(each, catalog.Alert)}
+    assert names == alerts.EXPLAINED_BY.keys()
+    rules = {rule for explained in alerts.EXPLAINED_BY.values() for rule in explained}
+    assert rules <= {scenario.verdict for scenario in SCENARIOS.values()}
+
+
+@pytest.mark.parametrize(
+    ("points", "why"),
+    [
+        ([(at, 50e6 + 1e6 * at) for at in range(0, 61, 10)], "it has just started"),
+        ([(at, 1e9 + 1e6 * min(at, 900)) for at in range(0, 1801, 10)], "it has ended"),
+    ],
+)
+def test_what_is_remembered_and_is_no_growth(points: list[tuple[float, float]], why: str) -> None:
+    held = Memory(resident_bytes=round(points[-1][1]), limit_bytes=4 * GIB, limit_source="x")
+    seen = evidence(memory=held, history=[Point(at, memory=m, live=5.0) for at, m in points])
+    assert diagnose(seen).verdict == "healthy", why

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from qcfeed.control.answers import Task, Tasks
+from qcfeed.control.answers import Memory, Task, Tasks
 from qcfeed.control.report_answers import Actions, Configuration, Log, LogLine, Setting
 from qcfeed.verdict import incident, markdown, page, plots
 from qcfeed.verdict.blocks import Bars, Block, Code, Curve, Facts, Grid, Heading, Items, Text
@@ -35,9 +35,10 @@ def section(blocks: list[Block], title: str) -> list[Block]:
 
 
 def test_the_incident_s_timeline_is_there_with_its_ends() -> None:
-    told = incident.blocks(material(leak(history=night.points())))
+    told = incident.blocks(material(leak(history=night.points(), remembered_by="Prometheus")))
     blocks = section(told, "Timeline")
-    memory, tasks, grid = blocks
+    text, memory, tasks, grid = blocks
+    assert text == Text("As Prometheus remembers it.")
     assert isinstance(memory, Curve)
     assert memory.labels == ("0", "14.2 GiB", "00:00:00", "02:15:00")
     assert isinstance(tasks, Curve)
@@ -190,3 +191,14 @@ def test_a_healthy_service_is_reported_as_such() -> None:
     assert isinstance(told[0], Heading)
     assert told[0].text.startswith("HEALTHY")
     assert section(told, "Findings")[0] == Text("Nothing is wrong that can be seen.")
+
+
+def test_the_windows_are_beside_what_the_alert_said() -> None:
+    """The incident's: under four minutes by the last quarter of an hour."""
+    held = Memory(resident_bytes=round(14.2 * 2**30), limit_bytes=16 * 2**30, limit_source="x")
+    (_, grid) = section(
+        incident.blocks(material(leak(history=night.points(), memory=held))), "Alert details"
+    )
+    assert isinstance(grid, Grid)
+    assert {row[0] for row in grid.rows} == {"5m", "15m", "1h", "whole"}
+    assert grid.rows[0][4].startswith("3m5")

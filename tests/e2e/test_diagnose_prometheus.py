@@ -1,0 +1,130 @@
+"""`qcfeed diagnose` and `report` with a Prometheus beside the service: real, or not what it should be."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qcfeed.errors import ExitStatus
+from tests.support import incident
+from tests.support.loopback_http import reply, serving
+from tests.support.program import program
+from tests.support.prometheus_server import needs_prometheus, openmetrics, prometheus
+from tests.support.shell import qcfeed
+
+RULES = """
+groups:
+  - name: rehearsal
+    rules:
+      - {alert: QcfeedMemoryRunsOut, expr: "max by (job, instance) (up) > 0", annotations: {summary: rehearsed}}
+      - {alert: OfAnother, expr: "vector(1)", labels: {instance: "elsewhere:1"}}
+"""
+QUICK = """
+global: {evaluation_interval: 1s}
+rule_files: [rules.yml]
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A healthy program, attached as ``faulty``."""
+    home = tmp_path_factory.mktemp("home")
+    with program(home, "-m", "tests.support.faults", "works") as healthy:
+        healthy.hear("attached")
+        yield home
+
+
+def diagnose(home: Path, url: str) -> dict[str, Any]:
+    args = ("diagnose", "--window", "300ms", "-o", "json", "--prometheus", url)
+    said = qcfeed(home, "--instance", "faulty", "--timeout", "2", *args)
+    assert said.returncode in (ExitStatus.OK, ExitStatus.FINDINGS), said.stderr
+    return dict(json.loads(said.stdout))
+
+
+@needs_prometheus
+def test_its_memory_is_longer_and_its_alerts_are_symptoms(home: Path, tmp_path: Path) -> None:
+    """The incident's timeline, shifted to end now: what the program itself cannot remember."""
+    (tmp_path / "server").mkdir()
+    (tmp_path / "server" / "rules.yml").write_text(RULES)
+    shifted = incident.series(shift=time.time() - 5 - incident.AT)
+    past = openmetrics({**shifted, UP: [(time.time() - 5, 1.0)]})
+    with prometheus(tmp_path / "server", config=QUICK, history=past) as server:
+        until_firing(server)
+        told = diagnose(home, server.url)
+        made = qcfeed(
+            home, "--instance", "faulty", "report", "--window", "300ms", "--prometheus", server.url
+        )
+    worst = told["findings"][0]
+    assert told["verdict"] == "memory_growth"
+    assert [each["rule"] for each in worst["symptoms"]] == ["QcfeedMemoryRunsOut"]
+    assert len(told["findings"]) == 1, "what fires for another service is not told"
+    [history] = [each["seen"] for each in told["looked_at"] if each["at"] == "history"]
+    assert "2h15m, by Prometheus" in history
+    assert made.returncode == ExitStatus.OK, made.stderr
+    assert "As Prometheus remembers it." in made.stdout
+    assert "| QcfeedMemoryRunsOut | firing |" in made.stdout
+
+
+UP = 'up{job="qcfeed",instance="market-data-prod-1:8006"}'
+
+
+def until_firing(server: Any) -> None:
+    end = time.monotonic() + 20
+    while server.alerts().get("QcfeedMemoryRunsOut") != "firing":
+        assert time.monotonic() < end, server.alerts()
+        time.sleep(0.05)
+
+
+PAGE = reply("<html>hello</html>", kind="text/html")
+
+
+def slow() -> Iterator[bytes]:
+    while True:
+        yield b" "
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (lambda _, __: [PAGE], "does not answer as Prometheus does"),
+        (lambda _, __: [reply("", status=401)], "401"),
+        (
+            lambda _, __: [
+                reply('{"status":"success","data":{"resultType":"vector","result":[]}}')
+            ],
+            "",
+        ),
+        (lambda _, __: slow(), ""),
+    ],
+    ids=["a page", "not let in", "empty", "slow"],
+)
+def test_one_that_does_not_tell_is_named_and_the_verdict_stands(
+    home: Path, answer: Any, why: str
+) -> None:
+    began = time.monotonic()
+    with serving(answer) as url:
+        told = diagnose(home, url)
+    assert time.monotonic() - began < 10
+    assert told["verdict"] == "healthy"
+    [untold] = [each for each in told["untold"] if each.startswith("Prometheus: ")]
+    assert why in untold
+
+
+def test_one_that_is_down_or_not_named_is_said(home: Path) -> None:
+    told = diagnose(home, "http://127.0.0.1:9")
+    assert any(each.startswith("Prometheus: ") for each in told["untold"])
+    said = qcfeed(home, "--instance", "faulty", "diagnose", "--window", "100ms")
+    assert said.returncode == ExitStatus.OK
+    assert "Prometheus: none is named (--prometheus URL)" in said.stdout
+
+
+def test_one_that_cannot_be_is_told_before_anybody_waits(home: Path) -> None:
+    args = ("diagnose", "--window", "1h", "--prometheus-key", "a", "--prometheus", "http://x:1")
+    said = qcfeed(home, "--instance", "faulty", *args)
+    assert said.returncode == ExitStatus.USAGE
+    assert "--prometheus-key is the key of no certificate" in said.stderr
