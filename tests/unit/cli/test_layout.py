@@ -93,7 +93,10 @@ def test_no_rows_is_a_header_alone() -> None:
 texts = st.text(st.sampled_from("ab/._: \x1b\n\u6771\u4eac"), max_size=60)
 
 
-@given(st.lists(st.builds(Line, texts, st.integers(), texts), max_size=5), st.integers(50, 120))
+@given(
+    st.lists(st.builds(Line, texts, st.integers(0, 10**12), texts), max_size=5),
+    st.integers(50, 120),
+)
 def test_no_line_is_longer_than_the_terminal_and_no_letter_is_lost(
     rows: list[Line], width: int
 ) -> None:
