@@ -219,6 +219,18 @@ class TestWithARealPrometheus:
         assert "Prometheus' clock is 3,60" in left.err
         assert "behind this machine's" in left.err
 
+    def test_now_is_what_the_server_calls_so(self, qcfeed_: Call, tmp_path: Path) -> None:
+        an_hour_ago = time.time() - 3_600
+        shifted = incident.series(shift=an_hour_ago - incident.AT)
+        date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(an_hour_ago + 1))
+        with (
+            prometheus(tmp_path / "server", history=openmetrics(shifted)) as server,
+            serving(loopback_http.between(server.url, lambda _: None, Date=date)) as url,
+        ):
+            left = qcfeed_("growth", "--prometheus", url, "-o", "json")
+        assert json.loads(left.out)["worst"]["time_to_limit_s"] < 240
+        assert "min old" not in left.err
+
     def test_warnings_are_told(self, qcfeed_: Call, remembering: Prometheus) -> None:
         def warn(said: dict[str, Any]) -> None:
             said["warnings"] = ["a store is missing"]
@@ -290,6 +302,18 @@ def test_a_login_page_is_not_prometheus(qcfeed_: Call) -> None:
     assert left.status == 3
     assert f"after a redirect to {login}/login" in left.err
     assert "secret" not in left.err
+
+
+def test_what_fails_is_not_asked_again(qcfeed_: Call) -> None:
+    asked: list[str] = []
+
+    def busy(target: str, _: Any) -> list[bytes]:
+        asked.append(target)
+        return [reply("busy", status=503, kind="text/plain")]
+
+    with serving(busy) as url:
+        assert qcfeed_("growth", "--prometheus", url).status == 3
+    assert len(asked) == 1
 
 
 def test_a_token_does_not_go_along_to_another_host(
