@@ -2,12 +2,14 @@
 
 ``@pytest.mark.no_task_leaks`` asks for it, or ``qcfeed_no_task_leaks = true`` in the configuration
 for every test but those marked ``allow_task_leaks``. Where nobody asks, this does nothing and
-imports nothing. How it sees loops, and which it does not see: diagnostics/runners.py.
+imports nothing. How it sees loops, and which it does not see: diagnostics/runners.py. Where it is asked
+for what it cannot tell, it warns (UnjudgedWarning).
 """
 
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,13 @@ CHECKED = (
     " settle: seconds that tasks get to end"
 )
 EXEMPT = "allow_task_leaks: this test may leave tasks behind; the reason goes beside it"
+_LISTED = 5
+
+
+class UnjudgedWarning(pytest.PytestWarning):
+    """A test asked whether it leaves tasks behind, and not all of it can be told."""
+
+
 _watch: pytest.StashKey[RunnerWatch | None] = pytest.StashKey()
 
 
@@ -50,6 +59,11 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     if asked and item.get_closest_marker("allow_task_leaks") is None:
         given = {} if marker is None else marker.kwargs
         item.config.stash[_watch] = no_task_leaks(item.config, **given)
+        if marker is not None and _is_on_trio(item):
+            warnings.warn(
+                UnjudgedWarning(f"{item.nodeid} runs on trio; no_task_leaks is about asyncio"),
+                stacklevel=1,
+            )
     return (yield)
 
 
@@ -73,6 +87,8 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
         item.config.stash[_watch] = None
     if leaks:
         pytest.fail("\n".join(map(str, leaks)), pytrace=False)
+    if watch is not None and watch.unjudged:
+        warnings.warn(UnjudgedWarning(_left(item, watch.unjudged)), stacklevel=1)
 
 
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
@@ -80,6 +96,21 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     watch = item.config.stash.get(_watch, None)
     if watch is not None and call.excinfo is not None:
         watch.forgive()
+
+
+def _is_on_trio(item: pytest.Item) -> bool:
+    """By anyio's parameter: ``"trio"``, or that with options."""
+    backend = getattr(getattr(item, "callspec", None), "params", {}).get("anyio_backend")
+    return "trio" in (backend, *(backend if isinstance(backend, tuple) else ()))
+
+
+def _left(item: pytest.Item, tasks: list[str]) -> str:
+    shown = "".join(f"\n  {task}" for task in tasks[:_LISTED])
+    more = f"\n  and {len(tasks) - _LISTED} more" if len(tasks) > _LISTED else ""
+    return (
+        f"{item.nodeid} leaves {len(tasks)} pending task(s) in an event loop made by hand, which"
+        f" no_task_leaks does not judge; turn it by asyncio.Runner{shown}{more}"
+    )
 
 
 def no_task_leaks(

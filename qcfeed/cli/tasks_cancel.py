@@ -74,7 +74,7 @@ def cancel(
 ) -> None:
     """Cancel tasks by number, or all that match, and say who survived and why.
 
-    The plan is shown first, and then asked about; without a terminal, --yes is needed (exit 6).
+    On a terminal the plan is shown first, and then asked about; without one, --yes is needed (exit 6).
     Tasks born after the plan are left alone. What matches is spared if the program stands on it:
     its main task and the control plane's own; their number cancels them all the same.
     Exit status: 1 when one is alive after --timeout seconds, 0 otherwise.
@@ -96,11 +96,15 @@ def cancel(
     if not plan.count:
         say(f"there is nothing to cancel{_besides(plan)}")
         return
+    if sys.stderr.isatty():
+        _draw(plan, sys.stderr)
     if not yes:
         _confirm(plan)
     request = CancelTasksRequest(
         serials=serials or [], up_to=plan.up_to, timeout_s=options(ctx).timeout, **which
     )
+    if sys.stderr.isatty():
+        say(f"cancelling; they have {formats.age(request.timeout_s)} to end")
     answer, raw = act(ctx, TASKS_CANCEL, request, CancelledTasks)
     _show_outcome(answer, output, raw)
 
@@ -142,7 +146,6 @@ def _confirm(plan: CancelPlan) -> None:
             f"this would cancel {what}{_besides(plan)}",
             hint="nothing was done; --dry-run shows them, --yes does it",
         )
-    _draw(plan, sys.stderr)
     sys.stderr.write(f"cancel {what}{_besides(plan)}? [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):

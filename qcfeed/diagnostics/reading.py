@@ -45,7 +45,7 @@ class Reading:
 
     def __iter__(self) -> Iterator[tuple[list[Ref], list[Booked]]]:
         ledger = self._ledger
-        for refs in ledger.slices(_everything(), SLICE):
+        for refs in ledger.slices(everything(), SLICE):
             tasks: list[Any] = list(map(operator.call, refs))
             if not self._are_ours(tasks):
                 refs, tasks = self._ours_of(refs, tasks)
@@ -96,8 +96,8 @@ class Reading:
         return known.open and task is not None
 
 
-def _everything() -> list[Ref]:
-    """asyncio's own weak references to all tasks."""
+def everything() -> list[Ref]:
+    """asyncio's own weak references to all tasks, of whatever loop."""
     tasks: Any = getattr(asyncio.tasks, "_scheduled_tasks", None)  # 3.12 and later
     if tasks is None:
         tasks = getattr(asyncio.tasks, "_all_tasks", ())

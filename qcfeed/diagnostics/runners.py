@@ -7,13 +7,19 @@ turn their loops by a Runner, so this is the one place where a test framework ca
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from qcfeed.diagnostics import census
 from qcfeed.diagnostics.leakcheck import Ignore, LeakError, leaked
+from qcfeed.diagnostics.reading import everything
+from qcfeed.diagnostics.site import AnyTask
 from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.diagnostics.waits import state
 
 _ANYIO_RUNNER = "TestRunner._call_in_runner_task"
 """Where anyio spawns the task that its tests run in; it lives as long as the loop."""
@@ -26,13 +32,18 @@ class RunnerWatch:
     it stays open (a loop that several tests share). ``settle`` and ``ignore``: as for
     ``verify_no_leaks``. Cost: a ledger, and one turn of each loop.
 
-    It does not see loops of other threads, loops made by hand (``asyncio.new_event_loop()``), or
-    tasks made around the ledger (see Ledger). One at a time; in the thread that turns the loops.
+    It does not judge loops of other threads, loops made by hand (``asyncio.new_event_loop()``), or
+    tasks made around the ledger (see Ledger); what is left pending in a loop made by hand that does
+    not run any more is in ``unjudged``. One at a time; in the thread that turns the loops.
     """
 
     def __init__(self, *, settle: float = 1.0, ignore: Iterable[str] = ()) -> None:
         self.leaks: list[LeakError] = []
         """One error a loop that tasks were left in."""
+        self.unjudged: list[str] = []
+        """Pending tasks of loops that it did not see begin, in words; known after ``stop``."""
+        self._before: weakref.WeakSet[AnyTask] = weakref.WeakSet()
+        self._seen: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
         self._settle = settle
         self._ignore = Ignore(ignore)
         self._ledgers: dict[asyncio.AbstractEventLoop, Ledger] = {}
@@ -44,6 +55,7 @@ class RunnerWatch:
 
     def start(self) -> None:
         """Stand in ``asyncio.Runner`` from now on."""
+        self._before.update(task for ref in everything() if (task := ref()) is not None)
         self._replace("run", self._see)
         self._replace("get_loop", self._see)
         self._replace("close", self._judge_runner)
@@ -55,7 +67,12 @@ class RunnerWatch:
             setattr(asyncio.Runner, name, original)
         for loop in list(self._ledgers):
             self._judge(loop)
-        return [] if self._forgiven else self.leaks
+        if self._forgiven:
+            return []
+        if self._elsewhere():
+            gc.collect()  # of what nobody holds, asyncio tells itself
+            self.unjudged = self._elsewhere()
+        return self.leaks
 
     def forgive(self) -> None:
         """Whatever is left, before and from now on, is no leak."""
@@ -69,6 +86,17 @@ class RunnerWatch:
             yield
         finally:
             self._excused |= self._live() - before
+
+    def _elsewhere(self) -> list[str]:
+        """New pending tasks of loops that nobody showed to us, and that do not run now."""
+        tasks = (task for ref in everything() if (task := ref()) is not None and not task.done())
+        return [
+            f"{census.name(task)}: {census.coroutine(task)}, {state(task)}"
+            for task in tasks
+            if task not in self._before
+            and (loop := task.get_loop()) not in self._seen
+            and not loop.is_running()
+        ]
 
     def _live(self) -> set[int]:
         ledgers = self._ledgers.values()
@@ -87,6 +115,7 @@ class RunnerWatch:
     def _see(self, runner: asyncio.Runner) -> None:
         loop = self._get_loop(runner)
         if loop not in self._ledgers:
+            self._seen.add(loop)
             ledger = self._ledgers[loop] = Ledger()
             ledger.install(loop)
 

@@ -151,10 +151,11 @@ def mentions(task: AnyTask | None, word: str) -> bool:
         if task is None or seen.waiter is None or wanted in seen.kind.casefold():
             return wanted in seen.kind.casefold()
         kind, detail = _told(seen, task)
-        text = _text(kind, detail)
-        if kind == "future" and seen.links:
-            text += f" at {_at(seen.links) if ':' in word else _in(seen.links)}"
-        return wanted in text.casefold()
+        if wanted in _text(kind, detail).casefold():
+            return True
+        if kind != "future" or not seen.links:
+            return False
+        return wanted in (_at(seen.links) if ":" in word else _in(seen.links)).casefold()
     except Exception:  # noqa: BLE001
         return word.casefold() in "unknown"
 

@@ -102,3 +102,11 @@ def test_on_a_terminal_the_plan_is_shown_before_the_question(service: Serving, h
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == ExitStatus.OK
+
+    child = terminal("tasks", "cancel", "--site", "drills.py", "--label", "symbol=MSFT", "--yes")
+    child.expect("SERIAL +AGE +NAME +LOCATION +STATE")
+    child.expect_exact("cancelling; they have 5.0s to end")
+    child.expect_exact("2 tasks")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == ExitStatus.OK

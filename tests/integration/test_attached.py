@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from qcfeed import Attached, attach
 from qcfeed.control import routes
@@ -19,6 +20,7 @@ from qcfeed.control.answers import Orphans, Process, Reaped, ReapRequest, Status
 from qcfeed.control.client import ControlClient
 from qcfeed.control.history_answers import History
 from qcfeed.control.paths import Address, running_instances, socket_path, token_path
+from qcfeed.control.stack_answers import Stacks
 from qcfeed.diagnostics.spawn import owned_by
 from qcfeed.errors import (
     ConfigError,
@@ -332,3 +334,35 @@ def test_importing_qcfeed_imports_nothing_heavy() -> None:
     assert not before & {"typing", "asyncio", "msgspec", "aiohttp", "qcfeed.attached"}
     assert "qcfeed.attached" in after
     assert "aiohttp" not in after
+
+
+def test_a_program_under_uvloop_is_seen_as_any() -> None:
+    async def asked(path: str, kind: Any, **params: Any) -> Any:
+        return await asyncio.to_thread(lambda: client("fast").get(path, kind, **params))
+
+    async def main() -> None:
+        gone = False
+        async with attach("fast", spawn_stacks=3):
+            with owned_by(lambda: gone):
+                tasks = [asyncio.create_task(forever()) for _ in range(3)]
+            kept = asyncio.create_task(asyncio.sleep(3600))
+            await asyncio.sleep(0)
+            answer = await asked(routes.TASKS_BY_LOCATION, TasksByLocation, waits=True)
+            assert live_here(answer) == 4
+            waits = [w.state for row in answer.locations for w in row.waits or ()]
+            assert {"Event.wait", "sleeping"} <= set(waits)
+            gone = True
+            assert (await asked(routes.ORPHANS, Orphans)).count == 3
+            reaped = await asyncio.to_thread(
+                lambda: client("fast").post(routes.REAP, ReapRequest(), Reaped)
+            )
+            assert (reaped.reaped, reaped.survivors) == (3, [])
+            assert all(task.cancelled() for task in tasks)
+            assert not kept.done()
+            stacks = await asked(routes.STACKS, Stacks)
+            assert stacks.threads[0].watched
+            kept.cancel()
+            await asyncio.wait([kept])
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())

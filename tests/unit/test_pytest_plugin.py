@@ -272,3 +272,59 @@ def test_it_is_registered_for_everybody(tmp_path: Path) -> None:
     )
     assert "@pytest.mark.no_task_leaks(" in done.stdout
     assert "@pytest.mark.allow_task_leaks:" in done.stdout
+
+
+WARNED = """
+pytestmark = pytest.mark.filterwarnings("always::qcfeed.pytest_plugin.UnjudgedWarning")
+"""
+
+
+def test_tasks_left_in_a_loop_made_by_hand_are_warned_of(run: Run) -> None:
+    result = run(
+        WARNED
+        + """
+def work(leave):
+    loop = asyncio.new_event_loop()
+    async def main():
+        leak(name="left behind") if leave else await asyncio.create_task(asyncio.sleep(0))
+    loop.run_until_complete(main())
+    loop.close()
+
+def test_leaves(): work(True)
+def test_tidies_up(): work(False)
+
+def test_lets_go():
+    work(True)
+    held.pop()._log_destroy_pending = False
+""",
+        SWITCH,
+    )
+    result.assert_outcomes(passed=3, warnings=1)
+    result.stdout.fnmatch_lines(
+        ["*test_leaves leaves 1 pending task(s) in an event loop made by hand*",
+         "*left behind: sleep, sleeping*"]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("asked", "warnings"), [("mark", 1), ("switch", 0)])
+def test_on_trio_a_marked_test_is_told_that_nothing_is_seen(
+    run: Run, asked: str, warnings: int
+) -> None:
+    mark = "@pytest.mark.no_task_leaks" if asked == "mark" else ""
+    result = run(
+        WARNED
+        + f"""
+import trio
+
+{mark}
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["trio"])
+async def test_it():
+    await trio.sleep(0)
+""",
+        "asyncio_mode = strict",
+        *([SWITCH] if asked == "switch" else []),
+    )
+    result.assert_outcomes(passed=1, warnings=warnings)
+    if warnings:
+        result.stdout.fnmatch_lines(["*test_it*runs on trio; no_task_leaks is about asyncio*"])

@@ -738,3 +738,31 @@ def test_how_long_a_task_sleeps_in_all(run: Run) -> None:
     assert 59 < long.left_s < 60
     assert short.whole_s == 0.5
     assert others == [None, None]
+
+
+# ---------------------------------------------------------------- mentions
+
+
+async def test_a_word_is_found_without_looking_up_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def pump() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    task = asyncio.create_task(pump())
+    await asyncio.sleep(0)
+    place = waits.state(task).partition(" at ")[2]
+    line = place.split()[0].rpartition("/")[2]
+    assert waits.mentions(task, line)
+    assert waits.mentions(task, line.replace(".py", ".PY"))
+
+    def looked_up(_: object) -> str:
+        raise AssertionError("a frame object would stay with each task")
+
+    monkeypatch.setattr(waits, "_at", looked_up)
+    for word in ("future", "FUT", "pump", "test_waits.py"):
+        assert waits.mentions(task, word)
+    assert not waits.mentions(task, "sleeping")
+    assert not waits.mentions(None, "future")
+    assert waits.mentions(None, "gone")
+    task.cancel()
+    await asyncio.wait([task])
+    assert waits.mentions(task, "ended")
