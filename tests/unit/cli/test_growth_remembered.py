@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 from qcfeed.control import history
-from qcfeed.diagnostics import census
 from qcfeed.diagnostics.lookout import Lookout
 from qcfeed.metrics.recent import Counts, Recent
 from tests.support import loopback_http
@@ -81,10 +80,3 @@ def test_without_either_it_says_what_to_do(qcfeed_: Callable[..., Any]) -> None:
     left = qcfeed_("growth")
     assert left.status == 3
     assert "qcfeed serve" in left.err
-
-
-async def test_a_lookout_goes_on_when_what_it_tells_fails(watched: Watched) -> None:
-    told: list[census.Census] = []
-    lookout = Lookout(watched.ledger, watched.watch, also=lambda _, taken: told.append(taken))
-    lookout.sample(time.monotonic())
-    assert told[0].totals.live >= 1

@@ -13,6 +13,7 @@ import pytest
 
 from qcfeed.diagnostics import abandoned, lints
 from qcfeed.diagnostics import lookout as lookout_module
+from qcfeed.diagnostics.census import Census
 from qcfeed.diagnostics.lints import Finding, Verdict
 from qcfeed.diagnostics.lookout import Lookout
 from qcfeed.diagnostics.spawn import Ledger, owned_by
@@ -222,6 +223,31 @@ async def test_it_samples_by_itself_and_says_when_it_cannot(
     untold = "\n".join(lookout.look(0).untold)
     assert "the ledger has stopped booking tasks: broken" in untold
     assert "exceptions never retrieved" in untold
+
+
+async def test_each_census_goes_also_to_who_asked_and_his_fault_is_told(ledger: Ledger) -> None:
+    loop = asyncio.get_running_loop()
+    watch = LoopWatch()
+    watch.start(loop)
+    broken = threading.Event()
+    broken.set()
+    seen: list[int] = []
+
+    def also(_: float, taken: Census) -> None:
+        if broken.is_set():
+            raise RuntimeError("his own")
+        seen.append(taken.totals.live)
+
+    lookout = Lookout(ledger, watch, every=0.01, also=also)
+    lookout.start(loop)
+    await until(lambda: lookout.failure is not None)
+    assert any("RuntimeError: his own" in line for line in lookout.look(0).untold)
+    broken.clear()
+    await until(lambda: bool(seen))
+    assert seen[0] >= 1
+    await until(lambda: lookout.failure is None)
+    lookout.stop()
+    watch.stop()
 
 
 # ---------------------------------------------------------------- futures that nobody will complete
