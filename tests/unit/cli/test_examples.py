@@ -1,0 +1,43 @@
+"""Every example of every help page is one that the command line takes."""
+
+from __future__ import annotations
+
+import pytest
+from typer._click.exceptions import UsageError
+from typer.core import TyperGroup
+
+from qcfeed.cli import main, walk
+from tests.support.examples import arguments, examples
+
+
+def parse(args: list[str]) -> str:
+    """The command that these arguments reach, by its full name. Raises UsageError."""
+    command, ctx = main.build(), None
+    name = main.PROGRAM
+    while True:
+        ctx = command.make_context(name, args, parent=ctx)
+        rest = [*ctx._protected_args, *ctx.args]
+        if not isinstance(command, TyperGroup) or not rest:
+            return ctx.command_path
+        name, command, args = command.resolve_command(ctx, rest)
+
+
+@pytest.mark.parametrize("line", dict.fromkeys(line for _, line in examples()))
+def test_an_example_can_be_typed(line: str) -> None:
+    assert parse(arguments(line)).startswith("qcfeed ")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["qcfeed taks", "qcfeed tasks --by-locations", "qcfeed status extra", "qcfeed stacks -o xml"],
+)
+def test_one_that_cannot_be_typed_is_found(line: str) -> None:
+    with pytest.raises(UsageError):
+        parse(arguments(line))
+
+
+def test_every_command_has_one_of_its_own() -> None:
+    """A group's may be of its subcommands."""
+    for ctx in list(walk.commands())[1:]:
+        reached = {parse(arguments(line)) for path, line in examples() if path == ctx.command_path}
+        assert any(each.startswith(ctx.command_path) for each in reached), ctx.command_path
