@@ -6,17 +6,18 @@ import importlib
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from typer._click import Command, Context
 from typer._click.core import ParameterSource
 from typer._click.exceptions import ClickException, NoArgsIsHelpError, NoSuchOption, UsageError
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from qcfeed import __version__
 from qcfeed.cli.context import DEFAULT_TIMEOUT, Options, new_app, say
+from qcfeed.cli.lazy import LazyGroup
 from qcfeed.cli.render import discard
 from qcfeed.errors import ExitStatus, QcfeedError
 
@@ -55,20 +56,13 @@ def load(name: str) -> Command:
     return command
 
 
-class LazyGroup(TyperGroup):
-    """Lists commands without importing them; imports the one that is called."""
+class Program(LazyGroup):
+    """The commands of the table."""
 
-    def __init__(self, **attributes: Any) -> None:
-        super().__init__(**attributes)
-        self.commands = {
-            name: TyperCommand(name, short_help=short) for name, short in COMMANDS.items()
-        }
+    listed = COMMANDS
 
-    def resolve_command(
-        self, ctx: Context, args: list[str]
-    ) -> tuple[str | None, Command | None, list[str]]:
-        name, listed, rest = super().resolve_command(ctx, args)
-        return name, load(name) if name and listed else None, rest
+    def load(self, name: str) -> Command:
+        return load(name)
 
 
 _WHICH = ("context", "instance", "socket", "url")
@@ -84,7 +78,7 @@ def _print_version(wanted: bool) -> None:
 
 
 @app.callback(
-    cls=LazyGroup,
+    cls=Program,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

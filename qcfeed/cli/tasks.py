@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer._click import Command
+from typer.main import get_command
 
 from qcfeed.cli import (
     durations,
     formats,
-    tasks_by_label,
-    tasks_cancel,
-    tasks_diff,
-    tasks_ended,
     tasks_filter,
-    tasks_findings,
-    tasks_show,
-    tasks_tree,
-    tasks_verify,
     tasks_waits,
-    tasks_window,
 )
 from qcfeed.cli.context import (
     PROFILES,
@@ -32,6 +26,7 @@ from qcfeed.cli.context import (
     say,
 )
 from qcfeed.cli.layout import Column, Table
+from qcfeed.cli.lazy import LazyGroup
 from qcfeed.cli.render import show
 from qcfeed.cli.tasks_saved import From, Save, ask_or_read, schema_of
 from qcfeed.control.answers import Location, Task, Tasks, TasksByLocation, TaskTotals
@@ -41,14 +36,37 @@ from qcfeed.errors import UsageError
 DEFAULT_LIMIT = 1_000
 BY_LOCATION = str(TasksByLocation.__struct_config__.tag)
 
+SUBCOMMANDS = {
+    "show": "One live task in full: its stack, what it waits on, whom it serves, who waits for it.",
+    "cancel": "Cancel tasks by number, or all that match, and say who survived and why.",
+    "diff": "Compare two censuses: what was born and ended a spawn location, and which grew.",
+    "ended": "The last tasks that ended, the latest first: how, how old, and who cancelled them.",
+    "failures": "What tasks died of: exceptions by location, type and line, each with a traceback.",
+    "findings": "What is wrong with the tasks: each finding with its evidence and the next command.",
+    "verify": "Prove that a fix holds: tasks are born at a location, their number does not grow, and none is orphaned.",
+}
+"""Every subcommand and its short help; its file is ``qcfeed/cli/tasks_<name>.py``."""
+
+_FILES = {"failures": "tasks_ended"}
+"""Where it is not."""
+
+
+class Subcommands(LazyGroup):
+    """Those of the table: whoever lists tasks imports none of them."""
+
+    listed = SUBCOMMANDS
+
+    def load(self, name: str) -> Command:
+        file = importlib.import_module(f"qcfeed.cli.{_FILES.get(name, f'tasks_{name}')}")
+        alone = new_app()
+        epilog = getattr(file, f"{name.upper()}_EXAMPLES", None) or file.EXAMPLES
+        alone.command(epilog=epilog)(getattr(file, name))
+        command = get_command(alone)
+        command.name = name
+        return command
+
+
 app = new_app()
-app.command(epilog=tasks_show.EXAMPLES)(tasks_show.show)
-app.command(epilog=tasks_cancel.EXAMPLES)(tasks_cancel.cancel)
-app.command(epilog=tasks_diff.EXAMPLES)(tasks_diff.diff)
-app.command(epilog=tasks_ended.ENDED_EXAMPLES)(tasks_ended.ended)
-app.command(epilog=tasks_ended.FAILURES_EXAMPLES)(tasks_ended.failures)
-app.command(epilog=tasks_findings.EXAMPLES)(tasks_findings.findings)
-app.command(epilog=tasks_verify.EXAMPLES)(tasks_verify.verify)
 
 
 def _alarming(row: Location) -> str | None:
@@ -116,6 +134,7 @@ LOCATION_TABLE: Table[Location] = Table(
 
 
 @app.callback(
+    cls=Subcommands,
     invoke_without_command=True,
     subcommand_metavar="[COMMAND]",
     epilog=examples(
@@ -194,10 +213,16 @@ def tasks(
                 "--window and --watch count twice, all tasks by location; a file holds one census",
                 hint="`qcfeed tasks diff BEFORE AFTER` compares two files",
             )
+        from qcfeed.cli import tasks_window
+
         tasks_window.run(ctx, window, output, watch=watch)
     elif tree:
+        from qcfeed.cli import tasks_tree
+
         tasks_tree.run(ctx, output, limit=limit, source=source, save=save, which=which)
     elif by and by != "location":
+        from qcfeed.cli import tasks_by_label
+
         tasks_by_label.run(ctx, by, output, limit=limit, source=source, save=save, which=which)
     elif by or by_location or seen or (source and schema_of(source) == BY_LOCATION):
         _by_location(ctx, output, source, save, which, seen)

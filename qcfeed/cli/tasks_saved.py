@@ -15,7 +15,6 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import typer
 
-from qcfeed.cli import bundle
 from qcfeed.cli.context import ask, say
 from qcfeed.control.answers import Answer
 from qcfeed.control.client import ANSWER_BYTES
@@ -94,6 +93,8 @@ def read(path: Path, route: str, kind: type[AnyAnswer], **params: Any) -> tuple[
     Raises UsageError when the file is none of ours, or cannot tell; NotFoundError as Saved does.
     """
     wanted = str(kind.__struct_config__.tag)
+    from qcfeed.cli import bundle  # archives: for those who have one
+
     if bundle.is_bundle(path):
         return _ask_bundle(path, route, kind, wanted, params)
     raw = _bytes(path)
@@ -113,6 +114,8 @@ def _ask_bundle(
     path: Path, route: str, kind: type[AnyAnswer], wanted: str, params: dict[str, Any]
 ) -> tuple[AnyAnswer, bytes]:
     """Of tasks by the snapshot in it, which can be asked; else the answer that was given then."""
+    from qcfeed.cli import bundle  # archives: for those who have one
+
     opened = bundle.unpack(path)
     snapshot = opened.answer(_SNAPSHOT + "1")
     of_tasks = route.startswith(TASKS) and route not in _BESIDE
@@ -184,6 +187,8 @@ def write(path: Path, raw: bytes) -> None:
 def schema_of(path: Path) -> str:
     """What kind of answer a file holds, and of a bundle that it is one. Raises UsageError when it
     holds none."""
+    from qcfeed.cli import bundle  # archives: for those who have one
+
     if bundle.is_bundle(path):
         return str(bundle.Manifest.__struct_config__.tag)
     return _schema(path, _bytes(path))

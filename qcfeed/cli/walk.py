@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typer._click import Command, Context
 from typer.core import TyperGroup
 
+from qcfeed.cli.lazy import LazyGroup
 from qcfeed.cli.main import COMMANDS, PROGRAM, build, load
 from qcfeed.errors import ExitStatus
 
@@ -36,7 +37,10 @@ def subcommands(command: Command) -> dict[str, Command]:
     """Those that are shown, by name."""
     if not isinstance(command, TyperGroup):
         return {}
-    return {name: inner for name, inner in command.commands.items() if not inner.hidden}
+    shown = [name for name, inner in command.commands.items() if not inner.hidden]
+    if isinstance(command, LazyGroup):
+        return {name: command.load(name) for name in shown}
+    return {name: command.commands[name] for name in shown}
 
 
 def _under(command: Command, name: str, parent: Context) -> Iterator[Context]:

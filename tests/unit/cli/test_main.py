@@ -9,6 +9,7 @@ import pytest
 
 import qcfeed
 from qcfeed.cli import main
+from qcfeed.cli.lazy import LazyGroup
 from qcfeed.errors import ExitStatus
 
 from .conftest import Left
@@ -154,3 +155,14 @@ def test_two_flags_that_say_which_are_one_too_many(qcfeed_: Command) -> None:
     left = qcfeed_("--instance", "a", "--socket", "/b.sock", "status")
     assert left.status == ExitStatus.USAGE
     assert "each say which service is meant" in left.err
+
+
+def test_subcommands_are_listed_without_being_imported_and_say_the_same_themselves() -> None:
+    group = main.load("tasks")
+    assert isinstance(group, LazyGroup)
+    modules = imported_by("tasks", "--by-location")
+    own = {f"qcfeed.cli.tasks_{name}" for name in (*group.listed, "window", "tree", "by_label")}
+    assert modules.isdisjoint(own)
+    assert modules.isdisjoint({"qcfeed.cli.bundle", "tarfile", "gzip"})
+    for name, short in group.listed.items():
+        assert " ".join((group.load(name).help or "").split()).startswith(short)
