@@ -59,7 +59,8 @@ def rules(server: Prometheus) -> dict[str, Mapping[str, str]]:
 
 
 def claimed(server: Prometheus, target: str, at: float) -> list[Claim]:
-    """What the alerts that fired for ``target`` (job/instance) at ``at`` say of memory's growth, by their annotations.
+    """What the alerts that fired for ``target`` (job/instance) at ``at`` say of memory's growth, by
+    their annotations.
 
     Prometheus keeps which alerts fired and not what they said: that is read from what is active
     now, else from the rules as they are now. Cost: three requests.
@@ -67,13 +68,18 @@ def claimed(server: Prometheus, target: str, at: float) -> list[Claim]:
     fired = [
         each.labels
         for each in server.instant(f'ALERTS{{alertstate="{FIRING}"}}', at)
-        if target.endswith(each.labels.get("instance", ""))
+        if _about(each.labels.get("instance"), target)
     ]
     if not fired:
         return []
     texts = rules(server) | {each.name: each.annotations for each in active(server)}
     names = dict.fromkeys(labels.get("alertname", "") for labels in fired)
     return [claim for name in names for claim in claims(name, list(texts.get(name, {}).values()))]
+
+
+def _about(instance: str | None, target: str) -> bool:
+    """Whether an alert is about the target; one without an instance is about all."""
+    return instance is None or target == instance or target.endswith(f"/{instance}")
 
 
 def _alert(found: Mapping[str, Any]) -> Alert:

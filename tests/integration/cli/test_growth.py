@@ -70,8 +70,9 @@ def past() -> Series:
     samples |= service("right:1", every(day(5), 240, lambda _: 1e9))
     samples |= service("unlimited:1", every(day(6), 240, lambda n: 1e9 + n * 15e3), limit=None)
     samples |= service("silent:1", every(day(7), 120, lambda _: 1e9))
-    fired = 'ALERTS{alertname="MarketDataMemory",alertstate="firing",severity="critical"}'
-    samples[fired] = [(incident.AT - 15, 1.0), (incident.AT, 1.0)]
+    for name, instance in (("MarketDataMemory", "market-data-prod-1:8006"), ("Other", "1:8006")):
+        fired = f'ALERTS{{alertname="{name}",alertstate="firing",instance="{instance}"}}'
+        samples[fired] = [(incident.AT - 15, 1.0), (incident.AT, 1.0)]
     return samples
 
 
@@ -87,6 +88,9 @@ groups:
             Memory Usage: 14.2 GB / 16 GB (88.75%)
             Memory Growth Rate: +450 MB/hour
             Projected OOM: ~4 hours
+      - alert: Other
+        expr: process_resident_memory_bytes > 14e9
+        annotations: {summary: "+1 MB/hour"}
 """
 
 
@@ -138,6 +142,7 @@ class TestWithARealPrometheus:
         assert "4h17m left" in left.out, "1.8 GB at 450 MB an hour"
         assert "66.8 times as fast" in left.out
         assert "no window here gives it" in left.out
+        assert "Other" not in left.out, "it is about another instance"
         assert "3m51s until 16.0 GiB, at the rate of the last 15m" in left.out
         assert "finding: memory reaches its limit of 16.0 GiB in 3m51s" in left.err
         assert "14.2 GiB" in left.out
