@@ -21,12 +21,15 @@ from qcfeed.diagnostics import census
 from qcfeed.diagnostics.lookout import Lookout
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.diagnostics.stall import LoopWatch
+from qcfeed.diagnostics.tally import Tally
 from qcfeed.errors import NoRunningLoopError, NotFoundError
 from qcfeed.metrics import memory
+from qcfeed.metrics.catalog.metrics import DELAYS
 from qcfeed.metrics.recent import Recent
 
 if TYPE_CHECKING:
     from qcfeed.control.server import ControlServer
+    from qcfeed.metrics.collectors import Collector
 
 
 def attach(
@@ -64,7 +67,7 @@ def attach(
     # aiohttp with it: not for those who import qcfeed and never attach.
     from qcfeed.control.server import ControlServer
 
-    ledger, watch = Ledger(spawn_stacks=spawn_stacks), LoopWatch()
+    ledger, watch = Ledger(spawn_stacks=spawn_stacks), LoopWatch(lags=Tally(DELAYS))
     recent = Recent()
     lookout = Lookout(ledger, watch, grace=orphan_grace, also=recent.note)
     audit = AuditLog(paths.audit_path(instance) if audit_log is None else Path(audit_log))
@@ -91,7 +94,7 @@ def attach(
         lookout.start(loop)
         undo.callback(lookout.stop)
         server.start()
-        return Attached(instance, ledger, server, undo.pop_all())
+        return Attached(instance, ledger, watch, server, undo.pop_all())
 
 
 class Attached:
@@ -102,10 +105,16 @@ class Attached:
     """
 
     def __init__(
-        self, instance: str, ledger: Ledger, server: ControlServer, undo: contextlib.ExitStack
+        self,
+        instance: str,
+        ledger: Ledger,
+        watch: LoopWatch,
+        server: ControlServer,
+        undo: contextlib.ExitStack,
     ) -> None:
         self.instance = instance
         self.ledger = ledger
+        self._watch = watch
         self._server = server
         self._undo = undo
 
@@ -118,6 +127,18 @@ class Attached:
     def port(self) -> int | None:
         """Its loopback port, where one was asked for."""
         return self._server.port
+
+    def collector(self) -> Collector:
+        """The program's tasks, loop lag and memory limit, for its own registry of prometheus-client's:
+        ``REGISTRY.register(attached.collector())``.
+
+        A scrape costs a census (0.5 us a live task) where it is collected: in a thread, as
+        ``start_http_server`` does, the loop goes on meanwhile.
+        """
+        from qcfeed.metrics import program
+        from qcfeed.metrics.collectors import Collector
+
+        return Collector(program.Program(self.ledger, self._watch).read)
 
     def close(self) -> None:
         """No answers from now on, and the task factory as it was found; the program goes on.

@@ -134,5 +134,18 @@ def process() -> Iterator[Sample]:
 
 
 def memory_limit() -> Iterator[Sample]:
-    """What it may hold: beside ``process``, which prometheus-client has of its own."""
     yield Sample(m.MEMORY_LIMIT, memory.limit().bytes)
+
+
+class Program:
+    """What ``attach`` gives a program's own registry: all but what prometheus-client has by itself
+    (``process_*``, collections of garbage)."""
+
+    def __init__(self, ledger: Ledger, watch: LoopWatch) -> None:
+        self._tasks = Tasks(ledger)
+        self._watch = watch
+
+    def read(self) -> Iterator[Sample]:
+        yield from memory_limit()
+        yield from loop_lag(self._watch)
+        yield from self._tasks.read()

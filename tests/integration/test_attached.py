@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from prometheus_client import REGISTRY, generate_latest
 
 from qcfeed import Attached, attach
 from qcfeed.control import routes
@@ -51,6 +52,32 @@ async def forever() -> None:
 
 def live_here(answer: TasksByLocation) -> int:
     return sum(row.live for row in answer.locations if row.location.startswith(HERE))
+
+
+async def test_its_tasks_join_the_program_s_own_metrics() -> None:
+    with attach("billing") as handle:
+        collector = handle.collector()
+        REGISTRY.register(collector)  # refuses what is there already under the same name
+        try:
+            tasks = [asyncio.create_task(forever()) for _ in range(3)]
+            text = (await asyncio.to_thread(generate_latest, REGISTRY)).decode()
+        finally:
+            REGISTRY.unregister(collector)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    [live] = [
+        line
+        for line in text.splitlines()
+        if line.startswith("qcfeed_tasks_live{" + f'location="{HERE}')
+    ]
+    assert live.endswith(" 3.0")
+    for name in (
+        "qcfeed_memory_limit_bytes",
+        "qcfeed_loop_lag_seconds_sum",
+        "process_resident_memory_bytes",
+    ):
+        assert f"\n{name} " in text
 
 
 async def test_it_remembers_its_memory_and_its_tasks() -> None:
