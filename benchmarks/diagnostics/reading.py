@@ -24,6 +24,8 @@ from qcfeed.control.server import ControlServer
 from qcfeed.diagnostics import census
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.diagnostics.stall import LoopWatch
+from qcfeed.metrics.collectors import Exposition
+from qcfeed.metrics.program import Program
 
 ROUNDS = 5
 PER_OWNER = 4
@@ -108,6 +110,8 @@ async def qcfeed(number: int, owned: bool) -> Figures:
         await bench.measure(
             "by location, in-process", lambda: _timed(census.by_location, ledger, time.monotonic())
         )
+        scraped = Exposition(Program(ledger, LoopWatch()).read)
+        await bench.measure("metrics, scraped", lambda: _timed(scraped.text))
         now = time.monotonic()
         for owner in owners:
             owner.closed_at = now
