@@ -146,8 +146,8 @@ CASES: tuple[Case, ...] = (
         "QcfeedTaskGrowth",
         "the incident: before 00:15, and until the end",
         INCIDENT,
-        fires=(QUIET_BEFORE + 14, 100, 150, 195),
-        quiet=(5, 30, QUIET_BEFORE),
+        fires=(QUIET_BEFORE + 9, QUIET_BEFORE + 14, 100, 150, 195),
+        quiet=(5, 30, QUIET_BEFORE, QUIET_BEFORE + 8),
     ),
     Case(
         "QcfeedTaskGrowth",
@@ -210,8 +210,8 @@ CASES: tuple[Case, ...] = (
         "QcfeedMemoryRunsOut",
         "the incident: an hour before the end",
         only_memory(INCIDENT),
-        fires=(QUIET_BEFORE + 77, 170, 195),
-        quiet=(QUIET_BEFORE, QUIET_BEFORE + 55),
+        fires=(QUIET_BEFORE + 75.5, 170, 195),
+        quiet=(QUIET_BEFORE, QUIET_BEFORE + 55, QUIET_BEFORE + 74),
     ),
     *(
         Case("QcfeedMemoryRunsOut", what, only_memory(series), quiet=ALWAYS)
@@ -219,10 +219,10 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         "QcfeedMemoryRunsOutSoon",
-        "the incident: at 02:05, a quarter of an hour before the end",
+        "the incident: at 02:04, a quarter of an hour before the end",
         only_memory(INCIDENT),
-        fires=(QUIET_BEFORE + 125, 190, 195),
-        quiet=(QUIET_BEFORE, 100, 150, QUIET_BEFORE + 120),
+        fires=(QUIET_BEFORE + 124, 190, 195),
+        quiet=(QUIET_BEFORE, 100, 150, QUIET_BEFORE + 123),
     ),
     *(
         Case("QcfeedMemoryRunsOutSoon", what, only_memory(series), quiet=ALWAYS)
