@@ -15,7 +15,7 @@ from qcfeed.control.ended_answers import (
 )
 from qcfeed.control.routes import TASKS_ENDED, TASKS_FAILURES, Read, Route
 from qcfeed.control.task_details import add_cancels, frames, page
-from qcfeed.diagnostics import calls, ended
+from qcfeed.diagnostics import calls, failures
 from qcfeed.diagnostics.ended import Ended, Outcome
 from qcfeed.diagnostics.filters import Filter
 from qcfeed.diagnostics.site import Site
@@ -46,7 +46,7 @@ class _Views:
         for site in self._sites(query.site):
             counts = site.counts()[0]._asdict()
             total += sum(counts.values()) if outcome is None else counts[outcome]
-            gone = ended.of_site(site)
+            gone = site.remembered()
             kept += [(site, each) for each in gone if outcome in (None, each.outcome)]
         kept.sort(key=lambda pair: -pair[1].ended)
         rows = [_row(*pair, now) for some in self._ledger.slices(kept[:limit]) for pair in some]
@@ -94,7 +94,7 @@ def _row(site: Site, task: Ended, now: float) -> EndedTask:
     return row
 
 
-def _failure(group: ended.Failure, now: float) -> Failure:
+def _failure(group: failures.Failure, now: float) -> Failure:
     return Failure(
         location=group.site.location,
         function=group.site.function,

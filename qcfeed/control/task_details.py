@@ -23,7 +23,7 @@ from qcfeed.control.task_answers import (
     TreeQuery,
     TreeTask,
 )
-from qcfeed.diagnostics import awaiters, calls, census, ended, filters, orphans, stacks
+from qcfeed.diagnostics import awaiters, calls, census, filters, orphans, stacks
 from qcfeed.diagnostics.booked import Booked, Record, booked
 from qcfeed.diagnostics.ended import Ended
 from qcfeed.diagnostics.filters import Filter
@@ -177,7 +177,7 @@ def add_cancels(told: TaskDetails | SavedTask | EndedTask, known: Booked | Ended
     cancels = getattr(known, "cancels", None)
     if cancels is not None:
         told.cancels, told.cancelled_by = cancels.times, cancels.by
-        told.cancelled_at = ended.cancelled_at(cancels)
+        told.cancelled_at = calls.of_cancel(cancels)
 
 
 def page(limit: int) -> int:

@@ -10,29 +10,15 @@ import sys
 import time
 import weakref
 from collections.abc import Callable
-from types import CodeType
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from qcfeed.diagnostics.callers import outside
-from qcfeed.diagnostics.ended import Ended, Outcome
+from qcfeed.diagnostics.ended import Cancels, Ended, Outcome
 from qcfeed.diagnostics.origin import Labels, Origin, Owner
 from qcfeed.diagnostics.site import AnyTask, Frames, Site
 
 Ref = weakref.ref[AnyTask]
 """How a reader holds a task beyond a moment: ``booked(ref())`` gives the facts, if it still lives."""
-
-
-class Cancels(NamedTuple):
-    """``times`` that a task was told to end, whatever it made of it, and who told it last.
-
-    ``by``: serial of the task that did; None for a callback, or a task that is not on the books.
-    ``code`` and ``lasti``: where, outside asyncio if it came from there.
-    """
-
-    times: int
-    by: int | None
-    code: CodeType
-    lasti: int
 
 
 class Task(asyncio.Task[Any]):
@@ -206,13 +192,29 @@ def _outcome(task: AnyTask) -> Outcome:
 def _remember(known: Booked, task: AnyTask, outcome: Outcome) -> None:
     site = known.site
     try:
-        site.gone.append(Ended.of(known, task, outcome, time.monotonic()))
+        site.gone.append(_ended(known, task, outcome))
         if outcome is Outcome.FINISHED:
             site.room -= 1
-        elif outcome is Outcome.FAILED:
-            site.ledger.note_failure(known, task._exception)  # type: ignore[arg-type]  # noqa: SLF001
+        elif (error := task._exception) is not None:  # noqa: SLF001
+            site.ledger.note_failure(site, known.serial, error)
     except Exception as error:  # noqa: BLE001
         site.ledger.give_up(error)
+
+
+def _ended(known: Booked, task: AnyTask, outcome: Outcome) -> Ended:
+    try:
+        name = str(task.get_name())
+    except Exception:  # noqa: BLE001 - a task is whatever somebody made it
+        name = "?"
+    return Ended(
+        serial=known.serial,
+        name=name,
+        born=known.born,
+        ended=time.monotonic(),
+        outcome=outcome,
+        labels=known.origin.labels,
+        cancels=getattr(known, "cancels", None),
+    )
 
 
 def _note_cancel(task: Task, frame: Any) -> None:

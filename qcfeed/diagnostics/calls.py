@@ -1,4 +1,4 @@
-"""Stacks of calls that are over, kept as code and line: of a spawning, of an exception."""
+"""Calls that are over, kept as code and line: of a spawning, an exception, a cancellation."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import lru_cache
 from types import CodeType
 
 from qcfeed.diagnostics.booked import Booked
+from qcfeed.diagnostics.ended import Cancels
 from qcfeed.diagnostics.site import Frames, line_at, place, short_path
 from qcfeed.diagnostics.stacks import Frame
 
@@ -16,6 +17,11 @@ def of_spawn(known: Booked) -> list[Frame]:
     """What led to a task's spawning, the innermost call last; empty where it was not kept."""
     kept = reversed(getattr(known, "spawned_by", ()))
     return of_lines((code, line_at(code, lasti)) for code, lasti in kept)
+
+
+def of_cancel(cancels: Cancels) -> str:
+    """``file:line (function)`` of who told a task to end last."""
+    return f"{place(cancels.code, cancels.lasti)} ({cancels.code.co_qualname})"
 
 
 def of_lines(calls: Iterable[tuple[CodeType, int]]) -> list[Frame]:

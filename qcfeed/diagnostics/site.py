@@ -7,11 +7,9 @@ import os
 import sys
 from collections import deque
 from types import CodeType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-if TYPE_CHECKING:
-    from qcfeed.diagnostics.booked import Booked
-    from qcfeed.diagnostics.ended import Ended
+from qcfeed.diagnostics.ended import Ended
 
 AnyTask = asyncio.Task[Any]
 Frames = tuple[tuple[CodeType, int], ...]
@@ -29,7 +27,7 @@ class Books(Protocol):
     def give_up(self, error: Exception, /) -> None:
         """Something in here failed: book nothing more, and say so."""
 
-    def note_failure(self, known: Booked, error: BaseException, /) -> None:
+    def note_failure(self, site: Site, serial: int, error: BaseException, /) -> None:
         """A task ended with an exception."""
 
 
@@ -93,6 +91,11 @@ class Site:
         failed, destroyed = self.failed, self.destroyed
         live = spawned - finished - cancelled - failed - destroyed
         return Outcomes(finished, cancelled, failed, destroyed), live
+
+    def remembered(self) -> list[Ended]:
+        """The last that ended, the newest first; it remembers anew from now on."""
+        self.refill()
+        return list(reversed(self.gone.copy()))
 
     def refill(self) -> None:
         """Remember ROOM more of those that finish. Whoever looks from time to time calls it."""

@@ -22,9 +22,9 @@ from collections.abc import Callable, Collection, Iterator
 from types import CodeType, FrameType
 from typing import Any, TypeVar
 
-from qcfeed.diagnostics.booked import Booked, Record, Task, booked, record
+from qcfeed.diagnostics.booked import Record, Task, booked, record
 from qcfeed.diagnostics.callers import HANDLE_RUN, is_between, outside
-from qcfeed.diagnostics.ended import Failures
+from qcfeed.diagnostics.failures import Failures
 from qcfeed.diagnostics.origin import Closable, Owner, owned_by
 from qcfeed.diagnostics.origin import current as _origin
 from qcfeed.diagnostics.reading import Reading
@@ -266,9 +266,9 @@ class Ledger:
                 break
         return tuple(found)
 
-    def note_failure(self, known: Booked, error: BaseException) -> None:
+    def note_failure(self, site: Site, serial: int, error: BaseException) -> None:
         """A task of ours ended with an exception."""
-        self.failures.note(known.site, known.serial, error)
+        self.failures.note(site, serial, error)
 
     def give_up(self, error: Exception) -> None:
         """Something in here failed: book nothing more, say so once, leave the program alone."""

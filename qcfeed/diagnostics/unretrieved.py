@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from qcfeed.diagnostics.booked import booked
-from qcfeed.diagnostics.ended import describe
+from qcfeed.diagnostics.failures import describe
 
 log = logging.getLogger("qcfeed.diagnostics")
 

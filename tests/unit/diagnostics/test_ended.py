@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from qcfeed.diagnostics import ended, labels
-from qcfeed.diagnostics.ended import CALLS, GROUPS, Failures, Outcome
+from qcfeed.diagnostics import calls, labels
+from qcfeed.diagnostics.ended import Outcome
 from qcfeed.diagnostics.site import LAST, ROOM, Site
 from qcfeed.diagnostics.spawn import Ledger
 
@@ -49,7 +49,7 @@ async def test_how_a_task_ended_its_name_age_and_labels_are_remembered(ledger: L
         task = asyncio.create_task(nothing(), name="quick")
     await over(task)
     serial = ledger.record_of(task).serial  # type: ignore[union-attr]
-    (told,) = ended.of_site(site_of(ledger, "are_remembered"))
+    (told,) = site_of(ledger, "are_remembered").remembered()
     assert (told.serial, told.name, told.outcome) == (serial, "quick", Outcome.FINISHED)
     assert dict(told.labels) == {"symbol": "AAPL"}
     assert told.born <= told.ended <= time.monotonic()
@@ -77,7 +77,7 @@ async def test_every_outcome_is_told_newest_first(ledger: Ledger) -> None:
     await asyncio.sleep(0)
     gc.collect()
     assert gone() is None
-    told = [each.outcome for each in ended.of_site(site_of(ledger, "spawn"))]
+    told = [each.outcome for each in site_of(ledger, "spawn").remembered()]
     assert told == [Outcome.DESTROYED, Outcome.FAILED, Outcome.CANCELLED, Outcome.FINISHED]
 
 
@@ -93,7 +93,7 @@ async def test_a_rush_of_those_that_finish_does_not_push_out_what_failed(ledger:
     assert told.count(Outcome.FAILED) == 1
     assert told.count(Outcome.FINISHED) == ROOM
     assert site.finished == 10 * LAST
-    ended.of_site(site)  # somebody has looked: it remembers anew
+    site.remembered()  # somebody has looked: it remembers anew
     await spawn(nothing())
     await asyncio.sleep(0)
     assert [e.outcome for e in site_of(ledger, "spawn").gone].count(Outcome.FINISHED) == ROOM + 1
@@ -106,7 +106,7 @@ async def test_no_more_than_the_last_are_kept(ledger: Ledger) -> None:
     for _ in range(LAST + 5):
         await over(spawn())
         ledger.settle()
-    serials = [each.serial for each in ended.of_site(site_of(ledger, "spawn"))]
+    serials = [each.serial for each in site_of(ledger, "spawn").remembered()]
     assert len(serials) == LAST
     assert serials == sorted(serials, reverse=True)
 
@@ -143,10 +143,10 @@ async def test_who_cancelled_is_known_by_task_and_line(ledger: Ledger) -> None:
     here = await by
     await over(victim)
     ledger.settle()
-    told = next(e for s in ledger.sites() for e in ended.of_site(s) if e.cancels)
+    told = next(e for s in ledger.sites() for e in s.remembered() if e.cancels)
     assert told.cancels is not None
     assert (told.cancels.times, told.cancels.by) == (1, serial)
-    assert ended.cancelled_at(told.cancels).startswith(f"{HERE}:{here} (test_who_cancelled")
+    assert calls.of_cancel(told.cancels).startswith(f"{HERE}:{here} (test_who_cancelled")
 
 
 async def test_a_timeout_and_a_group_are_named_as_such(ledger: Ledger) -> None:
@@ -158,12 +158,12 @@ async def test_a_timeout_and_a_group_are_named_as_such(ledger: Ledger) -> None:
             group.create_task(forever(), name="of the group")
             group.create_task(failing())
     ledger.settle()
-    told = {e.name: e for s in ledger.sites() for e in ended.of_site(s) if e.cancels}
+    told = {e.name: e for s in ledger.sites() for e in s.remembered() if e.cancels}
     timed, grouped = told["timed out"].cancels, told["of the group"].cancels
     assert timed is not None and grouped is not None  # noqa: PT018
     assert timed.by is None, "a callback"
-    assert "Timeout._on_timeout" in ended.cancelled_at(timed)
-    assert "TaskGroup" in ended.cancelled_at(grouped)
+    assert "Timeout._on_timeout" in calls.of_cancel(timed)
+    assert "TaskGroup" in calls.of_cancel(grouped)
 
 
 async def test_each_time_is_counted_also_of_one_that_will_not_end(ledger: Ledger) -> None:
@@ -209,75 +209,3 @@ async def test_a_long_chain_of_tasks_is_cancelled_as_ever(ledger: Ledger) -> Non
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ledger.failure is None
-
-
-# ---------------------------------------------------------------- failures
-
-
-async def test_failures_are_grouped_by_location_type_and_line(ledger: Ledger) -> None:
-    def spawn(coroutine: Any) -> asyncio.Task[Any]:
-        return asyncio.create_task(coroutine)
-
-    async def wrong() -> None:
-        raise LookupError("another line")
-
-    for text in ("first", "second", "third"):
-        await over(spawn(failing(text)))
-        ledger.settle()
-    await over(spawn(wrong()))
-    ledger.settle()
-    latest, earlier = ledger.failures.groups()
-    assert (latest.count, latest.raised[0].error) == (1, "LookupError: another line")
-    assert (earlier.count, earlier.raised[0].error) == (3, "ValueError: first")
-    assert earlier.first < earlier.last < latest.last
-    assert earlier.site is latest.site
-    ((code, line),) = earlier.raised[0].calls
-    assert (code, line) == (failing.__code__, failing.__code__.co_firstlineno + 1)
-
-
-async def test_what_caused_it_is_told_too(ledger: Ledger) -> None:
-    async def wrapped() -> None:
-        try:
-            await failing("the cause")
-        except ValueError as error:
-            raise RuntimeError("the effect") from error
-
-    await over(asyncio.create_task(wrapped()))
-    ledger.settle()
-    (group,) = ledger.failures.groups()
-    assert [each.error for each in group.raised] == [
-        "RuntimeError: the effect",
-        "ValueError: the cause",
-    ]
-
-
-def test_deep_tracebacks_many_kinds_and_hostile_messages_are_bounded() -> None:
-    class MuteError(Exception):
-        def __str__(self) -> str:
-            raise ZeroDivisionError
-
-    def deep(number: int) -> None:
-        if not number:
-            raise MuteError
-        deep(number - 1)
-
-    site = Site(Ledger(), None, 0)
-    failures = Failures()
-    with pytest.raises(MuteError) as caught:
-        deep(3 * CALLS)
-    failures.note(site, 1, caught.value)
-    (group,) = failures.groups()
-    assert group.raised[0].error == "MuteError"
-    assert (len(group.raised[0].calls), group.raised[0].dropped) == (CALLS, 2 * CALLS + 2)
-    for n in range(GROUPS + 9):
-        failures.note(site, n, type(f"Kind{n}", (Exception,), {})("x" * 10_000))
-    assert (len(failures.groups()), failures.dropped) == (GROUPS, 10)
-    assert max(len(each.raised[0].error) for each in failures.groups()) <= ended.TEXT
-
-
-def test_an_exception_that_causes_itself_ends() -> None:
-    error = ValueError("round")
-    error.__cause__ = error
-    failures = Failures()
-    failures.note(Site(Ledger(), None, 0), 1, error)
-    assert [each.error for each in failures.groups()[0].raised] == ["ValueError: round"]
