@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from operator import attrgetter
 from typing import cast
 
 import msgspec
@@ -22,8 +22,8 @@ from qcfeed.control.saved_answers import (
 )
 from qcfeed.control.task_details import PAGE, add_cancels, awaited_by, frames, page, task_filter
 from qcfeed.diagnostics import awaiters, calls, census, orphans, profile, stacks, waits
-from qcfeed.diagnostics.booked import Record
-from qcfeed.diagnostics.reading import by_site, oldest
+from qcfeed.diagnostics.booked import Record, Ref, record
+from qcfeed.diagnostics.reading import by_site, facts
 from qcfeed.diagnostics.shares import shares
 from qcfeed.diagnostics.spawn import Ledger
 
@@ -54,20 +54,20 @@ class _Views:
         limit, with_stack = page(query.limit), page(query.stacks)
         counted = self._by_location(ByLocationQuery(waits=True))
         now = time.monotonic()
-        found = list(by_site(self._ledger).values())
-        taken = shares(list(map(len, found)), limit)
-        kept = [oldest(self._ledger, *each) for each in zip(found, taken, strict=True)]
+        sites = list(by_site(self._ledger).values())
+        taken = shares(list(map(len, sites)), limit)
+        kept = [_oldest(self._ledger, *each) for each in zip(sites, taken, strict=True)]
         taken = shares(list(map(len, kept)), with_stack)
-        stacked = {r.serial for some, n in zip(kept, taken, strict=True) for r in some[:n]}
-        chosen = sorted((r for some in kept for r in some), key=attrgetter("serial"))
-        tasks = list(self._saved(chosen, stacked, now))
+        stacked = {serial for some, n in zip(kept, taken, strict=True) for serial in list(some)[:n]}
+        chosen = {serial: ref for some in kept for serial, ref in some.items()}
+        tasks = list(self._saved([chosen[serial] for serial in sorted(chosen)], stacked, now))
         return Snapshot(
             since=counted.since,
             totals=counted.totals,
             locations=counted.locations,
             failure=counted.failure,
             tasks=cast("list[SavedTask]", tasks),
-            dropped=sum(map(len, found)) - len(chosen),
+            dropped=sum(map(len, sites)) - len(chosen),
             without_stack=len(chosen) - len(stacked),
         )
 
@@ -76,14 +76,16 @@ class _Views:
         which = task_filter(query)
         return told(profile.take(self._ledger, which, time.monotonic(), exact=query.exact))
 
-    def _saved(self, records: list[Record], stacked: set[int], now: float) -> Iterator[msgspec.Raw]:
+    def _saved(self, refs: list[Ref], stacked: set[int], now: float) -> Iterator[msgspec.Raw]:
         """The tasks as JSON, each at once: ten thousand of them as objects would set off a full
         garbage collection, which stops the watched loop."""
-        for some in self._ledger.slices(records):
-            for record, row in zip(some, census.listed(self._ledger, some, now), strict=True):
-                saved = _described(self._ledger, record, row, now)
-                if record.serial in stacked:
-                    _add_stacks(saved, record)
+        for some in self._ledger.slices(refs):
+            records = [record(known) for ref in some if (known := facts(ref)) is not None]
+            rows = census.listed(self._ledger, records, now)
+            for each, row in zip(records, rows, strict=True):
+                saved = _described(self._ledger, each, row, now)
+                if each.serial in stacked:
+                    _add_stacks(saved, each)
                 yield msgspec.Raw(msgspec.json.encode(saved))
 
 
@@ -111,6 +113,26 @@ def told(taken: profile.Profile) -> TasksProfile:
         stacks=stacks_,
         left_out=taken.total - total,
     )
+
+
+def _oldest(ledger: Ledger, refs: list[Ref], number: int) -> dict[int, Ref]:
+    """The oldest of one location by serial, in order. No object is made for any (see _saved)."""
+    found: dict[int, Ref] = {}
+    below = math.inf
+    for some in ledger.slices(refs):
+        found |= {
+            known.serial: ref
+            for ref in some
+            if (known := facts(ref)) is not None and known.serial < below
+        }
+        if len(found) > 2 * number:
+            found = _first(found, number)
+            below = max(found, default=0)
+    return _first(found, number)
+
+
+def _first(found: dict[int, Ref], number: int) -> dict[int, Ref]:
+    return {serial: found[serial] for serial in sorted(found)[:number]}
 
 
 def _described(ledger: Ledger, record: Record, row: census.LiveTask, now: float) -> SavedTask:
