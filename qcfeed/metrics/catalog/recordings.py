@@ -17,8 +17,10 @@ class Recording:
 
 
 _LIVE = "sum by (job, instance) (qcfeed_tasks_live)"
-_UNEXPLAINED = f"{_LIVE} - (sum by (job, instance) (qcfeed_feeds) or 0 * {_LIVE})"
-"""A feed has at most one task, so what goes beyond does not come from demand."""
+_EXPLAINED = 'sum by (job, instance) (qcfeed_feeds{upstream!~"closed|backoff"})'
+_UNEXPLAINED = f"{_LIVE} - ({_EXPLAINED} or 0 * {_LIVE})"
+"""A feed has one task, or none while it is closed or waits to try again; what goes beyond does not
+come from demand."""
 
 
 def _one_life(window: str) -> str:

@@ -115,8 +115,18 @@ GAP: Values = {
     STARTED: f"{flat(1_710_800_000, 60)} _x80 {flat(1_710_800_000, 70)}",
 }
 """Nothing was scraped for twenty minutes."""
+RECOVERED: Values = {
+    LIVE: lines((0, 20), (30, 20), (40, 912), (130, 912)),
+    'qcfeed_feeds{upstream="open"}': lines((0, 0), (30, 0), (40, 892), (130, 892)),
+    'qcfeed_feeds{upstream="backoff"}': lines((0, 892), (30, 892), (40, 0), (130, 0)),
+    RESIDENT: flat(0.4 * GB),
+    LIMIT: flat(16 * GB),
+    STARTED: flat(1_710_800_000),
+}
+"""The upstream was away, and its feeds come back one after the other within ten minutes."""
 HEALTHY = {
     "stable load": STABLE,
+    "an upstream that is back": RECOVERED,
     "a morning's demand": MORNING,
     "a restart": RESTARTED,
     "a scrape gap": GAP,
