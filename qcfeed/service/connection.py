@@ -426,9 +426,10 @@ def _nowhere(data: bytes) -> None:
 
 
 def _cut_circle(transport: asyncio.Transport) -> None:
-    """asyncio's transport keeps its own bound method, and with it its socket until a collection.
+    """asyncio's transport keeps bound methods of its own, and with them itself until a collection.
 
-    It never reads again once it has reported its end. Others (uvloop's) have no such thing.
+    It neither reads nor writes again once it has reported its end. Others (uvloop's) have no such.
     """
-    if getattr(transport, "_read_ready_cb", None) is not None:
-        transport._read_ready_cb = None  # type: ignore[attr-defined]  # noqa: SLF001
+    kept = getattr(transport, "__dict__", {})
+    for name in ("_read_ready_cb", "_write_ready"):  # the second since 3.12
+        kept.pop(name, None)

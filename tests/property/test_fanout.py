@@ -8,7 +8,7 @@ have news, deliver, disconnect the doomed.
 from __future__ import annotations
 
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from qcfeed.core import fanout, messages
 from qcfeed.core.broadcast import Log, Subscriber
@@ -73,34 +73,40 @@ class Peer:
             self.most_unread = 0
 
 
-class FanOut(RuleBasedStateMachine):
-    peers = Bundle("peers")
+FEW = 3
+WHO = st.integers(0, FEW - 1)
+ROOMS = st.sampled_from([None, 0, FRAME, 600])
 
-    @initialize(limit=st.integers(2, 6))
-    def begin(self, limit: int) -> None:
+
+class FanOut(RuleBasedStateMachine):
+    @initialize(
+        limit=st.integers(2, 6),
+        kinds=st.lists(st.tuples(st.sampled_from(Fate), ROOMS), min_size=FEW, max_size=FEW),
+    )
+    def begin(self, limit: int, kinds: list[tuple[Fate, int | None]]) -> None:
         self.limit = limit
         self.logs = {symbol: Log() for symbol in SYMBOLS}
         self.subscribers: dict[Symbol, set[Subscriber[Peer]]] = {each: set() for each in SYMBOLS}
-        self.everybody: list[Peer] = []
+        self.everybody = [Peer(fate, limit, room) for fate, room in kinds]
+        self.gone_conflated = 0
         self.batch = 0
         """The most quotes of one symbol in one turn."""
+        for peer in self.everybody:
+            self.hold(peer, SYMBOLS[0])
 
-    @rule(
-        target=peers,
-        fate=st.sampled_from(Fate),
-        room=st.one_of(st.none(), st.integers(0, 600)),
-        symbols=st.lists(st.sampled_from(SYMBOLS), min_size=1, unique=True),
-    )
-    def connect(self, fate: Fate, room: int | None, symbols: list[Symbol]) -> Peer:
-        peer = Peer(fate, self.limit, room)
-        self.everybody.append(peer)
-        for symbol in symbols:
-            self.hold(peer, symbol)
-        self.flush(symbols)
-        return peer
+    @rule(who=WHO)
+    def come_back(self, who: int) -> None:
+        """One that was disconnected connects anew."""
+        gone = self.everybody[who]
+        if gone.closed:
+            self.gone_conflated += gone.conflated
+            peer = self.everybody[who] = Peer(gone.backlog.fate, self.limit, gone.room)
+            self.hold(peer, SYMBOLS[0])
+            self.flush([SYMBOLS[0]])
 
-    @rule(peer=peers, symbol=st.sampled_from(SYMBOLS))
-    def subscribe(self, peer: Peer, symbol: Symbol) -> None:
+    @rule(who=WHO, symbol=st.sampled_from(SYMBOLS))
+    def subscribe(self, who: int, symbol: Symbol) -> None:
+        peer = self.everybody[who]
         if not peer.closed and symbol not in peer.held:
             peer.seen.pop(symbol, None)
             self.hold(peer, symbol)
@@ -114,8 +120,9 @@ class FanOut(RuleBasedStateMachine):
         peer.held[symbol] = subscriber
         self.subscribers[symbol].add(subscriber)
 
-    @rule(peer=peers, symbol=st.sampled_from(SYMBOLS))
-    def unsubscribe(self, peer: Peer, symbol: Symbol) -> None:
+    @rule(who=WHO, symbol=st.sampled_from(SYMBOLS))
+    def unsubscribe(self, who: int, symbol: Symbol) -> None:
+        peer = self.everybody[who]
         subscriber = peer.held.pop(symbol, None)
         if subscriber is not None:
             self.subscribers[symbol].discard(subscriber)
@@ -149,8 +156,9 @@ class FanOut(RuleBasedStateMachine):
             self.subscribers[symbol].discard(subscriber)
         peer.held.clear()
 
-    @rule(peer=peers)
-    def drain(self, peer: Peer) -> None:
+    @rule(who=WHO)
+    def drain(self, who: int) -> None:
+        peer = self.everybody[who]
         if not peer.closed:
             peer.drain()
 
@@ -174,9 +182,8 @@ class FanOut(RuleBasedStateMachine):
             assert peer.backlog.conflated == peer.conflated
             assert peer.backlog.dropped == peer.dropped
         if everybody:
-            assert sum(log.conflated for log in self.logs.values()) == sum(
-                peer.conflated for peer in everybody
-            )
+            told = self.gone_conflated + sum(peer.conflated for peer in everybody)
+            assert sum(log.conflated for log in self.logs.values()) == told
 
     @invariant()
     def memory_is_bounded(self) -> None:
