@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import qcfeed
 from qcfeed import shipped
-from qcfeed.control.answers import Status
+from qcfeed.control.answers import Process, Status
 from qcfeed.doctor.check import Case, FaultError, Skip
 
 _PIP = f"{sys.executable} -m pip install"
@@ -19,6 +19,7 @@ _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)\s*([<>=!~,.\s\d]*)")
 _BOUND = re.compile(r"(>=|<=|<|>|==|!=)\s*([\d.]+)")
 
 Version = tuple[int, ...]
+PYTHON: Version = sys.version_info[:3]
 
 
 def installation(_: Case) -> str:
@@ -78,6 +79,8 @@ class Broken(NamedTuple):
     python: Version
     why: str
     remedy: str
+    only_attached: bool = False
+    """Whether only a program with qcfeed.attach can meet it, and not ``qcfeed serve``."""
 
 
 KNOWN_BROKEN = (
@@ -86,6 +89,7 @@ KNOWN_BROKEN = (
         (3, 13),
         "a program on uvloop that starts aiomonitor with its task-factory hook can create no task",
         "start it with hook_task_factory=False, as qcfeed does",
+        only_attached=True,
     ),
     Broken(
         {"click": (9,), "aiomonitor": (0, 7)},
@@ -98,27 +102,27 @@ KNOWN_BROKEN = (
 
 def versions(case: Case) -> str:
     """Versions that are known not to go together, and a service that is of another version."""
-    python = sys.version_info[:3]
     have = {
         name: parse(found)
         for name in ("uvloop", "aiomonitor", "click")
         if (found := _version(name))
     }
-    told = f"Python {'.'.join(map(str, python))}"
+    told = f"Python {'.'.join(map(str, PYTHON))}"
     told += "".join(f", {name} {'.'.join(map(str, number))}" for name, number in have.items())
-    pairs = broken(have, python)
+    pairs = broken(have, PYTHON)
     try:
         answer = case.program
     except Skip:
         answer = None
-    if isinstance(answer, Status):
-        if answer.version != qcfeed.__version__:
-            raise FaultError(
-                f"the service is qcfeed {answer.version}, this is {qcfeed.__version__}",
-                hint=f"`{_PIP} qcfeed=={answer.version}`, or restart the service",
-            )
-        # The service runs on asyncio's own loop, and attaches aiomonitor without the hook.
-        pairs = [each for each in pairs if "uvloop" not in each.least]
+    if isinstance(answer, Status) and answer.version != qcfeed.__version__:
+        raise FaultError(
+            f"the service is qcfeed {answer.version}, this is {qcfeed.__version__}",
+            hint=f"`{_PIP} qcfeed=={answer.version}`, or restart the service",
+        )
+    if not isinstance(answer, Process):
+        # serve runs on asyncio's own loop, and attaches aiomonitor without the hook.
+        told += "".join(f" (but {each.why})" for each in pairs if each.only_attached)
+        pairs = [each for each in pairs if not each.only_attached]
     if pairs:
         raise FaultError(f"{told}: {pairs[0].why}", hint=pairs[0].remedy)
     return told

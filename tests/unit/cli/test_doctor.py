@@ -92,13 +92,28 @@ async def test_a_sound_service_passes_every_check(doctor: Callable[..., Any], na
     assert (await doctor(name, status()))["outcome"] == "passed"
 
 
-async def test_a_program_that_is_attached_is_looked_at_too(doctor: Callable[..., Any]) -> None:
-    process = Process(
+async def test_versions_that_only_an_attached_program_can_meet(
+    doctor: Callable[..., Any], qcfeed_: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qcfeed.doctor.installation.PYTHON", (3, 13, 0))
+    without = check(await asyncio.to_thread(qcfeed_, "doctor", "-o", "json"), "versions")
+    assert without["outcome"] == "passed"
+    assert "(but a program on uvloop that starts aiomonitor" in without["detail"]
+    said = await doctor("versions", attached())
+    assert said["outcome"] == "failed"
+    assert said["next"] == "start it with hook_task_factory=False, as qcfeed does"
+
+
+def attached() -> Process:
+    return Process(
         python="3.11", attached_at="", attached_s=1.0, loop_lag_ms=0.1,
         memory=Memory(resident_bytes=MIB, limit_bytes=100 * MIB, limit_source="cgroup v2"),
         tasks=TaskTotals(),
     )  # fmt: skip
-    said = await doctor("memory", process)
+
+
+async def test_a_program_that_is_attached_is_looked_at_too(doctor: Callable[..., Any]) -> None:
+    said = await doctor("memory", attached())
     assert (said["outcome"], said["detail"]) == (
         "passed", "the service holds 1% of 100 MiB (cgroup v2)",
     )  # fmt: skip
