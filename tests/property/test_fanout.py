@@ -75,7 +75,7 @@ class Peer:
 
 FEW = 3
 WHO = st.integers(0, FEW - 1)
-ROOMS = st.sampled_from([None, 0, FRAME, 600])
+ROOMS = st.sampled_from([0, FRAME, 600, None])
 
 
 class FanOut(RuleBasedStateMachine):
@@ -92,7 +92,8 @@ class FanOut(RuleBasedStateMachine):
         self.batch = 0
         """The most quotes of one symbol in one turn."""
         for peer in self.everybody:
-            self.hold(peer, SYMBOLS[0])
+            for symbol in SYMBOLS:
+                self.hold(peer, symbol)
 
     @rule(who=WHO)
     def come_back(self, who: int) -> None:
@@ -123,8 +124,8 @@ class FanOut(RuleBasedStateMachine):
     @rule(who=WHO, symbol=st.sampled_from(SYMBOLS))
     def unsubscribe(self, who: int, symbol: Symbol) -> None:
         peer = self.everybody[who]
-        subscriber = peer.held.pop(symbol, None)
-        if subscriber is not None:
+        if symbol in peer.held and len(peer.held) > 1:
+            subscriber = peer.held.pop(symbol)
             self.subscribers[symbol].discard(subscriber)
 
     @rule(batches=st.lists(st.tuples(st.sampled_from(SYMBOLS), st.integers(1, 9)), min_size=1))
@@ -136,6 +137,14 @@ class FanOut(RuleBasedStateMachine):
                 log.append(messages.quote(symbol, TICK, "e", log.head + 1))
         self.batch = max(self.batch, *(log.head - before[s] for s, log in self.logs.items()))
         self.flush([symbol for symbol, _ in batches])
+
+    @rule(count=st.integers(1, 3))
+    def publish_a_few(self, count: int) -> None:
+        self.publish([(SYMBOLS[0], count)])
+
+    @rule(count=st.integers(1, 3))
+    def publish_everything(self, count: int) -> None:
+        self.publish([(symbol, count) for symbol in SYMBOLS])
 
     def flush(self, symbols: list[Symbol]) -> None:
         turn = fanout.Turn(PIECE)
