@@ -16,7 +16,8 @@ Written from `qcfeed/metrics/catalog/` by `make generate`; `make check` compares
 
 `qcfeed serve` shows its metrics at `/metrics`, on the port for quotes or at `--admin-listen`. They are read
 when somebody scrapes: nothing is counted where quotes pass. Any other asyncio program gets those about
-tasks, loop and garbage collector with `attach` ([any-program.md](any-program.md)).
+tasks, loop lag and the memory limit with `attach` ([any-program.md](any-program.md)). The alerts on old quotes
+are silent while `serve --market-hours` says that the market is closed ([ADR 17](adr/0017-a-closed-market-is-told-by-the-service.md)).
 
     qcfeed artifacts --write monitoring    # rules, dashboard, and a Prometheus, Alertmanager and Grafana
 
