@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from qcfeed.cli.layout import Line
 from qcfeed.formats import age, printable
@@ -11,9 +11,8 @@ from qcfeed.verdict.diagnosis import headline
 
 OTHERS = 4
 """Further findings that get a line each; `-o wide` tells all in full."""
-EVIDENCE = 5
-"""Lines of evidence of the first finding."""
-SYMPTOMS = 3
+AGAIN, BASIS = 5, 4
+"""How soon these go where the screen has no room; a finding's evidence goes by its place."""
 
 
 def screen(told: Diagnosis, *, full: bool = False) -> list[Line]:
@@ -24,23 +23,23 @@ def screen(told: Diagnosis, *, full: bool = False) -> list[Line]:
 def _screen(told: Diagnosis, full: bool) -> Iterator[Line]:
     if not told.findings:
         yield Line(told.headline, colour="green")
-        yield from _looked_at(told)
+        yield from (Line(each.seen, each.at) for each in told.looked_at)
     for number, finding in enumerate(told.findings):
         if number == 0 or full:
             yield from _in_full(finding, full=full)
     others = [] if full else told.findings[1:]
-    for finding in others[:OTHERS]:
-        yield Line(headline(finding), "also", "red")
+    for place, finding in enumerate(others[:OTHERS]):
+        yield Line(headline(finding), "also", "red", rank=place)
     if len(others) > OTHERS:
         yield Line(f"and {len(others) - OTHERS} more: -o wide", "also")
     for finding in told.again[: None if full else OTHERS]:
-        yield Line(headline(finding), "again?", "yellow")
+        yield Line(headline(finding), "again?", "yellow", rank=0 if full else AGAIN)
     if told.drill:
         yield Line(f"{told.drill} is on: this service is broken on purpose", "DRILL", "yellow")
     if told.findings:
-        yield Line(_basis(told), "looked")
+        yield Line(_basis(told), "looked", rank=BASIS)
     for what in told.untold:
-        yield Line(what, "not told", "yellow")
+        yield Line(what, "not told", "yellow", rank=0 if full else BASIS)
 
 
 def _in_full(finding: Finding, *, full: bool) -> Iterator[Line]:
@@ -50,24 +49,17 @@ def _in_full(finding: Finding, *, full: bool) -> Iterator[Line]:
         yield Line(f"{finding.location}  {finding.source}".rstrip(), "line")
     if finding.began_s is not None:
         yield Line(f"{age(finding.began_s)} ago", "began")
-    label = "evidence"
-    for text in finding.evidence[: None if full else EVIDENCE]:
-        yield Line(text, label)
-        label = ""
-    label = "explains"
-    for symptom in finding.symptoms[: None if full else SYMPTOMS]:
-        yield Line(symptom.summary, label)
-        label = ""
+    yield from _list("evidence", finding.evidence, full=full)
+    yield from _list("explains", [each.summary for each in finding.symptoms], full=full)
     yield Line(finding.safe, "safe")
-    label = "next"
-    for command in finding.next:
-        yield Line(command, label, "bold", whole=True)
-        label = ""
+    for place, command in enumerate(finding.next):
+        yield Line(command, "" if place else "next", "bold", whole=True)
 
 
-def _looked_at(told: Diagnosis) -> Iterator[Line]:
-    for each in told.looked_at:
-        yield Line(each.seen, each.at)
+def _list(label: str, texts: Sequence[str], *, full: bool) -> Iterator[Line]:
+    """The first stays, the others go where there is no room; all of them, if ``full``."""
+    for place, text in enumerate(texts):
+        yield Line(text, "" if place else label, rank=0 if full else place)
 
 
 def _basis(told: Diagnosis) -> str:

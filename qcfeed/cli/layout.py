@@ -176,28 +176,45 @@ def _cells(text: str) -> int:
 
 class Line(NamedTuple):
     """A line that is no row. ``label`` stands before what is told, ``colour`` is the line's, or
-    ``bold``. ``whole``: never wrapped, as a command that is to be pasted. The first has no label."""
+    ``bold``. ``whole``: never wrapped, as a command that is to be pasted. The first has no label.
+    ``rank``: where there are too many, lines of the highest rank go first, the last of them first; 0
+    always stays."""
 
     text: str
     label: str = ""
     colour: str | None = None
     whole: bool = False
+    rank: int = 0
 
 
 LABEL = 10
 """Cells of a label."""
 
+Painted = tuple[str, str | None]
+"""One line of the screen, and its colour."""
 
-def lay_out_lines(lines: Iterable[Line], width: int | None) -> list[tuple[str, str | None]]:
-    """Each line's text, labelled and wrapped to ``width`` cells if one is given, and its colour."""
-    laid: list[tuple[str, str | None]] = []
-    for line in lines:
-        first = f"  {line.label:<{LABEL}}" if laid else ""
-        indent = max(len(first), 2)
-        room = None if width is None or line.whole else width - indent
-        texts = [line.text] if room is None else _wrap(line.text, room)
-        laid += [
-            ((first if place == 0 else " " * indent) + text, line.colour)
-            for place, text in enumerate(texts)
-        ]
-    return laid
+
+def lay_out_lines(
+    lines: Iterable[Line], width: int | None, height: int | None = None
+) -> list[Painted]:
+    """Each line's text, labelled and wrapped to ``width`` cells if one is given, and its colour; at
+    most ``height`` lines, if one is given and it can be done."""
+    blocks = [(line.rank, _lay_out(line, width, first=not n)) for n, line in enumerate(lines)]
+    while height is not None and sum(len(block) for _, block in blocks) > height:
+        highest = max(rank for rank, _ in blocks)
+        if not highest:
+            break
+        del blocks[max(n for n, (rank, _) in enumerate(blocks) if rank == highest)]
+    return [line for _, block in blocks for line in block]
+
+
+def _lay_out(line: Line, width: int | None, *, first: bool) -> list[Painted]:
+    label = "" if first else f"  {line.label:<{LABEL}}"
+    indent = max(len(label), 2)
+    if width is None or line.whole:
+        return [(label + line.text, line.colour)]
+    pieces = _wrap(line.text, width - indent)
+    return [
+        (label + pieces[0], line.colour),
+        *((" " * indent + p, line.colour) for p in pieces[1:]),
+    ]

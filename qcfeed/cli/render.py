@@ -63,13 +63,18 @@ def draw(
 
 
 def lines(told: Iterable[Line], stream: TextIO | None = None) -> None:
-    """Labelled lines for people, wrapped where the stream is a terminal."""
+    """Labelled lines for people; on a terminal wrapped, and those that may go fitted to its height."""
     stream = stream or sys.stdout
-    width = max(MIN_WIDTH, shutil.get_terminal_size()[0]) if stream.isatty() else None
-    emit("\n".join(_painted(told, width, colour=coloured(stream))), stream)
+    width = height = None
+    if stream.isatty():
+        width, height = shutil.get_terminal_size()
+        width, height = max(MIN_WIDTH, width), height - 1  # the prompt has a line too
+    emit("\n".join(_painted(told, width, height, colour=coloured(stream))), stream)
 
 
-def _painted(told: Iterable[Line], width: int | None, *, colour: bool) -> list[str]:
+def _painted(
+    told: Iterable[Line], width: int | None, height: int | None, *, colour: bool
+) -> list[str]:
     from typer import style
 
     def paint(text: str, how: str | None) -> str:
@@ -77,7 +82,7 @@ def _painted(told: Iterable[Line], width: int | None, *, colour: bool) -> list[s
             return text
         return style(text, bold=True) if how == "bold" else style(text, fg=how)
 
-    return [paint(*line) for line in lay_out_lines(told, width)]
+    return [paint(*line) for line in lay_out_lines(told, width, height)]
 
 
 def emit(text: str, stream: TextIO | None = None) -> None:
@@ -139,10 +144,10 @@ def live(table: Table[Row]) -> Iterator[Callable[[Sequence[Row]], None]]:
 
     For a terminal only; ask ``sys.stdout.isatty()`` before. The caller decides how often.
     """
-    with _in_place() as (width, update):
+    with _in_place() as (size, update):
 
         def redraw(rows: Sequence[Row]) -> None:
-            laid = lay_out(table, rows, width=width(), colour=coloured(sys.stdout))
+            laid = lay_out(table, rows, width=size()[0], colour=coloured(sys.stdout))
             update(laid.lines)
 
         yield redraw
@@ -151,13 +156,13 @@ def live(table: Table[Row]) -> Iterator[Callable[[Sequence[Row]], None]]:
 @contextmanager
 def live_lines() -> Iterator[Callable[[Iterable[Line]], None]]:
     """As ``live``, of labelled lines."""
-    with _in_place() as (width, update):
-        yield lambda told: update(_painted(told, width(), colour=coloured(sys.stdout)))
+    with _in_place() as (size, update):
+        yield lambda told: update(_painted(told, *size(), colour=coloured(sys.stdout)))
 
 
 @contextmanager
-def _in_place() -> Iterator[tuple[Callable[[], int], Callable[[list[str]], None]]]:
-    """How wide the terminal is now, and what puts lines in the place of the last ones."""
+def _in_place() -> Iterator[tuple[Callable[[], tuple[int, int]], Callable[[list[str]], None]]]:
+    """How wide and high the terminal is now, and what puts lines in the place of the last ones."""
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
@@ -165,7 +170,7 @@ def _in_place() -> Iterator[tuple[Callable[[], int], Callable[[list[str]], None]
     console = Console(highlight=False)
     with Live(console=console, auto_refresh=False) as screen:
         yield (
-            lambda: console.width,
+            lambda: (console.width, console.height),
             lambda lines: screen.update(Text.from_ansi("\n".join(lines)), refresh=True),
         )
 

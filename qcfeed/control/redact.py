@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -39,6 +40,22 @@ _WRITTEN = (
 )
 
 
+_HINTS = (
+    "://",
+    "pass",
+    "secret",
+    "token",
+    "key",
+    "credential",
+    "signature",
+    "auth",
+    "bearer",
+    "basic",
+)
+"""One of these is in all that the patterns find; to look for them is far cheaper."""
+
+
+@lru_cache(1024)
 def is_secret(name: str) -> bool:
     """Whether an option or a variable of this name holds a secret."""
     return bool(_SECRET_NAME.search(name)) and not _ELSEWHERE.search(name)
@@ -55,10 +72,14 @@ def values(environment: Mapping[str, str], further: Iterable[str] = ()) -> list[
 def redact(text: str, known: Iterable[str] = ()) -> str:
     """``text`` without what is written as a secret, and without the values in ``known``.
 
-    Redacting twice is redacting once. Cost: 1 us a hundred characters.
+    Redacting twice is redacting once. Cost: 1 us for a short text without a word of secrets, else
+    10 us a hundred characters.
     """
     for value in known:
         text = text.replace(value, GONE)
+    small = text.lower()
+    if not any(word in small for word in _HINTS):
+        return text
     for pattern, gone in _WRITTEN:
         text = pattern.sub(gone, text)
     return text
@@ -66,7 +87,7 @@ def redact(text: str, known: Iterable[str] = ()) -> str:
 
 def answer(raw: bytes, known: Sequence[str] = ()) -> bytes:
     """As ``redact``, of every text in an answer's JSON but its ``schema``; what a field holds that is
-    called a secret goes whole. Cost: 20 us a kilobyte."""
+    called a secret goes whole. Cost: 50 us a kilobyte."""
     told = msgspec.json.decode(raw)
     schema = told.get("schema") if isinstance(told, dict) else None
     clean = _clean(told, known)

@@ -26,6 +26,15 @@ def _goes_on(seen: Evidence, _: Finding, __: Finding) -> bool:
     return bool(seen.stuck_s)
 
 
+def _by_its_tasks(seen: Evidence, cause: Finding, symptom: Finding) -> bool:
+    """Tens of thousands that wake hold the loop up for a moment; one that blocks it is its own cause."""
+    short = not symptom.found and not seen.stuck_s
+    return short and any(
+        told.location == cause.location and told.place.startswith(f"{symptom.location} ")
+        for told in seen.told("blocked_loop")
+    )
+
+
 def _fills_memory(seen: Evidence, cause: Finding, _: Finding) -> bool:
     """Whether the leaked tasks weigh enough: what is leaked so far, or what is added a second."""
     held, climbs = seen.memory, memory.climb(seen)
@@ -42,6 +51,7 @@ RELATIONS: dict[tuple[str, str], Relation] = {
     ("growing", "memory_level"): _fills_memory,
     ("memory_growth", "memory_level"): _always,
     ("zombies", "growing"): _same_place,
+    ("zombies", "blocked_loop"): _by_its_tasks,
     ("blocked_loop", "own_lag"): _always,
     ("blocked_loop", "upstream"): _goes_on,
     ("blocked_loop", "stale_symbols"): _goes_on,

@@ -8,7 +8,7 @@ import msgspec
 
 from qcfeed.control import answers
 from qcfeed.control.answers import Orphan
-from qcfeed.formats import age, count, plural
+from qcfeed.formats import age, count, plural, size
 from qcfeed.verdict import memory
 from qcfeed.verdict.answers import Certainty, Finding
 from qcfeed.verdict.evidence import Evidence
@@ -32,6 +32,7 @@ def growing(seen: Evidence) -> Iterator[Finding]:
     for told in seen.told("growing"):
         row = seen.row(told.location)
         rate = told.per_minute or 0.0
+        left = memory.time_left(seen, tasks_per_minute=rate)
         yield Finding(
             rule="growing",
             kind="GROWTH",
@@ -42,9 +43,9 @@ def growing(seen: Evidence) -> Iterator[Finding]:
             " alive or unknown: more demand, or a leak",
             location=told.location,
             source=_source(row),
-            evidence=[told.summary, *told.evidence, *_waiting(row)],
+            evidence=[told.summary, *told.evidence, *_waiting(row), *_until(seen, left)],
             began_s=told.since_s,
-            left_s=_left(seen, rate, row),
+            left_s=None if left is None else left.seconds,
             per_minute=rate,
             count=told.count,
             safe="nothing is proved to be superfluous: look at what they wait on before cancelling any",
@@ -64,6 +65,7 @@ def _zombies(
     after = seen.orphans_of(location)
     woke = _woke(after)
     serve = f"{plural(now, 'task')} from {location} {'serves' if now == 1 else 'serve'} nobody"
+    left = memory.time_left(seen, tasks_per_minute=rate) if grows else None
     pace = f" grow by {_rate(rate)} a minute and serve nobody" if grows else " serve nobody"
     return Finding(
         rule="zombies",
@@ -74,9 +76,9 @@ def _zombies(
         cause=f"tasks spawned at {location}{pace}: {_why(after, woke, row)}",
         location=location,
         source=_source(row),
-        evidence=list(_proof(seen, location, now, more, after, woke, told)),
+        evidence=[*_proof(seen, location, now, more, after, woke, told), *_until(seen, left)],
         began_s=_began(after, told),
-        left_s=_left(seen, rate, row) if grows else None,
+        left_s=None if left is None else left.seconds,
         per_minute=rate,
         count=now,
         safe="`orphans --reap` cancels exactly these; who is subscribed loses nothing",
@@ -149,9 +151,9 @@ def _began(orphans: Sequence[Orphan], told: answers.Finding | None) -> float | N
     return max(gone, default=None)
 
 
-def _left(seen: Evidence, per_minute: float, row: answers.Location | None) -> float | None:
-    """Until the memory limit: as memory goes now, or as these tasks would fill it."""
-    return memory.time_left(seen, tasks_per_minute=per_minute if row is not None else 0.0)
+def _until(seen: Evidence, left: memory.Left | None) -> Iterator[str]:
+    if left is not None and seen.memory is not None:
+        yield f"{age(left.seconds)} until {size(seen.memory.limit_bytes)} of memory: {left.at}"
 
 
 def _source(row: answers.Location | None) -> str:

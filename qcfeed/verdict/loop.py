@@ -45,7 +45,9 @@ def _blocked(seen: Evidence, told: answers.Finding, *, goes_on: bool) -> Finding
         certainty=Certainty.FOUND if long and recent else Certainty.LOOK_AGAIN,
         urgency=100 if goes_on else 60,
         headline=f"{stands}, at {line}",
-        cause=f"{stands}: {function or line} does not give it back, and nobody is served meanwhile",
+        cause=f"{stands}: {function or line} does not give it back, and nobody is served meanwhile"
+        if long
+        else f"{stands}, in {function or line}",
         location=line,
         source=told.source,
         evidence=[told.evidence[0], *told.evidence[1:][-SHOWN:]],

@@ -91,25 +91,37 @@ def near(seen: Evidence) -> Iterator[Finding]:
         headline=f"{size(held.resident_bytes)} of {size(held.limit_bytes)}, {share:.0%}",
         cause=f"memory is at {share:.0%} of its limit, {size(held.limit_bytes)} ({held.limit_source})",
         evidence=[f"{count(seen.after.totals.live)} tasks live"],
-        left_s=left,
+        left_s=None if left is None else left.seconds,
         safe="nothing is proved to be superfluous; keep the evidence before you restart",
         next=[f"{seen.command} report --bundle evidence.tar.gz"],
     )
 
 
-def time_left(seen: Evidence, *, tasks_per_minute: float = 0.0) -> float | None:
-    """Seconds until the memory limit, the shortest of what is known; None when it is not nearing.
+class Left(NamedTuple):
+    """Seconds until the memory limit, and at what rate that is."""
+
+    seconds: float
+    at: str
+
+
+def time_left(seen: Evidence, *, tasks_per_minute: float = 0.0) -> Left | None:
+    """The shortest time to the limit of what is known; None when it is not nearing.
 
     By how memory climbs, and by ``tasks_per_minute``, each with its share of what is resident now,
     which is the most that a task can take.
     """
     held, climbs = seen.memory, climb(seen)
-    known = [] if climbs is None else [climbs.left_s]
+    known = []
+    if climbs is not None:
+        known.append(Left(climbs.left_s, f"{size(climbs.bytes_per_s * 60)} more a minute"))
     live = seen.after.totals.live
     if held is not None and held.limit_bytes > 0 and tasks_per_minute > 0 and live >= MANY:
         each = held.resident_bytes / live
         room = max(0, held.limit_bytes - held.resident_bytes)
-        known.append(room / each / tasks_per_minute * 60)
+        seconds = room / each / tasks_per_minute * 60
+        known.append(
+            Left(seconds, f"{tasks_per_minute:,.0f} tasks more a minute, {size(each)} each at most")
+        )
     return min(known, default=None)
 
 

@@ -59,16 +59,16 @@ def census(*rows: Location, after_s: float = 0.0, stall_ms: float = 0.0) -> Task
     )
 
 
-def rule(name: str, place: str = LEAKY, *, sure: bool = True, **more: Any) -> answers.Finding:
+def rule(name: str, at: str = LEAKY, *, sure: bool = True, **more: Any) -> answers.Finding:
     given: dict[str, Any] = {
-        "summary": f"{name} of {place}",
+        "summary": f"{name} of {at}",
         "evidence": ["evidence of it"],
         "serials": [],
         "recheck_s": None if sure else 60.0,
         "next": "qcfeed tasks",
     }
     verdict = "found" if sure else "look_again"
-    return answers.Finding(rule=name, verdict=verdict, location=place, **given | more)
+    return answers.Finding(rule=name, verdict=verdict, location=at, **given | more)
 
 
 def told(*rules: answers.Finding) -> Findings:

@@ -38,6 +38,7 @@ def firing(name: str, state: str = "firing") -> Firing:
 
 BLOCKED = rule(
     "blocked_loop",
+    "app.py:12",
     place="app.py:31 hash_all",
     count=1,
     worst_s=12.0,
@@ -87,6 +88,17 @@ SCENARIOS = {
         "zombies",
         leaks.zombies,
         ("growing",),
+    ),
+    "zombies that hold the loop up for a moment when they wake": Scenario(
+        lambda: leak(
+            findings=told(
+                rule("orphans", count=20_000, since_s=900.0),
+                msgspec.structs.replace(BLOCKED, location=LEAKY, worst_s=0.12, ago_s=3.0),
+            )
+        ),
+        "zombies",
+        leaks.zombies,
+        ("blocked_loop",),
     ),
     "tasks that grow and have their owners": Scenario(
         lambda: evidence(findings=told(rule("growing", count=900, per_minute=90.0, since_s=600.0))),
@@ -209,7 +221,8 @@ def test_without_its_relation_the_symptom_stands_beside_it(
     scenario = SCENARIOS[name]
     monkeypatch.setattr(causes, "RELATIONS", {})
     judged = diagnose(scenario.seen())
-    assert {each.rule for each in judged.findings} >= set(scenario.explains)
+    beside = {each.rule for each in (*judged.findings, *judged.again)}
+    assert beside >= set(scenario.explains)
 
 
 def test_healthy_says_what_was_looked_at() -> None:
@@ -229,6 +242,9 @@ def test_the_incident_in_words() -> None:
     assert (found.location, found.source) == (LEAKY, "tokio_spawn(generate())")
     assert (found.began_s, found.per_minute, found.count) == (13_620.0, 720.0, 20_000)
     assert "2 of 3 looked at woke since, and went to sleep again" in found.evidence
+    assert found.evidence[-1] == (
+        "6h56m until 16.0 GiB of memory: 720 tasks more a minute, 52.4 KiB each at most"
+    )
     # 15 GiB of room; 1 GiB among 20,000 tasks is 53,687 B each, 720 a minute more
     assert found.left_s == pytest.approx(15 * GIB / (GIB / 20_000) / 720 * 60)
 
@@ -356,3 +372,10 @@ def test_what_is_remembered_and_is_no_growth(points: list[tuple[float, float]], 
     held = Memory(resident_bytes=round(points[-1][1]), limit_bytes=4 * GIB, limit_source="x")
     seen = evidence(memory=held, history=[Point(at, memory=m, live=5.0) for at, m in points])
     assert diagnose(seen).verdict == "healthy", why
+
+
+def test_the_blocking_line_and_its_source() -> None:
+    found = worst(diagnose(evidence(after=STUCK, findings=told(BLOCKED))))
+    assert found.headline == "the loop has been stuck for 12s, at app.py:31"
+    assert (found.location, found.source) == ("app.py:31", "time.sleep(60)")
+    assert "hash_all does not give it back" in found.cause

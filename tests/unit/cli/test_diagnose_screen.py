@@ -1,0 +1,81 @@
+"""What a person sees first, on 80 columns by 24 lines whatever there is to tell."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from qcfeed.cli.diagnose_screen import screen
+from qcfeed.cli.layout import Line, lay_out_lines
+from qcfeed.verdict.answers import Finding
+from qcfeed.verdict.diagnosis import diagnose
+from tests.support.seen import evidence, feed, leak, rule, samples, subscriber, told
+
+
+def crowded() -> list[Line]:
+    """A leak with all that it explains, and much else beside it."""
+    rules = [
+        rule("orphans", count=60_000, since_s=13_620.0),
+        *(rule(name, f"a{n}.py:{n}", count=n) for n in range(9) for name in ("growing", "cancelled_in_vain")),
+        rule("blocked_loop", "b.py:1", place="b.py:2 slow", sure=False, worst_s=0.1, ago_s=1.0),
+    ]  # fmt: skip
+    seen = leak(
+        count=60_000,
+        more=5_000,
+        samples=samples(30.0, tasks_per_s=1_000),
+        findings=told(*rules),
+        feeds=[feed("AAPL"), feed("IBM", band="dead")],
+        slow=[subscriber(n) for n in range(9)],
+    )
+    return screen(
+        diagnose(replace(seen, untold=[f"part {n}: it did not answer" for n in range(9)]))
+    )
+
+
+def test_it_fits_and_keeps_what_matters() -> None:
+    laid = [text for text, _ in lay_out_lines(crowded(), 80, 23)]
+    assert len(laid) <= 23
+    assert max(map(len, laid)) <= 80
+    assert laid[0].startswith("LEAK  60,000 tasks from feed.py:83 serve nobody; ")
+    labels = [text[2:12].strip() for text in laid]
+    for label in ("cause", "line", "began", "evidence", "explains", "safe", "next", "also"):
+        assert label in labels
+    assert "  next      qcfeed orphans --reap" in laid
+
+
+def test_a_pipe_gets_all_of_it() -> None:
+    laid = [text for text, _ in lay_out_lines(crowded(), None)]
+    assert sum("it did not answer" in text for text in laid) == 9
+
+
+def test_a_command_is_never_wrapped() -> None:
+    long = "qcfeed --instance " + "x" * 90 + " orphans --reap"
+    [line] = lay_out_lines([Line(long, whole=True)], 80)
+    assert line[0] == long
+
+
+def test_all_findings_in_full_are_all_in_full() -> None:
+    judged = diagnose(leak(slow=[subscriber(7)]))
+    lines = screen(judged, full=True)
+    assert [line.text for line in lines if line.label == "cause"] == [
+        each.cause for each in judged.findings
+    ]
+    assert not any(line.rank for line in lines if line.label != "looked")
+
+
+def test_what_a_program_calls_itself_cannot_steer_the_terminal() -> None:
+    judged = diagnose(evidence())
+    judged.findings = [
+        Finding(
+            rule="x", kind="X", certainty="found", urgency=1,  # type: ignore[arg-type]
+            headline="\x1b[2J", cause="a\nb", evidence=["\x07"], next=["qcfeed \x1b[A"],
+        )
+    ]  # fmt: skip
+    assert all(line.text.isprintable() for line in screen(judged))
+
+
+@pytest.mark.parametrize("height", [1, 5, 10])
+def test_a_terminal_that_is_too_low_keeps_what_always_stays(height: int) -> None:
+    laid = [text for text, _ in lay_out_lines(crowded(), 80, height)]
+    assert "  next      qcfeed orphans --reap" in laid
