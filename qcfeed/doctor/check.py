@@ -58,6 +58,8 @@ class Case:
     timeout: float = 5.0
     called: str = "qcfeed"
     prometheus: Callable[[], PrometheusConfig] = PrometheusConfig
+    prometheus_answers: bool = True
+    """Until it has not: then it is not asked again."""
 
     @functools.cached_property
     def config(self) -> Config:

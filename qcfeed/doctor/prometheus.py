@@ -21,7 +21,11 @@ NAMED = 5
 def reachable(case: Case) -> str:
     """Prometheus is there, and is Prometheus."""
     server = _server(case)
-    version = server.fetch("/api/v1/status/buildinfo")["version"]
+    try:
+        version = server.fetch("/api/v1/status/buildinfo")["version"]
+    except PrometheusError:
+        case.prometheus_answers = False
+        raise
     return f"{server.url}, version {version}"
 
 
@@ -91,6 +95,8 @@ def _server(case: Case) -> Any:
     named = case.prometheus()
     if not named.prometheus:
         raise Skip("no Prometheus was named", "--prometheus http://HOST:9090, or QCFEED_PROMETHEUS")
+    if not case.prometheus_answers:
+        raise Skip("Prometheus does not answer")
     from qcfeed.metrics.prometheus import Prometheus  # 100 ms
 
     return Prometheus(named, timeout=case.timeout)

@@ -99,6 +99,10 @@ def test_a_prometheus_that_is_none_or_not_there(service: Serving, home: Path) ->
     said = checks(home, "http://127.0.0.1:1")
     assert said["prometheus"]["outcome"] == "failed"
     assert "does not answer: Connection refused" in said["prometheus"]["detail"]
+    for name in ("scraped", "rules", "prometheus clock"):
+        assert (said[name]["outcome"], said[name]["detail"]) == (
+            "skipped", "Prometheus does not answer",
+        )  # fmt: skip
     with http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as stranger:
         thread = threading.Thread(target=stranger.serve_forever)
         thread.start()
