@@ -58,7 +58,7 @@ class Host(Protocol):
     def now(self) -> float:
         """The loop's clock, in seconds."""
 
-    def made(self, connection: Connection, sock: socket.socket) -> None:
+    def made(self, connection: Connection) -> None:
         """It was accepted."""
 
     def gone(self, connection: Connection) -> None:
@@ -151,7 +151,7 @@ class Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=0)
         peer = transport.get_extra_info("peername")
         self.peer = f"{peer[0]}:{peer[1]}" if peer else "?"
-        self._host.made(self, transport.get_extra_info("socket"))
+        self._host.made(self)
 
     def data_received(self, data: bytes) -> None:
         self.heard_at = self._host.now()
@@ -189,7 +189,6 @@ class Connection(asyncio.Protocol):
         self._end_head()
         self._send = _nowhere
         self.state = State.CLOSED
-        _cut_circle(self._transport)
         self._host.gone(self)
 
     # ------------------------------------------------------------ handshake
@@ -221,13 +220,17 @@ class Connection(asyncio.Protocol):
         self.deadline = None
         if verdict.slow is not None:
             self.backlog.fate = verdict.slow
-        self._transport.write(verdict.response)
-        self._send = self._transport.write
-        if verdict.compress:
-            self._compress(self._transport.write, self._host.deflater.pack)
+        early: list[bytes] = []
+        self._send = early.append
         if verdict.symbol is not None:
             self.fixed = True
             self._host.hold(self, verdict.symbol)
+            self.catch_up()
+        self._send = self._transport.write
+        if verdict.compress:
+            self._compress(self._transport.write, self._host.deflater.pack)
+            early = [self._host.deflater.pack(data) for data in early]
+        self._transport.write(b"".join((verdict.response, *early)))  # one write, one segment
         if rest and self.state is State.OPEN:
             self._receive_frames(rest)
 
@@ -241,9 +244,8 @@ class Connection(asyncio.Protocol):
         self._transport.write(refusal.response())
         self._leave(None)
         # A full close with bytes unread would be a reset, and that can destroy the answer on its
-        # way (RFC 9112 section 9.6): end our half, and wait a bounded time for the peer's.
-        self._deaf = True
-        self._transport.write_eof()
+        # way (RFC 9112 section 9.6).
+        self._end_half()
 
     def _hand_over(self, protocol: asyncio.Protocol, data: bytes) -> None:
         self._end_head()
@@ -301,10 +303,20 @@ class Connection(asyncio.Protocol):
     def _receive_close(self, code: int) -> None:
         if self.state is State.OPEN:
             told = 1000 if code == CloseReason.NO_STATUS_RCVD else code
+            if self.writable:  # the close frame and the end of the connection as one segment
+                kernel.cork(self._transport.get_extra_info("socket"))
             self._send(frames.close(told))
             # A peer may make up three thousand codes; each would be a metric's label for ever.
             self._leave(str(int(code)) if code in _COUNTED else "other")
-        self._transport.close()
+        if self.stalled_since is None:
+            self._transport.close()
+        else:  # what a full close leaves to the kernel, no reset of ours would free any more
+            self._end_half()
+
+    def _end_half(self) -> None:
+        """End our half, and wait a bounded time for the peer to end its own."""
+        self._deaf = True
+        self._transport.write_eof()
 
     # ------------------------------------------------------------ out
 
@@ -343,6 +355,11 @@ class Connection(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         """Send whole frames."""
         self._send(data)
+
+    def catch_up(self) -> None:
+        """Send what it has not had yet of all it holds, if it takes anything."""
+        if self.writable:
+            fanout.refill(self, self._host.config.send_buffer)
 
     def send(self, message: ServerMessage) -> None:
         """Send one message that was asked for."""
@@ -423,13 +440,3 @@ class Connection(asyncio.Protocol):
 
 def _nowhere(data: bytes) -> None:
     """Before the upgrade, and after the end, nothing is sent."""
-
-
-def _cut_circle(transport: asyncio.Transport) -> None:
-    """asyncio's transport keeps bound methods of its own, and with them itself until a collection.
-
-    It neither reads nor writes again once it has reported its end. Others (uvloop's) have no such.
-    """
-    kept = getattr(transport, "__dict__", {})
-    for name in ("_read_ready_cb", "_write_ready"):  # the second since 3.12
-        kept.pop(name, None)

@@ -127,14 +127,15 @@ class Feed:
     # ------------------------------------------------------------ subscribers
 
     def subscribe(self, subscriber: Subscriber[Reader]) -> None:
-        """Take ``subscriber`` on; it gets the last quote at once if that is not stale."""
+        """Take ``subscriber`` on, before the last quote if that is not stale: its reader catches up."""
         now = self._loop.time()
         self.log.rewind(subscriber, snapshot=self._fresh(now))
-        self._carry_out(self.life.subscribe(subscriber, now))
-        if subscriber.cursor < self.log.head:
-            if not subscriber.reader.writable:
-                subscriber.reader.backlog.behind += subscriber.lag
-            self._owner.has_news(self)
+        first = not self.life.subscribers
+        commands = self.life.subscribe(subscriber, now)
+        if first:
+            self._carry_out(commands)
+        if subscriber.cursor < self.log.head and not subscriber.reader.writable:
+            subscriber.reader.backlog.behind += subscriber.lag
         if self.staleness.cause is not None:
             subscriber.reader.tell(self.status())
         self._release_taken()
@@ -143,7 +144,9 @@ class Feed:
         """Let ``subscriber`` go; the last one's leaving starts the linger time."""
         now = self._loop.time()
         subscriber.closed_at = time.monotonic()
-        self._carry_out(self.life.unsubscribe(subscriber, now))
+        commands = self.life.unsubscribe(subscriber, now)
+        if not self.life.subscribers:
+            self._carry_out(commands)
         self._release_taken()
 
     def evict_all(self, code: CloseCode, reason: str) -> list[Subscriber[Reader]]:

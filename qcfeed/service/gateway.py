@@ -34,6 +34,7 @@ from qcfeed.service import kernel, standing
 from qcfeed.service.connection import Connection, State
 from qcfeed.service.handshake import Accepted, Head, Refusal, judge
 from qcfeed.service.hub import Hub
+from qcfeed.service.transport import Acceptor
 
 log = logging.getLogger("qcfeed.gateway")
 
@@ -51,7 +52,7 @@ class Gateway:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._serials = itertools.count(1)
-        self._server: asyncio.Server | None = None
+        self._acceptor: Acceptor | None = None
         self._rate = TokenBucket(config.subscribe_rate, config.subscribe_rate, self._loop.time())
         self._wheel: list[set[Connection]] = [set() for _ in range(_BUCKETS)]
         self._hand = 0
@@ -78,14 +79,20 @@ class Gateway:
     # ------------------------------------------------------------ listening
 
     async def start(self, bound: socket.socket) -> None:
-        """Accept connections on ``bound`` from now on; it is ours to close. Raises StartError."""
+        """Accept connections on ``bound`` from now on; it is ours to close. Raises StartError.
+
+        What the kernel may keep for each, and for how long, is bounded: they have it from ``bound``.
+        """
+        kernel.bound_send_buffer(bound, self.config.send_buffer)
+        kernel.bound_silence(bound, self.config.stall_timeout)
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        acceptor = Acceptor(self._loop, bound, self._make)
         try:
-            self._server = await self._loop.create_server(
-                self._make, sock=bound, backlog=listen.BACKLOG
-            )
+            acceptor.start(listen.BACKLOG)
         except OSError as error:  # somebody else had bound the port, too, and listened first
             host, port = bound.getsockname()[:2]
             raise listen.explain(error, host, port, "--port") from error
+        self._acceptor = acceptor
         self._sweep()
 
     async def drain(self, timeout: float) -> None:
@@ -94,7 +101,9 @@ class Gateway:
         Who has not gone by ``timeout`` seconds is dropped.
         """
         self.draining = True
-        await self._stop_accepting()
+        if self._acceptor is not None:
+            self._acceptor.close()
+            self._acceptor = None
         for connection in list(self.connections):
             if connection.state is State.OPEN:
                 connection.send(GoingAway(random.randrange(_RETRY_SPREAD_MS)))
@@ -111,26 +120,13 @@ class Gateway:
             self._emptied.clear()
             await self._emptied.wait()
 
-    async def _stop_accepting(self) -> None:
-        """Close the port. asyncio forgets, unclosed, a socket that it accepted in this very turn
-        when the server closes before the next; so accepting ends a turn earlier.
-        """
-        if self._server is not None:
-            for each in self._server.sockets:
-                self._loop.remove_reader(each.fileno())
-            await asyncio.sleep(0)
-            self._server.close()
-
     def _make(self) -> Connection:
         return Connection(self, next(self._serials))
 
     # ------------------------------------------------------------ connections come and go
 
-    def made(self, connection: Connection, sock: socket.socket) -> None:
-        """A socket was accepted; what the kernel may keep for it, and for how long, is bounded."""
-        kernel.bound_send_buffer(sock, self.config.send_buffer)
-        milliseconds = int(self.config.stall_timeout * 1000)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+    def made(self, connection: Connection) -> None:
+        """A socket was accepted."""
         self.connections.add(connection)
         self._wheel[connection.serial % _BUCKETS].add(connection)
         if len(self.connections) > self.config.max_connections + _SPARE_HEADS:
@@ -232,6 +228,7 @@ class Gateway:
             if connection.state is not State.OPEN:
                 return
         connection.send(Subscribed(sorted(connection.held)))
+        connection.catch_up()
 
     def _try_hold(self, connection: Connection, name: str) -> Error | None:
         try:

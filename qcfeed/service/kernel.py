@@ -18,6 +18,17 @@ def bound_send_buffer(sock: socket.socket, size: int) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
 
 
+def bound_silence(sock: socket.socket, seconds: float) -> None:
+    """Let the kernel drop a peer that acknowledges nothing of what it was sent for so long (tcp(7))."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
+
+
+def cork(sock: socket.socket) -> None:
+    """Let what is written go out with what follows it, the close at the latest (tcp(7))."""
+    if sys.platform == "linux":
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+
+
 def send_queue(sock: socket.socket | None) -> int | None:
     """Bytes written that the peer has not acknowledged (SIOCOUTQ, tcp(7)).
 
