@@ -11,7 +11,7 @@ import pytest
 
 from qcfeed.control.answers import Memory, Task, Tasks
 from qcfeed.control.report_answers import Actions, Configuration, Log, LogLine, Setting
-from qcfeed.verdict import incident, markdown, page, plots
+from qcfeed.verdict import incident, incident_time, markdown, page, plots
 from qcfeed.verdict.blocks import Bars, Block, Code, Curve, Facts, Grid, Heading, Items, Text
 from qcfeed.verdict.diagnosis import diagnose
 from qcfeed.verdict.evidence import Evidence
@@ -45,7 +45,7 @@ def test_the_incident_s_timeline_is_there_with_its_ends() -> None:
     assert isinstance(grid, Grid)
     assert grid.rows[0][:4] == ("00:00:00", "2.1 GiB", "1,247", "342")
     assert grid.rows[-1][:4] == ("02:15:00", "14.2 GiB", "47,829", "15,892")
-    assert len(grid.rows) == incident.ROWS
+    assert len(grid.rows) == incident_time.MOMENTS
 
 
 def test_without_a_history_it_says_what_the_curve_is() -> None:
