@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,24 +43,6 @@ def line(module: object, words: str) -> str:
     return f"{path.parent.name}/{path.name}:{number}"
 
 
-@contextmanager
-def meanwhile(work: Callable[[], object]) -> Iterator[None]:
-    """``work`` again and again, until the block is over."""
-    over = threading.Event()
-
-    def again() -> None:
-        while not over.is_set():
-            work()
-
-    thread = threading.Thread(target=again)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
 def found(home: Path, rule: str, before: tuple[str, ...] = ()) -> Callable[[], bool]:
     """Whether the rules that watch a program are certain of it yet."""
 
@@ -72,12 +53,12 @@ def found(home: Path, rule: str, before: tuple[str, ...] = ()) -> Callable[[], b
     return told
 
 
-def test_zombies_that_grow_are_a_leak_with_its_line(tmp_path: Path) -> None:
-    with serving(tmp_path, "--no-monitor", "--linger", "0.05", "--drill", "zombie-feeds=300"):
-        until(found(tmp_path, "orphans"), "orphans that are proved")
-        leave = lambda: qcfeed(tmp_path, "repro", "--mode", "clean", "--cycles", "40")  # noqa: E731
-        with meanwhile(leave):
-            told = diagnose(tmp_path, "--window", "3s")
+async def test_zombies_that_grow_are_a_leak_with_its_line(tmp_path: Path) -> None:
+    args = ("--no-monitor", "--linger", "0.05", "--drill", "zombie-feeds=300")
+    with serving(tmp_path, *args) as service:
+        await asyncio.to_thread(until, found(tmp_path, "orphans"), "orphans that are proved")
+        async with load(int(service.url.rpartition(":")[2]), readers=0):
+            told = await asyncio.to_thread(diagnose, tmp_path, "--window", "3s")
         worst = told["findings"][0]
         assert (told["verdict"], worst["kind"]) == ("zombies", "LEAK")
         guilty = line(drills, "_generate_quotes(subscriber))")
@@ -92,8 +73,9 @@ def test_zombies_that_grow_are_a_leak_with_its_line(tmp_path: Path) -> None:
         assert worst["next"][0] == "qcfeed orphans --reap"
         assert told["drill"] == "zombie-feeds=300"
 
-        assert qcfeed(tmp_path, *worst["next"][0].split()[1:]).returncode == ExitStatus.OK
-        after = diagnose(tmp_path, "--window", "500ms")
+        reaped = await asyncio.to_thread(qcfeed, tmp_path, *worst["next"][0].split()[1:])
+        assert reaped.returncode == ExitStatus.OK
+        after = await asyncio.to_thread(diagnose, tmp_path, "--window", "500ms")
         assert after["verdict"] == "drill", "the fault is gone, the drill is still on"
 
 
