@@ -54,21 +54,18 @@ def _saturation(running: Running) -> Figures:
     running.window("measure", min(1.0, running.seconds))
     said, figures = running.window("measure", running.seconds)
     delivered = said["delivered"]
-    figures["deliveries_per_s"] = delivered / said["seconds"]
-    figures["server_cpu_us"] = figures["server_cpu"] * said["seconds"] / max(delivered, 1) * 1e6
-    return figures
+    return {
+        **figures,
+        **{f"{name}_ms": value / 1e3 for name, value in said.get("latency_us", {}).items()},
+        "deliveries_per_s": delivered / said["seconds"],
+        "server_cpu_us": figures["server_cpu"] * said["seconds"] / max(delivered, 1) * 1e6,
+    }
 
 
 def _rate(running: Running) -> Figures:
     figures = _saturation(running)
-    said, more = running.window("measure", running.seconds)
-    offered = (running.workload.rate or 0.0) * running.workload.readers * said["seconds"]
-    figures.update(more)
-    figures["deliveries_per_s"] = said["delivered"] / said["seconds"]
-    figures["delivered_share"] = said["delivered"] / offered
-    for name, value in said.get("latency_us", {}).items():
-        figures[f"{name}_ms"] = value / 1e3
-    return figures
+    offered = (running.workload.rate or 0.0) * running.workload.readers
+    return {**figures, "delivered_share": figures["deliveries_per_s"] / offered}
 
 
 def _churn(running: Running) -> Figures:

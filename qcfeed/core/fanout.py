@@ -72,6 +72,23 @@ class Turn:
                 low = min(low, subscriber.cursor)
         log.release(low)
 
+    def send(self, log: Log, subscribers: Iterable[Subscriber[Any]]) -> None:
+        """As ``gather`` and ``deliver``, where no other log has news: the first need not wait for the
+        last to be gathered for.
+        """
+        head = log.head
+        fresh, log.flushed = head - log.flushed, head
+        low = head
+        for subscriber in subscribers:
+            if subscriber.cursor == head:
+                continue
+            reader = subscriber.reader
+            if reader.writable:
+                reader.write(log.read(subscriber))
+            else:
+                low = min(low, self._fall_behind(reader, subscriber, head, fresh))
+        log.release(low)
+
     def deliver(self) -> None:
         """One write a reader; more for one that has more than a piece, while it takes it."""
         further = self._further

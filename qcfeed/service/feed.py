@@ -239,9 +239,10 @@ class Feed:
 
     # ------------------------------------------------------------ towards subscribers
 
-    def drain(self, turn: fanout.Turn) -> None:
-        """Give ``turn`` what each subscriber has not had yet."""
-        turn.gather(self.log, self.life.subscribers)
+    def drain(self, turn: fanout.Turn, *, alone: bool) -> None:
+        """Give ``turn`` what each subscriber has not had yet; ``alone``: no other feed has news."""
+        give = turn.send if alone else turn.gather
+        give(self.log, self.life.subscribers)
         self._release_taken()
 
     def _tell_all(self) -> None:

@@ -191,7 +191,7 @@ class Hub:
         dirty, self._dirty = self._dirty, {}
         turn = fanout.Turn(self._config.send_buffer)
         for feed in dirty:
-            feed.drain(turn)
+            feed.drain(turn, alone=len(dirty) == 1)
         turn.deliver()
         for reader in turn.doomed:
             reader.overtaken()

@@ -148,8 +148,10 @@ class FanOut(RuleBasedStateMachine):
 
     def flush(self, symbols: list[Symbol]) -> None:
         turn = fanout.Turn(PIECE)
-        for symbol in dict.fromkeys(symbols):
-            turn.gather(self.logs[symbol], self.subscribers[symbol])
+        news = dict.fromkeys(symbols)
+        give = turn.send if len(news) == 1 else turn.gather
+        for symbol in news:
+            give(self.logs[symbol], self.subscribers[symbol])
         turn.deliver()
         for peer in self.everybody:
             if peer.full:
