@@ -89,7 +89,7 @@ def test_a_script_that_is_killed_and_started_again(tmp_path: Path) -> None:
         until(lambda: answers(tmp_path, "nightly"), "the first one's control plane")
         with program(tmp_path, "-m", "examples.script") as second:
             assert second.process.wait(20) == 1
-            assert "StartError: instance nightly already runs here" in second.said
+            assert "Error: instance nightly already runs here" in second.said
         first.end(signal.SIGKILL)
         assert socket.exists()
     with program(tmp_path, "-m", "examples.script"):
