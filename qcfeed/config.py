@@ -127,7 +127,15 @@ class Config:
     )
     drain_timeout: float = _option(10.0, "How long leaving politely may take.", least=0)
     drill: str | None = _option(
-        None, "Break this service on purpose, to rehearse: zombie-feeds or zombie-feeds=47829."
+        None,
+        "Break this service on purpose, to rehearse: zombie-feeds or zombie-feeds=47829"
+        " (`qcfeed drill list` has them all).",
+    )
+    drill_for: float | None = _option(
+        None, "How long that drill lasts; its own time, if not given.", least=0.1, most=86_400
+    )
+    allow_drills: bool = _option(
+        False, "Allow `qcfeed drill start` to break this service; never in production."
     )
 
     def __post_init__(self) -> None:
@@ -146,6 +154,11 @@ class Config:
                 f" dead {self.dead_after:g} s",
                 hint="give --stale-after <= --very-stale-after <= --dead-after, all above 0",
             )
+
+    @property
+    def drills_allowed(self) -> bool:
+        """Whether the service may be broken on purpose: one that starts with a drill, too."""
+        return self.allow_drills or self.drill is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

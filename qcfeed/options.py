@@ -87,6 +87,8 @@ def check(config: DataclassInstance) -> None:
     for option in options_of(type(config)):
         least = option.least
         value = getattr(config, option.name)
+        if value is None:
+            continue
         if least is not None and value < least:
             raise ConfigError(
                 f"{option.flag} is {value}, but the least that makes sense is {least:g}"

@@ -40,6 +40,7 @@ COMMANDS = {
     "watch": "Show live quotes of symbols.",
     "repro": "Reproduce the incident: subscribe, get a quote, disconnect, again and again;"
     " see what stays.",
+    "drill": "Break a service on purpose, for a while, to rehearse.",
     "doctor": "Check installation, configuration, machine and service, one after another.",
     "config": "Show, begin or check the configuration, or list contexts.",
     "runbook": "List the runbooks, or show one.",

@@ -74,7 +74,7 @@ def findings(status: Status) -> Iterator[tuple[str, str]]:
     if status.drill:
         yield (
             f"drill {status.drill}: this service is broken on purpose",
-            "rehearse, then restart it without --drill",
+            "rehearse, then `qcfeed drill stop`",
         )
 
 

@@ -32,12 +32,27 @@ def started() -> float:
     return float(psutil.Process().create_time())
 
 
-@functools.lru_cache(maxsize=1)
+_lowered: Limit | None = None
+
+
 def limit() -> Limit:
     """The smallest limit above this process: cgroup v2, cgroup v1, else the machine's memory.
 
     Read once: a limit that is changed under a running process is seen at its next start.
     """
+    real = _real_limit()
+    lowered = _lowered
+    return real if lowered is None or lowered.bytes >= real.bytes else lowered
+
+
+def lower(to: Limit | None) -> None:
+    """Tell a lower limit than there is, so that nearing it can be rehearsed; None: the real one."""
+    global _lowered
+    _lowered = to
+
+
+@functools.lru_cache(maxsize=1)
+def _real_limit() -> Limit:
     return find_limit(Path("/proc/self/cgroup"), _CGROUPS, int(psutil.virtual_memory().total))
 
 

@@ -26,7 +26,13 @@ from qcfeed.errors import InstanceTakenError, StartError
 from qcfeed.metrics.catalog.metrics import DELAYS
 from qcfeed.metrics.collectors import Exposition, Sample
 from qcfeed.metrics.recent import Counts, Recent
-from qcfeed.service import drills, http, monitor, readings
+from qcfeed.service import http, monitor, readings
+from qcfeed.service.drills import kinds
+from qcfeed.service.drills.board import Board
+from qcfeed.service.drills.stage import Stage
+from qcfeed.service.drills.tampered import Tampered
+from qcfeed.service.drills.views import DrillViews
+from qcfeed.service.drills.wall import WallClock
 from qcfeed.service.gateway import Gateway
 from qcfeed.service.hub import Hub
 from qcfeed.service.parts import Parts
@@ -59,9 +65,9 @@ class Service:
         self.instance = ""
         self.listening = answers.Listening(quotes="", admin="", control="")
         self._loop = asyncio.get_running_loop()
-        zombies = None if config.drill is None else drills.parse(config.drill)
-        self.hub = Hub(config, connect(config.upstream))
-        self._drill = None if zombies is None else drills.ZombieFeeds(self.hub, zombies)
+        self._ordered = None if config.drill is None else kinds.parse(config.drill)
+        self._wall = WallClock()
+        self.hub = self._make_hub()
         self._http = web.AppRunner(
             http.application(self._exposition, self._readiness),
             access_log=None,
@@ -81,7 +87,9 @@ class Service:
             gateway=self.gateway,
             listening=self.listening,
             started_at=time.time(),
+            drill=self.drill,
         )
+        self._board = self._make_board()
         self._readings = readings.Readings(self.parts)
         self._started = contextlib.AsyncExitStack()
 
@@ -100,9 +108,6 @@ class Service:
             await self._start_http(parts)
             parts.push_async_callback(self.hub.upstream.close)
             parts.push_async_callback(self.hub.stop)
-            if self._drill is not None:
-                self._drill.start()
-                parts.push_async_callback(self._drill.stop)
             # Not before: what starting takes (imports, a file to replay) is no stall of the service.
             self.watch.start(self._loop)
             parts.callback(self.watch.stop)
@@ -113,6 +118,7 @@ class Service:
             parts.callback(self._start_sampling().cancel)
             await self.gateway.start(quotes)
             parts.push_async_callback(self.gateway.drain, self.config.drain_timeout / 2)
+            self._start_drill(parts)
             self._started = parts.pop_all()
 
     async def stop(self) -> None:
@@ -155,6 +161,7 @@ class Service:
                 ),
                 *Views(self.parts).table(),
                 *SubscriberViews(self.parts).table(),
+                *DrillViews(self._board).table(),
             ],
             instance=self.instance,
             socket=socket,
@@ -209,7 +216,48 @@ class Service:
     def _readiness(self) -> str:
         if self.gateway.draining:
             return "draining"
-        return "ready" if self.config.drill is None else f"ready (DRILL {self.config.drill})"
+        drill = self.drill()
+        return "ready" if drill is None else f"ready (DRILL {drill})"
+
+    # ------------------------------------------------------------ drills
+
+    def drill(self) -> str | None:
+        """Which drill is on; None for none."""
+        if self._board is None:
+            return None
+        active = self._board.active
+        return None if active is None else str(active.order)
+
+    def _make_hub(self) -> Hub:
+        """A service that allows no drill has nothing of them between its parts."""
+        config = self.config
+        if not config.drills_allowed:
+            return Hub(config, connect(config.upstream))
+        upstream = Tampered(connect(config.upstream, clock=self._wall.ns))
+        return Hub(config, upstream, self._wall)
+
+    def _make_board(self) -> Board | None:
+        upstream = self.hub.upstream
+        if not isinstance(upstream, Tampered):
+            return None
+        return Board(
+            Stage(
+                loop=self._loop,
+                ledger=self.ledger,
+                hub=self.hub,
+                upstream=upstream,
+                wall=self._wall,
+                gateway=self.gateway,
+                listening=self.listening,
+            )
+        )
+
+    def _start_drill(self, parts: contextlib.AsyncExitStack) -> None:
+        if self._board is None:
+            return
+        parts.push_async_callback(self._board.stop)
+        if self._ordered is not None:
+            self._board.start(self._ordered, self.config.drill_for)
 
 
 class _Beat:

@@ -6,14 +6,14 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from qcfeed.config import Config
 from qcfeed.core import fanout
 from qcfeed.core.broadcast import Log, Subscriber
 from qcfeed.core.lifecycle import Command, Demand, Do, Lifecycle, Upstream
-from qcfeed.core.messages import CloseCode, Status, Tick, quote
+from qcfeed.core.messages import CloseCode, Status, Tick, fault, quote
 from qcfeed.core.staleness import Staleness, Thresholds
 from qcfeed.core.symbol import Symbol
 from qcfeed.diagnostics import label, owned_by
@@ -47,6 +47,7 @@ class Keeper(Protocol):
     """Who keeps the feeds; in the service, the hub."""
 
     upstream: base.Upstream
+    wall: Callable[[], float]
 
     def has_news(self, feed: Feed) -> None:
         """Subscribers of ``feed`` have something to read."""
@@ -116,6 +117,8 @@ class Feed:
         self.staleness = Staleness(thresholds, self._loop.time())
         self.run: Run | None = None
         self.restarts = 0
+        self.rubbish = 0
+        """What the upstream sent that was no quote."""
         self.failure: str | None = None
         self.last_quote_at: float | None = None
         self.rate = 0.0
@@ -188,14 +191,27 @@ class Feed:
             return
         if self.life.upstream is Upstream.OPENING:
             self.opened(self.life.generation)
+        before = self.log.head
         for tick in ticks:
-            self.log.append(quote(self.symbol, tick, self.epoch, self.log.head + 1))
+            if (wrong := fault(tick)) is not None:
+                self._refuse(wrong)
+            else:
+                self.log.append(quote(self.symbol, tick, self.epoch, self.log.head + 1))
+        if self.log.head == before:
+            return
         now = self._loop.time()
-        self.last_quote_at = time.time()
+        self.last_quote_at = self._owner.wall()
         if self.staleness.hear(now):
             self._tell_all()
             self._arm()
         self._owner.has_news(self)
+
+    def _refuse(self, wrong: str) -> None:
+        """What is no quote reaches nobody; it is counted, and told once a feed."""
+        if not self.rubbish:
+            log.warning("%s: refused what is no quote: %s", self.symbol, wrong)
+        self.rubbish += 1
+        self.failure = f"{self.rubbish} refused, the last for {wrong}"
 
     def ended(self, run: Run, failure: BaseException | None) -> None:
         """``run`` is over and joined; what comes next is the lifecycle's to say."""

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 import secrets
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ class _Totals:
     conflated: int = 0
     dropped: int = 0
     restarts: int = 0
+    rubbish: int = 0
 
     def add(self, feed: Feed) -> None:
         self.quotes += feed.log.head
@@ -42,13 +44,18 @@ class _Totals:
         self.conflated += feed.log.conflated
         self.dropped += feed.log.dropped
         self.restarts += feed.restarts
+        self.rubbish += feed.rubbish
 
 
 class Hub:
     """Holds every feed, and through them every upstream task, from its start until it is joined."""
 
-    def __init__(self, config: Config, upstream: Upstream) -> None:
+    def __init__(
+        self, config: Config, upstream: Upstream, wall: Callable[[], float] = time.time
+    ) -> None:
+        """``wall``: Unix seconds, for what people are told; nothing is measured by it."""
         self._config = config
+        self.wall = wall
         self._loop = asyncio.get_running_loop()
         self._nonce = secrets.randbits(16)
         self._lives = itertools.count(1)
@@ -158,6 +165,11 @@ class Hub:
     def restarts(self) -> int:
         """Times that a feed's upstream ended unasked, since the start."""
         return self._gone.restarts + sum(feed.restarts for feed in list(self.feeds.values()))
+
+    @property
+    def rubbish(self) -> int:
+        """What upstreams sent that was no quote, since the start."""
+        return self._gone.rubbish + sum(feed.rubbish for feed in list(self.feeds.values()))
 
     def states(self) -> Counter[tuple[Demand, State]]:
         """How many feeds are in each state of their lifecycle."""

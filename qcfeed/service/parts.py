@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from qcfeed.config import Config
@@ -16,7 +17,10 @@ from qcfeed.service.hub import Hub
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Handles of the parts; app.py puts them together. ``started_at`` is Unix seconds."""
+    """Handles of the parts; app.py puts them together. ``started_at`` is Unix seconds.
+
+    ``drill`` says which drill is on, if any.
+    """
 
     config: Config
     loop: asyncio.AbstractEventLoop
@@ -27,3 +31,4 @@ class Parts:
     gateway: Gateway
     listening: Listening
     started_at: float
+    drill: Callable[[], str | None]

@@ -27,7 +27,7 @@ class Readings:
     def read(self) -> Iterator[Sample]:
         parts = self._parts
         yield Sample(m.BUILD_INFO, 1, (__version__,))
-        yield Sample(m.DRILL_ACTIVE, parts.config.drill is not None)
+        yield Sample(m.DRILL_ACTIVE, parts.drill() is not None)
         yield from program.process()
         yield from program.memory_limit()
         yield from program.pauses(parts.pauses)
@@ -64,8 +64,11 @@ def _quotes(parts: Parts) -> Iterator[Sample]:
     now = parts.loop.time()
     yield Sample(m.QUOTE_AGE, max((now - each.staleness.heard_at for each in wanted), default=0.0))
     hours = market.parse(parts.config.market_hours)
-    yield Sample(m.MARKET_OPEN, hours is None or hours.is_open(datetime.now(UTC)))
+    yield Sample(
+        m.MARKET_OPEN, hours is None or hours.is_open(datetime.fromtimestamp(hub.wall(), UTC))
+    )
     yield Sample(m.QUOTES_IN, hub.quotes)
+    yield Sample(m.QUOTES_REFUSED, hub.rubbish)
     yield Sample(m.DELIVERED, hub.delivered)
     yield Sample(m.CONFLATED, hub.conflated)
     yield Sample(m.DROPPED, hub.dropped)

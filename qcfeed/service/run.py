@@ -138,8 +138,10 @@ def _greeting(service: Service) -> list[str]:
         lines.append(f"           http://{at.control_tcp} with a bearer token")
     if at.monitor is not None:
         lines.append(f"  monitor  telnet {at.monitor.replace(':', ' ')}   {at.monitor_web}")
-    if config.drill is not None:
-        lines.append(f"  DRILL    {config.drill}: this service is broken on purpose")
+    if (drill := service.drill()) is not None:
+        lines.append(f"  DRILL    {drill}: this service is broken on purpose")
+    elif config.allow_drills:
+        lines.append("  DRILLS   are allowed   try: qcfeed drill list")
     return lines
 
 

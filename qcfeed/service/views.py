@@ -56,7 +56,7 @@ class Views:
         return answers.Status(
             version=__version__,
             state="draining" if service.gateway.draining else "serving",
-            drill=service.config.drill,
+            drill=service.drill(),
             started_at=_rfc3339(service.started_at),
             uptime_s=time.time() - service.started_at,
             loop_lag_ms=service.watch.lag * 1000,

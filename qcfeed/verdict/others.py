@@ -62,8 +62,8 @@ def drill(seen: Evidence) -> Iterator[Finding]:
             urgency=1,
             headline=f"{name}: this service is broken on purpose",
             cause=f"the drill {name} is on: this service is broken on purpose",
-            safe="rehearse; in production restart it without --drill",
-            next=[f"{seen.command} status"],
+            safe="rehearse; `drill stop` puts it back, and it ends by itself",
+            next=[f"{seen.command} drill stop"],
         )
 
 

@@ -196,7 +196,7 @@ def test_the_drill_is_found_and_reaped(tmp_path: Path) -> None:
         by_location = json.loads(qcfeed(tmp_path, "tasks", "--by-location", "-o", "json").stdout)
         [leak] = [row for row in by_location["locations"] if row["orphaned"]]
         assert leak["orphaned"] == 300
-        assert "drills.py:" in leak["location"]
+        assert "zombies.py:" in leak["location"]
 
         reaped = qcfeed(tmp_path, "orphans", "--reap", "-o", "json")
         assert reaped.returncode == ExitStatus.OK, reaped.stderr

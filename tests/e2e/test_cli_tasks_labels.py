@@ -50,7 +50,7 @@ def test_one_symbols_zombies_are_found_shown_and_cancelled(service: Serving, hom
         ]
         assert feed["name"].startswith("feed AAPL")
 
-        zombies = ("--site", "drills.py", "--label", "symbol=AAPL")
+        zombies = ("--site", "zombies.py", "--label", "symbol=AAPL")
         oldest = answer(home, "orphans", *zombies, status=ExitStatus.FINDINGS)["orphans"][0]["task"]
         shown = answer(home, "tasks", "show", str(oldest))
         assert shown["task"]["labels"] == {"symbol": "AAPL"}
@@ -87,7 +87,7 @@ def test_on_a_terminal_the_plan_is_shown_before_the_question(service: Serving, h
             dimensions=(40, 80), timeout=PATIENCE, encoding="utf-8",
         )  # fmt: skip
 
-    child = terminal("tasks", "cancel", "--site", "drills.py", "--label", "symbol=MSFT")
+    child = terminal("tasks", "cancel", "--site", "zombies.py", "--label", "symbol=MSFT")
     child.expect("SERIAL +AGE +NAME +LOCATION +STATE")
     child.expect_exact("cancel 2 tasks? [y/N] ")
     child.sendline("n")

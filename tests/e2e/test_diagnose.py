@@ -232,7 +232,7 @@ def test_the_screen_at_80_by_24_and_the_watch_that_is_redrawn(tmp_path: Path) ->
     with serving(tmp_path, "--no-monitor", "--drill", "zombie-feeds=200"):
         until(found(tmp_path, "orphans"), "orphans that are proved")
         screen = on_terminal(tmp_path, "--window", "1s")
-        assert screen[0].startswith("LEAK  200 tasks from qcfeed/service/drills.py:")
+        assert screen[0].startswith("LEAK  200 tasks from qcfeed/service/drills/zombies.py:")
         assert max(map(len, screen)) <= 80
         assert len(screen) <= 23, "the prompt has the last line"
         assert [text for text in screen if text.strip() == "next      qcfeed orphans --reap"]

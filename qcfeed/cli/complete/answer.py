@@ -61,7 +61,7 @@ def candidates(cursor: line.Cursor, environment: Mapping[str, str]) -> Iterator[
 
 
 def _as_typed(value: str, word: str) -> str:
-    """A location is known by the end of its path too: ``drills.py:69``."""
+    """A location is known by the end of its path too: ``zombies.py:54``."""
     rest = value
     while not rest.startswith(word) and "/" in rest:
         rest = rest.partition("/")[2]

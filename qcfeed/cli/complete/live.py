@@ -184,6 +184,11 @@ def _instances(desk: _Desk) -> Found:
         yield name, ""
 
 
+def _drills(desk: _Desk) -> Found:
+    for each in desk.ask("/v1/drills")["drills"]:
+        yield each["name"], each["breaks"]
+
+
 def _feeds(desk: _Desk) -> Found:
     for feed in desk.ask("/v1/feeds")["feeds"]:
         yield feed["symbol"], f"{formats.plural(feed['subscribers'], 'subscriber')}, {feed['band']}"
@@ -221,6 +226,7 @@ def _subscribers(desk: _Desk) -> Found:
 
 _KINDS: dict[str, Callable[[_Desk], Found]] = {
     "contexts": _contexts,
+    "drills": _drills,
     "feeds": _feeds,
     "instances": _instances,
     "locations": _locations,

@@ -27,6 +27,7 @@ KINDS = {
     "BEFORE": FILES,
     "CONTEXT": "contexts",
     "DIR": FILES,
+    "DRILL": "drills",
     "FILE": FILES,
     "FILE:LINE": "locations",
     "ID": "subscribers",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, dict[str, Any]] = {
     '': {
         'help': 'A market-data feed service whose tasks cannot leak, and the on-call tool that proves it',
-        'commands': ['serve', 'status', 'diagnose', 'report', 'tasks', 'growth', 'alerts', 'orphans', 'stacks', 'feeds', 'subscribers', 'watch', 'repro', 'doctor', 'config', 'runbook', 'artifacts', 'completion'],
+        'commands': ['serve', 'status', 'diagnose', 'report', 'tasks', 'growth', 'alerts', 'orphans', 'stacks', 'feeds', 'subscribers', 'watch', 'repro', 'drill', 'doctor', 'config', 'runbook', 'artifacts', 'completion'],
         'arguments': [],
         'options': {
             '--instance': ('instance', 'instances', False, 'Which service on this machine; for serve, the name of the new one'),
@@ -63,7 +63,10 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '--audit-log': ('audit_log', '', False, 'File of actions taken (JSON lines); under the state directory, if not given'),
             '--spawn-stacks': ('spawn_stacks', '', False, "Calls kept of each task's spawning, for `tasks show`; 8 make a spawn cost 1.4 times as much"),
             '--drain-timeout': ('drain_timeout', '', False, 'How long leaving politely may take'),
-            '--drill': ('drill', '', False, 'Break this service on purpose, to rehearse: zombie-feeds or zombie-feeds=47829'),
+            '--drill': ('drill', '', False, 'Break this service on purpose, to rehearse: zombie-feeds or zombie-feeds=47829 (`qcfeed drill list` has them all)'),
+            '--drill-for': ('drill_for', '', False, 'How long that drill lasts; its own time, if not given'),
+            '--allow-drills': ('allow_drills', None, False, 'Allow `qcfeed drill start` to break this service; never in production'),
+            '--no-allow-drills': ('allow_drills', None, False, 'The opposite of --allow-drills.'),
             '-h': ('help', None, False, 'Show this message and exit'),
             '--help': ('help', None, False, 'Show this message and exit'),
         },
@@ -423,6 +426,49 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '--help': ('help', None, False, 'Show this message and exit'),
         },
     },
+    'drill': {
+        'help': 'Break a service on purpose, for a while, to rehearse',
+        'commands': ['list', 'start', 'stop'],
+        'arguments': [],
+        'options': {
+            '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
+        },
+    },
+    'drill list': {
+        'help': 'List the drills, and say which is on',
+        'commands': [],
+        'arguments': [],
+        'options': {
+            '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
+            '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
+            '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
+        },
+    },
+    'drill start': {
+        'help': 'Break the service; it is put back when the time is over',
+        'commands': [],
+        'arguments': [('drills', False)],
+        'options': {
+            '--for': ('lasts', '', False, 'How long: 30s, 10m; its own time, if not given'),
+            '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
+            '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
+            '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
+        },
+    },
+    'drill stop': {
+        'help': 'End the drill that is on, and put everything back',
+        'commands': [],
+        'arguments': [],
+        'options': {
+            '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
+            '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
+            '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
+        },
+    },
     'doctor': {
         'help': 'Check installation, configuration, machine and service, one after another',
         'commands': [],
@@ -492,7 +538,10 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '--audit-log': ('audit_log', '', False, 'File of actions taken (JSON lines); under the state directory, if not given'),
             '--spawn-stacks': ('spawn_stacks', '', False, "Calls kept of each task's spawning, for `tasks show`; 8 make a spawn cost 1.4 times as much"),
             '--drain-timeout': ('drain_timeout', '', False, 'How long leaving politely may take'),
-            '--drill': ('drill', '', False, 'Break this service on purpose, to rehearse: zombie-feeds or zombie-feeds=47829'),
+            '--drill': ('drill', '', False, 'Break this service on purpose, to rehearse: zombie-feeds or zombie-feeds=47829 (`qcfeed drill list` has them all)'),
+            '--drill-for': ('drill_for', '', False, 'How long that drill lasts; its own time, if not given'),
+            '--allow-drills': ('allow_drills', None, False, 'Allow `qcfeed drill start` to break this service; never in production'),
+            '--no-allow-drills': ('allow_drills', None, False, 'The opposite of --allow-drills.'),
             '--prometheus': ('prometheus', '', False, 'Prometheus, as http://HOST:9090'),
             '--prometheus-target': ('prometheus_target', '', False, 'Which scraped service, where there are several: its instance, or job/instance'),
             '--prometheus-user': ('prometheus_user', '', False, 'User, for basic authentication'),

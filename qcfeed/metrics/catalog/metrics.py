@@ -125,6 +125,9 @@ QUOTE_AGE = _gauge(
 )
 MARKET_OPEN = _gauge("qcfeed_market_open", "1", "Whether quotes are to be expected now.")
 QUOTES_IN = _counter("qcfeed_quotes_total", "quotes", "Quotes published by upstreams.")
+QUOTES_REFUSED = _counter(
+    "qcfeed_quotes_refused_total", "quotes", "What upstreams sent that was no quote."
+)
 UPSTREAM_CONNECTED = _gauge("qcfeed_upstream_connected", "1", "Whether the upstream is there.")
 UPSTREAM_RECONNECTS = _counter(
     "qcfeed_upstream_reconnects_total", "reconnects", "Upstream reconnections."

@@ -1,0 +1,124 @@
+"""``qcfeed drill``: break a service that allows it, on purpose and for a while."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from qcfeed.cli import durations, formats
+from qcfeed.cli.context import Format, Output, act, ask, examples, new_app, options, say
+from qcfeed.cli.figures import Figure, show_figures
+from qcfeed.cli.layout import Column, Table
+from qcfeed.cli.render import show
+from qcfeed.control.drill_answers import (
+    ActiveDrill,
+    Drill,
+    Drills,
+    DrillStarted,
+    DrillStopped,
+    StartDrillRequest,
+    StopDrillRequest,
+)
+from qcfeed.control.routes import DRILLS, DRILLS_START, DRILLS_STOP
+
+app = new_app()
+
+TABLE: Table[Drill] = Table(
+    (
+        Column(key="name", value=lambda d: d.name),
+        Column(key="lasts_s", header="LASTS", value=lambda d: d.lasts_s, show=formats.age),
+        Column(key="breaks", value=lambda d: d.breaks, least=30),
+        Column(key="number", header="N IS", value=lambda d: d.number, wide=True),
+        Column(key="usual", value=lambda d: d.usual, show="{:.0f}".format, right=True, wide=True),
+        Column(key="alerts", value=lambda d: " ".join(d.alerts), least=30, wide=True),
+        Column(key="shows", value=lambda d: d.shows, wide=True),
+    ),
+    identity=lambda d: d.name,
+)
+
+
+@app.callback(
+    epilog=examples("qcfeed drill list", "qcfeed drill start silent-upstream --for 5m"),
+)
+def drill() -> None:
+    """Break a service on purpose, for a while, to rehearse.
+
+    Only in a service that was started with --allow-drills or --drill. One at a time; each ends by
+    itself and leaves nothing behind.
+    """
+
+
+@app.command(
+    name="list",
+    epilog=examples(
+        "qcfeed drill list", "qcfeed drill list -o wide   # their alerts, and N of NAME=N"
+    ),
+)
+def list_(ctx: typer.Context, output: Output = Format.TABLE) -> None:
+    """List the drills, and say which is on."""
+    answer, raw = ask(ctx, DRILLS, Drills)
+    show(output, TABLE, answer.drills, raw=raw)
+    if not answer.allowed:
+        say("this service allows none: `qcfeed serve --allow-drills` starts one that does")
+    elif answer.active is not None:
+        say(f"on: {_stands(answer.active)}")
+    else:
+        say("none is on: `qcfeed drill start NAME`")
+
+
+@app.command(
+    epilog=examples(
+        "qcfeed drill start silent-upstream",
+        "qcfeed drill start zombie-feeds=47829 --for 5m",
+    )
+)
+def start(
+    ctx: typer.Context,
+    drill: Annotated[
+        str, typer.Argument(metavar="DRILL", help="NAME or NAME=N; `qcfeed drill list` has them.")
+    ],
+    lasts: Annotated[
+        str | None,
+        typer.Option(
+            "--for", metavar="DURATION", help="How long: 30s, 10m; its own time, if not given."
+        ),
+    ] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Break the service; it is put back when the time is over.
+
+    Exit status: 4 where the service does not allow drills.
+    """
+    request = StartDrillRequest(
+        drill=drill,
+        for_s=None if lasts is None else durations.parse(lasts),
+        timeout_s=options(ctx).timeout,
+    )
+    answer, raw = act(ctx, DRILLS_START, request, DrillStarted)
+    started = answer.drill
+    figures = [
+        Figure("drill", started.drill, "red"),
+        Figure("ends in", formats.age(started.left_s)),
+        Figure("fires", ", ".join(started.alerts) or "no alert"),
+        Figure("see it", started.shows),
+        Figure("end it", "qcfeed drill stop"),
+    ]
+    show_figures(output, figures, raw=raw, names=[started.drill])
+
+
+@app.command(epilog=examples("qcfeed drill stop"))
+def stop(ctx: typer.Context, output: Output = Format.TABLE) -> None:
+    """End the drill that is on, and put everything back."""
+    request = StopDrillRequest(timeout_s=options(ctx).timeout)
+    answer, raw = act(ctx, DRILLS_STOP, request, DrillStopped)
+    ended = answer.stopped
+    figures = [Figure("ended", ended or "none was on")]
+    show_figures(output, figures, raw=raw, names=[] if ended is None else [ended])
+
+
+def _stands(active: ActiveDrill) -> str:
+    return (
+        f"{active.drill}, for {formats.age(active.on_s)}; it ends by itself in"
+        f" {formats.age(active.left_s)}, or by `qcfeed drill stop`"
+    )

@@ -1,0 +1,60 @@
+"""Subscriptions whose connection is gone: the incident had 4,234 of them."""
+
+from __future__ import annotations
+
+import logging
+
+from qcfeed.core.broadcast import Subscriber
+from qcfeed.core.fates import Backlog, Fate
+from qcfeed.core.messages import CloseCode, Status
+from qcfeed.core.symbol import Symbol
+from qcfeed.service.drills.stage import Stage
+from qcfeed.service.feed import Reader
+from qcfeed.service.hub import Hold
+
+log = logging.getLogger("qcfeed.drill")
+
+
+class LostReaders:
+    """Connections end, and what they held is not given back: feeds run for nobody."""
+
+    def __init__(self, on: Stage, count: float) -> None:
+        self._hub = on.hub
+        self._count = int(count)
+        self._holds: list[Hold] = []
+
+    def start(self) -> None:
+        universe = self._hub.upstream.symbols() or [Symbol("AAPL")]
+        self._holds = [
+            self._hub.subscribe(universe[number % len(universe)], _Gone())
+            for number in range(self._count)
+        ]
+
+    async def stop(self) -> None:
+        for hold in self._holds:
+            self._hub.unsubscribe(hold)
+        self._holds = []
+
+
+class _Gone:
+    """A reader that is no longer there, and to which everything can be said."""
+
+    connected = False
+    writable = True
+    stalled_since: float | None = None
+
+    def __init__(self) -> None:
+        self.backlog = Backlog(Fate.CONFLATE, 1)
+        self.held: dict[Symbol, Subscriber[Reader]] = {}
+
+    def write(self, data: bytes) -> None:
+        """To nobody."""
+
+    def overtaken(self) -> None:
+        """It is never behind."""
+
+    def tell(self, status: Status) -> None:
+        """To nobody."""
+
+    def evict(self, subscriber: Subscriber[Reader], code: CloseCode, reason: str) -> None:
+        """It was gone already."""

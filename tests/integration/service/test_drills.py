@@ -1,0 +1,283 @@
+"""Each drill begins, is seen where it should be, ends by itself, and leaves nothing.
+
+Around each test the books of the service must balance (conftest.py): no task, feed, connection or
+socket that was not there before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from datetime import datetime
+from typing import Any
+
+import aiohttp
+import pytest
+
+from qcfeed.core.messages import Band
+from qcfeed.diagnostics import orphans
+from qcfeed.errors import ConfigError, UsageError
+from qcfeed.metrics import memory
+from qcfeed.service.drills import kinds, memory_growth
+from qcfeed.service.drills.board import Board
+from qcfeed.upstreams.simulator import Simulator
+from tests.integration.service.conftest import Start
+from tests.support.running_service import Running, until
+
+
+def board(running: Running) -> Board:
+    found = running.service._board
+    assert found is not None
+    return found
+
+
+async def begin(running: Running, drill: str, lasts: float = 30.0) -> None:
+    board(running).start(kinds.parse(drill), lasts)
+
+
+async def ended(running: Running) -> None:
+    """Stopped by hand, and nothing of it is left."""
+    await board(running).stop()
+    assert running.service.drill() is None
+    assert running.service.hub.observers == []
+    assert not [each for each in threading.enumerate() if each.name == "qcfeed-drill"]
+
+
+async def get(running: Running, path: str) -> str:
+    async with aiohttp.ClientSession() as session, session.get(f"{running.http}{path}") as answer:
+        return await answer.text()
+
+
+async def metric(running: Running, name: str) -> float:
+    lines = (await get(running, "/metrics")).splitlines()
+    return sum(
+        float(line.split()[-1]) for line in lines if line.startswith((f"{name} ", f"{name}{{"))
+    )
+
+
+QUICK: dict[str, dict[str, Any]] = {
+    "stuck-loop": {"number": 1},
+    "memory-growth": {"number": 600},
+    "zombie-feeds": {"number": 50},
+    "slow-consumers": {"number": 2},
+    "half-open-consumers": {"number": 2},
+    "subscribe-storm": {"number": 500},
+}
+
+
+@pytest.mark.parametrize("kind", kinds.KINDS, ids=lambda kind: kind.name)
+async def test_it_begins_is_marked_everywhere_and_ends_by_itself(
+    kind: kinds.Kind, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = await start(allow_drills=True, upstream="sim:?rate=5")
+    assert await get(running, "/readyz") == "ready\n"
+    assert await metric(running, "qcfeed_drill_active") == 0
+    number = QUICK.get(kind.name, {}).get("number")
+    order = kinds.parse(kind.name if number is None else f"{kind.name}={number}")
+
+    board(running).start(order, 0.5)
+    assert f"DRILL {order}: {kind.breaks}; for 0.5 s at most" in caplog.text
+    assert running.service.drill() == str(order)
+    if kind.name != "stuck-loop":  # whose loop answers nobody for now
+        assert await get(running, "/readyz") == f"ready (DRILL {order})\n"
+        assert await metric(running, "qcfeed_drill_active") == 1
+    with pytest.raises(UsageError, match="one at a time"):
+        board(running).start(order)
+
+    await until(lambda: running.service.drill() is None, "it ends by itself")
+    assert f"DRILL {order}: its time is over" in caplog.text
+    assert f"DRILL {order}: ended, nothing of it is left" in caplog.text
+    await ended(running)
+    assert await get(running, "/readyz") == "ready\n"
+    await running.balanced()
+    client = await running.client()
+    assert (await client.message("quote"))["symbol"] == "AAPL"
+    await client.leave()
+
+
+async def test_a_service_that_does_not_allow_drills_has_nothing_of_them(start: Start) -> None:
+    running = await start()
+    assert running.service._board is None
+    assert type(running.service.hub.upstream) is Simulator
+    assert running.service.hub.wall is time.time
+
+
+async def test_a_drill_that_is_none_is_refused_at_the_start(start: Start) -> None:
+    with pytest.raises(ConfigError, match="there is no drill"):
+        await start(drill="zombies")
+
+
+async def test_a_drill_from_the_start_lasts_as_long_as_it_was_told(start: Start) -> None:
+    running = await start(drill="clock-jump", drill_for=0.2)
+    await until(lambda: running.service.drill() is None, "it ends by itself")
+    board(running).start(kinds.parse("clock-jump"), 30)
+    await board(running).stop()
+    with pytest.raises(UsageError, match="up to 86,400 s"):
+        board(running).start(kinds.parse("clock-jump"), 1e6)
+
+
+async def test_stopping_the_service_ends_the_drill(start: Start) -> None:
+    running = await start(drill="zombie-feeds=300")
+    await until(lambda: len(orphans.find(running.ledger, time.monotonic())) == 300, "zombies")
+    await running.service.stop()
+    assert orphans.find(running.ledger, time.monotonic()) == []
+
+
+async def test_a_silent_upstream_makes_symbols_stale_and_then_they_live_again(
+    start: Start,
+) -> None:
+    running = await start(allow_drills=True, stale_after=0.3, very_stale_after=30)
+    client = await running.client()
+    await client.message("quote")
+    await begin(running, "silent-upstream")
+    said = await client.message("status")
+    assert (said["state"], said["reason"]) == ("stale", "upstream_silent")
+    assert running.service.hub.upstream.health().connected
+    await ended(running)
+    assert (await client.message("status"))["state"] == "live"
+    await client.leave()
+
+
+async def test_a_flapping_upstream_is_down_and_its_feeds_come_back(start: Start) -> None:
+    running = await start(allow_drills=True)
+    client = await running.client()
+    await client.message("quote")
+    await begin(running, "flapping-upstream")
+    await until(lambda: running.feed().restarts >= 2, "the feed was lost again and again")
+    assert await metric(running, "qcfeed_upstream_connected") == 0
+    assert "a drill cuts it" in str(running.feed().failure)
+    await ended(running)
+    assert await metric(running, "qcfeed_upstream_connected") == 1
+    before = running.feed().log.head
+    await until(lambda: running.feed().log.head > before + 5, "quotes come again", within=40)
+    await client.leave()
+
+
+async def test_rubbish_reaches_nobody(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    running = await start(allow_drills=True, stale_after=0.3, very_stale_after=30)
+    client = await running.client()
+    first = await client.message("quote")
+    await begin(running, "rubbish-upstream")
+    said = await client.message("status")
+    assert said["state"] == Band.STALE
+    assert running.feed().rubbish >= 5
+    assert "refused, the last for" in str(running.feed().failure)
+    assert caplog.text.count("refused what is no quote") == 1
+    assert await metric(running, "qcfeed_quotes_refused_total") >= 5
+    assert await metric(running, "qcfeed_feed_restarts_total") == 0
+    await ended(running)
+    after = await client.message("quote")
+    assert 0 < after["bid"] < 10 * first["bid"]
+    await client.leave()
+
+
+async def test_a_stuck_loop_is_one_that_blocks(start: Start) -> None:
+    running = await start(allow_drills=True)
+    await begin(running, "stuck-loop=1")
+    stuck = await asyncio.to_thread(_stack_when_stuck, running)
+    assert any("compute_without_a_thread" in line for line in stuck)
+    await ended(running)
+
+
+def _stack_when_stuck(running: Running) -> list[str]:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if running.service.watch.stalled_for(time.monotonic()) > 0.3:
+            return running.service.watch.stack()
+        time.sleep(0.02)
+    return []
+
+
+async def test_slow_consumers_are_seen_and_obey_when_they_are_ended(start: Start) -> None:
+    running = await start(
+        allow_drills=True, upstream="sim:?rate=50", send_buffer=4_608, subscribe_rate=100_000
+    )
+    await begin(running, "slow-consumers=3")
+    gateway = running.service.gateway
+    await until(lambda: gateway.lags().slow == 3, "all three are behind")
+    for each in list(gateway.connections):
+        each.close(4411, "an operator", within=0.1)  # type: ignore[arg-type]
+    await until(lambda: not gateway.connections, "they are gone, and do not come back")
+    await ended(running)
+
+
+async def test_half_open_consumers_are_ended_by_the_service(start: Start) -> None:
+    running = await start(allow_drills=True, ping_interval=0.2, stall_timeout=0.5)
+    await begin(running, "half-open-consumers=3")
+    gateway = running.service.gateway
+    await until(lambda: gateway.opened == 3, "they come")
+    await until(lambda: not gateway.connections, "the service ends them")
+    assert gateway.closed["4412"] == 3
+    await ended(running)
+
+
+async def test_a_storm_is_held_off_and_leaves_no_feed(start: Start) -> None:
+    running = await start(allow_drills=True, subscribe_rate=500)
+    await begin(running, "subscribe-storm=20000")
+    gateway = running.service.gateway
+    await until(lambda: gateway.refused["subscribe_rate"] > 500, "it is refused")
+    await until(lambda: gateway.opened >= 3, "its clients come and go")
+    await ended(running)
+    await running.balanced()
+
+
+async def test_lost_readers_are_orphans_until_they_are_swept_or_it_ends(start: Start) -> None:
+    running = await start(allow_drills=True)
+    hub = running.service.hub
+    await begin(running, "lost-readers=20")
+    assert len(hub.orphaned_subscriptions()) == 20
+    assert hub.sweep_orphans() == 20
+    assert hub.orphaned_subscriptions() == []
+    await ended(running)
+    await begin(running, "lost-readers=20")
+    await ended(running)
+    assert hub.orphaned_subscriptions() == []
+
+
+async def test_zombies_grow_at_their_pace_and_all_end_with_the_drill(start: Start) -> None:
+    running = await start(allow_drills=True)
+    await begin(running, "zombie-growth=6000")
+    await until(lambda: len(orphans.find(running.ledger, time.monotonic())) > 60, "they grow")
+    await ended(running)
+    assert orphans.find(running.ledger, time.monotonic()) == []
+
+
+async def test_memory_grows_to_a_cap_and_is_given_back(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    megabyte = memory_growth.MEGABYTE
+    monkeypatch.setattr(memory_growth, "CAP", 32 * megabyte)
+    running = await start(allow_drills=True)
+    real, before = memory.limit(), memory.resident()
+    await begin(running, "memory-growth=6000")
+    told = memory.limit()
+    assert told.source == "drill"
+    assert told.bytes < real.bytes
+    await until(lambda: memory.resident() > before + 30 * megabyte, "memory grows")
+    drill: Any = board(running).active.drill  # type: ignore[union-attr]
+    await until(lambda: drill._held == 32 * megabyte, "and stands at the cap")
+    await asyncio.sleep(0.6)
+    assert drill._held == 32 * megabyte
+    assert memory.resident() > 0.85 * told.bytes
+    await ended(running)
+    assert memory.limit() == real
+    assert memory.resident() < before + 16 * megabyte
+
+
+async def test_a_clock_that_jumps_changes_nothing_but_times(start: Start) -> None:
+    running = await start(allow_drills=True, upstream="sim:?rate=20", stale_after=1)
+    client = await running.client()
+    before = _at(await client.message("quote"))
+    await begin(running, "clock-jump=-7200")
+    seen = [await client.message("quote") for _ in range(20)]
+    assert -7_300 < _at(seen[-1]) - before < -7_000
+    assert [each["seq"] for each in seen] == list(range(seen[0]["seq"], seen[0]["seq"] + 20))
+    assert running.feed().staleness.band is Band.LIVE
+    await ended(running)
+    assert abs(running.service.hub.wall() - time.time()) < 1
+    await client.leave()
+
+
+def _at(quote: dict[str, Any]) -> float:
+    return datetime.fromisoformat(quote["ts"]).timestamp()

@@ -1,0 +1,54 @@
+"""``qcfeed drill`` as it reads, against the routes of a board on a real hub."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from qcfeed.errors import ExitStatus
+from qcfeed.service.drills.views import DrillViews
+
+from .conftest import Left, Watched
+
+Command = Callable[..., Left]
+
+
+@pytest.fixture
+async def forbidden(watched: Watched) -> Watched:
+    watched.serve(routes=DrillViews(None).table())
+    return watched
+
+
+async def test_what_is_not_allowed_is_listed_and_refused(
+    forbidden: Watched, qcfeed_: Command
+) -> None:
+    listed = await asyncio.to_thread(qcfeed_, "drill", "list", "-o", "name")
+    assert listed.status == ExitStatus.OK
+    assert "zombie-feeds" in listed.out.splitlines()
+    table = await asyncio.to_thread(qcfeed_, "drill", "list")
+    assert table.out.splitlines()[0].split() == ["NAME", "LASTS", "BREAKS"]
+    assert "qcfeed serve --allow-drills" in table.err
+    for args in (("start", "silent-upstream"), ("stop",)):
+        refused = await asyncio.to_thread(qcfeed_, "drill", *args)
+        assert refused.status == ExitStatus.NOT_ALLOWED
+        assert "this service does not allow drills" in refused.err
+        assert "--allow-drills`; never in production" in refused.err
+
+
+async def test_json_is_as_it_came(forbidden: Watched, qcfeed_: Command) -> None:
+    said: dict[str, Any] = json.loads(
+        (await asyncio.to_thread(qcfeed_, "drill", "list", "-o", "json")).out
+    )
+    assert (said["schema"], said["allowed"], said["active"]) == ("qcfeed.drills/1", False, None)
+    [stuck] = [each for each in said["drills"] if each["name"] == "stuck-loop"]
+    assert (stuck["usual"], stuck["lasts_s"]) == (2, 900)
+
+
+def test_a_duration_that_is_none(qcfeed_: Command) -> None:
+    left = qcfeed_("drill", "start", "silent-upstream", "--for", "soon")
+    assert left.status == ExitStatus.USAGE
+    assert "for example 30s" in left.err
