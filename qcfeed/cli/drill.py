@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 import typer
@@ -21,8 +22,11 @@ from qcfeed.control.drill_answers import (
     StopDrillRequest,
 )
 from qcfeed.control.routes import DRILLS, DRILLS_START, DRILLS_STOP
+from qcfeed.errors import TimedOutError
 
 app = new_app()
+
+_LONGER_THAN_A_BLOW = 40.0
 
 TABLE: Table[Drill] = Table(
     (
@@ -109,12 +113,27 @@ def start(
 
 @app.command(epilog=examples("qcfeed drill stop"))
 def stop(ctx: typer.Context, output: Output = Format.TABLE) -> None:
-    """End the drill that is on, and put everything back."""
-    request = StopDrillRequest(timeout_s=options(ctx).timeout)
-    answer, raw = act(ctx, DRILLS_STOP, request, DrillStopped)
+    """End the drill that is on, and put everything back.
+
+    While the loop is stuck it is asked again, for up to 40 seconds: longer than a drill blocks it.
+    """
+    answer, raw = _ask_until_it_turns(ctx)
     ended = answer.stopped
     figures = [Figure("ended", ended or "none was on")]
     show_figures(output, figures, raw=raw, names=[] if ended is None else [ended])
+
+
+def _ask_until_it_turns(ctx: typer.Context) -> tuple[DrillStopped, bytes]:
+    """Raises TimedOutError when the loop has not turned by then."""
+    request = StopDrillRequest(timeout_s=options(ctx).timeout)
+    deadline = time.monotonic() + _LONGER_THAN_A_BLOW
+    while True:
+        try:
+            return act(ctx, DRILLS_STOP, request, DrillStopped)
+        except TimedOutError:
+            if time.monotonic() >= deadline:
+                raise
+            say("the loop is stuck: asked again")
 
 
 def _stands(active: ActiveDrill) -> str:

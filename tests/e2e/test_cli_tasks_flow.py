@@ -13,7 +13,8 @@ import pexpect
 import pytest
 
 from qcfeed.errors import ExitStatus
-from qcfeed.service import drills, feed
+from qcfeed.service import feed
+from qcfeed.service.drills import zombies as manager
 from tests.support.shell import QCFEED, Serving, environment, qcfeed, serving, until
 
 COLUMNS = 80
@@ -68,7 +69,7 @@ def test_before_and_after_from_files_without_the_service(drill: Path, tmp_path: 
     elsewhere.mkdir()
     left = qcfeed(elsewhere, "tasks", "diff", before, after, "-o", "json")
     worst = json.loads(left.stdout)["locations"][0]
-    assert worst["location"].endswith(line(drills, "_generate_quotes(subscriber))"))
+    assert worst["location"].endswith(line(manager, "_generate_quotes(subscriber))"))
     assert worst["live"] - worst["live_before"] == worst["born"] - worst["ended"] == 60
     now = json.loads(qcfeed(drill, "tasks", "diff", before, "-o", "json").stdout)
     assert now["locations"][0]["live"] == worst["live"]
@@ -108,7 +109,7 @@ def test_verify_passes_the_service_and_fails_the_drill(
     assert held["outcome"] == "holds"
     assert held["births"] >= 2
 
-    zombies = line(drills, "_generate_quotes(subscriber))")
+    zombies = line(manager, "_generate_quotes(subscriber))")
     left = verify(drill, zombies, "--min-births", "2")
     assert left.returncode == ExitStatus.FINDINGS, left.stdout + left.stderr
     assert json.loads(left.stdout)["outcome"] == "leaks"
@@ -119,7 +120,7 @@ def test_the_drill_is_found_with_the_command_that_ends_it(drill: Path) -> None:
     until(lambda: qcfeed(drill, "tasks", "findings").returncode == ExitStatus.FINDINGS, "it")
     told = json.loads(qcfeed(drill, "tasks", "findings", "-o", "json").stdout)
     finding = told["findings"][0]
-    assert finding["location"].endswith(line(drills, "_generate_quotes(subscriber))"))
+    assert finding["location"].endswith(line(manager, "_generate_quotes(subscriber))"))
     assert (finding["rule"], finding["next"]) == ("orphans", "qcfeed orphans --reap")
     assert qcfeed(drill, *finding["next"].split()[1:]).returncode == ExitStatus.OK
     left = qcfeed(drill, "tasks", "findings")

@@ -58,6 +58,7 @@ def test_one_symbols_zombies_are_found_shown_and_cancelled(service: Serving, hom
         assert shown["stack"][0]["source"] == "await asyncio.sleep(self._period)"
         assert [call["function"] for call in shown["spawn_stack"]] == [
             "ZombieFeeds._populate",
+            "ZombieFeeds._leave_one_behind",
             "ZombieFeeds.start_symbol_feed",
         ]
 
@@ -103,7 +104,7 @@ def test_on_a_terminal_the_plan_is_shown_before_the_question(service: Serving, h
     child.close()
     assert child.exitstatus == ExitStatus.OK
 
-    child = terminal("tasks", "cancel", "--site", "drills.py", "--label", "symbol=MSFT", "--yes")
+    child = terminal("tasks", "cancel", "--site", "zombies.py", "--label", "symbol=MSFT", "--yes")
     child.expect("SERIAL +AGE +NAME +LOCATION +STATE")
     child.expect_exact("cancelling; they have 5.0s to end")
     child.expect_exact("2 tasks")

@@ -13,7 +13,7 @@ import pexpect
 import pytest
 
 from qcfeed.errors import ExitStatus
-from qcfeed.service import drills
+from qcfeed.service.drills import zombies
 from tests.support import faults
 from tests.support.coinbase_server import CoinbaseServer, frames
 from tests.support.program import program
@@ -61,8 +61,8 @@ async def test_zombies_that_grow_are_a_leak_with_its_line(tmp_path: Path) -> Non
             told = await asyncio.to_thread(diagnose, tmp_path, "--window", "3s")
         worst = told["findings"][0]
         assert (told["verdict"], worst["kind"]) == ("zombies", "LEAK")
-        guilty = line(drills, "_generate_quotes(subscriber))")
-        assert worst["location"] == f"qcfeed/{guilty}"
+        guilty = line(zombies, "_generate_quotes(subscriber))")
+        assert worst["location"] == f"qcfeed/service/{guilty}"
         assert worst["source"].endswith("create_task(self._generate_quotes(subscriber))")
         assert worst["count"] >= 300
         assert worst["per_minute"] > 0
