@@ -8,6 +8,8 @@ timer, a library in C) is somebody who may complete it.
 So this finds some of them, and not others: one that a forgotten dict still holds looks healthy. Left
 alone, too: what waits for its own cancellation as people write it (``await asyncio.Future()``, which
 no variable names), the main task, and what a timeout will end, its own or that of who waits for it.
+Where such a wait for cancellation has a name (``stop = loop.create_future(); await stop``) it cannot be
+told from a lost one, and is found: only a cancellation will end it, and that is what it says.
 """
 
 from __future__ import annotations
