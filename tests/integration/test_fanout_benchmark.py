@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -78,8 +78,13 @@ class KnownServer:
 
     def _serve(self) -> None:
         self.listener.settimeout(PATIENCE)
-        clients = [self._upgrade() for _ in range(self._connections)]
-        self._go.wait(PATIENCE)
+        with ExitStack() as clients:
+            upgraded = [clients.enter_context(self._upgrade()) for _ in range(self._connections)]
+            self._go.wait(PATIENCE)
+            with suppress(ConnectionError):  # the readers may have seen enough
+                self._send_and_hear(upgraded)
+
+    def _send_and_hear(self, clients: Sequence[socket.socket]) -> None:
         for piece in self._pieces:
             for client in clients:
                 client.sendall(piece)
@@ -89,8 +94,6 @@ class KnownServer:
                     self.heard += client.recv(4096, socket.MSG_DONTWAIT)
                 except BlockingIOError:
                     continue
-        for client in clients:
-            client.close()
 
     def _upgrade(self) -> socket.socket:
         client = self.listener.accept()[0]
