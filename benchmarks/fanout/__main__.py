@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ SCHEMA = "qcfeed.bench.fanout/1"
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended on the way
     arguments = _arguments()
     if building.compiler() is None:
         print("the readers are a C program, and no compiler is here", file=sys.stderr)
