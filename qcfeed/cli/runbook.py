@@ -41,8 +41,8 @@ PAGES: Table[Page] = Table(
 @app.command(
     epilog=examples(
         "qcfeed runbook                       # which there are",
-        "qcfeed runbook orphaned-tasks",
-        "qcfeed runbook orphaned-tasks > page.md",
+        "qcfeed runbook QcfeedOrphanedTasks",
+        "qcfeed runbook QcfeedOrphanedTasks > page.md",
     )
 )
 def runbook(

@@ -28,15 +28,18 @@ def test_the_list_has_every_page_with_what_it_is_about(qcfeed_: Command) -> None
 
 
 def test_a_page_is_plain_where_it_is_piped(qcfeed_: Command) -> None:
-    text = (RUNBOOKS / "orphaned-tasks.md").read_text()
-    assert qcfeed_("runbook", "Orphaned-Tasks") == Left(0, text, "")
-    as_json = json.loads(qcfeed_("runbook", "orphaned-tasks", "-o", "json").out)
+    text = (RUNBOOKS / "QcfeedOrphanedTasks.md").read_text()
+    assert qcfeed_("runbook", "qcfeedorphanedtasks") == Left(0, text, "")
+    as_json = json.loads(qcfeed_("runbook", "QcfeedOrphanedTasks", "-o", "json").out)
     assert (as_json["schema"], as_json["text"]) == ("qcfeed.runbook/1", text)
 
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("orphand-tasks", "did you mean `qcfeed runbook orphaned-tasks`?"), ("zzz", "lists them")],
+    [
+        ("QcfeedOrphandTasks", "did you mean `qcfeed runbook QcfeedOrphanedTasks`?"),
+        ("zzz", "lists them"),
+    ],
 )
 def test_a_page_that_is_not_there(qcfeed_: Command, name: str, hint: str) -> None:
     left = qcfeed_("runbook", name)
