@@ -13,7 +13,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol, cast
 
-from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFailed
+from wsproto.frame_protocol import CloseReason
 
 from qcfeed.config import Config
 from qcfeed.core import fanout, frames
@@ -22,9 +22,9 @@ from qcfeed.core.fates import Backlog, Fate
 from qcfeed.core.messages import CloseCode, Error, ServerMessage, Status, come_back, encode
 from qcfeed.core.symbol import Symbol
 from qcfeed.service import kernel
-from qcfeed.service.extensions import Inflating
 from qcfeed.service.handshake import NOT_HERE, Accepted, Head, HeadReader, Refusal
 from qcfeed.service.hub import Hold, Hub
+from qcfeed.service.inbound import Close, Inbound, Ping, Text, Violation
 
 CLOSE_TIMEOUT = 5.0
 """Seconds a peer has to answer a close frame, and a newcomer to finish its request head."""
@@ -85,14 +85,12 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_deaf",
-        "_frames",
         "_head",
         "_host",
+        "_inbound",
         "_owed",
         "_replied",
         "_send",
-        "_text",
-        "_text_size",
         "_transport",
         "_unsent",
         "backlog",
@@ -114,14 +112,12 @@ class Connection(asyncio.Protocol):
     def __init__(self, host: Host, serial: int) -> None:
         self._host = host
         self._head: HeadReader | None = HeadReader()
-        self._frames: FrameProtocol | None = None
+        self._inbound: Inbound | None = None
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._send: Callable[[bytes], None] = _nowhere
         """Takes whole frames: the transport's write, or one that compresses before it."""
         self._deaf = False
         """Whether what still comes is thrown away: it can have no meaning any more."""
-        self._text: list[str] = []
-        self._text_size = 0
         self._owed: dict[str, Status] = {}
         self._replied = 0
         """Bytes of answers to it since it stalled."""
@@ -259,46 +255,21 @@ class Connection(asyncio.Protocol):
     # ------------------------------------------------------------ frames in
 
     def _receive_frames(self, data: bytes) -> None:
-        if self._frames is None:
+        if self._inbound is None:
             limit = self._host.config.max_message_size
-            self._frames = FrameProtocol(
-                client=False, extensions=[Inflating(limit)] if self.compressed else []
-            )
-        self._frames.receive_bytes(data)
-        try:
-            for frame in self._frames.received_frames():
-                self._receive_frame(frame.opcode, frame.payload, frame.message_finished)
-        except ParseFailed as error:
-            code = CloseCode(error.code)
-            self.close(code, self._too_big() if code is CloseCode.MESSAGE_TOO_BIG else str(error))
-            self._deaf = True
-
-    def _too_big(self) -> str:
-        return f"a message has at most {self._host.config.max_message_size} bytes"
-
-    def _receive_frame(self, opcode: Opcode, payload: object, finished: bool) -> None:
-        if opcode is Opcode.CLOSE:
-            self._receive_close(cast("tuple[int, str]", payload)[0])
-        elif self.state is not State.OPEN or opcode is Opcode.PONG:
-            return
-        elif opcode is Opcode.PING:
-            self._reply(frames.frame(frames.Opcode.PONG, cast("bytes", payload)))
-        elif opcode is Opcode.TEXT:
-            self._receive_text(cast("str", payload), finished)
-        else:
-            self.close(CloseCode.UNSUPPORTED_DATA, "messages are JSON text")
-
-    def _receive_text(self, piece: str, finished: bool) -> None:
-        if piece:  # a message may have any number of empty fragments
-            self._text.append(piece)
-            self._text_size += len(piece) if piece.isascii() else len(piece.encode())
-        if self._text_size > self._host.config.max_message_size:
-            self.close(CloseCode.MESSAGE_TOO_BIG, self._too_big())
-        elif finished:
-            text = "".join(self._text)
-            self._text.clear()
-            self._text_size = 0
-            self._host.request(self, text)
+            self._inbound = Inbound(limit, compressed=self.compressed)
+        for heard in self._inbound.feed(data):
+            if isinstance(heard, Close):
+                self._receive_close(heard.code)
+            elif self.state is not State.OPEN:
+                self._deaf |= isinstance(heard, Violation) and heard.final
+            elif isinstance(heard, Ping):
+                self._reply(frames.frame(frames.Opcode.PONG, heard.payload))
+            elif isinstance(heard, Text):
+                self._host.request(self, heard.text)
+            else:
+                self.close(heard.code, heard.reason)
+                self._deaf |= heard.final
 
     def _receive_close(self, code: int) -> None:
         if self.state is State.OPEN:

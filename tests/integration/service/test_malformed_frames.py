@@ -109,7 +109,7 @@ async def test_a_message_of_the_size_allowed_is_read(start: Start) -> None:
         client.send(*[frame(CONTINUATION, b"", final=False)] * 100, frame(PING))
         assert (await client.frame()).opcode == PONG
         (connection,) = running.service.gateway.connections
-        assert not connection._text, "what is empty is kept"
+        assert not connection._inbound.pending, "what is empty is kept"
         client.send(frame(CONTINUATION, ping))
         await client.message("pong")
     await running.balanced()
