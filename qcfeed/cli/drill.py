@@ -123,6 +123,35 @@ def stop(ctx: typer.Context, output: Output = Format.TABLE) -> None:
     show_figures(output, figures, raw=raw, names=[] if ended is None else [ended])
 
 
+@app.command(
+    epilog=examples(
+        "qcfeed drill rehearse zombie-feeds=1000",
+        "qcfeed drill rehearse silent-upstream --yes   # nobody has to type",
+    )
+)
+def rehearse(
+    drill: Annotated[str, typer.Argument(metavar="DRILL", help="NAME or NAME=N.")],
+    within: Annotated[
+        str,
+        typer.Option("--within", metavar="DURATION", help="How long the mitigation may take."),
+    ] = "30m",
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Type what the page says, instead of waiting.")
+    ] = False,
+) -> None:
+    """Hold a game day: start everything, break it, wait until it is mended, say how long it took.
+
+    A service of its own, with Prometheus and Alertmanager where they are installed, by the shipped rules with shorter
+    times. You see what the person on call would see, and follow the runbook in a second
+    terminal; it ends when the page's Verification holds. Everything is stopped at the end, by Ctrl-C too.
+
+    Exit status: 5 when it is not mended in time.
+    """
+    from qcfeed.cli.drill_rehearse import rehearse as hold
+
+    hold(drill, within=durations.parse(within), by_itself=yes)
+
+
 def _ask_until_it_turns(ctx: typer.Context) -> tuple[DrillStopped, bytes]:
     """Raises TimedOutError when the loop has not turned by then."""
     request = StopDrillRequest(timeout_s=options(ctx).timeout)

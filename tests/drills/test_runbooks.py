@@ -6,19 +6,16 @@ they are answered as the page says, within PATIENCE; what is done (Mitigation) i
 
 from __future__ import annotations
 
-import doctest
 import re
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-from sybil.document import Document
-from sybil.parsers.markdown import CodeBlockParser
 
 from qcfeed.metrics.catalog.alerts import ALERTS, Alert
+from qcfeed.pages import difference, steps
 from qcfeed.service.drills.kinds import KINDS, parse
 from tests.support.shell import PATIENCE, QCFEED, Serving, environment, qcfeed, serving, until
 
@@ -47,14 +44,6 @@ DIES_QUICKLY = ("--very-stale-after", "1", "--dead-after", "1.2")
 """A page that needs dead symbols has a service of its own."""
 
 
-class Step(NamedTuple):
-    """One command of a page, with what it must print."""
-
-    section: str
-    command: str
-    wanted: str
-
-
 def page(name: str) -> Path:
     return RUNBOOKS / f"{name}.md"
 
@@ -68,23 +57,6 @@ def drill_of(path: Path) -> str:
     return str(named[0])
 
 
-def steps(path: Path) -> list[Step]:
-    found: list[Step] = []
-
-    def collect(example: object) -> None:
-        start: int = example.start  # type: ignore[attr-defined]
-        section = re.findall(r"^## (.+)$", text[:start], re.MULTILINE)[-1:] or ["Diagnosis"]
-        for typed in re.split(r"^\$ ", example.parsed, flags=re.MULTILINE)[1:]:  # type: ignore[attr-defined]
-            command, _, wanted = typed.partition("\n")
-            found.append(Step(section[0], command, wanted))
-
-    text = path.read_text()
-    document = Document.parse(str(path), CodeBlockParser("console", collect))
-    for example in document.examples():
-        example.evaluate()
-    return found
-
-
 def type_it(home: Path, command: str) -> str:
     """What it prints, stdout and stderr as on a terminal."""
     for usual, short in SHORTER.items():
@@ -96,23 +68,14 @@ def type_it(home: Path, command: str) -> str:
     return typed.stdout
 
 
-def compare(wanted: str, got: str) -> str | None:
-    """The difference, with ``...`` for what varies; None where they agree."""
-    options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    checker = doctest.OutputChecker()
-    if checker.check_output(wanted, got, options):
-        return None
-    return checker.output_difference(doctest.Example("", wanted), got, options)
-
-
 def follow(path: Path, home: Path, *, patience: float = 40.0) -> int:
     """Do what the page says; how many commands that were."""
-    todo = steps(path)
+    todo = steps(path.read_text())
     for step in todo:
         deadline = time.monotonic() + (patience if step.section in ASKED else 0.0)
-        while difference := compare(step.wanted, type_it(home, step.command)):
+        while wrong := difference(step.wanted, type_it(home, step.command)):
             where = f"{path.name}, {step.section}: {step.command}\n"
-            assert time.monotonic() < deadline, where + difference
+            assert time.monotonic() < deadline, where + wrong
     return len(todo)
 
 
@@ -196,7 +159,7 @@ def test_a_page_has_its_sections_and_begins_as_its_alert_says(alert: Alert) -> N
     text = path.read_text()
     assert text.startswith(f"# {alert.name}\n")
     assert re.findall(r"^## (.+)$", text, re.MULTILINE) == SECTIONS
-    done = steps(path)
+    done = steps(path.read_text())
     assert done[0].section == "Diagnosis"
     assert done[0].command.startswith(alert.command)
     assert {"Diagnosis", "Mitigation", "Verification"} <= {step.section for step in done}

@@ -428,7 +428,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     },
     'drill': {
         'help': 'Break a service on purpose, for a while, to rehearse',
-        'commands': ['list', 'start', 'stop'],
+        'commands': ['list', 'start', 'stop', 'rehearse'],
         'arguments': [],
         'options': {
             '-h': ('help', None, False, 'Show this message and exit'),
@@ -465,6 +465,18 @@ COMMANDS: dict[str, dict[str, Any]] = {
         'options': {
             '-o': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
             '--output': ('output', ('table', 'wide', 'json', 'csv', 'name'), False, 'table, wide (every column), json (versioned), csv, or name (one a line)'),
+            '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
+        },
+    },
+    'drill rehearse': {
+        'help': 'Hold a game day: start everything, break it, wait until it is mended, say how long it took',
+        'commands': [],
+        'arguments': [('drills', False)],
+        'options': {
+            '--within': ('within', '', False, 'How long the mitigation may take'),
+            '-y': ('yes', None, False, 'Type what the page says, instead of waiting'),
+            '--yes': ('yes', None, False, 'Type what the page says, instead of waiting'),
             '-h': ('help', None, False, 'Show this message and exit'),
             '--help': ('help', None, False, 'Show this message and exit'),
         },

@@ -1,0 +1,1 @@
+"""A game day in one command: everything started, broken, watched, mended by somebody, and stopped."""

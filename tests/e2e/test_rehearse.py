@@ -1,0 +1,97 @@
+"""A game day, from the command to the last process ended."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+
+from qcfeed.errors import ExitStatus
+from tests.support.prometheus_server import needs_prometheus
+from tests.support.shell import PATIENCE, QCFEED, environment, qcfeed
+
+LONG = 120.0
+
+
+def hold(home: Path, *args: str, path: Path | None = None) -> subprocess.Popen[str]:
+    """``path``: where programs are looked for; without Prometheus there nothing is waited for."""
+    here = environment(home)
+    if path is not None:
+        here["PATH"] = str(path)
+    return subprocess.Popen(
+        [QCFEED, "drill", "rehearse", *args],
+        env=here | {"TMPDIR": str(home), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+
+
+def nothing_is_left(home: Path) -> None:
+    assert not list(home.glob("qcfeed-rehearsal-*"))
+    assert [
+        each.pid
+        for each in psutil.process_iter(["cmdline", "environ"])
+        if (each.info["environ"] or {}).get("XDG_RUNTIME_DIR") == str(home)
+    ] == []
+
+
+@needs_prometheus
+def test_it_breaks_follows_the_page_and_leaves_nothing(tmp_path: Path) -> None:
+    day = hold(tmp_path, "zombie-feeds=200", "--yes")
+    out, talk = day.communicate(timeout=LONG)
+    assert day.returncode == ExitStatus.OK, talk
+    assert "QcfeedOrphanedTasks (warning)" in talk
+    assert "$ qcfeed orphans --reap\ncancelled          200 tasks" in talk
+    assert "VERIFIED" in talk
+    assert "everything started" in out
+    assert "mitigated, as the page says" in out
+    nothing_is_left(tmp_path)
+
+
+def test_what_is_not_mended_in_time_says_so(tmp_path: Path) -> None:
+    day = hold(tmp_path, "lost-readers", "--within", "100ms", path=tmp_path)
+    _, talk = day.communicate(timeout=LONG)
+    assert day.returncode == ExitStatus.TIMED_OUT, talk
+    assert "Prometheus is not installed" in talk
+    assert "export QCFEED_INSTANCE=rehearsal" in talk
+    assert "not verified within 0.1 s: qcfeed orphans" in talk
+    nothing_is_left(tmp_path)
+
+
+@needs_prometheus
+def test_a_trainee_mends_it_in_a_second_terminal(tmp_path: Path) -> None:
+    day = hold(tmp_path, "lost-readers")
+    assert day.stderr is not None
+    while "Your time runs" not in (line := day.stderr.readline()):
+        assert line, "it ended too early"
+    left = qcfeed(tmp_path, "orphans", "--reap", QCFEED_INSTANCE="rehearsal")
+    assert left.returncode == ExitStatus.OK, left.stderr
+    out, talk = day.communicate(timeout=LONG)
+    assert day.returncode == ExitStatus.OK, talk
+    assert "mitigated and verified" in out
+    nothing_is_left(tmp_path)
+
+
+def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
+    day = hold(tmp_path, "lost-readers", path=tmp_path)
+    assert day.stderr is not None
+    while "Your time runs" not in (line := day.stderr.readline()):
+        assert line, "it ended too early"
+    day.send_signal(signal.SIGINT)
+    day.communicate(timeout=PATIENCE * 2)
+    assert day.returncode == ExitStatus.INTERRUPTED
+    nothing_is_left(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("drill", "said"),
+    [("zombies", "there is no drill 'zombies'"), ("subscribe-storm", "no alert is for the drill")],
+)
+def test_what_cannot_be_rehearsed(tmp_path: Path, drill: str, said: str) -> None:
+    day = hold(tmp_path, drill)
+    _, talk = day.communicate(timeout=LONG)
+    assert day.returncode == ExitStatus.USAGE
+    assert said in talk
+    nothing_is_left(tmp_path)
