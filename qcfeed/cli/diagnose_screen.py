@@ -26,7 +26,7 @@ def _screen(told: Diagnosis, full: bool) -> Iterator[Line]:
         yield from (Line(each.seen, each.at) for each in told.looked_at)
     for number, finding in enumerate(told.findings):
         if number == 0 or full:
-            yield from _in_full(finding, full=full)
+            yield from in_full(finding, full=full)
     others = [] if full else told.findings[1:]
     for place, finding in enumerate(others[:OTHERS]):
         yield Line(headline(finding), "also", "red", rank=place)
@@ -42,7 +42,8 @@ def _screen(told: Diagnosis, full: bool) -> Iterator[Line]:
         yield Line(what, "not told", "yellow", rank=0 if full else BASIS)
 
 
-def _in_full(finding: Finding, *, full: bool) -> Iterator[Line]:
+def in_full(finding: Finding, *, full: bool) -> Iterator[Line]:
+    """One finding; ``full``: with all of its evidence. As it came: not yet printable."""
     yield Line(headline(finding), colour="red")
     yield Line(finding.cause, "cause")
     if finding.location:

@@ -22,7 +22,7 @@ class Figure(NamedTuple):
     colour: str | None = None
 
 
-_FIGURES: Table[Figure] = Table(
+FIGURES: Table[Figure] = Table(
     (
         Column(key="item", value=lambda f: f.label),
         Column(key="value", value=lambda f: f.text, least=LABEL_GAP, colour=lambda f: f.colour),
@@ -44,7 +44,7 @@ def show_figures(
 ) -> None:
     """Print figures on stdout; ``names`` are the identifiers for ``-o name``."""
     if output in (Format.TABLE, Format.WIDE):
-        draw(_FIGURES, figures, wide=output is Format.WIDE, header=False)
+        draw(FIGURES, figures, wide=output is Format.WIDE, header=False)
     elif output is Format.NAME:
         show(output, _LEAVES, [(name, None) for name in names], raw=raw)
     else:

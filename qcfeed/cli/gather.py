@@ -82,6 +82,18 @@ def gather(
     look = Look(asked)
     before = asked.get(TASKS_BY_LOCATION, TasksByLocation)
     samples = _sample(look, seconds, wait)
+    return conclude(look, before, samples, called=called, limits=limits)
+
+
+def conclude(
+    look: Look,
+    before: TasksByLocation,
+    samples: list[Point],
+    *,
+    called: str = "qcfeed",
+    limits: Thresholds | None = None,
+) -> Evidence:
+    """The second look, and with it the evidence since ``before``; it raises nothing."""
     after = look.part("tasks", TASKS_BY_LOCATION, TasksByLocation, waits=True, sources=True)
     status, held = look.whole()
     remembers = look.part("history", HISTORY, History)
@@ -162,14 +174,15 @@ def _sample(look: Look, seconds: float, wait: Callable[[float], None]) -> list[P
             status, held = look.whole()
             now = time.monotonic()
             if held is not None:
-                samples.append(_point(now, status, held))
+                samples.append(reading(now, status, held))
             passed(seconds - max(0.0, end - now))
             if now >= end:
                 return samples
             wait(min(pause, end - now))
 
 
-def _point(now: float, status: Status | None, held: Status | Process) -> Point:
+def reading(now: float, status: Status | None, held: Status | Process) -> Point:
+    """What was seen at ``now``, for growth.py."""
     orphans = held.tasks.orphaned + (status.orphaned_subscriptions if status is not None else 0)
     return Point(
         now,

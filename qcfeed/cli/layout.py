@@ -81,7 +81,7 @@ def lay_out(
     """The table as lines, no longer than ``width`` cells if one is given and it can be done."""
     columns = [column for column in table.columns if wide or not column.wide]
     cells = [[column.text(row) for row in rows] for column in columns]
-    kept = _fit(columns, cells, width)
+    kept = fit(columns, cells, width)
     hidden = [c.title for i, c in enumerate(columns) if i not in kept]
     shown = [columns[i] for i in kept]
     spans = list(kept.values())
@@ -95,11 +95,13 @@ def lay_out(
     return Laid(lines, hidden)
 
 
-def _fit(
+def fit(
     columns: Sequence[Column[Row]], cells: list[list[str]], width: int | None
 ) -> dict[int, int]:
     """Which columns to show, by index, and how wide: the least ranked, wrapped where allowed."""
-    widths = [max(map(_cells, (c.title, *texts))) for c, texts in zip(columns, cells, strict=True)]
+    widths = [
+        max(map(cells_of, (c.title, *texts))) for c, texts in zip(columns, cells, strict=True)
+    ]
     if width is None:
         return dict(enumerate(widths))
     least = [_least(column, texts) for column, texts in zip(columns, cells, strict=True)]
@@ -117,10 +119,10 @@ def _fit(
 
 def _least(column: Column[Row], texts: list[str]) -> int:
     """The fewest cells a column can do with; its header may always be wrapped between words."""
-    content = max(map(_cells, texts), default=0)
+    content = max(map(cells_of, texts), default=0)
     if column.least:
         content = min(content, column.least)
-    return max(content, *map(_cells, column.title.split()))
+    return max(content, *map(cells_of, column.title.split()))
 
 
 def _total(widths: Iterable[int]) -> int:
@@ -148,12 +150,12 @@ def _block(
 
 def _wrap(text: str, width: int) -> list[str]:
     """``text`` on lines of at most ``width`` cells, filled one after another."""
-    if _cells(text) <= width:
+    if cells_of(text) <= width:
         return [text]
     lines = [""]
     for chunk in filter(None, _BREAKS.split(text)):
-        for piece in [chunk] if _cells(chunk) <= width else chunk:
-            if _cells(lines[-1] + piece) > width:
+        for piece in [chunk] if cells_of(chunk) <= width else chunk:
+            if cells_of(lines[-1] + piece) > width:
                 lines.append("")
             if lines[-1] or not piece.isspace():
                 lines[-1] += piece
@@ -161,13 +163,13 @@ def _wrap(text: str, width: int) -> list[str]:
 
 
 def _piece(text: str, width: int, right: bool, paint: str | None) -> str:
-    blank = " " * (width - _cells(text))
+    blank = " " * (width - cells_of(text))
     if paint and text:
         text = style(text, bold=True) if paint == "bold" else style(text, fg=paint)
     return blank + text if right else text + blank
 
 
-def _cells(text: str) -> int:
+def cells_of(text: str) -> int:
     """How many terminal cells ``text`` takes: East Asian wide characters take two (UAX 11)."""
     if text.isascii():
         return len(text)

@@ -28,6 +28,7 @@ COMMANDS = {
     "serve": "Run the feed service.",
     "status": "Show one service on one screen.",
     "diagnose": "Say what is wrong, the cause before its symptoms, and what to type next.",
+    "top": "Show the service on a full screen, live, with keys to look closer and to act.",
     "report": "Keep the evidence, before a restart destroys it: an incident report, and a bundle of"
     " all answers.",
     "tasks": "List live tasks, oldest first, or count them by spawn location.",

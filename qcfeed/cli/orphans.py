@@ -107,7 +107,7 @@ def _list(
 def _reap(ctx: typer.Context, output: Format) -> None:
     request = ReapRequest(timeout_s=options(ctx).timeout)
     answer, raw = act(ctx, REAP, request, Reaped)
-    show_figures(output, _outcome(answer), raw=raw, names=[str(s.task) for s in answer.survivors])
+    show_figures(output, outcome(answer), raw=raw, names=[str(s.task) for s in answer.survivors])
     if answer.survivors:
         if output in (Format.TABLE, Format.WIDE):
             show(output, SURVIVOR_TABLE, answer.survivors, raw=raw)
@@ -115,7 +115,8 @@ def _reap(ctx: typer.Context, output: Format) -> None:
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
-def _outcome(answer: Reaped) -> list[Figure]:
+def outcome(answer: Reaped) -> list[Figure]:
+    """What became of them."""
     refused, failed = len(answer.survivors), answer.failed
     return [
         Figure("cancelled", formats.plural(answer.reaped, "task")),

@@ -227,14 +227,18 @@ def _confirm(chosen: Sequence[Subscriber]) -> None:
         raise NeedsConfirmationError("nobody was kicked")
 
 
-def _show_outcome(answer: Kicked, raw: bytes, output: Format) -> None:
+def outcome(answer: Kicked) -> list[Figure]:
+    """What became of them."""
     closing = len(answer.closing)
-    figures = [
+    return [
         Figure("kicked", formats.plural(answer.kicked, "connection")),
         Figure("already gone", formats.count(answer.gone)),
         Figure("still there", formats.count(closing), "red" if closing else None),
     ]
-    show_figures(output, figures, raw=raw, names=[str(each) for each in answer.closing])
-    if closing:
+
+
+def _show_outcome(answer: Kicked, raw: bytes, output: Format) -> None:
+    show_figures(output, outcome(answer), raw=raw, names=[str(each) for each in answer.closing])
+    if answer.closing:
         say("told to go, and reset within 5 s if they do not: `qcfeed subscribers`")
         raise typer.Exit(ExitStatus.FINDINGS)

@@ -94,7 +94,7 @@ def cancel(
         _show_plan(plan, output, raw)
         return
     if not plan.count:
-        say(f"there is nothing to cancel{_besides(plan)}")
+        say(f"there is nothing to cancel{besides(plan)}")
         return
     if sys.stderr.isatty():
         _draw(plan, sys.stderr)
@@ -119,7 +119,7 @@ def _plan(
 def _show_plan(plan: CancelPlan, output: Format, raw: bytes) -> None:
     if output in (Format.TABLE, Format.WIDE):
         _draw(plan, sys.stdout)
-        say(f"{formats.plural(plan.count, 'task')} would be cancelled{_besides(plan)}")
+        say(f"{formats.plural(plan.count, 'task')} would be cancelled{besides(plan)}")
     else:
         show(output, PLANNED_TABLE, plan.tasks, raw=raw)
 
@@ -131,7 +131,7 @@ def _draw(plan: CancelPlan, stream: TextIO) -> None:
         draw(PLANNED_TABLE, plan.tasks, stream=stream)
 
 
-def _besides(plan: CancelPlan) -> str:
+def besides(plan: CancelPlan) -> str:
     """What is not in the plan, in words."""
     words = [f"; {formats.plural(len(plan.gone), 'number')} of no live task"] if plan.gone else []
     words += [f"; task {each.task} is spared: {each.why}" for each in plan.spared[:LISTED]]
@@ -143,10 +143,10 @@ def _confirm(plan: CancelPlan) -> None:
     what = formats.plural(plan.count, "task")
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise NeedsConfirmationError(
-            f"this would cancel {what}{_besides(plan)}",
+            f"this would cancel {what}{besides(plan)}",
             hint="nothing was done; --dry-run shows them, --yes does it",
         )
-    sys.stderr.write(f"cancel {what}{_besides(plan)}? [y/N] ")
+    sys.stderr.write(f"cancel {what}{besides(plan)}? [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise NeedsConfirmationError("nothing was cancelled")
@@ -154,16 +154,17 @@ def _confirm(plan: CancelPlan) -> None:
 
 def _show_outcome(answer: CancelledTasks, output: Format, raw: bytes) -> None:
     names = [str(survivor.task) for survivor in answer.survivors]
-    show_figures(output, _figures(answer), raw=raw, names=names)
+    show_figures(output, outcome(answer), raw=raw, names=names)
     if answer.survivors and output in (Format.TABLE, Format.WIDE):
         for survivor in answer.survivors:
-            emit("\n".join(["", *_why(survivor)]))
+            emit("\n".join(["", *why(survivor)]))
     if answer.survived:
         say(f"{formats.plural(answer.survived, 'task')} would not end; look again, it may be late")
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
-def _why(survivor: Surviving) -> list[str]:
+def why(survivor: Surviving) -> list[str]:
+    """Where one stands that would not end."""
     head = (
         f"task {survivor.task} from {survivor.location} lives: {survivor.state};"
         f" cancelled {formats.plural(survivor.cancelling, 'time')}"
@@ -172,7 +173,8 @@ def _why(survivor: Surviving) -> list[str]:
     return [formats.printable(head), *stack]
 
 
-def _figures(answer: CancelledTasks) -> list[Figure]:
+def outcome(answer: CancelledTasks) -> list[Figure]:
+    """What became of them."""
     survived, failed = answer.survived, answer.failed
     return [
         Figure("cancelled", formats.plural(answer.cancelled, "task")),

@@ -33,7 +33,7 @@ def show(
     (serve --spawn-stacks N).
     """
     answer, raw = ask_or_read(ctx, TASKS_SHOW, TaskDetails, source=source, serial=serial)
-    show_figures(output, list(_figures(answer)), raw=raw, names=[str(answer.task.serial)])
+    show_figures(output, list(figures(answer)), raw=raw, names=[str(answer.task.serial)])
     if output in (Format.TABLE, Format.WIDE):
         if answer.stack or not answer.untold:
             emit("\n".join(["", *told("stack", answer.stack)]))
@@ -55,7 +55,8 @@ def told(title: str, stack: Sequence[Frame]) -> list[str]:
     return [formats.printable(line) for line in lines]
 
 
-def _figures(answer: TaskDetails) -> Iterator[Figure]:
+def figures(answer: TaskDetails) -> Iterator[Figure]:
+    """All but its stacks."""
     task = answer.task
     yield Figure("task", f"{task.serial} {task.name}: {task.coroutine}")
     yield Figure("state", task.state)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import http.client
 import socket
 import time
@@ -47,6 +49,17 @@ class ControlClient:
     def __init__(self, address: Address, *, timeout: float) -> None:
         self.address = address
         self.timeout = timeout
+        self._asking: _Connection | None = None
+        self._aborted = False
+
+    def abort(self) -> None:
+        """From another thread: the request under way fails at once, and so does every later one.
+
+        They raise UnreachableError. An action that the service has begun goes on there.
+        """
+        self._aborted = True
+        if (asking := self._asking) is not None:
+            asking.abort()
 
     def get(self, path: str, answer_type: type[AnyAnswer], **params: Any) -> AnyAnswer:
         """A read's answer; parameters that are None are left out."""
@@ -76,11 +89,13 @@ class ControlClient:
             ) from error
 
     def _ask(self, method: str, target: str, body: bytes | None) -> bytes:
-        connection = _Connection(self.address, time.monotonic() + self.timeout)
+        connection = self._asking = _Connection(self.address, time.monotonic() + self.timeout)
         headers = {"Connection": "close", "Content-Type": "application/json"}
         if self.address.token is not None:
             headers["Authorization"] = f"Bearer {self.address.token}"
         try:
+            if self._aborted:
+                raise ConnectionAbortedError(errno.ECONNABORTED, "aborted")
             connection.request(method, target, body, headers)
             response = connection.getresponse()
             raw = response.read(ANSWER_BYTES + 1)
@@ -92,6 +107,7 @@ class ControlClient:
         except http.client.HTTPException as error:
             raise self._stranger(f"{type(error).__name__} {error}".strip()) from error
         finally:
+            self._asking = None
             connection.close()
         if len(raw) > ANSWER_BYTES:
             raise self._stranger(f"an answer of over {ANSWER_BYTES} bytes")
@@ -150,6 +166,15 @@ class _Connection(http.client.HTTPConnection):
         super().__init__("localhost" if address.socket else address.host, address.port or None)
         self._address = address
         self._deadline = deadline
+
+    def abort(self) -> None:
+        """Whoever reads from it gets an end, whoever connects a timeout."""
+        self._deadline = 0.0
+        if not isinstance(sock := self.sock, _DeadlineSocket):
+            return
+        sock.deadline = 0.0
+        with contextlib.suppress(OSError):  # not connected yet, or closed already
+            sock.shutdown(socket.SHUT_RDWR)
 
     def connect(self) -> None:
         path = self._address.socket

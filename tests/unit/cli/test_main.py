@@ -18,7 +18,7 @@ Command = Callable[..., Left]
 
 HEAVY = {
     "aiohttp", "aiomonitor", "asyncio", "msgspec", "prometheus_api_client", "prometheus_client",
-    "psutil", "requests", "rich",
+    "psutil", "requests", "rich", "textual",
 }  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def test_no_command_is_imported_to_list_them(args: list[str]) -> None:
     assert modules.isdisjoint(f"qcfeed.cli.{name}" for name in main.COMMANDS)
 
 
-@pytest.mark.parametrize("name", ["status", "tasks", "orphans", "feeds", "growth"])
+@pytest.mark.parametrize("name", ["status", "tasks", "orphans", "feeds", "growth", "top"])
 def test_a_question_imports_its_own_command_and_nothing_heavy(name: str) -> None:
     modules = imported_by(name)
     assert {m for m in modules if m.startswith("qcfeed.cli.")} & {

@@ -1,0 +1,104 @@
+"""One row in full: what `tasks show`, `feeds -o wide` and `diagnose` say of it. Synchronous."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from qcfeed import shipped
+from qcfeed.cli import diagnose_screen, runbook
+from qcfeed.cli.figures import FIGURES, Figure
+from qcfeed.cli.layout import Table, lay_out, lay_out_lines
+from qcfeed.cli.subscribers import SUBSCRIBER_TABLE
+from qcfeed.cli.tasks_show import figures, told
+from qcfeed.cli.top.actions import PREVIEW
+from qcfeed.control.answers import Feed
+from qcfeed.control.client import ControlClient
+from qcfeed.control.routes import SUBSCRIBERS, TASKS_SHOW
+from qcfeed.control.subscriber_answers import Subscribers
+from qcfeed.control.task_answers import TaskDetails
+from qcfeed.formats import printable
+from qcfeed.verdict.answers import Finding
+
+
+class Details(NamedTuple):
+    """``serial``: of the task, ``rule``: of the finding, that it is about; ``markdown``: a page to draw."""
+
+    title: str
+    lines: list[str]
+    serial: int | None = None
+    rule: str | None = None
+    markdown: bool = False
+
+
+def task(asked: ControlClient, serial: int, width: int) -> Details:
+    """As ``qcfeed tasks show``. Raises NotFoundError when it has ended."""
+    answer = asked.get(TASKS_SHOW, TaskDetails, serial=serial)
+    lines = _figures(list(figures(answer)), width)
+    if answer.stack or not answer.untold:
+        lines += ["", *told("stack", answer.stack)]
+    if answer.spawn_stack:
+        lines += ["", *told("spawned by", answer.spawn_stack)]
+    lines += [printable(f"not told: {line}") for line in answer.untold]
+    return Details(f"task {serial}", lines, serial=serial)
+
+
+def feed(asked: ControlClient, chosen: Feed, table: Table[Any], width: int) -> Details:
+    """All columns of a feed, and who holds it, the furthest behind first."""
+    readers = asked.get(SUBSCRIBERS, Subscribers, symbol=chosen.symbol, limit=PREVIEW)
+    lines = row(chosen, table, width)
+    if readers.subscribers:
+        lines += ["", *lay_out(SUBSCRIBER_TABLE, readers.subscribers, width=width).lines]
+    if readers.total > len(readers.subscribers):
+        lines.append(f"and {readers.total - len(readers.subscribers):,} more: 3, then /")
+    return Details(f"feed {chosen.symbol}", lines)
+
+
+def row(chosen: Any, table: Table[Any], width: int) -> list[str]:
+    """Every column of a row, those that the list has no room for too."""
+    return _figures(
+        [Figure(column.title.lower(), column.text(chosen)) for column in table.columns], width
+    )
+
+
+def finding(chosen: Finding, width: int) -> Details:
+    """As ``qcfeed diagnose -o wide``."""
+    lines = lay_out_lines(diagnose_screen.in_full(chosen, full=True), width)
+    return Details(chosen.kind, [printable(text) for text, _ in lines], rule=chosen.rule)
+
+
+def _figures(several: list[Figure], width: int) -> list[str]:
+    return lay_out(FIGURES, several, width=width, header=False).lines
+
+
+PAGES = {
+    "zombies": ("QcfeedOrphanedTasks", "orphaned-tasks"),
+    "growing": ("QcfeedTaskGrowth",),
+    "blocked_loop": ("QcfeedLoopLag",),
+    "memory_growth": ("QcfeedMemoryRunsOut",),
+    "memory_level": ("QcfeedMemoryHigh",),
+    "upstream": ("QcfeedUpstreamDown",),
+    "stale_symbols": ("QcfeedQuotesStale",),
+    "own_lag": ("QcfeedLoopLag",),
+    "slow_subscribers": ("QcfeedSlowConsumers",),
+    "drill": ("QcfeedDrillLeftOn",),
+}
+"""The runbooks of each rule of qcfeed/verdict; an alert's own rule is its page's name."""
+
+
+def page(rule: str | None) -> Details:
+    """The runbook of a rule, or the list of all where there is none for it."""
+    shipped_pages = shipped.runbooks()
+    wanted = (*PAGES.get(rule or "", ()), rule)
+    name = next((name for name in wanted if name in shipped_pages), None)
+    if name is not None:
+        return Details(f"runbook {name}", [runbook.read(name).text], markdown=True)
+    return Details("runbooks", list(_listed(shipped_pages, rule)))
+
+
+def _listed(names: list[str], rule: str | None) -> Iterator[str]:
+    if rule:
+        yield f"there is no runbook of {rule}; those that there are:"
+        yield ""
+    for name in names:
+        yield f"{name}: {runbook.read(name).about}"

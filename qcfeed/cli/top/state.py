@@ -1,0 +1,143 @@
+"""What is on screen, and what a key makes of it. Pure: no terminal, no clock, no service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from qcfeed.cli.top.looker import Away, Seen, Wanted
+from qcfeed.cli.top.views import Chosen, View, arranged, next_order
+
+ROOM_FOR_LISTS = ("locations", "feeds", "subscribers", "orphans", "findings")
+"""The lists of the keys 1 to 5."""
+
+
+@dataclass(slots=True)
+class State:
+    """``views`` by name (views.py). ``away_since``: when the service was first away, by the caller's
+    clock."""
+
+    views: Mapping[str, View]
+    view: str = "locations"
+    site: str = ""
+    seen: Seen | None = None
+    away: Away | None = None
+    away_since: float = 0.0
+    paused: bool = False
+    _chosen: dict[str, Chosen] = field(default_factory=dict)
+
+    @property
+    def wanted(self) -> Wanted:
+        """What the next look has to bring."""
+        return Wanted(self.view, self.site if self.view == "location" else "")
+
+    @property
+    def current(self) -> View:
+        return self.views[self.view]
+
+    @property
+    def chosen(self) -> Chosen:
+        view = self.current
+        return self._chosen.get(view.name, Chosen(view.order, view.down))
+
+    def take(self, told: Seen | Away, now: float) -> None:
+        """The newest look. The last figures stay while the service is away."""
+        if isinstance(told, Away):
+            if self.away is None:
+                self.away_since = now
+            self.away = told
+            return
+        self.away = None
+        if not self.paused:
+            self.seen = told
+
+    def go(self, view: str, site: str = "") -> None:
+        """Another list; ``site``: whose tasks."""
+        self.view, self.site = view, site
+        self.paused = False
+        self._chosen.pop("location", None)
+
+    def step(self, by: int) -> None:
+        """The next list, or the one before."""
+        place = ROOM_FOR_LISTS.index(self.view) if self.view in ROOM_FOR_LISTS else 0
+        self.go(ROOM_FOR_LISTS[(place + by) % len(ROOM_FOR_LISTS)])
+
+    def back(self) -> bool:
+        """Undo the filter, or leave the tasks of a location. False when there is nothing to undo."""
+        if self.chosen.words:
+            self.filter("")
+        elif self.view == "location":
+            self.go("locations")
+        elif self.paused:
+            self.paused = False
+        else:
+            return False
+        return True
+
+    def sort(self) -> None:
+        """By the next column."""
+        self._chosen[self.view] = next_order(self.current, self.chosen)
+
+    def reverse(self) -> None:
+        self._chosen[self.view] = self.chosen._replace(down=not self.chosen.down)
+
+    def filter(self, words: str) -> None:
+        """Only rows that hold all of these words."""
+        self._chosen[self.view] = self.chosen._replace(words=words)
+
+    def rows(self) -> list[Any]:
+        """Of the list on screen, sorted and filtered; none before its look has come."""
+        return arranged(self.current, self._all(), self.chosen)
+
+    def _all(self) -> list[Any]:
+        if self.seen is None:
+            return []
+        if self.view == "findings":
+            told = self.seen.judged
+            return [*told.diagnosis.findings, *told.diagnosis.again] if told else []
+        return self.seen.rows if self.seen.wanted == self.wanted else []
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the list on screen has not been looked at yet."""
+        if self.seen is None:
+            return True
+        if self.view == "findings":
+            return self.seen.judged is None
+        return self.seen.wanted != self.wanted
+
+    def empty(self) -> str:
+        """Why there are no rows."""
+        if self.waiting:
+            return "looking ..." if self.away is None else "not looked at before the service went"
+        if self.chosen.words:
+            return f"nothing holds {self.chosen.words!r}: Esc shows all"
+        if self.current.service and self.seen is not None and self.seen.status is None:
+            return "a program that is attached has none"
+        return self.current.empty
+
+    def tabs(self) -> str:
+        """The lists by their keys, the one on screen in brackets."""
+        names = []
+        for key, name in enumerate(ROOM_FOR_LISTS, 1):
+            title = self.views[name].title
+            on = name == self.view or (name, self.view) == ("locations", "location")
+            names.append(f"[{key} {title}]" if on else f" {key} {title} ")
+        return " ".join(names)
+
+    def about(self) -> str:
+        """What the list on screen shows: of what, sorted how, filtered by what, how many."""
+        chosen, view = self.chosen, self.current
+        words = [f"tasks of {self.site}, the oldest"] if self.view == "location" else []
+        column = next((c for c in view.table.columns if c.key == chosen.order), None)
+        if column is not None:
+            words.append(f"by {column.title}{', greatest first' if chosen.down else ''}")
+        if chosen.words:
+            words.append(f"only {chosen.words!r}")
+        if self.seen is not None and self.seen.wanted == self.wanted and self.view != "findings":
+            shown, total = len(self.rows()), self.seen.total
+            words.append(f"{shown:,} of {total:,}" if shown < total else f"{shown:,}")
+        if self.paused:
+            words.append("PAUSED: space goes on")
+        return "; ".join(words)

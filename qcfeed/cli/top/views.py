@@ -1,0 +1,234 @@
+"""The lists of ``qcfeed top``: their columns, how they are sorted and filtered, and fitted. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from qcfeed.cli import formats
+from qcfeed.cli.feeds import FEED_TABLE
+from qcfeed.cli.growth_views import signed
+from qcfeed.cli.layout import Column, Table, cells_of, fit
+from qcfeed.cli.orphans import ORPHAN_TABLE
+from qcfeed.cli.sparkline import BLOCKS, sparkline
+from qcfeed.cli.subscribers import SUBSCRIBER_TABLE
+from qcfeed.cli.tasks import TASK_TABLE
+from qcfeed.cli.top.trail import Row
+from qcfeed.verdict.answers import Finding
+
+TREND = 12
+"""Cells of a location's sparkline."""
+CUT = "…"
+ASCII_CUT = "~"
+
+
+def _alarming(row: Row) -> str | None:
+    return "red" if row.orphaned else "yellow" if (row.per_minute or 0) > 0 else None
+
+
+def location_table(blocks: str = BLOCKS) -> Table[Row]:
+    """Tasks by location; ``blocks`` are what the terminal can say."""
+    return Table(
+        (
+            Column(key="location", value=lambda x: x.location, least=28, colour=_alarming),
+            Column(key="live", value=lambda x: x.live, show=formats.count, right=True),
+            Column(
+                key="per_minute",
+                header="NET/MIN",
+                value=lambda x: x.per_minute,
+                show=signed,
+                right=True,
+                colour=_alarming,
+            ),
+            Column(
+                key="trend",
+                value=lambda x: x.trend,
+                show=lambda trend: sparkline(trend, TREND, blocks=blocks),
+                rank=2,
+            ),
+            Column(
+                key="orphaned",
+                header="ORPHANS",
+                value=lambda x: x.orphaned,
+                show=formats.count,
+                right=True,
+                colour=lambda x: "red" if x.orphaned else None,
+            ),
+            Column(
+                key="oldest_s",
+                header="OLDEST",
+                value=lambda x: x.oldest_s,
+                show=formats.age,
+                right=True,
+                rank=1,
+            ),
+            Column(key="note", value=lambda x: x.note, least=7, rank=3),
+        ),
+        identity=lambda row: f"{row.location} {row.function}",
+    )
+
+
+def _urgent(finding: Finding) -> str:
+    return "red" if finding.found else "yellow"
+
+
+FINDING_TABLE: Table[Finding] = Table(
+    (
+        Column(key="kind", value=lambda f: f.kind if f.found else f"{f.kind}?", colour=_urgent),
+        Column(key="headline", value=lambda f: f.headline, least=30),
+        Column(
+            key="left_s",
+            header="LEFT",
+            value=lambda f: f.left_s,
+            show=formats.age,
+            right=True,
+            rank=2,
+        ),
+        Column(
+            key="began_s",
+            header="BEGAN",
+            value=lambda f: f.began_s,
+            show=formats.age,
+            right=True,
+            rank=1,
+        ),
+    ),
+    identity=lambda finding: f"{finding.rule} {finding.location}",
+)
+
+
+class View(NamedTuple):
+    """One list. ``order``: the column that it is sorted by at first, the greatest first if
+    ``down``; None as it was answered. ``verb``: what C does with a row; empty for nothing."""
+
+    name: str
+    title: str
+    table: Table[Any]
+    order: str | None = None
+    down: bool = False
+    verb: str = ""
+    service: bool = False
+    """Of a feed service alone; an attached program has none."""
+    empty: str = ""
+
+
+def views(blocks: str = BLOCKS) -> dict[str, View]:
+    """Every list by its name; the first five have a digit each."""
+    every = (
+        View(
+            "locations",
+            "Tasks",
+            location_table(blocks),
+            "per_minute",
+            down=True,
+            verb="cancel",
+            empty="no task is alive",
+        ),
+        View(
+            "feeds",
+            "Feeds",
+            FEED_TABLE,
+            verb="cancel",
+            service=True,
+            empty="no feeds: nobody is subscribed",
+        ),
+        View(
+            "subscribers",
+            "Subscribers",
+            SUBSCRIBER_TABLE,
+            verb="kick",
+            service=True,
+            empty="nobody is connected",
+        ),
+        View(
+            "orphans",
+            "Orphans",
+            ORPHAN_TABLE,
+            verb="cancel",
+            empty="no orphans: every live task and subscription has its owner",
+        ),
+        View("findings", "Findings", FINDING_TABLE, empty="nothing is wrong that can be seen"),
+        View("location", "Tasks of", TASK_TABLE, verb="cancel", empty="none is alive any more"),
+    )
+    return {view.name: view for view in every}
+
+
+class Chosen(NamedTuple):
+    """How a list is shown: sorted by ``order`` (a column's key, or None), ``down`` for the greatest
+    first; only rows that hold ``words``."""
+
+    order: str | None = None
+    down: bool = False
+    words: str = ""
+
+
+def arranged(view: View, rows: Sequence[Any], chosen: Chosen) -> list[Any]:
+    """The rows that hold the words, sorted; a value that is not there comes last."""
+    kept = [row for row in rows if _holds(view.table, row, chosen.words)]
+    column = next((c for c in view.table.columns if c.key == chosen.order), None)
+    if column is None:
+        return kept
+    known = [row for row in kept if column.value(row) is not None]
+    unknown = [row for row in kept if column.value(row) is None]
+    return [*sorted(known, key=column.value, reverse=chosen.down), *unknown]
+
+
+def next_order(view: View, chosen: Chosen) -> Chosen:
+    """Sorted by the column after this one; figures the greatest first, words from A to Z."""
+    sortable = [c for c in view.table.columns if not c.wide and c.key != "trend"]
+    keys = [column.key for column in sortable]
+    place = keys.index(chosen.order) + 1 if chosen.order in keys else 0
+    column = sortable[place % len(sortable)]
+    return chosen._replace(order=column.key, down=column.right)
+
+
+def _holds(table: Table[Any], row: Any, words: str) -> bool:
+    text = " ".join(column.text(row) for column in table.columns).lower()
+    return all(word in text for word in words.lower().split())
+
+
+class Cell(NamedTuple):
+    text: str
+    colour: str | None
+
+
+class Fitted(NamedTuple):
+    """A list as wide as the screen: titles, their widths, and which are to the right; the rows."""
+
+    titles: list[str]
+    widths: list[int]
+    right: list[bool]
+    rows: list[list[Cell]]
+
+
+def fitted(view: View, rows: Sequence[Any], width: int, cut: str = CUT) -> Fitted:
+    """A line a row, whatever the width; what is longer is cut, paths at their beginning."""
+    columns = [column for column in view.table.columns if not column.wide]
+    texts = [[column.text(row) for row in rows] for column in columns]
+    kept = fit(columns, texts, width)
+    shown = [columns[place] for place in kept]
+    widths = list(kept.values())
+    paths = [column.key == "location" for column in shown]
+    cells = [
+        [
+            Cell(_cut(texts[place][number], room, cut, path), columns[place].paint(row))
+            for (place, room), path in zip(kept.items(), paths, strict=True)
+        ]
+        for number, row in enumerate(rows)
+    ]
+    titles = [
+        _cut(column.title, room, cut, False) for column, room in zip(shown, widths, strict=True)
+    ]
+    return Fitted(titles, widths, [column.right for column in shown], cells)
+
+
+def _cut(text: str, width: int, cut: str, path: bool) -> str:
+    if cells_of(text) <= width:
+        return text
+    if path:
+        while cells_of(text) > width - 1:
+            text = text[1:]
+        return cut + text
+    while cells_of(text) > width - 1:
+        text = text[:-1]
+    return text + cut

@@ -1,0 +1,96 @@
+"""Looks for the tests: censuses and what came with them, as a service would have told them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from qcfeed.cli.top.looker import Judged, Seen, Wanted
+from qcfeed.control.answers import Location, Memory, Process, TasksByLocation, TaskTotals
+from qcfeed.verdict.answers import Certainty, Diagnosis, Finding
+
+BEGAN = datetime(2024, 3, 20, 2, 15, tzinfo=UTC)
+GUILTY, SOUND = "feed.py:83", "run.py:40"
+
+
+def location(where: str, live: int, *, orphaned: int = 0, spawned: int | None = None) -> Location:
+    return Location(
+        location=where,
+        function="spawn",
+        live=live,
+        spawned=live if spawned is None else spawned,
+        finished=0,
+        cancelled=0,
+        failed=0,
+        destroyed=0,
+        oldest_s=60.0 if live else None,
+        orphaned=orphaned,
+    )
+
+
+def census(second: float, *rows: Location, since: str = "1") -> TasksByLocation:
+    return TasksByLocation(
+        pid=7,
+        instance="8006",
+        since=since,
+        taken_at=(BEGAN + timedelta(seconds=second)).isoformat(),
+        totals=TaskTotals(live=sum(row.live for row in rows)),
+        locations=list(rows),
+    )
+
+
+def process(**more: Any) -> Process:
+    return Process(
+        pid=7,
+        instance="8006",
+        taken_at=BEGAN.isoformat(),
+        python="3.11.9",
+        attached_at=BEGAN.isoformat(),
+        attached_s=60.0,
+        loop_lag_ms=0.2,
+        memory=Memory(resident_bytes=2**30, limit_bytes=2**32, limit_source="machine"),
+        tasks=TaskTotals(live=12, orphaned=3),
+        **more,
+    )
+
+
+def finding(rule: str = "zombies", **more: Any) -> Finding:
+    return Finding(
+        rule=rule,
+        kind="LEAK",
+        certainty=Certainty.FOUND,
+        urgency=90,
+        headline=f"3 tasks from {GUILTY} serve nobody",
+        cause="they ignore failed sends",
+        **more,
+    )
+
+
+def judged(*findings: Finding, **more: Any) -> Judged:
+    told = Diagnosis(
+        verdict=findings[0].rule if findings else "healthy",
+        headline="HEALTHY  12 tasks",
+        window_s=30.0,
+        findings=list(findings),
+        again=[],
+        looked_at=[],
+        untold=[],
+    )
+    return Judged(told, more.get("memory", []), more.get("worst"), more.get("seconds", 0.0))
+
+
+def seen(view: str = "locations", rows: tuple[Any, ...] = (), **more: Any) -> Seen:
+    given: dict[str, Any] = {
+        "wanted": Wanted(view),
+        "held": process(),
+        "totals": [10, 11, 12],
+        "per_minute": 60.0,
+        "span_s": 2.0,
+        "rows": list(rows),
+        "total": len(rows),
+        "restarts": 0,
+        "stuck_s": 0.0,
+        "stack": [],
+        "took_s": 0.01,
+    }
+    return Seen(**(given | more))

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from qcfeed.cli.sparkline import ASCII
+from qcfeed.cli.top.head import head
+from qcfeed.cli.top.looker import Away
+from qcfeed.metrics.growth import Window
+
+from .made import finding, judged, seen
+
+
+def texts(*args: object, **more: object) -> list[str]:
+    return [line.text for line in head(*args, **more)]  # type: ignore[arg-type]
+
+
+def test_the_first_lines_of_a_program_that_leaks() -> None:
+    worst = Window("5m", 30, 300.0, memory_bytes_per_hour=1e9, r2=0.99, time_to_limit_s=662.0)
+    told = judged(finding(left_s=662.0), finding("loop"), memory=[1.0, 2.0], worst=worst)
+    assert texts(seen(judged=told), None, 0.0) == [
+        "8006  pid 7, Python 3.11.9, attached 1m00s  02:15:00 UTC",
+        "LEAK  3 tasks from feed.py:83 serve nobody; 11m02s left  (and 1 more: 5)",
+        "memory  1.0 GiB of 4.0 GiB, 25%  ▁█  11m02s to the limit, at the rate of the last 5m",
+        "tasks   12 live, +60/min  ▁▅█  3 orphaned, loop lag 0.2 ms",
+    ]
+
+
+def test_before_the_second_look_no_verdict_is_made_up() -> None:
+    assert "looking: a verdict needs two looks" in texts(seen(per_minute=None), None, 0.0)
+
+
+def test_a_service_that_is_away_or_silent_is_said_so_first() -> None:
+    away = Away("cannot reach it", "is it running?", silent=False)
+    first, hint, who, *_ = texts(seen(), away, 12.0)
+    assert first == "AWAY for 12s: cannot reach it; asking again"
+    assert hint == "  is it running?"
+    assert who.endswith("as it was at 02:15:00 UTC")
+    silent = texts(None, away._replace(silent=True), 0.0)
+    assert silent[0].startswith("SILENT for 0ms")
+
+
+def test_a_stuck_loop_is_named_with_its_place() -> None:
+    stack = [
+        "  File a.py, line 1, in main\n",
+        "  File b.py, line 2, in read\n",
+        "    time.sleep()\n",
+    ]
+    lines = texts(seen(stuck_s=3.2, stack=stack), None, 0.0)
+    assert lines[1].startswith("STUCK  the loop has not turned for 3.2s")
+    assert lines[2:4] == ["  File b.py, line 2, in read", "  time.sleep()"]
+
+
+def test_what_the_program_says_cannot_steer_the_terminal() -> None:
+    told = judged(finding())
+    told.diagnosis.findings[0].headline = "task \x1b[2J"
+    assert all(line.isprintable() for line in texts(seen(judged=told), None, 0.0))
+
+
+def test_a_terminal_without_blocks_gets_ascii() -> None:
+    told = judged(memory=[1.0, 2.0])
+    assert all(line.isascii() for line in texts(seen(judged=told), None, 0.0, ASCII))
