@@ -1,4 +1,5 @@
-"""What reaches the terminal or the pipe. The only file that knows rich, and only while it is drawn.
+"""What reaches the terminal or the pipe. The only file that knows rich, beside
+the full screen of ``top``, and only while it is drawn.
 
 Tables are fitted to a terminal's width; piped they are never cut, wrapped or coloured.
 """

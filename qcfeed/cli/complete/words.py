@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 COMMANDS: dict[str, dict[str, Any]] = {
     '': {
         'help': 'A market-data feed service whose tasks cannot leak, and the on-call tool that proves it',
-        'commands': ['serve', 'status', 'diagnose', 'report', 'tasks', 'growth', 'alerts', 'orphans', 'stacks', 'feeds', 'subscribers', 'watch', 'repro', 'drill', 'doctor', 'config', 'runbook', 'artifacts', 'completion'],
+        'commands': ['serve', 'status', 'diagnose', 'top', 'report', 'tasks', 'growth', 'alerts', 'orphans', 'stacks', 'feeds', 'subscribers', 'watch', 'repro', 'drill', 'doctor', 'config', 'runbook', 'artifacts', 'completion'],
         'arguments': [],
         'options': {
             '--instance': ('instance', 'instances', False, 'Which service on this machine; for serve, the name of the new one'),
@@ -103,6 +103,16 @@ COMMANDS: dict[str, dict[str, Any]] = {
             '--prometheus-key': ('prometheus_key', 'files', False, 'Key of the client certificate'),
             '--prometheus-insecure': ('prometheus_insecure', None, False, 'Do not check the certificate of Prometheus'),
             '--no-prometheus-insecure': ('prometheus_insecure', None, False, 'The opposite of --prometheus-insecure.'),
+            '-h': ('help', None, False, 'Show this message and exit'),
+            '--help': ('help', None, False, 'Show this message and exit'),
+        },
+    },
+    'top': {
+        'help': 'Show the service on a full screen, live, with keys to look closer and to act',
+        'commands': [],
+        'arguments': [],
+        'options': {
+            '--every': ('every', '', False, 'Seconds between two looks'),
             '-h': ('help', None, False, 'Show this message and exit'),
             '--help': ('help', None, False, 'Show this message and exit'),
         },

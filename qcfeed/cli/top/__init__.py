@@ -46,7 +46,7 @@ def top(
 
 
 def _run(ctx: typer.Context, every: float) -> None:
-    # Textual is 200 ms of import, for whoever has a terminal.
+    # Textual is 0.4 s of import, for whoever has a terminal.
     from qcfeed.cli.gather import command
     from qcfeed.cli.sparkline import blocks_for
     from qcfeed.cli.top.looker import Looker
