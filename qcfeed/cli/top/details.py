@@ -72,16 +72,16 @@ def _figures(several: list[Figure], width: int) -> list[str]:
 
 
 PAGES = {
-    "zombies": ("QcfeedOrphanedTasks", "orphaned-tasks"),
-    "growing": ("QcfeedTaskGrowth",),
-    "blocked_loop": ("QcfeedLoopLag",),
-    "memory_growth": ("QcfeedMemoryRunsOut",),
-    "memory_level": ("QcfeedMemoryHigh",),
-    "upstream": ("QcfeedUpstreamDown",),
-    "stale_symbols": ("QcfeedQuotesStale",),
-    "own_lag": ("QcfeedLoopLag",),
-    "slow_subscribers": ("QcfeedSlowConsumers",),
-    "drill": ("QcfeedDrillLeftOn",),
+    "zombies": "QcfeedOrphanedTasks",
+    "growing": "QcfeedTaskGrowth",
+    "blocked_loop": "QcfeedLoopLag",
+    "memory_growth": "QcfeedMemoryRunsOut",
+    "memory_level": "QcfeedMemoryHigh",
+    "upstream": "QcfeedUpstreamDown",
+    "stale_symbols": "QcfeedQuotesStale",
+    "own_lag": "QcfeedLoopLag",
+    "slow_subscribers": "QcfeedSlowConsumers",
+    "drill": "QcfeedDrillLeftOn",
 }
 """The runbooks of each rule of qcfeed/verdict; an alert's own rule is its page's name."""
 
@@ -89,9 +89,8 @@ PAGES = {
 def page(rule: str | None) -> Details:
     """The runbook of a rule, or the list of all where there is none for it."""
     shipped_pages = shipped.runbooks()
-    wanted = (*PAGES.get(rule or "", ()), rule)
-    name = next((name for name in wanted if name in shipped_pages), None)
-    if name is not None:
+    name = PAGES.get(rule or "", rule)
+    if name in shipped_pages:
         return Details(f"runbook {name}", [runbook.read(name).text], markdown=True)
     return Details("runbooks", list(_listed(shipped_pages, rule)))
 
