@@ -18,12 +18,14 @@ LASTING = {
     "qcfeed watch": "it shows quotes until it is interrupted (tests/e2e/test_watch.py)",
     "qcfeed repro": "a thousand cycles (tests/e2e/test_repro.py)",
     "qcfeed tasks verify": "it looks for ten minutes (tests/e2e/test_cli_tasks_flow.py)",
+    "qcfeed drill rehearse": "it waits for somebody to mitigate (tests/e2e/test_rehearse.py)",
     "qcfeed alerts": "it needs a Prometheus of that name (tests/unit/cli/test_alerts.py)",
 }
 """Commands whose example cannot be typed here, and why."""
 
 OTHERWISE = {
     "qcfeed feeds cancel": ExitStatus.REFUSED,  # somebody is subscribed, and nobody can be asked
+    "qcfeed top": ExitStatus.USAGE,  # there is no terminal (tests/e2e/test_top.py has one)
 }
 """What commands leave with here, other than healthy or with findings."""
 
@@ -35,7 +37,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Of a person with a service on 8006, a quote that is read, and a census of before."""
     home = tmp_path_factory.mktemp("home")
     with (
-        serving(home, "--no-monitor", before=("--instance", "8006")) as service,
+        serving(home, "--no-monitor", "--allow-drills", before=("--instance", "8006")) as service,
         connect(f"{service.url}/quotes/AAPL", close_timeout=0.1) as one,
         connect(f"{service.url}/quotes/MSFT", close_timeout=0.1) as other,
     ):
