@@ -101,7 +101,8 @@ class ControlClient:
             raw = response.read(ANSWER_BYTES + 1)
             status = response.status
         except TimeoutError as error:
-            raise self._timed_out() from error
+            aborted = ConnectionAbortedError(errno.ECONNABORTED, "aborted")
+            raise (self._unreachable(aborted) if self._aborted else self._timed_out()) from error
         except OSError as error:
             raise self._unreachable(error) from error
         except http.client.HTTPException as error:

@@ -10,6 +10,7 @@ from qcfeed.cli.sparkline import BLOCKS, sparkline
 from qcfeed.cli.top.looker import Away, Judged, Seen
 from qcfeed.control.answers import Status
 from qcfeed.formats import age, count, milliseconds, plural, printable, size
+from qcfeed.metrics.growth import SAMPLES
 from qcfeed.metrics.growth_answer import HORIZON, spoken
 from qcfeed.verdict.diagnosis import headline
 from qcfeed.verdict.others import DRILL
@@ -92,6 +93,8 @@ def _left(judged: Judged | None) -> tuple[str, str | None]:
     if judged is None or not judged.memory:
         return "", None
     worst = judged.worst
+    if len(judged.memory) < SAMPLES:
+        return "its growth is told after some looks more", None
     if worst is None or worst.time_to_limit_s is None:
         return f"no steady growth in {age(judged.seconds)}", None
     left = worst.time_to_limit_s

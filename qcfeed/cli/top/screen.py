@@ -106,6 +106,7 @@ class Top(App[None]):
         self.query_one("#filter").display = False
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
         self.query_one(DataTable).focus()
+        self.state.heard = time.monotonic()
         self._asker.start()
         self.draw()
 
@@ -293,7 +294,7 @@ class Top(App[None]):
     def draw(self, *, anew: bool = False) -> None:
         """All of it. The cursor stays on its row, unless the list is shown ``anew``."""
         state = self.state
-        lines = head(state.seen, state.away, time.monotonic() - state.away_since, self._blocks)
+        lines = head(state.seen, state.away, time.monotonic() - state.heard, self._blocks)
         width = self.size.width
         styled = [Text(line.text, style=line.colour or "", no_wrap=True) for line in lines]
         for line in styled:

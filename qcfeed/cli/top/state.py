@@ -15,15 +15,14 @@ ROOM_FOR_LISTS = ("locations", "feeds", "subscribers", "orphans", "findings")
 
 @dataclass(slots=True)
 class State:
-    """``views`` by name (views.py). ``away_since``: when the service was first away, by the caller's
-    clock."""
+    """``views`` by name (views.py). ``heard``: when the service last answered, by the caller's clock."""
 
     views: Mapping[str, View]
     view: str = "locations"
     site: str = ""
     seen: Seen | None = None
     away: Away | None = None
-    away_since: float = 0.0
+    heard: float = 0.0
     paused: bool = False
     _chosen: dict[str, Chosen] = field(default_factory=dict)
 
@@ -44,11 +43,9 @@ class State:
     def take(self, told: Seen | Away, now: float) -> None:
         """The newest look. The last figures stay while the service is away."""
         if isinstance(told, Away):
-            if self.away is None:
-                self.away_since = now
             self.away = told
             return
-        self.away = None
+        self.away, self.heard = None, now
         if not self.paused:
             self.seen = told
 

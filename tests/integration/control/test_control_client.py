@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import os
 import socket
@@ -269,3 +270,20 @@ def test_cheap_to_import():
     )
     loaded = set(run.stdout.split())
     assert not loaded & {"aiohttp", "asyncio", "typer", "rich", "yarl"}
+
+
+def test_an_abort_ends_the_request_under_way_and_every_later_one(tmp_path: Path) -> None:
+    path = tmp_path / "silent.sock"
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(path))
+        silent.listen()
+        client = ControlClient(Address(socket=path), timeout=60)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            asking = pool.submit(client.fetch, TASKS)
+            with silent.accept()[0] as accepted:
+                accepted.recv(1)  # it has asked, and waits
+                client.abort()
+                with pytest.raises(UnreachableError):
+                    asking.result(timeout=10)
+    with pytest.raises(UnreachableError, match="aborted"):
+        client.fetch(TASKS)

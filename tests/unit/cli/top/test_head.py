@@ -14,11 +14,11 @@ def texts(*args: object, **more: object) -> list[str]:
 
 def test_the_first_lines_of_a_program_that_leaks() -> None:
     worst = Window("5m", 30, 300.0, memory_bytes_per_hour=1e9, r2=0.99, time_to_limit_s=662.0)
-    told = judged(finding(left_s=662.0), finding("loop"), memory=[1.0, 2.0], worst=worst)
+    told = judged(finding(left_s=662.0), finding("loop"), memory=[1.0, 2.0, 3.0], worst=worst)
     assert texts(seen(judged=told), None, 0.0) == [
         "8006  pid 7, Python 3.11.9, attached 1m00s  02:15:00 UTC",
         "LEAK  3 tasks from feed.py:83 serve nobody; 11m02s left  (and 1 more: 5)",
-        "memory  1.0 GiB of 4.0 GiB, 25%  ▁█  11m02s to the limit, at the rate of the last 5m",
+        "memory  1.0 GiB of 4.0 GiB, 25%  ▁▅█  11m02s to the limit, at the rate of the last 5m",
         "tasks   12 live, +60/min  ▁▅█  3 orphaned, loop lag 0.2 ms",
     ]
 

@@ -93,7 +93,7 @@ def test_findings_come_with_the_verdict(state: State) -> None:
 def test_figures_stay_while_the_service_is_away(state: State) -> None:
     state.take(Away("gone", "start it", silent=False), 10.0)
     state.take(Away("gone", "start it", silent=False), 12.0)
-    assert (state.away_since, places(state)[0]) == (10.0, GUILTY)
+    assert (state.heard, places(state)[0]) == (0.0, GUILTY)
     state.take(seen(rows=ROWS[:1]), 14.0)
     assert state.away is None
     assert places(state) == [SOUND]
