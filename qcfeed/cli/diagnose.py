@@ -42,6 +42,7 @@ FINDING_TABLE: Table[Finding] = Table(
         Column(key="began_s", value=lambda f: f.began_s),
         Column(key="left_s", value=lambda f: f.left_s),
         Column(key="next", value=lambda f: f.next[0] if f.next else ""),
+        Column(key="runbook", value=lambda f: f.runbook),
     ),
     identity=lambda finding: finding.rule,
 )

@@ -11,7 +11,7 @@ from qcfeed.verdict.diagnosis import headline
 
 OTHERS = 4
 """Further findings that get a line each; `-o wide` tells all in full."""
-AGAIN, BASIS = 5, 4
+AGAIN, BASIS, PAGE = 5, 4, 3
 """How soon these go where the screen has no room; a finding's evidence goes by its place."""
 
 
@@ -55,6 +55,8 @@ def in_full(finding: Finding, *, full: bool) -> Iterator[Line]:
     yield Line(finding.safe, "safe")
     for place, command in enumerate(finding.next):
         yield Line(command, "" if place else "next", "bold", whole=True)
+    if finding.runbook:
+        yield Line(f"qcfeed runbook {finding.runbook}", "page", rank=0 if full else PAGE)
 
 
 def _list(label: str, texts: Sequence[str], *, full: bool) -> Iterator[Line]:

@@ -128,7 +128,10 @@ def memory_limit(case: Case) -> str:
     share = held.resident_bytes / max(1, held.limit_bytes)
     told = f"{share:.0%} of {held.limit_bytes / 2**20:,.0f} MiB ({held.limit_source})"
     if share >= LIMITS.memory_share:
-        raise FaultError(f"the service holds {told}", hint=f"`{case.called} diagnose`")
+        raise FaultError(
+            f"the service holds {told}",
+            hint=f"`{case.called} diagnose`; `qcfeed runbook QcfeedMemoryHigh`",
+        )
     return f"the service holds {told}"
 
 
@@ -155,7 +158,7 @@ def running(case: Case) -> str:
     if answer.loop_stall_ms >= LIMITS.stuck_s * 1000:
         raise FaultError(
             f"the loop has been stuck for {answer.loop_stall_ms / 1000:.0f} s",
-            hint=f"`{case.called} stacks`",
+            hint=f"`{case.called} stacks`; `qcfeed runbook QcfeedLoopLag`",
         )
     if isinstance(answer, Status):
         if answer.state != "serving":
@@ -163,6 +166,6 @@ def running(case: Case) -> str:
         if answer.drill:
             raise FaultError(
                 f"the service is broken on purpose: drill {answer.drill}",
-                hint="restart it without --drill",
+                hint=f"`{case.called} drill stop`; `qcfeed runbook QcfeedDrillLeftOn`",
             )
     return f"instance {answer.instance}, pid {answer.pid}, its loop turns"

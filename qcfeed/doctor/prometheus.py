@@ -41,7 +41,8 @@ def scraped(case: Case) -> str:
     raise FaultError(
         f"Prometheus does not scrape this service; it scrapes {others}",
         hint=f"add {service.listening.admin} to the targets in prometheus.yml, then reload it;"
-        f" `curl http://{service.listening.admin}/metrics` shows what it would get",
+        f" `curl http://{service.listening.admin}/metrics` shows what it would get;"
+        " `qcfeed runbook QcfeedTargetMissing`",
     )
 
 

@@ -29,7 +29,8 @@ class Finding(msgspec.Struct, kw_only=True):
     ``kind`` is the word that it begins with (``LEAK``), ``headline`` fits beside it on one line,
     ``cause`` is the whole sentence. ``location``: the guilty ``file:line``, and ``source`` its text as
     the service's machine has it. ``began_s``: how long ago; ``left_s``: until the memory limit.
-    ``urgency`` ranks findings, 0 to 100. ``next`` are commands to paste, the first one first.
+    ``urgency`` ranks findings, 0 to 100. ``next`` are commands to paste, the first one first;
+    ``runbook`` is the page for it (``qcfeed runbook NAME``), if there is one.
     """
 
     rule: str
@@ -47,6 +48,7 @@ class Finding(msgspec.Struct, kw_only=True):
     count: int = 0
     safe: str = ""
     next: list[str] = []
+    runbook: str = ""
     symptoms: list[Symptom] = []
 
     @property

@@ -8,6 +8,7 @@ from qcfeed.formats import age, count, milliseconds, plural, size
 from qcfeed.verdict import alerts, causes, leaks, loop, memory, others, quotes, readers
 from qcfeed.verdict.answers import Diagnosis, Finding, Looked
 from qcfeed.verdict.evidence import Evidence
+from qcfeed.verdict.runbooks import page_of
 
 HEALTHY = "healthy"
 
@@ -33,6 +34,8 @@ def diagnose(
 ) -> Diagnosis:
     """What is wrong, the cause first. Pure. Cost: O(locations + feeds + listed orphans)."""
     arranged = causes.arrange(seen, [finding for rule in rules for finding in rule(seen)])
+    for each in arranged:
+        each.runbook = page_of(each.rule)
     findings = [each for each in arranged if each.found]
     if len(findings) > 1:  # a drill is no fault of its own where the fault that it makes is seen
         findings = [each for each in findings if each.rule != others.DRILL]

@@ -19,6 +19,7 @@ from qcfeed.control.subscriber_answers import Subscribers
 from qcfeed.control.task_answers import TaskDetails
 from qcfeed.formats import printable
 from qcfeed.verdict.answers import Finding
+from qcfeed.verdict.runbooks import page_of
 
 
 class Details(NamedTuple):
@@ -71,25 +72,10 @@ def _figures(several: list[Figure], width: int) -> list[str]:
     return lay_out(FIGURES, several, width=width, header=False).lines
 
 
-PAGES = {
-    "zombies": "QcfeedOrphanedTasks",
-    "growing": "QcfeedTaskGrowth",
-    "blocked_loop": "QcfeedLoopLag",
-    "memory_growth": "QcfeedMemoryRunsOut",
-    "memory_level": "QcfeedMemoryHigh",
-    "upstream": "QcfeedUpstreamDown",
-    "stale_symbols": "QcfeedQuotesStale",
-    "own_lag": "QcfeedLoopLag",
-    "slow_subscribers": "QcfeedSlowConsumers",
-    "drill": "QcfeedDrillLeftOn",
-}
-"""The runbooks of each rule of qcfeed/verdict; an alert's own rule is its page's name."""
-
-
 def page(rule: str | None) -> Details:
     """The runbook of a rule, or the list of all where there is none for it."""
     shipped_pages = shipped.runbooks()
-    name = PAGES.get(rule or "", rule)
+    name = page_of(rule or "")
     if name in shipped_pages:
         return Details(f"runbook {name}", [runbook.read(name).text], markdown=True)
     return Details("runbooks", list(_listed(shipped_pages, rule)))

@@ -124,7 +124,7 @@ async def test_a_program_that_is_attached_is_looked_at_too(doctor: Callable[...,
     [
         ("versions", {"version": "0.0.1"}, "the service is qcfeed 0.0.1", "restart the service"),
         ("service", {"state": "draining"}, "the service is draining", "qcfeed status"),
-        ("service", {"drill": "zombie-feeds"}, "drill zombie-feeds", "without --drill"),
+        ("service", {"drill": "zombie-feeds"}, "drill zombie-feeds", "drill stop"),
         ("files", {"connections_limit": 10**9}, "a service may need 1,000,000,200", "ulimit -Hn"),
         (
             "memory",
@@ -178,7 +178,7 @@ async def test_a_loop_that_is_stuck(qcfeed_: Command, watched: Watched) -> None:
     said = check(qcfeed_("doctor", "-o", "json"), "service")
     assert said["outcome"] == "failed"
     assert "the loop has been stuck for 1 s" in said["detail"]
-    assert said["next"] == "`qcfeed stacks`"
+    assert said["next"] == "`qcfeed stacks`; `qcfeed runbook QcfeedLoopLag`"
 
 
 def test_a_service_that_is_named_and_is_not_there(qcfeed_: Command) -> None:

@@ -443,6 +443,7 @@ async def on_a_websocket(stage: Stage) -> None:
     session = aiohttp.ClientSession()
     stage.last.push_async_callback(session.close)
     socket_ = await session.ws_connect(f"http://127.0.0.1:{site.addresses[0][1]}/")
+    stage.last.push_async_callback(socket_.close)
     await socket_.receive()
 
 

@@ -4,14 +4,15 @@ import pytest
 
 from qcfeed import shipped
 from qcfeed.cli.top import details
+from qcfeed.verdict.runbooks import PAGES
 
 from .made import finding
 
 
-@pytest.mark.parametrize("rule", details.PAGES)
+@pytest.mark.parametrize("rule", PAGES)
 def test_the_page_of_a_rule_is_shipped(rule: str) -> None:
     page = details.page(rule)
-    assert page.title == f"runbook {details.PAGES[rule]}"
+    assert page.title == f"runbook {PAGES[rule]}"
     assert page.markdown
 
 
