@@ -55,7 +55,7 @@ _CREATE_TASK = asyncio.create_task.__code__
 class Ledger:
     """The books of one event loop's tasks; see the module.
 
-    Cost: 1.4 x a trivial task's create and finish, 120 B a live task (docs/performance.md).
+    Cost: 1.5 x a trivial task's create and finish, 130 B a live task (docs/performance.md).
     It cannot see tasks made before it, nor ``asyncio.Task(...)`` called directly (as some libraries
     do for ``eager_start=True``): a census counts those as *untracked*.
     """
