@@ -41,6 +41,8 @@ log = logging.getLogger("qcfeed.gateway")
 _SPARE_HEADS = 1_000
 """Connections above the limit that may still be told, politely, that they are too many."""
 _BUCKETS = 8
+_DUE_A_TURN = 16
+"""Connections that a sweep ends or pings in one turn of the loop: with what their ends take, a millisecond."""
 _RETRY_SPREAD_MS = 5_000
 
 
@@ -56,6 +58,9 @@ class Gateway:
         self._rate = TokenBucket(config.subscribe_rate, config.subscribe_rate, self._loop.time())
         self._wheel: list[set[Connection]] = [set() for _ in range(_BUCKETS)]
         self._hand = 0
+        self._unseen: list[Connection] = []
+        """Of those whose turn it is to be looked at."""
+        self._next_sweep = 0.0
         self._sweeper: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Event = asyncio.Event()
         self.config = config
@@ -271,28 +276,43 @@ class Gateway:
     # ------------------------------------------------------------ time
 
     def _sweep(self) -> None:
-        """Look at an eighth of the connections; each is looked at four times in its shortest time."""
-        shortest = min(self.config.stall_timeout, self.config.ping_interval or 60.0, 5.0)
-        self._sweeper = self._loop.call_later(shortest / 4 / _BUCKETS, self._sweep)
-        now = self.now()
-        self._hand = (self._hand + 1) % _BUCKETS
-        for connection in list(self._wheel[self._hand]):
-            self._look_at(connection, now)
+        """Look at an eighth of the connections; each is looked at four times in its shortest time.
 
-    def _look_at(self, connection: Connection, now: float) -> None:
+        Thousands may be due at once (all whom a kick told to go, and who do not answer): only so many
+        are ended in one turn of the loop, and the next turn goes on with the rest.
+        """
+        now = self.now()
+        if not self._unseen:
+            shortest = min(self.config.stall_timeout, self.config.ping_interval or 60.0, 5.0)
+            self._next_sweep = now + shortest / 4 / _BUCKETS
+            self._hand = (self._hand + 1) % _BUCKETS
+            self._unseen = list(self._wheel[self._hand])
+        due = 0
+        try:
+            while self._unseen and due < _DUE_A_TURN:
+                due += self._look_at(self._unseen.pop(), now)
+        finally:
+            again = now if self._unseen else self._next_sweep
+            self._sweeper = self._loop.call_at(again, self._sweep)
+
+    def _look_at(self, connection: Connection, now: float) -> bool:
+        """Whether its time was up, for one thing or another."""
         patience = self.config.stall_timeout
         if connection.state is not State.OPEN:
-            if connection.deadline is not None and now >= connection.deadline:
+            if due := connection.deadline is not None and now >= connection.deadline:
                 connection.abort("timeout")
         elif connection.stalled_since is not None:
             connection.look(now)
-            if now - connection.moved_at >= patience:
+            if due := now - connection.moved_at >= patience:
                 connection.abort(str(int(CloseCode.TOO_SLOW)))
         elif connection.pinged_at is not None:
-            if now - connection.pinged_at >= patience:
+            if due := now - connection.pinged_at >= patience:
                 connection.close(CloseCode.NO_PONG, f"no pong within {patience:g} s")
-        elif self.config.ping_interval and now - connection.heard_at >= self.config.ping_interval:
-            connection.ping()
+        else:
+            interval = self.config.ping_interval
+            if due := bool(interval) and now - connection.heard_at >= interval:
+                connection.ping()
+        return due
 
 
 def _invalid(error: InvalidSymbolError, name: str) -> Error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import socket
 
 import aiohttp
@@ -11,7 +12,9 @@ import psutil
 import pytest
 from websockets.asyncio.client import connect
 
+from qcfeed.core.messages import CloseCode
 from qcfeed.service import connection as connections
+from qcfeed.service import gateway as gateways
 from tests.integration.service.conftest import Start
 from tests.support.raw_websocket import (
     PING,
@@ -231,4 +234,30 @@ async def test_a_peer_that_floods_without_reading_costs_bounded_memory(
     assert psutil.Process().memory_info().rss - before < 16 << 20
     assert running.service.gateway.closed == {code: 1}
     client.reset()
+    await running.balanced()
+
+
+async def test_thousands_that_are_due_at_once_are_ended_a_few_a_turn(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All whom a kick told to go, and who answer nothing, are due in one sweep."""
+    a_turn = 3
+    monkeypatch.setattr(gateways, "_DUE_A_TURN", a_turn)
+    running = await start(ping_interval=0)
+    clients = [await running.client("/quotes/ZVZZT") for _ in range(80)]
+    gateway, left = running.service.gateway, [80]
+
+    def count() -> None:
+        left.append(len(gateway.connections))
+        if left[-1]:
+            asyncio.get_running_loop().call_soon(count)
+
+    for connection in list(gateway.connections):
+        connection.close(CloseCode.KICKED, within=0)
+    count()
+    await until(lambda: left[-1] == 0, "all are gone")
+    ended = [before - after for before, after in itertools.pairwise(left)]
+    assert max(ended) == a_turn, "an eighth of them is 10"
+    for client in clients:
+        client.reset()
     await running.balanced()
