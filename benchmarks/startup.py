@@ -65,6 +65,8 @@ def _service(home: str) -> Iterator[dict[str, str]]:
     """A small service; the environment in which the commands find it."""
     homes = dict.fromkeys(("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CONFIG_HOME"), home)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("QCFEED_")}
+    # pip leaves a package compiled, and an editable one not: the first run has to make up for it.
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
     environment = {**kept, **homes}
     command = [QCFEED, "--instance", INSTANCE, "serve", "--port", "0", "--no-monitor"]
     service = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)

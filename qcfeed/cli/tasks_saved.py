@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -169,6 +168,8 @@ def write(path: Path, raw: bytes) -> None:
 
     Raises UsageError when it cannot be written there.
     """
+    import tempfile  # not for those who only look: it takes its time
+
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:

@@ -1,76 +1,29 @@
 """Who may speak to the control plane.
 
-Over the Unix socket: the same user or root, as the kernel names the peer (``SO_PEERCRED``,
-unix(7)). Over loopback TCP: whoever holds the bearer token, and never a browser: a foreign ``Host``
-is a rebound name, and an ``Origin`` is a page somewhere that asks in its reader's name.
+Over the Unix socket: the same user or root, as the kernel names the peer (peers.py). Over loopback
+TCP: whoever holds the bearer token, and never a browser: a foreign ``Host`` is a rebound name, and
+an ``Origin`` is a page somewhere that asks in its reader's name.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hmac
 import ipaddress
 import os
-import pwd
-import secrets
-import socket
 import stat
-import struct
-from dataclasses import dataclass
 from pathlib import Path
 
+from qcfeed.control.peers import Peer, me
 from qcfeed.errors import NotAllowedError, StartError
-
-_UCRED = struct.Struct("iII")
-"""``struct ucred``: pid, uid, gid."""
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """The process at the other end of a Unix socket. ``pid`` is 0 outside our pid namespace."""
-
-    pid: int
-    uid: int
-
-    @property
-    def user(self) -> str:
-        """The user's name, or the number where there is no name for it."""
-        try:
-            return pwd.getpwuid(self.uid).pw_name
-        except KeyError:
-            return str(self.uid)
-
-
-def peer(connected: socket.socket) -> Peer:
-    """Who is at the other end, as it was when it connected or began to listen."""
-    raw = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-    pid, uid, _ = _UCRED.unpack(raw)
-    return Peer(pid, uid)
 
 
 def check_client(client: Peer) -> None:
     """Raises NotAllowedError unless the client is this process's user or root."""
     if client.uid not in (0, os.geteuid()):
         raise NotAllowedError(
-            f"user {client.user} may not speak to a service of user {_me()}",
-            hint=f"run the command as {_me()} or as root",
+            f"user {client.user} may not speak to a service of user {me().user}",
+            hint=f"run the command as {me().user} or as root",
         )
-
-
-def check_server(server: Peer, path: Path) -> None:
-    """Raises NotAllowedError when somebody else pretends to be our service.
-
-    Root may ask any user's service; a user trusts their own and root's.
-    """
-    if os.geteuid() != 0 and server.uid not in (0, os.geteuid()):
-        raise NotAllowedError(
-            f"{path} is served by user {server.user}, not by {_me()}",
-            hint=f"who put it there? `ls -la {path.parent}`",
-        )
-
-
-def _me() -> str:
-    return Peer(os.getpid(), os.geteuid()).user
 
 
 def is_loopback(host: str) -> bool:
@@ -104,6 +57,8 @@ def check_host(host: str | None, port: int) -> None:
 
 def check_token(authorization: str | None, token: str) -> None:
     """Raises NotAllowedError unless the header is ``Bearer <token>``; takes constant time."""
+    import hmac  # OpenSSL comes with it, and those who ask import this too
+
     given = (authorization or "").encode("utf-8", "surrogateescape")
     if not hmac.compare_digest(given, f"Bearer {token}".encode()):
         raise NotAllowedError(
@@ -128,7 +83,7 @@ def ensure_directory(directory: Path) -> None:
         ) from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise StartError(
-            f"{directory} is not a directory of user {_me()}",
+            f"{directory} is not a directory of user {me().user}",
             hint=f"who put it there? `ls -lad {directory}`; or set XDG_RUNTIME_DIR elsewhere",
         )
     if stat.S_IMODE(found.st_mode) & 0o077:
@@ -157,7 +112,7 @@ def read_token(path: Path) -> str:
         token = stream.read(1024).strip() if private else ""
     if not token or found.st_uid not in (0, os.geteuid()):
         raise NotAllowedError(
-            f"{path} is not a token that only {_me()} can read",
+            f"{path} is not a token that only {me().user} can read",
             hint=f"look at it: `ls -la {path}`; without it the service makes a new one at start",
         )
     return token
@@ -182,6 +137,8 @@ def ensure_token(path: Path) -> str:
 
 def _make_token(path: Path) -> None:
     """Written whole and then named, so that nobody reads half a token or replaces another's."""
+    import secrets  # as hmac above
+
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

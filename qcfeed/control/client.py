@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import http.client
-import socket
 import time
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
 
-from qcfeed.control import auth
+from qcfeed.control import peers
 from qcfeed.control.answers import Answer, Failure
+from qcfeed.control.connection import OK, Connection, ImpostorError, NotHttpError
 from qcfeed.control.paths import Address
 from qcfeed.errors import (
     NotAllowedError,
@@ -49,7 +46,7 @@ class ControlClient:
     def __init__(self, address: Address, *, timeout: float) -> None:
         self.address = address
         self.timeout = timeout
-        self._asking: _Connection | None = None
+        self._asking: Connection | None = None
         self._aborted = False
 
     def abort(self) -> None:
@@ -89,32 +86,47 @@ class ControlClient:
             ) from error
 
     def _ask(self, method: str, target: str, body: bytes | None) -> bytes:
-        connection = self._asking = _Connection(self.address, time.monotonic() + self.timeout)
-        headers = {"Connection": "close", "Content-Type": "application/json"}
-        if self.address.token is not None:
-            headers["Authorization"] = f"Bearer {self.address.token}"
+        deadline = time.monotonic() + self.timeout
         try:
-            if self._aborted:
-                raise ConnectionAbortedError(errno.ECONNABORTED, "aborted")
-            connection.request(method, target, body, headers)
-            response = connection.getresponse()
-            raw = response.read(ANSWER_BYTES + 1)
-            status = response.status
-        except TimeoutError as error:
-            aborted = ConnectionAbortedError(errno.ECONNABORTED, "aborted")
-            raise (self._unreachable(aborted) if self._aborted else self._timed_out()) from error
+            with Connection(self.address.where, deadline, self.address.token) as connection:
+                self._asking = connection
+                self._connect(connection)
+                status, raw = connection.ask(method, target, body, most=ANSWER_BYTES)
         except OSError as error:
-            raise self._unreachable(error) from error
-        except http.client.HTTPException as error:
-            raise self._stranger(f"{type(error).__name__} {error}".strip()) from error
+            raise self._failed(error) from error
+        except NotHttpError as error:
+            raise self._stranger(str(error)) from error
         finally:
             self._asking = None
-            connection.close()
-        if len(raw) > ANSWER_BYTES:
-            raise self._stranger(f"an answer of over {ANSWER_BYTES} bytes")
-        if status != http.client.OK:
+        if status != OK:
             raise self._refusal(status, raw)
         return raw
+
+    def _connect(self, connection: Connection) -> None:
+        while not self._aborted:
+            try:
+                return connection.connect()
+            except BlockingIOError:  # a Unix socket's backlog is full: nobody accepts just now
+                time.sleep(_BACKLOG_PAUSE)
+        raise ConnectionAbortedError
+
+    def _failed(self, error: OSError) -> QcfeedError:
+        if self._aborted:
+            return self._unreachable("aborted")
+        if isinstance(error, TimeoutError):
+            return self._timed_out()
+        if isinstance(error, ImpostorError):
+            return NotAllowedError(
+                f"{self.address} is served by user {error.peer.user}, not by {peers.me().user}",
+                hint=f"who put it there? `ls -la {self.address}`",
+            )
+        reason = error.strerror or str(error)
+        if isinstance(error, PermissionError):
+            return NotAllowedError(
+                f"{self.address} may not be asked: {reason}",
+                hint="run as the service's user or as root",
+            )
+        return self._unreachable(reason)
 
     def _timed_out(self) -> TimedOutError:
         return TimedOutError(
@@ -122,13 +134,7 @@ class ControlClient:
             hint="is its process stopped or starved? `ps` tells; --timeout gives it longer",
         )
 
-    def _unreachable(self, error: OSError) -> QcfeedError:
-        reason = error.strerror or str(error)
-        if isinstance(error, PermissionError):
-            return NotAllowedError(
-                f"{self.address} may not be asked: {reason}",
-                hint="run as the service's user or as root",
-            )
+    def _unreachable(self, reason: str) -> UnreachableError:
         look = f"; `ls {self.address.socket.parent}`" if self.address.socket else ""
         return UnreachableError(
             f"cannot reach the service at {self.address}: {reason}",
@@ -158,59 +164,3 @@ def _errors(root: type[QcfeedError] = QcfeedError) -> dict[str, type[QcfeedError
     for kind in root.__subclasses__():
         found |= _errors(kind)
     return found
-
-
-class _Connection(http.client.HTTPConnection):
-    """HTTP to an address, with one deadline for everything."""
-
-    def __init__(self, address: Address, deadline: float) -> None:
-        super().__init__("localhost" if address.socket else address.host, address.port or None)
-        self._address = address
-        self._deadline = deadline
-
-    def abort(self) -> None:
-        """Whoever reads from it gets an end, whoever connects a timeout."""
-        self._deadline = 0.0
-        if not isinstance(sock := self.sock, _DeadlineSocket):
-            return
-        sock.deadline = 0.0
-        with contextlib.suppress(OSError):  # not connected yet, or closed already
-            sock.shutdown(socket.SHUT_RDWR)
-
-    def connect(self) -> None:
-        path = self._address.socket
-        host = "127.0.0.1" if self._address.host == "localhost" else self._address.host
-        inet = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.sock = _DeadlineSocket(socket.AF_UNIX if path else inet, socket.SOCK_STREAM)
-        self.sock.deadline = self._deadline
-        self.sock.connect(str(path) if path else (host, self._address.port))
-        if path:
-            auth.check_server(auth.peer(self.sock), path)
-
-
-class _DeadlineSocket(socket.socket):
-    """A socket whose timeouts add up: a peer that drips bytes gains nothing by it."""
-
-    deadline: float
-
-    def connect(self, address: Any) -> None:
-        while True:
-            self._hurry()
-            try:
-                return super().connect(address)
-            except BlockingIOError:  # a Unix socket's backlog is full: nobody accepts just now
-                time.sleep(_BACKLOG_PAUSE)
-
-    def sendall(self, data: Any, flags: int = 0) -> None:
-        self._hurry()
-        super().sendall(data, flags)
-
-    def recv_into(self, *args: Any, **kw: Any) -> int:
-        self._hurry()
-        return super().recv_into(*args, **kw)
-
-    def _hurry(self) -> None:
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("timed out")
-        self.settimeout(left)

@@ -11,11 +11,12 @@ import os
 import re
 import socket as sockets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from qcfeed.control import auth, directories
+from qcfeed.control import auth, directories, peers
+from qcfeed.control.connection import Where
 from qcfeed.control.directories import SUFFIX
 from qcfeed.errors import (
     AmbiguousInstanceError,
@@ -33,8 +34,7 @@ CONNECT_TIMEOUT = 0.2
 _INSTANCE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """Where one control plane listens: a Unix socket, or loopback TCP with a bearer token."""
 
     socket: Path | None = None
@@ -42,12 +42,16 @@ class Address:
     port: int = 0
     token: str | None = None
 
+    @property
+    def where(self) -> Where:
+        """For a connection to it."""
+        return str(self.socket) if self.socket else (self.host, self.port)
+
     def __str__(self) -> str:
         return str(self.socket) if self.socket else f"http://{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Instance:
+class Instance(NamedTuple):
     """A service that runs here. ``pid`` is None where the kernel does not say."""
 
     name: str
@@ -122,7 +126,7 @@ def _running(path: Path) -> Instance | None:
             return Instance(path.stem, path, None)  # too busy to accept, so alive
         except OSError:
             return None
-        return Instance(path.stem, path, auth.peer(probe).pid or None)
+        return Instance(path.stem, path, peers.peer(probe).pid or None)
 
 
 def resolve(
@@ -193,6 +197,11 @@ def _token(env: Mapping[str, str], token_file: Path | None) -> str | None:
     if token_file is not None:
         return auth.read_token(token_file)
     if given := env.get("QCFEED_TOKEN"):
+        if not given.isprintable():
+            raise UsageError(
+                "$QCFEED_TOKEN holds a line break or another control character",
+                hint="a token is one word: what the service's token file holds",
+            )
         return given
     path = token_path(env)
     return auth.read_token(path) if path.exists() else None

@@ -8,8 +8,7 @@ in the watched loop, audited, and refused when the loop does not turn in time.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -22,8 +21,7 @@ class NoQuery(msgspec.Struct, forbid_unknown_fields=True):
     """A request without parameters."""
 
 
-@dataclass(frozen=True, slots=True)
-class Read(Generic[Query]):
+class Read(NamedTuple, Generic[Query]):
     """``GET path``, parameters in the query string. ``redacted``: no secret is ever told by it; of
     other reads only where ``redacted=1`` asks for that (redact.py)."""
 
@@ -33,8 +31,7 @@ class Read(Generic[Query]):
     redacted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Action(Generic[Query]):
+class Action(NamedTuple, Generic[Query]):
     """``POST path``, parameters as a JSON body. ``word`` names it in the audit log."""
 
     path: str

@@ -22,7 +22,7 @@ from typing import Any
 
 from aiohttp import web
 
-from qcfeed.control import auth, paths
+from qcfeed.control import auth, paths, peers
 from qcfeed.control.actions import Actions
 from qcfeed.control.audit import AuditLog, Caller
 from qcfeed.control.dispatch import Dispatcher, refused
@@ -267,7 +267,7 @@ def _local(request: web.Request) -> Caller:
     auth.check_origin(request.headers.get("Origin"))
     if request.transport is None:
         raise NotAllowedError("the caller has left")
-    client = auth.peer(request.transport.get_extra_info("socket"))
+    client = peers.peer(request.transport.get_extra_info("socket"))
     auth.check_client(client)
     return Caller("socket", client.uid, client.user, client.pid)
 

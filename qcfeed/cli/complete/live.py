@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import sys
 import time
 
 from qcfeed import shipped
 from qcfeed.cli import formats
 from qcfeed.control import directories
+from qcfeed.control.connection import OK, Connection
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
     from qcfeed.contexts import Context
+    from qcfeed.control.connection import Where
 
     Found: TypeAlias = "Iterator[tuple[str, str]]"
 
@@ -60,7 +60,7 @@ class _Desk:
             if variable in environment
         }
 
-    def instances(self) -> Iterator[tuple[str, socket.socket]]:
+    def instances(self) -> Iterator[tuple[str, Connection]]:
         """Those that take a connection, each with it."""
         for name in sorted(os.listdir(self.directory)):  # noqa: PTH208 - pathlib takes 5 ms
             if name.endswith(directories.SUFFIX):
@@ -74,27 +74,27 @@ class _Desk:
 
     def ask(self, path: str) -> Any:
         """The service's answer. Raises OSError or ValueError when there is none in time."""
-        if not self._which.keys().isdisjoint(("context", "url")):
-            return json.loads(self._elsewhere(path))
         with self._service() as service:
-            service.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
-            return json.loads(self._body(service))
+            status, body = service.ask("GET", path, most=ANSWER_BYTES)
+        if status != OK:
+            raise ValueError(status)
+        return json.loads(body)
 
-    def _service(self) -> socket.socket:
+    def _service(self) -> Connection:
         if not self._which:
             return self._only_one()
         [(name, value)] = self._which.items()
         if name == "instance":
-            value = f"{self.directory}/{value}{directories.SUFFIX}"
-        return self._connect(value)
+            return self._connect(f"{self.directory}/{value}{directories.SUFFIX}")
+        if name == "socket":
+            return self._connect(value)
+        return self._elsewhere(name, value)
 
-    def _elsewhere(self, path: str) -> bytes:
-        """In a context or over TCP: by the commands' own client, which takes 60 ms to import."""
-        from qcfeed.control.client import ControlClient
+    def _elsewhere(self, name: str, value: str) -> Connection:
+        """In a context or over TCP: where that is takes the commands' own reading, and its imports."""
         from qcfeed.control.paths import resolve
         from qcfeed.errors import QcfeedError
 
-        [(name, value)] = self._which.items()
         try:
             if name == "url":
                 address = resolve(None, None, value, self._environment)
@@ -104,9 +104,9 @@ class _Desk:
                     chosen.instance, chosen.path("socket"), chosen.url, self._environment,
                     token_file=chosen.path("token_file"),
                 )  # fmt: skip
-            return ControlClient(address, timeout=self._left()).fetch(path)
         except QcfeedError as error:
             raise ValueError(error) from error
+        return self._connect(address.where, address.token)
 
     def contexts(self) -> dict[str, Context]:
         """Those of the configuration file. Raises ValueError when it is not as it should be."""
@@ -121,7 +121,7 @@ class _Desk:
         except QcfeedError as error:
             raise ValueError(error) from error
 
-    def _only_one(self) -> socket.socket:
+    def _only_one(self) -> Connection:
         running = [service for _, service in self.instances()]
         if len(running) != 1:
             for each in running:
@@ -129,40 +129,15 @@ class _Desk:
             raise ValueError(running)
         return running[0]
 
-    def _connect(self, path: str) -> socket.socket:
+    def _connect(self, where: Where, token: str | None = None) -> Connection:
         """Raises OSError also for a socket that somebody else listens on."""
-        service = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        service = Connection(where, self._deadline, token)
         try:
-            service.settimeout(self._left())
-            service.connect(path)
-            peer = service.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)  # pid, uid, gid
-            if int.from_bytes(peer[4:8], sys.byteorder) not in (0, os.geteuid()) and os.geteuid():
-                raise PermissionError(path)
+            service.connect()
         except OSError:
             service.close()
             raise
         return service
-
-    def _body(self, service: socket.socket) -> bytes:
-        raw = b""
-        while piece := self._receive(service):
-            raw += piece
-            if len(raw) > ANSWER_BYTES:
-                raise ValueError(len(raw))
-        head, _, body = raw.partition(b"\r\n\r\n")
-        if head.split(b" ")[1:2] != [b"200"]:
-            raise ValueError(head)
-        return body
-
-    def _receive(self, service: socket.socket) -> bytes:
-        service.settimeout(self._left())
-        return service.recv(65_536)
-
-    def _left(self) -> float:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        return left
 
 
 _WHICH = {

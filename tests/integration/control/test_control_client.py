@@ -35,7 +35,7 @@ Peer = Callable[[socket.socket, threading.Event], None]
 
 
 @contextlib.contextmanager
-def rude(path: Path, peer: Peer) -> Iterator[ControlClient]:
+def rude(path: Path, peer: Peer, timeout: float = 10.0) -> Iterator[ControlClient]:
     """A server that treats its one connection as ``peer`` does; a client for it."""
     over = threading.Event()
 
@@ -50,7 +50,7 @@ def rude(path: Path, peer: Peer) -> Iterator[ControlClient]:
         thread = threading.Thread(target=run)
         thread.start()
         try:
-            yield ControlClient(Address(socket=path), timeout=0.5)
+            yield ControlClient(Address(socket=path), timeout=timeout)
         finally:
             over.set()
             thread.join(10)
@@ -75,7 +75,7 @@ def drips_a_body(connection: socket.socket, over: threading.Event) -> None:
 
 @pytest.mark.parametrize("peer", [silent, drips_a_head, drips_a_body])
 def test_nothing_lasts_longer_than_the_timeout(tmp_path, peer):
-    with rude(tmp_path / "s", peer) as client:
+    with rude(tmp_path / "s", peer, timeout=0.5) as client:
         begun = time.monotonic()
         with pytest.raises(TimedOutError, match=r"within 0\.5 s"):
             client.fetch(TASKS)
@@ -99,29 +99,100 @@ def test_a_server_that_does_not_accept(tmp_path):
         assert time.monotonic() - begun < 3
 
 
-def says(answer: bytes) -> Peer:
+def says(*pieces: bytes) -> Peer:
     def peer(connection: socket.socket, over: threading.Event) -> None:
         connection.recv(65_536)
-        connection.sendall(answer)
+        for piece in pieces:
+            connection.sendall(piece)
 
     return peer
+
+
+STRANGE = {
+    b"": "closed the connection without an answer",
+    b"HT": "says b'HT' and no more",
+    b"HTTP/1.1 200 OK\r\nContent-": "and no more",
+    b"220 mail.example ESMTP\r\n": "begins with b'220 mail.example",
+    b"\r\n\r\n": "begins with",
+    b"HTTP/1.1 OK 200\r\n\r\n": "begins with",
+    b"HTTP/1.1 2000 OK\r\n\r\n": "begins with",
+    b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n{}": "says b'Content-Length: -1'",
+    b"HTTP/1.1 200 OK\r\nX: " + b"x" * 20_000: "a head of over",
+    b"HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nno!": "HTTP status 404",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{": "ended after 1 of 9 bytes",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}": "does not know",
+    b'HTTP/1.1 200 OK\r\nContent-Length: 25\r\n\r\n{"schema":"qcfeed.reap/1"}': "does not know",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n\xff\xff": "does not know",
+    # HTTP/1.0 has no chunks: whoever sends them all the same has not read the request.
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n": "does not know",
+}
+
+
+@pytest.mark.parametrize(("answer", "told"), STRANGE.items())
+def test_something_else_answers(tmp_path, answer, told):
+    with rude(tmp_path / "s", says(answer)) as client, pytest.raises(UnreachableError) as raised:
+        client.get(TASKS, Tasks)
+    assert told in raised.value.message
+
+
+def test_something_else_that_stays_is_not_waited_for(tmp_path):
+    def greets(connection: socket.socket, over: threading.Event) -> None:
+        connection.sendall(b"220 mail.example ESMTP\r\n")
+        over.wait(10)
+
+    with (
+        rude(tmp_path / "s", greets) as client,
+        pytest.raises(UnreachableError, match="220 mail"),
+    ):
+        client.fetch(TASKS)
+
+
+BODY = b'{"schema":"qcfeed.tasks/1","tasks":[],"total":0}'
+LENGTH = b"Content-Length: %d" % len(BODY)
 
 
 @pytest.mark.parametrize(
     "answer",
     [
-        b"",
-        b"220 mail.example ESMTP\r\n",
-        b"HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nno!",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
-        b'HTTP/1.1 200 OK\r\nContent-Length: 25\r\n\r\n{"schema":"qcfeed.reap/1"}',
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n\xff\xff",
+        b"HTTP/1.1 200 OK\r\n" + LENGTH + b"\r\n\r\n" + BODY,
+        b"HTTP/1.0 200\r\nX: y\r\n" + LENGTH.lower() + b"\r\n\r\n" + BODY,
+        b"HTTP/1.0 200 OK\r\n\r\n" + BODY,
+        b"HTTP/1.1 200 OK\r\n" + LENGTH + b"\r\n\r\n" + BODY + b"more than was announced",
     ],
 )
-def test_something_else_answers(tmp_path, answer):
-    with rude(tmp_path / "s", says(answer)) as client, pytest.raises(UnreachableError):
-        client.get(TASKS, Tasks)
+@pytest.mark.parametrize("size", [1, 7, 1_000])
+def test_an_answer_in_whatever_pieces(tmp_path, answer, size):
+    pieces = [answer[at : at + size] for at in range(0, len(answer), size)]
+    with rude(tmp_path / "s", says(*pieces)) as client:
+        assert client.fetch(TASKS) == BODY
+
+
+def test_an_answer_is_whole_when_its_length_has_come(tmp_path):
+    """Though the connection stays open."""
+
+    def stays(connection: socket.socket, over: threading.Event) -> None:
+        connection.sendall(b"HTTP/1.0 200 OK\r\n" + LENGTH + b"\r\n\r\n" + BODY)
+        over.wait(10)
+
+    with rude(tmp_path / "s", stays) as client:
+        assert client.fetch(TASKS) == BODY
+
+
+@pytest.mark.parametrize("most", [len(BODY), len(BODY) - 1])
+def test_an_answer_that_announces_too_much_is_not_read(tmp_path, monkeypatch, most):
+    def announces(connection: socket.socket, over: threading.Event) -> None:
+        connection.sendall(b"HTTP/1.0 200 OK\r\n" + LENGTH + b"\r\n\r\n")
+        if most == len(BODY):
+            connection.sendall(BODY)
+        over.wait(10)
+
+    monkeypatch.setattr(client_module, "ANSWER_BYTES", most)
+    with rude(tmp_path / "s", announces) as client:
+        if most == len(BODY):
+            assert client.fetch(TASKS) == BODY
+        else:
+            with pytest.raises(UnreachableError, match=f"over {most} bytes"):
+                client.fetch(TASKS)
 
 
 def test_an_answer_without_end(tmp_path, monkeypatch):
@@ -269,7 +340,10 @@ def test_cheap_to_import():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30
     )
     loaded = set(run.stdout.split())
-    assert not loaded & {"aiohttp", "asyncio", "typer", "rich", "yarl"}
+    assert not loaded & {
+        "aiohttp", "asyncio", "typer", "rich", "yarl", "http.client", "ssl", "email", "hashlib",
+        "secrets", "tempfile",
+    }  # fmt: skip
 
 
 def test_an_abort_ends_the_request_under_way_and_every_later_one(tmp_path: Path) -> None:

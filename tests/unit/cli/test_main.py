@@ -20,16 +20,26 @@ HEAVY = {
     "aiohttp", "aiomonitor", "asyncio", "msgspec", "prometheus_api_client", "prometheus_client",
     "psutil", "requests", "rich", "textual",
 }  # fmt: skip
+COSTLY = {
+    "concurrent.futures", "dataclasses", "email", "hashlib", "hmac", "http.client", "logging", "random",
+    "secrets", "ssl", "statistics", "tempfile", "tomllib", "urllib.request",
+}  # fmt: skip
+"""What the standard library has that takes its time, and a question can do without."""
 
 
 def imported_by(*args: str) -> set[str]:
     """The modules that a whole process has imported when the command has ended."""
-    code = (
+    return modules_after(
         "import sys; sys.argv = ['qcfeed', *sys.argv[1:]]\n"
         "from qcfeed.cli.main import run\n"
         "try: run()\n"
-        "except SystemExit: print('\\nMODULES', *sys.modules)"
+        "except SystemExit: pass",
+        *args,
     )
+
+
+def modules_after(code: str, *args: str) -> set[str]:
+    code += "\nimport sys; print('\\nMODULES', *sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True)
     return set(done.stdout.rpartition("MODULES")[2].split())
 
@@ -49,6 +59,15 @@ def test_a_question_imports_its_own_command_and_nothing_heavy(name: str) -> None
         f"qcfeed.cli.{other}" for other in main.COMMANDS
     } == {f"qcfeed.cli.{name}"}
     assert modules.isdisjoint(HEAVY - {"msgspec"})
+
+
+@pytest.mark.parametrize(
+    "args", [["tasks", "--by-location"], ["status"], ["orphans"], ["feeds"], ["subscribers"]]
+)
+def test_a_question_imports_little_beside_typer(args: list[str]) -> None:
+    modules = imported_by(*args) - modules_after("import typer")
+    assert "qcfeed.control.connection" in modules
+    assert modules.isdisjoint(COSTLY)
 
 
 @pytest.mark.parametrize("name", main.COMMANDS)

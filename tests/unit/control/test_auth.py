@@ -1,24 +1,17 @@
 from __future__ import annotations
 
 import os
-import socket
 import stat
 import threading
 
 import pytest
 
 from qcfeed.control import auth
-from qcfeed.control.auth import Peer
+from qcfeed.control.peers import Peer
 from qcfeed.errors import NotAllowedError, StartError
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
-
-
-def test_the_kernel_names_the_peer():
-    left, right = socket.socketpair(socket.AF_UNIX)
-    with left, right:
-        assert auth.peer(left) == Peer(os.getpid(), os.geteuid())
 
 
 @pytest.mark.parametrize("uid", [0, os.geteuid()])
@@ -29,22 +22,6 @@ def test_clients_let_in(uid):
 def test_other_users_are_not():
     with pytest.raises(NotAllowedError, match="may not speak"):
         auth.check_client(Peer(1, os.geteuid() + 4242))
-
-
-@pytest.mark.parametrize("uid", [0, 1000])
-def test_servers_believed(uid, monkeypatch, tmp_path):
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    auth.check_server(Peer(1, uid), tmp_path)
-
-
-def test_servers_not_believed(monkeypatch, tmp_path):
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(NotAllowedError, match="is served by user 1001"):
-        auth.check_server(Peer(1, 1001), tmp_path)
-
-
-def test_a_user_without_a_name():
-    assert Peer(1, 4_242_424).user == "4242424"
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1"])

@@ -20,8 +20,11 @@ from qcfeed.control import paths
 from ..conftest import Watched
 
 HEAVY = {
-    "typer", "click", "rich", "msgspec", "asyncio", "http.client", "dataclasses", "typing", "pathlib",
+    "typer", "click", "rich", "msgspec", "asyncio", "httptools", "http.client", "email", "ssl", "hashlib",
+    "dataclasses", "tempfile", "random", "subprocess", "logging", "importlib.metadata",
 }  # fmt: skip
+TYPING = {"contextlib", "inspect", "pathlib", "traceback", "typing", "urllib.parse"}
+"""What even the reading of addresses takes, and a service on this machine does without."""
 BREAKS = " \t\n\"'><=;|&(:"
 
 
@@ -220,11 +223,7 @@ def test_a_dead_socket_is_no_instance(tab: Callable[..., list[str]]) -> None:
     assert tab("fish", "--instance", "") == []
 
 
-@pytest.mark.parametrize(
-    "asked", [("zsh", "ta"), ("fish", "tasks", "--site", ""), ("bash", BREAKS, "qcfeed -")]
-)
-def test_the_command_line_is_not_imported(asked: tuple[str, ...]) -> None:
-    """Nor anything else that takes its time; with a service's answer to read, neither."""
+def imported_by(*asked: str) -> set[str]:
     code = (
         "import sys; sys.argv = ['qcfeed', '__complete', *sys.argv[1:]]\n"
         "from qcfeed.__main__ import run\n"
@@ -233,6 +232,20 @@ def test_the_command_line_is_not_imported(asked: tuple[str, ...]) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code, *asked], capture_output=True, text=True, check=True
     )
-    modules = set(done.stdout.rpartition("MODULES")[2].split())
+    return set(done.stdout.rpartition("MODULES")[2].split())
+
+
+@pytest.mark.parametrize(
+    "asked", [("zsh", "ta"), ("fish", "tasks", "--site", ""), ("bash", BREAKS, "qcfeed -")]
+)
+def test_the_command_line_is_not_imported(asked: tuple[str, ...]) -> None:
+    """Nor anything else that takes its time; with a service's answer to read, neither."""
+    modules = imported_by(*asked)
     assert "qcfeed.cli.complete.answer" in modules
-    assert modules.isdisjoint(HEAVY | {"qcfeed.cli.main"})
+    assert modules.isdisjoint(HEAVY | TYPING | {"qcfeed.cli.main"})
+
+
+def test_a_service_elsewhere_is_not_asked_by_the_command_line_either() -> None:
+    modules = imported_by("fish", "--url", "http://127.0.0.1:1", "tasks", "show", "")
+    assert "qcfeed.control.paths" in modules
+    assert modules.isdisjoint(HEAVY | {"qcfeed.cli.main", "qcfeed.control.client"})

@@ -1,0 +1,181 @@
+"""One request to a control plane and its answer, over a connection of their own, with one deadline.
+
+For all who ask: the commands' client (client.py), and a TAB, so nothing is imported here that takes
+its time (docs/adr/0022). It is asked in HTTP/1.0 (RFC 1945), whose answer is one head, and a body that
+is as long as the head says, or else all that comes: no chunks, and nothing in between.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+
+from qcfeed.control import peers
+
+Where = str | tuple[str, int]
+"""A Unix socket's path, or a host, which is a number or ``localhost``, and its port."""
+
+OK = 200
+"""The status of an answer that is no refusal."""
+
+HEAD_BYTES = 16_384
+"""More than any head has."""
+
+_PIECE = 65_536
+_BEGIN = b"HTTP/"
+_END = b"\r\n\r\n"
+
+
+class ImpostorError(PermissionError):
+    """Somebody else listens on the socket: ``peer``, who is not trusted."""
+
+    def __init__(self, peer: peers.Peer) -> None:
+        super().__init__(errno.EPERM, f"it is served by user {peer.user}")
+        self.peer = peer
+
+
+class NotHttpError(ValueError):
+    """What answers is no control plane; says what it did instead."""
+
+
+class Connection:
+    """A connection that takes one request.
+
+    ``deadline`` is a time of ``time.monotonic`` and holds for all of it: who drips bytes gains
+    nothing. Past it everything raises TimeoutError. ``token``: the bearer token, where one is needed.
+    """
+
+    def __init__(self, where: Where, deadline: float, token: str | None = None) -> None:
+        self._where = where
+        self._deadline = deadline
+        self._token = token
+        family = (
+            socket.AF_UNIX if isinstance(where, str)
+            else socket.AF_INET6 if ":" in where[0]
+            else socket.AF_INET
+        )  # fmt: skip
+        self._socket = socket.socket(family, socket.SOCK_STREAM)
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def connect(self) -> None:
+        """Raises OSError: BlockingIOError while a Unix socket's backlog is full, which may be tried
+        again, and ImpostorError when somebody else listens there."""
+        self._hurry()
+        if not isinstance(self._where, str):
+            host, port = self._where
+            # No name is looked up.
+            self._socket.connect(("127.0.0.1" if host == "localhost" else host, port))
+            return
+        self._socket.connect(self._where)
+        listening = peers.peer(self._socket)
+        if not listening.is_trusted:
+            raise ImpostorError(listening)
+
+    def ask(
+        self, method: str, target: str, body: bytes | None = None, *, most: int
+    ) -> tuple[int, bytes]:
+        """The answer's status and its body, which has no more than ``most`` bytes.
+
+        Raises NotHttpError when this is no answer or a longer one, and OSError, also when the
+        connection ends too early.
+        """
+        self._hurry()
+        self._socket.sendall(self._request(method, target, body))
+        head, rest = self._head()
+        status, length = _read_head(head)
+        return status, self._body(rest, length, most)
+
+    def abort(self) -> None:
+        """From another thread: whoever waits for it fails at once, by an OSError."""
+        self._deadline = 0.0
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # not connected yet, or closed already
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _request(self, method: str, target: str, body: bytes | None) -> bytes:
+        lines = [f"{method} {target} HTTP/1.0", f"Host: {self._host()}"]
+        if self._token is not None:
+            lines.append(f"Authorization: Bearer {self._token}")
+        if body is not None:
+            lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+        return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + (body or b"")
+
+    def _host(self) -> str:
+        if isinstance(self._where, str):
+            return "localhost"
+        host, port = self._where
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def _head(self) -> tuple[bytes, bytes]:
+        """The head, and what came of the body with it."""
+        raw = b""
+        while True:
+            piece = self._receive()
+            raw += piece
+            if not raw:
+                raise _ended("it closed the connection without an answer")
+            if not raw.startswith(_BEGIN[: len(raw)]):
+                raise NotHttpError(f"it begins with {raw[:40]!r}")
+            head, end, rest = raw.partition(_END)
+            if end:
+                return head, rest
+            if not piece:
+                raise NotHttpError(f"it says {raw[:40]!r} and no more")
+            if len(raw) > HEAD_BYTES:
+                raise NotHttpError(f"a head of over {HEAD_BYTES} bytes")
+
+    def _body(self, rest: bytes, length: int | None, most: int) -> bytes:
+        """All of it; ``length`` is what the head says, if it does."""
+        pieces, got = [rest], len(rest)
+        while True:
+            if max(got, length or 0) > most:
+                raise NotHttpError(f"an answer of over {most} bytes")
+            if length is not None and got >= length:
+                return b"".join(pieces)[:length]
+            piece = self._receive()
+            if not piece and length is None:
+                return b"".join(pieces)
+            if not piece:
+                raise _ended(f"it ended after {got:,} of {length:,} bytes of its answer")
+            pieces.append(piece)
+            got += len(piece)
+
+    def _receive(self) -> bytes:
+        self._hurry()
+        return self._socket.recv(_PIECE)
+
+    def _hurry(self) -> None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        self._socket.settimeout(left)
+
+
+def _read_head(head: bytes) -> tuple[int, int | None]:
+    """The status, and the body's length if it is said. Raises NotHttpError."""
+    first, *fields = head.split(b"\r\n")
+    status = first.split(b" ")[1:2]
+    if not (status and len(status[0]) == 3 and status[0].isdigit()):
+        raise NotHttpError(f"it begins with {first[:40]!r}")
+    length = None
+    for field in fields:
+        name, _, value = field.partition(b":")
+        if name.lower() == b"content-length":
+            if not value.strip().isdigit():
+                raise NotHttpError(f"it says {field[:40]!r}")
+            length = int(value)
+    return int(status[0]), length
+
+
+def _ended(how: str) -> ConnectionResetError:
+    return ConnectionResetError(errno.ECONNRESET, how)
