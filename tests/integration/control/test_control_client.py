@@ -29,6 +29,7 @@ from qcfeed.errors import (
     QcfeedError,
     TimedOutError,
     UnreachableError,
+    UsageError,
 )
 
 Peer = Callable[[socket.socket, threading.Event], None]
@@ -321,6 +322,11 @@ def test_by_url_with_the_token_file(env, serve):
     wrong = paths.resolve(None, None, url, env | {"QCFEED_TOKEN": "wrong"})
     with pytest.raises(NotAllowedError, match="token"):
         ControlClient(wrong, timeout=5).fetch(TASKS)
+
+
+def test_a_token_of_two_lines_is_none(env):
+    with pytest.raises(UsageError, match="line break"):
+        paths.resolve(None, None, "http://127.0.0.1:1", env | {"QCFEED_TOKEN": "a\nX: b"})
 
 
 # ---------------------------------------------------------------- cost
