@@ -30,6 +30,7 @@ from qcfeed.control.listeners import UnixListener, listen_tcp
 from qcfeed.control.routes import Route
 from qcfeed.diagnostics.stall import LoopWatch
 from qcfeed.errors import NotAllowedError, StartError, UsageError
+from qcfeed.listen import shown
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class ControlServer:
     """Serves ``routes`` for one instance, on ``socket`` and, if asked, on loopback TCP.
 
     ``loop`` is the watched loop, where actions are carried out; ``watch`` says whether it turns.
-    ``listen``: host and port; ``port`` says which it became. ``token``: the bearer token's file.
+    ``listen``: host and port; ``port`` says which it became, ``tcp`` both, as in a URL. ``token``: the bearer token's file.
     ``action_grace``: seconds that the watched loop gets to take an action up.
     """
 
@@ -76,6 +77,7 @@ class ControlServer:
         self.instance = instance
         self.socket = socket
         self.port: int | None = None
+        self.tcp: str | None = None
         self._routes = routes
         self._watched = loop
         self._watch = watch
@@ -102,6 +104,7 @@ class ControlServer:
                 tcp = held.enter_context(contextlib.closing(listen_tcp(*self._listen)))
                 forked.callback(tcp.close)
                 self.port = tcp.getsockname()[1]
+                self.tcp = shown(tcp)
                 listening.append((tcp, _bearer(auth.ensure_token(self._token), self.port)))
             held.callback(_start_thread(partial(self._main, listening)))
             self._held = held.pop_all()

@@ -174,8 +174,7 @@ class Service:
         # Its thread may wait for this loop to end an action: it is not joined in the loop.
         parts.push_async_callback(asyncio.to_thread, server.stop)
         self.listening.control = str(socket)
-        if server.port is not None:
-            self.listening.control_tcp = f"127.0.0.1:{server.port}"
+        self.listening.control_tcp = server.tcp
 
     def _start_monitor(self, parts: contextlib.AsyncExitStack) -> None:
         attached = monitor.attach(self._loop, self.ledger, self.config)

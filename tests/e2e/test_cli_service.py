@@ -136,9 +136,27 @@ def test_instances_side_by_side(service: Serving, home: Path) -> None:
     assert qcfeed(home, "status").returncode == ExitStatus.OK
 
 
-def test_over_tcp_with_the_token(home: Path, tmp_path: Path) -> None:
-    with serving(tmp_path, "--no-monitor", "--control-listen", "127.0.0.1:0"):
+def _has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        pytest.param(
+            "[::1]", marks=pytest.mark.skipif(not _has_ipv6(), reason="no IPv6 on this machine")
+        ),
+    ],
+)
+def test_over_tcp_with_the_token(home: Path, tmp_path: Path, host: str) -> None:
+    with serving(tmp_path, "--no-monitor", "--control-listen", f"{host}:0"):
         where = json.loads(qcfeed(tmp_path, "status", "-o", "json").stdout)["listening"]
+        assert where["control_tcp"].startswith(f"{host}:")
         url = f"http://{where['control_tcp']}"
         assert qcfeed(tmp_path, "--url", url, "status").returncode == ExitStatus.OK
         denied = qcfeed(tmp_path, "--url", url, "status", QCFEED_TOKEN="wrong")
