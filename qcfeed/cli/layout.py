@@ -106,9 +106,9 @@ def fit(
         return dict(enumerate(widths))
     least = [_least(column, texts) for column, texts in zip(columns, cells, strict=True)]
     kept = list(range(len(columns)))
-    while _total(least[i] for i in kept) > width and any(columns[i].rank for i in kept):
+    while total(least[i] for i in kept) > width and any(columns[i].rank for i in kept):
         kept.remove(max(kept, key=lambda i: columns[i].rank))
-    spare = max(0, width - _total(least[i] for i in kept))
+    spare = max(0, width - total(least[i] for i in kept))
     fitted = {i: least[i] for i in kept}
     for i in sorted(kept, key=lambda i: widths[i] - least[i]):  # so that most need no wrapping
         more = min(spare, widths[i] - least[i])
@@ -125,7 +125,7 @@ def _least(column: Column[Row], texts: list[str]) -> int:
     return max(content, *map(cells_of, column.title.split()))
 
 
-def _total(widths: Iterable[int]) -> int:
+def total(widths: Iterable[int]) -> int:
     sizes = list(widths)
     return sum(sizes) + len(GAP) * (len(sizes) - 1)
 
@@ -137,7 +137,7 @@ def _block(
     paints: Sequence[str | None],
 ) -> list[str]:
     """One row, as many lines high as its most wrapped cell."""
-    wrapped = [_wrap(text, width) for text, width in zip(texts, widths, strict=True)]
+    wrapped = [wrap(text, width) for text, width in zip(texts, widths, strict=True)]
     lines = []
     for level in range(max(map(len, wrapped))):
         pieces = [
@@ -148,7 +148,7 @@ def _block(
     return lines
 
 
-def _wrap(text: str, width: int) -> list[str]:
+def wrap(text: str, width: int) -> list[str]:
     """``text`` on lines of at most ``width`` cells, filled one after another."""
     if cells_of(text) <= width:
         return [text]
@@ -202,12 +202,23 @@ def lay_out_lines(
     """Each line's text, labelled and wrapped to ``width`` cells if one is given, and its colour; at
     most ``height`` lines, if one is given and it can be done."""
     blocks = [(line.rank, _lay_out(line, width, first=not n)) for n, line in enumerate(lines)]
-    while height is not None and sum(len(block) for _, block in blocks) > height:
-        highest = max(rank for rank, _ in blocks)
-        if not highest:
-            break
-        del blocks[max(n for n, (rank, _) in enumerate(blocks) if rank == highest)]
+    if height is not None:
+        blocks = thinned(
+            blocks,
+            lambda block: block[0],
+            lambda kept: sum(len(block) for _, block in kept) <= height,
+        )
     return [line for _, block in blocks for line in block]
+
+
+def thinned(
+    several: Iterable[Row], rank: Callable[[Row], int], fits: Callable[[list[Row]], bool]
+) -> list[Row]:
+    """Without those of the highest rank, the last of them first, until the rest fits; 0 always stays."""
+    kept = list(several)
+    while not fits(kept) and (highest := max(map(rank, kept), default=0)):
+        del kept[max(n for n, each in enumerate(kept) if rank(each) == highest)]
+    return kept
 
 
 def _lay_out(line: Line, width: int | None, *, first: bool) -> list[Painted]:
@@ -215,7 +226,7 @@ def _lay_out(line: Line, width: int | None, *, first: bool) -> list[Painted]:
     indent = max(len(label), 2)
     if width is None or line.whole:
         return [(label + line.text, line.colour)]
-    pieces = _wrap(line.text, width - indent)
+    pieces = wrap(line.text, width - indent)
     return [
         (label + pieces[0], line.colour),
         *((" " * indent + p, line.colour) for p in pieces[1:]),

@@ -6,6 +6,7 @@ Synchronous. The service writes each into its audit log, as it does for the comm
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from qcfeed.cli import orphans, subscribers, tasks_cancel
@@ -14,13 +15,16 @@ from qcfeed.cli.feeds import CANCELLED_TABLE, FEED_TABLE
 from qcfeed.cli.figures import FIGURES, Figure
 from qcfeed.cli.layout import Table, lay_out
 from qcfeed.cli.top.looker import Looker
+from qcfeed.cli.top.trail import Row
 from qcfeed.control.answers import (
     CancelFeedsRequest,
     CancelledFeeds,
     Feed,
+    Orphan,
     Orphans,
     Reaped,
     ReapRequest,
+    Task,
 )
 from qcfeed.control.routes import (
     FEEDS_CANCEL,
@@ -61,6 +65,21 @@ class Actions:
     def __init__(self, looker: Looker, width: int) -> None:
         self._looker = looker
         self._width = width
+
+    def against(self, row: Any) -> Callable[[], Plan] | str:
+        """What plans the end of this row, or why there is nothing to end."""
+        match row:
+            case Row(location=site):
+                return partial(self.cancel, site=site)
+            case Task(serial=serial) | Orphan(task=int(serial)):
+                return partial(self.cancel, serials=[serial])
+            case Orphan():
+                return "a subscription has no task to cancel: r reaps it"
+            case Feed():
+                return partial(self.cancel_feed, row)
+            case Subscriber():
+                return partial(self.kick, row)
+        return "there is nothing to cancel in this row"
 
     def reap(self) -> Plan:
         """All orphans, and only them."""

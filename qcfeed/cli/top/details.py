@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from qcfeed import shipped
@@ -12,7 +12,8 @@ from qcfeed.cli.layout import Table, lay_out, lay_out_lines
 from qcfeed.cli.subscribers import SUBSCRIBER_TABLE
 from qcfeed.cli.tasks_show import figures, told
 from qcfeed.cli.top.actions import PREVIEW
-from qcfeed.control.answers import Feed
+from qcfeed.cli.top.looker import Looker
+from qcfeed.control.answers import Feed, Orphan, Task
 from qcfeed.control.client import ControlClient
 from qcfeed.control.routes import SUBSCRIBERS, TASKS_SHOW
 from qcfeed.control.subscriber_answers import Subscribers
@@ -30,6 +31,20 @@ class Details(NamedTuple):
     serial: int | None = None
     rule: str | None = None
     markdown: bool = False
+
+
+def opened(
+    looker: Looker, chosen: Any, table: Table[Any], width: int
+) -> Details | Callable[[], Details]:
+    """A row of ``table`` in full, or what asks the service for it."""
+    match chosen:
+        case Task(serial=serial) | Orphan(task=int(serial)):
+            return lambda: task(looker.client, serial, width)
+        case Feed():
+            return lambda: feed(looker.client, chosen, table, width)
+        case Finding():
+            return finding(chosen, width)
+    return Details(table.identity(chosen), row(chosen, table, width))
 
 
 def task(asked: ControlClient, serial: int, width: int) -> Details:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from qcfeed.cli.growth_views import signed
+from qcfeed.cli.layout import cells_of, thinned
 from qcfeed.cli.sparkline import BLOCKS, sparkline
 from qcfeed.cli.top.looker import Away, Judged, Seen
 from qcfeed.control.answers import Status
@@ -16,39 +17,60 @@ from qcfeed.verdict.diagnosis import headline
 from qcfeed.verdict.others import DRILL
 
 SPARK = 20
-"""Cells of a sparkline."""
+"""Cells of a sparkline, where there is room."""
 STACK = 2
 """Calls of a stuck loop's stack that are named."""
 
 
 class Said(NamedTuple):
-    """A line and its colour, or ``bold``."""
+    """A line and its colour, or ``bold``. ``rank``: on a low screen the highest go first; 0 stays."""
 
     text: str
     colour: str | None = None
+    rank: int = 0
 
 
-def head(seen: Seen | None, away: Away | None, away_s: float, blocks: str = BLOCKS) -> list[Said]:
-    """At most eight lines; ``away_s``: for how long the service has not answered."""
-    return [line._replace(text=printable(line.text)) for line in _head(seen, away, away_s, blocks)]
+class Room(NamedTuple):
+    """What there is to say it in: cells, lines, and blocks for a sparkline."""
+
+    width: int = 80
+    height: int = 12
+    blocks: str = BLOCKS
+
+    def around(self, before: str, values: Sequence[float | None], after: str) -> str:
+        """A sparkline between two texts, as wide as they leave room for."""
+        spare = self.width - cells_of(f"{before}    {after}")
+        spark = sparkline(values, max(0, min(SPARK, spare)), blocks=self.blocks)
+        return "  ".join(filter(None, (before, spark, after)))
 
 
-def _head(seen: Seen | None, away: Away | None, away_s: float, blocks: str) -> Iterator[Said]:
+def head(seen: Seen | None, away: Away | None, away_s: float, room: Room) -> list[Said]:
+    """What there is room for, the lower the screen the less; ``away_s``: for how long the service
+    has not answered."""
+    lines = thinned(
+        _head(seen, away, away_s, room),
+        lambda line: line.rank,
+        lambda kept: len(kept) <= room.height,
+    )
+    return [line._replace(text=printable(line.text)) for line in lines]
+
+
+def _head(seen: Seen | None, away: Away | None, away_s: float, room: Room) -> Iterator[Said]:
     if away is not None:
         what = "SILENT" if away.silent else "AWAY"
         yield Said(f"{what} for {age(away_s)}: {away.message}; asking again", "red")
         if away.hint:
-            yield Said(f"  {away.hint}")
+            yield Said(f"  {away.hint}", rank=2)
     if seen is None:
         return
-    yield Said(_who(seen, away is not None), "bold")
+    yield Said(_who(seen, away is not None), "bold", rank=3)
     if seen.stuck_s:
         yield Said(f"STUCK  the loop has not turned for {age(seen.stuck_s)}: actions wait", "red")
         for line in seen.stack[-STACK:]:
-            yield Said(f"  {line.strip()}")
+            yield Said(f"  {line.strip()}", rank=2)
     yield from _verdict(seen)
-    yield _memory(seen, blocks)
-    yield _tasks(seen, blocks)
+    yield _memory(seen, room)
+    yield _tasks(seen, room)
     if seen.status is not None:
         yield _feeds(seen.status)
 
@@ -67,25 +89,25 @@ def _who(seen: Seen, old: bool) -> str:
 
 def _verdict(seen: Seen) -> Iterator[Said]:
     if seen.judged is None:
-        yield Said("looking: a verdict needs two looks")
+        yield Said("looking: a verdict needs two looks", rank=1)
         return
     told = seen.judged.diagnosis
-    if not told.findings:
-        yield Said(told.headline, "green")
-    else:
+    if told.findings:
         more = len(told.findings) - 1
         yield Said(headline(told.findings[0]) + (f"  (and {more} more: 5)" if more else ""), "red")
+    elif not seen.stuck_s:  # else it was judged before the loop was stuck
+        yield Said(told.headline, "green", rank=1)
     if told.drill and not any(each.rule == DRILL for each in told.findings):
-        yield Said(f"DRILL  {told.drill} is on: this service is broken on purpose", "yellow")
+        yield Said(f"DRILL  {told.drill} is on: this service is broken on purpose", "yellow", 2)
 
 
-def _memory(seen: Seen, blocks: str) -> Said:
+def _memory(seen: Seen, room: Room) -> Said:
     memory = seen.memory
     share = memory.resident_bytes / max(1, memory.limit_bytes)
-    text = f"{size(memory.resident_bytes)} of {size(memory.limit_bytes)}, {share:.0%}"
+    text = f"memory  {size(memory.resident_bytes)} of {size(memory.limit_bytes)}, {share:.0%}"
     left, colour = _left(seen.judged)
-    spark = sparkline(seen.judged.memory, SPARK, blocks=blocks) if seen.judged else ""
-    return Said(f"memory  {text}  {spark}  {left}".rstrip(), colour)
+    values = seen.judged.memory if seen.judged else []
+    return Said(room.around(text, values, left), colour, rank=1 if colour else 2)
 
 
 def _left(judged: Judged | None) -> tuple[str, str | None]:
@@ -98,30 +120,32 @@ def _left(judged: Judged | None) -> tuple[str, str | None]:
     if worst is None or worst.time_to_limit_s is None:
         return f"no steady growth in {age(judged.seconds)}", None
     left = worst.time_to_limit_s
-    return f"{age(left)} to the limit, {spoken(worst.window)}", "red" if left <= HORIZON else None
+    return f"{age(left)} left, {spoken(worst.window)}", "red" if left <= HORIZON else None
 
 
-def _tasks(seen: Seen, blocks: str) -> Said:
+def _tasks(seen: Seen, room: Room) -> Said:
     tasks = seen.held.tasks
     net = "" if seen.per_minute is None else f", {signed(seen.per_minute)}/min"
-    spark = sparkline(seen.totals, SPARK, blocks=blocks)
-    text = f"{count(tasks.live)} live{net}  {spark}  {count(tasks.orphaned)} orphaned"
     lag = f"loop lag {milliseconds(seen.held.loop_lag_ms)}"
-    return Said(f"tasks   {text}, {lag}", "red" if tasks.orphaned else None)
+    told = room.around(
+        f"tasks   {count(tasks.live)} live{net}",
+        seen.totals,
+        f"{count(tasks.orphaned)} orphaned, {lag}",
+    )
+    return Said(told, "red" if tasks.orphaned else None, rank=1)
 
 
 def _feeds(status: Status) -> Said:
+    """The upstream's name comes last: it may be long."""
     bands = status.staleness
     old = bands.stale + bands.very_stale + bands.dead
-    text = (
-        f"{count(status.feeds)}, {count(old)} stale; {plural(status.subscriptions, 'subscription')}"
-    )
     orphaned = status.orphaned_subscriptions
-    gone = f", {count(orphaned)} orphaned" if orphaned else ""
-    upstream = "connected" if status.upstream_connected else "DOWN"
-    colour = "red" if orphaned or bands.dead or not status.upstream_connected else None
-    return Said(
-        f"feeds   {text}{gone}, {plural(status.connections, 'connection')};"
-        f" {status.upstream} {upstream}",
-        colour,
+    text = (
+        f"feeds   {count(status.feeds)}, {count(old)} stale;"
+        f" {plural(status.subscriptions, 'subscription')}"
+        f"{f', {count(orphaned)} orphaned' if orphaned else ''},"
+        f" {plural(status.connections, 'connection')};"
+        f" {'connected to' if status.upstream_connected else 'DOWN:'} {status.upstream}"
     )
+    alarming = orphaned or bands.dead or not status.upstream_connected
+    return Said(text, "red" if alarming else None, rank=2)

@@ -7,48 +7,34 @@ import signal
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
-from textual.widgets import DataTable, Input, Static
+from textual.widgets import Input, Static
 
 from qcfeed.cli.sparkline import BLOCKS
-from qcfeed.cli.top import details
+from qcfeed.cli.top import details, keys
 from qcfeed.cli.top.actions import Actions, Outcome, Plan
 from qcfeed.cli.top.asker import Asker
 from qcfeed.cli.top.details import Details
-from qcfeed.cli.top.head import head
+from qcfeed.cli.top.head import Room, head
+from qcfeed.cli.top.listing import Listing
 from qcfeed.cli.top.looker import Away, Looker, Seen, lines_of
 from qcfeed.cli.top.panes import Pane, Question
-from qcfeed.cli.top.state import ROOM_FOR_LISTS, State
+from qcfeed.cli.top.state import State
 from qcfeed.cli.top.trail import Row
-from qcfeed.cli.top.views import ASCII_CUT, CUT, fitted, views
-from qcfeed.control.answers import Feed, Orphan, Task
-from qcfeed.control.subscriber_answers import Subscriber
+from qcfeed.cli.top.views import ASCII_CUT, CUT, cut_to, views
 from qcfeed.errors import QcfeedError
-from qcfeed.verdict.answers import Finding
 
-KEYS = "Enter open  / filter  s sort  c cancel  r reap  b runbook  ? help  q quit"
-HELP = """\
-1 to 5, Tab      another list
-Up Down PgUp PgDn Home End   move
-Enter            open: the tasks of a location, a task, a feed, a finding
-Esc              back; undo the filter
-/                only rows that hold these words
-s, S             sort by the next column; the other way round
-Space            hold the screen still, and go on
-c                cancel: the tasks of a location, a task, a feed; end a connection
-r                reap all orphans
-b                the runbook of the finding
-q, Ctrl-C        quit
-
-c and r show the plan, and ask. They do what `qcfeed tasks cancel`, `feeds cancel`,
-`subscribers kick` and `orphans --reap` do, and are in the audit log as those.""".splitlines()
 MARGIN = 6
 """Cells that a pane's frame takes."""
+BELOW = 10
+"""Lines for what is not the head: the lists' names, four rows and their titles, what they show, the keys."""
+NOTE_S = 4.0
+"""Seconds for which it is told what became of a key."""
 
 
 class Told(Message):
@@ -65,19 +51,9 @@ class Top(App[None]):
     CSS_PATH = "top.tcss"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("q,ctrl+c", "quit", "Quit", priority=False),
-        *(Binding(str(n), f"list('{name}')", name) for n, name in enumerate(ROOM_FOR_LISTS, 1)),
-        Binding("tab", "step(1)", "Next list", priority=True),
-        Binding("shift+tab", "step(-1)", "List before", priority=True),
-        Binding("escape", "undo", "Back"),
-        Binding("slash", "filter", "Filter"),
-        Binding("s", "sort", "Sort"),
-        Binding("S", "reverse", "Reverse"),
-        Binding("space", "pause", "Pause"),
-        Binding("c", "cancel", "Cancel"),
-        Binding("r", "reap", "Reap"),
-        Binding("b", "runbook", "Runbook"),
-        Binding("question_mark,h,f1", "help", "Help"),
+        Binding(name, action, key.about, priority=name in keys.EVERYWHERE)
+        for key in keys.KEYS
+        for name, action in key.does.items()
     ]
 
     def __init__(self, looker: Looker, *, every: float, blocks: str = BLOCKS) -> None:
@@ -89,6 +65,9 @@ class Top(App[None]):
         self._looker = looker
         self._blocks = blocks
         self._cut = CUT if blocks == BLOCKS else ASCII_CUT
+        self._list = Listing(self._cut)
+        self._asking = False
+        self._note, self._noted = "", 0.0
         self._asker = Asker(
             lambda: looker.look(self.state.wanted), self._heard, every=every, cancel=looker.close
         )
@@ -96,16 +75,16 @@ class Top(App[None]):
     def compose(self) -> ComposeResult:
         yield Static(id="head", markup=False)
         yield Static(id="tabs", markup=False)
-        yield DataTable(id="list", cursor_type="row", cell_padding=1)
+        yield self._list
         yield Static(id="empty", markup=False)
         yield Input(id="filter", placeholder="words", compact=True)
         yield Static(id="about", markup=False)
-        yield Static(KEYS, id="keys", markup=False)
+        yield Static(id="keys", markup=False)
 
     def on_mount(self) -> None:
         self.query_one("#filter").display = False
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
-        self.query_one(DataTable).focus()
+        self._list.focus()
         self.state.heard = time.monotonic()
         self._asker.start()
         self.draw()
@@ -123,11 +102,25 @@ class Top(App[None]):
         """From the asking thread."""
         self.post_message(Told(what))
 
+    def _ask(self, job: Callable[[], object], saying: str = "asking ...") -> None:
+        """One thing at a time: a key that is pressed again before the answer asks nothing more."""
+        if not self._asking:
+            self._asking = True
+            self._say(saying)
+            self._asker.do(job)
+
     def on_told(self, told: Told) -> None:
         match told.what:
             case Seen() | Away() as look:
                 self.state.take(look, time.monotonic())
                 self.draw()
+            case answer:
+                self._asking = False
+                self._say("")
+                self._answered(answer)
+
+    def _answered(self, what: object) -> None:
+        match what:
             case Plan() as plan:
                 self._propose(plan)
             case Outcome(title, lines, alarming):
@@ -149,8 +142,7 @@ class Top(App[None]):
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self._say("doing it; they have the time of --timeout to end")
-                self._asker.do(act)
+                self._ask(act, "doing it; they have the time of --timeout to end")
             else:
                 self._say("nothing was done")
 
@@ -159,7 +151,7 @@ class Top(App[None]):
     def _show(self, found: Details) -> None:
         def closed(key: str | None) -> None:
             if key == "c" and found.serial is not None:
-                self._asker.do(partial(self._actions().cancel, serials=[found.serial]))
+                self._ask(partial(self._actions().cancel, serials=[found.serial]))
             elif key == "b":
                 self._show(details.page(found.rule))
             elif key == "r":
@@ -192,6 +184,7 @@ class Top(App[None]):
         if len(self.screen_stack) > 1:
             return
         move()
+        self._hide_filter()
         self.draw(anew=True)
         self._asker.look()
 
@@ -208,7 +201,7 @@ class Top(App[None]):
         self.draw()
 
     def action_help(self) -> None:
-        self.push_screen(Pane("keys", HELP))
+        self.push_screen(Pane("keys", [*keys.told(), "", *keys.AFTERWARDS]))
 
     def action_filter(self) -> None:
         field = self.query_one("#filter", Input)
@@ -225,119 +218,69 @@ class Top(App[None]):
         self._close_filter(submitted.value)
 
     def _close_filter(self, words: str) -> None:
-        self.query_one("#filter").display = False
+        self._hide_filter()
         self.state.filter(words)
-        self.query_one(DataTable).focus()
         self.draw(anew=True)
 
+    def _hide_filter(self) -> None:
+        self.query_one("#filter").display = False
+        self._list.focus()
+
     def on_data_table_row_selected(self) -> None:
-        asked = self._looker
-        view = self.state.current
-        width = self.size.width - MARGIN
         match self._row():
-            case Row(location=site):
-                self._go(lambda: self.state.go("location", site))
-            case Task(serial=serial) | Orphan(task=int(serial)):
-                self._asker.do(lambda: details.task(asked.client, serial, width))
-            case Feed() as feed:
-                self._asker.do(lambda: details.feed(asked.client, feed, view.table, width))
-            case Finding() as finding:
-                self._show(details.finding(finding, width))
             case None:
                 return
-            case other:
-                title = view.table.identity(other)
-                self._show(Details(title, details.row(other, view.table, width)))
+            case Row(location=site):
+                self._go(lambda: self.state.go("location", site))
+            case row:
+                table, width = self.state.current.table, self.size.width - MARGIN
+                found = details.opened(self._looker, row, table, width)
+                self._show(found) if isinstance(found, Details) else self._ask(found)
 
     def action_cancel(self) -> None:
-        actions = self._actions()
-        match self._row():
-            case Row(location=site):
-                self._asker.do(lambda: actions.cancel(site=site))
-            case Task(serial=serial) | Orphan(task=int(serial)):
-                self._asker.do(lambda: actions.cancel(serials=[serial]))
-            case Feed() as feed:
-                self._asker.do(lambda: actions.cancel_feed(feed))
-            case Subscriber() as reader:
-                self._asker.do(lambda: actions.kick(reader))
-            case Orphan():
-                self._say("a subscription has no task to cancel: r reaps it")
-            case _:
-                self._say("there is nothing to cancel in this row")
+        planned = self._actions().against(self._row())
+        self._say(planned) if isinstance(planned, str) else self._ask(planned)
 
     def action_reap(self) -> None:
-        self._asker.do(self._actions().reap)
+        self._ask(self._actions().reap)
 
     def action_runbook(self) -> None:
-        row = self._row()
-        if isinstance(row, Finding):
-            rule: str | None = row.rule
-        else:
-            told = self.state.seen.judged if self.state.seen else None
-            findings = told.diagnosis.findings if told else []
-            rule = findings[0].rule if findings else None
-        self._show(details.page(rule))
+        self._show(details.page(self.state.rule(self._row())))
 
     def _actions(self) -> Actions:
         return Actions(self._looker, self.size.width - MARGIN)
 
     def _row(self) -> Any:
         """The row under the cursor."""
-        rows, place = self.state.rows(), self.query_one(DataTable).cursor_row
+        rows, place = self.state.rows(), self._list.cursor_row
         return rows[place] if 0 <= place < len(rows) else None
 
     # ------------------------------------------------------------ drawing
 
     def _say(self, text: str) -> None:
-        self.query_one("#about", Static).update(text)
+        """What became of a key, or becomes of it."""
+        self._note, self._noted = text, time.monotonic()
+        self._draw_about()
 
     def draw(self, *, anew: bool = False) -> None:
         """All of it. The cursor stays on its row, unless the list is shown ``anew``."""
-        state = self.state
-        lines = head(state.seen, state.away, time.monotonic() - state.heard, self._blocks)
-        width = self.size.width
-        styled = [Text(line.text, style=line.colour or "", no_wrap=True) for line in lines]
-        for line in styled:
-            line.truncate(width, overflow="ellipsis")
+        width, height = self.size
+        state, room = self.state, Room(width, max(2, height - BELOW), self._blocks)
+        lines = head(state.seen, state.away, time.monotonic() - state.heard, room)
+        styled = [
+            Text(cut_to(line.text, width, self._cut), style=line.colour or "") for line in lines
+        ]
         self.query_one("#head", Static).update(Text("\n").join(styled))
-        self.query_one("#tabs", Static).update(state.tabs())
-        self.query_one("#about", Static).update(state.about())
-        self._draw_list(anew=anew)
-
-    def _draw_list(self, *, anew: bool) -> None:
-        table = cast("DataTable[Text]", self.query_one(DataTable))
-        rows = self.state.rows()
-        identity = self.state.current.table.identity
-        keep = None if anew or not table.cursor_row else self._key_at_cursor(table)
-        scrolled = table.scroll_y
-        shown = fitted(self.state.current, rows, self._list_width(), self._cut)
-        table.clear(columns=True)
-        for title, width, right in zip(shown.titles, shown.widths, shown.right, strict=True):
-            table.add_column(_cell(title, None, right=right), width=width)
-        keys = [identity(row) for row in rows]
-        for key, cells in zip(keys, shown.rows, strict=True):
-            table.add_row(
-                *(
-                    _cell(cell.text, cell.colour, right=right)
-                    for cell, right in zip(cells, shown.right, strict=True)
-                ),
-                key=key if keys.count(key) == 1 else None,
-            )
-        if keep in keys:
-            table.move_cursor(row=keys.index(keep), animate=False, scroll=False)
-            table.scroll_to(y=scrolled, animate=False)
+        self.query_one("#tabs", Static).update(state.tabs(width))
+        self.query_one("#keys", Static).update(keys.footer(width))
+        self._draw_about()
+        rows = state.rows()
+        self._list.show(state.current, rows, anew=anew)
         empty = self.query_one("#empty", Static)
         empty.display = not rows
-        empty.update(self.state.empty() if not rows else "")
+        empty.update("" if rows else state.empty())
 
-    def _key_at_cursor(self, table: DataTable[Text]) -> str | None:
-        key = table.coordinate_to_cell_key(table.cursor_coordinate).row_key
-        return key.value
-
-    def _list_width(self) -> int:
-        """Cells for the list: the scroll bar, and each column's two blanks, of which we count one gap."""
-        return self.size.width - 4
-
-
-def _cell(text: str, colour: str | None, *, right: bool) -> Text:
-    return Text(text, style=colour or "", justify="right" if right else "left", no_wrap=True)
+    def _draw_about(self) -> None:
+        old = not self._asking and time.monotonic() - self._noted > NOTE_S
+        text = self.state.about() if old or not self._note else self._note
+        self.query_one("#about", Static).update(text)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from qcfeed.cli.top.looker import Away, Seen, Wanted
 from qcfeed.cli.top.views import Chosen, View, arranged, next_order
+from qcfeed.verdict.answers import Finding
 
 ROOM_FOR_LISTS = ("locations", "feeds", "subscribers", "orphans", "findings")
 """The lists of the keys 1 to 5."""
@@ -104,24 +105,38 @@ class State:
             return self.seen.judged is None
         return self.seen.wanted != self.wanted
 
+    def rule(self, row: Any) -> str | None:
+        """What a row was found by; of a row that is no finding, the worst that was found."""
+        if isinstance(row, Finding):
+            return row.rule
+        told = self.seen.judged if self.seen else None
+        return next((found.rule for found in told.diagnosis.findings), None) if told else None
+
     def empty(self) -> str:
         """Why there are no rows."""
         if self.waiting:
             return "looking ..." if self.away is None else "not looked at before the service went"
         if self.chosen.words:
-            return f"nothing holds {self.chosen.words!r}: Esc shows all"
+            listed = len(self._all())
+            of = f" of the {listed:,} listed" if self._in_all() > listed else ""
+            return f"nothing{of} holds {self.chosen.words!r}: Esc shows all"
         if self.current.service and self.seen is not None and self.seen.status is None:
             return "a program that is attached has none"
         return self.current.empty
 
-    def tabs(self) -> str:
-        """The lists by their keys, the one on screen in brackets."""
-        names = []
-        for key, name in enumerate(ROOM_FOR_LISTS, 1):
-            title = self.views[name].title
-            on = name == self.view or (name, self.view) == ("locations", "location")
-            names.append(f"[{key} {title}]" if on else f" {key} {title} ")
-        return " ".join(names)
+    def tabs(self, width: int) -> str:
+        """The lists by their keys, the one on screen in brackets; where they do not fit, its title alone."""
+        whole = self._tabs(lambda on, key, title: f"[{key} {title}]" if on else f" {key} {title} ")
+        if len(whole) <= width:
+            return whole
+        return self._tabs(lambda on, key, title: f"[{key} {title}]" if on else str(key))
+
+    def _tabs(self, shown: Callable[[bool, int, str], str]) -> str:
+        on = "locations" if self.view == "location" else self.view
+        return " ".join(
+            shown(name == on, key, self.views[name].title)
+            for key, name in enumerate(ROOM_FOR_LISTS, 1)
+        )
 
     def about(self) -> str:
         """What the list on screen shows: of what, sorted how, filtered by what, how many."""
@@ -132,9 +147,21 @@ class State:
             words.append(f"by {column.title}{', greatest first' if chosen.down else ''}")
         if chosen.words:
             words.append(f"only {chosen.words!r}")
-        if self.seen is not None and self.seen.wanted == self.wanted and self.view != "findings":
-            shown, total = len(self.rows()), self.seen.total
-            words.append(f"{shown:,} of {total:,}" if shown < total else f"{shown:,}")
+        if not self.waiting:
+            words.append(self._counted())
         if self.paused:
             words.append("PAUSED: space goes on")
         return "; ".join(words)
+
+    def _counted(self) -> str:
+        shown, listed, all_ = len(self.rows()), len(self._all()), self._in_all()
+        if listed < all_:
+            which = f"{shown:,} of the {listed:,} listed" if shown < listed else f"{listed:,}"
+            return f"{which} of {all_:,}"
+        return f"{shown:,} of {all_:,}" if shown < all_ else f"{shown:,}"
+
+    def _in_all(self) -> int:
+        """How many there are, listed or not."""
+        if self.seen is None or self.view == "findings":
+            return len(self._all())
+        return self.seen.total

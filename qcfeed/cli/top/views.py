@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from qcfeed.cli import formats
 from qcfeed.cli.feeds import FEED_TABLE
 from qcfeed.cli.growth_views import signed
-from qcfeed.cli.layout import Column, Table, cells_of, fit
+from qcfeed.cli.layout import Column, Table, cells_of, fit, total, wrap
 from qcfeed.cli.orphans import ORPHAN_TABLE
 from qcfeed.cli.sparkline import BLOCKS, sparkline
 from qcfeed.cli.subscribers import SUBSCRIBER_TABLE
@@ -20,6 +20,8 @@ TREND = 12
 """Cells of a location's sparkline."""
 CUT = "…"
 ASCII_CUT = "~"
+LEAST_COLUMNS = 2
+"""That are shown however narrow the screen is."""
 
 
 def _alarming(row: Row) -> str | None:
@@ -193,7 +195,8 @@ class Cell(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """A list as wide as the screen: titles, their widths, and which are to the right; the rows."""
+    """A list as wide as the screen: titles, on as many lines as they need, their widths, and which
+    are to the right; the rows."""
 
     titles: list[str]
     widths: list[int]
@@ -202,33 +205,36 @@ class Fitted(NamedTuple):
 
 
 def fitted(view: View, rows: Sequence[Any], width: int, cut: str = CUT) -> Fitted:
-    """A line a row, whatever the width; what is longer is cut, paths at their beginning."""
+    """A line a row, whatever the width: what is longer is cut, paths at their beginning, and the last
+    columns are left out."""
     columns = [column for column in view.table.columns if not column.wide]
     texts = [[column.text(row) for row in rows] for column in columns]
     kept = fit(columns, texts, width)
+    while len(kept) > LEAST_COLUMNS and total(kept.values()) > width:
+        kept.popitem()
     shown = [columns[place] for place in kept]
     widths = list(kept.values())
     paths = [column.key == "location" for column in shown]
     cells = [
         [
-            Cell(_cut(texts[place][number], room, cut, path), columns[place].paint(row))
+            Cell(cut_to(texts[place][number], room, cut, path), columns[place].paint(row))
             for (place, room), path in zip(kept.items(), paths, strict=True)
         ]
         for number, row in enumerate(rows)
     ]
-    titles = [
-        _cut(column.title, room, cut, False) for column, room in zip(shown, widths, strict=True)
-    ]
+    titles = ["\n".join(wrap(c.title, room)) for c, room in zip(shown, widths, strict=True)]
     return Fitted(titles, widths, [column.right for column in shown], cells)
 
 
-def _cut(text: str, width: int, cut: str, path: bool) -> str:
+def cut_to(text: str, width: int, cut: str = CUT, path: bool = False) -> str:
+    """At most ``width`` cells of it: the end of a path, else the beginning."""
     if cells_of(text) <= width:
         return text
-    if path:
-        while cells_of(text) > width - 1:
-            text = text[1:]
-        return cut + text
-    while cells_of(text) > width - 1:
-        text = text[:-1]
-    return text + cut
+    letters = reversed(text) if path else iter(text)
+    kept, room = [], width - cells_of(cut)
+    for letter in letters:
+        room -= cells_of(letter)
+        if room < 0:
+            break
+        kept.append(letter)
+    return cut + "".join(reversed(kept)) if path else "".join(kept) + cut

@@ -159,7 +159,7 @@ async def test_it_fits_its_terminal(
     async with shown(size) as pilot:
         await until(lambda: len(rows(pilot)) >= 1)
         table: DataTable[Any] = pilot.app.query_one(DataTable)
-        assert table.virtual_size.width <= max(60, size[0])
+        assert table.virtual_size.width <= size[0]
         assert pilot.app.screen.virtual_size.width <= size[0]
 
 

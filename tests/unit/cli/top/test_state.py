@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from qcfeed.cli.layout import cells_of
 from qcfeed.cli.top.looker import Away, Wanted
 from qcfeed.cli.top.state import State
 from qcfeed.cli.top.trail import Row
-from qcfeed.cli.top.views import fitted, views
+from qcfeed.cli.top.views import cut_to, fitted, views
+from qcfeed.control.answers import Feed, Task
 
 from .made import GUILTY, SOUND, finding, judged, seen
 
@@ -53,6 +57,33 @@ def test_a_filter_keeps_what_holds_all_words_and_escape_undoes_it(state: State) 
     assert not state.back()
 
 
+def test_of_a_list_that_is_cut_short_it_is_said_that_only_that_is_searched(state: State) -> None:
+    state.go("location", GUILTY)
+    tasks = tuple(
+        Task(serial=n, age_s=1.0, name=f"zombie-{n}", coroutine="f", location=GUILTY, state="waits")
+        for n in range(200)
+    )
+    state.take(seen(wanted=Wanted("location", GUILTY), rows=tasks, total=47_829), 1.0)
+    assert state.about().endswith("200 of 47,829")
+    state.filter("zombie-19")
+    assert state.about().endswith("11 of the 200 listed of 47,829")
+    state.filter("MSFT")
+    assert state.empty() == "nothing of the 200 listed holds 'MSFT': Esc shows all"
+
+
+def test_the_names_of_the_lists_give_way_on_a_narrow_screen(state: State) -> None:
+    assert state.tabs(40) == "[1 Tasks] 2 3 4 5"
+    state.go("findings")
+    assert state.tabs(40) == "1 2 3 4 [5 Findings]"
+
+
+def test_the_page_is_that_of_the_row_or_of_the_worst_that_was_found(state: State) -> None:
+    assert state.rule(ROWS[0]) is None
+    state.take(seen(judged=judged(finding("zombies"), finding("loop"))), 1.0)
+    assert state.rule(ROWS[0]) == state.rule(None) == "zombies"
+    assert state.rule(finding("loop")) == "loop"
+
+
 def test_a_list_is_empty_until_its_own_look_has_come(state: State) -> None:
     state.go("location", GUILTY)
     assert state.wanted == Wanted("location", GUILTY)
@@ -66,7 +97,7 @@ def test_a_list_is_empty_until_its_own_look_has_come(state: State) -> None:
 
 
 def test_digits_and_tab_reach_every_list(state: State) -> None:
-    assert state.tabs().startswith("[1 Tasks]  2 Feeds ")
+    assert state.tabs(80).startswith("[1 Tasks]  2 Feeds ")
     reached = []
     for _ in range(5):
         state.step(1)
@@ -109,13 +140,34 @@ def test_a_pause_holds_the_figures_still(state: State) -> None:
     assert len(state.rows()) == 1
 
 
-@pytest.mark.parametrize("width", [76, 116, 40])
+@pytest.mark.parametrize("width", [76, 116, 30])
 def test_a_row_is_a_line_and_the_growth_is_on_it(width: int, state: State) -> None:
     shown = fitted(state.current, state.rows(), width)
-    assert sum(shown.widths) + 2 * (len(shown.widths) - 1) <= max(width, 60)
-    assert {"LOCATION", "LIVE", "NET/MIN", "ORPHANS"} <= set(shown.titles)
-    assert ("TREND" in shown.titles) == (width > 40)
-    assert [cell.text for cell in shown.rows[0]][:3] == [GUILTY, "40", "+120"]
+    assert sum(shown.widths) + 2 * (len(shown.widths) - 1) <= width
+    assert shown.titles[:2] == ["LOCATION", "LIVE"]
+    assert ({"NET/MIN", "ORPHANS"} <= set(shown.titles)) == (width > 30)
+    assert ("TREND" in shown.titles) == (width > 30)
+    assert [cell.text for cell in shown.rows[0]][:3] == [GUILTY, "40", "+120"][: len(shown.titles)]
+
+
+def test_a_title_takes_as_many_lines_as_it_needs(state: State) -> None:
+    feed = Feed(
+        symbol="BRK.B",
+        demand="lingering",
+        upstream="closing",
+        subscribers=3,
+        generation=1,
+        band="very_stale",
+        reason=None,
+        last_quote_at="2024-03-20T02:15:00Z",
+        age_s=301.0,
+        quotes=5,
+        quotes_per_s=0.1,
+        restarts=0,
+    )
+    view = state.views["feeds"]
+    assert "LAST\nQUOTE" in fitted(view, [feed], 77).titles
+    assert "LAST QUOTE" in fitted(view, [feed], 117).titles
 
 
 def test_of_a_path_that_is_too_long_the_end_is_told(state: State) -> None:
@@ -125,3 +177,13 @@ def test_of_a_path_that_is_too_long_the_end_is_told(state: State) -> None:
     assert first.text.endswith("deep/feed.py:83")
     ((first, *_),) = fitted(state.current, [long], 76, "~").rows
     assert first.text.isascii()
+
+
+@given(st.text(max_size=60), st.integers(1, 40), st.booleans())
+def test_what_is_cut_fits_and_is_an_end_of_the_text(text: str, width: int, path: bool) -> None:
+    cut = cut_to(text, width, path=path)
+    assert cells_of(cut) <= width
+    if cut != text:
+        kept = cut.removeprefix("…") if path else cut.removesuffix("…")
+        assert (text.endswith if path else text.startswith)(kept)
+        assert cells_of(cut) >= width - 1  # a wide letter may not fit into the last cell
