@@ -111,6 +111,11 @@ class Top(App[None]):
 
     def on_told(self, told: Told) -> None:
         match told.what:
+            case Exception() as fault if not isinstance(fault, QcfeedError):
+                self.fault = fault
+                self.exit()
+            case _ if not self._list.is_attached:
+                return  # the screen is being taken down, and has nothing to draw on
             case Seen() | Away() as look:
                 self.state.take(look, time.monotonic())
                 self.draw()
@@ -130,9 +135,6 @@ class Top(App[None]):
                 self._show(found)
             case QcfeedError() as error:
                 self.push_screen(Pane("error", list(lines_of(error)), alarming=True))
-            case Exception() as fault:
-                self.fault = fault
-                self.exit()
 
     def _propose(self, plan: Plan) -> None:
         act = plan.act

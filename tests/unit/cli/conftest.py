@@ -102,17 +102,20 @@ async def forever() -> None:
 
 
 @pytest_asyncio.fixture
-async def sleepers() -> AsyncIterator[Callable[..., None]]:
+async def sleepers() -> AsyncIterator[Callable[..., list[asyncio.Task[None]]]]:
     """Spawns tasks, from one line if their owner is gone and from another if not."""
     spawned: list[asyncio.Task[None]] = []
 
-    def spawn(number: int, *, orphaned: bool = False, name: str = "sleeper") -> None:
+    def spawn(
+        number: int, *, orphaned: bool = False, name: str = "sleeper"
+    ) -> list[asyncio.Task[None]]:
         for _ in range(number):
             if orphaned:
                 with owned_by(lambda: True):
                     spawned.append(asyncio.create_task(forever(), name=name))
             else:
                 spawned.append(asyncio.create_task(forever(), name=name))
+        return spawned[-number:]
 
     yield spawn
     for task in spawned:
