@@ -139,3 +139,10 @@ def test_without_a_terminal_it_says_what_to_type(tmp_path: Path, args: list[str]
     assert left.returncode == ExitStatus.USAGE
     assert "qcfeed diagnose" in left.stderr
     assert left.stdout == ""
+
+
+def test_a_terminal_without_a_cursor_is_told_so(tmp_path: Path) -> None:
+    with terminal(tmp_path) as seat:
+        seat.type(f"TERM=dumb {shlex.quote(str(QCFEED))} top; echo left $?")
+        seat.see(f"left {ExitStatus.USAGE:d}")
+        assert "TERM=dumb" in seat.see("qcfeed diagnose")

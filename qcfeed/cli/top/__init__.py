@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
 import typer
 
 from qcfeed.cli.context import client, examples, new_app, options
+from qcfeed.cli.top import keys
 from qcfeed.errors import ExitStatus, UsageError
 
 EVERY = 2.0
 """Seconds between two looks, where --every does not say."""
+
+INSTEAD = "`qcfeed diagnose` says what is wrong, `qcfeed tasks --watch` which lines grow"
 
 app = new_app()
 
@@ -23,6 +27,7 @@ app = new_app()
         "qcfeed --instance billing top        # a program with qcfeed.attach",
         "NO_COLOR=1 qcfeed top",
     )
+    + keys.help_text()
 )
 def top(
     ctx: typer.Context,
@@ -33,15 +38,13 @@ def top(
     """Show the service on a full screen, live, with keys to look closer and to act.
 
     What is wrong and how long is left; tasks by location with their growth, feeds, subscribers,
-    orphans, findings. Enter opens, / filters, s sorts, c cancels, r reaps, b shows the runbook, ?
-    tells all keys. What changes the service is shown first and asked about. No mouse is needed.
-    It waits for a service that restarts, and says of one that is stuck where.
+    orphans, findings. What changes the service is shown first and asked about. No mouse is
+    needed. It waits for a service that restarts, and says of one that is stuck where.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError(
-            "top needs a terminal for the whole screen",
-            hint="`qcfeed diagnose` says what is wrong, `qcfeed tasks --watch` which lines grow",
-        )
+        raise UsageError("top needs a terminal for the whole screen", hint=INSTEAD)
+    if os.environ.get("TERM") == "dumb":
+        raise UsageError("this terminal cannot place a cursor (TERM=dumb)", hint=INSTEAD)
     _run(ctx, every)
 
 

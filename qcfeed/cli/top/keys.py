@@ -67,6 +67,11 @@ def told() -> list[str]:
     return [f"{key.shown:<{room}}  {key.about}" for key in KEYS]
 
 
+def help_text() -> str:
+    """What ``qcfeed top --help`` ends with; ``\\b`` keeps the lines as they are."""
+    return "\n".join(["", "", "\b", "Keys:", *(f"  {line}" for line in told())])
+
+
 def footer(width: int) -> str:
     """The keys that have a word, as many as fit."""
     worded = [key for key in KEYS if key.word]

@@ -13,6 +13,7 @@ import pytest_asyncio
 from qcfeed import Attached, attach
 from qcfeed.cli.top.actions import Actions, Plan
 from qcfeed.cli.top.looker import Looker
+from qcfeed.cli.top.screen import Told
 from qcfeed.control import paths
 from tests.support import full_screen
 from tests.support.full_screen import Screen
@@ -235,3 +236,12 @@ async def test_an_unforeseen_fault_of_the_asking_thread_ends_it_and_is_told(
     with pytest.raises(ZeroDivisionError, match="planted"):
         async with shown() as screen:
             await screen.until(lambda: not screen.app.is_running)
+
+
+async def test_what_comes_while_the_screen_is_taken_down_is_not_drawn(program: Attached) -> None:
+    async with shown() as screen:
+        await screen.until(lambda: screen.looks)
+    before = screen.app.state.seen
+    screen.app.on_told(Told(screen.looks[-1]))
+    screen.app.on_told(Told(Plan("reap?", [], None)))
+    assert screen.app.state.seen is before
