@@ -16,18 +16,26 @@ EVERY = 2.0
 """Seconds between two looks, where --every does not say."""
 
 INSTEAD = "`qcfeed diagnose` says what is wrong, `qcfeed tasks --watch` which lines grow"
+ABOUT = f"""Show the service on a full screen, live, with keys to look closer and to act.
+
+What is wrong and how long is left; tasks by location with their growth, feeds, subscribers,
+orphans, findings. What changes the service is shown first and asked about. No mouse is needed.
+It waits for a service that restarts, and says of one that is stuck where.
+
+Keys: {keys.sentence()}.
+"""
 
 app = new_app()
 
 
 @app.command(
+    help=ABOUT,
     epilog=examples(
         "qcfeed top",
         "qcfeed top --every 10                # over a slow line",
         "qcfeed --instance billing top        # a program with qcfeed.attach",
         "NO_COLOR=1 qcfeed top",
-    )
-    + keys.help_text()
+    ),
 )
 def top(
     ctx: typer.Context,
@@ -35,12 +43,7 @@ def top(
         float, typer.Option(min=0.2, metavar="SECONDS", help="Seconds between two looks.")
     ] = EVERY,
 ) -> None:
-    """Show the service on a full screen, live, with keys to look closer and to act.
-
-    What is wrong and how long is left; tasks by location with their growth, feeds, subscribers,
-    orphans, findings. What changes the service is shown first and asked about. No mouse is
-    needed. It waits for a service that restarts, and says of one that is stuck where.
-    """
+    """See ABOUT."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("top needs a terminal for the whole screen", hint=INSTEAD)
     if os.environ.get("TERM") == "dumb":

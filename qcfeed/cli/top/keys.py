@@ -33,23 +33,21 @@ KEYS: tuple[Key, ...] = (
     ),
     Key(
         "Tab",
-        "the next list; Shift-Tab: the one before",
+        "the next list, Shift-Tab the one before",
         {"tab": "step(1)", "shift+tab": "step(-1)"},
     ),
-    Key("Up, Down", "move, as j and k; PgUp, PgDn, Home and End go further", {}),
+    Key("Up, Down", "move, as j, k, PgUp, PgDn, Home and End do", {}),
     Key("Enter", "open: tasks of a location, a task, a feed, ...", {}, "open", 1),
-    Key("Esc", "back; undo the filter", {"escape": "undo"}),
+    Key("Esc", "back, and without the filter", {"escape": "undo"}),
     Key("/", "only rows that hold these words", {"slash": "filter"}, "filter", 3),
     Key("s", "sort by the next column", {"s": "sort"}, "sort", 4),
     Key("S", "sort the other way round", {"S": "reverse"}),
     Key("Space", "hold the screen still, and go on", {"space": "pause"}),
-    Key("c", "cancel tasks or a feed; end a connection", {"c": "cancel"}, "cancel", 2),
+    Key("c", "cancel tasks or a feed, end a connection", {"c": "cancel"}, "cancel", 2),
     Key("r", "reap all orphans", {"r": "reap"}, "reap", 2),
     Key("b", "the runbook of the finding", {"b": "runbook"}, "runbook", 2),
     Key("?, h, F1", "these keys", {"question_mark": "help", "h": "help", "f1": "help"}, "help"),
-    Key(
-        "q, Ctrl-C", "quit; Ctrl-C also from what is open", {"q": "quit", "ctrl+c": "quit"}, "quit"
-    ),
+    Key("q, Ctrl-C", "quit, Ctrl-C from what is open too", {"q": "quit", "ctrl+c": "quit"}, "quit"),
 )
 EVERYWHERE = frozenset({"tab", "shift+tab", "ctrl+c"})
 """Textual's names of keys that no field and no pane takes for itself."""
@@ -67,9 +65,9 @@ def told() -> list[str]:
     return [f"{key.shown:<{room}}  {key.about}" for key in KEYS]
 
 
-def help_text() -> str:
-    """What ``qcfeed top --help`` ends with; ``\\b`` keeps the lines as they are."""
-    return "\n".join(["", "", "\b", "Keys:", *(f"  {line}" for line in told())])
+def sentence() -> str:
+    """All of them, for ``qcfeed top --help``."""
+    return "; ".join(f"{key.shown} ({key.about})" for key in KEYS)
 
 
 def footer(width: int) -> str:
