@@ -32,7 +32,8 @@ _notes: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar(
 
 
 class Caller(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who asked: a local process over the Unix socket, or a holder of the token over TCP."""
+    """Who asked: a local process over the Unix socket, a holder of the token over TCP, or the service
+    itself, which ends a drill when its time is over."""
 
     via: str
     uid: int | None = None

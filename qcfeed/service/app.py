@@ -89,7 +89,7 @@ class Service:
             started_at=time.time(),
             drill=self.drill,
         )
-        self._board = self._make_board()
+        self._board: Board | None = None
         self._readings = readings.Readings(self.parts)
         self._started = contextlib.AsyncExitStack()
 
@@ -145,6 +145,7 @@ class Service:
         self.instance = instance
         socket = paths.socket_path(self.instance)
         audit = AuditLog(Path(self.config.audit_log or paths.audit_path(self.instance)))
+        self._board = self._make_board(audit)
         where = self.config.control_listen
         server = ControlServer(
             [
@@ -235,7 +236,7 @@ class Service:
         upstream = Tampered(connect(config.upstream, clock=self._wall.ns))
         return Hub(config, upstream, self._wall)
 
-    def _make_board(self) -> Board | None:
+    def _make_board(self, audit: AuditLog) -> Board | None:
         upstream = self.hub.upstream
         if not isinstance(upstream, Tampered):
             return None
@@ -248,15 +249,16 @@ class Service:
                 wall=self._wall,
                 gateway=self.gateway,
                 listening=self.listening,
-            )
+            ),
+            audit,
         )
 
     def _start_drill(self, parts: contextlib.AsyncExitStack) -> None:
         if self._board is None:
             return
-        parts.push_async_callback(self._board.stop)
+        parts.push_async_callback(self._board.leave)
         if self._ordered is not None:
-            self._board.start(self._ordered, self.config.drill_for)
+            self._board.begin(self._ordered, self.config.drill_for)
 
 
 class _Beat:

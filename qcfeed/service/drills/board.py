@@ -6,7 +6,8 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from qcfeed.errors import UsageError
+from qcfeed.control.audit import AuditLog, Caller, Entry
+from qcfeed.errors import NotAllowedError, UsageError
 from qcfeed.service.drills.kinds import Order
 from qcfeed.service.drills.stage import Drill, Stage
 
@@ -14,6 +15,9 @@ log = logging.getLogger("qcfeed.drill")
 
 LONGEST = 86_400.0
 """Seconds that a drill may be asked to last."""
+
+ITSELF = Caller("service")
+"""Who acted, in the audit log, where nobody asked over the control plane."""
 
 
 @dataclass(slots=True)
@@ -28,10 +32,15 @@ class Active:
 
 
 class Board:
-    """Starts and ends drills. In the service's loop; ``active`` may be read from any thread."""
+    """Starts and ends drills. In the service's loop; ``active`` may be read from any thread.
 
-    def __init__(self, stage: Stage) -> None:
+    What somebody asks over the control plane is in the audit log by that; what the service does by
+    itself is written here: a drill that it starts with, one whose time is over, one that it leaves with.
+    """
+
+    def __init__(self, stage: Stage, audit: AuditLog) -> None:
         self._stage = stage
+        self._audit = audit
         self._ending: asyncio.Task[None] | None = None
         self.active: Active | None = None
 
@@ -59,29 +68,59 @@ class Board:
         log.warning("DRILL %s: %s; for %g s at most", order, order.kind.breaks, lasts)
         return self.active
 
+    def begin(self, order: Order, lasts: float | None) -> None:
+        """As ``start``, for the command line. Raises NotAllowedError when it cannot be written down."""
+        request = {"drill": str(order), "for_s": lasts, "why": "--drill"}
+        entry = self._audit.intend("drill start", ITSELF, request)
+        self.start(order, lasts)
+        self._audit.conclude(entry, "done")
+
     async def stop(self) -> Order | None:
         """End the drill and wait until nothing of it is left; which it was."""
+        return await self._ended(None)
+
+    async def leave(self) -> None:
+        """As ``stop``, for a service that ends."""
+        await self._ended("the service stops")
+
+    async def _ended(self, why: str | None) -> Order | None:
         active = self.active
         if active is None:
             return None
         if self._ending is None:
-            self._ending = asyncio.create_task(self._end(active), name="drill end")
+            self._ending = asyncio.create_task(self._end(active, why), name="drill end")
         await asyncio.shield(self._ending)
         return active.order
 
     def _expire(self) -> None:
         if self.active is not None and self._ending is None:
             log.warning("DRILL %s: its time is over", self.active.order)
-            self._ending = asyncio.create_task(self._end(self.active), name="drill end")
+            self._ending = asyncio.create_task(
+                self._end(self.active, "its time is over"), name="drill end"
+            )
 
-    async def _end(self, active: Active) -> None:
+    async def _end(self, active: Active, why: str | None) -> None:
+        """``why``: what the audit log says of an end that nobody asked for."""
         active.timer.cancel()
+        entry = None if why is None else await asyncio.to_thread(self._intend, active, why)
+        outcome = "done"
         try:
             await active.drill.stop()
             log.warning("DRILL %s: ended, nothing of it is left", active.order)
         except Exception:
+            outcome = "failed"
             log.exception(
                 "DRILL %s: it did not end as it should; restart the service", active.order
             )
         finally:
+            if entry is not None:
+                await asyncio.to_thread(self._audit.conclude, entry, outcome)
             self.active = self._ending = None
+
+    def _intend(self, active: Active, why: str) -> Entry | None:
+        """A disk that is full must not keep a service broken: the drill ends all the same."""
+        try:
+            return self._audit.intend("drill stop", ITSELF, {"drill": str(active.order), "why": why})
+        except NotAllowedError as error:
+            log.warning("DRILL %s: its end is not in the audit log: %s", active.order, error)
+            return None

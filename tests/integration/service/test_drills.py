@@ -7,9 +7,11 @@ socket that was not there before.
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -54,6 +56,14 @@ async def metric(running: Running, name: str) -> float:
     return sum(
         float(line.split()[-1]) for line in lines if line.startswith((f"{name} ", f"{name}{{"))
     )
+
+
+def audited(path: Path) -> list[tuple[str, ...]]:
+    """What the service did by itself, by its audit log: action, why, event or outcome."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    reasons = {line["id"]: line["request"]["why"] for line in lines if line["event"] == "intent"}
+    assert {line["who"]["via"] for line in lines} <= {"service"}
+    return [(line["action"], reasons[line["id"]], line.get("outcome", "intent")) for line in lines]
 
 
 QUICK: dict[str, dict[str, Any]] = {
@@ -115,6 +125,35 @@ async def test_a_drill_from_the_start_lasts_as_long_as_it_was_told(start: Start)
     await board(running).stop()
     with pytest.raises(UsageError, match="up to 86,400 s"):
         board(running).start(kinds.parse("clock-jump"), 1e6)
+
+
+async def test_what_the_service_does_by_itself_is_in_the_audit_log(
+    start: Start, tmp_path: Path
+) -> None:
+    log = tmp_path / "audit.jsonl"
+    running = await start(drill="clock-jump", drill_for=0.1, audit_log=str(log))
+    await until(lambda: running.service.drill() is None, "it ends by itself")
+    begun = [("drill start", "--drill", "intent"), ("drill start", "--drill", "done")]
+    over = "its time is over"
+    by_time = [("drill stop", over, "intent"), ("drill stop", over, "done")]
+    assert audited(log) == begun + by_time
+
+    await begin(running, "clock-jump")
+    await running.service.stop()
+    left = "the service stops"
+    assert audited(log)[4:] == [("drill stop", left, "intent"), ("drill stop", left, "done")]
+
+
+async def test_a_drill_ends_when_its_end_cannot_be_written_down(
+    start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = tmp_path / "audit.jsonl"
+    running = await start(allow_drills=True, audit_log=str(log))
+    log.unlink()
+    log.mkdir()
+    await begin(running, "clock-jump", 0.1)
+    await until(lambda: running.service.drill() is None, "it ends by itself")
+    assert "its end is not in the audit log" in caplog.text
 
 
 async def test_stopping_the_service_ends_the_drill(start: Start) -> None:
