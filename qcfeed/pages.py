@@ -9,6 +9,9 @@ from typing import NamedTuple
 _SECTION = re.compile(r"^## ([^\n]+)$|^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
+_SYMPTOM = re.compile(r"^\| (.+?) \| \[([^\]]+)\]\(\2\.md\) \|$", re.MULTILINE)
+
+
 class Step(NamedTuple):
     """One command of a page; ``wanted`` has ``...`` for what varies."""
 
@@ -29,6 +32,11 @@ def steps(text: str) -> list[Step]:
             command, _, wanted = typed.partition("\n")
             found.append(Step(section, command, wanted))
     return found
+
+
+def symptoms(index: str) -> dict[str, str]:
+    """What is to be seen, by the page for it, from the table of the index."""
+    return {page: symptom for symptom, page in _SYMPTOM.findall(index)}
 
 
 def difference(wanted: str, got: str) -> str | None:

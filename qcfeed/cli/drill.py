@@ -106,6 +106,7 @@ def start(
         Figure("ends in", formats.age(started.left_s)),
         Figure("fires", ", ".join(started.alerts) or "no alert"),
         Figure("see it", started.shows),
+        Figure("page", f"qcfeed runbook {(*started.alerts, started.name)[0]}"),
         Figure("end it", "qcfeed drill stop"),
     ]
     show_figures(output, figures, raw=raw, names=[started.drill])
@@ -141,11 +142,13 @@ def rehearse(
 ) -> None:
     """Hold a game day: start everything, break it, wait until it is mended, say how long it took.
 
-    A service of its own, with Prometheus and Alertmanager where they are installed, by the shipped rules with shorter
-    times. You see what the person on call would see, and follow the runbook in a second
-    terminal; it ends when the page's Verification holds. Everything is stopped at the end, by Ctrl-C too.
+    A service of its own, with Prometheus and Alertmanager where they are installed, by the shipped
+    rules with shorter times. You see what the person on call would see, and follow the runbooks in
+    a second terminal; it ends when the Verification of each page holds and its alerts are resolved.
+    The fault outlasts your time, and a service that you end is started again. Everything is stopped
+    at the end, by Ctrl-C too.
 
-    Exit status: 5 when it is not mended in time.
+    Exit status: 1 when the fault ended before anybody did anything; 5 when it is not mended in time.
     """
     from qcfeed.cli.drill_rehearse import rehearse as hold
 

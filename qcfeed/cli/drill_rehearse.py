@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import tempfile
+import textwrap
 from pathlib import Path
+
+import typer
 
 from qcfeed.cli import formats
 from qcfeed.cli.context import say
 from qcfeed.cli.layout import Column, Table
 from qcfeed.cli.render import draw
-from qcfeed.metrics.catalog.alerts import Alert
-from qcfeed.rehearsal.crew import crew
-from qcfeed.rehearsal.game_day import GameDay, Took
+from qcfeed.errors import ExitStatus, QcfeedError
+from qcfeed.metrics.catalog.alerts import ALERTS
+from qcfeed.rehearsal.crew import crew, missing
+from qcfeed.rehearsal.game_day import GameDay, Happened
+from qcfeed.rehearsal.pager import Rang
 
 INSTANCE = "rehearsal"
+_ALERTS = {each.name: each for each in ALERTS}
 
-TOOK: Table[Took] = Table(
+STORY: Table[Happened] = Table(
     (
-        Column(key="step", value=lambda t: t.step),
-        Column(
-            key="seconds", header="TOOK", value=lambda t: t.seconds, show=formats.age, right=True
-        ),
+        Column(key="at", value=lambda h: h.at, show=formats.age, right=True),
+        Column(key="what", value=lambda h: h.what, least=40),
+        Column(key="took", value=lambda h: h.took, show=formats.age, right=True),
     ),
-    identity=lambda t: t.step,
+    identity=lambda h: h.what,
 )
 
 
@@ -33,29 +38,87 @@ def rehearse(drill: str, *, within: float, by_itself: bool) -> None:
         crew(Path(directory), INSTANCE) as working,
     ):
         day = GameDay(working, drill, say)
-        say(
-            "starting a service, a subscriber, Prometheus and Alertmanager where they are installed"
-        )
-        alert, prometheus = day.prepare()
-        day.break_it()
-        say(f"BROKEN: {drill}. What you would see:")
-        _page(alert, None if prometheus is None else day.wait_for_the_alert(prometheus))
-        if by_itself:
-            day.mitigate()
-        else:
-            say(f"\nIn a second terminal:  export QCFEED_INSTANCE={INSTANCE}")
-            say(f"then follow the page:  qcfeed runbook {alert.name}")
-            say(f"Your time runs; I wait for its Verification, {formats.age(within)} at most.")
-        day.wait_until_verified(within, "verified" if by_itself else "mitigated and verified")
-        say("VERIFIED: what the page asks for holds.")
-        draw(TOOK, day.took)
+        try:
+            _hold(day, drill, within, by_itself=by_itself)
+        except (QcfeedError, KeyboardInterrupt):
+            if day.since:
+                draw(STORY, day.story)
+            raise
+        conclude(day)
 
 
-def _page(alert: Alert, told: dict[str, str] | None) -> None:
-    """As the pager says it; without Prometheus, as the alert is written."""
-    if told is None:
-        say("  (Prometheus is not installed: nothing fires by itself)")
-    say(f"  {alert.name} ({alert.severity})")
-    say(f"  {alert.summary if told is None else told['summary']}")
-    say(f"  {alert.description if told is None else told['description']}")
-    say(f"  type first: {alert.command}")
+def conclude(day: GameDay) -> None:
+    """What became of it. Raises typer.Exit where nobody has mended it."""
+    say("VERIFIED: what the pages ask for holds" + _seen(day))
+    draw(STORY, day.story)
+    if not day.mended:
+        say("FADED: the fault ended by itself, before anybody did anything: nothing was mended")
+        raise typer.Exit(ExitStatus.FINDINGS)
+
+
+def _hold(day: GameDay, drill: str, within: float, *, by_itself: bool) -> None:
+    say("starting a service, a subscriber, and what watches them")
+    if absent := missing():
+        say(f"  without {' and '.join(absent)}, which {_are(absent)} not installed here")
+    day.prepare()
+    day.break_it(within)
+    say(f"BROKEN: {drill}")
+    rings = day.prometheus is not None and day.alerts
+    say("  waiting for the pager..." if rings else "  waiting until somebody sees it...")
+    rang = day.wait_for_the_first_alert()
+    for each in rang:
+        _ring(each)
+    if not rang:
+        _told(day)
+    if not by_itself:
+        _invite(day, within)
+    day.wait_until_over(within, rings=_ring, by_itself=by_itself)
+
+
+def _ring(alert: Rang) -> None:
+    """As the pager says it."""
+    known = _ALERTS[alert.name]
+    say(f"PAGE: {alert.name} ({known.severity}), {formats.age(alert.fired)} after the fault")
+    _wrapped("", alert.told["summary"])
+    _wrapped("", alert.told["description"])
+    _wrapped("type first: ", known.command)
+    _wrapped("runbook:    ", f"qcfeed runbook {alert.name}")
+
+
+def _told(day: GameDay) -> None:
+    """Without an alert somebody calls, and tells what they see."""
+    why = "no alert is for this" if not day.alerts else "nothing fires by itself"
+    say(f"CALL ({why}):")
+    _wrapped("", day.symptom)
+    _wrapped("runbook:    ", f"qcfeed runbook {day.pages[0]}")
+
+
+def _wrapped(label: str, text: str) -> None:
+    """Indented, and no wider than a pager's screen."""
+    say(textwrap.fill(label + text, 79, initial_indent="  ", subsequent_indent="  "))
+
+
+def _invite(day: GameDay, within: float) -> None:
+    say(f"\nIn a second terminal:  export QCFEED_INSTANCE={INSTANCE}")
+    if day.prometheus is not None:
+        say(f"                       export QCFEED_PROMETHEUS={day.prometheus}")
+    say("and follow the page. `systemctl restart qcfeed` is here: kill PID, of `qcfeed status`.")
+    say(f"Your time runs; I wait for its Verification, {formats.age(within)} at most.\n")
+
+
+def _seen(day: GameDay) -> str:
+    """Which of the drill's alerts were seen, and which further ones."""
+    if day.prometheus is None or not day.alerts:
+        return "."
+    fired = [name for name in day.alerts if name in day.pager.rang]
+    others = [name for name in day.pager.rang if name not in day.alerts]
+    told = f", and {', '.join(fired)} {_are(fired, 'is', 'are')} resolved."
+    if day.pager.silent:
+        told += f"\n  did not fire: {', '.join(day.pager.silent)}"
+    if others:
+        told += f"\n  fired beside it: {', '.join(others)}"
+    return told
+
+
+def _are(several: list[str], one: str = "is", many: str = "are") -> str:
+    return one if len(several) == 1 else many

@@ -168,6 +168,9 @@ def _feeds(status: Status) -> Iterator[Figure]:
         f"{count(status.subscriptions)}, {status.subscribers_per_symbol:.1f} a symbol;"
         f" {plural(status.connections, 'connection')} of at most {count(status.connections_limit)}",
     )
+    for what, counts in ("closed", status.closed), ("refused", status.refused):
+        if told := ", ".join(f"{count(n)} ({why})" for why, n in sorted(counts.items()) if n):
+            yield Figure(what, told)
     bands = status.staleness
     yield Figure(
         "staleness",

@@ -369,6 +369,10 @@ class Status(Answer, kw_only=True, tag="qcfeed.status/1"):
     orphaned_subscriptions: int
     staleness: Bands
     tasks: TaskTotals
+    closed: dict[str, int] = {}
+    """Connections that have ended, by close code, ``lost`` or ``timeout``, since the start."""
+    refused: dict[str, int] = {}
+    """What was refused, by its error's code, since the start."""
 
 
 # ---------------------------------------------------------------- any program

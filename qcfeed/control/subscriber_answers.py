@@ -31,6 +31,7 @@ class Subscriber(msgspec.Struct, kw_only=True):
     ``lag``: quotes that it has not had yet. ``lag_bytes``: what is kept for it in the process.
     ``kernel_bytes``: what the kernel keeps until its peer has taken it; null where it does not say.
     ``stalled_s``: for how long its peer has not taken all that was written; 0 when it has.
+    ``heard_s``: since it said anything, a pong included; one that is gone without a word says nothing.
     """
 
     id: int
@@ -47,6 +48,7 @@ class Subscriber(msgspec.Struct, kw_only=True):
     conflated: int
     dropped: int
     slow: bool
+    heard_s: float = 0.0
 
 
 class Subscribers(Answer, kw_only=True, tag="qcfeed.subscribers/1"):

@@ -10,18 +10,21 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from qcfeed.errors import StartError
 from qcfeed.metrics import rules
 from qcfeed.metrics.artifacts import Artifact, text
+from qcfeed.metrics.catalog.alerts import ALERTS, DRILL_LEFT_ON
 
 PATIENCE = 30.0
 """Seconds for a process to be ready, and to end when it is told to."""
 FASTER = 30
 """By how much the rules' times are shortened: two minutes are four seconds."""
 
+AUDIT_LOG = "audit.jsonl"
+"""The service's, in the crew's directory."""
 QCFEED = (sys.executable, "-m", "qcfeed")
 _QUOTES = re.compile(r"quotes\s+ws://([^/\s]+)/")
 _LISTENING = re.compile(r'msg="Listening on" address=(\S+)')
@@ -35,6 +38,10 @@ class Crew:
         self.environment = os.environ | {"QCFEED_INSTANCE": instance, "NO_COLOR": "1"}
         self._instance = instance
         self._running = contextlib.ExitStack()
+        self._serve: tuple[str, ...] = ()
+        self._service: subprocess.Popen[bytes] | None = None
+        self.revived = 0
+        """How often the service was started again."""
 
     def close(self) -> None:
         """End them all."""
@@ -42,24 +49,42 @@ class Crew:
 
     def service(self, *options: str) -> str:
         """One that allows drills; where it listens."""
-        command = (*QCFEED, "--instance", self._instance, "serve", "--port", "0", *options)
-        return self._started("service", command, _QUOTES)
+        self._serve = (*QCFEED, "--instance", self._instance, "serve", *options)
+        self._serve += ("--audit-log", str(self.directory / AUDIT_LOG))
+        self._service, where = self._started("service", (*self._serve, "--port", "0"), _QUOTES)
+        self._serve += ("--port", where.rpartition(":")[2])
+        return where
+
+    def revive(self) -> int | None:
+        """Start the service again where it was, if it has ended; the status that it ended with.
+
+        As systemd does, so that a restart can be rehearsed. Raises StartError.
+        """
+        if self._service is None or (status := self._service.poll()) is None:
+            return None
+        self._service, _ = self._started("service", self._serve, _QUOTES)
+        self.revived += 1
+        return status
 
     def subscriber(self, *symbols: str) -> None:
         """One that holds these symbols until the end."""
         self._start("subscriber", (*QCFEED, "watch", "-o", "json", *symbols))
 
-    def monitoring(self, target: str) -> str | None:
-        """Prometheus over ``target``, by the shipped rules; its URL. None where it is not installed."""
+    def monitoring(self, target: str, alerts: Collection[str]) -> str | None:
+        """Prometheus over ``target``, by the shipped rules; its URL. None where it is not installed.
+
+        That a drill is on is no news here: the rule about it is there only among ``alerts``.
+        """
         if shutil.which("prometheus") is None:
             return None
         manager = self._alertmanager()
-        self._write("rules.yml", text(Artifact.RULES, faster=FASTER))
+        wanted = [each for each in ALERTS if each is not DRILL_LEFT_ON or each.name in alerts]
+        self._write("rules.yml", rules.render(wanted, faster=FASTER))
         config = text(Artifact.PROMETHEUS).replace("127.0.0.1:8006", target)
         if manager is not None:
             config = config.replace("127.0.0.1:9093", manager)
         self._write("prometheus.yml", rules.shorten(config, FASTER // 2))
-        address = self._started(
+        _, address = self._started(
             "prometheus",
             (
                 "prometheus",
@@ -72,11 +97,11 @@ class Crew:
         return f"http://{address}"
 
     def _alertmanager(self) -> str | None:
-        program = shutil.which("alertmanager") or shutil.which("prometheus-alertmanager")
+        program = _alertmanager()
         if program is None:
             return None
         self._write("alertmanager.yml", rules.shorten(text(Artifact.ALERTMANAGER), FASTER))
-        return self._started(
+        _, address = self._started(
             "alertmanager",
             (
                 program,
@@ -87,18 +112,21 @@ class Crew:
             ),
             _LISTENING,
         )
+        return address
 
     def _write(self, name: str, content: str) -> None:
         (self.directory / name).write_text(content, encoding="utf-8")
 
-    def _started(self, name: str, command: Sequence[str], where: re.Pattern[str]) -> str:
+    def _started(
+        self, name: str, command: Sequence[str], where: re.Pattern[str]
+    ) -> tuple[subprocess.Popen[bytes], str]:
         """Start it and wait until its log says where it listens. Raises StartError."""
         process, log = self._start(name, command)
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and process.poll() is None:
             found = where.search(log.read_text(encoding="utf-8"))
             if found is not None and _answers(found[1]):
-                return found[1]
+                return process, found[1]
             time.sleep(0.05)
         last = log.read_text(encoding="utf-8").strip().splitlines()[-3:]
         raise StartError(f"the rehearsal's {name} did not start: {' / '.join(last)}")
@@ -116,6 +144,16 @@ class Crew:
             )
         self._running.callback(_end, process)
         return process, log
+
+
+def missing() -> list[str]:
+    """Which parts of a rehearsal are not installed."""
+    there = {"Prometheus": shutil.which("prometheus"), "Alertmanager": _alertmanager()}
+    return [name for name, program in there.items() if program is None]
+
+
+def _alertmanager() -> str | None:
+    return shutil.which("alertmanager") or shutil.which("prometheus-alertmanager")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""What happens in a rehearsal, in order, and how long each step took."""
+"""What happens in a rehearsal, in order: what broke, who was called, what was done, whether it holds."""
 
 from __future__ import annotations
 
@@ -6,109 +6,196 @@ import json
 import shlex
 import subprocess
 import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from qcfeed import shipped
 from qcfeed.errors import StartError, TimedOutError, UsageError
-from qcfeed.metrics.catalog.alerts import ALERTS, Alert
-from qcfeed.pages import Step, difference, steps
-from qcfeed.rehearsal.crew import QCFEED, Crew
+from qcfeed.pages import Step, difference, steps, symptoms
+from qcfeed.rehearsal import pager
+from qcfeed.rehearsal.crew import AUDIT_LOG, QCFEED, Crew
+from qcfeed.rehearsal.deeds import Deed, deeds
+from qcfeed.rehearsal.pager import Pager, Rang
 
 FIRES_WITHIN = 180.0
-"""Seconds for the alert to fire, by the shortened rules."""
+"""Seconds for the first alert to fire, by the shortened rules."""
+RESTS_WITHIN = 60.0
+"""Seconds until Prometheus has scraped the service and nothing fires: its first scrape takes 6."""
+RESOLVES_WITHIN = 120.0
+"""Seconds for all to be resolved, once the pages' Verification holds."""
 _LOOK_EVERY = 1.0
 _TYPED_WITHIN = 60.0
+_LONGEST_DRILL = 86_400.0
 
 SERVICE = (
     "--allow-drills", "--no-monitor", "--upstream", "sim:?rate=20", "--linger", "1",
-    "--send-buffer", "4608",
+    "--send-buffer", "4608", "--ping-interval", "5", "--stall-timeout", "10",
     "--stale-after", "2", "--very-stale-after", "4", "--dead-after", "6",
 )  # fmt: skip
 """Times short enough to wait for."""
 
 
-class Took(NamedTuple):
-    """One step, and its seconds."""
+class Happened(NamedTuple):
+    """One line of the day. ``at``: seconds since the fault, None before it; ``took``: of a step."""
 
-    step: str
-    seconds: float
+    what: str
+    at: float | None
+    took: float | None = None
 
 
 class GameDay:
-    """One rehearsal of ``drill``, ``NAME`` or ``NAME=N``. ``say``: to the trainee."""
+    """One rehearsal of ``drill``, ``NAME`` or ``NAME=N``.
+
+    ``say``: to the trainee; ``rings``: an alert has fired, or a page without an alert is told of.
+    """
 
     def __init__(self, crew: Crew, drill: str, say: Callable[[str], None]) -> None:
         self._crew = crew
         self._drill = drill
         self._say = say
-        self._steps: list[Step] = []
-        self.took: list[Took] = []
+        self._broke_at: tuple[float, float] | None = None
+        self.alerts: list[str] = []
+        self.pages: list[str] = []
+        """Whose Verification must hold: those of the alerts that fired, or the drill's own."""
+        self.prometheus: str | None = None
+        self.pager = Pager(())
+        self.log: list[Happened] = []
 
-    def prepare(self) -> tuple[Alert, str | None]:
-        """Start everything; the alert that is rehearsed, and where Prometheus is, if there is one.
+    # ------------------------------------------------------------ before
 
-        Raises UsageError for a drill that there is not, or that no alert is for.
+    def prepare(self) -> None:
+        """Start everything, and wait until it is at rest: what fires later is the drill's doing.
+
+        Raises UsageError for a drill that there is not, and TimedOutError.
         """
         began = time.monotonic()
         where = self._crew.service(*SERVICE)
-        self.alert = self._find_alert()
-        page = Path(shipped.directory("runbooks"), self.alert.runbook)
-        self._steps = steps(page.read_text(encoding="utf-8"))
+        self.alerts = self._find_alerts()
+        self.pager = Pager(self.alerts)
         self._crew.subscriber("AAPL", "MSFT")
-        prometheus = self._crew.monitoring(where)
+        self.prometheus = self._crew.monitoring(where, self.alerts)
+        while self.prometheus is not None and not pager.at_rest(self.prometheus):
+            if time.monotonic() - began > RESTS_WITHIN:
+                raise TimedOutError(f"Prometheus is not at rest within {RESTS_WITHIN:g} s")
+            time.sleep(_LOOK_EVERY / 4)
         self._note("everything started", began)
-        return self.alert, prometheus
 
-    def break_it(self) -> None:
-        """Start the drill. Raises StartError with what the service said against it."""
-        said = self.type_it(f"qcfeed drill start {shlex.quote(self._drill)} --for 1h")
+    def break_it(self, within: float) -> None:
+        """Start the drill, for longer than it may take to mend it. Raises StartError with what the
+        service said against it."""
+        lasts = min(within + FIRES_WITHIN + RESOLVES_WITHIN, _LONGEST_DRILL)
+        said = self.type_it(f"qcfeed drill start {shlex.quote(self._drill)} --for {lasts:.0f}s")
         if "ends in" not in said:
             raise StartError(said.strip())
+        self._broke_at = time.monotonic(), time.time()
 
-    def wait_for_the_alert(self, prometheus: str) -> dict[str, str]:
-        """What the person on call is sent. Raises TimedOutError when nothing fires."""
-        began = time.monotonic()
-        while time.monotonic() - began < FIRES_WITHIN:
-            for alert in _alerts(prometheus):
-                if alert["labels"]["alertname"] == self.alert.name and alert["state"] == "firing":
-                    self._note(f"{self.alert.name} fired", began)
-                    return dict(alert["annotations"])
+    def wait_for_the_first_alert(self) -> list[Rang]:
+        """What the person on call is sent; nothing where no alert can come, but the symptom is there.
+
+        Raises TimedOutError when nothing fires, or nothing is to be seen.
+        """
+        if self.prometheus is None or not self.alerts:
+            self.pages = self.alerts[:1] or [self.name]
+            self._wait_for_the_symptom()
+            return []
+        while self.since < FIRES_WITHIN:
+            rang = self._hear()
+            if self.pages:
+                return rang
             time.sleep(_LOOK_EVERY)
         raise TimedOutError(
-            f"{self.alert.name} did not fire within {FIRES_WITHIN:g} s",
+            f"none of {', '.join(self.alerts)} fired within {FIRES_WITHIN:g} s",
             hint="is the machine very busy? `qcfeed drill start` shows the same without Prometheus",
         )
 
-    def mitigate(self) -> None:
-        """Type what the page says under Mitigation."""
-        began = time.monotonic()
-        for step in self._of("Mitigation"):
-            self._say(f"$ {step.command}\n{self.type_it(step.command).rstrip()}")
-        self._note("mitigated, as the page says", began)
-
-    def wait_until_verified(self, within: float, step: str) -> None:
-        """Until the page's Verification holds. Raises TimedOutError, with what it still shows."""
-        began = time.monotonic()
-        wrong = self._wrong()
-        while wrong is not None:
-            if time.monotonic() - began > within:
-                raise TimedOutError(f"not verified within {within:g} s: {wrong}")
+    def _wait_for_the_symptom(self) -> None:
+        """Until the page's Diagnosis is answered as the page says."""
+        while (wrong := self._differs(self.pages[0], "Diagnosis")) is not None:
+            if self.since > FIRES_WITHIN:
+                raise TimedOutError(f"it is not to be seen within {FIRES_WITHIN:g} s: {wrong}")
             time.sleep(_LOOK_EVERY)
+        self._note(f"seen, as {self.pages[0]} says", None)
+
+    # ------------------------------------------------------------ until it is mended
+
+    def wait_until_over(
+        self, within: float, *, rings: Callable[[Rang], None], by_itself: bool
+    ) -> None:
+        """Until each page's Verification holds and its alerts are resolved.
+
+        ``by_itself``: type each page's Mitigation. Raises TimedOutError, with what is still wrong.
+        """
+        deadline, verified = time.monotonic() + within, False
+        followed: set[str] = set()
+        while True:
+            for rang in self._hear():
+                rings(rang)
+            self._revive()
+            for name in self.pages if by_itself else ():
+                if name not in followed:
+                    followed.add(name)
+                    self._mitigate(name)
             wrong = self._wrong()
-        self._note(step, began)
+            if wrong is None and not verified:
+                self._note("the pages' Verification holds", None)
+                deadline = max(deadline, time.monotonic() + RESOLVES_WITHIN)
+            verified = wrong is None
+            if verified and not self.pager.firing:
+                return
+            if time.monotonic() > deadline:
+                still = wrong or f"{', '.join(self.pager.firing)} fires on"
+                raise TimedOutError(f"not over within {within:g} s: {still}")
+            time.sleep(_LOOK_EVERY)
+
+    def done(self) -> list[Deed]:
+        """What was done to the service since it was broken."""
+        log = self._crew.directory / AUDIT_LOG
+        if self._broke_at is None or not log.exists():
+            return []
+        return deeds(log.read_text(encoding="utf-8").splitlines(), self._broke_at[1])
+
+    @property
+    def mended(self) -> bool:
+        """Whether somebody did something; else the fault has ended by itself."""
+        return self._crew.revived > 0 or any(deed.by_somebody for deed in self.done())
+
+    @property
+    def story(self) -> list[Happened]:
+        """All that happened, in order."""
+        if self._broke_at is None:
+            return self.log
+        broke = self._broke_at[1]
+        done = [
+            Happened(f"{deed.action}, by {deed.who}: {deed.outcome}", deed.at - broke)
+            for deed in self.done()
+        ]
+        return sorted([*self.log, *done], key=lambda each: -1.0 if each.at is None else each.at)
+
+    @property
+    def name(self) -> str:
+        """The drill's, without its number."""
+        return self._drill.partition("=")[0]
+
+    @property
+    def since(self) -> float:
+        """Seconds since the fault."""
+        return 0.0 if self._broke_at is None else time.monotonic() - self._broke_at[0]
+
+    @property
+    def symptom(self) -> str:
+        """What somebody would tell you who has never seen an alert: from the index."""
+        index = Path(shipped.directory("runbooks"), "index.md").read_text(encoding="utf-8")
+        return symptoms(index)[self.pages[0]]
 
     def type_it(self, command: str) -> str:
         """What a command of the page prints, stdout and stderr as on a terminal."""
-        home = self._crew.directory
         try:
             typed = subprocess.run(  # noqa: S602 - a page's commands are a shell's, and shipped
                 command.replace("qcfeed", shlex.join(QCFEED), 1),
                 shell=True,
                 env=self._crew.environment,
-                cwd=home,
+                cwd=self._crew.directory,
                 text=True,
                 timeout=_TYPED_WITHIN,
                 stdin=subprocess.DEVNULL,
@@ -120,43 +207,59 @@ class GameDay:
             return f"no answer within {_TYPED_WITHIN:g} s"
         return typed.stdout
 
-    def _find_alert(self) -> Alert:
-        listed = json.loads(self.type_it("qcfeed drill list -o json 2>/dev/null"))["drills"]
-        wanted = self._drill.partition("=")[0]
-        for drill in listed:
-            if drill["name"] == wanted:
-                found = [
-                    alert for name in drill["alerts"] for alert in ALERTS if alert.name == name
-                ]
-                if found:
-                    return found[0]
-                raise UsageError(
-                    f"no alert is for the drill {wanted}, so there is no page to rehearse",
-                    hint=f"see it on a service of yours: `qcfeed drill start {wanted}`",
-                )
-        raise UsageError(
-            f"there is no drill {wanted!r}",
-            hint=f"one of {', '.join(drill['name'] for drill in listed)}",
-        )
+    # ------------------------------------------------------------ parts of it
+
+    def _find_alerts(self) -> list[str]:
+        answer: dict[str, Any] = json.loads(self.type_it("qcfeed drill list -o json 2>/dev/null"))
+        listed = {drill["name"]: drill["alerts"] for drill in answer["drills"]}
+        if self.name not in listed:
+            raise UsageError(f"there is no drill {self.name!r}", hint=f"one of {', '.join(listed)}")
+        return list(listed[self.name])
+
+    def _hear(self) -> list[Rang]:
+        """Alerts that have fired since the last time; those that are resolved are noted."""
+        told = None if self.prometheus is None else pager.fetch(self.prometheus)
+        fired = []
+        for each in self.pager.hear(told, self.since) if told is not None else ():
+            if each.resolved is not None:
+                self._note(f"{each.name} resolved", None)
+                continue
+            self._note(f"{each.name} fired", None)
+            fired.append(each)
+            if each.name in self.alerts:
+                self.pages.append(each.name)
+        return fired
+
+    def _revive(self) -> None:
+        if (status := self._crew.revive()) is not None:
+            self._say(f"the service has ended ({status}) and was started again, as systemd would")
+            self._note("the service ended, and was started again", None)
+
+    def _mitigate(self, page: str) -> None:
+        if self._differs(page, "Verification") is None:
+            return
+        began = time.monotonic()
+        for step in _steps(page, "Mitigation"):
+            self._say(f"$ {step.command}\n{self.type_it(step.command).rstrip()}")
+        self._note(f"mitigated, as {page} says", began)
 
     def _wrong(self) -> str | None:
-        for step in self._of("Verification"):
+        found = (self._differs(page, "Verification") for page in self.pages)
+        return next(filter(None, found), None)
+
+    def _differs(self, page: str, section: str) -> str | None:
+        """What a section's commands print otherwise than the page says."""
+        for step in _steps(page, section):
             found = difference(step.wanted, self.type_it(step.command))
             if found is not None:
                 return f"{step.command}\n{found}"
         return None
 
-    def _of(self, section: str) -> list[Step]:
-        return [step for step in self._steps if step.section == section]
-
-    def _note(self, step: str, began: float) -> None:
-        self.took.append(Took(step, time.monotonic() - began))
+    def _note(self, what: str, began: float | None) -> None:
+        at = None if self._broke_at is None else self.since
+        self.log.append(Happened(what, at, None if began is None else time.monotonic() - began))
 
 
-def _alerts(prometheus: str) -> list[dict[str, Any]]:
-    try:
-        with urllib.request.urlopen(f"{prometheus}/api/v1/alerts", timeout=5) as answer:  # noqa: S310
-            found: list[dict[str, Any]] = json.load(answer)["data"]["alerts"]
-            return found
-    except OSError:
-        return []
+def _steps(page: str, section: str) -> list[Step]:
+    text = Path(shipped.directory("runbooks"), f"{page}.md").read_text(encoding="utf-8")
+    return [step for step in steps(text) if step.section == section]

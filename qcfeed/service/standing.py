@@ -23,7 +23,7 @@ class Standing:
 
     ``lag``: quotes it has not had yet; ``lag_bytes``: what of them is kept for it, and what was
     written and has not left for the kernel. ``kernel_bytes``: what the kernel keeps until its peer
-    has taken it; None where the kernel does not say.
+    has taken it; None where the kernel does not say. ``heard``: since it said anything, a pong too.
     """
 
     serial: int
@@ -36,6 +36,7 @@ class Standing:
     kernel_bytes: int | None
     age: float
     stalled: float
+    heard: float
     conflated: int
     dropped: int
     slow: bool
@@ -65,6 +66,7 @@ def stand(connection: Connection, now: float) -> Standing:
         kernel_bytes=connection.kernel_queue,
         age=max(0.0, now - connection.opened_at),
         stalled=0.0 if since is None else max(0.0, now - since),
+        heard=max(0.0, now - connection.heard_at),
         conflated=backlog.conflated,
         dropped=backlog.dropped,
         slow=is_slow(connection, now),

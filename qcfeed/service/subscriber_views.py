@@ -163,6 +163,7 @@ def _row(connection: Connection, now: float) -> Subscriber:
         kernel_bytes=stands.kernel_bytes,
         age_s=stands.age,
         stalled_s=stands.stalled,
+        heard_s=stands.heard,
         conflated=stands.conflated,
         dropped=stands.dropped,
         slow=stands.slow,

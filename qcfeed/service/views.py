@@ -82,6 +82,8 @@ class Views:
             orphaned_subscriptions=len(hub.orphaned_subscriptions()),
             staleness=bands(hub.feeds.values()),
             tasks=msgspec.convert(totals, answers.TaskTotals, from_attributes=True),
+            closed=dict(service.gateway.closed),
+            refused=dict(service.gateway.refused),
         )
 
     # ------------------------------------------------------------ feeds

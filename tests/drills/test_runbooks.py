@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from qcfeed.metrics.catalog.alerts import ALERTS, Alert
-from qcfeed.pages import difference, steps
+from qcfeed.pages import difference, steps, symptoms
 from qcfeed.service.drills.kinds import KINDS, parse
 from tests.support.shell import PATIENCE, QCFEED, Serving, environment, qcfeed, serving, until
 
@@ -40,8 +40,14 @@ QUICK = (
     "--no-monitor", "--allow-drills", "--upstream", "sim:?rate=20", "--linger", "0.2",
     "--send-buffer", "4608", "--stale-after", "0.6", "--very-stale-after", "30", "--dead-after", "60",
 )  # fmt: skip
+PINGS_QUICKLY = ("--ping-interval", "0.5", "--stall-timeout", "1")
+"""A page about peers that answer no ping has one too: slow ones must not be ended as fast."""
 DIES_QUICKLY = ("--very-stale-after", "1", "--dead-after", "1.2")
 """A page that needs dead symbols has a service of its own."""
+
+
+UNALERTED = {kind.name for kind in KINDS if not kind.alerts}
+"""Drills whose fault no alert is for: their page has the drill's name."""
 
 
 def page(name: str) -> Path:
@@ -122,18 +128,25 @@ def rehearse(path: Path, home: Path) -> None:
         type_it(home, "qcfeed drill stop")
 
 
-ORDER = sorted((each.name for each in ALERTS), key=lambda name: "MemoryRunsOut" in name)
+ORDER = sorted(
+    {each.name for each in ALERTS} | UNALERTED, key=lambda name: ("MemoryRunsOut" in name, name)
+)
 """`growth` needs a service that has lived for a while: the pages about it come last."""
 
 
-@pytest.mark.parametrize("name", [each for each in ORDER if each != "QcfeedQuotesDead"])
+OF_THEIR_OWN = {"QcfeedQuotesDead": DIES_QUICKLY, "half-open-consumers": PINGS_QUICKLY}
+"""Pages that need a service with other times."""
+
+
+@pytest.mark.parametrize("name", [each for each in ORDER if each not in OF_THEIR_OWN])
 def test_the_page_is_right(name: str, service: Serving, home: Path) -> None:
     rehearse(page(name), home)
 
 
-def test_the_page_about_dead_symbols_is_right(tmp_path: Path) -> None:
-    with serving(tmp_path, *QUICK, *DIES_QUICKLY), subscribed(tmp_path):
-        rehearse(page("QcfeedQuotesDead"), tmp_path)
+@pytest.mark.parametrize("name", OF_THEIR_OWN)
+def test_the_page_is_right_in_a_service_of_its_own(name: str, tmp_path: Path) -> None:
+    with serving(tmp_path, *QUICK, *OF_THEIR_OWN[name]), subscribed(tmp_path):
+        rehearse(page(name), tmp_path)
 
 
 def test_a_page_that_is_wrong_is_found(service: Serving, home: Path, tmp_path: Path) -> None:
@@ -148,32 +161,43 @@ def test_a_page_is_wrong_where_nothing_is_broken(service: Serving, home: Path) -
         follow(page("QcfeedOrphanedTasks"), home, patience=0.0)
 
 
-def test_every_alert_has_a_page_and_every_page_an_alert() -> None:
+def test_every_alert_has_a_page_and_every_other_page_a_drill_without_one() -> None:
     pages = {path.stem for path in RUNBOOKS.glob("*.md")} - OTHERS
-    assert pages == {alert.name for alert in ALERTS}
+    assert pages == {alert.name for alert in ALERTS} | UNALERTED
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_a_page_has_its_sections(name: str) -> None:
+    text = page(name).read_text()
+    assert text.startswith(f"# {name}\n")
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == SECTIONS
+    done = steps(text)
+    assert done[0].section == "Diagnosis"
+    assert {"Diagnosis", "Mitigation", "Verification"} <= {step.section for step in done}
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
-def test_a_page_has_its_sections_and_begins_as_its_alert_says(alert: Alert) -> None:
+def test_a_page_begins_as_its_alert_says_and_its_drill_makes_it_fire(alert: Alert) -> None:
     path = RUNBOOKS / alert.runbook
-    text = path.read_text()
-    assert text.startswith(f"# {alert.name}\n")
-    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == SECTIONS
-    done = steps(path.read_text())
-    assert done[0].section == "Diagnosis"
-    assert done[0].command.startswith(alert.command)
-    assert {"Diagnosis", "Mitigation", "Verification"} <= {step.section for step in done}
+    assert steps(path.read_text())[0].command.startswith(alert.command)
     assert alert.name in parse(drill_of(path)).kind.alerts
 
 
+@pytest.mark.parametrize("name", sorted(UNALERTED))
+def test_a_page_without_an_alert_is_about_the_drill_that_it_is_named_after(name: str) -> None:
+    assert drill_of(page(name)) == name
+
+
 def test_the_index_leads_to_every_page_and_no_link_is_dead() -> None:
-    linked = set(re.findall(r"\]\(([^)#:]+)\.md\)", page("index").read_text()))
+    index = page("index").read_text()
+    linked = set(re.findall(r"\]\(([^)#:]+)\.md\)", index))
     assert linked == {path.stem for path in RUNBOOKS.glob("*.md")} - {"index"}
+    assert symptoms(index).keys() == linked - OTHERS
 
 
 def test_every_page_that_a_page_names_is_there() -> None:
     for path in RUNBOOKS.glob("*.md"):
-        for name in re.findall(r"`qcfeed runbook (\w+)`", path.read_text()):
+        for name in re.findall(r"`qcfeed runbook ([\w-]+)`", path.read_text()):
             assert name == "NAME" or page(name).exists(), f"{path.name} names {name}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qcfeed.pages import Step, difference, steps
+from qcfeed.pages import Step, difference, steps, symptoms
 
 PAGE = """\
 # A page
@@ -43,6 +43,11 @@ def test_every_command_of_a_console_block_is_a_step() -> None:
 
 def test_a_page_without_commands_has_no_step() -> None:
     assert steps("# A page\n\n## Meaning\n\nNothing.\n") == []
+
+
+def test_the_index_says_what_is_to_be_seen_of_each_page() -> None:
+    table = "| You see | Page |\n|---|---|\n| a | [Page](Page.md) |\n| `b` | [the-other](the-other.md) |\n"
+    assert symptoms(table) == {"Page": "a", "the-other": "`b`"}
 
 
 @pytest.mark.parametrize(

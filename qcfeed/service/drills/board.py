@@ -120,7 +120,9 @@ class Board:
     def _intend(self, active: Active, why: str) -> Entry | None:
         """A disk that is full must not keep a service broken: the drill ends all the same."""
         try:
-            return self._audit.intend("drill stop", ITSELF, {"drill": str(active.order), "why": why})
+            return self._audit.intend(
+                "drill stop", ITSELF, {"drill": str(active.order), "why": why}
+            )
         except NotAllowedError as error:
             log.warning("DRILL %s: its end is not in the audit log: %s", active.order, error)
             return None

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import contextlib
+import select
 import socket
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from qcfeed.core.messages import CloseCode
 from qcfeed.core.symbol import Symbol
 from qcfeed.service.drills.stage import Stage
-
-log = logging.getLogger("qcfeed.drill")
 
 _UPGRADE = (
     b"GET /stream HTTP/1.1\r\nHost: drill\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -20,6 +20,7 @@ _UPGRADE = (
 )
 _SHORT = 125
 """Bytes of a frame whose length is told in one byte; a longer form for it is refused."""
+_KICKED = str(int(CloseCode.KICKED))
 _PATIENCE = 5.0
 """Seconds for a connection to be made, and at the end for the service to have seen it go."""
 
@@ -61,6 +62,13 @@ class Client:
         except BlockingIOError:
             return 0
 
+    @property
+    def ended(self) -> bool:
+        """Whether the service has ended it, told without reading what is there."""
+        watched = select.poll()
+        watched.register(self.socket, select.POLLRDHUP)
+        return bool(watched.poll(0))
+
     def drop(self) -> None:
         """Reset it: nothing of it stays in the kernel."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -86,6 +94,7 @@ class Crowd:
         self.address = on.address
         self.universe = on.hub.upstream.symbols() or sorted(on.hub.feeds) or [Symbol("AAPL")]
         self.leaving = threading.Event()
+        self._kicks = on.gateway.closed[_KICKED]
         self.clients: list[Client] = []
         self._ports: set[int] = set()
         self._thread = threading.Thread(target=self._run, name="qcfeed-drill", daemon=True)
@@ -112,6 +121,17 @@ class Crowd:
         client.say("subscribe", symbols)
         return client
 
+    def come_back(self, symbols: Callable[[int], Sequence[Symbol]], **how: int) -> None:
+        """As clients do: who was ended comes back, with ``symbols`` of its number; not who was told to
+        go, by ``subscribers kick``. One that is refused tries again the next time.
+        """
+        for client in [each for each in self.clients if each.ended]:
+            self.go(client)
+        told_to_go = self._stage.gateway.closed[_KICKED] - self._kicks
+        with contextlib.suppress(OSError):
+            for _ in range(self.number - told_to_go - len(self.clients)):
+                self.come(symbols(len(self._ports)), **how)
+
     def go(self, client: Client) -> None:
         """It leaves without a word."""
         client.drop()
@@ -120,9 +140,6 @@ class Crowd:
     def _run(self) -> None:
         try:
             self.act()
-        except OSError as error:
-            log.warning("DRILL: its clients give up: %s", error)
-            self.leaving.wait()
         finally:
             for client in list(self.clients):
                 self.go(client)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 
@@ -10,7 +11,11 @@ from qcfeed.service.drills.crowd import Client, Crowd
 _SLOW_SYMBOLS = 100
 _SLOW_BYTES, _SLOW_EVERY = 512, 0.25
 _SMALL_BUFFER = 4_096
+_LINK_EVERY = 0.25
+"""Seconds between two looks at who was ended."""
 _STORM_BATCH = 100
+_PAUSE = 0.05
+"""Seconds between two storming clients at least: a service that refuses them is not asked in a tight loop."""
 _STORM_ROUNDS = 10
 """Requests of one storming client before it leaves without a word and comes back."""
 
@@ -19,45 +24,46 @@ class SlowConsumers(Crowd):
     """They hold many symbols and read a little at a time; when they are told to go, they go."""
 
     def act(self) -> None:
-        for _ in range(self.number):
-            self.come(self.universe[:_SLOW_SYMBOLS], receive_buffer=_SMALL_BUFFER)
         while not self.leaving.wait(_SLOW_EVERY):
-            for client in list(self.clients):
-                self._read(client)
-
-    def _read(self, client: Client) -> None:
-        try:
-            client.take(_SLOW_BYTES)
-        except OSError:  # the service has ended it
-            self.go(client)
+            self.come_back(lambda _: self.universe[:_SLOW_SYMBOLS], receive_buffer=_SMALL_BUFFER)
+            for client in self.clients:
+                with contextlib.suppress(OSError):  # the service has ended it: seen the next time
+                    client.take(_SLOW_BYTES)
 
 
 class HalfOpenConsumers(Crowd):
-    """They take nothing and answer no ping, as a peer behind a dead link."""
+    """They take nothing and answer no ping, as peers behind a link that dies again and again."""
 
     def act(self) -> None:
-        for number in range(self.number):
-            self.come(self.universe[number % len(self.universe) :][:1])
-        self.leaving.wait()
+        while not self.leaving.wait(_LINK_EVERY):
+            self.come_back(lambda number: self.universe[number % len(self.universe) :][:1])
 
 
 class SubscribeStorm(Crowd):
     """So many subscriptions a second, given back at once, by clients that come and go."""
 
     def act(self) -> None:
-        began, asked = time.monotonic(), 0
+        self._began, self._asked = time.monotonic(), 0
         while not self.leaving.is_set():
-            client = self.come(())
-            for start in itertools.islice(itertools.cycle(self._starts()), _STORM_ROUNDS):
-                symbols = self.universe[start : start + _STORM_BATCH]
-                client.say("subscribe", symbols)
-                client.say("unsubscribe", symbols)
-                asked += len(symbols)
-                early = asked / self.number - (time.monotonic() - began)
-                if self.leaving.wait(max(0.0, early)):
-                    return
-                client.take(1 << 20)
-            self.go(client)
+            with contextlib.suppress(OSError):  # the service has ended it: another comes
+                self._visit(self.come(()))
+            for client in list(self.clients):
+                self.go(client)
+            self.leaving.wait(max(_PAUSE, self._early()))
+
+    def _visit(self, client: Client) -> None:
+        for start in itertools.islice(itertools.cycle(self._starts()), _STORM_ROUNDS):
+            symbols = self.universe[start : start + _STORM_BATCH]
+            self._asked += len(symbols)
+            client.say("subscribe", symbols)
+            client.say("unsubscribe", symbols)
+            if self.leaving.wait(self._early()):
+                return
+            client.take(1 << 20)
+
+    def _early(self) -> float:
+        """Seconds until it is time for more."""
+        return max(0.0, self._asked / self.number - (time.monotonic() - self._began))
 
     def _starts(self) -> range:
         return range(0, len(self.universe), _STORM_BATCH)

@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from qcfeed.core.messages import Band
+from qcfeed.core.messages import Band, CloseCode
 from qcfeed.diagnostics import orphans
 from qcfeed.errors import ConfigError, UsageError
 from qcfeed.metrics import memory
@@ -241,13 +241,45 @@ async def test_slow_consumers_are_seen_and_obey_when_they_are_ended(start: Start
     await ended(running)
 
 
-async def test_half_open_consumers_are_ended_by_the_service(start: Start) -> None:
+async def test_slow_consumers_that_the_service_ends_come_back(start: Start) -> None:
+    running = await start(
+        allow_drills=True, upstream="sim:?rate=50", send_buffer=4_608, subscribe_rate=100_000
+    )
+    await begin(running, "slow-consumers=3")
+    gateway = running.service.gateway
+    await until(lambda: len(gateway.connections) == 3, "all three are there")
+    [first, second, third] = list(gateway.connections)
+    first.abort("4408")
+    await until(lambda: gateway.opened == 4, "one comes back")
+    second.close(CloseCode.KICKED, "an operator", within=0.1)
+    third.abort("4408")
+    await until(lambda: gateway.opened == 5, "the other too, and not who was told to go")
+    await until(lambda: len(gateway.connections) == 2, "two are left")
+    await ended(running)
+
+
+async def test_half_open_consumers_are_ended_by_the_service_and_others_follow(
+    start: Start,
+) -> None:
     running = await start(allow_drills=True, ping_interval=0.2, stall_timeout=0.5)
     await begin(running, "half-open-consumers=3")
     gateway = running.service.gateway
     await until(lambda: gateway.opened == 3, "they come")
-    await until(lambda: not gateway.connections, "the service ends them")
-    assert gateway.closed["4412"] == 3
+    await until(lambda: gateway.closed["4412"] >= 3, "the service ends them")
+    await until(lambda: gateway.opened >= 6, "the link dies again")
+    await ended(running)
+    assert not gateway.connections
+
+
+async def test_a_storm_goes_on_when_its_clients_are_ended(start: Start) -> None:
+    running = await start(allow_drills=True)
+    await begin(running, "subscribe-storm=2000")
+    gateway = running.service.gateway
+    await until(lambda: gateway.opened >= 1, "one comes")
+    for each in list(gateway.connections):
+        each.abort("4408")
+    before = gateway.opened
+    await until(lambda: gateway.opened >= before + 2, "others come")
     await ended(running)
 
 

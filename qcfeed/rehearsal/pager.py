@@ -1,0 +1,83 @@
+"""What the person on call is sent: the alerts of a Prometheus, as they fire and are resolved."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_TIMEOUT = 5.0
+
+
+@dataclass(slots=True)
+class Rang:
+    """One alert that fired. ``fired`` and ``resolved`` are seconds since the fault; None: it still fires."""
+
+    name: str
+    told: Mapping[str, str]
+    fired: float
+    resolved: float | None = None
+
+
+@dataclass(slots=True)
+class Pager:
+    """Keeps which alerts fired; ``expected`` are those of the drill."""
+
+    expected: Collection[str]
+    rang: dict[str, Rang] = field(default_factory=dict)
+
+    def hear(self, alerts: Iterable[Mapping[str, Any]], now: float) -> list[Rang]:
+        """Take in what Prometheus says; those that are new, and those that are resolved by now.
+
+        ``now``: seconds since the fault. One that fires again is the same alert, not yet resolved.
+        """
+        firing = {
+            each["labels"]["alertname"]: each["annotations"]
+            for each in alerts
+            if each["state"] == "firing"
+        }
+        news = [Rang(name, told, now) for name, told in firing.items() if name not in self.rang]
+        self.rang |= {each.name: each for each in news}
+        for each in self.rang.values():
+            if each.name in firing:
+                each.resolved = None
+            elif each.resolved is None:
+                each.resolved = now
+                news.append(each)
+        return news
+
+    @property
+    def firing(self) -> list[str]:
+        """Alerts of the drill that fire now."""
+        return [
+            each.name
+            for each in self.rang.values()
+            if each.resolved is None and each.name in self.expected
+        ]
+
+    @property
+    def silent(self) -> list[str]:
+        """Alerts of the drill that did not fire."""
+        return [name for name in self.expected if name not in self.rang]
+
+
+def fetch(prometheus: str) -> list[dict[str, Any]] | None:
+    """The alerts that it knows; None when it does not answer."""
+    data = _ask(prometheus, "alerts")
+    return None if data is None else data["alerts"]
+
+
+def at_rest(prometheus: str) -> bool:
+    """Whether it has scraped its target, and nothing fires."""
+    up = _ask(prometheus, "query?query=up")
+    return bool(up and up["result"]) and fetch(prometheus) == []
+
+
+def _ask(prometheus: str, path: str) -> Any:
+    try:
+        with urllib.request.urlopen(f"{prometheus}/api/v1/{path}", timeout=_TIMEOUT) as answer:  # noqa: S310
+            return json.load(answer)["data"]
+    except OSError:
+        return None
