@@ -49,7 +49,8 @@ def rehearse(drill: str, *, within: float, by_itself: bool) -> None:
 
 def conclude(day: GameDay) -> None:
     """What became of it. Raises typer.Exit where nobody has mended it."""
-    say("VERIFIED: what the pages ask for holds" + _seen(day))
+    say("VERIFIED: what the pages ask for holds.")
+    _told_of_alerts(day)
     draw(STORY, day.story)
     if not day.mended:
         say("FADED: the fault ended by itself, before anybody did anything: nothing was mended")
@@ -59,7 +60,7 @@ def conclude(day: GameDay) -> None:
 def _hold(day: GameDay, drill: str, within: float, *, by_itself: bool) -> None:
     say("starting a service, a subscriber, and what watches them")
     if absent := missing():
-        say(f"  without {' and '.join(absent)}, which {_are(absent)} not installed here")
+        say(f"  without {' and '.join(absent)}, not installed here")
     day.prepare()
     day.break_it(within)
     say(f"BROKEN: {drill}")
@@ -101,24 +102,18 @@ def _wrapped(label: str, text: str) -> None:
 def _invite(day: GameDay, within: float) -> None:
     say(f"\nIn a second terminal:  export QCFEED_INSTANCE={INSTANCE}")
     if day.prometheus is not None:
-        say(f"                       export QCFEED_PROMETHEUS={day.prometheus}")
-    say("and follow the page. `systemctl restart qcfeed` is here: kill PID, of `qcfeed status`.")
-    say(f"Your time runs; I wait for its Verification, {formats.age(within)} at most.\n")
+        say(f"What fires:            qcfeed alerts --prometheus {day.prometheus}")
+    say("To restart the service: kill PID, of `qcfeed status`; it is started again.")
+    say(f"Your time runs; I wait for the Verification, {formats.age(within)} at most.\n")
 
 
-def _seen(day: GameDay) -> str:
+def _told_of_alerts(day: GameDay) -> None:
     """Which of the drill's alerts were seen, and which further ones."""
-    if day.prometheus is None or not day.alerts:
-        return "."
-    fired = [name for name in day.alerts if name in day.pager.rang]
-    others = [name for name in day.pager.rang if name not in day.alerts]
-    told = f", and {', '.join(fired)} {_are(fired, 'is', 'are')} resolved."
-    if day.pager.silent:
-        told += f"\n  did not fire: {', '.join(day.pager.silent)}"
-    if others:
-        told += f"\n  fired beside it: {', '.join(others)}"
-    return told
-
-
-def _are(several: list[str], one: str = "is", many: str = "are") -> str:
-    return one if len(several) == 1 else many
+    rang = day.pager.rang
+    for what, names in (
+        ("fired and resolved: ", [name for name in day.alerts if name in rang]),
+        ("did not fire: ", day.pager.silent if day.prometheus is not None else []),
+        ("fired beside it: ", [name for name in rang if name not in day.alerts]),
+    ):
+        if names:
+            _wrapped(what, ", ".join(names))

@@ -10,7 +10,8 @@ from qcfeed.service.drills.crowd import Client, Crowd
 
 _SLOW_SYMBOLS = 100
 _SLOW_BYTES, _SLOW_EVERY = 512, 0.25
-_SMALL_BUFFER = 4_096
+_SMALL_BUFFER = 16_384
+"""Bytes. With 4 KiB the kernel drops segments that it has no room for, and soon gives up on the connection."""
 _LINK_EVERY = 0.25
 """Seconds between two looks at who was ended."""
 _STORM_BATCH = 100
