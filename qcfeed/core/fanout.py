@@ -21,9 +21,8 @@ class Reader(Protocol):
     backlog: Backlog
     held: dict[Symbol, Subscriber[Any]]
 
-    @property
-    def writable(self) -> bool:
-        """Whether all that was written before has left for the kernel."""
+    writable: bool
+    """Whether all that was written before has left for the kernel."""
 
     def write(self, data: bytes) -> None:
         """Send whole frames."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Iterator
 from enum import IntEnum
@@ -55,6 +56,7 @@ def text(message: bytes) -> bytes:
     return frame(Opcode.TEXT, message)
 
 
+@functools.lru_cache(maxsize=64)
 def close(code: int, reason: str = "") -> bytes:
     """A close frame. The reason is cut to the 123 bytes that a control frame has left (5.5.1)."""
     told = reason.encode()[:123].decode("utf-8", "ignore").encode()

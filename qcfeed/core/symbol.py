@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import NewType
 from urllib.parse import unquote_to_bytes
@@ -33,6 +34,7 @@ def parse(text: str) -> Symbol:
     )
 
 
+@functools.lru_cache(maxsize=4096)
 def parse_path_segment(raw: bytes) -> Symbol:
     """The symbol in one still percent-encoded segment of a URL's path.
 

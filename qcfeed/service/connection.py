@@ -1,4 +1,4 @@
-"""One client's connection: handshake, frames in, quotes out, and an end in bounded time.
+"""One subscriber's connection: frames in, quotes out, and an end in bounded time.
 
 It is a protocol of asyncio, not a task: what it costs at rest is this object and its transport.
 Reader and writer are one object, so neither can outlive the other.
@@ -7,11 +7,9 @@ Reader and writer are one object, so neither can outlive the other.
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Protocol, cast
+from typing import Protocol
 
 from wsproto.frame_protocol import CloseReason
 
@@ -22,59 +20,46 @@ from qcfeed.core.fates import Backlog, Fate
 from qcfeed.core.messages import CloseCode, Error, ServerMessage, Status, come_back, encode
 from qcfeed.core.symbol import Symbol
 from qcfeed.service import kernel
-from qcfeed.service.handshake import NOT_HERE, Accepted, Head, HeadReader, Refusal
+from qcfeed.service.handshake import Accepted
 from qcfeed.service.hub import Hold, Hub
-from qcfeed.service.inbound import Close, Inbound, Ping, Text, Violation
+from qcfeed.service.inbound import Close, Heard, Inbound, Ping, Text, Violation, only
+from qcfeed.service.transport import Transport
 
 CLOSE_TIMEOUT = 5.0
-"""Seconds a peer has to answer a close frame, and a newcomer to finish its request head."""
+"""Seconds a peer has to answer a close frame."""
 
 _COUNTED = frozenset((*CloseCode, CloseReason.NO_STATUS_RCVD))
 """Codes of a peer's close frame that are counted by themselves."""
 
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-
 
 class State(Enum):
-    HEAD = auto()
-    """The request head is still coming."""
     OPEN = auto()
     CLOSING = auto()
     """Nothing more will be said; by its deadline the socket is gone."""
     CLOSED = auto()
-    """The socket is gone, or somebody else's (handed over to HTTP)."""
+    """The socket is gone."""
 
 
 class Host(Protocol):
     """Who has the connections and decides about them; in the service, the gateway."""
 
     config: Config
+    fate: Fate
+    """Of one that named none."""
     hub: Hub
     deflater: Deflater
     """Compresses for all who asked for it."""
-    http_protocol: Callable[[], asyncio.Protocol] | None
-    """Makes a protocol for a connection that is not a WebSocket's; None: there are none such."""
-
-    def now(self) -> float:
-        """The loop's clock, in seconds."""
-
-    def made(self, connection: Connection) -> None:
-        """It was accepted."""
+    now: Callable[[], float]
+    """The loop's clock, in seconds."""
 
     def gone(self, connection: Connection) -> None:
-        """Its socket is gone, or somebody else's."""
+        """Its socket is gone."""
 
-    def admit(self, head: Head) -> Accepted | Refusal:
-        """Whether this upgrade may go ahead."""
-
-    def hold(self, connection: Connection, symbol: Symbol) -> None:
+    def hold(self, connection: Connection, symbol: Symbol) -> Hold:
         """Subscribe it to the symbol in its path."""
 
     def request(self, connection: Connection, text: str) -> None:
         """It sent a message."""
-
-    def count_refusal(self, reason: str) -> None:
-        """It was refused."""
 
     def count_close(self, why: str) -> None:
         """It ends, with this close code or for this reason."""
@@ -85,12 +70,10 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_deaf",
-        "_head",
         "_host",
         "_inbound",
         "_owed",
         "_replied",
-        "_send",
         "_transport",
         "_unsent",
         "backlog",
@@ -107,57 +90,76 @@ class Connection(asyncio.Protocol):
         "serial",
         "stalled_since",
         "state",
+        "writable",
+        "write",
     )
 
-    def __init__(self, host: Host, serial: int) -> None:
+    def __init__(
+        self, host: Host, serial: int, peer: str, transport: Transport, accepted: Accepted
+    ) -> None:
         self._host = host
-        self._head: HeadReader | None = HeadReader()
         self._inbound: Inbound | None = None
-        self._transport: asyncio.Transport = cast("asyncio.Transport", None)
-        self._send: Callable[[bytes], None] = _nowhere
-        """Takes whole frames: the transport's write, or one that compresses before it."""
+        self._transport = transport
+        self.write: Callable[[bytes], None] = transport.write
+        """Send whole frames: the transport's own, or one that compresses before it."""
+        self.writable = True
+        """Whether it is open, and all that was written before has left for the kernel."""
         self._deaf = False
         """Whether what still comes is thrown away: it can have no meaning any more."""
         self._owed: dict[str, Status] = {}
         self._replied = 0
         """Bytes of answers to it since it stalled."""
         self.serial = serial
-        self.state = State.HEAD
-        self.fixed = False
+        self.state = State.OPEN
+        self.fixed = accepted.symbol is not None
         """Whether its one symbol came with the path (/quotes/{symbol})."""
-        self.compressed = False
+        self.compressed = accepted.compress
         """Whether its peer asked for compressed messages."""
         self.held: dict[Symbol, Hold] = {}
-        self.backlog = Backlog(Fate(host.config.slow), host.config.max_lag)
+        self.backlog = Backlog(accepted.slow or host.fate, host.config.max_lag)
         self.lost_at: float | None = None
         """When quotes were last conflated or dropped for it."""
-        self.peer = ""
+        self.peer = peer
         self.opened_at = self.heard_at = host.now()
-        self.deadline: float | None = self.opened_at + CLOSE_TIMEOUT
+        self.deadline: float | None = None
         self.pinged_at: float | None = None
         self.stalled_since: float | None = None
         self.moved_at = 0.0
         """When, since it stalled, its peer was last seen to take something."""
         self._unsent = 0
 
-    # ------------------------------------------------------------ transport
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
+    def start(self, accepted: Accepted) -> None:
+        """Answer the upgrade, with what there is to read already in the same write, and so segment."""
         self._transport.set_write_buffer_limits(high=0)
-        peer = transport.get_extra_info("peername")
-        self.peer = f"{peer[0]}:{peer[1]}" if peer else "?"
-        self._host.made(self)
+        early = [accepted.response]
+        pack = self._host.deflater.pack if self.compressed else None
+        self.write = early.append if pack is None else lambda data: early.append(pack(data))
+        if accepted.symbol is not None:
+            hold = self._host.hold(self, accepted.symbol)
+            if hold.log is not None and hold.lag:
+                self.write(hold.log.read(hold))
+        write = self._transport.write
+        self.write = write if pack is None else lambda data: write(pack(data))
+        write(b"".join(early))
+
+    # ------------------------------------------------------------ transport
 
     def data_received(self, data: bytes) -> None:
         self.heard_at = self._host.now()
         self.pinged_at = None
-        if self.state is State.HEAD:
-            self._receive_head(data)
-        elif not self._deaf and self.state is not State.CLOSED:
-            self._receive_frames(data)
+        if self._deaf or self.state is State.CLOSED:
+            return
+        if self._inbound is None:
+            if (alone := only(data)) is not None:
+                self._hear(alone)
+                return
+            limit = self._host.config.max_message_size
+            self._inbound = Inbound(limit, compressed=self.compressed)
+        for heard in self._inbound.feed(data):
+            self._hear(heard)
 
     def pause_writing(self) -> None:
+        self.writable = False
         self.stalled_since = self.moved_at = self._host.now()
         self._replied = 0
         self._unsent = self.unsent
@@ -165,6 +167,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.stalled_since = None
         if self.state is State.OPEN:
+            self.writable = True
             owed, self._owed = self._owed, {}
             for status in owed.values():
                 self.tell(status)
@@ -182,110 +185,38 @@ class Connection(asyncio.Protocol):
             # The kernel gives up on a peer that does not read as soon as we do (TCP_USER_TIMEOUT).
             slow = isinstance(exc, TimeoutError) and self.stalled_since is not None
             self._leave(str(int(CloseCode.TOO_SLOW)) if slow else "lost")
-        self._end_head()
-        self._send = _nowhere
+        self.write = _nowhere
         self.state = State.CLOSED
         self._host.gone(self)
-
-    # ------------------------------------------------------------ handshake
-
-    def _receive_head(self, data: bytes) -> None:
-        reader = cast("HeadReader", self._head)
-        head = reader.feed(data)
-        if isinstance(head, Refusal):
-            self.refuse(head)
-        elif head is not None and head.is_ours:
-            self._end_head()
-            self._upgrade(head, reader.rest)
-        elif head is not None and self._host.http_protocol is not None:
-            self._hand_over(self._host.http_protocol(), reader.data)
-        elif head is not None:
-            self.refuse(NOT_HERE)
-
-    def _end_head(self) -> None:
-        if self._head is not None:
-            self._head.close()
-            self._head = None
-
-    def _upgrade(self, head: Head, rest: bytes) -> None:
-        verdict = self._host.admit(head)
-        if isinstance(verdict, Refusal):
-            self.refuse(verdict)
-            return
-        self.state = State.OPEN
-        self.deadline = None
-        if verdict.slow is not None:
-            self.backlog.fate = verdict.slow
-        early: list[bytes] = []
-        self._send = early.append
-        if verdict.symbol is not None:
-            self.fixed = True
-            self._host.hold(self, verdict.symbol)
-            self.catch_up()
-        self._send = self._transport.write
-        if verdict.compress:
-            self._compress(self._transport.write, self._host.deflater.pack)
-            early = [self._host.deflater.pack(data) for data in early]
-        self._transport.write(b"".join((verdict.response, *early)))  # one write, one segment
-        if rest and self.state is State.OPEN:
-            self._receive_frames(rest)
-
-    def _compress(self, write: Callable[[bytes], None], pack: Callable[[bytes], bytes]) -> None:
-        self.compressed = True
-        self._send = lambda data: write(pack(data))
-
-    def refuse(self, refusal: Refusal) -> None:
-        """Answer with an HTTP error instead of an upgrade."""
-        self._host.count_refusal(refusal.code)
-        self._transport.write(refusal.response())
-        self._leave(None)
-        # A full close with bytes unread would be a reset, and that can destroy the answer on its
-        # way (RFC 9112 section 9.6).
-        self._end_half()
-
-    def _hand_over(self, protocol: asyncio.Protocol, data: bytes) -> None:
-        self._end_head()
-        self._transport.set_write_buffer_limits()
-        self._transport.set_protocol(protocol)
-        self.state = State.CLOSED
-        self._host.gone(self)
-        protocol.connection_made(self._transport)
-        protocol.data_received(data)
 
     # ------------------------------------------------------------ frames in
 
-    def _receive_frames(self, data: bytes) -> None:
-        if self._inbound is None:
-            limit = self._host.config.max_message_size
-            self._inbound = Inbound(limit, compressed=self.compressed)
-        for heard in self._inbound.feed(data):
-            if isinstance(heard, Close):
-                self._receive_close(heard.code)
-            elif self.state is not State.OPEN:
-                self._deaf |= isinstance(heard, Violation) and heard.final
-            elif isinstance(heard, Ping):
-                self._reply(frames.frame(frames.Opcode.PONG, heard.payload))
-            elif isinstance(heard, Text):
-                self._host.request(self, heard.text)
-            else:
-                self.close(heard.code, heard.reason)
-                self._deaf |= heard.final
+    def _hear(self, heard: Heard) -> None:
+        if isinstance(heard, Close):
+            self._receive_close(heard.code)
+        elif self.state is not State.OPEN:
+            self._deaf |= isinstance(heard, Violation) and heard.final
+        elif isinstance(heard, Ping):
+            self._reply(frames.frame(frames.Opcode.PONG, heard.payload))
+        elif isinstance(heard, Text):
+            self._host.request(self, heard.text)
+        elif isinstance(heard, Violation):
+            self.close(heard.code, heard.reason)
+            self._deaf |= heard.final
 
     def _receive_close(self, code: int) -> None:
+        answer = None
         if self.state is State.OPEN:
-            told = 1000 if code == CloseReason.NO_STATUS_RCVD else code
-            if self.writable:  # the close frame and the end of the connection as one segment
-                kernel.cork(self._transport.get_extra_info("socket"))
-            self._send(frames.close(told))
+            answer = frames.close(1000 if code == CloseReason.NO_STATUS_RCVD else code)
             # A peer may make up three thousand codes; each would be a metric's label for ever.
             self._leave(str(int(code)) if code in _COUNTED else "other")
         if self.stalled_since is None:
-            self._transport.close()
-        else:  # what a full close leaves to the kernel, no reset of ours would free any more
-            self._end_half()
-
-    def _end_half(self) -> None:
-        """End our half, and wait a bounded time for the peer to end its own."""
+            self._transport.close(answer)  # which leave as one segment
+            return
+        if answer is not None:
+            self.write(answer)
+        # What a full close leaves to the kernel, no reset of ours would free any more: we end our
+        # half, and wait a bounded time for the peer to end its own.
         self._deaf = True
         self._transport.write_eof()
 
@@ -295,11 +226,6 @@ class Connection(asyncio.Protocol):
     def connected(self) -> bool:
         """Whether it is still there to be written to, now or later."""
         return self.state is State.OPEN
-
-    @property
-    def writable(self) -> bool:
-        """Whether all that was written before has left for the kernel."""
-        return self.stalled_since is None and self.state is State.OPEN
 
     @property
     def lost(self) -> int:
@@ -322,10 +248,6 @@ class Connection(asyncio.Protocol):
         if unsent < self._unsent:
             self.moved_at = now
         self._unsent = unsent
-
-    def write(self, data: bytes) -> None:
-        """Send whole frames."""
-        self._send(data)
 
     def catch_up(self) -> None:
         """Send what it has not had yet of all it holds, if it takes anything."""
@@ -371,21 +293,15 @@ class Connection(asyncio.Protocol):
         """Say why, give up all holds, and wait ``within`` seconds for the peer's close frame."""
         if self.state is not State.OPEN:
             return
-        self._send(frames.close(code, reason))
+        self.write(frames.close(code, reason))
         self._leave(str(int(code)), within)
 
     def abort(self, why: str) -> None:
-        """Drop the connection now, and with it what the kernel still keeps for it.
-
-        A socket that is merely closed keeps its unsent bytes for as long as the peer's window is
-        shut; a reset frees them (SO_LINGER with 0 seconds, socket(7)).
-        """
+        """Drop the connection now, and with it what the kernel still keeps for it."""
         if self.state is State.OPEN:
             self._leave(why)
         if self.state is not State.CLOSED:
-            sock = self._transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-            self._transport.abort()
+            self._transport.reset()
 
     def _reply(self, data: bytes) -> None:
         """Answers to a peer that asks and does not read are bounded by themselves: quotes that wait
@@ -396,7 +312,7 @@ class Connection(asyncio.Protocol):
             if self._replied > self._host.config.send_buffer:
                 self.abort(str(int(CloseCode.TOO_SLOW)))
                 return
-        self._send(data)
+        self.write(data)
 
     def _leave(self, why: str | None, within: float | None = None) -> None:
         # Holds first: who looks from another thread must not take them for orphans.
@@ -404,6 +320,7 @@ class Connection(asyncio.Protocol):
         for subscriber in held.values():
             self._host.hub.unsubscribe(subscriber)
         self.state = State.CLOSING
+        self.writable = False
         self.deadline = self._host.now() + (CLOSE_TIMEOUT if within is None else within)
         if why is not None:
             self._host.count_close(why)

@@ -18,6 +18,7 @@ from qcfeed import listen
 from qcfeed.config import Config
 from qcfeed.core import symbol as symbols
 from qcfeed.core.compression import Deflater
+from qcfeed.core.fates import Fate
 from qcfeed.core.limits import TokenBucket
 from qcfeed.core.messages import (
     Action,
@@ -31,10 +32,13 @@ from qcfeed.core.messages import (
 from qcfeed.core.symbol import Symbol
 from qcfeed.errors import InvalidSymbolError, UnknownSymbolError
 from qcfeed.service import kernel, standing
+from qcfeed.service.acceptor import Acceptor, Address
+from qcfeed.service.arrival import Arrival
 from qcfeed.service.connection import Connection, State
-from qcfeed.service.handshake import Accepted, Head, Refusal, judge
-from qcfeed.service.hub import Hub
-from qcfeed.service.transport import Acceptor
+from qcfeed.service.handshake import Accepted, judge
+from qcfeed.service.hub import Hold, Hub
+from qcfeed.service.refusal import Refusal
+from qcfeed.service.request_head import Head
 
 log = logging.getLogger("qcfeed.gateway")
 
@@ -63,12 +67,16 @@ class Gateway:
         self._next_sweep = 0.0
         self._sweeper: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Event = asyncio.Event()
+        self.now = self._loop.time
         self.config = config
+        self.fate = Fate(config.slow)
         self.hub = hub
         self.deflater = Deflater()
         self.http_protocol = http_protocol
         """Whom to hand a connection to that is not for a WebSocket; None for nobody."""
         self.draining = False
+        self.arrivals: dict[Arrival, None] = {}
+        """Those whose request is still to come, or who were refused; by their deadlines."""
         self.connections: set[Connection] = set()
         self.opened = 0
         """Upgrades accepted since the start."""
@@ -77,9 +85,10 @@ class Gateway:
         self.refused: Counter[str] = Counter()
         """Upgrades and subscriptions refused, by reason."""
 
-    def now(self) -> float:
-        """The loop's clock, in seconds."""
-        return self._loop.time()
+    @property
+    def sockets(self) -> int:
+        """How many there are, of subscribers and newcomers."""
+        return len(self.connections) + len(self.arrivals)
 
     # ------------------------------------------------------------ listening
 
@@ -113,38 +122,60 @@ class Gateway:
             if connection.state is State.OPEN:
                 connection.send(GoingAway(random.randrange(_RETRY_SPREAD_MS)))
                 connection.close(CloseCode.GOING_AWAY, "the service leaves")
-        if self.connections:
+        if self.sockets:
             self._emptied.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._emptied.wait(), timeout)
+        for arrival in list(self.arrivals):
+            arrival.abort()
         for connection in list(self.connections):
             connection.abort("drain")
         if self._sweeper is not None:
             self._sweeper.cancel()
-        while self.connections:  # a dropped socket reports itself gone in the next turn
+        while self.sockets:  # a dropped socket reports itself gone in the next turn
             self._emptied.clear()
             await self._emptied.wait()
 
-    def _make(self) -> Connection:
-        return Connection(self, next(self._serials))
+    def _make(self, address: Address) -> Arrival:
+        return Arrival(self, next(self._serials), address)
 
     # ------------------------------------------------------------ connections come and go
 
-    def made(self, connection: Connection) -> None:
+    def came(self, arrival: Arrival) -> None:
         """A socket was accepted."""
+        self.arrivals[arrival] = None
+        if self.sockets > self.config.max_connections + _SPARE_HEADS:
+            self.count_refusal("connection_limit")
+            arrival.abort()
+        elif self.draining:  # accepted in the turn in which the drain began
+            arrival.abort()
+
+    def turned_away(self, arrival: Arrival, reason: str) -> None:
+        """It was answered, and is to go."""
+        self.count_refusal(reason)
+        self.arrivals[arrival] = self.arrivals.pop(arrival)  # its deadline is the last one now
+
+    def left(self, arrival: Arrival) -> None:
+        """Its socket is gone, or somebody else's."""
+        self.arrivals.pop(arrival, None)
+        self._note_empty()
+
+    def welcome(self, arrival: Arrival, accepted: Accepted) -> Connection:
+        """It is a subscriber's from now on."""
+        connection = Connection(self, arrival.serial, arrival.peer, arrival.transport, accepted)
         self.connections.add(connection)
         self._wheel[connection.serial % _BUCKETS].add(connection)
-        if len(self.connections) > self.config.max_connections + _SPARE_HEADS:
-            self.count_refusal("connection_limit")
-            connection.abort("refused")
-        elif self.draining:  # accepted in the turn in which the drain began
-            connection.abort("drain")
+        self.opened += 1
+        return connection
 
     def gone(self, connection: Connection) -> None:
-        """Its socket is gone, or HTTP's."""
+        """Its socket is gone."""
         self.connections.discard(connection)
         self._wheel[connection.serial % _BUCKETS].discard(connection)
-        if not self.connections:
+        self._note_empty()
+
+    def _note_empty(self) -> None:
+        if not self.connections and not self.arrivals:
             self._emptied.set()
 
     def admit(self, head: Head) -> Accepted | Refusal:
@@ -155,15 +186,12 @@ class Gateway:
         refusal = self._crowded()
         if refusal is None and verdict.symbol is not None:
             refusal = self._unwelcome(verdict.symbol)
-        if refusal is not None:
-            return refusal
-        self.opened += 1
-        return verdict
+        return verdict if refusal is None else refusal
 
     def _crowded(self) -> Refusal | None:
         if self.draining:
             return _unavailable("draining", "the service leaves; try again shortly")
-        if len(self.connections) > self.config.max_connections:
+        if self.sockets > self.config.max_connections:
             limit = self.config.max_connections
             return _unavailable("connection_limit", f"there are {limit} connections already")
         return None
@@ -218,9 +246,10 @@ class Gateway:
         else:
             self._unsubscribe(connection, request.symbols)
 
-    def hold(self, connection: Connection, symbol: Symbol) -> None:
+    def hold(self, connection: Connection, symbol: Symbol) -> Hold:
         """Give ``connection`` a hold on ``symbol``; raises UnknownSymbolError."""
-        connection.held[symbol] = self.hub.subscribe(symbol, connection)
+        hold = connection.held[symbol] = self.hub.subscribe(symbol, connection)
+        return hold
 
     def _subscribe(self, connection: Connection, names: list[str]) -> None:
         if len(names) > self.config.max_symbols:
@@ -287,13 +316,21 @@ class Gateway:
             self._next_sweep = now + shortest / 4 / _BUCKETS
             self._hand = (self._hand + 1) % _BUCKETS
             self._unseen = list(self._wheel[self._hand])
-        due = 0
+        due = self._end_overdue(now)
         try:
             while self._unseen and due < _DUE_A_TURN:
                 due += self._look_at(self._unseen.pop(), now)
         finally:
-            again = now if self._unseen else self._next_sweep
+            again = now if self._unseen or due >= _DUE_A_TURN else self._next_sweep
             self._sweeper = self._loop.call_at(again, self._sweep)
+
+    def _end_overdue(self, now: float) -> int:
+        """Newcomers who have said nothing whole in time; how many they were."""
+        overdue = itertools.takewhile(lambda each: each.deadline <= now, self.arrivals)
+        some = list(itertools.islice(overdue, _DUE_A_TURN))
+        for arrival in some:
+            arrival.abort()
+        return len(some)
 
     def _look_at(self, connection: Connection, now: float) -> bool:
         """Whether its time was up, for one thing or another."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias, cast
 
 from wsproto.extensions import Extension
-from wsproto.frame_protocol import FrameProtocol, Opcode, ParseFailed
+from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFailed
 
 from qcfeed.core.messages import CloseCode
 from qcfeed.service.extensions import Inflating
@@ -20,6 +20,10 @@ class Text(NamedTuple):
 
 class Ping(NamedTuple):
     payload: bytes
+
+
+class Pong(NamedTuple):
+    """An answer to a ping of ours, or none."""
 
 
 class Close(NamedTuple):
@@ -36,11 +40,31 @@ class Violation(NamedTuple):
     final: bool = False
 
 
-Heard: TypeAlias = Text | Ping | Close | Violation
+Heard: TypeAlias = Text | Ping | Pong | Close | Violation
+
+_PONG = Pong()
+_USUAL = (CloseReason.NORMAL_CLOSURE, CloseReason.GOING_AWAY)
+
+
+def only(data: bytes) -> Pong | Close | None:
+    """What ``data`` is, if it is all that one who only listens sends: a pong, or a usual close frame.
+
+    None for whatever else it may be, which is for ``Inbound`` to read: it need not be made for these
+    (RFC 6455 section 5.2: a final frame, masked, of no payload or a close code).
+    """
+    first = data[:2]
+    if len(data) == 8 and first == b"\x88\x82":
+        code = (data[6] ^ data[2]) << 8 | data[7] ^ data[3]
+        return Close(code) if code in _USUAL else None
+    if len(data) == 6 and first == b"\x8a\x80":
+        return _PONG
+    if len(data) == 6 and first == b"\x88\x80":
+        return Close(CloseReason.NO_STATUS_RCVD)
+    return None
 
 
 class Inbound:
-    """Made when a client first sends something: most only listen. Frames by wsproto (RFC 6455)."""
+    """Made when a client first sends something of its own: most only listen. Frames by wsproto."""
 
     __slots__ = ("_frames", "_limit", "_size", "_text")
 
@@ -74,7 +98,7 @@ class Inbound:
         if opcode is Opcode.CLOSE:
             return Close(cast("tuple[int, str]", payload)[0])
         if opcode is Opcode.PONG:
-            return None
+            return _PONG
         if opcode is Opcode.PING:
             return Ping(cast("bytes", payload))
         if opcode is Opcode.TEXT:

@@ -9,7 +9,7 @@ import sys
 _INT = struct.Struct("i")
 
 
-def bound_send_buffer(sock: socket.socket, size: int) -> None:
+def bound_send_buffer(sock: socket.SocketType, size: int) -> None:
     """Let the kernel keep at most about twice ``size`` bytes of what the peer has not taken.
 
     Linux doubles the figure for its own bookkeeping (socket(7)) and counts that against it, so of
@@ -18,18 +18,12 @@ def bound_send_buffer(sock: socket.socket, size: int) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
 
 
-def bound_silence(sock: socket.socket, seconds: float) -> None:
+def bound_silence(sock: socket.SocketType, seconds: float) -> None:
     """Let the kernel drop a peer that acknowledges nothing of what it was sent for so long (tcp(7))."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
 
 
-def cork(sock: socket.socket) -> None:
-    """Let what is written go out with what follows it, the close at the latest (tcp(7))."""
-    if sys.platform == "linux":
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
-
-
-def send_queue(sock: socket.socket | None) -> int | None:
+def send_queue(sock: socket.SocketType | None) -> int | None:
     """Bytes written that the peer has not acknowledged (SIOCOUTQ, tcp(7)).
 
     None where the system does not tell, which is everywhere but on Linux, and for a socket that is

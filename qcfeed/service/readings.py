@@ -88,7 +88,7 @@ def _crowds(feeds: Sequence[Feed]) -> Spread:
 def _connections(parts: Parts) -> Iterator[Sample]:
     gateway = parts.gateway
     lags = gateway.lags()
-    yield Sample(m.CONNECTIONS, len(gateway.connections))
+    yield Sample(m.CONNECTIONS, gateway.sockets)
     yield Sample(m.CONNECTIONS_SLOW, lags.slow)
     yield Sample(m.LAG, lags.quotes)
     yield Sample(m.LAG_MAX, lags.most)

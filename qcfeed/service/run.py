@@ -19,6 +19,7 @@ from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.errors import ExitStatus
 from qcfeed.service.app import Service
 from qcfeed.service.notify import Notifier
+from qcfeed.service.selector import new_event_loop
 
 log = logging.getLogger("qcfeed")
 
@@ -35,7 +36,7 @@ def serve(config: Config) -> int:
     logging.getLogger("aiomonitor").setLevel(logging.WARNING)  # our own lines name its ports
     _raise_file_limit(config.max_connections)
     ledger = Ledger(spawn_stacks=config.spawn_stacks)
-    with asyncio.Runner() as runner:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
         ledger.install(runner.get_loop())
         status = runner.run(_main(config, ledger, recent))
         if status is ExitStatus.TIMED_OUT:

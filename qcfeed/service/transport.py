@@ -1,29 +1,28 @@
-"""A TCP transport as slim as a subscriber's connection needs it, and the accepting of them.
+"""A TCP transport as slim as a subscriber's connection needs it.
 
-asyncio's own costs a task, six callbacks and 1.3 KB a connection; this one is an object on the loop's
-readers. It keeps asyncio's contract with a protocol, so aiohttp's can be handed a connection that
-was accepted here (docs/adr/0019).
+asyncio's own costs a task, six callbacks and 1.3 KB a connection; this one is an object that a poller
+of ours calls. It keeps asyncio's contract with a protocol, so aiohttp's can be handed a connection
+that was accepted here (docs/adr/0019).
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import socket
-from collections.abc import Callable
+import struct
 from typing import Any, cast
+
+from qcfeed.service.poller import READ, WRITE, Poller
 
 log = logging.getLogger("qcfeed.transport")
 
 _MOST_READ = 65_536
 """Bytes of one read: below what malloc would fetch from the system each time."""
-_MOST_ACCEPTED = 64
-"""Connections accepted in one turn of the loop; the rest wait in the kernel's queue."""
 _HIGH, _LOW = 65_536, 16_384
-_NO_ROOM = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
-_NO_ROOM_PAUSE = 1.0
-"""Seconds until it is tried again to accept when files or memory have run out."""
+_WITH_THE_NEXT = getattr(socket, "MSG_MORE", 0)
+"""Flag of what may wait for more to be sent, the end of the connection at the latest (send(2))."""
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Transport(asyncio.Transport):
@@ -33,8 +32,8 @@ class Transport(asyncio.Transport):
         "_closing",
         "_ending",
         "_high",
-        "_loop",
         "_low",
+        "_poller",
         "_protocol",
         "_reading",
         "_sock",
@@ -42,11 +41,9 @@ class Transport(asyncio.Transport):
         "_waiting",
     )
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, protocol: asyncio.Protocol
-    ) -> None:
+    def __init__(self, poller: Poller, sock: socket.SocketType, protocol: asyncio.Protocol) -> None:
         # Not super().__init__(): it makes a dict of extra information.
-        self._loop = loop
+        self._poller = poller
         self._sock = sock
         self._protocol = protocol
         self._unsent: bytearray | None = None
@@ -90,12 +87,24 @@ class Transport(asyncio.Transport):
     def pause_reading(self) -> None:
         if self._reading:
             self._reading = False
-            self._loop.remove_reader(self._sock.fileno())
+            self._watch()
 
     def resume_reading(self) -> None:
         if not self._reading and not self._closing:
             self._reading = True
-            self._loop.add_reader(self._sock.fileno(), self._readable)
+            self._watch()
+
+    def _watch(self) -> None:
+        reading, writing = self._reading, self._unsent is not None
+        events = (READ if reading else 0) | (WRITE if writing else 0)
+        self._poller.watch(self._sock.fileno(), events, self)
+
+    def ready(self, events: int) -> None:
+        """For the poller: it can be read or written, or its peer is gone, which either will find."""
+        if events & ~WRITE and self._reading:
+            self._readable()
+        if events & ~READ and self._unsent is not None:
+            self._writable()
 
     def _readable(self) -> None:
         try:
@@ -118,15 +127,15 @@ class Transport(asyncio.Transport):
 
     # ------------------------------------------------------------ writing
 
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Send now what the kernel takes, and the rest when it takes more."""
+    def write(self, data: bytes | bytearray | memoryview, flags: int = 0) -> None:
+        """Send now what the kernel takes, and the rest when it takes more. ``flags``: see send(2)."""
         if self._unsent is not None:
             self._unsent += data
             return
         if self._closing:
             return
         try:
-            sent = self._sock.send(data)
+            sent = self._sock.send(data, flags)
         except (BlockingIOError, InterruptedError):
             sent = 0
         except OSError as error:
@@ -134,7 +143,7 @@ class Transport(asyncio.Transport):
             return
         if sent < len(data):
             self._unsent = bytearray(memoryview(data)[sent:])
-            self._loop.add_writer(self._sock.fileno(), self._writable)
+            self._watch()
             self._pause_above_limit()
 
     def _pause_above_limit(self) -> None:
@@ -153,7 +162,7 @@ class Transport(asyncio.Transport):
             return
         if not unsent:
             self._unsent = None
-            self._loop.remove_writer(self._sock.fileno())
+            self._watch()
         if self._waiting and len(unsent) <= self._low:
             self._waiting = False
             self._protocol.resume_writing()
@@ -162,7 +171,7 @@ class Transport(asyncio.Transport):
 
     def _all_sent(self) -> None:
         if self._closing:
-            self._loop.call_soon(self._end, None)
+            self._poller.end_soon(self, None)
         elif self._ending:
             self._shut()
 
@@ -198,83 +207,49 @@ class Transport(asyncio.Transport):
     def is_closing(self) -> bool:
         return self._closing
 
-    def close(self) -> None:
-        """Read no more, send what is unsent, and then end."""
-        if not self._closing:
-            self._stop_reading()
-            if self._unsent is None:
-                self._loop.call_soon(self._end, None)
+    def close(self, last: bytes | None = None) -> None:
+        """Read no more, send what is unsent, ``last`` behind it, and then end.
+
+        ``last`` and the end of the connection leave as one segment where nothing is unsent.
+        """
+        if last is not None:
+            self.write(last, _WITH_THE_NEXT)
+        if self._closing:
+            return
+        self._closing = True
+        if self._unsent is None:
+            self._reading = False  # as good as paused: the descriptor is forgotten when it ends
+            self._poller.end_soon(self, None)
+        else:
+            self.pause_reading()
 
     def abort(self) -> None:
         """End now; what is unsent is gone."""
         self._drop(None)
 
+    def reset(self) -> None:
+        """As abort, and what the kernel still keeps for the peer is gone, too.
+
+        A socket that is merely closed keeps its unsent bytes for as long as the peer's window is
+        shut; a reset frees them (SO_LINGER with 0 seconds, socket(7)).
+        """
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self.abort()
+
     def _drop(self, error: Exception | None) -> None:
         if self._closing and self._unsent is None:
             return  # it ends already
-        self._stop_reading()
-        if self._unsent is not None:
-            self._unsent = None
-            self._loop.remove_writer(self._sock.fileno())
-        self._loop.call_soon(self._end, error)
-
-    def _stop_reading(self) -> None:
-        self.pause_reading()
         self._closing = True
+        self._reading = False
+        self._unsent = None
+        self._watch()
+        self._poller.end_soon(self, error)
 
-    def _end(self, error: Exception | None) -> None:
+    def end(self, error: Exception | None) -> None:
+        """For the poller: what is to be told is told, and the socket closed."""
+        self._poller.forget(self._sock.fileno())
         try:
             self._protocol.connection_lost(error)
         finally:
             self._sock.close()
             self._protocol = asyncio.Protocol()  # no circle is left behind
-
-
-class Acceptor:
-    """Accepts on a bound socket, which is its own to close, and makes a protocol for each."""
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        bound: socket.socket,
-        make: Callable[[], asyncio.Protocol],
-    ) -> None:
-        self._loop = loop
-        self._listener = bound
-        self._make = make
-        self._pause: asyncio.TimerHandle | None = None
-
-    def start(self, backlog: int) -> None:
-        """Listen. Raises OSError."""
-        self._listener.setblocking(False)
-        self._listener.listen(backlog)
-        self._loop.add_reader(self._listener.fileno(), self._accept)
-
-    def close(self) -> None:
-        """Accept no more. Whoever waits in the kernel's queue is reset."""
-        if self._pause is not None:
-            self._pause.cancel()
-        self._loop.remove_reader(self._listener.fileno())
-        self._listener.close()
-
-    def _accept(self) -> None:
-        for _ in range(_MOST_ACCEPTED):
-            try:
-                sock, _peer = self._listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                if error.errno not in _NO_ROOM:
-                    raise
-                log.warning(
-                    "no connection can be accepted: %s; trying again shortly", error.strerror
-                )
-                self._loop.remove_reader(self._listener.fileno())
-                self._pause = self._loop.call_later(_NO_ROOM_PAUSE, self._go_on)
-                return
-            sock.setblocking(False)
-            Transport(self._loop, sock, self._make())
-
-    def _go_on(self) -> None:
-        self._pause = None
-        self._loop.add_reader(self._listener.fileno(), self._accept)

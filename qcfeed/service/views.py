@@ -70,7 +70,7 @@ class Views:
             upstream_connected=health.connected,
             upstream_reconnects=health.reconnects,
             upstream_gaps=health.gaps,
-            connections=len(service.gateway.connections),
+            connections=service.gateway.sockets,
             connections_limit=service.config.max_connections,
             feeds=feeds,
             feeds_by_state={

@@ -118,7 +118,10 @@ class Running:
         """Nobody is connected, no feed stays, no task lives that did not live before."""
         service = self.service
         every: dict[str, Callable[[], list[object]]] = {
-            "all connections gone": lambda: list(service.gateway.connections),
+            "all connections gone": lambda: [
+                *service.gateway.connections,
+                *service.gateway.arrivals,
+            ],
             "all feeds closed and forgotten": lambda: list(service.hub.feeds),
             "all tasks joined": lambda: list(self.strangers()),
             "all sockets gone": lambda: list(self.sockets()),

@@ -43,7 +43,7 @@ async def test_newcomers_are_refused_while_others_leave(running: Running) -> Non
     stays = await running.client("/quotes/AAPL")
     late = await RawClient.connect(running.port)
     asks = await RawClient.connect(running.port)
-    await until(lambda: len(running.service.gateway.connections) == 3, "three are connected")
+    await until(lambda: running.service.gateway.sockets == 3, "three are connected")
     stopping = asyncio.create_task(running.service.stop())
     assert (await stays.closing()).code == 1001
     late.send(head())

@@ -8,7 +8,7 @@ from selectors import BaseSelector
 
 import pytest
 
-from qcfeed.service.connection import Connection
+from qcfeed.service.transport import Transport
 from tests.integration.service.conftest import Start
 from tests.support.frames import quotes
 from tests.support.raw_websocket import head, request
@@ -26,58 +26,59 @@ def upstream(upstream: ScriptedUpstream) -> ScriptedUpstream:
     return upstream
 
 
-@pytest.fixture
-def writes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """What connections were given to write, one by one."""
-    seen: list[bytes] = []
-    write = Connection.write
+class Writes(list[bytes]):
+    """What connections' transports were given to write, one by one."""
 
-    def spy(self: Connection, data: bytes) -> None:
-        seen.append(data)
-        write(self, data)
+    waited: list[float | None]
+    """How long the loop was ready to wait for its sockets, turn by turn; WRITTEN at each write."""
 
-    monkeypatch.setattr(Connection, "write", spy)
-    return seen
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited = []
 
 
 WRITTEN = -1.0
 
 
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
-    """How long the loop was ready to wait for its sockets, turn by turn; WRITTEN at each write."""
-    selector: BaseSelector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
-    select, seen = selector.select, []
-    write = Connection.write
+@pytest.fixture
+def writes(monkeypatch: pytest.MonkeyPatch) -> Writes:
+    seen, write = Writes(), Transport.write
 
-    def note(self: Connection, data: bytes) -> None:
-        seen.append(WRITTEN)
-        write(self, data)
+    def spy(self: Transport, data: bytes, flags: int = 0) -> None:
+        seen.append(data)
+        seen.waited.append(WRITTEN)
+        write(self, data, flags)
 
-    monkeypatch.setattr(Connection, "write", note)
-
-    def spy(timeout: float | None = None) -> object:
-        seen.append(timeout)
-        return select(timeout)
-
-    monkeypatch.setattr(selector, "select", spy)
+    monkeypatch.setattr(Transport, "write", spy)
     return seen
 
 
+def note_waits(writes: Writes, monkeypatch: pytest.MonkeyPatch) -> None:
+    selector: BaseSelector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
+    select = selector.select
+
+    def spy(timeout: float | None = None) -> object:
+        writes.waited.append(timeout)
+        return select(timeout)
+
+    monkeypatch.setattr(selector, "select", spy)
+
+
 async def test_a_quote_leaves_before_the_loop_waits_again(
-    start: Start, upstream: ScriptedUpstream, writes: list[bytes], monkeypatch: pytest.MonkeyPatch
+    start: Start, upstream: ScriptedUpstream, writes: Writes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = await start()
     async with await running.client():
         await until(lambda: upstream.sinks, "its feed is open")
-        waited = waits(monkeypatch)
+        note_waits(writes, monkeypatch)
         for seq in range(1, 4):
             await asyncio.sleep(0.01)
             writes.clear()
-            waited.clear()
+            writes.waited.clear()
             upstream.sinks[0].publish([TICK])
             await until(lambda: writes, "it is written")
             assert [quote.seq for quote in quotes(writes[0])] == [seq]
-            before = waited[: waited.index(WRITTEN)]
+            before = writes.waited[: writes.waited.index(WRITTEN)]
             assert set(before) == {0}, "the loop slept on a quote"
     await running.balanced()
 
@@ -101,7 +102,7 @@ async def test_the_peer_has_it_one_turn_after_it_was_published(
 
 
 async def test_all_symbols_of_a_connection_leave_in_one_write(
-    start: Start, upstream: ScriptedUpstream, writes: list[bytes]
+    start: Start, upstream: ScriptedUpstream, writes: Writes
 ) -> None:
     running = await start()
     names = [f"S{n}" for n in range(50)]
@@ -122,7 +123,7 @@ async def test_all_symbols_of_a_connection_leave_in_one_write(
 
 
 async def _only_bounded_writes(
-    running: Running, upstream: ScriptedUpstream, writes: list[bytes]
+    running: Running, upstream: ScriptedUpstream, writes: Writes
 ) -> None:
     """A turn with a megabyte for one connection is no single write that its peer may never take."""
     writes.clear()

@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from qcfeed import listen
-from qcfeed.service.transport import Acceptor, Transport
+from qcfeed.service.acceptor import Acceptor, Address
+from qcfeed.service.transport import Transport
 from tests.support.running_service import until
 
 MEGABYTES = b"0123456789abcdef" * 262_144
@@ -65,7 +66,7 @@ async def connected(kind: type[Keeping] = Keeping) -> AsyncIterator[tuple[Keepin
     """A protocol on an accepted connection, and the peer's blocking socket."""
     made: list[Keeping] = []
 
-    def make() -> Keeping:
+    def make(_address: Address) -> Keeping:
         made.append(kind())
         return made[-1]
 
@@ -204,20 +205,20 @@ class NoRoom:
     def __getattr__(self, name: str) -> object:
         return getattr(self._bound, name)
 
-    def accept(self) -> object:
+    def _accept(self) -> object:
         if self._times:
             self._times -= 1
             raise OSError(errno.EMFILE, "Too many open files")
-        return self._bound.accept()
+        return self._bound._accept()  # type: ignore[attr-defined]
 
 
 async def test_out_of_files_it_waits_and_accepts_again(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qcfeed.service.transport._NO_ROOM_PAUSE", 0.01)
+    monkeypatch.setattr("qcfeed.service.acceptor._NO_ROOM_PAUSE", 0.01)
     made: list[Keeping] = []
 
-    def make() -> Keeping:
+    def make(_address: Address) -> Keeping:
         made.append(Keeping())
         return made[-1]
 

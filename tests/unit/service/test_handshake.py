@@ -12,7 +12,9 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Request
 
 from qcfeed.core.symbol import MAX_LENGTH
-from qcfeed.service.handshake import MAX_HEAD, Accepted, Head, HeadReader, Refusal, judge
+from qcfeed.service.handshake import Accepted, judge
+from qcfeed.service.refusal import Refusal
+from qcfeed.service.request_head import MAX_HEAD, Head, HeadReader
 from tests.support.raw_websocket import frame, head
 
 

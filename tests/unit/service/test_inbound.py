@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from wsproto.frame_protocol import FrameProtocol
 
 from qcfeed.core.messages import CloseCode
-from qcfeed.service.inbound import Close, Inbound, Ping, Text, Violation
+from qcfeed.service.inbound import Close, Heard, Inbound, Ping, Pong, Text, Violation, only
 
 
 def client() -> FrameProtocol:
@@ -48,5 +50,39 @@ def test_after_a_frame_that_is_none_nothing_has_a_meaning() -> None:
     assert (violation.code, violation.final) == (CloseCode.PROTOCOL_ERROR, True)
 
 
-def test_an_unanswered_pong_is_no_news() -> None:
-    assert list(Inbound(100, compressed=False).feed(client().pong(b"late"))) == []
+def test_a_pong_is_heard_as_such() -> None:
+    assert list(Inbound(100, compressed=False).feed(client().pong(b"late"))) == [Pong()]
+
+
+@pytest.mark.parametrize(
+    ("sent", "heard"),
+    [
+        (client().close(1000), Close(1000)),
+        (client().close(1001), Close(1001)),
+        (client().close(), Close(1005)),
+        (client().pong(), Pong()),
+        (client().close(1000, "bye"), None),
+        (client().close(4000), None),
+        (client().close(1000) + b"x", None),
+        (client().ping(), None),
+        (client().send_data("subscribe"), None),
+    ],
+)
+def test_what_one_who_only_listens_sends_needs_no_parser(sent: bytes, heard: Heard | None) -> None:
+    assert only(bytes(sent)) == heard
+
+
+@given(
+    first=st.sampled_from([0x88, 0x8A, 0x08, 0x89, 0xC8, 0x81]),
+    second=st.sampled_from([0x80, 0x82, 0x00, 0x02, 0x81]),
+    mask=st.binary(min_size=4, max_size=4),
+    code=st.one_of(st.just(b""), st.integers(995, 1020).map(lambda n: n.to_bytes(2, "big"))),
+    more=st.sampled_from([b"", b"\0"]),
+)
+def test_what_is_said_without_the_parser_is_what_the_parser_says(
+    first: int, second: int, mask: bytes, code: bytes, more: bytes
+) -> None:
+    masked = bytes(byte ^ key for byte, key in zip(code, mask, strict=False))
+    data = bytes((first, second)) + mask + masked + more
+    heard = only(data)
+    assert heard is None or list(Inbound(100, compressed=False).feed(data)) == [heard]

@@ -1,0 +1,86 @@
+"""The accepting of connections, each on a transport of ours, and what to do when there is no room."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import Callable
+from typing import TypeAlias
+
+from qcfeed.service.poller import READ, Poller
+from qcfeed.service.transport import Transport
+
+log = logging.getLogger("qcfeed.acceptor")
+
+_MOST_ACCEPTED = 64
+"""Connections accepted in one turn of the loop; the rest wait in the kernel's queue."""
+_NO_ROOM = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+_NO_ROOM_PAUSE = 1.0
+"""Seconds until it is tried again to accept when files or memory have run out."""
+
+Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
+"""Of a peer, as the kernel gives it for IPv4 and IPv6."""
+
+
+class Acceptor:
+    """Accepts on a bound socket, which is its own to close, and makes a protocol for each."""
+
+    _poller: Poller
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        bound: socket.socket,
+        make: Callable[[Address], asyncio.Protocol],
+    ) -> None:
+        self._loop = loop
+        self._listener = bound
+        self._family = bound.family
+        self._make = make
+        self._pause: asyncio.TimerHandle | None = None
+
+    def start(self, backlog: int) -> None:
+        """Listen. Raises OSError."""
+        self._listener.setblocking(False)
+        self._listener.listen(backlog)
+        self._poller = Poller(self._loop)
+        self._go_on()
+
+    def close(self) -> None:
+        """Accept no more. Whoever waits in the kernel's queue is reset."""
+        if self._pause is not None:
+            self._pause.cancel()
+        self._poller.forget(self._listener.fileno())
+        self._poller.retire()
+        self._listener.close()
+
+    def ready(self, _events: int) -> None:
+        """For the poller: somebody wants to come in."""
+        for _ in range(_MOST_ACCEPTED):
+            try:
+                # What socket.accept() calls, which makes enumerations of the family and the type for
+                # each and a socket with files in it: 3 us that nobody here has a use for.
+                descriptor, address = self._listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _NO_ROOM:
+                    raise
+                log.warning(
+                    "no connection can be accepted: %s; trying again shortly", error.strerror
+                )
+                self._poller.forget(self._listener.fileno())
+                self._pause = self._loop.call_later(_NO_ROOM_PAUSE, self._go_on)
+                return
+            sock = socket.SocketType(self._family, socket.SOCK_STREAM, 0, fileno=descriptor)
+            sock.setblocking(False)
+            Transport(self._poller, sock, self._make(address))
+
+    def end(self, error: Exception | None) -> None:
+        """For the poller, which is never asked for it."""
+
+    def _go_on(self) -> None:
+        self._pause = None
+        self._poller.watch(self._listener.fileno(), READ, self)
