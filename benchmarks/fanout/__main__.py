@@ -1,68 +1,57 @@
 """Fan-out beside its peers, in one run on one machine.
 
 Every measurement has a server of its own, on the first core, and readers on the last (a C program,
-whose share of its core is shown: near 100 % it is the limit). Rounds are interleaved: a workload's
-peers one after another, then again. What is shown is the median. A quote is late by what has passed
-since it was due. ``--quick`` takes about two minutes, the whole with five rounds three quarters of an
-hour.
+whose share of its core is shown: near 100 % it is the limit). A round is every workload, and in each
+the peers one after another. What is shown is the median. A quote is late by what has passed since
+it was due. ``--quick`` takes about five minutes, the whole with five rounds about three quarters of
+an hour. With ``--json FILE`` nothing is lost when it is broken off: ``--resume`` goes on.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.fanout import building, machine, plot, report
-from benchmarks.fanout.measuring import measure
+from benchmarks.fanout import building, goals, machine, plot, report, results
 from benchmarks.fanout.peers import PEERS, Peer
-from benchmarks.fanout.processes import MeasurementError, allow_many_files
+from benchmarks.fanout.results import Results
+from benchmarks.fanout.running import run, say
 from benchmarks.fanout.workloads import Workload, workloads
-
-SPARE_FILES = 300
-SCHEMA = "qcfeed.bench.fanout/1"
 
 
 def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended on the way
     arguments = _arguments()
     if building.compiler() is None:
-        print("the readers are a C program, and no compiler is here", file=sys.stderr)
+        say("the readers are a C program, and no compiler is here")
         return 1
-    chosen = [each for each in PEERS if not arguments.peers or each.name in arguments.peers]
-    about = machine.describe()
-    for name, value in about.items():
-        print(f"{name:12}{value}")
-    present = list(_present(chosen))
-    wanted = [
-        each
-        for each in workloads(stopped_for=arguments.stopped_for, idle=arguments.idle)
-        if not arguments.workloads or each.name in arguments.workloads
-    ]
-    rounds = _run(present, wanted, arguments.rounds, arguments.seconds)
-    figures = report.medians(rounds)
-    print("\n" + "\n".join(report.goals(figures)))
-    if arguments.json:
-        answer = {
-            "schema": SCHEMA,
-            "machine": about,
-            "seconds": arguments.seconds,
-            "workloads": {each.name: dataclasses.asdict(each) for each in wanted},
-            "medians": figures,
-            "rounds": rounds,
-        }
-        arguments.json.write_text(json.dumps(answer, indent=1) + "\n")
+    if arguments.plot and (reason := plot.missing()):
+        say(f"there would be no plot: {reason}")
+        return 1
+    wanted = _wanted(arguments)
+    try:
+        measured = _results(arguments, wanted)
+    except (OSError, ValueError) as error:
+        say(f"cannot go on: {error}")
+        return 1
+
+    def keep() -> None:
+        if arguments.json:
+            measured.save(arguments.json)
+
+    status = 0
+    try:
+        run(measured, list(_present(arguments.peers)), wanted, arguments.rounds, keep)
+    except KeyboardInterrupt:
+        status = 130  # what there is of it is shown
+    keep()
+    print(_markdown(measured) if arguments.markdown else _text(measured))
     if arguments.plot:
-        if reason := plot.missing():
-            print(f"no plot: {reason}", file=sys.stderr)
-        else:
-            plot.draw(figures, arguments.plot)
-    return 0
+        plot.draw(measured, arguments.plot)
+    return status
 
 
 def _arguments() -> argparse.Namespace:
@@ -77,59 +66,77 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--stopped-for", type=float, help="seconds that ten do not read")
     parser.add_argument("--idle", type=int, default=10_000, help="readers of the memory workload")
     parser.add_argument(
-        "--quick", action="store_true", help="1 round of 1 s each, a stop of 3 s; else 5, 3 s, 60 s"
+        "--quick", action="store_true", help="1 round of 1 s each, a stop of 3 s; else 5, 2 s, 60 s"
     )
     parser.add_argument(
-        "--json", metavar="FILE", type=Path, help="write every round's figures there"
+        "--json", metavar="FILE", type=Path, help="every round's figures, written as they come"
     )
+    parser.add_argument(
+        "--resume", action="store_true",
+        help="go on with --json FILE until it has --rounds of everything; 0: only show it",
+    )  # fmt: skip
+    parser.add_argument("--markdown", action="store_true", help="print tables for the docs")
     parser.add_argument("--plot", metavar="FILE", type=Path, help="draw them: .svg or .png")
     arguments = parser.parse_args()
-    usual = (1, 1.0, 3.0) if arguments.quick else (5, 3.0, 60.0)
+    if arguments.resume and not arguments.json:
+        parser.error("--resume goes on with a file: say which by --json")
+    usual = (1, 1.0, 3.0) if arguments.quick else (5, 2.0, 60.0)
     for name, value in zip(("rounds", "seconds", "stopped_for"), usual, strict=True):
         if getattr(arguments, name) is None:
             setattr(arguments, name, value)
     return arguments
 
 
-def _present(chosen: list[Peer]) -> Iterator[Peer]:
-    for peer in chosen:
+def _wanted(arguments: argparse.Namespace) -> list[Workload]:
+    every = workloads(stopped_for=arguments.stopped_for, idle=arguments.idle)
+    return [each for each in every if not arguments.workloads or each.name in arguments.workloads]
+
+
+def _results(arguments: argparse.Namespace, wanted: list[Workload]) -> Results:
+    """Those to go on with, or none yet. Raises OSError and ValueError."""
+    if not arguments.resume:
+        about = machine.describe()
+        return Results(results.SCHEMA, about, arguments.seconds, {w.name: w for w in wanted})
+    measured = results.load(arguments.json)
+    if arguments.rounds:
+        _same(measured, arguments.seconds, wanted)
+    return measured
+
+
+def _same(measured: Results, seconds: float, wanted: list[Workload]) -> None:
+    """Rounds of different lengths, or of another machine's, have no median."""
+    if measured.seconds != seconds:
+        raise ValueError(f"its measurements took {measured.seconds:g} s each, not {seconds:g}")
+    here, there = machine.describe(), measured.machine
+    for name in sorted((here.keys() | there.keys()) - {"load"}):
+        if here.get(name) != there.get(name):
+            raise ValueError(f"{name} was {there.get(name)} and is {here.get(name)}")
+    for workload in wanted:
+        if measured.workloads.setdefault(workload.name, workload) != workload:
+            raise ValueError(f"{workload.name} was another workload: {workload.title} is not")
+
+
+def _present(names: list[str] | None) -> Iterator[Peer]:
+    for peer in PEERS:
+        if names and peer.name not in names:
+            continue
         if reason := peer.missing():
-            print(f"not measured: {peer.title}: {reason}")
+            say(f"not measured: {peer.title}: {reason}")
         else:
             yield peer
 
 
-def _run(peers: list[Peer], wanted: list[Workload], number: int, seconds: float) -> report.Rounds:
-    """Every workload's rounds, its table printed as soon as they are through."""
-    files = allow_many_files()
-    rounds: report.Rounds = {}
-    with tempfile.TemporaryDirectory(prefix="qcfeed-bench-") as directory:
-        program = building.build("readers", Path(directory))
-        for workload in wanted:
-            if workload.readers + SPARE_FILES > files:
-                print(f"\nnot measured: {workload.title}: only {files} files may be open")
-                continue
-            rounds[workload.name] = {peer.name: [] for peer in peers}
-            for _ in range(number):
-                _round(peers, workload, program, seconds, rounds[workload.name])
-            print("\n" + report.table(workload, report.medians(rounds)[workload.name]), flush=True)
-    return rounds
+def _text(measured: Results) -> str:
+    about = "\n".join(f"{name:12}{value}" for name, value in measured.machine.items())
+    tables = [each.text() for each in report.tables(measured)]
+    return "\n\n".join((about, *tables, goals.text(goals.goals(measured))))
 
 
-def _round(
-    peers: list[Peer],
-    workload: Workload,
-    program: Path,
-    seconds: float,
-    into: dict[str, list[dict[str, float]]],
-) -> None:
-    for peer in peers:
-        if workload.kind in peer.leaves_out:
-            continue
-        try:
-            into[peer.name].append(measure(peer, workload, program, seconds))
-        except MeasurementError as error:
-            print(f"{peer.title}, {workload.title}: {error}", file=sys.stderr, flush=True)
+def _markdown(measured: Results) -> str:
+    about = ", ".join(f"{name} {value}" for name, value in measured.machine.items())
+    tables = [each.markdown() for each in report.tables(measured)]
+    wishes = goals.markdown(goals.goals(measured))
+    return "\n\n".join((f"{about}; {measured.seconds:g} s each.", wishes, *tables))
 
 
 if __name__ == "__main__":

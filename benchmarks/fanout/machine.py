@@ -17,6 +17,7 @@ def describe() -> dict[str, str]:
     return {
         "processor": f"{os.cpu_count()} x {_processor()}",
         "load": f"{os.getloadavg()[0]:.1f} before the run",
+        "cores": _cores_used(),
         "kernel": platform.release(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         **versions(),
@@ -39,10 +40,16 @@ def versions() -> dict[str, str]:
     return found
 
 
-def cores() -> tuple[set[int], set[int]]:
+def cores(*, any_core: bool = False) -> tuple[set[int], set[int]]:
     """Where the server and the readers run: one core each where there are two, else anywhere."""
     usable = sorted(os.sched_getaffinity(0))
-    return ({usable[0]}, {usable[-1]}) if len(usable) > 1 else (set(usable), set(usable))
+    apart = len(usable) > 1 and not any_core
+    return ({usable[0]}, {usable[-1]}) if apart else (set(usable), set(usable))
+
+
+def _cores_used() -> str:
+    server, readers = (", ".join(map(str, sorted(each))) for each in cores())
+    return f"servers on {server}, readers on {readers}"
 
 
 def _processor() -> str:

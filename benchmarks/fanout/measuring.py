@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fanout.peers import Peer
-from benchmarks.fanout.processes import Readers, Server, reading, serving
+from benchmarks.fanout.processes import MeasurementError, Readers, Server, reading, serving
+from benchmarks.fanout.results import Figures
 from benchmarks.fanout.workloads import Workload
-
-Figures = dict[str, float]
 
 CHURNING_AT_ONCE = 50
 
@@ -44,10 +44,16 @@ class Running:
 
 def measure(peer: Peer, workload: Workload, program: Path, seconds: float) -> Figures:
     """Start ``peer`` and readers, let them warm up, measure, end them. Raises MeasurementError."""
-    with serving(peer, workload) as server:
-        before = server.resident()
-        with reading(program, peer, workload, server.port) as readers:
-            return _KINDS[workload.kind](Running(workload, server, readers, seconds, before))
+    try:
+        with serving(peer, workload) as server:
+            before = server.resident()
+            with reading(program, peer, workload, server.port) as readers:
+                running = Running(workload, server, readers, seconds, before)
+                figures = _KINDS[workload.kind](running)
+            server.check()
+            return figures
+    except (OSError, subprocess.SubprocessError) as error:
+        raise MeasurementError(f"it cannot be started: {error}") from error
 
 
 def _saturation(running: Running) -> Figures:

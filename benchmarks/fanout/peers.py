@@ -31,25 +31,40 @@ class Peer:
     protocol: str = "websocket"
     leaves_out: tuple[str, ...] = ()
     """Kinds of workload it has no part in."""
+    apart: bool = False
+    """Whether it takes part only where a workload names it."""
+
+    def takes_part(self, workload: Workload) -> bool:
+        """Whether it has anything to do there."""
+        if workload.peers:
+            return self.name in workload.peers
+        return not self.apart and workload.kind not in self.leaves_out
 
 
-def _qcfeed(workload: Workload, _: Path) -> list[str]:
-    """The whole product: HTTP, ledger, metrics, staleness, control plane, limits (raised, not off)."""
-    upstream = f"sim:?rate={workload.rate_text}"
+def _options(workload: Workload) -> list[str]:
+    """The whole product: HTTP, ledger, metrics, staleness, control plane, limits (raised, not off).
+
+    Its own limit would end a reader that is stopped after 20 s, and hold nothing for it any more.
+    """
     options = {
-        "--port": "0",
-        "--upstream": upstream,
+        "--upstream": f"sim:?rate={workload.rate_text}",
         "--max-connections": "100000",
         "--subscribe-rate": "1000000",
         "--stall-timeout": f"{workload.stopped_for + 60:g}" if workload.kind == "stopped" else "20",
     }
-    return [
-        sys.executable,
-        "-m",
-        "qcfeed",
-        "serve",
-        *(word for pair in options.items() for word in pair),
-    ]
+    return [word for pair in options.items() for word in pair]
+
+
+def _qcfeed(workload: Workload, _: Path) -> list[str]:
+    return [sys.executable, "-m", "qcfeed", "serve", "--port", "0", *_options(workload)]
+
+
+def _behind_one_port(processes: int) -> Command:
+    def command(workload: Workload, _: Path) -> list[str]:
+        name = "benchmarks.fanout.servers.behind_one_port"
+        return [sys.executable, "-m", name, str(processes), *_options(workload)]
+
+    return command
 
 
 def _python(module: str) -> Command:
@@ -130,4 +145,6 @@ PEERS = (
     Peer("nats", "nats-server", _nats, _no_nats, protocol="nats", leaves_out=("churn",)),
     Peer("c1", "C, 1 frame a write", _limit(1), _no_compiler, leaves_out=_NOT_THE_LIMIT),
     Peer("c16", "C, 16 frames a write", _limit(16), _no_compiler, leaves_out=(*_NOT_THE_LIMIT, "churn", "memory")),
+    Peer("one", "qcfeed, 1 process", _behind_one_port(1), apart=True),
+    Peer("two", "qcfeed, 2 processes", _behind_one_port(2), apart=True),
 )  # fmt: skip

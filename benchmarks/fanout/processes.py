@@ -22,8 +22,13 @@ from benchmarks.fanout import machine
 from benchmarks.fanout.peers import Peer, node_path
 from benchmarks.fanout.workloads import Workload
 
-PATIENCE = 90.0
-"""Seconds that a server may take to start, and 16,000 readers to connect."""
+PATIENCE = 45.0
+"""Seconds that a server may take to start, and 16,000 readers to connect (they give up before)."""
+
+_GRACE = 3.0
+"""Seconds that a process has to end by itself once it was told to: a server that is far behind
+flushes for as long as it is let.
+"""
 
 _READY = re.compile(rb"ready (\d+)|quotes +ws://[^ ]*:(\d+)/")
 
@@ -45,6 +50,11 @@ class Server:
 
     port: int
     process: psutil.Process
+
+    def check(self) -> None:
+        """Raises MeasurementError when it has ended."""
+        if not self.process.is_running() or self.process.status() == psutil.STATUS_ZOMBIE:
+            raise MeasurementError("the server ended by itself")
 
     def cpu(self) -> float:
         """Seconds of processor that all its threads have had."""
@@ -76,7 +86,7 @@ def _cpu(pid: int) -> float:
 @contextlib.contextmanager
 def serving(peer: Peer, workload: Workload) -> Iterator[Server]:
     """``peer`` as a process on the first core, until the block is left. Raises MeasurementError."""
-    cores, _ = machine.cores()
+    cores, _ = machine.cores(any_core=workload.any_core)
     with tempfile.TemporaryDirectory(prefix="qcfeed-bench-") as name, _log(name) as log:
         home = {"XDG_RUNTIME_DIR": name, "XDG_STATE_HOME": name, "XDG_CONFIG_HOME": name}
         process = subprocess.Popen(
@@ -89,9 +99,9 @@ def serving(peer: Peer, workload: Workload) -> Iterator[Server]:
         )
         try:
             yield Server(_port(process, Path(log.name)), psutil.Process(process.pid))
-        except MeasurementError as error:
+        except (MeasurementError, OSError, ValueError, psutil.Error) as error:
             said = Path(log.name).read_text(errors="replace").strip()[-2_000:]
-            raise MeasurementError(f"{error}\n{said}") from error
+            raise MeasurementError(f"{error}\n{said}".strip()) from error
         finally:
             _end(process)
 
@@ -110,12 +120,19 @@ def _port(process: subprocess.Popen[bytes], log: Path) -> int:
 
 
 def _end(process: subprocess.Popen[Any]) -> None:
-    process.terminate()
+    """Let it end by itself, and then, with all that it started, not."""
     try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        started = psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        started = []
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_GRACE)
+    process.kill()
+    process.wait()
+    for each in started:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()  # psutil makes sure that it is still the same process
 
 
 class Readers:
@@ -152,7 +169,7 @@ class Readers:
 @contextlib.contextmanager
 def reading(program: Path, peer: Peer, workload: Workload, port: int) -> Iterator[Readers]:
     """The workload's readers, all connected, on the last core, until the block is left."""
-    _, cores = machine.cores()
+    _, cores = machine.cores(any_core=workload.any_core)
     symbols = ",".join(workload.symbols)
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(

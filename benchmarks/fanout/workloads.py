@@ -1,7 +1,8 @@
-"""What is measured: so many readers of so many symbols, and what they do."""
+"""What is measured: so many readers of so many symbols, what they do, and who takes part."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from qcfeed.upstreams.universe import TICKERS
@@ -22,6 +23,12 @@ class Workload:
     readers: int = 0
     stopped: int = 0
     stopped_for: float = 0.0
+    peers: tuple[str, ...] = ()
+    """Who takes part; where nobody is named, every peer that can."""
+    compared: tuple[str, ...] = ()
+    """Whom a goal compares, and who is measured in every round; the others once. None named: all."""
+    any_core: bool = False
+    """Whether servers and readers run on all cores, not on one each."""
 
     @property
     def rate_text(self) -> str:
@@ -37,20 +44,25 @@ def workloads(*, stopped_for: float, idle: int = 10_000) -> tuple[Workload, ...]
         _saturation(100, 10),
         _saturation(892, 18),
         *(_fixed(rate) for rate in (50, 500, 1_000, 2_000)),
-        Workload("churn", "churn", "connect, quote, disconnect: 50 at once", rate=1.0),
-        Workload("memory", "memory", f"memory at {idle:,} idle", rate=_IDLE, readers=idle),
+        Workload("churn", "churn", "connect, quote, disconnect", rate=1.0),
         Workload(
-            "stopped", "stopped", f"10 of 1,000 stopped for {stopped_for:g} s",
-            rate=None, readers=1_000, stopped=10, stopped_for=stopped_for,
+            "memory", "memory", f"memory at {idle:,} idle",
+            rate=_IDLE, readers=idle, compared=("qcfeed",),
+        ),
+        _shared("shared-churn", Workload("", "churn", "churn, one port", rate=1.0)),
+        _shared("shared-100x10", _saturation(100, 10, "100 x 10, one port")),
+        Workload(
+            "stopped", "stopped", f"10 stopped for {stopped_for:g} s",
+            rate=None, readers=1_000, stopped=10, stopped_for=stopped_for, compared=("qcfeed",),
         ),
     )  # fmt: skip
 
 
-def _saturation(symbols: int, readers_each: int) -> Workload:
+def _saturation(symbols: int, readers_each: int, title: str = "") -> Workload:
     return Workload(
         f"{symbols}x{readers_each}",
         "saturation",
-        f"saturation, {symbols:,} x {readers_each:,}",
+        title or f"saturation, {symbols:,} x {readers_each:,}",
         rate=None,
         symbols=tuple(TICKERS[:symbols]) if symbols > 1 else ("AAPL",),
         readers=symbols * readers_each,
@@ -61,3 +73,8 @@ def _fixed(rate: int) -> Workload:
     return Workload(
         f"rate{rate}", "rate", f"{rate:,} quotes/s x 1,000", rate=float(rate), readers=1_000
     )
+
+
+def _shared(name: str, workload: Workload) -> Workload:
+    """``workload`` for several of our processes behind one port, beside one: on all cores."""
+    return dataclasses.replace(workload, name=name, peers=("one", "two"), any_core=True)

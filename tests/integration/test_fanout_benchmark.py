@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import socket
@@ -19,7 +18,9 @@ import pytest
 
 from benchmarks.fanout import building
 from benchmarks.fanout.peers import PEERS, Peer
-from benchmarks.fanout.processes import Readers, reading
+from benchmarks.fanout.processes import Readers, reading, serving
+from benchmarks.fanout.results import SCHEMA, Results, load
+from benchmarks.fanout.running import run
 from benchmarks.fanout.workloads import Workload
 from qcfeed.core import frames, messages
 from qcfeed.core.messages import Quote
@@ -220,32 +221,106 @@ def test_nats_operations_may_be_cut_by_frames_and_segments(program: Path) -> Non
     assert +arrived(program, pieces, 200, peer=BY_NAME["nats"]) == {"delivered": 200}
 
 
+def bench(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "benchmarks.fanout", "--quick", "--seconds", "0.3"]
+    plain = {key: value for key, value in os.environ.items() if key != "PYTHONASYNCIODEBUG"}
+    return subprocess.Popen(
+        [*command, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=plain,
+    )
+
+
 def test_a_whole_run_of_two_peers(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
-    command = [sys.executable, "-m", "benchmarks.fanout", "--quick", "--seconds", "0.3"]
-    command += [
-        "--peers",
-        "qcfeed",
-        "naive",
-        "--workloads",
-        "1x100",
-        "churn",
-        "--json",
-        str(figures),
-    ]
-    plain = {key: value for key, value in os.environ.items() if key != "PYTHONASYNCIODEBUG"}
-    ran = subprocess.run(
-        command, capture_output=True, text=True, timeout=110, env=plain, check=False
-    )
-    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout + ran.stderr
-    said = json.loads(figures.read_text())
-    assert said["schema"] == "qcfeed.bench.fanout/1"
-    assert said["machine"]["aiohttp"]
+    peers = ("--peers", "qcfeed", "naive")
+    with bench(*peers, "--workloads", "1x100", "churn", "--json", str(figures)) as running:
+        said, talk = running.communicate(timeout=110)
+    assert running.returncode == 0, said + talk
+    kept = load(figures)
+    assert kept.machine["aiohttp"]
     for peer in ("qcfeed", "naive"):
-        (saturation,) = said["rounds"]["1x100"][peer]
+        (saturation,) = kept.rounds["1x100"][peer]
         assert saturation["deliveries_per_s"] > 0
         assert (saturation["gaps"], saturation["lost"]) == (0, 0)
-        (churn,) = said["rounds"]["churn"][peer]
+        (churn,) = kept.rounds["churn"][peer]
         assert churn["cycles_per_s"] > 0
         assert churn["lost"] == 0
-    assert "1x100: x the best peer (naive)" in ran.stdout
+    assert "1x100: x the best peer (naive)" in said
+
+
+def test_a_run_that_is_broken_off_goes_on_where_it_was(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    these = ("--peers", "naive", "--workloads", "1x100", "--json", str(figures))
+    with bench(*these, "--rounds", "50") as running:
+        until = time.monotonic() + PATIENCE
+        while not figures.exists():
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        running.terminate()
+        _, talk = running.communicate(timeout=PATIENCE)
+    assert running.returncode == 143, talk
+    had = load(figures).of("1x100", "naive")
+    assert 1 <= len(had) < 50
+    with bench(*these, "--rounds", str(len(had) + 1), "--resume") as running:
+        _, talk = running.communicate(timeout=60)
+    assert running.returncode == 0, talk
+    assert load(figures).of("1x100", "naive")[:-1] == had
+    with bench(*these, "--resume", "--seconds", "9") as running:
+        _, talk = running.communicate(timeout=60)
+    assert running.returncode == 1
+    assert talk == "cannot go on: its measurements took 0.3 s each, not 9\n"
+
+
+DIES = """
+import socket, sys, time
+server = socket.create_server(("127.0.0.1", 0), backlog=100)
+print("ready", server.getsockname()[1], flush=True)
+clients = [server.accept()[0] for _ in range(2)]
+sys.exit("oh dear")
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("import sys; sys.exit('no such luck')", "did not start: exit status 1\nno such luck"),
+        (DIES, "oh dear"),
+        (None, "cannot be started"),
+    ],
+    ids=["does not start", "dies with its readers", "is not there"],
+)
+def test_a_peer_that_fails_is_reported_and_the_others_are_measured(
+    script: str | None, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["/no/such/program"] if script is None else [sys.executable, "-c", script]
+    broken = Peer("broken", "a broken peer", lambda *_: command)
+    workload = Workload("small", "saturation", "small", rate=None, readers=2)
+    results = Results(SCHEMA, {}, 0.2, {"small": workload})
+    kept: list[int] = []
+    run(
+        results,
+        [broken, BY_NAME["naive"]],
+        [workload],
+        rounds=3,
+        keep=lambda: kept.append(len(results.of("small", "naive"))),
+    )
+    assert kept == [1, 2, 3]
+    assert len(results.failed("small", "broken")) == 2, "a third time would come to the same"
+    assert words in results.failed("small", "broken")[0]
+    assert "not measured: a broken peer" in capsys.readouterr().err
+
+
+def test_two_processes_share_a_port_and_both_are_ended(program: Path) -> None:
+    workload = Workload("small", "saturation", "small", None, readers=64, any_core=True)
+    with serving(BY_NAME["two"], workload) as server:
+        processes = server.process.children(recursive=True)
+        assert len(processes) == 2
+        with reading(program, BY_NAME["two"], workload, server.port) as readers:
+            said = counted(readers, lambda totals: totals["delivered"] > 64)
+            connected = [len(each.net_connections("tcp")) for each in processes]
+        assert min(connected) > 2, f"one has them all: {connected}"
+    assert said["gaps"] == 0
+    assert not any(each.is_running() for each in processes)

@@ -24,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { OPENING_AT_ONCE = 1024, PATIENCE = 60 };
+enum { OPENING_AT_ONCE = 1024, PATIENCE = 30 };
 
 static void open_all(void)
 {

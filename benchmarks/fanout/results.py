@@ -1,0 +1,103 @@
+"""What has been measured so far, and what is still to be: kept in a file, so that a run can go on.
+
+A peer that delivers less than half of a rate in its first round is not measured at that rate again,
+and not at any higher one: it tops out far below, and how far behind it is says nothing more. Who
+fails twice at something is not tried a third time.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.fanout.peers import Peer
+from benchmarks.fanout.workloads import Workload
+
+Figures = dict[str, float]
+"""What one measurement found, or the medians of several."""
+
+SCHEMA = "qcfeed.bench.fanout/2"
+HOPELESS = 0.5
+_MOST_FAILURES = 2
+
+
+class Results(msgspec.Struct):
+    """Figures of each round, and what failed, by workload and peer."""
+
+    schema: str
+    machine: dict[str, str]
+    seconds: float
+    workloads: dict[str, Workload]
+    rounds: dict[str, dict[str, list[Figures]]] = {}
+    failures: dict[str, dict[str, list[str]]] = {}
+
+    def of(self, workload: str, peer: str) -> list[Figures]:
+        """Its rounds so far; the list may be added to."""
+        return self.rounds.setdefault(workload, {}).setdefault(peer, [])
+
+    def failed(self, workload: str, peer: str) -> list[str]:
+        """Why it could not be measured, each time; the list may be added to."""
+        return self.failures.setdefault(workload, {}).setdefault(peer, [])
+
+    def medians(self, workload: str) -> dict[str, Figures]:
+        """Each figure's median over the rounds in which it was measured, by peer."""
+        return {
+            peer: _median(rounds)
+            for peer, rounds in self.rounds.get(workload, {}).items()
+            if rounds
+        }
+
+    def total(self, workload: str, peer: str, figure: str) -> float:
+        """A count's sum over all rounds."""
+        return sum(each.get(figure, 0.0) for each in self.of(workload, peer))
+
+    def due(self, peer: Peer, workload: Workload, number: int) -> bool:
+        """Whether ``peer`` is to be measured in this round, counted from 0."""
+        had = self.of(workload.name, peer.name)
+        if not peer.takes_part(workload) or len(had) > number:
+            return False
+        if had and workload.compared and peer.name not in workload.compared:
+            return False
+        if len(self.failed(workload.name, peer.name)) >= _MOST_FAILURES:
+            return False
+        return self.behind(peer, workload) is None
+
+    def behind(self, peer: Peer, workload: Workload) -> float | None:
+        """The lowest rate, up to that of ``workload``, which it is far from holding; None: it holds."""
+        if workload.kind != "rate":
+            return None
+        return min(
+            (
+                each.rate or 0.0
+                for each in self.workloads.values()
+                if each.kind == "rate" and (each.rate or 0.0) <= (workload.rate or 0.0)
+                for first in self.of(each.name, peer.name)[:1]
+                if first["delivered_share"] < HOPELESS
+            ),
+            default=None,
+        )
+
+    def save(self, file: Path) -> None:
+        """Whole or not at all."""
+        written = file.with_name(f"{file.name}.part")
+        written.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
+        written.replace(file)
+
+
+def load(file: Path) -> Results:
+    """What ``save`` wrote. Raises OSError, and ValueError where it is something else."""
+    results = msgspec.json.decode(file.read_bytes(), type=Results)
+    if results.schema != SCHEMA:
+        raise ValueError(f"{file} is of {results.schema}, this is {SCHEMA}")
+    return results
+
+
+def _median(rounds: Iterable[Figures]) -> Figures:
+    names = {name: None for figures in rounds for name in figures}
+    return {
+        name: statistics.median(figures[name] for figures in rounds if name in figures)
+        for name in names
+    }
