@@ -3,38 +3,71 @@
     [contexts.prod]
     url = "http://127.0.0.1:18007"           # what `ssh -L 18007:127.0.0.1:8007 prod` makes of it
     token_file = "~/.config/qcfeed/prod.token"
-    prometheus = "http://prometheus.prod:9090"
+    prometheus = "https://prometheus.prod:9090"
+    prometheus_token_file = "~/.config/qcfeed/prod.prometheus"   # or prometheus_token_variable = "PROM_TOKEN"
 
 A context says which service is meant (one of ``socket``, ``url``, ``instance``; none for the only one
-that runs here), and what goes with it.
+that runs here), and what goes with it: options about Prometheus by their own names (config.py). A
+secret is never in it, but in a file, or in a variable of the environment that it names.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from qcfeed import config
 from qcfeed.errors import ConfigError, NotFoundError
+from qcfeed.options import unsecret
 
 _WHICH = ("socket", "url", "instance")
+_OPTIONS = [each for each in config.options(config.PrometheusConfig) if each.type is str]
+_VARIABLES = {f"{each.name}_variable": each.name for each in _OPTIONS if each.secret}
+"""Keys that name a variable of the environment, with the secret option that it gives."""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One of them. ``token_file`` holds the bearer token for ``url``."""
+    """One of them. ``token_file`` holds the bearer token for ``url``.
+
+    ``settings``: what it says about Prometheus, by its keys.
+    """
 
     name: str
     socket: str | None = None
     url: str | None = None
     instance: str | None = None
     token_file: str | None = None
-    prometheus: str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def prometheus(self) -> str | None:
+        """Its address."""
+        return self.settings.get("prometheus")
+
+    def told(self) -> dict[str, str]:
+        """Every key that it sets, as it may be shown."""
+        which = {key: value for key in WHERE if (value := getattr(self, key)) is not None}
+        return {key: unsecret(value) for key, value in {**which, **self.settings}.items()}
+
+    def options(self, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
+        """What it sets of PrometheusConfig. Raises ConfigError for a variable that is not set."""
+        found: dict[str, Any] = {}
+        for key, value in self.settings.items():
+            if key not in _VARIABLES:
+                found[key] = value
+                continue
+            if not environment.get(value):
+                raise ConfigError(
+                    f"context {self.name} takes {_VARIABLES[key]} from ${value}, which is not set",
+                    hint=f"`export {value}=...`, or give [contexts.{self.name}] {_VARIABLES[key]}_file",
+                )
+            found[_VARIABLES[key]] = environment[value]
+        return found
 
     @property
     def leads_to(self) -> str:
@@ -47,7 +80,9 @@ class Context:
         return None if value is None else Path(value).expanduser()
 
 
-KEYS = tuple(each.name for each in dataclasses.fields(Context) if each.name != "name")
+WHERE = (*_WHICH, "token_file")
+"""Keys about the service; all others are about its Prometheus."""
+KEYS = (*WHERE, *(each.name for each in _OPTIONS if not each.secret), *_VARIABLES)
 
 
 def read(
@@ -92,6 +127,11 @@ def _context(path: Path, name: str, table: Any) -> Context:
         raise ConfigError(f"{where} is no table", hint=f"its keys are {', '.join(KEYS)}")
     for key, value in table.items():
         if key not in KEYS:
+            if key in _VARIABLES.values():
+                raise ConfigError(
+                    f"{where} sets {key}: a secret has no place in it",
+                    hint=f"give {key}_file, or {key}_variable, which names one of the environment's",
+                )
             close = difflib.get_close_matches(key, KEYS, n=1)
             raise ConfigError(
                 f"{where} sets {key!r}, which no context has",
@@ -104,4 +144,6 @@ def _context(path: Path, name: str, table: Any) -> Context:
             f"{where} gives {' and '.join(which)}, which each say where the service is",
             hint="give one of them",
         )
-    return Context(name, **table)
+    service = {key: value for key, value in table.items() if key in WHERE}
+    settings = {key: value for key, value in table.items() if key not in WHERE}
+    return Context(name, **service, settings=settings)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import os
 import re
+import stat
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qcfeed.errors import ConfigError
@@ -144,6 +147,33 @@ def _typed(kind: type, value: Any) -> Any:
     if type(value) is not kind:
         raise TypeError(value)
     return value
+
+
+def read_secret(file: str, said_by: str) -> str:
+    """The one line that ``file`` holds. ``said_by``: the flag or key that names it.
+
+    Raises ConfigError when it cannot be read, or everybody on this machine can read it.
+    """
+    path = Path(file).expanduser()
+    try:
+        with path.open(encoding="utf-8") as stream:
+            mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
+            secret = stream.read(_LONGEST_SECRET).strip()
+    except OSError as error:
+        raise ConfigError(f"{said_by}: cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{said_by}: cannot read {file}: {error}") from error
+    if mode & stat.S_IROTH:
+        raise ConfigError(
+            f"{said_by}: everybody on this machine can read {file} (mode {mode:o})",
+            hint=f"`chmod o-rwx {path}`; if it lay open, have the secret replaced",
+        )
+    if not secret.isprintable() or not secret:
+        raise ConfigError(f"{said_by}: {file} does not hold one line of text")
+    return secret
+
+
+_LONGEST_SECRET = 65_536
 
 
 def unsecret(value: Any) -> Any:

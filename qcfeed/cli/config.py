@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from qcfeed import config, contexts
-from qcfeed.cli import config_file
+from qcfeed.cli import config_file, prometheus
 from qcfeed.cli.context import Format, Output, examples, new_app, options, say
 from qcfeed.cli.flags import given, with_flags
 from qcfeed.cli.layout import Column, Table
@@ -62,7 +62,7 @@ CONTEXTS: Table[Context] = Table(
     (
         Column(key="context", value=lambda c: c.name),
         Column(key="service", value=lambda c: c.leads_to, least=20),
-        Column(key="prometheus", value=lambda c: c.prometheus, least=20, rank=1),
+        Column(key="prometheus", value=lambda c: unsecret(c.prometheus), least=20, rank=1),
         Column(key="token_file", value=lambda c: c.token_file, least=20, rank=2),
     ),
     identity=lambda c: c.name,
@@ -80,13 +80,17 @@ def show(
     """Show every option and its value, as a command would run with it here.
 
     It takes the flags of `qcfeed serve` and of those that ask Prometheus, and starts nothing. A
-    later origin wins: default, file, environment, flag. Secrets are not shown.
+    later origin wins: default, file, environment, context, flag. Secrets are not shown.
     """
     chosen, values = given(flags), []
     for group in config.GROUPS:
         declared = config.options(group)
         mine = {each.name: chosen[each.name] for each in declared if each.name in chosen}
-        loaded = config.load_group(group, mine, file=options(ctx).config)
+        loaded: config.Loaded[Any] = (
+            prometheus.chosen(ctx, mine)
+            if group is config.PrometheusConfig
+            else config.load_group(group, mine, file=options(ctx).config)
+        )
         values += [
             Value(each, getattr(loaded.config, each.name), loaded.origins[each.name])
             for each in declared
@@ -175,12 +179,6 @@ def list_contexts(ctx: typer.Context, output: Output = Format.TABLE) -> None:
         say(f"no contexts: {config.file_in_use(options(ctx).config)} has no [contexts.NAME]")
         say("  next: `qcfeed config init - | tail -20` shows how one is declared")
         return
-    rows = [
-        {
-            "name": each.name,
-            **{key: value for key in contexts.KEYS if (value := getattr(each, key)) is not None},
-        }
-        for each in found
-    ]
+    rows = [{"name": each.name, **each.told()} for each in found]
     raw = json.dumps({"schema": "qcfeed.contexts/1", "contexts": rows}).encode()
     show_table(output, CONTEXTS, found, raw=raw)

@@ -24,7 +24,8 @@ _CONTEXTS = """
 #[contexts.prod]
 #url = "http://127.0.0.1:18007"           # ssh -L 18007:127.0.0.1:8007 prod
 #token_file = "~/.config/qcfeed/prod.token"
-#prometheus = "http://127.0.0.1:9090"
+#prometheus = "https://prometheus.prod:9090"
+#prometheus_token_file = "~/.config/qcfeed/prod.prometheus"   # or prometheus_token_variable = "PROM_TOKEN"
 """
 
 
@@ -64,11 +65,23 @@ def faults(file: Path | None) -> list[QcfeedError]:
         if str(error) not in map(str, found):
             found.append(error)
     try:
-        contexts.read(file=file)
+        found += [fault for each in contexts.read(file=file).values() for fault in _closed(each)]
     except QcfeedError as error:
         if str(error) not in map(str, found):  # a file that cannot be read is so for both
             found.append(error)
     return found
+
+
+def _closed(context: contexts.Context) -> list[QcfeedError]:
+    """Secrets of a context that its Prometheus would be asked without."""
+    try:
+        config.PrometheusConfig(**context.options())
+        for key in ("prometheus_token_file", "prometheus_password_file"):
+            if file := context.settings.get(key):
+                options.read_secret(file, f"[contexts.{context.name}] {key}")
+    except QcfeedError as error:
+        return [error]
+    return []
 
 
 def _unusable(loaded: config.Config) -> list[QcfeedError]:

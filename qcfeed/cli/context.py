@@ -12,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     import msgspec
 
+    from qcfeed.contexts import Context
     from qcfeed.control.answers import Answer
     from qcfeed.control.client import ControlClient
 
@@ -74,7 +75,7 @@ PROFILES = (TaskFormat.SPEEDSCOPE, TaskFormat.COLLAPSED)
 class Options(NamedTuple):
     """The options before the command. ``timeout`` is in seconds.
 
-    ``token_file`` and ``prometheus`` come from a context alone: ask for ``found()``.
+    ``token_file`` and ``chosen``, the context itself, are there once ``found()`` was asked for.
     """
 
     instance: str | None = None
@@ -84,7 +85,7 @@ class Options(NamedTuple):
     config: Path | None = None
     context: str | None = None
     token_file: Path | None = None
-    prometheus: str | None = None
+    chosen: Context | None = None
 
     @property
     def named(self) -> bool:
@@ -112,7 +113,7 @@ class Options(NamedTuple):
             socket=chosen.path("socket"),
             url=chosen.url,
             token_file=chosen.path("token_file"),
-            prometheus=chosen.prometheus,
+            chosen=chosen,
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import typer
@@ -25,12 +24,21 @@ def declared() -> list[Option]:
 def chosen(ctx: typer.Context, flags: dict[str, Any]) -> Loaded[PrometheusConfig]:
     """The flag's Prometheus, else that of ``--context``, else as config.py finds it.
 
-    Raises ConfigError, and what ``Options.found`` does.
+    Credentials go to the Prometheus that they were named with: those of a file or the environment
+    are not sent to a context's, nor a context's to the flag's. Raises ConfigError, and what
+    ``Options.found`` does.
     """
-    before = options(ctx).found()
-    loaded = config.load_group(PrometheusConfig, given(flags), file=before.config)
-    if before.prometheus is None or loaded.origins["prometheus"] == FLAG:
-        return loaded
-    named = dataclasses.replace(loaded.config, prometheus=before.prometheus)
-    origin = f"--context {before.context}"
-    return Loaded(named, {**loaded.origins, "prometheus": origin})
+    before, by_flag = options(ctx).found(), given(flags)
+    context = before.chosen
+    if context is None or context.prometheus is None or "prometheus" in by_flag:
+        return config.load_group(PrometheusConfig, by_flag, file=before.config)
+    named = {**context.options(), **by_flag}
+    origins = {
+        each.name: each.flag
+        if each.name in by_flag
+        else f"--context {context.name}"
+        if each.name in named
+        else config.DEFAULT
+        for each in declared()
+    }
+    return Loaded(PrometheusConfig(**named), origins)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from qcfeed.doctor.check import Case, FaultError, Skip
-from qcfeed.errors import PrometheusError
+from qcfeed.errors import ConfigError, PrometheusError
 from qcfeed.metrics.catalog.alerts import ALERTS
 from qcfeed.metrics.catalog.recordings import RECORDINGS
 
@@ -20,10 +20,10 @@ NAMED = 5
 
 def reachable(case: Case) -> str:
     """Prometheus is there, and is Prometheus."""
-    server = _server(case)
     try:
+        server = _server(case)
         version = server.fetch("/api/v1/status/buildinfo")["version"]
-    except PrometheusError:
+    except (PrometheusError, ConfigError):
         case.prometheus_answers = False
         raise
     return f"{server.url}, version {version}"
@@ -93,11 +93,11 @@ _HINT = (
 
 def _server(case: Case) -> Any:
     """Prometheus, with the time of one check. Raises Skip when none was named."""
+    if not case.prometheus_answers:
+        raise Skip("Prometheus does not answer")
     named = case.prometheus()
     if not named.prometheus:
         raise Skip("no Prometheus was named", "--prometheus http://HOST:9090, or QCFEED_PROMETHEUS")
-    if not case.prometheus_answers:
-        raise Skip("Prometheus does not answer")
     from qcfeed.metrics.prometheus import Prometheus  # 100 ms
 
     return Prometheus(named, timeout=case.timeout)

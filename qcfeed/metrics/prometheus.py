@@ -57,6 +57,7 @@ class Prometheus:
         self.warnings: list[str] = []
         """What the server had to say beside its answers."""
         self._deadline: float | None = None
+        self._who, self._who_else = access.refused(config, userinfo)
         self._session = access.session(config, url)
         self._session.inspect = self._inspect
         self._skew: float | None = None
@@ -144,9 +145,8 @@ class Prometheus:
         status = response.status_code
         if status in _UNAUTHORIZED:
             raise PrometheusError(
-                f"Prometheus at {self.url} does not let us in (HTTP status {status})",
-                hint="give --prometheus-user and --prometheus-password-file,"
-                " or --prometheus-token-file",
+                f"Prometheus at {self.url} does not let {self._who} in (HTTP status {status})",
+                hint=self._who_else,
             )
         try:
             body = response.json()

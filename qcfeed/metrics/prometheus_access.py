@@ -14,6 +14,7 @@ from requests.utils import get_environ_proxies
 
 from qcfeed.config import PrometheusConfig
 from qcfeed.errors import ConfigError, PrometheusError
+from qcfeed.options import read_secret
 
 ANSWER_BYTES = 64 * 1024 * 1024
 """More than any answer of ours has."""
@@ -101,16 +102,24 @@ def basic(config: PrometheusConfig) -> tuple[bytes, bytes] | None:
     return config.prometheus_user.encode(), (password or "").encode()
 
 
+def refused(config: PrometheusConfig, userinfo: object) -> tuple[str, str]:
+    """Who was not let in, and what to type next: by what was sent."""
+    if token := config.prometheus_token_file or config.prometheus_token:
+        of = token if config.prometheus_token_file else "the environment or the file"
+        return "a bearer of this token", f"is the token of {of} the right one, and still good?"
+    if config.prometheus_user:
+        of = config.prometheus_password_file or "what was given"
+        return f"user {config.prometheus_user}", f"is the password of {of} the right one?"
+    if userinfo:
+        return "the user of the URL", "are user and password in the URL the right ones?"
+    return "us", (
+        "give --prometheus-user and --prometheus-password-file, or --prometheus-token-file;"
+        " a context has keys of these names: `qcfeed config init -`"
+    )
+
+
 def _secret(value: str | None, file: str | None, flag: str) -> str | None:
-    if value or not file:
-        return value
-    try:
-        secret = Path(file).expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{flag}: cannot read {file}: {reason(error)}") from error
-    if not secret.isprintable() or not secret:
-        raise ConfigError(f"{flag}: {file} does not hold one line of text")
-    return secret
+    return value if value or not file else read_secret(file, flag)
 
 
 def _existing(file: str, flag: str) -> Path:

@@ -87,10 +87,11 @@ def backfill(directory: Path, history: str) -> None:
 
 @contextlib.contextmanager
 def prometheus(
-    directory: Path, *, config: str = QUIET, history: str | None = None
+    directory: Path, *, config: str = QUIET, history: str | None = None, web: str | None = None
 ) -> Iterator[Prometheus]:
     """One on loopback until the end of the block. ``config``: a prometheus.yml, whose relative paths
-    are ``directory``'s; ``history``: what it has seen already, of whatever age."""
+    are ``directory``'s; ``history``: what it has seen already, of whatever age; ``web``: a web.yml, by
+    which it asks who is there."""
     directory.mkdir(parents=True, exist_ok=True)
     if history is not None:
         backfill(directory, history)
@@ -102,5 +103,8 @@ def prometheus(
         "--storage.tsdb.retention.time=100y",  # or blocks of the past vanish at the start
         "--web.listen-address=127.0.0.1:0",
     ]
+    if web is not None:
+        (directory / "web.yml").write_text(web)
+        command.append(f"--web.config.file={directory / 'web.yml'}")
     with daemon.running(command, directory / "prometheus.log") as url:
         yield Prometheus(url)

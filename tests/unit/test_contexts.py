@@ -41,6 +41,22 @@ def test_contexts_stand_beside_the_options(tmp_path: Path) -> None:
     assert contexts.find("here", environment={}, file=file) is not None
 
 
+def test_a_secret_comes_from_a_file_or_a_variable(tmp_path: Path) -> None:
+    keys = "prometheus='http://p'\nprometheus_user='kim'\nprometheus_password_variable='PW'"
+    file = write(tmp_path, f"[contexts.prod]\n{keys}\n[contexts.b]\nprometheus_token_file='~/t'\n")
+    prod = contexts.find("prod", environment={}, file=file)
+    assert prod.options({"PW": "secret"}) == {
+        "prometheus": "http://p", "prometheus_user": "kim", "prometheus_password": "secret",
+    }  # fmt: skip
+    assert "secret" not in str(prod) + str(prod.told())
+    for missing in ({}, {"PW": ""}):
+        with pytest.raises(ConfigError, match=r"from \$PW, which is not set") as caught:
+            prod.options(missing)
+        assert "`export PW=...`" in (caught.value.hint or "")
+    other = contexts.find("b", environment={}, file=file)
+    assert other.options({}) == {"prometheus_token_file": "~/t"}
+
+
 def test_no_file_is_no_context(tmp_path: Path) -> None:
     nowhere = {"XDG_CONFIG_HOME": str(tmp_path)}
     assert contexts.read(environment=nowhere) == {}
@@ -66,6 +82,12 @@ def test_an_unknown_one_is_told_with_those_there_are(tmp_path: Path) -> None:
         ("[contexts.prod]\nurl = ''", "sets url to '', which is not text", None),
         ("[contexts.a]\nurl='x'\nsocket='y'", "gives socket and url", "one of them"),
         ("[contexts.a", "is not TOML", None),
+        (
+            "[contexts.a]\nprometheus_token='x'",
+            "sets prometheus_token: a secret has no place in it",
+            "prometheus_token_file, or prometheus_token_variable",
+        ),
+        ("[contexts.a]\nprometheus_tokn_file='x'", "which no context has", "prometheus_token_file"),
     ],
 )
 def test_one_that_cannot_be(tmp_path: Path, text: str, says: str, hint: str | None) -> None:

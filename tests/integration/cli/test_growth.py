@@ -414,6 +414,7 @@ def test_a_token_of_a_file_is_sent_whatever_netrc_says(
     netrc.write_text("machine localhost login somebody password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
     token = tmp_path / "token"
+    token.touch(0o600)
     token.write_text("t0p-s3cret\n")
     left = qcfeed_("growth", "--prometheus", url, "--prometheus-token-file", str(token))
     assert set(headers) == {"Bearer t0p-s3cret"}

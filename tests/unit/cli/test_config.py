@@ -97,7 +97,9 @@ def test_the_first_file_sets_nothing_and_everything_can_be_uncommented() -> None
         line[1:] for line in text.splitlines() if line.startswith("#") and line[1:2] != " "
     )
     uncommented = tomllib.loads(plain)
-    assert uncommented.pop("contexts")["prod"].keys() == {"url", "token_file", "prometheus"}
+    assert uncommented.pop("contexts")["prod"].keys() == {
+        "url", "token_file", "prometheus", "prometheus_token_file",
+    }  # fmt: skip
     declared = {each.name: each.default for each in config.all_options()}
     assert uncommented == {name: "" if value is None else value for name, value in declared.items()}
     for option in config.all_options():
@@ -164,6 +166,66 @@ def test_contexts_are_listed(qcfeed_: Command, file: Path) -> None:
     assert qcfeed_("config", "contexts", "-o", "name").out.split() == ["prod", "here"]
     answer = json.loads(qcfeed_("config", "contexts", "-o", "json").out)
     assert answer["contexts"][1] == {"name": "here", "instance": "x"}
+
+
+CONTEXT = """
+prometheus = "http://of-the-file:9090"
+prometheus_user = "of-the-file"
+[contexts.prod]
+instance = "x"
+prometheus = "http://kim:hunter2@prod:9090"
+prometheus_token_variable = "PROM_TOKEN"
+prometheus_ca = "/prod.pem"
+"""
+
+
+def test_what_a_context_says_of_its_prometheus_is_shown_without_secrets(
+    qcfeed_: Command, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text(CONTEXT)
+    monkeypatch.setenv("PROM_TOKEN", "t0p-s3cret")
+    for output in ("table", "wide", "json", "csv"):
+        listed = qcfeed_("config", "contexts", "-o", output)
+        shown = qcfeed_("--context", "prod", "config", "show", "--origin", "-o", output)
+        said = listed.out + listed.err + shown.out + shown.err
+        assert "t0p-s3cret" not in said
+        assert "hunter2" not in said
+    answer = json.loads(qcfeed_("config", "contexts", "-o", "json").out)
+    assert answer["contexts"][0]["prometheus_token_variable"] == "PROM_TOKEN"
+    shown = qcfeed_("--context", "prod", "config", "show", "--origin", "-o", "json")
+    options = {each["name"]: each for each in json.loads(shown.out)["options"]}
+    told = "prometheus", "prometheus_token", "prometheus_ca", "prometheus_user"
+    assert [(options[name]["value"], options[name]["origin"]) for name in told] == [
+        ("http://***@prod:9090", "--context prod"),
+        ("***", "--context prod"),
+        ("/prod.pem", "--context prod"),
+        (None, "default"),
+    ], "a user of the file's Prometheus is none of the context's"
+
+
+def test_a_context_whose_secret_is_missing_or_open_is_found_by_a_check(
+    qcfeed_: Command, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("t0p-s3cret")
+    token.chmod(0o644)
+    file.write_text(f"""{CONTEXT}
+[contexts.other]
+prometheus_token_file = "{token}"
+""")
+    left = qcfeed_("config", "check")
+    assert left.status == ExitStatus.USAGE
+    assert "context prod takes prometheus_token from $PROM_TOKEN, which is not set" in left.err
+    assert "export PROM_TOKEN=..." in left.err
+    assert (
+        f"[contexts.other] prometheus_token_file: everybody on this machine can read {token}"
+        in (left.err)
+    )
+    assert f"chmod o-rwx {token}" in left.err
+    assert "t0p-s3cret" not in left.err
+    monkeypatch.setenv("PROM_TOKEN", "t0p-s3cret")
+    token.chmod(0o640)
+    assert qcfeed_("config", "check").status == ExitStatus.OK
 
 
 async def test_a_context_says_which_service_is_asked(
