@@ -8,7 +8,7 @@ FANOUT ?=
 SECONDS ?= 300
 
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-debug test-all check format generate bench bench-startup soak clean
+.PHONY: help serve test test-debug test-all check format generate bench bench-startup bench-top soak clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ bench: $(VENV)/.bench  ## the ledger, then fan-out, beside their peers (ARGS=--f
 
 bench-startup: $(VENV)/.suite  ## what a command and a TAB take from a cold start
 	$(BIN)/python -m benchmarks.startup $(ARGS)
+
+bench-top: $(VENV)/.suite  ## what the full screen costs beside 47,829 tasks
+	$(BIN)/python -m benchmarks.top $(ARGS)
 
 soak: $(VENV)/.suite  ## tasks at full speed under twenty readers (SECONDS=300)
 	$(BIN)/python -m benchmarks.soak --seconds $(SECONDS)

@@ -7,20 +7,17 @@ machine's noise falls on all of them alike.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import os
 import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-QCFEED = str(Path(sys.executable).with_name("qcfeed"))
-INSTANCE = "startup"
+from benchmarks.serving import QCFEED, serving
+
 YARDSTICK = [sys.executable, "-c", "import typer"]
 COMMANDS = {
     "--version": ([QCFEED, "--version"], 1.5),
@@ -36,8 +33,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as home, _service(home) as environment:
-        took = _measure(arguments.rounds, environment)
+    with tempfile.TemporaryDirectory() as home, serving(home, "startup") as service:
+        took = _measure(arguments.rounds, service.environment)
     unit = statistics.median(took["import typer"])
     print(f'python -c "import typer": {unit * 1000:.0f} ms, Python {platform.python_version()}')
     ratios = {name: statistics.median(took[name]) / unit for name in COMMANDS}
@@ -58,25 +55,6 @@ def _measure(rounds: int, environment: dict[str, str]) -> dict[str, list[float]]
             if warm:  # the first writes what Python compiled
                 took[name].append(time.perf_counter() - begun)
     return took
-
-
-@contextlib.contextmanager
-def _service(home: str) -> Iterator[dict[str, str]]:
-    """A small service; the environment in which the commands find it."""
-    homes = dict.fromkeys(("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CONFIG_HOME"), home)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("QCFEED_")}
-    # pip leaves a package compiled, and an editable one not: the first run has to make up for it.
-    kept.pop("PYTHONDONTWRITEBYTECODE", None)
-    environment = {**kept, **homes}
-    command = [QCFEED, "--instance", INSTANCE, "serve", "--port", "0", "--no-monitor"]
-    service = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    try:
-        assert service.stderr is not None
-        next(line for line in service.stderr if line.startswith("  control"))
-        yield environment
-    finally:
-        service.terminate()
-        service.communicate(timeout=20)
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def top(
 
 
 def _run(ctx: typer.Context, every: float) -> None:
-    # Textual is 0.4 s of import, for whoever has a terminal.
+    # Textual takes longer to import than all the rest: only who has a terminal pays for it.
     from qcfeed.cli.gather import command
     from qcfeed.cli.sparkline import blocks_for
     from qcfeed.cli.top.looker import Looker

@@ -1,0 +1,219 @@
+"""What `qcfeed top` costs who sits at it, and the service it looks at, with the incident's 47,829 tasks.
+
+Its start is a ratio to `python -c "import typer"`, in turns. What the service's loop suffers is told by the
+service: each answer says for how long the loop did not turn meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import itertools
+import json
+import os
+import platform
+import pty
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.metadata import files
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.serving import QCFEED, Serving, serving
+from qcfeed.cli.top.looker import JUDGED_EVERY, Looker, Seen, Wanted
+from qcfeed.control.client import ControlClient
+from qcfeed.control.paths import Address
+
+ZOMBIES = 47_829
+EVERY = 2.0
+YARDSTICK = [sys.executable, "-c", "import typer"]
+TEXTUAL = [sys.executable, "-c", "import textual.app, textual.widgets"]
+SEEN = f"{ZOMBIES:,} orphaned".encode()
+PATIENCE = 60.0
+MB = 1e6
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.top", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=10, help="starts, and looks at each list")
+    parser.add_argument("--seconds", type=float, default=30.0, help="how long it is left running")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there")
+    arguments = parser.parse_args()
+    drill = ("--drill", f"zombie-feeds={ZOMBIES}")
+    with (
+        tempfile.TemporaryDirectory() as home,
+        serving(home, "top", *drill, ready=f"{ZOMBIES} zombies are alive") as service,
+    ):
+        figures = {
+            **_starts(service, arguments.rounds),
+            **_looks(service, arguments.rounds),
+            **_left_running(service, arguments.seconds),
+            "Textual, installed, MB": sum(each.size or 0 for each in files("textual") or []) / MB,
+        }
+    print(f"{ZOMBIES:,} orphaned tasks, Python {platform.python_version()}")
+    for name, value in figures.items():
+        print(f"{name:40}{value:10.2f}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    return 0
+
+
+# ------------------------------------------------------------ from the command to the first figures
+
+
+def _starts(service: Serving, rounds: int) -> dict[str, float]:
+    took: dict[str, list[float]] = {"typer": [], "textual": [], "first figures": []}
+    for warm in [False, *[True] * rounds]:
+        for name, command in (("typer", YARDSTICK), ("textual", TEXTUAL)):
+            begun = time.perf_counter()
+            subprocess.run(command, env=service.environment, check=True)
+            took[name].append(time.perf_counter() - begun)
+        begun = time.perf_counter()
+        with _screen(service) as (_, wait):
+            wait(SEEN)
+            took["first figures"].append(time.perf_counter() - begun)
+        if not warm:  # the first writes what Python compiled
+            for each in took.values():
+                each.clear()
+    middle = {name: statistics.median(each) for name, each in took.items()}
+    return {
+        "import typer, ms": middle["typer"] * 1000,
+        "import textual, x": middle["textual"] / middle["typer"],
+        "first figures on screen, x": middle["first figures"] / middle["typer"],
+    }
+
+
+@contextlib.contextmanager
+def _screen(service: Serving) -> Iterator[tuple[psutil.Process, Any]]:
+    """`qcfeed top` on a terminal of 80x24: its process, and what waits until it has written some words."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    command = [QCFEED, "--instance", service.instance, "top", "--every", str(EVERY)]
+    environment = service.environment | {"TERM": "xterm-256color"}
+    process = subprocess.Popen(
+        command, env=environment, stdin=its, stdout=its, stderr=its, start_new_session=True
+    )
+    os.close(its)
+    os.set_blocking(ours, False)
+
+    def wait(words: bytes = b"", seconds: float = PATIENCE) -> None:
+        """Take what it draws, until it has drawn these words; without any for so long."""
+        drawn, deadline = b"", time.monotonic() + seconds
+        while not (words and words in drawn):
+            if time.monotonic() > deadline:
+                if words:
+                    raise TimeoutError(f"{words!r} not within {seconds:g} s")
+                return
+            try:
+                drawn += os.read(ours, 65_536)
+            except BlockingIOError:
+                time.sleep(0.002)
+
+    try:
+        yield psutil.Process(process.pid), wait
+        os.write(ours, b"q")
+    finally:
+        with contextlib.suppress(OSError):  # its end has gone
+            while process.poll() is None:
+                wait(seconds=0.05)
+        process.wait(PATIENCE)
+        os.close(ours)
+
+
+# ------------------------------------------------------------ one look
+
+
+class _Noting(ControlClient):
+    """Keeps the longest that the service's loop did not turn during an answer, by its own account."""
+
+    stall_ms = 0.0
+
+    def get(self, path: str, answer_type: Any, **params: Any) -> Any:
+        answer = super().get(path, answer_type, **params)
+        self.stall_ms = max(self.stall_ms, answer.loop_stall_ms)
+        return answer
+
+
+def _looks(service: Serving, rounds: int) -> dict[str, float]:
+    """A look with each list on screen, and one that brings a verdict besides. The first two, of which
+    the second always does, are not counted."""
+    told = {}
+    for view in ("locations", "orphans", "findings"):
+        client = _Noting(Address(socket=service.socket), timeout=PATIENCE)
+        due = view == "findings"
+        looker = Looker(partial(_same, client), clock=_always_due() if due else time.monotonic)
+        wanted, took = Wanted(view), []
+        for _ in range(2):
+            looker.look(wanted)
+            time.sleep(0.1)
+        gaps = []
+        for _ in range(rounds):
+            client.stall_ms = 0.0
+            begun = time.perf_counter()
+            look = looker.look(wanted)
+            took.append(time.perf_counter() - begun)
+            gaps.append(client.stall_ms)
+            assert isinstance(look, Seen), look
+        name = "a look with its verdict" if due else f"a look, {view}"
+        told |= {
+            f"{name}, ms": statistics.median(took) * 1000,
+            f"{name}, gap, ms": statistics.median(gaps),
+            f"{name}, longest gap, ms": max(gaps),
+        }
+    return told
+
+
+def _same(client: _Noting) -> ControlClient:
+    return client
+
+
+def _always_due() -> Callable[[], float]:
+    """A clock by which it is time for a verdict whenever it is asked."""
+    moments = itertools.count(0, JUDGED_EVERY)
+    return lambda: float(next(moments))
+
+
+# ------------------------------------------------------------ left running
+
+
+def _left_running(service: Serving, seconds: float) -> dict[str, float]:
+    serves = psutil.Process(service.pid)
+    alone = _cpu(serves, lambda: time.sleep(seconds))
+    with _screen(service) as (top, wait):
+        wait(SEEN)
+        before = _busy(top)
+        watched = _cpu(serves, lambda: wait(seconds=seconds))
+        its = (_busy(top) - before) / seconds
+        memory = top.memory_info().rss / MB
+    return {
+        "top, % of a core": its * 100,
+        "top, resident, MB": memory,
+        "service without, % of a core": alone / seconds * 100,
+        "service with top, % of a core": watched / seconds * 100,
+    }
+
+
+def _cpu(process: psutil.Process, meanwhile: Any) -> float:
+    """Seconds of processor that it took meanwhile."""
+    before = _busy(process)
+    meanwhile()
+    return _busy(process) - before
+
+
+def _busy(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
