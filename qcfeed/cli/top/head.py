@@ -68,7 +68,7 @@ def _head(seen: Seen | None, away: Away | None, away_s: float, room: Room) -> It
         yield Said(f"STUCK  the loop has not turned for {age(seen.stuck_s)}: actions wait", "red")
         for line in seen.stack[-STACK:]:
             yield Said(f"  {line.strip()}", rank=2)
-    yield from _verdict(seen)
+    yield from _verdict(seen, old=away is not None or bool(seen.stuck_s))
     yield _memory(seen, room)
     yield _tasks(seen, room)
     if seen.status is not None:
@@ -87,7 +87,8 @@ def _who(seen: Seen, old: bool) -> str:
     return f"{held.instance}  pid {held.pid}, {what}{again}  {when}"
 
 
-def _verdict(seen: Seen) -> Iterator[Said]:
+def _verdict(seen: Seen, *, old: bool) -> Iterator[Said]:
+    """``old``: the service has gone or is stuck since, so that nobody can call it healthy."""
     if seen.judged is None:
         yield Said("looking: a verdict needs two looks", rank=1)
         return
@@ -95,7 +96,7 @@ def _verdict(seen: Seen) -> Iterator[Said]:
     if told.findings:
         more = len(told.findings) - 1
         yield Said(headline(told.findings[0]) + (f"  (and {more} more: 5)" if more else ""), "red")
-    elif not seen.stuck_s:  # else it was judged before the loop was stuck
+    elif not old:
         yield Said(told.headline, "green", rank=1)
     if told.drill and not any(each.rule == DRILL for each in told.findings):
         yield Said(f"DRILL  {told.drill} is on: this service is broken on purpose", "yellow", 2)

@@ -107,6 +107,9 @@ def test_the_shape_gives_way_to_the_figures(width: int) -> None:
     assert sum(tasks.count(block) for block in BLOCKS) == {40: 0, 60: 2, 80: 20, 120: 20}[width]
 
 
-def test_a_stuck_loop_is_not_called_healthy_by_what_was_judged_before() -> None:
+def test_what_is_stuck_or_has_gone_is_not_called_healthy_by_what_was_judged_before() -> None:
     assert "HEALTHY" in "".join(texts(seen(judged=judged())))
     assert "HEALTHY" not in "".join(texts(seen(judged=judged(), **STUCK)))
+    gone = Away("gone", "start it", silent=False)
+    assert "HEALTHY" not in "".join(texts(seen(judged=judged()), gone))
+    assert "LEAK" in "".join(texts(seen(judged=judged(finding())), gone))
