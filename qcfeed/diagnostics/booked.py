@@ -21,29 +21,40 @@ Ref = weakref.ref[AnyTask]
 """How a reader holds a task beyond a moment: ``booked(ref())`` gives the facts, if it still lives."""
 
 
-class Task(asyncio.Task[Any]):
-    """asyncio's task with the ledger's facts on it, that books its own end when it is freed.
+class Facts:
+    """What is known of a task, wherever it is written down. The last two only where there is
+    anything to tell.
+    """
 
-    ``serial``, ``born`` (``time.monotonic()``), ``site``, ``origin``, ``parent`` (serial of the task
-    that spawned it; None when that was a callback, or is unknown), ``open`` (its end is not booked
-    yet), and where there is anything to tell: ``cancels``, ``spawned_by`` (the frames of its
-    spawning, where the ledger keeps them).
+    __slots__ = ()
+
+    serial: int
+    born: float
+    """As of ``time.monotonic()``."""
+    site: Site
+    origin: Origin
+    parent: int | None
+    """Serial of the task that spawned it; None when that was a callback, or is unknown."""
+    open: bool
+    """Whether its end is not booked yet."""
+    cancels: Cancels
+    spawned_by: Frames
+    """The frames of its spawning, where the ledger keeps them."""
+
+
+FACTS = tuple(Facts.__annotations__)
+"""Their slots, which each kind must have of its own: two bases with slots have no common layout."""
+
+
+class Task(asyncio.Task[Any], Facts):
+    """asyncio's task with the ledger's facts on it, that books its own end when it is freed.
 
     A done callback would tell of its end sooner, and cost as much again as all else that the ledger
     does: the event loop wraps, queues and runs one for each task. So a task that has ended and that
     somebody still holds is booked when it is let go of, or when somebody reads the books.
     """
 
-    __slots__ = ("born", "cancels", "open", "origin", "parent", "serial", "site", "spawned_by")
-
-    serial: int
-    born: float
-    site: Site
-    origin: Origin
-    parent: int | None
-    open: bool
-    cancels: Cancels
-    spawned_by: Frames
+    __slots__ = FACTS
 
     def set_name(self, value: object) -> None:
         # Python 3.13.0 names every unnamed task "None" when a factory made it.
@@ -78,7 +89,7 @@ class Task(asyncio.Task[Any]):
         _report(self)
 
 
-class Record(weakref.ref[AnyTask]):
+class Record(weakref.ref[AnyTask], Facts):
     """A task's facts beside a weak reference: as a reader holds them, and of tasks of another kind
     (the ledger chained with a factory that was there first) the only place where they are.
 
@@ -86,16 +97,7 @@ class Record(weakref.ref[AnyTask]):
     cannot be collected. Two records of one task are equal.
     """
 
-    __slots__ = ("born", "cancels", "open", "origin", "parent", "serial", "site", "spawned_by")
-
-    serial: int
-    born: float
-    site: Site
-    origin: Origin
-    parent: int | None
-    open: bool
-    cancels: Cancels
-    spawned_by: Frames
+    __slots__ = FACTS
 
     @property
     def task(self) -> AnyTask | None:

@@ -12,13 +12,12 @@ import asyncio.tasks
 import operator
 from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeVar
 
 from qcfeed.diagnostics.booked import Booked, Record, Ref, Task, book, booked, record
 from qcfeed.diagnostics.site import AnyTask, Site
 
-if TYPE_CHECKING:
-    from qcfeed.diagnostics.spawn import Ledger
+T = TypeVar("T")
 
 SLICE = 250
 """Tasks of one slice: less than 0.2 ms."""
@@ -26,6 +25,18 @@ SLICE = 250
 _OURS = {Task}
 _site = attrgetter("site")
 _serial = attrgetter("serial")
+
+
+class Books(Protocol):
+    """Whose tasks are read; it is a Ledger."""
+
+    loop: asyncio.AbstractEventLoop | None
+
+    def slices(self, items: list[T], size: int) -> Iterator[list[T]]:
+        """``items`` a few at a time, with a pause after each that lets the watched loop run."""
+
+    def foreign(self) -> list[Record]:
+        """Tasks that another factory has made."""
 
 
 class Reading:
@@ -38,7 +49,7 @@ class Reading:
     off a full garbage collection, which stops the watched loop.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Books) -> None:
         self.untracked = 0
         """Live tasks of the ledger's loop that it does not know, as far as it has read."""
         self._ledger = ledger
@@ -136,7 +147,7 @@ class Oldest:
             self._below = 0
 
 
-def oldest(ledger: Ledger, refs: list[Ref], limit: int, offset: int = 0) -> list[Record]:
+def oldest(ledger: Books, refs: list[Ref], limit: int, offset: int = 0) -> list[Record]:
     """The oldest of these that still live: ``limit`` after skipping ``offset``. Cost: 0.4 us each."""
     found = Oldest(limit + offset)
     for some in ledger.slices(refs, SLICE):
@@ -149,9 +160,7 @@ def facts(ref: Ref) -> Booked | None:
     return ref if isinstance(ref, Record) else booked(ref())
 
 
-def by_site(
-    ledger: Ledger, wanted: Callable[[Booked], bool] | None = None
-) -> dict[Site, list[Ref]]:
+def by_site(ledger: Books, wanted: Callable[[Booked], bool] | None = None) -> dict[Site, list[Ref]]:
     """The live tasks of each spawn location that has any, or those that are ``wanted``, in no
     particular order. From any thread. Cost: 0.3 us a live task, and what ``wanted`` takes."""
     found: dict[Site, list[Ref]] = {}
