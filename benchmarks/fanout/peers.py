@@ -67,25 +67,24 @@ def _behind_one_port(processes: int) -> Command:
     return command
 
 
-def _python(module: str) -> Command:
+def _python(module: str, *before: str) -> Command:
     def command(workload: Workload, _: Path) -> list[str]:
         name = f"benchmarks.fanout.servers.{module}"
-        return [sys.executable, "-m", name, workload.rate_text, ",".join(workload.symbols)]
+        return [sys.executable, "-m", name, *before, *_quotes(workload)]
 
     return command
 
 
-def _nats(workload: Workload, _: Path) -> list[str]:
-    name, server = "benchmarks.fanout.servers.nats", str(_nats_server())
-    a_symbol = str(max(1, workload.readers // len(workload.symbols)))
-    return [
-        sys.executable, "-m", name, server, a_symbol, workload.rate_text, ",".join(workload.symbols)
-    ]  # fmt: skip
+def _nats(workload: Workload, directory: Path) -> list[str]:
+    return _python("nats", str(_nats_server()))(workload, directory)
 
 
 def _node(workload: Workload, _: Path) -> list[str]:
-    script = str(_HERE / "servers" / "ws.js")
-    return ["node", script, workload.rate_text, ",".join(workload.symbols)]
+    return ["node", str(_HERE / "servers" / "ws.js"), *_quotes(workload)]
+
+
+def _quotes(workload: Workload) -> list[str]:
+    return [str(workload.readers), workload.rate_text, ",".join(workload.symbols)]
 
 
 def _limit(frames_a_write: int) -> Command:

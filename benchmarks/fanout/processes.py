@@ -22,7 +22,7 @@ from benchmarks.fanout import machine
 from benchmarks.fanout.peers import Peer, node_path
 from benchmarks.fanout.workloads import Workload
 
-PATIENCE = 45.0
+PATIENCE = 100.0
 """Seconds that a server may take to start, and 16,000 readers to connect (they give up before)."""
 
 _GRACE = 3.0

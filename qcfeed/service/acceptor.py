@@ -16,6 +16,10 @@ log = logging.getLogger("qcfeed.acceptor")
 
 _MOST_ACCEPTED = 64
 """Connections accepted in one turn of the loop; the rest wait in the kernel's queue."""
+_SHARE = 0.1
+"""Of the time that they have waited there: so long it may take to accept more of them. Where a turn is
+long, because everything is sent at full rate, a few dozen a turn would be a trickle.
+"""
 _NO_ROOM = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 _NO_ROOM_PAUSE = 1.0
 """Seconds until it is tried again to accept when files or memory have run out."""
@@ -40,6 +44,8 @@ class Acceptor:
         self._family = bound.family
         self._make = make
         self._pause: asyncio.TimerHandle | None = None
+        self._left_at: float | None = None
+        """When more were waiting than could be accepted in a turn."""
 
     def start(self, backlog: int) -> None:
         """Listen. Raises OSError."""
@@ -58,25 +64,35 @@ class Acceptor:
 
     def ready(self, _events: int) -> None:
         """For the poller: somebody wants to come in."""
-        for _ in range(_MOST_ACCEPTED):
-            try:
-                # What socket.accept() calls, which makes enumerations of the family and the type for
-                # each and a socket with files in it: 3 us that nobody here has a use for.
-                descriptor, address = self._listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+        now, left_at = self._loop.time(), self._left_at
+        until = now if left_at is None else now + (now - left_at) * _SHARE
+        self._left_at = None
+        accepted = 0
+        while self._accept():
+            accepted += 1
+            if accepted >= _MOST_ACCEPTED and (now := self._loop.time()) >= until:
+                self._left_at = now
                 return
-            except OSError as error:
-                if error.errno not in _NO_ROOM:
-                    raise
-                log.warning(
-                    "no connection can be accepted: %s; trying again shortly", error.strerror
-                )
-                self._poller.forget(self._listener.fileno())
-                self._pause = self._loop.call_later(_NO_ROOM_PAUSE, self._go_on)
-                return
-            sock = socket.SocketType(self._family, socket.SOCK_STREAM, 0, fileno=descriptor)
-            sock.setblocking(False)
-            Transport(self._poller, sock, self._make(address))
+
+    def _accept(self) -> bool:
+        """Accept the next one, if somebody waits and there is room."""
+        try:
+            # What socket.accept() calls, which makes enumerations of the family and the type for
+            # each and a socket with files in it: 3 us that nobody here has a use for.
+            descriptor, address = self._listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return False
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            log.warning("no connection can be accepted: %s; trying again shortly", error.strerror)
+            self._poller.forget(self._listener.fileno())
+            self._pause = self._loop.call_later(_NO_ROOM_PAUSE, self._go_on)
+            return False
+        sock = socket.SocketType(self._family, socket.SOCK_STREAM, 0, fileno=descriptor)
+        sock.setblocking(False)
+        Transport(self._poller, sock, self._make(address))
+        return True
 
     def end(self, error: Exception | None) -> None:
         """For the poller, which is never asked for it."""

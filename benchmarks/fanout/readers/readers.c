@@ -24,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { OPENING_AT_ONCE = 1024, PATIENCE = 30 };
+enum { OPENING_AT_ONCE = 1024, PATIENCE = 90 };
 
 static void open_all(void)
 {

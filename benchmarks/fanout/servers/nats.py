@@ -1,6 +1,6 @@
 """nats-server with its WebSocket listener, and a publisher beside it that sends it the quotes.
 
-    python -m benchmarks.fanout.servers.nats NATS_SERVER READERS_A_SYMBOL RATE|max SYMBOL,SYMBOL,...
+    python -m benchmarks.fanout.servers.nats NATS_SERVER READERS RATE|max SYMBOL,SYMBOL,...
 
 At no rate the publisher reads its own quotes back and has only so many under way: as many as let the
 server coalesce, and no more than it will keep for its clients. Both processes count as the server.
@@ -105,9 +105,9 @@ async def publish(source: Source, ports: dict[str, int], most: int) -> None:
 
 def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    program, readers_a_symbol = sys.argv.pop(1), int(sys.argv.pop(1))
+    program, source = sys.argv.pop(1), arguments()
     with serving(program) as ports:
-        asyncio.run(publish(arguments(), ports, max(64, _UNDER_WAY // readers_a_symbol)))
+        asyncio.run(publish(source, ports, max(64, _UNDER_WAY // source.readers_a_symbol)))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ import errno
 import logging
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
 
@@ -231,3 +232,36 @@ async def test_out_of_files_it_waits_and_accepts_again(
         made[0].transport.abort()
         await until(lambda: made[0].ended, "its end is told")
     assert caplog.text.count("no connection can be accepted: Too many open files") == 2
+
+
+@pytest.mark.parametrize(("turn", "let_in"), [(0.001, [4, 4, 4, 4, 4]), (1.0, [4, 10, 6])])
+async def test_the_longer_a_turn_takes_the_more_are_let_in(
+    monkeypatch: pytest.MonkeyPatch, turn: float, let_in: list[int]
+) -> None:
+    """Twenty wait. By a clock of our own, each that is let in takes 10 ms."""
+    monkeypatch.setattr("qcfeed.service.acceptor._MOST_ACCEPTED", 4)
+    now, made = [0.0], list[Keeping]()
+
+    def make(_address: Address) -> Keeping:
+        now[0] += 0.01
+        made.append(Keeping())
+        return made[-1]
+
+    bound = listen.bind("127.0.0.1", 0, "--port")
+    acceptor = Acceptor(asyncio.get_running_loop(), bound, make)
+    acceptor.start(32)
+    acceptor._loop = SimpleNamespace(time=lambda: now[0])  # type: ignore[assignment]
+    with ExitStack() as peers:
+        for _ in range(20):
+            peers.enter_context(socket.create_connection(bound.getsockname()))
+        counts = []
+        while len(made) < 20:
+            before = len(made)
+            acceptor.ready(0)
+            counts.append(len(made) - before)
+            now[0] += turn
+        acceptor.close()
+        for each in made:
+            each.transport.abort()
+        await until(lambda: all(each.ended for each in made), "their ends are told")
+    assert counts == let_in
