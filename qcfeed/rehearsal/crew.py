@@ -35,7 +35,7 @@ class Crew:
 
     def __init__(self, directory: Path, instance: str) -> None:
         self.directory = directory
-        self.environment = os.environ | {"QCFEED_INSTANCE": instance, "NO_COLOR": "1"}
+        self.environment = _environment(directory) | {"QCFEED_INSTANCE": instance}
         self._instance = instance
         self._running = contextlib.ExitStack()
         self._serve: tuple[str, ...] = ()
@@ -144,6 +144,19 @@ class Crew:
             )
         self._running.callback(_end, process)
         return process, log
+
+
+def _environment(directory: Path) -> dict[str, str]:
+    """As here, without what the person at the terminal has set for other services, or for the terminal."""
+    foreign = ("COLUMNS", "LINES", "FORCE_COLOR")
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in foreign and not name.startswith("QCFEED_")
+    }
+    empty = directory / "config.toml"
+    empty.touch()
+    return kept | {"QCFEED_CONFIG": str(empty), "NO_COLOR": "1"}
 
 
 def missing() -> list[str]:

@@ -6,7 +6,7 @@ import json
 import shlex
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,8 @@ RESTS_WITHIN = 60.0
 """Seconds until Prometheus has scraped the service and nothing fires: its first scrape takes 6."""
 RESOLVES_WITHIN = 120.0
 """Seconds for all to be resolved, once the pages' Verification holds."""
+FADES_AFTER = 30.0
+"""Seconds for which all must be well before a fault counts as ended by itself."""
 _LOOK_EVERY = 1.0
 _TYPED_WITHIN = 60.0
 _LONGEST_DRILL = 86_400.0
@@ -61,6 +63,8 @@ class GameDay:
         self.prometheus: str | None = None
         self.pager = Pager(())
         self.log: list[Happened] = []
+        self._followed: set[str] = set()
+        self._well_since: float | None = None
 
     # ------------------------------------------------------------ before
 
@@ -126,27 +130,28 @@ class GameDay:
 
         ``by_itself``: type each page's Mitigation. Raises TimedOutError, with what is still wrong.
         """
-        deadline, verified = time.monotonic() + within, False
-        followed: set[str] = set()
+        deadline = self.since + within
         while True:
             for rang in self._hear():
                 rings(rang)
             self._revive()
-            for name in self.pages if by_itself else ():
-                if name not in followed:
-                    followed.add(name)
-                    self._mitigate(name)
+            if by_itself:
+                self._follow_pages()
             wrong = self._wrong()
-            if wrong is None and not verified:
-                self._note("the pages' Verification holds", None)
-                deadline = max(deadline, time.monotonic() + RESOLVES_WITHIN)
-            verified = wrong is None
-            if verified and not self.pager.firing:
+            self._well_since = (self._well_since or self.since) if wrong is None else None
+            if self._is_over():
+                self.log.append(Happened("the pages' Verification holds", self._well_since))
                 return
-            if time.monotonic() > deadline:
+            if self.since > deadline + (RESOLVES_WITHIN if wrong is None else 0.0):
                 still = wrong or f"{', '.join(self.pager.firing)} fires on"
                 raise TimedOutError(f"not over within {within:g} s: {still}")
             time.sleep(_LOOK_EVERY)
+
+    def _is_over(self) -> bool:
+        """What nobody has mended may be well for a moment only: it is looked at for longer."""
+        if self._well_since is None or self.pager.firing:
+            return False
+        return self.mended or self.since - self._well_since > FADES_AFTER
 
     def done(self) -> list[Deed]:
         """What was done to the service since it was broken."""
@@ -158,7 +163,9 @@ class GameDay:
     @property
     def mended(self) -> bool:
         """Whether somebody did something; else the fault has ended by itself."""
-        return self._crew.revived > 0 or any(deed.by_somebody for deed in self.done())
+        return self._crew.revived > 0 or any(
+            deed.by_somebody and deed.outcome != "not_begun" for deed in self.done()
+        )
 
     @property
     def story(self) -> list[Happened]:
@@ -170,7 +177,9 @@ class GameDay:
             Happened(f"{deed.action}, by {deed.who}: {deed.outcome}", deed.at - broke)
             for deed in self.done()
         ]
-        return sorted([*self.log, *done], key=lambda each: -1.0 if each.at is None else each.at)
+        rang = [each for alert in self.pager.rang.values() for each in _rang(alert)]
+        every = [*self.log, *done, *rang]
+        return sorted(every, key=lambda each: -1.0 if each.at is None else each.at)
 
     @property
     def name(self) -> str:
@@ -217,23 +226,22 @@ class GameDay:
         return list(listed[self.name])
 
     def _hear(self) -> list[Rang]:
-        """Alerts that have fired since the last time; those that are resolved are noted."""
+        """Alerts that have fired for the first time since the last time."""
         told = None if self.prometheus is None else pager.fetch(self.prometheus)
-        fired = []
-        for each in self.pager.hear(told, self.since) if told is not None else ():
-            if each.resolved is not None:
-                self._note(f"{each.name} resolved", None)
-                continue
-            self._note(f"{each.name} fired", None)
-            fired.append(each)
-            if each.name in self.alerts:
-                self.pages.append(each.name)
+        fired = [] if told is None else self.pager.hear(told, self.since)
+        self.pages += [each.name for each in fired if each.name in self.alerts]
         return fired
 
     def _revive(self) -> None:
         if (status := self._crew.revive()) is not None:
             self._say(f"the service has ended ({status}) and was started again, as systemd would")
             self._note("the service ended, and was started again", None)
+
+    def _follow_pages(self) -> None:
+        """Type the Mitigation of each page that was not followed yet."""
+        for page in [each for each in self.pages if each not in self._followed]:
+            self._followed.add(page)
+            self._mitigate(page)
 
     def _mitigate(self, page: str) -> None:
         began = time.monotonic()
@@ -256,6 +264,13 @@ class GameDay:
     def _note(self, what: str, began: float | None) -> None:
         at = None if self._broke_at is None else self.since
         self.log.append(Happened(what, at, None if began is None else time.monotonic() - began))
+
+
+def _rang(alert: Rang) -> Iterator[Happened]:
+    yield Happened(f"{alert.name} fired", alert.fired)
+    if alert.resolved is not None:
+        again = "" if alert.times == 1 else f", for good; it fired {alert.times} times"
+        yield Happened(f"{alert.name} resolved{again}", alert.resolved)
 
 
 def _steps(page: str, section: str) -> list[Step]:

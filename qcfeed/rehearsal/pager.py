@@ -13,12 +13,14 @@ _TIMEOUT = 5.0
 
 @dataclass(slots=True)
 class Rang:
-    """One alert that fired. ``fired`` and ``resolved`` are seconds since the fault; None: it still fires."""
+    """One alert that fired, ``times`` over. ``fired`` (first) and ``resolved`` (last) are seconds since the
+    fault; None: it still fires."""
 
     name: str
     told: Mapping[str, str]
     fired: float
     resolved: float | None = None
+    times: int = 1
 
 
 @dataclass(slots=True)
@@ -29,10 +31,7 @@ class Pager:
     rang: dict[str, Rang] = field(default_factory=dict)
 
     def hear(self, alerts: Iterable[Mapping[str, Any]], now: float) -> list[Rang]:
-        """Take in what Prometheus says; those that are new, and those that are resolved by now.
-
-        ``now``: seconds since the fault. One that fires again is the same alert, not yet resolved.
-        """
+        """Take in what Prometheus says; those that fire for the first time. ``now``: seconds since the fault."""
         firing = {
             each["labels"]["alertname"]: each["annotations"]
             for each in alerts
@@ -41,11 +40,10 @@ class Pager:
         news = [Rang(name, told, now) for name, told in firing.items() if name not in self.rang]
         self.rang |= {each.name: each for each in news}
         for each in self.rang.values():
-            if each.name in firing:
-                each.resolved = None
-            elif each.resolved is None:
-                each.resolved = now
-                news.append(each)
+            if each.name not in firing:
+                each.resolved = now if each.resolved is None else each.resolved
+            elif each.resolved is not None:
+                each.resolved, each.times = None, each.times + 1
         return news
 
     @property

@@ -17,9 +17,11 @@ from tests.support.shell import PATIENCE, QCFEED, environment, qcfeed
 LONG = 120.0
 
 
-def hold(home: Path, *args: str, path: Path | None = None) -> subprocess.Popen[str]:
+def hold(
+    home: Path, *args: str, path: Path | None = None, **variables: str
+) -> subprocess.Popen[str]:
     """``path``: where programs are looked for; without Prometheus there nothing is waited for."""
-    here = environment(home)
+    here = environment(home) | variables
     if path is not None:
         here["PATH"] = str(path)
     return subprocess.Popen(
@@ -86,7 +88,8 @@ def test_a_trainee_mends_it_in_a_second_terminal(tmp_path: Path) -> None:
 
 
 def test_a_restart_is_a_mitigation_too(tmp_path: Path) -> None:
-    day = hold(tmp_path, "lost-readers", path=tmp_path)
+    foreign = {"QCFEED_CONTEXT": "prod", "QCFEED_PORT": "1", "COLUMNS": "40"}
+    day = hold(tmp_path, "lost-readers", path=tmp_path, **foreign)
     assert day.stderr is not None
     while "Your time runs" not in (line := day.stderr.readline()):
         assert line, "it ended too early"

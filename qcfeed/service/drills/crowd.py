@@ -55,6 +55,10 @@ class Client:
         )
         self.socket.sendall(head + bytes(4) + text)
 
+    def pong(self) -> None:
+        """Say that it lives, asked or not (RFC 6455 section 5.5.3)."""
+        self.socket.sendall(b"\x8a\x80" + bytes(4))
+
     def take(self, most: int) -> int:
         """Read what is there, up to ``most`` bytes; how many those were. Never waits."""
         try:

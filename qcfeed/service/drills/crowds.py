@@ -9,9 +9,10 @@ import time
 from qcfeed.service.drills.crowd import Client, Crowd
 
 _SLOW_SYMBOLS = 100
-_SLOW_BYTES, _SLOW_EVERY = 512, 0.25
-_SMALL_BUFFER = 16_384
-"""Bytes. With 4 KiB the kernel drops segments that it has no room for, and soon gives up on the connection."""
+_SLOW_BYTES, _SLOW_EVERY = 32_768, 4.0
+"""Read at once, and the seconds from one time to the next. A window that opens by less than the kernel's next
+segment does not count as open: after --stall-timeout the kernel gives up, and the client has to come anew."""
+_SMALL_BUFFER = 32_768
 _LINK_EVERY = 0.25
 """Seconds between two looks at who was ended."""
 _STORM_BATCH = 100
@@ -22,13 +23,15 @@ _STORM_ROUNDS = 10
 
 
 class SlowConsumers(Crowd):
-    """They hold many symbols and read a little at a time; when they are told to go, they go."""
+    """They live, hold many symbols and read a little at a time; when they are told to go, they go."""
 
     def act(self) -> None:
-        while not self.leaving.wait(_SLOW_EVERY):
+        while not self.leaving.is_set():
             self.come_back(lambda _: self.universe[:_SLOW_SYMBOLS], receive_buffer=_SMALL_BUFFER)
+            self.leaving.wait(_SLOW_EVERY)
             for client in self.clients:
-                with contextlib.suppress(OSError):  # the service has ended it: seen the next time
+                with contextlib.suppress(OSError):  # the service has ended it: seen at once
+                    client.pong()
                     client.take(_SLOW_BYTES)
 
 

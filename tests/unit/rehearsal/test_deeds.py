@@ -51,7 +51,9 @@ def test_a_fault_that_ends_by_itself_was_mended_by_nobody(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     held = day(tmp_path)
-    act(AuditLog(tmp_path / AUDIT_LOG), "drill stop", ITSELF)
+    log = AuditLog(tmp_path / AUDIT_LOG)
+    act(log, "drill stop", ITSELF)
+    act(log, "orphans.reap", ANA, "not_begun")
     assert not held.mended
     with pytest.raises(typer.Exit) as left:
         conclude(held)
