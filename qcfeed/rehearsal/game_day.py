@@ -36,6 +36,8 @@ SERVICE = (
     "--stale-after", "2", "--very-stale-after", "4", "--dead-after", "6",
 )  # fmt: skip
 """Times short enough to wait for."""
+HELD = ("AAPL", "MSFT")
+"""What a subscriber holds all day."""
 
 
 class Happened(NamedTuple):
@@ -77,11 +79,11 @@ class GameDay:
         where = self._crew.service(*SERVICE)
         self.alerts = self._find_alerts()
         self.pager = Pager(self.alerts)
-        self._crew.subscriber("AAPL", "MSFT")
+        self._crew.subscriber(*HELD)
         self.prometheus = self._crew.monitoring(where, self.alerts)
-        while self.prometheus is not None and not pager.at_rest(self.prometheus):
+        while not self._at_rest():
             if time.monotonic() - began > RESTS_WITHIN:
-                raise TimedOutError(f"Prometheus is not at rest within {RESTS_WITHIN:g} s")
+                raise TimedOutError(f"not all was at rest within {RESTS_WITHIN:g} s")
             time.sleep(_LOOK_EVERY / 4)
         self._note("everything started", began)
 
@@ -224,6 +226,12 @@ class GameDay:
         if self.name not in listed:
             raise UsageError(f"there is no drill {self.name!r}", hint=f"one of {', '.join(listed)}")
         return list(listed[self.name])
+
+    def _at_rest(self) -> bool:
+        """Whether the subscriber has what it holds, and Prometheus has scraped that all is well."""
+        if self.prometheus is not None and not pager.at_rest(self.prometheus):
+            return False
+        return self.type_it("qcfeed feeds -o name").split() == list(HELD)
 
     def _hear(self) -> list[Rang]:
         """Alerts that have fired for the first time since the last time."""
