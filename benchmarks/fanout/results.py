@@ -1,8 +1,8 @@
 """What has been measured so far, and what is still to be: kept in a file, so that a run can go on.
 
-A peer that delivers less than half of a rate in its first round is not measured at that rate again,
-and not at any higher one: it tops out far below, and how far behind it is says nothing more. Who
-fails twice at something is not tried a third time.
+A peer that no goal compares and that delivers less than half of a rate in its first round is not
+measured at that rate again, and not at any higher one: it tops out far below, and how far behind it
+is says nothing more. Who fails twice at something is not tried a third time.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Results(msgspec.Struct):
 
     def behind(self, peer: Peer, workload: Workload) -> float | None:
         """The lowest rate, up to that of ``workload``, which it is far from holding; None: it holds."""
-        if workload.kind != "rate":
+        if workload.kind != "rate" or peer.name in workload.compared:
             return None
         return min(
             (

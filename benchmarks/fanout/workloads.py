@@ -70,8 +70,10 @@ def _saturation(symbols: int, readers_each: int, title: str = "") -> Workload:
 
 
 def _fixed(rate: int) -> Workload:
+    compared = () if rate < 500 else ("qcfeed", "nats", "c16")
+    title = f"{rate:,} quotes/s x 1,000"
     return Workload(
-        f"rate{rate}", "rate", f"{rate:,} quotes/s x 1,000", rate=float(rate), readers=1_000
+        f"rate{rate}", "rate", title, rate=float(rate), readers=1_000, compared=compared
     )
 
 

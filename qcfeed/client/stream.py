@@ -20,6 +20,7 @@ from qcfeed.client.endpoint import Endpoint, explain
 from qcfeed.client.gaps import Gap, GapDetector, Repeat
 from qcfeed.client.refusals import ComeBackError
 from qcfeed.core import backoff, messages
+from qcfeed.core.fates import Fate
 from qcfeed.core.messages import Error, GoingAway, Quote, ServerMessage
 from qcfeed.core.symbol import Symbol
 from qcfeed.errors import UnreachableError
@@ -57,10 +58,15 @@ Event = Connected | Disconnected | Gap | Repeat | Received
 
 
 async def stream(
-    server: Endpoint, symbols: Sequence[Symbol], *, draw: Callable[[], float] = random.random
+    server: Endpoint,
+    symbols: Sequence[Symbol],
+    *,
+    slow: Fate | None = None,
+    draw: Callable[[], float] = random.random,
 ) -> AsyncGenerator[Event, None]:
     """What happens to ``symbols`` at ``server``, until the consumer closes the generator.
 
+    ``slow``: what becomes of the connection when the consumer is too slow; None: the server's choice.
     A Gap or Repeat comes before the quote that shows it; quotes missed while disconnected are a Gap
     when the server is still in the same epoch. Lost connections are tried again with jittered
     backoff, and not before the server said to. Raises a QcfeedError when coming back cannot help:
@@ -74,7 +80,7 @@ async def stream(
     async with _session() as session:
         while True:
             try:
-                async with aclosing(_connection(session, url, symbols)) as events:
+                async with aclosing(_connection(session, url, symbols, slow)) as events:
                     async for event in events:
                         reached, attempt = True, 0 if isinstance(event, Received) else attempt
                         if odd := _oddity(gaps, event):
@@ -122,7 +128,7 @@ async def _explain_refusal(
 
 
 async def _connection(
-    session: aiohttp.ClientSession, url: str, symbols: Sequence[Symbol]
+    session: aiohttp.ClientSession, url: str, symbols: Sequence[Symbol], slow: Fate | None
 ) -> AsyncGenerator[Connected | Received, None]:
     """One connection's life; always ends by raising."""
     async with asyncio.timeout(CONNECT_TIMEOUT):
@@ -130,6 +136,8 @@ async def _connection(
             url, heartbeat=HEARTBEAT, timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_TIMEOUT)
         )
     async with socket:
+        if slow is not None:
+            await socket.send_json({"action": "slow", "fate": slow})
         if len(symbols) > 1:
             await socket.send_json({"action": "subscribe", "symbols": symbols})
         yield Connected(url)

@@ -9,6 +9,7 @@ from enum import IntEnum, StrEnum
 
 import msgspec
 
+from qcfeed.core.fates import Fate
 from qcfeed.core.symbol import Symbol
 
 # A whole number stays one on the wire: 300, not 300.0.
@@ -32,17 +33,16 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
 
 def fault(tick: Tick) -> str | None:
     """What makes ``tick`` no quote: a price or size that is no number from nought up, a time that is
-    none; None for a sound one. A side that is None is missing, which is not wrong. Cost: 0.3 us.
+    none; None for a sound one. A side that is None is missing, which is not wrong. Cost: 0.4 us.
     """
-    for name, value in (
-        ("bid", tick.bid), ("ask", tick.ask), ("last", tick.last),
-        ("bid size", tick.bid_size), ("ask size", tick.ask_size),
-    ):  # fmt: skip
+    values = (tick.bid, tick.ask, tick.last, tick.bid_size, tick.ask_size)
+    for value in values:
         if value is not None and not 0 <= value < _INFINITY:
-            return f"{name} {value}"
+            return f"{_CHECKED[values.index(value)]} {value}"
     return None if tick.ts[4:5] == "-" and tick.ts[10:11] == "T" else f"time {tick.ts[:32]!r}"
 
 
+_CHECKED = ("bid", "ask", "last", "bid size", "ask size")
 _INFINITY = float("inf")
 
 
@@ -113,24 +113,32 @@ class Subscribed(msgspec.Struct, frozen=True, tag="subscribed"):
     symbols: list[str]
 
 
+class Slow(msgspec.Struct, frozen=True, tag="slow"):
+    """What becomes of this connection from now on when it reads too slowly, after it asked for it."""
+
+    fate: Fate
+
+
 class Pong(msgspec.Struct, frozen=True, tag="pong"):
     """The answer to ``{"action":"ping"}``."""
 
 
-ServerMessage = Quote | Status | Error | GoingAway | Subscribed | Pong
+ServerMessage = Quote | Status | Error | GoingAway | Subscribed | Slow | Pong
 
 
 class Action(StrEnum):
     SUBSCRIBE = "subscribe"
     UNSUBSCRIBE = "unsubscribe"
     PING = "ping"
+    SLOW = "slow"
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a client may say at /stream."""
+    """What a client may say: ``symbols`` of a subscribe or unsubscribe, at /stream; ``fate`` of a slow."""
 
     action: Action
     symbols: list[str] = []
+    fate: str = ""
 
 
 class CloseCode(IntEnum):

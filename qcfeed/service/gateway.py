@@ -26,6 +26,7 @@ from qcfeed.core.messages import (
     Error,
     GoingAway,
     Pong,
+    Slow,
     Subscribed,
     decode_request,
 )
@@ -237,6 +238,8 @@ class Gateway:
             return
         if request.action is Action.PING:
             connection.send(Pong())
+        elif request.action is Action.SLOW:
+            self._choose_fate(connection, request.fate)
         elif connection.fixed:
             connection.send(
                 Error("fixed_symbol", "this connection has its one symbol; /stream takes more")
@@ -250,6 +253,15 @@ class Gateway:
         """Give ``connection`` a hold on ``symbol``; raises UnknownSymbolError."""
         hold = connection.held[symbol] = self.hub.subscribe(symbol, connection)
         return hold
+
+    def _choose_fate(self, connection: Connection, name: str) -> None:
+        try:
+            connection.backlog.fate = Fate(name)
+        except ValueError:
+            message = f"fate {name[:32]!r} is none of {', '.join(Fate)}"
+            self._refuse(connection, Error("invalid_option", message))
+        else:
+            connection.send(Slow(connection.backlog.fate))
 
     def _subscribe(self, connection: Connection, names: list[str]) -> None:
         if len(names) > self.config.max_symbols:

@@ -95,9 +95,9 @@ def close(code: int, reason: bytes = b"") -> bytes:
     return frame(CLOSE, struct.pack("!H", code) + reason)
 
 
-def request(action: str, *symbols: str) -> bytes:
-    """A text frame with a request of /stream."""
-    body: dict[str, Any] = {"action": action}
+def request(action: str, *symbols: str, **more: str) -> bytes:
+    """A text frame with a request."""
+    body: dict[str, Any] = {"action": action, **more}
     if symbols:
         body["symbols"] = symbols
     return frame(TEXT, json.dumps(body).encode())

@@ -6,14 +6,19 @@ import asyncio
 import socket
 import struct
 import sys
+from contextlib import aclosing
 
 import pytest
 
+from qcfeed.client import endpoint
+from qcfeed.client.stream import Received, stream
 from qcfeed.core.fates import Fate
+from qcfeed.core.messages import Slow
+from qcfeed.core.symbol import Symbol
 from qcfeed.service import connection as connections
 from qcfeed.service.connection import Connection
 from tests.integration.service.conftest import Start
-from tests.support.raw_websocket import RawClient, close, head
+from tests.support.raw_websocket import TEXT, RawClient, close, frame, head, request
 from tests.support.running_service import Running, until
 from tests.support.scripted_upstream import TICK, ScriptedUpstream
 
@@ -263,3 +268,75 @@ def stable(slow: Connection) -> bool:
     left = slow.unsent + (slow.kernel_queue or 0)
     before, slow._unsent = slow._unsent, left
     return left == before
+
+
+@pytest.mark.parametrize("fate", [Fate.CONFLATE, Fate.DROP_OLDEST])
+async def test_a_fate_is_chosen_by_an_action_too(
+    start: Start, upstream: ScriptedUpstream, fate: Fate
+) -> None:
+    running = await start(**TIGHT, slow="disconnect")
+    async with await running.client("/stream", receive_buffer=2_304) as client:
+        client.send(request("subscribe", "AAPL"))
+        await client.message("subscribed")
+        client.send(request("slow", fate=fate))
+        assert await client.message("slow") == {"type": "slow", "fate": fate}
+        stopped = await stall(running, upstream, client)
+        for _ in range(50):
+            publish(upstream, 1)
+            await asyncio.sleep(0)
+        missed = await read_to(client, running.feed().log.head)
+        assert sum(missed) >= 50
+        assert missed[fate is Fate.CONFLATE] == 0
+        assert missed == (stopped.backlog.conflated, stopped.backlog.dropped)
+    await running.balanced()
+
+
+async def test_a_fate_that_is_chosen_while_behind_holds_from_then_on(
+    start: Start, upstream: ScriptedUpstream
+) -> None:
+    running = await start(**TIGHT)
+    client = await running.client(receive_buffer=2_304)
+    stopped = await stall(running, upstream, client)
+    client.send(request("slow", fate="disconnect"))
+    gateway = running.service.gateway
+    await until(lambda: stopped.backlog.fate is Fate.DISCONNECT, "it has chosen, at /quotes/ too")
+
+    def disconnected() -> bool:
+        publish(upstream, 1)  # its kernel may just have taken some
+        return gateway.closed == {"4408": 1}
+
+    await until(disconnected, "it is disconnected")
+    client.reset()
+    await running.balanced()
+
+
+@pytest.mark.parametrize("fate", ["never", "", "x" * 999])
+async def test_a_fate_that_there_is_not_is_refused_and_changes_nothing(
+    running: Running, fate: str
+) -> None:
+    async with await running.stream("AAPL") as client:
+        client.send(request("slow", fate=fate))
+        assert await client.message("error") == {
+            "type": "error",
+            "code": "invalid_option",
+            "message": f"fate {fate[:32]!r} is none of conflate, drop-oldest, disconnect",
+        }
+        client.send(frame(TEXT, b'{"action":"slow","fate":7}'))
+        assert (await client.message("error"))["code"] == "bad_request"
+        assert connection_of(running, client).backlog.fate is Fate.CONFLATE
+        assert running.service.gateway.refused == {"invalid_option": 1}
+        await client.message("quote")
+    await running.balanced()
+
+
+@pytest.mark.parametrize("symbols", [["AAPL"], ["AAPL", "MSFT"]])
+async def test_the_client_library_chooses(running: Running, symbols: list[str]) -> None:
+    where = endpoint.parse(running.ws)
+    named = [Symbol(each) for each in symbols]
+    async with asyncio.timeout(10), aclosing(stream(where, named, slow=Fate.DROP_OLDEST)) as events:
+        async for event in events:
+            if isinstance(event, Received) and isinstance(event.message, Slow):
+                break
+        (connection,) = running.service.gateway.connections
+        assert connection.backlog.fate is event.message.fate is Fate.DROP_OLDEST
+    await running.balanced()

@@ -58,11 +58,11 @@ def test_who_tops_out_below_half_of_a_rate_is_tried_neither_again_nor_higher(
 ) -> None:
     add(results, "rate500", "naive", **held(0.26))
     add(results, "rate500", "nats", **held(1.0))
-    add(results, "rate2000", "nats", **held(0.8))
+    add(results, "rate2000", "nats", **held(0.3))
     assert "naive" in due(results, "rate50", 1)
     for workload, number in (("rate500", 1), ("rate1000", 0), ("rate2000", 0)):
         assert "naive" not in due(results, workload, number)
-    assert "nats" in due(results, "rate2000", 1), "it is behind, but not hopelessly"
+    assert "nats" in due(results, "rate2000", 1), "a goal compares it"
     add(results, "rate1000", "picows", **held(0.22))
     assert "picows" in due(results, "rate500", 0)
 
