@@ -8,16 +8,18 @@ A line ``:files`` alone says that the shell should complete file names. Silence 
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 
 from qcfeed.cli.complete import bash, line
-from qcfeed.cli.complete.words import COMMANDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import TypeAlias
+
+    from qcfeed.cli.complete.line import Commands
 
     Form: TypeAlias = "Callable[[str, str], str | None]"
     """A candidate and what there is to say of it, as a shell's line; None if it does not fit."""
@@ -33,10 +35,17 @@ def main(arguments: Sequence[str]) -> None:
         _write(asked, _FORMS[shell])
 
 
+def commands() -> Commands:
+    """Every command, as table.py wrote them. Not a module: some may not keep what Python compiles."""
+    with open(f"{os.path.dirname(__file__)}/words.json", encoding="utf-8") as file:  # noqa: PTH120, PTH123
+        known: Commands = json.load(file)
+    return known
+
+
 def _write(words: Sequence[str], form: Form) -> None:
     if not words:
         return
-    cursor = line.read(words, COMMANDS)
+    cursor = line.read(words, commands())
     if cursor.value == line.FILES:
         sys.stdout.write(":files\n")
         return
@@ -51,7 +60,7 @@ def candidates(cursor: line.Cursor, environment: Mapping[str, str]) -> Iterator[
     wanted = cursor.value
     if wanted is None:
         yield from cursor.choices()
-    elif isinstance(wanted, tuple):
+    elif isinstance(wanted, list):
         yield from ((word, "") for word in wanted)
     elif wanted != line.FREE:
         from qcfeed.cli.complete import live

@@ -1,6 +1,6 @@
 """What stands at the cursor of a command line: a subcommand, an option, or a value, and of what.
 
-Pure. The commands are a table (words.py): by their path (``tasks cancel``), each with its
+Pure. The commands are a table (words.json): by their path (``tasks cancel``), each with its
 subcommands, its options and its arguments.
 """
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any, TypeAlias
 
-    Value: TypeAlias = "str | tuple[str, ...] | None"
+    Value: TypeAlias = "str | list[str] | None"
     """What is to be given: a kind (live.py), one of several words, or (None) nothing."""
 
     Commands: TypeAlias = "Mapping[str, Mapping[str, Any]]"

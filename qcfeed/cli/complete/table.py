@@ -1,4 +1,4 @@
-"""words.py, written from the commands: ``python -m qcfeed.cli.complete.table``.
+"""words.json, written from the commands: ``python -m qcfeed.cli.complete.table``.
 
 A value's metavar says what it is, to the reader of the help and to the TAB: whoever declares an
 option with one of KINDS has it completed.
@@ -6,6 +6,7 @@ option with one of KINDS has it completed.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -43,54 +44,37 @@ OF_COMMAND = {("feeds cancel", "SYMBOL"): "feeds"}
 """Where a command means something narrower."""
 
 _CHOICES = {
-    option.name: tuple(map(str, option.choices))
-    for option in config.all_options()
-    if option.choices
+    option.name: list(map(str, option.choices)) for option in config.all_options() if option.choices
 }
-
-_HEAD = '''\
-"""Every command, for a TAB. Written by table.py from the commands themselves: `make generate`.
-
-By a command's path: its help, its subcommands, its arguments (kind of value, whether it repeats) and
-its options by spelling (name, kind of value or None for a flag, whether it repeats, help).
-"""
-
-from __future__ import annotations
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-# fmt: off
-COMMANDS: dict[str, dict[str, Any]] = {
-'''
 
 
 def written() -> str:
-    """The whole file."""
-    return _HEAD + "".join(map(_entry, walk.commands())) + "}\n"
+    """The whole file, a command a line.
+
+    By a command's path: its help, its subcommands, its arguments (kind of value, whether it
+    repeats) and its options by spelling (name, kind of value or null for a flag, whether it
+    repeats, help).
+    """
+    lines = (f"{_json(path)}: {_json(entry)}" for path, entry in map(_entry, walk.commands()))
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-def _entry(ctx: Context) -> str:
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _entry(ctx: Context) -> tuple[str, dict[str, Any]]:
     command, path = ctx.command, ctx.command_path.removeprefix(PROGRAM).strip()
     params = [param for param in command.get_params(ctx) if not getattr(param, "hidden", False)]
-    arguments = [(_value(path, p), p.nargs != 1) for p in params if not isinstance(p, TyperOption)]
-    lines = [
-        f"    {path!r}: {{",
-        f"        'help': {_sentence(command.help or command.short_help)!r},",
-        f"        'commands': {list(walk.subcommands(command))!r},",
-        f"        'arguments': {arguments!r},",
-        "        'options': {",
-        *(
-            f"            {spelling!r}: {option!r},"
-            for param in params
-            if isinstance(param, TyperOption)
-            for spelling, option in _options(path, param)
-        ),
-        "        },",
-        "    },",
-    ]
-    return "\n".join(lines) + "\n"
+    options = (param for param in params if isinstance(param, TyperOption))
+    return path, {
+        "help": _sentence(command.help or command.short_help),
+        "commands": list(walk.subcommands(command)),
+        "arguments": [
+            (_value(path, p), p.nargs != 1) for p in params if not isinstance(p, TyperOption)
+        ],
+        "options": dict(pair for param in options for pair in _options(path, param)),
+    }
 
 
 def _options(path: str, param: TyperOption) -> Iterator[tuple[str, tuple[Any, ...]]]:
@@ -105,7 +89,7 @@ def _options(path: str, param: TyperOption) -> Iterator[tuple[str, tuple[Any, ..
 def _value(path: str, param: Parameter) -> Value:
     """The kind of a value, by its type or its metavar."""
     if choices := getattr(param.type, "choices", ()):  # an enumeration's
-        return tuple(str(getattr(choice, "value", choice)) for choice in choices)
+        return [str(getattr(choice, "value", choice)) for choice in choices]
     if choices := _CHOICES.get(param.name or ""):
         return choices
     metavar = (param.metavar or "").strip("[]").removesuffix("...")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from importlib.metadata import version
@@ -11,7 +12,7 @@ import pytest
 from typer.core import TyperGroup
 
 from qcfeed.cli import main, reference
-from qcfeed.cli.complete import table, words
+from qcfeed.cli.complete import answer, table
 from qcfeed.cli.completion import Shell, script
 from qcfeed.cli.manual import manual
 
@@ -70,6 +71,4 @@ def test_completions_are_fresh(shell: Shell) -> None:
 
 def test_what_a_tab_knows_is_fresh() -> None:
     """By what it says, not by its text: Typer's own words differ between its versions."""
-    fresh: dict[str, object] = {}
-    exec(table.written(), fresh)
-    assert fresh["COMMANDS"] == words.COMMANDS, "run: make generate"
+    assert json.loads(table.written()) == answer.commands(), "run: make generate"

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from qcfeed.cli.complete import line, words
+from qcfeed.cli.complete import answer, line
 
-OUTPUT = ("output", ("table", "json"), False, "How it is printed")
+OUTPUT = ("output", ["table", "json"], False, "How it is printed")
 TABLE = {
     "": {
         "help": "",
@@ -76,8 +76,8 @@ def test_what_may_stand_there(typed: str, expected: list[str]) -> None:
         ("tasks --site feed.py:6", "locations", "", "feed.py:6"),
         ("tasks --site=feed.py:6", "locations", "--site=", "feed.py:6"),
         ("tasks --site -", "locations", "", "-"),
-        ("tasks -o ", ("table", "json"), "", ""),
-        ("tasks -oj", ("table", "json"), "-o", "j"),
+        ("tasks -o ", ["table", "json"], "", ""),
+        ("tasks -oj", ["table", "json"], "-o", "j"),
         ("tasks --label ", line.FREE, "", ""),
         ("tasks show ", "serials", "", ""),
         ("tasks show -o json 1", "serials", "", "1"),
@@ -106,7 +106,8 @@ def test_a_word_that_is_no_command_ends_the_search_for_one() -> None:
 
 
 def test_the_real_table_leads_from_every_command_to_its_own() -> None:
-    for path, command in words.COMMANDS.items():
-        cursor = line.read([*path.split(), ""], words.COMMANDS)
+    commands = answer.commands()
+    for path, command in commands.items():
+        cursor = line.read([*path.split(), ""], commands)
         assert cursor.path == path
         assert "--help" in command["options"]
