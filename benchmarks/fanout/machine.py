@@ -18,7 +18,7 @@ def describe() -> dict[str, str]:
         "processor": f"{os.cpu_count()} x {_processor()}",
         "load": f"{os.getloadavg()[0]:.1f} before the run",
         "cores": _cores_used(),
-        "kernel": platform.release(),
+        "kernel": platform.release().partition("-")[0],
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         **versions(),
     }

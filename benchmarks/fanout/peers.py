@@ -90,8 +90,7 @@ def _quotes(workload: Workload) -> list[str]:
 def _limit(frames_a_write: int) -> Command:
     def command(workload: Workload, directory: Path) -> list[str]:
         program = build("limit", directory)
-        symbols = ",".join(workload.symbols)
-        return [str(program), str(frames_a_write), workload.rate_text, symbols]
+        return [str(program), str(frames_a_write), *_quotes(workload)]
 
     return command
 

@@ -42,7 +42,7 @@ _PANELS = (
     _Panel("1x1000", "deliveries_per_s", "1 symbol, 1,000 readers: deliveries/s (log scale)", log=True),
     _Panel("rate1000", "p99_ms", "1,000 quotes/s to 1,000 readers: p99, ms", ",.1f"),
     _Panel("churn", "cycles_per_s", "Connect, get a quote, disconnect: a second"),
-    _Panel("memory", "kib_each", "Memory an idle subscriber, KiB", ",.1f"),
+    _Panel("memory", "kib_each", "Memory an idle subscriber, KiB", ",.2f"),
 )  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def _bars(panel: _Panel, results: Results) -> Iterator[_Bar]:
         if (rate := results.behind(peer, workload)) is not None:
             yield _Bar(peer, 0.0, f"cannot: is behind at {rate:,.0f}/s")
         elif figures.get("delivered_share", 1.0) < _HELD:
-            yield _Bar(peer, 0.0, f"cannot: {figures['delivered_share']:.0%} arrive")
+            yield _Bar(peer, 0.0, f"cannot: {figures['delivered_share']:.1%} arrive")
         elif panel.figure in figures:
             value = figures[panel.figure]
             yield _Bar(peer, value, format(value, panel.form))
