@@ -1,4 +1,7 @@
-"""The command line: parse, ask, draw. One file a command; main.py has the table of them.
+"""The command line: parse, ask, draw. main.py has the table of the commands.
+
+A command is a file of its name, or a room of its name (``tasks/``) where that would be too much for a
+file: it begins in the room's command.py.
 
 A command file has a Typer application named ``app`` with one command, or with a callback and
 subcommands, and imports at its top no more than that command needs::

@@ -10,8 +10,8 @@ import typer
 
 from qcfeed.cli import config_file, prometheus
 from qcfeed.cli.context import Format, Output, examples, new_app, options, say
+from qcfeed.cli.diagnose.gather import command
 from qcfeed.cli.flags import with_flags
-from qcfeed.cli.gather import command
 from qcfeed.cli.layout import Column, Table
 from qcfeed.cli.render import show
 from qcfeed.control import paths

@@ -12,7 +12,7 @@ from qcfeed.cli import formats
 from qcfeed.cli.context import Format, Output, act, ask, examples, new_app, options, say
 from qcfeed.cli.layout import Column, Table
 from qcfeed.cli.render import draw, show
-from qcfeed.cli.tasks_saved import From, ask_or_read
+from qcfeed.cli.saved import From, ask_or_read
 from qcfeed.control.answers import CancelFeedsRequest, CancelledFeed, CancelledFeeds, Feed, Feeds
 from qcfeed.control.routes import FEEDS, FEEDS_CANCEL
 from qcfeed.core import symbol

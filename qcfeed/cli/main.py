@@ -48,12 +48,20 @@ COMMANDS = {
     "artifacts": "List what a team takes over into its monitoring, print one of it, or write it to files.",
     "completion": "Print the completion script of a shell.",
 }
-"""Every command and its short help; its file is ``qcfeed/cli/<command>.py``."""
+"""Every command and its short help; its file is ``qcfeed/cli/<command>.py``, or in its room."""
+
+ROOMS = frozenset({"diagnose", "growth", "tasks", "top"})
+"""Commands of several files, in ``qcfeed/cli/<command>/``: ``command.py`` is the one to begin with."""
+
+
+def module(name: str) -> str:
+    """The module that has the command's application."""
+    return f"qcfeed.cli.{name}.command" if name in ROOMS else f"qcfeed.cli.{name}"
 
 
 def load(name: str) -> Command:
     """The command itself, from its file: the only import of it."""
-    command = get_command(importlib.import_module(f"qcfeed.cli.{name}").app)
+    command = get_command(importlib.import_module(module(name)).app)
     command.name = name
     return command
 

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from qcfeed.cli import formats, tasks_filter
+from qcfeed.cli import formats
 from qcfeed.cli.context import Format, Output, act, examples, new_app, options, say
 from qcfeed.cli.figures import Figure, show_figures
 from qcfeed.cli.layout import Column, Table
 from qcfeed.cli.render import show
-from qcfeed.cli.tasks_saved import From, ask_or_read
+from qcfeed.cli.saved import From, ask_or_read
+from qcfeed.cli.tasks import filters
 from qcfeed.control.answers import Orphan, Orphans, Reaped, ReapRequest, Survivor
 from qcfeed.control.routes import ORPHANS, REAP
 from qcfeed.errors import ExitStatus, UsageError
@@ -58,11 +59,11 @@ def orphans(
     limit: Annotated[
         int, typer.Option(min=1, metavar="N", help="List at most the N oldest.")
     ] = DEFAULT_LIMIT,
-    site: tasks_filter.Site = "",
-    label: tasks_filter.Label = None,
-    older_than: tasks_filter.OlderThan = None,
-    waiting_on: tasks_filter.WaitingOn = "",
-    name: tasks_filter.Name = "",
+    site: filters.Site = "",
+    label: filters.Label = None,
+    older_than: filters.OlderThan = None,
+    waiting_on: filters.WaitingOn = "",
+    name: filters.Name = "",
     source: From = None,
     output: Output = Format.TABLE,
 ) -> None:
@@ -72,7 +73,7 @@ def orphans(
     --reap touches proven orphans only, so it asks nothing; it gives them --timeout seconds to end.
     --site, --label and the like pick orphaned tasks from the list; --reap takes all orphans.
     """
-    which = tasks_filter.asked(site, label, older_than, waiting_on, name)
+    which = filters.asked(site, label, older_than, waiting_on, name)
     if reap and which:
         raise UsageError(
             "--reap takes all orphans, and no filter",

@@ -11,11 +11,12 @@ import msgspec
 import typer
 
 from qcfeed import __version__
-from qcfeed.cli import durations, formats, outside, prometheus, render, tasks_saved
+from qcfeed.cli import durations, formats, prometheus, render, saved
 from qcfeed.cli.bundle import DIAGNOSIS, Manifest, Recorder, pack, stem
 from qcfeed.cli.context import client, examples, new_app, options, say
+from qcfeed.cli.diagnose import outside
+from qcfeed.cli.diagnose.gather import Look, command, gather
 from qcfeed.cli.flags import with_flags
-from qcfeed.cli.gather import Look, command, gather
 from qcfeed.control import redact, routes
 from qcfeed.control.answers import Tasks
 from qcfeed.control.ended_answers import TaskFailures, TasksEnded
@@ -84,7 +85,7 @@ def report(
     material = _material(asked, outside.add(named, seen, timeout=given.timeout))
     texts = _texts(material, secrets)
     if target is not None:
-        tasks_saved.write(target, texts[target.suffix].encode())
+        saved.write(target, texts[target.suffix].encode())
         say(f"report in {target}")
     if bundle is not None:
         _bundle(bundle, asked, material, texts)
@@ -147,7 +148,7 @@ def _bundle(path: Path, asked: Recorder, material: Material, texts: dict[str, st
         dropped=[*material.diagnosis.untold, *material.dropped],
     )
     packed = pack(files, manifest)
-    tasks_saved.write(path, packed)
+    saved.write(path, packed)
     say(
         f"bundle in {path}: {formats.plural(len(manifest.files), 'file')}, {formats.size(len(packed))}"
     )

@@ -11,7 +11,7 @@ from qcfeed.cli import formats
 from qcfeed.cli.context import Format, Output, examples, new_app, say
 from qcfeed.cli.layout import Column, Table
 from qcfeed.cli.render import emit, show
-from qcfeed.cli.tasks_saved import From, ask_or_read
+from qcfeed.cli.saved import From, ask_or_read
 from qcfeed.control.routes import STACKS
 from qcfeed.control.stack_answers import Stacks, ThreadStack
 from qcfeed.control.task_answers import Frame

@@ -10,7 +10,7 @@ import typer
 from qcfeed.cli.context import Format, Output, examples, new_app, say
 from qcfeed.cli.figures import Figure, show_figures
 from qcfeed.cli.formats import age, count, milliseconds, plural, size
-from qcfeed.cli.tasks_saved import From, ask_or_read
+from qcfeed.cli.saved import From, ask_or_read
 from qcfeed.control.answers import Listening, Process, Status, TaskTotals
 from qcfeed.control.routes import PROCESS, STATUS
 from qcfeed.errors import ExitStatus, NotFoundError

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from qcfeed.cli import orphans, subscribers, tasks_cancel
+from qcfeed.cli import orphans, subscribers
 from qcfeed.cli.context import ACTION_GRACE
 from qcfeed.cli.feeds import CANCELLED_TABLE, FEED_TABLE
 from qcfeed.cli.figures import FIGURES, Figure
 from qcfeed.cli.layout import Table, lay_out
+from qcfeed.cli.tasks import cancel
 from qcfeed.cli.top.looker import Looker
 from qcfeed.cli.top.trail import Row
 from qcfeed.control.answers import (
@@ -103,12 +104,12 @@ class Actions:
         )
         plan = self._looker.client.get(TASKS_CANCEL_PLAN, CancelPlan, **which)
         if not plan.count:
-            besides = tasks_cancel.besides(plan)
+            besides = cancel.besides(plan)
             return Plan(f"there is nothing to cancel{besides}", [], None)
         lines = (
-            self._table(tasks_cancel.LOCATION_TABLE, plan.locations)
-            if plan.count > tasks_cancel.LISTED
-            else self._table(tasks_cancel.PLANNED_TABLE, plan.tasks)
+            self._table(cancel.LOCATION_TABLE, plan.locations)
+            if plan.count > cancel.LISTED
+            else self._table(cancel.PLANNED_TABLE, plan.tasks)
         )
         request = CancelTasksRequest(
             serials=list(serials),
@@ -116,14 +117,14 @@ class Actions:
             up_to=plan.up_to,
             timeout_s=self._looker.client.timeout,
         )
-        question = f"cancel {plural(plan.count, 'task')}{tasks_cancel.besides(plan)}?"
+        question = f"cancel {plural(plan.count, 'task')}{cancel.besides(plan)}?"
         return Plan(question, lines, self._once(lambda: self._cancel(request)))
 
     def _cancel(self, request: CancelTasksRequest) -> Outcome:
         answer = self._looker.actor(ACTION_GRACE).post(TASKS_CANCEL, request, CancelledTasks)
-        lines = self._figures(tasks_cancel.outcome(answer))
+        lines = self._figures(cancel.outcome(answer))
         for survivor in answer.survivors:
-            lines += ["", *tasks_cancel.why(survivor)]
+            lines += ["", *cancel.why(survivor)]
         return Outcome("cancelled", lines, alarming=bool(answer.survived))
 
     def cancel_feed(self, feed: Feed) -> Plan:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from qcfeed import shipped
-from qcfeed.cli import diagnose_screen, runbook
+from qcfeed.cli import runbook
+from qcfeed.cli.diagnose import screen
 from qcfeed.cli.figures import FIGURES, Figure
 from qcfeed.cli.layout import Table, lay_out, lay_out_lines
 from qcfeed.cli.subscribers import SUBSCRIBER_TABLE
-from qcfeed.cli.tasks_show import figures, told
+from qcfeed.cli.tasks.show import figures, told
 from qcfeed.cli.top.actions import PREVIEW
 from qcfeed.cli.top.looker import Looker
 from qcfeed.control.answers import Feed, Orphan, Task
@@ -79,7 +80,7 @@ def row(chosen: Any, table: Table[Any], width: int) -> list[str]:
 
 def finding(chosen: Finding, width: int) -> Details:
     """As ``qcfeed diagnose -o wide``."""
-    lines = lay_out_lines(diagnose_screen.in_full(chosen, full=True), width)
+    lines = lay_out_lines(screen.in_full(chosen, full=True), width)
     return Details(chosen.kind, [printable(text) for text, _ in lines], rule=chosen.rule)
 
 

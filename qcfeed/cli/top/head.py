@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from qcfeed.cli.growth_views import signed
+from qcfeed.cli.growth.views import signed
 from qcfeed.cli.layout import cells_of, thinned
 from qcfeed.cli.sparkline import BLOCKS, sparkline
 from qcfeed.cli.top.looker import Away, Judged, Seen

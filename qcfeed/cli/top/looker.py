@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from qcfeed.cli.gather import Look, conclude, reading
+from qcfeed.cli.diagnose.gather import Look, conclude, reading
 from qcfeed.cli.top.trail import Row, Trail
 from qcfeed.control.answers import (
     Feeds,

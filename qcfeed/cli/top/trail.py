@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from qcfeed.cli.tasks_window import compare, taken
+from qcfeed.cli.tasks.windows import compare, taken
 from qcfeed.control.answers import Location, TasksByLocation
 
 SPAN = 60.0

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 from qcfeed.cli import formats
 from qcfeed.cli.feeds import FEED_TABLE
-from qcfeed.cli.growth_views import signed
+from qcfeed.cli.growth.views import signed
 from qcfeed.cli.layout import Column, Table, cells_of, fit, total, wrap
 from qcfeed.cli.orphans import ORPHAN_TABLE
 from qcfeed.cli.sparkline import BLOCKS, sparkline
 from qcfeed.cli.subscribers import SUBSCRIBER_TABLE
-from qcfeed.cli.tasks import TASK_TABLE
+from qcfeed.cli.tasks.command import TASK_TABLE
 from qcfeed.cli.top.trail import Row
 from qcfeed.verdict.answers import Finding
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from qcfeed.cli import bundle, tasks_saved
+from qcfeed.cli import bundle, saved
 from qcfeed.cli.bundle import Manifest
 from qcfeed.control.answers import Orphans, TasksByLocation
 from qcfeed.control.routes import ORPHANS, TASKS_BY_LOCATION
@@ -27,10 +27,10 @@ def test_there_and_back(tmp_path: Path) -> None:
         ("answers/orphans.json", "qcfeed.orphans/1"),
         ("report.md", ""),
     ]
-    assert tasks_saved.schema_of(path) == "qcfeed.bundle/1"
-    assert tasks_saved.read(path, ORPHANS, Orphans)[1] == NONE
+    assert saved.schema_of(path) == "qcfeed.bundle/1"
+    assert saved.read(path, ORPHANS, Orphans)[1] == NONE
     with pytest.raises(NotFoundError, match=r"holds no qcfeed\.tasks\.by_location/1"):
-        tasks_saved.read(path, TASKS_BY_LOCATION, TasksByLocation)
+        saved.read(path, TASKS_BY_LOCATION, TasksByLocation)
 
 
 def test_what_is_too_long_is_left_out_and_named(
@@ -59,4 +59,4 @@ def test_a_bundle_that_is_larger_than_any_is_not_unpacked(
 def test_an_answer_of_a_future_version_is_no_crash(tmp_path: Path) -> None:
     path, _ = made(tmp_path, {"answers/orphans.json": b'{"schema":"qcfeed.orphans/1","count":"x"}'})
     with pytest.raises(UsageError, match="and is not"):
-        tasks_saved.read(path, ORPHANS, Orphans)
+        saved.read(path, ORPHANS, Orphans)

@@ -117,7 +117,7 @@ def _locations(told: History, points: Sequence[Point]) -> dict[str, list[tuple[f
 
 
 def point(told: HistoryPoint) -> Point:
-    """What the service said of one moment, for growth.py."""
+    """What the service said of one moment, for metrics/growth.py."""
     return Point(
         _unix(told.at),
         memory=told.memory_bytes,

@@ -12,7 +12,7 @@ from qcfeed.cli import formats
 from qcfeed.cli.context import Format, say
 from qcfeed.cli.layout import Column, Table
 from qcfeed.cli.render import show
-from qcfeed.cli.tasks_saved import ask_or_read
+from qcfeed.cli.saved import ask_or_read
 from qcfeed.control.routes import TASKS_TREE
 from qcfeed.control.task_answers import TaskTree, TreeTask
 

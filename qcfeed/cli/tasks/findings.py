@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from qcfeed.cli import formats, render, tasks_saved
+from qcfeed.cli import formats, render, saved
 from qcfeed.cli.context import Format, Output, examples, say
 from qcfeed.cli.layout import Column, Table
 from qcfeed.control.answers import Finding, Findings
@@ -43,8 +43,8 @@ FINDING_TABLE: Table[Finding] = Table(
 
 def findings(
     ctx: typer.Context,
-    source: tasks_saved.From = None,
-    save: tasks_saved.Save = None,
+    source: saved.From = None,
+    save: saved.Save = None,
     output: Output = Format.TABLE,
 ) -> None:
     """What is wrong with the tasks: each finding with its evidence and the next command.
@@ -54,7 +54,7 @@ def findings(
     a healthy service might show as well is told as "again": look again later. Exit status: 1 when
     something is found, else 0.
     """
-    answer, raw = tasks_saved.ask_or_read(ctx, TASKS_FINDINGS, Findings, source=source, target=save)
+    answer, raw = saved.ask_or_read(ctx, TASKS_FINDINGS, Findings, source=source, target=save)
     if output is Format.TABLE:
         render.emit("\n\n".join(_told(finding) for finding in answer.findings))
     else:

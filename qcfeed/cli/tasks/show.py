@@ -11,7 +11,7 @@ from qcfeed.cli import formats
 from qcfeed.cli.context import Format, Output, examples, say
 from qcfeed.cli.figures import Figure, show_figures
 from qcfeed.cli.render import emit
-from qcfeed.cli.tasks_saved import From, ask_or_read
+from qcfeed.cli.saved import From, ask_or_read
 from qcfeed.control.routes import TASKS_SHOW
 from qcfeed.control.task_answers import Awaiting, Frame, TaskDetails
 

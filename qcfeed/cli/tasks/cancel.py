@@ -8,13 +8,14 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from qcfeed.cli import formats, tasks_filter
+from qcfeed.cli import formats
 from qcfeed.cli.context import Format, Output, act, examples, options, say
 from qcfeed.cli.figures import Figure, show_figures
 from qcfeed.cli.layout import Column, Table
 from qcfeed.cli.render import draw, emit, show
-from qcfeed.cli.tasks_saved import From, ask_or_read
-from qcfeed.cli.tasks_show import told
+from qcfeed.cli.saved import From, ask_or_read
+from qcfeed.cli.tasks import filters
+from qcfeed.cli.tasks.show import told
 from qcfeed.control.answers import Task
 from qcfeed.control.routes import TASKS_CANCEL, TASKS_CANCEL_PLAN
 from qcfeed.control.task_answers import (
@@ -60,11 +61,11 @@ def cancel(
     serials: Annotated[
         list[int] | None, typer.Argument(min=1, metavar="SERIAL...", help="Their numbers.")
     ] = None,
-    site: tasks_filter.Site = "",
-    label: tasks_filter.Label = None,
-    older_than: tasks_filter.OlderThan = None,
-    waiting_on: tasks_filter.WaitingOn = "",
-    name: tasks_filter.Name = "",
+    site: filters.Site = "",
+    label: filters.Label = None,
+    older_than: filters.OlderThan = None,
+    waiting_on: filters.WaitingOn = "",
+    name: filters.Name = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would be cancelled.")
     ] = False,
@@ -79,7 +80,7 @@ def cancel(
     its main task and the control plane's own; their number cancels them all the same.
     Exit status: 1 when one is alive after --timeout seconds, 0 otherwise.
     """
-    which = tasks_filter.asked(site, label, older_than, waiting_on, name)
+    which = filters.asked(site, label, older_than, waiting_on, name)
     if bool(serials) == bool(which):
         raise UsageError(
             "say which tasks to cancel: serial numbers, or a filter, not both",

@@ -10,12 +10,12 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from qcfeed.cli import tasks_export
+from qcfeed.cli.tasks import export
 from qcfeed.control.saved_answers import Place, TasksProfile, TaskStack
 from qcfeed.errors import ExitStatus
 
 # As published in the npm package speedscope 1.25.0, with its licence beside it.
-SCHEMA = Path(__file__).parents[2] / "assets" / "speedscope" / "file-format-schema.json"
+SCHEMA = Path(__file__).parents[3] / "assets" / "speedscope" / "file-format-schema.json"
 LINE = re.compile(r"[^;]+(;[^;]+)* \d+")
 """Of collapsed stacks: frames with semicolons between, a space, a number."""
 
@@ -38,7 +38,7 @@ PROFILE = TasksProfile(
 
 
 def test_a_speedscope_file_is_as_its_schema_says() -> None:
-    file = json.loads(tasks_export.speedscope(PROFILE))
+    file = json.loads(export.speedscope(PROFILE))
     jsonschema.validate(file, json.loads(SCHEMA.read_text()))
     frames = file["shared"]["frames"]
     assert frames[0] == {"name": "start_symbol_feed", "file": "feed.py", "line": 83}
@@ -55,14 +55,14 @@ def test_a_speedscope_file_is_as_its_schema_says() -> None:
 
 
 def test_the_schema_would_tell() -> None:
-    file = json.loads(tasks_export.speedscope(PROFILE))
+    file = json.loads(export.speedscope(PROFILE))
     file["profiles"][0]["unit"] = "tasks"
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(file, json.loads(SCHEMA.read_text()))
 
 
 def test_collapsed_stacks_are_a_line_each() -> None:
-    lines = tasks_export.collapsed(PROFILE).splitlines()
+    lines = export.collapsed(PROFILE).splitlines()
     assert lines == [
         "start_symbol_feed (feed.py:83);[task];Feed.run (feed.py:90);sleeping 47000",
         "other;[task];odd:name\\n (<string>:1);Feed.run (feed.py:90);Queue.get 829",

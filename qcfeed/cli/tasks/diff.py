@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from qcfeed.cli import tasks_saved, tasks_window
+from qcfeed.cli import saved
 from qcfeed.cli.context import Format, Output, client, examples
+from qcfeed.cli.tasks import windows
 from qcfeed.control.answers import TasksByLocation
 from qcfeed.control.routes import TASKS_BY_LOCATION
 
@@ -31,9 +32,9 @@ def diff(
 
     Of two processes (after a restart) only the live tasks can be compared; it says so then.
     """
-    earlier, _ = tasks_saved.read(before, TASKS_BY_LOCATION, TasksByLocation)
+    earlier, _ = saved.read(before, TASKS_BY_LOCATION, TasksByLocation)
     if after is None:
-        later = tasks_window.census(client(ctx))
+        later = windows.census(client(ctx))
     else:
-        later, _ = tasks_saved.read(after, TASKS_BY_LOCATION, TasksByLocation)
-    tasks_window.print_window(tasks_window.compare(earlier, later), output)
+        later, _ = saved.read(after, TASKS_BY_LOCATION, TasksByLocation)
+    windows.print_window(windows.compare(earlier, later), output)

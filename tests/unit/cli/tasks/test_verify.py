@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from qcfeed.cli import tasks_verify
+from qcfeed.cli.tasks import verify
 from qcfeed.control.answers import Location
 from qcfeed.diagnostics.spawn import owned_by
 from qcfeed.errors import ExitStatus, UsageError
 
-SITE = "tests/unit/cli/test_tasks_verify.py"
+SITE = "tests/unit/cli/tasks/test_verify.py"
 
 
 def row(location: str, function: str = "f") -> Location:
@@ -26,21 +26,21 @@ ROWS = [row("x/feed.py:83"), row("y/feed.py:83"), row("x/hub.py:1", "f"), row("x
 
 
 def test_a_site_is_found_by_its_path_or_the_end_of_it() -> None:
-    assert tasks_verify.matching(ROWS, "x/feed.py:83") == ROWS[:1]
-    assert tasks_verify.matching(ROWS, "hub.py:1") == ROWS[2:]
-    assert tasks_verify.matching(ROWS, "ub.py:1") == []
-    assert tasks_verify.matching(ROWS, "feed.py:8") == []
+    assert verify.matching(ROWS, "x/feed.py:83") == ROWS[:1]
+    assert verify.matching(ROWS, "hub.py:1") == ROWS[2:]
+    assert verify.matching(ROWS, "ub.py:1") == []
+    assert verify.matching(ROWS, "feed.py:8") == []
 
 
 def test_the_end_of_two_paths_is_an_error() -> None:
     with pytest.raises(UsageError, match=r"end of 2 locations: x/feed\.py:83, y/feed\.py:83"):
-        tasks_verify.matching(ROWS, "feed.py:83")
+        verify.matching(ROWS, "feed.py:83")
 
 
 @pytest.mark.parametrize("site", ["feed.py", ":83", "feed.py:", "feed.py:x", ""])
 def test_what_is_no_site_is_an_error(site: str) -> None:
     with pytest.raises(UsageError, match="is not a spawn location"):
-        tasks_verify.matching(ROWS, site)
+        verify.matching(ROWS, site)
 
 
 class Traffic:
@@ -110,7 +110,7 @@ async def test_orphans_are_told(watched, qcfeed_, traffic) -> None:
     watched.serve()
     traffic.leaks = traffic.owner_gone = True
     left = await asyncio.to_thread(
-        qcfeed_, "tasks", "verify", "--site", "test_tasks_verify.py:" + line().rpartition(":")[2],
+        qcfeed_, "tasks", "verify", "--site", "test_verify.py:" + line().rpartition(":")[2],
         "--for", "300ms",
     )  # fmt: skip
     assert left.status == ExitStatus.FINDINGS
@@ -146,7 +146,7 @@ async def test_ctrl_c_tells_what_is_known_so_far(
         time.sleep(0.05)
 
     clock = type("Time", (), {"sleep": staticmethod(sleep), "monotonic": time.monotonic})
-    monkeypatch.setattr(tasks_verify, "time", clock)
+    monkeypatch.setattr(verify, "time", clock)
     answer = await verified(qcfeed_, status=ExitStatus.INTERRUPTED, seconds="10m")
     assert (answer["looks"], set(looks)) == (6, {10.0})
     assert answer["births"] > 0
@@ -167,7 +167,7 @@ async def test_a_restart_in_between_proves_nothing(
         asyncio.run_coroutine_threadsafe(another(), loop).result(10)
 
     clock = type("Time", (), {"sleep": staticmethod(sleep), "monotonic": time.monotonic})
-    monkeypatch.setattr(tasks_verify, "time", clock)
+    monkeypatch.setattr(verify, "time", clock)
     answer = await verified(qcfeed_, status=ExitStatus.FINDINGS)
     assert answer["outcome"] == "unproven"
     assert answer["reasons"][0] == "the service was restarted meanwhile: begin again"
@@ -180,6 +180,6 @@ async def test_a_service_that_goes_away_is_told_with_what_was_known(
     clock = type(
         "Time", (), {"sleep": staticmethod(lambda _: server.stop()), "monotonic": time.monotonic}
     )
-    monkeypatch.setattr(tasks_verify, "time", clock)
+    monkeypatch.setattr(verify, "time", clock)
     answer = await verified(qcfeed_, status=ExitStatus.UNREACHABLE)
     assert (answer["outcome"], answer["looks"]) == ("unproven", 1)

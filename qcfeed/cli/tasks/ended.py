@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from qcfeed.cli import formats, render, tasks_saved
+from qcfeed.cli import formats, render, saved
 from qcfeed.cli.context import Format, Output, examples, say
 from qcfeed.cli.layout import Column, Table
-from qcfeed.cli.tasks_show import told
+from qcfeed.cli.tasks.show import told
 from qcfeed.control.ended_answers import EndedTask, Failure, Raised, TaskFailures, TasksEnded
 from qcfeed.control.routes import TASKS_ENDED, TASKS_FAILURES
 
@@ -93,8 +93,8 @@ def ended(
         Outcome | None, typer.Option(help="Only tasks that ended in this way.")
     ] = None,
     limit: Annotated[int, typer.Option(min=0, max=10_000, help="List at most the N latest.")] = 100,
-    source: tasks_saved.From = None,
-    save: tasks_saved.Save = None,
+    source: saved.From = None,
+    save: saved.Save = None,
     output: Output = Format.TABLE,
 ) -> None:
     """The last tasks that ended, the latest first: how, how old, and who cancelled them.
@@ -103,7 +103,7 @@ def ended(
     somebody still holds counts as ended from when the service next looked, 10 s later at most.
     """
     word = "" if outcome is None else outcome.value
-    answer, raw = tasks_saved.ask_or_read(
+    answer, raw = saved.ask_or_read(
         ctx, TASKS_ENDED, TasksEnded, source=source, target=save, site=site, outcome=word,
         limit=limit,
     )  # fmt: skip
@@ -117,12 +117,12 @@ def failures(
     ctx: typer.Context,
     site: Site = "",
     limit: Annotated[int, typer.Option(min=0, max=256, help="List at most the N latest.")] = 20,
-    source: tasks_saved.From = None,
-    save: tasks_saved.Save = None,
+    source: saved.From = None,
+    save: saved.Save = None,
     output: Output = Format.TABLE,
 ) -> None:
     """What tasks died of: exceptions by location, type and line, each with a traceback."""
-    answer, raw = tasks_saved.ask_or_read(
+    answer, raw = saved.ask_or_read(
         ctx, TASKS_FAILURES, TaskFailures, source=source, target=save, site=site, limit=limit
     )
     listed = answer.failures[:limit]

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from qcfeed.cli import render
 from qcfeed.cli.context import Options
-from qcfeed.cli.growth_source import point
+from qcfeed.cli.growth.source import point
 from qcfeed.control.answers import (
     Answer,
     Feeds,
@@ -182,7 +182,7 @@ def _sample(look: Look, seconds: float, wait: Callable[[float], None]) -> list[P
 
 
 def reading(now: float, status: Status | None, held: Status | Process) -> Point:
-    """What was seen at ``now``, for growth.py."""
+    """What was seen at ``now``, for metrics/growth.py."""
     orphans = held.tasks.orphaned + (status.orphaned_subscriptions if status is not None else 0)
     return Point(
         now,

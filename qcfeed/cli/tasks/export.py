@@ -18,7 +18,7 @@ from qcfeed import __version__
 from qcfeed.cli import formats
 from qcfeed.cli.context import TaskFormat, say
 from qcfeed.cli.render import emit
-from qcfeed.cli.tasks_saved import ask_or_read
+from qcfeed.cli.saved import ask_or_read
 from qcfeed.control.routes import TASKS_PROFILE
 from qcfeed.control.saved_answers import Place, TasksProfile, TaskStack
 

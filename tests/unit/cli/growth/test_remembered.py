@@ -13,7 +13,7 @@ from qcfeed.diagnostics.lookout import Lookout
 from qcfeed.metrics.recent import Counts, Recent
 from tests.support import loopback_http
 
-from .conftest import Watched
+from ..conftest import Watched
 
 
 class Remembering:

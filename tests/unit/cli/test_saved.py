@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from qcfeed.cli import tasks_saved
+from qcfeed.cli import saved
 from qcfeed.control.answers import TasksByLocation, TaskTotals
 from qcfeed.control.routes import TASKS_BY_LOCATION
 from qcfeed.diagnostics import label
@@ -21,7 +21,7 @@ CENSUS = b'{"schema":"qcfeed.tasks.by_location/1","totals":{"live":1},"locations
 
 
 def census(path: Path) -> tuple[TasksByLocation, bytes]:
-    return tasks_saved.read(path, TASKS_BY_LOCATION, TasksByLocation)
+    return saved.read(path, TASKS_BY_LOCATION, TasksByLocation)
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_what_was_written_is_read_again(file: Path) -> None:
-    tasks_saved.write(file, CENSUS)
+    saved.write(file, CENSUS)
     answer, raw = census(file)
     assert (answer.totals, raw) == (TaskTotals(live=1), CENSUS)
     assert list(file.parent.glob(".*")) == [], "nothing beside it"
@@ -44,14 +44,14 @@ def test_a_field_of_a_later_version_does_no_harm(file: Path) -> None:
 def test_a_failed_write_leaves_the_earlier_file(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tasks_saved.write(file, CENSUS)
+    saved.write(file, CENSUS)
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UsageError, match="cannot be written: No space left on device"):
-        tasks_saved.write(file, b"{}")
+        saved.write(file, b"{}")
     assert census(file)[1] == CENSUS
     assert list(file.parent.glob(".*")) == [], "nothing beside it"
 
@@ -89,7 +89,7 @@ def test_a_file_that_is_not_ours_is_one_clear_error(
 
 def test_a_directory_that_is_not_there_and_one_in_the_way(qcfeed_, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file or directory"):
-        tasks_saved.write(tmp_path / "none" / "x.json", CENSUS)
+        saved.write(tmp_path / "none" / "x.json", CENSUS)
     assert qcfeed_("tasks", "--from", str(tmp_path)).status == ExitStatus.USAGE
 
 

@@ -10,12 +10,7 @@ import typer
 from typer._click import Command
 from typer.main import get_command
 
-from qcfeed.cli import (
-    durations,
-    formats,
-    tasks_filter,
-    tasks_waits,
-)
+from qcfeed.cli import durations, formats
 from qcfeed.cli.context import (
     PROFILES,
     Format,
@@ -28,7 +23,8 @@ from qcfeed.cli.context import (
 from qcfeed.cli.layout import Column, Table
 from qcfeed.cli.lazy import LazyGroup
 from qcfeed.cli.render import show
-from qcfeed.cli.tasks_saved import From, Save, ask_or_read, schema_of
+from qcfeed.cli.saved import From, Save, ask_or_read, schema_of
+from qcfeed.cli.tasks import filters, waiting
 from qcfeed.control.answers import Location, Task, Tasks, TasksByLocation, TaskTotals
 from qcfeed.control.routes import TASKS, TASKS_BY_LOCATION
 from qcfeed.errors import UsageError
@@ -45,9 +41,9 @@ SUBCOMMANDS = {
     "findings": "What is wrong with the tasks: each finding with its evidence and the next command.",
     "verify": "Prove that a fix holds: tasks are born at a location, their number does not grow, and none is orphaned.",
 }
-"""Every subcommand and its short help; its file is ``qcfeed/cli/tasks_<name>.py``."""
+"""Every subcommand and its short help; its file is ``<name>.py`` beside this one."""
 
-_FILES = {"failures": "tasks_ended"}
+_FILES = {"failures": "ended"}
 """Where it is not."""
 
 
@@ -57,7 +53,7 @@ class Subcommands(LazyGroup):
     listed = SUBCOMMANDS
 
     def load(self, name: str) -> Command:
-        file = importlib.import_module(f"qcfeed.cli.{_FILES.get(name, f'tasks_{name}')}")
+        file = importlib.import_module(f"qcfeed.cli.tasks.{_FILES.get(name, name)}")
         alone = new_app()
         epilog = getattr(file, f"{name.upper()}_EXAMPLES", None) or file.EXAMPLES
         alone.command(epilog=epilog)(getattr(file, name))
@@ -161,13 +157,13 @@ def tasks(
     tree: Annotated[
         bool, typer.Option("--tree", help="Under whom each was spawned, and who waits for it.")
     ] = False,
-    site: tasks_filter.Site = "",
-    label: tasks_filter.Label = None,
-    older_than: tasks_filter.OlderThan = None,
-    waiting_on: tasks_filter.WaitingOn = "",
-    name: tasks_filter.Name = "",
-    waits: tasks_waits.Waits = False,
-    exact: tasks_waits.Exact = False,
+    site: filters.Site = "",
+    label: filters.Label = None,
+    older_than: filters.OlderThan = None,
+    waiting_on: filters.WaitingOn = "",
+    name: filters.Name = "",
+    waits: waiting.Waits = False,
+    exact: waiting.Exact = False,
     limit: Annotated[
         int, typer.Option(min=1, metavar="N", help="List at most the N oldest tasks.")
     ] = DEFAULT_LIMIT,
@@ -193,7 +189,7 @@ def tasks(
     """
     if ctx.invoked_subcommand is not None:
         return
-    which = tasks_filter.asked(site, label, older_than, waiting_on, name)
+    which = filters.asked(site, label, older_than, waiting_on, name)
     other = watch or window is not None or tree or by not in ("", "location")
     if form in PROFILES:
         if other:
@@ -201,29 +197,29 @@ def tasks(
                 f"-o {form} is of the tasks' stacks, not of --tree, --by, --window or --watch",
                 hint=f"`qcfeed tasks -o {form}`, with a filter if you want",
             )
-        from qcfeed.cli import tasks_export  # not for those who want a table
+        from qcfeed.cli.tasks import export  # not for those who want a table
 
-        tasks_export.run(ctx, form, source=source, save=save, exact=exact, which=which)
+        export.run(ctx, form, source=source, save=save, exact=exact, which=which)
         return
     output = Format(form)
-    seen = tasks_waits.asked(waits, exact, otherwise=other)
+    seen = waiting.asked(waits, exact, otherwise=other)
     if watch or window is not None:
         if save or source or which or by or tree:
             raise UsageError(
                 "--window and --watch count twice, all tasks by location; a file holds one census",
                 hint="`qcfeed tasks diff BEFORE AFTER` compares two files",
             )
-        from qcfeed.cli import tasks_window
+        from qcfeed.cli.tasks import windows
 
-        tasks_window.run(ctx, window, output, watch=watch)
+        windows.run(ctx, window, output, watch=watch)
     elif tree:
-        from qcfeed.cli import tasks_tree
+        from qcfeed.cli.tasks import trees
 
-        tasks_tree.run(ctx, output, limit=limit, source=source, save=save, which=which)
+        trees.run(ctx, output, limit=limit, source=source, save=save, which=which)
     elif by and by != "location":
-        from qcfeed.cli import tasks_by_label
+        from qcfeed.cli.tasks import by_label
 
-        tasks_by_label.run(ctx, by, output, limit=limit, source=source, save=save, which=which)
+        by_label.run(ctx, by, output, limit=limit, source=source, save=save, which=which)
     elif by or by_location or seen or (source and schema_of(source) == BY_LOCATION):
         _by_location(ctx, output, source, save, which, seen)
     else:
@@ -244,7 +240,7 @@ def _by_location(
     total = None if which else _total(answer.totals)
     table = _with_matching() if which else LOCATION_TABLE
     if any(row.waits for row in answer.locations):
-        table = tasks_waits.with_waits(table)
+        table = waiting.with_waits(table)
     show(output, table, answer.locations, raw=raw, total=total)
     if answer.failure:
         say(f"the ledger has stopped booking tasks, so this is incomplete: {answer.failure}")

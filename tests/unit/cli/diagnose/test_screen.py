@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from qcfeed.cli.diagnose_screen import screen
+from qcfeed.cli.diagnose.screen import screen
 from qcfeed.cli.layout import Line, lay_out_lines
 from qcfeed.verdict.answers import Finding
 from qcfeed.verdict.diagnosis import diagnose

@@ -5,7 +5,7 @@ import json
 
 from qcfeed.errors import ExitStatus
 
-HERE = "tests/unit/cli/test_tasks_ended.py"
+HERE = "tests/unit/cli/tasks/test_ended.py"
 
 
 async def failing() -> None:

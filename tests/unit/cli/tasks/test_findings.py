@@ -58,7 +58,7 @@ async def test_a_finding_has_its_evidence_and_the_next_command(lookout, orphan, 
     left = await asyncio.to_thread(qcfeed_, "tasks", "findings")
     assert left.status == ExitStatus.FINDINGS
     first, evidence, following = left.out.splitlines()
-    assert first.startswith("found: tests/unit/cli/test_tasks_findings.py:")
+    assert first.startswith("found: tests/unit/cli/tasks/test_findings.py:")
     assert first.endswith(": 1 task is alive though the owner is gone")
     assert "owner subscriber\\x1b[2J 812 closed 60." in evidence
     assert following == "  next: qcfeed orphans --reap"

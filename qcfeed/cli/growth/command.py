@@ -10,10 +10,11 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from qcfeed.cli import durations, growth_plot, growth_views, prometheus, render, sizes, times
+from qcfeed.cli import durations, prometheus, render, sizes, times
 from qcfeed.cli.context import Format, Output, examples, new_app, say
 from qcfeed.cli.flags import with_flags
-from qcfeed.cli.growth_source import timeline
+from qcfeed.cli.growth import plots, views
+from qcfeed.cli.growth.source import timeline
 from qcfeed.cli.layout import Line
 from qcfeed.cli.sparkline import blocks_for
 from qcfeed.errors import ExitStatus
@@ -96,7 +97,7 @@ def growth(
     live tasks grow in every window; 0 otherwise; 3 when there are no samples to tell it from.
     """
     if plot is not None:  # before anybody is asked
-        growth_plot.check(plot)
+        plots.check(plot)
     told, said = timeline(ctx, prometheus.chosen(ctx, flags), at, since)
     if limit is not None:
         told = told._replace(limit=limit)
@@ -104,7 +105,7 @@ def growth(
         said = [*said, claimed]
     found = answer(told, said, horizon=horizon)
     if plot is not None:
-        growth_plot.draw(told, found, plot)
+        plots.draw(told, found, plot)
         say(f"drawn: {plot}")
     _show(found, by, output)
     if found.findings:
@@ -115,9 +116,9 @@ def _show(told: Growth, by: By | None, output: Format) -> None:
     raw = msgspec.json.encode(told)
     if output in (Format.JSON, Format.CSV, Format.NAME):
         if by is By.LOCATION:
-            render.show(output, growth_views.LOCATIONS, told.locations, raw=raw)
+            render.show(output, views.LOCATIONS, told.locations, raw=raw)
         else:
-            render.show(output, growth_views.TIMELINE, told.timeline, raw=raw)
+            render.show(output, views.TIMELINE, told.timeline, raw=raw)
     else:
         _screen(told, by, wide=output is Format.WIDE)
     for missing in told.missing:
@@ -131,17 +132,17 @@ def _show(told: Growth, by: By | None, output: Format) -> None:
 def _screen(told: Growth, by: By | None, *, wide: bool) -> None:
     render.emit(f"{told.target}, from {told.source}, until {told.at}\n")
     if by is By.LOCATION:
-        render.draw(growth_views.LOCATIONS, told.locations, wide=wide)
+        render.draw(views.LOCATIONS, told.locations, wide=wide)
         return
-    render.draw(growth_views.TIMELINE, growth_views.thinned(told.timeline), wide=wide)
-    render.lines([Line(""), *growth_views.sparks(told, blocks_for(sys.stdout.encoding))])
+    render.draw(views.TIMELINE, views.thinned(told.timeline), wide=wide)
+    render.lines([Line(""), *views.sparks(told, blocks_for(sys.stdout.encoding))])
     render.emit("\n")
-    render.draw(growth_views.WINDOWS, told.windows, wide=wide)
-    render.lines([Line(""), *growth_views.summary(told)])
-    grown = [row for row in told.locations if row.net > 0][: growth_views.TOP]
+    render.draw(views.WINDOWS, told.windows, wide=wide)
+    render.lines([Line(""), *views.summary(told)])
+    grown = [row for row in told.locations if row.net > 0][: views.TOP]
     if grown:
         render.emit("\n")
-        render.draw(growth_views.LOCATIONS, grown, wide=wide)
+        render.draw(views.LOCATIONS, grown, wide=wide)
 
 
 app.command(

@@ -11,10 +11,10 @@ from typing import Annotated
 import msgspec
 import typer
 
-from qcfeed.cli import durations, formats, tasks_saved
+from qcfeed.cli import durations, formats, saved
 from qcfeed.cli.context import Format, Output, client, examples, say
 from qcfeed.cli.figures import Figure, show_figures
-from qcfeed.cli.tasks_window import census, taken
+from qcfeed.cli.tasks.windows import census, taken
 from qcfeed.control.answers import Answer, Location, TasksByLocation
 from qcfeed.control.client import ControlClient
 from qcfeed.control.routes import TASKS_BY_LOCATION
@@ -121,7 +121,7 @@ def _read(watching: _Watching, sources: Sequence[Path]) -> None:
             "one moment proves nothing: give --from FILE several times",
             hint="`qcfeed tasks --save FILE` writes one; six and more, evenly apart, can prove it",
         )
-    files = [tasks_saved.read(path, TASKS_BY_LOCATION, TasksByLocation)[0] for path in sources]
+    files = [saved.read(path, TASKS_BY_LOCATION, TasksByLocation)[0] for path in sources]
     for answer in sorted(files, key=taken):
         if not watching.look(answer):
             break

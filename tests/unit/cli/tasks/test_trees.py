@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 
-from qcfeed.cli.tasks_tree import ALIKE, DEEPEST, branches
+from qcfeed.cli.tasks.trees import ALIKE, DEEPEST, branches
 from qcfeed.control.task_answers import TaskTree, TreeTask
 from qcfeed.errors import ExitStatus
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from qcfeed.cli import tasks_window
+from qcfeed.cli.tasks import windows
 from qcfeed.control.answers import Location, TasksByLocation, TaskTotals
 from qcfeed.errors import ExitStatus, UsageError
 
@@ -30,7 +30,7 @@ def census(at: int, live: int, spawned: int, **life) -> TasksByLocation:
 
 
 def test_the_time_between_is_that_of_the_answers() -> None:
-    seen = tasks_window.compare(census(0, 10, 100), census(30, 25, 130))
+    seen = windows.compare(census(0, 10, 100), census(30, 25, 130))
     assert (seen.seconds, seen.same_process) == (30, True)
     assert seen.locations[0].per_minute == 30
     assert (seen.pid, seen.instance, seen.before_at[-9:]) == (1, "8006", "0.000000Z"[-9:])
@@ -38,16 +38,16 @@ def test_the_time_between_is_that_of_the_answers() -> None:
 
 @pytest.mark.parametrize("other", [{"pid": 2}, {"since": "later"}, {"instance": "8007"}])
 def test_another_process_is_said_to_be_one(other: dict) -> None:
-    seen = tasks_window.compare(census(0, 10, 100), census(30, 25, 130, **other))
+    seen = windows.compare(census(0, 10, 100), census(30, 25, 130, **other))
     assert seen.same_process is False
     assert (seen.locations[0].born, seen.total.per_minute) == (None, None)
-    earlier = tasks_window.compare(census(30, 10, 100), census(0, 25, 130, **other))
+    earlier = windows.compare(census(30, 10, 100), census(0, 25, 130, **other))
     assert earlier.same_process is False, "clocks of two machines may differ"
 
 
 def test_the_wrong_way_round_is_an_error() -> None:
     with pytest.raises(UsageError, match="the first census is the later one"):
-        tasks_window.compare(census(30, 1, 1), census(0, 1, 1))
+        windows.compare(census(30, 1, 1), census(0, 1, 1))
 
 
 @pytest.mark.parametrize("time_", ["", "yesterday", "2026-01-01T00:00:00"])
@@ -55,7 +55,7 @@ def test_a_census_without_a_time_is_an_error(time_: str) -> None:
     timeless = census(0, 1, 1)
     timeless.taken_at = time_
     with pytest.raises(UsageError, match="does not say when it was taken"):
-        tasks_window.compare(timeless, census(1, 1, 1))
+        windows.compare(timeless, census(1, 1, 1))
 
 
 def test_diff_of_two_files_in_every_format(qcfeed_, tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ async def test_watch_goes_on_over_a_restart_until_ctrl_c(
             raise KeyboardInterrupt
 
     clock = type("Time", (), {"sleep": staticmethod(sleep), "monotonic": time.monotonic})
-    monkeypatch.setattr(tasks_window, "time", clock)
+    monkeypatch.setattr(windows, "time", clock)
     left = await asyncio.to_thread(qcfeed_, "tasks", "--watch", "--window", "2s", "-o", "json")
     assert (left.status, naps) == (ExitStatus.OK, [2.0] * 4)
     first, second = [json.loads(line) for line in left.out.splitlines()]

@@ -8,19 +8,12 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from qcfeed.cli import (
-    diagnose_screen,
-    durations,
-    formats,
-    outside,
-    prometheus,
-    render,
-    tasks_saved,
-)
+from qcfeed.cli import durations, formats, prometheus, render, saved
 from qcfeed.cli.bundle import DIAGNOSIS
 from qcfeed.cli.context import Format, Output, client, examples, new_app, options, say
+from qcfeed.cli.diagnose import outside, screen
+from qcfeed.cli.diagnose.gather import command, gather
 from qcfeed.cli.flags import with_flags
-from qcfeed.cli.gather import command, gather
 from qcfeed.cli.layout import Column, Line, Table
 from qcfeed.errors import ExitStatus, TimedOutError, UnreachableError, UsageError
 from qcfeed.verdict.answers import Diagnosis, Finding
@@ -61,7 +54,7 @@ def diagnose(
     watch: Annotated[
         bool, typer.Option("--watch", help="Again and again, in place; Ctrl-C ends it.")
     ] = False,
-    source: tasks_saved.From = None,
+    source: saved.From = None,
     output: Output = Format.TABLE,
     **flags: Any,
 ) -> None:
@@ -81,7 +74,7 @@ def diagnose(
         _watch(ctx, flags, window or WINDOW, output)
         return
     told = (
-        tasks_saved.read(source, DIAGNOSIS, Diagnosis)[0]
+        saved.read(source, DIAGNOSIS, Diagnosis)[0]
         if source
         else _judge(ctx, flags, window or WINDOW)
     )
@@ -109,7 +102,7 @@ def _judge(ctx: typer.Context, flags: dict[str, Any], window: float) -> Diagnosi
 
 def _print(told: Diagnosis, output: Format) -> None:
     if output in (Format.TABLE, Format.WIDE):
-        render.lines(diagnose_screen.screen(told, full=output is Format.WIDE))
+        render.lines(screen.screen(told, full=output is Format.WIDE))
     else:
         rows = [*told.findings, *told.again]
         render.show(output, FINDING_TABLE, rows, raw=msgspec.json.encode(told))
@@ -122,7 +115,7 @@ def _watch(ctx: typer.Context, flags: dict[str, Any], window: float, output: For
             with render.live_lines() as draw:
                 draw([Line(f"looking for {formats.age(window)} ...")])
                 while True:
-                    draw(diagnose_screen.screen(_again(ctx, flags, window)))
+                    draw(screen.screen(_again(ctx, flags, window)))
         while True:
             _print(_again(ctx, flags, window), output)
     except KeyboardInterrupt:

@@ -1,0 +1,1 @@
+"""``qcfeed growth``: where its timeline comes from, and how it is shown."""
