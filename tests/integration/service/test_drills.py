@@ -21,7 +21,8 @@ from qcfeed.core.messages import Band, CloseCode
 from qcfeed.diagnostics import orphans
 from qcfeed.errors import ConfigError, UsageError
 from qcfeed.metrics import memory
-from qcfeed.service.drills import kinds, memory_growth
+from qcfeed.service import connection
+from qcfeed.service.drills import crowds, kinds, memory_growth
 from qcfeed.service.drills.board import Board
 from qcfeed.upstreams.simulator import Simulator
 from tests.integration.service.conftest import Start
@@ -241,7 +242,10 @@ async def test_slow_consumers_are_seen_and_obey_when_they_are_ended(start: Start
     await ended(running)
 
 
-async def test_slow_consumers_that_the_service_ends_come_back(start: Start) -> None:
+async def test_slow_consumers_that_the_service_ends_come_back(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crowds, "_SLOW_EVERY", 0.1)
     running = await start(
         allow_drills=True, upstream="sim:?rate=50", send_buffer=4_608, subscribe_rate=100_000
     )
@@ -259,8 +263,9 @@ async def test_slow_consumers_that_the_service_ends_come_back(start: Start) -> N
 
 
 async def test_half_open_consumers_are_ended_by_the_service_and_others_follow(
-    start: Start,
+    start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(connection, "CLOSE_TIMEOUT", 0.2)  # they answer no goodbye either
     running = await start(allow_drills=True, ping_interval=0.2, stall_timeout=0.5)
     await begin(running, "half-open-consumers=3")
     gateway = running.service.gateway
