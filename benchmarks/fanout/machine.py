@@ -7,8 +7,11 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
+_BESIDE = str(Path(sys.executable).parent)
+"""Where a distribution of programs, as nats-server's, puts them in a virtual environment."""
 _DISTRIBUTIONS = ("aiohttp", "websockets", "picows", "starlette", "uvicorn", "uvloop", "httptools")
 
 
@@ -34,7 +37,7 @@ def versions() -> dict[str, str]:
             continue
     commands = {"nats-server": "--version", "node": "--version", "gcc": "-dumpfullversion"}
     for name, flag in commands.items():
-        if program := shutil.which(name):
+        if program := shutil.which(name) or shutil.which(name, path=_BESIDE):
             said = subprocess.run([program, flag], capture_output=True, text=True, check=False)
             found[name] = said.stdout.strip().rpartition(" ")[2].removeprefix("v")
     return found
