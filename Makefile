@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 ARGS ?=
 FANOUT ?=
 SECONDS ?= 300
+# Files side by side, in their order: those that wait come first. By hand: `.venv/bin/python -m pytest PATH`.
+BESIDE := -n auto --dist loadfile --no-loadscope-reorder
 
 .DELETE_ON_ERROR:
 .PHONY: help serve test test-debug test-all check format generate bench bench-startup bench-top soak clean
@@ -37,10 +39,10 @@ serve: $(VENV)/.service  ## install what is needed and run the service (ARGS='--
 	@exec $(BIN)/qcfeed serve $(ARGS)
 
 test: $(VENV)/.suite $(VENV)/.parts  ## install what is needed and run the whole suite (ARGS='-k name')
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(BESIDE) $(ARGS)
 
 test-debug: $(VENV)/.suite  ## what runs in one process, under asyncio's debug mode
-	PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest tests/unit tests/property tests/integration $(ARGS)
+	PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest $(BESIDE) tests/integration tests/property tests/unit $(ARGS)
 
 check: $(VENV)/.suite  ## format, lint, types, import contracts, generated files
 	$(BIN)/ruff format --check .
@@ -57,7 +59,7 @@ generate: $(VENV)/.suite  ## write completions, manual, docs, rules and dashboar
 	$(BIN)/python scripts/generate.py
 
 test-all:  ## the suite on every interpreter of 3.11 to 3.13 that is here
-	$(PYTHON) scripts/test_all.py $(ARGS)
+	$(PYTHON) scripts/test_all.py $(BESIDE) $(ARGS)
 
 bench: $(VENV)/.bench  ## the ledger, then fan-out, beside their peers (ARGS=--full FANOUT=--quick)
 	$(BIN)/python -m benchmarks.diagnostics $(ARGS)

@@ -2,10 +2,42 @@
 
 from __future__ import annotations
 
+import os
 import resource
+from collections.abc import Generator
+
+import hypothesis
+import pytest
+
+WAITING_TOO = 2
+"""Workers a processor of ``-n auto``: the half that waits (e2e/, drills/) leaves it to the other half."""
+
+# No test is timed: on a busy machine an example takes as long as it takes.
+hypothesis.settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("suite")
 
 
 def pytest_configure() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:  # storms of thousands of connections have both ends in this process
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Without a number of one's own (PYTEST_XDIST_AUTO_NUM_WORKERS), which xdist itself reads."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    return WAITING_TOO * len(os.sched_getaffinity(0))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a test logged of a stranger's bytes, as text that a worker can send."""
+    report = yield
+    report.sections = [
+        (title, text.encode(errors="backslashreplace").decode()) for title, text in report.sections
+    ]
+    return report

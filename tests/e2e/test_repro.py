@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pexpect
 import pytest
 
 from qcfeed.errors import ExitStatus
-from tests.support.shell import PATIENCE, QCFEED, Serving, environment, qcfeed, serving
+from tests.support.shell import PATIENCE, QCFEED, Serving, environment, qcfeed, serving, until
 
 QUICK = ("--no-monitor", "--linger", "0.2", "--ping-interval", "0.3", "--stall-timeout", "0.3")
 
@@ -136,7 +138,15 @@ def test_on_a_terminal_a_bar_and_a_table_that_fits(service: Serving, home: Path)
     assert row.endswith("nothing")
 
 
+def visits(service: Serving) -> int:
+    """Connections that it has accepted so far."""
+    with urllib.request.urlopen(f"http{service.url[2:]}/metrics", timeout=PATIENCE) as answer:
+        told = answer.read().decode()
+    return int(float(re.findall(r"^qcfeed_connections_opened_total (\S+)", told, re.MULTILINE)[0]))
+
+
 def test_an_interrupted_run_leaves_nothing_behind(service: Serving, home: Path) -> None:
+    before = visits(service)
     with subprocess.Popen(
         [QCFEED, "repro", service.url, "--cycles", "1000000", "--mode", "rude"],
         env=environment(home),
@@ -144,10 +154,7 @@ def test_an_interrupted_run_leaves_nothing_behind(service: Serving, home: Path) 
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        for _ in range(200):
-            status = json.loads(qcfeed(home, "status", "-o", "json").stdout)
-            if status["tasks"]["spawned"] > 10 and status["connections"]:
-                break
+        until(lambda: visits(service) > before + 10, "the run")
         process.send_signal(signal.SIGINT)
         out, talk = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (ExitStatus.INTERRUPTED, "")

@@ -17,13 +17,16 @@ QCFEED = Path(sys.executable).with_name("qcfeed")
 PATIENCE = 20.0
 """Seconds to wait for anything; on a loaded machine a start takes a few."""
 
+TERMINAL = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES")
+"""What would overrule the terminal that a test gives; readline sets the last two for xdist's workers."""
+
 
 def environment(home: Path) -> dict[str, str]:
     """A user whose sockets, state and configuration are under ``home``."""
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("QCFEED_", "XDG_")) and name not in ("NO_COLOR", "FORCE_COLOR")
+        if not name.startswith(("QCFEED_", "XDG_")) and name not in TERMINAL
     }
     path = f"{QCFEED.parent}{os.pathsep}{kept.get('PATH', '')}"
     homes = ("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CONFIG_HOME")

@@ -35,8 +35,9 @@ class Left:
 @pytest.fixture(autouse=True)
 def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No instance, configuration or terminal of the machine that runs the tests is in sight."""
+    # Short: a socket's path has 107 bytes, and that of a worker's directory is 10 longer.
     for name in ("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
-        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+        monkeypatch.setenv(name, str(tmp_path / name.split("_")[1].lower()))
     foreign = ("NO_COLOR", "FORCE_COLOR", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
     for name in [name for name in os.environ if name.startswith("QCFEED_")]:
         monkeypatch.delenv(name)

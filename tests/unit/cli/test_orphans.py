@@ -51,15 +51,16 @@ async def test_an_orphan_that_refuses_to_die_is_exit_1_and_named(watched, qcfeed
 
     with owned_by(lambda: True):
         task = asyncio.create_task(stubborn())
-    left = await asyncio.to_thread(qcfeed_, "--timeout", "0.2", "orphans", "--reap")
-    assert left.status == ExitStatus.FINDINGS
+    reap = ("--timeout", "1", "orphans", "--reap")
+    try:
+        left = await asyncio.to_thread(qcfeed_, *reap)
+        document = await asyncio.to_thread(qcfeed_, *reap, "-o", "json")
+    finally:  # or the end of the loop would wait for it for ever
+        release.set()
+        await task
+    assert left.status == ExitStatus.FINDINGS, left.err
     assert "refused to die     1\n" in left.out
     assert "LOCATION" in left.out
     assert "1 task would not die" in left.err
-    document = await asyncio.to_thread(
-        qcfeed_, "--timeout", "0.2", "orphans", "--reap", "-o", "json"
-    )
     assert json.loads(document.out)["schema"] == "qcfeed.reap/1"
     assert len(json.loads(document.out)["survivors"]) == 1
-    release.set()
-    await task

@@ -118,15 +118,17 @@ async def test_a_survivor_is_shown_with_what_it_waits_on(watched, qcfeed_) -> No
 
     task = asyncio.create_task(stubborn(), name="sleeper")
     await asyncio.sleep(0)
-    left = await asyncio.to_thread(
-        qcfeed_, "--timeout", "0.2", "tasks", "cancel", "--name", "sleeper", "--yes"
-    )
-    assert left.status == ExitStatus.FINDINGS
+    try:
+        left = await asyncio.to_thread(
+            qcfeed_, "--timeout", "1", "tasks", "cancel", "--name", "sleeper", "--yes"
+        )
+    finally:  # or the end of the loop would wait for it for ever
+        end.set()
+        await task
+    assert left.status == ExitStatus.FINDINGS, left.err
     assert "lives: Event.wait" in left.out
     assert "    await end.wait()" in left.out
     assert "1 task would not end" in left.err
-    end.set()
-    await task
 
 
 async def test_what_to_cancel_must_be_said_once(watched, qcfeed_) -> None:
