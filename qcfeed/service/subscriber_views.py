@@ -154,7 +154,7 @@ def _row(connection: Connection, now: float) -> Subscriber:
     return Subscriber(
         id=stands.serial,
         peer=stands.peer,
-        symbols=[str(each) for each in stands.symbols[:SYMBOLS_SHOWN]],
+        symbols=[str(each) for each in sorted(stands.symbols)[:SYMBOLS_SHOWN]],
         held=len(stands.symbols),
         fate=stands.fate,
         compressed=stands.compressed,
