@@ -8,10 +8,11 @@ import os
 import re
 import resource
 import selectors
+import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ _GRACE = 3.0
 flushes for as long as it is let.
 """
 
+_ENDING = {signal.SIGINT, signal.SIGTERM}
 _READY = re.compile(rb"ready (\d+)|quotes +ws://[^ ]*:(\d+)/")
 
 
@@ -89,21 +91,51 @@ def serving(peer: Peer, workload: Workload) -> Iterator[Server]:
     cores, _ = machine.cores(any_core=workload.any_core)
     with tempfile.TemporaryDirectory(prefix="qcfeed-bench-") as name, _log(name) as log:
         home = {"XDG_RUNTIME_DIR": name, "XDG_STATE_HOME": name, "XDG_CONFIG_HOME": name}
-        process = subprocess.Popen(
+        with _running(
             peer.command(workload, Path(name)),
+            cores,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             env={**os.environ, **home, "NODE_PATH": node_path()},
-            preexec_fn=lambda: os.sched_setaffinity(0, cores),
-        )
-        try:
-            yield Server(_port(process, Path(log.name)), psutil.Process(process.pid))
-        except (MeasurementError, OSError, ValueError, psutil.Error) as error:
-            said = Path(log.name).read_text(errors="replace").strip()[-2_000:]
-            raise MeasurementError(f"{error}\n{said}".strip()) from error
-        finally:
-            _end(process)
+        ) as process:
+            try:
+                yield Server(_port(process, Path(log.name)), psutil.Process(process.pid))
+            except (MeasurementError, OSError, ValueError, psutil.Error) as error:
+                said = Path(log.name).read_text(errors="replace").strip()[-2_000:]
+                raise MeasurementError(f"{error}\n{said}".strip()) from error
+
+
+@contextlib.contextmanager
+def _running(
+    command: Sequence[str | Path], cores: set[int], **how: Any
+) -> Iterator[subprocess.Popen[Any]]:
+    """A process on ``cores`` until the block is left, also by a signal that comes while it starts."""
+    process: subprocess.Popen[Any] | None = None
+    try:
+        with _undisturbed():
+            process = subprocess.Popen(command, preexec_fn=lambda: _settle(cores), **how)
+        yield process
+    finally:
+        with _undisturbed():
+            if process is not None:
+                _end(process)
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """What would end us waits until the block is left."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _settle(cores: set[int]) -> None:
+    """In the new process."""
+    os.sched_setaffinity(0, cores)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
 
 
 def _log(directory: str) -> Any:
@@ -171,15 +203,12 @@ def reading(program: Path, peer: Peer, workload: Workload, port: int) -> Iterato
     """The workload's readers, all connected, on the last core, until the block is left."""
     _, cores = machine.cores(any_core=workload.any_core)
     symbols = ",".join(workload.symbols)
-    with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(
-            [program, str(port), peer.protocol, str(workload.readers), symbols],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, cores),
-        )
+    command = [program, str(port), peer.protocol, str(workload.readers), symbols]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        _running(command, cores, stderr=errors, text=True, **pipes) as process,
+    ):
         try:
             readers = Readers(process)
             readers.line(PATIENCE)
@@ -188,8 +217,6 @@ def reading(program: Path, peer: Peer, workload: Workload, port: int) -> Iterato
             errors.seek(0)
             raise MeasurementError(f"{error} {errors.read().strip()[-500:]}") from error
         finally:
-            _end(process)
             for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    with contextlib.suppress(BrokenPipeError):
-                        pipe.close()
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()

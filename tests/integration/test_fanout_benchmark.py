@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks.fanout import building
@@ -251,17 +252,28 @@ def test_a_whole_run_of_two_peers(tmp_path: Path) -> None:
     assert "1x100: x the best peer (naive)" in said
 
 
-def test_a_run_that_is_broken_off_goes_on_where_it_was(tmp_path: Path) -> None:
-    figures = tmp_path / "figures.json"
+def environment(process: psutil.Process) -> str:
+    try:
+        return str(process.environ().get("QCFEED_BENCH_MARK"))
+    except psutil.Error:
+        return ""
+
+
+def test_a_run_that_is_broken_off_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark, figures = f"mark-{tmp_path}", tmp_path / "figures.json"
+    monkeypatch.setenv("QCFEED_BENCH_MARK", mark)
     these = ("--peers", "naive", "--workloads", "1x100", "--json", str(figures))
     with bench(*these, "--rounds", "50") as running:
         until = time.monotonic() + PATIENCE
         while not figures.exists():
             assert time.monotonic() < until
             time.sleep(0.01)
-        running.terminate()
+        running.terminate()  # most likely while the next server is being started
         _, talk = running.communicate(timeout=PATIENCE)
     assert running.returncode == 143, talk
+    assert not [each.pid for each in psutil.process_iter() if mark in environment(each)]
     had = load(figures).of("1x100", "naive")
     assert 1 <= len(had) < 50
     with bench(*these, "--rounds", str(len(had) + 1), "--resume") as running:
