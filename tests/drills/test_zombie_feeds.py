@@ -134,7 +134,9 @@ def test_the_incident_is_found_named_and_ended(
     assert {quote.symbol for quote in watching.quotes} == set(SYMBOLS)
     assert not any(quote.conflated for quote in watching.quotes)
 
-    audited = [json.loads(line) for line in audit_log(home).read_text().splitlines()]
+    log = [json.loads(line) for line in audit_log(home).read_text().splitlines()]
+    began, audited = log[:2], log[2:]
+    assert [line["action"] for line in began] == ["drill start"] * 2
     assert [line["action"] for line in audited] == ["orphans.reap"] * 2
     assert [line["event"] for line in audited] == ["intent", "outcome"]
     assert audited[0]["who"]["uid"] == os.getuid()

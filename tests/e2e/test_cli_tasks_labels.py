@@ -77,7 +77,7 @@ def test_one_symbols_zombies_are_found_shown_and_cancelled(service: Serving, hom
     assert [spared["why"] for spared in ended["spared"]] == ["the loop runs for it"]
     [log] = (home / "qcfeed").glob("*.audit.jsonl")
     words = [json.loads(line)["action"] for line in log.read_text().splitlines()]
-    assert words == ["tasks.cancel"] * 4
+    assert words == ["drill start"] * 2 + ["tasks.cancel"] * 4
     assert service.end() == ExitStatus.OK
 
 
