@@ -23,6 +23,11 @@ async def steadily(sink: Sink) -> None:
         await asyncio.sleep(0.01)
 
 
+async def silently(sink: Sink) -> None:
+    """Quotes come only as the test publishes them."""
+    await asyncio.get_running_loop().create_future()
+
+
 class ScriptedUpstream:
     """Every run lives the ``life`` that is set when it starts; the runs of a symbol are counted."""
 

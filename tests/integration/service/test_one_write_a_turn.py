@@ -13,11 +13,7 @@ from tests.integration.service.conftest import Start
 from tests.support.frames import quotes
 from tests.support.raw_websocket import head, request
 from tests.support.running_service import Running, until
-from tests.support.scripted_upstream import TICK, ScriptedUpstream
-
-
-async def silently(sink: object) -> None:
-    await asyncio.get_running_loop().create_future()
+from tests.support.scripted_upstream import TICK, ScriptedUpstream, silently
 
 
 @pytest.fixture

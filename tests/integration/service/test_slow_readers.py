@@ -18,9 +18,10 @@ from qcfeed.core.symbol import Symbol
 from qcfeed.service import connection as connections
 from qcfeed.service.connection import Connection
 from tests.integration.service.conftest import Start
+from tests.support.falling_behind import connection_of, publish, stall
 from tests.support.raw_websocket import TEXT, RawClient, close, frame, head, request
 from tests.support.running_service import Running, until
-from tests.support.scripted_upstream import TICK, ScriptedUpstream
+from tests.support.scripted_upstream import ScriptedUpstream, silently
 
 TIGHT = {"max_lag": 16, "send_buffer": 4_608}
 """A service in which little is enough to be slow."""
@@ -29,42 +30,10 @@ WMEM_QUEUED = 5
 """Where SO_MEMINFO (linux/sock_diag.h) has the memory of what a socket has yet to send."""
 
 
-async def silently(sink: object) -> None:
-    """Quotes come only as the test publishes them."""
-    await asyncio.get_running_loop().create_future()
-
-
 @pytest.fixture
 def upstream(upstream: ScriptedUpstream) -> ScriptedUpstream:
     upstream.life = silently
     return upstream
-
-
-def connection_of(running: Running, client: RawClient) -> Connection:
-    (found,) = (
-        each
-        for each in running.service.gateway.connections
-        if each.peer.endswith(f":{client.port}")
-    )
-    return found
-
-
-async def stall(running: Running, upstream: ScriptedUpstream, client: RawClient) -> Connection:
-    """Publish until the client, which reads nothing, is further behind than it may be."""
-    client.deafen()
-    stopped = connection_of(running, client)
-    for _ in range(20_000):
-        publish(upstream, 1)
-        await asyncio.sleep(0)
-        if stopped.backlog.overrun:
-            break
-    assert stopped.backlog.overrun
-    return stopped
-
-
-def publish(upstream: ScriptedUpstream, count: int) -> None:
-    for sink in upstream.sinks:
-        sink.publish([TICK] * count)
 
 
 async def read_to(client: RawClient, last: int) -> tuple[int, int]:

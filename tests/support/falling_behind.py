@@ -1,0 +1,43 @@
+"""A reader that takes nothing, and so many quotes that it falls behind, and no more.
+
+Published by the test itself: a steady rate would leave others behind, too, on a busy machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from qcfeed.service.connection import Connection
+from tests.support.raw_websocket import RawClient
+from tests.support.running_service import Running, until
+from tests.support.scripted_upstream import TICK, ScriptedUpstream
+
+
+def connection_of(running: Running, client: RawClient) -> Connection:
+    (found,) = (
+        each
+        for each in running.service.gateway.connections
+        if each.peer.endswith(f":{client.port}")
+    )
+    return found
+
+
+async def stall(running: Running, upstream: ScriptedUpstream, client: RawClient) -> Connection:
+    """Publish until the client, which reads nothing, is further behind than it may be."""
+    client.deafen()
+    stopped = connection_of(running, client)
+    others = running.service.gateway.connections - {stopped}
+    for _ in range(20_000):
+        publish(upstream, 1)
+        await asyncio.sleep(0)
+        # The kernel of a busy machine may be late with what they take at once.
+        await until(lambda: all(each.writable for each in others), "the others have it")
+        if stopped.backlog.overrun:
+            break
+    assert stopped.backlog.overrun
+    return stopped
+
+
+def publish(upstream: ScriptedUpstream, count: int) -> None:
+    for sink in upstream.sinks:
+        sink.publish([TICK] * count)
