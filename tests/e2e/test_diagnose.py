@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -161,7 +162,11 @@ def test_a_loop_that_stood_still_and_goes_on(tmp_path: Path) -> None:
         told = diagnose(tmp_path, "--window", "1s", before=FAULTY)
     worst = told["findings"][0]
     assert worst["location"] == f"tests/{line(faults, 'the blocking line')}"
-    assert worst["headline"].startswith("the loop stood still once, 1.")
+    stood = re.match(r"the loop stood still once, ([\d.]+)s at most", worst["headline"])
+    assert stood, worst["headline"]
+    assert float(stood[1]) > 1, (
+        "it slept for two; a busy machine begins to count late, or ends late"
+    )
 
 
 def test_memory_that_grows_without_tasks_is_not_called_tasks(tmp_path: Path) -> None:
