@@ -1,4 +1,4 @@
-"""The WebSocket side of the service: who may come in, who must go, what they ask for."""
+"""The WebSocket side of the service: who may come in, and who is there."""
 
 from __future__ import annotations
 
@@ -12,26 +12,13 @@ from collections import Counter
 from collections.abc import Callable
 from http import HTTPStatus
 
-import msgspec
-
 from qcfeed import listen
 from qcfeed.config import Config
-from qcfeed.core import symbol as symbols
 from qcfeed.core.compression import Deflater
 from qcfeed.core.fates import Fate
 from qcfeed.core.limits import TokenBucket
-from qcfeed.core.messages import (
-    Action,
-    CloseCode,
-    Error,
-    GoingAway,
-    Pong,
-    Slow,
-    Subscribed,
-    decode_request,
-)
+from qcfeed.core.messages import CloseCode, GoingAway
 from qcfeed.core.symbol import Symbol
-from qcfeed.errors import InvalidSymbolError, UnknownSymbolError
 from qcfeed.service import kernel, standing
 from qcfeed.service.acceptor import Acceptor, Address
 from qcfeed.service.arrival import Arrival
@@ -40,14 +27,13 @@ from qcfeed.service.handshake import Accepted, judge
 from qcfeed.service.hub import Hold, Hub
 from qcfeed.service.refusal import Refusal
 from qcfeed.service.request_head import Head
+from qcfeed.service.requests import Requests
+from qcfeed.service.sweeper import Sweeper
 
 log = logging.getLogger("qcfeed.gateway")
 
 _SPARE_HEADS = 1_000
 """Connections above the limit that may still be told, politely, that they are too many."""
-_BUCKETS = 8
-_DUE_A_TURN = 16
-"""Connections that a sweep ends or pings in one turn of the loop: with what their ends take, a millisecond."""
 _RETRY_SPREAD_MS = 5_000
 
 
@@ -61,12 +47,7 @@ class Gateway:
         self._serials = itertools.count(1)
         self._acceptor: Acceptor | None = None
         self._rate = TokenBucket(config.subscribe_rate, config.subscribe_rate, self._loop.time())
-        self._wheel: list[set[Connection]] = [set() for _ in range(_BUCKETS)]
-        self._hand = 0
-        self._unseen: list[Connection] = []
-        """Of those whose turn it is to be looked at."""
-        self._next_sweep = 0.0
-        self._sweeper: asyncio.TimerHandle | None = None
+        self._requests = Requests(self, self._rate)
         self._emptied: asyncio.Event = asyncio.Event()
         self.now = self._loop.time
         self.config = config
@@ -79,6 +60,7 @@ class Gateway:
         self.arrivals: dict[Arrival, None] = {}
         """Those whose request is still to come, or who were refused; by their deadlines."""
         self.connections: set[Connection] = set()
+        self.sweeper = Sweeper(config, self.arrivals)
         self.opened = 0
         """Upgrades accepted since the start."""
         self.closed: Counter[str] = Counter()
@@ -108,7 +90,7 @@ class Gateway:
             host, port = bound.getsockname()[:2]
             raise listen.explain(error, host, port, "--port") from error
         self._acceptor = acceptor
-        self._sweep()
+        self.sweeper.start()
 
     async def drain(self, timeout: float) -> None:
         """No newcomers; everybody is told to go and come back elsewhere, at spread times.
@@ -131,8 +113,7 @@ class Gateway:
             arrival.abort()
         for connection in list(self.connections):
             connection.abort("drain")
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        self.sweeper.stop()
         while self.sockets:  # a dropped socket reports itself gone in the next turn
             self._emptied.clear()
             await self._emptied.wait()
@@ -165,14 +146,14 @@ class Gateway:
         """It is a subscriber's from now on."""
         connection = Connection(self, arrival.serial, arrival.peer, arrival.transport, accepted)
         self.connections.add(connection)
-        self._wheel[connection.serial % _BUCKETS].add(connection)
+        self.sweeper.add(connection)
         self.opened += 1
         return connection
 
     def gone(self, connection: Connection) -> None:
         """Its socket is gone."""
         self.connections.discard(connection)
-        self._wheel[connection.serial % _BUCKETS].discard(connection)
+        self.sweeper.discard(connection)
         self._note_empty()
 
     def _note_empty(self) -> None:
@@ -227,145 +208,14 @@ class Gateway:
         """How far those are behind who read too slowly just now. From any thread."""
         return standing.lags(self.connections)
 
-    # ------------------------------------------------------------ requests
-
     def request(self, connection: Connection, text: str) -> None:
         """One text message of a client."""
-        try:
-            request = decode_request(text)
-        except (msgspec.DecodeError, UnicodeEncodeError) as error:
-            connection.send(Error("bad_request", f"not a request: {error}"))
-            return
-        if request.action is Action.PING:
-            connection.send(Pong())
-        elif request.action is Action.SLOW:
-            self._choose_fate(connection, request.fate)
-        elif connection.fixed:
-            connection.send(
-                Error("fixed_symbol", "this connection has its one symbol; /stream takes more")
-            )
-        elif request.action is Action.SUBSCRIBE:
-            self._subscribe(connection, request.symbols)
-        else:
-            self._unsubscribe(connection, request.symbols)
+        self._requests.answer(connection, text)
 
     def hold(self, connection: Connection, symbol: Symbol) -> Hold:
         """Give ``connection`` a hold on ``symbol``; raises UnknownSymbolError."""
         hold = connection.held[symbol] = self.hub.subscribe(symbol, connection)
         return hold
-
-    def _choose_fate(self, connection: Connection, name: str) -> None:
-        try:
-            connection.backlog.fate = Fate(name)
-        except ValueError:
-            message = f"fate {name[:32]!r} is none of {', '.join(Fate)}"
-            self._refuse(connection, Error("invalid_option", message))
-        else:
-            connection.send(Slow(connection.backlog.fate))
-
-    def _subscribe(self, connection: Connection, names: list[str]) -> None:
-        if len(names) > self.config.max_symbols:
-            self._refuse(connection, self._symbol_limit())
-            return
-        for name in names:
-            error = self._try_hold(connection, name)
-            if error is not None:
-                self._refuse(connection, error)
-            if connection.state is not State.OPEN:
-                return
-        connection.send(Subscribed(sorted(connection.held)))
-        connection.catch_up()
-
-    def _try_hold(self, connection: Connection, name: str) -> Error | None:
-        try:
-            symbol = symbols.parse(name)
-        except InvalidSymbolError as error:
-            return _invalid(error, name)
-        if symbol in connection.held:
-            return None
-        if len(connection.held) >= self.config.max_symbols:
-            return self._symbol_limit(symbol)
-        if not self._rate.take(self.now()):
-            message = f"more than {self.config.subscribe_rate:g} new subscriptions a second"
-            return Error("subscribe_rate", message, symbol, retryable=True)
-        try:
-            self.hold(connection, symbol)
-        except UnknownSymbolError as error:
-            return Error(error.code, error.message, symbol)
-        return None
-
-    def _symbol_limit(self, symbol: Symbol | None = None) -> Error:
-        limit = self.config.max_symbols
-        return Error("symbol_limit", f"a connection holds at most {limit} symbols", symbol)
-
-    def _refuse(self, connection: Connection, error: Error) -> None:
-        self.count_refusal(error.code)
-        connection.send(error)
-
-    def _unsubscribe(self, connection: Connection, names: list[str]) -> None:
-        for name in names:
-            try:
-                symbol = symbols.parse(name)
-            except InvalidSymbolError as error:
-                self._refuse(connection, _invalid(error, name))
-                continue
-            subscriber = connection.held.pop(symbol, None)
-            if subscriber is not None:
-                self.hub.unsubscribe(subscriber)
-        connection.send(Subscribed(sorted(connection.held)))
-
-    # ------------------------------------------------------------ time
-
-    def _sweep(self) -> None:
-        """Look at an eighth of the connections; each is looked at four times in its shortest time.
-
-        Thousands may be due at once (all whom a kick told to go, and who do not answer): only so many
-        are ended in one turn of the loop, and the next turn goes on with the rest.
-        """
-        now = self.now()
-        if not self._unseen:
-            shortest = min(self.config.stall_timeout, self.config.ping_interval or 60.0, 5.0)
-            self._next_sweep = now + shortest / 4 / _BUCKETS
-            self._hand = (self._hand + 1) % _BUCKETS
-            self._unseen = list(self._wheel[self._hand])
-        due = self._end_overdue(now)
-        try:
-            while self._unseen and due < _DUE_A_TURN:
-                due += self._look_at(self._unseen.pop(), now)
-        finally:
-            again = now if self._unseen or due >= _DUE_A_TURN else self._next_sweep
-            self._sweeper = self._loop.call_at(again, self._sweep)
-
-    def _end_overdue(self, now: float) -> int:
-        """Newcomers who have said nothing whole in time; how many they were."""
-        overdue = itertools.takewhile(lambda each: each.deadline <= now, self.arrivals)
-        some = list(itertools.islice(overdue, _DUE_A_TURN))
-        for arrival in some:
-            arrival.abort()
-        return len(some)
-
-    def _look_at(self, connection: Connection, now: float) -> bool:
-        """Whether its time was up, for one thing or another."""
-        patience = self.config.stall_timeout
-        if connection.state is not State.OPEN:
-            if due := connection.deadline is not None and now >= connection.deadline:
-                connection.abort("timeout")
-        elif connection.stalled_since is not None:
-            connection.look(now)
-            if due := now - connection.moved_at >= patience:
-                connection.abort(str(int(CloseCode.TOO_SLOW)))
-        elif connection.pinged_at is not None:
-            if due := now - connection.pinged_at >= patience:
-                connection.close(CloseCode.NO_PONG, f"no pong within {patience:g} s")
-        else:
-            interval = self.config.ping_interval
-            if due := bool(interval) and now - connection.heard_at >= interval:
-                connection.ping()
-        return due
-
-
-def _invalid(error: InvalidSymbolError, name: str) -> Error:
-    return Error(error.code, f"{error.message}: {error.hint}", name[:32])
 
 
 def _unavailable(code: str, message: str) -> Refusal:

@@ -14,7 +14,7 @@ from websockets.asyncio.client import connect
 
 from qcfeed.core.messages import CloseCode
 from qcfeed.service import connection as connections
-from qcfeed.service import gateway as gateways
+from qcfeed.service import sweeper as sweepers
 from tests.integration.service.conftest import Start
 from tests.support.raw_websocket import (
     PING,
@@ -128,8 +128,7 @@ async def test_a_peer_that_stops_reading_is_gone_and_its_buffers_too(
     gateway = running.service.gateway
     (connection,) = gateway.connections
     if watch == "kernel":
-        assert gateway._sweeper is not None
-        gateway._sweeper.cancel()
+        gateway.sweeper.stop()
     else:
         sock = connection._transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
@@ -242,7 +241,7 @@ async def test_thousands_that_are_due_at_once_are_ended_a_few_a_turn(
 ) -> None:
     """All whom a kick told to go, and who answer nothing, are due in one sweep."""
     a_turn = 3
-    monkeypatch.setattr(gateways, "_DUE_A_TURN", a_turn)
+    monkeypatch.setattr(sweepers, "_DUE_A_TURN", a_turn)
     running = await start(ping_interval=0)
     clients = [await running.client("/quotes/ZVZZT") for _ in range(80)]
     gateway, left = running.service.gateway, [80]

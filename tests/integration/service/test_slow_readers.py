@@ -215,18 +215,18 @@ async def test_who_takes_little_but_something_is_not_dropped_as_stalled(
         slow = connection_of(running, client)
         await until(lambda: slow.stalled_since is not None, "it is stalled")
         now = gateway.now()
-        gateway._look_at(slow, now + 999)
+        gateway.sweeper.look_at(slow, now + 999)
         before = slow.unsent
         client.listen()
         await until(lambda: slow.unsent < before, "it took something")
         client.deafen()
-        gateway._look_at(slow, now + 1_500)
-        gateway._look_at(slow, now + 2_400)
+        gateway.sweeper.look_at(slow, now + 1_500)
+        gateway.sweeper.look_at(slow, now + 2_400)
         assert slow.connected
         assert slow.stalled_since is not None
         await until(lambda: stable(slow), "it takes nothing any more")
-        gateway._look_at(slow, now + 2_450)
-        gateway._look_at(slow, now + 3_500)
+        gateway.sweeper.look_at(slow, now + 2_450)
+        gateway.sweeper.look_at(slow, now + 3_500)
         assert not slow.connected
         client.reset()
     await running.balanced()
