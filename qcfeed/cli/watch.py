@@ -25,6 +25,7 @@ from qcfeed.config import Config
 from qcfeed.control import routes
 from qcfeed.control.answers import Status
 from qcfeed.core import symbol
+from qcfeed.core.fates import Fate
 from qcfeed.core.messages import Quote
 from qcfeed.errors import ExitStatus, UnreachableError
 from qcfeed.upstreams import recording
@@ -39,6 +40,7 @@ app = new_app()
     epilog=examples(
         "qcfeed watch AAPL MSFT",
         "qcfeed watch AAPL -o json --count 10 | jq .bid",
+        "qcfeed watch AAPL --slow drop-oldest -o json",
         "qcfeed watch AAPL --for 3600 --record quotes.jsonl.gz",
     )
 )
@@ -62,6 +64,13 @@ def watch(
     seconds: Annotated[
         float | None, typer.Option("--for", min=0.001, help="Leave after so many seconds.")
     ] = None,
+    slow: Annotated[
+        Fate | None,
+        typer.Option(
+            help="What the service does when this falls behind: send only the newest, drop the"
+            " oldest, or disconnect; its own setting if none is given.",
+        ),
+    ] = None,
     output: Annotated[
         View | None,
         typer.Option("-o", "--output", help="table (on a terminal) or json (when piped)."),
@@ -77,7 +86,7 @@ def watch(
     where = endpoint.parse(server) if server else _found(ctx)
     show = viewer(wanted, output or (View.TABLE if sys.stdout.isatty() else View.JSON))
     with show as view, _recorder(record) as write:
-        done = _run(_follow(stream(where, wanted), view, write, count, seconds))
+        done = _run(_follow(stream(where, wanted, slow=slow), view, write, count, seconds))
     if not done and (count is not None or seconds is not None):
         raise typer.Exit(ExitStatus.INTERRUPTED)
 

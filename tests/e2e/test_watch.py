@@ -72,6 +72,17 @@ def test_a_server_that_is_named_and_a_time_to_leave(service: Serving, home: Path
     assert left.stderr == f"connected to {service.url}/quotes/AAPL\n"
 
 
+def test_a_fate_is_asked_for_and_acknowledged(service: Serving, home: Path) -> None:
+    left = qcfeed(home, "watch", "AAPL", "MSFT", "--slow", "drop-oldest", "--count", "6")
+    assert left.returncode == ExitStatus.OK, left.stderr
+    assert '{"type":"slow","fate":"drop-oldest"}' in left.stdout.splitlines()
+    table = qcfeed(home, "watch", "AAPL", "--slow", "disconnect", "--for", "0.5", "-o", "table")
+    assert (table.returncode, len(table.stdout.splitlines())) == (ExitStatus.OK, 2)
+    wrong = qcfeed(home, "watch", "AAPL", "--slow", "never")
+    assert wrong.returncode == ExitStatus.USAGE
+    assert "'conflate', 'drop-oldest', 'disconnect'" in wrong.stderr
+
+
 def test_a_table_in_a_pipe_is_drawn_once(service: Serving, home: Path) -> None:
     left = qcfeed(home, "watch", "AAPL", "ZVZZT", "--for", "0.5", "-o", "table")
     header, aapl, silent = left.stdout.splitlines()
