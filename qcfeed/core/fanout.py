@@ -7,7 +7,7 @@ No write is longer than a piece, but for the quotes of one symbol.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from qcfeed.core.broadcast import Log, Subscriber
@@ -23,6 +23,14 @@ class Reader(Protocol):
 
     writable: bool
     """Whether all that was written before has left for the kernel."""
+
+    @property
+    def push(self) -> Callable[[bytes], int]:
+        """Gives whole frames to the kernel, past all that would keep them: how many bytes it took.
+
+        For a reader that is writable; what was not taken is to be written. Raises OSError when
+        nothing was.
+        """
 
     def write(self, data: bytes) -> None:
         """Send whole frames."""
@@ -83,7 +91,13 @@ class Turn:
                 continue
             reader = subscriber.reader
             if reader.writable:
-                reader.write(log.read(subscriber))
+                data = log.read(subscriber)
+                try:
+                    taken = reader.push(data)
+                except OSError:  # there is no room, or nobody there any more: write() finds out
+                    taken = 0
+                if taken < len(data):
+                    reader.write(data[taken:])
             else:
                 low = min(low, self._fall_behind(reader, subscriber, head, fresh))
         log.release(low)

@@ -87,6 +87,7 @@ class Connection(asyncio.Protocol):
         "opened_at",
         "peer",
         "pinged_at",
+        "push",
         "serial",
         "stalled_since",
         "state",
@@ -102,6 +103,8 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         self.write: Callable[[bytes], None] = transport.write
         """Send whole frames: the transport's own, or one that compresses before it."""
+        self.push: Callable[[bytes], int] = transport.push
+        """Give whole frames to the kernel, past the transport: how many bytes it took."""
         self.writable = True
         """Whether it is open, and all that was written before has left for the kernel."""
         self._deaf = False
@@ -138,8 +141,10 @@ class Connection(asyncio.Protocol):
             hold = self._host.hold(self, accepted.symbol)
             if hold.log is not None and hold.lag:
                 self.write(hold.log.read(hold))
-        write = self._transport.write
-        self.write = write if pack is None else lambda data: write(pack(data))
+        self.write = write = self._transport.write
+        if pack is not None:
+            self.write = lambda data: write(pack(data))
+            self.push = _all(self.write)
         write(b"".join(early))
 
     # ------------------------------------------------------------ transport
@@ -185,7 +190,7 @@ class Connection(asyncio.Protocol):
             # The kernel gives up on a peer that does not read as soon as we do (TCP_USER_TIMEOUT).
             slow = isinstance(exc, TimeoutError) and self.stalled_since is not None
             self._leave(str(int(CloseCode.TOO_SLOW)) if slow else "lost")
-        self.write = _nowhere
+        self.write, self.push = _nowhere, len
         self.state = State.CLOSED
         self._host.gone(self)
 
@@ -324,6 +329,16 @@ class Connection(asyncio.Protocol):
         self.deadline = self._host.now() + (CLOSE_TIMEOUT if within is None else within)
         if why is not None:
             self._host.count_close(why)
+
+
+def _all(write: Callable[[bytes], None]) -> Callable[[bytes], int]:
+    """As a push that always takes everything."""
+
+    def push(data: bytes) -> int:
+        write(data)
+        return len(data)
+
+    return push
 
 
 def _nowhere(data: bytes) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any, cast
 
 from qcfeed.service.poller import READ, WRITE, Poller
@@ -145,6 +146,15 @@ class Transport(asyncio.Transport):
             self._unsent = bytearray(memoryview(data)[sent:])
             self._watch()
             self._pause_above_limit()
+
+    @property
+    def push(self) -> Callable[[bytes], int]:
+        """The kernel's own send, which takes what it has room for, and raises OSError when that is nothing.
+
+        For who writes to thousands in a row, and only while nothing is unsent: this object and a call of
+        Python's cost a tenth of such a write, most of it for memory that nobody has touched since the last.
+        """
+        return self._sock.send
 
     def _pause_above_limit(self) -> None:
         if not self._waiting and self.get_write_buffer_size() > self._high:

@@ -38,6 +38,8 @@ class Peer:
         self.closed = False
         self.was_full = False
         self.longest_write = 0
+        self.begun = b""
+        """What the kernel has taken of a write whose rest is still to come."""
         self.most_unread = 0
         """Quotes that waited for it, at the most, since it had had everything."""
 
@@ -45,9 +47,22 @@ class Peer:
     def writable(self) -> bool:
         return not self.full
 
+    def push(self, data: bytes) -> int:
+        """As the kernel does: all, a part that may end amid a frame, or BlockingIOError."""
+        assert not self.begun, "the rest was kept back"
+        room = len(data) if self.room is None else self.room - self.taken
+        if room <= 0:
+            raise BlockingIOError
+        if room < len(data):
+            self.begun = data[:room]
+            return room
+        self.write(data)
+        return len(data)
+
     def write(self, data: bytes) -> None:
         assert not self.full, "written to although it is full"
         assert data
+        data, self.begun = self.begun + data, b""
         self.longest_write = max(self.longest_write, len(data))
         told_of = quotes(data)
         assert len(data) <= FRAME * len(told_of)

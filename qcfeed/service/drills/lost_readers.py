@@ -50,6 +50,10 @@ class _Gone:
     def write(self, data: bytes) -> None:
         """To nobody."""
 
+    def push(self, data: bytes) -> int:
+        """To nobody."""
+        return len(data)
+
     def overtaken(self) -> None:
         """It is never behind."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from selectors import BaseSelector
 
 import pytest
@@ -38,14 +39,26 @@ WRITTEN = -1.0
 
 @pytest.fixture
 def writes(monkeypatch: pytest.MonkeyPatch) -> Writes:
-    seen, write = Writes(), Transport.write
+    seen, write, push = Writes(), Transport.write, Transport.push
 
-    def spy(self: Transport, data: bytes, flags: int = 0) -> None:
+    def note(data: bytes) -> None:
         seen.append(data)
         seen.waited.append(WRITTEN)
+
+    def noted_write(self: Transport, data: bytes, flags: int = 0) -> None:
+        note(data)
         write(self, data, flags)
 
-    monkeypatch.setattr(Transport, "write", spy)
+    def noted_push(self: Transport) -> Callable[[bytes], int]:
+        def give(data: bytes) -> int:
+            note(data)
+            return send(data)
+
+        send = push.__get__(self)
+        return give
+
+    monkeypatch.setattr(Transport, "write", noted_write)
+    monkeypatch.setattr(Transport, "push", property(noted_push))
     return seen
 
 
