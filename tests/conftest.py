@@ -11,6 +11,8 @@ import pytest
 
 WAITING_TOO = 2
 """Workers a processor of ``-n auto``: the half that waits (e2e/, drills/) leaves it to the other half."""
+MOST_WORKERS = 16
+"""Of a machine with many processors: there are no more files that take long."""
 
 # No test is timed: on a busy machine an example takes as long as it takes.
 hypothesis.settings.register_profile(
@@ -30,7 +32,7 @@ def pytest_xdist_auto_num_workers() -> int | None:
     """Without a number of one's own (PYTEST_XDIST_AUTO_NUM_WORKERS), which xdist itself reads."""
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None
-    return WAITING_TOO * len(os.sched_getaffinity(0))
+    return min(WAITING_TOO * len(os.sched_getaffinity(0)), MOST_WORKERS)
 
 
 @pytest.hookimpl(wrapper=True)
