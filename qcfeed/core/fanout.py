@@ -28,9 +28,12 @@ class Reader(Protocol):
     def push(self) -> Callable[[bytes], int]:
         """Gives whole frames to the kernel, past all that would keep them: how many bytes it took.
 
-        For a reader that is writable; what was not taken is to be written. Raises OSError when
+        For a reader that is writable; what was not taken it is told by ``keep``. Raises OSError when
         nothing was.
         """
+
+    def keep(self, rest: bytes, error: OSError | None) -> None:
+        """What a push did not take: to be sent when there is room. ``error``: what it raised."""
 
     def write(self, data: bytes) -> None:
         """Send whole frames."""
@@ -94,10 +97,11 @@ class Turn:
                 data = log.read(subscriber)
                 try:
                     taken = reader.push(data)
-                except OSError:  # there is no room, or nobody there any more: write() finds out
-                    taken = 0
-                if taken < len(data):
-                    reader.write(data[taken:])
+                except OSError as error:
+                    reader.keep(data, error)
+                else:
+                    if taken < len(data):
+                        reader.keep(data[taken:], None)
             else:
                 low = min(low, self._fall_behind(reader, subscriber, head, fresh))
         log.release(low)

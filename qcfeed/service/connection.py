@@ -61,6 +61,9 @@ class Host(Protocol):
     def request(self, connection: Connection, text: str) -> None:
         """It sent a message."""
 
+    def caught_up(self, connection: Connection) -> None:
+        """It has been given all that waited for it, or as much as it takes."""
+
     def count_close(self, why: str) -> None:
         """It ends, with this close code or for this reason."""
 
@@ -147,6 +150,10 @@ class Connection(asyncio.Protocol):
             self.push = _all(self.write)
         write(b"".join(early))
 
+    def keep(self, rest: bytes, error: OSError | None) -> None:
+        """What a push did not take."""
+        self._transport.keep(rest, error)
+
     # ------------------------------------------------------------ transport
 
     def data_received(self, data: bytes) -> None:
@@ -180,6 +187,7 @@ class Connection(asyncio.Protocol):
             fanout.refill(self, self._host.config.send_buffer)
             if self.lost > lost:
                 self.lost_at = self._host.now()
+            self._host.caught_up(self)
 
     def eof_received(self) -> None:
         if self.state is State.OPEN:

@@ -126,6 +126,8 @@ class Feed:
         self._sampled = (self._loop.time(), 0)
         self._timer: asyncio.TimerHandle | None = None
         self._taken: asyncio.Future[None] | None = None
+        self._awaited: set[Reader] = set()
+        """Those who have yet to take what the upstream has published."""
 
     # ------------------------------------------------------------ subscribers
 
@@ -237,17 +239,26 @@ class Feed:
         while not self._is_taken():
             self._taken = self._loop.create_future()
             await asyncio.wait([self._taken], timeout=_STALL_GRACE)
+        self._taken = None
         await asyncio.sleep(0)
 
     def _is_taken(self) -> bool:
         """Whether all who read are near the head; with nobody who reads there is nothing taken."""
         now, near = self._loop.time(), self.log.head - self._near
         reading = [
-            subscriber.cursor
+            subscriber
             for subscriber in self.life.subscribers
             if (since := subscriber.reader.stalled_since) is None or now - since < _STALL_GRACE
         ]
-        return bool(reading) and min(reading) >= near
+        self._awaited = {each.reader for each in reading if each.cursor < near}
+        return bool(reading) and not self._awaited
+
+    def caught_up(self, reader: Reader) -> None:
+        """``reader`` was behind, and has been given all, or as much as it takes."""
+        if reader in self._awaited:
+            self._awaited.discard(reader)
+            if not self._awaited:
+                self._release_taken()
 
     def _release_taken(self) -> None:
         if self._taken is not None and not self._taken.done():

@@ -193,6 +193,10 @@ class Gateway:
             )
         return None
 
+    def caught_up(self, connection: Connection) -> None:
+        """Whoever feeds it may go on."""
+        self.hub.caught_up(connection)
+
     def count_refusal(self, reason: str) -> None:
         self.refused[reason] += 1
 

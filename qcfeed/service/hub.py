@@ -98,6 +98,13 @@ class Hub:
         if feed is not None and not subscriber.closed:
             feed.unsubscribe(subscriber)
 
+    def caught_up(self, reader: Reader) -> None:
+        """``reader`` was behind and is not any more: upstreams need not wait for it. Cost: O(held)."""
+        for symbol in reader.held:
+            feed = self.feeds.get(symbol)
+            if feed is not None:
+                feed.caught_up(reader)
+
     def cancel(self, symbols: Iterable[Symbol], reason: str) -> None:
         """Force feeds down; their subscribers get close 4410. Their tasks end soon after."""
         for symbol in symbols:

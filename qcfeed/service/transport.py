@@ -137,24 +137,32 @@ class Transport(asyncio.Transport):
             return
         try:
             sent = self._sock.send(data, flags)
-        except (BlockingIOError, InterruptedError):
-            sent = 0
         except OSError as error:
-            self._drop(error)
-            return
-        if sent < len(data):
-            self._unsent = bytearray(memoryview(data)[sent:])
-            self._watch()
-            self._pause_above_limit()
+            self.keep(data, error)
+        else:
+            if sent < len(data):
+                self.keep(memoryview(data)[sent:], None)
 
     @property
     def push(self) -> Callable[[bytes], int]:
         """The kernel's own send, which takes what it has room for, and raises OSError when that is nothing.
 
-        For who writes to thousands in a row, and only while nothing is unsent: this object and a call of
+        What it does not take is to be kept. For who writes to thousands in a row, and only while nothing is unsent: this object and a call of
         Python's cost a tenth of such a write, most of it for memory that nobody has touched since the last.
         """
         return self._sock.send
+
+    def keep(self, rest: bytes | bytearray | memoryview, error: OSError | None) -> None:
+        """``rest`` is what the kernel did not take of a write: it leaves when there is room.
+
+        ``error``: what the kernel said; one that is not for want of room ends the connection.
+        """
+        if error is not None and not isinstance(error, (BlockingIOError, InterruptedError)):
+            self._drop(error)
+            return
+        self._unsent = bytearray(rest)
+        self._watch()
+        self._pause_above_limit()
 
     def _pause_above_limit(self) -> None:
         if not self._waiting and self.get_write_buffer_size() > self._high:

@@ -59,10 +59,16 @@ class Peer:
         self.write(data)
         return len(data)
 
+    def keep(self, rest: bytes, error: OSError | None) -> None:
+        assert rest
+        assert bool(self.begun) == (error is None), "it took a part, or nothing at all"
+        whole, self.begun = self.begun + rest, b""
+        self.write(whole)
+        self.full = self.was_full = True
+
     def write(self, data: bytes) -> None:
         assert not self.full, "written to although it is full"
         assert data
-        data, self.begun = self.begun + data, b""
         self.longest_write = max(self.longest_write, len(data))
         told_of = quotes(data)
         assert len(data) <= FRAME * len(told_of)

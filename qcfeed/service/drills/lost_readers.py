@@ -54,6 +54,9 @@ class _Gone:
         """To nobody."""
         return len(data)
 
+    def keep(self, rest: bytes, error: OSError | None) -> None:
+        """Nothing is ever left."""
+
     def overtaken(self) -> None:
         """It is never behind."""
 

@@ -16,6 +16,7 @@ from qcfeed.core.fates import Fate
 from qcfeed.core.messages import Slow
 from qcfeed.core.symbol import Symbol
 from qcfeed.service import connection as connections
+from qcfeed.service import feed as feeds
 from qcfeed.service.connection import Connection
 from tests.integration.service.conftest import Start
 from tests.support.falling_behind import connection_of, publish, stall
@@ -308,4 +309,22 @@ async def test_the_client_library_chooses(running: Running, symbols: list[str]) 
                 break
         (connection,) = running.service.gateway.connections
         assert connection.backlog.fate is event.message.fate is Fate.DROP_OLDEST
+    await running.balanced()
+
+
+async def test_an_upstream_that_waits_goes_on_once_the_slow_one_has_caught_up(
+    start: Start, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not only when it has been slow for so long that nobody waits for it any more."""
+    monkeypatch.setattr(feeds, "_STALL_GRACE", 3_600.0)
+    running = await start(**TIGHT)
+    async with await running.client(receive_buffer=2_304) as client:
+        await until(lambda: upstream.sinks, "its feed is open")
+        await stall(running, upstream, client)
+        waiting = asyncio.ensure_future(upstream.sinks[0].ready())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        client.listen()
+        await asyncio.wait_for(waiting, 10)
     await running.balanced()
