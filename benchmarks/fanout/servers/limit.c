@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -276,6 +277,7 @@ int main(int argc, char **argv)
         symbols = realloc(symbols, (symbol_count + 1) * sizeof *symbols);
         symbols[symbol_count++] = (struct symbol){.name = name};
     }
+    signal(SIGPIPE, SIG_IGN); /* a reader that has gone is found by its write */
     epoll = epoll_create1(EPOLL_CLOEXEC);
     int listener = listen_somewhere();
     uint64_t start = clock_ns(CLOCK_REALTIME), done = 0;
