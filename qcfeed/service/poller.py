@@ -35,6 +35,8 @@ class Poller:
         self._loop = loop
         self._epoll = select.epoll()
         self._watched: dict[int, Watched] = {}
+        self._resting: set[int] = set()
+        """Those of them that wait for nothing just now, and are not in the epoll."""
         self._ending: list[tuple[Watched, Exception | None]] = []
         self._polling = False
         self._retired = False
@@ -51,25 +53,33 @@ class Poller:
             self._epoll.close()
 
     def watch(self, fd: int, events: int, watched: Watched) -> None:
-        """Call ``watched.ready`` for what of ``events`` happens; none: no more."""
-        if fd in self._watched:
+        """Call ``watched.ready`` for what of ``events`` happens; none: not until it is watched again."""
+        if fd not in self._watched:
+            self._watched[fd] = watched
+            self._resting.add(fd)
+        if fd not in self._resting:
             if events:
                 self._epoll.modify(fd, events)
-            else:
-                self.forget(fd)
+            else:  # a peer that is gone would be told of even so
+                self._epoll.unregister(fd)
+                self._resting.add(fd)
         elif events:
             self._epoll.register(fd, events)
-            self._watched[fd] = watched
+            self._resting.discard(fd)
 
     def forget(self, fd: int) -> None:
         """It is about to be closed, or nothing of it matters now.
 
         Closing would take it out of the epoll, too, but not where a forked child still has it.
         """
-        if self._watched.pop(fd, None) is not None:
+        if self._watched.pop(fd, None) is None:
+            return
+        if fd in self._resting:
+            self._resting.discard(fd)
+        else:
             self._epoll.unregister(fd)
-            if self._retired:
-                self._close_if_idle()
+        if self._retired:
+            self._close_if_idle()
 
     def end_soon(self, watched: Watched, error: Exception | None) -> None:
         """Call ``watched.end(error)`` when this turn's events have been seen to."""

@@ -162,3 +162,19 @@ async def test_it_is_there_until_the_last_has_gone(some: list[Watching]) -> None
     await until(lambda: one.events, "it is still called")
     poller.forget(one.fd)
     assert open_files() == descriptors
+
+
+async def test_one_that_rests_when_nobody_new_comes_can_be_watched_again(
+    some: list[Watching],
+) -> None:
+    """HTTP's protocol pauses reading while a body is not taken, also during a drain."""
+    one, poller = some[0], Poller(asyncio.get_running_loop())
+    poller.watch(one.fd, READ, one)
+    poller.watch(one.fd, 0, one)
+    poller.retire()
+    one.theirs.send(b"x")
+    poller.watch(one.fd, READ, one)
+    await until(lambda: one.events, "it is called")
+    poller.watch(one.fd, 0, one)
+    poller.forget(one.fd)
+    assert poller._epoll.closed
