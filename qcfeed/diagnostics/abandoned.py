@@ -163,13 +163,8 @@ def _is_rescued(task: AnyTask, links: list[Any], levels: int = _LEVELS) -> bool:
 def _may_end(link: Any) -> bool:
     held = chain.held(link)
     return any(
-        type(thing).__name__ in _RESCUERS for each in held for thing in (each, _bound_to(each))
+        type(thing).__name__ in _RESCUERS for each in held for thing in (each, chain.bound_to(each))
     )
-
-
-def _bound_to(thing: Any) -> Any:
-    """What an ``async with`` will leave its block by is a method of it."""
-    return getattr(thing, "__self__", None)
 
 
 def _calibrated() -> int:
@@ -181,11 +176,43 @@ def _calibrated() -> int:
 _OURS = 0
 _OURS = _calibrated()
 
-TELLS = (
-    (3, 11) <= sys.version_info < (3, 14)
-    and sys.implementation.name == "cpython"
-    and getattr(sys, "_is_gil_enabled", lambda: True)()
-    and asyncio.Future.__module__ == "_asyncio"
-)
-"""Whether it can be told here. Tried on 3.11 to 3.13; CPython 3.14 keeps references that it does not
-count, and without the global lock counts are shared out."""
+class _NoLoop:
+    """As much of an event loop as a future asks for when it is made."""
+
+    def get_debug(self) -> bool:
+        return False
+
+
+async def _wait_as_tasks_do(kept: list[object]) -> None:
+    named: asyncio.Future[None] = asyncio.Future(loop=_NoLoop())  # type: ignore[arg-type]
+    kept.append(named)
+    del kept  # or this coroutine would hold the list, and by it the future once more
+    await named
+
+
+def _others_of(coroutine: Any) -> int:
+    """What is found of references to the future that a coroutine waits for, beyond its own."""
+    coroutine.send(None)
+    end = _awaited([coroutine])
+    waiter = next(each for each in gc.get_referents(end) if asyncio.isfuture(each))
+    return _others(waiter, [end, coroutine])
+
+
+def _tells() -> bool:
+    """Whether references tell who holds a future: tried on one that nobody else holds and on one
+    that a list holds. Another interpreter may keep references that it does not count, or share
+    counts between threads.
+    """
+    held: list[object] = []
+    forgotten, kept = _wait_as_tasks_do([]), _wait_as_tasks_do(held)
+    try:
+        return _others_of(forgotten) == 0 and _others_of(kept) == 1
+    except Exception:  # noqa: BLE001 - then it cannot be told
+        return False
+    finally:
+        forgotten.close()
+        kept.close()
+
+
+TELLS = _tells()
+"""Whether it can be told on this interpreter."""

@@ -95,11 +95,22 @@ def _behind(future: Any, how: str, seen: set[int]) -> Iterator[Awaiter]:
                     yield from _behind(between, by, seen)
 
 
+_COMPLETED = frozenset({"outer", "waiter", "destination"})
+"""Variables of asyncio's functions whose futures their callbacks complete. Others hold what is
+awaited or, from Python 3.14 on, the task that called (``cur_task``), which merely awaits too."""
+
+
 def _futures(callback: Any) -> Iterator[Any]:
     """The futures that a callback of asyncio's will complete."""
-    held = [cell.cell_contents for cell in getattr(callback, "__closure__", None) or ()]
     if isinstance(callback, functools.partial):  # wait_for: _release_waiter(waiter)
-        held += callback.args
+        held = list(callback.args)
+    else:
+        names = getattr(getattr(callback, "__code__", None), "co_freevars", ())
+        cells = zip(names, getattr(callback, "__closure__", None) or (), strict=False)
+        is_asyncio = str(getattr(callback, "__module__", "")).startswith("asyncio.")
+        held = [
+            cell.cell_contents for name, cell in cells if not is_asyncio or name in _COMPLETED
+        ]
     return (each for each in held if asyncio.isfuture(each))
 
 

@@ -15,10 +15,10 @@ from typing import Any, TypeAlias
 from qcfeed.diagnostics.callers import outside
 from qcfeed.diagnostics.ended import Cancels, Ended, Outcome
 from qcfeed.diagnostics.origin import Labels, Origin, Owner
+from qcfeed.diagnostics.registry import Ref
 from qcfeed.diagnostics.site import AnyTask, Frames, Site
 
-Ref = weakref.ref[AnyTask]
-"""How a reader holds a task beyond a moment: ``booked(ref())`` gives the facts, if it still lives."""
+__all__ = ["Booked", "Record", "Ref", "Task", "book", "booked", "record", "task_of"]
 
 
 class Facts:
@@ -81,6 +81,9 @@ class Task(asyncio.Task[Any], Facts):
             if self._state == "FINISHED" and self._exception is None:
                 # Nearly all: booked as in book(), without a call, and nothing to report.
                 if self.open:
+                    # First of all: a reader may revive the task by its weak reference at any call
+                    # from here on, and must not book the same end again.
+                    self.open = False
                     site.finished += 1
                     if site.room:
                         _remember(self, self, Outcome.FINISHED)

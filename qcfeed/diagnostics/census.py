@@ -101,7 +101,7 @@ def by_location(ledger: Ledger, now: float) -> Census:
     census.rows.sort(key=lambda row: (-row.live, -row.spawned, row.location))
     for count in ("live", "spawned", "finished", "cancelled", "failed", "destroyed", "orphaned"):
         setattr(census.totals, count, sum(getattr(row, count) for row in census.rows))
-    census.totals.untracked = reading.untracked
+    census.totals.untracked = ledger.untracked(reading)
     return census
 
 
@@ -151,7 +151,7 @@ def untracked(ledger: Ledger) -> int:
     reading = Reading(ledger)
     for _ in reading:
         pass
-    return reading.untracked
+    return ledger.untracked(reading)
 
 
 def _add_site(row: Row, site: Site, seen: _Seen, now: float) -> None:

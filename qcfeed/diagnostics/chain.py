@@ -71,6 +71,22 @@ def held(link: Any) -> list[Any]:
     return [inner for scope in found for inner in gc.get_referents(scope)]
 
 
+def bound_to(thing: Any) -> Any:
+    """The object that a method is bound to; None for anything else.
+
+    What a suspended ``with`` block holds is how it will be left, a method of the context manager.
+    """
+    return getattr(thing, "__self__", None)
+
+
+def cell(function: Any, name: str) -> Any:
+    """What a variable of the enclosing function is, seen from an inner one. By name: which others
+    there are differs between versions. Raises KeyError when it has none of that name."""
+    return dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))[
+        name
+    ].cell_contents
+
+
 def is_compiled(link: Any) -> bool:
     """Whether it was made of C code, as Cython does: uvloop's coroutines, some of aiohttp's."""
     return type(link) not in _WRITTEN_IN_PYTHON

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -16,13 +17,22 @@ from typing import Any
 
 from qcfeed.diagnostics import census
 from qcfeed.diagnostics.leakcheck import Ignore, LeakError, leaked
-from qcfeed.diagnostics.reading import everything
 from qcfeed.diagnostics.site import AnyTask
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.diagnostics.waits import state
 
 _ANYIO_RUNNER = "TestRunner._call_in_runner_task"
 """Where anyio spawns the task that its tests run in; it lives as long as the loop."""
+
+
+_loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
+"""The event loops that were made while somebody watched: asyncio tells of tasks by their loop."""
+
+
+def _loop_classes() -> list[type]:
+    """What all event loops here are made from: asyncio's, and uvloop's if it has been imported."""
+    uvloop = sys.modules.get("uvloop")
+    return [asyncio.BaseEventLoop, *([] if uvloop is None else [uvloop.Loop])]
 
 
 class RunnerWatch:
@@ -51,11 +61,13 @@ class RunnerWatch:
         self._forgiven = False
         self._thread = threading.get_ident()
         self._get_loop = asyncio.Runner.get_loop
-        self._replaced: dict[str, Callable[..., Any]] = {}
+        self._replaced: dict[tuple[type, str], Callable[..., Any]] = {}
 
     def start(self) -> None:
         """Stand in ``asyncio.Runner`` from now on."""
-        self._before.update(task for ref in everything() if (task := ref()) is not None)
+        self._before.update(task for loop in _loops for task in asyncio.all_tasks(loop))
+        for loop_class in _loop_classes():
+            self._replace_init(loop_class)
         self._replace("run", self._see)
         self._replace("get_loop", self._see)
         self._replace("close", self._judge_runner)
@@ -63,8 +75,8 @@ class RunnerWatch:
     def stop(self) -> list[LeakError]:
         """Put ``asyncio.Runner`` and the task factories back; the leaks of all loops."""
         while self._replaced:
-            name, original = self._replaced.popitem()
-            setattr(asyncio.Runner, name, original)
+            (owner, name), original = self._replaced.popitem()
+            setattr(owner, name, original)
         for loop in list(self._ledgers):
             self._judge(loop)
         if self._forgiven:
@@ -89,13 +101,12 @@ class RunnerWatch:
 
     def _elsewhere(self) -> list[str]:
         """New pending tasks of loops that nobody showed to us, and that do not run now."""
-        tasks = (task for ref in everything() if (task := ref()) is not None and not task.done())
         return [
             f"{census.name(task)}: {census.coroutine(task)}, {state(task)}"
-            for task in tasks
+            for loop in list(_loops)
+            if loop not in self._seen and not loop.is_running()
+            for task in asyncio.all_tasks(loop)
             if task not in self._before
-            and (loop := task.get_loop()) not in self._seen
-            and not loop.is_running()
         ]
 
     def _live(self) -> set[int]:
@@ -103,7 +114,7 @@ class RunnerWatch:
         return {record.serial for ledger in ledgers for record in ledger.records()}
 
     def _replace(self, name: str, first: Callable[[asyncio.Runner], None]) -> None:
-        original = self._replaced[name] = getattr(asyncio.Runner, name)
+        original = self._replaced[asyncio.Runner, name] = getattr(asyncio.Runner, name)
 
         def replacement(runner: asyncio.Runner, *args: Any, **kwargs: Any) -> Any:
             if threading.get_ident() == self._thread and asyncio._get_running_loop() is None:  # noqa: SLF001
@@ -111,6 +122,15 @@ class RunnerWatch:
             return original(runner, *args, **kwargs)
 
         setattr(asyncio.Runner, name, replacement)
+
+    def _replace_init(self, loop_class: type) -> None:
+        original = self._replaced[loop_class, "__init__"] = loop_class.__init__  # type: ignore[misc]
+
+        def replacement(loop: asyncio.AbstractEventLoop, *args: Any, **kwargs: Any) -> None:
+            original(loop, *args, **kwargs)
+            _loops.add(loop)
+
+        loop_class.__init__ = replacement  # type: ignore[misc]
 
     def _see(self, runner: asyncio.Runner) -> None:
         loop = self._get_loop(runner)

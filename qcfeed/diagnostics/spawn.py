@@ -3,26 +3,26 @@
 A task factory notes every task under its *spawn location*: the code object and bytecode offset of
 the first caller outside asyncio. Lines and paths are looked up only when somebody reads them.
 
-The observer leaves the observed alone: no task is kept alive (the books of the live are asyncio's
-own set of them), so the garbage collector, names, coroutines, cancellation and asyncio's own reports
-of lost exceptions work as they do without it. A ledger that raises removes itself, says so once, and
-the program goes on.
+The observer leaves the observed alone: no task is kept alive (registry.py has weak references), so
+the garbage collector, names, coroutines, cancellation and asyncio's own reports of lost exceptions
+work as they do without it. A ledger that raises removes itself, says so once, and the program goes
+on.
 """
 
 from __future__ import annotations
 
 import asyncio
-import asyncio.tasks
 import itertools
 import logging
 import sys
 import time
 import weakref
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from types import CodeType, FrameType
 from typing import Any, TypeVar
 
-from qcfeed.diagnostics.booked import Record, Task, booked, record
+from qcfeed.diagnostics import registry
+from qcfeed.diagnostics.booked import Record, Ref, Task, booked, record
 from qcfeed.diagnostics.callers import HANDLE_RUN, is_between, outside
 from qcfeed.diagnostics.failures import Failures
 from qcfeed.diagnostics.origin import Closable, Owner, owned_by
@@ -44,10 +44,8 @@ TURN = 0.001
 _PAUSE = 50e-6
 """Seconds of that. sleep(0) returns before a thread that waits for the GIL has woken to take it."""
 
-_current_task: Callable[[asyncio.AbstractEventLoop], AnyTask | None]
-# asyncio's own dict where there is one: a tenth of what the function takes, at every spawn.
-_current_task = getattr(getattr(asyncio.tasks, "_current_tasks", None), "get", asyncio.current_task)
-
+_current_task = registry.current_task_getter()
+_ref = weakref.ref
 _serials = itertools.count(1)
 _CREATE_TASK = asyncio.create_task.__code__
 
@@ -77,6 +75,9 @@ class Ledger:
         site holds, so it is nobody else's. (A pair of code and offset takes 50 ns more a spawn.)"""
         self._foreign: dict[int, Record] = {}
         """Tasks that another factory has made, by serial."""
+        self._live: set[Ref] | None = None if registry.asyncio_refs() is not None else set()
+        """The ledger's own tasks, where asyncio keeps no set of tasks."""
+        self._untracked = registry.Untracked()
         self._rested = 0.0
         """When a reader last let the loop run. One for all readers: their turns add up for it."""
         self._previous: Any = None
@@ -119,6 +120,26 @@ class Ledger:
     def sites(self) -> list[Site]:
         """Every spawn location seen so far. From any thread."""
         return [*list(self._sites.values()), self.other]
+
+    def refs(self) -> list[Ref]:
+        """Weak references to the ledger's tasks, and perhaps to others. From any thread.
+
+        Cost: one step, 10-16 ms at a million.
+        """
+        return list((registry.asyncio_refs() or ()) if self._live is None else self._live)
+
+    def untracked(self, reading: Reading) -> int:
+        """Live tasks of the loop that this ledger does not know: made before it, or around it.
+
+        ``reading``: one that has been iterated to its end. From any thread. Cost: Untracked.count.
+        """
+        if self._live is None or self.loop is None:
+            return reading.untracked
+        return self._untracked.count(self.loop, reading.live, self.is_tracked)
+
+    def is_tracked(self, task: AnyTask) -> bool:
+        """Whether this ledger has booked the task. Cost: 0.1 us for one of its own."""
+        return booked(task, self) is not None
 
     def foreign(self) -> list[Record]:
         """Tasks that another factory has made. From any thread."""
@@ -190,6 +211,8 @@ class Ledger:
             task.parent = None
         task.open = True
         task.site = site  # the last: other threads take a task that has one for booked
+        if (live := self._live) is not None:
+            live.add(_ref(task, live.discard))
         site.spawned += 1
         return task
 

@@ -7,17 +7,20 @@ is of one moment, another thread's of a moment later.
 from __future__ import annotations
 
 import asyncio
-import asyncio.tasks
 import contextlib
 import linecache
+import os
 import sys
 import threading
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from types import CodeType, FrameType
 from typing import Any
 
-from qcfeed.diagnostics import chain
+from qcfeed.diagnostics import chain, registry
 from qcfeed.diagnostics.site import AnyTask, short_path
+
+_ASYNCIO = os.path.join(os.path.dirname(asyncio.__file__), "")  # noqa: PTH118,PTH120
 
 DEPTH = 200
 """Frames told of a thread, the innermost; those beyond are counted."""
@@ -64,7 +67,7 @@ def threads() -> list[ThreadStack]:
     current = sys._current_frames()  # noqa: SLF001
     # What they are in is noted for all before anything is looked up: threads go on meanwhile.
     taken = {ident: _outwards(frame) for ident, frame in current.items()}
-    running = _running()
+    running = _running(taken.values())
     known = {thread.ident: thread for thread in threading.enumerate()}
     main = threading.main_thread().ident
     found = []
@@ -109,14 +112,44 @@ def _outwards(frame: FrameType | None) -> list[tuple[FrameType, int]]:
     return calls
 
 
-def _running() -> dict[int, AnyTask]:
+def _running(stacks: Iterable[list[tuple[FrameType, int]]]) -> dict[int, AnyTask]:
     """The task that each loop runs now, by the id of the frame of its coroutine."""
     running = {}
-    for task in list(getattr(asyncio.tasks, "_current_tasks", {}).values()):
+    for task in _current_tasks(stacks):
         with contextlib.suppress(Exception):  # a task is whatever somebody made it
             frame = chain.frame(task.get_coro())
             running[id(frame)] = task
     return running
+
+
+def _current_tasks(stacks: Iterable[list[tuple[FrameType, int]]]) -> list[AnyTask]:
+    """The running task of every loop, where asyncio has a dict of them; else of the loops that
+    these stacks turn."""
+    known = registry.shared("_current_tasks")
+    if known is not None:
+        return list(known.values())
+    loops = {id(loop): loop for calls in stacks for loop in _loops(calls)}
+    tasks = map(_current_task, loops.values())
+    return [task for task in tasks if task is not None]
+
+
+def _current_task(loop: asyncio.AbstractEventLoop) -> AnyTask | None:
+    with contextlib.suppress(Exception):  # a loop is whatever somebody made it
+        return asyncio.current_task(loop)
+    return None
+
+
+def _loops(calls: list[tuple[FrameType, int]]) -> Iterator[asyncio.AbstractEventLoop]:
+    """The loops that a thread turns: each has a call of its own methods or of a Runner's there.
+
+    A loop that is written in C has no frames; it is found by the Runner that runs it.
+    """
+    for frame, _ in calls:
+        if frame.f_code.co_filename.startswith(_ASYNCIO) and "self" in frame.f_code.co_varnames:
+            owner = frame.f_locals.get("self")
+            loop = getattr(owner, "_loop", None) if isinstance(owner, asyncio.Runner) else owner
+            if isinstance(loop, asyncio.AbstractEventLoop):
+                yield loop
 
 
 def _further(outermost: FrameType | None) -> list[Frame]:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from qcfeed.diagnostics.booked import booked
-from qcfeed.diagnostics.chain import code, held
+from qcfeed.diagnostics.chain import cell, code, held
 from qcfeed.diagnostics.site import AnyTask
 
 Detail = Callable[[Any, AnyTask], str]
@@ -48,9 +48,9 @@ def of_future(waiter: Any) -> tuple[str, str]:
     for callback, *_ in getattr(waiter, "_callbacks", None) or ():
         known = getattr(callback, "__qualname__", "")
         if known == "shield.<locals>._outer_done_callback":
-            return "shield", _cell(callback, asyncio.Future, describe)
+            return "shield", describe(cell(callback, "inner"))
         if known == "_chain_future.<locals>._call_check_cancel":
-            return "executor", _cell(callback, concurrent.futures.Future, _progress)
+            return "executor", _progress(cell(callback, "source"))
     return "future", ""
 
 
@@ -114,13 +114,9 @@ def first(link: Any, kind: type[Any] | tuple[type[Any], ...]) -> Any:
     raise LookupError(kind)
 
 
-def _cell(callback: Any, kind: type[Any], say: Callable[[Any], str]) -> str:
-    """What is to be said of the first thing of a type in a callback's closure."""
-    contents = (cell.cell_contents for cell in callback.__closure__)
-    return next((say(content) for content in contents if isinstance(content, kind)), "")
-
-
-def _progress(future: concurrent.futures.Future[Any]) -> str:
+def _progress(future: Any) -> str:
+    if not isinstance(future, concurrent.futures.Future):
+        return ""
     return "running" if future.running() else "ended" if future.done() else "queued"
 
 

@@ -267,15 +267,21 @@ def timeout(links: list[Any], task: AnyTask) -> float | None:
     ends: list[float] = []
     for link in links:
         for thing in chain.held(link):
-            # What an `async with` holds of its block is how it will leave it.
-            timeout = getattr(thing, "__self__", None)
-            if isinstance(timeout, asyncio.Timeout) and timeout.when() is not None:
+            # What an `async with` holds of its block is how it will leave it: a bound method up to
+            # Python 3.13, a function and the context manager itself from 3.14 on.
+            timeout = thing if isinstance(thing, asyncio.Timeout) else chain.bound_to(thing)
+            if isinstance(timeout, asyncio.Timeout) and _is_active(timeout):
                 ends.append(wait_rules.left(timeout, task))
         if link.__qualname__ in ("wait_for", "_wait"):
             handle = wait_rules.timer(link)
             if handle is not None:
                 ends.append(wait_rules.left(handle, task))
     return min(ends, default=None)
+
+
+def _is_active(timeout: asyncio.Timeout) -> bool:
+    """Whether its block has been entered and not left: a variable may still hold one that is over."""
+    return timeout.when() is not None and "[active]" in repr(timeout)
 
 
 def _own(links: list[Any]) -> Any:
