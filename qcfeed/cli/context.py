@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
@@ -162,6 +163,15 @@ def act(
     asked = client(ctx, longer=ACTION_GRACE)
     raw = asked.send(path, body)
     return asked.decode(raw, kind), raw
+
+
+def warn_incomplete(reasons: Sequence[str]) -> bool:
+    """Say on stderr why an answer about tasks may leave some out, if it may; whether it may."""
+    for reason in reasons:
+        say(f"INCOMPLETE: {reason}")
+    if reasons:
+        say("next: `qcfeed runbook QcfeedLedgerIncomplete`")
+    return bool(reasons)
 
 
 def say(text: str) -> None:

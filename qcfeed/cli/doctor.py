@@ -60,6 +60,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("sockets", machine.sockets),
     ("service", machine.running),
     ("files", machine.files),
+    ("ledger", machine.ledger),
     ("memory", machine.memory_limit),
     ("clock", machine.clock),
     ("prometheus", prometheus_checks.reachable),

@@ -8,7 +8,16 @@ from typing import Annotated, Any
 import typer
 
 from qcfeed.cli import formats
-from qcfeed.cli.context import Format, Output, act, examples, new_app, options, say
+from qcfeed.cli.context import (
+    Format,
+    Output,
+    act,
+    examples,
+    new_app,
+    options,
+    say,
+    warn_incomplete,
+)
 from qcfeed.cli.figures import Figure, show_figures
 from qcfeed.cli.layout import Column, Table
 from qcfeed.cli.render import show
@@ -69,7 +78,8 @@ def orphans(
 ) -> None:
     """List tasks and subscriptions whose owner is gone, or reap them.
 
-    Exit status: 1 when there are any, 0 when there are none; with --reap, 0 when none survive.
+    Exit status: 1 when there are any, or when not all tasks can be seen; 0 when there are none;
+    with --reap, 0 when none survive.
     --reap touches proven orphans only, so it asks nothing; it gives them --timeout seconds to end.
     --site, --label and the like pick orphaned tasks from the list; --reap takes all orphans.
     """
@@ -88,21 +98,30 @@ def _list(
     ctx: typer.Context, limit: int, output: Format, source: Path | None, which: dict[str, Any]
 ) -> None:
     answer, raw = ask_or_read(ctx, ORPHANS, Orphans, source=source, limit=limit, **which)
-    if not answer.count and output in (Format.TABLE, Format.WIDE):
-        say(
-            "no orphaned task matches"
-            if which
-            else "no orphans: every live task and subscription has its owner"
-        )
-        return
-    show(output, ORPHAN_TABLE, answer.orphans, raw=raw)
+    nothing_to_list = not answer.count and output in (Format.TABLE, Format.WIDE)
+    if not nothing_to_list:
+        show(output, ORPHAN_TABLE, answer.orphans, raw=raw)
+    warn_incomplete(answer.incomplete)
     if not answer.count:
+        if nothing_to_list:
+            say(_none(bool(which), sees_all=not answer.incomplete))
+        if answer.incomplete:
+            raise typer.Exit(ExitStatus.FINDINGS)
         return
     if len(answer.orphans) < answer.count:
         say(f"the {len(answer.orphans):,} oldest of {formats.plural(answer.count, 'orphan')}")
     these = "all orphans, these too" if which else "exactly these"
     say(f"{formats.plural(answer.count, 'orphan')}: `qcfeed orphans --reap` cancels {these}")
     raise typer.Exit(ExitStatus.FINDINGS)
+
+
+def _none(filtered: bool, *, sees_all: bool) -> str:
+    """What is said when no orphan is listed: that there is none only where all tasks are seen."""
+    if filtered:
+        return "no orphaned task matches"
+    if not sees_all:
+        return "no orphans among the tasks that can be seen"
+    return "no orphans: every live task and subscription has its owner"
 
 
 def _reap(ctx: typer.Context, output: Format) -> None:
@@ -113,6 +132,9 @@ def _reap(ctx: typer.Context, output: Format) -> None:
         if output in (Format.TABLE, Format.WIDE):
             show(output, SURVIVOR_TABLE, answer.survivors, raw=raw)
         say(f"{formats.plural(len(answer.survivors), 'task')} would not die: see their state above")
+    if warn_incomplete(answer.incomplete):
+        say("orphans among the tasks that cannot be seen were not cancelled")
+    if answer.survivors or answer.incomplete:
         raise typer.Exit(ExitStatus.FINDINGS)
 
 

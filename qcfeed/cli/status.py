@@ -81,6 +81,8 @@ def findings(status: Status) -> Iterator[tuple[str, str]]:
 def _common_findings(
     status: Status | Process, tasks: int, subscriptions: int
 ) -> Iterator[tuple[str, str]]:
+    for reason in status.tasks.incomplete:
+        yield reason, "`qcfeed runbook QcfeedLedgerIncomplete`"
     if tasks or subscriptions:
         yield (
             f"{plural(tasks, 'orphaned task')}, {plural(subscriptions, 'orphaned subscription')}",

@@ -64,6 +64,8 @@ class TaskTotals(msgspec.Struct, kw_only=True):
     """Dropped by the garbage collector while still pending."""
     untracked: int = 0
     """Live tasks that did not pass the ledger (made before it, or around it)."""
+    incomplete: list[str] = []
+    """Why there may be more tasks than these: the ledger's check of itself has failed."""
 
 
 class WaitCount(msgspec.Struct, kw_only=True):
@@ -110,16 +112,13 @@ class Location(msgspec.Struct, kw_only=True):
     source: str | msgspec.UnsetType = msgspec.UNSET
 
 
-class TasksByLocation(Answer, kw_only=True, tag="qcfeed.tasks.by_location/1"):
-    """``failure`` is there only when the ledger has stopped booking: why.
-
-    ``since``: when this process began to answer; with ``pid`` and ``instance`` it tells whether two
+class TasksByLocation(Answer, kw_only=True, tag="qcfeed.tasks.by_location/2"):
+    """``since``: when this process began to answer; with ``pid`` and ``instance`` it tells whether two
     censuses are of one life of a program.
     """
 
     totals: TaskTotals
     locations: list[Location]
-    failure: str | msgspec.UnsetType = msgspec.UNSET
     since: str = ""
 
 
@@ -174,10 +173,12 @@ class Orphan(msgspec.Struct, kw_only=True):
 
 
 class Orphans(Answer, kw_only=True, tag="qcfeed.orphans/1"):
-    """``count`` is all of them; ``orphans`` lists the oldest ``limit``."""
+    """``count`` is all of them; ``orphans`` lists the oldest ``limit``. ``incomplete``: why there may
+    be more, as in TaskTotals."""
 
     count: int
     orphans: list[Orphan]
+    incomplete: list[str] = []
 
 
 class OrphansQuery(TaskFilter, kw_only=True):
@@ -201,7 +202,8 @@ class Survivor(msgspec.Struct, kw_only=True):
 class Reaped(Answer, kw_only=True, tag="qcfeed.reap/1"):
     """``failed``: ended, but its cleanup raised. ``already_gone``: ended by itself meanwhile.
 
-    ``subscriptions``: orphaned subscriptions that were removed from their feeds.
+    ``subscriptions``: orphaned subscriptions that were removed from their feeds. ``incomplete``: why
+    there may have been more orphans than these, as in TaskTotals.
     """
 
     reaped: int
@@ -210,6 +212,7 @@ class Reaped(Answer, kw_only=True, tag="qcfeed.reap/1"):
     already_gone: int
     subscriptions: int = 0
     max_stall_ms: float = 0.0
+    incomplete: list[str] = []
 
 
 class ReapRequest(msgspec.Struct, forbid_unknown_fields=True):

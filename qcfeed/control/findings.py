@@ -13,6 +13,7 @@ from qcfeed.diagnostics.lints import Finding, Verdict
 from qcfeed.diagnostics.lookout import Lookout
 
 _NEXT = {
+    "incomplete_ledger": "qcfeed runbook QcfeedLedgerIncomplete",
     "orphans": "qcfeed orphans --reap",
     "growing": "qcfeed tasks --window 30s",
     "cancelled_in_vain": "qcfeed tasks show {serial}",

@@ -121,9 +121,7 @@ class Saved:
         if which := task_filter(query):
             found = Counter((task.location, task.function) for task in self._select(which))
             rows = matching(rows, found)
-        return TasksByLocation(
-            totals=was.totals, locations=rows, since=was.since, failure=was.failure
-        )
+        return TasksByLocation(totals=was.totals, locations=rows, since=was.since)
 
     def by_label(self, query: LabelQuery) -> TasksByLabel:
         found: dict[str | None, list[SavedTask]] = {}

@@ -43,7 +43,7 @@ class SavedTask(Task, kw_only=True, omit_defaults=True):
     spawn_stack: list[Frame] | msgspec.UnsetType = msgspec.UNSET
 
 
-class Snapshot(Answer, kw_only=True, tag="qcfeed.tasks.snapshot/1"):
+class Snapshot(Answer, kw_only=True, tag="qcfeed.tasks.snapshot/2"):
     """All that is known of the tasks at one moment, bounded: what ``--from`` reads.
 
     ``locations`` are all, with what their tasks wait on from a sample. ``tasks``, oldest first: of
@@ -57,7 +57,6 @@ class Snapshot(Answer, kw_only=True, tag="qcfeed.tasks.snapshot/1"):
     tasks: list[SavedTask]
     dropped: int = 0
     without_stack: int = 0
-    failure: str | msgspec.UnsetType = msgspec.UNSET
     findings: Findings | msgspec.UnsetType = msgspec.UNSET
     ended: TasksEnded | msgspec.UnsetType = msgspec.UNSET
     failures: TaskFailures | msgspec.UnsetType = msgspec.UNSET

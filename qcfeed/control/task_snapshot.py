@@ -65,7 +65,6 @@ class _Views:
             since=counted.since,
             totals=counted.totals,
             locations=counted.locations,
-            failure=counted.failure,
             tasks=cast("list[SavedTask]", tasks),
             dropped=sum(map(len, sites)) - len(chosen),
             without_stack=len(chosen) - len(stacked),

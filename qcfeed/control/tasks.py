@@ -127,10 +127,7 @@ class _Views:
             _add_waits(rows, waits.by_location(self._ledger, exact=query.exact))
         if query.sources:
             _add_sources(rows)
-        answer = TasksByLocation(totals=_totals(taken), locations=rows, since=self._since)
-        if taken.failure is not None:
-            answer.failure = taken.failure
-        return answer
+        return TasksByLocation(totals=_totals(taken), locations=rows, since=self._since)
 
     def orphans(self, query: OrphansQuery) -> Orphans:
         """Cost: 0.2 us a live task, 1 us an orphan, 5 us each that is listed."""
@@ -150,7 +147,11 @@ class _Views:
         slices = self._ledger.slices(listed or oldest(self._ledger, found, query.limit))
         rows = [_row(orphans.describe(record, now)) for some in slices for record in some] + further
         rows.sort(key=lambda row: -row.age_s)
-        return Orphans(count=len(found) + len(further), orphans=rows[: query.limit])
+        return Orphans(
+            count=len(found) + len(further),
+            orphans=rows[: query.limit],
+            incomplete=self._ledger.incomplete(),
+        )
 
     async def reap(self, request: ReapRequest) -> Reaped:
         """Cancels what is proven to be orphaned now, each proven again just before.
@@ -175,6 +176,7 @@ class _Views:
             already_gone=reaping.already_gone,
             subscriptions=removed,
             max_stall_ms=round(measured.longest * 1000, 3),
+            incomplete=self._ledger.incomplete(),
         )
 
     def _find(self, now: float) -> list[Ref]:

@@ -176,6 +176,7 @@ def _calibrated() -> int:
 _OURS = 0
 _OURS = _calibrated()
 
+
 class _NoLoop:
     """As much of an event loop as a future asks for when it is made."""
 

@@ -102,15 +102,15 @@ awaited or, from Python 3.14 on, the task that called (``cur_task``), which mere
 
 def _futures(callback: Any) -> Iterator[Any]:
     """The futures that a callback of asyncio's will complete."""
-    if isinstance(callback, functools.partial):  # wait_for: _release_waiter(waiter)
-        held = list(callback.args)
+    is_asyncio = _module(callback).startswith("asyncio.")
+    if isinstance(callback, functools.partial):
+        # wait_for's _release_waiter(waiter) completes what it is given; gather's, from Python 3.14
+        # on, has the children and the task that called.
+        held = list(callback.args) if not is_asyncio or "waiter" in _name(callback) else []
     else:
         names = getattr(getattr(callback, "__code__", None), "co_freevars", ())
         cells = zip(names, getattr(callback, "__closure__", None) or (), strict=False)
-        is_asyncio = str(getattr(callback, "__module__", "")).startswith("asyncio.")
-        held = [
-            cell.cell_contents for name, cell in cells if not is_asyncio or name in _COMPLETED
-        ]
+        held = [cell.cell_contents for name, cell in cells if not is_asyncio or name in _COMPLETED]
     return (each for each in held if asyncio.isfuture(each))
 
 
@@ -125,5 +125,12 @@ def _word(callback: Any) -> str:
 
 
 def _name(callback: Any) -> str:
-    function = callback.func if isinstance(callback, functools.partial) else callback
-    return str(getattr(function, "__qualname__", ""))
+    return str(getattr(_function(callback), "__qualname__", ""))
+
+
+def _module(callback: Any) -> str:
+    return str(getattr(_function(callback), "__module__", ""))
+
+
+def _function(callback: Any) -> Any:
+    return callback.func if isinstance(callback, functools.partial) else callback

@@ -19,7 +19,10 @@ _born = attrgetter("born")
 
 @dataclass(slots=True)
 class Totals:
-    """spawned = live + finished + cancelled + failed + destroyed, always."""
+    """spawned = live + finished + cancelled + failed + destroyed, always.
+
+    ``incomplete``: why there may be more tasks than these, as ``Ledger.incomplete`` says it.
+    """
 
     live: int = 0
     spawned: int = 0
@@ -29,6 +32,7 @@ class Totals:
     destroyed: int = 0
     orphaned: int = 0
     untracked: int = 0
+    incomplete: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -60,11 +64,10 @@ class Row:
 
 @dataclass(slots=True)
 class Census:
-    """Rows by live tasks, most first. ``failure``: why the ledger stopped booking, if it did."""
+    """Rows by live tasks, most first."""
 
     totals: Totals
     rows: list[Row] = field(default_factory=list)
-    failure: str | None = None
 
 
 @dataclass(slots=True)
@@ -90,37 +93,53 @@ def by_location(ledger: Ledger, now: float) -> Census:
     balances, and the totals are the sums of the rows.
     """
     reading = Reading(ledger)
-    seen = _Seen()
+    seen = _Seen(ledger)
     for _, some in reading:
         seen.add(some)
     rows: dict[tuple[str, str], Row] = {}
     for site in ledger.sites():
         key = (site.location, site.function)
         _add_site(rows.setdefault(key, Row(*key)), site, seen, now)
-    census = Census(Totals(), [row for row in rows.values() if row.spawned], ledger.failure)
+    untracked = ledger.untracked(reading)
+    ledger.check.count(seen.to_be_found, seen.found, untracked)
+    census = Census(Totals(), [row for row in rows.values() if row.spawned])
     census.rows.sort(key=lambda row: (-row.live, -row.spawned, row.location))
     for count in ("live", "spawned", "finished", "cancelled", "failed", "destroyed", "orphaned"):
         setattr(census.totals, count, sum(getattr(row, count) for row in census.rows))
-    census.totals.untracked = ledger.untracked(reading)
+    census.totals.untracked = untracked
+    census.totals.incomplete = ledger.incomplete()
     return census
 
 
 class _Seen:
-    """What the counters of a site do not tell: who is the oldest, and how many are orphaned."""
+    """What the counters of a site do not tell: who is the oldest, and how many are orphaned; and
+    what is needed to hold the counters against the pass over the live tasks."""
 
-    def __init__(self) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self.orphaned: Counter[Site] = Counter()
         self.oldest: dict[Site, float] = {}
+        self.found: Counter[Site] = Counter()
+        """Live tasks that the pass came upon."""
+        self.to_be_found: dict[Site, int] = {}
+        """Live tasks, by the counters after the pass, that began before it."""
+        self._spawned = {site: site.spawned for site in ledger.sites()}
 
     def add(self, some: list[Booked]) -> None:
         sites = set(map(_site, some))
         if len(sites) == 1:
-            self._born(sites.pop(), min(map(_born, some)))
+            site = sites.pop()
+            self.found[site] += len(some)
+            self._born(site, min(map(_born, some)))
         else:
             for each in some:
+                self.found[each.site] += 1
                 self._born(each.site, each.born)
         if gone := orphans.gone_of(some):
             self.orphaned.update(each.site for each in some if each.origin in gone)
+
+    def note_counters(self, site: Site, live: int, spawned: int) -> None:
+        """The counters of a location, after the pass."""
+        self.to_be_found[site] = live - (spawned - self._spawned.get(site, 0))
 
     def _born(self, site: Site, born: float) -> None:
         if born < self.oldest.get(site, float("inf")):
@@ -160,6 +179,7 @@ def _add_site(row: Row, site: Site, seen: _Seen, now: float) -> None:
         setattr(row, outcome, getattr(row, outcome) + number)
     row.live += live
     row.spawned += sum(outcomes) + live
+    seen.note_counters(site, live, sum(outcomes) + live)
     row.orphaned += min(live, seen.orphaned[site])
     born = seen.oldest.get(site)
     if born is not None and live:

@@ -11,8 +11,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Container, Iterable
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterable
 from fnmatch import fnmatch
+from typing import NamedTuple
 
 from qcfeed.diagnostics import census, chain
 from qcfeed.diagnostics.booked import Record
@@ -26,16 +28,29 @@ _FRAMES = 20
 """Frames of a stack that the message shows; of a deeper one, the outermost."""
 
 
-class LeakError(AssertionError):
-    """Tasks outlived the block. ``records`` are theirs; the message shows the oldest of them."""
+class Leaks(NamedTuple):
+    """The tasks that outlived a block: those of the ledger, and those that passed no ledger, because
+    they were created around the task factory or it had been replaced."""
 
-    def __init__(self, records: list[Record]) -> None:
-        self.records = records
+    records: list[Record]
+    untracked: list[AnyTask]
+
+
+class LeakError(AssertionError):
+    """Tasks outlived the block. ``records`` are those that the ledger knows, ``untracked`` the number
+    of others; the message shows the oldest of them."""
+
+    def __init__(self, leaks: Leaks) -> None:
+        self.records = leaks.records
+        self.untracked = len(leaks.untracked)
         now = time.monotonic()
-        shown = [line for record in records[:_SHOWN] for line in _lines(record, now)]
-        if len(records) > _SHOWN:
-            shown.append(f"  and {len(records) - _SHOWN} more")
-        super().__init__("\n".join([f"{len(records)} leaked task(s):", *shown]))
+        found = [_lines(record, now) for record in leaks.records[:_SHOWN]]
+        found += map(_untracked_lines, leaks.untracked[: _SHOWN - len(found)])
+        shown = [line for lines in found for line in lines]
+        total = len(leaks.records) + self.untracked
+        if total > len(found):
+            shown.append(f"  and {total - len(found)} more")
+        super().__init__("\n".join([f"{total} leaked task(s):", *shown]))
 
 
 class Ignore:
@@ -47,6 +62,14 @@ class Ignore:
 
     def __init__(self, patterns: Iterable[str]) -> None:
         self._patterns = tuple(patterns)
+
+    def allows_name(self, task: AnyTask) -> bool:
+        """Whether a task that no ledger knows may leak: by its name, which is all there is."""
+        return any(
+            fnmatch(census.name(task), pattern.removeprefix("name:"))
+            for pattern in self._patterns
+            if pattern.startswith("name:")
+        )
 
     def __call__(self, record: Record) -> bool:
         return any(self._matches(record, *pattern.partition(":")) for pattern in self._patterns)
@@ -67,52 +90,76 @@ async def verify_no_leaks(
 
     It looks again and again, at growing intervals, before it judges: tasks that are ending are no
     leak. ``ignore``: what may leak, as Ignore takes it. Without ``ledger`` one is installed for the
-    time being. When the block itself raises, that error is left alone. A task made around the
-    ledger (see Ledger) is not seen.
+    time being. When the block itself raises, that error is left alone. A task that was created
+    around the ledger is found too, without the line that created it.
     """
     own = None
     if ledger is None:
         ledger = own = Ledger()
         own.install(asyncio.get_running_loop())
     before = {record.serial for record in ledger.records()}
+    untracked_before = weakref.WeakSet(asyncio.all_tasks())
     may_stay = Ignore(ignore)
     try:
         yield ledger
-        if found := await leaked(ledger, before, may_stay, settle):
-            raise LeakError(found)
+        leaks = await leaked(
+            ledger,
+            settle,
+            lambda record: record.serial in before or may_stay(record),
+            lambda task: task in untracked_before or may_stay.allows_name(task),
+        )
+        if any(leaks):
+            raise LeakError(leaks)
     finally:
         if own is not None:
             own.uninstall()
 
 
 async def leaked(
-    ledger: Ledger, before: Container[int], may_stay: Callable[[Record], bool], settle: float
-) -> list[Record]:
-    """The live tasks, oldest first, that are neither in ``before`` (serials) nor may stay.
+    ledger: Ledger,
+    settle: float,
+    may_stay: Callable[[Record], bool],
+    may_stay_untracked: Callable[[AnyTask], bool],
+) -> Leaks:
+    """The live tasks of the ledger's loop that may not stay, the ledger's oldest first.
 
     Returns as soon as there are none, else after ``settle`` seconds. In the ledger's loop.
     """
     deadline = time.monotonic() + settle
     wait = _FIRST_WAIT
     await asyncio.sleep(0)
-    while found := _new(ledger, before, may_stay):
+    while any(found := _new(ledger, may_stay, may_stay_untracked)):
         left = deadline - time.monotonic()
         if left <= 0:
             break
+        del found
         await asyncio.sleep(min(wait, left))
         wait *= 2
     return found
 
 
 def _new(
-    ledger: Ledger, before: Container[int], may_stay: Callable[[Record], bool]
-) -> list[Record]:
+    ledger: Ledger,
+    may_stay: Callable[[Record], bool],
+    may_stay_untracked: Callable[[AnyTask], bool],
+) -> Leaks:
     this = asyncio.current_task()
-    return [
-        record
-        for record in ledger.records()
-        if record.serial not in before and record.task is not this and not may_stay(record)
-    ]
+    return Leaks(
+        [record for record in ledger.records() if record.task is not this and not may_stay(record)],
+        [
+            task
+            for task in asyncio.all_tasks()
+            if task is not this and not ledger.is_tracked(task) and not may_stay_untracked(task)
+        ],
+    )
+
+
+def _untracked_lines(task: AnyTask) -> list[str]:
+    first = (
+        f"  untracked task ({census.name(task)}) of {census.coroutine(task)}, {state(task)};"
+        " created around the ledger, so its line is not known"
+    )
+    return [first, *(f"      {line}" for line in _stack(task))]
 
 
 def _lines(record: Record, now: float) -> list[str]:

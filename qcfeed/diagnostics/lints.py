@@ -88,7 +88,8 @@ class Look:
 
     ``abandoned``: waiting for a future that nobody has; ``proven`` after ABANDONED_S.
     ``times`` are those of the censuses behind ``series``. ``stubborn``: cancelled more than once.
-    ``untold``: what could not be looked at, and why.
+    ``incomplete``: why the ledger may not see all tasks. ``untold``: what could not be looked at,
+    and why.
     """
 
     now: float
@@ -99,6 +100,7 @@ class Look:
     abandoned: list[Tally] = field(default_factory=list)
     stalls: list[Stall] = field(default_factory=list)
     lost: list[Lost] = field(default_factory=list)
+    incomplete: list[str] = field(default_factory=list)
     untold: list[str] = field(default_factory=list)
 
 
@@ -115,6 +117,17 @@ def growing(look: Look) -> Iterator[Finding]:
             if len(series.live) >= span and (finding := _climb(series, look.times, span)):
                 yield finding
                 break
+
+
+def incomplete(look: Look) -> Iterator[Finding]:
+    """A ledger that does not see all tasks: no other rule can say that all is well then."""
+    for reason in look.incomplete:
+        yield Finding(
+            "incomplete_ledger",
+            Verdict.FOUND,
+            reason,
+            evidence=["what the other rules say holds for the tasks that can be seen"],
+        )
 
 
 def orphaned(look: Look) -> Iterator[Finding]:
@@ -186,6 +199,7 @@ def unretrieved(look: Look) -> Iterator[Finding]:
 
 
 RULES: Sequence[Callable[[Look], Iterator[Finding]]] = (
+    incomplete,
     orphaned,
     growing,
     stubborn,

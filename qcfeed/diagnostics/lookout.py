@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -78,11 +79,13 @@ class Lookout:
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
+        self._ledger.check.stop()
         self.watchdog.stop()
         self.unretrieved.uninstall()
 
     def sample(self, now: float) -> None:
-        """Take a census into the history."""
+        """Take a census into the history, and have the ledger check itself in its loop."""
+        self._probe()
         taken = census.by_location(self._ledger, now)
         self.history.note(now, taken.rows)
         if self._also is not None:
@@ -107,6 +110,7 @@ class Lookout:
             abandoned=self._forgotten(now),
             stalls=stalls,
             lost=self.unretrieved.counts(),
+            incomplete=self._ledger.incomplete(),
             untold=list(self._untold()),
         )
 
@@ -121,6 +125,12 @@ class Lookout:
                 self.failure = f"{type(error).__name__}: {error}"
                 log.exception("a census could not be taken")
             wait = max(self._every, (time.thread_time() - began) / SHARE)
+
+    def _probe(self) -> None:
+        loop = self._ledger.loop
+        if loop is not None and not loop.is_closed():
+            with contextlib.suppress(RuntimeError):  # it was closed at this moment
+                loop.call_soon_threadsafe(self._ledger.check.start)
 
     def _doubtful(self, now: float) -> list[Ref]:
         """Tasks of which only time can tell whether something is wrong with them."""
@@ -185,8 +195,6 @@ class Lookout:
         return self._known.get(known.serial, now) if closed_at is None else closed_at
 
     def _untold(self) -> Iterator[str]:
-        if self._ledger.failure is not None:
-            yield f"the ledger has stopped booking tasks: {self._ledger.failure}"
         if self.failure is not None:
             yield f"the last census could not be taken: {self.failure}"
         if not self.unretrieved.listening:

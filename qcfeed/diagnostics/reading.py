@@ -80,7 +80,7 @@ class Reading:
             sites = set(map(_site, tasks))
         except AttributeError:  # one is being booked at this moment
             return False
-        return all(site.ledger is self._ledger for site in sites)
+        return all(site.ledger is self._ledger and not site.hidden for site in sites)
 
     def _ours_of(
         self, refs: list[Ref], tasks: list[AnyTask | None]
@@ -96,7 +96,7 @@ class Reading:
             if site.ledger is self._ledger:
                 if task.done():
                     book(task, task)
-                return not task.done()
+                return not task.done() and not site.hidden
         self.untracked += self._is_untracked(task)
         return False
 
@@ -110,7 +110,7 @@ class Reading:
         task = known()
         if task is not None and task.done():
             book(known, task)
-        return known.open and task is not None
+        return known.open and task is not None and not known.site.hidden
 
 
 class Oldest:

@@ -45,7 +45,7 @@ def current_task_getter() -> Callable[[asyncio.AbstractEventLoop], AnyTask | Non
     Where asyncio has a dict of them: a tenth of what the function takes, at every spawn.
     """
     running = shared("_current_tasks")
-    return asyncio.current_task if running is None else running.get  # type: ignore[no-any-return]
+    return asyncio.current_task if running is None else running.get
 
 
 def asyncio_refs() -> set[Ref] | None:
@@ -98,8 +98,6 @@ class Untracked:
         return self._exact
 
 
-def untracked(
-    loop: asyncio.AbstractEventLoop, is_tracked: Callable[[AnyTask], bool]
-) -> list[Ref]:
+def untracked(loop: asyncio.AbstractEventLoop, is_tracked: Callable[[AnyTask], bool]) -> list[Ref]:
     """The loop's live tasks that passed no ledger. Cost: 0.2 us for each live task of the loop."""
     return [weakref.ref(task) for task in asyncio.all_tasks(loop) if not is_tracked(task)]

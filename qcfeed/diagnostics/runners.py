@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from qcfeed.diagnostics import census
+from qcfeed.diagnostics.booked import Record
 from qcfeed.diagnostics.leakcheck import Ignore, LeakError, leaked
 from qcfeed.diagnostics.site import AnyTask
 from qcfeed.diagnostics.spawn import Ledger
@@ -42,9 +43,10 @@ class RunnerWatch:
     it stays open (a loop that several tests share). ``settle`` and ``ignore``: as for
     ``verify_no_leaks``. Cost: a ledger, and one turn of each loop.
 
-    It does not judge loops of other threads, loops made by hand (``asyncio.new_event_loop()``), or
-    tasks made around the ledger (see Ledger); what is left pending in a loop made by hand that does
-    not run any more is in ``unjudged``. One at a time; in the thread that turns the loops.
+    Tasks that were created around the ledger, because a test or a library replaced the task factory,
+    are found too. It does not judge loops of other threads or loops made by hand
+    (``asyncio.new_event_loop()``); what is left pending in a loop made by hand that does not run any
+    more is in ``unjudged``. One at a time; in the thread that turns the loops.
     """
 
     def __init__(self, *, settle: float = 1.0, ignore: Iterable[str] = ()) -> None:
@@ -58,6 +60,7 @@ class RunnerWatch:
         self._ignore = Ignore(ignore)
         self._ledgers: dict[asyncio.AbstractEventLoop, Ledger] = {}
         self._excused: set[int] = set()
+        self._excused_untracked: weakref.WeakSet[AnyTask] = weakref.WeakSet()
         self._forgiven = False
         self._thread = threading.get_ident()
         self._get_loop = asyncio.Runner.get_loop
@@ -93,11 +96,12 @@ class RunnerWatch:
     @contextmanager
     def excusing(self) -> Iterator[None]:
         """What is spawned inside and still lives then may stay: it serves more than one test."""
-        before = self._live()
+        before, untracked = self._live(), self._untracked()
         try:
             yield
         finally:
             self._excused |= self._live() - before
+            self._excused_untracked.update(self._untracked() - untracked)
 
     def _elsewhere(self) -> list[str]:
         """New pending tasks of loops that nobody showed to us, and that do not run now."""
@@ -112,6 +116,14 @@ class RunnerWatch:
     def _live(self) -> set[int]:
         ledgers = self._ledgers.values()
         return {record.serial for ledger in ledgers for record in ledger.records()}
+
+    def _untracked(self) -> set[AnyTask]:
+        return {
+            task
+            for loop, ledger in self._ledgers.items()
+            for task in asyncio.all_tasks(loop)
+            if not ledger.is_tracked(task)
+        }
 
     def _replace(self, name: str, first: Callable[[asyncio.Runner], None]) -> None:
         original = self._replaced[asyncio.Runner, name] = getattr(asyncio.Runner, name)
@@ -137,6 +149,7 @@ class RunnerWatch:
         if loop not in self._ledgers:
             self._seen.add(loop)
             ledger = self._ledgers[loop] = Ledger()
+            self._excused_untracked.update(asyncio.all_tasks(loop))
             ledger.install(loop)
 
     def _judge_runner(self, runner: asyncio.Runner) -> None:
@@ -147,10 +160,14 @@ class RunnerWatch:
     def _judge(self, loop: asyncio.AbstractEventLoop) -> None:
         ledger = self._ledgers.pop(loop)
         if not (loop.is_closed() or self._forgiven):
-            search = leaked(ledger, self._excused, self._may_stay, self._settle)
-            if found := loop.run_until_complete(search):
-                self.leaks.append(LeakError(found))
+            search = leaked(ledger, self._settle, self._may_stay, self._may_stay_untracked)
+            if any(leaks := loop.run_until_complete(search)):
+                self.leaks.append(LeakError(leaks))
         ledger.uninstall()
 
-    def _may_stay(self, record: Any) -> bool:
-        return record.site.function == _ANYIO_RUNNER or self._ignore(record)
+    def _may_stay(self, record: Record) -> bool:
+        is_runner = record.site.function == _ANYIO_RUNNER
+        return record.serial in self._excused or is_runner or self._ignore(record)
+
+    def _may_stay_untracked(self, task: AnyTask) -> bool:
+        return task in self._excused_untracked or self._ignore.allows_name(task)

@@ -58,13 +58,18 @@ class Site:
         "failed",
         "finished",
         "gone",
+        "hidden",
         "ledger",
         "room",
         "spawned",
     )
 
-    def __init__(self, ledger: Books, code: CodeType | None, lasti: int) -> None:
+    def __init__(
+        self, ledger: Books, code: CodeType | None, lasti: int, *, hidden: bool = False
+    ) -> None:
         self.ledger = ledger
+        self.hidden = hidden
+        """Whether it is left out of all answers: the ledger's own probes (self_check.py)."""
         self.spawned = 0
         self.finished = 0
         self.cancelled = 0
@@ -91,6 +96,11 @@ class Site:
         failed, destroyed = self.failed, self.destroyed
         live = spawned - finished - cancelled - failed - destroyed
         return Outcomes(finished, cancelled, failed, destroyed), live
+
+    @property
+    def ended(self) -> int:
+        """Tasks that have been booked as ended, however they did."""
+        return sum(self.counts()[0])
 
     def remembered(self) -> list[Ended]:
         """The last that ended, the newest first; it remembers anew from now on."""

@@ -28,6 +28,7 @@ from qcfeed.diagnostics.failures import Failures
 from qcfeed.diagnostics.origin import Closable, Owner, owned_by
 from qcfeed.diagnostics.origin import current as _origin
 from qcfeed.diagnostics.reading import Reading
+from qcfeed.diagnostics.self_check import SelfCheck
 from qcfeed.diagnostics.site import AnyTask, Frames, Site
 
 __all__ = ["MAX_SITES", "AnyTask", "Closable", "Ledger", "Owner", "Record", "Site", "owned_by"]
@@ -48,6 +49,7 @@ _current_task = registry.current_task_getter()
 _ref = weakref.ref
 _serials = itertools.count(1)
 _CREATE_TASK = asyncio.create_task.__code__
+_SELF_CHECK = SelfCheck.probe.__code__.co_filename
 
 
 class Ledger:
@@ -70,6 +72,8 @@ class Ledger:
         self.failures = Failures()
         """What ended with an exception."""
         self.other = Site(self, None, 0)
+        self.check = SelfCheck(self)
+        """Whether the ledger sees what it should; see ``incomplete``."""
         self._sites: dict[int, Site] = {}
         """By the address of the instruction that spawns: within that of its code object, which the
         site holds, so it is nobody else's. (A pair of code and offset takes 50 ns more a spawn.)"""
@@ -77,6 +81,8 @@ class Ledger:
         """Tasks that another factory has made, by serial."""
         self._live: set[Ref] | None = None if registry.asyncio_refs() is not None else set()
         """The ledger's own tasks, where asyncio keeps no set of tasks."""
+        # One bound method for all weak references: each would keep one of its own, of 72 bytes.
+        self._let_go = None if self._live is None else self._live.discard
         self._untracked = registry.Untracked()
         self._rested = 0.0
         """When a reader last let the loop run. One for all readers: their turns add up for it."""
@@ -120,6 +126,20 @@ class Ledger:
     def sites(self) -> list[Site]:
         """Every spawn location seen so far. From any thread."""
         return [*list(self._sites.values()), self.other]
+
+    def incomplete(self) -> list[str]:
+        """Why what this ledger says may not be all there is, in sentences; empty if it is, as far
+        as it has been checked (self_check.py). From any thread."""
+        stopped = [] if self.failure is None else [f"stopped recording tasks: {self.failure}"]
+        return stopped + self.check.problems()
+
+    def holds(self, task: AnyTask) -> bool:
+        """Whether a pass over the live tasks would come upon this one. Cost: O(1)."""
+        refs = registry.asyncio_refs() if self._live is None else self._live
+        known = booked(task, self)
+        if isinstance(known, Record):
+            return known.serial in self._foreign
+        return refs is not None and _ref(task) in refs
 
     def refs(self) -> list[Ref]:
         """Weak references to the ledger's tasks, and perhaps to others. From any thread.
@@ -212,7 +232,7 @@ class Ledger:
         task.open = True
         task.site = site  # the last: other threads take a task that has one for booked
         if (live := self._live) is not None:
-            live.add(_ref(task, live.discard))
+            live.add(_ref(task, self._let_go))
         site.spawned += 1
         return task
 
@@ -259,6 +279,8 @@ class Ledger:
 
     def _site(self, frame: FrameType) -> Site:
         """The slow way: past the library."""
+        if frame.f_code.co_filename == _SELF_CHECK:
+            return self.check.site
         frame = outside(frame)
         key = id(frame.f_code) + frame.f_lasti
         site = self._sites.get(key)

@@ -113,6 +113,17 @@ def _enough(allowed: int, needed: int) -> None:
         )
 
 
+def ledger(case: Case) -> str:
+    """The ledger sees all tasks: its check of itself holds."""
+    tasks = case.program.tasks
+    if tasks.incomplete:
+        raise FaultError(
+            "; ".join(tasks.incomplete), hint=f"`{case.called} runbook QcfeedLedgerIncomplete`"
+        )
+    untracked = f"; {tasks.untracked:,} were created around it" if tasks.untracked else ""
+    return f"{tasks.live:,} live tasks are tracked{untracked}"
+
+
 def memory_limit(case: Case) -> str:
     """There is a limit that fits, and the service is not near it."""
     try:

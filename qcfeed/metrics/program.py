@@ -109,6 +109,7 @@ class Tasks:
             for metric in BOOKS:
                 yield Sample(metric, counts[metric], (label,))
         yield Sample(m.TASKS_UNTRACKED, taken.totals.untracked)
+        yield Sample(m.LEDGER_PROBLEMS, len(taken.totals.incomplete))
 
 
 def loop_lag(watch: LoopWatch) -> Iterator[Sample]:

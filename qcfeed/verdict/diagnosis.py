@@ -23,7 +23,7 @@ RULES: Sequence[Callable[[Evidence], Iterator[Finding]]] = (
     quotes.own_lag,
     readers.slow,
     others.passed_on,
-    others.books,
+    others.incomplete,
     others.drill,
     alerts.fires,
 )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from qcfeed.control import answers
 from qcfeed.verdict.answers import Certainty, Finding
 from qcfeed.verdict.evidence import Evidence
+from qcfeed.verdict.runbooks import page_of
 
 DRILL = "drill"
 
@@ -67,16 +68,16 @@ def drill(seen: Evidence) -> Iterator[Finding]:
         )
 
 
-def books(seen: Evidence) -> Iterator[Finding]:
-    """A ledger that has stopped booking: nothing that is said of tasks is complete then."""
-    if isinstance(seen.after.failure, str):
+def incomplete(seen: Evidence) -> Iterator[Finding]:
+    """A ledger that does not see all tasks: that nothing else is found says little then."""
+    for reason in seen.after.totals.incomplete:
         yield Finding(
-            rule="ledger",
-            kind="LEDGER",
+            rule="incomplete_ledger",
+            kind="BLIND",
             certainty=Certainty.FOUND,
-            urgency=30,
-            headline="the ledger has stopped booking tasks",
-            cause=f"the ledger has stopped booking tasks: {seen.after.failure}",
-            safe="the service goes on; what is told of its tasks is of before",
-            next=[f"{seen.command} tasks --by-location"],
+            urgency=65,
+            headline=reason,
+            cause=reason,
+            safe="the service goes on; what is said of its tasks holds for those that can be seen",
+            next=[f"{seen.command} runbook {page_of('incomplete_ledger')}"],
         )

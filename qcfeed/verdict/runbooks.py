@@ -15,6 +15,7 @@ PAGES = {
     "own_lag": "QcfeedLoopLag",
     "slow_subscribers": "QcfeedSlowConsumers",
     "drill": "QcfeedDrillLeftOn",
+    "incomplete_ledger": "QcfeedLedgerIncomplete",
 }
 """Of each rule of this package; an alert's own rule is its page's name."""
 

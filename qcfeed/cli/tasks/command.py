@@ -19,6 +19,7 @@ from qcfeed.cli.context import (
     examples,
     new_app,
     say,
+    warn_incomplete,
 )
 from qcfeed.cli.layout import Column, Table
 from qcfeed.cli.lazy import LazyGroup
@@ -242,8 +243,7 @@ def _by_location(
     if any(row.waits for row in answer.locations):
         table = waiting.with_waits(table)
     show(output, table, answer.locations, raw=raw, total=total)
-    if answer.failure:
-        say(f"the ledger has stopped booking tasks, so this is incomplete: {answer.failure}")
+    warn_incomplete(answer.totals.incomplete)
 
 
 def _with_matching() -> Table[Location]:

@@ -107,6 +107,11 @@ TASKS_ORPHANED = _gauge(
 TASKS_UNTRACKED = _gauge(
     "qcfeed_tasks_untracked", "tasks", "Tasks alive that did not pass the ledger."
 )
+LEDGER_PROBLEMS = _gauge(
+    "qcfeed_ledger_problems",
+    "problems",
+    "Reasons why the figures of tasks may be incomplete: checks of the ledger itself that failed.",
+)
 
 # ---------------------------------------------------------------- feeds and their quotes
 

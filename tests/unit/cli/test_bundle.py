@@ -29,7 +29,7 @@ def test_there_and_back(tmp_path: Path) -> None:
     ]
     assert saved.schema_of(path) == "qcfeed.bundle/1"
     assert saved.read(path, ORPHANS, Orphans)[1] == NONE
-    with pytest.raises(NotFoundError, match=r"holds no qcfeed\.tasks\.by_location/1"):
+    with pytest.raises(NotFoundError, match=r"holds no qcfeed\.tasks\.by_location/2"):
         saved.read(path, TASKS_BY_LOCATION, TasksByLocation)
 
 

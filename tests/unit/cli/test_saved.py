@@ -17,7 +17,7 @@ from qcfeed.errors import ExitStatus, UsageError
 
 from .conftest import Left
 
-CENSUS = b'{"schema":"qcfeed.tasks.by_location/1","totals":{"live":1},"locations":[]}'
+CENSUS = b'{"schema":"qcfeed.tasks.by_location/2","totals":{"live":1},"locations":[]}'
 
 
 def census(path: Path) -> tuple[TasksByLocation, bytes]:
@@ -65,12 +65,12 @@ def test_a_failed_write_leaves_the_earlier_file(
         (b"\x00\xff\xfe", "no answer of qcfeed, or not all of one"),
         (b"[1, 2]", "no answer of qcfeed, or not all of one"),
         (b'{"name": "qcfeed"}', "is JSON, but no answer of qcfeed"),
-        (CENSUS.replace(b"/1", b"/2"), "was written by another version of qcfeed"),
-        (b'{"schema":"qcfeed.tasks/1"}', "holds qcfeed.tasks/1; qcfeed.tasks.by_location/1 is"),
-        (b'{"schema":"qcfeed.tasks.by_location/1"}', "and is not: Object missing required field"),
+        (CENSUS.replace(b"/2", b"/3"), "was written by another version of qcfeed"),
+        (b'{"schema":"qcfeed.tasks/1"}', "holds qcfeed.tasks/1; qcfeed.tasks.by_location/2 is"),
+        (b'{"schema":"qcfeed.tasks.by_location/2"}', "and is not: Object missing required field"),
         (CENSUS.replace(b"1}", b'"x"}'), "and is not: Expected `int`"),
-        (b'{"schema":"qcfeed.tasks.snapshot/2"}', "was written by another version of qcfeed"),
-        (b'{"schema":"qcfeed.tasks.snapshot/1"}', "and is not: Object missing required field"),
+        (b'{"schema":"qcfeed.tasks.snapshot/3"}', "was written by another version of qcfeed"),
+        (b'{"schema":"qcfeed.tasks.snapshot/2"}', "and is not: Object missing required field"),
     ],
 )
 @pytest.mark.parametrize("command", [["tasks", "diff"], ["tasks", "--by-location", "--from"]])

@@ -27,6 +27,7 @@ def everything() -> Look:
         abandoned=[Tally("a.py:1", 1, 1, 40.0, "why", [7])],
         stalls=[Stall(590.0, 2.0, ["a.py:2 f"], 7, "a.py:1")],
         lost=[Lost("a.py:1", 1, 590.0, "KeyError: 1")],
+        incomplete=["cannot see 5 of 7 tasks: a new factory"],
     )
 
 
@@ -39,7 +40,7 @@ def test_every_rule_names_a_command_that_there_is() -> None:
         program, command, *rest = row.next.split()
         assert program == "qcfeed"
         assert command in main.COMMANDS
-        if rest and not rest[0].startswith("-"):
+        if rest and not rest[0].startswith("-") and command != "runbook":
             assert rest[0] in main.load(command).commands  # type: ignore[attr-defined]
 
 

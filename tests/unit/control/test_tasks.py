@@ -91,7 +91,9 @@ async def test_by_location_balances(start):
 async def test_a_ledger_that_gave_up_says_so(start):
     program = start()
     program.ledger.failure = "ValueError: broken"
-    assert program.handle[TASKS_BY_LOCATION](ByLocationQuery()).failure == "ValueError: broken"
+    (reason,) = program.handle[TASKS_BY_LOCATION](ByLocationQuery()).totals.incomplete
+    assert reason == "stopped recording tasks: ValueError: broken"
+    assert program.handle[ORPHANS](OrphansQuery()).incomplete == [reason]
 
 
 async def test_tasks_oldest_first_and_paged(start):

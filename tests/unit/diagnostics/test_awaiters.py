@@ -86,6 +86,35 @@ async def test_one_that_waits_twice_is_one() -> None:
     await end(waiting, awaited)
 
 
+@pytest.mark.parametrize("how", ["shield", "gather", "wait"])
+async def test_who_waits_for_the_waiter_does_not_wait_for_what_it_waits_for(how: str) -> None:
+    """asyncio's callbacks refer to the task that called, from Python 3.14 on: it is no waiter of its
+    own, and whoever awaits it awaits something else."""
+    awaited = asyncio.create_task(sleeper())
+    middle = asyncio.create_task(WAYS[how](awaited))
+    outermost = asyncio.create_task(_await(middle))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert [found.task for found in awaiters.of(awaited)] == [middle]
+    assert [found.task for found in awaiters.of(middle)] == [outermost]
+    await end(outermost, middle, awaited)
+
+
+async def _shield(task: asyncio.Task[None]) -> None:
+    await asyncio.shield(task)
+
+
+async def _gather(task: asyncio.Task[None]) -> None:
+    await asyncio.gather(task)
+
+
+async def _wait(task: asyncio.Task[None]) -> None:
+    await asyncio.wait([task])
+
+
+WAYS = {"shield": _shield, "gather": _gather, "wait": _wait}
+
+
 def test_the_main_task_is_known() -> None:
     async def main() -> tuple[bool, bool]:
         other = asyncio.create_task(sleeper())

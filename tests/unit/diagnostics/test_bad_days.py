@@ -18,7 +18,7 @@ import pytest
 import pytest_asyncio
 
 from qcfeed.diagnostics import census, orphans, reaper
-from qcfeed.diagnostics.leakcheck import LeakError
+from qcfeed.diagnostics.leakcheck import LeakError, Leaks
 from qcfeed.diagnostics.spawn import Ledger, Record, owned_by
 from qcfeed.diagnostics.stall import LoopWatch
 from qcfeed.diagnostics.waits import state
@@ -104,7 +104,7 @@ def read_everything(ledger: Ledger, task: asyncio.Task[Any]) -> census.LiveTask:
     counted = census.by_location(ledger, now)
     assert sum(row.live for row in counted.rows) == counted.totals.live
     assert [o.record for o in orphans.find(ledger, now) if o.evidence] == [record]
-    assert str(record.serial) in str(LeakError([record]))
+    assert str(record.serial) in str(LeakError(Leaks([record], [])))
     assert state(task)
     return next(row for row in census.live(ledger, now, 1000) if row.serial == record.serial)
 
@@ -173,7 +173,7 @@ async def test_what_a_coroutine_raises_when_it_is_looked_at_is_not_the_readers(
     task = asyncio.get_running_loop().create_task(Trap())
     await asyncio.sleep(0)
     assert state(task) == "unknown"
-    assert "1 leaked task(s)" in str(LeakError([record_of(ledger, task)]))
+    assert "1 leaked task(s)" in str(LeakError(Leaks([record_of(ledger, task)], [])))
     await end(task)
 
 
@@ -247,6 +247,6 @@ async def spawn_and_look(ledger: Ledger, module: Any, location: str) -> None:
     row = read_everything(ledger, task)
     assert row.location == location
     assert row.coroutine == "forever"
-    shown = str(LeakError([record_of(ledger, task)]))
+    shown = str(LeakError(Leaks([record_of(ledger, task)], [])))
     assert f"from {location} (spawn)" in shown
     await end(task)

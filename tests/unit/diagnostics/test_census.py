@@ -75,7 +75,8 @@ async def test_notes_say_what_to_look_at(ledger: Ledger, subscriber: Subscriber)
 
 async def test_a_failed_ledger_is_named_in_the_census(ledger: Ledger) -> None:
     ledger.failure = "LookupError: broken"
-    assert census.by_location(ledger, 0.0).failure == "LookupError: broken"
+    (reason,) = census.by_location(ledger, 0.0).totals.incomplete
+    assert reason == "stopped recording tasks: LookupError: broken"
 
 
 # ---------------------------------------------------------------- untracked

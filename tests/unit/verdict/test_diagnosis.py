@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
+from qcfeed.control import answers
 from qcfeed.control.answers import Memory
 from qcfeed.metrics.catalog import alerts as catalog
 from qcfeed.metrics.growth import Point
@@ -180,12 +181,19 @@ SCENARIOS = {
     "a drill that is on": Scenario(
         lambda: evidence(status=status(drill="zombie-feeds")), "drill", others.drill
     ),
-    "a ledger that has stopped": Scenario(
-        lambda: evidence(after=msgspec.structs.replace(evidence().after, failure="a bug")),
-        "ledger",
-        others.books,
+    "a ledger that does not see all tasks": Scenario(
+        lambda: evidence(after=_incomplete("cannot see 2,001 of 2,002 tasks: a new factory")),
+        "incomplete_ledger",
+        others.incomplete,
     ),
 }
+
+
+def _incomplete(reason: str) -> answers.TasksByLocation:
+    after = evidence().after
+    totals = msgspec.structs.replace(after.totals, incomplete=[reason])
+    return msgspec.structs.replace(after, totals=totals)
+
 
 every_scenario = pytest.mark.parametrize("name", SCENARIOS)
 

@@ -1,0 +1,194 @@
+"""Each way in which a ledger can be blind or wrong is planted, and the ledger says so by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from typing import Any
+
+import pytest
+
+from qcfeed.diagnostics import census, registry, spawn
+from qcfeed.diagnostics.booked import Task
+from qcfeed.diagnostics.lookout import Lookout
+from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.diagnostics.stall import LoopWatch
+from tests.support.running_service import until
+
+Loop = asyncio.AbstractEventLoop
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
+async def end(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def plain(loop: Loop, coro: Any, **kwargs: Any) -> asyncio.Task[Any]:
+    return asyncio.Task(coro, loop=loop, **kwargs)
+
+
+def incomplete(ledger: Ledger) -> list[str]:
+    return census.by_location(ledger, 0.0).totals.incomplete
+
+
+async def test_a_sound_ledger_finds_nothing_wrong_and_shows_no_probe(ledger: Ledger) -> None:
+    tasks = [asyncio.create_task(forever()) for _ in range(3)]
+    before = census.by_location(ledger, 0.0).totals
+    for _ in range(3):
+        await ledger.check.probe()
+    assert ledger.incomplete() == []
+    assert ledger.check.site.ended == 3
+    assert census.by_location(ledger, 0.0).totals == before
+    await end(*tasks)
+
+
+@pytest.mark.allow_task_leaks  # it sets its own task factory
+async def test_a_ledger_chained_with_another_factory_finds_nothing_wrong() -> None:
+    loop = asyncio.get_running_loop()
+    factories = [plain, *([asyncio.eager_task_factory] if sys.version_info >= (3, 12) else [])]
+    for factory in factories:
+        loop.set_task_factory(factory)  # type: ignore[arg-type]
+        ledger = Ledger()
+        ledger.install(loop)
+        await ledger.check.probe()
+        assert incomplete(ledger) == []
+        ledger.uninstall()
+
+
+def test_a_ledger_on_uvloop_finds_nothing_wrong() -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def main() -> list[str]:
+        ledger = Ledger()
+        ledger.install(asyncio.get_running_loop())
+        await ledger.check.probe()
+        return incomplete(ledger)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(main()) == []
+
+
+async def test_a_factory_that_was_replaced_is_named_with_the_tasks_it_hides(
+    ledger: Ledger,
+) -> None:
+    loop = asyncio.get_running_loop()
+    ours = loop.get_task_factory()
+    loop.set_task_factory(plain)
+    hidden = [asyncio.create_task(forever()) for _ in range(40)]
+    await ledger.check.probe()
+    (reason,) = incomplete(ledger)
+    # the 40, and perhaps tasks of the fixtures
+    assert re.match(r"cannot see 4\d of 4\d tasks: the ledger did not record one", reason)
+    assert reason.endswith("test_self_check.plain")
+    loop.set_task_factory(ours)
+    await ledger.check.probe()
+    assert incomplete(ledger) == []
+    await end(*hidden)
+
+
+async def test_tasks_that_the_registry_loses_are_counted(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = [asyncio.create_task(forever()) for _ in range(10)]
+    lost = {id(task) for task in tasks[:4]}
+    refs = ledger.refs
+
+    def some() -> list[registry.Ref]:
+        return [ref for ref in refs() if id(ref()) not in lost]
+
+    monkeypatch.setattr(ledger, "refs", some)
+    (reason,) = incomplete(ledger)
+    assert re.match(r"cannot see 4 of 1\d tasks: they are counted", reason)
+    monkeypatch.undo()
+    assert incomplete(ledger) == []
+    await end(*tasks)
+
+
+async def test_a_registry_that_takes_no_tasks_is_noticed_by_the_probe(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As asyncio's set of all tasks was, on Python 3.14: there, and always empty."""
+
+    class Deaf(set[registry.Ref]):
+        def add(self, _: registry.Ref) -> None:
+            pass
+
+    monkeypatch.setattr(ledger, "_live", Deaf())
+    await ledger.check.probe()
+    (reason,) = ledger.incomplete()
+    assert reason == (
+        "cannot see new tasks: one that is recorded was not found among the live tasks"
+    )
+
+
+async def test_parents_that_are_unknown_are_noticed(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def create() -> None:  # the probe's own spawner must be known to the ledger
+        await ledger.check.probe()
+
+    monkeypatch.setattr(spawn, "_current_task", lambda _: None)
+    await asyncio.create_task(create())
+    (reason,) = ledger.incomplete()
+    assert reason.startswith("parents are wrong: a probe of task ")
+
+
+@pytest.mark.parametrize(("times", "extra"), [(2, 1), (0, -1)])
+async def test_ends_that_are_counted_twice_or_not_at_all_are_noticed(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, times: int, extra: int
+) -> None:
+    original = Task.__del__
+
+    def miscounted(task: Task) -> None:
+        site = task.site
+        original(task)
+        site.finished += extra
+
+    monkeypatch.setattr(Task, "__del__", miscounted)
+    await ledger.check.probe()
+    (reason,) = ledger.incomplete()
+    assert reason.endswith(f"a probe that ended was counted {times} times")
+
+
+async def test_a_probe_that_somebody_holds_is_counted_once(ledger: Ledger) -> None:
+    loop = asyncio.get_running_loop()
+    ours, kept = loop.get_task_factory(), []
+
+    def keeping(loop: Loop, coro: Any, **kwargs: Any) -> Any:
+        assert ours is not None
+        kept.append(ours(loop, coro, **kwargs))
+        return kept[-1]
+
+    loop.set_task_factory(keeping)
+    await ledger.check.probe()
+    assert ledger.incomplete() == []
+    loop.set_task_factory(ours)
+
+
+async def test_a_ledger_that_stopped_says_so_first(ledger: Ledger) -> None:
+    ledger.give_up(LookupError("broken on purpose"))
+    assert ledger.incomplete() == ["stopped recording tasks: LookupError: broken on purpose"]
+    ledger.failure = None
+
+
+async def test_the_sampler_has_the_ledger_check_itself(ledger: Ledger) -> None:
+    loop = asyncio.get_running_loop()
+    watch = LoopWatch()
+    watch.start(loop)
+    lookout = Lookout(ledger, watch, every=0.01)
+    lookout.start(loop)
+    await until(lambda: ledger.check.site.ended >= 2, "two probes")
+    assert lookout.look(0.0).incomplete == []
+    ours = loop.get_task_factory()
+    loop.set_task_factory(plain)
+    await until(lambda: lookout.look(0.0).incomplete, "the replaced factory told of")
+    loop.set_task_factory(ours)
+    await until(lambda: not lookout.look(0.0).incomplete, "all well again")
+    lookout.stop()
+    watch.stop()
