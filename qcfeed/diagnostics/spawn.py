@@ -158,8 +158,9 @@ class Ledger:
         return self._untracked.count(self.loop, reading.live, self.is_tracked)
 
     def is_tracked(self, task: AnyTask) -> bool:
-        """Whether this ledger has booked the task. Cost: 0.1 us for one of its own."""
-        return booked(task, self) is not None
+        """Whether this ledger has booked the task, or is about to. Cost: 0.1 us for one of its own."""
+        is_new = type(task) is Task and getattr(task, "site", None) is None  # in another thread
+        return is_new or booked(task, self) is not None
 
     def foreign(self) -> list[Record]:
         """Tasks that another factory has made. From any thread."""
