@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.program import ROOT, program
 from tests.support.shell import qcfeed, until
 
@@ -32,7 +33,7 @@ def run_the_pages_commands(home: Path, instance: str) -> dict[str, tuple[int, st
 
 
 def get(url: str) -> None:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
         answer.read()
 
 
@@ -88,7 +89,7 @@ def test_a_script_that_is_killed_and_started_again(tmp_path: Path) -> None:
     with program(tmp_path, "-m", "examples.script") as first:
         until(lambda: answers(tmp_path, "nightly"), "the first one's control plane")
         with program(tmp_path, "-m", "examples.script") as second:
-            assert second.process.wait(20) == 1
+            assert second.process.wait(PATIENCE) == 1
             assert "Error: instance nightly already runs here" in second.said
         first.end(signal.SIGKILL)
         assert socket.exists()

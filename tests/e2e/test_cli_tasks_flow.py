@@ -15,6 +15,7 @@ import pytest
 from qcfeed.errors import ExitStatus
 from qcfeed.service import feed
 from qcfeed.service.drills import zombies as manager
+from tests.support.patience import PATIENCE
 from tests.support.shell import QCFEED, Serving, environment, qcfeed, serving, until
 
 COLUMNS = 80
@@ -94,7 +95,7 @@ def verify(home: Path, site: str, *args: str) -> subprocess.CompletedProcess[str
         try:
             while verifying.poll() is None:
                 visitors(home, cycles=2)
-            out, err = verifying.communicate(timeout=20)
+            out, err = verifying.communicate(timeout=PATIENCE)
         finally:
             verifying.kill()
     return subprocess.CompletedProcess(command, verifying.returncode, out, err)
@@ -144,7 +145,7 @@ def test_watch_is_redrawn_in_place_on_80_columns_and_left_by_ctrl_c(
         env=environment(home) | {"TERM": "xterm"},
         encoding="utf-8",
         dimensions=(30, COLUMNS),
-        timeout=20,
+        timeout=PATIENCE,
     )
     for _ in range(3):
         child.expect_exact("run.py:")
@@ -163,7 +164,7 @@ def test_watch_in_a_pipe_is_a_block_a_time(service: Serving, home: Path) -> None
         assert watching.stdout is not None
         blocks = [json.loads(watching.stdout.readline()) for _ in range(3)]
         watching.send_signal(signal.SIGINT)
-        assert watching.wait(20) == ExitStatus.OK
+        assert watching.wait(PATIENCE) == ExitStatus.OK
     assert {block["schema"] for block in blocks} == {"qcfeed.tasks.window/1"}
     assert [b["before_at"] for b in blocks[1:]] == [b["taken_at"] for b in blocks[:-1]]
 
@@ -175,7 +176,7 @@ def test_verify_says_what_is_known_so_far_on_ctrl_c(service: Serving, home: Path
         env=environment(home) | {"TERM": "xterm", "NO_COLOR": "1"},
         encoding="utf-8",
         dimensions=(30, COLUMNS),
-        timeout=20,
+        timeout=PATIENCE,
     )
     child.expect_exact("of 10m00s: 0 born, 0 live, 0 orphaned")
     child.sendintr()

@@ -13,7 +13,8 @@ import pytest
 from websockets.sync.client import connect
 
 from qcfeed.errors import ExitStatus
-from tests.support.shell import PATIENCE, QCFEED, Serving, environment, serving
+from tests.support.patience import PATIENCE
+from tests.support.shell import QCFEED, Serving, environment, serving
 from tests.support.shell import qcfeed as run
 
 ZOMBIES = 1_784

@@ -12,7 +12,8 @@ import pexpect
 import pytest
 from websockets.sync.client import connect
 
-from tests.support.shell import PATIENCE, QCFEED, Serving, environment, qcfeed, serving, until
+from tests.support.patience import PATIENCE
+from tests.support.shell import QCFEED, Serving, environment, qcfeed, serving, until
 
 COMPLETIONS = Path(__file__).parents[2] / "completions"
 START = {

@@ -17,6 +17,7 @@ from qcfeed.errors import ExitStatus
 from qcfeed.service.drills import zombies
 from tests.support import faults
 from tests.support.coinbase_server import CoinbaseServer, frames
+from tests.support.patience import PATIENCE
 from tests.support.program import program
 from tests.support.raw_websocket import RawClient, request
 from tests.support.shell import QCFEED, environment, qcfeed, serving, until
@@ -258,7 +259,7 @@ def _terminal(home: Path, *args: str) -> Any:
         env=environment(home) | {"TERM": "xterm", "NO_COLOR": "1"},
         encoding="utf-8",
         dimensions=(24, 80),
-        timeout=20,
+        timeout=PATIENCE,
     )
 
 

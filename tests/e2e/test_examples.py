@@ -11,7 +11,8 @@ from websockets.sync.client import connect
 
 from qcfeed.errors import ExitStatus
 from tests.support.examples import examples
-from tests.support.shell import PATIENCE, environment, qcfeed, serving
+from tests.support.patience import PATIENCE
+from tests.support.shell import environment, qcfeed, serving
 
 LASTING = {
     "qcfeed serve": "it is what runs beside all of them",

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from qcfeed.errors import ExitStatus
+from tests.support.patience import PATIENCE
 from tests.support.program import program
 from tests.support.shell import QCFEED, environment, qcfeed, serving, until
 
@@ -187,7 +188,7 @@ def secretive(home: Path, secrets: dict[str, str]) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE)
 
 
 def test_no_secret_leaves_the_machine(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import pexpect
 import pytest
 
 from qcfeed.errors import ExitStatus
-from tests.support.shell import PATIENCE, QCFEED, Serving, environment, qcfeed, serving, until
+from tests.support.patience import PATIENCE
+from tests.support.shell import QCFEED, Serving, environment, qcfeed, serving, until
 
 QUICK = ("--no-monitor", "--linger", "0.2", "--ping-interval", "0.3", "--stall-timeout", "0.3")
 

@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from qcfeed.errors import ExitStatus
+from tests.support.patience import PATIENCE
 from tests.support.shell import Serving, qcfeed, serving, until
 
 CLIENTS = 40
@@ -45,7 +46,7 @@ def test_both_serve_and_each_answers_to_its_name(
             stack.enter_context(connect(f"{pair[0].url}/quotes/AAPL")) for _ in range(CLIENTS)
         ]
         for reader in readers:
-            assert json.loads(reader.recv(timeout=10))["symbol"] == "AAPL"
+            assert json.loads(reader.recv(timeout=PATIENCE))["symbol"] == "AAPL"
         counted = [connections(tmp_path, name) for name in names]
         assert sum(counted) == CLIENTS
         assert min(counted) > 0, "one of them serves nobody"
@@ -72,7 +73,7 @@ def _one_leaves_and_the_other_goes_on(
     until(lambda: connections(home, f"{port_of(first)}-1") == counted[0], "the others stay")
     for _ in range(10):
         with connect(f"{first.url}/quotes/MSFT") as reader:
-            reader.recv(timeout=10)
+            reader.recv(timeout=PATIENCE)
     assert qcfeed(home, "status").returncode == ExitStatus.OK, "there is one again"
 
 
@@ -84,7 +85,7 @@ def _is_told_to_leave(reader: ClientConnection) -> bool:
     except ConnectionClosed as closed:
         return closed.rcvd is not None and closed.rcvd.code == 1001
     except TimeoutError:
-        assert reader.ping().wait(10), "it neither left nor answers"
+        assert reader.ping().wait(PATIENCE), "it neither left nor answers"
         return False
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.shell import PATIENCE, QCFEED, environment, until
+from tests.support.patience import PATIENCE
+from tests.support.shell import QCFEED, environment, until
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 EXPOSURE = 20

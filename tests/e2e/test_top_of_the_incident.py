@@ -12,6 +12,7 @@ import pytest
 
 from qcfeed.cli.top.looker import LISTED, Seen
 from tests.support.full_screen import Screen, shown
+from tests.support.patience import PATIENCE
 from tests.support.raw_websocket import RawClient
 from tests.support.shell import Serving, serving
 
@@ -61,7 +62,7 @@ async def test_every_look_is_answered_and_drawn_and_the_service_goes_on(
     port = int(incident.url.rpartition(":")[2])
     async with (
         await RawClient.upgraded(port, "/quotes/AAPL") as reader,
-        shown(tmp_path / "qcfeed" / "incident.sock", timeout=20) as screen,
+        shown(tmp_path / "qcfeed" / "incident.sock", timeout=PATIENCE) as screen,
     ):
         await screen.until(lambda: f"{ZOMBIES:,} orphaned" in screen.said("head"))
         before = await asyncio.to_thread(late_beats, incident, "1.0")

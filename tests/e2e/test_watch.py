@@ -16,7 +16,8 @@ from qcfeed.core import messages
 from qcfeed.core.messages import Quote, ServerMessage
 from qcfeed.errors import ExitStatus
 from qcfeed.upstreams.recording import Reader
-from tests.support.shell import PATIENCE, QCFEED, Serving, environment, qcfeed, serving
+from tests.support.patience import PATIENCE
+from tests.support.shell import QCFEED, Serving, environment, qcfeed, serving
 
 
 @pytest.fixture(scope="module")

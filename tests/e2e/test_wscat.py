@@ -10,7 +10,8 @@ import pexpect
 import pytest
 
 from qcfeed.core.messages import CloseCode
-from tests.support.shell import PATIENCE, environment, qcfeed, serving
+from tests.support.patience import PATIENCE
+from tests.support.shell import environment, qcfeed, serving
 
 ROOT = Path(__file__).parents[2]
 

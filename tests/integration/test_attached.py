@@ -30,6 +30,7 @@ from qcfeed.errors import (
     StartError,
     UnreachableError,
 )
+from tests.support.patience import PATIENCE
 from tests.support.program import program
 
 HERE = "tests/integration/test_attached.py"
@@ -43,7 +44,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def client(instance: str) -> ControlClient:
-    return ControlClient(Address(socket=socket_path(instance)), timeout=10)
+    return ControlClient(Address(socket=socket_path(instance)), timeout=PATIENCE)
 
 
 async def forever() -> None:
@@ -190,7 +191,9 @@ async def test_other_files_and_tcp(home: Path) -> None:
         assert (home / "mine.jsonl").exists()
         token = token_path().read_text().strip()
         address = Address(port=handle.port or 0, token=token)
-        assert ControlClient(address, timeout=10).get(routes.PROCESS, Process).pid == os.getpid()
+        assert (
+            ControlClient(address, timeout=PATIENCE).get(routes.PROCESS, Process).pid == os.getpid()
+        )
 
 
 async def test_what_only_the_service_has_says_so() -> None:
@@ -230,7 +233,7 @@ class Looped(threading.Thread):
         self.instance, self.tasks = instance, tasks
         self.ready, self.enough = threading.Event(), threading.Event()
         self.start()
-        assert self.ready.wait(10)
+        assert self.ready.wait(PATIENCE)
 
     def run(self) -> None:
         asyncio.run(self.main())
@@ -250,7 +253,7 @@ def two_loops() -> Iterator[list[Looped]]:
     yield loops
     for each in loops:
         each.enough.set()
-        each.join(10)
+        each.join(PATIENCE)
         assert not each.is_alive()
 
 
@@ -347,7 +350,7 @@ def test_a_process_that_ends_without_closing_says_nothing(
 ) -> None:
     script = NEVER_CLOSED.format(ending=ending)
     with program(home, "-c", script, PYTHONASYNCIODEBUG="") as running:
-        assert running.process.wait(20) == status
+        assert running.process.wait(PATIENCE) == status
         assert running.said == ""
     take_the_name()
 

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+from tests.support.patience import PATIENCE
+
 TEXT, BINARY, CLOSE, PING, PONG, CONTINUATION = 0x1, 0x2, 0x8, 0x9, 0xA, 0x0
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _RESET = struct.pack("ii", 1, 0)
-PATIENCE = 10.0
-"""Seconds until an awaited answer counts as missing."""
 
 
 @dataclass(frozen=True, slots=True)

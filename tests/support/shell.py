@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tests.support.patience import PATIENCE
+
 QCFEED = Path(sys.executable).with_name("qcfeed")
-PATIENCE = 20.0
-"""Seconds to wait for anything; on a loaded machine a start takes a few."""
 
 TERMINAL = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES")
 """What would overrule the terminal that a test gives; readline sets the last two for xdist's workers."""

@@ -15,6 +15,7 @@ import pytest
 from qcfeed.cli.times import resolve
 from tests.support import incident, loopback_http
 from tests.support.loopback_http import reply, serving, success
+from tests.support.patience import PATIENCE
 from tests.support.prometheus_server import Prometheus, needs_prometheus, openmetrics, prometheus
 
 DAY = 86_400.0
@@ -471,7 +472,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost"
     command += " -addext subjectAltName=DNS:localhost -keyout key.pem -out cert.pem"
     try:
-        subprocess.run(command.split(), cwd=directory, check=True, capture_output=True, timeout=60)
+        subprocess.run(
+            command.split(), cwd=directory, check=True, capture_output=True, timeout=PATIENCE
+        )
     except FileNotFoundError:
         pytest.skip("not installed: openssl")
     both.write_text((directory / "key.pem").read_text() + (directory / "cert.pem").read_text())

@@ -17,6 +17,7 @@ from qcfeed.client.refusals import ComeBackError
 from qcfeed.core import messages
 from qcfeed.core.messages import Band, Error, Status
 from qcfeed.errors import QcfeedError, UnknownSymbolError, UnreachableError
+from tests.support.patience import PATIENCE
 from tests.support.scripted_server import Script, ScriptedServer, Visit, quote
 
 PATH = "/quotes/AAPL"
@@ -28,7 +29,7 @@ async def connect(server: ScriptedServer, *, receive_buffer: int | None = None) 
 
 
 async def left(server: ScriptedServer) -> Visit:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         return await server.left.get()
 
 
@@ -73,7 +74,7 @@ async def test_rude_in_two_ways(leave: Callable[[RawPeer], None], seen: str) -> 
         accepted, _ = listener.accept()
     with accepted:
         leave(RawPeer("ws://plain", raw))
-        accepted.settimeout(5)
+        accepted.settimeout(PATIENCE)
         try:
             assert accepted.recv(1) == b""
             ended = "FIN"
@@ -84,7 +85,7 @@ async def test_rude_in_two_ways(leave: Callable[[RawPeer], None], seen: str) -> 
 
 async def test_a_ping_is_answered_only_by_a_server_that_has_us(server: ScriptedServer) -> None:
     peer = await connect(server)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await peer.ping()
     peer.reset()
 

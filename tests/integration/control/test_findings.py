@@ -18,6 +18,7 @@ from qcfeed.control.routes import TASKS_FINDINGS
 from qcfeed.diagnostics.lookout import Lookout
 from qcfeed.diagnostics.spawn import owned_by
 from tests.integration.control.conftest import Plane, Watched
+from tests.support.patience import PATIENCE
 
 
 class Gone:
@@ -152,4 +153,4 @@ def test_a_busy_healthy_program_has_no_finding(
         looks += 1
         time.sleep(0.05)
     over.set()
-    busy.result(10)
+    busy.result(PATIENCE)

@@ -14,6 +14,7 @@ from qcfeed.control.answers import Answer, Reaped, ReapRequest, TasksByLocation
 from qcfeed.control.routes import REAP, STACKS, TASKS_BY_LOCATION, Action, NoQuery
 from qcfeed.control.stack_answers import Stacks
 from qcfeed.errors import TimedOutError, UnreachableError
+from tests.support.patience import PATIENCE
 
 
 def sleep_in_a_callback(begun):
@@ -26,7 +27,7 @@ def test_a_loop_that_sleeps_for_5_s(serve, watched):
     client = plane.client(timeout=3)
     begun = threading.Event()
     watched.loop.call_soon_threadsafe(sleep_in_a_callback, begun)
-    assert begun.wait(5)
+    assert begun.wait(PATIENCE)
     blocked_at = time.monotonic()
 
     with pytest.raises(TimedOutError, match="stuck for") as raised:
@@ -104,7 +105,7 @@ def test_the_stacks_of_a_stuck_loop(serve, watched):
     thread = client.get(STACKS, Stacks).threads[0]
     assert (thread.name, thread.watched, thread.task) == ("watched", True, None)
     frame = next(f for f in thread.frames if f.function.endswith("stuck_in_a_callback"))
-    assert frame.source == "self._released.wait(30)"
+    assert frame.source == "self._released.wait(PATIENCE)"
 
 
 def test_the_task_that_holds_the_loop_up_is_named(serve, watched):
@@ -113,17 +114,17 @@ def test_the_task_that_holds_the_loop_up_is_named(serve, watched):
 
     async def hog():
         begun.set()
-        release.wait(30)
+        release.wait(PATIENCE)
 
     def spawn():
         hogs.append(asyncio.create_task(hog(), name="hog"))
 
     hogs = []
     watched.loop.call_soon_threadsafe(spawn)
-    assert begun.wait(5)
+    assert begun.wait(PATIENCE)
     thread = client.get(STACKS, Stacks).threads[0]
     (serial,) = [record.serial for record in watched.ledger.records() if record.task in hogs]
     release.set()
     assert (thread.task.name, thread.task.serial) == ("hog", serial)
-    assert any(f.source == "release.wait(30)" for f in thread.frames)
+    assert any(f.source == "release.wait(PATIENCE)" for f in thread.frames)
     watched.run(asyncio.sleep(0))

@@ -16,6 +16,7 @@ from qcfeed.core.messages import CloseCode
 from qcfeed.service import connection as connections
 from qcfeed.service import sweeper as sweepers
 from tests.integration.service.conftest import Start
+from tests.support.patience import PATIENCE
 from tests.support.raw_websocket import (
     PING,
     TEXT,
@@ -59,7 +60,7 @@ async def test_a_close_frame_without_a_code_is_answered(running: Running) -> Non
 
 
 async def test_real_clients_close_cleanly(running: Running) -> None:
-    async with asyncio.timeout(10), connect(f"{running.ws}/quotes/ZVZZT") as client:
+    async with asyncio.timeout(PATIENCE), connect(f"{running.ws}/quotes/ZVZZT") as client:
         await client.close(1001, "tab closed")
     assert client.close_code == 1001
     async with aiohttp.ClientSession() as session:

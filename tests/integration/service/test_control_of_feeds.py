@@ -15,6 +15,7 @@ from qcfeed.control.paths import Address
 from qcfeed.errors import NeedsConfirmationError, NotFoundError, UsageError
 from qcfeed.upstreams.universe import TICKERS
 from tests.integration.service.conftest import Start
+from tests.support.patience import PATIENCE
 from tests.support.raw_websocket import head
 from tests.support.running_service import Running, until
 from tests.support.scripted_upstream import ScriptedUpstream
@@ -25,7 +26,7 @@ class Operator:
 
     def __init__(self, running: Running) -> None:
         socket = Path(running.service.listening.control)
-        self._client = ControlClient(Address(socket=socket), timeout=10)
+        self._client = ControlClient(Address(socket=socket), timeout=PATIENCE)
 
     async def status(self) -> answers.Status:
         return await asyncio.to_thread(self._client.get, routes.STATUS, answers.Status)

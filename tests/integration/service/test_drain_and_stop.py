@@ -14,6 +14,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.integration.service.conftest import Start
+from tests.support.patience import PATIENCE
 from tests.support.raw_websocket import RawClient, close, head, request
 from tests.support.running_service import Running, until
 from tests.support.scripted_upstream import ScriptedUpstream
@@ -187,7 +188,7 @@ async def test_a_run_that_never_dies_cannot_hold_the_process(
         process.send_signal(signal.SIGTERM)
         assert (await client.closing()).code == 1001
         await client.leave()
-        _, said = await asyncio.to_thread(process.communicate, timeout=10)
+        _, said = await asyncio.to_thread(process.communicate, timeout=PATIENCE)
     finally:
         process.kill()
         process.wait()

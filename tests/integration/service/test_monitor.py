@@ -22,9 +22,8 @@ from qcfeed.diagnostics.booked import booked
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.errors import StartError
 from qcfeed.service import monitor, monitor_views
+from tests.support.patience import PATIENCE
 
-WITHIN = 20.0
-"""Seconds that anything may take before a test gives up on it."""
 PROMPT = "monitor >>> "
 IS_A_DUMB_TERMINAL = b"\xff\xfb\x18\xff\xfa\x18\x00dumb\xff\xf0"
 """Telnet (RFC 1091): IAC WILL TTYPE, IAC SB TTYPE IS "dumb" IAC SE."""
@@ -78,7 +77,7 @@ class Telnet:
         return await self.until(re.escape(wanted) + r"[^\n]*\n")
 
     async def until(self, pattern: str) -> str:
-        async with asyncio.timeout(WITHIN):
+        async with asyncio.timeout(PATIENCE):
             while not re.search(pattern, text := _plain(self.raw)):
                 got = await self.reader.read(65_536)
                 assert got, f"the connection ended after {text!r}"
@@ -113,7 +112,7 @@ async def telnet(to: monitor.Monitor) -> AsyncIterator[Telnet]:
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(WITHIN)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(PATIENCE)) as session:
         yield session
 
 
@@ -146,7 +145,7 @@ def age(ledger: Ledger, name: str, seconds: float) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WITHIN):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - of another thread's doing
             await asyncio.sleep(0.01)
 
@@ -350,7 +349,7 @@ async def test_a_start_that_does_not_come_about(attach, monkeypatch, how):
         await asyncio.Event().wait()
 
     monkeypatch.setattr(monitor_views, "web_application", broken)
-    monkeypatch.setattr(monitor, "_START_TIMEOUT", 0.2 if how == "hangs" else WITHIN)
+    monkeypatch.setattr(monitor, "_START_TIMEOUT", 0.2 if how == "hangs" else PATIENCE)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         free = probe.getsockname()[1]
     with pytest.raises(StartError, match="no templates" if how == "fails" else "Timeout") as caught:
@@ -370,7 +369,7 @@ async def test_close_ends_open_sessions_and_says_nothing(attach, http, capfd, ca
         await asyncio.to_thread(attached.close)
         assert time.monotonic() - started < 5
         assert not threads()
-        await asyncio.wait_for(client.reader.read(), WITHIN)
+        await asyncio.wait_for(client.reader.read(), PATIENCE)
     await asyncio.to_thread(attached.close)  # twice is once
     assert capfd.readouterr() == ("", "")
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
@@ -381,7 +380,7 @@ async def test_a_client_that_does_not_negotiate_is_dropped(attach, monkeypatch):
     sessions = count_sessions(monkeypatch)
     attached = attach()
     async with connected(attached) as client:
-        await asyncio.wait_for(client.reader.read(), WITHIN)
+        await asyncio.wait_for(client.reader.read(), PATIENCE)
     await until(lambda: sessions == {"begun": 1, "ended": 1})
 
 
@@ -433,7 +432,7 @@ async def test_a_session_that_fails_fails_alone(attach, monkeypatch, caplog):
         attached = attach()
         async with connected(attached) as client:
             client.writer.write(IS_A_DUMB_TERMINAL)
-            await asyncio.wait_for(client.reader.read(), WITHIN)
+            await asyncio.wait_for(client.reader.read(), PATIENCE)
     await until(lambda: "planted" in caplog.text)
     async with telnet(attached) as client:
         await client.run("ps", "Created Location")
@@ -444,12 +443,14 @@ async def test_the_views_answer_while_the_loop_is_stuck(attach):
     answers: list[int] = []
 
     def ask() -> None:
-        with socket.create_connection(("127.0.0.1", port_of(attached.web)), timeout=5) as client:
+        with socket.create_connection(
+            ("127.0.0.1", port_of(attached.web)), timeout=PATIENCE
+        ) as client:
             host = attached.web.removeprefix("http://").encode()
             client.sendall(b"POST /api/live-tasks HTTP/1.1\r\nHost: %b\r\n\r\n" % host)
             answers.append(int(client.recv(65_536).split()[1]))
 
     asking = threading.Thread(target=ask)
     asking.start()
-    asking.join(WITHIN)  # in the loop's thread: the loop does not turn meanwhile
+    asking.join(PATIENCE)  # in the loop's thread: the loop does not turn meanwhile
     assert answers == [200]

@@ -10,12 +10,13 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.integration.service.conftest import Start
+from tests.support.patience import PATIENCE
 from tests.support.raw_websocket import PING, PONG, TEXT, frame, request
 from tests.support.running_service import Running, until
 
 
 async def test_a_websockets_client_gets_quotes_at_once_and_in_order(running: Running) -> None:
-    async with asyncio.timeout(10), connect(f"{running.ws}/quotes/AAPL") as client:
+    async with asyncio.timeout(PATIENCE), connect(f"{running.ws}/quotes/AAPL") as client:
         quotes = [json.loads(await client.recv()) for _ in range(20)]
     assert {quote["symbol"] for quote in quotes} == {"AAPL"}
     assert {quote["type"] for quote in quotes} == {"quote"}
@@ -28,7 +29,7 @@ async def test_a_websockets_client_gets_quotes_at_once_and_in_order(running: Run
 
 async def test_an_aiohttp_client_with_compression_offered_is_served(running: Running) -> None:
     async with (
-        asyncio.timeout(10),
+        asyncio.timeout(PATIENCE),
         aiohttp.ClientSession() as session,
         session.ws_connect(f"{running.ws}/quotes/aapl", compress=15) as client,
     ):

@@ -20,6 +20,7 @@ from qcfeed.service import feed as feeds
 from qcfeed.service.connection import Connection
 from tests.integration.service.conftest import Start
 from tests.support.falling_behind import connection_of, publish, stall
+from tests.support.patience import PATIENCE
 from tests.support.raw_websocket import TEXT, RawClient, close, frame, head, request
 from tests.support.running_service import Running, until
 from tests.support.scripted_upstream import ScriptedUpstream, silently
@@ -303,7 +304,10 @@ async def test_a_fate_that_there_is_not_is_refused_and_changes_nothing(
 async def test_the_client_library_chooses(running: Running, symbols: list[str]) -> None:
     where = endpoint.parse(running.ws)
     named = [Symbol(each) for each in symbols]
-    async with asyncio.timeout(10), aclosing(stream(where, named, slow=Fate.DROP_OLDEST)) as events:
+    async with (
+        asyncio.timeout(PATIENCE),
+        aclosing(stream(where, named, slow=Fate.DROP_OLDEST)) as events,
+    ):
         async for event in events:
             if isinstance(event, Received) and isinstance(event.message, Slow):
                 break
@@ -326,5 +330,5 @@ async def test_an_upstream_that_waits_goes_on_once_the_slow_one_has_caught_up(
             await asyncio.sleep(0)
         assert not waiting.done()
         client.listen()
-        await asyncio.wait_for(waiting, 10)
+        await asyncio.wait_for(waiting, PATIENCE)
     await running.balanced()

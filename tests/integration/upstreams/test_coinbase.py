@@ -18,6 +18,7 @@ from qcfeed.errors import UnknownSymbolError, UpstreamError
 from qcfeed.upstreams.coinbase import Coinbase
 from qcfeed.upstreams.replay import load
 from tests.support.coinbase_server import CAPTURE, CoinbaseServer, Message, Script, capture, frames
+from tests.support.patience import PATIENCE
 from tests.support.sinks import KeepingSink, running, until
 
 
@@ -61,7 +62,7 @@ async def upstream(server: CoinbaseServer) -> AsyncIterator[Coinbase]:
 
 async def loss(task: asyncio.Task[None]) -> str:
     """Wait for the feed to be told of a loss, and give what it was told."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await asyncio.wait((task,))
     with pytest.raises(UpstreamError) as caught:
         task.result()
@@ -342,7 +343,7 @@ class TestRefusal:
         good, *bad = (running(upstream, name) for name in names)
         async with good as (sink, _), bad[0] as (_, foo), bad[1] as (_, bar):
             for task, name in ((foo, "FOO-USD"), (bar, "BAR-USD")):
-                await asyncio.wait((task,), timeout=10)
+                await asyncio.wait((task,), timeout=PATIENCE)
                 with pytest.raises(UnknownSymbolError, match=f"{name} is not a valid product"):
                     task.result()
             await sink.until_ticks(2)

@@ -18,6 +18,7 @@ from qcfeed.diagnostics.lints import Finding, Verdict
 from qcfeed.diagnostics.lookout import Lookout
 from qcfeed.diagnostics.spawn import Ledger, owned_by
 from qcfeed.diagnostics.stall import LoopWatch
+from tests.support.patience import PATIENCE
 from tests.unit.diagnostics.conftest import Subscriber
 
 HERE = "tests/unit/diagnostics/test_lookout.py:"
@@ -60,7 +61,7 @@ async def lookout(ledger: Ledger):
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - a thread brings it about
             await asyncio.sleep(0.005)
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 
 from qcfeed.diagnostics.stall import LoopWatch
+from tests.support.patience import PATIENCE
 
 BLOCK = 0.25
 
@@ -41,7 +42,7 @@ class Observer(threading.Thread):
 
 
 def blocks_the_loop(until: Observer) -> None:
-    until.join(10)
+    until.join(PATIENCE)
 
 
 async def test_a_healthy_loop(watch: LoopWatch) -> None:

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from qcfeed.service.notify import Notifier
+from tests.support.patience import PATIENCE
 from tests.support.running_service import until
-
-PATIENCE = 20.0
 
 
 class Manager:

@@ -16,6 +16,7 @@ import pytest
 
 from qcfeed.cli.complete import answer, live
 from qcfeed.control import paths
+from tests.support.patience import PATIENCE
 
 from ..conftest import Watched
 
@@ -173,7 +174,7 @@ def stranger() -> Iterator[Callable[[bytes, bool], None]]:
 
     yield say
     for thread in threads:
-        thread.join(10)
+        thread.join(PATIENCE)
     for each in (*open_still, listener):
         each.close()
 

@@ -11,6 +11,7 @@ from qcfeed.cli.tasks import verify
 from qcfeed.control.answers import Location
 from qcfeed.diagnostics.spawn import owned_by
 from qcfeed.errors import ExitStatus, UsageError
+from tests.support.patience import PATIENCE
 
 SITE = "tests/unit/cli/tasks/test_verify.py"
 
@@ -164,7 +165,7 @@ async def test_a_restart_in_between_proves_nothing(
     def sleep(_: float) -> None:
         with contextlib.suppress(RuntimeError):
             server.stop()
-        asyncio.run_coroutine_threadsafe(another(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(another(), loop).result(PATIENCE)
 
     clock = type("Time", (), {"sleep": staticmethod(sleep), "monotonic": time.monotonic})
     monkeypatch.setattr(verify, "time", clock)

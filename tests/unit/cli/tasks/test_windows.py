@@ -14,6 +14,7 @@ import pytest
 from qcfeed.cli.tasks import windows
 from qcfeed.control.answers import Location, TasksByLocation, TaskTotals
 from qcfeed.errors import ExitStatus, UsageError
+from tests.support.patience import PATIENCE
 
 
 def census(at: int, live: int, spawned: int, **life) -> TasksByLocation:
@@ -114,7 +115,7 @@ async def test_watch_goes_on_over_a_restart_until_ctrl_c(
             server.stop()
             server_stopped.set()
         elif len(naps) == 3:
-            asyncio.run_coroutine_threadsafe(_again(watched), loop).result(10)
+            asyncio.run_coroutine_threadsafe(_again(watched), loop).result(PATIENCE)
         elif len(naps) == 4:
             raise KeyboardInterrupt
 
