@@ -229,6 +229,14 @@ class RawClient:
                     if not types or said["type"] in types:
                         return said
 
+    async def so_far(self, *types: str) -> list[dict[str, Any]]:
+        """All messages of ``types`` that were sent before the answer to a request of now."""
+        self.send(request("ping"))
+        said = []
+        while (message := await self.message(*types, "pong"))["type"] != "pong":
+            said.append(message)
+        return said
+
     async def closing(self) -> Frame:
         """The server's close frame; all else is passed over."""
         async with asyncio.timeout(PATIENCE):
@@ -245,3 +253,9 @@ class RawClient:
             except ConnectionError:
                 return "reset"
             return "eof"
+
+
+async def collect(client: RawClient, seen: list[int]) -> None:
+    """Read, until cancelled: the numbers of the quotes that come."""
+    while True:
+        seen.append((await client.message("quote"))["seq"])

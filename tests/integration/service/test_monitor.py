@@ -10,7 +10,6 @@ import socket
 import struct
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -159,7 +158,7 @@ async def test_telnet_ps_shows_where_a_task_was_spawned_and_its_age(attach, ledg
         age(ledger, "feed-AAPL", 3 * 3600 + 47 * 60)
         listed = await client.run("ps", "feed-AAPL")
         assert location in listed
-        assert "3:47:00" in listed
+        assert "3:47:" in listed
         assert "sleeping" in listed
 
 
@@ -171,7 +170,7 @@ async def test_the_web_list_shows_the_same(attach, ledger, http):
             rows = {row["name"]: row for row in (await answer.json())["tasks"]}
         row = rows["feed-AAPL"]
         assert row["created_location"] == location
-        assert row["since"] == "3:47:00"
+        assert row["since"].startswith("3:47:")
         assert row["coro"] == "sleeper.<locals>.sleep"
         url = f"{attached.web}/trace-running?task_id={row['task_id']}"
         async with http.get(url) as answer:
@@ -317,17 +316,16 @@ async def test_given_ports_are_taken_and_free_again_after_close(attach):
 
 @pytest.mark.parametrize("option", ["monitor_port", "monitor_web_port"])
 @pytest.mark.parametrize("shared", [False, True], ids=["plain", "SO_REUSEPORT"])
-async def test_a_taken_port_is_an_error_at_once(attach, option, shared):
+async def test_a_taken_port_is_an_error_at_once(attach, monkeypatch, option, shared):
+    monkeypatch.setattr(monitor, "_START_TIMEOUT", 100 * PATIENCE)  # nobody has waited for that
     with socket.socket() as holder:
         if shared:  # as aiomonitor's own web view has it: two would answer in turns
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         taken = holder.getsockname()[1]
-        started = time.monotonic()
         with pytest.raises(StartError, match=rf"\b{taken}\b") as caught:
             attach(**{option: taken})
-        assert time.monotonic() - started < 1
         assert f"--{option.replace('_', '-')} 0" in (caught.value.hint or "")
     assert not threads()
 
@@ -362,12 +360,12 @@ async def test_a_start_that_does_not_come_about(attach, monkeypatch, how):
 # ---------------------------------------------------------------- clients that misbehave, and the end
 
 
-async def test_close_ends_open_sessions_and_says_nothing(attach, http, capfd, caplog):
+async def test_close_ends_open_sessions_and_says_nothing(attach, http, capfd, caplog, monkeypatch):
+    monkeypatch.setattr(monitor, "_NEGOTIATION_TIMEOUT", 100 * PATIENCE)  # nor has it ended one
+    monkeypatch.setattr(monitor, "_CLOSE_TIMEOUT", PATIENCE)
     attached = attach()
     async with connected(attached), telnet(attached) as client, http.get(attached.web):
-        started = time.monotonic()
         await asyncio.to_thread(attached.close)
-        assert time.monotonic() - started < 5
         assert not threads()
         await asyncio.wait_for(client.reader.read(), PATIENCE)
     await asyncio.to_thread(attached.close)  # twice is once
@@ -385,17 +383,27 @@ async def test_a_client_that_does_not_negotiate_is_dropped(attach, monkeypatch):
 
 
 async def test_a_client_that_negotiates_stays_for_as_long_as_it_likes(attach, monkeypatch):
-    monkeypatch.setattr(monitor, "_NEGOTIATION_TIMEOUT", 0.05)
+    limits: list[asyncio.Timeout] = []
+
+    interact = monitor.Monitor._interact
+
+    async def noted(views: object, limit: asyncio.Timeout, client: object) -> None:
+        limits.append(limit)
+        await interact(views, limit, client)
+
+    monkeypatch.setattr(monitor.Monitor, "_interact", noted)
     attached = attach()
-    async with telnet(attached) as client:  # its greeting alone takes 0.3 s
+    async with telnet(attached) as client:
         await client.run("ps", "Created Location")
+        (limit,) = limits
+        assert limit.when() is None
 
 
 @pytest.mark.parametrize("negotiated", [True, False])
 async def test_a_client_that_resets_leaves_nothing_behind(
     attach, monkeypatch, negotiated, capfd, caplog
 ):
-    monkeypatch.setattr(monitor, "_NEGOTIATION_TIMEOUT", 0.5)
+    monkeypatch.setattr(monitor, "_NEGOTIATION_TIMEOUT", PATIENCE)
     sessions = count_sessions(monkeypatch)
     attached = attach()
     for _ in range(5):
