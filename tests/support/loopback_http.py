@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import Any
 
 from tests.support.patience import PATIENCE
+from tests.support.ports import refusing_port
 
 Answer = Callable[[str, Message], Iterable[bytes]]
 """From a request's target and headers to the pieces of what is sent back."""
@@ -127,8 +128,8 @@ def between(url: str, change: Callable[[dict[str, Any]], None], **headers: str) 
     return answer
 
 
-def refused() -> str:
-    """A URL whose port nobody listens on."""
-    with socket.socket() as once:
-        once.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{once.getsockname()[1]}"
+@contextlib.contextmanager
+def refused() -> Iterator[str]:
+    """A URL that refuses connections until the end of the block."""
+    with refusing_port() as port:
+        yield f"http://127.0.0.1:{port}"

@@ -60,7 +60,7 @@ def rude(path: Path, peer: Peer, timeout: float = 10.0) -> Iterator[ControlClien
 
 
 def silent(_: socket.socket, over: threading.Event) -> None:
-    over.wait(PATIENCE)
+    over.wait()
 
 
 def drips_a_head(connection: socket.socket, over: threading.Event) -> None:
@@ -81,7 +81,7 @@ def test_nothing_lasts_longer_than_the_timeout(tmp_path, peer):
         begun = time.monotonic()
         with pytest.raises(TimedOutError, match=r"within 0\.5 s"):
             client.fetch(TASKS)
-        assert 0.4 < time.monotonic() - begun < 3
+        assert 0.4 < time.monotonic() - begun < PATIENCE, "it would never have answered"
 
 
 def test_a_server_that_does_not_accept(tmp_path):
@@ -98,7 +98,7 @@ def test_a_server_that_does_not_accept(tmp_path):
         begun = time.monotonic()
         with pytest.raises(TimedOutError):
             ControlClient(Address(socket=path), timeout=0.5).fetch(TASKS)
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < PATIENCE, "it would never have accepted"
 
 
 def says(*pieces: bytes) -> Peer:

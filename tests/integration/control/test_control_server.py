@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from qcfeed.control import actions
 from qcfeed.control import server as server_module
 from qcfeed.control.answers import Answer, Failure, Reaped, ReapRequest, Tasks, TasksByLocation
 from qcfeed.control.audit import AuditLog
@@ -436,7 +437,7 @@ class Patience(msgspec.Struct):
     timeout_s: float = 0.0
 
 
-def test_a_timed_out_action_is_cancelled_and_audited(serve):
+def test_a_timed_out_action_is_cancelled_and_audited(serve, monkeypatch):
     cancelled = threading.Event()
 
     async def waits(_):
@@ -445,7 +446,8 @@ def test_a_timed_out_action_is_cancelled_and_audited(serve):
         finally:
             cancelled.set()
 
-    plane = serve(routes=action(waits, Patience), action_grace=0.1)
+    monkeypatch.setattr(actions, "CANCEL_GRACE", PATIENCE)
+    plane = serve(routes=action(waits, Patience), action_grace=2.0)
     with pytest.raises(TimedOutError, match="was cancelled"):
         plane.client().post("/act", Patience(0.2), Answer)
     assert cancelled.is_set()
@@ -463,7 +465,7 @@ def test_an_action_that_outlives_its_cancellation_is_audited_when_it_ends(serve,
                 continue
         return Answer()
 
-    plane = serve(routes=action(stubborn), action_grace=0.1)
+    plane = serve(routes=action(stubborn), action_grace=2.0)
     with pytest.raises(TimedOutError, match="has not ended yet"):
         plane.client().post("/act", NoQuery(), Answer)
     assert len(plane.lines()) == 1
@@ -479,7 +481,7 @@ def test_stopping_ends_an_action(serve, watched):
         began.set()
         await asyncio.sleep(600)
 
-    plane = serve(routes=action(waits, Patience), action_grace=0.1)
+    plane = serve(routes=action(waits, Patience), action_grace=PATIENCE)
     refusals = []
 
     def post():

@@ -17,37 +17,31 @@ from qcfeed.errors import TimedOutError, UnreachableError
 from tests.support.patience import PATIENCE
 
 
-def sleep_in_a_callback(begun):
-    begun.set()
-    time.sleep(5)
-
-
-def test_a_loop_that_sleeps_for_5_s(serve, watched):
+def test_a_loop_that_does_not_turn(serve, watched):
     plane = serve(action_grace=0.5)
-    client = plane.client(timeout=3)
-    begun = threading.Event()
-    watched.loop.call_soon_threadsafe(sleep_in_a_callback, begun)
-    assert begun.wait(PATIENCE)
-    blocked_at = time.monotonic()
+    client = plane.client()
+    watched.block()
 
     with pytest.raises(TimedOutError, match="stuck for") as raised:
         client.post(REAP, ReapRequest(), Reaped)
     stuck_s = float(re.search(r"stuck for ([\d.]+) s", raised.value.message)[1])
-    assert 0.4 <= stuck_s <= 5
-    assert "sleep_in_a_callback" in raised.value.__notes__[-1]
+    assert 0.4 <= stuck_s < PATIENCE
+    assert "stuck_in_a_callback" in "".join(raised.value.__notes__)
 
-    while time.monotonic() - blocked_at < 1.5:
-        client.get(TASKS_BY_LOCATION, TasksByLocation)
-    asked_at = time.monotonic()
-    answer = client.get(TASKS_BY_LOCATION, TasksByLocation)
-    assert time.monotonic() - asked_at < 1
-    assert 1000 < answer.loop_stall_ms < 5000
-    assert "sleep_in_a_callback" in answer.loop_stack[-1]
+    def asked(condition):
+        """An answer that is so, as soon as there is one."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition(answer := client.get(TASKS_BY_LOCATION, TasksByLocation)):
+            assert time.monotonic() < deadline, answer.loop_stall_ms
+        return answer
 
+    stuck = asked(lambda answer: answer.loop_stall_ms > 1000)
+    assert "stuck_in_a_callback" in "".join(stuck.loop_stack)
+
+    watched.release()
     watched.call(lambda: None)
-    healthy = client.get(TASKS_BY_LOCATION, TasksByLocation)
+    healthy = asked(lambda answer: answer.loop_stall_ms < 1000)
     assert healthy.loop_stack is msgspec.UNSET
-    assert healthy.loop_stall_ms < 1000
 
 
 def test_an_action_that_was_given_up_never_begins(serve, watched):
@@ -78,14 +72,15 @@ def test_reads_are_answered_when_the_loop_is_closed(serve, watched):
 
 
 def test_the_control_plane_does_not_hold_up_the_watched_loop(serve, watched):
-    """What the loop sees of twenty readers is the GIL, not their work."""
+    """What twenty readers ask for is not worked out by its thread, whatever the processor's load."""
     client = serve().client()
 
     async def sleepers():
         return [asyncio.create_task(asyncio.sleep(60)) for _ in range(2000)]
 
     held = watched.run(sleepers())
-    with watched.watch.measure() as measured:
+    before, whole = watched.call(time.thread_time), time.process_time()
+    for _ in range(5):
         threads = [
             threading.Thread(target=client.fetch, args=(TASKS_BY_LOCATION,)) for _ in range(20)
         ]
@@ -93,7 +88,8 @@ def test_the_control_plane_does_not_hold_up_the_watched_loop(serve, watched):
             thread.start()
         for thread in threads:
             thread.join()
-    assert measured.longest < 1
+    of_the_loop = watched.call(time.thread_time) - before
+    assert of_the_loop < (time.process_time() - whole) / 4
     assert len(held) == 2000
 
 
