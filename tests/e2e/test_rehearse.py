@@ -15,7 +15,7 @@ from tests.support.patience import PATIENCE
 from tests.support.prometheus_server import needs_prometheus
 from tests.support.shell import QCFEED, environment, qcfeed
 
-LONG = 120.0
+LONG = 5 * PATIENCE
 
 
 def hold(

@@ -80,12 +80,13 @@ def _one_leaves_and_the_other_goes_on(
 def _is_told_to_leave(reader: ClientConnection) -> bool:
     """Whether its service, which has ended, has said so; what came before it is passed over."""
     try:
+        # Its answer, or the end of the connection, comes after all that was said before.
+        assert reader.ping().wait(PATIENCE), "it neither left nor answers"
         while True:
-            reader.recv(timeout=0.05)
+            reader.recv(timeout=0)
     except ConnectionClosed as closed:
         return closed.rcvd is not None and closed.rcvd.code == 1001
     except TimeoutError:
-        assert reader.ping().wait(PATIENCE), "it neither left nor answers"
         return False
 
 

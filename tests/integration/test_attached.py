@@ -31,6 +31,7 @@ from qcfeed.errors import (
     UnreachableError,
 )
 from tests.support.patience import PATIENCE
+from tests.support.ports import refusing_port
 from tests.support.program import program
 
 HERE = "tests/integration/test_attached.py"
@@ -289,14 +290,14 @@ warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 and later: a fork be
 from qcfeed import attach
 
 async def main():
-    handle = attach("billing", control_listen=("127.0.0.1", 0))
+    handle = attach("billing", control_listen=("127.0.0.1", {port}))
     child = os.fork()
     if not child:
         {child}
         sys.stdin.read()
         os._exit(0)
-    print("child", child, handle.port, flush=True)
-    await asyncio.sleep(60)
+    print("child", child, flush=True)
+    await asyncio.sleep(3600)
 
 asyncio.run(main())
 """
@@ -306,8 +307,11 @@ asyncio.run(main())
 def test_a_forked_child_neither_answers_nor_removes_anything(home: Path, child: str) -> None:
     """And it does not keep the name from whoever comes when the parent is dead."""
     reading, writing = os.pipe()
-    with program(home, "-c", FORK.format(child=child), stdin=reading) as parent:
-        _, pid, port = parent.hear("child ").split()
+    with (
+        refusing_port() as port,
+        program(home, "-c", FORK.format(child=child, port=port), stdin=reading) as parent,
+    ):
+        _, pid = parent.hear("child ").split()
         assert client("billing").get(routes.PROCESS, Process).pid == parent.process.pid
         assert socket_path("billing").is_socket()
         parent.end(signal.SIGKILL)
@@ -315,7 +319,7 @@ def test_a_forked_child_neither_answers_nor_removes_anything(home: Path, child: 
         with pytest.raises(UnreachableError, match="refused"):
             client("billing").get(routes.PROCESS, Process)
         with pytest.raises(ConnectionRefusedError), sockets.socket() as asking:
-            asking.connect(("127.0.0.1", int(port)))
+            asking.connect(("127.0.0.1", port))
         take_the_name()
     os.close(writing)  # the child reads the end of its input and leaves
     os.close(reading)
@@ -335,7 +339,7 @@ from qcfeed import attach
 
 async def main():
     attach("billing")
-    asyncio.create_task(asyncio.sleep(60))
+    asyncio.create_task(asyncio.sleep(3600))
     {ending}
 
 asyncio.run(main())

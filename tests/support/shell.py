@@ -45,6 +45,25 @@ def qcfeed(home: Path, *args: str, **variables: str) -> subprocess.CompletedProc
     )
 
 
+def sound(
+    doctor: Callable[[], subprocess.CompletedProcess[str]],
+) -> subprocess.CompletedProcess[str]:
+    """What the doctor says once it has nothing to say: a busy machine may hold a loop up for a second."""
+    left = doctor()
+
+    def healthy() -> bool:
+        nonlocal left
+        left = doctor() if left.returncode else left
+        return left.returncode == 0
+
+    try:
+        until(healthy, "a sound service")
+    except AssertionError as error:
+        error.add_note(left.stdout)
+        raise
+    return left
+
+
 def until(condition: Callable[[], bool], what: str) -> None:
     """Wait for ``condition``, at most PATIENCE seconds."""
     deadline = time.monotonic() + PATIENCE

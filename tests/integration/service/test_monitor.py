@@ -22,6 +22,7 @@ from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.errors import StartError
 from qcfeed.service import monitor, monitor_views
 from tests.support.patience import PATIENCE
+from tests.support.ports import refusing_port
 
 PROMPT = "monitor >>> "
 IS_A_DUMB_TERMINAL = b"\xff\xfb\x18\xff\xfa\x18\x00dumb\xff\xf0"
@@ -306,12 +307,14 @@ async def test_two_side_by_side_have_ports_of_their_own(attach):
 
 
 async def test_given_ports_are_taken_and_free_again_after_close(attach):
-    first = attach()
-    ports = {"monitor_port": port_of(first.telnet), "monitor_web_port": port_of(first.web)}
-    await asyncio.to_thread(first.close)
-    assert not threads()
-    second = attach(**ports)
-    assert (second.telnet, second.web) == (first.telnet, first.web)
+    with refusing_port() as telnet_port, refusing_port() as web_port:  # free for nobody else
+        ports = {"monitor_port": telnet_port, "monitor_web_port": web_port}
+        first = attach(**ports)
+        assert (port_of(first.telnet), port_of(first.web)) == (telnet_port, web_port)
+        await asyncio.to_thread(first.close)
+        assert not threads()
+        second = attach(**ports)
+        assert (second.telnet, second.web) == (first.telnet, first.web)
 
 
 @pytest.mark.parametrize("option", ["monitor_port", "monitor_web_port"])
@@ -348,13 +351,13 @@ async def test_a_start_that_does_not_come_about(attach, monkeypatch, how):
 
     monkeypatch.setattr(monitor_views, "web_application", broken)
     monkeypatch.setattr(monitor, "_START_TIMEOUT", 0.2 if how == "hangs" else PATIENCE)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        free = probe.getsockname()[1]
-    with pytest.raises(StartError, match="no templates" if how == "fails" else "Timeout") as caught:
-        attach(monitor_port=free)
-    assert "--no-monitor" in (caught.value.hint or "")
-    assert not threads()
-    socket.create_server(("127.0.0.1", free)).close()
+    why = "no templates" if how == "fails" else "Timeout"
+    with refusing_port() as free:
+        with pytest.raises(StartError, match=why) as caught:
+            attach(monitor_port=free)
+        assert "--no-monitor" in (caught.value.hint or "")
+        assert not threads()
+        socket.create_server(("127.0.0.1", free)).close()
 
 
 # ---------------------------------------------------------------- clients that misbehave, and the end
