@@ -78,7 +78,7 @@ def _join(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def test_files(paths: Sequence[str]) -> list[str]:
+def files_in(paths: Sequence[str]) -> list[str]:
     """Every test file in ``paths``, in an order that is the same on every machine."""
     found: set[Path] = set()
     for path in map(Path, paths):
@@ -113,7 +113,7 @@ def read_report(report: Path, status: int) -> Round:
 def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
     seed = random.SystemRandom().randrange(10_000) if options.seed is None else options.seed
-    files, rounds = test_files(options.files), []
+    files, rounds = files_in(options.files), []
     order = random.Random(seed)
     for number in range(1, options.rounds + 1):
         order.shuffle(files)

@@ -277,9 +277,12 @@ class TestLoss:
                 await sink.until_ticks(2)
                 await other.until_ticks(2)
                 server.muted.add("BTC-USD")
-                while not ill.done():  # what was under way may still come
+
+                def over() -> bool:  # what was under way may still come
                     pass_time(upstream, "BTC-USD", PATIENCE)
-                    await asyncio.sleep(0.01)
+                    return ill.done()
+
+                await until(over)
                 assert f"nothing about BTC-USD for {PATIENCE:g} s" in await loss(ill)
             await until(lambda: server.held == {"ETH-USD"})
             assert not well.done()
