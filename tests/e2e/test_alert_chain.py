@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from websockets.sync.client import connect
 
 from qcfeed.errors import ExitStatus
 from qcfeed.metrics import rules
@@ -23,6 +22,7 @@ from tests.support.patience import PATIENCE
 from tests.support.prometheus_server import Prometheus, needs_prometheus, prometheus
 from tests.support.shell import Serving, serving
 from tests.support.shell import qcfeed as run
+from tests.support.websockets_client import connect
 
 pytestmark = [needs_prometheus, needs_alertmanager]
 

@@ -12,11 +12,12 @@ from typing import NoReturn
 
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
 from qcfeed.errors import ExitStatus
 from tests.support.patience import PATIENCE
 from tests.support.shell import QCFEED, Serving, environment, qcfeed, serving, sound, until
+from tests.support.websockets_client import connect
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pexpect
 import pytest
-from websockets.sync.client import connect
 
 from qcfeed.errors import ExitStatus
 from tests.support.patience import PATIENCE
 from tests.support.shell import QCFEED, Serving, environment, qcfeed, serving
+from tests.support.websockets_client import connect
 
 COLUMNS = 80
 

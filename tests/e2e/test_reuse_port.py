@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
 from qcfeed.errors import ExitStatus
 from tests.support.patience import PATIENCE
 from tests.support.shell import Serving, qcfeed, serving, until
+from tests.support.websockets_client import connect
 
 CLIENTS = 40
 """So many that the kernel's choice does not leave one of two instances out: 1 in 10**11."""

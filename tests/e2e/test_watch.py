@@ -149,9 +149,11 @@ def test_a_person_ends_it_and_the_recording_is_whole(
     with watching(home, "AAPL", "--record", str(recorded), *args) as watch:
         assert watch.stdout is not None
         seen = watch.stdout.readline() + watch.stdout.readline()
+        assert watch.stderr is not None
         watch.send_signal(number)
-        rest, talk = watch.communicate(timeout=PATIENCE)
-        assert watch.returncode == status
+        # Not communicate(), which does not know of lines that have been read ahead.
+        rest, talk = watch.stdout.read(), watch.stderr.read()
+        assert watch.wait(PATIENCE) == status
         assert talk == f"connected to {service.url}/quotes/AAPL\n"
     reader = Reader(recorded)
     assert [message for _, message in reader] == quotes(seen + rest)

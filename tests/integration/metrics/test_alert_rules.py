@@ -22,7 +22,7 @@ pytestmark = needs_prometheus
 
 
 def promtool(*args: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["promtool", *args], capture_output=True, text=True, timeout=PATIENCE)
+    return subprocess.run(["promtool", *args], capture_output=True, text=True, timeout=5 * PATIENCE)
 
 
 def check(directory: Path, cases: Sequence[Case], written: str) -> subprocess.CompletedProcess[str]:

@@ -31,7 +31,7 @@ def written(tmp_path: Path) -> Path:
 
 
 def judge(*command: str | Path) -> None:
-    said = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    said = subprocess.run(command, capture_output=True, text=True, timeout=5 * PATIENCE)
     assert said.returncode == 0, said.stdout + said.stderr
 
 

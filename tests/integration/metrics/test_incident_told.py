@@ -52,7 +52,7 @@ def first_firings(directory: Path, series: Values) -> Firings:
     (directory / "tests.yml").write_text(json.dumps(unit))
     said = subprocess.run(
         ["promtool", "test", "rules", directory / "tests.yml"],
-        capture_output=True, text=True, timeout=PATIENCE,
+        capture_output=True, text=True, timeout=5 * PATIENCE,
     )  # fmt: skip
     found: Firings = dict.fromkeys(told)
     wrong = re.findall(r'alertname=\\"(\w+)\\".+?, time: (\w+),', said.stdout + said.stderr)

@@ -10,7 +10,6 @@ import socket
 import aiohttp
 import psutil
 import pytest
-from websockets.asyncio.client import connect
 
 from qcfeed.core.messages import CloseCode
 from qcfeed.service import connection as connections
@@ -27,6 +26,7 @@ from tests.support.raw_websocket import (
     request,
 )
 from tests.support.running_service import Running, until
+from tests.support.websockets_client import connect_async
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ async def test_a_close_frame_without_a_code_is_answered(running: Running) -> Non
 
 
 async def test_real_clients_close_cleanly(running: Running) -> None:
-    async with asyncio.timeout(PATIENCE), connect(f"{running.ws}/quotes/ZVZZT") as client:
+    async with asyncio.timeout(PATIENCE), connect_async(f"{running.ws}/quotes/ZVZZT") as client:
         await client.close(1001, "tab closed")
     assert client.close_code == 1001
     async with aiohttp.ClientSession() as session:
@@ -169,7 +169,7 @@ async def test_whoever_answers_pings_stays(start: Start) -> None:
     running = await start(ping_interval=FAR / 2)
     gateway = running.service.gateway
     async with (
-        connect(f"{running.ws}/quotes/ZVZZT", ping_interval=None),
+        connect_async(f"{running.ws}/quotes/ZVZZT"),
         await running.stream() as talker,
         await running.client("/quotes/ZVZZT") as silent,
     ):

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from websockets.asyncio.client import connect
 
 from tests.integration.service.conftest import FAR, Start
 from tests.support.patience import PATIENCE
 from tests.support.raw_websocket import RawClient, close, head, request
 from tests.support.running_service import until
 from tests.support.scripted_upstream import ScriptedUpstream
+from tests.support.websockets_client import connect_async
 
 
 async def test_everybody_is_told_to_come_back_at_another_time(start: Start, patient: None) -> None:
@@ -99,7 +99,7 @@ async def test_real_clients_are_drained(start: Start, patient: None) -> None:
     running = await start(drain_timeout=FAR)
 
     async def until_closed() -> int | None:
-        async with connect(f"{running.ws}/quotes/AAPL") as client:
+        async with connect_async(f"{running.ws}/quotes/AAPL") as client:
             async for _ in client:  # ends by itself after 1000 and 1001
                 pass
         return client.close_code

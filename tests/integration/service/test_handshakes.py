@@ -6,12 +6,12 @@ import asyncio
 
 import aiohttp
 import pytest
-from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from tests.integration.service.conftest import Start
 from tests.support.raw_websocket import KEY, RawClient, close, head, request
 from tests.support.running_service import Running
+from tests.support.websockets_client import connect_async
 
 GOOD = {
     "plain": head(),
@@ -188,7 +188,7 @@ async def test_an_upgrade_at_another_address_is_404(running: Running, target: st
 
 async def test_real_clients_are_told_why(running: Running) -> None:
     with pytest.raises(InvalidStatus) as refused:
-        await connect(f"{running.ws}/quotes/NOSUCH")
+        await connect_async(f"{running.ws}/quotes/NOSUCH")
     assert refused.value.response.status_code == 404
     assert b"unknown_symbol" in (refused.value.response.body or b"")
     async with (

@@ -7,16 +7,16 @@ import json
 
 import aiohttp
 import pytest
-from websockets.asyncio.client import connect
 
 from tests.integration.service.conftest import Start
 from tests.support.patience import PATIENCE
 from tests.support.raw_websocket import PING, PONG, TEXT, frame, request
 from tests.support.running_service import Running, until
+from tests.support.websockets_client import connect_async
 
 
 async def test_a_websockets_client_gets_quotes_at_once_and_in_order(running: Running) -> None:
-    async with asyncio.timeout(PATIENCE), connect(f"{running.ws}/quotes/AAPL") as client:
+    async with asyncio.timeout(PATIENCE), connect_async(f"{running.ws}/quotes/AAPL") as client:
         quotes = [json.loads(await client.recv()) for _ in range(20)]
     assert {quote["symbol"] for quote in quotes} == {"AAPL"}
     assert {quote["type"] for quote in quotes} == {"quote"}

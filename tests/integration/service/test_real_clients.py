@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from websockets.asyncio.client import connect
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import (
     AcceptConnection,
@@ -24,6 +23,7 @@ from wsproto.extensions import Extension, PerMessageDeflate
 from tests.integration.service.conftest import Start
 from tests.support.patience import PATIENCE
 from tests.support.running_service import Running
+from tests.support.websockets_client import connect_async
 
 ROOT = Path(__file__).parents[3]
 WS = ROOT / ".tools" / "node_modules" / "ws"
@@ -41,7 +41,7 @@ async def running(start: Start) -> Running:
 @pytest.mark.parametrize("compress", [False, True])
 async def test_websockets(running: Running, compress: bool) -> None:
     address = f"{running.ws}/stream?compress={int(compress)}"
-    async with asyncio.timeout(PATIENCE), connect(address, max_queue=None) as client:
+    async with asyncio.timeout(PATIENCE), connect_async(address, max_queue=None) as client:
         await client.send(SUBSCRIBE)
         await client.send(['{"action":', '"ping"', "}"])
         pongs = [await client.ping(b"%d" % n) for n in range(3)]
