@@ -25,9 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # It ends by itself, too, when the process that started it was killed.
 COMPUTE = """
-import os
-parent = os.getppid()
-while os.getppid() == parent:
+import os, sys
+while os.getppid() == int(sys.argv[1]):
     sum(range(100_000))
 """
 GRACE = 10.0
@@ -60,7 +59,7 @@ def busy_processes(count: int) -> Iterator[list[subprocess.Popen[bytes]]]:
     try:
         for _ in range(count):
             # Out of the terminal's process group, so that Ctrl-C is answered in one place.
-            command = [sys.executable, "-c", COMPUTE]
+            command = [sys.executable, "-c", COMPUTE, str(os.getpid())]
             processes.append(subprocess.Popen(command, start_new_session=True))
         yield processes
     finally:

@@ -20,7 +20,7 @@ from qcfeed.errors import QcfeedError, UnknownSymbolError, UnreachableError
 from tests.support.patience import PATIENCE
 from tests.support.ports import refusing_port
 from tests.support.running_service import until
-from tests.support.scripted_server import Script, ScriptedServer, Visit, quote
+from tests.support.scripted_server import ScriptedServer, Visit, quote
 
 PATH = "/quotes/AAPL"
 
@@ -189,7 +189,6 @@ async def flood(visit: Visit) -> None:
 
 
 async def reset(visit: Visit) -> None:
-    await flood(visit)
     assert visit.request.transport is not None
     sock = visit.request.transport.get_extra_info("socket")
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -198,7 +197,6 @@ async def reset(visit: Visit) -> None:
 
 async def give_up(visit: Visit) -> None:
     """The kernel ends it, and sends nothing: who waits behind a shut window is not told."""
-    await flood(visit)
     assert visit.request.transport is not None
     sock = visit.request.transport.get_extra_info("socket")
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 100)
@@ -209,12 +207,20 @@ async def give_up(visit: Visit) -> None:
 
 @pytest.mark.parametrize("script", [reset, give_up])
 async def test_an_unread_peer_is_seen_to_be_dropped_without_reading(
-    server: ScriptedServer, script: Script
+    server: ScriptedServer, script: Callable[[Visit], Awaitable[None]]
 ) -> None:
-    server.script = script
+    enough = asyncio.Event()
+
+    async def floods_and_then(visit: Visit) -> None:
+        await flood(visit)
+        await enough.wait()
+        await script(visit)
+
+    server.script = floods_and_then
     abandoned = Abandoned()
     abandoned.add(await connect(server, receive_buffer=4096))
     assert abandoned.collect() == 0
+    enough.set()
     await left(server)
     await until(abandoned.collect, "it is seen")
     assert len(abandoned) == 0

@@ -80,7 +80,7 @@ async def test_the_admin_port_answers_until_the_end(start: Start, patient: None)
 
 async def test_who_does_not_leave_is_dropped_in_time(start: Start, patient: None) -> None:
     """Nothing else would end them before the test gave up."""
-    running = await start(drain_timeout=1.0, upstream="sim:?rate=20000", send_buffer=8_192)
+    running = await start(drain_timeout=2.0, upstream="sim:?rate=20000", send_buffer=8_192)
     deaf = await running.client(receive_buffer=4_096)
     deaf.deafen()
     polite_but_slow = await running.client("/stream")
@@ -89,7 +89,7 @@ async def test_who_does_not_leave_is_dropped_in_time(start: Start, patient: None
     began = asyncio.get_running_loop().time()
     async with asyncio.timeout(PATIENCE):
         await running.service.stop()
-    assert asyncio.get_running_loop().time() - began >= 1.0
+    assert asyncio.get_running_loop().time() - began >= 1.0, "half of the time is the peers'"
     await running.balanced()
     for client in (deaf, polite_but_slow, half_a_head):
         client.reset()

@@ -406,7 +406,8 @@ async def test_a_client_that_negotiates_stays_for_as_long_as_it_likes(attach, mo
 async def test_a_client_that_resets_leaves_nothing_behind(
     attach, monkeypatch, negotiated, capfd, caplog
 ):
-    monkeypatch.setattr(monitor, "_NEGOTIATION_TIMEOUT", PATIENCE)
+    # One that has not negotiated is only given up when that has taken too long.
+    monkeypatch.setattr(monitor, "_NEGOTIATION_TIMEOUT", PATIENCE if negotiated else 0.5)
     sessions = count_sessions(monkeypatch)
     attached = attach()
     for _ in range(5):

@@ -185,10 +185,12 @@ async def test_subscribe_rate(start: Start, monkeypatch: pytest.MonkeyPatch) -> 
         client.send(request("subscribe", "TSLA"))
         error = await client.message("error")
         assert (error["code"], error["retryable"]) == ("subscribe_rate", True)
+        assert (await client.message("subscribed"))["symbols"] == ["AAPL", "MSFT"]
         assert await running.refusal() == (429, "subscribe_rate")
         now += 0.6
         client.send(request("subscribe", "TSLA"))
-        assert (await client.message("error", "subscribed"))["type"] == "subscribed"
+        said = await client.message("error", "subscribed")
+        assert said.get("symbols") == ["AAPL", "MSFT", "TSLA"]
 
 
 async def test_pings_are_answered_with_their_payload(running: Running) -> None:
