@@ -6,11 +6,15 @@ BIN := $(VENV)/bin
 ARGS ?=
 FANOUT ?=
 SECONDS ?= 300
+ROUNDS ?= 5
+BUSY ?= 4
+SEED ?=
+FILES ?= tests
 # Files side by side, in their order: those that wait come first. By hand: `.venv/bin/python -m pytest PATH`.
 BESIDE := -n auto --dist loadfile --no-loadscope-reorder
 
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-debug test-all check format generate bench bench-startup bench-top soak clean
+.PHONY: help serve test test-busy test-debug test-all check format generate bench bench-startup bench-top soak clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +44,10 @@ serve: $(VENV)/.service  ## install what is needed and run the service (ARGS='--
 
 test: $(VENV)/.suite $(VENV)/.parts  ## install what is needed and run the whole suite (ARGS='-k name')
 	$(BIN)/python -m pytest $(BESIDE) $(ARGS)
+
+test-busy: $(VENV)/.suite $(VENV)/.parts  ## the suite in random order beside busy processes (ROUNDS=5 BUSY=4 SEED=)
+	$(BIN)/python scripts/test_busy.py --rounds $(ROUNDS) --busy $(BUSY) $(if $(SEED),--seed $(SEED)) \
+	  --pytest='$(BESIDE) $(ARGS)' $(FILES)
 
 test-debug: $(VENV)/.suite  ## what runs in one process, under asyncio's debug mode
 	PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest $(BESIDE) tests/integration tests/property tests/unit $(ARGS)

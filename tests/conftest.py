@@ -9,6 +9,8 @@ from collections.abc import Generator
 import hypothesis
 import pytest
 
+from tests.support.patience import PATIENCE
+
 WAITING_TOO = 2
 """Workers a processor of ``-n auto``: the half that waits (e2e/, drills/) leaves it to the other half."""
 MOST_WORKERS = 16
@@ -19,6 +21,13 @@ hypothesis.settings.register_profile(
     "suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("suite")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What a test has ended has as long for it as a busy machine takes; a leak is one after that too."""
+    for item in items:
+        if item.get_closest_marker("no_task_leaks") is None:
+            item.add_marker(pytest.mark.no_task_leaks(settle=PATIENCE))
 
 
 def pytest_configure() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -200,23 +202,28 @@ class GameDay:
         return symptoms(index)[self.pages[0]]
 
     def type_it(self, command: str) -> str:
-        """What a command of the page prints, stdout and stderr as on a terminal."""
-        try:
-            typed = subprocess.run(  # noqa: S602 - a page's commands are a shell's, and shipped
-                command.replace("qcfeed", shlex.join(QCFEED), 1),
-                shell=True,
-                env=self._crew.environment,
-                cwd=self._crew.directory,
-                text=True,
-                timeout=_TYPED_WITHIN,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return f"no answer within {_TYPED_WITHIN:g} s"
-        return typed.stdout
+        """What a command of the page prints, stdout and stderr as on a terminal.
+
+        Ends with everything that the command has started, also on Ctrl-C.
+        """
+        with subprocess.Popen(  # noqa: S602 - a page's commands are a shell's, and shipped
+            command.replace("qcfeed", shlex.join(QCFEED), 1),
+            shell=True,
+            env=self._crew.environment,
+            cwd=self._crew.directory,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ) as shell:
+            try:
+                return shell.communicate(timeout=_TYPED_WITHIN)[0]
+            except subprocess.TimeoutExpired:
+                return f"no answer within {_TYPED_WITHIN:g} s"
+            finally:
+                if shell.poll() is None:
+                    os.killpg(shell.pid, signal.SIGKILL)
 
     # ------------------------------------------------------------ parts of it
 

@@ -17,7 +17,8 @@ import pytest
 from qcfeed.metrics.catalog.alerts import ALERTS, Alert
 from qcfeed.pages import difference, steps, symptoms
 from qcfeed.service.drills.kinds import KINDS, parse
-from tests.support.shell import PATIENCE, QCFEED, Serving, environment, qcfeed, serving, until
+from tests.support.patience import PATIENCE
+from tests.support.shell import QCFEED, Serving, environment, qcfeed, serving, until
 
 ROOT = Path(__file__).parents[2]
 RUNBOOKS = ROOT / "runbooks"
@@ -68,13 +69,13 @@ def type_it(home: Path, command: str) -> str:
     for usual, short in SHORTER.items():
         command = command.replace(usual, short)
     typed = subprocess.run(
-        command, shell=True, env=environment(home), text=True, timeout=60, cwd=home,
+        command, shell=True, env=environment(home), text=True, timeout=3 * PATIENCE, cwd=home,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     return typed.stdout
 
 
-def follow(path: Path, home: Path, *, patience: float = 40.0) -> int:
+def follow(path: Path, home: Path, *, patience: float = 3 * PATIENCE) -> int:
     """Do what the page says; how many commands that were."""
     todo = steps(path.read_text())
     for step in todo:

@@ -20,7 +20,8 @@ import qcfeed.service.drills.zombies
 from qcfeed.client.gaps import GapDetector
 from qcfeed.core import messages
 from qcfeed.errors import ExitStatus
-from tests.support.shell import PATIENCE, QCFEED, Serving, environment, serving
+from tests.support.patience import PATIENCE
+from tests.support.shell import QCFEED, Serving, environment, serving
 from tests.support.shell import qcfeed as run
 
 ZOMBIES = 47_829

@@ -13,20 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from websockets.sync.client import connect
 
 from qcfeed.errors import ExitStatus
 from qcfeed.metrics import rules
 from qcfeed.metrics.catalog import alerts
 from tests.support.alertmanager import Webhook, alertmanager, needs_alertmanager, webhook
+from tests.support.patience import PATIENCE
 from tests.support.prometheus_server import Prometheus, needs_prometheus, prometheus
 from tests.support.shell import Serving, serving
 from tests.support.shell import qcfeed as run
+from tests.support.websockets_client import connect
 
 pytestmark = [needs_prometheus, needs_alertmanager]
 
 FASTER = 30
-WITHIN = 60.0
 ZOMBIES = 200
 ORPHANS, GROWTH = alerts.ORPHANED_TASKS.name, alerts.TASK_GROWTH.name
 
@@ -43,11 +43,11 @@ class Chain:
     def leak(self) -> None:
         """One subscriber comes and goes; the drill's task for it stays."""
         with connect(f"{self.service.url}/quotes/AAPL") as client:
-            client.recv(timeout=WITHIN)
+            client.recv(timeout=PATIENCE)
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
         """Leak until it is so."""
-        deadline = time.monotonic() + WITHIN
+        deadline = time.monotonic() + PATIENCE
         while not condition():
             assert time.monotonic() < deadline, f"{what}: {self.prometheus.alerts()}"
             self.leak()

@@ -6,17 +6,18 @@ import json
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
 from qcfeed.errors import ExitStatus
-from tests.support.shell import QCFEED, Serving, environment, qcfeed, serving, until
+from tests.support.patience import PATIENCE
+from tests.support.shell import QCFEED, Serving, environment, qcfeed, serving, sound, until
+from tests.support.websockets_client import connect
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def service(home: Path) -> Iterator[Serving]:
 def drain(reader: ClientConnection) -> NoReturn:
     """Read until the connection is closed, which raises."""
     while True:
-        reader.recv(timeout=10)
+        reader.recv(timeout=PATIENCE)
 
 
 def test_a_healthy_service(service: Serving, home: Path) -> None:
@@ -45,7 +46,7 @@ def test_a_healthy_service(service: Serving, home: Path) -> None:
 
 def test_every_question_in_every_format(service: Serving, home: Path) -> None:
     with connect(f"{service.url}/quotes/AAPL") as reader:
-        reader.recv(timeout=10)
+        reader.recv(timeout=PATIENCE)
         for command in (["status"], ["tasks"], ["tasks", "--by-location"], ["feeds"]):
             for output in ("table", "wide", "json", "csv", "name"):
                 left = qcfeed(home, *command, "-o", output)
@@ -73,11 +74,11 @@ def test_the_books_balance(service: Serving, home: Path) -> None:
 
 def test_cancelling_a_feed_with_a_subscriber(service: Serving, home: Path) -> None:
     with connect(f"{service.url}/quotes/TSLA") as reader:
-        reader.recv(timeout=10)
+        reader.recv(timeout=PATIENCE)
         refused = qcfeed(home, "feeds", "cancel", "TSLA")
         assert refused.returncode == ExitStatus.REFUSED
         assert "1 feed with 1 subscriber" in refused.stderr
-        reader.recv(timeout=10)
+        reader.recv(timeout=PATIENCE)
         done = qcfeed(home, "feeds", "cancel", "tsla", "--yes", "-o", "csv")
         assert done.returncode == ExitStatus.OK, done.stderr
         assert done.stdout == "symbol,subscribers,joined\nTSLA,1,True\n"
@@ -99,22 +100,18 @@ def test_a_reader_that_leaves_early_hears_no_complaint(service: Serving, home: P
 def test_a_service_that_is_stopped_times_out(service: Serving, home: Path) -> None:
     service.process.send_signal(signal.SIGSTOP)
     try:
-        began = time.monotonic()
         left = qcfeed(
             home, "--instance", service.url.rpartition(":")[2], "--timeout", "0.5", "status"
         )
-        took = time.monotonic() - began
     finally:
         service.process.send_signal(signal.SIGCONT)
     assert left.returncode == ExitStatus.TIMED_OUT
     assert "did not answer within 0.5 s" in left.stderr
-    assert took < 5
 
 
 def test_the_doctor_has_nothing_against_a_sound_service(service: Serving, home: Path) -> None:
     port = service.url.rpartition(":")[2]
-    left = qcfeed(home, "doctor", QCFEED_PORT=port)
-    assert left.returncode == ExitStatus.OK, left.stdout
+    left = sound(lambda: qcfeed(home, "doctor", QCFEED_PORT=port))
     assert f"{port} is taken by the service itself, instance {port}" in left.stdout
     assert left.stderr == "4 skipped, 9 passed\n"
 
@@ -167,7 +164,7 @@ def test_over_tcp_with_the_token(home: Path, tmp_path: Path, host: str) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_serve_leaves_with_its_books_balanced(tmp_path: Path, number: int) -> None:
     with serving(tmp_path, "--no-monitor") as service, connect(f"{service.url}/quotes/A") as reader:
-        reader.recv(timeout=10)
+        reader.recv(timeout=PATIENCE)
         assert service.end(number) == ExitStatus.OK
     assert service.talk[-1].startswith("ledger: ")
     assert service.talk[-1].endswith("; 0 live\n")
@@ -224,7 +221,7 @@ def test_the_drill_is_found_and_reaped(tmp_path: Path) -> None:
 
 def test_kicking_a_subscriber(service: Serving, home: Path) -> None:
     with connect(f"{service.url}/quotes/NVDA?slow=disconnect") as reader:
-        reader.recv(timeout=10)
+        reader.recv(timeout=PATIENCE)
         listed = qcfeed(home, "subscribers", "--symbol", "nvda", "-o", "json")
         (row,) = json.loads(listed.stdout)["subscribers"]
         assert (row["symbols"], row["fate"]) == (["NVDA"], "disconnect")
@@ -233,7 +230,7 @@ def test_kicking_a_subscriber(service: Serving, home: Path) -> None:
             assert str(row["id"]) in left.stdout, (output, left.stderr)
         refused = qcfeed(home, "subscribers", "kick", str(row["id"]))
         assert refused.returncode == ExitStatus.REFUSED
-        reader.recv(timeout=10)
+        reader.recv(timeout=PATIENCE)
         done = qcfeed(home, "subscribers", "kick", "--symbol", "NVDA", "--yes")
         assert done.returncode == ExitStatus.OK, done.stderr
         with pytest.raises(ConnectionClosed) as closed:

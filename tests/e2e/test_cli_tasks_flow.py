@@ -8,6 +8,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pexpect
 import pytest
@@ -15,6 +16,8 @@ import pytest
 from qcfeed.errors import ExitStatus
 from qcfeed.service import feed
 from qcfeed.service.drills import zombies as manager
+from tests.support.machine import of_the_program
+from tests.support.patience import PATIENCE
 from tests.support.shell import QCFEED, Serving, environment, qcfeed, serving, until
 
 COLUMNS = 80
@@ -52,11 +55,15 @@ def visitors(home: Path, cycles: int = 30) -> subprocess.CompletedProcess[str]:
     return qcfeed(home, "repro", "--mode", "clean", "--cycles", str(cycles), "--settle", "1")
 
 
+def found(home: Path) -> list[dict[str, Any]]:
+    left = qcfeed(home, "tasks", "findings", "-o", "json")
+    assert left.returncode in (ExitStatus.OK, ExitStatus.FINDINGS), left.stderr
+    return list(json.loads(left.stdout)["findings"])
+
+
 def test_a_healthy_service_has_no_finding(service: Serving, home: Path) -> None:
     visitors(home)
-    left = qcfeed(home, "tasks", "findings")
-    assert (left.returncode, left.stdout) == (ExitStatus.OK, ""), left.stderr
-    assert left.stderr.startswith("no findings in ")
+    assert of_the_program(found(home)) == []
 
 
 def test_before_and_after_from_files_without_the_service(drill: Path, tmp_path: Path) -> None:
@@ -86,18 +93,24 @@ def test_before_and_after_from_files_without_the_service(drill: Path, tmp_path: 
 
 
 def verify(home: Path, site: str, *args: str) -> subprocess.CompletedProcess[str]:
-    """``tasks verify`` for as long as a busy machine needs for two births, with visitors meanwhile."""
-    command = [QCFEED, "tasks", "verify", "--site", site, "--for", "5s", "-o", "json", *args]
+    """``tasks verify`` while visitors come and go: from before its first look until after its last."""
+    coming = [QCFEED, "repro", "--mode", "clean", "--cycles", "1000000", "--concurrency", "2"]
     with subprocess.Popen(
-        command, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as verifying:
+        coming, env=environment(home), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as visiting:
         try:
-            while verifying.poll() is None:
-                visitors(home, cycles=2)
-            out, err = verifying.communicate(timeout=20)
+            until(lambda: bool(births(home, site)), "the first visitor")
+            return qcfeed(
+                home, "tasks", "verify", "--site", site, "--for", "5s", "-o", "json", *args
+            )
         finally:
-            verifying.kill()
-    return subprocess.CompletedProcess(command, verifying.returncode, out, err)
+            visiting.kill()
+
+
+def births(home: Path, site: str) -> int:
+    """Tasks that were ever born at the line."""
+    answer = json.loads(qcfeed(home, "tasks", "--by-location", "-o", "json").stdout)
+    return sum(row["spawned"] for row in answer["locations"] if row["location"].endswith(site))
 
 
 def test_verify_passes_the_service_and_fails_the_drill(
@@ -117,14 +130,16 @@ def test_verify_passes_the_service_and_fails_the_drill(
 
 def test_the_drill_is_found_with_the_command_that_ends_it(drill: Path) -> None:
     visitors(drill)
-    until(lambda: qcfeed(drill, "tasks", "findings").returncode == ExitStatus.FINDINGS, "it")
-    told = json.loads(qcfeed(drill, "tasks", "findings", "-o", "json").stdout)
-    finding = told["findings"][0]
+    until(lambda: [each["verdict"] for each in orphans(drill)] == ["found"], "it")
+    (finding,) = orphans(drill)
     assert finding["location"].endswith(line(manager, "_generate_quotes(subscriber))"))
-    assert (finding["rule"], finding["next"]) == ("orphans", "qcfeed orphans --reap")
+    assert finding["next"] == "qcfeed orphans --reap"
     assert qcfeed(drill, *finding["next"].split()[1:]).returncode == ExitStatus.OK
-    left = qcfeed(drill, "tasks", "findings")
-    assert left.returncode == ExitStatus.OK, left.stdout
+    assert orphans(drill) == []
+
+
+def orphans(home: Path) -> list[dict[str, Any]]:
+    return [each for each in found(home) if each["rule"] == "orphans"]
 
 
 def test_verify_without_traffic_proves_nothing(service: Serving, home: Path) -> None:
@@ -144,7 +159,7 @@ def test_watch_is_redrawn_in_place_on_80_columns_and_left_by_ctrl_c(
         env=environment(home) | {"TERM": "xterm"},
         encoding="utf-8",
         dimensions=(30, COLUMNS),
-        timeout=20,
+        timeout=PATIENCE,
     )
     for _ in range(3):
         child.expect_exact("run.py:")
@@ -163,7 +178,7 @@ def test_watch_in_a_pipe_is_a_block_a_time(service: Serving, home: Path) -> None
         assert watching.stdout is not None
         blocks = [json.loads(watching.stdout.readline()) for _ in range(3)]
         watching.send_signal(signal.SIGINT)
-        assert watching.wait(20) == ExitStatus.OK
+        assert watching.wait(PATIENCE) == ExitStatus.OK
     assert {block["schema"] for block in blocks} == {"qcfeed.tasks.window/1"}
     assert [b["before_at"] for b in blocks[1:]] == [b["taken_at"] for b in blocks[:-1]]
 
@@ -175,7 +190,7 @@ def test_verify_says_what_is_known_so_far_on_ctrl_c(service: Serving, home: Path
         env=environment(home) | {"TERM": "xterm", "NO_COLOR": "1"},
         encoding="utf-8",
         dimensions=(30, COLUMNS),
-        timeout=20,
+        timeout=PATIENCE,
     )
     child.expect_exact("of 10m00s: 0 born, 0 live, 0 orphaned")
     child.sendintr()

@@ -10,11 +10,12 @@ from typing import Any
 
 import pexpect
 import pytest
-from websockets.sync.client import connect
 
 from qcfeed.errors import ExitStatus
-from tests.support.shell import PATIENCE, QCFEED, Serving, environment, serving
+from tests.support.patience import PATIENCE
+from tests.support.shell import QCFEED, Serving, environment, serving
 from tests.support.shell import qcfeed as run
+from tests.support.websockets_client import connect
 
 ZOMBIES = 1_784
 """Two a symbol of the simulator's 892."""

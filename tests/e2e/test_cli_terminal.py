@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pexpect
 import pytest
-from websockets.sync.client import connect
 
 from qcfeed.errors import ExitStatus
+from tests.support.patience import PATIENCE
 from tests.support.shell import QCFEED, Serving, environment, qcfeed, serving
+from tests.support.websockets_client import connect
 
 COLUMNS = 80
 
@@ -51,7 +52,7 @@ def plain(line: str) -> str:
 )
 def test_a_screen_of_80_columns_is_enough(service: Serving, home: Path, args: list[str]) -> None:
     with connect(f"{service.url}/quotes/AAPL") as reader:
-        reader.recv(timeout=10)
+        reader.recv(timeout=PATIENCE)
         lines = screen(home, *args)
     assert len(lines) >= 2
     assert [line for line in lines if len(plain(line)) > COLUMNS] == []
@@ -65,7 +66,7 @@ def test_colour_is_for_terminals_that_want_it(service: Serving, home: Path) -> N
 
 def test_the_question_is_asked_on_stderr_and_no_is_no(service: Serving, home: Path) -> None:
     with connect(f"{service.url}/quotes/MSFT") as reader:
-        reader.recv(timeout=10)
+        reader.recv(timeout=PATIENCE)
         no = terminal(home, "bash", "-c", f"{QCFEED} feeds cancel MSFT > {home}/out; echo left $?")
         no.expect_exact("cancel 1 feed with 1 subscriber? [y/N] ")
         no.sendline("")
@@ -86,7 +87,7 @@ def test_the_question_is_asked_on_stderr_and_no_is_no(service: Serving, home: Pa
 
 def test_an_interrupt_at_the_question_is_130(service: Serving, home: Path) -> None:
     with connect(f"{service.url}/quotes/MSFT") as reader:
-        reader.recv(timeout=10)
+        reader.recv(timeout=PATIENCE)
         child = terminal(home, str(QCFEED), "feeds", "cancel", "MSFT")
         child.expect_exact("? [y/N] ")
         child.sendintr()

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pexpect
 import pytest
-from websockets.sync.client import connect
 
-from tests.support.shell import PATIENCE, QCFEED, Serving, environment, qcfeed, serving, until
+from tests.support.patience import PATIENCE
+from tests.support.shell import QCFEED, Serving, environment, qcfeed, serving, until
+from tests.support.websockets_client import connect
 
 COMPLETIONS = Path(__file__).parents[2] / "completions"
 START = {

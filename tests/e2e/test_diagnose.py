@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -17,6 +18,8 @@ from qcfeed.errors import ExitStatus
 from qcfeed.service.drills import zombies
 from tests.support import faults
 from tests.support.coinbase_server import CoinbaseServer, frames
+from tests.support.machine import BLOCKED, of_the_program
+from tests.support.patience import PATIENCE
 from tests.support.program import program
 from tests.support.raw_websocket import RawClient, request
 from tests.support.shell import QCFEED, environment, qcfeed, serving, until
@@ -36,6 +39,22 @@ def diagnose(home: Path, *args: str, before: tuple[str, ...] = ()) -> dict[str, 
         == (not told["findings"])
     )
     return dict(told)
+
+
+def until_diagnosed(
+    home: Path, what: Callable[[dict[str, Any]], object], *args: str, before: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The worst finding of the program, as soon as there is one that is so.
+
+    A busy machine may be late with what makes it so, and holds loops up, which is told beside it.
+    """
+    deadline = time.monotonic() + 3 * PATIENCE
+    while True:
+        told = diagnose(home, *args, before=before)
+        found = of_the_program(told["findings"])
+        if found and what(found[0]):
+            return dict(found[0])
+        assert time.monotonic() < deadline, told
 
 
 def line(module: object, words: str) -> str:
@@ -59,9 +78,10 @@ async def test_zombies_that_grow_are_a_leak_with_its_line(tmp_path: Path) -> Non
     with serving(tmp_path, *args) as service:
         await asyncio.to_thread(until, found(tmp_path, "orphans"), "orphans that are proved")
         async with load(int(service.url.rpartition(":")[2]), readers=0):
-            told = await asyncio.to_thread(diagnose, tmp_path, "--window", "3s")
-        worst = told["findings"][0]
-        assert (told["verdict"], worst["kind"]) == ("zombies", "LEAK")
+            worst = await asyncio.to_thread(
+                until_diagnosed, tmp_path, lambda worst: worst["per_minute"], "--window", "3s"
+            )
+        assert (worst["rule"], worst["kind"]) == ("zombies", "LEAK")
         guilty = line(zombies, "_generate_quotes(subscriber))")
         assert worst["location"] == f"qcfeed/service/{guilty}"
         assert worst["source"].endswith("create_task(self._generate_quotes(subscriber))")
@@ -72,12 +92,13 @@ async def test_zombies_that_grow_are_a_leak_with_its_line(tmp_path: Path) -> Non
         assert worst["cause"].endswith("serve nobody: they ignore failed sends")
         assert any("woke since" in text for text in worst["evidence"])
         assert worst["next"][0] == "qcfeed orphans --reap"
-        assert told["drill"] == "zombie-feeds=300"
 
         reaped = await asyncio.to_thread(qcfeed, tmp_path, *worst["next"][0].split()[1:])
         assert reaped.returncode == ExitStatus.OK
         after = await asyncio.to_thread(diagnose, tmp_path, "--window", "500ms")
-        assert after["verdict"] == "drill", "the fault is gone, the drill is still on"
+        assert after["drill"] == "zombie-feeds=300"
+        left = {each["rule"] for each in after["findings"]}
+        assert left <= {"drill", BLOCKED}, "the fault is gone, the drill is still on"
 
 
 WRITTEN = [
@@ -103,19 +124,24 @@ async def test_an_upstream_that_falls_silent_is_no_leak(tmp_path: Path) -> None:
                 await client.message("quote")
                 server.muted.add(None)
                 await client.message("status")
-                told = await asyncio.to_thread(diagnose, tmp_path, "--window", "500ms")
-    worst = told["findings"][0]
-    assert (told["verdict"], worst["kind"]) == ("upstream", "UPSTREAM")
+                worst = await asyncio.to_thread(
+                    until_diagnosed,
+                    tmp_path,
+                    lambda worst: worst["count"] == 2,
+                    "--window",
+                    "500ms",
+                )
+    assert (worst["rule"], worst["kind"]) == ("upstream", "UPSTREAM")
     assert "it is not a leak" in worst["cause"]
-    assert worst["count"] == 2
     assert any("0 orphaned" in text for text in worst["evidence"])
     assert "nothing to cancel" in worst["safe"]
 
 
 async def test_who_does_not_read_is_named(tmp_path: Path) -> None:
     """Three sockets that stop reading among ten that read."""
-    upstream = ("--upstream", "sim:?rate=2000", "--send-buffer", "4608")
-    with serving(tmp_path, "--no-monitor", "--stall-timeout", "60", *upstream) as service:
+    # So few quotes that those who read keep up on a busy machine, and so little room for the others.
+    small = ("--upstream", "sim:?rate=20", "--send-buffer", "4608", "--max-lag", "64")
+    with serving(tmp_path, "--no-monitor", "--stall-timeout", "3600", *small) as service:
         port = int(service.url.rpartition(":")[2])
         async with AsyncExitStack() as stack:
             deaf = []
@@ -126,12 +152,13 @@ async def test_who_does_not_read_is_named(tmp_path: Path) -> None:
                 client.deafen()
                 deaf.append(f"127.0.0.1:{client.port}")
             async with load(port, readers=10):
-                for _ in range(20):
-                    told = await asyncio.to_thread(diagnose, tmp_path, "--window", "500ms")
-                    if told["verdict"] == "slow_subscribers" and told["findings"][0]["count"] == 3:
-                        break
-    worst = told["findings"][0]
-    assert (told["verdict"], worst["kind"], worst["count"]) == ("slow_subscribers", "SLOW", 3)
+                worst = await asyncio.to_thread(
+                    until_diagnosed,
+                    tmp_path,
+                    lambda worst: (worst["rule"], worst["count"]) == ("slow_subscribers", 3),
+                    "--window", "500ms",
+                )  # fmt: skip
+    assert worst["kind"] == "SLOW"
     assert [peer for peer in deaf if peer not in worst["cause"]] == []
     assert all("quotes behind" in text for text in worst["evidence"])
     assert worst["next"][1].startswith("qcfeed subscribers kick ")
@@ -160,10 +187,10 @@ def test_a_loop_that_stood_still_and_goes_on(tmp_path: Path) -> None:
             "it turns",
         )
         told = diagnose(tmp_path, "--window", "1s", before=FAULTY)
-    worst = told["findings"][0]
-    assert worst["location"] == f"tests/{line(faults, 'the blocking line')}"
-    stood = re.match(r"the loop stood still once, ([\d.]+)s at most", worst["headline"])
-    assert stood, worst["headline"]
+    guilty = f"tests/{line(faults, 'the blocking line')}"
+    (found_,) = (each for each in told["findings"] if each["location"] == guilty)
+    stood = re.match(r"the loop stood still once, ([\d.]+)s at most", found_["headline"])
+    assert stood, found_["headline"]
     assert float(stood[1]) > 1, (
         "it slept for two; a busy machine begins to count late, or ends late"
     )
@@ -172,9 +199,11 @@ def test_a_loop_that_stood_still_and_goes_on(tmp_path: Path) -> None:
 def test_memory_that_grows_without_tasks_is_not_called_tasks(tmp_path: Path) -> None:
     with program(tmp_path, "-m", "tests.support.faults", "keeps_memory") as faulty:
         faulty.hear("attached")
-        told = diagnose(tmp_path, "--window", "4s", before=FAULTY)
-    worst = told["findings"][0]
-    assert (told["verdict"], worst["kind"]) == ("memory_growth", "MEMORY")
+        worst = until_diagnosed(
+            tmp_path, lambda worst: worst["rule"] == "memory_growth", "--window", "4s",
+            before=FAULTY,
+        )  # fmt: skip
+    assert worst["kind"] == "MEMORY"
     assert "it is not tasks: 1 lived at first, 1 now" in worst["cause"]
     assert worst["left_s"] > 0
     assert not worst["location"]
@@ -184,18 +213,18 @@ def test_a_busy_program_is_healthy(tmp_path: Path) -> None:
     with program(tmp_path, "-m", "tests.support.faults", "works") as faulty:
         faulty.hear("attached")
         told = diagnose(tmp_path, "--window", "2s", before=FAULTY)
-    assert told["findings"] == []
-    assert told["headline"].startswith("HEALTHY")
+    assert of_the_program(told["findings"]) == []
+    assert told["headline"].startswith("BLOCKED" if told["findings"] else "HEALTHY")
     assert {each["at"] for each in told["looked_at"]} == {"tasks", "memory", "loop", "history"}
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_a_service_under_heavy_and_steady_load_is_healthy(tmp_path: Path, seed: int) -> None:
-    upstream = f"sim:?rate=20&seed={seed}"
+    upstream = f"sim:?rate=5&seed={seed}"
     with serving(tmp_path, "--no-monitor", "--upstream", upstream, "--linger", "0.1") as service:
         async with load(int(service.url.rpartition(":")[2])):
             told = await asyncio.to_thread(diagnose, tmp_path, "--window", "2s")
-    assert told["findings"] == []
+    assert of_the_program(told["findings"]) == []
 
 
 SYMBOLS = ("AAPL", "MSFT", "GOOGL", "TSLA", "AMZN", "NVDA", "META", "NFLX")
@@ -258,7 +287,7 @@ def _terminal(home: Path, *args: str) -> Any:
         env=environment(home) | {"TERM": "xterm", "NO_COLOR": "1"},
         encoding="utf-8",
         dimensions=(24, 80),
-        timeout=20,
+        timeout=PATIENCE,
     )
 
 

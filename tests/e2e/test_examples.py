@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from websockets.sync.client import connect
 
 from qcfeed.errors import ExitStatus
 from tests.support.examples import examples
-from tests.support.shell import PATIENCE, environment, qcfeed, serving
+from tests.support.patience import PATIENCE
+from tests.support.shell import environment, qcfeed, serving
+from tests.support.websockets_client import connect
 
 LASTING = {
     "qcfeed serve": "it is what runs beside all of them",

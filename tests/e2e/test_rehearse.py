@@ -11,10 +11,11 @@ from pathlib import Path
 import psutil
 
 from qcfeed.errors import ExitStatus
+from tests.support.patience import PATIENCE
 from tests.support.prometheus_server import needs_prometheus
-from tests.support.shell import PATIENCE, QCFEED, environment, qcfeed
+from tests.support.shell import QCFEED, environment, qcfeed
 
-LONG = 120.0
+LONG = 5 * PATIENCE
 
 
 def hold(

@@ -14,9 +14,12 @@ import pexpect
 import pytest
 
 from qcfeed.errors import ExitStatus
-from tests.support.shell import PATIENCE, QCFEED, Serving, environment, qcfeed, serving, until
+from tests.support.patience import PATIENCE
+from tests.support.shell import QCFEED, Serving, environment, qcfeed, serving, until
 
-QUICK = ("--no-monitor", "--linger", "0.2", "--ping-interval", "0.3", "--stall-timeout", "0.3")
+QUICK = ("--no-monitor", "--linger", "0.2", "--ping-interval", "1", "--stall-timeout", "1")
+SETTLE = ("--settle", f"{PATIENCE:g}")
+"""What is to be flat may take a busy machine's time; it ends as soon as it is."""
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +37,12 @@ def repro(home: Path, *args: str) -> subprocess.CompletedProcess[str]:
     """One run, piped; half-open takes the service its five seconds to close, a batch."""
     command = [QCFEED, "repro", "-o", "json", *args]
     return subprocess.run(
-        command, env=environment(home), capture_output=True, text=True, timeout=3 * PATIENCE
+        command, env=environment(home), capture_output=True, text=True, timeout=5 * PATIENCE
     )
 
 
 def test_the_fixed_service_is_flat_in_every_mode(service: Serving, home: Path) -> None:
-    left = repro(home, service.url, "--cycles", "200")
+    left = repro(home, service.url, "--cycles", "200", *SETTLE)
     assert (left.returncode, left.stderr) == (ExitStatus.OK, "")
     report = json.loads(left.stdout)
     assert report["schema"] == "qcfeed.repro/1"
@@ -62,7 +65,7 @@ def drill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(
-    ("mode", "settle"), [("clean", "1"), ("rude", "1"), ("quiet", "1"), ("half-open", "9")]
+    ("mode", "settle"), [("clean", "5"), ("rude", "5"), ("quiet", "5"), ("half-open", "20")]
 )
 def test_the_incident_is_found_in_every_way_to_leave(drill: Path, mode: str, settle: str) -> None:
     left = repro(drill, "--cycles", "20", "--settle", settle, "--mode", mode)
@@ -76,8 +79,8 @@ def test_the_incident_is_found_in_every_way_to_leave(drill: Path, mode: str, set
 
 
 def test_over_the_subscription_rate_it_waits_and_goes_on(tmp_path: Path) -> None:
-    with serving(tmp_path, *QUICK, "--subscribe-rate", "50"):
-        left = repro(tmp_path, "--cycles", "100", "--mode", "clean")
+    with serving(tmp_path, *QUICK, "--subscribe-rate", "10"):
+        left = repro(tmp_path, "--cycles", "40", "--mode", "clean", *SETTLE)
     assert left.returncode == ExitStatus.OK, left.stderr
     (mode,) = json.loads(left.stdout)["modes"]
     assert mode["retries"] > 0
@@ -121,7 +124,7 @@ def test_the_url_of_another_service_is_not_mixed_up(
 def test_on_a_terminal_a_bar_and_a_table_that_fits(service: Serving, home: Path) -> None:
     child = pexpect.spawn(
         str(QCFEED),
-        ["repro", "--cycles", "50", "--mode", "rude"],
+        ["repro", "--cycles", "50", "--mode", "rude", *SETTLE],
         env=environment(home) | {"TERM": "xterm", "NO_COLOR": "1"},
         encoding="utf-8",
         dimensions=(24, 80),
@@ -159,4 +162,7 @@ def test_an_interrupted_run_leaves_nothing_behind(service: Serving, home: Path) 
         out, talk = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (ExitStatus.INTERRUPTED, "")
     assert "Traceback" not in talk
-    assert qcfeed(home, "repro", "--cycles", "10", "--mode", "clean").returncode == ExitStatus.OK
+    assert (
+        qcfeed(home, "repro", "--cycles", "10", "--mode", "clean", *SETTLE).returncode
+        == ExitStatus.OK
+    )

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE
 from tests.support.shell import environment
 
 ROOT = Path(__file__).parents[2]
 RUNBOOKS = {page.name for page in (ROOT / "runbooks").glob("*.md")}
-BUILD = 100.0
+BUILD = 5 * PATIENCE
 """Seconds that a build or an installation may take on a busy machine."""
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.shell import PATIENCE, QCFEED, environment, until
+from tests.support.patience import PATIENCE
+from tests.support.ports import refusing_port
+from tests.support.shell import QCFEED, environment, until
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 EXPOSURE = 20
@@ -117,13 +119,14 @@ def test_the_containers_health_is_that_of_the_loop(tmp_path: Path) -> None:
     text = (DEPLOY / "Dockerfile").read_text()
     command = json.loads(text.partition("HEALTHCHECK")[2].partition("CMD ")[2].partition("\n")[0])
     assert command[0] == "python"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    env = environment(tmp_path) | {"QCFEED_PORT": port}
+    with refusing_port() as port:
+        _is_healthy_while_the_loop_turns(
+            [sys.executable, *command[1:]], environment(tmp_path) | {"QCFEED_PORT": str(port)}
+        )
 
+
+def _is_healthy_while_the_loop_turns(check: list[str], env: dict[str, str]) -> None:
     def healthy() -> bool:
-        check = [sys.executable, *command[1:]]
         return subprocess.run(check, env=env, capture_output=True, timeout=PATIENCE).returncode == 0
 
     assert not healthy()

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from qcfeed.errors import ExitStatus
-from tests.support.shell import PATIENCE, QCFEED, environment, qcfeed, serving, until
+from tests.support.patience import PATIENCE
+from tests.support.shell import QCFEED, environment, qcfeed, serving, until
 
 ZOMBIES = 2_000
 

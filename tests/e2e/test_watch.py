@@ -16,7 +16,9 @@ from qcfeed.core import messages
 from qcfeed.core.messages import Quote, ServerMessage
 from qcfeed.errors import ExitStatus
 from qcfeed.upstreams.recording import Reader
-from tests.support.shell import PATIENCE, QCFEED, Serving, environment, qcfeed, serving
+from tests.support.patience import PATIENCE
+from tests.support.ports import refusing_port
+from tests.support.shell import QCFEED, Serving, environment, qcfeed, serving
 
 
 @pytest.fixture(scope="module")
@@ -56,15 +58,15 @@ def epochs(text: str) -> set[str]:
 
 
 def test_in_a_pipe_it_finds_the_service_and_prints_messages(service: Serving, home: Path) -> None:
-    left = qcfeed(home, "watch", "AAPL", "msft", "--count", "6")
+    left = qcfeed(home, "watch", "AAPL", "msft", "--count", "60")
     assert (left.returncode, left.stderr) == (ExitStatus.OK, f"connected to {service.url}/stream\n")
     assert '"type":"subscribed","symbols":["AAPL","MSFT"]' in left.stdout
-    assert len(quotes(left.stdout)) == 6
+    assert len(quotes(left.stdout)) == 60
     assert {quote.symbol for quote in quotes(left.stdout)} == {"AAPL", "MSFT"}
 
 
 def test_a_server_that_is_named_and_a_time_to_leave(service: Serving, home: Path) -> None:
-    left = qcfeed(home, "watch", "AAPL", "--server", service.url, "--for", "0.5")
+    left = qcfeed(home, "watch", "AAPL", "--server", service.url, "--for", "5")
     assert left.returncode == ExitStatus.OK
     numbers = [quote.seq for quote in quotes(left.stdout)]
     assert len(numbers) >= 2
@@ -76,7 +78,7 @@ def test_a_fate_is_asked_for_and_acknowledged(service: Serving, home: Path) -> N
     left = qcfeed(home, "watch", "AAPL", "MSFT", "--slow", "drop-oldest", "--count", "6")
     assert left.returncode == ExitStatus.OK, left.stderr
     assert '{"type":"slow","fate":"drop-oldest"}' in left.stdout.splitlines()
-    table = qcfeed(home, "watch", "AAPL", "--slow", "disconnect", "--for", "0.5", "-o", "table")
+    table = qcfeed(home, "watch", "AAPL", "--slow", "disconnect", "--for", "5", "-o", "table")
     assert (table.returncode, len(table.stdout.splitlines())) == (ExitStatus.OK, 2)
     wrong = qcfeed(home, "watch", "AAPL", "--slow", "never")
     assert wrong.returncode == ExitStatus.USAGE
@@ -84,7 +86,7 @@ def test_a_fate_is_asked_for_and_acknowledged(service: Serving, home: Path) -> N
 
 
 def test_a_table_in_a_pipe_is_drawn_once(service: Serving, home: Path) -> None:
-    left = qcfeed(home, "watch", "AAPL", "ZVZZT", "--for", "0.5", "-o", "table")
+    left = qcfeed(home, "watch", "AAPL", "ZVZZT", "--for", "5", "-o", "table")
     header, aapl, silent = left.stdout.splitlines()
     assert header.split() == ["SYMBOL", "BID", "ASK", "LAST", "AGE", "STATE", "SEQ", "GAPS"]
     assert re.match(r"AAPL +[\d.]+ x [\d,]+ +[\d.]+ x [\d,]+ .*live +\d+ +0$", aapl)
@@ -147,9 +149,11 @@ def test_a_person_ends_it_and_the_recording_is_whole(
     with watching(home, "AAPL", "--record", str(recorded), *args) as watch:
         assert watch.stdout is not None
         seen = watch.stdout.readline() + watch.stdout.readline()
+        assert watch.stderr is not None
         watch.send_signal(number)
-        rest, talk = watch.communicate(timeout=PATIENCE)
-        assert watch.returncode == status
+        # Not communicate(), which does not know of lines that have been read ahead.
+        rest, talk = watch.stdout.read(), watch.stderr.read()
+        assert watch.wait(PATIENCE) == status
         assert talk == f"connected to {service.url}/quotes/AAPL\n"
     reader = Reader(recorded)
     assert [message for _, message in reader] == quotes(seen + rest)
@@ -170,9 +174,12 @@ def test_a_recording_can_be_served_again(service: Serving, home: Path, tmp_path:
 
 
 def test_it_comes_back_when_the_service_does(tmp_path: Path) -> None:
-    home = tmp_path
-    with serving(home, "--no-monitor", "--upstream", "sim:?rate=20") as service:
-        port = service.url.rpartition(":")[2]
+    with refusing_port() as port:  # while there is no service, too
+        _comes_back(tmp_path, ("--no-monitor", "--port", str(port), "--upstream", "sim:?rate=20"))
+
+
+def _comes_back(home: Path, options: tuple[str, ...]) -> None:
+    with serving(home, *options):
         process = subprocess.Popen(
             [QCFEED, "watch", "AAPL"],
             env=environment(home),
@@ -184,7 +191,7 @@ def test_it_comes_back_when_the_service_does(tmp_path: Path) -> None:
         assert process.stdout is not None
         watch.hear("connected to")
         first = process.stdout.readline()
-    with serving(home, "--no-monitor", "--port", port, "--upstream", "sim:?rate=20"):
+    with serving(home, *options):
         watch.hear("disconnected: the server closed with 1001 (going away)")
         watch.hear("connected again to")
         while len(epochs(first)) < 2:

@@ -10,7 +10,8 @@ import pexpect
 import pytest
 
 from qcfeed.core.messages import CloseCode
-from tests.support.shell import PATIENCE, environment, qcfeed, serving
+from tests.support.patience import PATIENCE
+from tests.support.shell import environment, qcfeed, serving
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,7 +40,9 @@ def test_wscat_sees_quotes_at_once_and_leaves_nothing(tmp_path: Path) -> None:
         client.sendintr()
         client.expect(pexpect.EOF)
         client.close()
-        flat = qcfeed(tmp_path, "repro", "--mode", "clean", "--cycles", "5", "-o", "json")
+        flat = qcfeed(
+            tmp_path, "repro", "--mode", "clean", "--cycles", "5", "--settle", "60", "-o", "json"
+        )
         assert flat.returncode == 0, flat.stdout + flat.stderr
 
 

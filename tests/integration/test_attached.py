@@ -30,6 +30,8 @@ from qcfeed.errors import (
     StartError,
     UnreachableError,
 )
+from tests.support.patience import PATIENCE
+from tests.support.ports import refusing_port
 from tests.support.program import program
 
 HERE = "tests/integration/test_attached.py"
@@ -43,7 +45,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def client(instance: str) -> ControlClient:
-    return ControlClient(Address(socket=socket_path(instance)), timeout=10)
+    return ControlClient(Address(socket=socket_path(instance)), timeout=PATIENCE)
 
 
 async def forever() -> None:
@@ -190,7 +192,9 @@ async def test_other_files_and_tcp(home: Path) -> None:
         assert (home / "mine.jsonl").exists()
         token = token_path().read_text().strip()
         address = Address(port=handle.port or 0, token=token)
-        assert ControlClient(address, timeout=10).get(routes.PROCESS, Process).pid == os.getpid()
+        assert (
+            ControlClient(address, timeout=PATIENCE).get(routes.PROCESS, Process).pid == os.getpid()
+        )
 
 
 async def test_what_only_the_service_has_says_so() -> None:
@@ -230,7 +234,7 @@ class Looped(threading.Thread):
         self.instance, self.tasks = instance, tasks
         self.ready, self.enough = threading.Event(), threading.Event()
         self.start()
-        assert self.ready.wait(10)
+        assert self.ready.wait(PATIENCE)
 
     def run(self) -> None:
         asyncio.run(self.main())
@@ -250,7 +254,7 @@ def two_loops() -> Iterator[list[Looped]]:
     yield loops
     for each in loops:
         each.enough.set()
-        each.join(10)
+        each.join(PATIENCE)
         assert not each.is_alive()
 
 
@@ -286,14 +290,14 @@ warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 and later: a fork be
 from qcfeed import attach
 
 async def main():
-    handle = attach("billing", control_listen=("127.0.0.1", 0))
+    handle = attach("billing", control_listen=("127.0.0.1", {port}))
     child = os.fork()
     if not child:
         {child}
         sys.stdin.read()
         os._exit(0)
-    print("child", child, handle.port, flush=True)
-    await asyncio.sleep(60)
+    print("child", child, flush=True)
+    await asyncio.sleep(3600)
 
 asyncio.run(main())
 """
@@ -303,8 +307,11 @@ asyncio.run(main())
 def test_a_forked_child_neither_answers_nor_removes_anything(home: Path, child: str) -> None:
     """And it does not keep the name from whoever comes when the parent is dead."""
     reading, writing = os.pipe()
-    with program(home, "-c", FORK.format(child=child), stdin=reading) as parent:
-        _, pid, port = parent.hear("child ").split()
+    with (
+        refusing_port() as port,
+        program(home, "-c", FORK.format(child=child, port=port), stdin=reading) as parent,
+    ):
+        _, pid = parent.hear("child ").split()
         assert client("billing").get(routes.PROCESS, Process).pid == parent.process.pid
         assert socket_path("billing").is_socket()
         parent.end(signal.SIGKILL)
@@ -312,7 +319,7 @@ def test_a_forked_child_neither_answers_nor_removes_anything(home: Path, child: 
         with pytest.raises(UnreachableError, match="refused"):
             client("billing").get(routes.PROCESS, Process)
         with pytest.raises(ConnectionRefusedError), sockets.socket() as asking:
-            asking.connect(("127.0.0.1", int(port)))
+            asking.connect(("127.0.0.1", port))
         take_the_name()
     os.close(writing)  # the child reads the end of its input and leaves
     os.close(reading)
@@ -332,7 +339,7 @@ from qcfeed import attach
 
 async def main():
     attach("billing")
-    asyncio.create_task(asyncio.sleep(60))
+    asyncio.create_task(asyncio.sleep(3600))
     {ending}
 
 asyncio.run(main())
@@ -347,7 +354,7 @@ def test_a_process_that_ends_without_closing_says_nothing(
 ) -> None:
     script = NEVER_CLOSED.format(ending=ending)
     with program(home, "-c", script, PYTHONASYNCIODEBUG="") as running:
-        assert running.process.wait(20) == status
+        assert running.process.wait(PATIENCE) == status
         assert running.said == ""
     take_the_name()
 

@@ -26,10 +26,10 @@ from benchmarks.fanout.workloads import Workload
 from qcfeed.core import frames, messages
 from qcfeed.core.messages import Quote
 from qcfeed.upstreams.timestamps import render
+from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.skipif(building.compiler() is None, reason="no C compiler here")
 
-PATIENCE = 20.0
 SWITCHING = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
@@ -223,7 +223,7 @@ def test_nats_operations_may_be_cut_by_frames_and_segments(program: Path) -> Non
 
 
 def bench(*arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "benchmarks.fanout", "--quick", "--seconds", "0.3"]
+    command = [sys.executable, "-m", "benchmarks.fanout", "--quick", "--seconds", "3"]
     plain = {key: value for key, value in os.environ.items() if key != "PYTHONASYNCIODEBUG"}
     return subprocess.Popen(
         [*command, *arguments],
@@ -238,7 +238,7 @@ def test_a_whole_run_of_two_peers(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     peers = ("--peers", "qcfeed", "naive")
     with bench(*peers, "--workloads", "1x100", "churn", "--json", str(figures)) as running:
-        said, talk = running.communicate(timeout=110)
+        said, talk = running.communicate(timeout=5 * PATIENCE)
     assert running.returncode == 0, said + talk
     kept = load(figures)
     assert kept.machine["aiohttp"]
@@ -271,19 +271,19 @@ def test_a_run_that_is_broken_off_goes_on_where_it_was(
             assert time.monotonic() < until
             time.sleep(0.01)
         running.terminate()  # most likely while the next server is being started
-        _, talk = running.communicate(timeout=PATIENCE)
+        _, talk = running.communicate(timeout=5 * PATIENCE)
     assert running.returncode == 143, talk
     assert not [each.pid for each in psutil.process_iter() if mark in environment(each)]
     had = load(figures).of("1x100", "naive")
     assert 1 <= len(had) < 50
     with bench(*these, "--rounds", str(len(had) + 1), "--resume") as running:
-        _, talk = running.communicate(timeout=60)
+        _, talk = running.communicate(timeout=5 * PATIENCE)
     assert running.returncode == 0, talk
     assert load(figures).of("1x100", "naive")[:-1] == had
     with bench(*these, "--resume", "--seconds", "9") as running:
-        _, talk = running.communicate(timeout=60)
+        _, talk = running.communicate(timeout=5 * PATIENCE)
     assert running.returncode == 1
-    assert talk == "cannot go on: its measurements took 0.3 s each, not 9\n"
+    assert talk == "cannot go on: its measurements took 3 s each, not 9\n"
 
 
 DIES = """

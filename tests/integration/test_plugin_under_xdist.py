@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.support.patience import PATIENCE
+
 pytest_plugins = ["pytester"]
 
 Run = Callable[..., pytest.RunResult]
@@ -57,7 +59,7 @@ def run(
         )
         pytester.makepyfile(**files)
         return pytester.runpytest_subprocess(
-            "-n2", "-v", "-pno:cacheprovider", "-pno:hypothesispytest", *args, timeout=100
+            "-n2", "-v", "-pno:cacheprovider", "-pno:hypothesispytest", *args, timeout=5 * PATIENCE
         )
 
     return run

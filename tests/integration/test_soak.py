@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from benchmarks import soak
+from tests.support.patience import PATIENCE
 
 FORGETFUL = """
 import sys
@@ -23,7 +24,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     plain = {key: value for key, value in os.environ.items() if key != "PYTHONASYNCIODEBUG"}
     command = [sys.executable, *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=60, env=plain, check=False
+        command, capture_output=True, text=True, timeout=5 * PATIENCE, env=plain, check=False
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import daemon
+from tests.support.patience import PATIENCE
 
 needs_alertmanager = daemon.needs("prometheus-alertmanager", "amtool")
 """Mark of tests that start one, or ask amtool."""
@@ -49,7 +50,7 @@ class Webhook:
                 return alert
         return None
 
-    def hear(self, name: str, status: str, *, within: float = 60.0) -> dict[str, Any]:
+    def hear(self, name: str, status: str, *, within: float = PATIENCE) -> dict[str, Any]:
         """Wait until it is told."""
         deadline = time.monotonic() + within
         while (alert := self.told(name, status)) is None:
@@ -76,7 +77,7 @@ def webhook() -> Iterator[Webhook]:
 
 
 class _Receiver(http.server.BaseHTTPRequestHandler):
-    timeout = daemon.PATIENCE
+    timeout = PATIENCE
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))

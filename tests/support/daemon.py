@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-PATIENCE = 20.0
+from tests.support.patience import PATIENCE
+
 _LISTENING = re.compile(r'msg="Listening on" address=(\S+)')
 """How Prometheus and Alertmanager both say, in their log, which port the kernel gave."""
 

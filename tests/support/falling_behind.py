@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 
 from qcfeed.service.connection import Connection
+from tests.support.patience import PATIENCE
 from tests.support.raw_websocket import RawClient
 from tests.support.running_service import Running, until
 from tests.support.scripted_upstream import TICK, ScriptedUpstream
@@ -36,6 +37,18 @@ async def stall(running: Running, upstream: ScriptedUpstream, client: RawClient)
             break
     assert stopped.backlog.overrun
     return stopped
+
+
+async def fall_behind(upstream: ScriptedUpstream, stopped: Connection, quotes: int) -> None:
+    """Publish until ``stopped`` (see ``stall``) will be told that it missed at least so many.
+
+    A number that is published would not do: a busy machine's kernel may take some of them yet.
+    """
+    backlog = stopped.backlog
+    async with asyncio.timeout(PATIENCE):
+        while not (backlog.overrun and backlog.behind >= backlog.limit + quotes):
+            publish(upstream, 1)
+            await asyncio.sleep(0)
 
 
 def publish(upstream: ScriptedUpstream, count: int) -> None:

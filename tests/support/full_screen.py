@@ -16,7 +16,7 @@ from qcfeed.cli.top.panes import Pane, Question
 from qcfeed.cli.top.screen import Top
 from qcfeed.control.client import ControlClient
 from qcfeed.control.paths import Address
-from tests.support.raw_websocket import PATIENCE
+from tests.support.patience import PATIENCE
 from tests.support.running_service import until
 
 __all__ = ["EVERY", "PATIENCE", "Screen", "shown"]
@@ -110,7 +110,7 @@ class Screen:
 
 @contextlib.asynccontextmanager
 async def shown(
-    socket: Path, size: tuple[int, int] = (80, 24), timeout: float = 10.0
+    socket: Path, size: tuple[int, int] = (80, 24), timeout: float = PATIENCE
 ) -> AsyncIterator[Screen]:
     """The screen of the service behind this control socket; its thread must have ended at the end."""
     looker = RecordingLooker(lambda: ControlClient(Address(socket=socket), timeout=timeout))

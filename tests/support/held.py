@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from qcfeed.control.answers import Bands, Listening, Memory, Status, TaskTotals
+from tests.support.running_service import until
 from tests.support.scripted_server import ScriptedServer
 
 
 class Held:
-    """Answers like a control plane does. The fields are what is added to the truth."""
+    """Answers like a control plane does. The fields are what is added to the truth.
 
-    def __init__(self, server: ScriptedServer) -> None:
+    It answers when those who left have been seen to leave, which may take a busy machine longer than a
+    test gives the service; ``busy``: at once, for those that stay are what the test is about.
+    """
+
+    def __init__(self, server: ScriptedServer, *, busy: bool = False) -> None:
         self.server = server
+        self.busy = busy
         self.tasks = 0
         self.feeds = 0
         self.orphans = 0
@@ -21,6 +27,8 @@ class Held:
 
     async def status(self) -> Status:
         self.asked += 1
+        if not self.busy:
+            await until(lambda: not self.server.held, "all who left are gone")
         connections = self.server.held
         return Status(
             pid=self.pid,

@@ -14,10 +14,15 @@ from email.message import Message
 from http import HTTPStatus
 from typing import Any
 
+from tests.support.patience import PATIENCE
+from tests.support.ports import refusing_port
+
 Answer = Callable[[str, Message], Iterable[bytes]]
 """From a request's target and headers to the pieces of what is sent back."""
 PAUSE = 0.05
 """Seconds between two pieces of an answer that drips."""
+DRIPS = round(5 * PATIENCE / PAUSE)
+"""Pieces of one: longer than anybody waits."""
 
 
 def reply(
@@ -95,7 +100,7 @@ def serving(answer: Answer, *, tls: ssl.SSLContext | None = None) -> Iterator[st
 
 def never(_: str, __: Message) -> Iterator[bytes]:
     """Nothing, for longer than anybody waits."""
-    for _ in range(1_200):
+    for _ in range(DRIPS):
         threading.Event().wait(PAUSE)
         yield b""
 
@@ -104,7 +109,7 @@ def dripping(whole: bytes) -> Answer:
     """``whole``, a byte at a time and again from its beginning."""
 
     def answer(_: str, __: Message) -> Iterator[bytes]:
-        for number in range(1_200):
+        for number in range(DRIPS):
             threading.Event().wait(PAUSE)
             yield whole[number % len(whole) :][:1]
 
@@ -115,7 +120,7 @@ def between(url: str, change: Callable[[dict[str, Any]], None], **headers: str) 
     """What the server at ``url`` answers, after ``change``, with these headers."""
 
     def answer(target: str, _: Message) -> Iterator[bytes]:
-        with urllib.request.urlopen(url + target, timeout=20) as real:
+        with urllib.request.urlopen(url + target, timeout=PATIENCE) as real:
             said = json.load(real)
         change(said)
         yield reply(json.dumps(said), **headers)
@@ -123,8 +128,8 @@ def between(url: str, change: Callable[[dict[str, Any]], None], **headers: str) 
     return answer
 
 
-def refused() -> str:
-    """A URL whose port nobody listens on."""
-    with socket.socket() as once:
-        once.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{once.getsockname()[1]}"
+@contextlib.contextmanager
+def refused() -> Iterator[str]:
+    """A URL that refuses connections until the end of the block."""
+    with refusing_port() as port:
+        yield f"http://127.0.0.1:{port}"

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.support.shell import PATIENCE, environment, until
+from tests.support.patience import PATIENCE
+from tests.support.shell import environment, until
 
 ROOT = Path(__file__).parents[2]
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import daemon
+from tests.support.patience import PATIENCE
 
 needs_prometheus = daemon.needs("prometheus", "promtool")
 """Mark of tests that start one, or ask promtool."""
@@ -39,7 +40,7 @@ class Prometheus:
         """The ``data`` of an answer of its HTTP API; ``path`` as in ``query``."""
         query = urllib.parse.urlencode(params)
         with urllib.request.urlopen(
-            f"{self.url}/api/v1/{path}?{query}", timeout=daemon.PATIENCE
+            f"{self.url}/api/v1/{path}?{query}", timeout=PATIENCE
         ) as answer:
             said = json.load(answer)
         assert said["status"] == "success", said
@@ -81,7 +82,7 @@ def backfill(directory: Path, history: str) -> None:
         ["promtool", "tsdb", "create-blocks-from", "openmetrics", "-q", str(seed), str(data)],
         check=True,
         capture_output=True,
-        timeout=daemon.PATIENCE,
+        timeout=PATIENCE,
     )
 
 

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+from tests.support.patience import PATIENCE
+
 TEXT, BINARY, CLOSE, PING, PONG, CONTINUATION = 0x1, 0x2, 0x8, 0x9, 0xA, 0x0
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _RESET = struct.pack("ii", 1, 0)
-PATIENCE = 10.0
-"""Seconds until an awaited answer counts as missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +229,14 @@ class RawClient:
                     if not types or said["type"] in types:
                         return said
 
+    async def so_far(self, *types: str) -> list[dict[str, Any]]:
+        """All messages of ``types`` that were sent before the answer to a request of now."""
+        self.send(request("ping"))
+        said = []
+        while (message := await self.message(*types, "pong"))["type"] != "pong":
+            said.append(message)
+        return said
+
     async def closing(self) -> Frame:
         """The server's close frame; all else is passed over."""
         async with asyncio.timeout(PATIENCE):
@@ -245,3 +253,9 @@ class RawClient:
             except ConnectionError:
                 return "reset"
             return "eof"
+
+
+async def collect(client: RawClient, seen: list[int]) -> None:
+    """Read, until cancelled: the numbers of the quotes that come."""
+    while True:
+        seen.append((await client.message("quote"))["seq"])

@@ -15,7 +15,8 @@ from qcfeed.diagnostics import census, orphans
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.service.app import Service
 from qcfeed.service.feed import Feed
-from tests.support.raw_websocket import PATIENCE, RawClient, head, request
+from tests.support.patience import PATIENCE
+from tests.support.raw_websocket import RawClient, head, request
 
 
 async def until(

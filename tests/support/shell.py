@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tests.support.patience import PATIENCE
+
 QCFEED = Path(sys.executable).with_name("qcfeed")
-PATIENCE = 20.0
-"""Seconds to wait for anything; on a loaded machine a start takes a few."""
 
 TERMINAL = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES")
 """What would overrule the terminal that a test gives; readline sets the last two for xdist's workers."""
@@ -43,6 +43,25 @@ def qcfeed(home: Path, *args: str, **variables: str) -> subprocess.CompletedProc
         timeout=PATIENCE,
         stdin=subprocess.DEVNULL,
     )
+
+
+def sound(
+    doctor: Callable[[], subprocess.CompletedProcess[str]],
+) -> subprocess.CompletedProcess[str]:
+    """What the doctor says once it has nothing to say: a busy machine may hold a loop up for a second."""
+    left = doctor()
+
+    def healthy() -> bool:
+        nonlocal left
+        left = doctor() if left.returncode else left
+        return left.returncode == 0
+
+    try:
+        until(healthy, "a sound service")
+    except AssertionError as error:
+        error.add_note(left.stdout)
+        raise
+    return left
 
 
 def until(condition: Callable[[], bool], what: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from qcfeed.core.messages import Tick
 from qcfeed.core.symbol import Symbol
 from qcfeed.upstreams.base import Upstream
+from tests.support.patience import PATIENCE
 
 
 class KeepingSink:
@@ -34,7 +35,7 @@ class KeepingSink:
     async def ready(self) -> None:
         self.readies += 1
 
-    async def until(self, condition: Callable[[], bool], *, within: float = 10.0) -> None:
+    async def until(self, condition: Callable[[], bool], *, within: float = PATIENCE) -> None:
         """Wait until ``condition`` holds; looked at whenever something comes."""
         async with asyncio.timeout(within):
             while not condition():
@@ -59,7 +60,7 @@ async def running(
         await asyncio.wait((task,))
 
 
-async def until(condition: Callable[[], bool], *, within: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], *, within: float = PATIENCE) -> None:
     """Wait until ``condition`` holds; raises TimeoutError with its source when it does not."""
     async with asyncio.timeout(within):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event

@@ -26,7 +26,7 @@ SUBSCRIBE = b'{"action":"subscribe","symbols":["AAPL","MSFT"]}'
 def visit(port: int, number: int, query: str) -> None:
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-        sock.settimeout(10)
+        sock.settimeout(120)
         sock.connect(("127.0.0.1", port))
         stream = number % 2
         sock.sendall(HEAD.format(("/stream" if stream else "/quotes/AAPL") + query).encode())

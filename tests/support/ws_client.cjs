@@ -23,9 +23,16 @@ socket.on("message", (data) => {
   last = said.seq;
   seen.quotes += 1;
   if (seen.quotes % 50 === 0) socket.ping(String(seen.quotes));
-  if (seen.quotes === Number(quotes)) socket.close(4321, "enough");
+  enough();
 });
-socket.on("pong", (data) => seen.pongs.push(data.toString()));
+socket.on("pong", (data) => {
+  seen.pongs.push(data.toString());
+  enough();
+});
+// The pongs may come after all the quotes, which a busy machine may hand over at once.
+const enough = () => {
+  if (seen.quotes >= Number(quotes) && seen.pongs.length >= 3) socket.close(4321, "enough");
+};
 socket.on("error", (error) => {
   console.error(error.message);
   process.exit(1);

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE
+
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.allow_task_leaks  # those of the runs inside this one
 
@@ -267,7 +269,7 @@ def test_it_is_registered_for_everybody(tmp_path: Path) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=True,
     )
     assert "@pytest.mark.no_task_leaks(" in done.stdout

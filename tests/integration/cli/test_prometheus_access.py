@@ -14,6 +14,7 @@ import pytest
 from qcfeed import config
 from qcfeed.errors import ExitStatus
 from tests.support.loopback_http import reply, serving
+from tests.support.patience import PATIENCE
 from tests.support.prometheus_server import needs_prometheus, prometheus
 
 pytestmark = needs_prometheus
@@ -42,7 +43,7 @@ def proxied(guarded: str) -> Iterator[str]:
             yield reply("{}", status=403 if told == "Bearer of-last-year" else 401)
             return
         asked = urllib.request.Request(guarded + target, headers={"Authorization": BASIC})
-        with urllib.request.urlopen(asked, timeout=20) as real:
+        with urllib.request.urlopen(asked, timeout=PATIENCE) as real:
             yield reply(real.read())
 
     with serving(answer) as url:

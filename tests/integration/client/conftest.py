@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.support.ports import refusing_port
 from tests.support.scripted_server import ScriptedServer
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[ScriptedServer]:
     served = ScriptedServer()
-    await served.start()
-    yield served
-    await served.stop()
+    with refusing_port() as served.port:  # kept for it, also while a test has stopped it
+        await served.start()
+        yield served
+        await served.stop()

@@ -18,6 +18,8 @@ from qcfeed.core.messages import Error
 from qcfeed.core.symbol import Symbol
 from qcfeed.errors import TimedOutError, UnknownSymbolError, UnreachableError, UsageError
 from tests.support.held import Held
+from tests.support.patience import PATIENCE
+from tests.support.running_service import until
 from tests.support.scripted_server import Script, ScriptedServer, Visit, quote
 
 
@@ -50,7 +52,7 @@ async def reproduced(
     held: Held,
     *modes: Mode,
     count: int = 20,
-    settle: float = 1.0,
+    settle: float = PATIENCE,
     progress: Told | None = None,
 ) -> Report:
     plan = Plan(symbol=Symbol("AAPL"), modes=modes, cycles=count, concurrency=4, settle=settle)
@@ -117,7 +119,7 @@ async def test_connections_that_stay_are_found(server: ScriptedServer) -> None:
         await let_go.wait()
 
     server.script = script
-    result = await only(server, Held(server), Mode.RUDE)
+    result = await only(server, Held(server, busy=True), Mode.RUDE)
     let_go.set()
     assert result.findings == ["tasks +24", "subscriptions +24", "connections +24"]
 
@@ -157,7 +159,7 @@ async def test_half_open_peers_that_are_kept_are_found(server: ScriptedServer) -
             await let_go.wait()
 
     server.script = script
-    result = await only(server, Held(server), Mode.HALF_OPEN)
+    result = await only(server, Held(server, busy=True), Mode.HALF_OPEN)
     let_go.set()
     assert "half-open peers still held 20" in result.findings
 
@@ -193,12 +195,12 @@ async def test_a_feed_that_lingers_is_waited_for_first(server: ScriptedServer) -
     server.script = quoting
 
     async def let_go() -> None:
-        await asyncio.sleep(0.3)
+        await until(lambda: held.asked >= 3, "it is asked again")
         held.feeds, held.feeds_by_state = 0, {}
 
     async with asyncio.TaskGroup() as group:
         group.create_task(let_go())
-        result = await only(server, held)
+        (result,) = (await reproduced(server, held, Mode.CLEAN)).modes
     assert result.before.feeds == 0
     assert result.findings == []
 
@@ -252,7 +254,7 @@ async def test_cycles_that_cannot_be_run_are_an_error_not_a_finding(
     kind: type[Exception],
     words: str,
 ) -> None:
-    monkeypatch.setattr(cycles, "CYCLE_TIMEOUT", 0.2)
+    monkeypatch.setattr(cycles, "CYCLE_TIMEOUT", 0.2 if script is silent else PATIENCE)
     server.script = script
     with pytest.raises(kind, match=words):
         await only(server, Held(server))

@@ -18,6 +18,7 @@ from qcfeed.core import messages
 from qcfeed.core.messages import Error, GoingAway, Subscribed
 from qcfeed.core.symbol import Symbol
 from qcfeed.errors import QcfeedError, UnknownSymbolError, UnreachableError, UsageError
+from tests.support.patience import PATIENCE
 from tests.support.scripted_server import ScriptedServer, Visit, quote
 
 AAPL, MSFT = Symbol("AAPL"), Symbol("MSFT")
@@ -29,7 +30,7 @@ async def take(
     """The first ``count`` events, without waiting between tries."""
     taken: list[Event] = []
     async with (
-        asyncio.timeout(10),
+        asyncio.timeout(PATIENCE),
         aclosing(stream(server.endpoint, symbols, draw=lambda: 0.0)) as events,
     ):
         async for event in events:
@@ -212,7 +213,7 @@ async def test_backoff_grows_until_a_message_comes(server: ScriptedServer) -> No
 
 async def test_a_restart_of_the_service_is_survived(server: ScriptedServer) -> None:
     async with (
-        asyncio.timeout(10),
+        asyncio.timeout(PATIENCE),
         aclosing(stream(server.endpoint, [AAPL], draw=lambda: 0.02)) as events,
     ):
         assert isinstance(await anext(events), Connected)
@@ -266,7 +267,7 @@ async def test_closing_it_says_goodbye_and_leaves_no_task(server: ScriptedServer
     before = asyncio.all_tasks()
     async with aclosing(stream(server.endpoint, [AAPL])) as events:
         await anext(events)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         visit = await server.left.get()
     assert visit.socket.close_code == 1000
     await server.stop()  # joins the server's tasks: what is left is the client's

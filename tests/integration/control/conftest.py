@@ -19,6 +19,7 @@ from qcfeed.control.routes import Route
 from qcfeed.control.server import ControlServer
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.diagnostics.stall import LoopWatch
+from tests.support.patience import PATIENCE
 
 
 class Watched:
@@ -50,7 +51,7 @@ class Watched:
         return self.run(called())
 
     def run(self, awaitable: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(awaitable, self.loop).result(10)
+        return asyncio.run_coroutine_threadsafe(awaitable, self.loop).result(PATIENCE)
 
     def block(self) -> None:
         """Keep the loop from turning until ``release``."""
@@ -58,10 +59,10 @@ class Watched:
 
         def stuck_in_a_callback() -> None:
             blocked.set()
-            self._released.wait(30)
+            self._released.wait(PATIENCE)
 
         self.loop.call_soon_threadsafe(stuck_in_a_callback)
-        assert blocked.wait(5)
+        assert blocked.wait(PATIENCE)
 
     def release(self) -> None:
         self._released.set()
@@ -75,7 +76,7 @@ class Watched:
             self.run(self._cancel_all())
         finally:
             self.loop.call_soon_threadsafe(self.loop.stop)
-            self._thread.join(10)
+            self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
 
     async def _cancel_all(self) -> None:

@@ -31,6 +31,7 @@ from qcfeed.errors import (
     UnreachableError,
     UsageError,
 )
+from tests.support.patience import PATIENCE
 
 Peer = Callable[[socket.socket, threading.Event], None]
 
@@ -54,12 +55,12 @@ def rude(path: Path, peer: Peer, timeout: float = 10.0) -> Iterator[ControlClien
             yield ControlClient(Address(socket=path), timeout=timeout)
         finally:
             over.set()
-            thread.join(10)
+            thread.join(PATIENCE)
             assert not thread.is_alive()
 
 
 def silent(_: socket.socket, over: threading.Event) -> None:
-    over.wait(10)
+    over.wait()
 
 
 def drips_a_head(connection: socket.socket, over: threading.Event) -> None:
@@ -80,7 +81,7 @@ def test_nothing_lasts_longer_than_the_timeout(tmp_path, peer):
         begun = time.monotonic()
         with pytest.raises(TimedOutError, match=r"within 0\.5 s"):
             client.fetch(TASKS)
-        assert 0.4 < time.monotonic() - begun < 3
+        assert 0.4 < time.monotonic() - begun < PATIENCE, "it would never have answered"
 
 
 def test_a_server_that_does_not_accept(tmp_path):
@@ -97,7 +98,7 @@ def test_a_server_that_does_not_accept(tmp_path):
         begun = time.monotonic()
         with pytest.raises(TimedOutError):
             ControlClient(Address(socket=path), timeout=0.5).fetch(TASKS)
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < PATIENCE, "it would never have accepted"
 
 
 def says(*pieces: bytes) -> Peer:
@@ -139,7 +140,7 @@ def test_something_else_answers(tmp_path, answer, told):
 def test_something_else_that_stays_is_not_waited_for(tmp_path):
     def greets(connection: socket.socket, over: threading.Event) -> None:
         connection.sendall(b"220 mail.example ESMTP\r\n")
-        over.wait(10)
+        over.wait(PATIENCE)
 
     with (
         rude(tmp_path / "s", greets) as client,
@@ -173,7 +174,7 @@ def test_an_answer_is_whole_when_its_length_has_come(tmp_path):
 
     def stays(connection: socket.socket, over: threading.Event) -> None:
         connection.sendall(b"HTTP/1.0 200 OK\r\n" + LENGTH + b"\r\n\r\n" + BODY)
-        over.wait(10)
+        over.wait(PATIENCE)
 
     with rude(tmp_path / "s", stays) as client:
         assert client.fetch(TASKS) == BODY
@@ -185,7 +186,7 @@ def test_an_answer_that_announces_too_much_is_not_read(tmp_path, monkeypatch, mo
         connection.sendall(b"HTTP/1.0 200 OK\r\n" + LENGTH + b"\r\n\r\n")
         if most == len(BODY):
             connection.sendall(BODY)
-        over.wait(10)
+        over.wait(PATIENCE)
 
     monkeypatch.setattr(client_module, "ANSWER_BYTES", most)
     with rude(tmp_path / "s", announces) as client:
@@ -249,7 +250,7 @@ from qcfeed.control.paths import Address
 from qcfeed.errors import NotAllowedError
 os.setgroups([]); os.setgid(65533); os.setuid(65533)
 try:
-    ControlClient(Address(socket=Path(sys.argv[1])), timeout=5).fetch("/v1/tasks")
+    ControlClient(Address(socket=Path(sys.argv[1])), timeout=60).fetch("/v1/tasks")
 except NotAllowedError as error:
     print(error.message)
 """
@@ -299,7 +300,7 @@ def test_the_only_one(env, serve, tmp_path):
     serve("prod")
     (found,) = paths.running_instances(env)
     assert (found.name, found.pid) == ("prod", os.getpid())
-    client = ControlClient(paths.resolve(None, None, None, env), timeout=5)
+    client = ControlClient(paths.resolve(None, None, None, env), timeout=PATIENCE)
     assert client.get(TASKS_BY_LOCATION, TasksByLocation).instance == "prod"
 
 
@@ -311,17 +312,17 @@ def test_several_are_listed(env, serve):
     assert f"8006 (pid {os.getpid()}), 8007 (pid {os.getpid()})" in raised.value.message
     assert "--instance 8006" in raised.value.hint
     named = paths.resolve("8007", None, None, env)
-    answer = ControlClient(named, timeout=5).get(TASKS_BY_LOCATION, TasksByLocation)
+    answer = ControlClient(named, timeout=PATIENCE).get(TASKS_BY_LOCATION, TasksByLocation)
     assert answer.instance == "8007"
 
 
 def test_by_url_with_the_token_file(env, serve):
     plane = serve(listen=("127.0.0.1", 0))
     url = f"http://127.0.0.1:{plane.server.port}"
-    ControlClient(paths.resolve(None, None, url, env), timeout=5).fetch(TASKS)
+    ControlClient(paths.resolve(None, None, url, env), timeout=PATIENCE).fetch(TASKS)
     wrong = paths.resolve(None, None, url, env | {"QCFEED_TOKEN": "wrong"})
     with pytest.raises(NotAllowedError, match="token"):
-        ControlClient(wrong, timeout=5).fetch(TASKS)
+        ControlClient(wrong, timeout=PATIENCE).fetch(TASKS)
 
 
 def test_a_token_of_two_lines_is_none(env):
@@ -357,13 +358,13 @@ def test_an_abort_ends_the_request_under_way_and_every_later_one(tmp_path: Path)
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(path))
         silent.listen()
-        client = ControlClient(Address(socket=path), timeout=60)
+        client = ControlClient(Address(socket=path), timeout=PATIENCE)
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             asking = pool.submit(client.fetch, TASKS)
             with silent.accept()[0] as accepted:
                 accepted.recv(1)  # it has asked, and waits
                 client.abort()
                 with pytest.raises(UnreachableError):
-                    asking.result(timeout=10)
+                    asking.result(timeout=PATIENCE)
     with pytest.raises(UnreachableError, match="aborted"):
         client.fetch(TASKS)

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from qcfeed.control import actions
 from qcfeed.control import server as server_module
 from qcfeed.control.answers import Answer, Failure, Reaped, ReapRequest, Tasks, TasksByLocation
 from qcfeed.control.audit import AuditLog
@@ -33,6 +34,7 @@ from qcfeed.errors import (
     TimedOutError,
     UsageError,
 )
+from tests.support.patience import PATIENCE
 
 
 def threads():
@@ -42,7 +44,7 @@ def threads():
 def ask(path, request: bytes) -> tuple[int, bytes]:
     """One raw HTTP request over the Unix socket: status and body."""
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(5)
+        sock.settimeout(PATIENCE)
         sock.connect(str(path))
         sock.sendall(request)
         whole = b"".join(iter(lambda: sock.recv(65_536), b""))
@@ -110,7 +112,7 @@ from qcfeed.control.listeners import UnixListener
 UnixListener("8006", Path({str(path)!r}))
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    subprocess.run([sys.executable, "-c", killed], timeout=30)
+    subprocess.run([sys.executable, "-c", killed], timeout=PATIENCE)
     assert path.is_socket()
     assert serve("8006").client().get(TASKS_BY_LOCATION, TasksByLocation).pid == os.getpid()
 
@@ -156,7 +158,7 @@ from qcfeed.control.routes import TASKS
 from qcfeed.errors import NotAllowedError
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 try:
-    ControlClient(Address(socket=Path(sys.argv[1])), timeout=5).fetch(TASKS)
+    ControlClient(Address(socket=Path(sys.argv[1])), timeout=60).fetch(TASKS)
 except NotAllowedError as error:
     print(error.message)
 """
@@ -164,7 +166,9 @@ except NotAllowedError as error:
 
 def ask_as_nobody(path) -> str:
     command = [sys.executable, "-c", NOBODY, str(path)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=PATIENCE, check=True
+    ).stdout
 
 
 @pytest.fixture
@@ -206,7 +210,7 @@ def test_a_web_page_is_refused(serve):
 
 
 def tcp_request(port, token, **headers) -> tuple[int, bytes]:
-    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     given = {"Host": f"127.0.0.1:{port}", "Authorization": f"Bearer {token}"} | headers
     connection.request("GET", TASKS, headers={k: v for k, v in given.items() if v is not None})
     response = connection.getresponse()
@@ -255,7 +259,7 @@ def test_tcp_refusals(tcp, wrong):
 def test_tcp_action_is_audited_as_the_tokens(tmp_path, serve):
     plane = serve(listen=("127.0.0.1", 0))
     token = (plane.directory / "control.token").read_text().strip()
-    client = ControlClient(Address(port=plane.server.port, token=token), timeout=10)
+    client = ControlClient(Address(port=plane.server.port, token=token), timeout=PATIENCE)
     client.post(REAP, ReapRequest(), Reaped)
     assert plane.lines()[0]["who"] == {"via": "token"}
 
@@ -350,7 +354,7 @@ def test_twenty_readers(serve):
     for reader in readers:
         reader.start()
     for reader in readers:
-        reader.join(10)
+        reader.join(PATIENCE)
     assert len(answers) == 20
 
 
@@ -359,7 +363,7 @@ def test_a_slow_read_holds_up_no_other(serve):
 
     def slow(_):
         began.set()
-        release.wait(10)
+        release.wait(PATIENCE)
         return Answer()
 
     plane = serve(
@@ -367,11 +371,11 @@ def test_a_slow_read_holds_up_no_other(serve):
     )
     slow_one = threading.Thread(target=plane.client().fetch, args=("/slow",))
     slow_one.start()
-    assert began.wait(5)
-    plane.client(timeout=5).fetch("/quick")
+    assert began.wait(PATIENCE)
+    plane.client(timeout=PATIENCE).fetch("/quick")
     assert slow_one.is_alive()
     release.set()
-    slow_one.join(10)
+    slow_one.join(PATIENCE)
 
 
 def test_connections_over_the_limit_are_dropped(serve, monkeypatch):
@@ -379,7 +383,7 @@ def test_connections_over_the_limit_are_dropped(serve, monkeypatch):
     plane = serve(listen=("127.0.0.1", 0))
     held = [socket.create_connection(("127.0.0.1", plane.server.port)) for _ in range(2)]
     with socket.create_connection(("127.0.0.1", plane.server.port)) as third:
-        third.settimeout(5)
+        third.settimeout(PATIENCE)
         assert third.recv(1) == b""
     plane.client().get(TASKS, Tasks)
     for connection in held:
@@ -433,7 +437,7 @@ class Patience(msgspec.Struct):
     timeout_s: float = 0.0
 
 
-def test_a_timed_out_action_is_cancelled_and_audited(serve):
+def test_a_timed_out_action_is_cancelled_and_audited(serve, monkeypatch):
     cancelled = threading.Event()
 
     async def waits(_):
@@ -442,7 +446,8 @@ def test_a_timed_out_action_is_cancelled_and_audited(serve):
         finally:
             cancelled.set()
 
-    plane = serve(routes=action(waits, Patience), action_grace=0.1)
+    monkeypatch.setattr(actions, "CANCEL_GRACE", PATIENCE)
+    plane = serve(routes=action(waits, Patience), action_grace=2.0)
     with pytest.raises(TimedOutError, match="was cancelled"):
         plane.client().post("/act", Patience(0.2), Answer)
     assert cancelled.is_set()
@@ -460,7 +465,7 @@ def test_an_action_that_outlives_its_cancellation_is_audited_when_it_ends(serve,
                 continue
         return Answer()
 
-    plane = serve(routes=action(stubborn), action_grace=0.1)
+    plane = serve(routes=action(stubborn), action_grace=2.0)
     with pytest.raises(TimedOutError, match="has not ended yet"):
         plane.client().post("/act", NoQuery(), Answer)
     assert len(plane.lines()) == 1
@@ -476,7 +481,7 @@ def test_stopping_ends_an_action(serve, watched):
         began.set()
         await asyncio.sleep(600)
 
-    plane = serve(routes=action(waits, Patience), action_grace=0.1)
+    plane = serve(routes=action(waits, Patience), action_grace=PATIENCE)
     refusals = []
 
     def post():
@@ -487,9 +492,9 @@ def test_stopping_ends_an_action(serve, watched):
 
     asker = threading.Thread(target=post)
     asker.start()
-    assert began.wait(5)
+    assert began.wait(PATIENCE)
     plane.server.stop()
-    asker.join(10)
+    asker.join(PATIENCE)
     assert "the service stops" in str(refusals[0])
     assert plane.lines()[-1]["outcome"] == "cancelled"
 

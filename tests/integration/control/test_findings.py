@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ from qcfeed.control.routes import TASKS_FINDINGS
 from qcfeed.diagnostics.lookout import Lookout
 from qcfeed.diagnostics.spawn import owned_by
 from tests.integration.control.conftest import Plane, Watched
+from tests.support.machine import of_the_program
+from tests.support.patience import PATIENCE
 
 
 class Gone:
@@ -49,7 +52,7 @@ def ask(plane: Plane) -> Findings:
 
 
 def until_told(plane: Plane, rule: str) -> Any:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         told = {finding.rule: finding for finding in ask(plane).findings}
         if rule in told:
@@ -79,7 +82,7 @@ def test_faults_are_told_with_evidence_and_the_next_command(
         held = watched.call(lambda: [watched.loop.create_task(forever()) for _ in range(3)])
     orphans = until_told(plane, "orphans")
     assert (orphans.verdict, orphans.next) == ("found", "qcfeed orphans --reap")
-    assert "closed 6" in orphans.evidence[0]
+    assert re.search(r"closed [67]\d\.\d s ago", orphans.evidence[0])
     assert len(orphans.serials) == 3
 
     watched.run(lose())
@@ -88,7 +91,9 @@ def test_faults_are_told_with_evidence_and_the_next_command(
     assert "test_findings.py" in lost.location
 
     answer = ask(plane)
-    assert (answer.found, answer.look_again) == (2, 0)
+    told = of_the_program(answer.findings)
+    assert [each.verdict for each in told] == ["found", "found"]
+    assert answer.found + answer.look_again == len(answer.findings)
     assert answer.censuses >= 1
     assert answer.untold == []
     watched.call(lambda: [task.cancel() for task in held])
@@ -143,13 +148,12 @@ def test_a_busy_healthy_program_has_no_finding(
     time.sleep(0.3)  # the start is over
     watched.call(lambda: lookout.start(watched.loop))
     looks = 0
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 5 * PATIENCE
     # Enough of everything, however long this machine takes for it.
     while looks < 20 or len(lookout.history.times()) < 60 or born() < 500:
         assert time.monotonic() < deadline, (looks, len(lookout.history.times()), born())
-        told = [f for f in ask(plane).findings if f.rule != "blocked_loop" or f.verdict == "found"]
-        assert told == []
+        assert of_the_program(ask(plane).findings) == []
         looks += 1
         time.sleep(0.05)
     over.set()
-    busy.result(10)
+    busy.result(PATIENCE)

@@ -14,39 +14,34 @@ from qcfeed.control.answers import Answer, Reaped, ReapRequest, TasksByLocation
 from qcfeed.control.routes import REAP, STACKS, TASKS_BY_LOCATION, Action, NoQuery
 from qcfeed.control.stack_answers import Stacks
 from qcfeed.errors import TimedOutError, UnreachableError
+from tests.support.patience import PATIENCE
 
 
-def sleep_in_a_callback(begun):
-    begun.set()
-    time.sleep(5)
-
-
-def test_a_loop_that_sleeps_for_5_s(serve, watched):
+def test_a_loop_that_does_not_turn(serve, watched):
     plane = serve(action_grace=0.5)
-    client = plane.client(timeout=3)
-    begun = threading.Event()
-    watched.loop.call_soon_threadsafe(sleep_in_a_callback, begun)
-    assert begun.wait(5)
-    blocked_at = time.monotonic()
+    client = plane.client()
+    watched.block()
 
     with pytest.raises(TimedOutError, match="stuck for") as raised:
         client.post(REAP, ReapRequest(), Reaped)
     stuck_s = float(re.search(r"stuck for ([\d.]+) s", raised.value.message)[1])
-    assert 0.4 <= stuck_s <= 5
-    assert "sleep_in_a_callback" in raised.value.__notes__[-1]
+    assert 0.4 <= stuck_s < PATIENCE
+    assert "stuck_in_a_callback" in "".join(raised.value.__notes__)
 
-    while time.monotonic() - blocked_at < 1.5:
-        client.get(TASKS_BY_LOCATION, TasksByLocation)
-    asked_at = time.monotonic()
-    answer = client.get(TASKS_BY_LOCATION, TasksByLocation)
-    assert time.monotonic() - asked_at < 1
-    assert 1000 < answer.loop_stall_ms < 5000
-    assert "sleep_in_a_callback" in answer.loop_stack[-1]
+    def asked(condition):
+        """An answer that is so, as soon as there is one."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition(answer := client.get(TASKS_BY_LOCATION, TasksByLocation)):
+            assert time.monotonic() < deadline, answer.loop_stall_ms
+        return answer
 
+    stuck = asked(lambda answer: answer.loop_stall_ms > 1000)
+    assert "stuck_in_a_callback" in "".join(stuck.loop_stack)
+
+    watched.release()
     watched.call(lambda: None)
-    healthy = client.get(TASKS_BY_LOCATION, TasksByLocation)
+    healthy = asked(lambda answer: answer.loop_stall_ms < 1000)
     assert healthy.loop_stack is msgspec.UNSET
-    assert healthy.loop_stall_ms < 1000
 
 
 def test_an_action_that_was_given_up_never_begins(serve, watched):
@@ -77,14 +72,15 @@ def test_reads_are_answered_when_the_loop_is_closed(serve, watched):
 
 
 def test_the_control_plane_does_not_hold_up_the_watched_loop(serve, watched):
-    """What the loop sees of twenty readers is the GIL, not their work."""
+    """What twenty readers ask for is not worked out by its thread, whatever the processor's load."""
     client = serve().client()
 
     async def sleepers():
         return [asyncio.create_task(asyncio.sleep(60)) for _ in range(2000)]
 
     held = watched.run(sleepers())
-    with watched.watch.measure() as measured:
+    before, whole = watched.call(time.thread_time), time.process_time()
+    for _ in range(5):
         threads = [
             threading.Thread(target=client.fetch, args=(TASKS_BY_LOCATION,)) for _ in range(20)
         ]
@@ -92,8 +88,19 @@ def test_the_control_plane_does_not_hold_up_the_watched_loop(serve, watched):
             thread.start()
         for thread in threads:
             thread.join()
-    assert measured.longest < 1
+    of_the_loop = watched.call(time.thread_time) - before
+    assert of_the_loop < (time.process_time() - whole) / 4
     assert len(held) == 2000
+
+
+def stuck_at(client, source):
+    """The watched loop's thread, once it has reached this line; it has said before that it would."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        thread = client.get(STACKS, Stacks).threads[0]
+        if any(frame.source == source for frame in thread.frames):
+            return thread
+        assert time.monotonic() < deadline, thread
 
 
 def test_the_stacks_of_a_stuck_loop(serve, watched):
@@ -101,10 +108,9 @@ def test_the_stacks_of_a_stuck_loop(serve, watched):
     healthy = client.get(STACKS, Stacks)
     assert (healthy.threads[0].name, healthy.threads[0].watched) == ("watched", True)
     watched.block()
-    thread = client.get(STACKS, Stacks).threads[0]
+    thread = stuck_at(client, "self._released.wait(PATIENCE)")
     assert (thread.name, thread.watched, thread.task) == ("watched", True, None)
-    frame = next(f for f in thread.frames if f.function.endswith("stuck_in_a_callback"))
-    assert frame.source == "self._released.wait(30)"
+    assert any(f.function.endswith("stuck_in_a_callback") for f in thread.frames)
 
 
 def test_the_task_that_holds_the_loop_up_is_named(serve, watched):
@@ -113,17 +119,16 @@ def test_the_task_that_holds_the_loop_up_is_named(serve, watched):
 
     async def hog():
         begun.set()
-        release.wait(30)
+        release.wait(PATIENCE)
 
     def spawn():
         hogs.append(asyncio.create_task(hog(), name="hog"))
 
     hogs = []
     watched.loop.call_soon_threadsafe(spawn)
-    assert begun.wait(5)
-    thread = client.get(STACKS, Stacks).threads[0]
+    assert begun.wait(PATIENCE)
+    thread = stuck_at(client, "release.wait(PATIENCE)")
     (serial,) = [record.serial for record in watched.ledger.records() if record.task in hogs]
     release.set()
     assert (thread.task.name, thread.task.serial) == ("hog", serial)
-    assert any(f.source == "release.wait(30)" for f in thread.frames)
     watched.run(asyncio.sleep(0))

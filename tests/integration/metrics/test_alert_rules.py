@@ -15,13 +15,14 @@ import pytest
 from qcfeed.metrics import rules
 from qcfeed.metrics.catalog.alerts import ALERTS, Alert
 from tests.integration.metrics.alert_cases import CASES, Case, name
+from tests.support.patience import PATIENCE
 from tests.support.prometheus_server import needs_prometheus
 
 pytestmark = needs_prometheus
 
 
 def promtool(*args: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["promtool", *args], capture_output=True, text=True, timeout=60)
+    return subprocess.run(["promtool", *args], capture_output=True, text=True, timeout=5 * PATIENCE)
 
 
 def check(directory: Path, cases: Sequence[Case], written: str) -> subprocess.CompletedProcess[str]:

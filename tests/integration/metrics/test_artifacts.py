@@ -19,6 +19,7 @@ from qcfeed.metrics.catalog.alerts import ALERTS
 from qcfeed.metrics.catalog.panels import ROWS
 from qcfeed.metrics.catalog.recordings import Recording
 from tests.support.alertmanager import needs_alertmanager
+from tests.support.patience import PATIENCE
 from tests.support.prometheus_server import needs_prometheus
 
 
@@ -30,7 +31,7 @@ def written(tmp_path: Path) -> Path:
 
 
 def judge(*command: str | Path) -> None:
-    said = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    said = subprocess.run(command, capture_output=True, text=True, timeout=5 * PATIENCE)
     assert said.returncode == 0, said.stdout + said.stderr
 
 
@@ -57,7 +58,7 @@ def test_every_alert_reaches_somebody(written: Path) -> None:
         said = subprocess.run(
             ["amtool", "config", "routes", "test", f"--config.file={written / 'alertmanager.yml'}",
              f"alertname={alert.name}", f"severity={alert.severity}"],
-            capture_output=True, text=True, timeout=60,
+            capture_output=True, text=True, timeout=PATIENCE,
         )  # fmt: skip
         assert said.stdout.strip() == "on-call", said.stderr
 

@@ -12,6 +12,7 @@ import pytest
 from qcfeed.metrics import rules
 from qcfeed.metrics.catalog.alerts import ALERTS
 from tests.integration.metrics.alert_cases import INCIDENT, QUIET_BEFORE, Values, name
+from tests.support.patience import PATIENCE
 from tests.support.prometheus_server import needs_prometheus
 
 pytestmark = needs_prometheus
@@ -51,7 +52,7 @@ def first_firings(directory: Path, series: Values) -> Firings:
     (directory / "tests.yml").write_text(json.dumps(unit))
     said = subprocess.run(
         ["promtool", "test", "rules", directory / "tests.yml"],
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=5 * PATIENCE,
     )  # fmt: skip
     found: Firings = dict.fromkeys(told)
     wrong = re.findall(r'alertname=\\"(\w+)\\".+?, time: (\w+),', said.stdout + said.stderr)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.alertmanager import alertmanager, needs_alertmanager, webhook
+from tests.support.patience import PATIENCE
 from tests.support.prometheus_server import needs_prometheus, openmetrics, prometheus
 
 AT = 1_710_892_800.0
@@ -56,6 +57,6 @@ def test_an_alert_reaches_the_webhook(tmp_path: Path) -> None:
                 json.dumps(alert).encode(),
                 {"Content-Type": "application/json"},
             ),
-            timeout=10,
+            timeout=PATIENCE,
         ).close()
         assert heard.hear("Planted", "firing")["labels"] == {"alertname": "Planted"}

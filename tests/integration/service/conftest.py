@@ -12,10 +12,14 @@ import pytest
 from qcfeed.config import Config
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.service.app import Service
+from tests.support.patience import PATIENCE
 from tests.support.running_service import Running
 from tests.support.scripted_upstream import ScriptedUpstream
 
 Start = Callable[..., Awaitable[Running]]
+
+FAR = 10 * PATIENCE
+"""Seconds of a time that must not be over before a test is."""
 
 
 @pytest.fixture
@@ -34,6 +38,9 @@ async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
             "monitor": False,
             "upstream": "sim:?rate=20",
             "linger": 0.05,
+            # A connection that answers no ping, or does not read, is lost only where that is tried.
+            "ping_interval": 0,
+            "stall_timeout": FAR,
         }
         service = Service(Config(**quick | options), ledger)
         running = Running(service, ledger)
@@ -44,10 +51,23 @@ async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
     yield start
     for running in started:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE):
             await running.service.stop()
         await running.balanced()
     ledger.uninstall()
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Peers have as long as they like to finish a head and to answer a close frame."""
+    monkeypatch.setattr("qcfeed.service.arrival.HEAD_TIMEOUT", FAR)
+    monkeypatch.setattr("qcfeed.service.connection.CLOSE_TIMEOUT", FAR)
+
+
+@pytest.fixture
+def never_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No silence is put down to a loop that turned too late, as it may on a busy machine."""
+    monkeypatch.setattr("qcfeed.core.staleness.LATE", FAR)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import json
 import zlib
 
 import pytest
-from websockets.asyncio.client import connect
 
 from tests.integration.service.conftest import Start
 from tests.support.raw_websocket import (
@@ -20,6 +19,7 @@ from tests.support.raw_websocket import (
     request,
 )
 from tests.support.running_service import Running, until
+from tests.support.websockets_client import connect_async
 
 RSV1 = 4
 OFFER = {"sec_websocket_extensions": b"permessage-deflate; client_max_window_bits"}
@@ -45,7 +45,7 @@ async def compressing(running: Running, target: str = "/stream?compress=1") -> R
 
 async def test_a_real_client_reads_compressed_quotes(start: Start) -> None:
     running = await start(upstream="sim:?rate=200")
-    async with connect(f"{running.ws}/quotes/AAPL?compress=1") as client:
+    async with connect_async(f"{running.ws}/quotes/AAPL?compress=1") as client:
         extension = client.response.headers["sec-websocket-extensions"]  # type: ignore[union-attr]
         assert extension.startswith("permessage-deflate; server_no_context_takeover")
         seqs = [json.loads(await client.recv())["seq"] for _ in range(20)]

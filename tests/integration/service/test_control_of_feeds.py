@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from qcfeed.control.paths import Address
 from qcfeed.errors import NeedsConfirmationError, NotFoundError, UsageError
 from qcfeed.upstreams.universe import TICKERS
 from tests.integration.service.conftest import Start
+from tests.support.patience import PATIENCE
 from tests.support.raw_websocket import head
 from tests.support.running_service import Running, until
 from tests.support.scripted_upstream import ScriptedUpstream
@@ -25,7 +27,7 @@ class Operator:
 
     def __init__(self, running: Running) -> None:
         socket = Path(running.service.listening.control)
-        self._client = ControlClient(Address(socket=socket), timeout=10)
+        self._client = ControlClient(Address(socket=socket), timeout=PATIENCE)
 
     async def status(self) -> answers.Status:
         return await asyncio.to_thread(self._client.get, routes.STATUS, answers.Status)
@@ -33,6 +35,15 @@ class Operator:
     async def feeds(self) -> dict[str, answers.Feed]:
         got = await asyncio.to_thread(self._client.get, routes.FEEDS, answers.Feeds)
         return {feed.symbol: feed for feed in got.feeds}
+
+    async def feeds_once(
+        self, condition: Callable[[dict[str, answers.Feed]], object]
+    ) -> dict[str, answers.Feed]:
+        """The feeds as soon as they are so: a busy machine may be late with a quote."""
+        async with asyncio.timeout(PATIENCE):
+            while not condition(feeds := await self.feeds()):
+                pass
+        return feeds
 
     async def symbols(self) -> list[str]:
         return (await asyncio.to_thread(self._client.get, routes.SYMBOLS, answers.Symbols)).symbols
@@ -50,7 +61,9 @@ async def test_status_counts_what_is_there(start: Start) -> None:
     operator = Operator(running)
     async with await running.stream("AAPL", "MSFT", "ZVZZT") as one, await running.client():
         assert (await one.message("status"))["state"] == "stale"
-        status = await operator.status()
+        async with asyncio.timeout(PATIENCE):  # a busy machine may be late with a quote
+            while (status := await operator.status()).staleness.live != 2:
+                pass
         assert (status.state, status.drill) == ("serving", None)
         assert (status.feeds, status.subscriptions, status.connections) == (3, 4, 2)
         assert status.subscribers_per_symbol == 1.33
@@ -82,19 +95,19 @@ async def test_symbols_are_those_with_a_feed_where_the_upstream_does_not_know(
 
 
 async def test_feeds_a_row_a_symbol(start: Start) -> None:
-    running = await start(linger=60.0, stale_after=0.3)
+    running = await start(linger=3_600.0, stale_after=0.3)
     operator = Operator(running)
     async with await running.stream("AAPL", "ZVZZT") as client, await running.client() as other:
         await client.message("quote")
         await client.message("status")
-        rows = await operator.feeds()
+        rows = await operator.feeds_once(
+            lambda rows: rows["AAPL"].band == "live" and (rows["AAPL"].age_s or 9) < 1
+        )
         assert list(rows) == ["AAPL", "ZVZZT"]
         busy, quiet = rows.values()
         assert (busy.demand, busy.upstream, busy.subscribers) == ("wanted", "open", 2)
         assert (busy.generation, busy.band, busy.reason) == (1, "live", None)
         assert busy.quotes > 0
-        assert busy.age_s is not None
-        assert busy.age_s < 1
         assert (quiet.band, quiet.reason) == ("stale", "upstream_silent")
         assert (quiet.quotes, quiet.last_quote_at, quiet.age_s) == (0, None, None)
         await other.leave()
@@ -158,24 +171,25 @@ async def test_what_cannot_be_cancelled(running: Running) -> None:
 async def test_connections_and_holds_are_never_taken_for_orphans(start: Start) -> None:
     """While hundreds come and go, whoever looks from another thread sees no orphan."""
     running = await start(subscribe_rate=0, upstream="sim:?rate=1")
-    done = False
+    done, looks = False, 0
 
-    def look() -> int:
-        looks = 0
+    def look() -> None:
+        nonlocal looks
         while not done:
             assert running.service.hub.orphaned_subscriptions() == []
             looks += 1
-        return looks
 
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)  # the two threads take turns at every few lines
     looking = asyncio.create_task(asyncio.to_thread(look))
-    for _ in range(5):
+    rounds = 0
+    while rounds < 5 or looks < 100:
         clients = [await running.stream(*TICKERS[:200]) for _ in range(3)]
         assert await running.refusal(head("/quotes/NOSUCH")) == (404, "unknown_symbol")
         for client in clients:
             client.reset()
+        rounds += 1
     done = True
     sys.setswitchinterval(interval)
-    assert await looking > 100
+    await looking
     await running.balanced()

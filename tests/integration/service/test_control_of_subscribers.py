@@ -16,18 +16,23 @@ from qcfeed.control.subscriber_answers import Kicked, KickRequest, Subscribers
 from qcfeed.errors import NeedsConfirmationError, UsageError
 from tests.integration.service.conftest import Start
 from tests.support.falling_behind import publish, stall
+from tests.support.patience import PATIENCE
 from tests.support.raw_websocket import RawClient, close
 from tests.support.running_service import Running, until
 from tests.support.scripted_upstream import ScriptedUpstream, silently
 
 
 async def ask(running: Running, **which: object) -> Subscribers:
-    client = ControlClient(Address(socket=Path(running.service.listening.control)), timeout=10)
+    client = ControlClient(
+        Address(socket=Path(running.service.listening.control)), timeout=PATIENCE
+    )
     return await asyncio.to_thread(client.get, SUBSCRIBERS, Subscribers, **which)
 
 
 async def kick(running: Running, *ids: int, force: bool = True) -> Kicked:
-    client = ControlClient(Address(socket=Path(running.service.listening.control)), timeout=20)
+    client = ControlClient(
+        Address(socket=Path(running.service.listening.control)), timeout=PATIENCE
+    )
     request = KickRequest(ids=list(ids), force=force)
     return await asyncio.to_thread(client.post, SUBSCRIBERS_KICK, request, Kicked)
 

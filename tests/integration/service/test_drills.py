@@ -25,7 +25,8 @@ from qcfeed.service import connection
 from qcfeed.service.drills import crowds, kinds, memory_growth
 from qcfeed.service.drills.board import Board
 from qcfeed.upstreams.simulator import Simulator
-from tests.integration.service.conftest import Start
+from tests.integration.service.conftest import FAR, Start
+from tests.support.patience import PATIENCE
 from tests.support.running_service import Running, until
 
 
@@ -35,7 +36,7 @@ def board(running: Running) -> Board:
     return found
 
 
-async def begin(running: Running, drill: str, lasts: float = 30.0) -> None:
+async def begin(running: Running, drill: str, lasts: float = FAR) -> None:
     board(running).start(kinds.parse(drill), lasts)
 
 
@@ -87,18 +88,20 @@ async def test_it_begins_is_marked_everywhere_and_ends_by_itself(
     number = QUICK.get(kind.name, {}).get("number")
     order = kinds.parse(kind.name if number is None else f"{kind.name}={number}")
 
-    board(running).start(order, 0.5)
-    assert f"DRILL {order}: {kind.breaks}; for 0.5 s at most" in caplog.text
+    board(running).start(order, FAR)
+    assert f"DRILL {order}: {kind.breaks}; for {FAR:g} s at most" in caplog.text
     assert running.service.drill() == str(order)
     if kind.name != "stuck-loop":  # whose loop answers nobody for now
         assert await get(running, "/readyz") == f"ready (DRILL {order})\n"
         assert await metric(running, "qcfeed_drill_active") == 1
     with pytest.raises(UsageError, match="one at a time"):
         board(running).start(order)
+    await ended(running)
 
+    board(running).start(order, 0.5)
     await until(lambda: running.service.drill() is None, "it ends by itself")
     assert f"DRILL {order}: its time is over" in caplog.text
-    assert f"DRILL {order}: ended, nothing of it is left" in caplog.text
+    assert caplog.text.count(f"DRILL {order}: ended, nothing of it is left") == 2
     await ended(running)
     assert await get(running, "/readyz") == "ready\n"
     await running.balanced()
@@ -165,17 +168,23 @@ async def test_stopping_the_service_ends_the_drill(start: Start) -> None:
 
 
 async def test_a_silent_upstream_makes_symbols_stale_and_then_they_live_again(
-    start: Start,
+    start: Start, never_late: None
 ) -> None:
     running = await start(allow_drills=True, stale_after=0.3, very_stale_after=30)
     client = await running.client()
     await client.message("quote")
+    feed = running.feed()
+    await until(lambda: feed.staleness.band is Band.LIVE, "it is live")
     await begin(running, "silent-upstream")
-    said = await client.message("status")
+    last = feed.log.head
+    await until(lambda: feed.staleness.band is Band.STALE, "it is stale")
+    said = (await client.so_far("status"))[-1]
     assert (said["state"], said["reason"]) == ("stale", "upstream_silent")
+    assert feed.log.head == last
     assert running.service.hub.upstream.health().connected
     await ended(running)
-    assert (await client.message("status"))["state"] == "live"
+    await until(lambda: feed.staleness.band is Band.LIVE, "it is live again")
+    assert (await client.so_far("status"))[-1]["state"] == "live"
     await client.leave()
 
 
@@ -190,7 +199,7 @@ async def test_a_flapping_upstream_is_down_and_its_feeds_come_back(start: Start)
     await ended(running)
     assert await metric(running, "qcfeed_upstream_connected") == 1
     before = running.feed().log.head
-    await until(lambda: running.feed().log.head > before + 5, "quotes come again", within=40)
+    await until(lambda: running.feed().log.head > before + 5, "quotes come again")
     await client.leave()
 
 
@@ -199,9 +208,9 @@ async def test_rubbish_reaches_nobody(start: Start, caplog: pytest.LogCaptureFix
     client = await running.client()
     first = await client.message("quote")
     await begin(running, "rubbish-upstream")
-    said = await client.message("status")
-    assert said["state"] == Band.STALE
-    assert running.feed().rubbish >= 5
+    feed = running.feed()
+    await until(lambda: feed.rubbish >= 5 and feed.staleness.band is Band.STALE, "no quote is left")
+    assert (await client.so_far("status"))[-1]["state"] == Band.STALE
     assert "refused, the last for" in str(running.feed().failure)
     assert caplog.text.count("refused what is no quote") == 1
     assert await metric(running, "qcfeed_quotes_refused_total") >= 5
@@ -215,18 +224,18 @@ async def test_rubbish_reaches_nobody(start: Start, caplog: pytest.LogCaptureFix
 async def test_a_stuck_loop_is_one_that_blocks(start: Start) -> None:
     running = await start(allow_drills=True)
     await begin(running, "stuck-loop=1")
-    stuck = await asyncio.to_thread(_stack_when_stuck, running)
-    assert any("compute_without_a_thread" in line for line in stuck)
+    await asyncio.to_thread(_until_stuck, running, "compute_without_a_thread")
     await ended(running)
 
 
-def _stack_when_stuck(running: Running) -> list[str]:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        if running.service.watch.stalled_for(time.monotonic()) > 0.3:
-            return running.service.watch.stack()
+def _until_stuck(running: Running, function: str) -> None:
+    watch, deadline = running.service.watch, time.monotonic() + PATIENCE
+    while not (
+        watch.stalled_for(time.monotonic()) > 0.3
+        and any(function in line for line in watch.stack())
+    ):
+        assert time.monotonic() < deadline, f"the loop was never stuck in {function}"
         time.sleep(0.02)
-    return []
 
 
 async def test_slow_consumers_are_seen_and_obey_when_they_are_ended(start: Start) -> None:
@@ -269,7 +278,7 @@ async def test_half_open_consumers_are_ended_by_the_service_and_others_follow(
     running = await start(allow_drills=True, ping_interval=0.2, stall_timeout=0.5)
     await begin(running, "half-open-consumers=3")
     gateway = running.service.gateway
-    await until(lambda: gateway.opened == 3, "they come")
+    await until(lambda: gateway.opened >= 3, "they come")
     await until(lambda: gateway.closed["4412"] >= 3, "the service ends them")
     await until(lambda: gateway.opened >= 6, "the link dies again")
     await ended(running)
@@ -336,13 +345,14 @@ async def test_memory_grows_to_a_cap_and_is_given_back(
     await asyncio.sleep(0.6)
     assert drill._held == 32 * megabyte
     assert memory.resident() > 0.85 * told.bytes
+    most = memory.resident()
     await ended(running)
     assert memory.limit() == real
-    assert memory.resident() < before + 16 * megabyte
+    assert memory.resident() < most - 16 * megabyte
 
 
 async def test_a_clock_that_jumps_changes_nothing_but_times(start: Start) -> None:
-    running = await start(allow_drills=True, upstream="sim:?rate=20", stale_after=1)
+    running = await start(allow_drills=True, upstream="sim:?rate=20", stale_after=200)
     client = await running.client()
     before = _at(await client.message("quote"))
     await begin(running, "clock-jump=-7200")
@@ -351,7 +361,7 @@ async def test_a_clock_that_jumps_changes_nothing_but_times(start: Start) -> Non
     assert [each["seq"] for each in seen] == list(range(seen[0]["seq"], seen[0]["seq"] + 20))
     assert running.feed().staleness.band is Band.LIVE
     await ended(running)
-    assert abs(running.service.hub.wall() - time.time()) < 1
+    assert abs(running.service.hub.wall() - time.time()) < 60
     await client.leave()
 
 

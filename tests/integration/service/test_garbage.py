@@ -34,7 +34,7 @@ async def visit(running: Running, cycles: int, query: str) -> None:
     arguments = [sys.executable, str(VISITOR), str(running.port), str(cycles), query]
     visitor = subprocess.Popen(arguments)  # noqa: ASYNC220 - asyncio's own leave circles
     try:
-        await until(lambda: visitor.poll() is not None, "the visitor has left", within=30)
+        await until(lambda: visitor.poll() is not None, "the visitor has left")
     finally:
         visitor.kill()
         visitor.wait()

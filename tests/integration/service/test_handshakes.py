@@ -6,12 +6,12 @@ import asyncio
 
 import aiohttp
 import pytest
-from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from tests.integration.service.conftest import Start
 from tests.support.raw_websocket import KEY, RawClient, close, head, request
 from tests.support.running_service import Running
+from tests.support.websockets_client import connect_async
 
 GOOD = {
     "plain": head(),
@@ -188,7 +188,7 @@ async def test_an_upgrade_at_another_address_is_404(running: Running, target: st
 
 async def test_real_clients_are_told_why(running: Running) -> None:
     with pytest.raises(InvalidStatus) as refused:
-        await connect(f"{running.ws}/quotes/NOSUCH")
+        await connect_async(f"{running.ws}/quotes/NOSUCH")
     assert refused.value.response.status_code == 404
     assert b"unknown_symbol" in (refused.value.response.body or b"")
     async with (
@@ -205,7 +205,7 @@ async def test_heads_that_never_end_are_gone_in_time(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qcfeed.service.arrival.HEAD_TIMEOUT", 0.5)
-    running = await start(stall_timeout=1.0)
+    running = await start()
     clients = [await RawClient.connect(running.port) for _ in range(50)]
     for n, client in enumerate(clients):
         client.send(head()[:n])  # nothing at all, too
@@ -232,12 +232,12 @@ async def test_a_refused_peer_that_stays_is_gone_in_time(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qcfeed.service.arrival.HEAD_TIMEOUT", 0.5)
-    running = await start(stall_timeout=1.0)
+    running = await start()
     async with await RawClient.connect(running.port) as client:
         client.send(head("/quotes/NOSUCH"))
         assert (await client.response()).status == 404
         for _ in range(10):
             client.send(head() * 10)  # it does not take no for an answer
             await asyncio.sleep(0.01)
-        await running.balanced(within=2.5)
+        await running.balanced()
         assert running.service.gateway.opened == 0

@@ -9,6 +9,7 @@ from qcfeed.control.client import ControlClient
 from qcfeed.control.history_answers import History
 from qcfeed.control.paths import Address
 from qcfeed.control.routes import HISTORY
+from tests.support.patience import PATIENCE
 from tests.support.running_service import Running, until
 
 
@@ -17,7 +18,7 @@ async def test_the_service_remembers_its_memory_tasks_and_subscriptions(running:
     await until(lambda: service.recent.points(0.0), "a first point")
     async with await running.stream("AAPL", "MSFT"):
         service.lookout.sample(asyncio.get_running_loop().time())
-        client = ControlClient(Address(socket=Path(service.listening.control)), timeout=10)
+        client = ControlClient(Address(socket=Path(service.listening.control)), timeout=PATIENCE)
         told = await asyncio.to_thread(client.get, HISTORY, History)
     last = told.points[-1]
     assert len(told.points) >= 2

@@ -10,7 +10,6 @@ import socket
 import struct
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -22,9 +21,9 @@ from qcfeed.diagnostics.booked import booked
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.errors import StartError
 from qcfeed.service import monitor, monitor_views
+from tests.support.patience import PATIENCE
+from tests.support.ports import refusing_port
 
-WITHIN = 20.0
-"""Seconds that anything may take before a test gives up on it."""
 PROMPT = "monitor >>> "
 IS_A_DUMB_TERMINAL = b"\xff\xfb\x18\xff\xfa\x18\x00dumb\xff\xf0"
 """Telnet (RFC 1091): IAC WILL TTYPE, IAC SB TTYPE IS "dumb" IAC SE."""
@@ -78,7 +77,7 @@ class Telnet:
         return await self.until(re.escape(wanted) + r"[^\n]*\n")
 
     async def until(self, pattern: str) -> str:
-        async with asyncio.timeout(WITHIN):
+        async with asyncio.timeout(PATIENCE):
             while not re.search(pattern, text := _plain(self.raw)):
                 got = await self.reader.read(65_536)
                 assert got, f"the connection ended after {text!r}"
@@ -113,7 +112,7 @@ async def telnet(to: monitor.Monitor) -> AsyncIterator[Telnet]:
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(WITHIN)) as session:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(PATIENCE)) as session:
         yield session
 
 
@@ -146,7 +145,7 @@ def age(ledger: Ledger, name: str, seconds: float) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WITHIN):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - of another thread's doing
             await asyncio.sleep(0.01)
 
@@ -160,7 +159,7 @@ async def test_telnet_ps_shows_where_a_task_was_spawned_and_its_age(attach, ledg
         age(ledger, "feed-AAPL", 3 * 3600 + 47 * 60)
         listed = await client.run("ps", "feed-AAPL")
         assert location in listed
-        assert "3:47:00" in listed
+        assert "3:47:" in listed
         assert "sleeping" in listed
 
 
@@ -172,7 +171,7 @@ async def test_the_web_list_shows_the_same(attach, ledger, http):
             rows = {row["name"]: row for row in (await answer.json())["tasks"]}
         row = rows["feed-AAPL"]
         assert row["created_location"] == location
-        assert row["since"] == "3:47:00"
+        assert row["since"].startswith("3:47:")
         assert row["coro"] == "sleeper.<locals>.sleep"
         url = f"{attached.web}/trace-running?task_id={row['task_id']}"
         async with http.get(url) as answer:
@@ -308,27 +307,28 @@ async def test_two_side_by_side_have_ports_of_their_own(attach):
 
 
 async def test_given_ports_are_taken_and_free_again_after_close(attach):
-    first = attach()
-    ports = {"monitor_port": port_of(first.telnet), "monitor_web_port": port_of(first.web)}
-    await asyncio.to_thread(first.close)
-    assert not threads()
-    second = attach(**ports)
-    assert (second.telnet, second.web) == (first.telnet, first.web)
+    with refusing_port() as telnet_port, refusing_port() as web_port:  # free for nobody else
+        ports = {"monitor_port": telnet_port, "monitor_web_port": web_port}
+        first = attach(**ports)
+        assert (port_of(first.telnet), port_of(first.web)) == (telnet_port, web_port)
+        await asyncio.to_thread(first.close)
+        assert not threads()
+        second = attach(**ports)
+        assert (second.telnet, second.web) == (first.telnet, first.web)
 
 
 @pytest.mark.parametrize("option", ["monitor_port", "monitor_web_port"])
 @pytest.mark.parametrize("shared", [False, True], ids=["plain", "SO_REUSEPORT"])
-async def test_a_taken_port_is_an_error_at_once(attach, option, shared):
+async def test_a_taken_port_is_an_error_at_once(attach, monkeypatch, option, shared):
+    monkeypatch.setattr(monitor, "_START_TIMEOUT", 100 * PATIENCE)  # nobody has waited for that
     with socket.socket() as holder:
         if shared:  # as aiomonitor's own web view has it: two would answer in turns
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         taken = holder.getsockname()[1]
-        started = time.monotonic()
         with pytest.raises(StartError, match=rf"\b{taken}\b") as caught:
             attach(**{option: taken})
-        assert time.monotonic() - started < 1
         assert f"--{option.replace('_', '-')} 0" in (caught.value.hint or "")
     assert not threads()
 
@@ -350,27 +350,27 @@ async def test_a_start_that_does_not_come_about(attach, monkeypatch, how):
         await asyncio.Event().wait()
 
     monkeypatch.setattr(monitor_views, "web_application", broken)
-    monkeypatch.setattr(monitor, "_START_TIMEOUT", 0.2 if how == "hangs" else WITHIN)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        free = probe.getsockname()[1]
-    with pytest.raises(StartError, match="no templates" if how == "fails" else "Timeout") as caught:
-        attach(monitor_port=free)
-    assert "--no-monitor" in (caught.value.hint or "")
-    assert not threads()
-    socket.create_server(("127.0.0.1", free)).close()
+    monkeypatch.setattr(monitor, "_START_TIMEOUT", 0.2 if how == "hangs" else PATIENCE)
+    why = "no templates" if how == "fails" else "Timeout"
+    with refusing_port() as free:
+        with pytest.raises(StartError, match=why) as caught:
+            attach(monitor_port=free)
+        assert "--no-monitor" in (caught.value.hint or "")
+        assert not threads()
+        socket.create_server(("127.0.0.1", free)).close()
 
 
 # ---------------------------------------------------------------- clients that misbehave, and the end
 
 
-async def test_close_ends_open_sessions_and_says_nothing(attach, http, capfd, caplog):
+async def test_close_ends_open_sessions_and_says_nothing(attach, http, capfd, caplog, monkeypatch):
+    monkeypatch.setattr(monitor, "_NEGOTIATION_TIMEOUT", 100 * PATIENCE)  # nor has it ended one
+    monkeypatch.setattr(monitor, "_CLOSE_TIMEOUT", PATIENCE)
     attached = attach()
     async with connected(attached), telnet(attached) as client, http.get(attached.web):
-        started = time.monotonic()
         await asyncio.to_thread(attached.close)
-        assert time.monotonic() - started < 5
         assert not threads()
-        await asyncio.wait_for(client.reader.read(), WITHIN)
+        await asyncio.wait_for(client.reader.read(), PATIENCE)
     await asyncio.to_thread(attached.close)  # twice is once
     assert capfd.readouterr() == ("", "")
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
@@ -381,22 +381,33 @@ async def test_a_client_that_does_not_negotiate_is_dropped(attach, monkeypatch):
     sessions = count_sessions(monkeypatch)
     attached = attach()
     async with connected(attached) as client:
-        await asyncio.wait_for(client.reader.read(), WITHIN)
+        await asyncio.wait_for(client.reader.read(), PATIENCE)
     await until(lambda: sessions == {"begun": 1, "ended": 1})
 
 
 async def test_a_client_that_negotiates_stays_for_as_long_as_it_likes(attach, monkeypatch):
-    monkeypatch.setattr(monitor, "_NEGOTIATION_TIMEOUT", 0.05)
+    limits: list[asyncio.Timeout] = []
+
+    interact = monitor.Monitor._interact
+
+    async def noted(views: object, limit: asyncio.Timeout, client: object) -> None:
+        limits.append(limit)
+        await interact(views, limit, client)
+
+    monkeypatch.setattr(monitor.Monitor, "_interact", noted)
     attached = attach()
-    async with telnet(attached) as client:  # its greeting alone takes 0.3 s
+    async with telnet(attached) as client:
         await client.run("ps", "Created Location")
+        (limit,) = limits
+        assert limit.when() is None
 
 
 @pytest.mark.parametrize("negotiated", [True, False])
 async def test_a_client_that_resets_leaves_nothing_behind(
     attach, monkeypatch, negotiated, capfd, caplog
 ):
-    monkeypatch.setattr(monitor, "_NEGOTIATION_TIMEOUT", 0.5)
+    # One that has not negotiated is only given up when that has taken too long.
+    monkeypatch.setattr(monitor, "_NEGOTIATION_TIMEOUT", PATIENCE if negotiated else 0.5)
     sessions = count_sessions(monkeypatch)
     attached = attach()
     for _ in range(5):
@@ -433,7 +444,7 @@ async def test_a_session_that_fails_fails_alone(attach, monkeypatch, caplog):
         attached = attach()
         async with connected(attached) as client:
             client.writer.write(IS_A_DUMB_TERMINAL)
-            await asyncio.wait_for(client.reader.read(), WITHIN)
+            await asyncio.wait_for(client.reader.read(), PATIENCE)
     await until(lambda: "planted" in caplog.text)
     async with telnet(attached) as client:
         await client.run("ps", "Created Location")
@@ -444,12 +455,14 @@ async def test_the_views_answer_while_the_loop_is_stuck(attach):
     answers: list[int] = []
 
     def ask() -> None:
-        with socket.create_connection(("127.0.0.1", port_of(attached.web)), timeout=5) as client:
+        with socket.create_connection(
+            ("127.0.0.1", port_of(attached.web)), timeout=PATIENCE
+        ) as client:
             host = attached.web.removeprefix("http://").encode()
             client.sendall(b"POST /api/live-tasks HTTP/1.1\r\nHost: %b\r\n\r\n" % host)
             answers.append(int(client.recv(65_536).split()[1]))
 
     asking = threading.Thread(target=ask)
     asking.start()
-    asking.join(WITHIN)  # in the loop's thread: the loop does not turn meanwhile
+    asking.join(PATIENCE)  # in the loop's thread: the loop does not turn meanwhile
     assert answers == [200]

@@ -12,6 +12,7 @@ import pytest
 from qcfeed.service.transport import Transport
 from tests.integration.service.conftest import Start
 from tests.support.frames import quotes
+from tests.support.patience import PATIENCE
 from tests.support.raw_websocket import head, request
 from tests.support.running_service import Running, until
 from tests.support.scripted_upstream import TICK, ScriptedUpstream, silently
@@ -95,7 +96,7 @@ async def test_a_quote_leaves_before_the_loop_waits_again(
 async def test_the_peer_has_it_one_turn_after_it_was_published(
     start: Start, upstream: ScriptedUpstream
 ) -> None:
-    """Loopback hands over what was written at once, so the peer's own socket shows it."""
+    """The peer's own socket shows it while the loop does not turn any more."""
     running = await start()
     with socket.create_connection(("127.0.0.1", running.port)) as peer:
         peer.sendall(head())
@@ -106,6 +107,7 @@ async def test_the_peer_has_it_one_turn_after_it_was_published(
         with pytest.raises(BlockingIOError):
             peer.recv(65_536)
         await asyncio.sleep(0)
+        peer.settimeout(PATIENCE)  # the kernel's time, for this blocks the loop
         assert [quote.seq for quote in quotes(peer.recv(65_536))] == [1]
     await running.balanced()
 

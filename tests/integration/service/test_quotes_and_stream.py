@@ -7,15 +7,16 @@ import json
 
 import aiohttp
 import pytest
-from websockets.asyncio.client import connect
 
 from tests.integration.service.conftest import Start
+from tests.support.patience import PATIENCE
 from tests.support.raw_websocket import PING, PONG, TEXT, frame, request
 from tests.support.running_service import Running, until
+from tests.support.websockets_client import connect_async
 
 
 async def test_a_websockets_client_gets_quotes_at_once_and_in_order(running: Running) -> None:
-    async with asyncio.timeout(10), connect(f"{running.ws}/quotes/AAPL") as client:
+    async with asyncio.timeout(PATIENCE), connect_async(f"{running.ws}/quotes/AAPL") as client:
         quotes = [json.loads(await client.recv()) for _ in range(20)]
     assert {quote["symbol"] for quote in quotes} == {"AAPL"}
     assert {quote["type"] for quote in quotes} == {"quote"}
@@ -28,7 +29,7 @@ async def test_a_websockets_client_gets_quotes_at_once_and_in_order(running: Run
 
 async def test_an_aiohttp_client_with_compression_offered_is_served(running: Running) -> None:
     async with (
-        asyncio.timeout(10),
+        asyncio.timeout(PATIENCE),
         aiohttp.ClientSession() as session,
         session.ws_connect(f"{running.ws}/quotes/aapl", compress=15) as client,
     ):
@@ -38,7 +39,7 @@ async def test_an_aiohttp_client_with_compression_offered_is_served(running: Run
 
 
 async def test_the_second_subscriber_gets_the_last_quote_at_once(start: Start) -> None:
-    running = await start(upstream="sim:?rate=0.01")
+    running = await start(upstream="sim:?rate=0.001", stale_after=200)
     async with await running.client() as first:
         quote = await first.message()
         async with await running.client("/quotes/aapl") as second:
@@ -48,10 +49,11 @@ async def test_the_second_subscriber_gets_the_last_quote_at_once(start: Start) -
 
 
 async def test_a_quote_too_old_is_not_replayed(start: Start) -> None:
-    running = await start(upstream="sim:?rate=0.01", stale_after=0.2)
+    running = await start(upstream="sim:?rate=0.001", stale_after=0.2)
     async with await running.client() as first:
-        assert (await first.message())["type"] == "quote"
-        assert (await first.message())["state"] == "stale"
+        await first.message("quote")
+        while (await first.message("status"))["state"] != "stale":
+            pass
         async with await running.client() as second:
             assert (await second.message())["state"] == "stale"
             second.send(request("ping"))
@@ -60,8 +62,9 @@ async def test_a_quote_too_old_is_not_replayed(start: Start) -> None:
 
 async def test_subscribe_unsubscribe_and_ping(running: Running) -> None:
     async with await running.stream("AAPL", "MSFT") as client:
-        seen = {(await client.message("quote"))["symbol"] for _ in range(10)}
-        assert seen == {"AAPL", "MSFT"}
+        seen: set[str] = set()
+        while seen != {"AAPL", "MSFT"}:
+            seen.add((await client.message("quote"))["symbol"])
         client.send(request("subscribe", "msft", "TSLA"))
         assert (await client.message("subscribed"))["symbols"] == ["AAPL", "MSFT", "TSLA"]
         client.send(request("unsubscribe", "AAPL", "tsla", "NEVER"))
@@ -172,16 +175,22 @@ async def test_symbol_limit(start: Start) -> None:
     await running.balanced()
 
 
-async def test_subscribe_rate(start: Start) -> None:
+async def test_subscribe_rate(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock of the test's own: half a second a subscription."""
     running = await start(subscribe_rate=2.0)
+    gateway = running.service.gateway
+    now = gateway.now()
+    monkeypatch.setattr(gateway, "now", lambda: now)
     async with await running.stream("AAPL", "MSFT") as client:
         client.send(request("subscribe", "TSLA"))
         error = await client.message("error")
         assert (error["code"], error["retryable"]) == ("subscribe_rate", True)
+        assert (await client.message("subscribed"))["symbols"] == ["AAPL", "MSFT"]
         assert await running.refusal() == (429, "subscribe_rate")
-        await asyncio.sleep(0.6)  # the bucket's own time: half a second a subscription
+        now += 0.6
         client.send(request("subscribe", "TSLA"))
-        assert (await client.message("error", "subscribed"))["type"] == "subscribed"
+        said = await client.message("error", "subscribed")
+        assert said.get("symbols") == ["AAPL", "MSFT", "TSLA"]
 
 
 async def test_pings_are_answered_with_their_payload(running: Running) -> None:

@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from websockets.asyncio.client import connect
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import (
     AcceptConnection,
@@ -22,7 +21,9 @@ from wsproto.events import (
 from wsproto.extensions import Extension, PerMessageDeflate
 
 from tests.integration.service.conftest import Start
+from tests.support.patience import PATIENCE
 from tests.support.running_service import Running
+from tests.support.websockets_client import connect_async
 
 ROOT = Path(__file__).parents[3]
 WS = ROOT / ".tools" / "node_modules" / "ws"
@@ -40,7 +41,7 @@ async def running(start: Start) -> Running:
 @pytest.mark.parametrize("compress", [False, True])
 async def test_websockets(running: Running, compress: bool) -> None:
     address = f"{running.ws}/stream?compress={int(compress)}"
-    async with asyncio.timeout(30), connect(address, max_queue=None) as client:
+    async with asyncio.timeout(PATIENCE), connect_async(address, max_queue=None) as client:
         await client.send(SUBSCRIBE)
         await client.send(['{"action":', '"ping"', "}"])
         pongs = [await client.ping(b"%d" % n) for n in range(3)]
@@ -84,7 +85,7 @@ async def test_wsproto(running: Running, compress: bool) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
     client = Sansio(reader, writer)
     target = f"/stream?compress={int(compress)}"
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         client.send(Request(host="x", target=target, extensions=extensions))
         accepted = await client.next()
         assert isinstance(accepted, AcceptConnection)
@@ -132,7 +133,7 @@ async def test_npm_ws(running: Running, compress: bool) -> None:
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
-        out, err = await asyncio.wait_for(process.communicate(), 30)
+        out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
     finally:
         if process.returncode is None:
             process.kill()

@@ -5,14 +5,26 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+
 from qcfeed.core.lifecycle import Demand
+from qcfeed.service.feed import Feed
 from qcfeed.upstreams.base import Sink
-from tests.integration.service.conftest import Start
+from tests.integration.service.conftest import FAR, Start
+from tests.support.patience import PATIENCE
 from tests.support.raw_websocket import RawClient
 from tests.support.running_service import until
 from tests.support.scripted_upstream import TICK, ScriptedUpstream
 
-BANDS = {"stale_after": 0.1, "very_stale_after": 0.3, "dead_after": 0.5}
+SOON = {"stale_after": 0.1, "very_stale_after": 200, "dead_after": 300}
+LATER = {"stale_after": 100, "very_stale_after": 300, "dead_after": 500}
+"""Bands that nobody waits for: the test lets the time pass."""
+
+
+@pytest.fixture(autouse=True)
+def _never_late(request: pytest.FixtureRequest) -> None:
+    if "own_lag" not in request.node.name:
+        request.getfixturevalue("never_late")
 
 
 async def told(client: RawClient) -> tuple[str, str | None]:
@@ -21,17 +33,23 @@ async def told(client: RawClient) -> tuple[str, str | None]:
     return status["state"], status.get("reason")
 
 
+def pass_time(feed: Feed, seconds: float) -> None:
+    """The last quote came so many seconds earlier."""
+    feed.staleness.heard_at -= seconds
+    feed._arm()
+
+
 async def test_a_quiet_symbol_grows_stale_very_stale_and_dead(start: Start) -> None:
-    running = await start(**BANDS)
+    running = await start(**LATER)
     async with await running.client("/quotes/ZVZZT") as client:
-        ages = []
-        for state in ("stale", "very_stale", "dead"):
+        await until(lambda: running.feed("ZVZZT").life.subscribers, "the feed is held")
+        for state, seconds in (("stale", 100), ("very_stale", 300), ("dead", 500)):
+            passed = 100 if state == "stale" else 200
+            pass_time(running.feed("ZVZZT"), passed)
             status = await client.message()
             assert (status["type"], status["symbol"]) == ("status", "ZVZZT")
             assert (status["state"], status["reason"]) == (state, "upstream_silent")
-            ages.append(status["age_ms"])
-        for age, least in zip(ages, (100, 300, 500), strict=True):
-            assert least <= age < least + 190
+            assert 0 <= status["age_ms"] / 1000 - seconds < PATIENCE
         # One who comes later is told at once.
         async with await running.client("/quotes/ZVZZT") as second:
             assert await told(second) == ("dead", "upstream_silent")
@@ -49,7 +67,7 @@ async def test_a_quote_brings_it_back_to_life(start: Start, upstream: ScriptedUp
             sink.publish([TICK])
 
     upstream.life = speaks_when_told
-    running = await start(**BANDS)
+    running = await start(**SOON)
     async with await running.client() as client:
         assert await told(client) == ("stale", "upstream_silent")
         for _ in range(2):
@@ -69,7 +87,7 @@ async def test_an_upstream_that_is_down_is_the_cause(
 
     upstream.life = waits
     upstream.connected = False
-    running = await start(**BANDS)
+    running = await start(**SOON)
     async with await running.client() as client:
         assert await told(client) == ("stale", "upstream_down")
 
@@ -80,34 +98,40 @@ async def test_a_feed_in_backoff_is_down_too(start: Start, upstream: ScriptedUps
         await asyncio.sleep(0.05)
 
     upstream.life = ends
-    running = await start(stale_after=2.0)
+    running = await start(**LATER)
     async with await running.client() as client:
         await until(lambda: running.feed().life.deadline is not None, "the feed backs off")
         feed = running.feed()
-        feed.life._retries_at += 60  # as after many tries
+        feed.life._retries_at += FAR  # as after many tries
+        pass_time(feed, 100)
         assert await told(client) == ("stale", "upstream_down")
-        assert feed.status().age_ms >= 2_000
+        assert feed.status().age_ms >= 100_000
     running.service.hub.cancel(list(running.service.hub.feeds), "the test does not wait")
 
 
 async def test_our_own_lag_is_not_blamed_on_the_upstream(start: Start) -> None:
-    running = await start(stale_after=0.3, very_stale_after=30, dead_after=60)
+    running = await start(**LATER)
     async with await running.client("/quotes/ZVZZT") as client:
         await until(lambda: running.feed("ZVZZT").life.subscribers, "the feed is held")
+        pass_time(running.feed("ZVZZT"), 99.7)
         time.sleep(1.5)  # noqa: ASYNC251 — the loop is blocked for real
         assert await told(client) == ("stale", "own_lag")
     async with await running.client("/quotes/AAPL") as client:
         await client.message("quote")
 
 
-async def test_silence_while_nobody_asked_is_not_our_lag(start: Start) -> None:
-    running = await start(linger=30.0, stale_after=0.2, very_stale_after=30, dead_after=60)
+async def test_silence_while_nobody_asked_is_not_our_lag(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qcfeed.core.staleness.LATE", PATIENCE)
+    running = await start(linger=FAR, **LATER)
     async with await running.client("/quotes/ZVZZT"):
         pass
     feed = running.feed("ZVZZT")
     await until(lambda: feed.life.demand is Demand.LINGERING, "the feed lingers")
-    await asyncio.sleep(1.5)  # more than LATE beyond the threshold: that is what is tried
-    assert feed.staleness.cause is None, "nobody is told, so nothing is measured"
+    feed.staleness.heard_at -= 101 + PATIENCE  # more than LATE beyond the threshold
+    assert feed._timer is not None
+    assert feed._timer.when() == feed.life.deadline, "nobody is told, so nothing is measured"
     async with await running.client("/quotes/ZVZZT") as client:
         assert await told(client) == ("stale", "upstream_silent")
     running.service.hub.cancel([feed.symbol], "the test does not wait for the linger time")

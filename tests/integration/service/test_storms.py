@@ -12,7 +12,7 @@ import psutil
 from qcfeed.core.symbol import Symbol
 from qcfeed.upstreams.universe import TICKERS
 from tests.integration.service.conftest import Start
-from tests.support.raw_websocket import RawClient, close, frame, head, request
+from tests.support.raw_websocket import RawClient, close, collect, frame, head, request
 from tests.support.running_service import Running, until
 from tests.support.scripted_upstream import ScriptedUpstream
 
@@ -20,7 +20,7 @@ CROWD = 3_000
 AT_ONCE = 750
 
 
-async def test_three_thousand_rude_disconnects(start: Start) -> None:
+async def test_three_thousand_rude_disconnects(start: Start, patient: None) -> None:
     """Resets, dropped sockets and half closes, at every moment of a connection's life."""
     running = await start(upstream="sim:?rate=5", subscribe_rate=0, linger=0.02)
     rng = random.Random(20240320)
@@ -47,15 +47,18 @@ async def test_three_thousand_rude_disconnects(start: Start) -> None:
             await rng.choice((_reset, _leave, _half_close))(client)
 
     async with await running.client("/quotes/AAPL") as witness:
-        seen = [(await witness.message("quote"))["seq"]]
+        seen: list[int] = []
+        reading = asyncio.create_task(collect(witness, seen))
+        await until(lambda: seen, "quotes come")
         await asyncio.gather(*(come_and_go(number) for number in range(CROWD)))
         await until(lambda: len(running.service.gateway.connections) == 1, "one is left")
         await until(lambda: len(running.service.hub.feeds) == 1, "its feed is left")
         assert running.service.hub.subscriptions == 1
         last = running.feed().log.head
-        while seen[-1] < last:
-            seen.append((await witness.message("quote"))["seq"])
-        assert seen == list(range(seen[0], last + 1)), "the witness lost a quote"
+        await until(lambda: seen[-1] >= last, "the witness has them all")
+        reading.cancel()
+        await asyncio.wait([reading])
+        assert seen == list(range(seen[0], seen[-1] + 1)), "the witness lost a quote"
     assert started.total() == CROWD
     assert min(started.values()) > CROWD / 10
     await running.balanced()

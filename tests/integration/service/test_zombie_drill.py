@@ -9,15 +9,10 @@ import aiohttp
 
 from qcfeed.diagnostics import census, orphans, reaper
 from tests.integration.service.conftest import Start
-from tests.support.raw_websocket import RawClient
+from tests.support.raw_websocket import collect
 from tests.support.running_service import until
 
 ZOMBIES = 5_000
-
-
-async def collect(client: RawClient, seen: list[int]) -> None:
-    while True:
-        seen.append((await client.message("quote"))["seq"])
 
 
 async def test_zombies_are_found_exactly_and_reaped_while_quotes_flow(start: Start) -> None:

@@ -9,6 +9,7 @@ import pytest
 from qcfeed.control import auth
 from qcfeed.control.peers import Peer
 from qcfeed.errors import NotAllowedError, StartError
+from tests.support.patience import PATIENCE
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
@@ -120,7 +121,7 @@ def test_services_that_start_at_once_agree(path):
     barrier, tokens = threading.Barrier(8), []
 
     def start():
-        barrier.wait(5)
+        barrier.wait(PATIENCE)
         tokens.append(auth.ensure_token(path))
 
     threads = [threading.Thread(target=start) for _ in range(8)]

@@ -14,6 +14,7 @@ from qcfeed.control.answers import Answer, Failure
 from qcfeed.control.audit import AuditLog, Caller
 from qcfeed.control.routes import Action, NoQuery, Read
 from qcfeed.diagnostics.stall import LoopWatch
+from tests.support.patience import PATIENCE
 
 CALLER = Caller("socket", 0, "root", 1)
 
@@ -84,7 +85,7 @@ async def test_a_read_that_takes_too_long(ask, monkeypatch):
     over = threading.Event()
 
     def slow(_: NoQuery) -> Answer:
-        over.wait(10)
+        over.wait(PATIENCE)
         return Answer()
 
     status, answer = await ask(Read("/x", NoQuery, slow))

@@ -8,6 +8,7 @@ import pytest
 
 from qcfeed.control.listeners import UnixListener, listen_tcp
 from qcfeed.errors import ConfigError, StartError
+from tests.support.patience import PATIENCE
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_of_many_that_start_at_once_one_wins(path):
     holder, overlaps = threading.Lock(), []
 
     def start():
-        barrier.wait(5)
+        barrier.wait(PATIENCE)
         for _ in range(50):
             try:
                 listener = UnixListener("8006", path)

@@ -25,10 +25,7 @@ from qcfeed.diagnostics import abandoned
 from qcfeed.diagnostics.abandoned import Hold
 from qcfeed.diagnostics.spawn import Ledger
 
-pytestmark = [
-    pytest.mark.skipif(not abandoned.TELLS, reason="cannot be told on this interpreter"),
-    pytest.mark.timeout(20),
-]
+pytestmark = pytest.mark.skipif(not abandoned.TELLS, reason="cannot be told on this interpreter")
 
 Future = asyncio.Future[None]
 Case = Callable[["Stage"], Awaitable[Any]]
@@ -564,7 +561,8 @@ def test_under_the_timeout_of_who_waits_for_it(runner: asyncio.Runner) -> None:
     async def play() -> None:
         stage = Stage()
         task = asyncio.create_task(case(stage))
-        await asyncio.sleep(0.02)
+        while all(isinstance(each, asyncio.Task) for each in stage.kept):  # noqa: ASYNC110
+            await asyncio.sleep(0)
         assert [each for each in stage.kept if not isinstance(each, asyncio.Task)] == [None]
         for each in (task, *stage.kept):
             if isinstance(each, asyncio.Task):

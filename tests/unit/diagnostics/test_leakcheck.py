@@ -9,6 +9,7 @@ import pytest
 from qcfeed.diagnostics.labels import label
 from qcfeed.diagnostics.leakcheck import Ignore, LeakError, verify_no_leaks
 from qcfeed.diagnostics.spawn import Ledger
+from tests.support.patience import PATIENCE
 
 
 async def forever() -> None:
@@ -47,7 +48,7 @@ async def test_a_long_list_is_cut() -> None:
 
 async def test_a_task_that_is_ending_is_no_leak() -> None:
     held = []
-    async with verify_no_leaks():
+    async with verify_no_leaks(settle=PATIENCE):
         held.append(asyncio.create_task(asyncio.sleep(0.05)))
     assert held[0].done()
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from qcfeed.diagnostics import census, orphans
 from qcfeed.diagnostics.spawn import Ledger, owned_by
+from tests.support.patience import PATIENCE
 from tests.unit.diagnostics.conftest import Subscriber
 
 
@@ -31,11 +33,15 @@ async def test_an_orphan_with_its_evidence(ledger: Ledger, subscriber: Subscribe
     assert orphans.find(ledger, now) == []
     subscriber.closed, subscriber.closed_at = True, now - 12
     (found,) = orphans.find(ledger, now)
-    assert found.evidence == "owner subscriber 812 of AAPL closed 12.0 s ago; task sleeping 3,600 s"
+    # A busy machine has let some of its sleep pass.
+    assert re.fullmatch(
+        r"owner subscriber 812 of AAPL closed 12\.0 s ago; task sleeping 3,[56]\d\d s",
+        found.evidence,
+    )
     assert found.record.task is task
     assert found.owner is subscriber
     assert found.location.startswith("tests/unit/diagnostics/test_orphans.py:")
-    assert 20 <= found.age_s < 25
+    assert 20 <= found.age_s < 20 + PATIENCE
     assert ledger.find(found.serial) == found.record
     await ended(task, bystander)
     assert orphans.find(ledger, now) == []

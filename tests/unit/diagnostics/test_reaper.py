@@ -68,12 +68,12 @@ async def test_each_fate_is_counted(ledger: Ledger, enough: asyncio.Event) -> No
         asyncio.sleep(0),
     )
     await asyncio.wait(tasks[4:])
-    reaping = await reaper.cancel(records, timeout=0.1)
+    reaping = await reaper.cancel(records, timeout=1.0)
     assert (reaping.reaped, reaping.failed, reaping.already_gone) == (2, 1, 1)
     (survivor,) = reaping.survivors
     assert survivor.record.task is tasks[3]
     assert survivor.state == "Event.wait (1 waiting)"
-    assert 0.1 <= reaping.elapsed_s < 5
+    assert 1.0 <= reaping.elapsed_s < 60
     assert isinstance(tasks[2].exception(), ValueError)
     enough.set()
     await asyncio.wait(tasks)
@@ -176,7 +176,7 @@ async def test_the_incident_is_reaped_with_one_survivor_and_one_failure(
     subscriber.closed = True
     found = await asyncio.to_thread(orphans.refs, ledger, 0.0)
     assert len(found) == INCIDENT
-    reaping = await reaper.cancel(found, timeout=0.5)
+    reaping = await reaper.cancel(found, timeout=3.0)
     assert (reaping.reaped, reaping.failed, reaping.already_gone) == (INCIDENT - 2, 1, 0)
     assert [s.state for s in reaping.survivors] == ["Event.wait (1 waiting)"]
     assert 0 < turns.most <= 500  # how long a turn takes is for the benchmark to say

@@ -17,6 +17,7 @@ import pytest
 from qcfeed.diagnostics import spawn
 from qcfeed.diagnostics.site import Site
 from qcfeed.diagnostics.spawn import Ledger, Record, owned_by
+from tests.support.patience import PATIENCE
 
 NEEDS_EAGER = pytest.mark.skipif(
     sys.version_info < (3, 12), reason="eager tasks came with Python 3.12"
@@ -100,7 +101,9 @@ async def test_the_same_line_is_one_site_and_two_lines_are_two(ledger: Ledger) -
 
 async def test_a_task_spawned_by_asyncio_for_a_thread_is_booked_to_asyncio(ledger: Ledger) -> None:
     loop = asyncio.get_running_loop()
-    await asyncio.to_thread(lambda: asyncio.run_coroutine_threadsafe(nothing(), loop).result(5))
+    await asyncio.to_thread(
+        lambda: asyncio.run_coroutine_threadsafe(nothing(), loop).result(PATIENCE)
+    )
     locations = [s.location for s in ledger.sites() if s.spawned]
     assert any(location.startswith("asyncio/tasks.py:") for location in locations)
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from qcfeed.diagnostics import stacks
+from tests.support.patience import PATIENCE
 
 SOURCE = """
 async def wait(future):
@@ -135,17 +136,17 @@ def held_in(call: Callable[[Callable[[], object]], object], name: str) -> Iterat
 
     def hold() -> None:
         here.set()
-        release.wait(30)
+        release.wait(PATIENCE)
 
     thread = threading.Thread(target=call, args=(hold,), name=name, daemon=True)
     thread.start()
-    assert here.wait(10)
+    assert here.wait(PATIENCE)
     assert thread.ident is not None
     try:
         yield thread.ident
     finally:
         release.set()
-        thread.join(10)
+        thread.join(PATIENCE)
 
 
 def computes(hold: Callable[[], object]) -> None:

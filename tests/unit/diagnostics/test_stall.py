@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 
 from qcfeed.diagnostics.stall import LoopWatch
+from tests.support.patience import PATIENCE
 
 BLOCK = 0.25
 
@@ -31,25 +32,35 @@ class Observer(threading.Thread):
         self.longest_meanwhile = 0.0
 
     def run(self) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         with self.watch.measure() as measured:
-            while self.stalled < BLOCK / 2 and time.monotonic() < deadline:
+            while not self.has_seen_it() and time.monotonic() < deadline:
                 time.sleep(0.001)
                 self.stalled = self.watch.stalled_for(time.monotonic())
-            self.stack = self.watch.stack()
-            self.longest_meanwhile = measured.longest
+                self.stack = self.watch.stack()
+                self.longest_meanwhile = measured.longest
+
+    def has_seen_it(self) -> bool:
+        """A busy machine may have held the loop up before."""
+        return min(self.stalled, self.longest_meanwhile) >= BLOCK / 2 and any(
+            line.startswith("tests/unit/diagnostics/test_stall.py:")
+            and line.endswith(" blocks_the_loop")
+            for line in self.stack
+        )
 
 
 def blocks_the_loop(until: Observer) -> None:
-    until.join(10)
+    until.join(PATIENCE)
 
 
 async def test_a_healthy_loop(watch: LoopWatch) -> None:
     for _ in range(5):
         await asyncio.sleep(0.01)
-    # A beat that has just been due must not count; a bound, for a loaded machine.
-    assert min([watch.stalled_for(time.monotonic()) for _ in range(5)]) == 0
-    assert watch.lag < 5
+    # A beat that has just been due must not count; a busy machine may be late with one.
+    async with asyncio.timeout(PATIENCE):
+        while watch.stalled_for(time.monotonic()):  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
+    assert watch.lag < PATIENCE
 
 
 async def test_a_stuck_loop_is_seen_from_another_thread(watch: LoopWatch) -> None:
@@ -57,13 +68,7 @@ async def test_a_stuck_loop_is_seen_from_another_thread(watch: LoopWatch) -> Non
     observer.start()
     await asyncio.sleep(0.02)
     blocks_the_loop(observer)
-    assert observer.stalled >= BLOCK / 2
-    assert observer.longest_meanwhile >= BLOCK / 2
-    assert any(
-        line.startswith("tests/unit/diagnostics/test_stall.py:")
-        and line.endswith(" blocks_the_loop")
-        for line in observer.stack
-    )
+    assert observer.has_seen_it(), observer.stack
     await asyncio.sleep(0.02)
     assert watch.stalled_for(watch._due) == 0
 

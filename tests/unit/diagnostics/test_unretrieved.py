@@ -27,6 +27,7 @@ async def lose(number: int = 1) -> None:
 
 @pytest.fixture
 async def listener():
+    gc.collect()  # what other tests have left is not this one's
     listener = Unretrieved()
     listener.install(asyncio.get_running_loop())
     yield listener

@@ -30,6 +30,7 @@ from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.errors import StartError
 from qcfeed.service import monitor, monitor_views
 from qcfeed.service.monitor_views import TaskViews
+from tests.support.patience import PATIENCE
 
 Make = Callable[..., TaskViews]
 
@@ -251,7 +252,7 @@ def invoke(views: aiomonitor.Monitor, arguments: list[str]) -> None:
 @pytest.fixture
 def pair() -> Iterator[tuple[monitor._Client, socket.socket]]:
     ours, theirs = socket.socketpair()
-    theirs.settimeout(5)
+    theirs.settimeout(PATIENCE)
     with monitor._Client(ours) as client, theirs:
         yield client, theirs
 
@@ -263,7 +264,7 @@ def test_a_client_is_sent_everything(pair):
         read = reader.submit(lambda: b"".join(iter(partial(theirs.recv, 65_536), b"")))
         assert client.send(text) == len(text)
         client.shutdown(socket.SHUT_WR)
-        assert read.result(5) == text
+        assert read.result(PATIENCE) == text
 
 
 def test_a_reset_is_an_end():

@@ -66,13 +66,13 @@ async def test_a_prometheus_of_the_configuration_that_is_down_is_told_and_done_w
 ) -> None:
     memory = Remembering(watched)
     memory.lookout.sample(time.monotonic())
-    url = loopback_http.refused()
-    monkeypatch.setenv("QCFEED_PROMETHEUS", url)
-    left = await asyncio.to_thread(qcfeed_, "growth", "-o", "json")
+    with loopback_http.refused() as url:
+        monkeypatch.setenv("QCFEED_PROMETHEUS", url)
+        left = await asyncio.to_thread(qcfeed_, "growth", "-o", "json")
+        asked = await asyncio.to_thread(qcfeed_, "growth", "--prometheus", url)
     assert left.status == 0
     assert json.loads(left.out)["source"] == "service"
     assert f"Prometheus at {url} does not answer: Connection refused" in left.err
-    asked = await asyncio.to_thread(qcfeed_, "growth", "--prometheus", url)
     assert asked.status == 3, "whoever names it asks for nothing else"
 
 

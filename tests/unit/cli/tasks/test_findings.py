@@ -4,10 +4,12 @@ import asyncio
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from qcfeed.control import findings, tasks
+from qcfeed.diagnostics import lints
 from qcfeed.diagnostics.lookout import Lookout
 from qcfeed.diagnostics.spawn import owned_by
 from qcfeed.errors import ExitStatus
@@ -16,15 +18,26 @@ from qcfeed.errors import ExitStatus
 class Gone:
     closed = True
 
-    def __init__(self, seconds: float) -> None:
-        self.closed_at = time.monotonic() - seconds
+    def __init__(self, closed_at: float) -> None:
+        self.closed_at = closed_at
 
     def __str__(self) -> str:
         return "subscriber\x1b[2J 812"
 
 
 @pytest.fixture
-async def lookout(watched):
+def now(monkeypatch: pytest.MonkeyPatch) -> float:
+    """When it is asked, however long a busy machine takes for it."""
+    now = time.monotonic() + 1
+    monkeypatch.setattr(findings, "time", SimpleNamespace(monotonic=lambda: now))
+    return now
+
+
+@pytest.fixture
+async def lookout(watched, now, monkeypatch: pytest.MonkeyPatch):
+    # Nor is it asked whether that machine has held the loop up.
+    rules = [rule for rule in lints.RULES if rule is not lints.blocked]
+    monkeypatch.setattr(lints, "RULES", rules)
     lookout = Lookout(watched.ledger, watched.watch, every=3600)
     lookout.start(asyncio.get_running_loop())
     ledger_routes = tasks.routes(watched.ledger, watched.watch)
@@ -34,11 +47,11 @@ async def lookout(watched):
 
 
 @pytest.fixture
-async def orphan():
+async def orphan(now):
     spawned = []
 
     def spawn(gone_s: float) -> None:
-        with owned_by(Gone(gone_s)):
+        with owned_by(Gone(now - gone_s)):
             spawned.append(asyncio.create_task(asyncio.sleep(3600)))
 
     yield spawn

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +12,7 @@ from qcfeed.cli.tasks import verify
 from qcfeed.control.answers import Location
 from qcfeed.diagnostics.spawn import owned_by
 from qcfeed.errors import ExitStatus, UsageError
+from tests.support.patience import PATIENCE
 
 SITE = "tests/unit/cli/tasks/test_verify.py"
 
@@ -50,14 +52,22 @@ class Traffic:
         self.stayed: list[asyncio.Task[None]] = []
         self.leaks = False
         self.owner_gone = False
+        self.born = 0
 
     async def run(self) -> None:
         while True:
             with owned_by(lambda: self.owner_gone):
                 task = asyncio.create_task(asyncio.sleep(3600 if self.leaks else 0.001))
+            self.born += 1
             if self.leaks:
                 self.stayed.append(task)
             await asyncio.sleep(0.01)
+
+    async def more(self, births: int) -> None:
+        """Until so many more tasks are born."""
+        enough = self.born + births
+        while self.born < enough:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0)
 
 
 def line() -> str:
@@ -79,6 +89,20 @@ async def traffic():
     await asyncio.gather(running, *traffic.stayed, return_exceptions=True)
 
 
+@pytest.fixture
+async def naps(traffic, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """By the command's clock: three births pass between two looks, and what it meant to sleep."""
+    loop, naps = asyncio.get_running_loop(), []
+
+    def sleep(seconds: float) -> None:
+        naps.append(seconds)
+        asyncio.run_coroutine_threadsafe(traffic.more(3), loop).result(PATIENCE)
+
+    clock = SimpleNamespace(sleep=sleep, monotonic=lambda: sum(naps))
+    monkeypatch.setattr(verify, "time", clock)
+    return naps
+
+
 async def verified(qcfeed_, *args: str, status: ExitStatus, seconds: str = "1s") -> dict:
     left = await asyncio.to_thread(
         qcfeed_, "tasks", "verify", "--site", line(), "--for", seconds, "-o", "json", *args
@@ -89,7 +113,7 @@ async def verified(qcfeed_, *args: str, status: ExitStatus, seconds: str = "1s")
     return answer
 
 
-async def test_a_fix_that_holds(watched, qcfeed_, traffic) -> None:
+async def test_a_fix_that_holds(watched, qcfeed_, naps) -> None:
     watched.serve()
     answer = await verified(qcfeed_, status=ExitStatus.OK)
     assert (answer["outcome"], answer["reasons"], answer["orphaned"]) == ("holds", [], 0)
@@ -97,7 +121,7 @@ async def test_a_fix_that_holds(watched, qcfeed_, traffic) -> None:
     assert answer["instance"] == "8006"
 
 
-async def test_a_leak_is_told(watched, qcfeed_, traffic) -> None:
+async def test_a_leak_is_told(watched, qcfeed_, traffic, naps) -> None:
     watched.serve()
     traffic.leaks = True
     answer = await verified(qcfeed_, status=ExitStatus.FINDINGS)
@@ -106,7 +130,7 @@ async def test_a_leak_is_told(watched, qcfeed_, traffic) -> None:
     assert "live tasks grew" in answer["reasons"][0]
 
 
-async def test_orphans_are_told(watched, qcfeed_, traffic) -> None:
+async def test_orphans_are_told(watched, qcfeed_, traffic, naps) -> None:
     watched.serve()
     traffic.leaks = traffic.owner_gone = True
     left = await asyncio.to_thread(
@@ -127,6 +151,7 @@ async def test_too_little_traffic_is_no_proof(watched, qcfeed_, traffic) -> None
 
 async def test_a_line_that_spawns_nothing_names_its_neighbours(watched, qcfeed_, traffic) -> None:
     watched.serve()
+    await traffic.more(1)
     args = ("tasks", "verify", "--site", f"{SITE}:1", "--for", "100ms")
     left = await asyncio.to_thread(qcfeed_, *args)
     assert left.status == ExitStatus.FINDINGS
@@ -137,16 +162,15 @@ async def test_ctrl_c_tells_what_is_known_so_far(
     watched, qcfeed_, traffic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watched.serve()
-    looks = []
+    loop, looks = asyncio.get_running_loop(), []
 
     def sleep(seconds: float) -> None:
         looks.append(seconds)
         if len(looks) == 6:
             raise KeyboardInterrupt
-        time.sleep(0.05)
+        asyncio.run_coroutine_threadsafe(traffic.more(1), loop).result(PATIENCE)
 
-    clock = type("Time", (), {"sleep": staticmethod(sleep), "monotonic": time.monotonic})
-    monkeypatch.setattr(verify, "time", clock)
+    monkeypatch.setattr(verify, "time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic))
     answer = await verified(qcfeed_, status=ExitStatus.INTERRUPTED, seconds="10m")
     assert (answer["looks"], set(looks)) == (6, {10.0})
     assert answer["births"] > 0
@@ -164,7 +188,7 @@ async def test_a_restart_in_between_proves_nothing(
     def sleep(_: float) -> None:
         with contextlib.suppress(RuntimeError):
             server.stop()
-        asyncio.run_coroutine_threadsafe(another(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(another(), loop).result(PATIENCE)
 
     clock = type("Time", (), {"sleep": staticmethod(sleep), "monotonic": time.monotonic})
     monkeypatch.setattr(verify, "time", clock)

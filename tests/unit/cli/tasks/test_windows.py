@@ -6,7 +6,9 @@ import io
 import json
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from qcfeed.cli.tasks import windows
 from qcfeed.control.answers import Location, TasksByLocation, TaskTotals
 from qcfeed.errors import ExitStatus, UsageError
+from tests.support.patience import PATIENCE
 
 
 def census(at: int, live: int, spawned: int, **life) -> TasksByLocation:
@@ -84,15 +87,39 @@ def test_diff_over_a_restart_says_so(qcfeed_, tmp_path: Path) -> None:
     assert "of two processes" in left.err
 
 
-async def test_a_window_of_a_running_program(watched, qcfeed_, sleepers) -> None:
+def clock(sleep: Callable[[float], None]) -> object:
+    """The command's clock, which sleeps as the test says."""
+    return SimpleNamespace(sleep=sleep, monotonic=time.monotonic)
+
+
+def in_the_loop(
+    loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: object
+) -> None:
+    """Called there, from the command's thread; returns when it has returned."""
+
+    async def called() -> None:
+        function(*args)
+
+    asyncio.run_coroutine_threadsafe(called(), loop).result(PATIENCE)
+
+
+async def test_a_window_of_a_running_program(
+    watched, qcfeed_, sleepers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     watched.serve()
     sleepers(3)
-    counted = asyncio.create_task(
-        asyncio.to_thread(qcfeed_, "tasks", "--window", "500ms", "-o", "json")
-    )
-    await asyncio.sleep(0.25)
-    sleepers(4)
-    answer = json.loads((await counted).out)
+    loop, naps = asyncio.get_running_loop(), []
+
+    def sleep(seconds: float) -> None:
+        if not naps:
+            in_the_loop(loop, sleepers, 4)
+        naps.append(seconds)
+
+    time_ = SimpleNamespace(sleep=sleep, monotonic=lambda: sum(naps))
+    monkeypatch.setattr(windows, "time", time_)
+    left = await asyncio.to_thread(qcfeed_, "tasks", "--window", "500ms", "-o", "json")
+    assert sum(naps) == pytest.approx(0.5)
+    answer = json.loads(left.out)
     worst = answer["locations"][0]
     assert (worst["born"], worst["live_before"], worst["live"]) == (4, 3, 7)
     assert worst["per_minute"] == pytest.approx(4 * 60 / answer["seconds"])
@@ -109,17 +136,16 @@ async def test_watch_goes_on_over_a_restart_until_ctrl_c(
     def sleep(seconds: float) -> None:  # in the command's thread: what happens between two looks
         naps.append(seconds)
         if len(naps) == 1:
-            loop.call_soon_threadsafe(sleepers, 5)
+            in_the_loop(loop, sleepers, 5)
         elif len(naps) == 2:
             server.stop()
             server_stopped.set()
         elif len(naps) == 3:
-            asyncio.run_coroutine_threadsafe(_again(watched), loop).result(10)
+            in_the_loop(loop, watched.serve)
         elif len(naps) == 4:
             raise KeyboardInterrupt
 
-    clock = type("Time", (), {"sleep": staticmethod(sleep), "monotonic": time.monotonic})
-    monkeypatch.setattr(windows, "time", clock)
+    monkeypatch.setattr(windows, "time", clock(sleep))
     left = await asyncio.to_thread(qcfeed_, "tasks", "--watch", "--window", "2s", "-o", "json")
     assert (left.status, naps) == (ExitStatus.OK, [2.0] * 4)
     first, second = [json.loads(line) for line in left.out.splitlines()]
@@ -127,7 +153,3 @@ async def test_watch_goes_on_over_a_restart_until_ctrl_c(
     assert (first["same_process"], second["same_process"]) == (True, False)
     assert "trying again" in left.err
     assert "of two processes" in left.err
-
-
-async def _again(watched) -> None:
-    watched.serve()

@@ -17,6 +17,7 @@ from qcfeed.cli.top.screen import Told
 from qcfeed.control import paths
 from tests.support import full_screen
 from tests.support.full_screen import Screen
+from tests.support.patience import PATIENCE
 
 
 @pytest_asyncio.fixture
@@ -28,7 +29,7 @@ async def program() -> AsyncIterator[Attached]:
 
 @contextlib.asynccontextmanager
 async def shown(size: tuple[int, int] = (80, 24)) -> AsyncIterator[Screen]:
-    async with full_screen.shown(paths.socket_path("8006"), size, timeout=5.0) as screen:
+    async with full_screen.shown(paths.socket_path("8006"), size, timeout=PATIENCE) as screen:
         yield screen
 
 
