@@ -52,16 +52,17 @@ def _unsuited(this, supported):
 
 
 def _fetched(supported, reason):
-    """Debian's newest that can be had; leaves with what to install if none can."""
+    """The newest that Debian's development suites have; leaves with what to install if none can be had."""
     print(f"{reason}: fetching another from Debian into .tools/", file=sys.stderr)
-    for version in reversed(supported):
+    failures = []
+    for version in (supported[-1], supported[-2]):
         try:
             return interpreters.find(version), version
         except interpreters.UnavailableError as error:
-            print(f"Python {version}: {error}", file=sys.stderr)
+            failures.append(f"no Python {version} was fetched: {error}")
     sys.exit(
-        f"{reason}\n"
-        f"hint: install CPython {_range(supported)}, then `make PYTHON=python{supported[-1]} ...`"
+        "\n".join(failures)
+        + f"\nhint: install CPython {_range(supported)}, then `make PYTHON=python{supported[-1]} ...`"
     )
 
 
