@@ -87,14 +87,16 @@ def _archive():
     """The address of the machine's own Debian archive, whichever way its sources are written."""
     for tool in ("apt-get", "dpkg-deb"):
         if shutil.which(tool) is None:
-            raise UnavailableError("it is fetched from Debian, and there is no {} here".format(tool))
+            raise UnavailableError(f"it is fetched from Debian, and there is no {tool} here")
     listed = _run(["apt-get", "--print-uris", "update"], "apt-get cannot read its sources")
     addresses = [line.split("'")[1] for line in listed.splitlines() if "/dists/" in line]
     for address in addresses:
         archive = address.split("/dists/")[0]
         if archive.endswith("/debian"):
             return archive
-    raise UnavailableError("it is fetched from Debian, and apt's sources here name no Debian archive")
+    raise UnavailableError(
+        "it is fetched from Debian, and apt's sources here name no Debian archive"
+    )
 
 
 def _download(version, archive, work):
@@ -103,12 +105,12 @@ def _download(version, archive, work):
     reasons = []
     for suite in SUITES:
         shutil.rmtree(work, ignore_errors=True)
-        apt = _apt_get(work, "deb {} {} {} main\n".format(_options(), archive, suite))
+        apt = _apt_get(work, f"deb {_options()} {archive} {suite} main\n")
         try:
             _run([*apt, "update"], "apt-get update failed")
             _run([*apt, "--download-only", "install", name, name + "-venv", "patchelf"], name)
         except UnavailableError as error:
-            reasons.append("Debian {}: {}".format(suite, error))
+            reasons.append(f"Debian {suite}: {error}")
         else:
             return sorted(glob.glob(os.path.join(work, "cache", "archives", "*.deb")))
     raise UnavailableError("; ".join(reasons))
@@ -117,8 +119,8 @@ def _download(version, archive, work):
 def _options():
     """One index and no translations; the key that Debian's archives are signed with."""
     architecture = _run(["dpkg", "--print-architecture"], "dpkg failed").strip()
-    signed = "signed-by={} ".format(KEYRING) if os.path.exists(KEYRING) else ""
-    return "[{}arch={} lang=none targets=Packages]".format(signed, architecture)
+    signed = f"signed-by={KEYRING} " if os.path.exists(KEYRING) else ""
+    return f"[{signed}arch={architecture} lang=none targets=Packages]"
 
 
 def _apt_get(work, source):
@@ -174,7 +176,7 @@ def _relocate(version, root, python):
 def _only(pattern):
     found = glob.glob(pattern)
     if len(found) != 1:
-        raise UnavailableError("expected one {}, found {}".format(pattern, len(found)))
+        raise UnavailableError(f"expected one {pattern}, found {len(found)}")
     return found[0]
 
 
@@ -191,8 +193,8 @@ def _run(command, failure):
     )
     if ran.returncode:
         said = [line for line in ran.stderr.splitlines() if line.strip()] or [
-            "status {}".format(ran.returncode)
+            f"status {ran.returncode}"
         ]
         first = next((line for line in said if line.startswith("E: ")), said[-1])
-        raise UnavailableError("{}: {}".format(failure, first.replace("E: ", "", 1)))
+        raise UnavailableError(failure + ": " + first.replace("E: ", "", 1))
     return ran.stdout

@@ -15,6 +15,7 @@ from collections import namedtuple
 from debian_python import UnavailableError, fetch
 
 HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TOOLS = os.path.join(HOME, ".tools")
 
 Interpreter = namedtuple("Interpreter", "version is_standard")
 Interpreter.__doc__ += ": ``version`` as in '3.14'; whether it is CPython with a GIL."
@@ -64,7 +65,7 @@ def find_here(version):
 
 def find(version):
     """The path of a Python ``version``, fetched if need be. Raises UnavailableError."""
-    return find_here(version) or fetch(version, os.path.join(HOME, ".tools", "python" + version))
+    return find_here(version) or fetch(version, os.path.join(TOOLS, "python" + version))
 
 
 def _candidates(version):
@@ -91,4 +92,4 @@ if __name__ == "__main__":
     try:
         print(find(*sys.argv[1:]))
     except UnavailableError as error:
-        sys.exit("Python {}: {}".format(sys.argv[1], error))
+        sys.exit(f"Python {sys.argv[1]}: {error}")

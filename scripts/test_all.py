@@ -49,9 +49,7 @@ def run(version: str, arguments: Sequence[str]) -> str:
         return f"{FAILED}: no environment could be made with {python}"
     print(f"\nPython {version}: {python}", flush=True)
     begun = time.monotonic()
-    tested = subprocess.run(
-        [f"{environment}/bin/python", "-m", "pytest", *arguments], check=False
-    )
+    tested = subprocess.run([f"{environment}/bin/python", "-m", "pytest", *arguments], check=False)
     verdict = PASSED if tested.returncode == 0 else FAILED
     return f"{verdict} ({time.monotonic() - begun:.0f} s)"
 
@@ -76,11 +74,15 @@ def chosen(words: str) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--versions", type=chosen, default="all", help="all, ends or 3.14,3.15")
     parser.add_argument("--tests", nargs="*", default=[], help="files or directories")
     parser.add_argument(
-        "--ran", metavar="VENV", help="leave out this environment's version: the whole suite ran there"
+        "--ran",
+        metavar="VENV",
+        help="leave out this environment's version: the whole suite ran there",
     )
     parser.add_argument("pytest", nargs="*", help="after --: arguments for pytest")
     return parser

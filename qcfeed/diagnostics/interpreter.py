@@ -28,9 +28,7 @@ def refusal() -> Refusal | None:
     return judge(sys.implementation.name, sys.version_info[:2], free_threaded=free_threaded)
 
 
-def judge(
-    implementation: str, version: tuple[int, int], *, free_threaded: bool
-) -> Refusal | None:
+def judge(implementation: str, version: tuple[int, int], *, free_threaded: bool) -> Refusal | None:
     """``implementation`` as ``sys.implementation.name``; whether the build is free-threaded."""
     number = ".".join(map(str, version))
     if implementation != "cpython":
