@@ -85,7 +85,7 @@ def _locked(path):
 
 def _archive():
     """The address of the machine's own Debian archive, whichever way its sources are written."""
-    for tool in ("apt-get", "dpkg-deb"):
+    for tool in ("apt-get", "apt-config", "dpkg-deb"):
         if shutil.which(tool) is None:
             raise UnavailableError(f"it is fetched from Debian, and there is no {tool} here")
     listed = _run(["apt-get", "--print-uris", "update"], "apt-get cannot read its sources")
@@ -124,19 +124,31 @@ def _options():
 
 
 def _apt_get(work, source):
-    """apt-get with a state and sources of its own, and the machine's settings of the network."""
+    """apt-get with a state and sources of its own; of the machine's settings, those of the network."""
     for each in ("lists/partial", "cache/archives/partial"):
         os.makedirs(os.path.join(work, each))
-    sources, status = (os.path.join(work, each) for each in ("sources.list", "status"))
-    with open(sources, "w") as file:
-        file.write(source)
-    open(status, "w").close()
+    files = {
+        "status": "",  # nothing is installed, so all that the interpreter needs is fetched
+        "sources.list": source,
+        "apt.conf": "".join(_settings(work)),
+    }
+    for name, text in files.items():
+        with open(os.path.join(work, name), "w") as file:
+            file.write(text)
+    return ["env", "APT_CONFIG=" + os.path.join(work, "apt.conf"), "apt-get", "-qq", "-y"]
+
+
+def _settings(work):
+    """The lines of apt's configuration. The machine's own files, with the hooks in them, are not read."""
+    dumped = _run(["apt-config", "dump"], "apt-config failed").splitlines(keepends=True)
     settings = {
         "Dir::State": work,
         "Dir::State::lists": os.path.join(work, "lists"),
-        "Dir::State::status": status,
+        "Dir::State::status": os.path.join(work, "status"),
         "Dir::Cache": os.path.join(work, "cache"),
-        "Dir::Etc::sourcelist": sources,
+        "Dir::Etc::main": "/dev/null",
+        "Dir::Etc::parts": "/dev/null",
+        "Dir::Etc::sourcelist": os.path.join(work, "sources.list"),
         "Dir::Etc::sourceparts": "/dev/null",
         "Dir::Etc::preferences": "/dev/null",
         "Dir::Etc::preferencesparts": "/dev/null",
@@ -147,8 +159,10 @@ def _apt_get(work, source):
         "Acquire::http::Timeout": "20",
         "Debug::NoLocking": "true",  # the machine's lock is not ours to take
     }
-    chosen = [part for pair in settings.items() for part in ("-o", "=".join(pair))]
-    return ["apt-get", "-qq", "-y", *chosen]
+    return [
+        *(line for line in dumped if line.startswith("Acquire::")),
+        *(f'{name} "{value}";\n' for name, value in settings.items()),
+    ]
 
 
 # ---------------------------------------------------------------- relocation
