@@ -2,7 +2,7 @@
 
 # `python3`, else the first of the supported ones: scripts/bootstrap.py starts with any and finds the right one.
 SUPPORTED = $(shell sed -n 's/.*"Programming Language :: Python :: \(3\.[0-9]*\)".*/\1/p' pyproject.toml)
-PYTHON ?= $(shell for each in python3 $(SUPPORTED:%=python%); do command -v $$each && break; done)
+PYTHON ?= $(shell for each in python3 $(SUPPORTED:%=python%); do command -v $$each && break; done || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
