@@ -1,6 +1,8 @@
 # Two targets are all the set-up there is: `make serve` and `make test`.
 
-PYTHON ?= python3
+# `python3`, else the first of the supported ones: scripts/bootstrap.py starts with any and finds the right one.
+SUPPORTED = $(shell sed -n 's/.*"Programming Language :: Python :: \(3\.[0-9]*\)".*/\1/p' pyproject.toml)
+PYTHON ?= $(shell for each in python3 $(SUPPORTED:%=python%); do command -v $$each && break; done || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
@@ -10,14 +12,19 @@ ROUNDS ?= 5
 BUSY ?= 4
 SEED ?=
 FILES ?= tests
+VERSIONS ?= all
+TESTS ?=
+# What shows the incident of 2024-03-20 through the real command line, and the same leak in other programs.
+INCIDENT := tests/drills/test_zombie_feeds.py tests/e2e/test_top_of_the_incident.py \
+  tests/e2e/test_cli_service.py tests/e2e/test_cli_tasks_flow.py tests/e2e/test_diagnose.py tests/e2e/test_any_program.py
 # Files side by side, in their order: those that wait come first. By hand: `.venv/bin/python -m pytest PATH`.
 BESIDE := -n auto --dist loadfile --no-loadscope-reorder
 
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-busy test-debug test-all check format generate bench bench-startup bench-top soak clean
+.PHONY: help serve test test-busy test-debug test-all test-versions check format generate bench bench-startup bench-top soak clean
 
 help:  ## what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # A stamp a set of packages: nothing is installed again until pyproject.toml changes.
 $(VENV)/.service: pyproject.toml
@@ -66,8 +73,12 @@ format: $(VENV)/.suite  ## put the code into its form
 generate: $(VENV)/.suite  ## write completions, manual, docs, rules and dashboard anew
 	$(BIN)/python scripts/generate.py
 
-test-all:  ## the suite on every interpreter of 3.11 to 3.13 that is here
-	$(PYTHON) scripts/test_all.py $(BESIDE) $(ARGS)
+test-all:  ## the suite on every supported Python (VERSIONS=3.14,3.15 TESTS=tests/unit)
+	$(PYTHON) scripts/test_all.py --versions $(VERSIONS) --tests $(TESTS) -- $(BESIDE) $(ARGS)
+
+test-versions: $(VENV)/.suite  ## on the oldest and the two newest, what is not end to end, and the incident
+	$(BIN)/python scripts/test_all.py --versions ends --ran $(VENV) \
+	  --tests tests/integration tests/property tests/unit $(INCIDENT) -- $(BESIDE) $(ARGS)
 
 bench: $(VENV)/.bench  ## the ledger, then fan-out, beside their peers (ARGS=--full FANOUT=--quick)
 	$(BIN)/python -m benchmarks.diagnostics $(ARGS)

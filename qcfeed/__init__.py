@@ -12,6 +12,13 @@ def __getattr__(name: str) -> object:
     """``attach`` and ``Attached``, imported when they are asked for: most who import this do not."""
     if name not in ("Attached", "attach"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from qcfeed import attached
+    try:
+        from qcfeed import attached
+    except ImportError:
+        # What it needs may not install on such a Python: the reason comes first.
+        from qcfeed.supported import require_supported_interpreter
+
+        require_supported_interpreter()
+        raise
 
     return getattr(attached, name)

@@ -26,6 +26,7 @@ from qcfeed.errors import NoRunningLoopError, NotFoundError
 from qcfeed.metrics import memory
 from qcfeed.metrics.catalog.metrics import DELAYS
 from qcfeed.metrics.recent import Recent
+from qcfeed.supported import require_supported_interpreter
 
 if TYPE_CHECKING:
     from qcfeed.control.server import ControlServer
@@ -49,14 +50,15 @@ def attach(
     ``orphan_grace``: seconds that an owner may be gone before its tasks count as orphans.
     ``spawn_stacks``: frames to keep of each spawn, for ``qcfeed tasks show``.
 
-    Raises NoRunningLoopError outside a loop, StartError when the instance's name is taken or
-    something cannot be made, ConfigError for a name or an address that cannot be. Nothing is left
-    behind then.
+    Raises UnsupportedInterpreterError on a free-threaded Python and on others than CPython,
+    NoRunningLoopError outside a loop, StartError when the instance's name is taken or something
+    cannot be made, ConfigError for a name or an address that cannot be. Nothing is left behind then.
 
     Cost: the loop is held up for what the first import of aiohttp takes (0.2 s) and 5 ms; then the
     ledger's for each task, three threads that mostly sleep, a timer 20 times a second and a census
     every 10 s (0.8 us a live task). It does not see tasks made before it but as *untracked*.
     """
+    require_supported_interpreter()
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:

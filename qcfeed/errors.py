@@ -74,6 +74,12 @@ class NoRunningLoopError(UsageError, RuntimeError):
     code = "no_running_loop"
 
 
+class UnsupportedInterpreterError(UsageError, RuntimeError):
+    """This Python is one on which the ledger could be wrong: free-threaded, or not CPython."""
+
+    code = "unsupported_interpreter"
+
+
 class UnreachableError(QcfeedError):
     """The service, its control plane or Prometheus does not answer."""
 
@@ -125,6 +131,12 @@ class InstanceTakenError(StartError):
     """An instance of this name runs already."""
 
     code = "instance_taken"
+
+
+class MonitorUnavailableError(StartError):
+    """aiomonitor cannot be imported on this Python; ``qcfeed serve`` runs without its views."""
+
+    code = "monitor_unavailable"
 
 
 class UpstreamError(QcfeedError):

@@ -3,7 +3,8 @@
 ``@pytest.mark.no_task_leaks`` asks for it, or ``qcfeed_no_task_leaks = true`` in the configuration
 for every test but those marked ``allow_task_leaks``. Where nobody asks, this does nothing and
 imports nothing. How it sees loops, and which it does not see: diagnostics/runners.py. Where it is asked
-for what it cannot tell, it warns (UnjudgedWarning).
+for what it cannot tell, it warns (UnjudgedWarning); on a Python that it cannot see at all
+(diagnostics/interpreter.py), it fails.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for marker in (CHECKED, EXEMPT):
         config.addinivalue_line("markers", marker)
+    if config.getini(SWITCH) and (refused := _refusal()) is not None:
+        raise pytest.UsageError(refused)
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
@@ -57,6 +60,8 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     marker = item.get_closest_marker("no_task_leaks")
     asked = marker is not None or item.config.getini(SWITCH)
     if asked and item.get_closest_marker("allow_task_leaks") is None:
+        if (refused := _refusal()) is not None:
+            pytest.fail(refused, pytrace=False)
         given = {} if marker is None else marker.kwargs
         item.config.stash[_watch] = no_task_leaks(item.config, **given)
         if marker is not None and _is_on_trio(item):
@@ -96,6 +101,14 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     watch = item.config.stash.get(_watch, None)
     if watch is not None and call.excinfo is not None:
         watch.forgive()
+
+
+def _refusal() -> str | None:
+    """Why no leak can be looked for on this Python; None where one can."""
+    from qcfeed.diagnostics import interpreter
+
+    refused = interpreter.refusal()
+    return None if refused is None else f"no_task_leaks: {refused.message}; {refused.hint}"
 
 
 def _is_on_trio(item: pytest.Item) -> bool:

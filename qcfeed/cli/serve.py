@@ -11,6 +11,7 @@ from qcfeed import config
 from qcfeed.cli.context import examples, new_app, options
 from qcfeed.cli.flags import given, with_flags
 from qcfeed.errors import UsageError
+from qcfeed.supported import require_supported_interpreter
 
 _GLOBAL = "instance"
 """The option that is given before the command."""
@@ -28,6 +29,7 @@ def serve(ctx: typer.Context, **flags: Any) -> None:
 
     Ctrl-C or SIGTERM drains: subscribers are told, every task is joined; a second one ends at once.
     """
+    require_supported_interpreter()
     chosen = given(flags)
     before = options(ctx)
     if before.context is not None:

@@ -196,6 +196,7 @@ def _listening(listening: Listening) -> Iterator[Figure]:
         ("control over TCP", listening.control_tcp),
         ("monitor (telnet)", listening.monitor),
         ("monitor (web)", listening.monitor_web),
+        ("monitor", listening.monitor_off and f"off: {listening.monitor_off}"),
     )
     for label, address in where:
         if address:

@@ -343,6 +343,8 @@ class Listening(msgspec.Struct, kw_only=True):
     control: str
     monitor: str | None = None
     monitor_web: str | None = None
+    monitor_off: str | None = None
+    """Why the monitor is off although it was not turned off."""
     control_tcp: str | None = None
 
 

@@ -22,7 +22,7 @@ from qcfeed.diagnostics.pauses import GcPauses
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.diagnostics.stall import LoopWatch
 from qcfeed.diagnostics.tally import Tally
-from qcfeed.errors import InstanceTakenError, StartError
+from qcfeed.errors import InstanceTakenError, MonitorUnavailableError, StartError
 from qcfeed.metrics.catalog.metrics import DELAYS
 from qcfeed.metrics.collectors import Exposition, Sample
 from qcfeed.metrics.recent import Counts, Recent
@@ -178,7 +178,12 @@ class Service:
         self.listening.control_tcp = server.tcp
 
     def _start_monitor(self, parts: contextlib.AsyncExitStack) -> None:
-        attached = monitor.attach(self._loop, self.ledger, self.config)
+        try:
+            attached = monitor.attach(self._loop, self.ledger, self.config)
+        except MonitorUnavailableError as error:
+            self.listening.monitor_off = error.message
+            log.warning("the monitor is off: %s; %s", error.message, error.hint)
+            return
         parts.push_async_callback(asyncio.to_thread, attached.close)
         self.listening.monitor = attached.telnet
         self.listening.monitor_web = attached.web

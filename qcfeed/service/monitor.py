@@ -22,6 +22,7 @@ import functools
 import logging
 import socket
 import threading
+import warnings
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ from aiohttp import web
 from qcfeed import listen
 from qcfeed.config import Config
 from qcfeed.diagnostics.spawn import Ledger
-from qcfeed.errors import StartError
+from qcfeed.errors import MonitorUnavailableError, StartError
 
 if TYPE_CHECKING:
     from prompt_toolkit.contrib.telnet.server import TelnetConnection
@@ -48,6 +49,14 @@ _SEND_TIMEOUT = 2.0
 """How long a telnet client that does not read may hold the views up."""
 _ACCEPT_RETRY = 1.0
 """Until the next try when no connection can be taken (no descriptor left); asyncio's own figure."""
+_KNOWN_WARNINGS: tuple[tuple[str, type[Warning], str], ...] = (
+    # Gone in Python 3.16, and aioconsole with it (docs/adr/0024).
+    (r"'asyncio\.DefaultEventLoopPolicy' is deprecated", DeprecationWarning, r"aioconsole\.events"),
+    # Gone in click 9, which pyproject.toml excludes.
+    (r"Importing 'parser\.split_arg_string' is", DeprecationWarning, r"aiomonitor\.termui\."),
+    (r"It is recommended to use web\.AppKey", web.NotAppKeyWarning, r"aiomonitor\.webui\.app"),
+)
+"""What aiomonitor's modules warn about, which no user of ours can mend: message, category, module."""
 
 
 class _Client(socket.socket):
@@ -177,17 +186,16 @@ class Monitor:
 def attach(loop: asyncio.AbstractEventLoop, ledger: Ledger, config: Config) -> Monitor:
     """Serve aiomonitor's views of ``loop``'s tasks. Call it in the loop's thread.
 
-    Raises StartError when a given port is taken: at once, and nothing is left behind.
+    Raises StartError when a given port is taken, MonitorUnavailableError where aiomonitor cannot be
+    imported: at once, and nothing is left behind.
     """
-    # Here and not above: 0.1 s and 13 MB that a service without it need not pay.
-    from qcfeed.service.monitor_views import TaskViews
-
+    views_of = _task_views()
     # It tells of every option that a telnet client negotiates.
     logging.getLogger("prompt_toolkit").setLevel(logging.WARNING)
     with contextlib.ExitStack() as undo:
         telnet = undo.enter_context(_listen(config.monitor_port, "--monitor-port"))
         web_view = undo.enter_context(_listen(config.monitor_web_port, "--monitor-web-port"))
-        views = TaskViews(
+        views = views_of(
             loop,
             ledger,
             host=HOST,
@@ -201,6 +209,20 @@ def attach(loop: asyncio.AbstractEventLoop, ledger: Ledger, config: Config) -> M
         monitor.start()
         undo.pop_all()
     return monitor
+
+
+def _task_views() -> type[TaskViews]:
+    """Imported here and not above: 0.1 s and 13 MB that a service without it need not pay."""
+    for message, category, module in _KNOWN_WARNINGS:
+        warnings.filterwarnings("ignore", message, category, module)
+    try:
+        from qcfeed.service.monitor_views import TaskViews
+    except Exception as error:
+        raise MonitorUnavailableError(
+            f"aiomonitor cannot be imported ({type(error).__name__}: {error})",
+            hint="give --no-monitor to do without it; `qcfeed tasks` and `qcfeed top` show the tasks",
+        ) from error
+    return TaskViews
 
 
 async def _accept(listener: socket.socket) -> tuple[socket.socket, tuple[str, int]]:

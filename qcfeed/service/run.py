@@ -139,6 +139,8 @@ def _greeting(service: Service) -> list[str]:
         lines.append(f"           http://{at.control_tcp} with a bearer token")
     if at.monitor is not None:
         lines.append(f"  monitor  telnet {at.monitor.replace(':', ' ')}   {at.monitor_web}")
+    elif at.monitor_off is not None:
+        lines.append(f"  monitor  off: {at.monitor_off}")
     if (drill := service.drill()) is not None:
         lines.append(f"  DRILL    {drill}: this service is broken on purpose")
     elif config.allow_drills:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from qcfeed.diagnostics import interpreter
 from tests.support.patience import PATIENCE
 
 pytest_plugins = ["pytester"]
@@ -330,3 +331,25 @@ async def test_it():
     result.assert_outcomes(passed=1, warnings=warnings)
     if warnings:
         result.stdout.fnmatch_lines(["*test_it*runs on trio; no_task_leaks is about asyncio*"])
+
+
+@pytest.fixture
+def free_threaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = interpreter.judge("cpython", (3, 14), free_threaded=True)
+    monkeypatch.setattr(interpreter, "refusal", lambda: refused)
+
+
+@pytest.mark.usefixtures("free_threaded")
+def test_a_suite_that_asks_does_not_run_on_an_interpreter_that_is_refused(run: Run) -> None:
+    result = run("def test_ok(): ...", SWITCH)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: no_task_leaks: this Python 3.14 is a free-threaded build: *"]
+    )
+
+
+@pytest.mark.usefixtures("free_threaded")
+def test_a_test_that_asks_fails_on_an_interpreter_that_is_refused(run: Run) -> None:
+    result = run("@pytest.mark.no_task_leaks\ndef test_asks(): ...\ndef test_does_not(): ...")
+    result.assert_outcomes(errors=1, passed=1)
+    result.stdout.fnmatch_lines(["no_task_leaks: this Python 3.14 is a free-threaded build: *"])

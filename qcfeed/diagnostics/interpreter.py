@@ -1,0 +1,46 @@
+"""Which interpreters the ledger refuses, because its answers could be wrong there without a sign.
+
+The ledger reads what CPython's asyncio keeps of its tasks, and follows frames and references, from
+other threads while tasks run. It relies on the GIL for that. No other implementation and no
+free-threaded build has been tested; ``attach``, ``qcfeed serve`` and the pytest plugin refuse them.
+
+A free-threaded build is refused with its GIL switched on, too (``PYTHON_GIL=1``, or an extension
+module that needs it): reference counts, the garbage collector and asyncio's lists of tasks are
+those of the build, not of the switch, and the suite has not run on them.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import NamedTuple
+
+
+class Refusal(NamedTuple):
+    """Why an interpreter is refused, and what to do about it."""
+
+    message: str
+    hint: str
+
+
+def refusal() -> Refusal | None:
+    """Why the interpreter that runs this is refused; None for one that is not. Costs nothing."""
+    free_threaded = "t" in getattr(sys, "abiflags", "")
+    return judge(sys.implementation.name, sys.version_info[:2], free_threaded=free_threaded)
+
+
+def judge(implementation: str, version: tuple[int, int], *, free_threaded: bool) -> Refusal | None:
+    """``implementation`` as ``sys.implementation.name``; whether the build is free-threaded."""
+    number = ".".join(map(str, version))
+    if implementation != "cpython":
+        return Refusal(
+            f"this Python is {implementation} ({number}): qcfeed reads asyncio's tasks as CPython"
+            " keeps them, has not been tested here, and could report wrong counts",
+            f"run it on CPython, for example `python{number}`",
+        )
+    if free_threaded:
+        return Refusal(
+            f"this Python {number} is a free-threaded build: qcfeed's task ledger relies on the GIL,"
+            " has not been tested without it, and could report wrong counts",
+            f"run it on the standard build, for example `python{number}`; PYTHON_GIL=1 is not enough",
+        )
+    return None

@@ -1,0 +1,88 @@
+"""Which Python `make` builds its environment with, whatever `python3` is."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import bootstrap
+import interpreters
+import pytest
+
+THIS = ".".join(map(str, sys.version_info[:2]))
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with no other Python and no apt-get."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    monkeypatch.setattr(interpreters, "TOOLS", str(tmp_path))
+
+
+def supports(monkeypatch: pytest.MonkeyPatch, *versions: str) -> None:
+    monkeypatch.setattr(interpreters, "supported", lambda: list(versions))
+
+
+@pytest.mark.usefixtures("bare")
+def test_the_one_that_runs_it_if_it_is_supported() -> None:
+    assert bootstrap.choose() == (sys.executable, THIS)
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_newer_one_is_used_and_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    supports(monkeypatch, "3.1", "3.2")
+    assert bootstrap.choose() == (sys.executable, THIS)
+    assert capsys.readouterr().err == f"Python {THIS}: qcfeed was tried with 3.1 to 3.2\n"
+
+
+@pytest.mark.usefixtures("bare")
+def test_one_that_is_too_old_gives_way_to_one_on_the_path(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    supports(monkeypatch, "3.98", "3.99")
+    newer = tmp_path / "python3.98"
+    newer.write_text("#!/bin/sh\necho 3.98 cpython 0\n")
+    newer.chmod(0o755)
+    assert bootstrap.choose() == (str(newer), "3.98")
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize(
+    ("this", "why"),
+    [
+        (
+            interpreters.Interpreter("3.9", is_standard=True),
+            "cpython 3.9, qcfeed needs 3.98 or later",
+        ),
+        (interpreters.Interpreter("3.98", is_standard=False), "not the standard build of CPython"),
+    ],
+)
+def test_where_none_can_be_had_it_says_why_and_what_to_do(
+    this: interpreters.Interpreter,
+    why: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    supports(monkeypatch, "3.98", "3.99")
+    monkeypatch.setattr(interpreters, "describe", {sys.executable: this}.get)
+    with pytest.raises(SystemExit) as left:
+        bootstrap.choose()
+    assert why in capsys.readouterr().err
+    told = str(left.value.code)
+    assert "no Python 3.99 was fetched: it is fetched from Debian, and there is no apt-get" in told
+    assert told.endswith("hint: install CPython 3.98 to 3.99, then `make PYTHON=python3.99 ...`")
+
+
+def test_an_environment_whose_python_is_gone_is_made_again(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "pip").touch()
+    python = tmp_path / "bin" / "python"
+    python.symlink_to(sys.executable)
+    assert bootstrap._is_made(str(tmp_path), THIS)
+    assert not bootstrap._is_made(str(tmp_path), "3.98")
+    python.unlink()
+    python.symlink_to(tmp_path / "removed")
+    assert not bootstrap._is_made(str(tmp_path), THIS)
