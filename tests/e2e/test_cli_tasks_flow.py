@@ -30,7 +30,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def service(home: Path) -> Iterator[Serving]:
-    with serving(home, "--no-monitor", "--linger", "0.05") as service:
+    with serving(home, "--no-monitor", "--linger", "0") as service:  # a feed for each visit
         yield service
 
 
@@ -94,7 +94,7 @@ def test_before_and_after_from_files_without_the_service(drill: Path, tmp_path: 
 
 def verify(home: Path, site: str, *args: str) -> subprocess.CompletedProcess[str]:
     """``tasks verify`` while visitors come and go: from before its first look until after its last."""
-    coming = [QCFEED, "repro", "--mode", "clean", "--cycles", "1000000", "--concurrency", "2"]
+    coming = [QCFEED, "repro", "--mode", "clean", "--cycles", "1000000", "--concurrency", "1"]
     with subprocess.Popen(
         coming, env=environment(home), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as visiting:
