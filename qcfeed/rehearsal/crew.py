@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -183,6 +184,9 @@ def _answers(address: str) -> bool:
     try:
         with urllib.request.urlopen(f"http://{address}/", timeout=5):
             return True
+    except urllib.error.HTTPError as error:
+        error.close()
+        return False
     except OSError:
         return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.error
 import urllib.request
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -77,5 +78,8 @@ def _ask(prometheus: str, path: str) -> Any:
     try:
         with urllib.request.urlopen(f"{prometheus}/api/v1/{path}", timeout=_TIMEOUT) as answer:  # noqa: S310
             return json.load(answer)["data"]
+    except urllib.error.HTTPError as error:
+        error.close()
+        return None
     except OSError:
         return None

@@ -59,6 +59,7 @@ def _answers(url: str) -> bool:
         with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
             return bool(answer.status == 200)
     except urllib.error.HTTPError as error:
-        return error.code == 401  # it is there, and wants to know who asks
+        with error:  # an answer, which is closed as any other
+            return error.code == 401  # it is there, and wants to know who asks
     except OSError:
         return False
