@@ -55,7 +55,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m scripts.mutants", description=__doc__)
     parser.add_argument("--seed", default="1")
     parser.add_argument("--count", type=int, default=60)
-    parser.add_argument("--skip", type=int, default=0, help="how many of the sample were judged before")
+    parser.add_argument(
+        "--skip", type=int, default=0, help="how many of the sample were judged before"
+    )
     parser.add_argument("--part", help="only mutants of this part")
     parser.add_argument("--key", nargs="+", help="only these mutants, whatever the sample")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))

@@ -217,7 +217,9 @@ def _expression(node: ast.Expr) -> Iterator[Change]:
 
 def _assignment(node: ast.Assign | ast.AnnAssign) -> Iterator[Change]:
     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-    if node.value is not None and all(isinstance(t, ast.Attribute | ast.Subscript) for t in targets):
+    if node.value is not None and all(
+        isinstance(t, ast.Attribute | ast.Subscript) for t in targets
+    ):
         yield "assignment removed", node, "pass"
 
 

@@ -74,7 +74,9 @@ class Client:
             if message["type"] == "quote":
                 self.hold_quote_to_the_rules(message)
             elif message["type"] == "subscribed":  # whatever is not in it was given up before
-                self.last = {each: self.last[each] for each in message["symbols"] if each in self.last}
+                self.last = {
+                    each: self.last[each] for each in message["symbols"] if each in self.last
+                }
 
     def hold_quote_to_the_rules(self, quote: dict[str, Any]) -> None:
         symbol, seq = quote["symbol"], quote["seq"]
@@ -298,7 +300,7 @@ class FanOut(RuleBasedStateMachine):
     @precondition(lambda self: self.exchange is not None)
     @invariant()
     def what_is_counted_is_what_was_told(self) -> None:
-        """Once all have read everything, the totals are those of their messages."""
+        """Once all have read everything, each one's counts and the totals are those of its messages."""
         everybody = [*self.clients, *self.gone]
         if self.exchange is None or not all(each.peer.is_up_to_date for each in everybody):
             return
@@ -307,6 +309,12 @@ class FanOut(RuleBasedStateMachine):
         assert hub.delivered == len(told)
         assert hub.conflated == sum(quote.get("conflated", 0) for quote in told)
         assert hub.dropped == sum(quote.get("dropped", 0) for quote in told)
+        for client in self.clients:
+            connection = self.exchange.connection_of(client.peer)
+            if connection is not None:
+                told = client.peer.quotes()
+                assert connection.backlog.conflated == sum(q.get("conflated", 0) for q in told)
+                assert connection.backlog.dropped == sum(q.get("dropped", 0) for q in told)
 
     def teardown(self) -> None:
         if self.exchange is not None:

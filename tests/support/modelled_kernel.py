@@ -17,6 +17,7 @@ from typing import Any
 from qcfeed.config import Config
 from qcfeed.core.symbol import Symbol
 from qcfeed.service.arrival import Arrival
+from qcfeed.service.connection import Connection
 from qcfeed.service.gateway import Gateway
 from qcfeed.service.hub import Hub
 from qcfeed.service.poller import READ, WRITE, Watched
@@ -171,6 +172,11 @@ class Exchange:
 
     def connect(self, target: str = "/stream") -> Peer:
         return Peer(self, target)
+
+    def connection_of(self, peer: Peer) -> Connection | None:
+        """The service's side of it; None when it has gone."""
+        name = f"127.0.0.1:{peer.wire.fileno()}"
+        return next((each for each in self.gateway.connections if each.peer == name), None)
 
     async def publish(self, counts: Mapping[Symbol, int]) -> None:
         """So many quotes of each symbol that has a feed, in one turn of the loop, which is flushed."""

@@ -81,7 +81,13 @@ class Play:
         at_once = self.protocol.seen[before:]
         await self.settle()
         told = self.protocol.seen[before:]
-        return {"step": name, "result": result, "told at once": at_once, "told": told, **self.state()}
+        return {
+            "step": name,
+            "result": result,
+            "told at once": at_once,
+            "told": told,
+            **self.state(),
+        }
 
     def is_over(self) -> bool:
         return any(each[0] == "lost" for each in self.protocol.seen)
@@ -91,7 +97,9 @@ class Play:
         while quiet < QUIET:
             before = (len(self.protocol.seen), len(self.protocol.heard))
             await asyncio.sleep(0)
-            quiet = quiet + 1 if before == (len(self.protocol.seen), len(self.protocol.heard)) else 0
+            quiet = (
+                quiet + 1 if before == (len(self.protocol.seen), len(self.protocol.heard)) else 0
+            )
 
     def state(self) -> dict[str, Any]:
         transport = self.transport
@@ -172,7 +180,9 @@ class Play:
         self.peer.close()
 
 
-async def play(kind: str, script: Sequence[Step], *, stays: bool, fails: str) -> list[dict[str, Any]]:
+async def play(
+    kind: str, script: Sequence[Step], *, stays: bool, fails: str
+) -> list[dict[str, Any]]:
     """What is seen of each step on a transport of this kind: ``asyncio`` or ``ours``."""
     loop = asyncio.get_running_loop()
     sock, peer = socket.socketpair()

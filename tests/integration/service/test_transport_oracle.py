@@ -128,6 +128,11 @@ SCRIPTS: dict[str, list[Step]] = {
         ("close", None),
         ("peer_goes", None),
     ],
+    "the peer ends its half and goes while much is unsent": [
+        ("peer_ends", None),
+        ("write", MEGABYTE),
+        ("peer_goes", None),
+    ],
     "the peer goes while reading is paused": [
         ("pause_reading", None),
         ("peer_goes", None),
