@@ -6,11 +6,13 @@ BIN := $(VENV)/bin
 ARGS ?=
 FANOUT ?=
 SECONDS ?= 300
+SEED ?= 1
+COUNT ?= 60
 # Files side by side, in their order: those that wait come first. By hand: `.venv/bin/python -m pytest PATH`.
 BESIDE := -n auto --dist loadfile --no-loadscope-reorder
 
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-debug test-all check format generate bench bench-startup bench-top soak clean
+.PHONY: help serve test test-debug test-all check format generate mutants bench bench-startup bench-top soak clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +63,9 @@ generate: $(VENV)/.suite  ## write completions, manual, docs, rules and dashboar
 test-all:  ## the suite on every interpreter of 3.11 to 3.13 that is here
 	$(PYTHON) scripts/test_all.py $(BESIDE) $(ARGS)
 
+mutants: $(VENV)/.suite  ## plant COUNT small faults and see which of them the tests notice (COUNT=60 SEED=1)
+	$(BIN)/python -m scripts.mutants --seed $(SEED) --count $(COUNT) $(ARGS)
+
 bench: $(VENV)/.bench  ## the ledger, then fan-out, beside their peers (ARGS=--full FANOUT=--quick)
 	$(BIN)/python -m benchmarks.diagnostics $(ARGS)
 	$(BIN)/python -m benchmarks.fanout $(FANOUT)
@@ -75,4 +80,4 @@ soak: $(VENV)/.suite  ## tasks at full speed under twenty readers (SECONDS=300)
 	$(BIN)/python -m benchmarks.soak --seconds $(SECONDS)
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) .venv-3.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-3.* .mutants .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

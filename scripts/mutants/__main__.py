@@ -124,7 +124,7 @@ def _row(judged: Judged) -> dict[str, object]:
 
 
 def _report(judged: list[Judged]) -> int:
-    """Survivors with their changes, and the score; 1 when too few were noticed."""
+    """Survivors with their changes, and the score; 1 when too few were noticed, or none was judged."""
     for part, mutant, outcome in judged:
         if outcome.verdict is Verdict.SURVIVED:
             print(f"\n{mutant.key} survived in {mutant.where or 'the module'} ({part.name})")
@@ -133,8 +133,9 @@ def _report(judged: list[Judged]) -> int:
     seen = counted[Verdict.NOTICED] + counted[Verdict.TIMED_OUT]
     of = len(judged) - counted[Verdict.EQUIVALENT]
     print(f"\n{', '.join(f'{counted[each]} {each}' for each in Verdict)}")
-    print(f"{seen} of {of} that are not equivalent were noticed: {seen / max(1, of):.0%}")
-    return 0 if seen >= ENOUGH * of else 1
+    if of:
+        print(f"{seen} of {of} that are not equivalent were noticed: {seen / of:.0%}")
+    return 0 if of and seen >= ENOUGH * of else 1
 
 
 def _diff(mutant: Mutant) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -47,7 +48,8 @@ class BrokenError(Exception):
 class Copy:
     """A copy of the project's files, in which tests run and mutants come and go."""
 
-    def __init__(self, project: Path, place: Path) -> None:
+    def __init__(self, project: Path, place: Path, package: str = "qcfeed") -> None:
+        """``package``: what the tests import. Raises BrokenError when they would not find the copy's."""
         self.root = place
         listed = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -57,12 +59,12 @@ class Copy:
             if name and (project / name).is_file():
                 (place / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(project / name, place / name)
-        self._check_imports()
+        self._check_import(package)
 
-    def _check_imports(self) -> None:
+    def _check_import(self, package: str) -> None:
         """A copy that is not what the tests import would let every mutant survive."""
         shown = subprocess.run(
-            [sys.executable, "-c", "import qcfeed; print(qcfeed.__file__)"],
+            [sys.executable, "-c", f"import {package}; print({package}.__file__)"],
             cwd=self.root, env=self._env(), capture_output=True, text=True, check=True,
         )  # fmt: skip
         if not Path(shown.stdout.strip()).is_relative_to(self.root):
@@ -121,10 +123,8 @@ class Copy:
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
     if process.stdout is not None:
         process.stdout.close()

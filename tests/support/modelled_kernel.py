@@ -188,7 +188,7 @@ class Exchange:
         await turns()
 
     async def _begun(self, symbol: Symbol) -> None:
-        while not self.upstream.alive[symbol]:
+        while not self.upstream.alive[symbol]:  # noqa: ASYNC110 - a turn or two
             await asyncio.sleep(0)
 
     async def stop(self) -> None:
@@ -196,7 +196,7 @@ class Exchange:
         for connection in list(self.gateway.connections):
             connection.abort("test")
         await self.hub.stop()
-        while self.gateway.sockets:
+        while self.gateway.sockets:  # noqa: ASYNC110 - a turn or two
             await asyncio.sleep(0)
 
 

@@ -89,8 +89,8 @@ def test_a_caller_is_told_when_an_action_does_not_heed_its_cancellation(tmp_path
             return Answer()
 
         actions = Actions(loop, LoopWatch(), AuditLog(tmp_path / "audit.jsonl"), grace=GRACE)
+        action = Action("/act", "act", Request, deaf)
         with pytest.raises(TimedOutError) as raised:
-            action = Action("/act", "act", Request, deaf)
             await actions.carry_out(action, Request(5.0), Caller(via="test"))
         told_at = loop.time() - began
         end.set()
