@@ -67,6 +67,8 @@ def _compiles(source: bytes) -> bool:
 
 
 def _changes(node: ast.AST, where: str) -> Iterator[tuple[str, Change]]:
+    if _is_left_alone(node):
+        return
     for change in RULES.get(type(node), lambda _: iter(()))(node):
         if not (where.endswith("__init__") and change[0] == "assignment removed"):
             yield where, change
@@ -80,8 +82,6 @@ _SKIPPED = {"annotation", "returns", "decorator_list", "bases", "keywords", "typ
 
 
 def _children(node: ast.AST) -> Iterator[ast.AST]:
-    if isinstance(node, ast.JoinedStr) or _is_quiet(node) or _is_declaration(node):
-        return
     for field, value in ast.iter_fields(node):
         if field in _SKIPPED and not isinstance(node, ast.Call):
             continue
@@ -100,8 +100,10 @@ def _is_quiet(node: ast.AST) -> bool:
     )
 
 
-def _is_declaration(node: ast.AST) -> bool:
-    """What only type checkers and the layout of objects are for."""
+def _is_left_alone(node: ast.AST) -> bool:
+    """Texts, quiet log lines, and what only type checkers and the layout of objects are for."""
+    if isinstance(node, ast.JoinedStr) or _is_quiet(node):
+        return True
     if isinstance(node, ast.ClassDef):
         return any(ast.unparse(base).startswith("Protocol") for base in node.bases)
     if isinstance(node, ast.If):
@@ -211,7 +213,7 @@ def _call(node: ast.Call) -> Iterator[Change]:
 
 
 def _expression(node: ast.Expr) -> Iterator[Change]:
-    if isinstance(node.value, ast.Call | ast.Await | ast.Yield) and not _is_quiet(node):
+    if isinstance(node.value, ast.Call | ast.Await | ast.Yield):
         yield "statement removed", node, "pass"
 
 
