@@ -38,17 +38,19 @@ Judged = tuple[Part, Mutant, Outcome]
 def main() -> int:
     options = _options()
     known = table.equivalents()
-    everything = list(table.mutants(PROJECT, table.parts(PROJECT)))
-    for stale in known.keys() - {mutant.key for _, mutant in everything}:
-        print(f"equivalent.toml: there is no mutant {stale} any more; remove it")
-    chosen = _choose(everything, options)
-    print(f"{len(chosen)} of {len(everything):,} mutants, seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="qcfeed-mutants-") as place:
-        judged = _judge_all(chosen, known, Path(place), options.jobs)
-    RESULTS.mkdir(exist_ok=True)
-    with (RESULTS / f"{options.seed}.jsonl").open("a") as file:
-        file.writelines(json.dumps(_row(each)) + "\n" for each in judged)
-    return _report(judged)
+        first = Copy.of(PROJECT, Path(place, "0"))
+        everything = list(table.mutants(first.root, table.parts(first.root)))
+        for stale in known.keys() - {mutant.key for _, mutant in everything}:
+            print(f"equivalent.toml: there is no mutant {stale} any more; remove it")
+        chosen = _choose(everything, options)
+        print(f"{len(chosen)} of {len(everything):,} mutants, seed {options.seed}", flush=True)
+        copies = [first, *(first.clone(Path(place, str(n))) for n in range(1, options.jobs))]
+        judged = _judge_all(chosen, known, copies)
+        RESULTS.mkdir(exist_ok=True)
+        with (RESULTS / f"{options.seed}.jsonl").open("a") as file:
+            file.writelines(json.dumps(_row(each)) + "\n" for each in judged)
+        return _report(judged, first.root)
 
 
 def _options() -> argparse.Namespace:
@@ -76,36 +78,37 @@ def _choose(
 
 
 def _judge_all(
-    chosen: list[tuple[Part, Mutant]], known: dict[str, str], place: Path, jobs: int
+    chosen: list[tuple[Part, Mutant]], known: dict[str, str], copies: list[Copy]
 ) -> list[Judged]:
-    copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
-    for number in range(jobs):
-        copies.put(Copy(PROJECT, place / str(number)))
+    """In the order of ``chosen``, as many at once as there are copies."""
+    idle: queue.SimpleQueue[Copy] = queue.SimpleQueue()
+    for each in copies:
+        idle.put(each)
     limits: dict[str, float] = {}
     told = threading.Lock()
 
     def time_tests(part: Part) -> None:
-        copy = copies.get()
+        copy = idle.get()
         try:
             limits[part.name] = LIMIT + TIMES * copy.baseline(part.tests)
         finally:
-            copies.put(copy)
+            idle.put(copy)
 
     def judge(each: tuple[Part, Mutant]) -> Judged:
         part, mutant = each
         if mutant.key in known:
             return part, mutant, Outcome(Verdict.EQUIVALENT, 0.0, known[mutant.key])
-        copy = copies.get()
+        copy = idle.get()
         try:
             outcome = copy.judge(mutant, part.tests, limits[part.name])
         finally:
-            copies.put(copy)
+            idle.put(copy)
         with told:
             print(_line(part, mutant, outcome), flush=True)
         return part, mutant, outcome
 
     needed = {part.name: part for part, mutant in chosen if mutant.key not in known}
-    with ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(len(copies)) as pool:
         list(pool.map(time_tests, needed.values()))
         return list(pool.map(judge, chosen))
 
@@ -123,12 +126,12 @@ def _row(judged: Judged) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _report(judged: list[Judged]) -> int:
+def _report(judged: list[Judged], root: Path) -> int:
     """Survivors with their changes, and the score; 1 when too few were noticed, or none was judged."""
     for part, mutant, outcome in judged:
         if outcome.verdict is Verdict.SURVIVED:
             print(f"\n{mutant.key} survived in {mutant.where or 'the module'} ({part.name})")
-            print(_diff(mutant))
+            print(_diff(mutant, root))
     counted = Counter(outcome.verdict for _, _, outcome in judged)
     seen = counted[Verdict.NOTICED] + counted[Verdict.TIMED_OUT]
     of = len(judged) - counted[Verdict.EQUIVALENT]
@@ -138,8 +141,8 @@ def _report(judged: list[Judged]) -> int:
     return 0 if of and seen >= ENOUGH * of else 1
 
 
-def _diff(mutant: Mutant) -> str:
-    before = (PROJECT / mutant.path).read_bytes()
+def _diff(mutant: Mutant, root: Path) -> str:
+    before = (root / mutant.path).read_bytes()
     texts = [each.decode().splitlines() for each in (before, mutant.applied(before))]
     return "\n".join(difflib.unified_diff(*texts, mutant.path, mutant.path, n=1, lineterm=""))
 

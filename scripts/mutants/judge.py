@@ -48,9 +48,15 @@ class BrokenError(Exception):
 class Copy:
     """A copy of the project's files, in which tests run and mutants come and go."""
 
-    def __init__(self, project: Path, place: Path, package: str = "qcfeed") -> None:
-        """``package``: what the tests import. Raises BrokenError when they would not find the copy's."""
-        self.root = place
+    def __init__(self, root: Path, package: str = "qcfeed") -> None:
+        """``package``: what the tests import. Raises BrokenError when they would not find it here."""
+        self.root = root
+        self._package = package
+        self._check_import()
+
+    @classmethod
+    def of(cls, project: Path, place: Path, package: str = "qcfeed") -> Copy:
+        """A copy of every file of ``project`` that git has or would take."""
         listed = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
             cwd=project, capture_output=True, check=True,
@@ -59,10 +65,15 @@ class Copy:
             if name and (project / name).is_file():
                 (place / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(project / name, place / name)
-        self._check_import(package)
+        return cls(place, package)
 
-    def _check_import(self, package: str) -> None:
+    def clone(self, place: Path) -> Copy:
+        """Another copy of the very same files, whatever has become of the project since."""
+        return Copy(shutil.copytree(self.root, place), self._package)
+
+    def _check_import(self) -> None:
         """A copy that is not what the tests import would let every mutant survive."""
+        package = self._package
         shown = subprocess.run(
             [sys.executable, "-c", f"import {package}; print({package}.__file__)"],
             cwd=self.root, env=self._env(), capture_output=True, text=True, check=True,

@@ -84,7 +84,9 @@ def test_what_an_initialiser_sets_is_left_alone_and_what_others_set_is_not() -> 
 def test_a_mutant_keeps_its_key_wherever_its_function_goes() -> None:
     before = b"class A:\n    def f(self):\n        return self.x < 1\n"
     after = b"import os\n\nY = 5\n\n\n" + before
-    keys = [{each.key for each in sites.find(*file)} for file in (("a.py", before), ("b/c.py", after))]
+    keys = [
+        {each.key for each in sites.find(*file)} for file in (("a.py", before), ("b/c.py", after))
+    ]
     assert keys[0] < keys[1]
 
 
@@ -165,7 +167,7 @@ def mutant(old: str, new: str) -> Mutant:
 
 
 def test_a_mutant_is_noticed_survives_or_takes_too_long(project: Path, tmp_path: Path) -> None:
-    copy = Copy(project, tmp_path / "copy", package="sample")
+    copy = Copy.of(project, tmp_path / "copy", package="sample")
     tests = ("test_sample.py",)
     assert copy.baseline(tests) > 0
     noticed = copy.judge(mutant("a > b", "a < b"), tests, 60.0)
@@ -175,30 +177,32 @@ def test_a_mutant_is_noticed_survives_or_takes_too_long(project: Path, tmp_path:
     assert survived.verdict is Verdict.SURVIVED
     hung = copy.judge(mutant("n -= 1", "n -= 0"), tests, 4.0)
     assert hung.verdict is Verdict.TIMED_OUT
+    other = copy.clone(tmp_path / "other")
+    assert other.judge(mutant("a > b", "a < b"), tests, 60.0).verdict is Verdict.NOTICED
     assert (copy.root / "sample.py").read_text() == SAMPLE, "each mutant is taken back"
     assert (project / "sample.py").read_text() == SAMPLE, "the project is never touched"
 
 
 def test_a_module_that_cannot_be_imported_is_noticed(project: Path, tmp_path: Path) -> None:
-    copy = Copy(project, tmp_path / "copy", package="sample")
+    copy = Copy.of(project, tmp_path / "copy", package="sample")
     broken = copy.judge(mutant("def bigger", "def smaller"), ("test_sample.py",), 60.0)
     assert broken.verdict is Verdict.NOTICED
 
 
 def test_tests_that_fail_by_themselves_judge_nothing(project: Path, tmp_path: Path) -> None:
     (project / "test_sample.py").write_text("def test_it():\n    assert False\n")
-    copy = Copy(project, tmp_path / "copy", package="sample")
+    copy = Copy.of(project, tmp_path / "copy", package="sample")
     with pytest.raises(BrokenError, match="fail without any mutant"):
         copy.baseline(("test_sample.py",))
 
 
 def test_no_test_at_all_judges_nothing(project: Path, tmp_path: Path) -> None:
     (project / "test_sample.py").write_text("")
-    copy = Copy(project, tmp_path / "copy", package="sample")
+    copy = Copy.of(project, tmp_path / "copy", package="sample")
     with pytest.raises(BrokenError, match="no test was collected"):
         copy.judge(mutant("a > b", "a < b"), ("test_sample.py",), 60.0)
 
 
 def test_a_copy_that_the_tests_would_not_import_is_an_error(project: Path, tmp_path: Path) -> None:
     with pytest.raises(BrokenError, match="not the copy"):
-        Copy(project, tmp_path / "copy", package="json")
+        Copy.of(project, tmp_path / "copy", package="json")
