@@ -12,7 +12,7 @@ COUNT ?= 60
 BESIDE := -n auto --dist loadfile --no-loadscope-reorder
 
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-debug test-all check format generate mutants bench bench-startup bench-top soak clean
+.PHONY: help serve test test-debug test-all check coverage format generate mutants bench bench-startup bench-top soak clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,12 @@ test: $(VENV)/.suite $(VENV)/.parts  ## install what is needed and run the whole
 
 test-debug: $(VENV)/.suite  ## what runs in one process, under asyncio's debug mode
 	PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest $(BESIDE) tests/integration tests/property tests/unit $(ARGS)
+
+coverage: $(VENV)/.suite  ## branches that the tests take, and the floor below which they may not fall
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -q $(BESIDE) tests/integration tests/property tests/unit $(ARGS)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
 
 check: $(VENV)/.suite  ## format, lint, types, import contracts, generated files
 	$(BIN)/ruff format --check .

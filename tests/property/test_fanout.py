@@ -15,10 +15,9 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from qcfeed.config import Config
 from qcfeed.core.fates import Fate
 from qcfeed.core.symbol import Symbol
-from tests.support.modelled_kernel import Exchange, Peer, symbols, turns
+from tests.support.modelled_kernel import Exchange, Peer, symbols, timeless, turns
 
 SYMBOLS = list(symbols(3))
 SEND_BUFFER = 4_608
@@ -124,9 +123,7 @@ class FanOut(RuleBasedStateMachine):
         self.run(self.open(kinds))
 
     async def open(self, kinds: list[tuple[Fate, int | None]]) -> None:
-        self.exchange = Exchange(
-            Config(max_lag=self.limit, send_buffer=SEND_BUFFER, subscribe_rate=0, linger=3_600)
-        )
+        self.exchange = Exchange(timeless(max_lag=self.limit, send_buffer=SEND_BUFFER))
         for fate, room in kinds:
             self.clients.append(await self.connect(fate, room))
 

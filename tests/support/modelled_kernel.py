@@ -200,6 +200,19 @@ class Exchange:
             await asyncio.sleep(0)
 
 
+def timeless(**options: Any) -> Config:
+    """Options of a service in which nothing depends on how much time passes."""
+    never = 1e6
+    return Config(
+        subscribe_rate=0,
+        linger=never,
+        stale_after=never,
+        very_stale_after=2 * never,
+        dead_after=3 * never,
+        **options,
+    )
+
+
 async def turns(count: int = 3) -> None:
     """Let the loop turn: what was called soon is called."""
     for _ in range(count):

@@ -7,10 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from qcfeed.config import Config
 from qcfeed.core.fates import Fate
 from qcfeed.core.symbol import Symbol
-from tests.support.modelled_kernel import Exchange, Peer, symbols, turns
+from tests.support.modelled_kernel import Exchange, Peer, symbols, timeless, turns
 
 LIMIT = 8
 ONE, OTHER, THIRD = symbols(3)
@@ -18,7 +17,7 @@ ONE, OTHER, THIRD = symbols(3)
 
 @pytest.fixture
 async def exchange() -> AsyncIterator[Exchange]:
-    exchange = Exchange(Config(max_lag=LIMIT, send_buffer=4_608, subscribe_rate=0, linger=3_600))
+    exchange = Exchange(timeless(max_lag=LIMIT, send_buffer=4_608))
     yield exchange
     await exchange.stop()
 
@@ -79,6 +78,28 @@ async def test_one_quote_more_and_a_subscriber_that_wants_it_so_is_told_to_go(
     peer.drain()
     assert peer.close_code == 4408
     assert told(peer, ONE, since=2) == []
+
+
+@pytest.mark.parametrize("fate", [Fate.CONFLATE, Fate.DROP_OLDEST])
+async def test_who_is_too_far_behind_when_it_chooses_to_be_disconnected_is_told_to_go_at_once(
+    exchange: Exchange, fate: Fate
+) -> None:
+    peer = await full_peer(exchange, fate, ONE)
+    await exchange.publish({ONE: LIMIT + 1})
+    peer.say("slow", fate=Fate.DISCONNECT)
+    assert exchange.gateway.disconnected_slow == 1
+    peer.drain()
+    assert peer.close_code == 4408
+    assert told(peer, ONE, since=2) == []
+
+
+async def test_who_is_within_its_limit_may_choose_to_be_disconnected(exchange: Exchange) -> None:
+    peer = await full_peer(exchange, Fate.CONFLATE, ONE)
+    await exchange.publish({ONE: LIMIT})
+    peer.say("slow", fate=Fate.DISCONNECT)
+    peer.drain()
+    assert peer.close_code is None
+    assert told(peer, ONE, since=2) == [(seq, 0, 0) for seq in range(3, LIMIT + 3)]
 
 
 async def test_what_may_wait_is_shared_evenly_among_the_symbols(exchange: Exchange) -> None:
