@@ -20,7 +20,9 @@ from scripts.mutants.sites import Mutant
 PYTEST = ("-m", "pytest", "-x", "-q", "-n0", "--no-header", "-p", "no:cacheprovider",
           "--hypothesis-seed=0", "--timeout=60")  # fmt: skip
 """A seed for hypothesis, so that a mutant is judged by the same examples each time."""
-_NOTICED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+_FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
+TRIES = 3
+"""How often tests are asked when they do not say the same twice: a busy machine fails some."""
 _UNUSABLE = {4: "pytest was called wrongly", 5: "no test was collected"}
 
 
@@ -48,14 +50,17 @@ class BrokenError(Exception):
 class Copy:
     """A copy of the project's files, in which tests run and mutants come and go."""
 
-    def __init__(self, root: Path, package: str = "qcfeed") -> None:
+    def __init__(self, root: Path, package: str = "qcfeed", pytest: Sequence[str] = PYTEST) -> None:
         """``package``: what the tests import. Raises BrokenError when they would not find it here."""
         self.root = root
         self._package = package
+        self._pytest = pytest
         self._check_import()
 
     @classmethod
-    def of(cls, project: Path, place: Path, package: str = "qcfeed") -> Copy:
+    def of(
+        cls, project: Path, place: Path, package: str = "qcfeed", pytest: Sequence[str] = PYTEST
+    ) -> Copy:
         """A copy of every file of ``project`` that git has or would take."""
         listed = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -65,11 +70,11 @@ class Copy:
             if name and (project / name).is_file():
                 (place / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(project / name, place / name)
-        return cls(place, package)
+        return cls(place, package, pytest)
 
     def clone(self, place: Path) -> Copy:
         """Another copy of the very same files, whatever has become of the project since."""
-        return Copy(shutil.copytree(self.root, place), self._package)
+        return Copy(shutil.copytree(self.root, place), self._package, self._pytest)
 
     def _check_import(self) -> None:
         """A copy that is not what the tests import would let every mutant survive."""
@@ -85,29 +90,44 @@ class Copy:
         return {**os.environ, "PYTHONPATH": str(self.root)}
 
     def baseline(self, tests: Sequence[str]) -> float:
-        """Seconds that the tests take without a mutant. Raises BrokenError when one fails."""
-        status, seconds, said = self._run(tests, limit=900.0)
-        if status != 0:
-            raise BrokenError(f"the tests fail without any mutant:\n{said[-3000:]}")
-        return seconds
+        """Seconds that the tests take without a mutant. Raises BrokenError where they fail each time."""
+        for _ in range(TRIES):
+            status, seconds, said = self._run(tests, limit=900.0)
+            if status == 0:
+                return seconds
+        raise BrokenError(f"the tests fail without any mutant:\n{said[-3000:]}")
 
     def judge(self, mutant: Mutant, tests: Sequence[str], limit: float) -> Outcome:
-        """What the tests say to this mutant within ``limit`` seconds."""
+        """What the tests say to this mutant within ``limit`` seconds.
+
+        It is noticed when a test fails, and again when it is run alone.
+        """
         file = self.root / mutant.path
         source = file.read_bytes()
         try:
             self._write(file, mutant.applied(source))
-            status, seconds, said = self._run(tests, limit)
+            for _ in range(TRIES):
+                outcome = self._ask(tests, limit)
+                if outcome.verdict is not Verdict.NOTICED or self._again(outcome.by, limit):
+                    return outcome
+            return Outcome(Verdict.SURVIVED, outcome.seconds, "failed only now and then")
         finally:
             self._write(file, source)
+
+    def _ask(self, tests: Sequence[str], limit: float) -> Outcome:
+        status, seconds, said = self._run(tests, limit)
         if status is None:
             return Outcome(Verdict.TIMED_OUT, seconds)
         if status in _UNUSABLE:
             raise BrokenError(f"{_UNUSABLE[status]}: {' '.join(tests)}\n{said[-3000:]}")
         if status == 0:
             return Outcome(Verdict.SURVIVED, seconds)
-        by = _NOTICED.search(said)
+        by = _FAILED.search(said)
         return Outcome(Verdict.NOTICED, seconds, by.group(1) if by else said[-200:].strip())
+
+    def _again(self, test: str, limit: float) -> bool:
+        """Whether what failed fails a second time; what is no test (a module, the run itself) does."""
+        return "::" not in test or self._run([test], limit)[0] != 0
 
     def _write(self, file: Path, source: bytes) -> None:
         file.write_bytes(source)
@@ -120,7 +140,7 @@ class Copy:
         began = time.monotonic()
         # A session of its own, so that what a hung test has started is ended with it.
         process = subprocess.Popen(
-            [sys.executable, *PYTEST, *tests], cwd=self.root, env=self._env(),
+            [sys.executable, *self._pytest, *tests], cwd=self.root, env=self._env(),
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         try:

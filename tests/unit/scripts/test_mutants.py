@@ -122,6 +122,7 @@ def test_a_table_that_does_not_fit_the_tree_is_an_error(
         table.parts(PROJECT, wrong)
 
 
+PLAIN = ("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider")
 SAMPLE = """\
 def bigger(a, b):
     return a if a > b else b
@@ -150,8 +151,9 @@ def test_counted():
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project of two files, in which one mutant is noticed, one survives and one never ends."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # it needs none, and starts at once
     root = tmp_path / "project"
     root.mkdir()
     (root / "sample.py").write_text(SAMPLE)
@@ -167,7 +169,7 @@ def mutant(old: str, new: str) -> Mutant:
 
 
 def test_a_mutant_is_noticed_survives_or_takes_too_long(project: Path, tmp_path: Path) -> None:
-    copy = Copy.of(project, tmp_path / "copy", package="sample")
+    copy = Copy.of(project, tmp_path / "copy", "sample", PLAIN)
     tests = ("test_sample.py",)
     assert copy.baseline(tests) > 0
     noticed = copy.judge(mutant("a > b", "a < b"), tests, 60.0)
@@ -183,22 +185,50 @@ def test_a_mutant_is_noticed_survives_or_takes_too_long(project: Path, tmp_path:
     assert (project / "sample.py").read_text() == SAMPLE, "the project is never touched"
 
 
+NOW_AND_THEN = """\
+from pathlib import Path
+
+from sample import bigger
+
+
+def test_bigger():
+    seen = Path("seen")
+    first = not seen.exists()
+    seen.touch()
+    assert not first
+
+
+def test_smaller():
+    assert bigger(2, 1) == 2
+"""
+
+
+def test_a_test_that_fails_only_now_and_then_notices_nothing(project: Path, tmp_path: Path) -> None:
+    (project / "test_sample.py").write_text(NOW_AND_THEN)
+    copy = Copy.of(project, tmp_path / "copy", "sample", PLAIN)
+    judged = copy.judge(mutant("a + 1", "a - 1"), ("test_sample.py",), 60.0)
+    assert judged.verdict is Verdict.SURVIVED
+    (copy.root / "seen").unlink()
+    judged = copy.judge(mutant("a > b", "a < b"), ("test_sample.py",), 60.0)
+    assert judged.by == "test_sample.py::test_smaller"
+
+
 def test_a_module_that_cannot_be_imported_is_noticed(project: Path, tmp_path: Path) -> None:
-    copy = Copy.of(project, tmp_path / "copy", package="sample")
+    copy = Copy.of(project, tmp_path / "copy", "sample", PLAIN)
     broken = copy.judge(mutant("def bigger", "def smaller"), ("test_sample.py",), 60.0)
     assert broken.verdict is Verdict.NOTICED
 
 
 def test_tests_that_fail_by_themselves_judge_nothing(project: Path, tmp_path: Path) -> None:
     (project / "test_sample.py").write_text("def test_it():\n    assert False\n")
-    copy = Copy.of(project, tmp_path / "copy", package="sample")
+    copy = Copy.of(project, tmp_path / "copy", "sample", PLAIN)
     with pytest.raises(BrokenError, match="fail without any mutant"):
         copy.baseline(("test_sample.py",))
 
 
 def test_no_test_at_all_judges_nothing(project: Path, tmp_path: Path) -> None:
     (project / "test_sample.py").write_text("")
-    copy = Copy.of(project, tmp_path / "copy", package="sample")
+    copy = Copy.of(project, tmp_path / "copy", "sample", PLAIN)
     with pytest.raises(BrokenError, match="no test was collected"):
         copy.judge(mutant("a > b", "a < b"), ("test_sample.py",), 60.0)
 
