@@ -11,6 +11,7 @@ SECONDS ?= 300
 ROUNDS ?= 5
 BUSY ?= 4
 SEED ?=
+COUNT ?= 60
 FILES ?= tests
 VERSIONS ?= all
 TESTS ?=
@@ -21,7 +22,7 @@ INCIDENT := tests/drills/test_zombie_feeds.py tests/e2e/test_top_of_the_incident
 BESIDE := -n auto --dist loadfile --no-loadscope-reorder
 
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-busy test-debug test-all test-versions check format generate bench bench-startup bench-top soak clean
+.PHONY: help serve test test-busy test-debug test-all test-versions check coverage format generate mutants bench bench-startup bench-top soak clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +60,12 @@ test-busy: $(VENV)/.suite $(VENV)/.parts  ## the suite in random order beside bu
 test-debug: $(VENV)/.suite  ## what runs in one process, under asyncio's debug mode
 	PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest $(BESIDE) tests/integration tests/property tests/unit $(ARGS)
 
+coverage: $(VENV)/.suite  ## branches that the tests take, and the floor below which they may not fall
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -q $(BESIDE) tests/integration tests/property tests/unit $(ARGS)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
 check: $(VENV)/.suite  ## format, lint, types, import contracts, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -80,6 +87,9 @@ test-versions: $(VENV)/.suite  ## on the oldest and the two newest, what is not 
 	$(BIN)/python scripts/test_all.py --versions ends --ran $(VENV) \
 	  --tests tests/integration tests/property tests/unit $(INCIDENT) -- $(BESIDE) $(ARGS)
 
+mutants: $(VENV)/.suite  ## plant COUNT small faults and see which of them the tests notice (COUNT=60 SEED=1)
+	$(BIN)/python -m scripts.mutants --seed $(or $(SEED),1) --count $(COUNT) $(ARGS)
+
 bench: $(VENV)/.bench  ## the ledger, then fan-out, beside their peers (ARGS=--full FANOUT=--quick)
 	$(BIN)/python -m benchmarks.diagnostics $(ARGS)
 	$(BIN)/python -m benchmarks.fanout $(FANOUT)
@@ -94,4 +104,4 @@ soak: $(VENV)/.suite  ## tasks at full speed under twenty readers (SECONDS=300)
 	$(BIN)/python -m benchmarks.soak --seconds $(SECONDS)
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) .venv-3.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-3.* .mutants .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

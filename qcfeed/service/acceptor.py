@@ -28,6 +28,24 @@ Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 """Of a peer, as the kernel gives it for IPv4 and IPv6."""
 
 
+def bare_accept(listener: socket.socket) -> Callable[[], tuple[int, Address]]:
+    """Accepts the next connection of ``listener``: its descriptor, and the peer's address.
+
+    ``socket._accept`` is the step of CPython's own ``accept()`` that does this and nothing else;
+    ``accept()`` also makes enumerations and a socket object, 3 us that nobody here has a use for. It
+    is private, so where it is missing the public method serves.
+    """
+    private: Callable[[], tuple[int, Address]] | None = getattr(listener, "_accept", None)
+    if private is not None:
+        return private
+
+    def public() -> tuple[int, Address]:
+        sock, address = listener.accept()
+        return sock.detach(), address
+
+    return public
+
+
 class Acceptor:
     """Accepts on a bound socket, which is its own to close, and makes a protocol for each."""
 
@@ -42,6 +60,7 @@ class Acceptor:
         self._loop = loop
         self._listener = bound
         self._family = bound.family
+        self._take = bare_accept(bound)
         self._make = make
         self._pause: asyncio.TimerHandle | None = None
         self._left_at: float | None = None
@@ -77,9 +96,7 @@ class Acceptor:
     def _accept(self) -> bool:
         """Accept the next one, if somebody waits and there is room."""
         try:
-            # What socket.accept() calls, which makes enumerations of the family and the type for
-            # each and a socket with files in it: 3 us that nobody here has a use for.
-            descriptor, address = self._listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001
+            descriptor, address = self._take()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return False
         except OSError as error:

@@ -58,6 +58,8 @@ class Requests:
             self._refuse(connection, Error("invalid_option", message))
         else:
             connection.send(Slow(connection.backlog.fate))
+            if connection.backlog.doomed:  # it is too far behind already
+                connection.overtaken()
 
     def _subscribe(self, connection: Connection, names: list[str]) -> None:
         if len(names) > self._host.config.max_symbols:

@@ -32,6 +32,7 @@ class Transport(asyncio.Transport):
     __slots__ = (
         "_closing",
         "_ending",
+        "_eof",
         "_high",
         "_low",
         "_poller",
@@ -56,6 +57,8 @@ class Transport(asyncio.Transport):
         self._ending = False
         """Whether our half ends once everything is sent."""
         self._reading = False
+        self._eof = False
+        """Whether the peer has ended its half: nothing more can be read, although it is not paused."""
         protocol.connection_made(self)
         self.resume_reading()
         if self._reading:
@@ -92,17 +95,17 @@ class Transport(asyncio.Transport):
 
     def resume_reading(self) -> None:
         if not self._reading and not self._closing:
-            self._reading = True
+            self._reading, self._eof = True, False
             self._watch()
 
     def _watch(self) -> None:
-        reading, writing = self._reading, self._unsent is not None
+        reading, writing = self._reading and not self._eof, self._unsent is not None
         events = (READ if reading else 0) | (WRITE if writing else 0)
         self._poller.watch(self._sock.fileno(), events, self)
 
     def ready(self, events: int) -> None:
         """For the poller: it can be read or written, or its peer is gone, which either will find."""
-        if events & ~WRITE and self._reading:
+        if events & ~WRITE and self._reading and not self._eof:
             self._readable()
         if events & ~READ and self._unsent is not None:
             self._writable()
@@ -119,7 +122,8 @@ class Transport(asyncio.Transport):
             if data:
                 self._protocol.data_received(data)
             elif self._protocol.eof_received():
-                self.pause_reading()  # the protocol goes on writing
+                self._eof = True  # the protocol goes on writing
+                self._watch()
             else:
                 self.close()
         except Exception as error:
@@ -129,11 +133,16 @@ class Transport(asyncio.Transport):
     # ------------------------------------------------------------ writing
 
     def write(self, data: bytes | bytearray | memoryview, flags: int = 0) -> None:
-        """Send now what the kernel takes, and the rest when it takes more. ``flags``: see send(2)."""
+        """Send now what the kernel takes, and the rest when it takes more. ``flags``: see send(2).
+
+        Raises RuntimeError after ``write_eof``.
+        """
+        if self._ending:
+            raise RuntimeError("cannot write after write_eof")
         if self._unsent is not None:
             self._unsent += data
             return
-        if self._closing:
+        if self._closing or not data:
             return
         try:
             sent = self._sock.send(data, flags)
@@ -167,7 +176,7 @@ class Transport(asyncio.Transport):
     def _pause_above_limit(self) -> None:
         if not self._waiting and self.get_write_buffer_size() > self._high:
             self._waiting = True
-            self._protocol.pause_writing()
+            _tell(self._protocol.pause_writing)
 
     def _writable(self) -> None:
         unsent = cast("bytearray", self._unsent)
@@ -183,7 +192,7 @@ class Transport(asyncio.Transport):
             self._watch()
         if self._waiting and len(unsent) <= self._low:
             self._waiting = False
-            self._protocol.resume_writing()
+            _tell(self._protocol.resume_writing)
         if self._unsent is None:
             self._all_sent()
 
@@ -202,7 +211,11 @@ class Transport(asyncio.Transport):
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         if high is None:
             high = _HIGH if low is None else 4 * low
-        self._high, self._low = high, high // 4 if low is None else low
+        if low is None:
+            low = high // 4
+        if not high >= low >= 0:
+            raise ValueError(f"a high limit of {high} and a low one of {low} cannot both hold")
+        self._high, self._low = high, low
         self._pause_above_limit()
 
     def can_write_eof(self) -> bool:
@@ -271,3 +284,11 @@ class Transport(asyncio.Transport):
         finally:
             self._sock.close()
             self._protocol = asyncio.Protocol()  # no circle is left behind
+
+
+def _tell(what: Callable[[], None]) -> None:
+    """Pause or resume a protocol. A bug in it does not keep its connection from ending later."""
+    try:
+        what()
+    except Exception:
+        log.exception("a bug in a connection's protocol: its %s failed", what.__name__)

@@ -66,7 +66,7 @@ RELATIONS: dict[tuple[str, str], Relation] = {
 def arrange(seen: Evidence, findings: Sequence[Finding]) -> list[Finding]:
     """Causes, the most urgent first, each with the symptoms that it explains.
 
-    Only what is certain explains. A symptom's time left becomes its cause's, where that has none.
+    Only what is certain explains. A cause leaves as little time as the most pressing of its symptoms.
     """
     ranked = sorted(findings, key=lambda each: (not each.found, -each.urgency, -each.count))
     explained: set[int] = set()
@@ -87,5 +87,5 @@ def _explains(seen: Evidence, cause: Finding, symptom: Finding) -> bool:
 
 def _take(cause: Finding, symptom: Finding) -> None:
     cause.symptoms += [Symptom(rule=symptom.rule, summary=symptom.cause), *symptom.symptoms]
-    if symptom.left_s is not None:
-        cause.left_s = min(symptom.left_s, cause.left_s or symptom.left_s)
+    known = [each for each in (cause.left_s, symptom.left_s) if each is not None]
+    cause.left_s = min(known, default=None)

@@ -178,3 +178,21 @@ async def test_one_that_rests_when_nobody_new_comes_can_be_watched_again(
     poller.watch(one.fd, 0, one)
     poller.forget(one.fd)
     assert poller._epoll.closed
+
+
+async def test_one_that_rests_is_not_called_although_its_peer_has_gone(
+    poller: Poller, some: list[Watching]
+) -> None:
+    """The kernel tells of a peer that is gone whatever was asked for, as long as it is asked at all."""
+    one, other = some[:2]
+    poller.watch(one.fd, READ, one)
+    poller.watch(one.fd, 0, one)
+    one.theirs.close()
+    poller.watch(other.fd, READ, other)
+    other.theirs.send(b"x")
+    await until(lambda: other.events, "the other is called")
+    assert one.events == []
+    poller.watch(one.fd, READ, one)
+    await until(lambda: one.events, "it is told when it is watched again")
+    poller.forget(one.fd)
+    poller.forget(other.fd)

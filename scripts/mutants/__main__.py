@@ -1,0 +1,154 @@
+"""Do the tests notice a fault? Plant small ones, a seeded sample, and see: ``make mutants``.
+
+A mutant is one small change of one module. It is made in a temporary copy of the project and judged
+by the tests of its part (parts.toml). The same seed picks the same mutants for as long as the lines
+that they change stay, whatever happens around them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import hashlib
+import json
+import os
+import queue
+import sys
+import tempfile
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from scripts.mutants import table
+from scripts.mutants.judge import BrokenError, Copy, Outcome, Verdict
+from scripts.mutants.sites import Mutant
+from scripts.mutants.table import Part
+
+PROJECT = Path(__file__).parents[2]
+RESULTS = PROJECT / ".mutants"
+ENOUGH = 0.9
+"""Share of the mutants that are not equivalent that must be noticed."""
+LIMIT, TIMES = 60.0, 4.0
+"""A mutant's tests may take this many seconds, and so many times what they take without it."""
+
+Judged = tuple[Part, Mutant, Outcome]
+
+
+def main() -> int:
+    options = _options()
+    known = table.equivalents()
+    with tempfile.TemporaryDirectory(prefix="qcfeed-mutants-") as place:
+        first = Copy.of(PROJECT, Path(place, "0"))
+        everything = list(table.mutants(first.root, table.parts(first.root)))
+        for stale in known.keys() - {mutant.key for _, mutant in everything}:
+            print(f"equivalent.toml: there is no mutant {stale} any more; remove it")
+        chosen = _choose(everything, options)
+        print(f"{len(chosen)} of {len(everything):,} mutants, seed {options.seed}", flush=True)
+        copies = [first, *(first.clone(Path(place, str(n))) for n in range(1, options.jobs))]
+        judged = _judge_all(chosen, known, copies)
+        RESULTS.mkdir(exist_ok=True)
+        with (RESULTS / f"{options.seed}.jsonl").open("a") as file:
+            file.writelines(json.dumps(_row(each)) + "\n" for each in judged)
+        return _report(judged, first.root)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m scripts.mutants", description=__doc__)
+    parser.add_argument("--seed", default="1")
+    parser.add_argument("--count", type=int, default=60)
+    parser.add_argument(
+        "--skip", type=int, default=0, help="how many of the sample were judged before"
+    )
+    parser.add_argument("--part", help="only mutants of this part")
+    parser.add_argument("--key", nargs="+", help="only these mutants, whatever the sample")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
+    return parser.parse_args()
+
+
+def _choose(
+    everything: list[tuple[Part, Mutant]], options: argparse.Namespace
+) -> list[tuple[Part, Mutant]]:
+    if options.key:
+        return [(part, mutant) for part, mutant in everything if mutant.key in options.key]
+    some = [each for each in everything if options.part in (None, each[0].name)]
+    # Ranked by a hash of its own, a mutant keeps its place when others come and go.
+    some.sort(key=lambda each: hashlib.sha256(f"{options.seed} {each[1].key}".encode()).digest())
+    return some[options.skip : options.skip + options.count]
+
+
+def _judge_all(
+    chosen: list[tuple[Part, Mutant]], known: dict[str, str], copies: list[Copy]
+) -> list[Judged]:
+    """In the order of ``chosen``, as many at once as there are copies."""
+    idle: queue.SimpleQueue[Copy] = queue.SimpleQueue()
+    for each in copies:
+        idle.put(each)
+    limits: dict[str, float] = {}
+    told = threading.Lock()
+
+    def time_tests(part: Part) -> None:
+        copy = idle.get()
+        try:
+            limits[part.name] = LIMIT + TIMES * copy.baseline(part.tests)
+        finally:
+            idle.put(copy)
+
+    def judge(each: tuple[Part, Mutant]) -> Judged:
+        part, mutant = each
+        if mutant.key in known:
+            return part, mutant, Outcome(Verdict.EQUIVALENT, 0.0, known[mutant.key])
+        copy = idle.get()
+        try:
+            outcome = copy.judge(mutant, part.tests, limits[part.name])
+        finally:
+            idle.put(copy)
+        with told:
+            print(_line(part, mutant, outcome), flush=True)
+        return part, mutant, outcome
+
+    needed = {part.name: part for part, mutant in chosen if mutant.key not in known}
+    with ThreadPoolExecutor(len(copies)) as pool:
+        list(pool.map(time_tests, needed.values()))
+        return list(pool.map(judge, chosen))
+
+
+def _line(part: Part, mutant: Mutant, outcome: Outcome) -> str:
+    at = f"{mutant.path}:{mutant.line}"
+    return f"{mutant.key}  {outcome.verdict:9} {outcome.seconds:5.1f} s  {part.name:12} {at}  {mutant.kind}  {outcome.by}"
+
+
+def _row(judged: Judged) -> dict[str, object]:
+    part, mutant, outcome = judged
+    return {
+        "key": mutant.key, "part": part.name, "path": mutant.path, "line": mutant.line,
+        "kind": mutant.kind, "verdict": outcome.verdict, "by": outcome.by,
+    }  # fmt: skip
+
+
+def _report(judged: list[Judged], root: Path) -> int:
+    """Survivors with their changes, and the score; 1 when too few were noticed, or none was judged."""
+    for part, mutant, outcome in judged:
+        if outcome.verdict is Verdict.SURVIVED:
+            print(f"\n{mutant.key} survived in {mutant.where or 'the module'} ({part.name})")
+            print(_diff(mutant, root))
+    counted = Counter(outcome.verdict for _, _, outcome in judged)
+    seen = counted[Verdict.NOTICED] + counted[Verdict.TIMED_OUT]
+    of = len(judged) - counted[Verdict.EQUIVALENT]
+    print(f"\n{', '.join(f'{counted[each]} {each}' for each in Verdict)}")
+    if of:
+        print(f"{seen} of {of} that are not equivalent were noticed: {seen / of:.0%}")
+    return 0 if of and seen >= ENOUGH * of else 1
+
+
+def _diff(mutant: Mutant, root: Path) -> str:
+    before = (root / mutant.path).read_bytes()
+    texts = [each.decode().splitlines() for each in (before, mutant.applied(before))]
+    return "\n".join(difflib.unified_diff(*texts, mutant.path, mutant.path, n=1, lineterm=""))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (BrokenError, table.TableError) as error:
+        sys.exit(f"mutants: {error}")

@@ -1,0 +1,161 @@
+"""One mutant at a time in a copy of the project, and what the tests of its part say to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from scripts.mutants.sites import Mutant
+
+PYTEST = ("-m", "pytest", "-x", "-q", "-n0", "--no-header", "-p", "no:cacheprovider",
+          "--hypothesis-seed=0", "--timeout=60")  # fmt: skip
+"""A seed for hypothesis, so that a mutant is judged by the same examples each time."""
+_FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
+TRIES = 3
+"""How often tests are asked when they do not say the same twice: a busy machine fails some."""
+_UNUSABLE = {4: "pytest was called wrongly", 5: "no test was collected"}
+
+
+class Verdict(StrEnum):
+    """What became of a mutant."""
+
+    NOTICED = "noticed"
+    SURVIVED = "survived"
+    TIMED_OUT = "timed out"
+    EQUIVALENT = "equivalent"
+
+
+class Outcome(NamedTuple):
+    """``by``: the first test that failed. ``seconds``: what the tests took."""
+
+    verdict: Verdict
+    seconds: float
+    by: str = ""
+
+
+class BrokenError(Exception):
+    """The tests cannot judge: they fail without any mutant, or do not run at all."""
+
+
+class Copy:
+    """A copy of the project's files, in which tests run and mutants come and go."""
+
+    def __init__(self, root: Path, package: str = "qcfeed", pytest: Sequence[str] = PYTEST) -> None:
+        """``package``: what the tests import. Raises BrokenError when they would not find it here."""
+        self.root = root
+        self._package = package
+        self._pytest = pytest
+        self._check_import()
+
+    @classmethod
+    def of(
+        cls, project: Path, place: Path, package: str = "qcfeed", pytest: Sequence[str] = PYTEST
+    ) -> Copy:
+        """A copy of every file of ``project`` that git has or would take."""
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=project, capture_output=True, check=True,
+        )  # fmt: skip
+        for name in listed.stdout.decode().split("\0"):
+            if name and (project / name).is_file():
+                (place / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(project / name, place / name)
+        return cls(place, package, pytest)
+
+    def clone(self, place: Path) -> Copy:
+        """Another copy of the very same files, whatever has become of the project since."""
+        return Copy(shutil.copytree(self.root, place), self._package, self._pytest)
+
+    def _check_import(self) -> None:
+        """A copy that is not what the tests import would let every mutant survive."""
+        package = self._package
+        shown = subprocess.run(
+            [sys.executable, "-c", f"import {package}; print({package}.__file__)"],
+            cwd=self.root, env=self._env(), capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        if not Path(shown.stdout.strip()).is_relative_to(self.root):
+            raise BrokenError(f"the tests would import {shown.stdout.strip()}, not the copy")
+
+    def _env(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(self.root)}
+
+    def baseline(self, tests: Sequence[str]) -> float:
+        """Seconds that the tests take without a mutant. Raises BrokenError where they fail each time."""
+        for _ in range(TRIES):
+            status, seconds, said = self._run(tests, limit=900.0)
+            if status == 0:
+                return seconds
+        raise BrokenError(f"the tests fail without any mutant:\n{said[-3000:]}")
+
+    def judge(self, mutant: Mutant, tests: Sequence[str], limit: float) -> Outcome:
+        """What the tests say to this mutant within ``limit`` seconds.
+
+        It is noticed when a test fails, and again when it is run alone.
+        """
+        file = self.root / mutant.path
+        source = file.read_bytes()
+        try:
+            self._write(file, mutant.applied(source))
+            for _ in range(TRIES):
+                outcome = self._ask(tests, limit)
+                if outcome.verdict is not Verdict.NOTICED or self._again(outcome.by, limit):
+                    return outcome
+            return Outcome(Verdict.SURVIVED, outcome.seconds, "failed only now and then")
+        finally:
+            self._write(file, source)
+
+    def _ask(self, tests: Sequence[str], limit: float) -> Outcome:
+        status, seconds, said = self._run(tests, limit)
+        if status is None:
+            return Outcome(Verdict.TIMED_OUT, seconds)
+        if status in _UNUSABLE:
+            raise BrokenError(f"{_UNUSABLE[status]}: {' '.join(tests)}\n{said[-3000:]}")
+        if status == 0:
+            return Outcome(Verdict.SURVIVED, seconds)
+        by = _FAILED.search(said)
+        return Outcome(Verdict.NOTICED, seconds, by.group(1) if by else said[-200:].strip())
+
+    def _again(self, test: str, limit: float) -> bool:
+        """Whether what failed fails a second time; what is no test (a module, the run itself) does."""
+        return "::" not in test or self._run([test], limit)[0] != 0
+
+    def _write(self, file: Path, source: bytes) -> None:
+        file.write_bytes(source)
+        # Compiled code is matched by whole seconds and size, which a mutant may share.
+        for compiled in (file.parent / "__pycache__").glob(f"{file.stem}.*.pyc"):
+            compiled.unlink()
+        shutil.rmtree(self.root / ".hypothesis", ignore_errors=True)
+
+    def _run(self, tests: Sequence[str], limit: float) -> tuple[int | None, float, str]:
+        began = time.monotonic()
+        # A session of its own, so that what a hung test has started is ended with it.
+        process = subprocess.Popen(
+            [sys.executable, *self._pytest, *tests], cwd=self.root, env=self._env(),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        try:
+            said, _ = process.communicate(timeout=limit)
+            status: int | None = process.returncode
+        except subprocess.TimeoutExpired:
+            status, said = None, b""
+        finally:
+            _end_group(process)
+        return status, time.monotonic() - began, said.decode(errors="replace")
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    if process.stdout is not None:
+        process.stdout.close()

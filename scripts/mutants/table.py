@@ -1,0 +1,61 @@
+"""Which tests judge which modules, and which mutants are known to change nothing: the two TOML files."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from scripts.mutants import sites
+from scripts.mutants.sites import Mutant
+
+HERE = Path(__file__).parent
+
+
+class Part(NamedTuple):
+    """Modules that the same tests judge."""
+
+    name: str
+    modules: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
+class TableError(Exception):
+    """parts.toml does not fit the tree."""
+
+
+def parts(project: Path, table: Path = HERE / "parts.toml") -> list[Part]:
+    """The table, with its patterns resolved: a module belongs to the first part that matches it.
+
+    Raises TableError where a pattern or a test matches nothing.
+    """
+    taken: set[str] = set()
+    found = []
+    for entry in tomllib.loads(table.read_text())["part"]:
+        modules: list[str] = []
+        for pattern in entry["modules"]:
+            paths = sorted(str(path.relative_to(project)) for path in project.glob(pattern))
+            if not paths:
+                raise TableError(f"parts.toml: {entry['name']}: no module matches {pattern}")
+            modules += [path for path in paths if path not in taken]
+            taken.update(paths)
+        missing = [test for test in entry["tests"] if not (project / test).exists()]
+        if missing:
+            raise TableError(f"parts.toml: {entry['name']}: there is no {', '.join(missing)}")
+        found.append(Part(entry["name"], tuple(modules), tuple(entry["tests"])))
+    return found
+
+
+def mutants(project: Path, some: list[Part]) -> Iterator[tuple[Part, Mutant]]:
+    """Every mutant of every module of these parts."""
+    for part in some:
+        for module in part.modules:
+            for mutant in sites.find(module, (project / module).read_bytes()):
+                yield part, mutant
+
+
+def equivalents(table: Path = HERE / "equivalent.toml") -> dict[str, str]:
+    """Key -> why this mutant changes nothing that could be noticed."""
+    listed = tomllib.loads(table.read_text()).get("mutant", [])
+    return {entry["key"]: entry["reason"] for entry in listed}
