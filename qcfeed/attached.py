@@ -188,6 +188,7 @@ class _Program:
 
     def process(self, _: routes.NoQuery) -> answers.Process:
         """Cost: a census, 0.5 us a live task."""
+        self._ledger.check.refresh()
         totals = census.by_location(self._ledger, time.monotonic()).totals
         limit = memory.limit()
         return answers.Process(

@@ -139,7 +139,8 @@ def repro(
 
     Counts are shown as before > after, of a service that has no other visitors meanwhile. Exit
     status: 1 when tasks, feeds, subscriptions, connections or orphans are above where they began, or
-    memory by more than 16 MiB and 8 KiB for each client held at once; 0 when nothing stayed.
+    memory by more than 16 MiB and 8 KiB for each client held at once, or when the service cannot see
+    all of its tasks; 0 when nothing stayed.
     """
     control = client(ctx)
 

@@ -35,9 +35,9 @@ def status(ctx: typer.Context, source: From = None, output: Output = Format.TABL
 
     Of a program that is attached with qcfeed.attach: what any program has, without feeds.
 
-    Exit status: 1 when something is wrong: orphans, a drill, dead symbols, an upstream that is
-    down, memory at 85 % of its limit, or a loop that is stuck; each is said on stderr with the
-    command to type next. 0 otherwise.
+    Exit status: 1 when something is wrong: orphans, tasks that cannot be seen, a drill, dead
+    symbols, an upstream that is down, memory at 85 % of its limit, or a loop that is stuck; each is
+    said on stderr with the command to type next. 0 otherwise.
     """
     try:
         answer, raw = ask_or_read(ctx, STATUS, Status, source=source)

@@ -168,6 +168,7 @@ class _Trial:
                 *difference.stayed(tolerance),
                 *([f"half-open peers still held {held:,}"] if held else ()),
                 *(_restarted(counted, after)),
+                *after.tasks.incomplete,
             ],
         )
 

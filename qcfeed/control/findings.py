@@ -9,11 +9,12 @@ import msgspec
 from qcfeed.control import answers
 from qcfeed.control.routes import TASKS_FINDINGS, NoQuery, Read, Route
 from qcfeed.diagnostics import lints
-from qcfeed.diagnostics.lints import Finding, Verdict
+from qcfeed.diagnostics.look import Finding, Verdict
 from qcfeed.diagnostics.lookout import Lookout
 
 _NEXT = {
     "incomplete_ledger": "qcfeed runbook QcfeedLedgerIncomplete",
+    "untracked_tasks": "qcfeed runbook QcfeedLedgerIncomplete",
     "orphans": "qcfeed orphans --reap",
     "growing": "qcfeed tasks --window 30s",
     "cancelled_in_vain": "qcfeed tasks show {serial}",

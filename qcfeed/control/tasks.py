@@ -103,6 +103,7 @@ class _Views:
         """Cost: a census, and 5 us each that is listed; a filter, 0.2 us a task and more."""
         _within("limit", query.limit, 0, PAGE)
         _within("offset", query.offset, 0, None)
+        self._ledger.check.refresh()
         now = time.monotonic()
         totals = _totals(census.by_location(self._ledger, now))
         if which := task_filter(query):
@@ -118,6 +119,7 @@ class _Views:
     def by_location(self, query: ByLocationQuery) -> TasksByLocation:
         """Cost: a census, 0.5 us a live task; a filter, 0.2 us a task and more; waits, 1-2 ms for
         the sample, or 2 us a live task."""
+        self._ledger.check.refresh()
         now = time.monotonic()
         taken = census.by_location(self._ledger, now)
         rows = msgspec.convert(taken.rows, list[Location], from_attributes=True)
@@ -132,6 +134,7 @@ class _Views:
     def orphans(self, query: OrphansQuery) -> Orphans:
         """Cost: 0.2 us a live task, 1 us an orphan, 5 us each that is listed."""
         _within("limit", query.limit, 0, PAGE)
+        self._ledger.check.refresh()
         now = time.monotonic()
         found, further = self._find(now), []
         if which := task_filter(query):
@@ -150,7 +153,7 @@ class _Views:
         return Orphans(
             count=len(found) + len(further),
             orphans=rows[: query.limit],
-            incomplete=self._ledger.incomplete(),
+            incomplete=census.incomplete(self._ledger, now),
         )
 
     async def reap(self, request: ReapRequest) -> Reaped:
@@ -166,6 +169,7 @@ class _Views:
             proven = (ref for ref in found if (known := facts(ref)) and orphans.is_orphan(known))
             reaping = await reaper.cancel(proven, batch=request.batch, timeout=request.timeout_s)
             removed = await self._remove_further() if self._remove_further else 0
+            incomplete = await asyncio.to_thread(self._incomplete)
         return Reaped(
             reaped=reaping.reaped,
             survivors=[
@@ -176,8 +180,13 @@ class _Views:
             already_gone=reaping.already_gone,
             subscriptions=removed,
             max_stall_ms=round(measured.longest * 1000, 3),
-            incomplete=self._ledger.incomplete(),
+            incomplete=incomplete,
         )
+
+    def _incomplete(self) -> list[str]:
+        """Why there may have been more; in a thread, since it waits for the loop."""
+        self._ledger.check.refresh()
+        return census.incomplete(self._ledger, time.monotonic())
 
     def _find(self, now: float) -> list[Ref]:
         return orphans.refs(self._ledger, now, grace=self._grace)

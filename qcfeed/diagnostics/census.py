@@ -64,10 +64,13 @@ class Row:
 
 @dataclass(slots=True)
 class Census:
-    """Rows by live tasks, most first."""
+    """Rows by live tasks, most first. ``around``: untracked tasks that were created since the ledger
+    was installed; ``around_run``: what a sample of them runs, the most frequent coroutines first."""
 
     totals: Totals
     rows: list[Row] = field(default_factory=list)
+    around: int = 0
+    around_run: list[tuple[str, int]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -107,6 +110,8 @@ def by_location(ledger: Ledger, now: float) -> Census:
     for count in ("live", "spawned", "finished", "cancelled", "failed", "destroyed", "orphaned"):
         setattr(census.totals, count, sum(getattr(row, count) for row in census.rows))
     census.totals.untracked = untracked
+    census.around = max(0, untracked - ledger.earlier())
+    census.around_run = Counter(map(coroutine, ledger.untracked_sample(reading))).most_common()
     census.totals.incomplete = ledger.incomplete()
     return census
 
@@ -171,6 +176,14 @@ def untracked(ledger: Ledger) -> int:
     for _ in reading:
         pass
     return ledger.untracked(reading)
+
+
+def incomplete(ledger: Ledger, now: float) -> list[str]:
+    """``Ledger.incomplete`` with the figures of this moment. From any thread.
+
+    Cost: nothing; a census if something is wrong.
+    """
+    return by_location(ledger, now).totals.incomplete if ledger.incomplete() else []
 
 
 def _add_site(row: Row, site: Site, seen: _Seen, now: float) -> None:

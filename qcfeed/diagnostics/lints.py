@@ -8,12 +8,10 @@ An exception that nobody took is known once the garbage collector has freed its 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
 
 from qcfeed.diagnostics.history import Series
-from qcfeed.diagnostics.trend import trend
-from qcfeed.diagnostics.unretrieved import Lost
+from qcfeed.diagnostics.look import Around, Finding, Look, Tally, Verdict
+from qcfeed.diagnostics.trend import Trend, trend
 from qcfeed.diagnostics.watchdog import Stall
 
 SPANS = (360, 60, 18)
@@ -22,6 +20,10 @@ PROVEN_SPAN = 60
 """Growth over fewer than these is no more than a reason to look again."""
 PARTS = 6
 """A span is cut in so many; the low of each must be above the one before."""
+LEAST_AROUND = 20
+"""Untracked tasks; fewer are not worth mentioning."""
+AGAIN_S = 600.0
+"""Seconds after which their growth, if there is any, has shown."""
 LEAST_GROWTH = 20
 """Tasks; less than this is not worth a person's night."""
 PROOF_S = 5.0
@@ -34,74 +36,9 @@ LONG_STALL_S = 1.0
 REPEATED = 3
 """Stalls at one place; fewer short ones are no more than a reason to look again."""
 STACK_LINES = 8
+NAMED = 3
+"""Coroutines of untracked tasks that are named, the most frequent."""
 _LOOP_FRAME = "Handle._run"
-
-
-class Verdict(StrEnum):
-    """``LOOK_AGAIN``: what is known would fit a healthy program too; time will tell."""
-
-    FOUND = "found"
-    LOOK_AGAIN = "look_again"
-
-
-@dataclass(slots=True)
-class Finding:
-    """What a rule has to say. ``recheck_s``: when to look again, where that is the verdict.
-
-    ``serials`` are of a few of the tasks, the oldest first. In figures: ``count`` of what was found,
-    ``per_minute`` more of them, for ``since_s`` seconds so far; ``worst_s``: how long the loop did not
-    turn, the last time ``ago_s`` ago. ``place`` is the ``file:line function`` that does it, ``source`` that line's text.
-    """
-
-    rule: str
-    verdict: Verdict
-    summary: str
-    location: str = ""
-    evidence: list[str] = field(default_factory=list)
-    serials: list[int] = field(default_factory=list)
-    recheck_s: float | None = None
-    count: int = 0
-    per_minute: float | None = None
-    since_s: float | None = None
-    worst_s: float | None = None
-    ago_s: float | None = None
-    place: str = ""
-    source: str = ""
-
-
-@dataclass(slots=True)
-class Tally:
-    """Live tasks of one location of which one thing is true. ``proven``: of how many it has been
-    true for PROOF_S. ``longest_s`` and ``evidence`` are of the one of which it is true longest."""
-
-    location: str
-    count: int = 0
-    proven: int = 0
-    longest_s: float = 0.0
-    evidence: str = ""
-    serials: list[int] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Look:
-    """All that the rules look at, of the moment ``now`` (``time.monotonic()``).
-
-    ``abandoned``: waiting for a future that nobody has; ``proven`` after ABANDONED_S.
-    ``times`` are those of the censuses behind ``series``. ``stubborn``: cancelled more than once.
-    ``incomplete``: why the ledger may not see all tasks. ``untold``: what could not be looked at,
-    and why.
-    """
-
-    now: float
-    times: list[float] = field(default_factory=list)
-    series: list[Series] = field(default_factory=list)
-    orphaned: list[Tally] = field(default_factory=list)
-    stubborn: list[Tally] = field(default_factory=list)
-    abandoned: list[Tally] = field(default_factory=list)
-    stalls: list[Stall] = field(default_factory=list)
-    lost: list[Lost] = field(default_factory=list)
-    incomplete: list[str] = field(default_factory=list)
-    untold: list[str] = field(default_factory=list)
 
 
 def findings(look: Look) -> list[Finding]:
@@ -127,6 +64,27 @@ def incomplete(look: Look) -> Iterator[Finding]:
             Verdict.FOUND,
             reason,
             evidence=["what the other rules say holds for the tasks that can be seen"],
+        )
+
+
+def around(look: Look) -> Iterator[Finding]:
+    """Tasks that can be counted, but not found by their location: a leak if they keep growing, and
+    otherwise worth knowing where they are the greater part."""
+    counts = look.around.counts
+    for span in SPANS:
+        if len(counts) >= span and _trend(counts[-span:]):
+            yield _growing_around(look.around, look.times, span)
+            return
+    number = counts[-1] if counts and not look.incomplete else 0
+    if number >= LEAST_AROUND and number > look.around.live:
+        yield Finding(
+            "untracked_tasks",
+            Verdict.LOOK_AGAIN,
+            f"cannot see what created {number:,} of {number + look.around.live:,} tasks: they did not"
+            " pass the task factory",
+            evidence=_evidence_around(look.around),
+            recheck_s=AGAIN_S,
+            count=number,
         )
 
 
@@ -202,6 +160,7 @@ RULES: Sequence[Callable[[Look], Iterator[Finding]]] = (
     incomplete,
     orphaned,
     growing,
+    around,
     stubborn,
     abandoned,
     blocked,
@@ -212,32 +171,77 @@ RULES: Sequence[Callable[[Look], Iterator[Finding]]] = (
 
 def _climb(series: Series, times: Sequence[float], span: int) -> Finding | None:
     live = series.live[-span:]
-    seen = trend(live, PARTS)
-    lately = trend(live[-(span // PARTS) :], 2)
+    seen = _trend(live)
+    if seen is None:
+        return None
+    took = times[-1] - times[-span]
+    born = series.spawned[-1] - series.spawned[-span]
+    ended = max(0, live[0] + born - live[-1])
+    return _growth(
+        "growing",
+        f"live tasks keep growing: {_pace(live, took)}",
+        [
+            f"{born:,} born and {ended:,} ended in that time",
+            f"the low of each sixth of it: {', '.join(f'{low:,}' for low in seen.lows)}",
+        ],
+        live,
+        took,
+        location=series.location,
+    )
+
+
+def _growing_around(around: Around, times: Sequence[float], span: int) -> Finding:
+    counts, took = around.counts[-span:], times[-1] - times[-span]
+    summary = f"untracked tasks keep growing: {_pace(counts, took)}"
+    return _growth("untracked_tasks", summary, _evidence_around(around), counts, took)
+
+
+def _growth(
+    rule: str,
+    summary: str,
+    evidence: list[str],
+    counts: Sequence[int],
+    took: float,
+    location: str = "",
+) -> Finding:
+    proven = len(counts) >= PROVEN_SPAN
+    return Finding(
+        rule,
+        Verdict.FOUND if proven else Verdict.LOOK_AGAIN,
+        summary,
+        location,
+        evidence,
+        recheck_s=None if proven else took * (PROVEN_SPAN / len(counts) - 1),
+        count=counts[-1],
+        per_minute=(counts[-1] - counts[0]) * 60 / took if took > 0 else None,
+        since_s=took,
+    )
+
+
+def _trend(counts: Sequence[int]) -> Trend | None:
+    """How they climb, if they do: steadily, until now, and by more than chance."""
+    seen = trend(counts, PARTS)
+    lately = trend(counts[-(len(counts) // PARTS) :], 2)
     if not (seen and seen.climbs and lately and lately.climbs):  # a start that is over is no growth
         return None
     # Tasks that come and go by chance number N give or take the root of N.
     if seen.growth < max(LEAST_GROWTH, 2 * seen.widest, 6 * seen.lows[0] ** 0.5):
         return None
-    took = times[-1] - times[-span]
-    born = series.spawned[-1] - series.spawned[-span]
-    ended = max(0, live[0] + born - live[-1])
-    rate = f"{(live[-1] - live[0]) * 60 / took:+,.0f} a minute" if took > 0 else "at once"
-    proven = span >= PROVEN_SPAN
-    return Finding(
-        "growing",
-        Verdict.FOUND if proven else Verdict.LOOK_AGAIN,
-        f"live tasks keep growing: {live[0]:,} to {live[-1]:,} in {_span(took)}, {rate}",
-        series.location,
-        [
-            f"{born:,} born and {ended:,} ended in that time",
-            f"the low of each sixth of it: {', '.join(f'{low:,}' for low in seen.lows)}",
-        ],
-        recheck_s=None if proven else took * (PROVEN_SPAN / span - 1),
-        count=live[-1],
-        per_minute=(live[-1] - live[0]) * 60 / took if took > 0 else None,
-        since_s=took,
-    )
+    return seen
+
+
+def _pace(counts: Sequence[int], took: float) -> str:
+    rate = f"{(counts[-1] - counts[0]) * 60 / took:+,.0f} a minute" if took > 0 else "at once"
+    return f"{counts[0]:,} to {counts[-1]:,} in {_span(took)}, {rate}"
+
+
+def _evidence_around(around: Around) -> list[str]:
+    looked_at = sum(number for _, number in around.run)
+    named = ", ".join(f"{name} ({number})" for name, number in around.run[:NAMED])
+    return [
+        *([f"of {looked_at:,} looked at, the most run: {named}"] if named else []),
+        "asyncio.Task(...) called directly goes around it, as some libraries do for eager_start=True",
+    ]
 
 
 def _worth(tally: Tally) -> bool:

@@ -7,14 +7,16 @@ import contextlib
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 
 from qcfeed.diagnostics import census, orphans
 from qcfeed.diagnostics.abandoned import TELLS, Suspects
 from qcfeed.diagnostics.booked import Booked, Record, Ref, task_of
-from qcfeed.diagnostics.census import Census
-from qcfeed.diagnostics.history import History
-from qcfeed.diagnostics.lints import ABANDONED_S, PROOF_S, Look, Tally
+from qcfeed.diagnostics.census import Census, Totals
+from qcfeed.diagnostics.history import POINTS, History
+from qcfeed.diagnostics.lints import ABANDONED_S, PROOF_S
+from qcfeed.diagnostics.look import Around, Look, Tally
 from qcfeed.diagnostics.reading import Oldest, Reading, facts, oldest
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.diagnostics.stall import LoopWatch
@@ -61,6 +63,8 @@ class Lookout:
         self._every = every
         self._grace = grace
         self._also = also
+        self._around: deque[int] = deque(maxlen=POINTS)
+        self._last = Census(Totals())
         self._known: dict[int, float] = {}
         self._abandoned = Suspects(ledger)
         self._stopping = threading.Event()
@@ -88,6 +92,8 @@ class Lookout:
         self._probe()
         taken = census.by_location(self._ledger, now)
         self.history.note(now, taken.rows)
+        self._around.append(taken.around)
+        self._last = taken
         if self._also is not None:
             self._also(now, taken)
         for site in self._ledger.sites():
@@ -100,6 +106,7 @@ class Lookout:
     def look(self, now: float) -> Look:
         """What is known at ``now`` (``time.monotonic()``). From any thread. Cost: 0.5 us a live task,
         1 us an orphan."""
+        self._ledger.check.refresh()
         stalls = self.watchdog.stalls()
         return Look(
             now=now,
@@ -110,9 +117,18 @@ class Lookout:
             abandoned=self._forgotten(now),
             stalls=stalls,
             lost=self.unretrieved.counts(),
-            incomplete=self._ledger.incomplete(),
+            around=self._seen_around(now),
+            incomplete=census.incomplete(self._ledger, now),
             untold=list(self._untold()),
         )
+
+    def _seen_around(self, now: float) -> Around:
+        """Of each census, and of now: what is said of tasks that have ended since helps nobody."""
+        last, counts = self._last, list(self._around)
+        if last.around:
+            last = census.by_location(self._ledger, now)
+            counts[-1] = last.around
+        return Around(counts, last.totals.live, last.around_run)
 
     def _run(self) -> None:
         wait = 0.0

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import operator
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 
 from qcfeed.diagnostics.booked import Booked, Record, Ref, Task, book, booked, record
+from qcfeed.diagnostics.registry import SOME
 from qcfeed.diagnostics.site import AnyTask, Site
 
 T = TypeVar("T")
@@ -54,6 +56,8 @@ class Reading:
     def __init__(self, ledger: Books) -> None:
         self.untracked = 0
         """Live tasks of the ledger's loop that it does not know, among those that it has read."""
+        self.sample: list[Ref] = []
+        """Some of those."""
         self.live = 0
         """Live tasks of the ledger, as far as it has read."""
         self._ledger = ledger
@@ -97,7 +101,10 @@ class Reading:
                 if task.done():
                     book(task, task)
                 return not task.done() and not site.hidden
-        self.untracked += self._is_untracked(task)
+        if self._is_untracked(task):
+            self.untracked += 1
+            if len(self.sample) < SOME:
+                self.sample.append(weakref.ref(task))
         return False
 
     def _is_untracked(self, task: AnyTask) -> bool:

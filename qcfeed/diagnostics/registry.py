@@ -23,6 +23,8 @@ Ref = weakref.ref[AnyTask]
 
 EXACT_BELOW = 10_000
 """Live tasks up to which all of asyncio's tasks are listed whenever somebody asks: 1 ms."""
+SOME = 100
+"""Untracked tasks that are kept as a sample, so that a person can be told what they run."""
 _DRIFT = 32
 """References to the class ``asyncio.Task`` that come and go without a task, with imports."""
 _SHARE = 0.02
@@ -66,6 +68,8 @@ class Untracked:
     """
 
     def __init__(self) -> None:
+        self.sample: list[Ref] = []
+        """Some of those that were listed last."""
         self._exact = 0
         self._references = 0
         self._listed_at: float | None = None
@@ -91,7 +95,8 @@ class Untracked:
             if time.monotonic() < due:
                 return max(0, self._exact + changed)
         began = time.thread_time()
-        self._exact = len(untracked(loop, is_tracked))
+        found = untracked(loop, is_tracked)
+        self._exact, self.sample = len(found), found[:SOME]
         self._references = references
         self._cost_s = time.thread_time() - began
         self._listed_at = time.monotonic()

@@ -14,6 +14,8 @@ What does not hold is told in sentences by ``Ledger.incomplete``.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 import time
 import weakref
 from collections.abc import Mapping
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
 PATIENCE = 30.0
 """Seconds that a probe may take while the loop turns; it needs a few turns."""
+ANSWER_S = 1.0
+"""Seconds that somebody who asks waits for a probe; a loop that turns needs milliseconds, and one
+that does not for so long is told to be stuck."""
 
 
 class SelfCheck:
@@ -44,6 +49,8 @@ class SelfCheck:
         self._live = 0
         self._task: asyncio.Task[None] | None = None
         self._began = 0.0
+        self._is_late = False
+        """Whether somebody has waited for a probe in vain, and none has ended since."""
 
     def problems(self) -> list[str]:
         """What was found wrong at the last probe and at the last count. From any thread."""
@@ -61,16 +68,51 @@ class SelfCheck:
         of = self._live + self._untracked
         return f"cannot see {f'{unseen:,} of {of:,}' if unseen else 'new'} tasks: {why}"
 
+    def refresh(self, within: float = ANSWER_S) -> None:
+        """Have the ledger checked now, so that ``problems`` knows of a fault that is a moment old.
+
+        From any thread; it waits at most ``within`` seconds for the loop, and not at all in the
+        loop's own thread, or for a loop that did not turn the last time. Cost: a probe.
+        """
+        loop = self._ledger.loop
+        if loop is None or self._is_late or not self._ledger.installed:
+            return
+        if asyncio._get_running_loop() is loop:  # noqa: SLF001 - None where no loop runs
+            return
+        checked = threading.Event()
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(self._start_for, checked)
+            checked.wait(within)
+            self._is_late = not checked.is_set()
+
+    def _start_for(self, checked: threading.Event) -> None:
+        """Do one probe from its beginning, after the one that is under way, and say when it is done."""
+        if self._task is not None and not self._task.done():
+            self._task.add_done_callback(lambda _: self._start_for(checked))
+            return
+        self.start()
+        if self._task is None or self._task.done():  # it could not begin
+            checked.set()
+        else:
+            self._task.add_done_callback(lambda _: checked.set())
+
     def start(self) -> None:
         """Begin a probe in the ledger's loop, in whose thread this is called; one at a time."""
         if not self._ledger.installed:
             return
         if self._task is None or self._task.done():
-            self._began = time.monotonic()
-            self._task = asyncio.get_running_loop().create_task(self.probe(), name="qcfeed probe")
+            self._begin(asyncio.get_running_loop())
         elif (took := time.monotonic() - self._began) > PATIENCE:
-            self._is_blind = False
-            self._probed = f"the ledger's check of itself has not ended for {took:.0f} s"
+            self._note(f"the ledger's check of itself has not ended for {took:.0f} s")
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._began = time.monotonic()
+        probe = self.probe()
+        try:
+            self._task = loop.create_task(probe, name="qcfeed probe")
+        except Exception as error:  # noqa: BLE001 - whatever a task factory may raise
+            probe.close()
+            self._note(_failed(error))
 
     def stop(self) -> None:
         """Cancel a probe that is under way. In the loop's thread, or when the loop has stopped."""
@@ -85,16 +127,30 @@ class SelfCheck:
         """
         await asyncio.sleep(0)  # an eager task is recorded when it first waits
         before = self.site.ended
-        blind, problem, gone = await self._live_probe()
+        try:
+            blind, problem, gone = await self._live_probe()
+        except Exception as error:  # noqa: BLE001 - a check that fails must not pass for a success
+            self._note(_failed(error))
+            return
         await asyncio.sleep(0)  # what was called back at its end lets go of it
         if not problem and gone is not None:
             problem = self._miscounted(gone, before)
-        self._probed, self._is_blind = blind or problem, bool(blind)
+        self._note(blind or problem, is_blind=bool(blind))
+
+    def _note(self, problem: str, *, is_blind: bool = False) -> None:
+        """The result of a probe; an empty ``problem`` if all is well."""
+        self._probed, self._is_blind = problem, is_blind
+        self._is_late = False
 
     async def _live_probe(self) -> tuple[str, str, weakref.ref[AnyTask] | None]:
         """A probe from its creation to its end, which nobody here holds any more then: why it could
         not be seen, what else is wrong, and the probe, if its end is counted where probes are."""
-        probe = asyncio.create_task(_probe())
+        coroutine = _probe()
+        try:
+            probe = asyncio.create_task(coroutine)
+        except BaseException:
+            coroutine.close()
+            raise
         try:
             blind = self._unseen_probe(probe)
             problem = self._wrong_parent(probe)
@@ -149,6 +205,10 @@ class SelfCheck:
 async def _probe() -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
+
+
+def _failed(error: Exception) -> str:
+    return f"the ledger could not check itself: {type(error).__name__}: {error}"
 
 
 def _factory(loop: asyncio.AbstractEventLoop) -> str:

@@ -104,6 +104,7 @@ class Tasks:
         self._locations = Locations()
 
     def read(self) -> Iterator[Sample]:
+        self._ledger.check.refresh()
         taken = census.by_location(self._ledger, time.monotonic())
         for label, counts in self._locations.sort(taken.rows).items():
             for metric in BOOKS:

@@ -67,6 +67,7 @@ async def _leave(service: Service, config: Config, ledger: Ledger) -> ExitStatus
         log.warning("the drain took longer than %g s", config.drain_timeout)
         return ExitStatus.TIMED_OUT
     await _reap(ledger)
+    await ledger.check.probe()  # a drill may have blinded it until now
     return ExitStatus.OK
 
 
@@ -106,14 +107,17 @@ async def _reap(ledger: Ledger) -> None:
 
 
 def _settle(ledger: Ledger, status: ExitStatus) -> int:
-    """The last line: every task that was ever spawned, and what became of it."""
+    """The last line: every task that was ever spawned, and what became of it. Tasks that are still
+    live, and a ledger that cannot see all, are findings."""
     counted = census.by_location(ledger, time.monotonic())
     totals = counted.totals
     _say(
         f"ledger: {totals.spawned:,} tasks spawned = {totals.finished:,} finished"
         f" + {totals.cancelled:,} cancelled + {totals.failed:,} failed; {totals.live:,} live"
     )
-    if not totals.live:
+    for reason in totals.incomplete:
+        _say(f"  INCOMPLETE: {reason}")
+    if not totals.live and not totals.incomplete:
         return status
     for row in counted.rows:
         if row.live:

@@ -49,6 +49,7 @@ class Views:
 
     def status(self, _: routes.NoQuery) -> answers.Status:
         service, hub = self._parts, self._hub
+        service.ledger.check.refresh()
         totals = census.by_location(service.ledger, time.monotonic()).totals
         health = hub.upstream.health()
         feeds, subscriptions = len(hub.feeds), hub.subscriptions

@@ -21,6 +21,7 @@ EXPLAINED_BY: dict[str, tuple[str, ...]] = {
     "QcfeedSlowConsumers": ("blocked_loop", "slow_subscribers"),
     "QcfeedUpstreamDown": ("blocked_loop", "upstream"),
     "QcfeedTargetMissing": ("blocked_loop",),
+    "QcfeedLedgerIncomplete": ("incomplete_ledger",),
     "QcfeedDrillLeftOn": ("drill", "zombies"),
 }
 """The rules whose findings an alert of the catalog is a symptom of."""

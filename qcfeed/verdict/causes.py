@@ -58,6 +58,7 @@ RELATIONS: dict[tuple[str, str], Relation] = {
     ("blocked_loop", "slow_subscribers"): _goes_on,
     ("blocked_loop", "growing"): _goes_on,
     ("upstream", "exceptions_never_retrieved"): _always,
+    ("incomplete_ledger", "untracked_tasks"): _always,
     **{(rule, alert): _always for alert, rules in alerts.EXPLAINED_BY.items() for rule in rules},
 }
 """(cause, symptom) -> whether this one explains that one."""

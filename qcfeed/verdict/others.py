@@ -20,6 +20,11 @@ _PASSED_ON = {
     ),
     "destroyed_pending": ("DESTROYED", 45, "nothing to cancel: they are gone"),
     "exceptions_never_retrieved": ("ERRORS", 40, "nothing to cancel: they have ended"),
+    "untracked_tasks": (
+        "UNTRACKED",
+        35,
+        "nothing to cancel here: what they belong to is not known",
+    ),
 }
 """Its kind, its urgency, and what is safe."""
 
@@ -34,14 +39,15 @@ def _passed_on(
     seen: Evidence, told: answers.Finding, kind: str, urgency: int, safe: str
 ) -> Finding:
     row = seen.row(told.location)
+    at = told.location
     source = row.source if row is not None and isinstance(row.source, str) else ""
     return Finding(
         rule=told.rule,
         kind=kind,
         certainty=Certainty(told.verdict),
         urgency=urgency,
-        headline=f"{told.summary}, from {told.location}",
-        cause=f"{told.summary}; spawned at {told.location}",
+        headline=f"{told.summary}, from {at}" if at else told.summary,
+        cause=f"{told.summary}; spawned at {at}" if at else told.summary,
         location=told.location,
         source=source,
         evidence=told.evidence,
@@ -76,7 +82,7 @@ def incomplete(seen: Evidence) -> Iterator[Finding]:
             kind="BLIND",
             certainty=Certainty.FOUND,
             urgency=65,
-            headline=reason,
+            headline=reason.partition(": ")[0],
             cause=reason,
             safe="the service goes on; what is said of its tasks holds for those that can be seen",
             next=[f"{seen.command} runbook {page_of('incomplete_ledger')}"],

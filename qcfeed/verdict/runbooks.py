@@ -16,6 +16,7 @@ PAGES = {
     "slow_subscribers": "QcfeedSlowConsumers",
     "drill": "QcfeedDrillLeftOn",
     "incomplete_ledger": "QcfeedLedgerIncomplete",
+    "untracked_tasks": "QcfeedLedgerIncomplete",
 }
 """Of each rule of this package; an alert's own rule is its page's name."""
 

@@ -2,86 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import shlex
-import shutil
 import signal
-import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from qcfeed.errors import ExitStatus
-from tests.support.patience import PATIENCE
-from tests.support.shell import QCFEED, environment, qcfeed, serving, until
+from tests.support.shell import QCFEED, qcfeed, serving
+from tests.support.terminal import terminal
 
 ZOMBIES = 2_000
-
-
-class Terminal:
-    """A tmux session with one shell in it."""
-
-    def __init__(self, socket: Path, home: Path, size: tuple[int, int]) -> None:
-        self._tmux = ["tmux", "-L", "qcfeed", "-S", str(socket), "-f", "/dev/null"]
-        self._env = environment(home) | {"TERM": "xterm-256color", "PS1": "$ ", "LC_ALL": "C.UTF-8"}
-        width, height = map(str, size)
-        self._call("new-session", "-d", "-x", width, "-y", height, "sh")
-
-    def _call(self, *args: str) -> str:
-        done = subprocess.run(
-            [*self._tmux, *args], env=self._env, capture_output=True, text=True, timeout=PATIENCE
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def type(self, line: str) -> None:
-        self._call("send-keys", "-l", line)
-        self._call("send-keys", "Enter")
-
-    def press(self, *keys: str) -> None:
-        self._call("send-keys", *keys)
-
-    @property
-    def screen(self) -> str:
-        return self._call("capture-pane", "-p")
-
-    @property
-    def painted(self) -> str:
-        """With its escape sequences."""
-        return self._call("capture-pane", "-p", "-e")
-
-    def see(self, words: str) -> str:
-        """Wait for words on the screen; the screen."""
-        self.wait(lambda screen: words in screen, repr(words))
-        return self.screen
-
-    def wait(self, condition: Callable[[str], bool], what: str) -> None:
-        try:
-            until(lambda: condition(self.screen), what)
-        except AssertionError as error:
-            error.add_note(self.screen)
-            raise
-
-    def modes(self) -> str:
-        """Whether the terminal is as a shell needs it: alternate screen, mouse, cursor."""
-        shown = ("alternate_on", "mouse_any_flag", "cursor_flag", "bracket_paste_flag")
-        return self._call("display-message", "-p", " ".join(f"#{{{each}}}" for each in shown[:3]))
-
-    def end(self) -> None:
-        subprocess.run([*self._tmux, "kill-server"], capture_output=True, timeout=PATIENCE)
-
-
-@contextlib.contextmanager
-def terminal(home: Path, size: tuple[int, int] = (80, 24)) -> Iterator[Terminal]:
-    if shutil.which("tmux") is None:
-        pytest.skip("tmux is not installed")
-    session = Terminal(home / "tmux", home, size)
-    try:
-        yield session
-    finally:
-        session.end()
 
 
 def test_the_incident_from_the_guilty_line_to_its_end(tmp_path: Path) -> None:

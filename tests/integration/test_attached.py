@@ -2,22 +2,32 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket as sockets
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
-from prometheus_client import REGISTRY, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 
 from qcfeed import Attached, attach
 from qcfeed.control import routes
-from qcfeed.control.answers import Orphans, Process, Reaped, ReapRequest, Status, TasksByLocation
+from qcfeed.control.answers import (
+    Findings,
+    Orphans,
+    Process,
+    Reaped,
+    ReapRequest,
+    Status,
+    TasksByLocation,
+)
 from qcfeed.control.client import ControlClient
 from qcfeed.control.history_answers import History
 from qcfeed.control.paths import Address, running_instances, socket_path, token_path
@@ -224,6 +234,58 @@ async def test_spawn_stacks_are_kept_where_they_are_asked_for() -> None:
         ]
         task.cancel()
         await asyncio.wait([task])
+
+
+async def test_a_task_factory_that_a_library_replaces_is_told_of_and_who_did_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each answer has the ledger checked first: none waits for the next sample."""
+    loop = asyncio.get_running_loop()
+    async with attach("billing") as handle:
+        check = handle.ledger.check
+        monkeypatch.setattr(
+            check, "refresh", partial(check.refresh, PATIENCE)
+        )  # on a busy machine too
+        recording = loop.get_task_factory()
+
+        async def answers() -> tuple[Process, Orphans, Findings, str]:
+            def ask() -> tuple[Process, Orphans, Findings, str]:
+                asked = client("billing")
+                registry = CollectorRegistry()
+                registry.register(handle.collector())
+                return (
+                    asked.get(routes.PROCESS, Process),
+                    asked.get(routes.ORPHANS, Orphans),
+                    asked.get(routes.TASKS_FINDINGS, Findings),
+                    generate_latest(registry).decode(),
+                )
+
+            return await asyncio.to_thread(ask)
+
+        loop.set_task_factory(library_factory)
+        hidden = [asyncio.create_task(forever()) for _ in range(50)]
+        process, orphans, findings, metrics = await answers()
+        (reason,) = process.tasks.incomplete
+        assert re.match(r"cannot see 5\d of 5\d tasks: ", reason)
+        assert reason.endswith(
+            "the loop's task factory is tests.integration.test_attached.library_factory"
+        )
+        assert orphans.count == 0
+        assert len(orphans.incomplete) == 1
+        assert findings.findings[0].rule == "incomplete_ledger"
+        assert "\nqcfeed_ledger_problems 1.0\n" in metrics
+        loop.set_task_factory(recording)
+        for task in hidden:
+            task.cancel()
+        await asyncio.wait(hidden)
+        process, orphans, findings, metrics = await answers()
+        assert process.tasks.incomplete == orphans.incomplete == []
+        assert "incomplete_ledger" not in [each.rule for each in findings.findings]
+        assert "\nqcfeed_ledger_problems 0.0\n" in metrics
+
+
+def library_factory(loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any) -> asyncio.Task[Any]:
+    return asyncio.Task(coro, loop=loop, **kwargs)
 
 
 class Looped(threading.Thread):

@@ -23,6 +23,7 @@ class Held:
         self.resident_bytes = 50 * 2**20
         self.pid = 1
         self.feeds_by_state: dict[str, int] = {}
+        self.incomplete: list[str] = []
         self.asked = 0
 
     async def status(self) -> Status:
@@ -56,5 +57,5 @@ class Held:
             orphaned_tasks=self.orphans,
             orphaned_subscriptions=0,
             staleness=Bands(),
-            tasks=TaskTotals(live=connections + self.tasks),
+            tasks=TaskTotals(live=connections + self.tasks, incomplete=self.incomplete),
         )

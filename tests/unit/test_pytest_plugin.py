@@ -333,6 +333,75 @@ async def test_it():
         result.stdout.fnmatch_lines(["*test_it*runs on trio; no_task_leaks is about asyncio*"])
 
 
+AROUND = """
+async def waits():
+    await asyncio.sleep(3600)
+
+def plain(loop, coro, **options):
+    return asyncio.Task(coro, loop=loop, **options)
+
+{mark}
+async def test_factory_replaced():
+    asyncio.get_running_loop().set_task_factory({factory})
+    held.append(asyncio.create_task(waits()))
+
+{mark}
+async def test_factory_replaced_and_clean():
+    asyncio.get_running_loop().set_task_factory({factory})
+    task = asyncio.create_task(waits())
+    task.cancel()
+    await asyncio.wait([task])
+
+def test_factory_of_a_runner():
+    async def main():
+        held.append(asyncio.create_task(waits()))
+    with asyncio.Runner() as runner:
+        runner.get_loop().set_task_factory({factory})
+        runner.run(main())
+
+def test_factory_of_a_new_loop():
+    def new():
+        loop = asyncio.new_event_loop()
+        loop.set_task_factory({factory})
+        return loop
+    async def main():
+        held.append(asyncio.create_task(waits()))
+    with asyncio.Runner(loop_factory=new) as runner:
+        runner.run(main())
+"""
+EAGER = pytest.param(
+    "asyncio.eager_task_factory",
+    marks=pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12"),
+)
+
+
+@pytest.mark.parametrize("factory", ["plain", "None", EAGER])
+def test_a_task_factory_that_is_replaced_hides_no_leak(run: Run, factory: str) -> None:
+    tests = AROUND.format(factory=factory, mark="@pytest.mark.asyncio")
+    result = run(SOON + tests)
+    result.assert_outcomes(passed=4, errors=3)
+    result.stdout.fnmatch_lines(
+        ["*untracked task (*) of waits, sleeping *; created around the ledger, so its line is*"]
+    )
+    assert "test_factory_replaced_and_clean - " not in result.stdout.str()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
+def test_an_eager_task_that_goes_around_the_factory_is_found(run: Run) -> None:
+    result = run(
+        SOON
+        + """
+async def waits():
+    await asyncio.sleep(3600)
+
+@pytest.mark.asyncio
+async def test_leaks():
+    held.append(asyncio.Task(waits(), loop=asyncio.get_running_loop(), eager_start=True))
+"""
+    )
+    result.assert_outcomes(passed=1, errors=1)
+
+
 @pytest.fixture
 def free_threaded(monkeypatch: pytest.MonkeyPatch) -> None:
     refused = interpreter.judge("cpython", (3, 14), free_threaded=True)

@@ -279,10 +279,12 @@ def _oldest(
 ) -> None:
     answer, raw = ask_or_read(ctx, TASKS, Tasks, source=source, target=save, limit=limit, **which)
     if which and not answer.total and output in (Format.TABLE, Format.WIDE):
+        warn_incomplete(answer.totals.incomplete)
         say("no live task matches")
         return
     listed = answer.tasks[:limit]
     show(output, TASK_TABLE, listed, raw=raw)
+    warn_incomplete(answer.totals.incomplete)
     if len(listed) < answer.total:
         say(
             f"the {len(listed):,} oldest of {answer.total:,} tasks;"

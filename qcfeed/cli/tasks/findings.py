@@ -50,7 +50,8 @@ def findings(
     """What is wrong with the tasks: each finding with its evidence and the next command.
 
     Growing locations, orphans, tasks that swallow their cancellation, what blocked the loop, tasks
-    destroyed while pending, exceptions that nobody took, futures that nobody can complete. What
+    destroyed while pending, exceptions that nobody took, futures that nobody can complete, tasks
+    that cannot be seen. What
     a healthy service might show as well is told as "again": look again later. Exit status: 1 when
     something is found, else 0.
     """

@@ -77,7 +77,8 @@ def verify(
     is orphaned.
 
     Exit status: 0 when it holds. 1 when it leaks, and also when that cannot be told, because too
-    few tasks were born or the service was restarted: what is not proven has not passed.
+    few tasks were born, the service was restarted or not all tasks can be seen: what is not proven
+    has not passed.
     Ctrl-C tells what is known so far, and leaves with 130.
     """
     watching = _Watching(site)
@@ -136,6 +137,8 @@ class _Watching:
         self._first: TasksByLocation | None = None
         self._last: TasksByLocation | None = None
         self._restarted = False
+        self._incomplete: list[str] = []
+        """Why a look may not have seen all tasks, the last time that one may not have."""
 
     @property
     def seconds(self) -> float:
@@ -166,6 +169,9 @@ class _Watching:
         if self._restarted and judged.outcome is not Outcome.LEAKS:
             judged.outcome = Outcome.UNPROVEN
             judged.reasons.insert(0, "the service was restarted meanwhile: begin again")
+        if self._incomplete and judged.outcome is not Outcome.LEAKS:
+            judged.outcome = Outcome.UNPROVEN
+            judged.reasons[:0] = self._incomplete
         return judged
 
     def _unknown(self, rows: list[Location]) -> str:
@@ -182,6 +188,7 @@ class _Watching:
         if last is not None and (last.pid, last.since) != (answer.pid, answer.since):
             self._restarted = True
             return False
+        self._incomplete = answer.totals.incomplete or self._incomplete
         rows = matching(answer.locations, self._site)
         self.samples.append(
             Sample(

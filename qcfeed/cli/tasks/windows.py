@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from qcfeed.cli import formats, render
-from qcfeed.cli.context import Format, client, say
+from qcfeed.cli.context import Format, client, say, warn_incomplete
 from qcfeed.cli.layout import Column, Table
 from qcfeed.control.answers import Answer, TasksByLocation
 from qcfeed.control.client import ControlClient
@@ -30,6 +30,7 @@ class Window(Answer, kw_only=True, tag="qcfeed.tasks.window/1"):
     """What flowed between two censuses, the location that grew most first.
 
     ``same_process`` is false when they are of two processes: then only live tasks can be compared.
+    ``incomplete``: why one of them may not have counted all tasks.
     """
 
     before_at: str
@@ -37,6 +38,7 @@ class Window(Answer, kw_only=True, tag="qcfeed.tasks.window/1"):
     same_process: bool
     total: Flow
     locations: list[Flow]
+    incomplete: list[str] = msgspec.field(default_factory=list)
 
 
 def _signed(value: float) -> str:
@@ -108,6 +110,7 @@ def compare(before: TasksByLocation, after: TasksByLocation) -> Window:
         same_process=same,
         total=window.total(flows, seconds),
         locations=flows,
+        incomplete=after.totals.incomplete or before.totals.incomplete,
     )
 
 
@@ -115,6 +118,7 @@ def print_window(seen: Window, output: Format) -> None:
     """On stdout, with what a person should know about it on stderr."""
     raw = msgspec.json.encode(seen)
     render.show(output, WINDOW_TABLE, seen.locations, raw=raw, total=seen.total)
+    warn_incomplete(seen.incomplete)
     if not seen.same_process:
         say(
             "the two censuses are of two processes (it was restarted, or is another one):"

@@ -96,6 +96,8 @@ def _verdict(seen: Seen, *, old: bool) -> Iterator[Said]:
     if told.findings:
         more = len(told.findings) - 1
         yield Said(headline(told.findings[0]) + (f"  (and {more} more: 5)" if more else ""), "red")
+    elif seen.held.tasks.incomplete:  # since the verdict
+        yield Said(f"BLIND  {seen.held.tasks.incomplete[0].partition(': ')[0]}", "red")
     elif not old:
         yield Said(told.headline, "green", rank=1)
     if told.drill and not any(each.rule == DRILL for each in told.findings):

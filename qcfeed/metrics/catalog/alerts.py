@@ -161,6 +161,16 @@ TARGET_MISSING = Alert(
     description="It is down, its loop is stuck, or nobody scrapes it: every other alert is blind.",
     command="qcfeed status",
 )
+LEDGER_INCOMPLETE = Alert(
+    name="QcfeedLedgerIncomplete",
+    expr="qcfeed_ledger_problems > 0",
+    hold="1m",
+    severity=Severity.WARNING,
+    summary="qcfeed cannot see all tasks " + _WHERE,
+    description="The task ledger checks itself, and the check has failed. Until it holds again, a leak"
+    " may show in no list of tasks or orphans, and no alert about tasks can be relied on.",
+    command="qcfeed status",
+)
 DRILL_LEFT_ON = Alert(
     name="QcfeedDrillLeftOn",
     expr="qcfeed_drill_active == 1",

@@ -105,7 +105,9 @@ TASKS_ORPHANED = _gauge(
     "location",
 )
 TASKS_UNTRACKED = _gauge(
-    "qcfeed_tasks_untracked", "tasks", "Tasks alive that did not pass the ledger."
+    "qcfeed_tasks_untracked",
+    "tasks",
+    "Tasks alive that the ledger did not record: created before it, or around the task factory.",
 )
 LEDGER_PROBLEMS = _gauge(
     "qcfeed_ledger_problems",

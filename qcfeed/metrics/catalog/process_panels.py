@@ -92,9 +92,18 @@ TASKS = Row(
         ),
         Panel(
             "Untracked tasks",
-            "Alive, and not seen by the ledger.",
+            "Alive, and not recorded by the ledger: created before it, or around the task factory.",
             "short",
             (Query(of("qcfeed_tasks_untracked")),),
+        ),
+        Panel(
+            "Problems of the task ledger",
+            "More than none: not all tasks can be seen, and the other panels of tasks show too few.",
+            "short",
+            (Query(of("qcfeed_ledger_problems")),),
+            warn=1,
+            bad=1,
+            alerts=(alerts.LEDGER_INCOMPLETE,),
         ),
     ),
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from qcfeed.errors import ConfigError
 from qcfeed.service.drills import clock_jump, crowds, loop, lost_readers, upstream_faults, zombies
 from qcfeed.service.drills.memory_growth import MemoryGrowth
+from qcfeed.service.drills.replaced_factory import ReplacedFactory
 from qcfeed.service.drills.stage import Drill, Stage
 
 MINUTE = 60.0
@@ -154,6 +155,17 @@ KINDS: tuple[Kind, ...] = (
         least=1,
         most=60_000,
         lasts=30 * MINUTE,
+    ),
+    Kind(
+        "replaced-factory",
+        "a library replaces the loop's task factory: new tasks are not recorded, and some leak",
+        ReplacedFactory,
+        alerts=("QcfeedLedgerIncomplete",),
+        shows="qcfeed status",
+        number="leaked tasks",
+        usual=500,
+        least=1,
+        most=10_000,
     ),
     Kind(
         "clock-jump",

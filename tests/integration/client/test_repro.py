@@ -96,6 +96,17 @@ LEAKS: list[tuple[str, str]] = [
 ]
 
 
+async def test_a_service_that_does_not_see_all_its_tasks_is_not_flat(
+    server: ScriptedServer,
+) -> None:
+    held = Held(server)
+    held.incomplete = ["cannot see 9 of 12 tasks: a reason"]
+    server.script = quoting
+    report = await reproduced(server, held, Mode.CLEAN, count=1, settle=0.5)
+    assert report.modes[0].findings == held.incomplete
+    assert not report.flat
+
+
 @pytest.mark.parametrize(("name", "finding"), LEAKS)
 async def test_each_kind_of_leak_is_found(server: ScriptedServer, name: str, finding: str) -> None:
     held = Held(server)

@@ -333,6 +333,25 @@ CASES: tuple[Case, ...] = (
     Case("QcfeedTargetMissing", "nobody scrapes it", {'up{x=""}': "1x8"}, fires=(15,), quiet=(2,)),
     Case("QcfeedTargetMissing", "it does", {"up": "1x240"}, quiet=(1, 10, 59)),
     Case(
+        "QcfeedLedgerIncomplete",
+        "a library has replaced the task factory",
+        {"qcfeed_ledger_problems": "0x8 1x80"},
+        fires=(4, 20),
+        quiet=(1, 2.5),
+    ),
+    Case(
+        "QcfeedLedgerIncomplete",
+        "one scrape in which a check failed",
+        {"qcfeed_ledger_problems": "0x8 1 0x80"},
+        quiet=ALWAYS,
+    ),
+    Case(
+        "QcfeedLedgerIncomplete",
+        "tasks that bypass the factory, while the ledger's check holds",
+        {"qcfeed_ledger_problems": "0x80", "qcfeed_tasks_untracked": "3x8 400x72"},
+        quiet=ALWAYS,
+    ),
+    Case(
         "QcfeedDrillLeftOn",
         "since yesterday",
         {"qcfeed_drill_active": "1x480"},

@@ -77,13 +77,13 @@ def test_without_a_service_it_is_said_what_could_not_be_looked_at(qcfeed_: Comma
     outcomes = {each["check"]: each["outcome"] for each in answer["checks"]}
     assert list(outcomes) == [name for name, _ in CHECKS]
     assert {name for name, outcome in outcomes.items() if outcome == "skipped"} == {
-        "service", "clock", "prometheus", "scraped", "rules", "prometheus clock",
+        "service", "ledger", "clock", "prometheus", "scraped", "rules", "prometheus clock",
     }  # fmt: skip
     assert check(left, "service") == {
         "check": "service", "outcome": "skipped", "detail": "no service runs here",
         "next": "`qcfeed serve`",
     }  # fmt: skip
-    assert "6 skipped, 7 passed" in left.err
+    assert "7 skipped, 7 passed" in left.err
 
 
 @pytest.mark.parametrize(
@@ -124,6 +124,16 @@ async def test_a_program_that_is_attached_is_looked_at_too(doctor: Callable[...,
     ("name", "differently", "detail", "next_command"),
     [
         ("versions", {"version": "0.0.1"}, "the service is qcfeed 0.0.1", "restart the service"),
+        (
+            "ledger",
+            {
+                "tasks": TaskTotals(
+                    live=2, untracked=40, incomplete=["cannot see 40 of 42 tasks: x"]
+                )
+            },
+            "cannot see 40 of 42 tasks: x",
+            "`qcfeed runbook QcfeedLedgerIncomplete`",
+        ),
         ("service", {"state": "draining"}, "the service is draining", "qcfeed status"),
         ("service", {"drill": "zombie-feeds"}, "drill zombie-feeds", "drill stop"),
         ("files", {"connections_limit": 10**9}, "a service may need 1,000,000,200", "ulimit -Hn"),

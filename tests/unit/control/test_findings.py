@@ -6,7 +6,7 @@ from qcfeed.cli import main
 from qcfeed.control import findings
 from qcfeed.diagnostics import lints
 from qcfeed.diagnostics.history import Series
-from qcfeed.diagnostics.lints import Look, Tally, Verdict
+from qcfeed.diagnostics.look import Around, Look, Tally, Verdict
 from qcfeed.diagnostics.unretrieved import Lost
 from qcfeed.diagnostics.watchdog import Stall
 
@@ -27,6 +27,7 @@ def everything() -> Look:
         abandoned=[Tally("a.py:1", 1, 1, 40.0, "why", [7])],
         stalls=[Stall(590.0, 2.0, ["a.py:2 f"], 7, "a.py:1")],
         lost=[Lost("a.py:1", 1, 590.0, "KeyError: 1")],
+        around=Around([10 * n for n in range(60)], run=[("f", 3)]),
         incomplete=["cannot see 5 of 7 tasks: a new factory"],
     )
 

@@ -127,6 +127,27 @@ async def test_an_eager_task_around_the_factory_is_untracked(ledger: Ledger) -> 
     await ended(task)
 
 
+async def test_tasks_from_before_the_ledger_did_not_go_around_it() -> None:
+    loop = asyncio.get_running_loop()
+    factory = loop.get_task_factory()
+    early = [asyncio.create_task(forever()) for _ in range(3)]
+    ledger = Ledger()
+    ledger.install(loop)
+    assert census.by_location(ledger, 0.0).around == 0
+    late = [asyncio.Task(forever(), loop=loop) for _ in range(2)]
+    taken = census.by_location(ledger, 0.0)
+    assert taken.totals.untracked == taken.around + ledger.earlier()
+    assert (taken.around, taken.around_run) == (2, [("forever", 2)])
+    await ended(*early)
+    taken = census.by_location(ledger, 0.0)
+    assert taken.around == 2
+    await ended(*late)
+    taken = census.by_location(ledger, 0.0)
+    assert (taken.around, taken.around_run) == (0, [])  # though they are held
+    ledger.uninstall()
+    loop.set_task_factory(factory)
+
+
 # ---------------------------------------------------------------- the live, one by one
 
 

@@ -11,7 +11,8 @@ import pytest
 from qcfeed.diagnostics import lints
 from qcfeed.diagnostics.census import Row
 from qcfeed.diagnostics.history import History, Series
-from qcfeed.diagnostics.lints import Finding, Look, Tally, Verdict, findings
+from qcfeed.diagnostics.lints import findings
+from qcfeed.diagnostics.look import Around, Finding, Look, Tally, Verdict
 from qcfeed.diagnostics.unretrieved import Lost
 from qcfeed.diagnostics.watchdog import Stall
 
@@ -227,3 +228,52 @@ def test_what_is_certain_comes_first() -> None:
         Verdict.LOOK_AGAIN,
         Verdict.LOOK_AGAIN,
     ]
+
+
+# ---------------------------------------------------------------- tasks around the ledger
+
+
+def around(counts: list[int], live: int = 0, **more) -> list[Finding]:
+    times = [n * EVERY for n in range(len(counts))]
+    seen = Around(counts, live, [("RequestHandler.start", 28), ("poll", 2)])
+    return findings(Look(now=0.0, times=times, around=seen, **more))
+
+
+def test_untracked_tasks_are_worth_a_look_where_they_are_the_greater_part() -> None:
+    finding = only(around([30], live=10))
+    assert (finding.rule, finding.verdict) == ("untracked_tasks", Verdict.LOOK_AGAIN)
+    assert finding.summary == (
+        "cannot see what created 30 of 40 tasks: they did not pass the task factory"
+    )
+    assert finding.evidence[0] == (
+        "of 30 looked at, the most run: RequestHandler.start (28), poll (2)"
+    )
+    assert (finding.count, finding.location, finding.recheck_s) == (30, "", lints.AGAIN_S)
+
+
+@pytest.mark.parametrize(("count", "live"), [(0, 0), (19, 0), (30, 30), (5_000, 6_000)])
+def test_a_few_untracked_tasks_beside_many_others_are_not(count: int, live: int) -> None:
+    assert around([count], live) == []
+
+
+def test_untracked_tasks_that_keep_growing_are_found_whatever_their_share() -> None:
+    counts = [100 + 5 * n for n in range(60)]
+    early = only(around(counts[:18], live=10_000))
+    assert early.verdict is Verdict.LOOK_AGAIN
+    found = only(around(counts, live=10_000))
+    assert (found.rule, found.verdict) == ("untracked_tasks", Verdict.FOUND)
+    assert found.summary == "untracked tasks keep growing: 100 to 395 in 10 min, +30 a minute"
+    assert found.per_minute == pytest.approx(30)
+    assert "RequestHandler.start" in found.evidence[0]
+
+
+def test_connections_that_come_and_go_untracked_are_no_leak() -> None:
+    chance = random.Random(7)
+    counts = [max(0, round(chance.gauss(300, 20))) for _ in range(360)]
+    for moment in range(60, 360, 7):
+        assert only(around(counts[:moment], live=10)).verdict is Verdict.LOOK_AGAIN
+
+
+def test_a_ledger_that_is_blind_says_so_instead() -> None:
+    found = only(around([500], live=2, incomplete=["cannot see 500 of 502 tasks: a reason"]))
+    assert found.rule == "incomplete_ledger"

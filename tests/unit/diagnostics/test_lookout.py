@@ -14,7 +14,7 @@ import pytest
 from qcfeed.diagnostics import abandoned, lints
 from qcfeed.diagnostics import lookout as lookout_module
 from qcfeed.diagnostics.census import Census
-from qcfeed.diagnostics.lints import Finding, Verdict
+from qcfeed.diagnostics.look import Finding, Verdict
 from qcfeed.diagnostics.lookout import Lookout
 from qcfeed.diagnostics.spawn import Ledger, owned_by
 from qcfeed.diagnostics.stall import LoopWatch
@@ -326,3 +326,29 @@ async def test_where_it_cannot_be_told_that_is_said(
     assert found(lookout, after=60) == []
     assert "futures that nobody will complete: not on this interpreter" in lookout.look(0).untold
     await end(task)
+
+
+async def test_tasks_created_around_the_ledger(lookout: Lookout) -> None:
+    def told() -> Finding:
+        (finding,) = (each for each in found(lookout) if each.rule == "untracked_tasks")
+        return finding
+
+    loop = asyncio.get_running_loop()
+    tasks = [asyncio.Task(forever(), loop=loop) for _ in range(25)]
+    lookout.sample(time.monotonic())
+    assert told().verdict is Verdict.LOOK_AGAIN
+    assert told().summary.startswith("cannot see what created 25 of 2")
+    assert "forever (25)" in told().evidence[0]
+    for n in range(60):
+        tasks += [asyncio.Task(forever(), loop=loop) for _ in range(2)]
+        lookout.sample(time.monotonic() + 10 * n)
+    assert told().verdict is Verdict.FOUND
+    await end(*tasks)
+
+
+async def test_untracked_tasks_that_have_ended_since_the_last_census(lookout: Lookout) -> None:
+    loop = asyncio.get_running_loop()
+    tasks = [asyncio.Task(forever(), loop=loop) for _ in range(25)]
+    lookout.sample(time.monotonic())
+    await end(*tasks)
+    assert not [each for each in found(lookout) if each.rule == "untracked_tasks"]

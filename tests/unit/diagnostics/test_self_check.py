@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
+import threading
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from qcfeed.diagnostics.booked import Task
 from qcfeed.diagnostics.lookout import Lookout
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.diagnostics.stall import LoopWatch
+from tests.support.patience import PATIENCE
 from tests.support.running_service import until
 
 Loop = asyncio.AbstractEventLoop
@@ -192,3 +194,103 @@ async def test_the_sampler_has_the_ledger_check_itself(ledger: Ledger) -> None:
     await until(lambda: not lookout.look(0.0).incomplete, "all well again")
     lookout.stop()
     watch.stop()
+
+
+# ---------------------------------------------------------------- asked for at once
+
+
+async def test_whoever_asks_learns_of_a_fault_that_is_a_moment_old(ledger: Ledger) -> None:
+    loop = asyncio.get_running_loop()
+    ours = loop.get_task_factory()
+    await asyncio.to_thread(ledger.check.refresh, PATIENCE)
+    assert ledger.incomplete() == []
+    loop.set_task_factory(plain)
+    await asyncio.to_thread(ledger.check.refresh, PATIENCE)
+    (reason,) = ledger.incomplete()
+    assert reason.startswith("cannot see new tasks: ")
+    hidden = [asyncio.create_task(forever()) for _ in range(40)]
+    (reason,) = census.incomplete(ledger, 0.0)  # with the figures of now
+    assert re.match(r"cannot see 4\d of 4\d tasks: ", reason)
+    loop.set_task_factory(ours)
+    await asyncio.to_thread(ledger.check.refresh, PATIENCE)
+    assert census.incomplete(ledger, 0.0) == []
+    await end(*hidden)
+
+
+async def test_a_probe_that_began_before_the_fault_is_not_the_answer(ledger: Ledger) -> None:
+    loop = asyncio.get_running_loop()
+    ours = loop.get_task_factory()
+    ledger.check.start()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # it has created its task by now, and found it
+    loop.set_task_factory(plain)
+    await asyncio.to_thread(ledger.check.refresh, PATIENCE)
+    assert ledger.incomplete() != []
+    loop.set_task_factory(ours)
+
+
+async def test_several_who_ask_at_once_are_all_answered(ledger: Ledger) -> None:
+    asked = [asyncio.to_thread(ledger.check.refresh, PATIENCE) for _ in range(5)]
+    await asyncio.gather(*asked)
+    assert not ledger.check._is_late
+    assert ledger.check.site.ended >= 1
+
+
+async def test_in_the_loop_s_own_thread_it_does_not_wait_for_the_loop(ledger: Ledger) -> None:
+    ledger.check.refresh(PATIENCE)
+    assert ledger.check.site.spawned == 0
+
+
+async def test_a_loop_that_does_not_turn_is_waited_for_once(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control plane must answer when the loop is stuck; that it is stuck is said elsewhere."""
+    loop = asyncio.get_running_loop()
+    asked: list[object] = []
+    pass_on = loop.call_soon_threadsafe
+
+    def counted(*given: Any) -> Any:
+        asked.append(given)
+        return pass_on(*given)
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
+    for _ in range(2):
+        thread = threading.Thread(target=ledger.check.refresh, args=(0.01,))
+        thread.start()
+        thread.join()  # in the loop's thread: it cannot turn
+    assert len(asked) == 1
+    await until(lambda: not ledger.check._is_late, "the end of the probe that was asked for")
+    before = ledger.check.site.ended
+    await asyncio.to_thread(ledger.check.refresh, PATIENCE)
+    assert ledger.check.site.ended > before
+
+
+async def test_a_factory_that_raises_is_no_success(ledger: Ledger) -> None:
+    loop = asyncio.get_running_loop()
+    ours = loop.get_task_factory()
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise TypeError("no tasks here")
+
+    loop.set_task_factory(broken)
+    ledger.check.start()
+    assert ledger.incomplete() == ["the ledger could not check itself: TypeError: no tasks here"]
+    loop.set_task_factory(ours)
+    probe = asyncio.create_task(ledger.check.probe())
+    loop.set_task_factory(broken)  # before the probe has created its own task
+    await probe
+    assert ledger.incomplete() == ["the ledger could not check itself: TypeError: no tasks here"]
+    loop.set_task_factory(ours)
+    await ledger.check.probe()
+    assert ledger.incomplete() == []
+
+
+def test_a_loop_that_is_closed_is_not_waited_for() -> None:
+    async def main() -> Ledger:
+        ledger = Ledger()
+        ledger.install(asyncio.get_running_loop())
+        return ledger
+
+    ledger = asyncio.run(main())
+    ledger.check.refresh(PATIENCE)
+    assert ledger.incomplete() == []

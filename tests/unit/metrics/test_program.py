@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qcfeed.diagnostics.census import Row
+from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.metrics.catalog import metrics as m
-from qcfeed.metrics.program import OTHER, Locations
+from qcfeed.metrics.program import OTHER, Locations, Tasks
 
 
 def row(location: str, live: int, finished: int = 0, function: str = "f") -> Row:
@@ -50,6 +51,18 @@ def test_a_late_location_that_does_not_matter_gets_none() -> None:
 
 def test_the_ledger_s_own_other_is_no_location() -> None:
     assert set(Locations().sort([row(OTHER, 3)])) == {OTHER}
+
+
+def test_the_ledger_s_problems_are_counted() -> None:
+    ledger = Ledger()
+
+    def problems() -> float:
+        (sample,) = (each for each in Tasks(ledger).read() if each.metric is m.LEDGER_PROBLEMS)
+        return float(sample.value)  # type: ignore[arg-type]
+
+    assert problems() == 0
+    ledger.failure = "LookupError: broken"
+    assert problems() == 1
 
 
 steps = st.lists(

@@ -186,7 +186,23 @@ SCENARIOS = {
         "incomplete_ledger",
         others.incomplete,
     ),
+    "a ledger that does not see all tasks, of which there are more and more": Scenario(
+        lambda: evidence(
+            after=_incomplete("cannot see 99 of 101 tasks: a new factory"),
+            findings=told(UNTRACKED),
+            alerts=[firing("QcfeedLedgerIncomplete")],
+        ),
+        "incomplete_ledger",
+        others.incomplete,
+        ("untracked_tasks", "QcfeedLedgerIncomplete"),
+    ),
+    "untracked tasks that keep growing": Scenario(
+        lambda: evidence(findings=told(UNTRACKED)), "untracked_tasks", others.passed_on
+    ),
 }
+
+
+UNTRACKED = rule("untracked_tasks", "", summary="untracked tasks keep growing: 9 to 99")
 
 
 def _incomplete(reason: str) -> answers.TasksByLocation:
@@ -231,6 +247,15 @@ def test_without_its_relation_the_symptom_stands_beside_it(
     judged = diagnose(scenario.seen())
     beside = {each.rule for each in (*judged.findings, *judged.again)}
     assert beside >= set(scenario.explains)
+
+
+def test_untracked_tasks_are_no_more_than_a_reason_to_look_again() -> None:
+    many = "cannot see what created 30 of 40 tasks"
+    seen = evidence(findings=told(rule("untracked_tasks", "", sure=False, summary=many)))
+    judged = diagnose(seen)
+    assert (judged.verdict, judged.findings) == ("healthy", [])
+    (again,) = judged.again
+    assert (again.headline, again.cause, again.runbook) == (many, many, "QcfeedLedgerIncomplete")
 
 
 def test_healthy_says_what_was_looked_at() -> None:

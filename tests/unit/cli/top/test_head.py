@@ -7,7 +7,7 @@ from qcfeed.cli.top.head import Room, head
 from qcfeed.cli.top.looker import Away, Seen
 from qcfeed.metrics.growth import Window
 
-from .made import finding, judged, seen
+from .made import finding, judged, process, seen
 
 ROOM = Room()
 
@@ -113,3 +113,13 @@ def test_what_is_stuck_or_has_gone_is_not_called_healthy_by_what_was_judged_befo
     gone = Away("gone", "start it", silent=False)
     assert "HEALTHY" not in "".join(texts(seen(judged=judged()), gone))
     assert "LEAK" in "".join(texts(seen(judged=judged(finding())), gone))
+
+
+def test_a_ledger_that_does_not_see_all_tasks_is_not_called_healthy() -> None:
+    blind = process()
+    blind.tasks.incomplete = ["cannot see 40 of 52 tasks: a reason"]
+    lines = texts(seen(held=blind, judged=judged()))
+    assert "HEALTHY" not in "".join(lines)
+    assert "BLIND  cannot see 40 of 52 tasks" in lines
+    told = judged(finding("incomplete_ledger"))
+    assert sum("BLIND" in line for line in texts(seen(held=blind, judged=told))) == 0
