@@ -104,4 +104,4 @@ soak: $(VENV)/.suite  ## tasks at full speed under twenty readers (SECONDS=300)
 	$(BIN)/python -m benchmarks.soak --seconds $(SECONDS)
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) .venv-3.* .mutants .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-3.* .mutants .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

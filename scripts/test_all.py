@@ -43,7 +43,14 @@ def run(version: str, arguments: Sequence[str]) -> str:
         return f"not here: {error}"
     environment = f".venv-{version}"
     made = subprocess.run(
-        ["make", f"VENV={environment}", f"PYTHON={python}", f"{environment}/.suite"], check=False
+        [
+            "make",
+            "--no-print-directory",
+            f"VENV={environment}",
+            f"PYTHON={python}",
+            f"{environment}/.suite",
+        ],
+        check=False,
     )
     if made.returncode:
         return f"{FAILED}: no environment could be made with {python}"
