@@ -22,7 +22,7 @@ INCIDENT := tests/drills/test_zombie_feeds.py tests/e2e/test_top_of_the_incident
 BESIDE := -n auto --dist loadfile --no-loadscope-reorder
 
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-busy test-debug test-all test-versions check coverage format generate mutants bench bench-startup bench-top soak clean
+.PHONY: help serve test test-busy test-debug test-all test-versions check coverage format generate mutants bench bench-reap bench-startup bench-top soak clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +93,9 @@ mutants: $(VENV)/.suite  ## plant COUNT small faults and see which of them the t
 bench: $(VENV)/.bench  ## the ledger, then fan-out, beside their peers (ARGS=--full FANOUT=--quick)
 	$(BIN)/python -m benchmarks.diagnostics $(ARGS)
 	$(BIN)/python -m benchmarks.fanout $(FANOUT)
+
+bench-reap: $(VENV)/.suite  ## how long the loop stalls while 47,829 to 1,000,000 orphans are reaped
+	$(BIN)/python -m benchmarks.diagnostics --only reaping --full $(ARGS)
 
 bench-startup: $(VENV)/.suite  ## what a command and a TAB take from a cold start
 	$(BIN)/python -m benchmarks.startup $(ARGS)

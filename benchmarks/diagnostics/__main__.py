@@ -3,32 +3,39 @@
 Create and finish: CPU time of the loop's thread, the least of interleaved rounds (what else runs on
 the machine only adds), as ratios to the plain loop. Memory: resident bytes a sleeping task.
 Reading: milliseconds that it took, and the longest gap of a 1 ms ticker in the watched loop meanwhile, as the median and the worst of 5
-readings (a gap of 1.1 ms is a loop that nothing disturbs). Every reading and every memory figure is
-taken in a process of its own. ``--full`` takes some minutes, the rest about one.
+readings (a gap of 1.1 ms is a loop that nothing disturbs). Reaping: the same of one reaping of all tasks, and what its answer says of the loop, as the median and the worst
+of several. Every reading, every reaping and every memory figure is taken in a process of its own. ``--full`` takes
+some minutes, the rest about one.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import logging
 import os
 import platform
+import statistics
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.diagnostics import reading, spawning
+from benchmarks.diagnostics import reading, reaping, spawning
 from benchmarks.diagnostics.peers import PEERS
 
 INCIDENT = 47_829
+MILLION = 1_000_000
+PARTS = ("spawning", "reading", "reaping")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.diagnostics", description=__doc__)
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS, help="what to measure")
     parser.add_argument("--rounds", type=int, default=7, help="of create and finish")
+    parser.add_argument("--reapings", type=int, default=3, help="of each number of tasks")
     parser.add_argument("--full", action="store_true", help="a million tasks too: some minutes")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there")
     parser.add_argument("--part", nargs="+", help=argparse.SUPPRESS)
@@ -38,13 +45,14 @@ def main() -> None:
         # os._exit: what sleeps needs no goodbye, and a million would take a minute over it.
         print(json.dumps(_part(*arguments.part)), flush=True)
         os._exit(0)
-    sizes = [INCIDENT, 200_000, *([1_000_000] if arguments.full else [])]
-    figures = {
-        "python": platform.python_version(),
-        "cpus": os.cpu_count(),
-        "spawning": _spawning(arguments.rounds),
-        "reading": {str(number): _reading(number) for number in sizes},
-    }
+    sizes = [INCIDENT, 200_000, *([MILLION] if arguments.full else [])]
+    figures: dict[str, Any] = {"python": platform.python_version(), "cpus": os.cpu_count()}
+    if "spawning" in arguments.only:
+        figures["spawning"] = _spawning(arguments.rounds)
+    if "reading" in arguments.only:
+        figures["reading"] = {str(number): _reading(number) for number in sizes}
+    if "reaping" in arguments.only:
+        figures["reaping"] = _reaping(sizes, arguments.reapings)
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
 
@@ -52,6 +60,10 @@ def main() -> None:
 def _part(kind: str, *rest: str) -> Any:
     if kind == "memory":
         return spawning.memory(rest[0])
+    if kind == "reaping":
+        loop, number = rest
+        with asyncio.Runner(loop_factory=PEERS[loop].loop) as runner:
+            return runner.run(reaping.reap(int(number)))
     program, number, owned = rest
     return asyncio.run(reading.PROGRAMS[program](int(number), owned == "owned"))
 
@@ -101,6 +113,25 @@ def _reading(number: int) -> dict[str, Any]:
         for name, row in figures[title].items():
             took, gap, worst = (row[key] for key in ("took_ms", "gap_ms", "longest_gap_ms"))
             print(f"  {name:34}{took:8,.0f} ms{gap:13,.1f} ms{worst:13,.1f} ms", flush=True)
+    return figures
+
+
+def _reaping(sizes: list[int], rounds: int) -> dict[str, Any]:
+    """One round of all sizes after another: what disturbs the machine for a while disturbs them all."""
+    loops = [name for name in ("plain asyncio", "plain uvloop") if name in PEERS]
+    taken: dict[tuple[str, int], list[dict[str, float]]] = {}
+    for _ in range(rounds):
+        for each in itertools.product(loops, sizes):
+            taken.setdefault(each, []).append(_apart("reaping", each[0], str(each[1])))
+    print(f"\n{'reaped, median (worst)':34}{'took':>22}{'longest gap':>22}{'as told':>22}")
+    figures: dict[str, Any] = {}
+    for (loop, number), rows in taken.items():
+        cells = ""
+        for key in ("took_ms", "gap_ms", "stall_ms"):
+            values = [row[key] for row in rows]
+            cells += f"{statistics.median(values):11,.1f} ({max(values):,.1f})".ljust(19) + " ms"
+        print(f"{number:9,} on {loop.removeprefix('plain '):22}{cells}", flush=True)
+        figures.setdefault(loop, {})[str(number)] = rows
     return figures
 
 

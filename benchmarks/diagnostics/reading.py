@@ -1,4 +1,4 @@
-"""Look at sleeping tasks, and end them: what it took, and the loop's longest gap meanwhile."""
+"""Look at sleeping tasks: what it took, and the loop's longest gap meanwhile."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.diagnostics.peers import aiomonitor_hook
 from benchmarks.diagnostics.programs import Ticker, sleeper, sleepers
 from qcfeed.control import routes, tasks
-from qcfeed.control.answers import Orphans, Reaped, ReapRequest, TasksByLocation
+from qcfeed.control.answers import Orphans, TasksByLocation
 from qcfeed.control.audit import AuditLog
 from qcfeed.control.client import ControlClient
 from qcfeed.control.paths import Address
@@ -59,8 +59,8 @@ class Bench:
 
 
 @contextlib.contextmanager
-def served(ledger: Ledger) -> Iterator[ControlClient]:
-    """A control plane beside the running loop, and who asks it."""
+def served(ledger: Ledger, timeout: float = 60) -> Iterator[ControlClient]:
+    """A control plane beside the running loop, and a client of it."""
     loop = asyncio.get_running_loop()
     watch = LoopWatch()
     watch.start(loop)
@@ -76,7 +76,7 @@ def served(ledger: Ledger) -> Iterator[ControlClient]:
         )
         server.start()
         try:
-            yield ControlClient(Address(path), timeout=60)
+            yield ControlClient(Address(path), timeout=timeout)
         finally:
             server.stop()
             watch.stop()
@@ -101,11 +101,6 @@ async def qcfeed(number: int, owned: bool) -> Figures:
             assert answer.count == (number if owned else 0)
             return answer.elapsed_ms
 
-        def served_reap() -> float:
-            answer = client.post(routes.REAP, ReapRequest(timeout_s=60), Reaped)
-            assert answer.reaped == number
-            return answer.elapsed_ms
-
         await bench.measure("by location, served", served_by_location)
         await bench.measure(
             "by location, in-process", lambda: _timed(census.by_location, ledger, time.monotonic())
@@ -116,8 +111,6 @@ async def qcfeed(number: int, owned: bool) -> Figures:
         for owner in owners:
             owner.closed_at = now
         await bench.measure("orphans, served", served_orphans)
-        if owned:
-            await bench.measure("reap, served", served_reap, rounds=1)
     ledger.uninstall()
     return bench.figures
 

@@ -31,6 +31,7 @@ from qcfeed.control.task_details import PAGE, frames, task_filter
 from qcfeed.diagnostics import awaiters, census, reaper, stacks
 from qcfeed.diagnostics.booked import Booked, Ref, task_of
 from qcfeed.diagnostics.filters import Filter
+from qcfeed.diagnostics.long_lists import drained
 from qcfeed.diagnostics.reading import facts, oldest
 from qcfeed.diagnostics.site import short_path
 from qcfeed.diagnostics.spawn import Ledger
@@ -101,7 +102,7 @@ class _Views:
             )
             audit.note(before={"chosen_tasks": len(chosen.refs)})
             ending = await reaper.cancel(
-                chosen.refs, batch=request.batch, timeout=request.timeout_s
+                drained(chosen.refs), batch=request.batch, timeout=request.timeout_s
             )
         return CancelledTasks(
             cancelled=ending.reaped,

@@ -39,6 +39,7 @@ from qcfeed.control.routes import (
 from qcfeed.control.task_details import task_filter
 from qcfeed.diagnostics import census, orphans, reaper, sources, waits
 from qcfeed.diagnostics.booked import Record, Ref, record
+from qcfeed.diagnostics.long_lists import drained, spare_list
 from qcfeed.diagnostics.orphans import OrphanTask
 from qcfeed.diagnostics.reading import facts, oldest
 from qcfeed.diagnostics.spawn import Ledger
@@ -164,10 +165,17 @@ class _Views:
         _within("batch", request.batch, 1, BATCH)
         _within("timeout_s", request.timeout_s, 0, LONGEST_REAP)
         with self._watch.measure() as measured:
-            found = await asyncio.to_thread(self._find, time.monotonic())
-            audit.note(before={"orphaned_tasks": len(found)})
-            proven = (ref for ref in found if (known := facts(ref)) and orphans.is_orphan(known))
-            reaping = await reaper.cancel(proven, batch=request.batch, timeout=request.timeout_s)
+            with spare_list() as found:
+                await asyncio.to_thread(self._find, time.monotonic(), found)
+                audit.note(before={"orphaned_tasks": len(found)})
+                proven = (
+                    ref
+                    for ref in drained(found)
+                    if (known := facts(ref)) and orphans.is_orphan(known)
+                )
+                reaping = await reaper.cancel(
+                    proven, batch=request.batch, timeout=request.timeout_s
+                )
             removed = await self._remove_further() if self._remove_further else 0
             incomplete = await asyncio.to_thread(self._incomplete)
         return Reaped(
@@ -188,8 +196,8 @@ class _Views:
         self._ledger.check.refresh()
         return census.incomplete(self._ledger, time.monotonic())
 
-    def _find(self, now: float) -> list[Ref]:
-        return orphans.refs(self._ledger, now, grace=self._grace)
+    def _find(self, now: float, found: list[Ref] | None = None) -> list[Ref]:
+        return orphans.refs(self._ledger, now, grace=self._grace, found=found)
 
 
 def matching(rows: list[Location], counts: Mapping[tuple[str, str], int]) -> list[Location]:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from qcfeed.diagnostics.booked import Record, Ref, booked, record
 from qcfeed.diagnostics.site import AnyTask
+from qcfeed.diagnostics.timers import GradualRemoval
 from qcfeed.diagnostics.waits import state
 
 _TURN_S = 0.0005
 """What a batch may take of a turn. A timer that is due needs up to three turns to be served."""
 _SMALLEST = 32
+_DESCRIBED = 100
+"""Survivors that are described in one turn."""
 _FIRST_LOOK = 0.001
 _LAST_LOOK = 0.05
 
@@ -54,16 +57,31 @@ async def cancel(
     """Cancel these tasks and wait up to ``timeout`` seconds for their end.
 
     Runs in the loop that the tasks belong to, which turns between batches. ``batch`` is the largest;
-    they shrink until one takes a turn of 0.5 ms (ending a task that sleeps takes 8-20 us).
+    they shrink until one takes a turn of 0.5 ms (ending a task that sleeps takes 8-20 us). The
+    timers that the tasks leave behind are removed from the loop meanwhile (timers.py). ``refs``
+    longer than some 10,000 should be an iterator that lets go of each (long_lists.drained).
     Each task is looked at again before it is cancelled, once. The task this runs in is never
     cancelled: it is reported as a survivor.
     """
     started = time.monotonic()
     reaping = Reaping()
+    async with GradualRemoval(asyncio.get_running_loop()):
+        lingering = await _cancel_all(iter(refs), batch, reaping)
+    delay = _FIRST_LOOK
+    while lingering and (left := started + timeout - time.monotonic()) > 0:
+        await asyncio.sleep(min(delay, left))
+        delay = min(delay * 2, _LAST_LOOK)
+        lingering = await _look_again(lingering, batch, reaping)
+    await _describe(lingering, reaping)
+    reaping.elapsed_s = time.monotonic() - started
+    return reaping
+
+
+async def _cancel_all(refs: Iterator[Ref], batch: int, reaping: Reaping) -> list[AnyTask]:
+    """Cancel them a batch at a time; return those that have not ended by the next turn."""
     lingering: list[AnyTask] = []
-    remaining = iter(refs)
     size = min(batch, 4 * _SMALLEST)
-    while some := list(islice(remaining, size)):
+    while some := list(islice(refs, size)):
         turned = time.perf_counter()
         told = _cancel(some, reaping)
         # By the next turn all that merely slept have ended; they are let go of here, a batch at a
@@ -72,14 +90,7 @@ async def cancel(
         lingering += _book_ended(told, reaping)
         fits = int(size * _TURN_S / (time.perf_counter() - turned))
         size = max(1, min(batch, 2 * size, max(_SMALLEST, fits)))
-    delay = _FIRST_LOOK
-    while lingering and (left := started + timeout - time.monotonic()) > 0:
-        await asyncio.sleep(min(delay, left))
-        delay = min(delay * 2, _LAST_LOOK)
-        lingering = await _look_again(lingering, batch, reaping)
-    reaping.survivors += map(_survivor, lingering)
-    reaping.elapsed_s = time.monotonic() - started
-    return reaping
+    return lingering
 
 
 def _cancel(refs: list[Ref], reaping: Reaping) -> list[AnyTask]:
@@ -123,6 +134,14 @@ def tell(task: AnyTask) -> None:
 
 def _wakes(callback: Any, task: AnyTask) -> bool:
     return getattr(callback, "__self__", None) is task
+
+
+async def _describe(lingering: list[AnyTask], reaping: Reaping) -> None:
+    """Add what is still alive to the survivors, a few in each turn of the loop: 5 us each."""
+    for start in range(0, len(lingering), _DESCRIBED):
+        still = _book_ended(lingering[start : start + _DESCRIBED], reaping)
+        reaping.survivors += map(_survivor, still)
+        await asyncio.sleep(0)
 
 
 async def _look_again(lingering: list[AnyTask], batch: int, reaping: Reaping) -> list[AnyTask]:

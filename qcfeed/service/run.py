@@ -15,6 +15,7 @@ from qcfeed import __version__
 from qcfeed.config import SPARE_FILES, Config
 from qcfeed.control.recent_log import RecentLog
 from qcfeed.diagnostics import census, orphans, reaper
+from qcfeed.diagnostics.long_lists import drained
 from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.errors import ExitStatus
 from qcfeed.service.app import Service
@@ -103,7 +104,7 @@ async def _reap(ledger: Ledger) -> None:
     left = orphans.refs(ledger, time.monotonic())
     if left:
         log.warning("%d tasks outlived the service and are cancelled", len(left))
-        await reaper.cancel(left)
+        await reaper.cancel(drained(left))
 
 
 def _settle(ledger: Ledger, status: ExitStatus) -> int:

@@ -11,6 +11,7 @@ from qcfeed.core.broadcast import Subscriber
 from qcfeed.core.symbol import Symbol
 from qcfeed.diagnostics import label, owned_by, reaper
 from qcfeed.diagnostics.filters import Filter
+from qcfeed.diagnostics.long_lists import drained
 from qcfeed.service.drills.stage import Stage
 from qcfeed.service.feed import Reader
 from qcfeed.service.hub import Hold
@@ -49,7 +50,7 @@ class ZombieFeeds:
         if self._working is not None:
             self._working.cancel()
             await asyncio.wait([self._working])
-        await reaper.cancel(_HERE.select(self._ledger, time.monotonic()))
+        await reaper.cancel(drained(_HERE.select(self._ledger, time.monotonic())))
 
     def start_symbol_feed(self, subscriber: Hold) -> None:
         """Fault 1: the task's handle is dropped, so nobody can cancel it."""

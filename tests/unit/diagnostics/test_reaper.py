@@ -3,12 +3,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
+import pytest
 import pytest_asyncio
+import uvloop
 
-from qcfeed.diagnostics import census, orphans, reaper
+from qcfeed.diagnostics import census, orphans, reaper, waits
 from qcfeed.diagnostics.spawn import Ledger, Record, owned_by
 from tests.unit.diagnostics.conftest import Subscriber
 
@@ -137,6 +140,100 @@ async def test_each_is_cancelled_once_and_only_those_given(ledger: Ledger) -> No
     assert not bystander.done()
     bystander.cancel()
     await asyncio.wait([bystander])
+
+
+async def test_many_survivors_are_described_a_few_in_each_turn(
+    ledger: Ledger, enough: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks, records = await spawn(ledger, *(refuses(enough) for _ in range(450)))
+    turn = 0
+    described: Counter[int] = Counter()
+
+    def counted(task: asyncio.Task[Any]) -> str:
+        described[turn] += 1
+        return waits.state(task)
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(reaper, "state", counted)
+    counting = asyncio.create_task(count_turns())
+    reaping = await reaper.cancel(records, timeout=0)
+    counting.cancel()
+    assert len(reaping.survivors) == 450
+    assert {survivor.state for survivor in reaping.survivors} == {"Event.wait (450 waiting)"}
+    assert max(described.values()) <= 100
+    enough.set()
+    await asyncio.wait([*tasks, counting])
+
+
+def cancelled_timers() -> list[asyncio.TimerHandle]:
+    loop: Any = asyncio.get_running_loop()
+    return [timer for timer in loop._scheduled if timer.cancelled()]
+
+
+async def test_no_cancelled_timer_of_a_large_reaping_is_left(ledger: Ledger) -> None:
+    loop: Any = asyncio.get_running_loop()
+    kept = loop.call_later(3600, print)
+    _, records = await spawn(ledger, *(sleeper() for _ in range(2_000)))
+    assert (await reaper.cancel(records)).reaped == 2_000
+    assert cancelled_timers() == []
+    assert loop._timer_cancelled_count == 0
+    assert kept in loop._scheduled
+    kept.cancel()
+
+
+async def test_a_reaping_that_is_cancelled_loses_no_timer(ledger: Ledger) -> None:
+    loop: Any = asyncio.get_running_loop()
+    tasks, records = await spawn(ledger, *(sleeper() for _ in range(2_000)))
+    called = asyncio.Event()
+    loop.call_later(0.001, called.set)
+    kept = loop.call_later(3600, print)
+    half_done = asyncio.Event()
+    tasks[1_500].add_done_callback(lambda _: half_done.set())
+    reaping = asyncio.create_task(reaper.cancel(records, batch=100))
+    await half_done.wait()
+    reaping.cancel()
+    await asyncio.wait([reaping])
+    assert reaping.cancelled()
+    await called.wait()
+    left = [task for task in tasks if not task.done()]
+    assert 0 < len(left) < 500
+    while kept not in loop._scheduled:  # noqa: ASYNC110 - it comes back, though nobody waits for it
+        await asyncio.sleep(0)
+    assert len(loop._scheduled) > len(left)
+    kept.cancel()
+    assert (await reaper.cancel(records[1_500:])).reaped == len(left)
+
+
+async def test_two_reapings_at_once_reap_all_and_leave_no_timer(ledger: Ledger) -> None:
+    loop: Any = asyncio.get_running_loop()
+    kept = loop.call_later(3600, print)
+    _, records = await spawn(ledger, *(sleeper() for _ in range(4_000)))
+    both = await asyncio.gather(reaper.cancel(records[::2]), reaper.cancel(records[1::2]))
+    assert [each.reaped for each in both] == [2_000, 2_000]
+    assert cancelled_timers() == []
+    assert kept in loop._scheduled
+    kept.cancel()
+
+
+def test_uvloop_keeps_its_own_timers_while_its_tasks_are_reaped() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        ledger = Ledger()
+        ledger.install(loop)
+        _, records = await spawn(ledger, *(sleeper() for _ in range(2_000)))
+        called = asyncio.Event()
+        loop.call_later(0.001, called.set)
+        assert (await reaper.cancel(records)).reaped == 2_000
+        await called.wait()
+        ledger.uninstall()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
 
 
 class Turns:
