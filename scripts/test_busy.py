@@ -12,6 +12,7 @@ import contextlib
 import os
 import random
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -141,6 +142,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 
 if __name__ == "__main__":
     os.chdir(ROOT)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as after Ctrl-C, all of it ends
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:

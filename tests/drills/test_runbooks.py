@@ -45,6 +45,8 @@ PINGS_QUICKLY = ("--ping-interval", "0.5", "--stall-timeout", "1")
 """A page about peers that answer no ping has one too: slow ones must not be ended as fast."""
 DIES_QUICKLY = ("--very-stale-after", "1", "--dead-after", "1.2")
 """A page that needs dead symbols has a service of its own."""
+REFUSES_SOON = ("--subscribe-rate", "100")
+"""A busy machine storms no faster than a service usually takes."""
 
 
 UNALERTED = {kind.name for kind in KINDS if not kind.alerts}
@@ -135,7 +137,11 @@ ORDER = sorted(
 """`growth` needs a service that has lived for a while: the pages about it come last."""
 
 
-OF_THEIR_OWN = {"QcfeedQuotesDead": DIES_QUICKLY, "half-open-consumers": PINGS_QUICKLY}
+OF_THEIR_OWN = {
+    "QcfeedQuotesDead": DIES_QUICKLY,
+    "half-open-consumers": PINGS_QUICKLY,
+    "subscribe-storm": REFUSES_SOON,
+}
 """Pages that need a service with other times."""
 
 

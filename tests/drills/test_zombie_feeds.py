@@ -122,7 +122,8 @@ def test_the_incident_is_found_named_and_ended(
     assert {each["location"] for each in found["orphans"]} == {guilty}
     assert "closed" in found["orphans"][0]["evidence"]
 
-    reaped = answer(home, "orphans", "--reap", status=ExitStatus.OK)
+    patient = ("--timeout", "100")  # 5 s are enough only where the service has a processor
+    reaped = answer(home, *patient, "orphans", "--reap", status=ExitStatus.OK)
     assert (reaped["reaped"], reaped["survivors"], reaped["failed"]) == (ZOMBIES, [], 0)
 
     assert answer(home, "orphans", status=ExitStatus.OK)["count"] == 0
