@@ -52,9 +52,8 @@ def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--no-deps", "--no-index", "--disable-pip-version-check", wheel, cwd=directory,
     )  # fmt: skip
     # Dependencies come from here, but not the checkout: a .pth of a .pth's directory is not read.
-    own = Path(
-        run(python, "-c", "import site; print(*site.getsitepackages())", cwd=directory).strip()
-    )
+    asked = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    own = Path(run(python, "-c", asked, cwd=directory).strip())
     (own / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return directory / "env"
 
