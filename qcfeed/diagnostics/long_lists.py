@@ -28,7 +28,15 @@ def spare_list() -> Iterator[list[Any]]:
         found = _spare.pop()
     except IndexError:
         found = []
-    yield found
+    try:
+        yield found
+    except GeneratorExit:
+        _keep(found)  # in a generator that nobody wants to go on
+        raise
+    _keep(found)
+
+
+def _keep(found: list[Any]) -> None:
     found.clear()
     _spare.append(found)
 

@@ -15,6 +15,7 @@ from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 
 from qcfeed.diagnostics.booked import Booked, Record, Ref, Task, book, booked, record
+from qcfeed.diagnostics.long_lists import spare_list
 from qcfeed.diagnostics.registry import SOME
 from qcfeed.diagnostics.site import AnyTask, Site
 
@@ -36,8 +37,12 @@ class Books(Protocol):
     def slices(self, items: list[T], size: int) -> Iterator[list[T]]:
         """``items`` a few at a time, with a pause after each that lets the watched loop run."""
 
-    def refs(self) -> list[Ref]:
-        """Weak references to all tasks that may be the ledger's own, and perhaps to others."""
+    def drained_slices(self, items: list[T], size: int) -> Iterator[list[T]]:
+        """The same, from the end of ``items``, which lets go of each slice."""
+
+    def refs(self, found: list[Ref]) -> list[Ref]:
+        """Weak references to all tasks that may be the ledger's own, and perhaps to others, added to
+        ``found``."""
 
     def foreign(self) -> list[Record]:
         """Tasks that another factory has made."""
@@ -64,13 +69,14 @@ class Reading:
 
     def __iter__(self) -> Iterator[tuple[list[Ref], list[Booked]]]:
         ledger = self._ledger
-        for refs in ledger.slices(ledger.refs(), SLICE):
-            tasks: list[Any] = list(map(operator.call, refs))
-            if not self._are_ours(tasks):
-                refs, tasks = self._ours_of(refs, tasks)
-            self.live += len(tasks)
-            yield refs, tasks
-            tasks.clear()
+        with spare_list() as found:
+            for refs in ledger.drained_slices(ledger.refs(found), SLICE):
+                tasks: list[Any] = list(map(operator.call, refs))
+                if not self._are_ours(tasks):
+                    refs, tasks = self._ours_of(refs, tasks)
+                self.live += len(tasks)
+                yield refs, tasks
+                tasks.clear()
         for records in ledger.slices(ledger.foreign(), SLICE):
             live = [each for each in records if self._lives(each)]
             self.live += len(live)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -46,6 +47,23 @@ def test_after_an_exception_a_list_is_not_used_again() -> None:
         with spare_list() as other:
             assert other is not found
             assert other == []
+
+
+def test_a_list_in_a_generator_that_is_not_continued_is_kept() -> None:
+    used: list[list[int]] = []
+
+    def numbers() -> Iterator[int]:
+        with spare_list() as found:
+            used.append(found)
+            found += [1, 2, 3]
+            yield from found
+
+    for _ in numbers():
+        break
+    gc.collect()  # where a generator is not closed at once
+    assert used == [[]]
+    with spare_list() as again:
+        assert again is used[0]
 
 
 def test_what_is_drained_is_let_go_of_at_once() -> None:

@@ -55,6 +55,27 @@ async def test_every_live_task_comes_once_with_how_to_hold_it(
     assert not read(ledger) & set(tasks)
 
 
+def long_and_young() -> list[int]:
+    """Lengths of the long lists that the next young garbage collection goes through, each in one step."""
+    return [
+        len(each) for each in gc.get_objects(generation=0) if type(each) is list and len(each) > 700
+    ]
+
+
+async def test_no_new_list_of_all_tasks_is_made(ledger: Ledger) -> None:
+    tasks = [asyncio.create_task(forever()) for _ in range(1_000)]
+    gc.collect()
+    new = ledger.refs()
+    assert len(new) in long_and_young()
+    del new
+    gc.collect()
+    looking = iter(Reading(ledger))
+    next(looking)
+    assert long_and_young() == []
+    looking.close()
+    await ended(*tasks)
+
+
 @pytest.mark.allow_task_leaks  # it sets its own task factory
 async def test_tasks_of_another_factory_come_as_records() -> None:
     ledger = chained()

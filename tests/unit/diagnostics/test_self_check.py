@@ -101,8 +101,8 @@ async def test_tasks_that_the_registry_loses_are_counted(
     lost = {id(task) for task in tasks[:4]}
     refs = ledger.refs
 
-    def some() -> list[registry.Ref]:
-        return [ref for ref in refs() if id(ref()) not in lost]
+    def some(found: list[registry.Ref]) -> list[registry.Ref]:
+        return [ref for ref in refs(found) if id(ref()) not in lost]
 
     monkeypatch.setattr(ledger, "refs", some)
     (reason,) = incomplete(ledger)
