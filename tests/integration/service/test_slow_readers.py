@@ -190,7 +190,7 @@ async def test_a_stopped_reader_holds_less_than_a_megabyte(
             publish(upstream, 2_000 // symbols)
             await asyncio.sleep(0)
         logs = sum(feed.log.size(1 << 30) for feed in running.service.hub.feeds.values())
-        sock = stopped._transport.get_extra_info("socket")
+        sock = stopped.transport.get_extra_info("socket")
         memory = struct.unpack("9I", sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 36))
         held = stopped.unsent + logs + memory[WMEM_QUEUED]
         assert stopped.kernel_queue
@@ -225,7 +225,7 @@ async def test_who_takes_little_but_something_is_not_dropped_as_stalled(
         gateway.sweeper.look_at(slow, now + 2_400)
         assert slow.connected
         assert slow.stalled_since is not None
-        await until(lambda: stable(slow), "it takes nothing any more")
+        await at_rest(slow, now + 2_400)
         gateway.sweeper.look_at(slow, now + 2_450)
         gateway.sweeper.look_at(slow, now + 3_500)
         assert not slow.connected
@@ -234,10 +234,16 @@ async def test_who_takes_little_but_something_is_not_dropped_as_stalled(
     assert gateway.closed == {"4408": 1}
 
 
-def stable(slow: Connection) -> bool:
-    left = slow.unsent + (slow.kernel_queue or 0)
-    before, slow._unsent = slow._unsent, left
-    return left == before
+async def at_rest(slow: Connection, now: float) -> None:
+    """Wait until its peer takes nothing any more, and have it noted that it did until ``now``."""
+    left = [-1]
+
+    def stands() -> bool:
+        left.append(slow.unsent + (slow.kernel_queue or 0))
+        return left[-1] == left[-2]
+
+    await until(stands, "it takes nothing any more")
+    slow.look(now)
 
 
 @pytest.mark.parametrize("fate", [Fate.CONFLATE, Fate.DROP_OLDEST])
@@ -316,7 +322,7 @@ async def test_an_upstream_that_waits_goes_on_once_the_slow_one_has_caught_up(
     start: Start, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And not only when it has been slow for so long that nobody waits for it any more."""
-    monkeypatch.setattr(feeds, "_STALL_GRACE", 3_600.0)
+    monkeypatch.setattr(feeds, "STALL_GRACE", 3_600.0)
     running = await start(**TIGHT)
     async with await running.client(receive_buffer=2_304) as client:
         await until(lambda: upstream.sinks, "its feed is open")
