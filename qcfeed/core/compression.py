@@ -33,6 +33,10 @@ class Deflater:
         self._packed: dict[bytes, bytes] = {}
         self._latest: tuple[bytes, bytes] = b"", b""
 
+    def __len__(self) -> int:
+        """Messages that it remembers."""
+        return len(self._packed)
+
     def pack(self, data: bytes) -> bytes:
         """Whole frames, with every text message compressed where that makes it smaller."""
         before, packed = self._latest

@@ -14,14 +14,14 @@ from qcfeed.service.transport import Transport
 
 log = logging.getLogger("qcfeed.acceptor")
 
-_MOST_ACCEPTED = 64
+MOST_ACCEPTED = 64
 """Connections accepted in one turn of the loop; the rest wait in the kernel's queue."""
 _SHARE = 0.1
 """Of the time that they have waited there: so long it may take to accept more of them. Where a turn is
 long, because everything is sent at full rate, a few dozen a turn would be a trickle.
 """
 _NO_ROOM = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
-_NO_ROOM_PAUSE = 1.0
+NO_ROOM_PAUSE = 1.0
 """Seconds until it is tried again to accept when files or memory have run out."""
 
 Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
@@ -89,7 +89,7 @@ class Acceptor:
         accepted = 0
         while self._accept():
             accepted += 1
-            if accepted >= _MOST_ACCEPTED and (now := self._loop.time()) >= until:
+            if accepted >= MOST_ACCEPTED and (now := self._loop.time()) >= until:
                 self._left_at = now
                 return
 
@@ -104,7 +104,7 @@ class Acceptor:
                 raise
             log.warning("no connection can be accepted: %s; trying again shortly", error.strerror)
             self._poller.forget(self._listener.fileno())
-            self._pause = self._loop.call_later(_NO_ROOM_PAUSE, self._go_on)
+            self._pause = self._loop.call_later(NO_ROOM_PAUSE, self._go_on)
             return False
         sock = socket.SocketType(self._family, socket.SOCK_STREAM, 0, fileno=descriptor)
         sock.setblocking(False)

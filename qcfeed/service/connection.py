@@ -77,7 +77,6 @@ class Connection(asyncio.Protocol):
         "_inbound",
         "_owed",
         "_replied",
-        "_transport",
         "_unsent",
         "backlog",
         "compressed",
@@ -94,6 +93,7 @@ class Connection(asyncio.Protocol):
         "serial",
         "stalled_since",
         "state",
+        "transport",
         "writable",
         "write",
     )
@@ -103,7 +103,7 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self._host = host
         self._inbound: Inbound | None = None
-        self._transport = transport
+        self.transport = transport
         self.write: Callable[[bytes], None] = transport.write
         """Send whole frames: the transport's own, or one that compresses before it."""
         self.push: Callable[[bytes], int] = transport.push
@@ -136,7 +136,7 @@ class Connection(asyncio.Protocol):
 
     def start(self, accepted: Accepted) -> None:
         """Answer the upgrade, with what there is to read already in the same write, and so segment."""
-        self._transport.set_write_buffer_limits(high=0)
+        self.transport.set_write_buffer_limits(high=0)
         early = [accepted.response]
         pack = self._host.deflater.pack if self.compressed else None
         self.write = early.append if pack is None else lambda data: early.append(pack(data))
@@ -144,7 +144,7 @@ class Connection(asyncio.Protocol):
             hold = self._host.hold(self, accepted.symbol)
             if hold.log is not None and hold.lag:
                 self.write(hold.log.read(hold))
-        self.write = write = self._transport.write
+        self.write = write = self.transport.write
         if pack is not None:
             self.write = lambda data: write(pack(data))
             self.push = _all(self.write)
@@ -152,7 +152,7 @@ class Connection(asyncio.Protocol):
 
     def keep(self, rest: bytes, error: OSError | None) -> None:
         """What a push did not take."""
-        self._transport.keep(rest, error)
+        self.transport.keep(rest, error)
 
     # ------------------------------------------------------------ transport
 
@@ -224,14 +224,14 @@ class Connection(asyncio.Protocol):
             # A peer may make up three thousand codes; each would be a metric's label for ever.
             self._leave(str(int(code)) if code in _COUNTED else "other")
         if self.stalled_since is None:
-            self._transport.close(answer)  # which leave as one segment
+            self.transport.close(answer)  # which leave as one segment
             return
         if answer is not None:
             self.write(answer)
         # What a full close leaves to the kernel, no reset of ours would free any more: we end our
         # half, and wait a bounded time for the peer to end its own.
         self._deaf = True
-        self._transport.write_eof()
+        self.transport.write_eof()
 
     # ------------------------------------------------------------ out
 
@@ -248,12 +248,12 @@ class Connection(asyncio.Protocol):
     @property
     def unsent(self) -> int:
         """Bytes written to it that have not left for the kernel."""
-        return self._transport.get_write_buffer_size()
+        return self.transport.get_write_buffer_size()
 
     @property
     def kernel_queue(self) -> int | None:
         """Bytes that the kernel keeps for it until its peer has taken them; None where it does not say."""
-        return kernel.send_queue(self._transport.get_extra_info("socket"))
+        return kernel.send_queue(self.transport.get_extra_info("socket"))
 
     def look(self, now: float) -> None:
         """While it is stalled: note whether its peer has taken anything since the last look."""
@@ -314,7 +314,7 @@ class Connection(asyncio.Protocol):
         if self.state is State.OPEN:
             self._leave(why)
         if self.state is not State.CLOSED:
-            self._transport.reset()
+            self.transport.reset()
 
     def _reply(self, data: bytes) -> None:
         """Answers to a peer that asks and does not read are bounded by themselves: quotes that wait

@@ -238,7 +238,7 @@ class Feed:
         """Wait until subscribers have taken what was published (one that stalls is not waited for)."""
         while not self._is_taken():
             self._taken = self._loop.create_future()
-            await asyncio.wait([self._taken], timeout=_STALL_GRACE)
+            await asyncio.wait([self._taken], timeout=STALL_GRACE)
         self._taken = None
         await asyncio.sleep(0)
 
@@ -248,7 +248,7 @@ class Feed:
         reading = [
             subscriber
             for subscriber in self.life.subscribers
-            if (since := subscriber.reader.stalled_since) is None or now - since < _STALL_GRACE
+            if (since := subscriber.reader.stalled_since) is None or now - since < STALL_GRACE
         ]
         self._awaited = {each.reader for each in reading if each.cursor < near}
         return bool(reading) and not self._awaited
@@ -329,5 +329,5 @@ class Feed:
         self._carry_out(self.life.tick(now))
 
 
-_STALL_GRACE = 0.25
+STALL_GRACE = 0.25
 """Seconds after which a reader that takes nothing is no longer waited for by `rate=max`."""

@@ -32,7 +32,7 @@ from qcfeed.service.sweeper import Sweeper
 
 log = logging.getLogger("qcfeed.gateway")
 
-_SPARE_HEADS = 1_000
+SPARE_HEADS = 1_000
 """Connections above the limit that may still be told, politely, that they are too many."""
 _RETRY_SPREAD_MS = 5_000
 
@@ -126,7 +126,7 @@ class Gateway:
     def came(self, arrival: Arrival) -> None:
         """A socket was accepted."""
         self.arrivals[arrival] = None
-        if self.sockets > self.config.max_connections + _SPARE_HEADS:
+        if self.sockets > self.config.max_connections + SPARE_HEADS:
             self.count_refusal("connection_limit")
             arrival.abort()
         elif self.draining:  # accepted in the turn in which the drain began

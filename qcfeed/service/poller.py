@@ -14,7 +14,7 @@ from typing import Protocol
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
 
-_MOST_READY = 256
+MOST_READY = 256
 """Events of one turn of the loop; the rest stay ready."""
 
 
@@ -90,7 +90,7 @@ class Poller:
     def _poll(self) -> None:
         self._polling = True
         try:
-            for fd, events in self._epoll.poll(0, _MOST_READY):
+            for fd, events in self._epoll.poll(0, MOST_READY):
                 # One that ended meanwhile is not there; a newcomer at its number finds nothing to do.
                 watched = self._watched.get(fd)
                 if watched is not None:

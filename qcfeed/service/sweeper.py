@@ -12,7 +12,7 @@ from qcfeed.service.arrival import Arrival
 from qcfeed.service.connection import Connection, State
 
 _BUCKETS = 8
-_DUE_A_TURN = 16
+DUE_A_TURN = 16
 """Connections that a sweep ends or pings in one turn of the loop: with what their ends take, a millisecond."""
 
 
@@ -32,6 +32,10 @@ class Sweeper:
         """Of those whose turn it is to be looked at."""
         self._next_sweep = 0.0
         self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        """How many connections it looks at."""
+        return sum(map(len, self._wheel))
 
     def add(self, connection: Connection) -> None:
         self._wheel[connection.serial % _BUCKETS].add(connection)
@@ -61,16 +65,16 @@ class Sweeper:
             self._unseen = list(self._wheel[self._hand])
         due = self._end_overdue(now)
         try:
-            while self._unseen and due < _DUE_A_TURN:
+            while self._unseen and due < DUE_A_TURN:
                 due += self.look_at(self._unseen.pop(), now)
         finally:
-            again = now if self._unseen or due >= _DUE_A_TURN else self._next_sweep
+            again = now if self._unseen or due >= DUE_A_TURN else self._next_sweep
             self._timer = self._loop.call_at(again, self._sweep)
 
     def _end_overdue(self, now: float) -> int:
         """Newcomers who have said nothing whole in time; how many they were."""
         overdue = itertools.takewhile(lambda each: each.deadline <= now, self._arrivals)
-        some = list(itertools.islice(overdue, _DUE_A_TURN))
+        some = list(itertools.islice(overdue, DUE_A_TURN))
         for arrival in some:
             arrival.abort()
         return len(some)

@@ -273,8 +273,7 @@ class Transport(asyncio.Transport):
         self._closing = True
         self._reading = False
         self._unsent = None
-        self._watch()
-        self._poller.end_soon(self, error)
+        self._poller.end_soon(self, error)  # which comes before the next events are asked for
 
     def end(self, error: Exception | None) -> None:
         """For the poller: what is to be told is told, and the socket closed."""

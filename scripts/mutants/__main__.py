@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import hashlib
+import itertools
 import json
 import os
 import queue
@@ -19,6 +20,7 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 from scripts.mutants import table
 from scripts.mutants.judge import BrokenError, Copy, Outcome, Verdict
@@ -40,16 +42,17 @@ def main() -> int:
     known = table.equivalents()
     with tempfile.TemporaryDirectory(prefix="qcfeed-mutants-") as place:
         first = Copy.of(PROJECT, Path(place, "0"))
-        everything = list(table.mutants(first.root, table.parts(first.root)))
-        for stale in known.keys() - {mutant.key for _, mutant in everything}:
-            print(f"equivalent.toml: there is no mutant {stale} any more; remove it")
-        chosen = _choose(everything, options)
+        parts = [each for each in table.parts(first.root) if options.part in (None, each.name)]
+        everything = list(table.mutants(first.root, parts))
+        if not options.part:
+            for stale in known.keys() - {mutant.key for _, mutant in everything}:
+                print(f"equivalent.toml: there is no mutant {stale} any more; remove it")
+        chosen = _choose(everything, options, first.root)
         print(f"{len(chosen)} of {len(everything):,} mutants, seed {options.seed}", flush=True)
         copies = [first, *(first.clone(Path(place, str(n))) for n in range(1, options.jobs))]
-        judged = _judge_all(chosen, known, copies)
         RESULTS.mkdir(exist_ok=True)
-        with (RESULTS / f"{options.seed}.jsonl").open("a") as file:
-            file.writelines(json.dumps(_row(each)) + "\n" for each in judged)
+        with (RESULTS / f"{options.seed}.jsonl").open("a", buffering=1) as results:
+            judged = _judge_all(chosen, known, copies, results)
         return _report(judged, first.root)
 
 
@@ -67,20 +70,23 @@ def _options() -> argparse.Namespace:
 
 
 def _choose(
-    everything: list[tuple[Part, Mutant]], options: argparse.Namespace
+    everything: list[tuple[Part, Mutant]], options: argparse.Namespace, root: Path
 ) -> list[tuple[Part, Mutant]]:
     if options.key:
         return [(part, mutant) for part, mutant in everything if mutant.key in options.key]
-    some = [each for each in everything if options.part in (None, each[0].name)]
     # Ranked by a hash of its own, a mutant keeps its place when others come and go.
-    some.sort(key=lambda each: hashlib.sha256(f"{options.seed} {each[1].key}".encode()).digest())
-    return some[options.skip : options.skip + options.count]
+    ranked = sorted(
+        everything,
+        key=lambda each: hashlib.sha256(f"{options.seed} {each[1].key}".encode()).digest(),
+    )
+    some = (each for each in ranked if each[1].compiles((root / each[1].path).read_bytes()))
+    return list(itertools.islice(some, options.skip, options.skip + options.count))
 
 
 def _judge_all(
-    chosen: list[tuple[Part, Mutant]], known: dict[str, str], copies: list[Copy]
+    chosen: list[tuple[Part, Mutant]], known: dict[str, str], copies: list[Copy], results: IO[str]
 ) -> list[Judged]:
-    """In the order of ``chosen``, as many at once as there are copies."""
+    """In the order of ``chosen``, as many at once as there are copies; each is told when it is known."""
     idle: queue.SimpleQueue[Copy] = queue.SimpleQueue()
     for each in copies:
         idle.put(each)
@@ -105,6 +111,7 @@ def _judge_all(
             idle.put(copy)
         with told:
             print(_line(part, mutant, outcome), flush=True)
+            results.write(json.dumps(_row(part, mutant, outcome)) + "\n")
         return part, mutant, outcome
 
     needed = {part.name: part for part, mutant in chosen if mutant.key not in known}
@@ -118,8 +125,7 @@ def _line(part: Part, mutant: Mutant, outcome: Outcome) -> str:
     return f"{mutant.key}  {outcome.verdict:9} {outcome.seconds:5.1f} s  {part.name:12} {at}  {mutant.kind}  {outcome.by}"
 
 
-def _row(judged: Judged) -> dict[str, object]:
-    part, mutant, outcome = judged
+def _row(part: Part, mutant: Mutant, outcome: Outcome) -> dict[str, object]:
     return {
         "key": mutant.key, "part": part.name, "path": mutant.path, "line": mutant.line,
         "kind": mutant.kind, "verdict": outcome.verdict, "by": outcome.by,

@@ -17,9 +17,12 @@ from typing import NamedTuple
 
 from scripts.mutants.sites import Mutant
 
-PYTEST = ("-m", "pytest", "-x", "-q", "-n0", "--no-header", "-p", "no:cacheprovider",
-          "--hypothesis-seed=0", "--timeout=60")  # fmt: skip
-"""A seed for hypothesis, so that a mutant is judged by the same examples each time."""
+PYTEST = ("-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider",
+          "-p", "pytest_asyncio.plugin", "-p", "pytest_timeout", "-p", "_hypothesis_pytestplugin",
+          "-p", "qcfeed.pytest_plugin", "--hypothesis-seed=0", "--timeout=60")  # fmt: skip
+"""Only the plugins that the tests of the parts use: to load all that are installed takes longer than
+most of those tests. A seed for hypothesis, so that a mutant is judged by the same examples each time.
+"""
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
 TRIES = 3
 """How often tests are asked when they do not say the same twice: a busy machine fails some."""
@@ -87,7 +90,11 @@ class Copy:
             raise BrokenError(f"the tests would import {shown.stdout.strip()}, not the copy")
 
     def _env(self) -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": str(self.root)}
+        return {
+            **os.environ,
+            "PYTHONPATH": str(self.root),
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        }
 
     def baseline(self, tests: Sequence[str]) -> float:
         """Seconds that the tests take without a mutant. Raises BrokenError where they fail each time."""

@@ -36,9 +36,17 @@ class Mutant:
         """The file's text with this change."""
         return source[: self.start] + self.new.encode() + source[self.end :]
 
+    def compiles(self, source: bytes) -> bool:
+        """Whether it is still Python; what is not would be noticed by anybody."""
+        try:
+            compile(self.applied(source), self.path, "exec")
+        except SyntaxError:
+            return False
+        return True
+
 
 def find(path: str, source: bytes) -> list[Mutant]:
-    """Every mutant of ``source`` that compiles, in the order of the text."""
+    """Every mutant of ``source``, in the order of the text."""
     lines = source.splitlines(keepends=True)
     starts = [0]
     for line in lines:
@@ -52,18 +60,8 @@ def find(path: str, source: bytes) -> list[Mutant]:
         name = "\0".join((where, text, kind, source[start:end].decode(), new))
         seen[name] += 1
         key = hashlib.sha256(f"{name}\0{seen[name]}".encode()).hexdigest()[:10]
-        mutant = Mutant(path, node.lineno, where, kind, start, end, new, key)  # type: ignore[attr-defined]
-        if _compiles(mutant.applied(source)):
-            found.append(mutant)
+        found.append(Mutant(path, node.lineno, where, kind, start, end, new, key))  # type: ignore[attr-defined]
     return sorted(found, key=lambda each: (each.start, each.end, each.new))
-
-
-def _compiles(source: bytes) -> bool:
-    try:
-        compile(source, "mutant", "exec")
-    except SyntaxError:
-        return False
-    return True
 
 
 def _changes(node: ast.AST, where: str) -> Iterator[tuple[str, Change]]:

@@ -130,7 +130,7 @@ class Running:
         for what, left in every.items():
             await until(partial(_is_empty, left), what, within=within, instead=left)
         assert service.hub.subscriptions == 0
-        assert not any(service.gateway.sweeper._wheel)
+        assert len(service.gateway.sweeper) == 0
         assert self.ledger.failure is None
         assert orphans.find(self.ledger, time.monotonic()) == []
 

@@ -151,8 +151,8 @@ async def test_without_it_nothing_stands_between_a_connection_and_its_transport(
 ) -> None:
     async with await running.client(), await compressing(running):
         plain, packed = sorted(running.service.gateway.connections, key=lambda each: each.serial)
-        assert plain.write == plain._transport.write
-        assert packed.write != packed._transport.write
+        assert plain.write == plain.transport.write
+        assert packed.write != packed.transport.write
         assert (plain.compressed, packed.compressed) == (False, True)
         await until(lambda: plain.held, "it has its symbol")
     await running.balanced()

@@ -126,7 +126,7 @@ async def test_a_peer_that_stops_reading_is_gone_and_its_buffers_too(
     if watch == "kernel":
         gateway.sweeper.stop()
     else:
-        sock = connection._transport.get_extra_info("socket")
+        sock = connection.transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
     await until(lambda: connection.stalled_since is not None, "the peer does not read")
     await running.balanced()
@@ -246,7 +246,7 @@ async def test_thousands_that_are_due_at_once_are_ended_a_few_a_turn(
 ) -> None:
     """All whom a kick told to go, and who answer nothing, are due in one sweep."""
     a_turn = 3
-    monkeypatch.setattr(sweepers, "_DUE_A_TURN", a_turn)
+    monkeypatch.setattr(sweepers, "DUE_A_TURN", a_turn)
     running = await start()
     clients = [await running.client("/quotes/ZVZZT") for _ in range(80)]
     gateway, left = running.service.gateway, [80]

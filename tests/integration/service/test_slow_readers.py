@@ -188,7 +188,7 @@ async def test_a_stopped_reader_holds_less_than_a_megabyte(
             publish(upstream, 2_000 // symbols)
             await asyncio.sleep(0)
         logs = sum(feed.log.size(1 << 30) for feed in running.service.hub.feeds.values())
-        sock = stopped._transport.get_extra_info("socket")
+        sock = stopped.transport.get_extra_info("socket")
         memory = struct.unpack("9I", sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 36))
         held = stopped.unsent + logs + memory[WMEM_QUEUED]
         assert stopped.kernel_queue
@@ -326,7 +326,7 @@ async def test_an_upstream_that_waits_goes_on_once_the_slow_one_has_caught_up(
     start: Start, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And not only when it has been slow for so long that nobody waits for it any more."""
-    monkeypatch.setattr(feeds, "_STALL_GRACE", 3_600.0)
+    monkeypatch.setattr(feeds, "STALL_GRACE", 3_600.0)
     running = await start(**TIGHT)
     async with await running.client(receive_buffer=2_304) as client:
         await until(lambda: upstream.sinks, "its feed is open")

@@ -8,7 +8,6 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
-from types import SimpleNamespace
 
 import pytest
 
@@ -216,7 +215,7 @@ class NoRoom:
 async def test_out_of_files_it_waits_and_accepts_again(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qcfeed.service.acceptor._NO_ROOM_PAUSE", 0.01)
+    monkeypatch.setattr("qcfeed.service.acceptor.NO_ROOM_PAUSE", 0.01)
     made: list[Keeping] = []
 
     def make(_address: Address) -> Keeping:
@@ -239,7 +238,7 @@ async def test_the_longer_a_turn_takes_the_more_are_let_in(
     monkeypatch: pytest.MonkeyPatch, turn: float, let_in: list[int]
 ) -> None:
     """Twenty wait. By a clock of our own, each that is let in takes 10 ms."""
-    monkeypatch.setattr("qcfeed.service.acceptor._MOST_ACCEPTED", 4)
+    monkeypatch.setattr("qcfeed.service.acceptor.MOST_ACCEPTED", 4)
     now, made = [0.0], list[Keeping]()
 
     def make(_address: Address) -> Keeping:
@@ -250,16 +249,17 @@ async def test_the_longer_a_turn_takes_the_more_are_let_in(
     bound = listen.bind("127.0.0.1", 0, "--port")
     acceptor = Acceptor(asyncio.get_running_loop(), bound, make)
     acceptor.start(32)
-    acceptor._loop = SimpleNamespace(time=lambda: now[0])  # type: ignore[assignment]
     with ExitStack() as peers:
         for _ in range(20):
             peers.enter_context(socket.create_connection(bound.getsockname()))
         counts = []
-        while len(made) < 20:
-            before = len(made)
-            acceptor.ready(0)
-            counts.append(len(made) - before)
-            now[0] += turn
+        with monkeypatch.context() as patched:
+            patched.setattr(asyncio.get_running_loop(), "time", lambda: now[0])
+            while len(made) < 20:
+                before = len(made)
+                acceptor.ready(0)
+                counts.append(len(made) - before)
+                now[0] += turn
         acceptor.close()
         for each in made:
             each.transport.abort()

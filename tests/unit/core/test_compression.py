@@ -58,7 +58,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     deflater = Deflater()
     for number in range(100):
         deflater.pack(frames.text(LONG + b"%d" % number))
-        assert len(deflater._packed) <= 10
+        assert len(deflater) <= 10
 
 
 @pytest.mark.parametrize("sizes", [[], [0], [125, 126, 0xFFFF, 0x10000, 3]])

@@ -151,9 +151,8 @@ def test_counted():
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(tmp_path: Path) -> Path:
     """A project of two files, in which one mutant is noticed, one survives and one never ends."""
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # it needs none, and starts at once
     root = tmp_path / "project"
     root.mkdir()
     (root / "sample.py").write_text(SAMPLE)

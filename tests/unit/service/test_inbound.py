@@ -24,6 +24,16 @@ def test_messages_come_whole_however_they_are_cut() -> None:
     assert inbound.pending == 0
 
 
+def test_empty_fragments_are_not_kept() -> None:
+    peer, inbound = client(), Inbound(10, compressed=False)
+    data = peer.send_data("", fin=False)
+    for _ in range(100):
+        data += peer.send_data("", fin=False)
+    assert list(inbound.feed(data)) == []
+    assert inbound.pending == 0
+    assert list(inbound.feed(peer.send_data("text"))) == [Text("text")]
+
+
 @pytest.mark.parametrize("pieces", [["x" * 11], ["x" * 6, "x" * 5], ["é" * 6]])
 def test_a_message_is_bounded_in_bytes_also_in_pieces(pieces: list[str]) -> None:
     peer, inbound = client(), Inbound(10, compressed=False)
