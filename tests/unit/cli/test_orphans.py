@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 
 from qcfeed.diagnostics.spawn import owned_by
 from qcfeed.errors import ExitStatus
@@ -25,6 +26,7 @@ async def test_orphans_are_findings_and_reaping_ends_exactly_those(
     assert reaped.status == ExitStatus.OK, reaped.err
     assert "cancelled          3 tasks\n" in reaped.out
     assert "refused to die     0\n" in reaped.out
+    assert re.search(r"^took +[\d.]+ m?s; the loop stalled [\d.]+ m?s at most$", reaped.out, re.M)
     none = await asyncio.to_thread(qcfeed_, "orphans")
     assert (none.status, none.out) == (ExitStatus.OK, "")
     assert "no orphans" in none.err

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import msgspec
 import pytest
@@ -173,7 +174,23 @@ async def test_a_reap_touches_orphans_only(start):
     assert all(task.cancelled() for task in orphans)
     assert not any(task.cancelling() for task in held + nobodys)
     assert program.handle[ORPHANS](OrphansQuery()).count == 0
-    assert reaped.max_stall_ms >= 0
+
+
+async def test_a_reap_states_how_long_the_loop_stalled_meanwhile(start):
+    program = start()
+
+    async def blocks_in_cleanup():
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            time.sleep(0.2)  # noqa: ASYNC251 - the fault
+
+    with owned_by(lambda: True):
+        task = asyncio.create_task(blocks_in_cleanup())
+    await asyncio.sleep(0)
+    reaped = await program.handle[REAP](ReapRequest())
+    assert task.cancelled()
+    assert reaped.max_stall_ms > 150
 
 
 async def test_what_is_no_longer_orphaned_is_spared(start, monkeypatch):
