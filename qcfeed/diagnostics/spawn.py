@@ -55,7 +55,8 @@ _SELF_CHECK = SelfCheck.probe.__code__.co_filename
 class Ledger:
     """The books of one event loop's tasks; see the module.
 
-    Cost: 1.5 x a trivial task's create and finish, 130 B a live task (docs/performance.md).
+    Cost: 1.5 x a trivial task's create and finish and 130 B for each live task up to Python 3.13;
+    2.2 x and 270 B from 3.14 on, where plain tasks are faster (docs/performance.md).
     It cannot see tasks made before it, nor ``asyncio.Task(...)`` called directly (as some libraries
     do for ``eager_start=True``): a census counts those as *untracked*.
     """
