@@ -174,6 +174,14 @@ def test_memory_as_it_is_remembered() -> None:
     assert figures(found.headline) == ["68.3 MiB"]
 
 
+def test_without_a_figure_of_memory_or_its_limit_there_is_no_growth() -> None:
+    for held in (None, memory(GIB, 0.0)):
+        seen = climbing(30.0, 0.0)
+        seen.memory = held
+        seen.history = seen.samples
+        assert diagnose(seen).verdict == "healthy"
+
+
 def test_memory_near_its_limit() -> None:
     found = first(evidence(memory=memory(9 * GIB, 10 * GIB)), "memory_level")
     assert figures(found.headline) == ["9.0 GiB", "10.0 GiB", "90%"]
@@ -254,6 +262,7 @@ def test_some_symbols_without_quotes() -> None:
     assert (found.count, found.began_s, found.urgency) == (5, 100.0, 50)
     assert figures(found.headline.partition(":")[0]) == ["5", "7"]
     assert found.headline.endswith("S5, S4, S3 and 2 more")
+    assert [figures(each) for each in found.evidence] == [["5"], ["8m20s"], ["0", "0"]]
 
 
 def test_symbols_late_by_our_own_lag() -> None:
@@ -409,6 +418,18 @@ def test_how_severe_a_report_says_it_is(seen: Evidence, severity: str) -> None:
     facts = reported(seen)[1]
     assert isinstance(facts, Facts)
     assert dict(facts.facts)["Severity"] == severity
+
+
+def test_the_head_of_a_report() -> None:
+    totals = msgspec.structs.replace(status(), uptime_s=7_260.0, started_at="2024-03-20T00:14:05Z")
+    facts = reported(evidence(status=totals))[1]
+    assert isinstance(facts, Facts)
+    told_of = dict(facts.facts)
+    assert told_of["Taken"] == "2024-03-20 02:15:05 UTC"
+    assert told_of["Up"] == "2h01m, since 2024-03-20 00:14:05 UTC"
+    assert told_of["Service"] == "instance 8006, pid 7, on prod-1"
+    assert told_of["Upstream"] == "sim:"
+    assert "Drill" not in told_of
 
 
 def test_subscriptions_in_a_report() -> None:
