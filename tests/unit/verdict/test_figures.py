@@ -256,12 +256,13 @@ def test_an_upstream_that_is_silent() -> None:
 
 def test_some_symbols_without_quotes() -> None:
     silent = [
-        feed(f"S{n}", band="dead", reason="upstream_silent", age_s=100.0 * n) for n in range(1, 6)
+        feed(name, band="dead", reason="upstream_silent", age_s=100.0 * n)
+        for n, name in enumerate("VWXYZ", 1)
     ]
     found = first(evidence(feeds=[feed("AAPL"), feed("MSFT"), *silent]), "stale_symbols")
     assert (found.count, found.began_s, found.urgency) == (5, 100.0, 50)
     assert figures(found.headline.partition(":")[0]) == ["5", "7"]
-    assert found.headline.endswith("S5, S4, S3 and 2 more")
+    assert found.headline.endswith("Z, Y, X and 2 more")
     assert [figures(each) for each in found.evidence] == [["5"], ["8m20s"], ["0", "0"]]
 
 
