@@ -186,7 +186,7 @@ def two(short: float, long: float, r2: float = 1.0) -> list[Window]:
         (two(14.9, 10.0), False),
         (two(15.0, 10.0, r2=0.8), True),
         (two(15.0, 10.0, r2=0.79), False),
-        (two(1.0, -10.0), True),
+        (two(0.5, -10.0), True),
         (two(0.0, -10.0), False),
         (two(-1.0, -10.0), False),
         ([window(memory_bytes_per_hour=9.0, r2=1.0)], False),

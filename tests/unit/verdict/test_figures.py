@@ -102,6 +102,14 @@ def test_zombies_of_several_functions_of_one_line_are_counted_together() -> None
     assert figures(found.evidence[0])[0] == "42"
 
 
+def test_the_proof_is_the_ledger_s_own_or_that_of_the_first_orphan_or_none() -> None:
+    bare = told(rule("orphans", count=9, since_s=1.0, evidence=[]))
+    listed = first(leak(findings=bare), "zombies").evidence
+    assert listed[1] == "task 0: owner subscriber 812 of AAPL closed 720.0 s ago; task sleeping"
+    unlisted = first(leak(findings=bare, orphans=None), "zombies").evidence
+    assert figures(unlisted[1]) == ["500", "500"], "how they wait comes next"
+
+
 def test_tasks_that_grow() -> None:
     """10,000 tasks in 1 GiB, 300 more per minute: 15 GiB of room are 500 minutes."""
     seen = evidence(
@@ -252,6 +260,16 @@ def test_an_upstream_that_is_silent() -> None:
         ["61", "+11", "5.0s", "2"],
     ]
     assert "MSFT" in found.evidence[1]
+
+
+@pytest.mark.parametrize("orphaned", [0, 1])
+def test_a_silent_upstream_is_only_said_to_be_no_leak_where_nobody_is_orphaned(
+    orphaned: int,
+) -> None:
+    silent = [feed("AAPL", band="dead", reason="upstream_silent")]
+    after = census(location("hub.py:9", live=9, orphaned=orphaned), after_s=5.0)
+    cause = first(evidence(feeds=silent, after=after), "upstream").cause
+    assert ("not a leak" in cause) == (orphaned == 0)
 
 
 def test_some_symbols_without_quotes() -> None:
