@@ -206,8 +206,7 @@ def _call(node: ast.Call) -> Iterator[Change]:
         yield "call removed", node, f"({ast.unparse(node.args[0])})"
     for each in node.keywords:
         if each.arg is not None:
-            rest = [other for other in node.keywords if other is not each]
-            yield "argument removed", node, _copy(node, keywords=rest)
+            yield "argument removed", each, "**{}"
 
 
 def _expression(node: ast.Expr) -> Iterator[Change]:
