@@ -43,6 +43,8 @@ QUICK = (
 )  # fmt: skip
 PINGS_QUICKLY = ("--ping-interval", "0.5", "--stall-timeout", "1")
 """A page about peers that answer no ping has one too: slow ones must not be ended as fast."""
+REFUSES_SOON = ("--subscribe-rate", "50")
+"""A page about refusals must see some on a machine too busy for thousands of connections per second."""
 DIES_QUICKLY = ("--very-stale-after", "1", "--dead-after", "1.2")
 """A page that needs dead symbols has a service of its own."""
 
@@ -135,8 +137,12 @@ ORDER = sorted(
 """`growth` needs a service that has lived for a while: the pages about it come last."""
 
 
-OF_THEIR_OWN = {"QcfeedQuotesDead": DIES_QUICKLY, "half-open-consumers": PINGS_QUICKLY}
-"""Pages that need a service with other times."""
+OF_THEIR_OWN = {
+    "QcfeedQuotesDead": DIES_QUICKLY,
+    "half-open-consumers": PINGS_QUICKLY,
+    "subscribe-storm": REFUSES_SOON,
+}
+"""Pages that need a service with other times or limits."""
 
 
 @pytest.mark.parametrize("name", [each for each in ORDER if each not in OF_THEIR_OWN])
