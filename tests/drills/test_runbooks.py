@@ -43,6 +43,8 @@ QUICK = (
 )  # fmt: skip
 PINGS_QUICKLY = ("--ping-interval", "0.5", "--stall-timeout", "1")
 """A page about peers that answer no ping has one too: slow ones must not be ended as fast."""
+REFUSES_SOON = ("--subscribe-rate", "50")
+"""A page about refusals must see some on a machine too busy for thousands of connections per second."""
 DIES_QUICKLY = ("--very-stale-after", "1", "--dead-after", "1.2")
 """A page that needs dead symbols has a service of its own."""
 REFUSES_SOON = ("--subscribe-rate", "100")
@@ -142,7 +144,7 @@ OF_THEIR_OWN = {
     "half-open-consumers": PINGS_QUICKLY,
     "subscribe-storm": REFUSES_SOON,
 }
-"""Pages that need a service with other times."""
+"""Pages that need a service with other times or limits."""
 
 
 @pytest.mark.parametrize("name", [each for each in ORDER if each not in OF_THEIR_OWN])
