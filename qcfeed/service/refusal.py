@@ -32,9 +32,3 @@ class Refusal:
         lines = [f"HTTP/1.1 {self.status.value} {self.status.phrase}"]
         lines += [f"{name}: {value}" for name, value in head.items()]
         return "\r\n".join([*lines, "", ""]).encode("ascii") + body
-
-
-NOT_HERE = Refusal(
-    HTTPStatus.NOT_FOUND, "not_found", "this port has /quotes/{symbol} and /stream, no more"
-)
-"""For other addresses, where HTTP has a port of its own."""

@@ -374,6 +374,21 @@ def test_what_was_looked_at_when_all_is_well() -> None:
     }
 
 
+def test_a_verdict_says_of_which_process_it_is_and_when_and_at_what_cost_it_was_taken() -> None:
+    stuck = msgspec.structs.replace(STUCK, loop_stack=["app.py:1 main"])
+    seen = evidence(
+        after=stuck,
+        status=status(drill="slow-disk"),
+        untold=["feeds: gone"],
+        findings=told(BLOCKED),
+    )
+    judged = diagnose(seen)
+    assert (judged.pid, judged.instance) == (7, "8006")
+    assert judged.taken_at == "2024-03-20T02:15:05+00:00"
+    assert (judged.loop_stall_ms, judged.loop_stack) == (12_000.0, ["app.py:1 main"])
+    assert (judged.window_s, judged.drill, judged.untold) == (5.0, "slow-disk", ["feeds: gone"])
+
+
 # ---------------------------------------------------------------- the report
 
 
