@@ -47,8 +47,6 @@ REFUSES_SOON = ("--subscribe-rate", "50")
 """A page about refusals must see some on a machine too busy for thousands of connections per second."""
 DIES_QUICKLY = ("--very-stale-after", "1", "--dead-after", "1.2")
 """A page that needs dead symbols has a service of its own."""
-REFUSES_SOON = ("--subscribe-rate", "100")
-"""A busy machine storms no faster than a service usually takes."""
 
 
 UNALERTED = {kind.name for kind in KINDS if not kind.alerts}
