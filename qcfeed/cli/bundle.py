@@ -82,10 +82,15 @@ class Bundle:
         self.members = members
 
     def answer(self, schema: str) -> bytes | None:
-        """The JSON of the last answer of this kind; None where there is none."""
+        """The JSON of the last answer with this schema, of whatever version (``qcfeed.orphans/2``).
+
+        The caller decodes it, and says so if the version is another one than its own. None if the
+        bundle has no such answer.
+        """
+        wanted = schema.rpartition("/")[0]
         for name, raw in sorted(self.members.items()):
             whole = name.startswith(_ANSWERS) and not name.endswith(".first.json")
-            if whole and schema_of(raw) == schema:
+            if whole and schema_of(raw).rpartition("/")[0] == wanted:
                 return raw
         return None
 

@@ -116,13 +116,15 @@ def _ask_bundle(
     from qcfeed.cli import bundle  # archives: for those who have one
 
     opened = bundle.unpack(path)
-    snapshot = opened.answer(_SNAPSHOT + "1")
+    snapshot = opened.answer(_SNAPSHOT)
     of_tasks = route.startswith(TASKS) and route not in _BESIDE
     if snapshot is not None and of_tasks:
         return _ask_snapshot(path, snapshot, _schema(path, snapshot), route, kind, params)
     raw = opened.answer(wanted)
     if raw is None:
-        raise NotFoundError(f"{path} holds no {wanted}: it was not told then")
+        raise NotFoundError(f"{path} holds no {wanted}: the service did not answer that request")
+    if (found := _schema(path, raw)) != wanted:
+        raise UsageError(f"{path} {_other(found, wanted)}", hint=_HINT)
     return _decoded(path, raw, wanted, kind), raw
 
 

@@ -118,7 +118,7 @@ class Turn:
             if reader.writable:
                 refill(reader, self._piece)
             else:
-                reader.backlog.settle(lag(reader))
+                self._note_backlog(reader)
 
     def _add(self, reader: Any, log: Log, subscriber: Subscriber[Any]) -> bool:
         """Whether there was room in the reader's piece."""
@@ -138,10 +138,17 @@ class Turn:
         waiting, backlog = head - subscriber.cursor, reader.backlog
         backlog.behind += min(fresh, waiting)
         if backlog.behind > backlog.limit and not backlog.overrun:
-            backlog.settle(lag(reader))  # it may hold less by now
-        if backlog.doomed:
+            self._note_backlog(reader)  # it may hold less by now
+        elif backlog.doomed:
             self.doomed[reader] = None
         return head - int(backlog.keeps(waiting, len(reader.held)))
+
+    def _note_backlog(self, reader: Any) -> None:
+        """Count what ``reader`` has not read, and mark it if its policy is to be disconnected for it."""
+        backlog = reader.backlog
+        backlog.settle(lag(reader))
+        if backlog.doomed:
+            self.doomed[reader] = None
 
 
 def refill(reader: Reader, piece: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -113,7 +114,7 @@ def test_the_doctor_has_nothing_against_a_sound_service(service: Serving, home: 
     port = service.url.rpartition(":")[2]
     left = sound(lambda: qcfeed(home, "doctor", QCFEED_PORT=port))
     assert f"{port} is taken by the service itself, instance {port}" in left.stdout
-    assert left.stderr == "4 skipped, 9 passed\n"
+    assert re.fullmatch(r"\d+ skipped, \d+ passed\n", left.stderr), "and none failed"
 
 
 def test_instances_side_by_side(service: Serving, home: Path) -> None:

@@ -184,7 +184,9 @@ async def test_a_stopped_reader_holds_less_than_a_megabyte(
     async with await running.client("/stream") as client:
         await client.subscribe(*(f"S{n}" for n in range(symbols)))
         stopped = await stall(running, upstream, client)
-        for _ in range(10):
+        rounds = itertools.count(1)
+        # A busy machine's kernel may have taken more meanwhile, so that it is not full any more.
+        while next(rounds) <= 10 or stopped.writable:
             publish(upstream, 2_000 // symbols)
             await asyncio.sleep(0)
         logs = sum(feed.log.size(1 << 30) for feed in running.service.hub.feeds.values())

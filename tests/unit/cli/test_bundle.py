@@ -7,8 +7,9 @@ import pytest
 
 from qcfeed.cli import bundle, saved
 from qcfeed.cli.bundle import Manifest
-from qcfeed.control.answers import Orphans, TasksByLocation
+from qcfeed.control.answers import Answer, Orphans, TasksByLocation
 from qcfeed.control.routes import ORPHANS, TASKS_BY_LOCATION
+from qcfeed.control.saved_answers import Snapshot
 from qcfeed.errors import NotFoundError, UsageError
 
 NONE = b'{"schema":"qcfeed.orphans/1","count":0,"orphans":[]}'
@@ -31,6 +32,21 @@ def test_there_and_back(tmp_path: Path) -> None:
     assert saved.read(path, ORPHANS, Orphans)[1] == NONE
     with pytest.raises(NotFoundError, match=r"holds no qcfeed\.tasks\.by_location/2"):
         saved.read(path, TASKS_BY_LOCATION, TasksByLocation)
+
+
+@pytest.mark.parametrize("kind", [Snapshot, Orphans])
+def test_a_bundle_of_another_version_says_which_one_it_is(
+    tmp_path: Path, kind: type[Answer]
+) -> None:
+    """Not "the service did not answer": the answer is there, this version cannot read it."""
+    ours = str(kind.__struct_config__.tag)
+    theirs = ours.rpartition("/")[0] + "/99"
+    path, _ = made(tmp_path, {"answers/a.json": json.dumps({"schema": theirs}).encode()})
+    route = {Snapshot: TASKS_BY_LOCATION, Orphans: ORPHANS}[kind]
+    with pytest.raises(
+        UsageError, match=f"another version.* it is {theirs}, this one reads {ours}"
+    ):
+        saved.read(path, route, Orphans)
 
 
 def test_what_is_too_long_is_left_out_and_named(

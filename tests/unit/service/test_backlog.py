@@ -80,6 +80,21 @@ async def test_one_quote_more_and_a_subscriber_that_wants_it_so_is_told_to_go(
     assert told(peer, ONE, since=2) == []
 
 
+async def test_one_burst_too_long_for_one_write_disconnects_who_wants_that(
+    exchange: Exchange,
+) -> None:
+    """The subscriber could be written to when the burst came; what did not fit is beyond its limit."""
+    peer = exchange.connect(f"/stream?slow={Fate.DISCONNECT}")
+    peer.say("subscribe", ONE, OTHER, THIRD)
+    await turns()
+    peer.read()
+    peer.wire.room = 0
+    await exchange.publish({ONE: 15, OTHER: 15, THIRD: LIMIT + 1})
+    peer.drain()
+    assert peer.close_code == 4408
+    assert not any(quote.get("conflated") for quote in peer.quotes())
+
+
 @pytest.mark.parametrize("fate", [Fate.CONFLATE, Fate.DROP_OLDEST])
 async def test_who_is_too_far_behind_when_it_chooses_to_be_disconnected_is_told_to_go_at_once(
     exchange: Exchange, fate: Fate
