@@ -79,7 +79,7 @@ class Pace:
         self._rate = rate
         self._start = start
         self._done = 0
-        self._most = max(1, int(rate * _CATCH_UP))
+        self._most = max(1, math.ceil(rate * _CATCH_UP))
 
     def due(self, now: float) -> range:
         """The numbers of the ticks to hand over at ``now``; they count as handed over."""

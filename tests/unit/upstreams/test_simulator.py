@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import islice, pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from qcfeed.core.messages import Tick
@@ -108,6 +108,7 @@ class TestPace:
         assert pace.next() == 11.0
 
     @given(st.floats(0.01, 1e6), st.lists(st.floats(0, 0.2), max_size=50))
+    @example(6.0, [0.1875])  # a quarter second's worth is one and a half: two may be due
     def test_short_delays_lose_no_tick(self, rate: float, delays: list[float]) -> None:
         pace, now, total = Pace(rate, start=0.0), 0.0, 0
         for delay in delays:
