@@ -18,8 +18,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from qcfeed.diagnostics import census, orphans
-from qcfeed.diagnostics.spawn import Ledger, owned_by
+from qcfeed.diagnostics import orphans, snapshot
+from qcfeed.diagnostics.ledger import Ledger, owned_by
 
 READERS = 20
 _BATCH = 200
@@ -98,13 +98,13 @@ async def _churn(result: Soak) -> None:
 
 def _looks(ledger: Ledger) -> list[Callable[[], object]]:
     def by_location() -> None:
-        taken = census.by_location(ledger, time.monotonic())
+        taken = snapshot.by_location(ledger, time.monotonic())
         for row in (*taken.rows, taken.totals):
             ended = row.finished + row.cancelled + row.failed + row.destroyed
             assert row.spawned == ended + row.live, f"out of balance: {row}"
 
     def oldest() -> None:
-        serials = [task.serial for task in census.live(ledger, time.monotonic(), 100)]
+        serials = [task.serial for task in snapshot.live(ledger, time.monotonic(), 100)]
         assert serials == sorted(serials), "not oldest first"
 
     def orphaned() -> None:

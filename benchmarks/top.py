@@ -30,7 +30,7 @@ from typing import Any
 import psutil
 
 from benchmarks.serving import QCFEED, Serving, serving
-from qcfeed.cli.top.looker import JUDGED_EVERY, Looker, Seen, Wanted
+from qcfeed.cli.top.observer import JUDGED_EVERY, Looker, Seen, Wanted
 from qcfeed.control.client import ControlClient
 from qcfeed.control.paths import Address
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from qcfeed import attach
-from qcfeed.diagnostics.spawn import owned_by
+from qcfeed.diagnostics.ledger import owned_by
 
 
 class Session:

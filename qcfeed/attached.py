@@ -15,17 +15,19 @@ from typing import TYPE_CHECKING, NoReturn, Self
 
 import msgspec
 
-from qcfeed.control import answers, findings, history, paths, report, routes, tasks
+from qcfeed.control import paths, routes
 from qcfeed.control.audit import AuditLog, timestamp
-from qcfeed.diagnostics import census
-from qcfeed.diagnostics.lookout import Lookout
-from qcfeed.diagnostics.spawn import Ledger
-from qcfeed.diagnostics.stall import LoopWatch
-from qcfeed.diagnostics.tally import Tally
+from qcfeed.control.handlers import findings, history, report, tasks
+from qcfeed.diagnostics import snapshot
+from qcfeed.diagnostics.histogram import Tally
+from qcfeed.diagnostics.ledger import Ledger
+from qcfeed.diagnostics.loop_watch import LoopWatch
+from qcfeed.diagnostics.sampler import Lookout
 from qcfeed.errors import NoRunningLoopError, NotFoundError
 from qcfeed.metrics import memory
 from qcfeed.metrics.catalog.metrics import DELAYS
-from qcfeed.metrics.recent import Recent
+from qcfeed.metrics.recent_history import Recent
+from qcfeed.model import answers
 from qcfeed.supported import require_supported_interpreter
 
 if TYPE_CHECKING:
@@ -189,7 +191,7 @@ class _Program:
     def process(self, _: routes.NoQuery) -> answers.Process:
         """Cost: a census, 0.5 us a live task."""
         self._ledger.check.refresh()
-        totals = census.by_location(self._ledger, time.monotonic()).totals
+        totals = snapshot.by_location(self._ledger, time.monotonic()).totals
         limit = memory.limit()
         return answers.Process(
             python=platform.python_version(),

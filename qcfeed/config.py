@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from qcfeed.core import market
-from qcfeed.core.fates import Fate
 from qcfeed.errors import ConfigError
+from qcfeed.model import market_hours as market
+from qcfeed.model.slow_consumer_policy import Fate
 from qcfeed.options import Option, check, convert, options_of
 from qcfeed.options import declare as _option
 

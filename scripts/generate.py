@@ -11,7 +11,7 @@ from pathlib import Path
 
 import dashboard  # beside this file
 
-from qcfeed.cli.complete import table
+from qcfeed.cli.complete import words
 from qcfeed.cli.completion import Shell, script
 from qcfeed.cli.manual import manual
 from qcfeed.cli.reference import reference
@@ -29,7 +29,7 @@ def generated() -> dict[Path, str]:
     files[ROOT / "qcfeed" / "artifacts" / "rules.yml"] = rules.render()
     files[ROOT / "qcfeed" / "artifacts" / "dashboard.json"] = dashboard.render()
     files[ROOT / "man" / "qcfeed.1"] = manual()
-    files[ROOT / "qcfeed" / "cli" / "complete" / "words.json"] = table.written()
+    files[ROOT / "qcfeed" / "cli" / "complete" / "words.json"] = words.written()
     return {path: text.rstrip("\n") + "\n" for path, text in files.items()}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import aiomonitor
 
-from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.diagnostics.ledger import Ledger
 
 Loop = asyncio.AbstractEventLoop
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from qcfeed.diagnostics.spawn import owned_by
+from qcfeed.diagnostics.ledger import owned_by
 
 
 async def nothing() -> None: ...

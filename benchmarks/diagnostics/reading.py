@@ -15,17 +15,18 @@ from pathlib import Path
 
 from benchmarks.diagnostics.peers import aiomonitor_hook
 from benchmarks.diagnostics.programs import Ticker, sleeper, sleepers
-from qcfeed.control import routes, tasks
-from qcfeed.control.answers import Orphans, TasksByLocation
+from qcfeed.control import routes
 from qcfeed.control.audit import AuditLog
 from qcfeed.control.client import ControlClient
+from qcfeed.control.handlers import tasks
 from qcfeed.control.paths import Address
 from qcfeed.control.server import ControlServer
-from qcfeed.diagnostics import census
-from qcfeed.diagnostics.spawn import Ledger
-from qcfeed.diagnostics.stall import LoopWatch
+from qcfeed.diagnostics import snapshot
+from qcfeed.diagnostics.ledger import Ledger
+from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.metrics.collectors import Exposition
 from qcfeed.metrics.program import Program
+from qcfeed.model.answers import Orphans, TasksByLocation
 
 ROUNDS = 5
 PER_OWNER = 4
@@ -103,7 +104,8 @@ async def qcfeed(number: int, owned: bool) -> Figures:
 
         await bench.measure("by location, served", served_by_location)
         await bench.measure(
-            "by location, in-process", lambda: _timed(census.by_location, ledger, time.monotonic())
+            "by location, in-process",
+            lambda: _timed(snapshot.by_location, ledger, time.monotonic()),
         )
         scraped = Exposition(Program(ledger, LoopWatch()).read)
         await bench.measure("metrics, scraped", lambda: _timed(scraped.text))

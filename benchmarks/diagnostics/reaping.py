@@ -8,8 +8,8 @@ import time
 from benchmarks.diagnostics.programs import Ticker, sleepers
 from benchmarks.diagnostics.reading import PER_OWNER, served
 from qcfeed.control import routes
-from qcfeed.control.answers import Reaped, ReapRequest
-from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.diagnostics.ledger import Ledger
+from qcfeed.model.answers import Reaped, ReapRequest
 
 BYSTANDERS = 1_000
 """Tasks with a living owner: none of them may end."""

@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 import typer
 
-from qcfeed.cli import formats, prometheus, render
+from qcfeed.cli import prometheus
 from qcfeed.cli.context import Format, Output, examples, new_app, options, say
 from qcfeed.cli.flags import with_flags
-from qcfeed.cli.layout import Column, Line, Table
+from qcfeed.cli.ui import formats, render
+from qcfeed.cli.ui.table import Column, Line, Table
 from qcfeed.config import PrometheusConfig
 from qcfeed.errors import ExitStatus
 from qcfeed.metrics.growth_answer import stamp

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from qcfeed.cli.context import Format, Output, examples, new_app, say
-from qcfeed.cli.layout import Column, Table
-from qcfeed.cli.render import emit, show
+from qcfeed.cli.ui.render import emit, show
+from qcfeed.cli.ui.table import Column, Table
 from qcfeed.errors import UsageError
 from qcfeed.metrics.artifacts import Artifact, text
 from qcfeed.metrics.catalog.alerts import RUNBOOKS

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from qcfeed.control import redact
-from qcfeed.control.answers import Answer
 from qcfeed.control.routes import REDACTED
 from qcfeed.errors import UsageError
+from qcfeed.model.answers import Answer
 
 if TYPE_CHECKING:  # commands that read no bundle do not pay for it
     import tarfile

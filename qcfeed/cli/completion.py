@@ -9,7 +9,7 @@ import typer
 
 from qcfeed.cli.complete.scripts import SCRIPTS
 from qcfeed.cli.context import examples, new_app
-from qcfeed.cli.render import emit
+from qcfeed.cli.ui.render import emit
 
 app = new_app()
 

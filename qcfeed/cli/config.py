@@ -12,9 +12,9 @@ from qcfeed import config, contexts
 from qcfeed.cli import config_file, prometheus
 from qcfeed.cli.context import Format, Output, examples, new_app, options, say
 from qcfeed.cli.flags import given, with_flags
-from qcfeed.cli.layout import Column, Table
-from qcfeed.cli.render import emit
-from qcfeed.cli.render import show as show_table
+from qcfeed.cli.ui.render import emit
+from qcfeed.cli.ui.render import show as show_table
+from qcfeed.cli.ui.table import Column, Table
 from qcfeed.contexts import Context
 from qcfeed.errors import NeedsConfirmationError, UnreachableError
 from qcfeed.options import Option, unsecret

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qcfeed import config, contexts, options
-from qcfeed.cli.formats import plural
+from qcfeed.cli.ui.formats import plural
 from qcfeed.errors import QcfeedError
 
 WIDTH = 100

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import msgspec
 
     from qcfeed.contexts import Context
-    from qcfeed.control.answers import Answer
     from qcfeed.control.client import ControlClient
+    from qcfeed.model.answers import Answer
 
 AnyAnswer = TypeVar("AnyAnswer", bound="Answer")
 

@@ -12,8 +12,8 @@ from qcfeed.cli import config_file, prometheus
 from qcfeed.cli.context import Format, Output, examples, new_app, options, say
 from qcfeed.cli.diagnose.gather import command
 from qcfeed.cli.flags import with_flags
-from qcfeed.cli.layout import Column, Table
-from qcfeed.cli.render import show
+from qcfeed.cli.ui.render import show
+from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control import paths
 from qcfeed.doctor import installation, machine
 from qcfeed.doctor import prometheus as prometheus_checks

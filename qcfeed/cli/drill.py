@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
-from qcfeed.cli import durations, formats
 from qcfeed.cli.context import Format, Output, act, ask, examples, new_app, options, say
-from qcfeed.cli.figures import Figure, show_figures
-from qcfeed.cli.layout import Column, Table
-from qcfeed.cli.render import show
-from qcfeed.control.drill_answers import (
+from qcfeed.cli.ui import durations, formats
+from qcfeed.cli.ui.figures import Figure, show_figures
+from qcfeed.cli.ui.render import show
+from qcfeed.cli.ui.table import Column, Table
+from qcfeed.control.routes import DRILLS, DRILLS_START, DRILLS_STOP
+from qcfeed.errors import TimedOutError
+from qcfeed.model.drills import (
     ActiveDrill,
     Drill,
     Drills,
@@ -21,8 +23,6 @@ from qcfeed.control.drill_answers import (
     StartDrillRequest,
     StopDrillRequest,
 )
-from qcfeed.control.routes import DRILLS, DRILLS_START, DRILLS_STOP
-from qcfeed.errors import TimedOutError
 
 app = new_app()
 

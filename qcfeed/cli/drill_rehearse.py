@@ -8,15 +8,15 @@ from pathlib import Path
 
 import typer
 
-from qcfeed.cli import formats
 from qcfeed.cli.context import say
-from qcfeed.cli.layout import Column, Table
-from qcfeed.cli.render import draw
+from qcfeed.cli.ui import formats
+from qcfeed.cli.ui.render import draw
+from qcfeed.cli.ui.table import Column, Table
+from qcfeed.drills.rehearsal.game_day import GameDay, Happened
+from qcfeed.drills.rehearsal.pager import Rang
+from qcfeed.drills.rehearsal.processes import crew, missing
 from qcfeed.errors import ExitStatus, QcfeedError
 from qcfeed.metrics.catalog.alerts import ALERTS
-from qcfeed.rehearsal.crew import crew, missing
-from qcfeed.rehearsal.game_day import GameDay, Happened
-from qcfeed.rehearsal.pager import Rang
 
 INSTANCE = "rehearsal"
 _ALERTS = {each.name: each for each in ALERTS}

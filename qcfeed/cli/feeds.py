@@ -8,15 +8,15 @@ from typing import Annotated
 
 import typer
 
-from qcfeed.cli import formats
 from qcfeed.cli.context import Format, Output, act, ask, examples, new_app, options, say
-from qcfeed.cli.layout import Column, Table
-from qcfeed.cli.render import draw, show
-from qcfeed.cli.saved import From, ask_or_read
-from qcfeed.control.answers import CancelFeedsRequest, CancelledFeed, CancelledFeeds, Feed, Feeds
+from qcfeed.cli.saved_files import From, ask_or_read
+from qcfeed.cli.ui import formats
+from qcfeed.cli.ui.render import draw, show
+from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import FEEDS, FEEDS_CANCEL
-from qcfeed.core import symbol
 from qcfeed.errors import ExitStatus, NeedsConfirmationError, NotFoundError, UsageError
+from qcfeed.model import symbol
+from qcfeed.model.answers import CancelFeedsRequest, CancelledFeed, CancelledFeeds, Feed, Feeds
 
 PREVIEW = 10
 """Feeds that are listed before the question; more are counted."""

@@ -18,7 +18,7 @@ from typer.main import get_command
 from qcfeed import __version__
 from qcfeed.cli.context import DEFAULT_TIMEOUT, Options, new_app, say
 from qcfeed.cli.lazy import LazyGroup
-from qcfeed.cli.render import discard
+from qcfeed.cli.ui.render import discard
 from qcfeed.errors import ExitStatus, QcfeedError
 
 PROGRAM = "qcfeed"

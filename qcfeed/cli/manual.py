@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typer._click import Context
 
 from qcfeed import __version__
-from qcfeed.cli import walk
+from qcfeed.cli import command_tree
 from qcfeed.cli.main import PROGRAM
-from qcfeed.cli.render import emit
+from qcfeed.cli.ui.render import emit
 from qcfeed.errors import ExitStatus
 
 _ENVIRONMENT = {
@@ -32,7 +32,7 @@ _SPECIAL = {"\\": "\\e", "-": "\\-", "'": "\\(aq", "^": "\\(ha", "~": "\\(ti", "
 
 def manual() -> str:
     """The whole page."""
-    root, *commands = walk.commands()
+    root, *commands = command_tree.commands()
     lines = [
         f'.TH {PROGRAM.upper()} 1 "" "{PROGRAM} {__version__}" "User Commands"',
         ".SH NAME",
@@ -48,7 +48,7 @@ def manual() -> str:
     ]
     for ctx in commands:
         lines += [f".SS {_text(ctx.command_path)}", *_command(ctx)]
-    statuses = {str(int(status)): f"{walk.MEANINGS[status]}." for status in ExitStatus}
+    statuses = {str(int(status)): f"{command_tree.MEANINGS[status]}." for status in ExitStatus}
     lines += [".SH EXIT STATUS", *_definitions(statuses)]
     lines += [".SH ENVIRONMENT", *_definitions(_ENVIRONMENT)]
     lines += [".SH FILES", *_definitions(_FILES)]

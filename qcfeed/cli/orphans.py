@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from qcfeed.cli import formats
 from qcfeed.cli.context import (
     Format,
     Output,
@@ -18,14 +17,15 @@ from qcfeed.cli.context import (
     say,
     warn_incomplete,
 )
-from qcfeed.cli.figures import Figure, show_figures
-from qcfeed.cli.layout import Column, Table
-from qcfeed.cli.render import show
-from qcfeed.cli.saved import From, ask_or_read
+from qcfeed.cli.saved_files import From, ask_or_read
 from qcfeed.cli.tasks import filters
-from qcfeed.control.answers import Orphan, Orphans, Reaped, ReapRequest, Survivor
+from qcfeed.cli.ui import formats
+from qcfeed.cli.ui.figures import Figure, show_figures
+from qcfeed.cli.ui.render import show
+from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import ORPHANS, REAP
 from qcfeed.errors import ExitStatus, UsageError
+from qcfeed.model.answers import Orphan, Orphans, Reaped, ReapRequest, Survivor
 
 DEFAULT_LIMIT = 1_000
 

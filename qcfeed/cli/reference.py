@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qcfeed.cli import walk
-from qcfeed.cli.render import emit
+from qcfeed.cli import command_tree
+from qcfeed.cli.ui.render import emit
 from qcfeed.errors import ExitStatus
 
 WIDTH = 88
@@ -27,13 +27,15 @@ the answer as the service gave it; its `schema` names its version.
 
 def pages() -> Iterator[tuple[str, str]]:
     """Every command's full name and its help text, the program itself first."""
-    for ctx in walk.commands(WIDTH):
+    for ctx in command_tree.commands(WIDTH):
         yield ctx.command_path, ctx.command.get_help(ctx)
 
 
 def reference() -> str:
     """The whole page, as Markdown."""
-    statuses = "".join(f"| {int(status)} | {walk.MEANINGS[status]} |\n" for status in ExitStatus)
+    statuses = "".join(
+        f"| {int(status)} | {command_tree.MEANINGS[status]} |\n" for status in ExitStatus
+    )
     parts = [f"\n## {title}\n\n```text\n{text}\n```\n" for title, text in pages()]
     return _HEAD + statuses + "".join(parts)
 

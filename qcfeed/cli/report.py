@@ -11,22 +11,23 @@ import msgspec
 import typer
 
 from qcfeed import __version__
-from qcfeed.cli import durations, formats, prometheus, render, saved
+from qcfeed.cli import prometheus, saved_files
 from qcfeed.cli.bundle import DIAGNOSIS, Manifest, Recorder, pack, stem
 from qcfeed.cli.context import client, examples, new_app, options, say
 from qcfeed.cli.diagnose import outside
 from qcfeed.cli.diagnose.gather import Look, command, gather
 from qcfeed.cli.flags import with_flags
+from qcfeed.cli.ui import durations, formats, render
 from qcfeed.control import redact, routes
-from qcfeed.control.answers import Tasks
-from qcfeed.control.ended_answers import TaskFailures, TasksEnded
-from qcfeed.control.report_answers import Actions, Configuration, Log, Metrics
-from qcfeed.control.saved_answers import Snapshot
-from qcfeed.control.stack_answers import Stacks
+from qcfeed.diagnose.evidence import Evidence
+from qcfeed.diagnose.report.material import Material
+from qcfeed.diagnose.verdict import diagnose
 from qcfeed.errors import ExitStatus, UsageError
-from qcfeed.verdict.diagnosis import diagnose
-from qcfeed.verdict.evidence import Evidence
-from qcfeed.verdict.material import Material
+from qcfeed.model.answers import Tasks
+from qcfeed.model.ended_tasks import TaskFailures, TasksEnded
+from qcfeed.model.report import Actions, Configuration, Log, Metrics
+from qcfeed.model.saved_tasks import Snapshot
+from qcfeed.model.stacks import Stacks
 
 WINDOW = 5.0
 TASKS = 1_000
@@ -85,7 +86,7 @@ def report(
     material = _material(asked, outside.add(named, seen, timeout=given.timeout))
     texts = _texts(material, secrets)
     if target is not None:
-        saved.write(target, texts[target.suffix].encode())
+        saved_files.write(target, texts[target.suffix].encode())
         say(f"report in {target}")
     if bundle is not None:
         _bundle(bundle, asked, material, texts)
@@ -128,10 +129,10 @@ def _material(asked: Recorder, seen: Evidence) -> Material:
 
 
 def _texts(material: Material, secrets: list[str]) -> dict[str, str]:
-    from qcfeed.verdict import incident, markdown, page
+    from qcfeed.diagnose.report import html, markdown, sections
 
-    blocks = incident.blocks(material)
-    texts = {".md": markdown.render(blocks), ".html": page.render(blocks)}
+    blocks = sections.blocks(material)
+    texts = {".md": markdown.render(blocks), ".html": html.render(blocks)}
     return {suffix: redact.redact(text, secrets) for suffix, text in texts.items()}
 
 
@@ -148,7 +149,7 @@ def _bundle(path: Path, asked: Recorder, material: Material, texts: dict[str, st
         dropped=[*material.diagnosis.untold, *material.dropped],
     )
     packed = pack(files, manifest)
-    saved.write(path, packed)
+    saved_files.write(path, packed)
     say(
         f"bundle in {path}: {formats.plural(len(manifest.files), 'file')}, {formats.size(len(packed))}"
     )

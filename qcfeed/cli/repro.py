@@ -11,16 +11,16 @@ from typing import Annotated
 import msgspec
 import typer
 
-from qcfeed.cli import formats, render
 from qcfeed.cli.context import client, examples, new_app, say
-from qcfeed.cli.layout import Column, Table
+from qcfeed.cli.ui import formats, render
+from qcfeed.cli.ui.table import Column, Table
 from qcfeed.client import endpoint
 from qcfeed.client.cycles import Mode
 from qcfeed.client.repro import NEVER_TICKS, ModeResult, Plan, Report, reproduce
-from qcfeed.control.answers import Status
 from qcfeed.control.routes import STATUS
-from qcfeed.core import symbol as symbols
 from qcfeed.errors import ExitStatus
+from qcfeed.model import symbol as symbols
+from qcfeed.model.answers import Status
 
 app = new_app()
 

@@ -12,8 +12,8 @@ import typer
 
 from qcfeed import shipped
 from qcfeed.cli.context import Format, Output, examples, new_app
-from qcfeed.cli.layout import Column, Table
-from qcfeed.cli.render import markdown, show
+from qcfeed.cli.ui.render import markdown, show
+from qcfeed.cli.ui.table import Column, Table
 from qcfeed.errors import NotFoundError
 
 app = new_app()

@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import typer
 
-from qcfeed.cli import formats
 from qcfeed.cli.context import Format, Output, examples, new_app, say
-from qcfeed.cli.layout import Column, Table
-from qcfeed.cli.render import emit, show
-from qcfeed.cli.saved import From, ask_or_read
+from qcfeed.cli.saved_files import From, ask_or_read
+from qcfeed.cli.ui import formats
+from qcfeed.cli.ui.render import emit, show
+from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import STACKS
-from qcfeed.control.stack_answers import Stacks, ThreadStack
-from qcfeed.control.task_answers import Frame
+from qcfeed.model.stacks import Stacks, ThreadStack
+from qcfeed.model.task_details import Frame
 
 STUCK_MS = 1_000.0
 """From when on a loop that does not turn is worth a word."""

@@ -8,12 +8,12 @@ from pathlib import Path
 import typer
 
 from qcfeed.cli.context import Format, Output, examples, new_app, say
-from qcfeed.cli.figures import Figure, show_figures
-from qcfeed.cli.formats import age, count, milliseconds, plural, size
-from qcfeed.cli.saved import From, ask_or_read
-from qcfeed.control.answers import Listening, Process, Status, TaskTotals
+from qcfeed.cli.saved_files import From, ask_or_read
+from qcfeed.cli.ui.figures import Figure, show_figures
+from qcfeed.cli.ui.formats import age, count, milliseconds, plural, size
 from qcfeed.control.routes import PROCESS, STATUS
 from qcfeed.errors import ExitStatus, NotFoundError
+from qcfeed.model.answers import Listening, Process, Status, TaskTotals
 
 MEMORY_ALARM = 0.85
 """Share of the memory limit from which it is a finding; the incident was noticed at 0.89."""

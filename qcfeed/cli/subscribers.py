@@ -8,21 +8,21 @@ from typing import Annotated
 
 import typer
 
-from qcfeed.cli import formats
 from qcfeed.cli.context import Format, Output, act, ask, examples, new_app, options, say
-from qcfeed.cli.figures import Figure, show_figures
-from qcfeed.cli.layout import Column, Table
-from qcfeed.cli.render import draw, show
+from qcfeed.cli.ui import formats
+from qcfeed.cli.ui.figures import Figure, show_figures
+from qcfeed.cli.ui.render import draw, show
+from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import SUBSCRIBERS, SUBSCRIBERS_KICK
-from qcfeed.control.subscriber_answers import Kicked, KickRequest, Subscriber, Subscribers
 from qcfeed.errors import ExitStatus, NeedsConfirmationError, UsageError
+from qcfeed.model.subscribers import Kicked, KickRequest, Subscriber, Subscribers
 
 PREVIEW = 10
 """Connections that are shown before the question; more are counted."""
 
 DEFAULT_LIMIT = 1_000
 MOST = 100_000
-"""Connections that one kick may end (service/subscriber_views.py)."""
+"""Connections that one kick may end (server/subscriber_handlers.py)."""
 
 FEW = 3
 """Symbols that are named in a table."""

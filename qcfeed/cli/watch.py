@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from qcfeed.cli.context import client, examples, new_app, options, say
-from qcfeed.cli.formats import age, plural
+from qcfeed.cli.ui.formats import age, plural
 from qcfeed.cli.watch_views import View, Viewer, viewer
 from qcfeed.client import endpoint
 from qcfeed.client.endpoint import Endpoint
@@ -23,11 +23,11 @@ from qcfeed.client.gaps import Gap, Repeat
 from qcfeed.client.stream import Connected, Disconnected, Event, Received, stream
 from qcfeed.config import Config
 from qcfeed.control import routes
-from qcfeed.control.answers import Status
-from qcfeed.core import symbol
-from qcfeed.core.fates import Fate
-from qcfeed.core.messages import Quote
 from qcfeed.errors import ExitStatus, UnreachableError
+from qcfeed.model import symbol
+from qcfeed.model.answers import Status
+from qcfeed.model.messages import Quote
+from qcfeed.model.slow_consumer_policy import Fate
 from qcfeed.upstreams import recording
 
 _REDRAW = 0.25

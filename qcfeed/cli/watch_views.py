@@ -11,21 +11,21 @@ from enum import StrEnum
 from functools import partial
 from typing import Protocol
 
-from qcfeed.cli import render
-from qcfeed.cli.formats import NOTHING, age
-from qcfeed.cli.layout import Column, Table
-from qcfeed.client import board
-from qcfeed.client.board import Board, Line
+from qcfeed.cli.ui import render
+from qcfeed.cli.ui.formats import NOTHING, age
+from qcfeed.cli.ui.table import Column, Table
+from qcfeed.client import latest_quotes
+from qcfeed.client.latest_quotes import Board, Line
 from qcfeed.client.stream import Event, Received
-from qcfeed.core.messages import Band, Size
-from qcfeed.core.symbol import Symbol
+from qcfeed.model.messages import Band, Size
+from qcfeed.model.symbol import Symbol
 
 _COLOURS = {
-    board.LIVE: "green",
+    latest_quotes.LIVE: "green",
     Band.STALE: "yellow",
     Band.VERY_STALE: "red",
     Band.DEAD: "red",
-    board.DISCONNECTED: "red",
+    latest_quotes.DISCONNECTED: "red",
 }
 
 

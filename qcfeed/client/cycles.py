@@ -13,11 +13,11 @@ from enum import StrEnum
 from typing import Protocol
 
 from qcfeed.client.endpoint import Endpoint
-from qcfeed.client.rawsocket import Abandoned, Address, RawPeer
+from qcfeed.client.raw_peer import Abandoned, Address, RawPeer
 from qcfeed.client.refusals import ComeBackError
-from qcfeed.core import backoff
-from qcfeed.core.symbol import Symbol
 from qcfeed.errors import TimedOutError, UnreachableError
+from qcfeed.feed import backoff
+from qcfeed.model.symbol import Symbol
 
 CYCLE_TIMEOUT = 10.0
 """Seconds for one connection to be upgraded, get its quote and be closed."""

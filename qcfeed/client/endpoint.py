@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-from qcfeed.core.symbol import Symbol
 from qcfeed.errors import UsageError
+from qcfeed.model.symbol import Symbol
 
 _PORTS = {"ws": 80, "wss": 443}
 

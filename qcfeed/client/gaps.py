@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qcfeed.core.messages import Quote
+from qcfeed.model.messages import Quote
 
 
 @dataclass(frozen=True, slots=True)

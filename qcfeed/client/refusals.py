@@ -10,8 +10,6 @@ from http.client import responses
 
 import msgspec
 
-from qcfeed.core import messages
-from qcfeed.core.messages import CloseCode
 from qcfeed.errors import (
     InvalidSymbolError,
     NotAllowedError,
@@ -21,6 +19,8 @@ from qcfeed.errors import (
     UnreachableError,
     UsageError,
 )
+from qcfeed.model import messages
+from qcfeed.model.messages import CloseCode
 
 _RETRY = frozenset({429, 500, 502, 503, 504})
 _BY_STATUS: dict[int, type[QcfeedError]] = {

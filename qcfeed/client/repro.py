@@ -17,11 +17,11 @@ import msgspec
 from qcfeed.client.cycles import Cycler, Mode, Progress
 from qcfeed.client.endpoint import Endpoint
 from qcfeed.client.footprint import Footprint, memory_tolerance
-from qcfeed.client.rawsocket import locate
+from qcfeed.client.raw_peer import locate
 from qcfeed.config import Config
-from qcfeed.control.answers import Status
-from qcfeed.core.symbol import Symbol
 from qcfeed.errors import UsageError
+from qcfeed.model.answers import Status
+from qcfeed.model.symbol import Symbol
 
 NEVER_TICKS = Symbol("ZVZZT")
 """The simulator knows it and never has a quote for it: only a reader can see a client leave."""

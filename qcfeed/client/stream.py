@@ -19,11 +19,12 @@ from qcfeed.client import refusals
 from qcfeed.client.endpoint import Endpoint, explain
 from qcfeed.client.gaps import Gap, GapDetector, Repeat
 from qcfeed.client.refusals import ComeBackError
-from qcfeed.core import backoff, messages
-from qcfeed.core.fates import Fate
-from qcfeed.core.messages import Error, GoingAway, Quote, ServerMessage
-from qcfeed.core.symbol import Symbol
 from qcfeed.errors import UnreachableError
+from qcfeed.feed import backoff
+from qcfeed.model import messages
+from qcfeed.model.messages import Error, GoingAway, Quote, ServerMessage
+from qcfeed.model.slow_consumer_policy import Fate
+from qcfeed.model.symbol import Symbol
 
 CONNECT_TIMEOUT = 10.0
 HEARTBEAT = 20.0

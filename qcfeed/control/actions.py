@@ -21,11 +21,11 @@ from typing import Any
 import msgspec
 
 from qcfeed.control import audit
-from qcfeed.control.answers import Answer
 from qcfeed.control.audit import AuditLog, Caller
 from qcfeed.control.routes import Action
-from qcfeed.diagnostics.stall import LoopWatch
+from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.errors import TimedOutError, UnreachableError
+from qcfeed.model.answers import Answer
 
 LONGEST = 600.0
 """Seconds that an action may ask for by its ``timeout_s``."""

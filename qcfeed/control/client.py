@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 import msgspec
 
 from qcfeed.control import peers
-from qcfeed.control.answers import Answer, Failure
 from qcfeed.control.connection import OK, Connection, ImpostorError, NotHttpError
 from qcfeed.control.paths import Address
 from qcfeed.errors import (
@@ -18,6 +17,7 @@ from qcfeed.errors import (
     TimedOutError,
     UnreachableError,
 )
+from qcfeed.model.answers import Answer, Failure
 
 ANSWER_BYTES = 64 * 1024 * 1024
 """More than any answer has; whoever sends more is not a control plane."""

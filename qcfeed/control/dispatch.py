@@ -16,11 +16,11 @@ import msgspec
 
 from qcfeed.control import redact
 from qcfeed.control.actions import Actions
-from qcfeed.control.answers import Answer, Failure
 from qcfeed.control.audit import Caller, timestamp
 from qcfeed.control.routes import REDACTED, Action, Read, Route
-from qcfeed.diagnostics.stall import LoopWatch
+from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.errors import ExitStatus, NotFoundError, QcfeedError, TimedOutError, UsageError
+from qcfeed.model.answers import Answer, Failure
 
 logger = logging.getLogger(__name__)
 

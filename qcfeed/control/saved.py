@@ -12,17 +12,11 @@ from typing import Any
 
 import msgspec
 
-from qcfeed.control.answers import (
-    Answer,
-    ByLocationQuery,
-    Findings,
-    Task,
-    Tasks,
-    TasksByLocation,
-    TasksQuery,
-)
-from qcfeed.control.ended import outcome_of
-from qcfeed.control.ended_answers import EndedQuery, FailuresQuery, TaskFailures, TasksEnded
+from qcfeed.control.handlers.ended_tasks import outcome_of
+from qcfeed.control.handlers.task_cancel import serials, why_spared
+from qcfeed.control.handlers.task_details import task_filter
+from qcfeed.control.handlers.task_snapshot import told
+from qcfeed.control.handlers.tasks import matching
 from qcfeed.control.routes import (
     TASKS,
     TASKS_BY_LABEL,
@@ -37,13 +31,22 @@ from qcfeed.control.routes import (
     NoQuery,
     Read,
 )
-from qcfeed.control.saved_answers import (
-    ProfileQuery,
-    SavedTask,
-    Snapshot,
-    TasksProfile,
+from qcfeed.diagnostics import awaiters, profile
+from qcfeed.diagnostics.ended_task import Outcome
+from qcfeed.diagnostics.filters import Filter
+from qcfeed.errors import NotFoundError, UsageError
+from qcfeed.model.answers import (
+    Answer,
+    ByLocationQuery,
+    Findings,
+    Task,
+    Tasks,
+    TasksByLocation,
+    TasksQuery,
 )
-from qcfeed.control.task_answers import (
+from qcfeed.model.ended_tasks import EndedQuery, FailuresQuery, TaskFailures, TasksEnded
+from qcfeed.model.saved_tasks import ProfileQuery, SavedTask, Snapshot, TasksProfile
+from qcfeed.model.task_details import (
     CancelPlan,
     CancelPlanQuery,
     LabelQuery,
@@ -57,14 +60,6 @@ from qcfeed.control.task_answers import (
     TreeQuery,
     TreeTask,
 )
-from qcfeed.control.task_cancel import serials, why_spared
-from qcfeed.control.task_details import task_filter
-from qcfeed.control.task_snapshot import told
-from qcfeed.control.tasks import matching
-from qcfeed.diagnostics import awaiters, profile
-from qcfeed.diagnostics.ended import Outcome
-from qcfeed.diagnostics.filters import Filter
-from qcfeed.errors import NotFoundError, UsageError
 
 
 class Saved:

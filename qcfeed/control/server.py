@@ -28,9 +28,9 @@ from qcfeed.control.audit import AuditLog, Caller
 from qcfeed.control.dispatch import Dispatcher, refused
 from qcfeed.control.listeners import UnixListener, listen_tcp
 from qcfeed.control.routes import Route
-from qcfeed.diagnostics.stall import LoopWatch
+from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.errors import NotAllowedError, StartError, UsageError
-from qcfeed.listen import shown
+from qcfeed.net.listen import shown
 
 logger = logging.getLogger(__name__)
 

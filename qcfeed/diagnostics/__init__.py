@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from qcfeed.diagnostics.filters import Filter
     from qcfeed.diagnostics.labels import label
     from qcfeed.diagnostics.leakcheck import LeakError, verify_no_leaks
-    from qcfeed.diagnostics.origin import owned_by
-    from qcfeed.diagnostics.spawn import Ledger
-    from qcfeed.diagnostics.stall import LoopWatch
+    from qcfeed.diagnostics.ledger import Ledger
+    from qcfeed.diagnostics.loop_watch import LoopWatch
+    from qcfeed.diagnostics.task_context import owned_by
 
 __all__ = ["Filter", "LeakError", "Ledger", "LoopWatch", "label", "owned_by", "verify_no_leaks"]
 
 _HOMES = {
     "Filter": "filters",
     "LeakError": "leakcheck",
-    "Ledger": "spawn",
-    "LoopWatch": "stall",
+    "Ledger": "ledger",
+    "LoopWatch": "loop_watch",
     "label": "labels",
-    "owned_by": "origin",
+    "owned_by": "task_context",
     "verify_no_leaks": "leakcheck",
 }
 

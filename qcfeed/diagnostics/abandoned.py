@@ -23,10 +23,10 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from qcfeed.diagnostics import awaiters, chain, waits
-from qcfeed.diagnostics.booked import Record
-from qcfeed.diagnostics.reading import Oldest, Reading
+from qcfeed.diagnostics.ledger import Ledger
+from qcfeed.diagnostics.scan import Oldest, Reading
 from qcfeed.diagnostics.site import AnyTask, Site
-from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.diagnostics.task_info import Record
 
 _LEVELS = 10
 """Awaiters of awaiters that are asked whether they have a timeout."""

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from functools import lru_cache
 from types import CodeType
 
-from qcfeed.diagnostics.booked import Booked
-from qcfeed.diagnostics.ended import Cancels
+from qcfeed.diagnostics.ended_task import Cancels
 from qcfeed.diagnostics.site import Frames, line_at, place, short_path
 from qcfeed.diagnostics.stacks import Frame
+from qcfeed.diagnostics.task_info import Booked
 
 
 def of_spawn(known: Booked) -> list[Frame]:

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from qcfeed.diagnostics.booked import Booked, Ref, task_of
+from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.orphans import is_orphan
-from qcfeed.diagnostics.reading import Reading
+from qcfeed.diagnostics.scan import Reading
 from qcfeed.diagnostics.site import AnyTask, Site
-from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.diagnostics.task_info import Booked, Ref, task_of
 from qcfeed.diagnostics.waits import mentions
 
 
@@ -20,7 +20,7 @@ class Filter:
     """What is given must hold, all of it; nothing given is every task.
 
     ``site``: ``FILE:LINE`` or ``FILE``, the path from its right end (``feed.py:77`` is also
-    ``qcfeed/service/feed.py:77``, not ``my_feed.py:77``). ``labels``: each by key and value, or by
+    ``qcfeed/server/feed.py:77``, not ``my_feed.py:77``). ``labels``: each by key and value, or by
     key alone (None). ``older_than``: seconds. ``name``: a shell pattern of the task's name.
     ``waiting_on``: a word of what it waits on, in any case.
     """

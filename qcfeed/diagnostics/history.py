@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from qcfeed.diagnostics.census import Row
+from qcfeed.diagnostics.snapshot import Row
 
 POINTS = 360
 """Censuses kept: an hour of one every 10 s."""

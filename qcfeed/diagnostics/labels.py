@@ -9,7 +9,7 @@ import functools
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from qcfeed.diagnostics.origin import Labels, Origin, current
+from qcfeed.diagnostics.task_context import Labels, Origin, current
 
 MAX_LABELS = 16
 """Labels that a task can have; those that come on top are left out, and counted under DROPPED."""

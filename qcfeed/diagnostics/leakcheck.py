@@ -16,10 +16,10 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from fnmatch import fnmatch
 from typing import NamedTuple
 
-from qcfeed.diagnostics import census, chain
-from qcfeed.diagnostics.booked import Record
+from qcfeed.diagnostics import chain, snapshot
+from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.site import AnyTask, short_path
-from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.diagnostics.task_info import Record
 from qcfeed.diagnostics.waits import state
 
 _FIRST_WAIT = 0.001
@@ -66,7 +66,7 @@ class Ignore:
     def allows_name(self, task: AnyTask) -> bool:
         """Whether a task that no ledger knows may leak: by its name, which is all there is."""
         return any(
-            fnmatch(census.name(task), pattern.removeprefix("name:"))
+            fnmatch(snapshot.name(task), pattern.removeprefix("name:"))
             for pattern in self._patterns
             if pattern.startswith("name:")
         )
@@ -76,7 +76,7 @@ class Ignore:
 
     def _matches(self, record: Record, kind: str, colon: str, pattern: str) -> bool:
         if kind == "name" and colon:
-            return fnmatch(census.name(record.task), pattern)
+            return fnmatch(snapshot.name(record.task), pattern)
         if kind == "label" and colon:
             return any(fnmatch(f"{key}={value}", pattern) for key, value in record.labels.items())
         return fnmatch(record.site.location, f"{kind}{colon}{pattern}")
@@ -156,7 +156,7 @@ def _new(
 
 def _untracked_lines(task: AnyTask) -> list[str]:
     first = (
-        f"  untracked task ({census.name(task)}) of {census.coroutine(task)}, {state(task)};"
+        f"  untracked task ({snapshot.name(task)}) of {snapshot.coroutine(task)}, {state(task)};"
         " created around the ledger, so its line is not known"
     )
     return [first, *(f"      {line}" for line in _stack(task))]
@@ -165,7 +165,7 @@ def _untracked_lines(task: AnyTask) -> list[str]:
 def _lines(record: Record, now: float) -> list[str]:
     task, site = record.task, record.site
     first = (
-        f"  task {record.serial} ({census.name(task)}) from {site.location} ({site.function}),"
+        f"  task {record.serial} ({snapshot.name(task)}) from {site.location} ({site.function}),"
         f" {now - record.born:.3f} s old, {state(task)}"
     )
     return [first, *(f"      {line}" for line in _stack(task))]

@@ -7,10 +7,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from operator import attrgetter
 
-from qcfeed.diagnostics.booked import Booked, Record, Ref
-from qcfeed.diagnostics.origin import Origin, Owner
-from qcfeed.diagnostics.reading import Reading, oldest
-from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.diagnostics.ledger import Ledger
+from qcfeed.diagnostics.scan import Reading, oldest
+from qcfeed.diagnostics.task_context import Origin, Owner
+from qcfeed.diagnostics.task_info import Booked, Record, Ref
 from qcfeed.diagnostics.waits import state
 
 _origin = attrgetter("origin")

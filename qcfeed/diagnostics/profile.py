@@ -14,12 +14,12 @@ from types import CodeType
 from typing import Any, NamedTuple
 
 from qcfeed.diagnostics import calls, chain, waits
-from qcfeed.diagnostics.booked import Booked, Ref
 from qcfeed.diagnostics.filters import Filter
-from qcfeed.diagnostics.reading import by_site, facts
-from qcfeed.diagnostics.shares import scaled, shares
+from qcfeed.diagnostics.ledger import Ledger
+from qcfeed.diagnostics.sampling import scaled, shares
+from qcfeed.diagnostics.scan import by_site, facts
 from qcfeed.diagnostics.site import short_path
-from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.diagnostics.task_info import Booked, Ref
 
 SAMPLE = 2_000
 """Tasks that are looked at, about, unless all are asked for."""

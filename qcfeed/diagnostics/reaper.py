@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from qcfeed.diagnostics.booked import Record, Ref, booked, record
 from qcfeed.diagnostics.site import AnyTask
+from qcfeed.diagnostics.task_info import Record, Ref, booked, record
 from qcfeed.diagnostics.timers import GradualRemoval
 from qcfeed.diagnostics.waits import state
 

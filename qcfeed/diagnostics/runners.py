@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from qcfeed.diagnostics import census
-from qcfeed.diagnostics.booked import Record
+from qcfeed.diagnostics import snapshot
 from qcfeed.diagnostics.leakcheck import Ignore, LeakError, leaked
+from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.site import AnyTask
-from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.diagnostics.task_info import Record
 from qcfeed.diagnostics.waits import state
 
 _ANYIO_RUNNER = "TestRunner._call_in_runner_task"
@@ -106,7 +106,7 @@ class RunnerWatch:
     def _elsewhere(self) -> list[str]:
         """New pending tasks of loops that nobody showed to us, and that do not run now."""
         return [
-            f"{census.name(task)}: {census.coroutine(task)}, {state(task)}"
+            f"{snapshot.name(task)}: {snapshot.coroutine(task)}, {state(task)}"
             for loop in list(_loops)
             if loop not in self._seen and not loop.is_running()
             for task in asyncio.all_tasks(loop)

@@ -21,11 +21,11 @@ import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from qcfeed.diagnostics.booked import book, booked
 from qcfeed.diagnostics.site import AnyTask, Site
+from qcfeed.diagnostics.task_info import book, booked
 
 if TYPE_CHECKING:
-    from qcfeed.diagnostics.spawn import Ledger
+    from qcfeed.diagnostics.ledger import Ledger
 
 PATIENCE = 30.0
 """Seconds that a probe may take while the loop turns; it needs a few turns."""

@@ -9,7 +9,7 @@ from collections import deque
 from types import CodeType
 from typing import Any, NamedTuple, Protocol
 
-from qcfeed.diagnostics.ended import Ended
+from qcfeed.diagnostics.ended_task import Ended
 
 AnyTask = asyncio.Task[Any]
 Frames = tuple[tuple[CodeType, int], ...]

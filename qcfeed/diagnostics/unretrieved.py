@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qcfeed.diagnostics.booked import booked
 from qcfeed.diagnostics.failures import describe
+from qcfeed.diagnostics.task_info import booked
 
 log = logging.getLogger("qcfeed.diagnostics")
 

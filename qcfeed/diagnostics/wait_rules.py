@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from qcfeed.diagnostics.booked import booked
 from qcfeed.diagnostics.chain import cell, code, held
 from qcfeed.diagnostics.site import AnyTask
+from qcfeed.diagnostics.task_info import booked
 
 Detail = Callable[[Any, AnyTask], str]
 """Says more of a link that a task waits in; may raise, and is then left out."""

@@ -15,12 +15,12 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from qcfeed.diagnostics import chain, wait_rules
-from qcfeed.diagnostics.booked import Ref
-from qcfeed.diagnostics.reading import by_site
-from qcfeed.diagnostics.shares import shares
+from qcfeed.diagnostics.ledger import Ledger
+from qcfeed.diagnostics.sampling import shares
+from qcfeed.diagnostics.scan import by_site
 from qcfeed.diagnostics.site import AnyTask, short_path
-from qcfeed.diagnostics.sources import is_library
-from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.diagnostics.source_lines import is_library
+from qcfeed.diagnostics.task_info import Ref
 
 TOP = 5
 """Different waits told of a location; the rest are told as ``other``."""

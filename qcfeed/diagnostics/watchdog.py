@@ -8,9 +8,9 @@ import time
 from collections import deque
 from dataclasses import dataclass, replace
 
-from qcfeed.diagnostics.booked import booked
-from qcfeed.diagnostics.sources import is_library, source
-from qcfeed.diagnostics.stall import Call, LoopWatch, told
+from qcfeed.diagnostics.loop_watch import Call, LoopWatch, told
+from qcfeed.diagnostics.source_lines import is_library, source
+from qcfeed.diagnostics.task_info import booked
 
 TICK = 0.05
 """Seconds between two looks."""

@@ -12,10 +12,10 @@ from typing import NamedTuple
 from qcfeed import config
 from qcfeed.config import Config, PrometheusConfig
 from qcfeed.control import paths
-from qcfeed.control.answers import Process, Status
 from qcfeed.control.client import ControlClient
 from qcfeed.control.routes import PROCESS, STATUS
 from qcfeed.errors import NotFoundError, QcfeedError
+from qcfeed.model.answers import Process, Status
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import qcfeed
 from qcfeed import shipped
-from qcfeed.control.answers import Process, Status
 from qcfeed.doctor.check import Case, FaultError, Skip
+from qcfeed.model.answers import Process, Status
 
 _PIP = f"{sys.executable} -m pip install"
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)\s*([<>=!~,.\s\d]*)")

@@ -7,14 +7,15 @@ import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
-from qcfeed import config, listen
+from qcfeed import config
 from qcfeed.control import auth, paths
-from qcfeed.control.answers import Status
 from qcfeed.control.directories import SUFFIX
+from qcfeed.diagnose.evidence import Thresholds
 from qcfeed.doctor.check import Case, FaultError, Skip
 from qcfeed.errors import UnreachableError
 from qcfeed.metrics import memory
-from qcfeed.verdict.evidence import Thresholds
+from qcfeed.model.answers import Status
+from qcfeed.net import listen
 
 LIMITS = Thresholds()
 

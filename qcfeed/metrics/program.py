@@ -7,10 +7,10 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from qcfeed.diagnostics import census
+from qcfeed.diagnostics import snapshot
+from qcfeed.diagnostics.ledger import Ledger
+from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.diagnostics.pauses import GENERATIONS, GcPauses
-from qcfeed.diagnostics.spawn import Ledger
-from qcfeed.diagnostics.stall import LoopWatch
 from qcfeed.metrics import memory
 from qcfeed.metrics.catalog import metrics as m
 from qcfeed.metrics.catalog.metrics import Metric
@@ -54,7 +54,7 @@ class Locations:
         """What each location that has a label had counted until it got it."""
         self._lock = threading.Lock()
 
-    def sort(self, rows: Iterable[census.Row]) -> dict[str, Counts]:
+    def sort(self, rows: Iterable[snapshot.Row]) -> dict[str, Counts]:
         """The books by label, of rows by live tasks, most first, as a census has them.
 
         Two functions on one line are two rows, but one label. Cost: 2 us a row.
@@ -105,7 +105,7 @@ class Tasks:
 
     def read(self) -> Iterator[Sample]:
         self._ledger.check.refresh()
-        taken = census.by_location(self._ledger, time.monotonic())
+        taken = snapshot.by_location(self._ledger, time.monotonic())
         for label, counts in self._locations.sort(taken.rows).items():
             for metric in BOOKS:
                 yield Sample(metric, counts[metric], (label,))

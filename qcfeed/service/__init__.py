@@ -1,1 +1,4 @@
-"""The running feed: hub drives core, gateway speaks WebSocket, app puts it all together."""
+"""The whole service: its parts put together, started, drained and stopped.
+
+The only package that knows the server and the drills at once.
+"""

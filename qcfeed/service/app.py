@@ -11,33 +11,36 @@ from pathlib import Path
 
 from aiohttp import web
 
-from qcfeed import listen
 from qcfeed.config import Config
-from qcfeed.control import answers, findings, history, paths, report, tasks
+from qcfeed.contrib import aiomonitor
+from qcfeed.control import paths
 from qcfeed.control.audit import AuditLog
+from qcfeed.control.handlers import findings, history, report, tasks
 from qcfeed.control.recent_log import RecentLog
 from qcfeed.control.server import ControlServer
-from qcfeed.diagnostics.lookout import Lookout
+from qcfeed.diagnostics.histogram import Tally
+from qcfeed.diagnostics.ledger import Ledger
+from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.diagnostics.pauses import GcPauses
-from qcfeed.diagnostics.spawn import Ledger
-from qcfeed.diagnostics.stall import LoopWatch
-from qcfeed.diagnostics.tally import Tally
+from qcfeed.diagnostics.sampler import Lookout
+from qcfeed.drills import catalog
+from qcfeed.drills.active import Board
+from qcfeed.drills.base import Stage
+from qcfeed.drills.handlers import DrillViews
+from qcfeed.drills.tampered_upstream import Tampered
+from qcfeed.drills.wall_clock import WallClock
 from qcfeed.errors import InstanceTakenError, MonitorUnavailableError, StartError
 from qcfeed.metrics.catalog.metrics import DELAYS
 from qcfeed.metrics.collectors import Exposition, Sample
-from qcfeed.metrics.recent import Counts, Recent
-from qcfeed.service import http, monitor, readings
-from qcfeed.service.drills import kinds
-from qcfeed.service.drills.board import Board
-from qcfeed.service.drills.stage import Stage
-from qcfeed.service.drills.tampered import Tampered
-from qcfeed.service.drills.views import DrillViews
-from qcfeed.service.drills.wall import WallClock
-from qcfeed.service.gateway import Gateway
-from qcfeed.service.hub import Hub
-from qcfeed.service.parts import Parts
-from qcfeed.service.subscriber_views import SubscriberViews
-from qcfeed.service.views import Views, orphan_rows
+from qcfeed.metrics.recent_history import Counts, Recent
+from qcfeed.model import answers
+from qcfeed.net import listen
+from qcfeed.server import http, metrics
+from qcfeed.server.feed_handlers import Views, orphan_rows
+from qcfeed.server.gateway import Gateway
+from qcfeed.server.hub import Hub
+from qcfeed.server.parts import Parts
+from qcfeed.server.subscriber_handlers import SubscriberViews
 from qcfeed.upstreams.url import connect
 
 log = logging.getLogger("qcfeed")
@@ -65,7 +68,7 @@ class Service:
         self.instance = ""
         self.listening = answers.Listening(quotes="", admin="", control="")
         self._loop = asyncio.get_running_loop()
-        self._ordered = None if config.drill is None else kinds.parse(config.drill)
+        self._ordered = None if config.drill is None else catalog.parse(config.drill)
         self._wall = WallClock()
         self.hub = self._make_hub()
         self._http = web.AppRunner(
@@ -90,7 +93,7 @@ class Service:
             drill=self.drill,
         )
         self._board: Board | None = None
-        self._readings = readings.Readings(self.parts)
+        self._readings = metrics.Readings(self.parts)
         self._started = contextlib.AsyncExitStack()
 
     async def start(self) -> None:
@@ -179,7 +182,7 @@ class Service:
 
     def _start_monitor(self, parts: contextlib.AsyncExitStack) -> None:
         try:
-            attached = monitor.attach(self._loop, self.ledger, self.config)
+            attached = aiomonitor.attach(self._loop, self.ledger, self.config)
         except MonitorUnavailableError as error:
             self.listening.monitor_off = error.message
             log.warning("the monitor is off: %s; %s", error.message, error.hint)

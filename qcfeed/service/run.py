@@ -14,13 +14,13 @@ import time
 from qcfeed import __version__
 from qcfeed.config import SPARE_FILES, Config
 from qcfeed.control.recent_log import RecentLog
-from qcfeed.diagnostics import census, orphans, reaper
+from qcfeed.diagnostics import orphans, reaper, snapshot
+from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.long_lists import drained
-from qcfeed.diagnostics.spawn import Ledger
 from qcfeed.errors import ExitStatus
+from qcfeed.net.event_loop import new_event_loop
 from qcfeed.service.app import Service
-from qcfeed.service.notify import Notifier
-from qcfeed.service.selector import new_event_loop
+from qcfeed.service.systemd import Notifier
 
 log = logging.getLogger("qcfeed")
 
@@ -110,7 +110,7 @@ async def _reap(ledger: Ledger) -> None:
 def _settle(ledger: Ledger, status: ExitStatus) -> int:
     """The last line: every task that was ever spawned, and what became of it. Tasks that are still
     live, and a ledger that cannot see all, are findings."""
-    counted = census.by_location(ledger, time.monotonic())
+    counted = snapshot.by_location(ledger, time.monotonic())
     totals = counted.totals
     _say(
         f"ledger: {totals.spawned:,} tasks spawned = {totals.finished:,} finished"

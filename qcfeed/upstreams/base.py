@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from qcfeed.core.messages import Tick
-from qcfeed.core.symbol import Symbol
+from qcfeed.model.messages import Tick
+from qcfeed.model.symbol import Symbol
 
 
 class Sink(Protocol):

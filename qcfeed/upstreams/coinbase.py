@@ -19,10 +19,10 @@ from typing import NoReturn
 import aiohttp
 import msgspec
 
-from qcfeed.core import backoff
-from qcfeed.core.symbol import Symbol
 from qcfeed.diagnostics import label, owned_by
 from qcfeed.errors import QcfeedError, UnknownSymbolError, UpstreamError
+from qcfeed.feed import backoff
+from qcfeed.model.symbol import Symbol
 from qcfeed.upstreams import coinbase_messages as protocol
 from qcfeed.upstreams.base import Sink, UpstreamHealth
 from qcfeed.upstreams.coinbase_book import Product

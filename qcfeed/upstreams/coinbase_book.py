@@ -6,7 +6,7 @@ import math
 from bisect import bisect_left, insort
 from collections.abc import Iterable
 
-from qcfeed.core.messages import Size, Tick
+from qcfeed.model.messages import Size, Tick
 from qcfeed.upstreams.coinbase_messages import (
     Heartbeat,
     L2Update,

@@ -23,8 +23,8 @@ from typing import Self
 
 import msgspec
 
-from qcfeed.core.messages import ServerMessage
 from qcfeed.errors import ConfigError
+from qcfeed.model.messages import ServerMessage
 
 _FLUSH_EVERY = 0.1
 _MAX_LINE = 64 * 1024 * 1024

@@ -25,9 +25,9 @@ from pathlib import Path
 
 import msgspec
 
-from qcfeed.core.messages import Quote, Tick
-from qcfeed.core.symbol import Symbol, parse
 from qcfeed.errors import ConfigError, InvalidSymbolError, UnknownSymbolError
+from qcfeed.model.messages import Quote, Tick
+from qcfeed.model.symbol import Symbol, parse
 from qcfeed.upstreams import coinbase_messages as protocol
 from qcfeed.upstreams.base import Sink, UpstreamHealth
 from qcfeed.upstreams.coinbase_book import Product

@@ -12,9 +12,9 @@ import random
 import time
 from collections.abc import Callable, Sequence
 
-from qcfeed.core.messages import Tick
-from qcfeed.core.symbol import Symbol
 from qcfeed.errors import UnknownSymbolError
+from qcfeed.model.messages import Tick
+from qcfeed.model.symbol import Symbol
 from qcfeed.upstreams.base import Sink, UpstreamHealth
 from qcfeed.upstreams.timestamps import Timestamps
 from qcfeed.upstreams.universe import LEVELS, TICKERS

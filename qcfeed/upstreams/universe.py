@@ -5,7 +5,7 @@ Large and middle-sized companies; 892 symbols had subscribers in the incident, t
 
 from __future__ import annotations
 
-from qcfeed.core.symbol import Symbol
+from qcfeed.model.symbol import Symbol
 
 _TICKERS = """
 A AA AAL AAON AAPL ABBV ABNB ABT ACGL ACHC ACI ACM ACN ADBE ADC ADI ADM ADNT ADP ADSK AEE AEP

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from qcfeed.drills.catalog import KINDS, parse
 from qcfeed.metrics.catalog.alerts import ALERTS, Alert
-from qcfeed.pages import difference, steps, symptoms
-from qcfeed.service.drills.kinds import KINDS, parse
+from qcfeed.runbook_pages import difference, steps, symptoms
 from tests.support.patience import PATIENCE
 from tests.support.shell import QCFEED, Serving, environment, qcfeed, serving, until
 

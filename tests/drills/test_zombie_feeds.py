@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-import qcfeed.service.drills.zombies
+import qcfeed.drills.zombies
 from qcfeed.client.gaps import GapDetector
-from qcfeed.core import messages
 from qcfeed.errors import ExitStatus
+from qcfeed.model import messages
 from tests.support.patience import PATIENCE
 from tests.support.shell import QCFEED, Serving, environment, serving
 from tests.support.shell import qcfeed as run
@@ -94,7 +94,7 @@ def answer(home: Path, *args: str, status: ExitStatus) -> dict[str, Any]:
 
 def spawning_line() -> int:
     """The line of the drill that drops the handle."""
-    lines = Path(qcfeed.service.drills.zombies.__file__).read_text().splitlines()
+    lines = Path(qcfeed.drills.zombies.__file__).read_text().splitlines()
     [line] = [n for n, text in enumerate(lines, 1) if "_generate_quotes(subscriber))" in text]
     return line
 
@@ -102,7 +102,7 @@ def spawning_line() -> int:
 def test_the_incident_is_found_named_and_ended(
     service: Serving, watching: Watching, home: Path
 ) -> None:
-    guilty = f"qcfeed/service/drills/zombies.py:{spawning_line()}"
+    guilty = f"qcfeed/drills/zombies.py:{spawning_line()}"
 
     counted = answer(home, "tasks", "--by-location", status=ExitStatus.OK)
     worst = counted["locations"][0]

@@ -13,9 +13,9 @@ from typing import Any
 import pexpect
 import pytest
 
+from qcfeed.drills import zombies as manager
 from qcfeed.errors import ExitStatus
-from qcfeed.service import feed
-from qcfeed.service.drills import zombies as manager
+from qcfeed.server import feed
 from tests.support.machine import of_the_program
 from tests.support.patience import PATIENCE
 from tests.support.shell import QCFEED, Serving, environment, qcfeed, serving, until

@@ -46,7 +46,7 @@ def test_one_symbols_zombies_are_found_shown_and_cancelled(service: Serving, hom
         worst = answer(home, "tasks", "--by", "label:symbol")["values"][0]
         assert (worst["value"], worst["live"], worst["orphaned"]) == ("AAPL", 4, 2)
 
-        (feed,) = answer(home, "tasks", "--site", "service/feed.py", "--label", "symbol=AAPL")[
+        (feed,) = answer(home, "tasks", "--site", "server/feed.py", "--label", "symbol=AAPL")[
             "tasks"
         ]
         assert feed["name"].startswith("feed AAPL")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qcfeed.core import messages
+from qcfeed.model import messages
 from tests.support.coinbase_server import CAPTURE, CoinbaseServer, Script, capture, frames
 from tests.support.shell import qcfeed, serving
 from tests.support.sinks import until

@@ -14,8 +14,8 @@ from typing import Any
 import pexpect
 import pytest
 
+from qcfeed.drills import zombies
 from qcfeed.errors import ExitStatus
-from qcfeed.service.drills import zombies
 from tests.support import faults
 from tests.support.coinbase_server import CoinbaseServer, frames
 from tests.support.machine import BLOCKED, of_the_program
@@ -83,7 +83,7 @@ async def test_zombies_that_grow_are_a_leak_with_its_line(tmp_path: Path) -> Non
             )
         assert (worst["rule"], worst["kind"]) == ("zombies", "LEAK")
         guilty = line(zombies, "_generate_quotes(subscriber))")
-        assert worst["location"] == f"qcfeed/service/{guilty}"
+        assert worst["location"] == f"qcfeed/{guilty}"
         assert worst["source"].endswith("create_task(self._generate_quotes(subscriber))")
         assert worst["count"] >= 300
         assert worst["per_minute"] > 0
@@ -266,7 +266,7 @@ def test_the_screen_at_80_by_24_and_the_watch_that_is_redrawn(tmp_path: Path) ->
     with serving(tmp_path, "--no-monitor", "--drill", "zombie-feeds=200"):
         until(found(tmp_path, "orphans"), "orphans that are proved")
         screen = on_terminal(tmp_path, "--window", "1s")
-        assert screen[0].startswith("LEAK  200 tasks from qcfeed/service/drills/zombies.py:")
+        assert screen[0].startswith("LEAK  200 tasks from qcfeed/drills/zombies.py:")
         assert max(map(len, screen)) <= 80
         assert len(screen) <= 23, "the prompt has the last line"
         assert [text for text in screen if text.strip() == "next      qcfeed orphans --reap"]

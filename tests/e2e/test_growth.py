@@ -44,6 +44,6 @@ def test_what_is_scraped_and_what_is_remembered_agree(tmp_path: Path) -> None:
         assert 1 << 24 < moment["memory_bytes"] < answer["limit_bytes"]
         most = max(answer["locations"], key=lambda row: row["live"])
         assert (most["location"].partition(":")[0], most["live"]) == (
-            "qcfeed/service/drills/zombies.py",
+            "qcfeed/drills/zombies.py",
             300,
         )

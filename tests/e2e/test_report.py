@@ -50,7 +50,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             "--window", "1s",
         )  # fmt: skip
         assert made.returncode == ExitStatus.OK, made.stderr
-        assert "LEAK  40 tasks from qcfeed/service/drills/zombies.py:" in made.stderr
+        assert "LEAK  40 tasks from qcfeed/drills/zombies.py:" in made.stderr
         assert made.stderr.count("not in it") == made.stderr.count("Prometheus: none is named") == 1
         yield home
 
@@ -115,7 +115,7 @@ def test_the_same_in_markdown_on_stdout(home: Path) -> None:
     assert said.returncode == ExitStatus.OK
     headings = re.findall(r"^## (.*)$", said.stdout, re.MULTILINE)
     assert headings == SECTIONS
-    assert said.stdout.startswith("# LEAK 40 tasks from qcfeed/service/drills/zombies.py:")
+    assert said.stdout.startswith("# LEAK 40 tasks from qcfeed/drills/zombies.py:")
     assert "owner subscriber" in said.stdout
     assert re.search(rf"orphans.reap \| done \|.*reaped {ZOMBIES}", said.stdout)
     assert "nobody is subscribed, the feed closes" in said.stdout, "the log"

@@ -21,7 +21,7 @@ def test_the_incident_from_the_guilty_line_to_its_end(tmp_path: Path) -> None:
     with serving(tmp_path, *arguments), terminal(tmp_path) as seat:
         seat.type(f"{shlex.quote(str(QCFEED))} top --every 0.5; echo left $?")
         seat.see("2,000 orphaned")
-        screen = seat.see("LEAK  2,000 tasks from qcfeed/service/drills/zombies.py")
+        screen = seat.see("LEAK  2,000 tasks from qcfeed/drills/zombies.py")
         assert max(map(len, screen.splitlines())) <= 80
         guilty = next(
             line

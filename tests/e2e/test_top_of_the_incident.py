@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from qcfeed.cli.top.looker import LISTED, Seen
+from qcfeed.cli.top.observer import LISTED, Seen
 from tests.support.full_screen import Screen, shown
 from tests.support.patience import PATIENCE
 from tests.support.raw_websocket import RawClient
@@ -25,7 +25,11 @@ LONG = "10.0"
 @pytest.fixture
 def incident(tmp_path: Path) -> Iterator[Serving]:
     """A service of its own, with everything that was alive when the memory ran out."""
-    arguments = ("--no-monitor", "--upstream", "sim:?rate=20", "--drill", f"zombie-feeds={ZOMBIES}")
+    arguments = (
+        "--no-monitor", "--upstream", "sim:?rate=20", "--drill", f"zombie-feeds={ZOMBIES}",
+        # The test's own subscriber reads nothing until the end, however long that takes.
+        "--stall-timeout", "3600",
+    )  # fmt: skip
     with serving(tmp_path, *arguments, before=("--instance", "incident")) as service:
         service.hear(f"{ZOMBIES} zombies are alive")
         yield service

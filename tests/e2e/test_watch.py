@@ -12,9 +12,9 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from qcfeed.core import messages
-from qcfeed.core.messages import Quote, ServerMessage
 from qcfeed.errors import ExitStatus
+from qcfeed.model import messages
+from qcfeed.model.messages import Quote, ServerMessage
 from qcfeed.upstreams.recording import Reader
 from tests.support.patience import PATIENCE
 from tests.support.ports import refusing_port

@@ -9,7 +9,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from qcfeed.core.messages import CloseCode
+from qcfeed.model.messages import CloseCode
 from tests.support.patience import PATIENCE
 from tests.support.shell import environment, qcfeed, serving
 

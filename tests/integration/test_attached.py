@@ -19,7 +19,17 @@ from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 
 from qcfeed import Attached, attach
 from qcfeed.control import routes
-from qcfeed.control.answers import (
+from qcfeed.control.client import ControlClient
+from qcfeed.control.paths import Address, running_instances, socket_path, token_path
+from qcfeed.diagnostics.ledger import owned_by
+from qcfeed.errors import (
+    ConfigError,
+    NoRunningLoopError,
+    NotFoundError,
+    StartError,
+    UnreachableError,
+)
+from qcfeed.model.answers import (
     Findings,
     Orphans,
     Process,
@@ -28,18 +38,8 @@ from qcfeed.control.answers import (
     Status,
     TasksByLocation,
 )
-from qcfeed.control.client import ControlClient
-from qcfeed.control.history_answers import History
-from qcfeed.control.paths import Address, running_instances, socket_path, token_path
-from qcfeed.control.stack_answers import Stacks
-from qcfeed.diagnostics.spawn import owned_by
-from qcfeed.errors import (
-    ConfigError,
-    NoRunningLoopError,
-    NotFoundError,
-    StartError,
-    UnreachableError,
-)
+from qcfeed.model.history import History
+from qcfeed.model.stacks import Stacks
 from tests.support.patience import PATIENCE
 from tests.support.ports import refusing_port
 from tests.support.program import program

@@ -23,8 +23,8 @@ from benchmarks.fanout.processes import Readers, reading, serving
 from benchmarks.fanout.results import SCHEMA, Results, load
 from benchmarks.fanout.running import run
 from benchmarks.fanout.workloads import Workload
-from qcfeed.core import frames, messages
-from qcfeed.core.messages import Quote
+from qcfeed.model import frames, messages
+from qcfeed.model.messages import Quote
 from qcfeed.upstreams.timestamps import render
 from tests.support.patience import PATIENCE
 
@@ -335,4 +335,5 @@ def test_two_processes_share_a_port_and_both_are_ended(program: Path) -> None:
             connected = [len(each.net_connections("tcp")) for each in processes]
         assert min(connected) > 2, f"one has them all: {connected}"
     assert said["gaps"] == 0
-    assert not any(each.is_running() for each in processes)
+    _, alive = psutil.wait_procs(processes, PATIENCE)
+    assert alive == []

@@ -12,9 +12,9 @@ from tests.support.patience import PATIENCE
 FORGETFUL = """
 import sys
 from benchmarks import soak
-from qcfeed.diagnostics import booked
-book = booked.book
-booked.book = lambda known, task: book(known, task) if known.serial % 100 else None
+from qcfeed.diagnostics import task_info
+book = task_info.book
+task_info.book = lambda known, task: book(known, task) if known.serial % 100 else None
 sys.argv = ["soak", "--seconds", "0.2", "--readers", "1"]
 sys.exit(soak.main())
 """

@@ -16,8 +16,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from qcfeed.core.fates import Fate
-from qcfeed.core.symbol import Symbol
+from qcfeed.model.slow_consumer_policy import Fate
+from qcfeed.model.symbol import Symbol
 from tests.support.modelled_kernel import Exchange, Peer, symbols, timeless, turns
 
 SYMBOLS = list(symbols(3))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from qcfeed.core.lifecycle import Command, Demand, Do, Lifecycle, Upstream
+from qcfeed.feed.lifecycle import Command, Demand, Do, Lifecycle, Upstream
 
 SUBSCRIBERS = st.integers(0, 3)
 DRAWS = st.floats(0, 1, exclude_max=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qcfeed.diagnose.verdict import diagnose
 from qcfeed.metrics.growth import Point
-from qcfeed.verdict.diagnosis import diagnose
 from tests.support.seen import GIB, census, evidence, feed, leak, location, rule, told
 
 BUSY = st.integers(0, 100_000)

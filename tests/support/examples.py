@@ -5,14 +5,14 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from qcfeed.cli import walk
+from qcfeed.cli import command_tree
 
 _SHELL = {"|", ">", ">>", "&&", ";"}
 
 
 def examples() -> Iterator[tuple[str, str]]:
     """Each command's full name and each of its example lines, in order."""
-    for ctx in walk.commands():
+    for ctx in command_tree.commands():
         for line in (ctx.command.epilog or "").splitlines()[2:]:
             yield ctx.command_path, line.strip()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
-from qcfeed.service.connection import Connection
+from qcfeed.ws.connection import Connection
 from tests.support.patience import PATIENCE
 from tests.support.raw_websocket import RawClient
 from tests.support.running_service import Running, until

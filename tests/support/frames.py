@@ -6,8 +6,8 @@ from typing import cast
 
 from wsproto.frame_protocol import FrameProtocol
 
-from qcfeed.core import messages
-from qcfeed.core.messages import Quote
+from qcfeed.model import messages
+from qcfeed.model.messages import Quote
 
 
 def quotes(data: bytes) -> list[Quote]:

@@ -11,7 +11,7 @@ from typing import Any
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Static
 
-from qcfeed.cli.top.looker import Away, Looker, Seen, Wanted
+from qcfeed.cli.top.observer import Away, Looker, Seen, Wanted
 from qcfeed.cli.top.panes import Pane, Question
 from qcfeed.cli.top.screen import Top
 from qcfeed.control.client import ControlClient

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qcfeed.control.answers import Bands, Listening, Memory, Status, TaskTotals
+from qcfeed.model.answers import Bands, Listening, Memory, Status, TaskTotals
 from tests.support.running_service import until
 from tests.support.scripted_server import ScriptedServer
 

@@ -15,13 +15,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from qcfeed.config import Config
-from qcfeed.core.symbol import Symbol
-from qcfeed.service.arrival import Arrival
-from qcfeed.service.connection import Connection
-from qcfeed.service.gateway import Gateway
-from qcfeed.service.hub import Hub
-from qcfeed.service.poller import READ, WRITE, Watched
-from qcfeed.service.transport import Transport
+from qcfeed.model.symbol import Symbol
+from qcfeed.net.poller import READ, WRITE, Watched
+from qcfeed.net.transport import Transport
+from qcfeed.server.gateway import Gateway
+from qcfeed.server.hub import Hub
+from qcfeed.ws.connection import Connection
+from qcfeed.ws.pending import Arrival
 from tests.support import raw_websocket
 from tests.support.scripted_upstream import TICK, ScriptedUpstream, silently
 

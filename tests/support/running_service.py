@@ -10,11 +10,11 @@ from functools import partial
 
 import psutil
 
-from qcfeed.core.symbol import Symbol
-from qcfeed.diagnostics import census, orphans
-from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.diagnostics import orphans, snapshot
+from qcfeed.diagnostics.ledger import Ledger
+from qcfeed.model.symbol import Symbol
+from qcfeed.server.feed import Feed
 from qcfeed.service.app import Service
-from qcfeed.service.feed import Feed
 from tests.support.patience import PATIENCE
 from tests.support.raw_websocket import RawClient, head, request
 
@@ -112,8 +112,8 @@ class Running:
     def remember_residents(self) -> None:
         self.residents = {task.serial for task in self._alive()}
 
-    def _alive(self) -> list[census.LiveTask]:
-        return census.live(self.ledger, time.monotonic(), limit=100_000)
+    def _alive(self) -> list[snapshot.LiveTask]:
+        return snapshot.live(self.ledger, time.monotonic(), limit=100_000)
 
     async def balanced(self, *, within: float = PATIENCE) -> None:
         """Nobody is connected, no feed stays, no task lives that did not live before."""

@@ -1,4 +1,4 @@
-"""A small real WebSocket server that speaks core/messages.py and follows a test's script."""
+"""A small real WebSocket server that speaks model/messages.py and follows a test's script."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from qcfeed.client.endpoint import Endpoint
-from qcfeed.core import messages
-from qcfeed.core.messages import Quote, ServerMessage
+from qcfeed.model import messages
+from qcfeed.model.messages import Quote, ServerMessage
 
 Script = Callable[["Visit"], Awaitable[web.StreamResponse | None]]
 

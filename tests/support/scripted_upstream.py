@@ -6,8 +6,8 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
-from qcfeed.core.messages import Tick
-from qcfeed.core.symbol import Symbol
+from qcfeed.model.messages import Tick
+from qcfeed.model.symbol import Symbol
 from qcfeed.upstreams.base import Sink, UpstreamHealth
 
 Life = Callable[[Sink], Awaitable[None]]

@@ -6,8 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from qcfeed.control import answers
-from qcfeed.control.answers import (
+from qcfeed.diagnose.evidence import Evidence
+from qcfeed.metrics.growth import Point
+from qcfeed.model import answers
+from qcfeed.model.answers import (
     Bands,
     Feed,
     Findings,
@@ -20,9 +22,7 @@ from qcfeed.control.answers import (
     TasksByLocation,
     TaskTotals,
 )
-from qcfeed.control.subscriber_answers import Subscriber
-from qcfeed.metrics.growth import Point
-from qcfeed.verdict.evidence import Evidence
+from qcfeed.model.subscribers import Subscriber
 
 AT = datetime(2024, 3, 20, 2, 15, tzinfo=UTC)
 SECONDS = 5.0

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from qcfeed.core.messages import Tick
-from qcfeed.core.symbol import Symbol
+from qcfeed.model.messages import Tick
+from qcfeed.model.symbol import Symbol
 from qcfeed.upstreams.base import Upstream
 from tests.support.patience import PATIENCE
 

@@ -13,8 +13,8 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-from qcfeed.service.poller import Poller
-from qcfeed.service.transport import Transport
+from qcfeed.net.poller import Poller
+from qcfeed.net.transport import Transport
 
 MEGABYTE = 1 << 20
 """More than the kernel takes, by far."""

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from qcfeed.core import messages
-from qcfeed.core.symbol import Symbol
+from qcfeed.model import messages
+from qcfeed.model.symbol import Symbol
 from qcfeed.upstreams.simulator import Pace, Walk
 from qcfeed.upstreams.timestamps import Timestamps
 

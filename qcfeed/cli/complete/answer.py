@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def commands() -> Commands:
-    """Every command, as table.py wrote them. Not a module: some may not keep what Python compiles."""
+    """Every command, as words.py wrote them. Not a module: some may not keep what Python compiles."""
     with open(f"{os.path.dirname(__file__)}/words.json", encoding="utf-8") as file:  # noqa: PTH120, PTH123
         known: Commands = json.load(file)
     return known

@@ -11,7 +11,7 @@ import os
 import time
 
 from qcfeed import shipped
-from qcfeed.cli import formats
+from qcfeed.cli.ui import formats
 from qcfeed.control import directories
 from qcfeed.control.connection import OK, Connection
 

@@ -8,16 +8,17 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from qcfeed.cli import durations, formats, prometheus, render, saved
+from qcfeed.cli import prometheus, saved_files
 from qcfeed.cli.bundle import DIAGNOSIS
 from qcfeed.cli.context import Format, Output, client, examples, new_app, options, say
 from qcfeed.cli.diagnose import outside, screen
 from qcfeed.cli.diagnose.gather import command, gather
 from qcfeed.cli.flags import with_flags
-from qcfeed.cli.layout import Column, Line, Table
+from qcfeed.cli.ui import durations, formats, render
+from qcfeed.cli.ui.table import Column, Line, Table
+from qcfeed.diagnose.verdict import diagnose as judge
 from qcfeed.errors import ExitStatus, TimedOutError, UnreachableError, UsageError
-from qcfeed.verdict.answers import Diagnosis, Finding
-from qcfeed.verdict.diagnosis import diagnose as judge
+from qcfeed.model.diagnosis import Diagnosis, Finding
 
 WINDOW = 5.0
 """Seconds between the two looks, where --window does not say."""
@@ -54,7 +55,7 @@ def diagnose(
     watch: Annotated[
         bool, typer.Option("--watch", help="Again and again, in place; Ctrl-C ends it.")
     ] = False,
-    source: saved.From = None,
+    source: saved_files.From = None,
     output: Output = Format.TABLE,
     **flags: Any,
 ) -> None:
@@ -74,7 +75,7 @@ def diagnose(
         _watch(ctx, flags, window or WINDOW, output)
         return
     told = (
-        saved.read(source, DIAGNOSIS, Diagnosis)[0]
+        saved_files.read(source, DIAGNOSIS, Diagnosis)[0]
         if source
         else _judge(ctx, flags, window or WINDOW)
     )

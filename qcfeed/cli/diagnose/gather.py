@@ -7,19 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
-from qcfeed.cli import render
 from qcfeed.cli.context import Options
 from qcfeed.cli.growth.source import point
-from qcfeed.control.answers import (
-    Answer,
-    Feeds,
-    Findings,
-    Orphans,
-    Process,
-    Status,
-    TasksByLocation,
-)
-from qcfeed.control.history_answers import History
+from qcfeed.cli.ui import render
 from qcfeed.control.routes import (
     FEEDS,
     HISTORY,
@@ -30,10 +20,12 @@ from qcfeed.control.routes import (
     TASKS_BY_LOCATION,
     TASKS_FINDINGS,
 )
-from qcfeed.control.subscriber_answers import Subscribers
+from qcfeed.diagnose.evidence import Evidence, Thresholds
 from qcfeed.errors import NotFoundError, QcfeedError, TimedOutError, UnreachableError
 from qcfeed.metrics.growth import Point
-from qcfeed.verdict.evidence import Evidence, Thresholds
+from qcfeed.model.answers import Answer, Feeds, Findings, Orphans, Process, Status, TasksByLocation
+from qcfeed.model.history import History
+from qcfeed.model.subscribers import Subscribers
 
 AnyAnswer = TypeVar("AnyAnswer", bound=Answer)
 

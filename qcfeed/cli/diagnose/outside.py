@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qcfeed.config import PrometheusConfig
+from qcfeed.diagnose.evidence import Evidence, Firing
 from qcfeed.errors import QcfeedError
-from qcfeed.verdict.evidence import Evidence, Firing
 
 if TYPE_CHECKING:
     from qcfeed.metrics.prometheus import Prometheus
@@ -22,12 +22,12 @@ def add(named: PrometheusConfig, seen: Evidence, *, timeout: float) -> Evidence:
     if not named.prometheus:
         return replace(seen, untold=[*seen.untold, "Prometheus: none is named (--prometheus URL)"])
     # 100 ms of import, for those who have a Prometheus to ask.
-    from qcfeed.metrics import history
+    from qcfeed.metrics import prometheus_history
     from qcfeed.metrics.prometheus import Prometheus
 
     try:
         server = Prometheus(named, timeout=timeout)
-        told = history.of(server, named.prometheus_target, None, BACK)
+        told = prometheus_history.of(server, named.prometheus_target, None, BACK)
         found = _alerts(server, told.target)
     except QcfeedError as error:
         return replace(seen, untold=[*seen.untold, f"Prometheus: {error.message}"])

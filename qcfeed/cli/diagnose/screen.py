@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from qcfeed.cli.layout import Line
+from qcfeed.cli.ui.table import Line
+from qcfeed.diagnose.verdict import headline
 from qcfeed.formats import age, printable
-from qcfeed.verdict.answers import Diagnosis, Finding
-from qcfeed.verdict.diagnosis import headline
+from qcfeed.model.diagnosis import Diagnosis, Finding
 
 OTHERS = 4
 """Further findings that get a line each; `-o wide` tells all in full."""

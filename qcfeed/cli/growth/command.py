@@ -10,13 +10,14 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from qcfeed.cli import durations, prometheus, render, sizes, times
+from qcfeed.cli import prometheus
 from qcfeed.cli.context import Format, Output, examples, new_app, say
 from qcfeed.cli.flags import with_flags
 from qcfeed.cli.growth import plots, views
 from qcfeed.cli.growth.source import timeline
-from qcfeed.cli.layout import Line
-from qcfeed.cli.sparkline import blocks_for
+from qcfeed.cli.ui import durations, render, sizes, times
+from qcfeed.cli.ui.sparkline import blocks_for
+from qcfeed.cli.ui.table import Line
 from qcfeed.errors import ExitStatus
 from qcfeed.metrics.claims import Claim, rate
 from qcfeed.metrics.growth_answer import Growth, answer

@@ -11,7 +11,6 @@ import typer
 from qcfeed.cli.context import ask, options
 from qcfeed.cli.prometheus import FLAG
 from qcfeed.config import Loaded, PrometheusConfig
-from qcfeed.control.history_answers import History, HistoryPoint
 from qcfeed.control.routes import HISTORY
 from qcfeed.errors import NotFoundError, PrometheusError, QcfeedError, UnreachableError
 from qcfeed.formats import age
@@ -19,6 +18,7 @@ from qcfeed.metrics.claims import Claim
 from qcfeed.metrics.growth import Point
 from qcfeed.metrics.growth_answer import stamp
 from qcfeed.metrics.timeline import Timeline, doubts
+from qcfeed.model.history import History, HistoryPoint
 
 HOUR = 3_600.0
 _UNNAMED = (
@@ -56,11 +56,11 @@ def _asked(
     ctx: typer.Context, named: PrometheusConfig, at: float | None, since: float
 ) -> tuple[Timeline, Sequence[Claim]]:
     # 100 ms of import, for those who have a Prometheus to ask.
-    from qcfeed.metrics import alerts, history
+    from qcfeed.metrics import alerts, prometheus_history
     from qcfeed.metrics.prometheus import Prometheus
 
     server = Prometheus(named, timeout=options(ctx).timeout)
-    told = history.of(server, named.prometheus_target, at, since)
+    told = prometheus_history.of(server, named.prometheus_target, at, since)
     try:
         return told, alerts.claimed(server, told.target, told.at)
     except PrometheusError as error:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from qcfeed.cli import formats
-from qcfeed.cli.layout import Column, Line, Table
-from qcfeed.cli.sparkline import BLOCKS, sparkline
+from qcfeed.cli.ui import formats
+from qcfeed.cli.ui.sparkline import BLOCKS, sparkline
+from qcfeed.cli.ui.table import Column, Line, Table
 from qcfeed.metrics.growth import FIT
 from qcfeed.metrics.growth_answer import ClaimAnswer, Growth, LocationRate, Moment, Rates, spoken
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import typer
 
-from qcfeed.cli import formats
 from qcfeed.cli.context import Format, say
-from qcfeed.cli.layout import Column, Table
-from qcfeed.cli.render import show
-from qcfeed.cli.saved import ask_or_read
+from qcfeed.cli.saved_files import ask_or_read
+from qcfeed.cli.ui import formats
+from qcfeed.cli.ui.render import show
+from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import TASKS_BY_LABEL
-from qcfeed.control.task_answers import LabelValue, TasksByLabel
 from qcfeed.errors import UsageError
+from qcfeed.model.task_details import LabelValue, TasksByLabel
 
 _WITHOUT = "(without)"
 

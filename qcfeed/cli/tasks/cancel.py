@@ -8,24 +8,24 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from qcfeed.cli import formats
 from qcfeed.cli.context import Format, Output, act, examples, options, say
-from qcfeed.cli.figures import Figure, show_figures
-from qcfeed.cli.layout import Column, Table
-from qcfeed.cli.render import draw, emit, show
-from qcfeed.cli.saved import From, ask_or_read
+from qcfeed.cli.saved_files import From, ask_or_read
 from qcfeed.cli.tasks import filters
 from qcfeed.cli.tasks.show import told
-from qcfeed.control.answers import Task
+from qcfeed.cli.ui import formats
+from qcfeed.cli.ui.figures import Figure, show_figures
+from qcfeed.cli.ui.render import draw, emit, show
+from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import TASKS_CANCEL, TASKS_CANCEL_PLAN
-from qcfeed.control.task_answers import (
+from qcfeed.errors import ExitStatus, NeedsConfirmationError, UsageError
+from qcfeed.model.answers import Task
+from qcfeed.model.task_details import (
     CancelledTasks,
     CancelPlan,
     CancelTasksRequest,
     PlannedLocation,
     Surviving,
 )
-from qcfeed.errors import ExitStatus, NeedsConfirmationError, UsageError
 
 EXAMPLES = examples(
     "qcfeed tasks cancel 48213 48214              # a number is never used again",

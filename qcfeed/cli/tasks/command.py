@@ -10,7 +10,6 @@ import typer
 from typer._click import Command
 from typer.main import get_command
 
-from qcfeed.cli import durations, formats
 from qcfeed.cli.context import (
     PROFILES,
     Format,
@@ -21,14 +20,15 @@ from qcfeed.cli.context import (
     say,
     warn_incomplete,
 )
-from qcfeed.cli.layout import Column, Table
 from qcfeed.cli.lazy import LazyGroup
-from qcfeed.cli.render import show
-from qcfeed.cli.saved import From, Save, ask_or_read, schema_of
+from qcfeed.cli.saved_files import From, Save, ask_or_read, schema_of
 from qcfeed.cli.tasks import filters, waiting
-from qcfeed.control.answers import Location, Task, Tasks, TasksByLocation, TaskTotals
+from qcfeed.cli.ui import durations, formats
+from qcfeed.cli.ui.render import show
+from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import TASKS, TASKS_BY_LOCATION
 from qcfeed.errors import UsageError
+from qcfeed.model.answers import Location, Task, Tasks, TasksByLocation, TaskTotals
 
 DEFAULT_LIMIT = 1_000
 BY_LOCATION = str(TasksByLocation.__struct_config__.tag)

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from qcfeed.cli import saved
+from qcfeed.cli import saved_files
 from qcfeed.cli.context import Format, Output, client, examples
 from qcfeed.cli.tasks import windows
-from qcfeed.control.answers import TasksByLocation
 from qcfeed.control.routes import TASKS_BY_LOCATION
+from qcfeed.model.answers import TasksByLocation
 
 EXAMPLES = examples(
     "qcfeed tasks diff before.json               # against now",
@@ -32,9 +32,9 @@ def diff(
 
     Of two processes (after a restart) only the live tasks can be compared; it says so then.
     """
-    earlier, _ = saved.read(before, TASKS_BY_LOCATION, TasksByLocation)
+    earlier, _ = saved_files.read(before, TASKS_BY_LOCATION, TasksByLocation)
     if after is None:
         later = windows.census(client(ctx))
     else:
-        later, _ = saved.read(after, TASKS_BY_LOCATION, TasksByLocation)
+        later, _ = saved_files.read(after, TASKS_BY_LOCATION, TasksByLocation)
     windows.print_window(windows.compare(earlier, later), output)

@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
-from qcfeed.cli import formats, render, saved
+from qcfeed.cli import saved_files
 from qcfeed.cli.context import Format, Output, examples, say
-from qcfeed.cli.layout import Column, Table
 from qcfeed.cli.tasks.show import told
-from qcfeed.control.ended_answers import EndedTask, Failure, Raised, TaskFailures, TasksEnded
+from qcfeed.cli.ui import formats, render
+from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import TASKS_ENDED, TASKS_FAILURES
+from qcfeed.model.ended_tasks import EndedTask, Failure, Raised, TaskFailures, TasksEnded
 
 ENDED_EXAMPLES = examples(
     "qcfeed tasks ended --outcome cancelled",
@@ -93,8 +94,8 @@ def ended(
         Outcome | None, typer.Option(help="Only tasks that ended in this way.")
     ] = None,
     limit: Annotated[int, typer.Option(min=0, max=10_000, help="List at most the N latest.")] = 100,
-    source: saved.From = None,
-    save: saved.Save = None,
+    source: saved_files.From = None,
+    save: saved_files.Save = None,
     output: Output = Format.TABLE,
 ) -> None:
     """The last tasks that ended, the latest first: how, how old, and who cancelled them.
@@ -103,7 +104,7 @@ def ended(
     somebody still holds counts as ended from when the service next looked, 10 s later at most.
     """
     word = "" if outcome is None else outcome.value
-    answer, raw = saved.ask_or_read(
+    answer, raw = saved_files.ask_or_read(
         ctx, TASKS_ENDED, TasksEnded, source=source, target=save, site=site, outcome=word,
         limit=limit,
     )  # fmt: skip
@@ -117,12 +118,12 @@ def failures(
     ctx: typer.Context,
     site: Site = "",
     limit: Annotated[int, typer.Option(min=0, max=256, help="List at most the N latest.")] = 20,
-    source: saved.From = None,
-    save: saved.Save = None,
+    source: saved_files.From = None,
+    save: saved_files.Save = None,
     output: Output = Format.TABLE,
 ) -> None:
     """What tasks died of: exceptions by location, type and line, each with a traceback."""
-    answer, raw = saved.ask_or_read(
+    answer, raw = saved_files.ask_or_read(
         ctx, TASKS_FAILURES, TaskFailures, source=source, target=save, site=site, limit=limit
     )
     listed = answer.failures[:limit]

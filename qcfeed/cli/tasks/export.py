@@ -15,12 +15,12 @@ import msgspec
 import typer
 
 from qcfeed import __version__
-from qcfeed.cli import formats
 from qcfeed.cli.context import TaskFormat, say
-from qcfeed.cli.render import emit
-from qcfeed.cli.saved import ask_or_read
+from qcfeed.cli.saved_files import ask_or_read
+from qcfeed.cli.ui import formats
+from qcfeed.cli.ui.render import emit
 from qcfeed.control.routes import TASKS_PROFILE
-from qcfeed.control.saved_answers import Place, TasksProfile, TaskStack
+from qcfeed.model.saved_tasks import Place, TasksProfile, TaskStack
 
 _SCHEMA = "https://www.speedscope.app/file-format-schema.json"
 _TASK = "[task]"

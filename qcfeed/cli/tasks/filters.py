@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from qcfeed.cli import durations
+from qcfeed.cli.ui import durations
 
 Site = Annotated[
     str, typer.Option("--site", metavar="FILE:LINE", help="Only tasks that this line spawned.")

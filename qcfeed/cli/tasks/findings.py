@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from qcfeed.cli import formats, render, saved
+from qcfeed.cli import saved_files
 from qcfeed.cli.context import Format, Output, examples, say
-from qcfeed.cli.layout import Column, Table
-from qcfeed.control.answers import Finding, Findings
+from qcfeed.cli.ui import formats, render
+from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import TASKS_FINDINGS
 from qcfeed.errors import ExitStatus
+from qcfeed.model.answers import Finding, Findings
 
 EXAMPLES = examples(
     "qcfeed tasks findings",
@@ -43,8 +44,8 @@ FINDING_TABLE: Table[Finding] = Table(
 
 def findings(
     ctx: typer.Context,
-    source: saved.From = None,
-    save: saved.Save = None,
+    source: saved_files.From = None,
+    save: saved_files.Save = None,
     output: Output = Format.TABLE,
 ) -> None:
     """What is wrong with the tasks: each finding with its evidence and the next command.
@@ -55,7 +56,7 @@ def findings(
     a healthy service might show as well is told as "again": look again later. Exit status: 1 when
     something is found, else 0.
     """
-    answer, raw = saved.ask_or_read(ctx, TASKS_FINDINGS, Findings, source=source, target=save)
+    answer, raw = saved_files.ask_or_read(ctx, TASKS_FINDINGS, Findings, source=source, target=save)
     if output is Format.TABLE:
         render.emit("\n\n".join(_told(finding) for finding in answer.findings))
     else:

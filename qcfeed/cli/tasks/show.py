@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from qcfeed.cli import formats
 from qcfeed.cli.context import Format, Output, examples, say
-from qcfeed.cli.figures import Figure, show_figures
-from qcfeed.cli.render import emit
-from qcfeed.cli.saved import From, ask_or_read
+from qcfeed.cli.saved_files import From, ask_or_read
+from qcfeed.cli.ui import formats
+from qcfeed.cli.ui.figures import Figure, show_figures
+from qcfeed.cli.ui.render import emit
 from qcfeed.control.routes import TASKS_SHOW
-from qcfeed.control.task_answers import Awaiting, Frame, TaskDetails
+from qcfeed.model.task_details import Awaiting, Frame, TaskDetails
 
 EXAMPLES = examples(
     "qcfeed tasks show 48213",

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import typer
 
-from qcfeed.cli import formats
 from qcfeed.cli.context import Format, say
-from qcfeed.cli.layout import Column, Table
-from qcfeed.cli.render import show
-from qcfeed.cli.saved import ask_or_read
+from qcfeed.cli.saved_files import ask_or_read
+from qcfeed.cli.ui import formats
+from qcfeed.cli.ui.render import show
+from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import TASKS_TREE
-from qcfeed.control.task_answers import TaskTree, TreeTask
+from qcfeed.model.task_details import TaskTree, TreeTask
 
 DEEPEST = 10
 """Levels that are indented; what lies deeper stands there too, and says how deep it is."""

@@ -11,16 +11,17 @@ from typing import Annotated
 import msgspec
 import typer
 
-from qcfeed.cli import durations, formats, saved
+from qcfeed.cli import saved_files
 from qcfeed.cli.context import Format, Output, client, examples, say
-from qcfeed.cli.figures import Figure, show_figures
 from qcfeed.cli.tasks.windows import census, taken
-from qcfeed.control.answers import Answer, Location, TasksByLocation
+from qcfeed.cli.ui import durations, formats
+from qcfeed.cli.ui.figures import Figure, show_figures
 from qcfeed.control.client import ControlClient
 from qcfeed.control.routes import TASKS_BY_LOCATION
 from qcfeed.diagnostics import proof
 from qcfeed.diagnostics.proof import Outcome, Proof, Sample
 from qcfeed.errors import ExitStatus, QcfeedError, UsageError
+from qcfeed.model.answers import Answer, Location, TasksByLocation
 
 EXAMPLES = examples(
     "qcfeed tasks verify --site feed.py:83 --for 10m",
@@ -122,7 +123,7 @@ def _read(watching: _Watching, sources: Sequence[Path]) -> None:
             "one moment proves nothing: give --from FILE several times",
             hint="`qcfeed tasks --save FILE` writes one; six and more, evenly apart, can prove it",
         )
-    files = [saved.read(path, TASKS_BY_LOCATION, TasksByLocation)[0] for path in sources]
+    files = [saved_files.read(path, TASKS_BY_LOCATION, TasksByLocation)[0] for path in sources]
     for answer in sorted(files, key=taken):
         if not watching.look(answer):
             break

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import typer
 from msgspec import UnsetType
 
-from qcfeed.cli import formats
-from qcfeed.cli.layout import Column, Table
-from qcfeed.control.answers import Location
+from qcfeed.cli.ui import formats
+from qcfeed.cli.ui.table import Column, Table
 from qcfeed.errors import UsageError
+from qcfeed.model.answers import Location
 
 Waits = Annotated[
     bool, typer.Option("--waits", help="By location: what its tasks wait on, from a sample.")

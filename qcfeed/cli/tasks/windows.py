@@ -10,15 +10,15 @@ from datetime import datetime
 import msgspec
 import typer
 
-from qcfeed.cli import formats, render
 from qcfeed.cli.context import Format, client, say, warn_incomplete
-from qcfeed.cli.layout import Column, Table
-from qcfeed.control.answers import Answer, TasksByLocation
+from qcfeed.cli.ui import formats, render
+from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.client import ControlClient
 from qcfeed.control.routes import TASKS_BY_LOCATION
 from qcfeed.diagnostics import window
 from qcfeed.diagnostics.window import Flow
 from qcfeed.errors import TimedOutError, UnreachableError, UsageError
+from qcfeed.model.answers import Answer, TasksByLocation
 
 WATCH_WINDOW = 5.0
 """Seconds, where --window does not say."""

@@ -12,12 +12,22 @@ from typing import Any, NamedTuple
 from qcfeed.cli import orphans, subscribers
 from qcfeed.cli.context import ACTION_GRACE
 from qcfeed.cli.feeds import CANCELLED_TABLE, FEED_TABLE
-from qcfeed.cli.figures import FIGURES, Figure
-from qcfeed.cli.layout import Table, lay_out
 from qcfeed.cli.tasks import cancel
-from qcfeed.cli.top.looker import Looker
-from qcfeed.cli.top.trail import Row
-from qcfeed.control.answers import (
+from qcfeed.cli.top.observer import Looker
+from qcfeed.cli.top.recent import Row
+from qcfeed.cli.ui.figures import FIGURES, Figure
+from qcfeed.cli.ui.table import Table, lay_out
+from qcfeed.control.routes import (
+    FEEDS_CANCEL,
+    ORPHANS,
+    REAP,
+    SUBSCRIBERS_KICK,
+    TASKS_CANCEL,
+    TASKS_CANCEL_PLAN,
+)
+from qcfeed.errors import NeedsConfirmationError
+from qcfeed.formats import plural
+from qcfeed.model.answers import (
     CancelFeedsRequest,
     CancelledFeeds,
     Feed,
@@ -27,18 +37,8 @@ from qcfeed.control.answers import (
     ReapRequest,
     Task,
 )
-from qcfeed.control.routes import (
-    FEEDS_CANCEL,
-    ORPHANS,
-    REAP,
-    SUBSCRIBERS_KICK,
-    TASKS_CANCEL,
-    TASKS_CANCEL_PLAN,
-)
-from qcfeed.control.subscriber_answers import Kicked, KickRequest, Subscriber
-from qcfeed.control.task_answers import CancelledTasks, CancelPlan, CancelTasksRequest
-from qcfeed.errors import NeedsConfirmationError
-from qcfeed.formats import plural
+from qcfeed.model.subscribers import Kicked, KickRequest, Subscriber
+from qcfeed.model.task_details import CancelledTasks, CancelPlan, CancelTasksRequest
 
 PREVIEW = 10
 """Rows of a plan that are shown; more are counted."""

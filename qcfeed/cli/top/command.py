@@ -54,9 +54,9 @@ def top(
 def _run(ctx: typer.Context, every: float) -> None:
     # Textual takes longer to import than all the rest: only who has a terminal pays for it.
     from qcfeed.cli.diagnose.gather import command
-    from qcfeed.cli.sparkline import blocks_for
-    from qcfeed.cli.top.looker import Looker
+    from qcfeed.cli.top.observer import Looker
     from qcfeed.cli.top.screen import Top
+    from qcfeed.cli.ui.sparkline import blocks_for
 
     looker = Looker(lambda: client(ctx), called=command(options(ctx)))
     looker.life()  # so that a service that is not there is an error, and no empty screen

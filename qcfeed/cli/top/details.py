@@ -8,20 +8,20 @@ from typing import Any, NamedTuple
 from qcfeed import shipped
 from qcfeed.cli import runbook
 from qcfeed.cli.diagnose import screen
-from qcfeed.cli.figures import FIGURES, Figure
-from qcfeed.cli.layout import Table, lay_out, lay_out_lines
 from qcfeed.cli.subscribers import SUBSCRIBER_TABLE
 from qcfeed.cli.tasks.show import figures, told
 from qcfeed.cli.top.actions import PREVIEW
-from qcfeed.cli.top.looker import Looker
-from qcfeed.control.answers import Feed, Orphan, Task
+from qcfeed.cli.top.observer import Looker
+from qcfeed.cli.ui.figures import FIGURES, Figure
+from qcfeed.cli.ui.table import Table, lay_out, lay_out_lines
 from qcfeed.control.client import ControlClient
 from qcfeed.control.routes import SUBSCRIBERS, TASKS_SHOW
-from qcfeed.control.subscriber_answers import Subscribers
-from qcfeed.control.task_answers import TaskDetails
+from qcfeed.diagnose.runbooks import page_of
 from qcfeed.formats import printable
-from qcfeed.verdict.answers import Finding
-from qcfeed.verdict.runbooks import page_of
+from qcfeed.model.answers import Feed, Orphan, Task
+from qcfeed.model.diagnosis import Finding
+from qcfeed.model.subscribers import Subscribers
+from qcfeed.model.task_details import TaskDetails
 
 
 class Details(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from qcfeed.cli.layout import thinned
+from qcfeed.cli.ui.table import thinned
 
 
 class Key(NamedTuple):

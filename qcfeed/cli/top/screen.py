@@ -1,4 +1,4 @@
-"""``qcfeed top`` on the terminal: keys in, lines out. All that is asked is asked by asker.py's thread."""
+"""``qcfeed top`` on the terminal: keys in, lines out. All that is asked is asked by worker.py's thread."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import Input, Static
 
-from qcfeed.cli.sparkline import BLOCKS
 from qcfeed.cli.top import details, keys
 from qcfeed.cli.top.actions import Actions, Outcome, Plan
-from qcfeed.cli.top.asker import Asker
 from qcfeed.cli.top.details import Details
-from qcfeed.cli.top.head import Room, head
+from qcfeed.cli.top.header import Room, head
 from qcfeed.cli.top.listing import Listing
-from qcfeed.cli.top.looker import Away, Looker, Seen, lines_of
+from qcfeed.cli.top.observer import Away, Looker, Seen, lines_of
 from qcfeed.cli.top.panes import Pane, Question
+from qcfeed.cli.top.recent import Row
 from qcfeed.cli.top.state import State
-from qcfeed.cli.top.trail import Row
 from qcfeed.cli.top.views import ASCII_CUT, CUT, cut_to, views
+from qcfeed.cli.top.worker import Asker
+from qcfeed.cli.ui.sparkline import BLOCKS
 from qcfeed.errors import QcfeedError
 
 MARGIN = 6

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from qcfeed.cli.top.looker import Away, Seen, Wanted
+from qcfeed.cli.top.observer import Away, Seen, Wanted
 from qcfeed.cli.top.views import Chosen, View, arranged, next_order
-from qcfeed.verdict.answers import Finding
+from qcfeed.model.diagnosis import Finding
 
 ROOM_FOR_LISTS = ("locations", "feeds", "subscribers", "orphans", "findings")
 """The lists of the keys 1 to 5."""

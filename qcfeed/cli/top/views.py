@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from qcfeed.cli import formats
 from qcfeed.cli.feeds import FEED_TABLE
 from qcfeed.cli.growth.views import signed
-from qcfeed.cli.layout import Column, Table, cells_of, fit, total, wrap
 from qcfeed.cli.orphans import ORPHAN_TABLE
-from qcfeed.cli.sparkline import BLOCKS, sparkline
 from qcfeed.cli.subscribers import SUBSCRIBER_TABLE
 from qcfeed.cli.tasks.command import TASK_TABLE
-from qcfeed.cli.top.trail import Row
-from qcfeed.verdict.answers import Finding
+from qcfeed.cli.top.recent import Row
+from qcfeed.cli.ui import formats
+from qcfeed.cli.ui.sparkline import BLOCKS, sparkline
+from qcfeed.cli.ui.table import Column, Table, cells_of, fit, total, wrap
+from qcfeed.model.diagnosis import Finding
 
 TREND = 12
 """Cells of a location's sparkline."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from qcfeed.cli.times import resolve
+from qcfeed.cli.ui.times import resolve
 from tests.support import incident, loopback_http
 from tests.support.loopback_http import DRIPS, PAUSE, reply, serving, success
 from tests.support.patience import PATIENCE

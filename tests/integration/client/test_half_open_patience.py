@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from qcfeed.client.cycles import Cycler, Mode
-from qcfeed.client.rawsocket import locate
-from qcfeed.core.symbol import Symbol
+from qcfeed.client.raw_peer import locate
+from qcfeed.model.symbol import Symbol
 from tests.support.scripted_server import ScriptedServer, Visit, quote
 
 PEERS = 3

@@ -13,10 +13,10 @@ from qcfeed.client import cycles
 from qcfeed.client.cycles import Mode
 from qcfeed.client.footprint import MEMORY_TOLERANCE
 from qcfeed.client.repro import ModeResult, Plan, Report, reproduce
-from qcfeed.core import messages
-from qcfeed.core.messages import Error
-from qcfeed.core.symbol import Symbol
 from qcfeed.errors import TimedOutError, UnknownSymbolError, UnreachableError, UsageError
+from qcfeed.model import messages
+from qcfeed.model.messages import Error
+from qcfeed.model.symbol import Symbol
 from tests.support.held import Held
 from tests.support.patience import PATIENCE
 from tests.support.running_service import until

@@ -14,10 +14,10 @@ from qcfeed.client import stream as streams
 from qcfeed.client.endpoint import Endpoint
 from qcfeed.client.gaps import Gap
 from qcfeed.client.stream import Connected, Disconnected, Event, Received, stream
-from qcfeed.core import messages
-from qcfeed.core.messages import Error, GoingAway, Subscribed
-from qcfeed.core.symbol import Symbol
 from qcfeed.errors import QcfeedError, UnknownSymbolError, UnreachableError, UsageError
+from qcfeed.model import messages
+from qcfeed.model.messages import Error, GoingAway, Subscribed
+from qcfeed.model.symbol import Symbol
 from tests.support.patience import PATIENCE
 from tests.support.scripted_server import ScriptedServer, Visit, quote
 

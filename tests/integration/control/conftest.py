@@ -11,14 +11,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from qcfeed.control import tasks
 from qcfeed.control.audit import AuditLog
 from qcfeed.control.client import ControlClient
+from qcfeed.control.handlers import tasks
 from qcfeed.control.paths import Address
 from qcfeed.control.routes import Route
 from qcfeed.control.server import ControlServer
-from qcfeed.diagnostics.spawn import Ledger
-from qcfeed.diagnostics.stall import LoopWatch
+from qcfeed.diagnostics.ledger import Ledger
+from qcfeed.diagnostics.loop_watch import LoopWatch
 from tests.support.patience import PATIENCE
 
 

@@ -19,7 +19,6 @@ import pytest
 
 from qcfeed.control import client as client_module
 from qcfeed.control import paths
-from qcfeed.control.answers import Failure, Status, Tasks, TasksByLocation
 from qcfeed.control.client import ControlClient
 from qcfeed.control.paths import Address
 from qcfeed.control.routes import TASKS, TASKS_BY_LOCATION
@@ -31,6 +30,7 @@ from qcfeed.errors import (
     UnreachableError,
     UsageError,
 )
+from qcfeed.model.answers import Failure, Status, Tasks, TasksByLocation
 from tests.support.patience import PATIENCE
 
 Peer = Callable[[socket.socket, threading.Event], None]

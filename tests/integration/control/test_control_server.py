@@ -19,12 +19,11 @@ import pytest
 
 from qcfeed.control import actions
 from qcfeed.control import server as server_module
-from qcfeed.control.answers import Answer, Failure, Reaped, ReapRequest, Tasks, TasksByLocation
 from qcfeed.control.audit import AuditLog
 from qcfeed.control.client import ControlClient, ServiceBugError
 from qcfeed.control.paths import Address
 from qcfeed.control.routes import REAP, TASKS, TASKS_BY_LOCATION, Action, NoQuery, Read
-from qcfeed.diagnostics.spawn import owned_by
+from qcfeed.diagnostics.ledger import owned_by
 from qcfeed.errors import (
     ConfigError,
     NeedsConfirmationError,
@@ -34,6 +33,7 @@ from qcfeed.errors import (
     TimedOutError,
     UsageError,
 )
+from qcfeed.model.answers import Answer, Failure, Reaped, ReapRequest, Tasks, TasksByLocation
 from tests.support.patience import PATIENCE
 
 

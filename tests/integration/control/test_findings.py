@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from qcfeed.control import findings, tasks
-from qcfeed.control.answers import Findings
+from qcfeed.control.handlers import findings, tasks
 from qcfeed.control.routes import TASKS_FINDINGS
-from qcfeed.diagnostics.lookout import Lookout
-from qcfeed.diagnostics.spawn import owned_by
+from qcfeed.diagnostics.ledger import owned_by
+from qcfeed.diagnostics.sampler import Lookout
+from qcfeed.model.answers import Findings
 from tests.integration.control.conftest import Plane, Watched
 from tests.support.machine import of_the_program
 from tests.support.patience import PATIENCE

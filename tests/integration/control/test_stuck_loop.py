@@ -10,10 +10,10 @@ import time
 import msgspec
 import pytest
 
-from qcfeed.control.answers import Answer, Reaped, ReapRequest, TasksByLocation
 from qcfeed.control.routes import REAP, STACKS, TASKS_BY_LOCATION, Action, NoQuery
-from qcfeed.control.stack_answers import Stacks
 from qcfeed.errors import TimedOutError, UnreachableError
+from qcfeed.model.answers import Answer, Reaped, ReapRequest, TasksByLocation
+from qcfeed.model.stacks import Stacks
 from tests.support.patience import PATIENCE
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from qcfeed.config import Config
-from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.service.app import Service
 from tests.support.patience import PATIENCE
 from tests.support.running_service import Running
@@ -60,14 +60,14 @@ async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Peers have as long as they like to finish a head and to answer a close frame."""
-    monkeypatch.setattr("qcfeed.service.arrival.HEAD_TIMEOUT", FAR)
-    monkeypatch.setattr("qcfeed.service.connection.CLOSE_TIMEOUT", FAR)
+    monkeypatch.setattr("qcfeed.ws.pending.HEAD_TIMEOUT", FAR)
+    monkeypatch.setattr("qcfeed.ws.connection.CLOSE_TIMEOUT", FAR)
 
 
 @pytest.fixture
 def never_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """No silence is put down to a loop that turned too late, as it may on a busy machine."""
-    monkeypatch.setattr("qcfeed.core.staleness.LATE", FAR)
+    monkeypatch.setattr("qcfeed.feed.staleness.LATE", FAR)
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import aiohttp
 import psutil
 import pytest
 
-from qcfeed.core.messages import CloseCode
-from qcfeed.service import connection as connections
-from qcfeed.service import sweeper as sweepers
+from qcfeed.model.messages import CloseCode
+from qcfeed.server import timeouts as sweepers
+from qcfeed.ws import connection as connections
 from tests.integration.service.conftest import FAR, Start
 from tests.support.patience import PATIENCE
 from tests.support.raw_websocket import (

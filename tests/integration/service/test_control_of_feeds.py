@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from qcfeed.control import answers, routes
+from qcfeed.control import routes
 from qcfeed.control.client import ControlClient
 from qcfeed.control.paths import Address
 from qcfeed.errors import NeedsConfirmationError, NotFoundError, UsageError
+from qcfeed.model import answers
 from qcfeed.upstreams.universe import TICKERS
 from tests.integration.service.conftest import Start
 from tests.support.patience import PATIENCE

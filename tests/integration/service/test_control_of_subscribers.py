@@ -12,8 +12,8 @@ import pytest
 from qcfeed.control.client import ControlClient
 from qcfeed.control.paths import Address
 from qcfeed.control.routes import SUBSCRIBERS, SUBSCRIBERS_KICK
-from qcfeed.control.subscriber_answers import Kicked, KickRequest, Subscribers
 from qcfeed.errors import NeedsConfirmationError, UsageError
+from qcfeed.model.subscribers import Kicked, KickRequest, Subscribers
 from tests.integration.service.conftest import Start
 from tests.support.falling_behind import publish, stall
 from tests.support.patience import PATIENCE

@@ -200,7 +200,7 @@ async def test_a_run_that_never_dies_cannot_hold_the_process(tmp_path: Path) -> 
         process.wait()
     assert process.returncode == 5, said.decode()
     assert b"cancelled + 0 failed; 1 live" in said.splitlines()[-2]
-    assert b"1 still live from qcfeed/service/feed.py:" in said.splitlines()[-1]
+    assert b"1 still live from qcfeed/server/feed.py:" in said.splitlines()[-1]
 
 
 def _port(process: subprocess.Popen[bytes]) -> int:

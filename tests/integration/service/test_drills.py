@@ -17,14 +17,14 @@ from typing import Any
 import aiohttp
 import pytest
 
-from qcfeed.core.messages import Band, CloseCode
 from qcfeed.diagnostics import orphans
+from qcfeed.drills import catalog, client_faults, memory_growth
+from qcfeed.drills.active import Board
 from qcfeed.errors import ConfigError, UsageError
 from qcfeed.metrics import memory
-from qcfeed.service import connection
-from qcfeed.service.drills import crowds, kinds, memory_growth
-from qcfeed.service.drills.board import Board
+from qcfeed.model.messages import Band, CloseCode
 from qcfeed.upstreams.simulator import Simulator
+from qcfeed.ws import connection
 from tests.integration.service.conftest import FAR, Start
 from tests.support.patience import PATIENCE
 from tests.support.running_service import Running, until
@@ -37,7 +37,7 @@ def board(running: Running) -> Board:
 
 
 async def begin(running: Running, drill: str, lasts: float = FAR) -> None:
-    board(running).start(kinds.parse(drill), lasts)
+    board(running).start(catalog.parse(drill), lasts)
 
 
 async def ended(running: Running) -> None:
@@ -78,15 +78,15 @@ QUICK: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", kinds.KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", catalog.KINDS, ids=lambda kind: kind.name)
 async def test_it_begins_is_marked_everywhere_and_ends_by_itself(
-    kind: kinds.Kind, start: Start, caplog: pytest.LogCaptureFixture
+    kind: catalog.Kind, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     running = await start(allow_drills=True, upstream="sim:?rate=5")
     assert await get(running, "/readyz") == "ready\n"
     assert await metric(running, "qcfeed_drill_active") == 0
     number = QUICK.get(kind.name, {}).get("number")
-    order = kinds.parse(kind.name if number is None else f"{kind.name}={number}")
+    order = catalog.parse(kind.name if number is None else f"{kind.name}={number}")
 
     board(running).start(order, FAR)
     assert f"DRILL {order}: {kind.breaks}; for {FAR:g} s at most" in caplog.text
@@ -125,10 +125,10 @@ async def test_a_drill_that_is_none_is_refused_at_the_start(start: Start) -> Non
 async def test_a_drill_from_the_start_lasts_as_long_as_it_was_told(start: Start) -> None:
     running = await start(drill="clock-jump", drill_for=0.2)
     await until(lambda: running.service.drill() is None, "it ends by itself")
-    board(running).start(kinds.parse("clock-jump"), 30)
+    board(running).start(catalog.parse("clock-jump"), 30)
     await board(running).stop()
     with pytest.raises(UsageError, match="up to 86,400 s"):
-        board(running).start(kinds.parse("clock-jump"), 1e6)
+        board(running).start(catalog.parse("clock-jump"), 1e6)
 
 
 async def test_what_the_service_does_by_itself_is_in_the_audit_log(
@@ -254,7 +254,7 @@ async def test_slow_consumers_are_seen_and_obey_when_they_are_ended(start: Start
 async def test_slow_consumers_that_the_service_ends_come_back(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(crowds, "_SLOW_EVERY", 0.1)
+    monkeypatch.setattr(client_faults, "_SLOW_EVERY", 0.1)
     running = await start(
         allow_drills=True, upstream="sim:?rate=50", send_buffer=4_608, subscribe_rate=100_000
     )

@@ -7,10 +7,10 @@ import logging
 
 import pytest
 
-from qcfeed.core.lifecycle import Demand, Upstream
-from qcfeed.core.symbol import Symbol
 from qcfeed.errors import UnknownSymbolError, UpstreamError
-from qcfeed.service import hub as hubs
+from qcfeed.feed.lifecycle import Demand, Upstream
+from qcfeed.model.symbol import Symbol
+from qcfeed.server import hub as hubs
 from qcfeed.upstreams.base import Sink
 from tests.integration.service.conftest import FAR, Start
 from tests.support.patience import PATIENCE

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from qcfeed.core.fates import Fate
+from qcfeed.model.slow_consumer_policy import Fate
 from tests.integration.service.conftest import Start
 from tests.support.running_service import Running, until
 

@@ -204,7 +204,7 @@ async def test_real_clients_are_told_why(running: Running) -> None:
 async def test_heads_that_never_end_are_gone_in_time(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qcfeed.service.arrival.HEAD_TIMEOUT", 0.5)
+    monkeypatch.setattr("qcfeed.ws.pending.HEAD_TIMEOUT", 0.5)
     running = await start()
     clients = [await RawClient.connect(running.port) for _ in range(50)]
     for n, client in enumerate(clients):
@@ -231,7 +231,7 @@ async def test_heads_that_never_end_are_gone_in_time(
 async def test_a_refused_peer_that_stays_is_gone_in_time(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qcfeed.service.arrival.HEAD_TIMEOUT", 0.5)
+    monkeypatch.setattr("qcfeed.ws.pending.HEAD_TIMEOUT", 0.5)
     running = await start()
     async with await RawClient.connect(running.port) as client:
         client.send(head("/quotes/NOSUCH"))

@@ -6,9 +6,9 @@ import asyncio
 from pathlib import Path
 
 from qcfeed.control.client import ControlClient
-from qcfeed.control.history_answers import History
 from qcfeed.control.paths import Address
 from qcfeed.control.routes import HISTORY
+from qcfeed.model.history import History
 from tests.support.patience import PATIENCE
 from tests.support.running_service import Running, until
 

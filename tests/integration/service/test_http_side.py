@@ -7,9 +7,9 @@ import asyncio
 import aiohttp
 import pytest
 
-from qcfeed import listen
 from qcfeed.errors import ConfigError, StartError
-from qcfeed.service.gateway import Gateway
+from qcfeed.net import listen
+from qcfeed.server.gateway import Gateway
 from tests.integration.service.conftest import Start
 from tests.support.raw_websocket import RawClient, head
 from tests.support.running_service import Running

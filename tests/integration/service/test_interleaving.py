@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from qcfeed.core.symbol import Symbol
+from qcfeed.model.symbol import Symbol
 from tests.integration.service.conftest import Start
 from tests.support.raw_websocket import (
     CLOSE,

@@ -8,7 +8,7 @@ from collections import Counter
 import aiohttp
 import pytest
 
-from qcfeed.service import gateway
+from qcfeed.server import gateway
 from tests.integration.service.conftest import Start
 from tests.support.raw_websocket import RawClient, collect, head
 from tests.support.running_service import until

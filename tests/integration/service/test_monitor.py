@@ -17,10 +17,10 @@ import aiohttp
 import pytest
 
 from qcfeed.config import Config
-from qcfeed.diagnostics.booked import booked
-from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.contrib import aiomonitor, aiomonitor_views
+from qcfeed.diagnostics.ledger import Ledger
+from qcfeed.diagnostics.task_info import booked
 from qcfeed.errors import StartError
-from qcfeed.service import monitor, monitor_views
 from tests.support.patience import PATIENCE
 from tests.support.ports import refusing_port
 
@@ -28,7 +28,7 @@ PROMPT = "monitor >>> "
 IS_A_DUMB_TERMINAL = b"\xff\xfb\x18\xff\xfa\x18\x00dumb\xff\xf0"
 """Telnet (RFC 1091): IAC WILL TTYPE, IAC SB TTYPE IS "dumb" IAC SE."""
 
-Attach = Callable[..., monitor.Monitor]
+Attach = Callable[..., aiomonitor.Monitor]
 
 
 @pytest.fixture
@@ -40,13 +40,13 @@ def ledger() -> Iterator[Ledger]:
 
 @pytest.fixture
 async def attach(ledger: Ledger) -> AsyncIterator[Attach]:
-    attached: list[monitor.Monitor] = []
+    attached: list[aiomonitor.Monitor] = []
 
-    def attach(**options: Any) -> monitor.Monitor:
+    def attach(**options: Any) -> aiomonitor.Monitor:
         loop = asyncio.get_running_loop()
         if not ledger.installed:
             ledger.install(loop)
-        attached.append(monitor.attach(loop, ledger, Config(**options)))
+        attached.append(aiomonitor.attach(loop, ledger, Config(**options)))
         return attached[-1]
 
     yield attach
@@ -90,7 +90,7 @@ def _plain(raw: bytes) -> str:
 
 
 @contextlib.asynccontextmanager
-async def connected(to: monitor.Monitor) -> AsyncIterator[Telnet]:
+async def connected(to: aiomonitor.Monitor) -> AsyncIterator[Telnet]:
     """A connection that has said nothing yet."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port_of(to.telnet))
     try:
@@ -102,7 +102,7 @@ async def connected(to: monitor.Monitor) -> AsyncIterator[Telnet]:
 
 
 @contextlib.asynccontextmanager
-async def telnet(to: monitor.Monitor) -> AsyncIterator[Telnet]:
+async def telnet(to: aiomonitor.Monitor) -> AsyncIterator[Telnet]:
     """A session at its prompt."""
     async with connected(to) as client:
         client.writer.write(IS_A_DUMB_TERMINAL)
@@ -320,7 +320,7 @@ async def test_given_ports_are_taken_and_free_again_after_close(attach):
 @pytest.mark.parametrize("option", ["monitor_port", "monitor_web_port"])
 @pytest.mark.parametrize("shared", [False, True], ids=["plain", "SO_REUSEPORT"])
 async def test_a_taken_port_is_an_error_at_once(attach, monkeypatch, option, shared):
-    monkeypatch.setattr(monitor, "_START_TIMEOUT", 100 * PATIENCE)  # nobody has waited for that
+    monkeypatch.setattr(aiomonitor, "_START_TIMEOUT", 100 * PATIENCE)  # nobody has waited for that
     with socket.socket() as holder:
         if shared:  # as aiomonitor's own web view has it: two would answer in turns
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -349,8 +349,8 @@ async def test_a_start_that_does_not_come_about(attach, monkeypatch, how):
             raise RuntimeError("no templates")
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(monitor_views, "web_application", broken)
-    monkeypatch.setattr(monitor, "_START_TIMEOUT", 0.2 if how == "hangs" else PATIENCE)
+    monkeypatch.setattr(aiomonitor_views, "web_application", broken)
+    monkeypatch.setattr(aiomonitor, "_START_TIMEOUT", 0.2 if how == "hangs" else PATIENCE)
     why = "no templates" if how == "fails" else "Timeout"
     with refusing_port() as free:
         with pytest.raises(StartError, match=why) as caught:
@@ -364,8 +364,8 @@ async def test_a_start_that_does_not_come_about(attach, monkeypatch, how):
 
 
 async def test_close_ends_open_sessions_and_says_nothing(attach, http, capfd, caplog, monkeypatch):
-    monkeypatch.setattr(monitor, "_NEGOTIATION_TIMEOUT", 100 * PATIENCE)  # nor has it ended one
-    monkeypatch.setattr(monitor, "_CLOSE_TIMEOUT", PATIENCE)
+    monkeypatch.setattr(aiomonitor, "_NEGOTIATION_TIMEOUT", 100 * PATIENCE)  # nor has it ended one
+    monkeypatch.setattr(aiomonitor, "_CLOSE_TIMEOUT", PATIENCE)
     attached = attach()
     async with connected(attached), telnet(attached) as client, http.get(attached.web):
         await asyncio.to_thread(attached.close)
@@ -377,7 +377,7 @@ async def test_close_ends_open_sessions_and_says_nothing(attach, http, capfd, ca
 
 
 async def test_a_client_that_does_not_negotiate_is_dropped(attach, monkeypatch):
-    monkeypatch.setattr(monitor, "_NEGOTIATION_TIMEOUT", 0.05)
+    monkeypatch.setattr(aiomonitor, "_NEGOTIATION_TIMEOUT", 0.05)
     sessions = count_sessions(monkeypatch)
     attached = attach()
     async with connected(attached) as client:
@@ -388,13 +388,13 @@ async def test_a_client_that_does_not_negotiate_is_dropped(attach, monkeypatch):
 async def test_a_client_that_negotiates_stays_for_as_long_as_it_likes(attach, monkeypatch):
     limits: list[asyncio.Timeout] = []
 
-    interact = monitor.Monitor._interact
+    interact = aiomonitor.Monitor._interact
 
     async def noted(views: object, limit: asyncio.Timeout, client: object) -> None:
         limits.append(limit)
         await interact(views, limit, client)
 
-    monkeypatch.setattr(monitor.Monitor, "_interact", noted)
+    monkeypatch.setattr(aiomonitor.Monitor, "_interact", noted)
     attached = attach()
     async with telnet(attached) as client:
         await client.run("ps", "Created Location")
@@ -407,7 +407,7 @@ async def test_a_client_that_resets_leaves_nothing_behind(
     attach, monkeypatch, negotiated, capfd, caplog
 ):
     # One that has not negotiated is only given up when that has taken too long.
-    monkeypatch.setattr(monitor, "_NEGOTIATION_TIMEOUT", PATIENCE if negotiated else 0.5)
+    monkeypatch.setattr(aiomonitor, "_NEGOTIATION_TIMEOUT", PATIENCE if negotiated else 0.5)
     sessions = count_sessions(monkeypatch)
     attached = attach()
     for _ in range(5):
@@ -422,7 +422,7 @@ async def test_a_client_that_resets_leaves_nothing_behind(
 
 def count_sessions(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     counts = {"begun": 0, "ended": 0}
-    session: Callable[..., Awaitable[None]] = monitor.Monitor._session
+    session: Callable[..., Awaitable[None]] = aiomonitor.Monitor._session
 
     async def counted(*arguments: object) -> None:
         counts["begun"] += 1
@@ -431,7 +431,7 @@ def count_sessions(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
         finally:
             counts["ended"] += 1
 
-    monkeypatch.setattr(monitor.Monitor, "_session", counted)
+    monkeypatch.setattr(aiomonitor.Monitor, "_session", counted)
     return counts
 
 
@@ -440,7 +440,7 @@ async def test_a_session_that_fails_fails_alone(attach, monkeypatch, caplog):
         raise RuntimeError("planted")
 
     with monkeypatch.context() as patched:
-        patched.setattr(monitor.Monitor, "_interact", broken)
+        patched.setattr(aiomonitor.Monitor, "_interact", broken)
         attached = attach()
         async with connected(attached) as client:
             client.writer.write(IS_A_DUMB_TERMINAL)

@@ -9,7 +9,7 @@ from selectors import BaseSelector
 
 import pytest
 
-from qcfeed.service.transport import Transport
+from qcfeed.net.transport import Transport
 from tests.integration.service.conftest import Start
 from tests.support.frames import quotes
 from tests.support.patience import PATIENCE

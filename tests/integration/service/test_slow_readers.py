@@ -13,11 +13,11 @@ import pytest
 
 from qcfeed.client import endpoint
 from qcfeed.client.stream import Received, stream
-from qcfeed.core.fates import Fate
-from qcfeed.core.messages import Slow
-from qcfeed.core.symbol import Symbol
-from qcfeed.service import connection as connections
-from qcfeed.service import feed as feeds
+from qcfeed.model.messages import Slow
+from qcfeed.model.slow_consumer_policy import Fate
+from qcfeed.model.symbol import Symbol
+from qcfeed.server import feed as feeds
+from qcfeed.ws import connection as connections
 from tests.integration.service.conftest import Start
 from tests.support.falling_behind import connection_of, fall_behind, publish, stall
 from tests.support.patience import PATIENCE

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from qcfeed.core.lifecycle import Demand
-from qcfeed.service.feed import Feed
+from qcfeed.feed.lifecycle import Demand
+from qcfeed.server.feed import Feed
 from qcfeed.upstreams.base import Sink
 from tests.integration.service.conftest import FAR, Start
 from tests.support.patience import PATIENCE
@@ -123,7 +123,7 @@ async def test_our_own_lag_is_not_blamed_on_the_upstream(start: Start) -> None:
 async def test_silence_while_nobody_asked_is_not_our_lag(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qcfeed.core.staleness.LATE", PATIENCE)
+    monkeypatch.setattr("qcfeed.feed.staleness.LATE", PATIENCE)
     running = await start(linger=FAR, **LATER)
     async with await running.client("/quotes/ZVZZT"):
         pass

@@ -9,7 +9,7 @@ from collections import Counter
 
 import psutil
 
-from qcfeed.core.symbol import Symbol
+from qcfeed.model.symbol import Symbol
 from qcfeed.upstreams.universe import TICKERS
 from tests.integration.service.conftest import Start
 from tests.support.raw_websocket import RawClient, close, collect, frame, head, request

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from qcfeed import listen
-from qcfeed.service.acceptor import Acceptor
-from qcfeed.service.poller import Poller
-from qcfeed.service.transport import Transport
+from qcfeed.net import listen
+from qcfeed.net.acceptor import Acceptor
+from qcfeed.net.poller import Poller
+from qcfeed.net.transport import Transport
 from tests.support.running_service import until
 from tests.support.two_transports import MEGABYTE, Recorder
 

@@ -7,7 +7,7 @@ import time
 
 import aiohttp
 
-from qcfeed.diagnostics import census, orphans, reaper
+from qcfeed.diagnostics import orphans, reaper, snapshot
 from tests.integration.service.conftest import Start
 from tests.support.raw_websocket import collect
 from tests.support.running_service import until
@@ -26,7 +26,7 @@ async def test_zombies_are_found_exactly_and_reaped_while_quotes_flow(start: Sta
         return orphans.find(ledger, time.monotonic())
 
     await until(lambda: len(found()) == ZOMBIES, "all zombies are there")
-    (row,) = [row for row in census.by_location(ledger, time.monotonic()).rows if row.orphaned]
+    (row,) = [row for row in snapshot.by_location(ledger, time.monotonic()).rows if row.orphaned]
     # A subscription of the drill has a task of its own, too, which is no orphan while it is held.
     assert (row.orphaned, row.live) == (ZOMBIES, ZOMBIES + len(witnesses))
     assert row.function.endswith("start_symbol_feed")

@@ -10,11 +10,11 @@ from typing import NoReturn
 import pytest
 from aiohttp import web
 
-from qcfeed.core.messages import Tick
-from qcfeed.core.symbol import Symbol
 from qcfeed.diagnostics import orphans
-from qcfeed.diagnostics.spawn import Ledger, owned_by
+from qcfeed.diagnostics.ledger import Ledger, owned_by
 from qcfeed.errors import UnknownSymbolError, UpstreamError
+from qcfeed.model.messages import Tick
+from qcfeed.model.symbol import Symbol
 from qcfeed.upstreams.coinbase import Coinbase
 from qcfeed.upstreams.replay import load
 from tests.support.coinbase_server import CAPTURE, CoinbaseServer, Message, Script, capture, frames

@@ -15,12 +15,13 @@ import pytest
 import pytest_asyncio
 
 from qcfeed.cli import main
-from qcfeed.control import paths, tasks
+from qcfeed.control import paths
 from qcfeed.control.audit import AuditLog
+from qcfeed.control.handlers import tasks
 from qcfeed.control.routes import Route
 from qcfeed.control.server import ControlServer
-from qcfeed.diagnostics.spawn import Ledger, owned_by
-from qcfeed.diagnostics.stall import LoopWatch
+from qcfeed.diagnostics.ledger import Ledger, owned_by
+from qcfeed.diagnostics.loop_watch import LoopWatch
 
 
 @dataclass

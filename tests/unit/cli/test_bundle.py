@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from qcfeed.cli import bundle, saved
+from qcfeed.cli import bundle, saved_files
 from qcfeed.cli.bundle import Manifest
-from qcfeed.control.answers import Answer, Orphans, TasksByLocation
 from qcfeed.control.routes import ORPHANS, TASKS_BY_LOCATION
-from qcfeed.control.saved_answers import Snapshot
 from qcfeed.errors import NotFoundError, UsageError
+from qcfeed.model.answers import Answer, Orphans, TasksByLocation
+from qcfeed.model.saved_tasks import Snapshot
 
 NONE = b'{"schema":"qcfeed.orphans/1","count":0,"orphans":[]}'
 
@@ -28,10 +28,10 @@ def test_there_and_back(tmp_path: Path) -> None:
         ("answers/orphans.json", "qcfeed.orphans/1"),
         ("report.md", ""),
     ]
-    assert saved.schema_of(path) == "qcfeed.bundle/1"
-    assert saved.read(path, ORPHANS, Orphans)[1] == NONE
+    assert saved_files.schema_of(path) == "qcfeed.bundle/1"
+    assert saved_files.read(path, ORPHANS, Orphans)[1] == NONE
     with pytest.raises(NotFoundError, match=r"holds no qcfeed\.tasks\.by_location/2"):
-        saved.read(path, TASKS_BY_LOCATION, TasksByLocation)
+        saved_files.read(path, TASKS_BY_LOCATION, TasksByLocation)
 
 
 @pytest.mark.parametrize("kind", [Snapshot, Orphans])
@@ -46,7 +46,7 @@ def test_a_bundle_of_another_version_says_which_one_it_is(
     with pytest.raises(
         UsageError, match=f"another version.* it is {theirs}, this one reads {ours}"
     ):
-        saved.read(path, route, Orphans)
+        saved_files.read(path, route, Orphans)
 
 
 def test_what_is_too_long_is_left_out_and_named(
@@ -75,4 +75,4 @@ def test_a_bundle_that_is_larger_than_any_is_not_unpacked(
 def test_an_answer_of_a_future_version_is_no_crash(tmp_path: Path) -> None:
     path, _ = made(tmp_path, {"answers/orphans.json": b'{"schema":"qcfeed.orphans/1","count":"x"}'})
     with pytest.raises(UsageError, match="and is not"):
-        saved.read(path, ORPHANS, Orphans)
+        saved_files.read(path, ORPHANS, Orphans)

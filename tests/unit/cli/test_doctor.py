@@ -17,10 +17,10 @@ import pytest
 from qcfeed import __version__, config
 from qcfeed.cli.doctor import CHECKS
 from qcfeed.control import paths
-from qcfeed.control.answers import Bands, Listening, Memory, Process, Status, TaskTotals
 from qcfeed.control.routes import PROCESS, STATUS, NoQuery, Read
 from qcfeed.errors import ExitStatus
 from qcfeed.metrics import memory
+from qcfeed.model.answers import Bands, Listening, Memory, Process, Status, TaskTotals
 
 from .conftest import Left, Watched
 

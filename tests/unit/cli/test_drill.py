@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from qcfeed.drills.handlers import DrillViews
 from qcfeed.errors import ExitStatus
-from qcfeed.service.drills.views import DrillViews
 
 from .conftest import Left, Watched
 

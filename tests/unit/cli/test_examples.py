@@ -6,7 +6,7 @@ import pytest
 from typer._click.exceptions import UsageError
 from typer.core import TyperGroup
 
-from qcfeed.cli import main, walk
+from qcfeed.cli import command_tree, main
 from tests.support.examples import arguments, examples
 
 
@@ -38,6 +38,6 @@ def test_one_that_cannot_be_typed_is_found(line: str) -> None:
 
 def test_every_command_has_one_of_its_own() -> None:
     """A group's may be of its subcommands."""
-    for ctx in list(walk.commands())[1:]:
+    for ctx in list(command_tree.commands())[1:]:
         reached = {parse(arguments(line)) for path, line in examples() if path == ctx.command_path}
         assert any(each.startswith(ctx.command_path) for each in reached), ctx.command_path

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from qcfeed.control import answers, routes
+from qcfeed.control import routes
 from qcfeed.errors import ExitStatus
+from qcfeed.model import answers
 
 
 def feed(symbol: str, subscribers: int, **changes: Any) -> answers.Feed:

@@ -14,11 +14,13 @@ import pytest
 
 from qcfeed.cli.status import findings
 from qcfeed.cli.tasks import windows
-from qcfeed.control import answers, routes, tasks
-from qcfeed.control import findings as findings_route
-from qcfeed.diagnostics.lookout import Lookout
-from qcfeed.diagnostics.spawn import owned_by
+from qcfeed.control import routes
+from qcfeed.control.handlers import findings as findings_route
+from qcfeed.control.handlers import tasks
+from qcfeed.diagnostics.ledger import owned_by
+from qcfeed.diagnostics.sampler import Lookout
 from qcfeed.errors import ExitStatus
+from qcfeed.model import answers
 from tests.support.patience import PATIENCE
 
 from .test_status import status

@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 
-from qcfeed.diagnostics.spawn import owned_by
+from qcfeed.diagnostics.ledger import owned_by
 from qcfeed.errors import ExitStatus
 
 

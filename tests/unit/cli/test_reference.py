@@ -12,7 +12,7 @@ import pytest
 from typer.core import TyperGroup
 
 from qcfeed.cli import main, reference
-from qcfeed.cli.complete import answer, table
+from qcfeed.cli.complete import answer, words
 from qcfeed.cli.completion import Shell, script
 from qcfeed.cli.manual import manual
 
@@ -71,4 +71,4 @@ def test_completions_are_fresh(shell: Shell) -> None:
 
 def test_what_a_tab_knows_is_fresh() -> None:
     """By what it says, not by its text: Typer's own words differ between its versions."""
-    assert json.loads(table.written()) == answer.commands(), "run: make generate"
+    assert json.loads(words.written()) == answer.commands(), "run: make generate"

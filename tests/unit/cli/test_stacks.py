@@ -10,11 +10,11 @@ import time
 import pytest
 
 from qcfeed.cli import stacks
-from qcfeed.control.stack_answers import RunningTask, ThreadStack
-from qcfeed.control.task_answers import Frame
 from qcfeed.diagnostics import waits
-from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.errors import ExitStatus
+from qcfeed.model.stacks import RunningTask, ThreadStack
+from qcfeed.model.task_details import Frame
 
 
 async def test_the_watched_loop_comes_first_with_the_task_that_blocks_it(watched, qcfeed_) -> None:

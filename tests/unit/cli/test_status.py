@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from qcfeed.cli.status import findings
-from qcfeed.control import answers, routes
+from qcfeed.control import routes
 from qcfeed.errors import ExitStatus
+from qcfeed.model import answers
 
 
 def status(**changes: Any) -> answers.Status:

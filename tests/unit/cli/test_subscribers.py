@@ -6,14 +6,8 @@ from typing import Any
 import pytest
 
 from qcfeed.control import routes
-from qcfeed.control.subscriber_answers import (
-    Kicked,
-    KickRequest,
-    Subscriber,
-    Subscribers,
-    SubscribersQuery,
-)
 from qcfeed.errors import ExitStatus
+from qcfeed.model.subscribers import Kicked, KickRequest, Subscriber, Subscribers, SubscribersQuery
 
 
 def subscriber(serial: int, **changes: Any) -> Subscriber:

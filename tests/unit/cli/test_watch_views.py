@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from qcfeed.cli.layout import lay_out
+from qcfeed.cli.ui.table import lay_out
 from qcfeed.cli.watch_views import TABLE
-from qcfeed.client.board import Line
-from qcfeed.core.messages import Quote, Size
-from qcfeed.core.symbol import Symbol
+from qcfeed.client.latest_quotes import Line
+from qcfeed.model.messages import Quote, Size
+from qcfeed.model.symbol import Symbol
 
 
 def line(price: float | None, size: Size, symbol: str = "AAPL") -> Line:

@@ -6,8 +6,8 @@ import pytest
 
 from qcfeed.client import endpoint
 from qcfeed.client.endpoint import Endpoint
-from qcfeed.core.symbol import Symbol
 from qcfeed.errors import UsageError
+from qcfeed.model.symbol import Symbol
 
 
 @pytest.mark.parametrize(

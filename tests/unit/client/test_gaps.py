@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qcfeed.client.gaps import Gap, GapDetector, Repeat
-from qcfeed.core.messages import Quote
+from qcfeed.model.messages import Quote
 
 
 def quote(

@@ -6,8 +6,6 @@ import pytest
 
 from qcfeed.client import refusals
 from qcfeed.client.refusals import ComeBackError
-from qcfeed.core import messages
-from qcfeed.core.messages import CloseCode
 from qcfeed.errors import (
     InvalidSymbolError,
     NotAllowedError,
@@ -17,6 +15,8 @@ from qcfeed.errors import (
     UnreachableError,
     UsageError,
 )
+from qcfeed.model import messages
+from qcfeed.model.messages import CloseCode
 
 URL = "ws://h:1/quotes/X"
 

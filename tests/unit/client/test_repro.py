@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qcfeed.client.cycles import Mode
 from qcfeed.client.repro import Plan
-from qcfeed.core.symbol import Symbol
+from qcfeed.model.symbol import Symbol
 
 
 def test_a_half_open_peer_takes_longer_to_be_rid_of_unless_a_person_says_how_long() -> None:

@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from qcfeed.control.actions import CANCEL_GRACE, LONGEST, Actions
-from qcfeed.control.answers import Answer
 from qcfeed.control.audit import AuditLog, Caller
 from qcfeed.control.routes import Action
-from qcfeed.diagnostics.stall import LoopWatch
+from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.errors import TimedOutError
+from qcfeed.model.answers import Answer
 from tests.support import virtual_time
 
 GRACE = 2.0

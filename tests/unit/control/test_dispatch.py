@@ -10,10 +10,10 @@ import pytest
 from qcfeed import errors
 from qcfeed.control import dispatch
 from qcfeed.control.actions import Actions
-from qcfeed.control.answers import Answer, Failure
 from qcfeed.control.audit import AuditLog, Caller
 from qcfeed.control.routes import Action, NoQuery, Read
-from qcfeed.diagnostics.stall import LoopWatch
+from qcfeed.diagnostics.loop_watch import LoopWatch
+from qcfeed.model.answers import Answer, Failure
 from tests.support.patience import PATIENCE
 
 CALLER = Caller("socket", 0, "root", 1)

@@ -38,7 +38,7 @@ def test_a_secret_as_people_write_them(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "qcfeed/service/drills/zombies.py:57",
+        "qcfeed/drills/zombies.py:57",
         "tokens: 5, passes: 7, author=jane, authenticated: true",
         "ws://127.0.0.1:8006/quotes/AAPL",
         "password=None, token=null",

@@ -9,8 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from qcfeed.control import tasks
-from qcfeed.control.answers import Answer
+from qcfeed.control.handlers import tasks
 from qcfeed.control.routes import (
     TASKS,
     TASKS_BY_LABEL,
@@ -22,9 +21,10 @@ from qcfeed.control.routes import (
     TASKS_TREE,
 )
 from qcfeed.control.saved import Saved
-from qcfeed.control.saved_answers import Snapshot
 from qcfeed.diagnostics import Ledger, LoopWatch, label, owned_by
 from qcfeed.errors import NotFoundError, UsageError
+from qcfeed.model.answers import Answer
+from qcfeed.model.saved_tasks import Snapshot
 
 HERE = "tests/unit/control/test_saved.py"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest_asyncio
 
-from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.diagnostics.ledger import Ledger
 
 
 @dataclass

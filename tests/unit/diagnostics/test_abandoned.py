@@ -23,7 +23,7 @@ from aiohttp import web
 
 from qcfeed.diagnostics import abandoned
 from qcfeed.diagnostics.abandoned import Hold
-from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.diagnostics.ledger import Ledger
 
 pytestmark = pytest.mark.skipif(not abandoned.TELLS, reason="cannot be told on this interpreter")
 

@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from qcfeed.diagnostics import census, orphans, reaper
+from qcfeed.diagnostics import orphans, reaper, snapshot
 from qcfeed.diagnostics.leakcheck import LeakError, Leaks
-from qcfeed.diagnostics.spawn import Ledger, Record, owned_by
-from qcfeed.diagnostics.stall import LoopWatch
+from qcfeed.diagnostics.ledger import Ledger, Record, owned_by
+from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.diagnostics.waits import state
 
 MODULE = """
@@ -97,16 +97,16 @@ def record_of(ledger: Ledger, task: asyncio.Task[Any]) -> Record:
     return next(record for record in ledger.records() if record.task is task)
 
 
-def read_everything(ledger: Ledger, task: asyncio.Task[Any]) -> census.LiveTask:
+def read_everything(ledger: Ledger, task: asyncio.Task[Any]) -> snapshot.LiveTask:
     """Ask every reader of the books about ``task``; its row."""
     now = time.monotonic()
     record = record_of(ledger, task)
-    counted = census.by_location(ledger, now)
+    counted = snapshot.by_location(ledger, now)
     assert sum(row.live for row in counted.rows) == counted.totals.live
     assert [o.record for o in orphans.find(ledger, now) if o.evidence] == [record]
     assert str(record.serial) in str(LeakError(Leaks([record], [])))
     assert state(task)
-    return next(row for row in census.live(ledger, now, 1000) if row.serial == record.serial)
+    return next(row for row in snapshot.live(ledger, now, 1000) if row.serial == record.serial)
 
 
 @pytest_asyncio.fixture
@@ -189,8 +189,8 @@ def test_a_loop_that_was_closed_with_tasks_in_it(caplog: pytest.LogCaptureFixtur
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
     now = time.monotonic()
-    assert census.by_location(ledger, now).totals.live == 1
-    assert [row.coroutine for row in census.live(ledger, now, 10)] == ["forever"]
+    assert snapshot.by_location(ledger, now).totals.live == 1
+    assert [row.coroutine for row in snapshot.live(ledger, now, 10)] == ["forever"]
     assert orphans.find(ledger, now) == []
     assert watch.stalled_for(now + 3600) == 0  # it does not turn, and nobody waits for it to
     with watch.measure() as measured:
@@ -201,7 +201,7 @@ def test_a_loop_that_was_closed_with_tasks_in_it(caplog: pytest.LogCaptureFixtur
     with caplog.at_level(logging.CRITICAL, "asyncio"):  # "destroyed but it is pending", as it is
         tasks.clear()
         gc.collect()
-    assert census.by_location(ledger, now).totals.destroyed == 1
+    assert snapshot.by_location(ledger, now).totals.destroyed == 1
 
 
 # ---------------------------------------------------------------- where the code is not

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from qcfeed.diagnostics.failures import CALLS, GROUPS, TEXT, Failures
+from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.site import Site
-from qcfeed.diagnostics.spawn import Ledger
 
 
 async def failing(text: str = "on purpose") -> None:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from qcfeed.diagnostics.census import Row
 from qcfeed.diagnostics.history import History
+from qcfeed.diagnostics.snapshot import Row
 
 
 def row(location: str, live: int, **more) -> Row:

@@ -7,7 +7,7 @@ import pytest
 
 from qcfeed.diagnostics import Ledger, label, labels, owned_by
 from qcfeed.diagnostics.labels import DROPPED, MAX_LABELS, MAX_LENGTH
-from qcfeed.diagnostics.spawn import Record
+from qcfeed.diagnostics.ledger import Record
 
 
 async def sleeper() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from qcfeed.diagnostics.labels import label
 from qcfeed.diagnostics.leakcheck import Ignore, LeakError, verify_no_leaks
-from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.diagnostics.ledger import Ledger
 from tests.support.patience import PATIENCE
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from qcfeed.diagnostics import census, orphans
-from qcfeed.diagnostics.spawn import Ledger, owned_by
+from qcfeed.diagnostics import orphans, snapshot
+from qcfeed.diagnostics.ledger import Ledger, owned_by
 from tests.support.patience import PATIENCE
 from tests.unit.diagnostics.conftest import Subscriber
 
@@ -128,7 +128,7 @@ async def test_an_owner_is_asked_once_for_all_that_was_spawned_in_one_context(
         tasks = [asyncio.create_task(sleeper()) for _ in range(50)]
     assert len(ledger.records()) > 50  # this test's own task is there as well
     assert (len(orphans.refs(ledger, 0.0)), asked) == (50, 1)
-    assert (census.by_location(ledger, 0.0).totals.orphaned, asked) == (50, 2)
+    assert (snapshot.by_location(ledger, 0.0).totals.orphaned, asked) == (50, 2)
     await ended(*tasks)
 
 

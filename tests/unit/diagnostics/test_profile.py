@@ -10,7 +10,7 @@ import pytest
 
 from qcfeed.diagnostics import profile
 from qcfeed.diagnostics.filters import Filter
-from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.diagnostics.ledger import Ledger
 
 HERE = "tests/unit/diagnostics/test_profile.py"
 Tasks = list["asyncio.Task[None]"]

@@ -11,8 +11,8 @@ import pytest
 import pytest_asyncio
 import uvloop
 
-from qcfeed.diagnostics import census, orphans, reaper, waits
-from qcfeed.diagnostics.spawn import Ledger, Record, owned_by
+from qcfeed.diagnostics import orphans, reaper, snapshot, waits
+from qcfeed.diagnostics.ledger import Ledger, Record, owned_by
 from tests.unit.diagnostics.conftest import Subscriber
 
 INCIDENT = 47_829
@@ -278,7 +278,7 @@ async def test_the_incident_is_reaped_with_one_survivor_and_one_failure(
     assert [s.state for s in reaping.survivors] == ["Event.wait (1 waiting)"]
     assert 0 < turns.most <= 500  # how long a turn takes is for the benchmark to say
     assert not bystander.done()
-    totals = census.by_location(ledger, 0.0).totals
+    totals = snapshot.by_location(ledger, 0.0).totals
     assert (totals.cancelled, totals.failed, totals.orphaned) == (INCIDENT - 2, 1, 1)
     found.clear()
     enough.set()

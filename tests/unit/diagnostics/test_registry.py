@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from qcfeed.diagnostics import registry
+from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.registry import Untracked
-from qcfeed.diagnostics.spawn import Ledger
 
 has_set = registry.asyncio_refs() is not None
 only_own = pytest.mark.skipif(has_set, reason="asyncio keeps a set of tasks up to Python 3.13")

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from qcfeed.diagnostics import census, registry, spawn
-from qcfeed.diagnostics.booked import Task
-from qcfeed.diagnostics.lookout import Lookout
-from qcfeed.diagnostics.spawn import Ledger
-from qcfeed.diagnostics.stall import LoopWatch
+from qcfeed.diagnostics import ledger as spawn
+from qcfeed.diagnostics import registry, snapshot
+from qcfeed.diagnostics.ledger import Ledger
+from qcfeed.diagnostics.loop_watch import LoopWatch
+from qcfeed.diagnostics.sampler import Lookout
+from qcfeed.diagnostics.task_info import Task
 from tests.support.patience import PATIENCE
 from tests.support.running_service import until
 
@@ -36,17 +37,17 @@ def plain(loop: Loop, coro: Any, **kwargs: Any) -> asyncio.Task[Any]:
 
 
 def incomplete(ledger: Ledger) -> list[str]:
-    return census.by_location(ledger, 0.0).totals.incomplete
+    return snapshot.by_location(ledger, 0.0).totals.incomplete
 
 
 async def test_a_sound_ledger_finds_nothing_wrong_and_shows_no_probe(ledger: Ledger) -> None:
     tasks = [asyncio.create_task(forever()) for _ in range(3)]
-    before = census.by_location(ledger, 0.0).totals
+    before = snapshot.by_location(ledger, 0.0).totals
     for _ in range(3):
         await ledger.check.probe()
     assert ledger.incomplete() == []
     assert ledger.check.site.ended == 3
-    assert census.by_location(ledger, 0.0).totals == before
+    assert snapshot.by_location(ledger, 0.0).totals == before
     await end(*tasks)
 
 
@@ -209,11 +210,11 @@ async def test_whoever_asks_learns_of_a_fault_that_is_a_moment_old(ledger: Ledge
     (reason,) = ledger.incomplete()
     assert reason.startswith("cannot see new tasks: ")
     hidden = [asyncio.create_task(forever()) for _ in range(40)]
-    (reason,) = census.incomplete(ledger, 0.0)  # with the figures of now
+    (reason,) = snapshot.incomplete(ledger, 0.0)  # with the figures of now
     assert re.match(r"cannot see 4\d of 4\d tasks: ", reason)
     loop.set_task_factory(ours)
     await asyncio.to_thread(ledger.check.refresh, PATIENCE)
-    assert census.incomplete(ledger, 0.0) == []
+    assert snapshot.incomplete(ledger, 0.0) == []
     await end(*hidden)
 
 

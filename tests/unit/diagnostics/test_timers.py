@@ -13,7 +13,7 @@ import uvloop
 
 from qcfeed.diagnostics import timers
 from qcfeed.diagnostics.timers import GradualRemoval, can_remove_gradually
-from qcfeed.service import selector
+from qcfeed.net import event_loop
 from tests.support.virtual_loop import TURN, VirtualLoop
 
 MANY = 4 * timers._MANY
@@ -405,7 +405,7 @@ def test_memory_is_released(loop: VirtualLoop) -> None:
     assert left(loop.run_until_complete(main())) == 0
 
 
-@pytest.mark.parametrize("make", [asyncio.new_event_loop, selector.new_event_loop, VirtualLoop])
+@pytest.mark.parametrize("make", [asyncio.new_event_loop, event_loop.new_event_loop, VirtualLoop])
 def test_asyncios_own_loops_are_known(make: Callable[[], asyncio.AbstractEventLoop]) -> None:
     """Where this fails, this Python's loop keeps its timers in another way than timers.py expects."""
     loop = make()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qcfeed.diagnostics import unretrieved
-from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.unretrieved import Unretrieved
 
 

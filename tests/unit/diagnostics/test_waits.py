@@ -22,7 +22,7 @@ import websockets
 from aiohttp import web
 
 from qcfeed.diagnostics import chain, waits
-from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.diagnostics.ledger import Ledger
 from tests.support.patience import PATIENCE
 
 HERE = "tests/unit/diagnostics/test_waits.py"

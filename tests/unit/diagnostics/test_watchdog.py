@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from qcfeed.diagnostics.ledger import Ledger
+from qcfeed.diagnostics.loop_watch import Call, LoopWatch
 from qcfeed.diagnostics.site import short_path
-from qcfeed.diagnostics.spawn import Ledger
-from qcfeed.diagnostics.stall import Call, LoopWatch
 from qcfeed.diagnostics.watchdog import KEPT, LONG, TICK, Stall, Watchdog
 from tests.support.patience import PATIENCE
 

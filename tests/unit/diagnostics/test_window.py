@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from qcfeed.diagnostics import window
-from qcfeed.diagnostics.census import Row
+from qcfeed.diagnostics.snapshot import Row
 from qcfeed.diagnostics.window import Flow
 
 

@@ -5,8 +5,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcfeed.diagnostics.census import Row
-from qcfeed.diagnostics.spawn import Ledger
+from qcfeed.diagnostics.ledger import Ledger
+from qcfeed.diagnostics.snapshot import Row
 from qcfeed.metrics.catalog import metrics as m
 from qcfeed.metrics.program import OTHER, Locations, Tasks
 

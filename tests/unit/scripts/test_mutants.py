@@ -101,7 +101,7 @@ def test_the_table_of_parts_fits_the_tree() -> None:
     assert all(part.modules for part in parts)
     modules = [module for part in parts for module in part.modules]
     assert len(set(modules)) == len(modules), "a module has one part"
-    for package in ("qcfeed/core", "qcfeed/diagnostics", "qcfeed/verdict"):
+    for package in ("qcfeed/feed", "qcfeed/diagnostics", "qcfeed/diagnose"):
         there = {str(path.relative_to(PROJECT)) for path in (PROJECT / package).glob("*.py")}
         assert there <= set(modules)
 
@@ -109,8 +109,8 @@ def test_the_table_of_parts_fits_the_tree() -> None:
 @pytest.mark.parametrize(
     ("modules", "tests", "words"),
     [
-        ("qcfeed/nothing/*.py", "tests/unit/core", "no module matches qcfeed/nothing"),
-        ("qcfeed/core/*.py", "tests/unit/nothing", "there is no tests/unit/nothing"),
+        ("qcfeed/nothing/*.py", "tests/unit/feed", "no module matches qcfeed/nothing"),
+        ("qcfeed/feed/*.py", "tests/unit/nothing", "there is no tests/unit/nothing"),
     ],
 )
 def test_a_table_that_does_not_fit_the_tree_is_an_error(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from qcfeed.core.symbol import Symbol
+from qcfeed.model.symbol import Symbol
 from qcfeed.upstreams.coinbase import Coinbase
 
 

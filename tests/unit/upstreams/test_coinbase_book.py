@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcfeed.core.messages import Tick
+from qcfeed.model.messages import Tick
 from qcfeed.upstreams import coinbase_messages as protocol
 from qcfeed.upstreams.coinbase_book import Product, Side
 from tests.support.coinbase_server import CAPTURE

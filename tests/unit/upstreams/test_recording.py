@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from qcfeed.core.messages import Band, Cause, GoingAway, Quote, ServerMessage, Status
 from qcfeed.errors import ConfigError
+from qcfeed.model.messages import Band, Cause, GoingAway, Quote, ServerMessage, Status
 from qcfeed.upstreams.recording import Reader, Writer
 
 QUOTE = Quote("AAPL", 189.99, 300, 190.01, 0.5, None, "2024-03-20T02:15:00.123456789Z", "7f3a", 9)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from qcfeed.core.messages import Band, Quote, Status
-from qcfeed.core.symbol import Symbol
 from qcfeed.errors import ConfigError, UnknownSymbolError
+from qcfeed.model.messages import Band, Quote, Status
+from qcfeed.model.symbol import Symbol
 from qcfeed.upstreams import replay
 from qcfeed.upstreams.recording import Writer
 from qcfeed.upstreams.replay import Replay, load

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from qcfeed.core.messages import Tick
-from qcfeed.core.symbol import Symbol, parse
 from qcfeed.errors import UnknownSymbolError
+from qcfeed.model.messages import Tick
+from qcfeed.model.symbol import Symbol, parse
 from qcfeed.upstreams.simulator import QUIET_SYMBOL, Pace, Simulator, Walk
 from qcfeed.upstreams.universe import LEVELS, TICKERS
 from tests.support.sinks import KeepingSink, running

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from qcfeed.core.messages import Quote
 from qcfeed.errors import ConfigError
+from qcfeed.model.messages import Quote
 from qcfeed.upstreams.coinbase import Coinbase
 from qcfeed.upstreams.recording import Writer
 from qcfeed.upstreams.replay import Replay

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from qcfeed.cli.diagnose.screen import screen
-from qcfeed.cli.layout import Line, lay_out_lines
-from qcfeed.verdict.answers import Finding
-from qcfeed.verdict.diagnosis import diagnose
+from qcfeed.cli.ui.table import Line, lay_out_lines
+from qcfeed.diagnose.verdict import diagnose
+from qcfeed.model.diagnosis import Finding
 from tests.support.seen import evidence, feed, leak, rule, samples, subscriber, told
 
 

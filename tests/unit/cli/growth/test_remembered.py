@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from qcfeed.control import history
-from qcfeed.diagnostics.lookout import Lookout
-from qcfeed.metrics.recent import Counts, Recent
+from qcfeed.control.handlers import history
+from qcfeed.diagnostics.sampler import Lookout
+from qcfeed.metrics.recent_history import Counts, Recent
 from tests.support import loopback_http
 
 from ..conftest import Watched

@@ -11,8 +11,8 @@ import jsonschema
 import pytest
 
 from qcfeed.cli.tasks import export
-from qcfeed.control.saved_answers import Place, TasksProfile, TaskStack
 from qcfeed.errors import ExitStatus
+from qcfeed.model.saved_tasks import Place, TasksProfile, TaskStack
 
 # As published in the npm package speedscope 1.25.0, with its licence beside it.
 SCHEMA = Path(__file__).parents[3] / "assets" / "speedscope" / "file-format-schema.json"

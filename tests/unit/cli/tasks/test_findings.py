@@ -8,10 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from qcfeed.control import findings, tasks
-from qcfeed.diagnostics import lints
-from qcfeed.diagnostics.lookout import Lookout
-from qcfeed.diagnostics.spawn import owned_by
+from qcfeed.control.handlers import findings, tasks
+from qcfeed.diagnostics import rules as lints
+from qcfeed.diagnostics.ledger import owned_by
+from qcfeed.diagnostics.sampler import Lookout
 from qcfeed.errors import ExitStatus
 
 

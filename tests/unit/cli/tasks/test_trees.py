@@ -4,8 +4,8 @@ import asyncio
 import json
 
 from qcfeed.cli.tasks.trees import ALIKE, DEEPEST, branches
-from qcfeed.control.task_answers import TaskTree, TreeTask
 from qcfeed.errors import ExitStatus
+from qcfeed.model.task_details import TaskTree, TreeTask
 
 
 def task(serial: int, parent: int | None = None, coroutine: str = "", **fields) -> TreeTask:

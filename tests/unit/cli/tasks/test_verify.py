@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from qcfeed.cli.tasks import verify
-from qcfeed.control.answers import Location
-from qcfeed.diagnostics.spawn import owned_by
+from qcfeed.diagnostics.ledger import owned_by
 from qcfeed.errors import ExitStatus, UsageError
+from qcfeed.model.answers import Location
 from tests.support.patience import PATIENCE
 
 SITE = "tests/unit/cli/tasks/test_verify.py"

@@ -14,8 +14,8 @@ import msgspec
 import pytest
 
 from qcfeed.cli.tasks import windows
-from qcfeed.control.answers import Location, TasksByLocation, TaskTotals
 from qcfeed.errors import ExitStatus, UsageError
+from qcfeed.model.answers import Location, TasksByLocation, TaskTotals
 from tests.support.patience import PATIENCE
 
 

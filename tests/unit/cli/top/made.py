@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from qcfeed.cli.top.looker import Judged, Seen, Wanted
-from qcfeed.control.answers import Location, Memory, Process, TasksByLocation, TaskTotals
-from qcfeed.verdict.answers import Certainty, Diagnosis, Finding
+from qcfeed.cli.top.observer import Judged, Seen, Wanted
+from qcfeed.model.answers import Location, Memory, Process, TasksByLocation, TaskTotals
+from qcfeed.model.diagnosis import Certainty, Diagnosis, Finding
 
 BEGAN = datetime(2024, 3, 20, 2, 15, tzinfo=UTC)
 GUILTY, SOUND = "feed.py:83", "run.py:40"

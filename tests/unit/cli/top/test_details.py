@@ -4,7 +4,7 @@ import pytest
 
 from qcfeed import shipped
 from qcfeed.cli.top import details
-from qcfeed.verdict.runbooks import PAGES
+from qcfeed.diagnose.runbooks import PAGES
 
 from .made import finding
 

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from qcfeed import Attached, attach
 from qcfeed.cli.top.actions import Actions, Plan
-from qcfeed.cli.top.looker import Looker
+from qcfeed.cli.top.observer import Looker
 from qcfeed.cli.top.screen import Told
 from qcfeed.control import paths
 from tests.support import full_screen

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcfeed.cli.layout import cells_of
-from qcfeed.cli.top.looker import Away, Wanted
+from qcfeed.cli.top.observer import Away, Wanted
+from qcfeed.cli.top.recent import Row
 from qcfeed.cli.top.state import State
-from qcfeed.cli.top.trail import Row
 from qcfeed.cli.top.views import cut_to, fitted, views
-from qcfeed.control.answers import Feed, Task
+from qcfeed.cli.ui.table import cells_of
+from qcfeed.model.answers import Feed, Task
 
 from .made import GUILTY, SOUND, finding, judged, seen
 

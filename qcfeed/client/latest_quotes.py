@@ -1,0 +1,90 @@
+"""What is known of each watched symbol now, for a table. Pure: time is an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from qcfeed.client.gaps import Gap, Repeat
+from qcfeed.client.stream import Connected, Disconnected, Event, Received
+from qcfeed.model.messages import Quote, Status
+from qcfeed.model.symbol import Symbol
+
+CONNECTING = "connecting"
+WAITING = "waiting"
+LIVE = "live"
+DISCONNECTED = "disconnected"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One symbol. ``age_s``: seconds since its last quote, None before the first.
+
+    ``state``: a staleness band, or ``connecting``, ``waiting`` (for the first quote) or
+    ``disconnected``. ``gaps`` counts interruptions in ``seq``, ``missed`` the quotes lost in them.
+    """
+
+    symbol: Symbol
+    quote: Quote | None
+    age_s: float | None
+    state: str
+    gaps: int
+    missed: int
+
+
+@dataclass(slots=True)
+class _Entry:
+    state: str = CONNECTING
+    quote: Quote | None = None
+    quoted_at: float | None = None
+    gaps: int = 0
+    missed: int = 0
+
+
+class Board:
+    """The newest of every symbol, in the order they were asked for."""
+
+    def __init__(self, symbols: Iterable[Symbol]) -> None:
+        self._entries: dict[str, _Entry] = {symbol: _Entry() for symbol in symbols}
+
+    def apply(self, event: Event, now: float) -> None:
+        """Take in what happened at ``now`` (seconds of any clock that only rises)."""
+        match event:
+            case Received(message=Quote() as quote):
+                self._quoted(quote, now)
+            case Received(message=Status() as status):
+                self._entry(status.symbol).state = status.state
+                self._entry(status.symbol).quoted_at = now - status.age_ms / 1000
+            case Gap():
+                self._entry(event.symbol).gaps += 1
+                self._entry(event.symbol).missed += event.missed
+            case Connected():
+                self._all(WAITING)
+            case Disconnected():
+                self._all(DISCONNECTED)
+            case Received() | Repeat():
+                pass
+
+    def lines(self, now: float) -> Sequence[Line]:
+        return [
+            Line(
+                Symbol(symbol),
+                entry.quote,
+                None if entry.quoted_at is None else max(0.0, now - entry.quoted_at),
+                entry.state,
+                entry.gaps,
+                entry.missed,
+            )
+            for symbol, entry in self._entries.items()
+        ]
+
+    def _quoted(self, quote: Quote, now: float) -> None:
+        entry = self._entry(quote.symbol)
+        entry.quote, entry.quoted_at, entry.state = quote, now, LIVE
+
+    def _entry(self, symbol: str) -> _Entry:
+        return self._entries.setdefault(symbol, _Entry())
+
+    def _all(self, state: str) -> None:
+        for entry in self._entries.values():
+            entry.state = state

@@ -1,0 +1,274 @@
+"""A WebSocket peer on a bare socket: it reads only when told to, and can leave without manners.
+
+aiohttp's client always reads, answers pings and closes politely; the peers of an incident do not.
+Frames and the handshake are wsproto's, without I/O; this file moves the bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import select
+import socket
+import struct
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import (
+    AcceptConnection,
+    CloseConnection,
+    Event,
+    Ping,
+    Pong,
+    RejectConnection,
+    RejectData,
+    Request,
+    TextMessage,
+)
+from wsproto.utilities import ProtocolError
+
+from qcfeed.client import refusals
+from qcfeed.client.endpoint import Endpoint, explain
+from qcfeed.client.refusals import ComeBackError
+from qcfeed.errors import UnreachableError
+from qcfeed.model import messages
+from qcfeed.model.messages import Quote
+
+_EventT = TypeVar("_EventT", bound=Event)
+
+_CHUNK = 65_536
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() sends RST and frees the buffers
+_PROBE_AFTER = 1  # seconds of silence
+_TRANSIENT = frozenset({errno.EADDRNOTAVAIL, errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT})
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A server's address, looked up once for thousands of connections."""
+
+    family: socket.AddressFamily
+    address: Any
+
+
+async def locate(endpoint: Endpoint) -> Address:
+    """The first address of ``endpoint`` that takes a connection; raises UnreachableError."""
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise _unreachable(endpoint, error) from error
+    failure = OSError("no address")
+    for family, _, _, _, address in found:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setblocking(False)
+            try:
+                await loop.sock_connect(probe, address)
+            except OSError as error:
+                failure = error
+            else:
+                return Address(family, address)
+    raise _unreachable(endpoint, failure)
+
+
+def _unreachable(endpoint: Endpoint, error: OSError) -> UnreachableError:
+    return UnreachableError(
+        f"cannot reach {endpoint}: {explain(error)}",
+        hint="start the service with `qcfeed serve`, or name another: `qcfeed repro ws://HOST:PORT`",
+    )
+
+
+class RawPeer:
+    """One connection. Every method that reads raises ComeBackError when the server ends it.
+
+    Bound every wait with ``asyncio.timeout``: nothing here does. Always finish with ``close``,
+    ``drop`` or ``reset``.
+    """
+
+    def __init__(self, url: str, raw: socket.socket) -> None:
+        self._url = url
+        self._socket = raw
+        self._loop = asyncio.get_running_loop()
+        self._ws = WSConnection(ConnectionType.CLIENT)
+        self._events: deque[Event] = deque()
+
+    @classmethod
+    async def connect(
+        cls, endpoint: Endpoint, address: Address, path: str, *, receive_buffer: int | None = None
+    ) -> RawPeer:
+        """Connect and upgrade. ``receive_buffer``: bytes the kernel may take in for us unread.
+
+        Raises ComeBackError when another try may succeed, else a QcfeedError with the server's words.
+        """
+        raw = socket.socket(address.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        raw.setblocking(False)
+        peer = cls(f"{endpoint}{path}", raw)
+        try:
+            if receive_buffer is not None:  # before the connect, which announces the window
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            await peer._upgrade(endpoint, address, path)
+        except OSError as error:
+            raw.close()
+            if error.errno in _TRANSIENT:
+                raise ComeBackError(explain(error)) from error
+            raise _unreachable(endpoint, error) from error
+        except BaseException:
+            raw.close()
+            raise
+        return peer
+
+    async def _upgrade(self, endpoint: Endpoint, address: Address, path: str) -> None:
+        await self._loop.sock_connect(self._socket, address.address)
+        await self._send(Request(host=endpoint.authority, target=path))
+        answer = await self._next(AcceptConnection, RejectConnection)
+        if isinstance(answer, RejectConnection):
+            headers = {name.lower(): value for name, value in answer.headers}
+            raise refusals.from_http(
+                self._url,
+                answer.status_code,
+                await self._body(),
+                headers.get(b"retry-after", b"").decode("ascii", "replace"),
+            )
+
+    async def _body(self) -> bytes:
+        body = bytearray()
+        while True:
+            part = await self._next(RejectData)
+            body += part.data
+            if part.body_finished:
+                return bytes(body)
+
+    async def quote(self) -> Quote:
+        """The next quote. Raises a QcfeedError when the server refuses instead."""
+        text = ""
+        while True:
+            part = await self._next(TextMessage)
+            text += part.data
+            if part.message_finished:
+                message = self._decode(text)
+                if isinstance(message, Quote):
+                    return message
+                if isinstance(message, messages.Error):
+                    raise refusals.from_error(message)
+                text = ""
+
+    def _decode(self, text: str) -> messages.ServerMessage:
+        try:
+            return messages.decode(text)
+        except msgspec.MsgspecError as error:
+            raise UnreachableError(
+                f"{self._url} says what is no message of ours: {text[:80]!r}"
+            ) from error
+
+    async def ping(self) -> None:
+        """Ask whether the server has us, and wait for its answer."""
+        await self._send(Ping())
+        await self._next(Pong)
+
+    async def close(self) -> None:
+        """The closing handshake, then wait for the server to end the connection, as it should."""
+        try:
+            await self._send(CloseConnection(code=1000))
+            await self._next(CloseConnection)
+            with contextlib.suppress(ConnectionResetError):  # ended too, if not nicely
+                while await self._loop.sock_recv(self._socket, _CHUNK):
+                    pass
+        finally:
+            self._socket.close()
+
+    def drop(self) -> None:
+        """End the connection (FIN) without a closing handshake, as a killed process does."""
+        with contextlib.suppress(OSError):  # the server was first
+            self._socket.shutdown(socket.SHUT_WR)
+        self._socket.close()
+
+    def reset(self) -> None:
+        """Tear the connection down (RST), as a machine or a NAT that forgot it does."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._socket.close()
+
+    def probe(self) -> None:
+        """Have the kernel ask whether the connection still exists, without a word from us.
+
+        A server whose kernel gave up on our shut window (TCP_USER_TIMEOUT) has told nobody; asked
+        by a keep-alive probe (RFC 9293 section 3.8.4), which no application sees, it answers RST.
+        """
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _PROBE_AFTER)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PROBE_AFTER)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    async def _send(self, event: Event) -> None:
+        try:
+            await self._loop.sock_sendall(self._socket, self._ws.send(event))
+        except ConnectionError as error:
+            raise refusals.from_close(None, "") from error
+
+    async def _next(self, *kinds: type[_EventT]) -> _EventT:
+        """The next event of one of ``kinds``; others are passed over."""
+        while True:
+            while self._events:
+                event = self._events.popleft()
+                if isinstance(event, kinds):
+                    return event
+                if isinstance(event, CloseConnection):
+                    raise refusals.from_close(event.code, event.reason or "")
+            self._events.extend(await self._receive())
+
+    async def _receive(self) -> Iterable[Event]:
+        try:
+            data = await self._loop.sock_recv(self._socket, _CHUNK)
+        except ConnectionError as error:
+            raise refusals.from_close(None, "") from error
+        if not data:
+            raise refusals.from_close(None, "")
+        try:
+            self._ws.receive_data(data)
+        except ProtocolError as error:
+            raise UnreachableError(
+                f"{self._url} does not speak WebSocket: {error}",
+                hint="is this the port for quotes? see `qcfeed status`",
+            ) from error
+        return self._ws.events()
+
+
+class Abandoned:
+    """Peers that nobody reads; asks the kernel which of them the server has given up.
+
+    A FIN or RST that arrives is seen without reading (poll(2): POLLRDHUP, POLLHUP, POLLERR). A server
+    that only closes politely is *not* seen: behind a full window its FIN cannot leave, and it still
+    holds the socket's buffers.
+    """
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self._peers: dict[int, RawPeer] = {}
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+    def add(self, peer: RawPeer) -> None:
+        peer.probe()
+        self._peers[peer.fileno()] = peer
+        self._poll.register(peer.fileno(), select.POLLRDHUP)
+
+    def collect(self) -> int:
+        """Release those that the server has ended since, and say how many. Cost: one poll(2)."""
+        ended = self._poll.poll(0)
+        for descriptor, _ in ended:
+            self._poll.unregister(descriptor)
+            self._peers.pop(descriptor).reset()
+        return len(ended)
+
+    def reset(self) -> None:
+        """Tear down all that are left."""
+        for descriptor, peer in self._peers.items():
+            self._poll.unregister(descriptor)
+            peer.reset()
+        self._peers.clear()

@@ -1,0 +1,1 @@
+"""Tools of others, attached to the service. Nothing else depends on them."""

@@ -1,0 +1,256 @@
+"""aiomonitor beside the service: its telnet and web views of the tasks, on loopback.
+
+The sockets and the thread are ours: aiomonitor's own start waits for ever when its web port is
+taken, shares a port with whoever else asks for it, and leaks a session for every client that
+connects and says nothing. Its task factory stays out; the lists come from the ledger
+(contrib/aiomonitor_views.py).
+
+What is protected: both views listen on 127.0.0.1 alone and only read (cancelling and signals are
+refused), the web view answers no foreign ``Host`` or ``Origin``, the Python console is off.
+What is not: there is no authentication, so whoever has a shell on this machine may read the
+tasks' names and stacks; and with the console on, may run code as this user.
+
+Cost with 47,829 live tasks: the web list holds the service's loop up for 10 ms at the longest, the
+telnet list for up to 30; aiomonitor's own lists for 150.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import socket
+import threading
+import warnings
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from qcfeed.config import Config
+from qcfeed.diagnostics.ledger import Ledger
+from qcfeed.errors import MonitorUnavailableError, StartError
+from qcfeed.net import listen
+
+if TYPE_CHECKING:
+    from prompt_toolkit.contrib.telnet.server import TelnetConnection
+
+    from qcfeed.contrib.aiomonitor_views import TaskViews
+
+log = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"
+_START_TIMEOUT = 10.0
+_CLOSE_TIMEOUT = 10.0
+_NEGOTIATION_TIMEOUT = 5.0
+"""How long a telnet client may take to name its terminal."""
+_SEND_TIMEOUT = 2.0
+"""How long a telnet client that does not read may hold the views up."""
+_ACCEPT_RETRY = 1.0
+"""Until the next try when no connection can be taken (no descriptor left); asyncio's own figure."""
+_KNOWN_WARNINGS: tuple[tuple[str, type[Warning], str], ...] = (
+    # Gone in Python 3.16, and aioconsole with it (docs/adr/0024).
+    (r"'asyncio\.DefaultEventLoopPolicy' is deprecated", DeprecationWarning, r"aioconsole\.events"),
+    # Gone in click 9, which pyproject.toml excludes.
+    (r"Importing 'parser\.split_arg_string' is", DeprecationWarning, r"aiomonitor\.termui\."),
+    (r"It is recommended to use web\.AppKey", web.NotAppKeyWarning, r"aiomonitor\.webui\.app"),
+)
+"""What aiomonitor's modules warn about, which no user of ours can mend: message, category, module."""
+
+
+class _Client(socket.socket):
+    """A telnet client's socket, as prompt_toolkit takes one to be.
+
+    It sends once and forgets what did not fit, and tells our own terminal of a client's reset.
+    """
+
+    def __init__(self, accepted: socket.socket) -> None:
+        super().__init__(fileno=accepted.detach())
+        self.settimeout(_SEND_TIMEOUT)
+
+    def send(self, data: bytes, flags: int = 0, /) -> int:  # type: ignore[override]
+        """All of it; or the client is let go of, and the session ends as it reads the end."""
+        try:
+            self.sendall(data, flags)
+        except OSError as error:
+            log.debug("a telnet client does not take its output: %s", error)
+            with contextlib.suppress(OSError):
+                self.shutdown(socket.SHUT_RDWR)
+        return len(data)
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        """What came; nothing, as at the end, when the client has reset the connection."""
+        try:
+            return super().recv(size, flags)
+        except OSError:
+            return b""
+
+
+class Monitor:
+    """aiomonitor's two views, served by a thread of their own until ``close``."""
+
+    def __init__(self, views: TaskViews, telnet: socket.socket, web_view: socket.socket) -> None:
+        self.telnet = listen.shown(telnet)
+        self.web = f"http://{listen.shown(web_view)}"
+        self._views = views
+        self._listeners = telnet, web_view
+        self._ready: Future[None] = Future()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self._thread = threading.Thread(target=self._run, name="qcfeed-monitor", daemon=True)
+
+    def start(self) -> None:
+        """Serve both views. Raises StartError when they are not up within 10 s."""
+        self._thread.start()
+        try:
+            self._ready.result(_START_TIMEOUT)
+        except Exception as error:
+            self.close()
+            raise StartError(
+                f"aiomonitor did not start: {str(error) or type(error).__name__}",
+                hint="give --no-monitor to do without it",
+            ) from error
+
+    def close(self) -> None:
+        """End the sessions, free both ports and join the thread; takes 10 s at most.
+
+        Call it in another thread than the service's loop when a Python console may be open: that
+        one ends in the service's loop.
+        """
+        if self._loop is not None and self._serving is not None:
+            with contextlib.suppress(RuntimeError):  # the thread has ended and closed its loop
+                self._loop.call_soon_threadsafe(self._serving.cancel)
+        self._thread.join(_CLOSE_TIMEOUT)
+        if self._thread.is_alive():
+            log.error("the monitor's thread still runs %g s after its end", _CLOSE_TIMEOUT)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except asyncio.CancelledError:
+            pass
+        except Exception as error:
+            if self._ready.done():
+                log.exception("the monitor has failed; the service goes on without it")
+            else:
+                self._ready.set_exception(error)
+        finally:
+            for listener in self._listeners:
+                listener.close()
+
+    async def _serve(self) -> None:
+        from qcfeed.contrib.aiomonitor_views import web_application
+
+        telnet, web_view = self._listeners
+        loop = asyncio.get_running_loop()
+        self._serving, self._loop = asyncio.current_task(), loop
+        self._views.opened(loop)
+        application = await web_application(self._views, web_view.getsockname()[1])
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            await web.SockSite(runner, web_view).start()
+            self._ready.set_result(None)
+            async with asyncio.TaskGroup() as sessions:
+                while True:
+                    connection, address = await _accept(telnet)
+                    sessions.create_task(self._session(connection, address))
+        finally:
+            await runner.cleanup()
+
+    async def _session(self, connection: socket.socket, address: tuple[str, int]) -> None:
+        """One telnet client, until it leaves; it fails alone."""
+        from prompt_toolkit.contrib.telnet.server import TelnetConnection, TelnetServer
+        from prompt_toolkit.input import create_pipe_input
+
+        try:
+            with _Client(connection) as client, create_pipe_input() as keys:
+                async with asyncio.timeout(_NEGOTIATION_TIMEOUT) as negotiation:
+                    interact = functools.partial(self._interact, negotiation)
+                    await TelnetConnection(
+                        client, address, interact, TelnetServer(), "utf-8", None, keys
+                    ).run_application()
+        except TimeoutError:
+            log.debug("a telnet client did not name its terminal: %s", address)
+        except Exception:
+            log.exception("a telnet session has failed: %s", address)
+
+    async def _interact(self, negotiation: asyncio.Timeout, connection: TelnetConnection) -> None:
+        from aiomonitor.termui.commands import interact
+
+        negotiation.reschedule(None)
+        await interact(self._views, connection)
+
+
+def attach(loop: asyncio.AbstractEventLoop, ledger: Ledger, config: Config) -> Monitor:
+    """Serve aiomonitor's views of ``loop``'s tasks. Call it in the loop's thread.
+
+    Raises StartError when a given port is taken, MonitorUnavailableError where aiomonitor cannot be
+    imported: at once, and nothing is left behind.
+    """
+    views_of = _task_views()
+    # It tells of every option that a telnet client negotiates.
+    logging.getLogger("prompt_toolkit").setLevel(logging.WARNING)
+    with contextlib.ExitStack() as undo:
+        telnet = undo.enter_context(_listen(config.monitor_port, "--monitor-port"))
+        web_view = undo.enter_context(_listen(config.monitor_web_port, "--monitor-web-port"))
+        views = views_of(
+            loop,
+            ledger,
+            host=HOST,
+            port=telnet.getsockname()[1],
+            web_port=web_view.getsockname()[1],
+            console_port=_free_port() if config.monitor_console else None,
+        )
+        if config.monitor_console:
+            log.warning("the monitor's console is on: whoever has a shell here may run code")
+        monitor = Monitor(views, telnet, web_view)
+        monitor.start()
+        undo.pop_all()
+    return monitor
+
+
+def _task_views() -> type[TaskViews]:
+    """Imported here and not above: 0.1 s and 13 MB that a service without it need not pay."""
+    for message, category, module in _KNOWN_WARNINGS:
+        warnings.filterwarnings("ignore", message, category, module)
+    try:
+        from qcfeed.contrib.aiomonitor_views import TaskViews
+    except Exception as error:
+        raise MonitorUnavailableError(
+            f"aiomonitor cannot be imported ({type(error).__name__}: {error})",
+            hint="give --no-monitor to do without it; `qcfeed tasks` and `qcfeed top` show the tasks",
+        ) from error
+    return TaskViews
+
+
+async def _accept(listener: socket.socket) -> tuple[socket.socket, tuple[str, int]]:
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            return await loop.sock_accept(listener)
+        except OSError as error:
+            log.warning("the monitor cannot take a telnet connection: %s", error)
+            await asyncio.sleep(_ACCEPT_RETRY)
+
+
+def _listen(port: int, flag: str) -> socket.socket:
+    """A port of our own: shared with nobody (no SO_REUSEPORT), and listening at once."""
+    listener = listen.bind(HOST, port, flag)
+    try:
+        listener.listen()
+    except OSError as error:  # bound by two at once, and the other was faster
+        listener.close()
+        raise StartError(
+            f"port {port} on {HOST} is taken", hint=f"`{flag} 0` takes any free one"
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+def _free_port() -> int:
+    """For the console, which opens its port when somebody asks for it, and says so if it cannot."""
+    with socket.create_server((HOST, 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,1 @@
+"""The control plane's request handlers, one module per subject."""

@@ -1,0 +1,56 @@
+"""The route of the findings: what the rules see in a watched program, and what to type next."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from qcfeed.control.routes import TASKS_FINDINGS, NoQuery, Read, Route
+from qcfeed.diagnostics import rules
+from qcfeed.diagnostics.observations import Finding, Verdict
+from qcfeed.diagnostics.sampler import Lookout
+from qcfeed.model import answers
+
+_NEXT = {
+    "incomplete_ledger": "qcfeed runbook QcfeedLedgerIncomplete",
+    "untracked_tasks": "qcfeed runbook QcfeedLedgerIncomplete",
+    "orphans": "qcfeed orphans --reap",
+    "growing": "qcfeed tasks --window 30s",
+    "cancelled_in_vain": "qcfeed tasks show {serial}",
+    "abandoned_future": "qcfeed tasks show {serial}",
+    "blocked_loop": "qcfeed stacks",
+    "destroyed_pending": "qcfeed tasks --by-location -o wide",
+    "exceptions_never_retrieved": "qcfeed tasks failures",
+}
+
+
+def routes(lookout: Lookout) -> list[Route]:
+    """TASKS_FINDINGS over what ``lookout`` gathers."""
+    return [Read(TASKS_FINDINGS, NoQuery, _View(lookout).findings)]
+
+
+class _View:
+    def __init__(self, lookout: Lookout) -> None:
+        self._lookout = lookout
+
+    def findings(self, _: NoQuery) -> answers.Findings:
+        """Cost: 0.5 us a live task, 0.2 ms a location with a full history."""
+        look = self._lookout.look(time.monotonic())
+        rows = [_row(finding) for finding in rules.findings(look)]
+        found = sum(row.verdict == Verdict.FOUND for row in rows)
+        return answers.Findings(
+            found=found,
+            look_again=len(rows) - found,
+            findings=rows,
+            censuses=len(look.times),
+            watched_s=look.now - look.times[0] if look.times else 0.0,
+            untold=look.untold,
+        )
+
+
+def _row(finding: Finding) -> answers.Finding:
+    row = msgspec.convert(finding, answers.Finding, from_attributes=True)
+    serial = finding.serials[0] if finding.serials else ""
+    row.next = _NEXT[finding.rule].format(serial=serial)
+    return row

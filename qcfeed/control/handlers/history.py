@@ -1,0 +1,75 @@
+"""The route of the last hour: what a watched program remembers of itself."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from qcfeed.control.routes import HISTORY, Read, Route
+from qcfeed.diagnostics.sampler import Lookout
+from qcfeed.metrics import memory
+from qcfeed.metrics.growth import Point
+from qcfeed.metrics.recent_history import Recent
+from qcfeed.model import history as answers
+
+
+def routes(recent: Recent, lookout: Lookout) -> list[Route]:
+    """HISTORY over what ``recent`` and the lookout's history remember."""
+    return [Read(HISTORY, answers.HistoryQuery, _View(recent, lookout).history)]
+
+
+class _View:
+    def __init__(self, recent: Recent, lookout: Lookout) -> None:
+        self._recent = recent
+        self._lookout = lookout
+
+    def history(self, query: answers.HistoryQuery) -> answers.History:
+        """Cost: 3 us a point, 10 us a location when full."""
+        now = time.monotonic()
+        ahead = time.time() - now
+
+        def stamp(at: float) -> str:
+            text = datetime.fromtimestamp(at + ahead, UTC).isoformat(timespec="milliseconds")
+            return text.replace("+00:00", "Z")
+
+        begin = now - query.since_s
+        since, locations = self._locations(begin)
+        return answers.History(
+            limit_bytes=memory.limit().bytes,
+            points=[_point(point, stamp) for point in self._recent.points(begin)],
+            locations_since=None if since is None else stamp(since),
+            locations=locations,
+        )
+
+    def _locations(self, begin: float) -> tuple[float | None, list[answers.LocationHistory]]:
+        """Each followed location then and now; one that began later had no task then."""
+        history = self._lookout.history
+        series, times = history.series(), history.times()
+        first = next((n for n, at in enumerate(times) if at >= begin), None)
+        if first is None:
+            return None, []
+        before: Counter[str] = Counter()
+        live: Counter[str] = Counter()
+        for each in series:
+            missed = len(times) - len(each.live)
+            before[each.location] += each.live[first - missed] if first >= missed else 0
+            live[each.location] += each.live[-1]
+        rows = [
+            answers.LocationHistory(location=name, before=before[name], live=count)
+            for name, count in live.most_common()
+        ]
+        return times[first], rows
+
+
+def _point(point: Point, stamp: Callable[[float], str]) -> answers.HistoryPoint:
+    return answers.HistoryPoint(
+        at=stamp(point.at),
+        memory_bytes=point.memory,
+        live_tasks=point.live,
+        subscriptions=point.subscriptions,
+        orphans=point.orphans,
+        feeds=point.feeds,
+        spawned_tasks=point.spawned,
+    )

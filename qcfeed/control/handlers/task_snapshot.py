@@ -1,0 +1,169 @@
+"""The routes whose answers are kept: all of one moment, and the tasks as stacks."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import cast
+
+import msgspec
+
+from qcfeed.control.handlers.task_details import (
+    PAGE,
+    add_cancels,
+    awaited_by,
+    frames,
+    page,
+    task_filter,
+)
+from qcfeed.control.routes import TASKS_PROFILE, TASKS_SNAPSHOT, Read, Route
+from qcfeed.diagnostics import awaiters, calls, orphans, profile, stacks, waits
+from qcfeed.diagnostics import snapshot as census
+from qcfeed.diagnostics.ledger import Ledger
+from qcfeed.diagnostics.sampling import shares
+from qcfeed.diagnostics.scan import by_site, facts
+from qcfeed.diagnostics.task_info import Record, Ref, record
+from qcfeed.model.answers import ByLocationQuery, Task, TasksByLocation
+from qcfeed.model.saved_tasks import (
+    Place,
+    ProfileQuery,
+    SavedTask,
+    Snapshot,
+    SnapshotQuery,
+    TasksProfile,
+    TaskStack,
+)
+
+
+def routes(
+    ledger: Ledger, by_location: Callable[[ByLocationQuery], TasksByLocation]
+) -> list[Route]:
+    """TASKS_SNAPSHOT and TASKS_PROFILE over ``ledger``; ``by_location`` as its own route has it."""
+    views = _Views(ledger, by_location)
+    return [
+        Read(TASKS_SNAPSHOT, SnapshotQuery, views.snapshot),
+        Read(TASKS_PROFILE, ProfileQuery, views.profile),
+    ]
+
+
+class _Views:
+    def __init__(
+        self, ledger: Ledger, by_location: Callable[[ByLocationQuery], TasksByLocation]
+    ) -> None:
+        self._ledger = ledger
+        self._by_location = by_location
+
+    def snapshot(self, query: SnapshotQuery) -> Snapshot:
+        """Cost: a census with waits, 15 us each task that is listed, 20 us a stack.
+
+        150-180 B stay with each coroutine of those whose stack is taken (diagnostics/chain.py).
+        """
+        limit, with_stack = page(query.limit), page(query.stacks)
+        counted = self._by_location(ByLocationQuery(waits=True))
+        now = time.monotonic()
+        sites = list(by_site(self._ledger).values())
+        taken = shares(list(map(len, sites)), limit)
+        kept = [_oldest(self._ledger, *each) for each in zip(sites, taken, strict=True)]
+        taken = shares(list(map(len, kept)), with_stack)
+        stacked = {serial for some, n in zip(kept, taken, strict=True) for serial in list(some)[:n]}
+        chosen = {serial: ref for some in kept for serial, ref in some.items()}
+        tasks = list(self._saved([chosen[serial] for serial in sorted(chosen)], stacked, now))
+        return Snapshot(
+            since=counted.since,
+            totals=counted.totals,
+            locations=counted.locations,
+            tasks=cast("list[SavedTask]", tasks),
+            dropped=sum(map(len, sites)) - len(chosen),
+            without_stack=len(chosen) - len(stacked),
+        )
+
+    def profile(self, query: ProfileQuery) -> TasksProfile:
+        """Cost: what the filter takes, 10 ms for the sample, or 5 us a live task."""
+        which = task_filter(query)
+        return told(profile.take(self._ledger, which, time.monotonic(), exact=query.exact))
+
+    def _saved(self, refs: list[Ref], stacked: set[int], now: float) -> Iterator[msgspec.Raw]:
+        """The tasks as JSON, each at once: ten thousand of them as objects would set off a full
+        garbage collection, which stops the watched loop."""
+        for some in self._ledger.slices(refs):
+            records = [record(known) for ref in some if (known := facts(ref)) is not None]
+            rows = census.listed(self._ledger, records, now)
+            for each, row in zip(records, rows, strict=True):
+                saved = _described(self._ledger, each, row, now)
+                if each.serial in stacked:
+                    _add_stacks(saved, each)
+                yield msgspec.Raw(msgspec.json.encode(saved))
+
+
+def told(taken: profile.Profile) -> TasksProfile:
+    """A profile as its answer, the places numbered; of too many stacks, the commonest."""
+    numbers: dict[profile.Place, int] = {}
+
+    def numbered(places: Iterable[profile.Place]) -> list[int]:
+        return [numbers.setdefault(place, len(numbers)) for place in places]
+
+    stacks_ = [
+        TaskStack(
+            spawned=numbered(stack.spawned),
+            waiting=numbered(stack.waiting),
+            kind=stack.kind,
+            tasks=tasks,
+        )
+        for stack, tasks in taken.stacks.most_common(PAGE)
+    ]
+    total = sum(stack.tasks for stack in stacks_)
+    return TasksProfile(
+        total=total,
+        sampled=taken.sampled,
+        places=[Place(location=place.location, function=place.function) for place in numbers],
+        stacks=stacks_,
+        left_out=taken.total - total,
+    )
+
+
+def _oldest(ledger: Ledger, refs: list[Ref], number: int) -> dict[int, Ref]:
+    """The oldest of one location by serial, in order. No object is made for any (see _saved)."""
+    found: dict[int, Ref] = {}
+    below = math.inf
+    for some in ledger.slices(refs):
+        found |= {
+            known.serial: ref
+            for ref in some
+            if (known := facts(ref)) is not None and known.serial < below
+        }
+        if len(found) > 2 * number:
+            found = _first(found, number)
+            below = max(found, default=0)
+    return _first(found, number)
+
+
+def _first(found: dict[int, Ref], number: int) -> dict[int, Ref]:
+    return {serial: found[serial] for serial in sorted(found)[:number]}
+
+
+def _described(ledger: Ledger, record: Record, row: census.LiveTask, now: float) -> SavedTask:
+    task, owner = record(), record.owner
+    saved = SavedTask(
+        **{field: getattr(row, field) for field in Task.__struct_fields__},
+        kind=waits.kind(task),
+        function=record.site.function,
+        owner=None if owner is None else orphans.name(owner),
+    )
+    if orphans.is_orphan(record):
+        saved.owner_gone = True
+        saved.owner_gone_s = orphans.describe(record, now).gone_s
+    add_cancels(saved, record)
+    if task is not None:
+        saved.awaited_by = awaited_by(ledger, task)
+        saved.cancelling = task.cancelling()
+        saved.shielded = awaiters.is_shielded(task)
+        saved.main = awaiters.is_main(task)
+    return saved
+
+
+def _add_stacks(saved: SavedTask, record: Record) -> None:
+    task = record()
+    saved.stack = [] if task is None else frames(stacks.task_stack(task))
+    if spawned := calls.of_spawn(record):
+        saved.spawn_stack = frames(spawned)

@@ -1,0 +1,1 @@
+"""The incident report: sections made of blocks, rendered as Markdown or HTML."""

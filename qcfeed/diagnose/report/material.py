@@ -1,0 +1,28 @@
+"""What a report is written from: the verdict, its evidence, and what else was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from qcfeed.diagnose.evidence import Evidence
+from qcfeed.model.answers import Tasks
+from qcfeed.model.diagnosis import Diagnosis
+from qcfeed.model.report import Actions, Configuration, Log
+from qcfeed.model.stacks import Stacks
+
+
+@dataclass(slots=True, kw_only=True)
+class Material:
+    """``host``: where the report was made. ``dropped``: what was left out, and why. ``version``: of
+    the qcfeed that wrote it."""
+
+    diagnosis: Diagnosis
+    evidence: Evidence
+    host: str
+    version: str
+    tasks: Tasks | None = None
+    stacks: Stacks | None = None
+    log: Log | None = None
+    actions: Actions | None = None
+    config: Configuration | None = None
+    dropped: list[str] = field(default_factory=list)

@@ -1,0 +1,260 @@
+"""The incident report: the sections that an incident's readers expect, in the order of the first one
+that this project knew (2024-03-20). Pure: from material to blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from qcfeed.diagnose.report import task_sections, time_sections
+from qcfeed.diagnose.report.blocks import Block, Code, Facts, Grid, Heading, Items, Text
+from qcfeed.diagnose.report.material import Material
+from qcfeed.diagnose.verdict import headline
+from qcfeed.formats import age, clock, count, plural, size
+from qcfeed.model.diagnosis import Finding
+
+ROWS = 20
+"""Of a table in the report; the bundle has all."""
+LOG_LINES = 60
+CRITICAL = 75
+"""Urgency from which a finding is critical."""
+NUMBERS = frozenset({1, 2, 3, 4})
+
+
+def blocks(told: Material) -> list[Block]:
+    """The whole report. Cost: O(rows)."""
+    sections = (
+        _head,
+        _details,
+        time_sections.timeline,
+        task_sections.growth,
+        _subscriptions,
+        _staleness,
+        task_sections.dump,
+        _log,
+        _findings,
+        _actions,
+        task_sections.stacks,
+        _config,
+        _left_out,
+    )
+    return [block for section in sections for block in section(told)]
+
+
+def _head(told: Material) -> Iterator[Block]:
+    found = told.diagnosis.findings
+    worst = found[0].urgency if found else 0
+    severity = "Critical" if worst >= CRITICAL else "Warning" if found else "None"
+    yield Heading(told.diagnosis.headline, 1)
+    status = told.evidence.status
+    facts = [
+        ("Severity", severity),
+        ("Taken", _utc(told.diagnosis.taken_at)),
+        (
+            "Service",
+            f"instance {told.diagnosis.instance}, pid {told.diagnosis.pid}, on {told.host}",
+        ),
+    ]
+    if status is not None:
+        facts.append(("Upstream", status.upstream))
+        facts.append(("Up", f"{age(status.uptime_s)}, since {_utc(status.started_at)}"))
+    if told.diagnosis.drill:
+        facts.append(("Drill", f"{told.diagnosis.drill}: this service is broken on purpose"))
+    yield Facts([*facts, ("Written by", f"qcfeed {told.version} report")])
+
+
+def _details(told: Material) -> Iterator[Block]:
+    yield Heading("Alert details")
+    totals, held = told.evidence.after.totals, told.evidence.memory
+    lines = []
+    if held is not None:
+        share = held.resident_bytes / max(1, held.limit_bytes)
+        lines.append(
+            f"Memory usage:    {size(held.resident_bytes)} / {size(held.limit_bytes)}"
+            f" ({share:.2%}, limit by {held.limit_source})"
+        )
+    left = [each.left_s for each in told.diagnosis.findings if each.left_s is not None]
+    lines.append(f"Projected limit: {f'in {age(min(left))}' if left else 'not nearing'}")
+    ended = totals.finished + totals.cancelled + totals.failed + totals.destroyed
+    lines += [
+        f"Active tasks:    {count(totals.live)} ({count(totals.untracked)} untracked beside them)",
+        f"Spawned:         {count(totals.spawned)}",
+        f"Completed:       {count(ended)} ({count(totals.failed)} failed)",
+        f"Orphaned:        {count(totals.orphaned)}",
+    ]
+    yield Code("\n".join(lines))
+    yield from time_sections.windows(told.evidence)
+    if told.evidence.alerts:
+        yield Grid(
+            ("Alert", "State", "For", "Summary"),
+            [(a.name, a.state, age(max(0.0, a.active_s)), a.summary) for a in told.evidence.alerts],
+        )
+
+
+def _subscriptions(told: Material) -> Iterator[Block]:
+    yield Heading("Subscriptions")
+    status = told.evidence.status
+    if status is None:
+        yield Text("This is a program with qcfeed.attach; it has no feeds and no subscribers.")
+        return
+    served = [each for each in told.evidence.feeds if each.subscribers]
+    yield Facts(
+        [
+            (
+                "Active",
+                f"{count(status.subscriptions)} over {plural(status.connections, 'connection')}",
+            ),
+            ("Symbols with subscribers", count(len(served))),
+            ("Subscribers a symbol", f"{status.subscriptions / max(1, len(served)):.1f}"),
+            ("Orphaned (no reader)", count(status.orphaned_subscriptions)),
+            (
+                "Feeds",
+                ", ".join(f"{count(n)} {s}" for s, n in status.feeds_by_state.items()) or "none",
+            ),
+        ]
+    )
+
+
+def _staleness(told: Material) -> Iterator[Block]:
+    if told.evidence.status is None:
+        return
+    yield Heading("Quote staleness")
+    bands = told.evidence.status.staleness
+    yield Text(
+        f"{count(bands.live)} live, {count(bands.stale)} stale, {count(bands.very_stale)} very stale,"
+        f" {count(bands.dead)} dead."
+    )
+    stale = [
+        each for each in told.evidence.feeds if each.band != "live" and each.demand == "wanted"
+    ]
+    stale.sort(key=lambda each: -(each.age_s or 0.0))
+    if stale:
+        yield Grid(
+            ("Symbol", "Last quote", "Staleness", "Status", "Why"),
+            [
+                (
+                    each.symbol,
+                    clock(each.last_quote_at) if each.last_quote_at else "never",
+                    "-" if each.age_s is None else age(each.age_s),
+                    each.band.replace("_", " ").upper(),
+                    each.failure or (each.reason or "-").replace("_", " "),
+                )
+                for each in stale[:ROWS]
+            ],
+        )
+        yield from _more(len(stale), "symbol")
+
+
+def _log(told: Material) -> Iterator[Block]:
+    yield Heading("Log excerpt")
+    if told.log is None:
+        yield Text("The program's log is not kept by its control plane.")
+        return
+    lines = told.log.lines[-LOG_LINES:]
+    if not lines:
+        yield Text("Nothing has been logged.")
+        return
+    yield Code(
+        "\n".join(
+            f"{each.at} {each.level:<7} {each.logger}: {each.message}"
+            + (
+                f"   ({count(each.repeated)} times, until {each.last_at})"
+                if each.repeated > 1
+                else ""
+            )
+            for each in lines
+        )
+    )
+    older = told.log.dropped + len(told.log.lines) - len(lines)
+    if older:
+        yield Text(f"{plural(older, 'older line')} left out.")
+
+
+def _findings(told: Material) -> Iterator[Block]:
+    yield Heading("Findings")
+    if not told.diagnosis.findings:
+        yield Text("Nothing is wrong that can be seen.")
+    for number, finding in enumerate(told.diagnosis.findings, 1):
+        yield from _finding(number, finding)
+    if told.diagnosis.again:
+        yield Heading("To be looked at again", 3)
+        yield Items([headline(each) for each in told.diagnosis.again])
+    yield Heading("Looked at", 3)
+    yield Facts([(each.at, each.seen) for each in told.diagnosis.looked_at])
+
+
+def _finding(number: int, found: Finding) -> Iterator[Block]:
+    yield Heading(f"{number}. {headline(found)}", 3)
+    yield Text(f"{found.cause[0].upper()}{found.cause[1:]}.")
+    facts = []
+    if found.location:
+        facts.append(("Line", f"{found.location}  {found.source}".rstrip()))
+    if found.began_s is not None:
+        facts.append(("Began", f"{age(found.began_s)} before this report"))
+    if found.left_s is not None:
+        facts.append(("Left", age(found.left_s)))
+    yield Facts([*facts, ("Safe", found.safe)])
+    yield Items([*found.evidence, *(f"explains: {each.summary}" for each in found.symptoms)])
+    yield Code("\n".join(found.next))
+
+
+def _actions(told: Material) -> Iterator[Block]:
+    yield Heading("Actions taken")
+    entries = told.actions.entries if told.actions is not None else []
+    if not entries:
+        yield Text(
+            "None are recorded." if told.actions is not None else "The audit log was not told."
+        )
+        return
+    yield Grid(
+        ("Time (UTC)", "Action", "Event", "Who", "Detail"),
+        [
+            (
+                clock(str(each.get("at", ""))),
+                str(each.get("action", "")),
+                str(each.get("outcome", each.get("event", ""))),
+                _who(each.get("who")),
+                _detail(each),
+            )
+            for each in entries[-ROWS:]
+        ],
+    )
+    yield from _more(len(entries), "entry", "entries")
+
+
+def _who(who: object) -> str:
+    if not isinstance(who, dict):
+        return "-"
+    return str(who.get("user") or who.get("uid") or who.get("via") or "-")
+
+
+def _detail(entry: dict[str, object]) -> str:
+    detail = entry.get("after") or entry.get("request") or entry.get("error") or ""
+    if isinstance(detail, dict):
+        shown = {k: v for k, v in detail.items() if not isinstance(v, list | dict)}
+        detail = ", ".join(f"{key} {value}" for key, value in shown.items())
+    return str(detail)[:200]
+
+
+def _config(told: Material) -> Iterator[Block]:
+    if told.config is None:
+        return
+    yield Heading("Configuration")
+    yield Text("What is not the default; secrets are redacted.")
+    changed = [each for each in told.config.settings if not each.default]
+    yield Facts([(each.name, str(each.value)) for each in changed] or [("all", "default")])
+
+
+def _left_out(told: Material) -> Iterator[Block]:
+    yield Heading("What is not in here")
+    missing = [*told.diagnosis.untold, *told.dropped]
+    yield Items(missing) if missing else Text("Everything that was asked for was answered.")
+
+
+def _more(total: int, word: str, words: str = "") -> Iterator[Block]:
+    if total > ROWS:
+        rest = total - ROWS
+        yield Text(f"{count(rest)} more {word if rest == 1 else words or word + 's'} left out.")
+
+
+def _utc(timestamp: str) -> str:
+    return timestamp[:19].replace("T", " ") + " UTC" if timestamp else "-"

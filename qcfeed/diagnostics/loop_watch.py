@@ -1,0 +1,156 @@
+"""Is the loop turning? A beat inside it, looked at from any thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from types import CodeType
+
+from qcfeed.diagnostics.histogram import Tally
+from qcfeed.diagnostics.site import short_path
+
+Call = tuple[CodeType, int]
+"""A function and the line that it is at."""
+
+_MEASURING = 0.001
+_TOLERANCE = 0.01
+"""Seconds by which a beat may be late before the loop counts as stalled: timers are not exact."""
+
+
+def told(call: Call) -> str:
+    """``file:line function``"""
+    code, line = call
+    return f"{short_path(code.co_filename)}:{line} {code.co_qualname}"
+
+
+class Measurement:
+    """The longest that the loop failed to turn since the measurement began."""
+
+    def __init__(self, watch: LoopWatch) -> None:
+        self._watch = watch
+        self._asked: float | None = time.monotonic() if watch.started else None
+        self._longest = 0.0
+
+    @property
+    def longest(self) -> float:
+        """Seconds, a stall that is still going on included."""
+        now = time.monotonic()
+        asked = None if self._watch.ended else self._asked
+        overdue = self._watch.overdue(now) if asked is None else now - asked
+        return max(self._longest, overdue)
+
+    def note(self, late: float, now: float) -> None:
+        """A beat came ``late``; the first one answers for the time since it was asked for."""
+        if self._asked is not None:
+            late, self._asked = now - self._asked, None
+        self._longest = max(self._longest, late)
+
+
+class LoopWatch:
+    """Knows from any thread how late a loop is, and where it is stuck.
+
+    Cost when idle: one timer every ``beat`` seconds.
+    """
+
+    def __init__(self, beat: float = 0.05, lags: Tally | None = None) -> None:
+        """``lags``: where the lateness of every beat is counted, in seconds."""
+        self.lags = lags
+        self.lag = 0.0
+        """How late the last beat was, in seconds."""
+        self._beat_s = beat
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
+        self._due = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._measurements: tuple[Measurement, ...] = ()
+        self._lock = threading.Lock()
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to beat. Call it in the loop's thread."""
+        self._loop = loop
+        self._thread = threading.get_ident()
+        self._schedule(time.monotonic())
+
+    def stop(self) -> None:
+        """End it; from then on the loop counts as healthy. Call it in the loop's thread."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._loop = self._timer = None
+
+    @property
+    def started(self) -> bool:
+        return self._loop is not None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the loop was closed while it was watched."""
+        return self._loop is not None and self._loop.is_closed()
+
+    @property
+    def thread(self) -> int:
+        """The ident of the loop's thread; 0 before the watch was started."""
+        return self._thread
+
+    def overdue(self, now: float) -> float:
+        """Seconds by which the next beat is late already; 0 when it is not due, or never will be."""
+        return 0.0 if self._loop is None or self.ended else max(0.0, now - self._due)
+
+    def stalled_for(self, now: float) -> float:
+        """For how many seconds the loop has not turned; 0 when it is healthy."""
+        overdue = self.overdue(now)
+        return overdue if overdue > _TOLERANCE else 0.0
+
+    def calls(self) -> list[Call]:
+        """Where the loop's thread is now, the innermost call last."""
+        frame = sys._current_frames().get(self._thread)  # noqa: SLF001
+        calls: list[Call] = []
+        while frame is not None:
+            calls.append((frame.f_code, frame.f_lineno or frame.f_code.co_firstlineno))
+            frame = frame.f_back
+        return calls[::-1]
+
+    def stack(self) -> list[str]:
+        """As ``calls``: ``file:line function``."""
+        return [told(call) for call in self.calls()]
+
+    @contextlib.contextmanager
+    def measure(self) -> Iterator[Measurement]:
+        """Beat every millisecond meanwhile, and keep the longest stall. From any thread."""
+        measurement = Measurement(self)
+        with self._lock:
+            self._measurements += (measurement,)
+        self._hurry()
+        try:
+            yield measurement
+        finally:
+            with self._lock:
+                self._measurements = tuple(
+                    other for other in self._measurements if other is not measurement
+                )
+
+    def _hurry(self) -> None:
+        loop = self._loop
+        with contextlib.suppress(RuntimeError):  # closed: it will not turn any more
+            if loop is not None:
+                loop.call_soon_threadsafe(self._beat)
+
+    def _schedule(self, now: float) -> None:
+        interval = _MEASURING if self._measurements else self._beat_s
+        self._due = now + interval
+        if self._loop is not None:
+            self._timer = self._loop.call_later(interval, self._beat)
+
+    def _beat(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        now = time.monotonic()
+        self.lag = self.overdue(now)
+        if self.lags is not None:
+            self.lags.note(self.lag)
+        for measurement in self._measurements:
+            measurement.note(self.lag, now)
+        self._schedule(now)

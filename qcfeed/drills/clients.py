@@ -1,0 +1,154 @@
+"""Clients of the service that are a drill's: real sockets to its own port, from a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import select
+import socket
+import struct
+import threading
+from collections.abc import Callable, Sequence
+
+from qcfeed.drills.base import Stage
+from qcfeed.model.messages import CloseCode
+from qcfeed.model.symbol import Symbol
+
+_UPGRADE = (
+    b"GET /stream HTTP/1.1\r\nHost: drill\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ZHJpbGxkcmlsbGRyaWxsZA==\r\n\r\n"
+)
+_SHORT = 125
+"""Bytes of a frame whose length is told in one byte; a longer form for it is refused."""
+_KICKED = str(int(CloseCode.KICKED))
+_PATIENCE = 5.0
+"""Seconds for a connection to be made, and at the end for the service to have seen it go."""
+
+
+class Client:
+    """One WebSocket connection, upgraded. Raises OSError where the service does not take it."""
+
+    def __init__(self, address: tuple[str, int], *, receive_buffer: int | None = None) -> None:
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            if receive_buffer is not None:  # before it connects, or the window is told already
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            self.socket.settimeout(_PATIENCE)
+            self.socket.connect(address)
+            self.socket.sendall(_UPGRADE)
+            self._upgraded()
+        except OSError:
+            self.drop()
+            raise
+        self.port = int(self.socket.getsockname()[1])
+
+    def say(self, action: str, symbols: Sequence[Symbol]) -> None:
+        """One request, as a masked text frame (RFC 6455 section 5.2); its mask is nought."""
+        names = ",".join(f'"{symbol}"' for symbol in symbols)
+        text = f'{{"action":"{action}","symbols":[{names}]}}'.encode()
+        size = len(text)
+        head = (
+            struct.pack("!BB", 0x81, 0x80 | size)
+            if size <= _SHORT
+            else struct.pack("!BBH", 0x81, 0x80 | 126, size)
+        )
+        self.socket.sendall(head + bytes(4) + text)
+
+    def pong(self) -> None:
+        """Say that it lives, asked or not (RFC 6455 section 5.5.3)."""
+        self.socket.sendall(b"\x8a\x80" + bytes(4))
+
+    def take(self, most: int) -> int:
+        """Read what is there, up to ``most`` bytes; how many those were. Never waits."""
+        try:
+            return len(self.socket.recv(most, socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether the service has ended it, told without reading what is there."""
+        watched = select.poll()
+        watched.register(self.socket, select.POLLRDHUP)
+        return bool(watched.poll(0))
+
+    def drop(self) -> None:
+        """Reset it: nothing of it stays in the kernel."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+    def _upgraded(self) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            piece = self.socket.recv(1)  # no byte of what comes after it
+            if not piece:
+                raise ConnectionError("the service closed instead of upgrading")
+            head += piece
+        if b" 101 " not in head.partition(b"\r\n")[0]:
+            raise ConnectionError(head.partition(b"\r\n")[0].decode(errors="replace"))
+
+
+class Crowd:
+    """A drill whose fault is its clients; ``act`` is what they do, in a thread of its own."""
+
+    def __init__(self, on: Stage, number: float) -> None:
+        self._stage = on
+        self.number = int(number)
+        self.address = on.address
+        self.universe = on.hub.upstream.symbols() or sorted(on.hub.feeds) or [Symbol("AAPL")]
+        self.leaving = threading.Event()
+        self._kicks = on.gateway.closed[_KICKED]
+        self.clients: list[Client] = []
+        self._ports: set[int] = set()
+        self._thread = threading.Thread(target=self._run, name="qcfeed-drill", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    async def stop(self) -> None:
+        self.leaving.set()
+        await asyncio.to_thread(self._thread.join)
+        deadline = self._stage.loop.time() + _PATIENCE
+        while self._here() and self._stage.loop.time() < deadline:  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.02)
+
+    def act(self) -> None:
+        """Until ``leaving``."""
+        raise NotImplementedError
+
+    def come(self, symbols: Sequence[Symbol], *, receive_buffer: int | None = None) -> Client:
+        """One client more, which holds ``symbols``. Raises OSError."""
+        client = Client(self.address, receive_buffer=receive_buffer)
+        self._ports.add(client.port)
+        self.clients.append(client)
+        client.say("subscribe", symbols)
+        return client
+
+    def come_back(self, symbols: Callable[[int], Sequence[Symbol]], **how: int) -> None:
+        """As clients do: who was ended comes back, with ``symbols`` of its number; not who was told to
+        go, by ``subscribers kick``. One that is refused tries again the next time.
+        """
+        for client in [each for each in self.clients if each.ended]:
+            self.go(client)
+        told_to_go = self._stage.gateway.closed[_KICKED] - self._kicks
+        with contextlib.suppress(OSError):
+            for _ in range(self.number - told_to_go - len(self.clients)):
+                self.come(symbols(len(self._ports)), **how)
+
+    def go(self, client: Client) -> None:
+        """It leaves without a word."""
+        client.drop()
+        self.clients.remove(client)
+
+    def _run(self) -> None:
+        try:
+            self.act()
+        finally:
+            for client in list(self.clients):
+                self.go(client)
+
+    def _here(self) -> bool:
+        """Whether the service still has a connection of one of ours."""
+        peers = {int(each.peer.rpartition(":")[2]) for each in self._stage.gateway.connections}
+        return not self._ports.isdisjoint(peers)

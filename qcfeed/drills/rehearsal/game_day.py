@@ -1,0 +1,293 @@
+"""What happens in a rehearsal, in order: what broke, who was called, what was done, whether it holds."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from qcfeed import shipped
+from qcfeed.drills.rehearsal import pager
+from qcfeed.drills.rehearsal.audit_entries import Deed, deeds
+from qcfeed.drills.rehearsal.pager import Pager, Rang
+from qcfeed.drills.rehearsal.processes import AUDIT_LOG, QCFEED, Crew
+from qcfeed.errors import StartError, TimedOutError, UsageError
+from qcfeed.runbook_pages import Step, difference, steps, symptoms
+
+FIRES_WITHIN = 180.0
+"""Seconds for the first alert to fire, by the shortened rules."""
+RESTS_WITHIN = 60.0
+"""Seconds until Prometheus has scraped the service and nothing fires: its first scrape takes 6."""
+RESOLVES_WITHIN = 120.0
+"""Seconds for all to be resolved, once the pages' Verification holds."""
+FADES_AFTER = 30.0
+"""Seconds for which all must be well before a fault counts as ended by itself."""
+_LOOK_EVERY = 1.0
+_TYPED_WITHIN = 60.0
+_LONGEST_DRILL = 86_400.0
+
+SERVICE = (
+    "--allow-drills", "--no-monitor", "--upstream", "sim:?rate=20", "--linger", "1",
+    "--ping-interval", "5",
+    "--stale-after", "2", "--very-stale-after", "4", "--dead-after", "6",
+)  # fmt: skip
+"""Times short enough to wait for."""
+HELD = ("AAPL", "MSFT")
+"""What a subscriber holds all day."""
+
+
+class Happened(NamedTuple):
+    """One line of the day. ``at``: seconds since the fault, None before it; ``took``: of a step."""
+
+    what: str
+    at: float | None
+    took: float | None = None
+
+
+class GameDay:
+    """One rehearsal of ``drill``, ``NAME`` or ``NAME=N``.
+
+    ``say``: to the trainee; ``rings``: an alert has fired, or a page without an alert is told of.
+    """
+
+    def __init__(self, crew: Crew, drill: str, say: Callable[[str], None]) -> None:
+        self._crew = crew
+        self._drill = drill
+        self._say = say
+        self._broke_at: tuple[float, float] | None = None
+        self.alerts: list[str] = []
+        self.pages: list[str] = []
+        """Whose Verification must hold: those of the alerts that fired, or the drill's own."""
+        self.prometheus: str | None = None
+        self.pager = Pager(())
+        self.log: list[Happened] = []
+        self._followed: set[str] = set()
+        self._well_since: float | None = None
+
+    # ------------------------------------------------------------ before
+
+    def prepare(self) -> None:
+        """Start everything, and wait until it is at rest: what fires later is the drill's doing.
+
+        Raises UsageError for a drill that there is not, and TimedOutError.
+        """
+        began = time.monotonic()
+        where = self._crew.service(*SERVICE)
+        self.alerts = self._find_alerts()
+        self.pager = Pager(self.alerts)
+        self._crew.subscriber(*HELD)
+        self.prometheus = self._crew.monitoring(where, self.alerts)
+        while not self._at_rest():
+            if time.monotonic() - began > RESTS_WITHIN:
+                raise TimedOutError(f"not all was at rest within {RESTS_WITHIN:g} s")
+            time.sleep(_LOOK_EVERY / 4)
+        self._note("everything started", began)
+
+    def break_it(self, within: float) -> None:
+        """Start the drill, for longer than it may take to mend it. Raises StartError with what the
+        service said against it."""
+        lasts = min(within + FIRES_WITHIN + RESOLVES_WITHIN, _LONGEST_DRILL)
+        said = self.type_it(f"qcfeed drill start {shlex.quote(self._drill)} --for {lasts:.0f}s")
+        if "ends in" not in said:
+            raise StartError(said.strip())
+        self._broke_at = time.monotonic(), time.time()
+
+    def wait_for_the_first_alert(self) -> list[Rang]:
+        """What the person on call is sent; nothing where no alert can come, but the symptom is there.
+
+        Raises TimedOutError when nothing fires, or nothing is to be seen.
+        """
+        if self.prometheus is None or not self.alerts:
+            self.pages = self.alerts[:1] or [self.name]
+            self._wait_for_the_symptom()
+            return []
+        while self.since < FIRES_WITHIN:
+            rang = self._hear()
+            if self.pages:
+                return rang
+            time.sleep(_LOOK_EVERY)
+        raise TimedOutError(
+            f"none of {', '.join(self.alerts)} fired within {FIRES_WITHIN:g} s",
+            hint="is the machine very busy? `qcfeed drill start` shows the same without Prometheus",
+        )
+
+    def _wait_for_the_symptom(self) -> None:
+        """Until the page's Diagnosis is answered as the page says."""
+        while (wrong := self._differs(self.pages[0], "Diagnosis")) is not None:
+            if self.since > FIRES_WITHIN:
+                raise TimedOutError(f"it is not to be seen within {FIRES_WITHIN:g} s: {wrong}")
+            time.sleep(_LOOK_EVERY)
+        self._note(f"seen, as {self.pages[0]} says", None)
+
+    # ------------------------------------------------------------ until it is mended
+
+    def wait_until_over(
+        self, within: float, *, rings: Callable[[Rang], None], by_itself: bool
+    ) -> None:
+        """Until each page's Verification holds and its alerts are resolved.
+
+        ``by_itself``: type each page's Mitigation. Raises TimedOutError, with what is still wrong.
+        """
+        deadline = self.since + within
+        while True:
+            for rang in self._hear():
+                rings(rang)
+            self._revive()
+            if by_itself:
+                self._follow_pages()
+            wrong = self._wrong()
+            self._well_since = (self._well_since or self.since) if wrong is None else None
+            if self._is_over():
+                self.log.append(Happened("the pages' Verification holds", self._well_since))
+                return
+            if self.since > deadline + (RESOLVES_WITHIN if wrong is None else 0.0):
+                still = wrong or f"{', '.join(self.pager.firing)} fires on"
+                raise TimedOutError(f"not over within {within:g} s: {still}")
+            time.sleep(_LOOK_EVERY)
+
+    def _is_over(self) -> bool:
+        """What nobody has mended may be well for a moment only: it is looked at for longer."""
+        if self._well_since is None or self.pager.firing:
+            return False
+        return self.mended or self.since - self._well_since > FADES_AFTER
+
+    def done(self) -> list[Deed]:
+        """What was done to the service since it was broken."""
+        log = self._crew.directory / AUDIT_LOG
+        if self._broke_at is None or not log.exists():
+            return []
+        return deeds(log.read_text(encoding="utf-8").splitlines(), self._broke_at[1])
+
+    @property
+    def mended(self) -> bool:
+        """Whether somebody did something; else the fault has ended by itself."""
+        return self._crew.revived > 0 or any(
+            deed.by_somebody and deed.outcome != "not_begun" for deed in self.done()
+        )
+
+    @property
+    def story(self) -> list[Happened]:
+        """All that happened, in order."""
+        if self._broke_at is None:
+            return self.log
+        broke = self._broke_at[1]
+        done = [
+            Happened(f"{deed.action}, by {deed.who}: {deed.outcome}", deed.at - broke)
+            for deed in self.done()
+        ]
+        rang = [each for alert in self.pager.rang.values() for each in _rang(alert)]
+        every = [*self.log, *done, *rang]
+        return sorted(every, key=lambda each: -1.0 if each.at is None else each.at)
+
+    @property
+    def name(self) -> str:
+        """The drill's, without its number."""
+        return self._drill.partition("=")[0]
+
+    @property
+    def since(self) -> float:
+        """Seconds since the fault."""
+        return 0.0 if self._broke_at is None else time.monotonic() - self._broke_at[0]
+
+    @property
+    def symptom(self) -> str:
+        """What somebody would tell you who has never seen an alert: from the index."""
+        index = Path(shipped.directory("runbooks"), "index.md").read_text(encoding="utf-8")
+        return symptoms(index)[self.pages[0]]
+
+    def type_it(self, command: str) -> str:
+        """What a command of the page prints, stdout and stderr as on a terminal.
+
+        Ends with everything that the command has started, also on Ctrl-C.
+        """
+        with subprocess.Popen(  # noqa: S602 - a page's commands are a shell's, and shipped
+            command.replace("qcfeed", shlex.join(QCFEED), 1),
+            shell=True,
+            env=self._crew.environment,
+            cwd=self._crew.directory,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ) as shell:
+            try:
+                return shell.communicate(timeout=_TYPED_WITHIN)[0]
+            except subprocess.TimeoutExpired:
+                return f"no answer within {_TYPED_WITHIN:g} s"
+            finally:
+                if shell.poll() is None:
+                    os.killpg(shell.pid, signal.SIGKILL)
+
+    # ------------------------------------------------------------ parts of it
+
+    def _find_alerts(self) -> list[str]:
+        answer: dict[str, Any] = json.loads(self.type_it("qcfeed drill list -o json 2>/dev/null"))
+        listed = {drill["name"]: drill["alerts"] for drill in answer["drills"]}
+        if self.name not in listed:
+            raise UsageError(f"there is no drill {self.name!r}", hint=f"one of {', '.join(listed)}")
+        return list(listed[self.name])
+
+    def _at_rest(self) -> bool:
+        """Whether the subscriber has what it holds, and Prometheus has scraped that all is well."""
+        if self.prometheus is not None and not pager.at_rest(self.prometheus):
+            return False
+        return self.type_it("qcfeed feeds -o name").split() == list(HELD)
+
+    def _hear(self) -> list[Rang]:
+        """Alerts that have fired for the first time since the last time."""
+        told = None if self.prometheus is None else pager.fetch(self.prometheus)
+        fired = [] if told is None else self.pager.hear(told, self.since)
+        self.pages += [each.name for each in fired if each.name in self.alerts]
+        return fired
+
+    def _revive(self) -> None:
+        if (status := self._crew.revive()) is not None:
+            self._say(f"the service has ended ({status}) and was started again, as systemd would")
+            self._note("the service ended, and was started again", None)
+
+    def _follow_pages(self) -> None:
+        """Type the Mitigation of each page that was not followed yet."""
+        for page in [each for each in self.pages if each not in self._followed]:
+            self._followed.add(page)
+            self._mitigate(page)
+
+    def _mitigate(self, page: str) -> None:
+        began = time.monotonic()
+        for step in _steps(page, "Mitigation"):
+            self._say(f"$ {step.command}\n{self.type_it(step.command).rstrip()}")
+        self._note(f"mitigated, as {page} says", began)
+
+    def _wrong(self) -> str | None:
+        found = (self._differs(page, "Verification") for page in self.pages)
+        return next(filter(None, found), None)
+
+    def _differs(self, page: str, section: str) -> str | None:
+        """What a section's commands print otherwise than the page says."""
+        for step in _steps(page, section):
+            found = difference(step.wanted, self.type_it(step.command))
+            if found is not None:
+                return f"{step.command}\n{found}"
+        return None
+
+    def _note(self, what: str, began: float | None) -> None:
+        at = None if self._broke_at is None else self.since
+        self.log.append(Happened(what, at, None if began is None else time.monotonic() - began))
+
+
+def _rang(alert: Rang) -> Iterator[Happened]:
+    yield Happened(f"{alert.name} fired", alert.fired)
+    if alert.resolved is not None:
+        again = "" if alert.times == 1 else f", for good; it fired {alert.times} times"
+        yield Happened(f"{alert.name} resolved{again}", alert.resolved)
+
+
+def _steps(page: str, section: str) -> list[Step]:
+    text = Path(shipped.directory("runbooks"), f"{page}.md").read_text(encoding="utf-8")
+    return [step for step in steps(text) if step.section == section]

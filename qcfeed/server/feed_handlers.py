@@ -1,0 +1,201 @@
+"""What the control plane tells and does about the feeds.
+
+Reads look at the service from the control plane's thread: they copy a table before they go through
+it and change nothing. Actions run in the service's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from qcfeed import __version__
+from qcfeed.control import routes
+from qcfeed.diagnostics import snapshot
+from qcfeed.errors import NeedsConfirmationError, NotFoundError, UsageError
+from qcfeed.feed.lifecycle import Demand
+from qcfeed.metrics import memory
+from qcfeed.model import answers
+from qcfeed.model import symbol as symbols
+from qcfeed.model.messages import Band
+from qcfeed.model.symbol import Symbol
+from qcfeed.server.feed import Feed
+from qcfeed.server.hub import Hub
+from qcfeed.server.parts import Parts
+
+
+class Views:
+    """The service's own routes; those about tasks are the control plane's (control/handlers/tasks.py)."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._hub = parts.hub
+
+    def table(self) -> Sequence[routes.Route]:
+        return [
+            routes.Read(routes.STATUS, routes.NoQuery, self.status),
+            routes.Read(routes.FEEDS, routes.NoQuery, self.feeds),
+            routes.Read(routes.SYMBOLS, routes.NoQuery, self.symbols),
+            routes.Action(
+                routes.FEEDS_CANCEL, "feeds cancel", answers.CancelFeedsRequest, self.cancel_feeds
+            ),
+        ]
+
+    # ------------------------------------------------------------ status
+
+    def status(self, _: routes.NoQuery) -> answers.Status:
+        service, hub = self._parts, self._hub
+        service.ledger.check.refresh()
+        totals = snapshot.by_location(service.ledger, time.monotonic()).totals
+        health = hub.upstream.health()
+        feeds, subscriptions = len(hub.feeds), hub.subscriptions
+        bound = memory.limit()
+        return answers.Status(
+            version=__version__,
+            state="draining" if service.gateway.draining else "serving",
+            drill=service.drill(),
+            started_at=_rfc3339(service.started_at),
+            uptime_s=time.time() - service.started_at,
+            loop_lag_ms=service.watch.lag * 1000,
+            memory=answers.Memory(
+                resident_bytes=memory.resident(),
+                limit_bytes=bound.bytes,
+                limit_source=bound.source,
+            ),
+            listening=service.listening,
+            upstream=hub.upstream.name,
+            upstream_connected=health.connected,
+            upstream_reconnects=health.reconnects,
+            upstream_gaps=health.gaps,
+            connections=service.gateway.sockets,
+            connections_limit=service.config.max_connections,
+            feeds=feeds,
+            feeds_by_state={
+                f"{demand}/{upstream}": count for (demand, upstream), count in hub.states().items()
+            },
+            subscriptions=subscriptions,
+            subscribers_per_symbol=round(subscriptions / feeds, 2) if feeds else 0.0,
+            orphaned_tasks=totals.orphaned,
+            orphaned_subscriptions=len(hub.orphaned_subscriptions()),
+            staleness=bands(hub.feeds.values()),
+            tasks=msgspec.convert(totals, answers.TaskTotals, from_attributes=True),
+            closed=dict(service.gateway.closed),
+            refused=dict(service.gateway.refused),
+        )
+
+    # ------------------------------------------------------------ feeds
+
+    def feeds(self, _: routes.NoQuery) -> answers.Feeds:
+        now = self._parts.loop.time()
+        feeds = [_row(feed, now) for feed in list(self._hub.feeds.values())]
+        feeds.sort(key=lambda row: row.symbol)
+        return answers.Feeds(total=len(feeds), feeds=feeds)
+
+    def symbols(self, _: routes.NoQuery) -> answers.Symbols:
+        known = self._hub.upstream.symbols() or sorted(self._hub.feeds)
+        return answers.Symbols(symbols=list(known))
+
+    async def cancel_feeds(self, request: answers.CancelFeedsRequest) -> answers.CancelledFeeds:
+        """Force feeds down and wait for their tasks, at most the time that the request gives."""
+        chosen = self._chosen(request)
+        served = {each: len(self._hub.feeds[each].life.subscribers) for each in chosen}
+        if any(served.values()) and not request.force:
+            busy = [symbol for symbol, subscribers in served.items() if subscribers]
+            raise NeedsConfirmationError(
+                f"{sum(served.values())} subscribers are served by {_some(busy)}",
+                hint="they would get close 4410 and come back; add --yes to do it",
+            )
+        runs = {each: self._hub.feeds[each].run for each in chosen}
+        self._hub.cancel(chosen, "cancelled by an operator")
+        tasks = [run.task for run in runs.values() if run is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=request.timeout_s)
+        return answers.CancelledFeeds(
+            feeds=[
+                answers.CancelledFeed(
+                    symbol=each,
+                    subscribers=served[each],
+                    joined=(run := runs[each]) is None or run.task.done(),
+                )
+                for each in chosen
+            ]
+        )
+
+    def _chosen(self, request: answers.CancelFeedsRequest) -> list[Symbol]:
+        if request.all:
+            return sorted(self._hub.feeds)
+        chosen = sorted({symbols.parse(text) for text in request.symbols})
+        if not chosen:
+            raise UsageError("no feed was named", hint="name symbols, or say --all")
+        missing = [symbol for symbol in chosen if symbol not in self._hub.feeds]
+        if missing:
+            raise NotFoundError(
+                f"there is no feed {_some(missing)}", hint="`qcfeed feeds` lists them"
+            )
+        return chosen
+
+
+def bands(feeds: Iterable[Feed]) -> answers.Bands:
+    """How many wanted feeds are in each staleness band."""
+    counts = Counter(
+        feed.staleness.band for feed in list(feeds) if feed.life.demand is Demand.WANTED
+    )
+    return answers.Bands(
+        live=counts[Band.LIVE],
+        stale=counts[Band.STALE],
+        very_stale=counts[Band.VERY_STALE],
+        dead=counts[Band.DEAD],
+    )
+
+
+def _row(feed: Feed, now: float) -> answers.Feed:
+    heard = feed.last_quote_at
+    cause = feed.staleness.cause
+    return answers.Feed(
+        symbol=feed.symbol,
+        demand=feed.life.demand,
+        upstream=feed.life.upstream,
+        subscribers=len(feed.life.subscribers),
+        generation=feed.life.generation,
+        band=feed.staleness.band,
+        reason=None if cause is None else str(cause),
+        last_quote_at=None if heard is None else _rfc3339(heard),
+        age_s=None if heard is None else max(0.0, now - feed.staleness.heard_at),
+        quotes=feed.log.head,
+        quotes_per_s=round(feed.rate, 2),
+        restarts=feed.restarts,
+        failure=feed.failure,
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:5])
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
+
+
+def _rfc3339(seconds: float) -> str:
+    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def orphan_rows(hub: Hub) -> Callable[[], list[answers.Orphan]]:
+    """For the task routes: subscriptions whose connection is gone, as orphans."""
+
+    def rows() -> list[answers.Orphan]:
+        return [
+            answers.Orphan(
+                task=None,
+                symbol=subscriber.symbol,
+                location="",
+                age_s=0.0,
+                evidence=f"{subscriber} is held by a connection that is gone",
+            )
+            for subscriber in hub.orphaned_subscriptions()
+        ]
+
+    return rows

@@ -1,0 +1,102 @@
+"""The service's state as samples of the catalog's metrics, read when somebody scrapes."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from qcfeed import __version__
+from qcfeed.feed.lifecycle import Demand, Upstream
+from qcfeed.metrics import program
+from qcfeed.metrics.catalog import metrics as m
+from qcfeed.metrics.collectors import Sample, Spread
+from qcfeed.model import market_hours
+from qcfeed.server.feed import Feed
+from qcfeed.server.feed_handlers import bands
+from qcfeed.server.parts import Parts
+
+
+class Readings:
+    """All samples of one service. From any thread but the loop's; costs a census (program.Tasks)."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._tasks = program.Tasks(parts.ledger)
+
+    def read(self) -> Iterator[Sample]:
+        parts = self._parts
+        yield Sample(m.BUILD_INFO, 1, (__version__,))
+        yield Sample(m.DRILL_ACTIVE, parts.drill() is not None)
+        yield from program.process()
+        yield from program.memory_limit()
+        yield from program.pauses(parts.pauses)
+        yield from program.loop_lag(parts.watch)
+        yield from self._tasks.read()
+        yield from _feeds(parts)
+        yield from _quotes(parts)
+        yield from _connections(parts)
+
+
+def _feeds(parts: Parts) -> Iterator[Sample]:
+    hub = parts.hub
+    states = hub.states()
+    for state in Upstream:
+        count = sum(states[demand, state] for demand in Demand)
+        yield Sample(m.FEEDS, count, (state,))
+    yield Sample(m.FEED_RESTARTS, hub.restarts)
+    health = hub.upstream.health()
+    yield Sample(m.UPSTREAM_CONNECTED, health.connected)
+    yield Sample(m.UPSTREAM_RECONNECTS, health.reconnects)
+    yield Sample(m.UPSTREAM_GAPS, health.gaps)
+    yield Sample(m.SUBSCRIPTIONS, hub.subscriptions)
+    yield Sample(m.SUBSCRIPTIONS_ORPHANED, len(hub.orphaned_subscriptions()))
+
+
+def _quotes(parts: Parts) -> Iterator[Sample]:
+    hub = parts.hub
+    wanted = [each for each in list(hub.feeds.values()) if each.life.demand is Demand.WANTED]
+    counts = bands(wanted)
+    for band in ("live", "stale", "very_stale", "dead"):
+        yield Sample(m.SYMBOLS, getattr(counts, band), (band,))
+    yield Sample(m.SYMBOLS_ACTIVE, len(wanted))
+    yield Sample(m.SYMBOL_SUBSCRIBERS, _crowds(wanted))
+    now = parts.loop.time()
+    yield Sample(m.QUOTE_AGE, max((now - each.staleness.heard_at for each in wanted), default=0.0))
+    hours = market_hours.parse(parts.config.market_hours)
+    yield Sample(
+        m.MARKET_OPEN, hours is None or hours.is_open(datetime.fromtimestamp(hub.wall(), UTC))
+    )
+    yield Sample(m.QUOTES_IN, hub.quotes)
+    yield Sample(m.QUOTES_REFUSED, hub.rubbish)
+    yield Sample(m.DELIVERED, hub.delivered)
+    yield Sample(m.CONFLATED, hub.conflated)
+    yield Sample(m.DROPPED, hub.dropped)
+
+
+def _crowds(feeds: Sequence[Feed]) -> Spread:
+    """How many subscribers each has."""
+    counts = [0] * (len(m.CROWDS) + 1)
+    total = 0
+    for feed in feeds:
+        subscribers = len(feed.life.subscribers)
+        counts[bisect_left(m.CROWDS, subscribers)] += 1
+        total += subscribers
+    return Spread(counts, total)
+
+
+def _connections(parts: Parts) -> Iterator[Sample]:
+    gateway = parts.gateway
+    lags = gateway.lags()
+    yield Sample(m.CONNECTIONS, gateway.sockets)
+    yield Sample(m.CONNECTIONS_SLOW, lags.slow)
+    yield Sample(m.LAG, lags.quotes)
+    yield Sample(m.LAG_MAX, lags.most)
+    if lags.kernel_bytes is not None:  # only Linux tells
+        yield Sample(m.KERNEL_QUEUE, lags.kernel_bytes)
+    yield Sample(m.CONNECTIONS_OPENED, gateway.opened)
+    yield Sample(m.DISCONNECTED_SLOW, gateway.disconnected_slow)
+    for code, count in dict(gateway.closed).items():
+        yield Sample(m.CONNECTIONS_CLOSED, count, (code,))
+    for reason, count in dict(gateway.refused).items():
+        yield Sample(m.REFUSED, count, (reason,))

@@ -1,0 +1,112 @@
+"""What subscribers ask for in their messages, and what they are told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from qcfeed.errors import InvalidSymbolError, UnknownSymbolError
+from qcfeed.model import symbol as symbols
+from qcfeed.model.messages import Action, Error, Pong, Slow, Subscribed, decode_request
+from qcfeed.model.slow_consumer_policy import Fate
+from qcfeed.model.symbol import Symbol
+from qcfeed.server.rate_limit import TokenBucket
+from qcfeed.ws.connection import Connection, State
+
+if TYPE_CHECKING:
+    from qcfeed.server.gateway import Gateway
+
+
+class Requests:
+    """Answers them; ``rate`` bounds new subscriptions, over all connections."""
+
+    def __init__(self, host: Gateway, rate: TokenBucket) -> None:
+        self._host = host
+        self._rate = rate
+
+    def answer(self, connection: Connection, text: str) -> None:
+        """One text message of a client."""
+        try:
+            request = decode_request(text)
+        except (msgspec.DecodeError, UnicodeEncodeError) as error:
+            connection.send(Error("bad_request", f"not a request: {error}"))
+            return
+        if request.action is Action.PING:
+            connection.send(Pong())
+        elif request.action is Action.SLOW:
+            self._choose_fate(connection, request.fate)
+        elif connection.fixed:
+            connection.send(
+                Error("fixed_symbol", "this connection has its one symbol; /stream takes more")
+            )
+        elif request.action is Action.SUBSCRIBE:
+            self._subscribe(connection, request.symbols)
+        else:
+            self._unsubscribe(connection, request.symbols)
+
+    def _choose_fate(self, connection: Connection, name: str) -> None:
+        try:
+            connection.backlog.fate = Fate(name)
+        except ValueError:
+            message = f"fate {name[:32]!r} is none of {', '.join(Fate)}"
+            self._refuse(connection, Error("invalid_option", message))
+        else:
+            connection.send(Slow(connection.backlog.fate))
+            if connection.backlog.doomed:  # it is too far behind already
+                connection.overtaken()
+
+    def _subscribe(self, connection: Connection, names: list[str]) -> None:
+        if len(names) > self._host.config.max_symbols:
+            self._refuse(connection, self._symbol_limit())
+            return
+        for name in names:
+            error = self._try_hold(connection, name)
+            if error is not None:
+                self._refuse(connection, error)
+            if connection.state is not State.OPEN:
+                return
+        connection.send(Subscribed(sorted(connection.held)))
+        connection.catch_up()
+
+    def _try_hold(self, connection: Connection, name: str) -> Error | None:
+        try:
+            symbol = symbols.parse(name)
+        except InvalidSymbolError as error:
+            return _invalid(error, name)
+        if symbol in connection.held:
+            return None
+        if len(connection.held) >= self._host.config.max_symbols:
+            return self._symbol_limit(symbol)
+        if not self._rate.take(self._host.now()):
+            message = f"more than {self._host.config.subscribe_rate:g} new subscriptions a second"
+            return Error("subscribe_rate", message, symbol, retryable=True)
+        try:
+            self._host.subscribe(connection, symbol)
+        except UnknownSymbolError as error:
+            return Error(error.code, error.message, symbol)
+        return None
+
+    def _symbol_limit(self, symbol: Symbol | None = None) -> Error:
+        limit = self._host.config.max_symbols
+        return Error("symbol_limit", f"a connection holds at most {limit} symbols", symbol)
+
+    def _refuse(self, connection: Connection, error: Error) -> None:
+        self._host.count_refusal(error.code)
+        connection.send(error)
+
+    def _unsubscribe(self, connection: Connection, names: list[str]) -> None:
+        for name in names:
+            try:
+                symbol = symbols.parse(name)
+            except InvalidSymbolError as error:
+                self._refuse(connection, _invalid(error, name))
+                continue
+            subscriber = connection.held.pop(symbol, None)
+            if subscriber is not None:
+                self._host.unsubscribe(subscriber)
+        connection.send(Subscribed(sorted(connection.held)))
+
+
+def _invalid(error: InvalidSymbolError, name: str) -> Error:
+    return Error(error.code, f"{error.message}: {error.hint}", name[:32])

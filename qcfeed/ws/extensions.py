@@ -1,0 +1,128 @@
+"""The one extension that is spoken here, if asked for: permessage-deflate (RFC 7692).
+
+What we send is compressed by ws/compression.py; here is what is agreed upon, and what clients send.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from wsproto.extensions import Extension
+from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol, Opcode, RsvBits
+
+from qcfeed.ws.compression import WINDOW_BITS
+
+NAME = "permessage-deflate"
+
+_AGREED = "server_no_context_takeover; client_no_context_takeover"
+_FLAGS = {"server_no_context_takeover", "client_no_context_takeover"}
+_WINDOWS = {"server_max_window_bits", "client_max_window_bits"}
+_TAIL = b"\x00\x00\xff\xff"
+_RSV = {False: RsvBits(False, False, False), True: RsvBits(True, False, False)}
+
+
+def agree(offers: bytes) -> str | None:
+    """The answer to a client's ``Sec-WebSocket-Extensions``: the first offer that can be met, or None.
+
+    Neither side keeps a context from one message to the next (section 7.1.1).
+    """
+    for offer in offers.decode("latin-1").split(","):
+        name, *parameters = (part.strip() for part in offer.split(";"))
+        if name == NAME and (answer := _answer(parameters)) is not None:
+            return answer
+    return None
+
+
+def _answer(parameters: list[str]) -> str | None:
+    """Section 7.1: an offer with a parameter unknown, repeated or out of range is not for us."""
+    asked = dict(_parameter(each) for each in parameters)
+    if len(asked) < len(parameters) or not asked.keys() <= _FLAGS | _WINDOWS:
+        return None
+    if any(asked[flag] for flag in _FLAGS & asked.keys()):
+        return None
+    for name in _WINDOWS & asked.keys():
+        least = WINDOW_BITS if name == "server_max_window_bits" else 8
+        if not (
+            _is_window(asked[name], least) or (name != "server_max_window_bits" and not asked[name])
+        ):
+            return None
+    window = f"; server_max_window_bits={WINDOW_BITS}" if "server_max_window_bits" in asked else ""
+    return f"{NAME}; {_AGREED}{window}"
+
+
+def _parameter(text: str) -> tuple[str, str]:
+    name, equals, value = (part.strip() for part in text.partition("="))
+    return name, value.strip('"') if equals else ""
+
+
+def _is_window(text: str, least: int) -> bool:
+    return (
+        text.isascii()
+        and text.isdecimal()
+        and not text.startswith("0")
+        and least <= int(text) <= 15
+    )
+
+
+class Inflating(Extension):
+    """Reads a client's compressed messages, of which each may become ``limit`` bytes long, no more.
+
+    wsproto's own would inflate a thousandfold whatever comes before anybody could ask how long it is.
+    """
+
+    name = NAME
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._left = 0
+        self._control = False
+        self._inflate: zlib._Decompress | None = None
+        """Of the message that is coming; None when that is not compressed."""
+
+    def enabled(self) -> bool:
+        return True
+
+    def offer(self) -> bool:
+        return True
+
+    def frame_inbound_header(
+        self,
+        proto: FrameDecoder | FrameProtocol,  # noqa: ARG002 - wsproto's signature, here and below
+        opcode: Opcode,
+        rsv: RsvBits,
+        payload_length: int,  # noqa: ARG002
+    ) -> CloseReason | RsvBits:
+        """Which reserved bits may be set: the first, on a message's first frame (section 6)."""
+        self._control = opcode.iscontrol()
+        if self._control or opcode is Opcode.CONTINUATION:
+            return _RSV[False]
+        self._inflate = zlib.decompressobj(-zlib.MAX_WBITS) if rsv.rsv1 else None
+        self._left = self._limit
+        return _RSV[True]
+
+    def frame_inbound_payload_data(
+        self,
+        proto: FrameDecoder | FrameProtocol,  # noqa: ARG002
+        data: bytes,
+    ) -> bytes | CloseReason:
+        if self._control or self._inflate is None:
+            return data
+        return self._read(self._inflate, data)
+
+    def frame_inbound_complete(
+        self,
+        proto: FrameDecoder | FrameProtocol,  # noqa: ARG002
+        fin: bool,
+    ) -> bytes | CloseReason | None:
+        if self._control or self._inflate is None or not fin:
+            return None
+        inflate, self._inflate = self._inflate, None
+        return self._read(inflate, _TAIL)
+
+    def _read(self, inflate: zlib._Decompress, data: bytes) -> bytes | CloseReason:
+        try:
+            got = inflate.decompress(data, self._left + 1)
+        except zlib.error:
+            return CloseReason.INVALID_FRAME_PAYLOAD_DATA
+        self._left -= len(got)
+        return CloseReason.MESSAGE_TOO_BIG if self._left < 0 else got

@@ -1,0 +1,107 @@
+"""A request head, read by httptools (llhttp) from whatever pieces it comes in. No sockets.
+
+What is not for the WebSocket endpoints is not looked at further: its bytes go on, untouched, to the
+HTTP server.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import httptools
+
+from qcfeed.ws.refusal import Refusal
+
+MAX_HEAD = 16_384
+"""Bytes of a request head; more are refused with 431."""
+
+QUOTES = b"/quotes/"
+STREAM = b"/stream"
+
+_END = b"\r\n\r\n"
+
+
+class Head:
+    """One request head; header names are lower-cased, repeated values joined by commas."""
+
+    __slots__ = ("headers", "method", "path", "query", "target", "version")
+
+    def __init__(
+        self, method: bytes, target: bytes, version: str, headers: dict[bytes, bytes]
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.version = version
+        self.headers = headers
+        self.path, _, self.query = target.partition(b"?")
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is for a WebSocket endpoint, upgrade or not."""
+        return self.path.startswith(QUOTES) or self.path == STREAM
+
+
+class HeadReader:
+    """Collects a request head from whatever pieces it comes in.
+
+    ``data`` holds all bytes so far, for whoever takes the connection over.
+    """
+
+    __slots__ = ("_headers", "_parser", "_target", "data", "head", "rest")
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.rest = b""
+        """What came after the head of an upgrade: the client's first frames."""
+        self._target = b""
+        self._headers: dict[bytes, bytes] = {}
+        self.head: Head | None = None
+        """The first request's head; what is pipelined behind it is not looked at."""
+        self._parser = httptools.HttpRequestParser(self)
+
+    def feed(self, data: bytes) -> Head | Refusal | None:
+        """The head once it is complete, a refusal when it cannot become one, else None."""
+        self.data += data
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self.rest = data[upgrade.args[0] :]
+        except httptools.HttpParserError as error:
+            if self.head is None:
+                return Refusal(HTTPStatus.BAD_REQUEST, "bad_request", f"this is not HTTP: {error}")
+        if len(self.data) > MAX_HEAD and self._size() > MAX_HEAD:
+            return Refusal(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "head_too_large",
+                f"the request head has more than {MAX_HEAD} bytes",
+            )
+        return self.head
+
+    def close(self) -> None:
+        """Nothing will be fed any more. The parser holds us, and we it: let go of it."""
+        del self._parser
+
+    def _size(self) -> int:
+        """Bytes of the head so far, with the empty lines before it (RFC 9112 section 2.2)."""
+        blank = len(self.data) - len(self.data.lstrip(b"\r\n"))
+        end = -1 if self.head is None else self.data.find(_END, blank)
+        return len(self.data) if end < 0 else end
+
+    def on_url(self, url: bytes) -> None:
+        if self.head is None:
+            self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.head is None:
+            key, value = name.lower(), value.strip(b" \t")
+            known = self._headers.get(key)
+            self._headers[key] = value if known is None else known + b"," + value
+
+    def on_headers_complete(self) -> None:
+        if self.head is None:
+            self.head = Head(
+                self._parser.get_method(),
+                self._target,
+                self._parser.get_http_version(),
+                self._headers,
+            )

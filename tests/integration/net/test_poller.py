@@ -1,0 +1,199 @@
+"""The poller calls whom it concerns, and nobody else, on real descriptors."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qcfeed.net import poller as pollers
+from qcfeed.net.poller import READ, WRITE, Poller
+from tests.support.running_service import until
+
+
+class Watching:
+    """Writes down what it is called with, and reads what there is."""
+
+    def __init__(self) -> None:
+        self.ours, self.theirs = socket.socketpair()
+        self.ours.setblocking(False)
+        self.events: list[int] = []
+        self.ended: list[Exception | None] = []
+
+    @property
+    def fd(self) -> int:
+        return self.ours.fileno()
+
+    def ready(self, events: int) -> None:
+        self.events.append(events)
+        if events & READ:
+            self.ours.recv(1_000)
+
+    def end(self, error: Exception | None) -> None:
+        self.ended.append(error)
+
+    def close(self) -> None:
+        self.ours.close()
+        self.theirs.close()
+
+
+class Broken(Watching):
+    def ready(self, events: int) -> None:
+        super().ready(events)
+        raise ArithmeticError("ready")
+
+    def end(self, error: Exception | None) -> None:
+        raise ArithmeticError("end")
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.fixture
+def some() -> Iterator[list[Watching]]:
+    made = [Watching() for _ in range(5)]
+    yield made
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    return []
+
+
+@pytest.fixture
+async def poller(complaints: list[str]) -> Any:
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, about: complaints.append(str(about["exception"])))
+    poller = Poller(loop)
+    yield poller
+    poller.retire()
+
+
+async def test_more_than_one_turn_takes_is_seen_to_in_the_next(
+    poller: Poller, some: list[Watching], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pollers, "MOST_READY", 2)
+    for each in some:
+        poller.watch(each.fd, READ, each)
+        each.theirs.send(b"x")
+    await until(lambda: all(each.events for each in some), "all are called")
+    assert [each.events for each in some] == [[READ]] * 5
+    for each in some:
+        poller.forget(each.fd)
+
+
+async def test_what_is_waited_for_can_change(poller: Poller, some: list[Watching]) -> None:
+    one = some[0]
+    poller.watch(one.fd, READ, one)
+    poller.watch(one.fd, READ | WRITE, one)
+    await until(lambda: one.events, "it can be written to")
+    assert one.events[0] == WRITE
+    poller.watch(one.fd, 0, one)
+    one.events.clear()
+    one.theirs.send(b"x")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert one.events == []
+    poller.watch(one.fd, READ, one)
+    await until(lambda: one.events, "it is read again")
+    poller.forget(one.fd)
+
+
+async def test_who_is_forgotten_is_not_called_though_a_child_keeps_the_descriptor(
+    poller: Poller, some: list[Watching]
+) -> None:
+    one, other = some[:2]
+    poller.watch(one.fd, READ, one)
+    kept = os.dup(one.fd)  # as a forked child has it
+    try:
+        poller.forget(one.fd)
+        one.ours.close()
+        one.theirs.send(b"x")
+        poller.watch(other.fd, READ, other)
+        other.theirs.send(b"x")
+        await until(lambda: other.events, "the other is called")
+        assert one.events == []
+    finally:
+        os.close(kept)
+    poller.forget(other.fd)
+
+
+async def test_ends_come_after_what_goes_on_and_one_that_fails_keeps_none_from_its_own(
+    poller: Poller, some: list[Watching], complaints: list[str]
+) -> None:
+    broken, error = Broken(), ConnectionResetError()
+    poller.end_soon(broken, None)
+    poller.end_soon(some[0], error)
+    assert some[0].ended == []
+    await until(lambda: some[0].ended, "it is ended")
+    assert (some[0].ended, complaints) == ([error], ["end"])
+    broken.close()
+
+
+async def test_one_that_fails_keeps_no_other_from_being_called(
+    poller: Poller, some: list[Watching], complaints: list[str]
+) -> None:
+    broken = Broken()
+    for each in (broken, *some):
+        poller.watch(each.fd, READ, each)
+        each.theirs.send(b"x")
+    await until(lambda: all(each.events for each in some), "the others are called")
+    assert complaints == ["ready"]
+    for each in (broken, *some):
+        poller.forget(each.fd)
+    broken.close()
+
+
+async def test_it_is_there_until_the_last_has_gone(some: list[Watching]) -> None:
+    one, loop = some[0], asyncio.get_running_loop()
+    descriptors = open_files()
+    poller = Poller(loop)
+    poller.watch(one.fd, READ, one)
+    poller.retire()
+    one.theirs.send(b"x")
+    await until(lambda: one.events, "it is still called")
+    poller.forget(one.fd)
+    assert open_files() == descriptors
+
+
+async def test_one_that_rests_when_nobody_new_comes_can_be_watched_again(
+    some: list[Watching],
+) -> None:
+    """HTTP's protocol pauses reading while a body is not taken, also during a drain."""
+    descriptors = open_files()
+    one, poller = some[0], Poller(asyncio.get_running_loop())
+    poller.watch(one.fd, READ, one)
+    poller.watch(one.fd, 0, one)
+    poller.retire()
+    one.theirs.send(b"x")
+    poller.watch(one.fd, READ, one)
+    await until(lambda: one.events, "it is called")
+    poller.watch(one.fd, 0, one)
+    poller.forget(one.fd)
+    assert open_files() == descriptors
+
+
+async def test_one_that_rests_is_not_called_although_its_peer_has_gone(
+    poller: Poller, some: list[Watching]
+) -> None:
+    """The kernel tells of a peer that is gone whatever was asked for, as long as it is asked at all."""
+    one, other = some[:2]
+    poller.watch(one.fd, READ, one)
+    poller.watch(one.fd, 0, one)
+    one.theirs.close()
+    poller.watch(other.fd, READ, other)
+    other.theirs.send(b"x")
+    await until(lambda: other.events, "the other is called")
+    assert one.events == []
+    poller.watch(one.fd, READ, one)
+    await until(lambda: one.events, "it is told when it is watched again")
+    poller.forget(one.fd)
+    poller.forget(other.fd)

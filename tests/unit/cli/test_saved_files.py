@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from qcfeed.cli import saved_files
+from qcfeed.control.routes import TASKS_BY_LOCATION
+from qcfeed.diagnostics import label
+from qcfeed.errors import ExitStatus, UsageError
+from qcfeed.model.answers import TasksByLocation, TaskTotals
+
+from .conftest import Left
+
+CENSUS = b'{"schema":"qcfeed.tasks.by_location/2","totals":{"live":1},"locations":[]}'
+
+
+def census(path: Path) -> tuple[TasksByLocation, bytes]:
+    return saved_files.read(path, TASKS_BY_LOCATION, TasksByLocation)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "census.json"
+
+
+def test_what_was_written_is_read_again(file: Path) -> None:
+    saved_files.write(file, CENSUS)
+    answer, raw = census(file)
+    assert (answer.totals, raw) == (TaskTotals(live=1), CENSUS)
+    assert list(file.parent.glob(".*")) == [], "nothing beside it"
+
+
+def test_a_field_of_a_later_version_does_no_harm(file: Path) -> None:
+    file.write_bytes(CENSUS.replace(b'"totals"', b'"novel":[1],"totals"'))
+    assert census(file)[0].totals.live == 1
+
+
+def test_a_failed_write_leaves_the_earlier_file(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved_files.write(file, CENSUS)
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UsageError, match="cannot be written: No space left on device"):
+        saved_files.write(file, b"{}")
+    assert census(file)[1] == CENSUS
+    assert list(file.parent.glob(".*")) == [], "nothing beside it"
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (b"", "no answer of qcfeed, or not all of one"),
+        (CENSUS[:40], "no answer of qcfeed, or not all of one"),
+        (b"\x00\xff\xfe", "no answer of qcfeed, or not all of one"),
+        (b"[1, 2]", "no answer of qcfeed, or not all of one"),
+        (b'{"name": "qcfeed"}', "is JSON, but no answer of qcfeed"),
+        (CENSUS.replace(b"/2", b"/3"), "was written by another version of qcfeed"),
+        (b'{"schema":"qcfeed.tasks/1"}', "holds qcfeed.tasks/1; qcfeed.tasks.by_location/2 is"),
+        (b'{"schema":"qcfeed.tasks.by_location/2"}', "and is not: Object missing required field"),
+        (CENSUS.replace(b"1}", b'"x"}'), "and is not: Expected `int`"),
+        (b'{"schema":"qcfeed.tasks.snapshot/3"}', "was written by another version of qcfeed"),
+        (b'{"schema":"qcfeed.tasks.snapshot/2"}', "and is not: Object missing required field"),
+    ],
+)
+@pytest.mark.parametrize("command", [["tasks", "diff"], ["tasks", "--by-location", "--from"]])
+def test_a_file_that_is_not_ours_is_one_clear_error(
+    qcfeed_, file: Path, raw: bytes | None, message: str, command: list[str]
+) -> None:
+    if raw is not None:
+        file.write_bytes(raw)
+    left = qcfeed_(*command, str(file))
+    assert left.status == ExitStatus.USAGE
+    assert left.err.count("qcfeed: error: ") == 1
+    assert str(file) in left.err
+    assert message in left.err
+    assert left.out == ""
+
+
+def test_a_directory_that_is_not_there_and_one_in_the_way(qcfeed_, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="No such file or directory"):
+        saved_files.write(tmp_path / "none" / "x.json", CENSUS)
+    assert qcfeed_("tasks", "--from", str(tmp_path)).status == ExitStatus.USAGE
+
+
+async def test_saved_by_a_service_and_asked_without_it(
+    watched, qcfeed_, sleepers, file: Path
+) -> None:
+    server = watched.serve()
+    with label(symbol="AAPL"):
+        sleepers(3, name="feed AAPL")
+    sleepers(2, orphaned=True)
+    shown = await asyncio.to_thread(qcfeed_, "tasks", "--by-location", "--save", str(file))
+    assert shown.out.startswith("LOCATION ")
+    assert shown.err == f"saved in {file}\n"
+    serial = (
+        await asyncio.to_thread(qcfeed_, "tasks", "--name", "feed*", "-o", "name")
+    ).out.split()
+    live = await asyncio.to_thread(qcfeed_, "tasks", "--by-location", "-o", "csv")
+    await asyncio.to_thread(server.stop)
+    assert qcfeed_("tasks").status == ExitStatus.UNREACHABLE
+
+    def asked(*args: str) -> Left:
+        left = qcfeed_("tasks", *args, "--from", str(file))
+        assert left.status == ExitStatus.OK, left.err
+        assert left.err.startswith(f"from {file}: 8006 (pid {os.getpid()}) at 20")
+        return left
+
+    def without_ages(rows: str) -> list[dict[str, str]]:
+        return [row | {"oldest_s": ""} for row in csv.DictReader(io.StringIO(rows))]
+
+    again = asked("--by-location", "-o", "csv")
+    here = [row for row in without_ages(live.out) if "conftest.py" in row["location"]]
+    assert here == [row for row in without_ages(again.out) if "conftest.py" in row["location"]]
+    assert asked("--name", "feed*", "-o", "name").out.split() == serial
+    assert asked("--waits").out.splitlines()[0].split()[-2:] == ["WAITS", "NOTE"]
+    assert asked("--by", "label:symbol", "-o", "csv").out.splitlines()[1].startswith("AAPL,3,0,")
+    assert "conftest.py" in asked("--tree", "--label", "symbol").out
+    assert "in forever" in asked("show", serial[0]).out
+    assert asked("-o", "collapsed").out.count("[task];forever (") == 2
+    plan = asked("cancel", "--label", "symbol=AAPL", "--dry-run", "-o", "name")
+    assert plan.out.split() == serial
+    cut = asked("--limit", "2")
+    assert len(cut.out.splitlines()) == 3
+    assert "\nthe 2 oldest of " in cut.err
+
+
+async def test_what_a_file_cannot_tell_is_said(watched, qcfeed_, sleepers, file: Path) -> None:
+    watched.serve()
+    sleepers(1)
+    await asyncio.to_thread(qcfeed_, "tasks", "--save", str(file), "-o", "name")
+    for args, status, words in (
+        (["show", "999999"], ExitStatus.USAGE, "no task 999999 was saved"),
+        (["findings"], ExitStatus.USAGE, "no findings were saved"),
+        (["cancel", "--site", "x.py:1"], ExitStatus.USAGE, "a file has no tasks to cancel"),
+        (["--save", "x.json"], ExitStatus.USAGE, "--save asks a service and --from a file"),
+        (["--tree", "-o", "speedscope"], ExitStatus.USAGE, "is of the tasks' stacks"),
+    ):
+        left = qcfeed_("tasks", *args, "--from", str(file))
+        assert (left.status, left.out) == (status, "")
+        assert words in left.err
+
+
+async def test_one_answer_can_be_shown_again_and_no_more(
+    watched, qcfeed_, sleepers, file: Path
+) -> None:
+    watched.serve()
+    sleepers(2)
+    said = await asyncio.to_thread(qcfeed_, "tasks", "--by-location", "-o", "json")
+    await asyncio.to_thread(file.write_text, said.out)
+    assert qcfeed_("tasks", "--from", str(file), "-o", "json").out == said.out
+    left = qcfeed_("tasks", "--by-location", "--site", "x.py", "--from", str(file))
+    assert left.status == ExitStatus.USAGE
+    assert "is one answer and cannot be asked further (site)" in left.err
+    assert "qcfeed tasks --save FILE" in left.err
+
+
+async def test_a_proof_from_moments_that_were_saved(watched, qcfeed_, sleepers, file: Path) -> None:
+    watched.serve()
+    files: list[str] = []
+
+    async def moment() -> None:
+        files.append(f"{file}.{len(files)}")
+        await asyncio.to_thread(qcfeed_, "tasks", "--save", files[-1], "-o", "name")
+
+    sleepers(1)
+    for _ in range(6):
+        await moment()
+        sleepers(5)
+    rows = json.loads(qcfeed_("tasks", "--by-location", "-o", "json", "--from", files[-1]).out)
+    [site] = [r["location"] for r in rows["locations"] if r["function"].endswith("spawn")]
+    given = [arg for path in reversed(files) for arg in ("--from", path)]
+    left = qcfeed_("tasks", "verify", "--site", site, *given, "-o", "json")
+    told = json.loads(left.out)
+    assert (left.status, told["outcome"], told["looks"]) == (ExitStatus.FINDINGS, "leaks", 6)
+    assert (told["births"], told["live_last"]) == (25, 26)
+    assert told["seconds"] > 0
+    short = qcfeed_("tasks", "verify", "--site", site, *given[:4], "-o", "json")
+    assert "too short to tell: 2 looks" in json.loads(short.out)["reasons"][-1]
+    alone = qcfeed_("tasks", "verify", "--site", site, *given[:2])
+    assert (alone.status, "one moment proves nothing" in alone.err) == (ExitStatus.USAGE, True)
+
+
+@pytest.mark.parametrize("flow", [["--watch"], ["--window", "1s"]])
+@pytest.mark.parametrize("kept", ["--save", "--from"])
+def test_a_flow_is_no_census(qcfeed_, file: Path, flow: list[str], kept: str) -> None:
+    left = qcfeed_("tasks", *flow, kept, str(file))
+    assert left.status == ExitStatus.USAGE
+    assert "qcfeed tasks diff BEFORE AFTER" in left.err

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+
+from qcfeed.cli import main
+from qcfeed.control.handlers import findings
+from qcfeed.diagnostics import rules
+from qcfeed.diagnostics.history import Series
+from qcfeed.diagnostics.observations import Around, Look, Tally, Verdict
+from qcfeed.diagnostics.unretrieved import Lost
+from qcfeed.diagnostics.watchdog import Stall
+
+
+def everything() -> Look:
+    """A look in which every rule finds something."""
+    series = Series("a.py:1", "f")
+    for n in range(60):
+        for name, value in (("live", 50 * n), ("spawned", 50 * n), ("destroyed", n)):
+            getattr(series, name).append(value)
+    tally = Tally("a.py:1", 1, 1, 9.0, "why", [7])
+    return Look(
+        now=600.0,
+        times=[10.0 * n for n in range(60)],
+        series=[series],
+        orphaned=[tally],
+        stubborn=[tally],
+        abandoned=[Tally("a.py:1", 1, 1, 40.0, "why", [7])],
+        stalls=[Stall(590.0, 2.0, ["a.py:2 f"], 7, "a.py:1")],
+        lost=[Lost("a.py:1", 1, 590.0, "KeyError: 1")],
+        around=Around([10 * n for n in range(60)], run=[("f", 3)]),
+        incomplete=["cannot see 5 of 7 tasks: a new factory"],
+    )
+
+
+def test_every_rule_names_a_command_that_there_is() -> None:
+    told = [findings._row(finding) for finding in rules.findings(everything())]
+    assert {row.rule for row in told} == set(findings._NEXT)
+    assert len(told) == len(rules.RULES)
+    assert {row.verdict for row in told} == {Verdict.FOUND.value}
+    for row in told:
+        program, command, *rest = row.next.split()
+        assert program == "qcfeed"
+        assert command in main.COMMANDS
+        if rest and not rest[0].startswith("-") and command != "runbook":
+            assert rest[0] in main.load(command).commands  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("rule", ["cancelled_in_vain", "abandoned_future"])
+def test_the_command_names_the_task(rule: str) -> None:
+    (found,) = [f for f in rules.findings(everything()) if f.rule == rule]
+    assert findings._row(found).next == "qcfeed tasks show 7"

@@ -1,0 +1,279 @@
+"""The rules over what was planted, and over busy health, in which they must be silent."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from array import array
+
+import pytest
+
+from qcfeed.diagnostics import rules
+from qcfeed.diagnostics.history import History, Series
+from qcfeed.diagnostics.observations import Around, Finding, Look, Tally, Verdict
+from qcfeed.diagnostics.rules import findings
+from qcfeed.diagnostics.snapshot import Row
+from qcfeed.diagnostics.unretrieved import Lost
+from qcfeed.diagnostics.watchdog import Stall
+
+EVERY = 10.0
+
+
+def look(*series: Series, **more) -> Look:
+    longest = max((len(s.live) for s in series), default=0)
+    times = [n * EVERY for n in range(longest)]
+    return Look(now=times[-1] if times else 0.0, times=times, series=list(series), **more)
+
+
+def series(live: list[int], destroyed: list[int] | None = None) -> Series:
+    births = range(0, 7 * len(live), 7)
+    return Series(
+        "a.py:1",
+        "f",
+        array("q", live),
+        array("q", births),
+        array("q", destroyed or [0] * len(live)),
+    )
+
+
+def only(found: list[Finding]) -> Finding:
+    (finding,) = found
+    return finding
+
+
+# ---------------------------------------------------------------- growing
+
+
+def test_growth_is_looked_at_again_and_then_found() -> None:
+    live = [100 + 5 * n for n in range(120)]
+    assert findings(look(series(live[:17]))) == []
+    early = only(findings(look(series(live[:18]))))
+    assert (early.rule, early.verdict) == ("growing", Verdict.LOOK_AGAIN)
+    assert early.recheck_s == pytest.approx(170 * (60 / 18 - 1))
+    found = only(findings(look(series(live[:60]))))
+    assert (found.verdict, found.recheck_s, found.location) == (Verdict.FOUND, None, "a.py:1")
+    assert found.summary == "live tasks keep growing: 100 to 395 in 10 min, +30 a minute"
+    assert found.evidence == [
+        "413 born and 118 ended in that time",
+        "the low of each sixth of it: 100, 150, 200, 250, 300, 350",
+    ]
+
+
+def test_a_leak_that_began_lately_is_found_after_a_quiet_hour() -> None:
+    live = [100] * 300 + [100 + 20 * n for n in range(60)]
+    assert only(findings(look(series(live)))).verdict is Verdict.FOUND
+
+
+def test_the_incidents_leak_is_found_within_the_hour() -> None:
+    """20 a minute, under 800 births a minute of tasks that take some seconds."""
+    chance = random.Random(20)
+    live = [1_247 + 20 * n // 6 + round(chance.gauss(40, 6)) for n in range(360)]
+    assert only(findings(look(series(live)))).verdict is Verdict.FOUND
+
+
+@pytest.mark.parametrize(
+    "live",
+    [
+        pytest.param([500] * 360, id="flat"),
+        pytest.param([n % 2 for n in range(360)], id="one comes and goes"),
+        pytest.param([10 + 400 * (n % 30 < 3) for n in range(360)], id="a job every five minutes"),
+        pytest.param([min(n * 100, 5_000) for n in range(360)], id="a start, then flat"),
+        pytest.param([3_000 - 8 * n for n in range(360)], id="an evening"),
+        pytest.param([min(9, n // 6) for n in range(360)], id="a few more"),
+    ],
+)
+def test_what_does_not_keep_growing(live: list[int]) -> None:
+    for moment in range(60, len(live), 7):
+        assert findings(look(series(live[: moment + 1]))) == []
+
+
+def test_what_climbs_and_falls_back_is_never_more_than_a_reason_to_look_again() -> None:
+    live = [10 + 4 * (n % 50) for n in range(360)]
+    for moment in range(60, len(live)):
+        told = findings(look(series(live[: moment + 1])))
+        assert [finding for finding in told if finding.verdict is Verdict.FOUND] == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ten_minutes_and_an_hour_of_healthy_churn_have_no_finding(seed: int) -> None:
+    """Tasks are born by chance and live by chance, some long; sockets come in bursts. Fake time."""
+    chance = random.Random(seed)
+    kinds = {"query.py:8": (80.0, 0.2), "session.py:3": (5.0, 40.0), "socket.py:1": (0.5, 300.0)}
+    ends: dict[str, list[float]] = {}
+    spawned = dict.fromkeys(kinds, 0)
+    for kind, (births, lives) in kinds.items():  # in balance from the start
+        ends[kind] = [chance.expovariate(1 / lives) for _ in range(round(births * lives))]
+        spawned[kind] = len(ends[kind])
+        heapq.heapify(ends[kind])
+    history = History()
+    for step in range(1, 361):
+        now = step * EVERY
+        rows = []
+        for kind, (births, lives) in kinds.items():
+            burst = 3 if chance.random() < 0.03 else 1
+            for _ in range(round(chance.gauss(births, births**0.5 / 3) * EVERY * burst)):
+                born = now - chance.random() * EVERY
+                heapq.heappush(ends[kind], born + chance.expovariate(1 / lives))
+                spawned[kind] += 1
+            while ends[kind] and ends[kind][0] <= now:
+                heapq.heappop(ends[kind])
+            rows.append(Row(kind, "f", live=len(ends[kind]), spawned=spawned[kind]))
+        history.note(now, rows)
+        seen = Look(now=now, times=history.times(), series=history.series())
+        assert findings(seen) == [], f"after {now} s"
+
+
+# ---------------------------------------------------------------- orphans, cancelled in vain
+
+
+@pytest.mark.parametrize(
+    ("kind", "rule"), [("orphaned", "orphans"), ("stubborn", "cancelled_in_vain")]
+)
+def test_a_tally_is_nothing_then_looked_at_again_then_found(kind: str, rule: str) -> None:
+    def told(**tally) -> list[Finding]:
+        return findings(look(**{kind: [Tally("a.py:1", evidence="why", serials=[7, 8], **tally)]}))
+
+    assert told(count=2, longest_s=0.9) == []
+    again = only(told(count=2, longest_s=4.0))
+    assert (again.verdict, again.recheck_s) == (Verdict.LOOK_AGAIN, rules.PROOF_S)
+    found = only(told(count=2_000, proven=1, longest_s=9.0))
+    assert (found.rule, found.verdict, found.recheck_s) == (rule, Verdict.FOUND, None)
+    assert found.summary.startswith("2,000 tasks ")
+    assert (found.location, found.serials) == ("a.py:1", [7, 8])
+    assert found.evidence == ["task 7: why"]
+    assert only(told(count=1, proven=1, longest_s=9.0)).summary.startswith("1 task ")
+
+
+# ---------------------------------------------------------------- abandoned
+
+
+def test_a_future_that_nobody_has_is_told_after_two_looks_and_proven_later() -> None:
+    def told(**tally) -> list[Finding]:
+        return findings(look(abandoned=[Tally("a.py:1", evidence="why", serials=[7], **tally)]))
+
+    assert told(count=1) == []
+    assert told(count=1, longest_s=4.0) == []
+    again = only(told(count=1, longest_s=10.0))
+    assert (again.verdict, again.recheck_s) == (Verdict.LOOK_AGAIN, rules.ABANDONED_S)
+    found = only(told(count=3, proven=1, longest_s=30.0))
+    assert (found.rule, found.verdict) == ("abandoned_future", Verdict.FOUND)
+    assert found.summary == "3 tasks wait for a future that nobody else refers to"
+    assert found.serials == [7]
+
+
+# ---------------------------------------------------------------- blocked
+
+
+def stall(seconds: float, began: float = 0.0, serial: int | None = 3) -> Stall:
+    stack = ["run.py:1 main", "asyncio/events.py:84 Handle._run", "a.py:9 work", "a.py:12 sort"]
+    return Stall(began, seconds, stack, serial, "a.py:1" if serial else "")
+
+
+def test_one_short_stall_is_a_reason_to_look_again() -> None:
+    again = only(findings(look(stalls=[stall(0.2)])))
+    assert (again.verdict, again.recheck_s) == (Verdict.LOOK_AGAIN, 60.0)
+    assert again.summary == "the loop did not turn for 0.2 s, once at a.py:12 sort"
+
+
+def test_a_long_stall_or_three_short_ones_are_found() -> None:
+    found = only(findings(look(stalls=[stall(1.5)])))
+    assert found.verdict is Verdict.FOUND
+    assert found.evidence == ["by task 3 of a.py:1, 0 s ago", "a.py:9 work", "a.py:12 sort"]
+    assert (found.location, found.serials) == ("a.py:1", [3])
+    three = only(findings(look(stalls=[stall(0.2), stall(0.3), stall(0.2, serial=None)])))
+    assert three.verdict is Verdict.FOUND
+    assert three.summary == "the loop did not turn for 0.3 s, 3 times at a.py:12 sort"
+
+
+def test_a_callback_is_named_as_one_and_an_old_stall_is_forgotten() -> None:
+    seen = look(stalls=[stall(2.0, serial=None)])
+    assert only(findings(seen)).evidence[0] == "by a callback, 0 s ago"
+    seen.now = rules.RECENT_S + 1
+    assert findings(seen) == []
+
+
+# ---------------------------------------------------------------- destroyed, unretrieved
+
+
+def test_tasks_destroyed_while_pending_are_found() -> None:
+    found = only(findings(look(series([1, 1, 1], destroyed=[0, 0, 2]))))
+    assert (found.rule, found.verdict) == ("destroyed_pending", Verdict.FOUND)
+    assert found.summary == "2 tasks were destroyed while pending: nobody held a reference"
+
+
+def test_what_was_destroyed_before_the_history_is_not_told_again() -> None:
+    assert findings(look(series([1, 1], destroyed=[5, 5]))) == []
+    late = series([1], destroyed=[5])
+    found = only(findings(look(series([1, 1]), late)))
+    assert found.summary.startswith("5 tasks"), "it appeared with them"
+
+
+def test_exceptions_that_nobody_took_are_found_for_an_hour() -> None:
+    seen = look(lost=[Lost("a.py:1", 1, last=100.0, error="KeyError: 'x'")])
+    seen.now = 110.0
+    found = only(findings(seen))
+    assert (found.rule, found.verdict) == ("exceptions_never_retrieved", Verdict.FOUND)
+    assert found.summary == "1 exception was never retrieved"
+    assert found.evidence[0] == "the last 10 s ago: KeyError: 'x'"
+    seen.now = 100.0 + rules.RECENT_S + 1
+    assert findings(seen) == []
+
+
+def test_what_is_certain_comes_first() -> None:
+    seen = look(
+        stalls=[stall(0.2)], lost=[Lost("b", 2, 0.0, "E")], orphaned=[Tally("c", 1, longest_s=2)]
+    )
+    assert [f.verdict for f in findings(seen)] == [
+        Verdict.FOUND,
+        Verdict.LOOK_AGAIN,
+        Verdict.LOOK_AGAIN,
+    ]
+
+
+# ---------------------------------------------------------------- tasks around the ledger
+
+
+def around(counts: list[int], live: int = 0, **more) -> list[Finding]:
+    times = [n * EVERY for n in range(len(counts))]
+    seen = Around(counts, live, [("RequestHandler.start", 28), ("poll", 2)])
+    return findings(Look(now=0.0, times=times, around=seen, **more))
+
+
+def test_untracked_tasks_are_worth_a_look_where_they_are_the_greater_part() -> None:
+    finding = only(around([30], live=10))
+    assert (finding.rule, finding.verdict) == ("untracked_tasks", Verdict.LOOK_AGAIN)
+    assert finding.summary == (
+        "cannot see what created 30 of 40 tasks: they did not pass the task factory"
+    )
+    assert finding.evidence[0] == (
+        "of 30 looked at, the most run: RequestHandler.start (28), poll (2)"
+    )
+    assert (finding.count, finding.location, finding.recheck_s) == (30, "", rules.AGAIN_S)
+
+
+@pytest.mark.parametrize(("count", "live"), [(0, 0), (19, 0), (30, 30), (5_000, 6_000)])
+def test_a_few_untracked_tasks_beside_many_others_are_not(count: int, live: int) -> None:
+    assert around([count], live) == []
+
+
+def test_untracked_tasks_that_keep_growing_are_found_whatever_their_share() -> None:
+    counts = [100 + 5 * n for n in range(60)]
+    early = only(around(counts[:18], live=10_000))
+    assert early.verdict is Verdict.LOOK_AGAIN
+    found = only(around(counts, live=10_000))
+    assert (found.rule, found.verdict) == ("untracked_tasks", Verdict.FOUND)
+    assert found.summary == "untracked tasks keep growing: 100 to 395 in 10 min, +30 a minute"
+    assert found.per_minute == pytest.approx(30)
+    assert "RequestHandler.start" in found.evidence[0]
+
+
+def test_connections_that_come_and_go_untracked_are_no_leak() -> None:
+    chance = random.Random(7)
+    counts = [max(0, round(chance.gauss(300, 20))) for _ in range(360)]
+    for moment in range(60, 360, 7):
+        assert only(around(counts[:moment], live=10)).verdict is Verdict.LOOK_AGAIN
+
+
+def test_a_ledger_that_is_blind_says_so_instead() -> None:
+    found = only(around([500], live=2, incomplete=["cannot see 500 of 502 tasks: a reason"]))
+    assert found.rule == "incomplete_ledger"

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qcfeed.diagnostics.sampling import scaled, shares
+
+
+@pytest.mark.parametrize(
+    ("sizes", "budget", "taken"),
+    [
+        ([], 10, []),
+        ([3, 2], 10, [3, 2]),
+        ([1_000, 2, 1_000], 100, [49, 2, 49]),
+        ([47_829, 1, 0], 10, [9, 1, 0]),
+        ([5, 5, 5], 2, [1, 1, 1]),
+        ([7, 9], 0, [1, 1]),
+    ],
+)
+def test_small_parts_whole_and_the_rest_shared(
+    sizes: list[int], budget: int, taken: list[int]
+) -> None:
+    assert shares(sizes, budget) == taken
+
+
+@given(st.lists(st.integers(0, 500), max_size=30), st.integers(0, 2_000))
+def test_no_part_is_unseen_and_the_budget_is_used(sizes: list[int], budget: int) -> None:
+    taken = shares(sizes, budget)
+    assert all(min(1, size) <= some <= size for size, some in zip(sizes, taken, strict=True))
+    if budget >= len(sizes):
+        assert sum(taken) <= budget
+        assert sum(taken) > budget - len(sizes) or taken == sizes
+
+
+@given(
+    st.dictionaries(st.integers(0, 9), st.integers(1, 50), min_size=1),
+    st.integers(0, 100_000),
+)
+def test_a_sample_stands_for_all(counts: dict[int, int], total: int) -> None:
+    whole = scaled(counts, total)
+    sampled = sum(counts.values())
+    assert sum(whole.values()) == total
+    assert all(abs(whole[key] - counts[key] * total / sampled) < 1 for key in counts)
+
+
+def test_of_nothing_there_is_nothing() -> None:
+    assert scaled({}, 10) == {}

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from typing import Any
+
+import pytest
+
+from qcfeed.diagnostics import ledger as spawn
+from qcfeed.diagnostics import scan
+from qcfeed.diagnostics.ledger import Ledger
+from qcfeed.diagnostics.scan import Oldest, Reading, facts, oldest
+from qcfeed.diagnostics.task_info import Record, Task, booked, record, task_of
+
+
+async def nothing() -> None: ...
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
+async def ended(*tasks: asyncio.Future[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+def read(ledger: Ledger) -> set[asyncio.Task[Any] | None]:
+    return {task_of(known) for _, some in Reading(ledger) for known in some}
+
+
+def chained() -> Ledger:
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(lambda loop, coro, **kw: asyncio.Task(coro, loop=loop, **kw))
+    ledger = Ledger()
+    ledger.install(loop)
+    return ledger
+
+
+async def test_every_live_task_comes_once_with_how_to_hold_it(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan, "SLICE", 3)
+    tasks = [asyncio.create_task(forever()) for _ in range(20)]
+    pairs = [
+        (ref(), known.serial)
+        for refs, some in Reading(ledger)
+        for ref, known in zip(refs, some, strict=True)
+    ]
+    assert len(pairs) == len(set(pairs)) >= 20
+    assert set(tasks) <= {task for task, _ in pairs}
+    assert dict(pairs)[tasks[3]] == ledger.record_of(tasks[3]).serial  # type: ignore[union-attr]
+    await ended(*tasks)
+    assert not read(ledger) & set(tasks)
+
+
+def long_and_young() -> list[int]:
+    """Lengths of the long lists that the next young garbage collection goes through, each in one step."""
+    return [
+        len(each) for each in gc.get_objects(generation=0) if type(each) is list and len(each) > 700
+    ]
+
+
+async def test_no_new_list_of_all_tasks_is_made(ledger: Ledger) -> None:
+    tasks = [asyncio.create_task(forever()) for _ in range(1_000)]
+    gc.collect()
+    new = ledger.refs()
+    assert len(new) in long_and_young()
+    del new
+    gc.collect()
+    looking = iter(Reading(ledger))
+    next(looking)
+    assert long_and_young() == []
+    looking.close()
+    await ended(*tasks)
+
+
+@pytest.mark.allow_task_leaks  # it sets its own task factory
+async def test_tasks_of_another_factory_come_as_records() -> None:
+    ledger = chained()
+    task, over = asyncio.create_task(forever()), asyncio.create_task(nothing())
+    await over
+    (known,) = (each for _, some in Reading(ledger) for each in some)
+    assert isinstance(known, Record)
+    assert (known.task, known.labels, known.owner) == (task, {}, None)
+    await ended(task)
+    assert read(ledger) == set()
+    assert sum(site.live for site in ledger.sites()) == 0
+    ledger.uninstall()
+
+
+async def test_what_has_ended_and_is_held_is_booked_once(ledger: Ledger) -> None:
+    task = asyncio.create_task(nothing())
+    await task
+    site = booked(task).site  # type: ignore[union-attr]
+    assert (site.live, site.finished) == (1, 0), "nobody has looked"
+    ledger.settle()
+    ledger.settle()
+    assert (site.live, site.finished) == (0, 1)
+    del task
+    gc.collect()
+    assert (site.live, site.finished) == (0, 1), "being freed does not book it again"
+
+
+async def test_a_task_that_is_being_booked_is_nobodys(ledger: Ledger) -> None:
+    before = sum(1 for _, some in Reading(ledger) for _ in some)
+    half = Task(forever(), loop=asyncio.get_running_loop())  # made, and not booked yet
+    reading_ = Reading(ledger)
+    assert sum(len(some) for _, some in reading_) == before
+    untracked = reading_.untracked
+    await ended(half)
+    del half
+    reading_ = Reading(ledger)
+    for _ in reading_:
+        pass
+    assert reading_.untracked == untracked
+
+
+async def test_a_slice_holds_no_task_while_the_loop_runs(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan, "SLICE", 1)
+    monkeypatch.setattr(spawn, "TURN", 0.0)
+    held: list[Any] = []
+    lists: list[list[Any]] = []
+    monkeypatch.setattr(spawn.time, "sleep", lambda _: held.append([*map(len, lists)]))
+    tasks = [asyncio.create_task(forever()) for _ in range(5)]
+
+    def look() -> None:
+        for _, some in Reading(ledger):
+            lists.append(some)
+
+    await asyncio.to_thread(look)
+    assert len(held) > 5
+    assert all(set(lengths) <= {0} for lengths in held)
+    await ended(*tasks)
+
+
+async def test_the_oldest_of_any_order_in_pages(ledger: Ledger) -> None:
+    tasks = [asyncio.create_task(forever()) for _ in range(50)]
+    refs = [ref for refs, _ in Reading(ledger) for ref in refs if ref() in tasks]
+    refs.reverse()
+    assert [each.task for each in oldest(ledger, refs, 4)] == tasks[:4]
+    assert [each.task for each in oldest(ledger, refs, 4, 47)] == tasks[47:]
+    assert oldest(ledger, refs, 0) == []
+    assert oldest(ledger, [], 10) == []
+    await ended(*tasks)
+    assert oldest(ledger, [weakref.ref(asyncio.current_task())], 0) == []  # type: ignore[arg-type]
+
+
+async def test_records_are_made_only_for_the_oldest_so_far(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    monkeypatch.setattr(scan, "record", lambda each: made.append(each.serial) or record(each))
+    tasks = [asyncio.create_task(forever()) for _ in range(200)]
+    found = Oldest(5)
+    for task in tasks:  # the oldest come first
+        found.add([booked(task)])  # type: ignore[list-item]
+    assert [each.task for each in found.records()] == tasks[:5]
+    assert len(made) == 11
+    await ended(*tasks)
+
+
+async def test_facts_of_a_task_that_is_gone_are_none(ledger: Ledger) -> None:
+    task = asyncio.create_task(nothing())
+    ref = weakref.ref(task)
+    assert facts(ref) is task
+    kept = ledger.record_of(task)
+    await task
+    del task
+    await asyncio.sleep(0)
+    gc.collect()
+    assert facts(ref) is None
+    assert kept is not None and kept() is None and kept.serial > 0  # noqa: PT018
+
+
+async def test_a_record_of_ones_own_keeps_the_facts(ledger: Ledger) -> None:
+    task = asyncio.create_task(forever())
+    await asyncio.sleep(0)
+    task.cancel("why")
+    known = booked(task, ledger)
+    kept = ledger.record_of(task)
+    assert known is task
+    assert kept is not None
+    for fact in ("serial", "born", "origin", "parent", "site", "cancels"):
+        assert getattr(kept, fact) is getattr(known, fact)
+    assert kept == ledger.find(kept.serial)
+    await ended(task)
+    assert ledger.find_all({kept.serial, 10**9}) == {}

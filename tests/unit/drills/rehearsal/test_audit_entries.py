@@ -1,0 +1,75 @@
+"""Who did what to the service: by a real audit log."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+import typer
+
+from qcfeed.cli.drill_rehearse import conclude
+from qcfeed.control.audit import AuditLog, Caller
+from qcfeed.drills.active import ITSELF
+from qcfeed.drills.rehearsal.audit_entries import deeds
+from qcfeed.drills.rehearsal.game_day import GameDay
+from qcfeed.drills.rehearsal.processes import AUDIT_LOG, Crew
+from qcfeed.errors import ExitStatus
+
+ANA = Caller("socket", 1000, "ana", 4711)
+
+
+def act(log: AuditLog, word: str, caller: Caller, outcome: str = "done") -> None:
+    log.conclude(log.intend(word, caller, {}), outcome)
+
+
+def test_what_ended_since_and_who_asked_for_it(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path / AUDIT_LOG)
+    act(log, "drill start", ANA)
+    since = time.time()
+    log.intend("orphans.reap", ANA, {})  # has not ended
+    act(log, "orphans.reap", ANA, "failed")
+    act(log, "subscribers kick", Caller("token"))
+    act(log, "drill stop", ITSELF)
+    found = deeds(log.path.read_text().splitlines(), since)
+    assert [(each.action, each.who, each.outcome, each.by_somebody) for each in found] == [
+        ("orphans.reap", "ana", "failed", True),
+        ("subscribers kick", "token", "done", True),
+        ("drill stop", "service", "done", False),
+    ]
+    assert all(since <= each.at <= time.time() for each in found)
+
+
+def day(home: Path) -> GameDay:
+    """One that was broken just now, over a crew that runs nothing."""
+    made = GameDay(Crew(home, "rehearsal"), "lost-readers=3", lambda _: None)
+    made._broke_at = time.monotonic(), time.time()
+    return made
+
+
+def test_a_fault_that_ends_by_itself_was_mended_by_nobody(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = day(tmp_path)
+    log = AuditLog(tmp_path / AUDIT_LOG)
+    act(log, "drill stop", ITSELF)
+    act(log, "orphans.reap", ANA, "not_begun")
+    assert not held.mended
+    with pytest.raises(typer.Exit) as left:
+        conclude(held)
+    assert left.value.exit_code == ExitStatus.FINDINGS
+    out, talk = capsys.readouterr()
+    assert "FADED: the fault ended by itself" in talk
+    assert "drill stop, by service: done" in out
+
+
+def test_whoever_does_something_has_mended_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = day(tmp_path)
+    act(AuditLog(tmp_path / AUDIT_LOG), "orphans.reap", ANA)
+    conclude(held)
+    out, talk = capsys.readouterr()
+    assert "orphans.reap, by ana: done" in out
+    assert "FADED" not in talk
+    assert held.name == "lost-readers"

@@ -1,0 +1,41 @@
+"""Which alerts fired, and when they were resolved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qcfeed.drills.rehearsal.pager import Pager, Rang
+
+
+def alert(name: str, state: str = "firing") -> dict[str, Any]:
+    return {"labels": {"alertname": name}, "state": state, "annotations": {"summary": f"{name}!"}}
+
+
+def test_an_alert_is_news_when_it_fires_and_then_it_is_resolved() -> None:
+    pager = Pager(["A", "B"])
+    assert pager.hear([alert("A", "pending")], 1.0) == []
+    assert pager.hear([alert("A")], 2.0) == [Rang("A", {"summary": "A!"}, 2.0)]
+    assert pager.hear([alert("A")], 3.0) == []
+    assert pager.firing == ["A"]
+    assert pager.hear([], 4.0) == pager.hear([], 5.0) == []
+    assert pager.rang == {"A": Rang("A", {"summary": "A!"}, 2.0, 4.0)}
+    assert pager.firing == []
+    assert pager.silent == ["B"]
+
+
+def test_one_that_fires_again_rings_no_second_time_and_is_not_over() -> None:
+    pager = Pager(["A"])
+    pager.hear([alert("A")], 1.0)
+    pager.hear([], 2.0)
+    assert pager.hear([alert("A")], 3.0) == []
+    assert pager.firing == ["A"]
+    pager.hear([], 4.0)
+    assert pager.rang["A"] == Rang("A", {"summary": "A!"}, 1.0, 4.0, times=2)
+
+
+def test_what_fires_beside_the_drill_is_kept_and_not_waited_for() -> None:
+    pager = Pager(["A"])
+    assert [each.name for each in pager.hear([alert("A"), alert("Other")], 1.0)] == ["A", "Other"]
+    pager.hear([alert("Other")], 2.0)
+    assert pager.firing == []
+    assert list(pager.rang) == ["A", "Other"]

@@ -1,0 +1,50 @@
+"""A page's command ends with everything that it has started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import pytest
+
+from qcfeed.drills.rehearsal import game_day
+from qcfeed.drills.rehearsal.game_day import GameDay
+from qcfeed.drills.rehearsal.processes import Crew
+from tests.support.shell import until
+
+LASTS = "sleep 3600 & echo $! > began; mv began pid; wait"
+
+
+@pytest.fixture
+def day(tmp_path: Path) -> GameDay:
+    return GameDay(Crew(tmp_path, "rehearsal"), "lost-readers=3", lambda _: None)
+
+
+def is_gone(home: Path) -> bool:
+    try:
+        return psutil.Process(int((home / "pid").read_text())).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_what_it_prints_on_both_streams(day: GameDay) -> None:
+    assert day.type_it("echo out; echo err >&2") == "out\nerr\n"
+
+
+def test_one_that_takes_too_long(day: GameDay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(game_day, "_TYPED_WITHIN", 0.5)
+    assert day.type_it("sleep 3600") == "no answer within 0.5 s"
+
+
+def test_ctrl_c_ends_what_it_has_started_too(
+    day: GameDay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def communicate(*_: object, **__: object) -> tuple[str, str]:
+        """Waits until the command runs, and then a person has had enough."""
+        until((tmp_path / "pid").exists, "the command")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(game_day.subprocess.Popen, "communicate", communicate)
+    with pytest.raises(KeyboardInterrupt):
+        day.type_it(LASTS)
+    until(lambda: is_gone(tmp_path), "the end of what it had started")

@@ -1,0 +1,64 @@
+"""A drill is asked for by name, and by nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from qcfeed.drills import catalog
+from qcfeed.errors import ConfigError
+from qcfeed.metrics.catalog.alerts import ALERTS
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("zombie-feeds", 0),
+        ("zombie-feeds=0", 0),
+        ("zombie-feeds=47829", 47_829),
+        ("stuck-loop", 2),
+        ("silent-upstream", 0),
+        ("clock-jump=-3600", -3_600),
+    ],
+)
+def test_the_drill_and_its_number(text: str, number: int) -> None:
+    assert catalog.parse(text).number == number
+
+
+@pytest.mark.parametrize("kind", catalog.KINDS, ids=lambda kind: kind.name)
+def test_a_drill_is_written_as_it_is_read(kind: catalog.Kind) -> None:
+    assert str(catalog.parse(kind.name)) == kind.name
+    if kind.number is not None:
+        text = f"{kind.name}={kind.most:.0f}"
+        assert str(catalog.parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "hint"),
+    [
+        ("", "there is no drill ''", "silent-upstream"),
+        ("zombies", "there is no drill 'zombies'", "zombie-feeds"),
+        ("zombie-feeds=", "from 0 to 1,000,000", "zombie-feeds=N"),
+        ("zombie-feeds=x", "zombies at once", "zombie-feeds=N"),
+        ("zombie-feeds=-1", "zombies at once", "zombie-feeds=N"),
+        ("zombie-feeds=1e3", "zombies at once", "zombie-feeds=N"),
+        ("zombie-feeds=1000001", "zombies at once", "zombie-feeds=N"),
+        ("stuck-loop=31", "from 1 to 30", "stuck-loop=N"),
+        ("silent-upstream=3", "takes no number", "say silent-upstream"),
+    ],
+)
+def test_no_other_drill(text: str, said: str, hint: str) -> None:
+    with pytest.raises(ConfigError, match=said) as error:
+        catalog.parse(text)
+    assert hint in (error.value.hint or "")
+
+
+def test_every_alert_has_a_drill_that_makes_it_fire_and_no_drill_another() -> None:
+    made = {alert for kind in catalog.KINDS for alert in kind.alerts}
+    assert made == {alert.name for alert in ALERTS}
+
+
+def test_no_drill_is_on_for_as_long_as_one_that_is_left_on_but_to_show_just_that() -> None:
+    lasting = [kind.name for kind in catalog.KINDS if kind.lasts > 3_600]
+    assert lasting == ["clock-jump"]
+    assert all(kind.lasts > 0 for kind in catalog.KINDS)
+    assert all(kind.shows.startswith("qcfeed ") for kind in catalog.KINDS)

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from qcfeed.diagnostics.history import POINTS
+from qcfeed.diagnostics.snapshot import Census, Totals
+from qcfeed.metrics.recent_history import Counts, Recent
+
+
+def test_each_census_is_a_point_and_an_hour_is_kept() -> None:
+    recent = Recent(lambda: Counts(subscriptions=7, orphaned_subscriptions=2, feeds=3))
+    for n in range(POINTS + 40):
+        recent.note(n * 10.0, Census(Totals(live=n, spawned=2 * n, orphaned=5)))
+    points = recent.points(0.0)
+    assert len(points) == POINTS
+    last = points[-1]
+    assert (last.at, last.live, last.spawned) == (
+        (POINTS + 39) * 10.0,
+        POINTS + 39,
+        2 * POINTS + 78,
+    )
+    assert (last.subscriptions, last.orphans, last.feeds) == (7, 7, 3)
+    assert last.memory is not None
+    assert last.memory > 1 << 20
+    assert [point.at for point in recent.points(last.at - 10)] == [last.at - 10, last.at]
+
+
+def test_a_program_without_feeds_says_nothing_of_them() -> None:
+    recent = Recent()
+    recent.note(1.0, Census(Totals(live=1, orphaned=1)))
+    point = recent.points(0.0)[0]
+    assert (point.subscriptions, point.feeds, point.orphans) == (None, None, 1)

@@ -1,0 +1,34 @@
+"""What a client does after each close code: docs/protocol.md's table, from its first row to its last."""
+
+from __future__ import annotations
+
+import pytest
+
+from qcfeed.model.messages import CloseCode, come_back
+
+
+@pytest.mark.parametrize(
+    "code", [4400, 4408, 4410, 4411, 4412, 4999, 1001, 1006, 1011, 1012, 1013, 1014]
+)
+def test_after_these_a_client_comes_back(code: int) -> None:
+    assert come_back(code)
+
+
+@pytest.mark.parametrize(
+    "code", [1000, 1002, 1003, 1007, 1008, 1009, 1010, 1015, 4000, 4001, 4003, 4004, 4399]
+)
+def test_after_these_a_client_stays_away(code: int) -> None:
+    assert not come_back(code)
+
+
+def test_each_code_of_ours_has_the_number_that_the_page_tells() -> None:
+    told = {each.name: int(each) for each in CloseCode if each >= 4000}
+    assert told == {
+        "UNAUTHENTICATED": 4001,
+        "FORBIDDEN": 4003,
+        "UNKNOWN_SYMBOL": 4004,
+        "TOO_SLOW": 4408,
+        "FEED_CANCELLED": 4410,
+        "KICKED": 4411,
+        "NO_PONG": 4412,
+    }

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from qcfeed.model.market_hours import parse
+
+NYSE = "Mon-Fri 09:30-16:00 America/New_York except 2026-11-26,2026-12-25"
+UTC, NEW_YORK = ZoneInfo("UTC"), ZoneInfo("America/New_York")
+
+
+def is_open(hours: str, at: str, zone: ZoneInfo = NEW_YORK) -> bool:
+    parsed = parse(hours)
+    assert parsed is not None
+    return parsed.is_open(datetime.fromisoformat(at).replace(tzinfo=zone))
+
+
+def test_always_is_no_hours_at_all() -> None:
+    assert parse("always") is None
+
+
+@pytest.mark.parametrize(
+    ("at", "open_"),
+    [
+        ("2026-11-24T09:29:59", False),
+        ("2026-11-24T09:30:00", True),
+        ("2026-11-24T15:59:59", True),
+        ("2026-11-24T16:00:00", False),
+        ("2026-11-22T12:00:00", False),
+        ("2026-11-26T12:00:00", False),
+    ],
+)
+def test_a_session_of_one_day(at: str, open_: bool) -> None:
+    assert is_open(NYSE, at) is open_
+
+
+def test_summer_time_is_the_market_s() -> None:
+    assert is_open(NYSE, "2026-03-06T14:29:00", UTC) is False
+    assert is_open(NYSE, "2026-03-06T14:31:00", UTC) is True
+    assert is_open(NYSE, "2026-03-09T13:31:00", UTC) is True, "since Sunday an hour earlier"
+
+
+@pytest.mark.parametrize(
+    ("at", "open_"),
+    [
+        ("2026-11-22T17:59:00", False),
+        ("2026-11-22T18:00:00", True),
+        ("2026-11-23T16:59:00", True),
+        ("2026-11-23T17:30:00", False),
+        ("2026-11-27T16:00:00", True),
+        ("2026-11-27T18:30:00", False),
+        ("2026-11-28T10:00:00", False),
+    ],
+)
+def test_a_session_over_midnight_belongs_to_the_day_it_opens(at: str, open_: bool) -> None:
+    assert is_open("Sun-Thu 18:00-17:00 America/New_York", at) is open_
+
+
+def test_days_over_the_week_s_end_and_a_single_one() -> None:
+    assert is_open("Sat-Mon 00:00-23:59 UTC", "2026-11-22T12:00:00", UTC) is True
+    assert is_open("Sat 00:00-23:59 UTC", "2026-11-22T12:00:00", UTC) is False
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nine to five", "neither"),
+        ("Mon-Fry 09:30-16:00 UTC", "a day is one of"),
+        ("Mon-Fri 09:30-26:00 UTC", "hour must be"),
+        ("Mon-Fri 09:30-16:00 America/Gotham", "no time zone 'America/Gotham'"),
+        ("Mon-Fri 09:30-16:00 America", "no time zone"),
+        ("Mon-Fri 09:30-16:00 UTC except 2026-13-01", "month must be"),
+    ],
+)
+def test_what_is_no_hours(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        parse(text)

@@ -1,0 +1,103 @@
+"""Ports are taken, or it is said what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+
+import pytest
+
+from qcfeed.errors import ConfigError, StartError
+from qcfeed.net import listen
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("127.0.0.1:9006", ("127.0.0.1", 9006)),
+        ("localhost:0", ("localhost", 0)),
+        ("[::1]:9006", ("::1", 9006)),
+        ("0.0.0.0:65535", ("0.0.0.0", 65_535)),
+    ],
+)
+def test_an_address_is_host_and_port(text: str, parts: tuple[str, int]) -> None:
+    assert listen.parse(text, "--admin-listen") == parts
+
+
+@pytest.mark.parametrize(
+    "text", ["", ":", "9006", ":9006", "x:", "x:-1", "x:65536", "x:\u0663", "x: 1", "[::1]"]
+)
+def test_anything_else_is_refused_by_the_flag_s_name(text: str) -> None:
+    with pytest.raises(ConfigError, match="--admin-listen is"):
+        listen.parse(text, "--admin-listen")
+
+
+def test_a_free_port_is_found_and_shown() -> None:
+    with listen.bind("127.0.0.1", 0, "--port") as bound:
+        host, port = bound.getsockname()
+        assert listen.shown(bound) == f"{host}:{port}"
+        assert port > 0
+
+
+def test_an_ipv6_address_is_shown_as_a_url_wants_it() -> None:
+    with listen.bind("::1", 0, "--port") as bound:
+        assert listen.shown(bound).startswith("[::1]:")
+
+
+def test_a_taken_port_is_named_with_what_to_type() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(StartError, match=f"port {port} on 127.0.0.1 is taken") as error:
+            listen.bind("127.0.0.1", port, "--admin-listen")
+    assert "--admin-listen 0" in (error.value.hint or "")
+    assert f":{port}" in (error.value.hint or "")
+
+
+def test_a_port_can_be_had_again_while_old_connections_wait_in_the_kernel() -> None:
+    with listen.bind("127.0.0.1", 0, "--port") as bound:
+        bound.listen()
+        port = bound.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            accepted, _ = bound.accept()
+            accepted.close()  # first, so that its end waits in TIME_WAIT
+            assert client.recv(1) == b""
+    with listen.bind("127.0.0.1", port, "--port"):
+        pass
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
+def test_a_host_that_is_not_ours(host: str) -> None:
+    with pytest.raises(StartError, match="is no address of this machine"):
+        listen.bind(host, 0, "--port")
+
+
+def test_a_port_that_is_none() -> None:
+    with pytest.raises(StartError, match="is no port"):
+        listen.bind("127.0.0.1", 65_536, "--port")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may take any port")
+def test_a_port_of_the_system() -> None:
+    with pytest.raises(StartError, match="may not take port 1"):
+        listen.bind("127.0.0.1", 1, "--port")
+
+
+async def test_what_is_accepted_sends_at_once() -> None:
+    """Nagle's algorithm would hold a quote back until the one before is acknowledged: 40 ms."""
+    made: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    class Accepting(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            sock = transport.get_extra_info("socket")
+            made.set_result(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            transport.close()
+
+    bound = listen.bind("127.0.0.1", 0, "--port")
+    server = await asyncio.get_running_loop().create_server(Accepting, sock=bound)
+    _, writer = await asyncio.open_connection(*bound.getsockname())
+    assert await made == 1
+    writer.close()
+    await writer.wait_closed()
+    server.close()
+    await server.wait_closed()

@@ -1,0 +1,187 @@
+"""What waits for a subscriber that does not read, to the quote: limits, shares and whose turn it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import pytest
+
+from qcfeed.model.slow_consumer_policy import Fate
+from qcfeed.model.symbol import Symbol
+from tests.support.modelled_kernel import Exchange, Peer, symbols, timeless, turns
+
+LIMIT = 8
+ONE, OTHER, THIRD = symbols(3)
+
+
+@pytest.fixture
+async def exchange() -> AsyncIterator[Exchange]:
+    exchange = Exchange(timeless(max_lag=LIMIT, send_buffer=4_608))
+    yield exchange
+    await exchange.stop()
+
+
+async def full_peer(exchange: Exchange, fate: Fate, *held: Symbol) -> Peer:
+    """A client that has read the first quote of each symbol, and whose socket is full since."""
+    peer = exchange.connect(f"/stream?slow={fate}")
+    peer.say("subscribe", *held)
+    await exchange.publish(dict.fromkeys(held, 1))
+    peer.read()
+    peer.wire.room = 0
+    await exchange.publish({held[0]: 1})
+    assert peer.is_full
+    return peer
+
+
+def told(peer: Peer, symbol: Symbol, since: int = 0) -> list[tuple[int, int, int]]:
+    """(seq, conflated, dropped) of each of its quotes after the one numbered ``since``."""
+    return [
+        (quote["seq"], quote.get("conflated", 0), quote.get("dropped", 0))
+        for quote in peer.quotes()
+        if quote["symbol"] == symbol and quote["seq"] > since
+    ]
+
+
+@pytest.mark.parametrize("fate", Fate)
+async def test_as_many_quotes_as_the_limit_allows_wait_and_come_one_by_one(
+    exchange: Exchange, fate: Fate
+) -> None:
+    peer = await full_peer(exchange, fate, ONE)
+    for _ in range(LIMIT):
+        await exchange.publish({ONE: 1})
+    peer.drain()
+    assert told(peer, ONE) == [(seq, 0, 0) for seq in range(1, LIMIT + 3)]
+    assert peer.close_code is None
+
+
+async def test_one_quote_more_and_the_newest_stands_for_all_that_waited(exchange: Exchange) -> None:
+    peer = await full_peer(exchange, Fate.CONFLATE, ONE)
+    await exchange.publish({ONE: LIMIT + 1})
+    peer.drain()
+    assert told(peer, ONE, since=2) == [(LIMIT + 3, LIMIT, 0)]
+
+
+async def test_one_quote_more_and_the_oldest_is_dropped(exchange: Exchange) -> None:
+    peer = await full_peer(exchange, Fate.DROP_OLDEST, ONE)
+    await exchange.publish({ONE: LIMIT + 1})
+    peer.drain()
+    newest = [(seq, 0, 0) for seq in range(5, LIMIT + 4)]
+    assert told(peer, ONE, since=2) == [(4, 0, 1), *newest]
+
+
+async def test_one_quote_more_and_a_subscriber_that_wants_it_so_is_told_to_go(
+    exchange: Exchange,
+) -> None:
+    peer = await full_peer(exchange, Fate.DISCONNECT, ONE)
+    await exchange.publish({ONE: LIMIT + 1})
+    peer.drain()
+    assert peer.close_code == 4408
+    assert told(peer, ONE, since=2) == []
+
+
+async def test_one_burst_too_long_for_one_write_disconnects_who_wants_that(
+    exchange: Exchange,
+) -> None:
+    """The subscriber could be written to when the burst came; what did not fit is beyond its limit."""
+    peer = exchange.connect(f"/stream?slow={Fate.DISCONNECT}")
+    peer.say("subscribe", ONE, OTHER, THIRD)
+    await turns()
+    peer.read()
+    peer.wire.room = 0
+    await exchange.publish({ONE: 15, OTHER: 15, THIRD: LIMIT + 1})
+    peer.drain()
+    assert peer.close_code == 4408
+    assert not any(quote.get("conflated") for quote in peer.quotes())
+
+
+@pytest.mark.parametrize("fate", [Fate.CONFLATE, Fate.DROP_OLDEST])
+async def test_who_is_too_far_behind_when_it_chooses_to_be_disconnected_is_told_to_go_at_once(
+    exchange: Exchange, fate: Fate
+) -> None:
+    peer = await full_peer(exchange, fate, ONE)
+    await exchange.publish({ONE: LIMIT + 1})
+    peer.say("slow", fate=Fate.DISCONNECT)
+    assert exchange.gateway.disconnected_slow == 1
+    peer.drain()
+    assert peer.close_code == 4408
+    assert told(peer, ONE, since=2) == []
+
+
+async def test_who_is_within_its_limit_may_choose_to_be_disconnected(exchange: Exchange) -> None:
+    peer = await full_peer(exchange, Fate.CONFLATE, ONE)
+    await exchange.publish({ONE: LIMIT})
+    peer.say("slow", fate=Fate.DISCONNECT)
+    peer.drain()
+    assert peer.close_code is None
+    assert told(peer, ONE, since=2) == [(seq, 0, 0) for seq in range(3, LIMIT + 3)]
+
+
+async def test_what_may_wait_is_shared_evenly_among_the_symbols(exchange: Exchange) -> None:
+    peer = await full_peer(exchange, Fate.DROP_OLDEST, ONE, OTHER, THIRD)
+    await exchange.publish({ONE: 10, OTHER: 10, THIRD: 1})
+    peer.drain()
+    assert told(peer, ONE, since=2) == [(11, 0, 8), (12, 0, 0)]
+    assert told(peer, OTHER, since=1) == [(10, 0, 8), (11, 0, 0)]
+    assert told(peer, THIRD, since=1) == [(2, 0, 0)]
+
+
+async def test_a_snapshot_that_waits_counts_towards_the_limit(exchange: Exchange) -> None:
+    """Limit + 1 quotes wait: the snapshots of new symbols, and as many of the old one as make it full."""
+    many = list(symbols(LIMIT))
+    watcher = exchange.connect("/stream")
+    watcher.say("subscribe", *many)
+    await exchange.publish(dict.fromkeys(many, 1))
+    peer = await full_peer(exchange, Fate.DISCONNECT, ONE)
+    peer.say("subscribe", *many[1:])
+    await exchange.publish({ONE: 1})
+    assert exchange.gateway.disconnected_slow == 0, f"{LIMIT} quotes wait, which it may leave"
+    await exchange.publish({ONE: 1})
+    assert exchange.gateway.disconnected_slow == 1
+    peer.drain()
+    assert peer.close_code == 4408
+
+
+async def test_who_has_caught_up_gets_every_quote_again(exchange: Exchange) -> None:
+    peer = await full_peer(exchange, Fate.CONFLATE, ONE)
+    await exchange.publish({ONE: 3 * LIMIT})
+    peer.drain()
+    seen = len(peer.quotes())
+    await exchange.publish({ONE: 3 * LIMIT})
+    peer.read()
+    assert len(peer.quotes()) == seen + 3 * LIMIT
+    peer.wire.room = 0
+    await exchange.publish({ONE: 1})
+    await exchange.publish({ONE: LIMIT})
+    peer.drain()
+    assert [lost for _, *lost in told(peer, ONE)[seen:]] == [[0, 0]] * (4 * LIMIT + 1)
+
+
+async def test_giving_up_a_symbol_gives_back_the_room_that_its_quotes_took(
+    exchange: Exchange,
+) -> None:
+    peer = await full_peer(exchange, Fate.CONFLATE, ONE, OTHER)
+    await exchange.publish({OTHER: LIMIT})
+    peer.say("unsubscribe", OTHER)
+    await exchange.publish({ONE: LIMIT})
+    peer.drain()
+    assert told(peer, ONE, since=2) == [(seq, 0, 0) for seq in range(3, LIMIT + 3)]
+
+
+async def test_every_symbol_has_its_turn_with_a_reader_that_never_catches_up(
+    exchange: Exchange,
+) -> None:
+    """Of a hundred symbols a write has room for thirty: the next one goes on with the others."""
+    many = list(symbols(100))
+    peer = exchange.connect("/stream")
+    peer.say("subscribe", *many)
+    await turns()
+    peer.read()
+    peer.wire.room = 200
+    for _ in range(12):
+        await exchange.publish(dict.fromkeys(many, 1))
+        peer.read(5_000)
+        assert peer.is_full, "it never catches up"
+    counted = Counter(quote["symbol"] for quote in peer.quotes())
+    assert min(counted[each] for each in many) >= 2
+    assert max(counted.values()) <= min(counted.values()) + 2

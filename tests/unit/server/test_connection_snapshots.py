@@ -1,0 +1,150 @@
+"""What is told of connections and feeds, to the figure: lag, bytes, ages, totals."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from qcfeed.model.slow_consumer_policy import Fate
+from qcfeed.server import connection_snapshots
+from qcfeed.ws.connection import Connection
+from tests.support.modelled_kernel import Exchange, Peer, symbols, timeless, turns
+
+LIMIT = 8
+ONE, OTHER = symbols(2)
+QUOTE = 163 + 4
+"""Bytes of a quote's frame here: its text, and a head of four."""
+
+
+@pytest.fixture
+async def exchange() -> AsyncIterator[Exchange]:
+    exchange = Exchange(timeless(max_lag=LIMIT, send_buffer=4_608))
+    yield exchange
+    await exchange.stop()
+
+
+async def holder(exchange: Exchange, *, slow: Fate = Fate.CONFLATE) -> tuple[Peer, Connection]:
+    """A client of two symbols that has read one quote of each, and the service's side of it."""
+    peer = exchange.connect(f"/stream?slow={slow}")
+    peer.say("subscribe", ONE, OTHER)
+    await exchange.publish({ONE: 1, OTHER: 1})
+    peer.read()
+    connection = exchange.connection_of(peer)
+    assert connection is not None
+    return peer, connection
+
+
+async def test_one_that_keeps_up_is_behind_by_nothing(exchange: Exchange) -> None:
+    _, connection = await holder(exchange)
+    stands = connection_snapshots.stand(connection, connection.opened_at + 30.0)
+    assert (stands.symbols, stands.fate, stands.compressed) == ([ONE, OTHER], "conflate", False)
+    assert (stands.lag, stands.lag_bytes, stands.stalled, stands.slow) == (0, 0, 0.0, False)
+    assert (stands.age, stands.conflated, stands.dropped) == (30.0, 0, 0)
+    assert stands.heard == pytest.approx(30.0, abs=5.0)
+    assert connection_snapshots.lags(exchange.gateway.connections) == connection_snapshots.Lags()
+
+
+async def test_one_that_takes_nothing_is_behind_by_what_came_since(exchange: Exchange) -> None:
+    peer, connection = await holder(exchange)
+    peer.wire.room = 0
+    await exchange.publish({ONE: 1})
+    await exchange.publish({ONE: 3, OTHER: 2})
+    since = connection.stalled_since
+    assert since is not None
+    stands = connection_snapshots.stand(connection, since + 7.0)
+    assert (stands.lag, stands.slow, stands.stalled) == (5, True, 7.0)
+    assert stands.lag_bytes == 6 * QUOTE, "one written and unsent, five in the logs"
+    lags = connection_snapshots.lags(exchange.gateway.connections)
+    assert (lags.slow, lags.quotes, lags.most) == (1, 5, 5)
+
+
+async def test_of_one_beyond_its_limit_the_bytes_are_those_that_are_kept(
+    exchange: Exchange,
+) -> None:
+    for fate, kept in ((Fate.CONFLATE, 0), (Fate.DROP_OLDEST, LIMIT)):
+        peer, connection = await holder(exchange, slow=fate)
+        peer.wire.room = 0
+        await exchange.publish({ONE: 1})
+        await exchange.publish({ONE: 10, OTHER: 10})
+        stands = connection_snapshots.stand(connection, 0.0)
+        assert stands.lag == 20
+        assert stands.lag_bytes == pytest.approx((1 + kept) * QUOTE, abs=2 * (1 + kept))
+        assert (stands.age, stands.heard, stands.stalled) == (0.0, 0.0, 0.0), "no time is negative"
+        peer.drain()
+
+
+async def test_the_furthest_behind_of_several_is_told_beside_their_sum(exchange: Exchange) -> None:
+    (one, _), (other, _), _ = [await holder(exchange) for _ in range(3)]
+    one.wire.room = 0
+    await exchange.publish({ONE: 1})
+    other.wire.room = 0
+    await exchange.publish({ONE: 1})
+    await exchange.publish({ONE: 2})
+    lags = connection_snapshots.lags(exchange.gateway.connections)
+    assert (lags.slow, lags.quotes, lags.most) == (2, 5, 3)
+    assert lags.kernel_bytes is None, "this kernel does not say"
+
+
+async def test_one_that_missed_a_quote_counts_as_slow_for_a_minute(exchange: Exchange) -> None:
+    peer, connection = await holder(exchange)
+    peer.wire.room = 0
+    await exchange.publish({ONE: 1})
+    await exchange.publish({ONE: LIMIT + 1})
+    peer.drain()
+    assert connection.lost_at is not None
+    assert connection_snapshots.is_slow(connection, connection.lost_at + 59.9)
+    assert not connection_snapshots.is_slow(connection, connection.lost_at + 60.0)
+    assert connection_snapshots.stand(connection, 0.0).conflated == connection.lost == LIMIT
+    assert connection_snapshots.LATELY == 60.0
+
+
+async def test_one_that_missed_nothing_is_not_slow_once_it_has_caught_up(
+    exchange: Exchange,
+) -> None:
+    peer, connection = await holder(exchange)
+    peer.wire.room = 0
+    await exchange.publish({ONE: 1})
+    await exchange.publish({ONE: LIMIT})
+    assert connection_snapshots.is_slow(connection, 0.0)
+    peer.drain()
+    assert (connection.lost_at, connection.lost) == (None, 0)
+    assert not connection_snapshots.is_slow(connection, 0.0)
+
+
+# ---------------------------------------------------------------- totals
+
+
+async def test_totals_outlive_their_feeds(exchange: Exchange) -> None:
+    hub = exchange.hub
+    peer, _ = await holder(exchange)
+    dropping, _ = await holder(exchange, slow=Fate.DROP_OLDEST)
+    for each in (peer, dropping):
+        each.wire.room = 0
+    await exchange.publish({ONE: 1})
+    await exchange.publish({ONE: LIMIT + 1})
+    for each in (peer, dropping):
+        each.drain()
+    before = (hub.quotes, hub.delivered, hub.conflated, hub.dropped)
+    told = [quote for each in (peer, dropping) for quote in each.quotes()]
+    assert before == (
+        3 + LIMIT + 3,
+        len(told),
+        sum(quote.get("conflated", 0) for quote in told),
+        sum(quote.get("dropped", 0) for quote in told),
+    )
+    assert before[2:] == (LIMIT, LIMIT + 1 - LIMIT // 2)
+    hub.cancel([ONE, OTHER], "the test is over")
+    await turns(10)
+    assert not hub.feeds
+    assert (hub.quotes, hub.delivered, hub.conflated, hub.dropped) == before
+
+
+async def test_subscriptions_are_counted_over_all_feeds(exchange: Exchange) -> None:
+    await holder(exchange)
+    peer, _ = await holder(exchange)
+    assert exchange.hub.subscriptions == 4
+    peer.say("unsubscribe", ONE)
+    assert exchange.hub.subscriptions == 3
+    assert exchange.hub.orphaned_subscriptions() == []
+    assert exchange.hub.sweep_orphans() == 0

@@ -1,0 +1,155 @@
+"""Time limits of a connection, at each both sides: docs/protocol.md's last section, and the kernel's help."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from qcfeed.model.messages import CloseCode
+from qcfeed.ws.connection import Connection, State
+from tests.support import raw_websocket
+from tests.support.modelled_kernel import Exchange, Peer, symbols, timeless
+
+PING, STALL = 20.0, 10.0
+(ONE,) = symbols(1)
+
+
+@pytest.fixture
+async def exchange() -> AsyncIterator[Exchange]:
+    exchange = Exchange(timeless(ping_interval=PING, stall_timeout=STALL, send_buffer=4_608))
+    yield exchange
+    await exchange.stop()
+
+
+async def connected(exchange: Exchange) -> tuple[Peer, Connection]:
+    peer = exchange.connect("/stream")
+    peer.say("subscribe", ONE)
+    await exchange.publish({ONE: 1})
+    peer.read()
+    connection = exchange.connection_of(peer)
+    assert connection is not None
+    return peer, connection
+
+
+async def test_a_silent_peer_is_pinged_after_the_interval_and_not_before(
+    exchange: Exchange,
+) -> None:
+    peer, connection = await connected(exchange)
+    look = exchange.gateway.sweeper.look_at
+    assert not look(connection, connection.heard_at + PING - 0.001)
+    assert connection.pinged_at is None
+    assert look(connection, connection.heard_at + PING)
+    assert connection.pinged_at is not None
+    assert bytes(peer.wire.unread) == b"\x89\x00"
+
+
+async def test_a_peer_that_leaves_a_ping_unanswered_is_told_so(exchange: Exchange) -> None:
+    peer, connection = await connected(exchange)
+    look = exchange.gateway.sweeper.look_at
+    look(connection, connection.heard_at + PING)
+    pinged = connection.pinged_at
+    assert pinged is not None
+    assert not look(connection, pinged + STALL - 0.001)
+    assert connection.connected
+    assert look(connection, pinged + STALL)
+    peer.read()
+    assert peer.close_code == CloseCode.NO_PONG == 4412
+
+
+async def test_any_data_is_an_answer_to_a_ping(exchange: Exchange) -> None:
+    peer, connection = await connected(exchange)
+    look = exchange.gateway.sweeper.look_at
+    look(connection, connection.heard_at + PING)
+    pinged = connection.pinged_at
+    assert pinged is not None
+    peer.say("ping")
+    assert connection.pinged_at is None
+    assert not look(connection, pinged + STALL)
+    assert connection.connected
+
+
+async def test_without_an_interval_nobody_is_pinged() -> None:
+    exchange = Exchange(timeless(ping_interval=0.0, stall_timeout=STALL, send_buffer=4_608))
+    _, connection = await connected(exchange)
+    assert not exchange.gateway.sweeper.look_at(connection, connection.heard_at + 1e9)
+    assert connection.pinged_at is None
+    await exchange.stop()
+
+
+async def test_a_peer_that_takes_nothing_for_the_stall_timeout_is_dropped(
+    exchange: Exchange,
+) -> None:
+    peer, connection = await connected(exchange)
+    look = exchange.gateway.sweeper.look_at
+    peer.wire.room = 0
+    await exchange.publish({ONE: 1})
+    since = connection.moved_at
+    assert connection.stalled_since == since
+    assert not look(connection, since + STALL - 0.001)
+    assert connection.connected
+    assert look(connection, since + STALL)
+    assert not connection.connected
+    assert exchange.gateway.closed == {"4408": 1}
+    assert exchange.gateway.disconnected_slow == 1
+
+
+async def test_a_peer_that_takes_a_little_has_the_whole_time_again(exchange: Exchange) -> None:
+    peer, connection = await connected(exchange)
+    look = exchange.gateway.sweeper.look_at
+    peer.wire.room = 10
+    await exchange.publish({ONE: 1})
+    since = connection.moved_at
+    peer.read(5)
+    assert not look(connection, since + STALL), "it has just taken something"
+    assert connection.moved_at == since + STALL
+    assert not look(connection, since + 2 * STALL - 0.001)
+    assert look(connection, since + 2 * STALL)
+
+
+async def test_a_close_that_is_not_answered_in_five_seconds_is_the_end(exchange: Exchange) -> None:
+    peer, connection = await connected(exchange)
+    look = exchange.gateway.sweeper.look_at
+    connection.close(CloseCode.KICKED, "go")
+    deadline = connection.deadline
+    assert deadline is not None
+    assert deadline - exchange.gateway.now() == pytest.approx(5.0, abs=4.0)
+    assert not look(connection, deadline - 0.001)
+    assert connection.state is State.CLOSING
+    assert look(connection, deadline)
+    assert exchange.gateway.closed == {"4411": 1}, "counted once, as it was closed"
+    peer.read()
+    assert peer.close_code == 4411
+
+
+async def test_a_close_may_have_another_time(exchange: Exchange) -> None:
+    _, connection = await connected(exchange)
+    before = exchange.gateway.now()
+    connection.close(CloseCode.KICKED, "go", within=1e6)
+    assert connection.deadline is not None
+    assert connection.deadline >= before + 1e6
+
+
+async def test_answers_to_one_that_does_not_read_are_bounded(exchange: Exchange) -> None:
+    peer, connection = await connected(exchange)
+    peer.wire.room = 0
+    await exchange.publish({ONE: 1})
+    answer = len(raw_websocket.frame(raw_websocket.TEXT, b'{"type":"pong"}')) - 4
+    for _ in range(4_608 // answer):
+        peer.say("ping")
+    assert connection.connected, "as much as one write"
+    peer.say("ping")
+    assert not connection.connected
+    assert exchange.gateway.closed == {"4408": 1}
+
+
+async def test_what_was_answered_before_is_forgotten_once_it_reads(exchange: Exchange) -> None:
+    peer, connection = await connected(exchange)
+    for _ in range(2):
+        peer.wire.room = 0
+        await exchange.publish({ONE: 1})
+        for _ in range(200):
+            peer.say("ping")
+        peer.drain()
+    assert connection.connected
+    assert [each["type"] for each in peer.messages].count("pong") == 400

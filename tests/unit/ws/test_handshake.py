@@ -1,0 +1,131 @@
+"""The opening handshake as bytes in and a decision out, in whatever pieces the bytes come."""
+
+from __future__ import annotations
+
+import itertools
+from http import HTTPStatus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import AcceptConnection, Request
+
+from qcfeed.model.symbol import MAX_LENGTH
+from qcfeed.ws.handshake import Accepted, judge
+from qcfeed.ws.refusal import Refusal
+from qcfeed.ws.request_head import MAX_HEAD, Head, HeadReader
+from tests.support.raw_websocket import frame, head
+
+
+def read(*pieces: bytes) -> tuple[Head | Refusal | None, HeadReader]:
+    """What a reader says after the first piece that it has an answer to."""
+    reader = HeadReader()
+    for piece in pieces:
+        answer = reader.feed(piece)
+        if answer is not None:
+            return answer, reader
+    return None, reader
+
+
+def verdict(sent: bytes) -> Accepted | Refusal:
+    answer, _ = read(sent)
+    assert isinstance(answer, Head), answer
+    assert answer.is_ours
+    return judge(answer)
+
+
+def test_the_answer_is_one_that_another_implementation_accepts() -> None:
+    client = WSConnection(ConnectionType.CLIENT)
+    answer = verdict(client.send(Request(host="x", target="/quotes/brk.b")))
+    assert isinstance(answer, Accepted)
+    assert answer.symbol == "BRK.B"
+    client.receive_data(answer.response)
+    (event,) = client.events()
+    assert isinstance(event, AcceptConnection)
+
+
+def test_a_stream_has_no_symbol() -> None:
+    answer = verdict(head("/stream?x=1"))
+    assert isinstance(answer, Accepted)
+    assert answer.symbol is None
+
+
+@given(cuts=st.lists(st.integers(1, 400), max_size=8))
+def test_the_pieces_do_not_matter(cuts: list[int]) -> None:
+    first_frame = frame(1, b"hello")
+    sent = head("/quotes/AAPL") + first_frame
+    places = sorted({0, len(sent), *(cut % len(sent) for cut in cuts)})
+    pieces = [sent[a:b] for a, b in itertools.pairwise(places)]
+    reader = HeadReader()
+    heads = []
+    for number, piece in enumerate(pieces):
+        answer = reader.feed(piece)
+        if answer is not None:
+            heads.append(answer)
+            assert reader.rest + b"".join(pieces[number + 1 :]) == first_frame
+            break
+    (got,) = heads
+    assert isinstance(got, Head)
+    assert got.target == b"/quotes/AAPL"
+    assert got.headers[b"upgrade"] == b"websocket"
+    assert isinstance(judge(got), Accepted)
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_make_it_raise(sent: bytes) -> None:
+    answer, _ = read(sent)
+    if isinstance(answer, Head) and answer.is_ours:
+        judge(answer)
+
+
+@given(st.binary(max_size=40), st.binary(max_size=40))
+def test_no_target_and_no_header_make_it_raise(target: bytes, value: bytes) -> None:
+    answer, _ = read(head(b"/quotes/" + target, x=value))
+    if isinstance(answer, Head) and answer.is_ours:
+        judged = judge(answer)
+        if isinstance(judged, Accepted) and judged.symbol is not None:
+            assert len(judged.symbol) <= MAX_LENGTH
+        if isinstance(judged, Refusal):
+            judged.response().decode("ascii")
+
+
+def test_only_the_first_request_counts() -> None:
+    answer, reader = read(
+        b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n" + head("/stream", method=b"POST")
+    )
+    assert isinstance(answer, Head)
+    assert (answer.method, answer.target) == (b"GET", b"/livez")
+    assert answer.headers == {b"host": b"a"}
+    assert not answer.is_ours
+    assert reader.data.endswith(b"\r\n\r\n"), "all bytes go on to whoever takes over"
+
+
+@pytest.mark.parametrize("spare", [-1, 0, 1])
+def test_a_head_of_just_the_size_allowed(spare: int) -> None:
+    room = MAX_HEAD - len(head(x=b"")) + 4  # the empty line that ends it is not counted
+    answer, _ = read(head(x=b"a" * (room - spare)))
+    assert isinstance(answer, Head if spare >= 0 else Refusal)
+
+
+def test_a_refusal_says_everything_once() -> None:
+    refusal = Refusal(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "draining",
+        "come later",
+        {"Retry-After": "5"},
+        retryable=True,
+    )
+    raw, _, body = refusal.response().partition(b"\r\n\r\n")
+    lines = raw.split(b"\r\n")
+    assert lines[0] == b"HTTP/1.1 503 Service Unavailable"
+    assert b"Retry-After: 5" in lines
+    assert b"Connection: close" in lines
+    assert f"Content-Length: {len(body)}".encode() in lines
+    assert body == (b'{"type":"error","code":"draining","message":"come later","retryable":true}\n')
+
+
+def test_white_space_around_a_value_is_not_part_of_it() -> None:
+    answer, _ = read(head(x=b"\t a b \t"))
+    assert isinstance(answer, Head)
+    assert answer.headers[b"x"] == b"a b"
