@@ -1,7 +1,7 @@
 """Tasks created and destroyed at full speed while readers ask at once. ``make soak SECONDS=300``.
 
 The loop spawns tasks that end, that sleep until they are cancelled, and that are dropped while they
-wait; twenty threads read censuses, lists and orphans meanwhile. What must hold: nobody raises, every
+wait; twenty threads read snapshots, lists and orphans meanwhile. What must hold: nobody raises, every
 row balances at every moment, and in the end every task is in the books exactly once.
 """
 

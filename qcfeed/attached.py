@@ -22,7 +22,7 @@ from qcfeed.diagnostics import snapshot
 from qcfeed.diagnostics.histogram import Tally
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.loop_watch import LoopWatch
-from qcfeed.diagnostics.sampler import Lookout
+from qcfeed.diagnostics.sampler import DiagnosticsSampler
 from qcfeed.errors import NoRunningLoopError, NotFoundError
 from qcfeed.metrics import memory
 from qcfeed.metrics.catalog.metrics import DELAYS
@@ -57,7 +57,7 @@ def attach(
     cannot be made, ConfigError for a name or an address that cannot be. Nothing is left behind then.
 
     Cost: the loop is held up for what the first import of aiohttp takes (0.2 s) and 5 ms; then the
-    ledger's for each task, three threads that mostly sleep, a timer 20 times a second and a census
+    ledger's for each task, three threads that mostly sleep, a timer 20 times a second and a snapshot
     every 10 s (0.8 us a live task). It does not see tasks made before it but as *untracked*.
     """
     require_supported_interpreter()
@@ -73,13 +73,13 @@ def attach(
 
     ledger, watch = Ledger(spawn_stacks=spawn_stacks), LoopWatch(lags=Tally(DELAYS))
     recent = Recent()
-    lookout = Lookout(ledger, watch, grace=orphan_grace, also=recent.note)
+    sampler = DiagnosticsSampler(ledger, watch, grace=orphan_grace, also=recent.note)
     audit = AuditLog(paths.audit_path(instance) if audit_log is None else Path(audit_log))
     server = ControlServer(
         [
             *tasks.routes(ledger, watch, grace=orphan_grace),
-            *findings.routes(lookout),
-            *history.routes(recent, lookout),
+            *findings.routes(sampler),
+            *history.routes(recent, sampler),
             *report.routes(audit),
             *_Program(ledger, watch).table(),
         ],
@@ -95,8 +95,8 @@ def attach(
         undo.callback(ledger.uninstall)
         watch.start(loop)
         undo.callback(watch.stop)
-        lookout.start(loop)
-        undo.callback(lookout.stop)
+        sampler.start(loop)
+        undo.callback(sampler.stop)
         server.start()
         return Attached(instance, ledger, watch, server, undo.pop_all())
 
@@ -136,7 +136,7 @@ class Attached:
         """The program's tasks, loop lag and memory limit, for its own registry of prometheus-client's:
         ``REGISTRY.register(attached.collector())``.
 
-        A scrape costs a census (0.5 us a live task) where it is collected: in a thread, as
+        A scrape costs a snapshot (0.5 us a live task) where it is collected: in a thread, as
         ``start_http_server`` does, the loop goes on meanwhile.
         """
         from qcfeed.metrics import program
@@ -189,7 +189,7 @@ class _Program:
         ]
 
     def process(self, _: routes.NoQuery) -> answers.Process:
-        """Cost: a census, 0.5 us a live task."""
+        """Cost: a snapshot, 0.5 us a live task."""
         self._ledger.check.refresh()
         totals = snapshot.by_location(self._ledger, time.monotonic()).totals
         limit = memory.limit()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from qcfeed.errors import ConfigError
 from qcfeed.model import market_hours as market
-from qcfeed.model.slow_consumer_policy import Fate
+from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.options import Option, check, convert, options_of
 from qcfeed.options import declare as _option
 
@@ -98,10 +98,10 @@ class Config:
         most=65_536,
     )
     slow: str = _option(
-        Fate.CONFLATE.value,
+        SlowConsumerPolicy.CONFLATE.value,
         "What becomes of a connection that reads too slowly: conflate (only the newest quote a"
         " symbol), drop-oldest or disconnect; a client may ask otherwise (?slow=).",
-        choices=tuple(Fate),
+        choices=tuple(SlowConsumerPolicy),
     )
 
     monitor: bool = _option(True, "Attach aiomonitor (telnet and web task views, loopback only).")

@@ -13,8 +13,8 @@ from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.render import draw
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.drills.rehearsal.game_day import GameDay, Happened
-from qcfeed.drills.rehearsal.pager import Rang
-from qcfeed.drills.rehearsal.processes import crew, missing
+from qcfeed.drills.rehearsal.pager import Notification
+from qcfeed.drills.rehearsal.processes import missing, processes
 from qcfeed.errors import ExitStatus, QcfeedError
 from qcfeed.metrics.catalog.alerts import ALERTS
 
@@ -35,7 +35,7 @@ def rehearse(drill: str, *, within: float, by_itself: bool) -> None:
     """Start, break, wait, verify, stop; ``by_itself``: nobody has to type. Bounded at every step."""
     with (
         tempfile.TemporaryDirectory(prefix="qcfeed-rehearsal-") as directory,
-        crew(Path(directory), INSTANCE) as working,
+        processes(Path(directory), INSTANCE) as working,
     ):
         day = GameDay(working, drill, say)
         try:
@@ -76,7 +76,7 @@ def _hold(day: GameDay, drill: str, within: float, *, by_itself: bool) -> None:
     day.wait_until_over(within, rings=_ring, by_itself=by_itself)
 
 
-def _ring(alert: Rang) -> None:
+def _ring(alert: Notification) -> None:
     """As the pager says it."""
     known = _ALERTS[alert.name]
     say(f"PAGE: {alert.name} ({known.severity}), {formats.age(alert.fired)} after the fault")

@@ -47,7 +47,7 @@ SUBSCRIBER_TABLE: Table[Subscriber] = Table(
             show=lambda text: _shortened(text.split()),
             least=8,
         ),
-        Column(key="fate", value=lambda s: s.fate, rank=1),
+        Column(key="policy", value=lambda s: s.policy, rank=1),
         Column(
             key="lag",
             value=lambda s: s.lag,
@@ -143,7 +143,7 @@ def subscribers(
 ) -> None:
     """List subscribers' connections, the furthest behind first, or end some.
 
-    The fate is what becomes of one that reads too slowly. Lag counts the quotes it has not had yet;
+    The policy is what becomes of one that reads too slowly. Lag counts the quotes it has not had yet;
     unsent is what the service keeps for it, kernel what the kernel does, until its peer takes it.
     """
     if ctx.invoked_subcommand is not None:

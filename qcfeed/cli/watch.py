@@ -27,7 +27,7 @@ from qcfeed.errors import ExitStatus, UnreachableError
 from qcfeed.model import symbol
 from qcfeed.model.answers import Status
 from qcfeed.model.messages import Quote
-from qcfeed.model.slow_consumer_policy import Fate
+from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.upstreams import recording
 
 _REDRAW = 0.25
@@ -65,7 +65,7 @@ def watch(
         float | None, typer.Option("--for", min=0.001, help="Leave after so many seconds.")
     ] = None,
     slow: Annotated[
-        Fate | None,
+        SlowConsumerPolicy | None,
         typer.Option(
             help="What the service does when this falls behind: send only the newest, drop the"
             " oldest, or disconnect; its own setting if none is given.",

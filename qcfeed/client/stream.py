@@ -23,7 +23,7 @@ from qcfeed.errors import UnreachableError
 from qcfeed.feed import backoff
 from qcfeed.model import messages
 from qcfeed.model.messages import Error, GoingAway, Quote, ServerMessage
-from qcfeed.model.slow_consumer_policy import Fate
+from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
 
 CONNECT_TIMEOUT = 10.0
@@ -62,7 +62,7 @@ async def stream(
     server: Endpoint,
     symbols: Sequence[Symbol],
     *,
-    slow: Fate | None = None,
+    slow: SlowConsumerPolicy | None = None,
     draw: Callable[[], float] = random.random,
 ) -> AsyncGenerator[Event, None]:
     """What happens to ``symbols`` at ``server``, until the consumer closes the generator.
@@ -129,7 +129,10 @@ async def _explain_refusal(
 
 
 async def _connection(
-    session: aiohttp.ClientSession, url: str, symbols: Sequence[Symbol], slow: Fate | None
+    session: aiohttp.ClientSession,
+    url: str,
+    symbols: Sequence[Symbol],
+    slow: SlowConsumerPolicy | None,
 ) -> AsyncGenerator[Connected | Received, None]:
     """One connection's life; always ends by raising."""
     async with asyncio.timeout(CONNECT_TIMEOUT):
@@ -138,7 +141,7 @@ async def _connection(
         )
     async with socket:
         if slow is not None:
-            await socket.send_json({"action": "slow", "fate": slow})
+            await socket.send_json({"action": "slow", "policy": slow})
         if len(symbols) > 1:
             await socket.send_json({"action": "subscribe", "symbols": symbols})
         yield Connected(url)

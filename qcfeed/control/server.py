@@ -224,7 +224,7 @@ async def _serve(runner: web.AppRunner, sock: sockets.socket) -> asyncio.Server:
     loop = asyncio.get_running_loop()
     unix = sock.family == sockets.AF_UNIX
     listen = loop.create_unix_server if unix else loop.create_server
-    return await listen(lambda: _Door(server), sock=sock)
+    return await listen(lambda: _ConnectionLimit(server), sock=sock)
 
 
 async def _close(server: asyncio.Server, sock: sockets.socket) -> None:
@@ -239,7 +239,7 @@ async def _close(server: asyncio.Server, sock: sockets.socket) -> None:
     server.close()
 
 
-class _Door(asyncio.Protocol):
+class _ConnectionLimit(asyncio.Protocol):
     """Hands a new connection to the HTTP server while there is room for it."""
 
     def __init__(self, server: web.Server) -> None:

@@ -51,7 +51,7 @@ class Thresholds:
 
 @dataclass(slots=True, kw_only=True)
 class Evidence:
-    """``before`` and ``after`` are two censuses of one process. ``status`` is None for a program that
+    """``before`` and ``after`` are two snapshots of one process. ``status`` is None for a program that
     is attached, ``feeds`` are empty then. ``samples`` were taken between the two looks, ``history`` is what
     ``remembered_by`` (the service, or Prometheus) remembers from before. ``slow``: subscribers that are
     behind. ``command``: how the program is called in commands to type.
@@ -90,7 +90,7 @@ class Evidence:
         return window.between(self.before.locations, self.after.locations, self.seconds)
 
     def row(self, location: str) -> Location | None:
-        """The census' row of a location: its functions' with the most live tasks."""
+        """The snapshot' row of a location: its functions' with the most live tasks."""
         rows = [row for row in self.after.locations if row.location == location]
         return max(rows, key=lambda row: row.live, default=None)
 

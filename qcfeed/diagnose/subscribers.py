@@ -55,5 +55,5 @@ def _behind(slow: Subscriber) -> str:
     lost = slow.conflated + slow.dropped
     return (
         f"{slow.id} ({slow.peer}) holds {symbols}{more}: {plural(slow.lag, 'quote')} behind,"
-        f" {size(waits)} wait, stalled {age(slow.stalled_s)}, {count(lost)} missed, {slow.fate}"
+        f" {size(waits)} wait, stalled {age(slow.stalled_s)}, {count(lost)} missed, {slow.policy}"
     )

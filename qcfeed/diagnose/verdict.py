@@ -98,7 +98,7 @@ def _looked_at(seen: Evidence) -> Iterator[Looked]:
         at="loop", seen=f"stood still {milliseconds(stall)} at most while it was looked at"
     )
     if seen.findings is not None:
-        told = f"{plural(seen.findings.censuses, 'look')} in {age(seen.findings.watched_s)}"
+        told = f"{plural(seen.findings.snapshots, 'look')} in {age(seen.findings.watched_s)}"
         if seen.history:
             spans = age(seen.history[-1].at - seen.history[0].at)
             told += f"; memory and tasks of {spans}, by {seen.remembered_by}"

@@ -7,7 +7,7 @@ Standard library only; imports nothing else of qcfeed. Begin with ``Ledger``::
     with owned_by(subscriber), label(symbol="AAPL"):
         asyncio.create_task(serve(subscriber))
 
-What reads the books is in modules of its own: census, filters, orphans, awaiters, reaper...
+What reads the books is in modules of its own: snapshot, filters, orphans, awaiters, reaper...
 """
 
 from __future__ import annotations

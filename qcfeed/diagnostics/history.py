@@ -1,4 +1,4 @@
-"""The last hour's censuses, a few numbers a location. Pure: whoever samples hands the time in."""
+"""The last hour's snapshots, a few numbers a location. Pure: whoever samples hands the time in."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Key = tuple[str, str]
 
 @dataclass(slots=True)
 class Series:
-    """One location's counts, oldest first: of the last ``len(live)`` censuses."""
+    """One location's counts, oldest first: of the last ``len(live)`` snapshots."""
 
     location: str
     function: str
@@ -42,13 +42,13 @@ class Series:
 class History:
     """Bounded in time and in locations; from any thread.
 
-    Cost: 1 us a location and census, 8.5 KB a location when full. It follows the locations with
+    Cost: 1 us a location and snapshot, 8.5 KB a location when full. It follows the locations with
     the most live tasks, so one that falls behind 512 others is forgotten and begins anew.
     """
 
     def __init__(self, *, points: int = POINTS, locations: int = LOCATIONS) -> None:
         self.dropped = 0
-        """Locations that the last census had and this does not follow."""
+        """Locations that the last snapshot had and this does not follow."""
         self._points = points
         self._locations = locations
         self._at: deque[float] = deque(maxlen=points)
@@ -56,7 +56,7 @@ class History:
         self._lock = threading.Lock()
 
     def note(self, now: float, rows: Iterable[Row]) -> None:
-        """Add a census: rows by live tasks, most first, as ``census.by_location`` gives them."""
+        """Add a snapshot: rows by live tasks, most first, as ``snapshot.by_location`` gives them."""
         rows = list(rows)
         followed = rows[: self._locations]
         with self._lock:
@@ -69,7 +69,7 @@ class History:
                 series.add(row, self._points)
 
     def times(self) -> list[float]:
-        """When the censuses were taken (``time.monotonic()``), oldest first."""
+        """When the snapshots were taken (``time.monotonic()``), oldest first."""
         with self._lock:
             return list(self._at)
 

@@ -1,5 +1,5 @@
 """Labels: what a task is about, in the program's own words. Tasks inherit them from where they are
-spawned, so a census can be grouped by symbol, client or request without touching the tasks.
+spawned, so a snapshot can be grouped by symbol, client or request without touching the tasks.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ class Ledger:
     Cost: 1.5 x a trivial task's create and finish and 130 B for each live task up to Python 3.13;
     2.2 x and 270 B from 3.14 on, where plain tasks are faster (docs/performance.md).
     It cannot see tasks made before it, nor ``asyncio.Task(...)`` called directly (as some libraries
-    do for ``eager_start=True``): a census counts those as *untracked*.
+    do for ``eager_start=True``): a snapshot counts those as *untracked*.
     """
 
     def __init__(self, *, spawn_stacks: int = 0) -> None:

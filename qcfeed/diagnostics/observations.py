@@ -58,7 +58,7 @@ class Tally:
 @dataclass(slots=True)
 class Around:
     """Live tasks that were created since the ledger was, but around it. ``counts`` are those of the
-    censuses, ``live`` the tracked tasks of the last, ``run`` the coroutines of a sample."""
+    snapshots, ``live`` the tracked tasks of the last, ``run`` the coroutines of a sample."""
 
     counts: list[int] = field(default_factory=list)
     live: int = 0
@@ -70,7 +70,7 @@ class Look:
     """All that the rules look at, of the moment ``now`` (``time.monotonic()``).
 
     ``abandoned``: waiting for a future that nobody has; ``proven`` after ABANDONED_S.
-    ``times`` are those of the censuses behind ``series``. ``stubborn``: cancelled more than once.
+    ``times`` are those of the snapshots behind ``series``. ``stubborn``: cancelled more than once.
     ``incomplete``: why the ledger may not see all tasks. ``untold``: what could not be looked at,
     and why.
     """

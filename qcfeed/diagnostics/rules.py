@@ -125,7 +125,7 @@ def blocked(look: Look) -> Iterator[Finding]:
 def destroyed(look: Look) -> Iterator[Finding]:
     """Tasks that the garbage collector took while they were pending: nobody held them."""
     for series in look.series:
-        # One that came after the first census began at nought.
+        # One that came after the first snapshot began at nought.
         before = series.destroyed[0] if len(series.live) == len(look.times) else 0
         count = series.destroyed[-1] - before
         if count > 0:

@@ -18,7 +18,7 @@ from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.diagnostics.observations import Around, Look, Tally
 from qcfeed.diagnostics.rules import ABANDONED_S, PROOF_S
 from qcfeed.diagnostics.scan import Oldest, Reading, facts, oldest
-from qcfeed.diagnostics.snapshot import Census, Totals
+from qcfeed.diagnostics.snapshot import TaskSnapshot, Totals
 from qcfeed.diagnostics.task_info import Booked, Record, Ref, task_of
 from qcfeed.diagnostics.unretrieved import Unretrieved
 from qcfeed.diagnostics.waits import state
@@ -27,18 +27,18 @@ from qcfeed.diagnostics.watchdog import Watchdog
 log = logging.getLogger("qcfeed.diagnostics")
 
 EVERY = 10.0
-"""Seconds between two censuses."""
+"""Seconds between two snapshots."""
 SHARE = 0.02
 """Of the time, at most, that the sampling thread works: with a million tasks it samples less often."""
 REMEMBERED = 1_000
-"""Suspect tasks known again from one census to the next, the oldest; more need not be proved."""
+"""Suspect tasks known again from one snapshot to the next, the oldest; more need not be proved."""
 _LISTED = 5
 
 
-class Lookout:
-    """Samples censuses from a thread of its own, and runs the watchdog and the listener.
+class DiagnosticsSampler:
+    """Samples snapshots from a thread of its own, and runs the watchdog and the listener.
 
-    Cost: a census every 10 s (0.8 us a live task, in slices) and what Watchdog costs.
+    Cost: a snapshot every 10 s (0.8 us a live task, in slices) and what Watchdog costs.
     """
 
     def __init__(
@@ -48,11 +48,11 @@ class Lookout:
         *,
         every: float = EVERY,
         grace: float = 0.0,
-        also: Callable[[float, Census], None] | None = None,
+        also: Callable[[float, TaskSnapshot], None] | None = None,
     ) -> None:
         """``grace``: seconds that an owner may be gone before its tasks count as orphans.
 
-        ``also`` gets each census and its time, in the sampling thread.
+        ``also`` gets each snapshot and its time, in the sampling thread.
         """
         self.history = History()
         self.watchdog = Watchdog(watch)
@@ -64,22 +64,22 @@ class Lookout:
         self._grace = grace
         self._also = also
         self._around: deque[int] = deque(maxlen=POINTS)
-        self._last = Census(Totals())
+        self._last = TaskSnapshot(Totals())
         self._known: dict[int, float] = {}
         self._abandoned = Suspects(ledger)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin, with a first census at once. In the loop's thread, its LoopWatch started already."""
+        """Begin, with a first snapshot at once. In the loop's thread, its LoopWatch started already."""
         self._stopping.clear()
         self.unretrieved.install(loop)
         self.watchdog.start(loop)
-        self._thread = threading.Thread(target=self._run, name="qcfeed-lookout", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="qcfeed-sampler", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """End the threads and join them; a census that is being taken is waited for."""
+        """End the threads and join them; a snapshot that is being taken is waited for."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
@@ -88,7 +88,7 @@ class Lookout:
         self.unretrieved.uninstall()
 
     def sample(self, now: float) -> None:
-        """Take a census into the history, and have the ledger check itself in its loop."""
+        """Take a snapshot into the history, and have the ledger check itself in its loop."""
         self._probe()
         taken = snapshot.by_location(self._ledger, now)
         self.history.note(now, taken.rows)
@@ -123,7 +123,7 @@ class Lookout:
         )
 
     def _seen_around(self, now: float) -> Around:
-        """Of each census, and of now: what is said of tasks that have ended since helps nobody."""
+        """Of each snapshot, and of now: what is said of tasks that have ended since helps nobody."""
         last, counts = self._last, list(self._around)
         if last.around:
             last = snapshot.by_location(self._ledger, now)
@@ -139,7 +139,7 @@ class Lookout:
                 self.failure = None
             except Exception as error:
                 self.failure = f"{type(error).__name__}: {error}"
-                log.exception("a census could not be taken")
+                log.exception("a snapshot could not be taken")
             wait = max(self._every, (time.thread_time() - began) / SHARE)
 
     def _probe(self) -> None:
@@ -206,13 +206,13 @@ class Lookout:
         return list(tallies.values())
 
     def _suspect_since(self, known: Booked, now: float) -> float:
-        """Of an orphan since its owner closed, else since a census first saw it so."""
+        """Of an orphan since its owner closed, else since a snapshot first saw it so."""
         closed_at = _closed_at(known)
         return self._known.get(known.serial, now) if closed_at is None else closed_at
 
     def _untold(self) -> Iterator[str]:
         if self.failure is not None:
-            yield f"the last census could not be taken: {self.failure}"
+            yield f"the last snapshot could not be taken: {self.failure}"
         if not self.unretrieved.listening:
             yield "exceptions never retrieved: the loop's exception handler has been replaced"
         if not TELLS:

@@ -1,4 +1,4 @@
-"""The census: what is alive, by spawn location or one by one. It only reads, from any thread."""
+"""The snapshot: what is alive, by spawn location or one by one. It only reads, from any thread."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Row:
 
 
 @dataclass(slots=True)
-class Census:
+class TaskSnapshot:
     """Rows by live tasks, most first. ``around``: untracked tasks that were created since the ledger
     was installed; ``around_run``: what a sample of them runs, the most frequent coroutines first."""
 
@@ -88,7 +88,7 @@ class LiveTask:
     labels: dict[str, str] = field(default_factory=dict)
 
 
-def by_location(ledger: Ledger, now: float) -> Census:
+def by_location(ledger: Ledger, now: float) -> TaskSnapshot:
     """Every spawn location with its books. ``now`` is ``time.monotonic()``.
 
     Cost: 0.35 us a live task, in slices that let the loop run; it never waits for the loop.
@@ -105,15 +105,15 @@ def by_location(ledger: Ledger, now: float) -> Census:
         _add_site(rows.setdefault(key, Row(*key)), site, seen, now)
     untracked = ledger.untracked(reading)
     ledger.check.count(seen.to_be_found, seen.found, untracked)
-    census = Census(Totals(), [row for row in rows.values() if row.spawned])
-    census.rows.sort(key=lambda row: (-row.live, -row.spawned, row.location))
+    snapshot = TaskSnapshot(Totals(), [row for row in rows.values() if row.spawned])
+    snapshot.rows.sort(key=lambda row: (-row.live, -row.spawned, row.location))
     for count in ("live", "spawned", "finished", "cancelled", "failed", "destroyed", "orphaned"):
-        setattr(census.totals, count, sum(getattr(row, count) for row in census.rows))
-    census.totals.untracked = untracked
-    census.around = max(0, untracked - ledger.earlier())
-    census.around_run = Counter(map(coroutine, ledger.untracked_sample(reading))).most_common()
-    census.totals.incomplete = ledger.incomplete()
-    return census
+        setattr(snapshot.totals, count, sum(getattr(row, count) for row in snapshot.rows))
+    snapshot.totals.untracked = untracked
+    snapshot.around = max(0, untracked - ledger.earlier())
+    snapshot.around_run = Counter(map(coroutine, ledger.untracked_sample(reading))).most_common()
+    snapshot.totals.incomplete = ledger.incomplete()
+    return snapshot
 
 
 class _Seen:
@@ -181,7 +181,7 @@ def untracked(ledger: Ledger) -> int:
 def incomplete(ledger: Ledger, now: float) -> list[str]:
     """``Ledger.incomplete`` with the figures of this moment. From any thread.
 
-    Cost: nothing; a census if something is wrong.
+    Cost: nothing; a snapshot if something is wrong.
     """
     return by_location(ledger, now).totals.incomplete if ledger.incomplete() else []
 

@@ -163,7 +163,7 @@ def mentions(task: AnyTask | None, word: str) -> bool:
 def by_location(
     ledger: Ledger, sample: int = 500, *, exact: bool = False
 ) -> dict[tuple[str, str], Waits]:
-    """What the live tasks of each spawn location wait on, by location and function, as in a census.
+    """What the live tasks of each spawn location wait on, by location and function, as in a snapshot.
 
     About ``sample`` tasks are looked at, chosen at random: small locations whole, what is left is
     shared by the large ones. ``exact``: all tasks.

@@ -1,4 +1,4 @@
-"""Two censuses by location, and what flowed between them. Pure."""
+"""Two snapshots by location, and what flowed between them. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Counted(Protocol):
-    """A location's row in a census: a ``census.Row``, or what was read from a saved one."""
+    """A location's row in a snapshot: a ``snapshot.Row``, or what was read from a saved one."""
 
     @property
     def location(self) -> str: ...
@@ -26,7 +26,7 @@ class Counted(Protocol):
 
 @dataclass(slots=True)
 class Flow:
-    """One spawn location between two censuses.
+    """One spawn location between two snapshots.
 
     ``born`` and ``ended`` (in whatever way) are None where that cannot be told. ``live_before`` is
     None for a location that is new, ``live`` is None for one that is gone from the books.
@@ -60,7 +60,7 @@ class Flow:
 def between(
     before: Iterable[Counted], after: Iterable[Counted], seconds: float, *, same: bool = True
 ) -> list[Flow]:
-    """Every location of either census, the one that grew most first.
+    """Every location of either snapshot, the one that grew most first.
 
     ``seconds`` lie between the two; ``same`` is whether one process counted both. Of two processes
     only the live tasks can be compared: births, ends and rates are None then. So are they for a

@@ -8,7 +8,7 @@ from qcfeed.drills.base import Stage
 from qcfeed.feed.slow_consumer import Backlog
 from qcfeed.feed.subscriber import Subscriber
 from qcfeed.model.messages import CloseCode, Status
-from qcfeed.model.slow_consumer_policy import Fate
+from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
 
 log = logging.getLogger("qcfeed.drill")
@@ -43,7 +43,7 @@ class _Gone:
     stalled_since: float | None = None
 
     def __init__(self) -> None:
-        self.backlog = Backlog(Fate.CONFLATE, 1)
+        self.backlog = Backlog(SlowConsumerPolicy.CONFLATE, 1)
         self.held: dict[Symbol, Subscriber] = {}
 
     def write(self, data: bytes) -> None:
@@ -56,7 +56,7 @@ class _Gone:
     def keep(self, rest: bytes, error: OSError | None) -> None:
         """Nothing is ever left."""
 
-    def overtaken(self) -> None:
+    def disconnect_slow(self) -> None:
         """It is never behind."""
 
     def tell(self, status: Status) -> None:

@@ -24,21 +24,21 @@ class _Further:
         self.size = size
 
 
-class Turn:
+class FlushBatch:
     """One turn: ``gather`` from every log that has news, then ``deliver``.
 
     ``piece``: bytes from which on a reader is given no more in the same write.
     """
 
-    __slots__ = ("_first", "_further", "_piece", "_unfinished", "doomed")
+    __slots__ = ("_first", "_further", "_piece", "_unfinished", "to_disconnect")
 
     def __init__(self, piece: int) -> None:
         self._piece = piece
         self._first: dict[Any, bytes] = {}
         self._further: dict[Any, _Further] = {}
         self._unfinished: dict[Any, None] = {}
-        self.doomed: dict[Any, None] = {}
-        """Readers whose fate it is to be disconnected now."""
+        self.to_disconnect: dict[Any, None] = {}
+        """Readers whose policy it is to be disconnected now."""
 
     def gather(self, log: Log, subscribers: Iterable[Subscriber]) -> None:
         """Take what is new in ``log`` for each of its subscribers, and let go of the rest."""
@@ -112,22 +112,22 @@ class Turn:
         """The place from which on the log is kept for ``subscriber``."""
         waiting, backlog = head - subscriber.cursor, reader.backlog
         backlog.behind += min(fresh, waiting)
-        if backlog.behind > backlog.limit and not backlog.overrun:
+        if backlog.behind > backlog.limit and not backlog.over_limit:
             self._note_backlog(reader)  # it may hold less by now
-        elif backlog.doomed:
-            self.doomed[reader] = None
+        elif backlog.must_disconnect:
+            self.to_disconnect[reader] = None
         return head - int(backlog.keeps(waiting, len(reader.held)))
 
     def _note_backlog(self, reader: Any) -> None:
         """Count what ``reader`` has not read, and mark it if its policy is to be disconnected for it."""
         backlog = reader.backlog
         backlog.settle(lag(reader))
-        if backlog.doomed:
-            self.doomed[reader] = None
+        if backlog.must_disconnect:
+            self.to_disconnect[reader] = None
 
 
 def refill(reader: Reader, piece: int) -> None:
-    """``reader`` can be written to again: what its fate left of the meantime, until it is full again.
+    """``reader`` can be written to again: what its policy left of the meantime, until it is full again.
 
     In pieces, because one with a thousand symbols may have a megabyte to come. Who is full before
     the end goes on where it stopped.

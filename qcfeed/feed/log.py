@@ -15,7 +15,7 @@ from qcfeed.feed.slow_consumer import Backlog
 from qcfeed.feed.subscriber import Subscriber
 from qcfeed.model import frames, messages
 from qcfeed.model.messages import Quote
-from qcfeed.model.slow_consumer_policy import Fate
+from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 
 
 class Log:
@@ -74,7 +74,7 @@ class Log:
         return data
 
     def catch_up(self, subscriber: Subscriber, backlog: Backlog, holds: int) -> bytes:
-        """As ``read``, for a subscriber whose reader was behind: as its fate has it.
+        """As ``read``, for a subscriber whose reader was behind: as its policy has it.
 
         ``holds``: how many symbols its reader holds.
         """
@@ -84,7 +84,7 @@ class Log:
         if kept == lag:
             return self.read(subscriber)
         subscriber.cursor = self.head
-        if backlog.fate is Fate.DROP_OLDEST and kept:
+        if backlog.policy is SlowConsumerPolicy.DROP_OLDEST and kept:
             backlog.dropped += lag - kept
             return self._drop(lag - kept, kept)
         backlog.conflated += lag - 1

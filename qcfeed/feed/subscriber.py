@@ -46,8 +46,8 @@ class Reader(Protocol):
     def connected(self) -> bool:
         """Whether it is still there; a hold of one that is not is an orphan."""
 
-    def overtaken(self) -> None:
-        """It is further behind than it may be, and its fate is to be disconnected."""
+    def disconnect_slow(self) -> None:
+        """It is further behind than it may be, and its policy is to be disconnected."""
 
     def tell(self, status: Status) -> None:
         """Send a status; one that waits for the same symbol is replaced."""

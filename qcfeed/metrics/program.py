@@ -33,7 +33,7 @@ BOOKS = {
     m.TASKS_DESTROYED: "destroyed",
     m.TASKS_ORPHANED: "orphaned",
 }
-"""The metrics that go by location, and where a census row has each."""
+"""The metrics that go by location, and where a snapshot row has each."""
 _COUNTERS = [metric for metric in BOOKS if metric.kind is m.Kind.COUNTER]
 
 Counts = Counter[Metric]
@@ -55,7 +55,7 @@ class Locations:
         self._lock = threading.Lock()
 
     def sort(self, rows: Iterable[snapshot.Row]) -> dict[str, Counts]:
-        """The books by label, of rows by live tasks, most first, as a census has them.
+        """The books by label, of rows by live tasks, most first, as a snapshot has them.
 
         Two functions on one line are two rows, but one label. Cost: 2 us a row.
         """
@@ -96,7 +96,7 @@ def _counted(counts: Counts) -> Counts:
 
 
 class Tasks:
-    """The ledger's samples. From any thread but the loop's. Cost: a census, 0.5 us a live task, in
+    """The ledger's samples. From any thread but the loop's. Cost: a snapshot, 0.5 us a live task, in
     slices that let the loop run."""
 
     def __init__(self, ledger: Ledger) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from qcfeed.diagnostics.history import POINTS
-from qcfeed.diagnostics.snapshot import Census
+from qcfeed.diagnostics.snapshot import TaskSnapshot
 from qcfeed.metrics import memory
 from qcfeed.metrics.growth import Point
 
@@ -22,7 +22,7 @@ class Counts(NamedTuple):
 
 
 class Recent:
-    """A point a census (sampler.py: every 10 s or so), as many as make an hour; from any thread.
+    """A point a snapshot (sampler.py: every 10 s or so), as many as make an hour; from any thread.
 
     Cost: what reading the resident memory takes, 80 us, and ``counts``. 0.1 MB when full.
     """
@@ -33,7 +33,7 @@ class Recent:
         self._points: deque[Point] = deque(maxlen=POINTS)
         self._lock = threading.Lock()
 
-    def note(self, now: float, taken: Census) -> None:
+    def note(self, now: float, taken: TaskSnapshot) -> None:
         """Remember this moment. ``now``: ``time.monotonic()``, which no clock that is set disturbs."""
         counts = None if self._counts is None else self._counts()
         orphaned = taken.totals.orphaned

@@ -114,7 +114,7 @@ class Location(msgspec.Struct, kw_only=True):
 
 class TasksByLocation(Answer, kw_only=True, tag="qcfeed.tasks.by_location/2"):
     """``since``: when this process began to answer; with ``pid`` and ``instance`` it tells whether two
-    censuses are of one life of a program.
+    snapshots are of one life of a program.
     """
 
     totals: TaskTotals
@@ -249,7 +249,7 @@ class Finding(msgspec.Struct, kw_only=True):
 
 
 class Findings(Answer, kw_only=True, tag="qcfeed.findings/1"):
-    """What is certain first. ``censuses`` and ``watched_s``: how much the rules had to look at.
+    """What is certain first. ``snapshots`` and ``watched_s``: how much the rules had to look at.
 
     ``untold``: what they could not look at, and why.
     """
@@ -257,7 +257,7 @@ class Findings(Answer, kw_only=True, tag="qcfeed.findings/1"):
     found: int
     look_again: int
     findings: list[Finding]
-    censuses: int
+    snapshots: int
     watched_s: float
     untold: list[str]
 

@@ -29,7 +29,7 @@ class HistoryPoint(msgspec.Struct, kw_only=True):
 
 
 class LocationHistory(msgspec.Struct, kw_only=True):
-    """A spawn location's live tasks at ``locations_since``, and at the last census."""
+    """A spawn location's live tasks at ``locations_since``, and at the last snapshot."""
 
     location: str
     before: int
@@ -37,7 +37,7 @@ class LocationHistory(msgspec.Struct, kw_only=True):
 
 
 class History(Answer, kw_only=True, tag="qcfeed.history/1"):
-    """Oldest first, one every 10 s or so. ``locations_since`` is null before the first census."""
+    """Oldest first, one every 10 s or so. ``locations_since`` is null before the first snapshot."""
 
     limit_bytes: int
     points: list[HistoryPoint]

@@ -9,7 +9,7 @@ from enum import IntEnum, StrEnum
 
 import msgspec
 
-from qcfeed.model.slow_consumer_policy import Fate
+from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
 
 # A whole number stays one on the wire: 300, not 300.0.
@@ -116,7 +116,7 @@ class Subscribed(msgspec.Struct, frozen=True, tag="subscribed"):
 class Slow(msgspec.Struct, frozen=True, tag="slow"):
     """What becomes of this connection from now on when it reads too slowly, after it asked for it."""
 
-    fate: Fate
+    policy: SlowConsumerPolicy
 
 
 class Pong(msgspec.Struct, frozen=True, tag="pong"):
@@ -134,11 +134,11 @@ class Action(StrEnum):
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a client may say: ``symbols`` of a subscribe or unsubscribe, at /stream; ``fate`` of a slow."""
+    """What a client may say: ``symbols`` of a subscribe or unsubscribe, at /stream; ``policy`` of a slow."""
 
     action: Action
     symbols: list[str] = []
-    fate: str = ""
+    policy: str = ""
 
 
 class CloseCode(IntEnum):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Fate(StrEnum):
+class SlowConsumerPolicy(StrEnum):
     """What becomes of a reader that is further behind than it may be."""
 
     CONFLATE = "conflate"

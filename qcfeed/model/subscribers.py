@@ -38,7 +38,7 @@ class Subscriber(msgspec.Struct, kw_only=True):
     peer: str
     symbols: list[str]
     held: int
-    fate: str
+    policy: str
     compressed: bool
     lag: int
     lag_bytes: int

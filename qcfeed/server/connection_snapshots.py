@@ -18,7 +18,7 @@ LATELY = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ConnectionSnapshot:
     """One connection. Times are in seconds, sizes in bytes.
 
     ``lag``: quotes it has not had yet; ``lag_bytes``: what of them is kept for it, and what was
@@ -29,7 +29,7 @@ class Standing:
     serial: int
     peer: str
     symbols: list[Symbol]
-    fate: str
+    policy: str
     compressed: bool
     lag: int
     lag_bytes: int
@@ -42,7 +42,7 @@ class Standing:
     slow: bool
 
 
-def stand(connection: Connection, now: float) -> Standing:
+def stand(connection: Connection, now: float) -> ConnectionSnapshot:
     """How ``connection`` stands at ``now``, in loop time."""
     holds = list(connection.held.values())
     since = connection.stalled_since
@@ -55,11 +55,11 @@ def stand(connection: Connection, now: float) -> Standing:
             waiting += lag
             if lag and log is not None:
                 unsent += log.size(backlog.keeps(lag, len(holds)))
-    return Standing(
+    return ConnectionSnapshot(
         serial=connection.serial,
         peer=connection.peer,
         symbols=[hold.symbol for hold in holds],
-        fate=backlog.fate,
+        policy=backlog.policy,
         compressed=connection.compressed,
         lag=waiting,
         lag_bytes=unsent,

@@ -6,8 +6,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from qcfeed.config import Config
 from qcfeed.diagnostics import label, owned_by
@@ -21,26 +21,13 @@ from qcfeed.model.messages import CloseCode, Status, Tick, fault, quote
 from qcfeed.model.symbol import Symbol
 from qcfeed.upstreams import base
 
+if TYPE_CHECKING:
+    from qcfeed.server.hub import Hub
+
 log = logging.getLogger("qcfeed.feed")
 
 
-class Keeper(Protocol):
-    """Who keeps the feeds; in the service, the hub."""
-
-    upstream: base.Upstream
-    wall: Callable[[], float]
-
-    def has_news(self, feed: Feed) -> None:
-        """Subscribers of ``feed`` have something to read."""
-
-    def failed(self, feed: Feed) -> None:
-        """Its upstream ended unasked, for ``feed.failure``."""
-
-    def forget(self, feed: Feed) -> None:
-        """It is closed and nobody wants it: forget it."""
-
-
-class Run:
+class UpstreamTask:
     """One life of the feed's upstream: the task, its owner for diagnostics, and its sink.
 
     A run whose feed has another one, or none, is closed; what it still says is discarded.
@@ -63,7 +50,7 @@ class Run:
 
     @property
     def closed(self) -> bool:
-        return self._feed.run is not self
+        return self._feed.upstream_task is not self
 
     def __str__(self) -> str:
         return f"generation {self.generation} of feed {self.symbol}"
@@ -86,9 +73,9 @@ class Run:
 class Feed:
     """At most one upstream run, a log of frames, and the subscribers who read it."""
 
-    def __init__(self, symbol: Symbol, epoch: str, config: Config, owner: Keeper) -> None:
+    def __init__(self, symbol: Symbol, epoch: str, config: Config, hub: Hub) -> None:
         self._loop = asyncio.get_running_loop()
-        self._owner = owner
+        self._hub = hub
         self.symbol = symbol
         self.epoch = epoch
         self.life: Lifecycle[Subscriber] = Lifecycle(config.linger)
@@ -96,7 +83,7 @@ class Feed:
         self._near = config.max_lag // 4
         thresholds = Thresholds(config.stale_after, config.very_stale_after, config.dead_after)
         self.staleness = Staleness(thresholds, self._loop.time())
-        self.run: Run | None = None
+        self.upstream_task: UpstreamTask | None = None
         self.restarts = 0
         self.rubbish = 0
         """What the upstream sent that was no quote."""
@@ -183,11 +170,11 @@ class Feed:
         if self.log.head == before:
             return
         now = self._loop.time()
-        self.last_quote_at = self._owner.wall()
+        self.last_quote_at = self._hub.wall()
         if self.staleness.hear(now):
             self._tell_all()
             self._arm()
-        self._owner.has_news(self)
+        self._hub.has_news(self)
 
     def _refuse(self, wrong: str) -> None:
         """What is no quote reaches nobody; it is counted, and told once a feed."""
@@ -196,22 +183,22 @@ class Feed:
         self.rubbish += 1
         self.failure = f"{self.rubbish} refused, the last for {wrong}"
 
-    def ended(self, run: Run, failure: BaseException | None) -> None:
-        """``run`` is over and joined; what comes next is the lifecycle's to say."""
-        if run is not self.run:
+    def ended(self, task: UpstreamTask, failure: BaseException | None) -> None:
+        """``task`` has ended and was joined; the lifecycle decides what comes next."""
+        if task is not self.upstream_task:
             return
-        self.run = None
+        self.upstream_task = None
         if self.life.upstream is not Upstream.CLOSING:
             self.restarts += 1
             self._note_failure(failure)
         if isinstance(failure, UnknownSymbolError):
             self.evict_all(CloseCode.UNKNOWN_SYMBOL, failure.message)
-        self._carry_out(self.life.ended(run.generation, self._loop.time(), random.random()))
+        self._carry_out(self.life.ended(task.generation, self._loop.time(), random.random()))
 
     def _note_failure(self, failure: BaseException | None) -> None:
         self.failure = "the upstream ended" if failure is None else str(failure)
         if failure is None or isinstance(failure, QcfeedError):
-            self._owner.failed(self)
+            self._hub.failed(self)
         else:
             log.error("%s: a bug in the upstream ended the feed", self.symbol, exc_info=failure)
 
@@ -247,7 +234,7 @@ class Feed:
 
     # ------------------------------------------------------------ towards subscribers
 
-    def drain(self, turn: flush.Turn, *, alone: bool) -> None:
+    def drain(self, turn: flush.FlushBatch, *, alone: bool) -> None:
         """Give ``turn`` what each subscriber has not had yet; ``alone``: no other feed has news."""
         give = turn.send if alone else turn.gather
         give(self.log, self.life.subscribers)
@@ -263,7 +250,7 @@ class Feed:
     def _carry_out(self, commands: Sequence[Command]) -> None:
         for command in commands:
             if command.do is Do.OPEN:
-                self.run = Run(self, command.generation, self._owner.upstream)
+                self.upstream_task = UpstreamTask(self, command.generation, self._hub.upstream)
             elif command.do is Do.CLOSE:
                 self._close()
             else:
@@ -272,19 +259,19 @@ class Feed:
         self._arm()
 
     def _close(self) -> None:
-        if self.run is None:  # it ended by itself in this very turn
+        if self.upstream_task is None:  # it ended by itself in this very turn
             self._carry_out(
                 self.life.ended(self.life.generation, self._loop.time(), random.random())
             )
         else:
             log.info("%s: nobody is subscribed, the feed closes", self.symbol)
-            self.run.task.cancel(f"feed {self.symbol} closes")
+            self.upstream_task.task.cancel(f"feed {self.symbol} closes")
 
     def _drop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._owner.forget(self)
+        self._hub.forget(self)
 
     def _arm(self) -> None:
         deadlines = [self.life.deadline]
@@ -304,7 +291,7 @@ class Feed:
         self._timer = None
         up = self.life.upstream in (Upstream.OPEN, Upstream.OPENING)
         if self.life.demand is Demand.WANTED and self.staleness.tick(
-            now, upstream_up=up and self._owner.upstream.health().connected, late=now - due
+            now, upstream_up=up and self._hub.upstream.health().connected, late=now - due
         ):
             self._tell_all()
         self._carry_out(self.life.tick(now))

@@ -110,9 +110,9 @@ class Views:
                 f"{sum(served.values())} subscribers are served by {_some(busy)}",
                 hint="they would get close 4410 and come back; add --yes to do it",
             )
-        runs = {each: self._hub.feeds[each].run for each in chosen}
+        upstream_tasks = {each: self._hub.feeds[each].upstream_task for each in chosen}
         self._hub.cancel(chosen, "cancelled by an operator")
-        tasks = [run.task for run in runs.values() if run is not None]
+        tasks = [each.task for each in upstream_tasks.values() if each is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=request.timeout_s)
         return answers.CancelledFeeds(
@@ -120,7 +120,7 @@ class Views:
                 answers.CancelledFeed(
                     symbol=each,
                     subscribers=served[each],
-                    joined=(run := runs[each]) is None or run.task.done(),
+                    joined=(upstream := upstream_tasks[each]) is None or upstream.task.done(),
                 )
                 for each in chosen
             ]

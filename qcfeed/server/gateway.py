@@ -15,7 +15,7 @@ from http import HTTPStatus
 from qcfeed.config import Config
 from qcfeed.feed.subscriber import Subscriber
 from qcfeed.model.messages import CloseCode, GoingAway
-from qcfeed.model.slow_consumer_policy import Fate
+from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
 from qcfeed.net import kernel_buffers, listen
 from qcfeed.net.acceptor import Acceptor, Address
@@ -23,11 +23,11 @@ from qcfeed.server import connection_snapshots
 from qcfeed.server.hub import Hub
 from qcfeed.server.rate_limit import TokenBucket
 from qcfeed.server.requests import Requests
-from qcfeed.server.timeouts import Sweeper
+from qcfeed.server.timeouts import Timeouts
 from qcfeed.ws.compression import Deflater
 from qcfeed.ws.connection import Connection, State
 from qcfeed.ws.handshake import Accepted, judge
-from qcfeed.ws.pending import Arrival
+from qcfeed.ws.pending import PendingConnection
 from qcfeed.ws.refusal import Refusal
 from qcfeed.ws.request_head import Head
 
@@ -52,16 +52,16 @@ class Gateway:
         self._emptied: asyncio.Event = asyncio.Event()
         self.now = self._loop.time
         self.config = config
-        self.fate = Fate(config.slow)
+        self.policy = SlowConsumerPolicy(config.slow)
         self.hub = hub
         self.deflater = Deflater()
         self.http_protocol = http_protocol
         """Whom to hand a connection to that is not for a WebSocket; None for nobody."""
         self.draining = False
-        self.arrivals: dict[Arrival, None] = {}
+        self.pending: dict[PendingConnection, None] = {}
         """Those whose request is still to come, or who were refused; by their deadlines."""
         self.connections: set[Connection] = set()
-        self.sweeper = Sweeper(config, self.arrivals)
+        self.timeouts = Timeouts(config, self.pending)
         self.opened = 0
         """Upgrades accepted since the start."""
         self.closed: Counter[str] = Counter()
@@ -72,7 +72,7 @@ class Gateway:
     @property
     def sockets(self) -> int:
         """How many there are, of subscribers and newcomers."""
-        return len(self.connections) + len(self.arrivals)
+        return len(self.connections) + len(self.pending)
 
     # ------------------------------------------------------------ listening
 
@@ -91,7 +91,7 @@ class Gateway:
             host, port = bound.getsockname()[:2]
             raise listen.explain(error, host, port, "--port") from error
         self._acceptor = acceptor
-        self.sweeper.start()
+        self.timeouts.start()
 
     async def drain(self, timeout: float) -> None:
         """No newcomers; everybody is told to go and come back elsewhere, at spread times.
@@ -110,55 +110,55 @@ class Gateway:
             self._emptied.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._emptied.wait(), timeout)
-        for arrival in list(self.arrivals):
-            arrival.abort()
+        for pending in list(self.pending):
+            pending.abort()
         for connection in list(self.connections):
             connection.abort("drain")
-        self.sweeper.stop()
+        self.timeouts.stop()
         while self.sockets:  # a dropped socket reports itself gone in the next turn
             self._emptied.clear()
             await self._emptied.wait()
 
-    def _make(self, address: Address) -> Arrival:
-        return Arrival(self, next(self._serials), address)
+    def _make(self, address: Address) -> PendingConnection:
+        return PendingConnection(self, next(self._serials), address)
 
     # ------------------------------------------------------------ connections come and go
 
-    def came(self, arrival: Arrival) -> None:
+    def came(self, pending: PendingConnection) -> None:
         """A socket was accepted."""
-        self.arrivals[arrival] = None
+        self.pending[pending] = None
         if self.sockets > self.config.max_connections + SPARE_HEADS:
             self.count_refusal("connection_limit")
-            arrival.abort()
+            pending.abort()
         elif self.draining:  # accepted in the turn in which the drain began
-            arrival.abort()
+            pending.abort()
 
-    def turned_away(self, arrival: Arrival, reason: str) -> None:
+    def on_refused(self, pending: PendingConnection, reason: str) -> None:
         """It was answered, and is to go."""
         self.count_refusal(reason)
-        self.arrivals[arrival] = self.arrivals.pop(arrival)  # its deadline is the last one now
+        self.pending[pending] = self.pending.pop(pending)  # its deadline is the last one now
 
-    def left(self, arrival: Arrival) -> None:
+    def left(self, pending: PendingConnection) -> None:
         """Its socket is gone, or somebody else's."""
-        self.arrivals.pop(arrival, None)
+        self.pending.pop(pending, None)
         self._note_empty()
 
-    def welcome(self, arrival: Arrival, accepted: Accepted) -> Connection:
+    def accept_upgrade(self, pending: PendingConnection, accepted: Accepted) -> Connection:
         """It is a subscriber's from now on."""
-        connection = Connection(self, arrival.serial, arrival.peer, arrival.transport, accepted)
+        connection = Connection(self, pending.serial, pending.peer, pending.transport, accepted)
         self.connections.add(connection)
-        self.sweeper.add(connection)
+        self.timeouts.add(connection)
         self.opened += 1
         return connection
 
     def gone(self, connection: Connection) -> None:
         """Its socket is gone."""
         self.connections.discard(connection)
-        self.sweeper.discard(connection)
+        self.timeouts.discard(connection)
         self._note_empty()
 
     def _note_empty(self) -> None:
-        if not self.connections and not self.arrivals:
+        if not self.connections and not self.pending:
             self._emptied.set()
 
     def admit(self, head: Head) -> Accepted | Refusal:

@@ -21,7 +21,7 @@ def application(exposition: Exposition, readiness: Callable[[], str]) -> web.App
         return web.Response(text=word + "\n", status=200 if word.startswith("ready") else 503)
 
     async def metrics(_: web.Request) -> web.Response:
-        # A census of a leaking process takes tens of milliseconds: not in the loop.
+        # A snapshot of a leaking process takes tens of milliseconds: not in the loop.
         body = await asyncio.get_running_loop().run_in_executor(None, exposition.text)
         return web.Response(
             body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}

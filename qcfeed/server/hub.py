@@ -206,12 +206,12 @@ class Hub:
 
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, {}
-        turn = flush.Turn(self._config.send_buffer)
+        turn = flush.FlushBatch(self._config.send_buffer)
         for feed in dirty:
             feed.drain(turn, alone=len(dirty) == 1)
         turn.deliver()
-        for reader in turn.doomed:
-            reader.overtaken()
+        for reader in turn.to_disconnect:
+            reader.disconnect_slow()
 
 
 _SAME_FAILURE = 5.0

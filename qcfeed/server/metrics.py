@@ -18,7 +18,7 @@ from qcfeed.server.parts import Parts
 
 
 class Readings:
-    """All samples of one service. From any thread but the loop's; costs a census (program.Tasks)."""
+    """All samples of one service. From any thread but the loop's; costs a snapshot (program.Tasks)."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts

@@ -9,7 +9,7 @@ import msgspec
 from qcfeed.errors import InvalidSymbolError, UnknownSymbolError
 from qcfeed.model import symbol as symbols
 from qcfeed.model.messages import Action, Error, Pong, Slow, Subscribed, decode_request
-from qcfeed.model.slow_consumer_policy import Fate
+from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
 from qcfeed.server.rate_limit import TokenBucket
 from qcfeed.ws.connection import Connection, State
@@ -35,7 +35,7 @@ class Requests:
         if request.action is Action.PING:
             connection.send(Pong())
         elif request.action is Action.SLOW:
-            self._choose_fate(connection, request.fate)
+            self._choose_fate(connection, request.policy)
         elif connection.fixed:
             connection.send(
                 Error("fixed_symbol", "this connection has its one symbol; /stream takes more")
@@ -47,14 +47,14 @@ class Requests:
 
     def _choose_fate(self, connection: Connection, name: str) -> None:
         try:
-            connection.backlog.fate = Fate(name)
+            connection.backlog.policy = SlowConsumerPolicy(name)
         except ValueError:
-            message = f"fate {name[:32]!r} is none of {', '.join(Fate)}"
+            message = f"policy {name[:32]!r} is none of {', '.join(SlowConsumerPolicy)}"
             self._refuse(connection, Error("invalid_option", message))
         else:
-            connection.send(Slow(connection.backlog.fate))
-            if connection.backlog.doomed:  # it is too far behind already
-                connection.overtaken()
+            connection.send(Slow(connection.backlog.policy))
+            if connection.backlog.must_disconnect:  # it is too far behind already
+                connection.disconnect_slow()
 
     def _subscribe(self, connection: Connection, names: list[str]) -> None:
         if len(names) > self._host.config.max_symbols:

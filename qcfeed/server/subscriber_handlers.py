@@ -156,7 +156,7 @@ def _row(connection: Connection, now: float) -> Subscriber:
         peer=stands.peer,
         symbols=[str(each) for each in sorted(stands.symbols)[:SYMBOLS_SHOWN]],
         held=len(stands.symbols),
-        fate=stands.fate,
+        policy=stands.policy,
         compressed=stands.compressed,
         lag=stands.lag,
         lag_bytes=stands.lag_bytes,

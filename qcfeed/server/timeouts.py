@@ -9,22 +9,22 @@ from collections.abc import Iterable
 from qcfeed.config import Config
 from qcfeed.model.messages import CloseCode
 from qcfeed.ws.connection import Connection, State
-from qcfeed.ws.pending import Arrival
+from qcfeed.ws.pending import PendingConnection
 
 _BUCKETS = 8
 DUE_A_TURN = 16
 """Connections that a sweep ends or pings in one turn of the loop: with what their ends take, a millisecond."""
 
 
-class Sweeper:
+class Timeouts:
     """Looks at every connection often enough, and at a few at a time.
 
-    ``arrivals`` are the newcomers, in the order of their deadlines.
+    ``pending`` are the newcomers, in the order of their deadlines.
     """
 
-    def __init__(self, config: Config, arrivals: Iterable[Arrival]) -> None:
+    def __init__(self, config: Config, pending: Iterable[PendingConnection]) -> None:
         self._config = config
-        self._arrivals = arrivals
+        self._pending = pending
         self._loop = asyncio.get_running_loop()
         self._wheel: list[set[Connection]] = [set() for _ in range(_BUCKETS)]
         self._hand = 0
@@ -73,10 +73,10 @@ class Sweeper:
 
     def _end_overdue(self, now: float) -> int:
         """Newcomers who have said nothing whole in time; how many they were."""
-        overdue = itertools.takewhile(lambda each: each.deadline <= now, self._arrivals)
+        overdue = itertools.takewhile(lambda each: each.deadline <= now, self._pending)
         some = list(itertools.islice(overdue, DUE_A_TURN))
-        for arrival in some:
-            arrival.abort()
+        for pending in some:
+            pending.abort()
         return len(some)
 
     def look_at(self, connection: Connection, now: float) -> bool:

@@ -22,7 +22,7 @@ from qcfeed.diagnostics.histogram import Tally
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.diagnostics.pauses import GcPauses
-from qcfeed.diagnostics.sampler import Lookout
+from qcfeed.diagnostics.sampler import DiagnosticsSampler
 from qcfeed.drills import catalog
 from qcfeed.drills.active import Board
 from qcfeed.drills.base import Stage
@@ -62,7 +62,7 @@ class Service:
         self.watch = LoopWatch(lags=Tally(DELAYS))
         self.pauses = GcPauses()
         self.recent = Recent(self._counts)
-        self.lookout = Lookout(ledger, self.watch, also=self.recent.note)
+        self.sampler = DiagnosticsSampler(ledger, self.watch, also=self.recent.note)
         self._log = log
         self._exposition = Exposition(self._read)
         self.instance = ""
@@ -116,8 +116,8 @@ class Service:
             parts.callback(self.watch.stop)
             self.pauses.start()
             parts.callback(self.pauses.stop)
-            self.lookout.start(self._loop)
-            parts.callback(self.lookout.stop)
+            self.sampler.start(self._loop)
+            parts.callback(self.sampler.stop)
             parts.callback(self._start_sampling().cancel)
             await self.gateway.start(quotes)
             parts.push_async_callback(self.gateway.drain, self.config.drain_timeout / 2)
@@ -158,8 +158,8 @@ class Service:
                     further_orphans=orphan_rows(self.hub),
                     remove_further=self._sweep_orphans,
                 ),
-                *findings.routes(self.lookout),
-                *history.routes(self.recent, self.lookout),
+                *findings.routes(self.sampler),
+                *history.routes(self.recent, self.sampler),
                 *report.routes(
                     audit, log=self._log, config=self.config, metrics=self._exposition.text
                 ),

@@ -19,7 +19,7 @@ from qcfeed.feed.slow_consumer import Backlog
 from qcfeed.feed.subscriber import Subscriber
 from qcfeed.model import frames
 from qcfeed.model.messages import CloseCode, Error, ServerMessage, Status, come_back, encode
-from qcfeed.model.slow_consumer_policy import Fate
+from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
 from qcfeed.net import kernel_buffers
 from qcfeed.net.transport import Transport
@@ -46,7 +46,7 @@ class Host(Protocol):
     """Who has the connections and decides about them; in the service, the gateway."""
 
     config: Config
-    fate: Fate
+    policy: SlowConsumerPolicy
     """Of one that named none."""
     deflater: Deflater
     """Compresses for all who asked for it."""
@@ -126,7 +126,7 @@ class Connection(asyncio.Protocol):
         self.compressed = accepted.compress
         """Whether its peer asked for compressed messages."""
         self.held: dict[Symbol, Subscriber] = {}
-        self.backlog = Backlog(accepted.slow or host.fate, host.config.max_lag)
+        self.backlog = Backlog(accepted.slow or host.policy, host.config.max_lag)
         self.lost_at: float | None = None
         """When quotes were last conflated or dropped for it."""
         self.peer = peer
@@ -282,8 +282,8 @@ class Connection(asyncio.Protocol):
         elif self.state is State.OPEN:
             self._owed[status.symbol] = status
 
-    def overtaken(self) -> None:
-        """Too far behind, and its fate is to be disconnected."""
+    def disconnect_slow(self) -> None:
+        """Too far behind, and its policy is to be disconnected."""
         self.close(
             CloseCode.TOO_SLOW,
             f"{self.backlog.behind} quotes unread: read faster, hold less, or connect with ?slow=conflate",
@@ -322,7 +322,7 @@ class Connection(asyncio.Protocol):
 
     def _reply(self, data: bytes) -> None:
         """Answers to a peer that asks and does not read are bounded by themselves: quotes that wait
-        for one that is slow are its fate's matter, and no reason to refuse it a pong.
+        for one that is slow are its policy's matter, and no reason to refuse it a pong.
         """
         if self.stalled_since is not None:
             self._replied += len(data)

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 from wsproto.utilities import generate_accept_token
 
 from qcfeed.errors import InvalidSymbolError
-from qcfeed.model.slow_consumer_policy import Fate
+from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol, parse_path_segment
 from qcfeed.ws import extensions
 from qcfeed.ws.refusal import Refusal
@@ -25,7 +25,7 @@ class Accepted(NamedTuple):
 
     response: bytes
     symbol: Symbol | None
-    slow: Fate | None = None
+    slow: SlowConsumerPolicy | None = None
     compress: bool = False
 
 
@@ -70,7 +70,7 @@ _SWITCHING = (
 class Wishes:
     """What a client asks for in the query of its address; None: the service's default."""
 
-    slow: Fate | None = None
+    slow: SlowConsumerPolicy | None = None
     compress: bool = False
 
 
@@ -84,12 +84,12 @@ def read_wishes(query: bytes) -> Wishes | Refusal:
     except ValueError:
         return _wrong_wish("the query is not ASCII")
     slow = asked.get("slow")
-    if slow is not None and slow not in tuple(Fate):
-        return _wrong_wish(f"slow={slow[:32]} is none of {', '.join(Fate)}")
+    if slow is not None and slow not in tuple(SlowConsumerPolicy):
+        return _wrong_wish(f"slow={slow[:32]} is none of {', '.join(SlowConsumerPolicy)}")
     compress = asked.get("compress", "0")
     if compress not in ("0", "1"):
         return _wrong_wish(f"compress={compress[:32]} is neither 0 nor 1")
-    return Wishes(None if slow is None else Fate(slow), compress == "1")
+    return Wishes(None if slow is None else SlowConsumerPolicy(slow), compress == "1")
 
 
 def _wrong_wish(message: str) -> Refusal:

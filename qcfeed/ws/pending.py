@@ -27,7 +27,7 @@ NOT_HERE = Refusal(
 """For other addresses, where HTTP has a port of its own."""
 
 
-class Door(Protocol):
+class PendingHost(Protocol):
     """Who lets connections in; in the service, the gateway."""
 
     http_protocol: Callable[[], asyncio.Protocol] | None
@@ -35,36 +35,36 @@ class Door(Protocol):
     now: Callable[[], float]
     """The loop's clock, in seconds."""
 
-    def came(self, arrival: Arrival) -> None:
+    def came(self, pending: PendingConnection) -> None:
         """It was accepted, and has until its deadline to say what it wants."""
 
-    def left(self, arrival: Arrival) -> None:
+    def left(self, pending: PendingConnection) -> None:
         """Its socket is gone, or somebody else's."""
 
     def admit(self, head: Head) -> Accepted | Refusal:
         """Whether this upgrade may go ahead."""
 
-    def welcome(self, arrival: Arrival, accepted: Accepted) -> Connection:
+    def accept_upgrade(self, pending: PendingConnection, accepted: Accepted) -> Connection:
         """It may; make it a subscriber's."""
 
-    def turned_away(self, arrival: Arrival, reason: str) -> None:
+    def on_refused(self, pending: PendingConnection, reason: str) -> None:
         """It was told why, and has until its new deadline to go."""
 
 
-class Arrival(asyncio.Protocol):
-    """A newcomer; the door decides, this carries out."""
+class PendingConnection(asyncio.Protocol):
+    """A newcomer; the host decides, this carries out."""
 
-    __slots__ = ("_door", "_reader", "_refused", "address", "deadline", "serial", "transport")
+    __slots__ = ("_host", "_reader", "_refused", "address", "deadline", "serial", "transport")
 
     transport: Transport
 
-    def __init__(self, door: Door, serial: int, address: Address) -> None:
-        self._door = door
+    def __init__(self, host: PendingHost, serial: int, address: Address) -> None:
+        self._host = host
         self._reader = HeadReader()
         self._refused = False
         self.serial = serial
         self.address = address
-        self.deadline = door.now() + HEAD_TIMEOUT
+        self.deadline = host.now() + HEAD_TIMEOUT
 
     @property
     def peer(self) -> str:
@@ -73,7 +73,7 @@ class Arrival(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("Transport", transport)
-        self._door.came(self)
+        self._host.came(self)
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -83,8 +83,8 @@ class Arrival(asyncio.Protocol):
             self.refuse(head)
         elif head is not None and head.is_ours:
             self._judge(head)
-        elif head is not None and self._door.http_protocol is not None:
-            self._hand_over(self._door.http_protocol())
+        elif head is not None and self._host.http_protocol is not None:
+            self._hand_over(self._host.http_protocol())
         elif head is not None:
             self.refuse(NOT_HERE)
 
@@ -92,12 +92,12 @@ class Arrival(asyncio.Protocol):
         self._leave()
 
     def _judge(self, head: Head) -> None:
-        verdict = self._door.admit(head)
+        verdict = self._host.admit(head)
         if isinstance(verdict, Refusal):
             self.refuse(verdict)
             return
         self._leave()
-        connection = self._door.welcome(self, verdict)
+        connection = self._host.accept_upgrade(self, verdict)
         self.transport.set_protocol(connection)
         connection.start(verdict)
         if self._reader.rest:
@@ -117,8 +117,8 @@ class Arrival(asyncio.Protocol):
         # A full close with bytes unread would be a reset, and that can destroy the answer on its
         # way (RFC 9112 section 9.6).
         self.transport.write_eof()
-        self.deadline = self._door.now() + HEAD_TIMEOUT
-        self._door.turned_away(self, refusal.code)
+        self.deadline = self._host.now() + HEAD_TIMEOUT
+        self._host.on_refused(self, refusal.code)
 
     def abort(self) -> None:
         """Drop it now."""
@@ -127,4 +127,4 @@ class Arrival(asyncio.Protocol):
     def _leave(self) -> None:
         if not self._refused:
             self._reader.close()
-        self._door.left(self)
+        self._host.left(self)

@@ -225,7 +225,7 @@ def test_kicking_a_subscriber(service: Serving, home: Path) -> None:
         reader.recv(timeout=PATIENCE)
         listed = qcfeed(home, "subscribers", "--symbol", "nvda", "-o", "json")
         (row,) = json.loads(listed.stdout)["subscribers"]
-        assert (row["symbols"], row["fate"]) == (["NVDA"], "disconnect")
+        assert (row["symbols"], row["policy"]) == (["NVDA"], "disconnect")
         for output in ("table", "wide", "csv", "name"):
             left = qcfeed(home, "subscribers", "-o", output)
             assert str(row["id"]) in left.stdout, (output, left.stderr)

@@ -1,4 +1,4 @@
-"""Flow, saved censuses, findings and the proof of a fix, against a real ``qcfeed serve``."""
+"""Flow, saved snapshots, findings and the proof of a fix, against a real ``qcfeed serve``."""
 
 from __future__ import annotations
 

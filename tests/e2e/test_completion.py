@@ -130,8 +130,8 @@ def test_a_location_has_slashes_and_a_colon(shell: Shell, service: Serving, loca
 
 
 def test_a_file_is_the_shells_own_matter(shell: Shell, home: Path) -> None:
-    (home / "a saved census.json").touch()
-    wanted = ["qcfeed", "tasks", "--from", "a saved census.json"]
+    (home / "a saved snapshot.json").touch()
+    wanted = ["qcfeed", "tasks", "--from", "a saved snapshot.json"]
     assert shell.tab("qcfeed tasks --from a") == wanted
 
 

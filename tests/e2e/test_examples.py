@@ -35,7 +35,7 @@ FIRST = {path: line for path, line in reversed(list(examples())) if path not in 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Of a person with a service on 8006, a quote that is read, and a census of before."""
+    """Of a person with a service on 8006, a quote that is read, and a snapshot of before."""
     home = tmp_path_factory.mktemp("home")
     with (
         serving(home, "--no-monitor", "--allow-drills", before=("--instance", "8006")) as service,

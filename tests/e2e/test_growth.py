@@ -31,7 +31,7 @@ def test_what_is_scraped_and_what_is_remembered_agree(tmp_path: Path) -> None:
         with prometheus(tmp_path / "server", config=CONFIG.format(target=target)) as server:
             until(lambda: told("--prometheus", server.url), "a first scrape")
             scraped = told("--prometheus", server.url)
-            until(lambda: last(told()).get("orphans") == 300, "a census with the zombies in it")
+            until(lambda: last(told()).get("orphans") == 300, "a snapshot with the zombies in it")
             remembered = told()
     assert (scraped["source"], remembered["source"]) == ("prometheus", "service")
     assert scraped["target"] == f"qcfeed/{target}"

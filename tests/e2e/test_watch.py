@@ -77,7 +77,7 @@ def test_a_server_that_is_named_and_a_time_to_leave(service: Serving, home: Path
 def test_a_fate_is_asked_for_and_acknowledged(service: Serving, home: Path) -> None:
     left = qcfeed(home, "watch", "AAPL", "MSFT", "--slow", "drop-oldest", "--count", "6")
     assert left.returncode == ExitStatus.OK, left.stderr
-    assert '{"type":"slow","fate":"drop-oldest"}' in left.stdout.splitlines()
+    assert '{"type":"slow","policy":"drop-oldest"}' in left.stdout.splitlines()
     table = qcfeed(home, "watch", "AAPL", "--slow", "disconnect", "--for", "5", "-o", "table")
     assert (table.returncode, len(table.stdout.splitlines())) == (ExitStatus.OK, 2)
     wrong = qcfeed(home, "watch", "AAPL", "--slow", "never")

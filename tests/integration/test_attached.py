@@ -95,7 +95,7 @@ async def test_its_tasks_join_the_program_s_own_metrics() -> None:
 async def test_it_remembers_its_memory_and_its_tasks() -> None:
     with attach("billing") as handle:
         told = client("billing").get(routes.HISTORY, History)
-        while not told.points:  # the first census is taken at once, in a thread of its own
+        while not told.points:  # the first snapshot is taken at once, in a thread of its own
             await asyncio.sleep(0.01)
             told = client("billing").get(routes.HISTORY, History)
         assert told.limit_bytes > (told.points[0].memory_bytes or 0) > 0

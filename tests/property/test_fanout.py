@@ -16,7 +16,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from qcfeed.model.slow_consumer_policy import Fate
+from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
 from tests.support.modelled_kernel import Exchange, Peer, symbols, timeless, turns
 
@@ -32,11 +32,13 @@ REPLIES = 10
 class Client:
     """One client of /stream, and what docs/protocol.md lets it expect."""
 
-    def __init__(self, peer: Peer, fate: Fate, limit: int, room: int | None) -> None:
+    def __init__(
+        self, peer: Peer, policy: SlowConsumerPolicy, limit: int, room: int | None
+    ) -> None:
         self.peer = peer
-        self.fates = {fate}
-        """The policies that it had since it had caught up last; the last chosen one is ``fate``."""
-        self.fate = fate
+        self.policies = {policy}
+        """The policies that it had since it had caught up last; the last chosen one is ``policy``."""
+        self.policy = policy
         self.limit = limit
         self.room = room
         self.held: set[Symbol] = set()
@@ -88,14 +90,14 @@ class Client:
         if conflated or dropped:
             assert self.outstanding > self.limit, "it lost quotes although it was within its limit"
             assert self.room is not None, "it lost quotes although it reads everything at once"
-        assert not conflated or Fate.CONFLATE in self.fates
-        assert not dropped or Fate.DROP_OLDEST in self.fates
+        assert not conflated or SlowConsumerPolicy.CONFLATE in self.policies
+        assert not dropped or SlowConsumerPolicy.DROP_OLDEST in self.policies
 
     def caught_up(self) -> None:
         """It has read everything, so that what is waited for begins anew."""
         self.outstanding = self.replies = 0
         self.waiting.clear()
-        self.exact, self.too_far_behind, self.fates = True, False, {self.fate}
+        self.exact, self.too_far_behind, self.policies = True, False, {self.policy}
 
 
 class FanOut(RuleBasedStateMachine):
@@ -114,24 +116,24 @@ class FanOut(RuleBasedStateMachine):
     @initialize(
         limit=st.sampled_from([2, 4, 8]),
         kinds=st.lists(
-            st.tuples(st.sampled_from(Fate), st.sampled_from([0, 0, 170, 600, None])),
+            st.tuples(st.sampled_from(SlowConsumerPolicy), st.sampled_from([0, 0, 170, 600, None])),
             min_size=3,
             max_size=3,
         ),
     )
-    def begin(self, limit: int, kinds: list[tuple[Fate, int | None]]) -> None:
+    def begin(self, limit: int, kinds: list[tuple[SlowConsumerPolicy, int | None]]) -> None:
         self.limit = limit
         self.run(self.open(kinds))
 
-    async def open(self, kinds: list[tuple[Fate, int | None]]) -> None:
+    async def open(self, kinds: list[tuple[SlowConsumerPolicy, int | None]]) -> None:
         self.exchange = Exchange(timeless(max_lag=self.limit, send_buffer=SEND_BUFFER))
-        for fate, room in kinds:
-            self.clients.append(await self.connect(fate, room))
+        for policy, room in kinds:
+            self.clients.append(await self.connect(policy, room))
 
-    async def connect(self, fate: Fate, room: int | None) -> Client:
+    async def connect(self, policy: SlowConsumerPolicy, room: int | None) -> Client:
         assert self.exchange is not None
-        peer = self.exchange.connect(f"/stream?slow={fate}")
-        client = Client(peer, fate, self.limit, room)
+        peer = self.exchange.connect(f"/stream?slow={policy}")
+        client = Client(peer, policy, self.limit, room)
         await self.hold(client, SYMBOLS)
         peer.wire.room = room
         return client
@@ -161,15 +163,15 @@ class FanOut(RuleBasedStateMachine):
 
     @rule(
         who=st.integers(0, 2),
-        what=st.one_of(st.sampled_from(SYMBOLS), st.sampled_from(Fate)),
+        what=st.one_of(st.sampled_from(SYMBOLS), st.sampled_from(SlowConsumerPolicy)),
     )
-    def ask(self, who: int, what: Symbol | Fate) -> None:
+    def ask(self, who: int, what: Symbol | SlowConsumerPolicy) -> None:
         """For a symbol, for one symbol less, or for another policy."""
         client = self.clients[who]
         if client.gone or client.replies >= REPLIES:
             return
         client.replies += 1
-        if isinstance(what, Fate):
+        if isinstance(what, SlowConsumerPolicy):
             self.choose(client, what)
         elif what in client.held:
             self.unsubscribe(client, what)
@@ -184,11 +186,11 @@ class FanOut(RuleBasedStateMachine):
         client.held.discard(symbol)
         client.waiting.pop(symbol, None)
 
-    def choose(self, client: Client, fate: Fate) -> None:
+    def choose(self, client: Client, policy: SlowConsumerPolicy) -> None:
         client.exact = client.exact and not client.peer.is_full
-        client.fate = fate
-        client.fates.add(fate)
-        client.peer.say("slow", fate=fate)
+        client.policy = policy
+        client.policies.add(policy)
+        client.peer.say("slow", policy=policy)
         self.settle(client)
 
     @rule(who=st.integers(0, 2), most=st.integers(1, 2_000))
@@ -225,13 +227,15 @@ class FanOut(RuleBasedStateMachine):
         """Whoever was too far behind gets what docs/protocol.md's table says, and nothing else."""
         if client.gone:
             assert client.peer.close_code == 4408
-            assert Fate.DISCONNECT in client.fates
+            assert SlowConsumerPolicy.DISCONNECT in client.policies
             assert client.outstanding > client.limit, "it was cut off although within its limit"
         elif client.exact and client.too_far_behind:
-            assert client.fate is not Fate.DISCONNECT, "it is too far behind and was not told to go"
+            assert client.policy is not SlowConsumerPolicy.DISCONNECT, (
+                "it is too far behind and was not told to go"
+            )
             for symbol, waited in client.waiting.items():
                 told = [q for q in client.peer.quotes(before) if q["symbol"] == symbol]
-                if client.fate is Fate.CONFLATE:
+                if client.policy is SlowConsumerPolicy.CONFLATE:
                     assert told[-1].get("conflated", 0) >= waited - 1
                 else:
                     self.hold_to_its_share(client, waited, told)
@@ -257,7 +261,7 @@ class FanOut(RuleBasedStateMachine):
         client = self.clients[who]
         if client.gone:
             self.gone.append(client)
-            self.clients[who] = self.run(self.connect(client.fate, client.room))
+            self.clients[who] = self.run(self.connect(client.policy, client.room))
 
     # ------------------------------------------------------------ what the upstream does
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from qcfeed.diagnose.verdict import diagnose
 from qcfeed.metrics.growth import Point
-from tests.support.seen import GIB, census, evidence, feed, leak, location, rule, told
+from tests.support.seen import GIB, evidence, feed, leak, location, rule, snapshot, told
 
 BUSY = st.integers(0, 100_000)
 RULES = (
@@ -25,8 +25,8 @@ def test_tasks_that_come_and_go_and_memory_that_breathes_are_healthy(
     before: int, after: int, noise: list[int]
 ) -> None:
     seen = evidence(
-        before=census(location("a.py:1", live=before)),
-        after=census(location("a.py:1", live=after), after_s=5.0),
+        before=snapshot(location("a.py:1", live=before)),
+        after=snapshot(location("a.py:1", live=after), after_s=5.0),
         samples=[Point(at / 2, GIB + grown, after) for at, grown in enumerate(noise)],
         feeds=[feed("AAPL")],
     )

@@ -33,9 +33,9 @@ async def stall(running: Running, upstream: ScriptedUpstream, client: RawClient)
         await asyncio.sleep(0)
         # The kernel of a busy machine may be late with what they take at once.
         await until(lambda: all(each.writable for each in others), "the others have it")
-        if stopped.backlog.overrun:
+        if stopped.backlog.over_limit:
             break
-    assert stopped.backlog.overrun
+    assert stopped.backlog.over_limit
     return stopped
 
 
@@ -46,7 +46,7 @@ async def fall_behind(upstream: ScriptedUpstream, stopped: Connection, quotes: i
     """
     backlog = stopped.backlog
     async with asyncio.timeout(PATIENCE):
-        while not (backlog.overrun and backlog.behind >= backlog.limit + quotes):
+        while not (backlog.over_limit and backlog.behind >= backlog.limit + quotes):
             publish(upstream, 1)
             await asyncio.sleep(0)
 

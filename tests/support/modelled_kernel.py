@@ -21,7 +21,7 @@ from qcfeed.net.transport import Transport
 from qcfeed.server.gateway import Gateway
 from qcfeed.server.hub import Hub
 from qcfeed.ws.connection import Connection
-from qcfeed.ws.pending import Arrival
+from qcfeed.ws.pending import PendingConnection
 from tests.support import raw_websocket
 from tests.support.scripted_upstream import TICK, ScriptedUpstream, silently
 
@@ -92,8 +92,10 @@ class Peer:
         """Every text message so far."""
         self.close_code: int | None = None
         self.wire.incoming = raw_websocket.head(target)
-        arrival = Arrival(exchange.gateway, self.wire.fileno(), ("127.0.0.1", self.wire.fileno()))
-        self.transport = Transport(exchange.readiness, self.wire, arrival)  # type: ignore[arg-type]
+        pending = PendingConnection(
+            exchange.gateway, self.wire.fileno(), ("127.0.0.1", self.wire.fileno())
+        )
+        self.transport = Transport(exchange.readiness, self.wire, pending)  # type: ignore[arg-type]
         head, _, rest = bytes(self.wire.unread).partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 101 "), head
         self.wire.unread[:] = rest

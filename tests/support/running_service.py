@@ -121,7 +121,7 @@ class Running:
         every: dict[str, Callable[[], list[object]]] = {
             "all connections gone": lambda: [
                 *service.gateway.connections,
-                *service.gateway.arrivals,
+                *service.gateway.pending,
             ],
             "all feeds closed and forgotten": lambda: list(service.hub.feeds),
             "all tasks joined": lambda: list(self.strangers()),
@@ -130,7 +130,7 @@ class Running:
         for what, left in every.items():
             await until(partial(_is_empty, left), what, within=within, instead=left)
         assert service.hub.subscriptions == 0
-        assert len(service.gateway.sweeper) == 0
+        assert len(service.gateway.timeouts) == 0
         assert self.ledger.failure is None
         assert orphans.find(self.ledger, time.monotonic()) == []
 

@@ -43,7 +43,7 @@ def location(name: str = LEAKY, *, live: int = 0, orphaned: int = 0, **more: Any
     return Location(location=name, live=live, orphaned=orphaned, **given | more)
 
 
-def census(*rows: Location, after_s: float = 0.0, stall_ms: float = 0.0) -> TasksByLocation:
+def snapshot(*rows: Location, after_s: float = 0.0, stall_ms: float = 0.0) -> TasksByLocation:
     totals = TaskTotals(
         live=sum(row.live for row in rows),
         spawned=sum(row.spawned for row in rows),
@@ -77,7 +77,7 @@ def told(*rules: answers.Finding) -> Findings:
         found=found,
         look_again=len(rules) - found,
         findings=list(rules),
-        censuses=60,
+        snapshots=60,
         watched_s=600.0,
         untold=[],
     )
@@ -120,7 +120,7 @@ def subscriber(number: int, *, stalled_s: float = 12.0, **more: Any) -> Subscrib
         "peer": f"10.0.0.{number}:4000",
         "symbols": ["AAPL", "MSFT", "GOOGL", "TSLA"],
         "held": 6,
-        "fate": "conflate",
+        "policy": "conflate",
         "compressed": False,
         "lag": 1_024,
         "lag_bytes": 100_000,
@@ -173,8 +173,8 @@ def samples(mb_per_s: float, *, live: int = 2, tasks_per_s: float = 0.0) -> list
 def evidence(**changed: Any) -> Evidence:
     """A healthy service of two feeds, but for what is changed."""
     healthy = Evidence(
-        before=census(location("hub.py:9", live=2)),
-        after=census(location("hub.py:9", live=2), after_s=SECONDS),
+        before=snapshot(location("hub.py:9", live=2)),
+        after=snapshot(location("hub.py:9", live=2), after_s=SECONDS),
         memory=Memory(resident_bytes=GIB, limit_bytes=16 * GIB, limit_source="cgroup v2"),
         status=status(),
         findings=told(),
@@ -195,8 +195,8 @@ def leak(count: int = 20_000, more: int = 60, **changed: Any) -> Evidence:
         sampled=500,
     )
     given: dict[str, Any] = {
-        "before": census(location(live=count - more, orphaned=count - more)),
-        "after": census(row, after_s=SECONDS),
+        "before": snapshot(location(live=count - more, orphaned=count - more)),
+        "after": snapshot(row, after_s=SECONDS),
         "findings": told(rule("orphans", count=count, since_s=13_620.0)),
         "orphans": orphans(0.4, 0.1, 900.0),
     }

@@ -67,7 +67,7 @@ def gather(
 ) -> Evidence:
     """The evidence of the next ``seconds``.
 
-    What cannot be told is named in ``untold``; raises only what the first census does. A part that
+    What cannot be told is named in ``untold``; raises only what the first snapshot does. A part that
     does not answer in time is the last that is asked for, so it takes ``seconds`` and twice the
     client's timeout at most.
     """

@@ -36,7 +36,7 @@ BY_LOCATION = str(TasksByLocation.__struct_config__.tag)
 SUBCOMMANDS = {
     "show": "One live task in full: its stack, what it waits on, whom it serves, who waits for it.",
     "cancel": "Cancel tasks by number, or all that match, and say who survived and why.",
-    "diff": "Compare two censuses: what was born and ended a spawn location, and which grew.",
+    "diff": "Compare two snapshots: what was born and ended a spawn location, and which grew.",
     "ended": "The last tasks that ended, the latest first: how, how old, and who cancelled them.",
     "failures": "What tasks died of: exceptions by location, type and line, each with a traceback.",
     "findings": "What is wrong with the tasks: each finding with its evidence and the next command.",
@@ -207,7 +207,7 @@ def tasks(
     if watch or window is not None:
         if save or source or which or by or tree:
             raise UsageError(
-                "--window and --watch count twice, all tasks by location; a file holds one census",
+                "--window and --watch count twice, all tasks by location; a file holds one snapshot",
                 hint="`qcfeed tasks diff BEFORE AFTER` compares two files",
             )
         from qcfeed.cli.tasks import windows

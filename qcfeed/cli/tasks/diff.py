@@ -1,4 +1,4 @@
-"""``qcfeed tasks diff``: two saved censuses, or a saved one and now."""
+"""``qcfeed tasks diff``: two saved snapshots, or a saved one and now."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def diff(
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Compare two censuses: what was born and ended a spawn location, and which grew.
+    """Compare two snapshots: what was born and ended a spawn location, and which grew.
 
     Of two processes (after a restart) only the live tasks can be compared; it says so then.
     """
     earlier, _ = saved_files.read(before, TASKS_BY_LOCATION, TasksByLocation)
     if after is None:
-        later = windows.census(client(ctx))
+        later = windows.snapshot(client(ctx))
     else:
         later, _ = saved_files.read(after, TASKS_BY_LOCATION, TasksByLocation)
     windows.print_window(windows.compare(earlier, later), output)

@@ -79,8 +79,8 @@ def _say_more(answer: Findings, output: Format) -> None:
     for line in answer.untold:
         say(f"not told: {formats.printable(line)}")
     if output in (Format.TABLE, Format.WIDE):
-        censuses = "1 census" if answer.censuses == 1 else f"{answer.censuses:,} censuses"
-        basis = f"{censuses} in {formats.age(answer.watched_s)}"
+        snapshots = "1 snapshot" if answer.snapshots == 1 else f"{answer.snapshots:,} snapshots"
+        basis = f"{snapshots} in {formats.age(answer.watched_s)}"
         if not answer.findings:
             say(f"no findings in {basis}")
         else:

@@ -13,7 +13,7 @@ import typer
 
 from qcfeed.cli import saved_files
 from qcfeed.cli.context import Format, Output, client, examples, say
-from qcfeed.cli.tasks.windows import census, taken
+from qcfeed.cli.tasks.windows import snapshot, taken
 from qcfeed.cli.ui import durations, formats
 from qcfeed.cli.ui.figures import Figure, show_figures
 from qcfeed.control.client import ControlClient
@@ -108,7 +108,7 @@ def _watch(watching: _Watching, asked: ControlClient, seconds: float) -> None:
     every = min(max(seconds / LOOKS, FASTEST), SLOWEST)
     end = time.monotonic() + seconds
     try:
-        while watching.look(census(asked)) and (left := end - time.monotonic()) > 0:
+        while watching.look(snapshot(asked)) and (left := end - time.monotonic()) > 0:
             watching.tell(seconds)
             time.sleep(min(every, left))
     finally:
@@ -183,7 +183,7 @@ class _Watching:
         return f"no task was ever born there{meant}"
 
     def look(self, answer: TasksByLocation) -> bool:
-        """Take one census in. False when it is of another process than the one before."""
+        """Take one snapshot in. False when it is of another process than the one before."""
         last, self._last = self._last, answer
         self._first = self._first or answer
         if last is not None and (last.pid, last.since) != (answer.pid, answer.since):

@@ -27,7 +27,7 @@ _STEP = 0.2
 
 
 class Window(Answer, kw_only=True, tag="qcfeed.tasks.window/1"):
-    """What flowed between two censuses, the location that grew most first.
+    """What flowed between two snapshots, the location that grew most first.
 
     ``same_process`` is false when they are of two processes: then only live tasks can be compared.
     ``incomplete``: why one of them may not have counted all tasks.
@@ -89,7 +89,7 @@ WINDOW_TABLE: Table[Flow] = Table(
 
 
 def compare(before: TasksByLocation, after: TasksByLocation) -> Window:
-    """What flowed between two censuses.
+    """What flowed between two snapshots.
 
     Raises UsageError when their times are no times, or ``before`` is the later one of one process.
     """
@@ -97,7 +97,7 @@ def compare(before: TasksByLocation, after: TasksByLocation) -> Window:
     same = _life(before) == _life(after)
     if same and seconds < 0:
         raise UsageError(
-            f"the first census is the later one: {before.taken_at} and {after.taken_at}",
+            f"the first snapshot is the later one: {before.taken_at} and {after.taken_at}",
             hint="give the earlier one first",
         )
     flows = window.between(before.locations, after.locations, seconds, same=same)
@@ -121,7 +121,7 @@ def print_window(seen: Window, output: Format) -> None:
     warn_incomplete(seen.incomplete)
     if not seen.same_process:
         say(
-            "the two censuses are of two processes (it was restarted, or is another one):"
+            "the two snapshots are of two processes (it was restarted, or is another one):"
             " only their live tasks can be compared"
         )
     elif output in (Format.TABLE, Format.WIDE):
@@ -138,14 +138,14 @@ def run(ctx: typer.Context, seconds: float | None, output: Format, *, watch: boo
 
 
 def _once(asked: ControlClient, seconds: float, output: Format) -> None:
-    before = census(asked)
+    before = snapshot(asked)
     _wait(seconds)
-    print_window(compare(before, census(asked)), output)
+    print_window(compare(before, snapshot(asked)), output)
 
 
 def _watch(asked: ControlClient, seconds: float, output: Format) -> None:
     """In place on a terminal, a block a time in a pipe."""
-    before = census(asked)
+    before = snapshot(asked)
     try:
         if output is Format.TABLE and sys.stdout.isatty():
             with render.live(WINDOW_TABLE) as draw:
@@ -158,7 +158,7 @@ def _watch(asked: ControlClient, seconds: float, output: Format) -> None:
         return
 
 
-def census(asked: ControlClient) -> TasksByLocation:
+def snapshot(asked: ControlClient) -> TasksByLocation:
     """By location, now. Raises what ControlClient does."""
     return asked.get(TASKS_BY_LOCATION, TasksByLocation)
 
@@ -172,7 +172,7 @@ def _follow(
     while True:
         time.sleep(seconds)
         try:
-            after = census(asked)
+            after = snapshot(asked)
         except (UnreachableError, TimedOutError) as error:  # it may be restarted just now
             say(f"{error.message}; trying again")
             continue
@@ -194,11 +194,11 @@ def _life(answer: TasksByLocation) -> tuple[int, str, str]:
 
 
 def taken(answer: TasksByLocation) -> datetime:
-    """When a census was taken. Raises UsageError when it does not say."""
+    """When a snapshot was taken. Raises UsageError when it does not say."""
     try:
         taken = datetime.fromisoformat(answer.taken_at)
     except ValueError:
         taken = None
     if taken is None or taken.tzinfo is None:
-        raise UsageError(f"a census does not say when it was taken: {answer.taken_at!r}")
+        raise UsageError(f"a snapshot does not say when it was taken: {answer.taken_at!r}")
     return taken

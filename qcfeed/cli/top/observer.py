@@ -1,6 +1,6 @@
 """What one look at the service brings, and how it is asked: synchronous, one request at a time.
 
-Cost for the service, each look: one census by location (no task is listed), its status, and what the view
+Cost for the service, each look: one snapshot by location (no task is listed), its status, and what the view
 on screen shows, bounded; every few seconds what ``qcfeed diagnose`` asks.
 """
 
@@ -37,7 +37,7 @@ LISTED = 200
 JUDGED_EVERY = 5.0
 """Seconds between two verdicts."""
 WINDOW = 30.0
-"""Seconds that a verdict looks back, as far as there are censuses."""
+"""Seconds that a verdict looks back, as far as there are snapshots."""
 
 
 Life = tuple[int, str]
@@ -156,15 +156,15 @@ class Looker:
 
     def _look(self, wanted: Wanted) -> Seen:
         began = self.clock()
-        census = self.client.get(TASKS_BY_LOCATION, TasksByLocation)
+        snapshot = self.client.get(TASKS_BY_LOCATION, TasksByLocation)
         held = self._held()
-        if self._restarted(census):
+        if self._restarted(snapshot):
             self._points.clear()
             self._judged, self._judged_at = None, float("-inf")
         self._remember(held)
         rows, total = self._rows(wanted)
         self._judge()
-        stalled = census.loop_stall_ms / 1_000
+        stalled = snapshot.loop_stall_ms / 1_000
         return Seen(
             wanted=wanted,
             held=held,
@@ -175,14 +175,14 @@ class Looker:
             total=total,
             restarts=self._trail.restarts,
             stuck_s=stalled if stalled >= STUCK_S else 0.0,
-            stack=census.loop_stack if isinstance(census.loop_stack, list) else [],
+            stack=snapshot.loop_stack if isinstance(snapshot.loop_stack, list) else [],
             took_s=self.clock() - began,
             judged=self._judged,
         )
 
-    def _restarted(self, census: TasksByLocation) -> bool:
+    def _restarted(self, snapshot: TasksByLocation) -> bool:
         before = self._trail.restarts
-        self._trail.take(census)
+        self._trail.take(snapshot)
         return self._trail.restarts > before
 
     def _held(self) -> Status | Process:

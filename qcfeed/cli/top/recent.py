@@ -1,4 +1,4 @@
-"""The last minute of censuses: which locations grow, how fast, and the shape of it. Pure."""
+"""The last minute of snapshots: which locations grow, how fast, and the shape of it. Pure."""
 
 from __future__ import annotations
 
@@ -28,38 +28,38 @@ class Row(NamedTuple):
 
 
 class Trail:
-    """The censuses of one life of one service.
+    """The snapshots of one life of one service.
 
     Cost of ``take``: none; of ``rows``: O(looks x locations), both bounded.
     """
 
     def __init__(self, span: float = SPAN) -> None:
         self._span = span
-        self._censuses: deque[TasksByLocation] = deque()
+        self._snapshots: deque[TasksByLocation] = deque()
         self.restarts = 0
 
-    def take(self, census: TasksByLocation) -> None:
+    def take(self, snapshot: TasksByLocation) -> None:
         """The newest look. One of another life begins the trail anew, and is counted."""
-        if self._censuses and _life(self._censuses[-1]) != _life(census):
-            self._censuses.clear()
+        if self._snapshots and _life(self._snapshots[-1]) != _life(snapshot):
+            self._snapshots.clear()
             self.restarts += 1
-        self._censuses.append(census)
-        while self._seconds(self._censuses[0]) > self._span:
-            self._censuses.popleft()
+        self._snapshots.append(snapshot)
+        while self._seconds(self._snapshots[0]) > self._span:
+            self._snapshots.popleft()
 
     def _seconds(self, earlier: TasksByLocation) -> float:
         """From ``earlier`` to the newest."""
-        return (taken(self._censuses[-1]) - taken(earlier)).total_seconds()
+        return (taken(self._snapshots[-1]) - taken(earlier)).total_seconds()
 
     @property
     def seconds(self) -> float:
         """What the trail spans."""
-        return self._seconds(self._censuses[0]) if self._censuses else 0.0
+        return self._seconds(self._snapshots[0]) if self._snapshots else 0.0
 
     @property
     def totals(self) -> list[int]:
         """Live tasks of all locations, at each look."""
-        return [census.totals.live for census in self._censuses]
+        return [snapshot.totals.live for snapshot in self._snapshots]
 
     @property
     def per_minute(self) -> float | None:
@@ -68,22 +68,22 @@ class Trail:
         return (totals[-1] - totals[0]) * 60 / seconds if seconds else None
 
     def since(self, seconds: float) -> TasksByLocation | None:
-        """The oldest census of the last ``seconds``, if there is one beside the newest."""
-        older = [each for each in list(self._censuses)[:-1] if self._seconds(each) <= seconds]
+        """The oldest snapshot of the last ``seconds``, if there is one beside the newest."""
+        older = [each for each in list(self._snapshots)[:-1] if self._seconds(each) <= seconds]
         return older[0] if older else None
 
     def rows(self) -> list[Row]:
         """Every location that has live tasks, or had some at the beginning of the trail."""
-        if not self._censuses:
+        if not self._snapshots:
             return []
-        last = self._censuses[-1]
+        last = self._snapshots[-1]
         counted = [
-            {(row.location, row.function): row.live for row in census.locations}
-            for census in self._censuses
+            {(row.location, row.function): row.live for row in snapshot.locations}
+            for snapshot in self._snapshots
         ]
         rates = {
             (flow.location, flow.function): flow.per_minute
-            for flow in compare(self._censuses[0], last).locations
+            for flow in compare(self._snapshots[0], last).locations
         }
         return [
             _row(row, rates.get(key := (row.location, row.function)), [c.get(key) for c in counted])
@@ -105,5 +105,5 @@ def _row(row: Location, per_minute: float | None, trend: Sequence[int | None]) -
     )
 
 
-def _life(census: TasksByLocation) -> tuple[int, str, str]:
-    return census.pid, census.instance, census.since
+def _life(snapshot: TasksByLocation) -> tuple[int, str, str]:
+    return snapshot.pid, snapshot.instance, snapshot.since

@@ -9,7 +9,7 @@ import msgspec
 from qcfeed.control.routes import TASKS_FINDINGS, NoQuery, Read, Route
 from qcfeed.diagnostics import rules
 from qcfeed.diagnostics.observations import Finding, Verdict
-from qcfeed.diagnostics.sampler import Lookout
+from qcfeed.diagnostics.sampler import DiagnosticsSampler
 from qcfeed.model import answers
 
 _NEXT = {
@@ -25,25 +25,25 @@ _NEXT = {
 }
 
 
-def routes(lookout: Lookout) -> list[Route]:
-    """TASKS_FINDINGS over what ``lookout`` gathers."""
-    return [Read(TASKS_FINDINGS, NoQuery, _View(lookout).findings)]
+def routes(sampler: DiagnosticsSampler) -> list[Route]:
+    """TASKS_FINDINGS over what ``sampler`` gathers."""
+    return [Read(TASKS_FINDINGS, NoQuery, _View(sampler).findings)]
 
 
 class _View:
-    def __init__(self, lookout: Lookout) -> None:
-        self._lookout = lookout
+    def __init__(self, sampler: DiagnosticsSampler) -> None:
+        self._sampler = sampler
 
     def findings(self, _: NoQuery) -> answers.Findings:
         """Cost: 0.5 us a live task, 0.2 ms a location with a full history."""
-        look = self._lookout.look(time.monotonic())
+        look = self._sampler.look(time.monotonic())
         rows = [_row(finding) for finding in rules.findings(look)]
         found = sum(row.verdict == Verdict.FOUND for row in rows)
         return answers.Findings(
             found=found,
             look_again=len(rows) - found,
             findings=rows,
-            censuses=len(look.times),
+            snapshots=len(look.times),
             watched_s=look.now - look.times[0] if look.times else 0.0,
             untold=look.untold,
         )

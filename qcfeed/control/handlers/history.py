@@ -8,22 +8,22 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from qcfeed.control.routes import HISTORY, Read, Route
-from qcfeed.diagnostics.sampler import Lookout
+from qcfeed.diagnostics.sampler import DiagnosticsSampler
 from qcfeed.metrics import memory
 from qcfeed.metrics.growth import Point
 from qcfeed.metrics.recent_history import Recent
 from qcfeed.model import history as answers
 
 
-def routes(recent: Recent, lookout: Lookout) -> list[Route]:
-    """HISTORY over what ``recent`` and the lookout's history remember."""
-    return [Read(HISTORY, answers.HistoryQuery, _View(recent, lookout).history)]
+def routes(recent: Recent, sampler: DiagnosticsSampler) -> list[Route]:
+    """HISTORY over what ``recent`` and the sampler's history remember."""
+    return [Read(HISTORY, answers.HistoryQuery, _View(recent, sampler).history)]
 
 
 class _View:
-    def __init__(self, recent: Recent, lookout: Lookout) -> None:
+    def __init__(self, recent: Recent, sampler: DiagnosticsSampler) -> None:
         self._recent = recent
-        self._lookout = lookout
+        self._sampler = sampler
 
     def history(self, query: answers.HistoryQuery) -> answers.History:
         """Cost: 3 us a point, 10 us a location when full."""
@@ -45,7 +45,7 @@ class _View:
 
     def _locations(self, begin: float) -> tuple[float | None, list[answers.LocationHistory]]:
         """Each followed location then and now; one that began later had no task then."""
-        history = self._lookout.history
+        history = self._sampler.history
         series, times = history.series(), history.times()
         first = next((n for n, at in enumerate(times) if at >= begin), None)
         if first is None:

@@ -19,7 +19,7 @@ from qcfeed.control.handlers.task_details import (
 )
 from qcfeed.control.routes import TASKS_PROFILE, TASKS_SNAPSHOT, Read, Route
 from qcfeed.diagnostics import awaiters, calls, orphans, profile, stacks, waits
-from qcfeed.diagnostics import snapshot as census
+from qcfeed.diagnostics import snapshot as snapshot
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.sampling import shares
 from qcfeed.diagnostics.scan import by_site, facts
@@ -55,7 +55,7 @@ class _Views:
         self._by_location = by_location
 
     def snapshot(self, query: SnapshotQuery) -> Snapshot:
-        """Cost: a census with waits, 15 us each task that is listed, 20 us a stack.
+        """Cost: a snapshot with waits, 15 us each task that is listed, 20 us a stack.
 
         150-180 B stay with each coroutine of those whose stack is taken (diagnostics/chain.py).
         """
@@ -88,7 +88,7 @@ class _Views:
         garbage collection, which stops the watched loop."""
         for some in self._ledger.slices(refs):
             records = [record(known) for ref in some if (known := facts(ref)) is not None]
-            rows = census.listed(self._ledger, records, now)
+            rows = snapshot.listed(self._ledger, records, now)
             for each, row in zip(records, rows, strict=True):
                 saved = _described(self._ledger, each, row, now)
                 if each.serial in stacked:
@@ -142,7 +142,7 @@ def _first(found: dict[int, Ref], number: int) -> dict[int, Ref]:
     return {serial: found[serial] for serial in sorted(found)[:number]}
 
 
-def _described(ledger: Ledger, record: Record, row: census.LiveTask, now: float) -> SavedTask:
+def _described(ledger: Ledger, record: Record, row: snapshot.LiveTask, now: float) -> SavedTask:
     task, owner = record(), record.owner
     saved = SavedTask(
         **{field: getattr(row, field) for field in Task.__struct_fields__},

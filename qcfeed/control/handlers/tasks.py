@@ -102,7 +102,7 @@ class _Views:
         self._since = audit.timestamp()
 
     def tasks(self, query: TasksQuery) -> Tasks:
-        """Cost: a census, and 5 us each that is listed; a filter, 0.2 us a task and more."""
+        """Cost: a snapshot, and 5 us each that is listed; a filter, 0.2 us a task and more."""
         _within("limit", query.limit, 0, PAGE)
         _within("offset", query.offset, 0, None)
         self._ledger.check.refresh()
@@ -119,7 +119,7 @@ class _Views:
         return Tasks(total=total, totals=totals, tasks=rows)
 
     def by_location(self, query: ByLocationQuery) -> TasksByLocation:
-        """Cost: a census, 0.5 us a live task; a filter, 0.2 us a task and more; waits, 1-2 ms for
+        """Cost: a snapshot, 0.5 us a live task; a filter, 0.2 us a task and more; waits, 1-2 ms for
         the sample, or 2 us a live task."""
         self._ledger.check.refresh()
         now = time.monotonic()
@@ -222,7 +222,7 @@ def _add_sources(rows: list[Location]) -> None:
         row.source = found.get(row.location, "")
 
 
-def _totals(taken: snapshot.Census) -> TaskTotals:
+def _totals(taken: snapshot.TaskSnapshot) -> TaskTotals:
     return msgspec.convert(taken.totals, TaskTotals, from_attributes=True)
 
 

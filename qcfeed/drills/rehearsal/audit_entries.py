@@ -11,7 +11,7 @@ BY_ITSELF = "service"
 """Who acts where nobody asked: the drill's time was over (drills/active.py)."""
 
 
-class Deed(NamedTuple):
+class AuditEntry(NamedTuple):
     """One action that ended. ``at``: Unix seconds."""
 
     at: float
@@ -24,16 +24,16 @@ class Deed(NamedTuple):
         return self.who != BY_ITSELF
 
 
-def deeds(lines: Iterable[str], since: float) -> list[Deed]:
+def audit_entries(lines: Iterable[str], since: float) -> list[AuditEntry]:
     """What ended after ``since``, Unix seconds, by the lines of an audit log (control/audit.py)."""
     found = [json.loads(line) for line in lines]
-    ended = [_deed(line) for line in found if line["event"] == "outcome"]
-    return [deed for deed in ended if deed.at > since]
+    ended = [_entry(line) for line in found if line["event"] == "outcome"]
+    return [entry for entry in ended if entry.at > since]
 
 
-def _deed(line: dict[str, object]) -> Deed:
+def _entry(line: dict[str, object]) -> AuditEntry:
     who = line["who"]
     assert isinstance(who, dict)  # noqa: S101 - our own log
     at = datetime.fromisoformat(str(line["at"])).timestamp()
     name = BY_ITSELF if who["via"] == BY_ITSELF else who.get("user") or who["via"]
-    return Deed(at, str(line["action"]), str(name), str(line["outcome"]))
+    return AuditEntry(at, str(line["action"]), str(name), str(line["outcome"]))

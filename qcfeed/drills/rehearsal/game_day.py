@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from qcfeed import shipped
 from qcfeed.drills.rehearsal import pager
-from qcfeed.drills.rehearsal.audit_entries import Deed, deeds
-from qcfeed.drills.rehearsal.pager import Pager, Rang
-from qcfeed.drills.rehearsal.processes import AUDIT_LOG, QCFEED, Crew
+from qcfeed.drills.rehearsal.audit_entries import AuditEntry, audit_entries
+from qcfeed.drills.rehearsal.pager import Notification, Pager
+from qcfeed.drills.rehearsal.processes import AUDIT_LOG, QCFEED, Processes
 from qcfeed.errors import StartError, TimedOutError, UsageError
 from qcfeed.runbook_pages import Step, difference, steps, symptoms
 
@@ -56,8 +56,8 @@ class GameDay:
     ``say``: to the trainee; ``rings``: an alert has fired, or a page without an alert is told of.
     """
 
-    def __init__(self, crew: Crew, drill: str, say: Callable[[str], None]) -> None:
-        self._crew = crew
+    def __init__(self, processes: Processes, drill: str, say: Callable[[str], None]) -> None:
+        self._processes = processes
         self._drill = drill
         self._say = say
         self._broke_at: tuple[float, float] | None = None
@@ -78,11 +78,11 @@ class GameDay:
         Raises UsageError for a drill that there is not, and TimedOutError.
         """
         began = time.monotonic()
-        where = self._crew.service(*SERVICE)
+        where = self._processes.service(*SERVICE)
         self.alerts = self._find_alerts()
         self.pager = Pager(self.alerts)
-        self._crew.subscriber(*HELD)
-        self.prometheus = self._crew.monitoring(where, self.alerts)
+        self._processes.subscriber(*HELD)
+        self.prometheus = self._processes.monitoring(where, self.alerts)
         while not self._at_rest():
             if time.monotonic() - began > RESTS_WITHIN:
                 raise TimedOutError(f"not all was at rest within {RESTS_WITHIN:g} s")
@@ -98,7 +98,7 @@ class GameDay:
             raise StartError(said.strip())
         self._broke_at = time.monotonic(), time.time()
 
-    def wait_for_the_first_alert(self) -> list[Rang]:
+    def wait_for_the_first_alert(self) -> list[Notification]:
         """What the person on call is sent; nothing where no alert can come, but the symptom is there.
 
         Raises TimedOutError when nothing fires, or nothing is to be seen.
@@ -128,7 +128,7 @@ class GameDay:
     # ------------------------------------------------------------ until it is mended
 
     def wait_until_over(
-        self, within: float, *, rings: Callable[[Rang], None], by_itself: bool
+        self, within: float, *, rings: Callable[[Notification], None], by_itself: bool
     ) -> None:
         """Until each page's Verification holds and its alerts are resolved.
 
@@ -157,18 +157,18 @@ class GameDay:
             return False
         return self.mended or self.since - self._well_since > FADES_AFTER
 
-    def done(self) -> list[Deed]:
+    def done(self) -> list[AuditEntry]:
         """What was done to the service since it was broken."""
-        log = self._crew.directory / AUDIT_LOG
+        log = self._processes.directory / AUDIT_LOG
         if self._broke_at is None or not log.exists():
             return []
-        return deeds(log.read_text(encoding="utf-8").splitlines(), self._broke_at[1])
+        return audit_entries(log.read_text(encoding="utf-8").splitlines(), self._broke_at[1])
 
     @property
     def mended(self) -> bool:
         """Whether somebody did something; else the fault has ended by itself."""
-        return self._crew.revived > 0 or any(
-            deed.by_somebody and deed.outcome != "not_begun" for deed in self.done()
+        return self._processes.revived > 0 or any(
+            entry.by_somebody and entry.outcome != "not_begun" for entry in self.done()
         )
 
     @property
@@ -178,8 +178,8 @@ class GameDay:
             return self.log
         broke = self._broke_at[1]
         done = [
-            Happened(f"{deed.action}, by {deed.who}: {deed.outcome}", deed.at - broke)
-            for deed in self.done()
+            Happened(f"{entry.action}, by {entry.who}: {entry.outcome}", entry.at - broke)
+            for entry in self.done()
         ]
         rang = [each for alert in self.pager.rang.values() for each in _rang(alert)]
         every = [*self.log, *done, *rang]
@@ -209,8 +209,8 @@ class GameDay:
         with subprocess.Popen(  # noqa: S602 - a page's commands are a shell's, and shipped
             command.replace("qcfeed", shlex.join(QCFEED), 1),
             shell=True,
-            env=self._crew.environment,
-            cwd=self._crew.directory,
+            env=self._processes.environment,
+            cwd=self._processes.directory,
             text=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -240,7 +240,7 @@ class GameDay:
             return False
         return self.type_it("qcfeed feeds -o name").split() == list(HELD)
 
-    def _hear(self) -> list[Rang]:
+    def _hear(self) -> list[Notification]:
         """Alerts that have fired for the first time since the last time."""
         told = None if self.prometheus is None else pager.fetch(self.prometheus)
         fired = [] if told is None else self.pager.hear(told, self.since)
@@ -248,7 +248,7 @@ class GameDay:
         return fired
 
     def _revive(self) -> None:
-        if (status := self._crew.revive()) is not None:
+        if (status := self._processes.revive()) is not None:
             self._say(f"the service has ended ({status}) and was started again, as systemd would")
             self._note("the service ended, and was started again", None)
 
@@ -281,7 +281,7 @@ class GameDay:
         self.log.append(Happened(what, at, None if began is None else time.monotonic() - began))
 
 
-def _rang(alert: Rang) -> Iterator[Happened]:
+def _rang(alert: Notification) -> Iterator[Happened]:
     yield Happened(f"{alert.name} fired", alert.fired)
     if alert.resolved is not None:
         again = "" if alert.times == 1 else f", for good; it fired {alert.times} times"

@@ -13,7 +13,7 @@ _TIMEOUT = 5.0
 
 
 @dataclass(slots=True)
-class Rang:
+class Notification:
     """One alert that fired, ``times`` over. ``fired`` (first) and ``resolved`` (last) are seconds since the
     fault; None: it still fires."""
 
@@ -29,16 +29,18 @@ class Pager:
     """Keeps which alerts fired; ``expected`` are those of the drill."""
 
     expected: Collection[str]
-    rang: dict[str, Rang] = field(default_factory=dict)
+    rang: dict[str, Notification] = field(default_factory=dict)
 
-    def hear(self, alerts: Iterable[Mapping[str, Any]], now: float) -> list[Rang]:
+    def hear(self, alerts: Iterable[Mapping[str, Any]], now: float) -> list[Notification]:
         """Take in what Prometheus says; those that fire for the first time. ``now``: seconds since the fault."""
         firing = {
             each["labels"]["alertname"]: each["annotations"]
             for each in alerts
             if each["state"] == "firing"
         }
-        news = [Rang(name, told, now) for name, told in firing.items() if name not in self.rang]
+        news = [
+            Notification(name, told, now) for name, told in firing.items() if name not in self.rang
+        ]
         self.rang |= {each.name: each for each in news}
         for each in self.rang.values():
             if each.name not in firing:

@@ -25,13 +25,13 @@ FASTER = 30
 """By how much the rules' times are shortened: two minutes are four seconds."""
 
 AUDIT_LOG = "audit.jsonl"
-"""The service's, in the crew's directory."""
+"""The service's, in the processes's directory."""
 QCFEED = (sys.executable, "-m", "qcfeed")
 _QUOTES = re.compile(r"quotes\s+ws://([^/\s]+)/")
 _LISTENING = re.compile(r'msg="Listening on" address=(\S+)')
 
 
-class Crew:
+class Processes:
     """Starts processes, and ends each by its own handle, the last one first."""
 
     def __init__(self, directory: Path, instance: str) -> None:
@@ -192,9 +192,9 @@ def _answers(address: str) -> bool:
 
 
 @contextlib.contextmanager
-def crew(directory: Path, instance: str) -> Iterator[Crew]:
+def processes(directory: Path, instance: str) -> Iterator[Processes]:
     """Everything that it started has ended at the end of the block."""
-    working = Crew(directory, instance)
+    working = Processes(directory, instance)
     try:
         yield working
     finally:

@@ -16,7 +16,7 @@ import pytest
 from qcfeed.control.handlers import findings, tasks
 from qcfeed.control.routes import TASKS_FINDINGS
 from qcfeed.diagnostics.ledger import owned_by
-from qcfeed.diagnostics.sampler import Lookout
+from qcfeed.diagnostics.sampler import DiagnosticsSampler
 from qcfeed.model.answers import Findings
 from tests.integration.control.conftest import Plane, Watched
 from tests.support.machine import of_the_program
@@ -33,17 +33,17 @@ class Gone:
 
 
 @pytest.fixture
-def lookout(watched: Watched) -> Iterator[Lookout]:
-    lookout = Lookout(watched.ledger, watched.watch, every=0.02)
-    yield lookout
+def sampler(watched: Watched) -> Iterator[DiagnosticsSampler]:
+    sampler = DiagnosticsSampler(watched.ledger, watched.watch, every=0.02)
+    yield sampler
     watched.release()
-    if lookout.unretrieved.listening:
-        watched.call(lookout.stop)
+    if sampler.unretrieved.listening:
+        watched.call(sampler.stop)
 
 
 @pytest.fixture
-def plane(watched: Watched, serve: Callable[..., Plane], lookout: Lookout) -> Plane:
-    routes = [*tasks.routes(watched.ledger, watched.watch), *findings.routes(lookout)]
+def plane(watched: Watched, serve: Callable[..., Plane], sampler: DiagnosticsSampler) -> Plane:
+    routes = [*tasks.routes(watched.ledger, watched.watch), *findings.routes(sampler)]
     return serve(routes=routes)
 
 
@@ -75,9 +75,9 @@ async def lose() -> None:
 
 
 def test_faults_are_told_with_evidence_and_the_next_command(
-    watched: Watched, lookout: Lookout, plane: Plane
+    watched: Watched, sampler: DiagnosticsSampler, plane: Plane
 ) -> None:
-    watched.call(lambda: lookout.start(watched.loop))
+    watched.call(lambda: sampler.start(watched.loop))
     with owned_by(Gone()):
         held = watched.call(lambda: [watched.loop.create_task(forever()) for _ in range(3)])
     orphans = until_told(plane, "orphans")
@@ -94,15 +94,15 @@ def test_faults_are_told_with_evidence_and_the_next_command(
     told = of_the_program(answer.findings)
     assert [each.verdict for each in told] == ["found", "found"]
     assert answer.found + answer.look_again == len(answer.findings)
-    assert answer.censuses >= 1
+    assert answer.snapshots >= 1
     assert answer.untold == []
     watched.call(lambda: [task.cancel() for task in held])
 
 
 def test_a_loop_that_is_stuck_now_is_told_meanwhile(
-    watched: Watched, lookout: Lookout, plane: Plane
+    watched: Watched, sampler: DiagnosticsSampler, plane: Plane
 ) -> None:
-    watched.call(lambda: lookout.start(watched.loop))
+    watched.call(lambda: sampler.start(watched.loop))
     watched.block()
     stuck = until_told(plane, "blocked_loop")
     assert any("stuck_in_a_callback" in line for line in stuck.evidence)
@@ -111,9 +111,9 @@ def test_a_loop_that_is_stuck_now_is_told_meanwhile(
 
 
 def test_a_busy_healthy_program_has_no_finding(
-    watched: Watched, lookout: Lookout, plane: Plane
+    watched: Watched, sampler: DiagnosticsSampler, plane: Plane
 ) -> None:
-    """Scores of censuses while tasks come and go by chance, some with owners that go too."""
+    """Scores of snapshots while tasks come and go by chance, some with owners that go too."""
 
     class Session:
         def __init__(self) -> None:
@@ -131,7 +131,7 @@ def test_a_busy_healthy_program_has_no_finding(
             pass  # and so the query is cancelled
         owner.closed, owner.closed_at = True, time.monotonic()
 
-    async def arrivals(over: threading.Event) -> None:
+    async def pending(over: threading.Event) -> None:
         chance = random.Random(3)
         async with asyncio.TaskGroup() as group:
             while not over.is_set():
@@ -140,18 +140,18 @@ def test_a_busy_healthy_program_has_no_finding(
 
     def born() -> int:
         """At the busiest line, as the history has it."""
-        ours = [s for s in lookout.history.series() if s.function.endswith("arrivals")]
+        ours = [s for s in sampler.history.series() if s.function.endswith("pending")]
         return max((series.spawned[-1] for series in ours if max(series.live) > 5), default=0)
 
     over = threading.Event()
-    busy = asyncio.run_coroutine_threadsafe(arrivals(over), watched.loop)
+    busy = asyncio.run_coroutine_threadsafe(pending(over), watched.loop)
     time.sleep(0.3)  # the start is over
-    watched.call(lambda: lookout.start(watched.loop))
+    watched.call(lambda: sampler.start(watched.loop))
     looks = 0
     deadline = time.monotonic() + 5 * PATIENCE
     # Enough of everything, however long this machine takes for it.
-    while looks < 20 or len(lookout.history.times()) < 60 or born() < 500:
-        assert time.monotonic() < deadline, (looks, len(lookout.history.times()), born())
+    while looks < 20 or len(sampler.history.times()) < 60 or born() < 500:
+        assert time.monotonic() < deadline, (looks, len(sampler.history.times()), born())
         assert of_the_program(ask(plane).findings) == []
         looks += 1
         time.sleep(0.05)

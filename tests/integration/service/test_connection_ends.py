@@ -124,7 +124,7 @@ async def test_a_peer_that_stops_reading_is_gone_and_its_buffers_too(
     gateway = running.service.gateway
     (connection,) = gateway.connections
     if watch == "kernel":
-        gateway.sweeper.stop()
+        gateway.timeouts.stop()
     else:
         sock = connection.transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
@@ -165,7 +165,7 @@ async def test_a_half_open_peer_on_a_quiet_symbol_gets_4412(
 
 
 async def test_whoever_answers_pings_stays(start: Start) -> None:
-    """The sweeper is told the time: it looks as often as it would in twenty times the patience."""
+    """The timeouts is told the time: it looks as often as it would in twenty times the patience."""
     running = await start(ping_interval=FAR / 2)
     gateway = running.service.gateway
     async with (
@@ -179,7 +179,7 @@ async def test_whoever_answers_pings_stays(start: Start) -> None:
         for _ in range(20):
             later += FAR
             for each in list(gateway.connections):
-                gateway.sweeper.look_at(each, later)
+                gateway.timeouts.look_at(each, later)
             talker.send(request("ping"))  # any word is a sign of life, not only a pong
             await talker.message("pong")
             waiting = [each for each in gateway.connections if each is not is_silent]

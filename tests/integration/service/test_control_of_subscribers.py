@@ -53,7 +53,7 @@ async def stopped(running: Running, upstream: ScriptedUpstream) -> RawClient:
         publish(upstream, 1)  # a busy machine's kernel takes a little more, and later
         since = behind.stalled_since
         stays = since is not None and asyncio.get_running_loop().time() - since > 0.2
-        return stays and behind.backlog.overrun
+        return stays and behind.backlog.over_limit
 
     await until(stays_so, "the kernel has taken all that it can for it")
     return client
@@ -74,7 +74,7 @@ async def test_who_is_connected_and_how_far_behind(
             )  # fmt: skip
             assert third.symbols == ["TSLA"]
             assert second.id < first.id < third.id, "a number for each, in the order they came"
-            assert (first.peer, first.fate) == (f"127.0.0.1:{slow.port}", "drop-oldest")
+            assert (first.peer, first.policy) == (f"127.0.0.1:{slow.port}", "drop-oldest")
             assert first.lag > 32
             assert first.slow
             assert first.stalled_s > 0

@@ -25,8 +25,8 @@ async def test_the_last_one_leaves_and_the_feed_lingers_and_is_forgotten(start: 
     running = await start(linger=FAR)
     first, second = await running.client(), await running.client()
     feed = running.feed()
-    assert feed.run is not None
-    task = feed.run.task
+    assert feed.upstream_task is not None
+    task = feed.upstream_task.task
     await first.leave()
     await until(lambda: len(feed.life.subscribers) == 1, "one has left")
     assert feed.life.demand is Demand.WANTED

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from qcfeed.model.slow_consumer_policy import Fate
+from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from tests.integration.service.conftest import Start
 from tests.support.running_service import Running, until
 
@@ -44,7 +44,7 @@ async def visit(running: Running, cycles: int, query: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", [*(f"?slow={fate}" for fate in Fate), "?compress=1", "?slow=wrong"]
+    "query", [*(f"?slow={policy}" for policy in SlowConsumerPolicy), "?compress=1", "?slow=wrong"]
 )
 async def test_connections_and_feeds_come_and_go_without_garbage(
     start: Start, saved: None, query: str

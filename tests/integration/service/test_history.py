@@ -17,7 +17,7 @@ async def test_the_service_remembers_its_memory_tasks_and_subscriptions(running:
     service = running.service
     await until(lambda: service.recent.points(0.0), "a first point")
     async with await running.stream("AAPL", "MSFT"):
-        service.lookout.sample(asyncio.get_running_loop().time())
+        service.sampler.sample(asyncio.get_running_loop().time())
         client = ControlClient(Address(socket=Path(service.listening.control)), timeout=PATIENCE)
         told = await asyncio.to_thread(client.get, HISTORY, History)
     last = told.points[-1]

@@ -1,4 +1,4 @@
-"""Readers that do not keep up, on real sockets: each has the fate it asked for, and nobody else's."""
+"""Readers that do not keep up, on real sockets: each has the policy it asked for, and nobody else's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from qcfeed.client import endpoint
 from qcfeed.client.stream import Received, stream
 from qcfeed.model.messages import Slow
-from qcfeed.model.slow_consumer_policy import Fate
+from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
 from qcfeed.server import feed as feeds
 from qcfeed.ws import connection as connections
@@ -51,13 +51,13 @@ async def read_to(client: RawClient, last: int) -> tuple[int, int]:
     return conflated, dropped
 
 
-@pytest.mark.parametrize("fate", [Fate.CONFLATE, Fate.DROP_OLDEST])
+@pytest.mark.parametrize("policy", [SlowConsumerPolicy.CONFLATE, SlowConsumerPolicy.DROP_OLDEST])
 async def test_a_slow_reader_is_told_what_it_missed_and_its_neighbour_misses_nothing(
-    start: Start, upstream: ScriptedUpstream, fate: Fate
+    start: Start, upstream: ScriptedUpstream, policy: SlowConsumerPolicy
 ) -> None:
     running = await start(**TIGHT)
     async with (
-        await running.client(f"/quotes/AAPL?slow={fate}", receive_buffer=2_304) as slow,
+        await running.client(f"/quotes/AAPL?slow={policy}", receive_buffer=2_304) as slow,
         await running.client("/quotes/AAPL?slow=disconnect") as quick,
     ):
         reading = asyncio.create_task(read_to(quick, 1_000_000))
@@ -66,10 +66,10 @@ async def test_a_slow_reader_is_told_what_it_missed_and_its_neighbour_misses_not
         last = running.feed().log.head
         missed = await read_to(slow, last)
         assert sum(missed) >= 50
-        assert missed[fate is Fate.CONFLATE] == 0
+        assert missed[policy is SlowConsumerPolicy.CONFLATE] == 0
         assert missed == (stopped.backlog.conflated, stopped.backlog.dropped)
         assert missed == (running.service.hub.conflated, running.service.hub.dropped)
-        assert not stopped.backlog.overrun
+        assert not stopped.backlog.over_limit
         publish(upstream, 3)
         assert [(await slow.message("quote")).get("seq") for _ in range(3)] == [
             last + 1, last + 2, last + 3,
@@ -169,18 +169,18 @@ async def test_a_wrong_fate_is_refused_before_the_upgrade(
 async def test_what_means_nothing_in_a_query_is_left_alone(running: Running) -> None:
     async with await running.client("/quotes/AAPL?_=17&slow=drop-oldest&from=x") as client:
         assert (await client.message())["type"] == "quote"
-        assert connection_of(running, client).backlog.fate is Fate.DROP_OLDEST
+        assert connection_of(running, client).backlog.policy is SlowConsumerPolicy.DROP_OLDEST
     await running.balanced()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a socket holds")
-@pytest.mark.parametrize("fate", [Fate.CONFLATE, Fate.DROP_OLDEST])
+@pytest.mark.parametrize("policy", [SlowConsumerPolicy.CONFLATE, SlowConsumerPolicy.DROP_OLDEST])
 @pytest.mark.parametrize("symbols", [1, 300])
 async def test_a_stopped_reader_holds_less_than_a_megabyte(
-    start: Start, upstream: ScriptedUpstream, fate: Fate, symbols: int
+    start: Start, upstream: ScriptedUpstream, policy: SlowConsumerPolicy, symbols: int
 ) -> None:
     """With the options as they come: in our buffers, in the logs, and in the kernel's memory."""
-    running = await start(slow=fate, subscribe_rate=0)
+    running = await start(slow=policy, subscribe_rate=0)
     async with await running.client("/stream") as client:
         await client.subscribe(*(f"S{n}" for n in range(symbols)))
         stopped = await stall(running, upstream, client)
@@ -217,19 +217,19 @@ async def test_who_takes_little_but_something_is_not_dropped_as_stalled(
         slow = connection_of(running, client)
         await until(lambda: slow.stalled_since is not None, "it is stalled")
         now = gateway.now()
-        gateway.sweeper.look_at(slow, now + 999)
+        gateway.timeouts.look_at(slow, now + 999)
         before = slow.unsent
         client.listen()
         await until(lambda: slow.unsent < before, "it took something")
         client.deafen()
-        gateway.sweeper.look_at(slow, now + 1_500)
-        gateway.sweeper.look_at(slow, now + 2_400)
+        gateway.timeouts.look_at(slow, now + 1_500)
+        gateway.timeouts.look_at(slow, now + 2_400)
         assert slow.connected
         assert slow.stalled_since is not None
         later = itertools.count(round(now) + 2_450, 1_050)
 
         def dropped() -> bool:
-            gateway.sweeper.look_at(slow, next(later))  # its kernel may just have taken some
+            gateway.timeouts.look_at(slow, next(later))  # its kernel may just have taken some
             return not slow.connected
 
         await until(dropped, "it takes nothing any more")
@@ -238,21 +238,21 @@ async def test_who_takes_little_but_something_is_not_dropped_as_stalled(
     assert gateway.closed == {"4408": 1}
 
 
-@pytest.mark.parametrize("fate", [Fate.CONFLATE, Fate.DROP_OLDEST])
+@pytest.mark.parametrize("policy", [SlowConsumerPolicy.CONFLATE, SlowConsumerPolicy.DROP_OLDEST])
 async def test_a_fate_is_chosen_by_an_action_too(
-    start: Start, upstream: ScriptedUpstream, fate: Fate
+    start: Start, upstream: ScriptedUpstream, policy: SlowConsumerPolicy
 ) -> None:
     running = await start(**TIGHT, slow="disconnect")
     async with await running.client("/stream", receive_buffer=2_304) as client:
         client.send(request("subscribe", "AAPL"))
         await client.message("subscribed")
-        client.send(request("slow", fate=fate))
-        assert await client.message("slow") == {"type": "slow", "fate": fate}
+        client.send(request("slow", policy=policy))
+        assert await client.message("slow") == {"type": "slow", "policy": policy}
         stopped = await stall(running, upstream, client)
         await fall_behind(upstream, stopped, 50)
         missed = await read_to(client, running.feed().log.head)
         assert sum(missed) >= 50
-        assert missed[fate is Fate.CONFLATE] == 0
+        assert missed[policy is SlowConsumerPolicy.CONFLATE] == 0
         assert missed == (stopped.backlog.conflated, stopped.backlog.dropped)
     await running.balanced()
 
@@ -263,9 +263,12 @@ async def test_a_fate_that_is_chosen_while_behind_holds_from_then_on(
     running = await start(**TIGHT)
     client = await running.client(receive_buffer=2_304)
     stopped = await stall(running, upstream, client)
-    client.send(request("slow", fate="disconnect"))
+    client.send(request("slow", policy="disconnect"))
     gateway = running.service.gateway
-    await until(lambda: stopped.backlog.fate is Fate.DISCONNECT, "it has chosen, at /quotes/ too")
+    await until(
+        lambda: stopped.backlog.policy is SlowConsumerPolicy.DISCONNECT,
+        "it has chosen, at /quotes/ too",
+    )
 
     def disconnected() -> bool:
         publish(upstream, 1)  # its kernel may just have taken some
@@ -276,20 +279,20 @@ async def test_a_fate_that_is_chosen_while_behind_holds_from_then_on(
     await running.balanced()
 
 
-@pytest.mark.parametrize("fate", ["never", "", "x" * 999])
+@pytest.mark.parametrize("policy", ["never", "", "x" * 999])
 async def test_a_fate_that_there_is_not_is_refused_and_changes_nothing(
-    running: Running, fate: str
+    running: Running, policy: str
 ) -> None:
     async with await running.stream("AAPL") as client:
-        client.send(request("slow", fate=fate))
+        client.send(request("slow", policy=policy))
         assert await client.message("error") == {
             "type": "error",
             "code": "invalid_option",
-            "message": f"fate {fate[:32]!r} is none of conflate, drop-oldest, disconnect",
+            "message": f"policy {policy[:32]!r} is none of conflate, drop-oldest, disconnect",
         }
-        client.send(frame(TEXT, b'{"action":"slow","fate":7}'))
+        client.send(frame(TEXT, b'{"action":"slow","policy":7}'))
         assert (await client.message("error"))["code"] == "bad_request"
-        assert connection_of(running, client).backlog.fate is Fate.CONFLATE
+        assert connection_of(running, client).backlog.policy is SlowConsumerPolicy.CONFLATE
         assert running.service.gateway.refused == {"invalid_option": 1}
         await client.message("quote")
     await running.balanced()
@@ -301,13 +304,13 @@ async def test_the_client_library_chooses(running: Running, symbols: list[str]) 
     named = [Symbol(each) for each in symbols]
     async with (
         asyncio.timeout(PATIENCE),
-        aclosing(stream(where, named, slow=Fate.DROP_OLDEST)) as events,
+        aclosing(stream(where, named, slow=SlowConsumerPolicy.DROP_OLDEST)) as events,
     ):
         async for event in events:
             if isinstance(event, Received) and isinstance(event.message, Slow):
                 break
         (connection,) = running.service.gateway.connections
-        assert connection.backlog.fate is event.message.fate is Fate.DROP_OLDEST
+        assert connection.backlog.policy is event.message.policy is SlowConsumerPolicy.DROP_OLDEST
     await running.balanced()
 
 

@@ -18,7 +18,7 @@ from qcfeed.control import routes
 from qcfeed.control.handlers import findings as findings_route
 from qcfeed.control.handlers import tasks
 from qcfeed.diagnostics.ledger import owned_by
-from qcfeed.diagnostics.sampler import Lookout
+from qcfeed.diagnostics.sampler import DiagnosticsSampler
 from qcfeed.errors import ExitStatus
 from qcfeed.model import answers
 from tests.support.patience import PATIENCE
@@ -45,10 +45,10 @@ async def blinded(watched, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any
     loop = asyncio.get_running_loop()
     check = watched.ledger.check
     monkeypatch.setattr(check, "refresh", partial(check.refresh, PATIENCE))  # on a busy machine too
-    lookout = Lookout(watched.ledger, watched.watch, every=3600)
-    lookout.start(loop)
+    sampler = DiagnosticsSampler(watched.ledger, watched.watch, every=3600)
+    sampler.start(loop)
     ledger_routes = tasks.routes(watched.ledger, watched.watch)
-    watched.serve(routes=[*ledger_routes, *findings_route.routes(lookout)])
+    watched.serve(routes=[*ledger_routes, *findings_route.routes(sampler)])
     ours = loop.get_task_factory()
     loop.set_task_factory(plain)
     with owned_by(lambda: True):
@@ -63,7 +63,7 @@ async def blinded(watched, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any
     watched.mend = mend
     yield watched
     await mend()
-    lookout.stop()
+    sampler.stop()
 
 
 def says_so(text: str) -> bool:
@@ -148,7 +148,7 @@ async def test_a_fix_is_not_proved_by_tasks_that_cannot_be_seen(blinded, qcfeed_
     assert answer["reasons"][0].startswith("cannot see 4")
 
 
-def census(at: int, *incomplete: str) -> answers.TasksByLocation:
+def snapshot(at: int, *incomplete: str) -> answers.TasksByLocation:
     return answers.TasksByLocation(
         totals=answers.TaskTotals(incomplete=list(incomplete)), locations=[],
         taken_at=f"2026-01-01T00:00:{at:02}.000000Z", pid=1, instance="8006", since="then",
@@ -167,7 +167,7 @@ def census(at: int, *incomplete: str) -> answers.TasksByLocation:
 def test_of_two_censuses_either_may_be_incomplete(
     before: list[str], after: list[str], told: list[str]
 ) -> None:
-    assert windows.compare(census(0, *before), census(9, *after)).incomplete == told
+    assert windows.compare(snapshot(0, *before), snapshot(9, *after)).incomplete == told
 
 
 def test_the_status_of_a_service_and_of_a_program() -> None:

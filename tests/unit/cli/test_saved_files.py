@@ -20,25 +20,25 @@ from .conftest import Left
 CENSUS = b'{"schema":"qcfeed.tasks.by_location/2","totals":{"live":1},"locations":[]}'
 
 
-def census(path: Path) -> tuple[TasksByLocation, bytes]:
+def snapshot(path: Path) -> tuple[TasksByLocation, bytes]:
     return saved_files.read(path, TASKS_BY_LOCATION, TasksByLocation)
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    return tmp_path / "census.json"
+    return tmp_path / "snapshot.json"
 
 
 def test_what_was_written_is_read_again(file: Path) -> None:
     saved_files.write(file, CENSUS)
-    answer, raw = census(file)
+    answer, raw = snapshot(file)
     assert (answer.totals, raw) == (TaskTotals(live=1), CENSUS)
     assert list(file.parent.glob(".*")) == [], "nothing beside it"
 
 
 def test_a_field_of_a_later_version_does_no_harm(file: Path) -> None:
     file.write_bytes(CENSUS.replace(b'"totals"', b'"novel":[1],"totals"'))
-    assert census(file)[0].totals.live == 1
+    assert snapshot(file)[0].totals.live == 1
 
 
 def test_a_failed_write_leaves_the_earlier_file(
@@ -52,7 +52,7 @@ def test_a_failed_write_leaves_the_earlier_file(
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UsageError, match="cannot be written: No space left on device"):
         saved_files.write(file, b"{}")
-    assert census(file)[1] == CENSUS
+    assert snapshot(file)[1] == CENSUS
     assert list(file.parent.glob(".*")) == [], "nothing beside it"
 
 

@@ -13,7 +13,7 @@ from qcfeed.model.subscribers import Kicked, KickRequest, Subscriber, Subscriber
 def subscriber(serial: int, **changes: Any) -> Subscriber:
     row: dict[str, Any] = {
         "id": serial, "peer": f"127.0.0.1:{serial}", "symbols": ["AAPL"], "held": 1,
-        "fate": "conflate", "compressed": False, "lag": 0, "lag_bytes": 0, "kernel_bytes": 0,
+        "policy": "conflate", "compressed": False, "lag": 0, "lag_bytes": 0, "kernel_bytes": 0,
         "age_s": 12.0, "stalled_s": 0.0, "conflated": 0, "dropped": 0, "slow": False,
     }  # fmt: skip
     return Subscriber(**row | changes)
@@ -56,7 +56,7 @@ def served(watched):
         7, symbols=many, held=1_000, lag=17_000, lag_bytes=200_000, kernel_bytes=None,
         stalled_s=2.5, conflated=1_234, slow=True,
     )  # fmt: skip
-    service = Service(slow, subscriber(3), subscriber(666, fate="drop-oldest"))
+    service = Service(slow, subscriber(3), subscriber(666, policy="drop-oldest"))
     watched.serve(routes=service.routes())
     return service
 

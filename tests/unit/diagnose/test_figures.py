@@ -19,13 +19,13 @@ from qcfeed.model.diagnosis import Finding
 from tests.support.seen import (
     GIB,
     LEAKY,
-    census,
     evidence,
     feed,
     leak,
     location,
     orphans,
     rule,
+    snapshot,
     status,
     subscriber,
     told,
@@ -67,8 +67,8 @@ def test_zombies() -> None:
     )
     other = location("hub.py:9", live=5_000)
     seen = leak(
-        before=census(location(live=14_910, orphaned=11_910), other),
-        after=census(row, other, after_s=5.0),
+        before=snapshot(location(live=14_910, orphaned=11_910), other),
+        after=snapshot(row, other, after_s=5.0),
         findings=told(rule("orphans", count=12_000, since_s=700.0)),
         orphans=orphans(1.0, 2.0, 800.0, None),
         memory=memory(5 * GIB, 10 * GIB),
@@ -96,7 +96,7 @@ def test_zombies_that_stay_as_many_as_they_are_leave_no_time_to_tell() -> None:
 
 def test_zombies_of_several_functions_of_one_line_are_counted_together() -> None:
     rows = [location(function=name, live=n, orphaned=n) for name, n in (("a", 30), ("b", 12))]
-    seen = leak(before=census(location(live=20, orphaned=20)), after=census(*rows, after_s=5.0))
+    seen = leak(before=snapshot(location(live=20, orphaned=20)), after=snapshot(*rows, after_s=5.0))
     found = first(seen, "zombies")
     assert (found.count, found.per_minute) == (42, 22 * 12)
     assert figures(found.evidence[0])[0] == "42"
@@ -113,7 +113,7 @@ def test_the_proof_is_the_ledger_s_own_or_that_of_the_first_orphan_or_none() -> 
 def test_tasks_that_grow() -> None:
     """10,000 tasks in 1 GiB, 300 more per minute: 15 GiB of room are 500 minutes."""
     seen = evidence(
-        after=census(location(live=10_000), after_s=5.0),
+        after=snapshot(location(live=10_000), after_s=5.0),
         findings=told(rule("growing", count=900, per_minute=300.0, since_s=600.0)),
     )
     found = first(seen, "growing")
@@ -138,8 +138,8 @@ def climbing(mib_per_s: float, tasks_per_s: float) -> Evidence:
         for at in range(11)
     ]
     return evidence(
-        before=census(location(live=100)),
-        after=census(location(live=100 + round(5 * tasks_per_s)), after_s=5.0),
+        before=snapshot(location(live=100)),
+        after=snapshot(location(live=100 + round(5 * tasks_per_s)), after_s=5.0),
         samples=points,
         memory=memory(GIB + 5 * mib_per_s * MIB),
     )
@@ -245,8 +245,8 @@ def test_an_upstream_that_is_silent() -> None:
     seen = evidence(
         feeds=feeds,
         status=totals,
-        before=census(location("hub.py:9", live=50)),
-        after=census(location("hub.py:9", live=61, orphaned=2), after_s=5.0),
+        before=snapshot(location("hub.py:9", live=50)),
+        after=snapshot(location("hub.py:9", live=61, orphaned=2), after_s=5.0),
     )
     found = first(seen, "upstream")
     assert (found.count, found.began_s, found.urgency) == (3, 40.0, 88)
@@ -267,7 +267,7 @@ def test_a_silent_upstream_is_only_said_to_be_no_leak_where_nobody_is_orphaned(
     orphaned: int,
 ) -> None:
     silent = [feed("AAPL", band="dead", reason="upstream_silent")]
-    after = census(location("hub.py:9", live=9, orphaned=orphaned), after_s=5.0)
+    after = snapshot(location("hub.py:9", live=9, orphaned=orphaned), after_s=5.0)
     cause = first(evidence(feeds=silent, after=after), "upstream").cause
     assert ("not a leak" in cause) == (orphaned == 0)
 
@@ -351,8 +351,8 @@ def test_what_was_looked_at_when_all_is_well() -> None:
         staleness=Bands(live=10, stale=2, very_stale=3, dead=4),
     )
     seen = evidence(
-        before=census(location("hub.py:9", live=21), stall_ms=40.0),
-        after=census(location("hub.py:9", live=24), after_s=4.0, stall_ms=30.0),
+        before=snapshot(location("hub.py:9", live=21), stall_ms=40.0),
+        after=snapshot(location("hub.py:9", live=24), after_s=4.0, stall_ms=30.0),
         memory=memory(3 * GIB, 12 * GIB),
         status=totals,
         alerts=[firing("A", "pending"), firing("B", "pending")],
@@ -416,7 +416,7 @@ def test_the_details_of_a_report() -> None:
         destroyed=9,
         orphaned=5,
     )
-    after = msgspec.structs.replace(census(location(live=11), after_s=5.0), totals=totals)
+    after = msgspec.structs.replace(snapshot(location(live=11), after_s=5.0), totals=totals)
     (code, *_) = section(
         reported(evidence(after=after, memory=memory(2 * GIB, 16 * GIB))), "Alert details"
     )
@@ -525,5 +525,5 @@ def test_a_row_of_one_location_is_that_of_its_busiest_function() -> None:
         location(function="few", live=3, source="few()"),
         location(function="many", live=30, source="many()"),
     ]
-    seen = leak(after=census(*rows, location(function="gone", live=2, orphaned=2), after_s=5.0))
+    seen = leak(after=snapshot(*rows, location(function="gone", live=2, orphaned=2), after_s=5.0))
     assert first(seen, "zombies").source == "many()"

@@ -16,13 +16,13 @@ from qcfeed.model.diagnosis import Certainty, Finding
 from tests.support.seen import (
     GIB,
     LEAKY,
-    census,
     evidence,
     feed,
     leak,
     location,
     orphans,
     rule,
+    snapshot,
     subscriber,
     told,
 )
@@ -58,7 +58,7 @@ def test_memory_without_a_limit_is_never_near_it() -> None:
 
 @pytest.mark.parametrize(("stall_ms", "found"), [(999.0, []), (1_000.0, ["blocked_loop"])])
 def test_a_loop_is_stuck_from_a_second_on(stall_ms: float, found: list[str]) -> None:
-    assert rules(evidence(after=census(after_s=5.0, stall_ms=stall_ms))) == found
+    assert rules(evidence(after=snapshot(after_s=5.0, stall_ms=stall_ms))) == found
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_stall_is_a_finding_when_it_took_a_second_and_is_ten_minutes_old_at_mo
 def test_a_stall_goes_on_when_it_was_seen_within_the_last_second(
     ago_s: float, goes_on: bool
 ) -> None:
-    stuck = census(after_s=5.0, stall_ms=5_000.0)
+    stuck = snapshot(after_s=5.0, stall_ms=5_000.0)
     stood = msgspec.structs.replace(BLOCKED, ago_s=ago_s, worst_s=3.0)
     found = diagnose(evidence(after=stuck, findings=told(stood))).findings
     assert [each.urgency for each in found] == ([100] if goes_on else [100, 60])
@@ -180,12 +180,12 @@ def test_what_is_remembered_of_a_minute_is_a_start_and_no_growth() -> None:
 
 @pytest.mark.parametrize(("live", "known"), [(999, False), (1_000, True)])
 def test_what_a_task_takes_is_known_from_a_thousand_on(live: int, known: bool) -> None:
-    seen = evidence(after=census(location(live=live), after_s=5.0))
+    seen = evidence(after=snapshot(location(live=live), after_s=5.0))
     assert (memory.time_left(seen, tasks_per_minute=60.0) is not None) == known
 
 
 def test_no_tasks_more_or_no_limit_leave_no_time_to_tell() -> None:
-    seen = evidence(after=census(location(live=5_000), after_s=5.0))
+    seen = evidence(after=snapshot(location(live=5_000), after_s=5.0))
     assert memory.time_left(seen, tasks_per_minute=0.0) is None
     assert memory.time_left(replace(seen, memory=held(GIB, 0)), tasks_per_minute=9.0) is None
     assert memory.time_left(replace(seen, memory=None), tasks_per_minute=9.0) is None
@@ -193,7 +193,7 @@ def test_no_tasks_more_or_no_limit_leave_no_time_to_tell() -> None:
 
 def test_memory_beyond_its_limit_leaves_no_time() -> None:
     seen = evidence(
-        after=census(location(live=5_000), after_s=5.0), memory=held(17 * GIB, 16 * GIB)
+        after=snapshot(location(live=5_000), after_s=5.0), memory=held(17 * GIB, 16 * GIB)
     )
     left = memory.time_left(seen, tasks_per_minute=9.0)
     assert left is not None
@@ -206,7 +206,7 @@ def test_memory_beyond_its_limit_leaves_no_time() -> None:
 @pytest.mark.parametrize(("more", "urgency"), [(1, 90), (0, 75)])
 def test_orphans_grow_from_one_a_minute_on(more: int, urgency: int) -> None:
     seen = leak(count=500, more=more)
-    seen.after = msgspec.structs.replace(census(location(live=500, orphaned=500), after_s=60.0))
+    seen.after = msgspec.structs.replace(snapshot(location(live=500, orphaned=500), after_s=60.0))
     found = diagnose(seen).findings[0]
     assert (found.urgency, found.per_minute) == (urgency, float(more))
     assert leaks.LEAST_RATE == 1.0

@@ -10,7 +10,7 @@ from qcfeed.diagnose.verdict import diagnose, headline
 from qcfeed.metrics.growth import Point
 from qcfeed.model.answers import Memory
 from qcfeed.model.diagnosis import Certainty, Finding
-from tests.support.seen import GIB, census, evidence, location
+from tests.support.seen import GIB, evidence, location, snapshot
 
 MIB = 2**20
 LIVE = 10_000
@@ -21,8 +21,8 @@ def climbing(left_s: float) -> Evidence:
     slope = GIB / left_s
     points = [Point(at / 2, GIB + slope * (at / 2 - 5), LIVE) for at in range(11)]
     return evidence(
-        before=census(location(live=LIVE)),
-        after=census(location(live=LIVE), after_s=5.0),
+        before=snapshot(location(live=LIVE)),
+        after=snapshot(location(live=LIVE), after_s=5.0),
         samples=points,
         memory=Memory(resident_bytes=GIB, limit_bytes=2 * GIB, limit_source="cgroup"),
     )

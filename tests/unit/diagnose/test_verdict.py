@@ -28,7 +28,6 @@ from qcfeed.model.diagnosis import Diagnosis, Finding
 from tests.support.seen import (
     GIB,
     LEAKY,
-    census,
     evidence,
     feed,
     leak,
@@ -36,6 +35,7 @@ from tests.support.seen import (
     orphans,
     rule,
     samples,
+    snapshot,
     status,
     subscriber,
     told,
@@ -57,7 +57,7 @@ BLOCKED = rule(
     source="time.sleep(60)",
     evidence=["by task 9 of app.py:12, 12 s ago", "app.py:12 main", "app.py:31 hash_all"],
 )
-STUCK = census(location("hub.py:9", live=2), after_s=5, stall_ms=12_000.0)
+STUCK = snapshot(location("hub.py:9", live=2), after_s=5, stall_ms=12_000.0)
 SILENT = [feed(name, band="stale", reason="upstream_silent") for name in ("AAPL", "MSFT")]
 
 
@@ -306,7 +306,7 @@ def test_tasks_that_wait_for_what_nobody_will_send() -> None:
         msgspec.to_builtins(location(live=500, orphaned=500)) | {"waits": waits, "sampled": 500},
         type(location()),
     )
-    seen = leak(after=census(row, after_s=5.0), orphans=orphans(None))
+    seen = leak(after=snapshot(row, after_s=5.0), orphans=orphans(None))
     assert "they wait (Queue.get) for what their owner" in worst(diagnose(seen)).cause
 
 

@@ -16,8 +16,8 @@ from qcfeed.diagnostics import sampler as lookout_module
 from qcfeed.diagnostics.ledger import Ledger, owned_by
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.diagnostics.observations import Finding, Verdict
-from qcfeed.diagnostics.sampler import Lookout
-from qcfeed.diagnostics.snapshot import Census
+from qcfeed.diagnostics.sampler import DiagnosticsSampler
+from qcfeed.diagnostics.snapshot import TaskSnapshot
 from tests.support.machine import BLOCKED, of_the_program
 from tests.support.patience import PATIENCE
 from tests.unit.diagnostics.conftest import Subscriber
@@ -45,17 +45,17 @@ async def end(*tasks: asyncio.Task[Any], message: str = "really") -> None:
 
 
 @pytest.fixture
-async def lookout(ledger: Ledger):
+async def sampler(ledger: Ledger):
     """Started, but sampled by the test alone, at times of its choosing."""
     watch = LoopWatch()
     loop = asyncio.get_running_loop()
     watch.start(loop)
-    lookout = Lookout(ledger, watch, every=3600)
+    sampler = DiagnosticsSampler(ledger, watch, every=3600)
     threads = threading.active_count()
-    lookout.start(loop)
-    await until(lambda: len(lookout.history.times()) == 1)
-    yield lookout
-    lookout.stop()
+    sampler.start(loop)
+    await until(lambda: len(sampler.history.times()) == 1)
+    yield sampler
+    sampler.stop()
     watch.stop()
     assert threading.active_count() == threads
     assert loop.get_exception_handler() is None
@@ -67,10 +67,12 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-def found(lookout: Lookout, after: float = 0.0, *, since: float | None = None) -> list[Finding]:
+def found(
+    sampler: DiagnosticsSampler, after: float = 0.0, *, since: float | None = None
+) -> list[Finding]:
     """What is found ``after`` seconds from now, or from ``since``."""
     now = time.monotonic() if since is None else since
-    return of_the_program(rules.findings(lookout.look(now + after)))
+    return of_the_program(rules.findings(sampler.look(now + after)))
 
 
 def only(findings: list[Finding], rule: str) -> Finding:
@@ -80,58 +82,60 @@ def only(findings: list[Finding], rule: str) -> Finding:
     return finding
 
 
-async def test_health_has_no_finding(lookout: Lookout, subscriber: Subscriber) -> None:
+async def test_health_has_no_finding(sampler: DiagnosticsSampler, subscriber: Subscriber) -> None:
     with owned_by(subscriber):
         tasks = [asyncio.create_task(forever()) for _ in range(50)]
     for n in range(70):
-        lookout.sample(time.monotonic() + 10 * n)
-    assert found(lookout, after=700) == []
-    assert lookout.look(0).untold == []
+        sampler.sample(time.monotonic() + 10 * n)
+    assert found(sampler, after=700) == []
+    assert sampler.look(0).untold == []
     await end(*tasks)
 
 
-async def test_a_location_that_grows(lookout: Lookout) -> None:
+async def test_a_location_that_grows(sampler: DiagnosticsSampler) -> None:
     tasks = []
     for n in range(60):
         tasks += [asyncio.create_task(forever()) for _ in range(2)]
-        lookout.sample(time.monotonic() + 10 * n)
-    assert only(found(lookout), "growing").verdict is Verdict.FOUND
+        sampler.sample(time.monotonic() + 10 * n)
+    assert only(found(sampler), "growing").verdict is Verdict.FOUND
     await end(*tasks)
 
 
 async def test_orphans_whose_owner_says_when_it_closed(
-    lookout: Lookout, subscriber: Subscriber
+    sampler: DiagnosticsSampler, subscriber: Subscriber
 ) -> None:
     with owned_by(subscriber):
         tasks = [asyncio.create_task(forever()) for _ in range(7)]
     closed = subscriber.closed_at = time.monotonic()
     subscriber.closed = True
-    assert found(lookout, since=closed) == []
-    assert only(found(lookout, after=2, since=closed), "orphans").verdict is Verdict.LOOK_AGAIN
-    finding = only(found(lookout, after=6, since=closed), "orphans")
+    assert found(sampler, since=closed) == []
+    assert only(found(sampler, after=2, since=closed), "orphans").verdict is Verdict.LOOK_AGAIN
+    finding = only(found(sampler, after=6, since=closed), "orphans")
     assert finding.verdict is Verdict.FOUND
     assert finding.summary == "7 tasks are alive though the owner is gone"
     assert len(finding.serials) == 5
     assert "owner subscriber 812 of AAPL closed 6." in finding.evidence[0]
     await end(*tasks)
-    assert found(lookout, after=6) == []
+    assert found(sampler, after=6) == []
 
 
-async def test_orphans_whose_owner_does_not_say_must_be_seen_twice(lookout: Lookout) -> None:
+async def test_orphans_whose_owner_does_not_say_must_be_seen_twice(
+    sampler: DiagnosticsSampler,
+) -> None:
     with owned_by(lambda: True):
         task = asyncio.create_task(forever())
-    assert found(lookout, after=60) == []
-    lookout.sample(time.monotonic())
-    assert only(found(lookout, after=6), "orphans").verdict is Verdict.FOUND
+    assert found(sampler, after=60) == []
+    sampler.sample(time.monotonic())
+    assert only(found(sampler, after=6), "orphans").verdict is Verdict.FOUND
     await end(task)
     with owned_by(lambda: True):
         another = asyncio.create_task(forever())
-    assert found(lookout, after=6) == [], "a new one has its own time"
+    assert found(sampler, after=6) == [], "a new one has its own time"
     await end(another)
 
 
 async def test_an_owner_that_cannot_say_when_it_closed_is_one_that_does_not(
-    lookout: Lookout,
+    sampler: DiagnosticsSampler,
 ) -> None:
     class Rude:
         closed = True
@@ -142,38 +146,38 @@ async def test_an_owner_that_cannot_say_when_it_closed_is_one_that_does_not(
 
     with owned_by(Rude()):
         task = asyncio.create_task(forever())
-    lookout.sample(time.monotonic())
-    assert only(found(lookout, after=6), "orphans").verdict is Verdict.FOUND
+    sampler.sample(time.monotonic())
+    assert only(found(sampler, after=6), "orphans").verdict is Verdict.FOUND
     await end(task)
 
 
-async def test_a_task_that_was_cancelled_twice_and_lives(lookout: Lookout) -> None:
+async def test_a_task_that_was_cancelled_twice_and_lives(sampler: DiagnosticsSampler) -> None:
     task = asyncio.create_task(stubborn())
     try:
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.sleep(0)
-        lookout.sample(time.monotonic())
-        assert found(lookout, after=60) == [], "once is how everybody is cancelled"
+        sampler.sample(time.monotonic())
+        assert found(sampler, after=60) == [], "once is how everybody is cancelled"
         task.cancel()
         await asyncio.sleep(0)
-        assert found(lookout, after=60) == []
-        lookout.sample(time.monotonic())
-        finding = only(found(lookout, after=6), "cancelled_in_vain")
+        assert found(sampler, after=60) == []
+        sampler.sample(time.monotonic())
+        finding = only(found(sampler, after=6), "cancelled_in_vain")
         assert finding.verdict is Verdict.FOUND
         assert finding.evidence[0].startswith(f"task {finding.serials[0]}: cancelled 2 times; ")
     finally:
         await end(task)
 
 
-async def test_a_task_that_blocks_the_loop(lookout: Lookout) -> None:
+async def test_a_task_that_blocks_the_loop(sampler: DiagnosticsSampler) -> None:
     async def blocks() -> None:
         time.sleep(1.3)  # noqa: ASYNC251
 
     await asyncio.create_task(blocks())
     (finding,) = (  # a busy machine may have held the loop up elsewhere
         each
-        for each in rules.findings(lookout.look(time.monotonic()))
+        for each in rules.findings(sampler.look(time.monotonic()))
         if any("test_sampler.py" in line and "blocks" in line for line in each.evidence)
     )
     assert (finding.rule, finding.verdict) == (BLOCKED, Verdict.FOUND)
@@ -181,7 +185,7 @@ async def test_a_task_that_blocks_the_loop(lookout: Lookout) -> None:
 
 
 async def test_a_task_that_was_destroyed_while_pending(
-    lookout: Lookout, caplog: pytest.LogCaptureFixture
+    sampler: DiagnosticsSampler, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def drops() -> None:
         task = asyncio.create_task(asyncio.Event().wait())
@@ -190,23 +194,23 @@ async def test_a_task_that_was_destroyed_while_pending(
 
     await drops()
     gc.collect()
-    lookout.sample(time.monotonic())
-    assert only(found(lookout), "destroyed_pending").verdict is Verdict.FOUND
+    sampler.sample(time.monotonic())
+    assert only(found(sampler), "destroyed_pending").verdict is Verdict.FOUND
     assert "Task was destroyed but it is pending!" in caplog.text
 
 
 async def test_an_exception_that_nobody_takes(
-    lookout: Lookout, caplog: pytest.LogCaptureFixture
+    sampler: DiagnosticsSampler, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def fails() -> None:
         raise KeyError("lost")
 
     task = asyncio.create_task(fails())
     await asyncio.wait([task])
-    assert found(lookout) == []
+    assert found(sampler) == []
     del task
     gc.collect()
-    finding = only(found(lookout), "exceptions_never_retrieved")
+    finding = only(found(sampler), "exceptions_never_retrieved")
     assert "KeyError: 'lost'" in finding.evidence[0]
     assert "Task exception was never retrieved" in caplog.text
 
@@ -217,19 +221,19 @@ async def test_it_samples_by_itself_and_says_when_it_cannot(
     loop = asyncio.get_running_loop()
     watch = LoopWatch()
     watch.start(loop)
-    lookout = Lookout(ledger, watch, every=0.01)
-    lookout.start(loop)
-    await until(lambda: len(lookout.history.times()) > 3)
+    sampler = DiagnosticsSampler(ledger, watch, every=0.01)
+    sampler.start(loop)
+    await until(lambda: len(sampler.history.times()) > 3)
     with monkeypatch.context() as broken:
-        broken.setattr(lookout.history, "note", None)
-        await until(lambda: lookout.failure is not None)
-        assert any("TypeError" in line for line in lookout.look(0).untold)
-    await until(lambda: lookout.failure is None)
-    assert "a census could not be taken" in caplog.text
-    lookout.stop()
+        broken.setattr(sampler.history, "note", None)
+        await until(lambda: sampler.failure is not None)
+        assert any("TypeError" in line for line in sampler.look(0).untold)
+    await until(lambda: sampler.failure is None)
+    assert "a snapshot could not be taken" in caplog.text
+    sampler.stop()
     watch.stop()
     ledger.failure = "broken"
-    look = lookout.look(0)
+    look = sampler.look(0)
     assert look.incomplete == ["stopped recording tasks: broken"]
     untold = "\n".join(look.untold)
     assert "exceptions never retrieved" in untold
@@ -243,20 +247,20 @@ async def test_each_census_goes_also_to_who_asked_and_his_fault_is_told(ledger: 
     broken.set()
     seen: list[int] = []
 
-    def also(_: float, taken: Census) -> None:
+    def also(_: float, taken: TaskSnapshot) -> None:
         if broken.is_set():
             raise RuntimeError("his own")
         seen.append(taken.totals.live)
 
-    lookout = Lookout(ledger, watch, every=0.01, also=also)
-    lookout.start(loop)
-    await until(lambda: lookout.failure is not None)
-    assert any("RuntimeError: his own" in line for line in lookout.look(0).untold)
+    sampler = DiagnosticsSampler(ledger, watch, every=0.01, also=also)
+    sampler.start(loop)
+    await until(lambda: sampler.failure is not None)
+    assert any("RuntimeError: his own" in line for line in sampler.look(0).untold)
     broken.clear()
     await until(lambda: bool(seen))
     assert seen[0] >= 1
-    await until(lambda: lookout.failure is None)
-    lookout.stop()
+    await until(lambda: sampler.failure is None)
+    sampler.stop()
     watch.stop()
 
 
@@ -275,80 +279,82 @@ async def forgetful() -> None:
 
 @pytest.mark.skipif(not abandoned.TELLS, reason="cannot be told on this interpreter")
 async def test_a_future_that_was_dropped_is_found_once_it_held_for_a_while(
-    lookout: Lookout,
+    sampler: DiagnosticsSampler,
 ) -> None:
     pending: dict[int, asyncio.Future[None]] = {}
     registries = [pending, {}]
     tasks = [asyncio.create_task(request(each)) for each in registries]
     await asyncio.sleep(0)
     now = time.monotonic()
-    lookout.sample(now)
-    assert found(lookout, after=60) == [], "both are in a registry"
+    sampler.sample(now)
+    assert found(sampler, after=60) == [], "both are in a registry"
     pending.clear()
-    assert found(lookout, after=60) == [], "one look proves nothing"
-    lookout.sample(now + 60)
-    told = only(found(lookout, after=71, since=now), "abandoned_future")
+    assert found(sampler, after=60) == [], "one look proves nothing"
+    sampler.sample(now + 60)
+    told = only(found(sampler, after=71, since=now), "abandoned_future")
     assert told.verdict is Verdict.LOOK_AGAIN
-    lookout.sample(now + 70)
-    finding = only(found(lookout, after=91, since=now), "abandoned_future")
+    sampler.sample(now + 70)
+    finding = only(found(sampler, after=91, since=now), "abandoned_future")
     assert finding.verdict is Verdict.FOUND
     assert finding.summary == "1 task waits for a future that nobody else refers to"
     assert "test_sampler.py" in finding.evidence[0]
     assert "which no other object refers to" in finding.evidence[0]
     pending[0] = tasks[0]._fut_waiter
-    assert found(lookout, after=91, since=now) == [], "somebody has it again"
-    lookout.sample(now + 100)
+    assert found(sampler, after=91, since=now) == [], "somebody has it again"
+    sampler.sample(now + 100)
     pending.clear()
-    lookout.sample(now + 110)
-    assert found(lookout, after=111, since=now) == [], "and so its time begins anew"
+    sampler.sample(now + 110)
+    assert found(sampler, after=111, since=now) == [], "and so its time begins anew"
     await end(*tasks)
 
 
 @pytest.mark.skipif(not abandoned.TELLS, reason="cannot be told on this interpreter")
-async def test_of_many_the_oldest_are_looked_at(lookout: Lookout) -> None:
+async def test_of_many_the_oldest_are_looked_at(sampler: DiagnosticsSampler) -> None:
     tasks = [asyncio.create_task(forgetful()) for _ in range(abandoned.LOOKED_AT + 30)]
     await asyncio.sleep(0)
-    lookout.sample(time.monotonic())
-    finding = only(found(lookout, after=31), "abandoned_future")
+    sampler.sample(time.monotonic())
+    finding = only(found(sampler, after=31), "abandoned_future")
     assert finding.count == abandoned.LOOKED_AT
     assert finding.serials == sorted(finding.serials)
     await end(*tasks)
 
 
 async def test_where_it_cannot_be_told_that_is_said(
-    lookout: Lookout, monkeypatch: pytest.MonkeyPatch
+    sampler: DiagnosticsSampler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (abandoned, lookout_module):
         monkeypatch.setattr(module, "TELLS", False)
     task = asyncio.create_task(forgetful())
     await asyncio.sleep(0)
-    lookout.sample(time.monotonic())
-    assert found(lookout, after=60) == []
-    assert "futures that nobody will complete: not on this interpreter" in lookout.look(0).untold
+    sampler.sample(time.monotonic())
+    assert found(sampler, after=60) == []
+    assert "futures that nobody will complete: not on this interpreter" in sampler.look(0).untold
     await end(task)
 
 
-async def test_tasks_created_around_the_ledger(lookout: Lookout) -> None:
+async def test_tasks_created_around_the_ledger(sampler: DiagnosticsSampler) -> None:
     def told() -> Finding:
-        (finding,) = (each for each in found(lookout) if each.rule == "untracked_tasks")
+        (finding,) = (each for each in found(sampler) if each.rule == "untracked_tasks")
         return finding
 
     loop = asyncio.get_running_loop()
     tasks = [asyncio.Task(forever(), loop=loop) for _ in range(25)]
-    lookout.sample(time.monotonic())
+    sampler.sample(time.monotonic())
     assert told().verdict is Verdict.LOOK_AGAIN
     assert told().summary.startswith("cannot see what created 25 of 2")
     assert "forever (25)" in told().evidence[0]
     for n in range(60):
         tasks += [asyncio.Task(forever(), loop=loop) for _ in range(2)]
-        lookout.sample(time.monotonic() + 10 * n)
+        sampler.sample(time.monotonic() + 10 * n)
     assert told().verdict is Verdict.FOUND
     await end(*tasks)
 
 
-async def test_untracked_tasks_that_have_ended_since_the_last_census(lookout: Lookout) -> None:
+async def test_untracked_tasks_that_have_ended_since_the_last_census(
+    sampler: DiagnosticsSampler,
+) -> None:
     loop = asyncio.get_running_loop()
     tasks = [asyncio.Task(forever(), loop=loop) for _ in range(25)]
-    lookout.sample(time.monotonic())
+    sampler.sample(time.monotonic())
     await end(*tasks)
-    assert not [each for each in found(lookout) if each.rule == "untracked_tasks"]
+    assert not [each for each in found(sampler) if each.rule == "untracked_tasks"]

@@ -14,7 +14,7 @@ from qcfeed.diagnostics import ledger as spawn
 from qcfeed.diagnostics import registry, snapshot
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.loop_watch import LoopWatch
-from qcfeed.diagnostics.sampler import Lookout
+from qcfeed.diagnostics.sampler import DiagnosticsSampler
 from qcfeed.diagnostics.task_info import Task
 from tests.support.patience import PATIENCE
 from tests.support.running_service import until
@@ -184,16 +184,16 @@ async def test_the_sampler_has_the_ledger_check_itself(ledger: Ledger) -> None:
     loop = asyncio.get_running_loop()
     watch = LoopWatch()
     watch.start(loop)
-    lookout = Lookout(ledger, watch, every=0.01)
-    lookout.start(loop)
+    sampler = DiagnosticsSampler(ledger, watch, every=0.01)
+    sampler.start(loop)
     await until(lambda: ledger.check.site.ended >= 2, "two probes")
-    assert lookout.look(0.0).incomplete == []
+    assert sampler.look(0.0).incomplete == []
     ours = loop.get_task_factory()
     loop.set_task_factory(plain)
-    await until(lambda: lookout.look(0.0).incomplete, "the replaced factory told of")
+    await until(lambda: sampler.look(0.0).incomplete, "the replaced factory told of")
     loop.set_task_factory(ours)
-    await until(lambda: not lookout.look(0.0).incomplete, "all well again")
-    lookout.stop()
+    await until(lambda: not sampler.look(0.0).incomplete, "all well again")
+    sampler.stop()
     watch.stop()
 
 

@@ -29,7 +29,7 @@ async def ended(*tasks: asyncio.Future[Any]) -> None:
     await asyncio.wait(tasks)
 
 
-def ours(taken: snapshot.Census) -> list[snapshot.Row]:
+def ours(taken: snapshot.TaskSnapshot) -> list[snapshot.Row]:
     return [row for row in taken.rows if row.location.startswith(HERE)]
 
 

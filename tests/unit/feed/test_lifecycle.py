@@ -154,7 +154,7 @@ def test_an_event_of_another_generation_changes_nothing() -> None:
 
 
 IGNORED = {
-    Event.ARRIVED: "only an empty set's first one is an arrival",
+    Event.ARRIVED: "only an empty set's first one is an pending",
     Event.EMPTIED: "only a wanted feed can be emptied",
     Event.OPENED: "a duplicate, or after the close was asked for",
     Event.ENDED: "a duplicate",

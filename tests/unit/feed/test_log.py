@@ -8,7 +8,7 @@ from qcfeed.feed.slow_consumer import Backlog
 from qcfeed.feed.subscriber import Subscriber
 from qcfeed.model import frames, messages
 from qcfeed.model.messages import Tick
-from qcfeed.model.slow_consumer_policy import Fate
+from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import parse
 from tests.support.frames import told
 
@@ -66,16 +66,16 @@ def test_a_newcomer_gets_nothing_old_when_the_snapshot_is_stale() -> None:
 
 
 FATES = {
-    Fate.CONFLATE: [(10, 9, 0)],
-    Fate.DROP_OLDEST: [(7, 0, 6), (8, 0, 0), (9, 0, 0), (10, 0, 0)],
+    SlowConsumerPolicy.CONFLATE: [(10, 9, 0)],
+    SlowConsumerPolicy.DROP_OLDEST: [(7, 0, 6), (8, 0, 0), (9, 0, 0), (10, 0, 0)],
 }
 
 
-@pytest.mark.parametrize(("fate", "said"), FATES.items(), ids=FATES)
+@pytest.mark.parametrize(("policy", "said"), FATES.items(), ids=FATES)
 def test_beyond_its_limit_a_reader_gets_what_its_fate_says(
-    fate: Fate, said: list[tuple[int, int, int]]
+    policy: SlowConsumerPolicy, said: list[tuple[int, int, int]]
 ) -> None:
-    log, backlog = Log(), Backlog(fate, 4)
+    log, backlog = Log(), Backlog(policy, 4)
     reader = newcomer(log)
     fill(log, 10)
     backlog.settle(10)
@@ -85,14 +85,14 @@ def test_beyond_its_limit_a_reader_gets_what_its_fate_says(
     assert log.delivered == len(said)
 
 
-@pytest.mark.parametrize("fate", Fate)
-def test_within_its_limit_a_reader_gets_every_quote(fate: Fate) -> None:
-    log, backlog = Log(), Backlog(fate, 4)
+@pytest.mark.parametrize("policy", SlowConsumerPolicy)
+def test_within_its_limit_a_reader_gets_every_quote(policy: SlowConsumerPolicy) -> None:
+    log, backlog = Log(), Backlog(policy, 4)
     reader = newcomer(log)
     fill(log, 4)
     backlog.settle(4)
     assert [seq for seq, _, _ in told(log.catch_up(reader, backlog, 1))] == [1, 2, 3, 4]
-    assert not backlog.doomed
+    assert not backlog.must_disconnect
 
 
 @pytest.mark.parametrize("size", [0, 125, 126, 0xFFFF, 0x10000])

@@ -15,7 +15,7 @@ def row(location: str, live: int, finished: int = 0, function: str = "f") -> Row
     return Row(location, function, live=live, spawned=live + finished, finished=finished)
 
 
-def census(*rows: Row) -> list[Row]:
+def snapshot(*rows: Row) -> list[Row]:
     return sorted(rows, key=lambda each: (-each.live, -each.spawned, each.location))
 
 
@@ -27,25 +27,25 @@ def test_two_functions_on_one_line_are_one_label() -> None:
 
 def test_what_has_no_label_is_summed() -> None:
     locations = Locations(comers=1, late=0)
-    books = locations.sort(census(row("a", 9), row("b", 2), row("c", 1)))
+    books = locations.sort(snapshot(row("a", 9), row("b", 2), row("c", 1)))
     assert set(books) == {"a", OTHER}
     assert books[OTHER][m.TASKS_LIVE] == 3
 
 
 def test_a_leak_that_begins_late_gets_a_label_and_no_counter_falls() -> None:
     locations = Locations(comers=1, late=1)
-    locations.sort(census(row("a", 100), row("leak", 0, finished=50)))
-    books = locations.sort(census(row("a", 100), row("leak", 60, finished=50)))
+    locations.sort(snapshot(row("a", 100), row("leak", 0, finished=50)))
+    books = locations.sort(snapshot(row("a", 100), row("leak", 60, finished=50)))
     assert books["leak"][m.TASKS_LIVE] == 60
     assert books["leak"][m.TASKS_SPAWNED] == 0, "what came before stays with other"
     assert books[OTHER][m.TASKS_SPAWNED] == 110
-    books = locations.sort(census(row("a", 100), row("leak", 90, finished=50)))
+    books = locations.sort(snapshot(row("a", 100), row("leak", 90, finished=50)))
     assert books["leak"][m.TASKS_SPAWNED] == 30
 
 
 def test_a_late_location_that_does_not_matter_gets_none() -> None:
     locations = Locations(comers=1, late=1)
-    books = locations.sort(census(row("a", 1_000), row("b", 9), row("c", 0, finished=5_000)))
+    books = locations.sort(snapshot(row("a", 1_000), row("b", 9), row("c", 0, finished=5_000)))
     assert set(books) == {"a", OTHER}
 
 
@@ -84,7 +84,7 @@ def test_sums_are_the_ledger_s_and_counters_never_fall(history: list[dict[str, t
         for location, (alive, over) in step.items():
             live[location] = alive
             ended[location] += over
-        books = locations.sort(census(*(row(each, live[each], ended[each]) for each in live)))
+        books = locations.sort(snapshot(*(row(each, live[each], ended[each]) for each in live)))
         assert len(books) <= 5
         assert sum(counts[m.TASKS_LIVE] for counts in books.values()) == live.total()
         assert sum(counts[m.TASKS_FINISHED] for counts in books.values()) == ended.total()

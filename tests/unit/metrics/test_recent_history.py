@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 from qcfeed.diagnostics.history import POINTS
-from qcfeed.diagnostics.snapshot import Census, Totals
+from qcfeed.diagnostics.snapshot import TaskSnapshot, Totals
 from qcfeed.metrics.recent_history import Counts, Recent
 
 
 def test_each_census_is_a_point_and_an_hour_is_kept() -> None:
     recent = Recent(lambda: Counts(subscriptions=7, orphaned_subscriptions=2, feeds=3))
     for n in range(POINTS + 40):
-        recent.note(n * 10.0, Census(Totals(live=n, spawned=2 * n, orphaned=5)))
+        recent.note(n * 10.0, TaskSnapshot(Totals(live=n, spawned=2 * n, orphaned=5)))
     points = recent.points(0.0)
     assert len(points) == POINTS
     last = points[-1]
@@ -25,6 +25,6 @@ def test_each_census_is_a_point_and_an_hour_is_kept() -> None:
 
 def test_a_program_without_feeds_says_nothing_of_them() -> None:
     recent = Recent()
-    recent.note(1.0, Census(Totals(live=1, orphaned=1)))
+    recent.note(1.0, TaskSnapshot(Totals(live=1, orphaned=1)))
     point = recent.points(0.0)[0]
     assert (point.subscriptions, point.feeds, point.orphans) == (None, None, 1)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from qcfeed.model.slow_consumer_policy import Fate
+from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
 from tests.support.modelled_kernel import Exchange, Peer, symbols, timeless, turns
 
@@ -22,9 +22,9 @@ async def exchange() -> AsyncIterator[Exchange]:
     await exchange.stop()
 
 
-async def full_peer(exchange: Exchange, fate: Fate, *held: Symbol) -> Peer:
+async def full_peer(exchange: Exchange, policy: SlowConsumerPolicy, *held: Symbol) -> Peer:
     """A client that has read the first quote of each symbol, and whose socket is full since."""
-    peer = exchange.connect(f"/stream?slow={fate}")
+    peer = exchange.connect(f"/stream?slow={policy}")
     peer.say("subscribe", *held)
     await exchange.publish(dict.fromkeys(held, 1))
     peer.read()
@@ -43,11 +43,11 @@ def told(peer: Peer, symbol: Symbol, since: int = 0) -> list[tuple[int, int, int
     ]
 
 
-@pytest.mark.parametrize("fate", Fate)
+@pytest.mark.parametrize("policy", SlowConsumerPolicy)
 async def test_as_many_quotes_as_the_limit_allows_wait_and_come_one_by_one(
-    exchange: Exchange, fate: Fate
+    exchange: Exchange, policy: SlowConsumerPolicy
 ) -> None:
-    peer = await full_peer(exchange, fate, ONE)
+    peer = await full_peer(exchange, policy, ONE)
     for _ in range(LIMIT):
         await exchange.publish({ONE: 1})
     peer.drain()
@@ -56,14 +56,14 @@ async def test_as_many_quotes_as_the_limit_allows_wait_and_come_one_by_one(
 
 
 async def test_one_quote_more_and_the_newest_stands_for_all_that_waited(exchange: Exchange) -> None:
-    peer = await full_peer(exchange, Fate.CONFLATE, ONE)
+    peer = await full_peer(exchange, SlowConsumerPolicy.CONFLATE, ONE)
     await exchange.publish({ONE: LIMIT + 1})
     peer.drain()
     assert told(peer, ONE, since=2) == [(LIMIT + 3, LIMIT, 0)]
 
 
 async def test_one_quote_more_and_the_oldest_is_dropped(exchange: Exchange) -> None:
-    peer = await full_peer(exchange, Fate.DROP_OLDEST, ONE)
+    peer = await full_peer(exchange, SlowConsumerPolicy.DROP_OLDEST, ONE)
     await exchange.publish({ONE: LIMIT + 1})
     peer.drain()
     newest = [(seq, 0, 0) for seq in range(5, LIMIT + 4)]
@@ -73,7 +73,7 @@ async def test_one_quote_more_and_the_oldest_is_dropped(exchange: Exchange) -> N
 async def test_one_quote_more_and_a_subscriber_that_wants_it_so_is_told_to_go(
     exchange: Exchange,
 ) -> None:
-    peer = await full_peer(exchange, Fate.DISCONNECT, ONE)
+    peer = await full_peer(exchange, SlowConsumerPolicy.DISCONNECT, ONE)
     await exchange.publish({ONE: LIMIT + 1})
     peer.drain()
     assert peer.close_code == 4408
@@ -84,7 +84,7 @@ async def test_one_burst_too_long_for_one_write_disconnects_who_wants_that(
     exchange: Exchange,
 ) -> None:
     """The subscriber could be written to when the burst came; what did not fit is beyond its limit."""
-    peer = exchange.connect(f"/stream?slow={Fate.DISCONNECT}")
+    peer = exchange.connect(f"/stream?slow={SlowConsumerPolicy.DISCONNECT}")
     peer.say("subscribe", ONE, OTHER, THIRD)
     await turns()
     peer.read()
@@ -95,13 +95,13 @@ async def test_one_burst_too_long_for_one_write_disconnects_who_wants_that(
     assert not any(quote.get("conflated") for quote in peer.quotes())
 
 
-@pytest.mark.parametrize("fate", [Fate.CONFLATE, Fate.DROP_OLDEST])
+@pytest.mark.parametrize("policy", [SlowConsumerPolicy.CONFLATE, SlowConsumerPolicy.DROP_OLDEST])
 async def test_who_is_too_far_behind_when_it_chooses_to_be_disconnected_is_told_to_go_at_once(
-    exchange: Exchange, fate: Fate
+    exchange: Exchange, policy: SlowConsumerPolicy
 ) -> None:
-    peer = await full_peer(exchange, fate, ONE)
+    peer = await full_peer(exchange, policy, ONE)
     await exchange.publish({ONE: LIMIT + 1})
-    peer.say("slow", fate=Fate.DISCONNECT)
+    peer.say("slow", policy=SlowConsumerPolicy.DISCONNECT)
     assert exchange.gateway.disconnected_slow == 1
     peer.drain()
     assert peer.close_code == 4408
@@ -109,16 +109,16 @@ async def test_who_is_too_far_behind_when_it_chooses_to_be_disconnected_is_told_
 
 
 async def test_who_is_within_its_limit_may_choose_to_be_disconnected(exchange: Exchange) -> None:
-    peer = await full_peer(exchange, Fate.CONFLATE, ONE)
+    peer = await full_peer(exchange, SlowConsumerPolicy.CONFLATE, ONE)
     await exchange.publish({ONE: LIMIT})
-    peer.say("slow", fate=Fate.DISCONNECT)
+    peer.say("slow", policy=SlowConsumerPolicy.DISCONNECT)
     peer.drain()
     assert peer.close_code is None
     assert told(peer, ONE, since=2) == [(seq, 0, 0) for seq in range(3, LIMIT + 3)]
 
 
 async def test_what_may_wait_is_shared_evenly_among_the_symbols(exchange: Exchange) -> None:
-    peer = await full_peer(exchange, Fate.DROP_OLDEST, ONE, OTHER, THIRD)
+    peer = await full_peer(exchange, SlowConsumerPolicy.DROP_OLDEST, ONE, OTHER, THIRD)
     await exchange.publish({ONE: 10, OTHER: 10, THIRD: 1})
     peer.drain()
     assert told(peer, ONE, since=2) == [(11, 0, 8), (12, 0, 0)]
@@ -132,7 +132,7 @@ async def test_a_snapshot_that_waits_counts_towards_the_limit(exchange: Exchange
     watcher = exchange.connect("/stream")
     watcher.say("subscribe", *many)
     await exchange.publish(dict.fromkeys(many, 1))
-    peer = await full_peer(exchange, Fate.DISCONNECT, ONE)
+    peer = await full_peer(exchange, SlowConsumerPolicy.DISCONNECT, ONE)
     peer.say("subscribe", *many[1:])
     await exchange.publish({ONE: 1})
     assert exchange.gateway.disconnected_slow == 0, f"{LIMIT} quotes wait, which it may leave"
@@ -143,7 +143,7 @@ async def test_a_snapshot_that_waits_counts_towards_the_limit(exchange: Exchange
 
 
 async def test_who_has_caught_up_gets_every_quote_again(exchange: Exchange) -> None:
-    peer = await full_peer(exchange, Fate.CONFLATE, ONE)
+    peer = await full_peer(exchange, SlowConsumerPolicy.CONFLATE, ONE)
     await exchange.publish({ONE: 3 * LIMIT})
     peer.drain()
     seen = len(peer.quotes())
@@ -160,7 +160,7 @@ async def test_who_has_caught_up_gets_every_quote_again(exchange: Exchange) -> N
 async def test_giving_up_a_symbol_gives_back_the_room_that_its_quotes_took(
     exchange: Exchange,
 ) -> None:
-    peer = await full_peer(exchange, Fate.CONFLATE, ONE, OTHER)
+    peer = await full_peer(exchange, SlowConsumerPolicy.CONFLATE, ONE, OTHER)
     await exchange.publish({OTHER: LIMIT})
     peer.say("unsubscribe", OTHER)
     await exchange.publish({ONE: LIMIT})

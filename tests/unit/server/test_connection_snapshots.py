@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from qcfeed.model.slow_consumer_policy import Fate
+from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.server import connection_snapshots
 from qcfeed.ws.connection import Connection
 from tests.support.modelled_kernel import Exchange, Peer, symbols, timeless, turns
@@ -24,7 +24,9 @@ async def exchange() -> AsyncIterator[Exchange]:
     await exchange.stop()
 
 
-async def holder(exchange: Exchange, *, slow: Fate = Fate.CONFLATE) -> tuple[Peer, Connection]:
+async def holder(
+    exchange: Exchange, *, slow: SlowConsumerPolicy = SlowConsumerPolicy.CONFLATE
+) -> tuple[Peer, Connection]:
     """A client of two symbols that has read one quote of each, and the service's side of it."""
     peer = exchange.connect(f"/stream?slow={slow}")
     peer.say("subscribe", ONE, OTHER)
@@ -38,7 +40,7 @@ async def holder(exchange: Exchange, *, slow: Fate = Fate.CONFLATE) -> tuple[Pee
 async def test_one_that_keeps_up_is_behind_by_nothing(exchange: Exchange) -> None:
     _, connection = await holder(exchange)
     stands = connection_snapshots.stand(connection, connection.opened_at + 30.0)
-    assert (stands.symbols, stands.fate, stands.compressed) == ([ONE, OTHER], "conflate", False)
+    assert (stands.symbols, stands.policy, stands.compressed) == ([ONE, OTHER], "conflate", False)
     assert (stands.lag, stands.lag_bytes, stands.stalled, stands.slow) == (0, 0, 0.0, False)
     assert (stands.age, stands.conflated, stands.dropped) == (30.0, 0, 0)
     assert stands.heard == pytest.approx(30.0, abs=5.0)
@@ -62,8 +64,8 @@ async def test_one_that_takes_nothing_is_behind_by_what_came_since(exchange: Exc
 async def test_of_one_beyond_its_limit_the_bytes_are_those_that_are_kept(
     exchange: Exchange,
 ) -> None:
-    for fate, kept in ((Fate.CONFLATE, 0), (Fate.DROP_OLDEST, LIMIT)):
-        peer, connection = await holder(exchange, slow=fate)
+    for policy, kept in ((SlowConsumerPolicy.CONFLATE, 0), (SlowConsumerPolicy.DROP_OLDEST, LIMIT)):
+        peer, connection = await holder(exchange, slow=policy)
         peer.wire.room = 0
         await exchange.publish({ONE: 1})
         await exchange.publish({ONE: 10, OTHER: 10})
@@ -118,7 +120,7 @@ async def test_one_that_missed_nothing_is_not_slow_once_it_has_caught_up(
 async def test_totals_outlive_their_feeds(exchange: Exchange) -> None:
     hub = exchange.hub
     peer, _ = await holder(exchange)
-    dropping, _ = await holder(exchange, slow=Fate.DROP_OLDEST)
+    dropping, _ = await holder(exchange, slow=SlowConsumerPolicy.DROP_OLDEST)
     for each in (peer, dropping):
         each.wire.room = 0
     await exchange.publish({ONE: 1})

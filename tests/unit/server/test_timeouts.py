@@ -36,7 +36,7 @@ async def test_a_silent_peer_is_pinged_after_the_interval_and_not_before(
     exchange: Exchange,
 ) -> None:
     peer, connection = await connected(exchange)
-    look = exchange.gateway.sweeper.look_at
+    look = exchange.gateway.timeouts.look_at
     assert not look(connection, connection.heard_at + PING - 0.001)
     assert connection.pinged_at is None
     assert look(connection, connection.heard_at + PING)
@@ -46,7 +46,7 @@ async def test_a_silent_peer_is_pinged_after_the_interval_and_not_before(
 
 async def test_a_peer_that_leaves_a_ping_unanswered_is_told_so(exchange: Exchange) -> None:
     peer, connection = await connected(exchange)
-    look = exchange.gateway.sweeper.look_at
+    look = exchange.gateway.timeouts.look_at
     look(connection, connection.heard_at + PING)
     pinged = connection.pinged_at
     assert pinged is not None
@@ -59,7 +59,7 @@ async def test_a_peer_that_leaves_a_ping_unanswered_is_told_so(exchange: Exchang
 
 async def test_any_data_is_an_answer_to_a_ping(exchange: Exchange) -> None:
     peer, connection = await connected(exchange)
-    look = exchange.gateway.sweeper.look_at
+    look = exchange.gateway.timeouts.look_at
     look(connection, connection.heard_at + PING)
     pinged = connection.pinged_at
     assert pinged is not None
@@ -72,7 +72,7 @@ async def test_any_data_is_an_answer_to_a_ping(exchange: Exchange) -> None:
 async def test_without_an_interval_nobody_is_pinged() -> None:
     exchange = Exchange(timeless(ping_interval=0.0, stall_timeout=STALL, send_buffer=4_608))
     _, connection = await connected(exchange)
-    assert not exchange.gateway.sweeper.look_at(connection, connection.heard_at + 1e9)
+    assert not exchange.gateway.timeouts.look_at(connection, connection.heard_at + 1e9)
     assert connection.pinged_at is None
     await exchange.stop()
 
@@ -81,7 +81,7 @@ async def test_a_peer_that_takes_nothing_for_the_stall_timeout_is_dropped(
     exchange: Exchange,
 ) -> None:
     peer, connection = await connected(exchange)
-    look = exchange.gateway.sweeper.look_at
+    look = exchange.gateway.timeouts.look_at
     peer.wire.room = 0
     await exchange.publish({ONE: 1})
     since = connection.moved_at
@@ -96,7 +96,7 @@ async def test_a_peer_that_takes_nothing_for_the_stall_timeout_is_dropped(
 
 async def test_a_peer_that_takes_a_little_has_the_whole_time_again(exchange: Exchange) -> None:
     peer, connection = await connected(exchange)
-    look = exchange.gateway.sweeper.look_at
+    look = exchange.gateway.timeouts.look_at
     peer.wire.room = 10
     await exchange.publish({ONE: 1})
     since = connection.moved_at
@@ -109,7 +109,7 @@ async def test_a_peer_that_takes_a_little_has_the_whole_time_again(exchange: Exc
 
 async def test_a_close_that_is_not_answered_in_five_seconds_is_the_end(exchange: Exchange) -> None:
     peer, connection = await connected(exchange)
-    look = exchange.gateway.sweeper.look_at
+    look = exchange.gateway.timeouts.look_at
     connection.close(CloseCode.KICKED, "go")
     deadline = connection.deadline
     assert deadline is not None

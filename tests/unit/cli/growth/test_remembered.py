@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qcfeed.control.handlers import history
-from qcfeed.diagnostics.sampler import Lookout
+from qcfeed.diagnostics.sampler import DiagnosticsSampler
 from qcfeed.metrics.recent_history import Counts, Recent
 from tests.support import loopback_http
 
@@ -17,12 +17,12 @@ from ..conftest import Watched
 
 
 class Remembering:
-    """A lookout that is sampled by hand, and the route over what it remembers."""
+    """A sampler that is sampled by hand, and the route over what it remembers."""
 
     def __init__(self, watched: Watched) -> None:
         self.recent = Recent(lambda: Counts(1, 0, 1))
-        self.lookout = Lookout(watched.ledger, watched.watch, also=self.recent.note)
-        watched.serve(routes=history.routes(self.recent, self.lookout))
+        self.sampler = DiagnosticsSampler(watched.ledger, watched.watch, also=self.recent.note)
+        watched.serve(routes=history.routes(self.recent, self.sampler))
 
 
 async def test_the_service_remembers_and_says_so(
@@ -32,7 +32,7 @@ async def test_the_service_remembers_and_says_so(
     now = time.monotonic()
     for ago in range(1_200, -1, -10):  # twenty minutes in no time
         sleepers(2)
-        memory.lookout.sample(now - ago)
+        memory.sampler.sample(now - ago)
     left = await asyncio.to_thread(qcfeed_, "growth", "-o", "json")
     told = json.loads(left.out)
     assert told["schema"] == "qcfeed.growth/1"
@@ -54,7 +54,7 @@ async def test_what_nobody_remembers_is_said(watched: Watched, qcfeed_: Callable
     nothing = await asyncio.to_thread(qcfeed_, "growth")
     assert nothing.status == 3
     assert "its first sample is still to come" in nothing.err
-    memory.lookout.sample(time.monotonic())
+    memory.sampler.sample(time.monotonic())
     past = await asyncio.to_thread(qcfeed_, "growth", "--at", "2024-03-20T02:15")
     assert past.status == 3
     assert "remembers nothing of 2024-03-20T02:15:00Z" in past.err
@@ -65,7 +65,7 @@ async def test_a_prometheus_of_the_configuration_that_is_down_is_told_and_done_w
     watched: Watched, qcfeed_: Callable[..., Any], monkeypatch: Any
 ) -> None:
     memory = Remembering(watched)
-    memory.lookout.sample(time.monotonic())
+    memory.sampler.sample(time.monotonic())
     with loopback_http.refused() as url:
         monkeypatch.setenv("QCFEED_PROMETHEUS", url)
         left = await asyncio.to_thread(qcfeed_, "growth", "-o", "json")

@@ -11,7 +11,7 @@ import pytest
 from qcfeed.control.handlers import findings, tasks
 from qcfeed.diagnostics import rules as lints
 from qcfeed.diagnostics.ledger import owned_by
-from qcfeed.diagnostics.sampler import Lookout
+from qcfeed.diagnostics.sampler import DiagnosticsSampler
 from qcfeed.errors import ExitStatus
 
 
@@ -34,16 +34,16 @@ def now(monkeypatch: pytest.MonkeyPatch) -> float:
 
 
 @pytest.fixture
-async def lookout(watched, now, monkeypatch: pytest.MonkeyPatch):
+async def sampler(watched, now, monkeypatch: pytest.MonkeyPatch):
     # Nor is it asked whether that machine has held the loop up.
     rules = [rule for rule in lints.RULES if rule is not lints.blocked]
     monkeypatch.setattr(lints, "RULES", rules)
-    lookout = Lookout(watched.ledger, watched.watch, every=3600)
-    lookout.start(asyncio.get_running_loop())
+    sampler = DiagnosticsSampler(watched.ledger, watched.watch, every=3600)
+    sampler.start(asyncio.get_running_loop())
     ledger_routes = tasks.routes(watched.ledger, watched.watch)
-    watched.serve(routes=[*ledger_routes, *findings.routes(lookout)])
-    yield lookout
-    lookout.stop()
+    watched.serve(routes=[*ledger_routes, *findings.routes(sampler)])
+    yield sampler
+    sampler.stop()
 
 
 @pytest.fixture
@@ -60,13 +60,13 @@ async def orphan(now):
     await asyncio.gather(*spawned, return_exceptions=True)
 
 
-async def test_nothing_is_said_to_be_nothing(lookout, qcfeed_) -> None:
+async def test_nothing_is_said_to_be_nothing(sampler, qcfeed_) -> None:
     left = await asyncio.to_thread(qcfeed_, "tasks", "findings")
     assert (left.status, left.out) == (ExitStatus.OK, "")
-    assert left.err.startswith("no findings in 1 census ")
+    assert left.err.startswith("no findings in 1 snapshot ")
 
 
-async def test_a_finding_has_its_evidence_and_the_next_command(lookout, orphan, qcfeed_) -> None:
+async def test_a_finding_has_its_evidence_and_the_next_command(sampler, orphan, qcfeed_) -> None:
     orphan(60)
     left = await asyncio.to_thread(qcfeed_, "tasks", "findings")
     assert left.status == ExitStatus.FINDINGS
@@ -75,10 +75,10 @@ async def test_a_finding_has_its_evidence_and_the_next_command(lookout, orphan, 
     assert first.endswith(": 1 task is alive though the owner is gone")
     assert "owner subscriber\\x1b[2J 812 closed 60." in evidence
     assert following == "  next: qcfeed orphans --reap"
-    assert left.err.startswith("1 found, 0 to look at again; from 1 census ")
+    assert left.err.startswith("1 found, 0 to look at again; from 1 snapshot ")
 
 
-async def test_what_time_will_tell_is_no_finding_yet(lookout, orphan, qcfeed_) -> None:
+async def test_what_time_will_tell_is_no_finding_yet(sampler, orphan, qcfeed_) -> None:
     orphan(2.5)
     left = await asyncio.to_thread(qcfeed_, "tasks", "findings")
     assert left.status == ExitStatus.OK
@@ -87,7 +87,7 @@ async def test_what_time_will_tell_is_no_finding_yet(lookout, orphan, qcfeed_) -
 
 @pytest.mark.parametrize("output", ["wide", "json", "csv", "name"])
 async def test_every_format_has_it_and_its_exit_status(
-    lookout, orphan, qcfeed_, output: str
+    sampler, orphan, qcfeed_, output: str
 ) -> None:
     orphan(60)
     left = await asyncio.to_thread(qcfeed_, "tasks", "findings", "-o", output)
@@ -99,14 +99,14 @@ async def test_every_format_has_it_and_its_exit_status(
         assert (answer["schema"], answer["found"]) == ("qcfeed.findings/1", 1)
 
 
-async def test_what_cannot_be_told_is_said(lookout, qcfeed_) -> None:
+async def test_what_cannot_be_told_is_said(sampler, qcfeed_) -> None:
     asyncio.get_running_loop().set_exception_handler(None)
     left = await asyncio.to_thread(qcfeed_, "tasks", "findings")
     assert left.err.startswith("not told: exceptions never retrieved: ")
 
 
 async def test_findings_are_saved_and_read_elsewhere(
-    lookout, orphan, qcfeed_, tmp_path: Path
+    sampler, orphan, qcfeed_, tmp_path: Path
 ) -> None:
     orphan(60)
     file = str(tmp_path / "findings.json")

@@ -19,7 +19,7 @@ from qcfeed.model.answers import Location, TasksByLocation, TaskTotals
 from tests.support.patience import PATIENCE
 
 
-def census(at: int, live: int, spawned: int, **life) -> TasksByLocation:
+def snapshot(at: int, live: int, spawned: int, **life) -> TasksByLocation:
     row = Location(
         location="a.py:1", function="f", live=live, spawned=spawned, finished=spawned - live,
         cancelled=0, failed=0, destroyed=0, oldest_s=1.0, orphaned=0,
@@ -33,7 +33,7 @@ def census(at: int, live: int, spawned: int, **life) -> TasksByLocation:
 
 
 def test_the_time_between_is_that_of_the_answers() -> None:
-    seen = windows.compare(census(0, 10, 100), census(30, 25, 130))
+    seen = windows.compare(snapshot(0, 10, 100), snapshot(30, 25, 130))
     assert (seen.seconds, seen.same_process) == (30, True)
     assert seen.locations[0].per_minute == 30
     assert (seen.pid, seen.instance, seen.before_at[-9:]) == (1, "8006", "0.000000Z"[-9:])
@@ -41,30 +41,30 @@ def test_the_time_between_is_that_of_the_answers() -> None:
 
 @pytest.mark.parametrize("other", [{"pid": 2}, {"since": "later"}, {"instance": "8007"}])
 def test_another_process_is_said_to_be_one(other: dict) -> None:
-    seen = windows.compare(census(0, 10, 100), census(30, 25, 130, **other))
+    seen = windows.compare(snapshot(0, 10, 100), snapshot(30, 25, 130, **other))
     assert seen.same_process is False
     assert (seen.locations[0].born, seen.total.per_minute) == (None, None)
-    earlier = windows.compare(census(30, 10, 100), census(0, 25, 130, **other))
+    earlier = windows.compare(snapshot(30, 10, 100), snapshot(0, 25, 130, **other))
     assert earlier.same_process is False, "clocks of two machines may differ"
 
 
 def test_the_wrong_way_round_is_an_error() -> None:
-    with pytest.raises(UsageError, match="the first census is the later one"):
-        windows.compare(census(30, 1, 1), census(0, 1, 1))
+    with pytest.raises(UsageError, match="the first snapshot is the later one"):
+        windows.compare(snapshot(30, 1, 1), snapshot(0, 1, 1))
 
 
 @pytest.mark.parametrize("time_", ["", "yesterday", "2026-01-01T00:00:00"])
 def test_a_census_without_a_time_is_an_error(time_: str) -> None:
-    timeless = census(0, 1, 1)
+    timeless = snapshot(0, 1, 1)
     timeless.taken_at = time_
     with pytest.raises(UsageError, match="does not say when it was taken"):
-        windows.compare(timeless, census(1, 1, 1))
+        windows.compare(timeless, snapshot(1, 1, 1))
 
 
 def test_diff_of_two_files_in_every_format(qcfeed_, tmp_path: Path) -> None:
     before, after = tmp_path / "before.json", tmp_path / "after.json"
-    before.write_bytes(msgspec.json.encode(census(0, 10, 100)))
-    after.write_bytes(msgspec.json.encode(census(30, 25, 130)))
+    before.write_bytes(msgspec.json.encode(snapshot(0, 10, 100)))
+    after.write_bytes(msgspec.json.encode(snapshot(30, 25, 130)))
     args = ("tasks", "diff", str(before), str(after))
     header, row, total = qcfeed_(*args).out.splitlines()
     assert header.split()[:6] == ["LOCATION", "BORN", "ENDED", "NET/MIN", "BEFORE", "LIVE"]
@@ -80,8 +80,8 @@ def test_diff_of_two_files_in_every_format(qcfeed_, tmp_path: Path) -> None:
 
 def test_diff_over_a_restart_says_so(qcfeed_, tmp_path: Path) -> None:
     before, after = tmp_path / "before.json", tmp_path / "after.json"
-    before.write_bytes(msgspec.json.encode(census(0, 900, 9_000)))
-    after.write_bytes(msgspec.json.encode(census(30, 5, 10, since="later")))
+    before.write_bytes(msgspec.json.encode(snapshot(0, 900, 9_000)))
+    after.write_bytes(msgspec.json.encode(snapshot(30, 5, 10, since="later")))
     left = qcfeed_("tasks", "diff", str(before), str(after))
     assert left.out.splitlines()[1].split()[:6] == ["a.py:1", "-", "-", "-", "900", "5"]
     assert "of two processes" in left.err

@@ -1,4 +1,4 @@
-"""Looks for the tests: censuses and what came with them, as a service would have told them."""
+"""Looks for the tests: snapshots and what came with them, as a service would have told them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def location(where: str, live: int, *, orphaned: int = 0, spawned: int | None = 
     )
 
 
-def census(second: float, *rows: Location, since: str = "1") -> TasksByLocation:
+def snapshot(second: float, *rows: Location, since: str = "1") -> TasksByLocation:
     return TasksByLocation(
         pid=7,
         instance="8006",

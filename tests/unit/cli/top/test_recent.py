@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from qcfeed.cli.top.recent import Trail
 
-from .made import GUILTY, SOUND, census, location
+from .made import GUILTY, SOUND, location, snapshot
 
 
 def test_net_growth_and_its_shape_are_of_the_whole_trail() -> None:
     trail = Trail()
     for look in range(4):
-        trail.take(census(look * 2, location(GUILTY, 10 * look), location(SOUND, 1)))
+        trail.take(snapshot(look * 2, location(GUILTY, 10 * look), location(SOUND, 1)))
     guilty, sound = trail.rows()
     assert (guilty.location, guilty.live, guilty.per_minute) == (GUILTY, 30, 300.0)
     assert list(guilty.trend) == [0, 10, 20, 30]
@@ -18,7 +18,7 @@ def test_net_growth_and_its_shape_are_of_the_whole_trail() -> None:
 
 def test_after_one_look_no_growth_is_told() -> None:
     trail = Trail()
-    trail.take(census(0, location(SOUND, 1)))
+    trail.take(snapshot(0, location(SOUND, 1)))
     assert [row.per_minute for row in trail.rows()] == [None]
     assert trail.per_minute is None
     assert trail.since(30) is None
@@ -27,7 +27,7 @@ def test_after_one_look_no_growth_is_told() -> None:
 def test_a_minute_is_kept_and_no_more() -> None:
     trail = Trail(span=60)
     for second in range(0, 200, 10):
-        trail.take(census(second, location(SOUND, second)))
+        trail.take(snapshot(second, location(SOUND, second)))
     assert trail.seconds == 60
     assert len(trail.totals) == 7
     before = trail.since(30)
@@ -37,8 +37,8 @@ def test_a_minute_is_kept_and_no_more() -> None:
 
 def test_a_restart_begins_it_anew_and_is_counted() -> None:
     trail = Trail()
-    trail.take(census(0, location(GUILTY, 5_000)))
-    trail.take(census(2, location(GUILTY, 3), since="2"))
+    trail.take(snapshot(0, location(GUILTY, 5_000)))
+    trail.take(snapshot(2, location(GUILTY, 3), since="2"))
     assert trail.restarts == 1
     assert [list(row.trend) for row in trail.rows()] == [[3]]
     assert trail.per_minute is None
@@ -46,16 +46,16 @@ def test_a_restart_begins_it_anew_and_is_counted() -> None:
 
 def test_a_location_whose_tasks_have_ended_stays_while_the_trail_knows_it() -> None:
     trail = Trail(span=10)
-    trail.take(census(0, location(GUILTY, 5), location(SOUND, 1)))
-    trail.take(census(5, location(GUILTY, 0, spawned=5), location(SOUND, 1)))
+    trail.take(snapshot(0, location(GUILTY, 5), location(SOUND, 1)))
+    trail.take(snapshot(5, location(GUILTY, 0, spawned=5), location(SOUND, 1)))
     assert [row.per_minute for row in trail.rows()] == [-60.0, 0.0]
-    trail.take(census(14, location(GUILTY, 0, spawned=5), location(SOUND, 1)))
+    trail.take(snapshot(14, location(GUILTY, 0, spawned=5), location(SOUND, 1)))
     assert [row.location for row in trail.rows()] == [SOUND]
 
 
 def test_a_new_location_has_no_past() -> None:
     trail = Trail()
-    trail.take(census(0, location(SOUND, 1)))
-    trail.take(census(60, location(SOUND, 1), location(GUILTY, 4)))
+    trail.take(snapshot(0, location(SOUND, 1)))
+    trail.take(snapshot(60, location(SOUND, 1), location(GUILTY, 4)))
     assert [list(row.trend) for row in trail.rows()] == [[1, 1], [None, 4]]
     assert [row.per_minute for row in trail.rows()] == [0.0, 4.0]

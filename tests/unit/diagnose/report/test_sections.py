@@ -27,7 +27,7 @@ from qcfeed.diagnose.verdict import diagnose
 from qcfeed.model.answers import Memory, Task, Tasks
 from qcfeed.model.report import Actions, Configuration, Log, LogLine, Setting
 from tests.support import incident as night
-from tests.support.seen import LEAKY, census, evidence, feed, leak, location
+from tests.support.seen import LEAKY, evidence, feed, leak, location, snapshot
 
 NASTY = "a|b *c* <script>alert(1)</script> `d` & \x1b[31m_e_ f_g"
 
@@ -197,7 +197,7 @@ def test_a_program_without_feeds_has_no_staleness() -> None:
 
 def test_a_healthy_service_is_reported_as_such() -> None:
     rows = (location(f"a{n}.py:1", live=n) for n in range(40))
-    told = sections.blocks(material(evidence(after=census(*rows, after_s=5.0))))
+    told = sections.blocks(material(evidence(after=snapshot(*rows, after_s=5.0))))
     assert isinstance(told[0], Heading)
     assert told[0].text.startswith("HEALTHY")
     assert section(told, "Findings")[0] == Text("Nothing is wrong that can be seen.")

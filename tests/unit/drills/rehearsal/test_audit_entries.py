@@ -11,9 +11,9 @@ import typer
 from qcfeed.cli.drill_rehearse import conclude
 from qcfeed.control.audit import AuditLog, Caller
 from qcfeed.drills.active import ITSELF
-from qcfeed.drills.rehearsal.audit_entries import deeds
+from qcfeed.drills.rehearsal.audit_entries import audit_entries
 from qcfeed.drills.rehearsal.game_day import GameDay
-from qcfeed.drills.rehearsal.processes import AUDIT_LOG, Crew
+from qcfeed.drills.rehearsal.processes import AUDIT_LOG, Processes
 from qcfeed.errors import ExitStatus
 
 ANA = Caller("socket", 1000, "ana", 4711)
@@ -31,7 +31,7 @@ def test_what_ended_since_and_who_asked_for_it(tmp_path: Path) -> None:
     act(log, "orphans.reap", ANA, "failed")
     act(log, "subscribers kick", Caller("token"))
     act(log, "drill stop", ITSELF)
-    found = deeds(log.path.read_text().splitlines(), since)
+    found = audit_entries(log.path.read_text().splitlines(), since)
     assert [(each.action, each.who, each.outcome, each.by_somebody) for each in found] == [
         ("orphans.reap", "ana", "failed", True),
         ("subscribers kick", "token", "done", True),
@@ -41,8 +41,8 @@ def test_what_ended_since_and_who_asked_for_it(tmp_path: Path) -> None:
 
 
 def day(home: Path) -> GameDay:
-    """One that was broken just now, over a crew that runs nothing."""
-    made = GameDay(Crew(home, "rehearsal"), "lost-readers=3", lambda _: None)
+    """One that was broken just now, over a processes that runs nothing."""
+    made = GameDay(Processes(home, "rehearsal"), "lost-readers=3", lambda _: None)
     made._broke_at = time.monotonic(), time.time()
     return made
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qcfeed.drills.rehearsal.pager import Pager, Rang
+from qcfeed.drills.rehearsal.pager import Notification, Pager
 
 
 def alert(name: str, state: str = "firing") -> dict[str, Any]:
@@ -14,11 +14,11 @@ def alert(name: str, state: str = "firing") -> dict[str, Any]:
 def test_an_alert_is_news_when_it_fires_and_then_it_is_resolved() -> None:
     pager = Pager(["A", "B"])
     assert pager.hear([alert("A", "pending")], 1.0) == []
-    assert pager.hear([alert("A")], 2.0) == [Rang("A", {"summary": "A!"}, 2.0)]
+    assert pager.hear([alert("A")], 2.0) == [Notification("A", {"summary": "A!"}, 2.0)]
     assert pager.hear([alert("A")], 3.0) == []
     assert pager.firing == ["A"]
     assert pager.hear([], 4.0) == pager.hear([], 5.0) == []
-    assert pager.rang == {"A": Rang("A", {"summary": "A!"}, 2.0, 4.0)}
+    assert pager.rang == {"A": Notification("A", {"summary": "A!"}, 2.0, 4.0)}
     assert pager.firing == []
     assert pager.silent == ["B"]
 
@@ -30,7 +30,7 @@ def test_one_that_fires_again_rings_no_second_time_and_is_not_over() -> None:
     assert pager.hear([alert("A")], 3.0) == []
     assert pager.firing == ["A"]
     pager.hear([], 4.0)
-    assert pager.rang["A"] == Rang("A", {"summary": "A!"}, 1.0, 4.0, times=2)
+    assert pager.rang["A"] == Notification("A", {"summary": "A!"}, 1.0, 4.0, times=2)
 
 
 def test_what_fires_beside_the_drill_is_kept_and_not_waited_for() -> None:

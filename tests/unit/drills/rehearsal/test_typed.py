@@ -9,7 +9,7 @@ import pytest
 
 from qcfeed.drills.rehearsal import game_day
 from qcfeed.drills.rehearsal.game_day import GameDay
-from qcfeed.drills.rehearsal.processes import Crew
+from qcfeed.drills.rehearsal.processes import Processes
 from tests.support.shell import until
 
 LASTS = "sleep 3600 & echo $! > began; mv began pid; wait"
@@ -17,7 +17,7 @@ LASTS = "sleep 3600 & echo $! > began; mv began pid; wait"
 
 @pytest.fixture
 def day(tmp_path: Path) -> GameDay:
-    return GameDay(Crew(tmp_path, "rehearsal"), "lost-readers=3", lambda _: None)
+    return GameDay(Processes(tmp_path, "rehearsal"), "lost-readers=3", lambda _: None)
 
 
 def is_gone(home: Path) -> bool:
