@@ -36,7 +36,7 @@ def fires(seen: Evidence) -> Iterator[Finding]:
         yield Finding(
             rule=alert.name,
             kind="ALERT",
-            certainty=Certainty.FOUND,
+            certainty=Certainty.PROVED,
             urgency=20,
             headline=f"{alert.name} fires, and no rule here explains it",
             cause=f"{alert.name} fires since {age(max(0.0, alert.active_s))}: {told}",

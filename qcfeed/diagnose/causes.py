@@ -28,7 +28,7 @@ def _goes_on(seen: Evidence, _: Finding, __: Finding) -> bool:
 
 def _by_its_tasks(seen: Evidence, cause: Finding, symptom: Finding) -> bool:
     """Tens of thousands that wake hold the loop up for a moment; one that blocks it is its own cause."""
-    short = not symptom.found and not seen.stuck_s
+    short = not symptom.proved and not seen.stuck_s
     return short and any(
         told.location == cause.location and told.place.startswith(f"{symptom.location} ")
         for told in seen.told("blocked_loop")
@@ -69,10 +69,10 @@ def arrange(seen: Evidence, findings: Sequence[Finding]) -> list[Finding]:
 
     Only what is certain explains. A cause leaves as little time as the most pressing of its symptoms.
     """
-    ranked = sorted(findings, key=lambda each: (not each.found, -each.urgency, -each.count))
+    ranked = sorted(findings, key=lambda each: (not each.proved, -each.urgency, -each.count))
     explained: set[int] = set()
     for cause in ranked:
-        if not cause.found or id(cause) in explained:
+        if not cause.proved or id(cause) in explained:
             continue
         for symptom in ranked:
             if id(symptom) not in explained and _explains(seen, cause, symptom):

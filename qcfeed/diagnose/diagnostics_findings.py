@@ -44,7 +44,7 @@ def _passed_on(
     return Finding(
         rule=told.rule,
         kind=kind,
-        certainty=Certainty(told.verdict),
+        certainty=Certainty(told.certainty),
         urgency=urgency,
         headline=f"{told.summary}, from {at}" if at else told.summary,
         cause=f"{told.summary}; spawned at {at}" if at else told.summary,
@@ -65,7 +65,7 @@ def drill(seen: Evidence) -> Iterator[Finding]:
         yield Finding(
             rule=DRILL,
             kind="DRILL",
-            certainty=Certainty.FOUND,
+            certainty=Certainty.PROVED,
             urgency=1,
             headline=f"{name}: this service is broken on purpose",
             cause=f"the drill {name} is on: this service is broken on purpose",
@@ -80,7 +80,7 @@ def incomplete(seen: Evidence) -> Iterator[Finding]:
         yield Finding(
             rule="incomplete_ledger",
             kind="BLIND",
-            certainty=Certainty.FOUND,
+            certainty=Certainty.PROVED,
             urgency=65,
             headline=reason.partition(": ")[0],
             cause=reason,

@@ -36,7 +36,7 @@ def growing(seen: Evidence) -> Iterator[Finding]:
         yield Finding(
             rule="growing",
             kind="GROWTH",
-            certainty=Certainty(told.verdict),
+            certainty=Certainty(told.certainty),
             urgency=70,
             headline=f"tasks from {told.location} grow by {_rate(rate)} a minute",
             cause=f"tasks spawned at {told.location} grow by {_rate(rate)} a minute; their owners are"
@@ -70,7 +70,7 @@ def _zombies(
     return Finding(
         rule="zombies",
         kind="LEAK",
-        certainty=Certainty(told.verdict) if told else Certainty.FOUND,
+        certainty=Certainty(told.certainty) if told else Certainty.PROVED,
         urgency=90 if grows else 75,
         headline=serve,
         cause=f"tasks spawned at {location}{pace}: {_why(after, woke, row)}",
@@ -96,7 +96,7 @@ def _per_minute(seen: Evidence, location: str, more: int) -> float:
 def _woke(orphans: Sequence[Orphan]) -> tuple[int, int]:
     """How many orphans began to sleep when their owner was gone already, so they woke since and
     went on; and of how many that can be told."""
-    known = [(each.gone_s, each.slept_s) for each in orphans]
+    known = [(each.owner_gone_s, each.sleeping_s) for each in orphans]
     told = [(gone, slept) for gone, slept in known if gone is not None and slept is not None]
     return sum(slept < gone for gone, slept in told), len(told)
 
@@ -131,7 +131,7 @@ def _proof(
     if told is not None and told.evidence:
         yield told.evidence[0]
     elif orphans:
-        yield f"task {orphans[0].task}: {orphans[0].evidence}"
+        yield f"task {orphans[0].serial}: {orphans[0].reason}"
     if woke[0]:
         yield f"{count(woke[0])} of {count(woke[1])} looked at woke since, and went to sleep again"
     yield from _waiting(row)
@@ -141,11 +141,11 @@ def _waiting(row: answers.Location | None) -> Iterator[str]:
     if row is not None and row.waits is not msgspec.UNSET and row.waits:
         most = row.waits[0]
         sampled = "" if row.sampled is msgspec.UNSET else f" of {count(row.sampled)} looked at"
-        yield f"they wait: {most.state} ({count(most.tasks)}{sampled})"
+        yield f"they wait: {most.state} ({count(most.count)}{sampled})"
 
 
 def _began(orphans: Sequence[Orphan], told: answers.Finding | None) -> float | None:
-    gone = [each.gone_s for each in orphans if each.gone_s is not None]
+    gone = [each.owner_gone_s for each in orphans if each.owner_gone_s is not None]
     if told is not None and told.since_s is not None:
         gone.append(told.since_s)
     return max(gone, default=None)

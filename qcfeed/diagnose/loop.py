@@ -42,7 +42,7 @@ def _blocked(seen: Evidence, told: answers.Finding, *, goes_on: bool) -> Finding
     return Finding(
         rule="blocked_loop",
         kind="BLOCKED",
-        certainty=Certainty.FOUND if long and recent else Certainty.LOOK_AGAIN,
+        certainty=Certainty.PROVED if long and recent else Certainty.SUSPECTED,
         urgency=100 if goes_on else 60,
         headline=f"{stands}, at {line}",
         cause=f"{stands}: {function or line} does not give it back, and nobody is served meanwhile"
@@ -71,7 +71,7 @@ def _unseen(seen: Evidence) -> Finding:
     return Finding(
         rule="blocked_loop",
         kind="BLOCKED",
-        certainty=Certainty.FOUND,
+        certainty=Certainty.PROVED,
         urgency=100,
         headline=f"the loop has been stuck for {age(seen.stuck_s)}" + (f", at {line}" * bool(line)),
         cause=f"the loop has been stuck for {age(seen.stuck_s)}: {function or 'something'} does not give"

@@ -52,7 +52,7 @@ def growing(seen: Evidence) -> Iterator[Finding]:
     yield Finding(
         rule="memory_growth",
         kind="MEMORY",
-        certainty=Certainty.FOUND,
+        certainty=Certainty.PROVED,
         urgency=85 if climbs.left_s < 3_600 else 65,
         headline=f"grows by {rate}" + ("" if is_tasks else ", and it is not tasks"),
         cause=f"memory grows by {rate}, "
@@ -86,7 +86,7 @@ def near(seen: Evidence) -> Iterator[Finding]:
     yield Finding(
         rule="memory_level",
         kind="MEMORY",
-        certainty=Certainty.FOUND,
+        certainty=Certainty.PROVED,
         urgency=80,
         headline=f"{size(held.resident_bytes)} of {size(held.limit_bytes)}, {share:.0%}",
         cause=f"memory is at {share:.0%} of its limit, {size(held.limit_bytes)} ({held.limit_source})",

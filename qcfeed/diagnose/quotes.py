@@ -30,7 +30,7 @@ def upstream(seen: Evidence) -> Iterator[Finding]:
     yield Finding(
         rule="upstream",
         kind="UPSTREAM",
-        certainty=Certainty.FOUND,
+        certainty=Certainty.PROVED,
         urgency=88,
         headline=f"{name} {state}; {waiting}, {_readers(wanted)}",
         cause=f"the upstream {name} {state}: {waiting} for quotes, and it is not a leak"
@@ -56,9 +56,9 @@ def some(seen: Evidence) -> Iterator[Finding]:
     yield Finding(
         rule="stale_symbols",
         kind="STALE",
-        certainty=Certainty.FOUND
+        certainty=Certainty.PROVED
         if dead or any(each.failure for each in silent)
-        else Certainty.LOOK_AGAIN,
+        else Certainty.SUSPECTED,
         urgency=50,
         headline=what,
         cause=f"{what}; the upstream speaks of the others, so it is these symbols, not a leak",
@@ -77,7 +77,7 @@ def own_lag(seen: Evidence) -> Iterator[Finding]:
         yield Finding(
             rule="own_lag",
             kind="STALE",
-            certainty=Certainty.FOUND,
+            certainty=Certainty.PROVED,
             urgency=55,
             headline=f"{plural(len(late), 'symbol')} stale by the service's own lag",
             cause=f"{plural(len(late), 'symbol')} stale: the service itself did not run in time",
@@ -106,7 +106,7 @@ def _no_leak(seen: Evidence) -> bool:
 
 
 def _readers(feeds: Sequence[answers.Feed]) -> str:
-    return plural(sum(each.subscribers for each in feeds), "subscriber") + " with them"
+    return plural(sum(each.subscriber_count for each in feeds), "subscriber") + " with them"
 
 
 def _ages(feeds: Sequence[answers.Feed]) -> list[str]:

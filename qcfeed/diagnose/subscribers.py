@@ -28,7 +28,7 @@ def slow(seen: Evidence) -> Iterator[Finding]:
     yield Finding(
         rule="slow_subscribers",
         kind="SLOW",
-        certainty=Certainty.FOUND if stalled else Certainty.LOOK_AGAIN,
+        certainty=Certainty.PROVED if stalled else Certainty.SUSPECTED,
         urgency=45,
         headline=f"{what}: {_names(chosen)}",
         cause=f"{what} what they are sent ({_names(chosen)}); it is their side, or their network",

@@ -45,7 +45,7 @@ def diagnose(
     arranged = causes.arrange(seen, [finding for rule in rules for finding in rule(seen)])
     for each in arranged:
         each.runbook = page_of(each.rule)
-    findings = [each for each in arranged if each.found]
+    findings = [each for each in arranged if each.proved]
     if len(findings) > 1:  # a drill is no fault of its own where the fault that it makes is seen
         findings = [each for each in findings if each.rule != diagnostics_findings.DRILL]
     return Diagnosis(
@@ -58,9 +58,9 @@ def diagnose(
         headline=headline(findings[0]) if findings else f"HEALTHY  {_all_well(seen)}",
         window_s=seen.seconds,
         findings=findings,
-        again=[each for each in arranged if not each.found],
-        looked_at=list(_looked_at(seen)),
-        untold=seen.untold,
+        to_recheck=[each for each in arranged if not each.proved],
+        checks=list(_looked_at(seen)),
+        skipped=seen.untold,
         drill=seen.status.drill if seen.status is not None else None,
     )
 
@@ -74,7 +74,7 @@ def headline(finding: Finding) -> str:
 def _all_well(seen: Evidence) -> str:
     what = [plural(seen.after.totals.live, "task")]
     if seen.status is not None:
-        what.append(plural(seen.status.feeds, "feed"))
+        what.append(plural(seen.status.feed_count, "feed"))
         what.append(plural(seen.status.subscriptions, "subscription"))
     return f"{', '.join(what)}: nothing is wrong that can be seen"
 
@@ -83,26 +83,26 @@ def _looked_at(seen: Evidence) -> Iterator[Looked]:
     totals = seen.after.totals
     net = totals.live - seen.before.totals.live
     yield Looked(
-        at="tasks",
-        seen=f"{count(totals.live)} live, {net:+,} in {age(seen.seconds)},"
+        subject="tasks",
+        result=f"{count(totals.live)} live, {net:+,} in {age(seen.seconds)},"
         f" {count(totals.orphaned)} orphaned",
     )
     if seen.memory is not None:
         share = seen.memory.resident_bytes / max(1, seen.memory.limit_bytes)
         yield Looked(
-            at="memory",
-            seen=f"{size(seen.memory.resident_bytes)} of {size(seen.memory.limit_bytes)}, {share:.0%}",
+            subject="memory",
+            result=f"{size(seen.memory.resident_bytes)} of {size(seen.memory.limit_bytes)}, {share:.0%}",
         )
     stall = max(seen.before.loop_stall_ms, seen.after.loop_stall_ms)
     yield Looked(
-        at="loop", seen=f"stood still {milliseconds(stall)} at most while it was looked at"
+        subject="loop", result=f"stood still {milliseconds(stall)} at most while it was looked at"
     )
     if seen.findings is not None:
         told = f"{plural(seen.findings.snapshots, 'look')} in {age(seen.findings.watched_s)}"
         if seen.history:
             spans = age(seen.history[-1].at - seen.history[0].at)
             told += f"; memory and tasks of {spans}, by {seen.remembered_by}"
-        yield Looked(at="history", seen=told)
+        yield Looked(subject="history", result=told)
     yield from _service(seen)
 
 
@@ -112,19 +112,20 @@ def _service(seen: Evidence) -> Iterator[Looked]:
         return
     bands = status.staleness
     yield Looked(
-        at="quotes",
-        seen=f"{count(bands.live)} live, {count(bands.stale)} stale,"
+        subject="quotes",
+        result=f"{count(bands.live)} live, {count(bands.stale)} stale,"
         f" {count(bands.very_stale + bands.dead)} older; {status.upstream}"
         + (" connected" if status.upstream_connected else " DOWN"),
     )
     yield Looked(
-        at="subscribers",
-        seen=f"{plural(status.subscriptions, 'subscription')},"
+        subject="subscribers",
+        result=f"{plural(status.subscriptions, 'subscription')},"
         f" {plural(status.connections, 'connection')},"
         f" {count(status.orphaned_subscriptions)} orphaned, {count(len(seen.slow))} behind",
     )
     if seen.alerts:
         firing = sum(each.state == "firing" for each in seen.alerts)
         yield Looked(
-            at="alerts", seen=f"{count(firing)} firing of {plural(len(seen.alerts), 'alert')}"
+            subject="alerts",
+            result=f"{count(firing)} firing of {plural(len(seen.alerts), 'alert')}",
         )

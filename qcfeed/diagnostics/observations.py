@@ -11,10 +11,10 @@ from qcfeed.diagnostics.watchdog import Stall
 
 
 class Verdict(StrEnum):
-    """``LOOK_AGAIN``: what is known would fit a healthy program too; time will tell."""
+    """``SUSPECTED``: what is known would fit a healthy program too; time will tell."""
 
-    FOUND = "found"
-    LOOK_AGAIN = "look_again"
+    PROVED = "proved"
+    SUSPECTED = "suspected"
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class Finding:
     """
 
     rule: str
-    verdict: Verdict
+    certainty: Verdict
     summary: str
     location: str = ""
     evidence: list[str] = field(default_factory=list)

@@ -44,7 +44,7 @@ _LOOP_FRAME = "Handle._run"
 def findings(look: Look) -> list[Finding]:
     """What the rules found, what is certain first. Cost: 0.2 ms a location with a full history."""
     told = [finding for rule in RULES for finding in rule(look)]
-    return sorted(told, key=lambda finding: finding.verdict is not Verdict.FOUND)
+    return sorted(told, key=lambda finding: finding.certainty is not Verdict.PROVED)
 
 
 def growing(look: Look) -> Iterator[Finding]:
@@ -61,7 +61,7 @@ def incomplete(look: Look) -> Iterator[Finding]:
     for reason in look.incomplete:
         yield Finding(
             "incomplete_ledger",
-            Verdict.FOUND,
+            Verdict.PROVED,
             reason,
             evidence=["what the other rules say holds for the tasks that can be seen"],
         )
@@ -79,7 +79,7 @@ def around(look: Look) -> Iterator[Finding]:
     if number >= LEAST_AROUND and number > look.around.live:
         yield Finding(
             "untracked_tasks",
-            Verdict.LOOK_AGAIN,
+            Verdict.SUSPECTED,
             f"cannot see what created {number:,} of {number + look.around.live:,} tasks: they did not"
             " pass the task factory",
             evidence=_evidence_around(look.around),
@@ -131,7 +131,7 @@ def destroyed(look: Look) -> Iterator[Finding]:
         if count > 0:
             yield Finding(
                 "destroyed_pending",
-                Verdict.FOUND,
+                Verdict.PROVED,
                 f"{_tasks(count)} destroyed while pending: nobody held a reference",
                 series.location,
                 [f"spawned in {series.function}", "keep what create_task() returns until it ends"],
@@ -147,7 +147,7 @@ def unretrieved(look: Look) -> Iterator[Finding]:
             plural = "exception was" if lost.count == 1 else "exceptions were"
             yield Finding(
                 "exceptions_never_retrieved",
-                Verdict.FOUND,
+                Verdict.PROVED,
                 f"{lost.count:,} {plural} never retrieved",
                 lost.location,
                 [f"the last {ago:.0f} s ago: {lost.error}", "the program's log has the traceback"],
@@ -207,7 +207,7 @@ def _growth(
     proven = len(counts) >= PROVEN_SPAN
     return Finding(
         rule,
-        Verdict.FOUND if proven else Verdict.LOOK_AGAIN,
+        Verdict.PROVED if proven else Verdict.SUSPECTED,
         summary,
         location,
         evidence,
@@ -254,7 +254,7 @@ def _judged(
     (one, many), rest = what
     return Finding(
         rule,
-        Verdict.FOUND if tally.proven else Verdict.LOOK_AGAIN,
+        Verdict.PROVED if tally.proven else Verdict.SUSPECTED,
         f"{tally.count:,} {one if tally.count == 1 else many} {rest}",
         tally.location,
         [f"task {tally.serials[0]}: {tally.evidence}"] if tally.serials else [],
@@ -276,7 +276,7 @@ def _blocked(place: str, stalls: Sequence[Stall], now: float) -> Finding:
     times = "once" if len(stalls) == 1 else f"{len(stalls)} times"
     return Finding(
         "blocked_loop",
-        Verdict.FOUND if sure else Verdict.LOOK_AGAIN,
+        Verdict.PROVED if sure else Verdict.SUSPECTED,
         f"the loop did not turn for {worst.seconds:.1f} s, {times} at {place}",
         worst.location,
         [f"by {who}, {now - worst.began:.0f} s ago", *inner[-STACK_LINES:]],

@@ -44,7 +44,7 @@ class DrillViews:
     async def start(self, request: StartDrillRequest) -> DrillStarted:
         board = self._allowed()
         active = board.start(parse(request.drill), request.for_s)
-        return DrillStarted(drill=_active(active, board.now))
+        return DrillStarted(active=_active(active, board.now))
 
     async def stop(self, _: StopDrillRequest) -> DrillStopped:
         board = self._allowed()
@@ -65,11 +65,11 @@ def _drill(kind: Kind) -> Drill:
     return Drill(
         name=kind.name,
         breaks=kind.breaks,
-        alerts=list(kind.alerts),
+        alert_names=list(kind.alerts),
         shows=kind.shows,
         number=kind.number,
-        usual=None if kind.number is None else kind.usual,
-        lasts_s=kind.lasts,
+        default_number=None if kind.number is None else kind.usual,
+        duration_s=kind.lasts,
     )
 
 
@@ -77,8 +77,8 @@ def _active(active: Active, now: float) -> ActiveDrill:
     return ActiveDrill(
         drill=str(active.order),
         name=active.order.kind.name,
-        on_s=max(0.0, now - active.began),
+        active_s=max(0.0, now - active.began),
         left_s=max(0.0, active.ends - now),
-        alerts=list(active.order.kind.alerts),
+        alert_names=list(active.order.kind.alerts),
         shows=active.order.kind.shows,
     )

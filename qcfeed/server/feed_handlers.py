@@ -74,7 +74,7 @@ class Views:
             upstream_gaps=health.gaps,
             connections=service.gateway.sockets,
             connections_limit=service.config.max_connections,
-            feeds=feeds,
+            feed_count=feeds,
             feeds_by_state={
                 f"{demand}/{upstream}": count for (demand, upstream), count in hub.states().items()
             },
@@ -83,7 +83,7 @@ class Views:
             orphaned_tasks=totals.orphaned,
             orphaned_subscriptions=len(hub.orphaned_subscriptions()),
             staleness=bands(hub.feeds.values()),
-            tasks=msgspec.convert(totals, answers.TaskTotals, from_attributes=True),
+            totals=msgspec.convert(totals, answers.TaskTotals, from_attributes=True),
             closed=dict(service.gateway.closed),
             refused=dict(service.gateway.refused),
         )
@@ -119,7 +119,7 @@ class Views:
             feeds=[
                 answers.CancelledFeed(
                     symbol=each,
-                    subscribers=served[each],
+                    subscriber_count=served[each],
                     joined=(upstream := upstream_tasks[each]) is None or upstream.task.done(),
                 )
                 for each in chosen
@@ -159,8 +159,8 @@ def _row(feed: Feed, now: float) -> answers.Feed:
     return answers.Feed(
         symbol=feed.symbol,
         demand=feed.life.demand,
-        upstream=feed.life.upstream,
-        subscribers=len(feed.life.subscribers),
+        upstream_state=feed.life.upstream,
+        subscriber_count=len(feed.life.subscribers),
         generation=feed.life.generation,
         band=feed.staleness.band,
         reason=None if cause is None else str(cause),
@@ -189,11 +189,11 @@ def orphan_rows(hub: Hub) -> Callable[[], list[answers.Orphan]]:
     def rows() -> list[answers.Orphan]:
         return [
             answers.Orphan(
-                task=None,
+                serial=None,
                 symbol=subscriber.symbol,
                 location="",
                 age_s=0.0,
-                evidence=f"{subscriber} is held by a connection that is gone",
+                reason=f"{subscriber} is held by a connection that is gone",
             )
             for subscriber in hub.orphaned_subscriptions()
         ]

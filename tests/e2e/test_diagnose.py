@@ -32,7 +32,7 @@ def diagnose(home: Path, *args: str, before: tuple[str, ...] = ()) -> dict[str, 
     said = qcfeed(home, *before, "diagnose", "-o", "json", *args)
     assert said.returncode in (ExitStatus.OK, ExitStatus.FINDINGS), said.stderr
     told = json.loads(said.stdout)
-    assert told["schema"] == "qcfeed.diagnose/1"
+    assert told["schema"] == "qcfeed.diagnose/2"
     assert (
         (said.returncode == ExitStatus.OK)
         == (told["verdict"] == "healthy")
@@ -68,7 +68,7 @@ def found(home: Path, rule: str, before: tuple[str, ...] = ()) -> Callable[[], b
 
     def told() -> bool:
         said = json.loads(qcfeed(home, *before, "tasks", "findings", "-o", "json").stdout)
-        return any(f["rule"] == rule and f["verdict"] == "found" for f in said["findings"])
+        return any(f["rule"] == rule and f["certainty"] == "proved" for f in said["findings"])
 
     return told
 
@@ -215,7 +215,7 @@ def test_a_busy_program_is_healthy(tmp_path: Path) -> None:
         told = diagnose(tmp_path, "--window", "2s", before=FAULTY)
     assert of_the_program(told["findings"]) == []
     assert told["headline"].startswith("BLOCKED" if told["findings"] else "HEALTHY")
-    assert {each["at"] for each in told["looked_at"]} == {"tasks", "memory", "loop", "history"}
+    assert {each["subject"] for each in told["checks"]} == {"tasks", "memory", "loop", "history"}
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

@@ -64,7 +64,7 @@ def test_its_memory_is_longer_and_its_alerts_are_symptoms(home: Path, tmp_path: 
     (worst,) = of_the_program(told["findings"])  # what fires for another service is not told
     assert worst["rule"] == "memory_growth"
     assert [each["rule"] for each in worst["symptoms"]] == ["QcfeedMemoryRunsOut"]
-    [history] = [each["seen"] for each in told["looked_at"] if each["at"] == "history"]
+    [history] = [each["result"] for each in told["checks"] if each["subject"] == "history"]
     assert "2h15m, by Prometheus" in history
     assert made.returncode == ExitStatus.OK, made.stderr
     assert "As Prometheus remembers it." in made.stdout
@@ -110,13 +110,13 @@ def test_one_that_does_not_tell_is_named_and_the_verdict_stands(
     with serving(answer) as url:
         told = diagnose(home, url, "5")  # one that is slow is so for ever
     assert of_the_program(told["findings"]) == []
-    [untold] = [each for each in told["untold"] if each.startswith("Prometheus: ")]
+    [untold] = [each for each in told["skipped"] if each.startswith("Prometheus: ")]
     assert why in untold
 
 
 def test_one_that_is_down_or_not_named_is_said(home: Path) -> None:
     told = diagnose(home, "http://127.0.0.1:9")
-    assert any(each.startswith("Prometheus: ") for each in told["untold"])
+    assert any(each.startswith("Prometheus: ") for each in told["skipped"])
     said = qcfeed(home, "--instance", "faulty", "diagnose", "--window", "100ms")
     assert said.returncode in (ExitStatus.OK, ExitStatus.FINDINGS), said.stderr
     assert "Prometheus: none is named (--prometheus URL)" in said.stdout

@@ -56,12 +56,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def _orphans(home: Path) -> int:
-    return int(json.loads(qcfeed(home, "orphans", "-o", "json").stdout)["count"])
+    return int(json.loads(qcfeed(home, "orphans", "-o", "json").stdout)["total"])
 
 
 def _is_proved(home: Path) -> bool:
     told = json.loads(qcfeed(home, "tasks", "findings", "-o", "json").stdout)
-    return ("orphans", "found") in {(each["rule"], each["verdict"]) for each in told["findings"]}
+    return ("orphans", "proved") in {(each["rule"], each["certainty"]) for each in told["findings"]}
 
 
 def members(bundle: Path) -> dict[str, bytes]:
@@ -117,7 +117,7 @@ def test_the_same_in_markdown_on_stdout(home: Path) -> None:
     assert headings == SECTIONS
     assert said.stdout.startswith("# LEAK 40 tasks from qcfeed/drills/zombies.py:")
     assert "owner subscriber" in said.stdout
-    assert re.search(rf"orphans.reap \| done \|.*reaped {ZOMBIES}", said.stdout)
+    assert re.search(rf"orphans.reap \| done \|.*cancelled {ZOMBIES}", said.stdout)
     assert "nobody is subscribed, the feed closes" in said.stdout, "the log"
     assert "- **drill**: zombie-feeds=300" in said.stdout
 
@@ -146,9 +146,9 @@ def test_a_bundle_says_what_it_holds(home: Path) -> None:
     bundle = home / "night.tar.gz"
     held = members(bundle)
     manifest = json.loads(held["manifest.json"])
-    assert manifest["schema"] == "qcfeed.bundle/1"
+    assert manifest["schema"] == "qcfeed.bundle/2"
     assert {each["name"] for each in manifest["files"]} == held.keys() - {"manifest.json"}
-    assert manifest["dropped"] == ["Prometheus: none is named (--prometheus URL)"]
+    assert manifest["skipped"] == ["Prometheus: none is named (--prometheus URL)"]
     for each in manifest["files"]:
         assert each["bytes"] == len(held[each["name"]])
     assert json.loads(held["answers/metrics.json"])["text"].count("qcfeed_tasks_live{") >= 1

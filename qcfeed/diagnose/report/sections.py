@@ -96,7 +96,7 @@ def _subscriptions(told: Material) -> Iterator[Block]:
     if status is None:
         yield Text("This is a program with qcfeed.attach; it has no feeds and no subscribers.")
         return
-    served = [each for each in told.evidence.feeds if each.subscribers]
+    served = [each for each in told.evidence.feeds if each.subscriber_count]
     yield Facts(
         [
             (
@@ -164,7 +164,7 @@ def _log(told: Material) -> Iterator[Block]:
             for each in lines
         )
     )
-    older = told.log.dropped + len(told.log.lines) - len(lines)
+    older = told.log.dropped_lines + len(told.log.lines) - len(lines)
     if older:
         yield Text(f"{plural(older, 'older line')} left out.")
 
@@ -175,11 +175,11 @@ def _findings(told: Material) -> Iterator[Block]:
         yield Text("Nothing is wrong that can be seen.")
     for number, finding in enumerate(told.diagnosis.findings, 1):
         yield from _finding(number, finding)
-    if told.diagnosis.again:
+    if told.diagnosis.to_recheck:
         yield Heading("To be looked at again", 3)
-        yield Items([headline(each) for each in told.diagnosis.again])
+        yield Items([headline(each) for each in told.diagnosis.to_recheck])
     yield Heading("Looked at", 3)
-    yield Facts([(each.at, each.seen) for each in told.diagnosis.looked_at])
+    yield Facts([(each.subject, each.result) for each in told.diagnosis.checks])
 
 
 def _finding(number: int, found: Finding) -> Iterator[Block]:
@@ -246,7 +246,7 @@ def _config(told: Material) -> Iterator[Block]:
 
 def _left_out(told: Material) -> Iterator[Block]:
     yield Heading("What is not in here")
-    missing = [*told.diagnosis.untold, *told.dropped]
+    missing = [*told.diagnosis.skipped, *told.dropped]
     yield Items(missing) if missing else Text("Everything that was asked for was answered.")
 
 

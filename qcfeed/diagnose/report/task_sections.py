@@ -21,9 +21,9 @@ def growth(told: Material) -> Iterator[Block]:
     whole = window.total(flows, seen.seconds)
     yield Heading("Task growth")
     minutes = seen.seconds / 60
-    if minutes and whole.born is not None and whole.ended is not None:
+    if minutes and whole.spawned is not None and whole.ended is not None:
         yield Code(
-            f"New spawns:   {whole.born / minutes:,.0f} a minute\n"
+            f"New spawns:   {whole.spawned / minutes:,.0f} a minute\n"
             f"Completions:  {whole.ended / minutes:,.0f} a minute\n"
             f"Net growth:   {whole.net / minutes:+,.0f} a minute (over {age(seen.seconds)})"
         )
@@ -54,7 +54,8 @@ def dump(told: Material) -> Iterator[Block]:
     """The oldest orphans, or the oldest tasks where there are none."""
     yield Heading("Task dump")
     lost = {
-        each.task: each for each in (told.evidence.orphans.orphans if told.evidence.orphans else [])
+        each.serial: each
+        for each in (told.evidence.orphans.orphans if told.evidence.orphans else [])
     }
     tasks = told.tasks.tasks if told.tasks is not None else []
     suspects = [each for each in tasks if each.serial in lost] or tasks
@@ -72,7 +73,7 @@ def dump(told: Material) -> Iterator[Block]:
             f"  spawn location: {each.location}",
             f"  state: {each.state}",
         ]
-        note = lost[each.serial].evidence if each.serial in lost else each.note
+        note = lost[each.serial].reason if each.serial in lost else each.note
         parts.append("\n".join([*lines, f"  note: {note}"] if note else lines))
     yield Code("\n\n".join(parts))
 
@@ -84,7 +85,7 @@ def stacks(told: Material) -> Iterator[Block]:
     if not watched:
         return
     yield Heading("Stack of the watched loop")
-    frames = watched[0].frames[-FRAMES:]
+    frames = watched[0].stack[-FRAMES:]
     yield Code(
         "\n".join(f"{each.location} {each.function}\n    {each.source}".rstrip() for each in frames)
     )

@@ -98,7 +98,7 @@ def stuck_at(client, source):
     deadline = time.monotonic() + PATIENCE
     while True:
         thread = client.get(STACKS, Stacks).threads[0]
-        if any(frame.source == source for frame in thread.frames):
+        if any(frame.source == source for frame in thread.stack):
             return thread
         assert time.monotonic() < deadline, thread
 
@@ -110,7 +110,7 @@ def test_the_stacks_of_a_stuck_loop(serve, watched):
     watched.block()
     thread = stuck_at(client, "self._released.wait(PATIENCE)")
     assert (thread.name, thread.watched, thread.task) == ("watched", True, None)
-    assert any(f.function.endswith("stuck_in_a_callback") for f in thread.frames)
+    assert any(f.function.endswith("stuck_in_a_callback") for f in thread.stack)
 
 
 def test_the_task_that_holds_the_loop_up_is_named(serve, watched):

@@ -256,7 +256,7 @@ def test_without_its_relation_the_symptom_stands_beside_it(
     scenario = SCENARIOS[name]
     monkeypatch.setattr(causes, "RELATIONS", {})
     judged = diagnose(scenario.seen())
-    beside = {each.rule for each in (*judged.findings, *judged.again)}
+    beside = {each.rule for each in (*judged.findings, *judged.to_recheck)}
     assert beside >= set(scenario.explains)
 
 
@@ -265,15 +265,15 @@ def test_untracked_tasks_are_no_more_than_a_reason_to_look_again() -> None:
     seen = evidence(findings=told(rule("untracked_tasks", "", sure=False, summary=many)))
     judged = diagnose(seen)
     assert (judged.verdict, judged.findings) == ("healthy", [])
-    (again,) = judged.again
+    (again,) = judged.to_recheck
     assert (again.headline, again.cause, again.runbook) == (many, many, "QcfeedLedgerIncomplete")
 
 
 def test_healthy_says_what_was_looked_at() -> None:
     judged = diagnose(evidence())
-    assert (judged.verdict, judged.findings, judged.again) == ("healthy", [], [])
+    assert (judged.verdict, judged.findings, judged.to_recheck) == ("healthy", [], [])
     assert judged.headline.startswith("HEALTHY  2 tasks, 2 feeds, 4 subscriptions")
-    at = [each.at for each in judged.looked_at]
+    at = [each.subject for each in judged.checks]
     assert at == ["tasks", "memory", "loop", "history", "quotes", "subscribers"]
 
 
@@ -301,7 +301,7 @@ def test_ignoring_sends_is_only_said_of_those_that_were_seen_to_wake() -> None:
 
 
 def test_tasks_that_wait_for_what_nobody_will_send() -> None:
-    waits = [{"state": "Queue.get", "tasks": 500}]
+    waits = [{"state": "Queue.get", "count": 500}]
     row = msgspec.convert(
         msgspec.to_builtins(location(live=500, orphaned=500)) | {"waits": waits, "sampled": 500},
         type(location()),
@@ -313,18 +313,18 @@ def test_tasks_that_wait_for_what_nobody_will_send() -> None:
 def test_orphans_that_are_not_proved_yet_are_no_verdict() -> None:
     judged = diagnose(leak(findings=told(rule("orphans", sure=False, count=20_000, since_s=1.0))))
     assert judged.verdict == "healthy"
-    assert [each.rule for each in judged.again] == ["zombies"]
+    assert [each.rule for each in judged.to_recheck] == ["zombies"]
 
 
 def test_a_feed_that_is_just_closing_is_not_even_worth_a_look() -> None:
-    assert diagnose(leak(count=2, more=0, findings=told())).again == []
+    assert diagnose(leak(count=2, more=0, findings=told())).to_recheck == []
 
 
 def test_symbols_that_are_merely_quiet_are_looked_at_again() -> None:
     quiet = [feed("AAPL"), feed("IBM", band="stale", reason="upstream_silent")]
     judged = diagnose(evidence(feeds=quiet))
     assert judged.verdict == "healthy"
-    assert [each.rule for each in judged.again] == ["stale_symbols"]
+    assert [each.rule for each in judged.to_recheck] == ["stale_symbols"]
 
 
 def test_a_stall_that_is_history_or_short_is_no_verdict() -> None:
@@ -333,7 +333,7 @@ def test_a_stall_that_is_history_or_short_is_no_verdict() -> None:
     for stall in (old, short):
         judged = diagnose(evidence(findings=told(stall)))
         assert judged.verdict == "healthy"
-        assert [each.rule for each in judged.again] == ["blocked_loop"]
+        assert [each.rule for each in judged.to_recheck] == ["blocked_loop"]
 
 
 @pytest.mark.parametrize(
@@ -355,7 +355,7 @@ def test_commands_name_the_same_service() -> None:
 
 def test_a_program_that_is_attached_has_no_feeds_to_look_at() -> None:
     judged = diagnose(evidence(status=None, feeds=[]))
-    assert [each.at for each in judged.looked_at] == ["tasks", "memory", "loop", "history"]
+    assert [each.subject for each in judged.checks] == ["tasks", "memory", "loop", "history"]
 
 
 def test_it_is_the_same_after_a_trip_through_json() -> None:
@@ -389,13 +389,13 @@ def test_who_does_not_read_is_named_the_furthest_behind_first() -> None:
 def test_who_was_late_for_a_moment_is_looked_at_again() -> None:
     judged = diagnose(evidence(slow=[subscriber(7, stalled_s=0.01)]))
     assert judged.verdict == "healthy"
-    assert judged.again[0].headline == "1 of 2 subscribers was late: 10.0.0.7:4000"
+    assert judged.to_recheck[0].headline == "1 of 2 subscribers was late: 10.0.0.7:4000"
 
 
 def test_an_alert_that_is_pending_is_no_finding() -> None:
     judged = diagnose(evidence(alerts=[firing("QcfeedTaskGrowth", "pending")]))
     assert judged.verdict == "healthy"
-    assert judged.looked_at[-1].seen == "0 firing of 1 alert"
+    assert judged.checks[-1].result == "0 firing of 1 alert"
 
 
 def test_every_alert_of_the_catalog_has_rules_that_explain_it() -> None:

@@ -73,7 +73,7 @@ def test_deep_tracebacks_many_kinds_and_hostile_messages_are_bounded() -> None:
     failures.note(site, 1, caught.value)
     (group,) = failures.groups()
     assert group.raised[0].error == "MuteError"
-    assert (len(group.raised[0].calls), group.raised[0].dropped) == (CALLS, 2 * CALLS + 2)
+    assert (len(group.raised[0].calls), group.raised[0].dropped_frames) == (CALLS, 2 * CALLS + 2)
     for n in range(GROUPS + 9):
         failures.note(site, n, type(f"Kind{n}", (Exception,), {})("x" * 10_000))
     assert (len(failures.groups()), failures.dropped) == (GROUPS, 10)
