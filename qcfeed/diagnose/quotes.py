@@ -9,7 +9,7 @@ from qcfeed.diagnose.evidence import Evidence
 from qcfeed.formats import age, count, plural
 from qcfeed.model import answers
 from qcfeed.model.diagnosis import Certainty, Finding
-from qcfeed.model.messages import Band, Cause
+from qcfeed.model.messages import Band, StaleReason
 
 NAMED = 3
 """Symbols that a finding names."""
@@ -72,7 +72,7 @@ def some(seen: Evidence) -> Iterator[Finding]:
 
 def own_lag(seen: Evidence) -> Iterator[Finding]:
     """Symbols that are stale because the service itself did not run."""
-    late = [each for each in _stale(seen) if each.reason == Cause.OWN_LAG]
+    late = [each for each in _stale(seen) if each.reason == StaleReason.OWN_LAG]
     if late:
         yield Finding(
             rule="own_lag",
@@ -98,7 +98,7 @@ def _stale(seen: Evidence) -> list[answers.Feed]:
 
 
 def _silent(seen: Evidence) -> list[answers.Feed]:
-    return [each for each in _stale(seen) if each.reason != Cause.OWN_LAG]
+    return [each for each in _stale(seen) if each.reason != StaleReason.OWN_LAG]
 
 
 def _no_leak(seen: Evidence) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from qcfeed.drills.catalog import KINDS, parse
+from qcfeed.drills.catalog import DRILLS, parse
 from qcfeed.metrics.catalog.alerts import ALERTS, Alert
 from qcfeed.runbook_pages import difference, steps, symptoms
 from tests.support.patience import PATIENCE
@@ -49,7 +49,7 @@ DIES_QUICKLY = ("--very-stale-after", "1", "--dead-after", "1.2")
 """A page that needs dead symbols has a service of its own."""
 
 
-UNALERTED = {kind.name for kind in KINDS if not kind.alerts}
+UNALERTED = {kind.name for kind in DRILLS if not kind.alerts}
 """Drills whose fault no alert is for: their page has the drill's name."""
 
 
@@ -214,7 +214,7 @@ def test_the_template_has_every_section() -> None:
 
 def test_every_drill_of_an_alert_is_some_kind() -> None:
     assert {drill_of(RUNBOOKS / alert.runbook).partition("=")[0] for alert in ALERTS} <= {
-        kind.name for kind in KINDS
+        kind.name for kind in DRILLS
     }
 
 

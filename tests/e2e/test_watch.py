@@ -15,7 +15,7 @@ import pytest
 from qcfeed.errors import ExitStatus
 from qcfeed.model import messages
 from qcfeed.model.messages import Quote, ServerMessage
-from qcfeed.upstreams.recording import Reader
+from qcfeed.upstreams.recording import RecordingReader
 from tests.support.patience import PATIENCE
 from tests.support.ports import refusing_port
 from tests.support.shell import QCFEED, Serving, environment, qcfeed, serving
@@ -155,7 +155,7 @@ def test_a_person_ends_it_and_the_recording_is_whole(
         rest, talk = watch.stdout.read(), watch.stderr.read()
         assert watch.wait(PATIENCE) == status
         assert talk == f"connected to {service.url}/quotes/AAPL\n"
-    reader = Reader(recorded)
+    reader = RecordingReader(recorded)
     assert [message for _, message in reader] == quotes(seen + rest)
     assert not reader.truncated
 
