@@ -74,7 +74,7 @@ class Hub:
         """
         if not self.upstream.knows(symbol):
             raise UnknownSymbolError(
-                f"{self.upstream.name} has no symbol {symbol}",
+                f"unknown symbol {symbol}: not one of {self.upstream.name}",
                 hint="`qcfeed feeds` lists the live symbols",
             )
         feed = self.feeds.get(symbol)

@@ -97,8 +97,8 @@ def test_a_table_in_a_pipe_is_drawn_once(service: Serving, home: Path) -> None:
     ("args", "status", "words"),
     [
         (["../x"], ExitStatus.USAGE, "'../x' is not a symbol"),
-        (["NOPE"], ExitStatus.USAGE, "no symbol NOPE"),
-        (["AAPL", "NOPE"], ExitStatus.USAGE, "no symbol NOPE"),
+        (["NOPE"], ExitStatus.USAGE, "unknown symbol NOPE"),
+        (["AAPL", "NOPE"], ExitStatus.USAGE, "unknown symbol NOPE"),
         (["AAPL", "--server", "localhost:8006"], ExitStatus.USAGE, "not a server's URL"),
         (["AAPL", "--server", "ws://no-such-host.invalid:1"], ExitStatus.UNREACHABLE, "reach"),
         (["AAPL", "--server", "ws://127.0.0.1:1"], ExitStatus.UNREACHABLE, "refused"),

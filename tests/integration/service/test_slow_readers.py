@@ -13,7 +13,7 @@ import pytest
 
 from qcfeed.client import endpoint
 from qcfeed.client.stream import Received, stream
-from qcfeed.model.messages import Slow
+from qcfeed.model.messages import SlowPolicy
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
 from qcfeed.server import feed as feeds
@@ -74,7 +74,7 @@ async def test_a_slow_reader_is_told_what_it_missed_and_its_neighbour_misses_not
         assert [(await slow.message("quote")).get("seq") for _ in range(3)] == [
             last + 1, last + 2, last + 3,
         ]  # fmt: skip
-        assert connection_of(running, quick).lost == 0
+        assert connection_of(running, quick).missed_quotes == 0
         reading.cancel()
         await asyncio.wait([reading])
     await running.balanced()
@@ -140,7 +140,7 @@ async def test_a_reader_is_slow_only_while_it_takes_nothing(
             publish(upstream, 50)
             for _ in range(50):
                 await client.message("quote")
-        assert connection_of(running, client).lost == 0
+        assert connection_of(running, client).missed_quotes == 0
     await running.balanced()
 
 
@@ -309,7 +309,7 @@ async def test_the_client_library_chooses(running: Running, symbols: list[str]) 
         aclosing(stream(where, named, slow=SlowConsumerPolicy.DROP_OLDEST)) as events,
     ):
         async for event in events:
-            if isinstance(event, Received) and isinstance(event.message, Slow):
+            if isinstance(event, Received) and isinstance(event.message, SlowPolicy):
                 break
         (connection,) = running.service.gateway.connections
         assert connection.backlog.policy is event.message.policy is SlowConsumerPolicy.DROP_OLDEST

@@ -295,7 +295,9 @@ class TestLoss:
             await sink.until_ticks(2)
             for _ in range(5):
                 heard = pass_time(upstream, "BTC-USD", PATIENCE / 2)
-                await until(lambda heard=heard: upstream._subscribed["BTC-USD"].last_message_at > heard)
+                await until(
+                    lambda heard=heard: upstream._subscribed["BTC-USD"].last_message_at > heard
+                )
             assert not task.done()
             assert len(sink.ticks) == 2
         await upstream.close()
