@@ -78,20 +78,20 @@ QUICK: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", catalog.DRILLS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("spec", catalog.DRILLS, ids=lambda spec: spec.name)
 async def test_it_begins_is_marked_everywhere_and_ends_by_itself(
-    kind: catalog.DrillSpec, start: Start, caplog: pytest.LogCaptureFixture
+    spec: catalog.DrillSpec, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     running = await start(allow_drills=True, upstream="sim:?rate=5")
     assert await get(running, "/readyz") == "ready\n"
     assert await metric(running, "qcfeed_drill_active") == 0
-    number = QUICK.get(kind.name, {}).get("number")
-    order = catalog.parse(kind.name if number is None else f"{kind.name}={number}")
+    number = QUICK.get(spec.name, {}).get("number")
+    order = catalog.parse(spec.name if number is None else f"{spec.name}={number}")
 
     drills(running).start(order, FAR)
-    assert f"DRILL {order}: {kind.breaks}; for {FAR:g} s at most" in caplog.text
+    assert f"DRILL {order}: {spec.breaks}; for {FAR:g} s at most" in caplog.text
     assert running.service.drill() == str(order)
-    if kind.name != "stuck-loop":  # whose loop answers nobody for now
+    if spec.name != "stuck-loop":  # whose loop answers nobody for now
         assert await get(running, "/readyz") == f"ready (DRILL {order})\n"
         assert await metric(running, "qcfeed_drill_active") == 1
     with pytest.raises(UsageError, match="one at a time"):
