@@ -154,7 +154,7 @@ def _remembered(seen: Evidence) -> Climb | None:
         return None
     windows = growth.windows(seen.history, seen.history[-1].at, seen.memory.limit_bytes)
     told = [each for each in windows if each.seconds >= seen.limits.remembered_s]
-    worst = growth.runs_out(told, seen.limits.memory_left_s)
+    worst = growth.reaching_limit(told, seen.limits.memory_left_s)
     if worst is None or worst.memory_bytes_per_hour is None or worst.memory_bytes_per_hour <= 0:
         return None
     lately = min(told, key=lambda each: each.seconds).memory_bytes_per_hour or 0.0
