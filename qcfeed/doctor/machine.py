@@ -10,14 +10,14 @@ from pathlib import Path
 from qcfeed import config
 from qcfeed.control import auth, paths
 from qcfeed.control.directories import SUFFIX
-from qcfeed.diagnose.evidence import Thresholds
+from qcfeed.diagnose.evidence import DiagnosisThresholds
 from qcfeed.doctor.check import Case, FaultError, Skip
 from qcfeed.errors import UnreachableError
 from qcfeed.metrics import memory
 from qcfeed.model.answers import Status
 from qcfeed.net import listen
 
-LIMITS = Thresholds()
+LIMITS = DiagnosisThresholds()
 
 LEAST_MEMORY = 256 * 2**20
 """Bytes that a service with its connections should have."""

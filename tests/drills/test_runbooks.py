@@ -146,35 +146,35 @@ OF_THEIR_OWN = {
 
 
 @pytest.mark.parametrize("name", [each for each in ORDER if each not in OF_THEIR_OWN])
-def test_the_page_is_right(name: str, service: Serving, home: Path) -> None:
+def test_the_runbook_works_as_written(name: str, service: Serving, home: Path) -> None:
     rehearse(page(name), home)
 
 
 @pytest.mark.parametrize("name", OF_THEIR_OWN)
-def test_the_page_is_right_in_a_service_of_its_own(name: str, tmp_path: Path) -> None:
+def test_the_runbook_works_as_written_in_its_own_service(name: str, tmp_path: Path) -> None:
     with serving(tmp_path, *QUICK, *OF_THEIR_OWN[name]), subscribed(tmp_path):
         rehearse(page(name), tmp_path)
 
 
-def test_a_page_that_is_wrong_is_found(service: Serving, home: Path, tmp_path: Path) -> None:
+def test_a_wrong_runbook_fails(service: Serving, home: Path, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.md"
     wrong.write_text("## Diagnosis\n\n```console\n$ qcfeed orphans\n... 17 orphans\n```\n")
     with pytest.raises(AssertionError, match="no orphans"):
         follow(wrong, home, patience=0.0)
 
 
-def test_a_page_is_wrong_where_nothing_is_broken(service: Serving, home: Path) -> None:
+def test_a_runbook_fails_on_a_healthy_service(service: Serving, home: Path) -> None:
     with pytest.raises(AssertionError, match=r"QcfeedOrphanedTasks\.md, Diagnosis"):
         follow(page("QcfeedOrphanedTasks"), home, patience=0.0)
 
 
-def test_every_alert_has_a_page_and_every_other_page_a_drill_without_one() -> None:
+def test_every_alert_and_every_other_drill_has_a_runbook() -> None:
     pages = {path.stem for path in RUNBOOKS.glob("*.md")} - OTHERS
     assert pages == {alert.name for alert in ALERTS} | UNALERTED
 
 
 @pytest.mark.parametrize("name", ORDER)
-def test_a_page_has_its_sections(name: str) -> None:
+def test_a_runbook_has_its_sections(name: str) -> None:
     text = page(name).read_text()
     assert text.startswith(f"# {name}\n")
     assert re.findall(r"^## (.+)$", text, re.MULTILINE) == SECTIONS
@@ -184,25 +184,27 @@ def test_a_page_has_its_sections(name: str) -> None:
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
-def test_a_page_begins_as_its_alert_says_and_its_drill_makes_it_fire(alert: Alert) -> None:
+def test_a_runbook_starts_with_its_alerts_command_and_its_drill_triggers_the_alert(
+    alert: Alert,
+) -> None:
     path = RUNBOOKS / alert.runbook
     assert steps(path.read_text())[0].command.startswith(alert.command)
     assert alert.name in parse(drill_of(path)).kind.alerts
 
 
 @pytest.mark.parametrize("name", sorted(UNALERTED))
-def test_a_page_without_an_alert_is_about_the_drill_that_it_is_named_after(name: str) -> None:
+def test_a_runbook_without_alert_is_named_after_its_drill(name: str) -> None:
     assert drill_of(page(name)) == name
 
 
-def test_the_index_leads_to_every_page_and_no_link_is_dead() -> None:
+def test_the_index_links_every_runbook_and_no_link_is_dead() -> None:
     index = page("index").read_text()
     linked = set(re.findall(r"\]\(([^)#:]+)\.md\)", index))
     assert linked == {path.stem for path in RUNBOOKS.glob("*.md")} - {"index"}
     assert symptoms(index).keys() == linked - OTHERS
 
 
-def test_every_page_that_a_page_names_is_there() -> None:
+def test_every_runbook_named_in_a_runbook_exists() -> None:
     for path in RUNBOOKS.glob("*.md"):
         for name in re.findall(r"`qcfeed runbook ([\w-]+)`", path.read_text()):
             assert name == "NAME" or page(name).exists(), f"{path.name} names {name}"
@@ -212,13 +214,13 @@ def test_the_template_has_every_section() -> None:
     assert re.findall(r"^## (.+)$", page("TEMPLATE").read_text(), re.MULTILINE) == SECTIONS
 
 
-def test_every_drill_of_an_alert_is_some_kind() -> None:
+def test_every_alert_has_a_drill() -> None:
     assert {drill_of(RUNBOOKS / alert.runbook).partition("=")[0] for alert in ALERTS} <= {
         kind.name for kind in KINDS
     }
 
 
-def test_the_tests_that_the_incident_names_are_there() -> None:
+def test_the_tests_named_in_the_incident_page_exist() -> None:
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page("incident-2024-03-20").read_text())
     assert len(named) > 10
     for file, test in named:

@@ -99,7 +99,7 @@ def spawning_line() -> int:
     return line
 
 
-def test_the_incident_is_found_named_and_ended(
+def test_the_incident_is_found_located_and_reaped(
     service: Serving, watching: Watching, home: Path
 ) -> None:
     guilty = f"qcfeed/drills/zombies.py:{spawning_line()}"

@@ -29,9 +29,9 @@ SECTIONS = [
     "Log excerpt",
     "Findings",
     "Actions taken",
-    "Stack of the watched loop",
+    "Stack of the event loop",
     "Configuration",
-    "What is not in here",
+    "Not included",
 ]
 """Those of ../shared/incident-2024-03-20.md, and what its readers had to ask for."""
 
@@ -98,7 +98,7 @@ class Page(HTMLParser):
             self.headings.append(data)
 
 
-def test_the_page_has_the_incidents_sections_and_fetches_nothing(home: Path) -> None:
+def test_the_html_report_has_all_sections_and_loads_nothing(home: Path) -> None:
     text = (home / "night.html").read_text()
     page = Page(text)
     assert page.headings == SECTIONS
@@ -110,7 +110,7 @@ def test_the_page_has_the_incidents_sections_and_fetches_nothing(home: Path) -> 
     assert "prefers-color-scheme: dark" in text
 
 
-def test_the_same_in_markdown_on_stdout(home: Path) -> None:
+def test_the_report_in_markdown_on_stdout(home: Path) -> None:
     said = qcfeed(home, "report", "--window", "200ms")
     assert said.returncode == ExitStatus.OK
     headings = re.findall(r"^## (.*)$", said.stdout, re.MULTILINE)
@@ -142,7 +142,7 @@ def test_a_bundle_is_read_on_another_machine(home: Path, tmp_path: Path, command
     assert OFFLINE[command] in said.stdout
 
 
-def test_a_bundle_says_what_it_holds(home: Path) -> None:
+def test_a_bundle_lists_its_content(home: Path) -> None:
     bundle = home / "night.tar.gz"
     held = members(bundle)
     manifest = json.loads(held["manifest.json"])
@@ -157,7 +157,7 @@ def test_a_bundle_says_what_it_holds(home: Path) -> None:
     assert list(home.glob(".night*")) == []
 
 
-def test_what_is_no_bundle_says_so(home: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_no_bundle_is_refused(home: Path, tmp_path: Path) -> None:
     whole = (home / "night.tar.gz").read_bytes()
     (tmp_path / "half.tar.gz").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "other.tar.gz").write_bytes(b"")

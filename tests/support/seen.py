@@ -71,7 +71,7 @@ def rule(name: str, at: str = LEAKY, *, sure: bool = True, **more: Any) -> answe
     return answers.Finding(rule=name, verdict=verdict, location=at, **given | more)
 
 
-def told(*rules: answers.Finding) -> Findings:
+def ledger_findings(*rules: answers.Finding) -> Findings:
     found = sum(each.verdict == "found" for each in rules)
     return Findings(
         found=found,
@@ -177,7 +177,7 @@ def evidence(**changed: Any) -> Evidence:
         after=snapshot(location("hub.py:9", live=2), after_s=SECONDS),
         memory=Memory(resident_bytes=GIB, limit_bytes=16 * GIB, limit_source="cgroup v2"),
         status=status(),
-        findings=told(),
+        findings=ledger_findings(),
         orphans=Orphans(count=0, orphans=[]),
         feeds=[feed("AAPL"), feed("MSFT")],
         samples=samples(0.0),
@@ -197,7 +197,7 @@ def leak(count: int = 20_000, more: int = 60, **changed: Any) -> Evidence:
     given: dict[str, Any] = {
         "before": snapshot(location(live=count - more, orphaned=count - more)),
         "after": snapshot(row, after_s=SECONDS),
-        "findings": told(rule("orphans", count=count, since_s=13_620.0)),
+        "findings": ledger_findings(rule("orphans", count=count, since_s=13_620.0)),
         "orphans": orphans(0.4, 0.1, 900.0),
     }
     return evidence(**given | changed)

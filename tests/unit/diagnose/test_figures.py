@@ -22,13 +22,13 @@ from tests.support.seen import (
     evidence,
     feed,
     leak,
+    ledger_findings,
     location,
     orphans,
     rule,
     snapshot,
     status,
     subscriber,
-    told,
 )
 from tests.unit.diagnose.test_verdict import BLOCKED, STUCK, firing
 
@@ -57,7 +57,7 @@ def memory(held: float, limit: float = 16 * GIB) -> Memory:
 # ---------------------------------------------------------------- leaks
 
 
-def test_zombies() -> None:
+def test_the_figures_of_orphaned_tasks() -> None:
     """12,000 of 15,000 tasks, 90 more in 5 s; 5 GiB for 20,000 tasks in all is 256 KiB each."""
     row = location(
         live=15_000,
@@ -69,7 +69,7 @@ def test_zombies() -> None:
     seen = leak(
         before=snapshot(location(live=14_910, orphaned=11_910), other),
         after=snapshot(row, other, after_s=5.0),
-        findings=told(rule("orphans", count=12_000, since_s=700.0)),
+        findings=ledger_findings(rule("orphans", count=12_000, since_s=700.0)),
         orphans=orphans(1.0, 2.0, 800.0, None),
         memory=memory(5 * GIB, 10 * GIB),
     )
@@ -88,13 +88,13 @@ def test_zombies() -> None:
     ]
 
 
-def test_zombies_that_stay_as_many_as_they_are_leave_no_time_to_tell() -> None:
+def test_a_constant_number_of_orphans_has_no_time_left() -> None:
     found = first(leak(count=20_000, more=0), "zombies")
     assert (found.left_s, found.urgency, found.per_minute) == (None, 75, 0.0)
     assert figures(found.cause) == []
 
 
-def test_zombies_of_several_functions_of_one_line_are_counted_together() -> None:
+def test_orphans_of_one_line_are_counted_across_its_functions() -> None:
     rows = [location(function=name, live=n, orphaned=n) for name, n in (("a", 30), ("b", 12))]
     seen = leak(before=snapshot(location(live=20, orphaned=20)), after=snapshot(*rows, after_s=5.0))
     found = first(seen, "zombies")
@@ -102,19 +102,19 @@ def test_zombies_of_several_functions_of_one_line_are_counted_together() -> None
     assert figures(found.evidence[0])[0] == "42"
 
 
-def test_the_proof_is_the_ledger_s_own_or_that_of_the_first_orphan_or_none() -> None:
-    bare = told(rule("orphans", count=9, since_s=1.0, evidence=[]))
+def test_the_proof_comes_from_the_ledger_or_from_the_first_orphan() -> None:
+    bare = ledger_findings(rule("orphans", count=9, since_s=1.0, evidence=[]))
     listed = first(leak(findings=bare), "zombies").evidence
     assert listed[1] == "task 0: owner subscriber 812 of AAPL closed 720.0 s ago; task sleeping"
     unlisted = first(leak(findings=bare, orphans=None), "zombies").evidence
     assert figures(unlisted[1]) == ["500", "500"], "how they wait comes next"
 
 
-def test_tasks_that_grow() -> None:
+def test_the_figures_of_growing_tasks() -> None:
     """10,000 tasks in 1 GiB, 300 more per minute: 15 GiB of room are 500 minutes."""
     seen = evidence(
         after=snapshot(location(live=10_000), after_s=5.0),
-        findings=told(rule("growing", count=900, per_minute=300.0, since_s=600.0)),
+        findings=ledger_findings(rule("growing", count=900, per_minute=300.0, since_s=600.0)),
     )
     found = first(seen, "growing")
     assert (found.count, found.per_minute, found.began_s, found.urgency) == (900, 300.0, 600.0, 70)
@@ -125,7 +125,9 @@ def test_tasks_that_grow() -> None:
 
 @pytest.mark.parametrize(("rate", "said"), [(9.94, "9.9"), (10.0, "10"), (1_234.5, "1,234")])
 def test_a_rate_has_a_digit_behind_the_point_where_it_is_small(rate: float, said: str) -> None:
-    seen = evidence(findings=told(rule("growing", count=9, per_minute=rate, since_s=60.0)))
+    seen = evidence(
+        findings=ledger_findings(rule("growing", count=9, per_minute=rate, since_s=60.0))
+    )
     assert figures(first(seen, "growing").headline) == [said]
 
 
@@ -145,7 +147,7 @@ def climbing(mib_per_s: float, tasks_per_s: float) -> Evidence:
     )
 
 
-def test_memory_that_grows_and_is_not_tasks() -> None:
+def test_memory_growth_without_tasks() -> None:
     """15 GiB less 150 MiB of room at 30 MiB/s are 507 s."""
     found = first(climbing(30.0, 2.0), "memory_growth")
     assert found.left_s == pytest.approx((15 * 1024 - 150) / 30)
@@ -158,19 +160,19 @@ def test_memory_that_grows_and_is_not_tasks() -> None:
     ]
 
 
-def test_memory_that_grows_with_tasks() -> None:
+def test_memory_growth_with_tasks() -> None:
     """2,000 tasks per second of 16 KiB at most are 31 MiB/s."""
     found = first(climbing(30.0, 2_000.0), "memory_growth")
     assert figures(found.cause) == ["1.8 GiB", "+120,000"]
 
 
-def test_memory_that_has_hours_left_is_less_urgent() -> None:
+def test_memory_growth_with_hours_left_is_less_urgent() -> None:
     found = first(climbing(4.2, 0.0), "memory_growth")
     assert found.left_s == pytest.approx((15 * 1024 - 21) / 4.2)
     assert found.urgency == 65
 
 
-def test_memory_as_it_is_remembered() -> None:
+def test_memory_growth_in_the_history() -> None:
     """An hour in which 4 GiB became 8 and 600 tasks 1,200: two more hours to 16."""
     points = [
         Point(at, 4 * GIB + 4 * GIB * at / 3_600, 600 + 600 * at / 3_600)
@@ -182,7 +184,7 @@ def test_memory_as_it_is_remembered() -> None:
     assert figures(found.headline) == ["68.3 MiB"]
 
 
-def test_without_a_figure_of_memory_or_its_limit_there_is_no_growth() -> None:
+def test_without_memory_or_limit_there_is_no_growth() -> None:
     for held in (None, memory(GIB, 0.0)):
         seen = climbing(30.0, 0.0)
         seen.memory = held
@@ -202,17 +204,17 @@ def test_memory_near_its_limit() -> None:
 
 
 def test_a_loop_that_is_stuck() -> None:
-    found = first(evidence(after=STUCK, findings=told(BLOCKED)), "blocked_loop")
+    found = first(evidence(after=STUCK, findings=ledger_findings(BLOCKED)), "blocked_loop")
     assert (found.began_s, found.count, found.urgency) == (12.0, 1, 100)
     assert figures(found.headline) == figures(found.cause) == ["12s"]
     assert len(found.evidence) == 3
 
 
-def test_a_loop_that_stood_still() -> None:
+def test_a_loop_that_stalled() -> None:
     stood = msgspec.structs.replace(
         BLOCKED, worst_s=4.0, ago_s=30.0, count=7, since_s=90.0, evidence=list("abcdef")
     )
-    found = first(evidence(findings=told(stood)), "blocked_loop")
+    found = first(evidence(findings=ledger_findings(stood)), "blocked_loop")
     assert (found.began_s, found.count, found.urgency) == (90.0, 7, 60)
     assert figures(found.headline) == ["7", "4.0s"]
     assert found.evidence == ["a", "d", "e", "f"], "the first, and the innermost three"
@@ -263,7 +265,7 @@ def test_an_upstream_that_is_silent() -> None:
 
 
 @pytest.mark.parametrize("orphaned", [0, 1])
-def test_a_silent_upstream_is_only_said_to_be_no_leak_where_nobody_is_orphaned(
+def test_a_silent_upstream_rules_out_a_leak_only_without_orphans(
     orphaned: int,
 ) -> None:
     silent = [feed("AAPL", band="dead", reason="upstream_silent")]
@@ -284,7 +286,7 @@ def test_some_symbols_without_quotes() -> None:
     assert [figures(each) for each in found.evidence] == [["5"], ["8m20s"], ["0", "0"]]
 
 
-def test_symbols_late_by_our_own_lag() -> None:
+def test_symbols_stale_because_the_loop_was_late() -> None:
     late = [feed(f"S{n}", band="stale", reason="own_lag") for n in range(3)]
     found = first(evidence(feeds=[feed("AAPL"), *late]), "own_lag")
     assert (found.count, found.urgency) == (3, 55)
@@ -316,7 +318,7 @@ def test_subscribers_that_do_not_read() -> None:
     assert found.next[1].endswith("kick 8 9 7")
 
 
-def test_an_alert_that_fires() -> None:
+def test_a_firing_alert() -> None:
     found = first(evidence(alerts=[firing("QcfeedTargetMissing")]), "QcfeedTargetMissing")
     assert (found.began_s, found.urgency) == (90.0, 20)
     assert figures(found.cause) == ["1m30s"]
@@ -332,8 +334,8 @@ def test_an_alert_that_fires() -> None:
         ("exceptions_never_retrieved", 40),
     ],
 )
-def test_what_the_rules_of_the_ledger_found_is_passed_on(name: str, urgency: int) -> None:
-    found = first(evidence(findings=told(rule(name, count=17, since_s=33.0))), name)
+def test_findings_of_the_ledger_are_taken_over(name: str, urgency: int) -> None:
+    found = first(evidence(findings=ledger_findings(rule(name, count=17, since_s=33.0))), name)
     assert (found.count, found.began_s, found.urgency) == (17, 33.0, urgency)
     assert found.location == LEAKY
 
@@ -341,7 +343,7 @@ def test_what_the_rules_of_the_ledger_found_is_passed_on(name: str, urgency: int
 # ---------------------------------------------------------------- what was looked at
 
 
-def test_what_was_looked_at_when_all_is_well() -> None:
+def test_a_healthy_verdict_lists_the_figures_that_were_checked() -> None:
     totals = msgspec.structs.replace(
         status(),
         feeds=4,
@@ -374,13 +376,13 @@ def test_what_was_looked_at_when_all_is_well() -> None:
     }
 
 
-def test_a_verdict_says_of_which_process_it_is_and_when_and_at_what_cost_it_was_taken() -> None:
+def test_a_verdict_names_its_process_its_time_and_its_cost() -> None:
     stuck = msgspec.structs.replace(STUCK, loop_stack=["app.py:1 main"])
     seen = evidence(
         after=stuck,
         status=status(drill="slow-disk"),
-        untold=["feeds: gone"],
-        findings=told(BLOCKED),
+        skipped=["feeds: gone"],
+        findings=ledger_findings(BLOCKED),
     )
     judged = diagnose(seen)
     assert (judged.pid, judged.instance) == (7, "8006")
@@ -431,9 +433,9 @@ def test_the_details_of_a_report() -> None:
     ]
 
 
-def test_the_report_tells_the_least_time_of_all_findings() -> None:
+def test_the_report_shows_the_shortest_time_of_all_findings() -> None:
     seen = climbing(30.0, 0.0)
-    seen.findings = told(rule("growing", count=900, per_minute=1.0, since_s=600.0))
+    seen.findings = ledger_findings(rule("growing", count=900, per_minute=1.0, since_s=600.0))
     (code, *_) = section(reported(seen), "Alert details")
     assert isinstance(code, Code)
     assert figures(code.text.splitlines()[1]) == ["8m27s"]
@@ -444,10 +446,10 @@ def test_the_report_tells_the_least_time_of_all_findings() -> None:
     [
         (evidence(), "None"),
         (leak(more=0), "Critical"),
-        (evidence(findings=told(rule("growing", count=1, per_minute=9.0))), "Warning"),
+        (evidence(findings=ledger_findings(rule("growing", count=1, per_minute=9.0))), "Warning"),
     ],
 )
-def test_how_severe_a_report_says_it_is(seen: Evidence, severity: str) -> None:
+def test_the_severity_of_a_report(seen: Evidence, severity: str) -> None:
     """Zombies that do not even grow are critical, at 75 of 100; growth with owners, at 70, is a warning."""
     facts = reported(seen)[1]
     assert isinstance(facts, Facts)
@@ -502,9 +504,9 @@ def test_the_windows_of_a_report_worst_first() -> None:
     told_first = dict(zip(grid.header, grid.rows[0], strict=True))
     assert told_first == {
         "Window": "5m",
-        "Memory an hour": "+12.0 GiB",
+        "Memory per hour": "+12.0 GiB",
         "Fit (r2)": "1.00",
-        "Tasks a minute": "-1.0",
+        "Tasks per minute": "-1.0",
         "Time to the limit": "40m01s",
     }
     assert [row[0] for row in grid.rows][:2] == ["5m", "15m"]
@@ -512,7 +514,7 @@ def test_the_windows_of_a_report_worst_first() -> None:
     assert {(row[1][0], row[4]) for row in grid.rows[2:]} == {("-", "never")}
 
 
-def test_a_timeline_of_a_few_seconds_bears_the_time_of_day() -> None:
+def test_a_timeline_without_history_shows_the_time_of_day() -> None:
     seen = evidence(samples=[Point(100.0 + n, GIB + n * MIB, 20 + n) for n in range(5)])
     grid = section(reported(seen), "Timeline")[-1]
     assert isinstance(grid, Grid)
@@ -520,7 +522,7 @@ def test_a_timeline_of_a_few_seconds_bears_the_time_of_day() -> None:
     assert [row[2] for row in grid.rows] == ["20", "21", "22", "23", "24"]
 
 
-def test_a_row_of_one_location_is_that_of_its_busiest_function() -> None:
+def test_the_row_of_a_location_is_its_busiest_function() -> None:
     rows: list[Location] = [
         location(function="few", live=3, source="few()"),
         location(function="many", live=30, source="many()"),

@@ -34,34 +34,32 @@ def tasks_that_leave(seconds: float) -> float:
 
 
 @pytest.mark.parametrize(("by_memory", "by_tasks"), [(100.0, 200.0), (200.0, 100.0)])
-def test_the_time_left_is_the_least_of_what_memory_and_tasks_say(
-    by_memory: float, by_tasks: float
-) -> None:
-    left = memory.time_left(climbing(by_memory), tasks_per_minute=tasks_that_leave(by_tasks))
+def test_the_shorter_of_two_estimates_is_the_time_left(by_memory: float, by_tasks: float) -> None:
+    left = memory.time_to_limit(climbing(by_memory), tasks_per_minute=tasks_that_leave(by_tasks))
     assert left is not None
     assert left.seconds == pytest.approx(100.0)
-    says = "tasks more a minute" if by_tasks < by_memory else "more a minute"
-    assert says in left.at
-    assert ("tasks" in left.at) == (by_tasks < by_memory)
+    says = "more tasks per minute" if by_tasks < by_memory else "more per minute"
+    assert says in left.rate
+    assert ("tasks" in left.rate) == (by_tasks < by_memory)
 
 
-def test_the_time_left_counts_what_is_free_and_not_what_is_held() -> None:
-    left = memory.time_left(climbing(1e9), tasks_per_minute=tasks_that_leave(300.0))
+def test_the_time_left_counts_free_memory() -> None:
+    left = memory.time_to_limit(climbing(1e9), tasks_per_minute=tasks_that_leave(300.0))
     assert left is not None
     assert left.seconds == pytest.approx(300.0)
 
 
-def test_no_time_is_told_when_nothing_grows() -> None:
-    assert memory.time_left(climbing(1e9)) is None
+def test_there_is_no_time_left_when_nothing_grows() -> None:
+    assert memory.time_to_limit(climbing(1e9)) is None
 
 
-def test_what_grows_faster_is_believed_whether_it_was_seen_now_or_before() -> None:
+def test_the_faster_growth_counts_whether_in_the_window_or_the_history() -> None:
     """Of a climb in these seconds and one that is remembered, the one that leaves less time."""
     for now_s, before_s in ((100.0, 1_000.0), (1_000.0, 100.0)):
         seen = climbing(now_s)
         slope = GIB / before_s
         seen.history = [Point(at, GIB + slope * (at - 600.0), LIVE) for at in range(0, 601, 10)]
-        climb = memory.climb(seen)
+        climb = memory.fastest_growth(seen)
         assert climb is not None
         assert climb.left_s == pytest.approx(100.0)
 
@@ -92,7 +90,7 @@ def finding(rule: str, urgency: int, left_s: float | None) -> Finding:
         (200.0, 0.0, 0.0),
     ],
 )
-def test_a_cause_leaves_as_little_time_as_the_most_pressing_of_its_symptoms(
+def test_a_cause_takes_over_the_shortest_time_of_its_symptoms(
     cause: float | None, symptom: float | None, told: float | None
 ) -> None:
     (arranged,) = causes.arrange(

@@ -33,12 +33,12 @@ def made(tmp_path: Path) -> Path:
 
 
 @pytest.mark.usefixtures("no_tools")
-def test_what_is_there_is_not_fetched_again(made: Path) -> None:
+def test_an_existing_interpreter_is_not_fetched_again(made: Path) -> None:
     assert debian_python.fetch("3.99", str(made)) == str(made / "usr/bin/python3.99")
 
 
 @pytest.mark.usefixtures("no_tools")
-def test_a_folder_left_half_done_is_begun_anew(made: Path) -> None:
+def test_an_incomplete_folder_is_fetched_again(made: Path) -> None:
     (made / COMPLETE).unlink()
     with pytest.raises(debian_python.UnavailableError, match="there is no apt-get here"):
         debian_python.fetch("3.99", str(made))
@@ -46,7 +46,7 @@ def test_a_folder_left_half_done_is_begun_anew(made: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_tools")
-def test_a_folder_that_was_moved_is_begun_anew(made: Path, tmp_path: Path) -> None:
+def test_a_moved_folder_is_fetched_again(made: Path, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere" / "python3.99"
     shutil.copytree(made, moved)
     with pytest.raises(debian_python.UnavailableError, match="there is no apt-get here"):
@@ -54,7 +54,9 @@ def test_a_folder_that_was_moved_is_begun_anew(made: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(shutil.which("apt-get") is None, reason="apt-get is not here")
-def test_an_archive_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_archive_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for proxy in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(proxy, raising=False)
     with socket.socket() as taken:  # and nobody listens on it

@@ -13,7 +13,7 @@ import test_all
 THIS = ".".join(map(str, sys.version_info[:2]))
 
 
-def test_ends_are_the_oldest_and_the_two_newest() -> None:
+def test_ends_selects_the_oldest_and_the_two_newest_versions() -> None:
     supported = interpreters.supported()
     assert test_all.chosen("all") == supported
     assert test_all.chosen("ends") == [supported[0], supported[-2], supported[-1]]
@@ -32,11 +32,13 @@ def test_ends_are_the_oldest_and_the_two_newest() -> None:
         (["the whole suite ran on it (.venv)", "not here: no apt-get"], 0),
     ],
 )
-def test_it_fails_where_one_failed_or_none_was_there(results: list[str], status: int) -> None:
+def test_it_fails_when_a_version_fails_or_no_version_is_available(
+    results: list[str], status: int
+) -> None:
     assert test_all.exit_status(results) == status
 
 
-def test_the_last_lines_say_what_ran_before_and_what_cannot_be_had(
+def test_the_summary_lists_earlier_runs_and_missing_versions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -10,7 +10,7 @@ from qcfeed.cli.diagnose.screen import screen
 from qcfeed.cli.ui.table import Line, lay_out_lines
 from qcfeed.diagnose.verdict import diagnose
 from qcfeed.model.diagnosis import Finding
-from tests.support.seen import evidence, feed, leak, rule, samples, subscriber, told
+from tests.support.seen import evidence, feed, leak, ledger_findings, rule, samples, subscriber
 
 
 def crowded() -> list[Line]:
@@ -24,12 +24,12 @@ def crowded() -> list[Line]:
         count=60_000,
         more=5_000,
         samples=samples(30.0, tasks_per_s=1_000),
-        findings=told(*rules),
+        findings=ledger_findings(*rules),
         feeds=[feed("AAPL"), feed("IBM", band="dead")],
         slow=[subscriber(n) for n in range(9)],
     )
     return screen(
-        diagnose(replace(seen, untold=[f"part {n}: it did not answer" for n in range(9)]))
+        diagnose(replace(seen, skipped=[f"part {n}: it did not answer" for n in range(9)]))
     )
 
 
@@ -37,7 +37,7 @@ def test_it_fits_and_keeps_what_matters() -> None:
     laid = [text for text, _ in lay_out_lines(crowded(), 80, 23)]
     assert len(laid) <= 23
     assert max(map(len, laid)) <= 80
-    assert laid[0].startswith("LEAK  60,000 tasks from feed.py:83 serve nobody; ")
+    assert laid[0].startswith("LEAK  60,000 tasks from feed.py:83 are orphaned; ")
     labels = [text[2:12].strip() for text in laid]
     for label in ("cause", "line", "began", "evidence", "explains", "safe", "next", "also"):
         assert label in labels
