@@ -37,20 +37,20 @@ class Goal:
 
 
 def text(goals: Iterable[Goal]) -> str:
-    """A line each."""
+    """One line per goal."""
     return "\n".join(
         f"{each.verdict:7} {each.what}: {each.came:,.2f}, wanted {each.wish}" for each in goals
     )
 
 
 def markdown(goals: Iterable[Goal]) -> str:
-    """A table."""
+    """A Markdown table of the goals."""
     rows = [f"| {g.what} | {g.wish} | {g.came:,.2f} | {g.verdict} |" for g in goals]
     return "\n".join(("| | goal | measured | |", "|---|---|---:|---|", *rows))
 
 
 def goals(results: Results) -> Iterator[Goal]:
-    """Each that something was measured of."""
+    """The goals for which there are results."""
     for name in _SATURATIONS:
         yield from _saturation(name, results.medians(name))
     yield from _idle(results.medians("rate50"))

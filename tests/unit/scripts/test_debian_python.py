@@ -40,7 +40,7 @@ def test_an_existing_interpreter_is_not_fetched_again(made: Path) -> None:
 @pytest.mark.usefixtures("no_tools")
 def test_an_incomplete_folder_is_fetched_again(made: Path) -> None:
     (made / COMPLETE).unlink()
-    with pytest.raises(debian_python.UnavailableError, match="there is no apt-get here"):
+    with pytest.raises(debian_python.UnavailableError, match="apt-get is not installed"):
         debian_python.fetch("3.99", str(made))
     assert not made.exists()
 
@@ -49,7 +49,7 @@ def test_an_incomplete_folder_is_fetched_again(made: Path) -> None:
 def test_a_moved_folder_is_fetched_again(made: Path, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere" / "python3.99"
     shutil.copytree(made, moved)
-    with pytest.raises(debian_python.UnavailableError, match="there is no apt-get here"):
+    with pytest.raises(debian_python.UnavailableError, match="apt-get is not installed"):
         debian_python.fetch("3.99", str(moved))
 
 
