@@ -25,7 +25,7 @@ from qcfeed.diagnostics import snapshot
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.metrics.collectors import Exposition
-from qcfeed.metrics.program import Program
+from qcfeed.metrics.program import ProgramSamples
 from qcfeed.model.answers import Orphans, TasksByLocation
 
 ROUNDS = 5
@@ -107,7 +107,7 @@ async def qcfeed(number: int, owned: bool) -> Figures:
             "by location, in-process",
             lambda: _timed(snapshot.by_location, ledger, time.monotonic()),
         )
-        scraped = Exposition(Program(ledger, LoopWatch()).read)
+        scraped = Exposition(ProgramSamples(ledger, LoopWatch()).read)
         await bench.measure("metrics, scraped", lambda: _timed(scraped.text))
         now = time.monotonic()
         for owner in owners:

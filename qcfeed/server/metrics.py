@@ -10,7 +10,7 @@ from qcfeed import __version__
 from qcfeed.feed.lifecycle import Demand, Upstream
 from qcfeed.metrics import program
 from qcfeed.metrics.catalog import metrics as m
-from qcfeed.metrics.collectors import Sample, Spread
+from qcfeed.metrics.collectors import BucketCounts, Sample
 from qcfeed.model import market_hours
 from qcfeed.server.feed import Feed
 from qcfeed.server.feed_handlers import bands
@@ -22,7 +22,7 @@ class Readings:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._tasks = program.Tasks(parts.ledger)
+        self._tasks = program.TaskSamples(parts.ledger)
 
     def read(self) -> Iterator[Sample]:
         parts = self._parts
@@ -74,15 +74,15 @@ def _quotes(parts: Parts) -> Iterator[Sample]:
     yield Sample(m.DROPPED, hub.dropped)
 
 
-def _crowds(feeds: Sequence[Feed]) -> Spread:
+def _crowds(feeds: Sequence[Feed]) -> BucketCounts:
     """How many subscribers each has."""
-    counts = [0] * (len(m.CROWDS) + 1)
+    counts = [0] * (len(m.SUBSCRIBER_BUCKETS) + 1)
     total = 0
     for feed in feeds:
         subscribers = len(feed.life.subscribers)
-        counts[bisect_left(m.CROWDS, subscribers)] += 1
+        counts[bisect_left(m.SUBSCRIBER_BUCKETS, subscribers)] += 1
         total += subscribers
-    return Spread(counts, total)
+    return BucketCounts(counts, total)
 
 
 def _connections(parts: Parts) -> Iterator[Sample]:

@@ -18,7 +18,7 @@ from qcfeed.control.audit import AuditLog
 from qcfeed.control.handlers import findings, history, report, tasks
 from qcfeed.control.recent_log import RecentLog
 from qcfeed.control.server import ControlServer
-from qcfeed.diagnostics.histogram import Tally
+from qcfeed.diagnostics.histogram import Histogram
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.diagnostics.pauses import GcPauses
@@ -30,9 +30,9 @@ from qcfeed.drills.handlers import DrillViews
 from qcfeed.drills.tampered_upstream import Tampered
 from qcfeed.drills.wall_clock import WallClock
 from qcfeed.errors import InstanceTakenError, MonitorUnavailableError, StartError
-from qcfeed.metrics.catalog.metrics import DELAYS
+from qcfeed.metrics.catalog.metrics import DELAY_BUCKETS
 from qcfeed.metrics.collectors import Exposition, Sample
-from qcfeed.metrics.recent_history import Counts, Recent
+from qcfeed.metrics.recent_history import FeedCounts, RecentHistory
 from qcfeed.model import answers
 from qcfeed.net import listen
 from qcfeed.server import http, metrics
@@ -59,10 +59,10 @@ class Service:
         """Starts nothing. ``log``: its last lines, for a report. Raises ConfigError for an upstream or drill that cannot be."""
         self.config = config
         self.ledger = ledger
-        self.watch = LoopWatch(lags=Tally(DELAYS))
+        self.watch = LoopWatch(lags=Histogram(DELAY_BUCKETS))
         self.pauses = GcPauses()
-        self.recent = Recent(self._counts)
-        self.sampler = DiagnosticsSampler(ledger, self.watch, also=self.recent.note)
+        self.recent = RecentHistory(self._counts)
+        self.sampler = DiagnosticsSampler(ledger, self.watch, on_snapshot=self.recent.note)
         self._log = log
         self._exposition = Exposition(self._read)
         self.instance = ""
@@ -207,9 +207,9 @@ class Service:
     def _read(self) -> Iterable[Sample]:
         return self._readings.read()
 
-    def _counts(self) -> Counts:
+    def _counts(self) -> FeedCounts:
         hub = self.hub
-        return Counts(hub.subscriptions, len(hub.orphaned_subscriptions()), len(hub.feeds))
+        return FeedCounts(hub.subscriptions, len(hub.orphaned_subscriptions()), len(hub.feeds))
 
     async def _sweep_orphans(self) -> int:
         return self.hub.sweep_orphans()
