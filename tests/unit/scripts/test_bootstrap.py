@@ -1,4 +1,4 @@
-"""Which Python `make` builds its environment with, whatever `python3` is."""
+"""Which Python `make` uses for its environment, whatever `python3` is."""
 
 from __future__ import annotations
 

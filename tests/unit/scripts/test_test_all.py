@@ -1,4 +1,4 @@
-"""What `make test-all` runs on which Python, and what its last lines say."""
+"""What `make test-all` runs on which Python, and its summary."""
 
 from __future__ import annotations
 
