@@ -1,4 +1,4 @@
-"""`qcfeed diagnose` against real faults: the cause comes first, and health is called health."""
+"""`qcfeed diagnose` against real faults, and against healthy programs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ UNLIMITED = ("--no-monitor", "--subscribe-rate", "0")
 
 
 def diagnose(home: Path, *args: str, before: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Its verdict; the exit status must agree with it."""
+    """The verdict; checks that the exit status agrees with it."""
     said = qcfeed(home, *before, "diagnose", "-o", "json", *args)
     assert said.returncode in (ExitStatus.OK, ExitStatus.FINDINGS), said.stderr
     told = json.loads(said.stdout)
@@ -46,9 +46,9 @@ def diagnose(home: Path, *args: str, before: tuple[str, ...] = ()) -> dict[str, 
 def until_diagnosed(
     home: Path, what: Callable[[dict[str, Any]], object], *args: str, before: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """The worst finding of the program, as soon as there is one that is so.
+    """The program's most urgent finding, as soon as ``what`` accepts it.
 
-    A busy machine may be late with what makes it so, and holds loops up, which is told beside it.
+    A busy machine may delay the fault, and its stalls are findings beside it.
     """
     deadline = time.monotonic() + 3 * PATIENCE
     while True:
@@ -66,7 +66,7 @@ def line(module: object, words: str) -> str:
 
 
 def found(home: Path, rule: str, before: tuple[str, ...] = ()) -> Callable[[], bool]:
-    """Whether the rules that watch a program are certain of it yet."""
+    """A function that returns whether the ledger's rule is certain yet."""
 
     def told() -> bool:
         said = json.loads(qcfeed(home, *before, "tasks", "findings", "-o", "json").stdout)
@@ -234,7 +234,7 @@ SYMBOLS = ("AAPL", "MSFT", "GOOGL", "TSLA", "AMZN", "NVDA", "META", "NFLX")
 
 @asynccontextmanager
 async def load(port: int, readers: int = 40) -> AsyncIterator[None]:
-    """Readers of four symbols each, and one who comes and goes."""
+    """Readers of four symbols each, and a client that connects and disconnects in a loop."""
     over = asyncio.Event()
     async with AsyncExitStack() as stack:
         clients = [
@@ -294,7 +294,7 @@ def _terminal(home: Path, *args: str) -> Any:
 
 
 def on_terminal(home: Path, *args: str) -> list[str]:
-    """The lines of the verdict, without those of the progress bar, which is erased."""
+    """The lines of the verdict, without the progress bar."""
     child = _terminal(home, *args)
     child.expect(pexpect.EOF)
     child.close()

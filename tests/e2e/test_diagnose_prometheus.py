@@ -1,4 +1,4 @@
-"""`qcfeed diagnose` and `report` with a Prometheus beside the service: real, or not what it should be."""
+"""`qcfeed diagnose` and `report` with a real Prometheus, and with a broken one."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def diagnose(home: Path, url: str, timeout: str = f"{PATIENCE:g}") -> dict[str, 
 
 @needs_prometheus
 def test_prometheus_adds_history_and_its_alerts_are_symptoms(home: Path, tmp_path: Path) -> None:
-    """The incident's timeline, shifted to end now: what the program itself cannot remember."""
+    """The incident's timeline, shifted to end now; the program's own history is shorter."""
     (tmp_path / "server").mkdir()
     (tmp_path / "server" / "rules.yml").write_text(RULES)
     shifted = incident.series(shift=time.time() - 5 - incident.AT)

@@ -1,4 +1,4 @@
-"""`qcfeed report`: the evidence in one go, nothing secret in it, and read without the service."""
+"""`qcfeed report`: complete evidence without secrets, readable without the service."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ SECTIONS = [
     "Configuration",
     "Not included",
 ]
-"""Those of ../shared/incident-2024-03-20.md, and what its readers had to ask for."""
+"""The sections of the incident report of 2024-03-20, and the questions that it left open."""
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A service that leaks, has been reaped once, and leaks again."""
+    """A service that leaks, was reaped once, and leaks again."""
     home = tmp_path_factory.mktemp("home")
     with serving(home, "--no-monitor", "--linger", "0.1", "--drill", f"zombie-feeds={ZOMBIES}"):
         until(lambda: _orphans(home) == ZOMBIES, "the zombies")
@@ -70,7 +70,7 @@ def members(bundle: Path) -> dict[str, bytes]:
 
 
 class Page(HTMLParser):
-    """Headings, tags and what they refer to."""
+    """Headings, tags and references of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ def test_a_file_that_is_no_bundle_is_refused(home: Path, tmp_path: Path) -> None
 
 @contextmanager
 def secretive(home: Path, secrets: dict[str, str]) -> Iterator[None]:
-    """A service with secrets in its file, its environment, its upstream's URL and so in its log."""
+    """A service with secrets in its configuration file, environment, upstream URL and log."""
     config = home / "qcfeed.toml"
     url = f"coinbase+ws://127.0.0.1:9/feed/{secrets['environment']}/token={secrets['url']}"
     config.write_text(

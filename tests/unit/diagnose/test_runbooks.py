@@ -6,7 +6,7 @@ from qcfeed import shipped
 from qcfeed.diagnose.runbooks import PAGES, page_of
 from qcfeed.diagnose.verdict import diagnose
 from qcfeed.metrics.catalog.alerts import ALERTS
-from tests.support.seen import leak
+from tests.support.evidence_builders import leak
 
 
 @pytest.mark.parametrize("page", sorted({*PAGES.values(), *(alert.name for alert in ALERTS)}))

@@ -1,4 +1,4 @@
-"""The report's blocks, and what Markdown and HTML make of them."""
+"""The report's blocks, and their Markdown and HTML."""
 
 from __future__ import annotations
 
@@ -27,17 +27,19 @@ from qcfeed.diagnose.verdict import diagnose
 from qcfeed.model.answers import Memory, Task, Tasks
 from qcfeed.model.report import Actions, Configuration, Log, LogLine, Setting
 from tests.support import incident as night
-from tests.support.seen import LEAKY, evidence, feed, leak, location, snapshot
+from tests.support.evidence_builders import LEAKY, feed, healthy, leak, location, snapshot
 
 NASTY = "a|b *c* <script>alert(1)</script> `d` & \x1b[31m_e_ f_g"
 
 
-def material(seen: Evidence, **more: Any) -> Material:
-    return Material(diagnosis=diagnose(seen), evidence=seen, host="prod-1", version="1.0", **more)
+def material(evidence: Evidence, **more: Any) -> Material:
+    return Material(
+        diagnosis=diagnose(evidence), evidence=evidence, host="prod-1", version="1.0", **more
+    )
 
 
 def section(blocks: list[Block], title: str) -> list[Block]:
-    """The blocks under a heading, until the next of its level."""
+    """The blocks under a heading, up to the next heading of its level."""
     begin = blocks.index(Heading(title)) + 1
     rest = blocks[begin:]
     ends = [n for n, each in enumerate(rest) if isinstance(each, Heading) and each.level == 2]
@@ -65,14 +67,14 @@ def test_without_history_the_timeline_names_its_window() -> None:
 
 
 def test_stale_symbols_are_listed_oldest_first() -> None:
-    seen = evidence(
+    evidence = healthy(
         feeds=[
             feed("AAPL", band="stale", reason="upstream_silent", age_s=16.0),
             feed("AMZN", band="dead", age_s=1_208.0, last_quote_at="2024-03-20T01:55:12.000Z"),
             feed("IBM"),
         ]
     )
-    (_, grid) = section(sections.blocks(material(seen)), "Quote staleness")
+    (_, grid) = section(sections.blocks(material(evidence)), "Quote staleness")
     assert isinstance(grid, Grid)
     assert [tuple(row) for row in grid.rows] == [
         ("AMZN", "01:55:12", "20m08s", "DEAD", "-"),
@@ -190,21 +192,21 @@ def test_a_curve_rises_to_the_top_and_ends_at_the_right() -> None:
 
 
 def test_a_program_without_feeds_has_no_staleness() -> None:
-    told = sections.blocks(material(evidence(status=None, feeds=[])))
+    told = sections.blocks(material(healthy(status=None, feeds=[])))
     assert Heading("Quote staleness") not in told
     assert isinstance(section(told, "Subscriptions")[0], Text)
 
 
 def test_a_healthy_service_is_reported_as_such() -> None:
     rows = (location(f"a{n}.py:1", live=n) for n in range(40))
-    told = sections.blocks(material(evidence(after=snapshot(*rows, after_s=5.0))))
+    told = sections.blocks(material(healthy(after=snapshot(*rows, after_s=5.0))))
     assert isinstance(told[0], Heading)
     assert told[0].text.startswith("HEALTHY")
     assert section(told, "Findings")[0] == Text("No problem found.")
 
 
 def test_growth_windows_and_alerts_are_both_reported() -> None:
-    """The incident's: under four minutes by the last quarter of an hour."""
+    """The incident: less than four minutes left at the rate of the last 15 minutes."""
     held = Memory(resident_bytes=round(14.2 * 2**30), limit_bytes=16 * 2**30, limit_source="x")
     (_, grid) = section(
         sections.blocks(material(leak(history=night.points(), memory=held))), "Alert details"

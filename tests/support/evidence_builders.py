@@ -1,4 +1,4 @@
-"""Evidence made by hand: a healthy service, and what a test changes of it."""
+"""Builders of evidence: a healthy service, with the changes that a test makes."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def status(*, connected: bool = True, drill: str | None = None) -> Status:
 
 
 def samples(mb_per_s: float, *, live: int = 2, tasks_per_s: float = 0.0) -> list[Point]:
-    """Two readings a second of memory that grows in a line from 1 GiB on."""
+    """Two samples per second of memory that grows linearly from 1 GiB."""
     return [
         Point(
             step / 2, round(GIB + mb_per_s * step / 2 * 2**20), round(live + tasks_per_s * step / 2)
@@ -170,8 +170,8 @@ def samples(mb_per_s: float, *, live: int = 2, tasks_per_s: float = 0.0) -> list
     ]
 
 
-def evidence(**changed: Any) -> Evidence:
-    """A healthy service of two feeds, but for what is changed."""
+def healthy(**changed: Any) -> Evidence:
+    """The evidence of a healthy service with two feeds, with ``changed`` fields."""
     healthy = Evidence(
         before=snapshot(location("hub.py:9", live=2)),
         after=snapshot(location("hub.py:9", live=2), after_s=SECONDS),
@@ -186,7 +186,7 @@ def evidence(**changed: Any) -> Evidence:
 
 
 def leak(count: int = 20_000, more: int = 60, **changed: Any) -> Evidence:
-    """The incident: zombies that wake each second, see nobody, and sleep on."""
+    """The evidence of the incident: orphans that wake every second, find no receiver, and sleep again."""
     row = location(
         live=count,
         orphaned=count,
@@ -200,4 +200,4 @@ def leak(count: int = 20_000, more: int = 60, **changed: Any) -> Evidence:
         "findings": ledger_findings(rule("orphans", count=count, since_s=13_620.0)),
         "orphans": orphans(0.4, 0.1, 900.0),
     }
-    return evidence(**given | changed)
+    return healthy(**given | changed)
