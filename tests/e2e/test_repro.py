@@ -91,9 +91,9 @@ def test_over_the_subscription_rate_it_waits_and_goes_on(tmp_path: Path) -> None
     [
         (["ws://127.0.0.1:1"], ExitStatus.UNREACHABLE, "cannot reach ws://127.0.0.1:1"),
         (["http://127.0.0.1:1"], ExitStatus.USAGE, "not a server's URL"),
-        (["--symbol", "NOPE"], ExitStatus.USAGE, "no symbol NOPE"),
+        (["--symbol", "NOPE"], ExitStatus.USAGE, "unknown symbol NOPE"),
         (["--symbol", "../x"], ExitStatus.USAGE, "'../x' is not a symbol"),
-        (["--mode", "quiet", "--quiet-symbol", "NOPE"], ExitStatus.USAGE, "no symbol NOPE"),
+        (["--mode", "quiet", "--quiet-symbol", "NOPE"], ExitStatus.USAGE, "unknown symbol NOPE"),
         (["--mode", "polite"], ExitStatus.USAGE, "polite"),
     ],
 )

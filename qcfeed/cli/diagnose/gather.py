@@ -20,7 +20,7 @@ from qcfeed.control.routes import (
     TASKS_BY_LOCATION,
     TASKS_FINDINGS,
 )
-from qcfeed.diagnose.evidence import Evidence, Thresholds
+from qcfeed.diagnose.evidence import DiagnosisThresholds, Evidence
 from qcfeed.errors import NotFoundError, QcfeedError, TimedOutError, UnreachableError
 from qcfeed.metrics.growth import Point
 from qcfeed.model.answers import Answer, Feeds, Findings, Orphans, Process, Status, TasksByLocation
@@ -62,7 +62,7 @@ def gather(
     seconds: float,
     *,
     called: str = "qcfeed",
-    limits: Thresholds | None = None,
+    thresholds: DiagnosisThresholds | None = None,
     wait: Callable[[float], None] = time.sleep,
 ) -> Evidence:
     """The evidence of the next ``seconds``.
@@ -74,7 +74,7 @@ def gather(
     look = Look(asked)
     before = asked.get(TASKS_BY_LOCATION, TasksByLocation)
     samples = _sample(look, seconds, wait)
-    return conclude(look, before, samples, called=called, limits=limits)
+    return conclude(look, before, samples, called=called, thresholds=thresholds)
 
 
 def conclude(
@@ -83,7 +83,7 @@ def conclude(
     samples: list[Point],
     *,
     called: str = "qcfeed",
-    limits: Thresholds | None = None,
+    thresholds: DiagnosisThresholds | None = None,
 ) -> Evidence:
     """The second look, and with it the evidence since ``before``; it raises nothing."""
     after = look.part("tasks", TASKS_BY_LOCATION, TasksByLocation, waits=True, sources=True)
@@ -104,10 +104,10 @@ def conclude(
         slow=slow.subscribers if slow is not None else [],
         samples=samples,
         history=[point(each) for each in remembers.points] if remembers is not None else [],
-        remembered_by="the service",
-        untold=look.all_untold(),
+        history_source="the service",
+        skipped=look.all_untold(),
         command=called,
-        limits=limits or Thresholds(),
+        thresholds=thresholds or DiagnosisThresholds(),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qcfeed.config import PrometheusConfig
-from qcfeed.diagnose.evidence import Evidence, Firing
+from qcfeed.diagnose.evidence import ActiveAlert, Evidence
 from qcfeed.errors import QcfeedError
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ def add(named: PrometheusConfig, seen: Evidence, *, timeout: float) -> Evidence:
     """``seen`` with what the Prometheus that is named knows; else why it is not there. ``timeout`` is
     in seconds, for all that is asked."""
     if not named.prometheus:
-        return replace(seen, untold=[*seen.untold, "Prometheus: none is named (--prometheus URL)"])
+        return replace(
+            seen, skipped=[*seen.skipped, "Prometheus: none is named (--prometheus URL)"]
+        )
     # 100 ms of import, for those who have a Prometheus to ask.
     from qcfeed.metrics import prometheus_history
     from qcfeed.metrics.prometheus import Prometheus
@@ -30,20 +32,20 @@ def add(named: PrometheusConfig, seen: Evidence, *, timeout: float) -> Evidence:
         told = prometheus_history.of(server, named.prometheus_target, None, BACK)
         found = _alerts(server, told.target)
     except QcfeedError as error:
-        return replace(seen, untold=[*seen.untold, f"Prometheus: {error.message}"])
-    untold = [*seen.untold, *(f"Prometheus: {each}" for each in told.missing)]
+        return replace(seen, skipped=[*seen.skipped, f"Prometheus: {error.message}"])
+    skipped = [*seen.skipped, *(f"Prometheus: {each}" for each in told.missing)]
     return replace(
-        seen, history=list(told.points), remembered_by="Prometheus", alerts=found, untold=untold
+        seen, history=list(told.points), history_source="Prometheus", alerts=found, skipped=skipped
     )
 
 
-def _alerts(server: Prometheus, target: str) -> list[Firing]:
+def _alerts(server: Prometheus, target: str) -> list[ActiveAlert]:
     """Those of the service, and those that name no instance."""
     from qcfeed.metrics import alerts
 
     now = server.now()
     return [
-        Firing(
+        ActiveAlert(
             name=each.name,
             state=each.state,
             active_s=now - each.since,

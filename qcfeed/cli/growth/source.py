@@ -17,7 +17,7 @@ from qcfeed.formats import age
 from qcfeed.metrics.claims import Claim
 from qcfeed.metrics.growth import Point
 from qcfeed.metrics.growth_answer import stamp
-from qcfeed.metrics.timeline import Timeline, doubts
+from qcfeed.metrics.timeline import Timeline, caveats
 from qcfeed.model.history import History, HistoryPoint
 
 HOUR = 3_600.0
@@ -88,7 +88,7 @@ def remembered(ctx: typer.Context, at: float | None, since: float, why: str) -> 
             f"{told.instance} remembers nothing of {stamp(end)}: {_remembers(told)}",
             hint="an hour is the most it can",
         )
-    notes = [why, *doubts(points, told.limit_bytes, end)]
+    notes = [why, *caveats(points, told.limit_bytes, end)]
     locations = _locations(told, points) if at is None else {}
     if at is not None:
         notes.append("spawn locations: the service knows them now, not as they were then")

@@ -8,8 +8,8 @@ from datetime import datetime
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.sparkline import BLOCKS, sparkline
 from qcfeed.cli.ui.table import Column, Line, Table
-from qcfeed.metrics.growth import FIT
-from qcfeed.metrics.growth_answer import ClaimAnswer, Growth, LocationRate, Moment, Rates, spoken
+from qcfeed.metrics.growth import GOOD_FIT
+from qcfeed.metrics.growth_answer import ClaimAnswer, Growth, LocationRate, Moment, Rates, in_words
 
 ROWS = 10
 """Lines of the timeline, about: all of it is in JSON and CSV."""
@@ -174,8 +174,8 @@ def summary(told: Growth) -> Iterator[Line]:
         fit = told.windows[0].r2 or 0.0
         yield Line(
             f"{formats.age(told.worst.time_to_limit_s)} until {formats.size(told.limit_bytes)},"
-            f" {spoken(told.worst.window)}"
-            + ("" if fit >= FIT else f", which is no line (r2 {fit:.2f})"),
+            f" {in_words(told.worst.window)}"
+            + ("" if fit >= GOOD_FIT else f", which is no line (r2 {fit:.2f})"),
             "left",
             "red" if told.problems else None,
         )

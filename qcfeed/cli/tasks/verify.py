@@ -19,7 +19,7 @@ from qcfeed.cli.ui.figures import Figure, show_figures
 from qcfeed.control.client import ControlClient
 from qcfeed.control.routes import TASKS_BY_LOCATION
 from qcfeed.diagnostics import proof
-from qcfeed.diagnostics.proof import Outcome, Proof, Sample
+from qcfeed.diagnostics.proof import Proof, ProofOutcome, Sample
 from qcfeed.errors import ExitStatus, QcfeedError, UsageError
 from qcfeed.model.answers import Answer, Location, TasksByLocation
 
@@ -34,7 +34,7 @@ LOOKS = 60
 FASTEST, SLOWEST = 0.1, 10.0
 FEWEST = 2
 """Saved moments that can be compared at all."""
-_COLOURS = {Outcome.HOLDS: "green", Outcome.LEAKS: "red", Outcome.UNPROVEN: "yellow"}
+_COLOURS = {ProofOutcome.HOLDS: "green", ProofOutcome.LEAKS: "red", ProofOutcome.UNPROVEN: "yellow"}
 
 
 class Verified(Answer, kw_only=True, tag="qcfeed.tasks.verify/2"):
@@ -98,7 +98,7 @@ def verify(
     told = watching.verified(min_spawned)
     _print(told, output)
     if status is None:
-        status = ExitStatus.OK if told.outcome == Outcome.HOLDS else ExitStatus.FINDINGS
+        status = ExitStatus.OK if told.outcome == ProofOutcome.HOLDS else ExitStatus.FINDINGS
     if status:
         raise typer.Exit(status)
 
@@ -167,11 +167,11 @@ class _Watching:
         judged = proof.judge(self.samples, min_spawned)
         if self._last is not None and not matching(self._last.locations, self._site):
             judged.reasons.insert(0, self._unknown(self._last.locations))
-        if self._restarted and judged.outcome is not Outcome.LEAKS:
-            judged.outcome = Outcome.UNPROVEN
+        if self._restarted and judged.outcome is not ProofOutcome.LEAKS:
+            judged.outcome = ProofOutcome.UNPROVEN
             judged.reasons.insert(0, "the service was restarted meanwhile: begin again")
-        if self._incomplete and judged.outcome is not Outcome.LEAKS:
-            judged.outcome = Outcome.UNPROVEN
+        if self._incomplete and judged.outcome is not ProofOutcome.LEAKS:
+            judged.outcome = ProofOutcome.UNPROVEN
             judged.reasons[:0] = self._incomplete
         return judged
 
@@ -239,7 +239,7 @@ def _print(told: Verified, output: Format) -> None:
         Figure(
             "verdict",
             f"{told.outcome}: {reasons}" if reasons else told.outcome,
-            _COLOURS[Outcome(told.outcome)],
+            _COLOURS[ProofOutcome(told.outcome)],
         ),
         Figure("looked", f"{formats.plural(told.looks, 'time')} in {formats.age(told.seconds)}"),
         Figure("born", formats.count(told.spawned)),
@@ -249,5 +249,5 @@ def _print(told: Verified, output: Format) -> None:
     show_figures(output, figures, raw=msgspec.json.encode(told), names=[told.site])
     if told.orphaned:
         say("  next: `qcfeed orphans`, and once the fix runs, `qcfeed orphans --reap`")
-    elif told.outcome == Outcome.UNPROVEN:
+    elif told.outcome == ProofOutcome.UNPROVEN:
         say("  next: look for longer (--for), or when there is more traffic")

@@ -12,8 +12,8 @@ from qcfeed.cli.ui.table import cells_of, thinned
 from qcfeed.diagnose.diagnostics_findings import DRILL
 from qcfeed.diagnose.verdict import headline
 from qcfeed.formats import age, count, milliseconds, plural, printable, size
-from qcfeed.metrics.growth import SAMPLES
-from qcfeed.metrics.growth_answer import HORIZON, spoken
+from qcfeed.metrics.growth import MIN_SAMPLES
+from qcfeed.metrics.growth_answer import HORIZON, in_words
 from qcfeed.model.answers import Status
 
 SPARK = 20
@@ -118,12 +118,12 @@ def _left(judged: Judged | None) -> tuple[str, str | None]:
     if judged is None or not judged.memory:
         return "", None
     worst = judged.worst
-    if len(judged.memory) < SAMPLES:
+    if len(judged.memory) < MIN_SAMPLES:
         return "its growth is told after some looks more", None
     if worst is None or worst.time_to_limit_s is None:
         return f"no steady growth in {age(judged.seconds)}", None
     left = worst.time_to_limit_s
-    return f"{age(left)} left, {spoken(worst.window)}", "red" if left <= HORIZON else None
+    return f"{age(left)} left, {in_words(worst.window)}", "red" if left <= HORIZON else None
 
 
 def _tasks(seen: Seen, room: Room) -> Said:

@@ -230,7 +230,7 @@ class Looker:
         self._judged = Judged(
             diagnosis=diagnose(seen),
             memory=[point.memory for point in history],
-            worst=growth.runs_out(windows, float("inf")) if windows else None,
+            worst=growth.reaching_limit(windows, float("inf")) if windows else None,
             seconds=history[-1].at - history[0].at if history else 0.0,
         )
         self._judged_at = self.clock()

@@ -382,7 +382,7 @@ def test_a_dripping_body_is_given_up_too(qcfeed_: Call) -> None:
 
 
 def test_an_endless_answer_is_not_kept(qcfeed_: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qcfeed.metrics.prometheus_access.ANSWER_BYTES", 100_000)
+    monkeypatch.setattr("qcfeed.metrics.prometheus_access.MAX_ANSWER_BYTES", 100_000)
     with serving(lambda _, __: [reply(b" " * 1_000_000)]) as url:
         left = qcfeed_("growth", "--prometheus", url)
     assert left.status == 3
