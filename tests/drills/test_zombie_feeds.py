@@ -87,9 +87,9 @@ def watching(service: Serving, home: Path) -> Iterator[Watching]:
 
 
 def answer(home: Path, *args: str, status: ExitStatus) -> dict[str, Any]:
-    said = run(home, *args, "-o", "json")
-    assert said.returncode == status, said.stderr
-    return json.loads(said.stdout)
+    completed = run(home, *args, "-o", "json")
+    assert completed.returncode == status, completed.stderr
+    return json.loads(completed.stdout)
 
 
 def spawning_line() -> int:
