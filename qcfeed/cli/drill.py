@@ -152,7 +152,7 @@ def rehearse(
     """
     from qcfeed.cli.drill_rehearse import rehearse as hold
 
-    hold(drill, within=durations.parse(within), by_itself=yes)
+    hold(drill, within=durations.parse(within), automatic=yes)
 
 
 def _ask_until_it_turns(ctx: typer.Context) -> tuple[DrillStopped, bytes]:

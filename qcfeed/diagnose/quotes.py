@@ -9,7 +9,7 @@ from qcfeed.diagnose.evidence import Evidence
 from qcfeed.formats import age, count, plural
 from qcfeed.model import answers
 from qcfeed.model.diagnosis import Certainty, Finding
-from qcfeed.model.messages import Band, Cause
+from qcfeed.model.messages import Band, StaleReason
 
 MAX_NAMED = 3
 """Symbols that a finding names."""
@@ -76,7 +76,7 @@ def stale_symbols(evidence: Evidence) -> Iterator[Finding]:
 
 def own_lag(evidence: Evidence) -> Iterator[Finding]:
     """Symbols that are stale because the service's own loop was late."""
-    late = [each for each in _stale(evidence) if each.reason == Cause.OWN_LAG]
+    late = [each for each in _stale(evidence) if each.reason == StaleReason.OWN_LAG]
     if late:
         stale = f"{plural(len(late), 'symbol')} {'is' if len(late) == 1 else 'are'} stale"
         yield Finding(
@@ -103,7 +103,7 @@ def _stale(evidence: Evidence) -> list[answers.Feed]:
 
 
 def _silent(evidence: Evidence) -> list[answers.Feed]:
-    return [each for each in _stale(evidence) if each.reason != Cause.OWN_LAG]
+    return [each for each in _stale(evidence) if each.reason != StaleReason.OWN_LAG]
 
 
 def _subscribers(feeds: Sequence[answers.Feed]) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from qcfeed.drills.catalog import KINDS, parse
+from qcfeed.drills.catalog import DRILLS, parse
 from qcfeed.metrics.catalog.alerts import ALERTS, Alert
 from qcfeed.runbook_pages import difference, steps, symptoms
 from tests.support.patience import PATIENCE
@@ -49,7 +49,7 @@ DIES_QUICKLY = ("--very-stale-after", "1", "--dead-after", "1.2")
 """For the page that needs dead symbols."""
 
 
-UNALERTED = {kind.name for kind in KINDS if not kind.alerts}
+UNALERTED = {spec.name for spec in DRILLS if not spec.alerts}
 """Drills without an alert; their page has the drill's name."""
 
 
@@ -189,7 +189,7 @@ def test_a_runbook_starts_with_its_alerts_command_and_its_drill_triggers_the_ale
 ) -> None:
     path = RUNBOOKS / alert.runbook
     assert steps(path.read_text())[0].command.startswith(alert.command)
-    assert alert.name in parse(drill_of(path)).kind.alerts
+    assert alert.name in parse(drill_of(path)).spec.alerts
 
 
 @pytest.mark.parametrize("name", sorted(UNALERTED))
@@ -216,7 +216,7 @@ def test_the_template_has_every_section() -> None:
 
 def test_every_alert_has_a_drill() -> None:
     assert {drill_of(RUNBOOKS / alert.runbook).partition("=")[0] for alert in ALERTS} <= {
-        kind.name for kind in KINDS
+        spec.name for spec in DRILLS
     }
 
 

@@ -118,7 +118,7 @@ def test_the_report_in_markdown_on_stdout(home: Path) -> None:
     assert completed.stdout.startswith("# LEAK 40 tasks from qcfeed/drills/zombies.py:")
     assert "owner subscriber" in completed.stdout
     assert re.search(rf"orphans.reap \| done \|.*reaped {ZOMBIES}", completed.stdout)
-    assert "nobody is subscribed, the feed closes" in completed.stdout, "the log"
+    assert "no subscribers, closing the feed" in completed.stdout, "the log"
     assert "- **drill**: zombie-feeds=300" in completed.stdout
 
 
@@ -220,7 +220,7 @@ def test_no_secret_leaves_the_machine(tmp_path: Path) -> None:
     assert found == set()
     assert held["answers/config.json"].count(b"[redacted]") == len(secrets), "all were there"
     assert b"127.0.0.1:9/feed" in held["answers/config.json"], "what is no secret stays"
-    assert b"feeds under demand try again" in held["answers/log.json"]
+    assert b"feeds with subscribers retry" in held["answers/log.json"]
 
 
 def test_a_stuck_program_is_reported_in_time(tmp_path: Path) -> None:
