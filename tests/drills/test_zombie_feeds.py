@@ -132,7 +132,7 @@ def test_the_incident_is_found_located_and_reaped(
 
     watching.take(len(SYMBOLS) * 25)
     detector = GapDetector()
-    assert [gap for quote in watching.quotes if (gap := detector.see(quote))] == []
+    assert [gap for quote in watching.quotes if (gap := detector.check(quote))] == []
     assert {quote.symbol for quote in watching.quotes} == set(SYMBOLS)
     assert not any(quote.conflated for quote in watching.quotes)
 
