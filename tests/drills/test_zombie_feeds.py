@@ -87,9 +87,9 @@ def watching(service: Serving, home: Path) -> Iterator[Watching]:
 
 
 def answer(home: Path, *args: str, status: ExitStatus) -> dict[str, Any]:
-    said = run(home, *args, "-o", "json")
-    assert said.returncode == status, said.stderr
-    return json.loads(said.stdout)
+    completed = run(home, *args, "-o", "json")
+    assert completed.returncode == status, completed.stderr
+    return json.loads(completed.stdout)
 
 
 def spawning_line() -> int:
@@ -132,7 +132,7 @@ def test_the_incident_is_found_located_and_reaped(
 
     watching.take(len(SYMBOLS) * 25)
     detector = GapDetector()
-    assert [gap for quote in watching.quotes if (gap := detector.see(quote))] == []
+    assert [gap for quote in watching.quotes if (gap := detector.check(quote))] == []
     assert {quote.symbol for quote in watching.quotes} == set(SYMBOLS)
     assert not any(quote.conflated for quote in watching.quotes)
 

@@ -125,12 +125,12 @@ def test_the_figures_of_growing_tasks() -> None:
     assert figures(found.evidence[-1]) == ["8h20m", "16.0 GiB", "300", "105 KiB"]
 
 
-@pytest.mark.parametrize(("rate", "said"), [(9.94, "9.9"), (10.0, "10"), (1_234.5, "1,234")])
-def test_a_rate_has_a_digit_behind_the_point_where_it_is_small(rate: float, said: str) -> None:
+@pytest.mark.parametrize(("rate", "text"), [(9.94, "9.9"), (10.0, "10"), (1_234.5, "1,234")])
+def test_a_rate_has_a_digit_behind_the_point_where_it_is_small(rate: float, text: str) -> None:
     evidence = healthy(
         findings=ledger_findings(rule("growing", count=9, per_minute=rate, since_s=60.0))
     )
-    assert figures(first(evidence, "growing").headline) == [said]
+    assert figures(first(evidence, "growing").headline) == [text]
 
 
 # ---------------------------------------------------------------- memory
