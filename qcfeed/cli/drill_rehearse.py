@@ -12,7 +12,7 @@ from qcfeed.cli.context import say
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.render import draw
 from qcfeed.cli.ui.table import Column, Table
-from qcfeed.drills.rehearsal.game_day import GameDay, Happened
+from qcfeed.drills.rehearsal.game_day import GameDay, TimelineEntry
 from qcfeed.drills.rehearsal.pager import Notification
 from qcfeed.drills.rehearsal.processes import missing, processes
 from qcfeed.errors import ExitStatus, QcfeedError
@@ -21,7 +21,7 @@ from qcfeed.metrics.catalog.alerts import ALERTS
 INSTANCE = "rehearsal"
 _ALERTS = {each.name: each for each in ALERTS}
 
-STORY: Table[Happened] = Table(
+STORY: Table[TimelineEntry] = Table(
     (
         Column(key="at", value=lambda h: h.at, show=formats.age, right=True),
         Column(key="what", value=lambda h: h.what, least=40),
@@ -31,18 +31,18 @@ STORY: Table[Happened] = Table(
 )
 
 
-def rehearse(drill: str, *, within: float, by_itself: bool) -> None:
-    """Start, break, wait, verify, stop; ``by_itself``: nobody has to type. Bounded at every step."""
+def rehearse(drill: str, *, within: float, automatic: bool) -> None:
+    """Start, break, wait, verify, stop; ``automatic``: nobody has to type. Bounded at every step."""
     with (
         tempfile.TemporaryDirectory(prefix="qcfeed-rehearsal-") as directory,
         processes(Path(directory), INSTANCE) as working,
     ):
         day = GameDay(working, drill, say)
         try:
-            _hold(day, drill, within, by_itself=by_itself)
+            _hold(day, drill, within, automatic=automatic)
         except (QcfeedError, KeyboardInterrupt):
-            if day.since:
-                draw(STORY, day.story)
+            if day.elapsed:
+                draw(STORY, day.timeline)
             raise
         conclude(day)
 
@@ -51,37 +51,37 @@ def conclude(day: GameDay) -> None:
     """What became of it. Raises typer.Exit where nobody has mended it."""
     say("VERIFIED: what the pages ask for holds.")
     _told_of_alerts(day)
-    draw(STORY, day.story)
-    if not day.mended:
+    draw(STORY, day.timeline)
+    if not day.mitigated:
         say("FADED: the fault ended by itself, before anybody did anything: nothing was mended")
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
-def _hold(day: GameDay, drill: str, within: float, *, by_itself: bool) -> None:
+def _hold(day: GameDay, drill: str, within: float, *, automatic: bool) -> None:
     say("starting a service, a subscriber, and what watches them")
     if absent := missing():
         say(f"  without {' and '.join(absent)}, not installed here")
     day.prepare()
-    day.break_it(within)
+    day.start_drill(within)
     say(f"BROKEN: {drill}")
     rings = day.prometheus is not None and day.alerts
     say("  waiting for the pager..." if rings else "  waiting until somebody sees it...")
-    rang = day.wait_for_the_first_alert()
+    rang = day.wait_for_first_alert()
     for each in rang:
         _ring(each)
     if not rang:
         _told(day)
-    if not by_itself:
+    if not automatic:
         _invite(day, within)
-    day.wait_until_over(within, rings=_ring, by_itself=by_itself)
+    day.wait_until_resolved(within, on_alert=_ring, automatic=automatic)
 
 
 def _ring(alert: Notification) -> None:
     """As the pager says it."""
     known = _ALERTS[alert.name]
     say(f"PAGE: {alert.name} ({known.severity}), {formats.age(alert.fired)} after the fault")
-    _wrapped("", alert.told["summary"])
-    _wrapped("", alert.told["description"])
+    _wrapped("", alert.annotations["summary"])
+    _wrapped("", alert.annotations["description"])
     _wrapped("type first: ", known.command)
     _wrapped("runbook:    ", f"qcfeed runbook {alert.name}")
 
@@ -109,10 +109,10 @@ def _invite(day: GameDay, within: float) -> None:
 
 def _told_of_alerts(day: GameDay) -> None:
     """Which of the drill's alerts were seen, and which further ones."""
-    rang = day.pager.rang
+    rang = day.pager.notifications
     for what, names in (
         ("fired and resolved: ", [name for name in day.alerts if name in rang]),
-        ("did not fire: ", day.pager.silent if day.prometheus is not None else []),
+        ("did not fire: ", day.pager.missing if day.prometheus is not None else []),
         ("fired beside it: ", [name for name in rang if name not in day.alerts]),
     ):
         if names:

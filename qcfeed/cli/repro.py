@@ -16,7 +16,7 @@ from qcfeed.cli.ui import formats, render
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.client import endpoint
 from qcfeed.client.cycles import Mode
-from qcfeed.client.repro import NEVER_TICKS, ModeResult, Plan, Report, reproduce
+from qcfeed.client.repro import NEVER_TICKS, ModeResult, ReproPlan, ReproReport, reproduce
 from qcfeed.control.routes import STATUS
 from qcfeed.errors import ExitStatus
 from qcfeed.model import symbol as symbols
@@ -59,7 +59,11 @@ TABLE: Table[ModeResult] = Table(
     (
         Column(key="mode", value=lambda result: result.mode),
         Column(
-            key="cycles", value=lambda result: result.cycles, show=formats.count, right=True, rank=2
+            key="cycles",
+            value=lambda result: result.cycle_count,
+            show=formats.count,
+            right=True,
+            rank=2,
         ),
         Column(
             key="took", value=lambda result: result.elapsed_s, show=formats.age, right=True, rank=3
@@ -78,17 +82,17 @@ TABLE: Table[ModeResult] = Table(
             right=True,
             rank=5,
         ),
-        _count("tasks"),
-        _count("feeds"),
+        _count("live", "TASKS"),
+        _count("feed_count", "FEEDS"),
         _count("subscriptions", "SUBS"),
         _count("connections", "CONNS"),
-        _count("orphans"),
+        _count("orphaned", "ORPHANS"),
         Column(key="memory", value=_memory, right=True, rank=1),
         Column(
             key="stayed",
-            value=lambda result: ", ".join(result.findings) or "nothing",
+            value=lambda result: ", ".join(result.problems) or "nothing",
             least=12,
-            colour=lambda result: "red" if result.findings else "green",
+            colour=lambda result: "red" if result.problems else "green",
         ),
     ),
     identity=lambda result: result.mode,
@@ -147,7 +151,7 @@ def repro(
     async def status() -> Status:
         return await asyncio.to_thread(control.get, STATUS, Status)
 
-    plan = Plan(
+    plan = ReproPlan(
         symbol=symbols.parse(symbol),
         quiet_symbol=symbols.parse(quiet_symbol),
         modes=list(Mode) if mode is Modes.ALL else [Mode(mode)],
@@ -155,7 +159,7 @@ def repro(
         concurrency=concurrency,
         settle=settle,
     )
-    where = endpoint.parse(url or f"ws://{control.get(STATUS, Status).listening.quotes}")
+    where = endpoint.parse(url or f"ws://{control.get(STATUS, Status).listening.websocket}")
     with _Bars() as bars:
         report = asyncio.run(reproduce(where, status, plan, bars))
     _print(report, output)
@@ -163,14 +167,14 @@ def repro(
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
-def _print(report: Report, output: View) -> None:
+def _print(report: ReproReport, output: View) -> None:
     if output is View.JSON:
         render.emit(msgspec.json.encode(report).decode())
     else:
         render.draw(TABLE, report.modes, wide=output is View.WIDE)
     for result in report.modes:
-        if result.findings:
-            say(f"finding: {result.mode}: {', '.join(result.findings)}")
+        if result.problems:
+            say(f"finding: {result.mode}: {', '.join(result.problems)}")
     if not report.flat:
         say("  next: `qcfeed orphans`, then `qcfeed tasks --by-location`")
 

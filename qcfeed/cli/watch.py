@@ -100,7 +100,7 @@ def _found(ctx: typer.Context) -> Endpoint:
         if given.named:
             raise
         return Endpoint("ws", _DEFAULT.host, _DEFAULT.port)
-    return endpoint.parse(f"ws://{status.listening.quotes}")
+    return endpoint.parse(f"ws://{status.listening.websocket}")
 
 
 def _run(work: Coroutine[None, None, None]) -> bool:
@@ -184,5 +184,5 @@ def _recorder(path: Path | None) -> Iterator[Callable[[Quote], None]]:
     if path is None:
         yield lambda _quote: None
         return
-    with recording.Writer(path) as writer:
+    with recording.RecordingWriter(path) as writer:
         yield lambda quote: writer.write(time.time(), quote)

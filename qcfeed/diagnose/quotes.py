@@ -9,7 +9,7 @@ from qcfeed.diagnose.evidence import Evidence
 from qcfeed.formats import age, count, plural
 from qcfeed.model import answers
 from qcfeed.model.diagnosis import Certainty, Finding
-from qcfeed.model.messages import Band, Cause
+from qcfeed.model.messages import Band, StaleReason
 
 MAX_NAMED = 3
 """Symbols that a finding names."""
@@ -30,7 +30,7 @@ def upstream(evidence: Evidence) -> Iterator[Finding]:
     yield Finding(
         rule="upstream",
         kind="UPSTREAM",
-        certainty=Certainty.FOUND,
+        certainty=Certainty.PROVED,
         urgency=88,
         headline=f"{name} {state}; {waiting} for quotes, with {_subscribers(wanted)}",
         cause=f"the upstream {name} {state}: {waiting} for quotes"
@@ -60,9 +60,9 @@ def stale_symbols(evidence: Evidence) -> Iterator[Finding]:
     yield Finding(
         rule="stale_symbols",
         kind="STALE",
-        certainty=Certainty.FOUND
+        certainty=Certainty.PROVED
         if dead or any(each.failure for each in silent)
-        else Certainty.LOOK_AGAIN,
+        else Certainty.SUSPECTED,
         urgency=50,
         headline=what,
         cause=f"{what}; other symbols get quotes, so neither the upstream nor a leak is the cause",
@@ -76,13 +76,13 @@ def stale_symbols(evidence: Evidence) -> Iterator[Finding]:
 
 def own_lag(evidence: Evidence) -> Iterator[Finding]:
     """Symbols that are stale because the service's own loop was late."""
-    late = [each for each in _stale(evidence) if each.reason == Cause.OWN_LAG]
+    late = [each for each in _stale(evidence) if each.reason == StaleReason.OWN_LAG]
     if late:
         stale = f"{plural(len(late), 'symbol')} {'is' if len(late) == 1 else 'are'} stale"
         yield Finding(
             rule="own_lag",
             kind="STALE",
-            certainty=Certainty.FOUND,
+            certainty=Certainty.PROVED,
             urgency=55,
             headline=f"{stale} because the service's own loop was late",
             cause=f"{stale}: the service's own loop was late, not the upstream",
@@ -103,11 +103,11 @@ def _stale(evidence: Evidence) -> list[answers.Feed]:
 
 
 def _silent(evidence: Evidence) -> list[answers.Feed]:
-    return [each for each in _stale(evidence) if each.reason != Cause.OWN_LAG]
+    return [each for each in _stale(evidence) if each.reason != StaleReason.OWN_LAG]
 
 
 def _subscribers(feeds: Sequence[answers.Feed]) -> str:
-    return plural(sum(each.subscribers for each in feeds), "subscriber")
+    return plural(sum(each.subscriber_count for each in feeds), "subscriber")
 
 
 def _ages(feeds: Sequence[answers.Feed]) -> list[str]:

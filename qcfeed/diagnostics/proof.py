@@ -33,25 +33,25 @@ class ProofOutcome(StrEnum):
 class Proof:
     """The result and its reasons.
 
-    ``births``: tasks created meanwhile. ``growth``: by how much the lowest number of live tasks rose,
+    ``spawned``: tasks created meanwhile. ``growth``: by how much the lowest number of live tasks rose,
     from the first third of the time to the last.
     """
 
     outcome: ProofOutcome
     reasons: list[str] = field(default_factory=list)
-    births: int = 0
+    spawned: int = 0
     live_first: int = 0
     live_last: int = 0
     growth: int = 0
     orphaned: int = 0
 
 
-def judge(samples: Sequence[Sample], min_births: int) -> Proof:
+def judge(samples: Sequence[Sample], min_spawned: int) -> Proof:
     """Judge evenly spaced samples.
 
     The location leaks if both of the last two samples have orphans, or if the lowest number of live
     tasks rose from the first third of the time to the last by more than one and by more than the
-    number usually fluctuates. The fix holds if the location does not leak and at least ``min_births``
+    number usually fluctuates. The fix holds if the location does not leak and at least ``min_spawned``
     tasks were created meanwhile.
 
     A leak that is smaller than the fluctuation is not seen: with N tasks that come and go, about four
@@ -62,7 +62,7 @@ def judge(samples: Sequence[Sample], min_births: int) -> Proof:
     first, last = samples[0], samples[-1]
     proof = Proof(
         ProofOutcome.HOLDS,
-        births=last.spawned - first.spawned,
+        spawned=last.spawned - first.spawned,
         live_first=first.live,
         live_last=last.live,
         orphaned=min(sample.orphaned for sample in samples[-2:]),
@@ -77,16 +77,16 @@ def judge(samples: Sequence[Sample], min_births: int) -> Proof:
             proof.outcome = ProofOutcome.LEAKS
             proof.reasons.append(f"live tasks grew: the lowest number rose by {seen.growth:,}")
     if proof.outcome is ProofOutcome.HOLDS:
-        proof.reasons = _too_little(len(samples), proof.births, min_births)
+        proof.reasons = _too_little(len(samples), proof.spawned, min_spawned)
         proof.outcome = ProofOutcome.UNPROVEN if proof.reasons else ProofOutcome.HOLDS
     return proof
 
 
-def _too_little(samples: int, births: int, min_births: int) -> list[str]:
+def _too_little(samples: int, spawned: int, min_spawned: int) -> list[str]:
     reasons = []
-    if births < min_births:
+    if spawned < min_spawned:
         reasons.append(
-            f"too little traffic to tell: {births:,} tasks created, {min_births:,} needed"
+            f"too little traffic to tell: {spawned:,} tasks created, {min_spawned:,} needed"
         )
     if samples < MIN_SAMPLES:
         reasons.append(f"too short to tell: {samples} samples, {MIN_SAMPLES} needed")

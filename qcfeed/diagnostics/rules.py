@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 from qcfeed.diagnostics.history import Series
 from qcfeed.diagnostics.observations import (
+    Certainty,
     Finding,
     Observations,
     SuspectTasks,
     UntrackedTasks,
-    Verdict,
 )
 from qcfeed.diagnostics.trend import Trend, trend
 from qcfeed.diagnostics.watchdog import Stall
@@ -51,7 +51,7 @@ _LOOP_FRAME = "Handle._run"
 def findings(seen: Observations) -> list[Finding]:
     """The findings of all rules, proved ones first. Cost: 0.2 ms per location with a full history."""
     told = [finding for rule in RULES for finding in rule(seen)]
-    return sorted(told, key=lambda finding: finding.verdict is not Verdict.FOUND)
+    return sorted(told, key=lambda finding: finding.certainty is not Certainty.PROVED)
 
 
 def growing(seen: Observations) -> Iterator[Finding]:
@@ -68,7 +68,7 @@ def incomplete(seen: Observations) -> Iterator[Finding]:
     for reason in seen.incomplete:
         yield Finding(
             "incomplete_ledger",
-            Verdict.FOUND,
+            Certainty.PROVED,
             reason,
             evidence=["all other findings cover only the tasks that the ledger sees"],
         )
@@ -86,7 +86,7 @@ def untracked(seen: Observations) -> Iterator[Finding]:
     if number >= MIN_UNTRACKED and number > seen.untracked.tracked:
         yield Finding(
             "untracked_tasks",
-            Verdict.LOOK_AGAIN,
+            Certainty.SUSPECTED,
             f"cannot see what created {number:,} of {number + seen.untracked.tracked:,} tasks: they did not"
             " pass the task factory",
             evidence=_untracked_evidence(seen.untracked),
@@ -138,7 +138,7 @@ def destroyed(seen: Observations) -> Iterator[Finding]:
         if count > 0:
             yield Finding(
                 "destroyed_pending",
-                Verdict.FOUND,
+                Certainty.PROVED,
                 f"{_tasks(count)} destroyed while pending: nothing held a reference",
                 series.location,
                 [
@@ -157,7 +157,7 @@ def unretrieved(seen: Observations) -> Iterator[Finding]:
             plural = "exception was" if group.count == 1 else "exceptions were"
             yield Finding(
                 "exceptions_never_retrieved",
-                Verdict.FOUND,
+                Certainty.PROVED,
                 f"{group.count:,} {plural} never retrieved",
                 group.location,
                 [f"the last {ago:.0f} s ago: {group.error}", "the program's log has the traceback"],
@@ -217,7 +217,7 @@ def _growth(
     proven = len(counts) >= PROVED_SPAN
     return Finding(
         rule,
-        Verdict.FOUND if proven else Verdict.LOOK_AGAIN,
+        Certainty.PROVED if proven else Certainty.SUSPECTED,
         summary,
         location,
         evidence,
@@ -269,7 +269,7 @@ def _judged(
     (one, many), rest = what
     return Finding(
         rule,
-        Verdict.FOUND if tasks.proved else Verdict.LOOK_AGAIN,
+        Certainty.PROVED if tasks.proved else Certainty.SUSPECTED,
         f"{tasks.count:,} {one if tasks.count == 1 else many} {rest}",
         tasks.location,
         [f"task {tasks.serials[0]}: {tasks.evidence}"] if tasks.serials else [],
@@ -291,7 +291,7 @@ def _blocked(place: str, stalls: Sequence[Stall], now: float) -> Finding:
     times = "once" if len(stalls) == 1 else f"{len(stalls)} times"
     return Finding(
         "blocked_loop",
-        Verdict.FOUND if sure else Verdict.LOOK_AGAIN,
+        Certainty.PROVED if sure else Certainty.SUSPECTED,
         f"the loop was blocked for {worst.seconds:.1f} s, {times} at {place}",
         worst.location,
         [f"by {who}, {now - worst.began:.0f} s ago", *inner[-STACK_LINES:]],

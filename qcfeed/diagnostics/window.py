@@ -28,14 +28,14 @@ class Counted(Protocol):
 class Flow:
     """One spawn location between two snapshots.
 
-    ``born`` and ``ended``: tasks created, and tasks ended in any way; None if that is not known.
+    ``spawned`` and ``ended``: tasks created, and tasks ended in any way; None if that is not known.
     ``live_before`` is None for a new location, ``live`` for a location that is no longer counted.
     ``per_minute``: net change of the live tasks; None if no time passed between the two.
     """
 
     location: str
     function: str
-    born: int | None
+    spawned: int | None
     ended: int | None
     live_before: int | None
     live: int | None
@@ -54,7 +54,7 @@ class Flow:
             return "new"
         if self.live is None:
             return "gone"
-        return "" if self.born is not None else "counted anew"
+        return "" if self.spawned is not None else "counted anew"
 
 
 def between(
@@ -75,7 +75,7 @@ def between(
         for row in after
     ]
     flows += [_gone(row) for row in earlier.values()]
-    return sorted(flows, key=lambda flow: (-flow.net, -(flow.born or 0), flow.location))
+    return sorted(flows, key=lambda flow: (-flow.net, -(flow.spawned or 0), flow.location))
 
 
 def total(flows: Iterable[Flow], seconds: float) -> Flow:
@@ -83,11 +83,11 @@ def total(flows: Iterable[Flow], seconds: float) -> Flow:
     rows = list(flows)
     live_before = sum(flow.live_before or 0 for flow in rows)
     live = sum(flow.live or 0 for flow in rows)
-    counted = seconds > 0 and all(flow.born is not None for flow in rows)
+    counted = seconds > 0 and all(flow.spawned is not None for flow in rows)
     return Flow(
         location="total",
         function="",
-        born=sum(flow.born or 0 for flow in rows) if counted else None,
+        spawned=sum(flow.spawned or 0 for flow in rows) if counted else None,
         ended=sum(flow.ended or 0 for flow in rows) if counted else None,
         live_before=live_before,
         live=live,
@@ -104,7 +104,7 @@ def _flow(before: Counted | None, after: Counted, minutes: float | None, *, same
     return Flow(
         location=after.location,
         function=after.function,
-        born=born if comparable else None,
+        spawned=born if comparable else None,
         ended=max(0, live + born - after.live) if comparable else None,
         live_before=before.live if before else None,
         live=after.live,

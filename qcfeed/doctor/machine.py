@@ -49,9 +49,11 @@ def _ports(settings: config.Config) -> dict[str, tuple[str, int]]:
         wanted["--monitor-port"] = ("127.0.0.1", settings.monitor_port)
         wanted["--monitor-web-port"] = ("127.0.0.1", settings.monitor_web_port)
     if settings.admin_listen:
-        wanted["--admin-listen"] = listen.parse(settings.admin_listen, "--admin-listen")
+        wanted["--admin-listen"] = listen.parse_address(settings.admin_listen, "--admin-listen")
     if settings.control_listen:
-        wanted["--control-listen"] = listen.parse(settings.control_listen, "--control-listen")
+        wanted["--control-listen"] = listen.parse_address(
+            settings.control_listen, "--control-listen"
+        )
     return wanted
 
 
@@ -116,7 +118,7 @@ def _enough(allowed: int, needed: int) -> None:
 
 def ledger(case: Case) -> str:
     """The ledger sees all tasks: its check of itself holds."""
-    tasks = case.program.tasks
+    tasks = case.program.totals
     if tasks.incomplete:
         raise FaultError(
             "; ".join(tasks.incomplete), hint=f"`{case.called} runbook QcfeedLedgerIncomplete`"

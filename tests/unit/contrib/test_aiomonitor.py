@@ -302,7 +302,7 @@ def test_a_port_that_another_listens_on_between_our_bind_and_listen(monkeypatch)
             return bound
 
         monkeypatch.setattr(listen, "bind", slow_bind)
-        with pytest.raises(StartError, match="is taken"):
+        with pytest.raises(StartError, match="is in use"):
             monitor._listen(other.getsockname()[1], "--monitor-port")
 
 

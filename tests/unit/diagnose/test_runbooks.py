@@ -6,7 +6,7 @@ from qcfeed import shipped
 from qcfeed.diagnose.runbooks import PAGES, page_of
 from qcfeed.diagnose.verdict import diagnose
 from qcfeed.metrics.catalog.alerts import ALERTS
-from tests.support.seen import leak
+from tests.support.evidence_builders import leak
 
 
 @pytest.mark.parametrize("page", sorted({*PAGES.values(), *(alert.name for alert in ALERTS)}))
@@ -20,5 +20,5 @@ def test_an_alert_has_its_own_page_and_a_rule_without_page_has_none() -> None:
 
 
 def test_a_diagnosis_names_the_runbook_of_each_finding() -> None:
-    told = diagnose(leak())
-    assert [each.runbook for each in told.findings] == ["QcfeedOrphanedTasks"]
+    diagnosis = diagnose(leak())
+    assert [each.runbook for each in diagnosis.findings] == ["QcfeedOrphanedTasks"]

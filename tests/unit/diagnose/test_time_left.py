@@ -1,4 +1,4 @@
-"""How long is left: the figure of the headline, and the least of everything that is known."""
+"""The time to the memory limit: the shortest estimate, and the figure in the headline."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from qcfeed.diagnose.verdict import diagnose, headline
 from qcfeed.metrics.growth import Point
 from qcfeed.model.answers import Memory
 from qcfeed.model.diagnosis import Certainty, Finding
-from tests.support.seen import GIB, evidence, location, snapshot
+from tests.support.evidence_builders import GIB, healthy, location, snapshot
 
 MIB = 2**20
 LIVE = 10_000
 
 
 def climbing(left_s: float) -> Evidence:
-    """Memory of 1 of 2 GiB, on a line that reaches the limit in so many seconds; 10,000 tasks live."""
+    """1 GiB of 2 GiB used, growing linearly to the limit in ``left_s``; 10,000 live tasks."""
     slope = GIB / left_s
     points = [Point(at / 2, GIB + slope * (at / 2 - 5), LIVE) for at in range(11)]
-    return evidence(
+    return healthy(
         before=snapshot(location(live=LIVE)),
         after=snapshot(location(live=LIVE), after_s=5.0),
         samples=points,
@@ -29,7 +29,7 @@ def climbing(left_s: float) -> Evidence:
 
 
 def tasks_that_leave(seconds: float) -> float:
-    """Tasks per minute that fill the other GiB in so many seconds, each with a ten-thousandth of the first."""
+    """Tasks per minute that fill the free GiB in ``seconds``, at the present memory per task."""
     return LIVE * 60 / seconds
 
 
@@ -54,12 +54,12 @@ def test_there_is_no_time_left_when_nothing_grows() -> None:
 
 
 def test_the_faster_growth_counts_whether_in_the_window_or_the_history() -> None:
-    """Of a climb in these seconds and one that is remembered, the one that leaves less time."""
+    """Of the growth in the window and in the history, the one that leaves less time counts."""
     for now_s, before_s in ((100.0, 1_000.0), (1_000.0, 100.0)):
-        seen = climbing(now_s)
+        evidence = climbing(now_s)
         slope = GIB / before_s
-        seen.history = [Point(at, GIB + slope * (at - 600.0), LIVE) for at in range(0, 601, 10)]
-        climb = memory.fastest_growth(seen)
+        evidence.history = [Point(at, GIB + slope * (at - 600.0), LIVE) for at in range(0, 601, 10)]
+        climb = memory.fastest_growth(evidence)
         assert climb is not None
         assert climb.left_s == pytest.approx(100.0)
 
@@ -68,7 +68,7 @@ def finding(rule: str, urgency: int, left_s: float | None) -> Finding:
     return Finding(
         rule=rule,
         kind="KIND",
-        certainty=Certainty.FOUND,
+        certainty=Certainty.PROVED,
         urgency=urgency,
         headline=rule,
         cause=rule,
@@ -79,7 +79,7 @@ def finding(rule: str, urgency: int, left_s: float | None) -> Finding:
 
 
 @pytest.mark.parametrize(
-    ("cause", "symptom", "told"),
+    ("cause", "symptom", "expected"),
     [
         (500.0, 200.0, 200.0),
         (200.0, 500.0, 200.0),
@@ -91,13 +91,13 @@ def finding(rule: str, urgency: int, left_s: float | None) -> Finding:
     ],
 )
 def test_a_cause_takes_over_the_shortest_time_of_its_symptoms(
-    cause: float | None, symptom: float | None, told: float | None
+    cause: float | None, symptom: float | None, expected: float | None
 ) -> None:
     (arranged,) = causes.arrange(
-        evidence(), [finding("zombies", 90, cause), finding("memory_growth", 65, symptom)]
+        healthy(), [finding("zombies", 90, cause), finding("memory_growth", 65, symptom)]
     )
     assert arranged.rule == "zombies"
-    assert arranged.left_s == told
+    assert arranged.left_s == expected
 
 
 def test_the_headline_says_how_long_is_left() -> None:

@@ -1,4 +1,4 @@
-"""Which Python `make` builds its environment with, whatever `python3` is."""
+"""Which Python `make` uses for its environment, whatever `python3` is."""
 
 from __future__ import annotations
 
@@ -71,9 +71,12 @@ def test_without_an_interpreter_the_error_names_the_reason_and_the_fix(
     with pytest.raises(SystemExit) as left:
         bootstrap.choose()
     assert why in capsys.readouterr().err
-    told = str(left.value.code)
-    assert "no Python 3.99 was fetched: it is fetched from Debian, and there is no apt-get" in told
-    assert told.endswith("hint: install CPython 3.98 to 3.99, then `make PYTHON=python3.99 ...`")
+    message = str(left.value.code)
+    assert (
+        "Python 3.99 could not be downloaded: it is downloaded from Debian, and apt-get is not installed"
+        in message
+    )
+    assert message.endswith("hint: install CPython 3.98 to 3.99, then `make PYTHON=python3.99 ...`")
 
 
 def test_an_environment_without_its_python_is_recreated(tmp_path: Path) -> None:

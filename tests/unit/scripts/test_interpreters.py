@@ -1,4 +1,4 @@
-"""Which Pythons are supported, said once, and how one is found on a machine."""
+"""The list of supported Pythons, and how one is found on a machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ THIS = ".".join(map(str, sys.version_info[:2]))
 
 
 def program(path: Path, script: str) -> Path:
-    """A program of a few lines of shell."""
+    """An executable shell script."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
@@ -44,7 +44,7 @@ def test_the_running_interpreter_is_found_first() -> None:
 def test_an_interpreter_that_does_not_run_is_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As pyenv's shim of a version that is not chosen."""
+    """A pyenv shim of a version that is not selected."""
     shim = program(
         tmp_path / "bin" / "python3.99", "echo 'python3.99: command not found' >&2; exit 127"
     )

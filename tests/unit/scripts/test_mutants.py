@@ -1,4 +1,4 @@
-"""The mutation tester: what it changes, what it leaves alone, and that its verdicts are true."""
+"""The mutation tester: its changes, its exceptions, and its verdicts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PROJECT = Path(__file__).parents[3]
 
 
 def changed(source: str) -> set[str]:
-    """The texts that ``source`` is changed into."""
+    """The mutated texts of ``source``."""
     whole = source.encode()
     return {each.applied(whole).decode() for each in sites.find("a.py", whole)}
 
@@ -152,7 +152,7 @@ def test_counted():
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project of two files, in which one mutant is noticed, one survives and one never ends."""
+    """A project of two files; one mutant is noticed, one survives and one never ends."""
     root = tmp_path / "project"
     root.mkdir()
     (root / "sample.py").write_text(SAMPLE)

@@ -1,4 +1,4 @@
-"""What `make test-all` runs on which Python, and what its last lines say."""
+"""What `make test-all` runs on which Python, and its summary."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_ends_selects_the_oldest_and_the_two_newest_versions() -> None:
     assert test_all.chosen("all") == supported
     assert test_all.chosen("ends") == [supported[0], supported[-2], supported[-1]]
     assert test_all.chosen(f"{supported[2]},{supported[1]}") == [supported[2], supported[1]]
-    with pytest.raises(argparse.ArgumentTypeError, match=r"3\.4 is none of 3\.11, "):
+    with pytest.raises(argparse.ArgumentTypeError, match=r"3\.4 is not one of 3\.11, "):
         test_all.chosen("3.4")
 
 
@@ -29,7 +29,7 @@ def test_ends_selects_the_oldest_and_the_two_newest_versions() -> None:
         (["passed (1 s)", "FAILED (1 s)"], 1),
         (["FAILED: no environment"], 1),
         (["not here: no apt-get"], 1),
-        (["the whole suite ran on it (.venv)", "not here: no apt-get"], 0),
+        (["all tests have run on it (.venv)", "not here: no apt-get"], 0),
     ],
 )
 def test_it_fails_when_a_version_fails_or_no_version_is_available(
@@ -47,6 +47,6 @@ def test_the_summary_lists_earlier_runs_and_missing_versions(
     monkeypatch.setattr(interpreters, "supported", lambda: [THIS, "3.99"])
     assert test_all.main(["--ran", sys.prefix]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        f"Python {THIS}: the whole suite ran on it ({sys.prefix})",
-        "Python 3.99: not here: it is fetched from Debian, and there is no apt-get here",
+        f"Python {THIS}: all tests have run on it ({sys.prefix})",
+        "Python 3.99: not here: it is downloaded from Debian, and apt-get is not installed",
     ]

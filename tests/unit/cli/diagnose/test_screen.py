@@ -10,7 +10,15 @@ from qcfeed.cli.diagnose.screen import screen
 from qcfeed.cli.ui.table import Line, lay_out_lines
 from qcfeed.diagnose.verdict import diagnose
 from qcfeed.model.diagnosis import Finding
-from tests.support.seen import evidence, feed, leak, ledger_findings, rule, samples, subscriber
+from tests.support.evidence_builders import (
+    feed,
+    healthy,
+    leak,
+    ledger_findings,
+    rule,
+    samples,
+    subscriber,
+)
 
 
 def crowded() -> list[Line]:
@@ -20,7 +28,7 @@ def crowded() -> list[Line]:
         *(rule(name, f"a{n}.py:{n}", count=n) for n in range(9) for name in ("growing", "cancelled_in_vain")),
         rule("blocked_loop", "b.py:1", place="b.py:2 slow", sure=False, worst_s=0.1, ago_s=1.0),
     ]  # fmt: skip
-    seen = leak(
+    evidence = leak(
         count=60_000,
         more=5_000,
         samples=samples(30.0, tasks_per_s=1_000),
@@ -29,7 +37,7 @@ def crowded() -> list[Line]:
         slow=[subscriber(n) for n in range(9)],
     )
     return screen(
-        diagnose(replace(seen, skipped=[f"part {n}: it did not answer" for n in range(9)]))
+        diagnose(replace(evidence, skipped=[f"part {n}: it did not answer" for n in range(9)]))
     )
 
 
@@ -65,10 +73,10 @@ def test_all_findings_in_full_are_all_in_full() -> None:
 
 
 def test_what_a_program_calls_itself_cannot_steer_the_terminal() -> None:
-    judged = diagnose(evidence())
+    judged = diagnose(healthy())
     judged.findings = [
         Finding(
-            rule="x", kind="X", certainty="found", urgency=1,  # type: ignore[arg-type]
+            rule="x", kind="X", certainty="proved", urgency=1,  # type: ignore[arg-type]
             headline="\x1b[2J", cause="a\nb", evidence=["\x07"], next=["qcfeed \x1b[A"],
         )
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Drawings are measured: what is twice as much is twice as long, and nothing leaves its frame."""
+"""Plots are drawn to scale, and nothing leaves the frame."""
 
 from __future__ import annotations
 
