@@ -244,7 +244,7 @@ class GameDay:
         answer: dict[str, Any] = json.loads(
             self.run_command("qcfeed drill list -o json 2>/dev/null")
         )
-        listed = {drill["name"]: drill["alerts"] for drill in answer["drills"]}
+        listed = {drill["name"]: drill["alert_names"] for drill in answer["drills"]}
         if self.name not in listed:
             raise UsageError(f"unknown drill {self.name!r}", hint=f"one of {', '.join(listed)}")
         return list(listed[self.name])
