@@ -46,12 +46,12 @@ class Member(msgspec.Struct, kw_only=True):
     bytes: int
 
 
-class Manifest(Answer, kw_only=True, tag="qcfeed.bundle/1"):
+class Manifest(Answer, kw_only=True, tag="qcfeed.bundle/2"):
     """What a bundle holds, and what was left out of it."""
 
     version: str
     files: list[Member]
-    dropped: list[str]
+    skipped: list[str]
 
 
 class Recorder:
@@ -112,7 +112,7 @@ def pack(files: dict[str, bytes], manifest: Manifest) -> bytes:
     kept, room = {}, BUNDLE_BYTES
     for name, content in files.items():
         if len(content) > min(MEMBER_BYTES, room):
-            manifest.dropped.append(f"{name}: {len(content):,} bytes are too many for a bundle")
+            manifest.skipped.append(f"{name}: {len(content):,} bytes are too many for a bundle")
             continue
         room -= len(content)
         kept[name] = content

@@ -31,11 +31,18 @@ _LONGER_THAN_A_BLOW = 40.0
 TABLE: Table[Drill] = Table(
     (
         Column(key="name", value=lambda d: d.name),
-        Column(key="lasts_s", header="LASTS", value=lambda d: d.lasts_s, show=formats.age),
+        Column(key="duration_s", header="LASTS", value=lambda d: d.duration_s, show=formats.age),
         Column(key="breaks", value=lambda d: d.breaks, least=30),
         Column(key="number", header="N IS", value=lambda d: d.number, wide=True),
-        Column(key="usual", value=lambda d: d.usual, show="{:.0f}".format, right=True, wide=True),
-        Column(key="alerts", value=lambda d: " ".join(d.alerts), least=30, wide=True),
+        Column(
+            key="default_number",
+            header="USUAL",
+            value=lambda d: d.default_number,
+            show="{:.0f}".format,
+            right=True,
+            wide=True,
+        ),
+        Column(key="alerts", value=lambda d: " ".join(d.alert_names), least=30, wide=True),
         Column(key="shows", value=lambda d: d.shows, wide=True),
     ),
     identity=lambda d: d.name,
@@ -100,13 +107,13 @@ def start(
         timeout_s=options(ctx).timeout,
     )
     answer, raw = act(ctx, DRILLS_START, request, DrillStarted)
-    started = answer.drill
+    started = answer.active
     figures = [
         Figure("drill", started.drill, "red"),
         Figure("ends in", formats.age(started.left_s)),
-        Figure("fires", ", ".join(started.alerts) or "no alert"),
+        Figure("fires", ", ".join(started.alert_names) or "no alert"),
         Figure("see it", started.shows),
-        Figure("page", f"qcfeed runbook {(*started.alerts, started.name)[0]}"),
+        Figure("page", f"qcfeed runbook {(*started.alert_names, started.name)[0]}"),
         Figure("end it", "qcfeed drill stop"),
     ]
     show_figures(output, figures, raw=raw, names=[started.drill])
@@ -170,6 +177,6 @@ def _ask_until_it_turns(ctx: typer.Context) -> tuple[DrillStopped, bytes]:
 
 def _stands(active: ActiveDrill) -> str:
     return (
-        f"{active.drill}, for {formats.age(active.on_s)}; it ends by itself in"
+        f"{active.drill}, for {formats.age(active.active_s)}; it ends by itself in"
         f" {formats.age(active.left_s)}, or by `qcfeed drill stop`"
     )

@@ -28,8 +28,14 @@ app = new_app()
 FEED_TABLE: Table[Feed] = Table(
     (
         Column(key="symbol", value=lambda f: f.symbol),
-        Column(key="state", value=lambda f: f"{f.demand}/{f.upstream}"),
-        Column(key="subscribers", value=lambda f: f.subscribers, show=formats.count, right=True),
+        Column(key="state", value=lambda f: f"{f.demand}/{f.upstream_state}"),
+        Column(
+            key="subscriber_count",
+            header="SUBSCRIBERS",
+            value=lambda f: f.subscriber_count,
+            show=formats.count,
+            right=True,
+        ),
         Column(
             key="last_quote_at",
             header="LAST QUOTE",
@@ -65,7 +71,13 @@ FEED_TABLE: Table[Feed] = Table(
 CANCELLED_TABLE: Table[CancelledFeed] = Table(
     (
         Column(key="symbol", value=lambda f: f.symbol),
-        Column(key="subscribers", value=lambda f: f.subscribers, show=formats.count, right=True),
+        Column(
+            key="subscriber_count",
+            header="SUBSCRIBERS",
+            value=lambda f: f.subscriber_count,
+            show=formats.count,
+            right=True,
+        ),
         Column(
             key="joined",
             header="ENDED",
@@ -163,13 +175,13 @@ def _confirmed(chosen: Sequence[Feed]) -> bool:
 
     Raises NeedsConfirmationError when there are some and nobody says yes.
     """
-    busy = [feed for feed in chosen if feed.subscribers]
+    busy = [feed for feed in chosen if feed.subscriber_count]
     if not busy:
         return False
     draw(FEED_TABLE, busy[:PREVIEW], stream=sys.stderr)
     if len(busy) > PREVIEW:
         say(f"and {len(busy) - PREVIEW:,} more")
-    subscribers = formats.plural(sum(feed.subscribers for feed in busy), "subscriber")
+    subscribers = formats.plural(sum(feed.subscriber_count for feed in busy), "subscriber")
     what = f"{formats.plural(len(chosen), 'feed')} with {subscribers}"
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise NeedsConfirmationError(

@@ -33,22 +33,22 @@ app = new_app()
 
 ORPHAN_TABLE: Table[Orphan] = Table(
     (
-        Column(key="task", value=lambda o: o.task, right=True),
+        Column(key="serial", header="TASK", value=lambda o: o.serial, right=True),
         Column(key="age_s", header="AGE", value=lambda o: o.age_s, show=formats.age, right=True),
         Column(key="symbol", value=lambda o: o.symbol),
         Column(key="location", value=lambda o: o.location, least=24),
-        Column(key="evidence", value=lambda o: o.evidence, least=24),
+        Column(key="evidence", value=lambda o: o.reason, least=24),
     ),
-    identity=lambda orphan: str(orphan.task) if orphan.task is not None else str(orphan.symbol),
+    identity=lambda orphan: str(orphan.serial) if orphan.serial is not None else str(orphan.symbol),
 )
 
 SURVIVOR_TABLE: Table[Survivor] = Table(
     (
-        Column(key="task", value=lambda s: s.task, right=True),
+        Column(key="serial", header="TASK", value=lambda s: s.serial, right=True),
         Column(key="location", value=lambda s: s.location, least=24),
         Column(key="state", value=lambda s: s.state, least=24),
     ),
-    identity=lambda survivor: str(survivor.task),
+    identity=lambda survivor: str(survivor.serial),
 )
 
 
@@ -98,20 +98,20 @@ def _list(
     ctx: typer.Context, limit: int, output: Format, source: Path | None, which: dict[str, Any]
 ) -> None:
     answer, raw = ask_or_read(ctx, ORPHANS, Orphans, source=source, limit=limit, **which)
-    nothing_to_list = not answer.count and output in (Format.TABLE, Format.WIDE)
+    nothing_to_list = not answer.total and output in (Format.TABLE, Format.WIDE)
     if not nothing_to_list:
         show(output, ORPHAN_TABLE, answer.orphans, raw=raw)
     warn_incomplete(answer.incomplete)
-    if not answer.count:
+    if not answer.total:
         if nothing_to_list:
             say(_none(bool(which), sees_all=not answer.incomplete))
         if answer.incomplete:
             raise typer.Exit(ExitStatus.FINDINGS)
         return
-    if len(answer.orphans) < answer.count:
-        say(f"the {len(answer.orphans):,} oldest of {formats.plural(answer.count, 'orphan')}")
+    if len(answer.orphans) < answer.total:
+        say(f"the {len(answer.orphans):,} oldest of {formats.plural(answer.total, 'orphan')}")
     these = "all orphans, these too" if which else "exactly these"
-    say(f"{formats.plural(answer.count, 'orphan')}: `qcfeed orphans --reap` cancels {these}")
+    say(f"{formats.plural(answer.total, 'orphan')}: `qcfeed orphans --reap` cancels {these}")
     raise typer.Exit(ExitStatus.FINDINGS)
 
 
@@ -127,7 +127,7 @@ def _none(filtered: bool, *, sees_all: bool) -> str:
 def _reap(ctx: typer.Context, output: Format) -> None:
     request = ReapRequest(timeout_s=options(ctx).timeout)
     answer, raw = act(ctx, REAP, request, Reaped)
-    show_figures(output, outcome(answer), raw=raw, names=[str(s.task) for s in answer.survivors])
+    show_figures(output, outcome(answer), raw=raw, names=[str(s.serial) for s in answer.survivors])
     if answer.survivors:
         if output in (Format.TABLE, Format.WIDE):
             show(output, SURVIVOR_TABLE, answer.survivors, raw=raw)
@@ -142,7 +142,7 @@ def outcome(answer: Reaped) -> list[Figure]:
     """What became of them."""
     refused, failed = len(answer.survivors), answer.failed
     return [
-        Figure("cancelled", formats.plural(answer.reaped, "task")),
+        Figure("cancelled", formats.plural(answer.cancelled, "task")),
         Figure("refused to die", formats.count(refused), "red" if refused else None),
         Figure("failed in cleanup", formats.count(failed), "yellow" if failed else None),
         Figure("already gone", formats.count(answer.already_gone)),

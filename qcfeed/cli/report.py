@@ -146,12 +146,12 @@ def _bundle(path: Path, asked: Recorder, material: Material, texts: dict[str, st
         taken_at=material.diagnosis.taken_at,
         version=__version__,
         files=[],
-        dropped=[*material.diagnosis.untold, *material.dropped],
+        skipped=[*material.diagnosis.skipped, *material.dropped],
     )
     packed = pack(files, manifest)
     saved_files.write(path, packed)
     say(
         f"bundle in {path}: {formats.plural(len(manifest.files), 'file')}, {formats.size(len(packed))}"
     )
-    for what in manifest.dropped:
+    for what in manifest.skipped:
         say(f"  not in it: {formats.printable(what)}")

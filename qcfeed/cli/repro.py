@@ -59,7 +59,11 @@ TABLE: Table[ModeResult] = Table(
     (
         Column(key="mode", value=lambda result: result.mode),
         Column(
-            key="cycles", value=lambda result: result.cycles, show=formats.count, right=True, rank=2
+            key="cycles",
+            value=lambda result: result.cycle_count,
+            show=formats.count,
+            right=True,
+            rank=2,
         ),
         Column(
             key="took", value=lambda result: result.elapsed_s, show=formats.age, right=True, rank=3
@@ -78,17 +82,17 @@ TABLE: Table[ModeResult] = Table(
             right=True,
             rank=5,
         ),
-        _count("tasks"),
-        _count("feeds"),
+        _count("live", "TASKS"),
+        _count("feed_count", "FEEDS"),
         _count("subscriptions", "SUBS"),
         _count("connections", "CONNS"),
-        _count("orphans"),
+        _count("orphaned", "ORPHANS"),
         Column(key="memory", value=_memory, right=True, rank=1),
         Column(
             key="stayed",
-            value=lambda result: ", ".join(result.findings) or "nothing",
+            value=lambda result: ", ".join(result.problems) or "nothing",
             least=12,
-            colour=lambda result: "red" if result.findings else "green",
+            colour=lambda result: "red" if result.problems else "green",
         ),
     ),
     identity=lambda result: result.mode,
@@ -155,7 +159,7 @@ def repro(
         concurrency=concurrency,
         settle=settle,
     )
-    where = endpoint.parse(url or f"ws://{control.get(STATUS, Status).listening.quotes}")
+    where = endpoint.parse(url or f"ws://{control.get(STATUS, Status).listening.websocket}")
     with _Bars() as bars:
         report = asyncio.run(reproduce(where, status, plan, bars))
     _print(report, output)
@@ -169,8 +173,8 @@ def _print(report: ReproReport, output: View) -> None:
     else:
         render.draw(TABLE, report.modes, wide=output is View.WIDE)
     for result in report.modes:
-        if result.findings:
-            say(f"finding: {result.mode}: {', '.join(result.findings)}")
+        if result.problems:
+            say(f"finding: {result.mode}: {', '.join(result.problems)}")
     if not report.flat:
         say("  next: `qcfeed orphans`, then `qcfeed tasks --by-location`")
 

@@ -45,7 +45,7 @@ ROWS: Table[Row] = Table(
 @app.command(
     epilog=examples(
         "qcfeed stacks                        # where is it stuck",
-        "qcfeed stacks -o json | jq '.threads[] | select(.watched) | .frames[-1]'",
+        "qcfeed stacks -o json | jq '.threads[] | select(.watched) | .stack[-1]'",
     )
 )
 def stacks(ctx: typer.Context, source: From = None, output: Output = Format.TABLE) -> None:
@@ -60,9 +60,7 @@ def stacks(ctx: typer.Context, source: From = None, output: Output = Format.TABL
     elif output is Format.NAME:
         emit("\n".join(thread.name for thread in answer.threads))
     else:
-        rows = [
-            Row(thread, *call) for thread in answer.threads for call in enumerate(thread.frames)
-        ]
+        rows = [Row(thread, *call) for thread in answer.threads for call in enumerate(thread.stack)]
         show(output, ROWS, rows, raw=raw)
     if answer.loop_stall_ms >= STUCK_MS:
         say(f"the loop has not turned for {formats.milliseconds(answer.loop_stall_ms)}")
@@ -72,13 +70,15 @@ def _told(thread: ThreadStack) -> Iterator[str]:
     what = f"thread {thread.name}"
     if thread.watched:
         what += ", the watched loop's"
-    if thread.task is not None:
-        serial = "untracked" if thread.task.serial is None else str(thread.task.serial)
-        what += f", runs task {serial} ({thread.task.name})"
+    if thread.running_task is not None:
+        serial = (
+            "untracked" if thread.running_task.serial is None else str(thread.running_task.serial)
+        )
+        what += f", runs task {serial} ({thread.running_task.name})"
     yield formats.printable(what)
-    if thread.dropped:
-        yield f"  ... {formats.plural(thread.dropped, 'outer call')} left out"
-    for frame in thread.frames:
+    if thread.dropped_frames:
+        yield f"  ... {formats.plural(thread.dropped_frames, 'outer call')} left out"
+    for frame in thread.stack:
         yield formats.printable(f"  {frame.location} {frame.function}")
         yield formats.printable(f"    {frame.source or 'source not available'}")
     yield ""

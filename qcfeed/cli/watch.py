@@ -100,7 +100,7 @@ def _found(ctx: typer.Context) -> Endpoint:
         if given.named:
             raise
         return Endpoint("ws", _DEFAULT.host, _DEFAULT.port)
-    return endpoint.parse(f"ws://{status.listening.quotes}")
+    return endpoint.parse(f"ws://{status.listening.websocket}")
 
 
 def _run(work: Coroutine[None, None, None]) -> bool:

@@ -16,21 +16,21 @@ to the kernel. It does not grow with the cycles, so more cycles see a smaller le
 class Footprint(msgspec.Struct, frozen=True, kw_only=True):
     """What the service holds, or by how much that changed."""
 
-    tasks: int
-    feeds: int
+    live: int
+    feed_count: int
     subscriptions: int
     connections: int
-    orphans: int
+    orphaned: int
     resident_bytes: int
 
     @classmethod
     def of(cls, status: Status) -> Footprint:
         return cls(
-            tasks=status.tasks.live,
-            feeds=status.feeds,
+            live=status.totals.live,
+            feed_count=status.feed_count,
             subscriptions=status.subscriptions,
             connections=status.connections,
-            orphans=status.orphaned_tasks + status.orphaned_subscriptions,
+            orphaned=status.orphaned_tasks + status.orphaned_subscriptions,
             resident_bytes=status.memory.resident_bytes,
         )
 
@@ -41,13 +41,25 @@ class Footprint(msgspec.Struct, frozen=True, kw_only=True):
 
     def leaks(self, memory_tolerance: int) -> list[str]:
         """What is above zero in this difference, in words; memory only above its tolerance."""
-        counted = [name for name in self.__struct_fields__ if name != "resident_bytes"]
-        found = [f"{name} {more:+,}" for name in counted if (more := getattr(self, name)) > 0]
+        found = [
+            f"{word} {more:+,}"
+            for name, word in _WORDS.items()
+            if (more := getattr(self, name)) > 0
+        ]
         if self.resident_bytes > memory_tolerance:
             found.append(
                 f"memory +{mebibytes(self.resident_bytes)}, tolerated {mebibytes(memory_tolerance)}"
             )
         return found
+
+
+_WORDS = {
+    "live": "tasks",
+    "feed_count": "feeds",
+    "subscriptions": "subscriptions",
+    "connections": "connections",
+    "orphaned": "orphans",
+}
 
 
 def memory_tolerance(peers: int) -> int:

@@ -42,7 +42,7 @@ class ModeResult(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     mode: Mode
-    cycles: int
+    cycle_count: int
     elapsed_s: float
     settled_s: float | None
     retries: int
@@ -50,11 +50,11 @@ class ModeResult(msgspec.Struct, frozen=True, kw_only=True):
     after: Footprint
     difference: Footprint
     memory_tolerance_bytes: int
-    findings: list[str]
+    problems: list[str]
 
 
 class ReproReport(
-    msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="qcfeed.repro/1"
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="qcfeed.repro/2"
 ):
     """What ``qcfeed repro -o json`` prints."""
 
@@ -118,17 +118,17 @@ async def reproduce(
         server=str(endpoint),
         drill=first.drill,
         symbol=plan.symbol,
-        flat=not any(result.findings for result in results),
+        flat=not any(result.problems for result in results),
         modes=results,
     )
 
 
 def _same_service(endpoint: Endpoint, status: Status) -> None:
-    if status.listening.quotes.rpartition(":")[2] != str(endpoint.port):
+    if status.listening.websocket.rpartition(":")[2] != str(endpoint.port):
         raise UsageError(
             f"{endpoint} is not where instance {status.instance} (pid {status.pid}) takes"
-            f" connections: that is {status.listening.quotes}",
-            hint=f"`qcfeed repro ws://{status.listening.quotes}`,"
+            f" connections: that is {status.listening.websocket}",
+            hint=f"`qcfeed repro ws://{status.listening.websocket}`,"
             " or name the other service: `qcfeed --instance NAME repro ...`",
         )
 
@@ -158,7 +158,7 @@ class _ModeRun:
         difference = Footprint.of(after) - before
         return ModeResult(
             mode=self.mode,
-            cycles=self.plan.cycles,
+            cycle_count=self.plan.cycles,
             elapsed_s=round(ended - started, 3),
             settled_s=settled,
             retries=self.cycler.retries - retries,
@@ -166,11 +166,11 @@ class _ModeRun:
             after=Footprint.of(after),
             difference=difference,
             memory_tolerance_bytes=tolerance,
-            findings=[
+            problems=[
                 *difference.leaks(tolerance),
                 *([f"half-open peers still held {held:,}"] if held else ()),
                 *(_restarted(counted, after)),
-                *after.tasks.incomplete,
+                *after.totals.incomplete,
             ],
         )
 

@@ -43,7 +43,7 @@ def growing_locations(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             rule="growing",
             kind="GROWTH",
-            certainty=Certainty(observed.verdict),
+            certainty=Certainty(observed.certainty),
             urgency=70,
             headline=f"tasks from {observed.location} grow by {_rate(rate)} per minute",
             cause=f"tasks spawned at {observed.location} grow by {_rate(rate)} per minute",
@@ -81,7 +81,7 @@ def _orphaned(
     return Finding(
         rule="zombies",
         kind="LEAK",
-        certainty=Certainty(proved.verdict) if proved else Certainty.FOUND,
+        certainty=Certainty(proved.certainty) if proved else Certainty.PROVED,
         urgency=90 if grows else 75,
         headline=f"{plural(now, 'task')} from {location} {'is' if now == 1 else 'are'} orphaned",
         cause=f"tasks spawned at {location} are orphaned{growth}: {_why(listed, ran, row)}",
@@ -114,7 +114,7 @@ def _ran_since_owner_left(orphans: Sequence[Orphan]) -> tuple[int, int]:
 
     A task whose present sleep is shorter than its owner is gone has woken, and has gone on.
     """
-    times = [(each.gone_s, each.slept_s) for each in orphans]
+    times = [(each.owner_gone_s, each.sleeping_s) for each in orphans]
     known = [(gone, slept) for gone, slept in times if gone is not None and slept is not None]
     return sum(slept < gone for gone, slept in known), len(known)
 
@@ -153,7 +153,7 @@ def _proof(
     if proved is not None and proved.evidence:
         yield proved.evidence[0]
     elif orphans:
-        yield f"task {orphans[0].task}: {orphans[0].evidence}"
+        yield f"task {orphans[0].serial}: {orphans[0].reason}"
     if ran[0]:
         since = "their subscriber left" if _of_subscribers(orphans) else "their owner closed"
         yield f"{count(ran[0])} of {count(ran[1])} sampled tasks have run since {since}"
@@ -164,11 +164,11 @@ def _waiting(row: answers.Location | None) -> Iterator[str]:
     if row is not None and row.waits is not msgspec.UNSET and row.waits:
         most = row.waits[0]
         sampled = "" if row.sampled is msgspec.UNSET else f" of {count(row.sampled)} sampled"
-        yield f"most common wait: {most.state} ({count(most.tasks)}{sampled})"
+        yield f"most common wait: {most.state} ({count(most.count)}{sampled})"
 
 
 def _began(orphans: Sequence[Orphan], proved: answers.Finding | None) -> float | None:
-    gone = [each.gone_s for each in orphans if each.gone_s is not None]
+    gone = [each.owner_gone_s for each in orphans if each.owner_gone_s is not None]
     if proved is not None and proved.since_s is not None:
         gone.append(proved.since_s)
     return max(gone, default=None)

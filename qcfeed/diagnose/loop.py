@@ -39,7 +39,7 @@ def _blocked(evidence: Evidence, stall: answers.Finding, *, goes_on: bool) -> Fi
     return Finding(
         rule="blocked_loop",
         kind="BLOCKED",
-        certainty=Certainty.FOUND if long and recent else Certainty.LOOK_AGAIN,
+        certainty=Certainty.PROVED if long and recent else Certainty.SUSPECTED,
         urgency=100 if goes_on else 60,
         headline=f"{what}, at {line}",
         cause=f"{what}: {function or line} {blocks} meanwhile"
@@ -77,7 +77,7 @@ def _not_caught_yet(evidence: Evidence) -> Finding:
     return Finding(
         rule="blocked_loop",
         kind="BLOCKED",
-        certainty=Certainty.FOUND,
+        certainty=Certainty.PROVED,
         urgency=100,
         headline=what + (f", at {line}" if line else ""),
         cause=f"{what}: {function or 'a call'} blocks it; nothing else runs meanwhile",

@@ -27,7 +27,7 @@ class RaisedError:
 
     error: str
     calls: tuple[tuple[CodeType, int], ...]
-    dropped: int = 0
+    dropped_frames: int = 0
     """Outer calls that were not kept."""
 
 

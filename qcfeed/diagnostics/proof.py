@@ -35,19 +35,19 @@ class Proof:
 
     outcome: ProofOutcome
     reasons: list[str] = field(default_factory=list)
-    births: int = 0
+    spawned: int = 0
     live_first: int = 0
     live_last: int = 0
     growth: int = 0
     orphaned: int = 0
 
 
-def judge(samples: Sequence[Sample], min_births: int) -> Proof:
+def judge(samples: Sequence[Sample], min_spawned: int) -> Proof:
     """What evenly spaced samples prove.
 
     It leaks when the last two samples both have orphans, or when the lows of the live count rose
     from the first third to the last by more than one and by more than the count goes up and down
-    anyway. It holds when it does not leak and at least ``min_births`` tasks were born meanwhile.
+    anyway. It holds when it does not leak and at least ``min_spawned`` tasks were born meanwhile.
 
     It cannot see a leak smaller than that noise: of N tasks that come and go, some four times the
     root of N. More time makes the leak larger and the noise no larger.
@@ -57,7 +57,7 @@ def judge(samples: Sequence[Sample], min_births: int) -> Proof:
     first, last = samples[0], samples[-1]
     proof = Proof(
         ProofOutcome.HOLDS,
-        births=last.spawned - first.spawned,
+        spawned=last.spawned - first.spawned,
         live_first=first.live,
         live_last=last.live,
         orphaned=min(sample.orphaned for sample in samples[-2:]),
@@ -72,15 +72,15 @@ def judge(samples: Sequence[Sample], min_births: int) -> Proof:
             proof.outcome = ProofOutcome.LEAKS
             proof.reasons.append(f"live tasks grew: their low rose by {seen.growth:,}")
     if proof.outcome is ProofOutcome.HOLDS:
-        proof.reasons = _too_little(len(samples), proof.births, min_births)
+        proof.reasons = _too_little(len(samples), proof.spawned, min_spawned)
         proof.outcome = ProofOutcome.UNPROVEN if proof.reasons else ProofOutcome.HOLDS
     return proof
 
 
-def _too_little(samples: int, births: int, min_births: int) -> list[str]:
+def _too_little(samples: int, spawned: int, min_spawned: int) -> list[str]:
     reasons = []
-    if births < min_births:
-        reasons.append(f"too little traffic to tell: {births:,} born, {min_births:,} are needed")
+    if spawned < min_spawned:
+        reasons.append(f"too little traffic to tell: {spawned:,} born, {min_spawned:,} are needed")
     if samples < MIN_SAMPLES:
         reasons.append(f"too short to tell: {samples} looks, {MIN_SAMPLES} are needed")
     return reasons

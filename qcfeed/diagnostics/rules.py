@@ -50,7 +50,7 @@ _LOOP_FRAME = "Handle._run"
 def findings(seen: Observations) -> list[Finding]:
     """What the rules found, what is certain first. Cost: 0.2 ms a location with a full history."""
     told = [finding for rule in RULES for finding in rule(seen)]
-    return sorted(told, key=lambda finding: finding.verdict is not Verdict.FOUND)
+    return sorted(told, key=lambda finding: finding.certainty is not Verdict.PROVED)
 
 
 def growing(seen: Observations) -> Iterator[Finding]:
@@ -67,7 +67,7 @@ def incomplete(seen: Observations) -> Iterator[Finding]:
     for reason in seen.incomplete:
         yield Finding(
             "incomplete_ledger",
-            Verdict.FOUND,
+            Verdict.PROVED,
             reason,
             evidence=["what the other rules say holds for the tasks that can be seen"],
         )
@@ -85,7 +85,7 @@ def untracked(seen: Observations) -> Iterator[Finding]:
     if number >= MIN_UNTRACKED and number > seen.untracked.tracked:
         yield Finding(
             "untracked_tasks",
-            Verdict.LOOK_AGAIN,
+            Verdict.SUSPECTED,
             f"cannot see what created {number:,} of {number + seen.untracked.tracked:,} tasks: they did not"
             " pass the task factory",
             evidence=_untracked_evidence(seen.untracked),
@@ -137,7 +137,7 @@ def destroyed(seen: Observations) -> Iterator[Finding]:
         if count > 0:
             yield Finding(
                 "destroyed_pending",
-                Verdict.FOUND,
+                Verdict.PROVED,
                 f"{_tasks(count)} destroyed while pending: nobody held a reference",
                 series.location,
                 [f"spawned in {series.function}", "keep what create_task() returns until it ends"],
@@ -153,7 +153,7 @@ def unretrieved(seen: Observations) -> Iterator[Finding]:
             plural = "exception was" if group.count == 1 else "exceptions were"
             yield Finding(
                 "exceptions_never_retrieved",
-                Verdict.FOUND,
+                Verdict.PROVED,
                 f"{group.count:,} {plural} never retrieved",
                 group.location,
                 [f"the last {ago:.0f} s ago: {group.error}", "the program's log has the traceback"],
@@ -213,7 +213,7 @@ def _growth(
     proven = len(counts) >= PROVED_SPAN
     return Finding(
         rule,
-        Verdict.FOUND if proven else Verdict.LOOK_AGAIN,
+        Verdict.PROVED if proven else Verdict.SUSPECTED,
         summary,
         location,
         evidence,
@@ -263,7 +263,7 @@ def _judged(
     (one, many), rest = what
     return Finding(
         rule,
-        Verdict.FOUND if tasks.proved else Verdict.LOOK_AGAIN,
+        Verdict.PROVED if tasks.proved else Verdict.SUSPECTED,
         f"{tasks.count:,} {one if tasks.count == 1 else many} {rest}",
         tasks.location,
         [f"task {tasks.serials[0]}: {tasks.evidence}"] if tasks.serials else [],
@@ -285,7 +285,7 @@ def _blocked(place: str, stalls: Sequence[Stall], now: float) -> Finding:
     times = "once" if len(stalls) == 1 else f"{len(stalls)} times"
     return Finding(
         "blocked_loop",
-        Verdict.FOUND if sure else Verdict.LOOK_AGAIN,
+        Verdict.PROVED if sure else Verdict.SUSPECTED,
         f"the loop did not turn for {worst.seconds:.1f} s, {times} at {place}",
         worst.location,
         [f"by {who}, {now - worst.began:.0f} s ago", *inner[-STACK_LINES:]],

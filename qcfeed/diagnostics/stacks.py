@@ -53,9 +53,9 @@ class ThreadStack:
     name: str
     ident: int
     daemon: bool
-    frames: list[Frame] = field(default_factory=list)
-    dropped: int = 0
-    task: AnyTask | None = None
+    stack: list[Frame] = field(default_factory=list)
+    dropped_frames: int = 0
+    running_task: AnyTask | None = None
 
 
 def threads() -> list[ThreadStack]:
@@ -79,9 +79,9 @@ def threads() -> list[ThreadStack]:
                 name=thread.name if thread else "?",
                 ident=ident,
                 daemon=thread.daemon if thread else True,
-                frames=[_of_frame(frame, line) for frame, line in reversed(calls[:DEPTH])],
-                dropped=max(0, len(calls) - DEPTH),
-                task=next((running[id(f)] for f, _ in calls if id(f) in running), None),
+                stack=[_of_frame(frame, line) for frame, line in reversed(calls[:DEPTH])],
+                dropped_frames=max(0, len(calls) - DEPTH),
+                running_task=next((running[id(f)] for f, _ in calls if id(f) in running), None),
             )
         )
     return found

@@ -28,14 +28,14 @@ class Counted(Protocol):
 class Flow:
     """One spawn location between two snapshots.
 
-    ``born`` and ``ended`` (in whatever way) are None where that cannot be told. ``live_before`` is
+    ``spawned`` and ``ended`` (in whatever way) are None where that cannot be told. ``live_before`` is
     None for a location that is new, ``live`` is None for one that is gone from the books.
     ``per_minute`` is the live tasks' net change; None when there is no time between the two.
     """
 
     location: str
     function: str
-    born: int | None
+    spawned: int | None
     ended: int | None
     live_before: int | None
     live: int | None
@@ -54,7 +54,7 @@ class Flow:
             return "new"
         if self.live is None:
             return "gone"
-        return "" if self.born is not None else "counted anew"
+        return "" if self.spawned is not None else "counted anew"
 
 
 def between(
@@ -75,7 +75,7 @@ def between(
         for row in after
     ]
     flows += [_gone(row) for row in earlier.values()]
-    return sorted(flows, key=lambda flow: (-flow.net, -(flow.born or 0), flow.location))
+    return sorted(flows, key=lambda flow: (-flow.net, -(flow.spawned or 0), flow.location))
 
 
 def total(flows: Iterable[Flow], seconds: float) -> Flow:
@@ -83,11 +83,11 @@ def total(flows: Iterable[Flow], seconds: float) -> Flow:
     rows = list(flows)
     live_before = sum(flow.live_before or 0 for flow in rows)
     live = sum(flow.live or 0 for flow in rows)
-    told = seconds > 0 and all(flow.born is not None for flow in rows)
+    told = seconds > 0 and all(flow.spawned is not None for flow in rows)
     return Flow(
         location="total",
         function="",
-        born=sum(flow.born or 0 for flow in rows) if told else None,
+        spawned=sum(flow.spawned or 0 for flow in rows) if told else None,
         ended=sum(flow.ended or 0 for flow in rows) if told else None,
         live_before=live_before,
         live=live,
@@ -104,7 +104,7 @@ def _flow(before: Counted | None, after: Counted, minutes: float | None, *, same
     return Flow(
         location=after.location,
         function=after.function,
-        born=born if told else None,
+        spawned=born if told else None,
         ended=max(0, live + born - after.live) if told else None,
         live_before=before.live if before else None,
         live=after.live,

@@ -118,7 +118,7 @@ def _enough(allowed: int, needed: int) -> None:
 
 def ledger(case: Case) -> str:
     """The ledger sees all tasks: its check of itself holds."""
-    tasks = case.program.tasks
+    tasks = case.program.totals
     if tasks.incomplete:
         raise FaultError(
             "; ".join(tasks.incomplete), hint=f"`{case.called} runbook QcfeedLedgerIncomplete`"

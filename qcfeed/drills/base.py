@@ -29,7 +29,7 @@ class DrillEnvironment:
     @property
     def address(self) -> tuple[str, int]:
         """Where a client on this machine reaches the port for quotes."""
-        host, _, port = self.listening.quotes.rpartition(":")
+        host, _, port = self.listening.websocket.rpartition(":")
         anywhere = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}  # noqa: S104 - it is asked, not bound
         return anywhere.get(host, host.strip("[]")), int(port)
 

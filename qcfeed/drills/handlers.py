@@ -45,7 +45,7 @@ class DrillHandlers:
     async def start(self, request: StartDrillRequest) -> DrillStarted:
         runner = self._allowed()
         active = runner.start(parse(request.drill), request.for_s)
-        return DrillStarted(drill=_active(active, runner.now))
+        return DrillStarted(active=_active(active, runner.now))
 
     async def stop(self, _: StopDrillRequest) -> DrillStopped:
         runner = self._allowed()
@@ -66,11 +66,11 @@ def _drill(spec: DrillSpec) -> Drill:
     return Drill(
         name=spec.name,
         breaks=spec.breaks,
-        alerts=list(spec.alerts),
+        alert_names=list(spec.alerts),
         shows=spec.shows,
         number=spec.number,
-        usual=None if spec.number is None else spec.default,
-        lasts_s=spec.duration,
+        default_number=None if spec.number is None else spec.default,
+        duration_s=spec.duration,
     )
 
 
@@ -78,8 +78,8 @@ def _active(active: RunningDrill, now: float) -> ActiveDrill:
     return ActiveDrill(
         drill=str(active.configured),
         name=active.configured.spec.name,
-        on_s=max(0.0, now - active.started_at),
+        active_s=max(0.0, now - active.started_at),
         left_s=max(0.0, active.ends_at - now),
-        alerts=list(active.configured.spec.alerts),
+        alert_names=list(active.configured.spec.alerts),
         shows=active.configured.spec.shows,
     )

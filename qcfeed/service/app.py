@@ -66,7 +66,7 @@ class Service:
         self._log = log
         self._exposition = Exposition(self._read)
         self.instance = ""
-        self.listening = answers.Listening(quotes="", admin="", control="")
+        self.listening = answers.Listening(websocket="", admin="", control="")
         self._loop = asyncio.get_running_loop()
         self._startup_drill = None if config.drill is None else catalog.parse(config.drill)
         self._wall = WallClock()
@@ -104,7 +104,7 @@ class Service:
                     self.config.host, self.config.port, "--port", shared=self.config.reuse_port
                 )
             )
-            self.listening.quotes = self.listening.admin = listen.format_address(quotes)
+            self.listening.websocket = self.listening.admin = listen.format_address(quotes)
             self._claim_instance(parts, quotes.getsockname()[1])
             if self.config.monitor:
                 self._start_monitor(parts)

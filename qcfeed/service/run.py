@@ -53,7 +53,7 @@ async def _main(config: Config, ledger: Ledger, recent: RecentLog) -> ExitStatus
     _install_signal_handlers(stopping)
     _print(*_greeting(service))
     with contextlib.closing(Notifier()) as manager:
-        manager.ready(f"serves {service.hub.upstream.name} on {service.listening.quotes}")
+        manager.ready(f"serves {service.hub.upstream.name} on {service.listening.websocket}")
         await stopping.wait()
         manager.stopping(f"draining: at most {config.drain_timeout:g} s")
         return await _shut_down(service, config, ledger)
@@ -130,13 +130,13 @@ def _greeting(service: Service) -> list[str]:
     at, config = service.listening, service.config
     name = (
         ""
-        if service.instance == at.quotes.rpartition(":")[2]
+        if service.instance == at.websocket.rpartition(":")[2]
         else f"--instance {service.instance} "
     )
     who = f"pid {os.getpid()}, instance {service.instance}"
     lines = [
         f"qcfeed {__version__} serves {service.hub.upstream.name} ({who})",
-        f"  quotes   ws://{at.quotes}/quotes/AAPL and /stream   try: qcfeed watch AAPL",
+        f"  quotes   ws://{at.websocket}/quotes/AAPL and /stream   try: qcfeed watch AAPL",
         f"  health   http://{at.admin}/readyz and /metrics{_shared_port_note(config)}",
         f"  control  {at.control}   try: qcfeed {name}status",
     ]

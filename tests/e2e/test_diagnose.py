@@ -34,7 +34,7 @@ def diagnose(home: Path, *args: str, before: tuple[str, ...] = ()) -> dict[str, 
     completed = qcfeed(home, *before, "diagnose", "-o", "json", *args)
     assert completed.returncode in (ExitStatus.OK, ExitStatus.FINDINGS), completed.stderr
     diagnosis = json.loads(completed.stdout)
-    assert diagnosis["schema"] == "qcfeed.diagnose/1"
+    assert diagnosis["schema"] == "qcfeed.diagnose/2"
     assert (
         (completed.returncode == ExitStatus.OK)
         == (diagnosis["verdict"] == "healthy")
@@ -70,7 +70,7 @@ def found(home: Path, rule: str, before: tuple[str, ...] = ()) -> Callable[[], b
 
     def is_certain() -> bool:
         completed = json.loads(qcfeed(home, *before, "tasks", "findings", "-o", "json").stdout)
-        return any(f["rule"] == rule and f["verdict"] == "found" for f in completed["findings"])
+        return any(f["rule"] == rule and f["certainty"] == "proved" for f in completed["findings"])
 
     return is_certain
 
@@ -217,7 +217,12 @@ def test_a_busy_program_is_healthy(tmp_path: Path) -> None:
         diagnosis = diagnose(tmp_path, "--window", "2s", before=FAULTY)
     assert of_the_program(diagnosis["findings"]) == []
     assert diagnosis["headline"].startswith("BLOCKED" if diagnosis["findings"] else "HEALTHY")
-    assert {each["at"] for each in diagnosis["looked_at"]} == {"tasks", "memory", "loop", "history"}
+    assert {each["subject"] for each in diagnosis["checks"]} == {
+        "tasks",
+        "memory",
+        "loop",
+        "history",
+    }
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

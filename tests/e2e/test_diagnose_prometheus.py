@@ -66,7 +66,7 @@ def test_prometheus_adds_history_and_its_alerts_are_symptoms(home: Path, tmp_pat
     )  # what fires for another service is not diagnosis
     assert worst["rule"] == "memory_growth"
     assert [each["rule"] for each in worst["symptoms"]] == ["QcfeedMemoryRunsOut"]
-    [history] = [each["seen"] for each in diagnosis["looked_at"] if each["at"] == "history"]
+    [history] = [each["result"] for each in diagnosis["checks"] if each["subject"] == "history"]
     assert "2h15m, from Prometheus" in history
     assert made.returncode == ExitStatus.OK, made.stderr
     assert "Source: Prometheus." in made.stdout
@@ -112,13 +112,13 @@ def test_a_prometheus_that_fails_is_named_and_the_verdict_stands(
     with serving(answer) as url:
         diagnosis = diagnose(home, url, "5")  # one that is slow is so for ever
     assert of_the_program(diagnosis["findings"]) == []
-    [untold] = [each for each in diagnosis["untold"] if each.startswith("Prometheus: ")]
+    [untold] = [each for each in diagnosis["skipped"] if each.startswith("Prometheus: ")]
     assert why in untold
 
 
 def test_a_prometheus_that_is_down_or_not_configured_is_named(home: Path) -> None:
     diagnosis = diagnose(home, "http://127.0.0.1:9")
-    assert any(each.startswith("Prometheus: ") for each in diagnosis["untold"])
+    assert any(each.startswith("Prometheus: ") for each in diagnosis["skipped"])
     completed = qcfeed(home, "--instance", "faulty", "diagnose", "--window", "100ms")
     assert completed.returncode in (ExitStatus.OK, ExitStatus.FINDINGS), completed.stderr
     assert "Prometheus: none is named (--prometheus URL)" in completed.stdout

@@ -56,12 +56,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def _orphans(home: Path) -> int:
-    return int(json.loads(qcfeed(home, "orphans", "-o", "json").stdout)["count"])
+    return int(json.loads(qcfeed(home, "orphans", "-o", "json").stdout)["total"])
 
 
 def _is_proved(home: Path) -> bool:
     output = json.loads(qcfeed(home, "tasks", "findings", "-o", "json").stdout)
-    return ("orphans", "found") in {(each["rule"], each["verdict"]) for each in output["findings"]}
+    return ("orphans", "proved") in {
+        (each["rule"], each["certainty"]) for each in output["findings"]
+    }
 
 
 def members(bundle: Path) -> dict[str, bytes]:
@@ -117,7 +119,7 @@ def test_the_report_in_markdown_on_stdout(home: Path) -> None:
     assert headings == SECTIONS
     assert completed.stdout.startswith("# LEAK 40 tasks from qcfeed/drills/zombies.py:")
     assert "owner subscriber" in completed.stdout
-    assert re.search(rf"orphans.reap \| done \|.*reaped {ZOMBIES}", completed.stdout)
+    assert re.search(rf"orphans.reap \| done \|.*cancelled {ZOMBIES}", completed.stdout)
     assert "no subscribers, closing the feed" in completed.stdout, "the log"
     assert "- **drill**: zombie-feeds=300" in completed.stdout
 
@@ -146,9 +148,9 @@ def test_a_bundle_lists_its_content(home: Path) -> None:
     bundle = home / "night.tar.gz"
     held = members(bundle)
     manifest = json.loads(held["manifest.json"])
-    assert manifest["schema"] == "qcfeed.bundle/1"
+    assert manifest["schema"] == "qcfeed.bundle/2"
     assert {each["name"] for each in manifest["files"]} == held.keys() - {"manifest.json"}
-    assert manifest["dropped"] == ["Prometheus: none is named (--prometheus URL)"]
+    assert manifest["skipped"] == ["Prometheus: none is named (--prometheus URL)"]
     for each in manifest["files"]:
         assert each["bytes"] == len(held[each["name"]])
     assert json.loads(held["answers/metrics.json"])["text"].count("qcfeed_tasks_live{") >= 1

@@ -105,7 +105,7 @@ def _print(told: Diagnosis, output: Format) -> None:
     if output in (Format.TABLE, Format.WIDE):
         render.lines(screen.screen(told, full=output is Format.WIDE))
     else:
-        rows = [*told.findings, *told.again]
+        rows = [*told.findings, *told.to_recheck]
         render.show(output, FINDING_TABLE, rows, raw=msgspec.json.encode(told))
 
 

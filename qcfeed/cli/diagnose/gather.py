@@ -135,7 +135,7 @@ class Look:
                 self._silent = error.message
             return None
         if isinstance(answer, Findings):
-            self._notes += answer.untold
+            self._notes += answer.skipped
         return answer
 
     def whole(self) -> tuple[Status | None, Status | Process | None]:
@@ -175,14 +175,14 @@ def _sample(look: Look, seconds: float, wait: Callable[[float], None]) -> list[P
 
 def reading(now: float, status: Status | None, held: Status | Process) -> Point:
     """What was seen at ``now``, for metrics/growth.py."""
-    orphans = held.tasks.orphaned + (status.orphaned_subscriptions if status is not None else 0)
+    orphans = held.totals.orphaned + (status.orphaned_subscriptions if status is not None else 0)
     return Point(
         now,
         memory=held.memory.resident_bytes,
-        live=held.tasks.live,
+        live=held.totals.live,
         subscriptions=None if status is None else status.subscriptions,
         orphans=orphans,
-        spawned=held.tasks.spawned,
+        spawned=held.totals.spawned,
     )
 
 

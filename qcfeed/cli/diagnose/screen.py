@@ -23,7 +23,7 @@ def screen(told: Diagnosis, *, full: bool = False) -> list[Line]:
 def _screen(told: Diagnosis, full: bool) -> Iterator[Line]:
     if not told.findings:
         yield Line(told.headline, colour="green")
-        yield from (Line(each.seen, each.at) for each in told.looked_at)
+        yield from (Line(each.result, each.subject) for each in told.checks)
     for number, finding in enumerate(told.findings):
         if number == 0 or full:
             yield from in_full(finding, full=full)
@@ -32,13 +32,13 @@ def _screen(told: Diagnosis, full: bool) -> Iterator[Line]:
         yield Line(headline(finding), "also", "red", rank=place)
     if len(others) > OTHERS:
         yield Line(f"and {len(others) - OTHERS} more: -o wide", "also")
-    for finding in told.again[: None if full else OTHERS]:
+    for finding in told.to_recheck[: None if full else OTHERS]:
         yield Line(headline(finding), "again?", "yellow", rank=0 if full else AGAIN)
     if told.drill:
         yield Line(f"{told.drill} is on: this service is broken on purpose", "DRILL", "yellow")
     if told.findings:
         yield Line(_basis(told), "looked", rank=BASIS)
-    for what in told.untold:
+    for what in told.skipped:
         yield Line(what, "not told", "yellow", rank=0 if full else BASIS)
 
 
@@ -66,7 +66,7 @@ def _list(label: str, texts: Sequence[str], *, full: bool) -> Iterator[Line]:
 
 
 def _basis(told: Diagnosis) -> str:
-    what = ", ".join(each.at for each in told.looked_at)
+    what = ", ".join(each.subject for each in told.checks)
     return f"at {what}; twice in {age(told.window_s)}"
 
 

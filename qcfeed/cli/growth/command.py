@@ -109,7 +109,7 @@ def growth(
         plots.draw(told, found, plot)
         say(f"drawn: {plot}")
     _show(found, by, output)
-    if found.findings:
+    if found.problems:
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
@@ -124,9 +124,9 @@ def _show(told: Growth, by: By | None, output: Format) -> None:
         _screen(told, by, wide=output is Format.WIDE)
     for missing in told.missing:
         say(f"note: {missing}")
-    for finding in told.findings:
+    for finding in told.problems:
         say(f"finding: {finding}")
-    if told.findings:
+    if told.problems:
         say(f"  next: `{NEXT}`")
 
 

@@ -113,19 +113,19 @@ def _remembers(told: History) -> str:
 def _locations(told: History, points: Sequence[Point]) -> dict[str, list[tuple[float, float]]]:
     begin = points[0].at if told.locations_since is None else _unix(told.locations_since)
     end = max(begin, points[-1].at)
-    return {each.location: [(begin, each.before), (end, each.live)] for each in told.locations}
+    return {each.location: [(begin, each.live_before), (end, each.live)] for each in told.locations}
 
 
 def point(told: HistoryPoint) -> Point:
     """What the service said of one moment, for metrics/growth.py."""
     return Point(
         _unix(told.at),
-        memory=told.memory_bytes,
-        live=told.live_tasks,
+        memory=told.resident_bytes,
+        live=told.live,
         subscriptions=told.subscriptions,
-        orphans=told.orphans,
-        feeds=told.feeds,
-        spawned=told.spawned_tasks,
+        orphans=told.orphaned,
+        feeds=told.feed_count,
+        spawned=told.spawned,
     )
 
 

@@ -41,16 +41,23 @@ TIMELINE: Table[Moment] = Table(
     (
         Column(key="at", header="TIME (UTC)", value=lambda m: m.at, show=formats.clock),
         Column(
-            key="memory_bytes",
+            key="resident_bytes",
             header="MEMORY",
-            value=lambda m: m.memory_bytes,
+            value=lambda m: m.resident_bytes,
             show=formats.size,
             right=True,
         ),
-        Column(key="live_tasks", value=lambda m: m.live_tasks, show=_count, right=True),
+        Column(key="live", value=lambda m: m.live, show=_count, right=True),
         Column(key="subscriptions", value=lambda m: m.subscriptions, show=_count, right=True),
-        Column(key="orphans", value=lambda m: m.orphans, show=_count, right=True),
-        Column(key="feeds", value=lambda m: m.feeds, show=_count, right=True, wide=True),
+        Column(key="orphaned", value=lambda m: m.orphaned, show=_count, right=True),
+        Column(
+            key="feed_count",
+            header="FEEDS",
+            value=lambda m: m.feed_count,
+            show=_count,
+            right=True,
+            wide=True,
+        ),
     ),
     identity=lambda moment: moment.at,
 )
@@ -142,19 +149,19 @@ def _dated(moment: Moment) -> Moment:
     day, _, clock = moment.at.partition("T")
     return Moment(
         at=f"{day[5:]} {clock[:5]}",
-        memory_bytes=moment.memory_bytes,
-        live_tasks=moment.live_tasks,
+        resident_bytes=moment.resident_bytes,
+        live=moment.live,
         subscriptions=moment.subscriptions,
-        orphans=moment.orphans,
-        feeds=moment.feeds,
+        orphaned=moment.orphaned,
+        feed_count=moment.feed_count,
     )
 
 
 def sparks(told: Growth, blocks: str = BLOCKS) -> Iterator[Line]:
     """Memory and live tasks, a line each."""
     for label, values in (
-        ("memory", [moment.memory_bytes for moment in told.timeline]),
-        ("tasks", [moment.live_tasks for moment in told.timeline]),
+        ("memory", [moment.resident_bytes for moment in told.timeline]),
+        ("tasks", [moment.live for moment in told.timeline]),
     ):
         drawn = sparkline(values, SPARK, blocks=blocks)
         if drawn:
@@ -170,7 +177,7 @@ def summary(told: Growth) -> Iterator[Line]:
             f" {in_words(told.worst.window)}"
             + ("" if fit >= GOOD_FIT else f", which is no line (r2 {fit:.2f})"),
             "left",
-            "red" if told.findings else None,
+            "red" if told.problems else None,
         )
     elif all(each.memory_bytes_per_hour is None for each in told.windows):
         yield Line("it cannot be told yet: there are too few samples", "left")
@@ -182,8 +189,10 @@ def summary(told: Growth) -> Iterator[Line]:
         yield Line(f"{formats.size(told.bytes_per_task)} of memory, each further one", "a task")
     for said in told.claims:
         yield from _claim(said)
-    if told.restarts:
-        yield Line(f"{', '.join(map(formats.clock, told.restarts))}; rates are since", "restart")
+    if told.restarted_at:
+        yield Line(
+            f"{', '.join(map(formats.clock, told.restarted_at))}; rates are since", "restart"
+        )
     if told.gaps:
         begin, end = told.gaps[-1]
         more = f", and {len(told.gaps) - 1} more" if len(told.gaps) > 1 else ""

@@ -36,7 +36,13 @@ LABEL_TABLE: Table[LabelValue] = Table(
             show=formats.age,
             right=True,
         ),
-        Column(key="locations", value=lambda v: v.locations, show=formats.count, right=True),
+        Column(
+            key="location_count",
+            header="LOCATIONS",
+            value=lambda v: v.location_count,
+            show=formats.count,
+            right=True,
+        ),
     ),
     identity=lambda row: _WITHOUT if row.value is None else row.value,
 )

@@ -50,7 +50,9 @@ PLANNED_TABLE: Table[Task] = Table(
 LOCATION_TABLE: Table[PlannedLocation] = Table(
     (
         Column(key="location", value=lambda x: x.location, least=24),
-        Column(key="tasks", value=lambda x: x.tasks, show=formats.count, right=True),
+        Column(
+            key="count", header="TASKS", value=lambda x: x.count, show=formats.count, right=True
+        ),
     ),
     identity=lambda row: row.location,
 )
@@ -94,7 +96,7 @@ def cancel(
     if dry_run:
         _show_plan(plan, output, raw)
         return
-    if not plan.count:
+    if not plan.total:
         say(f"there is nothing to cancel{besides(plan)}")
         return
     if sys.stderr.isatty():
@@ -120,28 +122,32 @@ def _plan(
 def _show_plan(plan: CancelPlan, output: Format, raw: bytes) -> None:
     if output in (Format.TABLE, Format.WIDE):
         _draw(plan, sys.stdout)
-        say(f"{formats.plural(plan.count, 'task')} would be cancelled{besides(plan)}")
+        say(f"{formats.plural(plan.total, 'task')} would be cancelled{besides(plan)}")
     else:
         show(output, PLANNED_TABLE, plan.tasks, raw=raw)
 
 
 def _draw(plan: CancelPlan, stream: TextIO) -> None:
-    if plan.count > LISTED:
+    if plan.total > LISTED:
         draw(LOCATION_TABLE, plan.locations, stream=stream)
-    elif plan.count:
+    elif plan.total:
         draw(PLANNED_TABLE, plan.tasks, stream=stream)
 
 
 def besides(plan: CancelPlan) -> str:
     """What is not in the plan, in words."""
-    words = [f"; {formats.plural(len(plan.gone), 'number')} of no live task"] if plan.gone else []
-    words += [f"; task {each.task} is spared: {each.why}" for each in plan.spared[:LISTED]]
+    words = (
+        [f"; {formats.plural(len(plan.gone_serials), 'number')} of no live task"]
+        if plan.gone_serials
+        else []
+    )
+    words += [f"; task {each.serial} is spared: {each.why}" for each in plan.spared[:LISTED]]
     return "".join(words)
 
 
 def _confirm(plan: CancelPlan) -> None:
     """Raises NeedsConfirmationError unless a person says yes."""
-    what = formats.plural(plan.count, "task")
+    what = formats.plural(plan.total, "task")
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise NeedsConfirmationError(
             f"this would cancel {what}{besides(plan)}",
@@ -154,7 +160,7 @@ def _confirm(plan: CancelPlan) -> None:
 
 
 def _show_outcome(answer: CancelledTasks, output: Format, raw: bytes) -> None:
-    names = [str(survivor.task) for survivor in answer.survivors]
+    names = [str(survivor.serial) for survivor in answer.survivors]
     show_figures(output, outcome(answer), raw=raw, names=names)
     if answer.survivors and output in (Format.TABLE, Format.WIDE):
         for survivor in answer.survivors:
@@ -167,7 +173,7 @@ def _show_outcome(answer: CancelledTasks, output: Format, raw: bytes) -> None:
 def why(survivor: Surviving) -> list[str]:
     """Where one stands that would not end."""
     head = (
-        f"task {survivor.task} from {survivor.location} lives: {survivor.state};"
+        f"task {survivor.serial} from {survivor.location} lives: {survivor.state};"
         f" cancelled {formats.plural(survivor.cancelling, 'time')}"
     )
     stack = told("stack", survivor.stack) if survivor.stack else []
@@ -182,7 +188,7 @@ def outcome(answer: CancelledTasks) -> list[Figure]:
         Figure("survived", formats.count(survived), "red" if survived else None),
         Figure("failed in cleanup", formats.count(failed), "yellow" if failed else None),
         Figure("already gone", formats.count(answer.already_gone)),
-        *(Figure("spared", f"task {each.task}: {each.why}") for each in answer.spared[:LISTED]),
+        *(Figure("spared", f"task {each.serial}: {each.why}") for each in answer.spared[:LISTED]),
         Figure(
             "took",
             f"{formats.milliseconds(answer.elapsed_ms)};"

@@ -52,10 +52,18 @@ ENDED_TABLE: Table[EndedTask] = Table(
     (
         Column(key="serial", value=lambda t: t.serial, right=True),
         Column(
-            key="ended_s", header="AGO", value=lambda t: t.ended_s, show=formats.age, right=True
+            key="ended_ago_s",
+            header="AGO",
+            value=lambda t: t.ended_ago_s,
+            show=formats.age,
+            right=True,
         ),
         Column(
-            key="lived_s", header="LIVED", value=lambda t: t.lived_s, show=formats.age, right=True
+            key="lifetime_s",
+            header="LIVED",
+            value=lambda t: t.lifetime_s,
+            show=formats.age,
+            right=True,
         ),
         Column(
             key="outcome",
@@ -81,7 +89,7 @@ FAILURE_TABLE: Table[Failure] = Table(
         Column(key="location", value=lambda f: f.location, least=20),
         Column(key="error", value=lambda f: f.raised[0].error, least=24),
         Column(key="at", value=lambda f: _raised_at(f.raised[0]), least=20),
-        Column(key="task", value=lambda f: f.task, right=True, wide=True),
+        Column(key="last_serial", value=lambda f: f.last_serial, right=True, wide=True),
     ),
     identity=lambda failure: failure.location,
 )
@@ -139,7 +147,7 @@ def _told(failure: Failure) -> Iterator[str]:
     """One kind of failure as a paragraph: a traceback does not fit into cells."""
     times = "once" if failure.count == 1 else f"{failure.count:,} times"
     spawned = f"{failure.location} ({failure.function})"
-    last = f"{formats.age(failure.last_s)} ago, task {failure.task}"
+    last = f"{formats.age(failure.last_s)} ago, task {failure.last_serial}"
     first, *causes = failure.raised
     yield formats.printable(f"{first.error}")
     yield formats.printable(f"  {times} in tasks from {spawned}; the last {last}")
@@ -150,8 +158,8 @@ def _told(failure: Failure) -> Iterator[str]:
 
 
 def _traceback(raised: Raised) -> Iterator[str]:
-    if raised.dropped:
-        yield f"  ({formats.plural(raised.dropped, 'outer call')} not kept)"
+    if raised.dropped_frames:
+        yield f"  ({formats.plural(raised.dropped_frames, 'outer call')} not kept)"
     yield from (f"  {line}" for line in told("raised", raised.stack))
 
 
@@ -164,5 +172,5 @@ def _say_more(answer: TaskFailures, shown: int) -> None:
         say("no task has failed")
     elif shown < answer.kinds:
         say(f"the {shown:,} latest of {answer.kinds:,} kinds of failure; --limit N shows more")
-    if answer.dropped:
-        say(f"{formats.plural(answer.dropped, 'failure')} of further kinds: only counted")
+    if answer.dropped_failures:
+        say(f"{formats.plural(answer.dropped_failures, 'failure')} of further kinds: only counted")

@@ -17,12 +17,12 @@ EXAMPLES = examples(
     "qcfeed tasks findings -o json | jq '.findings[].summary'",
 )
 
-_FOUND = "found"
+_PROVED = "proved"
 
 
 def _verdict(finding: Finding) -> str:
     if finding.recheck_s is None:
-        return finding.verdict
+        return finding.certainty
     return f"again in {formats.age(finding.recheck_s)}"
 
 
@@ -31,7 +31,7 @@ FINDING_TABLE: Table[Finding] = Table(
         Column(
             key="verdict",
             value=_verdict,
-            colour=lambda f: "red" if f.verdict == _FOUND else "yellow",
+            colour=lambda f: "red" if f.certainty == _PROVED else "yellow",
         ),
         Column(key="rule", value=lambda f: f.rule),
         Column(key="location", value=lambda f: f.location, least=20),
@@ -62,7 +62,7 @@ def findings(
     else:
         render.show(output, FINDING_TABLE, answer.findings, raw=raw)
     _say_more(answer, output)
-    if answer.found:
+    if answer.proved:
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
@@ -76,7 +76,7 @@ def _told(finding: Finding) -> str:
 
 
 def _say_more(answer: Findings, output: Format) -> None:
-    for line in answer.untold:
+    for line in answer.skipped:
         say(f"not told: {formats.printable(line)}")
     if output in (Format.TABLE, Format.WIDE):
         snapshots = "1 snapshot" if answer.snapshots == 1 else f"{answer.snapshots:,} snapshots"
@@ -84,4 +84,4 @@ def _say_more(answer: Findings, output: Format) -> None:
         if not answer.findings:
             say(f"no findings in {basis}")
         else:
-            say(f"{answer.found} found, {answer.look_again} to look at again; from {basis}")
+            say(f"{answer.proved} found, {answer.suspected} to look at again; from {basis}")

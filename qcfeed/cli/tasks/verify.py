@@ -25,7 +25,7 @@ from qcfeed.model.answers import Answer, Location, TasksByLocation
 
 EXAMPLES = examples(
     "qcfeed tasks verify --site feed.py:83 --for 10m",
-    "qcfeed tasks verify --site feed.py:83 --for 30s --min-births 5 -o json",
+    "qcfeed tasks verify --site feed.py:83 --for 30s --min-spawned 5 -o json",
     "qcfeed tasks verify --site feed.py:83 --from 1.json --from 2.json    # saved before",
 )
 
@@ -37,16 +37,16 @@ FEWEST = 2
 _COLOURS = {ProofOutcome.HOLDS: "green", ProofOutcome.LEAKS: "red", ProofOutcome.UNPROVEN: "yellow"}
 
 
-class Verified(Answer, kw_only=True, tag="qcfeed.tasks.verify/1"):
+class Verified(Answer, kw_only=True, tag="qcfeed.tasks.verify/2"):
     """``outcome``: holds, leaks or unproven; ``seconds`` and ``looks``: what it is judged by."""
 
     site: str
     seconds: float
     looks: int
-    min_births: int
+    min_spawned: int
     outcome: str
     reasons: list[str]
-    births: int
+    spawned: int
     live_first: int
     live_last: int
     growth: int
@@ -63,7 +63,7 @@ def verify(
         float,
         typer.Option("--for", parser=durations.parse, metavar="DURATION", help="How long to look."),
     ] = "10m",  # type: ignore[assignment] # the parser makes seconds of it
-    min_births: Annotated[
+    min_spawned: Annotated[
         int, typer.Option(min=1, metavar="N", help="Fewer tasks born meanwhile prove nothing.")
     ] = 20,
     sources: Annotated[
@@ -93,9 +93,9 @@ def verify(
         status = ExitStatus.INTERRUPTED
     except QcfeedError:
         if watching.samples:
-            _print(watching.verified(min_births), output)
+            _print(watching.verified(min_spawned), output)
         raise
-    told = watching.verified(min_births)
+    told = watching.verified(min_spawned)
     _print(told, output)
     if status is None:
         status = ExitStatus.OK if told.outcome == ProofOutcome.HOLDS else ExitStatus.FINDINGS
@@ -148,8 +148,8 @@ class _Watching:
             return 0.0
         return (taken(self._last) - taken(self._first)).total_seconds()
 
-    def verified(self, min_births: int) -> Verified:
-        judged = self._judge(min_births)
+    def verified(self, min_spawned: int) -> Verified:
+        judged = self._judge(min_spawned)
         fields = {name: getattr(judged, name) for name in Proof.__dataclass_fields__}
         last = self._last
         return Verified(
@@ -159,12 +159,12 @@ class _Watching:
             site=self._site,
             seconds=self.seconds,
             looks=len(self.samples),
-            min_births=min_births,
+            min_spawned=min_spawned,
             **fields,
         )
 
-    def _judge(self, min_births: int) -> Proof:
-        judged = proof.judge(self.samples, min_births)
+    def _judge(self, min_spawned: int) -> Proof:
+        judged = proof.judge(self.samples, min_spawned)
         if self._last is not None and not matching(self._last.locations, self._site):
             judged.reasons.insert(0, self._unknown(self._last.locations))
         if self._restarted and judged.outcome is not ProofOutcome.LEAKS:
@@ -242,7 +242,7 @@ def _print(told: Verified, output: Format) -> None:
             _COLOURS[ProofOutcome(told.outcome)],
         ),
         Figure("looked", f"{formats.plural(told.looks, 'time')} in {formats.age(told.seconds)}"),
-        Figure("born", formats.count(told.births)),
+        Figure("born", formats.count(told.spawned)),
         Figure("live", f"{told.live_first:,} at first, {told.live_last:,} at last"),
         Figure("orphaned", formats.count(told.orphaned)),
     ]

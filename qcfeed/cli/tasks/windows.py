@@ -26,7 +26,7 @@ _STEP = 0.2
 """Seconds between two moves of the progress bar."""
 
 
-class Window(Answer, kw_only=True, tag="qcfeed.tasks.window/1"):
+class Window(Answer, kw_only=True, tag="qcfeed.tasks.window/2"):
     """What flowed between two snapshots, the location that grew most first.
 
     ``same_process`` is false when they are of two processes: then only live tasks can be compared.
@@ -36,7 +36,7 @@ class Window(Answer, kw_only=True, tag="qcfeed.tasks.window/1"):
     before_at: str
     seconds: float
     same_process: bool
-    total: Flow
+    flow: Flow
     locations: list[Flow]
     incomplete: list[str] = msgspec.field(default_factory=list)
 
@@ -55,7 +55,13 @@ WINDOW_TABLE: Table[Flow] = Table(
     (
         Column(key="location", value=lambda f: f.location, least=24, colour=_alarming),
         Column(key="function", value=lambda f: f.function, least=20, wide=True),
-        Column(key="born", value=lambda f: f.born, show=formats.count, right=True),
+        Column(
+            key="spawned",
+            header="CREATED",
+            value=lambda f: f.spawned,
+            show=formats.count,
+            right=True,
+        ),
         Column(key="ended", value=lambda f: f.ended, show=formats.count, right=True),
         Column(
             key="per_minute",
@@ -108,7 +114,7 @@ def compare(before: TasksByLocation, after: TasksByLocation) -> Window:
         before_at=before.taken_at,
         seconds=seconds,
         same_process=same,
-        total=window.total(flows, seconds),
+        flow=window.total(flows, seconds),
         locations=flows,
         incomplete=after.totals.incomplete or before.totals.incomplete,
     )
@@ -117,7 +123,7 @@ def compare(before: TasksByLocation, after: TasksByLocation) -> Window:
 def print_window(seen: Window, output: Format) -> None:
     """On stdout, with what a person should know about it on stderr."""
     raw = msgspec.json.encode(seen)
-    render.show(output, WINDOW_TABLE, seen.locations, raw=raw, total=seen.total)
+    render.show(output, WINDOW_TABLE, seen.locations, raw=raw, total=seen.flow)
     warn_incomplete(seen.incomplete)
     if not seen.same_process:
         say(
@@ -149,9 +155,9 @@ def _watch(asked: ControlClient, seconds: float, output: Format) -> None:
     try:
         if output is Format.TABLE and sys.stdout.isatty():
             with render.live(WINDOW_TABLE) as draw:
-                draw([compare(before, before).total])
+                draw([compare(before, before).flow])
                 # The total first: what does not fit on the screen is at the bottom.
-                _follow(asked, before, seconds, lambda seen: draw([seen.total, *seen.locations]))
+                _follow(asked, before, seconds, lambda seen: draw([seen.flow, *seen.locations]))
         else:
             _follow(asked, before, seconds, lambda seen: print_window(seen, output))
     except KeyboardInterrupt:

@@ -72,7 +72,7 @@ class Actions:
         match row:
             case Row(location=site):
                 return partial(self.cancel, site=site)
-            case Task(serial=serial) | Orphan(task=int(serial)):
+            case Task(serial=serial) | Orphan(serial=int(serial)):
                 return partial(self.cancel, serials=[serial])
             case Orphan():
                 return "a subscription has no task to cancel: r reaps it"
@@ -85,10 +85,10 @@ class Actions:
     def reap(self) -> Plan:
         """All orphans, and only them."""
         seen = self._looker.client.get(ORPHANS, Orphans, limit=PREVIEW)
-        if not seen.count:
+        if not seen.total:
             return Plan("there are no orphans to reap", [], None)
-        lines = [*self._table(orphans.ORPHAN_TABLE, seen.orphans), *_more(seen.count)]
-        return Plan(f"reap {plural(seen.count, 'orphan')}?", lines, self._once(self._reap))
+        lines = [*self._table(orphans.ORPHAN_TABLE, seen.orphans), *_more(seen.total)]
+        return Plan(f"reap {plural(seen.total, 'orphan')}?", lines, self._once(self._reap))
 
     def _reap(self) -> Outcome:
         request = ReapRequest(timeout_s=self._looker.client.timeout)
@@ -103,12 +103,12 @@ class Actions:
             {"serials": ",".join(map(str, serials))} if serials else {"site": site}
         )
         plan = self._looker.client.get(TASKS_CANCEL_PLAN, CancelPlan, **which)
-        if not plan.count:
+        if not plan.total:
             besides = cancel.besides(plan)
             return Plan(f"there is nothing to cancel{besides}", [], None)
         lines = (
             self._table(cancel.LOCATION_TABLE, plan.locations)
-            if plan.count > cancel.LISTED
+            if plan.total > cancel.LISTED
             else self._table(cancel.PLANNED_TABLE, plan.tasks)
         )
         request = CancelTasksRequest(
@@ -117,7 +117,7 @@ class Actions:
             up_to=plan.up_to,
             timeout_s=self._looker.client.timeout,
         )
-        question = f"cancel {plural(plan.count, 'task')}{cancel.besides(plan)}?"
+        question = f"cancel {plural(plan.total, 'task')}{cancel.besides(plan)}?"
         return Plan(question, lines, self._once(lambda: self._cancel(request)))
 
     def _cancel(self, request: CancelTasksRequest) -> Outcome:
@@ -129,7 +129,7 @@ class Actions:
 
     def cancel_feed(self, feed: Feed) -> Plan:
         """One feed, with its subscribers."""
-        readers = plural(feed.subscribers, "subscriber")
+        readers = plural(feed.subscriber_count, "subscriber")
         request = CancelFeedsRequest(
             symbols=[feed.symbol], force=True, timeout_s=self._looker.client.timeout
         )

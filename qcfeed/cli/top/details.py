@@ -39,7 +39,7 @@ def opened(
 ) -> Details | Callable[[], Details]:
     """A row of ``table`` in full, or what asks the service for it."""
     match chosen:
-        case Task(serial=serial) | Orphan(task=int(serial)):
+        case Task(serial=serial) | Orphan(serial=int(serial)):
             return lambda: task(looker.client, serial, width)
         case Feed():
             return lambda: feed(looker.client, chosen, table, width)
@@ -52,11 +52,11 @@ def task(asked: ControlClient, serial: int, width: int) -> Details:
     """As ``qcfeed tasks show``. Raises NotFoundError when it has ended."""
     answer = asked.get(TASKS_SHOW, TaskDetails, serial=serial)
     lines = _figures(list(figures(answer)), width)
-    if answer.stack or not answer.untold:
+    if answer.stack or not answer.skipped:
         lines += ["", *told("stack", answer.stack)]
     if answer.spawn_stack:
         lines += ["", *told("spawned by", answer.spawn_stack)]
-    lines += [printable(f"not told: {line}") for line in answer.untold]
+    lines += [printable(f"not told: {line}") for line in answer.skipped]
     return Details(f"task {serial}", lines, serial=serial)
 
 

@@ -96,8 +96,8 @@ def _verdict(seen: Seen, *, old: bool) -> Iterator[Said]:
     if told.findings:
         more = len(told.findings) - 1
         yield Said(headline(told.findings[0]) + (f"  (and {more} more: 5)" if more else ""), "red")
-    elif seen.held.tasks.incomplete:  # since the verdict
-        yield Said(f"BLIND  {seen.held.tasks.incomplete[0].partition(': ')[0]}", "red")
+    elif seen.held.totals.incomplete:  # since the verdict
+        yield Said(f"BLIND  {seen.held.totals.incomplete[0].partition(': ')[0]}", "red")
     elif not old:
         yield Said(told.headline, "green", rank=1)
     if told.drill and not any(each.rule == DRILL for each in told.findings):
@@ -127,7 +127,7 @@ def _left(judged: Judged | None) -> tuple[str, str | None]:
 
 
 def _tasks(seen: Seen, room: Room) -> Said:
-    tasks = seen.held.tasks
+    tasks = seen.held.totals
     net = "" if seen.per_minute is None else f", {signed(seen.per_minute)}/min"
     lag = f"loop lag {milliseconds(seen.held.loop_lag_ms)}"
     told = room.around(
@@ -144,7 +144,7 @@ def _feeds(status: Status) -> Said:
     old = bands.stale + bands.very_stale + bands.dead
     orphaned = status.orphaned_subscriptions
     text = (
-        f"feeds   {count(status.feeds)}, {count(old)} stale;"
+        f"feeds   {count(status.feed_count)}, {count(old)} stale;"
         f" {plural(status.subscriptions, 'subscription')}"
         f"{f', {count(orphaned)} orphaned' if orphaned else ''},"
         f" {plural(status.connections, 'connection')};"

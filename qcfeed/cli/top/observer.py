@@ -209,7 +209,7 @@ class Looker:
             return list(readers.subscribers), readers.total
         if wanted.view == "orphans":
             orphans = self.client.get(ORPHANS, Orphans, limit=LISTED)
-            return list(orphans.orphans), orphans.count
+            return list(orphans.orphans), orphans.total
         if wanted.view == "location":
             tasks = self.client.get(TASKS, Tasks, site=wanted.site, limit=LISTED)
             return list(tasks.tasks), tasks.total

@@ -93,7 +93,7 @@ class State:
             return []
         if self.view == "findings":
             told = self.seen.judged
-            return [*told.diagnosis.findings, *told.diagnosis.again] if told else []
+            return [*told.diagnosis.findings, *told.diagnosis.to_recheck] if told else []
         return self.seen.rows if self.seen.wanted == self.wanted else []
 
     @property

@@ -71,12 +71,12 @@ def location_table(blocks: str = BLOCKS) -> Table[Row]:
 
 
 def _urgent(finding: Finding) -> str:
-    return "red" if finding.found else "yellow"
+    return "red" if finding.proved else "yellow"
 
 
 FINDING_TABLE: Table[Finding] = Table(
     (
-        Column(key="kind", value=lambda f: f.kind if f.found else f"{f.kind}?", colour=_urgent),
+        Column(key="kind", value=lambda f: f.kind if f.proved else f"{f.kind}?", colour=_urgent),
         Column(key="headline", value=lambda f: f.headline, least=30),
         Column(
             key="left_s",

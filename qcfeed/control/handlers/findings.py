@@ -38,14 +38,14 @@ class _View:
         """Cost: 0.5 us a live task, 0.2 ms a location with a full history."""
         look = self._sampler.look(time.monotonic())
         rows = [_row(finding) for finding in rules.findings(look)]
-        found = sum(row.verdict == Verdict.FOUND for row in rows)
+        found = sum(row.certainty == Verdict.PROVED for row in rows)
         return answers.Findings(
-            found=found,
-            look_again=len(rows) - found,
+            proved=found,
+            suspected=len(rows) - found,
             findings=rows,
             snapshots=len(look.times),
             watched_s=look.now - look.times[0] if look.times else 0.0,
-            untold=look.untold,
+            skipped=look.untold,
         )
 
 

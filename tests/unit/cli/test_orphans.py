@@ -37,7 +37,7 @@ async def test_no_orphans_as_json_is_still_a_document(watched, qcfeed_) -> None:
     watched.serve()
     left = await asyncio.to_thread(qcfeed_, "orphans", "-o", "json")
     assert left.status == ExitStatus.OK
-    assert json.loads(left.out)["count"] == 0
+    assert json.loads(left.out)["total"] == 0
 
 
 async def test_an_orphan_that_refuses_to_die_is_exit_1_and_named(watched, qcfeed_) -> None:
@@ -64,5 +64,5 @@ async def test_an_orphan_that_refuses_to_die_is_exit_1_and_named(watched, qcfeed
     assert "refused to die     1\n" in left.out
     assert "LOCATION" in left.out
     assert "1 task would not die" in left.err
-    assert json.loads(document.out)["schema"] == "qcfeed.reap/1"
+    assert json.loads(document.out)["schema"] == "qcfeed.reap/2"
     assert len(json.loads(document.out)["survivors"]) == 1

@@ -17,7 +17,7 @@ from qcfeed.model.answers import TasksByLocation, TaskTotals
 
 from .conftest import Left
 
-CENSUS = b'{"schema":"qcfeed.tasks.by_location/2","totals":{"live":1},"locations":[]}'
+CENSUS = b'{"schema":"qcfeed.tasks.by_location/3","totals":{"live":1},"locations":[]}'
 
 
 def snapshot(path: Path) -> tuple[TasksByLocation, bytes]:
@@ -65,12 +65,12 @@ def test_a_failed_write_leaves_the_earlier_file(
         (b"\x00\xff\xfe", "no answer of qcfeed, or not all of one"),
         (b"[1, 2]", "no answer of qcfeed, or not all of one"),
         (b'{"name": "qcfeed"}', "is JSON, but no answer of qcfeed"),
-        (CENSUS.replace(b"/2", b"/3"), "was written by another version of qcfeed"),
-        (b'{"schema":"qcfeed.tasks/1"}', "holds qcfeed.tasks/1; qcfeed.tasks.by_location/2 is"),
-        (b'{"schema":"qcfeed.tasks.by_location/2"}', "and is not: Object missing required field"),
+        (CENSUS.replace(b"/3", b"/4"), "was written by another version of qcfeed"),
+        (b'{"schema":"qcfeed.tasks/1"}', "holds qcfeed.tasks/1; qcfeed.tasks.by_location/3 is"),
+        (b'{"schema":"qcfeed.tasks.by_location/3"}', "and is not: Object missing required field"),
         (CENSUS.replace(b"1}", b'"x"}'), "and is not: Expected `int`"),
-        (b'{"schema":"qcfeed.tasks.snapshot/3"}', "was written by another version of qcfeed"),
-        (b'{"schema":"qcfeed.tasks.snapshot/2"}', "and is not: Object missing required field"),
+        (b'{"schema":"qcfeed.tasks.snapshot/4"}', "was written by another version of qcfeed"),
+        (b'{"schema":"qcfeed.tasks.snapshot/3"}', "and is not: Object missing required field"),
     ],
 )
 @pytest.mark.parametrize("command", [["tasks", "diff"], ["tasks", "--by-location", "--from"]])
@@ -183,7 +183,7 @@ async def test_a_proof_from_moments_that_were_saved(watched, qcfeed_, sleepers, 
     left = qcfeed_("tasks", "verify", "--site", site, *given, "-o", "json")
     told = json.loads(left.out)
     assert (left.status, told["outcome"], told["looks"]) == (ExitStatus.FINDINGS, "leaks", 6)
-    assert (told["births"], told["live_last"]) == (25, 26)
+    assert (told["spawned"], told["live_last"]) == (25, 26)
     assert told["seconds"] > 0
     short = qcfeed_("tasks", "verify", "--site", site, *given[:4], "-o", "json")
     assert "too short to tell: 2 looks" in json.loads(short.out)["reasons"][-1]

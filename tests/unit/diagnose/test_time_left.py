@@ -68,7 +68,7 @@ def finding(rule: str, urgency: int, left_s: float | None) -> Finding:
     return Finding(
         rule=rule,
         kind="KIND",
-        certainty=Certainty.FOUND,
+        certainty=Certainty.PROVED,
         urgency=urgency,
         headline=rule,
         cause=rule,

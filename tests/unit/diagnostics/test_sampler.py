@@ -97,7 +97,7 @@ async def test_a_location_that_grows(sampler: DiagnosticsSampler) -> None:
     for n in range(60):
         tasks += [asyncio.create_task(forever()) for _ in range(2)]
         sampler.sample(time.monotonic() + 10 * n)
-    assert only(found(sampler), "growing").verdict is Verdict.FOUND
+    assert only(found(sampler), "growing").certainty is Verdict.PROVED
     await end(*tasks)
 
 
@@ -109,9 +109,9 @@ async def test_orphans_whose_owner_says_when_it_closed(
     closed = subscriber.closed_at = time.monotonic()
     subscriber.closed = True
     assert found(sampler, since=closed) == []
-    assert only(found(sampler, after=2, since=closed), "orphans").verdict is Verdict.LOOK_AGAIN
+    assert only(found(sampler, after=2, since=closed), "orphans").certainty is Verdict.SUSPECTED
     finding = only(found(sampler, after=6, since=closed), "orphans")
-    assert finding.verdict is Verdict.FOUND
+    assert finding.certainty is Verdict.PROVED
     assert finding.summary == "7 tasks are alive though the owner is gone"
     assert len(finding.serials) == 5
     assert "owner subscriber 812 of AAPL closed 6." in finding.evidence[0]
@@ -126,7 +126,7 @@ async def test_orphans_whose_owner_does_not_say_must_be_seen_twice(
         task = asyncio.create_task(forever())
     assert found(sampler, after=60) == []
     sampler.sample(time.monotonic())
-    assert only(found(sampler, after=6), "orphans").verdict is Verdict.FOUND
+    assert only(found(sampler, after=6), "orphans").certainty is Verdict.PROVED
     await end(task)
     with owned_by(lambda: True):
         another = asyncio.create_task(forever())
@@ -147,7 +147,7 @@ async def test_an_owner_that_cannot_say_when_it_closed_is_one_that_does_not(
     with owned_by(Rude()):
         task = asyncio.create_task(forever())
     sampler.sample(time.monotonic())
-    assert only(found(sampler, after=6), "orphans").verdict is Verdict.FOUND
+    assert only(found(sampler, after=6), "orphans").certainty is Verdict.PROVED
     await end(task)
 
 
@@ -164,7 +164,7 @@ async def test_a_task_that_was_cancelled_twice_and_lives(sampler: DiagnosticsSam
         assert found(sampler, after=60) == []
         sampler.sample(time.monotonic())
         finding = only(found(sampler, after=6), "cancelled_in_vain")
-        assert finding.verdict is Verdict.FOUND
+        assert finding.certainty is Verdict.PROVED
         assert finding.evidence[0].startswith(f"task {finding.serials[0]}: cancelled 2 times; ")
     finally:
         await end(task)
@@ -180,7 +180,7 @@ async def test_a_task_that_blocks_the_loop(sampler: DiagnosticsSampler) -> None:
         for each in rules.findings(sampler.look(time.monotonic()))
         if any("test_sampler.py" in line and "blocks" in line for line in each.evidence)
     )
-    assert (finding.rule, finding.verdict) == (BLOCKED, Verdict.FOUND)
+    assert (finding.rule, finding.certainty) == (BLOCKED, Verdict.PROVED)
     assert finding.location.startswith(HERE)
 
 
@@ -195,7 +195,7 @@ async def test_a_task_that_was_destroyed_while_pending(
     await drops()
     gc.collect()
     sampler.sample(time.monotonic())
-    assert only(found(sampler), "destroyed_pending").verdict is Verdict.FOUND
+    assert only(found(sampler), "destroyed_pending").certainty is Verdict.PROVED
     assert "Task was destroyed but it is pending!" in caplog.text
 
 
@@ -292,10 +292,10 @@ async def test_a_future_that_was_dropped_is_found_once_it_held_for_a_while(
     assert found(sampler, after=60) == [], "one look proves nothing"
     sampler.sample(now + 60)
     told = only(found(sampler, after=71, since=now), "abandoned_future")
-    assert told.verdict is Verdict.LOOK_AGAIN
+    assert told.certainty is Verdict.SUSPECTED
     sampler.sample(now + 70)
     finding = only(found(sampler, after=91, since=now), "abandoned_future")
-    assert finding.verdict is Verdict.FOUND
+    assert finding.certainty is Verdict.PROVED
     assert finding.summary == "1 task waits for a future that nobody else refers to"
     assert "test_sampler.py" in finding.evidence[0]
     assert "which no other object refers to" in finding.evidence[0]
@@ -340,13 +340,13 @@ async def test_tasks_created_around_the_ledger(sampler: DiagnosticsSampler) -> N
     loop = asyncio.get_running_loop()
     tasks = [asyncio.Task(forever(), loop=loop) for _ in range(25)]
     sampler.sample(time.monotonic())
-    assert told().verdict is Verdict.LOOK_AGAIN
+    assert told().certainty is Verdict.SUSPECTED
     assert told().summary.startswith("cannot see what created 25 of 2")
     assert "forever (25)" in told().evidence[0]
     for n in range(60):
         tasks += [asyncio.Task(forever(), loop=loop) for _ in range(2)]
         sampler.sample(time.monotonic() + 10 * n)
-    assert told().verdict is Verdict.FOUND
+    assert told().certainty is Verdict.PROVED
     await end(*tasks)
 
 

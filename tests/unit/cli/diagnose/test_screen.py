@@ -76,7 +76,7 @@ def test_what_a_program_calls_itself_cannot_steer_the_terminal() -> None:
     judged = diagnose(healthy())
     judged.findings = [
         Finding(
-            rule="x", kind="X", certainty="found", urgency=1,  # type: ignore[arg-type]
+            rule="x", kind="X", certainty="proved", urgency=1,  # type: ignore[arg-type]
             headline="\x1b[2J", cause="a\nb", evidence=["\x07"], next=["qcfeed \x1b[A"],
         )
     ]  # fmt: skip

@@ -37,7 +37,7 @@ async def test_the_service_remembers_and_says_so(
         memory.sampler.sample(now - ago)
     left = await asyncio.to_thread(qcfeed_, "growth", "-o", "json")
     told = json.loads(left.out)
-    assert told["schema"] == "qcfeed.growth/1"
+    assert told["schema"] == "qcfeed.growth/2"
     assert told["source"] == "service"
     assert "an hour at most" in left.err
     assert len(told["timeline"]) == 121

@@ -117,7 +117,7 @@ def test_what_is_stuck_or_has_gone_is_not_called_healthy_by_what_was_judged_befo
 
 def test_a_ledger_that_does_not_see_all_tasks_is_not_called_healthy() -> None:
     blind = process()
-    blind.tasks.incomplete = ["cannot see 40 of 52 tasks: a reason"]
+    blind.totals.incomplete = ["cannot see 40 of 52 tasks: a reason"]
     lines = texts(seen(held=blind, judged=judged()))
     assert "HEALTHY" not in "".join(lines)
     assert "BLIND  cannot see 40 of 52 tasks" in lines

@@ -107,7 +107,7 @@ def test_a_line_that_repeats_is_one_line() -> None:
         at="2024-03-20T01:45:23.000Z", level="WARNING", logger="market::feed",
         message="No receivers for AAPL", repeated=14_012, last_at="2024-03-20T02:15:00.000Z",
     )  # fmt: skip
-    log = Log(dropped=7, lines=[line])
+    log = Log(dropped_lines=7, lines=[line])
     (code, text) = section(sections.blocks(material(leak(), log=log)), "Log excerpt")
     assert isinstance(code, Code)
     assert code.text.endswith(
