@@ -10,7 +10,7 @@ from qcfeed.diagnostics.unretrieved import UnretrievedGroup
 from qcfeed.diagnostics.watchdog import Stall
 
 
-class Verdict(StrEnum):
+class Certainty(StrEnum):
     """How sure a finding is.
 
     ``SUSPECTED``: a healthy program could look the same for a while.
@@ -32,7 +32,7 @@ class Finding:
     """
 
     rule: str
-    certainty: Verdict
+    certainty: Certainty
     summary: str
     location: str = ""
     evidence: list[str] = field(default_factory=list)
