@@ -46,12 +46,12 @@ def growing_locations(evidence: Evidence) -> Iterator[Finding]:
             certainty=Certainty(observed.certainty),
             urgency=70,
             headline=f"tasks from {observed.location} grow by {_rate(rate)} per minute",
-            cause=f"tasks spawned at {observed.location} grow by {_rate(rate)} per minute; their"
-            " owners are open or unknown, so this is more demand or a leak",
+            cause=f"tasks spawned at {observed.location} grow by {_rate(rate)} per minute",
             location=observed.location,
             source=_source(row),
             evidence=[
                 observed.summary,
+                "their owners are open or unknown: more demand, or a leak",
                 *observed.evidence,
                 *_waiting(row),
                 *_until_limit(evidence, left),
