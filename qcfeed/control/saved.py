@@ -172,9 +172,9 @@ class Saved:
         kept = [
             task
             for task in self.snapshot.ended_answer.tasks
-            if which.at(task.location) and outcome in (None, task.outcome)
+            if which.matches_location(task.location) and outcome in (None, task.outcome)
         ]
-        rows = [row for row in self.snapshot.locations if which.at(row.location)]
+        rows = [row for row in self.snapshot.locations if which.matches_location(row.location)]
         words = list(Outcome) if outcome is None else [outcome]
         total = sum(getattr(row, word) for row in rows for word in words)
         return TasksEnded(total=total, kept=len(kept), tasks=kept[: query.limit])
@@ -183,7 +183,7 @@ class Saved:
         if isinstance(self.snapshot.failures_answer, msgspec.UnsetType):
             raise UsageError("nothing was saved of what tasks died of")
         which, was = Filter(site=query.site), self.snapshot.failures_answer
-        kept = [failure for failure in was.failures if which.at(failure.location)]
+        kept = [failure for failure in was.failures if which.matches_location(failure.location)]
         return TaskFailures(
             kinds=len(kept), dropped_failures=was.dropped_failures, failures=kept[: query.limit]
         )
@@ -241,7 +241,7 @@ class Saved:
         return [
             task
             for task in self.snapshot.tasks
-            if which.fits(task.location, task.labels, task.age_s, task.name, task.state)
+            if which.matches_saved(task.location, task.labels, task.age_s, task.name, task.state)
         ]
 
     def _find(self, serial: int | None) -> SavedTask | None:

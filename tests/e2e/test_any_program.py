@@ -102,7 +102,7 @@ def test_a_script_that_is_killed_and_started_again(tmp_path: Path) -> None:
         found = [
             text for text in ran["tasks findings"][1].splitlines() if text.startswith("proved")
         ]
-        assert not [text for text in found if "the loop did not turn" not in text]  # the machine's
+        assert not [text for text in found if "the loop was blocked" not in text]  # the machine's
         assert "examples/script.py:20 <module>" in ran["stacks"][1]
 
 

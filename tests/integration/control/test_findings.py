@@ -106,7 +106,7 @@ def test_a_loop_that_is_stuck_now_is_told_meanwhile(
     watched.block()
     stuck = until_told(plane, "blocked_loop")
     assert any("stuck_in_a_callback" in line for line in stuck.evidence)
-    assert stuck.summary.startswith("the loop did not turn for ")
+    assert stuck.summary.startswith("the loop was blocked for ")
     watched.release()
 
 

@@ -186,7 +186,7 @@ async def test_a_proof_from_moments_that_were_saved(watched, qcfeed_, sleepers, 
     assert (told["spawned"], told["live_last"]) == (25, 26)
     assert told["seconds"] > 0
     short = qcfeed_("tasks", "verify", "--site", site, *given[:4], "-o", "json")
-    assert "too short to tell: 2 looks" in json.loads(short.out)["reasons"][-1]
+    assert "too short to tell: 2 samples" in json.loads(short.out)["reasons"][-1]
     alone = qcfeed_("tasks", "verify", "--site", site, *given[:2])
     assert (alone.status, "one moment proves nothing" in alone.err) == (ExitStatus.USAGE, True)
 

@@ -23,7 +23,7 @@ def test_a_steady_leak_is_seen_however_slow(a_minute: int) -> None:
     live = [47_829 + a_minute * n // 6 for n in range(61)]
     proof = judge(samples(live), 20)
     assert proof.outcome is ProofOutcome.LEAKS
-    assert proof.reasons == [f"live tasks grew: their low rose by {proof.growth:,}"]
+    assert proof.reasons == [f"live tasks grew: the lowest number rose by {proof.growth:,}"]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -44,7 +44,7 @@ def test_orphans_speak_against_it_unless_they_end_at_once() -> None:
 def test_too_little_traffic_is_no_proof() -> None:
     proof = judge(samples([5] * 9, spawned=19), 20)
     assert proof.outcome is ProofOutcome.UNPROVEN
-    assert proof.reasons == ["too little traffic to tell: 19 born, 20 are needed"]
+    assert proof.reasons == ["too little traffic to tell: 19 tasks created, 20 needed"]
     assert judge(samples([5] * 9, spawned=20), 20).outcome is ProofOutcome.HOLDS
 
 
@@ -55,5 +55,5 @@ def test_a_leak_without_traffic_is_a_leak_all_the_same() -> None:
 def test_too_few_looks_are_no_proof() -> None:
     proof = judge(samples([5] * 5), 20)
     assert proof.outcome is ProofOutcome.UNPROVEN
-    assert proof.reasons == ["too short to tell: 5 looks, 6 are needed"]
+    assert proof.reasons == ["too short to tell: 5 samples, 6 needed"]
     assert judge([], 20).outcome is ProofOutcome.UNPROVEN

@@ -53,10 +53,10 @@ def test_growth_is_looked_at_again_and_then_found() -> None:
     assert early.recheck_s == pytest.approx(170 * (60 / 18 - 1))
     found = only(findings(look(series(live[:60]))))
     assert (found.certainty, found.recheck_s, found.location) == (Certainty.PROVED, None, "a.py:1")
-    assert found.summary == "live tasks keep growing: 100 to 395 in 10 min, +30 a minute"
+    assert found.summary == "live tasks keep growing: 100 to 395 in 10 min, +30 per minute"
     assert found.evidence == [
-        "413 born and 118 ended in that time",
-        "the low of each sixth of it: 100, 150, 200, 250, 300, 350",
+        "413 created and 118 ended in that time",
+        "lowest number in each sixth of it: 100, 150, 200, 250, 300, 350",
     ]
 
 
@@ -162,7 +162,7 @@ def test_a_future_that_nobody_has_is_told_after_two_looks_and_proven_later() -> 
     assert (again.certainty, again.recheck_s) == (Certainty.SUSPECTED, rules.ABANDONED_AFTER_S)
     found = only(told(count=3, proved=1, longest_s=30.0))
     assert (found.rule, found.certainty) == ("abandoned_future", Certainty.PROVED)
-    assert found.summary == "3 tasks wait for a future that nobody else refers to"
+    assert found.summary == "3 tasks wait for a future that no other object refers to"
     assert found.serials == [7]
 
 
@@ -177,7 +177,7 @@ def stall(seconds: float, began: float = 0.0, serial: int | None = 3) -> Stall:
 def test_one_short_stall_is_a_reason_to_look_again() -> None:
     again = only(findings(look(stalls=[stall(0.2)])))
     assert (again.certainty, again.recheck_s) == (Certainty.SUSPECTED, 60.0)
-    assert again.summary == "the loop did not turn for 0.2 s, once at a.py:12 sort"
+    assert again.summary == "the loop was blocked for 0.2 s, once at a.py:12 sort"
 
 
 def test_a_long_stall_or_three_short_ones_are_found() -> None:
@@ -187,7 +187,7 @@ def test_a_long_stall_or_three_short_ones_are_found() -> None:
     assert (found.location, found.serials) == ("a.py:1", [3])
     three = only(findings(look(stalls=[stall(0.2), stall(0.3), stall(0.2, serial=None)])))
     assert three.certainty is Certainty.PROVED
-    assert three.summary == "the loop did not turn for 0.3 s, 3 times at a.py:12 sort"
+    assert three.summary == "the loop was blocked for 0.3 s, 3 times at a.py:12 sort"
 
 
 def test_a_callback_is_named_as_one_and_an_old_stall_is_forgotten() -> None:
@@ -203,7 +203,7 @@ def test_a_callback_is_named_as_one_and_an_old_stall_is_forgotten() -> None:
 def test_tasks_destroyed_while_pending_are_found() -> None:
     found = only(findings(look(series([1, 1, 1], destroyed=[0, 0, 2]))))
     assert (found.rule, found.certainty) == ("destroyed_pending", Certainty.PROVED)
-    assert found.summary == "2 tasks were destroyed while pending: nobody held a reference"
+    assert found.summary == "2 tasks were destroyed while pending: nothing held a reference"
 
 
 def test_what_was_destroyed_before_the_history_is_not_told_again() -> None:
@@ -253,7 +253,7 @@ def test_untracked_tasks_are_worth_a_look_where_they_are_the_greater_part() -> N
         "cannot see what created 30 of 40 tasks: they did not pass the task factory"
     )
     assert finding.evidence[0] == (
-        "of 30 looked at, the most run: RequestHandler.start (28), poll (2)"
+        "most frequent coroutines of 30 sampled tasks: RequestHandler.start (28), poll (2)"
     )
     assert (finding.count, finding.location, finding.recheck_s) == (30, "", rules.RECHECK_S)
 
@@ -269,7 +269,7 @@ def test_untracked_tasks_that_keep_growing_are_found_whatever_their_share() -> N
     assert early.certainty is Certainty.SUSPECTED
     found = only(around(counts, live=10_000))
     assert (found.rule, found.certainty) == ("untracked_tasks", Certainty.PROVED)
-    assert found.summary == "untracked tasks keep growing: 100 to 395 in 10 min, +30 a minute"
+    assert found.summary == "untracked tasks keep growing: 100 to 395 in 10 min, +30 per minute"
     assert found.per_minute == pytest.approx(30)
     assert "RequestHandler.start" in found.evidence[0]
 

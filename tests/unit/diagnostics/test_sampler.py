@@ -72,7 +72,7 @@ def found(
 ) -> list[Finding]:
     """What is found ``after`` seconds from now, or from ``since``."""
     now = time.monotonic() if since is None else since
-    return of_the_program(rules.findings(sampler.look(now + after)))
+    return of_the_program(rules.findings(sampler.observe(now + after)))
 
 
 def only(findings: list[Finding], rule: str) -> Finding:
@@ -88,7 +88,7 @@ async def test_health_has_no_finding(sampler: DiagnosticsSampler, subscriber: Su
     for n in range(70):
         sampler.sample(time.monotonic() + 10 * n)
     assert found(sampler, after=700) == []
-    assert sampler.look(0).untold == []
+    assert sampler.observe(0).untold == []
     await end(*tasks)
 
 
@@ -177,7 +177,7 @@ async def test_a_task_that_blocks_the_loop(sampler: DiagnosticsSampler) -> None:
     await asyncio.create_task(blocks())
     (finding,) = (  # a busy machine may have held the loop up elsewhere
         each
-        for each in rules.findings(sampler.look(time.monotonic()))
+        for each in rules.findings(sampler.observe(time.monotonic()))
         if any("test_sampler.py" in line and "blocks" in line for line in each.evidence)
     )
     assert (finding.rule, finding.certainty) == (BLOCKED, Certainty.PROVED)
@@ -227,13 +227,13 @@ async def test_it_samples_by_itself_and_says_when_it_cannot(
     with monkeypatch.context() as broken:
         broken.setattr(sampler.history, "note", None)
         await until(lambda: sampler.failure is not None)
-        assert any("TypeError" in line for line in sampler.look(0).untold)
+        assert any("TypeError" in line for line in sampler.observe(0).untold)
     await until(lambda: sampler.failure is None)
-    assert "a snapshot could not be taken" in caplog.text
+    assert "taking a snapshot failed" in caplog.text
     sampler.stop()
     watch.stop()
     ledger.failure = "broken"
-    look = sampler.look(0)
+    look = sampler.observe(0)
     assert look.incomplete == ["stopped recording tasks: broken"]
     untold = "\n".join(look.untold)
     assert "exceptions never retrieved" in untold
@@ -255,7 +255,7 @@ async def test_each_census_goes_also_to_who_asked_and_his_fault_is_told(ledger: 
     sampler = DiagnosticsSampler(ledger, watch, every=0.01, on_snapshot=on_snapshot)
     sampler.start(loop)
     await until(lambda: sampler.failure is not None)
-    assert any("RuntimeError: his own" in line for line in sampler.look(0).untold)
+    assert any("RuntimeError: his own" in line for line in sampler.observe(0).untold)
     broken.clear()
     await until(lambda: bool(seen))
     assert seen[0] >= 1
@@ -296,7 +296,7 @@ async def test_a_future_that_was_dropped_is_found_once_it_held_for_a_while(
     sampler.sample(now + 70)
     finding = only(found(sampler, after=91, since=now), "abandoned_future")
     assert finding.certainty is Certainty.PROVED
-    assert finding.summary == "1 task waits for a future that nobody else refers to"
+    assert finding.summary == "1 task waits for a future that no other object refers to"
     assert "test_sampler.py" in finding.evidence[0]
     assert "which no other object refers to" in finding.evidence[0]
     pending[0] = tasks[0]._fut_waiter
@@ -328,7 +328,9 @@ async def test_where_it_cannot_be_told_that_is_said(
     await asyncio.sleep(0)
     sampler.sample(time.monotonic())
     assert found(sampler, after=60) == []
-    assert "futures that nobody will complete: not on this interpreter" in sampler.look(0).untold
+    assert (
+        "abandoned futures: they cannot be found on this interpreter" in sampler.observe(0).untold
+    )
     await end(task)
 
 
