@@ -82,7 +82,7 @@ def test_something_that_is_ready_ends_the_wait_of_a_loop_with_a_high_descriptor(
 # ---------------------------------------------------------------- socket._accept
 
 
-def test_the_private_step_of_accept_is_still_there() -> None:
+def test_the_private_accept_method_still_exists() -> None:
     """When this fails, accepting still works, by the public method; 3 us dearer a connection."""
     assert callable(getattr(socket.socket, "_accept", None)), (
         "socket._accept has gone from this Python: `raw_accept` uses socket.accept() now;"
@@ -106,7 +106,7 @@ LISTENERS: list[Callable[[socket.socket], object]] = [lambda sock: sock, Without
 
 
 @pytest.mark.parametrize("made", LISTENERS, ids=["private", "public"])
-def test_either_step_gives_the_descriptor_and_the_address_of_the_peer(
+def test_both_accept_methods_return_the_descriptor_and_the_peer(
     made: Callable[[socket.socket], object],
 ) -> None:
     with (
@@ -120,7 +120,9 @@ def test_either_step_gives_the_descriptor_and_the_address_of_the_peer(
 
 
 @pytest.mark.parametrize("made", LISTENERS, ids=["private", "public"])
-def test_either_step_says_when_nobody_waits(made: Callable[[socket.socket], object]) -> None:
+def test_both_accept_methods_raise_when_no_connection_waits(
+    made: Callable[[socket.socket], object],
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
         with pytest.raises(BlockingIOError) as raised:
@@ -128,7 +130,7 @@ def test_either_step_says_when_nobody_waits(made: Callable[[socket.socket], obje
     assert raised.value.errno == errno.EAGAIN
 
 
-async def test_connections_are_accepted_where_the_private_step_has_gone() -> None:
+async def test_connections_are_accepted_without_the_private_method() -> None:
     class Echo(asyncio.Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             assert isinstance(transport, Transport)

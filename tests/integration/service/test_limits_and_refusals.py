@@ -72,7 +72,7 @@ async def _until_told(port: int, outcomes: Counter[str]) -> None:
         await client.leave()
 
 
-async def test_far_above_the_limit_there_is_no_talk_any_more(
+async def test_far_above_the_limit_connections_are_reset_without_a_response(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gateway, "REFUSAL_SLOTS", 3)

@@ -343,7 +343,7 @@ async def test_nobody_can_share_our_ports(attach):
 
 
 @pytest.mark.parametrize("how", ["fails", "hangs"])
-async def test_a_start_that_does_not_come_about(attach, monkeypatch, how):
+async def test_a_failing_start_is_reported(attach, monkeypatch, how):
     async def broken(*_: object) -> None:
         if how == "fails":
             raise RuntimeError("no templates")

@@ -49,7 +49,7 @@ def test_the_first_quote_may_stand_for_any_number() -> None:
     assert see(quote(10, conflated=400)) == [None]
 
 
-def test_the_snapshot_after_a_reconnect_is_no_repeat_but_only_once() -> None:
+def test_one_replayed_quote_after_a_reconnect_is_not_a_repeat() -> None:
     detector = GapDetector()
     detector.check(quote(10))
     detector.reconnected()
@@ -57,7 +57,7 @@ def test_the_snapshot_after_a_reconnect_is_no_repeat_but_only_once() -> None:
     assert detector.check(quote(10)) == Repeat("AAPL", "a", 11, 10)
 
 
-def test_quotes_missed_while_away_are_a_gap() -> None:
+def test_quotes_missed_while_disconnected_are_a_gap() -> None:
     detector = GapDetector()
     detector.check(quote(10))
     detector.reconnected()

@@ -31,7 +31,7 @@ def read(log: Log, subscriber: Subscriber) -> list[tuple[int, int, int]]:
     return told(log.read(subscriber))
 
 
-def test_a_reader_gets_every_quote_once_and_in_order() -> None:
+def test_a_subscriber_gets_every_quote_once_and_in_order() -> None:
     log = Log()
     reader = newcomer(log)
     fill(log, 3)
@@ -42,14 +42,14 @@ def test_a_reader_gets_every_quote_once_and_in_order() -> None:
     assert log.delivered == 4
 
 
-def test_readers_at_the_same_place_share_the_same_bytes() -> None:
+def test_subscribers_at_the_same_cursor_share_the_same_bytes() -> None:
     log = Log()
     one, other = newcomer(log), newcomer(log)
     fill(log, 4)
     assert log.read(one) is log.read(other)
 
 
-def test_a_newcomer_gets_the_snapshot_even_when_everybody_has_read_it() -> None:
+def test_a_new_subscriber_gets_the_latest_quote_even_if_all_others_have_read_it() -> None:
     log = Log()
     reader = newcomer(log)
     fill(log, 3)
@@ -58,7 +58,7 @@ def test_a_newcomer_gets_the_snapshot_even_when_everybody_has_read_it() -> None:
     assert read(log, newcomer(log)) == [(3, 0, 0)]
 
 
-def test_a_newcomer_gets_nothing_old_when_the_snapshot_is_stale() -> None:
+def test_a_new_subscriber_gets_no_quote_that_is_stale() -> None:
     log, reader = Log(), Subscriber(SYMBOL, None)
     fill(log, 3)
     log.start_reading(reader, replay_latest=False)
@@ -72,7 +72,7 @@ FATES = {
 
 
 @pytest.mark.parametrize(("policy", "said"), FATES.items(), ids=FATES)
-def test_beyond_its_limit_a_reader_gets_what_its_fate_says(
+def test_beyond_the_limit_the_slow_consumer_policy_applies(
     policy: SlowConsumerPolicy, said: list[tuple[int, int, int]]
 ) -> None:
     log, backlog = Log(), Backlog(policy, 4)
@@ -86,7 +86,7 @@ def test_beyond_its_limit_a_reader_gets_what_its_fate_says(
 
 
 @pytest.mark.parametrize("policy", SlowConsumerPolicy)
-def test_within_its_limit_a_reader_gets_every_quote(policy: SlowConsumerPolicy) -> None:
+def test_within_the_limit_every_quote_is_sent(policy: SlowConsumerPolicy) -> None:
     log, backlog = Log(), Backlog(policy, 4)
     reader = newcomer(log)
     fill(log, 4)
@@ -96,7 +96,7 @@ def test_within_its_limit_a_reader_gets_every_quote(policy: SlowConsumerPolicy) 
 
 
 @pytest.mark.parametrize("size", [0, 125, 126, 0xFFFF, 0x10000])
-def test_a_frame_is_what_another_library_reads(size: int) -> None:
+def test_frames_can_be_read_by_another_library(size: int) -> None:
     from wsproto.frame_protocol import FrameProtocol
 
     assert frames.payload(frames.text(b"x" * size)) == b"x" * size
@@ -105,13 +105,13 @@ def test_a_frame_is_what_another_library_reads(size: int) -> None:
     assert "".join(frame.payload for frame in peer.received_frames()) == "x" * size
 
 
-def test_a_close_frame_cuts_its_reason_at_a_character() -> None:
+def test_a_long_close_reason_is_cut_at_a_character_boundary() -> None:
     data = frames.close(4410, "é" * 200)
     assert data[1] <= 125
     assert data[4:].decode()
 
 
-def test_a_whole_size_stays_whole_on_the_wire() -> None:
+def test_an_integer_size_stays_an_integer_on_the_wire() -> None:
     quote = messages.quote(SYMBOL, Tick(1.0, 300, 2.0, 0.5, None, "t"), "e", 1)
     said = msgspec.json.decode(messages.encode(quote))
     assert said["bid_size"] == 300

@@ -44,7 +44,7 @@ def told(peer: Peer, symbol: Symbol, since: int = 0) -> list[tuple[int, int, int
 
 
 @pytest.mark.parametrize("policy", SlowConsumerPolicy)
-async def test_as_many_quotes_as_the_limit_allows_wait_and_come_one_by_one(
+async def test_up_to_the_limit_all_quotes_are_kept_and_sent_individually(
     exchange: Exchange, policy: SlowConsumerPolicy
 ) -> None:
     peer = await full_peer(exchange, policy, ONE)
@@ -55,14 +55,14 @@ async def test_as_many_quotes_as_the_limit_allows_wait_and_come_one_by_one(
     assert peer.close_code is None
 
 
-async def test_one_quote_more_and_the_newest_stands_for_all_that_waited(exchange: Exchange) -> None:
+async def test_beyond_the_limit_conflate_sends_the_newest_quote_for_all(exchange: Exchange) -> None:
     peer = await full_peer(exchange, SlowConsumerPolicy.CONFLATE, ONE)
     await exchange.publish({ONE: LIMIT + 1})
     peer.drain()
     assert told(peer, ONE, since=2) == [(LIMIT + 3, LIMIT, 0)]
 
 
-async def test_one_quote_more_and_the_oldest_is_dropped(exchange: Exchange) -> None:
+async def test_beyond_the_limit_drop_oldest_drops_the_oldest(exchange: Exchange) -> None:
     peer = await full_peer(exchange, SlowConsumerPolicy.DROP_OLDEST, ONE)
     await exchange.publish({ONE: LIMIT + 1})
     peer.drain()
@@ -70,7 +70,7 @@ async def test_one_quote_more_and_the_oldest_is_dropped(exchange: Exchange) -> N
     assert told(peer, ONE, since=2) == [(4, 0, 1), *newest]
 
 
-async def test_one_quote_more_and_a_subscriber_that_wants_it_so_is_told_to_go(
+async def test_beyond_the_limit_disconnect_closes_with_4408(
     exchange: Exchange,
 ) -> None:
     peer = await full_peer(exchange, SlowConsumerPolicy.DISCONNECT, ONE)
@@ -80,7 +80,7 @@ async def test_one_quote_more_and_a_subscriber_that_wants_it_so_is_told_to_go(
     assert told(peer, ONE, since=2) == []
 
 
-async def test_one_burst_too_long_for_one_write_disconnects_who_wants_that(
+async def test_a_burst_longer_than_one_write_can_exceed_the_limit(
     exchange: Exchange,
 ) -> None:
     """The subscriber could be written to when the burst came; what did not fit is beyond its limit."""
@@ -96,7 +96,7 @@ async def test_one_burst_too_long_for_one_write_disconnects_who_wants_that(
 
 
 @pytest.mark.parametrize("policy", [SlowConsumerPolicy.CONFLATE, SlowConsumerPolicy.DROP_OLDEST])
-async def test_who_is_too_far_behind_when_it_chooses_to_be_disconnected_is_told_to_go_at_once(
+async def test_choosing_disconnect_while_over_the_limit_closes_at_once(
     exchange: Exchange, policy: SlowConsumerPolicy
 ) -> None:
     peer = await full_peer(exchange, policy, ONE)
@@ -108,7 +108,7 @@ async def test_who_is_too_far_behind_when_it_chooses_to_be_disconnected_is_told_
     assert told(peer, ONE, since=2) == []
 
 
-async def test_who_is_within_its_limit_may_choose_to_be_disconnected(exchange: Exchange) -> None:
+async def test_choosing_disconnect_within_the_limit_does_not_close(exchange: Exchange) -> None:
     peer = await full_peer(exchange, SlowConsumerPolicy.CONFLATE, ONE)
     await exchange.publish({ONE: LIMIT})
     peer.say("slow", policy=SlowConsumerPolicy.DISCONNECT)
@@ -117,7 +117,7 @@ async def test_who_is_within_its_limit_may_choose_to_be_disconnected(exchange: E
     assert told(peer, ONE, since=2) == [(seq, 0, 0) for seq in range(3, LIMIT + 3)]
 
 
-async def test_what_may_wait_is_shared_evenly_among_the_symbols(exchange: Exchange) -> None:
+async def test_the_limit_is_shared_evenly_among_the_symbols(exchange: Exchange) -> None:
     peer = await full_peer(exchange, SlowConsumerPolicy.DROP_OLDEST, ONE, OTHER, THIRD)
     await exchange.publish({ONE: 10, OTHER: 10, THIRD: 1})
     peer.drain()
@@ -126,7 +126,7 @@ async def test_what_may_wait_is_shared_evenly_among_the_symbols(exchange: Exchan
     assert told(peer, THIRD, since=1) == [(2, 0, 0)]
 
 
-async def test_a_snapshot_that_waits_counts_towards_the_limit(exchange: Exchange) -> None:
+async def test_an_unsent_latest_quote_counts_towards_the_limit(exchange: Exchange) -> None:
     """Limit + 1 quotes wait: the snapshots of new symbols, and as many of the old one as make it full."""
     many = list(symbols(LIMIT))
     watcher = exchange.connect("/stream")
@@ -142,7 +142,7 @@ async def test_a_snapshot_that_waits_counts_towards_the_limit(exchange: Exchange
     assert peer.close_code == 4408
 
 
-async def test_who_has_caught_up_gets_every_quote_again(exchange: Exchange) -> None:
+async def test_after_catching_up_every_quote_is_sent_again(exchange: Exchange) -> None:
     peer = await full_peer(exchange, SlowConsumerPolicy.CONFLATE, ONE)
     await exchange.publish({ONE: 3 * LIMIT})
     peer.drain()
@@ -157,7 +157,7 @@ async def test_who_has_caught_up_gets_every_quote_again(exchange: Exchange) -> N
     assert [lost for _, *lost in told(peer, ONE)[seen:]] == [[0, 0]] * (4 * LIMIT + 1)
 
 
-async def test_giving_up_a_symbol_gives_back_the_room_that_its_quotes_took(
+async def test_unsubscribing_frees_the_limit_for_other_symbols(
     exchange: Exchange,
 ) -> None:
     peer = await full_peer(exchange, SlowConsumerPolicy.CONFLATE, ONE, OTHER)
@@ -168,7 +168,7 @@ async def test_giving_up_a_symbol_gives_back_the_room_that_its_quotes_took(
     assert told(peer, ONE, since=2) == [(seq, 0, 0) for seq in range(3, LIMIT + 3)]
 
 
-async def test_every_symbol_has_its_turn_with_a_reader_that_never_catches_up(
+async def test_every_symbol_gets_its_turn_with_a_consumer_that_never_catches_up(
     exchange: Exchange,
 ) -> None:
     """Of a hundred symbols a write has room for thirty: the next one goes on with the others."""

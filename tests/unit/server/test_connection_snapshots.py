@@ -37,7 +37,7 @@ async def holder(
     return peer, connection
 
 
-async def test_one_that_keeps_up_is_behind_by_nothing(exchange: Exchange) -> None:
+async def test_a_connection_that_keeps_up_has_no_lag(exchange: Exchange) -> None:
     _, connection = await holder(exchange)
     stands = connection_snapshots.snapshot(connection, connection.opened_at + 30.0)
     assert (stands.symbols, stands.policy, stands.compressed) == ([ONE, OTHER], "conflate", False)
@@ -50,7 +50,7 @@ async def test_one_that_keeps_up_is_behind_by_nothing(exchange: Exchange) -> Non
     )
 
 
-async def test_one_that_takes_nothing_is_behind_by_what_came_since(exchange: Exchange) -> None:
+async def test_a_stalled_connection_lags_by_the_quotes_published_since(exchange: Exchange) -> None:
     peer, connection = await holder(exchange)
     peer.wire.room = 0
     await exchange.publish({ONE: 1})
@@ -64,7 +64,7 @@ async def test_one_that_takes_nothing_is_behind_by_what_came_since(exchange: Exc
     assert (lags.slow, lags.quotes, lags.maximum) == (1, 5, 5)
 
 
-async def test_of_one_beyond_its_limit_the_bytes_are_those_that_are_kept(
+async def test_beyond_the_limit_lag_bytes_count_only_the_kept_quotes(
     exchange: Exchange,
 ) -> None:
     for policy, kept in ((SlowConsumerPolicy.CONFLATE, 0), (SlowConsumerPolicy.DROP_OLDEST, LIMIT)):
@@ -81,7 +81,7 @@ async def test_of_one_beyond_its_limit_the_bytes_are_those_that_are_kept(
         peer.drain()
 
 
-async def test_the_furthest_behind_of_several_is_told_beside_their_sum(exchange: Exchange) -> None:
+async def test_lag_totals_have_the_sum_and_the_maximum(exchange: Exchange) -> None:
     (one, _), (other, _), _ = [await holder(exchange) for _ in range(3)]
     one.wire.room = 0
     await exchange.publish({ONE: 1})
@@ -93,7 +93,9 @@ async def test_the_furthest_behind_of_several_is_told_beside_their_sum(exchange:
     assert lags.kernel_bytes is None, "this kernel does not say"
 
 
-async def test_one_that_missed_a_quote_counts_as_slow_for_a_minute(exchange: Exchange) -> None:
+async def test_a_connection_that_missed_a_quote_counts_as_slow_for_a_minute(
+    exchange: Exchange,
+) -> None:
     peer, connection = await holder(exchange)
     peer.wire.room = 0
     await exchange.publish({ONE: 1})
@@ -110,7 +112,7 @@ async def test_one_that_missed_a_quote_counts_as_slow_for_a_minute(exchange: Exc
     assert connection_snapshots.SLOW_MEMORY == 60.0
 
 
-async def test_one_that_missed_nothing_is_not_slow_once_it_has_caught_up(
+async def test_a_connection_that_caught_up_without_loss_is_not_slow(
     exchange: Exchange,
 ) -> None:
     peer, connection = await holder(exchange)

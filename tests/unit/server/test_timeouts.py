@@ -44,7 +44,7 @@ async def test_a_silent_peer_is_pinged_after_the_interval_and_not_before(
     assert bytes(peer.wire.unread) == b"\x89\x00"
 
 
-async def test_a_peer_that_leaves_a_ping_unanswered_is_told_so(exchange: Exchange) -> None:
+async def test_a_peer_that_does_not_answer_a_ping_is_closed_with_4412(exchange: Exchange) -> None:
     peer, connection = await connected(exchange)
     look = exchange.gateway.timeouts.check
     look(connection, connection.last_received_at + PING)
@@ -57,7 +57,7 @@ async def test_a_peer_that_leaves_a_ping_unanswered_is_told_so(exchange: Exchang
     assert peer.close_code == CloseCode.NO_PONG == 4412
 
 
-async def test_any_data_is_an_answer_to_a_ping(exchange: Exchange) -> None:
+async def test_any_data_counts_as_the_answer_to_a_ping(exchange: Exchange) -> None:
     peer, connection = await connected(exchange)
     look = exchange.gateway.timeouts.check
     look(connection, connection.last_received_at + PING)
@@ -69,7 +69,7 @@ async def test_any_data_is_an_answer_to_a_ping(exchange: Exchange) -> None:
     assert connection.connected
 
 
-async def test_without_an_interval_nobody_is_pinged() -> None:
+async def test_a_ping_interval_of_0_disables_pings() -> None:
     exchange = Exchange(timeless(ping_interval=0.0, stall_timeout=STALL, send_buffer=4_608))
     _, connection = await connected(exchange)
     assert not exchange.gateway.timeouts.check(connection, connection.last_received_at + 1e9)
@@ -77,7 +77,7 @@ async def test_without_an_interval_nobody_is_pinged() -> None:
     await exchange.stop()
 
 
-async def test_a_peer_that_takes_nothing_for_the_stall_timeout_is_dropped(
+async def test_a_peer_that_reads_nothing_for_the_stall_timeout_is_dropped(
     exchange: Exchange,
 ) -> None:
     peer, connection = await connected(exchange)
@@ -94,7 +94,7 @@ async def test_a_peer_that_takes_nothing_for_the_stall_timeout_is_dropped(
     assert exchange.gateway.disconnected_slow == 1
 
 
-async def test_a_peer_that_takes_a_little_has_the_whole_time_again(exchange: Exchange) -> None:
+async def test_any_progress_restarts_the_stall_timeout(exchange: Exchange) -> None:
     peer, connection = await connected(exchange)
     look = exchange.gateway.timeouts.check
     peer.wire.room = 10
@@ -107,7 +107,9 @@ async def test_a_peer_that_takes_a_little_has_the_whole_time_again(exchange: Exc
     assert look(connection, since + 2 * STALL)
 
 
-async def test_a_close_that_is_not_answered_in_five_seconds_is_the_end(exchange: Exchange) -> None:
+async def test_a_close_that_is_not_answered_within_five_seconds_is_aborted(
+    exchange: Exchange,
+) -> None:
     peer, connection = await connected(exchange)
     look = exchange.gateway.timeouts.check
     connection.close(CloseCode.KICKED, "go")
@@ -122,7 +124,7 @@ async def test_a_close_that_is_not_answered_in_five_seconds_is_the_end(exchange:
     assert peer.close_code == 4411
 
 
-async def test_a_close_may_have_another_time(exchange: Exchange) -> None:
+async def test_a_close_can_have_its_own_timeout(exchange: Exchange) -> None:
     _, connection = await connected(exchange)
     before = exchange.gateway.now()
     connection.close(CloseCode.KICKED, "go", within=1e6)
@@ -130,7 +132,7 @@ async def test_a_close_may_have_another_time(exchange: Exchange) -> None:
     assert connection.deadline >= before + 1e6
 
 
-async def test_answers_to_one_that_does_not_read_are_bounded(exchange: Exchange) -> None:
+async def test_replies_to_a_client_that_does_not_read_are_limited(exchange: Exchange) -> None:
     peer, connection = await connected(exchange)
     peer.wire.room = 0
     await exchange.publish({ONE: 1})
@@ -143,7 +145,7 @@ async def test_answers_to_one_that_does_not_read_are_bounded(exchange: Exchange)
     assert exchange.gateway.closed == {"4408": 1}
 
 
-async def test_what_was_answered_before_is_forgotten_once_it_reads(exchange: Exchange) -> None:
+async def test_the_limit_of_replies_restarts_once_the_client_reads(exchange: Exchange) -> None:
     peer, connection = await connected(exchange)
     for _ in range(2):
         peer.wire.room = 0

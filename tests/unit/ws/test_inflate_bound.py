@@ -34,12 +34,12 @@ def heard(*pieces: bytes) -> tuple[list[InboundEvent], int]:
         tracemalloc.stop()
 
 
-def test_a_message_of_exactly_the_limit_is_read() -> None:
+def test_a_message_of_exactly_the_limit_is_accepted() -> None:
     (text,), _ = heard(frame(TEXT, deflated(b"x" * LIMIT), rsv=COMPRESSED))
     assert text == Text("x" * LIMIT)
 
 
-def test_a_message_of_one_byte_more_is_refused() -> None:
+def test_a_message_one_byte_over_the_limit_is_refused() -> None:
     (refusal,), _ = heard(frame(TEXT, deflated(b"x" * (LIMIT + 1)), rsv=COMPRESSED))
     assert isinstance(refusal, Violation)
     assert refusal.code is CloseCode.MESSAGE_TOO_BIG

@@ -23,7 +23,7 @@ def act(log: AuditLog, word: str, caller: Caller, outcome: str = "done") -> None
     log.conclude(log.intend(word, caller, {}), outcome)
 
 
-def test_what_ended_since_and_who_asked_for_it(tmp_path: Path) -> None:
+def test_completed_actions_since_a_time_with_their_actors(tmp_path: Path) -> None:
     log = AuditLog(tmp_path / AUDIT_LOG)
     act(log, "drill start", ANA)
     since = time.time()
@@ -47,7 +47,7 @@ def day(home: Path) -> GameDay:
     return made
 
 
-def test_a_fault_that_ends_by_itself_was_mended_by_nobody(
+def test_a_fault_that_ends_by_itself_is_not_mitigated(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     held = day(tmp_path)
@@ -63,7 +63,7 @@ def test_a_fault_that_ends_by_itself_was_mended_by_nobody(
     assert "drill stop, by service: done" in out
 
 
-def test_whoever_does_something_has_mended_it(
+def test_any_action_counts_as_mitigation(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     held = day(tmp_path)
