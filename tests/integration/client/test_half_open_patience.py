@@ -1,4 +1,4 @@
-"""How long the reproduction waits for a server that drops its half-open peers one by one."""
+"""How long ``qcfeed repro`` waits for a server that drops half-open peers one by one."""
 
 from __future__ import annotations
 

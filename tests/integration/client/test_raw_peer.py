@@ -1,4 +1,4 @@
-"""Peers without manners, as the server sees them."""
+"""Peers that disconnect without closing, as the server sees them."""
 
 from __future__ import annotations
 

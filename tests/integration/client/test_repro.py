@@ -1,4 +1,4 @@
-"""The reproduction against a small server that can be made to leak in each way."""
+"""``qcfeed repro`` against a small server that can be made to leak in various ways."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stream against a real server that misbehaves on purpose."""
+"""The client's stream against a real server that misbehaves on purpose."""
 
 from __future__ import annotations
 

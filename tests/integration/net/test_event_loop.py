@@ -1,4 +1,4 @@
-"""The loop waits to the microsecond, and no less for its sockets."""
+"""The loop's timers are precise to the microsecond, and sockets still wake it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
 
 
 def test_epoll_itself_is_never_given_a_timeout() -> None:
-    """It would round a millisecond up."""
+    """It would be rounded up to a millisecond."""
     waits: list[float | None] = []
     selector = PreciseSelector()
     epoll = selector._selector  # type: ignore[attr-defined]

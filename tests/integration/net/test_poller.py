@@ -1,4 +1,4 @@
-"""The poller calls whom it concerns, and nobody else, on real descriptors."""
+"""The poller calls exactly the owners of ready descriptors, on real descriptors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.running_service import until
 
 
 class Watching:
-    """Writes down what it is called with, and reads what there is."""
+    """Records its calls, and reads what is available."""
 
     def __init__(self) -> None:
         self.ours, self.theirs = socket.socketpair()
@@ -112,7 +112,7 @@ async def test_an_unwatched_descriptor_is_not_called_even_if_a_forked_child_keep
 ) -> None:
     one, other = some[:2]
     poller.watch(one.fd, READ, one)
-    kept = os.dup(one.fd)  # as a forked child has it
+    kept = os.dup(one.fd)  # like a descriptor that a forked child has inherited
     try:
         poller.unwatch(one.fd)
         one.ours.close()
@@ -167,7 +167,7 @@ async def test_the_poller_closes_after_the_last_descriptor(some: list[Watching])
 async def test_an_idle_descriptor_can_be_watched_again_while_the_poller_is_closing(
     some: list[Watching],
 ) -> None:
-    """HTTP's protocol pauses reading while a body is not taken, also during a drain."""
+    """aiohttp's protocol pauses reading while a body is not consumed, also during a drain."""
     descriptors = open_files()
     one, poller = some[0], Poller(asyncio.get_running_loop())
     poller.watch(one.fd, READ, one)
@@ -184,7 +184,7 @@ async def test_an_idle_descriptor_can_be_watched_again_while_the_poller_is_closi
 async def test_an_idle_descriptor_is_not_called_even_if_its_peer_hangs_up(
     poller: Poller, some: list[Watching]
 ) -> None:
-    """The kernel tells of a peer that is gone whatever was asked for, as long as it is asked at all."""
+    """The kernel reports a hangup with any event mask, as long as the descriptor is registered."""
     one, other = some[:2]
     poller.watch(one.fd, READ, one)
     poller.watch(one.fd, 0, one)

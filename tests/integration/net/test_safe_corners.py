@@ -1,4 +1,4 @@
-"""Limits of the kernel and private steps of the standard library: what is done where they are met."""
+"""Fallbacks for limits of the kernel and for private parts of the standard library."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FD_SETSIZE = 1_024
 
 @pytest.fixture
 def no_low_descriptor() -> Iterator[None]:
-    """Whatever is opened now has a descriptor that select(2) does not take."""
+    """Make the next descriptors too high for select(2)."""
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] <= FD_SETSIZE + 10:
         pytest.skip("this user may not open so many files")
     opened: list[int] = []
@@ -83,7 +83,7 @@ def test_something_that_is_ready_ends_the_wait_of_a_loop_with_a_high_descriptor(
 
 
 def test_the_private_accept_method_still_exists() -> None:
-    """When this fails, accepting still works, by the public method; 3 us dearer a connection."""
+    """If this fails, accepting still works with the public method, for 3 us more per connection."""
     assert callable(getattr(socket.socket, "_accept", None)), (
         "socket._accept has gone from this Python: `raw_accept` uses socket.accept() now;"
         " measure connections per second (make bench) and remove the private step"
@@ -91,7 +91,7 @@ def test_the_private_accept_method_still_exists() -> None:
 
 
 class WithoutPrivateStep:
-    """A listening socket as a Python would have it that has no ``_accept``."""
+    """A listening socket of a Python version without ``_accept``."""
 
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener

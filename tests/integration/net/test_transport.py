@@ -20,7 +20,7 @@ MEGABYTES = b"0123456789abcdef" * 262_144
 
 
 class Keeping(asyncio.Protocol):
-    """Writes down what it is told."""
+    """Records the calls of its methods."""
 
     transport: Transport
 
@@ -196,7 +196,7 @@ async def test_a_bug_in_the_protocol_closes_the_connection_and_is_logged(
 
 
 class NoRoom:
-    """A listener that is out of files so many times, and then the real one."""
+    """A listener that raises EMFILE a number of times, and then accepts."""
 
     def __init__(self, bound: socket.socket, times: int) -> None:
         self._bound = bound
@@ -237,7 +237,7 @@ async def test_without_free_descriptors_the_acceptor_pauses_and_retries(
 async def test_the_longer_a_turn_the_more_connections_are_accepted(
     monkeypatch: pytest.MonkeyPatch, turn: float, let_in: list[int]
 ) -> None:
-    """Twenty wait. By a clock of our own, each that is let in takes 10 ms."""
+    """Twenty connections wait. On a fake clock, accepting each takes 10 ms."""
     monkeypatch.setattr("qcfeed.net.acceptor.MAX_ACCEPTS", 4)
     now, made = [0.0], list[Keeping]()
 

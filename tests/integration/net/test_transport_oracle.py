@@ -1,4 +1,4 @@
-"""Our transport behaves as asyncio's own does, step by step, whatever the order of the steps."""
+"""Our transport behaves like asyncio's, step by step, for any order of steps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.two_transports import MEGABYTE, Step, play
 
 READ_ALL = ("peer_reads", 8 * MEGABYTE)
 DRAINED = [READ_ALL] * 12
-"""Reads until nothing is left: the kernel takes a part of a megabyte each time."""
+"""Steps that read until nothing is left: the kernel accepts a part of a megabyte each time."""
 
 SCRIPTS: dict[str, list[Step]] = {
     "a small write leaves at once": [("write", 10), READ_ALL],

@@ -1,4 +1,4 @@
-"""Compression is spoken only with who offers it and asks for it, and once for all of them."""
+"""Messages are compressed only for clients that offer and request it, and once for all of them."""
 
 from __future__ import annotations
 

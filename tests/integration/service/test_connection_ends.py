@@ -1,4 +1,4 @@
-"""Every way in which a connection can end: both its sides end, and nothing of it stays."""
+"""Every way in which a connection can end: both sides close, and nothing is left behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the control plane tells and does about the feeds of a running service."""
+"""The control plane's feed routes on a running service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leaving: newcomers are refused, everybody is told when to come back, every task is joined."""
+"""Draining: new connections are refused, clients are told when to reconnect, every task is joined."""
 
 from __future__ import annotations
 

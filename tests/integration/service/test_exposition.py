@@ -1,4 +1,4 @@
-"""/metrics of a real service: all of the catalog, well-formed, and no burden on the loop."""
+"""/metrics of a real service: the complete catalog, well-formed, without blocking the loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A feed's life in the running service: demand opens it, nobody keeps it, nothing outlives it."""
+"""The lifecycle of a feed in a running service: demand opens it, and nothing outlives it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The service leaves nothing to the garbage collector: what is done with is freed at once."""
+"""The service creates no reference cycles: what it no longer needs is freed at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Upgrades that must work, and malformed ones that must be refused, on real sockets."""
+"""Valid upgrades are accepted and malformed ones refused, on real sockets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP on the port for quotes, and on a port of its own."""
+"""HTTP on the port for quotes, and on its own port."""
 
 from __future__ import annotations
 

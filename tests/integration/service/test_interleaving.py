@@ -1,4 +1,4 @@
-"""Control frames amid data at full rate: every frame whole, none torn, none out of place."""
+"""Control frames among quotes at full rate: every frame is complete and in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Over a limit there is a clear refusal, and whoever is inside notices nothing."""
+"""Beyond a limit there is a clear refusal, and connected clients are not affected."""
 
 from __future__ import annotations
 

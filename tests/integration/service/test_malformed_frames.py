@@ -1,4 +1,4 @@
-"""Frames that break RFC 6455, and messages that are too big: each has its close code."""
+"""Frames that violate RFC 6455 and messages that are too big get the right close code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""aiomonitor beside a real loop and a real ledger, asked over its own sockets."""
+"""aiomonitor beside a real loop and a real ledger, used over its own sockets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batching costs nothing when idle, and one write holds all that a turn of the loop has for a reader."""
+"""Quotes are sent without delay when idle, and in one write per connection and turn of the loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client of /quotes/{symbol} and /stream gets, and is told when it asks for too much."""
+"""What clients of /quotes/{symbol} and /stream receive, and the errors for invalid requests."""
 
 from __future__ import annotations
 

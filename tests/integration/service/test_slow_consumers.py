@@ -1,4 +1,4 @@
-"""Readers that do not keep up, on real sockets: each has the policy it asked for, and nobody else's."""
+"""Clients that do not keep up, on real sockets: each gets the policy it asked for."""
 
 from __future__ import annotations
 

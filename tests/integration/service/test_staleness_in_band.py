@@ -1,4 +1,4 @@
-"""How old the last quote is, told in-band with its cause."""
+"""Status messages to subscribers: the staleness band and its reason."""
 
 from __future__ import annotations
 

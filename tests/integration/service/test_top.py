@@ -1,4 +1,4 @@
-"""A feed is cancelled and a reader kicked from the screen of ``qcfeed top``, in a real service."""
+"""Cancelling a feed and kicking a subscriber from the screen of ``qcfeed top``, in a real service."""
 
 from __future__ import annotations
 

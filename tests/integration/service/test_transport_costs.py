@@ -1,4 +1,4 @@
-"""What a connection may not cost: turns of the loop while nothing happens, descriptors when it has gone."""
+"""Resources a connection must not use: turns of the loop while idle, descriptors after its end."""
 
 from __future__ import annotations
 

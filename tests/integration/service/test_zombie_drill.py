@@ -1,4 +1,4 @@
-"""The incident on purpose: exactly the zombies are found and reaped, nobody else notices."""
+"""The drill of the incident: exactly the zombies are found and reaped, and nobody else is affected."""
 
 from __future__ import annotations
 

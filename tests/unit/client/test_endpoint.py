@@ -1,4 +1,4 @@
-"""What people write for a server, and what they did not mean."""
+"""Parsing the URL of a server, and the errors for invalid ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What counts as having leaks."""
+"""What counts as a leak."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the table of `qcfeed watch` knows, event by event."""
+"""The state behind the table of `qcfeed watch`, event by event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each way to say no: does the client come back, and what is the person told."""
+"""For each kind of refusal: whether the client retries, and the message for the user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long a service has to let go."""
+"""How long ``qcfeed repro`` waits for a service to release everything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the views make of a ledger, and the parts of aiomonitor that they lean on."""
+"""The views of a ledger, and the private parts of aiomonitor that they use."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Make = Callable[..., TaskViews]
 
 @pytest.fixture
 def make() -> Iterator[Make]:
-    """Views over a ledger that begins now: the test's own task is older."""
+    """Views of a ledger that starts now: the test's own task is older."""
     ledgers: list[Ledger] = []
 
     def make(console_port: int | None = None) -> TaskViews:
@@ -283,7 +283,7 @@ def test_a_client_that_does_not_read_is_disconnected(pair):
     client.send(b"x" * 10_000_000)
     started = time.monotonic()
     for _ in range(100):
-        client.send(b"x")  # these do not wait again
+        client.send(b"x")  # these do not wait any more
     assert time.monotonic() - started < 1
     assert client.recv(1) == b""
     while theirs.recv(1_000_000):
@@ -314,7 +314,7 @@ def parameters(function: object) -> list[str]:
 
 
 def test_aiomonitor_still_has_the_parts_we_replace_and_use():
-    """When this fails, aiomonitor has changed: read its new source before moving the bound."""
+    """If this fails, aiomonitor has changed: read its new source before raising the version limit."""
     theirs = aiomonitor.Monitor
     assert parameters(theirs.format_running_task_list) == ["self", "filter_", "persistent"]
     assert parameters(theirs.format_running_task_stack) == ["self", "task_id"]
@@ -330,7 +330,7 @@ def test_aiomonitor_still_has_the_parts_we_replace_and_use():
 
 
 def test_aiomonitor_reads_no_more_of_a_monitor_than_we_provide():
-    """A new private attribute read by its views would be missing in a monitor never started."""
+    """A new private attribute that its views read would be missing in a monitor that is never started."""
     import aiomonitor.termui.commands as commands
     import aiomonitor.termui.completion as completion
     import aiomonitor.webui.app as webui

@@ -1,4 +1,4 @@
-"""A drill is asked for by name, and by nothing else."""
+"""Drills are requested by name, with an optional number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands between the upstream and the feeds, with the real simulator behind it."""
+"""The layer between upstream and feeds that drills use, over the real simulator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The feed's machine, one line a scenario, in virtual time."""
+"""The feed's state machine, one line per scenario, in virtual time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from qcfeed.feed.lifecycle import (
 
 
 class Scenario:
-    """Says what happens and what is expected of it, as one sentence."""
+    """A scenario as a chain of events and expected commands."""
 
     def __init__(self, linger: float = 5.0) -> None:
         self.life: Lifecycle[str] = Lifecycle(linger)
@@ -175,7 +175,7 @@ IGNORED = {
 @pytest.mark.parametrize("state", sorted({(row[0], row[1]) for row in TABLE}))
 def test_every_reachable_state_can_be_stopped(state: tuple[Demand, UpstreamState]) -> None:
     if state == (Demand.NONE, UpstreamState.CLOSING):
-        return  # stopping is what it does
+        return  # it is stopping already
     assert (*state, Event.STOPPED) in TABLE
 
 

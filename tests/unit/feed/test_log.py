@@ -10,7 +10,7 @@ from qcfeed.model import frames, messages
 from qcfeed.model.messages import Tick
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import parse
-from tests.support.frames import told
+from tests.support.frames import sent_quotes
 
 SYMBOL = parse("AAPL")
 
@@ -21,77 +21,77 @@ def fill(log: Log, count: int) -> None:
         log.append(messages.quote(SYMBOL, tick, "e", log.head + 1))
 
 
-def newcomer(log: Log) -> Subscriber:
+def new_subscriber(log: Log) -> Subscriber:
     subscriber: Subscriber = Subscriber(SYMBOL, None)
     log.start_reading(subscriber, replay_latest=True)
     return subscriber
 
 
 def read(log: Log, subscriber: Subscriber) -> list[tuple[int, int, int]]:
-    return told(log.read(subscriber))
+    return sent_quotes(log.read(subscriber))
 
 
 def test_a_subscriber_gets_every_quote_once_and_in_order() -> None:
     log = Log()
-    reader = newcomer(log)
+    subscriber = new_subscriber(log)
     fill(log, 3)
-    assert read(log, reader) == [(1, 0, 0), (2, 0, 0), (3, 0, 0)]
-    assert read(log, reader) == []
+    assert read(log, subscriber) == [(1, 0, 0), (2, 0, 0), (3, 0, 0)]
+    assert read(log, subscriber) == []
     fill(log, 1)
-    assert read(log, reader) == [(4, 0, 0)]
+    assert read(log, subscriber) == [(4, 0, 0)]
     assert log.delivered == 4
 
 
 def test_subscribers_at_the_same_cursor_share_the_same_bytes() -> None:
     log = Log()
-    one, other = newcomer(log), newcomer(log)
+    one, other = new_subscriber(log), new_subscriber(log)
     fill(log, 4)
     assert log.read(one) is log.read(other)
 
 
 def test_a_new_subscriber_gets_the_latest_quote_even_if_all_others_have_read_it() -> None:
     log = Log()
-    reader = newcomer(log)
+    subscriber = new_subscriber(log)
     fill(log, 3)
-    log.read(reader)
+    log.read(subscriber)
     log.release(log.head)
-    assert read(log, newcomer(log)) == [(3, 0, 0)]
+    assert read(log, new_subscriber(log)) == [(3, 0, 0)]
 
 
 def test_a_new_subscriber_gets_no_quote_that_is_stale() -> None:
-    log, reader = Log(), Subscriber(SYMBOL, None)
+    log, subscriber = Log(), Subscriber(SYMBOL, None)
     fill(log, 3)
-    log.start_reading(reader, replay_latest=False)
-    assert read(log, reader) == []
+    log.start_reading(subscriber, replay_latest=False)
+    assert read(log, subscriber) == []
 
 
-FATES = {
+EXPECTED = {
     SlowConsumerPolicy.CONFLATE: [(10, 9, 0)],
     SlowConsumerPolicy.DROP_OLDEST: [(7, 0, 6), (8, 0, 0), (9, 0, 0), (10, 0, 0)],
 }
 
 
-@pytest.mark.parametrize(("policy", "said"), FATES.items(), ids=FATES)
+@pytest.mark.parametrize(("policy", "expected"), EXPECTED.items(), ids=EXPECTED)
 def test_beyond_the_limit_the_slow_consumer_policy_applies(
-    policy: SlowConsumerPolicy, said: list[tuple[int, int, int]]
+    policy: SlowConsumerPolicy, expected: list[tuple[int, int, int]]
 ) -> None:
     log, backlog = Log(), Backlog(policy, 4)
-    reader = newcomer(log)
+    subscriber = new_subscriber(log)
     fill(log, 10)
     backlog.reset(10)
-    assert told(log.catch_up(reader, backlog, 1)) == said
-    lost = sum(conflated + dropped for _, conflated, dropped in said)
-    assert log.conflated + log.dropped == backlog.conflated + backlog.dropped == lost
-    assert log.delivered == len(said)
+    assert sent_quotes(log.catch_up(subscriber, backlog, 1)) == expected
+    missed = sum(conflated + dropped for _, conflated, dropped in expected)
+    assert log.conflated + log.dropped == backlog.conflated + backlog.dropped == missed
+    assert log.delivered == len(expected)
 
 
 @pytest.mark.parametrize("policy", SlowConsumerPolicy)
 def test_within_the_limit_every_quote_is_sent(policy: SlowConsumerPolicy) -> None:
     log, backlog = Log(), Backlog(policy, 4)
-    reader = newcomer(log)
+    subscriber = new_subscriber(log)
     fill(log, 4)
     backlog.reset(4)
-    assert [seq for seq, _, _ in told(log.catch_up(reader, backlog, 1))] == [1, 2, 3, 4]
+    assert [seq for seq, _, _ in sent_quotes(log.catch_up(subscriber, backlog, 1))] == [1, 2, 3, 4]
     assert not backlog.must_disconnect
 
 
@@ -113,7 +113,7 @@ def test_a_long_close_reason_is_cut_at_a_character_boundary() -> None:
 
 def test_an_integer_size_stays_an_integer_on_the_wire() -> None:
     quote = messages.quote(SYMBOL, Tick(1.0, 300, 2.0, 0.5, None, "t"), "e", 1)
-    said = msgspec.json.decode(messages.encode(quote))
-    assert said["bid_size"] == 300
-    assert isinstance(said["bid_size"], int)
-    assert "conflated" not in said
+    expected = msgspec.json.decode(messages.encode(quote))
+    assert expected["bid_size"] == 300
+    assert isinstance(expected["bid_size"], int)
+    assert "conflated" not in expected

@@ -1,4 +1,4 @@
-"""What a client does after each close code: docs/protocol.md's table, from its first row to its last."""
+"""Whether a client reconnects after each close code, as in docs/protocol.md's table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an upstream may hand over as a quote."""
+"""Which ticks are valid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ports are taken, or it is said what to do about it."""
+"""Binding ports, and the errors and hints when a port cannot be bound."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_port_can_be_bound_again_while_old_connections_are_in_time_wait() -> N
         port = bound.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)) as client:
             accepted, _ = bound.accept()
-            accepted.close()  # first, so that its end waits in TIME_WAIT
+            accepted.close()  # closed first, so this end stays in TIME_WAIT
             assert client.recv(1) == b""
     with listen.bind("127.0.0.1", port, "--port"):
         pass
@@ -84,7 +84,7 @@ def test_a_privileged_port_is_refused() -> None:
 
 
 async def test_accepted_connections_send_without_delay() -> None:
-    """Nagle's algorithm would hold a quote back until the one before is acknowledged: 40 ms."""
+    """Nagle's algorithm would delay a quote until the previous one is acknowledged, up to 40 ms."""
     made: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     class Accepting(asyncio.Protocol):

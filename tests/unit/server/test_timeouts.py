@@ -1,4 +1,4 @@
-"""Time limits of a connection, at each both sides: docs/protocol.md's last section, and the kernel's help."""
+"""The timeouts of a connection, just before and at each limit (docs/protocol.md, time limits)."""
 
 from __future__ import annotations
 
@@ -36,36 +36,36 @@ async def test_a_silent_peer_is_pinged_after_the_interval_and_not_before(
     exchange: Exchange,
 ) -> None:
     peer, connection = await connected(exchange)
-    look = exchange.gateway.timeouts.check
-    assert not look(connection, connection.last_received_at + PING - 0.001)
+    check = exchange.gateway.timeouts.check
+    assert not check(connection, connection.last_received_at + PING - 0.001)
     assert connection.pinged_at is None
-    assert look(connection, connection.last_received_at + PING)
+    assert check(connection, connection.last_received_at + PING)
     assert connection.pinged_at is not None
     assert bytes(peer.wire.unread) == b"\x89\x00"
 
 
 async def test_a_peer_that_does_not_answer_a_ping_is_closed_with_4412(exchange: Exchange) -> None:
     peer, connection = await connected(exchange)
-    look = exchange.gateway.timeouts.check
-    look(connection, connection.last_received_at + PING)
+    check = exchange.gateway.timeouts.check
+    check(connection, connection.last_received_at + PING)
     pinged = connection.pinged_at
     assert pinged is not None
-    assert not look(connection, pinged + STALL - 0.001)
+    assert not check(connection, pinged + STALL - 0.001)
     assert connection.connected
-    assert look(connection, pinged + STALL)
+    assert check(connection, pinged + STALL)
     peer.read()
     assert peer.close_code == CloseCode.NO_PONG == 4412
 
 
 async def test_any_data_counts_as_the_answer_to_a_ping(exchange: Exchange) -> None:
     peer, connection = await connected(exchange)
-    look = exchange.gateway.timeouts.check
-    look(connection, connection.last_received_at + PING)
+    check = exchange.gateway.timeouts.check
+    check(connection, connection.last_received_at + PING)
     pinged = connection.pinged_at
     assert pinged is not None
     peer.say("ping")
     assert connection.pinged_at is None
-    assert not look(connection, pinged + STALL)
+    assert not check(connection, pinged + STALL)
     assert connection.connected
 
 
@@ -81,14 +81,14 @@ async def test_a_peer_that_reads_nothing_for_the_stall_timeout_is_dropped(
     exchange: Exchange,
 ) -> None:
     peer, connection = await connected(exchange)
-    look = exchange.gateway.timeouts.check
+    check = exchange.gateway.timeouts.check
     peer.wire.room = 0
     await exchange.publish({ONE: 1})
     since = connection.progress_at
     assert connection.stalled_since == since
-    assert not look(connection, since + STALL - 0.001)
+    assert not check(connection, since + STALL - 0.001)
     assert connection.connected
-    assert look(connection, since + STALL)
+    assert check(connection, since + STALL)
     assert not connection.connected
     assert exchange.gateway.closed == {"4408": 1}
     assert exchange.gateway.disconnected_slow == 1
@@ -96,29 +96,29 @@ async def test_a_peer_that_reads_nothing_for_the_stall_timeout_is_dropped(
 
 async def test_any_progress_restarts_the_stall_timeout(exchange: Exchange) -> None:
     peer, connection = await connected(exchange)
-    look = exchange.gateway.timeouts.check
+    check = exchange.gateway.timeouts.check
     peer.wire.room = 10
     await exchange.publish({ONE: 1})
     since = connection.progress_at
     peer.read(5)
-    assert not look(connection, since + STALL), "it has just taken something"
+    assert not check(connection, since + STALL), "it has just taken something"
     assert connection.progress_at == since + STALL
-    assert not look(connection, since + 2 * STALL - 0.001)
-    assert look(connection, since + 2 * STALL)
+    assert not check(connection, since + 2 * STALL - 0.001)
+    assert check(connection, since + 2 * STALL)
 
 
 async def test_a_close_that_is_not_answered_within_five_seconds_is_aborted(
     exchange: Exchange,
 ) -> None:
     peer, connection = await connected(exchange)
-    look = exchange.gateway.timeouts.check
+    check = exchange.gateway.timeouts.check
     connection.close(CloseCode.KICKED, "go")
     deadline = connection.deadline
     assert deadline is not None
     assert deadline - exchange.gateway.now() == pytest.approx(5.0, abs=4.0)
-    assert not look(connection, deadline - 0.001)
+    assert not check(connection, deadline - 0.001)
     assert connection.state is State.CLOSING
-    assert look(connection, deadline)
+    assert check(connection, deadline)
     assert exchange.gateway.closed == {"4411": 1}, "counted once, as it was closed"
     peer.read()
     assert peer.close_code == 4411

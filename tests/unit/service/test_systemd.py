@@ -15,7 +15,7 @@ from tests.support.running_service import until
 
 
 class Manager:
-    """What systemd is to a service: a datagram socket, and when each message came."""
+    """A fake systemd: a datagram socket that records when each message arrives."""
 
     def __init__(self, address: str) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -34,7 +34,7 @@ class Manager:
         return [at for at, message in list(self.heard) if message.startswith(word)]
 
     def mark(self, word: str) -> None:
-        """Say something of the test's own among the messages, in the order they are sent."""
+        """Insert a message of the test's own, in order with the others."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as own:
             own.sendto(word.encode(), self.socket.getsockname())
 

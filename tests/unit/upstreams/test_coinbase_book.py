@@ -185,7 +185,7 @@ def test_a_request_names_all_channels_and_its_products_in_order() -> None:
 
 @pytest.mark.skipif(not CAPTURE.exists(), reason=f"no capture at {CAPTURE}")
 def test_the_capture_agrees_with_a_naive_book() -> None:
-    """Every tick, and every message that makes none, against a dict and max() and min()."""
+    """Compare every message's tick with a naive book: a dict, max() and min()."""
     products: dict[str, Product] = {}
     naive: dict[str, tuple[dict[str, str], dict[str, str]]] = {}
     current: dict[str, tuple[object, ...]] = {}

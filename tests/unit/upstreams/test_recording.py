@@ -54,7 +54,7 @@ def test_a_recorder_killed_midway_leaves_a_readable_file(tmp_path: Path, name: s
     writer = RecordingWriter(tmp_path / name)
     for second in range(100):
         writer.write(1_000.0 + second, QUOTE)
-    left = (tmp_path / name).read_bytes()  # as the kernel has it, when the process is gone
+    left = (tmp_path / name).read_bytes()  # as in the kernel when the process was killed
     writer.close()
     killed = tmp_path / f"killed-{name}"
     killed.write_bytes(left)

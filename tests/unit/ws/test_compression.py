@@ -14,7 +14,7 @@ LONG = b'{"type":"quote","symbol":"AAPL","bid":189.99,"bid_size":300,"ask":190.0
 
 
 def received(data: bytes) -> list[tuple[Opcode, str | bytes]]:
-    """What another implementation of RFC 7692 makes of the frames."""
+    """The frames, decoded by another implementation of RFC 7692."""
     agreed = PerMessageDeflate(server_no_context_takeover=True)
     agreed.finalize("permessage-deflate; server_no_context_takeover")
     peer = FrameProtocol(client=True, extensions=[agreed])

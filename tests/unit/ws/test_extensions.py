@@ -1,4 +1,4 @@
-"""Which offers of permessage-deflate are met, and with what (RFC 7692 section 7.1)."""
+"""Which offers of permessage-deflate are accepted, and how (RFC 7692 section 7.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The opening handshake as bytes in and a decision out, in whatever pieces the bytes come."""
+"""The opening handshake without sockets: bytes in, in any pieces, and a decision out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.raw_websocket import frame, head
 
 
 def read(*pieces: bytes) -> tuple[Head | Refusal | None, HeadReader]:
-    """What a reader says after the first piece that it has an answer to."""
+    """The result of a HeadReader after the first piece for which it returns one."""
     reader = HeadReader()
     for piece in pieces:
         answer = reader.feed(piece)
@@ -103,7 +103,7 @@ def test_pipelined_requests_are_ignored() -> None:
 
 @pytest.mark.parametrize("spare", [-1, 0, 1])
 def test_a_head_of_the_maximum_size_is_accepted(spare: int) -> None:
-    room = MAX_HEAD - len(head(x=b"")) + 4  # the empty line that ends it is not counted
+    room = MAX_HEAD - len(head(x=b"")) + 4  # the empty line at the end is not counted
     answer, _ = read(head(x=b"a" * (room - spare)))
     assert isinstance(answer, Head if spare >= 0 else Refusal)
 

@@ -1,4 +1,4 @@
-"""Who did what to the service: by a real audit log."""
+"""Reading actions and actors from a real audit log."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_completed_actions_since_a_time_with_their_actors(tmp_path: Path) -> Non
     log = AuditLog(tmp_path / AUDIT_LOG)
     act(log, "drill start", ANA)
     since = time.time()
-    log.intend("orphans.reap", ANA, {})  # has not ended
+    log.intend("orphans.reap", ANA, {})  # not completed
     act(log, "orphans.reap", ANA, "failed")
     act(log, "subscribers kick", Caller("token"))
     act(log, "drill stop", SERVICE_CALLER)
@@ -41,7 +41,7 @@ def test_completed_actions_since_a_time_with_their_actors(tmp_path: Path) -> Non
 
 
 def day(home: Path) -> GameDay:
-    """One that was broken just now, over a processes that runs nothing."""
+    """A rehearsal whose drill has just started, without any processes."""
     made = GameDay(Processes(home, "rehearsal"), "lost-readers=3", lambda _: None)
     made._started_at = time.monotonic(), time.time()
     return made

@@ -1,4 +1,4 @@
-"""Which alerts fired, and when they were resolved."""
+"""Which alerts have fired, and when they resolved."""
 
 from __future__ import annotations
 

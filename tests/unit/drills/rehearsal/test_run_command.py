@@ -1,4 +1,4 @@
-"""A page's command ends with everything that it has started."""
+"""A runbook's command ends together with all processes it has started."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_ctrl_c_ends_the_command_s_child_processes(
     day: GameDay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def communicate(*_: object, **__: object) -> tuple[str, str]:
-        """Waits until the command runs, and then a person has had enough."""
+        """Wait until the command runs, then press Ctrl-C."""
         until((tmp_path / "pid").exists, "the command")
         raise KeyboardInterrupt
 
