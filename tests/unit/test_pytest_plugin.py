@@ -330,7 +330,7 @@ async def test_it():
     )
     result.assert_outcomes(passed=1, warnings=warnings)
     if warnings:
-        result.stdout.fnmatch_lines(["*test_it*runs on trio; no_task_leaks is about asyncio*"])
+        result.stdout.fnmatch_lines(["*test_it*runs on trio; no_task_leaks checks asyncio only*"])
 
 
 AROUND = """
