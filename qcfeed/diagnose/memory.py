@@ -70,7 +70,7 @@ def memory_growth(evidence: Evidence) -> Iterator[Finding]:
         ),
         evidence=[
             f"{size(memory.resident_bytes)} of {size(memory.limit_bytes)} ({memory.limit_source})",
-            f"a line explains {grows.r2:.0%} of {count(grows.samples)} samples over {grows.over}",
+            f"straight line through {count(grows.samples)} samples over {grows.over}, r² {grows.r2:.2f}",
         ],
         left_s=grows.left_s,
         safe="no task to cancel: a cache, a list or a queue keeps growing",

@@ -1,4 +1,4 @@
-"""What the control plane tells and does about drills."""
+"""The control plane's handlers for drills."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from qcfeed.model.drills import (
 
 
 class DrillHandlers:
-    """The routes about drills. ``runner``: None in a service that does not allow any."""
+    """The routes for drills. ``runner`` is None if the service does not allow drills."""
 
     def __init__(self, runner: DrillRunner | None) -> None:
         self._runner = runner
@@ -57,7 +57,7 @@ class DrillHandlers:
         if self._runner is None:
             raise NotAllowedError(
                 "this service does not allow drills",
-                hint="a service that may be broken: `qcfeed serve --allow-drills`; never in production",
+                hint="start a test service with `qcfeed serve --allow-drills`; never in production",
             )
         return self._runner
 

@@ -130,7 +130,7 @@ def test_on_a_terminal_a_bar_and_a_table_that_fits(service: Serving, home: Path)
         dimensions=(24, 80),
         timeout=PATIENCE,
     )
-    child.expect("rude: wait for the service to let go")
+    child.expect("rude: wait for the service to settle")
     child.expect("MODE ")
     table = "MODE " + str(child.read()).replace("\r", "")
     child.close()

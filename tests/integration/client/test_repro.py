@@ -146,7 +146,7 @@ async def test_memory_that_grew_with_the_cycles_is_found(server: ScriptedServer)
     server.script = script
     result = await only(server, held)
     assert result.memory_tolerance_bytes > MEMORY_TOLERANCE
-    assert result.problems == ["memory +20.0 MiB, tolerated 16.0 MiB"]
+    assert result.problems == ["memory +20.0 MiB, tolerance 16.0 MiB"]
 
 
 async def test_a_service_that_died_and_came_back_is_not_flat(server: ScriptedServer) -> None:
@@ -275,7 +275,7 @@ async def test_another_service_than_the_one_whose_status_is_read(server: Scripte
     other = ScriptedServer()
     await other.start()
     plan = ReproPlan(symbol=Symbol("AAPL"), modes=[Mode.CLEAN], cycles=1, concurrency=1)
-    with pytest.raises(UsageError, match=f"that is 127.0.0.1:{other.port}") as caught:
+    with pytest.raises(UsageError, match=f"which listens on 127.0.0.1:{other.port}") as caught:
         await reproduce(server.endpoint, Held(other).status, plan, Told())
     await other.stop()
     assert "--instance" in str(caught.value.hint)

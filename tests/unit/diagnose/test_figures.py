@@ -158,7 +158,7 @@ def test_memory_growth_without_tasks() -> None:
     assert figures(found.cause) == ["1.8 GiB", "100", "110"]
     assert [figures(each) for each in found.evidence] == [
         ["1.1 GiB", "16.0 GiB"],
-        ["100%", "11", "5.0s"],
+        ["11", "5.0s", "1.00"],
     ]
 
 
@@ -182,7 +182,7 @@ def test_memory_growth_in_the_history() -> None:
     ]
     found = first(healthy(history=points, memory=memory(8 * GIB)), "memory_growth")
     assert found.left_s == pytest.approx(7_200)
-    assert figures(found.evidence[1]) == ["100%", "121", "1h00m"]
+    assert figures(found.evidence[1]) == ["121", "1h00m", "1.00"]
     assert figures(found.headline) == ["68.3 MiB"]
 
 
