@@ -65,4 +65,4 @@ def test_without_samples_or_growth_there_is_nothing_to_hold_it_against() -> None
     falling = [Point(n * 15.0, 1e9 - n) for n in range(241)]
     told = answered(falling, 1e9, 2e9)
     assert told.slower is None
-    assert "average over the last" in told.why
+    assert "average rate over the last" in told.why
