@@ -23,21 +23,21 @@ app = new_app()
 
 
 class Row(msgspec.Struct, kw_only=True):
-    """One alert; ``value`` is what its expression gives now, null for none that is a number."""
+    """One alert; ``current_value`` is what its expression gives now, null for none that is a number."""
 
     name: str
     state: str
     severity: str
     since: str
     active_s: float
-    value: float
+    current_value: float
     summary: str
     runbook: str
     first: str
     labels: dict[str, str]
 
 
-class Alerts(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.alerts/1"):
+class Alerts(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.alerts/2"):
     """Firing first, then as long as they are active. ``rules``: how many alerts could fire."""
 
     at: str
@@ -68,7 +68,13 @@ TABLE: Table[Row] = Table(
             key="active_s", header="FOR", value=lambda a: a.active_s, show=formats.age, right=True
         ),
         Column(key="since", header="SINCE (UTC)", value=lambda a: a.since, show=formats.clock),
-        Column(key="value", value=lambda a: a.value, show=lambda v: f"{v:,.4g}", right=True),
+        Column(
+            key="current_value",
+            header="VALUE",
+            value=lambda a: a.current_value,
+            show=lambda v: f"{v:,.4g}",
+            right=True,
+        ),
         Column(key="instance", value=lambda a: a.labels.get("instance"), least=12, rank=1),
         Column(key="summary", value=lambda a: a.summary, wide=True),
         Column(key="runbook", value=lambda a: a.runbook, wide=True),
@@ -118,7 +124,7 @@ def _asked(named: PrometheusConfig, timeout: float) -> Alerts:
             severity=each.severity,
             since=stamp(each.since),
             active_s=max(0.0, now - each.since),
-            value=each.value,
+            current_value=each.value,
             summary=each.summary,
             runbook=each.runbook,
             first=each.first,

@@ -73,8 +73,8 @@ def ask_or_read(
 
 def keep(ctx: typer.Context, target: Path) -> None:
     """Write all that the service tells of this moment to a file. Raises what ``write`` does."""
-    from qcfeed.model.answers import Findings
     from qcfeed.model.ended_tasks import TaskFailures, TasksEnded
+    from qcfeed.model.findings import Findings
     from qcfeed.model.saved_tasks import Snapshot
 
     snapshot, _ = ask(ctx, TASKS_SNAPSHOT, Snapshot)

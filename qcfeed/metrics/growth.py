@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+import msgspec
+
 WINDOWS = (("5m", 300.0), ("15m", 900.0), ("1h", 3_600.0))
 """Name and seconds of each window that is fitted, besides the whole time."""
 WHOLE = "whole"
@@ -56,11 +58,12 @@ class Line(NamedTuple):
     r2: float
 
 
-class Window(NamedTuple):
+class Window(msgspec.Struct, frozen=True):
     """The growth over one window. ``seconds``: the time that its samples span.
 
-    Rates are None if there are too few samples, and ``missing`` says so. ``time_to_limit_s`` is None
-    too if memory does not grow or has no limit.
+    Rates are None if there are too few samples, and ``missing_reason`` says so. ``time_to_limit_s`` is
+    None too if memory does not grow or has no limit. ``r2``: how well a line fits memory; ``tasks_r2``:
+    how well a line fits the live tasks.
     """
 
     window: str
@@ -72,7 +75,7 @@ class Window(NamedTuple):
     tasks_r2: float | None = None
     spawned_per_minute: float | None = None
     time_to_limit_s: float | None = None
-    missing: str | None = None
+    missing_reason: str | None = None
 
 
 class PerTask(NamedTuple):
@@ -82,13 +85,13 @@ class PerTask(NamedTuple):
     r2: float
 
 
-class LocationGrowth(NamedTuple):
+class LocationGrowth(msgspec.Struct, frozen=True):
     """The growth of one spawn location. ``live``: live tasks at the end. ``net``: change since the
     beginning. ``share``: its share of the growth of all growing locations."""
 
     location: str
-    live: float
-    net: float
+    live: int
+    net: int
     per_minute: float
     share: float
 
@@ -174,7 +177,7 @@ def _window(
     spans = points[-1].at - points[0].at if points else 0.0
     lacks = _lacks(count, spans, seconds)
     if lacks is not None:
-        return Window(name, count, spans, missing=lacks)
+        return Window(name, count, spans, missing_reason=lacks)
     grown, tasks = fit(memory), fit(live)
     return Window(
         name,
@@ -306,8 +309,8 @@ def by_location(series: Mapping[str, Sequence[tuple[float, float]]]) -> list[Loc
     rows = [
         LocationGrowth(
             name,
-            live=after,
-            net=after - before,
+            live=round(after),
+            net=round(after - before),
             per_minute=(after - before) / minutes if minutes else 0.0,
             share=max(0.0, after - before) / grown if grown else 0.0,
         )

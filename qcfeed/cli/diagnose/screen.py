@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from qcfeed.cli.ui.table import Line
 from qcfeed.diagnose.verdict import headline
 from qcfeed.formats import age, printable
-from qcfeed.model.diagnosis import Diagnosis, Finding
+from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding
 
 OTHERS = 4
 """Further findings that get a line each; `-o wide` tells all in full."""
@@ -42,7 +42,7 @@ def _screen(told: Diagnosis, full: bool) -> Iterator[Line]:
         yield Line(what, "not told", "yellow", rank=0 if full else BASIS)
 
 
-def in_full(finding: Finding, *, full: bool) -> Iterator[Line]:
+def in_full(finding: DiagnosisFinding, *, full: bool) -> Iterator[Line]:
     """One finding; ``full``: with all of its evidence. As it came: not yet printable."""
     yield Line(headline(finding), colour="red")
     yield Line(finding.cause, "cause")

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+import msgspec
+
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.sparkline import BLOCKS, sparkline
 from qcfeed.cli.ui.table import Column, Line, Table
-from qcfeed.metrics.growth import GOOD_FIT
-from qcfeed.metrics.growth_answer import ClaimAnswer, Growth, LocationRate, Moment, Rates, in_words
+from qcfeed.metrics.growth import GOOD_FIT, LocationGrowth, Window
+from qcfeed.metrics.growth_answer import ClaimAnswer, Growth, in_words
+from qcfeed.model.history import HistoryPoint
 
 ROWS = 10
 """Lines of the timeline, about: all of it is in JSON and CSV."""
@@ -37,7 +40,7 @@ def signed_size(value: float) -> str:
     return ("-" if value < 0 else "+") + formats.size(abs(value)) if value else "0"
 
 
-TIMELINE: Table[Moment] = Table(
+TIMELINE: Table[HistoryPoint] = Table(
     (
         Column(key="at", header="TIME (UTC)", value=lambda m: m.at, show=formats.clock),
         Column(
@@ -62,7 +65,7 @@ TIMELINE: Table[Moment] = Table(
     identity=lambda moment: moment.at,
 )
 
-WINDOWS: Table[Rates] = Table(
+WINDOWS: Table[Window] = Table(
     (
         Column(key="window", value=lambda w: w.window),
         Column(
@@ -104,12 +107,12 @@ WINDOWS: Table[Rates] = Table(
             rank=1,
         ),
         Column(key="samples", value=lambda w: w.samples, right=True),
-        Column(key="missing", header="NOTE", value=lambda w: w.missing, least=12),
+        Column(key="missing_reason", header="NOTE", value=lambda w: w.missing_reason, least=12),
     ),
     identity=lambda window: window.window,
 )
 
-LOCATIONS: Table[LocationRate] = Table(
+LOCATIONS: Table[LocationGrowth] = Table(
     (
         Column(key="location", value=lambda row: row.location, least=24),
         Column(key="live", value=lambda row: row.live, show=_count, right=True),
@@ -127,7 +130,7 @@ LOCATIONS: Table[LocationRate] = Table(
 )
 
 
-def thinned(timeline: Sequence[Moment]) -> list[Moment]:
+def thinned(timeline: Sequence[HistoryPoint]) -> list[HistoryPoint]:
     """About ROWS moments: the first of each round step of time, and the last of all.
 
     Their times carry the date where the timeline is longer than a day.
@@ -145,16 +148,9 @@ def thinned(timeline: Sequence[Moment]) -> list[Moment]:
     return [_dated(moment) for moment in kept] if span > _DAY else kept
 
 
-def _dated(moment: Moment) -> Moment:
+def _dated(moment: HistoryPoint) -> HistoryPoint:
     day, _, clock = moment.at.partition("T")
-    return Moment(
-        at=f"{day[5:]} {clock[:5]}",
-        resident_bytes=moment.resident_bytes,
-        live=moment.live,
-        subscriptions=moment.subscriptions,
-        orphaned=moment.orphaned,
-        feed_count=moment.feed_count,
-    )
+    return msgspec.structs.replace(moment, at=f"{day[5:]} {clock[:5]}")
 
 
 def sparks(told: Growth, blocks: str = BLOCKS) -> Iterator[Line]:

@@ -19,7 +19,7 @@ from qcfeed.control.routes import SUBSCRIBERS, TASKS_SHOW
 from qcfeed.diagnose.runbooks import page_of
 from qcfeed.formats import printable
 from qcfeed.model.answers import Feed, Orphan, Task
-from qcfeed.model.diagnosis import Finding
+from qcfeed.model.diagnosis import DiagnosisFinding
 from qcfeed.model.subscribers import Subscribers
 from qcfeed.model.task_details import TaskDetails
 
@@ -43,7 +43,7 @@ def opened(
             return lambda: task(looker.client, serial, width)
         case Feed():
             return lambda: feed(looker.client, chosen, table, width)
-        case Finding():
+        case DiagnosisFinding():
             return finding(chosen, width)
     return Details(table.identity(chosen), row(chosen, table, width))
 
@@ -78,7 +78,7 @@ def row(chosen: Any, table: Table[Any], width: int) -> list[str]:
     )
 
 
-def finding(chosen: Finding, width: int) -> Details:
+def finding(chosen: DiagnosisFinding, width: int) -> Details:
     """As ``qcfeed diagnose -o wide``."""
     lines = lay_out_lines(screen.in_full(chosen, full=True), width)
     return Details(chosen.kind, [printable(text) for text, _ in lines], rule=chosen.rule)

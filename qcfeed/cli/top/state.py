@@ -8,7 +8,7 @@ from typing import Any
 
 from qcfeed.cli.top.observer import Away, Seen, Wanted
 from qcfeed.cli.top.views import Chosen, View, arranged, next_order
-from qcfeed.model.diagnosis import Finding
+from qcfeed.model.diagnosis import DiagnosisFinding
 
 ROOM_FOR_LISTS = ("locations", "feeds", "subscribers", "orphans", "findings")
 """The lists of the keys 1 to 5."""
@@ -107,7 +107,7 @@ class State:
 
     def rule(self, row: Any) -> str | None:
         """What a row was found by; of a row that is no finding, the worst that was found."""
-        if isinstance(row, Finding):
+        if isinstance(row, DiagnosisFinding):
             return row.rule
         told = self.seen.judged if self.seen else None
         return next((found.rule for found in told.diagnosis.findings), None) if told else None

@@ -14,7 +14,7 @@ from qcfeed.cli.top.recent import Row
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.sparkline import BLOCKS, sparkline
 from qcfeed.cli.ui.table import Column, Table, cells_of, fit, total, wrap
-from qcfeed.model.diagnosis import Finding
+from qcfeed.model.diagnosis import DiagnosisFinding
 
 TREND = 12
 """Cells of a location's sparkline."""
@@ -70,11 +70,11 @@ def location_table(blocks: str = BLOCKS) -> Table[Row]:
     )
 
 
-def _urgent(finding: Finding) -> str:
+def _urgent(finding: DiagnosisFinding) -> str:
     return "red" if finding.proved else "yellow"
 
 
-FINDING_TABLE: Table[Finding] = Table(
+FINDING_TABLE: Table[DiagnosisFinding] = Table(
     (
         Column(key="kind", value=lambda f: f.kind if f.proved else f"{f.kind}?", colour=_urgent),
         Column(key="headline", value=lambda f: f.headline, least=30),
