@@ -1,4 +1,4 @@
-"""Every panel of the dashboard, by row; its first row says whether all is well."""
+"""Every panel of the dashboard, by row. The first row shows whether all is well."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GLANCE = Row(
     (
         Panel(
             "Alerts firing",
-            "Of this dashboard's own rules.",
+            "Alerts of qcfeed's own rules.",
             "short",
             (
                 Query(
@@ -28,8 +28,8 @@ GLANCE = Row(
             figure=True,
         ),
         Panel(
-            "Memory of its limit",
-            "Resident memory over what the process may hold.",
+            "Memory used",
+            "Resident memory as a share of the memory limit.",
             "percentunit",
             (
                 Query(
@@ -44,7 +44,7 @@ GLANCE = Row(
         ),
         Panel(
             "Time to the memory limit",
-            "The shortest over all windows; empty while memory does not grow.",
+            "The shortest of all windows; empty while memory does not grow.",
             "s",
             (Query(f"min({of('qcfeed:memory_seconds_to_limit')})", "left"),),
             warn=4 * 3600,
@@ -54,7 +54,7 @@ GLANCE = Row(
         ),
         Panel(
             "Orphans",
-            "Tasks and subscriptions whose owner is gone. There should be none.",
+            "Live tasks and subscriptions whose owner is gone. There should be none.",
             "short",
             (
                 Query(
@@ -69,7 +69,7 @@ GLANCE = Row(
         ),
         Panel(
             "Symbols not live",
-            "Share of the symbols with subscribers whose last quote is stale or worse.",
+            "Share of the symbols with subscribers whose last quote is stale, very stale or dead.",
             "percentunit",
             (
                 Query(
@@ -83,8 +83,8 @@ GLANCE = Row(
             figure=True,
         ),
         Panel(
-            "Instances that answer",
-            "Of those that Prometheus knows of.",
+            "Instances up",
+            "Share of the known instances that Prometheus can scrape.",
             "percentunit",
             (Query('avg(up{job="qcfeed", instance=~"$instance"})', "up"),),
             warn=0.999,
