@@ -12,10 +12,8 @@ from qcfeed.metrics import claims, growth
 from qcfeed.metrics.claims import Claim
 from qcfeed.metrics.growth import LocationGrowth, Point, Window
 from qcfeed.metrics.timeline import Timeline
+from qcfeed.model import thresholds
 from qcfeed.model.history import HistoryPoint
-
-HORIZON = 4 * 3_600.0
-"""Seconds; memory that reaches its limit sooner is a finding. The incident's restarts came as often."""
 
 
 class Worst(msgspec.Struct, kw_only=True):
@@ -64,7 +62,9 @@ class Growth(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.growt
     timeline: list[HistoryPoint]
 
 
-def answer(told: Timeline, said: Sequence[Claim] = (), *, horizon: float = HORIZON) -> Growth:
+def answer(
+    told: Timeline, said: Sequence[Claim] = (), *, horizon: float = thresholds.MEMORY_LEFT_S
+) -> Growth:
     """Fit every window, and say what is wrong: see growth.py. ``said``: what alerts claimed."""
     found = growth.windows(told.points, told.at, told.limit)
     worst = growth.worst(found)
