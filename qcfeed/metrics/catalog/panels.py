@@ -1,4 +1,4 @@
-"""Every panel of the dashboard, by row; its first row says whether all is well."""
+"""Every panel of the dashboard, by row. The first row shows whether all is well."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GLANCE = Row(
     (
         Panel(
             "Alerts firing",
-            "Of this dashboard's own rules.",
+            "Alerts of qcfeed's own rules.",
             "short",
             (
                 Query(
@@ -29,8 +29,8 @@ GLANCE = Row(
             figure=True,
         ),
         Panel(
-            "Memory of its limit",
-            "Resident memory over what the process may hold.",
+            "Memory used",
+            "Resident memory as a share of the memory limit.",
             "percentunit",
             (
                 Query(
@@ -45,7 +45,7 @@ GLANCE = Row(
         ),
         Panel(
             "Time to the memory limit",
-            "The shortest over all windows; empty while memory does not grow.",
+            "The shortest of all windows; empty while memory does not grow.",
             "s",
             (Query(f"min({of('qcfeed:memory_seconds_to_limit')})", "left"),),
             warn=thresholds.MEMORY_LEFT_S,
@@ -55,7 +55,7 @@ GLANCE = Row(
         ),
         Panel(
             "Orphans",
-            "Tasks and subscriptions whose owner is gone. There should be none.",
+            "Live tasks and subscriptions whose owner is gone. There should be none.",
             "short",
             (
                 Query(
@@ -70,7 +70,7 @@ GLANCE = Row(
         ),
         Panel(
             "Symbols not live",
-            "Share of the symbols with subscribers whose last quote is stale or worse.",
+            "Share of the symbols with subscribers whose last quote is stale, very stale or dead.",
             "percentunit",
             (
                 Query(
@@ -84,8 +84,8 @@ GLANCE = Row(
             figure=True,
         ),
         Panel(
-            "Instances that answer",
-            "Of those that Prometheus knows of.",
+            "Instances up",
+            "Share of the known instances that Prometheus can scrape.",
             "percentunit",
             (Query('avg(up{job="qcfeed", instance=~"$instance"})', "up"),),
             warn=0.999,
