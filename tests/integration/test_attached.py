@@ -179,7 +179,7 @@ async def test_names_and_addresses_that_cannot_be_are_refused() -> None:
 
 
 def test_where_no_loop_runs_it_says_so() -> None:
-    with pytest.raises(NoRunningLoopError, match="where no event loop runs") as caught:
+    with pytest.raises(NoRunningLoopError, match="without a running event loop") as caught:
         attach("billing")
     assert isinstance(caught.value, RuntimeError)
 
@@ -201,7 +201,7 @@ async def test_other_files_and_tcp(home: Path) -> None:
 
 
 async def test_what_only_the_service_has_says_so() -> None:
-    with attach("billing"), pytest.raises(NotFoundError, match=r"attached with qcfeed\.attach"):
+    with attach("billing"), pytest.raises(NotFoundError, match=r"uses qcfeed\.attach"):
         client("billing").get(routes.STATUS, Status)
 
 

@@ -304,7 +304,7 @@ def test_lets_go():
     )
     result.assert_outcomes(passed=3, warnings=1)
     result.stdout.fnmatch_lines(
-        ["*test_leaves leaves 1 pending task(s) in an event loop made by hand*",
+        ["*test_leaves leaves 1 pending task(s) in an event loop created by hand*",
          "*left behind: sleep, sleeping*"]
     )  # fmt: skip
 
@@ -330,7 +330,7 @@ async def test_it():
     )
     result.assert_outcomes(passed=1, warnings=warnings)
     if warnings:
-        result.stdout.fnmatch_lines(["*test_it*runs on trio; no_task_leaks is about asyncio*"])
+        result.stdout.fnmatch_lines(["*test_it*runs on trio; no_task_leaks checks asyncio only*"])
 
 
 AROUND = """

@@ -1,4 +1,4 @@
-"""Peers without manners, as the server sees them."""
+"""Peers that disconnect without closing, as the server sees them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def test_a_clean_close_is_a_handshake(server: ScriptedServer) -> None:
 
 
 @pytest.mark.parametrize("leave", [RawPeer.drop, RawPeer.reset])
-async def test_a_rude_end_has_no_close_frame(
+async def test_dropping_sends_no_close_frame(
     server: ScriptedServer, leave: Callable[[RawPeer], None]
 ) -> None:
     server.script = quoting
@@ -70,7 +70,7 @@ async def test_a_rude_end_has_no_close_frame(
 
 
 @pytest.mark.parametrize(("leave", "seen"), [(RawPeer.drop, "FIN"), (RawPeer.reset, "RST")])
-async def test_rude_in_two_ways(leave: Callable[[RawPeer], None], seen: str) -> None:
+async def test_drop_and_reset(leave: Callable[[RawPeer], None], seen: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         raw = socket.create_connection(listener.getsockname())
         accepted, _ = listener.accept()
@@ -85,7 +85,7 @@ async def test_rude_in_two_ways(leave: Callable[[RawPeer], None], seen: str) -> 
     assert ended == seen
 
 
-async def test_a_ping_is_answered_only_by_a_server_that_has_us(server: ScriptedServer) -> None:
+async def test_a_ping_waits_for_the_server_s_pong(server: ScriptedServer) -> None:
     peer = await connect(server)
     async with asyncio.timeout(PATIENCE):
         await peer.ping()
@@ -155,7 +155,7 @@ async def test_a_server_that_ends_or_refuses_while_we_wait_for_a_quote(
     peer.reset()
 
 
-async def test_what_is_no_websocket_server() -> None:
+async def test_another_kind_of_server_is_reported() -> None:
     async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         writer.write(b"220 mail.example ESMTP\r\n\r\n")
@@ -168,7 +168,7 @@ async def test_what_is_no_websocket_server() -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
-async def test_nobody_there(host: str) -> None:
+async def test_a_refused_connection_is_reported(host: str) -> None:
     with refusing_port() as port, pytest.raises(QcfeedError, match="cannot reach") as caught:
         await locate(Endpoint("ws", host, port))
     assert "qcfeed serve" in str(caught.value.hint)
@@ -178,12 +178,12 @@ async def test_nobody_there(host: str) -> None:
 
 
 async def flood(visit: Visit) -> None:
-    """Quotes until the window is full and nothing can be sent any more."""
+    """Send quotes until the window is full."""
     await visit.upgrade()
     assert visit.request.transport is not None
     sock = visit.request.transport.get_extra_info("socket")
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4608)
-    # Far more than the kernel may yet take, and less than aiohttp waits at.
+    # Far more than the kernel accepts, and less than aiohttp's high-water mark.
     while visit.request.transport.get_write_buffer_size() < 32_768:  # type: ignore[attr-defined]
         await visit.say(quote(1))
 
@@ -196,7 +196,7 @@ async def reset(visit: Visit) -> None:
 
 
 async def give_up(visit: Visit) -> None:
-    """The kernel ends it, and sends nothing: who waits behind a shut window is not told."""
+    """The server's kernel drops the connection without sending anything to the closed window."""
     assert visit.request.transport is not None
     sock = visit.request.transport.get_extra_info("socket")
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 100)
@@ -206,7 +206,7 @@ async def give_up(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("script", [reset, give_up])
-async def test_an_unread_peer_is_seen_to_be_dropped_without_reading(
+async def test_a_drop_is_detected_without_reading(
     server: ScriptedServer, script: Callable[[Visit], Awaitable[None]]
 ) -> None:
     enough = asyncio.Event()
@@ -227,7 +227,7 @@ async def test_an_unread_peer_is_seen_to_be_dropped_without_reading(
 
 
 async def test_a_polite_close_behind_a_full_window_is_not_a_drop(server: ScriptedServer) -> None:
-    """The server's kernel still holds the buffers then, which is what the check is for."""
+    """The server's kernel still holds the buffers then, which the check must detect."""
 
     async def script(visit: Visit) -> None:
         await flood(visit)
@@ -238,7 +238,7 @@ async def test_a_polite_close_behind_a_full_window_is_not_a_drop(server: Scripte
     abandoned = AbandonedPeers()
     abandoned.add(await connect(server, receive_buffer=4096))
     await left(server)
-    await asyncio.sleep(0.2)  # nothing to wait for: it must *not* happen
+    await asyncio.sleep(0.2)  # nothing to wait for: it must not happen
     assert abandoned.release_ended() == 0
     abandoned.reset()
     assert len(abandoned) == 0

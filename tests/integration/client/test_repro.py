@@ -1,4 +1,4 @@
-"""The reproduction against a small server that can be made to leak in each way."""
+"""``qcfeed repro`` against a small server that can be made to leak in various ways."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.scripted_server import Script, ScriptedServer, Visit, quote
 
 
 class Told:
-    """Keeps what a progress bar would show."""
+    """Records what a progress bar would show."""
 
     def __init__(self) -> None:
         self.steps: Counter[str] = Counter()
@@ -40,7 +40,7 @@ class Told:
 
 
 async def quoting(visit: Visit) -> None:
-    """A quote to start with, except on the symbol that never ticks."""
+    """Send a quote at first, except for the symbol without quotes."""
     await visit.upgrade()
     if not visit.request.path.endswith("ZVZZT"):
         await visit.say(quote(1))
@@ -64,12 +64,14 @@ async def only(server: ScriptedServer, held: Held, mode: Mode = Mode.CLEAN) -> M
     return result
 
 
-async def test_a_server_that_lets_go_is_flat_in_every_mode(server: ScriptedServer) -> None:
+async def test_a_server_that_releases_everything_passes_in_every_mode(
+    server: ScriptedServer,
+) -> None:
     async def script(visit: Visit) -> None:
         await visit.upgrade()
         if visit.request.path.endswith("AAPL"):
             await visit.say(quote(1))
-        # Long enough for the other modes; the half-open peers are dropped by it.
+        # Long enough for the other modes; half-open peers are dropped after it.
         try:
             async with asyncio.timeout(0.5):
                 await visit.stay()
@@ -90,13 +92,13 @@ async def test_a_server_that_lets_go_is_flat_in_every_mode(server: ScriptedServe
 
 
 LEAKS: list[tuple[str, str]] = [
-    ("tasks", "tasks +24"),  # 20 and the warm-up's 4
+    ("tasks", "tasks +24"),  # 20, and 4 of the warm-up
     ("feeds", "feeds +24"),
     ("orphans", "orphans +24"),
 ]
 
 
-async def test_a_service_that_does_not_see_all_its_tasks_is_not_flat(
+async def test_an_incomplete_ledger_fails(
     server: ScriptedServer,
 ) -> None:
     held = Held(server)
@@ -139,7 +141,7 @@ async def test_memory_that_grew_with_the_cycles_is_found(server: ScriptedServer)
     held = Held(server)
 
     async def script(visit: Visit) -> None:
-        if visit.number >= 4:  # the warm-up is the baseline of memory
+        if visit.number >= 4:  # the warm-up sets the baseline of memory
             held.resident_bytes += 2**20
         await quoting(visit)
 
@@ -149,7 +151,7 @@ async def test_memory_that_grew_with_the_cycles_is_found(server: ScriptedServer)
     assert result.problems == ["memory +20.0 MiB, tolerance 16.0 MiB"]
 
 
-async def test_a_service_that_died_and_came_back_is_not_flat(server: ScriptedServer) -> None:
+async def test_a_restarted_service_fails(server: ScriptedServer) -> None:
     held = Held(server)
 
     async def script(visit: Visit) -> None:
@@ -160,7 +162,7 @@ async def test_a_service_that_died_and_came_back_is_not_flat(server: ScriptedSer
     assert (await only(server, held)).problems == ["the service restarted: pid 1 is now 3"]
 
 
-async def test_half_open_peers_that_are_kept_are_found(server: ScriptedServer) -> None:
+async def test_half_open_peers_that_are_not_dropped_are_found(server: ScriptedServer) -> None:
     let_go = asyncio.Event()
 
     async def script(visit: Visit) -> None:
@@ -199,8 +201,8 @@ async def test_half_open_peers_take_turns_and_leave_room_for_real_clients(
     assert result.memory_tolerance_bytes == MEMORY_TOLERANCE + 50 * 8 * 2**10
 
 
-async def test_a_feed_that_lingers_is_waited_for_first(server: ScriptedServer) -> None:
-    """In the baseline it would hide one that stays."""
+async def test_lingering_feeds_are_waited_for_first(server: ScriptedServer) -> None:
+    """In the baseline it would hide a leaked feed."""
     held = Held(server)
     held.feeds, held.feeds_by_state = 1, {"lingering/open": 1}
     server.script = quoting
@@ -216,7 +218,7 @@ async def test_a_feed_that_lingers_is_waited_for_first(server: ScriptedServer) -
     assert result.problems == []
 
 
-async def test_a_service_at_its_limit_is_asked_again(server: ScriptedServer) -> None:
+async def test_a_service_at_its_limit_is_retried(server: ScriptedServer) -> None:
     async def script(visit: Visit) -> web.Response | None:
         if visit.number % 3 == 0:
             return web.Response(status=429, headers={"Retry-After": "0"}, text="slowly")
@@ -258,7 +260,7 @@ async def unknown(_visit: Visit) -> web.Response:
         (unknown, UnknownSymbolError, "no AAPL here"),
     ],
 )
-async def test_cycles_that_cannot_be_run_are_an_error_not_a_finding(
+async def test_failing_cycles_are_an_error_not_a_finding(
     server: ScriptedServer,
     monkeypatch: pytest.MonkeyPatch,
     script: Script,
@@ -271,7 +273,7 @@ async def test_cycles_that_cannot_be_run_are_an_error_not_a_finding(
         await only(server, Held(server))
 
 
-async def test_another_service_than_the_one_whose_status_is_read(server: ScriptedServer) -> None:
+async def test_the_status_must_belong_to_the_same_service(server: ScriptedServer) -> None:
     other = ScriptedServer()
     await other.start()
     plan = ReproPlan(symbol=Symbol("AAPL"), modes=[Mode.CLEAN], cycles=1, concurrency=1)

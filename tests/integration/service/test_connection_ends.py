@@ -1,4 +1,4 @@
-"""Every way in which a connection can end: both its sides end, and nothing of it stays."""
+"""Every way in which a connection can end: both sides close, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.support.websockets_client import connect_async
 
 @pytest.fixture
 def quick_goodbye(monkeypatch: pytest.MonkeyPatch) -> float:
-    """Peers have half a second to answer a close frame or to finish a head."""
+    """Peers have half a second to answer a close frame or to complete a request head."""
     monkeypatch.setattr(connections, "CLOSE_TIMEOUT", 0.5)
     return 0.5
 
@@ -67,7 +67,7 @@ async def test_real_clients_close_cleanly(running: Running) -> None:
     await running.balanced()
 
 
-async def test_codes_that_a_peer_makes_up_are_no_new_labels(running: Running) -> None:
+async def test_unknown_close_codes_get_no_metric_label(running: Running) -> None:
     for code in range(3000, 3020):
         async with await running.client() as client:
             client.send(close(code))
@@ -81,7 +81,7 @@ async def test_a_fin_without_a_close_frame(running: Running, symbol: str) -> Non
     client = await running.client(f"/quotes/{symbol}")
     await client.leave()
     await running.balanced()
-    # With a quote unread on its side, the peer's kernel says it by a reset.
+    # With a quote unread on its side, the peer's kernel closes with a reset.
     assert running.service.gateway.closed in ({"eof": 1}, {"lost": 1})
 
 
@@ -114,10 +114,10 @@ async def test_a_fin_in_the_middle_of_a_head_and_of_a_frame(running: Running) ->
 
 
 @pytest.mark.parametrize("watch", ["sweep", "kernel"])
-async def test_a_peer_that_stops_reading_is_gone_and_its_buffers_too(
+async def test_a_peer_that_stops_reading_is_dropped_with_its_buffers(
     start: Start, watch: str
 ) -> None:
-    """Both our own sweep and the kernel's TCP_USER_TIMEOUT see to it; each alone is enough."""
+    """Both our own sweep and the kernel's TCP_USER_TIMEOUT drop the peer; either is enough."""
     running = await start(upstream="sim:?rate=20000", stall_timeout=2.0, send_buffer=8_192)
     client = await running.client(receive_buffer=4_096)
     client.deafen()
@@ -144,7 +144,7 @@ async def test_a_peer_that_stops_reading_while_it_is_closed_keeps_no_buffers(
     (connection,) = running.service.gateway.connections
     await until(lambda: connection.stalled_since is not None, "the peer does not read")
     assert running.kernel_holds(client)
-    client.send(close(1000))  # polite, but it will never read the answer
+    client.send(close(1000))  # it sends a close frame, but never reads the answer
     await running.balanced()
     await until(lambda: not running.kernel_holds(client), "the kernel has let go")
     client.reset()
@@ -164,8 +164,8 @@ async def test_a_half_open_peer_on_a_quiet_symbol_gets_4412(
         assert not running.kernel_holds(client)
 
 
-async def test_whoever_answers_pings_stays(start: Start) -> None:
-    """The timeouts is told the time: it looks as often as it would in twenty times the patience."""
+async def test_a_client_that_answers_pings_stays_connected(start: Start) -> None:
+    """Check the timeouts at fake times, as often as in twenty stall timeouts."""
     running = await start(ping_interval=FAR / 2)
     gateway = running.service.gateway
     async with (
@@ -180,7 +180,7 @@ async def test_whoever_answers_pings_stays(start: Start) -> None:
             later += FAR
             for each in list(gateway.connections):
                 gateway.timeouts.check(each, later)
-            talker.send(request("ping"))  # any word is a sign of life, not only a pong
+            talker.send(request("ping"))  # any data counts, not only a pong
             await talker.message("pong")
             waiting = [each for each in gateway.connections if each is not is_silent]
             await until(
@@ -192,7 +192,7 @@ async def test_whoever_answers_pings_stays(start: Start) -> None:
     await running.balanced()
 
 
-async def test_a_peer_that_reads_slowly_misses_quotes_and_is_told_how_many(start: Start) -> None:
+async def test_a_slow_peer_misses_quotes_and_learns_how_many(start: Start) -> None:
     running = await start(upstream="sim:?rate=20000", max_lag=16, send_buffer=4_608)
     async with await running.client(receive_buffer=2_304) as client:
         expected = 1
@@ -223,13 +223,13 @@ FLOODS = {
 async def test_a_peer_that_floods_without_reading_costs_bounded_memory(
     start: Start, quick_goodbye: float, again: bytes, code: str
 ) -> None:
-    """Answers that are not read are cut off at the send buffer, long before the peer has stalled."""
+    """Unread replies are limited to the send buffer, long before the stall timeout."""
     running = await start(send_buffer=8_192)
     client = await running.client("/stream", receive_buffer=4_096)
     client.deafen()
     before = psutil.Process().memory_info().rss
     sent = 0
-    with contextlib.suppress(ConnectionError):  # cut off, or all of it thrown away
+    with contextlib.suppress(ConnectionError):  # closed, or all of it discarded
         while sent < 64 << 20:
             client.send(again)
             await client.flush()
@@ -241,10 +241,10 @@ async def test_a_peer_that_floods_without_reading_costs_bounded_memory(
     await running.balanced()
 
 
-async def test_thousands_that_are_due_at_once_are_ended_a_few_a_turn(
+async def test_thousands_of_due_connections_are_closed_a_few_per_turn(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All whom a kick told to go, and who answer nothing, are due in one sweep."""
+    """All kicked connections that do not answer are due in the same sweep."""
     a_turn = 3
     monkeypatch.setattr(sweepers, "MAX_DUE_PER_TURN", a_turn)
     running = await start()

@@ -1,4 +1,4 @@
-"""What the control plane tells and does about the feeds of a running service."""
+"""The control plane's feed routes on a running service."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.scripted_upstream import ScriptedUpstream
 
 
 class Operator:
-    """Asks the control plane from a thread of its own, as another process would."""
+    """A client of the control plane in its own thread, like another process."""
 
     def __init__(self, running: Running) -> None:
         socket = Path(running.service.listening.control)
@@ -40,7 +40,7 @@ class Operator:
     async def feeds_once(
         self, condition: Callable[[dict[str, answers.Feed]], object]
     ) -> dict[str, answers.Feed]:
-        """The feeds as soon as they are so: a busy machine may be late with a quote."""
+        """The feeds, once a condition holds: on a busy machine a quote may be late."""
         async with asyncio.timeout(PATIENCE):
             while not condition(feeds := await self.feeds()):
                 pass
@@ -57,12 +57,12 @@ class Operator:
         return got.feeds
 
 
-async def test_status_counts_what_is_there(start: Start) -> None:
+async def test_status_counts_connections_feeds_and_subscriptions(start: Start) -> None:
     running = await start(linger=0.3, stale_after=0.2)
     operator = Operator(running)
     async with await running.stream("AAPL", "MSFT", "ZVZZT") as one, await running.client():
         assert (await one.message("status"))["state"] == "stale"
-        async with asyncio.timeout(PATIENCE):  # a busy machine may be late with a quote
+        async with asyncio.timeout(PATIENCE):  # on a busy machine a quote may be late
             while (status := await operator.status()).staleness.live != 2:
                 pass
         assert (status.state, status.drill) == ("serving", None)
@@ -95,7 +95,7 @@ async def test_symbols_are_those_with_a_feed_where_the_upstream_does_not_know(
         assert await operator.symbols() == ["AAPL", "MSFT"]
 
 
-async def test_feeds_a_row_a_symbol(start: Start) -> None:
+async def test_feeds_has_one_row_per_symbol(start: Start) -> None:
     running = await start(linger=3_600.0, stale_after=0.3)
     operator = Operator(running)
     async with await running.stream("AAPL", "ZVZZT") as client, await running.client() as other:
@@ -114,7 +114,7 @@ async def test_feeds_a_row_a_symbol(start: Start) -> None:
         await other.leave()
     await until(lambda: not running.service.hub.subscriptions, "all have left")
     assert {row.demand for row in (await operator.feeds()).values()} == {"lingering"}
-    cancelled = await operator.cancel(all=True)  # nobody feels it: no need to confirm
+    cancelled = await operator.cancel(all=True)  # no subscriber is affected: no confirmation needed
     assert [(each.symbol, each.subscriber_count, each.joined) for each in cancelled] == [
         ("AAPL", 0, True),
         ("ZVZZT", 0, True),
@@ -122,7 +122,7 @@ async def test_feeds_a_row_a_symbol(start: Start) -> None:
     await running.balanced()
 
 
-async def test_cancelling_a_feed_that_is_served_wants_to_be_confirmed(running: Running) -> None:
+async def test_cancelling_a_feed_with_subscribers_needs_confirmation(running: Running) -> None:
     operator = Operator(running)
     async with await running.client() as client, await running.client("/quotes/MSFT") as other:
         with pytest.raises(
@@ -137,7 +137,7 @@ async def test_cancelling_a_feed_that_is_served_wants_to_be_confirmed(running: R
     await running.balanced()
 
 
-async def test_a_feed_that_does_not_die_is_reported_as_not_joined(
+async def test_a_feed_whose_task_does_not_end_is_reported_as_not_joined(
     start: Start, upstream: ScriptedUpstream
 ) -> None:
     release = asyncio.Event()
@@ -160,7 +160,7 @@ async def test_a_feed_that_does_not_die_is_reported_as_not_joined(
     await running.balanced()
 
 
-async def test_what_cannot_be_cancelled(running: Running) -> None:
+async def test_invalid_cancellations_are_refused(running: Running) -> None:
     operator = Operator(running)
     with pytest.raises(NotFoundError, match="no feed for AAPL"):
         await operator.cancel("AAPL", force=True)
@@ -171,8 +171,8 @@ async def test_what_cannot_be_cancelled(running: Running) -> None:
     assert await operator.cancel(all=True) == []
 
 
-async def test_connections_and_holds_are_never_taken_for_orphans(start: Start) -> None:
-    """While hundreds come and go, whoever looks from another thread sees no orphan."""
+async def test_live_subscriptions_are_never_reported_as_orphans(start: Start) -> None:
+    """While hundreds connect and disconnect, another thread never sees an orphan."""
     running = await start(subscribe_rate=0, upstream="sim:?rate=1")
     done, looks = False, 0
 
@@ -183,7 +183,7 @@ async def test_connections_and_holds_are_never_taken_for_orphans(start: Start) -
             looks += 1
 
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)  # the two threads take turns at every few lines
+    sys.setswitchinterval(1e-5)  # the two threads switch every few lines
     looking = asyncio.create_task(asyncio.to_thread(look))
     rounds = 0
     while rounds < 5 or looks < 100:

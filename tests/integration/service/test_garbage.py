@@ -1,4 +1,4 @@
-"""The service leaves nothing to the garbage collector: what is done with is freed at once."""
+"""The service creates no reference cycles: what it no longer needs is freed at once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VISITOR = Path(__file__).parents[2] / "support" / "visitor.py"
 
 @pytest.fixture
 def saved() -> Iterator[None]:
-    """The collector runs only when it is told to, and keeps what it would have freed."""
+    """Run the collector only on request, and keep what it would have freed."""
     gc.collect()
     gc.disable()
     gc.set_debug(gc.DEBUG_SAVEALL)
@@ -65,7 +65,7 @@ async def test_connections_and_feeds_come_and_go_without_garbage(
     assert not found
 
 
-def test_the_check_would_see_a_circle(saved: None) -> None:
+def test_the_check_detects_a_reference_cycle(saved: None) -> None:
     circle: list[object] = []
     circle.append(circle)
     del circle

@@ -1,4 +1,4 @@
-"""How old the last quote is, told in-band with its cause."""
+"""Status messages to subscribers: the staleness band and its reason."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.scripted_upstream import TICK, ScriptedUpstream
 
 SOON = {"stale_after": 0.1, "very_stale_after": 200, "dead_after": 300}
 LATER = {"stale_after": 100, "very_stale_after": 300, "dead_after": 500}
-"""Bands that nobody waits for: the test lets the time pass."""
+"""Long bands: the test moves the time itself."""
 
 
 @pytest.fixture(autouse=True)
@@ -28,13 +28,13 @@ def _never_late(request: pytest.FixtureRequest) -> None:
 
 
 async def told(client: RawClient) -> tuple[str, str | None]:
-    """State and reason of the next status."""
+    """State and reason of the next status message."""
     status = await client.message("status")
     return status["state"], status.get("reason")
 
 
 def pass_time(feed: Feed, seconds: float) -> None:
-    """The last quote came so many seconds earlier."""
+    """Let the last quote be this many seconds older."""
     feed.staleness.updated_at -= seconds
     feed._arm_timer()
 
@@ -50,13 +50,13 @@ async def test_a_quiet_symbol_grows_stale_very_stale_and_dead(start: Start) -> N
             assert (status["type"], status["symbol"]) == ("status", "ZVZZT")
             assert (status["state"], status["reason"]) == (state, "upstream_silent")
             assert 0 <= status["age_ms"] / 1000 - seconds < PATIENCE
-        # One who comes later is told at once.
+        # A later subscriber gets the status at once.
         async with await running.client("/quotes/ZVZZT") as second:
             assert await told(second) == ("dead", "upstream_silent")
     await running.balanced()
 
 
-async def test_a_quote_brings_it_back_to_life(start: Start, upstream: ScriptedUpstream) -> None:
+async def test_a_quote_makes_a_symbol_live_again(start: Start, upstream: ScriptedUpstream) -> None:
     speak = asyncio.Event()
 
     async def speaks_when_told(sink: Sink) -> None:
@@ -79,7 +79,7 @@ async def test_a_quote_brings_it_back_to_life(start: Start, upstream: ScriptedUp
             assert await told(client) == ("stale", "upstream_silent")
 
 
-async def test_an_upstream_that_is_down_is_the_cause(
+async def test_a_disconnected_upstream_is_the_reason(
     start: Start, upstream: ScriptedUpstream
 ) -> None:
     async def waits(sink: Sink) -> None:
@@ -120,7 +120,7 @@ async def test_our_own_lag_is_not_blamed_on_the_upstream(start: Start) -> None:
         await client.message("quote")
 
 
-async def test_silence_while_nobody_asked_is_not_our_lag(
+async def test_silence_without_subscribers_is_not_own_lag(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qcfeed.feed.staleness.OWN_LAG_LIMIT", PATIENCE)

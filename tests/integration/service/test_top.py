@@ -1,4 +1,4 @@
-"""A feed is cancelled and a reader kicked from the screen of ``qcfeed top``, in a real service."""
+"""Cancelling a feed and kicking a subscriber from the screen of ``qcfeed top``, in a real service."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def audited(running: Running) -> list[dict[str, Any]]:
 
 
 def intent_and_outcome(running: Running, action: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The two lines that the audit log has, both of whoever sits at this screen."""
+    """The two lines of the audit log, both from the user of this screen."""
     intent, outcome = audited(running)
     assert (intent["event"], outcome["event"]) == ("intent", "outcome")
     assert intent["id"] == outcome["id"]
@@ -39,7 +39,7 @@ def intent_and_outcome(running: Running, action: str) -> tuple[dict[str, Any], d
 
 
 async def refused_by_a_person(screen: Screen, running: Running) -> None:
-    """Every way to say no, and nothing happens."""
+    """Every way to decline, and nothing happens."""
     for no in ("n", "escape", "enter", "q"):
         await screen.asked("c")
         await screen.press("x", "Y", "space", no)
@@ -49,7 +49,7 @@ async def refused_by_a_person(screen: Screen, running: Running) -> None:
 
 
 async def said_goodbye(reader: RawClient, code: int) -> None:
-    """The reader is told why, and answers, as a client does."""
+    """The client gets the close frame and answers it."""
     assert (await reader.closing()).code == code
     reader.send(close(code))
     assert await reader.ended() == "eof"
@@ -121,7 +121,7 @@ async def test_a_reader_is_kicked_after_its_plan_was_shown(start: Start) -> None
         assert (outcome["outcome"], outcome["after"]["kicked"]) == ("done", 1)
 
 
-async def test_what_has_gone_before_the_yes_is_said_to_be_gone(start: Start) -> None:
+async def test_a_feed_that_closed_before_the_confirmation_is_reported(start: Start) -> None:
     running = await start()
     feed, reader = await running.client("/quotes/AAPL"), await running.client("/quotes/MSFT")
     async with shown(control(running)) as screen:
@@ -142,7 +142,7 @@ async def test_what_has_gone_before_the_yes_is_said_to_be_gone(start: Start) -> 
         assert "already gone  1" in told
 
 
-async def test_what_cannot_be_audited_is_not_done_and_that_is_said(start: Start) -> None:
+async def test_an_action_that_cannot_be_audited_is_refused(start: Start) -> None:
     running = await start()
     async with await running.client("/quotes/AAPL") as reader, shown(control(running)) as screen:
         audit_log(running).unlink(missing_ok=True)

@@ -49,7 +49,7 @@ def test_a_task_of_the_incident_held_a_quarter_of_a_megabyte() -> None:
     [
         ([], "0 of at least 3"),
         ([Point(0.0, 1.0)], "1 of at least 3"),
-        ([Point(0.0, 1.0)] * 3, "one instant"),
+        ([Point(0.0, 1.0)] * 3, "same time"),
     ],
 )
 def test_too_few_samples_are_said_and_not_fitted(points: list[Point], says: str) -> None:
@@ -64,7 +64,7 @@ def test_a_window_that_its_samples_do_not_cover_is_not_told_twice() -> None:
     found = by_name(steady(100, count=41), 2e9)  # 10 minutes
     assert found["5m"].missing_reason is None
     assert found["15m"].missing_reason is None
-    assert "span 600 s" in (found["1h"].missing_reason or "")
+    assert "span only 600 s" in (found["1h"].missing_reason or "")
 
 
 def test_steady_growth_has_one_rate_and_does_not_accelerate() -> None:
