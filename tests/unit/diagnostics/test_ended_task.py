@@ -148,7 +148,9 @@ async def test_the_canceller_is_recorded_by_task_and_line(ledger: Ledger) -> Non
     told = next(e for s in ledger.sites() for e in s.recently_ended() if e.cancels)
     assert told.cancels is not None
     assert (told.cancels.times, told.cancels.by) == (1, serial)
-    assert calls.of_cancel(told.cancels).startswith(f"{HERE}:{here} (test_who_cancelled")
+    assert calls.of_cancel(told.cancels).startswith(
+        f"{HERE}:{here} (test_the_canceller_is_recorded"
+    )
 
 
 async def test_a_timeout_and_a_group_are_named_as_such(ledger: Ledger) -> None:

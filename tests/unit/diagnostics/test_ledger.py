@@ -51,7 +51,7 @@ def site_of(ledger: Ledger, function: str) -> Site:
     return next(s for s in ledger.sites() if s.function.endswith(function) and s.spawned)
 
 
-def books(site: Site) -> dict[str, int]:
+def counts(site: Site) -> dict[str, int]:
     outcomes, live = site.counts()
     return {name: n for name, n in outcomes._asdict().items() if n} | {"live": live}
 
@@ -87,8 +87,8 @@ async def test_every_way_to_spawn_is_recorded_under_its_caller(ledger: Ledger, w
         await asyncio.wait_for(asyncio.ensure_future(nothing()), 5)
     else:
         await asyncio.ensure_future(nothing())
-    site = site_of(ledger, "booked_to_its_caller")
-    assert books(site) == {"finished": 1, "live": 0}
+    site = site_of(ledger, "recorded_under_its_caller")
+    assert counts(site) == {"finished": 1, "live": 0}
     assert site.location.startswith(HERE)
 
 
@@ -156,7 +156,7 @@ async def test_outcomes(ledger: Ledger) -> None:
         assert getattr(site_of(ledger, "test_outcomes"), outcome) == 1
         if outcome == "failed":
             assert task.exception() is not None
-    assert books(site_of(ledger, "test_outcomes")) == {
+    assert counts(site_of(ledger, "test_outcomes")) == {
         "finished": 1, "cancelled": 1, "failed": 1, "live": 0
     }  # fmt: skip
 
@@ -210,7 +210,7 @@ async def test_a_pending_task_is_still_destroyed_and_counted_at_once(
     gc.collect()
     assert gone() is None
     assert heard.contexts == [{"message": "Task was destroyed but it is pending!"}]
-    assert books(site_of(ledger, "spawn_and_drop")) == {"destroyed": 1, "live": 0}
+    assert counts(site_of(ledger, "spawn_and_drop")) == {"destroyed": 1, "live": 0}
     ledger.uninstall()
 
 
@@ -224,7 +224,7 @@ async def test_an_exception_never_retrieved_is_still_reported(
     for _ in range(3):
         await asyncio.sleep(0)
     site = site_of(ledger, "still_reported")
-    assert books(site) == {"failed": 1, "live": 0}
+    assert counts(site) == {"failed": 1, "live": 0}
     gc.collect()
     assert heard.contexts == [{"message": "Task exception was never retrieved"}]
     ledger.uninstall()
@@ -249,7 +249,7 @@ async def test_a_task_is_not_kept_alive(ledger: Ledger) -> None:
     del task
     await asyncio.sleep(0)  # or the loop still holds what it has just run
     assert gone() is None
-    assert books(site_of(ledger, "not_kept_alive")) == {"finished": 1, "live": 0}
+    assert counts(site_of(ledger, "not_kept_alive")) == {"finished": 1, "live": 0}
 
 
 async def test_the_ledger_does_not_keep_an_owner_alive(ledger: Ledger) -> None:
@@ -517,7 +517,7 @@ async def test_tasks_recorded_before_uninstall_are_followed_to_their_end(ledger:
     ledger.uninstall()
     task.cancel()
     await ended(task)
-    assert books(site_of(ledger, "seen_to_their_end")) == {"cancelled": 1, "live": 0}
+    assert counts(site_of(ledger, "followed_to_their_end")) == {"cancelled": 1, "live": 0}
 
 
 async def test_installing_twice_is_refused(ledger: Ledger) -> None:
