@@ -12,10 +12,8 @@ from qcfeed.metrics import claims, growth
 from qcfeed.metrics.claims import Claim
 from qcfeed.metrics.growth import LocationGrowth, Point, Window
 from qcfeed.metrics.timeline import Timeline
+from qcfeed.model import thresholds
 from qcfeed.model.history import HistoryPoint
-
-HORIZON = 4 * 3_600.0
-"""Seconds. Memory that reaches its limit sooner is a finding; the incident had a restart as often."""
 
 
 class Worst(msgspec.Struct, kw_only=True):
@@ -67,7 +65,9 @@ class Growth(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.growt
     timeline: list[HistoryPoint]
 
 
-def answer(told: Timeline, said: Sequence[Claim] = (), *, horizon: float = HORIZON) -> Growth:
+def answer(
+    told: Timeline, said: Sequence[Claim] = (), *, horizon: float = thresholds.MEMORY_LEFT_S
+) -> Growth:
     """Fit every window and find what is wrong (growth.py). ``said``: rates that alerts claimed.
 
     ``horizon``: seconds; memory that reaches its limit sooner is a finding.

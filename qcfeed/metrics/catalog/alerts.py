@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from qcfeed.model import thresholds
+
 RUNBOOKS = "https://github.com/qcfeed/qcfeed/blob/main/runbooks"
 """The directory of the runbooks; each alert has a page of its name."""
 
@@ -79,7 +81,8 @@ ORPHANED_SUBSCRIPTIONS = Alert(
 )
 MEMORY_RUNS_OUT = Alert(
     name="QcfeedMemoryRunsOut",
-    expr='min by (job, instance) (qcfeed:memory_seconds_to_limit{window=~"15m|1h"}) < 4 * 3600',
+    expr='min by (job, instance) (qcfeed:memory_seconds_to_limit{window=~"15m|1h"})'
+    f" < {thresholds.MEMORY_LEFT_S}",
     hold="5m",
     severity=Severity.WARNING,
     summary="Memory reaches its limit in {{ $value | humanizeDuration }} " + _WHERE,
@@ -88,7 +91,8 @@ MEMORY_RUNS_OUT = Alert(
 )
 MEMORY_RUNS_OUT_SOON = Alert(
     name="QcfeedMemoryRunsOutSoon",
-    expr='min by (job, instance) (qcfeed:memory_seconds_to_limit{window=~"5m|15m"}) < 30 * 60',
+    expr='min by (job, instance) (qcfeed:memory_seconds_to_limit{window=~"5m|15m"})'
+    f" < {thresholds.MEMORY_LEFT_URGENT_S}",
     hold="1m",
     severity=Severity.CRITICAL,
     summary="Memory reaches its limit in {{ $value | humanizeDuration }} " + _WHERE,
@@ -98,7 +102,7 @@ MEMORY_RUNS_OUT_SOON = Alert(
 )
 MEMORY_HIGH = Alert(
     name="QcfeedMemoryHigh",
-    expr="process_resident_memory_bytes / qcfeed_memory_limit_bytes > 0.85",
+    expr=f"process_resident_memory_bytes / qcfeed_memory_limit_bytes > {thresholds.MEMORY_SHARE}",
     hold="2m",
     severity=Severity.CRITICAL,
     summary="Memory is at {{ $value | humanizePercentage }} of its limit " + _WHERE,

@@ -6,6 +6,7 @@ from qcfeed.metrics.catalog import alerts
 from qcfeed.metrics.catalog.feed_panels import QUOTES, SUBSCRIBERS
 from qcfeed.metrics.catalog.panel import Panel, Query, Row, of
 from qcfeed.metrics.catalog.process_panels import MEMORY, PROCESS, TASKS
+from qcfeed.model import thresholds
 
 _FIRING = 'alertname=~"Qcfeed.*", alertstate="firing"'
 _NOT_LIVE = 'band!="live"'
@@ -38,7 +39,7 @@ GLANCE = Row(
                 ),
             ),
             warn=0.7,
-            bad=0.85,
+            bad=thresholds.MEMORY_SHARE,
             alerts=(alerts.MEMORY_HIGH,),
             figure=True,
         ),
@@ -47,8 +48,8 @@ GLANCE = Row(
             "The shortest of all windows; empty while memory does not grow.",
             "s",
             (Query(f"min({of('qcfeed:memory_seconds_to_limit')})", "left"),),
-            warn=4 * 3600,
-            bad=30 * 60,
+            warn=thresholds.MEMORY_LEFT_S,
+            bad=thresholds.MEMORY_LEFT_URGENT_S,
             alerts=(alerts.MEMORY_RUNS_OUT, alerts.MEMORY_RUNS_OUT_SOON),
             figure=True,
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qcfeed.metrics.catalog import alerts
 from qcfeed.metrics.catalog.panel import Panel, Query, Row, of, rate
+from qcfeed.model import thresholds
 
 MEMORY = Row(
     "Memory",
@@ -23,8 +24,8 @@ MEMORY = Row(
             "At the growth rate of the last 5 minutes, 15 minutes and hour. The shortest time counts.",
             "s",
             (Query(of("qcfeed:memory_seconds_to_limit"), "{{instance}} {{window}}"),),
-            warn=4 * 3600,
-            bad=30 * 60,
+            warn=thresholds.MEMORY_LEFT_S,
+            bad=thresholds.MEMORY_LEFT_URGENT_S,
             alerts=(alerts.MEMORY_RUNS_OUT, alerts.MEMORY_RUNS_OUT_SOON),
         ),
     ),
