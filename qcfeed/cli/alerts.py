@@ -55,24 +55,16 @@ def _colour(alert: Row) -> str:
 
 TABLE: Table[Row] = Table(
     (
-        Column(
-            key="name",
-            header="ALERT",
-            value=lambda a: a.name,
-            least=20,
-            colour=_colour,
-        ),
-        Column(key="state", value=lambda a: a.state, colour=_colour),
-        Column(key="severity", value=lambda a: a.severity),
-        Column(
-            key="active_s", header="FOR", value=lambda a: a.active_s, show=formats.age, right=True
-        ),
-        Column(key="since", header="SINCE (UTC)", value=lambda a: a.since, show=formats.clock),
-        Column(key="value", value=lambda a: a.value, show=lambda v: f"{v:,.4g}", right=True),
-        Column(key="instance", value=lambda a: a.labels.get("instance"), least=12, rank=1),
-        Column(key="summary", value=lambda a: a.summary, wide=True),
-        Column(key="runbook", value=lambda a: a.runbook, wide=True),
-        Column(key="first", value=lambda a: a.first, wide=True),
+        Column("name", header="ALERT", least=20, colour=_colour),
+        Column("state", colour=_colour),
+        Column("severity"),
+        Column("active_s", header="FOR", show=formats.age, right=True),
+        Column("since", header="SINCE (UTC)", show=formats.clock),
+        Column("value", show=lambda v: f"{v:,.4g}", right=True),
+        Column("instance", value=lambda a: a.labels.get("instance"), least=12, rank=1),
+        Column("summary", wide=True),
+        Column("runbook", wide=True),
+        Column("first", wide=True),
     ),
     identity=lambda alert: alert.name,
 )

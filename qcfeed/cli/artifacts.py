@@ -19,9 +19,9 @@ app = new_app()
 
 LIST: Table[Artifact] = Table(
     (
-        Column(key="name", value=lambda artifact: artifact.value),
-        Column(key="file", value=lambda artifact: artifact.file),
-        Column(key="about", value=lambda artifact: artifact.about, least=30),
+        Column("name", "value"),
+        Column("file"),
+        Column("about", least=30),
     ),
     identity=lambda artifact: artifact.value,
 )

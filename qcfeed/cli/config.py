@@ -43,27 +43,28 @@ class Value(NamedTuple):
         return unsecret(self.value)
 
 
+def _set_colour(value: Value) -> str | None:
+    return None if value.origin == config.DEFAULT else "cyan"
+
+
 def _values(*, origin: bool) -> Table[Value]:
     return Table(
         (
-            Column(key="option", value=lambda v: v.option.name),
-            Column(
-                key="value", value=lambda v: v.shown, show=config_file.toml, least=12,
-                colour=lambda v: None if v.origin == config.DEFAULT else "cyan",
-            ),
-            Column(key="origin", value=lambda v: v.origin, least=16, wide=not origin),
-            Column(key="help", value=lambda v: v.option.help, wide=True),
+            Column("option", value=lambda v: v.option.name),
+            Column("value", "shown", show=config_file.toml, least=12, colour=_set_colour),
+            Column("origin", least=16, wide=not origin),
+            Column("help", value=lambda v: v.option.help, wide=True),
         ),
         identity=lambda v: str(v.option.name),
-    )  # fmt: skip
+    )
 
 
 CONTEXTS: Table[Context] = Table(
     (
-        Column(key="context", value=lambda c: c.name),
-        Column(key="service", value=lambda c: c.leads_to, least=20),
-        Column(key="prometheus", value=lambda c: unsecret(c.prometheus), least=20, rank=1),
-        Column(key="token_file", value=lambda c: c.token_file, least=20, rank=2),
+        Column("context", "name"),
+        Column("service", "leads_to", least=20),
+        Column("prometheus", value=lambda c: unsecret(c.prometheus), least=20, rank=1),
+        Column("token_file", least=20, rank=2),
     ),
     identity=lambda c: c.name,
 )

@@ -27,15 +27,10 @@ _ORDER = (FAILED, SKIPPED, PASSED)
 
 RESULTS: Table[Result] = Table(
     (
-        Column(key="check", value=lambda r: r.check),
-        Column(
-            key="outcome",
-            value=lambda r: r.outcome,
-            show=str.upper,
-            colour=lambda r: _COLOURS[r.outcome],
-        ),
-        Column(key="detail", value=lambda r: r.detail, least=24),
-        Column(key="next", value=lambda r: r.next, least=24),
+        Column("check"),
+        Column("outcome", show=str.upper, colour=lambda r: _COLOURS[r.outcome]),
+        Column("detail", least=24),
+        Column("next", least=24),
     ),
     identity=lambda r: r.check,
 )

@@ -30,13 +30,13 @@ _LONGER_THAN_A_BLOW = 40.0
 
 TABLE: Table[Drill] = Table(
     (
-        Column(key="name", value=lambda d: d.name),
-        Column(key="lasts_s", header="LASTS", value=lambda d: d.lasts_s, show=formats.age),
-        Column(key="breaks", value=lambda d: d.breaks, least=30),
-        Column(key="number", header="N IS", value=lambda d: d.number, wide=True),
-        Column(key="usual", value=lambda d: d.usual, show="{:.0f}".format, right=True, wide=True),
-        Column(key="alerts", value=lambda d: " ".join(d.alerts), least=30, wide=True),
-        Column(key="shows", value=lambda d: d.shows, wide=True),
+        Column("name"),
+        Column("lasts_s", header="LASTS", show=formats.age),
+        Column("breaks", least=30),
+        Column("number", header="N IS", wide=True),
+        Column("usual", show="{:.0f}".format, right=True, wide=True),
+        Column("alerts", value=lambda d: " ".join(d.alerts), least=30, wide=True),
+        Column("shows", wide=True),
     ),
     identity=lambda d: d.name,
 )

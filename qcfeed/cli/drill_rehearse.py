@@ -23,9 +23,9 @@ _ALERTS = {each.name: each for each in ALERTS}
 
 STORY: Table[Happened] = Table(
     (
-        Column(key="at", value=lambda h: h.at, show=formats.age, right=True),
-        Column(key="what", value=lambda h: h.what, least=40),
-        Column(key="took", value=lambda h: h.took, show=formats.age, right=True),
+        Column("at", show=formats.age, right=True),
+        Column("what", least=40),
+        Column("took", show=formats.age, right=True),
     ),
     identity=lambda h: h.what,
 )

@@ -11,10 +11,11 @@ import typer
 from qcfeed.cli.context import Format, Output, act, ask, examples, new_app, options, say
 from qcfeed.cli.saved_files import From, ask_or_read
 from qcfeed.cli.ui import formats
+from qcfeed.cli.ui.confirm import confirm
 from qcfeed.cli.ui.render import draw, show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import FEEDS, FEEDS_CANCEL
-from qcfeed.errors import ExitStatus, NeedsConfirmationError, NotFoundError, UsageError
+from qcfeed.errors import ExitStatus, NotFoundError, UsageError
 from qcfeed.model import symbol
 from qcfeed.model.answers import CancelFeedsRequest, CancelledFeed, CancelledFeeds, Feed, Feeds
 
@@ -27,49 +28,34 @@ app = new_app()
 
 FEED_TABLE: Table[Feed] = Table(
     (
-        Column(key="symbol", value=lambda f: f.symbol),
-        Column(key="state", value=lambda f: f"{f.demand}/{f.upstream}"),
-        Column(key="subscribers", value=lambda f: f.subscribers, show=formats.count, right=True),
+        Column("symbol"),
+        Column("state", value=lambda f: f"{f.demand}/{f.upstream}"),
+        Column("subscribers", show=formats.count, right=True),
+        Column("last_quote_at", header="LAST QUOTE", show=formats.clock),
+        Column("age_s", header="STALENESS", show=formats.age, right=True),
         Column(
-            key="last_quote_at",
-            header="LAST QUOTE",
-            value=lambda f: f.last_quote_at,
-            show=formats.clock,
-        ),
-        Column(
-            key="age_s", header="STALENESS", value=lambda f: f.age_s, show=formats.age, right=True
-        ),
-        Column(
-            key="band",
+            "band",
             header="STATUS",
-            value=lambda f: f.band,
             show=lambda band: band.replace("_", " "),
             colour=lambda f: _BAND_COLOURS.get(f.band),
         ),
-        Column(
-            key="quotes_per_s",
-            header="QUOTES/S",
-            value=lambda f: f.quotes_per_s,
-            show=formats.rate,
-            right=True,
-        ),
-        Column(key="generation", header="GEN", value=lambda f: f.generation, right=True, rank=1),
-        Column(key="quotes", value=lambda f: f.quotes, show=formats.count, right=True, wide=True),
-        Column(key="restarts", value=lambda f: f.restarts, right=True, wide=True),
-        Column(key="reason", value=lambda f: f.reason, wide=True),
-        Column(key="failure", value=lambda f: f.failure, wide=True),
+        Column("quotes_per_s", header="QUOTES/S", show=formats.rate, right=True),
+        Column("generation", header="GEN", right=True, rank=1),
+        Column("quotes", show=formats.count, right=True, wide=True),
+        Column("restarts", right=True, wide=True),
+        Column("reason", wide=True),
+        Column("failure", wide=True),
     ),
     identity=lambda feed: feed.symbol,
 )
 
 CANCELLED_TABLE: Table[CancelledFeed] = Table(
     (
-        Column(key="symbol", value=lambda f: f.symbol),
-        Column(key="subscribers", value=lambda f: f.subscribers, show=formats.count, right=True),
+        Column("symbol"),
+        Column("subscribers", show=formats.count, right=True),
         Column(
-            key="joined",
+            "joined",
             header="ENDED",
-            value=lambda f: f.joined,
             show=lambda joined: "yes" if joined else "not yet",
             colour=lambda f: None if f.joined else "red",
         ),
@@ -170,13 +156,9 @@ def _confirmed(chosen: Sequence[Feed]) -> bool:
     if len(busy) > PREVIEW:
         say(f"and {len(busy) - PREVIEW:,} more")
     subscribers = formats.plural(sum(feed.subscribers for feed in busy), "subscriber")
-    what = f"{formats.plural(len(chosen), 'feed')} with {subscribers}"
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise NeedsConfirmationError(
-            f"this would cancel {what}", hint="nothing was done; add --yes to do it"
-        )
-    sys.stderr.write(f"cancel {what}? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise NeedsConfirmationError("nothing was cancelled")
+    confirm(
+        f"cancel {formats.plural(len(chosen), 'feed')} with {subscribers}",
+        hint="add --yes to do it",
+        refused="nothing was cancelled",
+    )
     return True

@@ -33,20 +33,20 @@ app = new_app()
 
 ORPHAN_TABLE: Table[Orphan] = Table(
     (
-        Column(key="task", value=lambda o: o.task, right=True),
-        Column(key="age_s", header="AGE", value=lambda o: o.age_s, show=formats.age, right=True),
-        Column(key="symbol", value=lambda o: o.symbol),
-        Column(key="location", value=lambda o: o.location, least=24),
-        Column(key="evidence", value=lambda o: o.evidence, least=24),
+        Column("task", right=True),
+        Column("age_s", header="AGE", show=formats.age, right=True),
+        Column("symbol"),
+        Column("location", least=24),
+        Column("evidence", least=24),
     ),
     identity=lambda orphan: str(orphan.task) if orphan.task is not None else str(orphan.symbol),
 )
 
 SURVIVOR_TABLE: Table[Survivor] = Table(
     (
-        Column(key="task", value=lambda s: s.task, right=True),
-        Column(key="location", value=lambda s: s.location, least=24),
-        Column(key="state", value=lambda s: s.state, least=24),
+        Column("task", right=True),
+        Column("location", least=24),
+        Column("state", least=24),
     ),
     identity=lambda survivor: str(survivor.task),
 )

@@ -57,35 +57,19 @@ def _memory(result: ModeResult) -> str:
 
 TABLE: Table[ModeResult] = Table(
     (
-        Column(key="mode", value=lambda result: result.mode),
-        Column(
-            key="cycles", value=lambda result: result.cycles, show=formats.count, right=True, rank=2
-        ),
-        Column(
-            key="took", value=lambda result: result.elapsed_s, show=formats.age, right=True, rank=3
-        ),
-        Column(
-            key="let_go",
-            value=lambda result: result.settled_s,
-            show=formats.age,
-            right=True,
-            rank=4,
-        ),
-        Column(
-            key="refused",
-            value=lambda result: result.retries,
-            show=formats.count,
-            right=True,
-            rank=5,
-        ),
+        Column("mode"),
+        Column("cycles", show=formats.count, right=True, rank=2),
+        Column("took", "elapsed_s", show=formats.age, right=True, rank=3),
+        Column("let_go", "settled_s", show=formats.age, right=True, rank=4),
+        Column("refused", "retries", show=formats.count, right=True, rank=5),
         _count("tasks"),
         _count("feeds"),
         _count("subscriptions", "SUBS"),
         _count("connections", "CONNS"),
         _count("orphans"),
-        Column(key="memory", value=_memory, right=True, rank=1),
+        Column("memory", value=_memory, right=True, rank=1),
         Column(
-            key="stayed",
+            "stayed",
             value=lambda result: ", ".join(result.findings) or "nothing",
             least=12,
             colour=lambda result: "red" if result.findings else "green",

@@ -30,9 +30,9 @@ class Page(NamedTuple):
 
 PAGES: Table[Page] = Table(
     (
-        Column(key="name", value=lambda page: page.name),
-        Column(key="title", value=lambda page: page.title, wide=True),
-        Column(key="about", value=lambda page: page.about, least=30),
+        Column("name"),
+        Column("title", wide=True),
+        Column("about", least=30),
     ),
     identity=lambda page: page.name,
 )

@@ -32,11 +32,11 @@ class Row(NamedTuple):
 
 ROWS: Table[Row] = Table(
     (
-        Column(key="thread", value=lambda row: row.thread.name),
-        Column(key="depth", value=lambda row: row.depth),
-        Column(key="location", value=lambda row: row.frame.location),
-        Column(key="function", value=lambda row: row.frame.function),
-        Column(key="source", value=lambda row: row.frame.source),
+        Column("thread", value=lambda row: row.thread.name),
+        Column("depth"),
+        Column("location", value=lambda row: row.frame.location),
+        Column("function", value=lambda row: row.frame.function),
+        Column("source", value=lambda row: row.frame.source),
     ),
     identity=lambda row: row.thread.name,
 )

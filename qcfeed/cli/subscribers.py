@@ -10,11 +10,12 @@ import typer
 
 from qcfeed.cli.context import Format, Output, act, ask, examples, new_app, options, say
 from qcfeed.cli.ui import formats
+from qcfeed.cli.ui.confirm import confirm
 from qcfeed.cli.ui.figures import Figure, show_figures
 from qcfeed.cli.ui.render import draw, show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import SUBSCRIBERS, SUBSCRIBERS_KICK
-from qcfeed.errors import ExitStatus, NeedsConfirmationError, UsageError
+from qcfeed.errors import ExitStatus, UsageError
 from qcfeed.model.subscribers import Kicked, KickRequest, Subscriber, Subscribers
 
 PREVIEW = 10
@@ -39,71 +40,37 @@ HoldsSymbol = Annotated[
 
 SUBSCRIBER_TABLE: Table[Subscriber] = Table(
     (
-        Column(key="id", value=lambda s: s.id, right=True),
-        Column(key="peer", value=lambda s: s.peer),
+        Column("id", right=True),
+        Column("peer"),
         Column(
-            key="symbols",
+            "symbols",
             value=lambda s: " ".join([*s.symbols, *_further(s)]),
             show=lambda text: _shortened(text.split()),
             least=8,
         ),
-        Column(key="policy", value=lambda s: s.policy, rank=1),
+        Column("policy", rank=1),
+        Column("lag", show=formats.count, right=True, colour=lambda s: "red" if s.lag else None),
+        Column("lag_bytes", header="UNSENT", show=formats.size, right=True),
+        Column("kernel_bytes", header="KERNEL", show=formats.size, right=True),
+        Column("age_s", header="AGE", show=formats.age, right=True),
         Column(
-            key="lag",
-            value=lambda s: s.lag,
-            show=formats.count,
-            right=True,
-            colour=lambda s: "red" if s.lag else None,
-        ),
-        Column(
-            key="lag_bytes",
-            header="UNSENT",
-            value=lambda s: s.lag_bytes,
-            show=formats.size,
-            right=True,
-        ),
-        Column(
-            key="kernel_bytes",
-            header="KERNEL",
-            value=lambda s: s.kernel_bytes,
-            show=formats.size,
-            right=True,
-        ),
-        Column(key="age_s", header="AGE", value=lambda s: s.age_s, show=formats.age, right=True),
-        Column(
-            key="conflated",
-            value=lambda s: s.conflated,
+            "conflated",
             show=formats.count,
             right=True,
             colour=lambda s: "yellow" if s.conflated else None,
             rank=2,
         ),
         Column(
-            key="dropped",
-            value=lambda s: s.dropped,
+            "dropped",
             show=formats.count,
             right=True,
             colour=lambda s: "yellow" if s.dropped else None,
             rank=3,
         ),
-        Column(key="held", value=lambda s: s.held, show=formats.count, right=True, wide=True),
-        Column(
-            key="stalled_s",
-            header="STALLED",
-            value=lambda s: s.stalled_s,
-            show=formats.age,
-            right=True,
-            wide=True,
-        ),
-        Column(
-            key="heard_s",
-            header="HEARD",
-            value=lambda s: s.heard_s,
-            show=formats.age,
-            right=True,
-            wide=True,
-        ),
-        Column(key="compressed", value=lambda s: s.compressed, wide=True),
+        Column("held", show=formats.count, right=True, wide=True),
+        Column("stalled_s", header="STALLED", show=formats.age, right=True, wide=True),
+        Column("heard_s", header="HEARD", show=formats.age, right=True, wide=True),
+        Column("compressed", wide=True),
     ),
     identity=lambda subscriber: str(subscriber.id),
 )
@@ -220,19 +187,16 @@ def kick(
 
 
 def _confirm(chosen: Sequence[Subscriber]) -> None:
-    """Raises NeedsConfirmationError unless a person says yes."""
-    what = formats.plural(len(chosen), "connection")
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise NeedsConfirmationError(
-            f"this would end {what}", hint="nothing was done; --dry-run shows them, --yes does it"
-        )
-    draw(SUBSCRIBER_TABLE, chosen[:PREVIEW], stream=sys.stderr)
-    if len(chosen) > PREVIEW:
-        say(f"and {len(chosen) - PREVIEW:,} more")
-    sys.stderr.write(f"end {what}? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise NeedsConfirmationError("nobody was kicked")
+    """Raises NeedsConfirmationError unless a person answers yes."""
+    if sys.stderr.isatty():
+        draw(SUBSCRIBER_TABLE, chosen[:PREVIEW], stream=sys.stderr)
+        if len(chosen) > PREVIEW:
+            say(f"and {len(chosen) - PREVIEW:,} more")
+    confirm(
+        f"end {formats.plural(len(chosen), 'connection')}",
+        hint="--dry-run shows them, --yes does it",
+        refused="no connection was ended",
+    )
 
 
 def outcome(answer: Kicked) -> list[Figure]:

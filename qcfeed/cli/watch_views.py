@@ -45,37 +45,28 @@ def _side(price: float | None, size: Size) -> str | None:
 
 TABLE: Table[Line] = Table(
     [
-        Column(key="symbol", value=lambda line: line.symbol),
+        Column("symbol"),
         Column(
-            key="bid",
+            "bid",
             value=lambda line: line.quote and _side(line.quote.bid, line.quote.bid_size),
             right=True,
         ),
         Column(
-            key="ask",
+            "ask",
             value=lambda line: line.quote and _side(line.quote.ask, line.quote.ask_size),
             right=True,
         ),
         Column(
-            key="last",
+            "last",
             value=lambda line: line.quote and line.quote.last,
             show=_price,
             right=True,
             rank=3,
         ),
-        Column(
-            key="age_s", header="AGE", value=lambda line: line.age_s, show=age, right=True, rank=1
-        ),
-        Column(
-            key="state", value=lambda line: line.state, colour=lambda line: _COLOURS.get(line.state)
-        ),
-        Column(key="seq", value=lambda line: line.quote and line.quote.seq, right=True, rank=2),
-        Column(
-            key="gaps",
-            value=lambda line: line.gaps,
-            right=True,
-            colour=lambda line: "red" if line.gaps else None,
-        ),
+        Column("age_s", header="AGE", show=age, right=True, rank=1),
+        Column("state", colour=lambda line: _COLOURS.get(line.state)),
+        Column("seq", value=lambda line: line.quote and line.quote.seq, right=True, rank=2),
+        Column("gaps", right=True, colour=lambda line: "red" if line.gaps else None),
     ],
     identity=lambda line: line.symbol,
 )

@@ -27,16 +27,16 @@ app = new_app()
 
 FINDING_TABLE: Table[Finding] = Table(
     (
-        Column(key="rule", value=lambda f: f.rule),
-        Column(key="certainty", value=lambda f: f.certainty),
-        Column(key="headline", value=lambda f: f.headline),
-        Column(key="location", value=lambda f: f.location),
-        Column(key="count", value=lambda f: f.count),
-        Column(key="per_minute", value=lambda f: f.per_minute),
-        Column(key="began_s", value=lambda f: f.began_s),
-        Column(key="left_s", value=lambda f: f.left_s),
-        Column(key="next", value=lambda f: f.next[0] if f.next else ""),
-        Column(key="runbook", value=lambda f: f.runbook),
+        Column("rule"),
+        Column("certainty"),
+        Column("headline"),
+        Column("location"),
+        Column("count"),
+        Column("per_minute"),
+        Column("began_s"),
+        Column("left_s"),
+        Column("next", value=lambda f: f.next[0] if f.next else ""),
+        Column("runbook"),
     ),
     identity=lambda finding: finding.rule,
 )

@@ -135,7 +135,7 @@ def _screen(told: Growth, by: By | None, *, wide: bool) -> None:
     if by is By.LOCATION:
         render.draw(views.LOCATIONS, told.locations, wide=wide)
         return
-    render.draw(views.TIMELINE, views.thinned(told.timeline), wide=wide)
+    render.draw(views.TIMELINE, views.condense(told.timeline), wide=wide)
     render.lines([Line(""), *views.sparks(told, blocks_for(sys.stdout.encoding))])
     render.emit("\n")
     render.draw(views.WINDOWS, told.windows, wide=wide)

@@ -39,88 +39,44 @@ def signed_size(value: float) -> str:
 
 TIMELINE: Table[Moment] = Table(
     (
-        Column(key="at", header="TIME (UTC)", value=lambda m: m.at, show=formats.clock),
-        Column(
-            key="memory_bytes",
-            header="MEMORY",
-            value=lambda m: m.memory_bytes,
-            show=formats.size,
-            right=True,
-        ),
-        Column(key="live_tasks", value=lambda m: m.live_tasks, show=_count, right=True),
-        Column(key="subscriptions", value=lambda m: m.subscriptions, show=_count, right=True),
-        Column(key="orphans", value=lambda m: m.orphans, show=_count, right=True),
-        Column(key="feeds", value=lambda m: m.feeds, show=_count, right=True, wide=True),
+        Column("at", header="TIME (UTC)", show=formats.clock),
+        Column("memory_bytes", header="MEMORY", show=formats.size, right=True),
+        Column("live_tasks", show=_count, right=True),
+        Column("subscriptions", show=_count, right=True),
+        Column("orphans", show=_count, right=True),
+        Column("feeds", show=_count, right=True, wide=True),
     ),
     identity=lambda moment: moment.at,
 )
 
 WINDOWS: Table[Rates] = Table(
     (
-        Column(key="window", value=lambda w: w.window),
-        Column(
-            key="time_to_limit_s",
-            header="TO LIMIT",
-            value=lambda w: w.time_to_limit_s,
-            show=formats.age,
-            right=True,
-        ),
-        Column(
-            key="memory_bytes_per_hour",
-            header="MEMORY/H",
-            value=lambda w: w.memory_bytes_per_hour,
-            show=signed_size,
-            right=True,
-        ),
-        Column(key="r2", value=lambda w: w.r2, show=lambda r2: f"{r2:.2f}", right=True),
-        Column(
-            key="tasks_per_minute",
-            header="TASKS/MIN",
-            value=lambda w: w.tasks_per_minute,
-            show=signed,
-            right=True,
-        ),
-        Column(
-            key="tasks_r2",
-            header="R2",
-            value=lambda w: w.tasks_r2,
-            show=lambda r2: f"{r2:.2f}",
-            right=True,
-            wide=True,
-        ),
-        Column(
-            key="spawned_per_minute",
-            header="SPAWNED/MIN",
-            value=lambda w: w.spawned_per_minute,
-            show=_count,
-            right=True,
-            rank=1,
-        ),
-        Column(key="samples", value=lambda w: w.samples, right=True),
-        Column(key="missing", header="NOTE", value=lambda w: w.missing, least=12),
+        Column("window"),
+        Column("time_to_limit_s", header="TO LIMIT", show=formats.age, right=True),
+        Column("memory_bytes_per_hour", header="MEMORY/H", show=signed_size, right=True),
+        Column("r2", show=lambda r2: f"{r2:.2f}", right=True),
+        Column("tasks_per_minute", header="TASKS/MIN", show=signed, right=True),
+        Column("tasks_r2", header="R2", show=lambda r2: f"{r2:.2f}", right=True, wide=True),
+        Column("spawned_per_minute", header="SPAWNED/MIN", show=_count, right=True, rank=1),
+        Column("samples", right=True),
+        Column("missing", header="NOTE", least=12),
     ),
     identity=lambda window: window.window,
 )
 
 LOCATIONS: Table[LocationRate] = Table(
     (
-        Column(key="location", value=lambda row: row.location, least=24),
-        Column(key="live", value=lambda row: row.live, show=_count, right=True),
-        Column(key="net", value=lambda row: row.net, show=signed, right=True),
-        Column(
-            key="per_minute",
-            header="NET/MIN",
-            value=lambda row: row.per_minute,
-            show=signed,
-            right=True,
-        ),
-        Column(key="share", value=lambda row: row.share, show=lambda s: f"{s:.0%}", right=True),
+        Column("location", least=24),
+        Column("live", show=_count, right=True),
+        Column("net", show=signed, right=True),
+        Column("per_minute", header="NET/MIN", show=signed, right=True),
+        Column("share", show=lambda s: f"{s:.0%}", right=True),
     ),
     identity=lambda row: row.location,
 )
 
 
-def thinned(timeline: Sequence[Moment]) -> list[Moment]:
+def condense(timeline: Sequence[Moment]) -> list[Moment]:
     """About ROWS moments: the first of each round step of time, and the last of all.
 
     Their times carry the date where the timeline is longer than a day.

@@ -20,23 +20,16 @@ _WITHOUT = "(without)"
 
 LABEL_TABLE: Table[LabelValue] = Table(
     (
-        Column(key="value", value=lambda v: v.value, show=str, least=20),
-        Column(key="live", value=lambda v: v.live, show=formats.count, right=True),
+        Column("value", show=str, least=20),
+        Column("live", show=formats.count, right=True),
         Column(
-            key="orphaned",
-            value=lambda v: v.orphaned,
+            "orphaned",
             show=formats.count,
             right=True,
             colour=lambda v: "red" if v.orphaned else None,
         ),
-        Column(
-            key="oldest_s",
-            header="OLDEST",
-            value=lambda v: v.oldest_s,
-            show=formats.age,
-            right=True,
-        ),
-        Column(key="locations", value=lambda v: v.locations, show=formats.count, right=True),
+        Column("oldest_s", header="OLDEST", show=formats.age, right=True),
+        Column("locations", show=formats.count, right=True),
     ),
     identity=lambda row: _WITHOUT if row.value is None else row.value,
 )

@@ -13,11 +13,12 @@ from qcfeed.cli.saved_files import From, ask_or_read
 from qcfeed.cli.tasks import filters
 from qcfeed.cli.tasks.show import told
 from qcfeed.cli.ui import formats
+from qcfeed.cli.ui.confirm import confirm
 from qcfeed.cli.ui.figures import Figure, show_figures
 from qcfeed.cli.ui.render import draw, emit, show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import TASKS_CANCEL, TASKS_CANCEL_PLAN
-from qcfeed.errors import ExitStatus, NeedsConfirmationError, UsageError
+from qcfeed.errors import ExitStatus, UsageError
 from qcfeed.model.answers import Task
 from qcfeed.model.task_details import (
     CancelledTasks,
@@ -38,19 +39,19 @@ LISTED = 10
 
 PLANNED_TABLE: Table[Task] = Table(
     (
-        Column(key="serial", value=lambda t: t.serial, right=True),
-        Column(key="age_s", header="AGE", value=lambda t: t.age_s, show=formats.age, right=True),
-        Column(key="name", value=lambda t: t.name, least=8),
-        Column(key="location", value=lambda t: t.location, least=24),
-        Column(key="state", value=lambda t: t.state, least=12),
+        Column("serial", right=True),
+        Column("age_s", header="AGE", show=formats.age, right=True),
+        Column("name", least=8),
+        Column("location", least=24),
+        Column("state", least=12),
     ),
     identity=lambda task: str(task.serial),
 )
 
 LOCATION_TABLE: Table[PlannedLocation] = Table(
     (
-        Column(key="location", value=lambda x: x.location, least=24),
-        Column(key="tasks", value=lambda x: x.tasks, show=formats.count, right=True),
+        Column("location", least=24),
+        Column("tasks", show=formats.count, right=True),
     ),
     identity=lambda row: row.location,
 )
@@ -140,17 +141,12 @@ def besides(plan: CancelPlan) -> str:
 
 
 def _confirm(plan: CancelPlan) -> None:
-    """Raises NeedsConfirmationError unless a person says yes."""
-    what = formats.plural(plan.count, "task")
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise NeedsConfirmationError(
-            f"this would cancel {what}{besides(plan)}",
-            hint="nothing was done; --dry-run shows them, --yes does it",
-        )
-    sys.stderr.write(f"cancel {what}{besides(plan)}? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise NeedsConfirmationError("nothing was cancelled")
+    """Raises NeedsConfirmationError unless a person answers yes."""
+    confirm(
+        f"cancel {formats.plural(plan.count, 'task')}{besides(plan)}",
+        hint="--dry-run shows them, --yes does it",
+        refused="nothing was cancelled",
+    )
 
 
 def _show_outcome(answer: CancelledTasks, output: Format, raw: bytes) -> None:

@@ -72,16 +72,16 @@ def _alarming(row: Location) -> str | None:
 
 TASK_TABLE: Table[Task] = Table(
     (
-        Column(key="serial", value=lambda t: t.serial, right=True),
-        Column(key="age_s", header="AGE", value=lambda t: t.age_s, show=formats.age, right=True),
-        Column(key="name", value=lambda t: t.name, least=8),
-        Column(key="coroutine", value=lambda t: t.coroutine, least=24, rank=2),
-        Column(key="location", value=lambda t: t.location, least=24),
-        Column(key="state", value=lambda t: t.state, least=12),
-        Column(key="note", value=lambda t: t.note, least=10, rank=1, colour=lambda _: "yellow"),
-        Column(key="parent", value=lambda t: t.parent, right=True, wide=True),
+        Column("serial", right=True),
+        Column("age_s", header="AGE", show=formats.age, right=True),
+        Column("name", least=8),
+        Column("coroutine", least=24, rank=2),
+        Column("location", least=24),
+        Column("state", least=12),
+        Column("note", least=10, rank=1, colour=lambda _: "yellow"),
+        Column("parent", right=True, wide=True),
         Column(
-            key="labels",
+            "labels",
             value=lambda t: " ".join(f"{key}={value}" for key, value in t.labels.items()),
             wide=True,
         ),
@@ -91,40 +91,24 @@ TASK_TABLE: Table[Task] = Table(
 
 LOCATION_TABLE: Table[Location] = Table(
     (
-        Column(key="location", value=lambda x: x.location, least=24, colour=_alarming),
-        Column(key="function", value=lambda x: x.function, least=20, wide=True),
+        Column("location", least=24, colour=_alarming),
+        Column("function", least=20, wide=True),
         Column(
-            key="matching",
+            "matching",
             value=lambda x: x.matching or None,
             show=formats.count,
             right=True,
             wide=True,
         ),
-        Column(key="live", value=lambda x: x.live, show=formats.count, right=True),
-        Column(
-            key="orphaned",
-            value=lambda x: x.orphaned,
-            show=formats.count,
-            right=True,
-            colour=_alarming,
-        ),
-        Column(
-            key="oldest_s",
-            header="OLDEST",
-            value=lambda x: x.oldest_s,
-            show=formats.age,
-            right=True,
-        ),
-        Column(key="spawned", value=lambda x: x.spawned, show=formats.count, right=True, rank=1),
-        Column(key="finished", value=lambda x: x.finished, show=formats.count, right=True, rank=4),
-        Column(
-            key="cancelled", value=lambda x: x.cancelled, show=formats.count, right=True, rank=3
-        ),
-        Column(key="failed", value=lambda x: x.failed, show=formats.count, right=True, rank=2),
-        Column(
-            key="destroyed", value=lambda x: x.destroyed, show=formats.count, right=True, wide=True
-        ),
-        Column(key="note", value=lambda x: x.note, least=12),
+        Column("live", show=formats.count, right=True),
+        Column("orphaned", show=formats.count, right=True, colour=_alarming),
+        Column("oldest_s", header="OLDEST", show=formats.age, right=True),
+        Column("spawned", show=formats.count, right=True, rank=1),
+        Column("finished", show=formats.count, right=True, rank=4),
+        Column("cancelled", show=formats.count, right=True, rank=3),
+        Column("failed", show=formats.count, right=True, rank=2),
+        Column("destroyed", show=formats.count, right=True, wide=True),
+        Column("note", least=12),
     ),
     identity=lambda location: location.location,
 )

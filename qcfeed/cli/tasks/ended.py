@@ -50,23 +50,15 @@ def _by(task: EndedTask) -> str:
 
 ENDED_TABLE: Table[EndedTask] = Table(
     (
-        Column(key="serial", value=lambda t: t.serial, right=True),
+        Column("serial", right=True),
+        Column("ended_s", header="AGO", show=formats.age, right=True),
+        Column("lived_s", header="LIVED", show=formats.age, right=True),
+        Column("outcome", colour=lambda t: _COLOURS.get(Outcome(t.outcome))),
+        Column("name", least=8, rank=2),
+        Column("location", least=20),
+        Column("cancelled_by", header="TOLD TO END BY", value=_by, least=20),
         Column(
-            key="ended_s", header="AGO", value=lambda t: t.ended_s, show=formats.age, right=True
-        ),
-        Column(
-            key="lived_s", header="LIVED", value=lambda t: t.lived_s, show=formats.age, right=True
-        ),
-        Column(
-            key="outcome",
-            value=lambda t: t.outcome,
-            colour=lambda t: _COLOURS.get(Outcome(t.outcome)),
-        ),
-        Column(key="name", value=lambda t: t.name, least=8, rank=2),
-        Column(key="location", value=lambda t: t.location, least=20),
-        Column(key="cancelled_by", header="TOLD TO END BY", value=_by, least=20),
-        Column(
-            key="labels",
+            "labels",
             value=lambda t: " ".join(f"{key}={value}" for key, value in t.labels.items()),
             wide=True,
         ),
@@ -76,12 +68,12 @@ ENDED_TABLE: Table[EndedTask] = Table(
 
 FAILURE_TABLE: Table[Failure] = Table(
     (
-        Column(key="count", value=lambda f: f.count, show=formats.count, right=True),
-        Column(key="last_s", header="LAST", value=lambda f: f.last_s, show=formats.age, right=True),
-        Column(key="location", value=lambda f: f.location, least=20),
-        Column(key="error", value=lambda f: f.raised[0].error, least=24),
-        Column(key="at", value=lambda f: _raised_at(f.raised[0]), least=20),
-        Column(key="task", value=lambda f: f.task, right=True, wide=True),
+        Column("count", show=formats.count, right=True),
+        Column("last_s", header="LAST", show=formats.age, right=True),
+        Column("location", least=20),
+        Column("error", value=lambda f: f.raised[0].error, least=24),
+        Column("at", value=lambda f: _raised_at(f.raised[0]), least=20),
+        Column("task", right=True, wide=True),
     ),
     identity=lambda failure: failure.location,
 )

@@ -29,14 +29,12 @@ def _verdict(finding: Finding) -> str:
 FINDING_TABLE: Table[Finding] = Table(
     (
         Column(
-            key="verdict",
-            value=_verdict,
-            colour=lambda f: "red" if f.verdict == _FOUND else "yellow",
+            "verdict", value=_verdict, colour=lambda f: "red" if f.verdict == _FOUND else "yellow"
         ),
-        Column(key="rule", value=lambda f: f.rule),
-        Column(key="location", value=lambda f: f.location, least=20),
-        Column(key="summary", value=lambda f: f.summary, least=24),
-        Column(key="next", value=lambda f: f.next, wide=True),
+        Column("rule"),
+        Column("location", least=20),
+        Column("summary", least=24),
+        Column("next", wide=True),
     ),
     identity=lambda finding: finding.rule,
 )

@@ -38,22 +38,22 @@ def _file_and_line(location: str) -> str:
 
 TREE_TABLE: Table[Branch] = Table(
     (
-        Column(key="serial", value=lambda b: None if b.more else b.task.serial, right=True),
+        Column("serial", value=lambda b: None if b.more else b.task.serial, right=True),
         Column(
-            key="age_s",
+            "age_s",
             header="AGE",
             value=lambda b: None if b.more else b.task.age_s,
             show=formats.age,
             right=True,
         ),
-        Column(key="task", value=lambda b: b.stem + _title(b), least=30),
-        Column(key="location", value=lambda b: b.task.location, show=_file_and_line),
+        Column("task", value=lambda b: b.stem + _title(b), least=30),
+        Column("location", value=lambda b: b.task.location, show=_file_and_line),
         Column(
-            key="awaited_by",
+            "awaited_by",
             value=lambda b: None if b.more else " ".join(map(str, b.task.awaited_by)),
             least=7,
         ),
-        Column(key="note", value=lambda b: b.note, least=10, rank=1, colour=lambda _: "yellow"),
+        Column("note", least=10, rank=1, colour=lambda _: "yellow"),
     ),
     identity=lambda branch: str(branch.task.serial),
 )

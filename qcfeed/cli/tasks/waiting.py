@@ -32,7 +32,7 @@ def asked(waits: bool, exact: bool, *, otherwise: bool) -> dict[str, Any]:
 
 def with_waits(table: Table[Location]) -> Table[Location]:
     """The location table with a column of waits before its last."""
-    column = Column(key="waits", value=told, least=24)
+    column = Column("waits", value=told, least=24)
     return table._replace(columns=(*table.columns[:-1], column, table.columns[-1]))
 
 

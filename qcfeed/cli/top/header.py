@@ -8,7 +8,7 @@ from typing import NamedTuple
 from qcfeed.cli.growth.views import signed
 from qcfeed.cli.top.observer import Away, Judged, Seen
 from qcfeed.cli.ui.sparkline import BLOCKS, sparkline
-from qcfeed.cli.ui.table import cells_of, thinned
+from qcfeed.cli.ui.table import cell_width, drop_by_rank
 from qcfeed.diagnose.diagnostics_findings import DRILL
 from qcfeed.diagnose.verdict import headline
 from qcfeed.formats import age, count, milliseconds, plural, printable, size
@@ -39,7 +39,7 @@ class Room(NamedTuple):
 
     def around(self, before: str, values: Sequence[float | None], after: str) -> str:
         """A sparkline between two texts, as wide as they leave room for."""
-        spare = self.width - cells_of(f"{before}    {after}")
+        spare = self.width - cell_width(f"{before}    {after}")
         spark = sparkline(values, max(0, min(SPARK, spare)), blocks=self.blocks)
         return "  ".join(filter(None, (before, spark, after)))
 
@@ -47,7 +47,7 @@ class Room(NamedTuple):
 def head(seen: Seen | None, away: Away | None, away_s: float, room: Room) -> list[Said]:
     """What there is room for, the lower the screen the less; ``away_s``: for how long the service
     has not answered."""
-    lines = thinned(
+    lines = drop_by_rank(
         _head(seen, away, away_s, room),
         lambda line: line.rank,
         lambda kept: len(kept) <= room.height,

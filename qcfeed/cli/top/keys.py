@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from qcfeed.cli.ui.table import thinned
+from qcfeed.cli.ui.table import drop_by_rank
 
 
 class Key(NamedTuple):
@@ -73,7 +73,9 @@ def sentence() -> str:
 def footer(width: int) -> str:
     """The keys that have a word, as many as fit."""
     worded = [key for key in KEYS if key.word]
-    return _joined(thinned(worded, lambda key: key.rank, lambda kept: len(_joined(kept)) <= width))
+    return _joined(
+        drop_by_rank(worded, lambda key: key.rank, lambda kept: len(_joined(kept)) <= width)
+    )
 
 
 def _joined(keys: Sequence[Key]) -> str:

@@ -13,7 +13,7 @@ from qcfeed.cli.tasks.command import TASK_TABLE
 from qcfeed.cli.top.recent import Row
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.sparkline import BLOCKS, sparkline
-from qcfeed.cli.ui.table import Column, Table, cells_of, fit, total, wrap
+from qcfeed.cli.ui.table import Column, Table, cell_width, fit, row_width, wrap
 from qcfeed.model.diagnosis import Finding
 
 TREND = 12
@@ -32,39 +32,19 @@ def location_table(blocks: str = BLOCKS) -> Table[Row]:
     """Tasks by location; ``blocks`` are what the terminal can say."""
     return Table(
         (
-            Column(key="location", value=lambda x: x.location, least=28, colour=_alarming),
-            Column(key="live", value=lambda x: x.live, show=formats.count, right=True),
+            Column("location", least=28, colour=_alarming),
+            Column("live", show=formats.count, right=True),
+            Column("per_minute", header="NET/MIN", show=signed, right=True, colour=_alarming),
+            Column("trend", show=lambda trend: sparkline(trend, TREND, blocks=blocks), rank=2),
             Column(
-                key="per_minute",
-                header="NET/MIN",
-                value=lambda x: x.per_minute,
-                show=signed,
-                right=True,
-                colour=_alarming,
-            ),
-            Column(
-                key="trend",
-                value=lambda x: x.trend,
-                show=lambda trend: sparkline(trend, TREND, blocks=blocks),
-                rank=2,
-            ),
-            Column(
-                key="orphaned",
+                "orphaned",
                 header="ORPHANS",
-                value=lambda x: x.orphaned,
                 show=formats.count,
                 right=True,
                 colour=lambda x: "red" if x.orphaned else None,
             ),
-            Column(
-                key="oldest_s",
-                header="OLDEST",
-                value=lambda x: x.oldest_s,
-                show=formats.age,
-                right=True,
-                rank=1,
-            ),
-            Column(key="note", value=lambda x: x.note, least=7, rank=3),
+            Column("oldest_s", header="OLDEST", show=formats.age, right=True, rank=1),
+            Column("note", least=7, rank=3),
         ),
         identity=lambda row: f"{row.location} {row.function}",
     )
@@ -76,24 +56,10 @@ def _urgent(finding: Finding) -> str:
 
 FINDING_TABLE: Table[Finding] = Table(
     (
-        Column(key="kind", value=lambda f: f.kind if f.found else f"{f.kind}?", colour=_urgent),
-        Column(key="headline", value=lambda f: f.headline, least=30),
-        Column(
-            key="left_s",
-            header="LEFT",
-            value=lambda f: f.left_s,
-            show=formats.age,
-            right=True,
-            rank=2,
-        ),
-        Column(
-            key="began_s",
-            header="BEGAN",
-            value=lambda f: f.began_s,
-            show=formats.age,
-            right=True,
-            rank=1,
-        ),
+        Column("kind", value=lambda f: f.kind if f.found else f"{f.kind}?", colour=_urgent),
+        Column("headline", least=30),
+        Column("left_s", header="LEFT", show=formats.age, right=True, rank=2),
+        Column("began_s", header="BEGAN", show=formats.age, right=True, rank=1),
     ),
     identity=lambda finding: f"{finding.rule} {finding.location}",
 )
@@ -170,9 +136,9 @@ def arranged(view: View, rows: Sequence[Any], chosen: Chosen) -> list[Any]:
     column = next((c for c in view.table.columns if c.key == chosen.order), None)
     if column is None:
         return kept
-    known = [row for row in kept if column.value(row) is not None]
-    unknown = [row for row in kept if column.value(row) is None]
-    return [*sorted(known, key=column.value, reverse=chosen.down), *unknown]
+    known = [row for row in kept if column.raw(row) is not None]
+    unknown = [row for row in kept if column.raw(row) is None]
+    return [*sorted(known, key=column.raw, reverse=chosen.down), *unknown]
 
 
 def next_order(view: View, chosen: Chosen) -> Chosen:
@@ -210,14 +176,14 @@ def fitted(view: View, rows: Sequence[Any], width: int, cut: str = CUT) -> Fitte
     columns = [column for column in view.table.columns if not column.wide]
     texts = [[column.text(row) for row in rows] for column in columns]
     kept = fit(columns, texts, width)
-    while len(kept) > LEAST_COLUMNS and total(kept.values()) > width:
+    while len(kept) > LEAST_COLUMNS and row_width(kept.values()) > width:
         kept.popitem()
     shown = [columns[place] for place in kept]
     widths = list(kept.values())
     paths = [column.key == "location" for column in shown]
     cells = [
         [
-            Cell(cut_to(texts[place][number], room, cut, path), columns[place].paint(row))
+            Cell(cut_to(texts[place][number], room, cut, path), columns[place].style(row))
             for (place, room), path in zip(kept.items(), paths, strict=True)
         ]
         for number, row in enumerate(rows)
@@ -228,12 +194,12 @@ def fitted(view: View, rows: Sequence[Any], width: int, cut: str = CUT) -> Fitte
 
 def cut_to(text: str, width: int, cut: str = CUT, path: bool = False) -> str:
     """At most ``width`` cells of it: the end of a path, else the beginning."""
-    if cells_of(text) <= width:
+    if cell_width(text) <= width:
         return text
     letters = reversed(text) if path else iter(text)
-    kept, room = [], width - cells_of(cut)
+    kept, room = [], width - cell_width(cut)
     for letter in letters:
-        room -= cells_of(letter)
+        room -= cell_width(letter)
         if room < 0:
             break
         kept.append(letter)

@@ -1,4 +1,4 @@
-"""Figures and text as commands show them: those of qcfeed/formats.py, which the verdict words too."""
+"""Re-exports the number and text formats of qcfeed/formats.py for the commands."""
 
 from qcfeed.formats import (
     NOTHING,

@@ -8,7 +8,7 @@ from qcfeed.cli.top.observer import Away, Wanted
 from qcfeed.cli.top.recent import Row
 from qcfeed.cli.top.state import State
 from qcfeed.cli.top.views import cut_to, fitted, views
-from qcfeed.cli.ui.table import cells_of
+from qcfeed.cli.ui.table import cell_width
 from qcfeed.model.answers import Feed, Task
 
 from .made import GUILTY, SOUND, finding, judged, seen
@@ -182,8 +182,8 @@ def test_of_a_path_that_is_too_long_the_end_is_told(state: State) -> None:
 @given(st.text(max_size=60), st.integers(1, 40), st.booleans())
 def test_what_is_cut_fits_and_is_an_end_of_the_text(text: str, width: int, path: bool) -> None:
     cut = cut_to(text, width, path=path)
-    assert cells_of(cut) <= width
+    assert cell_width(cut) <= width
     if cut != text:
         kept = cut.removeprefix("…") if path else cut.removesuffix("…")
         assert (text.endswith if path else text.startswith)(kept)
-        assert cells_of(cut) >= width - 1  # a wide letter may not fit into the last cell
+        assert cell_width(cut) >= width - 1  # a wide letter may not fit into the last cell
