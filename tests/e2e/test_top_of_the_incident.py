@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from qcfeed.cli.top.observer import LISTED, Seen
+from qcfeed.cli.top.observer import LISTED, Snapshot
 from tests.support.full_screen import Screen, shown
 from tests.support.patience import PATIENCE
 from tests.support.raw_websocket import RawClient
@@ -77,7 +77,7 @@ async def test_every_look_is_answered_and_drawn_and_the_service_goes_on(
         await screen.until(lambda: len(screen.looks) >= looks + LOOKS)
         beats, late = await asyncio.to_thread(late_beats, incident, LONG)
 
-        seen = [look for look in screen.looks if isinstance(look, Seen)]
+        seen = [look for look in screen.looks if isinstance(look, Snapshot)]
         assert len(seen) == len(screen.looks), "a look was not answered"
         assert all(look.totals[-1] > ZOMBIES for look in seen)
         assert all((look.stuck_s or 0) < float(LONG) for look in seen)
@@ -96,4 +96,4 @@ async def test_every_look_is_answered_and_drawn_and_the_service_goes_on(
 def drawn(screen: Screen) -> bool:
     """What is on screen is the last look, and none waits to be drawn."""
     last = screen.looks[-1]
-    return isinstance(last, Seen) and screen.app.state.seen is last
+    return isinstance(last, Snapshot) and screen.app.state.seen is last

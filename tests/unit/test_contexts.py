@@ -35,7 +35,7 @@ def test_contexts_stand_beside_the_options(tmp_path: Path) -> None:
     prod = found["prod"]
     assert prod.path("token_file") == Path.home() / "prod.token"
     assert (prod.url, prod.prometheus) == ("http://127.0.0.1:18007", "http://127.0.0.1:9090")
-    assert [each.leads_to for each in found.values()] == [
+    assert [each.service for each in found.values()] == [
         "http://127.0.0.1:18007", "8006", "the only one that runs here",
     ]  # fmt: skip
     assert contexts.find("here", environment={}, file=file) is not None
@@ -48,7 +48,7 @@ def test_a_secret_comes_from_a_file_or_a_variable(tmp_path: Path) -> None:
     assert prod.options({"PW": "secret"}) == {
         "prometheus": "http://p", "prometheus_user": "kim", "prometheus_password": "secret",
     }  # fmt: skip
-    assert "secret" not in str(prod) + str(prod.told())
+    assert "secret" not in str(prod) + str(prod.public_settings())
     for missing in ({}, {"PW": ""}):
         with pytest.raises(ConfigError, match=r"from \$PW, which is not set") as caught:
             prod.options(missing)

@@ -1,9 +1,11 @@
-"""Growth on one screen: the timeline, what each window says, which lines grow. Pure."""
+"""The output of ``qcfeed growth``: the timeline, the fit of each window, the growing locations. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+
+import msgspec
 
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.sparkline import BLOCKS, sparkline
@@ -12,11 +14,11 @@ from qcfeed.metrics.growth import FIT
 from qcfeed.metrics.growth_answer import ClaimAnswer, Growth, LocationRate, Moment, Rates, spoken
 
 ROWS = 10
-"""Lines of the timeline, about: all of it is in JSON and CSV."""
+"""The approximate number of rows of the timeline; JSON and CSV have all of it."""
 TOP = 5
-"""Locations, without --by location."""
-SPARK = 60
-"""Cells of a sparkline."""
+"""The number of locations to show without --by location."""
+SPARK_WIDTH = 60
+"""The width of a sparkline, in cells."""
 _STEPS = (10, 30, 60, 300, 600, 900, 1_800, 3_600, 10_800, 21_600, 43_200, 86_400, 604_800)
 _DAY = 86_400
 
@@ -25,15 +27,8 @@ def _count(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def signed(value: float) -> str:
-    """A rate with its sign: ``+1,551``, ``-0.3``, ``0``."""
-    if not value:
-        return "0"
-    return f"{value:+,.0f}" if abs(value) >= 10 else f"{value:+.1f}"
-
-
 def signed_size(value: float) -> str:
-    """Bytes with their sign: ``+26.1 GiB``."""
+    """A size with its sign: ``+26.1 GiB``."""
     return ("-" if value < 0 else "+") + formats.size(abs(value)) if value else "0"
 
 
@@ -55,7 +50,7 @@ WINDOWS: Table[Rates] = Table(
         Column("time_to_limit_s", header="TO LIMIT", show=formats.age, right=True),
         Column("memory_bytes_per_hour", header="MEMORY/H", show=signed_size, right=True),
         Column("r2", show=lambda r2: f"{r2:.2f}", right=True),
-        Column("tasks_per_minute", header="TASKS/MIN", show=signed, right=True),
+        Column("tasks_per_minute", header="TASKS/MIN", show=formats.signed, right=True),
         Column("tasks_r2", header="R2", show=lambda r2: f"{r2:.2f}", right=True, wide=True),
         Column("spawned_per_minute", header="SPAWNED/MIN", show=_count, right=True, rank=1),
         Column("samples", right=True),
@@ -68,8 +63,8 @@ LOCATIONS: Table[LocationRate] = Table(
     (
         Column("location", least=24),
         Column("live", show=_count, right=True),
-        Column("net", show=signed, right=True),
-        Column("per_minute", header="NET/MIN", show=signed, right=True),
+        Column("net", show=formats.signed, right=True),
+        Column("per_minute", header="NET/MIN", show=formats.signed, right=True),
         Column("share", show=lambda s: f"{s:.0%}", right=True),
     ),
     identity=lambda row: row.location,
@@ -77,9 +72,9 @@ LOCATIONS: Table[LocationRate] = Table(
 
 
 def condense(timeline: Sequence[Moment]) -> list[Moment]:
-    """About ROWS moments: the first of each round step of time, and the last of all.
+    """About ROWS moments: the first of each step of round duration, and the very last.
 
-    Their times carry the date where the timeline is longer than a day.
+    If the timeline is longer than a day, the times include the date.
     """
     if not timeline:
         return []
@@ -96,63 +91,60 @@ def condense(timeline: Sequence[Moment]) -> list[Moment]:
 
 def _dated(moment: Moment) -> Moment:
     day, _, clock = moment.at.partition("T")
-    return Moment(
-        at=f"{day[5:]} {clock[:5]}",
-        memory_bytes=moment.memory_bytes,
-        live_tasks=moment.live_tasks,
-        subscriptions=moment.subscriptions,
-        orphans=moment.orphans,
-        feeds=moment.feeds,
-    )
+    return msgspec.structs.replace(moment, at=f"{day[5:]} {clock[:5]}")
 
 
-def sparks(told: Growth, blocks: str = BLOCKS) -> Iterator[Line]:
-    """Memory and live tasks, a line each."""
+def sparks(found: Growth, blocks: str = BLOCKS) -> Iterator[Line]:
+    """Sparklines of memory and live tasks."""
     for label, values in (
-        ("memory", [moment.memory_bytes for moment in told.timeline]),
-        ("tasks", [moment.live_tasks for moment in told.timeline]),
+        ("memory", [moment.memory_bytes for moment in found.timeline]),
+        ("tasks", [moment.live_tasks for moment in found.timeline]),
     ):
-        drawn = sparkline(values, SPARK, blocks=blocks)
+        drawn = sparkline(values, SPARK_WIDTH, blocks=blocks)
         if drawn:
             yield Line(drawn, label, whole=True)
 
 
-def summary(told: Growth) -> Iterator[Line]:
-    """What the windows say together, the worst first, and what alerts had said."""
-    if told.worst is not None and told.limit_bytes is not None:
-        fit = told.windows[0].r2 or 0.0
+def summary(found: Growth) -> Iterator[Line]:
+    """The time left by the worst window, and what else the samples show."""
+    if found.worst is not None and found.limit_bytes is not None:
+        fit = found.windows[0].r2 or 0.0
         yield Line(
-            f"{formats.age(told.worst.time_to_limit_s)} until {formats.size(told.limit_bytes)},"
-            f" {spoken(told.worst.window)}"
-            + ("" if fit >= FIT else f", which is no line (r2 {fit:.2f})"),
+            f"{formats.age(found.worst.time_to_limit_s)} until {formats.size(found.limit_bytes)},"
+            f" {spoken(found.worst.window)}"
+            + ("" if fit >= FIT else f"; rough estimate: poor linear fit (r² {fit:.2f})"),
             "left",
-            "red" if told.findings else None,
+            "red" if found.findings else None,
         )
-    elif all(each.memory_bytes_per_hour is None for each in told.windows):
-        yield Line("it cannot be told yet: there are too few samples", "left")
-    elif told.limit_bytes is not None:
-        yield Line(f"memory is not on its way to {formats.size(told.limit_bytes)}", "left")
-    if told.accelerating:
+    elif all(each.memory_bytes_per_hour is None for each in found.windows):
+        yield Line("unknown: there are too few samples", "left")
+    elif found.limit_bytes is not None:
+        yield Line(f"memory is not growing towards {formats.size(found.limit_bytes)}", "left")
+    if found.accelerating:
         yield Line("the shorter the window, the faster memory grows", "speeds up", "yellow")
-    if told.bytes_per_task is not None:
-        yield Line(f"{formats.size(told.bytes_per_task)} of memory, each further one", "a task")
-    for said in told.claims:
-        yield from _claim(said)
-    if told.restarts:
-        yield Line(f"{', '.join(map(formats.clock, told.restarts))}; rates are since", "restart")
-    if told.gaps:
-        begin, end = told.gaps[-1]
-        more = f", and {len(told.gaps) - 1} more" if len(told.gaps) > 1 else ""
+    if found.bytes_per_task is not None:
+        yield Line(
+            f"{formats.size(found.bytes_per_task)} of memory per additional task", "per task"
+        )
+    for claim in found.claims:
+        yield from _claim(claim)
+    if found.restarts:
+        times = ", ".join(map(formats.clock, found.restarts))
+        yield Line(f"at {times}; rates are since then", "restarted")
+    if found.gaps:
+        begin, end = found.gaps[-1]
+        more = f", and {len(found.gaps) - 1} more" if len(found.gaps) > 1 else ""
         yield Line(f"from {formats.clock(begin)} to {formats.clock(end)}{more}", "no samples")
 
 
-def _claim(said: ClaimAnswer) -> Iterator[Line]:
-    yield Line(
-        formats.printable(": ".join(filter(None, (said.alert, said.text)))), "claimed", "yellow"
-    )
-    implied = "" if said.time_to_limit_s is None else f": {formats.age(said.time_to_limit_s)} left"
-    yield Line(f"{signed_size(said.memory_bytes_per_hour)} an hour{implied}", "it means")
-    wrong = said.slower is not None and said.slower > 1
-    if said.slower is not None:
-        yield Line(f"memory grows {said.slower:,.3g} times as fast", "but" if wrong else "and")
-    yield Line(said.why, "why" if wrong else "source")
+def _claim(claim: ClaimAnswer) -> Iterator[Line]:
+    """What an alert or a person claimed, and how the samples compare."""
+    text = ": ".join(filter(None, (claim.alert, claim.text)))
+    yield Line(formats.printable(text), "claimed", "yellow")
+    left = claim.time_to_limit_s
+    implied = "" if left is None else f": {formats.age(left)} left"
+    yield Line(f"{signed_size(claim.memory_bytes_per_hour)} per hour{implied}", "it means")
+    wrong = claim.slower is not None and claim.slower > 1
+    if claim.slower is not None:
+        yield Line(f"memory grows {claim.slower:,.3g} times as fast", "but" if wrong else "and")
+    yield Line(claim.why, "why" if wrong else "source")

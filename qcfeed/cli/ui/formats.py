@@ -5,10 +5,12 @@ from qcfeed.formats import (
     age,
     clock,
     count,
+    labels,
     milliseconds,
     plural,
     printable,
     rate,
+    signed,
     size,
 )
 
@@ -17,9 +19,11 @@ __all__ = [
     "age",
     "clock",
     "count",
+    "labels",
     "milliseconds",
     "plural",
     "printable",
     "rate",
+    "signed",
     "size",
 ]

@@ -271,7 +271,7 @@ class GameDay:
     def _differs(self, page: str, section: str) -> str | None:
         """What a section's commands print otherwise than the page says."""
         for step in _steps(page, section):
-            found = difference(step.wanted, self.type_it(step.command))
+            found = difference(step.expected, self.type_it(step.command))
             if found is not None:
                 return f"{step.command}\n{found}"
         return None

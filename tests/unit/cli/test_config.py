@@ -91,7 +91,7 @@ def test_a_secret_is_shown_to_be_set_and_nothing_of_it(
 
 
 def test_the_first_file_sets_nothing_and_everything_can_be_uncommented() -> None:
-    text = config_file.written()
+    text = config_file.template()
     assert tomllib.loads(text) == {}
     plain = "\n".join(
         line[1:] for line in text.splitlines() if line.startswith("#") and line[1:2] != " "
@@ -109,7 +109,7 @@ def test_the_first_file_sets_nothing_and_everything_can_be_uncommented() -> None
 def test_init_writes_where_it_will_be_read_and_replaces_nothing(qcfeed_: Command) -> None:
     path = config.file_in_use(None)
     assert qcfeed_("config", "init").status == ExitStatus.OK
-    assert path.read_text() == config_file.written()
+    assert path.read_text() == config_file.template()
     assert qcfeed_("config", "check").err.startswith(f"{path} is right: 0 options set, 0 contexts")
     path.write_text("port = 1\n")
     again = qcfeed_("config", "init")
@@ -117,8 +117,8 @@ def test_init_writes_where_it_will_be_read_and_replaces_nothing(qcfeed_: Command
     assert path.read_text() == "port = 1\n"
     assert "--force" in again.err
     assert qcfeed_("config", "init", "--force").status == ExitStatus.OK
-    assert path.read_text() == config_file.written()
-    assert qcfeed_("config", "init", "-").out == config_file.written()
+    assert path.read_text() == config_file.template()
+    assert qcfeed_("config", "init", "-").out == config_file.template()
 
 
 def test_init_where_nothing_can_be_written(qcfeed_: Command, tmp_path: Path) -> None:

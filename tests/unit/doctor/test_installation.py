@@ -6,7 +6,7 @@ import pytest
 
 from qcfeed import shipped
 from qcfeed.doctor import installation
-from qcfeed.doctor.check import Case, FaultError
+from qcfeed.doctor.check import Case, CheckFailedError
 
 
 def plant(directory: Path, name: str, version: str, *requires: str) -> None:
@@ -27,7 +27,7 @@ def test_a_dependency_that_is_too_old(tmp_path: Path, monkeypatch: pytest.Monkey
     plant(tmp_path, "wsproto", "0.9")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(
-        FaultError, match=r"wsproto 0\.9 is installed, qcfeed needs >=1\.2"
+        CheckFailedError, match=r"wsproto 0\.9 is installed, qcfeed needs >=1\.2"
     ) as caught:
         installation.installation(Case())
     assert "pip install 'wsproto>=1.2'" in (caught.value.hint or "")
@@ -36,7 +36,7 @@ def test_a_dependency_that_is_too_old(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_dependency_that_is_too_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(tmp_path, "aiomonitor", "0.8.0")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(FaultError, match=r"aiomonitor 0\.8\.0 is installed"):
+    with pytest.raises(CheckFailedError, match=r"aiomonitor 0\.8\.0 is installed"):
         installation.installation(Case())
 
 
@@ -45,7 +45,7 @@ def test_a_dependency_that_is_missing(tmp_path: Path, monkeypatch: pytest.Monkey
 
     plant(tmp_path, "qcfeed", qcfeed.__version__, "no-such-thing>=1", "extra-thing; extra == 'x'")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(FaultError, match="no-such-thing is not installed"):
+    with pytest.raises(CheckFailedError, match="no-such-thing is not installed"):
         installation.installation(Case())
 
 
@@ -54,13 +54,13 @@ def test_what_runs_is_not_what_is_installed(
 ) -> None:
     plant(tmp_path, "qcfeed", "9.9")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(FaultError, match=r"runs, but 9\.9 is installed"):
+    with pytest.raises(CheckFailedError, match=r"runs, but 9\.9 is installed"):
         installation.installation(Case())
 
 
 def test_runbooks_that_did_not_come_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shipped, "PACKAGE", str(tmp_path / "qcfeed"))
-    with pytest.raises(FaultError, match="the runbooks are missing"):
+    with pytest.raises(CheckFailedError, match="the runbooks are missing"):
         installation.installation(Case())
 
 
@@ -79,7 +79,7 @@ def test_runbooks_that_did_not_come_along(tmp_path: Path, monkeypatch: pytest.Mo
 def test_versions_that_do_not_go_together(
     have: dict[str, tuple[int, ...]], python: tuple[int, ...], why: str | None
 ) -> None:
-    found = installation.broken(have, python)
+    found = installation.incompatibilities(have, python)
     assert [each.why for each in found if why is None or why not in each.why] == []
     assert bool(found) == (why is not None)
 
@@ -90,7 +90,7 @@ def test_a_click_that_aiomonitor_does_not_import_with(
     plant(tmp_path, "click", "9.0.0")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(
-        FaultError, match=r"click 9\.0\.0.*: aiomonitor 0\.7 does not import with click 9"
+        CheckFailedError, match=r"click 9\.0\.0.*: aiomonitor 0\.7 does not import with click 9"
     ):
         installation.versions(Case())
 

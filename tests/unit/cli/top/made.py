@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from qcfeed.cli.top.observer import Judged, Seen, Wanted
+from qcfeed.cli.top.observer import Health, Snapshot, Target
 from qcfeed.model.answers import Location, Memory, Process, TasksByLocation, TaskTotals
 from qcfeed.model.diagnosis import Certainty, Diagnosis, Finding
 
@@ -66,7 +66,7 @@ def finding(rule: str = "zombies", **more: Any) -> Finding:
     )
 
 
-def judged(*findings: Finding, **more: Any) -> Judged:
+def judged(*findings: Finding, **more: Any) -> Health:
     told = Diagnosis(
         verdict=findings[0].rule if findings else "healthy",
         headline="HEALTHY  12 tasks",
@@ -76,12 +76,12 @@ def judged(*findings: Finding, **more: Any) -> Judged:
         looked_at=[],
         untold=[],
     )
-    return Judged(told, more.get("memory", []), more.get("worst"), more.get("seconds", 0.0))
+    return Health(told, more.get("memory", []), more.get("worst"), more.get("seconds", 0.0))
 
 
-def seen(view: str = "locations", rows: tuple[Any, ...] = (), **more: Any) -> Seen:
+def seen(view: str = "locations", rows: tuple[Any, ...] = (), **more: Any) -> Snapshot:
     given: dict[str, Any] = {
-        "wanted": Wanted(view),
+        "wanted": Target(view),
         "held": process(),
         "totals": [10, 11, 12],
         "per_minute": 60.0,
@@ -93,4 +93,4 @@ def seen(view: str = "locations", rows: tuple[Any, ...] = (), **more: Any) -> Se
         "stack": [],
         "took_s": 0.01,
     }
-    return Seen(**(given | more))
+    return Snapshot(**(given | more))

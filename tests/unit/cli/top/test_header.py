@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from qcfeed.cli.top.header import Room, head
-from qcfeed.cli.top.observer import Away, Seen
+from qcfeed.cli.top.observer import Away, Snapshot
 from qcfeed.cli.ui.sparkline import ASCII, BLOCKS
 from qcfeed.metrics.growth import Window
 
@@ -13,7 +13,7 @@ ROOM = Room()
 
 
 def texts(
-    seen: Seen | None, away: Away | None = None, away_s: float = 0.0, room: Room = ROOM
+    seen: Snapshot | None, away: Away | None = None, away_s: float = 0.0, room: Room = ROOM
 ) -> list[str]:
     return [line.text for line in head(seen, away, away_s, room)]
 

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from qcfeed.cli.top.recent import Trail
+from qcfeed.cli.top.recent import RecentSnapshots
 
 from .made import GUILTY, SOUND, location, snapshot
 
 
 def test_net_growth_and_its_shape_are_of_the_whole_trail() -> None:
-    trail = Trail()
+    trail = RecentSnapshots()
     for look in range(4):
         trail.take(snapshot(look * 2, location(GUILTY, 10 * look), location(SOUND, 1)))
     guilty, sound = trail.rows()
@@ -17,7 +17,7 @@ def test_net_growth_and_its_shape_are_of_the_whole_trail() -> None:
 
 
 def test_after_one_look_no_growth_is_told() -> None:
-    trail = Trail()
+    trail = RecentSnapshots()
     trail.take(snapshot(0, location(SOUND, 1)))
     assert [row.per_minute for row in trail.rows()] == [None]
     assert trail.per_minute is None
@@ -25,7 +25,7 @@ def test_after_one_look_no_growth_is_told() -> None:
 
 
 def test_a_minute_is_kept_and_no_more() -> None:
-    trail = Trail(span=60)
+    trail = RecentSnapshots(span=60)
     for second in range(0, 200, 10):
         trail.take(snapshot(second, location(SOUND, second)))
     assert trail.seconds == 60
@@ -36,7 +36,7 @@ def test_a_minute_is_kept_and_no_more() -> None:
 
 
 def test_a_restart_begins_it_anew_and_is_counted() -> None:
-    trail = Trail()
+    trail = RecentSnapshots()
     trail.take(snapshot(0, location(GUILTY, 5_000)))
     trail.take(snapshot(2, location(GUILTY, 3), since="2"))
     assert trail.restarts == 1
@@ -45,7 +45,7 @@ def test_a_restart_begins_it_anew_and_is_counted() -> None:
 
 
 def test_a_location_whose_tasks_have_ended_stays_while_the_trail_knows_it() -> None:
-    trail = Trail(span=10)
+    trail = RecentSnapshots(span=10)
     trail.take(snapshot(0, location(GUILTY, 5), location(SOUND, 1)))
     trail.take(snapshot(5, location(GUILTY, 0, spawned=5), location(SOUND, 1)))
     assert [row.per_minute for row in trail.rows()] == [-60.0, 0.0]
@@ -54,7 +54,7 @@ def test_a_location_whose_tasks_have_ended_stays_while_the_trail_knows_it() -> N
 
 
 def test_a_new_location_has_no_past() -> None:
-    trail = Trail()
+    trail = RecentSnapshots()
     trail.take(snapshot(0, location(SOUND, 1)))
     trail.take(snapshot(60, location(SOUND, 1), location(GUILTY, 4)))
     assert [list(row.trend) for row in trail.rows()] == [[1, 1], [None, 4]]

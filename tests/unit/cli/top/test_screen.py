@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from qcfeed import Attached, attach
 from qcfeed.cli.top.actions import Actions, Plan
-from qcfeed.cli.top.observer import Looker
+from qcfeed.cli.top.observer import Observer
 from qcfeed.cli.top.screen import Told
 from qcfeed.control import paths
 from tests.support import full_screen
@@ -230,10 +230,10 @@ async def test_an_unforeseen_fault_of_the_asking_thread_ends_it_and_is_told(
     program: Attached, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
-    def broken(self: Looker, wanted: object) -> None:
+    def broken(self: Observer, wanted: object) -> None:
         raise ZeroDivisionError("planted")
 
-    monkeypatch.setattr(Looker, "look", broken)
+    monkeypatch.setattr(Observer, "look", broken)
     with pytest.raises(ZeroDivisionError, match="planted"):
         async with shown() as screen:
             await screen.until(lambda: not screen.app.is_running)

@@ -4,19 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcfeed.cli.top.observer import Away, Wanted
-from qcfeed.cli.top.recent import Row
+from qcfeed.cli.top.observer import Away, Target
+from qcfeed.cli.top.recent import LocationTrend
 from qcfeed.cli.top.state import State
-from qcfeed.cli.top.views import cut_to, fitted, views
+from qcfeed.cli.top.views import fitted, truncate, views
 from qcfeed.cli.ui.table import cell_width
 from qcfeed.model.answers import Feed, Task
 
 from .made import GUILTY, SOUND, finding, judged, seen
 
 ROWS = (
-    Row(SOUND, "main", 900, 0.0, [900, 900], 0, 60.0, ""),
-    Row(GUILTY, "start_feed", 40, 120.0, [36, 40], 40, 30.0, ""),
-    Row("new.py:1", "begin", 1, None, [None, 1], 0, 1.0, ""),
+    LocationTrend(SOUND, "main", 900, 0.0, [900, 900], 0, 60.0, ""),
+    LocationTrend(GUILTY, "start_feed", 40, 120.0, [36, 40], 40, 30.0, ""),
+    LocationTrend("new.py:1", "begin", 1, None, [None, 1], 0, 1.0, ""),
 )
 
 
@@ -63,7 +63,7 @@ def test_of_a_list_that_is_cut_short_it_is_said_that_only_that_is_searched(state
         Task(serial=n, age_s=1.0, name=f"zombie-{n}", coroutine="f", location=GUILTY, state="waits")
         for n in range(200)
     )
-    state.take(seen(wanted=Wanted("location", GUILTY), rows=tasks, total=47_829), 1.0)
+    state.take(seen(wanted=Target("location", GUILTY), rows=tasks, total=47_829), 1.0)
     assert state.about().endswith("200 of 47,829")
     state.filter("zombie-19")
     assert state.about().endswith("11 of the 200 listed of 47,829")
@@ -86,11 +86,11 @@ def test_the_page_is_that_of_the_row_or_of_the_worst_that_was_found(state: State
 
 def test_a_list_is_empty_until_its_own_look_has_come(state: State) -> None:
     state.go("location", GUILTY)
-    assert state.wanted == Wanted("location", GUILTY)
+    assert state.wanted == Target("location", GUILTY)
     assert (state.rows(), state.empty()) == ([], "looking ...")
     state.take(seen(rows=ROWS), 1.0)  # of the list before
     assert state.rows() == []
-    state.take(seen(wanted=Wanted("location", GUILTY)), 2.0)
+    state.take(seen(wanted=Target("location", GUILTY)), 2.0)
     assert state.empty() == "none is alive any more"
     assert state.back()
     assert state.view == "locations"
@@ -171,7 +171,7 @@ def test_a_title_takes_as_many_lines_as_it_needs(state: State) -> None:
 
 
 def test_of_a_path_that_is_too_long_the_end_is_told(state: State) -> None:
-    long = Row("/srv/" + "deep/" * 30 + "feed.py:83", "f", 1, 0.0, [1], 0, 1.0, "")
+    long = LocationTrend("/srv/" + "deep/" * 30 + "feed.py:83", "f", 1, 0.0, [1], 0, 1.0, "")
     ((first, *_),) = fitted(state.current, [long], 76).rows
     assert first.text.startswith("…")
     assert first.text.endswith("deep/feed.py:83")
@@ -181,7 +181,7 @@ def test_of_a_path_that_is_too_long_the_end_is_told(state: State) -> None:
 
 @given(st.text(max_size=60), st.integers(1, 40), st.booleans())
 def test_what_is_cut_fits_and_is_an_end_of_the_text(text: str, width: int, path: bool) -> None:
-    cut = cut_to(text, width, path=path)
+    cut = truncate(text, width, path=path)
     assert cell_width(cut) <= width
     if cut != text:
         kept = cut.removeprefix("…") if path else cut.removesuffix("…")
