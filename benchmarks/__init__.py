@@ -1,1 +1,1 @@
-"""What the README's figures come from. Ratios in one run on one machine; never a timed test."""
+"""Benchmarks behind the figures in README and docs/performance.md. Ratios within one run on one machine."""

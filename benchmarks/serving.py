@@ -1,4 +1,4 @@
-"""A service of a benchmark's own, in directories of its own."""
+"""A `qcfeed serve` for a benchmark, in its own directories."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ QCFEED = str(Path(sys.executable).with_name("qcfeed"))
 
 @dataclass(frozen=True)
 class Serving:
-    """``environment``: in it commands find the service, under the name ``instance``."""
+    """``environment``: variables with which commands find the service as ``instance``."""
 
     environment: dict[str, str]
     instance: str
@@ -23,16 +23,16 @@ class Serving:
 
     @property
     def socket(self) -> Path:
-        """Its control plane."""
+        """Its control socket."""
         return Path(self.environment["XDG_RUNTIME_DIR"]) / "qcfeed" / f"{self.instance}.sock"
 
 
 @contextlib.contextmanager
 def serving(home: str, instance: str, *args: str, ready: str = "  control") -> Iterator[Serving]:
-    """``qcfeed serve`` on a port of the kernel's choice, once it has said ``ready``, until the block ends."""
+    """Run ``qcfeed serve`` on a free port until the block ends; yields once it has printed ``ready``."""
     homes = dict.fromkeys(("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CONFIG_HOME"), home)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("QCFEED_")}
-    # pip leaves a package compiled, and an editable one not: the first run has to make up for it.
+    # pip compiles an installed package but not an editable one, so the first run compiles it.
     kept.pop("PYTHONDONTWRITEBYTECODE", None)
     environment = {**kept, **homes}
     command = [QCFEED, "--instance", instance, "serve", "--port", "0", "--no-monitor", *args]

@@ -1,4 +1,4 @@
-"""Tasks created and destroyed at full speed while readers ask at once. ``make soak SECONDS=300``.
+"""Create and end tasks at full speed while threads take snapshots. ``make soak SECONDS=300``.
 
 The loop spawns tasks that end, that sleep until they are cancelled, and that are dropped while they
 wait; twenty threads read snapshots, lists and orphans meanwhile. What must hold: nobody raises, every
@@ -27,7 +27,7 @@ _BATCH = 200
 
 @dataclass
 class Soak:
-    """What came of it. ``faults``: what should not have been, a few of each kind."""
+    """The result. ``faults``: unexpected observations, a few of each kind."""
 
     spawned: int = 0
     readings: int = 0
@@ -44,12 +44,12 @@ async def sleeping() -> None:
 
 
 async def waiting() -> None:
-    """For something that is gone with it, once nobody holds the task."""
+    """An object that is freed with the task that refers to it."""
     await asyncio.get_running_loop().create_future()
 
 
 async def soak(seconds: float, readers: int = READERS) -> Soak:
-    """For so many seconds, in the running loop, with a ledger of its own."""
+    """Run for ``seconds`` in the running loop, with a ledger of its own."""
     loop = asyncio.get_running_loop()
     before = loop.get_task_factory()
     loop.set_task_factory(None)
@@ -79,7 +79,7 @@ async def soak(seconds: float, readers: int = READERS) -> Soak:
 
 
 async def _churn(result: Soak) -> None:
-    """A batch of each kind, to its end."""
+    """Run a batch of each kind of task to its end."""
     loop = asyncio.get_running_loop()
     gone = False
     with owned_by(lambda: gone):
@@ -117,7 +117,7 @@ def _read(look: Callable[[], object], over: threading.Event, result: Soak) -> No
     while not over.is_set():
         try:
             look()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
+        except Exception as error:  # noqa: BLE001 - any error is a finding
             if len(result.faults) < READERS:
                 result.faults.append(f"{type(error).__name__}: {error}")
         result.readings += 1
@@ -144,9 +144,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--readers", type=int, default=READERS)
     arguments = parser.parse_args()
-    logging.disable(logging.ERROR)  # asyncio's reports of what is destroyed pending: all of them
+    logging.disable(
+        logging.ERROR
+    )  # asyncio would report every task that is destroyed while pending
     result = asyncio.run(soak(arguments.seconds, arguments.readers))
-    print(f"{result.spawned:,} tasks, {result.readings:,} readings, booked {dict(result.booked)}")
+    print(f"{result.spawned:,} tasks, {result.readings:,} snapshots, counted {dict(result.booked)}")
     for fault in result.faults:
         print(f"FAULT {fault}")
     if result.booked != result.expected:

@@ -1,4 +1,4 @@
-"""What a command takes from a cold start to its end, as a ratio to `python -c "import typer"`.
+"""Duration of whole commands from a cold start, as a ratio to `python -c "import typer"`.
 
 Whole processes, one after another in every round, against a small service of their own; medians. The
 machine's noise falls on all of them alike.
@@ -25,13 +25,13 @@ COMMANDS = {
     "a TAB: options": ([QCFEED, "__complete", "fish", "tasks", "--"], 0.6),
     "a TAB: serials": ([QCFEED, "__complete", "fish", "tasks", "show", ""], 0.6),
 }
-"""What is measured, and the goal."""
+"""Name -> command and goal."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.startup", description=__doc__)
     parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures to FILE")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as home, serving(home, "startup") as service:
         took = _measure(arguments.rounds, service.environment)
@@ -52,7 +52,7 @@ def _measure(rounds: int, environment: dict[str, str]) -> dict[str, list[float]]
         for name, command in commands.items():
             begun = time.perf_counter()
             subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
-            if warm:  # the first writes what Python compiled
+            if warm:  # the first run writes the compiled files
                 took[name].append(time.perf_counter() - begun)
     return took
 

@@ -1,4 +1,4 @@
-"""What `qcfeed top` costs who sits at it, and the service it looks at, with the incident's 47,829 tasks.
+"""Cost of `qcfeed top` for its user and for the observed service, with the incident's 47,829 tasks.
 
 Its start is a ratio to `python -c "import typer"`, in turns. What the service's loop suffers is told by the
 service: each answer says for how long the loop did not turn meanwhile.
@@ -45,9 +45,11 @@ MB = 1e6
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.top", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=10, help="starts, and looks at each list")
-    parser.add_argument("--seconds", type=float, default=30.0, help="how long it is left running")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there")
+    parser.add_argument(
+        "--rounds", type=int, default=10, help="number of starts, and of refreshes per list"
+    )
+    parser.add_argument("--seconds", type=float, default=30.0, help="seconds of the continuous run")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures to FILE")
     arguments = parser.parse_args()
     drill = ("--drill", f"zombie-feeds={ZOMBIES}")
     with (
@@ -82,20 +84,20 @@ def _starts(service: Serving, rounds: int) -> dict[str, float]:
         with _screen(service) as (_, wait):
             wait(SEEN)
             took["first figures"].append(time.perf_counter() - begun)
-        if not warm:  # the first writes what Python compiled
+        if not warm:  # the first run writes the compiled files
             for each in took.values():
                 each.clear()
     middle = {name: statistics.median(each) for name, each in took.items()}
     return {
         "import typer, ms": middle["typer"] * 1000,
         "import textual, x": middle["textual"] / middle["typer"],
-        "first figures on screen, x": middle["first figures"] / middle["typer"],
+        "first figures, x": middle["first figures"] / middle["typer"],
     }
 
 
 @contextlib.contextmanager
 def _screen(service: Serving) -> Iterator[tuple[psutil.Process, Any]]:
-    """`qcfeed top` on a terminal of 80x24: its process, and what waits until it has written some words."""
+    """Run `qcfeed top` on an 80x24 terminal; yields its process and a function that waits for text."""
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     command = [QCFEED, "--instance", service.instance, "top", "--every", str(EVERY)]
@@ -107,7 +109,7 @@ def _screen(service: Serving) -> Iterator[tuple[psutil.Process, Any]]:
     os.set_blocking(ours, False)
 
     def wait(words: bytes = b"", seconds: float = PATIENCE) -> None:
-        """Take what it draws, until it has drawn these words; without any for so long."""
+        """Read the screen until it shows ``words``; without words, for a fixed time."""
         drawn, deadline = b"", time.monotonic() + seconds
         while not (words and words in drawn):
             if time.monotonic() > deadline:
@@ -123,18 +125,18 @@ def _screen(service: Serving) -> Iterator[tuple[psutil.Process, Any]]:
         yield psutil.Process(process.pid), wait
         os.write(ours, b"q")
     finally:
-        with contextlib.suppress(OSError):  # its end has gone
+        with contextlib.suppress(OSError):  # the other end is closed
             while process.poll() is None:
                 wait(seconds=0.05)
         process.wait(PATIENCE)
         os.close(ours)
 
 
-# ------------------------------------------------------------ one look
+# ------------------------------------------------------------ one refresh
 
 
 class _Noting(ControlClient):
-    """Keeps the longest that the service's loop did not turn during an answer, by its own account."""
+    """Keeps the longest stall of the service's loop during an answer, as the answer reports it."""
 
     stall_ms = 0.0
 
@@ -145,8 +147,8 @@ class _Noting(ControlClient):
 
 
 def _looks(service: Serving, rounds: int) -> dict[str, float]:
-    """A look with each list on screen, and one that brings a verdict besides. The first two, of which
-    the second always does, are not counted."""
+    """Measure a refresh with each list on screen, and one with a verdict. The first two refreshes are not
+    counted; the second always has a verdict."""
     told = {}
     for view in ("locations", "orphans", "findings"):
         client = _Noting(Address(socket=service.socket), timeout=PATIENCE)
@@ -164,7 +166,7 @@ def _looks(service: Serving, rounds: int) -> dict[str, float]:
             took.append(time.perf_counter() - begun)
             gaps.append(client.stall_ms)
             assert isinstance(look, Seen), look
-        name = "a look with its verdict" if due else f"a look, {view}"
+        name = "a refresh with verdict" if due else f"a refresh, {view}"
         told |= {
             f"{name}, ms": statistics.median(took) * 1000,
             f"{name}, gap, ms": statistics.median(gaps),
@@ -178,12 +180,12 @@ def _same(client: _Noting) -> ControlClient:
 
 
 def _always_due() -> Callable[[], float]:
-    """A clock by which it is time for a verdict whenever it is asked."""
+    """A clock on which a verdict is always due."""
     moments = itertools.count(0, JUDGED_EVERY)
     return lambda: float(next(moments))
 
 
-# ------------------------------------------------------------ left running
+# ------------------------------------------------------------ continuous run
 
 
 def _left_running(service: Serving, seconds: float) -> dict[str, float]:
@@ -204,7 +206,7 @@ def _left_running(service: Serving, seconds: float) -> dict[str, float]:
 
 
 def _cpu(process: psutil.Process, meanwhile: Any) -> float:
-    """Seconds of processor that it took meanwhile."""
+    """Processor time of the process during the block, in seconds."""
     before = _busy(process)
     meanwhile()
     return _busy(process) - before

@@ -19,14 +19,14 @@ from qcfeed.control import paths, routes
 from qcfeed.control.audit import AuditLog, timestamp
 from qcfeed.control.handlers import findings, history, report, tasks
 from qcfeed.diagnostics import snapshot
-from qcfeed.diagnostics.histogram import Tally
+from qcfeed.diagnostics.histogram import Histogram
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.diagnostics.sampler import DiagnosticsSampler
 from qcfeed.errors import NoRunningLoopError, NotFoundError
 from qcfeed.metrics import memory
-from qcfeed.metrics.catalog.metrics import DELAYS
-from qcfeed.metrics.recent_history import Recent
+from qcfeed.metrics.catalog.metrics import DELAY_BUCKETS
+from qcfeed.metrics.recent_history import RecentHistory
 from qcfeed.model import answers
 from qcfeed.supported import require_supported_interpreter
 
@@ -71,9 +71,9 @@ def attach(
     # aiohttp with it: not for those who import qcfeed and never attach.
     from qcfeed.control.server import ControlServer
 
-    ledger, watch = Ledger(spawn_stacks=spawn_stacks), LoopWatch(lags=Tally(DELAYS))
-    recent = Recent()
-    sampler = DiagnosticsSampler(ledger, watch, grace=orphan_grace, also=recent.note)
+    ledger, watch = Ledger(spawn_stacks=spawn_stacks), LoopWatch(lags=Histogram(DELAY_BUCKETS))
+    recent = RecentHistory()
+    sampler = DiagnosticsSampler(ledger, watch, grace=orphan_grace, on_snapshot=recent.note)
     audit = AuditLog(paths.audit_path(instance) if audit_log is None else Path(audit_log))
     server = ControlServer(
         [
@@ -142,7 +142,7 @@ class Attached:
         from qcfeed.metrics import program
         from qcfeed.metrics.collectors import Collector
 
-        return Collector(program.Program(self.ledger, self._watch).read)
+        return Collector(program.ProgramSamples(self.ledger, self._watch).read)
 
     def close(self) -> None:
         """No answers from now on, and the task factory as it was found; the program goes on.

@@ -1,8 +1,8 @@
-"""Make a virtual environment on a machine that has a Python and perhaps nothing else.
+"""Create a virtual environment on a machine that may have only a Python interpreter.
 
     python3 scripts/bootstrap.py .venv
 
-Standard library only, and any Python 3.6 may run it: it looks for one that qcfeed supports.
+Uses the standard library only and runs on Python 3.6 or later: it finds a Python that qcfeed supports.
 """
 
 import os
@@ -22,13 +22,13 @@ def main(directory):
         made = _make(python, directory)
     if made.returncode:
         sys.exit(
-            f"{python} cannot make a virtual environment: {made.stdout}{made.stderr}\n"
+            f"{python} cannot create a virtual environment: {made.stdout}{made.stderr}\n"
             f"hint: sudo apt-get install python{version}-venv, then try again"
         )
 
 
 def choose():
-    """The interpreter to use and its version: the one that runs this, if qcfeed supports it."""
+    """The interpreter to use and its version: the running interpreter, if qcfeed supports it."""
     supported = interpreters.supported()
     this = interpreters.describe(sys.executable)
     if this.is_standard and this.version in supported:
@@ -44,7 +44,7 @@ def choose():
 
 
 def _unsuited(this, supported):
-    """Why the interpreter that runs this is not used."""
+    """Why the running interpreter is not used."""
     named = f"{sys.executable} is {sys.implementation.name} {this.version}"
     if this.is_standard:
         return f"{named}, qcfeed needs {supported[0]} or later"
@@ -52,14 +52,14 @@ def _unsuited(this, supported):
 
 
 def _fetched(supported, reason):
-    """The newest that Debian's development suites have; leaves with what to install if none can be had."""
-    print(f"{reason}: fetching another from Debian into .tools/", file=sys.stderr)
+    """The newest supported interpreter of Debian's development suites. Exits with a hint if there is none."""
+    print(f"{reason}: downloading another from Debian into .tools/", file=sys.stderr)
     failures = []
     for version in (supported[-1], supported[-2]):
         try:
             return interpreters.find(version), version
         except interpreters.UnavailableError as error:
-            failures.append(f"no Python {version} was fetched: {error}")
+            failures.append(f"Python {version} could not be downloaded: {error}")
     sys.exit(
         "\n".join(failures)
         + f"\nhint: install CPython {_range(supported)}, then `make PYTHON=python{supported[-1]} ...`"
@@ -80,7 +80,7 @@ def _make(python, directory):
 
 
 def _is_made(directory, version):
-    """Whether it is an environment of this version, with pip, whose interpreter still runs."""
+    """Whether ``directory`` is an environment of this version with pip and a working interpreter."""
     this = interpreters.describe(os.path.join(directory, "bin", "python"))
     return (
         this is not None
@@ -90,7 +90,7 @@ def _is_made(directory, version):
 
 
 def install_venv(version):
-    """Debian keeps ensurepip in a package of its own; root may fetch it."""
+    """Install ensurepip, which Debian has in a separate package, if running as root."""
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         return False
     environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")

@@ -1,4 +1,4 @@
-"""The Grafana dashboard, from the catalog's panels. The only file that needs grafana-foundation-sdk."""
+"""Render the Grafana dashboard from the catalog's panels. The only module that needs grafana-foundation-sdk."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from qcfeed.metrics.catalog.panels import ROWS
 SOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 FIRING = 'ALERTS{alertname=~"Qcfeed.*", alertstate="firing", instance=~"$instance"}'
 FIGURE, LINES = (4, 4), (8, 12)
-"""Height and width of a panel, in Grafana's units."""
+"""Height and width of a panel, in Grafana's grid units."""
 
 
 def render() -> str:
-    """The dashboard as JSON, which Grafana imports as it is."""
+    """The dashboard as JSON, ready for import in Grafana."""
     made = (
         dashboard.Dashboard("qcfeed")
         .uid("qcfeed")
@@ -109,7 +109,7 @@ def _lines(panel: Panel) -> timeseries.Panel:
 
 
 def _thresholds(panel: Panel) -> Builder[model.ThresholdsConfig]:
-    """Green, yellow, red; the other way round where less is worse."""
+    """Colours for thresholds: green, yellow, red; reversed if lower values are worse."""
     assert panel.warn is not None
     assert panel.bad is not None
     falls = panel.bad < panel.warn

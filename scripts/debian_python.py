@@ -1,15 +1,15 @@
-"""Fetch a Python from Debian's testing or unstable suite into a folder of its own.
+"""Download a Python from Debian's testing or unstable suite into a separate folder.
 
-The machine's own packages, sources and apt state are not touched, and root is not needed: apt runs
-with a state of its own, in which nothing is installed, downloads the interpreter with all it needs,
-libc included, and dpkg-deb unpacks that.
+The machine's packages, sources and apt state do not change, and root is not needed. apt runs with a
+separate state in which nothing is installed, so it downloads the interpreter with all dependencies,
+including libc, and dpkg-deb unpacks them.
 
-The interpreter is then told where its loader and libraries are (patchelf). A chroot would need root
-and mounts, and would need the rest of the machine in it: the suite starts Prometheus, shells, tmux
-and node, and looks into /proc. A relocated interpreter is a program like any other, a virtual
-environment made from it works in every shell, and no LD_LIBRARY_PATH reaches what it starts.
+patchelf then sets the interpreter's loader and library path. A chroot would need root, mounts and the
+rest of the machine: the tests start Prometheus, shells, tmux and node, and read /proc. A relocated
+interpreter is an ordinary program: its virtual environments work in every shell, and its child
+processes inherit no LD_LIBRARY_PATH.
 
-Standard library only, and any Python 3.6 may run it, as scripts/bootstrap.py.
+Uses the standard library only and runs on Python 3.6 or later, like scripts/bootstrap.py.
 """
 
 import fcntl
@@ -25,11 +25,11 @@ WHEELS = "/usr/share/python-wheels"  # where Debian's ensurepip looks for pip
 
 
 class UnavailableError(Exception):
-    """An interpreter cannot be had here; the message says why."""
+    """No interpreter is available; the message says why."""
 
 
 def fetch(version, root):
-    """The path of Python ``version`` (``"3.14"``) in the folder ``root``, fetched unless it is there.
+    """The path of Python ``version`` (``"3.14"``) in the folder ``root``; downloaded if it is missing.
 
     Takes about 20 s and 100 MB. A folder that was left half done, or that was moved, is made again.
     Raises UnavailableError.
@@ -60,7 +60,7 @@ def _make(version, root, python):
 
 
 def _is_complete(root):
-    """The stamp is written last, and the interpreter has the folder's own path inside."""
+    """Whether the folder is complete and was not moved: the stamp is written last and contains the path."""
     try:
         with open(_stamp(root)) as stamp:
             return stamp.read() == root
@@ -74,7 +74,7 @@ def _stamp(root):
 
 @contextmanager
 def _locked(path):
-    """Two runs at once make one folder."""
+    """Hold a lock file, so that two simultaneous runs create the folder once."""
     with open(path, "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -84,23 +84,21 @@ def _locked(path):
 
 
 def _archive():
-    """The address of the machine's own Debian archive, whichever way its sources are written."""
+    """The address of the machine's Debian archive, as apt itself reports it."""
     for tool in ("apt-get", "apt-config", "dpkg-deb"):
         if shutil.which(tool) is None:
-            raise UnavailableError(f"it is fetched from Debian, and there is no {tool} here")
+            raise UnavailableError(f"it is downloaded from Debian, and {tool} is not installed")
     listed = _run(["apt-get", "--print-uris", "update"], "apt-get cannot read its sources")
     addresses = [line.split("'")[1] for line in listed.splitlines() if "/dists/" in line]
     for address in addresses:
         archive = address.split("/dists/")[0]
         if archive.endswith("/debian"):
             return archive
-    raise UnavailableError(
-        "it is fetched from Debian, and apt's sources here name no Debian archive"
-    )
+    raise UnavailableError("it is downloaded from Debian, and apt's sources name no Debian archive")
 
 
 def _download(version, archive, work):
-    """The packages' paths, from the first suite that has them."""
+    """Download the packages from the first suite that has them; returns their paths."""
     name = "python" + version
     reasons = []
     for suite in SUITES:
@@ -117,18 +115,18 @@ def _download(version, archive, work):
 
 
 def _options():
-    """One index and no translations; the key that Debian's archives are signed with."""
+    """Options of the source line: one index, no translations, and the key of Debian's archives."""
     architecture = _run(["dpkg", "--print-architecture"], "dpkg failed").strip()
     signed = f"signed-by={KEYRING} " if os.path.exists(KEYRING) else ""
     return f"[{signed}arch={architecture} lang=none targets=Packages]"
 
 
 def _apt_get(work, source):
-    """apt-get with a state and sources of its own; of the machine's settings, those of the network."""
+    """An apt-get command with a separate state and separate sources, and the machine's network settings."""
     for each in ("lists/partial", "cache/archives/partial"):
         os.makedirs(os.path.join(work, each))
     files = {
-        "status": "",  # nothing is installed, so all that the interpreter needs is fetched
+        "status": "",  # nothing counts as installed, so apt downloads all dependencies
         "sources.list": source,
         "apt.conf": "".join(_settings(work)),
     }
@@ -139,7 +137,7 @@ def _apt_get(work, source):
 
 
 def _settings(work):
-    """The lines of apt's configuration. The machine's own files, with the hooks in them, are not read."""
+    """The lines of apt's configuration. The machine's configuration files and their hooks are not read."""
     dumped = _run(["apt-config", "dump"], "apt-config failed").splitlines(keepends=True)
     settings = {
         "Dir::State": work,
@@ -153,11 +151,11 @@ def _settings(work):
         "Dir::Etc::preferences": "/dev/null",
         "Dir::Etc::preferencesparts": "/dev/null",
         "APT::Install-Recommends": "false",
-        "APT::Sandbox::User": "",  # root downloads as itself, into a folder that is its own
-        "APT::Update::Error-Mode": "any",  # else a failed update is a warning
+        "APT::Sandbox::User": "",  # as root, apt would otherwise switch to a user that cannot write to this folder
+        "APT::Update::Error-Mode": "any",  # otherwise a failed update is only a warning
         "Acquire::Retries": "2",
         "Acquire::http::Timeout": "20",
-        "Debug::NoLocking": "true",  # the machine's lock is not ours to take
+        "Debug::NoLocking": "true",  # apt must not take the machine's lock
     }
     return [
         *(line for line in dumped if line.startswith("Acquire::")),
@@ -169,13 +167,13 @@ def _settings(work):
 
 
 def _relocate(version, root, python):
-    """Make the interpreter use the loader and libraries beside it, and find its own pip."""
+    """Make the interpreter use the downloaded loader and libraries, and find its own pip."""
     loader = _only(os.path.join(root, "usr", "lib", "*", "ld*.so.[0-9]"))
     libraries = os.path.dirname(loader)
-    # patchelf is of the same suite, and needs that suite's libc. An RPATH, unlike a RUNPATH, is also
-    # searched for what the extension modules need.
+    # patchelf comes from the same suite and needs that suite's libc. Unlike a RUNPATH, an RPATH also
+    # applies to the dependencies of extension modules.
     patchelf = [loader, "--library-path", libraries, os.path.join(root, "usr", "bin", "patchelf")]
-    # Sorting the headers, patchelf 0.18 breaks the program.
+    # patchelf 0.18 breaks the program when it sorts the headers.
     told = ["--no-sort", "--set-interpreter", loader, "--force-rpath", "--set-rpath", libraries]
     _run([*patchelf, *told, python], "patchelf failed")
     for path in glob.glob(os.path.join(root, "usr", "lib", "python" + version, "_sysconfig*")):
@@ -195,7 +193,7 @@ def _only(pattern):
 
 
 def _run(command, failure):
-    """What a command printed. Raises UnavailableError with ``failure`` and its last words."""
+    """The output of a command. Raises UnavailableError with ``failure`` and the command's last line."""
     environment = dict(os.environ, LC_ALL="C.UTF-8", DEBIAN_FRONTEND="noninteractive")
     ran = subprocess.run(
         command,

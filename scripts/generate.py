@@ -1,7 +1,7 @@
-"""Write what is generated from the code, or check that it is fresh.
+"""Write the files that are generated from the code, or check that they are up to date.
 
 python scripts/generate.py            # write
-python scripts/generate.py --check    # exit 1 and name what is stale
+python scripts/generate.py --check    # exit 1 and list stale files
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def generated() -> dict[Path, str]:
-    """Every generated file of the project and what it should say."""
+    """Every generated file of the project with its expected content."""
     files = {ROOT / "completions" / f"qcfeed.{shell.value}": script(shell) for shell in Shell}
     files[ROOT / "docs" / "cli.md"] = reference()
     files[ROOT / "docs" / "metrics.md"] = page()

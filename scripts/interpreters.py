@@ -1,7 +1,7 @@
 """Find the Pythons that qcfeed supports: `python3 scripts/interpreters.py 3.14` prints a path.
 
-Looks at the running one, on PATH and among pyenv's; then Debian's is fetched into .tools/
-(scripts/debian_python.py). Standard library only, and any Python 3.6 may run it, as
+Checks the running interpreter, PATH and pyenv; if none fits, downloads Debian's into .tools/
+(scripts/debian_python.py). Uses the standard library only and runs on Python 3.6 or later, like
 scripts/bootstrap.py.
 """
 
@@ -27,24 +27,24 @@ _DESCRIBE = (
 
 
 def supported():
-    """The versions in pyproject.toml's classifiers, oldest first: the one list of them."""
+    """The versions in pyproject.toml's classifiers, oldest first. This is the only list of versions."""
     with open(os.path.join(HOME, "pyproject.toml"), encoding="utf-8") as file:
         found = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', file.read())
     return sorted(found, key=number)
 
 
 def number(version):
-    """``"3.14"`` as (3, 14), to be compared."""
+    """``"3.14"`` as (3, 14), for comparisons."""
     return tuple(map(int, version.split(".")))
 
 
 def describe(python):
-    """Which Interpreter ``python`` is; None when it does not run."""
+    """The version and build of ``python``; None if it does not run."""
     try:
         ran = subprocess.run(
             [python, "-c", _DESCRIBE],
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # a shim of pyenv's explains which versions it would know
+            stderr=subprocess.DEVNULL,  # a pyenv shim without a chosen version prints an explanation
             universal_newlines=True,
         )
     except OSError:
@@ -56,7 +56,7 @@ def describe(python):
 
 
 def find_here(version):
-    """The path of a Python ``version`` that this machine has already; None when it has none."""
+    """The path of an installed Python ``version``; None if there is none."""
     for python in _candidates(version):
         if describe(python) == Interpreter(version, is_standard=True):
             return python
@@ -64,7 +64,7 @@ def find_here(version):
 
 
 def find(version):
-    """The path of a Python ``version``, fetched if need be. Raises UnavailableError."""
+    """The path of a Python ``version``, downloaded if necessary. Raises UnavailableError."""
     return find_here(version) or fetch(version, os.path.join(TOOLS, "python" + version))
 
 
@@ -74,7 +74,7 @@ def _candidates(version):
 
 
 def _pyenv(version):
-    """pyenv's releases of a version, the newest first. ``3.13.0t`` is another build, not a release."""
+    """pyenv's releases of a version, newest first. ``3.13.0t`` is a free-threaded build and is left out."""
     versions = os.path.join(
         os.environ.get("PYENV_ROOT") or os.path.join(os.path.expanduser("~"), ".pyenv"), "versions"
     )

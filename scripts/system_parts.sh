@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Install what the suite tries the product with and PyPI does not have: shells, a terminal, Prometheus,
-# the incident's own WebSocket client. Each is optional: without it, its tests are skipped and say so.
+# Install programs that the tests use and PyPI does not have: shells, a terminal, Prometheus, and the
+# incident's WebSocket client. Each is optional: without it, its tests are skipped and say so.
 set -u
 cd "$(dirname "$0")/.."
 
@@ -16,7 +16,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null 2>&1 ||
       echo "could not install: ${missing[*]}"
   else
-    echo "not installed, their tests are skipped: ${missing[*]} (sudo apt-get install ${missing[*]})"
+    echo "not installed; their tests are skipped: ${missing[*]} (sudo apt-get install ${missing[*]})"
   fi
 fi
 
@@ -25,7 +25,7 @@ if [ ! -x .tools/node_modules/.bin/wscat ] && ! command -v wscat >/dev/null; the
     npm install --silent --no-audit --no-fund --no-save --no-package-lock --prefix .tools wscat@6 >/dev/null 2>&1 ||
       echo "could not install wscat"
   else
-    echo "npm is not here: the tests with wscat are skipped"
+    echo "npm is not installed; the tests with wscat are skipped"
   fi
 fi
 exit 0

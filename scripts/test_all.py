@@ -1,11 +1,11 @@
 """Run tests on every Python that qcfeed supports.
 
-    python3 scripts/test_all.py                           # the whole suite, on each
+    python3 scripts/test_all.py                           # all tests, on each version
     python3 scripts/test_all.py --versions 3.14,3.15 --tests tests/unit -- -x -q
     python3 scripts/test_all.py --versions ends --ran .venv
 
-Each version has an environment of its own, .venv-VERSION, made as `make test` makes .venv. The last
-lines say of each version: passed, FAILED, or "not here" and why.
+Each version has its own environment, .venv-VERSION, created like .venv of `make test`. The last lines
+give the result per version: passed, FAILED, or "not here" with the reason.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     results = {}
     for version in options.versions:
         if ran is not None and ran.version == version:
-            results[version] = f"the whole suite ran on it ({options.ran})"
+            results[version] = f"all tests have run on it ({options.ran})"
         else:
             results[version] = run(version, [*options.tests, *options.pytest])
     for version, result in results.items():
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run(version: str, arguments: Sequence[str]) -> str:
-    """What became of the tests on one version."""
+    """The result of the tests on one version."""
     try:
         python = interpreters.find(version)
     except interpreters.UnavailableError as error:
@@ -53,7 +53,7 @@ def run(version: str, arguments: Sequence[str]) -> str:
         check=False,
     )
     if made.returncode:
-        return f"{FAILED}: no environment could be made with {python}"
+        return f"{FAILED}: {python} could not create an environment"
     print(f"\nPython {version}: {python}", flush=True)
     begun = time.monotonic()
     tested = subprocess.run([f"{environment}/bin/python", "-m", "pytest", *arguments], check=False)
@@ -62,13 +62,13 @@ def run(version: str, arguments: Sequence[str]) -> str:
 
 
 def exit_status(results: Sequence[str]) -> int:
-    """0 when no version failed and one at least was there."""
+    """0 if no version failed and at least one was available."""
     failed = any(result.startswith(FAILED) for result in results)
     return int(failed or all(result.startswith("not here") for result in results))
 
 
 def chosen(words: str) -> list[str]:
-    """``all``, ``ends`` (the oldest and the two newest), or versions with commas between."""
+    """``all``, ``ends`` (the oldest and the two newest), or a comma-separated list."""
     supported = interpreters.supported()
     if words in ("", "all"):
         return supported
@@ -76,7 +76,7 @@ def chosen(words: str) -> list[str]:
         return [supported[0], *supported[-2:]]
     versions = words.split(",")
     if unknown := [each for each in versions if each not in supported]:
-        raise argparse.ArgumentTypeError(f"{unknown[0]} is none of {', '.join(supported)}")
+        raise argparse.ArgumentTypeError(f"{unknown[0]} is not one of {', '.join(supported)}")
     return versions
 
 
@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--ran",
         metavar="VENV",
-        help="leave out this environment's version: the whole suite ran there",
+        help="skip the version of this environment: all tests have run there",
     )
     parser.add_argument("pytest", nargs="*", help="after --: arguments for pytest")
     return parser

@@ -1,8 +1,8 @@
-"""Run the suite again and again on a machine that is busy, its files in random order each time.
+"""Run all tests repeatedly on a busy machine, with the files in random order.
 
-make test-busy                             # five rounds, four busy processes beside them
-make test-busy SEED=8312 ROUNDS=1 ARGS=-x  # the first of the rounds that printed this seed
-make test-busy FILES=tests/unit            # a part of the suite
+make test-busy                             # five rounds beside four busy processes
+make test-busy SEED=8312 ROUNDS=1 ARGS=-x  # repeat the first round of that seed
+make test-busy FILES=tests/unit            # a part of the tests
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# It ends by itself, too, when the process that started it was killed.
+# The process also ends by itself when its parent was killed.
 COMPUTE = """
 import os, sys
 while os.getppid() == int(sys.argv[1]):
     sum(range(100_000))
 """
 GRACE = 10.0
-"""Seconds that a busy process may take to end before it is killed."""
+"""Seconds until a busy process that does not end is killed."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """What one run of pytest came to."""
+    """The result of one run of pytest."""
 
     status: int
     passed: int = 0
     skipped: int = 0
     failures: list[str] = field(default_factory=list)
-    """Test ids, each once; a test can fail and then fail again in its teardown."""
+    """Unique test ids; a test can fail twice, in its body and in its teardown."""
 
     @property
     def good(self) -> bool:
@@ -55,11 +55,11 @@ class Round:
 
 @contextlib.contextmanager
 def busy_processes(count: int) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Keep ``count`` processes computing until the end of the block, however it ends."""
+    """Keep ``count`` processes computing until the block ends, also after an error."""
     processes: list[subprocess.Popen[bytes]] = []
     try:
         for _ in range(count):
-            # Out of the terminal's process group, so that Ctrl-C is answered in one place.
+            # In a separate process group, so that Ctrl-C reaches this process only.
             command = [sys.executable, "-c", COMPUTE, str(os.getpid())]
             processes.append(subprocess.Popen(command, start_new_session=True))
         yield processes
@@ -79,7 +79,7 @@ def _join(process: subprocess.Popen[bytes]) -> None:
 
 
 def files_in(paths: Sequence[str]) -> list[str]:
-    """Every test file in ``paths``, in an order that is the same on every machine."""
+    """Every test file in ``paths``, in the same order on every machine."""
     found: set[Path] = set()
     for path in map(Path, paths):
         found.update(path.rglob("test_*.py") if path.is_dir() else [path])
@@ -97,7 +97,7 @@ def run_suite(files: Sequence[str], arguments: Sequence[str]) -> Round:
 
 
 def read_report(report: Path, status: int) -> Round:
-    """The round that a JUnit report (xunit1) tells of."""
+    """The round in a JUnit report (xunit1)."""
     failures: dict[str, None] = {}
     passed = skipped = 0
     for case in ElementTree.parse(report).iter("testcase"):
@@ -131,18 +131,20 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Run the suite on a busy machine.")
+    parser = argparse.ArgumentParser(description="Run all tests on a busy machine.")
     parser.add_argument("files", nargs="*", default=["tests"], help="test files and directories")
-    parser.add_argument("--rounds", type=int, default=5, help="how often to run it")
-    parser.add_argument("--busy", type=int, default=4, help="processes that compute beside it")
-    parser.add_argument("--seed", type=int, help="repeat the order that printed this seed")
-    parser.add_argument("--pytest", default="", help="further arguments for pytest, in one string")
+    parser.add_argument("--rounds", type=int, default=5, help="number of runs")
+    parser.add_argument(
+        "--busy", type=int, default=4, help="processes that compute at the same time"
+    )
+    parser.add_argument("--seed", type=int, help="repeat the order of this seed")
+    parser.add_argument("--pytest", default="", help="more arguments for pytest, in one string")
     return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":
     os.chdir(ROOT)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as after Ctrl-C, all of it ends
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # clean up as after Ctrl-C
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:

@@ -1,1 +1,1 @@
-"""What looking at tasks costs a program, beside its peers. ``python -m benchmarks.diagnostics``."""
+"""Cost of observing tasks, beside peers. ``python -m benchmarks.diagnostics``."""

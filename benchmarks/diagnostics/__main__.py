@@ -1,4 +1,4 @@
-"""What looking at tasks costs a program, beside its peers, in one run on one machine.
+"""Cost of observing tasks, beside peers, in one run on one machine.
 
 Create and finish: CPU time of the loop's thread, the least of interleaved rounds (what else runs on
 the machine only adds), as ratios to the plain loop. Memory: resident bytes a sleeping task.
@@ -34,15 +34,17 @@ PARTS = ("spawning", "reading", "reaping")
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.diagnostics", description=__doc__)
     parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS, help="what to measure")
-    parser.add_argument("--rounds", type=int, default=7, help="of create and finish")
-    parser.add_argument("--reapings", type=int, default=3, help="of each number of tasks")
-    parser.add_argument("--full", action="store_true", help="a million tasks too: some minutes")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds of create and finish")
+    parser.add_argument("--reapings", type=int, default=3, help="reapings per number of tasks")
+    parser.add_argument(
+        "--full", action="store_true", help="also measure a million tasks (some minutes)"
+    )
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures to FILE")
     parser.add_argument("--part", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    logging.disable(logging.WARNING)  # of asyncio's debug mode: slow callbacks
+    logging.disable(logging.WARNING)  # asyncio's debug mode reports slow callbacks
     if arguments.part:
-        # os._exit: what sleeps needs no goodbye, and a million would take a minute over it.
+        # os._exit skips the cancellation of sleeping tasks, which takes a minute for a million.
         print(json.dumps(_part(*arguments.part)), flush=True)
         os._exit(0)
     sizes = [INCIDENT, 200_000, *([MILLION] if arguments.full else [])]
@@ -100,10 +102,10 @@ def _spawning(rounds: int) -> dict[str, dict[str, float]]:
 def _reading(number: int) -> dict[str, Any]:
     parts = {
         "tasks without owner": ("qcfeed", "free"),
-        f"{reading.PER_OWNER} tasks an owner": ("qcfeed", "owned"),
+        f"{reading.PER_OWNER} tasks per owner": ("qcfeed", "owned"),
         "peers": ("all_tasks", "free"),
     }
-    if number <= 50_000:  # it takes seconds a reading there, and memory in proportion
+    if number <= 50_000:  # aiomonitor takes seconds per listing, and memory in proportion
         parts["aiomonitor"] = ("aiomonitor", "free")
     print(f"\n{number:,} sleeping tasks{'took':>24}{'longest gap':>16}{'worst of all':>16}")
     figures = {}
@@ -117,13 +119,13 @@ def _reading(number: int) -> dict[str, Any]:
 
 
 def _reaping(sizes: list[int], rounds: int) -> dict[str, Any]:
-    """One round of all sizes after another: what disturbs the machine for a while disturbs them all."""
+    """Interleave the sizes round by round, so that a disturbance of the machine affects all of them."""
     loops = [name for name in ("plain asyncio", "plain uvloop") if name in PEERS]
     taken: dict[tuple[str, int], list[dict[str, float]]] = {}
     for _ in range(rounds):
         for each in itertools.product(loops, sizes):
             taken.setdefault(each, []).append(_apart("reaping", each[0], str(each[1])))
-    print(f"\n{'reaped, median (worst)':34}{'took':>22}{'longest gap':>22}{'as told':>22}")
+    print(f"\n{'reaped, median (worst)':34}{'took':>22}{'longest gap':>22}{'reported stall':>22}")
     figures: dict[str, Any] = {}
     for (loop, number), rows in taken.items():
         cells = ""

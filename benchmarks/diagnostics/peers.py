@@ -1,4 +1,4 @@
-"""Who is measured: the same program on the same loop, with something that watches its tasks."""
+"""The peers: the same program on the same loop, with something that observes its tasks."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _debug(loop: Loop) -> Iterator[None]:
 
 @contextlib.contextmanager
 def aiomonitor_hook(loop: Loop) -> Iterator[Any]:
-    """Its monitor, as it comes: with the task factory hook."""
+    """aiomonitor with its default task-factory hook."""
     ports = {"port": free_port(), "webui_port": free_port()}
     with aiomonitor.start_monitor(
         loop, console_enabled=False, hook_task_factory=True, **ports
@@ -56,7 +56,7 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class Peer:
-    """``base`` is whom it is compared with; ``slow`` ones get fewer rounds."""
+    """``base``: the peer to compare with. ``slow``: peers that get fewer rounds."""
 
     base: str
     watching: Callable[[Loop], AbstractContextManager[Any]] = _plain

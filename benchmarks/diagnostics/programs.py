@@ -1,4 +1,4 @@
-"""The programs that are measured: trivial tasks, sleeping ones with and without owners, a ticker."""
+"""The measured programs: trivial tasks, sleeping tasks with and without owners, a ticker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ async def sleeper() -> None:
 
 
 class Subscriber:
-    """An owner as a service has them: many, each of a few tasks."""
+    """A typical owner: there are many of them, each with a few tasks."""
 
     def __init__(self) -> None:
         self.closed_at: float | None = None
@@ -27,7 +27,7 @@ class Subscriber:
 
 
 def sleepers(number: int, owners: int) -> list[Subscriber]:
-    """Spawns ``number`` sleeping tasks that belong to as many owners, in turn; 0 for to nobody."""
+    """Spawn ``number`` sleeping tasks, spread over ``owners`` owners; 0 for tasks without an owner."""
     loop = asyncio.get_running_loop()
     subscribers = [Subscriber() for _ in range(owners)]
     if not subscribers:

@@ -1,4 +1,4 @@
-"""Look at sleeping tasks: what it took, and the loop's longest gap meanwhile."""
+"""Snapshots of sleeping tasks: their duration, and the longest gap of the loop."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from qcfeed.diagnostics import snapshot
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.metrics.collectors import Exposition
-from qcfeed.metrics.program import Program
+from qcfeed.metrics.program import ProgramSamples
 from qcfeed.model.answers import Orphans, TasksByLocation
 
 ROUNDS = 5
@@ -34,14 +34,14 @@ Figures = dict[str, dict[str, float]]
 
 
 class Bench:
-    """Runs things in a thread while a ticker runs in the loop."""
+    """Runs functions in a thread while a ticker runs in the loop."""
 
     def __init__(self) -> None:
         self.figures: Figures = {}
         self._ticker = Ticker()
 
     async def measure(self, name: str, look: Callable[[], float], rounds: int = ROUNDS) -> None:
-        """``look`` returns the milliseconds that it took."""
+        """``look`` returns its duration in milliseconds."""
         ticking = asyncio.create_task(self._ticker.run())
         await asyncio.sleep(0.05)
         took, gaps = [], []
@@ -61,7 +61,7 @@ class Bench:
 
 @contextlib.contextmanager
 def served(ledger: Ledger, timeout: float = 60) -> Iterator[ControlClient]:
-    """A control plane beside the running loop, and a client of it."""
+    """A control plane beside the running loop, and its client."""
     loop = asyncio.get_running_loop()
     watch = LoopWatch()
     watch.start(loop)
@@ -84,7 +84,7 @@ def served(ledger: Ledger, timeout: float = 60) -> Iterator[ControlClient]:
 
 
 async def qcfeed(number: int, owned: bool) -> Figures:
-    """Through the control plane, as the answers count themselves, and in-process."""
+    """Measure through the control plane (the answers' own figures) and in-process."""
     bench = Bench()
     ledger = Ledger()
     ledger.install(asyncio.get_running_loop())
@@ -107,7 +107,7 @@ async def qcfeed(number: int, owned: bool) -> Figures:
             "by location, in-process",
             lambda: _timed(snapshot.by_location, ledger, time.monotonic()),
         )
-        scraped = Exposition(Program(ledger, LoopWatch()).read)
+        scraped = Exposition(ProgramSamples(ledger, LoopWatch()).read)
         await bench.measure("metrics, scraped", lambda: _timed(scraped.text))
         now = time.monotonic()
         for owner in owners:
@@ -118,7 +118,7 @@ async def qcfeed(number: int, owned: bool) -> Figures:
 
 
 async def all_tasks(number: int, owned: bool) -> Figures:
-    """What one would do without: group ``asyncio.all_tasks()`` by coroutine, in the loop."""
+    """The baseline without qcfeed: group ``asyncio.all_tasks()`` by coroutine, in the loop."""
     del owned
     bench = Bench()
     loop = asyncio.get_running_loop()
@@ -137,7 +137,7 @@ async def all_tasks(number: int, owned: bool) -> Figures:
 
 
 async def aiomonitor(number: int, owned: bool) -> Figures:
-    """Its list of live tasks, as its terminal's ``ps`` and its web page ask for it."""
+    """aiomonitor's list of live tasks, as its ``ps`` command and its web page request it."""
     del owned
     bench = Bench()
     loop = asyncio.get_running_loop()

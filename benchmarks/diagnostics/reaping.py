@@ -12,13 +12,13 @@ from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.model.answers import Reaped, ReapRequest
 
 BYSTANDERS = 1_000
-"""Tasks with a living owner: none of them may end."""
+"""Tasks with an open owner; none of them may be cancelled."""
 TIMEOUT = 300.0
 
 
 async def reap(number: int) -> dict[str, float]:
-    """``gap_ms`` is that of a 1 ms ticker in the loop, from before the request until the memory is
-    released; ``stall_ms`` is what the answer says of the loop."""
+    """``gap_ms``: the longest gap of a 1 ms ticker in the loop, from the request until the memory is
+    released. ``stall_ms``: the stall that the answer reports."""
     ledger = Ledger()
     ledger.install(asyncio.get_running_loop())
     owners = sleepers(number, number // PER_OWNER)
@@ -38,7 +38,7 @@ async def reap(number: int) -> dict[str, float]:
         await asyncio.sleep(0.05)
         ticking.cancel()
         await asyncio.wait([ticking])
-    left = len(asyncio.all_tasks()) - BYSTANDERS - 1  # this one
+    left = len(asyncio.all_tasks()) - BYSTANDERS - 1  # minus this task
     assert (answer.reaped, answer.survivors, left) == (number, [], 0), answer
     assert not alive[0].closed
     ledger.uninstall()

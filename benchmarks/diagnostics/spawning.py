@@ -13,11 +13,11 @@ from benchmarks.diagnostics.programs import nothing, sleeper
 
 BATCH = 1_000
 SLEEPING = {False: 50_000, True: 10_000}
-"""How many, by whether the peer is slow."""
+"""Number of tasks, by whether the peer is slow."""
 
 
 def burst(name: str) -> float:
-    """Nanoseconds of CPU a trivial task, a thousand created at a time."""
+    """Nanoseconds of CPU per trivial task; a thousand are created at a time."""
 
     async def run(batches: int) -> None:
         loop = asyncio.get_running_loop()
@@ -32,7 +32,7 @@ def burst(name: str) -> float:
 
 
 def awaited(name: str) -> float:
-    """The same, each awaited before the next is created."""
+    """The same; each task is awaited before the next is created."""
 
     async def run(number: int) -> None:
         loop = asyncio.get_running_loop()
@@ -48,7 +48,7 @@ def _cpu(name: str, main) -> int:
 
     async def measured() -> int:
         with peer.watching(asyncio.get_running_loop()):
-            gc.collect()  # or what others left behind is collected at the expense of this one
+            gc.collect()  # otherwise garbage of other measurements is collected during this one
             started = time.thread_time_ns()
             await main()
             return time.thread_time_ns() - started
@@ -58,7 +58,7 @@ def _cpu(name: str, main) -> int:
 
 
 def memory(name: str) -> float:
-    """Resident bytes a sleeping task. In a process of its own: memory that was used is not new."""
+    """Resident bytes per sleeping task. Runs in a fresh process, because reused memory would not count."""
     peer = PEERS[name]
     number = SLEEPING[peer.slow]
 

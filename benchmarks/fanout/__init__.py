@@ -1,1 +1,1 @@
-"""Fan-out beside its peers: deliveries, latency, churn, memory, and what stopped readers cost."""
+"""Fan-out beside peers: deliveries, latency, churn, memory, and the cost of stopped readers."""

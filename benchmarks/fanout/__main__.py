@@ -1,4 +1,4 @@
-"""Fan-out beside its peers, in one run on one machine.
+"""Fan-out beside peers, in one run on one machine.
 
 Every measurement has a server of its own, on the first core, and readers on the last (a C program,
 whose share of its core is shown: near 100 % it is the limit). A round is every workload, and in each
@@ -23,13 +23,13 @@ from benchmarks.fanout.workloads import Workload, workloads
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended on the way
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # child processes end during the exit
     arguments = _arguments()
     if building.compiler() is None:
-        say("the readers are a C program, and no compiler is here")
+        say("the readers are a C program, and there is no C compiler")
         return 1
     if arguments.plot and (reason := plot.missing()):
-        say(f"there would be no plot: {reason}")
+        say(f"the plot cannot be drawn: {reason}")
         return 1
     wanted = _wanted(arguments)
     try:
@@ -46,7 +46,7 @@ def main() -> int:
     try:
         run(measured, list(_present(arguments.peers)), wanted, arguments.rounds, keep)
     except KeyboardInterrupt:
-        status = 130  # what there is of it is shown
+        status = 130  # results so far are still printed
     keep()
     print(_markdown(measured) if arguments.markdown else _text(measured))
     if arguments.plot:
@@ -57,23 +57,27 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fanout", description=__doc__)
     names = [each.name for each in workloads(stopped_for=0)]
-    parser.add_argument("--workloads", nargs="+", choices=names, help="only these")
+    parser.add_argument("--workloads", nargs="+", choices=names, help="run only these")
     parser.add_argument(
-        "--peers", nargs="+", choices=[each.name for each in PEERS], help="only these"
+        "--peers", nargs="+", choices=[each.name for each in PEERS], help="run only these"
     )
     parser.add_argument("--rounds", type=int)
-    parser.add_argument("--seconds", type=float, help="of each measurement")
-    parser.add_argument("--stopped-for", type=float, help="seconds that ten do not read")
+    parser.add_argument("--seconds", type=float, help="seconds per measurement")
+    parser.add_argument(
+        "--stopped-for", type=float, help="seconds in which ten readers do not read"
+    )
     parser.add_argument("--idle", type=int, default=10_000, help="readers of the memory workload")
     parser.add_argument(
-        "--quick", action="store_true", help="1 round of 1 s each, a stop of 3 s; else 5, 2 s, 60 s"
+        "--quick",
+        action="store_true",
+        help="1 round of 1 s, a stop of 3 s; default: 5 rounds of 2 s, 60 s",
     )
     parser.add_argument(
-        "--json", metavar="FILE", type=Path, help="every round's figures, written as they come"
+        "--json", metavar="FILE", type=Path, help="write each round's figures to FILE after it"
     )
     parser.add_argument(
         "--resume", action="store_true",
-        help="go on with --json FILE until it has --rounds of everything; 0: only show it",
+        help="continue --json FILE until it has --rounds of everything; 0: only print it",
     )  # fmt: skip
     parser.add_argument("--markdown", action="store_true", help="print tables for the docs")
     parser.add_argument("--plot", metavar="FILE", type=Path, help="draw them: .svg or .png")

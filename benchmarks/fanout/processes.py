@@ -1,4 +1,4 @@
-"""The two processes of a measurement, each on a core of its own: a server, and its readers."""
+"""The two processes of a measurement, a server and its readers, each on its own core."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from benchmarks.fanout.peers import Peer, node_path
 from benchmarks.fanout.workloads import Workload
 
 PATIENCE = 100.0
-"""Seconds that a server may take to start, and 16,000 readers to connect (they give up before)."""
+"""Seconds for a server to start, and for 16,000 readers to connect (they give up earlier)."""
 
 _GRACE = 3.0
 """Seconds that a process has to end by itself once it was told to: a server that is far behind
@@ -36,11 +36,11 @@ _READY = re.compile(rb"ready (\d+)|quotes +ws://[^ ]*:(\d+)/")
 
 
 class MeasurementError(Exception):
-    """A server or its readers failed; the message says what they said."""
+    """A server or its readers failed; the message has their output."""
 
 
 def allow_many_files() -> int:
-    """Raise the limit of open files as far as it goes; what it is then."""
+    """Raise the limit of open files to its maximum; returns it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
@@ -48,26 +48,26 @@ def allow_many_files() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server with all its processes."""
+    """A running server with all its child processes."""
 
     port: int
     process: psutil.Process
 
     def check(self) -> None:
-        """Raises MeasurementError when it has ended."""
+        """Raise MeasurementError if the server has ended."""
         if not self.process.is_running() or self.process.status() == psutil.STATUS_ZOMBIE:
             raise MeasurementError("the server ended by itself")
 
     def cpu(self) -> float:
-        """Seconds of processor that all its threads have had."""
+        """Processor time of all its threads, in seconds."""
         return sum(_cpu(process.pid) for process in self._all())
 
     def resident(self) -> int:
-        """Bytes of memory."""
+        """Memory in bytes."""
         return sum(int(process.memory_info().rss) for process in self._all())
 
     def unsent(self, ports: set[int]) -> int:
-        """Bytes that the kernel still holds for clients at ``ports`` (proc(5), /proc/net/tcp)."""
+        """Bytes in the kernel's buffers for clients at ``ports`` (proc(5), /proc/net/tcp)."""
         held = 0
         for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
             _, local, remote, _, queues = line.split()[:5]
@@ -80,14 +80,14 @@ class Server:
 
 
 def _cpu(pid: int) -> float:
-    """In nanoseconds where the kernel counts them (schedstat), so that short runs can be compared."""
+    """Processor time, in nanoseconds if the kernel counts them (schedstat), for short runs."""
     threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
     return sum(int(each.read_text().split()[0]) for each in threads) / 1e9
 
 
 @contextlib.contextmanager
 def serving(peer: Peer, workload: Workload) -> Iterator[Server]:
-    """``peer`` as a process on the first core, until the block is left. Raises MeasurementError."""
+    """Run ``peer`` on the first core until the block ends. Raises MeasurementError."""
     cores, _ = machine.cores(any_core=workload.any_core)
     with tempfile.TemporaryDirectory(prefix="qcfeed-bench-") as name, _log(name) as log:
         home = {"XDG_RUNTIME_DIR": name, "XDG_STATE_HOME": name, "XDG_CONFIG_HOME": name}
@@ -110,7 +110,7 @@ def serving(peer: Peer, workload: Workload) -> Iterator[Server]:
 def _running(
     command: Sequence[str | Path], cores: set[int], **how: Any
 ) -> Iterator[subprocess.Popen[Any]]:
-    """A process on ``cores`` until the block is left, also by a signal that comes while it starts."""
+    """Run a process on ``cores`` until the block ends, also if a signal arrives while it starts."""
     process: subprocess.Popen[Any] | None = None
     try:
         with _undisturbed():
@@ -124,7 +124,7 @@ def _running(
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """What would end us waits until the block is left."""
+    """Delay SIGINT and SIGTERM until the block ends."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
         yield
@@ -133,7 +133,7 @@ def _undisturbed() -> Iterator[None]:
 
 
 def _settle(cores: set[int]) -> None:
-    """In the new process."""
+    """Runs in the new process."""
     os.sched_setaffinity(0, cores)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
 
@@ -152,7 +152,7 @@ def _port(process: subprocess.Popen[bytes], log: Path) -> int:
 
 
 def _end(process: subprocess.Popen[Any]) -> None:
-    """Let it end by itself, and then, with all that it started, not."""
+    """Wait until the process ends by itself; then kill it with its child processes."""
     try:
         started = psutil.Process(process.pid).children(recursive=True)
     except psutil.NoSuchProcess:
@@ -164,11 +164,11 @@ def _end(process: subprocess.Popen[Any]) -> None:
     process.wait()
     for each in started:
         with contextlib.suppress(psutil.NoSuchProcess):
-            each.kill()  # psutil makes sure that it is still the same process
+            each.kill()  # psutil checks that the pid was not reused
 
 
 class Readers:
-    """The readers' process; see readers/readers.c for its commands."""
+    """The readers' process; readers/readers.c defines its commands."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -178,29 +178,29 @@ class Readers:
         self.pid = process.pid
 
     def ask(self, command: str, seconds: float = 0.0) -> dict[str, Any]:
-        """Have ``command``, which takes ``seconds``, carried out; its answer."""
+        """Send ``command``, which takes ``seconds``; returns its answer."""
         assert self._process.stdin is not None
         print(command, file=self._process.stdin, flush=True)
         answer: dict[str, Any] = json.loads(self.line(seconds + PATIENCE))
         return answer
 
     def line(self, timeout: float) -> str:
-        """The next line they say. Raises MeasurementError when there is none."""
+        """The next line of output. Raises MeasurementError if there is none."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline() if self._selector.select(timeout) else ""
         if not line:
-            raise MeasurementError(f"the readers said nothing: status {self._process.poll()}")
+            raise MeasurementError(f"the readers printed nothing: status {self._process.poll()}")
         return line
 
     def ports(self, count: int) -> set[int]:
-        """Of the first ``count`` connections, which are the first to stop."""
+        """Local ports of the first ``count`` connections, which stop first."""
         mine = psutil.Process(self.pid).net_connections("tcp")
         return {each.laddr.port for each in sorted(mine, key=lambda each: each.fd)[:count]}
 
 
 @contextlib.contextmanager
 def reading(program: Path, peer: Peer, workload: Workload, port: int) -> Iterator[Readers]:
-    """The workload's readers, all connected, on the last core, until the block is left."""
+    """The workload's readers, all connected, on the last core, until the block ends."""
     _, cores = machine.cores(any_core=workload.any_core)
     symbols = ",".join(workload.symbols)
     command = [program, str(port), peer.protocol, str(workload.readers), symbols]

@@ -10,7 +10,7 @@ from benchmarks.fanout.results import Figures, Results
 from benchmarks.fanout.workloads import Workload
 
 READERS_ARE_THE_LIMIT = 0.95
-"""Share of their core from which the readers, not the server, may be what is measured."""
+"""Share of their core from which the readers may be the limit instead of the server."""
 
 # Column title, figure, format; each kind of workload has its own.
 _Column = tuple[str, str, str]
@@ -25,7 +25,7 @@ _COLUMNS: dict[str, list[_Column]] = {
         ("p99 ms", "p99_ms", ",.1f"),
         ("p99.9 ms", "p99.9_ms", ",.1f"),
     ],
-    "churn": [("a second", "cycles_per_s", ",.0f")],
+    "churn": [("cycles/s", "cycles_per_s", ",.0f")],
     "memory": [("KiB each", "kib_each", ".2f")],
     "stopped": [
         ("deliveries/s", "deliveries_per_s", ",.0f"),
@@ -39,12 +39,12 @@ _ROUNDS = "rounds"
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One workload's medians, a row a peer; ``server`` and ``readers`` are shares of a core."""
+    """One workload's medians, one row per peer; ``server`` and ``readers`` are shares of a core."""
 
     title: str
     columns: list[str]
     rows: list[tuple[str, list[str], str]]
-    """A peer's title, its cells, and what there is to remark."""
+    """A peer's title, its cells, and remarks."""
 
     def text(self) -> str:
         widths = [max(len(each), 5) + 2 for each in self.columns]
@@ -67,7 +67,7 @@ class Table:
 
 
 def tables(results: Results) -> Iterator[Table]:
-    """One of each workload of which anything is known."""
+    """One table per workload with results."""
     for workload in results.workloads.values():
         known = (results.rounds, results.failures)
         if any(peers for of in known for peers in of.get(workload.name, {}).values()):

@@ -1,4 +1,4 @@
-"""What has been measured so far, and what is still to be: kept in a file, so that a run can go on.
+"""Results so far, in a file, so that a run can be continued.
 
 A peer that no goal compares and that delivers less than half of a rate in its first round is not
 measured at that rate again, and not at any higher one: it tops out far below, and how far behind it
@@ -17,7 +17,7 @@ from benchmarks.fanout.peers import Peer
 from benchmarks.fanout.workloads import Workload
 
 Figures = dict[str, float]
-"""What one measurement found, or the medians of several."""
+"""The figures of one measurement, or the medians of several."""
 
 SCHEMA = "qcfeed.bench.fanout/2"
 HOPELESS = 0.5
@@ -25,7 +25,7 @@ _MOST_FAILURES = 2
 
 
 class Results(msgspec.Struct):
-    """Figures of each round, and what failed, by workload and peer."""
+    """Figures of each round, and failures, by workload and peer."""
 
     schema: str
     machine: dict[str, str]
@@ -35,15 +35,15 @@ class Results(msgspec.Struct):
     failures: dict[str, dict[str, list[str]]] = {}
 
     def of(self, workload: str, peer: str) -> list[Figures]:
-        """Its rounds so far; the list may be added to."""
+        """The rounds of a peer so far; callers may append."""
         return self.rounds.setdefault(workload, {}).setdefault(peer, [])
 
     def failed(self, workload: str, peer: str) -> list[str]:
-        """Why it could not be measured, each time; the list may be added to."""
+        """The reasons of failed measurements; callers may append."""
         return self.failures.setdefault(workload, {}).setdefault(peer, [])
 
     def medians(self, workload: str) -> dict[str, Figures]:
-        """Each figure's median over the rounds in which it was measured, by peer."""
+        """The median of each figure over the rounds that have it, by peer."""
         return {
             peer: _median(rounds)
             for peer, rounds in self.rounds.get(workload, {}).items()
@@ -51,11 +51,11 @@ class Results(msgspec.Struct):
         }
 
     def total(self, workload: str, peer: str, figure: str) -> float:
-        """A count's sum over all rounds."""
+        """The sum of a count over all rounds."""
         return sum(each.get(figure, 0.0) for each in self.of(workload, peer))
 
     def due(self, peer: Peer, workload: Workload, number: int) -> bool:
-        """Whether ``peer`` is to be measured in this round, counted from 0."""
+        """Whether ``peer`` must be measured in this round (counted from 0)."""
         had = self.of(workload.name, peer.name)
         if not peer.takes_part(workload) or len(had) > number:
             return False
@@ -66,7 +66,7 @@ class Results(msgspec.Struct):
         return self.behind(peer, workload) is None
 
     def behind(self, peer: Peer, workload: Workload) -> float | None:
-        """The lowest rate, up to that of ``workload``, which it is far from holding; None: it holds."""
+        """The lowest rate up to that of ``workload`` that the peer cannot hold; None if it holds all."""
         if workload.kind != "rate" or peer.name in workload.compared:
             return None
         return min(
@@ -81,14 +81,14 @@ class Results(msgspec.Struct):
         )
 
     def save(self, file: Path) -> None:
-        """Whole or not at all."""
+        """Write the file atomically."""
         written = file.with_name(f"{file.name}.part")
         written.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
         written.replace(file)
 
 
 def load(file: Path) -> Results:
-    """What ``save`` wrote. Raises OSError, and ValueError where it is something else."""
+    """Read what ``save`` wrote. Raises OSError, and ValueError for any other content."""
     results = msgspec.json.decode(file.read_bytes(), type=Results)
     if results.schema != SCHEMA:
         raise ValueError(f"{file} is of {results.schema}, this is {SCHEMA}")

@@ -1,4 +1,4 @@
-"""The rounds of a run: every workload in each, and in each workload the peers one after another."""
+"""The rounds of a run: each has every workload, and each workload measures the peers in turn."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run(
     rounds: int,
     keep: Callable[[], None],
 ) -> None:
-    """Measure what ``rounds`` rounds still lack; ``keep`` is called after each workload's round."""
+    """Measure what is missing of ``rounds`` rounds; calls ``keep`` after each workload's round."""
     files, began = allow_many_files(), time.monotonic()
     possible = [each for each in workloads if each.readers + _SPARE_FILES <= files]
     for workload in workloads:
@@ -49,7 +49,7 @@ def run(
 
 
 def _measure(results: Results, peer: Peer, workload: Workload, program: Path) -> None:
-    """A peer that cannot be measured is no reason to give up the others."""
+    """Measure one peer; a failure is recorded and does not stop the run."""
     try:
         figures = measure(peer, workload, program, results.seconds)
     except MeasurementError as error:
@@ -60,5 +60,5 @@ def _measure(results: Results, peer: Peer, workload: Workload, program: Path) ->
 
 
 def say(line: str) -> None:
-    """Talk, beside the data on stdout."""
+    """Print a message to stderr; results go to stdout."""
     print(line, file=sys.stderr, flush=True)

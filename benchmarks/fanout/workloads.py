@@ -1,4 +1,4 @@
-"""What is measured: so many readers of so many symbols, what they do, and who takes part."""
+"""The workloads: numbers of symbols and readers, what the readers do, and which peers take part."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from qcfeed.upstreams.universe import TICKERS
 
 _IDLE = 0.001
-"""Quotes a second where none are wanted: one at the start, and then one in a quarter of an hour."""
+"""Quotes per second for idle readers: one at the start, then one every 15 minutes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """``rate`` is quotes a second a symbol; None: as many as can be delivered."""
+    """``rate``: quotes per second per symbol; None: as many as can be delivered."""
 
     name: str
     kind: str
@@ -24,20 +24,20 @@ class Workload:
     stopped: int = 0
     stopped_for: float = 0.0
     peers: tuple[str, ...] = ()
-    """Who takes part; where nobody is named, every peer that can."""
+    """Names of the peers that take part; empty for every peer that can."""
     compared: tuple[str, ...] = ()
-    """Whom a goal compares, and who is measured in every round; the others once. None named: all."""
+    """Peers that a goal compares; they are measured in every round, the others once. Empty for all."""
     any_core: bool = False
-    """Whether servers and readers run on all cores, not on one each."""
+    """Whether servers and readers run on all cores instead of one each."""
 
     @property
     def rate_text(self) -> str:
-        """As upstreams and peers spell it."""
+        """The rate as upstreams and peers spell it."""
         return "max" if self.rate is None else f"{self.rate:g}"
 
 
 def workloads(*, stopped_for: float, idle: int = 10_000) -> tuple[Workload, ...]:
-    """All of them; ``stopped_for``: seconds that ten readers in a thousand do not read."""
+    """All workloads. ``stopped_for``: seconds in which ten of a thousand readers do not read."""
     return (
         _saturation(1, 1_000),
         _saturation(1, 100),

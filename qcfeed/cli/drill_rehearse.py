@@ -12,7 +12,7 @@ from qcfeed.cli.context import say
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.render import draw
 from qcfeed.cli.ui.table import Column, Table
-from qcfeed.drills.rehearsal.game_day import GameDay, Happened
+from qcfeed.drills.rehearsal.game_day import GameDay, TimelineEntry
 from qcfeed.drills.rehearsal.pager import Notification
 from qcfeed.drills.rehearsal.processes import missing, processes
 from qcfeed.errors import ExitStatus, QcfeedError
@@ -21,7 +21,7 @@ from qcfeed.metrics.catalog.alerts import ALERTS
 INSTANCE = "rehearsal"
 _ALERTS = {each.name: each for each in ALERTS}
 
-STORY: Table[Happened] = Table(
+STORY: Table[TimelineEntry] = Table(
     (
         Column("at", show=formats.age, right=True),
         Column("what", least=40),
@@ -45,8 +45,8 @@ def rehearse(drill: str, *, within: float, automatic: bool) -> None:
         try:
             _hold(day, drill, within, automatic=automatic)
         except (QcfeedError, KeyboardInterrupt):
-            if day.since:
-                draw(STORY, day.story)
+            if day.elapsed:
+                draw(STORY, day.timeline)
             raise
         conclude(day)
 
@@ -55,8 +55,8 @@ def conclude(day: GameDay) -> None:
     """Print the outcome. Raises typer.Exit if the fault ended without being mitigated."""
     say("VERIFIED: the Verification of every runbook holds.")
     _print_alerts(day)
-    draw(STORY, day.story)
-    if not day.mended:
+    draw(STORY, day.timeline)
+    if not day.mitigated:
         say("FADED: the fault ended by itself before anything was done: nothing was mitigated")
         raise typer.Exit(ExitStatus.FINDINGS)
 
@@ -66,26 +66,26 @@ def _hold(day: GameDay, drill: str, within: float, *, automatic: bool) -> None:
     if absent := missing():
         say(f"  without {' and '.join(absent)}, not installed here")
     day.prepare()
-    day.break_it(within)
+    day.start_drill(within)
     say(f"FAULT INJECTED: {drill}")
     has_pager = day.prometheus is not None and day.alerts
     say("  waiting for the pager..." if has_pager else "  waiting until somebody notices...")
-    notifications = day.wait_for_the_first_alert()
+    notifications = day.wait_for_first_alert()
     for each in notifications:
         _page(each)
     if not notifications:
         _call(day)
     if not automatic:
         _instruct(day, within)
-    day.wait_until_over(within, rings=_page, by_itself=automatic)
+    day.wait_until_resolved(within, on_alert=_page, automatic=automatic)
 
 
 def _page(alert: Notification) -> None:
     """Print an alert as a pager shows it."""
     known = _ALERTS[alert.name]
     say(f"PAGE: {alert.name} ({known.severity}), {formats.age(alert.fired)} after the fault")
-    _wrapped("", alert.told["summary"])
-    _wrapped("", alert.told["description"])
+    _wrapped("", alert.annotations["summary"])
+    _wrapped("", alert.annotations["description"])
     _wrapped("type first: ", known.command)
     _wrapped("runbook:    ", f"qcfeed runbook {alert.name}")
 
@@ -113,10 +113,10 @@ def _instruct(day: GameDay, within: float) -> None:
 
 def _print_alerts(day: GameDay) -> None:
     """Print which alerts of the drill fired, which did not, and which others fired."""
-    fired = day.pager.rang
+    fired = day.pager.notifications
     for label, names in (
         ("fired and resolved: ", [name for name in day.alerts if name in fired]),
-        ("did not fire: ", day.pager.silent if day.prometheus is not None else []),
+        ("did not fire: ", day.pager.missing if day.prometheus is not None else []),
         ("also fired: ", [name for name in fired if name not in day.alerts]),
     ):
         if names:

@@ -16,7 +16,7 @@ from qcfeed.cli.ui import formats, render
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.client import endpoint
 from qcfeed.client.cycles import Mode
-from qcfeed.client.repro import NEVER_TICKS, ModeResult, Plan, Report, reproduce
+from qcfeed.client.repro import NEVER_TICKS, ModeResult, ReproPlan, ReproReport, reproduce
 from qcfeed.control.routes import STATUS
 from qcfeed.errors import ExitStatus
 from qcfeed.model import symbol as symbols
@@ -140,7 +140,7 @@ def repro(
     async def status() -> Status:
         return await asyncio.to_thread(control.get, STATUS, Status)
 
-    plan = Plan(
+    plan = ReproPlan(
         symbol=symbols.parse(symbol),
         quiet_symbol=symbols.parse(quiet_symbol),
         modes=list(Mode) if mode is Modes.ALL else [Mode(mode)],
@@ -156,7 +156,7 @@ def repro(
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
-def _print(report: Report, output: View) -> None:
+def _print(report: ReproReport, output: View) -> None:
     if output is View.JSON:
         render.emit(msgspec.json.encode(report).decode())
     else:

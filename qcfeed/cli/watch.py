@@ -188,5 +188,5 @@ def _recorder(path: Path | None) -> Iterator[Callable[[Quote], None]]:
     if path is None:
         yield lambda _quote: None
         return
-    with recording.Writer(path) as writer:
+    with recording.RecordingWriter(path) as writer:
         yield lambda quote: writer.write(time.time(), quote)

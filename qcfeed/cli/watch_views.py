@@ -15,7 +15,7 @@ from qcfeed.cli.ui import render
 from qcfeed.cli.ui.formats import NOTHING, age
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.client import latest_quotes
-from qcfeed.client.latest_quotes import Board, Line
+from qcfeed.client.latest_quotes import LatestQuotes, SymbolState
 from qcfeed.client.stream import Event, Received
 from qcfeed.model.messages import Band, Size
 from qcfeed.model.symbol import Symbol
@@ -43,7 +43,7 @@ def _side(price: float | None, size: Size) -> str | None:
     return None if price is None else f"{_price(price)} x {_amount(size)}"
 
 
-TABLE: Table[Line] = Table(
+TABLE: Table[SymbolState] = Table(
     [
         Column("symbol"),
         Column(
@@ -103,21 +103,25 @@ class QuoteTable:
     """A table of the latest quotes, redrawn on a terminal; in a pipe printed once, at the end."""
 
     def __init__(
-        self, symbols: Sequence[Symbol], draw: Callable[[Sequence[Line]], None], *, live: bool
+        self,
+        symbols: Sequence[Symbol],
+        draw: Callable[[Sequence[SymbolState]], None],
+        *,
+        live: bool,
     ) -> None:
-        self._board = Board(symbols)
+        self._quotes = LatestQuotes(symbols)
         self._draw = draw
         self._live = live
 
     def take(self, event: Event) -> None:
-        self._board.apply(event, time.monotonic())
+        self._quotes.apply(event, time.monotonic())
 
     def redraw(self) -> None:
         if self._live:
             self.finish()
 
     def finish(self) -> None:
-        self._draw(self._board.lines(time.monotonic()))
+        self._draw(self._quotes.states(time.monotonic()))
 
 
 @contextlib.contextmanager

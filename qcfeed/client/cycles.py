@@ -13,8 +13,8 @@ from enum import StrEnum
 from typing import Protocol
 
 from qcfeed.client.endpoint import Endpoint
-from qcfeed.client.raw_peer import Abandoned, Address, RawPeer
-from qcfeed.client.refusals import ComeBackError
+from qcfeed.client.raw_peer import AbandonedPeers, Address, RawPeer
+from qcfeed.client.refusals import RetryableError
 from qcfeed.errors import TimedOutError, UnreachableError
 from qcfeed.feed import backoff
 from qcfeed.model.symbol import Symbol
@@ -28,7 +28,7 @@ ATTEMPTS = 12
 _RETRY_BASE = 0.1
 _RETRY_CAP = 4.0
 _UNREAD_BUFFER = 4096
-_LOOK_AGAIN = 0.1
+_POLL_INTERVAL = 0.1
 
 
 class Mode(StrEnum):
@@ -75,11 +75,11 @@ class Cycler:
         leave = {Mode.CLEAN: self._clean, Mode.RUDE: self._rude, Mode.QUIET: self._quiet}[mode]
 
         async def cycle(number: int) -> None:
-            await self._persist(leave, number)
+            await self._with_retries(leave, number)
             self.progress.advance(1)
 
         self.progress.phase(f"{mode}: {what}", cycles)
-        await self._many(cycles, cycle)
+        await self._run_concurrently(cycles, cycle)
 
     async def half_open(self, cycles: int, patience: float) -> int:
         """``cycles`` peers at once that get a quote and then read no more and answer no ping.
@@ -87,7 +87,7 @@ class Cycler:
         Ends when the server has dropped them all, or after ``patience`` seconds without a change.
         Returns how many it still holds. Raises as ``run`` does.
         """
-        abandoned = Abandoned()
+        abandoned = AbandonedPeers()
 
         async def abandon(_number: int) -> None:
             abandoned.add(await self._subscribed(self.symbol, receive_buffer=_UNREAD_BUFFER))
@@ -95,22 +95,22 @@ class Cycler:
 
         try:
             self.progress.phase(f"{Mode.HALF_OPEN}: open", cycles)
-            await self._many(cycles, lambda number: self._persist(abandon, number))
+            await self._run_concurrently(cycles, lambda number: self._with_retries(abandon, number))
             self.progress.phase(f"{Mode.HALF_OPEN}: dropped by the server", cycles)
-            await self._dropped(abandoned, patience)
+            await self._wait_until_dropped(abandoned, patience)
             return len(abandoned)
         finally:
             abandoned.reset()
 
-    async def _dropped(self, abandoned: Abandoned, patience: float) -> None:
+    async def _wait_until_dropped(self, abandoned: AbandonedPeers, patience: float) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience
         while abandoned and loop.time() < deadline:
-            if ended := abandoned.collect():
+            if ended := abandoned.release_ended():
                 self.progress.advance(ended)
                 deadline = loop.time() + patience
             else:
-                await asyncio.sleep(_LOOK_AGAIN)
+                await asyncio.sleep(_POLL_INTERVAL)
 
     async def _clean(self, _number: int) -> None:
         peer = await self._subscribed(self.symbol)
@@ -146,7 +146,7 @@ class Cycler:
             self.endpoint, self.address, f"/quotes/{symbol}", receive_buffer=receive_buffer
         )
 
-    async def _persist(self, cycle: Callable[[int], Awaitable[None]], number: int) -> None:
+    async def _with_retries(self, cycle: Callable[[int], Awaitable[None]], number: int) -> None:
         """One cycle, tried again with backoff while the server refuses for now."""
         for attempt in range(ATTEMPTS):
             try:
@@ -157,7 +157,7 @@ class Cycler:
                     f"no quote of {self.symbol} from {self.endpoint} within {CYCLE_TIMEOUT:g} s",
                     hint="does it tick? `qcfeed feeds` shows; --symbol takes another",
                 ) from error
-            except ComeBackError as refusal:
+            except RetryableError as refusal:
                 self.retries += 1
                 self.last_refusal = refusal.reason
                 wait = backoff.delay(attempt, random.random(), base=_RETRY_BASE, cap=_RETRY_CAP)
@@ -167,7 +167,7 @@ class Cycler:
             hint="lower --concurrency, or see the limits in `qcfeed serve --help`",
         )
 
-    async def _many(self, count: int, cycle: Callable[[int], Awaitable[None]]) -> None:
+    async def _run_concurrently(self, count: int, cycle: Callable[[int], Awaitable[None]]) -> None:
         numbers = iter(range(count))
 
         async def work() -> None:

@@ -1,4 +1,4 @@
-"""What a service holds, and what of it has stayed."""
+"""What a service holds, and what of it has leaks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Footprint(msgspec.Struct, frozen=True, kw_only=True):
             **{name: getattr(self, name) - getattr(other, name) for name in self.__struct_fields__}
         )
 
-    def stayed(self, memory_tolerance: int) -> list[str]:
+    def leaks(self, memory_tolerance: int) -> list[str]:
         """What is above zero in this difference, in words; memory only above its tolerance."""
         counted = [name for name in self.__struct_fields__ if name != "resident_bytes"]
         found = [f"{name} {more:+,}" for name in counted if (more := getattr(self, name)) > 0]

@@ -41,17 +41,17 @@ class GapDetector:
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[str, int]] = {}
-        self._resumed: set[str] = set()
+        self._reconnected: set[str] = set()
 
-    def see(self, quote: Quote) -> Gap | Repeat | None:
+    def check(self, quote: Quote) -> Gap | Repeat | None:
         """What is wrong with ``quote`` after those seen before it, if anything.
 
         The first quote of a symbol and the first of an epoch start afresh. A quote whose
         ``conflated`` or ``dropped`` reaches back over what was seen already repeats it.
         """
         epoch, last = self._last.get(quote.symbol, (None, 0))
-        resumed = quote.symbol in self._resumed
-        self._resumed.discard(quote.symbol)
+        resumed = quote.symbol in self._reconnected
+        self._reconnected.discard(quote.symbol)
         if quote.epoch != epoch:
             self._last[quote.symbol] = (quote.epoch, quote.seq)
             return None
@@ -60,9 +60,9 @@ class GapDetector:
             return None
         return _compare(quote, last + 1)
 
-    def resumed(self) -> None:
+    def reconnected(self) -> None:
         """The connection is a new one: each symbol's last quote may rightly come once more."""
-        self._resumed.update(self._last)
+        self._reconnected.update(self._last)
 
 
 def _compare(quote: Quote, expected: int) -> Gap | Repeat | None:

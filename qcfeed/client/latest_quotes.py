@@ -17,7 +17,7 @@ DISCONNECTED = "disconnected"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SymbolState:
     """One symbol. ``age_s``: seconds since its last quote, None before the first.
 
     ``state``: a staleness band, or ``connecting``, ``waiting`` (for the first quote) or
@@ -41,7 +41,7 @@ class _Entry:
     missed: int = 0
 
 
-class Board:
+class LatestQuotes:
     """The newest of every symbol, in the order they were asked for."""
 
     def __init__(self, symbols: Iterable[Symbol]) -> None:
@@ -65,9 +65,9 @@ class Board:
             case Received() | Repeat():
                 pass
 
-    def lines(self, now: float) -> Sequence[Line]:
+    def states(self, now: float) -> Sequence[SymbolState]:
         return [
-            Line(
+            SymbolState(
                 Symbol(symbol),
                 entry.quote,
                 None if entry.quoted_at is None else max(0.0, now - entry.quoted_at),

@@ -34,7 +34,7 @@ from wsproto.utilities import ProtocolError
 
 from qcfeed.client import refusals
 from qcfeed.client.endpoint import Endpoint, explain
-from qcfeed.client.refusals import ComeBackError
+from qcfeed.client.refusals import RetryableError
 from qcfeed.errors import UnreachableError
 from qcfeed.model import messages
 from qcfeed.model.messages import Quote
@@ -83,7 +83,7 @@ def _unreachable(endpoint: Endpoint, error: OSError) -> UnreachableError:
 
 
 class RawPeer:
-    """One connection. Every method that reads raises ComeBackError when the server ends it.
+    """One connection. Every method that reads raises RetryableError when the server ends it.
 
     Bound every wait with ``asyncio.timeout``: nothing here does. Always finish with ``close``,
     ``drop`` or ``reset``.
@@ -102,7 +102,7 @@ class RawPeer:
     ) -> RawPeer:
         """Connect and upgrade. ``receive_buffer``: bytes the kernel may take in for us unread.
 
-        Raises ComeBackError when another try may succeed, else a QcfeedError with the server's words.
+        Raises RetryableError when another try may succeed, else a QcfeedError with the server's words.
         """
         raw = socket.socket(address.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         raw.setblocking(False)
@@ -114,7 +114,7 @@ class RawPeer:
         except OSError as error:
             raw.close()
             if error.errno in _TRANSIENT:
-                raise ComeBackError(explain(error)) from error
+                raise RetryableError(explain(error)) from error
             raise _unreachable(endpoint, error) from error
         except BaseException:
             raw.close()
@@ -238,7 +238,7 @@ class RawPeer:
         return self._ws.events()
 
 
-class Abandoned:
+class AbandonedPeers:
     """Peers that nobody reads; asks the kernel which of them the server has given up.
 
     A FIN or RST that arrives is seen without reading (poll(2): POLLRDHUP, POLLHUP, POLLERR). A server
@@ -258,7 +258,7 @@ class Abandoned:
         self._peers[peer.fileno()] = peer
         self._poll.register(peer.fileno(), select.POLLRDHUP)
 
-    def collect(self) -> int:
+    def release_ended(self) -> int:
         """Release those that the server has ended since, and say how many. Cost: one poll(2)."""
         ended = self._poll.poll(0)
         for descriptor, _ in ended:

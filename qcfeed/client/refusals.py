@@ -38,10 +38,10 @@ _BY_CLOSE: dict[int, type[QcfeedError]] = {
     CloseCode.FORBIDDEN: NotAllowedError,
     CloseCode.UNKNOWN_SYMBOL: UnknownSymbolError,
 }
-_SHOWN = 200
+_MAX_TEXT = 200
 
 
-class ComeBackError(Exception):
+class RetryableError(Exception):
     """The connection is lost or was not given, and another try may succeed.
 
     ``retry_in``: seconds to wait at least, if the server said so. Never leaves the client package.
@@ -55,57 +55,61 @@ class ComeBackError(Exception):
 
 def from_http(
     url: str, status: int, body: bytes, retry_after: str | None = None
-) -> QcfeedError | ComeBackError:
+) -> QcfeedError | RetryableError:
     """What an HTTP answer instead of the upgrade means. ``retry_after``: that header, if any."""
-    code, why = _explained(status, body)
+    code, why = _parse_error(status, body)
     if status in _RETRY:
         wait = float(retry_after) if retry_after and retry_after.isdecimal() else 0.0
-        return ComeBackError(f"refused with {status}: {why}", wait)
+        return RetryableError(f"refused with {status}: {why}", wait)
     kind = _BY_CODE.get(code) or _BY_STATUS.get(status, UnreachableError)
     hint = "is this the port for quotes? see `qcfeed status`" if kind is UnreachableError else None
     return kind(f"{url} answered {status}: {why}", hint=hint)
 
 
-def from_error(error: messages.Error) -> QcfeedError | ComeBackError:
+def from_error(error: messages.Error) -> QcfeedError | RetryableError:
     """What an ``error`` message in answer to our only request means."""
     if error.retryable:
-        return ComeBackError(f"refused: {_plain(error.message)}")
-    return _BY_CODE.get(error.code, UsageError)(_plain(error.message))
+        return RetryableError(f"refused: {_printable(error.message)}")
+    return _BY_CODE.get(error.code, UsageError)(_printable(error.message))
 
 
-def from_close(code: int | None, reason: str, retry_in: float = 0.0) -> QcfeedError | ComeBackError:
+def from_close(
+    code: int | None, reason: str, retry_in: float = 0.0
+) -> QcfeedError | RetryableError:
     """What a close frame means; ``code`` None: the connection went without one."""
     if code is None:
-        return ComeBackError("the connection was lost", retry_in)
-    why = f"the server closed with {_named(code)}" + (f": {_plain(reason)}" if reason else "")
-    if messages.come_back(code):
-        return ComeBackError(why, retry_in)
+        return RetryableError("the connection was lost", retry_in)
+    why = f"the server closed with {_close_code_name(code)}" + (
+        f": {_printable(reason)}" if reason else ""
+    )
+    if messages.should_reconnect(code):
+        return RetryableError(why, retry_in)
     return _BY_CLOSE.get(code, UnreachableError)(why)
 
 
-def _named(code: int) -> str:
+def _close_code_name(code: int) -> str:
     try:
         return f"{code} ({CloseCode(code).name.lower().replace('_', ' ')})"
     except ValueError:
         return str(code)
 
 
-def _explained(status: int, body: bytes) -> tuple[str, str]:
+def _parse_error(status: int, body: bytes) -> tuple[str, str]:
     """An error code ("" where there is none) and words for a person."""
     try:
         said = messages.decode(body)
     except msgspec.MsgspecError:
-        return "", _words(status, body)
+        return "", _body_text(status, body)
     if isinstance(said, messages.Error):
-        return said.code, _plain(said.message)
-    return "", _words(status, body)
+        return said.code, _printable(said.message)
+    return "", _body_text(status, body)
 
 
-def _words(status: int, body: bytes) -> str:
+def _body_text(status: int, body: bytes) -> str:
     text = body.decode("utf-8", "replace").strip()
-    return _plain(text) if text else responses.get(status, "no reason given")
+    return _printable(text) if text else responses.get(status, "no reason given")
 
 
-def _plain(text: str) -> str:
+def _printable(text: str) -> str:
     """A stranger's words, which may not steer the terminal or fill it."""
-    return text if text.isprintable() and len(text) <= _SHOWN else json.dumps(text[:_SHOWN])
+    return text if text.isprintable() and len(text) <= _MAX_TEXT else json.dumps(text[:_MAX_TEXT])

@@ -27,7 +27,7 @@ NEVER_TICKS = Symbol("ZVZZT")
 """The simulator knows it and never has a quote for it: only a reader can see a client leave."""
 
 _MARGIN = 5.0
-_LOOK_AGAIN = 0.2
+_POLL_INTERVAL = 0.2
 _OWN_DESCRIPTORS = 64
 _DEFAULTS = Config()
 
@@ -38,7 +38,7 @@ class ModeResult(msgspec.Struct, frozen=True, kw_only=True):
     """One mode's cycles. ``retries``: refusals (limits) after which a cycle was tried again.
 
     ``settled_s``: how long the service took to let go afterwards, null when it did not.
-    ``findings``: what stayed; empty when flat.
+    ``findings``: what leaks; empty when flat.
     """
 
     mode: Mode
@@ -53,7 +53,9 @@ class ModeResult(msgspec.Struct, frozen=True, kw_only=True):
     findings: list[str]
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="qcfeed.repro/1"):
+class ReproReport(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="qcfeed.repro/1"
+):
     """What ``qcfeed repro -o json`` prints."""
 
     pid: int
@@ -67,7 +69,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag=
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class ReproPlan:
     """What to do. ``settle``: seconds the service has to let go; by mode when None."""
 
     symbol: Symbol
@@ -90,8 +92,8 @@ class Plan:
 
 
 async def reproduce(
-    endpoint: Endpoint, status: StatusReader, plan: Plan, progress: Progress
-) -> Report:
+    endpoint: Endpoint, status: StatusReader, plan: ReproPlan, progress: Progress
+) -> ReproReport:
     """Run the plan's modes one after the other against ``endpoint``, whose status is ``status``.
 
     Raises UnreachableError, TimedOutError or what the service says when cycles cannot be run
@@ -108,8 +110,8 @@ async def reproduce(
         concurrency=plan.concurrency,
         progress=progress,
     )
-    results = [await _Trial(cycler, status, plan, mode).run() for mode in plan.modes]
-    return Report(
+    results = [await _ModeRun(cycler, status, plan, mode).run() for mode in plan.modes]
+    return ReproReport(
         pid=first.pid,
         instance=first.instance,
         taken_at=first.taken_at,
@@ -132,16 +134,16 @@ def _same_service(endpoint: Endpoint, status: Status) -> None:
 
 
 @dataclass(slots=True)
-class _Trial:
+class _ModeRun:
     """One mode's run: warm up, cycles, wait, compare."""
 
     cycler: Cycler
     status: StatusReader
-    plan: Plan
+    plan: ReproPlan
     mode: Mode
 
     async def run(self) -> ModeResult:
-        counted = await self._rested()
+        counted = await self._wait_for_lingering_feeds()
         warm = await self._warm_up()
         before = msgspec.structs.replace(
             Footprint.of(counted), resident_bytes=warm.memory.resident_bytes
@@ -165,14 +167,14 @@ class _Trial:
             difference=difference,
             memory_tolerance_bytes=tolerance,
             findings=[
-                *difference.stayed(tolerance),
+                *difference.leaks(tolerance),
                 *([f"half-open peers still held {held:,}"] if held else ()),
                 *(_restarted(counted, after)),
                 *after.tasks.incomplete,
             ],
         )
 
-    async def _rested(self) -> Status:
+    async def _wait_for_lingering_feeds(self) -> Status:
         """The status once no feed lingers on after earlier visitors; or when patience is over.
 
         Such a feed in the baseline would hide one that stays.
@@ -220,7 +222,7 @@ class _Trial:
         started = loop.time()
 
         def flat(status: Status) -> bool:
-            return not (Footprint.of(status) - before).stayed(tolerance)
+            return not (Footprint.of(status) - before).leaks(tolerance)
 
         patience = self.plan.patience(self.mode)
         now = await self._poll(f"{self.mode}: wait for the service to let go", patience, flat)
@@ -238,7 +240,7 @@ class _Trial:
                 return now
             self.cycler.progress.advance(int(elapsed) - told)
             told = int(elapsed)
-            await asyncio.sleep(_LOOK_AGAIN)
+            await asyncio.sleep(_POLL_INTERVAL)
 
 
 def _descriptors(wanted: int) -> int:

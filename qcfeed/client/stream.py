@@ -18,7 +18,7 @@ import msgspec
 from qcfeed.client import refusals
 from qcfeed.client.endpoint import Endpoint, explain
 from qcfeed.client.gaps import Gap, GapDetector, Repeat
-from qcfeed.client.refusals import ComeBackError
+from qcfeed.client.refusals import RetryableError
 from qcfeed.errors import UnreachableError
 from qcfeed.feed import backoff
 from qcfeed.model import messages
@@ -84,25 +84,25 @@ async def stream(
                 async with aclosing(_connection(session, url, symbols, slow)) as events:
                     async for event in events:
                         reached, attempt = True, 0 if isinstance(event, Received) else attempt
-                        if odd := _oddity(gaps, event):
-                            yield odd
+                        if gap := _check_gap(gaps, event):
+                            yield gap
                         yield event
             except (aiohttp.ClientError, TimeoutError) as error:
                 if not reached:
                     raise _unreachable(server, error) from error
-                lost = ComeBackError(_words(error))
-            except ComeBackError as error:
+                lost = RetryableError(_describe(error))
+            except RetryableError as error:
                 reached, lost = True, error
-            gaps.resumed()
+            gaps.reconnected()
             wait = lost.retry_in + backoff.delay(attempt, draw())
             attempt += 1
             yield Disconnected(lost.reason, wait)
             await asyncio.sleep(wait)
 
 
-def _oddity(gaps: GapDetector, event: Connected | Received) -> Gap | Repeat | None:
+def _check_gap(gaps: GapDetector, event: Connected | Received) -> Gap | Repeat | None:
     if isinstance(event, Received) and isinstance(event.message, Quote):
-        return gaps.see(event.message)
+        return gaps.check(event.message)
     return None
 
 
@@ -168,19 +168,19 @@ def _received(url: str, frame: aiohttp.WSMessage, retry_in: float) -> Received:
         case aiohttp.WSMsgType.CLOSE:
             raise refusals.from_close(frame.data, frame.extra or "", retry_in)
         case aiohttp.WSMsgType.ERROR:
-            raise ComeBackError(_words(frame.data))
+            raise RetryableError(_describe(frame.data))
         case _:
             raise refusals.from_close(None, "", retry_in)
 
 
 def _unreachable(server: Endpoint, error: Exception) -> UnreachableError:
     return UnreachableError(
-        f"cannot reach {server}: {_words(error)}",
+        f"cannot reach {server}: {_describe(error)}",
         hint="start the service with `qcfeed serve`, or say where it is with --server",
     )
 
 
-def _words(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         return explain(error.os_error)
     if isinstance(error, TimeoutError):

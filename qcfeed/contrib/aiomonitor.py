@@ -91,8 +91,8 @@ class Monitor:
     """aiomonitor's two views, served by a thread of their own until ``close``."""
 
     def __init__(self, views: TaskViews, telnet: socket.socket, web_view: socket.socket) -> None:
-        self.telnet = listen.shown(telnet)
-        self.web = f"http://{listen.shown(web_view)}"
+        self.telnet = listen.format_address(telnet)
+        self.web = f"http://{listen.format_address(web_view)}"
         self._views = views
         self._listeners = telnet, web_view
         self._ready: Future[None] = Future()
@@ -243,7 +243,7 @@ def _listen(port: int, flag: str) -> socket.socket:
     except OSError as error:  # bound by two at once, and the other was faster
         listener.close()
         raise StartError(
-            f"port {port} on {HOST} is taken", hint=f"`{flag} 0` takes any free one"
+            f"port {port} on {HOST} is in use", hint=f"`{flag} 0` picks any free port"
         ) from error
     listener.setblocking(False)
     return listener

@@ -29,7 +29,7 @@ from aiomonitor.webui.app import init_webui
 from qcfeed.control import auth
 from qcfeed.diagnostics import snapshot
 from qcfeed.diagnostics.ledger import Ledger
-from qcfeed.diagnostics.task_info import Record
+from qcfeed.diagnostics.task_info import TaskRecord
 from qcfeed.errors import NotAllowedError
 
 LISTED = 1_000
@@ -131,7 +131,7 @@ class TaskViews(aiomonitor.Monitor):  # type: ignore[misc]
             return "the Python console is off; start the service with --monitor-console to have it"
         return None
 
-    def _find(self, task_id: str | int) -> Record | None:
+    def _find(self, task_id: str | int) -> TaskRecord | None:
         try:
             return self._ledger.find(int(task_id))
         except ValueError:

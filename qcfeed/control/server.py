@@ -30,7 +30,7 @@ from qcfeed.control.listeners import UnixListener, listen_tcp
 from qcfeed.control.routes import Route
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.errors import NotAllowedError, StartError, UsageError
-from qcfeed.net.listen import shown
+from qcfeed.net.listen import format_address
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class ControlServer:
                 tcp = held.enter_context(contextlib.closing(listen_tcp(*self._listen)))
                 forked.callback(tcp.close)
                 self.port = tcp.getsockname()[1]
-                self.tcp = shown(tcp)
+                self.tcp = format_address(tcp)
                 listening.append((tcp, _bearer(auth.ensure_token(self._token), self.port)))
             held.callback(_start_thread(partial(self._main, listening)))
             self._held = held.pop_all()

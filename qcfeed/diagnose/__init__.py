@@ -1,1 +1,1 @@
-"""What is wrong, and what to do: pure rules over what was seen, the cause before its symptoms."""
+"""The verdict of `qcfeed diagnose`: pure rules over the evidence, each cause before its symptoms."""

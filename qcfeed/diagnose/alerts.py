@@ -1,4 +1,4 @@
-"""What Prometheus says is wrong: alerts that fire for this service, in its own words."""
+"""Alerts that Prometheus reports as firing for this service, in the words of their rules."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ EXPLAINED_BY: dict[str, tuple[str, ...]] = {
     "QcfeedLedgerIncomplete": ("incomplete_ledger",),
     "QcfeedDrillLeftOn": ("drill", "zombies"),
 }
-"""The rules whose findings an alert of the catalog is a symptom of."""
+"""For each alert of the catalog, the rules whose findings explain it."""
 
 
-def fires(seen: Evidence) -> Iterator[Finding]:
-    """Each alert that fires; one that is pending may yet be nothing."""
-    for alert in seen.alerts:
+def firing_alerts(evidence: Evidence) -> Iterator[Finding]:
+    """One finding per firing alert. Pending alerts are left out: they may clear by themselves."""
+    for alert in evidence.alerts:
         if alert.state != "firing":
             continue
-        told = alert.summary or "no summary"
+        summary = alert.summary or "no summary"
         yield Finding(
             rule=alert.name,
             kind="ALERT",
             certainty=Certainty.FOUND,
             urgency=20,
-            headline=f"{alert.name} fires, and no rule here explains it",
-            cause=f"{alert.name} fires since {age(max(0.0, alert.active_s))}: {told}",
-            evidence=[f"its expression gives {alert.value:,.4g}", told],
+            headline=f"{alert.name} is firing, and no other finding explains it",
+            cause=f"{alert.name} has been firing for {age(max(0.0, alert.active_s))}: {summary}",
+            evidence=[f"its expression returns {alert.value:,.4g}", summary],
             began_s=max(0.0, alert.active_s),
-            safe="look before you act: what it saw may be over",
-            next=[each for each in (alert.first, f"{seen.command} alerts") if each],
+            safe="investigate before you act: the condition may be over already",
+            next=[each for each in (alert.first, f"{evidence.command} alerts") if each],
         )

@@ -1,4 +1,4 @@
-"""Which cause explains which symptom: a symptom is told under its cause, not beside it."""
+"""Which finding explains which: a symptom is listed under its cause instead of beside it."""
 
 from __future__ import annotations
 
@@ -10,38 +10,44 @@ from qcfeed.model.diagnosis import Finding, Symptom
 
 Relation = Callable[[Evidence, Finding, Finding], bool]
 
-SHARE = 0.25
-"""Of the memory, or of its growth, that a leak must account for to be its cause."""
+LEAK_SHARE = 0.25
+"""A leak explains memory, or its growth, if it accounts for at least this share of it."""
 
 
 def _always(_: Evidence, __: Finding, ___: Finding) -> bool:
     return True
 
 
-def _same_place(_: Evidence, cause: Finding, symptom: Finding) -> bool:
+def _same_location(_: Evidence, cause: Finding, symptom: Finding) -> bool:
     return cause.location == symptom.location
 
 
-def _goes_on(seen: Evidence, _: Finding, __: Finding) -> bool:
-    return bool(seen.stuck_s)
+def _while_stuck(evidence: Evidence, _: Finding, __: Finding) -> bool:
+    return bool(evidence.stuck_s)
 
 
-def _by_its_tasks(seen: Evidence, cause: Finding, symptom: Finding) -> bool:
-    """Tens of thousands that wake hold the loop up for a moment; one that blocks it is its own cause."""
-    short = not symptom.found and not seen.stuck_s
+def _short_stall_by_its_tasks(evidence: Evidence, cause: Finding, symptom: Finding) -> bool:
+    """Whether a short stall comes from the leaked tasks.
+
+    Tens of thousands of tasks that wake at once stall the loop for a moment. A long stall is a cause
+    of its own, even inside one of those tasks.
+    """
+    short = not symptom.found and not evidence.stuck_s
     return short and any(
-        told.location == cause.location and told.place.startswith(f"{symptom.location} ")
-        for told in seen.told("blocked_loop")
+        stall.location == cause.location and stall.place.startswith(f"{symptom.location} ")
+        for stall in evidence.ledger_findings("blocked_loop")
     )
 
 
-def _fills_memory(seen: Evidence, cause: Finding, _: Finding) -> bool:
-    """Whether the leaked tasks weigh enough: what is leaked so far, or what is added a second."""
-    held, climbs = seen.memory, memory.climb(seen)
-    if held is not None and cause.count * memory.TASK_BYTES >= SHARE * held.resident_bytes:
+def _fills_memory(evidence: Evidence, cause: Finding, _: Finding) -> bool:
+    """Whether the leaked tasks take enough memory: all of them together, or the new ones per second."""
+    resident, grows = evidence.memory, memory.fastest_growth(evidence)
+    if resident is not None and (
+        cause.count * memory.TASK_BYTES >= LEAK_SHARE * resident.resident_bytes
+    ):
         return True
     added = memory.tasks_bytes_per_s((cause.per_minute or 0.0) / 60)
-    return climbs is not None and added >= SHARE * climbs.bytes_per_s
+    return grows is not None and added >= LEAK_SHARE * grows.bytes_per_s
 
 
 RELATIONS: dict[tuple[str, str], Relation] = {
@@ -50,24 +56,25 @@ RELATIONS: dict[tuple[str, str], Relation] = {
     ("growing", "memory_growth"): _fills_memory,
     ("growing", "memory_level"): _fills_memory,
     ("memory_growth", "memory_level"): _always,
-    ("zombies", "growing"): _same_place,
-    ("zombies", "blocked_loop"): _by_its_tasks,
+    ("zombies", "growing"): _same_location,
+    ("zombies", "blocked_loop"): _short_stall_by_its_tasks,
     ("blocked_loop", "own_lag"): _always,
-    ("blocked_loop", "upstream"): _goes_on,
-    ("blocked_loop", "stale_symbols"): _goes_on,
-    ("blocked_loop", "slow_subscribers"): _goes_on,
-    ("blocked_loop", "growing"): _goes_on,
+    ("blocked_loop", "upstream"): _while_stuck,
+    ("blocked_loop", "stale_symbols"): _while_stuck,
+    ("blocked_loop", "slow_subscribers"): _while_stuck,
+    ("blocked_loop", "growing"): _while_stuck,
     ("upstream", "exceptions_never_retrieved"): _always,
     ("incomplete_ledger", "untracked_tasks"): _always,
     **{(rule, alert): _always for alert, rules in alerts.EXPLAINED_BY.items() for rule in rules},
 }
-"""(cause, symptom) -> whether this one explains that one."""
+"""(rule of the cause, rule of the symptom) -> whether the first explains the second."""
 
 
-def arrange(seen: Evidence, findings: Sequence[Finding]) -> list[Finding]:
+def arrange(evidence: Evidence, findings: Sequence[Finding]) -> list[Finding]:
     """Causes, the most urgent first, each with the symptoms that it explains.
 
-    Only what is certain explains. A cause leaves as little time as the most pressing of its symptoms.
+    A finding that is not certain explains nothing. A cause takes over the shortest time to the memory
+    limit of its symptoms.
     """
     ranked = sorted(findings, key=lambda each: (not each.found, -each.urgency, -each.count))
     explained: set[int] = set()
@@ -75,18 +82,18 @@ def arrange(seen: Evidence, findings: Sequence[Finding]) -> list[Finding]:
         if not cause.found or id(cause) in explained:
             continue
         for symptom in ranked:
-            if id(symptom) not in explained and _explains(seen, cause, symptom):
+            if id(symptom) not in explained and _explains(evidence, cause, symptom):
                 explained.add(id(symptom))
-                _take(cause, symptom)
+                _attach(cause, symptom)
     return [each for each in ranked if id(each) not in explained]
 
 
-def _explains(seen: Evidence, cause: Finding, symptom: Finding) -> bool:
+def _explains(evidence: Evidence, cause: Finding, symptom: Finding) -> bool:
     relation = RELATIONS.get((cause.rule, symptom.rule))
-    return symptom is not cause and relation is not None and relation(seen, cause, symptom)
+    return symptom is not cause and relation is not None and relation(evidence, cause, symptom)
 
 
-def _take(cause: Finding, symptom: Finding) -> None:
+def _attach(cause: Finding, symptom: Finding) -> None:
     cause.symptoms += [Symptom(rule=symptom.rule, summary=symptom.cause), *symptom.symptoms]
     known = [each for each in (cause.left_s, symptom.left_s) if each is not None]
     cause.left_s = min(known, default=None)

@@ -1,4 +1,4 @@
-"""What diagnostics/rules.py says whole already: told on, with what is safe."""
+"""Findings of diagnostics/rules.py that need no further evidence, and findings about the service's state."""
 
 from __future__ import annotations
 
@@ -11,79 +11,84 @@ from qcfeed.model.diagnosis import Certainty, Finding
 
 DRILL = "drill"
 
-_PASSED_ON = {
-    "cancelled_in_vain": ("STUBBORN", 55, "cancelling them again does no good; see what they do"),
-    "abandoned_future": (
-        "FORGOTTEN",
-        50,
-        "cancelling them: what they wait for cannot come any more",
+_LEDGER_RULES = {
+    "cancelled_in_vain": (
+        "UNCANCELLED",
+        55,
+        "cancelling again does not help; check what the tasks do when they are cancelled",
     ),
-    "destroyed_pending": ("DESTROYED", 45, "nothing to cancel: they are gone"),
-    "exceptions_never_retrieved": ("ERRORS", 40, "nothing to cancel: they have ended"),
+    "abandoned_future": (
+        "ABANDONED",
+        50,
+        "cancelling these tasks: nothing can complete what they wait for",
+    ),
+    "destroyed_pending": ("DESTROYED", 45, "nothing to cancel: the tasks are gone"),
+    "exceptions_never_retrieved": ("ERRORS", 40, "nothing to cancel: the tasks have ended"),
     "untracked_tasks": (
         "UNTRACKED",
         35,
-        "nothing to cancel here: what they belong to is not known",
+        "nothing to cancel here: the owner of these tasks is not known",
     ),
 }
-"""Its kind, its urgency, and what is safe."""
+"""For each rule of the ledger: the finding's kind, its urgency, and what is safe to do."""
 
 
-def passed_on(seen: Evidence) -> Iterator[Finding]:
-    """Cancellations that are swallowed, tasks that nobody held, exceptions that nobody took."""
-    for rule, (kind, urgency, safe) in _PASSED_ON.items():
-        yield from (_passed_on(seen, each, kind, urgency, safe) for each in seen.told(rule))
+def ledger_findings(evidence: Evidence) -> Iterator[Finding]:
+    """Swallowed cancellations, abandoned futures, destroyed tasks, lost exceptions, untracked tasks."""
+    for rule, (kind, urgency, safe) in _LEDGER_RULES.items():
+        for found in evidence.ledger_findings(rule):
+            yield _from_ledger(evidence, found, kind, urgency, safe)
 
 
-def _passed_on(
-    seen: Evidence, told: answers.Finding, kind: str, urgency: int, safe: str
+def _from_ledger(
+    evidence: Evidence, found: answers.Finding, kind: str, urgency: int, safe: str
 ) -> Finding:
-    row = seen.row(told.location)
-    at = told.location
+    row = evidence.row(found.location)
+    at = found.location
     source = row.source if row is not None and isinstance(row.source, str) else ""
     return Finding(
-        rule=told.rule,
+        rule=found.rule,
         kind=kind,
-        certainty=Certainty(told.verdict),
+        certainty=Certainty(found.verdict),
         urgency=urgency,
-        headline=f"{told.summary}, from {at}" if at else told.summary,
-        cause=f"{told.summary}; spawned at {at}" if at else told.summary,
-        location=told.location,
+        headline=f"{found.summary}, from {at}" if at else found.summary,
+        cause=f"{found.summary}; spawned at {at}" if at else found.summary,
+        location=found.location,
         source=source,
-        evidence=told.evidence,
-        began_s=told.since_s,
-        count=told.count,
+        evidence=found.evidence,
+        began_s=found.since_s,
+        count=found.count,
         safe=safe,
-        next=[told.next.replace("qcfeed ", f"{seen.command} ", 1)],
+        next=[found.next.replace("qcfeed ", f"{evidence.command} ", 1)],
     )
 
 
-def drill(seen: Evidence) -> Iterator[Finding]:
-    """A service that is broken on purpose; only a finding while it shows nothing else."""
-    if seen.status is not None and seen.status.drill:
-        name = seen.status.drill
+def running_drill(evidence: Evidence) -> Iterator[Finding]:
+    """A drill that is running. The verdict drops this finding where the drill's fault is found."""
+    if evidence.status is not None and evidence.status.drill:
+        name = evidence.status.drill
         yield Finding(
             rule=DRILL,
             kind="DRILL",
             certainty=Certainty.FOUND,
             urgency=1,
-            headline=f"{name}: this service is broken on purpose",
-            cause=f"the drill {name} is on: this service is broken on purpose",
-            safe="rehearse; `drill stop` puts it back, and it ends by itself",
-            next=[f"{seen.command} drill stop"],
+            headline=f"{name} is running: this service is broken on purpose",
+            cause=f"the drill {name} is running: this service is broken on purpose",
+            safe="rehearse; `drill stop` ends the drill, and it also ends by itself",
+            next=[f"{evidence.command} drill stop"],
         )
 
 
-def incomplete(seen: Evidence) -> Iterator[Finding]:
-    """A ledger that does not see all tasks: that nothing else is found says little then."""
-    for reason in seen.after.totals.incomplete:
+def incomplete_ledger(evidence: Evidence) -> Iterator[Finding]:
+    """A ledger that does not see all tasks: the absence of other findings proves little."""
+    for reason in evidence.after.totals.incomplete:
         yield Finding(
             rule="incomplete_ledger",
-            kind="BLIND",
+            kind="INCOMPLETE",
             certainty=Certainty.FOUND,
             urgency=65,
             headline=reason.partition(": ")[0],
             cause=reason,
-            safe="the service goes on; what is said of its tasks holds for those that can be seen",
-            next=[f"{seen.command} runbook {page_of('incomplete_ledger')}"],
+            safe="the service keeps running; findings cover only the tasks that the ledger sees",
+            next=[f"{evidence.command} runbook {page_of('incomplete_ledger')}"],
         )

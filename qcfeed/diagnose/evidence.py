@@ -1,4 +1,4 @@
-"""What the rules look at: two looks at a service some seconds apart, and what it remembers."""
+"""The input of all rules: two snapshots of a service some seconds apart, and its history."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from qcfeed.model.subscribers import Subscriber
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Firing:
-    """An alert that Prometheus has for this service; ``active_s``: for how long. ``first``: what its
-    rule says to type first."""
+class ActiveAlert:
+    """An alert that Prometheus has for this service, firing or pending.
+
+    ``active_s``: seconds since it became active. ``first``: the first command that its rule names.
+    """
 
     name: str
     state: str
@@ -29,14 +31,18 @@ class Firing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Thresholds:
-    """From when on a figure is a finding. Seconds and shares.
+class DiagnosisThresholds:
+    """Values from which a figure is a finding. Times are in seconds; shares are fractions of 1.
 
-    ``stuck_s``: a loop that does not turn is stuck. ``slow_s``: a peer that takes nothing does not read. ``recent_s``: a stall that is older is history.
-    ``memory_share``: of the limit. ``memory_left_s``: growth that would take longer to reach the limit
-    is none. In the seconds of one look it must be ``memory_growth`` of what is resident, and fit a line
-    by ``memory_fit`` (r2); what is remembered is judged as metrics/growth.py does, in windows of
-    ``remembered_s`` and more: what starts grows.
+    - ``stuck_s``: a loop that has not run for this long is stuck.
+    - ``slow_s``: a subscriber whose socket has accepted nothing for this long does not read.
+    - ``recent_s``: a stall that is older is a warning, not a finding.
+    - ``memory_share``: share of the memory limit.
+    - ``memory_left_s``: growth that takes longer to reach the limit is not a finding.
+    - ``memory_growth``, ``memory_fit``: within the seconds between the two snapshots, memory must
+      grow by this share of what is resident, and a line must fit it with at least this r².
+    - ``history_min_s``: the shortest window of the history that is judged. A program that has just
+      started always grows.
     """
 
     stuck_s: float = 1.0
@@ -46,15 +52,17 @@ class Thresholds:
     memory_left_s: float = 4 * 3600.0
     memory_growth: float = 0.02
     memory_fit: float = 0.9
-    remembered_s: float = 150.0
+    history_min_s: float = 150.0
 
 
 @dataclass(slots=True, kw_only=True)
 class Evidence:
-    """``before`` and ``after`` are two snapshots of one process. ``status`` is None for a program that
-    is attached, ``feeds`` are empty then. ``samples`` were taken between the two looks, ``history`` is what
-    ``remembered_by`` (the service, or Prometheus) remembers from before. ``slow``: subscribers that are
-    behind. ``command``: how the program is called in commands to type.
+    """What the rules judge.
+
+    ``before`` and ``after`` are two snapshots of one process. ``status`` is None and ``feeds`` is
+    empty for a program that uses ``attach()``. ``samples`` were taken between the two snapshots;
+    ``history`` comes from ``history_source`` (the service, or Prometheus). ``slow``: subscribers that
+    are behind. ``skipped``: what could not be read, and why. ``command``: how commands to type begin.
     """
 
     before: answers.TasksByLocation
@@ -65,51 +73,54 @@ class Evidence:
     orphans: Orphans | None = None
     feeds: list[answers.Feed] = field(default_factory=list)
     slow: list[Subscriber] = field(default_factory=list)
-    alerts: list[Firing] = field(default_factory=list)
+    alerts: list[ActiveAlert] = field(default_factory=list)
     samples: list[Point] = field(default_factory=list)
     history: list[Point] = field(default_factory=list)
-    remembered_by: str = ""
-    untold: list[str] = field(default_factory=list)
+    history_source: str = ""
+    skipped: list[str] = field(default_factory=list)
     command: str = "qcfeed"
-    limits: Thresholds = field(default_factory=Thresholds)
+    thresholds: DiagnosisThresholds = field(default_factory=DiagnosisThresholds)
 
     @property
     def seconds(self) -> float:
-        """Between the two looks."""
+        """Seconds between the two snapshots."""
         times = [datetime.fromisoformat(each.taken_at) for each in (self.before, self.after)]
         return max(0.0, (times[1] - times[0]).total_seconds())
 
     @property
     def stuck_s(self) -> float:
-        """For how long the loop has not turned now; 0 when it turns."""
+        """Seconds since the loop last ran, if it is stuck; else 0."""
         stalled = self.after.loop_stall_ms / 1000
-        return stalled if stalled >= self.limits.stuck_s else 0.0
+        return stalled if stalled >= self.thresholds.stuck_s else 0.0
 
     def flows(self) -> list[Flow]:
-        """What flowed at each location between the two looks."""
+        """Tasks created and ended at each location between the two snapshots."""
         return window.between(self.before.locations, self.after.locations, self.seconds)
 
     def row(self, location: str) -> Location | None:
-        """The snapshot' row of a location: its functions' with the most live tasks."""
+        """The location's row in the second snapshot.
+
+        A location can have a row per function; the one with the most live tasks is returned.
+        """
         rows = [row for row in self.after.locations if row.location == location]
         return max(rows, key=lambda row: row.live, default=None)
 
-    def told(self, rule: str) -> Iterator[answers.Finding]:
-        """What one of the rules of diagnostics/rules.py has found."""
+    def ledger_findings(self, rule: str) -> Iterator[answers.Finding]:
+        """What one rule of diagnostics/rules.py has found in the service."""
         if self.findings is not None:
             yield from (each for each in self.findings.findings if each.rule == rule)
 
     def orphaned(self) -> Iterator[tuple[str, int, int]]:
-        """Locations with orphans: how many the first look saw, and how many the second."""
+        """Locations with orphans: the number in the first snapshot, and in the second."""
         earlier: dict[str, int] = {}
         for row in self.before.locations:
             earlier[row.location] = earlier.get(row.location, 0) + row.orphaned
         rows = sorted(self.after.locations, key=lambda row: row.location)
-        for location, some in groupby(rows, key=lambda row: row.location):
-            if count := sum(row.orphaned for row in some):
+        for location, group in groupby(rows, key=lambda row: row.location):
+            if count := sum(row.orphaned for row in group):
                 yield location, earlier.get(location, 0), count
 
     def orphans_of(self, location: str) -> list[Orphan]:
-        """Its orphaned tasks, as far as they are listed."""
+        """The location's orphaned tasks, as far as they are listed."""
         listed = self.orphans.orphans if self.orphans is not None else []
         return [each for each in listed if each.location == location and each.task is not None]

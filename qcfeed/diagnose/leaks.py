@@ -1,4 +1,4 @@
-"""Tasks that should not be there: those that serve nobody, and those that only get more."""
+"""Tasks that should not be there: orphaned tasks, and locations whose tasks keep growing in number."""
 
 from __future__ import annotations
 
@@ -13,147 +13,171 @@ from qcfeed.model import answers
 from qcfeed.model.answers import Orphan
 from qcfeed.model.diagnosis import Certainty, Finding
 
-LEAST_RATE = 1.0
-"""Net tasks a minute from which a location grows; a look that is short sees no less."""
+MIN_GROWTH_PER_MINUTE = 1.0
+"""Net new tasks per minute from which a location counts as growing."""
 SUBSCRIBER = "subscriber "
-"""How an owner begins whose tasks send to somebody: feed/log.py names itself so."""
+"""Prefix of an owner that is a subscriber; feed/subscriber.py writes it."""
 
 
-def zombies(seen: Evidence) -> Iterator[Finding]:
-    """Tasks whose owner is gone. Known to ignore it: what woke since, and sleeps again."""
-    for location, before, now in seen.orphaned():
-        told = next((each for each in seen.told("orphans") if each.location == location), None)
-        if told is not None or seen.findings is None:
-            yield _zombies(seen, location, now - before, now, told)
+def orphaned_tasks(evidence: Evidence) -> Iterator[Finding]:
+    """Locations with tasks whose owner is gone.
+
+    The ledger's own rule decides when an orphan counts: a feed that is just closing has one for a
+    moment. Without the ledger's findings, every orphan is reported.
+    """
+    for location, before, now in evidence.orphaned():
+        proved = next(
+            (each for each in evidence.ledger_findings("orphans") if each.location == location),
+            None,
+        )
+        if proved is not None or evidence.findings is None:
+            yield _orphaned(evidence, location, now - before, now, proved)
 
 
-def growing(seen: Evidence) -> Iterator[Finding]:
-    """A location that gets more and more tasks, whose owners, as far as is known, are alive."""
-    for told in seen.told("growing"):
-        row = seen.row(told.location)
-        rate = told.per_minute or 0.0
-        left = memory.time_left(seen, tasks_per_minute=rate)
+def growing_locations(evidence: Evidence) -> Iterator[Finding]:
+    """Locations that have more and more live tasks, without proof that the tasks are orphaned."""
+    for observed in evidence.ledger_findings("growing"):
+        row = evidence.row(observed.location)
+        rate = observed.per_minute or 0.0
+        left = memory.time_to_limit(evidence, tasks_per_minute=rate)
         yield Finding(
             rule="growing",
             kind="GROWTH",
-            certainty=Certainty(told.verdict),
+            certainty=Certainty(observed.verdict),
             urgency=70,
-            headline=f"tasks from {told.location} grow by {_rate(rate)} a minute",
-            cause=f"tasks spawned at {told.location} grow by {_rate(rate)} a minute; their owners are"
-            " alive or unknown: more demand, or a leak",
-            location=told.location,
+            headline=f"tasks from {observed.location} grow by {_rate(rate)} per minute",
+            cause=f"tasks spawned at {observed.location} grow by {_rate(rate)} per minute; their"
+            " owners are open or unknown, so this is more demand or a leak",
+            location=observed.location,
             source=_source(row),
-            evidence=[told.summary, *told.evidence, *_waiting(row), *_until(seen, left)],
-            began_s=told.since_s,
+            evidence=[
+                observed.summary,
+                *observed.evidence,
+                *_waiting(row),
+                *_until_limit(evidence, left),
+            ],
+            began_s=observed.since_s,
             left_s=None if left is None else left.seconds,
             per_minute=rate,
-            count=told.count,
-            safe="nothing is proved to be superfluous: look at what they wait on before cancelling any",
+            count=observed.count,
+            safe="no task is proved to be orphaned: check what they wait on before you cancel any",
             next=[
-                f"{seen.command} tasks --waits",
-                f"{seen.command} tasks --site {told.location} --limit 20",
+                f"{evidence.command} tasks --waits",
+                f"{evidence.command} tasks --site {observed.location} --limit 20",
             ],
         )
 
 
-def _zombies(
-    seen: Evidence, location: str, more: int, now: int, told: answers.Finding | None
+def _orphaned(
+    evidence: Evidence, location: str, more: int, now: int, proved: answers.Finding | None
 ) -> Finding:
-    rate = _per_minute(seen, location, more)
-    grows = rate >= LEAST_RATE
-    row = seen.row(location)
-    after = seen.orphans_of(location)
-    woke = _woke(after)
-    serve = f"{plural(now, 'task')} from {location} {'serves' if now == 1 else 'serve'} nobody"
-    left = memory.time_left(seen, tasks_per_minute=rate) if grows else None
-    pace = f" grow by {_rate(rate)} a minute and serve nobody" if grows else " serve nobody"
+    rate = _per_minute(evidence, location, more)
+    grows = rate >= MIN_GROWTH_PER_MINUTE
+    row = evidence.row(location)
+    listed = evidence.orphans_of(location)
+    ran = _ran_since_owner_left(listed)
+    left = memory.time_to_limit(evidence, tasks_per_minute=rate) if grows else None
+    growth = f" and grow by {_rate(rate)} per minute" if grows else ""
     return Finding(
         rule="zombies",
         kind="LEAK",
-        certainty=Certainty(told.verdict) if told else Certainty.FOUND,
+        certainty=Certainty(proved.verdict) if proved else Certainty.FOUND,
         urgency=90 if grows else 75,
-        headline=serve,
-        cause=f"tasks spawned at {location}{pace}: {_why(after, woke, row)}",
+        headline=f"{plural(now, 'task')} from {location} {'is' if now == 1 else 'are'} orphaned",
+        cause=f"tasks spawned at {location} are orphaned{growth}: {_why(listed, ran, row)}",
         location=location,
         source=_source(row),
-        evidence=[*_proof(seen, location, now, more, after, woke, told), *_until(seen, left)],
-        began_s=_began(after, told),
+        evidence=[
+            *_proof(evidence, location, now, more, listed, ran, proved),
+            *_until_limit(evidence, left),
+        ],
+        began_s=_began(listed, proved),
         left_s=None if left is None else left.seconds,
         per_minute=rate,
         count=now,
-        safe="`orphans --reap` cancels exactly these; who is subscribed loses nothing",
-        next=[f"{seen.command} orphans --reap"],
+        safe="`orphans --reap` cancels exactly these tasks; current subscribers are not affected",
+        next=[f"{evidence.command} orphans --reap"],
     )
 
 
-def _per_minute(seen: Evidence, location: str, more: int) -> float:
-    """By the history where it has seen them grow, else between the two looks."""
-    remembered = (each.per_minute for each in seen.told("growing") if each.location == location)
-    lately = more * 60 / seen.seconds if seen.seconds else 0.0
-    return max(lately, next((rate for rate in remembered if rate), 0.0))
+def _per_minute(evidence: Evidence, location: str, more: int) -> float:
+    """The faster of two rates: the history's, and the one between the two snapshots."""
+    in_history = (
+        each.per_minute for each in evidence.ledger_findings("growing") if each.location == location
+    )
+    in_window = more * 60 / evidence.seconds if evidence.seconds else 0.0
+    return max(in_window, next((rate for rate in in_history if rate), 0.0))
 
 
-def _woke(orphans: Sequence[Orphan]) -> tuple[int, int]:
-    """How many orphans began to sleep when their owner was gone already, so they woke since and
-    went on; and of how many that can be told."""
-    known = [(each.gone_s, each.slept_s) for each in orphans]
-    told = [(gone, slept) for gone, slept in known if gone is not None and slept is not None]
-    return sum(slept < gone for gone, slept in told), len(told)
+def _ran_since_owner_left(orphans: Sequence[Orphan]) -> tuple[int, int]:
+    """How many orphans have run since their owner was gone, and of how many this is known.
+
+    A task whose present sleep is shorter than its owner is gone has woken, and has gone on.
+    """
+    times = [(each.gone_s, each.slept_s) for each in orphans]
+    known = [(gone, slept) for gone, slept in times if gone is not None and slept is not None]
+    return sum(slept < gone for gone, slept in known), len(known)
 
 
-def _why(orphans: Sequence[Orphan], woke: tuple[int, int], row: answers.Location | None) -> str:
-    """What they do in place of ending, as far as it is known."""
-    if woke[0] and any(each.owner.startswith(SUBSCRIBER) for each in orphans):
+def _of_subscribers(orphans: Sequence[Orphan]) -> bool:
+    return any(each.owner.startswith(SUBSCRIBER) for each in orphans)
+
+
+def _why(orphans: Sequence[Orphan], ran: tuple[int, int], row: answers.Location | None) -> str:
+    """What the tasks do instead of ending, as far as it is known."""
+    if ran[0] and _of_subscribers(orphans):
         return "they ignore failed sends"
-    if woke[0]:
-        return "they wake, and go on although their owner is gone"
+    if ran[0]:
+        return "they keep running although their owner is gone"
     waits = row.waits if row is not None and row.waits is not msgspec.UNSET else []
     if waits and waits[0].state not in ("sleeping", "ready", "running"):
-        return f"they wait ({waits[0].state}) for what their owner would have sent"
-    return "they live on although their owner is gone"
+        return f"they wait ({waits[0].state}) for something that their owner would have sent"
+    return "they stay alive although their owner is gone"
 
 
 def _proof(
-    seen: Evidence,
+    evidence: Evidence,
     location: str,
     now: int,
     more: int,
     orphans: Sequence[Orphan],
-    woke: tuple[int, int],
-    told: answers.Finding | None,
+    ran: tuple[int, int],
+    proved: answers.Finding | None,
 ) -> Iterator[str]:
-    row = seen.row(location)
+    row = evidence.row(location)
     live = row.live if row is not None else now
     yield (
-        f"{count(now)} of its {plural(live, 'live task')} have lost their owner;"
-        f" {more:+,} in {age(seen.seconds)}"
+        f"{count(now)} of {plural(live, 'live task')} from this location"
+        f" {'is' if now == 1 else 'are'} orphaned; {more:+,} in {age(evidence.seconds)}"
     )
-    if told is not None and told.evidence:
-        yield told.evidence[0]
+    if proved is not None and proved.evidence:
+        yield proved.evidence[0]
     elif orphans:
         yield f"task {orphans[0].task}: {orphans[0].evidence}"
-    if woke[0]:
-        yield f"{count(woke[0])} of {count(woke[1])} looked at woke since, and went to sleep again"
+    if ran[0]:
+        since = "their subscriber left" if _of_subscribers(orphans) else "their owner closed"
+        yield f"{count(ran[0])} of {count(ran[1])} sampled tasks have run since {since}"
     yield from _waiting(row)
 
 
 def _waiting(row: answers.Location | None) -> Iterator[str]:
     if row is not None and row.waits is not msgspec.UNSET and row.waits:
         most = row.waits[0]
-        sampled = "" if row.sampled is msgspec.UNSET else f" of {count(row.sampled)} looked at"
-        yield f"they wait: {most.state} ({count(most.tasks)}{sampled})"
+        sampled = "" if row.sampled is msgspec.UNSET else f" of {count(row.sampled)} sampled"
+        yield f"most common wait: {most.state} ({count(most.tasks)}{sampled})"
 
 
-def _began(orphans: Sequence[Orphan], told: answers.Finding | None) -> float | None:
+def _began(orphans: Sequence[Orphan], proved: answers.Finding | None) -> float | None:
     gone = [each.gone_s for each in orphans if each.gone_s is not None]
-    if told is not None and told.since_s is not None:
-        gone.append(told.since_s)
+    if proved is not None and proved.since_s is not None:
+        gone.append(proved.since_s)
     return max(gone, default=None)
 
 
-def _until(seen: Evidence, left: memory.Left | None) -> Iterator[str]:
-    if left is not None and seen.memory is not None:
-        yield f"{age(left.seconds)} until {size(seen.memory.limit_bytes)} of memory: {left.at}"
+def _until_limit(evidence: Evidence, left: memory.TimeToLimit | None) -> Iterator[str]:
+    if left is not None and evidence.memory is not None:
+        limit = size(evidence.memory.limit_bytes)
+        yield f"{age(left.seconds)} until memory reaches {limit}: {left.rate}"
 
 
 def _source(row: answers.Location | None) -> str:

@@ -1,4 +1,4 @@
-"""The loop: what keeps it from turning."""
+"""Code that blocks the service's event loop, now or in the last minutes."""
 
 from __future__ import annotations
 
@@ -11,75 +11,76 @@ from qcfeed.formats import age, plural
 from qcfeed.model import answers
 from qcfeed.model.diagnosis import Certainty, Finding
 
-SHOWN = 3
-"""Calls of a stack that are told, the innermost."""
+STACK_FRAMES = 3
+"""Innermost frames of the blocking stack that a finding shows."""
+_SAFE_WHILE_STUCK = "actions are refused until the loop runs again; reads work, and do no harm"
 
 
-def blocked(seen: Evidence) -> Iterator[Finding]:
-    """Code that does not give the loop back: by its line. Now, or some minutes ago."""
-    told = list(seen.told("blocked_loop"))
-    now = [each for each in told if seen.stuck_s and _goes_on(seen, each)]
-    yield from (_blocked(seen, each, goes_on=each in now) for each in told)
-    if seen.stuck_s and not now:
-        yield _unseen(seen)
+def blocked_loop(evidence: Evidence) -> Iterator[Finding]:
+    """One finding per line that blocked the loop."""
+    stalls = list(evidence.ledger_findings("blocked_loop"))
+    now = [each for each in stalls if evidence.stuck_s and _goes_on(evidence, each)]
+    yield from (_blocked(evidence, each, goes_on=each in now) for each in stalls)
+    if evidence.stuck_s and not now:
+        yield _not_caught_yet(evidence)
 
 
-def _goes_on(seen: Evidence, told: answers.Finding) -> bool:
-    return told.ago_s is not None and told.ago_s <= seen.limits.stuck_s
+def _goes_on(evidence: Evidence, stall: answers.Finding) -> bool:
+    return stall.ago_s is not None and stall.ago_s <= evidence.thresholds.stuck_s
 
 
-def _blocked(seen: Evidence, told: answers.Finding, *, goes_on: bool) -> Finding:
-    line, _, function = told.place.partition(" ")
-    worst, times = told.worst_s or 0.0, told.count
-    long = goes_on or worst >= seen.limits.stuck_s
-    recent = goes_on or (told.ago_s or 0.0) <= seen.limits.recent_s
+def _blocked(evidence: Evidence, stall: answers.Finding, *, goes_on: bool) -> Finding:
+    line, _, function = stall.place.partition(" ")
+    worst, times = stall.worst_s or 0.0, stall.count
+    long = goes_on or worst >= evidence.thresholds.stuck_s
+    recent = goes_on or (stall.ago_s or 0.0) <= evidence.thresholds.recent_s
     often = "once" if times == 1 else f"{times} times"
-    stands = (
-        f"the loop has been stuck for {age(seen.stuck_s)}"
+    what = (
+        f"the loop has been stuck for {age(evidence.stuck_s)}"
         if goes_on
-        else f"the loop stood still {often}, {age(worst)} at most"
+        else f"the loop stalled {often}, for {age(worst)} at most"
     )
     return Finding(
         rule="blocked_loop",
         kind="BLOCKED",
         certainty=Certainty.FOUND if long and recent else Certainty.LOOK_AGAIN,
         urgency=100 if goes_on else 60,
-        headline=f"{stands}, at {line}",
-        cause=f"{stands}: {function or line} does not give it back, and nobody is served meanwhile"
+        headline=f"{what}, at {line}",
+        cause=f"{what}: {function or line} blocks it, and no subscriber is served meanwhile"
         if long
-        else f"{stands}, in {function or line}",
+        else f"{what}, in {function or line}",
         location=line,
-        source=told.source,
-        evidence=[told.evidence[0], *told.evidence[1:][-SHOWN:]],
-        began_s=told.since_s,
+        source=stall.source,
+        evidence=[stall.evidence[0], *stall.evidence[1:][-STACK_FRAMES:]],
+        began_s=stall.since_s,
         count=times,
-        safe="no action can be carried out until the loop turns; reading goes on, and harms nothing"
+        safe=_SAFE_WHILE_STUCK
         if goes_on
-        else "nothing to cancel: the line has to become asynchronous, or go to a thread",
+        else "nothing to cancel: make the call asynchronous, or run it in a thread",
         next=[
-            f"{seen.command} stacks",
-            f"{seen.command} report --bundle evidence.tar.gz",
+            f"{evidence.command} stacks",
+            f"{evidence.command} report --bundle evidence.tar.gz",
         ],
     )
 
 
-def _unseen(seen: Evidence) -> Finding:
-    """Stuck, and the watchdog has not caught it yet: the answer's own stack says where."""
-    stack = [] if seen.after.loop_stack is msgspec.UNSET else seen.after.loop_stack
+def _not_caught_yet(evidence: Evidence) -> Finding:
+    """A stuck loop that the watchdog has not recorded yet: the answer's own stack names the line."""
+    stack = [] if evidence.after.loop_stack is msgspec.UNSET else evidence.after.loop_stack
     inner = stack[-1] if stack else ""
     line, _, function = inner.partition(" ")
+    what = f"the loop has been stuck for {age(evidence.stuck_s)}"
     return Finding(
         rule="blocked_loop",
         kind="BLOCKED",
         certainty=Certainty.FOUND,
         urgency=100,
-        headline=f"the loop has been stuck for {age(seen.stuck_s)}" + (f", at {line}" * bool(line)),
-        cause=f"the loop has been stuck for {age(seen.stuck_s)}: {function or 'something'} does not give"
-        " it back, and nobody is served meanwhile",
+        headline=what + (f", at {line}" if line else ""),
+        cause=f"{what}: {function or 'a call'} blocks it, and no subscriber is served meanwhile",
         location=line,
-        evidence=[plural(len(stack), "call") + " deep", *stack[-SHOWN:]],
-        began_s=seen.stuck_s,
+        evidence=[plural(len(stack), "call") + " deep", *stack[-STACK_FRAMES:]],
+        began_s=evidence.stuck_s,
         count=1,
-        safe="no action can be carried out until the loop turns; reading goes on, and harms nothing",
-        next=[f"{seen.command} stacks"],
+        safe=_SAFE_WHILE_STUCK,
+        next=[f"{evidence.command} stacks"],
     )

@@ -1,4 +1,4 @@
-"""Memory against its limit: how near, how fast, how long, and whether it is tasks."""
+"""Memory against its limit: how full, how fast it grows, how long is left, and whether tasks are the cause."""
 
 from __future__ import annotations
 
@@ -12,155 +12,164 @@ from qcfeed.metrics import growth
 from qcfeed.metrics.growth import Point
 from qcfeed.model.diagnosis import Certainty, Finding
 
-MANY = 1_000
-"""Live tasks from which resident memory, shared among them, says what one may take at most."""
+MIN_TASKS_FOR_SIZE = 1_000
+"""Live tasks from which resident memory divided by their number bounds the memory of one task."""
 TASK_BYTES = 16_384
-"""What a task may be thought to hold at most, its frames and what it buffers included."""
+"""The most that one task is assumed to hold, with its frames and its buffers."""
 TASKS_SHARE = 0.5
-"""Of the growth that tasks must account for, or it is told that it is not tasks."""
+"""Tasks count as the cause of the growth if they can account for this share of it."""
 PARTS = 3
-STILL = 0.25
-"""Of the rate that is told, that the last minutes must have: what is over is no growth."""
+ONGOING_SHARE = 0.25
+"""The shortest window must grow at this share of the reported rate, or the growth is over."""
 
 
-class Climb(NamedTuple):
-    """Memory on its way to the limit. ``over``: the time in which it was seen, as people say it."""
+class MemoryGrowth(NamedTuple):
+    """A straight line through memory that reaches the limit. ``over``: the window, as text."""
 
     bytes_per_s: float
     tasks_per_s: float
     r2: float
     left_s: float
     over: str
-    readings: int
+    samples: int
 
 
-def climb(seen: Evidence) -> Climb | None:
-    """The fastest climb to the limit that can be believed: in these seconds, or as remembered."""
-    known = [each for each in (_lately(seen), _remembered(seen)) if each is not None]
-    return min(known, key=lambda each: each.left_s, default=None)
+class TimeToLimit(NamedTuple):
+    """Seconds until memory reaches its limit, and the rate that this assumes, as text."""
+
+    seconds: float
+    rate: str
 
 
-def growing(seen: Evidence) -> Iterator[Finding]:
-    """Resident memory that climbs in a straight line towards its limit."""
-    climbs, held = climb(seen), seen.memory
-    if climbs is None or held is None:
+def fastest_growth(evidence: Evidence) -> MemoryGrowth | None:
+    """The growth that leaves the least time: between the two snapshots, or in the history."""
+    known = [_growth_in_window(evidence), _growth_in_history(evidence)]
+    return min((each for each in known if each is not None), key=lambda e: e.left_s, default=None)
+
+
+def memory_growth(evidence: Evidence) -> Iterator[Finding]:
+    """Memory that grows in a straight line towards its limit."""
+    grows, memory = fastest_growth(evidence), evidence.memory
+    if grows is None or memory is None:
         return
-    is_tasks = tasks_bytes_per_s(climbs.tasks_per_s) >= TASKS_SHARE * climbs.bytes_per_s
-    first = seen.before.totals.live
-    rate = f"{size(climbs.bytes_per_s * 60)} a minute"
-    lived = f"{count(first)} lived at first, {count(seen.after.totals.live)} now"
+    is_tasks = tasks_bytes_per_s(grows.tasks_per_s) >= TASKS_SHARE * grows.bytes_per_s
+    first = evidence.before.totals.live
+    rate = f"{size(grows.bytes_per_s * 60)} per minute"
+    counted = f"{count(first)} live at first, {count(evidence.after.totals.live)} now"
     yield Finding(
         rule="memory_growth",
         kind="MEMORY",
         certainty=Certainty.FOUND,
-        urgency=85 if climbs.left_s < 3_600 else 65,
-        headline=f"grows by {rate}" + ("" if is_tasks else ", and it is not tasks"),
+        urgency=85 if grows.left_s < 3_600 else 65,
+        headline=f"grows by {rate}" + ("" if is_tasks else ", and tasks are not the cause"),
         cause=f"memory grows by {rate}, "
         + (
-            f"with {climbs.tasks_per_s * 60:+,.0f} tasks"
+            f"with {grows.tasks_per_s * 60:+,.0f} tasks"
             if is_tasks
-            else "and it is not tasks: " + lived
+            else f"and tasks are not the cause: {counted}"
         ),
         evidence=[
-            f"{size(held.resident_bytes)} of {size(held.limit_bytes)} ({held.limit_source})",
-            f"a line explains {climbs.r2:.0%} of {count(climbs.readings)} readings in {climbs.over}",
+            f"{size(memory.resident_bytes)} of {size(memory.limit_bytes)} ({memory.limit_source})",
+            f"a line explains {grows.r2:.0%} of {count(grows.samples)} samples over {grows.over}",
         ],
-        left_s=climbs.left_s,
-        safe="no task to cancel: something keeps what it is given (a cache, a list, a queue)",
+        left_s=grows.left_s,
+        safe="no task to cancel: a cache, a list or a queue keeps growing",
         next=[
-            f"{seen.command} report --bundle evidence.tar.gz",
-            f"{seen.command} tasks --waits",
+            f"{evidence.command} report --bundle evidence.tar.gz",
+            f"{evidence.command} tasks --waits",
         ],
     )
 
 
-def near(seen: Evidence) -> Iterator[Finding]:
-    """Resident memory near its limit, growing or not."""
-    held = seen.memory
-    if held is None or not held.limit_bytes:
+def memory_near_limit(evidence: Evidence) -> Iterator[Finding]:
+    """Memory near its limit, growing or not."""
+    memory = evidence.memory
+    if memory is None or not memory.limit_bytes:
         return
-    share = held.resident_bytes / held.limit_bytes
-    if share < seen.limits.memory_share:
+    share = memory.resident_bytes / memory.limit_bytes
+    if share < evidence.thresholds.memory_share:
         return
-    left = time_left(seen)
+    left = time_to_limit(evidence)
     yield Finding(
         rule="memory_level",
         kind="MEMORY",
         certainty=Certainty.FOUND,
         urgency=80,
-        headline=f"{size(held.resident_bytes)} of {size(held.limit_bytes)}, {share:.0%}",
-        cause=f"memory is at {share:.0%} of its limit, {size(held.limit_bytes)} ({held.limit_source})",
-        evidence=[f"{count(seen.after.totals.live)} tasks live"],
+        headline=f"{size(memory.resident_bytes)} of {size(memory.limit_bytes)} used, {share:.0%}",
+        cause=f"memory is at {share:.0%} of its limit, {size(memory.limit_bytes)}"
+        f" ({memory.limit_source})",
+        evidence=[f"{count(evidence.after.totals.live)} live tasks"],
         left_s=None if left is None else left.seconds,
-        safe="nothing is proved to be superfluous; keep the evidence before you restart",
-        next=[f"{seen.command} report --bundle evidence.tar.gz"],
+        safe="no task is proved to be orphaned; save the evidence before you restart",
+        next=[f"{evidence.command} report --bundle evidence.tar.gz"],
     )
 
 
-class Left(NamedTuple):
-    """Seconds until the memory limit, and at what rate that is."""
+def time_to_limit(evidence: Evidence, *, tasks_per_minute: float = 0.0) -> TimeToLimit | None:
+    """The shortest time until memory reaches its limit; None if it does not grow.
 
-    seconds: float
-    at: str
-
-
-def time_left(seen: Evidence, *, tasks_per_minute: float = 0.0) -> Left | None:
-    """The shortest time to the limit of what is known; None when it is not nearing.
-
-    By how memory climbs, and by ``tasks_per_minute``, each with its share of what is resident now,
-    which is the most that a task can take.
+    Two estimates compete: the measured growth of memory, and ``tasks_per_minute`` new tasks that
+    each take an equal share of what is resident now, which is the most that a task can take.
     """
-    held, climbs = seen.memory, climb(seen)
+    memory, grows = evidence.memory, fastest_growth(evidence)
     known = []
-    if climbs is not None:
-        known.append(Left(climbs.left_s, f"{size(climbs.bytes_per_s * 60)} more a minute"))
-    live = seen.after.totals.live
-    if held is not None and held.limit_bytes > 0 and tasks_per_minute > 0 and live >= MANY:
-        each = held.resident_bytes / live
-        room = max(0, held.limit_bytes - held.resident_bytes)
-        seconds = room / each / tasks_per_minute * 60
-        known.append(
-            Left(seconds, f"{tasks_per_minute:,.0f} tasks more a minute, {size(each)} each at most")
-        )
+    if grows is not None:
+        known.append(TimeToLimit(grows.left_s, f"{size(grows.bytes_per_s * 60)} more per minute"))
+    live = evidence.after.totals.live
+    measured = memory is not None and memory.limit_bytes > 0
+    if memory is not None and measured and tasks_per_minute > 0 and live >= MIN_TASKS_FOR_SIZE:
+        each = memory.resident_bytes / live
+        free = max(0, memory.limit_bytes - memory.resident_bytes)
+        seconds = free / each / tasks_per_minute * 60
+        rate = f"{tasks_per_minute:,.0f} more tasks per minute, {size(each)} each at most"
+        known.append(TimeToLimit(seconds, rate))
     return min(known, default=None)
 
 
 def tasks_bytes_per_s(tasks_per_s: float) -> float:
-    """What tasks that come at this rate may take, at most."""
+    """The most memory that new tasks at this rate can take, in bytes per second."""
     return max(0.0, tasks_per_s) * TASK_BYTES
 
 
-def _lately(seen: Evidence) -> Climb | None:
-    """In the seconds of this look: so few that the line must be a good one, and the growth large."""
-    memory = [(each.at, each.memory) for each in seen.samples if each.memory is not None]
+def _growth_in_window(evidence: Evidence) -> MemoryGrowth | None:
+    """Growth between the two snapshots.
+
+    A few seconds prove little, so the line must fit well and the growth must be large.
+    """
+    memory = [(each.at, each.memory) for each in evidence.samples if each.memory is not None]
     line = growth.fit(memory)
-    tasks = growth.fit([(each.at, each.live) for each in seen.samples if each.live is not None])
-    if line is None or seen.memory is None or seen.memory.limit_bytes <= 0:
+    tasks = growth.fit([(each.at, each.live) for each in evidence.samples if each.live is not None])
+    if line is None or evidence.memory is None or evidence.memory.limit_bytes <= 0:
         return None
-    limits, held = seen.limits, seen.memory.resident_bytes
-    left = growth.time_to(seen.memory.limit_bytes, memory[-1][1], line.slope)
-    if left is None or left > limits.memory_left_s or line.r2 < limits.memory_fit:
+    thresholds, resident = evidence.thresholds, evidence.memory.resident_bytes
+    left = growth.time_to(evidence.memory.limit_bytes, memory[-1][1], line.slope)
+    if left is None or left > thresholds.memory_left_s or line.r2 < thresholds.memory_fit:
         return None
-    if not _steady(seen.samples) or memory[-1][1] - memory[0][1] < limits.memory_growth * held:
+    grown = memory[-1][1] - memory[0][1]
+    if not _steady(evidence.samples) or grown < thresholds.memory_growth * resident:
         return None
     slope = 0.0 if tasks is None else tasks.slope
     over = age(memory[-1][0] - memory[0][0])
-    return Climb(line.slope, slope, line.r2, left, over, len(memory))
+    return MemoryGrowth(line.slope, slope, line.r2, left, over, len(memory))
 
 
-def _remembered(seen: Evidence) -> Climb | None:
-    """By the window that leaves the least time, if memory still grows in the shortest one."""
-    if not seen.history or seen.memory is None or seen.memory.limit_bytes <= 0:
+def _growth_in_history(evidence: Evidence) -> MemoryGrowth | None:
+    """The window that leaves the least time, if memory still grows in the shortest window."""
+    if not evidence.history or evidence.memory is None or evidence.memory.limit_bytes <= 0:
         return None
-    windows = growth.windows(seen.history, seen.history[-1].at, seen.memory.limit_bytes)
-    told = [each for each in windows if each.seconds >= seen.limits.remembered_s]
-    worst = growth.runs_out(told, seen.limits.memory_left_s)
+    now, limit = evidence.history[-1].at, evidence.memory.limit_bytes
+    windows = [
+        each
+        for each in growth.windows(evidence.history, now, limit)
+        if each.seconds >= evidence.thresholds.history_min_s
+    ]
+    worst = growth.reaching_limit(windows, evidence.thresholds.memory_left_s)
     if worst is None or worst.memory_bytes_per_hour is None or worst.memory_bytes_per_hour <= 0:
         return None
-    lately = min(told, key=lambda each: each.seconds).memory_bytes_per_hour or 0.0
-    if lately < STILL * worst.memory_bytes_per_hour:
+    latest = min(windows, key=lambda each: each.seconds).memory_bytes_per_hour or 0.0
+    if latest < ONGOING_SHARE * worst.memory_bytes_per_hour:
         return None
-    return Climb(
+    return MemoryGrowth(
         worst.memory_bytes_per_hour / 3_600,
         (worst.tasks_per_minute or 0.0) / 60,
         worst.r2 or 0.0,
@@ -171,7 +180,10 @@ def _remembered(seen: Evidence) -> Climb | None:
 
 
 def _steady(samples: Sequence[Point]) -> bool:
-    """Whether each part of the time ended above the one before it: one step is no growth."""
-    held = [each.memory for each in samples if each.memory is not None]
-    ends = [held[len(held) * part // PARTS - 1] for part in range(1, PARTS + 1)]
+    """Whether memory is higher at the end of each third than at the end of the one before.
+
+    A single step, such as a large allocation at start, fails this test.
+    """
+    memory = [each.memory for each in samples if each.memory is not None]
+    ends = [memory[len(memory) * part // PARTS - 1] for part in range(1, PARTS + 1)]
     return all(earlier < later for earlier, later in pairwise(ends))

@@ -1,4 +1,4 @@
-"""Quotes that do not come: the upstream is down, or silent, for all symbols or for some."""
+"""Missing quotes: the upstream is down or silent, or some symbols get no quotes."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from qcfeed.diagnose.evidence import Evidence
 from qcfeed.formats import age, count, plural
 from qcfeed.model import answers
 from qcfeed.model.diagnosis import Certainty, Finding
-from qcfeed.model.messages import Band, Cause
+from qcfeed.model.messages import Band, StaleReason
 
-NAMED = 3
+MAX_NAMED = 3
 """Symbols that a finding names."""
 WANTED = "wanted"
 
 
-def upstream(seen: Evidence) -> Iterator[Finding]:
-    """No symbol gets quotes: it is where they come from, not a task."""
-    wanted, silent = _wanted(seen), _silent(seen)
-    if seen.status is None or not wanted:
+def upstream(evidence: Evidence) -> Iterator[Finding]:
+    """No symbol gets quotes: the upstream is down or silent."""
+    wanted, silent = _wanted(evidence), _silent(evidence)
+    if evidence.status is None or not wanted:
         return
-    down = not seen.status.upstream_connected
+    down = not evidence.status.upstream_connected
     if not (down or (silent and len(silent) == len(wanted))):
         return
-    name = seen.status.upstream
+    name = evidence.status.upstream
     state = "is down" if down else "is silent"
     waiting = f"{plural(len(wanted), 'symbol')} {'waits' if len(wanted) == 1 else 'wait'}"
     yield Finding(
@@ -32,27 +32,31 @@ def upstream(seen: Evidence) -> Iterator[Finding]:
         kind="UPSTREAM",
         certainty=Certainty.FOUND,
         urgency=88,
-        headline=f"{name} {state}; {waiting}, {_readers(wanted)}",
-        cause=f"the upstream {name} {state}: {waiting} for quotes, and it is not a leak"
-        if _no_leak(seen)
-        else f"the upstream {name} {state}: {waiting} for quotes",
-        evidence=[*_ages(silent or wanted), *_upstream(seen), _tasks(seen)],
+        headline=f"{name} {state}; {waiting} for quotes, with {_subscribers(wanted)}",
+        cause=f"the upstream {name} {state}: {waiting} for quotes"
+        + ("" if any(evidence.orphaned()) else "; no task is orphaned, so this is not a leak"),
+        evidence=[*_ages(silent or wanted), *_connection(evidence), _tasks(evidence)],
         began_s=min((each.age_s for each in silent if each.age_s is not None), default=None),
         count=len(wanted),
-        safe="nothing to cancel: feeds try again by themselves; a restart brings no quotes",
-        next=[f"{seen.command} feeds -o wide", f"{seen.command} report --bundle evidence.tar.gz"],
+        safe="nothing to cancel: feeds reconnect by themselves, and a restart brings no quotes",
+        next=[
+            f"{evidence.command} feeds -o wide",
+            f"{evidence.command} report --bundle evidence.tar.gz",
+        ],
     )
 
 
-def some(seen: Evidence) -> Iterator[Finding]:
-    """Some symbols get no quotes while others do: those symbols are quiet, or their feeds fail."""
-    wanted, silent = _wanted(seen), _silent(seen)
+def stale_symbols(evidence: Evidence) -> Iterator[Finding]:
+    """Some symbols get no quotes while others do: their markets are quiet, or their feeds fail."""
+    wanted, silent = _wanted(evidence), _silent(evidence)
     if not silent or len(silent) == len(wanted):
         return
     dead = [each for each in silent if each.band != Band.STALE]
-    named = ", ".join(each.symbol for each in silent[:NAMED])
-    more = f" and {count(len(silent) - NAMED)} more" if len(silent) > NAMED else ""
-    what = f"{count(len(silent))} of {plural(len(wanted), 'symbol')} without quotes: {named}{more}"
+    named = ", ".join(each.symbol for each in silent[:MAX_NAMED])
+    more = f" and {count(len(silent) - MAX_NAMED)} more" if len(silent) > MAX_NAMED else ""
+    verb = "has" if len(silent) == 1 else "have"
+    counted = f"{count(len(silent))} of {plural(len(wanted), 'symbol')}"
+    what = f"{counted} {verb} no recent quotes: {named}{more}"
     yield Finding(
         rule="stale_symbols",
         kind="STALE",
@@ -61,52 +65,49 @@ def some(seen: Evidence) -> Iterator[Finding]:
         else Certainty.LOOK_AGAIN,
         urgency=50,
         headline=what,
-        cause=f"{what}; the upstream speaks of the others, so it is these symbols, not a leak",
-        evidence=[*_ages(silent), *_upstream(seen)],
+        cause=f"{what}; other symbols get quotes, so neither the upstream nor a leak is the cause",
+        evidence=[*_ages(silent), *_connection(evidence)],
         began_s=min((each.age_s for each in silent if each.age_s is not None), default=None),
         count=len(silent),
-        safe="a quiet symbol needs nothing; `feeds cancel SYMBOL` makes a feed begin anew",
-        next=[f"{seen.command} feeds -o wide"],
+        safe="a quiet market needs no action; `feeds cancel SYMBOL` restarts a failing feed",
+        next=[f"{evidence.command} feeds -o wide"],
     )
 
 
-def own_lag(seen: Evidence) -> Iterator[Finding]:
-    """Symbols that are stale because the service itself did not run."""
-    late = [each for each in _stale(seen) if each.reason == Cause.OWN_LAG]
+def own_lag(evidence: Evidence) -> Iterator[Finding]:
+    """Symbols that are stale because the service's own loop was late."""
+    late = [each for each in _stale(evidence) if each.reason == StaleReason.OWN_LAG]
     if late:
+        stale = f"{plural(len(late), 'symbol')} {'is' if len(late) == 1 else 'are'} stale"
         yield Finding(
             rule="own_lag",
             kind="STALE",
             certainty=Certainty.FOUND,
             urgency=55,
-            headline=f"{plural(len(late), 'symbol')} stale by the service's own lag",
-            cause=f"{plural(len(late), 'symbol')} stale: the service itself did not run in time",
+            headline=f"{stale} because the service's own loop was late",
+            cause=f"{stale}: the service's own loop was late, not the upstream",
             evidence=_ages(late),
             count=len(late),
-            safe="nothing to cancel; look at what holds the loop or the machine up",
-            next=[f"{seen.command} stacks"],
+            safe="nothing to cancel; find what blocks the loop or overloads the machine",
+            next=[f"{evidence.command} stacks"],
         )
 
 
-def _wanted(seen: Evidence) -> list[answers.Feed]:
-    return [each for each in seen.feeds if each.demand == WANTED]
+def _wanted(evidence: Evidence) -> list[answers.Feed]:
+    return [each for each in evidence.feeds if each.demand == WANTED]
 
 
-def _stale(seen: Evidence) -> list[answers.Feed]:
-    stale = [each for each in _wanted(seen) if each.band != Band.LIVE]
+def _stale(evidence: Evidence) -> list[answers.Feed]:
+    stale = [each for each in _wanted(evidence) if each.band != Band.LIVE]
     return sorted(stale, key=lambda each: -(each.age_s or 0.0))
 
 
-def _silent(seen: Evidence) -> list[answers.Feed]:
-    return [each for each in _stale(seen) if each.reason != Cause.OWN_LAG]
+def _silent(evidence: Evidence) -> list[answers.Feed]:
+    return [each for each in _stale(evidence) if each.reason != StaleReason.OWN_LAG]
 
 
-def _no_leak(seen: Evidence) -> bool:
-    return not any(seen.orphaned())
-
-
-def _readers(feeds: Sequence[answers.Feed]) -> str:
-    return plural(sum(each.subscribers for each in feeds), "subscriber") + " with them"
+def _subscribers(feeds: Sequence[answers.Feed]) -> str:
+    return plural(sum(each.subscribers for each in feeds), "subscriber")
 
 
 def _ages(feeds: Sequence[answers.Feed]) -> list[str]:
@@ -115,26 +116,27 @@ def _ages(feeds: Sequence[answers.Feed]) -> list[str]:
     aged = [each for each in feeds if each.age_s is not None]
     if aged:
         oldest = max(aged, key=lambda each: each.age_s or 0.0)
-        lines.append(f"the oldest quote is {oldest.symbol}'s, {age(oldest.age_s or 0.0)} old")
+        lines.append(f"oldest quote: {oldest.symbol}, {age(oldest.age_s or 0.0)} old")
     never = len(feeds) - len(aged)
     if never:
-        lines.append(f"{plural(never, 'symbol')} never had a quote")
+        lines.append(f"{plural(never, 'symbol')} without any quote so far")
     return lines
 
 
-def _upstream(seen: Evidence) -> Iterator[str]:
-    if seen.status is not None:
-        connected = "connected" if seen.status.upstream_connected else "not connected"
-        reconnects = plural(seen.status.upstream_reconnects, "reconnect")
-        yield f"{connected}, {reconnects}, {plural(seen.status.upstream_gaps, 'gap')}"
-    failures = Counter(each.failure for each in seen.feeds if each.failure)
+def _connection(evidence: Evidence) -> Iterator[str]:
+    if evidence.status is not None:
+        connected = "connected" if evidence.status.upstream_connected else "not connected"
+        reconnects = plural(evidence.status.upstream_reconnects, "reconnect")
+        gaps = plural(evidence.status.upstream_gaps, "gap")
+        yield f"upstream {connected}, {reconnects}, {gaps}"
+    failures = Counter(each.failure for each in evidence.feeds if each.failure)
     yield from (f"{text} ({plural(n, 'feed')})" for text, n in failures.most_common(1))
 
 
-def _tasks(seen: Evidence) -> str:
-    net = seen.after.totals.live - seen.before.totals.live
-    orphans = sum(now for _, _, now in seen.orphaned())
+def _tasks(evidence: Evidence) -> str:
+    net = evidence.after.totals.live - evidence.before.totals.live
+    orphans = sum(now for _, _, now in evidence.orphaned())
     return (
-        f"tasks: {count(seen.after.totals.live)} live, {net:+,} in {age(seen.seconds)},"
+        f"tasks: {count(evidence.after.totals.live)} live, {net:+,} in {age(evidence.seconds)},"
         f" {count(orphans)} orphaned"
     )

@@ -1,4 +1,4 @@
-"""Which runbook goes with what a rule found: the page of the alert that tells of the same fault."""
+"""The runbook of each rule: the page of the alert for the same fault."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ PAGES = {
     "incomplete_ledger": "QcfeedLedgerIncomplete",
     "untracked_tasks": "QcfeedLedgerIncomplete",
 }
-"""Of each rule of this package; an alert's own rule is its page's name."""
+"""Rule -> page. The page of an alert has the alert's own name, so alerts are not listed."""
 
 
 def page_of(rule: str) -> str:
-    """The page's name, for ``qcfeed runbook NAME``; empty where there is none."""
+    """The page's name, for ``qcfeed runbook NAME``; empty if the rule has no page."""
     return PAGES.get(rule, rule if rule in alerts.EXPLAINED_BY else "")

@@ -1,4 +1,4 @@
-"""Subscribers that do not take what they are sent: who they are, and how far behind."""
+"""Subscribers that do not read what they are sent: which connections, and how far behind."""
 
 from __future__ import annotations
 
@@ -9,51 +9,56 @@ from qcfeed.formats import age, count, plural, size
 from qcfeed.model.diagnosis import Certainty, Finding
 from qcfeed.model.subscribers import Subscriber
 
-NAMED = 3
-"""Of them that are told one by one, the furthest behind."""
+MAX_NAMED = 3
+"""Connections that a finding names, the furthest behind first."""
 
 
-def slow(seen: Evidence) -> Iterator[Finding]:
-    """Known by what their peers have not taken: a moment is nothing, some seconds are."""
-    listed = [each for each in seen.slow if each.slow]
-    if not listed:
+def slow_subscribers(evidence: Evidence) -> Iterator[Finding]:
+    """Connections whose socket accepts no data: a finding after a second, a warning before."""
+    slow = [each for each in evidence.slow if each.slow]
+    if not slow:
         return
-    stalled = [each for each in listed if each.stalled_s >= seen.limits.slow_s]
-    chosen = sorted(stalled or listed, key=lambda each: (-each.stalled_s, -each.lag, each.id))
-    of_all = count(seen.status.connections) if seen.status is not None else "?"
-    verb = "does not read" if len(chosen) == 1 else "do not read"
-    if not stalled:
-        verb = "was late" if len(chosen) == 1 else "were late"
-    what = f"{count(len(chosen))} of {of_all} subscribers {verb}"
+    stalled = [each for each in slow if each.stalled_s >= evidence.thresholds.slow_s]
+    chosen = sorted(stalled or slow, key=lambda each: (-each.stalled_s, -each.lag, each.id))
+    connections = count(evidence.status.connections) if evidence.status is not None else "?"
+    counted = f"{count(len(chosen))} of {connections} subscribers"
+    if stalled:
+        what = f"{counted} {'does not read' if len(chosen) == 1 else 'do not read'}"
+    else:
+        what = f"{counted} {'was' if len(chosen) == 1 else 'were'} briefly behind"
     yield Finding(
         rule="slow_subscribers",
         kind="SLOW",
         certainty=Certainty.FOUND if stalled else Certainty.LOOK_AGAIN,
         urgency=45,
         headline=f"{what}: {_names(chosen)}",
-        cause=f"{what} what they are sent ({_names(chosen)}); it is their side, or their network",
-        evidence=[_behind(each) for each in chosen[:NAMED]],
+        cause=f"{what} ({_names(chosen)}); the cause is on their side, or in the network",
+        evidence=[_behind(each) for each in chosen[:MAX_NAMED]],
         began_s=max(each.stalled_s for each in chosen) if stalled else None,
         count=len(chosen),
-        safe="they cost the others nothing: what waits for them is bounded; a kick ends only them",
+        safe="other subscribers are not affected: each backlog is bounded; a kick ends only these",
         next=[
-            f"{seen.command} subscribers --slow",
-            f"{seen.command} subscribers kick {' '.join(str(each.id) for each in chosen[:NAMED])}",
+            f"{evidence.command} subscribers --slow",
+            f"{evidence.command} subscribers kick {_ids(chosen)}",
         ],
     )
 
 
+def _ids(slow: Sequence[Subscriber]) -> str:
+    return " ".join(str(each.id) for each in slow[:MAX_NAMED])
+
+
 def _names(slow: Sequence[Subscriber]) -> str:
-    more = f" and {count(len(slow) - NAMED)} more" if len(slow) > NAMED else ""
-    return ", ".join(each.peer for each in slow[:NAMED]) + more
+    more = f" and {count(len(slow) - MAX_NAMED)} more" if len(slow) > MAX_NAMED else ""
+    return ", ".join(each.peer for each in slow[:MAX_NAMED]) + more
 
 
 def _behind(slow: Subscriber) -> str:
-    symbols = ", ".join(slow.symbols[:NAMED])
-    more = f" +{slow.held - NAMED}" if slow.held > NAMED else ""
-    waits = slow.lag_bytes + (slow.kernel_bytes or 0)
-    lost = slow.conflated + slow.dropped
+    symbols = ", ".join(slow.symbols[:MAX_NAMED])
+    more = f" +{slow.held - MAX_NAMED}" if slow.held > MAX_NAMED else ""
+    queued = slow.lag_bytes + (slow.kernel_bytes or 0)
+    missed = slow.conflated + slow.dropped
     return (
-        f"{slow.id} ({slow.peer}) holds {symbols}{more}: {plural(slow.lag, 'quote')} behind,"
-        f" {size(waits)} wait, stalled {age(slow.stalled_s)}, {count(lost)} missed, {slow.policy}"
+        f"{slow.id} ({slow.peer}) subscribes to {symbols}{more}: {plural(slow.lag, 'quote')} behind,"
+        f" {size(queued)} queued, stalled {age(slow.stalled_s)}, {count(missed)} missed, {slow.policy}"
     )

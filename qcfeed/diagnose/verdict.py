@@ -1,4 +1,4 @@
-"""All rules over the evidence, and what they come to: the one answer of ``qcfeed diagnose``."""
+"""Applies all rules to the evidence: the answer of ``qcfeed diagnose``."""
 
 from __future__ import annotations
 
@@ -22,92 +22,88 @@ from qcfeed.model.diagnosis import Diagnosis, Finding, Looked
 HEALTHY = "healthy"
 
 RULES: Sequence[Callable[[Evidence], Iterator[Finding]]] = (
-    leaks.zombies,
-    leaks.growing,
-    loop.blocked,
-    memory.growing,
-    memory.near,
+    leaks.orphaned_tasks,
+    leaks.growing_locations,
+    loop.blocked_loop,
+    memory.memory_growth,
+    memory.memory_near_limit,
     quotes.upstream,
-    quotes.some,
+    quotes.stale_symbols,
     quotes.own_lag,
-    subscribers.slow,
-    diagnostics_findings.passed_on,
-    diagnostics_findings.incomplete,
-    diagnostics_findings.drill,
-    alerts.fires,
+    subscribers.slow_subscribers,
+    diagnostics_findings.ledger_findings,
+    diagnostics_findings.incomplete_ledger,
+    diagnostics_findings.running_drill,
+    alerts.firing_alerts,
 )
 
 
 def diagnose(
-    seen: Evidence, rules: Sequence[Callable[[Evidence], Iterator[Finding]]] = RULES
+    evidence: Evidence, rules: Sequence[Callable[[Evidence], Iterator[Finding]]] = RULES
 ) -> Diagnosis:
     """What is wrong, the cause first. Pure. Cost: O(locations + feeds + listed orphans)."""
-    arranged = causes.arrange(seen, [finding for rule in rules for finding in rule(seen)])
+    arranged = causes.arrange(evidence, [found for rule in rules for found in rule(evidence)])
     for each in arranged:
         each.runbook = page_of(each.rule)
     findings = [each for each in arranged if each.found]
-    if len(findings) > 1:  # a drill is no fault of its own where the fault that it makes is seen
+    if len(findings) > 1:  # the drill's fault is found, so the drill itself is not a second one
         findings = [each for each in findings if each.rule != diagnostics_findings.DRILL]
     return Diagnosis(
-        pid=seen.after.pid,
-        instance=seen.after.instance,
-        taken_at=seen.after.taken_at,
-        loop_stall_ms=seen.after.loop_stall_ms,
-        loop_stack=seen.after.loop_stack,
+        pid=evidence.after.pid,
+        instance=evidence.after.instance,
+        taken_at=evidence.after.taken_at,
+        loop_stall_ms=evidence.after.loop_stall_ms,
+        loop_stack=evidence.after.loop_stack,
         verdict=findings[0].rule if findings else HEALTHY,
-        headline=headline(findings[0]) if findings else f"HEALTHY  {_all_well(seen)}",
-        window_s=seen.seconds,
+        headline=headline(findings[0]) if findings else f"HEALTHY  {_healthy(evidence)}",
+        window_s=evidence.seconds,
         findings=findings,
         again=[each for each in arranged if not each.found],
-        looked_at=list(_looked_at(seen)),
-        untold=seen.untold,
-        drill=seen.status.drill if seen.status is not None else None,
+        looked_at=list(_examined(evidence)),
+        untold=evidence.skipped,
+        drill=evidence.status.drill if evidence.status is not None else None,
     )
 
 
 def headline(finding: Finding) -> str:
-    """``LEAK  47,829 tasks from feed.py:83 serve nobody; 11m02s left``"""
+    """``LEAK  47,829 tasks from feed.py:83 are orphaned; 11m02s left``"""
     left = "" if finding.left_s is None else f"; {age(finding.left_s)} left"
     return f"{finding.kind}  {finding.headline}{left}"
 
 
-def _all_well(seen: Evidence) -> str:
-    what = [plural(seen.after.totals.live, "task")]
-    if seen.status is not None:
-        what.append(plural(seen.status.feeds, "feed"))
-        what.append(plural(seen.status.subscriptions, "subscription"))
-    return f"{', '.join(what)}: nothing is wrong that can be seen"
+def _healthy(evidence: Evidence) -> str:
+    counts = [plural(evidence.after.totals.live, "task")]
+    if evidence.status is not None:
+        counts.append(plural(evidence.status.feeds, "feed"))
+        counts.append(plural(evidence.status.subscriptions, "subscription"))
+    return f"{', '.join(counts)}: no problem found"
 
 
-def _looked_at(seen: Evidence) -> Iterator[Looked]:
-    totals = seen.after.totals
-    net = totals.live - seen.before.totals.live
+def _examined(evidence: Evidence) -> Iterator[Looked]:
+    totals = evidence.after.totals
+    net = totals.live - evidence.before.totals.live
     yield Looked(
         at="tasks",
-        seen=f"{count(totals.live)} live, {net:+,} in {age(seen.seconds)},"
+        seen=f"{count(totals.live)} live, {net:+,} in {age(evidence.seconds)},"
         f" {count(totals.orphaned)} orphaned",
     )
-    if seen.memory is not None:
-        share = seen.memory.resident_bytes / max(1, seen.memory.limit_bytes)
-        yield Looked(
-            at="memory",
-            seen=f"{size(seen.memory.resident_bytes)} of {size(seen.memory.limit_bytes)}, {share:.0%}",
-        )
-    stall = max(seen.before.loop_stall_ms, seen.after.loop_stall_ms)
-    yield Looked(
-        at="loop", seen=f"stood still {milliseconds(stall)} at most while it was looked at"
-    )
-    if seen.findings is not None:
-        told = f"{plural(seen.findings.snapshots, 'look')} in {age(seen.findings.watched_s)}"
-        if seen.history:
-            spans = age(seen.history[-1].at - seen.history[0].at)
-            told += f"; memory and tasks of {spans}, by {seen.remembered_by}"
-        yield Looked(at="history", seen=told)
-    yield from _service(seen)
+    if evidence.memory is not None:
+        used, limit = evidence.memory.resident_bytes, evidence.memory.limit_bytes
+        yield Looked(at="memory", seen=f"{size(used)} of {size(limit)}, {used / max(1, limit):.0%}")
+    stall = max(evidence.before.loop_stall_ms, evidence.after.loop_stall_ms)
+    yield Looked(at="loop", seen=f"longest stall during this check {milliseconds(stall)}")
+    if evidence.findings is not None:
+        snapshots = plural(evidence.findings.snapshots, "snapshot")
+        text = f"{snapshots} in {age(evidence.findings.watched_s)}"
+        if evidence.history:
+            span = age(evidence.history[-1].at - evidence.history[0].at)
+            text += f"; memory and tasks over {span}, from {evidence.history_source}"
+        yield Looked(at="history", seen=text)
+    yield from _service(evidence)
 
 
-def _service(seen: Evidence) -> Iterator[Looked]:
-    status = seen.status
+def _service(evidence: Evidence) -> Iterator[Looked]:
+    status = evidence.status
     if status is None:
         return
     bands = status.staleness
@@ -121,10 +117,10 @@ def _service(seen: Evidence) -> Iterator[Looked]:
         at="subscribers",
         seen=f"{plural(status.subscriptions, 'subscription')},"
         f" {plural(status.connections, 'connection')},"
-        f" {count(status.orphaned_subscriptions)} orphaned, {count(len(seen.slow))} behind",
+        f" {count(status.orphaned_subscriptions)} orphaned, {count(len(evidence.slow))} behind",
     )
-    if seen.alerts:
-        firing = sum(each.state == "firing" for each in seen.alerts)
+    if evidence.alerts:
+        firing = sum(each.state == "firing" for each in evidence.alerts)
         yield Looked(
-            at="alerts", seen=f"{count(firing)} firing of {plural(len(seen.alerts), 'alert')}"
+            at="alerts", seen=f"{count(firing)} firing of {plural(len(evidence.alerts), 'alert')}"
         )

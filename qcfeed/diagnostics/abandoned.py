@@ -24,28 +24,28 @@ from typing import Any, NamedTuple
 
 from qcfeed.diagnostics import awaiters, chain, waits
 from qcfeed.diagnostics.ledger import Ledger
-from qcfeed.diagnostics.scan import Oldest, Reading
+from qcfeed.diagnostics.scan import LiveTaskScan, Oldest
 from qcfeed.diagnostics.site import AnyTask, Site
-from qcfeed.diagnostics.task_info import Record
+from qcfeed.diagnostics.task_info import TaskRecord
 
-_LEVELS = 10
+_MAX_LEVELS = 10
 """Awaiters of awaiters that are asked whether they have a timeout."""
 _RESCUERS = ("Timeout", "CancelScope")
 """Types of asyncio, async_timeout and anyio that may end a wait, by name."""
 
 
-LOOKED_AT = 20
+OLDEST_PER_LOCATION = 20
 """Tasks of a location that are looked at, the oldest: those that wait longest."""
 
 
-class Suspect(NamedTuple):
+class AbandonedTask(NamedTuple):
     """A task whose future nobody holds. ``future``: of which one that was seen, by its address."""
 
-    record: Record
+    record: TaskRecord
     future: int
 
 
-class Suspects:
+class AbandonedTasks:
     """Who was found so at one look, and since when. Cost of a look: 0.4 us a live task, and 5 us each
     of the LOOKED_AT oldest of a location; in slices, from any thread."""
 
@@ -57,51 +57,51 @@ class Suspects:
         """Remember who is found so now; of others, that they are not."""
         self._since = {(each.record.serial, each.future): since for each, since in self.since(now)}
 
-    def since(self, now: float) -> list[tuple[Suspect, float]]:
+    def since(self, now: float) -> list[tuple[AbandonedTask, float]]:
         """Who is found so now, and since when they were at every look; ``now`` if only now."""
         known = self._since
         return [(each, known.get((each.record.serial, each.future), now)) for each in self._found()]
 
-    def _found(self) -> Iterator[Suspect]:
-        if not TELLS:
+    def _found(self) -> Iterator[AbandonedTask]:
+        if not IS_RELIABLE:
             return
         for some in self._ledger.slices(self._oldest()):
             for record in some:
                 waiter = getattr(record(), "_fut_waiter", None)
                 future, waiter = id(waiter), None  # or it would be held by this
-                if hold(record()) is Hold.NOBODY:
-                    yield Suspect(record, future)
+                if other_holders(record()) is OtherHolders.NOBODY:
+                    yield AbandonedTask(record, future)
 
-    def _oldest(self) -> list[Record]:
+    def _oldest(self) -> list[TaskRecord]:
         eldest: dict[Site, Oldest] = {}
-        for _, some in Reading(self._ledger):
+        for _, some in LiveTaskScan(self._ledger):
             sites = {known.site for known in some}
             for site in sites:
                 ours = some if len(sites) == 1 else [each for each in some if each.site is site]
-                eldest.setdefault(site, Oldest(LOOKED_AT)).add(ours)
+                eldest.setdefault(site, Oldest(OLDEST_PER_LOCATION)).add(ours)
         return [record for oldest in eldest.values() for record in oldest.records()]
 
 
-class Hold(Enum):
+class OtherHolders(Enum):
     """``WEAKLY``: somebody has a weak reference to it, and may still come by it."""
 
     NOBODY = "nobody"
     WEAKLY = "weakly"
 
 
-def hold(task: AnyTask | None) -> Hold | None:
+def other_holders(task: AnyTask | None) -> OtherHolders | None:
     """Who, besides the task itself, holds the future that it waits for; None for anybody at all,
     and whenever it cannot be told.
 
     From any thread; never raises. Cost: 2 us, and 5 us and 2 us a callback where it is not None.
     """
     try:
-        return _hold(task) if TELLS and task is not None else None
+        return _other_holders(task) if IS_RELIABLE and task is not None else None
     except Exception:  # noqa: BLE001 - a task is whatever somebody made it
         return None
 
 
-def _hold(task: AnyTask) -> Hold | None:
+def _other_holders(task: AnyTask) -> OtherHolders | None:
     waiter = getattr(task, "_fut_waiter", None)
     if type(waiter) is not asyncio.Future or waiter.done() or task.cancelling():
         return None
@@ -109,14 +109,14 @@ def _hold(task: AnyTask) -> Hold | None:
     end = _awaited(links)
     if type(end).__name__ != "FutureIter":
         return None
-    if _others(waiter, [task, end, *links]) or not _is_named(waiter, links):
+    if _extra_references(waiter, [task, end, *links]) or not _is_named(waiter, links):
         return None
     weakly = weakref.getweakrefcount(waiter) > 0
     if _is_rescued(task, links) or awaiters.is_main(task):
         return None
     if task._fut_waiter is not waiter or waiter.done():  # type: ignore[attr-defined]  # noqa: SLF001
         return None  # the loop went on meanwhile
-    return Hold.WEAKLY if weakly else Hold.NOBODY
+    return OtherHolders.WEAKLY if weakly else OtherHolders.NOBODY
 
 
 def _awaited(links: list[Any]) -> Any:
@@ -130,10 +130,10 @@ def _awaited(links: list[Any]) -> Any:
     return None
 
 
-def _others(waiter: object, holders: Iterable[object]) -> int:
+def _extra_references(waiter: object, holders: Iterable[object]) -> int:
     """References to ``waiter`` beyond those of the holders and those of looking so (_OURS)."""
     known = sum(_times(waiter, holder) for holder in holders)
-    return sys.getrefcount(waiter) - known - _OURS
+    return sys.getrefcount(waiter) - known - _OWN_REFERENCES
 
 
 def _times(waiter: object, holder: object) -> int:
@@ -150,7 +150,7 @@ def _is_named(waiter: object, links: list[Any]) -> bool:
     )
 
 
-def _is_rescued(task: AnyTask, links: list[Any], levels: int = _LEVELS) -> bool:
+def _is_rescued(task: AnyTask, links: list[Any], levels: int = _MAX_LEVELS) -> bool:
     """Whether a timeout may end the wait: of the task, or of one that waits for it."""
     if waits.timeout(links, task) is not None or any(map(_may_end, links)):
         return True
@@ -167,17 +167,17 @@ def _may_end(link: Any) -> bool:
     )
 
 
-def _calibrated() -> int:
+def _calibrate() -> int:
     """What _others() finds of an object that a local variable and one list hold, called as in _hold()."""
     waiter = object()
-    return _others(waiter, [[waiter]])
+    return _extra_references(waiter, [[waiter]])
 
 
-_OURS = 0
-_OURS = _calibrated()
+_OWN_REFERENCES = 0
+_OWN_REFERENCES = _calibrate()
 
 
-class _NoLoop:
+class _StubLoop:
     """As much of an event loop as a future asks for when it is made."""
 
     def get_debug(self) -> bool:
@@ -185,7 +185,7 @@ class _NoLoop:
 
 
 async def _wait_as_tasks_do(kept: list[object]) -> None:
-    named: asyncio.Future[None] = asyncio.Future(loop=_NoLoop())  # type: ignore[arg-type]
+    named: asyncio.Future[None] = asyncio.Future(loop=_StubLoop())  # type: ignore[arg-type]
     kept.append(named)
     del kept  # or this coroutine would hold the list, and by it the future once more
     await named
@@ -196,10 +196,10 @@ def _others_of(coroutine: Any) -> int:
     coroutine.send(None)
     end = _awaited([coroutine])
     waiter = next(each for each in gc.get_referents(end) if asyncio.isfuture(each))
-    return _others(waiter, [end, coroutine])
+    return _extra_references(waiter, [end, coroutine])
 
 
-def _tells() -> bool:
+def _is_reliable() -> bool:
     """Whether references tell who holds a future: tried on one that nobody else holds and on one
     that a list holds. Another interpreter may keep references that it does not count, or share
     counts between threads.
@@ -215,5 +215,5 @@ def _tells() -> bool:
         kept.close()
 
 
-TELLS = _tells()
+IS_RELIABLE = _is_reliable()
 """Whether it can be told on this interpreter."""

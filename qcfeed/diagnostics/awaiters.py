@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from qcfeed.diagnostics.site import AnyTask
 
-_MOST = 1_000
+_MAX_CALLBACKS = 1_000
 """Callbacks looked at, of a task and all that stands between it and who waits."""
 
 
@@ -27,7 +27,9 @@ def of(task: AnyTask) -> list[Awaiter]:
     ``as_completed``, nor one that merely looks (``task.done()``). Cost: 1 us, and 2 us a callback.
     """
     try:
-        return list({id(found.task): found for found in _behind(task, "await", set())}.values())
+        return list(
+            {id(found.task): found for found in _awaiters_of(task, "await", set())}.values()
+        )
     except Exception:  # noqa: BLE001 - a future of somebody's own may do anything
         return []
 
@@ -76,9 +78,9 @@ def _ring(start: int, ahead: Mapping[int, list[int]], done: set[int]) -> list[in
     return ring
 
 
-def _behind(future: Any, how: str, seen: set[int]) -> Iterator[Awaiter]:
+def _awaiters_of(future: Any, how: str, seen: set[int]) -> Iterator[Awaiter]:
     for callback in _callbacks(future):
-        if len(seen) >= _MOST or id(callback) in seen:
+        if len(seen) >= _MAX_CALLBACKS or id(callback) in seen:
             return
         seen.add(id(callback))
         waiting = getattr(callback, "__self__", None)
@@ -89,10 +91,10 @@ def _behind(future: Any, how: str, seen: set[int]) -> Iterator[Awaiter]:
             if parent is not None:
                 yield Awaiter(parent, "group")
         else:
-            by = how if how != "await" else _word(callback)
+            by = how if how != "await" else _asyncio_function(callback)
             for between in _futures(callback):
                 if between is not future:
-                    yield from _behind(between, by, seen)
+                    yield from _awaiters_of(between, by, seen)
 
 
 _COMPLETED = frozenset({"outer", "waiter", "destination"})
@@ -118,7 +120,7 @@ def _callbacks(future: Any) -> list[Any]:
     return [entry[0] for entry in getattr(future, "_callbacks", None) or ()]
 
 
-def _word(callback: Any) -> str:
+def _asyncio_function(callback: Any) -> str:
     """asyncio's function that put it there: ``gather``, ``shield``, ``wait``, ``wait_for``."""
     word = _name(callback).partition(".")[0].lstrip("_")
     return "wait_for" if word == "release_waiter" else word

@@ -15,7 +15,7 @@ class Outcome(StrEnum):
     DESTROYED = "destroyed"
 
 
-class Cancels(NamedTuple):
+class Cancellation(NamedTuple):
     """``times`` that a task was told to end, whatever it made of it, and who told it last.
 
     ``by``: serial of the task that did; None for a callback, or a task that is not on the books.
@@ -28,17 +28,17 @@ class Cancels(NamedTuple):
     lasti: int
 
 
-class Ended(NamedTuple):
+class EndedTaskInfo(NamedTuple):
     """One task that is gone. Times are ``time.monotonic()``.
 
-    ``ended``: when its end was booked, which is when it was let go of or next looked at.
+    ``ended_at``: when its end was booked, which is when it was let go of or next looked at.
     ``cancels``: who told it to end, if anybody did; None too for tasks of another factory's.
     """
 
     serial: int
     name: str
-    born: float
-    ended: float
+    created_at: float
+    ended_at: float
     outcome: Outcome
     labels: Mapping[str, str]
-    cancels: Cancels | None
+    cancels: Cancellation | None

@@ -9,17 +9,17 @@ from types import CodeType, TracebackType
 
 from qcfeed.diagnostics.site import Site
 
-GROUPS = 256
+MAX_GROUPS = 256
 """Kinds of failure told apart; what is of any further kind is only counted."""
-CALLS = 24
+MAX_CALLS = 24
 """Calls kept of a traceback: the innermost."""
-CAUSES = 4
-TEXT = 300
+MAX_CAUSES = 4
+MAX_TEXT = 300
 """Characters kept of an exception's message."""
 
 
 @dataclass(slots=True)
-class Raised:
+class RaisedError:
     """An exception as it was raised: its type, message and innermost calls, the innermost last.
 
     A call is its code and line; ``calls.of_lines`` makes stacks of them.
@@ -32,7 +32,7 @@ class Raised:
 
 
 @dataclass(slots=True)
-class Failure:
+class FailureGroup:
     """Failures of one location's tasks, of one type, raised at one line. ``serial``: of the last.
 
     ``raised``: the first of them, then what caused it, and so on.
@@ -43,7 +43,7 @@ class Failure:
     first: float
     last: float
     serial: int
-    raised: list[Raised] = field(default_factory=list)
+    raised: list[RaisedError] = field(default_factory=list)
 
 
 Key = tuple[int, type[BaseException], CodeType | None, int]
@@ -58,7 +58,7 @@ class Failures:
     def __init__(self) -> None:
         self.dropped = 0
         """Failures of kinds beyond GROUPS."""
-        self._groups: dict[Key, Failure] = {}
+        self._groups: dict[Key, FailureGroup] = {}
 
     def note(self, site: Site, serial: int, error: BaseException) -> None:
         """A task of ``site`` ended with ``error``.
@@ -70,15 +70,15 @@ class Failures:
         key = (id(site), type(error), *_where(error.__traceback__))
         group = self._groups.get(key)
         if group is None:
-            if len(self._groups) >= GROUPS:
+            if len(self._groups) >= MAX_GROUPS:
                 self.dropped += 1
                 return
             raised = [_raised(each) for each in _causes(error)]
-            group = self._groups.setdefault(key, Failure(site, 0, now, now, serial, raised))
+            group = self._groups.setdefault(key, FailureGroup(site, 0, now, now, serial, raised))
         group.count += 1
         group.last, group.serial = now, serial
 
-    def groups(self) -> list[Failure]:
+    def groups(self) -> list[FailureGroup]:
         """Copies, the latest first."""
         copies = [replace(group) for group in list(self._groups.values())]
         return sorted(copies, key=lambda group: -group.last)
@@ -93,10 +93,10 @@ def _where(traceback: TracebackType | None) -> tuple[CodeType | None, int]:
     return traceback.tb_frame.f_code, traceback.tb_lineno
 
 
-def _raised(error: BaseException) -> Raised:
+def _raised(error: BaseException) -> RaisedError:
     calls = [(tb.tb_frame.f_code, tb.tb_lineno) for tb in _links(error.__traceback__)]
-    kept = tuple(calls[-CALLS:])
-    return Raised(describe(error), kept, len(calls) - len(kept))
+    kept = tuple(calls[-MAX_CALLS:])
+    return RaisedError(describe(error), kept, len(calls) - len(kept))
 
 
 def _links(traceback: TracebackType | None) -> Iterator[TracebackType]:
@@ -108,7 +108,7 @@ def _links(traceback: TracebackType | None) -> Iterator[TracebackType]:
 def _causes(error: BaseException) -> list[BaseException]:
     """It and what caused it, as Python would tell it; a few."""
     found = [error]
-    while len(found) < CAUSES:
+    while len(found) < MAX_CAUSES:
         last = found[-1]
         cause = last.__cause__ or (None if last.__suppress_context__ else last.__context__)
         if cause is None or cause in found:
@@ -123,4 +123,4 @@ def describe(error: BaseException | None) -> str:
         text = str(error)
     except Exception:  # noqa: BLE001
         text = ""
-    return f"{type(error).__name__}: {text}"[:TEXT] if text else type(error).__name__
+    return f"{type(error).__name__}: {text}"[:MAX_TEXT] if text else type(error).__name__

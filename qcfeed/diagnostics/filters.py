@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.orphans import is_orphan
-from qcfeed.diagnostics.scan import Reading
+from qcfeed.diagnostics.scan import LiveTaskScan
 from qcfeed.diagnostics.site import AnyTask, Site
-from qcfeed.diagnostics.task_info import Booked, Ref, task_of
+from qcfeed.diagnostics.task_info import TaskInfo, TaskRef, task_of
 from qcfeed.diagnostics.waits import mentions
 
 
@@ -47,17 +47,17 @@ class Filter:
         """Whether tasks of this spawn location, ``FILE:LINE``, can match."""
         return not self.site or _is_at(location, self.site)
 
-    def matches(self, known: Booked, now: float) -> bool:
+    def matches(self, known: TaskInfo, now: float) -> bool:
         """Whether a task matches. Cost: 0.5 us; a name another 0.5, what it waits on another 1-5."""
         return self.matches_site(known.site) and self._fits(known, now)
 
-    def _fits(self, known: Booked, now: float) -> bool:
+    def _fits(self, known: TaskInfo, now: float) -> bool:
         """Whether it matches, its site apart: the cheap questions first."""
-        if self.older_than and now - known.born < self.older_than:
+        if self.older_than and now - known.created_at < self.older_than:
             return False
         if not self._by_task:
             return True
-        if not self._has(known.origin.labels):
+        if not self._has(known.context.labels):
             return False
         task = task_of(known)
         if task is None or task.done():
@@ -84,14 +84,14 @@ class Filter:
             for key, value in self.labels.items()
         )
 
-    def select(self, ledger: Ledger, now: float) -> list[Ref]:
+    def select(self, ledger: Ledger, now: float) -> list[TaskRef]:
         """The live tasks that match, in no particular order. ``now`` is ``time.monotonic()``.
 
         From any thread, in slices that let the watched loop run. Cost: 0.5 us a live task, a name
         another 0.5, what it waits on another 1-5 for those left.
         """
-        found: list[Ref] = []
-        for refs, some in Reading(ledger):
+        found: list[TaskRef] = []
+        for refs, some in LiveTaskScan(ledger):
             at = self._sites_of(some)
             found += [
                 ref
@@ -103,7 +103,7 @@ class Filter:
     def count(self, ledger: Ledger, now: float) -> Counter[tuple[str, str]]:
         """How many live tasks match, by spawn location and function. Cost: as ``select``."""
         by_site: Counter[Site] = Counter()
-        for _, some in Reading(ledger):
+        for _, some in LiveTaskScan(ledger):
             at = self._sites_of(some)
             by_site.update(
                 known.site for known in some if known.site in at and self._fits(known, now)
@@ -113,7 +113,7 @@ class Filter:
             counted[site.location, site.function] += number
         return counted
 
-    def _sites_of(self, some: list[Booked]) -> set[Site]:
+    def _sites_of(self, some: list[TaskInfo]) -> set[Site]:
         return {site for site in {known.site for known in some} if self.matches_site(site)}
 
 
@@ -136,14 +136,14 @@ def by_label(ledger: Ledger, key: str, which: Filter, now: float) -> list[LabelR
     """
     rows: dict[str | None, LabelRow] = {}
     sites: dict[str | None, set[Site]] = {}
-    for _, some in Reading(ledger):
+    for _, some in LiveTaskScan(ledger):
         for known in some:
             if which.matches(known, now):
-                value = known.origin.labels.get(key)
+                value = known.context.labels.get(key)
                 row = rows.setdefault(value, LabelRow(value))
                 row.live += 1
                 row.orphaned += is_orphan(known)
-                row.oldest_s = max(row.oldest_s, now - known.born)
+                row.oldest_s = max(row.oldest_s, now - known.created_at)
                 sites.setdefault(value, set()).add(known.site)
     for value, row in rows.items():
         row.locations = len(sites[value])

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 
-class Tally:
+class Histogram:
     """``counts``: one a bound, of what was no more than it and above the one before; the last is of
     what was above them all. ``total``: the sum of everything.
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from qcfeed.diagnostics.snapshot import Row
 
-POINTS = 360
+MAX_SNAPSHOTS = 360
 """Censuses kept: an hour of one every 10 s."""
-LOCATIONS = 512
+MAX_LOCATIONS = 512
 """Spawn locations followed, the busiest; 512 for an hour take 5 MB."""
 
 Key = tuple[str, str]
@@ -46,7 +46,7 @@ class History:
     the most live tasks, so one that falls behind 512 others is forgotten and begins anew.
     """
 
-    def __init__(self, *, points: int = POINTS, locations: int = LOCATIONS) -> None:
+    def __init__(self, *, points: int = MAX_SNAPSHOTS, locations: int = MAX_LOCATIONS) -> None:
         self.dropped = 0
         """Locations that the last snapshot had and this does not follow."""
         self._points = points

@@ -9,7 +9,7 @@ import functools
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from qcfeed.diagnostics.task_context import Labels, Origin, current
+from qcfeed.diagnostics.task_context import Labels, TaskContext, current_context
 
 MAX_LABELS = 16
 """Labels that a task can have; those that come on top are left out, and counted under DROPPED."""
@@ -31,12 +31,12 @@ def label(**labels: object) -> Iterator[None]:
 
     The trap of ``owned_by`` is here too: callbacks inherit the context that they were made in.
     """
-    origin = current.get()
-    token = current.set(Origin(origin.owner, _merged(origin.labels, labels)))
+    context = current_context.get()
+    token = current_context.set(TaskContext(context.owner, _merged(context.labels, labels)))
     try:
         yield
     finally:
-        current.reset(token)
+        current_context.reset(token)
 
 
 def _merged(outer: Labels, given: Mapping[str, object]) -> Labels:

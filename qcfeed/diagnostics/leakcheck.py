@@ -19,7 +19,7 @@ from typing import NamedTuple
 from qcfeed.diagnostics import chain, snapshot
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.site import AnyTask, short_path
-from qcfeed.diagnostics.task_info import Record
+from qcfeed.diagnostics.task_info import TaskRecord
 from qcfeed.diagnostics.waits import state
 
 _FIRST_WAIT = 0.001
@@ -32,7 +32,7 @@ class Leaks(NamedTuple):
     """The tasks that outlived a block: those of the ledger, and those that passed no ledger, because
     they were created around the task factory or it had been replaced."""
 
-    records: list[Record]
+    records: list[TaskRecord]
     untracked: list[AnyTask]
 
 
@@ -71,10 +71,10 @@ class Ignore:
             if pattern.startswith("name:")
         )
 
-    def __call__(self, record: Record) -> bool:
+    def __call__(self, record: TaskRecord) -> bool:
         return any(self._matches(record, *pattern.partition(":")) for pattern in self._patterns)
 
-    def _matches(self, record: Record, kind: str, colon: str, pattern: str) -> bool:
+    def _matches(self, record: TaskRecord, kind: str, colon: str, pattern: str) -> bool:
         if kind == "name" and colon:
             return fnmatch(snapshot.name(record.task), pattern)
         if kind == "label" and colon:
@@ -102,7 +102,7 @@ async def verify_no_leaks(
     may_stay = Ignore(ignore)
     try:
         yield ledger
-        leaks = await leaked(
+        leaks = await find_leaks(
             ledger,
             settle,
             lambda record: record.serial in before or may_stay(record),
@@ -115,10 +115,10 @@ async def verify_no_leaks(
             own.uninstall()
 
 
-async def leaked(
+async def find_leaks(
     ledger: Ledger,
     settle: float,
-    may_stay: Callable[[Record], bool],
+    may_stay: Callable[[TaskRecord], bool],
     may_stay_untracked: Callable[[AnyTask], bool],
 ) -> Leaks:
     """The live tasks of the ledger's loop that may not stay, the ledger's oldest first.
@@ -140,7 +140,7 @@ async def leaked(
 
 def _new(
     ledger: Ledger,
-    may_stay: Callable[[Record], bool],
+    may_stay: Callable[[TaskRecord], bool],
     may_stay_untracked: Callable[[AnyTask], bool],
 ) -> Leaks:
     this = asyncio.current_task()
@@ -162,11 +162,11 @@ def _untracked_lines(task: AnyTask) -> list[str]:
     return [first, *(f"      {line}" for line in _stack(task))]
 
 
-def _lines(record: Record, now: float) -> list[str]:
+def _lines(record: TaskRecord, now: float) -> list[str]:
     task, site = record.task, record.site
     first = (
         f"  task {record.serial} ({snapshot.name(task)}) from {site.location} ({site.function}),"
-        f" {now - record.born:.3f} s old, {state(task)}"
+        f" {now - record.created_at:.3f} s old, {state(task)}"
     )
     return [first, *(f"      {line}" for line in _stack(task))]
 

@@ -24,14 +24,14 @@ from typing import Any, TypeVar
 from qcfeed.diagnostics import registry
 from qcfeed.diagnostics.callers import HANDLE_RUN, is_between, outside
 from qcfeed.diagnostics.failures import Failures
-from qcfeed.diagnostics.scan import Reading
+from qcfeed.diagnostics.scan import LiveTaskScan
 from qcfeed.diagnostics.self_check import SelfCheck
 from qcfeed.diagnostics.site import AnyTask, Frames, Site
 from qcfeed.diagnostics.task_context import Closable, Owner, owned_by
-from qcfeed.diagnostics.task_context import current as _origin
-from qcfeed.diagnostics.task_info import Record, Ref, Task, booked, record
+from qcfeed.diagnostics.task_context import current_context as _current_context
+from qcfeed.diagnostics.task_info import Task, TaskRecord, TaskRef, info_of, to_record
 
-__all__ = ["MAX_SITES", "AnyTask", "Closable", "Ledger", "Owner", "Record", "Site", "owned_by"]
+__all__ = ["MAX_SITES", "AnyTask", "Closable", "Ledger", "Owner", "Site", "TaskRecord", "owned_by"]
 
 log = logging.getLogger("qcfeed.diagnostics")
 Item = TypeVar("Item")
@@ -40,9 +40,9 @@ MAX_SITES = 4_096
 """Spawn locations told apart; tasks from any further one are booked under ``other``."""
 SLICE = 100
 """Things that a reader looks at before it asks whether its turn is over."""
-TURN = 0.001
+READER_TURN_S = 0.001
 """Seconds that readers take before they let the watched loop run."""
-_PAUSE = 50e-6
+_PAUSE_S = 50e-6
 """Seconds of that. sleep(0) returns before a thread that waits for the GIL has woken to take it."""
 
 _current_task = registry.current_task_getter()
@@ -78,9 +78,9 @@ class Ledger:
         self._sites: dict[int, Site] = {}
         """By the address of the instruction that spawns: within that of its code object, which the
         site holds, so it is nobody else's. (A pair of code and offset takes 50 ns more a spawn.)"""
-        self._foreign: dict[int, Record] = {}
+        self._foreign: dict[int, TaskRecord] = {}
         """Tasks that another factory has made, by serial."""
-        self._live: set[Ref] | None = None if registry.asyncio_refs() is not None else set()
+        self._live: set[TaskRef] | None = None if registry.asyncio_refs() is not None else set()
         """The ledger's own tasks, where asyncio keeps no set of tasks."""
         # One bound method for all weak references: each would keep one of its own, of 72 bytes.
         self._let_go = None if self._live is None else self._live.discard
@@ -141,12 +141,12 @@ class Ledger:
     def holds(self, task: AnyTask) -> bool:
         """Whether a pass over the live tasks would come upon this one. Cost: O(1)."""
         refs = registry.asyncio_refs() if self._live is None else self._live
-        known = booked(task, self)
-        if isinstance(known, Record):
+        known = info_of(task, self)
+        if isinstance(known, TaskRecord):
             return known.serial in self._foreign
         return refs is not None and _ref(task) in refs
 
-    def refs(self, found: list[Ref] | None = None) -> list[Ref]:
+    def refs(self, found: list[TaskRef] | None = None) -> list[TaskRef]:
         """Weak references to the ledger's tasks, and perhaps to others. From any thread.
 
         ``found``: a list to add them to instead of a new one (see long_lists.py).
@@ -156,7 +156,7 @@ class Ledger:
         found += (registry.asyncio_refs() or ()) if self._live is None else self._live
         return found
 
-    def untracked(self, reading: Reading) -> int:
+    def untracked(self, reading: LiveTaskScan) -> int:
         """Live tasks of the loop that this ledger does not know: made before it, or around it.
 
         ``reading``: one that has been iterated to its end. From any thread. Cost: Untracked.count.
@@ -165,7 +165,7 @@ class Ledger:
             return reading.untracked
         return self._untracked.count(self.loop, reading.live, self.is_tracked)
 
-    def untracked_sample(self, reading: Reading) -> list[AnyTask]:
+    def untracked_sample(self, reading: LiveTaskScan) -> list[AnyTask]:
         """Some of the live tasks that went around this ledger since it was installed; the same
         ``reading`` as for ``untracked``, which comes first. From any thread."""
         refs = reading.sample if self._live is None else self._untracked.sample
@@ -182,40 +182,40 @@ class Ledger:
     def is_tracked(self, task: AnyTask) -> bool:
         """Whether this ledger has booked the task, or is about to. Cost: 0.1 us for one of its own."""
         is_new = type(task) is Task and getattr(task, "site", None) is None  # in another thread
-        return is_new or booked(task, self) is not None
+        return is_new or info_of(task, self) is not None
 
-    def foreign(self) -> list[Record]:
+    def foreign(self) -> list[TaskRecord]:
         """Tasks that another factory has made. From any thread."""
         return list(self._foreign.values())
 
     def settle(self) -> None:
         """Book what has ended and is still held. From any thread. Cost: 0.3 us a live task."""
-        for _ in Reading(self):
+        for _ in LiveTaskScan(self):
             pass
 
-    def records(self) -> list[Record]:
+    def records(self) -> list[TaskRecord]:
         """The live tasks, oldest first. From any thread. Cost: 1 us each: for few, or for tests."""
-        found = [record(each) for _, some in Reading(self) for each in some]
+        found = [to_record(each) for _, some in LiveTaskScan(self) for each in some]
         return sorted(found, key=lambda each: each.serial)
 
-    def find(self, serial: int) -> Record | None:
+    def find(self, serial: int) -> TaskRecord | None:
         """The live task with this serial number. From any thread. Cost: 0.2 us a live task."""
         return self.find_all({serial}).get(serial)
 
-    def find_all(self, serials: Collection[int]) -> dict[int, Record]:
+    def find_all(self, serials: Collection[int]) -> dict[int, TaskRecord]:
         """The live among these serial numbers. From any thread. Cost: 0.2 us a live task."""
-        wanted, found = set(serials), dict[int, Record]()
-        for _, some in Reading(self):
+        wanted, found = set(serials), dict[int, TaskRecord]()
+        for _, some in LiveTaskScan(self):
             if len(found) == len(wanted):
                 break
             if not wanted.isdisjoint([each.serial for each in some]):
-                found |= {each.serial: record(each) for each in some if each.serial in wanted}
+                found |= {each.serial: to_record(each) for each in some if each.serial in wanted}
         return found
 
-    def record_of(self, task: AnyTask | None) -> Record | None:
+    def record_of(self, task: AnyTask | None) -> TaskRecord | None:
         """The facts of a task that this ledger has booked, whoever made it. From any thread."""
-        known = booked(task, self)
-        return None if known is None else record(known)
+        known = info_of(task, self)
+        return None if known is None else to_record(known)
 
     def slices(self, items: list[Item], size: int | None = None) -> Iterator[list[Item]]:
         """``items`` by the SLICE. After each TURN the watched loop gets the GIL, unless this is it."""
@@ -234,8 +234,8 @@ class Ledger:
 
     def _rest(self) -> None:
         elsewhere = asyncio._get_running_loop() is not self.loop  # noqa: SLF001
-        if elsewhere and time.monotonic() - self._rested > TURN:
-            time.sleep(_PAUSE)
+        if elsewhere and time.monotonic() - self._rested > READER_TURN_S:
+            time.sleep(_PAUSE_S)
             self._rested = time.monotonic()
 
     def _spawn(self, loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any) -> AnyTask:
@@ -256,8 +256,8 @@ class Ledger:
         if task._source_traceback:  # type: ignore[attr-defined]  # noqa: SLF001
             del task._source_traceback[-2:]  # type: ignore[attr-defined]  # noqa: SLF001
         task.serial = next(_serials)
-        task.born = time.monotonic()
-        task.origin = _origin.get()
+        task.created_at = time.monotonic()
+        task.context = _current_context.get()
         spawner = _current_task(loop)
         try:
             task.parent = spawner.serial if type(spawner) is Task else None
@@ -282,11 +282,11 @@ class Ledger:
         return task
 
     def _book_foreign(self, task: AnyTask, site: Site, spawner: AnyTask | None) -> None:
-        made = Record(task, self._lost)
+        made = TaskRecord(task, self._lost)
         made.serial = serial = next(_serials)
-        made.born = time.monotonic()
-        made.origin = _origin.get()
-        by = booked(spawner, self)
+        made.created_at = time.monotonic()
+        made.context = _current_context.get()
+        by = info_of(spawner, self)
         made.parent = None if by is None else by.serial
         made.open = True
         made.site = site
@@ -296,7 +296,7 @@ class Ledger:
 
     def _lost(self, gone: weakref.ref[AnyTask]) -> None:
         """Another factory's task is gone. If it did not tell its end, it was destroyed pending."""
-        assert isinstance(gone, Record)  # noqa: S101
+        assert isinstance(gone, TaskRecord)  # noqa: S101
         self._foreign.pop(gone.serial, None)
         if gone.open:
             gone.open = False
@@ -330,7 +330,7 @@ class Ledger:
         task: Any = (self._spawn if plain else self._spawn_chained)(loop, coro, **kwargs)
         if plain and getattr(task, "_source_traceback", None):
             del task._source_traceback[-1:]  # noqa: SLF001 - ours is one frame more
-        if (known := booked(task, self)) is not None:
+        if (known := info_of(task, self)) is not None:
             known.spawned_by = self._frames(sys._getframe(1))  # noqa: SLF001
         return task
 

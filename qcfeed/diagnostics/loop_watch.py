@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from types import CodeType
 
-from qcfeed.diagnostics.histogram import Tally
+from qcfeed.diagnostics.histogram import Histogram
 from qcfeed.diagnostics.site import short_path
 
 Call = tuple[CodeType, int]
@@ -21,7 +21,7 @@ _TOLERANCE = 0.01
 """Seconds by which a beat may be late before the loop counts as stalled: timers are not exact."""
 
 
-def told(call: Call) -> str:
+def format_call(call: Call) -> str:
     """``file:line function``"""
     code, line = call
     return f"{short_path(code.co_filename)}:{line} {code.co_qualname}"
@@ -56,7 +56,7 @@ class LoopWatch:
     Cost when idle: one timer every ``beat`` seconds.
     """
 
-    def __init__(self, beat: float = 0.05, lags: Tally | None = None) -> None:
+    def __init__(self, beat: float = 0.05, lags: Histogram | None = None) -> None:
         """``lags``: where the lateness of every beat is counted, in seconds."""
         self.lags = lags
         self.lag = 0.0
@@ -115,7 +115,7 @@ class LoopWatch:
 
     def stack(self) -> list[str]:
         """As ``calls``: ``file:line function``."""
-        return [told(call) for call in self.calls()]
+        return [format_call(call) for call in self.calls()]
 
     @contextlib.contextmanager
     def measure(self) -> Iterator[Measurement]:

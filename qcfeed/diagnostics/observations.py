@@ -1,4 +1,4 @@
-"""What the rules of rules.py look at, and what they answer: findings. Data only."""
+"""What the rules of rules.py look at (``Observations``) and what they answer (``Finding``). Data only."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from qcfeed.diagnostics.history import Series
-from qcfeed.diagnostics.unretrieved import Lost
+from qcfeed.diagnostics.unretrieved import UnretrievedGroup
 from qcfeed.diagnostics.watchdog import Stall
 
 
 class Verdict(StrEnum):
-    """``LOOK_AGAIN``: what is known would fit a healthy program too; time will tell."""
+    """How sure a finding is.
+
+    ``FOUND``: proved. ``LOOK_AGAIN``: suspected; a healthy program could look the same for a while.
+    """
 
     FOUND = "found"
     LOOK_AGAIN = "look_again"
@@ -19,11 +22,13 @@ class Verdict(StrEnum):
 
 @dataclass(slots=True)
 class Finding:
-    """What a rule has to say. ``recheck_s``: when to look again, where that is the verdict.
+    """One thing that a rule found wrong, with its evidence.
 
-    ``serials`` are of a few of the tasks, the oldest first. In figures: ``count`` of what was found,
-    ``per_minute`` more of them, for ``since_s`` seconds so far; ``worst_s``: how long the loop did not
-    turn, the last time ``ago_s`` ago. ``place`` is the ``file:line function`` that does it, ``source`` that line's text.
+    ``serials``: some of the tasks, oldest first. ``recheck_s``: seconds after which to look again,
+    for a suspected finding. ``count``: how many tasks, stalls or exceptions it is about;
+    ``per_minute``: how fast ``count`` grows; ``since_s``: how long it has lasted so far.
+    Of stalls: ``worst_s`` is the longest, ``ago_s`` how long ago the last one ended, ``place`` the
+    ``file:line function`` that blocked the loop, ``source`` the text of that line.
     """
 
     rule: str
@@ -43,46 +48,52 @@ class Finding:
 
 
 @dataclass(slots=True)
-class Tally:
-    """Live tasks of one location of which one thing is true. ``proven``: of how many it has been
-    true for PROOF_S. ``longest_s`` and ``evidence`` are of the one of which it is true longest."""
+class SuspectTasks:
+    """The live tasks of one spawn location that share one symptom.
+
+    ``proved``: how many of them have had it for long enough to be sure. ``longest_s`` and
+    ``evidence`` are of the task that has had it longest.
+    """
 
     location: str
     count: int = 0
-    proven: int = 0
+    proved: int = 0
     longest_s: float = 0.0
     evidence: str = ""
     serials: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
-class Around:
-    """Live tasks that were created since the ledger was, but around it. ``counts`` are those of the
-    snapshots, ``live`` the tracked tasks of the last, ``run`` the coroutines of a sample."""
+class UntrackedTasks:
+    """Live tasks that were created around the ledger after it was installed.
+
+    ``counts``: how many there were at each snapshot, oldest first. ``tracked``: live tracked tasks at
+    the last snapshot. ``coroutines``: name and number of the coroutines that a sample of them runs.
+    """
 
     counts: list[int] = field(default_factory=list)
-    live: int = 0
-    run: list[tuple[str, int]] = field(default_factory=list)
+    tracked: int = 0
+    coroutines: list[tuple[str, int]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
-class Look:
-    """All that the rules look at, of the moment ``now`` (``time.monotonic()``).
+class Observations:
+    """Everything that the rules look at, as of ``now`` (``time.monotonic()``).
 
-    ``abandoned``: waiting for a future that nobody has; ``proven`` after ABANDONED_S.
-    ``times`` are those of the snapshots behind ``series``. ``stubborn``: cancelled more than once.
-    ``incomplete``: why the ledger may not see all tasks. ``untold``: what could not be looked at,
-    and why.
+    ``times``: when the snapshots behind ``series`` were taken. ``orphaned``: tasks whose owner is
+    gone. ``stubborn``: tasks that were cancelled more than once and are alive. ``abandoned``: tasks
+    that wait for a future that no other object refers to. ``incomplete``: why the ledger may not see
+    all tasks. ``untold``: checks that were skipped, each with the reason.
     """
 
     now: float
     times: list[float] = field(default_factory=list)
     series: list[Series] = field(default_factory=list)
-    orphaned: list[Tally] = field(default_factory=list)
-    stubborn: list[Tally] = field(default_factory=list)
-    abandoned: list[Tally] = field(default_factory=list)
+    orphaned: list[SuspectTasks] = field(default_factory=list)
+    stubborn: list[SuspectTasks] = field(default_factory=list)
+    abandoned: list[SuspectTasks] = field(default_factory=list)
     stalls: list[Stall] = field(default_factory=list)
-    lost: list[Lost] = field(default_factory=list)
-    around: Around = field(default_factory=Around)
+    unretrieved: list[UnretrievedGroup] = field(default_factory=list)
+    untracked: UntrackedTasks = field(default_factory=UntrackedTasks)
     incomplete: list[str] = field(default_factory=list)
     untold: list[str] = field(default_factory=list)

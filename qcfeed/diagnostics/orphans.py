@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from qcfeed.diagnostics.ledger import Ledger
-from qcfeed.diagnostics.scan import Reading, oldest
-from qcfeed.diagnostics.task_context import Origin, Owner
-from qcfeed.diagnostics.task_info import Booked, Record, Ref
+from qcfeed.diagnostics.scan import LiveTaskScan, oldest
+from qcfeed.diagnostics.task_context import Owner, TaskContext
+from qcfeed.diagnostics.task_info import TaskInfo, TaskRecord, TaskRef
 from qcfeed.diagnostics.waits import state
 
-_origin = attrgetter("origin")
+_context = attrgetter("context")
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class OrphanTask:
     serial: int
     age_s: float
     gone_s: float | None
-    record: Record = field(repr=False)
+    record: TaskRecord = field(repr=False)
     owner: Owner | None = field(repr=False)
 
     @property
@@ -34,12 +34,12 @@ class OrphanTask:
     def evidence(self) -> str:
         """The facts in a sentence: "owner subscriber 812 of AAPL closed 12.0 s ago; task sleeping 3.2 s"."""
         since = "is gone" if self.gone_s is None else f"closed {self.gone_s:.1f} s ago"
-        return f"owner {name(self.owner)} {since}; task {state(self.record())}"
+        return f"owner {owner_name(self.owner)} {since}; task {state(self.record())}"
 
 
 def refs(
-    ledger: Ledger, now: float, *, grace: float = 0.0, found: list[Ref] | None = None
-) -> list[Ref]:
+    ledger: Ledger, now: float, *, grace: float = 0.0, found: list[TaskRef] | None = None
+) -> list[TaskRef]:
     """Live tasks whose owner has been gone for ``grace`` seconds or more, in no particular order.
 
     ``now`` is ``time.monotonic()``. An owner that does not say when it closed counts at once.
@@ -47,9 +47,9 @@ def refs(
     From any thread. Cost: 0.3 us a live task, in slices that let the loop run.
     """
     found = [] if found is None else found
-    for held, some in Reading(ledger):
-        if gone := gone_of(some, now, grace):
-            found += [ref for ref, each in zip(held, some, strict=True) if each.origin in gone]
+    for held, some in LiveTaskScan(ledger):
+        if gone := contexts_with_closed_owner(some, now, grace):
+            found += [ref for ref, each in zip(held, some, strict=True) if each.context in gone]
     return found
 
 
@@ -61,26 +61,28 @@ def find(
     return [describe(record, now) for record in found]
 
 
-def describe(record: Record, now: float) -> OrphanTask:
+def describe(record: TaskRecord, now: float) -> OrphanTask:
     """What is known about an orphan. Cost: 1 us; its evidence another 5."""
-    age_s = max(0.0, now - record.born)
+    age_s = max(0.0, now - record.created_at)
     return OrphanTask(record.serial, age_s, _gone_s(record.owner, now), record, record.owner)
 
 
-def gone_of(some: Collection[Booked], now: float | None = None, grace: float = 0.0) -> set[Origin]:
+def contexts_with_closed_owner(
+    some: Collection[TaskInfo], now: float | None = None, grace: float = 0.0
+) -> set[TaskContext]:
     """Of the origins of these tasks, those whose owner is gone (for ``grace`` seconds, if given).
 
     An owner is asked once for all that was spawned in one context.
     """
-    gone = {origin for origin in set(map(_origin, some)) if _is_gone(origin.owner)}
+    gone = {context for context in set(map(_context, some)) if _is_gone(context.owner)}
     if now is not None and grace > 0:
-        gone = {origin for origin in gone if _gone_for(origin.owner, now) >= grace}
+        gone = {context for context in gone if _gone_for(context.owner, now) >= grace}
     return gone
 
 
-def is_orphan(known: Booked) -> bool:
+def is_orphan(known: TaskInfo) -> bool:
     """Whether the task's owner is gone. Never raises: an owner that cannot say is not gone."""
-    return _is_gone(known.origin.owner)
+    return _is_gone(known.context.owner)
 
 
 def _is_gone(owner: Owner | None) -> bool:
@@ -106,7 +108,7 @@ def _gone_s(owner: Owner | None, now: float) -> float | None:
         return None
 
 
-def name(owner: Owner | None) -> str:
+def owner_name(owner: Owner | None) -> str:
     """What the owner says of itself; its type where it will not say."""
     try:
         return str(owner)

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 from qcfeed.diagnostics import calls, chain, waits
 from qcfeed.diagnostics.filters import Filter
 from qcfeed.diagnostics.ledger import Ledger
-from qcfeed.diagnostics.sampling import scaled, shares
-from qcfeed.diagnostics.scan import by_site, facts
+from qcfeed.diagnostics.sampling import sample_sizes, scale_to_total
+from qcfeed.diagnostics.scan import by_site, info_of_ref
 from qcfeed.diagnostics.site import short_path
-from qcfeed.diagnostics.task_info import Booked, Ref
+from qcfeed.diagnostics.task_info import TaskInfo, TaskRef
 
 SAMPLE = 2_000
 """Tasks that are looked at, about, unless all are asked for."""
@@ -52,7 +52,7 @@ class Profile:
     def add(self, seen: Iterable[Stack], stand_for: int | None = None) -> None:
         """Tasks of one location; a sample of it if they ``stand_for`` more than they are."""
         counts = Counter(seen)
-        weights = counts if stand_for is None else scaled(counts, stand_for)
+        weights = counts if stand_for is None else scale_to_total(counts, stand_for)
         self.sampled += counts.total()
         self.total += sum(weights.values())
         self.stacks.update(weights)
@@ -73,7 +73,7 @@ def take(ledger: Ledger, which: Filter, now: float, *, exact: bool = False) -> P
     wanted = partial(which.matches, now=now) if which else None
     found = list(by_site(ledger, wanted).values())
     by_line = not exact or sum(map(len, found)) <= SAMPLE
-    for refs, share in zip(found, shares([len(each) for each in found], SAMPLE), strict=True):
+    for refs, share in zip(found, sample_sizes([len(each) for each in found], SAMPLE), strict=True):
         some = refs if exact or share == len(refs) else random.sample(refs, share)
         looked = (_stack(ref, by_line) for part in ledger.slices(some) for ref in part)
         seen = (stack for stack in looked if stack is not None)
@@ -81,8 +81,8 @@ def take(ledger: Ledger, which: Filter, now: float, *, exact: bool = False) -> P
     return profile
 
 
-def _stack(ref: Ref, by_line: bool) -> Stack | None:
-    known, task = facts(ref), ref()
+def _stack(ref: TaskRef, by_line: bool) -> Stack | None:
+    known, task = info_of_ref(ref), ref()
     if known is None or task is None or task.done():
         return None
     try:
@@ -96,9 +96,9 @@ def _stack(ref: Ref, by_line: bool) -> Stack | None:
     return Stack(_spawned(known), waiting, waits.kind(task))
 
 
-def _spawned(known: Booked) -> tuple[Place, ...]:
+def _spawned(known: TaskInfo) -> tuple[Place, ...]:
     """The calls of its spawning where the ledger keeps them, else the line alone."""
-    places = calls.places(known) or ((known.site.location, known.site.function),)
+    places = calls.locations(known) or ((known.site.location, known.site.function),)
     return tuple(Place(*place) for place in places)
 
 

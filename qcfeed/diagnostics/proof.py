@@ -10,7 +10,7 @@ from typing import NamedTuple
 from qcfeed.diagnostics.trend import trend
 
 PARTS = 3
-LEAST_SAMPLES = 2 * PARTS
+MIN_SAMPLES = 2 * PARTS
 
 
 class Sample(NamedTuple):
@@ -21,7 +21,7 @@ class Sample(NamedTuple):
     orphaned: int
 
 
-class Outcome(StrEnum):
+class ProofOutcome(StrEnum):
     """``UNPROVEN``: nothing speaks against the fix, but there was too little to judge by."""
 
     HOLDS = "holds"
@@ -33,7 +33,7 @@ class Outcome(StrEnum):
 class Proof:
     """What is proven, and why. ``growth``: of the live tasks' low points, first third to last."""
 
-    outcome: Outcome
+    outcome: ProofOutcome
     reasons: list[str] = field(default_factory=list)
     births: int = 0
     live_first: int = 0
@@ -53,27 +53,27 @@ def judge(samples: Sequence[Sample], min_births: int) -> Proof:
     root of N. More time makes the leak larger and the noise no larger.
     """
     if not samples:
-        return Proof(Outcome.UNPROVEN, ["there is no sample yet"])
+        return Proof(ProofOutcome.UNPROVEN, ["there is no sample yet"])
     first, last = samples[0], samples[-1]
     proof = Proof(
-        Outcome.HOLDS,
+        ProofOutcome.HOLDS,
         births=last.spawned - first.spawned,
         live_first=first.live,
         live_last=last.live,
         orphaned=min(sample.orphaned for sample in samples[-2:]),
     )
     if proof.orphaned:
-        proof.outcome = Outcome.LEAKS
+        proof.outcome = ProofOutcome.LEAKS
         proof.reasons.append(f"{proof.orphaned:,} orphaned: alive though the owner is gone")
     seen = trend([sample.live for sample in samples], PARTS)
-    if seen is not None and len(samples) >= LEAST_SAMPLES:
+    if seen is not None and len(samples) >= MIN_SAMPLES:
         proof.growth = seen.growth
         if seen.growth > 1 + seen.spread:
-            proof.outcome = Outcome.LEAKS
+            proof.outcome = ProofOutcome.LEAKS
             proof.reasons.append(f"live tasks grew: their low rose by {seen.growth:,}")
-    if proof.outcome is Outcome.HOLDS:
+    if proof.outcome is ProofOutcome.HOLDS:
         proof.reasons = _too_little(len(samples), proof.births, min_births)
-        proof.outcome = Outcome.UNPROVEN if proof.reasons else Outcome.HOLDS
+        proof.outcome = ProofOutcome.UNPROVEN if proof.reasons else ProofOutcome.HOLDS
     return proof
 
 
@@ -81,6 +81,6 @@ def _too_little(samples: int, births: int, min_births: int) -> list[str]:
     reasons = []
     if births < min_births:
         reasons.append(f"too little traffic to tell: {births:,} born, {min_births:,} are needed")
-    if samples < LEAST_SAMPLES:
-        reasons.append(f"too short to tell: {samples} looks, {LEAST_SAMPLES} are needed")
+    if samples < MIN_SAMPLES:
+        reasons.append(f"too short to tell: {samples} looks, {MIN_SAMPLES} are needed")
     return reasons

@@ -10,24 +10,24 @@ from itertools import islice
 from typing import Any
 
 from qcfeed.diagnostics.site import AnyTask
-from qcfeed.diagnostics.task_info import Record, Ref, booked, record
+from qcfeed.diagnostics.task_info import TaskRecord, TaskRef, info_of, to_record
 from qcfeed.diagnostics.timers import GradualRemoval
 from qcfeed.diagnostics.waits import state
 
 _TURN_S = 0.0005
 """What a batch may take of a turn. A timer that is due needs up to three turns to be served."""
 _SMALLEST = 32
-_DESCRIBED = 100
+_DESCRIBED_PER_TURN = 100
 """Survivors that are described in one turn."""
-_FIRST_LOOK = 0.001
-_LAST_LOOK = 0.05
+_FIRST_CHECK_S = 0.001
+_MAX_CHECK_S = 0.05
 
 
 @dataclass(slots=True)
 class Survivor:
     """A task that was told to end and is still alive."""
 
-    record: Record
+    record: TaskRecord
     state: str
 
 
@@ -49,7 +49,7 @@ class Reaping:
 
 
 async def cancel(
-    refs: Iterable[Ref],
+    refs: Iterable[TaskRef],
     *,
     batch: int = 500,
     timeout: float = 10.0,
@@ -67,17 +67,17 @@ async def cancel(
     reaping = Reaping()
     async with GradualRemoval(asyncio.get_running_loop()):
         lingering = await _cancel_all(iter(refs), batch, reaping)
-    delay = _FIRST_LOOK
+    delay = _FIRST_CHECK_S
     while lingering and (left := started + timeout - time.monotonic()) > 0:
         await asyncio.sleep(min(delay, left))
-        delay = min(delay * 2, _LAST_LOOK)
+        delay = min(delay * 2, _MAX_CHECK_S)
         lingering = await _look_again(lingering, batch, reaping)
     await _describe(lingering, reaping)
     reaping.elapsed_s = time.monotonic() - started
     return reaping
 
 
-async def _cancel_all(refs: Iterator[Ref], batch: int, reaping: Reaping) -> list[AnyTask]:
+async def _cancel_all(refs: Iterator[TaskRef], batch: int, reaping: Reaping) -> list[AnyTask]:
     """Cancel them a batch at a time; return those that have not ended by the next turn."""
     lingering: list[AnyTask] = []
     size = min(batch, 4 * _SMALLEST)
@@ -93,7 +93,7 @@ async def _cancel_all(refs: Iterator[Ref], batch: int, reaping: Reaping) -> list
     return lingering
 
 
-def _cancel(refs: list[Ref], reaping: Reaping) -> list[AnyTask]:
+def _cancel(refs: list[TaskRef], reaping: Reaping) -> list[AnyTask]:
     this = asyncio.current_task()
     told = []
     for ref in refs:
@@ -103,18 +103,18 @@ def _cancel(refs: list[Ref], reaping: Reaping) -> list[AnyTask]:
         elif task is this:
             reaping.survivors.append(_survivor(task, "running this reaping"))
         else:
-            tell(task)
+            cancel_task(task)
             told.append(task)
     return told
 
 
 def _survivor(task: AnyTask, why: str = "") -> Survivor:
-    known = booked(task)
+    known = info_of(task)
     assert known is not None  # noqa: S101 - a reading gave it
-    return Survivor(record(known), why or state(task))
+    return Survivor(to_record(known), why or state(task))
 
 
-def tell(task: AnyTask) -> None:
+def cancel_task(task: AnyTask) -> None:
     """Cancel a task, even one of a ring of tasks that wait for each other. In its loop.
 
     ``Task.cancel()`` passes the word on to what the task waits for, and so goes round a ring until
@@ -138,8 +138,8 @@ def _wakes(callback: Any, task: AnyTask) -> bool:
 
 async def _describe(lingering: list[AnyTask], reaping: Reaping) -> None:
     """Add what is still alive to the survivors, a few in each turn of the loop: 5 us each."""
-    for start in range(0, len(lingering), _DESCRIBED):
-        still = _book_ended(lingering[start : start + _DESCRIBED], reaping)
+    for start in range(0, len(lingering), _DESCRIBED_PER_TURN):
+        still = _book_ended(lingering[start : start + _DESCRIBED_PER_TURN], reaping)
         reaping.survivors += map(_survivor, still)
         await asyncio.sleep(0)
 

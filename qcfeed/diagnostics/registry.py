@@ -18,20 +18,20 @@ from typing import Any
 
 from qcfeed.diagnostics.site import AnyTask
 
-Ref = weakref.ref[AnyTask]
+TaskRef = weakref.ref[AnyTask]
 """How a reader holds a task beyond a moment."""
 
 EXACT_BELOW = 10_000
 """Live tasks up to which all of asyncio's tasks are listed whenever somebody asks: 1 ms."""
-SOME = 100
+SAMPLE = 100
 """Untracked tasks that are kept as a sample, so that a person can be told what they run."""
 _DRIFT = 32
 """References to the class ``asyncio.Task`` that come and go without a task, with imports."""
-_SHARE = 0.02
+_MAX_SHARE = 0.02
 """Of the time, at most, that listing all of asyncio's tasks may stop the program."""
 
 
-def shared(name: str) -> Any:
+def asyncio_collection(name: str) -> Any:
     """A private collection of ``asyncio.tasks``, if the tasks really are in it; else None.
 
     The module keeps its names when its compiled half stops using them, as Python 3.14 did.
@@ -46,17 +46,17 @@ def current_task_getter() -> Callable[[asyncio.AbstractEventLoop], AnyTask | Non
 
     Where asyncio has a dict of them: a tenth of what the function takes, at every spawn.
     """
-    running = shared("_current_tasks")
+    running = asyncio_collection("_current_tasks")
     return asyncio.current_task if running is None else running.get
 
 
-def asyncio_refs() -> set[Ref] | None:
+def asyncio_refs() -> set[TaskRef] | None:
     """asyncio's own weak references to all tasks, of whatever loop; None where it has none.
 
     The set itself, which changes: copy it with ``list()``, which is one step.
     """
     name = "_scheduled_tasks" if hasattr(asyncio.tasks, "_scheduled_tasks") else "_all_tasks"
-    return getattr(shared(name), "data", None)
+    return getattr(asyncio_collection(name), "data", None)
 
 
 class Untracked:
@@ -68,7 +68,7 @@ class Untracked:
     """
 
     def __init__(self) -> None:
-        self.sample: list[Ref] = []
+        self.sample: list[TaskRef] = []
         """Some of those that were listed last."""
         self._exact = 0
         self._references = 0
@@ -89,20 +89,22 @@ class Untracked:
         references = sys.getrefcount(asyncio.Task)
         changed = references - self._references
         if self._listed_at is not None and live > EXACT_BELOW:
-            due = self._listed_at + self._cost_s / _SHARE
+            due = self._listed_at + self._cost_s / _MAX_SHARE
             if abs(changed) <= _DRIFT:
                 return self._exact
             if time.monotonic() < due:
                 return max(0, self._exact + changed)
         began = time.thread_time()
         found = untracked(loop, is_tracked)
-        self._exact, self.sample = len(found), found[:SOME]
+        self._exact, self.sample = len(found), found[:SAMPLE]
         self._references = references
         self._cost_s = time.thread_time() - began
         self._listed_at = time.monotonic()
         return self._exact
 
 
-def untracked(loop: asyncio.AbstractEventLoop, is_tracked: Callable[[AnyTask], bool]) -> list[Ref]:
+def untracked(
+    loop: asyncio.AbstractEventLoop, is_tracked: Callable[[AnyTask], bool]
+) -> list[TaskRef]:
     """The loop's live tasks that passed no ledger. Cost: 0.2 us for each live task of the loop."""
     return [weakref.ref(task) for task in asyncio.all_tasks(loop) if not is_tracked(task)]

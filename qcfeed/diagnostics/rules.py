@@ -10,55 +10,61 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from qcfeed.diagnostics.history import Series
-from qcfeed.diagnostics.observations import Around, Finding, Look, Tally, Verdict
+from qcfeed.diagnostics.observations import (
+    Finding,
+    Observations,
+    SuspectTasks,
+    UntrackedTasks,
+    Verdict,
+)
 from qcfeed.diagnostics.trend import Trend, trend
 from qcfeed.diagnostics.watchdog import Stall
 
 SPANS = (360, 60, 18)
 """Censuses looked back at for growth, the longest first: an hour, ten minutes, three minutes."""
-PROVEN_SPAN = 60
+PROVED_SPAN = 60
 """Growth over fewer than these is no more than a reason to look again."""
 PARTS = 6
 """A span is cut in so many; the low of each must be above the one before."""
-LEAST_AROUND = 20
+MIN_UNTRACKED = 20
 """Untracked tasks; fewer are not worth mentioning."""
-AGAIN_S = 600.0
+RECHECK_S = 600.0
 """Seconds after which their growth, if there is any, has shown."""
-LEAST_GROWTH = 20
+MIN_GROWTH = 20
 """Tasks; less than this is not worth a person's night."""
-PROOF_S = 5.0
+PROVED_AFTER_S = 5.0
 """Seconds that an orphan, or a task that was cancelled twice, may take to end."""
-ABANDONED_S = 30.0
+ABANDONED_AFTER_S = 30.0
 """Seconds that a task may wait for a future that nobody has: who dropped it may be about to end it."""
-WORTH_TELLING_S = 1.0
+MIN_AGE_S = 1.0
 RECENT_S = 3600.0
 LONG_STALL_S = 1.0
-REPEATED = 3
+MIN_REPEATS = 3
 """Stalls at one place; fewer short ones are no more than a reason to look again."""
 STACK_LINES = 8
-NAMED = 3
+MAX_NAMED = 3
 """Coroutines of untracked tasks that are named, the most frequent."""
 _LOOP_FRAME = "Handle._run"
 
 
-def findings(look: Look) -> list[Finding]:
+def findings(seen: Observations) -> list[Finding]:
     """What the rules found, what is certain first. Cost: 0.2 ms a location with a full history."""
-    told = [finding for rule in RULES for finding in rule(look)]
+    told = [finding for rule in RULES for finding in rule(seen)]
     return sorted(told, key=lambda finding: finding.verdict is not Verdict.FOUND)
 
 
-def growing(look: Look) -> Iterator[Finding]:
+def growing(seen: Observations) -> Iterator[Finding]:
     """A location whose live tasks keep getting more. Real demand that climbs looks the same."""
-    for series in look.series:
+    for series in seen.series:
         for span in SPANS:
-            if len(series.live) >= span and (finding := _climb(series, look.times, span)):
+            if len(series.live) >= span and (finding := _climb(series, seen.times, span)):
                 yield finding
                 break
 
 
-def incomplete(look: Look) -> Iterator[Finding]:
+def incomplete(seen: Observations) -> Iterator[Finding]:
     """A ledger that does not see all tasks: no other rule can say that all is well then."""
-    for reason in look.incomplete:
+    for reason in seen.incomplete:
         yield Finding(
             "incomplete_ledger",
             Verdict.FOUND,
@@ -67,66 +73,66 @@ def incomplete(look: Look) -> Iterator[Finding]:
         )
 
 
-def around(look: Look) -> Iterator[Finding]:
+def untracked(seen: Observations) -> Iterator[Finding]:
     """Tasks that can be counted, but not found by their location: a leak if they keep growing, and
     otherwise worth knowing where they are the greater part."""
-    counts = look.around.counts
+    counts = seen.untracked.counts
     for span in SPANS:
         if len(counts) >= span and _trend(counts[-span:]):
-            yield _growing_around(look.around, look.times, span)
+            yield _growing_untracked(seen.untracked, seen.times, span)
             return
-    number = counts[-1] if counts and not look.incomplete else 0
-    if number >= LEAST_AROUND and number > look.around.live:
+    number = counts[-1] if counts and not seen.incomplete else 0
+    if number >= MIN_UNTRACKED and number > seen.untracked.tracked:
         yield Finding(
             "untracked_tasks",
             Verdict.LOOK_AGAIN,
-            f"cannot see what created {number:,} of {number + look.around.live:,} tasks: they did not"
+            f"cannot see what created {number:,} of {number + seen.untracked.tracked:,} tasks: they did not"
             " pass the task factory",
-            evidence=_evidence_around(look.around),
-            recheck_s=AGAIN_S,
+            evidence=_untracked_evidence(seen.untracked),
+            recheck_s=RECHECK_S,
             count=number,
         )
 
 
-def orphaned(look: Look) -> Iterator[Finding]:
+def orphaned(seen: Observations) -> Iterator[Finding]:
     """A live task whose owner is gone."""
     what = ("task is", "tasks are"), "alive though the owner is gone"
-    yield from (_judged("orphans", what, tally) for tally in look.orphaned if _worth(tally))
+    yield from (_judged("orphans", what, tasks) for tasks in seen.orphaned if _worth(tasks))
 
 
-def stubborn(look: Look) -> Iterator[Finding]:
+def stubborn(seen: Observations) -> Iterator[Finding]:
     """A task that was cancelled more than once and lives on: it swallows its cancellation."""
     what = ("task was", "tasks were"), "cancelled more than once and will not end"
     yield from (
-        _judged("cancelled_in_vain", what, tally) for tally in look.stubborn if _worth(tally)
+        _judged("cancelled_in_vain", what, tasks) for tasks in seen.stubborn if _worth(tasks)
     )
 
 
-def abandoned(look: Look) -> Iterator[Finding]:
+def abandoned(seen: Observations) -> Iterator[Finding]:
     """A task that waits for a future that nobody else has, so that nobody can complete it."""
     what = ("task waits", "tasks wait"), "for a future that nobody else refers to"
-    for tally in look.abandoned:
-        if tally.longest_s >= PROOF_S:  # found at two looks
-            yield _judged("abandoned_future", what, tally, ABANDONED_S)
+    for tasks in seen.abandoned:
+        if tasks.longest_s >= PROVED_AFTER_S:  # found at two looks
+            yield _judged("abandoned_future", what, tasks, ABANDONED_AFTER_S)
 
 
-def blocked(look: Look) -> Iterator[Finding]:
+def blocked(seen: Observations) -> Iterator[Finding]:
     """Code that kept the loop from turning, with its stack."""
     places: dict[str, list[Stall]] = {}
-    for stall in look.stalls:
-        if look.now - stall.began <= RECENT_S:
+    for stall in seen.stalls:
+        if seen.now - stall.began <= RECENT_S:
             places.setdefault(stall.place or (stall.stack[-1] if stall.stack else "?"), []).append(
                 stall
             )
     for place, stalls in places.items():
-        yield _blocked(place, stalls, look.now)
+        yield _blocked(place, stalls, seen.now)
 
 
-def destroyed(look: Look) -> Iterator[Finding]:
+def destroyed(seen: Observations) -> Iterator[Finding]:
     """Tasks that the garbage collector took while they were pending: nobody held them."""
-    for series in look.series:
+    for series in seen.series:
         # One that came after the first snapshot began at nought.
-        before = series.destroyed[0] if len(series.live) == len(look.times) else 0
+        before = series.destroyed[0] if len(series.live) == len(seen.times) else 0
         count = series.destroyed[-1] - before
         if count > 0:
             yield Finding(
@@ -139,28 +145,28 @@ def destroyed(look: Look) -> Iterator[Finding]:
             )
 
 
-def unretrieved(look: Look) -> Iterator[Finding]:
+def unretrieved(seen: Observations) -> Iterator[Finding]:
     """Exceptions of tasks that nobody awaited or asked."""
-    for lost in look.lost:
-        ago = look.now - lost.last
+    for group in seen.unretrieved:
+        ago = seen.now - group.last
         if ago <= RECENT_S:
-            plural = "exception was" if lost.count == 1 else "exceptions were"
+            plural = "exception was" if group.count == 1 else "exceptions were"
             yield Finding(
                 "exceptions_never_retrieved",
                 Verdict.FOUND,
-                f"{lost.count:,} {plural} never retrieved",
-                lost.location,
-                [f"the last {ago:.0f} s ago: {lost.error}", "the program's log has the traceback"],
-                count=lost.count,
+                f"{group.count:,} {plural} never retrieved",
+                group.location,
+                [f"the last {ago:.0f} s ago: {group.error}", "the program's log has the traceback"],
+                count=group.count,
                 ago_s=ago,
             )
 
 
-RULES: Sequence[Callable[[Look], Iterator[Finding]]] = (
+RULES: Sequence[Callable[[Observations], Iterator[Finding]]] = (
     incomplete,
     orphaned,
     growing,
-    around,
+    untracked,
     stubborn,
     abandoned,
     blocked,
@@ -190,10 +196,10 @@ def _climb(series: Series, times: Sequence[float], span: int) -> Finding | None:
     )
 
 
-def _growing_around(around: Around, times: Sequence[float], span: int) -> Finding:
-    counts, took = around.counts[-span:], times[-1] - times[-span]
+def _growing_untracked(untracked: UntrackedTasks, times: Sequence[float], span: int) -> Finding:
+    counts, took = untracked.counts[-span:], times[-1] - times[-span]
     summary = f"untracked tasks keep growing: {_pace(counts, took)}"
-    return _growth("untracked_tasks", summary, _evidence_around(around), counts, took)
+    return _growth("untracked_tasks", summary, _untracked_evidence(untracked), counts, took)
 
 
 def _growth(
@@ -204,14 +210,14 @@ def _growth(
     took: float,
     location: str = "",
 ) -> Finding:
-    proven = len(counts) >= PROVEN_SPAN
+    proven = len(counts) >= PROVED_SPAN
     return Finding(
         rule,
         Verdict.FOUND if proven else Verdict.LOOK_AGAIN,
         summary,
         location,
         evidence,
-        recheck_s=None if proven else took * (PROVEN_SPAN / len(counts) - 1),
+        recheck_s=None if proven else took * (PROVED_SPAN / len(counts) - 1),
         count=counts[-1],
         per_minute=(counts[-1] - counts[0]) * 60 / took if took > 0 else None,
         since_s=took,
@@ -225,7 +231,7 @@ def _trend(counts: Sequence[int]) -> Trend | None:
     if not (seen and seen.climbs and lately and lately.climbs):  # a start that is over is no growth
         return None
     # Tasks that come and go by chance number N give or take the root of N.
-    if seen.growth < max(LEAST_GROWTH, 2 * seen.widest, 6 * seen.lows[0] ** 0.5):
+    if seen.growth < max(MIN_GROWTH, 2 * seen.widest, 6 * seen.lows[0] ** 0.5):
         return None
     return seen
 
@@ -235,39 +241,42 @@ def _pace(counts: Sequence[int], took: float) -> str:
     return f"{counts[0]:,} to {counts[-1]:,} in {_span(took)}, {rate}"
 
 
-def _evidence_around(around: Around) -> list[str]:
-    looked_at = sum(number for _, number in around.run)
-    named = ", ".join(f"{name} ({number})" for name, number in around.run[:NAMED])
+def _untracked_evidence(untracked: UntrackedTasks) -> list[str]:
+    looked_at = sum(number for _, number in untracked.coroutines)
+    named = ", ".join(f"{name} ({number})" for name, number in untracked.coroutines[:MAX_NAMED])
     return [
         *([f"of {looked_at:,} looked at, the most run: {named}"] if named else []),
         "asyncio.Task(...) called directly goes around it, as some libraries do for eager_start=True",
     ]
 
 
-def _worth(tally: Tally) -> bool:
-    return tally.longest_s >= WORTH_TELLING_S
+def _worth(tasks: SuspectTasks) -> bool:
+    return tasks.longest_s >= MIN_AGE_S
 
 
 def _judged(
-    rule: str, what: tuple[tuple[str, str], str], tally: Tally, proof_s: float = PROOF_S
+    rule: str,
+    what: tuple[tuple[str, str], str],
+    tasks: SuspectTasks,
+    proof_s: float = PROVED_AFTER_S,
 ) -> Finding:
     (one, many), rest = what
     return Finding(
         rule,
-        Verdict.FOUND if tally.proven else Verdict.LOOK_AGAIN,
-        f"{tally.count:,} {one if tally.count == 1 else many} {rest}",
-        tally.location,
-        [f"task {tally.serials[0]}: {tally.evidence}"] if tally.serials else [],
-        tally.serials,
-        recheck_s=None if tally.proven else proof_s,
-        count=tally.count,
-        since_s=tally.longest_s,
+        Verdict.FOUND if tasks.proved else Verdict.LOOK_AGAIN,
+        f"{tasks.count:,} {one if tasks.count == 1 else many} {rest}",
+        tasks.location,
+        [f"task {tasks.serials[0]}: {tasks.evidence}"] if tasks.serials else [],
+        tasks.serials,
+        recheck_s=None if tasks.proved else proof_s,
+        count=tasks.count,
+        since_s=tasks.longest_s,
     )
 
 
 def _blocked(place: str, stalls: Sequence[Stall], now: float) -> Finding:
     worst = max(stalls, key=lambda stall: stall.seconds)
-    sure = worst.seconds >= LONG_STALL_S or len(stalls) >= REPEATED
+    sure = worst.seconds >= LONG_STALL_S or len(stalls) >= MIN_REPEATS
     who = "a callback" if worst.serial is None else f"task {worst.serial} of {worst.location}"
     inner = worst.stack
     for number, line in enumerate(worst.stack):

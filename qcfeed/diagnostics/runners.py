@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from qcfeed.diagnostics import snapshot
-from qcfeed.diagnostics.leakcheck import Ignore, LeakError, leaked
+from qcfeed.diagnostics.leakcheck import Ignore, LeakError, find_leaks
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.site import AnyTask
-from qcfeed.diagnostics.task_info import Record
+from qcfeed.diagnostics.task_info import TaskRecord
 from qcfeed.diagnostics.waits import state
 
 _ANYIO_RUNNER = "TestRunner._call_in_runner_task"
@@ -160,12 +160,12 @@ class RunnerWatch:
     def _judge(self, loop: asyncio.AbstractEventLoop) -> None:
         ledger = self._ledgers.pop(loop)
         if not (loop.is_closed() or self._forgiven):
-            search = leaked(ledger, self._settle, self._may_stay, self._may_stay_untracked)
+            search = find_leaks(ledger, self._settle, self._may_stay, self._may_stay_untracked)
             if any(leaks := loop.run_until_complete(search)):
                 self.leaks.append(LeakError(leaks))
         ledger.uninstall()
 
-    def _may_stay(self, record: Record) -> bool:
+    def _may_stay(self, record: TaskRecord) -> bool:
         is_runner = record.site.function == _ANYIO_RUNNER
         return record.serial in self._excused or is_runner or self._ignore(record)
 

@@ -11,28 +11,28 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from qcfeed.diagnostics import orphans, snapshot
-from qcfeed.diagnostics.abandoned import TELLS, Suspects
-from qcfeed.diagnostics.history import POINTS, History
+from qcfeed.diagnostics.abandoned import IS_RELIABLE, AbandonedTasks
+from qcfeed.diagnostics.history import MAX_SNAPSHOTS, History
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.loop_watch import LoopWatch
-from qcfeed.diagnostics.observations import Around, Look, Tally
-from qcfeed.diagnostics.rules import ABANDONED_S, PROOF_S
-from qcfeed.diagnostics.scan import Oldest, Reading, facts, oldest
+from qcfeed.diagnostics.observations import Observations, SuspectTasks, UntrackedTasks
+from qcfeed.diagnostics.rules import ABANDONED_AFTER_S, PROVED_AFTER_S
+from qcfeed.diagnostics.scan import LiveTaskScan, Oldest, info_of_ref, oldest
 from qcfeed.diagnostics.snapshot import TaskSnapshot, Totals
-from qcfeed.diagnostics.task_info import Booked, Record, Ref, task_of
-from qcfeed.diagnostics.unretrieved import Unretrieved
+from qcfeed.diagnostics.task_info import TaskInfo, TaskRecord, TaskRef, task_of
+from qcfeed.diagnostics.unretrieved import UnretrievedListener
 from qcfeed.diagnostics.waits import state
 from qcfeed.diagnostics.watchdog import Watchdog
 
 log = logging.getLogger("qcfeed.diagnostics")
 
-EVERY = 10.0
+SAMPLE_EVERY_S = 10.0
 """Seconds between two snapshots."""
-SHARE = 0.02
+MAX_SHARE = 0.02
 """Of the time, at most, that the sampling thread works: with a million tasks it samples less often."""
-REMEMBERED = 1_000
+MAX_SUSPECTS = 1_000
 """Suspect tasks known again from one snapshot to the next, the oldest; more need not be proved."""
-_LISTED = 5
+_MAX_SERIALS = 5
 
 
 class DiagnosticsSampler:
@@ -46,27 +46,27 @@ class DiagnosticsSampler:
         ledger: Ledger,
         watch: LoopWatch,
         *,
-        every: float = EVERY,
+        every: float = SAMPLE_EVERY_S,
         grace: float = 0.0,
-        also: Callable[[float, TaskSnapshot], None] | None = None,
+        on_snapshot: Callable[[float, TaskSnapshot], None] | None = None,
     ) -> None:
         """``grace``: seconds that an owner may be gone before its tasks count as orphans.
 
-        ``also`` gets each snapshot and its time, in the sampling thread.
+        ``on_snapshot`` gets each snapshot and its time, in the sampling thread.
         """
         self.history = History()
         self.watchdog = Watchdog(watch)
-        self.unretrieved = Unretrieved()
+        self.unretrieved = UnretrievedListener()
         self.failure: str | None = None
         """Why the last sample could not be taken, if it could not."""
         self._ledger = ledger
         self._every = every
         self._grace = grace
-        self._also = also
-        self._around: deque[int] = deque(maxlen=POINTS)
+        self._on_snapshot = on_snapshot
+        self._untracked: deque[int] = deque(maxlen=MAX_SNAPSHOTS)
         self._last = TaskSnapshot(Totals())
-        self._known: dict[int, float] = {}
-        self._abandoned = Suspects(ledger)
+        self._suspect_since_by_serial: dict[int, float] = {}
+        self._abandoned = AbandonedTasks(ledger)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -92,43 +92,45 @@ class DiagnosticsSampler:
         self._probe()
         taken = snapshot.by_location(self._ledger, now)
         self.history.note(now, taken.rows)
-        self._around.append(taken.around)
+        self._untracked.append(taken.new_untracked)
         self._last = taken
-        if self._also is not None:
-            self._also(now, taken)
+        if self._on_snapshot is not None:
+            self._on_snapshot(now, taken)
         for site in self._ledger.sites():
-            site.refill()
-        known = self._known
-        suspects = oldest(self._ledger, self._doubtful(now), REMEMBERED)
-        self._known = {each.serial: known.get(each.serial, now) for each in suspects}
+            site.refill_budget()
+        known = self._suspect_since_by_serial
+        suspects = oldest(self._ledger, self._suspects(now), MAX_SUSPECTS)
+        self._suspect_since_by_serial = {
+            each.serial: known.get(each.serial, now) for each in suspects
+        }
         self._abandoned.note(now)
 
-    def look(self, now: float) -> Look:
+    def look(self, now: float) -> Observations:
         """What is known at ``now`` (``time.monotonic()``). From any thread. Cost: 0.5 us a live task,
         1 us an orphan."""
         self._ledger.check.refresh()
         stalls = self.watchdog.stalls()
-        return Look(
+        return Observations(
             now=now,
             times=self.history.times(),
             series=self.history.series(),
-            orphaned=self._tallies(self._orphans(now), now, _orphan_evidence),
-            stubborn=self._tallies(self._stubborn(), now, _stubborn_evidence),
-            abandoned=self._forgotten(now),
+            orphaned=self._by_location(self._orphans(now), now, _orphan_evidence),
+            stubborn=self._by_location(self._stubborn(), now, _stubborn_evidence),
+            abandoned=self._abandoned_tasks(now),
             stalls=stalls,
-            lost=self.unretrieved.counts(),
-            around=self._seen_around(now),
+            unretrieved=self.unretrieved.counts(),
+            untracked=self._untracked_tasks(now),
             incomplete=snapshot.incomplete(self._ledger, now),
             untold=list(self._untold()),
         )
 
-    def _seen_around(self, now: float) -> Around:
+    def _untracked_tasks(self, now: float) -> UntrackedTasks:
         """Of each snapshot, and of now: what is said of tasks that have ended since helps nobody."""
-        last, counts = self._last, list(self._around)
-        if last.around:
+        last, counts = self._last, list(self._untracked)
+        if last.new_untracked:
             last = snapshot.by_location(self._ledger, now)
-            counts[-1] = last.around
-        return Around(counts, last.totals.live, last.around_run)
+            counts[-1] = last.new_untracked
+        return UntrackedTasks(counts, last.totals.live, last.new_untracked_coroutines)
 
     def _run(self) -> None:
         wait = 0.0
@@ -140,7 +142,7 @@ class DiagnosticsSampler:
             except Exception as error:
                 self.failure = f"{type(error).__name__}: {error}"
                 log.exception("a snapshot could not be taken")
-            wait = max(self._every, (time.thread_time() - began) / SHARE)
+            wait = max(self._every, (time.thread_time() - began) / MAX_SHARE)
 
     def _probe(self) -> None:
         loop = self._ledger.loop
@@ -148,95 +150,97 @@ class DiagnosticsSampler:
             with contextlib.suppress(RuntimeError):  # it was closed at this moment
                 loop.call_soon_threadsafe(self._ledger.check.start)
 
-    def _doubtful(self, now: float) -> list[Ref]:
+    def _suspects(self, now: float) -> list[TaskRef]:
         """Tasks of which only time can tell whether something is wrong with them."""
         orphaned = self._orphans(now)
         return self._stubborn() + [
             ref
             for some in self._ledger.slices(orphaned)
             for ref in some
-            if (known := facts(ref)) is not None and _closed_at(known) is None
+            if (known := info_of_ref(ref)) is not None and _closed_at(known) is None
         ]
 
-    def _orphans(self, now: float) -> list[Ref]:
+    def _orphans(self, now: float) -> list[TaskRef]:
         return orphans.refs(self._ledger, now, grace=self._grace)
 
-    def _stubborn(self) -> list[Ref]:
+    def _stubborn(self) -> list[TaskRef]:
         return [
             ref
-            for refs, some in Reading(self._ledger)
+            for refs, some in LiveTaskScan(self._ledger)
             for ref, known in zip(refs, some, strict=True)
             if _cancelled(known) > 1
         ]
 
-    def _tallies(
-        self, suspects: list[Ref], now: float, evidence: Callable[[Record, float], str]
-    ) -> list[Tally]:
+    def _by_location(
+        self, suspects: list[TaskRef], now: float, evidence: Callable[[TaskRecord, float], str]
+    ) -> list[SuspectTasks]:
         """By location; the oldest of each are listed, and the first of them described."""
-        tallies: dict[str, Tally] = {}
+        found: dict[str, SuspectTasks] = {}
         eldest: dict[str, Oldest] = {}
         for some in self._ledger.slices(suspects):
-            for known in map(facts, some):
+            for known in map(info_of_ref, some):
                 if known is None:
                     continue
                 location = known.site.location
-                tally = tallies.setdefault(location, Tally(location))
+                tasks = found.setdefault(location, SuspectTasks(location))
                 seconds = now - self._suspect_since(known, now)
-                tally.count += 1
-                tally.proven += seconds >= PROOF_S
-                tally.longest_s = max(tally.longest_s, seconds)
-                eldest.setdefault(location, Oldest(_LISTED)).add([known])
-        for location, tally in tallies.items():
+                tasks.count += 1
+                tasks.proved += seconds >= PROVED_AFTER_S
+                tasks.longest_s = max(tasks.longest_s, seconds)
+                eldest.setdefault(location, Oldest(_MAX_SERIALS)).add([known])
+        for location, tasks in found.items():
             listed = eldest[location].records()
-            tally.serials = [record.serial for record in listed]
-            tally.evidence = evidence(listed[0], now)
-        return list(tallies.values())
+            tasks.serials = [record.serial for record in listed]
+            tasks.evidence = evidence(listed[0], now)
+        return list(found.values())
 
-    def _forgotten(self, now: float) -> list[Tally]:
+    def _abandoned_tasks(self, now: float) -> list[SuspectTasks]:
         """By location: tasks whose future nobody has, among the oldest of each."""
-        tallies: dict[str, Tally] = {}
+        found: dict[str, SuspectTasks] = {}
         for (record, _), since in self._abandoned.since(now):
-            tally = tallies.setdefault(record.site.location, Tally(record.site.location))
-            tally.count += 1
-            tally.proven += now - since >= ABANDONED_S
-            tally.longest_s = max(tally.longest_s, now - since)
-            if len(tally.serials) < _LISTED:
-                tally.serials.append(record.serial)
-            tally.evidence = tally.evidence or f"{state(record())}, which no other object refers to"
-        return list(tallies.values())
+            tasks = found.setdefault(record.site.location, SuspectTasks(record.site.location))
+            tasks.count += 1
+            tasks.proved += now - since >= ABANDONED_AFTER_S
+            tasks.longest_s = max(tasks.longest_s, now - since)
+            if len(tasks.serials) < _MAX_SERIALS:
+                tasks.serials.append(record.serial)
+            tasks.evidence = tasks.evidence or f"{state(record())}, which no other object refers to"
+        return list(found.values())
 
-    def _suspect_since(self, known: Booked, now: float) -> float:
+    def _suspect_since(self, known: TaskInfo, now: float) -> float:
         """Of an orphan since its owner closed, else since a snapshot first saw it so."""
         closed_at = _closed_at(known)
-        return self._known.get(known.serial, now) if closed_at is None else closed_at
+        return (
+            self._suspect_since_by_serial.get(known.serial, now) if closed_at is None else closed_at
+        )
 
     def _untold(self) -> Iterator[str]:
         if self.failure is not None:
             yield f"the last snapshot could not be taken: {self.failure}"
         if not self.unretrieved.listening:
             yield "exceptions never retrieved: the loop's exception handler has been replaced"
-        if not TELLS:
+        if not IS_RELIABLE:
             yield "futures that nobody will complete: not on this interpreter"
         if self.history.dropped:
             yield f"growth of {self.history.dropped:,} locations: only the busiest are followed"
 
 
-def _cancelled(known: Booked) -> int:
+def _cancelled(known: TaskInfo) -> int:
     task = task_of(known)
     return 0 if task is None or task.done() else task.cancelling()
 
 
-def _closed_at(known: Booked) -> float | None:
+def _closed_at(known: TaskInfo) -> float | None:
     try:
-        closed_at = getattr(known.origin.owner, "closed_at", None)
+        closed_at = getattr(known.context.owner, "closed_at", None)
         return None if closed_at is None else float(closed_at)
     except Exception:  # noqa: BLE001
         return None
 
 
-def _orphan_evidence(record: Record, now: float) -> str:
+def _orphan_evidence(record: TaskRecord, now: float) -> str:
     return orphans.describe(record, now).evidence
 
 
-def _stubborn_evidence(record: Record, _: float) -> str:
+def _stubborn_evidence(record: TaskRecord, _: float) -> str:
     return f"cancelled {_cancelled(record)} times; {state(record())}"

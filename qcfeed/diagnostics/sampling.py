@@ -8,7 +8,7 @@ from typing import TypeVar
 Key = TypeVar("Key")
 
 
-def shares(sizes: Sequence[int], budget: int) -> list[int]:
+def sample_sizes(sizes: Sequence[int], budget: int) -> list[int]:
     """How many to take of each part: the small ones whole, what is left shared by the large ones.
 
     At least one of each that has any, so it may come to more than ``budget`` where parts are many.
@@ -22,7 +22,7 @@ def shares(sizes: Sequence[int], budget: int) -> list[int]:
     return taken
 
 
-def scaled(counts: Mapping[Key, int], total: int) -> dict[Key, int]:
+def scale_to_total(counts: Mapping[Key, int], total: int) -> dict[Key, int]:
     """``counts`` of a sample, in proportion, as whole numbers whose sum is ``total``.
 
     By largest remainder (Hamilton's method of apportionment), so none is off by one or more.

@@ -15,9 +15,17 @@ from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 
 from qcfeed.diagnostics.long_lists import spare_list
-from qcfeed.diagnostics.registry import SOME
+from qcfeed.diagnostics.registry import SAMPLE
 from qcfeed.diagnostics.site import AnyTask, Site
-from qcfeed.diagnostics.task_info import Booked, Record, Ref, Task, book, booked, record
+from qcfeed.diagnostics.task_info import (
+    Task,
+    TaskInfo,
+    TaskRecord,
+    TaskRef,
+    info_of,
+    record_end,
+    to_record,
+)
 
 T = TypeVar("T")
 
@@ -29,7 +37,7 @@ _site = attrgetter("site")
 _serial = attrgetter("serial")
 
 
-class Books(Protocol):
+class ScannedLedger(Protocol):
     """Whose tasks are read; it is a Ledger."""
 
     loop: asyncio.AbstractEventLoop | None
@@ -40,15 +48,15 @@ class Books(Protocol):
     def drained_slices(self, items: list[T], size: int) -> Iterator[list[T]]:
         """The same, from the end of ``items``, which lets go of each slice."""
 
-    def refs(self, found: list[Ref]) -> list[Ref]:
+    def refs(self, found: list[TaskRef]) -> list[TaskRef]:
         """Weak references to all tasks that may be the ledger's own, and perhaps to others, added to
         ``found``."""
 
-    def foreign(self) -> list[Record]:
+    def foreign(self) -> list[TaskRecord]:
         """Tasks that another factory has made."""
 
 
-class Reading:
+class LiveTaskScan:
     """Iterated once, from any thread, it gives slices of the live tasks: how to hold them, and their
     facts, in no particular order.
 
@@ -58,16 +66,16 @@ class Reading:
     off a full garbage collection, which stops the watched loop.
     """
 
-    def __init__(self, ledger: Books) -> None:
+    def __init__(self, ledger: ScannedLedger) -> None:
         self.untracked = 0
         """Live tasks of the ledger's loop that it does not know, among those that it has read."""
-        self.sample: list[Ref] = []
+        self.sample: list[TaskRef] = []
         """Some of those."""
         self.live = 0
         """Live tasks of the ledger, as far as it has read."""
         self._ledger = ledger
 
-    def __iter__(self) -> Iterator[tuple[list[Ref], list[Booked]]]:
+    def __iter__(self) -> Iterator[tuple[list[TaskRef], list[TaskInfo]]]:
         ledger = self._ledger
         with spare_list() as found:
             for refs in ledger.drained_slices(ledger.refs(found), SLICE):
@@ -93,8 +101,8 @@ class Reading:
         return all(site.ledger is self._ledger and not site.hidden for site in sites)
 
     def _ours_of(
-        self, refs: list[Ref], tasks: list[AnyTask | None]
-    ) -> tuple[list[Ref], list[AnyTask]]:
+        self, refs: list[TaskRef], tasks: list[AnyTask | None]
+    ) -> tuple[list[TaskRef], list[AnyTask]]:
         kept = [n for n, task in enumerate(tasks) if task is not None and self._is_ours(task)]
         return [refs[n] for n in kept], [task for n in kept if (task := tasks[n]) is not None]
 
@@ -105,24 +113,24 @@ class Reading:
                 return False  # it is being booked at this moment
             if site.ledger is self._ledger:
                 if task.done():
-                    book(task, task)
+                    record_end(task, task)
                 return not task.done() and not site.hidden
         if self._is_untracked(task):
             self.untracked += 1
-            if len(self.sample) < SOME:
+            if len(self.sample) < SAMPLE:
                 self.sample.append(weakref.ref(task))
         return False
 
     def _is_untracked(self, task: AnyTask) -> bool:
         if task.done() or task.get_loop() is not self._ledger.loop:
             return False
-        return booked(task, self._ledger) is None
+        return info_of(task, self._ledger) is None
 
     @staticmethod
-    def _lives(known: Record) -> bool:
+    def _lives(known: TaskRecord) -> bool:
         task = known()
         if task is not None and task.done():
-            book(known, task)
+            record_end(known, task)
         return known.open and task is not None and not known.site.hidden
 
 
@@ -134,17 +142,17 @@ class Oldest:
 
     def __init__(self, number: int) -> None:
         self._number = number
-        self._best: list[Record] = []
+        self._best: list[TaskRecord] = []
         self._below: float = float("inf")
         """The serial that one must be below to count."""
 
-    def add(self, some: Iterable[Booked]) -> None:
+    def add(self, some: Iterable[TaskInfo]) -> None:
         below = self._below
-        self._best += [record(each) for each in some if each.serial < below]
+        self._best += [to_record(each) for each in some if each.serial < below]
         if len(self._best) > 2 * self._number:
             self._trim()
 
-    def records(self) -> list[Record]:
+    def records(self) -> list[TaskRecord]:
         """The oldest, oldest first."""
         self._trim()
         return self._best
@@ -158,24 +166,28 @@ class Oldest:
             self._below = 0
 
 
-def oldest(ledger: Books, refs: list[Ref], limit: int, offset: int = 0) -> list[Record]:
+def oldest(
+    ledger: ScannedLedger, refs: list[TaskRef], limit: int, offset: int = 0
+) -> list[TaskRecord]:
     """The oldest of these that still live: ``limit`` after skipping ``offset``. Cost: 0.4 us each."""
     found = Oldest(limit + offset)
     for some in ledger.slices(refs, SLICE):
-        found.add([known for ref in some if (known := facts(ref)) is not None])
+        found.add([known for ref in some if (known := info_of_ref(ref)) is not None])
     return found.records()[offset:]
 
 
-def facts(ref: Ref) -> Booked | None:
+def info_of_ref(ref: TaskRef) -> TaskInfo | None:
     """The facts of a task that a reading gave; None once it is gone."""
-    return ref if isinstance(ref, Record) else booked(ref())
+    return ref if isinstance(ref, TaskRecord) else info_of(ref())
 
 
-def by_site(ledger: Books, wanted: Callable[[Booked], bool] | None = None) -> dict[Site, list[Ref]]:
+def by_site(
+    ledger: ScannedLedger, wanted: Callable[[TaskInfo], bool] | None = None
+) -> dict[Site, list[TaskRef]]:
     """The live tasks of each spawn location that has any, or those that are ``wanted``, in no
     particular order. From any thread. Cost: 0.3 us a live task, and what ``wanted`` takes."""
-    found: dict[Site, list[Ref]] = {}
-    for refs, some in Reading(ledger):
+    found: dict[Site, list[TaskRef]] = {}
+    for refs, some in LiveTaskScan(ledger):
         if wanted is None and len(sites := {known.site for known in some}) == 1:
             found.setdefault(sites.pop(), []).extend(refs)
             continue

@@ -22,14 +22,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from qcfeed.diagnostics.site import AnyTask, Site
-from qcfeed.diagnostics.task_info import book, booked
+from qcfeed.diagnostics.task_info import info_of, record_end
 
 if TYPE_CHECKING:
     from qcfeed.diagnostics.ledger import Ledger
 
-PATIENCE = 30.0
+PROBE_TIMEOUT_S = 30.0
 """Seconds that a probe may take while the loop turns; it needs a few turns."""
-ANSWER_S = 1.0
+REFRESH_TIMEOUT_S = 1.0
 """Seconds that somebody who asks waits for a probe; a loop that turns needs milliseconds, and one
 that does not for so long is told to be stuck."""
 
@@ -68,7 +68,7 @@ class SelfCheck:
         of = self._live + self._untracked
         return f"cannot see {f'{unseen:,} of {of:,}' if unseen else 'new'} tasks: {why}"
 
-    def refresh(self, within: float = ANSWER_S) -> None:
+    def refresh(self, within: float = REFRESH_TIMEOUT_S) -> None:
         """Have the ledger checked now, so that ``problems`` knows of a fault that is a moment old.
 
         From any thread; it waits at most ``within`` seconds for the loop, and not at all in the
@@ -102,7 +102,7 @@ class SelfCheck:
             return
         if self._task is None or self._task.done():
             self._begin(asyncio.get_running_loop())
-        elif (took := time.monotonic() - self._began) > PATIENCE:
+        elif (took := time.monotonic() - self._began) > PROBE_TIMEOUT_S:
             self._note(f"the ledger's check of itself has not ended for {took:.0f} s")
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -154,7 +154,7 @@ class SelfCheck:
         try:
             blind = self._unseen_probe(probe)
             problem = self._wrong_parent(probe)
-            known = booked(probe, self._ledger)
+            known = info_of(probe, self._ledger)
             is_ours = known is not None and known.site is self.site
             del known
             await asyncio.wait({probe})
@@ -170,7 +170,7 @@ class SelfCheck:
 
     def _unseen_probe(self, probe: AnyTask) -> str:
         """Why a probe that is alive cannot be seen; empty if it can."""
-        if booked(probe, self._ledger) is None:
+        if info_of(probe, self._ledger) is None:
             return (
                 "the ledger did not record one that it created to check itself; the loop's task"
                 f" factory is {_factory(probe.get_loop())}"
@@ -180,8 +180,8 @@ class SelfCheck:
         return ""
 
     def _wrong_parent(self, probe: AnyTask) -> str:
-        known = booked(probe, self._ledger)
-        spawner = booked(asyncio.current_task(), self._ledger)
+        known = info_of(probe, self._ledger)
+        spawner = info_of(asyncio.current_task(), self._ledger)
         if known is not None and spawner is not None and known.parent != spawner.serial:
             return f"parents are wrong: a probe of task {spawner.serial} has parent {known.parent}"
         return ""
@@ -198,8 +198,8 @@ class SelfCheck:
 
     def _book(self, held: AnyTask | None) -> None:
         """Count one that somebody else still holds, as a pass over the live tasks would."""
-        if held is not None and (known := booked(held, self._ledger)) is not None:
-            book(known, held)
+        if held is not None and (known := info_of(held, self._ledger)) is not None:
+            record_end(known, held)
 
 
 async def _probe() -> None:

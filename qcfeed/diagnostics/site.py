@@ -9,19 +9,19 @@ from collections import deque
 from types import CodeType
 from typing import Any, NamedTuple, Protocol
 
-from qcfeed.diagnostics.ended_task import Ended
+from qcfeed.diagnostics.ended_task import EndedTaskInfo
 
 AnyTask = asyncio.Task[Any]
 Frames = tuple[tuple[CodeType, int], ...]
 """Code objects and bytecode offsets, the innermost first; ``line_at`` makes lines of them."""
 
-LAST = 32
+RECENT_ENDED = 32
 """Ended tasks that a location remembers."""
-ROOM = 8
+FINISHED_BUDGET = 8
 """Of those that simply finished, how many more it remembers until ``Site.refill``."""
 
 
-class Books(Protocol):
+class SiteLedger(Protocol):
     """What a site belongs to: a Ledger."""
 
     def give_up(self, error: Exception, /) -> None:
@@ -31,7 +31,7 @@ class Books(Protocol):
         """A task ended with an exception."""
 
 
-class Outcomes(NamedTuple):
+class EndCounts(NamedTuple):
     """How the tasks of a site ended. ``destroyed``: freed while still pending."""
 
     finished: int
@@ -57,15 +57,15 @@ class Site:
         "destroyed",
         "failed",
         "finished",
-        "gone",
+        "finished_budget",
         "hidden",
         "ledger",
-        "room",
+        "recent_ended",
         "spawned",
     )
 
     def __init__(
-        self, ledger: Books, code: CodeType | None, lasti: int, *, hidden: bool = False
+        self, ledger: SiteLedger, code: CodeType | None, lasti: int, *, hidden: bool = False
     ) -> None:
         self.ledger = ledger
         self.hidden = hidden
@@ -75,9 +75,9 @@ class Site:
         self.cancelled = 0
         self.failed = 0
         self.destroyed = 0
-        self.room = ROOM
+        self.finished_budget = FINISHED_BUDGET
         """How many more tasks that simply finish are remembered: a thousand a second cannot be."""
-        self.gone: deque[Ended] = deque(maxlen=LAST)
+        self.recent_ended: deque[EndedTaskInfo] = deque(maxlen=RECENT_ENDED)
         """The last that ended, the newest last."""
         self._code = code  # held, so that its id() stays ours
         self._lasti = lasti
@@ -88,28 +88,28 @@ class Site:
         """Tasks that have not been booked as ended."""
         return self.counts()[1]
 
-    def counts(self) -> tuple[Outcomes, int]:
+    def counts(self) -> tuple[EndCounts, int]:
         """Outcomes and the number of live tasks, as booked, of one moment. Cost: O(1)."""
         # No call between the first and the last of these, so no other thread gets in: see book().
         spawned = self.spawned
         finished, cancelled = self.finished, self.cancelled
         failed, destroyed = self.failed, self.destroyed
         live = spawned - finished - cancelled - failed - destroyed
-        return Outcomes(finished, cancelled, failed, destroyed), live
+        return EndCounts(finished, cancelled, failed, destroyed), live
 
     @property
     def ended(self) -> int:
         """Tasks that have been booked as ended, however they did."""
         return sum(self.counts()[0])
 
-    def remembered(self) -> list[Ended]:
+    def recently_ended(self) -> list[EndedTaskInfo]:
         """The last that ended, the newest first; it remembers anew from now on."""
-        self.refill()
-        return list(reversed(self.gone.copy()))
+        self.refill_budget()
+        return list(reversed(self.recent_ended.copy()))
 
-    def refill(self) -> None:
+    def refill_budget(self) -> None:
         """Remember ROOM more of those that finish. Whoever looks from time to time calls it."""
-        self.room = ROOM
+        self.finished_budget = FINISHED_BUDGET
 
     @property
     def function(self) -> str:
@@ -120,11 +120,11 @@ class Site:
     def location(self) -> str:
         """``path:line``; the path is relative to where it was imported from. Looked up once."""
         if self._location is None:
-            self._location = place(self._code, self._lasti) if self._code else "other"
+            self._location = location_of(self._code, self._lasti) if self._code else "other"
         return self._location
 
 
-def place(code: CodeType, lasti: int) -> str:
+def location_of(code: CodeType, lasti: int) -> str:
     """``path:line`` of a bytecode offset."""
     return f"{short_path(code.co_filename)}:{line_at(code, lasti)}"
 

@@ -8,13 +8,13 @@ from operator import attrgetter
 
 from qcfeed.diagnostics import orphans
 from qcfeed.diagnostics.ledger import Ledger
-from qcfeed.diagnostics.scan import Oldest, Reading
+from qcfeed.diagnostics.scan import LiveTaskScan, Oldest
 from qcfeed.diagnostics.site import AnyTask, Site
-from qcfeed.diagnostics.task_info import Booked, Record
+from qcfeed.diagnostics.task_info import TaskInfo, TaskRecord
 from qcfeed.diagnostics.waits import state
 
 _site = attrgetter("site")
-_born = attrgetter("born")
+_created_at = attrgetter("created_at")
 
 
 @dataclass(slots=True)
@@ -64,13 +64,13 @@ class Row:
 
 @dataclass(slots=True)
 class TaskSnapshot:
-    """Rows by live tasks, most first. ``around``: untracked tasks that were created since the ledger
-    was installed; ``around_run``: what a sample of them runs, the most frequent coroutines first."""
+    """Rows by live tasks, most first. ``new_untracked``: untracked tasks that were created since the ledger
+    was installed; ``new_untracked_coroutines``: what a sample of them runs, the most frequent coroutines first."""
 
     totals: Totals
     rows: list[Row] = field(default_factory=list)
-    around: int = 0
-    around_run: list[tuple[str, int]] = field(default_factory=list)
+    new_untracked: int = 0
+    new_untracked_coroutines: list[tuple[str, int]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -95,7 +95,7 @@ def by_location(ledger: Ledger, now: float) -> TaskSnapshot:
     Locations are read one after the other, so a task may end between two of them, but each row
     balances, and the totals are the sums of the rows.
     """
-    reading = Reading(ledger)
+    reading = LiveTaskScan(ledger)
     seen = _Seen(ledger)
     for _, some in reading:
         seen.add(some)
@@ -110,8 +110,10 @@ def by_location(ledger: Ledger, now: float) -> TaskSnapshot:
     for count in ("live", "spawned", "finished", "cancelled", "failed", "destroyed", "orphaned"):
         setattr(snapshot.totals, count, sum(getattr(row, count) for row in snapshot.rows))
     snapshot.totals.untracked = untracked
-    snapshot.around = max(0, untracked - ledger.earlier())
-    snapshot.around_run = Counter(map(coroutine, ledger.untracked_sample(reading))).most_common()
+    snapshot.new_untracked = max(0, untracked - ledger.earlier())
+    snapshot.new_untracked_coroutines = Counter(
+        map(coroutine, ledger.untracked_sample(reading))
+    ).most_common()
     snapshot.totals.incomplete = ledger.incomplete()
     return snapshot
 
@@ -129,26 +131,26 @@ class _Seen:
         """Live tasks, by the counters after the pass, that began before it."""
         self._spawned = {site: site.spawned for site in ledger.sites()}
 
-    def add(self, some: list[Booked]) -> None:
+    def add(self, some: list[TaskInfo]) -> None:
         sites = set(map(_site, some))
         if len(sites) == 1:
             site = sites.pop()
             self.found[site] += len(some)
-            self._born(site, min(map(_born, some)))
+            self._note_oldest(site, min(map(_created_at, some)))
         else:
             for each in some:
                 self.found[each.site] += 1
-                self._born(each.site, each.born)
-        if gone := orphans.gone_of(some):
-            self.orphaned.update(each.site for each in some if each.origin in gone)
+                self._note_oldest(each.site, each.created_at)
+        if gone := orphans.contexts_with_closed_owner(some):
+            self.orphaned.update(each.site for each in some if each.context in gone)
 
     def note_counters(self, site: Site, live: int, spawned: int) -> None:
         """The counters of a location, after the pass."""
         self.to_be_found[site] = live - (spawned - self._spawned.get(site, 0))
 
-    def _born(self, site: Site, born: float) -> None:
-        if born < self.oldest.get(site, float("inf")):
-            self.oldest[site] = born
+    def _note_oldest(self, site: Site, created_at: float) -> None:
+        if created_at < self.oldest.get(site, float("inf")):
+            self.oldest[site] = created_at
 
 
 def live(ledger: Ledger, now: float, limit: int, offset: int = 0) -> list[LiveTask]:
@@ -157,12 +159,12 @@ def live(ledger: Ledger, now: float, limit: int, offset: int = 0) -> list[LiveTa
     Cost: 0.3 us a live task, and 5 us each that is listed.
     """
     found = Oldest(limit + offset)
-    for _, some in Reading(ledger):
+    for _, some in LiveTaskScan(ledger):
         found.add(some)
     return listed(ledger, found.records()[offset:], now)
 
 
-def listed(ledger: Ledger, records: list[Record], now: float) -> list[LiveTask]:
+def listed(ledger: Ledger, records: list[TaskRecord], now: float) -> list[LiveTask]:
     """These live tasks, described. Cost: 5 us each."""
     return [_describe(record, now) for some in ledger.slices(records) for record in some]
 
@@ -172,7 +174,7 @@ def untracked(ledger: Ledger) -> int:
 
     Cost: 0.25 us a live task.
     """
-    reading = Reading(ledger)
+    reading = LiveTaskScan(ledger)
     for _ in reading:
         pass
     return ledger.untracked(reading)
@@ -194,16 +196,16 @@ def _add_site(row: Row, site: Site, seen: _Seen, now: float) -> None:
     row.spawned += sum(outcomes) + live
     seen.note_counters(site, live, sum(outcomes) + live)
     row.orphaned += min(live, seen.orphaned[site])
-    born = seen.oldest.get(site)
-    if born is not None and live:
-        row.oldest_s = max(0.0, now - born, row.oldest_s or 0.0)
+    created_at = seen.oldest.get(site)
+    if created_at is not None and live:
+        row.oldest_s = max(0.0, now - created_at, row.oldest_s or 0.0)
 
 
-def _describe(record: Record, now: float) -> LiveTask:
+def _describe(record: TaskRecord, now: float) -> LiveTask:
     task = record()
     return LiveTask(
         serial=record.serial,
-        age_s=max(0.0, now - record.born),
+        age_s=max(0.0, now - record.created_at),
         name=name(task),
         coroutine=coroutine(task),
         location=record.site.location,

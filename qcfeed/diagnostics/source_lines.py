@@ -14,7 +14,7 @@ from types import ModuleType
 
 from qcfeed.diagnostics.site import short_path
 
-LONGEST = 200
+MAX_LINE = 200
 """Characters of a line that are told."""
 
 _STDLIB = os.path.join(os.path.dirname(os.__file__), "")  # noqa: PTH118,PTH120
@@ -27,7 +27,7 @@ def is_library(file: str) -> bool:
     return file.startswith((_STDLIB, "<frozen")) or any(part in file for part in _LIBRARIES)
 
 
-def sources(places: Iterable[str]) -> dict[str, str]:
+def source_lines(places: Iterable[str]) -> dict[str, str]:
     """The text of each ``file:line``, as the file has it now; left out where it cannot be read.
 
     From any thread. Cost: 1 us an imported module, then 3 us a place whose file was read before.
@@ -37,9 +37,9 @@ def sources(places: Iterable[str]) -> dict[str, str]:
     return {place: text for place, text in found.items() if text}
 
 
-def source(place: str) -> str:
+def source_line(place: str) -> str:
     """As ``sources``, of one place; empty where it cannot be read."""
-    return sources([place]).get(place, "")
+    return source_lines([place]).get(place, "")
 
 
 def _modules() -> dict[str, ModuleType]:
@@ -60,4 +60,4 @@ def _text(place: str, modules: dict[str, ModuleType]) -> str:
     path = str(module.__file__)
     linecache.checkcache(path)
     # The module's names tell linecache its loader, which can read a zip.
-    return linecache.getline(path, int(line), vars(module)).strip()[:LONGEST]
+    return linecache.getline(path, int(line), vars(module)).strip()[:MAX_LINE]

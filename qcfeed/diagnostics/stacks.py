@@ -125,7 +125,7 @@ def _running(stacks: Iterable[list[tuple[FrameType, int]]]) -> dict[int, AnyTask
 def _current_tasks(stacks: Iterable[list[tuple[FrameType, int]]]) -> list[AnyTask]:
     """The running task of every loop, where asyncio has a dict of them; else of the loops that
     these stacks turn."""
-    known = registry.shared("_current_tasks")
+    known = registry.asyncio_collection("_current_tasks")
     if known is not None:
         return list(known.values())
     loops = {id(loop): loop for calls in stacks for loop in _loops(calls)}

@@ -30,7 +30,7 @@ Labels = Mapping[str, str]
 """Never changed once made; tasks of one context share it."""
 
 
-class Origin:
+class TaskContext:
     """What all tasks that are spawned in one context have in common."""
 
     __slots__ = ("labels", "owner")
@@ -40,9 +40,9 @@ class Origin:
         self.labels = labels
 
 
-current: ContextVar[Origin] = ContextVar(
+current_context: ContextVar[TaskContext] = ContextVar(
     "qcfeed_task_origin",
-    default=Origin(None, MappingProxyType({})),  # noqa: B039 - nothing ever changes it
+    default=TaskContext(None, MappingProxyType({})),  # noqa: B039 - nothing ever changes it
 )
 """Of what is spawned here and now; the ledger reads it at each spawn."""
 
@@ -55,8 +55,8 @@ def owned_by(owner: Owner | None) -> Iterator[None]:
     A long-lived component that spawns on behalf of others when one of them calls must say
     ``owned_by`` itself, or what it spawns is booked to whoever happened to wake it.
     """
-    token = current.set(Origin(owner, current.get().labels))
+    token = current_context.set(TaskContext(owner, current_context.get().labels))
     try:
         yield
     finally:
-        current.reset(token)
+        current_context.reset(token)

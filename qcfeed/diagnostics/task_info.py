@@ -13,15 +13,24 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from qcfeed.diagnostics.callers import outside
-from qcfeed.diagnostics.ended_task import Cancels, Ended, Outcome
-from qcfeed.diagnostics.registry import Ref
+from qcfeed.diagnostics.ended_task import Cancellation, EndedTaskInfo, Outcome
+from qcfeed.diagnostics.registry import TaskRef
 from qcfeed.diagnostics.site import AnyTask, Frames, Site
-from qcfeed.diagnostics.task_context import Labels, Origin, Owner
+from qcfeed.diagnostics.task_context import Labels, Owner, TaskContext
 
-__all__ = ["Booked", "Record", "Ref", "Task", "book", "booked", "record", "task_of"]
+__all__ = [
+    "Task",
+    "TaskInfo",
+    "TaskRecord",
+    "TaskRef",
+    "info_of",
+    "record_end",
+    "task_of",
+    "to_record",
+]
 
 
-class Facts:
+class TaskFields:
     """What is known of a task, wherever it is written down. The last two only where there is
     anything to tell.
     """
@@ -29,24 +38,24 @@ class Facts:
     __slots__ = ()
 
     serial: int
-    born: float
+    created_at: float
     """As of ``time.monotonic()``."""
     site: Site
-    origin: Origin
+    context: TaskContext
     parent: int | None
     """Serial of the task that spawned it; None when that was a callback, or is unknown."""
     open: bool
     """Whether its end is not booked yet."""
-    cancels: Cancels
+    cancels: Cancellation
     spawned_by: Frames
     """The frames of its spawning, where the ledger keeps them."""
 
 
-FACTS = tuple(Facts.__annotations__)
+_FIELDS = tuple(TaskFields.__annotations__)
 """Their slots, which each kind must have of its own: two bases with slots have no common layout."""
 
 
-class Task(asyncio.Task[Any], Facts):
+class Task(asyncio.Task[Any], TaskFields):
     """asyncio's task with the ledger's facts on it, that books its own end when it is freed.
 
     A done callback would tell of its end sooner, and cost as much again as all else that the ledger
@@ -54,7 +63,7 @@ class Task(asyncio.Task[Any], Facts):
     somebody still holds is booked when it is let go of, or when somebody reads the books.
     """
 
-    __slots__ = FACTS
+    __slots__ = _FIELDS
 
     def set_name(self, value: object) -> None:
         # Python 3.13.0 names every unnamed task "None" when a factory made it.
@@ -85,14 +94,14 @@ class Task(asyncio.Task[Any], Facts):
                     # from here on, and must not book the same end again.
                     self.open = False
                     site.finished += 1
-                    if site.room:
-                        _remember(self, self, Outcome.FINISHED)
+                    if site.finished_budget:
+                        _add_to_recent(self, self, Outcome.FINISHED)
                 return
-            book(self, self)
+            record_end(self, self)
         _report(self)
 
 
-class Record(weakref.ref[AnyTask], Facts):
+class TaskRecord(weakref.ref[AnyTask], TaskFields):
     """A task's facts beside a weak reference: as a reader holds them, and of tasks of another kind
     (the ledger chained with a factory that was there first) the only place where they are.
 
@@ -100,7 +109,7 @@ class Record(weakref.ref[AnyTask], Facts):
     cannot be collected. Two records of one task are equal.
     """
 
-    __slots__ = FACTS
+    __slots__ = _FIELDS
 
     @property
     def task(self) -> AnyTask | None:
@@ -108,22 +117,22 @@ class Record(weakref.ref[AnyTask], Facts):
 
     @property
     def owner(self) -> Owner | None:
-        return self.origin.owner
+        return self.context.owner
 
     @property
     def labels(self) -> Labels:
-        return self.origin.labels
+        return self.context.labels
 
     def end(self, task: AnyTask) -> None:
         """As a done callback, for tasks that cannot book their end themselves."""
-        book(self, task)
+        record_end(self, task)
 
 
-Booked: TypeAlias = Task | Record
+TaskInfo: TypeAlias = Task | TaskRecord
 """A task's facts. A ``Task`` is held by whoever has it: not beyond a slice of a reading."""
 
 
-def booked(task: asyncio.Future[Any] | None, books: object = None) -> Booked | None:
+def info_of(task: asyncio.Future[Any] | None, books: object = None) -> TaskInfo | None:
     """A task's facts, as ``books`` (a Ledger; None: any) has them. From any thread.
 
     One that is being booked at this very moment has none yet.
@@ -135,28 +144,28 @@ def booked(task: asyncio.Future[Any] | None, books: object = None) -> Booked | N
     if task is None:
         return None
     for each in weakref.getweakrefs(task):
-        if isinstance(each, Record) and _has_it(each, books):
+        if isinstance(each, TaskRecord) and _belongs_to(each, books):
             return each
     return None
 
 
-def _has_it(known: Record, books: object) -> bool:
+def _belongs_to(known: TaskRecord, books: object) -> bool:
     site = getattr(known, "site", None)
     return site is not None and (books is None or site.ledger is books)
 
 
-def task_of(known: Booked) -> AnyTask | None:
+def task_of(known: TaskInfo) -> AnyTask | None:
     """The task itself; None once it is gone."""
     return known if type(known) is Task else known()  # type: ignore[operator]
 
 
-def record(known: Booked) -> Record:
+def to_record(known: TaskInfo) -> TaskRecord:
     """The facts to keep, without the task. Cost: 0.5 us, and 130 B while it is kept."""
-    if isinstance(known, Record):
+    if isinstance(known, TaskRecord):
         return known
-    made = Record(known)
-    made.serial, made.born, made.parent = known.serial, known.born, known.parent
-    made.origin, made.open = known.origin, known.open
+    made = TaskRecord(known)
+    made.serial, made.created_at, made.parent = known.serial, known.created_at, known.parent
+    made.context, made.open = known.context, known.open
     for fact in ("cancels", "spawned_by"):
         if hasattr(known, fact):
             setattr(made, fact, getattr(known, fact))
@@ -164,7 +173,7 @@ def record(known: Booked) -> Record:
     return made
 
 
-def book(known: Booked, task: AnyTask) -> None:
+def record_end(known: TaskInfo, task: AnyTask) -> None:
     """Book how ``task`` ended; one that has not is about to be destroyed. Once only."""
     site = known.site
     outcome = _outcome(task)
@@ -181,8 +190,8 @@ def book(known: Booked, task: AnyTask) -> None:
         site.destroyed += 1
     else:
         site.finished += 1
-    if outcome is not Outcome.FINISHED or site.room:
-        _remember(known, task, outcome)
+    if outcome is not Outcome.FINISHED or site.finished_budget:
+        _add_to_recent(known, task, outcome)
 
 
 def _outcome(task: AnyTask) -> Outcome:
@@ -194,30 +203,30 @@ def _outcome(task: AnyTask) -> Outcome:
     return Outcome.FINISHED if task.done() else Outcome.DESTROYED
 
 
-def _remember(known: Booked, task: AnyTask, outcome: Outcome) -> None:
+def _add_to_recent(known: TaskInfo, task: AnyTask, outcome: Outcome) -> None:
     site = known.site
     try:
-        site.gone.append(_ended(known, task, outcome))
+        site.recent_ended.append(_ended_task(known, task, outcome))
         if outcome is Outcome.FINISHED:
-            site.room -= 1
+            site.finished_budget -= 1
         elif (error := task._exception) is not None:  # noqa: SLF001
             site.ledger.note_failure(site, known.serial, error)
     except Exception as error:  # noqa: BLE001
         site.ledger.give_up(error)
 
 
-def _ended(known: Booked, task: AnyTask, outcome: Outcome) -> Ended:
+def _ended_task(known: TaskInfo, task: AnyTask, outcome: Outcome) -> EndedTaskInfo:
     try:
         name = str(task.get_name())
     except Exception:  # noqa: BLE001 - a task is whatever somebody made it
         name = "?"
-    return Ended(
+    return EndedTaskInfo(
         serial=known.serial,
         name=name,
-        born=known.born,
-        ended=time.monotonic(),
+        created_at=known.created_at,
+        ended_at=time.monotonic(),
         outcome=outcome,
-        labels=known.origin.labels,
+        labels=known.context.labels,
         cancels=getattr(known, "cancels", None),
     )
 
@@ -229,8 +238,8 @@ def _note_cancel(task: Task, frame: Any) -> None:
         this = asyncio.current_task()
     except RuntimeError:  # not in a loop's thread
         this = None
-    by = booked(this)
-    task.cancels = Cancels(
+    by = info_of(this)
+    task.cancels = Cancellation(
         1 if before is None else before.times + 1,
         None if by is None else by.serial,
         caller.f_code,

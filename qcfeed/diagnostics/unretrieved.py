@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from qcfeed.diagnostics.failures import describe
-from qcfeed.diagnostics.task_info import booked
+from qcfeed.diagnostics.task_info import info_of
 
 log = logging.getLogger("qcfeed.diagnostics")
 
@@ -20,7 +20,7 @@ _FUTURE = "a future"
 
 
 @dataclass(slots=True)
-class Lost:
+class UnretrievedGroup:
     """Exceptions of one location's tasks that nobody took. ``error`` is the last one.
 
     ``location`` is "a future" for one that was no task's, "untracked" for a task's that the ledger
@@ -33,7 +33,7 @@ class Lost:
     error: str = ""
 
 
-class Unretrieved:
+class UnretrievedListener:
     """Chained in front of the loop's exception handler; asyncio's report is made as ever.
 
     asyncio tells of a lost exception when the garbage collector frees the task, so one that
@@ -43,7 +43,7 @@ class Unretrieved:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._previous: Any = None
-        self._lost: dict[str, Lost] = {}
+        self._lost: dict[str, UnretrievedGroup] = {}
 
     def install(self, loop: asyncio.AbstractEventLoop) -> None:
         """Listen from now on."""
@@ -62,7 +62,7 @@ class Unretrieved:
         """False once somebody has set a handler in our place: then nothing more is counted."""
         return self._loop is not None and self._loop.get_exception_handler() == self._handle
 
-    def counts(self) -> list[Lost]:
+    def counts(self) -> list[UnretrievedGroup]:
         """By location. From any thread."""
         return [replace(lost) for lost in list(self._lost.values())]
 
@@ -81,7 +81,7 @@ class Unretrieved:
         location = _location(context.get("future") or context.get("task"))
         if location not in self._lost and len(self._lost) >= LOCATIONS:
             location = "other"
-        lost = self._lost.setdefault(location, Lost(location))
+        lost = self._lost.setdefault(location, UnretrievedGroup(location))
         lost.count += 1
         lost.last = time.monotonic()
         lost.error = describe(context.get("exception"))
@@ -90,5 +90,5 @@ class Unretrieved:
 def _location(future: Any) -> str:
     if not isinstance(future, asyncio.Task):
         return _FUTURE
-    known = booked(future)
+    known = info_of(future)
     return "untracked" if known is None else known.site.location

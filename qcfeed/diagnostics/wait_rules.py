@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from qcfeed.diagnostics.chain import cell, code, held
 from qcfeed.diagnostics.site import AnyTask
-from qcfeed.diagnostics.task_info import booked
+from qcfeed.diagnostics.task_info import info_of
 
 Detail = Callable[[Any, AnyTask], str]
 """Says more of a link that a task waits in; may raise, and is then left out."""
@@ -72,7 +72,7 @@ def name(task: AnyTask) -> str:
 
 def serial(task: AnyTask) -> int | None:
     """A task's serial number, if a ledger has booked it; of two ledgers, one's."""
-    known = booked(task)
+    known = info_of(task)
     return None if known is None else known.serial
 
 

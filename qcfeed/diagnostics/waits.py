@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 from qcfeed.diagnostics import chain, wait_rules
 from qcfeed.diagnostics.ledger import Ledger
-from qcfeed.diagnostics.sampling import shares
+from qcfeed.diagnostics.sampling import sample_sizes
 from qcfeed.diagnostics.scan import by_site
 from qcfeed.diagnostics.site import AnyTask, short_path
 from qcfeed.diagnostics.source_lines import is_library
-from qcfeed.diagnostics.task_info import Ref
+from qcfeed.diagnostics.task_info import TaskRef
 
 TOP = 5
 """Different waits told of a location; the rest are told as ``other``."""
@@ -170,10 +170,10 @@ def by_location(
     From any thread, in slices that let the loop run. Cost: 2 us a task looked at, and 0.3 us one
     that is not; nothing stays with the tasks.
     """
-    live: dict[tuple[str, str], list[Ref]] = {}
+    live: dict[tuple[str, str], list[TaskRef]] = {}
     for site, refs in by_site(ledger).items():
         live.setdefault((site.location, site.function), []).extend(refs)
-    taken = shares([len(refs) for refs in live.values()], sample)
+    taken = sample_sizes([len(refs) for refs in live.values()], sample)
     found = {}
     for (key, refs), share in zip(live.items(), taken, strict=True):
         some = refs if exact or share == len(refs) else random.sample(refs, share)
@@ -188,7 +188,7 @@ def _count(kinds: Iterable[str]) -> Waits:
     return Waits([*top, ("other", rest)] if rest else top, counted.total())
 
 
-def _kind(ref: Ref) -> str:
+def _kind(ref: TaskRef) -> str:
     """What tasks are counted by: the same for all that wait in the same way; empty for the ended."""
     try:
         seen = _look(ref())

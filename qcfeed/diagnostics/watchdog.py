@@ -8,17 +8,17 @@ import time
 from collections import deque
 from dataclasses import dataclass, replace
 
-from qcfeed.diagnostics.loop_watch import Call, LoopWatch, told
-from qcfeed.diagnostics.source_lines import is_library, source
-from qcfeed.diagnostics.task_info import booked
+from qcfeed.diagnostics.loop_watch import Call, LoopWatch, format_call
+from qcfeed.diagnostics.source_lines import is_library, source_line
+from qcfeed.diagnostics.task_info import info_of
 
-TICK = 0.05
+CHECK_EVERY_S = 0.05
 """Seconds between two looks."""
-LONG = 0.1
+MIN_STALL_S = 0.1
 """Seconds that a stall must have been seen to last before it is caught."""
-KEPT = 64
-_LATE = 0.01
-_SAME = 0.005
+MAX_STALLS = 64
+_OVERDUE_S = 0.01
+_SAME_STALL_S = 0.005
 """Two looks see one stall when its beginning, as reckoned from each, differs by less."""
 
 
@@ -56,7 +56,7 @@ class Watchdog:
         """Stalls so far, those no longer kept included."""
         self._watch = watch
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._stalls: deque[Stall] = deque(maxlen=KEPT)
+        self._stalls: deque[Stall] = deque(maxlen=MAX_STALLS)
         self._began = 0.0
         self._seen = 0.0
         self._stopping = threading.Event()
@@ -83,23 +83,23 @@ class Watchdog:
     def look(self, now: float, passed: float) -> None:
         """One look, ``passed`` seconds after the last."""
         overdue = self._watch.overdue(now)
-        if overdue <= _LATE:
+        if overdue <= _OVERDUE_S:
             self._began = 0.0
             return
         began = now - overdue
-        if abs(began - self._began) > _SAME:
+        if abs(began - self._began) > _SAME_STALL_S:
             self._began, self._seen = began, 0.0
         before = self._seen
-        self._seen += min(passed, 1.5 * TICK, overdue)
-        if before < LONG <= self._seen:
+        self._seen += min(passed, 1.5 * CHECK_EVERY_S, overdue)
+        if before < MIN_STALL_S <= self._seen:
             self._stalls.append(self._catch())
             self.caught += 1
-        elif before >= LONG:
+        elif before >= MIN_STALL_S:
             self._stalls[-1].seconds = self._seen
 
     def _run(self) -> None:
         last = time.monotonic()
-        while not self._stopping.wait(TICK):
+        while not self._stopping.wait(CHECK_EVERY_S):
             now = time.monotonic()
             self.look(now, now - last)
             last = now
@@ -107,16 +107,16 @@ class Watchdog:
     def _catch(self) -> Stall:
         stall = _stall(self._began, self._seen, self._watch.calls())
         task = None if self._loop is None else asyncio.current_task(self._loop)
-        known = booked(task)
+        known = info_of(task)
         if known is not None:
             stall.serial, stall.location = known.serial, known.site.location
         return stall
 
 
 def _stall(began: float, seconds: float, calls: list[Call]) -> Stall:
-    stack = [told(call) for call in calls]
+    stack = [format_call(call) for call in calls]
     if not calls:
         return Stall(began, seconds, stack)
     own = [call for call in calls if not is_library(call[0].co_filename)]
-    place = told((own or calls)[-1])
-    return Stall(began, seconds, stack, place=place, source=source(place.partition(" ")[0]))
+    place = format_call((own or calls)[-1])
+    return Stall(began, seconds, stack, place=place, source=source_line(place.partition(" ")[0]))

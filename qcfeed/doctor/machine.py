@@ -10,14 +10,14 @@ from pathlib import Path
 from qcfeed import config
 from qcfeed.control import auth, paths
 from qcfeed.control.directories import SUFFIX
-from qcfeed.diagnose.evidence import Thresholds
+from qcfeed.diagnose.evidence import DiagnosisThresholds
 from qcfeed.doctor.check import Case, CheckFailedError, Skip
 from qcfeed.errors import UnreachableError
 from qcfeed.metrics import memory
 from qcfeed.model.answers import Status
 from qcfeed.net import listen
 
-LIMITS = Thresholds()
+LIMITS = DiagnosisThresholds()
 
 LEAST_MEMORY = 256 * 2**20
 """The least memory limit, in bytes, for a service with its connections."""
@@ -52,9 +52,11 @@ def _ports(settings: config.Config) -> dict[str, tuple[str, int]]:
         configured["--monitor-port"] = ("127.0.0.1", settings.monitor_port)
         configured["--monitor-web-port"] = ("127.0.0.1", settings.monitor_web_port)
     if settings.admin_listen:
-        configured["--admin-listen"] = listen.parse(settings.admin_listen, "--admin-listen")
+        configured["--admin-listen"] = listen.parse_address(settings.admin_listen, "--admin-listen")
     if settings.control_listen:
-        configured["--control-listen"] = listen.parse(settings.control_listen, "--control-listen")
+        configured["--control-listen"] = listen.parse_address(
+            settings.control_listen, "--control-listen"
+        )
     return configured
 
 

@@ -7,122 +7,122 @@ import logging
 from dataclasses import dataclass
 
 from qcfeed.control.audit import AuditLog, Caller, Entry
-from qcfeed.drills.base import Drill, Stage
-from qcfeed.drills.catalog import Order
+from qcfeed.drills.base import Drill, DrillEnvironment
+from qcfeed.drills.catalog import ConfiguredDrill
 from qcfeed.errors import NotAllowedError, UsageError
 
 log = logging.getLogger("qcfeed.drill")
 
-LONGEST = 86_400.0
+MAX_DURATION = 86_400.0
 """Seconds that a drill may be asked to last."""
 
-ITSELF = Caller("service")
+SERVICE_CALLER = Caller("service")
 """Who acted, in the audit log, where nobody asked over the control plane."""
 
 
 @dataclass(slots=True)
-class Active:
-    """A drill that is on. ``began`` and ``ends`` are in loop time."""
+class RunningDrill:
+    """A drill that is on. ``started_at`` and ``ends_at`` are in loop time."""
 
-    order: Order
+    configured: ConfiguredDrill
     drill: Drill
-    began: float
-    ends: float
+    started_at: float
+    ends_at: float
     timer: asyncio.TimerHandle
 
 
-class Board:
-    """Starts and ends drills. In the service's loop; ``active`` may be read from any thread.
+class DrillRunner:
+    """Starts and ends_at drills. In the service's loop; ``active`` may be read from any thread.
 
     What somebody asks over the control plane is in the audit log by that; what the service does by
     itself is written here: a drill that it starts with, one whose time is over, one that it leaves with.
     """
 
-    def __init__(self, stage: Stage, audit: AuditLog) -> None:
-        self._stage = stage
+    def __init__(self, environment: DrillEnvironment, audit: AuditLog) -> None:
+        self._environment = environment
         self._audit = audit
         self._ending: asyncio.Task[None] | None = None
-        self.active: Active | None = None
+        self.active: RunningDrill | None = None
 
     @property
     def now(self) -> float:
-        return self._stage.loop.time()
+        return self._environment.loop.time()
 
-    def start(self, order: Order, lasts: float | None = None) -> Active:
-        """Begin a drill, which ends by itself after ``lasts`` seconds, or its own time.
+    def start(self, configured: ConfiguredDrill, duration: float | None = None) -> RunningDrill:
+        """Begin a drill, which ends_at by itself after ``duration`` seconds, or its own time.
 
         Raises UsageError while another is on, or for a time that is none.
         """
         if self.active is not None:
             raise UsageError(
-                f"the drill {self.active.order} is on, and there is one at a time",
-                hint="`qcfeed drill stop` ends it",
+                f"the drill {self.active.configured} is on, and there is one at a time",
+                hint="`qcfeed drill stop` ends_at it",
             )
-        lasts = order.kind.lasts if lasts is None else lasts
-        if not 0 < lasts <= LONGEST:
-            raise UsageError(f"a drill lasts up to {LONGEST:,.0f} s, not {lasts:,.1f} s")
-        drill = order.kind.make(self._stage, order.number)
+        duration = configured.spec.duration if duration is None else duration
+        if not 0 < duration <= MAX_DURATION:
+            raise UsageError(f"a drill duration up to {MAX_DURATION:,.0f} s, not {duration:,.1f} s")
+        drill = configured.spec.factory(self._environment, configured.number)
         drill.start()
-        timer = self._stage.loop.call_later(lasts, self._expire)
-        self.active = Active(order, drill, self.now, self.now + lasts, timer)
-        log.warning("DRILL %s: %s; for %g s at most", order, order.kind.breaks, lasts)
+        timer = self._environment.loop.call_later(duration, self._expire)
+        self.active = RunningDrill(configured, drill, self.now, self.now + duration, timer)
+        log.warning("DRILL %s: %s; for %g s at most", configured, configured.spec.breaks, duration)
         return self.active
 
-    def begin(self, order: Order, lasts: float | None) -> None:
+    def start_audited(self, configured: ConfiguredDrill, duration: float | None) -> None:
         """As ``start``, for the command line. Raises NotAllowedError when it cannot be written down."""
-        request = {"drill": str(order), "for_s": lasts, "why": "--drill"}
-        entry = self._audit.intend("drill start", ITSELF, request)
-        self.start(order, lasts)
+        request = {"drill": str(configured), "for_s": duration, "why": "--drill"}
+        entry = self._audit.intend("drill start", SERVICE_CALLER, request)
+        self.start(configured, duration)
         self._audit.conclude(entry, "done")
 
-    async def stop(self) -> Order | None:
+    async def stop(self) -> ConfiguredDrill | None:
         """End the drill and wait until nothing of it is left; which it was."""
-        return await self._ended(None)
+        return await self._end_and_wait(None)
 
-    async def leave(self) -> None:
-        """As ``stop``, for a service that ends."""
-        await self._ended("the service stops")
+    async def shut_down(self) -> None:
+        """As ``stop``, for a service that ends_at."""
+        await self._end_and_wait("the service stops")
 
-    async def _ended(self, why: str | None) -> Order | None:
+    async def _end_and_wait(self, why: str | None) -> ConfiguredDrill | None:
         active = self.active
         if active is None:
             return None
         if self._ending is None:
             self._ending = asyncio.create_task(self._end(active, why), name="drill end")
         await asyncio.shield(self._ending)
-        return active.order
+        return active.configured
 
     def _expire(self) -> None:
         if self.active is not None and self._ending is None:
-            log.warning("DRILL %s: its time is over", self.active.order)
+            log.warning("DRILL %s: its time is over", self.active.configured)
             self._ending = asyncio.create_task(
                 self._end(self.active, "its time is over"), name="drill end"
             )
 
-    async def _end(self, active: Active, why: str | None) -> None:
+    async def _end(self, active: RunningDrill, why: str | None) -> None:
         """``why``: what the audit log says of an end that nobody asked for."""
         active.timer.cancel()
         entry = None if why is None else await asyncio.to_thread(self._intend, active, why)
         outcome = "done"
         try:
             await active.drill.stop()
-            log.warning("DRILL %s: ended, nothing of it is left", active.order)
+            log.warning("DRILL %s: ended, nothing of it is left", active.configured)
         except Exception:
             outcome = "failed"
             log.exception(
-                "DRILL %s: it did not end as it should; restart the service", active.order
+                "DRILL %s: it did not end as it should; restart the service", active.configured
             )
         finally:
             if entry is not None:
                 await asyncio.to_thread(self._audit.conclude, entry, outcome)
             self.active = self._ending = None
 
-    def _intend(self, active: Active, why: str) -> Entry | None:
-        """A disk that is full must not keep a service broken: the drill ends all the same."""
+    def _intend(self, active: RunningDrill, why: str) -> Entry | None:
+        """A disk that is full must not keep a service broken: the drill ends_at all the same."""
         try:
             return self._audit.intend(
-                "drill stop", ITSELF, {"drill": str(active.order), "why": why}
+                "drill stop", SERVICE_CALLER, {"drill": str(active.configured), "why": why}
             )
         except NotAllowedError as error:
-            log.warning("DRILL %s: its end is not in the audit log: %s", active.order, error)
+            log.warning("DRILL %s: its end is not in the audit log: %s", active.configured, error)
             return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from qcfeed.diagnostics.ledger import Ledger
-from qcfeed.drills.tampered_upstream import Tampered
+from qcfeed.drills.tampered_upstream import TamperedUpstream
 from qcfeed.drills.wall_clock import WallClock
 from qcfeed.model.answers import Listening
 from qcfeed.server.gateway import Gateway
@@ -15,13 +15,13 @@ from qcfeed.server.hub import Hub
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class DrillEnvironment:
     """The parts of the service that drills break."""
 
     loop: asyncio.AbstractEventLoop
     ledger: Ledger
     hub: Hub
-    upstream: Tampered
+    upstream: TamperedUpstream
     wall: WallClock
     gateway: Gateway
     listening: Listening

@@ -10,7 +10,7 @@ import struct
 import threading
 from collections.abc import Callable, Sequence
 
-from qcfeed.drills.base import Stage
+from qcfeed.drills.base import DrillEnvironment
 from qcfeed.model.messages import CloseCode
 from qcfeed.model.symbol import Symbol
 
@@ -39,11 +39,11 @@ class Client:
             self.socket.sendall(_UPGRADE)
             self._upgraded()
         except OSError:
-            self.drop()
+            self.reset()
             raise
         self.port = int(self.socket.getsockname()[1])
 
-    def say(self, action: str, symbols: Sequence[Symbol]) -> None:
+    def request(self, action: str, symbols: Sequence[Symbol]) -> None:
         """One request, as a masked text frame (RFC 6455 section 5.2); its mask is nought."""
         names = ",".join(f'"{symbol}"' for symbol in symbols)
         text = f'{{"action":"{action}","symbols":[{names}]}}'.encode()
@@ -59,7 +59,7 @@ class Client:
         """Say that it lives, asked or not (RFC 6455 section 5.5.3)."""
         self.socket.sendall(b"\x8a\x80" + bytes(4))
 
-    def take(self, most: int) -> int:
+    def read(self, most: int) -> int:
         """Read what is there, up to ``most`` bytes; how many those were. Never waits."""
         try:
             return len(self.socket.recv(most, socket.MSG_DONTWAIT))
@@ -73,7 +73,7 @@ class Client:
         watched.register(self.socket, select.POLLRDHUP)
         return bool(watched.poll(0))
 
-    def drop(self) -> None:
+    def reset(self) -> None:
         """Reset it: nothing of it stays in the kernel."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
@@ -89,16 +89,18 @@ class Client:
             raise ConnectionError(head.partition(b"\r\n")[0].decode(errors="replace"))
 
 
-class Crowd:
+class FaultyClients:
     """A drill whose fault is its clients; ``act`` is what they do, in a thread of its own."""
 
-    def __init__(self, on: Stage, number: float) -> None:
-        self._stage = on
+    def __init__(self, environment: DrillEnvironment, number: float) -> None:
+        self._environment = environment
         self.number = int(number)
-        self.address = on.address
-        self.universe = on.hub.upstream.symbols() or sorted(on.hub.feeds) or [Symbol("AAPL")]
-        self.leaving = threading.Event()
-        self._kicks = on.gateway.closed[_KICKED]
+        self.address = environment.address
+        self.universe = (
+            environment.hub.upstream.symbols() or sorted(environment.hub.feeds) or [Symbol("AAPL")]
+        )
+        self.stopping = threading.Event()
+        self._kicks = environment.gateway.closed[_KICKED]
         self.clients: list[Client] = []
         self._ports: set[int] = set()
         self._thread = threading.Thread(target=self._run, name="qcfeed-drill", daemon=True)
@@ -107,48 +109,50 @@ class Crowd:
         self._thread.start()
 
     async def stop(self) -> None:
-        self.leaving.set()
+        self.stopping.set()
         await asyncio.to_thread(self._thread.join)
-        deadline = self._stage.loop.time() + _PATIENCE
-        while self._here() and self._stage.loop.time() < deadline:  # noqa: ASYNC110 - no event
+        deadline = self._environment.loop.time() + _PATIENCE
+        while self._any_connected() and self._environment.loop.time() < deadline:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.02)
 
-    def act(self) -> None:
-        """Until ``leaving``."""
+    def run_clients(self) -> None:
+        """Until ``stopping``."""
         raise NotImplementedError
 
-    def come(self, symbols: Sequence[Symbol], *, receive_buffer: int | None = None) -> Client:
+    def add_client(self, symbols: Sequence[Symbol], *, receive_buffer: int | None = None) -> Client:
         """One client more, which holds ``symbols``. Raises OSError."""
         client = Client(self.address, receive_buffer=receive_buffer)
         self._ports.add(client.port)
         self.clients.append(client)
-        client.say("subscribe", symbols)
+        client.request("subscribe", symbols)
         return client
 
-    def come_back(self, symbols: Callable[[int], Sequence[Symbol]], **how: int) -> None:
+    def reconnect(self, symbols: Callable[[int], Sequence[Symbol]], **how: int) -> None:
         """As clients do: who was ended comes back, with ``symbols`` of its number; not who was told to
         go, by ``subscribers kick``. One that is refused tries again the next time.
         """
         for client in [each for each in self.clients if each.ended]:
-            self.go(client)
-        told_to_go = self._stage.gateway.closed[_KICKED] - self._kicks
+            self.remove(client)
+        told_to_go = self._environment.gateway.closed[_KICKED] - self._kicks
         with contextlib.suppress(OSError):
             for _ in range(self.number - told_to_go - len(self.clients)):
-                self.come(symbols(len(self._ports)), **how)
+                self.add_client(symbols(len(self._ports)), **how)
 
-    def go(self, client: Client) -> None:
+    def remove(self, client: Client) -> None:
         """It leaves without a word."""
-        client.drop()
+        client.reset()
         self.clients.remove(client)
 
     def _run(self) -> None:
         try:
-            self.act()
+            self.run_clients()
         finally:
             for client in list(self.clients):
-                self.go(client)
+                self.remove(client)
 
-    def _here(self) -> bool:
+    def _any_connected(self) -> bool:
         """Whether the service still has a connection of one of ours."""
-        peers = {int(each.peer.rpartition(":")[2]) for each in self._stage.gateway.connections}
+        peers = {
+            int(each.peer.rpartition(":")[2]) for each in self._environment.gateway.connections
+        }
         return not self._ports.isdisjoint(peers)

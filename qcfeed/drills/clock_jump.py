@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from qcfeed.drills.base import Stage
+from qcfeed.drills.base import DrillEnvironment
 
 
 class ClockJump:
     """The wall clock jumps by so many seconds, and jumps back at the end."""
 
-    def __init__(self, on: Stage, seconds: float) -> None:
-        self._wall = on.wall
+    def __init__(self, environment: DrillEnvironment, seconds: float) -> None:
+        self._wall = environment.wall
         self._seconds = seconds
 
     def start(self) -> None:

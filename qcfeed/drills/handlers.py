@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qcfeed.control import audit, routes
-from qcfeed.drills.active import Active, Board
-from qcfeed.drills.catalog import KINDS, Kind, parse
+from qcfeed.control.routes import NoQuery, Route
+from qcfeed.drills.active import DrillRunner, RunningDrill
+from qcfeed.drills.catalog import DRILLS, DrillSpec, parse
 from qcfeed.errors import NotAllowedError
 from qcfeed.model.drills import (
     ActiveDrill,
@@ -19,66 +20,66 @@ from qcfeed.model.drills import (
 )
 
 
-class DrillViews:
-    """The routes about drills. ``board``: None in a service that does not allow any."""
+class DrillHandlers:
+    """The routes about drills. ``runner``: None in a service that does not allow any."""
 
-    def __init__(self, board: Board | None) -> None:
-        self._board = board
+    def __init__(self, runner: DrillRunner | None) -> None:
+        self._runner = runner
 
-    def table(self) -> Sequence[routes.Route]:
+    def routes(self) -> Sequence[Route]:
         return [
             routes.Read(routes.DRILLS, routes.NoQuery, self.drills),
             routes.Action(routes.DRILLS_START, "drill start", StartDrillRequest, self.start),
             routes.Action(routes.DRILLS_STOP, "drill stop", StopDrillRequest, self.stop),
         ]
 
-    def drills(self, _: routes.NoQuery) -> Drills:
-        board = self._board
-        active = None if board is None else board.active
+    def drills(self, _: NoQuery) -> Drills:
+        runner = self._runner
+        active = None if runner is None else runner.active
         return Drills(
-            allowed=board is not None,
-            active=None if board is None or active is None else _active(active, board.now),
-            drills=[_drill(kind) for kind in KINDS],
+            allowed=runner is not None,
+            active=None if runner is None or active is None else _active(active, runner.now),
+            drills=[_drill(spec) for spec in DRILLS],
         )
 
     async def start(self, request: StartDrillRequest) -> DrillStarted:
-        board = self._allowed()
-        active = board.start(parse(request.drill), request.for_s)
-        return DrillStarted(drill=_active(active, board.now))
+        runner = self._allowed()
+        active = runner.start(parse(request.drill), request.for_s)
+        return DrillStarted(drill=_active(active, runner.now))
 
     async def stop(self, _: StopDrillRequest) -> DrillStopped:
-        board = self._allowed()
-        audit.note(before=None if board.active is None else str(board.active.order))
-        ended = await board.stop()
+        runner = self._allowed()
+        audit.note(before=None if runner.active is None else str(runner.active.configured))
+        ended = await runner.stop()
         return DrillStopped(stopped=None if ended is None else str(ended))
 
-    def _allowed(self) -> Board:
-        if self._board is None:
+    def _allowed(self) -> DrillRunner:
+        if self._runner is None:
             raise NotAllowedError(
                 "this service does not allow drills",
                 hint="a service that may be broken: `qcfeed serve --allow-drills`; never in production",
             )
-        return self._board
+        return self._runner
 
 
-def _drill(kind: Kind) -> Drill:
+def _drill(spec: DrillSpec) -> Drill:
     return Drill(
-        name=kind.name,
-        breaks=kind.breaks,
-        alerts=list(kind.alerts),
-        shows=kind.shows,
-        number=kind.number,
-        usual=None if kind.number is None else kind.usual,
-        lasts_s=kind.lasts,
+        name=spec.name,
+        breaks=spec.breaks,
+        alerts=list(spec.alerts),
+        shows=spec.shows,
+        number=spec.number,
+        usual=None if spec.number is None else spec.default,
+        lasts_s=spec.duration,
     )
 
 
-def _active(active: Active, now: float) -> ActiveDrill:
+def _active(active: RunningDrill, now: float) -> ActiveDrill:
     return ActiveDrill(
-        drill=str(active.order),
-        name=active.order.kind.name,
-        on_s=max(0.0, now - active.began),
-        left_s=max(0.0, active.ends - now),
-        alerts=list(active.order.kind.alerts),
-        shows=active.order.kind.shows,
+        drill=str(active.configured),
+        name=active.configured.spec.name,
+        on_s=max(0.0, now - active.started_at),
+        left_s=max(0.0, active.ends_at - now),
+        alerts=list(active.configured.spec.alerts),
+        shows=active.configured.spec.shows,
     )

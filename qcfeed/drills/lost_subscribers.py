@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from qcfeed.drills.base import Stage
+from qcfeed.drills.base import DrillEnvironment
 from qcfeed.feed.slow_consumer import Backlog
 from qcfeed.feed.subscriber import Subscriber
 from qcfeed.model.messages import CloseCode, Status
@@ -14,28 +14,28 @@ from qcfeed.model.symbol import Symbol
 log = logging.getLogger("qcfeed.drill")
 
 
-class LostReaders:
+class LostSubscribers:
     """Connections end, and what they held is not given back: feeds run for nobody."""
 
-    def __init__(self, on: Stage, count: float) -> None:
-        self._hub = on.hub
+    def __init__(self, environment: DrillEnvironment, count: float) -> None:
+        self._hub = environment.hub
         self._count = int(count)
-        self._holds: list[Subscriber] = []
+        self._subscribers: list[Subscriber] = []
 
     def start(self) -> None:
         universe = self._hub.upstream.symbols() or [Symbol("AAPL")]
-        self._holds = [
-            self._hub.subscribe(universe[number % len(universe)], _Gone())
+        self._subscribers = [
+            self._hub.subscribe(universe[number % len(universe)], _ClosedConsumer())
             for number in range(self._count)
         ]
 
     async def stop(self) -> None:
-        for hold in self._holds:
-            self._hub.unsubscribe(hold)
-        self._holds = []
+        for subscriber in self._subscribers:
+            self._hub.unsubscribe(subscriber)
+        self._subscribers = []
 
 
-class _Gone:
+class _ClosedConsumer:
     """A reader that is no longer there, and to which everything can be said."""
 
     connected = False
@@ -44,7 +44,7 @@ class _Gone:
 
     def __init__(self) -> None:
         self.backlog = Backlog(SlowConsumerPolicy.CONFLATE, 1)
-        self.held: dict[Symbol, Subscriber] = {}
+        self.subscribers: dict[Symbol, Subscriber] = {}
 
     def write(self, data: bytes) -> None:
         """To nobody."""
@@ -53,13 +53,13 @@ class _Gone:
         """To nobody."""
         return len(data)
 
-    def keep(self, rest: bytes, error: OSError | None) -> None:
+    def queue_unsent(self, rest: bytes, error: OSError | None) -> None:
         """Nothing is ever left."""
 
     def disconnect_slow(self) -> None:
         """It is never behind."""
 
-    def tell(self, status: Status) -> None:
+    def send_status(self, status: Status) -> None:
         """To nobody."""
 
     def evict(self, subscriber: Subscriber, code: CloseCode, reason: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import mmap
 
-from qcfeed.drills.base import Stage
+from qcfeed.drills.base import DrillEnvironment
 from qcfeed.metrics import memory
 
 MEGABYTE = 1 << 20
@@ -23,8 +23,8 @@ class MemoryGrowth:
     reaches. What is kept is given back to the system at once in the end.
     """
 
-    def __init__(self, on: Stage, megabytes_a_minute: float) -> None:
-        self._loop = on.loop
+    def __init__(self, environment: DrillEnvironment, megabytes_a_minute: float) -> None:
+        self._loop = environment.loop
         self._piece = max(mmap.PAGESIZE, int(megabytes_a_minute * MEGABYTE / 60 * _EVERY))
         self._kept: list[mmap.mmap] = []
         self._held = 0

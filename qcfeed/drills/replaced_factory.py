@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from qcfeed.diagnostics import owned_by
-from qcfeed.drills.base import Stage
+from qcfeed.drills.base import DrillEnvironment
 
 
 class ReplacedFactory:
@@ -15,8 +15,8 @@ class ReplacedFactory:
     The leaked tasks have an owner that is gone, so they are orphans that no list shows.
     """
 
-    def __init__(self, on: Stage, count: float) -> None:
-        self._loop = on.loop
+    def __init__(self, environment: DrillEnvironment, count: float) -> None:
+        self._loop = environment.loop
         self._count = int(count)
         self._recording: Any = None
         self._leaked: list[asyncio.Task[None]] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from qcfeed.drills.base import Stage
+from qcfeed.drills.base import DrillEnvironment
 
 _PAUSE = 2.0
 """Seconds between two blows, in which the service breathes, and can be told to stop the drill."""
@@ -14,22 +14,22 @@ _PAUSE = 2.0
 class StuckLoop:
     """Blocks the loop for ``seconds``, again and again."""
 
-    def __init__(self, on: Stage, seconds: float) -> None:
-        self._loop = on.loop
+    def __init__(self, environment: DrillEnvironment, seconds: float) -> None:
+        self._loop = environment.loop
         self._seconds = seconds
         self._next: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         # Not at once: whoever starts the drill is told so first.
-        self._next = self._loop.call_later(0.2, self._blow)
+        self._next = self._loop.call_later(0.2, self._block)
 
     async def stop(self) -> None:
         if self._next is not None:
             self._next.cancel()
             self._next = None
 
-    def _blow(self) -> None:
-        self._next = self._loop.call_later(self._seconds + _PAUSE, self._blow)
+    def _block(self) -> None:
+        self._next = self._loop.call_later(self._seconds + _PAUSE, self._block)
         compute_without_a_thread(self._seconds)
 
 

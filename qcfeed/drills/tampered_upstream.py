@@ -14,7 +14,7 @@ from qcfeed.upstreams.base import Sink, Upstream, UpstreamHealth
 Alter = Callable[[Sequence[Tick]], Sequence[Tick]]
 
 
-class Tampered:
+class TamperedUpstream:
     """An upstream that passes everything on, until a drill sets ``alter`` or cuts its runs short."""
 
     def __init__(self, inner: Upstream) -> None:
@@ -71,7 +71,7 @@ class Tampered:
 class _Altering:
     """One feed's sink, behind what the drill does to its ticks."""
 
-    def __init__(self, upstream: Tampered, sink: Sink) -> None:
+    def __init__(self, upstream: TamperedUpstream, sink: Sink) -> None:
         self._upstream = upstream
         self._sink = sink
         self.opened = sink.opened

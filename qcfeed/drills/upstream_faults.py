@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from qcfeed.drills.base import Stage
+from qcfeed.drills.base import DrillEnvironment
 from qcfeed.model.messages import Tick
 
 _LIFE = 0.2
@@ -19,8 +19,8 @@ _LIFE = 0.2
 class SilentUpstream:
     """It is connected and says nothing: no quote reaches any feed."""
 
-    def __init__(self, on: Stage, _: float) -> None:
-        self._upstream = on.upstream
+    def __init__(self, environment: DrillEnvironment, _: float) -> None:
+        self._upstream = environment.upstream
 
     def start(self) -> None:
         self._upstream.alter = _nothing
@@ -32,8 +32,8 @@ class SilentUpstream:
 class FlappingUpstream:
     """Every connection is lost as soon as it stands; feeds back off and try again, up to 30 s apart."""
 
-    def __init__(self, on: Stage, _: float) -> None:
-        self._upstream = on.upstream
+    def __init__(self, environment: DrillEnvironment, _: float) -> None:
+        self._upstream = environment.upstream
 
     def start(self) -> None:
         self._upstream.cut(_LIFE)
@@ -45,8 +45,8 @@ class FlappingUpstream:
 class RubbishUpstream:
     """What should be quotes is none: no number, below nought, without end, at no time."""
 
-    def __init__(self, on: Stage, _: float) -> None:
-        self._upstream = on.upstream
+    def __init__(self, environment: DrillEnvironment, _: float) -> None:
+        self._upstream = environment.upstream
         self._spoil = itertools.cycle(_RUBBISH)
 
     def start(self) -> None:

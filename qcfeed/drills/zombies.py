@@ -10,8 +10,8 @@ from typing import cast
 from qcfeed.diagnostics import label, owned_by, reaper
 from qcfeed.diagnostics.filters import Filter
 from qcfeed.diagnostics.long_lists import drained
-from qcfeed.drills.base import Stage
-from qcfeed.feed.subscriber import Reader, Subscriber
+from qcfeed.drills.base import DrillEnvironment
+from qcfeed.feed.subscriber import Consumer, Subscriber
 from qcfeed.model.symbol import Symbol
 
 log = logging.getLogger("qcfeed.drill")
@@ -28,9 +28,9 @@ class ZombieFeeds:
     ``count`` of them are there at once. Stopping ends them, which the incident's manager could not.
     """
 
-    def __init__(self, on: Stage, count: float) -> None:
-        self._hub = on.hub
-        self._ledger = on.ledger
+    def __init__(self, environment: DrillEnvironment, count: float) -> None:
+        self._hub = environment.hub
+        self._ledger = environment.ledger
         self._count = int(count)
         self._period = max(1.0, count / _WAKES_A_SECOND)
         self._working: asyncio.Task[None] | None = None
@@ -74,7 +74,7 @@ class ZombieFeeds:
     def _leave_one_behind(self, number: int) -> None:
         """What a subscription of the past has left."""
         universe = self._hub.upstream.symbols() or [Symbol("AAPL")]
-        subscriber = Subscriber(universe[number % len(universe)], cast("Reader", None))
+        subscriber = Subscriber(universe[number % len(universe)], cast("Consumer", None))
         self.start_symbol_feed(subscriber)
         subscriber.closed_at = time.monotonic()
 
@@ -82,8 +82,8 @@ class ZombieFeeds:
 class ZombieGrowth(ZombieFeeds):
     """As the incident grew: so many more zombies a minute."""
 
-    def __init__(self, on: Stage, a_minute: float) -> None:
-        super().__init__(on, 0)
+    def __init__(self, environment: DrillEnvironment, a_minute: float) -> None:
+        super().__init__(environment, 0)
         self._every = 60.0 / a_minute
 
     async def _populate(self) -> None:

@@ -1,8 +1,8 @@
-"""From the logs to the readers: what one turn of the loop has for each, in one write a reader.
+"""Writes new quotes from the logs to the consumers, once per turn of the loop.
 
-A reader that can be written to gets everything that was appended since its last turn, of all its
-symbols. One that cannot falls behind; it is brought up to date when it can be again (``refill``).
-No write is longer than a piece, but for the quotes of one symbol.
+A consumer that is writable gets everything appended since its last turn, for all its symbols, in a
+single write. A consumer that is not writable falls behind; ``send_backlog`` catches it up once it is
+writable again. A write never exceeds ``max_write`` bytes by more than one symbol's quotes.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from qcfeed.feed.log import Log
-from qcfeed.feed.subscriber import Reader, Subscriber
+from qcfeed.feed.subscriber import Consumer, Subscriber
 
 
-class _Further:
-    """Frames of a reader's second symbol in this turn, and of those after it."""
+class _MoreFrames:
+    """A consumer's frames of this turn, from its second symbol on; ``size`` counts all of them."""
 
     __slots__ = ("parts", "size")
 
@@ -25,41 +25,44 @@ class _Further:
 
 
 class FlushBatch:
-    """One turn: ``gather`` from every log that has news, then ``deliver``.
+    """One turn of the loop: ``gather`` from every log that has new quotes, then ``deliver``.
 
-    ``piece``: bytes from which on a reader is given no more in the same write.
+    ``max_write``: once a write to one consumer has this many bytes, no further symbol is added to it.
     """
 
-    __slots__ = ("_first", "_further", "_piece", "_unfinished", "to_disconnect")
+    __slots__ = ("_first", "_max_write", "_more_frames", "_unfinished", "to_disconnect")
 
-    def __init__(self, piece: int) -> None:
-        self._piece = piece
+    def __init__(self, max_write: int) -> None:
+        self._max_write = max_write
+        # Most consumers have one symbol with news per turn: its frames need no object of their own.
         self._first: dict[Any, bytes] = {}
-        self._further: dict[Any, _Further] = {}
+        self._more_frames: dict[Any, _MoreFrames] = {}
+        # Consumers whose write is full before all their symbols are in it. A dict keeps their order.
         self._unfinished: dict[Any, None] = {}
         self.to_disconnect: dict[Any, None] = {}
-        """Readers whose policy it is to be disconnected now."""
+        """Consumers that exceeded their limit and whose policy is to be disconnected."""
 
     def gather(self, log: Log, subscribers: Iterable[Subscriber]) -> None:
-        """Take what is new in ``log`` for each of its subscribers, and let go of the rest."""
+        """Collect the new frames of ``log`` for each subscriber; release frames nobody needs."""
         head, first = log.head, self._first
         fresh, log.flushed = head - log.flushed, head
         low = head
         for subscriber in subscribers:
             if subscriber.cursor == head:
                 continue
-            reader = subscriber.reader
-            if not reader.writable:
-                low = min(low, self._fall_behind(reader, subscriber, head, fresh))
-            elif reader not in first:
-                first[reader] = log.read(subscriber)
-            elif not self._add(reader, log, subscriber):
+            consumer = subscriber.consumer
+            if not consumer.writable:
+                low = min(low, self._fall_behind(consumer, subscriber, head, fresh))
+            elif consumer not in first:
+                first[consumer] = log.read(subscriber)
+            elif not self._add(consumer, log, subscriber):
                 low = min(low, subscriber.cursor)
         log.release(low)
 
     def send(self, log: Log, subscribers: Iterable[Subscriber]) -> None:
-        """As ``gather`` and ``deliver``, where no other log has news: the first need not wait for the
-        last to be gathered for.
+        """Do ``gather`` and ``deliver`` in one pass, when no other log has new quotes this turn.
+
+        The first consumer need not wait until the last one's frames have been gathered.
         """
         head = log.head
         fresh, log.flushed = head - log.flushed, head
@@ -67,92 +70,94 @@ class FlushBatch:
         for subscriber in subscribers:
             if subscriber.cursor == head:
                 continue
-            reader = subscriber.reader
-            if reader.writable:
+            consumer = subscriber.consumer
+            if consumer.writable:
                 data = log.read(subscriber)
                 try:
-                    taken = reader.push(data)
+                    taken = consumer.push(data)
                 except OSError as error:
-                    reader.keep(data, error)
+                    consumer.queue_unsent(data, error)
                 else:
                     if taken < len(data):
-                        reader.keep(data[taken:], None)
+                        consumer.queue_unsent(data[taken:], None)
             else:
-                low = min(low, self._fall_behind(reader, subscriber, head, fresh))
+                low = min(low, self._fall_behind(consumer, subscriber, head, fresh))
         log.release(low)
 
     def deliver(self) -> None:
-        """One write a reader; more for one that has more than a piece, while it takes it."""
-        further = self._further
-        for reader, data in self._first.items():
-            if further and reader in further:
-                reader.write(b"".join((data, *further[reader].parts)))
+        """Write each consumer's frames: one write, or several if they exceed ``max_write``."""
+        more_frames = self._more_frames
+        for consumer, data in self._first.items():
+            if more_frames and consumer in more_frames:
+                consumer.write(b"".join((data, *more_frames[consumer].parts)))
             else:
-                reader.write(data)
-        for reader in self._unfinished:
-            if reader.writable:
-                refill(reader, self._piece)
+                consumer.write(data)
+        for consumer in self._unfinished:
+            if consumer.writable:
+                send_backlog(consumer, self._max_write)
             else:
-                self._note_backlog(reader)
+                self._note_backlog(consumer)
 
-    def _add(self, reader: Any, log: Log, subscriber: Subscriber) -> bool:
-        """Whether there was room in the reader's piece."""
-        further = self._further.get(reader)
-        if further is None:
-            further = self._further[reader] = _Further(len(self._first[reader]))
-        if further.size >= self._piece:
-            self._unfinished[reader] = None
+    def _add(self, consumer: Any, log: Log, subscriber: Subscriber) -> bool:
+        """Add a further symbol to the consumer's write; False if the write is full."""
+        more_frames = self._more_frames.get(consumer)
+        if more_frames is None:
+            more_frames = self._more_frames[consumer] = _MoreFrames(len(self._first[consumer]))
+        if more_frames.size >= self._max_write:
+            self._unfinished[consumer] = None
             return False
         data = log.read(subscriber)
-        further.parts.append(data)
-        further.size += len(data)
+        more_frames.parts.append(data)
+        more_frames.size += len(data)
         return True
 
-    def _fall_behind(self, reader: Any, subscriber: Subscriber, head: int, fresh: int) -> int:
-        """The place from which on the log is kept for ``subscriber``."""
-        waiting, backlog = head - subscriber.cursor, reader.backlog
-        backlog.behind += min(fresh, waiting)
+    def _fall_behind(self, consumer: Any, subscriber: Subscriber, head: int, fresh: int) -> int:
+        """Count ``fresh`` quotes as unread; return the position from which the log must keep frames."""
+        lag, backlog = head - subscriber.cursor, consumer.backlog
+        backlog.behind += min(fresh, lag)
         if backlog.behind > backlog.limit and not backlog.over_limit:
-            self._note_backlog(reader)  # it may hold less by now
+            # ``behind`` may be too high: the consumer may have unsubscribed from symbols since.
+            self._note_backlog(consumer)
         elif backlog.must_disconnect:
-            self.to_disconnect[reader] = None
-        return head - int(backlog.keeps(waiting, len(reader.held)))
+            self.to_disconnect[consumer] = None
+        return head - int(backlog.retained(lag, len(consumer.subscribers)))
 
-    def _note_backlog(self, reader: Any) -> None:
-        """Count what ``reader`` has not read, and mark it if its policy is to be disconnected for it."""
-        backlog = reader.backlog
-        backlog.settle(lag(reader))
+    def _note_backlog(self, consumer: Any) -> None:
+        """Recount the consumer's unread quotes; mark it if its policy is to be disconnected."""
+        backlog = consumer.backlog
+        backlog.reset(total_lag(consumer))
         if backlog.must_disconnect:
-            self.to_disconnect[reader] = None
+            self.to_disconnect[consumer] = None
 
 
-def refill(reader: Reader, piece: int) -> None:
-    """``reader`` can be written to again: what its policy left of the meantime, until it is full again.
+def send_backlog(consumer: Consumer, max_write: int) -> None:
+    """Send a writable consumer everything its policy left of the quotes it has not read.
 
-    In pieces, because one with a thousand symbols may have a megabyte to come. Who is full before
-    the end goes on where it stopped.
+    Writes at most ``max_write`` bytes plus one symbol's quotes at a time, because a consumer of a
+    thousand symbols may be owed a megabyte. Stops when the consumer is no longer writable.
     """
     parts: list[bytes] = []
     size = 0
-    for subscriber in list(reader.held.values()):
+    for subscriber in list(consumer.subscribers.values()):
         log = subscriber.log
         if log is None or subscriber.cursor == log.head:
             continue
-        data = log.catch_up(subscriber, reader.backlog, len(reader.held))
-        reader.held[subscriber.symbol] = reader.held.pop(subscriber.symbol)
+        data = log.catch_up(subscriber, consumer.backlog, len(consumer.subscribers))
+        # Move the symbol to the end: a consumer that never catches up still gets every symbol in turn.
+        consumer.subscribers[subscriber.symbol] = consumer.subscribers.pop(subscriber.symbol)
         parts.append(data)
         size += len(data)
-        if size >= piece:
-            reader.write(b"".join(parts))
-            if not reader.writable:  # it says so again when it has drained
-                reader.backlog.settle(lag(reader))
+        if size >= max_write:
+            consumer.write(b"".join(parts))
+            if not consumer.writable:  # the consumer calls again when it is writable
+                consumer.backlog.reset(total_lag(consumer))
                 return
             parts, size = [], 0
     if parts:
-        reader.write(b"".join(parts))
-    reader.backlog.settle()
+        consumer.write(b"".join(parts))
+    consumer.backlog.reset()
 
 
-def lag(reader: Reader) -> int:
-    """Quotes that ``reader`` has not had yet, over all that it holds. Cost: O(held)."""
-    return sum(subscriber.lag for subscriber in list(reader.held.values()))
+def total_lag(consumer: Consumer) -> int:
+    """Quotes that ``consumer`` has not been sent yet, over all its symbols. Cost: O(symbols)."""
+    return sum(subscriber.lag for subscriber in list(consumer.subscribers.values()))

@@ -1,13 +1,14 @@
-"""A feed's life: demand x upstream, as one table.
+"""The lifecycle of a feed: a state machine over demand x upstream, defined by one table.
 
-Everything that affects the machine is in this file, and ``TABLE`` is the truth: a pair of states
-and an event that it does not list changes nothing. Time is an argument; commands come out.
+Everything that affects the state machine is in this file. ``TABLE`` is complete: an event that it does
+not list for a pair of states changes nothing. Time is an argument; the methods return commands.
 
-- The last subscriber leaves: the feed lingers, then closes. One who comes meanwhile stays the end.
-- One who comes while the upstream is closing waits until the old run has been joined.
-- An upstream that ends backs off, and opens again only under demand. A backoff outlives its
-  subscribers, so that a client that flaps cannot turn it into a hot loop.
-- An event that bears another generation than the current one changes nothing.
+- When the last subscriber leaves, the feed lingers, then closes. A subscriber that arrives in the
+  meantime cancels the closing.
+- A subscriber that arrives while the upstream is closing waits until the old task has been joined.
+- When the upstream task ends by itself, the feed backs off, and reopens only if there is demand. The
+  backoff outlasts the subscribers, so a client that reconnects in a loop cannot cause a reopen loop.
+- An event of another generation than the current one changes nothing.
 """
 
 from __future__ import annotations
@@ -21,20 +22,20 @@ from qcfeed.feed import backoff
 
 S = TypeVar("S", bound=Hashable)
 
-STEADY = 10.0
-"""Seconds an upstream must have been open before its next failure counts as a first one."""
+STABLE_AFTER = 10.0
+"""Seconds an upstream must have been open for its next failure to reset the backoff."""
 
 
 class Demand(StrEnum):
-    """Does anybody want the feed?"""
+    """Whether the feed has subscribers, or lingers after the last one left."""
 
     NONE = "none"
     WANTED = "wanted"
     LINGERING = "lingering"
 
 
-class Upstream(StrEnum):
-    """What the feed's upstream run is doing."""
+class UpstreamState(StrEnum):
+    """The state of the feed's upstream task."""
 
     CLOSED = "closed"
     OPENING = "opening"
@@ -44,85 +45,88 @@ class Upstream(StrEnum):
 
 
 class Event(Enum):
-    ARRIVED = auto()
-    """The first subscriber came."""
-    EMPTIED = auto()
-    """The last one left."""
-    LINGERED = auto()
+    """What can happen to a feed."""
+
+    FIRST_SUBSCRIBED = auto()
+    """The feed got its first subscriber."""
+    LAST_UNSUBSCRIBED = auto()
+    """The feed lost its last subscriber."""
+    LINGER_ENDED = auto()
     """The linger time is over."""
     OPENED = auto()
-    """The upstream says that quotes can be expected."""
+    """The upstream reports that quotes can be expected."""
     ENDED = auto()
-    """The upstream's run is over and joined, whatever the cause."""
-    RETRY = auto()
+    """The upstream task has ended and was joined, whatever the cause."""
+    BACKOFF_ENDED = auto()
     """The backoff is over."""
     STOPPED = auto()
-    """The feed is forced down, whoever still wants it."""
+    """The feed is forced down, with or without subscribers."""
 
 
-class Do(Enum):
-    """What the machine wants done."""
+class Operation(Enum):
+    """What the caller has to do."""
 
     OPEN = auto()
-    """Start an upstream run for ``generation``."""
+    """Start an upstream task for ``generation``."""
     CLOSE = auto()
-    """End the run of ``generation``, join it, and report it ENDED."""
+    """Cancel the task of ``generation``, join it, and report that it ENDED."""
     DROP = auto()
-    """Forget the feed: snapshot, log and all."""
+    """Remove the feed with its log and its latest quote."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One thing to do, for one life of the feed."""
+    """An operation to carry out, for one generation of the feed."""
 
-    do: Do
+    operation: Operation
     generation: int
 
 
 _N, _W, _L = Demand.NONE, Demand.WANTED, Demand.LINGERING
-_SHUT, _OPENING, _OPEN, _CLOSING, _BACKOFF = Upstream
+_CLOSED, _OPENING, _OPEN, _CLOSING, _BACKOFF = UpstreamState
 _E = Event
 
-State = tuple[Demand, Upstream]
+State = tuple[Demand, UpstreamState]
 
-TABLE: dict[tuple[Demand, Upstream, Event], tuple[Demand, Upstream, Do | None]] = {
-    (_N, _SHUT, _E.ARRIVED): (_W, _OPENING, Do.OPEN),
-    (_N, _SHUT, _E.STOPPED): (_N, _SHUT, Do.DROP),
-    (_N, _CLOSING, _E.ARRIVED): (_W, _CLOSING, None),
-    (_N, _CLOSING, _E.ENDED): (_N, _SHUT, Do.DROP),
-    (_N, _BACKOFF, _E.ARRIVED): (_W, _BACKOFF, None),
-    (_N, _BACKOFF, _E.RETRY): (_N, _SHUT, Do.DROP),
-    (_N, _BACKOFF, _E.STOPPED): (_N, _SHUT, Do.DROP),
+TABLE: dict[tuple[Demand, UpstreamState, Event], tuple[Demand, UpstreamState, Operation | None]] = {
+    (_N, _CLOSED, _E.FIRST_SUBSCRIBED): (_W, _OPENING, Operation.OPEN),
+    (_N, _CLOSED, _E.STOPPED): (_N, _CLOSED, Operation.DROP),
+    (_N, _CLOSING, _E.FIRST_SUBSCRIBED): (_W, _CLOSING, None),
+    (_N, _CLOSING, _E.ENDED): (_N, _CLOSED, Operation.DROP),
+    (_N, _BACKOFF, _E.FIRST_SUBSCRIBED): (_W, _BACKOFF, None),
+    (_N, _BACKOFF, _E.BACKOFF_ENDED): (_N, _CLOSED, Operation.DROP),
+    (_N, _BACKOFF, _E.STOPPED): (_N, _CLOSED, Operation.DROP),
     (_W, _OPENING, _E.OPENED): (_W, _OPEN, None),
     (_W, _OPENING, _E.ENDED): (_W, _BACKOFF, None),
-    (_W, _OPENING, _E.EMPTIED): (_L, _OPENING, None),
-    (_W, _OPENING, _E.STOPPED): (_N, _CLOSING, Do.CLOSE),
+    (_W, _OPENING, _E.LAST_UNSUBSCRIBED): (_L, _OPENING, None),
+    (_W, _OPENING, _E.STOPPED): (_N, _CLOSING, Operation.CLOSE),
     (_W, _OPEN, _E.ENDED): (_W, _BACKOFF, None),
-    (_W, _OPEN, _E.EMPTIED): (_L, _OPEN, None),
-    (_W, _OPEN, _E.STOPPED): (_N, _CLOSING, Do.CLOSE),
-    (_W, _CLOSING, _E.ENDED): (_W, _OPENING, Do.OPEN),
-    (_W, _CLOSING, _E.EMPTIED): (_N, _CLOSING, None),
+    (_W, _OPEN, _E.LAST_UNSUBSCRIBED): (_L, _OPEN, None),
+    (_W, _OPEN, _E.STOPPED): (_N, _CLOSING, Operation.CLOSE),
+    (_W, _CLOSING, _E.ENDED): (_W, _OPENING, Operation.OPEN),
+    (_W, _CLOSING, _E.LAST_UNSUBSCRIBED): (_N, _CLOSING, None),
     (_W, _CLOSING, _E.STOPPED): (_N, _CLOSING, None),
-    (_W, _BACKOFF, _E.RETRY): (_W, _OPENING, Do.OPEN),
-    (_W, _BACKOFF, _E.EMPTIED): (_N, _BACKOFF, None),
-    (_W, _BACKOFF, _E.STOPPED): (_N, _SHUT, Do.DROP),
-    (_L, _OPENING, _E.ARRIVED): (_W, _OPENING, None),
+    (_W, _BACKOFF, _E.BACKOFF_ENDED): (_W, _OPENING, Operation.OPEN),
+    (_W, _BACKOFF, _E.LAST_UNSUBSCRIBED): (_N, _BACKOFF, None),
+    (_W, _BACKOFF, _E.STOPPED): (_N, _CLOSED, Operation.DROP),
+    (_L, _OPENING, _E.FIRST_SUBSCRIBED): (_W, _OPENING, None),
     (_L, _OPENING, _E.OPENED): (_L, _OPEN, None),
     (_L, _OPENING, _E.ENDED): (_N, _BACKOFF, None),
-    (_L, _OPENING, _E.LINGERED): (_N, _CLOSING, Do.CLOSE),
-    (_L, _OPENING, _E.STOPPED): (_N, _CLOSING, Do.CLOSE),
-    (_L, _OPEN, _E.ARRIVED): (_W, _OPEN, None),
+    (_L, _OPENING, _E.LINGER_ENDED): (_N, _CLOSING, Operation.CLOSE),
+    (_L, _OPENING, _E.STOPPED): (_N, _CLOSING, Operation.CLOSE),
+    (_L, _OPEN, _E.FIRST_SUBSCRIBED): (_W, _OPEN, None),
     (_L, _OPEN, _E.ENDED): (_N, _BACKOFF, None),
-    (_L, _OPEN, _E.LINGERED): (_N, _CLOSING, Do.CLOSE),
-    (_L, _OPEN, _E.STOPPED): (_N, _CLOSING, Do.CLOSE),
+    (_L, _OPEN, _E.LINGER_ENDED): (_N, _CLOSING, Operation.CLOSE),
+    (_L, _OPEN, _E.STOPPED): (_N, _CLOSING, Operation.CLOSE),
 }
 
 
 class Lifecycle(Generic[S]):
-    """One feed's machine and its subscribers, who are held in a set and never counted beside it.
+    """One feed's state machine, and the set of its subscribers.
 
-    ``linger`` is in seconds. Each method returns the commands to carry out, in order; after each,
-    ``deadline`` says when ``tick`` wants to be called (None: not at all).
+    ``linger`` is in seconds. Each method returns the commands to carry out, in order. After each call
+    ``deadline`` says when ``tick`` must be called next (None: not at all). There is no counter of
+    subscribers beside the set: the two could disagree.
     """
 
     __slots__ = (
@@ -140,7 +144,7 @@ class Lifecycle(Generic[S]):
     def __init__(self, linger: float) -> None:
         self.subscribers: set[S] = set()
         self.demand = Demand.NONE
-        self.upstream = Upstream.CLOSED
+        self.upstream = UpstreamState.CLOSED
         self.generation = 0
         self._linger = linger
         self._lingers_until = 0.0
@@ -150,64 +154,64 @@ class Lifecycle(Generic[S]):
 
     @property
     def deadline(self) -> float | None:
-        """When ``tick`` is due next; never both clocks at once, by the table."""
+        """When ``tick`` is due next. The table rules out that linger and backoff run at once."""
         if self.demand is Demand.LINGERING:
             return self._lingers_until
-        if self.upstream is Upstream.BACKOFF:
+        if self.upstream is UpstreamState.BACKOFF:
             return self._retries_at
         return None
 
     def subscribe(self, subscriber: S, now: float) -> list[Command]:
-        """``subscriber`` wants the feed from now on. Asking twice is asking once."""
+        """Add ``subscriber``; idempotent."""
         first = not self.subscribers
         self.subscribers.add(subscriber)
-        return self._on(Event.ARRIVED, now) if first else []
+        return self._on(Event.FIRST_SUBSCRIBED, now) if first else []
 
     def unsubscribe(self, subscriber: S, now: float) -> list[Command]:
-        """``subscriber`` has left. One who is not there may leave."""
+        """Remove ``subscriber``; idempotent."""
         if subscriber not in self.subscribers:
             return []
         self.subscribers.remove(subscriber)
-        return [] if self.subscribers else self._on(Event.EMPTIED, now)
+        return [] if self.subscribers else self._on(Event.LAST_UNSUBSCRIBED, now)
 
     def stop(self, now: float) -> list[Command]:
-        """Force the feed down: nobody is a subscriber any more, nothing lingers."""
+        """Force the feed down: remove all subscribers, without lingering."""
         self.subscribers.clear()
         return self._on(Event.STOPPED, now)
 
     def opened(self, generation: int, now: float) -> list[Command]:
-        """The run of ``generation`` expects quotes."""
+        """The upstream task of ``generation`` reports that quotes can be expected."""
         return self._on(Event.OPENED, now) if generation == self.generation else []
 
     def ended(self, generation: int, now: float, draw: float) -> list[Command]:
-        """The run of ``generation`` is over and joined. ``draw`` in [0, 1) jitters the backoff."""
+        """The task of ``generation`` has ended and was joined. ``draw`` in [0, 1) jitters the backoff."""
         if generation != self.generation:
             return []
-        if self.upstream is Upstream.OPEN and now - self._opened_at >= STEADY:
+        if self.upstream is UpstreamState.OPEN and now - self._opened_at >= STABLE_AFTER:
             self._attempt = 0
         self._retries_at = now + backoff.delay(self._attempt, draw)
         self._attempt += 1
         return self._on(Event.ENDED, now)
 
     def tick(self, now: float) -> list[Command]:
-        """Time has passed; whatever is due happens."""
+        """Handle the deadlines that are due at ``now``."""
         if self.demand is Demand.LINGERING and now >= self._lingers_until:
-            return self._on(Event.LINGERED, now)
-        if self.upstream is Upstream.BACKOFF and now >= self._retries_at:
-            return self._on(Event.RETRY, now)
+            return self._on(Event.LINGER_ENDED, now)
+        if self.upstream is UpstreamState.BACKOFF and now >= self._retries_at:
+            return self._on(Event.BACKOFF_ENDED, now)
         return []
 
     def _on(self, event: Event, now: float) -> list[Command]:
         row = TABLE.get((self.demand, self.upstream, event))
         if row is None:
             return []
-        self.demand, self.upstream, do = row
-        if event is Event.EMPTIED:
+        self.demand, self.upstream, operation = row
+        if event is Event.LAST_UNSUBSCRIBED:
             self._lingers_until = now + self._linger
         elif event is Event.OPENED:
             self._opened_at = now
-        if do is None:
+        if operation is None:
             return []
-        if do is Do.OPEN:
+        if operation is Operation.OPEN:
             self.generation += 1
-        return [Command(do, self.generation)]
+        return [Command(operation, self.generation)]

@@ -1,8 +1,8 @@
-"""A log of one feed's frames; a subscriber is a cursor in it.
+"""A log of one feed's frames; each subscriber is a cursor in it.
 
-Appending costs nothing a subscriber. Reading joins the frames from a cursor to the head, once for
-all who stand at the same place. What everybody has read is let go at once; how much is kept for
-those who are slow, and what they get instead of the rest, is feed/slow_consumer.py's to say.
+The cost of appending does not depend on the number of subscribers. Frames from a cursor to the head
+are joined once for all subscribers at the same cursor. Frames that every subscriber has read are
+released at once. How many are kept for slow consumers is decided in feed/slow_consumer.py.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 
 
 class Log:
-    """The frames of a feed that somebody has still to read, numbered from 0.
+    """The frames of a feed that some subscriber still has to read, numbered from 0.
 
-    ``head`` is the next number. The log is as long as the slowest subscriber that it keeps frames
-    for is behind: whoever appends must ``release`` in the same turn.
+    ``first`` is the number of the oldest frame kept, ``head`` the number of the next one. The log
+    itself has no bound: whoever appends must call ``release`` in the same turn of the loop.
     """
 
     __slots__ = (
@@ -41,22 +41,23 @@ class Log:
         self.first = 0
         self.head = 0
         self.flushed = 0
-        """What came before was offered to every subscriber."""
+        """Frames before this number have been offered to every subscriber."""
         self.latest: Quote | None = None
         self.delivered = 0
-        """Quotes read by subscribers, one by one, in all."""
+        """Quotes sent individually, summed over subscribers."""
         self.conflated = 0
-        """Quotes that slow subscribers were told of by another's ``conflated``, in all."""
+        """Quotes reported to slow subscribers in another quote's ``conflated``, in total."""
         self.dropped = 0
-        """Quotes that slow subscribers were told of by another's ``dropped``, in all."""
+        """Quotes reported to slow subscribers in another quote's ``dropped``, in total."""
         self._frames: list[bytes] = []
+        # Frames from a cursor to the head, joined; valid until the next append or release.
         self._joined: dict[int, bytes] = {}
 
     def __len__(self) -> int:
         return len(self._frames)
 
     def append(self, quote: Quote) -> None:
-        """Add a quote as the newest frame: encoded once and framed once, for everybody."""
+        """Append a quote; it is encoded and framed once for all subscribers."""
         self.latest = quote
         self._frames.append(frames.text(messages.encode(quote)))
         self.head += 1
@@ -64,7 +65,7 @@ class Log:
             self._joined = {}
 
     def read(self, subscriber: Subscriber) -> bytes:
-        """All that ``subscriber`` has not had yet, as frames in one piece; its cursor moves on."""
+        """All frames from the subscriber's cursor on, joined; moves the cursor to the head."""
         cursor = subscriber.cursor
         self.delivered += self.head - cursor
         subscriber.cursor = self.head
@@ -73,14 +74,15 @@ class Log:
             data = self._joined[cursor] = b"".join(self._frames[cursor - self.first :])
         return data
 
-    def catch_up(self, subscriber: Subscriber, backlog: Backlog, holds: int) -> bytes:
-        """As ``read``, for a subscriber whose reader was behind: as its policy has it.
+    def catch_up(self, subscriber: Subscriber, backlog: Backlog, symbol_count: int) -> bytes:
+        """Like ``read``, for a subscriber whose consumer was behind: applies the backlog's policy.
 
-        ``holds``: how many symbols its reader holds.
+        ``symbol_count``: how many symbols the consumer is subscribed to.
         """
         lag = self.head - subscriber.cursor
-        # It may hold less by now, and so be allowed more, than when the log let go of the rest.
-        kept = min(backlog.keeps(lag, holds), len(self._frames))
+        # The consumer may have unsubscribed since frames were released, and its share per symbol
+        # grown: no more frames can be kept than are still here.
+        kept = min(backlog.retained(lag, symbol_count), len(self._frames))
         if kept == lag:
             return self.read(subscriber)
         subscriber.cursor = self.head
@@ -90,38 +92,40 @@ class Log:
         backlog.conflated += lag - 1
         return self._conflate(lag - 1)
 
-    def rewind(self, subscriber: Subscriber, *, snapshot: bool) -> None:
-        """Place a newcomer: at the head, or before the latest quote where that may be replayed."""
+    def start_reading(self, subscriber: Subscriber, *, replay_latest: bool) -> None:
+        """Place a new subscriber at the head, or just before the latest quote if asked to replay it."""
         subscriber.log = self
         subscriber.cursor = self.head
-        if snapshot and self.latest is not None:
+        if replay_latest and self.latest is not None:
             subscriber.cursor -= 1
-            if self.first > subscriber.cursor:
+            if self.first > subscriber.cursor:  # everybody has read it, so its frame was released
                 self._frames.insert(0, frames.text(messages.encode(self.latest)))
                 self.first -= 1
 
     def release(self, position: int) -> None:
-        """Let go of what stands before ``position``: nobody will read it any more."""
+        """Drop the frames before ``position``; no subscriber will read them any more."""
         if position > self.first:
             del self._frames[: position - self.first]
             self.first = position
             self._joined = {}
 
     def size(self, newest: int) -> int:
-        """Bytes of the ``newest`` frames, as far as they are still here. Cost: O(newest)."""
-        kept = self._frames  # may be read from any thread
+        """Bytes of the ``newest`` frames, as far as they are still kept. Cost: O(newest)."""
+        kept = self._frames  # one read of the attribute: other threads call this
         return sum(map(len, kept[max(0, len(kept) - newest) :]))
 
     def _conflate(self, skipped: int) -> bytes:
+        """The latest quote, which also stands for the ``skipped`` before it."""
         self.conflated += skipped
         self.delivered += 1
         newest = cast("Quote", self.latest)
         return frames.text(messages.encode(msgspec.structs.replace(newest, conflated=skipped)))
 
     def _drop(self, skipped: int, kept: int) -> bytes:
+        """The newest ``kept`` quotes, the first of which reports the ``skipped`` before it."""
         self.dropped += skipped
         self.delivered += kept
         oldest, *rest = self._frames[-kept:]
         quote = messages.decode_quote(frames.payload(oldest))
-        told = msgspec.structs.replace(quote, dropped=skipped)
-        return b"".join((frames.text(messages.encode(told)), *rest))
+        marked = msgspec.structs.replace(quote, dropped=skipped)
+        return b"".join((frames.text(messages.encode(marked)), *rest))

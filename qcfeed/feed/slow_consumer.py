@@ -1,8 +1,7 @@
-"""What becomes of a reader that falls behind: one budget a reader, and a named policy beyond it.
+"""The backlog of a slow consumer: one limit per consumer, and a policy beyond the limit.
 
-A reader that takes everything in time is never counted here. One that does not may leave a bounded
-number of quotes unread, over all that it holds; what comes then is its policy's to say, and stays so
-until it has caught up.
+A consumer that accepts every write is not counted here. One that does not may leave a limited number
+of quotes unread, over all its symbols. Beyond that limit its policy applies, until it has caught up.
 """
 
 from __future__ import annotations
@@ -11,9 +10,9 @@ from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 
 
 class Backlog:
-    """How far one reader is behind, counted only while it takes nothing.
+    """How far one consumer is behind; updated only while the consumer is not writable.
 
-    ``limit``: quotes that it may leave unread, over all that it holds, before ``policy``.
+    ``limit``: quotes the consumer may leave unread, over all its symbols, before ``policy`` applies.
     """
 
     __slots__ = ("behind", "conflated", "dropped", "limit", "over_limit", "policy")
@@ -22,32 +21,32 @@ class Backlog:
         self.policy = policy
         self.limit = limit
         self.behind = 0
-        """Quotes that came since it took nothing any more; too many where it gave up symbols since."""
+        """Quotes published since the consumer stalled; too high if it has unsubscribed since."""
         self.over_limit = False
-        """Whether its policy has begun."""
+        """Whether the policy applies."""
         self.conflated = 0
-        """Quotes of which it was told by another's ``conflated``, so far."""
+        """Quotes this consumer was told of in another quote's ``conflated``, in total."""
         self.dropped = 0
-        """Quotes of which it was told by another's ``dropped``, so far."""
+        """Quotes this consumer was told of in another quote's ``dropped``, in total."""
 
     @property
     def must_disconnect(self) -> bool:
-        """Whether it is to be disconnected."""
+        """Whether the consumer must be disconnected for being too slow."""
         return self.over_limit and self.policy is SlowConsumerPolicy.DISCONNECT
 
-    def keeps(self, lag: int, holds: int) -> int:
-        """How many of the ``lag`` newest quotes of one symbol are kept for it.
+    def retained(self, lag: int, symbol_count: int) -> int:
+        """How many of one symbol's ``lag`` unread quotes the log keeps for this consumer.
 
-        It holds ``holds`` symbols; what may stay unread is shared among them evenly.
+        The limit is shared evenly among the consumer's ``symbol_count`` symbols.
         """
         if not self.over_limit:
             return lag
         if self.policy is SlowConsumerPolicy.DROP_OLDEST:
-            return min(lag, max(1, self.limit // max(1, holds)))
-        return 0  # the newest quote is known without the log
+            return min(lag, max(1, self.limit // max(1, symbol_count)))
+        return 0  # conflation needs only Log.latest, no frames
 
-    def settle(self, still_behind: int = 0) -> None:
-        """It is counted anew: so many quotes are kept that it has not taken."""
+    def reset(self, still_behind: int = 0) -> None:
+        """Set the backlog to ``still_behind`` quotes; leave the policy when there are none."""
         self.behind = still_behind
         if still_behind == 0:
             self.over_limit = False

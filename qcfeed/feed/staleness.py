@@ -1,17 +1,17 @@
-"""How old a symbol's last quote is, in bands, and why."""
+"""The age of a symbol's last quote, in bands, and the reason when it is not live."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qcfeed.model.messages import Band, Cause
+from qcfeed.model.messages import Band, StaleReason
 
-LATE = 1.0
-"""Seconds by which our own clock may be late before we blame ourselves for a silence."""
+OWN_LAG_LIMIT = 1.0
+"""Seconds a tick may be late before the service blames itself, not the upstream, for the silence."""
 
 
 @dataclass(frozen=True, slots=True)
-class Thresholds:
+class StalenessThresholds:
     """Ages in seconds from which a symbol is stale, very stale, dead (the incident's bands)."""
 
     stale: float = 15.0
@@ -27,7 +27,7 @@ class Thresholds:
         return Band.VERY_STALE if age < self.dead else Band.DEAD
 
     def next_age(self, band: Band) -> float | None:
-        """The age at which ``band`` ends; None for the last."""
+        """The age in seconds at which ``band`` ends; None for the last band."""
         return {
             Band.LIVE: self.stale,
             Band.STALE: self.very_stale,
@@ -36,46 +36,46 @@ class Thresholds:
 
 
 class Staleness:
-    """One symbol's age. A quote is heard when it reaches us, whatever time it bears.
+    """The staleness of one symbol, measured from when its last quote arrived, not from its timestamp.
 
-    A symbol without any quote yet counts from when it was first wanted.
+    Before the first quote the age counts from the first demand.
     """
 
-    __slots__ = ("_thresholds", "band", "cause", "heard_at")
+    __slots__ = ("_thresholds", "band", "reason", "updated_at")
 
-    def __init__(self, thresholds: Thresholds, now: float) -> None:
+    def __init__(self, thresholds: StalenessThresholds, now: float) -> None:
         self._thresholds = thresholds
-        self.heard_at = now
+        self.updated_at = now
         self.band = Band.LIVE
-        self.cause: Cause | None = None
+        self.reason: StaleReason | None = None
 
     @property
     def deadline(self) -> float | None:
-        """When the band changes if nothing is heard; None once dead."""
+        """When the band changes if no quote arrives; None once the symbol is dead."""
         age = self._thresholds.next_age(self.band)
-        return None if age is None else self.heard_at + age
+        return None if age is None else self.updated_at + age
 
-    def hear(self, now: float) -> bool:
-        """A quote came; whether that brought the symbol back to life."""
-        self.heard_at = now
+    def update(self, now: float) -> bool:
+        """A quote arrived; True if the symbol was not live before."""
+        self.updated_at = now
         if self.band is Band.LIVE:
             return False
         self.band = Band.LIVE
-        self.cause = None
+        self.reason = None
         return True
 
     def tick(self, now: float, *, upstream_up: bool, late: float) -> bool:
-        """Time has passed; whether the band is another now.
+        """Re-evaluate the band at ``now``; True if it changed.
 
-        ``late`` is by how many seconds this tick itself came too late: a service that did not run
-        cannot say that its upstream was silent.
+        ``late``: seconds by which this tick itself is late. A service that did not run cannot claim
+        that its upstream was silent.
         """
-        band = self._thresholds.band(now - self.heard_at)
+        band = self._thresholds.band(now - self.updated_at)
         if band is self.band:
             return False
         self.band = band
-        if late > LATE:
-            self.cause = Cause.OWN_LAG
+        if late > OWN_LAG_LIMIT:
+            self.reason = StaleReason.OWN_LAG
         else:
-            self.cause = Cause.UPSTREAM_SILENT if upstream_up else Cause.UPSTREAM_DOWN
+            self.reason = StaleReason.UPSTREAM_SILENT if upstream_up else StaleReason.UPSTREAM_DOWN
         return True

@@ -1,4 +1,7 @@
-"""A subscriber: one reader's hold on one feed; and what a feed expects of a reader."""
+"""A subscriber is one consumer's subscription to one feed; a consumer is what its quotes are sent to.
+
+In the service a consumer is a WebSocket connection: it has one subscriber per symbol.
+"""
 
 from __future__ import annotations
 
@@ -16,61 +19,64 @@ if TYPE_CHECKING:
 _serials = itertools.count(1)
 
 
-class Reader(Protocol):
-    """Holds subscriptions and is sent quotes; in the service, a WebSocket connection. Calls never block."""
+class Consumer(Protocol):
+    """Has subscribers and receives their quotes; in the service, a WebSocket connection.
+
+    No method blocks.
+    """
 
     backlog: Backlog
-    held: dict[Symbol, Subscriber]
+    subscribers: dict[Symbol, Subscriber]
 
     writable: bool
-    """Whether all that was written before has left for the kernel."""
+    """Whether everything written before has been handed to the kernel."""
 
     @property
     def push(self) -> Callable[[bytes], int]:
-        """Gives whole frames to the kernel, past all that would keep them: how many bytes it took.
+        """Send whole frames straight to the kernel; returns how many bytes the kernel accepted.
 
-        For a reader that is writable; what was not taken it is told by ``keep``. Raises OSError when
-        nothing was.
+        Only for a writable consumer. The caller passes the rest to ``queue_unsent``. Raises OSError
+        when the kernel accepted nothing.
         """
 
-    def keep(self, rest: bytes, error: OSError | None) -> None:
-        """What a push did not take: to be sent when there is room. ``error``: what it raised."""
+    def queue_unsent(self, rest: bytes, error: OSError | None) -> None:
+        """Queue what a ``push`` did not send. ``error``: what that push raised, if anything."""
 
     def write(self, data: bytes) -> None:
         """Send whole frames."""
 
     stalled_since: float | None
-    """Since when it is not writable, in loop time; None when it is."""
+    """Loop time since which the consumer is not writable; None while it is."""
 
     @property
     def connected(self) -> bool:
-        """Whether it is still there; a hold of one that is not is an orphan."""
+        """Whether the consumer is still connected; a subscriber of one that is not is an orphan."""
 
     def disconnect_slow(self) -> None:
-        """It is further behind than it may be, and its policy is to be disconnected."""
+        """Disconnect: the backlog is over its limit and the policy says so."""
 
-    def tell(self, status: Status) -> None:
-        """Send a status; one that waits for the same symbol is replaced."""
+    def send_status(self, status: Status) -> None:
+        """Send a status, or queue it in place of a queued one for the same symbol."""
 
     def evict(self, subscriber: Subscriber, code: CloseCode, reason: str) -> None:
-        """The feed has let go of ``subscriber``; the reader is told why."""
+        """Remove ``subscriber``, which the feed has ended, and tell the client why."""
 
 
 class Subscriber:
-    """One reader's hold on one feed: a cursor in its log, and whether it is still held.
+    """One consumer's subscription to one feed: a cursor in the feed's log.
 
-    It is also an owner in the sense of ``qcfeed.diagnostics``: what is spawned on its behalf must
-    not outlive it.
+    It is also an owner in the sense of ``qcfeed.diagnostics``: a task spawned on its behalf is an
+    orphan once the subscriber is closed.
     """
 
-    __slots__ = ("closed_at", "cursor", "log", "reader", "serial", "symbol")
+    __slots__ = ("closed_at", "consumer", "cursor", "log", "serial", "symbol")
 
-    def __init__(self, symbol: Symbol, reader: Reader) -> None:
+    def __init__(self, symbol: Symbol, consumer: Consumer) -> None:
         self.serial = next(_serials)
         self.symbol = symbol
-        self.reader = reader
+        self.consumer = consumer
         self.log: Log | None = None
-        """Where it reads, once it was placed there (``Log.rewind``)."""
+        """The log it reads; set by ``Log.start_reading``."""
         self.cursor = 0
         self.closed_at: float | None = None
 
@@ -80,7 +86,7 @@ class Subscriber:
 
     @property
     def lag(self) -> int:
-        """Quotes of its feed that it has not had yet."""
+        """Quotes of its feed that the subscriber has not been sent yet."""
         return 0 if self.log is None else self.log.head - self.cursor
 
     def __str__(self) -> str:

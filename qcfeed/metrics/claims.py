@@ -13,7 +13,7 @@ from qcfeed.formats import age, unit
 from qcfeed.metrics import growth
 from qcfeed.metrics.growth import Point, Window
 
-CLOSE = 0.1
+TOLERANCE = 0.1
 """How far a window's rate may be off a claimed one and be its source."""
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _RATE = re.compile(
@@ -31,7 +31,7 @@ class Claim(NamedTuple):
     bytes_per_hour: float
 
 
-class Answered(NamedTuple):
+class CheckedClaim(NamedTuple):
     """A claim held against the samples. ``time_to_limit_s``: what it would mean.
 
     ``averaged_s``: over how long one has to average to get it, None if no time here does;
@@ -68,16 +68,16 @@ def claims(alert: str, texts: Sequence[str]) -> list[Claim]:
     return []
 
 
-def answer(
+def check(
     claim: Claim, points: Sequence[Point], found: Sequence[Window], limit: float | None
-) -> Answered:
+) -> CheckedClaim:
     """Hold a claim against the samples of ``growth.windows``."""
-    held = [(p.at, p.memory) for p in growth.this_life(points) if p.memory is not None]
+    held = [(p.at, p.memory) for p in growth.since_restart(points) if p.memory is not None]
     worst = growth.worst(found)
     fastest = None if worst is None else worst.memory_bytes_per_hour
     claimed = claim.bytes_per_hour
     averaged = _averaged(held, claimed)
-    return Answered(
+    return CheckedClaim(
         claim,
         growth.time_to(limit, held[-1][1], claimed / 3_600) if held else None,
         averaged,
@@ -105,7 +105,9 @@ def _why(
 ) -> str:
     if claimed <= 0 or not held:
         return "there is nothing here to hold it against"
-    near = [w.window for w in found if abs((w.memory_bytes_per_hour or 0.0) / claimed - 1) <= CLOSE]
+    near = [
+        w.window for w in found if abs((w.memory_bytes_per_hour or 0.0) / claimed - 1) <= TOLERANCE
+    ]
     if near:
         return f"it is what the window {near[0]} says"
     if averaged is not None:

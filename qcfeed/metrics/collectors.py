@@ -20,7 +20,7 @@ from prometheus_client.utils import floatToGoString
 from qcfeed.metrics.catalog.metrics import Kind, Metric
 
 
-class Spread(NamedTuple):
+class BucketCounts(NamedTuple):
     """What a histogram or distribution shows: ``counts`` one a bucket, beyond the last bound at the
     end, and the ``sum`` of all that was observed."""
 
@@ -33,7 +33,7 @@ class Sample:
     """One value of a metric; ``labels`` in the order of its declaration."""
 
     metric: Metric
-    value: float | Spread
+    value: float | BucketCounts
     labels: tuple[str, ...] = ()
 
 
@@ -82,7 +82,7 @@ def _family(metric: Metric) -> Family:
 
 def _add(family: Family, sample: Sample) -> None:
     value = sample.value
-    if isinstance(value, Spread):
+    if isinstance(value, BucketCounts):
         bounds = [*sample.metric.buckets, float("inf")]
         summed = itertools.accumulate(value.counts)
         buckets = [

@@ -17,19 +17,19 @@ WINDOWS = (("5m", 300.0), ("15m", 900.0), ("1h", 3_600.0))
 """Name and seconds of each window that is fitted, beside the whole."""
 WHOLE = "whole"
 
-SAMPLES = 3
+MIN_SAMPLES = 3
 """Fewer say nothing of a trend: through two points a line always fits."""
-COVERED = 0.5
+MIN_COVERAGE = 0.5
 """Share of a window that its samples must span; a window with less repeats a shorter one."""
-FIT = 0.8
+GOOD_FIT = 0.8
 """r2 from which a line is believed."""
-FASTER = 1.5
+ACCELERATION = 1.5
 """Times the longest window's rate from which a shorter window's rate is acceleration."""
-SUSTAINED = 0.05
+SUSTAINED_SHARE = 0.05
 """Growth over a window, as a share of what there was, below which it is a fluctuation."""
-EVEN = 1_000
+MAX_FITTED = 1_000
 """Points that the whole is fitted to, at most."""
-GAP = 3.0
+GAP_FACTOR = 3.0
 """Times the usual distance of two samples from which samples are missing between them."""
 
 
@@ -98,7 +98,7 @@ def fit(samples: Sequence[tuple[float, float]]) -> Line | None:
 
     Constant values are explained wholly (r2 1). Cost: 1.3 us a sample.
     """
-    if len(samples) < SAMPLES:
+    if len(samples) < MIN_SAMPLES:
         return None
     began, first = samples[0]
     x = [at - began for at, _ in samples]
@@ -117,7 +117,7 @@ def restarts(points: Sequence[Point]) -> list[float]:
     return [at for (_, before), (at, after) in pairwise(counted) if after < before]
 
 
-def this_life(points: Sequence[Point]) -> Sequence[Point]:
+def since_restart(points: Sequence[Point]) -> Sequence[Point]:
     """The points since the last restart: a fall by a restart is no shrinking."""
     begun = restarts(points)
     return [point for point in points if point.at >= begun[-1]] if begun else points
@@ -126,10 +126,10 @@ def this_life(points: Sequence[Point]) -> Sequence[Point]:
 def gaps(points: Sequence[Point]) -> list[tuple[float, float]]:
     """Where samples are missing: from the last before to the first after, both in Unix seconds."""
     steps = [after.at - before.at for before, after in pairwise(points)]
-    if len(steps) < SAMPLES:
+    if len(steps) < MIN_SAMPLES:
         return []
     usual = statistics.median(steps)
-    return [(a.at, b.at) for a, b in pairwise(points) if b.at - a.at > GAP * usual]
+    return [(a.at, b.at) for a, b in pairwise(points) if b.at - a.at > GAP_FACTOR * usual]
 
 
 # ---------------------------------------------------------------- windows
@@ -141,7 +141,7 @@ def windows(points: Sequence[Point], at: float, limit: float | None) -> list[Win
     ``points`` oldest first; those from before the last restart are left out. ``limit``: bytes of
     memory that may be held. The time to it counts from the last sample.
     """
-    life = [point for point in this_life(points) if point.at <= at]
+    life = [point for point in since_restart(points) if point.at <= at]
     named = [
         _window(name, [p for p in life if p.at >= at - seconds], limit, seconds)
         for name, seconds in WINDOWS
@@ -152,9 +152,9 @@ def windows(points: Sequence[Point], at: float, limit: float | None) -> list[Win
 def _even(points: Sequence[Point]) -> Sequence[Point]:
     """Some of them, at least a thousandth of their time apart: those that are known more closely
     have no more weight for it. The last one stays."""
-    if len(points) <= EVEN:
+    if len(points) <= MAX_FITTED:
         return points
-    least = (points[-1].at - points[0].at) / EVEN
+    least = (points[-1].at - points[0].at) / MAX_FITTED
     kept = [points[-1]]
     for point in reversed(points):
         if kept[-1].at - point.at >= least:
@@ -189,9 +189,9 @@ def _window(
 
 
 def _lacks(count: int, spans: float, seconds: float | None) -> str | None:
-    if count < SAMPLES:
-        return f"{count} of at least {SAMPLES} samples"
-    if seconds is not None and spans < COVERED * seconds:
+    if count < MIN_SAMPLES:
+        return f"{count} of at least {MIN_SAMPLES} samples"
+    if seconds is not None and spans < MIN_COVERAGE * seconds:
         return f"its samples span {spans:.0f} s"
     return "all samples are of one instant" if spans <= 0 else None
 
@@ -247,12 +247,14 @@ def accelerating(found: Sequence[Window]) -> bool:
     if not told:
         return False
     longest = max(0.0, told[-1][0])
-    return any(rate > 0 and rate >= FASTER * longest and r2 >= FIT for rate, r2 in told[:-1])
+    return any(
+        rate > 0 and rate >= ACCELERATION * longest and r2 >= GOOD_FIT for rate, r2 in told[:-1]
+    )
 
 
-def runs_out(found: Sequence[Window], within: float) -> Window | None:
+def reaching_limit(found: Sequence[Window], within: float) -> Window | None:
     """The worst window that reaches the limit within so many seconds by a line that fits."""
-    fitting = [each for each in found if each.time_to_limit_s == 0 or (each.r2 or 0.0) >= FIT]
+    fitting = [each for each in found if each.time_to_limit_s == 0 or (each.r2 or 0.0) >= GOOD_FIT]
     first = worst(fitting)
     return first if first is not None and (first.time_to_limit_s or 0.0) <= within else None
 
@@ -265,21 +267,21 @@ def sustained(points: Sequence[Point], at: float) -> bool:
     """
     beyond = [
         p if p.live is None else p._replace(live=p.live - (p.feeds or 0.0))
-        for p in this_life(points)
+        for p in since_restart(points)
     ]
     told = [each for each in windows(beyond, at, None) if each.tasks_per_minute is not None]
     if len(told) < 2:
         return False
     live = [point.live for point in beyond if point.live is not None]
-    steady = all((w.tasks_per_minute or 0.0) > 0 and (w.tasks_r2 or 0.0) >= FIT for w in told)
-    return steady and live[-1] - live[0] >= max(SAMPLES, SUSTAINED * live[0])
+    steady = all((w.tasks_per_minute or 0.0) > 0 and (w.tasks_r2 or 0.0) >= GOOD_FIT for w in told)
+    return steady and live[-1] - live[0] >= max(MIN_SAMPLES, SUSTAINED_SHARE * live[0])
 
 
 def per_task(points: Sequence[Point]) -> PerTask | None:
     """What each further task took of memory; None where tasks or memory did not change together."""
     both = [
         (point.live, point.memory)
-        for point in this_life(points)
+        for point in since_restart(points)
         if point.live is not None and point.memory is not None
     ]
     line = fit(both)

@@ -120,9 +120,9 @@ def answer(told: Timeline, said: Sequence[Claim] = (), *, horizon: float = HORIZ
         else Worst(window=worst.window, time_to_limit_s=worst.time_to_limit_s or 0.0),
         accelerating=growth.accelerating(found),
         sustained=growth.sustained(told.points, told.at),
-        bytes_per_task=None if task is None or task.r2 < growth.FIT else task.bytes,
+        bytes_per_task=None if task is None or task.r2 < growth.GOOD_FIT else task.bytes,
         findings=list(_findings(told, found, horizon)),
-        claims=[_claim(claims.answer(each, told.points, found, told.limit)) for each in said],
+        claims=[_claim(claims.check(each, told.points, found, told.limit)) for each in said],
         missing=list(told.missing),
         restarts=[stamp(at) for at in growth.restarts(told.points)],
         gaps=[(stamp(begin), stamp(end)) for begin, end in growth.gaps(told.points)],
@@ -136,7 +136,7 @@ def stamp(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def spoken(window: str) -> str:
+def in_words(window: str) -> str:
     """A window in a sentence: ``at the rate of the last 15m``."""
     return (
         "at the rate of all that time"
@@ -146,12 +146,12 @@ def spoken(window: str) -> str:
 
 
 def _findings(told: Timeline, found: Sequence[growth.Window], horizon: float) -> Iterator[str]:
-    soon = growth.runs_out(found, horizon)
+    soon = growth.reaching_limit(found, horizon)
     if soon is not None and told.limit is not None:
         left, rate = soon.time_to_limit_s or 0.0, soon.memory_bytes_per_hour or 0.0
         yield (
             f"memory reaches its limit of {size(told.limit)} in {age(left)},"
-            f" {spoken(soon.window)}, {size(rate)} an hour"
+            f" {in_words(soon.window)}, {size(rate)} an hour"
             if left
             else f"memory is at its limit of {size(told.limit)}"
         )
@@ -160,7 +160,7 @@ def _findings(told: Timeline, found: Sequence[growth.Window], horizon: float) ->
         yield f"live tasks that no feed explains grow in every window, all of them by {max(rates):,.0f} a minute in the fastest"
 
 
-def _claim(answered: claims.Answered) -> ClaimAnswer:
+def _claim(answered: claims.CheckedClaim) -> ClaimAnswer:
     return ClaimAnswer(
         alert=answered.claim.alert,
         text=answered.claim.text,

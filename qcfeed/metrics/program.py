@@ -14,17 +14,17 @@ from qcfeed.diagnostics.pauses import GENERATIONS, GcPauses
 from qcfeed.metrics import memory
 from qcfeed.metrics.catalog import metrics as m
 from qcfeed.metrics.catalog.metrics import Metric
-from qcfeed.metrics.collectors import Sample, Spread
+from qcfeed.metrics.collectors import BucketCounts, Sample
 
 OTHER = "other"
-COMERS = 80
+EARLY_LABELS = 80
 """Spawn locations that get a label as they come."""
-LATE = 20
+LATE_LABELS = 20
 """Further labels, for locations that come later and matter."""
-SHARE = 0.01
+LATE_SHARE = 0.01
 """Share of all live tasks from which a late location matters."""
 
-BOOKS = {
+BY_LOCATION = {
     m.TASKS_LIVE: "live",
     m.TASKS_SPAWNED: "spawned",
     m.TASKS_FINISHED: "finished",
@@ -34,7 +34,7 @@ BOOKS = {
     m.TASKS_ORPHANED: "orphaned",
 }
 """The metrics that go by location, and where a snapshot row has each."""
-_COUNTERS = [metric for metric in BOOKS if metric.kind is m.Kind.COUNTER]
+_COUNTERS = [metric for metric in BY_LOCATION if metric.kind is m.Kind.COUNTER]
 
 Counts = Counter[Metric]
 
@@ -47,7 +47,7 @@ class Locations:
     (docs/adr/0016). Bounded: COMERS + LATE labels and ``other``.
     """
 
-    def __init__(self, *, comers: int = COMERS, late: int = LATE) -> None:
+    def __init__(self, *, comers: int = EARLY_LABELS, late: int = LATE_LABELS) -> None:
         self._comers = comers
         self._most = comers + late
         self._before: dict[str, Counts] = {}
@@ -62,13 +62,13 @@ class Locations:
         books: dict[str, Counts] = {}
         for row in rows:
             counts = books.setdefault(row.location, Counter())
-            counts.update({metric: getattr(row, name) for metric, name in BOOKS.items()})
+            counts.update({metric: getattr(row, name) for metric, name in BY_LOCATION.items()})
         with self._lock:
             self._give(books)
             return self._labelled(books)
 
     def _give(self, books: dict[str, Counts]) -> None:
-        least = max(1.0, SHARE * sum(counts[m.TASKS_LIVE] for counts in books.values()))
+        least = max(1.0, LATE_SHARE * sum(counts[m.TASKS_LIVE] for counts in books.values()))
         for location, counts in books.items():
             if location in self._before or location == OTHER:
                 continue
@@ -95,7 +95,7 @@ def _counted(counts: Counts) -> Counts:
     return Counter({metric: counts[metric] for metric in _COUNTERS})
 
 
-class Tasks:
+class TaskSamples:
     """The ledger's samples. From any thread but the loop's. Cost: a snapshot, 0.5 us a live task, in
     slices that let the loop run."""
 
@@ -107,7 +107,7 @@ class Tasks:
         self._ledger.check.refresh()
         taken = snapshot.by_location(self._ledger, time.monotonic())
         for label, counts in self._locations.sort(taken.rows).items():
-            for metric in BOOKS:
+            for metric in BY_LOCATION:
                 yield Sample(metric, counts[metric], (label,))
         yield Sample(m.TASKS_UNTRACKED, taken.totals.untracked)
         yield Sample(m.LEDGER_PROBLEMS, len(taken.totals.incomplete))
@@ -116,7 +116,7 @@ class Tasks:
 def loop_lag(watch: LoopWatch) -> Iterator[Sample]:
     """How late a loop's beats were, where they are counted."""
     if watch.lags is not None:
-        yield Sample(m.LOOP_LAG, Spread(tuple(watch.lags.counts), watch.lags.total))
+        yield Sample(m.LOOP_LAG, BucketCounts(tuple(watch.lags.counts), watch.lags.total))
 
 
 def pauses(heard: GcPauses) -> Iterator[Sample]:
@@ -139,12 +139,12 @@ def memory_limit() -> Iterator[Sample]:
     yield Sample(m.MEMORY_LIMIT, memory.limit().bytes)
 
 
-class Program:
+class ProgramSamples:
     """What ``attach`` gives a program's own registry: all but what prometheus-client has by itself
     (``process_*``, collections of garbage)."""
 
     def __init__(self, ledger: Ledger, watch: LoopWatch) -> None:
-        self._tasks = Tasks(ledger)
+        self._tasks = TaskSamples(ledger)
         self._watch = watch
 
     def read(self) -> Iterator[Sample]:

@@ -27,7 +27,7 @@ from qcfeed.formats import printable
 from qcfeed.metrics import prometheus_access as access
 from qcfeed.metrics.prometheus_access import reason
 
-SKEW = 5.0
+CLOCK_TOLERANCE_S = 5.0
 """Seconds that two clocks may differ without a word: the Date header has whole seconds."""
 _UNAUTHORIZED = (401, 403)
 
@@ -51,13 +51,13 @@ class Prometheus:
 
     def __init__(self, config: PrometheusConfig, *, timeout: float) -> None:
         """Asks nothing yet. Raises ConfigError for a URL or a file that cannot be."""
-        url, userinfo = access.split(config.prometheus)
+        url, userinfo = access.split_userinfo(config.prometheus)
         self.url = url
         self.timeout = timeout
         self.warnings: list[str] = []
         """What the server had to say beside its answers."""
         self._deadline: float | None = None
-        self._who, self._who_else = access.refused(config, userinfo)
+        self._who, self._who_else = access.credentials_hint(config, userinfo)
         self._session = access.session(config, url)
         self._session.inspect = self._inspect
         self._skew: float | None = None
@@ -111,7 +111,7 @@ class Prometheus:
         if self._skew is None:
             self.fetch("/api/v1/query", query="1")
         skew = self._skew or 0.0
-        return skew if abs(skew) > SKEW else 0.0
+        return skew if abs(skew) > CLOCK_TOLERANCE_S else 0.0
 
     # ------------------------------------------------------------ one request
 

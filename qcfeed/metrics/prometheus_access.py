@@ -16,7 +16,7 @@ from qcfeed.config import PrometheusConfig
 from qcfeed.errors import ConfigError, PrometheusError
 from qcfeed.options import read_secret
 
-ANSWER_BYTES = 64 * 1024 * 1024
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """More than any answer of ours has."""
 _CHUNK = 65_536
 
@@ -33,10 +33,10 @@ class Session(requests.Session):
         body = bytearray()
         for chunk in response.raw.stream(_CHUNK, decode_content=True):
             body += chunk
-            if len(body) > ANSWER_BYTES:
+            if len(body) > MAX_ANSWER_BYTES:
                 response.close()
                 raise PrometheusError(
-                    f"Prometheus answers with over {ANSWER_BYTES} bytes",
+                    f"Prometheus answers with over {MAX_ANSWER_BYTES} bytes",
                     hint="a shorter --since asks for less",
                 )
         response.raw = io.BytesIO(body)
@@ -66,7 +66,7 @@ def session(config: PrometheusConfig, url: str) -> Session:
 # ---------------------------------------------------------------- what was given
 
 
-def split(given: str | None) -> tuple[str, tuple[bytes, bytes] | None]:
+def split_userinfo(given: str | None) -> tuple[str, tuple[bytes, bytes] | None]:
     """The URL without a user and password in it, so that it can be shown; and those."""
     hint = "give --prometheus http://HOST:9090, or set QCFEED_PROMETHEUS"
     if not given:
@@ -102,7 +102,7 @@ def basic(config: PrometheusConfig) -> tuple[bytes, bytes] | None:
     return config.prometheus_user.encode(), (password or "").encode()
 
 
-def refused(config: PrometheusConfig, userinfo: object) -> tuple[str, str]:
+def credentials_hint(config: PrometheusConfig, userinfo: object) -> tuple[str, str]:
     """Who was not let in, and what to type next: by what was sent."""
     if token := config.prometheus_token_file or config.prometheus_token:
         of = token if config.prometheus_token_file else "the environment or the file"

@@ -12,7 +12,7 @@ from qcfeed.metrics import growth
 from qcfeed.metrics.catalog import metrics as m
 from qcfeed.metrics.growth import Point
 from qcfeed.metrics.prometheus import Prometheus
-from qcfeed.metrics.timeline import Timeline, doubts
+from qcfeed.metrics.timeline import Timeline, caveats
 
 STEP = 15.0
 """Seconds between two points, at least: Prometheus is usually told to scrape as often."""
@@ -68,7 +68,7 @@ def of(server: Prometheus, wanted: str | None, at: float | None, since: float) -
     points, limit = _points(server, target, end, since)
     if not points:
         raise PrometheusError(f"Prometheus at {server.url} has no samples of {target}")
-    notes += [*renamed, *doubts(points, limit, end)]
+    notes += [*renamed, *caveats(points, limit, end)]
     restarts = growth.restarts(points)
     begin = max([points[0].at, *restarts])
     return Timeline(

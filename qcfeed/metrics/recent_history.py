@@ -7,13 +7,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from qcfeed.diagnostics.history import POINTS
+from qcfeed.diagnostics.history import MAX_SNAPSHOTS
 from qcfeed.diagnostics.snapshot import TaskSnapshot
 from qcfeed.metrics import memory
 from qcfeed.metrics.growth import Point
 
 
-class Counts(NamedTuple):
+class FeedCounts(NamedTuple):
     """What a service has beside tasks."""
 
     subscriptions: int
@@ -21,16 +21,16 @@ class Counts(NamedTuple):
     feeds: int
 
 
-class Recent:
+class RecentHistory:
     """A point a snapshot (sampler.py: every 10 s or so), as many as make an hour; from any thread.
 
     Cost: what reading the resident memory takes, 80 us, and ``counts``. 0.1 MB when full.
     """
 
-    def __init__(self, counts: Callable[[], Counts] | None = None) -> None:
+    def __init__(self, counts: Callable[[], FeedCounts] | None = None) -> None:
         """``counts`` is asked in the sampling thread; a program without feeds has none."""
         self._counts = counts
-        self._points: deque[Point] = deque(maxlen=POINTS)
+        self._points: deque[Point] = deque(maxlen=MAX_SNAPSHOTS)
         self._lock = threading.Lock()
 
     def note(self, now: float, taken: TaskSnapshot) -> None:

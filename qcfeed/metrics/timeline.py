@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from qcfeed.metrics.growth import Point
 
-OLD = 120.0
+STALE_SAMPLE_S = 120.0
 """Seconds from which the last sample's age is worth a word."""
 
 
@@ -27,7 +27,7 @@ class Timeline(NamedTuple):
     missing: Sequence[str]
 
 
-def doubts(points: Sequence[Point], limit: float | None, end: float) -> list[str]:
+def caveats(points: Sequence[Point], limit: float | None, end: float) -> list[str]:
     """What is not there, or makes the answer less than it seems; ``points`` has one at least."""
     said = []
     if limit is None:
@@ -37,6 +37,6 @@ def doubts(points: Sequence[Point], limit: float | None, end: float) -> list[str
     if not any(point.live is not None for point in points):
         said.append("no samples of live tasks")
     age = end - points[-1].at
-    if age > OLD:
+    if age > STALE_SAMPLE_S:
         said.append(f"the last sample is {age / 60:,.0f} min old: is it still scraped?")
     return said

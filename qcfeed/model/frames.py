@@ -1,4 +1,4 @@
-"""WebSocket frames as a server sends them: unmasked, so that one frame's bytes serve everybody."""
+"""WebSocket frames as a server sends them: unmasked, so all subscribers can share a frame's bytes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from enum import IntEnum
 
 FINAL = 0x80
-"""The last frame of its message, and here always the only one."""
+"""The FIN bit: the last frame of its message. Here a message is always a single frame."""
 COMPRESSED = 0x40
-"""The first reserved bit, as permessage-deflate uses it (RFC 7692 section 6)."""
+"""The RSV1 bit, which permessage-deflate uses (RFC 7692 section 6)."""
 
 
 class Opcode(IntEnum):
-    """RFC 6455 section 5.2."""
+    """The opcodes that the service sends (RFC 6455 section 5.2)."""
 
     TEXT = 0x1
     CLOSE = 0x8
@@ -34,7 +34,7 @@ def frame(opcode: Opcode, payload: bytes, *, compressed: bool = False) -> bytes:
 
 
 def split(data: bytes) -> Iterator[bytes]:
-    """Whole frames that were joined, one by one."""
+    """Split joined frames into single ones."""
     start = 0
     while start < len(data):
         size, body = data[start + 1], start + 2
@@ -46,7 +46,7 @@ def split(data: bytes) -> Iterator[bytes]:
 
 
 def payload(whole: bytes) -> bytes:
-    """What is in a frame that ``frame`` made."""
+    """The payload of a frame that ``frame`` made."""
     start = {126: 4, 127: 10}.get(whole[1], 2)
     return whole[start:]
 
@@ -58,6 +58,7 @@ def text(message: bytes) -> bytes:
 
 @functools.lru_cache(maxsize=64)
 def close(code: int, reason: str = "") -> bytes:
-    """A close frame. The reason is cut to the 123 bytes that a control frame has left (5.5.1)."""
-    told = reason.encode()[:123].decode("utf-8", "ignore").encode()
-    return frame(Opcode.CLOSE, struct.pack("!H", code) + told)
+    """A close frame. The reason is cut to 123 bytes: a control frame has at most 125 (5.5.1)."""
+    # Decoding with "ignore" drops a character that the cut would split.
+    text = reason.encode()[:123].decode("utf-8", "ignore").encode()
+    return frame(Opcode.CLOSE, struct.pack("!H", code) + text)

@@ -1,6 +1,6 @@
-"""When quotes are to be expected: a market's hours, so that a silent night is no fault.
+"""Market hours: when quotes are expected, so that a silent night raises no alert.
 
-The calendar is an argument: days, hours and holidays are written down, not looked up anywhere.
+The option gives days, hours and holidays; nothing is looked up anywhere.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ _FORM = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Hours:
-    """Sessions from ``opens`` to ``closes`` on ``days`` (0 is Monday) but ``holidays``, in local time.
+class MarketHours:
+    """Sessions from ``opens`` to ``closes`` on ``days`` (0 is Monday) except ``holidays``, in ``zone``.
 
-    One that closes no later than it opens runs into the next day, and belongs to the day it opens.
+    A session that closes at or before its opening time runs past midnight and belongs to the day on
+    which it opens.
     """
 
     days: frozenset[int]
@@ -33,7 +34,7 @@ class Hours:
     holidays: frozenset[date] = frozenset()
 
     def is_open(self, at: datetime) -> bool:
-        """Whether a session is on at ``at``, which knows its own zone."""
+        """Whether the market is open at ``at``, a timezone-aware time."""
         local = at.astimezone(self.zone)
         today, clock = local.date(), local.time()
         if self.opens < self.closes:
@@ -47,18 +48,18 @@ class Hours:
         return day.weekday() in self.days and day not in self.holidays
 
 
-def parse(text: str) -> Hours | None:
-    """``Mon-Fri 09:30-16:00 America/New_York except 2026-11-26,2026-12-25``; None for ``always``.
+def parse(text: str) -> MarketHours | None:
+    """Parse ``Mon-Fri 09:30-16:00 America/New_York except 2026-11-26,2026-12-25``; None for ``always``.
 
-    Raises ValueError, with what is wrong, for anything else.
+    Raises ValueError with the reason for anything else.
     """
     if text == ALWAYS:
         return None
     found = _FORM.fullmatch(text)
     if found is None:
-        raise ValueError("it is neither `always` nor like `Mon-Fri 09:30-16:00 America/New_York`")
+        raise ValueError("must be `always` or like `Mon-Fri 09:30-16:00 America/New_York`")
     holidays = (found["holidays"] or "").split(",")
-    return Hours(
+    return MarketHours(
         _days(found["first"], found["last"] or found["first"]),
         time.fromisoformat(found["opens"]),
         time.fromisoformat(found["closes"]),
@@ -68,16 +69,16 @@ def parse(text: str) -> Hours | None:
 
 
 def _days(first: str, last: str) -> frozenset[int]:
-    """From one day to the other, over the week's end where need be."""
+    """The days from ``first`` to ``last``, wrapping around the week."""
     try:
         begin, end = (_DAYS.index(each.lower()) for each in (first, last))
     except ValueError:
-        raise ValueError(f"a day is one of {', '.join(_DAYS)}") from None
+        raise ValueError(f"a day must be one of {', '.join(_DAYS)}") from None
     return frozenset((begin + step) % 7 for step in range((end - begin) % 7 + 1))
 
 
 def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # unknown; no name of a file; a directory of them
-        raise ValueError(f"there is no time zone {name!r} on this machine") from None
+    except (KeyError, ValueError, OSError):  # not found; not a valid key; a directory of zones
+        raise ValueError(f"unknown time zone {name!r}") from None

@@ -1,6 +1,6 @@
-"""What goes over the wire: one JSON text message each, and the close codes.
+"""The messages on the wire, one JSON text message each, and the close codes.
 
-docs/protocol.md tells a client's author the same in prose.
+docs/protocol.md describes them for authors of clients.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import msgspec
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
 
-# A whole number stays one on the wire: 300, not 300.0.
+# An integer stays an integer on the wire: 300, not 300.0.
 Size = int | float | None
 
 
 class Tick(msgspec.Struct, frozen=True, gc=False):
-    """What an upstream knows of a symbol at one moment: prices in currency, sizes in units.
+    """A price update from an upstream: prices in the symbol's currency, sizes in units, not lots.
 
-    ``ts`` is the upstream's own time, RFC 3339 UTC with up to nanoseconds, kept as a string:
-    a double cannot hold it.
+    ``ts`` is the upstream's own time, RFC 3339 UTC with up to nanoseconds. It stays a string because
+    a double cannot hold nanoseconds.
     """
 
     bid: float | None
@@ -31,9 +31,11 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
     ts: str
 
 
-def fault(tick: Tick) -> str | None:
-    """What makes ``tick`` no quote: a price or size that is no number from nought up, a time that is
-    none; None for a sound one. A side that is None is missing, which is not wrong. Cost: 0.4 us.
+def find_fault(tick: Tick) -> str | None:
+    """The reason why ``tick`` is invalid, or None for a valid one. Cost: 0.4 us.
+
+    A price or size must be finite and not negative; None means that it is missing, which is valid. The
+    timestamp must look like RFC 3339.
     """
     values = (tick.bid, tick.ask, tick.last, tick.bid_size, tick.ask_size)
     for value in values:
@@ -47,10 +49,10 @@ _INFINITY = float("inf")
 
 
 class Quote(msgspec.Struct, frozen=True, gc=False, tag="quote", omit_defaults=True):
-    """A tick as a subscriber sees it. ``seq`` rises by one a symbol within an epoch.
+    """A tick as it is sent to subscribers. ``seq`` rises by one per symbol within an epoch.
 
-    ``conflated`` counts the quotes this one stands for besides itself, ``dropped`` those before it
-    that will not come.
+    ``conflated``: how many earlier quotes this one also stands for. ``dropped``: how many quotes just
+    before this one will not be sent.
     """
 
     symbol: str
@@ -67,7 +69,7 @@ class Quote(msgspec.Struct, frozen=True, gc=False, tag="quote", omit_defaults=Tr
 
 
 class Band(StrEnum):
-    """How old a symbol's last quote is (feed/staleness.py has the thresholds)."""
+    """Staleness bands: how old a symbol's last quote is (thresholds: feed/staleness.py)."""
 
     LIVE = "live"
     STALE = "stale"
@@ -75,12 +77,15 @@ class Band(StrEnum):
     DEAD = "dead"
 
 
-class Cause(StrEnum):
+class StaleReason(StrEnum):
     """Why a symbol is not live, as far as the service can tell."""
 
     UPSTREAM_SILENT = "upstream_silent"
+    """The upstream is connected but sends nothing."""
     UPSTREAM_DOWN = "upstream_down"
+    """The upstream is not connected."""
     OWN_LAG = "own_lag"
+    """The service itself did not run in time."""
 
 
 class Status(msgspec.Struct, frozen=True, tag="status", omit_defaults=True):
@@ -89,11 +94,11 @@ class Status(msgspec.Struct, frozen=True, tag="status", omit_defaults=True):
     symbol: str
     state: Band
     age_ms: int
-    reason: Cause | None = None
+    reason: StaleReason | None = None
 
 
 class Error(msgspec.Struct, frozen=True, tag="error", omit_defaults=True):
-    """A request was refused; the connection stays. ``retryable``: the same may succeed later."""
+    """A request was refused; the connection stays open. ``retryable``: it may succeed later."""
 
     code: str
     message: str
@@ -102,19 +107,19 @@ class Error(msgspec.Struct, frozen=True, tag="error", omit_defaults=True):
 
 
 class GoingAway(msgspec.Struct, frozen=True, tag="going_away"):
-    """The service leaves; come back after ``retry_after_ms`` (spread, so that not all do at once)."""
+    """The service is shutting down; reconnect after ``retry_after_ms``, which differs per client."""
 
     retry_after_ms: int
 
 
 class Subscribed(msgspec.Struct, frozen=True, tag="subscribed"):
-    """The symbols this connection now holds, after a subscribe or unsubscribe."""
+    """All symbols of this connection, after a subscribe or unsubscribe."""
 
     symbols: list[str]
 
 
-class Slow(msgspec.Struct, frozen=True, tag="slow"):
-    """What becomes of this connection from now on when it reads too slowly, after it asked for it."""
+class SlowPolicy(msgspec.Struct, frozen=True, tag="slow"):
+    """The answer to ``{"action":"slow"}``: the connection's slow-consumer policy from now on."""
 
     policy: SlowConsumerPolicy
 
@@ -123,7 +128,7 @@ class Pong(msgspec.Struct, frozen=True, tag="pong"):
     """The answer to ``{"action":"ping"}``."""
 
 
-ServerMessage = Quote | Status | Error | GoingAway | Subscribed | Slow | Pong
+ServerMessage = Quote | Status | Error | GoingAway | Subscribed | SlowPolicy | Pong
 
 
 class Action(StrEnum):
@@ -134,7 +139,7 @@ class Action(StrEnum):
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a client may say: ``symbols`` of a subscribe or unsubscribe, at /stream; ``policy`` of a slow."""
+    """A client's request. ``symbols``: for subscribe and unsubscribe; ``policy``: for slow."""
 
     action: Action
     symbols: list[str] = []
@@ -142,7 +147,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CloseCode(IntEnum):
-    """Why the service closed. 4000-4399: do not come back; 4400-4999: do (RFC 6455 section 7.4)."""
+    """Close codes (RFC 6455 section 7.4). 4000-4399: do not reconnect; 4400-4999: reconnect."""
 
     NORMAL = 1000
     GOING_AWAY = 1001
@@ -162,10 +167,10 @@ class CloseCode(IntEnum):
     NO_PONG = 4412
 
 
-def come_back(code: int) -> bool:
-    """Whether a client should reconnect after this close code, also one it does not know.
+def should_reconnect(code: int) -> bool:
+    """Whether a client should reconnect after this close code; it also decides for unknown codes.
 
-    1006 stands for a connection that went without one (RFC 6455 section 7.1.5).
+    1006 stands for a connection that ended without a close frame (RFC 6455 section 7.1.5).
     """
     return code in (1001, 1006, 1011, 1012, 1013, 1014) or code >= 4400
 
@@ -189,15 +194,15 @@ def encode(message: ServerMessage) -> bytes:
 
 
 def decode(text: str | bytes) -> ServerMessage:
-    """What a server said; raises msgspec.ValidationError (a ValueError) for anything else."""
+    """Decode a server's message. Raises msgspec.ValidationError, a ValueError, for anything else."""
     return _message_decoder.decode(text)
 
 
 def decode_quote(text: bytes) -> Quote:
-    """A quote that ``encode`` made."""
+    """Decode a quote that ``encode`` made."""
     return _quote_decoder.decode(text)
 
 
 def decode_request(text: str | bytes) -> Request:
-    """What a client said; raises msgspec.ValidationError or msgspec.DecodeError."""
+    """Decode a client's request. Raises msgspec.ValidationError or msgspec.DecodeError."""
     return _request_decoder.decode(text)

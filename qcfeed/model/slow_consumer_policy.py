@@ -1,6 +1,6 @@
-"""The slow-consumer policies, by the names that options, messages and answers use.
+"""The slow-consumer policies, by the names used in options, messages and answers.
 
-In a module of its own because every command reads it with the options, and most need no message.
+A module of its own, because every command imports it with the options and most need no messages.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from enum import StrEnum
 
 
 class SlowConsumerPolicy(StrEnum):
-    """What becomes of a reader that is further behind than it may be."""
+    """What happens to a consumer that has more unread quotes than its limit."""
 
     CONFLATE = "conflate"
-    """The newest quote a symbol, which says how many others it stands for."""
+    """Send the newest quote per symbol, which says how many others it stands for."""
     DROP_OLDEST = "drop-oldest"
-    """The newest quotes, of which the first says how many before it were dropped."""
+    """Send the newest quotes; the first one says how many before it were dropped."""
     DISCONNECT = "disconnect"
-    """Close 4408."""
+    """Close the connection with code 4408."""

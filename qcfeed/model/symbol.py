@@ -1,4 +1,4 @@
-"""What may be called a symbol, checked before anything is created for it."""
+"""Parses and validates symbols, before anything is created for them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ _SHOWN = 32
 
 
 def parse(text: str) -> Symbol:
-    """The symbol that ``text`` spells, upper-cased.
+    """The symbol in ``text``, upper-cased.
 
-    Raises InvalidSymbolError, whose message never repeats more than 32 characters of the input.
-    ASCII is checked before upper-casing: some other letters become an ASCII one by it (U+017F: S).
+    Raises InvalidSymbolError; its message repeats at most 32 characters of the input.
     """
-    if text.isascii():
+    if text.isascii():  # before upper-casing: upper() turns U+017F into an ASCII S
         upper = text.upper()
         if _PATTERN.fullmatch(upper) and ".." not in upper:
             return Symbol(upper)
@@ -36,8 +35,8 @@ def parse(text: str) -> Symbol:
 
 @functools.lru_cache(maxsize=4096)
 def parse_path_segment(raw: bytes) -> Symbol:
-    """The symbol in one still percent-encoded segment of a URL's path.
+    """The symbol in a percent-encoded segment of a URL's path. Raises InvalidSymbolError.
 
-    Decoded exactly once, as RFC 3986 section 2.4 asks, and only then checked.
+    The segment is decoded exactly once, as RFC 3986 section 2.4 requires, and then checked.
     """
     return parse(unquote_to_bytes(raw).decode("utf-8", "replace"))

@@ -1,4 +1,4 @@
-"""TCP for thousands of connections: our event loop, poller, transport and acceptor.
+"""TCP for thousands of connections: event loop, poller, transport and acceptor.
 
-This package knows nothing of WebSockets or quotes; asyncio's own transport is the oracle in its tests.
+This package knows nothing about WebSockets or quotes. Its tests compare the transport with asyncio's.
 """

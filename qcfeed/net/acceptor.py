@@ -1,4 +1,4 @@
-"""The accepting of connections, each on a transport of ours, and what to do when there is no room."""
+"""Accepts connections, and pauses when the process runs out of files or memory."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ from qcfeed.net.transport import Transport
 
 log = logging.getLogger("qcfeed.acceptor")
 
-MOST_ACCEPTED = 64
-"""Connections accepted in one turn of the loop; the rest wait in the kernel's queue."""
-_SHARE = 0.1
-"""Of the time that they have waited there: so long it may take to accept more of them. Where a turn is
-long, because everything is sent at full rate, a few dozen a turn would be a trickle.
+MAX_ACCEPTS = 64
+"""Connections accepted per turn of the loop; the rest wait in the kernel's queue."""
+_ACCEPT_TIME_SHARE = 0.1
+"""Beyond MAX_ACCEPTS, accepting may take this share of the time since the last turn that stopped early.
+
+When turns are long, because quotes are sent at full rate, a fixed number per turn would be too few.
 """
-_NO_ROOM = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
-NO_ROOM_PAUSE = 1.0
-"""Seconds until it is tried again to accept when files or memory have run out."""
+_OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+RETRY_DELAY = 1.0
+"""Seconds until accepting is retried after files or memory have run out."""
 
 Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
-"""Of a peer, as the kernel gives it for IPv4 and IPv6."""
+"""A peer's address, as the kernel returns it for IPv4 and IPv6."""
 
 
-def bare_accept(listener: socket.socket) -> Callable[[], tuple[int, Address]]:
-    """Accepts the next connection of ``listener``: its descriptor, and the peer's address.
+def raw_accept(listener: socket.socket) -> Callable[[], tuple[int, Address]]:
+    """A callable that accepts the next connection: its file descriptor, and the peer's address.
 
-    ``socket._accept`` is the step of CPython's own ``accept()`` that does this and nothing else;
-    ``accept()`` also makes enumerations and a socket object, 3 us that nobody here has a use for. It
-    is private, so where it is missing the public method serves.
+    CPython's ``accept()`` calls the private ``socket._accept`` and then builds enumerations and a
+    socket object, which costs 3 us and is not needed here. Where ``_accept`` is missing, the public
+    method is used.
     """
     private: Callable[[], tuple[int, Address]] | None = getattr(listener, "_accept", None)
     if private is not None:
@@ -47,7 +48,7 @@ def bare_accept(listener: socket.socket) -> Callable[[], tuple[int, Address]]:
 
 
 class Acceptor:
-    """Accepts on a bound socket, which is its own to close, and makes a protocol for each."""
+    """Accepts connections on a bound socket, which it owns, and creates a protocol for each."""
 
     _poller: Poller
 
@@ -55,65 +56,66 @@ class Acceptor:
         self,
         loop: asyncio.AbstractEventLoop,
         bound: socket.socket,
-        make: Callable[[Address], asyncio.Protocol],
+        new_protocol: Callable[[Address], asyncio.Protocol],
     ) -> None:
         self._loop = loop
         self._listener = bound
         self._family = bound.family
-        self._take = bare_accept(bound)
-        self._make = make
-        self._pause: asyncio.TimerHandle | None = None
-        self._left_at: float | None = None
-        """When more were waiting than could be accepted in a turn."""
+        self._raw_accept = raw_accept(bound)
+        self._new_protocol = new_protocol
+        self._retry_timer: asyncio.TimerHandle | None = None
+        self._stopped_at: float | None = None
+        """Loop time at which the last turn stopped accepting although more were waiting."""
 
     def start(self, backlog: int) -> None:
-        """Listen. Raises OSError."""
+        """Listen with the given backlog and accept from now on. Raises OSError."""
         self._listener.setblocking(False)
         self._listener.listen(backlog)
         self._poller = Poller(self._loop)
-        self._go_on()
+        self._resume()
 
     def close(self) -> None:
-        """Accept no more. Whoever waits in the kernel's queue is reset."""
-        if self._pause is not None:
-            self._pause.cancel()
-        self._poller.forget(self._listener.fileno())
-        self._poller.retire()
+        """Stop accepting. The kernel resets connections that wait in its queue."""
+        if self._retry_timer is not None:
+            self._retry_timer.cancel()
+        self._poller.unwatch(self._listener.fileno())
+        self._poller.close_when_idle()
         self._listener.close()
 
     def ready(self, _events: int) -> None:
-        """For the poller: somebody wants to come in."""
-        now, left_at = self._loop.time(), self._left_at
-        until = now if left_at is None else now + (now - left_at) * _SHARE
-        self._left_at = None
+        """Called by the poller when connections are waiting."""
+        now, stopped_at = self._loop.time(), self._stopped_at
+        until = now if stopped_at is None else now + (now - stopped_at) * _ACCEPT_TIME_SHARE
+        self._stopped_at = None
         accepted = 0
         while self._accept():
             accepted += 1
-            if accepted >= MOST_ACCEPTED and (now := self._loop.time()) >= until:
-                self._left_at = now
+            if accepted >= MAX_ACCEPTS and (now := self._loop.time()) >= until:
+                self._stopped_at = now
                 return
 
     def _accept(self) -> bool:
-        """Accept the next one, if somebody waits and there is room."""
+        """Accept one connection; False if none waits or resources have run out."""
         try:
-            descriptor, address = self._take()
+            descriptor, address = self._raw_accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return False
         except OSError as error:
-            if error.errno not in _NO_ROOM:
+            if error.errno not in _OUT_OF_RESOURCES:
                 raise
-            log.warning("no connection can be accepted: %s; trying again shortly", error.strerror)
-            self._poller.forget(self._listener.fileno())
-            self._pause = self._loop.call_later(NO_ROOM_PAUSE, self._go_on)
+            log.warning("cannot accept connections: %s; retrying shortly", error.strerror)
+            # The listener stays readable: without unwatching it, the loop would spin.
+            self._poller.unwatch(self._listener.fileno())
+            self._retry_timer = self._loop.call_later(RETRY_DELAY, self._resume)
             return False
         sock = socket.SocketType(self._family, socket.SOCK_STREAM, 0, fileno=descriptor)
         sock.setblocking(False)
-        Transport(self._poller, sock, self._make(address))
+        Transport(self._poller, sock, self._new_protocol(address))
         return True
 
     def end(self, error: Exception | None) -> None:
-        """For the poller, which is never asked for it."""
+        """Part of the poller's protocol; never called, because nothing here calls ``end_soon``."""
 
-    def _go_on(self) -> None:
-        self._pause = None
+    def _resume(self) -> None:
+        self._retry_timer = None
         self._poller.watch(self._listener.fileno(), READ, self)

@@ -1,8 +1,8 @@
-"""A loop that waits to the microsecond.
+"""An event loop whose timers are precise to the microsecond.
 
-epoll_wait(2) counts in milliseconds, and asyncio rounds up: what falls due leaves half a millisecond
-late on average. select(2) counts in microseconds, and here has one descriptor to wait for, which is
-the epoll's own (epoll(7): it can be read when something in it is ready).
+epoll_wait(2) takes milliseconds, and asyncio rounds up, so timers fire half a millisecond late on
+average. select(2) takes microseconds. Here it waits on a single descriptor, the epoll's own, which is
+readable when any descriptor in the epoll is ready (epoll(7)).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ log = logging.getLogger("qcfeed.selector")
 
 
 class PreciseSelector(selectors.EpollSelector):
-    """An epoll selector whose waits end on time, each a microsecond dearer.
+    """An epoll selector with microsecond timeouts. Cost: one more microsecond per wait.
 
-    select(2) takes descriptors below FD_SETSIZE, 1,024. Where the epoll's own is higher, because the
-    program had that many files open before, ``precise`` is False: waits are rounded up to
-    milliseconds, as asyncio's own are, and a warning says so.
+    select(2) supports descriptors below FD_SETSIZE (1,024). If the epoll's own descriptor is higher,
+    because the program had that many files open already, ``precise`` is False: timeouts are rounded up
+    to milliseconds, as in asyncio, and a warning is logged.
     """
 
     def __init__(self) -> None:
@@ -28,8 +28,8 @@ class PreciseSelector(selectors.EpollSelector):
         self.precise = self._can_be_selected()
         if not self.precise:
             log.warning(
-                "the loop's descriptor is %d, and select(2) takes those below 1,024: timers are"
-                " rounded up to milliseconds; start the loop before other files are opened",
+                "the loop's file descriptor is %d, but select(2) supports only those below 1,024:"
+                " timers are rounded up to milliseconds; start the loop before opening other files",
                 self.fileno(),
             )
 
@@ -48,5 +48,5 @@ class PreciseSelector(selectors.EpollSelector):
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
-    """For ``asyncio.Runner``, at the start of a program: later the descriptor may be too high."""
+    """A loop factory for ``asyncio.Runner``. Call it early, while low file descriptors are free."""
     return asyncio.SelectorEventLoop(PreciseSelector())

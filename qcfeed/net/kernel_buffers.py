@@ -1,4 +1,4 @@
-"""What the kernel keeps for a connection, and how much it may."""
+"""Limits and reads the kernel's send buffer of a connection."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import sys
 _INT = struct.Struct("i")
 
 
-def bound_send_buffer(sock: socket.SocketType, size: int) -> None:
-    """Let the kernel keep at most about twice ``size`` bytes of what the peer has not taken.
+def limit_send_buffer(sock: socket.SocketType, size: int) -> None:
+    """Limit the kernel's send buffer to about twice ``size`` bytes.
 
-    Linux doubles the figure for its own bookkeeping (socket(7)) and counts that against it, so of
-    payload it keeps less than what is allowed it.
+    Linux doubles the value to make room for its bookkeeping (socket(7)), and counts the bookkeeping
+    against it, so the payload it buffers is smaller than the limit.
     """
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
 
 
-def bound_silence(sock: socket.SocketType, seconds: float) -> None:
-    """Let the kernel drop a peer that acknowledges nothing of what it was sent for so long (tcp(7))."""
+def limit_unacknowledged_time(sock: socket.SocketType, seconds: float) -> None:
+    """Let the kernel drop a peer that acknowledges nothing for ``seconds`` (TCP_USER_TIMEOUT, tcp(7))."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
 
 
 def send_queue(sock: socket.SocketType | None) -> int | None:
-    """Bytes written that the peer has not acknowledged (SIOCOUTQ, tcp(7)).
+    """Bytes written that the peer has not acknowledged yet (SIOCOUTQ, tcp(7)).
 
-    None where the system does not tell, which is everywhere but on Linux, and for a socket that is
-    gone. One system call, from any thread.
+    None for a closed socket, and on systems other than Linux. Costs one system call; callable from
+    any thread.
     """
     if sys.platform != "linux" or sock is None:
         return None
@@ -36,6 +36,6 @@ def send_queue(sock: socket.SocketType | None) -> int | None:
 
     try:
         answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(_INT.size))
-    except (OSError, ValueError):  # it closed meanwhile
+    except (OSError, ValueError):  # another thread has closed it
         return None
     return int(_INT.unpack(answer)[0])

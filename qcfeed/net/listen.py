@@ -1,4 +1,4 @@
-"""Taking a port, with an error that says what to do when it cannot be had."""
+"""Binds listening sockets, with errors that say what to do about them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import socket
 from qcfeed.errors import ConfigError, StartError
 
 BACKLOG = 4_096
-"""Connections the kernel keeps until we accept them; a restart brings everybody back at once."""
+"""Connections the kernel queues until they are accepted; after a restart all clients reconnect at once."""
 
-MOST = 65_535
+MAX_PORT = 65_535
 """The highest port."""
 
 
-def parse(text: str, flag: str) -> tuple[str, int]:
-    """HOST:PORT (an IPv6 host in brackets) as its two parts; raises ConfigError, naming ``flag``."""
+def parse_address(text: str, flag: str) -> tuple[str, int]:
+    """Parse HOST:PORT, with an IPv6 host in brackets. Raises ConfigError, naming ``flag``."""
     host, colon, port = text.rpartition(":")
-    if not (colon and host and port.isascii() and port.isdecimal() and int(port) <= MOST):
+    if not (colon and host and port.isascii() and port.isdecimal() and int(port) <= MAX_PORT):
         raise ConfigError(
             f"{flag} is {text!r}, which is not HOST:PORT", hint=f"for example {flag} 127.0.0.1:9006"
         )
@@ -26,18 +26,20 @@ def parse(text: str, flag: str) -> tuple[str, int]:
 
 
 def bind(host: str, port: int, flag: str, *, shared: bool = False) -> socket.socket:
-    """A TCP socket bound to ``host`` and ``port`` (0: any free one), not listening yet.
+    """A TCP socket bound to ``host`` and ``port`` (0: any free port), not listening yet.
 
-    ``shared``: others may bind and listen there, too, if they say so and are the same user's; the
-    kernel spreads connections over them (SO_REUSEPORT, socket(7)). Raises StartError, naming ``flag``.
+    ``shared``: let other processes of the same user bind the same port with SO_REUSEPORT; the kernel
+    spreads connections over them (socket(7)). Raises StartError, naming ``flag``.
     """
-    if port > MOST:  # getaddrinfo would take it modulo 65,536
-        raise StartError(f"{port} is no port", hint=f"ports go from 1 to {MOST}; 0 is any free one")
+    if port > MAX_PORT:  # getaddrinfo would take it modulo 65,536
+        raise StartError(
+            f"{port} is not a port", hint=f"ports go from 1 to {MAX_PORT}; 0 picks any free port"
+        )
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        # With the protocol left out asyncio does not know it for TCP, and sets no TCP_NODELAY.
+        # asyncio sets TCP_NODELAY only on sockets whose protocol is IPPROTO_TCP, not 0.
         taken = socket.socket(family, kind, protocol)
         try:
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -48,33 +50,33 @@ def bind(host: str, port: int, flag: str, *, shared: bool = False) -> socket.soc
             taken.close()
             raise
     except OSError as error:
-        raise explain(error, host, port, flag) from error
+        raise listen_error(error, host, port, flag) from error
     return taken
 
 
-def shown(bound: socket.socket) -> str:
-    """HOST:PORT as it goes into a URL."""
+def format_address(bound: socket.socket) -> str:
+    """The socket's address as HOST:PORT, with an IPv6 host in brackets, as in a URL."""
     host, port = bound.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def explain(error: OSError, host: str, port: int, flag: str) -> StartError:
-    """What ``error`` means to whoever asked for ``flag``."""
+def listen_error(error: OSError, host: str, port: int, flag: str) -> StartError:
+    """A StartError that explains why ``host:port``, given by ``flag``, cannot be bound."""
     if error.errno == errno.EADDRINUSE:
-        sharing = ", --reuse-port on all of them shares it" if flag == "--port" else ""
+        sharing = ", --reuse-port on every instance shares it" if flag == "--port" else ""
         return StartError(
-            f"port {port} on {host} is taken",
-            hint=f"`{flag} 0` takes any free one{sharing};"
-            f" `ss -ltnp 'sport = :{port}'` shows who has it",
+            f"port {port} on {host} is in use",
+            hint=f"`{flag} 0` picks any free port{sharing};"
+            f" `ss -ltnp 'sport = :{port}'` shows which process uses it",
         )
     if error.errno == errno.EACCES:
         return StartError(
-            f"this user may not take port {port}",
-            hint="ports below 1024 are the system's; take another",
+            f"this user is not allowed to bind port {port}",
+            hint="ports below 1024 are privileged; choose another",
         )
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
         return StartError(
-            f"{host} is no address of this machine",
-            hint="127.0.0.1 for this machine, 0.0.0.0 for all",
+            f"{host} is not an address of this machine",
+            hint="use 127.0.0.1 for this machine only, 0.0.0.0 for all interfaces",
         )
     return StartError(f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}")

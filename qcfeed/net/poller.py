@@ -1,8 +1,8 @@
-"""Which connections are ready, asked of the kernel for all of them at once.
+"""Polls the descriptors of all connections with one epoll, and calls those that are ready.
 
-A loop's own reader costs a handle, a key and a context for each connection, and a callback for each
-thing that happens to it. Here the loop has one reader, an epoll of ours, and what is ready is called
-without a detour. An epoll that has something ready is itself ready to be read (epoll(7)).
+``loop.add_reader`` costs a handle, a selector key and a context per connection, and a scheduled callback
+per event. Here the loop has a single reader, for our own epoll, which is readable while a descriptor
+in it is ready (epoll(7)); the connections are called directly.
 """
 
 from __future__ import annotations
@@ -14,75 +14,75 @@ from typing import Protocol
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
 
-MOST_READY = 256
-"""Events of one turn of the loop; the rest stay ready."""
+MAX_EVENTS = 256
+"""Events handled per turn of the loop; the other descriptors stay ready."""
 
 
-class Watched(Protocol):
-    """Who has a descriptor that is watched. It may be called when it no longer waits for that."""
+class Pollable(Protocol):
+    """The owner of a watched descriptor. Spurious calls of ``ready`` are possible."""
 
     def ready(self, events: int) -> None:
-        """``events``: what the kernel says of it; a peer that is gone sets more than was asked for."""
+        """The descriptor is ready. ``events`` may hold EPOLLHUP and EPOLLERR, which nobody asks for."""
 
     def end(self, error: Exception | None) -> None:
-        """As it was asked to, after whatever is going on."""
+        """Called once after ``Poller.end_soon``, when the current events have been handled."""
 
 
 class Poller:
-    """The descriptors of one loop's connections. Its methods are called in the loop."""
+    """Watches the descriptors of one loop's connections. Call its methods in the loop's thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._epoll = select.epoll()
-        self._watched: dict[int, Watched] = {}
-        self._resting: set[int] = set()
-        """Those of them that wait for nothing just now, and are not in the epoll."""
-        self._ending: list[tuple[Watched, Exception | None]] = []
+        self._watched: dict[int, Pollable] = {}
+        self._idle: set[int] = set()
+        """Watched descriptors that wait for no event, and so are not in the epoll."""
+        self._ending: list[tuple[Pollable, Exception | None]] = []
         self._polling = False
-        self._retired = False
+        self._closing = False
         loop.add_reader(self._epoll.fileno(), self._poll)
 
-    def retire(self) -> None:
-        """Nobody new will come: when nobody is left that is watched, it closes."""
-        self._retired = True
+    def close_when_idle(self) -> None:
+        """Close the epoll as soon as no descriptor is watched any more."""
+        self._closing = True
         self._close_if_idle()
 
     def _close_if_idle(self) -> None:
-        if self._retired and not self._watched and not self._epoll.closed:
+        if self._closing and not self._watched and not self._epoll.closed:
             self._loop.remove_reader(self._epoll.fileno())
             self._epoll.close()
 
-    def watch(self, fd: int, events: int, watched: Watched) -> None:
-        """Call ``watched.ready`` for what of ``events`` happens; none: not until it is watched again."""
+    def watch(self, fd: int, events: int, watched: Pollable) -> None:
+        """Call ``watched.ready`` when one of ``events`` occurs; 0 pauses until the next ``watch``."""
         if fd not in self._watched:
             self._watched[fd] = watched
-            self._resting.add(fd)
-        if fd not in self._resting:
+            self._idle.add(fd)
+        if fd not in self._idle:
             if events:
                 self._epoll.modify(fd, events)
-            else:  # a peer that is gone would be told of even so
+            else:  # with an empty mask the epoll would still report EPOLLHUP and EPOLLERR
                 self._epoll.unregister(fd)
-                self._resting.add(fd)
+                self._idle.add(fd)
         elif events:
             self._epoll.register(fd, events)
-            self._resting.discard(fd)
+            self._idle.discard(fd)
 
-    def forget(self, fd: int) -> None:
-        """It is about to be closed, or nothing of it matters now.
+    def unwatch(self, fd: int) -> None:
+        """Stop watching ``fd``; call it before closing the descriptor.
 
-        Closing would take it out of the epoll, too, but not where a forked child still has it.
+        Closing removes a descriptor from the epoll only if no forked child still has it open.
         """
         if self._watched.pop(fd, None) is None:
             return
-        if fd in self._resting:
-            self._resting.discard(fd)
+        if fd in self._idle:
+            self._idle.discard(fd)
         else:
             self._epoll.unregister(fd)
-        if self._retired:
+        if self._closing:
             self._close_if_idle()
 
-    def end_soon(self, watched: Watched, error: Exception | None) -> None:
-        """Call ``watched.end(error)`` when this turn's events have been seen to."""
+    def end_soon(self, watched: Pollable, error: Exception | None) -> None:
+        """Call ``watched.end(error)`` after the events of this turn have been handled."""
         if not self._ending and not self._polling:
             self._loop.call_soon(self._end)
         self._ending.append((watched, error))
@@ -90,8 +90,9 @@ class Poller:
     def _poll(self) -> None:
         self._polling = True
         try:
-            for fd, events in self._epoll.poll(0, MOST_READY):
-                # One that ended meanwhile is not there; a newcomer at its number finds nothing to do.
+            for fd, events in self._epoll.poll(0, MAX_EVENTS):
+                # An earlier event of this batch may have closed this descriptor: then it is not
+                # watched, or a new connection has its number, and finds nothing to read yet.
                 watched = self._watched.get(fd)
                 if watched is not None:
                     watched.ready(events)
@@ -105,7 +106,7 @@ class Poller:
         for watched, error in ending:
             try:
                 watched.end(error)
-            except Exception as bug:  # noqa: BLE001 -- the others are to end all the same
+            except Exception as bug:  # noqa: BLE001 -- the other connections must still end
                 self._loop.call_exception_handler(
-                    {"message": "a bug at the end of a connection", "exception": bug}
+                    {"message": "bug while closing a connection", "exception": bug}
                 )

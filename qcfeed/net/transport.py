@@ -1,8 +1,8 @@
-"""A TCP transport as slim as a subscriber's connection needs it.
+"""A lightweight TCP transport.
 
-asyncio's own costs a task, six callbacks and 1.3 KB a connection; this one is an object that a poller
-of ours calls. It keeps asyncio's contract with a protocol, so aiohttp's can be handed a connection
-that was accepted here (docs/adr/0019).
+asyncio's transport costs a task, six callbacks and 1.3 KB per connection. This one is a single object
+that our poller calls. It keeps asyncio's contract between transport and protocol, so a connection
+accepted here can be handed over to aiohttp's protocol (docs/adr/0019).
 """
 
 from __future__ import annotations
@@ -18,54 +18,55 @@ from qcfeed.net.poller import READ, WRITE, Poller
 
 log = logging.getLogger("qcfeed.transport")
 
-_MOST_READ = 65_536
-"""Bytes of one read: below what malloc would fetch from the system each time."""
+_MAX_READ = 65_536
+"""Bytes per read: below the size for which malloc would call mmap each time."""
 _HIGH, _LOW = 65_536, 16_384
-_WITH_THE_NEXT = getattr(socket, "MSG_MORE", 0)
-"""Flag of what may wait for more to be sent, the end of the connection at the latest (send(2))."""
+"""Default limits of the write buffer in bytes, the same as asyncio's."""
+_MORE_FOLLOWS = getattr(socket, "MSG_MORE", 0)
+"""send(2) flag: the kernel may hold the data back until more follows, here the FIN."""
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Transport(asyncio.Transport):
-    """One accepted connection. Its protocol is told everything in the loop, and its end just once."""
+    """One accepted connection. Calls its protocol in the loop's thread, ``connection_lost`` just once."""
 
     __slots__ = (
         "_closing",
-        "_ending",
-        "_eof",
+        "_eof_requested",
         "_high",
         "_low",
+        "_peer_eof",
         "_poller",
         "_protocol",
         "_reading",
         "_sock",
         "_unsent",
-        "_waiting",
+        "_writing_paused",
     )
 
     def __init__(self, poller: Poller, sock: socket.SocketType, protocol: asyncio.Protocol) -> None:
-        # Not super().__init__(): it makes a dict of extra information.
+        # super().__init__() is not called: it would create a dict for the extra information.
         self._poller = poller
         self._sock = sock
         self._protocol = protocol
         self._unsent: bytearray | None = None
         self._high, self._low = _HIGH, _LOW
-        self._waiting = False
-        """Whether the protocol was told to pause writing."""
+        self._writing_paused = False
+        """Whether ``pause_writing`` was called, and ``resume_writing`` not yet."""
         self._closing = False
-        """Whether nothing is read or taken any more; what is unsent may still leave."""
-        self._ending = False
-        """Whether our half ends once everything is sent."""
+        """Whether the transport is closing: it reads nothing, but may still send what is unsent."""
+        self._eof_requested = False
+        """Whether ``write_eof`` was called: our half is shut down once everything is sent."""
         self._reading = False
-        self._eof = False
-        """Whether the peer has ended its half: nothing more can be read, although it is not paused."""
+        self._peer_eof = False
+        """Whether the peer has shut down its half: there is nothing to read, though not paused."""
         protocol.connection_made(self)
         self.resume_reading()
         if self._reading:
-            self._readable()  # a request has mostly come before its connection is accepted
+            self._readable()  # the request has usually arrived before its connection is accepted
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """``socket``, ``peername`` and ``sockname``, asked of the kernel when they are wanted."""
+        """``socket``, ``peername`` and ``sockname``; the names cost a system call each time."""
         try:
             if name == "socket":
                 return self._sock
@@ -95,49 +96,49 @@ class Transport(asyncio.Transport):
 
     def resume_reading(self) -> None:
         if not self._reading and not self._closing:
-            self._reading, self._eof = True, False
+            self._reading, self._peer_eof = True, False
             self._watch()
 
     def _watch(self) -> None:
-        reading, writing = self._reading and not self._eof, self._unsent is not None
+        reading, writing = self._reading and not self._peer_eof, self._unsent is not None
         events = (READ if reading else 0) | (WRITE if writing else 0)
         self._poller.watch(self._sock.fileno(), events, self)
 
     def ready(self, events: int) -> None:
-        """For the poller: it can be read or written, or its peer is gone, which either will find."""
-        if events & ~WRITE and self._reading and not self._eof:
+        """Called by the poller. A hangup or error counts as both: the read or write will report it."""
+        if events & ~WRITE and self._reading and not self._peer_eof:
             self._readable()
         if events & ~READ and self._unsent is not None:
             self._writable()
 
     def _readable(self) -> None:
         try:
-            data = self._sock.recv(_MOST_READ)
+            data = self._sock.recv(_MAX_READ)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self._drop(error)
+            self._force_close(error)
             return
         try:
             if data:
                 self._protocol.data_received(data)
             elif self._protocol.eof_received():
-                self._eof = True  # the protocol goes on writing
+                self._peer_eof = True  # the protocol wants to keep writing
                 self._watch()
             else:
                 self.close()
         except Exception as error:
-            log.exception("a bug in a connection's protocol ended it")
-            self._drop(error)
+            log.exception("bug in a connection's protocol; the connection is closed")
+            self._force_close(error)
 
     # ------------------------------------------------------------ writing
 
     def write(self, data: bytes | bytearray | memoryview, flags: int = 0) -> None:
-        """Send now what the kernel takes, and the rest when it takes more. ``flags``: see send(2).
+        """Send now what the kernel accepts, and queue the rest. ``flags``: see send(2).
 
         Raises RuntimeError after ``write_eof``.
         """
-        if self._ending:
+        if self._eof_requested:
             raise RuntimeError("cannot write after write_eof")
         if self._unsent is not None:
             self._unsent += data
@@ -147,36 +148,37 @@ class Transport(asyncio.Transport):
         try:
             sent = self._sock.send(data, flags)
         except OSError as error:
-            self.keep(data, error)
+            self.queue_unsent(data, error)
         else:
             if sent < len(data):
-                self.keep(memoryview(data)[sent:], None)
+                self.queue_unsent(memoryview(data)[sent:], None)
 
     @property
     def push(self) -> Callable[[bytes], int]:
-        """The kernel's own send, which takes what it has room for, and raises OSError when that is nothing.
+        """The socket's own ``send``: returns how many bytes the kernel accepted, or raises OSError.
 
-        What it does not take is to be kept. For who writes to thousands in a row, and only while nothing is unsent: this object and a call of
-        Python's cost a tenth of such a write, most of it for memory that nobody has touched since the last.
+        Use it only while nothing is unsent, and pass the rest to ``queue_unsent``. It is for writing to
+        thousands of connections in a row: touching this object and calling a Python method cost a
+        tenth of such a write, mostly cache misses.
         """
         return self._sock.send
 
-    def keep(self, rest: bytes | bytearray | memoryview, error: OSError | None) -> None:
-        """``rest`` is what the kernel did not take of a write: it leaves when there is room.
+    def queue_unsent(self, rest: bytes | bytearray | memoryview, error: OSError | None) -> None:
+        """Queue what a ``push`` did not send; it is sent when the kernel has room.
 
-        ``error``: what the kernel said; one that is not for want of room ends the connection.
+        ``error``: what the push raised. Anything but a full buffer closes the connection.
         """
         if error is not None and not isinstance(error, (BlockingIOError, InterruptedError)):
-            self._drop(error)
+            self._force_close(error)
             return
         self._unsent = bytearray(rest)
         self._watch()
         self._pause_above_limit()
 
     def _pause_above_limit(self) -> None:
-        if not self._waiting and self.get_write_buffer_size() > self._high:
-            self._waiting = True
-            _tell(self._protocol.pause_writing)
+        if not self._writing_paused and self.get_write_buffer_size() > self._high:
+            self._writing_paused = True
+            _call_protocol(self._protocol.pause_writing)
 
     def _writable(self) -> None:
         unsent = cast("bytearray", self._unsent)
@@ -185,22 +187,22 @@ class Transport(asyncio.Transport):
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self._drop(error)
+            self._force_close(error)
             return
         if not unsent:
             self._unsent = None
             self._watch()
-        if self._waiting and len(unsent) <= self._low:
-            self._waiting = False
-            _tell(self._protocol.resume_writing)
+        if self._writing_paused and len(unsent) <= self._low:
+            self._writing_paused = False
+            _call_protocol(self._protocol.resume_writing)
         if self._unsent is None:
             self._all_sent()
 
     def _all_sent(self) -> None:
         if self._closing:
             self._poller.end_soon(self, None)
-        elif self._ending:
-            self._shut()
+        elif self._eof_requested:
+            self._shutdown_write()
 
     def get_write_buffer_size(self) -> int:
         return 0 if self._unsent is None else len(self._unsent)
@@ -214,7 +216,9 @@ class Transport(asyncio.Transport):
         if low is None:
             low = high // 4
         if not high >= low >= 0:
-            raise ValueError(f"a high limit of {high} and a low one of {low} cannot both hold")
+            raise ValueError(
+                f"high limit {high} must be at least low limit {low}, and both at least 0"
+            )
         self._high, self._low = high, low
         self._pause_above_limit()
 
@@ -222,16 +226,16 @@ class Transport(asyncio.Transport):
         return True
 
     def write_eof(self) -> None:
-        if not self._closing and not self._ending:
-            self._ending = True
+        if not self._closing and not self._eof_requested:
+            self._eof_requested = True
             if self._unsent is None:
-                self._shut()
+                self._shutdown_write()
 
-    def _shut(self) -> None:
+    def _shutdown_write(self) -> None:
         try:
             self._sock.shutdown(socket.SHUT_WR)
-        except OSError as error:  # the peer has reset it meanwhile
-            self._drop(error)
+        except OSError as error:  # the peer has reset the connection
+            self._force_close(error)
 
     # ------------------------------------------------------------ the end
 
@@ -239,55 +243,56 @@ class Transport(asyncio.Transport):
         return self._closing
 
     def close(self, last: bytes | None = None) -> None:
-        """Read no more, send what is unsent, ``last`` behind it, and then end.
+        """Stop reading, send what is unsent, then ``last``, and close.
 
-        ``last`` and the end of the connection leave as one segment where nothing is unsent.
+        If nothing is unsent, ``last`` and the FIN are sent in one segment.
         """
         if last is not None:
-            self.write(last, _WITH_THE_NEXT)
+            self.write(last, _MORE_FOLLOWS)
         if self._closing:
             return
         self._closing = True
         if self._unsent is None:
-            self._reading = False  # as good as paused: the descriptor is forgotten when it ends
+            self._reading = False  # no need to update the poller: ``end`` unwatches the descriptor
             self._poller.end_soon(self, None)
         else:
             self.pause_reading()
 
     def abort(self) -> None:
-        """End now; what is unsent is gone."""
-        self._drop(None)
+        """Close now and discard what is unsent. The kernel still delivers what it has buffered."""
+        self._force_close(None)
 
     def reset(self) -> None:
-        """As abort, and what the kernel still keeps for the peer is gone, too.
+        """Like ``abort``, but also discard the kernel's send buffer, with a TCP reset.
 
-        A socket that is merely closed keeps its unsent bytes for as long as the peer's window is
-        shut; a reset frees them (SO_LINGER with 0 seconds, socket(7)).
+        After a plain close the kernel keeps unsent bytes for as long as the peer's window is closed. A
+        reset frees them (SO_LINGER with 0 seconds, socket(7)).
         """
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.abort()
 
-    def _drop(self, error: Exception | None) -> None:
+    def _force_close(self, error: Exception | None) -> None:
         if self._closing and self._unsent is None:
-            return  # it ends already
+            return  # ``end`` is already scheduled
         self._closing = True
         self._reading = False
         self._unsent = None
-        self._poller.end_soon(self, error)  # which comes before the next events are asked for
+        # ``end`` runs before the poller asks for new events, so none can arrive in between.
+        self._poller.end_soon(self, error)
 
     def end(self, error: Exception | None) -> None:
-        """For the poller: what is to be told is told, and the socket closed."""
-        self._poller.forget(self._sock.fileno())
+        """Called by the poller: report the end to the protocol and close the socket."""
+        self._poller.unwatch(self._sock.fileno())
         try:
             self._protocol.connection_lost(error)
         finally:
             self._sock.close()
-            self._protocol = asyncio.Protocol()  # no circle is left behind
+            self._protocol = asyncio.Protocol()  # breaks the reference cycle with the protocol
 
 
-def _tell(what: Callable[[], None]) -> None:
-    """Pause or resume a protocol. A bug in it does not keep its connection from ending later."""
+def _call_protocol(method: Callable[[], None]) -> None:
+    """Call a protocol's pause_writing or resume_writing; an exception must not break the transport."""
     try:
-        what()
+        method()
     except Exception:
-        log.exception("a bug in a connection's protocol: its %s failed", what.__name__)
+        log.exception("bug in a connection's protocol: %s failed", method.__name__)

@@ -1,1 +1,1 @@
-"""The running feed: hub drives core, gateway speaks WebSocket, app puts it all together."""
+"""The server: the hub runs the feeds, the gateway the WebSocket connections, handlers answer the CLI."""

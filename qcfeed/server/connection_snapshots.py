@@ -1,7 +1,7 @@
-"""How each connection stands: what it holds, how far it is behind, and what waits for it where.
+"""Snapshots of connections: their symbols, their lag, and where unsent data is buffered.
 
-Callable from any thread: each connection is looked at as it is just then. Cost: about 4 us each and
-a system call; thousands are to be gone through in slices (``Ledger.slices``).
+Callable from any thread; a snapshot is taken while the connection goes on. Cost: about 4 us and one
+system call per connection. Go through thousands of them in slices (``Ledger.slices``).
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from qcfeed.feed import flush
 from qcfeed.model.symbol import Symbol
 from qcfeed.ws.connection import Connection, State
 
-LATELY = 60.0
-"""Seconds for which a connection counts as slow after it missed a quote."""
+SLOW_MEMORY = 60.0
+"""Seconds for which a connection still counts as slow after it missed a quote."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionSnapshot:
-    """One connection. Times are in seconds, sizes in bytes.
+    """One connection at one moment. Times are in seconds, sizes in bytes.
 
-    ``lag``: quotes it has not had yet; ``lag_bytes``: what of them is kept for it, and what was
-    written and has not left for the kernel. ``kernel_bytes``: what the kernel keeps until its peer
-    has taken it; None where the kernel does not say. ``heard``: since it said anything, a pong too.
+    ``lag``: quotes not sent to it yet. ``lag_bytes``: the quotes kept for it, plus what was written and
+    is not in the kernel yet. ``kernel_bytes``: what the kernel holds until the peer acknowledges it;
+    None if the kernel does not say. ``since_received``: time since the peer sent any data.
     """
 
     serial: int
@@ -36,37 +36,37 @@ class ConnectionSnapshot:
     kernel_bytes: int | None
     age: float
     stalled: float
-    heard: float
+    since_received: float
     conflated: int
     dropped: int
     slow: bool
 
 
-def stand(connection: Connection, now: float) -> ConnectionSnapshot:
-    """How ``connection`` stands at ``now``, in loop time."""
-    holds = list(connection.held.values())
+def snapshot(connection: Connection, now: float) -> ConnectionSnapshot:
+    """A snapshot of ``connection`` at ``now``, in loop time."""
+    symbol_count = list(connection.subscribers.values())
     since = connection.stalled_since
     backlog = connection.backlog
-    waiting = unsent = 0
-    if since is not None:  # else it has had everything
+    lag_total = unsent = 0
+    if since is not None:  # a connection that is not stalled has been sent everything
         unsent = connection.unsent
-        for hold in holds:
-            lag, log = hold.lag, hold.log
-            waiting += lag
+        for subscriber in symbol_count:
+            lag, log = subscriber.lag, subscriber.log
+            lag_total += lag
             if lag and log is not None:
-                unsent += log.size(backlog.keeps(lag, len(holds)))
+                unsent += log.size(backlog.retained(lag, len(symbol_count)))
     return ConnectionSnapshot(
         serial=connection.serial,
         peer=connection.peer,
-        symbols=[hold.symbol for hold in holds],
+        symbols=[subscriber.symbol for subscriber in symbol_count],
         policy=backlog.policy,
         compressed=connection.compressed,
-        lag=waiting,
+        lag=lag_total,
         lag_bytes=unsent,
         kernel_bytes=connection.kernel_queue,
         age=max(0.0, now - connection.opened_at),
         stalled=0.0 if since is None else max(0.0, now - since),
-        heard=max(0.0, now - connection.heard_at),
+        since_received=max(0.0, now - connection.last_received_at),
         conflated=backlog.conflated,
         dropped=backlog.dropped,
         slow=is_slow(connection, now),
@@ -74,34 +74,37 @@ def stand(connection: Connection, now: float) -> ConnectionSnapshot:
 
 
 def is_slow(connection: Connection, now: float) -> bool:
-    """Whether it is behind, or missed quotes lately."""
-    lost_at = connection.lost_at
-    return connection.stalled_since is not None or (lost_at is not None and now - lost_at < LATELY)
+    """Whether the connection is stalled, or missed quotes within the last SLOW_MEMORY seconds."""
+    lost_at = connection.missed_at
+    return connection.stalled_since is not None or (
+        lost_at is not None and now - lost_at < SLOW_MEMORY
+    )
 
 
 @dataclass(slots=True)
-class Lags:
-    """All connections together: who is slow now, and what waits for them."""
+class LagTotals:
+    """The lag of all connections together."""
 
     slow: int = 0
-    """Connections that take nothing just now."""
+    """Connections that are stalled now."""
     quotes: int = 0
-    most: int = 0
-    """Quotes that the one furthest behind has not had."""
+    """Quotes not sent yet, summed over connections."""
+    maximum: int = 0
+    """Quotes not sent yet to the connection that is furthest behind."""
     kernel_bytes: int | None = 0
-    """Over those that are slow, and None where the kernel does not say; the others have next to nothing."""
+    """Bytes in the kernel for stalled connections; None if it does not say. Others have almost none."""
 
 
-def lags(connections: Iterable[Connection]) -> Lags:
-    """Cheap while nobody is slow: 0.1 us a connection."""
-    found = Lags()
+def lag_totals(connections: Iterable[Connection]) -> LagTotals:
+    """The totals over ``connections``. Cost while none is slow: 0.1 us per connection."""
+    found = LagTotals()
     for connection in list(connections):
         if connection.stalled_since is None or connection.state is not State.OPEN:
             continue
-        lag = flush.lag(connection)
+        lag = flush.total_lag(connection)
         found.slow += 1
         found.quotes += lag
-        found.most = max(found.most, lag)
+        found.maximum = max(found.maximum, lag)
         queued = connection.kernel_queue
         if queued is None or found.kernel_bytes is None:
             found.kernel_bytes = None

@@ -1,4 +1,4 @@
-"""One symbol's feed: carries out what the lifecycle commands and tells it what became of it."""
+"""One symbol's feed: carries out the lifecycle's commands and reports the outcome to it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from qcfeed.config import Config
 from qcfeed.diagnostics import label, owned_by
 from qcfeed.errors import QcfeedError, UnknownSymbolError
 from qcfeed.feed import flush
-from qcfeed.feed.lifecycle import Command, Demand, Do, Lifecycle, Upstream
+from qcfeed.feed.lifecycle import Command, Demand, Lifecycle, Operation, UpstreamState
 from qcfeed.feed.log import Log
-from qcfeed.feed.staleness import Staleness, Thresholds
-from qcfeed.feed.subscriber import Reader, Subscriber
-from qcfeed.model.messages import CloseCode, Status, Tick, fault, quote
+from qcfeed.feed.staleness import Staleness, StalenessThresholds
+from qcfeed.feed.subscriber import Consumer, Subscriber
+from qcfeed.model.messages import CloseCode, Status, Tick, find_fault, quote
 from qcfeed.model.symbol import Symbol
 from qcfeed.upstreams import base
 
@@ -28,9 +28,9 @@ log = logging.getLogger("qcfeed.feed")
 
 
 class UpstreamTask:
-    """One life of the feed's upstream: the task, its owner for diagnostics, and its sink.
+    """One generation of the feed's upstream: its task, the task's owner for diagnostics, and its sink.
 
-    A run whose feed has another one, or none, is closed; what it still says is discarded.
+    It is closed once the feed has another task or none; then whatever it still publishes is discarded.
     """
 
     __slots__ = ("_feed", "generation", "task")
@@ -64,83 +64,85 @@ class UpstreamTask:
             self._feed.publish(ticks)
 
     async def ready(self) -> None:
-        await self._feed.taken()
+        await self._feed.wait_for_consumers()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._feed.ended(self, None if task.cancelled() else task.exception())
 
 
 class Feed:
-    """At most one upstream run, a log of frames, and the subscribers who read it."""
+    """One symbol: at most one upstream task, a log of frames, and the subscribers that read it."""
 
     def __init__(self, symbol: Symbol, epoch: str, config: Config, hub: Hub) -> None:
         self._loop = asyncio.get_running_loop()
         self._hub = hub
         self.symbol = symbol
         self.epoch = epoch
-        self.life: Lifecycle[Subscriber] = Lifecycle(config.linger)
+        self.lifecycle: Lifecycle[Subscriber] = Lifecycle(config.linger)
         self.log = Log()
-        self._near = config.max_lag // 4
-        thresholds = Thresholds(config.stale_after, config.very_stale_after, config.dead_after)
+        self._near_head = config.max_lag // 4
+        thresholds = StalenessThresholds(
+            config.stale_after, config.very_stale_after, config.dead_after
+        )
         self.staleness = Staleness(thresholds, self._loop.time())
         self.upstream_task: UpstreamTask | None = None
         self.restarts = 0
-        self.rubbish = 0
-        """What the upstream sent that was no quote."""
+        self.invalid_ticks = 0
+        """Ticks from the upstream that were dropped as invalid."""
         self.failure: str | None = None
         self.last_quote_at: float | None = None
         self.rate = 0.0
-        """Quotes a second, lately."""
+        """Quotes per second between the last two samples."""
         self._sampled = (self._loop.time(), 0)
         self._timer: asyncio.TimerHandle | None = None
-        self._taken: asyncio.Future[None] | None = None
-        self._awaited: set[Reader] = set()
-        """Those who have yet to take what the upstream has published."""
+        self._ready: asyncio.Future[None] | None = None
+        self._awaited_consumers: set[Consumer] = set()
+        """Consumers that are too far behind for the upstream to go on (``rate=max``)."""
 
     # ------------------------------------------------------------ subscribers
 
     def subscribe(self, subscriber: Subscriber) -> None:
-        """Take ``subscriber`` on, before the last quote if that is not stale: its reader catches up."""
+        """Add ``subscriber``; it will be sent the latest quote unless that is stale."""
         now = self._loop.time()
-        self.log.rewind(subscriber, snapshot=self._fresh(now))
-        first = not self.life.subscribers
-        commands = self.life.subscribe(subscriber, now)
+        self.log.start_reading(subscriber, replay_latest=self._is_fresh(now))
+        first = not self.lifecycle.subscribers
+        commands = self.lifecycle.subscribe(subscriber, now)
         if first:
-            self._carry_out(commands)
-        if subscriber.cursor < self.log.head and not subscriber.reader.writable:
-            subscriber.reader.backlog.behind += subscriber.lag
-        if self.staleness.cause is not None:
-            subscriber.reader.tell(self.status())
-        self._release_taken()
+            self._execute(commands)
+        if subscriber.cursor < self.log.head and not subscriber.consumer.writable:
+            subscriber.consumer.backlog.behind += subscriber.lag
+        if self.staleness.reason is not None:
+            subscriber.consumer.send_status(self.status())
+        self._wake_upstream()
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
-        """Let ``subscriber`` go; the last one's leaving starts the linger time."""
+        """Remove ``subscriber``; when it was the last one, the linger time starts."""
         now = self._loop.time()
         subscriber.closed_at = time.monotonic()
-        commands = self.life.unsubscribe(subscriber, now)
-        if not self.life.subscribers:
-            self._carry_out(commands)
-        self._release_taken()
+        commands = self.lifecycle.unsubscribe(subscriber, now)
+        if not self.lifecycle.subscribers:
+            self._execute(commands)
+        self._wake_upstream()
 
     def evict_all(self, code: CloseCode, reason: str) -> list[Subscriber]:
-        """Force the feed down; its subscribers are told ``code``. Returns who they were."""
-        evicted = sorted(self.life.subscribers, key=lambda each: each.serial)
-        commands = self.life.stop(self._loop.time())
+        """Force the feed down; its subscribers are closed with ``code``. Returns them."""
+        evicted = sorted(self.lifecycle.subscribers, key=lambda each: each.serial)
+        commands = self.lifecycle.stop(self._loop.time())
         for subscriber in evicted:
             subscriber.closed_at = time.monotonic()
-            subscriber.reader.evict(subscriber, code, reason)
-        self._carry_out(commands)
+            subscriber.consumer.evict(subscriber, code, reason)
+        self._execute(commands)
         return evicted
 
     def status(self) -> Status:
-        """The band it is in, as subscribers are told."""
-        age = max(0.0, self._loop.time() - self.staleness.heard_at)
+        """The status message for the current staleness band."""
+        age = max(0.0, self._loop.time() - self.staleness.updated_at)
         return Status(
-            self.symbol, self.staleness.band, int(age * 1000), reason=self.staleness.cause
+            self.symbol, self.staleness.band, int(age * 1000), reason=self.staleness.reason
         )
 
-    def _fresh(self, now: float) -> bool:
-        return self.staleness.cause is None and now < (self.staleness.deadline or now)
+    def _is_fresh(self, now: float) -> bool:
+        return self.staleness.reason is None and now < (self.staleness.deadline or now)
 
     def sample(self, now: float) -> None:
         """Measure the rate since the last sample."""
@@ -152,150 +154,150 @@ class Feed:
     # ------------------------------------------------------------ upstream
 
     def opened(self, generation: int) -> None:
-        """The run of ``generation`` expects quotes."""
-        self._carry_out(self.life.opened(generation, self._loop.time()))
+        """The upstream task of ``generation`` reports that quotes can be expected."""
+        self._execute(self.lifecycle.opened(generation, self._loop.time()))
 
     def publish(self, ticks: Sequence[Tick]) -> None:
-        """Append ``ticks`` to the log; they leave in this turn of the loop."""
-        if self.life.upstream is Upstream.CLOSING:  # who comes now waits for the next run's
-            return
-        if self.life.upstream is Upstream.OPENING:
-            self.opened(self.life.generation)
+        """Append ``ticks`` to the log; they are sent in this turn of the loop."""
+        if self.lifecycle.upstream is UpstreamState.CLOSING:
+            return  # subscribers that arrive now wait for the quotes of the next generation
+        if self.lifecycle.upstream is UpstreamState.OPENING:
+            self.opened(self.lifecycle.generation)
         before = self.log.head
         for tick in ticks:
-            if (wrong := fault(tick)) is not None:
-                self._refuse(wrong)
+            if (fault := find_fault(tick)) is not None:
+                self._drop_tick(fault)
             else:
                 self.log.append(quote(self.symbol, tick, self.epoch, self.log.head + 1))
         if self.log.head == before:
             return
         now = self._loop.time()
-        self.last_quote_at = self._hub.wall()
-        if self.staleness.hear(now):
-            self._tell_all()
-            self._arm()
-        self._hub.has_news(self)
+        self.last_quote_at = self._hub.wall_clock()
+        if self.staleness.update(now):
+            self._broadcast_status()
+            self._arm_timer()
+        self._hub.schedule_flush(self)
 
-    def _refuse(self, wrong: str) -> None:
-        """What is no quote reaches nobody; it is counted, and told once a feed."""
-        if not self.rubbish:
-            log.warning("%s: refused what is no quote: %s", self.symbol, wrong)
-        self.rubbish += 1
-        self.failure = f"{self.rubbish} refused, the last for {wrong}"
+    def _drop_tick(self, fault: str) -> None:
+        """Drop and count an invalid tick; log the first one of the feed."""
+        if not self.invalid_ticks:
+            log.warning("%s: dropped an invalid tick: %s", self.symbol, fault)
+        self.invalid_ticks += 1
+        self.failure = f"{self.invalid_ticks} invalid ticks dropped, last: {fault}"
 
     def ended(self, task: UpstreamTask, failure: BaseException | None) -> None:
-        """``task`` has ended and was joined; the lifecycle decides what comes next."""
+        """``task`` has ended and was joined; the lifecycle decides what happens next."""
         if task is not self.upstream_task:
             return
         self.upstream_task = None
-        if self.life.upstream is not Upstream.CLOSING:
+        if self.lifecycle.upstream is not UpstreamState.CLOSING:
             self.restarts += 1
             self._note_failure(failure)
         if isinstance(failure, UnknownSymbolError):
             self.evict_all(CloseCode.UNKNOWN_SYMBOL, failure.message)
-        self._carry_out(self.life.ended(task.generation, self._loop.time(), random.random()))
+        self._execute(self.lifecycle.ended(task.generation, self._loop.time(), random.random()))
 
     def _note_failure(self, failure: BaseException | None) -> None:
         self.failure = "the upstream ended" if failure is None else str(failure)
         if failure is None or isinstance(failure, QcfeedError):
-            self._hub.failed(self)
+            self._hub.log_failure(self)
         else:
-            log.error("%s: a bug in the upstream ended the feed", self.symbol, exc_info=failure)
+            log.error("%s: bug in the upstream ended the feed", self.symbol, exc_info=failure)
 
-    async def taken(self) -> None:
-        """Wait until subscribers have taken what was published (one that stalls is not waited for)."""
-        while not self._is_taken():
-            self._taken = self._loop.create_future()
-            await asyncio.wait([self._taken], timeout=STALL_GRACE)
-        self._taken = None
+    async def wait_for_consumers(self) -> None:
+        """Wait until the consumers have accepted what was published; stalled ones are not waited for."""
+        while not self._consumers_are_ready():
+            self._ready = self._loop.create_future()
+            await asyncio.wait([self._ready], timeout=STALL_GRACE)
+        self._ready = None
         await asyncio.sleep(0)
 
-    def _is_taken(self) -> bool:
-        """Whether all who read are near the head; with nobody who reads there is nothing taken."""
-        now, near = self._loop.time(), self.log.head - self._near
+    def _consumers_are_ready(self) -> bool:
+        """Whether all consumers that read are near the head; False when there are none."""
+        now, near = self._loop.time(), self.log.head - self._near_head
         reading = [
             subscriber
-            for subscriber in self.life.subscribers
-            if (since := subscriber.reader.stalled_since) is None or now - since < STALL_GRACE
+            for subscriber in self.lifecycle.subscribers
+            if (since := subscriber.consumer.stalled_since) is None or now - since < STALL_GRACE
         ]
-        self._awaited = {each.reader for each in reading if each.cursor < near}
-        return bool(reading) and not self._awaited
+        self._awaited_consumers = {each.consumer for each in reading if each.cursor < near}
+        return bool(reading) and not self._awaited_consumers
 
-    def caught_up(self, reader: Reader) -> None:
-        """``reader`` was behind, and has been given all, or as much as it takes."""
-        if reader in self._awaited:
-            self._awaited.discard(reader)
-            if not self._awaited:
-                self._release_taken()
+    def caught_up(self, consumer: Consumer) -> None:
+        """``consumer`` was sent its backlog, or as much of it as the kernel accepted."""
+        if consumer in self._awaited_consumers:
+            self._awaited_consumers.discard(consumer)
+            if not self._awaited_consumers:
+                self._wake_upstream()
 
-    def _release_taken(self) -> None:
-        if self._taken is not None and not self._taken.done():
-            self._taken.set_result(None)
+    def _wake_upstream(self) -> None:
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_result(None)
 
-    # ------------------------------------------------------------ towards subscribers
+    # ------------------------------------------------------------ to subscribers
 
-    def drain(self, turn: flush.FlushBatch, *, alone: bool) -> None:
-        """Give ``turn`` what each subscriber has not had yet; ``alone``: no other feed has news."""
-        give = turn.send if alone else turn.gather
-        give(self.log, self.life.subscribers)
-        self._release_taken()
+    def flush_into(self, batch: flush.FlushBatch, *, only_feed: bool) -> None:
+        """Hand the new quotes to ``batch``. ``only_feed``: no other feed has new quotes this turn."""
+        collect = batch.send if only_feed else batch.gather
+        collect(self.log, self.lifecycle.subscribers)
+        self._wake_upstream()
 
-    def _tell_all(self) -> None:
+    def _broadcast_status(self) -> None:
         status = self.status()
-        for subscriber in self.life.subscribers:
-            subscriber.reader.tell(status)
+        for subscriber in self.lifecycle.subscribers:
+            subscriber.consumer.send_status(status)
 
     # ------------------------------------------------------------ time and commands
 
-    def _carry_out(self, commands: Sequence[Command]) -> None:
+    def _execute(self, commands: Sequence[Command]) -> None:
         for command in commands:
-            if command.do is Do.OPEN:
+            if command.operation is Operation.OPEN:
                 self.upstream_task = UpstreamTask(self, command.generation, self._hub.upstream)
-            elif command.do is Do.CLOSE:
+            elif command.operation is Operation.CLOSE:
                 self._close()
             else:
                 self._drop()
                 return
-        self._arm()
+        self._arm_timer()
 
     def _close(self) -> None:
-        if self.upstream_task is None:  # it ended by itself in this very turn
-            self._carry_out(
-                self.life.ended(self.life.generation, self._loop.time(), random.random())
+        if self.upstream_task is None:  # the task ended by itself in this turn
+            self._execute(
+                self.lifecycle.ended(self.lifecycle.generation, self._loop.time(), random.random())
             )
         else:
-            log.info("%s: nobody is subscribed, the feed closes", self.symbol)
+            log.info("%s: no subscribers, closing the feed", self.symbol)
             self.upstream_task.task.cancel(f"feed {self.symbol} closes")
 
     def _drop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._hub.forget(self)
+        self._hub.remove(self)
 
-    def _arm(self) -> None:
-        deadlines = [self.life.deadline]
-        if self.life.demand is Demand.WANTED:
+    def _arm_timer(self) -> None:
+        deadlines = [self.lifecycle.deadline]
+        if self.lifecycle.demand is Demand.WANTED:
             deadlines.append(self.staleness.deadline)
         due = min((each for each in deadlines if each is not None), default=None)
         if self._timer is not None:
             if due is not None and not self._timer.cancelled() and self._timer.when() == due:
                 return
             self._timer.cancel()
-        if due is not None:  # what fell due while nobody asked for it is not late
+        if due is not None:  # a deadline that passed while no timer was set does not count as late
             due = max(due, self._loop.time())
         self._timer = None if due is None else self._loop.call_at(due, self._tick, due)
 
     def _tick(self, due: float) -> None:
         now = self._loop.time()
         self._timer = None
-        up = self.life.upstream in (Upstream.OPEN, Upstream.OPENING)
-        if self.life.demand is Demand.WANTED and self.staleness.tick(
+        up = self.lifecycle.upstream in (UpstreamState.OPEN, UpstreamState.OPENING)
+        if self.lifecycle.demand is Demand.WANTED and self.staleness.tick(
             now, upstream_up=up and self._hub.upstream.health().connected, late=now - due
         ):
-            self._tell_all()
-        self._carry_out(self.life.tick(now))
+            self._broadcast_status()
+        self._execute(self.lifecycle.tick(now))
 
 
 STALL_GRACE = 0.25
-"""Seconds after which a reader that takes nothing is no longer waited for by `rate=max`."""
+"""Seconds after which an upstream with `rate=max` no longer waits for a stalled consumer."""

@@ -1,7 +1,7 @@
-"""What the control plane tells and does about the feeds.
+"""The control plane's handlers for status and feeds.
 
-Reads look at the service from the control plane's thread: they copy a table before they go through
-it and change nothing. Actions run in the service's loop.
+Reads run in the control plane's thread: they copy a table before they iterate over it, and change
+nothing. Actions run in the service's loop.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import msgspec
 
 from qcfeed import __version__
 from qcfeed.control import routes
+from qcfeed.control.routes import NoQuery, Route
 from qcfeed.diagnostics import snapshot
 from qcfeed.errors import NeedsConfirmationError, NotFoundError, UsageError
 from qcfeed.feed.lifecycle import Demand
@@ -26,17 +27,17 @@ from qcfeed.model.messages import Band
 from qcfeed.model.symbol import Symbol
 from qcfeed.server.feed import Feed
 from qcfeed.server.hub import Hub
-from qcfeed.server.parts import Parts
+from qcfeed.server.parts import ServiceParts
 
 
-class Views:
-    """The service's own routes; those about tasks are the control plane's (control/handlers/tasks.py)."""
+class FeedHandlers:
+    """The routes for status, feeds and symbols; those for tasks are in control/handlers/tasks.py."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: ServiceParts) -> None:
         self._parts = parts
         self._hub = parts.hub
 
-    def table(self) -> Sequence[routes.Route]:
+    def routes(self) -> Sequence[Route]:
         return [
             routes.Read(routes.STATUS, routes.NoQuery, self.status),
             routes.Read(routes.FEEDS, routes.NoQuery, self.feeds),
@@ -48,7 +49,7 @@ class Views:
 
     # ------------------------------------------------------------ status
 
-    def status(self, _: routes.NoQuery) -> answers.Status:
+    def status(self, _: NoQuery) -> answers.Status:
         service, hub = self._parts, self._hub
         service.ledger.check.refresh()
         totals = snapshot.by_location(service.ledger, time.monotonic()).totals
@@ -90,25 +91,25 @@ class Views:
 
     # ------------------------------------------------------------ feeds
 
-    def feeds(self, _: routes.NoQuery) -> answers.Feeds:
+    def feeds(self, _: NoQuery) -> answers.Feeds:
         now = self._parts.loop.time()
         feeds = [_row(feed, now) for feed in list(self._hub.feeds.values())]
         feeds.sort(key=lambda row: row.symbol)
         return answers.Feeds(total=len(feeds), feeds=feeds)
 
-    def symbols(self, _: routes.NoQuery) -> answers.Symbols:
+    def symbols(self, _: NoQuery) -> answers.Symbols:
         known = self._hub.upstream.symbols() or sorted(self._hub.feeds)
         return answers.Symbols(symbols=list(known))
 
     async def cancel_feeds(self, request: answers.CancelFeedsRequest) -> answers.CancelledFeeds:
-        """Force feeds down and wait for their tasks, at most the time that the request gives."""
+        """Force feeds down and wait for their tasks, at most for the request's timeout."""
         chosen = self._chosen(request)
-        served = {each: len(self._hub.feeds[each].life.subscribers) for each in chosen}
+        served = {each: len(self._hub.feeds[each].lifecycle.subscribers) for each in chosen}
         if any(served.values()) and not request.force:
             busy = [symbol for symbol, subscribers in served.items() if subscribers]
             raise NeedsConfirmationError(
-                f"{sum(served.values())} subscribers are served by {_some(busy)}",
-                hint="they would get close 4410 and come back; add --yes to do it",
+                f"{_some(busy)}: {sum(served.values())} subscribers would be disconnected",
+                hint="they get close code 4410 and reconnect; add --yes to proceed",
             )
         upstream_tasks = {each: self._hub.feeds[each].upstream_task for each in chosen}
         self._hub.cancel(chosen, "cancelled by an operator")
@@ -131,19 +132,19 @@ class Views:
             return sorted(self._hub.feeds)
         chosen = sorted({symbols.parse(text) for text in request.symbols})
         if not chosen:
-            raise UsageError("no feed was named", hint="name symbols, or say --all")
+            raise UsageError("no feed given", hint="give symbols, or --all")
         missing = [symbol for symbol in chosen if symbol not in self._hub.feeds]
         if missing:
             raise NotFoundError(
-                f"there is no feed {_some(missing)}", hint="`qcfeed feeds` lists them"
+                f"no feed for {_some(missing)}", hint="`qcfeed feeds` lists the feeds"
             )
         return chosen
 
 
 def bands(feeds: Iterable[Feed]) -> answers.Bands:
-    """How many wanted feeds are in each staleness band."""
+    """How many feeds with subscribers are in each staleness band."""
     counts = Counter(
-        feed.staleness.band for feed in list(feeds) if feed.life.demand is Demand.WANTED
+        feed.staleness.band for feed in list(feeds) if feed.lifecycle.demand is Demand.WANTED
     )
     return answers.Bands(
         live=counts[Band.LIVE],
@@ -154,18 +155,18 @@ def bands(feeds: Iterable[Feed]) -> answers.Bands:
 
 
 def _row(feed: Feed, now: float) -> answers.Feed:
-    heard = feed.last_quote_at
-    cause = feed.staleness.cause
+    last_quote_at = feed.last_quote_at
+    reason = feed.staleness.reason
     return answers.Feed(
         symbol=feed.symbol,
-        demand=feed.life.demand,
-        upstream=feed.life.upstream,
-        subscribers=len(feed.life.subscribers),
-        generation=feed.life.generation,
+        demand=feed.lifecycle.demand,
+        upstream=feed.lifecycle.upstream,
+        subscribers=len(feed.lifecycle.subscribers),
+        generation=feed.lifecycle.generation,
         band=feed.staleness.band,
-        reason=None if cause is None else str(cause),
-        last_quote_at=None if heard is None else _rfc3339(heard),
-        age_s=None if heard is None else max(0.0, now - feed.staleness.heard_at),
+        reason=None if reason is None else str(reason),
+        last_quote_at=None if last_quote_at is None else _rfc3339(last_quote_at),
+        age_s=None if last_quote_at is None else max(0.0, now - feed.staleness.updated_at),
         quotes=feed.log.head,
         quotes_per_s=round(feed.rate, 2),
         restarts=feed.restarts,
@@ -184,7 +185,7 @@ def _rfc3339(seconds: float) -> str:
 
 
 def orphan_rows(hub: Hub) -> Callable[[], list[answers.Orphan]]:
-    """For the task routes: subscriptions whose connection is gone, as orphans."""
+    """A callable for the task routes: subscriptions whose connection is closed, as orphans."""
 
     def rows() -> list[answers.Orphan]:
         return [
@@ -193,7 +194,7 @@ def orphan_rows(hub: Hub) -> Callable[[], list[answers.Orphan]]:
                 symbol=subscriber.symbol,
                 location="",
                 age_s=0.0,
-                evidence=f"{subscriber} is held by a connection that is gone",
+                evidence=f"{subscriber}: its connection is closed",
             )
             for subscriber in hub.orphaned_subscriptions()
         ]

@@ -1,4 +1,4 @@
-"""The WebSocket side of the service: who may come in, and who is there."""
+"""The gateway: admits WebSocket connections, and keeps track of every connection."""
 
 from __future__ import annotations
 
@@ -26,20 +26,21 @@ from qcfeed.server.requests import Requests
 from qcfeed.server.timeouts import Timeouts
 from qcfeed.ws.compression import Deflater
 from qcfeed.ws.connection import Connection, State
-from qcfeed.ws.handshake import Accepted, judge
+from qcfeed.ws.handshake import Accepted, check_upgrade
 from qcfeed.ws.pending import PendingConnection
 from qcfeed.ws.refusal import Refusal
 from qcfeed.ws.request_head import Head
 
 log = logging.getLogger("qcfeed.gateway")
 
-SPARE_HEADS = 1_000
-"""Connections above the limit that may still be told, politely, that they are too many."""
+REFUSAL_SLOTS = 1_000
+"""Connections accepted above --max-connections, to be refused with a proper HTTP response."""
 _RETRY_SPREAD_MS = 5_000
+"""On a drain each client is told to reconnect after a random time up to this."""
 
 
 class Gateway:
-    """Every connection of the service, from its accept until its socket is gone."""
+    """Owns every connection of the service, from the accept until its socket is closed."""
 
     def __init__(
         self, config: Config, hub: Hub, http_protocol: Callable[[], asyncio.Protocol] | None
@@ -49,54 +50,54 @@ class Gateway:
         self._acceptor: Acceptor | None = None
         self._rate = TokenBucket(config.subscribe_rate, config.subscribe_rate, self._loop.time())
         self._requests = Requests(self, self._rate)
-        self._emptied: asyncio.Event = asyncio.Event()
+        self._no_connections: asyncio.Event = asyncio.Event()
         self.now = self._loop.time
         self.config = config
         self.policy = SlowConsumerPolicy(config.slow)
         self.hub = hub
         self.deflater = Deflater()
         self.http_protocol = http_protocol
-        """Whom to hand a connection to that is not for a WebSocket; None for nobody."""
+        """Creates the protocol for a plain HTTP connection; None if HTTP has a port of its own."""
         self.draining = False
         self.pending: dict[PendingConnection, None] = {}
-        """Those whose request is still to come, or who were refused; by their deadlines."""
+        """Connections without a complete request, and refused ones, ordered by their deadlines."""
         self.connections: set[Connection] = set()
         self.timeouts = Timeouts(config, self.pending)
         self.opened = 0
         """Upgrades accepted since the start."""
         self.closed: Counter[str] = Counter()
-        """Connections that ended, by close code, or `eof` and `lost` where none was said."""
+        """Connections that ended, by close code; `eof`, `lost` and others for those without one."""
         self.refused: Counter[str] = Counter()
         """Upgrades and subscriptions refused, by reason."""
 
     @property
     def sockets(self) -> int:
-        """How many there are, of subscribers and newcomers."""
+        """The number of open sockets, pending connections included."""
         return len(self.connections) + len(self.pending)
 
     # ------------------------------------------------------------ listening
 
     async def start(self, bound: socket.socket) -> None:
-        """Accept connections on ``bound`` from now on; it is ours to close. Raises StartError.
+        """Accept connections on ``bound``, which the gateway owns from now on. Raises StartError.
 
-        What the kernel may keep for each, and for how long, is bounded: they have it from ``bound``.
+        Accepted sockets inherit the options set here on ``bound``.
         """
-        kernel_buffers.bound_send_buffer(bound, self.config.send_buffer)
-        kernel_buffers.bound_silence(bound, self.config.stall_timeout)
+        kernel_buffers.limit_send_buffer(bound, self.config.send_buffer)
+        kernel_buffers.limit_unacknowledged_time(bound, self.config.stall_timeout)
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        acceptor = Acceptor(self._loop, bound, self._make)
+        acceptor = Acceptor(self._loop, bound, self._new_pending)
         try:
             acceptor.start(listen.BACKLOG)
-        except OSError as error:  # somebody else had bound the port, too, and listened first
+        except OSError as error:  # another process had bound the same port and listened first
             host, port = bound.getsockname()[:2]
-            raise listen.explain(error, host, port, "--port") from error
+            raise listen.listen_error(error, host, port, "--port") from error
         self._acceptor = acceptor
         self.timeouts.start()
 
     async def drain(self, timeout: float) -> None:
-        """No newcomers; everybody is told to go and come back elsewhere, at spread times.
+        """Accept no more connections and close all, telling each client when to reconnect.
 
-        Who has not gone by ``timeout`` seconds is dropped.
+        Connections still open after ``timeout`` seconds are aborted.
         """
         self.draining = True
         if self._acceptor is not None:
@@ -105,97 +106,96 @@ class Gateway:
         for connection in list(self.connections):
             if connection.state is State.OPEN:
                 connection.send(GoingAway(random.randrange(_RETRY_SPREAD_MS)))
-                connection.close(CloseCode.GOING_AWAY, "the service leaves")
+                connection.close(CloseCode.GOING_AWAY, "the service is shutting down")
         if self.sockets:
-            self._emptied.clear()
+            self._no_connections.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._emptied.wait(), timeout)
+                await asyncio.wait_for(self._no_connections.wait(), timeout)
         for pending in list(self.pending):
             pending.abort()
         for connection in list(self.connections):
             connection.abort("drain")
         self.timeouts.stop()
-        while self.sockets:  # a dropped socket reports itself gone in the next turn
-            self._emptied.clear()
-            await self._emptied.wait()
+        while self.sockets:  # an aborted connection calls ``on_closed`` in the next turn
+            self._no_connections.clear()
+            await self._no_connections.wait()
 
-    def _make(self, address: Address) -> PendingConnection:
+    def _new_pending(self, address: Address) -> PendingConnection:
         return PendingConnection(self, next(self._serials), address)
 
-    # ------------------------------------------------------------ connections come and go
+    # ------------------------------------------------------------ connections
 
-    def came(self, pending: PendingConnection) -> None:
+    def on_accepted(self, pending: PendingConnection) -> None:
         """A socket was accepted."""
         self.pending[pending] = None
-        if self.sockets > self.config.max_connections + SPARE_HEADS:
+        if self.sockets > self.config.max_connections + REFUSAL_SLOTS:
             self.count_refusal("connection_limit")
             pending.abort()
-        elif self.draining:  # accepted in the turn in which the drain began
+        elif self.draining:  # accepted in the turn in which the drain started
             pending.abort()
 
     def on_refused(self, pending: PendingConnection, reason: str) -> None:
-        """It was answered, and is to go."""
+        """The refusal was sent."""
         self.count_refusal(reason)
-        self.pending[pending] = self.pending.pop(pending)  # its deadline is the last one now
+        # Move it to the end: its new deadline is the latest, and the dict is ordered by deadline.
+        self.pending[pending] = self.pending.pop(pending)
 
-    def left(self, pending: PendingConnection) -> None:
-        """Its socket is gone, or somebody else's."""
+    def on_finished(self, pending: PendingConnection) -> None:
+        """The connection was closed, or another protocol has taken it over."""
         self.pending.pop(pending, None)
         self._note_empty()
 
     def accept_upgrade(self, pending: PendingConnection, accepted: Accepted) -> Connection:
-        """It is a subscriber's from now on."""
+        """Create and register the WebSocket connection."""
         connection = Connection(self, pending.serial, pending.peer, pending.transport, accepted)
         self.connections.add(connection)
         self.timeouts.add(connection)
         self.opened += 1
         return connection
 
-    def gone(self, connection: Connection) -> None:
-        """Its socket is gone."""
+    def on_closed(self, connection: Connection) -> None:
+        """The connection's socket is closed."""
         self.connections.discard(connection)
         self.timeouts.discard(connection)
         self._note_empty()
 
     def _note_empty(self) -> None:
         if not self.connections and not self.pending:
-            self._emptied.set()
+            self._no_connections.set()
 
     def admit(self, head: Head) -> Accepted | Refusal:
-        """Whether an upgrade may go ahead here and now."""
-        verdict = judge(head)
-        if isinstance(verdict, Refusal):
-            return verdict
-        refusal = self._crowded()
-        if refusal is None and verdict.symbol is not None:
-            refusal = self._unwelcome(verdict.symbol)
-        return verdict if refusal is None else refusal
+        """Decide whether the upgrade is accepted."""
+        decision = check_upgrade(head)
+        if isinstance(decision, Refusal):
+            return decision
+        refusal = self._check_capacity()
+        if refusal is None and decision.symbol is not None:
+            refusal = self._check_subscription(decision.symbol)
+        return decision if refusal is None else refusal
 
-    def _crowded(self) -> Refusal | None:
+    def _check_capacity(self) -> Refusal | None:
         if self.draining:
-            return _unavailable("draining", "the service leaves; try again shortly")
+            return _unavailable("draining", "the service is shutting down; try again shortly")
         if self.sockets > self.config.max_connections:
             limit = self.config.max_connections
-            return _unavailable("connection_limit", f"there are {limit} connections already")
+            return _unavailable("connection_limit", f"the limit of {limit} connections is reached")
         return None
 
-    def _unwelcome(self, symbol: Symbol) -> Refusal | None:
+    def _check_subscription(self, symbol: Symbol) -> Refusal | None:
         if not self.hub.upstream.knows(symbol):
-            return Refusal(
-                HTTPStatus.NOT_FOUND, "unknown_symbol", f"there is no symbol {symbol} here"
-            )
+            return Refusal(HTTPStatus.NOT_FOUND, "unknown_symbol", f"unknown symbol {symbol}")
         if not self._rate.take(self.now()):
             return Refusal(
                 HTTPStatus.TOO_MANY_REQUESTS,
                 "subscribe_rate",
-                f"more than {self.config.subscribe_rate:g} new subscriptions a second",
+                f"more than {self.config.subscribe_rate:g} new subscriptions per second",
                 {"Retry-After": "1"},
                 retryable=True,
             )
         return None
 
-    def caught_up(self, connection: Connection) -> None:
-        """Whoever feeds it may go on."""
+    def on_caught_up(self, connection: Connection) -> None:
+        """The connection was sent its backlog; upstreams that waited for it may go on."""
         self.hub.caught_up(connection)
 
     def count_refusal(self, reason: str) -> None:
@@ -206,24 +206,24 @@ class Gateway:
 
     @property
     def disconnected_slow(self) -> int:
-        """Connections ended for reading too slowly or not at all, since the start."""
+        """Connections closed because they read too slowly or not at all, since the start."""
         return self.closed[str(int(CloseCode.TOO_SLOW))]
 
-    def lags(self) -> connection_snapshots.Lags:
-        """How far those are behind who read too slowly just now. From any thread."""
-        return connection_snapshots.lags(self.connections)
+    def lag_totals(self) -> connection_snapshots.LagTotals:
+        """The lag of all connections that are stalled now. Callable from any thread."""
+        return connection_snapshots.lag_totals(self.connections)
 
-    def request(self, connection: Connection, text: str) -> None:
-        """One text message of a client."""
+    def on_request(self, connection: Connection, text: str) -> None:
+        """Answer one text message of a client."""
         self._requests.answer(connection, text)
 
     def subscribe(self, connection: Connection, symbol: Symbol) -> Subscriber:
         """Subscribe ``connection`` to ``symbol``. Raises UnknownSymbolError."""
-        subscriber = connection.held[symbol] = self.hub.subscribe(symbol, connection)
+        subscriber = connection.subscribers[symbol] = self.hub.subscribe(symbol, connection)
         return subscriber
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
-        """End one subscription. Ending it twice is ending it once."""
+        """End one subscription; idempotent."""
         self.hub.unsubscribe(subscriber)
 
 

@@ -1,4 +1,4 @@
-"""The HTTP side: is it alive, is it ready, how does it measure."""
+"""The HTTP endpoints: liveness, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qcfeed.metrics.collectors import Exposition
 
 
 def application(exposition: Exposition, readiness: Callable[[], str]) -> web.Application:
-    """/livez, /readyz and /metrics. ``readiness`` is ``ready``, or why not; a drill is said too."""
+    """/livez, /readyz and /metrics. ``readiness`` returns ``ready``, with a running drill, or why not."""
 
     async def livez(_: web.Request) -> web.Response:
         return web.Response(text="alive\n")
@@ -21,7 +21,7 @@ def application(exposition: Exposition, readiness: Callable[[], str]) -> web.App
         return web.Response(text=word + "\n", status=200 if word.startswith("ready") else 503)
 
     async def metrics(_: web.Request) -> web.Response:
-        # A snapshot of a leaking process takes tens of milliseconds: not in the loop.
+        # In a leaking process the snapshot of all tasks takes tens of milliseconds: keep it off the loop.
         body = await asyncio.get_running_loop().run_in_executor(None, exposition.text)
         return web.Response(
             body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
@@ -46,6 +46,6 @@ def application(exposition: Exposition, readiness: Callable[[], str]) -> web.App
 
 
 async def _close_after(_: web.Request, response: web.StreamResponse) -> None:
-    """No keep-alive: a client's next request on this connection may be an upgrade, not for us."""
+    """Disable keep-alive: the next request on the connection may be an upgrade, for the gateway."""
     response.force_close()
-    response.headers["Connection"] = "close"  # the headers were made before this was known
+    response.headers["Connection"] = "close"  # aiohttp has already prepared the headers

@@ -1,4 +1,4 @@
-"""The service's state as samples of the catalog's metrics, read when somebody scrapes."""
+"""Samples of the service's metrics, collected on each scrape."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from qcfeed import __version__
-from qcfeed.feed.lifecycle import Demand, Upstream
+from qcfeed.feed.lifecycle import Demand, UpstreamState
 from qcfeed.metrics import program
 from qcfeed.metrics.catalog import metrics as m
-from qcfeed.metrics.collectors import Sample, Spread
+from qcfeed.metrics.collectors import BucketCounts, Sample
 from qcfeed.model import market_hours
 from qcfeed.server.feed import Feed
 from qcfeed.server.feed_handlers import bands
-from qcfeed.server.parts import Parts
+from qcfeed.server.parts import ServiceParts
 
 
-class Readings:
-    """All samples of one service. From any thread but the loop's; costs a snapshot (program.Tasks)."""
+class ServiceMetrics:
+    """Collects all samples of one service. Costs a snapshot of all tasks: call it off the loop."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: ServiceParts) -> None:
         self._parts = parts
-        self._tasks = program.Tasks(parts.ledger)
+        self._tasks = program.TaskSamples(parts.ledger)
 
-    def read(self) -> Iterator[Sample]:
+    def collect(self) -> Iterator[Sample]:
         parts = self._parts
         yield Sample(m.BUILD_INFO, 1, (__version__,))
         yield Sample(m.DRILL_ACTIVE, parts.drill() is not None)
@@ -38,10 +38,10 @@ class Readings:
         yield from _connections(parts)
 
 
-def _feeds(parts: Parts) -> Iterator[Sample]:
+def _feeds(parts: ServiceParts) -> Iterator[Sample]:
     hub = parts.hub
     states = hub.states()
-    for state in Upstream:
+    for state in UpstreamState:
         count = sum(states[demand, state] for demand in Demand)
         yield Sample(m.FEEDS, count, (state,))
     yield Sample(m.FEED_RESTARTS, hub.restarts)
@@ -53,46 +53,48 @@ def _feeds(parts: Parts) -> Iterator[Sample]:
     yield Sample(m.SUBSCRIPTIONS_ORPHANED, len(hub.orphaned_subscriptions()))
 
 
-def _quotes(parts: Parts) -> Iterator[Sample]:
+def _quotes(parts: ServiceParts) -> Iterator[Sample]:
     hub = parts.hub
-    wanted = [each for each in list(hub.feeds.values()) if each.life.demand is Demand.WANTED]
+    wanted = [each for each in list(hub.feeds.values()) if each.lifecycle.demand is Demand.WANTED]
     counts = bands(wanted)
     for band in ("live", "stale", "very_stale", "dead"):
         yield Sample(m.SYMBOLS, getattr(counts, band), (band,))
     yield Sample(m.SYMBOLS_ACTIVE, len(wanted))
-    yield Sample(m.SYMBOL_SUBSCRIBERS, _crowds(wanted))
+    yield Sample(m.SYMBOL_SUBSCRIBERS, _subscribers_per_feed(wanted))
     now = parts.loop.time()
-    yield Sample(m.QUOTE_AGE, max((now - each.staleness.heard_at for each in wanted), default=0.0))
+    yield Sample(
+        m.QUOTE_AGE, max((now - each.staleness.updated_at for each in wanted), default=0.0)
+    )
     hours = market_hours.parse(parts.config.market_hours)
     yield Sample(
-        m.MARKET_OPEN, hours is None or hours.is_open(datetime.fromtimestamp(hub.wall(), UTC))
+        m.MARKET_OPEN, hours is None or hours.is_open(datetime.fromtimestamp(hub.wall_clock(), UTC))
     )
     yield Sample(m.QUOTES_IN, hub.quotes)
-    yield Sample(m.QUOTES_REFUSED, hub.rubbish)
+    yield Sample(m.QUOTES_REFUSED, hub.invalid_ticks)
     yield Sample(m.DELIVERED, hub.delivered)
     yield Sample(m.CONFLATED, hub.conflated)
     yield Sample(m.DROPPED, hub.dropped)
 
 
-def _crowds(feeds: Sequence[Feed]) -> Spread:
-    """How many subscribers each has."""
-    counts = [0] * (len(m.CROWDS) + 1)
+def _subscribers_per_feed(feeds: Sequence[Feed]) -> BucketCounts:
+    """The distribution of subscribers per feed."""
+    counts = [0] * (len(m.SUBSCRIBER_BUCKETS) + 1)
     total = 0
     for feed in feeds:
-        subscribers = len(feed.life.subscribers)
-        counts[bisect_left(m.CROWDS, subscribers)] += 1
+        subscribers = len(feed.lifecycle.subscribers)
+        counts[bisect_left(m.SUBSCRIBER_BUCKETS, subscribers)] += 1
         total += subscribers
-    return Spread(counts, total)
+    return BucketCounts(counts, total)
 
 
-def _connections(parts: Parts) -> Iterator[Sample]:
+def _connections(parts: ServiceParts) -> Iterator[Sample]:
     gateway = parts.gateway
-    lags = gateway.lags()
+    lags = gateway.lag_totals()
     yield Sample(m.CONNECTIONS, gateway.sockets)
     yield Sample(m.CONNECTIONS_SLOW, lags.slow)
     yield Sample(m.LAG, lags.quotes)
-    yield Sample(m.LAG_MAX, lags.most)
-    if lags.kernel_bytes is not None:  # only Linux tells
+    yield Sample(m.LAG_MAX, lags.maximum)
+    if lags.kernel_bytes is not None:  # available on Linux only
         yield Sample(m.KERNEL_QUEUE, lags.kernel_bytes)
     yield Sample(m.CONNECTIONS_OPENED, gateway.opened)
     yield Sample(m.DISCONNECTED_SLOW, gateway.disconnected_slow)

@@ -1,4 +1,4 @@
-"""What a running service consists of, for those who look at it (views.py, metrics.py)."""
+"""The parts of a running service, for the control plane's handlers and the metrics."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from qcfeed.server.hub import Hub
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """Handles of the parts; app.py puts them together. ``started_at`` is Unix seconds.
+class ServiceParts:
+    """References to the parts, which service/app.py creates. ``started_at`` is in Unix seconds.
 
-    ``drill`` says which drill is on, if any.
+    ``drill`` returns the running drill, or None.
     """
 
     config: Config

@@ -1,12 +1,12 @@
-"""How much of something may happen in a time."""
+"""A rate limiter."""
 
 from __future__ import annotations
 
 
 class TokenBucket:
-    """At most ``rate`` a second in the long run, at most ``burst`` at once.
+    """Allows ``rate`` events per second in the long run, and up to ``burst`` at once.
 
-    The token bucket of RFC 2697's meters, filled when looked at. A rate of 0 means no limit.
+    A token bucket as in RFC 2697, refilled on each call. A rate of 0 means no limit.
     """
 
     __slots__ = ("_at", "_burst", "_rate", "_tokens")
@@ -18,7 +18,7 @@ class TokenBucket:
         self._at = now
 
     def take(self, now: float, n: int = 1) -> bool:
-        """Whether ``n`` more may happen now; if so, they count as happened."""
+        """Take ``n`` tokens if there are as many; returns whether there were."""
         if self._rate == 0:
             return True
         self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)

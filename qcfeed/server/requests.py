@@ -1,4 +1,4 @@
-"""What subscribers ask for in their messages, and what they are told."""
+"""Answers the requests that clients send on their WebSocket connections."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 from qcfeed.errors import InvalidSymbolError, UnknownSymbolError
 from qcfeed.model import symbol as symbols
-from qcfeed.model.messages import Action, Error, Pong, Slow, Subscribed, decode_request
+from qcfeed.model.messages import Action, Error, Pong, SlowPolicy, Subscribed, decode_request
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
 from qcfeed.server.rate_limit import TokenBucket
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class Requests:
-    """Answers them; ``rate`` bounds new subscriptions, over all connections."""
+    """Answers requests. ``rate`` limits new subscriptions, over all connections."""
 
     def __init__(self, host: Gateway, rate: TokenBucket) -> None:
         self._host = host
         self._rate = rate
 
     def answer(self, connection: Connection, text: str) -> None:
-        """One text message of a client."""
+        """Answer one text message of a client."""
         try:
             request = decode_request(text)
         except (msgspec.DecodeError, UnicodeEncodeError) as error:
@@ -35,25 +35,25 @@ class Requests:
         if request.action is Action.PING:
             connection.send(Pong())
         elif request.action is Action.SLOW:
-            self._choose_fate(connection, request.policy)
-        elif connection.fixed:
+            self._set_policy(connection, request.policy)
+        elif connection.single_symbol:
             connection.send(
-                Error("fixed_symbol", "this connection has its one symbol; /stream takes more")
+                Error("fixed_symbol", "this connection's symbol is fixed; use /stream for others")
             )
         elif request.action is Action.SUBSCRIBE:
             self._subscribe(connection, request.symbols)
         else:
             self._unsubscribe(connection, request.symbols)
 
-    def _choose_fate(self, connection: Connection, name: str) -> None:
+    def _set_policy(self, connection: Connection, name: str) -> None:
         try:
             connection.backlog.policy = SlowConsumerPolicy(name)
         except ValueError:
-            message = f"policy {name[:32]!r} is none of {', '.join(SlowConsumerPolicy)}"
+            message = f"policy {name[:32]!r} is not one of {', '.join(SlowConsumerPolicy)}"
             self._refuse(connection, Error("invalid_option", message))
         else:
-            connection.send(Slow(connection.backlog.policy))
-            if connection.backlog.must_disconnect:  # it is too far behind already
+            connection.send(SlowPolicy(connection.backlog.policy))
+            if connection.backlog.must_disconnect:  # it is over its limit already
                 connection.disconnect_slow()
 
     def _subscribe(self, connection: Connection, names: list[str]) -> None:
@@ -61,25 +61,25 @@ class Requests:
             self._refuse(connection, self._symbol_limit())
             return
         for name in names:
-            error = self._try_hold(connection, name)
+            error = self._subscribe_one(connection, name)
             if error is not None:
                 self._refuse(connection, error)
             if connection.state is not State.OPEN:
                 return
-        connection.send(Subscribed(sorted(connection.held)))
+        connection.send(Subscribed(sorted(connection.subscribers)))
         connection.catch_up()
 
-    def _try_hold(self, connection: Connection, name: str) -> Error | None:
+    def _subscribe_one(self, connection: Connection, name: str) -> Error | None:
         try:
             symbol = symbols.parse(name)
         except InvalidSymbolError as error:
             return _invalid(error, name)
-        if symbol in connection.held:
+        if symbol in connection.subscribers:
             return None
-        if len(connection.held) >= self._host.config.max_symbols:
+        if len(connection.subscribers) >= self._host.config.max_symbols:
             return self._symbol_limit(symbol)
         if not self._rate.take(self._host.now()):
-            message = f"more than {self._host.config.subscribe_rate:g} new subscriptions a second"
+            message = f"more than {self._host.config.subscribe_rate:g} new subscriptions per second"
             return Error("subscribe_rate", message, symbol, retryable=True)
         try:
             self._host.subscribe(connection, symbol)
@@ -89,7 +89,7 @@ class Requests:
 
     def _symbol_limit(self, symbol: Symbol | None = None) -> Error:
         limit = self._host.config.max_symbols
-        return Error("symbol_limit", f"a connection holds at most {limit} symbols", symbol)
+        return Error("symbol_limit", f"a connection has at most {limit} symbols", symbol)
 
     def _refuse(self, connection: Connection, error: Error) -> None:
         self._host.count_refusal(error.code)
@@ -102,10 +102,10 @@ class Requests:
             except InvalidSymbolError as error:
                 self._refuse(connection, _invalid(error, name))
                 continue
-            subscriber = connection.held.pop(symbol, None)
+            subscriber = connection.subscribers.pop(symbol, None)
             if subscriber is not None:
                 self._host.unsubscribe(subscriber)
-        connection.send(Subscribed(sorted(connection.held)))
+        connection.send(Subscribed(sorted(connection.subscribers)))
 
 
 def _invalid(error: InvalidSymbolError, name: str) -> Error:

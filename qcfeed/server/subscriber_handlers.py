@@ -1,4 +1,4 @@
-"""What the control plane tells and does about subscribers' connections."""
+"""The control plane's handlers for subscribers' connections."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import NamedTuple, cast
 import msgspec
 
 from qcfeed.control import routes
+from qcfeed.control.routes import Route
 from qcfeed.errors import NeedsConfirmationError, UsageError
 from qcfeed.feed import flush
 from qcfeed.model import symbol as symbols
@@ -24,44 +25,44 @@ from qcfeed.model.subscribers import (
 )
 from qcfeed.model.symbol import Symbol
 from qcfeed.server import connection_snapshots
-from qcfeed.server.parts import Parts
+from qcfeed.server.parts import ServiceParts
 from qcfeed.ws.connection import Connection, State
 
-MOST = 100_000
-"""Connections that one request may list or end."""
+MAX_CONNECTIONS = 100_000
+"""Connections that one request may list or close."""
 
-GOODBYE = 2.0
-"""Seconds that a kicked peer has to answer the close frame before its socket is reset."""
+KICK_GRACE = 2.0
+"""Seconds a kicked client has to answer the close frame before its socket is reset."""
 
-_TURN = 0.001
-"""Seconds of the loop that ending connections takes before everybody else has a turn."""
-_REST = 0.004
-"""Seconds of that; those who were told to go need the loop too, to be gone."""
+_CLOSE_SLICE = 0.001
+"""Seconds for which closing connections may occupy the loop before it pauses."""
+_CLOSE_PAUSE = 0.004
+"""Seconds of the pause, in which the loop handles the kicked clients' close frames too."""
 
 
-class SubscriberViews:
-    """The routes about subscribers. Reads look at each connection from the control plane's thread."""
+class SubscriberHandlers:
+    """The routes for subscribers. Reads run in the control plane's thread."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: ServiceParts) -> None:
         self._gateway = parts.gateway
         self._ledger = parts.ledger
         self._loop = parts.loop
 
-    def table(self) -> Sequence[routes.Route]:
+    def routes(self) -> Sequence[Route]:
         return [
             routes.Read(routes.SUBSCRIBERS, SubscribersQuery, self.subscribers),
             routes.Action(routes.SUBSCRIBERS_KICK, "subscribers kick", KickRequest, self.kick),
         ]
 
     def subscribers(self, query: SubscribersQuery) -> Subscribers:
-        """Cost: under 1 us a connection, and 15 us each that is listed; in slices.
+        """List connections. Cost: below 1 us per connection, plus 15 us per listed one, in slices.
 
-        Rows are encoded one by one: ten thousand of them, kept as objects, would set off a full
-        garbage collection, which stops the service for longer than all the rest.
+        Rows are encoded one by one: ten thousand of them, kept as objects, would trigger a full
+        garbage collection, which stops the service for longer than everything else here.
         """
-        slow, others = self._found(_filter(query))
+        slow, others = self._matching(_filter(query))
         found = slow + others
-        most = min(max(query.limit, 0), MOST)
+        most = min(max(query.limit, 0), MAX_CONNECTIONS)
         now = self._loop.time()
         rows = [
             msgspec.Raw(msgspec.json.encode(_row(each, now)))
@@ -70,8 +71,8 @@ class SubscriberViews:
         ]
         return Subscribers(total=len(found), subscribers=cast("list[Subscriber]", rows))
 
-    def _found(self, which: _Filter) -> tuple[list[Connection], list[Connection]]:
-        """Those that match: who is behind, the furthest first, and the others, the oldest first."""
+    def _matching(self, which: _Filter) -> tuple[list[Connection], list[Connection]]:
+        """Matching connections: the stalled ones by descending lag, and the others, oldest first."""
         now = self._loop.time()
         slow: list[Connection] = []
         others: list[Connection] = []
@@ -79,17 +80,17 @@ class SubscriberViews:
             for each in some:
                 if each.state is State.OPEN and which.matches(each, now):
                     (others if each.stalled_since is None else slow).append(each)
-        slow.sort(key=lambda each: (-flush.lag(each), each.serial))
+        slow.sort(key=lambda each: (-flush.total_lag(each), each.serial))
         others.sort(key=lambda each: each.serial)
         return slow, others
 
     async def kick(self, request: KickRequest) -> Kicked:
-        """Tell them to go, a millisecond's worth at a time, and wait until they are gone."""
+        """Close connections, in slices of a millisecond, and wait until their sockets are closed."""
         wanted = set(request.ids)
-        if not 0 < len(wanted) <= MOST:
+        if not 0 < len(wanted) <= MAX_CONNECTIONS:
             raise UsageError(
-                f"{len(wanted)} connections were named",
-                hint=f"name 1 to {MOST}; `qcfeed subscribers` lists them",
+                f"{len(wanted)} connections given",
+                hint=f"give 1 to {MAX_CONNECTIONS}; `qcfeed subscribers` lists them",
             )
         chosen = [
             each
@@ -98,8 +99,8 @@ class SubscriberViews:
         ]
         if chosen and not request.force:
             raise NeedsConfirmationError(
-                f"this would end {len(chosen)} connection{'' if len(chosen) == 1 else 's'}",
-                hint="they would get close 4411 and may come back; add --yes to do it",
+                f"this would close {len(chosen)} connection{'' if len(chosen) == 1 else 's'}",
+                hint="they get close code 4411 and may reconnect; add --yes to proceed",
             )
         await self._close(chosen)
         left = await self._wait(chosen, min(request.timeout_s, 60.0))
@@ -110,15 +111,15 @@ class SubscriberViews:
         for connection in chosen:
             connection.close(
                 CloseCode.KICKED,
-                "an operator ended this connection: come back after a while",
-                within=GOODBYE,
+                "an operator closed this connection: reconnect after a while",
+                within=KICK_GRACE,
             )
-            if time.perf_counter() - since > _TURN:
-                await asyncio.sleep(_REST)
+            if time.perf_counter() - since > _CLOSE_SLICE:
+                await asyncio.sleep(_CLOSE_PAUSE)
                 since = time.perf_counter()
 
     async def _wait(self, chosen: list[Connection], timeout: float) -> list[int]:
-        """The numbers of those that are still there after ``timeout`` seconds."""
+        """The ids of the connections that are still open after ``timeout`` seconds."""
         deadline = self._loop.time() + timeout
         while chosen and self._loop.time() < deadline:
             await asyncio.sleep(0.02)
@@ -127,7 +128,7 @@ class SubscriberViews:
 
 
 class _Filter(NamedTuple):
-    """What is None or false is not asked for."""
+    """Which connections a query asks for; None and False mean no restriction."""
 
     ids: set[int] | None
     slow: bool
@@ -136,7 +137,7 @@ class _Filter(NamedTuple):
     def matches(self, connection: Connection, now: float) -> bool:
         return (
             (self.ids is None or connection.serial in self.ids)
-            and (self.symbol is None or self.symbol in connection.held)
+            and (self.symbol is None or self.symbol in connection.subscribers)
             and (not self.slow or connection_snapshots.is_slow(connection, now))
         )
 
@@ -145,26 +146,26 @@ def _filter(query: SubscribersQuery) -> _Filter:
     try:
         ids = {int(each) for each in query.ids.split(",")} if query.ids else None
     except ValueError as error:
-        raise UsageError(f"ids={query.ids[:80]!r} are no numbers with commas between") from error
+        raise UsageError(f"ids={query.ids[:80]!r} must be numbers separated by commas") from error
     return _Filter(ids, query.slow, symbols.parse(query.symbol) if query.symbol else None)
 
 
 def _row(connection: Connection, now: float) -> Subscriber:
-    stands = connection_snapshots.stand(connection, now)
+    snapshot = connection_snapshots.snapshot(connection, now)
     return Subscriber(
-        id=stands.serial,
-        peer=stands.peer,
-        symbols=[str(each) for each in sorted(stands.symbols)[:SYMBOLS_SHOWN]],
-        held=len(stands.symbols),
-        policy=stands.policy,
-        compressed=stands.compressed,
-        lag=stands.lag,
-        lag_bytes=stands.lag_bytes,
-        kernel_bytes=stands.kernel_bytes,
-        age_s=stands.age,
-        stalled_s=stands.stalled,
-        heard_s=stands.heard,
-        conflated=stands.conflated,
-        dropped=stands.dropped,
-        slow=stands.slow,
+        id=snapshot.serial,
+        peer=snapshot.peer,
+        symbols=[str(each) for each in sorted(snapshot.symbols)[:SYMBOLS_SHOWN]],
+        held=len(snapshot.symbols),
+        policy=snapshot.policy,
+        compressed=snapshot.compressed,
+        lag=snapshot.lag,
+        lag_bytes=snapshot.lag_bytes,
+        kernel_bytes=snapshot.kernel_bytes,
+        age_s=snapshot.age,
+        stalled_s=snapshot.stalled,
+        heard_s=snapshot.since_received,
+        conflated=snapshot.conflated,
+        dropped=snapshot.dropped,
+        slow=snapshot.slow,
     )

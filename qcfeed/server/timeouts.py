@@ -1,4 +1,4 @@
-"""Whose time is up: a head that does not come, a pong, data that is not taken, a close not answered."""
+"""Enforces the timeouts of connections: request head, pong, write and close."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from qcfeed.ws.connection import Connection, State
 from qcfeed.ws.pending import PendingConnection
 
 _BUCKETS = 8
-DUE_A_TURN = 16
-"""Connections that a sweep ends or pings in one turn of the loop: with what their ends take, a millisecond."""
+MAX_DUE_PER_TURN = 16
+"""Connections a sweep closes or pings per turn of the loop: about a millisecond, with their closing."""
 
 
 class Timeouts:
-    """Looks at every connection often enough, and at a few at a time.
+    """Checks every connection regularly, an eighth of them per sweep.
 
-    ``pending`` are the newcomers, in the order of their deadlines.
+    ``pending`` must iterate in the order of the deadlines.
     """
 
     def __init__(self, config: Config, pending: Iterable[PendingConnection]) -> None:
@@ -28,13 +28,13 @@ class Timeouts:
         self._loop = asyncio.get_running_loop()
         self._wheel: list[set[Connection]] = [set() for _ in range(_BUCKETS)]
         self._hand = 0
-        self._unseen: list[Connection] = []
-        """Of those whose turn it is to be looked at."""
+        self._to_check: list[Connection] = []
+        """Connections of the current bucket that are not checked yet."""
         self._next_sweep = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
-        """How many connections it looks at."""
+        """The number of connections under watch."""
         return sum(map(len, self._wheel))
 
     def add(self, connection: Connection) -> None:
@@ -44,7 +44,7 @@ class Timeouts:
         self._wheel[connection.serial % _BUCKETS].discard(connection)
 
     def start(self) -> None:
-        """Sweep from now on, again and again."""
+        """Start the periodic sweeps."""
         self._sweep()
 
     def stop(self) -> None:
@@ -52,48 +52,48 @@ class Timeouts:
             self._timer.cancel()
 
     def _sweep(self) -> None:
-        """Look at an eighth of the connections; each is looked at four times in its shortest time.
+        """Check one bucket; each connection is checked four times within its shortest timeout.
 
-        Thousands may be due at once (all whom a kick told to go, and who do not answer): only so many
-        are ended in one turn of the loop, and the next turn goes on with the rest.
+        Thousands may be due at once, for example after a kick that nobody answers. Only
+        MAX_DUE_PER_TURN are closed per turn of the loop; the next turn continues with the rest.
         """
         now = self._loop.time()
-        if not self._unseen:
+        if not self._to_check:
             shortest = min(self._config.stall_timeout, self._config.ping_interval or 60.0, 5.0)
             self._next_sweep = now + shortest / 4 / _BUCKETS
             self._hand = (self._hand + 1) % _BUCKETS
-            self._unseen = list(self._wheel[self._hand])
+            self._to_check = list(self._wheel[self._hand])
         due = self._end_overdue(now)
         try:
-            while self._unseen and due < DUE_A_TURN:
-                due += self.look_at(self._unseen.pop(), now)
+            while self._to_check and due < MAX_DUE_PER_TURN:
+                due += self.check(self._to_check.pop(), now)
         finally:
-            again = now if self._unseen or due >= DUE_A_TURN else self._next_sweep
+            again = now if self._to_check or due >= MAX_DUE_PER_TURN else self._next_sweep
             self._timer = self._loop.call_at(again, self._sweep)
 
     def _end_overdue(self, now: float) -> int:
-        """Newcomers who have said nothing whole in time; how many they were."""
+        """Abort pending connections past their deadline; returns how many."""
         overdue = itertools.takewhile(lambda each: each.deadline <= now, self._pending)
-        some = list(itertools.islice(overdue, DUE_A_TURN))
+        some = list(itertools.islice(overdue, MAX_DUE_PER_TURN))
         for pending in some:
             pending.abort()
         return len(some)
 
-    def look_at(self, connection: Connection, now: float) -> bool:
-        """Whether its time was up, for one thing or another."""
+    def check(self, connection: Connection, now: float) -> bool:
+        """Enforce the timeouts of one connection; returns whether one of them was due."""
         patience = self._config.stall_timeout
         if connection.state is not State.OPEN:
             if due := connection.deadline is not None and now >= connection.deadline:
                 connection.abort("timeout")
         elif connection.stalled_since is not None:
-            connection.look(now)
-            if due := now - connection.moved_at >= patience:
+            connection.check_progress(now)
+            if due := now - connection.progress_at >= patience:
                 connection.abort(str(int(CloseCode.TOO_SLOW)))
         elif connection.pinged_at is not None:
             if due := now - connection.pinged_at >= patience:
                 connection.close(CloseCode.NO_PONG, f"no pong within {patience:g} s")
         else:
             interval = self._config.ping_interval
-            if due := bool(interval) and now - connection.heard_at >= interval:
+            if due := bool(interval) and now - connection.last_received_at >= interval:
                 connection.ping()
         return due

@@ -18,37 +18,37 @@ from qcfeed.control.audit import AuditLog
 from qcfeed.control.handlers import findings, history, report, tasks
 from qcfeed.control.recent_log import RecentLog
 from qcfeed.control.server import ControlServer
-from qcfeed.diagnostics.histogram import Tally
+from qcfeed.diagnostics.histogram import Histogram
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.diagnostics.pauses import GcPauses
 from qcfeed.diagnostics.sampler import DiagnosticsSampler
 from qcfeed.drills import catalog
-from qcfeed.drills.active import Board
-from qcfeed.drills.base import Stage
-from qcfeed.drills.handlers import DrillViews
-from qcfeed.drills.tampered_upstream import Tampered
+from qcfeed.drills.active import DrillRunner
+from qcfeed.drills.base import DrillEnvironment
+from qcfeed.drills.handlers import DrillHandlers
+from qcfeed.drills.tampered_upstream import TamperedUpstream
 from qcfeed.drills.wall_clock import WallClock
 from qcfeed.errors import InstanceTakenError, MonitorUnavailableError, StartError
-from qcfeed.metrics.catalog.metrics import DELAYS
+from qcfeed.metrics.catalog.metrics import DELAY_BUCKETS
 from qcfeed.metrics.collectors import Exposition, Sample
-from qcfeed.metrics.recent_history import Counts, Recent
+from qcfeed.metrics.recent_history import FeedCounts, RecentHistory
 from qcfeed.model import answers
 from qcfeed.net import listen
 from qcfeed.server import http, metrics
-from qcfeed.server.feed_handlers import Views, orphan_rows
+from qcfeed.server.feed_handlers import FeedHandlers, orphan_rows
 from qcfeed.server.gateway import Gateway
 from qcfeed.server.hub import Hub
-from qcfeed.server.parts import Parts
-from qcfeed.server.subscriber_handlers import SubscriberViews
+from qcfeed.server.parts import ServiceParts
+from qcfeed.server.subscriber_handlers import SubscriberHandlers
 from qcfeed.upstreams.url import connect
 
 log = logging.getLogger("qcfeed")
 
-MOST_BEHIND_A_PORT = 1_000
+MAX_SHARED_INSTANCES = 1_000
 """Instances that are numbered; more have to be named."""
 
-_SAMPLE_EVERY = 2.0
+_SAMPLE_INTERVAL = 2.0
 """Seconds between two looks at the feeds' rates."""
 
 
@@ -59,16 +59,16 @@ class Service:
         """Starts nothing. ``log``: its last lines, for a report. Raises ConfigError for an upstream or drill that cannot be."""
         self.config = config
         self.ledger = ledger
-        self.watch = LoopWatch(lags=Tally(DELAYS))
+        self.watch = LoopWatch(lags=Histogram(DELAY_BUCKETS))
         self.pauses = GcPauses()
-        self.recent = Recent(self._counts)
-        self.sampler = DiagnosticsSampler(ledger, self.watch, also=self.recent.note)
+        self.recent = RecentHistory(self._counts)
+        self.sampler = DiagnosticsSampler(ledger, self.watch, on_snapshot=self.recent.note)
         self._log = log
         self._exposition = Exposition(self._read)
         self.instance = ""
         self.listening = answers.Listening(quotes="", admin="", control="")
         self._loop = asyncio.get_running_loop()
-        self._ordered = None if config.drill is None else catalog.parse(config.drill)
+        self._startup_drill = None if config.drill is None else catalog.parse(config.drill)
         self._wall = WallClock()
         self.hub = self._make_hub()
         self._http = web.AppRunner(
@@ -80,7 +80,7 @@ class Service:
         self.gateway = Gateway(
             config, self.hub, None if config.admin_listen else self._http_protocol
         )
-        self.parts = Parts(
+        self.parts = ServiceParts(
             config=config,
             loop=self._loop,
             ledger=ledger,
@@ -92,8 +92,8 @@ class Service:
             started_at=time.time(),
             drill=self.drill,
         )
-        self._board: Board | None = None
-        self._readings = metrics.Readings(self.parts)
+        self._drills: DrillRunner | None = None
+        self._metrics = metrics.ServiceMetrics(self.parts)
         self._started = contextlib.AsyncExitStack()
 
     async def start(self) -> None:
@@ -104,8 +104,8 @@ class Service:
                     self.config.host, self.config.port, "--port", shared=self.config.reuse_port
                 )
             )
-            self.listening.quotes = self.listening.admin = listen.shown(quotes)
-            self._take_name(parts, quotes.getsockname()[1])
+            self.listening.quotes = self.listening.admin = listen.format_address(quotes)
+            self._claim_instance(parts, quotes.getsockname()[1])
             if self.config.monitor:
                 self._start_monitor(parts)
             await self._start_http(parts)
@@ -130,17 +130,17 @@ class Service:
 
     # ------------------------------------------------------------ parts
 
-    def _take_name(self, parts: contextlib.AsyncExitStack, port: int) -> None:
+    def _claim_instance(self, parts: contextlib.AsyncExitStack, port: int) -> None:
         """Start the control plane under our name; behind a shared port, under the first free one."""
         if self.config.instance or not self.config.reuse_port:
             self._start_control(parts, self.config.instance or str(port))
             return
-        for number in range(1, MOST_BEHIND_A_PORT + 1):
+        for number in range(1, MAX_SHARED_INSTANCES + 1):
             with contextlib.suppress(InstanceTakenError):
                 self._start_control(parts, f"{port}-{number}")
                 return
         raise StartError(
-            f"{MOST_BEHIND_A_PORT} instances run behind port {port} already",
+            f"{MAX_SHARED_INSTANCES} instances run behind port {port} already",
             hint="give this one a name: `qcfeed --instance NAME serve --reuse-port`",
         )
 
@@ -148,7 +148,7 @@ class Service:
         self.instance = instance
         socket = paths.socket_path(self.instance)
         audit = AuditLog(Path(self.config.audit_log or paths.audit_path(self.instance)))
-        self._board = self._make_board(audit)
+        self._drills = self._make_drill_runner(audit)
         where = self.config.control_listen
         server = ControlServer(
             [
@@ -163,16 +163,16 @@ class Service:
                 *report.routes(
                     audit, log=self._log, config=self.config, metrics=self._exposition.text
                 ),
-                *Views(self.parts).table(),
-                *SubscriberViews(self.parts).table(),
-                *DrillViews(self._board).table(),
+                *FeedHandlers(self.parts).routes(),
+                *SubscriberHandlers(self.parts).routes(),
+                *DrillHandlers(self._drills).routes(),
             ],
             instance=self.instance,
             socket=socket,
             loop=self._loop,
             watch=self.watch,
             audit=audit,
-            listen=None if where is None else listen.parse(where, "--control-listen"),
+            listen=None if where is None else listen.parse_address(where, "--control-listen"),
         )
         server.start()
         # Its thread may wait for this loop to end an action: it is not joined in the loop.
@@ -196,20 +196,20 @@ class Service:
         parts.push_async_callback(self._http.cleanup)
         if self.config.admin_listen is not None:
             bound = listen.bind(
-                *listen.parse(self.config.admin_listen, "--admin-listen"), "--admin-listen"
+                *listen.parse_address(self.config.admin_listen, "--admin-listen"), "--admin-listen"
             )
-            self.listening.admin = listen.shown(bound)
+            self.listening.admin = listen.format_address(bound)
             await web.SockSite(self._http, bound).start()
 
-    def _start_sampling(self) -> _Beat:
-        return _Beat(self._loop, _SAMPLE_EVERY, self.hub.sample)
+    def _start_sampling(self) -> _PeriodicCall:
+        return _PeriodicCall(self._loop, _SAMPLE_INTERVAL, self.hub.sample)
 
     def _read(self) -> Iterable[Sample]:
-        return self._readings.read()
+        return self._metrics.collect()
 
-    def _counts(self) -> Counts:
+    def _counts(self) -> FeedCounts:
         hub = self.hub
-        return Counts(hub.subscriptions, len(hub.orphaned_subscriptions()), len(hub.feeds))
+        return FeedCounts(hub.subscriptions, len(hub.orphaned_subscriptions()), len(hub.feeds))
 
     async def _sweep_orphans(self) -> int:
         return self.hub.sweep_orphans()
@@ -231,25 +231,25 @@ class Service:
 
     def drill(self) -> str | None:
         """Which drill is on; None for none."""
-        if self._board is None:
+        if self._drills is None:
             return None
-        active = self._board.active
-        return None if active is None else str(active.order)
+        active = self._drills.active
+        return None if active is None else str(active.configured)
 
     def _make_hub(self) -> Hub:
         """A service that allows no drill has nothing of them between its parts."""
         config = self.config
         if not config.drills_allowed:
             return Hub(config, connect(config.upstream))
-        upstream = Tampered(connect(config.upstream, clock=self._wall.ns))
+        upstream = TamperedUpstream(connect(config.upstream, clock=self._wall.ns))
         return Hub(config, upstream, self._wall)
 
-    def _make_board(self, audit: AuditLog) -> Board | None:
+    def _make_drill_runner(self, audit: AuditLog) -> DrillRunner | None:
         upstream = self.hub.upstream
-        if not isinstance(upstream, Tampered):
+        if not isinstance(upstream, TamperedUpstream):
             return None
-        return Board(
-            Stage(
+        return DrillRunner(
+            DrillEnvironment(
                 loop=self._loop,
                 ledger=self.ledger,
                 hub=self.hub,
@@ -262,25 +262,25 @@ class Service:
         )
 
     def _start_drill(self, parts: contextlib.AsyncExitStack) -> None:
-        if self._board is None:
+        if self._drills is None:
             return
-        parts.push_async_callback(self._board.leave)
-        if self._ordered is not None:
-            self._board.begin(self._ordered, self.config.drill_for)
+        parts.push_async_callback(self._drills.shut_down)
+        if self._startup_drill is not None:
+            self._drills.start_audited(self._startup_drill, self.config.drill_for)
 
 
-class _Beat:
+class _PeriodicCall:
     """Calls something every so many seconds until cancelled."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, every: float, call: Callable[[], None]
     ) -> None:
         self._loop, self._every, self._call = loop, every, call
-        self._timer = loop.call_later(every, self._beat)
+        self._timer = loop.call_later(every, self._fire)
 
     def cancel(self) -> None:
         self._timer.cancel()
 
-    def _beat(self) -> None:
-        self._timer = self._loop.call_later(self._every, self._beat)
+    def _fire(self) -> None:
+        self._timer = self._loop.call_later(self._every, self._fire)
         self._call()

@@ -42,25 +42,25 @@ def serve(config: Config) -> int:
         status = runner.run(_main(config, ledger, recent))
         if status is ExitStatus.TIMED_OUT:
             # To close the runner is to wait for every task, and one has refused to end.
-            os._exit(_settle(ledger, status))
-    return _settle(ledger, status)
+            os._exit(_report_ledger(ledger, status))
+    return _report_ledger(ledger, status)
 
 
 async def _main(config: Config, ledger: Ledger, recent: RecentLog) -> ExitStatus:
     service = Service(config, ledger, recent)
     await service.start()
-    leaving = asyncio.Event()
-    _on_signal(leaving)
-    _say(*_greeting(service))
+    stopping = asyncio.Event()
+    _install_signal_handlers(stopping)
+    _print(*_greeting(service))
     with contextlib.closing(Notifier()) as manager:
         manager.ready(f"serves {service.hub.upstream.name} on {service.listening.quotes}")
-        await leaving.wait()
+        await stopping.wait()
         manager.stopping(f"draining: at most {config.drain_timeout:g} s")
-        return await _leave(service, config, ledger)
+        return await _shut_down(service, config, ledger)
 
 
-async def _leave(service: Service, config: Config, ledger: Ledger) -> ExitStatus:
-    _say(f"draining: at most {config.drain_timeout:g} s; again to end at once")
+async def _shut_down(service: Service, config: Config, ledger: Ledger) -> ExitStatus:
+    _print(f"draining: at most {config.drain_timeout:g} s; again to end at once")
     try:
         async with asyncio.timeout(config.drain_timeout):
             await service.stop()
@@ -85,18 +85,18 @@ def _raise_file_limit(connections: int) -> None:
         )
 
 
-def _on_signal(leaving: asyncio.Event) -> None:
+def _install_signal_handlers(stopping: asyncio.Event) -> None:
     """The first signal begins the drain, the second ends the process where it stands."""
     loop = asyncio.get_running_loop()
 
-    def heard(number: int) -> None:
-        if leaving.is_set():
-            _say("ended at once, nothing joined")
+    def on_signal(number: int) -> None:
+        if stopping.is_set():
+            _print("ended at once, nothing joined")
             os._exit(128 + number)
-        leaving.set()
+        stopping.set()
 
     for each in SIGNALS:
-        loop.add_signal_handler(each, heard, each)
+        loop.add_signal_handler(each, on_signal, each)
 
 
 async def _reap(ledger: Ledger) -> None:
@@ -107,22 +107,22 @@ async def _reap(ledger: Ledger) -> None:
         await reaper.cancel(drained(left))
 
 
-def _settle(ledger: Ledger, status: ExitStatus) -> int:
+def _report_ledger(ledger: Ledger, status: ExitStatus) -> int:
     """The last line: every task that was ever spawned, and what became of it. Tasks that are still
     live, and a ledger that cannot see all, are findings."""
     counted = snapshot.by_location(ledger, time.monotonic())
     totals = counted.totals
-    _say(
+    _print(
         f"ledger: {totals.spawned:,} tasks spawned = {totals.finished:,} finished"
         f" + {totals.cancelled:,} cancelled + {totals.failed:,} failed; {totals.live:,} live"
     )
     for reason in totals.incomplete:
-        _say(f"  INCOMPLETE: {reason}")
+        _print(f"  INCOMPLETE: {reason}")
     if not totals.live and not totals.incomplete:
         return status
     for row in counted.rows:
         if row.live:
-            _say(f"  {row.live:,} still live from {row.location}")
+            _print(f"  {row.live:,} still live from {row.location}")
     return status or ExitStatus.FINDINGS
 
 
@@ -137,7 +137,7 @@ def _greeting(service: Service) -> list[str]:
     lines = [
         f"qcfeed {__version__} serves {service.hub.upstream.name} ({who})",
         f"  quotes   ws://{at.quotes}/quotes/AAPL and /stream   try: qcfeed watch AAPL",
-        f"  health   http://{at.admin}/readyz and /metrics{_whose(config)}",
+        f"  health   http://{at.admin}/readyz and /metrics{_shared_port_note(config)}",
         f"  control  {at.control}   try: qcfeed {name}status",
     ]
     if at.control_tcp is not None:
@@ -153,12 +153,12 @@ def _greeting(service: Service) -> list[str]:
     return lines
 
 
-def _whose(config: Config) -> str:
+def _shared_port_note(config: Config) -> str:
     """Behind a shared port, the kernel chooses who answers."""
     if config.reuse_port and not config.admin_listen:
         return "   of any instance; --admin-listen: of this one"
     return ""
 
 
-def _say(*lines: str) -> None:
+def _print(*lines: str) -> None:
     print(*lines, sep="\n", file=sys.stderr, flush=True)  # noqa: T201 — it is talk, not data

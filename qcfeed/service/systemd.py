@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 log = logging.getLogger(__name__)
 
-BEATS_A_DEADLINE = 2
+NOTIFICATIONS_PER_DEADLINE = 2
 """A service that says it lives twice in the time it has is never late by a hair (sd_watchdog_enabled(3))."""
 
 
@@ -23,7 +23,7 @@ class Notifier:
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         self._address = _address(environment.get("NOTIFY_SOCKET", ""))
-        self._every = _watchdog(environment) / BEATS_A_DEADLINE
+        self._every = _watchdog(environment) / NOTIFICATIONS_PER_DEADLINE
         self._timer: asyncio.TimerHandle | None = None
 
     def ready(self, status: str) -> None:

@@ -32,8 +32,8 @@ ENDPOINT = "wss://ws-feed.exchange.coinbase.com"
 
 _CONNECT_TIMEOUT = 10.0
 _CLOSE_TIMEOUT = 2.0
-_PAUSE_CAP = 5.0
-_GATHER = 0.05
+_MAX_PAUSE = 5.0
+_BATCH_DELAY = 0.05
 """Feeds that come within this time share a message: the exchange takes 100 a second (its docs)."""
 _MAX_MESSAGE = 32 * 1024 * 1024
 """A snapshot of the largest books has several megabytes."""
@@ -41,28 +41,28 @@ _PRODUCT = re.compile(r"[A-Z0-9]+-[A-Z0-9]+")
 
 
 class _Feed:
-    """One product in demand. ``over`` is set to what ends it before it is cancelled."""
+    """One product in demand. ``failure`` is set to what ends it before it is cancelled."""
 
-    __slots__ = ("heard", "opened", "over", "product", "sink", "symbol")
+    __slots__ = ("failure", "last_message_at", "opened", "product", "sink", "symbol")
 
     def __init__(self, symbol: Symbol, sink: Sink, loop: asyncio.AbstractEventLoop) -> None:
         self.symbol = symbol
         self.sink = sink
         self.product = Product()
         self.opened = False
-        self.heard = loop.time()
-        self.over: asyncio.Future[QcfeedError] = loop.create_future()
+        self.last_message_at = loop.time()
+        self.failure: asyncio.Future[QcfeedError] = loop.create_future()
 
     def confirm(self, now: float) -> None:
         """The exchange spoke of this product."""
-        self.heard = now
+        self.last_message_at = now
         if not self.opened:
             self.opened = True
             self.sink.opened()
 
     def end(self, error: QcfeedError) -> None:
-        if not self.over.done():
-            self.over.set_result(error)
+        if not self.failure.done():
+            self.failure.set_result(error)
 
 
 class Coinbase:
@@ -88,11 +88,11 @@ class Coinbase:
         self._feeds: dict[str, _Feed] = {}
         self._subscribed: dict[str, _Feed] = {}
         self._changed = asyncio.Event()
-        self._link: asyncio.Task[UpstreamError] | None = None
-        self._one_link = asyncio.Lock()
+        self._connection: asyncio.Task[UpstreamError] | None = None
+        self._connection_lock = asyncio.Lock()
         self._attempt = 0
         self._not_before = 0.0
-        self._heard = 0.0
+        self._last_message_at = 0.0
         self._lost = False
         self._health = UpstreamHealth(connected=False, detail="not needed yet")
 
@@ -109,76 +109,80 @@ class Coinbase:
     async def run(self, symbol: Symbol, sink: Sink) -> None:
         feed = self._feeds[symbol] = _Feed(symbol, sink, asyncio.get_running_loop())
         self._changed.set()
-        link = self._need_link()
+        connection = self._ensure_connection()
         try:
-            await asyncio.wait((link, feed.over), return_when=asyncio.FIRST_COMPLETED)
-            raise feed.over.result() if feed.over.done() else self._loss(link)
+            await asyncio.wait((connection, feed.failure), return_when=asyncio.FIRST_COMPLETED)
+            raise (
+                feed.failure.result() if feed.failure.done() else self._connection_error(connection)
+            )
         finally:
             if self._feeds.get(symbol) is feed:
                 del self._feeds[symbol]
             self._changed.set()
             if not self._feeds:
-                await self._close_link()
+                await self._close_connection()
 
     async def close(self) -> None:
         self.closed = True
-        await self._close_link()
+        await self._close_connection()
 
     def __str__(self) -> str:
         return f"upstream {self.name}"
 
     # ------------------------------------------------------------ the connection's task
 
-    def _need_link(self) -> asyncio.Task[UpstreamError]:
+    def _ensure_connection(self) -> asyncio.Task[UpstreamError]:
         """The task of the connection; a new one when there is none, or it is being closed."""
-        link = self._link
-        if link is None or link.done() or link.cancelling():
+        connection = self._connection
+        if connection is None or connection.done() or connection.cancelling():
             # It serves all feeds, and must not be booked to the one that happened to start it.
             with owned_by(self), label(symbol=None):
-                link = self._link = asyncio.create_task(self._keep_link(), name="coinbase")
-        return link
+                connection = self._connection = asyncio.create_task(
+                    self._run_connection(), name="coinbase"
+                )
+        return connection
 
-    async def _close_link(self) -> None:
-        if self._link is not None:
-            self._link.cancel()
-            await asyncio.wait((self._link,))
+    async def _close_connection(self) -> None:
+        if self._connection is not None:
+            self._connection.cancel()
+            await asyncio.wait((self._connection,))
 
-    def _loss(self, link: asyncio.Task[UpstreamError]) -> UpstreamError:
+    def _connection_error(self, connection: asyncio.Task[UpstreamError]) -> UpstreamError:
         """What the end of the connection is to one feed: an error of its own.
 
         A shared one would gather the tracebacks of all feeds.
         """
-        if link.cancelled():
+        if connection.cancelled():
             return UpstreamError(f"the connection to {self._url} was closed")
-        error = link.result()
+        error = connection.result()
         return UpstreamError(error.message, hint=error.hint)
 
-    async def _keep_link(self) -> UpstreamError:
+    async def _run_connection(self) -> UpstreamError:
         """One connection, from the pause before it to what ended it."""
         loop = asyncio.get_running_loop()
         ended = "not needed now"
-        async with self._one_link:
+        async with self._connection_lock:
             await asyncio.sleep(self._not_before - loop.time())
             began = loop.time()
             try:
-                return await self._converse()
+                return await self._exchange()
             except UpstreamError as error:
                 ended = error.message
                 self._lost = True
-                attempt = 0 if loop.time() - began > _PAUSE_CAP else self._attempt
+                attempt = 0 if loop.time() - began > _MAX_PAUSE else self._attempt
                 self._attempt = attempt + 1
-                pause = backoff.delay(attempt, self._draw(), cap=_PAUSE_CAP)
+                pause = backoff.delay(attempt, self._draw(), cap=_MAX_PAUSE)
                 self._not_before = loop.time() + pause
                 return error
             finally:
                 self._subscribed.clear()
-                self._tell(connected=False, detail=ended)
+                self._set_health(connected=False, detail=ended)
 
-    async def _converse(self) -> NoReturn:
+    async def _exchange(self) -> NoReturn:
         async with aiohttp.ClientSession() as session, await self._connect(session) as socket:
-            self._heard = asyncio.get_running_loop().time()
+            self._last_message_at = asyncio.get_running_loop().time()
             again, self._lost = self._lost, False
-            self._tell(connected=True, reconnects=int(again))
+            self._set_health(connected=True, reconnects=int(again))
             try:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._read(socket), name="coinbase read")
@@ -213,11 +217,11 @@ class Coinbase:
         while True:
             self._changed.clear()
             await self._subscribe(socket)
-            self._look_for_silence()
+            self._check_silence()
             try:
                 async with asyncio.timeout(min(1.0, self._silence / 4)):
                     await self._changed.wait()
-                await asyncio.sleep(_GATHER)
+                await asyncio.sleep(_BATCH_DELAY)
             except TimeoutError:
                 continue
 
@@ -229,7 +233,7 @@ class Coinbase:
         new = {s: feed for s, feed in self._feeds.items() if s not in self._subscribed}
         now = asyncio.get_running_loop().time()
         for feed in new.values():
-            feed.heard = now
+            feed.last_message_at = now
         self._subscribed |= new
         try:
             if gone:
@@ -239,12 +243,12 @@ class Coinbase:
         except (aiohttp.ClientError, OSError) as error:
             raise UpstreamError(f"lost the connection to {self._url}: {error}") from error
 
-    def _look_for_silence(self) -> None:
+    def _check_silence(self) -> None:
         now = asyncio.get_running_loop().time()
-        if now - self._heard > self._silence:
+        if now - self._last_message_at > self._silence:
             raise UpstreamError(f"{self._url} has been silent for {self._silence:g} s")
         for feed in list(self._subscribed.values()):
-            if now - feed.heard > self._silence:
+            if now - feed.last_message_at > self._silence:
                 self._end(
                     feed,
                     UpstreamError(
@@ -252,44 +256,44 @@ class Coinbase:
                     ),
                 )
 
-    # ------------------------------------------------------------ what is heard
+    # ------------------------------------------------------------ what is last_message_at
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> NoReturn:
         async for frame in socket:
-            self._heard = asyncio.get_running_loop().time()
+            self._last_message_at = asyncio.get_running_loop().time()
             if frame.type is aiohttp.WSMsgType.TEXT:
-                self._hear(frame.data)
+                self._handle_text(frame.data)
             elif frame.type is aiohttp.WSMsgType.ERROR:
                 raise UpstreamError(f"lost the connection to {self._url}: {frame.data}")
             else:
                 raise UpstreamError(f"{self._url} sent a binary message; is it a Coinbase feed?")
         raise UpstreamError(f"{self._url} closed the connection (code {socket.close_code})")
 
-    def _hear(self, text: str) -> None:
+    def _handle_text(self, text: str) -> None:
         try:
             message = protocol.decode(text)
             if isinstance(message, protocol.Refusal):
                 self._refused(message)
             elif isinstance(message, protocol.Subscriptions):
                 for symbol in {s for channel in message.channels for s in channel.product_ids}:
-                    if feed := self._held(symbol):
-                        feed.confirm(self._heard)
-            elif message is not None and (feed := self._held(message.product_id)):
-                feed.confirm(self._heard)
+                    if feed := self._active_feed(symbol):
+                        feed.confirm(self._last_message_at)
+            elif message is not None and (feed := self._active_feed(message.product_id)):
+                feed.confirm(self._last_message_at)
                 self._apply(feed, message)
         except (msgspec.DecodeError, ValueError) as error:
             # An update that cannot be read is an update missed: the books are wrong from here on.
             raise UpstreamError(f"{self._url} sent what is not its protocol: {error}") from error
 
-    def _held(self, symbol: str) -> _Feed | None:
+    def _active_feed(self, symbol: str) -> _Feed | None:
         """The feed that is subscribed and still in demand."""
         feed = self._subscribed.get(symbol)
         return feed if feed is not None and self._feeds.get(symbol) is feed else None
 
     def _apply(self, feed: _Feed, message: protocol.ProductMessage) -> None:
-        tick = feed.product.take(message, self._stamp())
+        tick = feed.product.apply(message, self._stamp())
         if missed := feed.product.missed:
-            self._tell(connected=True, gaps=1)
+            self._set_health(connected=True, gaps=1)
             self._end(feed, UpstreamError(f"{missed} trades of {feed.symbol} did not arrive"))
         elif tick is not None:
             feed.sink.publish((tick,))
@@ -315,7 +319,7 @@ class Coinbase:
         feed.end(error)
         self._changed.set()
 
-    def _tell(
+    def _set_health(
         self, *, connected: bool, reconnects: int = 0, gaps: int = 0, detail: str = ""
     ) -> None:
         """Replaced whole, so that any thread may read it."""

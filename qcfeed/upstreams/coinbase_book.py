@@ -39,7 +39,7 @@ class Side:
         }
         self._prices = sorted(self._sizes)
 
-    def put(self, price: float, size: float) -> None:
+    def set_level(self, price: float, size: float) -> None:
         """The level at ``price`` now holds ``size``; nothing removes it."""
         key = self._sign * price
         if size > 0:
@@ -67,7 +67,7 @@ class Product:
     ``take`` gives the tick that a message makes: None when neither the best bid and ask, their
     sizes nor the last price changed, or when the book has not come yet. Updates that come before
     the snapshot belong to an earlier subscription, and are replaced by it. ``missed`` counts the
-    trades that heartbeats told of and that did not come. A number that is none raises ValueError.
+    trades that heartbeats current of and that did not come. A number that is none raises ValueError.
     """
 
     def __init__(self) -> None:
@@ -76,13 +76,13 @@ class Product:
         self._complete = False
         self._last: float | None = None
         self._sequence = -1
-        self._trade = 0
-        self._promised = 0
+        self._last_trade = 0
+        self._announced_trade = 0
         self._ts = ""
-        self._told: tuple[object, ...] = ()
+        self._last_tick: tuple[object, ...] = ()
         self.missed = 0
 
-    def take(self, message: ProductMessage, received: str) -> Tick | None:
+    def apply(self, message: ProductMessage, received: str) -> Tick | None:
         """Apply one message; ``received`` stands for its time where it has none."""
         if isinstance(message, L2Update):
             self._update(message)
@@ -102,14 +102,14 @@ class Product:
 
     def _update(self, message: L2Update) -> None:
         for side, price, size in message.changes:
-            (self._bids if side == "buy" else self._asks).put(number(price), number(size))
+            (self._bids if side == "buy" else self._asks).set_level(number(price), number(size))
         self._ts = message.time
 
     def _ticker(self, message: Ticker) -> None:
         if message.sequence < self._sequence:  # the exchange warns of tickers out of order
             return
         self._sequence = message.sequence
-        self._trade = message.trade_id
+        self._last_trade = message.trade_id
         self._last = number(message.price)
         # The first ticker after a subscription tells of a trade that may be older than the book.
         self._ts = max(self._ts, message.time)
@@ -119,17 +119,17 @@ class Product:
 
         Nothing is missed before the first ticker, which comes with the subscription.
         """
-        if self._trade:
-            self.missed += max(0, self._promised - self._trade)
-            self._promised = message.last_trade_id
+        if self._last_trade:
+            self.missed += max(0, self._announced_trade - self._last_trade)
+            self._announced_trade = message.last_trade_id
 
     def _tick(self) -> Tick | None:
         bid, bid_size = self._bids.best()
         ask, ask_size = self._asks.best()
-        told = (bid, bid_size, ask, ask_size, self._last)
-        if told == self._told:
+        current = (bid, bid_size, ask, ask_size, self._last)
+        if current == self._last_tick:
             return None
-        self._told = told
+        self._last_tick = current
         return Tick(bid, bid_size, ask, ask_size, self._last, self._ts)
 
 

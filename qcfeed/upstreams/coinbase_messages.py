@@ -80,11 +80,11 @@ ProductMessage = Snapshot | L2Update | Ticker | Heartbeat
 Message = ProductMessage | Subscriptions | Refusal
 
 
-class _Kind(msgspec.Struct):
+class _TypeOnly(msgspec.Struct):
     type: str
 
 
-_kind = msgspec.json.Decoder(_Kind)
+_type_decoder = msgspec.json.Decoder(_TypeOnly)
 _decoders: dict[str, msgspec.json.Decoder[Message]] = {
     "snapshot": msgspec.json.Decoder(Snapshot),
     "l2update": msgspec.json.Decoder(L2Update),
@@ -100,7 +100,7 @@ def decode(text: str | bytes) -> Message | None:
 
     Raises msgspec.DecodeError (msgspec.ValidationError among them) for what is not the protocol.
     """
-    decoder = _decoders.get(_kind.decode(text).type)
+    decoder = _decoders.get(_type_decoder.decode(text).type)
     return None if decoder is None else decoder.decode(text)
 
 

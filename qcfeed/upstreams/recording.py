@@ -32,14 +32,14 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _RAW_LINE = re.compile(rb"(\d+(?:\.\d+)?): (\{.*)", re.DOTALL)
 
 
-class Entry(msgspec.Struct, frozen=True):
+class RecordedMessage(msgspec.Struct, frozen=True):
     """One line of a recording of ours: a message and the Unix time it came at, in seconds."""
 
     at: float
     message: ServerMessage
 
 
-class Writer:
+class RecordingWriter:
     """Writes a recording, replacing what was there, as `tcpdump -w` does.
 
     A recorder that is killed leaves a file that can be read: at most the lines of its last tenth
@@ -58,7 +58,7 @@ class Writer:
     def write(self, at: float, message: ServerMessage) -> None:
         """Add one message that came at ``at`` (Unix seconds)."""
         try:
-            self._file.write(msgspec.json.encode(Entry(at, message)) + b"\n")
+            self._file.write(msgspec.json.encode(RecordedMessage(at, message)) + b"\n")
             if not 0 <= at - self._flushed < _FLUSH_EVERY:
                 self._file.flush()
                 self._flushed = at
@@ -90,7 +90,7 @@ class Writer:
         )
 
 
-class Reader:
+class RecordingReader:
     """Gives ``(at, message)`` in the file's order: a wire message, or a raw one as bytes.
 
     Reads a line at a time. ``truncated`` is true when the last line turned out to be incomplete
@@ -149,7 +149,7 @@ class Reader:
         )
 
 
-_own = msgspec.json.Decoder(Entry)
+_own = msgspec.json.Decoder(RecordedMessage)
 _raw = msgspec.json.Decoder(msgspec.Raw)
 
 

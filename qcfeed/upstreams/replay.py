@@ -31,10 +31,10 @@ from qcfeed.model.symbol import Symbol, parse
 from qcfeed.upstreams import coinbase_messages as protocol
 from qcfeed.upstreams.base import Sink, UpstreamHealth
 from qcfeed.upstreams.coinbase_book import Product
-from qcfeed.upstreams.recording import Reader
+from qcfeed.upstreams.recording import RecordingReader
 from qcfeed.upstreams.timestamps import render
 
-MOST_TICKS = 1_000_000
+MAX_TICKS = 1_000_000
 _BATCH = 128
 _SHORTEST_LAP = 1.0
 
@@ -137,7 +137,7 @@ def load(path: Path) -> tuple[dict[Symbol, Track], float]:
 
     Raises ConfigError for a file that cannot be read, is no recording, or has no or too many ticks.
     """
-    reader = Reader(path)
+    reader = RecordingReader(path)
     tracks: dict[Symbol, Track] = {}
     count = 0
     first = last = 0.0
@@ -148,9 +148,9 @@ def load(path: Path) -> tuple[dict[Symbol, Track], float]:
         track.due.append(last - first)
         track.ticks.append(tick)
         count += 1
-        if count > MOST_TICKS:
+        if count > MAX_TICKS:
             raise ConfigError(
-                f"{path} has more than {MOST_TICKS:,} quotes, which are kept in memory",
+                f"{path} has more than {MAX_TICKS:,} quotes, which are kept in memory",
                 hint="play a part of it, for example its first 1,000,000 lines",
             )
     if not count:
@@ -160,7 +160,7 @@ def load(path: Path) -> tuple[dict[Symbol, Track], float]:
     return tracks, last - first
 
 
-def _ticks(reader: Reader) -> Iterator[tuple[float, Symbol, Tick]]:
+def _ticks(reader: RecordingReader) -> Iterator[tuple[float, Symbol, Tick]]:
     products: defaultdict[str, Product] = defaultdict(Product)
     for at, message in reader:
         try:
@@ -169,16 +169,16 @@ def _ticks(reader: Reader) -> Iterator[tuple[float, Symbol, Tick]]:
                 tick = Tick(m.bid, m.bid_size, m.ask, m.ask_size, m.last, m.ts)
                 yield at, parse(m.symbol), tick
             elif isinstance(message, bytes):
-                yield from _captured(products, at, message)
+                yield from _raw_capture_ticks(products, at, message)
         except (InvalidSymbolError, msgspec.DecodeError, ValueError) as error:
             raise ConfigError(f"{reader.path} has a bad message, of time {at}: {error}") from error
 
 
-def _captured(
+def _raw_capture_ticks(
     products: defaultdict[str, Product], at: float, text: bytes
 ) -> Iterator[tuple[float, Symbol, Tick]]:
     message = protocol.decode(text)
     if isinstance(message, protocol.ProductMessage):
-        tick = products[message.product_id].take(message, render(round(at * 1e9)))
+        tick = products[message.product_id].apply(message, render(round(at * 1e9)))
         if tick is not None:
             yield at, parse(message.product_id), tick

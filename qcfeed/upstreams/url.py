@@ -47,7 +47,7 @@ class Query:
 
     def __init__(self, text: str) -> None:
         self._given: dict[str, str] = {}
-        self._asked: list[str] = []
+        self._known: list[str] = []
         try:
             pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text))
         except ValueError as error:
@@ -57,30 +57,38 @@ class Query:
                 raise ConfigError(f"the upstream's URL gives {key!r} twice", hint="give it once")
             self._given[key] = value
 
-    def number(self, key: str, default: float, *, least: float, most: float = math.inf) -> float:
-        """A finite number between ``least`` and ``most``."""
-        text = self._take(key)
+    def number(
+        self, key: str, default: float, *, minimum: float, maximum: float = math.inf
+    ) -> float:
+        """A finite number between ``minimum`` and ``maximum``."""
+        text = self._get(key)
         if text is None:
             return default
         try:
             value = float(text)
         except ValueError:
             value = math.nan
-        if not (math.isfinite(value) and least <= value <= most):
-            bound = f"from {least:g} to {most:g}" if most < math.inf else f"of at least {least:g}"
+        if not (math.isfinite(value) and minimum <= value <= maximum):
+            bound = (
+                f"from {minimum:g} to {maximum:g}"
+                if maximum < math.inf
+                else f"of at least {minimum:g}"
+            )
             raise ConfigError(f"{key}={text} in the upstream's URL: wanted is a number {bound}")
         return value
 
-    def number_or_max(self, key: str, default: float, *, least: float, most: float) -> float | None:
+    def number_or_max(
+        self, key: str, default: float, *, minimum: float, maximum: float
+    ) -> float | None:
         """As ``number``; None for ``max``."""
         if self._given.get(key) == "max":
-            self._asked.append(key)
+            self._known.append(key)
             return None
-        return self.number(key, default, least=least, most=most)
+        return self.number(key, default, minimum=minimum, maximum=maximum)
 
-    def whole(self, key: str, default: int) -> int:
+    def integer(self, key: str, default: int) -> int:
         """A whole number."""
-        text = self._take(key)
+        text = self._get(key)
         try:
             return default if text is None else int(text)
         except ValueError:
@@ -90,31 +98,31 @@ class Query:
 
     def flag(self, key: str) -> bool:
         """1 or 0."""
-        text = self._take(key)
+        text = self._get(key)
         if text not in (None, "0", "1"):
             raise ConfigError(f"{key}={text} in the upstream's URL: wanted is 0 or 1")
         return text == "1"
 
-    def done(self) -> None:
+    def reject_unknown(self) -> None:
         """Refuse what was given and not asked for."""
-        for key in self._given.keys() - set(self._asked):
-            close = difflib.get_close_matches(key, self._asked, n=1)
-            known = ", ".join(self._asked)
+        for key in self._given.keys() - set(self._known):
+            close = difflib.get_close_matches(key, self._known, n=1)
+            known = ", ".join(self._known)
             raise ConfigError(
                 f"the upstream's URL gives {key!r}, which it does not take",
                 hint=f"did you mean {close[0]!r}?" if close else f"it takes: {known}",
             )
 
-    def _take(self, key: str) -> str | None:
-        self._asked.append(key)
+    def _get(self, key: str) -> str | None:
+        self._known.append(key)
         return self._given.get(key)
 
 
 def _simulator(parts: SplitResult, query: Query, clock: Callable[[], int]) -> Upstream:
-    _refuse_place(parts, "sim:?rate=10")
-    rate = query.number_or_max("rate", 1.0, least=0.001, most=_RATE_MAX)
-    seed = query.whole("seed", 0)
-    query.done()
+    _reject_location(parts, "sim:?rate=10")
+    rate = query.number_or_max("rate", 1.0, minimum=0.001, maximum=_RATE_MAX)
+    seed = query.integer("seed", 0)
+    query.reject_unknown()
     return Simulator(rate=rate, seed=seed, clock=clock)
 
 
@@ -125,17 +133,17 @@ def _replay(parts: SplitResult, query: Query, _clock: Callable[[], int]) -> Upst
             f"upstream replay: wants a file, not {parts.netloc + parts.path!r}",
             hint="replay:relative/file.jsonl.gz or replay:///absolute/file.jsonl.gz",
         )
-    speed = query.number_or_max("speed", 1.0, least=0.0, most=1_000_000.0)
+    speed = query.number_or_max("speed", 1.0, minimum=0.0, maximum=1_000_000.0)
     loop = query.flag("loop")
-    query.done()
+    query.reject_unknown()
     return Replay(Path(name).expanduser(), speed=speed or None, loop=loop)
 
 
 def _coinbase(parts: SplitResult, query: Query, clock: Callable[[], int]) -> Upstream:
-    silence = query.number("silence", 10.0, least=0.1)
-    query.done()
+    silence = query.number("silence", 10.0, minimum=0.1)
+    query.reject_unknown()
     if parts.scheme == "coinbase":
-        _refuse_place(parts, "coinbase: or coinbase+wss://HOST/")
+        _reject_location(parts, "coinbase: or coinbase+wss://HOST/")
         return Coinbase(silence=silence, clock=clock)
     try:
         named = parts.hostname and not parts.username and parts.port != 0
@@ -150,7 +158,7 @@ def _coinbase(parts: SplitResult, query: Query, clock: Callable[[], int]) -> Ups
     return Coinbase(endpoint.geturl(), silence=silence, clock=clock)
 
 
-def _refuse_place(parts: SplitResult, example: str) -> None:
+def _reject_location(parts: SplitResult, example: str) -> None:
     if parts.netloc or parts.path:
         place = parts.netloc + parts.path
         raise ConfigError(

@@ -1,1 +1,1 @@
-"""The server's side of WebSocket (RFC 6455): request head, handshake, frames, compression, connections."""
+"""The server side of WebSocket (RFC 6455): request head, handshake, frames, compression, connections."""

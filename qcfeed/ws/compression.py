@@ -1,8 +1,7 @@
-"""Messages compressed once for all who asked for it (RFC 7692, permessage-deflate).
+"""Compresses each message once for all connections that negotiated it (permessage-deflate, RFC 7692).
 
-Without context takeover a message's compressed bytes depend on the message alone, so that, as with
-frames, the same bytes serve everybody. A quote of 170 bytes becomes one of 135: there is little in
-it that repeats.
+Without context takeover the compressed bytes depend on the message alone, so all connections share
+them. A quote of 170 bytes shrinks to 135: little in it repeats.
 """
 
 from __future__ import annotations
@@ -12,35 +11,35 @@ import zlib
 from qcfeed.model import frames
 
 WINDOW_BITS = 9
-"""The smallest window that zlib makes without a header: whatever a client allows, it is no more."""
+"""The smallest window zlib supports for raw deflate. It fits any server_max_window_bits but 8."""
 
 WORTHWHILE = 64
-"""Bytes of a message from which on it is compressed."""
+"""Frames shorter than this many bytes are sent uncompressed."""
 
 REMEMBERED = 2_048
-"""Messages that are kept compressed, for those who read them a little later."""
+"""Compressed messages kept in the cache, for consumers that read them a little later."""
 
 _TAIL = b"\x00\x00\xff\xff"
-"""What a flush ends with, and a message does not (RFC 7692 section 7.2.1)."""
+"""The end of a zlib sync flush, which must be removed from a message (RFC 7692 section 7.2.1)."""
 
 
 class Deflater:
-    """Compresses what is written to whoever asked for it; memory is bounded. Cost: 10 us a message."""
+    """Compresses outgoing frames, with a bounded cache. Cost: 10 us per message."""
 
     def __init__(self) -> None:
         self.compressed = 0
-        """Messages compressed so far, each once."""
+        """Messages compressed so far; a message from the cache is not counted again."""
         self._packed: dict[bytes, bytes] = {}
         self._latest: tuple[bytes, bytes] = b"", b""
 
     def __len__(self) -> int:
-        """Messages that it remembers."""
+        """Messages in the cache."""
         return len(self._packed)
 
     def pack(self, data: bytes) -> bytes:
-        """Whole frames, with every text message compressed where that makes it smaller."""
+        """Compress each text message in ``data`` (whole frames) where that makes it smaller."""
         before, packed = self._latest
-        if data is before:  # readers at the same place are given the very same bytes
+        if data is before:  # Log.read returns the same object to all subscribers at the same cursor
             return packed
         packed = b"".join(self._frame(each) for each in frames.split(data))
         self._latest = data, packed

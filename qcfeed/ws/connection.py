@@ -1,7 +1,7 @@
-"""One subscriber's connection: frames in, quotes out, and an end in bounded time.
+"""A WebSocket connection: receives requests, sends quotes, and closes within a bounded time.
 
-It is a protocol of asyncio, not a task: what it costs at rest is this object and its transport.
-Reader and writer are one object, so neither can outlive the other.
+It is an asyncio protocol, not a task: an idle connection costs only this object and its transport.
+Reading and writing are one object, so neither can outlive the other.
 """
 
 from __future__ import annotations
@@ -18,323 +18,332 @@ from qcfeed.feed import flush
 from qcfeed.feed.slow_consumer import Backlog
 from qcfeed.feed.subscriber import Subscriber
 from qcfeed.model import frames
-from qcfeed.model.messages import CloseCode, Error, ServerMessage, Status, come_back, encode
+from qcfeed.model.messages import CloseCode, Error, ServerMessage, Status, encode, should_reconnect
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
 from qcfeed.net import kernel_buffers
 from qcfeed.net.transport import Transport
 from qcfeed.ws.compression import Deflater
 from qcfeed.ws.handshake import Accepted
-from qcfeed.ws.inbound import Close, Heard, Inbound, Ping, Text, Violation, only
+from qcfeed.ws.inbound import Close, Inbound, InboundEvent, Ping, Text, Violation, parse_bare_frame
 
 CLOSE_TIMEOUT = 5.0
 """Seconds a peer has to answer a close frame."""
 
 _COUNTED = frozenset((*CloseCode, CloseReason.NO_STATUS_RCVD))
-"""Codes of a peer's close frame that are counted by themselves."""
+"""Close codes from peers that have a metric label of their own; others are counted as ``other``."""
 
 
 class State(Enum):
+    """The state of a connection."""
+
     OPEN = auto()
     CLOSING = auto()
-    """Nothing more will be said; by its deadline the socket is gone."""
+    """Nothing more is sent; the socket is closed by the deadline at the latest."""
     CLOSED = auto()
-    """The socket is gone."""
+    """The socket is closed."""
 
 
-class Host(Protocol):
-    """Who has the connections and decides about them; in the service, the gateway."""
+class ConnectionHost(Protocol):
+    """Owns the connections and makes their decisions; in the service, the gateway."""
 
     config: Config
     policy: SlowConsumerPolicy
-    """Of one that named none."""
+    """The slow-consumer policy of connections that choose none."""
     deflater: Deflater
-    """Compresses for all who asked for it."""
+    """Compresses for all connections that negotiated it."""
     now: Callable[[], float]
     """The loop's clock, in seconds."""
 
-    def gone(self, connection: Connection) -> None:
-        """Its socket is gone."""
+    def on_closed(self, connection: Connection) -> None:
+        """The connection's socket is closed."""
 
     def subscribe(self, connection: Connection, symbol: Symbol) -> Subscriber:
         """Subscribe ``connection`` to ``symbol``. Raises UnknownSymbolError."""
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
-        """End one subscription. Ending it twice is ending it once."""
+        """End one subscription; idempotent."""
 
-    def request(self, connection: Connection, text: str) -> None:
-        """It sent a message."""
+    def on_request(self, connection: Connection, text: str) -> None:
+        """The client sent a text message."""
 
-    def caught_up(self, connection: Connection) -> None:
-        """It has been given all that waited for it, or as much as it takes."""
+    def on_caught_up(self, connection: Connection) -> None:
+        """The connection was sent its backlog, or as much of it as the kernel accepted."""
 
     def count_close(self, why: str) -> None:
-        """It ends, with this close code or for this reason."""
+        """The connection ends. ``why``: the close code, or ``eof``, ``lost`` or another reason."""
 
 
 class Connection(asyncio.Protocol):
-    """A subscriber's connection; its host decides, this carries out."""
+    """One WebSocket connection, a ``Consumer`` of feeds. Its host makes the decisions."""
 
     __slots__ = (
-        "_deaf",
         "_host",
+        "_ignore_input",
         "_inbound",
-        "_owed",
-        "_replied",
+        "_queued_statuses",
+        "_reply_bytes",
         "_unsent",
         "backlog",
         "compressed",
         "deadline",
-        "fixed",
-        "heard_at",
-        "held",
-        "lost_at",
-        "moved_at",
+        "last_received_at",
+        "missed_at",
         "opened_at",
         "peer",
         "pinged_at",
+        "progress_at",
         "push",
         "serial",
+        "single_symbol",
         "stalled_since",
         "state",
+        "subscribers",
         "transport",
         "writable",
         "write",
     )
 
     def __init__(
-        self, host: Host, serial: int, peer: str, transport: Transport, accepted: Accepted
+        self, host: ConnectionHost, serial: int, peer: str, transport: Transport, accepted: Accepted
     ) -> None:
         self._host = host
         self._inbound: Inbound | None = None
         self.transport = transport
         self.write: Callable[[bytes], None] = transport.write
-        """Send whole frames: the transport's own, or one that compresses before it."""
+        """Send whole frames: the transport's method, or a wrapper that compresses."""
         self.push: Callable[[bytes], int] = transport.push
-        """Give whole frames to the kernel, past the transport: how many bytes it took."""
+        """Send whole frames straight to the kernel; returns how many bytes it accepted."""
         self.writable = True
-        """Whether it is open, and all that was written before has left for the kernel."""
-        self._deaf = False
-        """Whether what still comes is thrown away: it can have no meaning any more."""
-        self._owed: dict[str, Status] = {}
-        self._replied = 0
-        """Bytes of answers to it since it stalled."""
+        """Whether the connection is open and nothing written before is still unsent."""
+        self._ignore_input = False
+        """Whether further input is discarded, because the client has closed or broken the protocol."""
+        self._queued_statuses: dict[str, Status] = {}
+        self._reply_bytes = 0
+        """Bytes of replies queued since the connection stalled."""
         self.serial = serial
         self.state = State.OPEN
-        self.fixed = accepted.symbol is not None
-        """Whether its one symbol came with the path (/quotes/{symbol})."""
+        self.single_symbol = accepted.symbol is not None
+        """Whether this is a /quotes/{symbol} connection, whose symbol cannot change."""
         self.compressed = accepted.compress
-        """Whether its peer asked for compressed messages."""
-        self.held: dict[Symbol, Subscriber] = {}
+        """Whether compression was negotiated."""
+        self.subscribers: dict[Symbol, Subscriber] = {}
         self.backlog = Backlog(accepted.slow or host.policy, host.config.max_lag)
-        self.lost_at: float | None = None
-        """When quotes were last conflated or dropped for it."""
+        self.missed_at: float | None = None
+        """Loop time at which quotes were last conflated or dropped for this connection."""
         self.peer = peer
-        self.opened_at = self.heard_at = host.now()
+        self.opened_at = self.last_received_at = host.now()
         self.deadline: float | None = None
         self.pinged_at: float | None = None
         self.stalled_since: float | None = None
-        self.moved_at = 0.0
-        """When, since it stalled, its peer was last seen to take something."""
+        self.progress_at = 0.0
+        """Loop time at which a stalled peer was last seen to receive something."""
         self._unsent = 0
 
     def start(self, accepted: Accepted) -> None:
-        """Answer the upgrade, with what there is to read already in the same write, and so segment."""
+        """Answer the upgrade and send the latest quote in the same write, so in one TCP segment."""
+        # With a limit of 0 ``pause_writing`` is called as soon as the kernel does not accept everything.
         self.transport.set_write_buffer_limits(high=0)
         early = [accepted.response]
         pack = self._host.deflater.pack if self.compressed else None
         self.write = early.append if pack is None else lambda data: early.append(pack(data))
         if accepted.symbol is not None:
-            hold = self._host.subscribe(self, accepted.symbol)
-            if hold.log is not None and hold.lag:
-                self.write(hold.log.read(hold))
+            subscriber = self._host.subscribe(self, accepted.symbol)
+            if subscriber.log is not None and subscriber.lag:
+                self.write(subscriber.log.read(subscriber))
         self.write = write = self.transport.write
         if pack is not None:
             self.write = lambda data: write(pack(data))
-            self.push = _all(self.write)
+            self.push = _write_all(self.write)
         write(b"".join(early))
 
-    def keep(self, rest: bytes, error: OSError | None) -> None:
-        """What a push did not take."""
-        self.transport.keep(rest, error)
+    def queue_unsent(self, rest: bytes, error: OSError | None) -> None:
+        """Queue what a ``push`` did not send."""
+        self.transport.queue_unsent(rest, error)
 
     # ------------------------------------------------------------ transport
 
     def data_received(self, data: bytes) -> None:
-        self.heard_at = self._host.now()
+        self.last_received_at = self._host.now()
         self.pinged_at = None
-        if self._deaf or self.state is State.CLOSED:
+        if self._ignore_input or self.state is State.CLOSED:
             return
         if self._inbound is None:
-            if (alone := only(data)) is not None:
-                self._hear(alone)
+            if (bare := parse_bare_frame(data)) is not None:
+                self._handle(bare)
                 return
             limit = self._host.config.max_message_size
             self._inbound = Inbound(limit, compressed=self.compressed)
-        for heard in self._inbound.feed(data):
-            self._hear(heard)
+        for event in self._inbound.feed(data):
+            self._handle(event)
 
     def pause_writing(self) -> None:
         self.writable = False
-        self.stalled_since = self.moved_at = self._host.now()
-        self._replied = 0
+        self.stalled_since = self.progress_at = self._host.now()
+        self._reply_bytes = 0
         self._unsent = self.unsent
 
     def resume_writing(self) -> None:
         self.stalled_since = None
         if self.state is State.OPEN:
             self.writable = True
-            owed, self._owed = self._owed, {}
-            for status in owed.values():
-                self.tell(status)
-            lost = self.lost
-            flush.refill(self, self._host.config.send_buffer)
-            if self.lost > lost:
-                self.lost_at = self._host.now()
-            self._host.caught_up(self)
+            statuses, self._queued_statuses = self._queued_statuses, {}
+            for status in statuses.values():
+                self.send_status(status)
+            missed = self.missed_quotes
+            flush.send_backlog(self, self._host.config.send_buffer)
+            if self.missed_quotes > missed:
+                self.missed_at = self._host.now()
+            self._host.on_caught_up(self)
 
     def eof_received(self) -> None:
         if self.state is State.OPEN:
-            self._leave("eof")
+            self._begin_close("eof")
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.state is State.OPEN:
-            # The kernel gives up on a peer that does not read as soon as we do (TCP_USER_TIMEOUT).
+            # TCP_USER_TIMEOUT is the stall timeout too, so the kernel may drop a stalled peer first.
             slow = isinstance(exc, TimeoutError) and self.stalled_since is not None
-            self._leave(str(int(CloseCode.TOO_SLOW)) if slow else "lost")
-        self.write, self.push = _nowhere, len
+            self._begin_close(str(int(CloseCode.TOO_SLOW)) if slow else "lost")
+        self.write, self.push = _discard, len
         self.state = State.CLOSED
-        self._host.gone(self)
+        self._host.on_closed(self)
 
     # ------------------------------------------------------------ frames in
 
-    def _hear(self, heard: Heard) -> None:
-        if isinstance(heard, Close):
-            self._receive_close(heard.code)
+    def _handle(self, event: InboundEvent) -> None:
+        if isinstance(event, Close):
+            self._receive_close(event.code)
         elif self.state is not State.OPEN:
-            self._deaf |= isinstance(heard, Violation) and heard.final
-        elif isinstance(heard, Ping):
-            self._reply(frames.frame(frames.Opcode.PONG, heard.payload))
-        elif isinstance(heard, Text):
-            self._host.request(self, heard.text)
-        elif isinstance(heard, Violation):
-            self.close(heard.code, heard.reason)
-            self._deaf |= heard.final
+            self._ignore_input |= isinstance(event, Violation) and event.final
+        elif isinstance(event, Ping):
+            self._reply(frames.frame(frames.Opcode.PONG, event.payload))
+        elif isinstance(event, Text):
+            self._host.on_request(self, event.text)
+        elif isinstance(event, Violation):
+            self.close(event.code, event.reason)
+            self._ignore_input |= event.final
 
     def _receive_close(self, code: int) -> None:
         answer = None
         if self.state is State.OPEN:
             answer = frames.close(1000 if code == CloseReason.NO_STATUS_RCVD else code)
-            # A peer may make up three thousand codes; each would be a metric's label for ever.
-            self._leave(str(int(code)) if code in _COUNTED else "other")
+            # A peer may send any of thousands of codes, and each would become a metric label for good.
+            self._begin_close(str(int(code)) if code in _COUNTED else "other")
         if self.stalled_since is None:
-            self.transport.close(answer)  # which leave as one segment
+            self.transport.close(answer)  # close frame and FIN are sent in one segment
             return
         if answer is not None:
             self.write(answer)
-        # What a full close leaves to the kernel, no reset of ours would free any more: we end our
-        # half, and wait a bounded time for the peer to end its own.
-        self._deaf = True
+        # After a full close a later reset could no longer free the kernel's send buffer. So close only
+        # our half, and wait until the deadline for the peer to close its own.
+        self._ignore_input = True
         self.transport.write_eof()
 
     # ------------------------------------------------------------ out
 
     @property
     def connected(self) -> bool:
-        """Whether it is still there to be written to, now or later."""
+        """Whether the connection is open, writable or stalled."""
         return self.state is State.OPEN
 
     @property
-    def lost(self) -> int:
-        """Quotes that it did not get one by one."""
+    def missed_quotes(self) -> int:
+        """Quotes that were conflated or dropped for this connection."""
         return self.backlog.conflated + self.backlog.dropped
 
     @property
     def unsent(self) -> int:
-        """Bytes written to it that have not left for the kernel."""
+        """Bytes written that the kernel has not accepted yet."""
         return self.transport.get_write_buffer_size()
 
     @property
     def kernel_queue(self) -> int | None:
-        """Bytes that the kernel keeps for it until its peer has taken them; None where it does not say."""
+        """Bytes in the kernel that the peer has not acknowledged; None if the kernel does not say."""
         return kernel_buffers.send_queue(self.transport.get_extra_info("socket"))
 
-    def look(self, now: float) -> None:
-        """While it is stalled: note whether its peer has taken anything since the last look."""
+    def check_progress(self, now: float) -> None:
+        """For a stalled connection: note whether the peer has received anything since the last check."""
         unsent = self.unsent + (self.kernel_queue or 0)
         if unsent < self._unsent:
-            self.moved_at = now
+            self.progress_at = now
         self._unsent = unsent
 
     def catch_up(self) -> None:
-        """Send what it has not had yet of all it holds, if it takes anything."""
+        """Send the unread quotes of all symbols, if the connection is writable."""
         if self.writable:
-            flush.refill(self, self._host.config.send_buffer)
+            flush.send_backlog(self, self._host.config.send_buffer)
 
     def send(self, message: ServerMessage) -> None:
-        """Send one message that was asked for."""
+        """Send a reply to a request."""
         self._reply(frames.text(encode(message)))
 
-    def tell(self, status: Status) -> None:
-        """Send a status; while the peer does not read, only the latest one a symbol is kept."""
+    def send_status(self, status: Status) -> None:
+        """Send a status; while stalled, queue only the latest one per symbol."""
         if self.writable:
             self.write(frames.text(encode(status)))
         elif self.state is State.OPEN:
-            self._owed[status.symbol] = status
+            self._queued_statuses[status.symbol] = status
 
     def disconnect_slow(self) -> None:
-        """Too far behind, and its policy is to be disconnected."""
+        """Close with 4408: the backlog is over its limit and the policy is to disconnect."""
         self.close(
             CloseCode.TOO_SLOW,
-            f"{self.backlog.behind} quotes unread: read faster, hold less, or connect with ?slow=conflate",
+            f"{self.backlog.behind} quotes unread: read faster, subscribe to fewer symbols,"
+            " or connect with ?slow=conflate",
         )
 
     def evict(self, subscriber: Subscriber, code: CloseCode, reason: str) -> None:
-        """The feed let go of ``subscriber``: a connection that has nothing left is closed."""
-        self.held.pop(subscriber.symbol, None)
+        """The feed has ended ``subscriber``: report it, or close if no subscriber is left."""
+        self.subscribers.pop(subscriber.symbol, None)
         if self.state is not State.OPEN:
             return
-        if self.fixed or not self.held:
+        if self.single_symbol or not self.subscribers:
             self.close(code, reason)
         else:
             self.send(
-                Error(code.name.lower(), reason, subscriber.symbol, retryable=come_back(code))
+                Error(
+                    code.name.lower(), reason, subscriber.symbol, retryable=should_reconnect(code)
+                )
             )
 
     def ping(self) -> None:
-        """Ask whether the peer lives; any data from it is an answer."""
+        """Send a ping; any data from the peer counts as the answer."""
         self.pinged_at = self._host.now()
         self.write(frames.frame(frames.Opcode.PING, b""))
 
     def close(self, code: CloseCode, reason: str = "", *, within: float | None = None) -> None:
-        """Say why, give up all holds, and wait ``within`` seconds for the peer's close frame."""
+        """Send a close frame and unsubscribe; the peer has ``within`` seconds to answer it."""
         if self.state is not State.OPEN:
             return
         self.write(frames.close(code, reason))
-        self._leave(str(int(code)), within)
+        self._begin_close(str(int(code)), within)
 
     def abort(self, why: str) -> None:
-        """Drop the connection now, and with it what the kernel still keeps for it."""
+        """Close the connection now with a reset, which also frees the kernel's send buffer."""
         if self.state is State.OPEN:
-            self._leave(why)
+            self._begin_close(why)
         if self.state is not State.CLOSED:
             self.transport.reset()
 
     def _reply(self, data: bytes) -> None:
-        """Answers to a peer that asks and does not read are bounded by themselves: quotes that wait
-        for one that is slow are its policy's matter, and no reason to refuse it a pong.
+        """Send a reply; abort a client that keeps sending requests but does not read.
+
+        Unread quotes do not count towards this limit: the slow-consumer policy bounds them, and a slow
+        client must still get its pongs.
         """
         if self.stalled_since is not None:
-            self._replied += len(data)
-            if self._replied > self._host.config.send_buffer:
+            self._reply_bytes += len(data)
+            if self._reply_bytes > self._host.config.send_buffer:
                 self.abort(str(int(CloseCode.TOO_SLOW)))
                 return
         self.write(data)
 
-    def _leave(self, why: str | None, within: float | None = None) -> None:
-        # Holds first: who looks from another thread must not take them for orphans.
-        held, self.held = self.held, {}
-        for subscriber in held.values():
+    def _begin_close(self, why: str | None, within: float | None = None) -> None:
+        # Unsubscribe before the state changes: otherwise another thread could see subscribers of a
+        # closed connection and report them as orphans.
+        subscribers, self.subscribers = self.subscribers, {}
+        for subscriber in subscribers.values():
             self._host.unsubscribe(subscriber)
         self.state = State.CLOSING
         self.writable = False
@@ -343,8 +352,8 @@ class Connection(asyncio.Protocol):
             self._host.count_close(why)
 
 
-def _all(write: Callable[[bytes], None]) -> Callable[[bytes], int]:
-    """As a push that always takes everything."""
+def _write_all(write: Callable[[bytes], None]) -> Callable[[bytes], int]:
+    """A ``push`` that writes through ``write``, and so always accepts everything."""
 
     def push(data: bytes) -> int:
         write(data)
@@ -353,5 +362,5 @@ def _all(write: Callable[[bytes], None]) -> Callable[[bytes], int]:
     return push
 
 
-def _nowhere(data: bytes) -> None:
-    """Before the upgrade, and after the end, nothing is sent."""
+def _discard(data: bytes) -> None:
+    """The ``write`` of a closed connection: discards the data."""

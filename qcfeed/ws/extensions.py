@@ -1,6 +1,6 @@
-"""The one extension that is spoken here, if asked for: permessage-deflate (RFC 7692).
+"""Negotiates permessage-deflate (RFC 7692), and decompresses what clients send.
 
-What we send is compressed by ws/compression.py; here is what is agreed upon, and what clients send.
+Outgoing messages are compressed in ws/compression.py.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _TAIL = b"\x00\x00\xff\xff"
 _RSV = {False: RsvBits(False, False, False), True: RsvBits(True, False, False)}
 
 
-def agree(offers: bytes) -> str | None:
-    """The answer to a client's ``Sec-WebSocket-Extensions``: the first offer that can be met, or None.
+def negotiate(offers: bytes) -> str | None:
+    """The response to a client's ``Sec-WebSocket-Extensions``: the first acceptable offer, or None.
 
-    Neither side keeps a context from one message to the next (section 7.1.1).
+    Always without context takeover, on both sides (section 7.1.1).
     """
     for offer in offers.decode("latin-1").split(","):
         name, *parameters = (part.strip() for part in offer.split(";"))
@@ -34,7 +34,7 @@ def agree(offers: bytes) -> str | None:
 
 
 def _answer(parameters: list[str]) -> str | None:
-    """Section 7.1: an offer with a parameter unknown, repeated or out of range is not for us."""
+    """The response to one offer; None if a parameter is unknown, repeated or invalid (section 7.1)."""
     asked = dict(_parameter(each) for each in parameters)
     if len(asked) < len(parameters) or not asked.keys() <= _FLAGS | _WINDOWS:
         return None
@@ -64,10 +64,11 @@ def _is_window(text: str, least: int) -> bool:
     )
 
 
-class Inflating(Extension):
-    """Reads a client's compressed messages, of which each may become ``limit`` bytes long, no more.
+class BoundedInflate(Extension):
+    """Decompresses a client's messages, each up to ``limit`` bytes.
 
-    wsproto's own would inflate a thousandfold whatever comes before anybody could ask how long it is.
+    wsproto's own extension inflates a frame completely, a thousandfold in the worst case, before its
+    size can be checked.
     """
 
     name = NAME
@@ -77,7 +78,7 @@ class Inflating(Extension):
         self._left = 0
         self._control = False
         self._inflate: zlib._Decompress | None = None
-        """Of the message that is coming; None when that is not compressed."""
+        """The decompressor of the current message; None if it is not compressed."""
 
     def enabled(self) -> bool:
         return True
@@ -92,7 +93,7 @@ class Inflating(Extension):
         rsv: RsvBits,
         payload_length: int,  # noqa: ARG002
     ) -> CloseReason | RsvBits:
-        """Which reserved bits may be set: the first, on a message's first frame (section 6)."""
+        """The reserved bits that may be set: RSV1, on a message's first frame (section 6)."""
         self._control = opcode.iscontrol()
         if self._control or opcode is Opcode.CONTINUATION:
             return _RSV[False]
@@ -121,6 +122,7 @@ class Inflating(Extension):
 
     def _read(self, inflate: zlib._Decompress, data: bytes) -> bytes | CloseReason:
         try:
+            # One byte more than allowed is enough to detect a message that is too big.
             got = inflate.decompress(data, self._left + 1)
         except zlib.error:
             return CloseReason.INVALID_FRAME_PAYLOAD_DATA

@@ -1,4 +1,4 @@
-"""The opening handshake of RFC 6455 section 4.2: a request head in and a decision out. No sockets."""
+"""The opening handshake (RFC 6455 section 4.2): takes a request head, returns a decision. No sockets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BODY = {b"content-length", b"transfer-encoding"}
 
 
 class Accepted(NamedTuple):
-    """The upgrade may go ahead. ``symbol`` is None at /stream, ``slow`` where nothing was asked for."""
+    """The upgrade is accepted. ``symbol`` is None at /stream; ``slow`` is None if not requested."""
 
     response: bytes
     symbol: Symbol | None
@@ -29,8 +29,8 @@ class Accepted(NamedTuple):
     compress: bool = False
 
 
-def judge(head: Head) -> Accepted | Refusal:
-    """Whether ``head``, which is ours, is a good upgrade for a well-formed symbol."""
+def check_upgrade(head: Head) -> Accepted | Refusal:
+    """Check that ``head``, sent to a WebSocket endpoint, is a valid upgrade for a well-formed symbol."""
     if len(head.target) > 1024:
         return Refusal(HTTPStatus.REQUEST_URI_TOO_LONG, "invalid_symbol", "the path is too long")
     symbol = None
@@ -39,18 +39,18 @@ def judge(head: Head) -> Accepted | Refusal:
             symbol = parse_path_segment(head.path[len(QUOTES) :])
         except InvalidSymbolError as error:
             return Refusal(HTTPStatus.BAD_REQUEST, error.code, f"{error.message}: {error.hint}")
-    wishes = read_wishes(head.query) if head.query else NO_WISHES
-    if isinstance(wishes, Refusal):
-        return wishes
-    refusal = _judge_upgrade(head)
+    options = parse_query(head.query) if head.query else DEFAULT_OPTIONS
+    if isinstance(options, Refusal):
+        return options
+    refusal = _check_headers(head)
     if refusal is not None:
         return refusal
     agreed = (
-        extensions.agree(head.headers.get(b"sec-websocket-extensions", b""))
-        if wishes.compress
+        extensions.negotiate(head.headers.get(b"sec-websocket-extensions", b""))
+        if options.compress
         else None
     )
-    return Accepted(_switching(head, agreed), symbol, wishes.slow, agreed is not None)
+    return Accepted(_switching(head, agreed), symbol, options.slow, agreed is not None)
 
 
 def _switching(head: Head, agreed: str | None) -> bytes:
@@ -67,71 +67,71 @@ _SWITCHING = (
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What a client asks for in the query of its address; None: the service's default."""
+class QueryOptions:
+    """The options in the query of a client's URL. ``slow``: None means the service's default."""
 
     slow: SlowConsumerPolicy | None = None
     compress: bool = False
 
 
-NO_WISHES = Wishes()
+DEFAULT_OPTIONS = QueryOptions()
 
 
-def read_wishes(query: bytes) -> Wishes | Refusal:
-    """``slow=drop-oldest&compress=1``. Names that mean nothing here are left alone; a wrong value is not."""
+def parse_query(query: bytes) -> QueryOptions | Refusal:
+    """Parse ``slow=drop-oldest&compress=1``. Unknown names are ignored; invalid values are refused."""
     try:
         asked = dict(parse_qsl(query.decode("ascii"), keep_blank_values=True))
     except ValueError:
-        return _wrong_wish("the query is not ASCII")
+        return _invalid_option("the query is not ASCII")
     slow = asked.get("slow")
     if slow is not None and slow not in tuple(SlowConsumerPolicy):
-        return _wrong_wish(f"slow={slow[:32]} is none of {', '.join(SlowConsumerPolicy)}")
+        return _invalid_option(f"slow={slow[:32]} is not one of {', '.join(SlowConsumerPolicy)}")
     compress = asked.get("compress", "0")
     if compress not in ("0", "1"):
-        return _wrong_wish(f"compress={compress[:32]} is neither 0 nor 1")
-    return Wishes(None if slow is None else SlowConsumerPolicy(slow), compress == "1")
+        return _invalid_option(f"compress={compress[:32]} must be 0 or 1")
+    return QueryOptions(None if slow is None else SlowConsumerPolicy(slow), compress == "1")
 
 
-def _wrong_wish(message: str) -> Refusal:
+def _invalid_option(message: str) -> Refusal:
     return Refusal(HTTPStatus.BAD_REQUEST, "invalid_option", message)
 
 
-def _judge_upgrade(head: Head) -> Refusal | None:
+def _check_headers(head: Head) -> Refusal | None:
     headers = head.headers
-    if not _names(headers, b"upgrade", b"websocket"):
+    if not _lists_token(headers, b"upgrade", b"websocket"):
         return Refusal(
             HTTPStatus.UPGRADE_REQUIRED,
             "upgrade_required",
-            "this address speaks WebSocket: try `qcfeed watch` or wscat",
+            "this is a WebSocket endpoint: try `qcfeed watch` or wscat",
             {"Upgrade": "websocket"},
         )
     if headers.get(b"sec-websocket-version") != b"13":
         return Refusal(
             HTTPStatus.UPGRADE_REQUIRED,
             "bad_version",
-            "only WebSocket version 13 is spoken here",
+            "only WebSocket version 13 is supported",
             {"Sec-WebSocket-Version": "13"},
         )
-    wrong = (
-        "the method is not GET" if head.method != b"GET"
-        else "HTTP/1.1 is needed" if head.version != "1.1"
-        else "there is no Host, or more than one" if not _is_single(headers.get(b"host"))
-        else "an upgrade has no body" if headers.keys() & _BODY
-        else "Connection does not say Upgrade" if not _names(headers, b"connection", b"upgrade")
-        else "Sec-WebSocket-Key is not 16 bytes in base64" if not _is_key(headers)
+    problem = (
+        "the method must be GET" if head.method != b"GET"
+        else "HTTP/1.1 is required" if head.version != "1.1"
+        else "exactly one Host header is required" if not _is_single(headers.get(b"host"))
+        else "an upgrade must not have a body" if headers.keys() & _BODY
+        else "the Connection header must contain Upgrade" if not _lists_token(headers, b"connection", b"upgrade")
+        else "Sec-WebSocket-Key must be 16 bytes in base64" if not _is_key(headers)
         else None
     )  # fmt: skip
-    if wrong is None:
+    if problem is None:
         return None
-    return Refusal(HTTPStatus.BAD_REQUEST, "bad_handshake", wrong)
+    return Refusal(HTTPStatus.BAD_REQUEST, "bad_handshake", problem)
 
 
 def _is_single(value: bytes | None) -> bool:
     return value is not None and b"," not in value
 
 
-def _names(headers: dict[bytes, bytes], name: bytes, token: bytes) -> bool:
-    """Whether ``token`` is among those that the header lists; it mostly is the only one."""
+def _lists_token(headers: dict[bytes, bytes], name: bytes, token: bytes) -> bool:
+    """Whether the header lists ``token``, which mostly is its whole value."""
     value = headers.get(name, b"").lower()
     return value == token or token in map(bytes.strip, value.split(b","))
 

@@ -1,4 +1,4 @@
-"""What one client sends: frames taken apart, and put together to messages of a bounded size."""
+"""Parses a client's frames and assembles them into messages of limited size."""
 
 from __future__ import annotations
 
@@ -9,48 +9,50 @@ from wsproto.extensions import Extension
 from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFailed
 
 from qcfeed.model.messages import CloseCode
-from qcfeed.ws.extensions import Inflating
+from qcfeed.ws.extensions import BoundedInflate
 
 
 class Text(NamedTuple):
-    """A whole message."""
+    """A complete text message."""
 
     text: str
 
 
 class Ping(NamedTuple):
+    """A ping, to be answered with the same payload."""
+
     payload: bytes
 
 
 class Pong(NamedTuple):
-    """An answer to a ping of ours, or none."""
+    """A pong, solicited or not."""
 
 
 class Close(NamedTuple):
-    """Its close frame; ``code`` is 1005 where it gave none."""
+    """A close frame; ``code`` is 1005 if it has none (RFC 6455 section 7.1.5)."""
 
     code: int
 
 
 class Violation(NamedTuple):
-    """What is to be told with ``code``. ``final``: nothing that follows can have a meaning."""
+    """A protocol violation, to be answered with ``code``. ``final``: no further input can be parsed."""
 
     code: CloseCode
     reason: str
     final: bool = False
 
 
-Heard: TypeAlias = Text | Ping | Pong | Close | Violation
+InboundEvent: TypeAlias = Text | Ping | Pong | Close | Violation
 
 _PONG = Pong()
 _USUAL = (CloseReason.NORMAL_CLOSURE, CloseReason.GOING_AWAY)
 
 
-def only(data: bytes) -> Pong | Close | None:
-    """What ``data`` is, if it is all that one who only listens sends: a pong, or a usual close frame.
+def parse_bare_frame(data: bytes) -> Pong | Close | None:
+    """Parse ``data`` if it is a single pong without payload, or a plain close frame; else None.
 
-    None for whatever else it may be, which is for ``Inbound`` to read: it need not be made for these
-    (RFC 6455 section 5.2: a final frame, masked, of no payload or a close code).
+    Clients that only listen send nothing else, so most connections never need an ``Inbound``
+    (RFC 6455 section 5.2: a final, masked frame with no payload, or with a close code only).
     """
     first = data[:2]
     if len(data) == 8 and first == b"\x88\x82":
@@ -64,20 +66,20 @@ def only(data: bytes) -> Pong | Close | None:
 
 
 class Inbound:
-    """Made when a client first sends something of its own: most only listen. Frames by wsproto."""
+    """Reads a client's messages; frames are parsed by wsproto. Created on the first frame that needs it."""
 
     __slots__ = ("_frames", "_limit", "_size", "_text")
 
     def __init__(self, limit: int, *, compressed: bool) -> None:
-        """``limit``: bytes of a message, inflated."""
+        """``limit``: maximum bytes of a message, after decompression."""
         self._limit = limit
-        extensions: list[Extension] = [Inflating(limit)] if compressed else []
+        extensions: list[Extension] = [BoundedInflate(limit)] if compressed else []
         self._frames = FrameProtocol(client=False, extensions=extensions)
         self._text: list[str] = []
         self._size = 0
 
-    def feed(self, data: bytes) -> Iterator[Heard]:
-        """What these bytes complete."""
+    def feed(self, data: bytes) -> Iterator[InboundEvent]:
+        """The events that these bytes complete."""
         self._frames.receive_bytes(data)
         try:
             for frame in self._frames.received_frames():
@@ -91,10 +93,10 @@ class Inbound:
 
     @property
     def pending(self) -> int:
-        """Pieces kept of a message that is not finished."""
+        """Fragments kept of an unfinished message."""
         return len(self._text)
 
-    def _of_frame(self, opcode: Opcode, payload: object, finished: bool) -> Heard | None:
+    def _of_frame(self, opcode: Opcode, payload: object, finished: bool) -> InboundEvent | None:
         if opcode is Opcode.CLOSE:
             return Close(cast("tuple[int, str]", payload)[0])
         if opcode is Opcode.PONG:
@@ -103,10 +105,10 @@ class Inbound:
             return Ping(cast("bytes", payload))
         if opcode is Opcode.TEXT:
             return self._of_text(cast("str", payload), finished)
-        return Violation(CloseCode.UNSUPPORTED_DATA, "messages are JSON text")
+        return Violation(CloseCode.UNSUPPORTED_DATA, "messages must be JSON text")
 
-    def _of_text(self, piece: str, finished: bool) -> Heard | None:
-        if piece:  # a message may have any number of empty fragments
+    def _of_text(self, piece: str, finished: bool) -> InboundEvent | None:
+        if piece:  # an unlimited number of empty fragments must not grow the list
             self._text.append(piece)
             self._size += len(piece) if piece.isascii() else len(piece.encode())
         if not finished and self._size <= self._limit:
@@ -119,4 +121,4 @@ class Inbound:
         return Text(text)
 
     def _too_big(self) -> str:
-        return f"a message has at most {self._limit} bytes"
+        return f"messages are limited to {self._limit} bytes"

@@ -1,7 +1,7 @@
-"""A connection whose request head is still coming, and what becomes of it.
+"""A connection whose request head has not arrived completely.
 
-It becomes a subscriber's connection, or HTTP's, or it is refused. Like these it is a protocol of
-asyncio, on the transport that it was accepted on and hands on.
+It becomes a WebSocket connection, is handed over to the HTTP server, or is refused. All three are
+asyncio protocols, and take over the same transport.
 """
 
 from __future__ import annotations
@@ -19,40 +19,40 @@ from qcfeed.ws.refusal import Refusal
 from qcfeed.ws.request_head import Head, HeadReader
 
 HEAD_TIMEOUT = 5.0
-"""Seconds a newcomer has to finish its request head, and one that was refused to go."""
+"""Seconds a client has to complete its request head, and to disconnect after a refusal."""
 
-NOT_HERE = Refusal(
-    HTTPStatus.NOT_FOUND, "not_found", "this port has /quotes/{symbol} and /stream, no more"
+NOT_FOUND = Refusal(
+    HTTPStatus.NOT_FOUND, "not_found", "this port serves only /quotes/{symbol} and /stream"
 )
-"""For other addresses, where HTTP has a port of its own."""
+"""The answer to other paths when HTTP has a port of its own."""
 
 
 class PendingHost(Protocol):
-    """Who lets connections in; in the service, the gateway."""
+    """Decides about pending connections; in the service, the gateway."""
 
     http_protocol: Callable[[], asyncio.Protocol] | None
-    """Makes a protocol for a connection that is not a WebSocket's; None: there are none such."""
+    """Creates a protocol for a plain HTTP connection; None if HTTP has a port of its own."""
     now: Callable[[], float]
     """The loop's clock, in seconds."""
 
-    def came(self, pending: PendingConnection) -> None:
-        """It was accepted, and has until its deadline to say what it wants."""
+    def on_accepted(self, pending: PendingConnection) -> None:
+        """A socket was accepted. Its request head must be complete by ``pending.deadline``."""
 
-    def left(self, pending: PendingConnection) -> None:
-        """Its socket is gone, or somebody else's."""
+    def on_finished(self, pending: PendingConnection) -> None:
+        """The connection was closed, or another protocol has taken it over."""
 
     def admit(self, head: Head) -> Accepted | Refusal:
-        """Whether this upgrade may go ahead."""
+        """Decide whether the upgrade is accepted."""
 
     def accept_upgrade(self, pending: PendingConnection, accepted: Accepted) -> Connection:
-        """It may; make it a subscriber's."""
+        """Create the WebSocket connection for an accepted upgrade."""
 
     def on_refused(self, pending: PendingConnection, reason: str) -> None:
-        """It was told why, and has until its new deadline to go."""
+        """The refusal was sent. The client must disconnect by the new ``pending.deadline``."""
 
 
 class PendingConnection(asyncio.Protocol):
-    """A newcomer; the host decides, this carries out."""
+    """An accepted connection until its request head is complete. Its host makes the decisions."""
 
     __slots__ = ("_host", "_reader", "_refused", "address", "deadline", "serial", "transport")
 
@@ -68,43 +68,43 @@ class PendingConnection(asyncio.Protocol):
 
     @property
     def peer(self) -> str:
-        """Its address and port, as people are shown it."""
+        """The client's address and port, for display."""
         return f"{self.address[0]}:{self.address[1]}"
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("Transport", transport)
-        self._host.came(self)
+        self._host.on_accepted(self)
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
-            return  # what still comes is thrown away
+            return  # discard further input
         head = self._reader.feed(data)
         if isinstance(head, Refusal):
             self.refuse(head)
-        elif head is not None and head.is_ours:
-            self._judge(head)
+        elif head is not None and head.is_websocket_endpoint:
+            self._decide(head)
         elif head is not None and self._host.http_protocol is not None:
             self._hand_over(self._host.http_protocol())
         elif head is not None:
-            self.refuse(NOT_HERE)
+            self.refuse(NOT_FOUND)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- asyncio's signature
-        self._leave()
+        self._finish()
 
-    def _judge(self, head: Head) -> None:
-        verdict = self._host.admit(head)
-        if isinstance(verdict, Refusal):
-            self.refuse(verdict)
+    def _decide(self, head: Head) -> None:
+        decision = self._host.admit(head)
+        if isinstance(decision, Refusal):
+            self.refuse(decision)
             return
-        self._leave()
-        connection = self._host.accept_upgrade(self, verdict)
+        self._finish()
+        connection = self._host.accept_upgrade(self, decision)
         self.transport.set_protocol(connection)
-        connection.start(verdict)
+        connection.start(decision)
         if self._reader.rest:
             connection.data_received(self._reader.rest)
 
     def _hand_over(self, protocol: asyncio.Protocol) -> None:
-        self._leave()
+        self._finish()
         self.transport.set_protocol(protocol)
         protocol.connection_made(self.transport)
         protocol.data_received(self._reader.data)
@@ -114,17 +114,17 @@ class PendingConnection(asyncio.Protocol):
         self._refused = True
         self._reader.close()
         self.transport.write(refusal.response())
-        # A full close with bytes unread would be a reset, and that can destroy the answer on its
-        # way (RFC 9112 section 9.6).
+        # Closing a socket with unread input sends a reset, which can destroy the response before the
+        # client reads it (RFC 9112 section 9.6). So only our half is closed.
         self.transport.write_eof()
         self.deadline = self._host.now() + HEAD_TIMEOUT
         self._host.on_refused(self, refusal.code)
 
     def abort(self) -> None:
-        """Drop it now."""
+        """Close the connection now, with a reset."""
         self.transport.reset()
 
-    def _leave(self) -> None:
+    def _finish(self) -> None:
         if not self._refused:
             self._reader.close()
-        self._host.left(self)
+        self._host.on_finished(self)

@@ -1,4 +1,4 @@
-"""An HTTP error instead of an upgrade."""
+"""A refused upgrade: an HTTP error response instead of the 101."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qcfeed.model.messages import Error
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The upgrade may not go ahead, and why, for the client and for the counters."""
+    """Why an upgrade is refused. ``code`` goes into the body and into the metrics."""
 
     status: HTTPStatus
     code: str
@@ -21,7 +21,7 @@ class Refusal:
     retryable: bool = False
 
     def response(self) -> bytes:
-        """The whole HTTP response; the connection is closed after it."""
+        """The complete HTTP response, with ``Connection: close``."""
         body = msgspec.json.encode(Error(self.code, self.message, retryable=self.retryable)) + b"\n"
         head = {
             "Content-Type": "application/json",

@@ -1,7 +1,7 @@
-"""A request head, read by httptools (llhttp) from whatever pieces it comes in. No sockets.
+"""Parses a request head with httptools (llhttp), from pieces of any size. No sockets.
 
-What is not for the WebSocket endpoints is not looked at further: its bytes go on, untouched, to the
-HTTP server.
+Requests for other paths than the WebSocket endpoints are not examined further: their bytes are passed
+on unchanged to the HTTP server.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import httptools
 from qcfeed.ws.refusal import Refusal
 
 MAX_HEAD = 16_384
-"""Bytes of a request head; more are refused with 431."""
+"""Maximum bytes of a request head; a larger one is refused with 431."""
 
 QUOTES = b"/quotes/"
 STREAM = b"/stream"
@@ -22,7 +22,7 @@ _END = b"\r\n\r\n"
 
 
 class Head:
-    """One request head; header names are lower-cased, repeated values joined by commas."""
+    """A request head. Header names are lower-cased; repeated headers are joined with commas."""
 
     __slots__ = ("headers", "method", "path", "query", "target", "version")
 
@@ -36,15 +36,15 @@ class Head:
         self.path, _, self.query = target.partition(b"?")
 
     @property
-    def is_ours(self) -> bool:
-        """Whether it is for a WebSocket endpoint, upgrade or not."""
+    def is_websocket_endpoint(self) -> bool:
+        """Whether the path is a WebSocket endpoint, with or without an upgrade."""
         return self.path.startswith(QUOTES) or self.path == STREAM
 
 
 class HeadReader:
-    """Collects a request head from whatever pieces it comes in.
+    """Collects a request head from the pieces in which it arrives.
 
-    ``data`` holds all bytes so far, for whoever takes the connection over.
+    ``data`` holds all bytes received so far, for the protocol that takes over the connection.
     """
 
     __slots__ = ("_headers", "_parser", "_target", "data", "head", "rest")
@@ -52,22 +52,22 @@ class HeadReader:
     def __init__(self) -> None:
         self.data = b""
         self.rest = b""
-        """What came after the head of an upgrade: the client's first frames."""
+        """The bytes after the head of an upgrade: the client's first frames."""
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
         self.head: Head | None = None
-        """The first request's head; what is pipelined behind it is not looked at."""
+        """The head of the first request; pipelined requests are ignored."""
         self._parser = httptools.HttpRequestParser(self)
 
     def feed(self, data: bytes) -> Head | Refusal | None:
-        """The head once it is complete, a refusal when it cannot become one, else None."""
+        """The head once it is complete, a refusal if it is invalid, else None."""
         self.data += data
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self.rest = data[upgrade.args[0] :]
         except httptools.HttpParserError as error:
-            if self.head is None:
+            if self.head is None:  # an error behind a complete head is not ours to report
                 return Refusal(HTTPStatus.BAD_REQUEST, "bad_request", f"this is not HTTP: {error}")
         if len(self.data) > MAX_HEAD and self._size() > MAX_HEAD:
             return Refusal(
@@ -78,11 +78,11 @@ class HeadReader:
         return self.head
 
     def close(self) -> None:
-        """Nothing will be fed any more. The parser holds us, and we it: let go of it."""
+        """End parsing. Breaks the reference cycle with the parser, so no garbage collection is needed."""
         del self._parser
 
     def _size(self) -> int:
-        """Bytes of the head so far, with the empty lines before it (RFC 9112 section 2.2)."""
+        """Bytes of the head so far, including empty lines before it (RFC 9112 section 2.2)."""
         blank = len(self.data) - len(self.data.lstrip(b"\r\n"))
         end = -1 if self.head is None else self.data.find(_END, blank)
         return len(self.data) if end < 0 else end

@@ -1,8 +1,8 @@
-"""Do the tests notice a fault? Plant small ones, a seeded sample, and see: ``make mutants``.
+"""Mutation tests: inject a seeded sample of small faults and check that tests fail (``make mutants``).
 
 A mutant is one small change of one module. It is made in a temporary copy of the project and judged
-by the tests of its part (parts.toml). The same seed picks the same mutants for as long as the lines
-that they change stay, whatever happens around them.
+by the tests of its part (parts.toml). The same seed selects the same mutants as long as the lines
+that they change exist, whatever changes elsewhere.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from scripts.mutants.table import Part
 PROJECT = Path(__file__).parents[2]
 RESULTS = PROJECT / ".mutants"
 ENOUGH = 0.9
-"""Share of the mutants that are not equivalent that must be noticed."""
+"""Minimum share of noticed mutants, not counting equivalent ones."""
 LIMIT, TIMES = 60.0, 4.0
-"""A mutant's tests may take this many seconds, and so many times what they take without it."""
+"""Time limit of a mutant's tests: this many seconds plus this multiple of their normal duration."""
 
 Judged = tuple[Part, Mutant, Outcome]
 
@@ -46,7 +46,7 @@ def main() -> int:
         everything = list(table.mutants(first.root, parts))
         if not options.part:
             for stale in known.keys() - {mutant.key for _, mutant in everything}:
-                print(f"equivalent.toml: there is no mutant {stale} any more; remove it")
+                print(f"equivalent.toml: mutant {stale} does not exist any more; remove it")
         chosen = _choose(everything, options, first.root)
         print(f"{len(chosen)} of {len(everything):,} mutants, seed {options.seed}", flush=True)
         copies = [first, *(first.clone(Path(place, str(n))) for n in range(1, options.jobs))]
@@ -61,10 +61,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", default="1")
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument(
-        "--skip", type=int, default=0, help="how many of the sample were judged before"
+        "--skip",
+        type=int,
+        default=0,
+        help="skip the first mutants of the sample, which were judged before",
     )
     parser.add_argument("--part", help="only mutants of this part")
-    parser.add_argument("--key", nargs="+", help="only these mutants, whatever the sample")
+    parser.add_argument("--key", nargs="+", help="only these mutants, in or out of the sample")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     return parser.parse_args()
 
@@ -74,7 +77,7 @@ def _choose(
 ) -> list[tuple[Part, Mutant]]:
     if options.key:
         return [(part, mutant) for part, mutant in everything if mutant.key in options.key]
-    # Ranked by a hash of its own, a mutant keeps its place when others come and go.
+    # The hash ranks each mutant by itself, so its place does not depend on other mutants.
     ranked = sorted(
         everything,
         key=lambda each: hashlib.sha256(f"{options.seed} {each[1].key}".encode()).digest(),
@@ -86,7 +89,7 @@ def _choose(
 def _judge_all(
     chosen: list[tuple[Part, Mutant]], known: dict[str, str], copies: list[Copy], results: IO[str]
 ) -> list[Judged]:
-    """In the order of ``chosen``, as many at once as there are copies; each is told when it is known."""
+    """Outcomes in the order of ``chosen``; as many run at once as there are copies. Prints each outcome."""
     idle: queue.SimpleQueue[Copy] = queue.SimpleQueue()
     for each in copies:
         idle.put(each)
@@ -133,7 +136,7 @@ def _row(part: Part, mutant: Mutant, outcome: Outcome) -> dict[str, object]:
 
 
 def _report(judged: list[Judged], root: Path) -> int:
-    """Survivors with their changes, and the score; 1 when too few were noticed, or none was judged."""
+    """Print survivors with their changes, and the score. Returns 1 if too few were noticed, or none was judged."""
     for part, mutant, outcome in judged:
         if outcome.verdict is Verdict.SURVIVED:
             print(f"\n{mutant.key} survived in {mutant.where or 'the module'} ({part.name})")
@@ -143,7 +146,7 @@ def _report(judged: list[Judged], root: Path) -> int:
     of = len(judged) - counted[Verdict.EQUIVALENT]
     print(f"\n{', '.join(f'{counted[each]} {each}' for each in Verdict)}")
     if of:
-        print(f"{seen} of {of} that are not equivalent were noticed: {seen / of:.0%}")
+        print(f"{seen} of {of} non-equivalent mutants were noticed: {seen / of:.0%}")
     return 0 if of and seen >= ENOUGH * of else 1
 
 

@@ -1,4 +1,4 @@
-"""One mutant at a time in a copy of the project, and what the tests of its part say to it."""
+"""Judge one mutant at a time, with the tests of its part, in a copy of the project."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ most of those tests. A seed for hypothesis, so that a mutant is judged by the sa
 """
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
 TRIES = 3
-"""How often tests are asked when they do not say the same twice: a busy machine fails some."""
-_UNUSABLE = {4: "pytest was called wrongly", 5: "no test was collected"}
+"""Attempts when a test fails and then passes: on a busy machine, some tests fail sometimes."""
+_UNUSABLE = {4: "pytest was called with invalid arguments", 5: "no test was collected"}
 
 
 class Verdict(StrEnum):
-    """What became of a mutant."""
+    """The result of a mutant."""
 
     NOTICED = "noticed"
     SURVIVED = "survived"
@@ -39,7 +39,7 @@ class Verdict(StrEnum):
 
 
 class Outcome(NamedTuple):
-    """``by``: the first test that failed. ``seconds``: what the tests took."""
+    """``by``: the first test that failed. ``seconds``: duration of the tests."""
 
     verdict: Verdict
     seconds: float
@@ -47,14 +47,14 @@ class Outcome(NamedTuple):
 
 
 class BrokenError(Exception):
-    """The tests cannot judge: they fail without any mutant, or do not run at all."""
+    """The tests cannot judge mutants: they fail without a mutant, or do not run."""
 
 
 class Copy:
-    """A copy of the project's files, in which tests run and mutants come and go."""
+    """A copy of the project's files, in which mutants are applied and tests run."""
 
     def __init__(self, root: Path, package: str = "qcfeed", pytest: Sequence[str] = PYTEST) -> None:
-        """``package``: what the tests import. Raises BrokenError when they would not find it here."""
+        """``package``: the package that the tests import. Raises BrokenError if they import it from elsewhere."""
         self.root = root
         self._package = package
         self._pytest = pytest
@@ -64,7 +64,7 @@ class Copy:
     def of(
         cls, project: Path, place: Path, package: str = "qcfeed", pytest: Sequence[str] = PYTEST
     ) -> Copy:
-        """A copy of every file of ``project`` that git has or would take."""
+        """A copy of every file of ``project`` that git tracks or does not ignore."""
         listed = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
             cwd=project, capture_output=True, check=True,
@@ -76,11 +76,11 @@ class Copy:
         return cls(place, package, pytest)
 
     def clone(self, place: Path) -> Copy:
-        """Another copy of the very same files, whatever has become of the project since."""
+        """Another copy of the same files, even if the project has changed since."""
         return Copy(shutil.copytree(self.root, place), self._package, self._pytest)
 
     def _check_import(self) -> None:
-        """A copy that is not what the tests import would let every mutant survive."""
+        """Check that the tests import this copy; otherwise every mutant would survive."""
         package = self._package
         shown = subprocess.run(
             [sys.executable, "-c", f"import {package}; print({package}.__file__)"],
@@ -97,7 +97,7 @@ class Copy:
         }
 
     def baseline(self, tests: Sequence[str]) -> float:
-        """Seconds that the tests take without a mutant. Raises BrokenError where they fail each time."""
+        """Duration of the tests without a mutant, in seconds. Raises BrokenError if they always fail."""
         for _ in range(TRIES):
             status, seconds, said = self._run(tests, limit=900.0)
             if status == 0:
@@ -105,7 +105,7 @@ class Copy:
         raise BrokenError(f"the tests fail without any mutant:\n{said[-3000:]}")
 
     def judge(self, mutant: Mutant, tests: Sequence[str], limit: float) -> Outcome:
-        """What the tests say to this mutant within ``limit`` seconds.
+        """The outcome of the tests with this mutant, within ``limit`` seconds.
 
         It is noticed when a test fails, and again when it is run alone.
         """
@@ -117,7 +117,7 @@ class Copy:
                 outcome = self._ask(tests, limit)
                 if outcome.verdict is not Verdict.NOTICED or self._again(outcome.by, limit):
                     return outcome
-            return Outcome(Verdict.SURVIVED, outcome.seconds, "failed only now and then")
+            return Outcome(Verdict.SURVIVED, outcome.seconds, "failed only sometimes")
         finally:
             self._write(file, source)
 
@@ -133,19 +133,19 @@ class Copy:
         return Outcome(Verdict.NOTICED, seconds, by.group(1) if by else said[-200:].strip())
 
     def _again(self, test: str, limit: float) -> bool:
-        """Whether what failed fails a second time; what is no test (a module, the run itself) does."""
+        """Whether the failed test fails again. A failure outside a test (an import, the run itself) counts."""
         return "::" not in test or self._run([test], limit)[0] != 0
 
     def _write(self, file: Path, source: bytes) -> None:
         file.write_bytes(source)
-        # Compiled code is matched by whole seconds and size, which a mutant may share.
+        # Python compares compiled files by size and time in seconds, and a mutant can have the same.
         for compiled in (file.parent / "__pycache__").glob(f"{file.stem}.*.pyc"):
             compiled.unlink()
         shutil.rmtree(self.root / ".hypothesis", ignore_errors=True)
 
     def _run(self, tests: Sequence[str], limit: float) -> tuple[int | None, float, str]:
         began = time.monotonic()
-        # A session of its own, so that what a hung test has started is ended with it.
+        # In a separate session, so that the child processes of a hung test end with it.
         process = subprocess.Popen(
             [sys.executable, *self._pytest, *tests], cwd=self.root, env=self._env(),
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,

@@ -1,7 +1,7 @@
-"""Where a module can be changed a little, and how: the mutants of a source file.
+"""Find the mutants of a source file.
 
 Positions come from Python's syntax tree and each change is an edit of the text, so line numbers and
-comments stay. Left alone: annotations, decorators, texts, debug and info logging, protocols.
+comments stay. Not changed: annotations, decorators, strings, debug and info logging, protocols.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 Change = tuple[str, ast.AST, str]
-"""What kind of change, the node that it replaces, and the new text."""
+"""The kind of change, the node that it replaces, and the new text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +30,14 @@ class Mutant:
     end: int
     new: str
     key: str
-    """Names the change for as long as its line and its function stay, wherever the file is."""
+    """Identifies the change as long as its line and its function exist, also when the file moves."""
 
     def applied(self, source: bytes) -> bytes:
         """The file's text with this change."""
         return source[: self.start] + self.new.encode() + source[self.end :]
 
     def compiles(self, source: bytes) -> bool:
-        """Whether it is still Python; what is not would be noticed by anybody."""
+        """Whether the result is valid Python; a syntax error would always be noticed."""
         try:
             compile(self.applied(source), self.path, "exec")
         except SyntaxError:
@@ -89,7 +89,7 @@ def _children(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _is_quiet(node: ast.AST) -> bool:
-    """A log line that a service does not show by default, or that tells of no fault."""
+    """A log call that is not shown by default, or reports no fault."""
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Call)
@@ -99,7 +99,7 @@ def _is_quiet(node: ast.AST) -> bool:
 
 
 def _is_left_alone(node: ast.AST) -> bool:
-    """Texts, quiet log lines, and what only type checkers and the layout of objects are for."""
+    """Strings, quiet log calls, and code for type checkers or object layout only."""
     if isinstance(node, ast.JoinedStr) or _is_quiet(node):
         return True
     if isinstance(node, ast.ClassDef):
@@ -115,7 +115,7 @@ def _is_left_alone(node: ast.AST) -> bool:
     return False
 
 
-# ---------------------------------------------------------------- what is changed into what
+# ---------------------------------------------------------------- the changes
 
 COMPARISONS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE, ast.GtE), ast.LtE: (ast.Lt, ast.Gt),
@@ -130,9 +130,9 @@ OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
 }  # fmt: skip
 OTHER_CALLS = {"min": "max", "max": "min", "any": "all", "all": "any"}
 SMALL = 100
-"""Whole numbers up to which one more or less is a different boundary; larger ones are doubled."""
+"""Integers up to this are changed by one; larger ones are doubled."""
 UNWRAPPED = {"min", "max", "abs", "round", "sorted"}
-"""Functions whose first argument can stand for their answer."""
+"""Functions whose call can be replaced by their first argument."""
 
 
 def _copy(node: ast.AST, **fields: object) -> str:
@@ -158,7 +158,7 @@ def _operator(node: ast.BinOp | ast.AugAssign) -> Iterator[Change]:
 
 
 def _are_types(node: ast.AST) -> bool:
-    """``int | None``, where it is no annotation."""
+    """``int | None`` outside an annotation."""
     return (
         isinstance(node, ast.BinOp)
         and isinstance(node.op, ast.BitOr)
@@ -168,7 +168,7 @@ def _are_types(node: ast.AST) -> bool:
 
 def _and_or(node: ast.BoolOp) -> Iterator[Change]:
     yield "and, or", node, _copy(node, op=ast.Or() if isinstance(node.op, ast.And) else ast.And())
-    if len(node.values) > 2:  # one condition of several is forgotten
+    if len(node.values) > 2:  # drop one condition of several
         for place in range(len(node.values)):
             values = [*node.values[:place], *node.values[place + 1 :]]
             yield "condition removed", node, _copy(node, values=values)

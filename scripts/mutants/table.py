@@ -1,4 +1,4 @@
-"""Which tests judge which modules, and which mutants are known to change nothing: the two TOML files."""
+"""The two TOML files: which tests judge which modules, and which mutants are equivalent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 
 
 class Part(NamedTuple):
-    """Modules that the same tests judge."""
+    """Modules judged by the same tests."""
 
     name: str
     modules: tuple[str, ...]
@@ -22,13 +22,13 @@ class Part(NamedTuple):
 
 
 class TableError(Exception):
-    """parts.toml does not fit the tree."""
+    """parts.toml does not match the source tree."""
 
 
 def parts(project: Path, table: Path = HERE / "parts.toml") -> list[Part]:
-    """The table, with its patterns resolved: a module belongs to the first part that matches it.
+    """The table with its patterns resolved. A module belongs to the first part that matches it.
 
-    Raises TableError where a pattern or a test matches nothing.
+    Raises TableError if a pattern matches no module or a test does not exist.
     """
     taken: set[str] = set()
     found = []
@@ -56,6 +56,6 @@ def mutants(project: Path, some: list[Part]) -> Iterator[tuple[Part, Mutant]]:
 
 
 def equivalents(table: Path = HERE / "equivalent.toml") -> dict[str, str]:
-    """Key -> why this mutant changes nothing that could be noticed."""
+    """Key -> reason why no test can notice this mutant."""
     listed = tomllib.loads(table.read_text()).get("mutant", [])
     return {entry["key"]: entry["reason"] for entry in listed}

@@ -1,7 +1,7 @@
-"""Every runbook is followed, command by command, against the real service with the page's own fault.
+"""Every runbook is executed, command by command, against a real service with the page's drill.
 
-A page names its drill under "Rehearse". Questions (Diagnosis) and proofs (Verification) are asked until
-they are answered as the page says, within PATIENCE; what is done (Mitigation) is done once.
+A page names its drill under "Rehearse". Commands under Diagnosis and Verification are repeated until
+their output matches the page, within PATIENCE; commands under Mitigation run once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from qcfeed.drills.catalog import KINDS, parse
+from qcfeed.drills.catalog import DRILLS, parse
 from qcfeed.metrics.catalog.alerts import ALERTS, Alert
 from qcfeed.runbook_pages import difference, steps, symptoms
 from tests.support.patience import PATIENCE
@@ -23,7 +23,7 @@ from tests.support.shell import QCFEED, Serving, environment, qcfeed, serving, u
 ROOT = Path(__file__).parents[2]
 RUNBOOKS = ROOT / "runbooks"
 OTHERS = {"index", "incident-2024-03-20", "TEMPLATE"}
-"""Pages that are no alert's."""
+"""Pages without an alert or a drill."""
 SECTIONS = [
     "Meaning", "Impact", "Diagnosis", "Mitigation", "Verification", "Escalation", "Rehearse",
 ]  # fmt: skip
@@ -35,22 +35,22 @@ SHORTER = {
     "report -o": "report --window 1s -o",
     "drill start stuck-loop=30": "drill start stuck-loop=8",
 }
-"""So that the suite does not wait: the same commands, over a shorter time."""
+"""Shorter windows for the same commands, so that the tests wait less."""
 
 QUICK = (
     "--no-monitor", "--allow-drills", "--upstream", "sim:?rate=20", "--linger", "0.2",
     "--send-buffer", "4608", "--stale-after", "0.6", "--very-stale-after", "30", "--dead-after", "60",
 )  # fmt: skip
 PINGS_QUICKLY = ("--ping-interval", "0.5", "--stall-timeout", "1")
-"""A page about peers that answer no ping has one too: slow ones must not be ended as fast."""
+"""For the page about peers that answer no ping. Slow peers of other pages must live longer."""
 REFUSES_SOON = ("--subscribe-rate", "50")
-"""A page about refusals must see some on a machine too busy for thousands of connections per second."""
+"""For the page about refusals: a busy machine does not reach the default rate."""
 DIES_QUICKLY = ("--very-stale-after", "1", "--dead-after", "1.2")
-"""A page that needs dead symbols has a service of its own."""
+"""For the page that needs dead symbols."""
 
 
-UNALERTED = {kind.name for kind in KINDS if not kind.alerts}
-"""Drills whose fault no alert is for: their page has the drill's name."""
+UNALERTED = {spec.name for spec in DRILLS if not spec.alerts}
+"""Drills without an alert; their page has the drill's name."""
 
 
 def page(name: str) -> Path:
@@ -58,7 +58,7 @@ def page(name: str) -> Path:
 
 
 def drill_of(path: Path) -> str:
-    """The drill that the page names; a page without one is a failure."""
+    """The drill that the page names. Fails if the page names none."""
     named = re.findall(
         r"`qcfeed drill start ([^`]+)`", path.read_text().partition("## Rehearse")[2]
     )
@@ -67,7 +67,7 @@ def drill_of(path: Path) -> str:
 
 
 def type_it(home: Path, command: str) -> str:
-    """What it prints, stdout and stderr as on a terminal."""
+    """The output of ``command``, stdout and stderr together as on a terminal."""
     for usual, short in SHORTER.items():
         command = command.replace(usual, short)
     typed = subprocess.run(
@@ -78,7 +78,7 @@ def type_it(home: Path, command: str) -> str:
 
 
 def follow(path: Path, home: Path, *, patience: float = 3 * PATIENCE) -> int:
-    """Do what the page says; how many commands that were."""
+    """Execute the page; returns the number of commands."""
     todo = steps(path.read_text())
     for step in todo:
         deadline = time.monotonic() + (patience if step.section in ASKED else 0.0)
@@ -95,13 +95,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def service(home: Path) -> Iterator[Serving]:
-    """One service for most pages: each fault is put back by its page."""
+    """One service for most pages; each page ends its own drill."""
     with serving(home, *QUICK) as service, subscribed(home):
         yield service
 
 
 class subscribed:  # noqa: N801 - reads as what it is
-    """Two symbols are held for as long as this lasts, by a client that must not be lost."""
+    """A client that subscribes to two symbols until the block ends, and must not be disconnected."""
 
     def __init__(self, home: Path) -> None:
         self._command = [QCFEED, "watch", "-o", "json", "AAPL", "MSFT"]
@@ -122,7 +122,7 @@ class subscribed:  # noqa: N801 - reads as what it is
 
 
 def rehearse(path: Path, home: Path) -> None:
-    """Break the service, follow the page, and leave nothing on."""
+    """Start the page's drill, execute the page, and end the drill."""
     started = type_it(home, f"qcfeed drill start {drill_of(path)}")
     assert "ends in" in started, started
     try:
@@ -134,7 +134,7 @@ def rehearse(path: Path, home: Path) -> None:
 ORDER = sorted(
     {each.name for each in ALERTS} | UNALERTED, key=lambda name: ("MemoryRunsOut" in name, name)
 )
-"""`growth` needs a service that has lived for a while: the pages about it come last."""
+"""`growth` needs a service with some history, so its pages come last."""
 
 
 OF_THEIR_OWN = {
@@ -142,39 +142,39 @@ OF_THEIR_OWN = {
     "half-open-consumers": PINGS_QUICKLY,
     "subscribe-storm": REFUSES_SOON,
 }
-"""Pages that need a service with other times or limits."""
+"""Pages that need a service with other timeouts or limits."""
 
 
 @pytest.mark.parametrize("name", [each for each in ORDER if each not in OF_THEIR_OWN])
-def test_the_page_is_right(name: str, service: Serving, home: Path) -> None:
+def test_the_runbook_works_as_written(name: str, service: Serving, home: Path) -> None:
     rehearse(page(name), home)
 
 
 @pytest.mark.parametrize("name", OF_THEIR_OWN)
-def test_the_page_is_right_in_a_service_of_its_own(name: str, tmp_path: Path) -> None:
+def test_the_runbook_works_as_written_in_its_own_service(name: str, tmp_path: Path) -> None:
     with serving(tmp_path, *QUICK, *OF_THEIR_OWN[name]), subscribed(tmp_path):
         rehearse(page(name), tmp_path)
 
 
-def test_a_page_that_is_wrong_is_found(service: Serving, home: Path, tmp_path: Path) -> None:
+def test_a_wrong_runbook_fails(service: Serving, home: Path, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.md"
     wrong.write_text("## Diagnosis\n\n```console\n$ qcfeed orphans\n... 17 orphans\n```\n")
     with pytest.raises(AssertionError, match="no orphans"):
         follow(wrong, home, patience=0.0)
 
 
-def test_a_page_is_wrong_where_nothing_is_broken(service: Serving, home: Path) -> None:
+def test_a_runbook_fails_on_a_healthy_service(service: Serving, home: Path) -> None:
     with pytest.raises(AssertionError, match=r"QcfeedOrphanedTasks\.md, Diagnosis"):
         follow(page("QcfeedOrphanedTasks"), home, patience=0.0)
 
 
-def test_every_alert_has_a_page_and_every_other_page_a_drill_without_one() -> None:
+def test_every_alert_and_every_other_drill_has_a_runbook() -> None:
     pages = {path.stem for path in RUNBOOKS.glob("*.md")} - OTHERS
     assert pages == {alert.name for alert in ALERTS} | UNALERTED
 
 
 @pytest.mark.parametrize("name", ORDER)
-def test_a_page_has_its_sections(name: str) -> None:
+def test_a_runbook_has_its_sections(name: str) -> None:
     text = page(name).read_text()
     assert text.startswith(f"# {name}\n")
     assert re.findall(r"^## (.+)$", text, re.MULTILINE) == SECTIONS
@@ -184,25 +184,27 @@ def test_a_page_has_its_sections(name: str) -> None:
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
-def test_a_page_begins_as_its_alert_says_and_its_drill_makes_it_fire(alert: Alert) -> None:
+def test_a_runbook_starts_with_its_alerts_command_and_its_drill_triggers_the_alert(
+    alert: Alert,
+) -> None:
     path = RUNBOOKS / alert.runbook
     assert steps(path.read_text())[0].command.startswith(alert.command)
-    assert alert.name in parse(drill_of(path)).kind.alerts
+    assert alert.name in parse(drill_of(path)).spec.alerts
 
 
 @pytest.mark.parametrize("name", sorted(UNALERTED))
-def test_a_page_without_an_alert_is_about_the_drill_that_it_is_named_after(name: str) -> None:
+def test_a_runbook_without_alert_is_named_after_its_drill(name: str) -> None:
     assert drill_of(page(name)) == name
 
 
-def test_the_index_leads_to_every_page_and_no_link_is_dead() -> None:
+def test_the_index_links_every_runbook_and_no_link_is_dead() -> None:
     index = page("index").read_text()
     linked = set(re.findall(r"\]\(([^)#:]+)\.md\)", index))
     assert linked == {path.stem for path in RUNBOOKS.glob("*.md")} - {"index"}
     assert symptoms(index).keys() == linked - OTHERS
 
 
-def test_every_page_that_a_page_names_is_there() -> None:
+def test_every_runbook_named_in_a_runbook_exists() -> None:
     for path in RUNBOOKS.glob("*.md"):
         for name in re.findall(r"`qcfeed runbook ([\w-]+)`", path.read_text()):
             assert name == "NAME" or page(name).exists(), f"{path.name} names {name}"
@@ -212,13 +214,13 @@ def test_the_template_has_every_section() -> None:
     assert re.findall(r"^## (.+)$", page("TEMPLATE").read_text(), re.MULTILINE) == SECTIONS
 
 
-def test_every_drill_of_an_alert_is_some_kind() -> None:
+def test_every_alert_has_a_drill() -> None:
     assert {drill_of(RUNBOOKS / alert.runbook).partition("=")[0] for alert in ALERTS} <= {
-        kind.name for kind in KINDS
+        spec.name for spec in DRILLS
     }
 
 
-def test_the_tests_that_the_incident_names_are_there() -> None:
+def test_the_tests_named_in_the_incident_page_exist() -> None:
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page("incident-2024-03-20").read_text())
     assert len(named) > 10
     for file, test in named:

@@ -1,4 +1,4 @@
-"""The night of 2024-03-20, rehearsed: 47,829 zombies, found, named, ended, with subscribers served.
+"""The incident of 2024-03-20 with 47,829 orphans: found, located and reaped while subscribers are served.
 
 Everything goes through the real command line against a real service.
 """
@@ -42,7 +42,7 @@ def service(home: Path) -> Iterator[Serving]:
 
 
 class Watching:
-    """A live subscriber: `qcfeed watch`, its lines as they come."""
+    """A live subscriber: `qcfeed watch`, with its output line by line."""
 
     def __init__(self, home: Path) -> None:
         command = [QCFEED, "watch", "-o", "json", *SYMBOLS]
@@ -93,13 +93,13 @@ def answer(home: Path, *args: str, status: ExitStatus) -> dict[str, Any]:
 
 
 def spawning_line() -> int:
-    """The line of the drill that drops the handle."""
+    """The line of the drill that drops the task's handle."""
     lines = Path(qcfeed.drills.zombies.__file__).read_text().splitlines()
     [line] = [n for n, text in enumerate(lines, 1) if "_generate_quotes(subscriber))" in text]
     return line
 
 
-def test_the_incident_is_found_named_and_ended(
+def test_the_incident_is_found_located_and_reaped(
     service: Serving, watching: Watching, home: Path
 ) -> None:
     guilty = f"qcfeed/drills/zombies.py:{spawning_line()}"

@@ -1,4 +1,4 @@
-"""`qcfeed diagnose` against real faults: the cause comes first, and health is called health."""
+"""`qcfeed diagnose` against real faults, and against healthy programs."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ from tests.support.raw_websocket import RawClient, request
 from tests.support.shell import QCFEED, environment, qcfeed, serving, until
 
 FAULTY = ("--instance", "faulty")
+UNLIMITED = ("--no-monitor", "--subscribe-rate", "0")
+"""On a fast machine one client alone connects more often than the default limit allows."""
 
 
 def diagnose(home: Path, *args: str, before: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Its verdict; the exit status must agree with it."""
+    """The verdict; checks that the exit status agrees with it."""
     said = qcfeed(home, *before, "diagnose", "-o", "json", *args)
     assert said.returncode in (ExitStatus.OK, ExitStatus.FINDINGS), said.stderr
     told = json.loads(said.stdout)
@@ -44,9 +46,9 @@ def diagnose(home: Path, *args: str, before: tuple[str, ...] = ()) -> dict[str, 
 def until_diagnosed(
     home: Path, what: Callable[[dict[str, Any]], object], *args: str, before: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """The worst finding of the program, as soon as there is one that is so.
+    """The program's most urgent finding, as soon as ``what`` accepts it.
 
-    A busy machine may be late with what makes it so, and holds loops up, which is told beside it.
+    A busy machine may delay the fault, and its stalls are findings beside it.
     """
     deadline = time.monotonic() + 3 * PATIENCE
     while True:
@@ -64,7 +66,7 @@ def line(module: object, words: str) -> str:
 
 
 def found(home: Path, rule: str, before: tuple[str, ...] = ()) -> Callable[[], bool]:
-    """Whether the rules that watch a program are certain of it yet."""
+    """A function that returns whether the ledger's rule is certain yet."""
 
     def told() -> bool:
         said = json.loads(qcfeed(home, *before, "tasks", "findings", "-o", "json").stdout)
@@ -73,8 +75,8 @@ def found(home: Path, rule: str, before: tuple[str, ...] = ()) -> Callable[[], b
     return told
 
 
-async def test_zombies_that_grow_are_a_leak_with_its_line(tmp_path: Path) -> None:
-    args = ("--no-monitor", "--linger", "0.05", "--drill", "zombie-feeds=300")
+async def test_a_growing_leak_is_diagnosed_with_its_line(tmp_path: Path) -> None:
+    args = (*UNLIMITED, "--linger", "0.05", "--drill", "zombie-feeds=300")
     with serving(tmp_path, *args) as service:
         await asyncio.to_thread(until, found(tmp_path, "orphans"), "orphans that are proved")
         async with load(int(service.url.rpartition(":")[2]), readers=0):
@@ -89,8 +91,8 @@ async def test_zombies_that_grow_are_a_leak_with_its_line(tmp_path: Path) -> Non
         assert worst["per_minute"] > 0
         assert worst["began_s"] >= 5
         assert "grow by" in worst["cause"]
-        assert worst["cause"].endswith("serve nobody: they ignore failed sends")
-        assert any("woke since" in text for text in worst["evidence"])
+        assert worst["cause"].endswith("per minute: they ignore failed sends")
+        assert any("have run since" in text for text in worst["evidence"])
         assert worst["next"][0] == "qcfeed orphans --reap"
 
         reaped = await asyncio.to_thread(qcfeed, tmp_path, *worst["next"][0].split()[1:])
@@ -114,7 +116,7 @@ WRITTEN = [
 STALE = ("--stale-after", "1", "--very-stale-after", "60", "--dead-after", "600")
 
 
-async def test_an_upstream_that_falls_silent_is_no_leak(tmp_path: Path) -> None:
+async def test_a_silent_upstream_is_not_a_leak(tmp_path: Path) -> None:
     async with CoinbaseServer(frames(WRITTEN), heartbeat=0.2) as server:
         args = ("--no-monitor", "--upstream", f"coinbase+{server.url}", *STALE)
         with serving(tmp_path, *args) as service:
@@ -132,16 +134,16 @@ async def test_an_upstream_that_falls_silent_is_no_leak(tmp_path: Path) -> None:
                     "500ms",
                 )
     assert (worst["rule"], worst["kind"]) == ("upstream", "UPSTREAM")
-    assert "it is not a leak" in worst["cause"]
+    assert "this is not a leak" in worst["cause"]
     assert any("0 orphaned" in text for text in worst["evidence"])
     assert "nothing to cancel" in worst["safe"]
 
 
-async def test_who_does_not_read_is_named(tmp_path: Path) -> None:
+async def test_slow_subscribers_are_named(tmp_path: Path) -> None:
     """Three sockets that stop reading among ten that read."""
     # So few quotes that those who read keep up on a busy machine, and so little room for the others.
     small = ("--upstream", "sim:?rate=20", "--send-buffer", "4608", "--max-lag", "64")
-    with serving(tmp_path, "--no-monitor", "--stall-timeout", "3600", *small) as service:
+    with serving(tmp_path, *UNLIMITED, "--stall-timeout", "3600", *small) as service:
         port = int(service.url.rpartition(":")[2])
         async with AsyncExitStack() as stack:
             deaf = []
@@ -178,7 +180,7 @@ def test_a_stuck_loop_is_diagnosed_by_its_line(tmp_path: Path) -> None:
     assert worst["next"][0] == "qcfeed --instance faulty stacks"
 
 
-def test_a_loop_that_stood_still_and_goes_on(tmp_path: Path) -> None:
+def test_a_past_stall_is_diagnosed_by_its_line(tmp_path: Path) -> None:
     with program(tmp_path, "-m", "tests.support.faults", "blocked_once") as faulty:
         faulty.hear("attached")
         until(found(tmp_path, "blocked_loop", FAULTY), "the stall")
@@ -189,7 +191,7 @@ def test_a_loop_that_stood_still_and_goes_on(tmp_path: Path) -> None:
         told = diagnose(tmp_path, "--window", "1s", before=FAULTY)
     guilty = f"tests/{line(faults, 'the blocking line')}"
     (found_,) = (each for each in told["findings"] if each["location"] == guilty)
-    stood = re.match(r"the loop stood still once, ([\d.]+)s at most", found_["headline"])
+    stood = re.match(r"the loop stalled once, for ([\d.]+)s at most", found_["headline"])
     assert stood, found_["headline"]
     assert float(stood[1]) > 1, (
         "it slept for two; a busy machine begins to count late, or ends late"
@@ -204,7 +206,7 @@ def test_memory_that_grows_without_tasks_is_not_called_tasks(tmp_path: Path) -> 
             before=FAULTY,
         )  # fmt: skip
     assert worst["kind"] == "MEMORY"
-    assert "it is not tasks: 1 lived at first, 1 now" in worst["cause"]
+    assert "tasks are not the cause: 1 live at first, 1 now" in worst["cause"]
     assert worst["left_s"] > 0
     assert not worst["location"]
 
@@ -221,7 +223,7 @@ def test_a_busy_program_is_healthy(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_a_service_under_heavy_and_steady_load_is_healthy(tmp_path: Path, seed: int) -> None:
     upstream = f"sim:?rate=5&seed={seed}"
-    with serving(tmp_path, "--no-monitor", "--upstream", upstream, "--linger", "0.1") as service:
+    with serving(tmp_path, *UNLIMITED, "--upstream", upstream, "--linger", "0.1") as service:
         async with load(int(service.url.rpartition(":")[2])):
             told = await asyncio.to_thread(diagnose, tmp_path, "--window", "2s")
     assert of_the_program(told["findings"]) == []
@@ -232,7 +234,7 @@ SYMBOLS = ("AAPL", "MSFT", "GOOGL", "TSLA", "AMZN", "NVDA", "META", "NFLX")
 
 @asynccontextmanager
 async def load(port: int, readers: int = 40) -> AsyncIterator[None]:
-    """Readers of four symbols each, and one who comes and goes."""
+    """Readers of four symbols each, and a client that connects and disconnects in a loop."""
     over = asyncio.Event()
     async with AsyncExitStack() as stack:
         clients = [
@@ -262,7 +264,7 @@ async def _comes_and_goes(port: int, over: asyncio.Event) -> None:
             await client.message("quote")
 
 
-def test_the_screen_at_80_by_24_and_the_watch_that_is_redrawn(tmp_path: Path) -> None:
+def test_the_verdict_fits_80_by_24_and_watch_redraws_it(tmp_path: Path) -> None:
     with serving(tmp_path, "--no-monitor", "--drill", "zombie-feeds=200"):
         until(found(tmp_path, "orphans"), "orphans that are proved")
         screen = on_terminal(tmp_path, "--window", "1s")
@@ -292,7 +294,7 @@ def _terminal(home: Path, *args: str) -> Any:
 
 
 def on_terminal(home: Path, *args: str) -> list[str]:
-    """The lines of the verdict, without those of the progress bar, which is erased."""
+    """The lines of the verdict, without the progress bar."""
     child = _terminal(home, *args)
     child.expect(pexpect.EOF)
     child.close()

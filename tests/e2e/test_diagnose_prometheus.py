@@ -1,4 +1,4 @@
-"""`qcfeed diagnose` and `report` with a Prometheus beside the service: real, or not what it should be."""
+"""`qcfeed diagnose` and `report` with a real Prometheus, and with a broken one."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def diagnose(home: Path, url: str, timeout: str = f"{PATIENCE:g}") -> dict[str, 
 
 
 @needs_prometheus
-def test_its_memory_is_longer_and_its_alerts_are_symptoms(home: Path, tmp_path: Path) -> None:
-    """The incident's timeline, shifted to end now: what the program itself cannot remember."""
+def test_prometheus_adds_history_and_its_alerts_are_symptoms(home: Path, tmp_path: Path) -> None:
+    """The incident's timeline, shifted to end now; the program's own history is shorter."""
     (tmp_path / "server").mkdir()
     (tmp_path / "server" / "rules.yml").write_text(RULES)
     shifted = incident.series(shift=time.time() - 5 - incident.AT)
@@ -65,9 +65,9 @@ def test_its_memory_is_longer_and_its_alerts_are_symptoms(home: Path, tmp_path: 
     assert worst["rule"] == "memory_growth"
     assert [each["rule"] for each in worst["symptoms"]] == ["QcfeedMemoryRunsOut"]
     [history] = [each["seen"] for each in told["looked_at"] if each["at"] == "history"]
-    assert "2h15m, by Prometheus" in history
+    assert "2h15m, from Prometheus" in history
     assert made.returncode == ExitStatus.OK, made.stderr
-    assert "As Prometheus remembers it." in made.stdout
+    assert "Source: Prometheus." in made.stdout
     assert "| QcfeedMemoryRunsOut | firing |" in made.stdout
 
 
@@ -104,7 +104,7 @@ def slow() -> Iterator[bytes]:
     ],
     ids=["a page", "not let in", "empty", "slow"],
 )
-def test_one_that_does_not_tell_is_named_and_the_verdict_stands(
+def test_a_prometheus_that_fails_is_named_and_the_verdict_stands(
     home: Path, answer: Any, why: str
 ) -> None:
     with serving(answer) as url:
@@ -114,7 +114,7 @@ def test_one_that_does_not_tell_is_named_and_the_verdict_stands(
     assert why in untold
 
 
-def test_one_that_is_down_or_not_named_is_said(home: Path) -> None:
+def test_a_prometheus_that_is_down_or_not_configured_is_named(home: Path) -> None:
     told = diagnose(home, "http://127.0.0.1:9")
     assert any(each.startswith("Prometheus: ") for each in told["untold"])
     said = qcfeed(home, "--instance", "faulty", "diagnose", "--window", "100ms")
@@ -122,7 +122,7 @@ def test_one_that_is_down_or_not_named_is_said(home: Path) -> None:
     assert "Prometheus: none is named (--prometheus URL)" in said.stdout
 
 
-def test_one_that_cannot_be_is_told_before_anybody_waits(home: Path) -> None:
+def test_an_invalid_prometheus_url_is_refused_at_once(home: Path) -> None:
     args = ("diagnose", "--window", "1h", "--prometheus-key", "a", "--prometheus", "http://x:1")
     said = qcfeed(home, "--instance", "faulty", *args)
     assert said.returncode == ExitStatus.USAGE

@@ -66,7 +66,7 @@ def test_what_is_not_mended_in_time_says_so(tmp_path: Path) -> None:
     out, talk = day.communicate(timeout=LONG)
     assert day.returncode == ExitStatus.TIMED_OUT, talk
     assert "without Prometheus and Alertmanager, not installed here" in talk
-    assert "feeds run and nobody is subscribed" in talk
+    assert "feeds run without subscribers" in talk
     assert "export QCFEED_INSTANCE=rehearsal" in talk
     assert "not over within 0.1 s: qcfeed orphans" in talk
     assert "everything started" in out

@@ -1,4 +1,4 @@
-"""`qcfeed report`: the evidence in one go, nothing secret in it, and read without the service."""
+"""`qcfeed report`: complete evidence without secrets, readable without the service."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ SECTIONS = [
     "Log excerpt",
     "Findings",
     "Actions taken",
-    "Stack of the watched loop",
+    "Stack of the event loop",
     "Configuration",
-    "What is not in here",
+    "Not included",
 ]
-"""Those of ../shared/incident-2024-03-20.md, and what its readers had to ask for."""
+"""The sections of the incident report of 2024-03-20, and the questions that it left open."""
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A service that leaks, has been reaped once, and leaks again."""
+    """A service that leaks, was reaped once, and leaks again."""
     home = tmp_path_factory.mktemp("home")
     with serving(home, "--no-monitor", "--linger", "0.1", "--drill", f"zombie-feeds={ZOMBIES}"):
         until(lambda: _orphans(home) == ZOMBIES, "the zombies")
@@ -70,7 +70,7 @@ def members(bundle: Path) -> dict[str, bytes]:
 
 
 class Page(HTMLParser):
-    """Headings, tags and what they refer to."""
+    """Headings, tags and references of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class Page(HTMLParser):
             self.headings.append(data)
 
 
-def test_the_page_has_the_incidents_sections_and_fetches_nothing(home: Path) -> None:
+def test_the_html_report_has_all_sections_and_loads_nothing(home: Path) -> None:
     text = (home / "night.html").read_text()
     page = Page(text)
     assert page.headings == SECTIONS
@@ -110,7 +110,7 @@ def test_the_page_has_the_incidents_sections_and_fetches_nothing(home: Path) -> 
     assert "prefers-color-scheme: dark" in text
 
 
-def test_the_same_in_markdown_on_stdout(home: Path) -> None:
+def test_the_report_in_markdown_on_stdout(home: Path) -> None:
     said = qcfeed(home, "report", "--window", "200ms")
     assert said.returncode == ExitStatus.OK
     headings = re.findall(r"^## (.*)$", said.stdout, re.MULTILINE)
@@ -118,7 +118,7 @@ def test_the_same_in_markdown_on_stdout(home: Path) -> None:
     assert said.stdout.startswith("# LEAK 40 tasks from qcfeed/drills/zombies.py:")
     assert "owner subscriber" in said.stdout
     assert re.search(rf"orphans.reap \| done \|.*reaped {ZOMBIES}", said.stdout)
-    assert "nobody is subscribed, the feed closes" in said.stdout, "the log"
+    assert "no subscribers, closing the feed" in said.stdout, "the log"
     assert "- **drill**: zombie-feeds=300" in said.stdout
 
 
@@ -142,7 +142,7 @@ def test_a_bundle_is_read_on_another_machine(home: Path, tmp_path: Path, command
     assert OFFLINE[command] in said.stdout
 
 
-def test_a_bundle_says_what_it_holds(home: Path) -> None:
+def test_a_bundle_lists_its_content(home: Path) -> None:
     bundle = home / "night.tar.gz"
     held = members(bundle)
     manifest = json.loads(held["manifest.json"])
@@ -157,7 +157,7 @@ def test_a_bundle_says_what_it_holds(home: Path) -> None:
     assert list(home.glob(".night*")) == []
 
 
-def test_what_is_no_bundle_says_so(home: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_no_bundle_is_refused(home: Path, tmp_path: Path) -> None:
     whole = (home / "night.tar.gz").read_bytes()
     (tmp_path / "half.tar.gz").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "other.tar.gz").write_bytes(b"")
@@ -175,7 +175,7 @@ def test_what_is_no_bundle_says_so(home: Path, tmp_path: Path) -> None:
 
 @contextmanager
 def secretive(home: Path, secrets: dict[str, str]) -> Iterator[None]:
-    """A service with secrets in its file, its environment, its upstream's URL and so in its log."""
+    """A service with secrets in its configuration file, environment, upstream URL and log."""
     config = home / "qcfeed.toml"
     url = f"coinbase+ws://127.0.0.1:9/feed/{secrets['environment']}/token={secrets['url']}"
     config.write_text(
@@ -220,7 +220,7 @@ def test_no_secret_leaves_the_machine(tmp_path: Path) -> None:
     assert found == set()
     assert held["answers/config.json"].count(b"[redacted]") == len(secrets), "all were there"
     assert b"127.0.0.1:9/feed" in held["answers/config.json"], "what is no secret stays"
-    assert b"feeds under demand try again" in held["answers/log.json"]
+    assert b"feeds with subscribers retry" in held["answers/log.json"]
 
 
 def test_a_stuck_program_is_reported_in_time(tmp_path: Path) -> None:

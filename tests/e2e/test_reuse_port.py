@@ -110,8 +110,8 @@ def test_a_port_is_shared_only_by_who_all_say_so(tmp_path: Path, holder: list[st
         other = [] if holder else ["--reuse-port"]
         left = qcfeed(tmp_path, "serve", "--no-monitor", "--port", port, *other)
         assert left.returncode == ExitStatus.UNREACHABLE
-        assert f"port {port} on 127.0.0.1 is taken" in left.stderr
-        assert "--reuse-port on all of them shares it" in left.stderr
+        assert f"port {port} on 127.0.0.1 is in use" in left.stderr
+        assert "--reuse-port on every instance shares it" in left.stderr
 
 
 def test_the_monitors_ports_are_never_shared(tmp_path: Path) -> None:
@@ -124,4 +124,4 @@ def test_the_monitors_ports_are_never_shared(tmp_path: Path) -> None:
             tmp_path, "serve", "--reuse-port", "--port", port_of(first), "--monitor-port", telnet
         )
         assert left.returncode == ExitStatus.UNREACHABLE
-        assert f"port {telnet} on 127.0.0.1 is taken" in left.stderr
+        assert f"port {telnet} on 127.0.0.1 is in use" in left.stderr

@@ -15,7 +15,7 @@ import pytest
 from qcfeed.errors import ExitStatus
 from qcfeed.model import messages
 from qcfeed.model.messages import Quote, ServerMessage
-from qcfeed.upstreams.recording import Reader
+from qcfeed.upstreams.recording import RecordingReader
 from tests.support.patience import PATIENCE
 from tests.support.ports import refusing_port
 from tests.support.shell import QCFEED, Serving, environment, qcfeed, serving
@@ -97,8 +97,8 @@ def test_a_table_in_a_pipe_is_drawn_once(service: Serving, home: Path) -> None:
     ("args", "status", "words"),
     [
         (["../x"], ExitStatus.USAGE, "'../x' is not a symbol"),
-        (["NOPE"], ExitStatus.USAGE, "no symbol NOPE"),
-        (["AAPL", "NOPE"], ExitStatus.USAGE, "no symbol NOPE"),
+        (["NOPE"], ExitStatus.USAGE, "unknown symbol NOPE"),
+        (["AAPL", "NOPE"], ExitStatus.USAGE, "unknown symbol NOPE"),
         (["AAPL", "--server", "localhost:8006"], ExitStatus.USAGE, "not a server's URL"),
         (["AAPL", "--server", "ws://no-such-host.invalid:1"], ExitStatus.UNREACHABLE, "reach"),
         (["AAPL", "--server", "ws://127.0.0.1:1"], ExitStatus.UNREACHABLE, "refused"),
@@ -155,7 +155,7 @@ def test_a_person_ends_it_and_the_recording_is_whole(
         rest, talk = watch.stdout.read(), watch.stderr.read()
         assert watch.wait(PATIENCE) == status
         assert talk == f"connected to {service.url}/quotes/AAPL\n"
-    reader = Reader(recorded)
+    reader = RecordingReader(recorded)
     assert [message for _, message in reader] == quotes(seen + rest)
     assert not reader.truncated
 

@@ -256,7 +256,7 @@ class FanOut(RuleBasedStateMachine):
 
     @precondition(lambda self: any(client.gone for client in self.clients))
     @rule(who=st.integers(0, 2))
-    def come_back(self, who: int) -> None:
+    def reconnect(self, who: int) -> None:
         """One that was cut off connects anew, as its close code says."""
         client = self.clients[who]
         if client.gone:

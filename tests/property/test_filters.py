@@ -67,7 +67,7 @@ async def _check(made: list[tuple[str, str | None, bool, bool]], wanted: dict[st
     for name, symbol, sleeping, old in made:
         with label(symbol=symbol):
             tasks.append(asyncio.create_task(sleeps() if sleeping else waits(), name=name))
-        ledger.record_of(tasks[-1]).born -= 60 * old  # type: ignore[union-attr]
+        ledger.record_of(tasks[-1]).created_at -= 60 * old  # type: ignore[union-attr]
     await asyncio.sleep(0)
     which = Filter(**{"site": "test_filters.py"} | wanted)  # not what runs this test
     found = which.select(ledger, now)

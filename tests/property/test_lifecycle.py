@@ -9,7 +9,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from qcfeed.feed.lifecycle import Command, Demand, Do, Lifecycle, Upstream
+from qcfeed.feed.lifecycle import Command, Demand, Lifecycle, Operation, UpstreamState
 
 SUBSCRIBERS = st.integers(0, 3)
 DRAWS = st.floats(0, 1, exclude_max=True)
@@ -30,11 +30,11 @@ class FeedLife(RuleBasedStateMachine):
 
     def carry_out(self, commands: list[Command]) -> None:
         for command in commands:
-            if command.do is Do.OPEN:
+            if command.operation is Operation.OPEN:
                 assert not self.running, "at most one upstream run a symbol"
                 assert self.life.subscribers, "an upstream is opened only under demand"
                 self.running.add(command.generation)
-            elif command.do is Do.CLOSE:
+            elif command.operation is Operation.CLOSE:
                 assert command.generation in self.running, "only what runs is closed"
                 assert not self.life.subscribers, "a feed with subscribers is not closed"
                 self.ending.add(command.generation)
@@ -72,7 +72,7 @@ class FeedLife(RuleBasedStateMachine):
     def upstream_opens(self) -> None:
         (generation,) = self.running
         self.carry_out(self.life.opened(generation, self.now))
-        assert self.life.upstream is Upstream.OPEN
+        assert self.life.upstream is UpstreamState.OPEN
 
     @precondition(lambda self: self.running)
     @rule(draw=DRAWS)
@@ -96,9 +96,9 @@ class FeedLife(RuleBasedStateMachine):
 
     @rule(draw=DRAWS)
     def a_duplicate_opened_changes_nothing(self, draw: float) -> None:
-        if self.life.upstream is Upstream.OPEN:
+        if self.life.upstream is UpstreamState.OPEN:
             assert self.life.opened(self.life.generation, self.now) == []
-            assert self.life.upstream is Upstream.OPEN
+            assert self.life.upstream is UpstreamState.OPEN
 
     @rule(seconds=st.sampled_from([0.0, 0.1, 1.0, 4.9, 5.0, 60.0]))
     def time_passes(self, seconds: float) -> None:
@@ -122,9 +122,13 @@ class FeedLife(RuleBasedStateMachine):
 
     @invariant()
     def the_state_agrees_with_what_runs(self) -> None:
-        runs = self.life.upstream in (Upstream.OPENING, Upstream.OPEN, Upstream.CLOSING)
+        runs = self.life.upstream in (
+            UpstreamState.OPENING,
+            UpstreamState.OPEN,
+            UpstreamState.CLOSING,
+        )
         assert bool(self.running) == runs
-        assert (self.life.upstream is Upstream.CLOSING) == bool(self.ending)
+        assert (self.life.upstream is UpstreamState.CLOSING) == bool(self.ending)
 
     def teardown(self) -> None:
         """With no demand everything ends closed, in bounded time."""
@@ -139,7 +143,7 @@ class FeedLife(RuleBasedStateMachine):
             if deadline is not None:
                 self.now = max(self.now, deadline)
                 self.carry_out(self.life.tick(self.now))
-        assert (self.life.demand, self.life.upstream) == (Demand.NONE, Upstream.CLOSED)
+        assert (self.life.demand, self.life.upstream) == (Demand.NONE, UpstreamState.CLOSED)
         assert not self.running
         assert self.life.deadline is None
 

@@ -1,4 +1,4 @@
-"""Nothing that a healthy service shows is called a fault, and no finding is told twice."""
+"""A healthy service has no findings, and no finding appears twice."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 
 from qcfeed.diagnose.verdict import diagnose
 from qcfeed.metrics.growth import Point
-from tests.support.seen import GIB, evidence, feed, leak, location, rule, snapshot, told
+from tests.support.evidence_builders import (
+    GIB,
+    feed,
+    healthy,
+    leak,
+    ledger_findings,
+    location,
+    rule,
+    snapshot,
+)
 
 BUSY = st.integers(0, 100_000)
 RULES = (
@@ -21,26 +30,26 @@ RULES = (
 
 
 @given(before=BUSY, after=BUSY, noise=st.lists(st.integers(0, 2**22), min_size=11, max_size=11))
-def test_tasks_that_come_and_go_and_memory_that_breathes_are_healthy(
+def test_changing_tasks_and_noisy_memory_are_healthy(
     before: int, after: int, noise: list[int]
 ) -> None:
-    seen = evidence(
+    evidence = healthy(
         before=snapshot(location("a.py:1", live=before)),
         after=snapshot(location("a.py:1", live=after), after_s=5.0),
         samples=[Point(at / 2, GIB + grown, after) for at, grown in enumerate(noise)],
         feeds=[feed("AAPL")],
     )
-    assert diagnose(seen).verdict == "healthy"
+    assert diagnose(evidence).verdict == "healthy"
 
 
 @given(st.lists(st.tuples(st.sampled_from(RULES), st.booleans()), max_size=6), st.booleans())
-def test_each_rule_is_told_once_as_a_cause_or_as_a_symptom(
+def test_each_finding_appears_once_as_cause_or_symptom(
     rules: list[tuple[str, bool]], leaky: bool
 ) -> None:
-    findings = told(
+    findings = ledger_findings(
         *(rule(name, sure=sure, count=1, worst_s=2.0, ago_s=1.0) for name, sure in rules)
     )
-    judged = diagnose((leak if leaky else evidence)(findings=findings))
+    judged = diagnose((leak if leaky else healthy)(findings=findings))
     causes = [*judged.findings, *judged.again]
     symptoms = [symptom for cause in causes for symptom in cause.symptoms]
     assert len({id(each) for each in causes}) == len(causes)

@@ -16,7 +16,7 @@ from typing import Any
 
 from qcfeed.config import Config
 from qcfeed.model.symbol import Symbol
-from qcfeed.net.poller import READ, WRITE, Watched
+from qcfeed.net.poller import READ, WRITE, Pollable
 from qcfeed.net.transport import Transport
 from qcfeed.server.gateway import Gateway
 from qcfeed.server.hub import Hub
@@ -71,13 +71,13 @@ class Readiness:
     def __init__(self) -> None:
         self.waiting: dict[int, int] = {}
 
-    def watch(self, fd: int, events: int, _watched: Watched) -> None:
+    def watch(self, fd: int, events: int, _watched: Pollable) -> None:
         self.waiting[fd] = events
 
-    def forget(self, fd: int) -> None:
+    def unwatch(self, fd: int) -> None:
         self.waiting.pop(fd, None)
 
-    def end_soon(self, watched: Watched, error: Exception | None) -> None:
+    def end_soon(self, watched: Pollable, error: Exception | None) -> None:
         asyncio.get_running_loop().call_soon(watched.end, error)
 
 

@@ -207,7 +207,7 @@ async def play(
         await played.settle()
         peer.close()
         if poller is not None:
-            poller.retire()
+            poller.close_when_idle()
         assert [each[0] for each in played.protocol.seen].count("lost") == 1, "told just once"
         assert sock.fileno() == -1, "the socket is closed"
         loop.set_exception_handler(None)

@@ -20,7 +20,7 @@ from qcfeed.control.routes import (
     TASKS_BY_LOCATION,
     TASKS_FINDINGS,
 )
-from qcfeed.diagnose.evidence import Evidence, Thresholds
+from qcfeed.diagnose.evidence import DiagnosisThresholds, Evidence
 from qcfeed.errors import NotFoundError, QcfeedError, TimedOutError, UnreachableError
 from qcfeed.metrics.growth import Point
 from qcfeed.model.answers import Answer, Feeds, Findings, Orphans, Process, Status, TasksByLocation
@@ -63,7 +63,7 @@ def gather(
     seconds: float,
     *,
     called: str = "qcfeed",
-    limits: Thresholds | None = None,
+    thresholds: DiagnosisThresholds | None = None,
     wait: Callable[[float], None] = time.sleep,
 ) -> Evidence:
     """Collect evidence for ``seconds``.
@@ -75,7 +75,7 @@ def gather(
     collector = Collector(control)
     before = control.get(TASKS_BY_LOCATION, TasksByLocation)
     samples = _sample(collector, seconds, wait)
-    return conclude(collector, before, samples, called=called, limits=limits)
+    return conclude(collector, before, samples, called=called, thresholds=thresholds)
 
 
 def conclude(
@@ -84,7 +84,7 @@ def conclude(
     samples: list[Point],
     *,
     called: str = "qcfeed",
-    limits: Thresholds | None = None,
+    thresholds: DiagnosisThresholds | None = None,
 ) -> Evidence:
     """Take the second snapshot and return the evidence since ``before``. Raises nothing."""
     after = collector.part("tasks", TASKS_BY_LOCATION, TasksByLocation, waits=True, sources=True)
@@ -105,10 +105,10 @@ def conclude(
         slow=slow.subscribers if slow is not None else [],
         samples=samples,
         history=[point(each) for each in history.points] if history is not None else [],
-        remembered_by="the service",
-        untold=collector.skipped(),
+        history_source="the service",
+        skipped=collector.skipped(),
         command=called,
-        limits=limits or Thresholds(),
+        thresholds=thresholds or DiagnosisThresholds(),
     )
 
 

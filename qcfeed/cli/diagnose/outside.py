@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qcfeed.config import PrometheusConfig
-from qcfeed.diagnose.evidence import Evidence, Firing
+from qcfeed.diagnose.evidence import ActiveAlert, Evidence
 from qcfeed.errors import QcfeedError
 
 if TYPE_CHECKING:
@@ -21,9 +21,11 @@ def add(settings: PrometheusConfig, evidence: Evidence, *, timeout: float) -> Ev
 
     ``timeout`` is in seconds, for all requests together. Raises nothing.
     """
-    skipped = evidence.untold
+    skipped = evidence.skipped
     if not settings.prometheus:
-        return replace(evidence, untold=[*skipped, "Prometheus: not configured (--prometheus URL)"])
+        return replace(
+            evidence, skipped=[*skipped, "Prometheus: not configured (--prometheus URL)"]
+        )
     # Imported here: it takes 100 ms, which is not needed without Prometheus.
     from qcfeed.metrics import prometheus_history
     from qcfeed.metrics.prometheus import Prometheus
@@ -33,23 +35,23 @@ def add(settings: PrometheusConfig, evidence: Evidence, *, timeout: float) -> Ev
         timeline = prometheus_history.of(server, settings.prometheus_target, None, HISTORY_S)
         alerts = _alerts(server, timeline.target)
     except QcfeedError as error:
-        return replace(evidence, untold=[*skipped, f"Prometheus: {error.message}"])
+        return replace(evidence, skipped=[*skipped, f"Prometheus: {error.message}"])
     return replace(
         evidence,
         history=list(timeline.points),
-        remembered_by="Prometheus",
+        history_source="Prometheus",
         alerts=alerts,
-        untold=[*skipped, *(f"Prometheus: {each}" for each in timeline.missing)],
+        skipped=[*skipped, *(f"Prometheus: {each}" for each in timeline.missing)],
     )
 
 
-def _alerts(server: Prometheus, target: str) -> list[Firing]:
+def _alerts(server: Prometheus, target: str) -> list[ActiveAlert]:
     """The active alerts of the service, and those that name no instance."""
     from qcfeed.metrics import alerts
 
     now = server.now()
     return [
-        Firing(
+        ActiveAlert(
             name=each.name,
             state=each.state,
             active_s=now - each.since,

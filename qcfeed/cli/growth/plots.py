@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from qcfeed.errors import UsageError
 from qcfeed.formats import age, size
-from qcfeed.metrics.growth_answer import Growth, spoken
+from qcfeed.metrics.growth_answer import Growth, in_words
 from qcfeed.metrics.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _title(found: Growth) -> str:
     if found.worst is None:
         return title
     left = age(found.worst.time_to_limit_s)
-    return f"{title}\n{left} to the memory limit, {spoken(found.worst.window)}"
+    return f"{title}\n{left} to the memory limit, {in_words(found.worst.window)}"
 
 
 def _draw_memory(axes: Axes, samples: Timeline, found: Growth) -> None:
@@ -90,7 +90,7 @@ def _draw_memory(axes: Axes, samples: Timeline, found: Growth) -> None:
             [now / _GIB, forecast / _GIB],
             color=_ALARM,
             linestyle="--",
-            label=spoken(found.worst.window),
+            label=in_words(found.worst.window),
         )
     axes.set_ylim(bottom=0)
     axes.legend(loc="upper left")

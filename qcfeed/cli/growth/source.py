@@ -17,7 +17,7 @@ from qcfeed.formats import age
 from qcfeed.metrics.claims import Claim
 from qcfeed.metrics.growth import Point
 from qcfeed.metrics.growth_answer import stamp
-from qcfeed.metrics.timeline import Timeline, doubts
+from qcfeed.metrics.timeline import Timeline, caveats
 from qcfeed.model.history import History, HistoryPoint
 
 HOUR = 3_600.0
@@ -90,7 +90,7 @@ def from_service(ctx: typer.Context, at: float | None, since: float, reason: str
             f"{history.instance} has no history of {stamp(end)}: {_coverage(history)}",
             hint="a service keeps at most one hour",
         )
-    notes = [reason, *doubts(points, history.limit_bytes, end)]
+    notes = [reason, *caveats(points, history.limit_bytes, end)]
     locations = _locations(history, points) if at is None else {}
     if at is not None:
         notes.append("spawn locations: the service knows only their current counts")

@@ -10,8 +10,8 @@ import msgspec
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.sparkline import BLOCKS, sparkline
 from qcfeed.cli.ui.table import Column, Line, Table
-from qcfeed.metrics.growth import FIT
-from qcfeed.metrics.growth_answer import ClaimAnswer, Growth, LocationRate, Moment, Rates, spoken
+from qcfeed.metrics.growth import GOOD_FIT
+from qcfeed.metrics.growth_answer import ClaimAnswer, Growth, LocationRate, Moment, Rates, in_words
 
 ROWS = 10
 """The approximate number of rows of the timeline; JSON and CSV have all of it."""
@@ -111,8 +111,8 @@ def summary(found: Growth) -> Iterator[Line]:
         fit = found.windows[0].r2 or 0.0
         yield Line(
             f"{formats.age(found.worst.time_to_limit_s)} until {formats.size(found.limit_bytes)},"
-            f" {spoken(found.worst.window)}"
-            + ("" if fit >= FIT else f"; rough estimate: poor linear fit (r² {fit:.2f})"),
+            f" {in_words(found.worst.window)}"
+            + ("" if fit >= GOOD_FIT else f"; rough estimate: poor linear fit (r² {fit:.2f})"),
             "left",
             "red" if found.findings else None,
         )

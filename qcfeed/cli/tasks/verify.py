@@ -19,7 +19,7 @@ from qcfeed.cli.ui.figures import Figure, show_figures
 from qcfeed.control.client import ControlClient
 from qcfeed.control.routes import TASKS_BY_LOCATION
 from qcfeed.diagnostics import proof
-from qcfeed.diagnostics.proof import Outcome, Proof, Sample
+from qcfeed.diagnostics.proof import Proof, ProofOutcome, Sample
 from qcfeed.errors import ExitStatus, QcfeedError, UsageError
 from qcfeed.model.answers import Answer, Location, TasksByLocation
 
@@ -34,7 +34,7 @@ SNAPSHOTS = 60
 MIN_INTERVAL, MAX_INTERVAL = 0.1, 10.0
 MIN_FILES = 2
 """The least number of saved snapshots that can be compared."""
-_COLOURS = {Outcome.HOLDS: "green", Outcome.LEAKS: "red", Outcome.UNPROVEN: "yellow"}
+_COLOURS = {ProofOutcome.HOLDS: "green", ProofOutcome.LEAKS: "red", ProofOutcome.UNPROVEN: "yellow"}
 
 
 class Verified(Answer, kw_only=True, tag="qcfeed.tasks.verify/1"):
@@ -104,7 +104,7 @@ def verify(
     verified = observation.verified(min_births)
     _print(verified, output)
     if status is None:
-        status = ExitStatus.OK if verified.outcome == Outcome.HOLDS else ExitStatus.FINDINGS
+        status = ExitStatus.OK if verified.outcome == ProofOutcome.HOLDS else ExitStatus.FINDINGS
     if status:
         raise typer.Exit(status)
 
@@ -174,11 +174,11 @@ class _Observation:
         result = proof.judge(self.samples, min_births)
         if self._last is not None and not matching(self._last.locations, self._site):
             result.reasons.insert(0, self._unknown(self._last.locations))
-        if self._restarted and result.outcome is not Outcome.LEAKS:
-            result.outcome = Outcome.UNPROVEN
+        if self._restarted and result.outcome is not ProofOutcome.LEAKS:
+            result.outcome = ProofOutcome.UNPROVEN
             result.reasons.insert(0, "the service was restarted meanwhile: start again")
-        if self._incomplete and result.outcome is not Outcome.LEAKS:
-            result.outcome = Outcome.UNPROVEN
+        if self._incomplete and result.outcome is not ProofOutcome.LEAKS:
+            result.outcome = ProofOutcome.UNPROVEN
             result.reasons[:0] = self._incomplete
         return result
 
@@ -249,7 +249,7 @@ def _print(result: Verified, output: Format) -> None:
         Figure(
             "verdict",
             f"{result.outcome}: {reasons}" if reasons else result.outcome,
-            _COLOURS[Outcome(result.outcome)],
+            _COLOURS[ProofOutcome(result.outcome)],
         ),
         Figure("basis", f"{snapshots} in {formats.age(result.seconds)}"),
         Figure("created", formats.count(result.births)),
@@ -259,5 +259,5 @@ def _print(result: Verified, output: Format) -> None:
     show_figures(output, figures, raw=msgspec.json.encode(result), names=[result.site])
     if result.orphaned:
         say("  next: `qcfeed orphans`; once the fix runs, `qcfeed orphans --reap`")
-    elif result.outcome == Outcome.UNPROVEN:
+    elif result.outcome == ProofOutcome.UNPROVEN:
         say("  next: watch for longer (--for), or while there is more traffic")

@@ -11,8 +11,8 @@ from qcfeed.cli.ui.table import cell_width, drop_by_rank
 from qcfeed.diagnose.diagnostics_findings import DRILL
 from qcfeed.diagnose.verdict import headline
 from qcfeed.formats import age, count, milliseconds, plural, printable, signed, size
-from qcfeed.metrics.growth import SAMPLES
-from qcfeed.metrics.growth_answer import HORIZON, spoken
+from qcfeed.metrics.growth import MIN_SAMPLES
+from qcfeed.metrics.growth_answer import HORIZON, in_words
 from qcfeed.model.answers import Status
 
 SPARK_WIDTH = 20
@@ -125,12 +125,12 @@ def _time_left(health: Health | None) -> tuple[str, str | None]:
     if health is None or not health.memory:
         return "", None
     worst = health.worst
-    if len(health.memory) < SAMPLES:
+    if len(health.memory) < MIN_SAMPLES:
         return "too few samples for its growth", None
     if worst is None or worst.time_to_limit_s is None:
         return f"no steady growth in {age(health.seconds)}", None
     left = worst.time_to_limit_s
-    return f"{age(left)} left, {spoken(worst.window)}", "red" if left <= HORIZON else None
+    return f"{age(left)} left, {in_words(worst.window)}", "red" if left <= HORIZON else None
 
 
 def _tasks(snapshot: Snapshot, space: Space) -> HeaderLine:

@@ -238,7 +238,7 @@ class Observer:
         self._health = Health(
             diagnosis=diagnose(evidence),
             memory=[point.memory for point in history],
-            worst=growth.runs_out(windows, float("inf")) if windows else None,
+            worst=growth.reaching_limit(windows, float("inf")) if windows else None,
             seconds=history[-1].at - history[0].at if history else 0.0,
         )
         self._diagnosed_at = self.clock()

@@ -7,7 +7,7 @@ import time
 from qcfeed.control.handlers.task_details import add_cancels, frames, page
 from qcfeed.control.routes import TASKS_ENDED, TASKS_FAILURES, Read, Route
 from qcfeed.diagnostics import calls, failures
-from qcfeed.diagnostics.ended_task import Ended, Outcome
+from qcfeed.diagnostics.ended_task import EndedTaskInfo, Outcome
 from qcfeed.diagnostics.filters import Filter
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.site import Site
@@ -41,14 +41,14 @@ class _Views:
         limit, outcome = page(query.limit), outcome_of(query.outcome)
         self._ledger.settle()
         now = time.monotonic()
-        kept: list[tuple[Site, Ended]] = []
+        kept: list[tuple[Site, EndedTaskInfo]] = []
         total = 0
         for site in self._sites(query.site):
             counts = site.counts()[0]._asdict()
             total += sum(counts.values()) if outcome is None else counts[outcome]
-            gone = site.remembered()
+            gone = site.recently_ended()
             kept += [(site, each) for each in gone if outcome in (None, each.outcome)]
-        kept.sort(key=lambda pair: -pair[1].ended)
+        kept.sort(key=lambda pair: -pair[1].ended_at)
         rows = [_row(*pair, now) for some in self._ledger.slices(kept[:limit]) for pair in some]
         return TasksEnded(total=total, kept=len(kept), tasks=rows)
 
@@ -80,21 +80,21 @@ def outcome_of(word: str) -> Outcome | None:
         ) from error
 
 
-def _row(site: Site, task: Ended, now: float) -> EndedTask:
+def _row(site: Site, task: EndedTaskInfo, now: float) -> EndedTask:
     row = EndedTask(
         serial=task.serial,
         name=task.name,
         location=site.location,
         outcome=str(task.outcome),
-        lived_s=task.ended - task.born,
-        ended_s=max(0.0, now - task.ended),
+        lived_s=task.ended_at - task.created_at,
+        ended_s=max(0.0, now - task.ended_at),
         labels=dict(task.labels),
     )
     add_cancels(row, task)
     return row
 
 
-def _failure(group: failures.Failure, now: float) -> Failure:
+def _failure(group: failures.FailureGroup, now: float) -> Failure:
     return Failure(
         location=group.site.location,
         function=group.site.function,

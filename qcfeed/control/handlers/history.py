@@ -11,17 +11,17 @@ from qcfeed.control.routes import HISTORY, Read, Route
 from qcfeed.diagnostics.sampler import DiagnosticsSampler
 from qcfeed.metrics import memory
 from qcfeed.metrics.growth import Point
-from qcfeed.metrics.recent_history import Recent
+from qcfeed.metrics.recent_history import RecentHistory
 from qcfeed.model import history as answers
 
 
-def routes(recent: Recent, sampler: DiagnosticsSampler) -> list[Route]:
+def routes(recent: RecentHistory, sampler: DiagnosticsSampler) -> list[Route]:
     """HISTORY over what ``recent`` and the sampler's history remember."""
     return [Read(HISTORY, answers.HistoryQuery, _View(recent, sampler).history)]
 
 
 class _View:
-    def __init__(self, recent: Recent, sampler: DiagnosticsSampler) -> None:
+    def __init__(self, recent: RecentHistory, sampler: DiagnosticsSampler) -> None:
         self._recent = recent
         self._sampler = sampler
 

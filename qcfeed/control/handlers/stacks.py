@@ -7,7 +7,7 @@ from qcfeed.diagnostics import stacks, wait_rules
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.diagnostics.site import AnyTask
-from qcfeed.diagnostics.task_info import booked
+from qcfeed.diagnostics.task_info import info_of
 from qcfeed.model.stacks import RunningTask, Stacks, ThreadStack
 from qcfeed.model.task_details import Frame
 
@@ -38,5 +38,5 @@ def _thread(thread: stacks.ThreadStack, ledger: Ledger, watched: int) -> ThreadS
 
 
 def _task(task: AnyTask, ledger: Ledger) -> RunningTask:
-    known = booked(task, ledger)
+    known = info_of(task, ledger)
     return RunningTask(serial=known.serial if known else None, name=wait_rules.name(task))

@@ -23,9 +23,9 @@ from qcfeed.diagnostics.filters import Filter
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.long_lists import drained
 from qcfeed.diagnostics.loop_watch import LoopWatch
-from qcfeed.diagnostics.scan import facts, oldest
+from qcfeed.diagnostics.scan import info_of_ref, oldest
 from qcfeed.diagnostics.site import short_path
-from qcfeed.diagnostics.task_info import Booked, Ref, task_of
+from qcfeed.diagnostics.task_info import TaskInfo, TaskRef, task_of
 from qcfeed.errors import UsageError
 from qcfeed.model.answers import Task
 from qcfeed.model.task_details import (
@@ -60,13 +60,13 @@ def routes(ledger: Ledger, watch: LoopWatch) -> list[Route]:
 class _Choice(msgspec.Struct):
     """Which tasks are meant, at one moment. ``up_to``: the highest serial among them."""
 
-    refs: list[Ref] = []
+    refs: list[TaskRef] = []
     spared: list[Spared] = []
     gone: list[int] = []
     locations: Counter[str] = msgspec.field(default_factory=Counter)
     up_to: int = 0
 
-    def add(self, ref: Ref, known: Booked) -> None:
+    def add(self, ref: TaskRef, known: TaskInfo) -> None:
         self.refs.append(ref)
         self.locations[known.site.location] += 1
         self.up_to = max(self.up_to, known.serial)
@@ -125,7 +125,7 @@ class _Views:
         chosen = _Choice()
         for some in self._ledger.slices(which.select(self._ledger, time.monotonic())):
             for ref in some:
-                known = facts(ref)
+                known = info_of_ref(ref)
                 if known is None or (up_to is not None and known.serial > up_to):
                     continue
                 if why := _needed(known):
@@ -151,7 +151,7 @@ def why_spared(location: str, is_main: bool) -> str:
     return "the loop runs for it" if is_main else ""
 
 
-def _needed(known: Booked) -> str:
+def _needed(known: TaskInfo) -> str:
     task = task_of(known)
     return why_spared(known.site.location, task is not None and awaiters.is_main(task))
 

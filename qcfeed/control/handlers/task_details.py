@@ -9,12 +9,12 @@ import msgspec
 
 from qcfeed.control.routes import TASKS_BY_LABEL, TASKS_SHOW, TASKS_TREE, Read, Route
 from qcfeed.diagnostics import awaiters, calls, filters, orphans, snapshot, stacks
-from qcfeed.diagnostics.ended_task import Ended
+from qcfeed.diagnostics.ended_task import EndedTaskInfo
 from qcfeed.diagnostics.filters import Filter
 from qcfeed.diagnostics.ledger import Ledger
-from qcfeed.diagnostics.scan import Reading, oldest
+from qcfeed.diagnostics.scan import LiveTaskScan, oldest
 from qcfeed.diagnostics.site import AnyTask
-from qcfeed.diagnostics.task_info import Booked, Record, booked
+from qcfeed.diagnostics.task_info import TaskInfo, TaskRecord, info_of
 from qcfeed.errors import NotFoundError, UsageError
 from qcfeed.model.answers import Task, TaskFilter
 from qcfeed.model.ended_tasks import EndedTask
@@ -111,7 +111,7 @@ class _Views:
             awaited_by=awaited_by(self._ledger, task),
             parent=None if parent is None else self._task(parent, now),
             children=self._children(record.serial),
-            owner=None if record.owner is None else orphans.name(record.owner),
+            owner=None if record.owner is None else orphans.owner_name(record.owner),
             owner_gone=orphans.is_orphan(record),
             owner_gone_s=orphans.describe(record, now).gone_s,
         )
@@ -133,14 +133,16 @@ class _Views:
         waits_for = {(by, task.serial) for task in tasks for by in task.awaited_by}
         return TaskTree(total=len(found), tasks=tasks, cycles=awaiters.cycles(waits_for))
 
-    def _task(self, record: Record, now: float) -> Task:
+    def _task(self, record: TaskRecord, now: float) -> Task:
         (described,) = snapshot.listed(self._ledger, [record], now)
         return msgspec.convert(described, Task, from_attributes=True)
 
     def _children(self, serial: int) -> int:
-        return sum(known.parent == serial for _, some in Reading(self._ledger) for known in some)
+        return sum(
+            known.parent == serial for _, some in LiveTaskScan(self._ledger) for known in some
+        )
 
-    def _with_ancestors(self, records: list[Record]) -> list[Record]:
+    def _with_ancestors(self, records: list[TaskRecord]) -> list[TaskRecord]:
         """Also the live parents, their parents and so on; oldest first."""
         found = {record.serial: record for record in records}
         wanted = {record.parent for record in records}
@@ -151,28 +153,28 @@ class _Views:
         return sorted(found.values(), key=lambda record: record.serial)
 
 
-def _branch(ledger: Ledger, record: Record, now: float) -> TreeTask:
+def _branch(ledger: Ledger, record: TaskRecord, now: float) -> TreeTask:
     task = record()
-    by = [] if task is None else [booked(each.task, ledger) for each in awaiters.of(task)]
+    by = [] if task is None else [info_of(each.task, ledger) for each in awaiters.of(task)]
     return TreeTask(
         serial=record.serial,
         parent=record.parent,
         name=snapshot.name(task),
         coroutine=snapshot.coroutine(task),
         location=record.site.location,
-        age_s=max(0.0, now - record.born),
+        age_s=max(0.0, now - record.created_at),
         note="orphaned" if orphans.is_orphan(record) else "",
         awaited_by=[each.serial for each in by if each is not None],
     )
 
 
 def _awaiting(ledger: Ledger, awaiter: awaiters.Awaiter) -> Awaiting:
-    known = booked(awaiter.task, ledger)
+    known = info_of(awaiter.task, ledger)
     serial = None if known is None else known.serial
     return Awaiting(serial=serial, name=snapshot.name(awaiter.task), how=awaiter.how)
 
 
-def add_cancels(told: TaskDetails | SavedTask | EndedTask, known: Booked | Ended) -> None:
+def add_cancels(told: TaskDetails | SavedTask | EndedTask, known: TaskInfo | EndedTaskInfo) -> None:
     """How often a task was told to end, and by whom, where anybody did."""
     cancels = getattr(known, "cancels", None)
     if cancels is not None:

@@ -21,9 +21,9 @@ from qcfeed.control.routes import TASKS_PROFILE, TASKS_SNAPSHOT, Read, Route
 from qcfeed.diagnostics import awaiters, calls, orphans, profile, stacks, waits
 from qcfeed.diagnostics import snapshot as snapshot
 from qcfeed.diagnostics.ledger import Ledger
-from qcfeed.diagnostics.sampling import shares
-from qcfeed.diagnostics.scan import by_site, facts
-from qcfeed.diagnostics.task_info import Record, Ref, record
+from qcfeed.diagnostics.sampling import sample_sizes
+from qcfeed.diagnostics.scan import by_site, info_of_ref
+from qcfeed.diagnostics.task_info import TaskRecord, TaskRef, to_record
 from qcfeed.model.answers import ByLocationQuery, Task, TasksByLocation
 from qcfeed.model.saved_tasks import (
     Place,
@@ -63,9 +63,9 @@ class _Views:
         counted = self._by_location(ByLocationQuery(waits=True))
         now = time.monotonic()
         sites = list(by_site(self._ledger).values())
-        taken = shares(list(map(len, sites)), limit)
+        taken = sample_sizes(list(map(len, sites)), limit)
         kept = [_oldest(self._ledger, *each) for each in zip(sites, taken, strict=True)]
-        taken = shares(list(map(len, kept)), with_stack)
+        taken = sample_sizes(list(map(len, kept)), with_stack)
         stacked = {serial for some, n in zip(kept, taken, strict=True) for serial in list(some)[:n]}
         chosen = {serial: ref for some in kept for serial, ref in some.items()}
         tasks = list(self._saved([chosen[serial] for serial in sorted(chosen)], stacked, now))
@@ -83,11 +83,11 @@ class _Views:
         which = task_filter(query)
         return told(profile.take(self._ledger, which, time.monotonic(), exact=query.exact))
 
-    def _saved(self, refs: list[Ref], stacked: set[int], now: float) -> Iterator[msgspec.Raw]:
+    def _saved(self, refs: list[TaskRef], stacked: set[int], now: float) -> Iterator[msgspec.Raw]:
         """The tasks as JSON, each at once: ten thousand of them as objects would set off a full
         garbage collection, which stops the watched loop."""
         for some in self._ledger.slices(refs):
-            records = [record(known) for ref in some if (known := facts(ref)) is not None]
+            records = [to_record(known) for ref in some if (known := info_of_ref(ref)) is not None]
             rows = snapshot.listed(self._ledger, records, now)
             for each, row in zip(records, rows, strict=True):
                 saved = _described(self._ledger, each, row, now)
@@ -122,15 +122,15 @@ def told(taken: profile.Profile) -> TasksProfile:
     )
 
 
-def _oldest(ledger: Ledger, refs: list[Ref], number: int) -> dict[int, Ref]:
+def _oldest(ledger: Ledger, refs: list[TaskRef], number: int) -> dict[int, TaskRef]:
     """The oldest of one location by serial, in order. No object is made for any (see _saved)."""
-    found: dict[int, Ref] = {}
+    found: dict[int, TaskRef] = {}
     below = math.inf
     for some in ledger.slices(refs):
         found |= {
             known.serial: ref
             for ref in some
-            if (known := facts(ref)) is not None and known.serial < below
+            if (known := info_of_ref(ref)) is not None and known.serial < below
         }
         if len(found) > 2 * number:
             found = _first(found, number)
@@ -138,17 +138,17 @@ def _oldest(ledger: Ledger, refs: list[Ref], number: int) -> dict[int, Ref]:
     return _first(found, number)
 
 
-def _first(found: dict[int, Ref], number: int) -> dict[int, Ref]:
+def _first(found: dict[int, TaskRef], number: int) -> dict[int, TaskRef]:
     return {serial: found[serial] for serial in sorted(found)[:number]}
 
 
-def _described(ledger: Ledger, record: Record, row: snapshot.LiveTask, now: float) -> SavedTask:
+def _described(ledger: Ledger, record: TaskRecord, row: snapshot.LiveTask, now: float) -> SavedTask:
     task, owner = record(), record.owner
     saved = SavedTask(
         **{field: getattr(row, field) for field in Task.__struct_fields__},
         kind=waits.kind(task),
         function=record.site.function,
-        owner=None if owner is None else orphans.name(owner),
+        owner=None if owner is None else orphans.owner_name(owner),
     )
     if orphans.is_orphan(record):
         saved.owner_gone = True
@@ -162,7 +162,7 @@ def _described(ledger: Ledger, record: Record, row: snapshot.LiveTask, now: floa
     return saved
 
 
-def _add_stacks(saved: SavedTask, record: Record) -> None:
+def _add_stacks(saved: SavedTask, record: TaskRecord) -> None:
     task = record()
     saved.stack = [] if task is None else frames(stacks.task_stack(task))
     if spawned := calls.of_spawn(record):

@@ -27,8 +27,8 @@ from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.long_lists import drained, spare_list
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.diagnostics.orphans import OrphanTask
-from qcfeed.diagnostics.scan import facts, oldest
-from qcfeed.diagnostics.task_info import Record, Ref, record
+from qcfeed.diagnostics.scan import info_of_ref, oldest
+from qcfeed.diagnostics.task_info import TaskRecord, TaskRef, to_record
 from qcfeed.errors import UsageError
 from qcfeed.model.answers import (
     ByLocationQuery,
@@ -144,7 +144,7 @@ class _Views:
                 ref
                 for some in self._ledger.slices(found)
                 for ref in some
-                if (known := facts(ref)) is not None and which.matches(known, now)
+                if (known := info_of_ref(ref)) is not None and which.matches(known, now)
             ]
         elif self._further_orphans:
             further = self._further_orphans()
@@ -172,7 +172,7 @@ class _Views:
                 proven = (
                     ref
                     for ref in drained(found)
-                    if (known := facts(ref)) and orphans.is_orphan(known)
+                    if (known := info_of_ref(ref)) and orphans.is_orphan(known)
                 )
                 reaping = await reaper.cancel(
                     proven, batch=request.batch, timeout=request.timeout_s
@@ -197,7 +197,7 @@ class _Views:
         self._ledger.check.refresh()
         return snapshot.incomplete(self._ledger, time.monotonic())
 
-    def _find(self, now: float, found: list[Ref] | None = None) -> list[Ref]:
+    def _find(self, now: float, found: list[TaskRef] | None = None) -> list[TaskRef]:
         return orphans.refs(self._ledger, now, grace=self._grace, found=found)
 
 
@@ -217,7 +217,7 @@ def _add_waits(rows: list[Location], found: dict[tuple[str, str], waits.Waits]) 
 
 
 def _add_sources(rows: list[Location]) -> None:
-    found = source_lines.sources(row.location for row in rows[:SOURCES])
+    found = source_lines.source_lines(row.location for row in rows[:SOURCES])
     for row in rows:
         row.source = found.get(row.location, "")
 
@@ -226,11 +226,11 @@ def _totals(taken: snapshot.TaskSnapshot) -> TaskTotals:
     return msgspec.convert(taken.totals, TaskTotals, from_attributes=True)
 
 
-def _spread(refs: list[Ref], limit: int) -> list[Record]:
+def _spread(refs: list[TaskRef], limit: int) -> list[TaskRecord]:
     """Some of them, from all over: they stand for the rest."""
     step = 1 + len(refs) // max(1, limit)
-    found = (facts(ref) for ref in refs[::step][:limit])
-    return [record(known) for known in found if known is not None]
+    found = (info_of_ref(ref) for ref in refs[::step][:limit])
+    return [to_record(known) for known in found if known is not None]
 
 
 def _row(orphan: OrphanTask) -> Orphan:
@@ -242,7 +242,7 @@ def _row(orphan: OrphanTask) -> Orphan:
         location=orphan.location,
         age_s=orphan.age_s,
         evidence=orphan.evidence,
-        owner=orphans.name(orphan.owner),
+        owner=orphans.owner_name(orphan.owner),
         gone_s=orphan.gone_s,
         slept_s=None if sleep is None else sleep.whole_s - sleep.left_s,
     )

@@ -1,1 +1,1 @@
-"""The incident report: sections made of blocks, rendered as Markdown or HTML."""
+"""The incident report: pure functions from evidence to blocks, and from blocks to Markdown or HTML."""

@@ -1,4 +1,4 @@
-"""What a document is made of, before it is Markdown or HTML."""
+"""The parts of a report, independent of Markdown and HTML."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Heading(NamedTuple):
-    """``level`` 1 is the document's title."""
+    """A heading; ``level`` 1 is the document's title."""
 
     text: str
     level: int = 2
@@ -20,13 +20,13 @@ class Text(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """Labels and what they say."""
+    """A list of labels with their values."""
 
     facts: Sequence[tuple[str, str]]
 
 
 class Grid(NamedTuple):
-    """A table; the columns in ``right`` hold numbers."""
+    """A table; columns in ``right`` are aligned to the right."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -34,7 +34,7 @@ class Grid(NamedTuple):
 
 
 class Code(NamedTuple):
-    """Lines as they are."""
+    """Preformatted text."""
 
     text: str
 
@@ -46,8 +46,8 @@ class Items(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """One quantity over time: (Unix seconds, value). ``labels``: its least and its greatest value,
-    its first time and its last, in words."""
+    """One quantity over time: (Unix seconds, value). ``labels``: minimum, maximum, first and last time,
+    as text."""
 
     title: str
     points: Sequence[tuple[float, float]]
@@ -55,7 +55,7 @@ class Curve(NamedTuple):
 
 
 class Bars(NamedTuple):
-    """One length a row: its name, its value, and the value in words."""
+    """A bar chart; each row is (name, value, value as text)."""
 
     title: str
     rows: Sequence[tuple[str, float, str]]

@@ -1,4 +1,4 @@
-"""A document as one HTML page: nothing is fetched, nothing runs, light and dark."""
+"""Renders blocks as one HTML page, light or dark. The page loads nothing and runs no script."""
 
 from __future__ import annotations
 
@@ -65,9 +65,10 @@ _PAGE = """\
 
 
 def render(blocks: Iterable[Block]) -> str:
-    told = list(blocks)
-    title = next((block.text for block in told if isinstance(block, Heading)), "report")
-    body = "\n".join(map(_block, told))
+    """The page. All text is escaped: task names and log lines come from the watched program."""
+    parts = list(blocks)
+    title = next((block.text for block in parts if isinstance(block, Heading)), "report")
+    body = "\n".join(map(_block, parts))
     return _PAGE.format(title=escape(title), style=_STYLE, body=body)
 
 

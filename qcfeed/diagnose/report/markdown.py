@@ -1,4 +1,4 @@
-"""A document as Markdown (GitHub's, for the tables). Curves are left out: their tables have it all."""
+"""Renders blocks as Markdown with GitHub tables. Plots are left out; the tables hold their figures."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from qcfeed.diagnose.report.blocks import (
 )
 
 _TICKS = re.compile(r"`+")
-_STEERS = re.compile(r"([\\`*\[\]<|]|(?<!\w)_|_(?!\w))")
-"""Inside a word an underscore is none of Markdown's."""
+_SPECIAL = re.compile(r"([\\`*\[\]<|]|(?<!\w)_|_(?!\w))")
+"""Characters that Markdown interprets. An underscore inside a word is literal, as in ``task_info``."""
 
 
 def render(blocks: Iterable[Block]) -> str:
@@ -46,8 +46,8 @@ def _block(block: Block) -> str:
 
 
 def _plain(text: str) -> str:
-    """On one line, with nothing in it that Markdown would take for its own."""
-    return _STEERS.sub(r"\\\1", " ".join(text.split()))
+    """``text`` on one line, with Markdown's special characters escaped."""
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
 def _grid(grid: Grid) -> str:

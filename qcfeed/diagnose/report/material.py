@@ -1,4 +1,4 @@
-"""What a report is written from: the verdict, its evidence, and what else was asked for."""
+"""The input of a report: the diagnosis, its evidence, and the service's other answers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from qcfeed.model.stacks import Stacks
 
 @dataclass(slots=True, kw_only=True)
 class Material:
-    """``host``: where the report was made. ``dropped``: what was left out, and why. ``version``: of
-    the qcfeed that wrote it."""
+    """``host``: where the report is made. ``dropped``: what is left out, and why. ``version``: that of
+    the qcfeed that writes the report."""
 
     diagnosis: Diagnosis
     evidence: Evidence

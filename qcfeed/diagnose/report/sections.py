@@ -1,5 +1,4 @@
-"""The incident report: the sections that an incident's readers expect, in the order of the first one
-that this project knew (2024-03-20). Pure: from material to blocks."""
+"""The incident report's sections, in the order of the incident report of 2024-03-20."""
 
 from __future__ import annotations
 
@@ -12,15 +11,14 @@ from qcfeed.diagnose.verdict import headline
 from qcfeed.formats import age, clock, count, plural, size
 from qcfeed.model.diagnosis import Finding
 
-ROWS = 20
-"""Of a table in the report; the bundle has all."""
+MAX_ROWS = 20
+"""Rows of a table in the report; the bundle has all rows."""
 LOG_LINES = 60
 CRITICAL = 75
 """Urgency from which a finding is critical."""
-NUMBERS = frozenset({1, 2, 3, 4})
 
 
-def blocks(told: Material) -> list[Block]:
+def blocks(material: Material) -> list[Block]:
     """The whole report. Cost: O(rows)."""
     sections = (
         _head,
@@ -37,66 +35,69 @@ def blocks(told: Material) -> list[Block]:
         _config,
         _left_out,
     )
-    return [block for section in sections for block in section(told)]
+    return [block for section in sections for block in section(material)]
 
 
-def _head(told: Material) -> Iterator[Block]:
-    found = told.diagnosis.findings
+def _head(material: Material) -> Iterator[Block]:
+    found = material.diagnosis.findings
     worst = found[0].urgency if found else 0
     severity = "Critical" if worst >= CRITICAL else "Warning" if found else "None"
-    yield Heading(told.diagnosis.headline, 1)
-    status = told.evidence.status
+    yield Heading(material.diagnosis.headline, 1)
+    status = material.evidence.status
     facts = [
         ("Severity", severity),
-        ("Taken", _utc(told.diagnosis.taken_at)),
+        ("Taken", _utc(material.diagnosis.taken_at)),
         (
             "Service",
-            f"instance {told.diagnosis.instance}, pid {told.diagnosis.pid}, on {told.host}",
+            f"instance {material.diagnosis.instance}, pid {material.diagnosis.pid}, on {material.host}",
         ),
     ]
     if status is not None:
         facts.append(("Upstream", status.upstream))
         facts.append(("Up", f"{age(status.uptime_s)}, since {_utc(status.started_at)}"))
-    if told.diagnosis.drill:
-        facts.append(("Drill", f"{told.diagnosis.drill}: this service is broken on purpose"))
-    yield Facts([*facts, ("Written by", f"qcfeed {told.version} report")])
+    if material.diagnosis.drill:
+        facts.append(("Drill", f"{material.diagnosis.drill}: this service is broken on purpose"))
+    yield Facts([*facts, ("Written by", f"qcfeed {material.version} report")])
 
 
-def _details(told: Material) -> Iterator[Block]:
+def _details(material: Material) -> Iterator[Block]:
     yield Heading("Alert details")
-    totals, held = told.evidence.after.totals, told.evidence.memory
+    totals, memory = material.evidence.after.totals, material.evidence.memory
     lines = []
-    if held is not None:
-        share = held.resident_bytes / max(1, held.limit_bytes)
+    if memory is not None:
+        share = memory.resident_bytes / max(1, memory.limit_bytes)
         lines.append(
-            f"Memory usage:    {size(held.resident_bytes)} / {size(held.limit_bytes)}"
-            f" ({share:.2%}, limit by {held.limit_source})"
+            f"Memory usage:    {size(memory.resident_bytes)} / {size(memory.limit_bytes)}"
+            f" ({share:.2%}, limit by {memory.limit_source})"
         )
-    left = [each.left_s for each in told.diagnosis.findings if each.left_s is not None]
-    lines.append(f"Projected limit: {f'in {age(min(left))}' if left else 'not nearing'}")
+    left = [each.left_s for each in material.diagnosis.findings if each.left_s is not None]
+    lines.append(f"Projected limit: {f'in {age(min(left))}' if left else 'not approaching'}")
     ended = totals.finished + totals.cancelled + totals.failed + totals.destroyed
     lines += [
-        f"Active tasks:    {count(totals.live)} ({count(totals.untracked)} untracked beside them)",
+        f"Active tasks:    {count(totals.live)} ({count(totals.untracked)} untracked in addition)",
         f"Spawned:         {count(totals.spawned)}",
         f"Completed:       {count(ended)} ({count(totals.failed)} failed)",
         f"Orphaned:        {count(totals.orphaned)}",
     ]
     yield Code("\n".join(lines))
-    yield from time_sections.windows(told.evidence)
-    if told.evidence.alerts:
+    yield from time_sections.windows(material.evidence)
+    if material.evidence.alerts:
         yield Grid(
             ("Alert", "State", "For", "Summary"),
-            [(a.name, a.state, age(max(0.0, a.active_s)), a.summary) for a in told.evidence.alerts],
+            [
+                (a.name, a.state, age(max(0.0, a.active_s)), a.summary)
+                for a in material.evidence.alerts
+            ],
         )
 
 
-def _subscriptions(told: Material) -> Iterator[Block]:
+def _subscriptions(material: Material) -> Iterator[Block]:
     yield Heading("Subscriptions")
-    status = told.evidence.status
+    status = material.evidence.status
     if status is None:
-        yield Text("This is a program with qcfeed.attach; it has no feeds and no subscribers.")
+        yield Text("This program uses attach(); it has no feeds and no subscribers.")
         return
-    served = [each for each in told.evidence.feeds if each.subscribers]
+    served = [each for each in material.evidence.feeds if each.subscribers]
     yield Facts(
         [
             (
@@ -104,7 +105,7 @@ def _subscriptions(told: Material) -> Iterator[Block]:
                 f"{count(status.subscriptions)} over {plural(status.connections, 'connection')}",
             ),
             ("Symbols with subscribers", count(len(served))),
-            ("Subscribers a symbol", f"{status.subscriptions / max(1, len(served)):.1f}"),
+            ("Subscribers per symbol", f"{status.subscriptions / max(1, len(served)):.1f}"),
             ("Orphaned (no reader)", count(status.orphaned_subscriptions)),
             (
                 "Feeds",
@@ -114,17 +115,17 @@ def _subscriptions(told: Material) -> Iterator[Block]:
     )
 
 
-def _staleness(told: Material) -> Iterator[Block]:
-    if told.evidence.status is None:
+def _staleness(material: Material) -> Iterator[Block]:
+    if material.evidence.status is None:
         return
     yield Heading("Quote staleness")
-    bands = told.evidence.status.staleness
+    bands = material.evidence.status.staleness
     yield Text(
         f"{count(bands.live)} live, {count(bands.stale)} stale, {count(bands.very_stale)} very stale,"
         f" {count(bands.dead)} dead."
     )
     stale = [
-        each for each in told.evidence.feeds if each.band != "live" and each.demand == "wanted"
+        each for each in material.evidence.feeds if each.band != "live" and each.demand == "wanted"
     ]
     stale.sort(key=lambda each: -(each.age_s or 0.0))
     if stale:
@@ -138,20 +139,20 @@ def _staleness(told: Material) -> Iterator[Block]:
                     each.band.replace("_", " ").upper(),
                     each.failure or (each.reason or "-").replace("_", " "),
                 )
-                for each in stale[:ROWS]
+                for each in stale[:MAX_ROWS]
             ],
         )
         yield from _more(len(stale), "symbol")
 
 
-def _log(told: Material) -> Iterator[Block]:
+def _log(material: Material) -> Iterator[Block]:
     yield Heading("Log excerpt")
-    if told.log is None:
-        yield Text("The program's log is not kept by its control plane.")
+    if material.log is None:
+        yield Text("The control plane keeps no log of this program.")
         return
-    lines = told.log.lines[-LOG_LINES:]
+    lines = material.log.lines[-LOG_LINES:]
     if not lines:
-        yield Text("Nothing has been logged.")
+        yield Text("The log is empty.")
         return
     yield Code(
         "\n".join(
@@ -164,22 +165,22 @@ def _log(told: Material) -> Iterator[Block]:
             for each in lines
         )
     )
-    older = told.log.dropped + len(told.log.lines) - len(lines)
+    older = material.log.dropped + len(material.log.lines) - len(lines)
     if older:
         yield Text(f"{plural(older, 'older line')} left out.")
 
 
-def _findings(told: Material) -> Iterator[Block]:
+def _findings(material: Material) -> Iterator[Block]:
     yield Heading("Findings")
-    if not told.diagnosis.findings:
-        yield Text("Nothing is wrong that can be seen.")
-    for number, finding in enumerate(told.diagnosis.findings, 1):
+    if not material.diagnosis.findings:
+        yield Text("No problem found.")
+    for number, finding in enumerate(material.diagnosis.findings, 1):
         yield from _finding(number, finding)
-    if told.diagnosis.again:
-        yield Heading("To be looked at again", 3)
-        yield Items([headline(each) for each in told.diagnosis.again])
-    yield Heading("Looked at", 3)
-    yield Facts([(each.at, each.seen) for each in told.diagnosis.looked_at])
+    if material.diagnosis.again:
+        yield Heading("Warnings", 3)
+        yield Items([headline(each) for each in material.diagnosis.again])
+    yield Heading("Checked", 3)
+    yield Facts([(each.at, each.seen) for each in material.diagnosis.looked_at])
 
 
 def _finding(number: int, found: Finding) -> Iterator[Block]:
@@ -197,12 +198,14 @@ def _finding(number: int, found: Finding) -> Iterator[Block]:
     yield Code("\n".join(found.next))
 
 
-def _actions(told: Material) -> Iterator[Block]:
+def _actions(material: Material) -> Iterator[Block]:
     yield Heading("Actions taken")
-    entries = told.actions.entries if told.actions is not None else []
+    entries = material.actions.entries if material.actions is not None else []
     if not entries:
         yield Text(
-            "None are recorded." if told.actions is not None else "The audit log was not told."
+            "No action is recorded."
+            if material.actions is not None
+            else "The audit log was not available."
         )
         return
     yield Grid(
@@ -215,7 +218,7 @@ def _actions(told: Material) -> Iterator[Block]:
                 _who(each.get("who")),
                 _detail(each),
             )
-            for each in entries[-ROWS:]
+            for each in entries[-MAX_ROWS:]
         ],
     )
     yield from _more(len(entries), "entry", "entries")
@@ -235,24 +238,24 @@ def _detail(entry: dict[str, object]) -> str:
     return str(detail)[:200]
 
 
-def _config(told: Material) -> Iterator[Block]:
-    if told.config is None:
+def _config(material: Material) -> Iterator[Block]:
+    if material.config is None:
         return
     yield Heading("Configuration")
-    yield Text("What is not the default; secrets are redacted.")
-    changed = [each for each in told.config.settings if not each.default]
+    yield Text("Options that differ from the default; secrets are redacted.")
+    changed = [each for each in material.config.settings if not each.default]
     yield Facts([(each.name, str(each.value)) for each in changed] or [("all", "default")])
 
 
-def _left_out(told: Material) -> Iterator[Block]:
-    yield Heading("What is not in here")
-    missing = [*told.diagnosis.untold, *told.dropped]
-    yield Items(missing) if missing else Text("Everything that was asked for was answered.")
+def _left_out(material: Material) -> Iterator[Block]:
+    yield Heading("Not included")
+    missing = [*material.diagnosis.untold, *material.dropped]
+    yield Items(missing) if missing else Text("Nothing was left out.")
 
 
 def _more(total: int, word: str, words: str = "") -> Iterator[Block]:
-    if total > ROWS:
-        rest = total - ROWS
+    if total > MAX_ROWS:
+        rest = total - MAX_ROWS
         yield Text(f"{count(rest)} more {word if rest == 1 else words or word + 's'} left out.")
 
 

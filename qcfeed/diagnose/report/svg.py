@@ -1,4 +1,4 @@
-"""Plots as inline SVG: a curve over time, and bars. Coloured by the page's style sheet."""
+"""Plots as inline SVG: a curve over time, and bars. The page's style sheet sets the colours."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from qcfeed.diagnose.report.blocks import Bars, Curve
 
 WIDTH, HEIGHT = 720, 190
 LEFT, RIGHT, TOP, BOTTOM = 76, 10, 26, 22
-ROW = 24
-NAME = 330
-"""Of a bar's row: where its name ends and the bar begins."""
-NAMED = 52
-"""Characters of a name; of a longer one the end is shown, which has the line."""
-WORDS = 90
-"""Room beside the longest bar for its value in words."""
+ROW_HEIGHT = 24
+NAME_WIDTH = 330
+"""Where a bar begins; its name stands to the left."""
+NAME_CHARACTERS = 52
+"""A longer name is cut at its start, because its end has the line number."""
+TEXT_WIDTH = 90
+"""Space to the right of the longest bar for its value."""
 
 
 def curve(plot: Curve) -> str:
-    """Time to the right, the value upwards from nought."""
+    """Time on the x axis; values on the y axis, from zero."""
     least, most, first, last = map(escape, plot.labels)
     times = [at for at, _ in plot.points]
     top = max((value for _, value in plot.points), default=0.0) or 1.0
@@ -46,19 +46,19 @@ def curve(plot: Curve) -> str:
 
 
 def bars(plot: Bars) -> str:
-    """A row each, the longest bar as wide as there is room."""
+    """One row per bar; the longest bar takes the whole width."""
     most = max((value for _, value, _ in plot.rows), default=0.0) or 1.0
-    room = WIDTH - NAME - WORDS
+    room = WIDTH - NAME_WIDTH - TEXT_WIDTH
     rows = []
     for number, (name, value, words) in enumerate(plot.rows):
-        y, wide = TOP + number * ROW, max(1.0, max(0.0, value) / most * room)
-        shown = name if len(name) <= NAMED else "..." + name[-NAMED + 3 :]
+        y, wide = TOP + number * ROW_HEIGHT, max(1.0, max(0.0, value) / most * room)
+        shown = name if len(name) <= NAME_CHARACTERS else "..." + name[-NAME_CHARACTERS + 3 :]
         rows.append(
-            f'<text class="name" x="{NAME - 8}" y="{y + 15}" text-anchor="end">{escape(shown)}</text>'
-            f'<rect class="bar" x="{NAME}" y="{y + 3}" width="{wide:.1f}" height="{ROW - 8}"/>'
-            f'<text x="{NAME + wide + 6:.1f}" y="{y + 15}">{escape(words)}</text>'
+            f'<text class="name" x="{NAME_WIDTH - 8}" y="{y + 15}" text-anchor="end">{escape(shown)}</text>'
+            f'<rect class="bar" x="{NAME_WIDTH}" y="{y + 3}" width="{wide:.1f}" height="{ROW_HEIGHT - 8}"/>'
+            f'<text x="{NAME_WIDTH + wide + 6:.1f}" y="{y + 15}">{escape(words)}</text>'
         )
-    height = TOP + len(plot.rows) * ROW + 4
+    height = TOP + len(plot.rows) * ROW_HEIGHT + 4
     return (
         f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(plot.title)}">'
         f'<text class="name" x="0" y="14">{escape(plot.title)}</text>{"".join(rows)}</svg>'

@@ -1,4 +1,4 @@
-"""The report's sections about tasks: growth by location, the dump, and the stacks."""
+"""The report's sections about tasks: growth by location, the task dump, and the loop's stack."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from qcfeed.diagnostics import window
 from qcfeed.formats import age, count, plural
 
 LOCATIONS = 15
-DUMPED = 20
-FRAMES = 30
+DUMPED_TASKS = 20
+STACK_FRAMES = 30
 
 
-def growth(told: Material) -> Iterator[Block]:
-    """Births and ends a minute, in all and by location."""
-    seen = told.evidence
-    flows = seen.flows()
-    whole = window.total(flows, seen.seconds)
+def growth(material: Material) -> Iterator[Block]:
+    """Tasks created and ended per minute, in total and by location."""
+    evidence = material.evidence
+    flows = evidence.flows()
+    whole = window.total(flows, evidence.seconds)
     yield Heading("Task growth")
-    minutes = seen.seconds / 60
+    minutes = evidence.seconds / 60
     if minutes and whole.born is not None and whole.ended is not None:
         yield Code(
-            f"New spawns:   {whole.born / minutes:,.0f} a minute\n"
-            f"Completions:  {whole.ended / minutes:,.0f} a minute\n"
-            f"Net growth:   {whole.net / minutes:+,.0f} a minute (over {age(seen.seconds)})"
+            f"New spawns:   {whole.born / minutes:,.0f} per minute\n"
+            f"Completions:  {whole.ended / minutes:,.0f} per minute\n"
+            f"Net growth:   {whole.net / minutes:+,.0f} per minute (over {age(evidence.seconds)})"
         )
     shown = sorted(flows, key=lambda flow: (-(flow.live or 0), flow.location))[:LOCATIONS]
     bars = [(each.location, float(each.live), count(each.live)) for each in shown if each.live]
     if bars:
         yield Bars("Live tasks by spawn location", bars)
     yield Grid(
-        ("Spawn location", "Function", "Live", "Net a minute", "Orphaned", "Oldest"),
+        ("Spawn location", "Function", "Live", "Net per minute", "Orphaned", "Oldest"),
         [
             (
                 each.location,
@@ -50,21 +50,22 @@ def growth(told: Material) -> Iterator[Block]:
         yield Text(f"{plural(len(flows) - len(shown), 'location')} with fewer tasks left out.")
 
 
-def dump(told: Material) -> Iterator[Block]:
-    """The oldest orphans, or the oldest tasks where there are none."""
+def dump(material: Material) -> Iterator[Block]:
+    """The oldest orphans, or the oldest tasks if there are no orphans."""
     yield Heading("Task dump")
-    lost = {
-        each.task: each for each in (told.evidence.orphans.orphans if told.evidence.orphans else [])
+    orphans = {
+        each.task: each
+        for each in (material.evidence.orphans.orphans if material.evidence.orphans else [])
     }
-    tasks = told.tasks.tasks if told.tasks is not None else []
-    suspects = [each for each in tasks if each.serial in lost] or tasks
+    tasks = material.tasks.tasks if material.tasks is not None else []
+    suspects = [each for each in tasks if each.serial in orphans] or tasks
     if not suspects:
-        yield Text("No live task was listed.")
+        yield Text("There are no live tasks.")
         return
-    chosen = suspects[:DUMPED]
-    which = "those that have lost their owner" if chosen[0].serial in lost else "the oldest"
-    total = plural(told.tasks.total if told.tasks else 0, "live task")
-    yield Text(f"{count(len(chosen))} of {which}; {total} in all.")
+    chosen = suspects[:DUMPED_TASKS]
+    kind = "orphaned" if chosen[0].serial in orphans else "oldest"
+    total = plural(material.tasks.total if material.tasks else 0, "live task")
+    yield Text(f"Showing {plural(len(chosen), f'{kind} task')}; {total} in total.")
     parts = []
     for each in chosen:
         lines = [
@@ -72,19 +73,19 @@ def dump(told: Material) -> Iterator[Block]:
             f"  spawn location: {each.location}",
             f"  state: {each.state}",
         ]
-        note = lost[each.serial].evidence if each.serial in lost else each.note
+        note = orphans[each.serial].evidence if each.serial in orphans else each.note
         parts.append("\n".join([*lines, f"  note: {note}"] if note else lines))
     yield Code("\n\n".join(parts))
 
 
-def stacks(told: Material) -> Iterator[Block]:
-    """The watched loop's thread."""
-    threads = told.stacks.threads if told.stacks is not None else []
+def stacks(material: Material) -> Iterator[Block]:
+    """The stack of the thread that runs the watched loop."""
+    threads = material.stacks.threads if material.stacks is not None else []
     watched = [each for each in threads if each.watched]
     if not watched:
         return
-    yield Heading("Stack of the watched loop")
-    frames = watched[0].frames[-FRAMES:]
+    yield Heading("Stack of the event loop")
+    frames = watched[0].frames[-STACK_FRAMES:]
     yield Code(
         "\n".join(f"{each.location} {each.function}\n    {each.source}".rstrip() for each in frames)
     )

@@ -1,4 +1,4 @@
-"""The report's sections about time: how fast memory and tasks grow, and the timeline."""
+"""The report's sections about time: growth rates by window, and the timeline."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from qcfeed.formats import age, count, size
 from qcfeed.metrics import growth
 from qcfeed.metrics.growth import Point
 
-MOMENTS = 20
-"""Rows of the timeline, evenly from its whole."""
-NUMBERS = frozenset({1, 2, 3, 4})
+TIMELINE_ROWS = 20
+"""Rows of the timeline, spread evenly over it."""
+NUMBER_COLUMNS = frozenset({1, 2, 3, 4})
 
 
-def windows(seen: Evidence) -> Iterator[Block]:
-    """How fast memory and tasks grow, over each window: the one that leaves the least time first."""
-    if not seen.history or seen.memory is None:
+def windows(evidence: Evidence) -> Iterator[Block]:
+    """Growth of memory and tasks in each window, the window that leaves the least time first."""
+    if not evidence.history or evidence.memory is None:
         return
-    found = growth.windows(seen.history, seen.history[-1].at, seen.memory.limit_bytes)
+    found = growth.windows(evidence.history, evidence.history[-1].at, evidence.memory.limit_bytes)
     fitted = [each for each in growth.worst_first(found) if each.missing is None]
     if fitted:
         yield Grid(
-            ("Window", "Memory an hour", "Fit (r2)", "Tasks a minute", "Time to the limit"),
+            ("Window", "Memory per hour", "Fit (r2)", "Tasks per minute", "Time to the limit"),
             [
                 (
                     each.window,
@@ -36,26 +36,26 @@ def windows(seen: Evidence) -> Iterator[Block]:
                 )
                 for each in fitted
             ],
-            NUMBERS,
+            NUMBER_COLUMNS,
         )
 
 
-def timeline(told: Material) -> Iterator[Block]:
-    """As it is remembered; else of the seconds of this look."""
+def timeline(material: Material) -> Iterator[Block]:
+    """From the history, or else from the seconds in which the report is made."""
     yield Heading("Timeline")
-    points = told.evidence.history
+    points = material.evidence.history
     if len(points) > 1:
-        yield Text(f"As {told.evidence.remembered_by} remembers it.")
+        yield Text(f"Source: {material.evidence.history_source}.")
     else:
-        points = _dated(told.evidence)
+        points = _dated(material.evidence)
         yield Text(
-            "Nothing is remembered from before; these are the"
-            f" {age(told.evidence.seconds)} in which this report was made."
+            "No history is available; the timeline covers the"
+            f" {age(material.evidence.seconds)} in which this report was made."
         )
     if not points:
         return
     yield from _curves(points)
-    some = _spread(points, MOMENTS)
+    rows = _spread(points, TIMELINE_ROWS)
     yield Grid(
         ("Time (UTC)", "Memory", "Active tasks", "Subscriptions", "Orphans"),
         [
@@ -64,18 +64,18 @@ def timeline(told: Material) -> Iterator[Block]:
                 "-" if each.memory is None else size(each.memory),
                 *(_whole(value) for value in (each.live, each.subscriptions, each.orphans)),
             )
-            for each in some
+            for each in rows
         ],
-        NUMBERS,
+        NUMBER_COLUMNS,
     )
 
 
-def _dated(seen: Evidence) -> list[Point]:
-    """The readings of these seconds, in the time of day: their clock has another nought."""
-    if not seen.samples:
+def _dated(evidence: Evidence) -> list[Point]:
+    """The samples between the two snapshots, moved from the monotonic clock to Unix time."""
+    if not evidence.samples:
         return []
-    shift = datetime.fromisoformat(seen.after.taken_at).timestamp() - seen.samples[-1].at
-    return [each._replace(at=each.at + shift) for each in seen.samples]
+    shift = datetime.fromisoformat(evidence.after.taken_at).timestamp() - evidence.samples[-1].at
+    return [each._replace(at=each.at + shift) for each in evidence.samples]
 
 
 def _curves(points: Sequence[Point]) -> Iterator[Block]:
@@ -89,7 +89,7 @@ def _curves(points: Sequence[Point]) -> Iterator[Block]:
 
 
 def _spread(points: Sequence[Point], most: int) -> list[Point]:
-    """At most ``most`` of them, evenly, the first and the last among them."""
+    """At most ``most`` points, spread evenly, with the first and the last."""
     if len(points) <= most:
         return list(points)
     step = (len(points) - 1) / (most - 1)

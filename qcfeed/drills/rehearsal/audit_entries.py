@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-BY_ITSELF = "service"
+SERVICE = "service"
 """Who acts where nobody asked: the drill's time was over (drills/active.py)."""
 
 
@@ -20,8 +20,8 @@ class AuditEntry(NamedTuple):
     outcome: str
 
     @property
-    def by_somebody(self) -> bool:
-        return self.who != BY_ITSELF
+    def by_operator(self) -> bool:
+        return self.who != SERVICE
 
 
 def audit_entries(lines: Iterable[str], since: float) -> list[AuditEntry]:
@@ -35,5 +35,5 @@ def _entry(line: dict[str, object]) -> AuditEntry:
     who = line["who"]
     assert isinstance(who, dict)  # noqa: S101 - our own log
     at = datetime.fromisoformat(str(line["at"])).timestamp()
-    name = BY_ITSELF if who["via"] == BY_ITSELF else who.get("user") or who["via"]
+    name = SERVICE if who["via"] == SERVICE else who.get("user") or who["via"]
     return AuditEntry(at, str(line["action"]), str(name), str(line["outcome"]))

@@ -22,15 +22,15 @@ from qcfeed.runbook_pages import Step, difference, steps, symptoms
 
 FIRES_WITHIN = 180.0
 """Seconds for the first alert to fire, by the shortened rules."""
-RESTS_WITHIN = 60.0
+READY_WITHIN = 60.0
 """Seconds until Prometheus has scraped the service and nothing fires: its first scrape takes 6."""
 RESOLVES_WITHIN = 120.0
 """Seconds for all to be resolved, once the pages' Verification holds."""
-FADES_AFTER = 30.0
+SELF_HEALED_AFTER = 30.0
 """Seconds for which all must be well before a fault counts as ended by itself."""
-_LOOK_EVERY = 1.0
-_TYPED_WITHIN = 60.0
-_LONGEST_DRILL = 86_400.0
+_POLL_INTERVAL = 1.0
+_COMMAND_TIMEOUT = 60.0
+_MAX_DRILL_DURATION = 86_400.0
 
 SERVICE = (
     "--allow-drills", "--no-monitor", "--upstream", "sim:?rate=20", "--linger", "1",
@@ -38,11 +38,11 @@ SERVICE = (
     "--stale-after", "2", "--very-stale-after", "4", "--dead-after", "6",
 )  # fmt: skip
 """Times short enough to wait for."""
-HELD = ("AAPL", "MSFT")
+SUBSCRIBED = ("AAPL", "MSFT")
 """What a subscriber holds all day."""
 
 
-class Happened(NamedTuple):
+class TimelineEntry(NamedTuple):
     """One line of the day. ``at``: seconds since the fault, None before it; ``took``: of a step."""
 
     what: str
@@ -60,15 +60,15 @@ class GameDay:
         self._processes = processes
         self._drill = drill
         self._say = say
-        self._broke_at: tuple[float, float] | None = None
+        self._started_at: tuple[float, float] | None = None
         self.alerts: list[str] = []
         self.pages: list[str] = []
         """Whose Verification must hold: those of the alerts that fired, or the drill's own."""
         self.prometheus: str | None = None
         self.pager = Pager(())
-        self.log: list[Happened] = []
-        self._followed: set[str] = set()
-        self._well_since: float | None = None
+        self.log: list[TimelineEntry] = []
+        self._mitigated_pages: set[str] = set()
+        self._verified_since: float | None = None
 
     # ------------------------------------------------------------ before
 
@@ -81,107 +81,111 @@ class GameDay:
         where = self._processes.service(*SERVICE)
         self.alerts = self._find_alerts()
         self.pager = Pager(self.alerts)
-        self._processes.subscriber(*HELD)
+        self._processes.subscriber(*SUBSCRIBED)
         self.prometheus = self._processes.monitoring(where, self.alerts)
-        while not self._at_rest():
-            if time.monotonic() - began > RESTS_WITHIN:
-                raise TimedOutError(f"not all was at rest within {RESTS_WITHIN:g} s")
-            time.sleep(_LOOK_EVERY / 4)
-        self._note("everything started", began)
+        while not self._is_ready():
+            if time.monotonic() - began > READY_WITHIN:
+                raise TimedOutError(f"not all was at rest within {READY_WITHIN:g} s")
+            time.sleep(_POLL_INTERVAL / 4)
+        self._record("everything started", began)
 
-    def break_it(self, within: float) -> None:
+    def start_drill(self, within: float) -> None:
         """Start the drill, for longer than it may take to mend it. Raises StartError with what the
         service said against it."""
-        lasts = min(within + FIRES_WITHIN + RESOLVES_WITHIN, _LONGEST_DRILL)
-        said = self.type_it(f"qcfeed drill start {shlex.quote(self._drill)} --for {lasts:.0f}s")
+        lasts = min(within + FIRES_WITHIN + RESOLVES_WITHIN, _MAX_DRILL_DURATION)
+        said = self.run_command(f"qcfeed drill start {shlex.quote(self._drill)} --for {lasts:.0f}s")
         if "ends in" not in said:
             raise StartError(said.strip())
-        self._broke_at = time.monotonic(), time.time()
+        self._started_at = time.monotonic(), time.time()
 
-    def wait_for_the_first_alert(self) -> list[Notification]:
+    def wait_for_first_alert(self) -> list[Notification]:
         """What the person on call is sent; nothing where no alert can come, but the symptom is there.
 
         Raises TimedOutError when nothing fires, or nothing is to be seen.
         """
         if self.prometheus is None or not self.alerts:
             self.pages = self.alerts[:1] or [self.name]
-            self._wait_for_the_symptom()
+            self._wait_for_symptom()
             return []
-        while self.since < FIRES_WITHIN:
-            rang = self._hear()
+        while self.elapsed < FIRES_WITHIN:
+            rang = self._new_alerts()
             if self.pages:
                 return rang
-            time.sleep(_LOOK_EVERY)
+            time.sleep(_POLL_INTERVAL)
         raise TimedOutError(
             f"none of {', '.join(self.alerts)} fired within {FIRES_WITHIN:g} s",
             hint="is the machine very busy? `qcfeed drill start` shows the same without Prometheus",
         )
 
-    def _wait_for_the_symptom(self) -> None:
+    def _wait_for_symptom(self) -> None:
         """Until the page's Diagnosis is answered as the page says."""
-        while (wrong := self._differs(self.pages[0], "Diagnosis")) is not None:
-            if self.since > FIRES_WITHIN:
+        while (wrong := self._first_difference(self.pages[0], "Diagnosis")) is not None:
+            if self.elapsed > FIRES_WITHIN:
                 raise TimedOutError(f"it is not to be seen within {FIRES_WITHIN:g} s: {wrong}")
-            time.sleep(_LOOK_EVERY)
-        self._note(f"seen, as {self.pages[0]} says", None)
+            time.sleep(_POLL_INTERVAL)
+        self._record(f"seen, as {self.pages[0]} says", None)
 
     # ------------------------------------------------------------ until it is mended
 
-    def wait_until_over(
-        self, within: float, *, rings: Callable[[Notification], None], by_itself: bool
+    def wait_until_resolved(
+        self, within: float, *, on_alert: Callable[[Notification], None], automatic: bool
     ) -> None:
         """Until each page's Verification holds and its alerts are resolved.
 
-        ``by_itself``: type each page's Mitigation. Raises TimedOutError, with what is still wrong.
+        ``automatic``: type each page's Mitigation. Raises TimedOutError, with what is still wrong.
         """
-        deadline = self.since + within
+        deadline = self.elapsed + within
         while True:
-            for rang in self._hear():
-                rings(rang)
-            self._revive()
-            if by_itself:
+            for alert in self._new_alerts():
+                on_alert(alert)
+            self._restart_service()
+            if automatic:
                 self._follow_pages()
-            wrong = self._wrong()
-            self._well_since = (self._well_since or self.since) if wrong is None else None
-            if self._is_over():
-                self.log.append(Happened("the pages' Verification holds", self._well_since))
+            wrong = self._failing_step()
+            self._verified_since = (self._verified_since or self.elapsed) if wrong is None else None
+            if self._is_resolved():
+                self.log.append(
+                    TimelineEntry("the pages' Verification holds", self._verified_since)
+                )
                 return
-            if self.since > deadline + (RESOLVES_WITHIN if wrong is None else 0.0):
+            if self.elapsed > deadline + (RESOLVES_WITHIN if wrong is None else 0.0):
                 still = wrong or f"{', '.join(self.pager.firing)} fires on"
                 raise TimedOutError(f"not over within {within:g} s: {still}")
-            time.sleep(_LOOK_EVERY)
+            time.sleep(_POLL_INTERVAL)
 
-    def _is_over(self) -> bool:
+    def _is_resolved(self) -> bool:
         """What nobody has mended may be well for a moment only: it is looked at for longer."""
-        if self._well_since is None or self.pager.firing:
+        if self._verified_since is None or self.pager.firing:
             return False
-        return self.mended or self.since - self._well_since > FADES_AFTER
+        return self.mitigated or self.elapsed - self._verified_since > SELF_HEALED_AFTER
 
-    def done(self) -> list[AuditEntry]:
+    def actions(self) -> list[AuditEntry]:
         """What was done to the service since it was broken."""
         log = self._processes.directory / AUDIT_LOG
-        if self._broke_at is None or not log.exists():
+        if self._started_at is None or not log.exists():
             return []
-        return audit_entries(log.read_text(encoding="utf-8").splitlines(), self._broke_at[1])
+        return audit_entries(log.read_text(encoding="utf-8").splitlines(), self._started_at[1])
 
     @property
-    def mended(self) -> bool:
+    def mitigated(self) -> bool:
         """Whether somebody did something; else the fault has ended by itself."""
-        return self._processes.revived > 0 or any(
-            entry.by_somebody and entry.outcome != "not_begun" for entry in self.done()
+        return self._processes.restarts > 0 or any(
+            entry.by_operator and entry.outcome != "not_begun" for entry in self.actions()
         )
 
     @property
-    def story(self) -> list[Happened]:
+    def timeline(self) -> list[TimelineEntry]:
         """All that happened, in order."""
-        if self._broke_at is None:
+        if self._started_at is None:
             return self.log
-        broke = self._broke_at[1]
+        broke = self._started_at[1]
         done = [
-            Happened(f"{entry.action}, by {entry.who}: {entry.outcome}", entry.at - broke)
-            for entry in self.done()
+            TimelineEntry(f"{entry.action}, by {entry.who}: {entry.outcome}", entry.at - broke)
+            for entry in self.actions()
         ]
-        rang = [each for alert in self.pager.rang.values() for each in _rang(alert)]
+        rang = [
+            each for alert in self.pager.notifications.values() for each in _alert_entries(alert)
+        ]
         every = [*self.log, *done, *rang]
         return sorted(every, key=lambda each: -1.0 if each.at is None else each.at)
 
@@ -191,9 +195,9 @@ class GameDay:
         return self._drill.partition("=")[0]
 
     @property
-    def since(self) -> float:
+    def elapsed(self) -> float:
         """Seconds since the fault."""
-        return 0.0 if self._broke_at is None else time.monotonic() - self._broke_at[0]
+        return 0.0 if self._started_at is None else time.monotonic() - self._started_at[0]
 
     @property
     def symptom(self) -> str:
@@ -201,7 +205,7 @@ class GameDay:
         index = Path(shipped.directory("runbooks"), "index.md").read_text(encoding="utf-8")
         return symptoms(index)[self.pages[0]]
 
-    def type_it(self, command: str) -> str:
+    def run_command(self, command: str) -> str:
         """What a command of the page prints, stdout and stderr as on a terminal.
 
         Ends with everything that the command has started, also on Ctrl-C.
@@ -218,9 +222,9 @@ class GameDay:
             start_new_session=True,
         ) as shell:
             try:
-                return shell.communicate(timeout=_TYPED_WITHIN)[0]
+                return shell.communicate(timeout=_COMMAND_TIMEOUT)[0]
             except subprocess.TimeoutExpired:
-                return f"no answer within {_TYPED_WITHIN:g} s"
+                return f"no answer within {_COMMAND_TIMEOUT:g} s"
             finally:
                 if shell.poll() is None:
                     os.killpg(shell.pid, signal.SIGKILL)
@@ -228,64 +232,68 @@ class GameDay:
     # ------------------------------------------------------------ parts of it
 
     def _find_alerts(self) -> list[str]:
-        answer: dict[str, Any] = json.loads(self.type_it("qcfeed drill list -o json 2>/dev/null"))
+        answer: dict[str, Any] = json.loads(
+            self.run_command("qcfeed drill list -o json 2>/dev/null")
+        )
         listed = {drill["name"]: drill["alerts"] for drill in answer["drills"]}
         if self.name not in listed:
             raise UsageError(f"there is no drill {self.name!r}", hint=f"one of {', '.join(listed)}")
         return list(listed[self.name])
 
-    def _at_rest(self) -> bool:
+    def _is_ready(self) -> bool:
         """Whether the subscriber has what it holds, and Prometheus has scraped that all is well."""
-        if self.prometheus is not None and not pager.at_rest(self.prometheus):
+        if self.prometheus is not None and not pager.is_ready(self.prometheus):
             return False
-        return self.type_it("qcfeed feeds -o name").split() == list(HELD)
+        return self.run_command("qcfeed feeds -o name").split() == list(SUBSCRIBED)
 
-    def _hear(self) -> list[Notification]:
+    def _new_alerts(self) -> list[Notification]:
         """Alerts that have fired for the first time since the last time."""
         told = None if self.prometheus is None else pager.fetch(self.prometheus)
-        fired = [] if told is None else self.pager.hear(told, self.since)
+        fired = [] if told is None else self.pager.update(told, self.elapsed)
         self.pages += [each.name for each in fired if each.name in self.alerts]
         return fired
 
-    def _revive(self) -> None:
-        if (status := self._processes.revive()) is not None:
+    def _restart_service(self) -> None:
+        if (status := self._processes.restart_if_ended()) is not None:
             self._say(f"the service has ended ({status}) and was started again, as systemd would")
-            self._note("the service ended, and was started again", None)
+            self._record("the service ended, and was started again", None)
 
     def _follow_pages(self) -> None:
         """Type the Mitigation of each page that was not followed yet."""
-        for page in [each for each in self.pages if each not in self._followed]:
-            self._followed.add(page)
+        for page in [each for each in self.pages if each not in self._mitigated_pages]:
+            self._mitigated_pages.add(page)
             self._mitigate(page)
 
     def _mitigate(self, page: str) -> None:
         began = time.monotonic()
         for step in _steps(page, "Mitigation"):
-            self._say(f"$ {step.command}\n{self.type_it(step.command).rstrip()}")
-        self._note(f"mitigated, as {page} says", began)
+            self._say(f"$ {step.command}\n{self.run_command(step.command).rstrip()}")
+        self._record(f"mitigated, as {page} says", began)
 
-    def _wrong(self) -> str | None:
-        found = (self._differs(page, "Verification") for page in self.pages)
+    def _failing_step(self) -> str | None:
+        found = (self._first_difference(page, "Verification") for page in self.pages)
         return next(filter(None, found), None)
 
-    def _differs(self, page: str, section: str) -> str | None:
+    def _first_difference(self, page: str, section: str) -> str | None:
         """What a section's commands print otherwise than the page says."""
         for step in _steps(page, section):
-            found = difference(step.expected, self.type_it(step.command))
+            found = difference(step.expected, self.run_command(step.command))
             if found is not None:
                 return f"{step.command}\n{found}"
         return None
 
-    def _note(self, what: str, began: float | None) -> None:
-        at = None if self._broke_at is None else self.since
-        self.log.append(Happened(what, at, None if began is None else time.monotonic() - began))
+    def _record(self, what: str, began: float | None) -> None:
+        at = None if self._started_at is None else self.elapsed
+        self.log.append(
+            TimelineEntry(what, at, None if began is None else time.monotonic() - began)
+        )
 
 
-def _rang(alert: Notification) -> Iterator[Happened]:
-    yield Happened(f"{alert.name} fired", alert.fired)
+def _alert_entries(alert: Notification) -> Iterator[TimelineEntry]:
+    yield TimelineEntry(f"{alert.name} fired", alert.fired)
     if alert.resolved is not None:
         again = "" if alert.times == 1 else f", for good; it fired {alert.times} times"
-        yield Happened(f"{alert.name} resolved{again}", alert.resolved)
+        yield TimelineEntry(f"{alert.name} resolved{again}", alert.resolved)
 
 
 def _steps(page: str, section: str) -> list[Step]:

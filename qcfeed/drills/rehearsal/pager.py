@@ -18,7 +18,7 @@ class Notification:
     fault; None: it still fires."""
 
     name: str
-    told: Mapping[str, str]
+    annotations: Mapping[str, str]
     fired: float
     resolved: float | None = None
     times: int = 1
@@ -29,9 +29,9 @@ class Pager:
     """Keeps which alerts fired; ``expected`` are those of the drill."""
 
     expected: Collection[str]
-    rang: dict[str, Notification] = field(default_factory=dict)
+    notifications: dict[str, Notification] = field(default_factory=dict)
 
-    def hear(self, alerts: Iterable[Mapping[str, Any]], now: float) -> list[Notification]:
+    def update(self, alerts: Iterable[Mapping[str, Any]], now: float) -> list[Notification]:
         """Take in what Prometheus says; those that fire for the first time. ``now``: seconds since the fault."""
         firing = {
             each["labels"]["alertname"]: each["annotations"]
@@ -39,10 +39,12 @@ class Pager:
             if each["state"] == "firing"
         }
         news = [
-            Notification(name, told, now) for name, told in firing.items() if name not in self.rang
+            Notification(name, told, now)
+            for name, told in firing.items()
+            if name not in self.notifications
         ]
-        self.rang |= {each.name: each for each in news}
-        for each in self.rang.values():
+        self.notifications |= {each.name: each for each in news}
+        for each in self.notifications.values():
             if each.name not in firing:
                 each.resolved = now if each.resolved is None else each.resolved
             elif each.resolved is not None:
@@ -54,29 +56,29 @@ class Pager:
         """Alerts of the drill that fire now."""
         return [
             each.name
-            for each in self.rang.values()
+            for each in self.notifications.values()
             if each.resolved is None and each.name in self.expected
         ]
 
     @property
-    def silent(self) -> list[str]:
+    def missing(self) -> list[str]:
         """Alerts of the drill that did not fire."""
-        return [name for name in self.expected if name not in self.rang]
+        return [name for name in self.expected if name not in self.notifications]
 
 
 def fetch(prometheus: str) -> list[dict[str, Any]] | None:
     """The alerts that it knows; None when it does not answer."""
-    data = _ask(prometheus, "alerts")
+    data = _query(prometheus, "alerts")
     return None if data is None else data["alerts"]
 
 
-def at_rest(prometheus: str) -> bool:
+def is_ready(prometheus: str) -> bool:
     """Whether it has scraped its target, and nothing fires."""
-    up = _ask(prometheus, "query?query=up")
+    up = _query(prometheus, "query?query=up")
     return bool(up and up["result"]) and fetch(prometheus) == []
 
 
-def _ask(prometheus: str, path: str) -> Any:
+def _query(prometheus: str, path: str) -> Any:
     try:
         with urllib.request.urlopen(f"{prometheus}/api/v1/{path}", timeout=_TIMEOUT) as answer:  # noqa: S310
             return json.load(answer)["data"]

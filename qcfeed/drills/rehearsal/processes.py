@@ -19,9 +19,9 @@ from qcfeed.metrics import rules
 from qcfeed.metrics.artifacts import Artifact, text
 from qcfeed.metrics.catalog.alerts import ALERTS, DRILL_LEFT_ON
 
-PATIENCE = 30.0
+TIMEOUT = 30.0
 """Seconds for a process to be ready, and to end when it is told to."""
-FASTER = 30
+SPEEDUP = 30
 """By how much the rules' times are shortened: two minutes are four seconds."""
 
 AUDIT_LOG = "audit.jsonl"
@@ -41,7 +41,7 @@ class Processes:
         self._running = contextlib.ExitStack()
         self._serve: tuple[str, ...] = ()
         self._service: subprocess.Popen[bytes] | None = None
-        self.revived = 0
+        self.restarts = 0
         """How often the service was started again."""
 
     def close(self) -> None:
@@ -52,19 +52,21 @@ class Processes:
         """One that allows drills; where it listens."""
         self._serve = (*QCFEED, "--instance", self._instance, "serve", *options)
         self._serve += ("--audit-log", str(self.directory / AUDIT_LOG))
-        self._service, where = self._started("service", (*self._serve, "--port", "0"), _QUOTES)
+        self._service, where = self._start_and_wait(
+            "service", (*self._serve, "--port", "0"), _QUOTES
+        )
         self._serve += ("--port", where.rpartition(":")[2])
         return where
 
-    def revive(self) -> int | None:
+    def restart_if_ended(self) -> int | None:
         """Start the service again where it was, if it has ended; the status that it ended with.
 
         As systemd does, so that a restart can be rehearsed. Raises StartError.
         """
         if self._service is None or (status := self._service.poll()) is None:
             return None
-        self._service, _ = self._started("service", self._serve, _QUOTES)
-        self.revived += 1
+        self._service, _ = self._start_and_wait("service", self._serve, _QUOTES)
+        self.restarts += 1
         return status
 
     def subscriber(self, *symbols: str) -> None:
@@ -80,12 +82,12 @@ class Processes:
             return None
         manager = self._alertmanager()
         wanted = [each for each in ALERTS if each is not DRILL_LEFT_ON or each.name in alerts]
-        self._write("rules.yml", rules.render(wanted, faster=FASTER))
+        self._write("rules.yml", rules.render(wanted, faster=SPEEDUP))
         config = text(Artifact.PROMETHEUS).replace("127.0.0.1:8006", target)
         if manager is not None:
             config = config.replace("127.0.0.1:9093", manager)
-        self._write("prometheus.yml", rules.shorten(config, FASTER // 2))
-        _, address = self._started(
+        self._write("prometheus.yml", rules.shorten(config, SPEEDUP // 2))
+        _, address = self._start_and_wait(
             "prometheus",
             (
                 "prometheus",
@@ -101,8 +103,8 @@ class Processes:
         program = _alertmanager()
         if program is None:
             return None
-        self._write("alertmanager.yml", rules.shorten(text(Artifact.ALERTMANAGER), FASTER))
-        _, address = self._started(
+        self._write("alertmanager.yml", rules.shorten(text(Artifact.ALERTMANAGER), SPEEDUP))
+        _, address = self._start_and_wait(
             "alertmanager",
             (
                 program,
@@ -118,15 +120,15 @@ class Processes:
     def _write(self, name: str, content: str) -> None:
         (self.directory / name).write_text(content, encoding="utf-8")
 
-    def _started(
+    def _start_and_wait(
         self, name: str, command: Sequence[str], where: re.Pattern[str]
     ) -> tuple[subprocess.Popen[bytes], str]:
         """Start it and wait until its log says where it listens. Raises StartError."""
         process, log = self._start(name, command)
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while time.monotonic() < deadline and process.poll() is None:
             found = where.search(log.read_text(encoding="utf-8"))
-            if found is not None and _answers(found[1]):
+            if found is not None and _is_listening(found[1]):
                 return process, found[1]
             time.sleep(0.05)
         last = log.read_text(encoding="utf-8").strip().splitlines()[-3:]
@@ -173,13 +175,13 @@ def _alertmanager() -> str | None:
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
-        process.wait(PATIENCE)
+        process.wait(TIMEOUT)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
 
 
-def _answers(address: str) -> bool:
+def _is_listening(address: str) -> bool:
     """Whether it takes requests; all of ours have a page at the root of their port."""
     try:
         with urllib.request.urlopen(f"http://{address}/", timeout=5):

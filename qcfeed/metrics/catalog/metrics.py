@@ -40,9 +40,9 @@ def _counter(name: str, unit: str, help: str, *labels: str) -> Metric:  # noqa: 
     return Metric(name, Kind.COUNTER, unit, help, labels)
 
 
-DELAYS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+DELAY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Seconds: from what a sound loop shows to what its clients give up at."""
-CROWDS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 5_000.0)
+SUBSCRIBER_BUCKETS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 5_000.0)
 
 # ---------------------------------------------------------------- the process
 
@@ -70,7 +70,7 @@ LOOP_LAG = Metric(
     Kind.HISTOGRAM,
     "seconds",
     "How late each beat of the service's loop was.",
-    buckets=DELAYS,
+    buckets=DELAY_BUCKETS,
 )
 DRILL_ACTIVE = _gauge("qcfeed_drill_active", "1", "Whether the service is broken on purpose.")
 
@@ -152,7 +152,7 @@ SYMBOL_SUBSCRIBERS = Metric(
     Kind.DISTRIBUTION,
     "subscriptions",
     "Subscribers a symbol has now.",
-    buckets=CROWDS,
+    buckets=SUBSCRIBER_BUCKETS,
 )
 DELIVERED = _counter(
     "qcfeed_quotes_delivered_total", "quotes", "Quotes written to subscribers, over all of them."

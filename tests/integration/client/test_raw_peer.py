@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 
 from qcfeed.client.endpoint import Endpoint
-from qcfeed.client.raw_peer import Abandoned, RawPeer, locate
-from qcfeed.client.refusals import ComeBackError
+from qcfeed.client.raw_peer import AbandonedPeers, RawPeer, locate
+from qcfeed.client.refusals import RetryableError
 from qcfeed.errors import QcfeedError, UnknownSymbolError, UnreachableError
 from qcfeed.model import messages
 from qcfeed.model.messages import Band, Error, Status
@@ -94,7 +94,7 @@ async def test_a_ping_is_answered_only_by_a_server_that_has_us(server: ScriptedS
 
 @pytest.mark.parametrize(
     ("status", "code", "kind"),
-    [(404, "unknown_symbol", UnknownSymbolError), (503, "connection_limit", ComeBackError)],
+    [(404, "unknown_symbol", UnknownSymbolError), (503, "connection_limit", RetryableError)],
 )
 async def test_a_refused_upgrade(
     server: ScriptedServer, status: int, code: str, kind: type[Exception]
@@ -106,7 +106,7 @@ async def test_a_refused_upgrade(
     server.script = script
     with pytest.raises(kind, match="not you") as caught:
         await connect(server)
-    if isinstance(caught.value, ComeBackError):
+    if isinstance(caught.value, RetryableError):
         assert caught.value.retry_in == 3
 
 
@@ -136,8 +136,8 @@ async def babbling(visit: Visit) -> None:
 @pytest.mark.parametrize(
     ("script", "kind", "words"),
     [
-        (closing, ComeBackError, "4410"),
-        (cutting, ComeBackError, "lost"),
+        (closing, RetryableError, "4410"),
+        (cutting, RetryableError, "lost"),
         (refusing, UnknownSymbolError, "not here"),
         (babbling, UnreachableError, "no message of ours"),
     ],
@@ -217,12 +217,12 @@ async def test_an_unread_peer_is_seen_to_be_dropped_without_reading(
         await script(visit)
 
     server.script = floods_and_then
-    abandoned = Abandoned()
+    abandoned = AbandonedPeers()
     abandoned.add(await connect(server, receive_buffer=4096))
-    assert abandoned.collect() == 0
+    assert abandoned.release_ended() == 0
     enough.set()
     await left(server)
-    await until(abandoned.collect, "it is seen")
+    await until(abandoned.release_ended, "it is seen")
     assert len(abandoned) == 0
 
 
@@ -235,10 +235,10 @@ async def test_a_polite_close_behind_a_full_window_is_not_a_drop(server: Scripte
         visit.request.transport.close()
 
     server.script = script
-    abandoned = Abandoned()
+    abandoned = AbandonedPeers()
     abandoned.add(await connect(server, receive_buffer=4096))
     await left(server)
     await asyncio.sleep(0.2)  # nothing to wait for: it must *not* happen
-    assert abandoned.collect() == 0
+    assert abandoned.release_ended() == 0
     abandoned.reset()
     assert len(abandoned) == 0

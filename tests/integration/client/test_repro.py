@@ -12,7 +12,7 @@ from aiohttp import web
 from qcfeed.client import cycles
 from qcfeed.client.cycles import Mode
 from qcfeed.client.footprint import MEMORY_TOLERANCE
-from qcfeed.client.repro import ModeResult, Plan, Report, reproduce
+from qcfeed.client.repro import ModeResult, ReproPlan, ReproReport, reproduce
 from qcfeed.errors import TimedOutError, UnknownSymbolError, UnreachableError, UsageError
 from qcfeed.model import messages
 from qcfeed.model.messages import Error
@@ -54,8 +54,8 @@ async def reproduced(
     count: int = 20,
     settle: float = PATIENCE,
     progress: Told | None = None,
-) -> Report:
-    plan = Plan(symbol=Symbol("AAPL"), modes=modes, cycles=count, concurrency=4, settle=settle)
+) -> ReproReport:
+    plan = ReproPlan(symbol=Symbol("AAPL"), modes=modes, cycles=count, concurrency=4, settle=settle)
     return await reproduce(server.endpoint, held.status, plan, progress or Told())
 
 
@@ -274,7 +274,7 @@ async def test_cycles_that_cannot_be_run_are_an_error_not_a_finding(
 async def test_another_service_than_the_one_whose_status_is_read(server: ScriptedServer) -> None:
     other = ScriptedServer()
     await other.start()
-    plan = Plan(symbol=Symbol("AAPL"), modes=[Mode.CLEAN], cycles=1, concurrency=1)
+    plan = ReproPlan(symbol=Symbol("AAPL"), modes=[Mode.CLEAN], cycles=1, concurrency=1)
     with pytest.raises(UsageError, match=f"that is 127.0.0.1:{other.port}") as caught:
         await reproduce(server.endpoint, Held(other).status, plan, Told())
     await other.stop()

@@ -74,20 +74,20 @@ async def poller(complaints: list[str]) -> Any:
     loop.set_exception_handler(lambda _, about: complaints.append(str(about["exception"])))
     poller = Poller(loop)
     yield poller
-    poller.retire()
+    poller.close_when_idle()
 
 
 async def test_more_than_one_turn_takes_is_seen_to_in_the_next(
     poller: Poller, some: list[Watching], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pollers, "MOST_READY", 2)
+    monkeypatch.setattr(pollers, "MAX_EVENTS", 2)
     for each in some:
         poller.watch(each.fd, READ, each)
         each.theirs.send(b"x")
     await until(lambda: all(each.events for each in some), "all are called")
     assert [each.events for each in some] == [[READ]] * 5
     for each in some:
-        poller.forget(each.fd)
+        poller.unwatch(each.fd)
 
 
 async def test_what_is_waited_for_can_change(poller: Poller, some: list[Watching]) -> None:
@@ -104,7 +104,7 @@ async def test_what_is_waited_for_can_change(poller: Poller, some: list[Watching
     assert one.events == []
     poller.watch(one.fd, READ, one)
     await until(lambda: one.events, "it is read again")
-    poller.forget(one.fd)
+    poller.unwatch(one.fd)
 
 
 async def test_who_is_forgotten_is_not_called_though_a_child_keeps_the_descriptor(
@@ -114,7 +114,7 @@ async def test_who_is_forgotten_is_not_called_though_a_child_keeps_the_descripto
     poller.watch(one.fd, READ, one)
     kept = os.dup(one.fd)  # as a forked child has it
     try:
-        poller.forget(one.fd)
+        poller.unwatch(one.fd)
         one.ours.close()
         one.theirs.send(b"x")
         poller.watch(other.fd, READ, other)
@@ -123,7 +123,7 @@ async def test_who_is_forgotten_is_not_called_though_a_child_keeps_the_descripto
         assert one.events == []
     finally:
         os.close(kept)
-    poller.forget(other.fd)
+    poller.unwatch(other.fd)
 
 
 async def test_ends_come_after_what_goes_on_and_one_that_fails_keeps_none_from_its_own(
@@ -148,7 +148,7 @@ async def test_one_that_fails_keeps_no_other_from_being_called(
     await until(lambda: all(each.events for each in some), "the others are called")
     assert complaints == ["ready"]
     for each in (broken, *some):
-        poller.forget(each.fd)
+        poller.unwatch(each.fd)
     broken.close()
 
 
@@ -157,10 +157,10 @@ async def test_it_is_there_until_the_last_has_gone(some: list[Watching]) -> None
     descriptors = open_files()
     poller = Poller(loop)
     poller.watch(one.fd, READ, one)
-    poller.retire()
+    poller.close_when_idle()
     one.theirs.send(b"x")
     await until(lambda: one.events, "it is still called")
-    poller.forget(one.fd)
+    poller.unwatch(one.fd)
     assert open_files() == descriptors
 
 
@@ -172,12 +172,12 @@ async def test_one_that_rests_when_nobody_new_comes_can_be_watched_again(
     one, poller = some[0], Poller(asyncio.get_running_loop())
     poller.watch(one.fd, READ, one)
     poller.watch(one.fd, 0, one)
-    poller.retire()
+    poller.close_when_idle()
     one.theirs.send(b"x")
     poller.watch(one.fd, READ, one)
     await until(lambda: one.events, "it is called")
     poller.watch(one.fd, 0, one)
-    poller.forget(one.fd)
+    poller.unwatch(one.fd)
     assert open_files() == descriptors
 
 
@@ -195,5 +195,5 @@ async def test_one_that_rests_is_not_called_although_its_peer_has_gone(
     assert one.events == []
     poller.watch(one.fd, READ, one)
     await until(lambda: one.events, "it is told when it is watched again")
-    poller.forget(one.fd)
-    poller.forget(other.fd)
+    poller.unwatch(one.fd)
+    poller.unwatch(other.fd)

@@ -16,7 +16,7 @@ import pytest
 
 from qcfeed.net import event_loop as selectors_of_ours
 from qcfeed.net import listen
-from qcfeed.net.acceptor import Acceptor, Address, bare_accept
+from qcfeed.net.acceptor import Acceptor, Address, raw_accept
 from qcfeed.net.event_loop import PreciseSelector
 from qcfeed.net.transport import Transport
 from tests.support.running_service import until
@@ -48,7 +48,7 @@ def test_a_loop_with_a_high_descriptor_still_waits_and_says_that_it_is_less_prec
         assert loop.time() - began >= 0.002
     finally:
         loop.close()
-    assert "select(2) takes those below 1,024" in caplog.text
+    assert "select(2) supports only those below 1,024" in caplog.text
 
 
 def test_a_selector_with_a_high_descriptor_waits_in_milliseconds(no_low_descriptor: None) -> None:
@@ -85,7 +85,7 @@ def test_something_that_is_ready_ends_the_wait_of_a_loop_with_a_high_descriptor(
 def test_the_private_step_of_accept_is_still_there() -> None:
     """When this fails, accepting still works, by the public method; 3 us dearer a connection."""
     assert callable(getattr(socket.socket, "_accept", None)), (
-        "socket._accept has gone from this Python: `bare_accept` uses socket.accept() now;"
+        "socket._accept has gone from this Python: `raw_accept` uses socket.accept() now;"
         " measure connections per second (make bench) and remove the private step"
     )
 
@@ -113,7 +113,7 @@ def test_either_step_gives_the_descriptor_and_the_address_of_the_peer(
         socket.create_server(("127.0.0.1", 0)) as listener,
         socket.create_connection(listener.getsockname()) as peer,
     ):
-        descriptor, address = bare_accept(made(listener))()  # type: ignore[arg-type]
+        descriptor, address = raw_accept(made(listener))()  # type: ignore[arg-type]
         with socket.socket(fileno=descriptor) as accepted:
             assert accepted.getpeername() == peer.getsockname() == address
             assert fcntl.fcntl(descriptor, fcntl.F_GETFD) & fcntl.FD_CLOEXEC, "no child inherits it"
@@ -124,7 +124,7 @@ def test_either_step_says_when_nobody_waits(made: Callable[[socket.socket], obje
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
         with pytest.raises(BlockingIOError) as raised:
-            bare_accept(made(listener))()  # type: ignore[arg-type]
+            raw_accept(made(listener))()  # type: ignore[arg-type]
     assert raised.value.errno == errno.EAGAIN
 
 

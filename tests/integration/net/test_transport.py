@@ -215,7 +215,7 @@ class NoRoom:
 async def test_out_of_files_it_waits_and_accepts_again(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qcfeed.net.acceptor.NO_ROOM_PAUSE", 0.01)
+    monkeypatch.setattr("qcfeed.net.acceptor.RETRY_DELAY", 0.01)
     made: list[Keeping] = []
 
     def make(_address: Address) -> Keeping:
@@ -230,7 +230,7 @@ async def test_out_of_files_it_waits_and_accepts_again(
         acceptor.close()
         made[0].transport.abort()
         await until(lambda: made[0].ended, "its end is told")
-    assert caplog.text.count("no connection can be accepted: Too many open files") == 2
+    assert caplog.text.count("cannot accept connections: Too many open files") == 2
 
 
 @pytest.mark.parametrize(("turn", "let_in"), [(0.001, [4, 4, 4, 4, 4]), (1.0, [4, 10, 6])])
@@ -238,7 +238,7 @@ async def test_the_longer_a_turn_takes_the_more_are_let_in(
     monkeypatch: pytest.MonkeyPatch, turn: float, let_in: list[int]
 ) -> None:
     """Twenty wait. By a clock of our own, each that is let in takes 10 ms."""
-    monkeypatch.setattr("qcfeed.net.acceptor.MOST_ACCEPTED", 4)
+    monkeypatch.setattr("qcfeed.net.acceptor.MAX_ACCEPTS", 4)
     now, made = [0.0], list[Keeping]()
 
     def make(_address: Address) -> Keeping:

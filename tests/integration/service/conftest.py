@@ -67,7 +67,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def never_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """No silence is put down to a loop that turned too late, as it may on a busy machine."""
-    monkeypatch.setattr("qcfeed.feed.staleness.LATE", FAR)
+    monkeypatch.setattr("qcfeed.feed.staleness.OWN_LAG_LIMIT", FAR)
 
 
 @pytest.fixture

@@ -154,5 +154,5 @@ async def test_without_it_nothing_stands_between_a_connection_and_its_transport(
         assert plain.write == plain.transport.write
         assert packed.write != packed.transport.write
         assert (plain.compressed, packed.compressed) == (False, True)
-        await until(lambda: plain.held, "it has its symbol")
+        await until(lambda: plain.subscribers, "it has its symbol")
     await running.balanced()

@@ -179,7 +179,7 @@ async def test_whoever_answers_pings_stays(start: Start) -> None:
         for _ in range(20):
             later += FAR
             for each in list(gateway.connections):
-                gateway.timeouts.look_at(each, later)
+                gateway.timeouts.check(each, later)
             talker.send(request("ping"))  # any word is a sign of life, not only a pong
             await talker.message("pong")
             waiting = [each for each in gateway.connections if each is not is_silent]
@@ -246,7 +246,7 @@ async def test_thousands_that_are_due_at_once_are_ended_a_few_a_turn(
 ) -> None:
     """All whom a kick told to go, and who answer nothing, are due in one sweep."""
     a_turn = 3
-    monkeypatch.setattr(sweepers, "DUE_A_TURN", a_turn)
+    monkeypatch.setattr(sweepers, "MAX_DUE_PER_TURN", a_turn)
     running = await start()
     clients = [await running.client("/quotes/ZVZZT") for _ in range(80)]
     gateway, left = running.service.gateway, [80]

@@ -125,7 +125,9 @@ async def test_feeds_a_row_a_symbol(start: Start) -> None:
 async def test_cancelling_a_feed_that_is_served_wants_to_be_confirmed(running: Running) -> None:
     operator = Operator(running)
     async with await running.client() as client, await running.client("/quotes/MSFT") as other:
-        with pytest.raises(NeedsConfirmationError, match="1 subscribers are served by AAPL"):
+        with pytest.raises(
+            NeedsConfirmationError, match="AAPL: 1 subscribers would be disconnected"
+        ):
             await operator.cancel("AAPL")
         await client.message("quote")
         (cancelled,) = await operator.cancel("aapl", force=True)
@@ -160,9 +162,9 @@ async def test_a_feed_that_does_not_die_is_reported_as_not_joined(
 
 async def test_what_cannot_be_cancelled(running: Running) -> None:
     operator = Operator(running)
-    with pytest.raises(NotFoundError, match="there is no feed AAPL"):
+    with pytest.raises(NotFoundError, match="no feed for AAPL"):
         await operator.cancel("AAPL", force=True)
-    with pytest.raises(UsageError, match="no feed was named"):
+    with pytest.raises(UsageError, match="no feed given"):
         await operator.cancel()
     with pytest.raises(UsageError, match="is not a symbol"):
         await operator.cancel("../x")

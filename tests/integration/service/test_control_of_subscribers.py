@@ -86,7 +86,7 @@ async def test_who_is_connected_and_how_far_behind(
             assert [each.id for each in held.subscribers] == [second.id]
             assert (await ask(running, limit=1)).subscribers[0].id == first.id
             assert (await ask(running, ids=f"{third.id},999")).total == 1
-            with pytest.raises(UsageError, match="no numbers"):
+            with pytest.raises(UsageError, match="must be numbers"):
                 await ask(running, ids="7,x")
             slow.reset()
     await running.balanced()
@@ -111,13 +111,13 @@ async def test_the_kicked_are_told_what_to_do_and_the_others_go_on(start: Start)
     running = await start()
     async with await running.client() as one, await running.client() as other:
         first, _ = sorted(running.service.gateway.connections, key=lambda each: each.serial)
-        with pytest.raises(NeedsConfirmationError, match=r"this would end 1 connection$"):
+        with pytest.raises(NeedsConfirmationError, match=r"this would close 1 connection$"):
             await kick(running, first.serial, force=False)
         assert first.connected
         kicking = asyncio.create_task(kick(running, first.serial, 999))
         end = await one.closing()
         assert (end.code, end.payload[2:]) == (
-            4411, b"an operator ended this connection: come back after a while",
+            4411, b"an operator closed this connection: reconnect after a while",
         )  # fmt: skip
         one.send(close(4411))
         answer = await kicking

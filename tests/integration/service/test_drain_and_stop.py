@@ -30,7 +30,7 @@ async def test_everybody_is_told_to_come_back_at_another_time(start: Start, pati
     for client in clients:
         delays.append((await client.message("going_away"))["retry_after_ms"])
         end = await client.closing()
-        assert (end.code, end.payload[2:]) == (1001, b"the service leaves")
+        assert (end.code, end.payload[2:]) == (1001, b"the service is shutting down")
         client.send(close(1001))
         assert await client.ended() == "eof"
         await client.leave()
@@ -157,8 +157,8 @@ async def test_a_feed_that_lingers_or_backs_off_does_not_hold_the_stop(
     upstream.life = fails
     async with await running.client("/quotes/MSFT"):
         feed = running.feed("MSFT")
-        await until(lambda: feed.restarts and feed.life.deadline is not None, "it backs off")
-        feed.life._retries_at += FAR  # as after many tries
+        await until(lambda: feed.restarts and feed.lifecycle.deadline is not None, "it backs off")
+        feed.lifecycle._retries_at += FAR  # as after many tries
         async with asyncio.timeout(PATIENCE):
             await running.service.stop()
     assert upstream.closed

@@ -19,7 +19,7 @@ import pytest
 
 from qcfeed.diagnostics import orphans
 from qcfeed.drills import catalog, client_faults, memory_growth
-from qcfeed.drills.active import Board
+from qcfeed.drills.active import DrillRunner
 from qcfeed.errors import ConfigError, UsageError
 from qcfeed.metrics import memory
 from qcfeed.model.messages import Band, CloseCode
@@ -30,19 +30,19 @@ from tests.support.patience import PATIENCE
 from tests.support.running_service import Running, until
 
 
-def board(running: Running) -> Board:
-    found = running.service._board
+def drills(running: Running) -> DrillRunner:
+    found = running.service._drills
     assert found is not None
     return found
 
 
 async def begin(running: Running, drill: str, lasts: float = FAR) -> None:
-    board(running).start(catalog.parse(drill), lasts)
+    drills(running).start(catalog.parse(drill), lasts)
 
 
 async def ended(running: Running) -> None:
     """Stopped by hand, and nothing of it is left."""
-    await board(running).stop()
+    await drills(running).stop()
     assert running.service.drill() is None
     assert running.service.hub.observers == []
     assert not [each for each in threading.enumerate() if each.name == "qcfeed-drill"]
@@ -78,27 +78,27 @@ QUICK: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", catalog.KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("spec", catalog.DRILLS, ids=lambda spec: spec.name)
 async def test_it_begins_is_marked_everywhere_and_ends_by_itself(
-    kind: catalog.Kind, start: Start, caplog: pytest.LogCaptureFixture
+    spec: catalog.DrillSpec, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     running = await start(allow_drills=True, upstream="sim:?rate=5")
     assert await get(running, "/readyz") == "ready\n"
     assert await metric(running, "qcfeed_drill_active") == 0
-    number = QUICK.get(kind.name, {}).get("number")
-    order = catalog.parse(kind.name if number is None else f"{kind.name}={number}")
+    number = QUICK.get(spec.name, {}).get("number")
+    order = catalog.parse(spec.name if number is None else f"{spec.name}={number}")
 
-    board(running).start(order, FAR)
-    assert f"DRILL {order}: {kind.breaks}; for {FAR:g} s at most" in caplog.text
+    drills(running).start(order, FAR)
+    assert f"DRILL {order}: {spec.breaks}; for {FAR:g} s at most" in caplog.text
     assert running.service.drill() == str(order)
-    if kind.name != "stuck-loop":  # whose loop answers nobody for now
+    if spec.name != "stuck-loop":  # whose loop answers nobody for now
         assert await get(running, "/readyz") == f"ready (DRILL {order})\n"
         assert await metric(running, "qcfeed_drill_active") == 1
     with pytest.raises(UsageError, match="one at a time"):
-        board(running).start(order)
+        drills(running).start(order)
     await ended(running)
 
-    board(running).start(order, 0.5)
+    drills(running).start(order, 0.5)
     await until(lambda: running.service.drill() is None, "it ends by itself")
     assert f"DRILL {order}: its time is over" in caplog.text
     assert caplog.text.count(f"DRILL {order}: ended, nothing of it is left") == 2
@@ -112,9 +112,9 @@ async def test_it_begins_is_marked_everywhere_and_ends_by_itself(
 
 async def test_a_service_that_does_not_allow_drills_has_nothing_of_them(start: Start) -> None:
     running = await start()
-    assert running.service._board is None
+    assert running.service._drills is None
     assert type(running.service.hub.upstream) is Simulator
-    assert running.service.hub.wall is time.time
+    assert running.service.hub.wall_clock is time.time
 
 
 async def test_a_drill_that_is_none_is_refused_at_the_start(start: Start) -> None:
@@ -125,10 +125,10 @@ async def test_a_drill_that_is_none_is_refused_at_the_start(start: Start) -> Non
 async def test_a_drill_from_the_start_lasts_as_long_as_it_was_told(start: Start) -> None:
     running = await start(drill="clock-jump", drill_for=0.2)
     await until(lambda: running.service.drill() is None, "it ends by itself")
-    board(running).start(catalog.parse("clock-jump"), 30)
-    await board(running).stop()
+    drills(running).start(catalog.parse("clock-jump"), 30)
+    await drills(running).stop()
     with pytest.raises(UsageError, match="up to 86,400 s"):
-        board(running).start(catalog.parse("clock-jump"), 1e6)
+        drills(running).start(catalog.parse("clock-jump"), 1e6)
 
 
 async def test_what_the_service_does_by_itself_is_in_the_audit_log(
@@ -209,10 +209,12 @@ async def test_rubbish_reaches_nobody(start: Start, caplog: pytest.LogCaptureFix
     first = await client.message("quote")
     await begin(running, "rubbish-upstream")
     feed = running.feed()
-    await until(lambda: feed.rubbish >= 5 and feed.staleness.band is Band.STALE, "no quote is left")
+    await until(
+        lambda: feed.invalid_ticks >= 5 and feed.staleness.band is Band.STALE, "no quote is left"
+    )
     assert (await client.so_far("status"))[-1]["state"] == Band.STALE
-    assert "refused, the last for" in str(running.feed().failure)
-    assert caplog.text.count("refused what is no quote") == 1
+    assert "invalid ticks dropped, last:" in str(running.feed().failure)
+    assert caplog.text.count("dropped an invalid tick") == 1
     assert await metric(running, "qcfeed_quotes_refused_total") >= 5
     assert await metric(running, "qcfeed_feed_restarts_total") == 0
     await ended(running)
@@ -244,7 +246,7 @@ async def test_slow_consumers_are_seen_and_obey_when_they_are_ended(start: Start
     )
     await begin(running, "slow-consumers=3")
     gateway = running.service.gateway
-    await until(lambda: gateway.lags().slow == 3, "all three are behind")
+    await until(lambda: gateway.lag_totals().slow == 3, "all three are behind")
     for each in list(gateway.connections):
         each.close(4411, "an operator", within=0.1)  # type: ignore[arg-type]
     await until(lambda: not gateway.connections, "they are gone, and do not come back")
@@ -340,7 +342,7 @@ async def test_memory_grows_to_a_cap_and_is_given_back(
     assert told.source == "drill"
     assert told.bytes < real.bytes
     await until(lambda: memory.resident() > before + 30 * megabyte, "memory grows")
-    drill: Any = board(running).active.drill  # type: ignore[union-attr]
+    drill: Any = drills(running).active.drill  # type: ignore[union-attr]
     await until(lambda: drill._held == 32 * megabyte, "and stands at the cap")
     await asyncio.sleep(0.6)
     assert drill._held == 32 * megabyte
@@ -361,7 +363,7 @@ async def test_a_clock_that_jumps_changes_nothing_but_times(start: Start) -> Non
     assert [each["seq"] for each in seen] == list(range(seen[0]["seq"], seen[0]["seq"] + 20))
     assert running.feed().staleness.band is Band.LIVE
     await ended(running)
-    assert abs(running.service.hub.wall() - time.time()) < 60
+    assert abs(running.service.hub.wall_clock() - time.time()) < 60
     await client.leave()
 
 

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from qcfeed.errors import UnknownSymbolError, UpstreamError
-from qcfeed.feed.lifecycle import Demand, Upstream
+from qcfeed.feed.lifecycle import Demand, UpstreamState
 from qcfeed.model.symbol import Symbol
 from qcfeed.server import hub as hubs
 from qcfeed.upstreams.base import Sink
@@ -28,17 +28,17 @@ async def test_the_last_one_leaves_and_the_feed_lingers_and_is_forgotten(start: 
     assert feed.upstream_task is not None
     task = feed.upstream_task.task
     await first.leave()
-    await until(lambda: len(feed.life.subscribers) == 1, "one has left")
-    assert feed.life.demand is Demand.WANTED
+    await until(lambda: len(feed.lifecycle.subscribers) == 1, "one has left")
+    assert feed.lifecycle.demand is Demand.WANTED
     await second.leave()
-    await until(lambda: feed.life.demand is Demand.LINGERING, "the feed lingers")
+    await until(lambda: feed.lifecycle.demand is Demand.LINGERING, "the feed lingers")
     left = asyncio.get_running_loop().time()
     assert not task.done()
-    assert feed.life.deadline == pytest.approx(left + FAR, abs=PATIENCE)
+    assert feed.lifecycle.deadline == pytest.approx(left + FAR, abs=PATIENCE)
     assert feed._timer is not None
-    assert feed._timer.when() == feed.life.deadline
-    feed.life._lingers_until = left  # and now it is over
-    feed._arm()
+    assert feed._timer.when() == feed.lifecycle.deadline
+    feed.lifecycle._lingers_until = left  # and now it is over
+    feed._arm_timer()
     await until(lambda: not running.service.hub.feeds, "the feed is forgotten")
     assert task.cancelled()
     await running.balanced()
@@ -55,13 +55,13 @@ async def test_one_who_comes_back_while_it_lingers_finds_the_same_life(start: St
     async with await running.client() as client:
         before = await client.message("quote")
     feed = running.feed()
-    await until(lambda: feed.life.demand is Demand.LINGERING, "the feed lingers")
+    await until(lambda: feed.lifecycle.demand is Demand.LINGERING, "the feed lingers")
     async with await running.client() as client:
         after = await client.message("quote")
         assert running.feed() is feed
-        assert feed.life.generation == 1
-        assert feed.life.demand is Demand.WANTED
-        assert feed.life.deadline is None
+        assert feed.lifecycle.generation == 1
+        assert feed.lifecycle.demand is Demand.WANTED
+        assert feed.lifecycle.deadline is None
     assert after["epoch"] == before["epoch"]
     assert after["seq"] >= before["seq"]
     running.service.hub.cancel([AAPL], "the test does not wait for the linger time")
@@ -86,16 +86,16 @@ async def test_one_who_comes_while_it_closes_waits_until_the_old_run_is_joined(
     async with await running.client() as client:
         epoch = (await client.message("quote"))["epoch"]
     feed = running.feed()
-    await until(lambda: feed.life.upstream is Upstream.CLOSING, "the feed closes")
+    await until(lambda: feed.lifecycle.upstream is UpstreamState.CLOSING, "the feed closes")
     async with await running.client() as client:
-        assert feed.life.demand is Demand.WANTED
+        assert feed.lifecycle.demand is Demand.WANTED
         last = feed.log.head
         await asyncio.sleep(0.05)
-        assert (len(upstream.sinks), feed.life.generation) == (1, 1)
+        assert (len(upstream.sinks), feed.lifecycle.generation) == (1, 1)
         assert feed.log.head == last
         may_end.set()
         await until(lambda: feed.log.head > last, "quotes of the next life")
-        assert (len(upstream.sinks), feed.life.generation) == (2, 2)
+        assert (len(upstream.sinks), feed.lifecycle.generation) == (2, 2)
         assert upstream.most_alive == 1
         assert feed.log.head < last + 1_000
         quotes = [await client.message("quote") for _ in range(5)]
@@ -116,7 +116,7 @@ async def test_an_upstream_that_fails_is_tried_again_with_growing_patience_under
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hubs, "_SAME_FAILURE", FAR)
+    monkeypatch.setattr(hubs, "_REPEAT_INTERVAL", FAR)
 
     async def fails(sink: Sink) -> None:
         sink.opened()
@@ -127,7 +127,7 @@ async def test_an_upstream_that_fails_is_tried_again_with_growing_patience_under
     async with await running.client() as client:
         feed = running.feed()
         await until(lambda: feed.restarts >= 3, "three tries")
-        assert feed.life.generation - feed.restarts in (0, 1)
+        assert feed.lifecycle.generation - feed.restarts in (0, 1)
         assert feed.failure == "the exchange hung up"
         upstream.life = steadily
         assert (await client.message("quote"))["seq"] == 1
@@ -154,10 +154,10 @@ async def test_an_upstream_that_fails_without_demand_is_not_tried_again(
     async with await running.client():
         pass
     feed = running.feed()
-    await until(lambda: feed.life.demand is Demand.LINGERING, "the feed lingers")
+    await until(lambda: feed.lifecycle.demand is Demand.LINGERING, "the feed lingers")
     fail.set()
     await until(lambda: feed.restarts == 1, "the upstream has failed")
-    assert feed.life.demand is Demand.NONE
+    assert feed.lifecycle.demand is Demand.NONE
     await running.balanced()
     assert len(upstream.sinks) == 1
 
@@ -193,7 +193,7 @@ async def test_an_upstream_that_ends_by_itself_is_opened_again(
     running = await start()
     async with await running.client() as client:
         assert [(await client.message("quote"))["seq"] for _ in range(2)] == [1, 2]
-        assert running.feed().life.generation >= 2
+        assert running.feed().lifecycle.generation >= 2
     await running.balanced()
 
 
@@ -282,7 +282,7 @@ async def test_a_run_that_refuses_to_die_is_named_and_does_not_block_others(
     async with await running.client():
         pass
     feed = running.feed()
-    await until(lambda: feed.life.upstream is Upstream.CLOSING, "the feed closes")
+    await until(lambda: feed.lifecycle.upstream is UpstreamState.CLOSING, "the feed closes")
     upstream.life = steadily
     async with await running.client("/quotes/MSFT") as other, await running.client() as client:
         await other.message("quote")

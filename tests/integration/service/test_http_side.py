@@ -138,7 +138,7 @@ async def test_with_admin_listen_the_port_for_quotes_has_no_metrics(start: Start
 
 async def test_a_taken_admin_port_stops_the_start_and_leaves_nothing(start: Start) -> None:
     running = await start()
-    with pytest.raises(StartError, match="is taken") as error:
+    with pytest.raises(StartError, match="is in use") as error:
         await start(admin_listen=running.service.listening.quotes)
     assert "--admin-listen 0" in (error.value.hint or "")
     assert await get(f"{running.http}/livez") == (200, "alive\n")
@@ -147,7 +147,7 @@ async def test_a_taken_admin_port_stops_the_start_and_leaves_nothing(start: Star
 
 async def test_a_taken_port_stops_the_start_and_leaves_nothing(start: Start) -> None:
     running = await start()
-    with pytest.raises(StartError, match="is taken") as error:
+    with pytest.raises(StartError, match="is in use") as error:
         await start(port=running.port)
     assert "--port 0" in (error.value.hint or "")
     with pytest.raises(ConfigError):
@@ -161,5 +161,5 @@ async def test_of_two_that_bind_a_port_the_second_to_listen_is_told(running: Run
     with bound, listen.bind("127.0.0.1", bound.getsockname()[1], "--port") as rival:
         rival.listen()
         gateway = Gateway(running.service.config, running.service.hub, None)
-        with pytest.raises(StartError, match="is taken"):
+        with pytest.raises(StartError, match="is in use"):
             await gateway.start(bound)

@@ -75,7 +75,7 @@ async def _until_told(port: int, outcomes: Counter[str]) -> None:
 async def test_far_above_the_limit_there_is_no_talk_any_more(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gateway, "SPARE_HEADS", 3)
+    monkeypatch.setattr(gateway, "REFUSAL_SLOTS", 3)
     running = await start(max_connections=1)
     silent = [await RawClient.connect(running.port) for _ in range(4)]
     await until(lambda: running.service.gateway.sockets == 4, "four have come")

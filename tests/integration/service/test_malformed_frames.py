@@ -95,7 +95,7 @@ async def test_a_message_too_big_is_closed_with_1009(start: Start, sent: list[by
     async with await running.stream("AAPL") as client:
         client.send(*sent)
         end = await client.closing()
-        assert (end.code, end.payload[2:]) == (1009, b"a message has at most 1000 bytes")
+        assert (end.code, end.payload[2:]) == (1009, b"messages are limited to 1000 bytes")
     await running.balanced()
 
 

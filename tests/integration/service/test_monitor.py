@@ -19,7 +19,7 @@ import pytest
 from qcfeed.config import Config
 from qcfeed.contrib import aiomonitor, aiomonitor_views
 from qcfeed.diagnostics.ledger import Ledger
-from qcfeed.diagnostics.task_info import booked
+from qcfeed.diagnostics.task_info import info_of
 from qcfeed.errors import StartError
 from tests.support.patience import PATIENCE
 from tests.support.ports import refusing_port
@@ -33,9 +33,9 @@ Attach = Callable[..., aiomonitor.Monitor]
 
 @pytest.fixture
 def ledger() -> Iterator[Ledger]:
-    booked = Ledger()
-    yield booked
-    booked.uninstall()
+    info_of = Ledger()
+    yield info_of
+    info_of.uninstall()
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def age(ledger: Ledger, name: str, seconds: float) -> None:
     for record in ledger.records():
         task = record()
         if task is not None and task.get_name() == name:
-            booked(task, ledger).born -= seconds
+            info_of(task, ledger).created_at -= seconds
 
 
 async def until(condition: Callable[[], bool]) -> None:

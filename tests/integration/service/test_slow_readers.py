@@ -13,7 +13,7 @@ import pytest
 
 from qcfeed.client import endpoint
 from qcfeed.client.stream import Received, stream
-from qcfeed.model.messages import Slow
+from qcfeed.model.messages import SlowPolicy
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
 from qcfeed.server import feed as feeds
@@ -74,7 +74,7 @@ async def test_a_slow_reader_is_told_what_it_missed_and_its_neighbour_misses_not
         assert [(await slow.message("quote")).get("seq") for _ in range(3)] == [
             last + 1, last + 2, last + 3,
         ]  # fmt: skip
-        assert connection_of(running, quick).lost == 0
+        assert connection_of(running, quick).missed_quotes == 0
         reading.cancel()
         await asyncio.wait([reading])
     await running.balanced()
@@ -110,7 +110,7 @@ async def test_a_reader_that_would_rather_be_cut_off_is_told_why(
         assert end.code == 4408
         unread, _, advice = end.payload[2:].decode().partition(" quotes unread: ")
         assert int(unread) > TIGHT["max_lag"]
-        assert advice == "read faster, hold less, or connect with ?slow=conflate"
+        assert advice == "read faster, subscribe to fewer symbols, or connect with ?slow=conflate"
         slow.send(close(4408))
         assert await slow.ended() == "eof"
     await running.balanced()
@@ -140,17 +140,17 @@ async def test_a_reader_is_slow_only_while_it_takes_nothing(
             publish(upstream, 50)
             for _ in range(50):
                 await client.message("quote")
-        assert connection_of(running, client).lost == 0
+        assert connection_of(running, client).missed_quotes == 0
     await running.balanced()
 
 
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("slow=dropoldest", "slow=dropoldest is none of conflate, drop-oldest, disconnect"),
-        ("slow=", "slow= is none of conflate, drop-oldest, disconnect"),
-        ("x=1&slow=Conflate", "slow=Conflate is none of conflate, drop-oldest, disconnect"),
-        ("slow=conflate%00", "slow=conflate\x00 is none of conflate, drop-oldest, disconnect"),
+        ("slow=dropoldest", "slow=dropoldest is not one of conflate, drop-oldest, disconnect"),
+        ("slow=", "slow= is not one of conflate, drop-oldest, disconnect"),
+        ("x=1&slow=Conflate", "slow=Conflate is not one of conflate, drop-oldest, disconnect"),
+        ("slow=conflate%00", "slow=conflate\x00 is not one of conflate, drop-oldest, disconnect"),
     ],
 )
 @pytest.mark.parametrize("path", ["/stream", "/quotes/AAPL"])
@@ -197,9 +197,11 @@ async def test_a_stopped_reader_holds_less_than_a_megabyte(
         assert memory[WMEM_QUEUED] >= stopped.kernel_queue
         assert held < 1 << 20, (stopped.unsent, logs, memory[WMEM_QUEUED])
         gateway = running.service.gateway
-        found = gateway.lags()
-        assert (found.slow, found.most) == (1, found.quotes)
-        await until(lambda: gateway.lags().kernel_bytes == stopped.kernel_queue, "it is counted")
+        found = gateway.lag_totals()
+        assert (found.slow, found.maximum) == (1, found.quotes)
+        await until(
+            lambda: gateway.lag_totals().kernel_bytes == stopped.kernel_queue, "it is counted"
+        )
         client.reset()
     await running.balanced()
 
@@ -217,19 +219,19 @@ async def test_who_takes_little_but_something_is_not_dropped_as_stalled(
         slow = connection_of(running, client)
         await until(lambda: slow.stalled_since is not None, "it is stalled")
         now = gateway.now()
-        gateway.timeouts.look_at(slow, now + 999)
+        gateway.timeouts.check(slow, now + 999)
         before = slow.unsent
         client.listen()
         await until(lambda: slow.unsent < before, "it took something")
         client.deafen()
-        gateway.timeouts.look_at(slow, now + 1_500)
-        gateway.timeouts.look_at(slow, now + 2_400)
+        gateway.timeouts.check(slow, now + 1_500)
+        gateway.timeouts.check(slow, now + 2_400)
         assert slow.connected
         assert slow.stalled_since is not None
         later = itertools.count(round(now) + 2_450, 1_050)
 
         def dropped() -> bool:
-            gateway.timeouts.look_at(slow, next(later))  # its kernel may just have taken some
+            gateway.timeouts.check(slow, next(later))  # its kernel may just have taken some
             return not slow.connected
 
         await until(dropped, "it takes nothing any more")
@@ -288,7 +290,7 @@ async def test_a_fate_that_there_is_not_is_refused_and_changes_nothing(
         assert await client.message("error") == {
             "type": "error",
             "code": "invalid_option",
-            "message": f"policy {policy[:32]!r} is none of conflate, drop-oldest, disconnect",
+            "message": f"policy {policy[:32]!r} is not one of conflate, drop-oldest, disconnect",
         }
         client.send(frame(TEXT, b'{"action":"slow","policy":7}'))
         assert (await client.message("error"))["code"] == "bad_request"
@@ -307,7 +309,7 @@ async def test_the_client_library_chooses(running: Running, symbols: list[str]) 
         aclosing(stream(where, named, slow=SlowConsumerPolicy.DROP_OLDEST)) as events,
     ):
         async for event in events:
-            if isinstance(event, Received) and isinstance(event.message, Slow):
+            if isinstance(event, Received) and isinstance(event.message, SlowPolicy):
                 break
         (connection,) = running.service.gateway.connections
         assert connection.backlog.policy is event.message.policy is SlowConsumerPolicy.DROP_OLDEST

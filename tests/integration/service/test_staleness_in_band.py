@@ -35,14 +35,14 @@ async def told(client: RawClient) -> tuple[str, str | None]:
 
 def pass_time(feed: Feed, seconds: float) -> None:
     """The last quote came so many seconds earlier."""
-    feed.staleness.heard_at -= seconds
-    feed._arm()
+    feed.staleness.updated_at -= seconds
+    feed._arm_timer()
 
 
 async def test_a_quiet_symbol_grows_stale_very_stale_and_dead(start: Start) -> None:
     running = await start(**LATER)
     async with await running.client("/quotes/ZVZZT") as client:
-        await until(lambda: running.feed("ZVZZT").life.subscribers, "the feed is held")
+        await until(lambda: running.feed("ZVZZT").lifecycle.subscribers, "the feed is held")
         for state, seconds in (("stale", 100), ("very_stale", 300), ("dead", 500)):
             passed = 100 if state == "stale" else 200
             pass_time(running.feed("ZVZZT"), passed)
@@ -100,9 +100,9 @@ async def test_a_feed_in_backoff_is_down_too(start: Start, upstream: ScriptedUps
     upstream.life = ends
     running = await start(**LATER)
     async with await running.client() as client:
-        await until(lambda: running.feed().life.deadline is not None, "the feed backs off")
+        await until(lambda: running.feed().lifecycle.deadline is not None, "the feed backs off")
         feed = running.feed()
-        feed.life._retries_at += FAR  # as after many tries
+        feed.lifecycle._retries_at += FAR  # as after many tries
         pass_time(feed, 100)
         assert await told(client) == ("stale", "upstream_down")
         assert feed.status().age_ms >= 100_000
@@ -112,7 +112,7 @@ async def test_a_feed_in_backoff_is_down_too(start: Start, upstream: ScriptedUps
 async def test_our_own_lag_is_not_blamed_on_the_upstream(start: Start) -> None:
     running = await start(**LATER)
     async with await running.client("/quotes/ZVZZT") as client:
-        await until(lambda: running.feed("ZVZZT").life.subscribers, "the feed is held")
+        await until(lambda: running.feed("ZVZZT").lifecycle.subscribers, "the feed is held")
         pass_time(running.feed("ZVZZT"), 99.7)
         time.sleep(1.5)  # noqa: ASYNC251 — the loop is blocked for real
         assert await told(client) == ("stale", "own_lag")
@@ -123,15 +123,15 @@ async def test_our_own_lag_is_not_blamed_on_the_upstream(start: Start) -> None:
 async def test_silence_while_nobody_asked_is_not_our_lag(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qcfeed.feed.staleness.LATE", PATIENCE)
+    monkeypatch.setattr("qcfeed.feed.staleness.OWN_LAG_LIMIT", PATIENCE)
     running = await start(linger=FAR, **LATER)
     async with await running.client("/quotes/ZVZZT"):
         pass
     feed = running.feed("ZVZZT")
-    await until(lambda: feed.life.demand is Demand.LINGERING, "the feed lingers")
-    feed.staleness.heard_at -= 101 + PATIENCE  # more than LATE beyond the threshold
+    await until(lambda: feed.lifecycle.demand is Demand.LINGERING, "the feed lingers")
+    feed.staleness.updated_at -= 101 + PATIENCE  # more than OWN_LAG_LIMIT beyond the threshold
     assert feed._timer is not None
-    assert feed._timer.when() == feed.life.deadline, "nobody is told, so nothing is measured"
+    assert feed._timer.when() == feed.lifecycle.deadline, "nobody is told, so nothing is measured"
     async with await running.client("/quotes/ZVZZT") as client:
         assert await told(client) == ("stale", "upstream_silent")
     running.service.hub.cancel([feed.symbol], "the test does not wait for the linger time")

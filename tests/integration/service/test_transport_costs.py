@@ -46,7 +46,7 @@ def turns_at_rest(prepare: Callable[[Transport, socket.socket], Awaitable[None]]
             await asyncio.sleep(0.05)
             turns = selector.turns - before
             transport.abort()
-            poller.retire()
+            poller.close_when_idle()
             await until(lambda: ours.fileno() == -1, "it is closed")
         return turns
 

@@ -62,7 +62,7 @@ async def upstream(server: CoinbaseServer) -> AsyncIterator[Coinbase]:
 
 
 async def loss(task: asyncio.Task[None]) -> str:
-    """Wait for the feed to be told of a loss, and give what it was told."""
+    """Wait for the feed to be current of a loss, and give what it was current."""
     async with asyncio.timeout(PATIENCE):
         await asyncio.wait((task,))
     with pytest.raises(UpstreamError) as caught:
@@ -75,8 +75,8 @@ def pass_time(upstream: Coinbase, product: str, seconds: float) -> float:
     feed = upstream._subscribed.get(product)
     if feed is None:
         return 0.0
-    feed.heard -= seconds
-    return feed.heard
+    feed.last_message_at -= seconds
+    return feed.last_message_at
 
 
 class TestDemand:
@@ -161,11 +161,11 @@ class TestDemand:
         class SlowGoodbye(Coinbase):
             inside = most = 0
 
-            async def _converse(self) -> NoReturn:
+            async def _exchange(self) -> NoReturn:
                 self.inside += 1
                 self.most = max(self.most, self.inside)
                 try:
-                    await super()._converse()
+                    await super()._exchange()
                 finally:
                     await asyncio.sleep(0.05)
                     self.inside -= 1
@@ -295,7 +295,9 @@ class TestLoss:
             await sink.until_ticks(2)
             for _ in range(5):
                 heard = pass_time(upstream, "BTC-USD", PATIENCE / 2)
-                await until(lambda heard=heard: upstream._subscribed["BTC-USD"].heard > heard)
+                await until(
+                    lambda heard=heard: upstream._subscribed["BTC-USD"].last_message_at > heard
+                )
             assert not task.done()
             assert len(sink.ticks) == 2
         await upstream.close()
@@ -396,7 +398,7 @@ async def serving(handler: object) -> AsyncIterator[str]:
 
 
 class TestNoConnection:
-    async def told(self, url: str) -> str:
+    async def current(self, url: str) -> str:
         upstream = Coinbase(url)
         async with running(upstream, "BTC-USD") as (sink, task):
             message = await loss(task)
@@ -409,20 +411,20 @@ class TestNoConnection:
     async def test_nobody_listens(self) -> None:
         with refusing_port() as port:
             url = f"ws://127.0.0.1:{port}/"
-            assert f"cannot connect to {url}" in await self.told(url)
+            assert f"cannot connect to {url}" in await self.current(url)
 
     async def test_an_unknown_host(self) -> None:
-        assert "cannot connect" in await self.told("ws://no.such.host.invalid/")
+        assert "cannot connect" in await self.current("ws://no.such.host.invalid/")
 
     async def test_no_tls_behind_wss(self, server: CoinbaseServer) -> None:
-        assert "cannot connect" in await self.told(server.url.replace("ws:", "wss:"))
+        assert "cannot connect" in await self.current(server.url.replace("ws:", "wss:"))
 
     async def test_no_websocket(self) -> None:
         async def hello(_: web.Request) -> web.Response:
             return web.Response(text="hello")
 
         async with serving(hello) as url:
-            assert "200" in await self.told(url)
+            assert "200" in await self.current(url)
 
 
 @pytest.mark.skipif(not CAPTURE.exists(), reason=f"no capture at {CAPTURE}")

@@ -1,4 +1,4 @@
-"""What a long run measures, keeps and leaves out, and what it says of it."""
+"""What a run of the fan-out benchmark measures, saves, skips and prints."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ def test_each_round_is_measured_once(results: Results) -> None:
     assert "naive" in due(results, "churn", 1)
 
 
-def test_whom_no_goal_compares_is_measured_once(results: Results) -> None:
+def test_a_peer_without_a_goal_is_measured_once(results: Results) -> None:
     for peer in due(results, "stopped", 0):
         add(results, "stopped", peer, others_share=1.0)
     assert due(results, "stopped", 1) == ["qcfeed"]
 
 
-def test_processes_behind_one_port_are_apart(results: Results) -> None:
+def test_several_processes_behind_one_port_are_listed_separately(results: Results) -> None:
     assert due(results, "shared-churn", 0) == ["one", "two"]
     assert not {"one", "two"} & set(due(results, "1x1000", 0))
 
 
-def test_who_tops_out_below_half_of_a_rate_is_tried_neither_again_nor_higher(
+def test_a_peer_that_cannot_reach_half_a_rate_is_not_tried_at_higher_rates(
     results: Results,
 ) -> None:
     add(results, "rate500", "naive", **held(0.26))
@@ -67,7 +67,7 @@ def test_who_tops_out_below_half_of_a_rate_is_tried_neither_again_nor_higher(
     assert "picows" in due(results, "rate500", 0)
 
 
-def test_who_fails_is_tried_once_more(results: Results) -> None:
+def test_a_failed_peer_is_retried_once(results: Results) -> None:
     results.failed("1x100", "uvicorn").append("it did not start")
     assert "uvicorn" in due(results, "1x100", 0)
     results.failed("1x100", "uvicorn").append("it did not start")
@@ -75,7 +75,7 @@ def test_who_fails_is_tried_once_more(results: Results) -> None:
     assert "uvicorn" in due(results, "1x1000", 0)
 
 
-def test_what_is_kept_is_what_is_read(results: Results, tmp_path: Path) -> None:
+def test_saved_results_are_read_back(results: Results, tmp_path: Path) -> None:
     add(results, "churn", "qcfeed", cycles_per_s=9_000)
     results.failed("1x100", "uvicorn").append("it did not start")
     file = tmp_path / "figures.json"
@@ -101,26 +101,26 @@ def test_medians_are_of_the_rounds_and_gaps_are_their_sum(results: Results) -> N
     assert table.rows[0][2] == "2 gaps"
 
 
-def test_goals_of_both_kinds_and_in_both_forms(results: Results) -> None:
+def test_minimum_and_maximum_goals_as_text_and_table(results: Results) -> None:
     add(results, "rate1000", "qcfeed", **held(0.995, p99=18.0))
     add(results, "rate1000", "nats", **held(1.0, p99=54.0))
     add(results, "shared-churn", "one", cycles_per_s=8_000)
     add(results, "shared-churn", "two", cycles_per_s=12_000)
     said = list(goals.goals(results))
     assert goals.text(said).splitlines() == [
-        "met     1,000/s: share of what is offered: 0.99, wanted >= 0.99",
+        "met     1,000/s: share that is delivered: 0.99, wanted >= 0.99",
         "met     1,000/s: p99, x nats-server: 0.33, wanted <= 0.5",
         "met     gaps in seq, all rounds at saturation and at a rate: 0.00, wanted <= 0",
         "        2 processes behind one port, churn: x one process: 1.50, wanted -",
     ]
     assert goals.markdown(said).splitlines()[1:4] == [
         "|---|---|---:|---|",
-        "| 1,000/s: share of what is offered | >= 0.99 | 0.99 | met |",
+        "| 1,000/s: share that is delivered | >= 0.99 | 0.99 | met |",
         "| 1,000/s: p99, x nats-server | <= 0.5 | 0.33 | met |",
     ]
 
 
-def test_a_table_says_what_is_missing_and_why(results: Results) -> None:
+def test_a_table_names_missing_figures_and_the_reason(results: Results) -> None:
     add(results, "rate500", "naive", **held(0.26))
     add(results, "rate1000", "qcfeed", **held(1.0))
     results.failed("rate1000", "uvicorn").append("it did not start\nTraceback")
@@ -137,7 +137,7 @@ def test_a_table_says_what_is_missing_and_why(results: Results) -> None:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("matplotlib") is None, reason="no matplotlib here")
-def test_the_plot_is_the_same_each_time_and_marks_ours(results: Results, tmp_path: Path) -> None:
+def test_the_plot_is_deterministic_and_highlights_qcfeed(results: Results, tmp_path: Path) -> None:
     add(results, "1x1000", "qcfeed", deliveries_per_s=13_533_000)
     add(results, "1x1000", "naive", deliveries_per_s=112_000)
     add(results, "rate500", "naive", **held(0.26))

@@ -225,7 +225,7 @@ def test_a_port_that_another_program_has(
         monkeypatch.setenv(variable, where)
         said = check(qcfeed_("doctor", "-o", "json"), "ports")
     assert said["outcome"] == "failed"
-    assert f"port {port} on 127.0.0.1 is taken" in said["detail"]
+    assert f"port {port} on 127.0.0.1 is in use" in said["detail"]
     assert "ss -ltnp" in said["next"]
 
 

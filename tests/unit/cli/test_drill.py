@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from qcfeed.drills.handlers import DrillViews
+from qcfeed.drills.handlers import DrillHandlers
 from qcfeed.errors import ExitStatus
 
 from .conftest import Left, Watched
@@ -19,7 +19,7 @@ Command = Callable[..., Left]
 
 @pytest.fixture
 async def forbidden(watched: Watched) -> Watched:
-    watched.serve(routes=DrillViews(None).table())
+    watched.serve(routes=DrillHandlers(None).routes())
     return watched
 
 

@@ -6,14 +6,14 @@ import pytest
 
 from qcfeed.cli.ui.table import lay_out
 from qcfeed.cli.watch_views import TABLE
-from qcfeed.client.latest_quotes import Line
+from qcfeed.client.latest_quotes import SymbolState
 from qcfeed.model.messages import Quote, Size
 from qcfeed.model.symbol import Symbol
 
 
-def line(price: float | None, size: Size, symbol: str = "AAPL") -> Line:
+def line(price: float | None, size: Size, symbol: str = "AAPL") -> SymbolState:
     quote = Quote(symbol, price, size, price, size, price, "", "a", 123_456_789)
-    return Line(Symbol(symbol), quote, 0.25, "very_stale", 7, 9)
+    return SymbolState(Symbol(symbol), quote, 0.25, "very_stale", 7, 9)
 
 
 @pytest.mark.parametrize(

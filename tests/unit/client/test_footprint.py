@@ -1,4 +1,4 @@
-"""What counts as having stayed."""
+"""What counts as having leaks."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ NOTHING = Footprint(tasks=0, feeds=0, subscriptions=0, connections=0, orphans=0,
 
 @pytest.mark.parametrize("name", ["tasks", "feeds", "subscriptions", "connections", "orphans"])
 def test_one_too_many_of_anything_has_stayed_and_one_fewer_has_not(name: str) -> None:
-    assert msgspec.structs.replace(NOTHING, **{name: 1}).stayed(0) == [f"{name} +1"]
-    assert msgspec.structs.replace(NOTHING, **{name: -1}).stayed(0) == []
+    assert msgspec.structs.replace(NOTHING, **{name: 1}).leaks(0) == [f"{name} +1"]
+    assert msgspec.structs.replace(NOTHING, **{name: -1}).leaks(0) == []
 
 
 def test_memory_has_stayed_only_above_its_tolerance() -> None:
     grown = msgspec.structs.replace(NOTHING, resident_bytes=3 * 2**20)
-    assert grown.stayed(3 * 2**20) == []
-    assert grown.stayed(2**20) == ["memory +3.0 MiB, tolerated 1.0 MiB"]
+    assert grown.leaks(3 * 2**20) == []
+    assert grown.leaks(2**20) == ["memory +3.0 MiB, tolerated 1.0 MiB"]
 
 
 def test_differences_are_taken_field_by_field() -> None:

@@ -18,7 +18,7 @@ def quote(
 
 def see(*quotes: Quote) -> list[Gap | Repeat | None]:
     detector = GapDetector()
-    return [detector.see(each) for each in quotes]
+    return [detector.check(each) for each in quotes]
 
 
 @pytest.mark.parametrize(
@@ -51,17 +51,17 @@ def test_the_first_quote_may_stand_for_any_number() -> None:
 
 def test_the_snapshot_after_a_reconnect_is_no_repeat_but_only_once() -> None:
     detector = GapDetector()
-    detector.see(quote(10))
-    detector.resumed()
-    assert detector.see(quote(10)) is None
-    assert detector.see(quote(10)) == Repeat("AAPL", "a", 11, 10)
+    detector.check(quote(10))
+    detector.reconnected()
+    assert detector.check(quote(10)) is None
+    assert detector.check(quote(10)) == Repeat("AAPL", "a", 11, 10)
 
 
 def test_quotes_missed_while_away_are_a_gap() -> None:
     detector = GapDetector()
-    detector.see(quote(10))
-    detector.resumed()
-    assert detector.see(quote(13)) == Gap("AAPL", "a", 11, 13)
+    detector.check(quote(10))
+    detector.reconnected()
+    assert detector.check(quote(13)) == Gap("AAPL", "a", 11, 13)
 
 
 def test_a_gap_says_how_many() -> None:
@@ -91,7 +91,7 @@ def test_exactly_what_was_lost_between_two_arrivals_is_missed(
                 continue
             expected_missed += lost if arrived else 0
             lost, arrived = 0, True
-            found = detector.see(quote(seq, symbol=symbol, epoch=epoch, conflated=conflated))
+            found = detector.check(quote(seq, symbol=symbol, epoch=epoch, conflated=conflated))
             assert not isinstance(found, Repeat)
             reported += found.missed if found else 0
         assert reported == expected_missed
@@ -102,6 +102,6 @@ def test_in_any_order_each_quote_at_or_below_the_highest_is_a_repeat(order: list
     detector = GapDetector()
     highest = 0
     for number, seq in enumerate(order):
-        found = detector.see(quote(seq))
+        found = detector.check(quote(seq))
         assert isinstance(found, Repeat) == (number > 0 and seq <= highest)
         highest = max(highest, seq)

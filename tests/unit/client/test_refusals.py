@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qcfeed.client import refusals
-from qcfeed.client.refusals import ComeBackError
+from qcfeed.client.refusals import RetryableError
 from qcfeed.errors import (
     InvalidSymbolError,
     NotAllowedError,
@@ -50,7 +50,7 @@ def test_final_statuses(status: int, said: bytes, kind: type[QcfeedError]) -> No
 )
 def test_statuses_to_come_back_after(status: int, header: str | None, wait: float) -> None:
     answer = refusals.from_http(URL, status, body("busy", "too many"), header)
-    assert isinstance(answer, ComeBackError)
+    assert isinstance(answer, RetryableError)
     assert answer.retry_in == wait
     assert "too many" in answer.reason
 
@@ -79,7 +79,7 @@ def test_an_unheard_of_status_has_words_too() -> None:
 @pytest.mark.parametrize("code", [1001, 1006, 1011, 1012, 4400, 4408, 4410, 4412, 4999, None])
 def test_close_codes_to_come_back_after(code: int | None) -> None:
     answer = refusals.from_close(code, "why", 2.5)
-    assert isinstance(answer, ComeBackError)
+    assert isinstance(answer, RetryableError)
     assert answer.retry_in == 2.5
 
 
@@ -98,7 +98,7 @@ def test_close_codes_are_named() -> None:
 
 def test_errors_in_band() -> None:
     again = refusals.from_error(messages.Error("subscribe_rate", "slowly", retryable=True))
-    assert isinstance(again, ComeBackError)
+    assert isinstance(again, RetryableError)
     unknown = refusals.from_error(messages.Error("unknown_symbol", "no NOPE here", "NOPE"))
     assert type(unknown) is UnknownSymbolError
     assert type(refusals.from_error(messages.Error("symbol_limit", "at most 2"))) is UsageError

@@ -95,7 +95,7 @@ async def test_a_row_holds_serial_state_name_coroutine_location_and_age(make, sl
     sleepers.spawn(1)
     await asyncio.sleep(0)
     (record,) = views._ledger.records()
-    record.born = time.monotonic() - (3 * 3600 + 47 * 60)
+    record.created_at = time.monotonic() - (3 * 3600 + 47 * 60)
     (row,) = tasks_in(views.format_running_task_list("", False))
     assert row == FormattedLiveTaskInfo(
         task_id=str(record.serial),
@@ -302,7 +302,7 @@ def test_a_port_that_another_listens_on_between_our_bind_and_listen(monkeypatch)
             return bound
 
         monkeypatch.setattr(listen, "bind", slow_bind)
-        with pytest.raises(StartError, match="is taken"):
+        with pytest.raises(StartError, match="is in use"):
             monitor._listen(other.getsockname()[1], "--monitor-port")
 
 

@@ -1,4 +1,4 @@
-"""Every figure that a verdict tells, each with a value of its own, whatever words stand around it."""
+"""Every figure in a verdict's sentences, each with a distinct value, whatever the words around it."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from qcfeed.metrics.growth import Point
 from qcfeed.model import answers
 from qcfeed.model.answers import Bands, Location, Memory, TaskTotals
 from qcfeed.model.diagnosis import Finding
-from tests.support.seen import (
+from tests.support.evidence_builders import (
     GIB,
     LEAKY,
-    evidence,
     feed,
+    healthy,
     leak,
+    ledger_findings,
     location,
     orphans,
     rule,
     snapshot,
     status,
     subscriber,
-    told,
 )
 from tests.unit.diagnose.test_verdict import BLOCKED, STUCK, firing
 
@@ -37,7 +37,7 @@ FIGURE = re.compile(r"[+-]?\d[\d,.]*(?: (?:ms|[KMG]iB)\b|%|[hms](?:\d+[ms])?\b)?
 
 
 def figures(*texts: str) -> list[str]:
-    """The numbers in these texts, with their units and in their order; places in code are none."""
+    """The numbers in these texts, with units and in order; line numbers and ports are left out."""
     return [
         each
         for text in texts
@@ -45,8 +45,8 @@ def figures(*texts: str) -> list[str]:
     ]
 
 
-def first(seen: Evidence, rule_name: str) -> Finding:
-    judged = diagnose(seen)
+def first(evidence: Evidence, rule_name: str) -> Finding:
+    judged = diagnose(evidence)
     return next(each for each in (*judged.findings, *judged.again) if each.rule == rule_name)
 
 
@@ -57,7 +57,7 @@ def memory(held: float, limit: float = 16 * GIB) -> Memory:
 # ---------------------------------------------------------------- leaks
 
 
-def test_zombies() -> None:
+def test_the_figures_of_orphaned_tasks() -> None:
     """12,000 of 15,000 tasks, 90 more in 5 s; 5 GiB for 20,000 tasks in all is 256 KiB each."""
     row = location(
         live=15_000,
@@ -66,14 +66,14 @@ def test_zombies() -> None:
         sampled=400,
     )
     other = location("hub.py:9", live=5_000)
-    seen = leak(
+    evidence = leak(
         before=snapshot(location(live=14_910, orphaned=11_910), other),
         after=snapshot(row, other, after_s=5.0),
-        findings=told(rule("orphans", count=12_000, since_s=700.0)),
+        findings=ledger_findings(rule("orphans", count=12_000, since_s=700.0)),
         orphans=orphans(1.0, 2.0, 800.0, None),
         memory=memory(5 * GIB, 10 * GIB),
     )
-    found = first(seen, "zombies")
+    found = first(evidence, "zombies")
     each = 5 * GIB / 20_000
     assert found.left_s == pytest.approx(5 * GIB / each / 1_080 * 60)
     assert (found.count, found.per_minute, found.began_s, found.urgency) == (12_000, 1_080, 720, 90)
@@ -88,35 +88,37 @@ def test_zombies() -> None:
     ]
 
 
-def test_zombies_that_stay_as_many_as_they_are_leave_no_time_to_tell() -> None:
+def test_a_constant_number_of_orphans_has_no_time_left() -> None:
     found = first(leak(count=20_000, more=0), "zombies")
     assert (found.left_s, found.urgency, found.per_minute) == (None, 75, 0.0)
     assert figures(found.cause) == []
 
 
-def test_zombies_of_several_functions_of_one_line_are_counted_together() -> None:
+def test_orphans_of_one_line_are_counted_across_its_functions() -> None:
     rows = [location(function=name, live=n, orphaned=n) for name, n in (("a", 30), ("b", 12))]
-    seen = leak(before=snapshot(location(live=20, orphaned=20)), after=snapshot(*rows, after_s=5.0))
-    found = first(seen, "zombies")
+    evidence = leak(
+        before=snapshot(location(live=20, orphaned=20)), after=snapshot(*rows, after_s=5.0)
+    )
+    found = first(evidence, "zombies")
     assert (found.count, found.per_minute) == (42, 22 * 12)
     assert figures(found.evidence[0])[0] == "42"
 
 
-def test_the_proof_is_the_ledger_s_own_or_that_of_the_first_orphan_or_none() -> None:
-    bare = told(rule("orphans", count=9, since_s=1.0, evidence=[]))
+def test_the_proof_comes_from_the_ledger_or_from_the_first_orphan() -> None:
+    bare = ledger_findings(rule("orphans", count=9, since_s=1.0, evidence=[]))
     listed = first(leak(findings=bare), "zombies").evidence
     assert listed[1] == "task 0: owner subscriber 812 of AAPL closed 720.0 s ago; task sleeping"
     unlisted = first(leak(findings=bare, orphans=None), "zombies").evidence
-    assert figures(unlisted[1]) == ["500", "500"], "how they wait comes next"
+    assert figures(unlisted[1]) == ["500", "500"], "the next line says what they wait on"
 
 
-def test_tasks_that_grow() -> None:
+def test_the_figures_of_growing_tasks() -> None:
     """10,000 tasks in 1 GiB, 300 more per minute: 15 GiB of room are 500 minutes."""
-    seen = evidence(
+    evidence = healthy(
         after=snapshot(location(live=10_000), after_s=5.0),
-        findings=told(rule("growing", count=900, per_minute=300.0, since_s=600.0)),
+        findings=ledger_findings(rule("growing", count=900, per_minute=300.0, since_s=600.0)),
     )
-    found = first(seen, "growing")
+    found = first(evidence, "growing")
     assert (found.count, found.per_minute, found.began_s, found.urgency) == (900, 300.0, 600.0, 70)
     assert found.left_s == pytest.approx(500 * 60)
     assert figures(found.headline) == figures(found.cause) == ["300"]
@@ -125,8 +127,10 @@ def test_tasks_that_grow() -> None:
 
 @pytest.mark.parametrize(("rate", "said"), [(9.94, "9.9"), (10.0, "10"), (1_234.5, "1,234")])
 def test_a_rate_has_a_digit_behind_the_point_where_it_is_small(rate: float, said: str) -> None:
-    seen = evidence(findings=told(rule("growing", count=9, per_minute=rate, since_s=60.0)))
-    assert figures(first(seen, "growing").headline) == [said]
+    evidence = healthy(
+        findings=ledger_findings(rule("growing", count=9, per_minute=rate, since_s=60.0))
+    )
+    assert figures(first(evidence, "growing").headline) == [said]
 
 
 # ---------------------------------------------------------------- memory
@@ -137,7 +141,7 @@ def climbing(mib_per_s: float, tasks_per_s: float) -> Evidence:
         Point(at / 2, GIB + mib_per_s * MIB * at / 2, 100 + tasks_per_s * at / 2)
         for at in range(11)
     ]
-    return evidence(
+    return healthy(
         before=snapshot(location(live=100)),
         after=snapshot(location(live=100 + round(5 * tasks_per_s)), after_s=5.0),
         samples=points,
@@ -145,7 +149,7 @@ def climbing(mib_per_s: float, tasks_per_s: float) -> Evidence:
     )
 
 
-def test_memory_that_grows_and_is_not_tasks() -> None:
+def test_memory_growth_without_tasks() -> None:
     """15 GiB less 150 MiB of room at 30 MiB/s are 507 s."""
     found = first(climbing(30.0, 2.0), "memory_growth")
     assert found.left_s == pytest.approx((15 * 1024 - 150) / 30)
@@ -158,40 +162,40 @@ def test_memory_that_grows_and_is_not_tasks() -> None:
     ]
 
 
-def test_memory_that_grows_with_tasks() -> None:
+def test_memory_growth_with_tasks() -> None:
     """2,000 tasks per second of 16 KiB at most are 31 MiB/s."""
     found = first(climbing(30.0, 2_000.0), "memory_growth")
     assert figures(found.cause) == ["1.8 GiB", "+120,000"]
 
 
-def test_memory_that_has_hours_left_is_less_urgent() -> None:
+def test_memory_growth_with_hours_left_is_less_urgent() -> None:
     found = first(climbing(4.2, 0.0), "memory_growth")
     assert found.left_s == pytest.approx((15 * 1024 - 21) / 4.2)
     assert found.urgency == 65
 
 
-def test_memory_as_it_is_remembered() -> None:
+def test_memory_growth_in_the_history() -> None:
     """An hour in which 4 GiB became 8 and 600 tasks 1,200: two more hours to 16."""
     points = [
         Point(at, 4 * GIB + 4 * GIB * at / 3_600, 600 + 600 * at / 3_600)
         for at in range(0, 3_601, 30)
     ]
-    found = first(evidence(history=points, memory=memory(8 * GIB)), "memory_growth")
+    found = first(healthy(history=points, memory=memory(8 * GIB)), "memory_growth")
     assert found.left_s == pytest.approx(7_200)
     assert figures(found.evidence[1]) == ["100%", "121", "1h00m"]
     assert figures(found.headline) == ["68.3 MiB"]
 
 
-def test_without_a_figure_of_memory_or_its_limit_there_is_no_growth() -> None:
+def test_without_memory_or_limit_there_is_no_growth() -> None:
     for held in (None, memory(GIB, 0.0)):
-        seen = climbing(30.0, 0.0)
-        seen.memory = held
-        seen.history = seen.samples
-        assert diagnose(seen).verdict == "healthy"
+        evidence = climbing(30.0, 0.0)
+        evidence.memory = held
+        evidence.history = evidence.samples
+        assert diagnose(evidence).verdict == "healthy"
 
 
 def test_memory_near_its_limit() -> None:
-    found = first(evidence(memory=memory(9 * GIB, 10 * GIB)), "memory_level")
+    found = first(healthy(memory=memory(9 * GIB, 10 * GIB)), "memory_level")
     assert figures(found.headline) == ["9.0 GiB", "10.0 GiB", "90%"]
     assert figures(found.cause) == ["90%", "10.0 GiB"]
     assert figures(found.evidence[0]) == ["2"]
@@ -202,25 +206,25 @@ def test_memory_near_its_limit() -> None:
 
 
 def test_a_loop_that_is_stuck() -> None:
-    found = first(evidence(after=STUCK, findings=told(BLOCKED)), "blocked_loop")
+    found = first(healthy(after=STUCK, findings=ledger_findings(BLOCKED)), "blocked_loop")
     assert (found.began_s, found.count, found.urgency) == (12.0, 1, 100)
     assert figures(found.headline) == figures(found.cause) == ["12s"]
     assert len(found.evidence) == 3
 
 
-def test_a_loop_that_stood_still() -> None:
+def test_a_loop_that_stalled() -> None:
     stood = msgspec.structs.replace(
         BLOCKED, worst_s=4.0, ago_s=30.0, count=7, since_s=90.0, evidence=list("abcdef")
     )
-    found = first(evidence(findings=told(stood)), "blocked_loop")
+    found = first(healthy(findings=ledger_findings(stood)), "blocked_loop")
     assert (found.began_s, found.count, found.urgency) == (90.0, 7, 60)
     assert figures(found.headline) == ["7", "4.0s"]
-    assert found.evidence == ["a", "d", "e", "f"], "the first, and the innermost three"
+    assert found.evidence == ["a", "d", "e", "f"], "the first line, and the innermost three frames"
 
 
 def test_a_loop_that_is_stuck_and_was_not_caught_yet() -> None:
     after = msgspec.structs.replace(STUCK, loop_stack=[f"m{n}.py:1 f{n}" for n in range(6)])
-    found = first(evidence(after=after), "blocked_loop")
+    found = first(healthy(after=after), "blocked_loop")
     assert (found.began_s, found.count, found.location) == (12.0, 1, "m5.py:1")
     assert "f5" in found.cause
     assert figures(found.evidence[0]) == ["6"]
@@ -242,13 +246,13 @@ def test_an_upstream_that_is_silent() -> None:
     totals = msgspec.structs.replace(
         status(), upstream_reconnects=8, upstream_gaps=9, upstream="feed:"
     )
-    seen = evidence(
+    evidence = healthy(
         feeds=feeds,
         status=totals,
         before=snapshot(location("hub.py:9", live=50)),
         after=snapshot(location("hub.py:9", live=61, orphaned=2), after_s=5.0),
     )
-    found = first(seen, "upstream")
+    found = first(evidence, "upstream")
     assert (found.count, found.began_s, found.urgency) == (3, 40.0, 88)
     assert figures(found.headline) == ["3", "12"]
     assert [figures(each) for each in found.evidence] == [
@@ -263,12 +267,12 @@ def test_an_upstream_that_is_silent() -> None:
 
 
 @pytest.mark.parametrize("orphaned", [0, 1])
-def test_a_silent_upstream_is_only_said_to_be_no_leak_where_nobody_is_orphaned(
+def test_a_silent_upstream_rules_out_a_leak_only_without_orphans(
     orphaned: int,
 ) -> None:
     silent = [feed("AAPL", band="dead", reason="upstream_silent")]
     after = snapshot(location("hub.py:9", live=9, orphaned=orphaned), after_s=5.0)
-    cause = first(evidence(feeds=silent, after=after), "upstream").cause
+    cause = first(healthy(feeds=silent, after=after), "upstream").cause
     assert ("not a leak" in cause) == (orphaned == 0)
 
 
@@ -277,16 +281,16 @@ def test_some_symbols_without_quotes() -> None:
         feed(name, band="dead", reason="upstream_silent", age_s=100.0 * n)
         for n, name in enumerate("VWXYZ", 1)
     ]
-    found = first(evidence(feeds=[feed("AAPL"), feed("MSFT"), *silent]), "stale_symbols")
+    found = first(healthy(feeds=[feed("AAPL"), feed("MSFT"), *silent]), "stale_symbols")
     assert (found.count, found.began_s, found.urgency) == (5, 100.0, 50)
     assert figures(found.headline.partition(":")[0]) == ["5", "7"]
     assert found.headline.endswith("Z, Y, X and 2 more")
     assert [figures(each) for each in found.evidence] == [["5"], ["8m20s"], ["0", "0"]]
 
 
-def test_symbols_late_by_our_own_lag() -> None:
+def test_symbols_stale_because_the_loop_was_late() -> None:
     late = [feed(f"S{n}", band="stale", reason="own_lag") for n in range(3)]
-    found = first(evidence(feeds=[feed("AAPL"), *late]), "own_lag")
+    found = first(healthy(feeds=[feed("AAPL"), *late]), "own_lag")
     assert (found.count, found.urgency) == (3, 55)
     assert figures(found.headline) == figures(found.cause) == ["3"]
 
@@ -304,7 +308,7 @@ def test_subscribers_that_do_not_read() -> None:
         subscriber(12, stalled_s=50.0, slow=False),
     ]
     found = first(
-        evidence(slow=slow, status=msgspec.structs.replace(status(), connections=33)),
+        healthy(slow=slow, status=msgspec.structs.replace(status(), connections=33)),
         "slow_subscribers",
     )
     assert (found.count, found.began_s, found.urgency) == (4, 90.0, 45)
@@ -316,8 +320,8 @@ def test_subscribers_that_do_not_read() -> None:
     assert found.next[1].endswith("kick 8 9 7")
 
 
-def test_an_alert_that_fires() -> None:
-    found = first(evidence(alerts=[firing("QcfeedTargetMissing")]), "QcfeedTargetMissing")
+def test_a_firing_alert() -> None:
+    found = first(healthy(alerts=[firing("QcfeedTargetMissing")]), "QcfeedTargetMissing")
     assert (found.began_s, found.urgency) == (90.0, 20)
     assert figures(found.cause) == ["1m30s"]
     assert figures(found.evidence[0]) == ["5"]
@@ -332,8 +336,8 @@ def test_an_alert_that_fires() -> None:
         ("exceptions_never_retrieved", 40),
     ],
 )
-def test_what_the_rules_of_the_ledger_found_is_passed_on(name: str, urgency: int) -> None:
-    found = first(evidence(findings=told(rule(name, count=17, since_s=33.0))), name)
+def test_findings_of_the_ledger_are_taken_over(name: str, urgency: int) -> None:
+    found = first(healthy(findings=ledger_findings(rule(name, count=17, since_s=33.0))), name)
     assert (found.count, found.began_s, found.urgency) == (17, 33.0, urgency)
     assert found.location == LEAKY
 
@@ -341,7 +345,7 @@ def test_what_the_rules_of_the_ledger_found_is_passed_on(name: str, urgency: int
 # ---------------------------------------------------------------- what was looked at
 
 
-def test_what_was_looked_at_when_all_is_well() -> None:
+def test_a_healthy_verdict_lists_the_figures_that_were_checked() -> None:
     totals = msgspec.structs.replace(
         status(),
         feeds=4,
@@ -350,7 +354,7 @@ def test_what_was_looked_at_when_all_is_well() -> None:
         orphaned_subscriptions=0,
         staleness=Bands(live=10, stale=2, very_stale=3, dead=4),
     )
-    seen = evidence(
+    evidence = healthy(
         before=snapshot(location("hub.py:9", live=21), stall_ms=40.0),
         after=snapshot(location("hub.py:9", live=24), after_s=4.0, stall_ms=30.0),
         memory=memory(3 * GIB, 12 * GIB),
@@ -359,7 +363,7 @@ def test_what_was_looked_at_when_all_is_well() -> None:
         history=[Point(0.0, GIB), Point(300.0, GIB)],
         slow=[subscriber(1, slow=False), subscriber(2, slow=False)],
     )
-    judged = diagnose(seen)
+    judged = diagnose(evidence)
     assert judged.verdict == "healthy"
     assert judged.window_s == 4.0
     assert figures(judged.headline) == ["24", "4", "5"]
@@ -374,15 +378,15 @@ def test_what_was_looked_at_when_all_is_well() -> None:
     }
 
 
-def test_a_verdict_says_of_which_process_it_is_and_when_and_at_what_cost_it_was_taken() -> None:
+def test_a_verdict_names_its_process_its_time_and_its_cost() -> None:
     stuck = msgspec.structs.replace(STUCK, loop_stack=["app.py:1 main"])
-    seen = evidence(
+    evidence = healthy(
         after=stuck,
         status=status(drill="slow-disk"),
-        untold=["feeds: gone"],
-        findings=told(BLOCKED),
+        skipped=["feeds: gone"],
+        findings=ledger_findings(BLOCKED),
     )
-    judged = diagnose(seen)
+    judged = diagnose(evidence)
     assert (judged.pid, judged.instance) == (7, "8006")
     assert judged.taken_at == "2024-03-20T02:15:05+00:00"
     assert (judged.loop_stall_ms, judged.loop_stack) == (12_000.0, ["app.py:1 main"])
@@ -399,9 +403,9 @@ def section(blocks: list[Block], title: str) -> list[Block]:
     return rest[: ends[0]] if ends else rest
 
 
-def reported(seen: Evidence) -> list[Block]:
+def reported(evidence: Evidence) -> list[Block]:
     return sections.blocks(
-        Material(diagnosis=diagnose(seen), evidence=seen, host="prod-1", version="1.0")
+        Material(diagnosis=diagnose(evidence), evidence=evidence, host="prod-1", version="1.0")
     )
 
 
@@ -418,7 +422,7 @@ def test_the_details_of_a_report() -> None:
     )
     after = msgspec.structs.replace(snapshot(location(live=11), after_s=5.0), totals=totals)
     (code, *_) = section(
-        reported(evidence(after=after, memory=memory(2 * GIB, 16 * GIB))), "Alert details"
+        reported(healthy(after=after, memory=memory(2 * GIB, 16 * GIB))), "Alert details"
     )
     assert isinstance(code, Code)
     assert [figures(line) for line in code.text.splitlines()] == [
@@ -431,32 +435,32 @@ def test_the_details_of_a_report() -> None:
     ]
 
 
-def test_the_report_tells_the_least_time_of_all_findings() -> None:
-    seen = climbing(30.0, 0.0)
-    seen.findings = told(rule("growing", count=900, per_minute=1.0, since_s=600.0))
-    (code, *_) = section(reported(seen), "Alert details")
+def test_the_report_shows_the_shortest_time_of_all_findings() -> None:
+    evidence = climbing(30.0, 0.0)
+    evidence.findings = ledger_findings(rule("growing", count=900, per_minute=1.0, since_s=600.0))
+    (code, *_) = section(reported(evidence), "Alert details")
     assert isinstance(code, Code)
     assert figures(code.text.splitlines()[1]) == ["8m27s"]
 
 
 @pytest.mark.parametrize(
-    ("seen", "severity"),
+    ("evidence", "severity"),
     [
-        (evidence(), "None"),
+        (healthy(), "None"),
         (leak(more=0), "Critical"),
-        (evidence(findings=told(rule("growing", count=1, per_minute=9.0))), "Warning"),
+        (healthy(findings=ledger_findings(rule("growing", count=1, per_minute=9.0))), "Warning"),
     ],
 )
-def test_how_severe_a_report_says_it_is(seen: Evidence, severity: str) -> None:
-    """Zombies that do not even grow are critical, at 75 of 100; growth with owners, at 70, is a warning."""
-    facts = reported(seen)[1]
+def test_the_severity_of_a_report(evidence: Evidence, severity: str) -> None:
+    """Orphans are critical even without growth (75 of 100); growth with owners is a warning (70)."""
+    facts = reported(evidence)[1]
     assert isinstance(facts, Facts)
     assert dict(facts.facts)["Severity"] == severity
 
 
 def test_the_head_of_a_report() -> None:
     totals = msgspec.structs.replace(status(), uptime_s=7_260.0, started_at="2024-03-20T00:14:05Z")
-    facts = reported(evidence(status=totals))[1]
+    facts = reported(healthy(status=totals))[1]
     assert isinstance(facts, Facts)
     told_of = dict(facts.facts)
     assert told_of["Taken"] == "2024-03-20 02:15:05 UTC"
@@ -475,7 +479,7 @@ def test_subscriptions_in_a_report() -> None:
         feeds_by_state={"open": 3},
     )
     feeds = [feed("A", subscribers=4), feed("B", subscribers=5), feed("C", subscribers=0)]
-    (facts,) = section(reported(evidence(status=totals, feeds=feeds)), "Subscriptions")
+    (facts,) = section(reported(healthy(status=totals, feeds=feeds)), "Subscriptions")
     assert isinstance(facts, Facts)
     assert [figures(value) for _, value in facts.facts] == [
         ["9", "7"],
@@ -497,14 +501,14 @@ def test_the_windows_of_a_report_worst_first() -> None:
         for each in points
     ]
     held = memory(8 * GIB, 16 * GIB + 4 * MIB)
-    (grid,) = time_sections.windows(evidence(history=points, memory=held))
+    (grid,) = time_sections.windows(healthy(history=points, memory=held))
     assert isinstance(grid, Grid)
     told_first = dict(zip(grid.header, grid.rows[0], strict=True))
     assert told_first == {
         "Window": "5m",
-        "Memory an hour": "+12.0 GiB",
+        "Memory per hour": "+12.0 GiB",
         "Fit (r2)": "1.00",
-        "Tasks a minute": "-1.0",
+        "Tasks per minute": "-1.0",
         "Time to the limit": "40m01s",
     }
     assert [row[0] for row in grid.rows][:2] == ["5m", "15m"]
@@ -512,18 +516,20 @@ def test_the_windows_of_a_report_worst_first() -> None:
     assert {(row[1][0], row[4]) for row in grid.rows[2:]} == {("-", "never")}
 
 
-def test_a_timeline_of_a_few_seconds_bears_the_time_of_day() -> None:
-    seen = evidence(samples=[Point(100.0 + n, GIB + n * MIB, 20 + n) for n in range(5)])
-    grid = section(reported(seen), "Timeline")[-1]
+def test_a_timeline_without_history_shows_the_time_of_day() -> None:
+    evidence = healthy(samples=[Point(100.0 + n, GIB + n * MIB, 20 + n) for n in range(5)])
+    grid = section(reported(evidence), "Timeline")[-1]
     assert isinstance(grid, Grid)
     assert [row[0] for row in grid.rows] == [f"02:15:0{n}" for n in range(1, 6)]
     assert [row[2] for row in grid.rows] == ["20", "21", "22", "23", "24"]
 
 
-def test_a_row_of_one_location_is_that_of_its_busiest_function() -> None:
+def test_the_row_of_a_location_is_its_busiest_function() -> None:
     rows: list[Location] = [
         location(function="few", live=3, source="few()"),
         location(function="many", live=30, source="many()"),
     ]
-    seen = leak(after=snapshot(*rows, location(function="gone", live=2, orphaned=2), after_s=5.0))
-    assert first(seen, "zombies").source == "many()"
+    evidence = leak(
+        after=snapshot(*rows, location(function="gone", live=2, orphaned=2), after_s=5.0)
+    )
+    assert first(evidence, "zombies").source == "many()"

@@ -6,19 +6,19 @@ from qcfeed import shipped
 from qcfeed.diagnose.runbooks import PAGES, page_of
 from qcfeed.diagnose.verdict import diagnose
 from qcfeed.metrics.catalog.alerts import ALERTS
-from tests.support.seen import leak
+from tests.support.evidence_builders import leak
 
 
 @pytest.mark.parametrize("page", sorted({*PAGES.values(), *(alert.name for alert in ALERTS)}))
-def test_every_page_that_is_named_is_shipped(page: str) -> None:
+def test_every_named_runbook_is_shipped(page: str) -> None:
     assert page in shipped.runbooks()
 
 
-def test_an_alert_is_its_own_page_and_what_has_none_has_none() -> None:
+def test_an_alert_has_its_own_page_and_a_rule_without_page_has_none() -> None:
     assert page_of("QcfeedTargetMissing") == "QcfeedTargetMissing"
     assert page_of("exceptions_never_retrieved") == ""
 
 
-def test_a_diagnosis_names_the_page_of_each_finding() -> None:
+def test_a_diagnosis_names_the_runbook_of_each_finding() -> None:
     told = diagnose(leak())
     assert [each.runbook for each in told.findings] == ["QcfeedOrphanedTasks"]

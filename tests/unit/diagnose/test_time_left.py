@@ -1,4 +1,4 @@
-"""How long is left: the figure of the headline, and the least of everything that is known."""
+"""The time to the memory limit: the shortest estimate, and the figure in the headline."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from qcfeed.diagnose.verdict import diagnose, headline
 from qcfeed.metrics.growth import Point
 from qcfeed.model.answers import Memory
 from qcfeed.model.diagnosis import Certainty, Finding
-from tests.support.seen import GIB, evidence, location, snapshot
+from tests.support.evidence_builders import GIB, healthy, location, snapshot
 
 MIB = 2**20
 LIVE = 10_000
 
 
 def climbing(left_s: float) -> Evidence:
-    """Memory of 1 of 2 GiB, on a line that reaches the limit in so many seconds; 10,000 tasks live."""
+    """1 GiB of 2 GiB used, growing linearly to the limit in ``left_s``; 10,000 live tasks."""
     slope = GIB / left_s
     points = [Point(at / 2, GIB + slope * (at / 2 - 5), LIVE) for at in range(11)]
-    return evidence(
+    return healthy(
         before=snapshot(location(live=LIVE)),
         after=snapshot(location(live=LIVE), after_s=5.0),
         samples=points,
@@ -29,39 +29,37 @@ def climbing(left_s: float) -> Evidence:
 
 
 def tasks_that_leave(seconds: float) -> float:
-    """Tasks per minute that fill the other GiB in so many seconds, each with a ten-thousandth of the first."""
+    """Tasks per minute that fill the free GiB in ``seconds``, at the present memory per task."""
     return LIVE * 60 / seconds
 
 
 @pytest.mark.parametrize(("by_memory", "by_tasks"), [(100.0, 200.0), (200.0, 100.0)])
-def test_the_time_left_is_the_least_of_what_memory_and_tasks_say(
-    by_memory: float, by_tasks: float
-) -> None:
-    left = memory.time_left(climbing(by_memory), tasks_per_minute=tasks_that_leave(by_tasks))
+def test_the_shorter_of_two_estimates_is_the_time_left(by_memory: float, by_tasks: float) -> None:
+    left = memory.time_to_limit(climbing(by_memory), tasks_per_minute=tasks_that_leave(by_tasks))
     assert left is not None
     assert left.seconds == pytest.approx(100.0)
-    says = "tasks more a minute" if by_tasks < by_memory else "more a minute"
-    assert says in left.at
-    assert ("tasks" in left.at) == (by_tasks < by_memory)
+    says = "more tasks per minute" if by_tasks < by_memory else "more per minute"
+    assert says in left.rate
+    assert ("tasks" in left.rate) == (by_tasks < by_memory)
 
 
-def test_the_time_left_counts_what_is_free_and_not_what_is_held() -> None:
-    left = memory.time_left(climbing(1e9), tasks_per_minute=tasks_that_leave(300.0))
+def test_the_time_left_counts_free_memory() -> None:
+    left = memory.time_to_limit(climbing(1e9), tasks_per_minute=tasks_that_leave(300.0))
     assert left is not None
     assert left.seconds == pytest.approx(300.0)
 
 
-def test_no_time_is_told_when_nothing_grows() -> None:
-    assert memory.time_left(climbing(1e9)) is None
+def test_there_is_no_time_left_when_nothing_grows() -> None:
+    assert memory.time_to_limit(climbing(1e9)) is None
 
 
-def test_what_grows_faster_is_believed_whether_it_was_seen_now_or_before() -> None:
-    """Of a climb in these seconds and one that is remembered, the one that leaves less time."""
+def test_the_faster_growth_counts_whether_in_the_window_or_the_history() -> None:
+    """Of the growth in the window and in the history, the one that leaves less time counts."""
     for now_s, before_s in ((100.0, 1_000.0), (1_000.0, 100.0)):
-        seen = climbing(now_s)
+        evidence = climbing(now_s)
         slope = GIB / before_s
-        seen.history = [Point(at, GIB + slope * (at - 600.0), LIVE) for at in range(0, 601, 10)]
-        climb = memory.climb(seen)
+        evidence.history = [Point(at, GIB + slope * (at - 600.0), LIVE) for at in range(0, 601, 10)]
+        climb = memory.fastest_growth(evidence)
         assert climb is not None
         assert climb.left_s == pytest.approx(100.0)
 
@@ -92,11 +90,11 @@ def finding(rule: str, urgency: int, left_s: float | None) -> Finding:
         (200.0, 0.0, 0.0),
     ],
 )
-def test_a_cause_leaves_as_little_time_as_the_most_pressing_of_its_symptoms(
+def test_a_cause_takes_over_the_shortest_time_of_its_symptoms(
     cause: float | None, symptom: float | None, told: float | None
 ) -> None:
     (arranged,) = causes.arrange(
-        evidence(), [finding("zombies", 90, cause), finding("memory_growth", 65, symptom)]
+        healthy(), [finding("zombies", 90, cause), finding("memory_growth", 65, symptom)]
     )
     assert arranged.rule == "zombies"
     assert arranged.left_s == told

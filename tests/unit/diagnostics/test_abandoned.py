@@ -22,10 +22,12 @@ import uvloop
 from aiohttp import web
 
 from qcfeed.diagnostics import abandoned
-from qcfeed.diagnostics.abandoned import Hold
+from qcfeed.diagnostics.abandoned import OtherHolders
 from qcfeed.diagnostics.ledger import Ledger
 
-pytestmark = pytest.mark.skipif(not abandoned.TELLS, reason="cannot be told on this interpreter")
+pytestmark = pytest.mark.skipif(
+    not abandoned.IS_RELIABLE, reason="cannot be told on this interpreter"
+)
 
 Future = asyncio.Future[None]
 Case = Callable[["Stage"], Awaitable[Any]]
@@ -55,10 +57,10 @@ def runner(request: pytest.FixtureRequest) -> Generator[asyncio.Runner]:
         yield runner
 
 
-def told(runner: asyncio.Runner, case: Case) -> Hold | None:
+def told(runner: asyncio.Runner, case: Case) -> OtherHolders | None:
     """What is told of the task of a case, the same from its loop's thread and from another."""
 
-    async def play() -> Hold | None:
+    async def play() -> OtherHolders | None:
         ledger = Ledger()
         ledger.install(asyncio.get_running_loop())
         stage = Stage()
@@ -66,9 +68,9 @@ def told(runner: asyncio.Runner, case: Case) -> Hold | None:
             task = asyncio.create_task(case(stage), name="case")
             for _ in range(20):
                 await asyncio.sleep(0.001)
-            here = abandoned.hold(task)
+            here = abandoned.other_holders(task)
             assert not task.done()
-            assert await asyncio.to_thread(abandoned.hold, task) is here
+            assert await asyncio.to_thread(abandoned.other_holders, task) is here
             for each in [task, *(one for one in stage.kept if isinstance(one, asyncio.Task))]:
                 each.cancel()
             await asyncio.wait([task])
@@ -151,7 +153,7 @@ async def behind_a_task(stage: Stage) -> None:
     ],
 )
 def test_nobody_will(runner: asyncio.Runner, case: Case) -> None:
-    assert told(runner, case) is Hold.NOBODY
+    assert told(runner, case) is OtherHolders.NOBODY
 
 
 async def held_weakly(stage: Stage) -> None:
@@ -161,7 +163,7 @@ async def held_weakly(stage: Stage) -> None:
 
 
 def test_somebody_may_come_by_a_weak_reference(runner: asyncio.Runner) -> None:
-    assert told(runner, held_weakly) is Hold.WEAKLY
+    assert told(runner, held_weakly) is OtherHolders.WEAKLY
 
 
 # ---------------------------------------------------------------- somebody, or left alone
@@ -523,13 +525,13 @@ def test_somebody_may(runner: asyncio.Runner, case: Case) -> None:
 
 
 def test_the_main_task_is_left_alone(runner: asyncio.Runner) -> None:
-    async def main() -> Hold | None:
+    async def main() -> OtherHolders | None:
         this = asyncio.current_task()
         stop = future()
-        found: list[Hold | None] = []
+        found: list[OtherHolders | None] = []
 
         async def look() -> None:
-            found.append(abandoned.hold(this))
+            found.append(abandoned.other_holders(this))
             this.cancel()
 
         looking = asyncio.create_task(look())
@@ -555,7 +557,7 @@ def test_under_the_timeout_of_who_waits_for_it(runner: asyncio.Runner) -> None:
         stage.spawn(waiting())
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        stage.kept.append(abandoned.hold(inner))
+        stage.kept.append(abandoned.other_holders(inner))
         await asyncio.sleep(3600)
 
     async def play() -> None:
@@ -579,7 +581,7 @@ def test_looking_does_not_hold_on(runner: asyncio.Runner) -> None:
         await asyncio.sleep(0)
         waiter = weakref.ref(task._fut_waiter)
         for _ in range(3):
-            assert abandoned.hold(task) is Hold.WEAKLY
+            assert abandoned.other_holders(task) is OtherHolders.WEAKLY
         task.cancel()
         await asyncio.wait([task])
         del task
@@ -591,4 +593,4 @@ def test_looking_does_not_hold_on(runner: asyncio.Runner) -> None:
 
 @pytest.mark.parametrize("odd", [None, object(), 7])
 def test_what_is_no_task_is_nothing(odd: Any) -> None:
-    assert abandoned.hold(odd) is None
+    assert abandoned.other_holders(odd) is None

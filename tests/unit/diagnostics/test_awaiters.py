@@ -139,7 +139,7 @@ async def test_two_tasks_that_wait_for_each_other() -> None:
         [(tasks[1], "await")],
         [(tasks[0], "await")],
     ]
-    reaper.tell(tasks[0])  # Task.cancel() would go round the ring until it raises
+    reaper.cancel_task(tasks[0])  # Task.cancel() would go round the ring until it raises
     await asyncio.wait(tasks)
 
 

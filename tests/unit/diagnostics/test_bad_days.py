@@ -19,7 +19,7 @@ import pytest_asyncio
 
 from qcfeed.diagnostics import orphans, reaper, snapshot
 from qcfeed.diagnostics.leakcheck import LeakError, Leaks
-from qcfeed.diagnostics.ledger import Ledger, Record, owned_by
+from qcfeed.diagnostics.ledger import Ledger, TaskRecord, owned_by
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.diagnostics.waits import state
 
@@ -93,7 +93,7 @@ async def end(task: asyncio.Task[Any]) -> None:
     await asyncio.wait([task])
 
 
-def record_of(ledger: Ledger, task: asyncio.Task[Any]) -> Record:
+def record_of(ledger: Ledger, task: asyncio.Task[Any]) -> TaskRecord:
     return next(record for record in ledger.records() if record.task is task)
 
 

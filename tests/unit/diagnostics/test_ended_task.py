@@ -13,7 +13,7 @@ import pytest
 from qcfeed.diagnostics import calls, labels
 from qcfeed.diagnostics.ended_task import Outcome
 from qcfeed.diagnostics.ledger import Ledger
-from qcfeed.diagnostics.site import LAST, ROOM, Site
+from qcfeed.diagnostics.site import FINISHED_BUDGET, RECENT_ENDED, Site
 
 HERE = "tests/unit/diagnostics/test_ended_task.py"
 
@@ -49,10 +49,10 @@ async def test_how_a_task_ended_its_name_age_and_labels_are_remembered(ledger: L
         task = asyncio.create_task(nothing(), name="quick")
     await over(task)
     serial = ledger.record_of(task).serial  # type: ignore[union-attr]
-    (told,) = site_of(ledger, "are_remembered").remembered()
+    (told,) = site_of(ledger, "are_remembered").recently_ended()
     assert (told.serial, told.name, told.outcome) == (serial, "quick", Outcome.FINISHED)
     assert dict(told.labels) == {"symbol": "AAPL"}
-    assert told.born <= told.ended <= time.monotonic()
+    assert told.created_at <= told.ended_at <= time.monotonic()
     assert told.cancels is None
 
 
@@ -77,7 +77,7 @@ async def test_every_outcome_is_told_newest_first(ledger: Ledger) -> None:
     await asyncio.sleep(0)
     gc.collect()
     assert gone() is None
-    told = [each.outcome for each in site_of(ledger, "spawn").remembered()]
+    told = [each.outcome for each in site_of(ledger, "spawn").recently_ended()]
     assert told == [Outcome.DESTROYED, Outcome.FAILED, Outcome.CANCELLED, Outcome.FINISHED]
 
 
@@ -86,28 +86,30 @@ async def test_a_rush_of_those_that_finish_does_not_push_out_what_failed(ledger:
         return asyncio.create_task(coroutine)
 
     await over(spawn(failing()))
-    for _ in range(10 * LAST):
+    for _ in range(10 * RECENT_ENDED):
         await spawn(nothing())
     site = site_of(ledger, "spawn")
-    told = [each.outcome for each in site.gone]
+    told = [each.outcome for each in site.recent_ended]
     assert told.count(Outcome.FAILED) == 1
-    assert told.count(Outcome.FINISHED) == ROOM
-    assert site.finished == 10 * LAST
-    site.remembered()  # somebody has looked: it remembers anew
+    assert told.count(Outcome.FINISHED) == FINISHED_BUDGET
+    assert site.finished == 10 * RECENT_ENDED
+    site.recently_ended()  # somebody has looked: it remembers anew
     await spawn(nothing())
     await asyncio.sleep(0)
-    assert [e.outcome for e in site_of(ledger, "spawn").gone].count(Outcome.FINISHED) == ROOM + 1
+    assert [e.outcome for e in site_of(ledger, "spawn").recent_ended].count(
+        Outcome.FINISHED
+    ) == FINISHED_BUDGET + 1
 
 
 async def test_no_more_than_the_last_are_kept(ledger: Ledger) -> None:
     def spawn() -> asyncio.Task[Any]:
         return asyncio.create_task(failing())
 
-    for _ in range(LAST + 5):
+    for _ in range(RECENT_ENDED + 5):
         await over(spawn())
         ledger.settle()
-    serials = [each.serial for each in site_of(ledger, "spawn").remembered()]
-    assert len(serials) == LAST
+    serials = [each.serial for each in site_of(ledger, "spawn").recently_ended()]
+    assert len(serials) == RECENT_ENDED
     assert serials == sorted(serials, reverse=True)
 
 
@@ -143,7 +145,7 @@ async def test_who_cancelled_is_known_by_task_and_line(ledger: Ledger) -> None:
     here = await by
     await over(victim)
     ledger.settle()
-    told = next(e for s in ledger.sites() for e in s.remembered() if e.cancels)
+    told = next(e for s in ledger.sites() for e in s.recently_ended() if e.cancels)
     assert told.cancels is not None
     assert (told.cancels.times, told.cancels.by) == (1, serial)
     assert calls.of_cancel(told.cancels).startswith(f"{HERE}:{here} (test_who_cancelled")
@@ -158,7 +160,7 @@ async def test_a_timeout_and_a_group_are_named_as_such(ledger: Ledger) -> None:
             group.create_task(forever(), name="of the group")
             group.create_task(failing())
     ledger.settle()
-    told = {e.name: e for s in ledger.sites() for e in s.remembered() if e.cancels}
+    told = {e.name: e for s in ledger.sites() for e in s.recently_ended() if e.cancels}
     timed, grouped = told["timed out"].cancels, told["of the group"].cancels
     assert timed is not None and grouped is not None  # noqa: PT018
     assert timed.by is None, "a callback"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from qcfeed.diagnostics.failures import CALLS, GROUPS, TEXT, Failures
+from qcfeed.diagnostics.failures import MAX_CALLS, MAX_GROUPS, MAX_TEXT, Failures
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.site import Site
 
@@ -69,15 +69,15 @@ def test_deep_tracebacks_many_kinds_and_hostile_messages_are_bounded() -> None:
     site = Site(Ledger(), None, 0)
     failures = Failures()
     with pytest.raises(MuteError) as caught:
-        deep(3 * CALLS)
+        deep(3 * MAX_CALLS)
     failures.note(site, 1, caught.value)
     (group,) = failures.groups()
     assert group.raised[0].error == "MuteError"
-    assert (len(group.raised[0].calls), group.raised[0].dropped) == (CALLS, 2 * CALLS + 2)
-    for n in range(GROUPS + 9):
+    assert (len(group.raised[0].calls), group.raised[0].dropped) == (MAX_CALLS, 2 * MAX_CALLS + 2)
+    for n in range(MAX_GROUPS + 9):
         failures.note(site, n, type(f"Kind{n}", (Exception,), {})("x" * 10_000))
-    assert (len(failures.groups()), failures.dropped) == (GROUPS, 10)
-    assert max(len(each.raised[0].error) for each in failures.groups()) <= TEXT
+    assert (len(failures.groups()), failures.dropped) == (MAX_GROUPS, 10)
+    assert max(len(each.raised[0].error) for each in failures.groups()) <= MAX_TEXT
 
 
 def test_an_exception_that_causes_itself_ends() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from qcfeed.diagnostics import Ledger, label, labels, owned_by
 from qcfeed.diagnostics.labels import DROPPED, MAX_LABELS, MAX_LENGTH
-from qcfeed.diagnostics.ledger import Record
+from qcfeed.diagnostics.ledger import TaskRecord
 
 
 async def sleeper() -> None:
@@ -21,8 +21,8 @@ async def ended(*tasks: asyncio.Task[None]) -> None:
 
 
 @pytest.fixture
-def record(ledger: Ledger) -> Callable[[asyncio.Task[None]], Record]:
-    def of(task: asyncio.Task[None]) -> Record:
+def record(ledger: Ledger) -> Callable[[asyncio.Task[None]], TaskRecord]:
+    def of(task: asyncio.Task[None]) -> TaskRecord:
         found = ledger.record_of(task)
         assert found is not None
         return found
@@ -118,10 +118,10 @@ async def test_nobody_can_pretend_that_labels_were_dropped(spawn, record) -> Non
 
 
 async def test_the_context_is_restored_when_the_block_raises() -> None:
-    before = labels.current.get()
+    before = labels.current_context.get()
     with pytest.raises(KeyError), label(symbol="AAPL"):
         raise KeyError
-    assert labels.current.get() is before
+    assert labels.current_context.get() is before
 
 
 @pytest.mark.parametrize("chained", [False, True])

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from qcfeed.diagnostics import ledger as spawn
-from qcfeed.diagnostics.ledger import Ledger, Record, owned_by
+from qcfeed.diagnostics.ledger import Ledger, TaskRecord, owned_by
 from qcfeed.diagnostics.site import Site
 from tests.support.patience import PATIENCE
 
@@ -304,7 +304,7 @@ async def test_readers_let_the_loop_run_after_each_turn(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spawn, "SLICE", 2)
-    monkeypatch.setattr(spawn, "TURN", 0.5)
+    monkeypatch.setattr(spawn, "READER_TURN_S", 0.5)
     now, slept = 100.0, []
     monkeypatch.setattr(spawn.time, "monotonic", lambda: now)
     monkeypatch.setattr(spawn.time, "sleep", slept.append)
@@ -593,8 +593,8 @@ async def test_a_record_knows_its_task(ledger: Ledger) -> None:
     task = asyncio.create_task(forever())
     site = site_of(ledger, "knows_its_task")
     (record,) = [record for record in ledger.records() if record.site is site]
-    assert isinstance(record, Record)
+    assert isinstance(record, TaskRecord)
     assert record.task is task
-    assert record.born <= time.monotonic()
+    assert record.created_at <= time.monotonic()
     task.cancel()
     await ended(task)

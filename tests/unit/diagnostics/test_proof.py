@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from qcfeed.diagnostics.proof import Outcome, Sample, judge
+from qcfeed.diagnostics.proof import ProofOutcome, Sample, judge
 
 
 def samples(live: list[int], births: int = 100, orphaned: int = 0) -> list[Sample]:
@@ -14,7 +14,7 @@ def samples(live: list[int], births: int = 100, orphaned: int = 0) -> list[Sampl
 
 def test_it_holds_when_tasks_come_and_go() -> None:
     proof = judge(samples([5, 6, 4, 7, 5, 6, 4, 5, 6]), 20)
-    assert (proof.outcome, proof.reasons) == (Outcome.HOLDS, [])
+    assert (proof.outcome, proof.reasons) == (ProofOutcome.HOLDS, [])
     assert (proof.births, proof.live_first, proof.live_last) == (100, 5, 6)
 
 
@@ -22,7 +22,7 @@ def test_it_holds_when_tasks_come_and_go() -> None:
 def test_a_steady_leak_is_seen_however_slow(a_minute: int) -> None:
     live = [47_829 + a_minute * n // 6 for n in range(61)]
     proof = judge(samples(live), 20)
-    assert proof.outcome is Outcome.LEAKS
+    assert proof.outcome is ProofOutcome.LEAKS
     assert proof.reasons == [f"live tasks grew: their low rose by {proof.growth:,}"]
 
 
@@ -30,30 +30,30 @@ def test_a_steady_leak_is_seen_however_slow(a_minute: int) -> None:
 def test_a_leak_under_traffic_is_seen_and_traffic_alone_is_no_leak(seed: int) -> None:
     chance = random.Random(seed)
     busy = [max(0, round(chance.gauss(30, 5))) for _ in range(61)]
-    assert judge(samples(busy), 20).outcome is Outcome.HOLDS
+    assert judge(samples(busy), 20).outcome is ProofOutcome.HOLDS
     leaking = [n + 20 * i // 6 for i, n in enumerate(busy)]  # the incident's 20 a minute
-    assert judge(samples(leaking), 20).outcome is Outcome.LEAKS
+    assert judge(samples(leaking), 20).outcome is ProofOutcome.LEAKS
 
 
 def test_orphans_speak_against_it_unless_they_end_at_once() -> None:
-    assert judge(samples([3] * 9, orphaned=3), 20).outcome is Outcome.LEAKS
+    assert judge(samples([3] * 9, orphaned=3), 20).outcome is ProofOutcome.LEAKS
     passing = [*samples([3] * 8), Sample(3, 100, 2)]
-    assert judge(passing, 20).outcome is Outcome.HOLDS
+    assert judge(passing, 20).outcome is ProofOutcome.HOLDS
 
 
 def test_too_little_traffic_is_no_proof() -> None:
     proof = judge(samples([5] * 9, births=19), 20)
-    assert proof.outcome is Outcome.UNPROVEN
+    assert proof.outcome is ProofOutcome.UNPROVEN
     assert proof.reasons == ["too little traffic to tell: 19 born, 20 are needed"]
-    assert judge(samples([5] * 9, births=20), 20).outcome is Outcome.HOLDS
+    assert judge(samples([5] * 9, births=20), 20).outcome is ProofOutcome.HOLDS
 
 
 def test_a_leak_without_traffic_is_a_leak_all_the_same() -> None:
-    assert judge(samples([5, 6, 7, 8, 9, 10], births=5), 20).outcome is Outcome.LEAKS
+    assert judge(samples([5, 6, 7, 8, 9, 10], births=5), 20).outcome is ProofOutcome.LEAKS
 
 
 def test_too_few_looks_are_no_proof() -> None:
     proof = judge(samples([5] * 5), 20)
-    assert proof.outcome is Outcome.UNPROVEN
+    assert proof.outcome is ProofOutcome.UNPROVEN
     assert proof.reasons == ["too short to tell: 5 looks, 6 are needed"]
-    assert judge([], 20).outcome is Outcome.UNPROVEN
+    assert judge([], 20).outcome is ProofOutcome.UNPROVEN

@@ -12,7 +12,7 @@ import pytest_asyncio
 import uvloop
 
 from qcfeed.diagnostics import orphans, reaper, snapshot, waits
-from qcfeed.diagnostics.ledger import Ledger, Record, owned_by
+from qcfeed.diagnostics.ledger import Ledger, TaskRecord, owned_by
 from tests.unit.diagnostics.conftest import Subscriber
 
 INCIDENT = 47_829
@@ -54,7 +54,7 @@ async def enough() -> AsyncIterator[asyncio.Event]:
 
 async def spawn(
     ledger: Ledger, *coroutines: Coroutine[Any, Any, Any]
-) -> tuple[list[asyncio.Task[Any]], list[Record]]:
+) -> tuple[list[asyncio.Task[Any]], list[TaskRecord]]:
     tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     await asyncio.sleep(0)
     by_task = {record.task: record for record in ledger.records()}

@@ -56,13 +56,13 @@ async def test_untracked_tasks_are_counted_again_only_when_there_are_more_or_few
     listed: list[int] = []
     original = registry.untracked
 
-    def counting(*given: Any) -> list[registry.Ref]:
+    def counting(*given: Any) -> list[registry.TaskRef]:
         found = original(*given)
         listed.append(len(found))
         return found
 
     monkeypatch.setattr(registry, "untracked", counting)
-    monkeypatch.setattr(registry, "_SHARE", float("inf"))  # at once, whatever the last one cost
+    monkeypatch.setattr(registry, "_MAX_SHARE", float("inf"))  # at once, whatever the last one cost
     monkeypatch.setattr(registry, "EXACT_BELOW", 0)
     loop, untracked = asyncio.get_running_loop(), Untracked()
 
@@ -86,7 +86,7 @@ async def test_untracked_tasks_are_counted_again_only_when_there_are_more_or_few
 async def test_an_expensive_listing_waits_and_an_estimate_is_given(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(registry, "_SHARE", 1e-12)  # not again for ages
+    monkeypatch.setattr(registry, "_MAX_SHARE", 1e-12)  # not again for ages
     monkeypatch.setattr(registry, "EXACT_BELOW", 0)
     loop, untracked = asyncio.get_running_loop(), Untracked()
     before = untracked.count(loop, 1, lambda _: False)
@@ -99,6 +99,6 @@ def test_a_name_that_the_compiled_half_does_not_have_is_not_believed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(asyncio.tasks, "_made_up", {}, raising=False)
-    assert registry.shared("_made_up") is None
+    assert registry.asyncio_collection("_made_up") is None
     monkeypatch.setattr(sys.modules["_asyncio"], "_made_up", {}, raising=False)
-    assert registry.shared("_made_up") == {}
+    assert registry.asyncio_collection("_made_up") == {}

@@ -10,19 +10,25 @@ import pytest
 
 from qcfeed.diagnostics import rules
 from qcfeed.diagnostics.history import History, Series
-from qcfeed.diagnostics.observations import Around, Finding, Look, Tally, Verdict
+from qcfeed.diagnostics.observations import (
+    Finding,
+    Observations,
+    SuspectTasks,
+    UntrackedTasks,
+    Verdict,
+)
 from qcfeed.diagnostics.rules import findings
 from qcfeed.diagnostics.snapshot import Row
-from qcfeed.diagnostics.unretrieved import Lost
+from qcfeed.diagnostics.unretrieved import UnretrievedGroup
 from qcfeed.diagnostics.watchdog import Stall
 
 EVERY = 10.0
 
 
-def look(*series: Series, **more) -> Look:
+def look(*series: Series, **more) -> Observations:
     longest = max((len(s.live) for s in series), default=0)
     times = [n * EVERY for n in range(longest)]
-    return Look(now=times[-1] if times else 0.0, times=times, series=list(series), **more)
+    return Observations(now=times[-1] if times else 0.0, times=times, series=list(series), **more)
 
 
 def series(live: list[int], destroyed: list[int] | None = None) -> Series:
@@ -119,7 +125,7 @@ def test_ten_minutes_and_an_hour_of_healthy_churn_have_no_finding(seed: int) -> 
                 heapq.heappop(ends[kind])
             rows.append(Row(kind, "f", live=len(ends[kind]), spawned=spawned[kind]))
         history.note(now, rows)
-        seen = Look(now=now, times=history.times(), series=history.series())
+        seen = Observations(now=now, times=history.times(), series=history.series())
         assert findings(seen) == [], f"after {now} s"
 
 
@@ -131,17 +137,19 @@ def test_ten_minutes_and_an_hour_of_healthy_churn_have_no_finding(seed: int) -> 
 )
 def test_a_tally_is_nothing_then_looked_at_again_then_found(kind: str, rule: str) -> None:
     def told(**tally) -> list[Finding]:
-        return findings(look(**{kind: [Tally("a.py:1", evidence="why", serials=[7, 8], **tally)]}))
+        return findings(
+            look(**{kind: [SuspectTasks("a.py:1", evidence="why", serials=[7, 8], **tally)]})
+        )
 
     assert told(count=2, longest_s=0.9) == []
     again = only(told(count=2, longest_s=4.0))
-    assert (again.verdict, again.recheck_s) == (Verdict.LOOK_AGAIN, rules.PROOF_S)
-    found = only(told(count=2_000, proven=1, longest_s=9.0))
+    assert (again.verdict, again.recheck_s) == (Verdict.LOOK_AGAIN, rules.PROVED_AFTER_S)
+    found = only(told(count=2_000, proved=1, longest_s=9.0))
     assert (found.rule, found.verdict, found.recheck_s) == (rule, Verdict.FOUND, None)
     assert found.summary.startswith("2,000 tasks ")
     assert (found.location, found.serials) == ("a.py:1", [7, 8])
     assert found.evidence == ["task 7: why"]
-    assert only(told(count=1, proven=1, longest_s=9.0)).summary.startswith("1 task ")
+    assert only(told(count=1, proved=1, longest_s=9.0)).summary.startswith("1 task ")
 
 
 # ---------------------------------------------------------------- abandoned
@@ -149,13 +157,15 @@ def test_a_tally_is_nothing_then_looked_at_again_then_found(kind: str, rule: str
 
 def test_a_future_that_nobody_has_is_told_after_two_looks_and_proven_later() -> None:
     def told(**tally) -> list[Finding]:
-        return findings(look(abandoned=[Tally("a.py:1", evidence="why", serials=[7], **tally)]))
+        return findings(
+            look(abandoned=[SuspectTasks("a.py:1", evidence="why", serials=[7], **tally)])
+        )
 
     assert told(count=1) == []
     assert told(count=1, longest_s=4.0) == []
     again = only(told(count=1, longest_s=10.0))
-    assert (again.verdict, again.recheck_s) == (Verdict.LOOK_AGAIN, rules.ABANDONED_S)
-    found = only(told(count=3, proven=1, longest_s=30.0))
+    assert (again.verdict, again.recheck_s) == (Verdict.LOOK_AGAIN, rules.ABANDONED_AFTER_S)
+    found = only(told(count=3, proved=1, longest_s=30.0))
     assert (found.rule, found.verdict) == ("abandoned_future", Verdict.FOUND)
     assert found.summary == "3 tasks wait for a future that nobody else refers to"
     assert found.serials == [7]
@@ -209,7 +219,7 @@ def test_what_was_destroyed_before_the_history_is_not_told_again() -> None:
 
 
 def test_exceptions_that_nobody_took_are_found_for_an_hour() -> None:
-    seen = look(lost=[Lost("a.py:1", 1, last=100.0, error="KeyError: 'x'")])
+    seen = look(unretrieved=[UnretrievedGroup("a.py:1", 1, last=100.0, error="KeyError: 'x'")])
     seen.now = 110.0
     found = only(findings(seen))
     assert (found.rule, found.verdict) == ("exceptions_never_retrieved", Verdict.FOUND)
@@ -221,7 +231,9 @@ def test_exceptions_that_nobody_took_are_found_for_an_hour() -> None:
 
 def test_what_is_certain_comes_first() -> None:
     seen = look(
-        stalls=[stall(0.2)], lost=[Lost("b", 2, 0.0, "E")], orphaned=[Tally("c", 1, longest_s=2)]
+        stalls=[stall(0.2)],
+        unretrieved=[UnretrievedGroup("b", 2, 0.0, "E")],
+        orphaned=[SuspectTasks("c", 1, longest_s=2)],
     )
     assert [f.verdict for f in findings(seen)] == [
         Verdict.FOUND,
@@ -235,8 +247,8 @@ def test_what_is_certain_comes_first() -> None:
 
 def around(counts: list[int], live: int = 0, **more) -> list[Finding]:
     times = [n * EVERY for n in range(len(counts))]
-    seen = Around(counts, live, [("RequestHandler.start", 28), ("poll", 2)])
-    return findings(Look(now=0.0, times=times, around=seen, **more))
+    seen = UntrackedTasks(counts, live, [("RequestHandler.start", 28), ("poll", 2)])
+    return findings(Observations(now=0.0, times=times, untracked=seen, **more))
 
 
 def test_untracked_tasks_are_worth_a_look_where_they_are_the_greater_part() -> None:
@@ -248,7 +260,7 @@ def test_untracked_tasks_are_worth_a_look_where_they_are_the_greater_part() -> N
     assert finding.evidence[0] == (
         "of 30 looked at, the most run: RequestHandler.start (28), poll (2)"
     )
-    assert (finding.count, finding.location, finding.recheck_s) == (30, "", rules.AGAIN_S)
+    assert (finding.count, finding.location, finding.recheck_s) == (30, "", rules.RECHECK_S)
 
 
 @pytest.mark.parametrize(("count", "live"), [(0, 0), (19, 0), (30, 30), (5_000, 6_000)])

@@ -247,12 +247,12 @@ async def test_each_census_goes_also_to_who_asked_and_his_fault_is_told(ledger: 
     broken.set()
     seen: list[int] = []
 
-    def also(_: float, taken: TaskSnapshot) -> None:
+    def on_snapshot(_: float, taken: TaskSnapshot) -> None:
         if broken.is_set():
             raise RuntimeError("his own")
         seen.append(taken.totals.live)
 
-    sampler = DiagnosticsSampler(ledger, watch, every=0.01, also=also)
+    sampler = DiagnosticsSampler(ledger, watch, every=0.01, on_snapshot=on_snapshot)
     sampler.start(loop)
     await until(lambda: sampler.failure is not None)
     assert any("RuntimeError: his own" in line for line in sampler.look(0).untold)
@@ -277,7 +277,7 @@ async def forgetful() -> None:
     await reply
 
 
-@pytest.mark.skipif(not abandoned.TELLS, reason="cannot be told on this interpreter")
+@pytest.mark.skipif(not abandoned.IS_RELIABLE, reason="cannot be told on this interpreter")
 async def test_a_future_that_was_dropped_is_found_once_it_held_for_a_while(
     sampler: DiagnosticsSampler,
 ) -> None:
@@ -308,13 +308,13 @@ async def test_a_future_that_was_dropped_is_found_once_it_held_for_a_while(
     await end(*tasks)
 
 
-@pytest.mark.skipif(not abandoned.TELLS, reason="cannot be told on this interpreter")
+@pytest.mark.skipif(not abandoned.IS_RELIABLE, reason="cannot be told on this interpreter")
 async def test_of_many_the_oldest_are_looked_at(sampler: DiagnosticsSampler) -> None:
-    tasks = [asyncio.create_task(forgetful()) for _ in range(abandoned.LOOKED_AT + 30)]
+    tasks = [asyncio.create_task(forgetful()) for _ in range(abandoned.OLDEST_PER_LOCATION + 30)]
     await asyncio.sleep(0)
     sampler.sample(time.monotonic())
     finding = only(found(sampler, after=31), "abandoned_future")
-    assert finding.count == abandoned.LOOKED_AT
+    assert finding.count == abandoned.OLDEST_PER_LOCATION
     assert finding.serials == sorted(finding.serials)
     await end(*tasks)
 
@@ -323,7 +323,7 @@ async def test_where_it_cannot_be_told_that_is_said(
     sampler: DiagnosticsSampler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (abandoned, lookout_module):
-        monkeypatch.setattr(module, "TELLS", False)
+        monkeypatch.setattr(module, "IS_RELIABLE", False)
     task = asyncio.create_task(forgetful())
     await asyncio.sleep(0)
     sampler.sample(time.monotonic())

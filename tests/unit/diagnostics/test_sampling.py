@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcfeed.diagnostics.sampling import scaled, shares
+from qcfeed.diagnostics.sampling import sample_sizes, scale_to_total
 
 
 @pytest.mark.parametrize(
@@ -21,12 +21,12 @@ from qcfeed.diagnostics.sampling import scaled, shares
 def test_small_parts_whole_and_the_rest_shared(
     sizes: list[int], budget: int, taken: list[int]
 ) -> None:
-    assert shares(sizes, budget) == taken
+    assert sample_sizes(sizes, budget) == taken
 
 
 @given(st.lists(st.integers(0, 500), max_size=30), st.integers(0, 2_000))
 def test_no_part_is_unseen_and_the_budget_is_used(sizes: list[int], budget: int) -> None:
-    taken = shares(sizes, budget)
+    taken = sample_sizes(sizes, budget)
     assert all(min(1, size) <= some <= size for size, some in zip(sizes, taken, strict=True))
     if budget >= len(sizes):
         assert sum(taken) <= budget
@@ -38,11 +38,11 @@ def test_no_part_is_unseen_and_the_budget_is_used(sizes: list[int], budget: int)
     st.integers(0, 100_000),
 )
 def test_a_sample_stands_for_all(counts: dict[int, int], total: int) -> None:
-    whole = scaled(counts, total)
+    whole = scale_to_total(counts, total)
     sampled = sum(counts.values())
     assert sum(whole.values()) == total
     assert all(abs(whole[key] - counts[key] * total / sampled) < 1 for key in counts)
 
 
 def test_of_nothing_there_is_nothing() -> None:
-    assert scaled({}, 10) == {}
+    assert scale_to_total({}, 10) == {}

@@ -10,8 +10,8 @@ import pytest
 from qcfeed.diagnostics import ledger as spawn
 from qcfeed.diagnostics import scan
 from qcfeed.diagnostics.ledger import Ledger
-from qcfeed.diagnostics.scan import Oldest, Reading, facts, oldest
-from qcfeed.diagnostics.task_info import Record, Task, booked, record, task_of
+from qcfeed.diagnostics.scan import LiveTaskScan, Oldest, info_of_ref, oldest
+from qcfeed.diagnostics.task_info import Task, TaskRecord, info_of, task_of, to_record
 
 
 async def nothing() -> None: ...
@@ -28,7 +28,7 @@ async def ended(*tasks: asyncio.Future[Any]) -> None:
 
 
 def read(ledger: Ledger) -> set[asyncio.Task[Any] | None]:
-    return {task_of(known) for _, some in Reading(ledger) for known in some}
+    return {task_of(known) for _, some in LiveTaskScan(ledger) for known in some}
 
 
 def chained() -> Ledger:
@@ -46,7 +46,7 @@ async def test_every_live_task_comes_once_with_how_to_hold_it(
     tasks = [asyncio.create_task(forever()) for _ in range(20)]
     pairs = [
         (ref(), known.serial)
-        for refs, some in Reading(ledger)
+        for refs, some in LiveTaskScan(ledger)
         for ref, known in zip(refs, some, strict=True)
     ]
     assert len(pairs) == len(set(pairs)) >= 20
@@ -70,7 +70,7 @@ async def test_no_new_list_of_all_tasks_is_made(ledger: Ledger) -> None:
     assert len(new) in long_and_young()
     del new
     gc.collect()
-    looking = iter(Reading(ledger))
+    looking = iter(LiveTaskScan(ledger))
     next(looking)
     assert long_and_young() == []
     looking.close()
@@ -82,8 +82,8 @@ async def test_tasks_of_another_factory_come_as_records() -> None:
     ledger = chained()
     task, over = asyncio.create_task(forever()), asyncio.create_task(nothing())
     await over
-    (known,) = (each for _, some in Reading(ledger) for each in some)
-    assert isinstance(known, Record)
+    (known,) = (each for _, some in LiveTaskScan(ledger) for each in some)
+    assert isinstance(known, TaskRecord)
     assert (known.task, known.labels, known.owner) == (task, {}, None)
     await ended(task)
     assert read(ledger) == set()
@@ -94,7 +94,7 @@ async def test_tasks_of_another_factory_come_as_records() -> None:
 async def test_what_has_ended_and_is_held_is_booked_once(ledger: Ledger) -> None:
     task = asyncio.create_task(nothing())
     await task
-    site = booked(task).site  # type: ignore[union-attr]
+    site = info_of(task).site  # type: ignore[union-attr]
     assert (site.live, site.finished) == (1, 0), "nobody has looked"
     ledger.settle()
     ledger.settle()
@@ -105,14 +105,14 @@ async def test_what_has_ended_and_is_held_is_booked_once(ledger: Ledger) -> None
 
 
 async def test_a_task_that_is_being_booked_is_nobodys(ledger: Ledger) -> None:
-    before = sum(1 for _, some in Reading(ledger) for _ in some)
+    before = sum(1 for _, some in LiveTaskScan(ledger) for _ in some)
     half = Task(forever(), loop=asyncio.get_running_loop())  # made, and not booked yet
-    reading_ = Reading(ledger)
+    reading_ = LiveTaskScan(ledger)
     assert sum(len(some) for _, some in reading_) == before
     untracked = reading_.untracked
     await ended(half)
     del half
-    reading_ = Reading(ledger)
+    reading_ = LiveTaskScan(ledger)
     for _ in reading_:
         pass
     assert reading_.untracked == untracked
@@ -122,14 +122,14 @@ async def test_a_slice_holds_no_task_while_the_loop_runs(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scan, "SLICE", 1)
-    monkeypatch.setattr(spawn, "TURN", 0.0)
+    monkeypatch.setattr(spawn, "READER_TURN_S", 0.0)
     held: list[Any] = []
     lists: list[list[Any]] = []
     monkeypatch.setattr(spawn.time, "sleep", lambda _: held.append([*map(len, lists)]))
     tasks = [asyncio.create_task(forever()) for _ in range(5)]
 
     def look() -> None:
-        for _, some in Reading(ledger):
+        for _, some in LiveTaskScan(ledger):
             lists.append(some)
 
     await asyncio.to_thread(look)
@@ -140,7 +140,7 @@ async def test_a_slice_holds_no_task_while_the_loop_runs(
 
 async def test_the_oldest_of_any_order_in_pages(ledger: Ledger) -> None:
     tasks = [asyncio.create_task(forever()) for _ in range(50)]
-    refs = [ref for refs, _ in Reading(ledger) for ref in refs if ref() in tasks]
+    refs = [ref for refs, _ in LiveTaskScan(ledger) for ref in refs if ref() in tasks]
     refs.reverse()
     assert [each.task for each in oldest(ledger, refs, 4)] == tasks[:4]
     assert [each.task for each in oldest(ledger, refs, 4, 47)] == tasks[47:]
@@ -154,11 +154,11 @@ async def test_records_are_made_only_for_the_oldest_so_far(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[int] = []
-    monkeypatch.setattr(scan, "record", lambda each: made.append(each.serial) or record(each))
+    monkeypatch.setattr(scan, "to_record", lambda each: made.append(each.serial) or to_record(each))
     tasks = [asyncio.create_task(forever()) for _ in range(200)]
     found = Oldest(5)
     for task in tasks:  # the oldest come first
-        found.add([booked(task)])  # type: ignore[list-item]
+        found.add([info_of(task)])  # type: ignore[list-item]
     assert [each.task for each in found.records()] == tasks[:5]
     assert len(made) == 11
     await ended(*tasks)
@@ -167,13 +167,13 @@ async def test_records_are_made_only_for_the_oldest_so_far(
 async def test_facts_of_a_task_that_is_gone_are_none(ledger: Ledger) -> None:
     task = asyncio.create_task(nothing())
     ref = weakref.ref(task)
-    assert facts(ref) is task
+    assert info_of_ref(ref) is task
     kept = ledger.record_of(task)
     await task
     del task
     await asyncio.sleep(0)
     gc.collect()
-    assert facts(ref) is None
+    assert info_of_ref(ref) is None
     assert kept is not None and kept() is None and kept.serial > 0  # noqa: PT018
 
 
@@ -181,11 +181,11 @@ async def test_a_record_of_ones_own_keeps_the_facts(ledger: Ledger) -> None:
     task = asyncio.create_task(forever())
     await asyncio.sleep(0)
     task.cancel("why")
-    known = booked(task, ledger)
+    known = info_of(task, ledger)
     kept = ledger.record_of(task)
     assert known is task
     assert kept is not None
-    for fact in ("serial", "born", "origin", "parent", "site", "cancels"):
+    for fact in ("serial", "created_at", "context", "parent", "site", "cancels"):
         assert getattr(kept, fact) is getattr(known, fact)
     assert kept == ledger.find(kept.serial)
     await ended(task)

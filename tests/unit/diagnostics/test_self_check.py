@@ -102,7 +102,7 @@ async def test_tasks_that_the_registry_loses_are_counted(
     lost = {id(task) for task in tasks[:4]}
     refs = ledger.refs
 
-    def some(found: list[registry.Ref]) -> list[registry.Ref]:
+    def some(found: list[registry.TaskRef]) -> list[registry.TaskRef]:
         return [ref for ref in refs(found) if id(ref()) not in lost]
 
     monkeypatch.setattr(ledger, "refs", some)
@@ -118,8 +118,8 @@ async def test_a_registry_that_takes_no_tasks_is_noticed_by_the_probe(
 ) -> None:
     """As asyncio's set of all tasks was, on Python 3.14: there, and always empty."""
 
-    class Deaf(set[registry.Ref]):
-        def add(self, _: registry.Ref) -> None:
+    class Deaf(set[registry.TaskRef]):
+        def add(self, _: registry.TaskRef) -> None:
             pass
 
     monkeypatch.setattr(ledger, "_live", Deaf())

@@ -134,17 +134,17 @@ async def test_tasks_from_before_the_ledger_did_not_go_around_it() -> None:
     early = [asyncio.create_task(forever()) for _ in range(3)]
     ledger = Ledger()
     ledger.install(loop)
-    assert snapshot.by_location(ledger, 0.0).around == 0
+    assert snapshot.by_location(ledger, 0.0).new_untracked == 0
     late = [asyncio.Task(forever(), loop=loop) for _ in range(2)]
     taken = snapshot.by_location(ledger, 0.0)
-    assert taken.totals.untracked == taken.around + ledger.earlier()
-    assert (taken.around, taken.around_run) == (2, [("forever", 2)])
+    assert taken.totals.untracked == taken.new_untracked + ledger.earlier()
+    assert (taken.new_untracked, taken.new_untracked_coroutines) == (2, [("forever", 2)])
     await ended(*early)
     taken = snapshot.by_location(ledger, 0.0)
-    assert taken.around == 2
+    assert taken.new_untracked == 2
     await ended(*late)
     taken = snapshot.by_location(ledger, 0.0)
-    assert (taken.around, taken.around_run) == (0, [])  # though they are held
+    assert (taken.new_untracked, taken.new_untracked_coroutines) == (0, [])  # though they are held
     ledger.uninstall()
     loop.set_task_factory(factory)
 
@@ -220,7 +220,7 @@ async def test_censuses_from_threads_while_tasks_come_and_go(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spawn, "SLICE", 10)  # many pauses, many chances to meet a change
-    monkeypatch.setattr(spawn, "TURN", 0.0)
+    monkeypatch.setattr(spawn, "READER_TURN_S", 0.0)
     stop = threading.Event()
     faults: list[BaseException | str] = []
 

@@ -13,7 +13,7 @@ from qcfeed.diagnostics.site import short_path
 
 def test_a_line_of_an_imported_file() -> None:
     place = f"{short_path(source_lines.__file__)}:1"
-    assert source_lines.source(place).startswith('"""The text of a line of this program')
+    assert source_lines.source_line(place).startswith('"""The text of a line of this program')
 
 
 @pytest.mark.parametrize(
@@ -21,12 +21,12 @@ def test_a_line_of_an_imported_file() -> None:
     ["/etc/passwd:1", "etc/passwd:1", "qcfeed/diagnostics/source_lines.py", "other", "", "x:y"],
 )
 def test_what_is_not_imported_is_not_read(place: str) -> None:
-    assert source_lines.source(place) == ""
+    assert source_lines.source_line(place) == ""
 
 
 def test_a_line_that_is_not_there_is_left_out() -> None:
     place = f"{short_path(source_lines.__file__)}:"
-    assert set(source_lines.sources([place + "999999", place + "1"])) == {place + "1"}
+    assert set(source_lines.source_lines([place + "999999", place + "1"])) == {place + "1"}
 
 
 def test_a_file_that_changes_is_read_again_and_a_long_line_is_cut(
@@ -37,9 +37,9 @@ def test_a_file_that_changes_is_read_again_and_a_long_line_is_cut(
     file.write_text("spawn = 1\n")
     importlib.import_module("told_of")
     try:
-        assert source_lines.source("told_of.py:1") == "spawn = 1"
+        assert source_lines.source_line("told_of.py:1") == "spawn = 1"
         file.write_text("x = " + "9" * 1000 + "\n")
-        assert len(source_lines.source("told_of.py:1")) == source_lines.LONGEST
+        assert len(source_lines.source_line("told_of.py:1")) == source_lines.MAX_LINE
     finally:
         del sys.modules["told_of"]
 
@@ -50,6 +50,6 @@ def test_a_module_in_a_zip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.syspath_prepend(str(tmp_path / "packed.zip"))
     importlib.import_module("zipped_one")
     try:
-        assert source_lines.source("zipped_one.py:1") == "# the line"
+        assert source_lines.source_line("zipped_one.py:1") == "# the line"
     finally:
         del sys.modules["zipped_one"]

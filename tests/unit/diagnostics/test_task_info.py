@@ -6,7 +6,7 @@ import pytest
 
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.site import Site
-from qcfeed.diagnostics.task_info import Task, book
+from qcfeed.diagnostics.task_info import Task, record_end
 
 
 async def nothing() -> None: ...
@@ -23,7 +23,7 @@ class ReadMeanwhile(Site):
         task: Task | None = getattr(self, "dying", None)
         if task is not None:
             self.dying = None
-            book(task, task)
+            record_end(task, task)
         return getattr(self, "_finished", 0)
 
     @finished.setter

@@ -9,7 +9,7 @@ import pytest
 
 from qcfeed.diagnostics import unretrieved
 from qcfeed.diagnostics.ledger import Ledger
-from qcfeed.diagnostics.unretrieved import Unretrieved
+from qcfeed.diagnostics.unretrieved import UnretrievedListener
 
 
 async def fail(text: str = "nobody looks") -> None:
@@ -28,7 +28,7 @@ async def lose(number: int = 1) -> None:
 @pytest.fixture
 async def listener():
     gc.collect()  # what other tests have left is not this one's
-    listener = Unretrieved()
+    listener = UnretrievedListener()
     listener.install(asyncio.get_running_loop())
     yield listener
     listener.uninstall()
@@ -36,7 +36,7 @@ async def listener():
 
 
 async def test_a_lost_exception_is_counted_and_still_reported(
-    ledger: Ledger, listener: Unretrieved, caplog: pytest.LogCaptureFixture
+    ledger: Ledger, listener: UnretrievedListener, caplog: pytest.LogCaptureFixture
 ) -> None:
     await lose(2)
     (lost,) = listener.counts()
@@ -47,7 +47,7 @@ async def test_a_lost_exception_is_counted_and_still_reported(
     assert [r.message.splitlines()[0] for r in told] == ["Task exception was never retrieved"] * 2
 
 
-async def test_one_that_is_taken_is_not(ledger: Ledger, listener: Unretrieved) -> None:
+async def test_one_that_is_taken_is_not(ledger: Ledger, listener: UnretrievedListener) -> None:
     task = asyncio.create_task(fail())
     await asyncio.wait([task])
     assert isinstance(task.exception(), ValueError)
@@ -56,7 +56,9 @@ async def test_one_that_is_taken_is_not(ledger: Ledger, listener: Unretrieved) -
     assert listener.counts() == []
 
 
-async def test_futures_and_tasks_that_the_ledger_does_not_know(listener: Unretrieved) -> None:
+async def test_futures_and_tasks_that_the_ledger_does_not_know(
+    listener: UnretrievedListener,
+) -> None:
     asyncio.get_running_loop().set_task_factory(None)
     await lose()
     future = asyncio.get_running_loop().create_future()
@@ -67,7 +69,7 @@ async def test_futures_and_tasks_that_the_ledger_does_not_know(listener: Unretri
 
 
 async def test_other_reports_pass_uncounted(
-    listener: Unretrieved, caplog: pytest.LogCaptureFixture
+    listener: UnretrievedListener, caplog: pytest.LogCaptureFixture
 ) -> None:
     asyncio.get_running_loop().call_exception_handler({"message": "the sky is falling"})
     assert "the sky is falling" in caplog.text
@@ -82,7 +84,7 @@ async def test_an_earlier_handler_hears_it_all_and_is_put_back() -> None:
         heard.append(context)
 
     loop.set_exception_handler(earlier)
-    listener = Unretrieved()
+    listener = UnretrievedListener()
     listener.install(loop)
     await lose()
     assert [context["message"] for context in heard] == ["Task exception was never retrieved"]
@@ -94,7 +96,7 @@ async def test_an_earlier_handler_hears_it_all_and_is_put_back() -> None:
 
 async def test_who_comes_later_stays_and_we_say_that_we_do_not_hear() -> None:
     loop = asyncio.get_running_loop()
-    listener = Unretrieved()
+    listener = UnretrievedListener()
     listener.install(loop)
     assert listener.listening
     later = lambda *_: None  # noqa: E731
@@ -106,7 +108,7 @@ async def test_who_comes_later_stays_and_we_say_that_we_do_not_hear() -> None:
 
 
 async def test_locations_are_bounded(
-    ledger: Ledger, listener: Unretrieved, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, listener: UnretrievedListener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unretrieved, "LOCATIONS", 1)
     loop = asyncio.get_running_loop()
@@ -121,7 +123,7 @@ async def test_locations_are_bounded(
 
 
 async def test_an_error_that_cannot_be_told_breaks_nothing(
-    listener: Unretrieved, caplog: pytest.LogCaptureFixture
+    listener: UnretrievedListener, caplog: pytest.LogCaptureFixture
 ) -> None:
     class RudeError(Exception):
         def __str__(self) -> str:

@@ -11,7 +11,7 @@ import pytest
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.loop_watch import Call, LoopWatch
 from qcfeed.diagnostics.site import short_path
-from qcfeed.diagnostics.watchdog import KEPT, LONG, TICK, Stall, Watchdog
+from qcfeed.diagnostics.watchdog import CHECK_EVERY_S, MAX_STALLS, MIN_STALL_S, Stall, Watchdog
 from tests.support.patience import PATIENCE
 
 THIS = short_path(__file__)
@@ -46,8 +46,8 @@ class Clock:
     def healthy(self, seconds: float) -> None:
         end = self.now + seconds
         while self.now < end:
-            self.beats.due = self.now + TICK
-            self.look(TICK)
+            self.beats.due = self.now + CHECK_EVERY_S
+            self.look(CHECK_EVERY_S)
 
     def look(self, passed: float) -> None:
         self.now += passed
@@ -55,8 +55,8 @@ class Clock:
 
     def stuck(self, seconds: float) -> None:
         end = self.now + seconds
-        while self.now < end - TICK / 2:
-            self.look(TICK)
+        while self.now < end - CHECK_EVERY_S / 2:
+            self.look(CHECK_EVERY_S)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_a_stall_is_one_with_its_stack_and_its_length(clock: Clock) -> None:
     clock.stuck(2)
     clock.healthy(1)
     (stall,) = clock.dog.stalls()
-    assert stall.seconds == pytest.approx(2, abs=2 * TICK)
+    assert stall.seconds == pytest.approx(2, abs=2 * CHECK_EVERY_S)
     assert stall.stack == [f"{THIS}:2 busy", "textwrap.py:3 dedent"]
     assert (stall.place, stall.source) == (f"{THIS}:2 busy", "")
     assert (stall.serial, stall.location) == (None, "")
@@ -90,8 +90,8 @@ def test_one_that_goes_on_is_told(clock: Clock) -> None:
 
 def test_short_ones_one_after_the_other_are_not_added_up(clock: Clock) -> None:
     for _ in range(100):
-        clock.beats.due = clock.now + TICK - LONG / 4
-        clock.look(TICK)
+        clock.beats.due = clock.now + CHECK_EVERY_S - MIN_STALL_S / 4
+        clock.look(CHECK_EVERY_S)
     assert clock.dog.stalls() == []
 
 
@@ -104,10 +104,10 @@ def test_a_process_that_was_stopped_is_no_stall(clock: Clock) -> None:
 
 
 def test_the_last_ones_are_kept_and_all_are_counted(clock: Clock) -> None:
-    for _ in range(KEPT + 10):
+    for _ in range(MAX_STALLS + 10):
         clock.stuck(0.3)
         clock.healthy(0.1)
-    assert (len(clock.dog.stalls()), clock.dog.caught) == (KEPT, KEPT + 10)
+    assert (len(clock.dog.stalls()), clock.dog.caught) == (MAX_STALLS, MAX_STALLS + 10)
 
 
 @pytest.fixture
@@ -153,6 +153,6 @@ async def test_a_real_loop_is_caught_in_the_act(ledger: Ledger, in_a_task: bool)
     dog.stop()
     watch.stop()
     (stall,) = caught(dog)
-    assert stall.seconds >= LONG
+    assert stall.seconds >= MIN_STALL_S
     assert (stall.serial is not None) == in_a_task
     assert ("test_watchdog.py" in stall.location) == in_a_task

@@ -24,11 +24,11 @@ def test_the_drill_and_its_number(text: str, number: int) -> None:
     assert catalog.parse(text).number == number
 
 
-@pytest.mark.parametrize("kind", catalog.KINDS, ids=lambda kind: kind.name)
-def test_a_drill_is_written_as_it_is_read(kind: catalog.Kind) -> None:
-    assert str(catalog.parse(kind.name)) == kind.name
-    if kind.number is not None:
-        text = f"{kind.name}={kind.most:.0f}"
+@pytest.mark.parametrize("spec", catalog.DRILLS, ids=lambda spec: spec.name)
+def test_a_drill_is_written_as_it_is_read(spec: catalog.DrillSpec) -> None:
+    assert str(catalog.parse(spec.name)) == spec.name
+    if spec.number is not None:
+        text = f"{spec.name}={spec.maximum:.0f}"
         assert str(catalog.parse(text)) == text
 
 
@@ -53,12 +53,12 @@ def test_no_other_drill(text: str, said: str, hint: str) -> None:
 
 
 def test_every_alert_has_a_drill_that_makes_it_fire_and_no_drill_another() -> None:
-    made = {alert for kind in catalog.KINDS for alert in kind.alerts}
+    made = {alert for spec in catalog.DRILLS for alert in spec.alerts}
     assert made == {alert.name for alert in ALERTS}
 
 
 def test_no_drill_is_on_for_as_long_as_one_that_is_left_on_but_to_show_just_that() -> None:
-    lasting = [kind.name for kind in catalog.KINDS if kind.lasts > 3_600]
+    lasting = [spec.name for spec in catalog.DRILLS if spec.duration > 3_600]
     assert lasting == ["clock-jump"]
-    assert all(kind.lasts > 0 for kind in catalog.KINDS)
-    assert all(kind.shows.startswith("qcfeed ") for kind in catalog.KINDS)
+    assert all(spec.duration > 0 for spec in catalog.DRILLS)
+    assert all(spec.shows.startswith("qcfeed ") for spec in catalog.DRILLS)

@@ -6,16 +6,16 @@ import asyncio
 
 import pytest
 
-from qcfeed.drills.tampered_upstream import Tampered
+from qcfeed.drills.tampered_upstream import TamperedUpstream
 from qcfeed.drills.upstream_faults import RubbishUpstream
 from qcfeed.errors import UpstreamError
-from qcfeed.model.messages import fault
+from qcfeed.model.messages import find_fault
 from qcfeed.upstreams.simulator import Simulator
 from tests.support.sinks import running
 
 
 async def test_it_passes_on_what_the_upstream_says() -> None:
-    upstream = Tampered(Simulator(rate=500))
+    upstream = TamperedUpstream(Simulator(rate=500))
     assert upstream.name == Simulator(rate=500).name
     assert upstream.knows(upstream.symbols()[0])
     async with running(upstream, "AAPL") as (sink, _):
@@ -26,7 +26,7 @@ async def test_it_passes_on_what_the_upstream_says() -> None:
 
 
 async def test_ticks_are_taken_away_and_given_back() -> None:
-    upstream = Tampered(Simulator(rate=500))
+    upstream = TamperedUpstream(Simulator(rate=500))
     async with running(upstream, "AAPL") as (sink, _):
         await sink.until_ticks(1)
         upstream.alter = lambda _: ()
@@ -38,7 +38,7 @@ async def test_ticks_are_taken_away_and_given_back() -> None:
 
 
 async def test_a_line_that_is_cut_fails_the_runs_that_are_and_those_that_come() -> None:
-    upstream = Tampered(Simulator(rate=500))
+    upstream = TamperedUpstream(Simulator(rate=500))
     async with running(upstream, "AAPL") as (_, before), running(upstream, "MSFT") as (_, other):
         await asyncio.sleep(0)
         upstream.cut(0.01)
@@ -65,7 +65,7 @@ def sink() -> object:
 
 
 async def test_a_run_that_is_cancelled_is_no_lost_connection() -> None:
-    upstream = Tampered(Simulator(rate=1))
+    upstream = TamperedUpstream(Simulator(rate=1))
     async with running(upstream, "AAPL") as (_, run):
         await asyncio.sleep(0)
         run.cancel()
@@ -77,13 +77,13 @@ async def test_a_run_that_is_cancelled_is_no_lost_connection() -> None:
 async def test_every_kind_of_rubbish_is_known_as_such() -> None:
     async with running(Simulator(rate=500), "AAPL") as (sound, _):
         await sound.until_ticks(10)
-    assert {fault(tick) for tick in sound.ticks} == {None}
+    assert {find_fault(tick) for tick in sound.ticks} == {None}
 
     class On:
-        upstream = Tampered(Simulator())
+        upstream = TamperedUpstream(Simulator())
 
     drill = RubbishUpstream(On(), 0)  # type: ignore[arg-type]
     spoilt = [tick for each in sound.ticks for tick in drill._spoiled([each])]
-    assert [fault(tick) for tick in spoilt[:5]] == [
+    assert [find_fault(tick) for tick in spoilt[:5]] == [
         "bid nan", "ask -1.0", "last inf", "bid size -100", "time 'yesterday'",
     ]  # fmt: skip

@@ -6,7 +6,16 @@ import itertools
 
 import pytest
 
-from qcfeed.feed.lifecycle import STEADY, TABLE, Command, Demand, Do, Event, Lifecycle, Upstream
+from qcfeed.feed.lifecycle import (
+    STABLE_AFTER,
+    TABLE,
+    Command,
+    Demand,
+    Event,
+    Lifecycle,
+    Operation,
+    UpstreamState,
+)
 
 
 class Scenario:
@@ -42,34 +51,34 @@ class Scenario:
         self.commands += self.life.tick(self.now)
         return self
 
-    def expect(self, *said: tuple[Do, int]) -> Scenario:
-        assert [(each.do, each.generation) for each in self.commands] == list(said)
+    def expect(self, *said: tuple[Operation, int]) -> Scenario:
+        assert [(each.operation, each.generation) for each in self.commands] == list(said)
         self.commands.clear()
         return self
 
-    def at(self, demand: Demand, upstream: Upstream) -> Scenario:
+    def at(self, demand: Demand, upstream: UpstreamState) -> Scenario:
         assert (self.life.demand, self.life.upstream) == (demand, upstream)
         return self
 
 
-def opens(generation: int) -> tuple[Do, int]:
-    return Do.OPEN, generation
+def opens(generation: int) -> tuple[Operation, int]:
+    return Operation.OPEN, generation
 
 
-def closes(generation: int) -> tuple[Do, int]:
-    return Do.CLOSE, generation
+def closes(generation: int) -> tuple[Operation, int]:
+    return Operation.CLOSE, generation
 
 
-def drops(generation: int) -> tuple[Do, int]:
-    return Do.DROP, generation
+def drops(generation: int) -> tuple[Operation, int]:
+    return Operation.DROP, generation
 
 
 def test_the_first_subscriber_opens_and_the_last_one_leaves_after_a_linger() -> None:
     (
         Scenario()
         .subscribe("a").expect(opens(1)).opened(1).subscribe("b").unsubscribe("a").expect()
-        .unsubscribe("b").at(Demand.LINGERING, Upstream.OPEN).after(4.9).expect()
-        .after(0.1).expect(closes(1)).ended(1).expect(drops(1)).at(Demand.NONE, Upstream.CLOSED)
+        .unsubscribe("b").at(Demand.LINGERING, UpstreamState.OPEN).after(4.9).expect()
+        .after(0.1).expect(closes(1)).ended(1).expect(drops(1)).at(Demand.NONE, UpstreamState.CLOSED)
     )  # fmt: skip
 
 
@@ -77,7 +86,7 @@ def test_one_who_comes_while_it_lingers_keeps_the_same_generation() -> None:
     (
         Scenario()
         .subscribe("a").expect(opens(1)).opened(1).unsubscribe("a").after(4)
-        .subscribe("b").after(60).expect().at(Demand.WANTED, Upstream.OPEN)
+        .subscribe("b").after(60).expect().at(Demand.WANTED, UpstreamState.OPEN)
     )  # fmt: skip
 
 
@@ -85,8 +94,8 @@ def test_one_who_comes_while_it_closes_waits_until_the_old_run_is_joined() -> No
     (
         Scenario()
         .subscribe("a").opened(1).unsubscribe("a").after(5).expect(opens(1), closes(1))
-        .subscribe("b").expect().at(Demand.WANTED, Upstream.CLOSING)
-        .ended(1).expect(opens(2)).at(Demand.WANTED, Upstream.OPENING)
+        .subscribe("b").expect().at(Demand.WANTED, UpstreamState.CLOSING)
+        .ended(1).expect(opens(2)).at(Demand.WANTED, UpstreamState.OPENING)
     )  # fmt: skip
 
 
@@ -102,7 +111,7 @@ def test_a_failure_backs_off_and_opens_again_under_demand() -> None:
     (
         Scenario()
         .subscribe("a").expect(opens(1)).ended(1, draw=0.5).expect()
-        .at(Demand.WANTED, Upstream.BACKOFF).after(0.24).expect().after(0.01).expect(opens(2))
+        .at(Demand.WANTED, UpstreamState.BACKOFF).after(0.24).expect().after(0.01).expect(opens(2))
     )  # fmt: skip
 
 
@@ -110,7 +119,7 @@ def test_it_never_opens_again_without_demand() -> None:
     (
         Scenario()
         .subscribe("a").ended(1).unsubscribe("a").expect(opens(1))
-        .after(60).expect(drops(1)).after(60).expect().at(Demand.NONE, Upstream.CLOSED)
+        .after(60).expect(drops(1)).after(60).expect().at(Demand.NONE, UpstreamState.CLOSED)
     )  # fmt: skip
 
 
@@ -118,7 +127,7 @@ def test_leaving_and_coming_back_does_not_shorten_a_backoff() -> None:
     (
         Scenario()
         .subscribe("a").ended(1, draw=0.99).unsubscribe("a").expect(opens(1))
-        .after(0.1).subscribe("b").expect().at(Demand.WANTED, Upstream.BACKOFF)
+        .after(0.1).subscribe("b").expect().at(Demand.WANTED, UpstreamState.BACKOFF)
         .after(0.5).expect(opens(2))
     )  # fmt: skip
 
@@ -131,9 +140,9 @@ def test_the_backoff_grows_until_an_upstream_has_been_open_for_a_while() -> None
         waits.append(story.life.deadline - story.now)
         story.after(waits[-1])
     assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30]
-    story.opened(9).after(STEADY - 0.1).ended(9, draw=1.0)
+    story.opened(9).after(STABLE_AFTER - 0.1).ended(9, draw=1.0)
     assert story.life.deadline - story.now == 30, "open for too short a time to count"
-    story.after(30).opened(10).after(STEADY).ended(10, draw=1.0)
+    story.after(30).opened(10).after(STABLE_AFTER).ended(10, draw=1.0)
     assert story.life.deadline - story.now == 0.5
 
 
@@ -141,7 +150,7 @@ def test_stop_ends_it_whoever_wants_it() -> None:
     (
         Scenario()
         .subscribe("a").subscribe("b").opened(1).stop().expect(opens(1), closes(1))
-        .at(Demand.NONE, Upstream.CLOSING).ended(1).expect(drops(1))
+        .at(Demand.NONE, UpstreamState.CLOSING).ended(1).expect(drops(1))
     )  # fmt: skip
 
 
@@ -149,29 +158,29 @@ def test_an_event_of_another_generation_changes_nothing() -> None:
     (
         Scenario()
         .subscribe("a").ended(1, draw=0).after(0).expect(opens(1), opens(2))
-        .opened(1).ended(1).expect().at(Demand.WANTED, Upstream.OPENING)
+        .opened(1).ended(1).expect().at(Demand.WANTED, UpstreamState.OPENING)
     )  # fmt: skip
 
 
 IGNORED = {
-    Event.ARRIVED: "only an empty set's first one is an pending",
-    Event.EMPTIED: "only a wanted feed can be emptied",
+    Event.FIRST_SUBSCRIBED: "only an empty set's first one is FIRST_SUBSCRIBED",
+    Event.LAST_UNSUBSCRIBED: "only a wanted feed can be emptied",
     Event.OPENED: "a duplicate, or after the close was asked for",
     Event.ENDED: "a duplicate",
-    Event.LINGERED: "its clock runs only while lingering",
-    Event.RETRY: "its clock runs only in backoff",
+    Event.LINGER_ENDED: "its clock runs only while lingering",
+    Event.BACKOFF_ENDED: "its clock runs only in backoff",
 }
 
 
 @pytest.mark.parametrize("state", sorted({(row[0], row[1]) for row in TABLE}))
-def test_every_reachable_state_can_be_stopped(state: tuple[Demand, Upstream]) -> None:
-    if state == (Demand.NONE, Upstream.CLOSING):
+def test_every_reachable_state_can_be_stopped(state: tuple[Demand, UpstreamState]) -> None:
+    if state == (Demand.NONE, UpstreamState.CLOSING):
         return  # stopping is what it does
     assert (*state, Event.STOPPED) in TABLE
 
 
 def test_the_table_is_closed_and_every_state_in_it_is_reachable() -> None:
-    reached = {(Demand.NONE, Upstream.CLOSED)}
+    reached = {(Demand.NONE, UpstreamState.CLOSED)}
     frontier = list(reached)
     while frontier:
         state = frontier.pop()

@@ -23,7 +23,7 @@ def fill(log: Log, count: int) -> None:
 
 def newcomer(log: Log) -> Subscriber:
     subscriber: Subscriber = Subscriber(SYMBOL, None)
-    log.rewind(subscriber, snapshot=True)
+    log.start_reading(subscriber, replay_latest=True)
     return subscriber
 
 
@@ -61,7 +61,7 @@ def test_a_newcomer_gets_the_snapshot_even_when_everybody_has_read_it() -> None:
 def test_a_newcomer_gets_nothing_old_when_the_snapshot_is_stale() -> None:
     log, reader = Log(), Subscriber(SYMBOL, None)
     fill(log, 3)
-    log.rewind(reader, snapshot=False)
+    log.start_reading(reader, replay_latest=False)
     assert read(log, reader) == []
 
 
@@ -78,7 +78,7 @@ def test_beyond_its_limit_a_reader_gets_what_its_fate_says(
     log, backlog = Log(), Backlog(policy, 4)
     reader = newcomer(log)
     fill(log, 10)
-    backlog.settle(10)
+    backlog.reset(10)
     assert told(log.catch_up(reader, backlog, 1)) == said
     lost = sum(conflated + dropped for _, conflated, dropped in said)
     assert log.conflated + log.dropped == backlog.conflated + backlog.dropped == lost
@@ -90,7 +90,7 @@ def test_within_its_limit_a_reader_gets_every_quote(policy: SlowConsumerPolicy) 
     log, backlog = Log(), Backlog(policy, 4)
     reader = newcomer(log)
     fill(log, 4)
-    backlog.settle(4)
+    backlog.reset(4)
     assert [seq for seq, _, _ in told(log.catch_up(reader, backlog, 1))] == [1, 2, 3, 4]
     assert not backlog.must_disconnect
 

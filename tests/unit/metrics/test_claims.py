@@ -33,9 +33,9 @@ def test_an_alert_claims_the_first_rate_that_it_names() -> None:
     assert claims.claims("Memory", ["nothing"]) == []
 
 
-def answered(points: list[Point], rate: float, limit: float | None = None) -> claims.Answered:
+def answered(points: list[Point], rate: float, limit: float | None = None) -> claims.CheckedClaim:
     found = growth.windows(points, points[-1].at if points else 0.0, limit)
-    return claims.answer(Claim("", "", rate), points, found, limit)
+    return claims.check(Claim("", "", rate), points, found, limit)
 
 
 def test_no_window_of_the_incident_gives_what_its_alert_said() -> None:

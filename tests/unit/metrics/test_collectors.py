@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from qcfeed.metrics.catalog import metrics as catalog
 from qcfeed.metrics.catalog.metrics import METRICS, Kind
-from qcfeed.metrics.collectors import Exposition, Sample, Spread
+from qcfeed.metrics.collectors import BucketCounts, Exposition, Sample
 
 
 def test_what_is_exposed_is_what_a_scraper_reads() -> None:
@@ -29,7 +29,9 @@ def test_each_scrape_reads_anew() -> None:
 
 def test_buckets_are_cumulative_for_who_reads_them() -> None:
     counts = [3, 0, 2, *[0] * 10, 1]
-    text = Exposition(lambda: [Sample(catalog.LOOP_LAG, Spread(counts, 12.5))]).text().decode()
+    text = (
+        Exposition(lambda: [Sample(catalog.LOOP_LAG, BucketCounts(counts, 12.5))]).text().decode()
+    )
     assert 'qcfeed_loop_lag_seconds_bucket{le="0.001"} 3.0' in text
     assert 'qcfeed_loop_lag_seconds_bucket{le="10.0"} 5.0' in text
     assert 'qcfeed_loop_lag_seconds_bucket{le="+Inf"} 6.0' in text
@@ -39,7 +41,7 @@ def test_buckets_are_cumulative_for_who_reads_them() -> None:
 
 def test_a_spread_of_another_number_of_buckets_is_no_histogram() -> None:
     with pytest.raises(ValueError, match="zip"):
-        Exposition(lambda: [Sample(catalog.LOOP_LAG, Spread([1, 2], 1.0))]).text()
+        Exposition(lambda: [Sample(catalog.LOOP_LAG, BucketCounts([1, 2], 1.0))]).text()
 
 
 def test_names_follow_the_naming_guide() -> None:

@@ -32,7 +32,7 @@ def test_the_incident_had_under_four_minutes_left_not_four_hours() -> None:
     assert [each.window for each in growth.worst_first(found)][2:] == ["1h", "whole"]
     assert growth.accelerating(found)
     assert growth.sustained(points, incident.AT)
-    assert growth.runs_out(found, within=3_600) is not None
+    assert growth.reaching_limit(found, within=3_600) is not None
     slopes = [each.memory_bytes_per_hour for each in found]
     assert all(slope and slope > 3 * incident.ALERT_SAID for slope in slopes), "none gives 450 MB"
 
@@ -83,14 +83,14 @@ def test_flat_memory_never_reaches_its_limit() -> None:
     assert [each.time_to_limit_s for each in found] == [None] * 4
     assert [each.r2 for each in found] == [1.0] * 4
     assert not growth.sustained(points, points[-1].at)
-    assert growth.runs_out(found, within=1e9) is None
+    assert growth.reaching_limit(found, within=1e9) is None
 
 
 def test_memory_over_its_limit_is_out_of_time() -> None:
     points = steady(0)
     found = growth.windows(points, points[-1].at, 1e9)
     assert growth.worst(found) is not None
-    assert growth.runs_out(found, within=0) is not None
+    assert growth.reaching_limit(found, within=0) is not None
 
 
 def test_a_restart_is_no_shrinking_and_hides_no_growth() -> None:
@@ -108,7 +108,7 @@ def test_of_a_long_time_its_last_hour_weighs_no_more_for_being_known_closely() -
     coarse = [Point(n * 300.0, float(n)) for n in range(2_000)]
     fine = [Point(2_000 * 300.0 + n, 2_000.0) for n in range(3_600)]
     whole = by_name(coarse + fine)["whole"]
-    assert whole.samples <= growth.EVEN + 1
+    assert whole.samples <= growth.MAX_FITTED + 1
     assert whole.memory_bytes_per_hour == pytest.approx(12.0, rel=0.01)
 
 

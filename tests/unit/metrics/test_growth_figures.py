@@ -43,14 +43,14 @@ def test_a_counter_that_stands_still_is_no_restart_and_one_that_falls_is() -> No
     counts = (5, 5, 6, 6, 2, 3)
     points = [Point(float(n), 1.0, spawned=float(count)) for n, count in enumerate(counts)]
     assert growth.restarts(points) == [4.0]
-    assert [point.at for point in growth.this_life(points)] == [4.0, 5.0]
-    assert list(growth.this_life(points[:4])) == points[:4]
+    assert [point.at for point in growth.since_restart(points)] == [4.0, 5.0]
+    assert list(growth.since_restart(points[:4])) == points[:4]
 
 
 def test_only_the_last_of_several_lives_counts() -> None:
     points = [Point(float(n), spawned=float(n % 3)) for n in range(9)]
     assert growth.restarts(points) == [3.0, 6.0]
-    assert [point.at for point in growth.this_life(points)] == [6.0, 7.0, 8.0]
+    assert [point.at for point in growth.since_restart(points)] == [6.0, 7.0, 8.0]
 
 
 @pytest.mark.parametrize(("gap", "found"), [(30.0, []), (30.1, [(30.0, 60.1)])])
@@ -214,7 +214,7 @@ def test_growth_accelerates_when_a_shorter_window_is_half_as_fast_again(
 def test_memory_runs_out_by_a_line_that_fits_and_within_the_time(
     left: float, r2: float | None, within: float, told: bool
 ) -> None:
-    found = growth.runs_out([window(time_to_limit_s=left, r2=r2)], within)
+    found = growth.reaching_limit([window(time_to_limit_s=left, r2=r2)], within)
     assert (found is not None) == told
 
 

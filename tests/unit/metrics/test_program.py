@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.snapshot import Row
 from qcfeed.metrics.catalog import metrics as m
-from qcfeed.metrics.program import OTHER, Locations, Tasks
+from qcfeed.metrics.program import OTHER, Locations, TaskSamples
 
 
 def row(location: str, live: int, finished: int = 0, function: str = "f") -> Row:
@@ -57,7 +57,9 @@ def test_the_ledger_s_problems_are_counted() -> None:
     ledger = Ledger()
 
     def problems() -> float:
-        (sample,) = (each for each in Tasks(ledger).read() if each.metric is m.LEDGER_PROBLEMS)
+        (sample,) = (
+            each for each in TaskSamples(ledger).read() if each.metric is m.LEDGER_PROBLEMS
+        )
         return float(sample.value)  # type: ignore[arg-type]
 
     assert problems() == 0

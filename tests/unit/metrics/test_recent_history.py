@@ -1,21 +1,21 @@
 from __future__ import annotations
 
-from qcfeed.diagnostics.history import POINTS
+from qcfeed.diagnostics.history import MAX_SNAPSHOTS
 from qcfeed.diagnostics.snapshot import TaskSnapshot, Totals
-from qcfeed.metrics.recent_history import Counts, Recent
+from qcfeed.metrics.recent_history import FeedCounts, RecentHistory
 
 
 def test_each_census_is_a_point_and_an_hour_is_kept() -> None:
-    recent = Recent(lambda: Counts(subscriptions=7, orphaned_subscriptions=2, feeds=3))
-    for n in range(POINTS + 40):
+    recent = RecentHistory(lambda: FeedCounts(subscriptions=7, orphaned_subscriptions=2, feeds=3))
+    for n in range(MAX_SNAPSHOTS + 40):
         recent.note(n * 10.0, TaskSnapshot(Totals(live=n, spawned=2 * n, orphaned=5)))
     points = recent.points(0.0)
-    assert len(points) == POINTS
+    assert len(points) == MAX_SNAPSHOTS
     last = points[-1]
     assert (last.at, last.live, last.spawned) == (
-        (POINTS + 39) * 10.0,
-        POINTS + 39,
-        2 * POINTS + 78,
+        (MAX_SNAPSHOTS + 39) * 10.0,
+        MAX_SNAPSHOTS + 39,
+        2 * MAX_SNAPSHOTS + 78,
     )
     assert (last.subscriptions, last.orphans, last.feeds) == (7, 7, 3)
     assert last.memory is not None
@@ -24,7 +24,7 @@ def test_each_census_is_a_point_and_an_hour_is_kept() -> None:
 
 
 def test_a_program_without_feeds_says_nothing_of_them() -> None:
-    recent = Recent()
+    recent = RecentHistory()
     recent.note(1.0, TaskSnapshot(Totals(live=1, orphaned=1)))
     point = recent.points(0.0)[0]
     assert (point.subscriptions, point.feeds, point.orphans) == (None, None, 1)

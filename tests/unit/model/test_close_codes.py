@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from qcfeed.model.messages import CloseCode, come_back
+from qcfeed.model.messages import CloseCode, should_reconnect
 
 
 @pytest.mark.parametrize(
     "code", [4400, 4408, 4410, 4411, 4412, 4999, 1001, 1006, 1011, 1012, 1013, 1014]
 )
 def test_after_these_a_client_comes_back(code: int) -> None:
-    assert come_back(code)
+    assert should_reconnect(code)
 
 
 @pytest.mark.parametrize(
     "code", [1000, 1002, 1003, 1007, 1008, 1009, 1010, 1015, 4000, 4001, 4003, 4004, 4399]
 )
 def test_after_these_a_client_stays_away(code: int) -> None:
-    assert not come_back(code)
+    assert not should_reconnect(code)
 
 
 def test_each_code_of_ours_has_the_number_that_the_page_tells() -> None:

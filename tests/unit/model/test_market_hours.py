@@ -66,11 +66,11 @@ def test_days_over_the_week_s_end_and_a_single_one() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("nine to five", "neither"),
-        ("Mon-Fry 09:30-16:00 UTC", "a day is one of"),
+        ("nine to five", "must be `always`"),
+        ("Mon-Fry 09:30-16:00 UTC", "a day must be one of"),
         ("Mon-Fri 09:30-26:00 UTC", "hour must be"),
-        ("Mon-Fri 09:30-16:00 America/Gotham", "no time zone 'America/Gotham'"),
-        ("Mon-Fri 09:30-16:00 America", "no time zone"),
+        ("Mon-Fri 09:30-16:00 America/Gotham", "unknown time zone 'America/Gotham'"),
+        ("Mon-Fri 09:30-16:00 America", "unknown time zone"),
         ("Mon-Fri 09:30-16:00 UTC except 2026-13-01", "month must be"),
     ],
 )

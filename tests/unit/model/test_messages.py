@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from qcfeed.model.messages import Tick, fault
+from qcfeed.model.messages import Tick, find_fault
 
 SOUND = Tick(189.99, 300, 190.01, 0.25, 190.0, "2024-03-20T02:15:00.123456789Z")
 
@@ -19,7 +19,7 @@ SOUND = Tick(189.99, 300, 190.01, 0.25, 190.0, "2024-03-20T02:15:00.123456789Z")
     ids=["whole", "one side", "nought", "much", "crossed, as real books are at times"],
 )
 def test_sound_ticks(change: dict[str, Any]) -> None:
-    assert fault(msgspec.structs.replace(SOUND, **change)) is None
+    assert find_fault(msgspec.structs.replace(SOUND, **change)) is None
 
 
 @pytest.mark.parametrize(
@@ -35,4 +35,4 @@ def test_sound_ticks(change: dict[str, Any]) -> None:
     ],
 )
 def test_what_is_no_quote(change: dict[str, Any], said: str) -> None:
-    assert fault(msgspec.structs.replace(SOUND, **change)) == said
+    assert find_fault(msgspec.structs.replace(SOUND, **change)) == said

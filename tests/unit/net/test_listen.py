@@ -22,7 +22,7 @@ from qcfeed.net import listen
     ],
 )
 def test_an_address_is_host_and_port(text: str, parts: tuple[str, int]) -> None:
-    assert listen.parse(text, "--admin-listen") == parts
+    assert listen.parse_address(text, "--admin-listen") == parts
 
 
 @pytest.mark.parametrize(
@@ -30,25 +30,25 @@ def test_an_address_is_host_and_port(text: str, parts: tuple[str, int]) -> None:
 )
 def test_anything_else_is_refused_by_the_flag_s_name(text: str) -> None:
     with pytest.raises(ConfigError, match="--admin-listen is"):
-        listen.parse(text, "--admin-listen")
+        listen.parse_address(text, "--admin-listen")
 
 
 def test_a_free_port_is_found_and_shown() -> None:
     with listen.bind("127.0.0.1", 0, "--port") as bound:
         host, port = bound.getsockname()
-        assert listen.shown(bound) == f"{host}:{port}"
+        assert listen.format_address(bound) == f"{host}:{port}"
         assert port > 0
 
 
 def test_an_ipv6_address_is_shown_as_a_url_wants_it() -> None:
     with listen.bind("::1", 0, "--port") as bound:
-        assert listen.shown(bound).startswith("[::1]:")
+        assert listen.format_address(bound).startswith("[::1]:")
 
 
 def test_a_taken_port_is_named_with_what_to_type() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(StartError, match=f"port {port} on 127.0.0.1 is taken") as error:
+        with pytest.raises(StartError, match=f"port {port} on 127.0.0.1 is in use") as error:
             listen.bind("127.0.0.1", port, "--admin-listen")
     assert "--admin-listen 0" in (error.value.hint or "")
     assert f":{port}" in (error.value.hint or "")
@@ -68,18 +68,18 @@ def test_a_port_can_be_had_again_while_old_connections_wait_in_the_kernel() -> N
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
 def test_a_host_that_is_not_ours(host: str) -> None:
-    with pytest.raises(StartError, match="is no address of this machine"):
+    with pytest.raises(StartError, match="is not an address of this machine"):
         listen.bind(host, 0, "--port")
 
 
 def test_a_port_that_is_none() -> None:
-    with pytest.raises(StartError, match="is no port"):
+    with pytest.raises(StartError, match="is not a port"):
         listen.bind("127.0.0.1", 65_536, "--port")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may take any port")
 def test_a_port_of_the_system() -> None:
-    with pytest.raises(StartError, match="may not take port 1"):
+    with pytest.raises(StartError, match="not allowed to bind port 1"):
         listen.bind("127.0.0.1", 1, "--port")
 
 

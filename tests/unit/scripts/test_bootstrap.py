@@ -1,4 +1,4 @@
-"""Which Python `make` builds its environment with, whatever `python3` is."""
+"""Which Python `make` uses for its environment, whatever `python3` is."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def supports(monkeypatch: pytest.MonkeyPatch, *versions: str) -> None:
 
 
 @pytest.mark.usefixtures("bare")
-def test_the_one_that_runs_it_if_it_is_supported() -> None:
+def test_the_running_interpreter_is_used_if_supported() -> None:
     assert bootstrap.choose() == (sys.executable, THIS)
 
 
 @pytest.mark.usefixtures("bare")
-def test_a_newer_one_is_used_and_named(
+def test_a_newer_interpreter_is_used_with_a_message(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     supports(monkeypatch, "3.1", "3.2")
@@ -39,7 +39,7 @@ def test_a_newer_one_is_used_and_named(
 
 
 @pytest.mark.usefixtures("bare")
-def test_one_that_is_too_old_gives_way_to_one_on_the_path(
+def test_an_old_interpreter_is_replaced_by_one_on_the_path(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     supports(monkeypatch, "3.98", "3.99")
@@ -60,7 +60,7 @@ def test_one_that_is_too_old_gives_way_to_one_on_the_path(
         (interpreters.Interpreter("3.98", is_standard=False), "not the standard build of CPython"),
     ],
 )
-def test_where_none_can_be_had_it_says_why_and_what_to_do(
+def test_without_an_interpreter_the_error_names_the_reason_and_the_fix(
     this: interpreters.Interpreter,
     why: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -72,11 +72,14 @@ def test_where_none_can_be_had_it_says_why_and_what_to_do(
         bootstrap.choose()
     assert why in capsys.readouterr().err
     told = str(left.value.code)
-    assert "no Python 3.99 was fetched: it is fetched from Debian, and there is no apt-get" in told
+    assert (
+        "Python 3.99 could not be downloaded: it is downloaded from Debian, and apt-get is not installed"
+        in told
+    )
     assert told.endswith("hint: install CPython 3.98 to 3.99, then `make PYTHON=python3.99 ...`")
 
 
-def test_an_environment_whose_python_is_gone_is_made_again(tmp_path: Path) -> None:
+def test_an_environment_without_its_python_is_recreated(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "pip").touch()
     python = tmp_path / "bin" / "python"

@@ -1,4 +1,4 @@
-"""Debian's Python in a folder of its own: when it is made, and what is said where it cannot be had.
+"""Debian's Python in a separate folder: when it is downloaded, and the error if it is not available.
 
 That the whole way works is tried where it is used: `make test-versions` runs tests on what it fetches.
 """
@@ -17,7 +17,7 @@ COMPLETE = ".complete"
 
 @pytest.fixture
 def no_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine without apt-get: a folder would have to be fetched, and cannot be."""
+    """A machine without apt-get, on which a download fails."""
     empty = tmp_path / "bin"
     empty.mkdir()
     monkeypatch.setenv("PATH", str(empty))
@@ -25,7 +25,7 @@ def no_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
-    """A folder as one that was fetched leaves behind."""
+    """A folder as a download leaves it."""
     root = tmp_path / "python3.99"
     (root / "usr/bin").mkdir(parents=True)
     (root / COMPLETE).write_text(str(root))
@@ -33,28 +33,30 @@ def made(tmp_path: Path) -> Path:
 
 
 @pytest.mark.usefixtures("no_tools")
-def test_what_is_there_is_not_fetched_again(made: Path) -> None:
+def test_an_existing_interpreter_is_not_fetched_again(made: Path) -> None:
     assert debian_python.fetch("3.99", str(made)) == str(made / "usr/bin/python3.99")
 
 
 @pytest.mark.usefixtures("no_tools")
-def test_a_folder_left_half_done_is_begun_anew(made: Path) -> None:
+def test_an_incomplete_folder_is_fetched_again(made: Path) -> None:
     (made / COMPLETE).unlink()
-    with pytest.raises(debian_python.UnavailableError, match="there is no apt-get here"):
+    with pytest.raises(debian_python.UnavailableError, match="apt-get is not installed"):
         debian_python.fetch("3.99", str(made))
     assert not made.exists()
 
 
 @pytest.mark.usefixtures("no_tools")
-def test_a_folder_that_was_moved_is_begun_anew(made: Path, tmp_path: Path) -> None:
+def test_a_moved_folder_is_fetched_again(made: Path, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere" / "python3.99"
     shutil.copytree(made, moved)
-    with pytest.raises(debian_python.UnavailableError, match="there is no apt-get here"):
+    with pytest.raises(debian_python.UnavailableError, match="apt-get is not installed"):
         debian_python.fetch("3.99", str(moved))
 
 
 @pytest.mark.skipif(shutil.which("apt-get") is None, reason="apt-get is not here")
-def test_an_archive_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_archive_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for proxy in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(proxy, raising=False)
     with socket.socket() as taken:  # and nobody listens on it

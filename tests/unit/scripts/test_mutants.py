@@ -1,4 +1,4 @@
-"""The mutation tester: what it changes, what it leaves alone, and that its verdicts are true."""
+"""The mutation tester: its changes, its exceptions, and its verdicts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PROJECT = Path(__file__).parents[3]
 
 
 def changed(source: str) -> set[str]:
-    """The texts that ``source`` is changed into."""
+    """The mutated texts of ``source``."""
     whole = source.encode()
     return {each.applied(whole).decode() for each in sites.find("a.py", whole)}
 
@@ -51,7 +51,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("source", CHANGES)
-def test_each_small_fault_is_made(source: str) -> None:
+def test_each_kind_of_mutant_is_generated(source: str) -> None:
     assert changed(source) == CHANGES[source]
 
 
@@ -71,17 +71,17 @@ def test_each_small_fault_is_made(source: str) -> None:
         "if TYPE_CHECKING:\n    x = 1",
     ],
 )
-def test_what_is_only_for_readers_and_type_checkers_is_left_alone(source: str) -> None:
+def test_docstrings_and_annotations_are_not_mutated(source: str) -> None:
     assert changed(source) == set()
 
 
-def test_what_an_initialiser_sets_is_left_alone_and_what_others_set_is_not() -> None:
+def test_assignments_in_init_are_not_removed_but_others_are() -> None:
     source = "class A:\n    def {}(self):\n        self.x = a"
     assert changed(source.format("__init__")) == set()
     assert changed(source.format("reset")) == {"class A:\n    def reset(self):\n        pass"}
 
 
-def test_a_mutant_keeps_its_key_wherever_its_function_goes() -> None:
+def test_a_mutant_keeps_its_key_when_its_function_moves() -> None:
     before = b"class A:\n    def f(self):\n        return self.x < 1\n"
     after = b"import os\n\nY = 5\n\n\n" + before
     keys = [
@@ -90,7 +90,7 @@ def test_a_mutant_keeps_its_key_wherever_its_function_goes() -> None:
     assert keys[0] < keys[1]
 
 
-def test_equal_lines_of_one_function_have_keys_of_their_own() -> None:
+def test_equal_lines_of_one_function_have_different_keys() -> None:
     source = b"def f(x):\n    x += 1\n    x += 1\n"
     keys = [each.key for each in sites.find("a.py", source)]
     assert len(set(keys)) == len(keys) == 8
@@ -152,7 +152,7 @@ def test_counted():
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project of two files, in which one mutant is noticed, one survives and one never ends."""
+    """A project of two files; one mutant is noticed, one survives and one never ends."""
     root = tmp_path / "project"
     root.mkdir()
     (root / "sample.py").write_text(SAMPLE)
@@ -167,7 +167,7 @@ def mutant(old: str, new: str) -> Mutant:
     return Mutant("sample.py", 1, "", "kind", start, start + len(old), new, "key")
 
 
-def test_a_mutant_is_noticed_survives_or_takes_too_long(project: Path, tmp_path: Path) -> None:
+def test_a_mutant_is_noticed_survives_or_times_out(project: Path, tmp_path: Path) -> None:
     copy = Copy.of(project, tmp_path / "copy", "sample", PLAIN)
     tests = ("test_sample.py",)
     assert copy.baseline(tests) > 0
@@ -202,7 +202,7 @@ def test_smaller():
 """
 
 
-def test_a_test_that_fails_only_now_and_then_notices_nothing(project: Path, tmp_path: Path) -> None:
+def test_a_flaky_test_does_not_count_as_noticing(project: Path, tmp_path: Path) -> None:
     (project / "test_sample.py").write_text(NOW_AND_THEN)
     copy = Copy.of(project, tmp_path / "copy", "sample", PLAIN)
     judged = copy.judge(mutant("a + 1", "a - 1"), ("test_sample.py",), 60.0)
@@ -218,20 +218,20 @@ def test_a_module_that_cannot_be_imported_is_noticed(project: Path, tmp_path: Pa
     assert broken.verdict is Verdict.NOTICED
 
 
-def test_tests_that_fail_by_themselves_judge_nothing(project: Path, tmp_path: Path) -> None:
+def test_failing_tests_cannot_judge_a_mutant(project: Path, tmp_path: Path) -> None:
     (project / "test_sample.py").write_text("def test_it():\n    assert False\n")
     copy = Copy.of(project, tmp_path / "copy", "sample", PLAIN)
     with pytest.raises(BrokenError, match="fail without any mutant"):
         copy.baseline(("test_sample.py",))
 
 
-def test_no_test_at_all_judges_nothing(project: Path, tmp_path: Path) -> None:
+def test_without_tests_no_mutant_is_judged(project: Path, tmp_path: Path) -> None:
     (project / "test_sample.py").write_text("")
     copy = Copy.of(project, tmp_path / "copy", "sample", PLAIN)
     with pytest.raises(BrokenError, match="no test was collected"):
         copy.judge(mutant("a > b", "a < b"), ("test_sample.py",), 60.0)
 
 
-def test_a_copy_that_the_tests_would_not_import_is_an_error(project: Path, tmp_path: Path) -> None:
+def test_a_copy_that_the_tests_do_not_import_is_an_error(project: Path, tmp_path: Path) -> None:
     with pytest.raises(BrokenError, match="not the copy"):
         Copy.of(project, tmp_path / "copy", package="json")

@@ -39,12 +39,15 @@ async def holder(
 
 async def test_one_that_keeps_up_is_behind_by_nothing(exchange: Exchange) -> None:
     _, connection = await holder(exchange)
-    stands = connection_snapshots.stand(connection, connection.opened_at + 30.0)
+    stands = connection_snapshots.snapshot(connection, connection.opened_at + 30.0)
     assert (stands.symbols, stands.policy, stands.compressed) == ([ONE, OTHER], "conflate", False)
     assert (stands.lag, stands.lag_bytes, stands.stalled, stands.slow) == (0, 0, 0.0, False)
     assert (stands.age, stands.conflated, stands.dropped) == (30.0, 0, 0)
-    assert stands.heard == pytest.approx(30.0, abs=5.0)
-    assert connection_snapshots.lags(exchange.gateway.connections) == connection_snapshots.Lags()
+    assert stands.since_received == pytest.approx(30.0, abs=5.0)
+    assert (
+        connection_snapshots.lag_totals(exchange.gateway.connections)
+        == connection_snapshots.LagTotals()
+    )
 
 
 async def test_one_that_takes_nothing_is_behind_by_what_came_since(exchange: Exchange) -> None:
@@ -54,11 +57,11 @@ async def test_one_that_takes_nothing_is_behind_by_what_came_since(exchange: Exc
     await exchange.publish({ONE: 3, OTHER: 2})
     since = connection.stalled_since
     assert since is not None
-    stands = connection_snapshots.stand(connection, since + 7.0)
+    stands = connection_snapshots.snapshot(connection, since + 7.0)
     assert (stands.lag, stands.slow, stands.stalled) == (5, True, 7.0)
     assert stands.lag_bytes == 6 * QUOTE, "one written and unsent, five in the logs"
-    lags = connection_snapshots.lags(exchange.gateway.connections)
-    assert (lags.slow, lags.quotes, lags.most) == (1, 5, 5)
+    lags = connection_snapshots.lag_totals(exchange.gateway.connections)
+    assert (lags.slow, lags.quotes, lags.maximum) == (1, 5, 5)
 
 
 async def test_of_one_beyond_its_limit_the_bytes_are_those_that_are_kept(
@@ -69,10 +72,12 @@ async def test_of_one_beyond_its_limit_the_bytes_are_those_that_are_kept(
         peer.wire.room = 0
         await exchange.publish({ONE: 1})
         await exchange.publish({ONE: 10, OTHER: 10})
-        stands = connection_snapshots.stand(connection, 0.0)
+        stands = connection_snapshots.snapshot(connection, 0.0)
         assert stands.lag == 20
         assert stands.lag_bytes == pytest.approx((1 + kept) * QUOTE, abs=2 * (1 + kept))
-        assert (stands.age, stands.heard, stands.stalled) == (0.0, 0.0, 0.0), "no time is negative"
+        assert (stands.age, stands.since_received, stands.stalled) == (0.0, 0.0, 0.0), (
+            "no time is negative"
+        )
         peer.drain()
 
 
@@ -83,8 +88,8 @@ async def test_the_furthest_behind_of_several_is_told_beside_their_sum(exchange:
     other.wire.room = 0
     await exchange.publish({ONE: 1})
     await exchange.publish({ONE: 2})
-    lags = connection_snapshots.lags(exchange.gateway.connections)
-    assert (lags.slow, lags.quotes, lags.most) == (2, 5, 3)
+    lags = connection_snapshots.lag_totals(exchange.gateway.connections)
+    assert (lags.slow, lags.quotes, lags.maximum) == (2, 5, 3)
     assert lags.kernel_bytes is None, "this kernel does not say"
 
 
@@ -94,11 +99,15 @@ async def test_one_that_missed_a_quote_counts_as_slow_for_a_minute(exchange: Exc
     await exchange.publish({ONE: 1})
     await exchange.publish({ONE: LIMIT + 1})
     peer.drain()
-    assert connection.lost_at is not None
-    assert connection_snapshots.is_slow(connection, connection.lost_at + 59.9)
-    assert not connection_snapshots.is_slow(connection, connection.lost_at + 60.0)
-    assert connection_snapshots.stand(connection, 0.0).conflated == connection.lost == LIMIT
-    assert connection_snapshots.LATELY == 60.0
+    assert connection.missed_at is not None
+    assert connection_snapshots.is_slow(connection, connection.missed_at + 59.9)
+    assert not connection_snapshots.is_slow(connection, connection.missed_at + 60.0)
+    assert (
+        connection_snapshots.snapshot(connection, 0.0).conflated
+        == connection.missed_quotes
+        == LIMIT
+    )
+    assert connection_snapshots.SLOW_MEMORY == 60.0
 
 
 async def test_one_that_missed_nothing_is_not_slow_once_it_has_caught_up(
@@ -110,7 +119,7 @@ async def test_one_that_missed_nothing_is_not_slow_once_it_has_caught_up(
     await exchange.publish({ONE: LIMIT})
     assert connection_snapshots.is_slow(connection, 0.0)
     peer.drain()
-    assert (connection.lost_at, connection.lost) == (None, 0)
+    assert (connection.missed_at, connection.missed_quotes) == (None, 0)
     assert not connection_snapshots.is_slow(connection, 0.0)
 
 

@@ -36,18 +36,18 @@ async def test_a_silent_peer_is_pinged_after_the_interval_and_not_before(
     exchange: Exchange,
 ) -> None:
     peer, connection = await connected(exchange)
-    look = exchange.gateway.timeouts.look_at
-    assert not look(connection, connection.heard_at + PING - 0.001)
+    look = exchange.gateway.timeouts.check
+    assert not look(connection, connection.last_received_at + PING - 0.001)
     assert connection.pinged_at is None
-    assert look(connection, connection.heard_at + PING)
+    assert look(connection, connection.last_received_at + PING)
     assert connection.pinged_at is not None
     assert bytes(peer.wire.unread) == b"\x89\x00"
 
 
 async def test_a_peer_that_leaves_a_ping_unanswered_is_told_so(exchange: Exchange) -> None:
     peer, connection = await connected(exchange)
-    look = exchange.gateway.timeouts.look_at
-    look(connection, connection.heard_at + PING)
+    look = exchange.gateway.timeouts.check
+    look(connection, connection.last_received_at + PING)
     pinged = connection.pinged_at
     assert pinged is not None
     assert not look(connection, pinged + STALL - 0.001)
@@ -59,8 +59,8 @@ async def test_a_peer_that_leaves_a_ping_unanswered_is_told_so(exchange: Exchang
 
 async def test_any_data_is_an_answer_to_a_ping(exchange: Exchange) -> None:
     peer, connection = await connected(exchange)
-    look = exchange.gateway.timeouts.look_at
-    look(connection, connection.heard_at + PING)
+    look = exchange.gateway.timeouts.check
+    look(connection, connection.last_received_at + PING)
     pinged = connection.pinged_at
     assert pinged is not None
     peer.say("ping")
@@ -72,7 +72,7 @@ async def test_any_data_is_an_answer_to_a_ping(exchange: Exchange) -> None:
 async def test_without_an_interval_nobody_is_pinged() -> None:
     exchange = Exchange(timeless(ping_interval=0.0, stall_timeout=STALL, send_buffer=4_608))
     _, connection = await connected(exchange)
-    assert not exchange.gateway.timeouts.look_at(connection, connection.heard_at + 1e9)
+    assert not exchange.gateway.timeouts.check(connection, connection.last_received_at + 1e9)
     assert connection.pinged_at is None
     await exchange.stop()
 
@@ -81,10 +81,10 @@ async def test_a_peer_that_takes_nothing_for_the_stall_timeout_is_dropped(
     exchange: Exchange,
 ) -> None:
     peer, connection = await connected(exchange)
-    look = exchange.gateway.timeouts.look_at
+    look = exchange.gateway.timeouts.check
     peer.wire.room = 0
     await exchange.publish({ONE: 1})
-    since = connection.moved_at
+    since = connection.progress_at
     assert connection.stalled_since == since
     assert not look(connection, since + STALL - 0.001)
     assert connection.connected
@@ -96,20 +96,20 @@ async def test_a_peer_that_takes_nothing_for_the_stall_timeout_is_dropped(
 
 async def test_a_peer_that_takes_a_little_has_the_whole_time_again(exchange: Exchange) -> None:
     peer, connection = await connected(exchange)
-    look = exchange.gateway.timeouts.look_at
+    look = exchange.gateway.timeouts.check
     peer.wire.room = 10
     await exchange.publish({ONE: 1})
-    since = connection.moved_at
+    since = connection.progress_at
     peer.read(5)
     assert not look(connection, since + STALL), "it has just taken something"
-    assert connection.moved_at == since + STALL
+    assert connection.progress_at == since + STALL
     assert not look(connection, since + 2 * STALL - 0.001)
     assert look(connection, since + 2 * STALL)
 
 
 async def test_a_close_that_is_not_answered_in_five_seconds_is_the_end(exchange: Exchange) -> None:
     peer, connection = await connected(exchange)
-    look = exchange.gateway.timeouts.look_at
+    look = exchange.gateway.timeouts.check
     connection.close(CloseCode.KICKED, "go")
     deadline = connection.deadline
     assert deadline is not None

@@ -20,7 +20,7 @@ NOW = "2024-03-20T02:15:00.000000000Z"
 def take(product: Product, **message: Any) -> Tick | None:
     decoded = protocol.decode(json.dumps({"product_id": "BTC-USD", **message}))
     assert isinstance(decoded, protocol.ProductMessage)
-    return product.take(decoded, NOW)
+    return product.apply(decoded, NOW)
 
 
 def snapshot(product: Product, bids: list[list[str]], asks: list[list[str]]) -> Tick | None:
@@ -168,7 +168,7 @@ def test_a_side_agrees_with_a_plain_dict(
     side.replace([(f"{price}.0", f"{size}.5") for price, size in start])
     naive = {price: size + 0.5 for price, size in start}
     for price, size in changes:
-        side.put(float(price), float(size))
+        side.set_level(float(price), float(size))
         naive[price] = size
         if not size:
             del naive[price]
@@ -190,7 +190,7 @@ def test_the_capture_agrees_with_a_naive_book() -> None:
     """Every tick, and every message that makes none, against a dict and max() and min()."""
     products: dict[str, Product] = {}
     naive: dict[str, tuple[dict[str, str], dict[str, str]]] = {}
-    told: dict[str, tuple[object, ...]] = {}
+    current: dict[str, tuple[object, ...]] = {}
     ticks = messages = 0
     with gzip.open(CAPTURE, "rt") as lines:
         for line in lines:
@@ -211,7 +211,7 @@ def test_the_capture_agrees_with_a_naive_book() -> None:
                 continue
             decoded = protocol.decode(text)
             assert isinstance(decoded, protocol.ProductMessage)
-            tick = products.setdefault(name, Product()).take(decoded, NOW)
+            tick = products.setdefault(name, Product()).apply(decoded, NOW)
             messages += 1
             if name not in naive:
                 assert tick is None
@@ -221,7 +221,7 @@ def test_the_capture_agrees_with_a_naive_book() -> None:
             best = (float(bid), float(bids[bid]), float(ask), float(asks[ask]))
             if tick is not None:
                 ticks += 1
-                told[name] = (tick.bid, tick.bid_size, tick.ask, tick.ask_size)
-            assert told[name] == best
+                current[name] = (tick.bid, tick.bid_size, tick.ask, tick.ask_size)
+            assert current[name] == best
     assert messages == 9_836
     assert ticks > 1_700

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from qcfeed.errors import ConfigError
-from qcfeed.model.messages import Band, Cause, GoingAway, Quote, ServerMessage, Status
-from qcfeed.upstreams.recording import Reader, Writer
+from qcfeed.model.messages import Band, GoingAway, Quote, ServerMessage, StaleReason, Status
+from qcfeed.upstreams.recording import RecordingReader, RecordingWriter
 
 QUOTE = Quote("AAPL", 189.99, 300, 190.01, 0.5, None, "2024-03-20T02:15:00.123456789Z", "7f3a", 9)
 ENTRIES: list[tuple[float, ServerMessage]] = [
     (1710900900.25, QUOTE),
-    (1710900916.0, Status("AAPL", Band.STALE, 16_000, Cause.UPSTREAM_SILENT)),
+    (1710900916.0, Status("AAPL", Band.STALE, 16_000, StaleReason.UPSTREAM_SILENT)),
     (1710900917.5, GoingAway(3170)),
 ]
 RAW = b"""wss://ws-feed.pro.coinbase.com <-> 1618677816.84
@@ -24,7 +24,7 @@ wss://ws-feed.pro.coinbase.com <- 1618677817.02: {"type":"subscribe"}
 
 
 def written(path: Path) -> Path:
-    with Writer(path) as writer:
+    with RecordingWriter(path) as writer:
         for at, message in ENTRIES:
             writer.write(at, message)
     return path
@@ -32,7 +32,7 @@ def written(path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
 def test_what_is_written_is_read(tmp_path: Path, name: str) -> None:
-    reader = Reader(written(tmp_path / name))
+    reader = RecordingReader(written(tmp_path / name))
     assert list(reader) == ENTRIES
     assert not reader.truncated
 
@@ -46,19 +46,19 @@ def test_the_form_is_json_lines_and_gzip_by_name(tmp_path: Path) -> None:
 
 def test_compression_is_told_by_content(tmp_path: Path) -> None:
     path = written(tmp_path / "a.gz")
-    assert list(Reader(path.rename(tmp_path / "renamed.jsonl"))) == ENTRIES
+    assert list(RecordingReader(path.rename(tmp_path / "renamed.jsonl"))) == ENTRIES
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
 def test_a_recorder_killed_midway_leaves_a_readable_file(tmp_path: Path, name: str) -> None:
-    writer = Writer(tmp_path / name)
+    writer = RecordingWriter(tmp_path / name)
     for second in range(100):
         writer.write(1_000.0 + second, QUOTE)
     left = (tmp_path / name).read_bytes()  # as the kernel has it, when the process is gone
     writer.close()
     killed = tmp_path / f"killed-{name}"
     killed.write_bytes(left)
-    reader = Reader(killed)
+    reader = RecordingReader(killed)
     assert len(list(reader)) == 100
 
 
@@ -68,7 +68,7 @@ def test_any_cut_is_tolerated_and_told(tmp_path: Path, name: str) -> None:
     for length in range(40, len(whole) - 1):
         cut = tmp_path / "cut"
         cut.write_bytes(whole[:length])
-        reader = Reader(cut)
+        reader = RecordingReader(cut)
         got = list(reader)
         assert got == ENTRIES[: len(got)]
         assert reader.truncated or len(got) == whole[: length + 1].count(b"\n")
@@ -77,7 +77,7 @@ def test_any_cut_is_tolerated_and_told(tmp_path: Path, name: str) -> None:
 def test_a_raw_capture_gives_bytes(tmp_path: Path) -> None:
     path = tmp_path / "capture"
     path.write_bytes(gzip.compress(RAW))
-    assert list(Reader(path)) == [
+    assert list(RecordingReader(path)) == [
         (1618677817.07, b'{"type":"subscriptions","channels":[]}'),
         (1618677818.0, b'{"type":"ticker","product_id":"A-B"}'),
     ]
@@ -86,7 +86,7 @@ def test_a_raw_capture_gives_bytes(tmp_path: Path) -> None:
 def test_a_cut_raw_capture_is_told(tmp_path: Path) -> None:
     path = tmp_path / "capture"
     path.write_bytes(RAW.rstrip()[:-3])
-    reader = Reader(path)
+    reader = RecordingReader(path)
     assert len(list(reader)) == 1
     assert reader.truncated
 
@@ -109,27 +109,27 @@ def test_a_file_that_is_no_recording_is_one_clear_error(
     path = tmp_path / "file"
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=said):
-        list(Reader(path))
+        list(RecordingReader(path))
 
 
 def test_a_damaged_middle_is_an_error(tmp_path: Path) -> None:
     whole = written(tmp_path / "a.gz").read_bytes()
     (tmp_path / "b").write_bytes(whole[:30] + b"\xff\xff\xff\xff" + whole[34:])
     with pytest.raises(ConfigError, match="damaged"):
-        list(Reader(tmp_path / "b"))
+        list(RecordingReader(tmp_path / "b"))
 
 
 def test_unreadable_and_unwritable_places(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none"):
         with pytest.raises(ConfigError, match="cannot read"):
-            list(Reader(path))
+            list(RecordingReader(path))
     for path in (tmp_path, tmp_path / "none" / "a.gz"):
         with pytest.raises(ConfigError, match="cannot write"):
-            Writer(path)
+            RecordingWriter(path)
 
 
 def test_a_full_disk_is_told() -> None:
-    writer = Writer("/dev/full")
+    writer = RecordingWriter("/dev/full")
     with pytest.raises(ConfigError, match="No space left"):
         writer.write(1.0, QUOTE)
     with pytest.raises(ConfigError, match="No space left"):

@@ -11,7 +11,7 @@ from qcfeed.errors import ConfigError, UnknownSymbolError
 from qcfeed.model.messages import Band, Quote, Status
 from qcfeed.model.symbol import Symbol
 from qcfeed.upstreams import replay
-from qcfeed.upstreams.recording import Writer
+from qcfeed.upstreams.recording import RecordingWriter
 from qcfeed.upstreams.replay import Replay, load
 from tests.support.coinbase_server import CAPTURE
 from tests.support.sinks import KeepingSink, running, until
@@ -32,7 +32,7 @@ def quote(symbol: str, seq: int) -> Quote:
 
 
 def record(path: Path, *entries: tuple[float, Quote | Status]) -> Path:
-    with Writer(path) as writer:
+    with RecordingWriter(path) as writer:
         for at, message in entries:
             writer.write(at, message)
     return path
@@ -105,7 +105,7 @@ class TestLoad:
     def test_too_many_quotes_are_refused(
         self, recording: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(replay, "MOST_TICKS", 10)
+        monkeypatch.setattr(replay, "MAX_TICKS", 10)
         with pytest.raises(ConfigError, match="more than 10 quotes"):
             load(recording)
 

@@ -7,7 +7,7 @@ import pytest
 from qcfeed.errors import ConfigError
 from qcfeed.model.messages import Quote
 from qcfeed.upstreams.coinbase import Coinbase
-from qcfeed.upstreams.recording import Writer
+from qcfeed.upstreams.recording import RecordingWriter
 from qcfeed.upstreams.replay import Replay
 from qcfeed.upstreams.simulator import Simulator
 from qcfeed.upstreams.url import connect
@@ -16,7 +16,7 @@ from qcfeed.upstreams.url import connect
 @pytest.fixture
 def recording(tmp_path: Path) -> Path:
     path = tmp_path / "a day.jsonl"
-    with Writer(path) as writer:
+    with RecordingWriter(path) as writer:
         writer.write(1.0, Quote("AAPL", 1.0, 100, 1.01, 100, 1.0, "2024-03-20T02:15:00Z", "e", 1))
     return path
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qcfeed.ws.extensions import agree
+from qcfeed.ws.extensions import negotiate
 
 PLAIN = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 
@@ -40,9 +40,9 @@ UNMET = [
 
 @pytest.mark.parametrize(("offer", "answer"), MET.items())
 def test_an_offer_that_is_met(offer: bytes, answer: str) -> None:
-    assert agree(offer) == answer
+    assert negotiate(offer) == answer
 
 
 @pytest.mark.parametrize("offer", UNMET)
 def test_an_offer_that_is_not(offer: bytes) -> None:
-    assert agree(offer) is None
+    assert negotiate(offer) is None

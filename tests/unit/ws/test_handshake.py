@@ -12,7 +12,7 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Request
 
 from qcfeed.model.symbol import MAX_LENGTH
-from qcfeed.ws.handshake import Accepted, judge
+from qcfeed.ws.handshake import Accepted, check_upgrade
 from qcfeed.ws.refusal import Refusal
 from qcfeed.ws.request_head import MAX_HEAD, Head, HeadReader
 from tests.support.raw_websocket import frame, head
@@ -31,8 +31,8 @@ def read(*pieces: bytes) -> tuple[Head | Refusal | None, HeadReader]:
 def verdict(sent: bytes) -> Accepted | Refusal:
     answer, _ = read(sent)
     assert isinstance(answer, Head), answer
-    assert answer.is_ours
-    return judge(answer)
+    assert answer.is_websocket_endpoint
+    return check_upgrade(answer)
 
 
 def test_the_answer_is_one_that_another_implementation_accepts() -> None:
@@ -69,21 +69,21 @@ def test_the_pieces_do_not_matter(cuts: list[int]) -> None:
     assert isinstance(got, Head)
     assert got.target == b"/quotes/AAPL"
     assert got.headers[b"upgrade"] == b"websocket"
-    assert isinstance(judge(got), Accepted)
+    assert isinstance(check_upgrade(got), Accepted)
 
 
 @given(st.binary(max_size=300))
 def test_no_bytes_make_it_raise(sent: bytes) -> None:
     answer, _ = read(sent)
-    if isinstance(answer, Head) and answer.is_ours:
-        judge(answer)
+    if isinstance(answer, Head) and answer.is_websocket_endpoint:
+        check_upgrade(answer)
 
 
 @given(st.binary(max_size=40), st.binary(max_size=40))
 def test_no_target_and_no_header_make_it_raise(target: bytes, value: bytes) -> None:
     answer, _ = read(head(b"/quotes/" + target, x=value))
-    if isinstance(answer, Head) and answer.is_ours:
-        judged = judge(answer)
+    if isinstance(answer, Head) and answer.is_websocket_endpoint:
+        judged = check_upgrade(answer)
         if isinstance(judged, Accepted) and judged.symbol is not None:
             assert len(judged.symbol) <= MAX_LENGTH
         if isinstance(judged, Refusal):
@@ -97,7 +97,7 @@ def test_only_the_first_request_counts() -> None:
     assert isinstance(answer, Head)
     assert (answer.method, answer.target) == (b"GET", b"/livez")
     assert answer.headers == {b"host": b"a"}
-    assert not answer.is_ours
+    assert not answer.is_websocket_endpoint
     assert reader.data.endswith(b"\r\n\r\n"), "all bytes go on to whoever takes over"
 
 

@@ -8,7 +8,7 @@ import zlib
 import pytest
 
 from qcfeed.model.messages import CloseCode
-from qcfeed.ws.inbound import Heard, Inbound, Text, Violation
+from qcfeed.ws.inbound import Inbound, InboundEvent, Text, Violation
 from tests.support.raw_websocket import CONTINUATION, TEXT, frame
 
 LIMIT = 65_536
@@ -23,7 +23,7 @@ def deflated(text: bytes) -> bytes:
     return data.removesuffix(b"\x00\x00\xff\xff")
 
 
-def heard(*pieces: bytes) -> tuple[list[Heard], int]:
+def heard(*pieces: bytes) -> tuple[list[InboundEvent], int]:
     """What these bytes say, and the most memory that reading them took."""
     inbound = Inbound(LIMIT, compressed=True)
     tracemalloc.start()

@@ -10,7 +10,15 @@ from qcfeed.cli.diagnose.screen import screen
 from qcfeed.cli.ui.table import Line, lay_out_lines
 from qcfeed.diagnose.verdict import diagnose
 from qcfeed.model.diagnosis import Finding
-from tests.support.seen import evidence, feed, leak, rule, samples, subscriber, told
+from tests.support.evidence_builders import (
+    feed,
+    healthy,
+    leak,
+    ledger_findings,
+    rule,
+    samples,
+    subscriber,
+)
 
 
 def crowded() -> list[Line]:
@@ -20,16 +28,16 @@ def crowded() -> list[Line]:
         *(rule(name, f"a{n}.py:{n}", count=n) for n in range(9) for name in ("growing", "cancelled_in_vain")),
         rule("blocked_loop", "b.py:1", place="b.py:2 slow", sure=False, worst_s=0.1, ago_s=1.0),
     ]  # fmt: skip
-    seen = leak(
+    evidence = leak(
         count=60_000,
         more=5_000,
         samples=samples(30.0, tasks_per_s=1_000),
-        findings=told(*rules),
+        findings=ledger_findings(*rules),
         feeds=[feed("AAPL"), feed("IBM", band="dead")],
         slow=[subscriber(n) for n in range(9)],
     )
     return screen(
-        diagnose(replace(seen, untold=[f"part {n}: it did not answer" for n in range(9)]))
+        diagnose(replace(evidence, skipped=[f"part {n}: it did not answer" for n in range(9)]))
     )
 
 
@@ -37,7 +45,7 @@ def test_it_fits_and_keeps_what_matters() -> None:
     laid = [text for text, _ in lay_out_lines(crowded(), 80, 23)]
     assert len(laid) <= 23
     assert max(map(len, laid)) <= 80
-    assert laid[0].startswith("LEAK  60,000 tasks from feed.py:83 serve nobody; ")
+    assert laid[0].startswith("LEAK  60,000 tasks from feed.py:83 are orphaned; ")
     labels = [text[2:12].strip() for text in laid]
     for label in ("cause", "line", "began", "evidence", "explains", "safe", "next", "also"):
         assert label in labels
@@ -65,7 +73,7 @@ def test_all_findings_in_full_are_all_in_full() -> None:
 
 
 def test_what_a_program_calls_itself_cannot_steer_the_terminal() -> None:
-    judged = diagnose(evidence())
+    judged = diagnose(healthy())
     judged.findings = [
         Finding(
             rule="x", kind="X", certainty="found", urgency=1,  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from typing import Any
 
 from qcfeed.control.handlers import history
 from qcfeed.diagnostics.sampler import DiagnosticsSampler
-from qcfeed.metrics.recent_history import Counts, Recent
+from qcfeed.metrics.recent_history import FeedCounts, RecentHistory
 from tests.support import loopback_http
 
 from ..conftest import Watched
@@ -20,8 +20,10 @@ class Remembering:
     """A sampler that is sampled by hand, and the route over what it remembers."""
 
     def __init__(self, watched: Watched) -> None:
-        self.recent = Recent(lambda: Counts(1, 0, 1))
-        self.sampler = DiagnosticsSampler(watched.ledger, watched.watch, also=self.recent.note)
+        self.recent = RecentHistory(lambda: FeedCounts(1, 0, 1))
+        self.sampler = DiagnosticsSampler(
+            watched.ledger, watched.watch, on_snapshot=self.recent.note
+        )
         watched.serve(routes=history.routes(self.recent, self.sampler))
 
 

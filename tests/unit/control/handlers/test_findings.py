@@ -6,28 +6,28 @@ from qcfeed.cli import main
 from qcfeed.control.handlers import findings
 from qcfeed.diagnostics import rules
 from qcfeed.diagnostics.history import Series
-from qcfeed.diagnostics.observations import Around, Look, Tally, Verdict
-from qcfeed.diagnostics.unretrieved import Lost
+from qcfeed.diagnostics.observations import Observations, SuspectTasks, UntrackedTasks, Verdict
+from qcfeed.diagnostics.unretrieved import UnretrievedGroup
 from qcfeed.diagnostics.watchdog import Stall
 
 
-def everything() -> Look:
+def everything() -> Observations:
     """A look in which every rule finds something."""
     series = Series("a.py:1", "f")
     for n in range(60):
         for name, value in (("live", 50 * n), ("spawned", 50 * n), ("destroyed", n)):
             getattr(series, name).append(value)
-    tally = Tally("a.py:1", 1, 1, 9.0, "why", [7])
-    return Look(
+    tally = SuspectTasks("a.py:1", 1, 1, 9.0, "why", [7])
+    return Observations(
         now=600.0,
         times=[10.0 * n for n in range(60)],
         series=[series],
         orphaned=[tally],
         stubborn=[tally],
-        abandoned=[Tally("a.py:1", 1, 1, 40.0, "why", [7])],
+        abandoned=[SuspectTasks("a.py:1", 1, 1, 40.0, "why", [7])],
         stalls=[Stall(590.0, 2.0, ["a.py:2 f"], 7, "a.py:1")],
-        lost=[Lost("a.py:1", 1, 590.0, "KeyError: 1")],
-        around=Around([10 * n for n in range(60)], run=[("f", 3)]),
+        unretrieved=[UnretrievedGroup("a.py:1", 1, 590.0, "KeyError: 1")],
+        untracked=UntrackedTasks([10 * n for n in range(60)], coroutines=[("f", 3)]),
         incomplete=["cannot see 5 of 7 tasks: a new factory"],
     )
 

@@ -169,7 +169,7 @@ async def test_the_tree_has_parents_before_children_and_shows_rings(program: Pro
     assert by_serial[program.serial(grandmother)].name == "alone"
     assert [task.serial for task in answer.tasks] == sorted(by_serial)
     for task in ring:
-        reaper.tell(task)
+        reaper.cancel_task(task)
     await asyncio.wait(ring)
 
 

@@ -1,4 +1,4 @@
-"""The report's blocks, and what Markdown and HTML make of them."""
+"""The report's blocks, and their Markdown and HTML."""
 
 from __future__ import annotations
 
@@ -27,52 +27,54 @@ from qcfeed.diagnose.verdict import diagnose
 from qcfeed.model.answers import Memory, Task, Tasks
 from qcfeed.model.report import Actions, Configuration, Log, LogLine, Setting
 from tests.support import incident as night
-from tests.support.seen import LEAKY, evidence, feed, leak, location, snapshot
+from tests.support.evidence_builders import LEAKY, feed, healthy, leak, location, snapshot
 
 NASTY = "a|b *c* <script>alert(1)</script> `d` & \x1b[31m_e_ f_g"
 
 
-def material(seen: Evidence, **more: Any) -> Material:
-    return Material(diagnosis=diagnose(seen), evidence=seen, host="prod-1", version="1.0", **more)
+def material(evidence: Evidence, **more: Any) -> Material:
+    return Material(
+        diagnosis=diagnose(evidence), evidence=evidence, host="prod-1", version="1.0", **more
+    )
 
 
 def section(blocks: list[Block], title: str) -> list[Block]:
-    """The blocks under a heading, until the next of its level."""
+    """The blocks under a heading, up to the next heading of its level."""
     begin = blocks.index(Heading(title)) + 1
     rest = blocks[begin:]
     ends = [n for n, each in enumerate(rest) if isinstance(each, Heading) and each.level == 2]
     return rest[: ends[0]] if ends else rest
 
 
-def test_the_incident_s_timeline_is_there_with_its_ends() -> None:
-    told = sections.blocks(material(leak(history=night.points(), remembered_by="Prometheus")))
+def test_the_timeline_of_the_incident_has_its_first_and_last_row() -> None:
+    told = sections.blocks(material(leak(history=night.points(), history_source="Prometheus")))
     blocks = section(told, "Timeline")
     text, memory, tasks, grid = blocks
-    assert text == Text("As Prometheus remembers it.")
+    assert text == Text("Source: Prometheus.")
     assert isinstance(memory, Curve)
     assert memory.labels == ("0", "14.2 GiB", "00:00:00", "02:15:00")
     assert isinstance(tasks, Curve)
     assert isinstance(grid, Grid)
     assert grid.rows[0][:4] == ("00:00:00", "2.1 GiB", "1,247", "342")
     assert grid.rows[-1][:4] == ("02:15:00", "14.2 GiB", "47,829", "15,892")
-    assert len(grid.rows) == time_sections.MOMENTS
+    assert len(grid.rows) == time_sections.TIMELINE_ROWS
 
 
-def test_without_a_history_it_says_what_the_curve_is() -> None:
+def test_without_history_the_timeline_names_its_window() -> None:
     (text, *_) = section(sections.blocks(material(leak())), "Timeline")
     assert isinstance(text, Text)
-    assert "these are the 5.0s in which this report was made" in text.text
+    assert "covers the 5.0s in which this report was made" in text.text
 
 
-def test_staleness_as_the_incident_has_it() -> None:
-    seen = evidence(
+def test_stale_symbols_are_listed_oldest_first() -> None:
+    evidence = healthy(
         feeds=[
             feed("AAPL", band="stale", reason="upstream_silent", age_s=16.0),
             feed("AMZN", band="dead", age_s=1_208.0, last_quote_at="2024-03-20T01:55:12.000Z"),
             feed("IBM"),
         ]
     )
-    (_, grid) = section(sections.blocks(material(seen)), "Quote staleness")
+    (_, grid) = section(sections.blocks(material(evidence)), "Quote staleness")
     assert isinstance(grid, Grid)
     assert [tuple(row) for row in grid.rows] == [
         ("AMZN", "01:55:12", "20m08s", "DEAD", "-"),
@@ -80,7 +82,7 @@ def test_staleness_as_the_incident_has_it() -> None:
     ]
 
 
-def test_the_task_dump_shows_those_who_lost_their_owner() -> None:
+def test_the_task_dump_shows_orphans_first() -> None:
     rows = [
         Task(
             serial=n,
@@ -94,7 +96,7 @@ def test_the_task_dump_shows_those_who_lost_their_owner() -> None:
     ]
     listed = Tasks(total=50, totals=leak().after.totals, tasks=rows)
     (text, code) = section(sections.blocks(material(leak(), tasks=listed)), "Task dump")
-    assert text == Text("3 of those that have lost their owner; 50 live tasks in all.")
+    assert text == Text("Showing 3 orphaned tasks; 50 live tasks in total.")
     assert isinstance(code, Code)
     assert code.text.startswith(f"Task #0 [ALIVE for 3h47m] t\n  spawn location: {LEAKY}\n")
     assert "note: owner subscriber 812 of AAPL closed 720.0 s ago" in code.text
@@ -140,8 +142,8 @@ def test_actions_and_settings() -> None:
     assert section(told, "Configuration")[-1] == Facts([("linger", "0.5")])
 
 
-def test_what_was_not_to_be_had_is_named() -> None:
-    told = sections.blocks(material(replace(leak(), untold=["feeds: gone"]), dropped=["log: no"]))
+def test_missing_answers_are_listed() -> None:
+    told = sections.blocks(material(replace(leak(), skipped=["feeds: gone"]), dropped=["log: no"]))
     assert told[-1] == Items(["feeds: gone", "log: no"])
 
 
@@ -157,7 +159,7 @@ EVERY_BLOCK: list[Block] = [
 ]
 
 
-def test_markdown_is_steered_by_nothing_in_the_texts() -> None:
+def test_markdown_escapes_all_text() -> None:
     told = markdown.render(EVERY_BLOCK)
     rows = [line for line in told.splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {3}
@@ -166,7 +168,7 @@ def test_markdown_is_steered_by_nothing_in_the_texts() -> None:
     assert "f_g" in told
 
 
-def test_html_is_well_formed_and_steered_by_nothing_in_the_texts() -> None:
+def test_html_is_well_formed_and_escapes_all_text() -> None:
     told = html.render(EVERY_BLOCK).replace("\x1b", "")
     assert "<script" not in told
     body = told[told.index("<body>") : told.index("</html>")]
@@ -175,7 +177,7 @@ def test_html_is_well_formed_and_steered_by_nothing_in_the_texts() -> None:
 
 
 @pytest.mark.parametrize("points", [[], [(7.0, 0.0)], [(7.0, 5.0), (7.0, 5.0)]])
-def test_curves_of_little_are_drawn_too(points: list[tuple[float, float]]) -> None:
+def test_a_curve_of_few_points_is_drawn(points: list[tuple[float, float]]) -> None:
     drawn = ET.fromstring(svg.curve(Curve("t", points, ("0", "1", "a", "b"))))
     assert "nan" not in ET.tostring(drawn, "unicode")
 
@@ -190,21 +192,21 @@ def test_a_curve_rises_to_the_top_and_ends_at_the_right() -> None:
 
 
 def test_a_program_without_feeds_has_no_staleness() -> None:
-    told = sections.blocks(material(evidence(status=None, feeds=[])))
+    told = sections.blocks(material(healthy(status=None, feeds=[])))
     assert Heading("Quote staleness") not in told
     assert isinstance(section(told, "Subscriptions")[0], Text)
 
 
 def test_a_healthy_service_is_reported_as_such() -> None:
     rows = (location(f"a{n}.py:1", live=n) for n in range(40))
-    told = sections.blocks(material(evidence(after=snapshot(*rows, after_s=5.0))))
+    told = sections.blocks(material(healthy(after=snapshot(*rows, after_s=5.0))))
     assert isinstance(told[0], Heading)
     assert told[0].text.startswith("HEALTHY")
-    assert section(told, "Findings")[0] == Text("Nothing is wrong that can be seen.")
+    assert section(told, "Findings")[0] == Text("No problem found.")
 
 
-def test_the_windows_are_beside_what_the_alert_said() -> None:
-    """The incident's: under four minutes by the last quarter of an hour."""
+def test_growth_windows_and_alerts_are_both_reported() -> None:
+    """The incident: less than four minutes left at the rate of the last 15 minutes."""
     held = Memory(resident_bytes=round(14.2 * 2**30), limit_bytes=16 * 2**30, limit_source="x")
     (_, grid) = section(
         sections.blocks(material(leak(history=night.points(), memory=held))), "Alert details"

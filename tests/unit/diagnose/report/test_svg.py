@@ -1,4 +1,4 @@
-"""Drawings are measured: what is twice as much is twice as long, and nothing leaves its frame."""
+"""Plots are drawn to scale, and nothing leaves the frame."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_curve_stays_between_its_axes_and_the_area_under_it_ends_on_the_ground
     assert under == [(ground["x1"], ground["y1"]), *points, (points[-1][0], ground["y1"])]
 
 
-def test_a_curve_says_its_ends_where_they_are() -> None:
+def test_a_curve_is_labelled_at_its_ends() -> None:
     texts = {each.text: each.attrib for each in curve((0.0, 1.0), (1.0, 2.0)).findall("text")}
     assert texts.keys() == {"Memory", "least", "most", "first", "last"}
     assert float(texts["least"]["y"]) > float(texts["most"]["y"])
@@ -66,25 +66,25 @@ def bars(*rows: tuple[str, float, str]) -> ET.Element:
     return ET.fromstring(svg.bars(Bars("Tasks", rows)))
 
 
-def test_bars_are_to_scale_and_the_longest_leaves_room_for_its_words() -> None:
+def test_bars_are_to_scale_and_the_longest_leaves_room_for_its_value() -> None:
     drawn = bars(("a", 10.0, "ten"), ("b", 40.0, "forty"), ("c", 0.0, "none"), ("d", -5.0, "less"))
     wide = [float(each.attrib["width"]) for each in drawn.findall("rect")]
-    assert wide[1] == svg.WIDTH - svg.NAME - svg.WORDS
+    assert wide[1] == svg.WIDTH - svg.NAME_WIDTH - svg.TEXT_WIDTH
     assert wide[0] == pytest.approx(wide[1] / 4, abs=0.1)
     assert wide[2:] == [1.0, 1.0], "nothing, and less, is a hair's breadth"
     ends = [float(each.attrib["x"]) for each in drawn.findall("text")[2::2]]
-    assert all(end > svg.NAME + width for end, width in zip(ends, wide, strict=True)), (
+    assert all(end > svg.NAME_WIDTH + width for end, width in zip(ends, wide, strict=True)), (
         "the words stand behind the bar"
     )
-    assert max(ends) < svg.WIDTH - svg.WORDS + 10
+    assert max(ends) < svg.WIDTH - svg.TEXT_WIDTH + 10
 
 
-def test_each_bar_has_a_row_of_its_own_with_its_name_and_words() -> None:
+def test_each_bar_has_its_own_row_with_name_and_value() -> None:
     drawn = bars(*((f"name {n}", n, f"words {n}") for n in range(1, 5)))
     tops = [float(each.attrib["y"]) for each in drawn.findall("rect")]
     high = [float(each.attrib["height"]) for each in drawn.findall("rect")]
-    assert [after - before for before, after in itertools.pairwise(tops)] == [svg.ROW] * 3
-    assert all(0 < each < svg.ROW for each in high)
+    assert [after - before for before, after in itertools.pairwise(tops)] == [svg.ROW_HEIGHT] * 3
+    assert all(0 < each < svg.ROW_HEIGHT for each in high)
     assert tops[-1] + high[-1] < float(drawn.attrib["viewBox"].split()[3])
     texts = drawn.findall("text")[1:]
     assert [each.text for each in texts] == [
@@ -92,17 +92,17 @@ def test_each_bar_has_a_row_of_its_own_with_its_name_and_words() -> None:
     ]
     for number, (name, words) in enumerate(zip(texts[::2], texts[1::2], strict=True)):
         assert name.attrib["y"] == words.attrib["y"]
-        assert tops[number] < float(name.attrib["y"]) < tops[number] + svg.ROW
-        assert float(name.attrib["x"]) < svg.NAME
+        assert tops[number] < float(name.attrib["y"]) < tops[number] + svg.ROW_HEIGHT
+        assert float(name.attrib["x"]) < svg.NAME_WIDTH
 
 
-@pytest.mark.parametrize("size", [svg.NAMED, svg.NAMED + 1, 200])
-def test_of_a_long_name_its_end_is_shown_where_the_line_is(size: int) -> None:
+@pytest.mark.parametrize("size", [svg.NAME_CHARACTERS, svg.NAME_CHARACTERS + 1, 200])
+def test_a_long_name_is_cut_at_its_start(size: int) -> None:
     name = "x" * (size - 5) + ".py:9"
     shown = bars((name, 1.0, "one")).findall("text")[1].text or ""
-    assert len(shown) <= svg.NAMED
+    assert len(shown) <= svg.NAME_CHARACTERS
     assert shown.endswith(".py:9")
-    assert shown.startswith("...") == (size > svg.NAMED)
+    assert shown.startswith("...") == (size > svg.NAME_CHARACTERS)
 
 
 def test_no_bars_are_an_empty_drawing() -> None:

@@ -10,7 +10,7 @@ import typer
 
 from qcfeed.cli.drill_rehearse import conclude
 from qcfeed.control.audit import AuditLog, Caller
-from qcfeed.drills.active import ITSELF
+from qcfeed.drills.active import SERVICE_CALLER
 from qcfeed.drills.rehearsal.audit_entries import audit_entries
 from qcfeed.drills.rehearsal.game_day import GameDay
 from qcfeed.drills.rehearsal.processes import AUDIT_LOG, Processes
@@ -30,9 +30,9 @@ def test_what_ended_since_and_who_asked_for_it(tmp_path: Path) -> None:
     log.intend("orphans.reap", ANA, {})  # has not ended
     act(log, "orphans.reap", ANA, "failed")
     act(log, "subscribers kick", Caller("token"))
-    act(log, "drill stop", ITSELF)
+    act(log, "drill stop", SERVICE_CALLER)
     found = audit_entries(log.path.read_text().splitlines(), since)
-    assert [(each.action, each.who, each.outcome, each.by_somebody) for each in found] == [
+    assert [(each.action, each.who, each.outcome, each.by_operator) for each in found] == [
         ("orphans.reap", "ana", "failed", True),
         ("subscribers kick", "token", "done", True),
         ("drill stop", "service", "done", False),
@@ -43,7 +43,7 @@ def test_what_ended_since_and_who_asked_for_it(tmp_path: Path) -> None:
 def day(home: Path) -> GameDay:
     """One that was broken just now, over a processes that runs nothing."""
     made = GameDay(Processes(home, "rehearsal"), "lost-readers=3", lambda _: None)
-    made._broke_at = time.monotonic(), time.time()
+    made._started_at = time.monotonic(), time.time()
     return made
 
 
@@ -52,9 +52,9 @@ def test_a_fault_that_ends_by_itself_was_mended_by_nobody(
 ) -> None:
     held = day(tmp_path)
     log = AuditLog(tmp_path / AUDIT_LOG)
-    act(log, "drill stop", ITSELF)
+    act(log, "drill stop", SERVICE_CALLER)
     act(log, "orphans.reap", ANA, "not_begun")
-    assert not held.mended
+    assert not held.mitigated
     with pytest.raises(typer.Exit) as left:
         conclude(held)
     assert left.value.exit_code == ExitStatus.FINDINGS

@@ -13,29 +13,29 @@ def alert(name: str, state: str = "firing") -> dict[str, Any]:
 
 def test_an_alert_is_news_when_it_fires_and_then_it_is_resolved() -> None:
     pager = Pager(["A", "B"])
-    assert pager.hear([alert("A", "pending")], 1.0) == []
-    assert pager.hear([alert("A")], 2.0) == [Notification("A", {"summary": "A!"}, 2.0)]
-    assert pager.hear([alert("A")], 3.0) == []
+    assert pager.update([alert("A", "pending")], 1.0) == []
+    assert pager.update([alert("A")], 2.0) == [Notification("A", {"summary": "A!"}, 2.0)]
+    assert pager.update([alert("A")], 3.0) == []
     assert pager.firing == ["A"]
-    assert pager.hear([], 4.0) == pager.hear([], 5.0) == []
-    assert pager.rang == {"A": Notification("A", {"summary": "A!"}, 2.0, 4.0)}
+    assert pager.update([], 4.0) == pager.update([], 5.0) == []
+    assert pager.notifications == {"A": Notification("A", {"summary": "A!"}, 2.0, 4.0)}
     assert pager.firing == []
-    assert pager.silent == ["B"]
+    assert pager.missing == ["B"]
 
 
 def test_one_that_fires_again_rings_no_second_time_and_is_not_over() -> None:
     pager = Pager(["A"])
-    pager.hear([alert("A")], 1.0)
-    pager.hear([], 2.0)
-    assert pager.hear([alert("A")], 3.0) == []
+    pager.update([alert("A")], 1.0)
+    pager.update([], 2.0)
+    assert pager.update([alert("A")], 3.0) == []
     assert pager.firing == ["A"]
-    pager.hear([], 4.0)
-    assert pager.rang["A"] == Notification("A", {"summary": "A!"}, 1.0, 4.0, times=2)
+    pager.update([], 4.0)
+    assert pager.notifications["A"] == Notification("A", {"summary": "A!"}, 1.0, 4.0, times=2)
 
 
 def test_what_fires_beside_the_drill_is_kept_and_not_waited_for() -> None:
     pager = Pager(["A"])
-    assert [each.name for each in pager.hear([alert("A"), alert("Other")], 1.0)] == ["A", "Other"]
-    pager.hear([alert("Other")], 2.0)
+    assert [each.name for each in pager.update([alert("A"), alert("Other")], 1.0)] == ["A", "Other"]
+    pager.update([alert("Other")], 2.0)
     assert pager.firing == []
-    assert list(pager.rang) == ["A", "Other"]
+    assert list(pager.notifications) == ["A", "Other"]

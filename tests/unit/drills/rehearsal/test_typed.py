@@ -28,12 +28,12 @@ def is_gone(home: Path) -> bool:
 
 
 def test_what_it_prints_on_both_streams(day: GameDay) -> None:
-    assert day.type_it("echo out; echo err >&2") == "out\nerr\n"
+    assert day.run_command("echo out; echo err >&2") == "out\nerr\n"
 
 
 def test_one_that_takes_too_long(day: GameDay, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(game_day, "_TYPED_WITHIN", 0.5)
-    assert day.type_it("sleep 3600") == "no answer within 0.5 s"
+    monkeypatch.setattr(game_day, "_COMMAND_TIMEOUT", 0.5)
+    assert day.run_command("sleep 3600") == "no answer within 0.5 s"
 
 
 def test_ctrl_c_ends_what_it_has_started_too(
@@ -46,5 +46,5 @@ def test_ctrl_c_ends_what_it_has_started_too(
 
     monkeypatch.setattr(game_day.subprocess.Popen, "communicate", communicate)
     with pytest.raises(KeyboardInterrupt):
-        day.type_it(LASTS)
+        day.run_command(LASTS)
     until(lambda: is_gone(tmp_path), "the end of what it had started")

@@ -1,4 +1,4 @@
-"""Evidence made by hand: a healthy service, and what a test changes of it."""
+"""Builders of evidence: a healthy service, with the changes that a test makes."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def rule(name: str, at: str = LEAKY, *, sure: bool = True, **more: Any) -> answe
     return answers.Finding(rule=name, verdict=verdict, location=at, **given | more)
 
 
-def told(*rules: answers.Finding) -> Findings:
+def ledger_findings(*rules: answers.Finding) -> Findings:
     found = sum(each.verdict == "found" for each in rules)
     return Findings(
         found=found,
@@ -161,7 +161,7 @@ def status(*, connected: bool = True, drill: str | None = None) -> Status:
 
 
 def samples(mb_per_s: float, *, live: int = 2, tasks_per_s: float = 0.0) -> list[Point]:
-    """Two readings a second of memory that grows in a line from 1 GiB on."""
+    """Two samples per second of memory that grows linearly from 1 GiB."""
     return [
         Point(
             step / 2, round(GIB + mb_per_s * step / 2 * 2**20), round(live + tasks_per_s * step / 2)
@@ -170,14 +170,14 @@ def samples(mb_per_s: float, *, live: int = 2, tasks_per_s: float = 0.0) -> list
     ]
 
 
-def evidence(**changed: Any) -> Evidence:
-    """A healthy service of two feeds, but for what is changed."""
+def healthy(**changed: Any) -> Evidence:
+    """The evidence of a healthy service with two feeds, with ``changed`` fields."""
     healthy = Evidence(
         before=snapshot(location("hub.py:9", live=2)),
         after=snapshot(location("hub.py:9", live=2), after_s=SECONDS),
         memory=Memory(resident_bytes=GIB, limit_bytes=16 * GIB, limit_source="cgroup v2"),
         status=status(),
-        findings=told(),
+        findings=ledger_findings(),
         orphans=Orphans(count=0, orphans=[]),
         feeds=[feed("AAPL"), feed("MSFT")],
         samples=samples(0.0),
@@ -186,7 +186,7 @@ def evidence(**changed: Any) -> Evidence:
 
 
 def leak(count: int = 20_000, more: int = 60, **changed: Any) -> Evidence:
-    """The incident: zombies that wake each second, see nobody, and sleep on."""
+    """The evidence of the incident: orphans that wake every second, find no receiver, and sleep again."""
     row = location(
         live=count,
         orphaned=count,
@@ -197,7 +197,7 @@ def leak(count: int = 20_000, more: int = 60, **changed: Any) -> Evidence:
     given: dict[str, Any] = {
         "before": snapshot(location(live=count - more, orphaned=count - more)),
         "after": snapshot(row, after_s=SECONDS),
-        "findings": told(rule("orphans", count=count, since_s=13_620.0)),
+        "findings": ledger_findings(rule("orphans", count=count, since_s=13_620.0)),
         "orphans": orphans(0.4, 0.1, 900.0),
     }
-    return evidence(**given | changed)
+    return healthy(**given | changed)
