@@ -14,9 +14,9 @@ from qcfeed.control.routes import TASKS_BY_LOCATION
 from qcfeed.model.answers import TasksByLocation
 
 EXAMPLES = examples(
-    "qcfeed tasks --save before.json             # save a snapshot",
     "qcfeed tasks diff before.json               # compare it with the live service",
     "qcfeed tasks diff before.json after.json    # compare two files, without a service",
+    "qcfeed tasks --save FILE                    # save a snapshot",
 )
 
 

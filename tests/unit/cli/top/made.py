@@ -1,4 +1,4 @@
-"""Looks for the tests: snapshots and what came with them, as a service would have told them."""
+"""Builders of test data: snapshots, findings and diagnoses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from qcfeed.model.answers import Location, Memory, Process, TasksByLocation, Tas
 from qcfeed.model.diagnosis import Certainty, Diagnosis, Finding
 
 BEGAN = datetime(2024, 3, 20, 2, 15, tzinfo=UTC)
-GUILTY, SOUND = "feed.py:83", "run.py:40"
+LEAKING, HEALTHY = "feed.py:83", "run.py:40"
 
 
 def location(where: str, live: int, *, orphaned: int = 0, spawned: int | None = None) -> Location:
@@ -60,14 +60,14 @@ def finding(rule: str = "zombies", **more: Any) -> Finding:
         kind="LEAK",
         certainty=Certainty.FOUND,
         urgency=90,
-        headline=f"3 tasks from {GUILTY} serve nobody",
+        headline=f"3 tasks from {LEAKING} serve nobody",
         cause="they ignore failed sends",
         **more,
     )
 
 
-def judged(*findings: Finding, **more: Any) -> Health:
-    told = Diagnosis(
+def health(*findings: Finding, **more: Any) -> Health:
+    diagnosis = Diagnosis(
         verdict=findings[0].rule if findings else "healthy",
         headline="HEALTHY  12 tasks",
         window_s=30.0,
@@ -76,13 +76,13 @@ def judged(*findings: Finding, **more: Any) -> Health:
         looked_at=[],
         untold=[],
     )
-    return Health(told, more.get("memory", []), more.get("worst"), more.get("seconds", 0.0))
+    return Health(diagnosis, more.get("memory", []), more.get("worst"), more.get("seconds", 0.0))
 
 
-def seen(view: str = "locations", rows: tuple[Any, ...] = (), **more: Any) -> Snapshot:
+def refreshed(view: str = "locations", rows: tuple[Any, ...] = (), **more: Any) -> Snapshot:
     given: dict[str, Any] = {
-        "wanted": Target(view),
-        "held": process(),
+        "target": Target(view),
+        "process": process(),
         "totals": [10, 11, 12],
         "per_minute": 60.0,
         "span_s": 2.0,

@@ -69,7 +69,7 @@ def test_colour(
     assert render.coloured(Terminal() if terminal else io.StringIO()) is coloured
 
 
-def test_a_terminal_gets_its_width_and_hears_what_was_left_out(
+def test_a_terminal_gets_its_width_and_a_note_of_hidden_columns(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "50")
@@ -83,7 +83,7 @@ def test_a_terminal_gets_its_width_and_hears_what_was_left_out(
     assert "n" * 30 in wide.getvalue()
 
 
-def test_a_reader_that_has_left_is_no_error(tmp_path: Path) -> None:
+def test_a_closed_pipe_is_not_an_error(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as stream:
