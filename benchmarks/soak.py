@@ -1,8 +1,8 @@
 """Create and end tasks at full speed while threads take snapshots. ``make soak SECONDS=300``.
 
-The loop spawns tasks that end, that sleep until they are cancelled, and that are dropped while they
-wait; twenty threads read snapshots, lists and orphans meanwhile. What must hold: nobody raises, every
-row balances at every moment, and in the end every task is in the books exactly once.
+The loop spawns tasks that end, tasks that sleep until they are cancelled, and tasks that are dropped
+while they wait. Meanwhile twenty threads read snapshots, lists and orphans. Requirements: no read fails,
+every row balances at every moment, and in the end the ledger has counted every task exactly once.
 """
 
 from __future__ import annotations

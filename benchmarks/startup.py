@@ -1,7 +1,7 @@
 """Duration of whole commands from a cold start, as a ratio to `python -c "import typer"`.
 
-Whole processes, one after another in every round, against a small service of their own; medians. The
-machine's noise falls on all of them alike.
+Whole processes, interleaved in every round, against a small service; medians. Noise of the machine
+affects all of them alike.
 """
 
 from __future__ import annotations

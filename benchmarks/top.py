@@ -1,7 +1,7 @@
 """Cost of `qcfeed top` for its user and for the observed service, with the incident's 47,829 tasks.
 
-Its start is a ratio to `python -c "import typer"`, in turns. What the service's loop suffers is told by the
-service: each answer says for how long the loop did not turn meanwhile.
+Start-up time is a ratio to `python -c "import typer"`, in interleaved runs. Stalls of the service's loop
+are those that its answers report.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class _Noting(ControlClient):
 def _looks(service: Serving, rounds: int) -> dict[str, float]:
     """Measure a refresh with each list on screen, and one with a verdict. The first two refreshes are not
     counted; the second always has a verdict."""
-    told = {}
+    figures = {}
     for view in ("locations", "orphans", "findings"):
         client = _Noting(Address(socket=service.socket), timeout=PATIENCE)
         due = view == "findings"
@@ -167,12 +167,12 @@ def _looks(service: Serving, rounds: int) -> dict[str, float]:
             gaps.append(client.stall_ms)
             assert isinstance(look, Seen), look
         name = "a refresh with verdict" if due else f"a refresh, {view}"
-        told |= {
+        figures |= {
             f"{name}, ms": statistics.median(took) * 1000,
             f"{name}, gap, ms": statistics.median(gaps),
             f"{name}, longest gap, ms": max(gaps),
         }
-    return told
+    return figures
 
 
 def _same(client: _Noting) -> ControlClient:

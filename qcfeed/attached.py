@@ -203,7 +203,7 @@ class _Program:
                 limit_bytes=limit.bytes,
                 limit_source=limit.source,
             ),
-            tasks=msgspec.convert(totals, answers.TaskTotals, from_attributes=True),
+            totals=msgspec.convert(totals, answers.TaskTotals, from_attributes=True),
         )
 
 

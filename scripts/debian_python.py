@@ -31,7 +31,7 @@ class UnavailableError(Exception):
 def fetch(version, root):
     """The path of Python ``version`` (``"3.14"``) in the folder ``root``; downloaded if it is missing.
 
-    Takes about 20 s and 100 MB. A folder that was left half done, or that was moved, is made again.
+    Takes about 20 s and 100 MB. An incomplete or moved folder is created again.
     Raises UnavailableError.
     """
     root = os.path.realpath(root)
@@ -174,8 +174,8 @@ def _relocate(version, root, python):
     # applies to the dependencies of extension modules.
     patchelf = [loader, "--library-path", libraries, os.path.join(root, "usr", "bin", "patchelf")]
     # patchelf 0.18 breaks the program when it sorts the headers.
-    told = ["--no-sort", "--set-interpreter", loader, "--force-rpath", "--set-rpath", libraries]
-    _run([*patchelf, *told, python], "patchelf failed")
+    options = ["--no-sort", "--set-interpreter", loader, "--force-rpath", "--set-rpath", libraries]
+    _run([*patchelf, *options, python], "patchelf failed")
     for path in glob.glob(os.path.join(root, "usr", "lib", "python" + version, "_sysconfig*")):
         if os.path.islink(path):
             continue  # to another of them
@@ -204,9 +204,9 @@ def _run(command, failure):
         env=environment,
     )
     if ran.returncode:
-        said = [line for line in ran.stderr.splitlines() if line.strip()] or [
+        lines = [line for line in ran.stderr.splitlines() if line.strip()] or [
             f"status {ran.returncode}"
         ]
-        first = next((line for line in said if line.startswith("E: ")), said[-1])
+        first = next((line for line in lines if line.startswith("E: ")), lines[-1])
         raise UnavailableError(failure + ": " + first.replace("E: ", "", 1))
     return ran.stdout

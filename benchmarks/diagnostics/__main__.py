@@ -1,11 +1,14 @@
 """Cost of observing tasks, beside peers, in one run on one machine.
 
-Create and finish: CPU time of the loop's thread, the least of interleaved rounds (what else runs on
-the machine only adds), as ratios to the plain loop. Memory: resident bytes a sleeping task.
-Reading: milliseconds that it took, and the longest gap of a 1 ms ticker in the watched loop meanwhile, as the median and the worst of 5
-readings (a gap of 1.1 ms is a loop that nothing disturbs). Reaping: the same of one reaping of all tasks, and what its answer says of the loop, as the median and the worst
-of several. Every reading, every reaping and every memory figure is taken in a process of its own. ``--full`` takes
-some minutes, the rest about one.
+- Create and finish: CPU time of the loop's thread, the minimum of interleaved rounds (other load only
+  adds to it), as a ratio to the plain loop.
+- Memory: resident bytes per sleeping task.
+- Reading: duration of a snapshot in milliseconds, and the longest gap of a 1 ms ticker in the watched
+  loop meanwhile, as the median and the maximum of 5 snapshots. An undisturbed loop shows 1.1 ms.
+- Reaping: the same for one reaping of all tasks, and the stall that its answer reports.
+
+Every snapshot, reaping and memory figure is taken in a fresh process. ``--full`` takes some minutes, the
+default about one.
 """
 
 from __future__ import annotations

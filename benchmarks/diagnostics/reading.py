@@ -99,7 +99,7 @@ async def qcfeed(number: int, owned: bool) -> Figures:
 
         def served_orphans() -> float:
             answer = client.get(routes.ORPHANS, Orphans)
-            assert answer.count == (number if owned else 0)
+            assert answer.total == (number if owned else 0)
             return answer.elapsed_ms
 
         await bench.measure("by location, served", served_by_location)

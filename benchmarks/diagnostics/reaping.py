@@ -39,7 +39,7 @@ async def reap(number: int) -> dict[str, float]:
         ticking.cancel()
         await asyncio.wait([ticking])
     left = len(asyncio.all_tasks()) - BYSTANDERS - 1  # minus this task
-    assert (answer.reaped, answer.survivors, left) == (number, [], 0), answer
+    assert (answer.cancelled, answer.survivors, left) == (number, [], 0), answer
     assert not alive[0].closed
     ledger.uninstall()
     return {

@@ -1,10 +1,10 @@
 """Fan-out beside peers, in one run on one machine.
 
-Every measurement has a server of its own, on the first core, and readers on the last (a C program,
-whose share of its core is shown: near 100 % it is the limit). A round is every workload, and in each
-the peers one after another. What is shown is the median. A quote is late by what has passed since
-it was due. ``--quick`` takes about five minutes, the whole with five rounds about three quarters of
-an hour. With ``--json FILE`` nothing is lost when it is broken off: ``--resume`` goes on.
+Every measurement starts a fresh server on the first core, and readers on the last. The readers are a C
+program; the table shows its share of its core, and near 100 % the readers are the limit. A round is
+every workload; each workload measures the peers in turn. Figures are medians over the rounds. The
+latency of a quote counts from the time at which it was due. ``--quick`` takes about five minutes, five
+full rounds about 45. With ``--json FILE`` an interrupted run loses nothing: ``--resume`` continues it.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ def compiler() -> str | None:
 
 
 def build(name: str, directory: Path) -> Path:
-    """Compile ``name`` into ``directory``. Raises CalledProcessError, with what the compiler said."""
+    """Compile ``name`` into ``directory``. Raises CalledProcessError with the compiler's output."""
     program = directory / name
     command = [compiler() or "cc", "-O2", "-Wall", "-Wextra", "-o", program, *_SOURCES[name]]
     subprocess.run(command, check=True)

@@ -38,8 +38,8 @@ def versions() -> dict[str, str]:
     commands = {"nats-server": "--version", "node": "--version", "gcc": "-dumpfullversion"}
     for name, flag in commands.items():
         if program := shutil.which(name) or shutil.which(name, path=_BESIDE):
-            said = subprocess.run([program, flag], capture_output=True, text=True, check=False)
-            found[name] = said.stdout.strip().rpartition(" ")[2].removeprefix("v")
+            run = subprocess.run([program, flag], capture_output=True, text=True, check=False)
+            found[name] = run.stdout.strip().rpartition(" ")[2].removeprefix("v")
     return found
 
 

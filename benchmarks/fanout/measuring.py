@@ -30,16 +30,16 @@ class Running:
     def window(self, command: str, seconds: float) -> tuple[dict[str, Any], Figures]:
         """The readers' answer to ``command``, and the figures that every workload has."""
         before, began = self.server.cpu(), time.monotonic()
-        said = self.readers.ask(f"{command} {seconds:g}", seconds)
+        answer = self.readers.ask(f"{command} {seconds:g}", seconds)
         used, took = self.server.cpu() - before, time.monotonic() - began
         figures = {
             "server_cpu": used / took,
-            "readers_cpu": said["cpu"] / said["seconds"],
-            "gaps": said["gaps"],
-            "conflated": said["conflated"],
-            "lost": said["closed"] + said["faults"],
+            "readers_cpu": answer["cpu"] / answer["seconds"],
+            "gaps": answer["gaps"],
+            "conflated": answer["conflated"],
+            "lost": answer["closed"] + answer["faults"],
         }
-        return said, figures
+        return answer, figures
 
 
 def measure(peer: Peer, workload: Workload, program: Path, seconds: float) -> Figures:
@@ -58,13 +58,13 @@ def measure(peer: Peer, workload: Workload, program: Path, seconds: float) -> Fi
 
 def _saturation(running: Running) -> Figures:
     running.window("measure", min(1.0, running.seconds))
-    said, figures = running.window("measure", running.seconds)
-    delivered = said["delivered"]
+    answer, figures = running.window("measure", running.seconds)
+    delivered = answer["delivered"]
     return {
         **figures,
-        **{f"{name}_ms": value / 1e3 for name, value in said.get("latency_us", {}).items()},
-        "deliveries_per_s": delivered / said["seconds"],
-        "server_cpu_us": figures["server_cpu"] * said["seconds"] / max(delivered, 1) * 1e6,
+        **{f"{name}_ms": value / 1e3 for name, value in answer.get("latency_us", {}).items()},
+        "deliveries_per_s": delivered / answer["seconds"],
+        "server_cpu_us": figures["server_cpu"] * answer["seconds"] / max(delivered, 1) * 1e6,
     }
 
 
@@ -77,8 +77,8 @@ def _rate(running: Running) -> Figures:
 def _churn(running: Running) -> Figures:
     command = f"churn {CHURNING_AT_ONCE}"
     running.window(command, min(1.0, running.seconds))
-    said, figures = running.window(command, running.seconds)
-    return {**figures, "cycles_per_s": said["cycles"] / said["seconds"]}
+    answer, figures = running.window(command, running.seconds)
+    return {**figures, "cycles_per_s": answer["cycles"] / answer["seconds"]}
 
 
 def _memory(running: Running) -> Figures:
@@ -91,7 +91,7 @@ def _stopped(running: Running) -> Figures:
     """Deliveries to other readers while some do not read, compared with before and after; and the backlog of
     the stopped ones.
 
-    Held is what the process has grown by, and what the kernel has not got rid of (its send buffers).
+    The backlog is the growth of the process, and the bytes in the kernel's send buffers.
     """
     stopped, stop_for = running.workload.stopped, running.workload.stopped_for
     running.window("measure", min(1.0, running.seconds))
@@ -113,9 +113,9 @@ def _stopped(running: Running) -> Figures:
     }
 
 
-def _each(said: dict[str, Any]) -> float:
+def _each(answer: dict[str, Any]) -> float:
     """Deliveries per second to each active reader."""
-    return float(said["delivered"] / said["seconds"] / max(said["reading"], 1))
+    return float(answer["delivered"] / answer["seconds"] / max(answer["reading"], 1))
 
 
 _KINDS: dict[str, Callable[[Running], Figures]] = {

@@ -44,7 +44,7 @@ class Peer:
 def _options(workload: Workload) -> list[str]:
     """The complete service: HTTP, ledger, metrics, staleness, control plane, limits (raised, not off).
 
-    Its own limit would end a reader that is stopped after 20 s, and hold nothing for it any more.
+    ``--stall-timeout`` is raised for the stopped readers, which the service would reset after 20 s.
     """
     options = {
         "--upstream": f"sim:?rate={workload.rate_text}",
@@ -87,10 +87,10 @@ def _quotes(workload: Workload) -> list[str]:
     return [str(workload.readers), workload.rate_text, ",".join(workload.symbols)]
 
 
-def _limit(frames_a_write: int) -> Command:
+def _limit(frames_per_write: int) -> Command:
     def command(workload: Workload, directory: Path) -> list[str]:
         program = build("limit", directory)
-        return [str(program), str(frames_a_write), *_quotes(workload)]
+        return [str(program), str(frames_per_write), *_quotes(workload)]
 
     return command
 

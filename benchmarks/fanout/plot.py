@@ -1,7 +1,7 @@
 """The README's plot: four figures of every peer, side by side.
 
-Its own background goes with the reader's light or dark scheme; ours is told by its colour, which the
-colour-blind tell from grey as well, and by its bold name.
+The background follows the reader's light or dark scheme. qcfeed's bars differ by a colour that
+colour-blind readers can tell from grey, and by a bold name.
 """
 
 from __future__ import annotations

@@ -27,9 +27,7 @@ PATIENCE = 100.0
 """Seconds for a server to start, and for 16,000 readers to connect (they give up earlier)."""
 
 _GRACE = 3.0
-"""Seconds that a process has to end by itself once it was told to: a server that is far behind
-flushes for as long as it is let.
-"""
+"""Seconds in which a process must end after SIGINT: a server that is far behind flushes its buffers."""
 
 _ENDING = {signal.SIGINT, signal.SIGTERM}
 _READY = re.compile(rb"ready (\d+)|quotes +ws://[^ ]*:(\d+)/")
@@ -102,8 +100,8 @@ def serving(peer: Peer, workload: Workload) -> Iterator[Server]:
             try:
                 yield Server(_port(process, Path(log.name)), psutil.Process(process.pid))
             except (MeasurementError, OSError, ValueError, psutil.Error) as error:
-                said = Path(log.name).read_text(errors="replace").strip()[-2_000:]
-                raise MeasurementError(f"{error}\n{said}".strip()) from error
+                output = Path(log.name).read_text(errors="replace").strip()[-2_000:]
+                raise MeasurementError(f"{error}\n{output}".strip()) from error
 
 
 @contextlib.contextmanager

@@ -1,8 +1,8 @@
 """Results so far, in a file, so that a run can be continued.
 
-A peer that no goal compares and that delivers less than half of a rate in its first round is not
-measured at that rate again, and not at any higher one: it tops out far below, and how far behind it
-is says nothing more. Who fails twice at something is not tried a third time.
+A peer without a goal that delivers less than half of a rate in its first round is not measured again at
+that rate or at a higher one: the exact figure means nothing. A peer that fails a measurement twice is
+not tried a third time.
 """
 
 from __future__ import annotations

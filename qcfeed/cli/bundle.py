@@ -51,7 +51,7 @@ class Manifest(Answer, kw_only=True, tag="qcfeed.bundle/1"):
 
     version: str
     files: list[Member]
-    dropped: list[str]
+    skipped: list[str]
 
 
 class Recorder:
@@ -108,11 +108,11 @@ def schema_of(raw: bytes) -> str:
 
 
 def pack(files: dict[str, bytes], manifest: Manifest) -> bytes:
-    """The bytes of a bundle of these files; files that are too long are named in ``manifest.dropped``."""
+    """The bytes of a bundle of these files; files that are too long are named in ``manifest.skipped``."""
     kept, budget = {}, BUNDLE_BYTES
     for name, content in files.items():
         if len(content) > min(MEMBER_BYTES, budget):
-            manifest.dropped.append(f"{name}: too large for a bundle ({len(content):,} bytes)")
+            manifest.skipped.append(f"{name}: too large for a bundle ({len(content):,} bytes)")
             continue
         budget -= len(content)
         kept[name] = content

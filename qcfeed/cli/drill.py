@@ -32,11 +32,11 @@ _STOP_TIMEOUT = 40.0
 TABLE: Table[Drill] = Table(
     (
         Column("name"),
-        Column("lasts_s", header="LASTS", show=formats.age),
+        Column("duration_s", header="LASTS", show=formats.age),
         Column("breaks", least=30),
         Column("number", header="N IS", wide=True),
-        Column("usual", show="{:.0f}".format, right=True, wide=True),
-        Column("alerts", value=lambda d: " ".join(d.alerts), least=30, wide=True),
+        Column("default_number", header="USUAL", show="{:.0f}".format, right=True, wide=True),
+        Column("alerts", value=lambda d: " ".join(d.alert_names), least=30, wide=True),
         Column("shows", wide=True),
     ),
     identity=lambda d: d.name,
@@ -105,13 +105,13 @@ def start(
         timeout_s=options(ctx).timeout,
     )
     answer, raw = act(ctx, DRILLS_START, request, DrillStarted)
-    started = answer.drill
+    started = answer.active
     figures = [
         Figure("drill", started.drill, "red"),
         Figure("ends in", formats.age(started.left_s)),
-        Figure("alerts", ", ".join(started.alerts) or "none"),
+        Figure("alerts", ", ".join(started.alert_names) or "none"),
         Figure("see it", started.shows),
-        Figure("runbook", f"qcfeed runbook {(*started.alerts, started.name)[0]}"),
+        Figure("runbook", f"qcfeed runbook {(*started.alert_names, started.name)[0]}"),
         Figure("end it", "qcfeed drill stop"),
     ]
     show_figures(output, figures, raw=raw, names=[started.drill])
@@ -179,6 +179,6 @@ def _stop_with_retries(ctx: typer.Context) -> tuple[DrillStopped, bytes]:
 
 def _active(active: ActiveDrill) -> str:
     return (
-        f"{active.drill}, since {formats.age(active.on_s)}; it ends by itself in"
+        f"{active.drill}, since {formats.age(active.active_s)}; it ends by itself in"
         f" {formats.age(active.left_s)}, or by `qcfeed drill stop`"
     )

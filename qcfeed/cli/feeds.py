@@ -29,8 +29,8 @@ app = new_app()
 FEED_TABLE: Table[Feed] = Table(
     (
         Column("symbol"),
-        Column("state", value=lambda f: f"{f.demand}/{f.upstream}"),
-        Column("subscribers", show=formats.count, right=True),
+        Column("state", value=lambda f: f"{f.demand}/{f.upstream_state}"),
+        Column("subscriber_count", header="SUBSCRIBERS", show=formats.count, right=True),
         Column("last_quote_at", header="LAST QUOTE", show=formats.clock),
         Column("age_s", header="STALENESS", show=formats.age, right=True),
         Column(
@@ -52,7 +52,7 @@ FEED_TABLE: Table[Feed] = Table(
 CANCELLED_TABLE: Table[CancelledFeed] = Table(
     (
         Column("symbol"),
-        Column("subscribers", show=formats.count, right=True),
+        Column("subscriber_count", header="SUBSCRIBERS", show=formats.count, right=True),
         Column(
             "joined",
             header="ENDED",
@@ -155,13 +155,13 @@ def _confirmed(feeds: Sequence[Feed]) -> bool:
     With False, the service refuses if a subscriber has arrived since. Raises NeedsConfirmationError
     if there are subscribers and nobody answers yes.
     """
-    busy = [feed for feed in feeds if feed.subscribers]
+    busy = [feed for feed in feeds if feed.subscriber_count]
     if not busy:
         return False
     draw(FEED_TABLE, busy[:PREVIEW], stream=sys.stderr)
     if len(busy) > PREVIEW:
         say(f"and {len(busy) - PREVIEW:,} more")
-    subscribers = formats.plural(sum(feed.subscribers for feed in busy), "subscriber")
+    subscribers = formats.plural(sum(feed.subscriber_count for feed in busy), "subscriber")
     confirm(
         f"cancel {formats.plural(len(feeds), 'feed')} with {subscribers}",
         hint="add --yes to do it",

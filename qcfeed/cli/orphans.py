@@ -33,22 +33,22 @@ app = new_app()
 
 ORPHAN_TABLE: Table[Orphan] = Table(
     (
-        Column("task", right=True),
+        Column("serial", header="TASK", right=True),
         Column("age_s", header="AGE", show=formats.age, right=True),
         Column("symbol"),
         Column("location", least=24),
-        Column("evidence", least=24),
+        Column("evidence", "reason", least=24),
     ),
-    identity=lambda orphan: str(orphan.task) if orphan.task is not None else str(orphan.symbol),
+    identity=lambda orphan: str(orphan.serial) if orphan.serial is not None else str(orphan.symbol),
 )
 
 SURVIVOR_TABLE: Table[Survivor] = Table(
     (
-        Column("task", right=True),
+        Column("serial", header="TASK", right=True),
         Column("location", least=24),
         Column("state", least=24),
     ),
-    identity=lambda survivor: str(survivor.task),
+    identity=lambda survivor: str(survivor.serial),
 )
 
 
@@ -100,20 +100,20 @@ def _list(
     ctx: typer.Context, limit: int, output: Format, source: Path | None, params: dict[str, Any]
 ) -> None:
     answer, raw = ask_or_read(ctx, ORPHANS, Orphans, source=source, limit=limit, **params)
-    nothing_to_list = not answer.count and output in (Format.TABLE, Format.WIDE)
+    nothing_to_list = not answer.total and output in (Format.TABLE, Format.WIDE)
     if not nothing_to_list:
         show(output, ORPHAN_TABLE, answer.orphans, raw=raw)
     warn_incomplete(answer.incomplete)
-    if not answer.count:
+    if not answer.total:
         if nothing_to_list:
             say(_no_orphans(bool(params), complete=not answer.incomplete))
         if answer.incomplete:
             raise typer.Exit(ExitStatus.FINDINGS)
         return
-    if len(answer.orphans) < answer.count:
-        say(f"the {len(answer.orphans):,} oldest of {formats.plural(answer.count, 'orphan')}")
+    if len(answer.orphans) < answer.total:
+        say(f"the {len(answer.orphans):,} oldest of {formats.plural(answer.total, 'orphan')}")
     scope = "all orphans, not only these" if params else "exactly these"
-    say(f"{formats.plural(answer.count, 'orphan')}: `qcfeed orphans --reap` cancels {scope}")
+    say(f"{formats.plural(answer.total, 'orphan')}: `qcfeed orphans --reap` cancels {scope}")
     raise typer.Exit(ExitStatus.FINDINGS)
 
 
@@ -129,7 +129,7 @@ def _no_orphans(filtered: bool, *, complete: bool) -> str:
 def _reap(ctx: typer.Context, output: Format) -> None:
     request = ReapRequest(timeout_s=options(ctx).timeout)
     answer, raw = act(ctx, REAP, request, Reaped)
-    show_figures(output, figures(answer), raw=raw, names=[str(s.task) for s in answer.survivors])
+    show_figures(output, figures(answer), raw=raw, names=[str(s.serial) for s in answer.survivors])
     if answer.survivors:
         if output in (Format.TABLE, Format.WIDE):
             show(output, SURVIVOR_TABLE, answer.survivors, raw=raw)
@@ -144,7 +144,7 @@ def figures(answer: Reaped) -> list[Figure]:
     """The outcome of a reap as figures."""
     survived, failed = len(answer.survivors), answer.failed
     return [
-        Figure("cancelled", formats.plural(answer.reaped, "task")),
+        Figure("cancelled", formats.plural(answer.cancelled, "task")),
         Figure("survived", formats.count(survived), "red" if survived else None),
         Figure("failed in cleanup", formats.count(failed), "yellow" if failed else None),
         Figure("already gone", formats.count(answer.already_gone)),

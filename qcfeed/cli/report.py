@@ -150,11 +150,11 @@ def _bundle(path: Path, recorder: Recorder, material: Material, texts: dict[str,
         taken_at=material.diagnosis.taken_at,
         version=__version__,
         files=[],
-        dropped=[*material.diagnosis.untold, *material.dropped],
+        skipped=[*material.diagnosis.skipped, *material.dropped],
     )
     packed = pack(files, manifest)
     saved_files.write(path, packed)
     files_in_it = formats.plural(len(manifest.files), "file")
     say(f"wrote the bundle to {path}: {files_in_it}, {formats.size(len(packed))}")
-    for dropped in manifest.dropped:
+    for dropped in manifest.skipped:
         say(f"  left out: {formats.printable(dropped)}")

@@ -58,21 +58,21 @@ def _memory(result: ModeResult) -> str:
 TABLE: Table[ModeResult] = Table(
     (
         Column("mode"),
-        Column("cycles", show=formats.count, right=True, rank=2),
+        Column("cycles", "cycle_count", show=formats.count, right=True, rank=2),
         Column("took", "elapsed_s", show=formats.age, right=True, rank=3),
         Column("let_go", "settled_s", show=formats.age, right=True, rank=4),
         Column("refused", "retries", show=formats.count, right=True, rank=5),
-        _count("tasks"),
-        _count("feeds"),
+        _count("live", "TASKS"),
+        _count("feed_count", "FEEDS"),
         _count("subscriptions", "SUBS"),
         _count("connections", "CONNS"),
-        _count("orphans"),
+        _count("orphaned", "ORPHANS"),
         Column("memory", value=_memory, right=True, rank=1),
         Column(
             "stayed",
-            value=lambda result: ", ".join(result.findings) or "nothing",
+            value=lambda result: ", ".join(result.problems) or "nothing",
             least=12,
-            colour=lambda result: "red" if result.findings else "green",
+            colour=lambda result: "red" if result.problems else "green",
         ),
     ),
     identity=lambda result: result.mode,
@@ -148,7 +148,7 @@ def repro(
         concurrency=concurrency,
         settle=settle,
     )
-    server = endpoint.parse(url or f"ws://{control.get(STATUS, Status).listening.quotes}")
+    server = endpoint.parse(url or f"ws://{control.get(STATUS, Status).listening.websocket}")
     with _ProgressBars() as bars:
         report = asyncio.run(reproduce(server, status, plan, bars))
     _print(report, output)
@@ -162,8 +162,8 @@ def _print(report: ReproReport, output: View) -> None:
     else:
         render.draw(TABLE, report.modes, wide=output is View.WIDE)
     for result in report.modes:
-        if result.findings:
-            say(f"finding: {result.mode}: {', '.join(result.findings)}")
+        if result.problems:
+            say(f"finding: {result.mode}: {', '.join(result.problems)}")
     if not report.flat:
         say("  next: `qcfeed orphans`, then `qcfeed tasks --by-location`")
 

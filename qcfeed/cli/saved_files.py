@@ -81,11 +81,11 @@ def save(ctx: typer.Context, target: Path) -> None:
 
     snapshot, _ = ask(ctx, TASKS_SNAPSHOT, Snapshot)
     with contextlib.suppress(NotFoundError):  # a program without the sampler has no findings
-        snapshot.findings, _ = ask(ctx, TASKS_FINDINGS, Findings)
-    snapshot.ended, _ = ask(ctx, TASKS_ENDED, TasksEnded, limit=ENDED_LIMIT)
-    snapshot.failures, _ = ask(ctx, TASKS_FAILURES, TaskFailures)
+        snapshot.findings_answer, _ = ask(ctx, TASKS_FINDINGS, Findings)
+    snapshot.ended_answer, _ = ask(ctx, TASKS_ENDED, TasksEnded, limit=ENDED_LIMIT)
+    snapshot.failures_answer, _ = ask(ctx, TASKS_FAILURES, TaskFailures)
     write(target, msgspec.json.encode(snapshot) + b"\n")
-    say(f"saved to {target}{_partial(len(snapshot.tasks), snapshot.dropped)}")
+    say(f"saved to {target}{_partial(len(snapshot.tasks), snapshot.dropped_tasks)}")
 
 
 def read(path: Path, route: str, kind: type[AnyAnswer], **params: Any) -> tuple[AnyAnswer, bytes]:
@@ -146,7 +146,7 @@ def _answer_of_snapshot(
     snapshot = _decoded(path, raw, schema, Snapshot)
     say(
         f"from {path}: {snapshot.instance} (pid {snapshot.pid}) at {snapshot.taken_at}"
-        f"{_partial(len(snapshot.tasks), snapshot.dropped)}"
+        f"{_partial(len(snapshot.tasks), snapshot.dropped_tasks)}"
     )
     answer = Saved(snapshot).answer(route, **params)
     encoded = msgspec.json.encode(answer)

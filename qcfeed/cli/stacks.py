@@ -63,9 +63,7 @@ def stacks(ctx: typer.Context, source: From = None, output: Output = Format.TABL
         emit("\n".join(thread.name for thread in answer.threads))
     else:
         rows = [
-            StackRow(thread, *call)
-            for thread in answer.threads
-            for call in enumerate(thread.frames)
+            StackRow(thread, *call) for thread in answer.threads for call in enumerate(thread.stack)
         ]
         show(output, STACK_TABLE, rows, raw=raw)
     if answer.loop_stall_ms >= STUCK_MS:
@@ -76,13 +74,15 @@ def _rendered(thread: ThreadStack) -> Iterator[str]:
     heading = f"thread {thread.name}"
     if thread.watched:
         heading += ", the event loop"
-    if thread.task is not None:
-        serial = "untracked" if thread.task.serial is None else str(thread.task.serial)
-        heading += f", running task {serial} ({thread.task.name})"
+    if thread.running_task is not None:
+        serial = (
+            "untracked" if thread.running_task.serial is None else str(thread.running_task.serial)
+        )
+        heading += f", running task {serial} ({thread.running_task.name})"
     yield formats.printable(heading)
-    if thread.dropped:
-        yield f"  ... {formats.plural(thread.dropped, 'outer call')} left out"
-    for frame in thread.frames:
+    if thread.dropped_frames:
+        yield f"  ... {formats.plural(thread.dropped_frames, 'outer call')} left out"
+    for frame in thread.stack:
         yield formats.printable(f"  {frame.location} {frame.function}")
         yield formats.printable(f"    {frame.source or 'source not available'}")
     yield ""

@@ -27,7 +27,7 @@ app = new_app()
 @app.command(
     epilog=examples(
         "qcfeed status",
-        "qcfeed --instance 8006 status -o json | jq .tasks.live",
+        "qcfeed --instance 8006 status -o json | jq .totals.live",
     )
 )
 def status(ctx: typer.Context, source: From = None, output: Output = Format.TABLE) -> None:
@@ -53,7 +53,7 @@ def status(ctx: typer.Context, source: From = None, output: Output = Format.TABL
 def _show_program(ctx: typer.Context, source: Path | None, output: Format) -> None:
     answer, raw = ask_or_read(ctx, PROCESS, Process, source=source)
     show_figures(output, _program_figures(answer), raw=raw, names=[answer.instance])
-    _report(_common_findings(answer, answer.tasks.orphaned, 0))
+    _report(_common_findings(answer, answer.totals.orphaned, 0))
 
 
 def _report(found: Iterable[tuple[str, str]]) -> None:
@@ -84,7 +84,7 @@ def findings(status: Status) -> Iterator[tuple[str, str]]:
 def _common_findings(
     status: Status | Process, tasks: int, subscriptions: int
 ) -> Iterator[tuple[str, str]]:
-    for reason in status.tasks.incomplete:
+    for reason in status.totals.incomplete:
         yield reason, "`qcfeed runbook QcfeedLedgerIncomplete`"
     if tasks or subscriptions:
         yield (
@@ -109,12 +109,12 @@ def _service_figures(status: Status) -> list[Figure]:
 
 
 def _program_figures(program: Process) -> list[Figure]:
-    orphaned = program.tasks.orphaned
+    orphaned = program.totals.orphaned
     return [
         Figure("program", f"{program.instance}, pid {program.pid}, Python {program.python}"),
         Figure("attached", f"{age(program.attached_s)}, since {program.attached_at}"),
         *_process(program),
-        _task_counts(program.tasks),
+        _task_counts(program.totals),
         Figure("orphans", plural(orphaned, "task"), "red" if orphaned else None),
     ]
 
@@ -147,7 +147,7 @@ def _process(status: Status | Process) -> Iterator[Figure]:
 
 
 def _tasks(status: Status) -> Iterator[Figure]:
-    yield _task_counts(status.tasks)
+    yield _task_counts(status.totals)
     orphans = status.orphaned_tasks, status.orphaned_subscriptions
     yield Figure(
         "orphans",
@@ -167,7 +167,9 @@ def _task_counts(totals: TaskTotals) -> Figure:
 
 def _feeds(status: Status) -> Iterator[Figure]:
     states = ", ".join(f"{count(n)} {state}" for state, n in status.feeds_by_state.items() if n)
-    yield Figure("feeds", f"{count(status.feeds)}: {states}" if states else count(status.feeds))
+    yield Figure(
+        "feeds", f"{count(status.feed_count)}: {states}" if states else count(status.feed_count)
+    )
     yield Figure(
         "subscriptions",
         f"{count(status.subscriptions)}, {status.subscribers_per_symbol:.1f} per symbol;"
@@ -193,7 +195,7 @@ def _feeds(status: Status) -> Iterator[Figure]:
 
 def _listening(listening: Listening) -> Iterator[Figure]:
     addresses = (
-        ("quotes", listening.quotes),
+        ("quotes", listening.websocket),
         ("admin", listening.admin),
         ("control", listening.control),
         ("control over TCP", listening.control_tcp),

@@ -223,7 +223,7 @@ def figures(answer: Kicked) -> list[Figure]:
     closing = len(answer.closing)
     return [
         Figure("kicked", formats.plural(answer.kicked, "connection")),
-        Figure("already gone", formats.count(answer.gone)),
+        Figure("already gone", formats.count(answer.already_gone)),
         Figure("still open", formats.count(closing), "red" if closing else None),
     ]
 

@@ -103,7 +103,7 @@ def _endpoint(ctx: typer.Context) -> Endpoint:
         if given.name_a_service:
             raise
         return Endpoint("ws", _DEFAULT.host, _DEFAULT.port)
-    return endpoint.parse(f"ws://{status.listening.quotes}")
+    return endpoint.parse(f"ws://{status.listening.websocket}")
 
 
 def _run(work: Coroutine[None, None, None]) -> bool:

@@ -1,6 +1,6 @@
-"""Subscribe, get a quote, disconnect: the four ways in which a client can leave.
+"""Cycles of subscribing, receiving a quote and disconnecting, in four ways.
 
-Cost: about half a millisecond of one core a cycle, connections shared by nobody.
+Each cycle has a connection of its own. Cost: about half a millisecond of one core per cycle.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CYCLE_TIMEOUT = 10.0
 """Seconds for one connection to be upgraded, get its quote and be closed."""
 
 ATTEMPTS = 12
-"""How often one cycle is tried when the server refuses for now; about 15 s altogether."""
+"""How often one cycle is tried while the server refuses temporarily; about 15 s in total."""
 
 _RETRY_BASE = 0.1
 _RETRY_CAP = 4.0
@@ -32,19 +32,23 @@ _POLL_INTERVAL = 0.1
 
 
 class Mode(StrEnum):
-    """How the client leaves."""
+    """How the client disconnects."""
 
     CLEAN = "clean"
+    """With a closing handshake."""
     RUDE = "rude"
+    """Without one: a reset or a FIN."""
     QUIET = "quiet"
+    """With a closing handshake, from a symbol that never has a quote."""
     HALF_OPEN = "half-open"
+    """Not at all: it stops reading and answers no ping."""
 
 
 class Progress(Protocol):
-    """Told how a run goes on."""
+    """Reports the progress of a run."""
 
     def phase(self, label: str, total: int) -> None:
-        """Something of ``total`` steps begins, and what was before it is over."""
+        """A phase of ``total`` steps begins; the previous one is over."""
 
     def advance(self, steps: int) -> None:
         """``steps`` more of the phase are done."""
@@ -52,9 +56,9 @@ class Progress(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Cycler:
-    """Runs cycles against one server, ``concurrency`` at once; counts what it was refused.
+    """Runs cycles against one server, ``concurrency`` at a time; ``retries`` counts refusals.
 
-    ``quiet_symbol`` is one that never ticks.
+    ``quiet_symbol`` is a symbol that never has a quote.
     """
 
     endpoint: Endpoint
@@ -67,10 +71,10 @@ class Cycler:
     last_refusal: str = field(default="", init=False)
 
     async def run(self, mode: Mode, cycles: int, what: str = "cycles") -> None:
-        """``cycles`` of a mode other than half-open; ``what`` they are for, in words.
+        """Run ``cycles`` of a mode other than half-open; ``what`` describes them for the progress.
 
-        Raises TimedOutError when a quote does not come, UnreachableError when the server keeps
-        refusing, or what it says when trying again cannot help (UnknownSymbolError, ...).
+        Raises TimedOutError if no quote arrives, UnreachableError if the server keeps refusing, or the
+        server's own error if a retry cannot help (UnknownSymbolError, ...).
         """
         leave = {Mode.CLEAN: self._clean, Mode.RUDE: self._rude, Mode.QUIET: self._quiet}[mode]
 
@@ -82,10 +86,10 @@ class Cycler:
         await self._run_concurrently(cycles, cycle)
 
     async def half_open(self, cycles: int, patience: float) -> int:
-        """``cycles`` peers at once that get a quote and then read no more and answer no ping.
+        """Open ``cycles`` connections that receive a quote, then stop reading and answer no ping.
 
-        Ends when the server has dropped them all, or after ``patience`` seconds without a change.
-        Returns how many it still holds. Raises as ``run`` does.
+        Ends when the server has dropped all of them, or none for ``patience`` seconds. Returns how many
+        are still open. Raises like ``run``.
         """
         abandoned = AbandonedPeers()
 
@@ -126,7 +130,7 @@ class Cycler:
     async def _quiet(self, _number: int) -> None:
         peer = await self._connect(self.quiet_symbol)
         try:
-            await peer.ping()  # no quote will tell that the subscription stands
+            await peer.ping()  # the pong proves that the subscription exists: no quote will
         except BaseException:
             peer.reset()
             raise
@@ -147,7 +151,7 @@ class Cycler:
         )
 
     async def _with_retries(self, cycle: Callable[[int], Awaitable[None]], number: int) -> None:
-        """One cycle, tried again with backoff while the server refuses for now."""
+        """Run one cycle; retry it with backoff while the server refuses temporarily."""
         for attempt in range(ATTEMPTS):
             try:
                 async with asyncio.timeout(CYCLE_TIMEOUT):
@@ -155,7 +159,7 @@ class Cycler:
             except TimeoutError as error:
                 raise TimedOutError(
                     f"no quote of {self.symbol} from {self.endpoint} within {CYCLE_TIMEOUT:g} s",
-                    hint="does it tick? `qcfeed feeds` shows; --symbol takes another",
+                    hint="does it have quotes? `qcfeed feeds` shows it; --symbol chooses another",
                 ) from error
             except RetryableError as refusal:
                 self.retries += 1
@@ -179,5 +183,5 @@ class Cycler:
                 for _ in range(min(count, self.concurrency)):
                     group.create_task(work())
         except BaseExceptionGroup as failures:
-            # The first says it; the others were cancelled or met the same server.
+            # The first failure is enough: the others were cancelled or have the same cause.
             raise failures.exceptions[0] from None

@@ -1,4 +1,4 @@
-"""Where a service takes WebSocket connections, as people write it: ``ws://HOST:PORT``."""
+"""The URL of a service's WebSocket port: ``ws://HOST:PORT``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Endpoint:
 
     @property
     def authority(self) -> str:
-        """``HOST:PORT``, an IPv6 address in brackets, as in a Host header."""
+        """``HOST:PORT``, with an IPv6 address in brackets, as in a Host header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
@@ -35,29 +35,29 @@ class Endpoint:
 
     @property
     def stream(self) -> str:
-        """The URL of a connection for many symbols."""
+        """The URL for connections with many symbols."""
         return f"{self}/stream"
 
 
 def parse(text: str) -> Endpoint:
-    """The endpoint that ``text`` names; raises UsageError for anything but ws[s]://HOST[:PORT]."""
+    """Parse ws[s]://HOST[:PORT]. Raises UsageError for anything else."""
     try:
         url = urlsplit(text)
         port = url.port
     except ValueError as error:
         raise _bad(text, str(error)) from error
     if url.scheme not in _PORTS:
-        raise _bad(text, "it starts neither with ws:// nor with wss://")
+        raise _bad(text, "it must start with ws:// or wss://")
     if not url.hostname:
-        raise _bad(text, "it names no host")
+        raise _bad(text, "it has no host")
     if _has_more(url):
-        raise _bad(text, "there is more than a host and a port; symbols are given by themselves")
+        raise _bad(text, "it must have only a host and a port; give symbols separately")
     return Endpoint(url.scheme, url.hostname, _PORTS[url.scheme] if port is None else port)
 
 
 def explain(error: OSError) -> str:
-    """Why a connection failed, in the system's words; asyncio's name only the address."""
-    if error.errno is not None and error.errno > 0:  # getaddrinfo's are negative, and in words
+    """Why a connection failed, as the system describes it; asyncio's text names only the address."""
+    if error.errno is not None and error.errno > 0:  # getaddrinfo's numbers are negative
         return os.strerror(error.errno)
     return error.strerror or str(error)
 

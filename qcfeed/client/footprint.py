@@ -1,4 +1,4 @@
-"""What a service holds, and what of it has leaks."""
+"""The resources a service uses, and which of them have leaked."""
 
 from __future__ import annotations
 
@@ -8,29 +8,32 @@ from qcfeed.model.answers import Status
 
 MEMORY_TOLERANCE = 16 * 2**20
 MEMORY_PER_PEER = 8 * 2**10
-"""What resident memory may be above the baseline, in bytes: a constant for the allocators' arenas,
-and for each connection held at once what it may have cost at its peak, as neither needs to go back
-to the kernel. It does not grow with the cycles, so more cycles see a smaller leak."""
+"""Bytes by which resident memory may exceed the baseline without counting as a leak.
+
+Freed memory need not go back to the kernel: neither the allocators' arenas (a constant), nor the peak
+memory of concurrent connections. The tolerance does not grow with the number of cycles, so more
+cycles detect a smaller leak.
+"""
 
 
 class Footprint(msgspec.Struct, frozen=True, kw_only=True):
-    """What the service holds, or by how much that changed."""
+    """The resources of a service, or the difference of two footprints."""
 
-    tasks: int
-    feeds: int
+    live: int
+    feed_count: int
     subscriptions: int
     connections: int
-    orphans: int
+    orphaned: int
     resident_bytes: int
 
     @classmethod
     def of(cls, status: Status) -> Footprint:
         return cls(
-            tasks=status.tasks.live,
-            feeds=status.feeds,
+            live=status.totals.live,
+            feed_count=status.feed_count,
             subscriptions=status.subscriptions,
             connections=status.connections,
-            orphans=status.orphaned_tasks + status.orphaned_subscriptions,
+            orphaned=status.orphaned_tasks + status.orphaned_subscriptions,
             resident_bytes=status.memory.resident_bytes,
         )
 
@@ -40,21 +43,33 @@ class Footprint(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def leaks(self, memory_tolerance: int) -> list[str]:
-        """What is above zero in this difference, in words; memory only above its tolerance."""
-        counted = [name for name in self.__struct_fields__ if name != "resident_bytes"]
-        found = [f"{name} {more:+,}" for name in counted if (more := getattr(self, name)) > 0]
+        """Describe what is above zero in this difference; memory only if above its tolerance."""
+        found = [
+            f"{word} {more:+,}"
+            for name, word in _WORDS.items()
+            if (more := getattr(self, name)) > 0
+        ]
         if self.resident_bytes > memory_tolerance:
             found.append(
-                f"memory +{mebibytes(self.resident_bytes)}, tolerated {mebibytes(memory_tolerance)}"
+                f"memory +{mebibytes(self.resident_bytes)}, tolerance {mebibytes(memory_tolerance)}"
             )
         return found
 
 
+_WORDS = {
+    "live": "tasks",
+    "feed_count": "feeds",
+    "subscriptions": "subscriptions",
+    "connections": "connections",
+    "orphaned": "orphans",
+}
+
+
 def memory_tolerance(peers: int) -> int:
-    """Bytes that resident memory may be above the baseline after ``peers`` were held at once."""
+    """The tolerance for memory in bytes, after ``peers`` concurrent connections."""
     return MEMORY_TOLERANCE + MEMORY_PER_PEER * peers
 
 
 def mebibytes(count: int) -> str:
-    """``count`` bytes for a person."""
+    """``count`` bytes in MiB, for display."""
     return f"{count / 2**20:.1f} MiB"

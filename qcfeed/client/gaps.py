@@ -1,8 +1,7 @@
-"""What the numbers on quotes give away: quotes lost, repeated or out of order. Pure.
+"""Detects lost, repeated and reordered quotes by their sequence numbers. No I/O.
 
-docs/protocol.md: ``seq`` rises by one a symbol within an epoch; a quote that stands for others
-besides itself says for how many in ``conflated``, one before which others were dropped how many in
-``dropped``.
+As docs/protocol.md says, ``seq`` rises by one per symbol within an epoch. ``conflated`` counts the
+earlier quotes that a quote also stands for, ``dropped`` those left out before it.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from qcfeed.model.messages import Quote
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Quotes ``expected`` to ``got`` - 1 never came, and no quote stands for them."""
+    """The quotes from ``expected`` to ``got`` - 1 are missing, and no quote accounts for them."""
 
     symbol: str
     epoch: str
@@ -28,7 +27,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """A quote came again or out of order: ``got`` where ``expected`` or later was due."""
+    """A quote is repeated or out of order: ``got`` where ``expected`` or a later one was due."""
 
     symbol: str
     epoch: str
@@ -37,17 +36,17 @@ class Repeat:
 
 
 class GapDetector:
-    """Follows the numbers of any number of symbols. Cost: one dictionary entry a symbol."""
+    """Follows the sequence numbers of any number of symbols. Cost: one dictionary entry per symbol."""
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[str, int]] = {}
         self._reconnected: set[str] = set()
 
     def check(self, quote: Quote) -> Gap | Repeat | None:
-        """What is wrong with ``quote`` after those seen before it, if anything.
+        """The gap or repeat between ``quote`` and the quotes before it, if there is one.
 
-        The first quote of a symbol and the first of an epoch start afresh. A quote whose
-        ``conflated`` or ``dropped`` reaches back over what was seen already repeats it.
+        The first quote of a symbol, and of an epoch, has no predecessor. A quote whose ``conflated`` or
+        ``dropped`` covers quotes received before is a repeat.
         """
         epoch, last = self._last.get(quote.symbol, (None, 0))
         resumed = quote.symbol in self._reconnected
@@ -61,7 +60,7 @@ class GapDetector:
         return _compare(quote, last + 1)
 
     def reconnected(self) -> None:
-        """The connection is a new one: each symbol's last quote may rightly come once more."""
+        """A new connection: the last quote of each symbol may be sent once more."""
         self._reconnected.update(self._last)
 
 

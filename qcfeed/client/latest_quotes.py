@@ -1,4 +1,4 @@
-"""What is known of each watched symbol now, for a table. Pure: time is an argument."""
+"""The latest quote and state of each watched symbol. No I/O; time is an argument."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class SymbolState:
     """One symbol. ``age_s``: seconds since its last quote, None before the first.
 
     ``state``: a staleness band, or ``connecting``, ``waiting`` (for the first quote) or
-    ``disconnected``. ``gaps`` counts interruptions in ``seq``, ``missed`` the quotes lost in them.
+    ``disconnected``. ``gaps`` counts gaps in ``seq``, ``missed`` the quotes lost in them.
     """
 
     symbol: Symbol
@@ -42,13 +42,13 @@ class _Entry:
 
 
 class LatestQuotes:
-    """The newest of every symbol, in the order they were asked for."""
+    """The latest quote of every symbol, in the order in which the symbols were given."""
 
     def __init__(self, symbols: Iterable[Symbol]) -> None:
         self._entries: dict[str, _Entry] = {symbol: _Entry() for symbol in symbols}
 
     def apply(self, event: Event, now: float) -> None:
-        """Take in what happened at ``now`` (seconds of any clock that only rises)."""
+        """Apply an event that happened at ``now`` (seconds of any monotonic clock)."""
         match event:
             case Received(message=Quote() as quote):
                 self._quoted(quote, now)

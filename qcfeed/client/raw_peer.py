@@ -1,7 +1,7 @@
-"""A WebSocket peer on a bare socket: it reads only when told to, and can leave without manners.
+"""A WebSocket client on a plain socket, which can stop reading and disconnect without closing.
 
-aiohttp's client always reads, answers pings and closes politely; the peers of an incident do not.
-Frames and the handshake are wsproto's, without I/O; this file moves the bytes.
+aiohttp's client always reads, answers pings and closes properly; clients in an incident do not. wsproto
+handles frames and the handshake; this file does the I/O.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ _TRANSIENT = frozenset({errno.EADDRNOTAVAIL, errno.ECONNRESET, errno.EPIPE, errn
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A server's address, looked up once for thousands of connections."""
+    """A server's address, resolved once for thousands of connections."""
 
     family: socket.AddressFamily
     address: Any
 
 
 async def locate(endpoint: Endpoint) -> Address:
-    """The first address of ``endpoint`` that takes a connection; raises UnreachableError."""
+    """The first address of ``endpoint`` that accepts a connection. Raises UnreachableError."""
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
@@ -78,15 +78,15 @@ async def locate(endpoint: Endpoint) -> Address:
 def _unreachable(endpoint: Endpoint, error: OSError) -> UnreachableError:
     return UnreachableError(
         f"cannot reach {endpoint}: {explain(error)}",
-        hint="start the service with `qcfeed serve`, or name another: `qcfeed repro ws://HOST:PORT`",
+        hint="start the service with `qcfeed serve`, or give its URL: `qcfeed repro ws://HOST:PORT`",
     )
 
 
 class RawPeer:
-    """One connection. Every method that reads raises RetryableError when the server ends it.
+    """One connection. Methods that read raise RetryableError when the server closes it.
 
-    Bound every wait with ``asyncio.timeout``: nothing here does. Always finish with ``close``,
-    ``drop`` or ``reset``.
+    Nothing here has a timeout: use ``asyncio.timeout``. Always end with ``close``, ``drop`` or
+    ``reset``.
     """
 
     def __init__(self, url: str, raw: socket.socket) -> None:
@@ -100,9 +100,9 @@ class RawPeer:
     async def connect(
         cls, endpoint: Endpoint, address: Address, path: str, *, receive_buffer: int | None = None
     ) -> RawPeer:
-        """Connect and upgrade. ``receive_buffer``: bytes the kernel may take in for us unread.
+        """Connect and upgrade. ``receive_buffer``: size of the kernel's receive buffer in bytes.
 
-        Raises RetryableError when another try may succeed, else a QcfeedError with the server's words.
+        Raises RetryableError if a retry may succeed, otherwise a QcfeedError with the server's message.
         """
         raw = socket.socket(address.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         raw.setblocking(False)
@@ -143,7 +143,7 @@ class RawPeer:
                 return bytes(body)
 
     async def quote(self) -> Quote:
-        """The next quote. Raises a QcfeedError when the server refuses instead."""
+        """The next quote. Raises a QcfeedError if the server sends an error instead."""
         text = ""
         while True:
             part = await self._next(TextMessage)
@@ -160,42 +160,40 @@ class RawPeer:
         try:
             return messages.decode(text)
         except msgspec.MsgspecError as error:
-            raise UnreachableError(
-                f"{self._url} says what is no message of ours: {text[:80]!r}"
-            ) from error
+            raise UnreachableError(f"{self._url} sent an unknown message: {text[:80]!r}") from error
 
     async def ping(self) -> None:
-        """Ask whether the server has us, and wait for its answer."""
+        """Send a ping and wait for the pong."""
         await self._send(Ping())
         await self._next(Pong)
 
     async def close(self) -> None:
-        """The closing handshake, then wait for the server to end the connection, as it should."""
+        """Do the closing handshake, then wait for the server to close the TCP connection."""
         try:
             await self._send(CloseConnection(code=1000))
             await self._next(CloseConnection)
-            with contextlib.suppress(ConnectionResetError):  # ended too, if not nicely
+            with contextlib.suppress(ConnectionResetError):  # a reset closes it too
                 while await self._loop.sock_recv(self._socket, _CHUNK):
                     pass
         finally:
             self._socket.close()
 
     def drop(self) -> None:
-        """End the connection (FIN) without a closing handshake, as a killed process does."""
-        with contextlib.suppress(OSError):  # the server was first
+        """Close the connection (FIN) without a closing handshake, as when a process is killed."""
+        with contextlib.suppress(OSError):  # the server has closed it already
             self._socket.shutdown(socket.SHUT_WR)
         self._socket.close()
 
     def reset(self) -> None:
-        """Tear the connection down (RST), as a machine or a NAT that forgot it does."""
+        """Reset the connection (RST), as a host or NAT does that has lost its state."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._socket.close()
 
     def probe(self) -> None:
-        """Have the kernel ask whether the connection still exists, without a word from us.
+        """Enable TCP keep-alive probes, which find out whether the connection still exists.
 
-        A server whose kernel gave up on our shut window (TCP_USER_TIMEOUT) has told nobody; asked
-        by a keep-alive probe (RFC 9293 section 3.8.4), which no application sees, it answers RST.
+        A server whose kernel gave up on our closed window (TCP_USER_TIMEOUT) sends nothing. It answers a
+        keep-alive probe (RFC 9293 section 3.8.4), which no application sees, with RST.
         """
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _PROBE_AFTER)
@@ -211,7 +209,7 @@ class RawPeer:
             raise refusals.from_close(None, "") from error
 
     async def _next(self, *kinds: type[_EventT]) -> _EventT:
-        """The next event of one of ``kinds``; others are passed over."""
+        """The next event of one of ``kinds``; others are skipped."""
         while True:
             while self._events:
                 event = self._events.popleft()
@@ -239,11 +237,11 @@ class RawPeer:
 
 
 class AbandonedPeers:
-    """Peers that nobody reads; asks the kernel which of them the server has given up.
+    """Peers that nobody reads from; asks the kernel which of them the server has dropped.
 
-    A FIN or RST that arrives is seen without reading (poll(2): POLLRDHUP, POLLHUP, POLLERR). A server
-    that only closes politely is *not* seen: behind a full window its FIN cannot leave, and it still
-    holds the socket's buffers.
+    A FIN or RST is detected without reading (POLLRDHUP, POLLHUP and POLLERR in poll(2)). A server that
+    only closes normally is *not* detected: its FIN cannot be sent while our window is full, and it
+    still holds the socket's buffers.
     """
 
     def __init__(self) -> None:
@@ -259,7 +257,7 @@ class AbandonedPeers:
         self._poll.register(peer.fileno(), select.POLLRDHUP)
 
     def release_ended(self) -> int:
-        """Release those that the server has ended since, and say how many. Cost: one poll(2)."""
+        """Close the peers that the server has dropped; returns how many. Cost: one poll(2)."""
         ended = self._poll.poll(0)
         for descriptor, _ in ended:
             self._poll.unregister(descriptor)
@@ -267,7 +265,7 @@ class AbandonedPeers:
         return len(ended)
 
     def reset(self) -> None:
-        """Tear down all that are left."""
+        """Reset all remaining peers."""
         for descriptor, peer in self._peers.items():
             self._poll.unregister(descriptor)
             peer.reset()

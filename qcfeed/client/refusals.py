@@ -1,6 +1,6 @@
-"""What a server's no means to a client: come back later, or an error for the person. Pure.
+"""Turns a server's refusal into an exception: retry later, or an error for the user. No I/O.
 
-docs/protocol.md has the table of statuses, error codes and close codes.
+docs/protocol.md lists the statuses, error codes and close codes.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ _MAX_TEXT = 200
 
 
 class RetryableError(Exception):
-    """The connection is lost or was not given, and another try may succeed.
+    """The connection was lost or refused, and a retry may succeed.
 
-    ``retry_in``: seconds to wait at least, if the server said so. Never leaves the client package.
+    ``retry_in``: minimum seconds to wait, if the server sent one. Caught inside the client package.
     """
 
     def __init__(self, reason: str, retry_in: float = 0.0) -> None:
@@ -56,7 +56,7 @@ class RetryableError(Exception):
 def from_http(
     url: str, status: int, body: bytes, retry_after: str | None = None
 ) -> QcfeedError | RetryableError:
-    """What an HTTP answer instead of the upgrade means. ``retry_after``: that header, if any."""
+    """The exception for an HTTP response instead of the upgrade. ``retry_after``: that header, if any."""
     code, why = _parse_error(status, body)
     if status in _RETRY:
         wait = float(retry_after) if retry_after and retry_after.isdecimal() else 0.0
@@ -67,7 +67,7 @@ def from_http(
 
 
 def from_error(error: messages.Error) -> QcfeedError | RetryableError:
-    """What an ``error`` message in answer to our only request means."""
+    """The exception for an ``error`` message that answers our only request."""
     if error.retryable:
         return RetryableError(f"refused: {_printable(error.message)}")
     return _BY_CODE.get(error.code, UsageError)(_printable(error.message))
@@ -76,7 +76,7 @@ def from_error(error: messages.Error) -> QcfeedError | RetryableError:
 def from_close(
     code: int | None, reason: str, retry_in: float = 0.0
 ) -> QcfeedError | RetryableError:
-    """What a close frame means; ``code`` None: the connection went without one."""
+    """The exception for a close frame; ``code`` is None if the connection ended without one."""
     if code is None:
         return RetryableError("the connection was lost", retry_in)
     why = f"the server closed with {_close_code_name(code)}" + (
@@ -95,7 +95,7 @@ def _close_code_name(code: int) -> str:
 
 
 def _parse_error(status: int, body: bytes) -> tuple[str, str]:
-    """An error code ("" where there is none) and words for a person."""
+    """The error code ("" if there is none) and the message of a response."""
     try:
         said = messages.decode(body)
     except msgspec.MsgspecError:
@@ -111,5 +111,5 @@ def _body_text(status: int, body: bytes) -> str:
 
 
 def _printable(text: str) -> str:
-    """A stranger's words, which may not steer the terminal or fill it."""
+    """Text from a server, made safe for a terminal: no control characters, limited length."""
     return text if text.isprintable() and len(text) <= _MAX_TEXT else json.dumps(text[:_MAX_TEXT])

@@ -1,7 +1,7 @@
-"""The incident's reproduction: many clients come and go, and nothing of them may stay.
+"""Reproduces the incident: many clients connect and disconnect, and nothing of them may remain.
 
-What a service holds is taken from its control plane before and after the cycles of each mode
-(cycles.py). Nobody else should come and go meanwhile: their connections would be counted too.
+The service's resources are read from its control plane before and after the cycles of each mode
+(cycles.py). No other clients should connect meanwhile: their connections would be counted too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from qcfeed.model.answers import Status
 from qcfeed.model.symbol import Symbol
 
 NEVER_TICKS = Symbol("ZVZZT")
-"""The simulator knows it and never has a quote for it: only a reader can see a client leave."""
+"""A symbol for which the simulator has no quotes, so a failed send cannot reveal that a client left."""
 
 _MARGIN = 5.0
 _POLL_INTERVAL = 0.2
@@ -35,14 +35,14 @@ StatusReader = Callable[[], Awaitable[Status]]
 
 
 class ModeResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One mode's cycles. ``retries``: refusals (limits) after which a cycle was tried again.
+    """The result of one mode. ``retries``: how often a cycle was retried because of a limit.
 
-    ``settled_s``: how long the service took to let go afterwards, null when it did not.
-    ``findings``: what leaks; empty when flat.
+    ``settled_s``: seconds until the service had released everything; null if it did not.
+    ``findings``: the leaks; empty if there are none.
     """
 
     mode: Mode
-    cycles: int
+    cycle_count: int
     elapsed_s: float
     settled_s: float | None
     retries: int
@@ -50,13 +50,13 @@ class ModeResult(msgspec.Struct, frozen=True, kw_only=True):
     after: Footprint
     difference: Footprint
     memory_tolerance_bytes: int
-    findings: list[str]
+    problems: list[str]
 
 
 class ReproReport(
-    msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="qcfeed.repro/1"
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="schema", tag="qcfeed.repro/2"
 ):
-    """What ``qcfeed repro -o json`` prints."""
+    """The output of ``qcfeed repro -o json``."""
 
     pid: int
     instance: str
@@ -70,7 +70,7 @@ class ReproReport(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReproPlan:
-    """What to do. ``settle``: seconds the service has to let go; by mode when None."""
+    """What to run. ``settle``: seconds the service has to release everything; None: depends on the mode."""
 
     symbol: Symbol
     modes: Sequence[Mode]
@@ -80,10 +80,10 @@ class ReproPlan:
     settle: float | None = None
 
     def patience(self, mode: Mode) -> float:
-        """Seconds until a service with default options must have let go, with a margin.
+        """Seconds within which a service with default options must have released everything.
 
-        A feed outlives its last subscriber by its linger; before, a half-open peer is asked for a
-        sign of life, waited for, told that the connection ends, and waited for again.
+        A feed lingers after its last subscriber. Before that, a half-open peer is pinged, waited for,
+        sent a close frame, and waited for again.
         """
         if self.settle is not None:
             return self.settle
@@ -94,10 +94,10 @@ class ReproPlan:
 async def reproduce(
     endpoint: Endpoint, status: StatusReader, plan: ReproPlan, progress: Progress
 ) -> ReproReport:
-    """Run the plan's modes one after the other against ``endpoint``, whose status is ``status``.
+    """Run the plan's modes one after the other against ``endpoint``; ``status`` reads its status.
 
-    Raises UnreachableError, TimedOutError or what the service says when cycles cannot be run
-    (UnknownSymbolError, ...); UsageError when ``status`` is another service's.
+    Raises UnreachableError, TimedOutError or the service's error if cycles cannot run
+    (UnknownSymbolError, ...), and UsageError if ``status`` belongs to another service.
     """
     address = await locate(endpoint)
     first = await status()
@@ -118,24 +118,24 @@ async def reproduce(
         server=str(endpoint),
         drill=first.drill,
         symbol=plan.symbol,
-        flat=not any(result.findings for result in results),
+        flat=not any(result.problems for result in results),
         modes=results,
     )
 
 
 def _same_service(endpoint: Endpoint, status: Status) -> None:
-    if status.listening.quotes.rpartition(":")[2] != str(endpoint.port):
+    if status.listening.websocket.rpartition(":")[2] != str(endpoint.port):
         raise UsageError(
-            f"{endpoint} is not where instance {status.instance} (pid {status.pid}) takes"
-            f" connections: that is {status.listening.quotes}",
-            hint=f"`qcfeed repro ws://{status.listening.quotes}`,"
-            " or name the other service: `qcfeed --instance NAME repro ...`",
+            f"{endpoint} does not belong to instance {status.instance} (pid {status.pid}),"
+            f" which listens on {status.listening.websocket}",
+            hint=f"`qcfeed repro ws://{status.listening.websocket}`,"
+            " or choose the other service: `qcfeed --instance NAME repro ...`",
         )
 
 
 @dataclass(slots=True)
 class _ModeRun:
-    """One mode's run: warm up, cycles, wait, compare."""
+    """Runs one mode: warm up, run the cycles, wait, compare."""
 
     cycler: Cycler
     status: StatusReader
@@ -158,7 +158,7 @@ class _ModeRun:
         difference = Footprint.of(after) - before
         return ModeResult(
             mode=self.mode,
-            cycles=self.plan.cycles,
+            cycle_count=self.plan.cycles,
             elapsed_s=round(ended - started, 3),
             settled_s=settled,
             retries=self.cycler.retries - retries,
@@ -166,18 +166,18 @@ class _ModeRun:
             after=Footprint.of(after),
             difference=difference,
             memory_tolerance_bytes=tolerance,
-            findings=[
+            problems=[
                 *difference.leaks(tolerance),
                 *([f"half-open peers still held {held:,}"] if held else ()),
                 *(_restarted(counted, after)),
-                *after.tasks.incomplete,
+                *after.totals.incomplete,
             ],
         )
 
     async def _wait_for_lingering_feeds(self) -> Status:
-        """The status once no feed lingers on after earlier visitors; or when patience is over.
+        """The status once no feed of earlier clients lingers, or when the time is over.
 
-        Such a feed in the baseline would hide one that stays.
+        A lingering feed in the baseline would hide a leaked one.
         """
         patience = self.plan.patience(Mode.CLEAN)
         return await self._poll(
@@ -187,9 +187,9 @@ class _ModeRun:
         )
 
     async def _warm_up(self) -> Status:
-        """Cycles that fill caches and arenas, so that the memory read after them is a baseline.
+        """Run cycles that fill caches and arenas, so that memory afterwards can serve as a baseline.
 
-        The counts are not: what warming up leaves behind must show.
+        Only memory is taken from here: tasks and feeds that the warm-up leaks must be found.
         """
         mode = Mode.RUDE if self.mode is Mode.HALF_OPEN else self.mode
         cycles = min(self.plan.cycles, self.plan.concurrency)
@@ -197,15 +197,16 @@ class _ModeRun:
         return await self.status()
 
     def _at_once(self, status: Status) -> int:
-        """How many connections are held at once."""
+        """The number of concurrent connections."""
         if self.mode is not Mode.HALF_OPEN:
             return min(self.plan.cycles, self.plan.concurrency)
-        # Half of what is free: the service may have real clients. And our own descriptors.
+        # At most half of the free connections, since the service may have real clients, and no more
+        # than our own file descriptors.
         free = (status.connections_limit - status.connections) // 2
         return max(1, min(self.plan.cycles, free, _descriptors(self.plan.cycles)))
 
     async def _cycles(self, at_once: int) -> int:
-        """All cycles; how many half-open peers the service did not drop."""
+        """Run all cycles; returns how many half-open peers the service did not drop."""
         if self.mode is not Mode.HALF_OPEN:
             await self.cycler.run(self.mode, self.plan.cycles)
             return 0
@@ -217,7 +218,7 @@ class _ModeRun:
         return held
 
     async def _settle(self, before: Footprint, tolerance: int) -> tuple[Status, float | None]:
-        """The status once nothing is above ``before``, and after how long; or when time is up."""
+        """The status once nothing exceeds ``before``, and after how long; or when the time is over."""
         loop = asyncio.get_running_loop()
         started = loop.time()
 
@@ -225,11 +226,11 @@ class _ModeRun:
             return not (Footprint.of(status) - before).leaks(tolerance)
 
         patience = self.plan.patience(self.mode)
-        now = await self._poll(f"{self.mode}: wait for the service to let go", patience, flat)
+        now = await self._poll(f"{self.mode}: wait for the service to settle", patience, flat)
         return now, round(loop.time() - started, 3) if flat(now) else None
 
     async def _poll(self, label: str, patience: float, enough: Callable[[Status], bool]) -> Status:
-        """The first status that is ``enough``, or the last one within ``patience`` seconds."""
+        """The first status for which ``enough`` is true, or the last one within ``patience`` seconds."""
         loop = asyncio.get_running_loop()
         started, told = loop.time(), 0
         self.cycler.progress.phase(label, math.ceil(patience))
@@ -244,7 +245,7 @@ class _ModeRun:
 
 
 def _descriptors(wanted: int) -> int:
-    """How many sockets, up to ``wanted``, this process may hold; raises its soft limit for them."""
+    """How many sockets this process may open, at most ``wanted``; raises the soft limit if needed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return wanted

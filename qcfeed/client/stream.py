@@ -1,7 +1,7 @@
-"""Follow symbols over one connection that comes back by itself, and say what happened to it.
+"""Follows symbols over one connection, reconnects by itself, and reports connects and disconnects.
 
-One symbol is followed at ``/quotes/{symbol}``, several at ``/stream``. Whatever the consumer does not
-take stays in the socket, so that a slow one is slow for the server too, which then conflates.
+One symbol is followed at ``/quotes/{symbol}``, several at ``/stream``. Nothing is buffered beyond the
+socket, so a slow consumer is slow for the server too, whose policy then applies.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _BODY = 4096
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The connection stands and every symbol has been asked for (again)."""
+    """The connection is open and every symbol has been requested."""
 
     url: str
 
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """The connection is lost; the next try is in ``retry_in`` seconds."""
+    """The connection was lost; the next attempt is in ``retry_in`` seconds."""
 
     reason: str
     retry_in: float
@@ -49,7 +49,7 @@ class Disconnected:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One message, as it came and decoded."""
+    """One message: its text as received, and decoded."""
 
     text: str
     message: ServerMessage
@@ -65,15 +65,15 @@ async def stream(
     slow: SlowConsumerPolicy | None = None,
     draw: Callable[[], float] = random.random,
 ) -> AsyncGenerator[Event, None]:
-    """What happens to ``symbols`` at ``server``, until the consumer closes the generator.
+    """Yield the events of ``symbols`` at ``server``, until the caller closes the generator.
 
-    ``slow``: what becomes of the connection when the consumer is too slow; None: the server's choice.
-    A Gap or Repeat comes before the quote that shows it; quotes missed while disconnected are a Gap
-    when the server is still in the same epoch. Lost connections are tried again with jittered
-    backoff, and not before the server said to. Raises a QcfeedError when coming back cannot help:
-    UnreachableError when the very first try does not reach a server, UnknownSymbolError,
-    NotAllowedError and UsageError as the server words it. Close it (``contextlib.aclosing``): it
-    holds a socket, and no task.
+    ``slow``: the slow-consumer policy; None: the server's default. A Gap or Repeat precedes the quote
+    that shows it. Quotes missed while disconnected are a Gap if the server is still in the same epoch.
+    A lost connection is reopened with jittered backoff, and not before the time the server gave.
+
+    Raises a QcfeedError when reconnecting cannot help: UnreachableError if the first attempt does not
+    reach a server, or the server's UnknownSymbolError, NotAllowedError or UsageError. Close the
+    generator with ``contextlib.aclosing``: it has an open socket, but no task.
     """
     url = server.quotes(symbols[0]) if len(symbols) == 1 else server.stream
     gaps = GapDetector()
@@ -117,7 +117,7 @@ def _session() -> aiohttp.ClientSession:
 async def _explain_refusal(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    # aiohttp's own handshake error drops the body, in which the server says why.
+    # aiohttp's own handshake error discards the body, which has the server's reason.
     response = await handler(request)
     if response.status == 101:
         return response
@@ -134,7 +134,7 @@ async def _connection(
     symbols: Sequence[Symbol],
     slow: SlowConsumerPolicy | None,
 ) -> AsyncGenerator[Connected | Received, None]:
-    """One connection's life; always ends by raising."""
+    """Run one connection; always ends by raising."""
     async with asyncio.timeout(CONNECT_TIMEOUT):
         socket = await session.ws_connect(
             url, heartbeat=HEARTBEAT, timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_TIMEOUT)
@@ -162,7 +162,7 @@ def _received(url: str, frame: aiohttp.WSMessage, retry_in: float) -> Received:
                 return Received(frame.data, messages.decode(frame.data))
             except msgspec.MsgspecError as error:
                 raise UnreachableError(
-                    f"{url} says what is no message of ours: {frame.data[:80]!r} ({error})",
+                    f"{url} sent an unknown message: {frame.data[:80]!r} ({error})",
                     hint="is this the port for quotes? see `qcfeed status`",
                 ) from error
         case aiohttp.WSMsgType.CLOSE:
@@ -176,7 +176,7 @@ def _received(url: str, frame: aiohttp.WSMessage, retry_in: float) -> Received:
 def _unreachable(server: Endpoint, error: Exception) -> UnreachableError:
     return UnreachableError(
         f"cannot reach {server}: {_describe(error)}",
-        hint="start the service with `qcfeed serve`, or say where it is with --server",
+        hint="start the service with `qcfeed serve`, or give its URL with --server",
     )
 
 

@@ -1,17 +1,16 @@
-"""aiomonitor beside the service: its telnet and web views of the tasks, on loopback.
+"""Runs aiomonitor's telnet and web views of the tasks beside the service, on loopback.
 
-The sockets and the thread are ours: aiomonitor's own start waits for ever when its web port is
-taken, shares a port with whoever else asks for it, and leaks a session for every client that
-connects and says nothing. Its task factory stays out; the lists come from the ledger
-(contrib/aiomonitor_views.py).
+We provide the sockets and the thread: aiomonitor's own start hangs if its web port is in use, shares
+its port with any process that asks for it, and leaks a session per client that connects and sends
+nothing. Its task factory is not used; the lists come from the ledger (contrib/aiomonitor_views.py).
 
-What is protected: both views listen on 127.0.0.1 alone and only read (cancelling and signals are
-refused), the web view answers no foreign ``Host`` or ``Origin``, the Python console is off.
-What is not: there is no authentication, so whoever has a shell on this machine may read the
-tasks' names and stacks; and with the console on, may run code as this user.
+Security: both views listen on 127.0.0.1 only and are read-only (cancelling and signals are refused),
+the web view rejects foreign ``Host`` and ``Origin`` headers, and the Python console is off by default.
+There is no authentication: anybody with a shell on this machine can read the tasks' names and stacks
+and, with the console on, run code as this user.
 
-Cost with 47,829 live tasks: the web list holds the service's loop up for 10 ms at the longest, the
-telnet list for up to 30; aiomonitor's own lists for 150.
+Cost with 47,829 live tasks: the web list blocks the service's loop for at most 10 ms, the telnet list
+for at most 30 ms; aiomonitor's own lists for 150 ms.
 """
 
 from __future__ import annotations
@@ -44,25 +43,26 @@ HOST = "127.0.0.1"
 _START_TIMEOUT = 10.0
 _CLOSE_TIMEOUT = 10.0
 _NEGOTIATION_TIMEOUT = 5.0
-"""How long a telnet client may take to name its terminal."""
+"""Seconds for a telnet client to negotiate its terminal type."""
 _SEND_TIMEOUT = 2.0
-"""How long a telnet client that does not read may hold the views up."""
+"""Seconds for which a telnet client that does not read may block the views."""
 _ACCEPT_RETRY = 1.0
-"""Until the next try when no connection can be taken (no descriptor left); asyncio's own figure."""
+"""Seconds until accepting is retried, for example without free descriptors; the same as asyncio's."""
 _KNOWN_WARNINGS: tuple[tuple[str, type[Warning], str], ...] = (
-    # Gone in Python 3.16, and aioconsole with it (docs/adr/0024).
+    # Removed in Python 3.16, which aioconsole does not support (docs/adr/0024).
     (r"'asyncio\.DefaultEventLoopPolicy' is deprecated", DeprecationWarning, r"aioconsole\.events"),
-    # Gone in click 9, which pyproject.toml excludes.
+    # Removed in click 9, which pyproject.toml excludes.
     (r"Importing 'parser\.split_arg_string' is", DeprecationWarning, r"aiomonitor\.termui\."),
     (r"It is recommended to use web\.AppKey", web.NotAppKeyWarning, r"aiomonitor\.webui\.app"),
 )
-"""What aiomonitor's modules warn about, which no user of ours can mend: message, category, module."""
+"""Warnings of aiomonitor's modules that our users cannot fix: message, category, module."""
 
 
 class _Client(socket.socket):
-    """A telnet client's socket, as prompt_toolkit takes one to be.
+    """A telnet client's socket that works around prompt_toolkit's assumptions.
 
-    It sends once and forgets what did not fit, and tells our own terminal of a client's reset.
+    prompt_toolkit calls ``send`` once and loses what did not fit, and prints the traceback of a
+    client's reset on our terminal.
     """
 
     def __init__(self, accepted: socket.socket) -> None:
@@ -70,17 +70,17 @@ class _Client(socket.socket):
         self.settimeout(_SEND_TIMEOUT)
 
     def send(self, data: bytes, flags: int = 0, /) -> int:  # type: ignore[override]
-        """All of it; or the client is let go of, and the session ends as it reads the end."""
+        """Send everything; on failure shut the socket down, so the session reads EOF and ends."""
         try:
             self.sendall(data, flags)
         except OSError as error:
-            log.debug("a telnet client does not take its output: %s", error)
+            log.debug("cannot send to a telnet client: %s", error)
             with contextlib.suppress(OSError):
                 self.shutdown(socket.SHUT_RDWR)
         return len(data)
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
-        """What came; nothing, as at the end, when the client has reset the connection."""
+        """Received data; empty, as at EOF, if the client has reset the connection."""
         try:
             return super().recv(size, flags)
         except OSError:
@@ -88,7 +88,7 @@ class _Client(socket.socket):
 
 
 class Monitor:
-    """aiomonitor's two views, served by a thread of their own until ``close``."""
+    """aiomonitor's two views, served by their own thread until ``close``."""
 
     def __init__(self, views: TaskViews, telnet: socket.socket, web_view: socket.socket) -> None:
         self.telnet = listen.format_address(telnet)
@@ -101,7 +101,7 @@ class Monitor:
         self._thread = threading.Thread(target=self._run, name="qcfeed-monitor", daemon=True)
 
     def start(self) -> None:
-        """Serve both views. Raises StartError when they are not up within 10 s."""
+        """Serve both views. Raises StartError if they are not ready within 10 s."""
         self._thread.start()
         try:
             self._ready.result(_START_TIMEOUT)
@@ -109,21 +109,20 @@ class Monitor:
             self.close()
             raise StartError(
                 f"aiomonitor did not start: {str(error) or type(error).__name__}",
-                hint="give --no-monitor to do without it",
+                hint="use --no-monitor to run without it",
             ) from error
 
     def close(self) -> None:
-        """End the sessions, free both ports and join the thread; takes 10 s at most.
+        """End the sessions, free both ports and join the thread, within at most 10 s.
 
-        Call it in another thread than the service's loop when a Python console may be open: that
-        one ends in the service's loop.
+        If a Python console may be open, call it outside the service's loop, in which the console ends.
         """
         if self._loop is not None and self._serving is not None:
-            with contextlib.suppress(RuntimeError):  # the thread has ended and closed its loop
+            with contextlib.suppress(RuntimeError):  # the thread has already closed its loop
                 self._loop.call_soon_threadsafe(self._serving.cancel)
         self._thread.join(_CLOSE_TIMEOUT)
         if self._thread.is_alive():
-            log.error("the monitor's thread still runs %g s after its end", _CLOSE_TIMEOUT)
+            log.error("the monitor's thread did not stop within %g s", _CLOSE_TIMEOUT)
 
     def _run(self) -> None:
         try:
@@ -132,7 +131,7 @@ class Monitor:
             pass
         except Exception as error:
             if self._ready.done():
-                log.exception("the monitor has failed; the service goes on without it")
+                log.exception("the monitor failed; the service continues without it")
             else:
                 self._ready.set_exception(error)
         finally:
@@ -160,7 +159,7 @@ class Monitor:
             await runner.cleanup()
 
     async def _session(self, connection: socket.socket, address: tuple[str, int]) -> None:
-        """One telnet client, until it leaves; it fails alone."""
+        """Serve one telnet client; its failure does not affect others."""
         from prompt_toolkit.contrib.telnet.server import TelnetConnection, TelnetServer
         from prompt_toolkit.input import create_pipe_input
 
@@ -172,9 +171,9 @@ class Monitor:
                         client, address, interact, TelnetServer(), "utf-8", None, keys
                     ).run_application()
         except TimeoutError:
-            log.debug("a telnet client did not name its terminal: %s", address)
+            log.debug("a telnet client did not negotiate its terminal: %s", address)
         except Exception:
-            log.exception("a telnet session has failed: %s", address)
+            log.exception("a telnet session failed: %s", address)
 
     async def _interact(self, negotiation: asyncio.Timeout, connection: TelnetConnection) -> None:
         from aiomonitor.termui.commands import interact
@@ -186,11 +185,11 @@ class Monitor:
 def attach(loop: asyncio.AbstractEventLoop, ledger: Ledger, config: Config) -> Monitor:
     """Serve aiomonitor's views of ``loop``'s tasks. Call it in the loop's thread.
 
-    Raises StartError when a given port is taken, MonitorUnavailableError where aiomonitor cannot be
-    imported: at once, and nothing is left behind.
+    Raises StartError if a given port is in use, and MonitorUnavailableError if aiomonitor cannot be
+    imported; nothing is left running then.
     """
     views_of = _task_views()
-    # It tells of every option that a telnet client negotiates.
+    # It logs every option that a telnet client negotiates.
     logging.getLogger("prompt_toolkit").setLevel(logging.WARNING)
     with contextlib.ExitStack() as undo:
         telnet = undo.enter_context(_listen(config.monitor_port, "--monitor-port"))
@@ -204,7 +203,7 @@ def attach(loop: asyncio.AbstractEventLoop, ledger: Ledger, config: Config) -> M
             console_port=_free_port() if config.monitor_console else None,
         )
         if config.monitor_console:
-            log.warning("the monitor's console is on: whoever has a shell here may run code")
+            log.warning("the monitor's console is on: anybody with a shell here can run code")
         monitor = Monitor(views, telnet, web_view)
         monitor.start()
         undo.pop_all()
@@ -212,7 +211,7 @@ def attach(loop: asyncio.AbstractEventLoop, ledger: Ledger, config: Config) -> M
 
 
 def _task_views() -> type[TaskViews]:
-    """Imported here and not above: 0.1 s and 13 MB that a service without it need not pay."""
+    """Import aiomonitor's views lazily: they cost 0.1 s and 13 MB."""
     for message, category, module in _KNOWN_WARNINGS:
         warnings.filterwarnings("ignore", message, category, module)
     try:
@@ -220,7 +219,7 @@ def _task_views() -> type[TaskViews]:
     except Exception as error:
         raise MonitorUnavailableError(
             f"aiomonitor cannot be imported ({type(error).__name__}: {error})",
-            hint="give --no-monitor to do without it; `qcfeed tasks` and `qcfeed top` show the tasks",
+            hint="use --no-monitor to run without it; `qcfeed tasks` and `qcfeed top` show the tasks",
         ) from error
     return TaskViews
 
@@ -231,16 +230,16 @@ async def _accept(listener: socket.socket) -> tuple[socket.socket, tuple[str, in
         try:
             return await loop.sock_accept(listener)
         except OSError as error:
-            log.warning("the monitor cannot take a telnet connection: %s", error)
+            log.warning("the monitor cannot accept a telnet connection: %s", error)
             await asyncio.sleep(_ACCEPT_RETRY)
 
 
 def _listen(port: int, flag: str) -> socket.socket:
-    """A port of our own: shared with nobody (no SO_REUSEPORT), and listening at once."""
+    """A listening socket on a port that is not shared (no SO_REUSEPORT)."""
     listener = listen.bind(HOST, port, flag)
     try:
         listener.listen()
-    except OSError as error:  # bound by two at once, and the other was faster
+    except OSError as error:  # another process bound the port too, and listened first
         listener.close()
         raise StartError(
             f"port {port} on {HOST} is in use", hint=f"`{flag} 0` picks any free port"
@@ -250,7 +249,7 @@ def _listen(port: int, flag: str) -> socket.socket:
 
 
 def _free_port() -> int:
-    """For the console, which opens its port when somebody asks for it, and says so if it cannot."""
+    """A free port for the console, which opens it only on demand and reports if it cannot."""
     with socket.create_server((HOST, 0)) as probe:
         port: int = probe.getsockname()[1]
         return port

@@ -1,7 +1,7 @@
-"""What aiomonitor shows and what it may do: its lists from our ledger, its actions refused.
+"""aiomonitor's views, read-only and with the lists from our ledger.
 
-It leans on parts that aiomonitor does not promise to keep; tests/unit/contrib/test_aiomonitor.py names
-each of them and fails when one is gone.
+They use private parts of aiomonitor; tests/unit/contrib/test_aiomonitor.py names each of them and
+fails if one is removed.
 """
 
 from __future__ import annotations
@@ -33,19 +33,18 @@ from qcfeed.diagnostics.task_info import TaskRecord
 from qcfeed.errors import NotAllowedError
 
 LISTED = 1_000
-"""Tasks in a list, the oldest first."""
+"""Maximum number of tasks in a list, oldest first."""
 SEARCHED = 10_000
-"""Tasks that a filter looks through, the oldest first: 5 us each, and the web page asks every 2 s."""
+"""Tasks that a filter examines, oldest first: each costs 5 us, and the web page refreshes every 2 s."""
 _COMPLETIONS = 10
-_READ_ONLY = (
-    "this view only reads; `qcfeed orphans --reap` or `qcfeed feeds cancel SYMBOL` act, audited"
-)
+_READ_ONLY = "this view is read-only; use `qcfeed orphans --reap` or `qcfeed feeds cancel SYMBOL`"
 
 
 class TaskViews(aiomonitor.Monitor):  # type: ignore[misc]
-    """aiomonitor's views over a ledger. It is never started: ``contrib/aiomonitor.py`` serves it.
+    """aiomonitor's views of a ledger. Never started itself: ``contrib/aiomonitor.py`` serves it.
 
-    Tasks go by the ledger's serial numbers, as in ``qcfeed tasks``. Make it in the loop's thread.
+    Tasks are identified by the ledger's serial numbers, as in ``qcfeed tasks``. Create it in the
+    loop's thread.
     """
 
     def __init__(
@@ -71,24 +70,24 @@ class TaskViews(aiomonitor.Monitor):  # type: ignore[misc]
         self._event_loop_thread_id = threading.get_ident()  # for its `stacktrace`
 
     def opened(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The loop that its telnet commands run in; not the one that is looked at."""
+        """Set the loop in which telnet commands run; it is not the monitored one."""
         self._ui_loop = loop
 
     def live(self) -> int:
-        """Live tasks in the ledger, as booked. Cost: O(locations)."""
+        """The number of live tasks, from the ledger's counters. Cost: O(locations)."""
         return sum(site.live for site in self._ledger.sites())
 
     def oldest(self) -> Iterable[int]:
-        """Serial numbers of the oldest tasks, as many as are listed."""
+        """Serial numbers of the oldest LISTED tasks."""
         return [task.serial for task in snapshot.live(self._ledger, time.monotonic(), LISTED)]
 
     def format_running_task_list(
         self, filter_: str, persistent: bool
     ) -> list[FormattedLiveTaskInfo]:
-        """The oldest tasks, LISTED at most, after a row that says what is left out.
+        """The oldest tasks, at most LISTED, after rows that say what is left out.
 
-        ``filter_`` is looked for in the coroutine, the name and the spawn location. Nothing is
-        ``persistent``: that is a mark of aiomonitor's task factory.
+        ``filter_`` is searched for in the coroutine, the name and the spawn location. No task is
+        ``persistent``: only aiomonitor's own task factory marks tasks so.
         """
         if persistent:
             return []
@@ -102,7 +101,7 @@ class TaskViews(aiomonitor.Monitor):  # type: ignore[misc]
         return [_note(note) for note in notes] + rows
 
     def format_running_task_stack(self, task_id: str | int) -> list[FormattedStackItem]:
-        """Where a task was spawned and where it is now. Raises MissingTask."""
+        """Where a task was spawned, and its current stack. Raises MissingTask."""
         record = self._find(task_id)
         task = record() if record else None
         if record is None or task is None:
@@ -120,15 +119,17 @@ class TaskViews(aiomonitor.Monitor):  # type: ignore[misc]
         ]
 
     async def cancel_monitored_task(self, task_id: str | int) -> str:
-        """Raises ValueError, which both views show: an action belongs where it is audited."""
+        """Always raises ValueError, which both views display: actions must be audited."""
         raise ValueError(f"task {task_id} is not cancelled: {_READ_ONLY}")
 
     def refusal(self, command: str) -> str | None:
-        """Why a telnet command is not run, if it is not."""
+        """The reason why a telnet command is refused; None if it is allowed."""
         if command == "signal":
             return _READ_ONLY
         if command == "console" and not self._console_enabled:
-            return "the Python console is off; start the service with --monitor-console to have it"
+            return (
+                "the Python console is off; start the service with --monitor-console to enable it"
+            )
         return None
 
     def _find(self, task_id: str | int) -> TaskRecord | None:
@@ -158,9 +159,9 @@ def _left_out(shown: int, found: int, searched: int, live: int, untracked: int) 
     if shown < found:
         notes.append(f"the oldest {shown:,} of {found:,} found")
     if searched < live:
-        notes.append(f"the oldest {searched:,} of {live:,} looked at: see `qcfeed tasks`")
+        notes.append(f"the oldest {searched:,} of {live:,} examined: see `qcfeed tasks`")
     if untracked:
-        notes.append(f"{untracked:,} untracked: made before the ledger or around it")
+        notes.append(f"{untracked:,} untracked: created before the ledger or bypassing it")
     return notes
 
 
@@ -168,7 +169,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 async def web_application(views: TaskViews, port: int) -> web.Application:
-    """aiomonitor's web application, behind a guard against other sites' pages."""
+    """aiomonitor's web application, protected against requests from other sites' pages."""
     application: web.Application = await init_webui(views)
 
     @web.middleware
@@ -180,7 +181,7 @@ async def web_application(views: TaskViews, port: int) -> web.Application:
         if request.path == "/api/task-count":
             form = await request.post()
             if form.get("task_type", "running") == "running":
-                # Its own answer counts all_tasks(): 30 ms at 50,000 tasks, every 2 s.
+                # aiomonitor itself counts all_tasks(), which takes 30 ms at 50,000 tasks, every 2 s.
                 return web.json_response({"value": views.live()})
         return await handler(request)
 
@@ -189,7 +190,7 @@ async def web_application(views: TaskViews, port: int) -> web.Application:
 
 
 def _check(request: web.Request, port: int) -> None:
-    """Raises NotAllowedError for a rebound name or another site's page; our own page may ask."""
+    """Raise NotAllowedError for DNS rebinding and for other sites' pages; our own page is allowed."""
     host, origin = request.headers.get("Host"), request.headers.get("Origin")
     auth.check_host(host, port)
     if origin != f"http://{host}":
@@ -203,8 +204,8 @@ def _guarded(name: str, callback: Callable[..., Any]) -> Callable[..., Any]:
         if isinstance(views, TaskViews):
             if refusal := views.refusal(name):
                 raise click.UsageError(refusal)
-            # Its --help option, read first, has said "done" already: a second prompt would come
-            # up beside the command and take half of what is typed.
+            # click processes the --help option first, which sets this event. If it stays set, a second
+            # prompt appears beside the command and swallows half of the input.
             command_done.get().clear()
         return callback(*args, **kwargs)
 
@@ -220,7 +221,7 @@ def _complete_serial(context: click.Context, argument: click.Parameter, typed: s
 
 
 def _adapt_commands() -> None:
-    """Teach aiomonitor's telnet commands, which all its monitors share, about ours."""
+    """Patch aiomonitor's telnet commands, which are shared by all monitors, for our views."""
     commands = aiomonitor.monitor_cli.commands
     for name in ("cancel", "console", "signal"):
         commands[name].callback = _guarded(name, commands[name].callback)

@@ -153,7 +153,7 @@ class ControlClient:
         except msgspec.MsgspecError:
             return self._stranger(f"HTTP status {status}")
         error = _errors().get(failure.code, ServiceBugError)(failure.message, hint=failure.hint)
-        for line in failure.stack:
+        for line in failure.loop_stack:
             error.add_note(line)
         return error
 

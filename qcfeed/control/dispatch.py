@@ -118,7 +118,7 @@ def refused(error: Exception) -> Reply:
         )
         stack = list(getattr(error, "__notes__", ()))
         message = _printable(error.message)
-        failure = Failure(code=error.code, message=message, hint=error.hint, stack=stack)
+        failure = Failure(code=error.code, message=message, hint=error.hint, loop_stack=stack)
     else:
         logger.error("the control plane met a bug", exc_info=error)
         status = 500

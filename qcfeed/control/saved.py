@@ -144,13 +144,13 @@ class Saved:
             shielded=task.shielded,
             main=task.main,
             awaited_by=task.awaited_by,
-            parent=None if parent is None else _plain(parent),
+            parent_task=None if parent is None else _plain(parent),
             children=sum(other.parent == task.serial for other in self.snapshot.tasks),
             owner=task.owner,
             owner_gone=task.owner_gone,
             owner_gone_s=task.owner_gone_s,
             spawn_stack=task.spawn_stack,
-            untold=list(self._untold(task)),
+            skipped=list(self._untold(task)),
         )
 
     def tree(self, query: TreeQuery) -> TaskTree:
@@ -160,7 +160,7 @@ class Saved:
         if which:
             shown = self._with_ancestors(shown)
         tasks = [_branch(task) for task in shown]
-        waits_for = {(by, task.serial) for task in tasks for by in task.awaited_by}
+        waits_for = {(by, task.serial) for task in tasks for by in task.awaited_by_serials}
         return TaskTree(
             total=len(found) if which else self.snapshot.totals.live,
             tasks=tasks,
@@ -168,30 +168,32 @@ class Saved:
         )
 
     def findings(self, _: NoQuery) -> Findings:
-        if isinstance(self.snapshot.findings, msgspec.UnsetType):
+        if isinstance(self.snapshot.findings_answer, msgspec.UnsetType):
             raise UsageError("no findings were saved: the program did not look for any")
-        return self.snapshot.findings
+        return self.snapshot.findings_answer
 
     def ended(self, query: EndedQuery) -> TasksEnded:
-        if isinstance(self.snapshot.ended, msgspec.UnsetType):
+        if isinstance(self.snapshot.ended_answer, msgspec.UnsetType):
             raise UsageError("nothing was saved of the tasks that are gone")
         which, outcome = Filter(site=query.site), outcome_of(query.outcome)
         kept = [
             task
-            for task in self.snapshot.ended.tasks
-            if which.at(task.location) and outcome in (None, task.outcome)
+            for task in self.snapshot.ended_answer.tasks
+            if which.matches_location(task.location) and outcome in (None, task.outcome)
         ]
-        rows = [row for row in self.snapshot.locations if which.at(row.location)]
+        rows = [row for row in self.snapshot.locations if which.matches_location(row.location)]
         words = list(Outcome) if outcome is None else [outcome]
         total = sum(getattr(row, word) for row in rows for word in words)
         return TasksEnded(total=total, kept=len(kept), tasks=kept[: query.limit])
 
     def failures(self, query: FailuresQuery) -> TaskFailures:
-        if isinstance(self.snapshot.failures, msgspec.UnsetType):
+        if isinstance(self.snapshot.failures_answer, msgspec.UnsetType):
             raise UsageError("nothing was saved of what tasks died of")
-        which, was = Filter(site=query.site), self.snapshot.failures
-        kept = [failure for failure in was.failures if which.at(failure.location)]
-        return TaskFailures(kinds=len(kept), dropped=was.dropped, failures=kept[: query.limit])
+        which, was = Filter(site=query.site), self.snapshot.failures_answer
+        kept = [failure for failure in was.failures if which.matches_location(failure.location)]
+        return TaskFailures(
+            kinds=len(kept), dropped_failures=was.dropped_failures, failures=kept[: query.limit]
+        )
 
     def profile(self, query: ProfileQuery) -> TasksProfile:
         """Of the tasks whose stacks were saved; those of a location stand for all that were."""
@@ -220,33 +222,33 @@ class Saved:
             found = [task for task in found if task.serial in named]
             gone = sorted(set(named) - {task.serial for task in found})
         spared = [
-            Spared(task=task.serial, location=task.location, why=why)
+            Spared(serial=task.serial, location=task.location, why=why)
             for task in found
             if not named and (why := why_spared(task.location, task.main))
         ]
-        left_out = {each.task for each in spared}
+        left_out = {each.serial for each in spared}
         chosen = [task for task in found if task.serial not in left_out]
         counts = Counter(task.location for task in chosen)
         return CancelPlan(
-            count=len(chosen),
+            total=len(chosen),
             up_to=chosen[-1].serial if chosen else 0,
-            locations=[PlannedLocation(location=at, tasks=n) for at, n in counts.most_common()],
+            locations=[PlannedLocation(location=at, count=n) for at, n in counts.most_common()],
             tasks=[_plain(task) for task in chosen[: query.limit]],
             spared=spared,
-            gone=gone,
+            gone_serials=gone,
         )
 
     def _untold(self, task: SavedTask) -> Iterator[str]:
         if isinstance(task.stack, msgspec.UnsetType):
             yield "its stack: only those of the oldest tasks of each location were saved"
-        if self.snapshot.dropped:
-            yield f"children among the {self.snapshot.dropped:,} tasks that were not saved"
+        if self.snapshot.dropped_tasks:
+            yield f"children among the {self.snapshot.dropped_tasks:,} tasks that were not saved"
 
     def _select(self, which: Filter) -> list[SavedTask]:
         return [
             task
             for task in self.snapshot.tasks
-            if which.fits(task.location, task.labels, task.age_s, task.name, task.state)
+            if which.matches_saved(task.location, task.labels, task.age_s, task.name, task.state)
         ]
 
     def _find(self, serial: int | None) -> SavedTask | None:
@@ -273,7 +275,7 @@ def _value(value: str | None, tasks: Sequence[SavedTask]) -> LabelValue:
         live=len(tasks),
         orphaned=sum(task.owner_gone for task in tasks),
         oldest_s=max(task.age_s for task in tasks),
-        locations=len({(task.location, task.function) for task in tasks}),
+        location_count=len({(task.location, task.function) for task in tasks}),
     )
 
 
@@ -286,7 +288,7 @@ def _branch(task: SavedTask) -> TreeTask:
         location=task.location,
         age_s=task.age_s,
         note=task.note,
-        awaited_by=[by.serial for by in task.awaited_by if by.serial is not None],
+        awaited_by_serials=[by.serial for by in task.awaited_by if by.serial is not None],
     )
 
 

@@ -36,7 +36,7 @@ def firing_alerts(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             rule=alert.name,
             kind="ALERT",
-            certainty=Certainty.FOUND,
+            certainty=Certainty.PROVED,
             urgency=20,
             headline=f"{alert.name} is firing, and no other finding explains it",
             cause=f"{alert.name} has been firing for {age(max(0.0, alert.active_s))}: {summary}",

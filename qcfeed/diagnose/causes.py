@@ -32,7 +32,7 @@ def _short_stall_by_its_tasks(evidence: Evidence, cause: Finding, symptom: Findi
     Tens of thousands of tasks that wake at once stall the loop for a moment. A long stall is a cause
     of its own, even inside one of those tasks.
     """
-    short = not symptom.found and not evidence.stuck_s
+    short = not symptom.proved and not evidence.stuck_s
     return short and any(
         stall.location == cause.location and stall.place.startswith(f"{symptom.location} ")
         for stall in evidence.ledger_findings("blocked_loop")
@@ -76,10 +76,10 @@ def arrange(evidence: Evidence, findings: Sequence[Finding]) -> list[Finding]:
     A finding that is not certain explains nothing. A cause takes over the shortest time to the memory
     limit of its symptoms.
     """
-    ranked = sorted(findings, key=lambda each: (not each.found, -each.urgency, -each.count))
+    ranked = sorted(findings, key=lambda each: (not each.proved, -each.urgency, -each.count))
     explained: set[int] = set()
     for cause in ranked:
-        if not cause.found or id(cause) in explained:
+        if not cause.proved or id(cause) in explained:
             continue
         for symptom in ranked:
             if id(symptom) not in explained and _explains(evidence, cause, symptom):

@@ -49,7 +49,7 @@ def _from_ledger(
     return Finding(
         rule=found.rule,
         kind=kind,
-        certainty=Certainty(found.verdict),
+        certainty=Certainty(found.certainty),
         urgency=urgency,
         headline=f"{found.summary}, from {at}" if at else found.summary,
         cause=f"{found.summary}; spawned at {at}" if at else found.summary,
@@ -70,7 +70,7 @@ def running_drill(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             rule=DRILL,
             kind="DRILL",
-            certainty=Certainty.FOUND,
+            certainty=Certainty.PROVED,
             urgency=1,
             headline=f"{name} is running: this service is broken on purpose",
             cause=f"the drill {name} is running: this service is broken on purpose",
@@ -85,7 +85,7 @@ def incomplete_ledger(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             rule="incomplete_ledger",
             kind="INCOMPLETE",
-            certainty=Certainty.FOUND,
+            certainty=Certainty.PROVED,
             urgency=65,
             headline=reason.partition(": ")[0],
             cause=reason,

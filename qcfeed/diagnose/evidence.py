@@ -123,4 +123,4 @@ class Evidence:
     def orphans_of(self, location: str) -> list[Orphan]:
         """The location's orphaned tasks, as far as they are listed."""
         listed = self.orphans.orphans if self.orphans is not None else []
-        return [each for each in listed if each.location == location and each.task is not None]
+        return [each for each in listed if each.location == location and each.serial is not None]

@@ -26,12 +26,12 @@ def orphaned_tasks(evidence: Evidence) -> Iterator[Finding]:
     moment. Without the ledger's findings, every orphan is reported.
     """
     for location, before, now in evidence.orphaned():
-        proved = next(
+        ledger_finding = next(
             (each for each in evidence.ledger_findings("orphans") if each.location == location),
             None,
         )
-        if proved is not None or evidence.findings is None:
-            yield _orphaned(evidence, location, now - before, now, proved)
+        if ledger_finding is not None or evidence.findings is None:
+            yield _orphaned(evidence, location, now - before, now, ledger_finding)
 
 
 def growing_locations(evidence: Evidence) -> Iterator[Finding]:
@@ -43,15 +43,15 @@ def growing_locations(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             rule="growing",
             kind="GROWTH",
-            certainty=Certainty(observed.verdict),
+            certainty=Certainty(observed.certainty),
             urgency=70,
             headline=f"tasks from {observed.location} grow by {_rate(rate)} per minute",
-            cause=f"tasks spawned at {observed.location} grow by {_rate(rate)} per minute; their"
-            " owners are open or unknown, so this is more demand or a leak",
+            cause=f"tasks spawned at {observed.location} grow by {_rate(rate)} per minute",
             location=observed.location,
             source=_source(row),
             evidence=[
                 observed.summary,
+                "their owners are open or unknown: more demand, or a leak",
                 *observed.evidence,
                 *_waiting(row),
                 *_until_limit(evidence, left),
@@ -69,7 +69,7 @@ def growing_locations(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _orphaned(
-    evidence: Evidence, location: str, more: int, now: int, proved: answers.Finding | None
+    evidence: Evidence, location: str, more: int, now: int, ledger_finding: answers.Finding | None
 ) -> Finding:
     rate = _per_minute(evidence, location, more)
     grows = rate >= MIN_GROWTH_PER_MINUTE
@@ -81,17 +81,17 @@ def _orphaned(
     return Finding(
         rule="zombies",
         kind="LEAK",
-        certainty=Certainty(proved.verdict) if proved else Certainty.FOUND,
+        certainty=Certainty(ledger_finding.certainty) if ledger_finding else Certainty.PROVED,
         urgency=90 if grows else 75,
         headline=f"{plural(now, 'task')} from {location} {'is' if now == 1 else 'are'} orphaned",
         cause=f"tasks spawned at {location} are orphaned{growth}: {_why(listed, ran, row)}",
         location=location,
         source=_source(row),
         evidence=[
-            *_proof(evidence, location, now, more, listed, ran, proved),
+            *_proof(evidence, location, now, more, listed, ran, ledger_finding),
             *_until_limit(evidence, left),
         ],
-        began_s=_began(listed, proved),
+        began_s=_began(listed, ledger_finding),
         left_s=None if left is None else left.seconds,
         per_minute=rate,
         count=now,
@@ -114,7 +114,7 @@ def _ran_since_owner_left(orphans: Sequence[Orphan]) -> tuple[int, int]:
 
     A task whose present sleep is shorter than its owner is gone has woken, and has gone on.
     """
-    times = [(each.gone_s, each.slept_s) for each in orphans]
+    times = [(each.owner_gone_s, each.sleeping_s) for each in orphans]
     known = [(gone, slept) for gone, slept in times if gone is not None and slept is not None]
     return sum(slept < gone for gone, slept in known), len(known)
 
@@ -142,7 +142,7 @@ def _proof(
     more: int,
     orphans: Sequence[Orphan],
     ran: tuple[int, int],
-    proved: answers.Finding | None,
+    ledger_finding: answers.Finding | None,
 ) -> Iterator[str]:
     row = evidence.row(location)
     live = row.live if row is not None else now
@@ -150,10 +150,10 @@ def _proof(
         f"{count(now)} of {plural(live, 'live task')} from this location"
         f" {'is' if now == 1 else 'are'} orphaned; {more:+,} in {age(evidence.seconds)}"
     )
-    if proved is not None and proved.evidence:
-        yield proved.evidence[0]
+    if ledger_finding is not None and ledger_finding.evidence:
+        yield ledger_finding.evidence[0]
     elif orphans:
-        yield f"task {orphans[0].task}: {orphans[0].evidence}"
+        yield f"task {orphans[0].serial}: {orphans[0].reason}"
     if ran[0]:
         since = "their subscriber left" if _of_subscribers(orphans) else "their owner closed"
         yield f"{count(ran[0])} of {count(ran[1])} sampled tasks have run since {since}"
@@ -164,13 +164,13 @@ def _waiting(row: answers.Location | None) -> Iterator[str]:
     if row is not None and row.waits is not msgspec.UNSET and row.waits:
         most = row.waits[0]
         sampled = "" if row.sampled is msgspec.UNSET else f" of {count(row.sampled)} sampled"
-        yield f"most common wait: {most.state} ({count(most.tasks)}{sampled})"
+        yield f"most common wait: {most.state} ({count(most.count)}{sampled})"
 
 
-def _began(orphans: Sequence[Orphan], proved: answers.Finding | None) -> float | None:
-    gone = [each.gone_s for each in orphans if each.gone_s is not None]
-    if proved is not None and proved.since_s is not None:
-        gone.append(proved.since_s)
+def _began(orphans: Sequence[Orphan], ledger_finding: answers.Finding | None) -> float | None:
+    gone = [each.owner_gone_s for each in orphans if each.owner_gone_s is not None]
+    if ledger_finding is not None and ledger_finding.since_s is not None:
+        gone.append(ledger_finding.since_s)
     return max(gone, default=None)
 
 

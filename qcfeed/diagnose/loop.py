@@ -13,7 +13,7 @@ from qcfeed.model.diagnosis import Certainty, Finding
 
 STACK_FRAMES = 3
 """Innermost frames of the blocking stack that a finding shows."""
-_SAFE_WHILE_STUCK = "actions are refused until the loop runs again; reads work, and do no harm"
+_SAFE_WHILE_STUCK = "actions are refused until the loop runs again; reads still work and are safe"
 
 
 def blocked_loop(evidence: Evidence) -> Iterator[Finding]:
@@ -34,19 +34,15 @@ def _blocked(evidence: Evidence, stall: answers.Finding, *, goes_on: bool) -> Fi
     worst, times = stall.worst_s or 0.0, stall.count
     long = goes_on or worst >= evidence.thresholds.stuck_s
     recent = goes_on or (stall.ago_s or 0.0) <= evidence.thresholds.recent_s
-    often = "once" if times == 1 else f"{times} times"
-    what = (
-        f"the loop has been stuck for {age(evidence.stuck_s)}"
-        if goes_on
-        else f"the loop stalled {often}, for {age(worst)} at most"
-    )
+    what = _what(evidence, times, worst, goes_on=goes_on)
+    blocks = "blocks it; nothing else runs" if goes_on else "blocked it; nothing else ran"
     return Finding(
         rule="blocked_loop",
         kind="BLOCKED",
-        certainty=Certainty.FOUND if long and recent else Certainty.LOOK_AGAIN,
+        certainty=Certainty.PROVED if long and recent else Certainty.SUSPECTED,
         urgency=100 if goes_on else 60,
         headline=f"{what}, at {line}",
-        cause=f"{what}: {function or line} blocks it, and no subscriber is served meanwhile"
+        cause=f"{what}: {function or line} {blocks} meanwhile"
         if long
         else f"{what}, in {function or line}",
         location=line,
@@ -64,6 +60,14 @@ def _blocked(evidence: Evidence, stall: answers.Finding, *, goes_on: bool) -> Fi
     )
 
 
+def _what(evidence: Evidence, times: int, worst: float, *, goes_on: bool) -> str:
+    if goes_on:
+        return f"the loop has been stuck for {age(evidence.stuck_s)}"
+    if times == 1:
+        return f"the loop stalled for {age(worst)}"
+    return f"the loop stalled {times} times, for up to {age(worst)}"
+
+
 def _not_caught_yet(evidence: Evidence) -> Finding:
     """A stuck loop that the watchdog has not recorded yet: the answer's own stack names the line."""
     stack = [] if evidence.after.loop_stack is msgspec.UNSET else evidence.after.loop_stack
@@ -73,12 +77,12 @@ def _not_caught_yet(evidence: Evidence) -> Finding:
     return Finding(
         rule="blocked_loop",
         kind="BLOCKED",
-        certainty=Certainty.FOUND,
+        certainty=Certainty.PROVED,
         urgency=100,
         headline=what + (f", at {line}" if line else ""),
-        cause=f"{what}: {function or 'a call'} blocks it, and no subscriber is served meanwhile",
+        cause=f"{what}: {function or 'a call'} blocks it; nothing else runs meanwhile",
         location=line,
-        evidence=[plural(len(stack), "call") + " deep", *stack[-STACK_FRAMES:]],
+        evidence=[plural(len(stack), "call") + " deep", *stack[-STACK_FRAMES:]] if stack else [],
         began_s=evidence.stuck_s,
         count=1,
         safe=_SAFE_WHILE_STUCK,

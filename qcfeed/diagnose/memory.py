@@ -59,7 +59,7 @@ def memory_growth(evidence: Evidence) -> Iterator[Finding]:
     yield Finding(
         rule="memory_growth",
         kind="MEMORY",
-        certainty=Certainty.FOUND,
+        certainty=Certainty.PROVED,
         urgency=85 if grows.left_s < 3_600 else 65,
         headline=f"grows by {rate}" + ("" if is_tasks else ", and tasks are not the cause"),
         cause=f"memory grows by {rate}, "
@@ -70,7 +70,7 @@ def memory_growth(evidence: Evidence) -> Iterator[Finding]:
         ),
         evidence=[
             f"{size(memory.resident_bytes)} of {size(memory.limit_bytes)} ({memory.limit_source})",
-            f"a line explains {grows.r2:.0%} of {count(grows.samples)} samples over {grows.over}",
+            f"straight line through {count(grows.samples)} samples over {grows.over}, r² {grows.r2:.2f}",
         ],
         left_s=grows.left_s,
         safe="no task to cancel: a cache, a list or a queue keeps growing",
@@ -93,7 +93,7 @@ def memory_near_limit(evidence: Evidence) -> Iterator[Finding]:
     yield Finding(
         rule="memory_level",
         kind="MEMORY",
-        certainty=Certainty.FOUND,
+        certainty=Certainty.PROVED,
         urgency=80,
         headline=f"{size(memory.resident_bytes)} of {size(memory.limit_bytes)} used, {share:.0%}",
         cause=f"memory is at {share:.0%} of its limit, {size(memory.limit_bytes)}"

@@ -30,7 +30,7 @@ def upstream(evidence: Evidence) -> Iterator[Finding]:
     yield Finding(
         rule="upstream",
         kind="UPSTREAM",
-        certainty=Certainty.FOUND,
+        certainty=Certainty.PROVED,
         urgency=88,
         headline=f"{name} {state}; {waiting} for quotes, with {_subscribers(wanted)}",
         cause=f"the upstream {name} {state}: {waiting} for quotes"
@@ -60,9 +60,9 @@ def stale_symbols(evidence: Evidence) -> Iterator[Finding]:
     yield Finding(
         rule="stale_symbols",
         kind="STALE",
-        certainty=Certainty.FOUND
+        certainty=Certainty.PROVED
         if dead or any(each.failure for each in silent)
-        else Certainty.LOOK_AGAIN,
+        else Certainty.SUSPECTED,
         urgency=50,
         headline=what,
         cause=f"{what}; other symbols get quotes, so neither the upstream nor a leak is the cause",
@@ -82,7 +82,7 @@ def own_lag(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             rule="own_lag",
             kind="STALE",
-            certainty=Certainty.FOUND,
+            certainty=Certainty.PROVED,
             urgency=55,
             headline=f"{stale} because the service's own loop was late",
             cause=f"{stale}: the service's own loop was late, not the upstream",
@@ -107,7 +107,7 @@ def _silent(evidence: Evidence) -> list[answers.Feed]:
 
 
 def _subscribers(feeds: Sequence[answers.Feed]) -> str:
-    return plural(sum(each.subscribers for each in feeds), "subscriber")
+    return plural(sum(each.subscriber_count for each in feeds), "subscriber")
 
 
 def _ages(feeds: Sequence[answers.Feed]) -> list[str]:

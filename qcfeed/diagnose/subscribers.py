@@ -29,7 +29,7 @@ def slow_subscribers(evidence: Evidence) -> Iterator[Finding]:
     yield Finding(
         rule="slow_subscribers",
         kind="SLOW",
-        certainty=Certainty.FOUND if stalled else Certainty.LOOK_AGAIN,
+        certainty=Certainty.PROVED if stalled else Certainty.SUSPECTED,
         urgency=45,
         headline=f"{what}: {_names(chosen)}",
         cause=f"{what} ({_names(chosen)}); the cause is on their side, or in the network",

@@ -45,7 +45,7 @@ def diagnose(
     arranged = causes.arrange(evidence, [found for rule in rules for found in rule(evidence)])
     for each in arranged:
         each.runbook = page_of(each.rule)
-    findings = [each for each in arranged if each.found]
+    findings = [each for each in arranged if each.proved]
     if len(findings) > 1:  # the drill's fault is found, so the drill itself is not a second one
         findings = [each for each in findings if each.rule != diagnostics_findings.DRILL]
     return Diagnosis(
@@ -58,9 +58,9 @@ def diagnose(
         headline=headline(findings[0]) if findings else f"HEALTHY  {_healthy(evidence)}",
         window_s=evidence.seconds,
         findings=findings,
-        again=[each for each in arranged if not each.found],
-        looked_at=list(_examined(evidence)),
-        untold=evidence.skipped,
+        to_recheck=[each for each in arranged if not each.proved],
+        checks=list(_examined(evidence)),
+        skipped=evidence.skipped,
         drill=evidence.status.drill if evidence.status is not None else None,
     )
 
@@ -74,7 +74,7 @@ def headline(finding: Finding) -> str:
 def _healthy(evidence: Evidence) -> str:
     counts = [plural(evidence.after.totals.live, "task")]
     if evidence.status is not None:
-        counts.append(plural(evidence.status.feeds, "feed"))
+        counts.append(plural(evidence.status.feed_count, "feed"))
         counts.append(plural(evidence.status.subscriptions, "subscription"))
     return f"{', '.join(counts)}: no problem found"
 
@@ -83,22 +83,24 @@ def _examined(evidence: Evidence) -> Iterator[Looked]:
     totals = evidence.after.totals
     net = totals.live - evidence.before.totals.live
     yield Looked(
-        at="tasks",
-        seen=f"{count(totals.live)} live, {net:+,} in {age(evidence.seconds)},"
+        subject="tasks",
+        result=f"{count(totals.live)} live, {net:+,} in {age(evidence.seconds)},"
         f" {count(totals.orphaned)} orphaned",
     )
     if evidence.memory is not None:
         used, limit = evidence.memory.resident_bytes, evidence.memory.limit_bytes
-        yield Looked(at="memory", seen=f"{size(used)} of {size(limit)}, {used / max(1, limit):.0%}")
+        yield Looked(
+            subject="memory", result=f"{size(used)} of {size(limit)}, {used / max(1, limit):.0%}"
+        )
     stall = max(evidence.before.loop_stall_ms, evidence.after.loop_stall_ms)
-    yield Looked(at="loop", seen=f"longest stall during this check {milliseconds(stall)}")
+    yield Looked(subject="loop", result=f"longest stall during this check {milliseconds(stall)}")
     if evidence.findings is not None:
         snapshots = plural(evidence.findings.snapshots, "snapshot")
         text = f"{snapshots} in {age(evidence.findings.watched_s)}"
         if evidence.history:
             span = age(evidence.history[-1].at - evidence.history[0].at)
             text += f"; memory and tasks over {span}, from {evidence.history_source}"
-        yield Looked(at="history", seen=text)
+        yield Looked(subject="history", result=text)
     yield from _service(evidence)
 
 
@@ -108,19 +110,20 @@ def _service(evidence: Evidence) -> Iterator[Looked]:
         return
     bands = status.staleness
     yield Looked(
-        at="quotes",
-        seen=f"{count(bands.live)} live, {count(bands.stale)} stale,"
+        subject="quotes",
+        result=f"{count(bands.live)} live, {count(bands.stale)} stale,"
         f" {count(bands.very_stale + bands.dead)} older; {status.upstream}"
         + (" connected" if status.upstream_connected else " DOWN"),
     )
     yield Looked(
-        at="subscribers",
-        seen=f"{plural(status.subscriptions, 'subscription')},"
+        subject="subscribers",
+        result=f"{plural(status.subscriptions, 'subscription')},"
         f" {plural(status.connections, 'connection')},"
         f" {count(status.orphaned_subscriptions)} orphaned, {count(len(evidence.slow))} behind",
     )
     if evidence.alerts:
         firing = sum(each.state == "firing" for each in evidence.alerts)
         yield Looked(
-            at="alerts", seen=f"{count(firing)} firing of {plural(len(evidence.alerts), 'alert')}"
+            subject="alerts",
+            result=f"{count(firing)} firing of {plural(len(evidence.alerts), 'alert')}",
         )

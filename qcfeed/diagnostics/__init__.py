@@ -1,20 +1,23 @@
-"""Live-task diagnosis for any asyncio program.
+"""Diagnostics of the live tasks of any asyncio program.
 
-Standard library only; imports nothing else of qcfeed. Begin with ``Ledger``::
+The package uses the standard library only and imports no other part of qcfeed. It works inside one
+process; ``qcfeed.attach()`` adds a control plane for the ``qcfeed`` commands. Start with ``Ledger``::
 
     ledger = Ledger()
     ledger.install(asyncio.get_running_loop())
     with owned_by(subscriber), label(symbol="AAPL"):
-        asyncio.create_task(serve(subscriber))
+        task = asyncio.create_task(serve(subscriber))
 
-What reads the books is in modules of its own: snapshot, filters, orphans, awaiters, reaper...
+What was recorded is read by other modules: ``snapshot`` (tasks by spawn location), ``orphans``
+(tasks whose owner is gone), ``filters``, ``waits`` (what tasks wait on), ``awaiters`` (which tasks
+wait for a task), ``reaper`` (cancel tasks and wait for their end), ``rules`` (findings).
 """
 
 from __future__ import annotations
 
 import importlib
 
-TYPE_CHECKING = False  # typing's own costs as much to import as all of this
+TYPE_CHECKING = False  # importing typing for its constant costs as much as this whole package
 if TYPE_CHECKING:
     from qcfeed.diagnostics.filters import Filter
     from qcfeed.diagnostics.labels import label
@@ -37,7 +40,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """What is public, from its module when it is first asked for: a command needs none of it."""
+    """Import a public name when it is first used, because most commands need none of them."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

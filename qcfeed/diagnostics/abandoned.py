@@ -1,15 +1,16 @@
-"""Futures that nobody will complete: told by who holds them.
+"""Abandoned futures: no other object refers to them, so no code can complete them.
 
-To complete a future one must have it. Where its task and the frames of that task's awaits hold every
-reference there is, nobody can: they wait for it themselves. ``sys.getrefcount`` counts the references,
-``gc.get_referents`` those that are known, and any other (a list, a callback's closure, an instance, a
-timer, a library in C) is somebody who may complete it.
+Only code that holds a reference can complete a future. If the waiting task and the frames of its await
+chain hold all references to a future, then it will never complete: they only wait for it.
+``sys.getrefcount`` gives the number of references, ``gc.get_referents`` finds those of the task. Any
+further reference (from a list, a closure, an instance, a timer, a library in C) may complete it.
 
-So this finds some of them, and not others: one that a forgotten dict still holds looks healthy. Left
-alone, too: what waits for its own cancellation as people write it (``await asyncio.Future()``, which
-no variable names), the main task, and what a timeout will end, its own or that of who waits for it.
-Where such a wait for cancellation has a name (``stop = loop.create_future(); await stop``) it cannot be
-told from a lost one, and is found: only a cancellation will end it, and that is what it says.
+This finds some abandoned futures, not all: one that is still in a forgotten dict looks healthy. Three
+kinds of waits are never reported: a task that waits for its own cancellation by the usual idiom
+(``await asyncio.Future()``, which has no name), the main task, and a wait that a timeout will end, the
+task's own or that of a task that awaits it. A wait for cancellation whose future has a name
+(``stop = loop.create_future(); await stop``) cannot be distinguished from an abandoned one and is
+reported: only a cancellation will end it.
 """
 
 from __future__ import annotations
@@ -29,36 +30,39 @@ from qcfeed.diagnostics.site import AnyTask, Site
 from qcfeed.diagnostics.task_info import TaskRecord
 
 _MAX_LEVELS = 10
-"""Awaiters of awaiters that are asked whether they have a timeout."""
+"""How many levels of awaiters are searched for a timeout."""
 _RESCUERS = ("Timeout", "CancelScope")
 """Types of asyncio, async_timeout and anyio that may end a wait, by name."""
 
-
 OLDEST_PER_LOCATION = 20
-"""Tasks of a location that are looked at, the oldest: those that wait longest."""
+"""Tasks per spawn location that are checked: the oldest, which have waited longest."""
 
 
 class AbandonedTask(NamedTuple):
-    """A task whose future nobody holds. ``future``: of which one that was seen, by its address."""
+    """A task that waits for an abandoned future. ``future``: the address of that future."""
 
     record: TaskRecord
     future: int
 
 
 class AbandonedTasks:
-    """Who was found so at one look, and since when. Cost of a look: 0.4 us a live task, and 5 us each
-    of the LOOKED_AT oldest of a location; in slices, from any thread."""
+    """Finds tasks that wait for an abandoned future, and remembers since when.
+
+    Cost of a search: 0.4 us per live task, and 5 us for each of the OLDEST_PER_LOCATION tasks of a
+    location; in slices, from any thread.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._since: dict[tuple[int, int], float] = {}
 
     def note(self, now: float) -> None:
-        """Remember who is found so now; of others, that they are not."""
+        """Search, and remember the tasks that are found; forget all others."""
         self._since = {(each.record.serial, each.future): since for each, since in self.since(now)}
 
     def since(self, now: float) -> list[tuple[AbandonedTask, float]]:
-        """Who is found so now, and since when they were at every look; ``now`` if only now."""
+        """The tasks that are found now, and since when ``note`` has found them every time (``now`` if
+        it has not)."""
         known = self._since
         return [(each, known.get((each.record.serial, each.future), now)) for each in self._found()]
 
@@ -68,7 +72,7 @@ class AbandonedTasks:
         for some in self._ledger.slices(self._oldest()):
             for record in some:
                 waiter = getattr(record(), "_fut_waiter", None)
-                future, waiter = id(waiter), None  # or it would be held by this
+                future, waiter = id(waiter), None  # keep no reference: it would count as a holder
                 if other_holders(record()) is OtherHolders.NOBODY:
                     yield AbandonedTask(record, future)
 
@@ -83,21 +87,21 @@ class AbandonedTasks:
 
 
 class OtherHolders(Enum):
-    """``WEAKLY``: somebody has a weak reference to it, and may still come by it."""
+    """Who else refers to a future. ``WEAKLY``: only weak references, which may still be used."""
 
     NOBODY = "nobody"
     WEAKLY = "weakly"
 
 
 def other_holders(task: AnyTask | None) -> OtherHolders | None:
-    """Who, besides the task itself, holds the future that it waits for; None for anybody at all,
-    and whenever it cannot be told.
+    """Whether anything besides the task refers to the future that it waits for.
 
-    From any thread; never raises. Cost: 2 us, and 5 us and 2 us a callback where it is not None.
+    None: something does, or it is not known. From any thread; never raises.
+    Cost: 2 us; if the result is not None, 5 us more and 2 us per callback.
     """
     try:
         return _other_holders(task) if IS_RELIABLE and task is not None else None
-    except Exception:  # noqa: BLE001 - a task is whatever somebody made it
+    except Exception:  # noqa: BLE001 - a task class of the program may raise anything
         return None
 
 
@@ -115,12 +119,12 @@ def _other_holders(task: AnyTask) -> OtherHolders | None:
     if _is_rescued(task, links) or awaiters.is_main(task):
         return None
     if task._fut_waiter is not waiter or waiter.done():  # type: ignore[attr-defined]  # noqa: SLF001
-        return None  # the loop went on meanwhile
+        return None  # the task went on meanwhile: this runs in another thread
     return OtherHolders.WEAKLY if weakly else OtherHolders.NOBODY
 
 
 def _awaited(links: list[Any]) -> Any:
-    """What the innermost link awaits; None for a chain that is not all written in Python."""
+    """What the innermost link awaits; None if a part of the chain is not written in Python."""
     if not links or any(map(chain.is_compiled, links)):
         return None
     last = links[-1]
@@ -131,18 +135,18 @@ def _awaited(links: list[Any]) -> Any:
 
 
 def _extra_references(waiter: object, holders: Iterable[object]) -> int:
-    """References to ``waiter`` beyond those of the holders and those of looking so (_OURS)."""
+    """References to ``waiter`` beyond those of the holders and of this measurement itself."""
     known = sum(_times(waiter, holder) for holder in holders)
     return sys.getrefcount(waiter) - known - _OWN_REFERENCES
 
 
 def _times(waiter: object, holder: object) -> int:
-    """How often a holder refers to it itself: by a variable, or what is on its stack."""
+    """How often a holder refers to ``waiter`` directly: from a variable or from its stack."""
     return sum(each is waiter for each in gc.get_referents(holder))
 
 
 def _is_named(waiter: object, links: list[Any]) -> bool:
-    """Whether a variable of somebody's own function has it, and not only the await."""
+    """Whether a variable of the program refers to ``waiter``, and not only an ``await``."""
     return any(
         _times(waiter, link)
         for link in links
@@ -151,12 +155,12 @@ def _is_named(waiter: object, links: list[Any]) -> bool:
 
 
 def _is_rescued(task: AnyTask, links: list[Any], levels: int = _MAX_LEVELS) -> bool:
-    """Whether a timeout may end the wait: of the task, or of one that waits for it."""
+    """Whether a timeout may end the wait: the task's own, or that of a task that awaits it."""
     if waits.timeout(links, task) is not None or any(map(_may_end, links)):
         return True
     behind = [each.task for each in awaiters.of(task)]
     if behind and not levels:
-        return True  # not to be told
+        return True  # too deep to tell, so do not report it
     return any(_is_rescued(each, chain.links(each.get_coro()), levels - 1) for each in behind)
 
 
@@ -168,7 +172,8 @@ def _may_end(link: Any) -> bool:
 
 
 def _calibrate() -> int:
-    """What _others() finds of an object that a local variable and one list hold, called as in _hold()."""
+    """The references of the measurement itself: those that _extra_references() finds for an object that
+    only a local variable and one list hold, called as in _other_holders()."""
     waiter = object()
     return _extra_references(waiter, [[waiter]])
 
@@ -178,7 +183,7 @@ _OWN_REFERENCES = _calibrate()
 
 
 class _StubLoop:
-    """As much of an event loop as a future asks for when it is made."""
+    """The part of an event loop that a new future uses."""
 
     def get_debug(self) -> bool:
         return False
@@ -187,12 +192,12 @@ class _StubLoop:
 async def _wait_as_tasks_do(kept: list[object]) -> None:
     named: asyncio.Future[None] = asyncio.Future(loop=_StubLoop())  # type: ignore[arg-type]
     kept.append(named)
-    del kept  # or this coroutine would hold the list, and by it the future once more
+    del kept  # this coroutine would hold the list, and with it the future, a second time
     await named
 
 
 def _others_of(coroutine: Any) -> int:
-    """What is found of references to the future that a coroutine waits for, beyond its own."""
+    """References to the future that a coroutine waits for, beyond its own."""
     coroutine.send(None)
     end = _awaited([coroutine])
     waiter = next(each for each in gc.get_referents(end) if asyncio.isfuture(each))
@@ -200,15 +205,16 @@ def _others_of(coroutine: Any) -> int:
 
 
 def _is_reliable() -> bool:
-    """Whether references tell who holds a future: tried on one that nobody else holds and on one
-    that a list holds. Another interpreter may keep references that it does not count, or share
-    counts between threads.
+    """Whether reference counts are reliable on this interpreter.
+
+    It is tried on a future that nothing else holds and on one that a list holds. Another interpreter
+    may keep references that it does not count, or share counts between threads.
     """
     held: list[object] = []
     forgotten, kept = _wait_as_tasks_do([]), _wait_as_tasks_do(held)
     try:
         return _others_of(forgotten) == 0 and _others_of(kept) == 1
-    except Exception:  # noqa: BLE001 - then it cannot be told
+    except Exception:  # noqa: BLE001 - then the counts are of no use
         return False
     finally:
         forgotten.close()
@@ -216,4 +222,4 @@ def _is_reliable() -> bool:
 
 
 IS_RELIABLE = _is_reliable()
-"""Whether it can be told on this interpreter."""
+"""Whether abandoned futures can be found on this interpreter."""

@@ -1,4 +1,4 @@
-"""Who waits for a task, read from its done callbacks: that is where asyncio keeps it."""
+"""Which tasks wait for a task. asyncio keeps this in the task's done callbacks."""
 
 from __future__ import annotations
 
@@ -10,44 +10,45 @@ from typing import Any, NamedTuple
 from qcfeed.diagnostics.site import AnyTask
 
 _MAX_CALLBACKS = 1_000
-"""Callbacks looked at, of a task and all that stands between it and who waits."""
+"""Callbacks that are followed at most, from a task to the tasks that wait for it."""
 
 
 class Awaiter(NamedTuple):
-    """A task that waits for another; ``how``: await, gather, shield, wait, group..."""
+    """A task that waits for another one. ``how``: ``await``, ``gather``, ``shield``, ``wait``, ``group``..."""
 
     task: AnyTask
     how: str
 
 
 def of(task: AnyTask) -> list[Awaiter]:
-    """Who waits for ``task``: directly, or by gather, shield, wait, wait_for or a TaskGroup.
+    """The tasks that wait for ``task``: directly, or by gather, shield, wait, wait_for or a TaskGroup.
 
-    From any thread; never raises. It cannot see a waiter behind a callback of one's own, one of
-    ``as_completed``, nor one that merely looks (``task.done()``). Cost: 1 us, and 2 us a callback.
+    From any thread; never raises. It does not find a task that waits behind a callback of the program
+    or by ``as_completed``, nor one that polls ``task.done()``. Cost: 1 us, and 2 us per callback.
     """
     try:
         return list(
             {id(found.task): found for found in _awaiters_of(task, "await", set())}.values()
         )
-    except Exception:  # noqa: BLE001 - a future of somebody's own may do anything
+    except Exception:  # noqa: BLE001 - a future class of the program may raise anything
         return []
 
 
 def is_shielded(task: AnyTask) -> bool:
-    """Whether somebody waits for it by ``asyncio.shield``: their cancellation will not reach it."""
+    """Whether a task waits for it by ``asyncio.shield``, so that its cancellation does not reach it."""
     return any("shield.<locals>" in _name(callback) for callback in _callbacks(task))
 
 
 def is_main(task: AnyTask) -> bool:
-    """Whether the loop runs for its sake: ``asyncio.run`` or ``run_until_complete`` wait for it."""
+    """Whether it is the main task: ``asyncio.run`` or ``run_until_complete`` waits for it."""
     return any("run_until_complete" in _name(callback) for callback in _callbacks(task))
 
 
 def cycles(waits_for: Iterable[tuple[int, int]]) -> list[list[int]]:
-    """Of pairs "this one waits for that one": rings that can never end, each from its oldest.
+    """The cycles among pairs of serials (waiting task, awaited task). None of their tasks can end.
 
-    One ring of those that share a task. Cost: O(pairs).
+    Each cycle starts with its oldest task. Of cycles that share a task only one is returned.
+    Cost: O(pairs).
     """
     ahead: dict[int, list[int]] = {}
     for waiting, awaited in waits_for:
@@ -62,7 +63,11 @@ def cycles(waits_for: Iterable[tuple[int, int]]) -> list[list[int]]:
 
 
 def _ring(start: int, ahead: Mapping[int, list[int]], done: set[int]) -> list[int]:
-    """The first way from ``start`` that comes back upon itself; all that was seen is ``done``."""
+    """The first cycle on a path from ``start``, else empty. Adds every task it visits to ``done``.
+
+    A depth-first search with its own stack: a chain of awaits may be deeper than Python's recursion
+    limit.
+    """
     way, branches = {start: None}, [iter(ahead[start])]
     ring: list[int] = []
     while branches:
@@ -98,16 +103,16 @@ def _awaiters_of(future: Any, how: str, seen: set[int]) -> Iterator[Awaiter]:
 
 
 _COMPLETED = frozenset({"outer", "waiter", "destination"})
-"""Variables of asyncio's functions whose futures their callbacks complete. Others hold what is
-awaited or, from Python 3.14 on, the task that called (``cur_task``), which merely awaits too."""
+"""Variables of asyncio's functions that hold the future which the callback completes. Other variables
+hold the awaited future or, from Python 3.14 on, the calling task (``cur_task``), which only waits."""
 
 
 def _futures(callback: Any) -> Iterator[Any]:
-    """The futures that a callback of asyncio's will complete."""
+    """The futures that a callback will complete."""
     is_asyncio = _module(callback).startswith("asyncio.")
     if isinstance(callback, functools.partial):
-        # wait_for's _release_waiter(waiter) completes what it is given; gather's, from Python 3.14
-        # on, has the children and the task that called.
+        # wait_for's _release_waiter(waiter) completes its argument. The arguments of gather's partial,
+        # from Python 3.14 on, are its children and the calling task, which it does not complete.
         held = list(callback.args) if not is_asyncio or "waiter" in _name(callback) else []
     else:
         names = getattr(getattr(callback, "__code__", None), "co_freevars", ())
@@ -121,7 +126,7 @@ def _callbacks(future: Any) -> list[Any]:
 
 
 def _asyncio_function(callback: Any) -> str:
-    """asyncio's function that put it there: ``gather``, ``shield``, ``wait``, ``wait_for``."""
+    """The asyncio function that added the callback: ``gather``, ``shield``, ``wait``, ``wait_for``."""
     word = _name(callback).partition(".")[0].lstrip("_")
     return "wait_for" if word == "release_waiter" else word
 

@@ -1,4 +1,4 @@
-"""Calls that are over, kept as code and line: of a spawning, an exception, a cancellation."""
+"""Past calls, kept as code and line: the calls of a spawn, an exception or a cancellation."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from qcfeed.diagnostics.stacks import Frame
 from qcfeed.diagnostics.task_info import TaskInfo
 
 
-def of_spawn(known: TaskInfo) -> list[Frame]:
-    """What led to a task's spawning, the innermost call last; empty where it was not kept."""
-    kept = reversed(getattr(known, "spawned_by", ()))
+def of_spawn(info: TaskInfo) -> list[Frame]:
+    """The calls that led to a task's spawn, innermost last; empty if they were not kept."""
+    kept = reversed(getattr(info, "spawned_by", ()))
     return of_lines((code, line_at(code, lasti)) for code, lasti in kept)
 
 
 def of_cancel(cancels: Cancellation) -> str:
-    """``file:line (function)`` of who told a task to end last."""
+    """``file:line (function)`` of the code that last cancelled a task."""
     return f"{location_of(cancels.code, cancels.lasti)} ({cancels.code.co_qualname})"
 
 
 def of_lines(calls: Iterable[tuple[CodeType, int]]) -> list[Frame]:
-    """Calls with their source lines, as the files have them now. Cost: 5 us a call."""
+    """Calls with their source lines, as the files have them now. Cost: 5 us per call."""
     return [
         Frame(
             file=short_path(code.co_filename),
@@ -37,10 +37,12 @@ def of_lines(calls: Iterable[tuple[CodeType, int]]) -> list[Frame]:
     ]
 
 
-def locations(known: TaskInfo) -> tuple[tuple[str, str], ...]:
-    """As ``of_spawn``, no more than ``file:line`` and function of each. Cost: 0.2 us a spawn whose
-    calls were asked for before."""
-    return _places(getattr(known, "spawned_by", ()))
+def locations(info: TaskInfo) -> tuple[tuple[str, str], ...]:
+    """Like ``of_spawn``, but only ``file:line`` and function of each call.
+
+    Cost: 0.2 us for a spawn stack that is cached.
+    """
+    return _places(getattr(info, "spawned_by", ()))
 
 
 @lru_cache(1_024)

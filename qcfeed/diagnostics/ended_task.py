@@ -1,4 +1,4 @@
-"""One task that is gone: how it ended, and who told it to."""
+"""A task that has ended: how it ended, and what cancelled it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 
 class Outcome(StrEnum):
+    """How a task ended. ``DESTROYED``: it was freed by the garbage collector while pending."""
+
     FINISHED = "finished"
     CANCELLED = "cancelled"
     FAILED = "failed"
@@ -16,10 +18,11 @@ class Outcome(StrEnum):
 
 
 class Cancellation(NamedTuple):
-    """``times`` that a task was told to end, whatever it made of it, and who told it last.
+    """How often a task was cancelled (``times``), and what cancelled it last.
 
-    ``by``: serial of the task that did; None for a callback, or a task that is not on the books.
-    ``code`` and ``lasti``: where, outside asyncio if it came from there; ``calls.of_cancel`` says it.
+    A task may have caught these cancellations and gone on. ``by``: serial of the task that cancelled
+    it; None for a callback or an untracked task. ``code`` and ``lasti``: the code that did, outside
+    asyncio if possible; ``calls.of_cancel`` renders it.
     """
 
     times: int
@@ -29,10 +32,10 @@ class Cancellation(NamedTuple):
 
 
 class EndedTaskInfo(NamedTuple):
-    """One task that is gone. Times are ``time.monotonic()``.
+    """A task that has ended. Times are by ``time.monotonic()``.
 
-    ``ended_at``: when its end was booked, which is when it was let go of or next looked at.
-    ``cancels``: who told it to end, if anybody did; None too for tasks of another factory's.
+    ``ended_at``: when its end was recorded, that is when the task was freed or next scanned.
+    ``cancels``: None if it was not cancelled, or if another task factory created it.
     """
 
     serial: int

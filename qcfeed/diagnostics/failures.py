@@ -1,4 +1,7 @@
-"""What tasks died of: exceptions by location, type and line, each kind with a traceback."""
+"""Tasks that ended with an exception, grouped by spawn location, exception type and line.
+
+Each group has one traceback.
+"""
 
 from __future__ import annotations
 
@@ -10,32 +13,34 @@ from types import CodeType, TracebackType
 from qcfeed.diagnostics.site import Site
 
 MAX_GROUPS = 256
-"""Kinds of failure told apart; what is of any further kind is only counted."""
+"""Groups that are kept; failures of any further kind are only counted."""
 MAX_CALLS = 24
-"""Calls kept of a traceback: the innermost."""
+"""Calls that are kept of a traceback, the innermost."""
 MAX_CAUSES = 4
+"""Exceptions that are kept of a chain of causes."""
 MAX_TEXT = 300
-"""Characters kept of an exception's message."""
+"""Characters that are kept of an exception's message."""
 
 
 @dataclass(slots=True)
 class RaisedError:
-    """An exception as it was raised: its type, message and innermost calls, the innermost last.
+    """An exception: its type and message, and its innermost calls, innermost last.
 
-    A call is its code and line; ``calls.of_lines`` makes stacks of them.
+    A call is kept as code and line; ``calls.of_lines`` turns them into a stack.
     """
 
     error: str
     calls: tuple[tuple[CodeType, int], ...]
-    dropped: int = 0
+    dropped_frames: int = 0
     """Outer calls that were not kept."""
 
 
 @dataclass(slots=True)
 class FailureGroup:
-    """Failures of one location's tasks, of one type, raised at one line. ``serial``: of the last.
+    """Failures of tasks from one spawn location, of one exception type, raised at one line.
 
-    ``raised``: the first of them, then what caused it, and so on.
+    ``first`` and ``last``: when, by ``time.monotonic()``. ``serial``: the last task that failed.
+    ``raised``: the first failure's exception, then its cause, and so on.
     """
 
     site: Site
@@ -50,21 +55,22 @@ Key = tuple[int, type[BaseException], CodeType | None, int]
 
 
 class Failures:
-    """A ledger's failures, grouped; at most GROUPS kinds. From any thread.
+    """The failures of a ledger's tasks, in at most MAX_GROUPS groups. From any thread.
 
-    Cost: 2 us a failure; the first of its kind another 20. What was raised is described, not held.
+    Cost: 2 us per failure, 20 us more for the first of a group. Exceptions are described, not held:
+    holding one would keep its frames and their variables alive.
     """
 
     def __init__(self) -> None:
         self.dropped = 0
-        """Failures of kinds beyond GROUPS."""
+        """Failures that belong to no group because there are MAX_GROUPS already."""
         self._groups: dict[Key, FailureGroup] = {}
 
     def note(self, site: Site, serial: int, error: BaseException) -> None:
-        """A task of ``site`` ended with ``error``.
+        """Count a task of ``site`` that ended with ``error``.
 
-        No lock: it is called when a task is freed, which the garbage collector may do in the midst
-        of this very function.
+        It takes no lock. It is called when a task is freed, and the garbage collector may free one in
+        the middle of this function.
         """
         now = time.monotonic()
         key = (id(site), type(error), *_where(error.__traceback__))
@@ -79,13 +85,13 @@ class Failures:
         group.last, group.serial = now, serial
 
     def groups(self) -> list[FailureGroup]:
-        """Copies, the latest first."""
+        """Copies of the groups, the latest failure first."""
         copies = [replace(group) for group in list(self._groups.values())]
         return sorted(copies, key=lambda group: -group.last)
 
 
 def _where(traceback: TracebackType | None) -> tuple[CodeType | None, int]:
-    """The innermost call."""
+    """Code and line of the innermost call."""
     if traceback is None:
         return None, 0
     while traceback.tb_next is not None:
@@ -106,7 +112,7 @@ def _links(traceback: TracebackType | None) -> Iterator[TracebackType]:
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """It and what caused it, as Python would tell it; a few."""
+    """An exception and its causes, in the order of Python's traceback; at most MAX_CAUSES."""
     found = [error]
     while len(found) < MAX_CAUSES:
         last = found[-1]
@@ -118,7 +124,8 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 
 def describe(error: BaseException | None) -> str:
-    """``ValueError: what it says``, cut; the type alone where it will not say."""
+    """``ValueError: its message``, cut to MAX_TEXT; the type alone if it has no message or
+    ``str()`` fails."""
     try:
         text = str(error)
     except Exception:  # noqa: BLE001

@@ -1,4 +1,4 @@
-"""Observations counted by size, as a histogram needs them."""
+"""A histogram of observed values."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from collections.abc import Sequence
 
 
 class Histogram:
-    """``counts``: one a bound, of what was no more than it and above the one before; the last is of
-    what was above them all. ``total``: the sum of everything.
+    """Counts observed values in buckets.
 
-    One thread notes, any may read. Cost: 0.2 us a note.
+    ``counts``: one number per upper bound, not cumulative; the last one is of the values above all
+    bounds. ``total``: the sum of all values. One thread calls ``note``; any thread may read.
+    Cost: 0.2 us per value.
     """
 
     __slots__ = ("bounds", "counts", "total")
 
     def __init__(self, bounds: Sequence[float]) -> None:
-        """``bounds`` in rising order."""
+        """``bounds``: the upper bounds of the buckets, in rising order."""
         self.bounds = tuple(bounds)
         self.counts = [0] * (len(self.bounds) + 1)
         self.total = 0.0
 
     def note(self, value: float) -> None:
+        """Count one value."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value

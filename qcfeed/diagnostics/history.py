@@ -1,4 +1,4 @@
-"""The last hour's snapshots, a few numbers a location. Pure: whoever samples hands the time in."""
+"""The snapshots of the last hour, a few numbers per spawn location. Pure: the caller passes the time."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from qcfeed.diagnostics.snapshot import Row
 
 MAX_SNAPSHOTS = 360
-"""Censuses kept: an hour of one every 10 s."""
+"""Snapshots that are kept: an hour, with one every 10 s."""
 MAX_LOCATIONS = 512
-"""Spawn locations followed, the busiest; 512 for an hour take 5 MB."""
+"""Spawn locations that are followed, those with the most live tasks. 512 take 5 MB for an hour."""
 
 Key = tuple[str, str]
 
 
 @dataclass(slots=True)
 class Series:
-    """One location's counts, oldest first: of the last ``len(live)`` snapshots."""
+    """The counts of one location in the last ``len(live)`` snapshots, oldest first."""
 
     location: str
     function: str
@@ -40,15 +40,16 @@ class Series:
 
 
 class History:
-    """Bounded in time and in locations; from any thread.
+    """The snapshots of the last hour, limited in time and in locations. From any thread.
 
-    Cost: 1 us a location and snapshot, 8.5 KB a location when full. It follows the locations with
-    the most live tasks, so one that falls behind 512 others is forgotten and begins anew.
+    It follows the locations with the most live tasks. A location that falls behind 512 others is
+    forgotten, and starts again if it comes back. Cost: 1 us per location and snapshot; 8.5 KB per
+    location when full.
     """
 
     def __init__(self, *, points: int = MAX_SNAPSHOTS, locations: int = MAX_LOCATIONS) -> None:
         self.dropped = 0
-        """Locations that the last snapshot had and this does not follow."""
+        """Locations of the last snapshot that are not followed."""
         self._points = points
         self._locations = locations
         self._at: deque[float] = deque(maxlen=points)
@@ -56,7 +57,10 @@ class History:
         self._lock = threading.Lock()
 
     def note(self, now: float, rows: Iterable[Row]) -> None:
-        """Add a snapshot: rows by live tasks, most first, as ``snapshot.by_location`` gives them."""
+        """Add the rows of a snapshot, most live tasks first, as ``snapshot.by_location`` gives them.
+
+        ``now``: ``time.monotonic()``.
+        """
         rows = list(rows)
         followed = rows[: self._locations]
         with self._lock:
@@ -74,6 +78,6 @@ class History:
             return list(self._at)
 
     def series(self) -> list[Series]:
-        """Copies of what is followed. Cost: 10 us a location when full."""
+        """Copies of all series. Cost: 10 us per location when full."""
         with self._lock:
             return [series.copy() for series in self._series.values()]

@@ -1,12 +1,12 @@
-"""Which interpreters the ledger refuses, because its answers could be wrong there without a sign.
+"""Which interpreters are refused, because the ledger's answers could be silently wrong there.
 
-The ledger reads what CPython's asyncio keeps of its tasks, and follows frames and references, from
-other threads while tasks run. It relies on the GIL for that. No other implementation and no
-free-threaded build has been tested; ``attach``, ``qcfeed serve`` and the pytest plugin refuse them.
+The ledger reads the internals of CPython's asyncio, frames and reference counts, from other threads
+while tasks run. It relies on the GIL for that. No other implementation and no free-threaded build has
+been tested, so ``attach``, ``qcfeed serve`` and the pytest plugin refuse them.
 
-A free-threaded build is refused with its GIL switched on, too (``PYTHON_GIL=1``, or an extension
-module that needs it): reference counts, the garbage collector and asyncio's lists of tasks are
-those of the build, not of the switch, and the suite has not run on them.
+A free-threaded build is refused even with its GIL enabled (``PYTHON_GIL=1``, or an extension module
+that needs it). Reference counts, the garbage collector and asyncio's task lists depend on the build,
+not on that switch, and the test suite has not run on them.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ class Refusal(NamedTuple):
 
 
 def refusal() -> Refusal | None:
-    """Why the interpreter that runs this is refused; None for one that is not. Costs nothing."""
+    """Why the running interpreter is refused; None if it is supported. Costs nothing."""
     free_threaded = "t" in getattr(sys, "abiflags", "")
     return judge(sys.implementation.name, sys.version_info[:2], free_threaded=free_threaded)
 
 
 def judge(implementation: str, version: tuple[int, int], *, free_threaded: bool) -> Refusal | None:
-    """``implementation`` as ``sys.implementation.name``; whether the build is free-threaded."""
+    """Why such an interpreter is refused. ``implementation``: as ``sys.implementation.name``."""
     number = ".".join(map(str, version))
     if implementation != "cpython":
         return Refusal(

@@ -1,5 +1,7 @@
-"""Labels: what a task is about, in the program's own words. Tasks inherit them from where they are
-spawned, so a snapshot can be grouped by symbol, client or request without touching the tasks.
+"""Labels: key-value pairs with which a program describes its tasks, such as ``symbol=AAPL``.
+
+Tasks inherit the labels of the code that spawns them, so snapshots can be grouped by symbol, client
+or request without a change to the tasks.
 """
 
 from __future__ import annotations
@@ -12,24 +14,32 @@ from types import MappingProxyType
 from qcfeed.diagnostics.task_context import Labels, TaskContext, current_context
 
 MAX_LABELS = 16
-"""Labels that a task can have; those that come on top are left out, and counted under DROPPED."""
+"""Labels per task; further ones are left out and counted in the label DROPPED."""
 MAX_LENGTH = 100
-"""Characters of a key or a value; what is longer is cut, and ends in an ellipsis."""
+"""Characters of a key or a value; longer ones are cut and end in an ellipsis."""
 DROPPED = "labels_dropped"
+"""The label that says how many labels were left out."""
 
 _KEPT = 4_096
-"""Label sets that are kept for sharing, so that a context a subscription costs no mapping each."""
+"""Label sets that are cached. Contexts with equal labels share one mapping: there may be a context for
+every subscription."""
 
 
 @contextlib.contextmanager
 def label(**labels: object) -> Iterator[None]:
-    """Tasks spawned inside carry ``labels``, and so do those that they spawn.
+    """Label all tasks that are spawned inside the block, and those that they spawn.
 
-    Labels add up: an inner one is merged with the outer ones and wins where both say the same key;
-    ``None`` takes a label away. Values are ``str``-ed once, here, and bounded (MAX_LENGTH,
-    MAX_LABELS); one that cannot be is ``?``. Cost: 3 us to enter, nothing a task.
+    Labels of nested blocks are merged; the inner one wins where both have the same key, and ``None``
+    removes a label::
 
-    The trap of ``owned_by`` is here too: callbacks inherit the context that they were made in.
+        with label(client=client.name, symbol="AAPL"):
+            task = asyncio.create_task(serve(client))
+
+    Values are converted with ``str()`` once, here; a value that cannot be converted becomes ``?``.
+    Lengths and number are limited (MAX_LENGTH, MAX_LABELS). Raises nothing of its own.
+    Cost: 3 us to enter; nothing per task.
+
+    Callbacks run in the context in which they were created: see ``owned_by``.
     """
     context = current_context.get()
     token = current_context.set(TaskContext(context.owner, _merged(context.labels, labels)))
@@ -63,7 +73,7 @@ def _shared(items: tuple[tuple[str, str], ...]) -> Labels:
 def _text(value: object) -> str:
     try:
         return _bounded(str(value))
-    except Exception:  # noqa: BLE001 - a label is no reason for the program to fail
+    except Exception:  # noqa: BLE001 - the program must not fail because of a label
         return "?"
 
 

@@ -1,4 +1,4 @@
-"""A leak test: every task that a block spawns must have ended when it is left.
+"""A leak test: fails if a block of code leaves asyncio tasks behind.
 
 ::
 
@@ -24,21 +24,25 @@ from qcfeed.diagnostics.waits import state
 
 _FIRST_WAIT = 0.001
 _SHOWN = 20
+"""Tasks in the message."""
 _FRAMES = 20
-"""Frames of a stack that the message shows; of a deeper one, the outermost."""
+"""Frames per stack in the message: the outermost ones."""
 
 
 class Leaks(NamedTuple):
-    """The tasks that outlived a block: those of the ledger, and those that passed no ledger, because
-    they were created around the task factory or it had been replaced."""
+    """The tasks that outlived a block: ``records`` of those that the ledger recorded, and ``untracked``
+    tasks that were created around its task factory, or after that had been replaced."""
 
     records: list[TaskRecord]
     untracked: list[AnyTask]
 
 
 class LeakError(AssertionError):
-    """Tasks outlived the block. ``records`` are those that the ledger knows, ``untracked`` the number
-    of others; the message shows the oldest of them."""
+    """Tasks outlived a block.
+
+    ``records``: the tasks that the ledger recorded, oldest first. ``untracked``: the number of others.
+    The message shows the first 20 of them with spawn location, age, stack and what they wait on.
+    """
 
     def __init__(self, leaks: Leaks) -> None:
         self.records = leaks.records
@@ -54,7 +58,7 @@ class LeakError(AssertionError):
 
 
 class Ignore:
-    """Which tasks may leak, as shell patterns. Calling it with a record says whether that may.
+    """Shell patterns of the tasks that may be left behind; calling it with a record tells if one may.
 
     ``aiohttp/*``: by spawn location. ``name:poll-*``: by the task's name.
     ``label:symbol=A*``: by a label (see labels.py).
@@ -64,7 +68,7 @@ class Ignore:
         self._patterns = tuple(patterns)
 
     def allows_name(self, task: AnyTask) -> bool:
-        """Whether a task that no ledger knows may leak: by its name, which is all there is."""
+        """Whether an untracked task may be left behind. It has only a name to go by."""
         return any(
             fnmatch(snapshot.name(task), pattern.removeprefix("name:"))
             for pattern in self._patterns
@@ -86,12 +90,19 @@ class Ignore:
 async def verify_no_leaks(
     *, ledger: Ledger | None = None, settle: float = 1.0, ignore: Iterable[str] = ()
 ) -> AsyncIterator[Ledger]:
-    """Raises LeakError when a task spawned inside is still alive ``settle`` seconds after the end.
+    """Check that every task which the block spawns has ended when the block is left::
 
-    It looks again and again, at growing intervals, before it judges: tasks that are ending are no
-    leak. ``ignore``: what may leak, as Ignore takes it. Without ``ledger`` one is installed for the
-    time being. When the block itself raises, that error is left alone. A task that was created
-    around the ledger is found too, without the line that created it.
+        async with verify_no_leaks(ignore=["name:poll-*"]):
+            await handle(request)
+
+    ``settle``: seconds that tasks get to end after the block. It is checked at growing intervals, so a
+    block without leaks is not held up. ``ignore``: patterns of tasks that may stay: a spawn location
+    (``aiohttp/*``), ``name:PATTERN`` or ``label:KEY=PATTERN``. ``ledger``: one that is installed in the
+    running loop; by default a ledger is installed for the block. The ledger is the block's target.
+
+    Raises LeakError if a task is still alive after ``settle``. An exception of the block itself is
+    passed on, without a check. Tasks created around the ledger are found too, without the line that
+    created them. Cost: that of a ledger (see ``Ledger``), and 1 us per live task and check.
     """
     own = None
     if ledger is None:
@@ -121,9 +132,9 @@ async def find_leaks(
     may_stay: Callable[[TaskRecord], bool],
     may_stay_untracked: Callable[[AnyTask], bool],
 ) -> Leaks:
-    """The live tasks of the ledger's loop that may not stay, the ledger's oldest first.
+    """The live tasks of the ledger's loop that may not stay, oldest first. Runs in that loop.
 
-    Returns as soon as there are none, else after ``settle`` seconds. In the ledger's loop.
+    Returns as soon as there are none, else after ``settle`` seconds.
     """
     deadline = time.monotonic() + settle
     wait = _FIRST_WAIT
@@ -132,7 +143,7 @@ async def find_leaks(
         left = deadline - time.monotonic()
         if left <= 0:
             break
-        del found
+        del found  # a task that it holds could not be freed while this sleeps
         await asyncio.sleep(min(wait, left))
         wait *= 2
     return found
@@ -172,11 +183,11 @@ def _lines(record: TaskRecord, now: float) -> list[str]:
 
 
 def _stack(task: AnyTask | None) -> list[str]:
-    """``file:line function`` from the task's coroutine down its awaits."""
+    """``file:line function`` of each frame, from the task's coroutine inwards."""
     try:
         links = [] if task is None else chain.links(task.get_coro())
         frames = [frame for link in links[:_FRAMES] if (frame := chain.frame(link)) is not None]
-    except Exception:  # noqa: BLE001 - a coroutine of a strange kind; the rest of the line is told
+    except Exception:  # noqa: BLE001 - an unusual coroutine class; the message goes without its stack
         return []
     return [
         f"{short_path(frame.f_code.co_filename)}:{frame.f_lineno} {frame.f_code.co_qualname}"

@@ -1,12 +1,12 @@
-"""The ledger: what was spawned, where, and what became of it.
+"""The task ledger: which tasks were created, where, and how they ended.
 
-A task factory notes every task under its *spawn location*: the code object and bytecode offset of
-the first caller outside asyncio. Lines and paths are looked up only when somebody reads them.
+A task factory records every task under its *spawn location*: the code object and bytecode offset of
+the first caller outside asyncio. Lines and paths are looked up only when they are read.
 
-The observer leaves the observed alone: no task is kept alive (registry.py has weak references), so
-the garbage collector, names, coroutines, cancellation and asyncio's own reports of lost exceptions
-work as they do without it. A ledger that raises removes itself, says so once, and the program goes
-on.
+The ledger does not change the program that it observes. It keeps no task alive (registry.py holds
+weak references), so garbage collection, task names, coroutines, cancellation and asyncio's reports of
+unretrieved exceptions work as they do without it. If the ledger itself raises, it uninstalls itself
+and logs one error, and the program goes on.
 """
 
 from __future__ import annotations
@@ -37,13 +37,14 @@ log = logging.getLogger("qcfeed.diagnostics")
 Item = TypeVar("Item")
 
 MAX_SITES = 4_096
-"""Spawn locations told apart; tasks from any further one are booked under ``other``."""
+"""Spawn locations counted separately; tasks from any further location are counted as ``other``."""
 SLICE = 100
-"""Things that a reader looks at before it asks whether its turn is over."""
+"""Items that a reader handles before it checks whether its turn is over."""
 READER_TURN_S = 0.001
-"""Seconds that readers take before they let the watched loop run."""
+"""Seconds for which readers may work before they let the watched loop run."""
 _PAUSE_S = 50e-6
-"""Seconds of that. sleep(0) returns before a thread that waits for the GIL has woken to take it."""
+"""Seconds for which a reader then sleeps. ``sleep(0)`` is too short: it returns before a thread that
+waits for the GIL has woken up and taken it."""
 
 _current_task = registry.current_task_getter()
 _ref = weakref.ref
@@ -53,51 +54,65 @@ _SELF_CHECK = SelfCheck.probe.__code__.co_filename
 
 
 class Ledger:
-    """The books of one event loop's tasks; see the module.
+    """Records the tasks of one event loop: where they were created and how they ended.
 
-    Cost: 1.5 x a trivial task's create and finish and 130 B for each live task up to Python 3.13;
-    2.2 x and 270 B from 3.14 on, where plain tasks are faster (docs/performance.md).
-    It cannot see tasks made before it, nor ``asyncio.Task(...)`` called directly (as some libraries
-    do for ``eager_start=True``): a snapshot counts those as *untracked*.
+    ::
+
+        ledger = Ledger()
+        ledger.install(asyncio.get_running_loop())
+        ...
+        for record in ledger.records():
+            print(record.serial, record.site.location)
+        ledger.uninstall()
+
+    Cost: creating and finishing a trivial task takes 1.5 x as long, and a live task takes 130 bytes
+    more, up to Python 3.13; 2.2 x and 270 bytes from 3.14 on, where plain tasks are faster
+    (docs/performance.md).
+
+    The ledger does not see tasks that were created before it, nor those that a library creates by
+    calling ``asyncio.Task(...)`` itself (as for ``eager_start=True``). Snapshots count these as
+    *untracked*.
     """
 
     def __init__(self, *, spawn_stacks: int = 0) -> None:
-        """``spawn_stacks``: how many of the innermost frames to keep of each spawn; 0 for none.
+        """``spawn_stacks``: how many of the innermost frames to keep for each spawn; 0 for none.
 
-        With eight a trivial task costs 2.2 x a plain one, where it costs 1.6 x without.
+        With eight frames a trivial task takes 2.2 x as long as a plain one, without them 1.6 x.
         """
         self.spawn_stacks = spawn_stacks
         self.loop: asyncio.AbstractEventLoop | None = None
         self.failure: str | None = None
-        """Why the ledger removed itself, if it did; nothing new is booked from then on."""
+        """Why the ledger uninstalled itself, if it did. It records no new task after that."""
         self.failures = Failures()
-        """What ended with an exception."""
+        """Tasks that ended with an exception, grouped."""
         self.other = Site(self, None, 0)
         self.check = SelfCheck(self)
-        """Whether the ledger sees what it should; see ``incomplete``."""
+        """Checks that the ledger sees every task; ``incomplete`` reports the result."""
         self._sites: dict[int, Site] = {}
-        """By the address of the instruction that spawns: within that of its code object, which the
-        site holds, so it is nobody else's. (A pair of code and offset takes 50 ns more a spawn.)"""
+        """The key is ``id(code) + offset`` of the instruction that spawns. It is unique: it lies within
+        the memory of the code object, which the site keeps alive. (A tuple of code and offset as the
+        key would cost 50 ns more per spawn.)"""
         self._foreign: dict[int, TaskRecord] = {}
-        """Tasks that another factory has made, by serial."""
+        """Tasks created by the task factory that was there before the ledger, by serial."""
         self._live: set[TaskRef] | None = None if registry.asyncio_refs() is not None else set()
-        """The ledger's own tasks, where asyncio keeps no set of tasks."""
-        # One bound method for all weak references: each would keep one of its own, of 72 bytes.
-        self._let_go = None if self._live is None else self._live.discard
+        """Weak references to the ledger's own tasks, on Pythons where asyncio keeps no set of them."""
+        # Bound once and shared by all weak references: a bound method of its own takes 72 bytes each.
+        self._discard_ref = None if self._live is None else self._live.discard
         self._untracked = registry.Untracked()
         self._earlier: weakref.WeakSet[AnyTask] = weakref.WeakSet()
-        """Tasks of the loop that were there before the ledger."""
-        self._rested = 0.0
-        """When a reader last let the loop run. One for all readers: their turns add up for it."""
+        """Tasks that the loop had before the ledger was installed."""
+        self._yielded_at = 0.0
+        """When a reader last let the loop run. Shared, because the turns of all readers add up for the
+        loop."""
         self._previous: Any = None
         self._factory: Any = None
         self._depth = 0
 
     def install(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Book every task that ``loop`` makes from now on. Call it in the loop's thread.
+        """Record every task that ``loop`` creates from now on. Call it in the loop's thread.
 
-        A task factory that is there already keeps making the tasks. Cost: 1-3 us, in one step,
-        for each task that is there already.
+        If the loop has a task factory already, that factory keeps creating the tasks, and the ledger
+        records them. Cost: 1-3 us, in one step, for each task that exists already.
         Raises RuntimeError when this ledger is installed already.
         """
         if self._factory is not None:
@@ -106,19 +121,21 @@ class Ledger:
         self.failure = None
         self._earlier = weakref.WeakSet(asyncio.all_tasks(loop))
         self._previous = loop.get_task_factory()
-        # Frames from _caller to whoever called loop.create_task; uvloop's is compiled and has none.
+        # Frames between _caller() and the caller of loop.create_task(). uvloop's create_task() is
+        # compiled and has no frame.
         plain = getattr(type(loop), "create_task", None) is asyncio.BaseEventLoop.create_task
         self._depth = 3 if plain else 2
         self._factory = self._spawn if self._previous is None else self._spawn_chained
         if self.spawn_stacks:
             self._depth += 1
-            self._factory = self._spawn_and_note
+            self._factory = self._spawn_with_stack
         loop.set_task_factory(self._factory)
 
     def uninstall(self) -> None:
-        """Put the earlier factory back. Tasks booked already are still seen to their end.
+        """Restore the earlier task factory. Tasks recorded so far are still followed to their end.
 
-        When somebody has chained behind us meanwhile, theirs stays, and ours only passes through.
+        If another factory was chained in front of the ledger meanwhile, it stays, and the ledger's
+        factory creates plain tasks for it.
         """
         factory, self._factory = self._factory, None
         if factory is not None and self.loop and self.loop.get_task_factory() is factory:
@@ -129,46 +146,49 @@ class Ledger:
         return self._factory is not None
 
     def sites(self) -> list[Site]:
-        """Every spawn location seen so far. From any thread."""
+        """Every spawn location seen so far, and ``other``. From any thread."""
         return [*list(self._sites.values()), self.other]
 
     def incomplete(self) -> list[str]:
-        """Why what this ledger says may not be all there is, in sentences; empty if it is, as far
-        as it has been checked (self_check.py). From any thread."""
+        """Reasons why the ledger may not see all tasks, one sentence each; empty if its checks passed
+        (self_check.py). From any thread."""
         stopped = [] if self.failure is None else [f"stopped recording tasks: {self.failure}"]
         return stopped + self.check.problems()
 
     def holds(self, task: AnyTask) -> bool:
-        """Whether a pass over the live tasks would come upon this one. Cost: O(1)."""
+        """Whether a scan of the live tasks would find this one. Cost: O(1)."""
         refs = registry.asyncio_refs() if self._live is None else self._live
-        known = info_of(task, self)
-        if isinstance(known, TaskRecord):
-            return known.serial in self._foreign
+        info = info_of(task, self)
+        if isinstance(info, TaskRecord):
+            return info.serial in self._foreign
         return refs is not None and _ref(task) in refs
 
     def refs(self, found: list[TaskRef] | None = None) -> list[TaskRef]:
-        """Weak references to the ledger's tasks, and perhaps to others. From any thread.
+        """Weak references to the ledger's tasks, possibly among others. From any thread.
 
-        ``found``: a list to add them to instead of a new one (see long_lists.py).
-        Cost: one step, 10-16 ms at a million.
+        ``found``: the list to add them to, instead of a new one (see long_lists.py).
+        Cost: one uninterrupted step, 10-16 ms for a million tasks.
         """
         found = [] if found is None else found
         found += (registry.asyncio_refs() or ()) if self._live is None else self._live
         return found
 
-    def untracked(self, reading: LiveTaskScan) -> int:
-        """Live tasks of the loop that this ledger does not know: made before it, or around it.
+    def untracked(self, scan: LiveTaskScan) -> int:
+        """How many live tasks of the loop the ledger did not record: created before it, or around it.
 
-        ``reading``: one that has been iterated to its end. From any thread. Cost: Untracked.count.
+        ``scan``: one that has been iterated to its end. From any thread. Cost: see
+        ``registry.Untracked.count``.
         """
         if self._live is None or self.loop is None:
-            return reading.untracked
-        return self._untracked.count(self.loop, reading.live, self.is_tracked)
+            return scan.untracked
+        return self._untracked.count(self.loop, scan.live, self.is_tracked)
 
-    def untracked_sample(self, reading: LiveTaskScan) -> list[AnyTask]:
-        """Some of the live tasks that went around this ledger since it was installed; the same
-        ``reading`` as for ``untracked``, which comes first. From any thread."""
-        refs = reading.sample if self._live is None else self._untracked.sample
+    def untracked_sample(self, scan: LiveTaskScan) -> list[AnyTask]:
+        """Some of the live tasks that were created around this ledger since it was installed.
+
+        Call ``untracked`` with the same ``scan`` first. From any thread.
+        """
+        refs = scan.sample if self._live is None else self._untracked.sample
         return [
             task
             for ref in refs
@@ -176,34 +196,41 @@ class Ledger:
         ]
 
     def earlier(self) -> int:
-        """How many of the live tasks were there before the ledger. From any thread."""
+        """How many of the live tasks existed before the ledger was installed. From any thread."""
         return sum(not task.done() for task in self._earlier)
 
     def is_tracked(self, task: AnyTask) -> bool:
-        """Whether this ledger has booked the task, or is about to. Cost: 0.1 us for one of its own."""
-        is_new = type(task) is Task and getattr(task, "site", None) is None  # in another thread
+        """Whether the ledger has recorded the task, or is about to. Cost: 0.1 us for its own tasks."""
+        # Another thread can see a Task in the moment before the factory has set its site.
+        is_new = type(task) is Task and getattr(task, "site", None) is None
         return is_new or info_of(task, self) is not None
 
     def foreign(self) -> list[TaskRecord]:
-        """Tasks that another factory has made. From any thread."""
+        """Tasks that another task factory created. From any thread."""
         return list(self._foreign.values())
 
     def settle(self) -> None:
-        """Book what has ended and is still held. From any thread. Cost: 0.3 us a live task."""
+        """Record the end of tasks that have ended and that the program still holds.
+
+        From any thread. Cost: 0.3 us per live task.
+        """
         for _ in LiveTaskScan(self):
             pass
 
     def records(self) -> list[TaskRecord]:
-        """The live tasks, oldest first. From any thread. Cost: 1 us each: for few, or for tests."""
+        """The live tasks, oldest first. From any thread.
+
+        Cost: 1 us per task, in slices, and a record of 130 bytes each: for tests and small programs.
+        """
         found = [to_record(each) for _, some in LiveTaskScan(self) for each in some]
         return sorted(found, key=lambda each: each.serial)
 
     def find(self, serial: int) -> TaskRecord | None:
-        """The live task with this serial number. From any thread. Cost: 0.2 us a live task."""
+        """The live task with this serial number. From any thread. Cost: 0.2 us per live task."""
         return self.find_all({serial}).get(serial)
 
     def find_all(self, serials: Collection[int]) -> dict[int, TaskRecord]:
-        """The live among these serial numbers. From any thread. Cost: 0.2 us a live task."""
+        """The live tasks with these serial numbers. From any thread. Cost: 0.2 us per live task."""
         wanted, found = set(serials), dict[int, TaskRecord]()
         for _, some in LiveTaskScan(self):
             if len(found) == len(wanted):
@@ -213,46 +240,48 @@ class Ledger:
         return found
 
     def record_of(self, task: AnyTask | None) -> TaskRecord | None:
-        """The facts of a task that this ledger has booked, whoever made it. From any thread."""
-        known = info_of(task, self)
-        return None if known is None else to_record(known)
+        """The record of a task; None if this ledger did not record it. From any thread."""
+        info = info_of(task, self)
+        return None if info is None else to_record(info)
 
     def slices(self, items: list[Item], size: int | None = None) -> Iterator[list[Item]]:
-        """``items`` by the SLICE. After each TURN the watched loop gets the GIL, unless this is it."""
+        """``items`` in slices of ``size``. After every READER_TURN_S the watched loop gets the GIL,
+        unless the reader runs in that loop."""
         size = size or SLICE
         for start in range(0, len(items), size):
-            self._rest()
+            self._yield_to_loop()
             yield items[start : start + size]
 
     def drained_slices(self, items: list[Item], size: int) -> Iterator[list[Item]]:
-        """The same, from the end of ``items``, which lets go of each slice before it is given out."""
+        """Like ``slices``, from the end of ``items``; each slice is removed from ``items`` first."""
         while items:
-            self._rest()
+            self._yield_to_loop()
             some = items[-size:]
             del items[-size:]
             yield some
 
-    def _rest(self) -> None:
+    def _yield_to_loop(self) -> None:
         elsewhere = asyncio._get_running_loop() is not self.loop  # noqa: SLF001
-        if elsewhere and time.monotonic() - self._rested > READER_TURN_S:
+        if elsewhere and time.monotonic() - self._yielded_at > READER_TURN_S:
             time.sleep(_PAUSE_S)
-            self._rested = time.monotonic()
+            self._yielded_at = time.monotonic()
 
     def _spawn(self, loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any) -> AnyTask:
         """The task factory."""
         if self._factory is None:
             return _plain(loop, coro, kwargs)
-        try:  # as _caller(), without the call
+        try:  # the same as _caller(), inlined: a call here is paid for by every spawn
             frame = sys._getframe(self._depth - 1)  # noqa: SLF001
             code = frame.f_code
             if code is _CREATE_TASK:
                 frame = sys._getframe(self._depth)  # noqa: SLF001
                 code = frame.f_code
-            site = self._sites.get(id(code) + frame.f_lasti) or self._site(frame)
+            site = self._sites.get(id(code) + frame.f_lasti) or self._find_site(frame)
         except Exception as error:  # noqa: BLE001
             self.give_up(error)
             return _plain(loop, coro, kwargs)
         task = Task(coro, loop=loop, **kwargs)
+        # In asyncio's debug mode: drop the ledger's own frames from the traceback of the creation.
         if task._source_traceback:  # type: ignore[attr-defined]  # noqa: SLF001
             del task._source_traceback[-2:]  # type: ignore[attr-defined]  # noqa: SLF001
         task.serial = next(_serials)
@@ -261,28 +290,28 @@ class Ledger:
         spawner = _current_task(loop)
         try:
             task.parent = spawner.serial if type(spawner) is Task else None
-        except AttributeError:  # it is eager and still in its first step, not booked yet
+        except AttributeError:  # the spawner runs eagerly, in its first step, and has no serial yet
             task.parent = None
         task.open = True
-        task.site = site  # the last: other threads take a task that has one for booked
+        task.site = site  # set last: to other threads, a task with a site is completely recorded
         if (live := self._live) is not None:
-            live.add(_ref(task, self._let_go))
+            live.add(_ref(task, self._discard_ref))
         site.spawned += 1
         return task
 
     def _spawn_chained(self, loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any) -> Any:
-        """The task factory where there is one already: its tasks tell us by callbacks."""
+        """The task factory when another one creates the tasks: a callback tells when each one ends."""
         task = self._previous(loop, coro, **kwargs)
-        # What is not even a future can be neither watched nor weakly held: left alone.
+        # A factory may return anything. What is not a task cannot be followed, so it is left alone.
         if self._factory is not None and isinstance(task, asyncio.Task):
             try:
-                self._book_foreign(task, self._caller(), _current_task(loop))
+                self._record_foreign(task, self._caller(), _current_task(loop))
             except Exception as error:  # noqa: BLE001
                 self.give_up(error)
         return task
 
-    def _book_foreign(self, task: AnyTask, site: Site, spawner: AnyTask | None) -> None:
-        made = TaskRecord(task, self._lost)
+    def _record_foreign(self, task: AnyTask, site: Site, spawner: AnyTask | None) -> None:
+        made = TaskRecord(task, self._foreign_freed)
         made.serial = serial = next(_serials)
         made.created_at = time.monotonic()
         made.context = _current_context.get()
@@ -294,8 +323,8 @@ class Ledger:
         self._foreign[serial] = made
         task.add_done_callback(made.end)
 
-    def _lost(self, gone: weakref.ref[AnyTask]) -> None:
-        """Another factory's task is gone. If it did not tell its end, it was destroyed pending."""
+    def _foreign_freed(self, gone: weakref.ref[AnyTask]) -> None:
+        """Another factory's task was freed. If its end was not recorded, it was destroyed pending."""
         assert isinstance(gone, TaskRecord)  # noqa: S101
         self._foreign.pop(gone.serial, None)
         if gone.open:
@@ -303,16 +332,17 @@ class Ledger:
             gone.site.destroyed += 1
 
     def _caller(self) -> Site:
-        """The site of whoever called ``create_task``."""
+        """The site of the code that called ``create_task``."""
         frame = sys._getframe(self._depth)  # noqa: SLF001
         code = frame.f_code
         if code is _CREATE_TASK:
             frame = sys._getframe(self._depth + 1)  # noqa: SLF001
             code = frame.f_code
-        return self._sites.get(id(code) + frame.f_lasti) or self._site(frame)
+        return self._sites.get(id(code) + frame.f_lasti) or self._find_site(frame)
 
-    def _site(self, frame: FrameType) -> Site:
-        """The slow way: past the library."""
+    def _find_site(self, frame: FrameType) -> Site:
+        """The site of the first caller outside asyncio. Slow: used once per spawn location, and for
+        callers within asyncio (a TaskGroup, for example)."""
         if frame.f_code.co_filename == _SELF_CHECK:
             return self.check.site
         frame = outside(frame)
@@ -324,18 +354,18 @@ class Ledger:
             site = self._sites[key] = Site(self, frame.f_code, frame.f_lasti)
         return site
 
-    def _spawn_and_note(self, loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any) -> Any:
-        """The task factory that keeps spawn stacks: whichever of the two, and the frames."""
+    def _spawn_with_stack(self, loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any) -> Any:
+        """The task factory that keeps spawn stacks: one of the other two, and then the frames."""
         plain = self._previous is None
         task: Any = (self._spawn if plain else self._spawn_chained)(loop, coro, **kwargs)
         if plain and getattr(task, "_source_traceback", None):
-            del task._source_traceback[-1:]  # noqa: SLF001 - ours is one frame more
-        if (known := info_of(task, self)) is not None:
-            known.spawned_by = self._frames(sys._getframe(1))  # noqa: SLF001
+            del task._source_traceback[-1:]  # noqa: SLF001 - this function is one frame more
+        if (info := info_of(task, self)) is not None:
+            info.spawned_by = self._frames(sys._getframe(1))  # noqa: SLF001
         return task
 
     def _frames(self, frame: FrameType | None) -> Frames:
-        """The frames that led to a spawn: from the first outside the library back to the loop."""
+        """The frames that led to a spawn, from the first one outside asyncio out to the loop."""
         found: list[tuple[CodeType, int]] = []
         while frame is not None and len(found) < self.spawn_stacks:
             if found or not is_between(frame.f_code):
@@ -346,17 +376,20 @@ class Ledger:
         return tuple(found)
 
     def note_failure(self, site: Site, serial: int, error: BaseException) -> None:
-        """A task of ours ended with an exception."""
+        """Count a task that ended with an exception."""
         self.failures.note(site, serial, error)
 
     def give_up(self, error: Exception) -> None:
-        """Something in here failed: book nothing more, say so once, leave the program alone."""
+        """Stop recording after an error in the ledger itself, and log it once.
+
+        The program must not fail because it is observed.
+        """
         if self.failure is not None:
             return
         self.failure = f"{type(error).__name__}: {error}"
         self.uninstall()
         log.error(
-            "the task ledger failed and has removed itself; the program goes on without it: %s",
+            "the task ledger failed and has uninstalled itself; the program goes on without it: %s",
             self.failure,
             exc_info=error,
         )

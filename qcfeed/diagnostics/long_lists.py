@@ -1,8 +1,8 @@
-"""Lists of a reference to every task of a large program, without stalling its loop.
+"""Long lists of task references that do not stall the loop.
 
-Two things happen to such a list in one step, and both take longer the longer it is. The garbage
-collector goes through a new list as a whole: 20 ms for a million references. Freeing the list frees
-what only it still refers to: 100 ms for a million weak references to tasks that have ended.
+A list with a reference to every task of a large program stalls the loop twice, for longer the longer
+it is. The garbage collector traverses a new list in one step: 20 ms for a million references. Freeing
+the list frees in one step what only it refers to: 100 ms for a million weak references to ended tasks.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 _spare: list[list[Any]] = [[], [], [], []]
-"""They exist from the start, so the collector counts them as old: only a full collection, which goes
-through all of the program's objects, goes through them as well."""
+"""They exist from the start, so the collector soon counts them as old. Only a full collection, which
+traverses all objects of the program anyway, traverses them again."""
 
 
 @contextlib.contextmanager
 def spare_list() -> Iterator[list[Any]]:
-    """An empty list for this block, kept for the next use. From any thread.
+    """An empty list for the block, which is reused afterwards. From any thread.
 
-    After an exception it is not kept: a thread that the block has started may still be adding to it.
+    After an exception the list is not reused: a thread that the block started may still add to it.
     """
     try:
         found = _spare.pop()
@@ -31,7 +31,9 @@ def spare_list() -> Iterator[list[Any]]:
     try:
         yield found
     except GeneratorExit:
-        _keep(found)  # in a generator that nobody wants to go on
+        _keep(
+            found
+        )  # the block is in a generator that was closed early: no exception, keep the list
         raise
     _keep(found)
 
@@ -42,6 +44,6 @@ def _keep(found: list[Any]) -> None:
 
 
 def drained(items: list[T]) -> Iterator[T]:
-    """The items, last first. The list lets go of each before the next is asked for."""
+    """The items, last first; each is removed from the list before it is returned."""
     while items:
         yield items.pop()

@@ -1,4 +1,4 @@
-"""Is the loop turning? A beat inside it, looked at from any thread."""
+"""Measures from any thread whether an event loop is running, by a timer (the *beat*) inside it."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from qcfeed.diagnostics.histogram import Histogram
 from qcfeed.diagnostics.site import short_path
 
 Call = tuple[CodeType, int]
-"""A function and the line that it is at."""
+"""The code of a function and the line that it is at."""
 
-_MEASURING = 0.001
-_TOLERANCE = 0.01
+_MEASURING_BEAT_S = 0.001
+"""Seconds between two beats during a measurement."""
+_TOLERANCE_S = 0.01
 """Seconds by which a beat may be late before the loop counts as stalled: timers are not exact."""
 
 
 def format_call(call: Call) -> str:
-    """``file:line function``"""
+    """``file:line function`` of a call."""
     code, line = call
     return f"{short_path(code.co_filename)}:{line} {code.co_qualname}"
 
 
 class Measurement:
-    """The longest that the loop failed to turn since the measurement began."""
+    """The longest stall of a loop since the measurement began."""
 
     def __init__(self, watch: LoopWatch) -> None:
         self._watch = watch
@@ -37,27 +38,37 @@ class Measurement:
 
     @property
     def longest(self) -> float:
-        """Seconds, a stall that is still going on included."""
+        """In seconds, including a stall that is still going on."""
         now = time.monotonic()
         asked = None if self._watch.ended else self._asked
         overdue = self._watch.overdue(now) if asked is None else now - asked
         return max(self._longest, overdue)
 
     def note(self, late: float, now: float) -> None:
-        """A beat came ``late``; the first one answers for the time since it was asked for."""
+        """Take in a beat that was ``late`` seconds late. For the first beat, the time since the
+        measurement began counts, because the loop was asked for a beat then."""
         if self._asked is not None:
             late, self._asked = now - self._asked, None
         self._longest = max(self._longest, late)
 
 
 class LoopWatch:
-    """Knows from any thread how late a loop is, and where it is stuck.
+    """Tells from any thread how late an event loop is, and where it is stuck.
 
-    Cost when idle: one timer every ``beat`` seconds.
+    ::
+
+        watch = LoopWatch()
+        watch.start(asyncio.get_running_loop())
+        ...
+        if watch.stalled_for(time.monotonic()) > 1:  # in another thread
+            print("\\n".join(watch.stack()))
+
+    Cost: one timer in the loop every ``beat`` seconds; every millisecond during ``measure()``.
     """
 
     def __init__(self, beat: float = 0.05, lags: Histogram | None = None) -> None:
-        """``lags``: where the lateness of every beat is counted, in seconds."""
+        """``beat``: seconds between two beats. ``lags``: a histogram that counts how late each beat was,
+        in seconds."""
         self.lags = lags
         self.lag = 0.0
         """How late the last beat was, in seconds."""
@@ -70,19 +81,20 @@ class LoopWatch:
         self._lock = threading.Lock()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin to beat. Call it in the loop's thread."""
+        """Start the beat. Call it in the loop's thread."""
         self._loop = loop
         self._thread = threading.get_ident()
         self._schedule(time.monotonic())
 
     def stop(self) -> None:
-        """End it; from then on the loop counts as healthy. Call it in the loop's thread."""
+        """Stop the beat; the loop counts as healthy from then on. Call it in the loop's thread."""
         if self._timer is not None:
             self._timer.cancel()
         self._loop = self._timer = None
 
     @property
     def started(self) -> bool:
+        """Whether the watch is running."""
         return self._loop is not None
 
     @property
@@ -96,16 +108,19 @@ class LoopWatch:
         return self._thread
 
     def overdue(self, now: float) -> float:
-        """Seconds by which the next beat is late already; 0 when it is not due, or never will be."""
+        """Seconds by which the next beat is late already; 0 if it is not due or the watch has ended.
+
+        ``now``: ``time.monotonic()``, here and below.
+        """
         return 0.0 if self._loop is None or self.ended else max(0.0, now - self._due)
 
     def stalled_for(self, now: float) -> float:
-        """For how many seconds the loop has not turned; 0 when it is healthy."""
+        """Seconds for which the loop has been stalled; 0 if it is healthy."""
         overdue = self.overdue(now)
-        return overdue if overdue > _TOLERANCE else 0.0
+        return overdue if overdue > _TOLERANCE_S else 0.0
 
     def calls(self) -> list[Call]:
-        """Where the loop's thread is now, the innermost call last."""
+        """The calls that the loop's thread is in now, innermost last."""
         frame = sys._current_frames().get(self._thread)  # noqa: SLF001
         calls: list[Call] = []
         while frame is not None:
@@ -114,12 +129,12 @@ class LoopWatch:
         return calls[::-1]
 
     def stack(self) -> list[str]:
-        """As ``calls``: ``file:line function``."""
+        """Like ``calls``, each as ``file:line function``."""
         return [format_call(call) for call in self.calls()]
 
     @contextlib.contextmanager
     def measure(self) -> Iterator[Measurement]:
-        """Beat every millisecond meanwhile, and keep the longest stall. From any thread."""
+        """Measure the longest stall during the block, with a beat every millisecond. From any thread."""
         measurement = Measurement(self)
         with self._lock:
             self._measurements += (measurement,)
@@ -134,12 +149,12 @@ class LoopWatch:
 
     def _hurry(self) -> None:
         loop = self._loop
-        with contextlib.suppress(RuntimeError):  # closed: it will not turn any more
+        with contextlib.suppress(RuntimeError):  # the loop was closed: there will be no more beats
             if loop is not None:
                 loop.call_soon_threadsafe(self._beat)
 
     def _schedule(self, now: float) -> None:
-        interval = _MEASURING if self._measurements else self._beat_s
+        interval = _MEASURING_BEAT_S if self._measurements else self._beat_s
         self._due = now + interval
         if self._loop is not None:
             self._timer = self._loop.call_later(interval, self._beat)

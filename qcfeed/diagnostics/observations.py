@@ -10,14 +10,14 @@ from qcfeed.diagnostics.unretrieved import UnretrievedGroup
 from qcfeed.diagnostics.watchdog import Stall
 
 
-class Verdict(StrEnum):
+class Certainty(StrEnum):
     """How sure a finding is.
 
-    ``FOUND``: proved. ``LOOK_AGAIN``: suspected; a healthy program could look the same for a while.
+    ``SUSPECTED``: a healthy program could look the same for a while.
     """
 
-    FOUND = "found"
-    LOOK_AGAIN = "look_again"
+    PROVED = "proved"
+    SUSPECTED = "suspected"
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class Finding:
     """
 
     rule: str
-    verdict: Verdict
+    certainty: Certainty
     summary: str
     location: str = ""
     evidence: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Orphans: live tasks whose owner is gone, each with the evidence."""
+"""Orphans: live tasks whose owner is gone, with the evidence."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _context = attrgetter("context")
 
 @dataclass(slots=True)
 class OrphanTask:
-    """A live task whose owner is gone. ``gone_s``: since when, where the owner says so."""
+    """A live task whose owner is gone. ``gone_s``: for how many seconds, if the owner tells."""
 
     serial: int
     age_s: float
@@ -32,7 +32,7 @@ class OrphanTask:
 
     @property
     def evidence(self) -> str:
-        """The facts in a sentence: "owner subscriber 812 of AAPL closed 12.0 s ago; task sleeping 3.2 s"."""
+        """For example "owner subscriber 812 of AAPL closed 12.0 s ago; task sleeping 3.2 s"."""
         since = "is gone" if self.gone_s is None else f"closed {self.gone_s:.1f} s ago"
         return f"owner {owner_name(self.owner)} {since}; task {state(self.record())}"
 
@@ -40,11 +40,11 @@ class OrphanTask:
 def refs(
     ledger: Ledger, now: float, *, grace: float = 0.0, found: list[TaskRef] | None = None
 ) -> list[TaskRef]:
-    """Live tasks whose owner has been gone for ``grace`` seconds or more, in no particular order.
+    """Live tasks whose owner has been gone for at least ``grace`` seconds, in no particular order.
 
-    ``now`` is ``time.monotonic()``. An owner that does not say when it closed counts at once.
-    ``found``: a list to add them to instead of a new one (see long_lists.py).
-    From any thread. Cost: 0.3 us a live task, in slices that let the loop run.
+    ``now``: ``time.monotonic()``. If an owner does not tell when it closed, ``grace`` is not applied.
+    ``found``: the list to add them to, instead of a new one (see long_lists.py).
+    From any thread, in slices that let the loop run. Cost: 0.3 us per live task.
     """
     found = [] if found is None else found
     for held, some in LiveTaskScan(ledger):
@@ -56,13 +56,13 @@ def refs(
 def find(
     ledger: Ledger, now: float, *, grace: float = 0.0, limit: int = 10_000
 ) -> list[OrphanTask]:
-    """The oldest of ``refs``, oldest first, each described: for lists that people read."""
+    """The ``limit`` oldest of ``refs``, oldest first and described, for lists that people read."""
     found = oldest(ledger, refs(ledger, now, grace=grace), limit)
     return [describe(record, now) for record in found]
 
 
 def describe(record: TaskRecord, now: float) -> OrphanTask:
-    """What is known about an orphan. Cost: 1 us; its evidence another 5."""
+    """An orphan with its age and owner. Cost: 1 us; 5 us more for its ``evidence``."""
     age_s = max(0.0, now - record.created_at)
     return OrphanTask(record.serial, age_s, _gone_s(record.owner, now), record, record.owner)
 
@@ -70,9 +70,9 @@ def describe(record: TaskRecord, now: float) -> OrphanTask:
 def contexts_with_closed_owner(
     some: Collection[TaskInfo], now: float | None = None, grace: float = 0.0
 ) -> set[TaskContext]:
-    """Of the origins of these tasks, those whose owner is gone (for ``grace`` seconds, if given).
+    """The task contexts of these tasks whose owner is gone (for ``grace`` seconds, if given).
 
-    An owner is asked once for all that was spawned in one context.
+    Each context's owner is asked once, however many tasks were spawned in it.
     """
     gone = {context for context in set(map(_context, some)) if _is_gone(context.owner)}
     if now is not None and grace > 0:
@@ -80,9 +80,9 @@ def contexts_with_closed_owner(
     return gone
 
 
-def is_orphan(known: TaskInfo) -> bool:
-    """Whether the task's owner is gone. Never raises: an owner that cannot say is not gone."""
-    return _is_gone(known.context.owner)
+def is_orphan(info: TaskInfo) -> bool:
+    """Whether the task's owner is gone. Never raises: an owner that raises counts as present."""
+    return _is_gone(info.context.owner)
 
 
 def _is_gone(owner: Owner | None) -> bool:
@@ -109,7 +109,7 @@ def _gone_s(owner: Owner | None, now: float) -> float | None:
 
 
 def owner_name(owner: Owner | None) -> str:
-    """What the owner says of itself; its type where it will not say."""
+    """``str(owner)``; its type if that raises."""
     try:
         return str(owner)
     except Exception:  # noqa: BLE001

@@ -1,7 +1,7 @@
-"""How long the garbage collector keeps the process from running.
+"""Measures how long garbage collections stop the process.
 
-CPython's collector stops every thread while it runs; a full collection of a million objects takes a
-third of a second, and no profiler of the loop shows it under its own name.
+CPython's collector stops every thread while it runs. A full collection of a million objects takes a
+third of a second, and profilers do not show it under its own name.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ GENERATIONS = 3
 
 
 class GcPauses:
-    """Counts collections and their time from ``start`` to ``stop``, by generation.
+    """Counts garbage collections and their duration, by generation, between ``start`` and ``stop``.
 
-    The figures are plain attributes, to be read from any thread. Cost: 0.3 us a collection.
+    The attributes may be read from any thread. Cost: 0.3 us per collection.
     """
 
     def __init__(self) -> None:
         self.collections = [0] * GENERATIONS
         self.seconds = [0.0] * GENERATIONS
         self.longest = 0.0
-        """Seconds of the longest one."""
+        """Seconds of the longest collection."""
         self.uncollectable = 0
-        """Objects found that could not be freed."""
+        """Objects that could not be freed."""
         self._began = 0.0
 
     def start(self) -> None:
-        """Count from now on. Starting twice is starting once."""
-        if self._hear not in gc.callbacks:
-            gc.callbacks.append(self._hear)
+        """Start counting. Does nothing if it has started already."""
+        if self._on_collection not in gc.callbacks:
+            gc.callbacks.append(self._on_collection)
 
     def stop(self) -> None:
-        """Count no more; the figures stay."""
-        if self._hear in gc.callbacks:
-            gc.callbacks.remove(self._hear)
+        """Stop counting; the figures are kept."""
+        if self._on_collection in gc.callbacks:
+            gc.callbacks.remove(self._on_collection)
 
     @property
     def count(self) -> int:
@@ -45,16 +45,16 @@ class GcPauses:
 
     @property
     def total(self) -> float:
-        """Seconds of all of them."""
+        """Seconds of all collections."""
         return sum(self.seconds)
 
-    def _hear(self, phase: str, info: dict[str, Any]) -> None:
-        """gc.callbacks: one collection at a time, whichever thread it runs in."""
+    def _on_collection(self, phase: str, info: dict[str, Any]) -> None:
+        """A callback of ``gc.callbacks``. Collections never overlap, so one start time is enough."""
         now = time.perf_counter()
         if phase == "start":
             self._began = now
             return
-        if not self._began:  # we came in the middle of it
+        if not self._began:  # start() was called in the middle of this collection
             return
         took, self._began = now - self._began, 0.0
         generation = info["generation"]

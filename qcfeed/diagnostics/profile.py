@@ -1,6 +1,6 @@
-"""The live tasks as stacks: the calls that spawned them, and then the awaits that they wait in.
+"""The live tasks as stacks, for flame graphs: the calls that spawned a task, then its await chain.
 
-For flame graphs: a stack's weight is its number of tasks, as a profiler's is a number of samples.
+The weight of a stack is its number of tasks, as in a profiler it is the number of samples.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from qcfeed.diagnostics.site import short_path
 from qcfeed.diagnostics.task_info import TaskInfo, TaskRef
 
 SAMPLE = 2_000
-"""Tasks that are looked at, about, unless all are asked for."""
+"""Tasks that are sampled, approximately, unless all are asked for."""
 
 
 class Place(NamedTuple):
@@ -33,7 +33,7 @@ class Place(NamedTuple):
 
 
 class Stack(NamedTuple):
-    """How a task came to be and where it waits, outermost first. ``kind``: what it waits on."""
+    """How a task was spawned and where it waits, outermost call first. ``kind``: what it waits on."""
 
     spawned: tuple[Place, ...]
     waiting: tuple[Place, ...]
@@ -42,15 +42,15 @@ class Stack(NamedTuple):
 
 @dataclass(slots=True)
 class Profile:
-    """``stacks``: how many tasks each stands for; their sum is ``total``. ``sampled``: how many
-    tasks were looked at for that."""
+    """``stacks``: the number of tasks of each stack; their sum is ``total``. ``sampled``: how many tasks
+    were looked at."""
 
     total: int = 0
     sampled: int = 0
     stacks: Counter[Stack] = field(default_factory=Counter)
 
     def add(self, seen: Iterable[Stack], stand_for: int | None = None) -> None:
-        """Tasks of one location; a sample of it if they ``stand_for`` more than they are."""
+        """Add tasks of one location. ``stand_for``: how many tasks there are, if this is a sample."""
         counts = Counter(seen)
         weights = counts if stand_for is None else scale_to_total(counts, stand_for)
         self.sampled += counts.total()
@@ -59,15 +59,16 @@ class Profile:
 
 
 def take(ledger: Ledger, which: Filter, now: float, *, exact: bool = False) -> Profile:
-    """The stacks of the live tasks that match. ``now`` is ``time.monotonic()``.
+    """The stacks of the live tasks that match. ``now``: ``time.monotonic()``.
 
-    About SAMPLE tasks are looked at, at random: small locations whole, of the large ones so many that
-    stand for the rest, each location's weights summing up to its tasks. ``exact``: all tasks.
-    Of more than SAMPLE tasks the waits are then told by function, with the line of its ``def``: the
-    lines that they wait at need a frame object each, and tens of thousands of those would set off a
-    full garbage collection, which stops the watched loop.
-    From any thread, in slices that let the loop run. Cost: what the filter takes, and 5 us a task
-    looked at; the frame objects stay with the coroutines until they end, 150-180 B each (chain.py).
+    A random sample of about SAMPLE tasks is looked at: all tasks of small locations, some of large
+    ones. The weights of a location's stacks add up to the number of its tasks. ``exact``: look at all
+    tasks. If there are more than SAMPLE of them, waits then show the line of the function's ``def``
+    instead of the current line. A current line needs a frame object, and tens of thousands of new
+    objects would trigger a full garbage collection, which stops the watched loop.
+
+    From any thread, in slices that let the loop run. Cost: that of the filter, and 5 us per sampled
+    task. Frame objects stay with their coroutines until those end: 150-180 bytes each (chain.py).
     """
     profile = Profile()
     wanted = partial(which.matches, now=now) if which else None
@@ -82,8 +83,8 @@ def take(ledger: Ledger, which: Filter, now: float, *, exact: bool = False) -> P
 
 
 def _stack(ref: TaskRef, by_line: bool) -> Stack | None:
-    known, task = info_of_ref(ref), ref()
-    if known is None or task is None or task.done():
+    info, task = info_of_ref(ref), ref()
+    if info is None or task is None or task.done():
         return None
     try:
         waiting = tuple(
@@ -91,14 +92,14 @@ def _stack(ref: TaskRef, by_line: bool) -> Stack | None:
             for link in chain.links(task.get_coro())
             if (place := _place(link, by_line)) is not None
         )
-    except Exception:  # noqa: BLE001 - a task is whatever somebody made it
+    except Exception:  # noqa: BLE001 - a task class of the program may raise anything
         waiting = ()
-    return Stack(_spawned(known), waiting, waits.kind(task))
+    return Stack(_spawned(info), waiting, waits.kind(task))
 
 
-def _spawned(known: TaskInfo) -> tuple[Place, ...]:
-    """The calls of its spawning where the ledger keeps them, else the line alone."""
-    places = calls.locations(known) or ((known.site.location, known.site.function),)
+def _spawned(info: TaskInfo) -> tuple[Place, ...]:
+    """The calls of the spawn if the ledger keeps them, else only the spawn location."""
+    places = calls.locations(info) or ((info.site.location, info.site.function),)
     return tuple(Place(*place) for place in places)
 
 

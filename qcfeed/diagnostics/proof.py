@@ -1,4 +1,4 @@
-"""Does a fix hold? One spawn location, looked at again and again, and what that proves. Pure."""
+"""Whether a fix holds: judges repeated samples of one spawn location. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Sample(NamedTuple):
 
 
 class ProofOutcome(StrEnum):
-    """``UNPROVEN``: nothing speaks against the fix, but there was too little to judge by."""
+    """``UNPROVEN``: no sign of a leak, but too few samples or tasks to be sure."""
 
     HOLDS = "holds"
     LEAKS = "leaks"
@@ -31,33 +31,38 @@ class ProofOutcome(StrEnum):
 
 @dataclass(slots=True)
 class Proof:
-    """What is proven, and why. ``growth``: of the live tasks' low points, first third to last."""
+    """The result and its reasons.
+
+    ``spawned``: tasks created meanwhile. ``growth``: by how much the lowest number of live tasks rose,
+    from the first third of the time to the last.
+    """
 
     outcome: ProofOutcome
     reasons: list[str] = field(default_factory=list)
-    births: int = 0
+    spawned: int = 0
     live_first: int = 0
     live_last: int = 0
     growth: int = 0
     orphaned: int = 0
 
 
-def judge(samples: Sequence[Sample], min_births: int) -> Proof:
-    """What evenly spaced samples prove.
+def judge(samples: Sequence[Sample], min_spawned: int) -> Proof:
+    """Judge evenly spaced samples.
 
-    It leaks when the last two samples both have orphans, or when the lows of the live count rose
-    from the first third to the last by more than one and by more than the count goes up and down
-    anyway. It holds when it does not leak and at least ``min_births`` tasks were born meanwhile.
+    The location leaks if both of the last two samples have orphans, or if the lowest number of live
+    tasks rose from the first third of the time to the last by more than one and by more than the
+    number usually fluctuates. The fix holds if the location does not leak and at least ``min_spawned``
+    tasks were created meanwhile.
 
-    It cannot see a leak smaller than that noise: of N tasks that come and go, some four times the
-    root of N. More time makes the leak larger and the noise no larger.
+    A leak that is smaller than the fluctuation is not seen: with N tasks that come and go, about four
+    times the square root of N. With more time the leak grows, and the fluctuation does not.
     """
     if not samples:
         return Proof(ProofOutcome.UNPROVEN, ["there is no sample yet"])
     first, last = samples[0], samples[-1]
     proof = Proof(
         ProofOutcome.HOLDS,
-        births=last.spawned - first.spawned,
+        spawned=last.spawned - first.spawned,
         live_first=first.live,
         live_last=last.live,
         orphaned=min(sample.orphaned for sample in samples[-2:]),
@@ -70,17 +75,19 @@ def judge(samples: Sequence[Sample], min_births: int) -> Proof:
         proof.growth = seen.growth
         if seen.growth > 1 + seen.spread:
             proof.outcome = ProofOutcome.LEAKS
-            proof.reasons.append(f"live tasks grew: their low rose by {seen.growth:,}")
+            proof.reasons.append(f"live tasks grew: the lowest number rose by {seen.growth:,}")
     if proof.outcome is ProofOutcome.HOLDS:
-        proof.reasons = _too_little(len(samples), proof.births, min_births)
+        proof.reasons = _too_little(len(samples), proof.spawned, min_spawned)
         proof.outcome = ProofOutcome.UNPROVEN if proof.reasons else ProofOutcome.HOLDS
     return proof
 
 
-def _too_little(samples: int, births: int, min_births: int) -> list[str]:
+def _too_little(samples: int, spawned: int, min_spawned: int) -> list[str]:
     reasons = []
-    if births < min_births:
-        reasons.append(f"too little traffic to tell: {births:,} born, {min_births:,} are needed")
+    if spawned < min_spawned:
+        reasons.append(
+            f"too little traffic to tell: {spawned:,} tasks created, {min_spawned:,} needed"
+        )
     if samples < MIN_SAMPLES:
-        reasons.append(f"too short to tell: {samples} looks, {MIN_SAMPLES} are needed")
+        reasons.append(f"too short to tell: {samples} samples, {MIN_SAMPLES} needed")
     return reasons

@@ -1,4 +1,4 @@
-"""The reaper: cancel tasks in batches, wait for their end, and say who survived."""
+"""The reaper: cancels tasks in batches, waits for their end, and reports which survived."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from qcfeed.diagnostics.timers import GradualRemoval
 from qcfeed.diagnostics.waits import state
 
 _TURN_S = 0.0005
-"""What a batch may take of a turn. A timer that is due needs up to three turns to be served."""
+"""Seconds of a loop's turn that a batch may take. A timer that is due may have to wait for three turns."""
 _SMALLEST = 32
 _DESCRIBED_PER_TURN = 100
-"""Survivors that are described in one turn."""
+"""Survivors that are described in one turn of the loop."""
 _FIRST_CHECK_S = 0.001
 _MAX_CHECK_S = 0.05
 
 
 @dataclass(slots=True)
 class Survivor:
-    """A task that was told to end and is still alive."""
+    """A task that was cancelled and is still alive. ``state``: what it waits on."""
 
     record: TaskRecord
     state: str
@@ -33,12 +33,12 @@ class Survivor:
 
 @dataclass(slots=True)
 class Reaping:
-    """What became of the tasks.
+    """The result of cancelling tasks.
 
-    ``reaped``: ended after we cancelled them, as cancelled or with a result (one that catches the
-    cancellation, tidies up and returns has ended as asked). ``failed``: ended, but its cleanup
-    raised; nobody has retrieved the exception, so asyncio still reports it. ``already_gone``: had
-    ended before we came. ``survivors``: alive when time was up.
+    ``reaped``: tasks that ended after they were cancelled, as cancelled or with a result (a task may
+    catch the cancellation, clean up and return). ``failed``: tasks that ended with an exception, from
+    their cleanup for example; it was not retrieved, so asyncio still reports it. ``already_gone``:
+    tasks that had ended before. ``survivors``: tasks that were alive at the timeout.
     """
 
     reaped: int = 0
@@ -56,12 +56,13 @@ async def cancel(
 ) -> Reaping:
     """Cancel these tasks and wait up to ``timeout`` seconds for their end.
 
-    Runs in the loop that the tasks belong to, which turns between batches. ``batch`` is the largest;
-    they shrink until one takes a turn of 0.5 ms (ending a task that sleeps takes 8-20 us). The
-    timers that the tasks leave behind are removed from the loop meanwhile (timers.py). ``refs``
-    longer than some 10,000 should be an iterator that lets go of each (long_lists.drained).
-    Each task is looked at again before it is cancelled, once. The task this runs in is never
-    cancelled: it is reported as a survivor.
+    It runs in the loop of the tasks; other tasks run between batches. ``batch`` is the maximum size:
+    batches shrink until each takes 0.5 ms (ending a sleeping task takes 8-20 us). The cancelled timers
+    that the tasks leave behind are removed gradually (timers.py). More than about 10,000 ``refs``
+    should be given as an iterator that releases each (``long_lists.drained``).
+
+    Each task is cancelled once, if it has not ended by then. The task that runs this is never
+    cancelled; it is reported as a survivor. Raises nothing of its own.
     """
     started = time.monotonic()
     reaping = Reaping()
@@ -78,14 +79,14 @@ async def cancel(
 
 
 async def _cancel_all(refs: Iterator[TaskRef], batch: int, reaping: Reaping) -> list[AnyTask]:
-    """Cancel them a batch at a time; return those that have not ended by the next turn."""
+    """Cancel the tasks in batches; returns those that have not ended by the next turn of the loop."""
     lingering: list[AnyTask] = []
     size = min(batch, 4 * _SMALLEST)
     while some := list(islice(refs, size)):
         turned = time.perf_counter()
         told = _cancel(some, reaping)
-        # By the next turn all that merely slept have ended; they are let go of here, a batch at a
-        # time, because freeing tens of thousands at once would stall the loop as well.
+        # By the next turn, tasks that only slept have ended. They are released here, one batch at a
+        # time, because freeing tens of thousands at once would stall the loop too.
         await asyncio.sleep(0)
         lingering += _book_ended(told, reaping)
         fits = int(size * _TURN_S / (time.perf_counter() - turned))
@@ -110,15 +111,15 @@ def _cancel(refs: list[TaskRef], reaping: Reaping) -> list[AnyTask]:
 
 def _survivor(task: AnyTask, why: str = "") -> Survivor:
     known = info_of(task)
-    assert known is not None  # noqa: S101 - a reading gave it
+    assert known is not None  # noqa: S101 - a scan found it
     return Survivor(to_record(known), why or state(task))
 
 
 def cancel_task(task: AnyTask) -> None:
-    """Cancel a task, even one of a ring of tasks that wait for each other. In its loop.
+    """Cancel a task, even one in a cycle of tasks that wait for each other. Call it in the task's loop.
 
-    ``Task.cancel()`` passes the word on to what the task waits for, and so goes round a ring until
-    it raises RecursionError. Then the task is woken with a cancellation of its own instead.
+    ``Task.cancel()`` also cancels what the task waits for, so in a cycle it recurses until it raises
+    RecursionError. Then the task is woken by a cancelled future of its own instead.
     """
     try:
         task.cancel()
@@ -137,7 +138,7 @@ def _wakes(callback: Any, task: AnyTask) -> bool:
 
 
 async def _describe(lingering: list[AnyTask], reaping: Reaping) -> None:
-    """Add what is still alive to the survivors, a few in each turn of the loop: 5 us each."""
+    """Add the tasks that are still alive to the survivors, some per turn of the loop; 5 us each."""
     for start in range(0, len(lingering), _DESCRIBED_PER_TURN):
         still = _book_ended(lingering[start : start + _DESCRIBED_PER_TURN], reaping)
         reaping.survivors += map(_survivor, still)
@@ -153,7 +154,7 @@ async def _look_again(lingering: list[AnyTask], batch: int, reaping: Reaping) ->
 
 
 def _book_ended(told: list[AnyTask], reaping: Reaping) -> list[AnyTask]:
-    """Count those that have ended; return those that have not."""
+    """Count the tasks that have ended; returns the others."""
     still = []
     for task in told:
         if not task.done():

@@ -1,9 +1,10 @@
-"""Where the live tasks are found: weak references that can be copied from any thread in one step.
+"""Where the live tasks are found: weak references that any thread can copy in one step.
 
-Up to Python 3.13 asyncio keeps a weak set of all tasks, which costs a ledger nothing. From 3.14 on
-its tasks are in lists inside the interpreter, which only ``asyncio.all_tasks`` reads: 100 ns a task
-in one step that stops every other thread (140 ms at a million), and without the tasks that have
-ended. So there a ledger keeps a set of its own (docs/adr/0027-a-registry-of-our-own.md).
+Up to Python 3.13 asyncio keeps a weak set of all tasks, which the ledger uses at no cost. From 3.14
+on asyncio keeps tasks in lists inside the interpreter. Only ``asyncio.all_tasks()`` reads those: it
+takes 100 ns per task in one step that stops every other thread (140 ms for a million tasks), and it
+leaves out tasks that have ended. So on 3.14 and later the ledger keeps its own set
+(docs/adr/0027-a-registry-of-our-own.md).
 """
 
 from __future__ import annotations
@@ -19,22 +20,23 @@ from typing import Any
 from qcfeed.diagnostics.site import AnyTask
 
 TaskRef = weakref.ref[AnyTask]
-"""How a reader holds a task beyond a moment."""
+"""A weak reference to a task, which readers may keep."""
 
 EXACT_BELOW = 10_000
-"""Live tasks up to which all of asyncio's tasks are listed whenever somebody asks: 1 ms."""
+"""With up to this many live tasks, all of asyncio's tasks are listed at every count: 1 ms."""
 SAMPLE = 100
-"""Untracked tasks that are kept as a sample, so that a person can be told what they run."""
+"""Untracked tasks that are kept as a sample, to show which coroutines they run."""
 _DRIFT = 32
-"""References to the class ``asyncio.Task`` that come and go without a task, with imports."""
+"""References to the class ``asyncio.Task`` that come and go without a task, for example with imports."""
 _MAX_SHARE = 0.02
-"""Of the time, at most, that listing all of asyncio's tasks may stop the program."""
+"""Share of the time for which listing all of asyncio's tasks may stop the program, at most."""
 
 
 def asyncio_collection(name: str) -> Any:
-    """A private collection of ``asyncio.tasks``, if the tasks really are in it; else None.
+    """A private collection of ``asyncio.tasks``; None if asyncio does not use it.
 
-    The module keeps its names when its compiled half stops using them, as Python 3.14 did.
+    The Python module may still have the name after its compiled half stopped using the collection,
+    as in Python 3.14. So the compiled module is asked too.
     """
     compiled = sys.modules.get("_asyncio")
     is_kept = hasattr(compiled, name) if asyncio.Task.__module__ == "_asyncio" else True
@@ -42,34 +44,35 @@ def asyncio_collection(name: str) -> Any:
 
 
 def current_task_getter() -> Callable[[asyncio.AbstractEventLoop], AnyTask | None]:
-    """The cheapest way to ask which task a loop runs, in the loop's thread.
+    """The fastest function that tells which task a loop runs; call it in the loop's thread.
 
-    Where asyncio has a dict of them: a tenth of what the function takes, at every spawn.
+    Where asyncio has a dict of running tasks, its ``get`` takes a tenth of the time of
+    ``asyncio.current_task``. The ledger calls it at every spawn.
     """
     running = asyncio_collection("_current_tasks")
     return asyncio.current_task if running is None else running.get
 
 
 def asyncio_refs() -> set[TaskRef] | None:
-    """asyncio's own weak references to all tasks, of whatever loop; None where it has none.
+    """asyncio's set of weak references to the tasks of all loops; None where it has no such set.
 
-    The set itself, which changes: copy it with ``list()``, which is one step.
+    It is the live set, which changes. Copy it with ``list()``, which is one step.
     """
     name = "_scheduled_tasks" if hasattr(asyncio.tasks, "_scheduled_tasks") else "_all_tasks"
     return getattr(asyncio_collection(name), "data", None)
 
 
 class Untracked:
-    """Counts a loop's live tasks that passed no ledger, where asyncio's list of all is expensive.
+    """Counts a loop's untracked live tasks where listing all tasks is expensive (Python 3.14 and later).
 
-    Each instance of a class written in C holds a reference to its class, so the references to
-    ``asyncio.Task`` say at once whether the number of plain tasks has changed since they were
-    listed. That is the case from Python 3.12 on; only 3.14 and later come here.
+    Every instance of a class written in C holds a reference to its class (from Python 3.12 on). So
+    the reference count of ``asyncio.Task`` tells at once whether the number of plain tasks has
+    changed since they were last listed.
     """
 
     def __init__(self) -> None:
         self.sample: list[TaskRef] = []
-        """Some of those that were listed last."""
+        """Some of the untracked tasks that were listed last."""
         self._exact = 0
         self._references = 0
         self._listed_at: float | None = None
@@ -81,10 +84,10 @@ class Untracked:
         live: int,
         is_tracked: Callable[[AnyTask], bool],
     ) -> int:
-        """How many there are now; beyond EXACT_BELOW tracked ones (``live``) an estimate at times.
+        """The number of untracked tasks. Above EXACT_BELOW tracked tasks (``live``) it may be an
+        estimate, because the exact count may take at most _MAX_SHARE of the time.
 
-        From any thread. Cost: below EXACT_BELOW, and when the number of plain tasks has changed,
-        0.2 us for each live task, half of it in one step, in at most _SHARE of the time.
+        From any thread. Cost of an exact count: 0.2 us per live task, half of it in one step.
         """
         references = sys.getrefcount(asyncio.Task)
         changed = references - self._references
@@ -106,5 +109,5 @@ class Untracked:
 def untracked(
     loop: asyncio.AbstractEventLoop, is_tracked: Callable[[AnyTask], bool]
 ) -> list[TaskRef]:
-    """The loop's live tasks that passed no ledger. Cost: 0.2 us for each live task of the loop."""
+    """The loop's live tasks that no ledger recorded. Cost: 0.2 us per live task of the loop."""
     return [weakref.ref(task) for task in asyncio.all_tasks(loop) if not is_tracked(task)]

@@ -1,8 +1,8 @@
-"""Small rules over what was seen: each one a finding with its evidence. Pure.
+"""Rules that turn observations into findings with evidence; one function per rule. Pure.
 
-What cannot be told is not guessed. Of futures that nobody will ever complete, those are told that
-nobody has any more (abandoned.py); one in a forgotten dict looks like one that is completed tomorrow.
-An exception that nobody took is known once the garbage collector has freed its task, not before.
+The rules do not guess. Of futures that will never complete, only those are reported that no other
+object refers to (abandoned.py): one in a forgotten dict looks like one that will complete tomorrow.
+An unretrieved exception is known only once the garbage collector has freed its task.
 """
 
 from __future__ import annotations
@@ -11,31 +11,32 @@ from collections.abc import Callable, Iterator, Sequence
 
 from qcfeed.diagnostics.history import Series
 from qcfeed.diagnostics.observations import (
+    Certainty,
     Finding,
     Observations,
     SuspectTasks,
     UntrackedTasks,
-    Verdict,
 )
 from qcfeed.diagnostics.trend import Trend, trend
 from qcfeed.diagnostics.watchdog import Stall
 
 SPANS = (360, 60, 18)
-"""Censuses looked back at for growth, the longest first: an hour, ten minutes, three minutes."""
+"""Numbers of snapshots that are examined for growth, longest first: an hour, ten and three minutes."""
 PROVED_SPAN = 60
-"""Growth over fewer than these is no more than a reason to look again."""
+"""Snapshots over which growth counts as proved. Growth over fewer is suspected: look again."""
 PARTS = 6
-"""A span is cut in so many; the low of each must be above the one before."""
+"""Parts into which a span is divided. The lowest count must rise from each part to the next."""
 MIN_UNTRACKED = 20
-"""Untracked tasks; fewer are not worth mentioning."""
+"""Untracked tasks; fewer are not reported."""
 RECHECK_S = 600.0
-"""Seconds after which their growth, if there is any, has shown."""
+"""Seconds after which growth of untracked tasks, if there is any, can be seen."""
 MIN_GROWTH = 20
-"""Tasks; less than this is not worth a person's night."""
+"""Tasks; growth by fewer is not worth waking a person."""
 PROVED_AFTER_S = 5.0
-"""Seconds that an orphan, or a task that was cancelled twice, may take to end."""
+"""Seconds after which a live orphan, or a live task that was cancelled twice, counts as proved."""
 ABANDONED_AFTER_S = 30.0
-"""Seconds that a task may wait for a future that nobody has: who dropped it may be about to end it."""
+"""Seconds after which a wait for an abandoned future counts as proved: the code that dropped the future
+may be about to cancel the task."""
 MIN_AGE_S = 1.0
 RECENT_S = 3600.0
 LONG_STALL_S = 1.0
@@ -48,13 +49,13 @@ _LOOP_FRAME = "Handle._run"
 
 
 def findings(seen: Observations) -> list[Finding]:
-    """What the rules found, what is certain first. Cost: 0.2 ms a location with a full history."""
+    """The findings of all rules, proved ones first. Cost: 0.2 ms per location with a full history."""
     told = [finding for rule in RULES for finding in rule(seen)]
-    return sorted(told, key=lambda finding: finding.verdict is not Verdict.FOUND)
+    return sorted(told, key=lambda finding: finding.certainty is not Certainty.PROVED)
 
 
 def growing(seen: Observations) -> Iterator[Finding]:
-    """A location whose live tasks keep getting more. Real demand that climbs looks the same."""
+    """Locations whose live tasks keep growing in number. Rising demand looks the same."""
     for series in seen.series:
         for span in SPANS:
             if len(series.live) >= span and (finding := _climb(series, seen.times, span)):
@@ -63,19 +64,19 @@ def growing(seen: Observations) -> Iterator[Finding]:
 
 
 def incomplete(seen: Observations) -> Iterator[Finding]:
-    """A ledger that does not see all tasks: no other rule can say that all is well then."""
+    """A ledger that does not see all tasks, so that the other rules may miss something."""
     for reason in seen.incomplete:
         yield Finding(
             "incomplete_ledger",
-            Verdict.FOUND,
+            Certainty.PROVED,
             reason,
-            evidence=["what the other rules say holds for the tasks that can be seen"],
+            evidence=["all other findings cover only the tasks that the ledger sees"],
         )
 
 
 def untracked(seen: Observations) -> Iterator[Finding]:
-    """Tasks that can be counted, but not found by their location: a leak if they keep growing, and
-    otherwise worth knowing where they are the greater part."""
+    """Untracked tasks, which have no spawn location: a leak if their number keeps growing; otherwise
+    reported if they are the majority."""
     counts = seen.untracked.counts
     for span in SPANS:
         if len(counts) >= span and _trend(counts[-span:]):
@@ -85,7 +86,7 @@ def untracked(seen: Observations) -> Iterator[Finding]:
     if number >= MIN_UNTRACKED and number > seen.untracked.tracked:
         yield Finding(
             "untracked_tasks",
-            Verdict.LOOK_AGAIN,
+            Certainty.SUSPECTED,
             f"cannot see what created {number:,} of {number + seen.untracked.tracked:,} tasks: they did not"
             " pass the task factory",
             evidence=_untracked_evidence(seen.untracked),
@@ -95,29 +96,29 @@ def untracked(seen: Observations) -> Iterator[Finding]:
 
 
 def orphaned(seen: Observations) -> Iterator[Finding]:
-    """A live task whose owner is gone."""
+    """Live tasks whose owner is gone."""
     what = ("task is", "tasks are"), "alive though the owner is gone"
     yield from (_judged("orphans", what, tasks) for tasks in seen.orphaned if _worth(tasks))
 
 
 def stubborn(seen: Observations) -> Iterator[Finding]:
-    """A task that was cancelled more than once and lives on: it swallows its cancellation."""
-    what = ("task was", "tasks were"), "cancelled more than once and will not end"
+    """Tasks that were cancelled more than once and are still alive: they suppress the cancellation."""
+    what = ("task was", "tasks were"), "cancelled more than once and has not ended"
     yield from (
         _judged("cancelled_in_vain", what, tasks) for tasks in seen.stubborn if _worth(tasks)
     )
 
 
 def abandoned(seen: Observations) -> Iterator[Finding]:
-    """A task that waits for a future that nobody else has, so that nobody can complete it."""
-    what = ("task waits", "tasks wait"), "for a future that nobody else refers to"
+    """Tasks that wait for a future that no other object refers to, so no code can complete it."""
+    what = ("task waits", "tasks wait"), "for a future that no other object refers to"
     for tasks in seen.abandoned:
-        if tasks.longest_s >= PROVED_AFTER_S:  # found at two looks
+        if tasks.longest_s >= PROVED_AFTER_S:  # found at two snapshots
             yield _judged("abandoned_future", what, tasks, ABANDONED_AFTER_S)
 
 
 def blocked(seen: Observations) -> Iterator[Finding]:
-    """Code that kept the loop from turning, with its stack."""
+    """Code that blocked the loop, with its stack."""
     places: dict[str, list[Stall]] = {}
     for stall in seen.stalls:
         if seen.now - stall.began <= RECENT_S:
@@ -129,31 +130,34 @@ def blocked(seen: Observations) -> Iterator[Finding]:
 
 
 def destroyed(seen: Observations) -> Iterator[Finding]:
-    """Tasks that the garbage collector took while they were pending: nobody held them."""
+    """Tasks that were garbage collected while pending, because nothing referred to them."""
     for series in seen.series:
-        # One that came after the first snapshot began at nought.
+        # A location that appeared after the first snapshot started at zero.
         before = series.destroyed[0] if len(series.live) == len(seen.times) else 0
         count = series.destroyed[-1] - before
         if count > 0:
             yield Finding(
                 "destroyed_pending",
-                Verdict.FOUND,
-                f"{_tasks(count)} destroyed while pending: nobody held a reference",
+                Certainty.PROVED,
+                f"{_tasks(count)} destroyed while pending: nothing held a reference",
                 series.location,
-                [f"spawned in {series.function}", "keep what create_task() returns until it ends"],
+                [
+                    f"spawned in {series.function}",
+                    "keep the task that create_task() returns until it ends",
+                ],
                 count=count,
             )
 
 
 def unretrieved(seen: Observations) -> Iterator[Finding]:
-    """Exceptions of tasks that nobody awaited or asked."""
+    """Exceptions of tasks that were never awaited or asked for their result."""
     for group in seen.unretrieved:
         ago = seen.now - group.last
         if ago <= RECENT_S:
             plural = "exception was" if group.count == 1 else "exceptions were"
             yield Finding(
                 "exceptions_never_retrieved",
-                Verdict.FOUND,
+                Certainty.PROVED,
                 f"{group.count:,} {plural} never retrieved",
                 group.location,
                 [f"the last {ago:.0f} s ago: {group.error}", "the program's log has the traceback"],
@@ -181,14 +185,14 @@ def _climb(series: Series, times: Sequence[float], span: int) -> Finding | None:
     if seen is None:
         return None
     took = times[-1] - times[-span]
-    born = series.spawned[-1] - series.spawned[-span]
-    ended = max(0, live[0] + born - live[-1])
+    created = series.spawned[-1] - series.spawned[-span]
+    ended = max(0, live[0] + created - live[-1])
     return _growth(
         "growing",
         f"live tasks keep growing: {_pace(live, took)}",
         [
-            f"{born:,} born and {ended:,} ended in that time",
-            f"the low of each sixth of it: {', '.join(f'{low:,}' for low in seen.lows)}",
+            f"{created:,} created and {ended:,} ended in that time",
+            f"lowest number in each sixth of it: {', '.join(f'{low:,}' for low in seen.lows)}",
         ],
         live,
         took,
@@ -213,7 +217,7 @@ def _growth(
     proven = len(counts) >= PROVED_SPAN
     return Finding(
         rule,
-        Verdict.FOUND if proven else Verdict.LOOK_AGAIN,
+        Certainty.PROVED if proven else Certainty.SUSPECTED,
         summary,
         location,
         evidence,
@@ -225,19 +229,21 @@ def _growth(
 
 
 def _trend(counts: Sequence[int]) -> Trend | None:
-    """How they climb, if they do: steadily, until now, and by more than chance."""
+    """The trend of the counts if they climb steadily, until now, and by more than chance."""
     seen = trend(counts, PARTS)
     lately = trend(counts[-(len(counts) // PARTS) :], 2)
-    if not (seen and seen.climbs and lately and lately.climbs):  # a start that is over is no growth
+    if not (
+        seen and seen.climbs and lately and lately.climbs
+    ):  # growth while the program started, and not since
         return None
-    # Tasks that come and go by chance number N give or take the root of N.
+    # The number N of tasks that come and go independently fluctuates by about the square root of N.
     if seen.growth < max(MIN_GROWTH, 2 * seen.widest, 6 * seen.lows[0] ** 0.5):
         return None
     return seen
 
 
 def _pace(counts: Sequence[int], took: float) -> str:
-    rate = f"{(counts[-1] - counts[0]) * 60 / took:+,.0f} a minute" if took > 0 else "at once"
+    rate = f"{(counts[-1] - counts[0]) * 60 / took:+,.0f} per minute" if took > 0 else "at once"
     return f"{counts[0]:,} to {counts[-1]:,} in {_span(took)}, {rate}"
 
 
@@ -245,8 +251,8 @@ def _untracked_evidence(untracked: UntrackedTasks) -> list[str]:
     looked_at = sum(number for _, number in untracked.coroutines)
     named = ", ".join(f"{name} ({number})" for name, number in untracked.coroutines[:MAX_NAMED])
     return [
-        *([f"of {looked_at:,} looked at, the most run: {named}"] if named else []),
-        "asyncio.Task(...) called directly goes around it, as some libraries do for eager_start=True",
+        *([f"most frequent coroutines of {looked_at:,} sampled tasks: {named}"] if named else []),
+        "libraries that call asyncio.Task(...) directly, as for eager_start=True, bypass the factory",
     ]
 
 
@@ -263,7 +269,7 @@ def _judged(
     (one, many), rest = what
     return Finding(
         rule,
-        Verdict.FOUND if tasks.proved else Verdict.LOOK_AGAIN,
+        Certainty.PROVED if tasks.proved else Certainty.SUSPECTED,
         f"{tasks.count:,} {one if tasks.count == 1 else many} {rest}",
         tasks.location,
         [f"task {tasks.serials[0]}: {tasks.evidence}"] if tasks.serials else [],
@@ -285,8 +291,8 @@ def _blocked(place: str, stalls: Sequence[Stall], now: float) -> Finding:
     times = "once" if len(stalls) == 1 else f"{len(stalls)} times"
     return Finding(
         "blocked_loop",
-        Verdict.FOUND if sure else Verdict.LOOK_AGAIN,
-        f"the loop did not turn for {worst.seconds:.1f} s, {times} at {place}",
+        Certainty.PROVED if sure else Certainty.SUSPECTED,
+        f"the loop was blocked for {worst.seconds:.1f} s, {times} at {place}",
         worst.location,
         [f"by {who}, {now - worst.began:.0f} s ago", *inner[-STACK_LINES:]],
         [] if worst.serial is None else [worst.serial],

@@ -1,7 +1,7 @@
-"""The leak test without a block: every loop that ``asyncio.Runner`` turns meanwhile is looked at.
+"""The leak test for test frameworks: checks every loop that ``asyncio.Runner`` runs meanwhile.
 
 pytest-asyncio, anyio's pytest plugin, ``unittest.IsolatedAsyncioTestCase`` and ``asyncio.run`` all
-turn their loops by a Runner, so this is the one place where a test framework can stand.
+run their loops by ``asyncio.Runner``, so patching that class covers all of them.
 """
 
 from __future__ import annotations
@@ -23,37 +23,36 @@ from qcfeed.diagnostics.task_info import TaskRecord
 from qcfeed.diagnostics.waits import state
 
 _ANYIO_RUNNER = "TestRunner._call_in_runner_task"
-"""Where anyio spawns the task that its tests run in; it lives as long as the loop."""
-
+"""The function in which anyio spawns the task that runs its tests. It lives as long as the loop."""
 
 _loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
-"""The event loops that were made while somebody watched: asyncio tells of tasks by their loop."""
+"""The event loops that were created during a watch. asyncio lists tasks only by their loop."""
 
 
 def _loop_classes() -> list[type]:
-    """What all event loops here are made from: asyncio's, and uvloop's if it has been imported."""
+    """The base classes of all event loops: asyncio's, and uvloop's if it has been imported."""
     uvloop = sys.modules.get("uvloop")
     return [asyncio.BaseEventLoop, *([] if uvloop is None else [uvloop.Loop])]
 
 
 class RunnerWatch:
-    """Between ``start`` and ``stop``, which tasks outlive the use of their loop.
+    """Finds tasks that are left behind in event loops between ``start`` and ``stop``.
 
-    A loop is judged when its Runner closes it, before its tasks are cancelled, or by ``stop`` when
-    it stays open (a loop that several tests share). ``settle`` and ``ignore``: as for
+    A loop is checked when its Runner closes it, before its tasks are cancelled. A loop that stays open
+    (because several tests share it) is checked by ``stop``. ``settle`` and ``ignore``: as for
     ``verify_no_leaks``. Cost: a ledger, and one turn of each loop.
 
-    Tasks that were created around the ledger, because a test or a library replaced the task factory,
-    are found too. It does not judge loops of other threads or loops made by hand
-    (``asyncio.new_event_loop()``); what is left pending in a loop made by hand that does not run any
-    more is in ``unjudged``. One at a time; in the thread that turns the loops.
+    Tasks created around the ledger, because a test or a library replaced the task factory, are found
+    too. Loops of other threads and loops created by hand (``asyncio.new_event_loop()``) are not
+    checked. Tasks that are pending in a loop created by hand, once it has stopped running, are listed
+    in ``unjudged``. Only one watch may be active at a time, in the thread that runs the loops.
     """
 
     def __init__(self, *, settle: float = 1.0, ignore: Iterable[str] = ()) -> None:
         self.leaks: list[LeakError] = []
-        """One error a loop that tasks were left in."""
+        """One error per loop in which tasks were left."""
         self.unjudged: list[str] = []
-        """Pending tasks of loops that it did not see begin, in words; known after ``stop``."""
+        """Descriptions of pending tasks in loops that were not checked; available after ``stop``."""
         self._before: weakref.WeakSet[AnyTask] = weakref.WeakSet()
         self._seen: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
         self._settle = settle
@@ -67,7 +66,7 @@ class RunnerWatch:
         self._replaced: dict[tuple[type, str], Callable[..., Any]] = {}
 
     def start(self) -> None:
-        """Stand in ``asyncio.Runner`` from now on."""
+        """Patch ``asyncio.Runner`` and the loop classes."""
         self._before.update(task for loop in _loops for task in asyncio.all_tasks(loop))
         for loop_class in _loop_classes():
             self._replace_init(loop_class)
@@ -76,7 +75,7 @@ class RunnerWatch:
         self._replace("close", self._judge_runner)
 
     def stop(self) -> list[LeakError]:
-        """Put ``asyncio.Runner`` and the task factories back; the leaks of all loops."""
+        """Restore ``asyncio.Runner`` and the task factories; returns the leaks of all loops."""
         while self._replaced:
             (owner, name), original = self._replaced.popitem()
             setattr(owner, name, original)
@@ -85,17 +84,17 @@ class RunnerWatch:
         if self._forgiven:
             return []
         if self._elsewhere():
-            gc.collect()  # of what nobody holds, asyncio tells itself
+            gc.collect()  # tasks that nothing holds are freed here, and asyncio reports them itself
             self.unjudged = self._elsewhere()
         return self.leaks
 
     def forgive(self) -> None:
-        """Whatever is left, before and from now on, is no leak."""
+        """Report no leaks, neither those found so far nor later ones."""
         self._forgiven = True
 
     @contextmanager
     def excusing(self) -> Iterator[None]:
-        """What is spawned inside and still lives then may stay: it serves more than one test."""
+        """Tasks that the block spawns and leaves alive may stay: they belong to a shared fixture."""
         before, untracked = self._live(), self._untracked()
         try:
             yield
@@ -104,7 +103,7 @@ class RunnerWatch:
             self._excused_untracked.update(self._untracked() - untracked)
 
     def _elsewhere(self) -> list[str]:
-        """New pending tasks of loops that nobody showed to us, and that do not run now."""
+        """New pending tasks of loops that no Runner ran, and that are not running now."""
         return [
             f"{snapshot.name(task)}: {snapshot.coroutine(task)}, {state(task)}"
             for loop in list(_loops)
@@ -153,7 +152,7 @@ class RunnerWatch:
             ledger.install(loop)
 
     def _judge_runner(self, runner: asyncio.Runner) -> None:
-        loop = getattr(runner, "_loop", None)  # get_loop() would make one, or raise
+        loop = getattr(runner, "_loop", None)  # get_loop() would create one, or raise
         if loop in self._ledgers:
             self._judge(loop)
 

@@ -1,4 +1,4 @@
-"""What the rules need to know, gathered while the program runs: see rules.py."""
+"""Gathers what the rules need (rules.py) while the program runs."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ log = logging.getLogger("qcfeed.diagnostics")
 SAMPLE_EVERY_S = 10.0
 """Seconds between two snapshots."""
 MAX_SHARE = 0.02
-"""Of the time, at most, that the sampling thread works: with a million tasks it samples less often."""
+"""Share of the time for which the sampling thread may work: with a million tasks it samples less often."""
 MAX_SUSPECTS = 1_000
-"""Suspect tasks known again from one snapshot to the next, the oldest; more need not be proved."""
+"""Suspect tasks that are followed from one snapshot to the next: the oldest. More need no proof."""
 _MAX_SERIALS = 5
 
 
 class DiagnosticsSampler:
-    """Samples snapshots from a thread of its own, and runs the watchdog and the listener.
+    """Takes snapshots in a thread of its own, and runs the watchdog and the listener for exceptions.
 
-    Cost: a snapshot every 10 s (0.8 us a live task, in slices) and what Watchdog costs.
+    Cost: a snapshot every 10 s (0.8 us per live task, in slices), and the cost of ``Watchdog``.
     """
 
     def __init__(
@@ -50,15 +50,15 @@ class DiagnosticsSampler:
         grace: float = 0.0,
         on_snapshot: Callable[[float, TaskSnapshot], None] | None = None,
     ) -> None:
-        """``grace``: seconds that an owner may be gone before its tasks count as orphans.
-
-        ``on_snapshot`` gets each snapshot and its time, in the sampling thread.
+        """``every``: seconds between two snapshots. ``grace``: seconds that an owner may be gone before
+        its tasks count as orphans. ``on_snapshot`` is called with the time and each snapshot, in the
+        sampling thread.
         """
         self.history = History()
         self.watchdog = Watchdog(watch)
         self.unretrieved = UnretrievedListener()
         self.failure: str | None = None
-        """Why the last sample could not be taken, if it could not."""
+        """Why the last snapshot failed; None if it did not."""
         self._ledger = ledger
         self._every = every
         self._grace = grace
@@ -71,7 +71,8 @@ class DiagnosticsSampler:
         self._thread: threading.Thread | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin, with a first snapshot at once. In the loop's thread, its LoopWatch started already."""
+        """Start, with a first snapshot at once. Call it in the loop's thread, after its LoopWatch was
+        started."""
         self._stopping.clear()
         self.unretrieved.install(loop)
         self.watchdog.start(loop)
@@ -79,7 +80,7 @@ class DiagnosticsSampler:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the threads and join them; a snapshot that is being taken is waited for."""
+        """Stop the threads and join them. Waits for a snapshot that is being taken."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
@@ -88,7 +89,7 @@ class DiagnosticsSampler:
         self.unretrieved.uninstall()
 
     def sample(self, now: float) -> None:
-        """Take a snapshot into the history, and have the ledger check itself in its loop."""
+        """Take a snapshot into the history, and start the ledger's check of itself in its loop."""
         self._probe()
         taken = snapshot.by_location(self._ledger, now)
         self.history.note(now, taken.rows)
@@ -98,16 +99,18 @@ class DiagnosticsSampler:
             self._on_snapshot(now, taken)
         for site in self._ledger.sites():
             site.refill_budget()
-        known = self._suspect_since_by_serial
+        info = self._suspect_since_by_serial
         suspects = oldest(self._ledger, self._suspects(now), MAX_SUSPECTS)
         self._suspect_since_by_serial = {
-            each.serial: known.get(each.serial, now) for each in suspects
+            each.serial: info.get(each.serial, now) for each in suspects
         }
         self._abandoned.note(now)
 
-    def look(self, now: float) -> Observations:
-        """What is known at ``now`` (``time.monotonic()``). From any thread. Cost: 0.5 us a live task,
-        1 us an orphan."""
+    def observe(self, now: float) -> Observations:
+        """The observations at ``now`` (``time.monotonic()``), for ``rules.findings``.
+
+        From any thread. Cost: 0.5 us per live task, 1 us per orphan.
+        """
         self._ledger.check.refresh()
         stalls = self.watchdog.stalls()
         return Observations(
@@ -125,7 +128,8 @@ class DiagnosticsSampler:
         )
 
     def _untracked_tasks(self, now: float) -> UntrackedTasks:
-        """Of each snapshot, and of now: what is said of tasks that have ended since helps nobody."""
+        """Untracked tasks at each snapshot. The last count is taken anew if there were any, because
+        tasks that have ended since need no report."""
         last, counts = self._last, list(self._untracked)
         if last.new_untracked:
             last = snapshot.by_location(self._ledger, now)
@@ -135,29 +139,31 @@ class DiagnosticsSampler:
     def _run(self) -> None:
         wait = 0.0
         while not self._stopping.wait(wait):
-            began = time.thread_time()  # its own work: on a busy machine it mostly waits its turn
+            began = (
+                time.thread_time()
+            )  # CPU time of this thread: on a busy machine it mostly waits for its turn
             try:
                 self.sample(time.monotonic())
                 self.failure = None
             except Exception as error:
                 self.failure = f"{type(error).__name__}: {error}"
-                log.exception("a snapshot could not be taken")
+                log.exception("taking a snapshot failed")
             wait = max(self._every, (time.thread_time() - began) / MAX_SHARE)
 
     def _probe(self) -> None:
         loop = self._ledger.loop
         if loop is not None and not loop.is_closed():
-            with contextlib.suppress(RuntimeError):  # it was closed at this moment
+            with contextlib.suppress(RuntimeError):  # the loop was closed at this moment
                 loop.call_soon_threadsafe(self._ledger.check.start)
 
     def _suspects(self, now: float) -> list[TaskRef]:
-        """Tasks of which only time can tell whether something is wrong with them."""
+        """Tasks that must be followed over time before something is proved to be wrong with them."""
         orphaned = self._orphans(now)
         return self._stubborn() + [
             ref
             for some in self._ledger.slices(orphaned)
             for ref in some
-            if (known := info_of_ref(ref)) is not None and _closed_at(known) is None
+            if (info := info_of_ref(ref)) is not None and _closed_at(info) is None
         ]
 
     def _orphans(self, now: float) -> list[TaskRef]:
@@ -167,27 +173,27 @@ class DiagnosticsSampler:
         return [
             ref
             for refs, some in LiveTaskScan(self._ledger)
-            for ref, known in zip(refs, some, strict=True)
-            if _cancelled(known) > 1
+            for ref, info in zip(refs, some, strict=True)
+            if _cancelled(info) > 1
         ]
 
     def _by_location(
         self, suspects: list[TaskRef], now: float, evidence: Callable[[TaskRecord, float], str]
     ) -> list[SuspectTasks]:
-        """By location; the oldest of each are listed, and the first of them described."""
+        """Suspect tasks by location, with the serials of the oldest; the oldest one is described."""
         found: dict[str, SuspectTasks] = {}
         eldest: dict[str, Oldest] = {}
         for some in self._ledger.slices(suspects):
-            for known in map(info_of_ref, some):
-                if known is None:
+            for info in map(info_of_ref, some):
+                if info is None:
                     continue
-                location = known.site.location
+                location = info.site.location
                 tasks = found.setdefault(location, SuspectTasks(location))
-                seconds = now - self._suspect_since(known, now)
+                seconds = now - self._suspect_since(info, now)
                 tasks.count += 1
                 tasks.proved += seconds >= PROVED_AFTER_S
                 tasks.longest_s = max(tasks.longest_s, seconds)
-                eldest.setdefault(location, Oldest(_MAX_SERIALS)).add([known])
+                eldest.setdefault(location, Oldest(_MAX_SERIALS)).add([info])
         for location, tasks in found.items():
             listed = eldest[location].records()
             tasks.serials = [record.serial for record in listed]
@@ -195,7 +201,7 @@ class DiagnosticsSampler:
         return list(found.values())
 
     def _abandoned_tasks(self, now: float) -> list[SuspectTasks]:
-        """By location: tasks whose future nobody has, among the oldest of each."""
+        """Tasks that wait for an abandoned future, by location; among the oldest of each location."""
         found: dict[str, SuspectTasks] = {}
         for (record, _), since in self._abandoned.since(now):
             tasks = found.setdefault(record.site.location, SuspectTasks(record.site.location))
@@ -207,32 +213,32 @@ class DiagnosticsSampler:
             tasks.evidence = tasks.evidence or f"{state(record())}, which no other object refers to"
         return list(found.values())
 
-    def _suspect_since(self, known: TaskInfo, now: float) -> float:
-        """Of an orphan since its owner closed, else since a snapshot first saw it so."""
-        closed_at = _closed_at(known)
+    def _suspect_since(self, info: TaskInfo, now: float) -> float:
+        """Since when a task is suspect: since its owner closed, else since a snapshot first found it."""
+        closed_at = _closed_at(info)
         return (
-            self._suspect_since_by_serial.get(known.serial, now) if closed_at is None else closed_at
+            self._suspect_since_by_serial.get(info.serial, now) if closed_at is None else closed_at
         )
 
     def _untold(self) -> Iterator[str]:
         if self.failure is not None:
-            yield f"the last snapshot could not be taken: {self.failure}"
+            yield f"the last snapshot failed: {self.failure}"
         if not self.unretrieved.listening:
             yield "exceptions never retrieved: the loop's exception handler has been replaced"
         if not IS_RELIABLE:
-            yield "futures that nobody will complete: not on this interpreter"
+            yield "abandoned futures: they cannot be found on this interpreter"
         if self.history.dropped:
-            yield f"growth of {self.history.dropped:,} locations: only the busiest are followed"
+            yield f"growth of {self.history.dropped:,} locations: only those with most tasks are followed"
 
 
-def _cancelled(known: TaskInfo) -> int:
-    task = task_of(known)
+def _cancelled(info: TaskInfo) -> int:
+    task = task_of(info)
     return 0 if task is None or task.done() else task.cancelling()
 
 
-def _closed_at(known: TaskInfo) -> float | None:
+def _closed_at(info: TaskInfo) -> float | None:
     try:
-        closed_at = getattr(known.context.owner, "closed_at", None)
+        closed_at = getattr(info.context.owner, "closed_at", None)
         return None if closed_at is None else float(closed_at)
     except Exception:  # noqa: BLE001
         return None

@@ -1,4 +1,4 @@
-"""How a sample is divided, so that a large part does not leave the small ones unseen. Pure."""
+"""Divides a sample among groups, so that a large group does not hide the small ones. Pure."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ Key = TypeVar("Key")
 
 
 def sample_sizes(sizes: Sequence[int], budget: int) -> list[int]:
-    """How many to take of each part: the small ones whole, what is left shared by the large ones.
+    """How many items to sample from each group: small groups whole, the rest divided among large ones.
 
-    At least one of each that has any, so it may come to more than ``budget`` where parts are many.
+    Every group that is not empty gets at least one, so with many groups the sum may exceed ``budget``.
     """
     taken = [0] * len(sizes)
     smallest_first = sorted(range(len(sizes)), key=lambda part: sizes[part])
@@ -23,9 +23,9 @@ def sample_sizes(sizes: Sequence[int], budget: int) -> list[int]:
 
 
 def scale_to_total(counts: Mapping[Key, int], total: int) -> dict[Key, int]:
-    """``counts`` of a sample, in proportion, as whole numbers whose sum is ``total``.
+    """The ``counts`` of a sample, scaled in proportion to whole numbers whose sum is ``total``.
 
-    By largest remainder (Hamilton's method of apportionment), so none is off by one or more.
+    By largest remainder (Hamilton's method of apportionment), so each is off by less than one.
     """
     sampled = sum(counts.values())
     if not sampled:

@@ -1,8 +1,8 @@
-"""One pass over the live tasks of a ledger, in slices that let the watched loop run.
+"""A scan of the live tasks of a ledger, in slices between which the watched loop runs.
 
-The weak references of the registry (registry.py) are copied in one step (10-16 ms at a million,
-0.4 at 50,000) and looked at in slices; ``asyncio.all_tasks()`` would take all of it in one step, or
-iterate a set while the loop changes it, which raises or takes seconds.
+The weak references of the registry (registry.py) are copied in one step (10-16 ms for a million
+tasks, 0.4 ms for 50,000) and then resolved in slices. ``asyncio.all_tasks()`` does everything in one
+step, or iterates over a set while the loop changes it, which raises or takes seconds.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from qcfeed.diagnostics.task_info import (
 T = TypeVar("T")
 
 SLICE = 250
-"""Tasks of one slice: less than 0.2 ms."""
+"""Tasks per slice; a slice takes less than 0.2 ms."""
 
 _OURS = {Task}
 _site = attrgetter("site")
@@ -38,41 +38,41 @@ _serial = attrgetter("serial")
 
 
 class ScannedLedger(Protocol):
-    """Whose tasks are read; it is a Ledger."""
+    """The part of a Ledger that a scan uses."""
 
     loop: asyncio.AbstractEventLoop | None
 
     def slices(self, items: list[T], size: int) -> Iterator[list[T]]:
-        """``items`` a few at a time, with a pause after each that lets the watched loop run."""
+        """``items`` in slices, with pauses in between that let the watched loop run."""
 
     def drained_slices(self, items: list[T], size: int) -> Iterator[list[T]]:
-        """The same, from the end of ``items``, which lets go of each slice."""
+        """Like ``slices``, from the end of ``items``; each slice is removed from ``items``."""
 
     def refs(self, found: list[TaskRef]) -> list[TaskRef]:
-        """Weak references to all tasks that may be the ledger's own, and perhaps to others, added to
-        ``found``."""
+        """``found``, with weak references to the ledger's tasks added, possibly among others."""
 
     def foreign(self) -> list[TaskRecord]:
-        """Tasks that another factory has made."""
+        """Tasks that another task factory created."""
 
 
 class LiveTaskScan:
-    """Iterated once, from any thread, it gives slices of the live tasks: how to hold them, and their
-    facts, in no particular order.
+    """One iteration over the live tasks, from any thread, in no particular order.
 
-    The second list is emptied after the slice: it holds tasks themselves, which could otherwise not
-    be freed during the pause. What has ended and is still held by somebody is booked on the way.
-    Cost: 0.25 us a live task; no object is made for any of them, because tens of thousands would set
-    off a full garbage collection, which stops the watched loop.
+    Each step gives two lists for one slice: weak references, which may be kept, and the tasks' infos.
+    The second list is emptied after the step. It holds the tasks themselves, which otherwise could not
+    be freed during the pause. The ends of tasks that the program still holds are recorded on the way.
+
+    Cost: 0.25 us per live task. No object is created per task: tens of thousands of new objects would
+    trigger a full garbage collection, which stops the watched loop.
     """
 
     def __init__(self, ledger: ScannedLedger) -> None:
         self.untracked = 0
-        """Live tasks of the ledger's loop that it does not know, among those that it has read."""
+        """Untracked live tasks of the ledger's loop that were found so far."""
         self.sample: list[TaskRef] = []
-        """Some of those."""
+        """Some of the untracked tasks."""
         self.live = 0
-        """Live tasks of the ledger, as far as it has read."""
+        """Live tasks of the ledger that were found so far."""
         self._ledger = ledger
 
     def __iter__(self) -> Iterator[tuple[list[TaskRef], list[TaskInfo]]]:
@@ -91,12 +91,12 @@ class LiveTaskScan:
             yield [*live], [*live]
 
     def _are_ours(self, tasks: list[Any]) -> bool:
-        """Whether all of them are live and ours: most slices are like that."""
+        """Whether all tasks of a slice are live and the ledger's own, which is the usual case."""
         if set(map(type, tasks)) != _OURS or any(map(asyncio.Task.done, tasks)):
             return False
         try:
             sites = set(map(_site, tasks))
-        except AttributeError:  # one is being booked at this moment
+        except AttributeError:  # its task factory is recording one at this moment
             return False
         return all(site.ledger is self._ledger and not site.hidden for site in sites)
 
@@ -110,7 +110,7 @@ class LiveTaskScan:
         if type(task) is Task:
             site = getattr(task, "site", None)
             if site is None:
-                return False  # it is being booked at this moment
+                return False  # its task factory is recording it at this moment
             if site.ledger is self._ledger:
                 if task.done():
                     record_end(task, task)
@@ -127,24 +127,24 @@ class LiveTaskScan:
         return info_of(task, self._ledger) is None
 
     @staticmethod
-    def _lives(known: TaskRecord) -> bool:
-        task = known()
+    def _lives(info: TaskRecord) -> bool:
+        task = info()
         if task is not None and task.done():
-            record_end(known, task)
-        return known.open and task is not None and not known.site.hidden
+            record_end(info, task)
+        return info.open and task is not None and not info.site.hidden
 
 
 class Oldest:
-    """Of tasks added in any order, the oldest, as many as are wanted.
+    """Selects the oldest of many tasks, which are added in any order.
 
-    A record is made only for those that are among the oldest so far.
+    A record is created only for a task that is among the oldest so far.
     """
 
     def __init__(self, number: int) -> None:
         self._number = number
         self._best: list[TaskRecord] = []
         self._below: float = float("inf")
-        """The serial that one must be below to count."""
+        """Tasks with a serial of at least this are too young to be selected."""
 
     def add(self, some: Iterable[TaskInfo]) -> None:
         below = self._below
@@ -153,7 +153,7 @@ class Oldest:
             self._trim()
 
     def records(self) -> list[TaskRecord]:
-        """The oldest, oldest first."""
+        """The selected tasks, oldest first."""
         self._trim()
         return self._best
 
@@ -169,29 +169,34 @@ class Oldest:
 def oldest(
     ledger: ScannedLedger, refs: list[TaskRef], limit: int, offset: int = 0
 ) -> list[TaskRecord]:
-    """The oldest of these that still live: ``limit`` after skipping ``offset``. Cost: 0.4 us each."""
+    """The oldest of these tasks that are still alive: ``limit`` of them after skipping ``offset``.
+
+    Cost: 0.4 us per reference, in slices.
+    """
     found = Oldest(limit + offset)
     for some in ledger.slices(refs, SLICE):
-        found.add([known for ref in some if (known := info_of_ref(ref)) is not None])
+        found.add([info for ref in some if (info := info_of_ref(ref)) is not None])
     return found.records()[offset:]
 
 
 def info_of_ref(ref: TaskRef) -> TaskInfo | None:
-    """The facts of a task that a reading gave; None once it is gone."""
+    """The info of a task from the reference that a scan gave; None once the task was freed."""
     return ref if isinstance(ref, TaskRecord) else info_of(ref())
 
 
 def by_site(
     ledger: ScannedLedger, wanted: Callable[[TaskInfo], bool] | None = None
 ) -> dict[Site, list[TaskRef]]:
-    """The live tasks of each spawn location that has any, or those that are ``wanted``, in no
-    particular order. From any thread. Cost: 0.3 us a live task, and what ``wanted`` takes."""
+    """The live tasks by spawn location, in no particular order; only those that are ``wanted``, if given.
+
+    From any thread. Cost: 0.3 us per live task, plus the cost of ``wanted``.
+    """
     found: dict[Site, list[TaskRef]] = {}
     for refs, some in LiveTaskScan(ledger):
-        if wanted is None and len(sites := {known.site for known in some}) == 1:
+        if wanted is None and len(sites := {info.site for info in some}) == 1:
             found.setdefault(sites.pop(), []).extend(refs)
             continue
-        for ref, known in zip(refs, some, strict=True):
-            if wanted is None or wanted(known):
-                found.setdefault(known.site, []).append(ref)
+        for ref, info in zip(refs, some, strict=True):
+            if wanted is None or wanted(info):
+                found.setdefault(info.site, []).append(ref)
     return found

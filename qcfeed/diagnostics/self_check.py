@@ -1,14 +1,14 @@
-"""Whether a ledger sees what it claims to see: it checks itself instead of trusting versions.
+"""The ledger's check of itself: does it see every task?
 
-A new Python, another task factory or a patched asyncio can make a ledger blind without an error.
-Two things are held against each other all the time:
+A new Python, another task factory or a patched asyncio can blind a ledger without an error. So the
+ledger does not trust versions, and checks two things all the time:
 
-- a *probe*: a task that is created as any program creates one must be recorded, be found among the
-  live tasks, have its parent, and be counted once when it has ended;
-- the *counters* against a pass over the live tasks: for each spawn location, those that the
-  counters call live must be found, but for the ones that began meanwhile.
+- a *probe*, a task that is created as any program creates one, must be recorded, be found among the
+  live tasks, have the right parent, and be counted once when it has ended;
+- the *counters* must agree with a scan of the live tasks: for each spawn location, the scan must find
+  as many tasks as the counters call live, except those created during the scan.
 
-What does not hold is told in sentences by ``Ledger.incomplete``.
+``Ledger.incomplete`` reports failed checks, one sentence each.
 """
 
 from __future__ import annotations
@@ -28,19 +28,21 @@ if TYPE_CHECKING:
     from qcfeed.diagnostics.ledger import Ledger
 
 PROBE_TIMEOUT_S = 30.0
-"""Seconds that a probe may take while the loop turns; it needs a few turns."""
+"""Seconds that a probe may take while the loop runs; it needs a few turns of the loop."""
 REFRESH_TIMEOUT_S = 1.0
-"""Seconds that somebody who asks waits for a probe; a loop that turns needs milliseconds, and one
-that does not for so long is told to be stuck."""
+"""Seconds that ``refresh`` waits for a probe. A running loop needs milliseconds, and a loop that is
+blocked for this long is reported as stuck anyway."""
 
 
 class SelfCheck:
-    """One ledger's check of itself. Its probes are in no answer, unless a task factory that was put
-    around the ledger hides who created them."""
+    """One ledger's check of itself.
+
+    No answer shows the probes, unless a task factory that wraps the ledger's hides what created them.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self.site = Site(ledger, None, 0, hidden=True)
-        """Where probes are counted."""
+        """The hidden site that counts the probes."""
         self._ledger = ledger
         self._probed = ""
         self._is_blind = False
@@ -50,10 +52,10 @@ class SelfCheck:
         self._task: asyncio.Task[None] | None = None
         self._began = 0.0
         self._is_late = False
-        """Whether somebody has waited for a probe in vain, and none has ended since."""
+        """Whether ``refresh`` has waited in vain for a probe, and none has ended since."""
 
     def problems(self) -> list[str]:
-        """What was found wrong at the last probe and at the last count. From any thread."""
+        """What was wrong at the last probe and at the last count. From any thread."""
         found = []
         if self._probed:
             found.append(
@@ -69,10 +71,10 @@ class SelfCheck:
         return f"cannot see {f'{unseen:,} of {of:,}' if unseen else 'new'} tasks: {why}"
 
     def refresh(self, within: float = REFRESH_TIMEOUT_S) -> None:
-        """Have the ledger checked now, so that ``problems`` knows of a fault that is a moment old.
+        """Run a probe now, so that ``problems`` includes a fault that has just appeared.
 
-        From any thread; it waits at most ``within`` seconds for the loop, and not at all in the
-        loop's own thread, or for a loop that did not turn the last time. Cost: a probe.
+        From any thread. It waits for the loop for at most ``within`` seconds. It does not wait in the
+        loop's own thread, nor for a loop that did not answer the last time. Cost: one probe.
         """
         loop = self._ledger.loop
         if loop is None or self._is_late or not self._ledger.installed:
@@ -86,18 +88,18 @@ class SelfCheck:
             self._is_late = not checked.is_set()
 
     def _start_for(self, checked: threading.Event) -> None:
-        """Do one probe from its beginning, after the one that is under way, and say when it is done."""
+        """Run one whole probe, after the one that is under way, and set ``checked`` when it is done."""
         if self._task is not None and not self._task.done():
             self._task.add_done_callback(lambda _: self._start_for(checked))
             return
         self.start()
-        if self._task is None or self._task.done():  # it could not begin
+        if self._task is None or self._task.done():  # it could not be started
             checked.set()
         else:
             self._task.add_done_callback(lambda _: checked.set())
 
     def start(self) -> None:
-        """Begin a probe in the ledger's loop, in whose thread this is called; one at a time."""
+        """Start a probe, unless one is under way. Call it in the loop's thread."""
         if not self._ledger.installed:
             return
         if self._task is None or self._task.done():
@@ -115,36 +117,39 @@ class SelfCheck:
             self._note(_failed(error))
 
     def stop(self) -> None:
-        """Cancel a probe that is under way. In the loop's thread, or when the loop has stopped."""
+        """Cancel a probe that is under way. Call it in the loop's thread, or after the loop stopped."""
         if self._task is not None and not self._task.get_loop().is_closed():
             self._task.cancel()
         self._task = None
 
     async def probe(self) -> None:
-        """Create a task as any program would and compare what the ledger says of it.
+        """Create a task as any program would, and compare it with what the ledger recorded.
 
         Raises nothing of its own. Cost: two tasks and four turns of the loop.
         """
-        await asyncio.sleep(0)  # an eager task is recorded when it first waits
+        await asyncio.sleep(0)  # this task itself, if eager, is recorded only when it first waits
         before = self.site.ended
         try:
             blind, problem, gone = await self._live_probe()
-        except Exception as error:  # noqa: BLE001 - a check that fails must not pass for a success
+        except Exception as error:  # noqa: BLE001 - a check that raises must not count as passed
             self._note(_failed(error))
             return
-        await asyncio.sleep(0)  # what was called back at its end lets go of it
+        await asyncio.sleep(0)  # the probe's done callbacks run, and release it
         if not problem and gone is not None:
             problem = self._miscounted(gone, before)
         self._note(blind or problem, is_blind=bool(blind))
 
     def _note(self, problem: str, *, is_blind: bool = False) -> None:
-        """The result of a probe; an empty ``problem`` if all is well."""
+        """Keep the result of a probe; ``problem`` is empty if all is well."""
         self._probed, self._is_blind = problem, is_blind
         self._is_late = False
 
     async def _live_probe(self) -> tuple[str, str, weakref.ref[AnyTask] | None]:
-        """A probe from its creation to its end, which nobody here holds any more then: why it could
-        not be seen, what else is wrong, and the probe, if its end is counted where probes are."""
+        """Create a probe and wait for its end, without holding it afterwards.
+
+        Returns why it could not be seen, what else is wrong, and a reference to the probe if it is
+        counted at the probes' own site.
+        """
         coroutine = _probe()
         try:
             probe = asyncio.create_task(coroutine)
@@ -154,22 +159,24 @@ class SelfCheck:
         try:
             blind = self._unseen_probe(probe)
             problem = self._wrong_parent(probe)
-            known = info_of(probe, self._ledger)
-            is_ours = known is not None and known.site is self.site
-            del known
+            info = info_of(probe, self._ledger)
+            is_ours = info is not None and info.site is self.site
+            del info
             await asyncio.wait({probe})
         finally:
             probe.cancel()
         return blind, problem, weakref.ref(probe) if is_ours else None
 
     def count(self, live: Mapping[Site, int], found: Mapping[Site, int], untracked: int) -> None:
-        """Compare, by spawn location, the tasks that the counters call live with those that a pass
-        over the live tasks found. ``untracked``: live tasks that passed no ledger."""
+        """Compare, for each spawn location, the live tasks by its counters with those that a scan found.
+
+        ``untracked``: live tasks that no ledger recorded.
+        """
         self._unseen = sum(max(0, number - found.get(site, 0)) for site, number in live.items())
         self._live, self._untracked = sum(live.values()), untracked
 
     def _unseen_probe(self, probe: AnyTask) -> str:
-        """Why a probe that is alive cannot be seen; empty if it can."""
+        """Why a live probe cannot be seen; empty if it can."""
         if info_of(probe, self._ledger) is None:
             return (
                 "the ledger did not record one that it created to check itself; the loop's task"
@@ -180,10 +187,10 @@ class SelfCheck:
         return ""
 
     def _wrong_parent(self, probe: AnyTask) -> str:
-        known = info_of(probe, self._ledger)
+        info = info_of(probe, self._ledger)
         spawner = info_of(asyncio.current_task(), self._ledger)
-        if known is not None and spawner is not None and known.parent != spawner.serial:
-            return f"parents are wrong: a probe of task {spawner.serial} has parent {known.parent}"
+        if info is not None and spawner is not None and info.parent != spawner.serial:
+            return f"parents are wrong: a probe of task {spawner.serial} has parent {info.parent}"
         return ""
 
     def _miscounted(self, gone: weakref.ref[AnyTask], before: int) -> str:
@@ -197,9 +204,9 @@ class SelfCheck:
         )
 
     def _book(self, held: AnyTask | None) -> None:
-        """Count one that somebody else still holds, as a pass over the live tasks would."""
-        if held is not None and (known := info_of(held, self._ledger)) is not None:
-            record_end(known, held)
+        """Record the end of a probe that is still held elsewhere, as a scan would."""
+        if held is not None and (info := info_of(held, self._ledger)) is not None:
+            record_end(info, held)
 
 
 async def _probe() -> None:

@@ -1,4 +1,4 @@
-"""A spawn location and the books of the tasks that it made."""
+"""A spawn location and the counters of the tasks that were created there."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from qcfeed.diagnostics.ended_task import EndedTaskInfo
 
 AnyTask = asyncio.Task[Any]
 Frames = tuple[tuple[CodeType, int], ...]
-"""Code objects and bytecode offsets, the innermost first; ``line_at`` makes lines of them."""
+"""Code objects and bytecode offsets, innermost first; ``line_at`` turns them into lines."""
 
 RECENT_ENDED = 32
-"""Ended tasks that a location remembers."""
+"""Ended tasks that a location keeps: the last ones."""
 FINISHED_BUDGET = 8
-"""Of those that simply finished, how many more it remembers until ``Site.refill``."""
+"""How many normally finished tasks a location keeps until the next ``Site.refill_budget``. A location
+that finishes a thousand tasks per second would otherwise pay for describing each of them."""
 
 
 class SiteLedger(Protocol):
-    """What a site belongs to: a Ledger."""
+    """The part of a Ledger that its sites use."""
 
     def give_up(self, error: Exception, /) -> None:
-        """Something in here failed: book nothing more, and say so."""
+        """Stop recording after an internal error."""
 
     def note_failure(self, site: Site, serial: int, error: BaseException, /) -> None:
         """A task ended with an exception."""
 
 
 class EndCounts(NamedTuple):
-    """How the tasks of a site ended. ``destroyed``: freed while still pending."""
+    """How many tasks of a site ended in which way. ``destroyed``: freed while still pending."""
 
     finished: int
     cancelled: int
@@ -41,12 +42,11 @@ class EndCounts(NamedTuple):
 
 
 class Site:
-    """One spawn location and its counters. All may be read from any thread.
+    """One spawn location and its counters. Everything may be read from any thread.
 
-    The number of live tasks is no counter of its own but what the others leave, so the balance
-    holds in whatever moment it is looked at: spawned = finished + cancelled + failed + destroyed +
-    live. A task that has ended and that somebody holds counts as live until it is let go of, or a
-    reading comes by (``Ledger.settle``).
+    The number of live tasks is computed from the other counters, so this always holds:
+    spawned = finished + cancelled + failed + destroyed + live. A task that has ended and that the
+    program still holds counts as live until it is freed, or until the next scan (``Ledger.settle``).
     """
 
     __slots__ = (
@@ -69,28 +69,29 @@ class Site:
     ) -> None:
         self.ledger = ledger
         self.hidden = hidden
-        """Whether it is left out of all answers: the ledger's own probes (self_check.py)."""
+        """Whether all answers leave it out, as for the ledger's own probes (self_check.py)."""
         self.spawned = 0
         self.finished = 0
         self.cancelled = 0
         self.failed = 0
         self.destroyed = 0
         self.finished_budget = FINISHED_BUDGET
-        """How many more tasks that simply finish are remembered: a thousand a second cannot be."""
+        """How many more normally finished tasks are kept before the next ``refill_budget``."""
         self.recent_ended: deque[EndedTaskInfo] = deque(maxlen=RECENT_ENDED)
-        """The last that ended, the newest last."""
-        self._code = code  # held, so that its id() stays ours
+        """The last tasks that ended, newest last."""
+        self._code = code  # held, so that no other code object gets its id(), the ledger's key
         self._lasti = lasti
         self._location: str | None = None
 
     @property
     def live(self) -> int:
-        """Tasks that have not been booked as ended."""
+        """Tasks whose end has not been recorded."""
         return self.counts()[1]
 
     def counts(self) -> tuple[EndCounts, int]:
-        """Outcomes and the number of live tasks, as booked, of one moment. Cost: O(1)."""
-        # No call between the first and the last of these, so no other thread gets in: see book().
+        """How tasks ended and how many are live, at one moment. Cost: O(1)."""
+        # No call until the last counter is read, so no other thread can change one in between:
+        # see task_info.record_end().
         spawned = self.spawned
         finished, cancelled = self.finished, self.cancelled
         failed, destroyed = self.failed, self.destroyed
@@ -99,16 +100,16 @@ class Site:
 
     @property
     def ended(self) -> int:
-        """Tasks that have been booked as ended, however they did."""
+        """Tasks whose end has been recorded, in whatever way they ended."""
         return sum(self.counts()[0])
 
     def recently_ended(self) -> list[EndedTaskInfo]:
-        """The last that ended, the newest first; it remembers anew from now on."""
+        """The last tasks that ended, newest first. Refills the budget."""
         self.refill_budget()
         return list(reversed(self.recent_ended.copy()))
 
     def refill_budget(self) -> None:
-        """Remember ROOM more of those that finish. Whoever looks from time to time calls it."""
+        """Keep up to FINISHED_BUDGET more of the tasks that finish. The periodic sampler calls this."""
         self.finished_budget = FINISHED_BUDGET
 
     @property
@@ -118,7 +119,7 @@ class Site:
 
     @property
     def location(self) -> str:
-        """``path:line``; the path is relative to where it was imported from. Looked up once."""
+        """``path:line``, with the path relative to the directory it was imported from. Looked up once."""
         if self._location is None:
             self._location = location_of(self._code, self._lasti) if self._code else "other"
         return self._location
@@ -130,7 +131,7 @@ def location_of(code: CodeType, lasti: int) -> str:
 
 
 def line_at(code: CodeType, lasti: int) -> int:
-    """The line of a bytecode offset; the function's first line when the code has no table."""
+    """The line of a bytecode offset; the function's first line if the code has no line table."""
     for start, end, line in code.co_lines():
         if start <= lasti < end and line is not None:
             return line
@@ -138,7 +139,7 @@ def line_at(code: CodeType, lasti: int) -> int:
 
 
 def short_path(path: str) -> str:
-    """``path`` relative to the longest entry of ``sys.path`` (or the directory) that leads to it."""
+    """``path`` relative to the longest matching entry of ``sys.path``, or to the working directory."""
     roots = (os.path.join(root or os.getcwd(), "") for root in (*sys.path, ""))  # noqa: PTH109,PTH118
     longest = max((root for root in roots if path.startswith(root)), key=len, default="")
     return path[len(longest) :]

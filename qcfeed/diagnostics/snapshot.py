@@ -1,4 +1,4 @@
-"""The snapshot: what is alive, by spawn location or one by one. It only reads, from any thread."""
+"""Snapshots of the live tasks, by spawn location or one by one. They only read, from any thread."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _created_at = attrgetter("created_at")
 
 @dataclass(slots=True)
 class Totals:
-    """spawned = live + finished + cancelled + failed + destroyed, always.
+    """Totals of all spawn locations; spawned = live + finished + cancelled + failed + destroyed, always.
 
-    ``incomplete``: why there may be more tasks than these, as ``Ledger.incomplete`` says it.
+    ``incomplete``: why there may be more tasks than these: see ``Ledger.incomplete``.
     """
 
     live: int = 0
@@ -37,7 +37,7 @@ class Totals:
 
 @dataclass(slots=True)
 class Row:
-    """One spawn location. ``oldest_s``: age of its oldest live task."""
+    """One spawn location. ``oldest_s``: age of its oldest live task, in seconds."""
 
     location: str
     function: str
@@ -52,7 +52,7 @@ class Row:
 
     @property
     def note(self) -> str:
-        """What a person should look at first; empty when there is nothing."""
+        """What is wrong with this location; empty if nothing is."""
         notes = []
         if self.orphaned:
             all_of_them = self.orphaned == self.live
@@ -64,8 +64,9 @@ class Row:
 
 @dataclass(slots=True)
 class TaskSnapshot:
-    """Rows by live tasks, most first. ``new_untracked``: untracked tasks that were created since the ledger
-    was installed; ``new_untracked_coroutines``: what a sample of them runs, the most frequent coroutines first."""
+    """``rows``: most live tasks first. ``new_untracked``: untracked tasks that were created after the
+    ledger was installed; ``new_untracked_coroutines``: the coroutines that a sample of them runs, the
+    most frequent first."""
 
     totals: Totals
     rows: list[Row] = field(default_factory=list)
@@ -89,11 +90,11 @@ class LiveTask:
 
 
 def by_location(ledger: Ledger, now: float) -> TaskSnapshot:
-    """Every spawn location with its books. ``now`` is ``time.monotonic()``.
+    """Every spawn location with its counters. ``now``: ``time.monotonic()``.
 
-    Cost: 0.35 us a live task, in slices that let the loop run; it never waits for the loop.
-    Locations are read one after the other, so a task may end between two of them, but each row
-    balances, and the totals are the sums of the rows.
+    Cost: 0.35 us per live task, in slices that let the loop run; it never waits for the loop.
+    Locations are read one after the other, so tasks may end meanwhile. Each row still balances, and
+    the totals are the sums of the rows.
     """
     reading = LiveTaskScan(ledger)
     seen = _Seen(ledger)
@@ -119,16 +120,16 @@ def by_location(ledger: Ledger, now: float) -> TaskSnapshot:
 
 
 class _Seen:
-    """What the counters of a site do not tell: who is the oldest, and how many are orphaned; and
-    what is needed to hold the counters against the pass over the live tasks."""
+    """What a scan finds that the counters of a site do not tell: the oldest task, the orphans, and how
+    many live tasks there are, for the ledger's check of itself."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.orphaned: Counter[Site] = Counter()
         self.oldest: dict[Site, float] = {}
         self.found: Counter[Site] = Counter()
-        """Live tasks that the pass came upon."""
+        """Live tasks that the scan found."""
         self.to_be_found: dict[Site, int] = {}
-        """Live tasks, by the counters after the pass, that began before it."""
+        """Live tasks by the counters after the scan, without those created during it."""
         self._spawned = {site: site.spawned for site in ledger.sites()}
 
     def add(self, some: list[TaskInfo]) -> None:
@@ -145,7 +146,7 @@ class _Seen:
             self.orphaned.update(each.site for each in some if each.context in gone)
 
     def note_counters(self, site: Site, live: int, spawned: int) -> None:
-        """The counters of a location, after the pass."""
+        """Take in the counters of a location, after the scan."""
         self.to_be_found[site] = live - (spawned - self._spawned.get(site, 0))
 
     def _note_oldest(self, site: Site, created_at: float) -> None:
@@ -156,7 +157,7 @@ class _Seen:
 def live(ledger: Ledger, now: float, limit: int, offset: int = 0) -> list[LiveTask]:
     """The live tasks, oldest first: ``limit`` of them after skipping ``offset``.
 
-    Cost: 0.3 us a live task, and 5 us each that is listed.
+    Cost: 0.3 us per live task, and 5 us per listed task.
     """
     found = Oldest(limit + offset)
     for _, some in LiveTaskScan(ledger):
@@ -170,10 +171,7 @@ def listed(ledger: Ledger, records: list[TaskRecord], now: float) -> list[LiveTa
 
 
 def untracked(ledger: Ledger) -> int:
-    """Live tasks of the ledger's loop that it does not know: made before it, or around it.
-
-    Cost: 0.25 us a live task.
-    """
+    """How many live tasks of the ledger's loop it did not record. Cost: 0.25 us per live task."""
     reading = LiveTaskScan(ledger)
     for _ in reading:
         pass
@@ -181,9 +179,9 @@ def untracked(ledger: Ledger) -> int:
 
 
 def incomplete(ledger: Ledger, now: float) -> list[str]:
-    """``Ledger.incomplete`` with the figures of this moment. From any thread.
+    """``Ledger.incomplete`` with current numbers. From any thread.
 
-    Cost: nothing; a snapshot if something is wrong.
+    Cost: nothing if all is well, else a snapshot.
     """
     return by_location(ledger, now).totals.incomplete if ledger.incomplete() else []
 
@@ -217,7 +215,7 @@ def _describe(record: TaskRecord, now: float) -> LiveTask:
 
 
 def name(task: AnyTask | None) -> str:
-    """The task's name; ``?`` if it will not say."""
+    """The task's name; ``?`` if that raises."""
     try:
         return str(task.get_name()) if task is not None else ""
     except Exception:  # noqa: BLE001
@@ -225,7 +223,7 @@ def name(task: AnyTask | None) -> str:
 
 
 def coroutine(task: AnyTask | None) -> str:
-    """The qualified name of what the task runs; ``?`` if it will not say."""
+    """The qualified name of the task's coroutine; ``?`` if that raises."""
     try:
         coro = task.get_coro() if task is not None else None
         return str(getattr(coro, "__qualname__", None) or type(coro).__qualname__)

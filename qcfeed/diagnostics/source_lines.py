@@ -1,6 +1,6 @@
-"""The text of a line of this program, by its place as the books name it: ``file:line``.
+"""The text of source lines, by location: ``file:line``.
 
-Only of files that are imported: a name from elsewhere cannot make it read another one.
+It reads only the files of imported modules, so a location from outside cannot make it read any other.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from types import ModuleType
 from qcfeed.diagnostics.site import short_path
 
 MAX_LINE = 200
-"""Characters of a line that are told."""
+"""Characters of a line that are returned."""
 
 _STDLIB = os.path.join(os.path.dirname(os.__file__), "")  # noqa: PTH118,PTH120
 _LIBRARIES = ("/site-packages/", "/dist-packages/")
@@ -23,14 +23,14 @@ _short = lru_cache(4096)(short_path)
 
 
 def is_library(file: str) -> bool:
-    """Whether a file is the standard library's or an installed package's, not a reader's own."""
+    """Whether a file belongs to the standard library or an installed package, not to the program."""
     return file.startswith((_STDLIB, "<frozen")) or any(part in file for part in _LIBRARIES)
 
 
 def source_lines(places: Iterable[str]) -> dict[str, str]:
-    """The text of each ``file:line``, as the file has it now; left out where it cannot be read.
+    """The text of each ``file:line``, as the file has it now; those that cannot be read are left out.
 
-    From any thread. Cost: 1 us an imported module, then 3 us a place whose file was read before.
+    From any thread. Cost: 1 us per imported module, and 3 us per location whose file is cached.
     """
     modules = _modules()
     found = {place: _text(place, modules) for place in places}
@@ -43,7 +43,7 @@ def source_line(place: str) -> str:
 
 
 def _modules() -> dict[str, ModuleType]:
-    """What is imported, by the file's short path."""
+    """The imported modules by the short path of their file."""
     found = {}
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
@@ -59,5 +59,5 @@ def _text(place: str, modules: dict[str, ModuleType]) -> str:
         return ""
     path = str(module.__file__)
     linecache.checkcache(path)
-    # The module's names tell linecache its loader, which can read a zip.
+    # linecache finds the module's loader in its globals; a loader can read from a zip file.
     return linecache.getline(path, int(line), vars(module)).strip()[:MAX_LINE]

@@ -1,7 +1,7 @@
-"""Stacks, now: of every thread, of the tasks that run in them, and of a task that waits.
+"""The current stacks of all threads, of the tasks that run in them, and of waiting tasks.
 
-All of it is read from outside, so it works while a loop is stuck. Threads go on meanwhile: a stack
-is of one moment, another thread's of a moment later.
+They are read from outside, so this works while a loop is stuck. Threads go on meanwhile: the stack of
+each thread is of a slightly different moment.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from qcfeed.diagnostics.site import AnyTask, short_path
 _ASYNCIO = os.path.join(os.path.dirname(asyncio.__file__), "")  # noqa: PTH118,PTH120
 
 DEPTH = 200
-"""Frames told of a thread, the innermost; those beyond are counted."""
+"""Frames per thread, the innermost; outer ones are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One call. ``file`` is relative to where it was imported from.
+    """One call. ``file`` is relative to the directory that it was imported from.
 
-    ``source``: the line's text as the file has it now; None where there is none: code from
-    ``exec``, compiled code, a file that is gone. A file changed since shows the wrong line.
+    ``source``: the text of the line as the file has it now; None for code from ``exec``, compiled code
+    or a deleted file. If the file has changed since it was imported, the text may be wrong.
     """
 
     file: str
@@ -45,27 +45,27 @@ class Frame:
 
 @dataclass(slots=True)
 class ThreadStack:
-    """One thread's calls, the innermost last; ``dropped``: how many outer ones are left out.
+    """The calls of one thread, innermost last. ``dropped``: outer calls that are left out.
 
-    ``task``: the task that runs in it, if one does.
+    ``task``: the task that runs in it, if any.
     """
 
     name: str
     ident: int
     daemon: bool
-    frames: list[Frame] = field(default_factory=list)
-    dropped: int = 0
-    task: AnyTask | None = None
+    stack: list[Frame] = field(default_factory=list)
+    dropped_frames: int = 0
+    running_task: AnyTask | None = None
 
 
 def threads() -> list[ThreadStack]:
-    """Every thread that runs Python code, the main one first, then by age of their number.
+    """Every thread that runs Python code, the main thread first, then by thread number.
 
-    Cost: 5 us a call, once its file was read for its source. Threads that never ran Python code are
-    not seen; those that Python did not start have no name.
+    Threads that never ran Python code are not seen; threads that Python did not start have no name.
+    Cost: 5 us per call whose file is cached.
     """
     current = sys._current_frames()  # noqa: SLF001
-    # What they are in is noted for all before anything is looked up: threads go on meanwhile.
+    # First note the lines of all threads, then look up sources: the threads go on meanwhile.
     taken = {ident: _outwards(frame) for ident, frame in current.items()}
     running = _running(taken.values())
     known = {thread.ident: thread for thread in threading.enumerate()}
@@ -79,32 +79,32 @@ def threads() -> list[ThreadStack]:
                 name=thread.name if thread else "?",
                 ident=ident,
                 daemon=thread.daemon if thread else True,
-                frames=[_of_frame(frame, line) for frame, line in reversed(calls[:DEPTH])],
-                dropped=max(0, len(calls) - DEPTH),
-                task=next((running[id(f)] for f, _ in calls if id(f) in running), None),
+                stack=[_of_frame(frame, line) for frame, line in reversed(calls[:DEPTH])],
+                dropped_frames=max(0, len(calls) - DEPTH),
+                running_task=next((running[id(f)] for f, _ in calls if id(f) in running), None),
             )
         )
     return found
 
 
 def task_stack(task: AnyTask) -> list[Frame]:
-    """Where a task is: its chain of awaits, outermost first; of one that runs, its calls too.
+    """The await chain of a task, outermost first; for a running task also the calls that it is in.
 
-    From any thread. Raises nothing; what cannot be looked at has no frames. Cost: 5 us a frame,
-    and the frame objects stay with the coroutines until they end (chain.py).
+    From any thread. Never raises: a task that cannot be read has no frames. Cost: 5 us per frame; the
+    frame objects stay with the coroutines until those end (chain.py).
     """
     try:
         links = chain.links(task.get_coro())
         found = [frame for link in links if (frame := _of_link(link)) is not None]
         if links and asyncio.current_task(task.get_loop()) is task:
             found += _further(chain.frame(links[-1]))
-    except Exception:  # noqa: BLE001 - a task is whatever somebody made it
+    except Exception:  # noqa: BLE001 - a task class of the program may raise anything
         return []
     return found
 
 
 def _outwards(frame: FrameType | None) -> list[tuple[FrameType, int]]:
-    """The calls of a thread, innermost first, with the lines that they are at."""
+    """The calls of a thread with their current lines, innermost first."""
     calls = []
     while frame is not None:
         calls.append((frame, frame.f_lineno or frame.f_code.co_firstlineno))
@@ -113,18 +113,18 @@ def _outwards(frame: FrameType | None) -> list[tuple[FrameType, int]]:
 
 
 def _running(stacks: Iterable[list[tuple[FrameType, int]]]) -> dict[int, AnyTask]:
-    """The task that each loop runs now, by the id of the frame of its coroutine."""
+    """The task that each loop runs now, by the id of its coroutine's frame."""
     running = {}
     for task in _current_tasks(stacks):
-        with contextlib.suppress(Exception):  # a task is whatever somebody made it
+        with contextlib.suppress(Exception):  # a task class of the program may raise anything
             frame = chain.frame(task.get_coro())
             running[id(frame)] = task
     return running
 
 
 def _current_tasks(stacks: Iterable[list[tuple[FrameType, int]]]) -> list[AnyTask]:
-    """The running task of every loop, where asyncio has a dict of them; else of the loops that
-    these stacks turn."""
+    """The running task of every loop, if asyncio has a dict of them; else of the loops that run in these
+    stacks."""
     known = registry.asyncio_collection("_current_tasks")
     if known is not None:
         return list(known.values())
@@ -134,15 +134,15 @@ def _current_tasks(stacks: Iterable[list[tuple[FrameType, int]]]) -> list[AnyTas
 
 
 def _current_task(loop: asyncio.AbstractEventLoop) -> AnyTask | None:
-    with contextlib.suppress(Exception):  # a loop is whatever somebody made it
+    with contextlib.suppress(Exception):  # a loop class of the program may raise anything
         return asyncio.current_task(loop)
     return None
 
 
 def _loops(calls: list[tuple[FrameType, int]]) -> Iterator[asyncio.AbstractEventLoop]:
-    """The loops that a thread turns: each has a call of its own methods or of a Runner's there.
+    """The loops that a thread runs: its stack has a call of the loop's methods or of a Runner's.
 
-    A loop that is written in C has no frames; it is found by the Runner that runs it.
+    A loop written in C has no frames; it is found by the Runner that runs it.
     """
     for frame, _ in calls:
         if frame.f_code.co_filename.startswith(_ASYNCIO) and "self" in frame.f_code.co_varnames:
@@ -153,7 +153,7 @@ def _loops(calls: list[tuple[FrameType, int]]) -> Iterator[asyncio.AbstractEvent
 
 
 def _further(outermost: FrameType | None) -> list[Frame]:
-    """The calls that a running coroutine is in."""
+    """The calls that a running coroutine has made."""
     for innermost in sys._current_frames().values():  # noqa: SLF001
         calls = _outwards(innermost)
         for place, (frame, _) in enumerate(calls):
@@ -177,6 +177,6 @@ def _of_frame(frame: FrameType, line: int) -> Frame:
 
 def _frame(code: CodeType, line: int, names: dict[str, Any] | None) -> Frame:
     linecache.checkcache(code.co_filename)
-    # The module's names tell linecache its loader, which can read a zip.
+    # linecache finds the module's loader in its globals; a loader can read from a zip file.
     source = linecache.getline(code.co_filename, line, names).strip()
     return Frame(short_path(code.co_filename), line, code.co_qualname, source or None)

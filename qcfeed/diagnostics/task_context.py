@@ -1,7 +1,7 @@
-"""Where tasks come from, beside the line: whom they serve and what they are about.
+"""The owner and labels that a task inherits from the code that spawns it.
 
-An *origin* is an owner and labels. It is inherited as all context is (``contextvars``): a task gets
-the one that its spawner had, by one reference, however many labels there are.
+They are kept together in one *task context*, in a ``contextvars.ContextVar``. A task gets the task
+context of its spawner as a single reference, however many labels there are.
 """
 
 from __future__ import annotations
@@ -14,24 +14,25 @@ from typing import Protocol
 
 
 class Closable(Protocol):
-    """An owner: something that can be over. ``str(owner)`` describes it in evidence.
+    """An owner that says itself whether it is closed. ``str(owner)`` describes it in evidence.
 
-    It may also have ``closed_at``, in seconds of ``time.monotonic()``.
+    It may also have ``closed_at``: when it closed, by ``time.monotonic()``.
     """
 
     @property
-    def closed(self) -> bool: ...
+    def closed(self) -> bool:
+        """Whether the owner is gone, so that its live tasks are orphans."""
 
 
 Owner = Closable | Callable[[], bool]
-"""Anything with ``closed``, or a callable that returns True once it is gone."""
+"""What a task works for: an object with ``closed``, or a callable that returns True once it is gone."""
 
 Labels = Mapping[str, str]
-"""Never changed once made; tasks of one context share it."""
+"""Keys and values. The mapping is shared by all tasks of one task context and never changes."""
 
 
 class TaskContext:
-    """What all tasks that are spawned in one context have in common."""
+    """The owner and labels of all tasks that are spawned in one context."""
 
     __slots__ = ("labels", "owner")
 
@@ -42,18 +43,26 @@ class TaskContext:
 
 current_context: ContextVar[TaskContext] = ContextVar(
     "qcfeed_task_origin",
-    default=TaskContext(None, MappingProxyType({})),  # noqa: B039 - nothing ever changes it
+    default=TaskContext(None, MappingProxyType({})),  # noqa: B039 - it is never changed
 )
-"""Of what is spawned here and now; the ledger reads it at each spawn."""
+"""The task context of what is spawned here and now. The ledger reads it at each spawn."""
 
 
 @contextlib.contextmanager
 def owned_by(owner: Owner | None) -> Iterator[None]:
-    """Tasks spawned inside belong to ``owner``, and so do those that they spawn; None clears it.
+    """Declare the owner of all tasks that are spawned inside the block, and of those that they spawn.
 
-    A trap: callbacks (``call_soon``, ``add_done_callback``) inherit the context they were made in.
-    A long-lived component that spawns on behalf of others when one of them calls must say
-    ``owned_by`` itself, or what it spawns is booked to whoever happened to wake it.
+    ``owner``: an object with a ``closed`` property, or a callable that returns True once it is gone.
+    A task that is alive when its owner is gone is an *orphan*. None: the tasks have no owner::
+
+        with owned_by(session):
+            session.tasks.append(asyncio.create_task(remind(session)))
+
+    Cost: 1 us to enter; nothing per task.
+
+    Callbacks (``call_soon``, ``add_done_callback``) run in the context in which they were created.
+    A long-lived component that spawns tasks when a client calls it must enter ``owned_by`` itself.
+    Otherwise its tasks belong to the client that happened to call.
     """
     token = current_context.set(TaskContext(owner, current_context.get().labels))
     try:

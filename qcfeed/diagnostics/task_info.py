@@ -1,6 +1,8 @@
-"""What the ledger knows of one task: of its own kind on the task itself, of others' in a record.
+"""What the ledger knows about one task.
 
-Neither keeps a task alive. The facts are the same in both, so readers take either: a ``Booked``.
+The ledger's own tasks (``Task``) carry these fields themselves. For tasks of another task factory they
+are in a ``TaskRecord``, which holds the task weakly. Both have the same fields, so functions that read
+them accept either, as a ``TaskInfo``. Neither keeps a task alive.
 """
 
 from __future__ import annotations
@@ -31,67 +33,67 @@ __all__ = [
 
 
 class TaskFields:
-    """What is known of a task, wherever it is written down. The last two only where there is
-    anything to tell.
-    """
+    """The fields of a task. ``cancels`` and ``spawned_by`` are set only where there is something to
+    record, so that a task without them takes less memory."""
 
     __slots__ = ()
 
     serial: int
     created_at: float
-    """As of ``time.monotonic()``."""
+    """By ``time.monotonic()``."""
     site: Site
     context: TaskContext
     parent: int | None
-    """Serial of the task that spawned it; None when that was a callback, or is unknown."""
+    """Serial of the task that spawned it; None if a callback did, or if it is unknown."""
     open: bool
-    """Whether its end is not booked yet."""
+    """Whether its end has not been recorded yet."""
     cancels: Cancellation
     spawned_by: Frames
-    """The frames of its spawning, where the ledger keeps them."""
+    """The innermost frames of the spawn, if the ledger keeps spawn stacks."""
 
 
 _FIELDS = tuple(TaskFields.__annotations__)
-"""Their slots, which each kind must have of its own: two bases with slots have no common layout."""
+"""The slots of the fields. Each class declares them itself, because Python does not allow two base
+classes that both have slots."""
 
 
 class Task(asyncio.Task[Any], TaskFields):
-    """asyncio's task with the ledger's facts on it, that books its own end when it is freed.
+    """asyncio's task with the ledger's fields, which records its own end when it is freed.
 
-    A done callback would tell of its end sooner, and cost as much again as all else that the ledger
-    does: the event loop wraps, queues and runs one for each task. So a task that has ended and that
-    somebody still holds is booked when it is let go of, or when somebody reads the books.
+    A done callback would report the end sooner, but would cost as much again as everything else that
+    the ledger does: the event loop wraps, queues and runs one per task. So the end of a task that the
+    program still holds is recorded when the program releases it, or at the next scan.
     """
 
     __slots__ = _FIELDS
 
     def set_name(self, value: object) -> None:
-        # Python 3.13.0 names every unnamed task "None" when a factory made it.
+        # Python 3.13.0 names a task "None" when a task factory created it without a name.
         if value is not None:
             super().set_name(value)
 
     def cancel(self, msg: Any | None = None) -> bool:
-        told = super().cancel(msg)
-        if told:
+        cancelled = super().cancel(msg)
+        if cancelled:
             try:
                 _note_cancel(self, sys._getframe(1))  # noqa: SLF001
             except RecursionError:
-                pass  # the program's: it is at its depth, and who cancelled this one stays unknown
+                pass  # the program is at its recursion limit; the caller stays unknown
             except Exception as error:  # noqa: BLE001
                 self.site.ledger.give_up(error)
-        return told
+        return cancelled
 
     def __del__(self, _report: Callable[[AnyTask], None] = asyncio.Task.__del__) -> None:
         try:
             site = self.site
         except AttributeError:
-            pass  # refused by asyncio, as what is no coroutine is
+            pass  # asyncio refused to create it (not a coroutine), so it was never recorded
         else:
             if self._state == "FINISHED" and self._exception is None:
-                # Nearly all: booked as in book(), without a call, and nothing to report.
+                # The usual case: the same as record_end(), inlined, and asyncio has nothing to report.
                 if self.open:
-                    # First of all: a reader may revive the task by its weak reference at any call
-                    # from here on, and must not book the same end again.
+                    # This comes first. A reader in another thread may get the task from its weak
+                    # reference at any call from here on, and must not record the same end again.
                     self.open = False
                     site.finished += 1
                     if site.finished_budget:
@@ -102,11 +104,13 @@ class Task(asyncio.Task[Any], TaskFields):
 
 
 class TaskRecord(weakref.ref[AnyTask], TaskFields):
-    """A task's facts beside a weak reference: as a reader holds them, and of tasks of another kind
-    (the ledger chained with a factory that was there first) the only place where they are.
+    """A weak reference to a task, with the task's fields.
 
-    Calling it gives the task, or None once it is gone. Hold that briefly: while it is held it
-    cannot be collected. Two records of one task are equal.
+    Readers keep records instead of tasks. For tasks created by another task factory (one that was
+    installed before the ledger) the record is the only place that has the fields.
+
+    Calling a record gives the task, or None once it was freed. Hold the task only briefly: it cannot
+    be garbage collected meanwhile. Two records of one task are equal.
     """
 
     __slots__ = _FIELDS
@@ -124,64 +128,64 @@ class TaskRecord(weakref.ref[AnyTask], TaskFields):
         return self.context.labels
 
     def end(self, task: AnyTask) -> None:
-        """As a done callback, for tasks that cannot book their end themselves."""
+        """Record the end of a task of another factory; used as its done callback."""
         record_end(self, task)
 
 
 TaskInfo: TypeAlias = Task | TaskRecord
-"""A task's facts. A ``Task`` is held by whoever has it: not beyond a slice of a reading."""
+"""A task or its record. A ``Task`` is a strong reference: keep it for one slice of a scan at most."""
 
 
-def info_of(task: asyncio.Future[Any] | None, books: object = None) -> TaskInfo | None:
-    """A task's facts, as ``books`` (a Ledger; None: any) has them. From any thread.
+def info_of(task: asyncio.Future[Any] | None, ledger: object = None) -> TaskInfo | None:
+    """The fields of a task as ``ledger`` recorded them (None: any ledger); None if it did not.
 
-    One that is being booked at this very moment has none yet.
+    From any thread. A task that its task factory is recording at this moment counts as unrecorded.
     """
     if type(task) is Task:
         site = getattr(task, "site", None)
-        if site is not None and (books is None or site.ledger is books):
+        if site is not None and (ledger is None or site.ledger is ledger):
             return task
     if task is None:
         return None
     for each in weakref.getweakrefs(task):
-        if isinstance(each, TaskRecord) and _belongs_to(each, books):
+        if isinstance(each, TaskRecord) and _belongs_to(each, ledger):
             return each
     return None
 
 
-def _belongs_to(known: TaskRecord, books: object) -> bool:
-    site = getattr(known, "site", None)
-    return site is not None and (books is None or site.ledger is books)
+def _belongs_to(info: TaskRecord, ledger: object) -> bool:
+    site = getattr(info, "site", None)
+    return site is not None and (ledger is None or site.ledger is ledger)
 
 
-def task_of(known: TaskInfo) -> AnyTask | None:
-    """The task itself; None once it is gone."""
-    return known if type(known) is Task else known()  # type: ignore[operator]
+def task_of(info: TaskInfo) -> AnyTask | None:
+    """The task itself; None once it was freed."""
+    return info if type(info) is Task else info()  # type: ignore[operator]
 
 
-def to_record(known: TaskInfo) -> TaskRecord:
-    """The facts to keep, without the task. Cost: 0.5 us, and 130 B while it is kept."""
-    if isinstance(known, TaskRecord):
-        return known
-    made = TaskRecord(known)
-    made.serial, made.created_at, made.parent = known.serial, known.created_at, known.parent
-    made.context, made.open = known.context, known.open
+def to_record(info: TaskInfo) -> TaskRecord:
+    """A record of the task, which may be kept. Cost: 0.5 us, and 130 bytes while it is kept."""
+    if isinstance(info, TaskRecord):
+        return info
+    made = TaskRecord(info)
+    made.serial, made.created_at, made.parent = info.serial, info.created_at, info.parent
+    made.context, made.open = info.context, info.open
     for fact in ("cancels", "spawned_by"):
-        if hasattr(known, fact):
-            setattr(made, fact, getattr(known, fact))
-    made.site = known.site  # the last: see booked()
+        if hasattr(info, fact):
+            setattr(made, fact, getattr(info, fact))
+    made.site = info.site  # set last: info_of() takes a record with a site for complete
     return made
 
 
-def record_end(known: TaskInfo, task: AnyTask) -> None:
-    """Book how ``task`` ended; one that has not is about to be destroyed. Once only."""
-    site = known.site
+def record_end(info: TaskInfo, task: AnyTask) -> None:
+    """Record how ``task`` ended; a task that has not ended is being destroyed. Does nothing twice."""
+    site = info.site
     outcome = _outcome(task)
-    # From here on no call and no loop: the interpreter switches threads only at those, so another
-    # thread sees the task live or ended, never both or neither, and books nothing twice.
-    if not known.open:
+    # No call and no loop until the counters are done: the interpreter switches threads only there.
+    # So other threads see the task either live or ended, and no end is counted twice.
+    if not info.open:
         return
-    known.open = False
+    info.open = False
     if outcome is Outcome.CANCELLED:
         site.cancelled += 1
     elif outcome is Outcome.FAILED:
@@ -191,11 +195,11 @@ def record_end(known: TaskInfo, task: AnyTask) -> None:
     else:
         site.finished += 1
     if outcome is not Outcome.FINISHED or site.finished_budget:
-        _add_to_recent(known, task, outcome)
+        _add_to_recent(info, task, outcome)
 
 
 def _outcome(task: AnyTask) -> Outcome:
-    # Not task.exception(): that would hide "Task exception was never retrieved".
+    # Not task.exception(), which would suppress asyncio's "Task exception was never retrieved".
     if task._exception is not None:  # noqa: SLF001
         return Outcome.FAILED
     if task.cancelled():
@@ -203,31 +207,31 @@ def _outcome(task: AnyTask) -> Outcome:
     return Outcome.FINISHED if task.done() else Outcome.DESTROYED
 
 
-def _add_to_recent(known: TaskInfo, task: AnyTask, outcome: Outcome) -> None:
-    site = known.site
+def _add_to_recent(info: TaskInfo, task: AnyTask, outcome: Outcome) -> None:
+    site = info.site
     try:
-        site.recent_ended.append(_ended_task(known, task, outcome))
+        site.recent_ended.append(_ended_task(info, task, outcome))
         if outcome is Outcome.FINISHED:
             site.finished_budget -= 1
         elif (error := task._exception) is not None:  # noqa: SLF001
-            site.ledger.note_failure(site, known.serial, error)
+            site.ledger.note_failure(site, info.serial, error)
     except Exception as error:  # noqa: BLE001
         site.ledger.give_up(error)
 
 
-def _ended_task(known: TaskInfo, task: AnyTask, outcome: Outcome) -> EndedTaskInfo:
+def _ended_task(info: TaskInfo, task: AnyTask, outcome: Outcome) -> EndedTaskInfo:
     try:
         name = str(task.get_name())
-    except Exception:  # noqa: BLE001 - a task is whatever somebody made it
+    except Exception:  # noqa: BLE001 - a task class of the program may raise anything
         name = "?"
     return EndedTaskInfo(
-        serial=known.serial,
+        serial=info.serial,
         name=name,
-        created_at=known.created_at,
+        created_at=info.created_at,
         ended_at=time.monotonic(),
         outcome=outcome,
-        labels=known.context.labels,
-        cancels=getattr(known, "cancels", None),
+        labels=info.context.labels,
+        cancels=getattr(info, "cancels", None),
     )
 
 
@@ -236,7 +240,7 @@ def _note_cancel(task: Task, frame: Any) -> None:
     caller = outside(frame)
     try:
         this = asyncio.current_task()
-    except RuntimeError:  # not in a loop's thread
+    except RuntimeError:  # called in a thread without a loop
         this = None
     by = info_of(this)
     task.cancels = Cancellation(

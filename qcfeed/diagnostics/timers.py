@@ -1,8 +1,8 @@
-"""Remove cancelled timers from an event loop's heap a few at a time.
+"""Removes cancelled timers from an event loop's heap a few at a time.
 
 asyncio leaves a cancelled timer in the heap, and rebuilds the whole heap in one step once more than
-half of it is cancelled. After the cancellation of a million sleeping tasks that step stalls the loop
-for a quarter of a second. Why it is done this way: docs/adr/0025.
+half of it is cancelled. After the cancellation of a million sleeping tasks, that step stalls the loop
+for a quarter of a second. The design is explained in docs/adr/0025.
 """
 
 # ruff: noqa: SLF001 - asyncio has no public access to its timers; can_remove_gradually checks them.
@@ -18,7 +18,7 @@ from typing import Any, Self
 _LEFT_TO_ASYNCIO = 500
 """Cancelled timers that asyncio may remove by itself: it takes two milliseconds at most."""
 _SAMPLE = 100
-"""Timers of a heap that are looked at to tell whether most of them are cancelled."""
+"""Timers of a heap that are sampled to tell whether most of them are cancelled."""
 _AHEAD_S = 0.5
 _AT_ONCE = 200
 """Timers go back to the loop half a second before they are due, at most 200 (0.5 ms) in each turn of
@@ -49,8 +49,8 @@ def can_remove_gradually(loop: Any) -> bool:
 
 
 def _most_are_cancelled(heap: list[Any]) -> bool:
-    """Whether the heap is large and more than half of it is cancelled. Not by asyncio's count, which
-    also has some that have left the heap."""
+    """Whether the heap is large and more than half of it is cancelled. asyncio's own count does not tell
+    this: it includes timers that have left the heap."""
     some = heap[:: 1 + len(heap) // _SAMPLE]
     return len(heap) > _LEFT_TO_ASYNCIO and sum(timer._cancelled for timer in some) > len(some) // 2
 

@@ -1,4 +1,4 @@
-"""Does a count keep climbing? Judged by its low points, which bursts and busy hours do not lift."""
+"""Whether a count keeps climbing, judged by its lowest values, which bursts and busy hours do not raise."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 
 class Trend(NamedTuple):
-    """``lows``: the least value of each part of the time, in order. ``spread``: how far the values
-    of one part usually lie apart, which is the noise that growth has to rise above; ``widest``: how
-    far they do at most, as in a burst."""
+    """``lows``: the lowest value of each part of the time, in order. ``spread``: the median range of the
+    values within one part, which is the noise that growth must exceed. ``widest``: the largest such
+    range, as in a burst."""
 
     lows: tuple[int, ...]
     spread: float
@@ -19,7 +19,7 @@ class Trend(NamedTuple):
 
     @property
     def growth(self) -> int:
-        """From the first part's low to the last's; a steady climb shows all but one part of it."""
+        """From the first part's low to the last's. Of a steady climb over N parts it shows N - 1."""
         return self.lows[-1] - self.lows[0]
 
     @property
@@ -29,7 +29,7 @@ class Trend(NamedTuple):
 
 
 def trend(values: Sequence[int], parts: int) -> Trend | None:
-    """``values``, taken at even intervals, cut in ``parts``. None when there are fewer than that.
+    """The trend of ``values``, taken at even intervals; None if there are fewer than ``parts``.
 
     Cost: O(values).
     """

@@ -1,4 +1,4 @@
-"""Exceptions that nobody took from their task: counted as asyncio reports them, and passed on."""
+"""Counts exceptions of tasks that were never retrieved, when asyncio reports them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from qcfeed.diagnostics.task_info import info_of
 log = logging.getLogger("qcfeed.diagnostics")
 
 LOCATIONS = 256
-"""Spawn locations told apart; what comes from any further one is counted under ``other``."""
-_WORDS = "exception was never retrieved"
+"""Spawn locations counted separately; exceptions from any further one are counted as ``other``."""
+_MESSAGE = "exception was never retrieved"
+"""In asyncio's message about a task or a future."""
 _FUTURE = "a future"
 
 
 @dataclass(slots=True)
 class UnretrievedGroup:
-    """Exceptions of one location's tasks that nobody took. ``error`` is the last one.
+    """Unretrieved exceptions of tasks from one spawn location. ``error``: the last one.
 
-    ``location`` is "a future" for one that was no task's, "untracked" for a task's that the ledger
-    does not know. ``last`` is ``time.monotonic()``.
+    ``location`` is "a future" if there was no task, and "untracked" for a task that the ledger did not
+    record. ``last``: when, by ``time.monotonic()``.
     """
 
     location: str
@@ -34,10 +35,10 @@ class UnretrievedGroup:
 
 
 class UnretrievedListener:
-    """Chained in front of the loop's exception handler; asyncio's report is made as ever.
+    """Counts unretrieved exceptions in front of the loop's exception handler, which still gets them.
 
-    asyncio tells of a lost exception when the garbage collector frees the task, so one that
-    somebody still holds is not counted yet. Cost: nothing until there is a report.
+    asyncio reports an exception when the task is freed, so a task that the program still holds is not
+    counted yet. Cost: nothing until there is a report.
     """
 
     def __init__(self) -> None:
@@ -46,32 +47,32 @@ class UnretrievedListener:
         self._lost: dict[str, UnretrievedGroup] = {}
 
     def install(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Listen from now on."""
+        """Put the listener in front of the loop's exception handler."""
         self._loop = loop
         self._previous = loop.get_exception_handler()
         loop.set_exception_handler(self._handle)
 
     def uninstall(self) -> None:
-        """Put the earlier handler back, unless somebody has set another meanwhile."""
+        """Restore the earlier handler, unless the program has set another one meanwhile."""
         if self.listening and self._loop is not None:
             self._loop.set_exception_handler(self._previous)
         self._loop = None
 
     @property
     def listening(self) -> bool:
-        """False once somebody has set a handler in our place: then nothing more is counted."""
+        """False once the program has set another handler: then nothing more is counted."""
         return self._loop is not None and self._loop.get_exception_handler() == self._handle
 
     def counts(self) -> list[UnretrievedGroup]:
-        """By location. From any thread."""
+        """Copies of the counts by location. From any thread."""
         return [replace(lost) for lost in list(self._lost.values())]
 
     def _handle(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         try:
-            if _WORDS in str(context.get("message", "")):
+            if _MESSAGE in str(context.get("message", "")):
                 self._note(context)
         except Exception:
-            log.exception("a lost exception could not be counted")
+            log.exception("counting an unretrieved exception failed")
         if self._previous is None:
             loop.default_exception_handler(context)
         else:
@@ -90,5 +91,5 @@ class UnretrievedListener:
 def _location(future: Any) -> str:
     if not isinstance(future, asyncio.Task):
         return _FUTURE
-    known = info_of(future)
-    return "untracked" if known is None else known.site.location
+    info = info_of(future)
+    return "untracked" if info is None else info.site.location

@@ -1,8 +1,8 @@
-"""The rules by which waits.py knows what a function of asyncio, uvloop or a WebSocket library waits on.
+"""What functions of asyncio, uvloop and WebSocket libraries wait on: the rules that waits.py uses.
 
-A rule is found by a link's qualified name and the end of its file's name, so nothing is imported to
-recognise it. None of these functions ever awaits the caller's own code: the outermost that has a
-rule is what the task waits on.
+A rule is found by the function's qualified name and the end of its file name, so no library is
+imported to recognise it. None of these functions awaits code of the program. So the outermost
+function with a rule is what the task waits on.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from qcfeed.diagnostics.site import AnyTask
 from qcfeed.diagnostics.task_info import info_of
 
 Detail = Callable[[Any, AnyTask], str]
-"""Says more of a link that a task waits in; may raise, and is then left out."""
+"""Describes a wait in more detail. It may raise; then the detail is left out."""
 
 
 class Rule(NamedTuple):
-    """``files``: how the name of the function's file may end. ``kind``: a word for what it waits on."""
+    """``files``: possible ends of the file name. ``kind``: what the function waits on, in a word."""
 
     files: tuple[str, ...]
     kind: str
@@ -31,7 +31,7 @@ class Rule(NamedTuple):
 
 
 def rule_of(link: Any) -> Rule | None:
-    """The rule for a link of the chain, if there is one."""
+    """The rule for a link of an await chain, if there is one."""
     rule = RULES.get(link.__qualname__)
     if rule is not None and (known := code(link)) and known.co_filename.endswith(rule.files):
         return rule
@@ -39,7 +39,7 @@ def rule_of(link: Any) -> Rule | None:
 
 
 def of_future(waiter: Any) -> tuple[str, str]:
-    """Kind and detail of what a task awaits where no function has a rule."""
+    """Kind and detail of a wait, from the awaited future, if no function of the chain has a rule."""
     if isinstance(waiter, asyncio.Task):
         return "task", describe(waiter)
     children = getattr(waiter, "_children", None)
@@ -55,7 +55,7 @@ def of_future(waiter: Any) -> tuple[str, str]:
 
 
 def describe(future: Any) -> str:
-    """A task by its name, and its serial number where a ledger knows it: ``Task-5, serial 12``."""
+    """A task's name, and its serial number if a ledger recorded it: ``Task-5, serial 12``."""
     if not isinstance(future, asyncio.Task):
         return "a future"
     known = serial(future)
@@ -63,15 +63,15 @@ def describe(future: Any) -> str:
 
 
 def name(task: AnyTask) -> str:
-    """A task's name; ``?`` for one that does not tell."""
+    """A task's name; ``?`` if that raises."""
     try:
         return str(task.get_name())
-    except Exception:  # noqa: BLE001 - a task is whatever somebody made it
+    except Exception:  # noqa: BLE001 - a task class of the program may raise anything
         return "?"
 
 
 def serial(task: AnyTask) -> int | None:
-    """A task's serial number, if a ledger has booked it; of two ledgers, one's."""
+    """A task's serial number if a ledger recorded it; with two ledgers, either one's."""
     known = info_of(task)
     return None if known is None else known.serial
 
@@ -83,9 +83,10 @@ def pending(futures: Iterable[Any]) -> str:
 
 
 def left(handle: Any, task: AnyTask) -> float:
-    """Seconds until a timer, or anything with ``when()``, is due."""
+    """Seconds until a timer, or any object with ``when()``, is due."""
     loop = task.get_loop()
-    # uvloop's time() sets the loop's own clock, no matter from which thread: not asked. It is this one.
+    # uvloop's time() updates the loop's cached time, which another thread must not do. uvloop uses the
+    # monotonic clock.
     ours = type(loop).__module__.startswith("uvloop")
     now = time.monotonic() if ours else loop.time()
     return max(0.0, float(handle.when()) - now)
@@ -97,9 +98,9 @@ def seconds(number: float) -> str:
 
 
 def timer(link: Any) -> Any:
-    """The timer that a link holds, asyncio's or uvloop's; None when it has none."""
+    """The timer that a link holds, asyncio's or uvloop's; None if it has none."""
     for thing in held(link):
-        if type(thing).__name__ == "cell":  # a variable that an inner function uses too
+        if type(thing).__name__ == "cell":  # a variable that an inner function also uses
             thing = thing.cell_contents
         if type(thing).__name__ == "TimerHandle":
             return thing
@@ -107,7 +108,7 @@ def timer(link: Any) -> Any:
 
 
 def first(link: Any, kind: type[Any] | tuple[type[Any], ...]) -> Any:
-    """The first thing of a type that a link holds. Raises LookupError when there is none."""
+    """The first object of a type that a link holds. Raises LookupError if there is none."""
     for thing in held(link):
         if isinstance(thing, kind):
             return thing
@@ -130,7 +131,7 @@ def _sleep(link: Any, task: AnyTask) -> str:
 
 def _queue(link: Any, _: AnyTask) -> str:
     queue = first(link, asyncio.Queue)
-    return f"{queue.qsize()} of {queue.maxsize}" if queue.maxsize > 0 else f"{queue.qsize()} in it"
+    return f"{queue.qsize()} of {queue.maxsize}" if queue.maxsize > 0 else f"{queue.qsize()} queued"
 
 
 def _join(link: Any, _: AnyTask) -> str:
@@ -147,7 +148,7 @@ _LOCKS = (asyncio.Event, asyncio.Lock, asyncio.Semaphore, asyncio.Condition)
 
 def _barrier(link: Any, _: AnyTask) -> str:
     barrier = first(link, asyncio.Barrier)
-    return f"{barrier.n_waiting} of {barrier.parties} there"
+    return f"{barrier.n_waiting} of {barrier.parties} waiting"
 
 
 def _group(link: Any, _: AnyTask) -> str:
@@ -164,7 +165,7 @@ def _transport(link: Any, _: AnyTask) -> str:
 
 
 def _connection(link: Any, _: AnyTask) -> str:
-    """A WebSocket's peer: its class is in the function's name, and each has a way to ask it."""
+    """The peer of a WebSocket. The class of the connection is in the function's qualified name."""
     owner = link.__qualname__.rpartition(".")[0]
     for thing in held(link):
         if any(base.__name__ == owner for base in type(thing).__mro__):
@@ -196,7 +197,7 @@ def _target(link: Any, _: AnyTask) -> str:
 
 
 def address(known: Any) -> str:
-    """A socket's address: ``127.0.0.1:5555``, ``[::1]:5555``, a path; nothing for an unnamed one."""
+    """A socket's address: ``127.0.0.1:5555``, ``[::1]:5555`` or a path; empty if it has none."""
     if isinstance(known, tuple):
         host, port = known[:2]
         return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"

@@ -1,7 +1,7 @@
-"""What a task waits on, as far as can be seen cheaply and from any thread.
+"""What a task waits on, as far as any thread can see it cheaply.
 
-It follows the awaits (chain.py) to the first function that has a rule (wait_rules.py), else it
-looks at the future at their end. ``f_locals`` is never read.
+It follows the await chain (chain.py) to the first function that has a rule (wait_rules.py); if there
+is none, it looks at the future at the end of the chain. It never reads ``f_locals``.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from qcfeed.diagnostics.source_lines import is_library
 from qcfeed.diagnostics.task_info import TaskRef
 
 TOP = 5
-"""Different waits told of a location; the rest are told as ``other``."""
+"""Kinds of waits that are listed for a location; the rest are counted as ``other``."""
 
 _short = lru_cache(256)(short_path)
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """What one task waits on; ``str()`` is what a person reads.
+    """What one task waits on; ``str()`` renders it for people.
 
-    ``kind``: ``sleeping``, ``Queue.get``, ``socket read``, ``future``... or how it is with the task:
-    ``ready`` (its turn will come), ``running``, ``ended``, ``gone``, ``unknown``.
-    ``detail``: how much, how many, whom. ``at``: the innermost frame that is neither the standard
-    library's nor an installed package's, ``file:line function``; any that is not asyncio's where
-    there is none. ``timeout_s``: seconds until the nearest ``timeout()`` or ``wait_for()`` ends it.
+    ``kind``: ``sleeping``, ``Queue.get``, ``socket read``, ``future``... or a state of the task:
+    ``ready`` (waits for its turn in the loop), ``running``, ``ended``, ``gone`` (freed), ``unknown``.
+    ``detail``: for example the time left, the length of the queue, or the peer. ``at``: the innermost
+    frame of the program itself, as ``file:line function``; if there is none, the innermost that is
+    not asyncio's. ``timeout_s``: seconds until the nearest ``timeout()`` or ``wait_for()`` ends it.
     """
 
     kind: str
@@ -52,9 +52,9 @@ class Wait:
 
 
 class Waits(NamedTuple):
-    """What the tasks of a location wait on: the commonest first, with how many of ``sampled``.
+    """What the tasks of a location wait on: kinds and numbers, most frequent first.
 
-    ``sampled``: how many live tasks were looked at; all of them, or a random sample.
+    ``sampled``: how many live tasks were looked at: all of them, or a random sample.
     """
 
     counts: list[tuple[str, int]]
@@ -62,14 +62,14 @@ class Waits(NamedTuple):
 
 
 class Sleep(NamedTuple):
-    """Seconds until it ends, and how long it is in all."""
+    """A sleep: seconds until it ends, and its whole length in seconds."""
 
     left_s: float
     whole_s: float
 
 
 class _Seen(NamedTuple):
-    """What is known before anybody asks for details. ``rule`` is that of ``link``."""
+    """A wait before its details are looked up. ``rule`` is that of ``link``."""
 
     kind: str
     links: list[Any]
@@ -84,11 +84,11 @@ _GONE, _ENDED, _RUNNING, _READY = (
 
 
 def wait(task: AnyTask | None) -> Wait:
-    """What ``task`` waits on, and where. Never raises.
+    """What ``task`` waits on, and where. Never raises. From any thread.
 
-    From any thread. Cost: 6-15 us, and 150-180 B that stay with one coroutine until it ends (the
-    frame object behind a line number): for tasks that somebody looks at, not for all.
-    It cannot see into a coroutine that is written in C, nor what a bare future stands for.
+    It cannot see into a coroutine that is written in C, nor what a plain future stands for.
+    Cost: 6-15 us, and 150-180 bytes that stay with a coroutine until it ends (the frame object that
+    the line number needs). So call it for the tasks that a person looks at, not for all.
     """
     try:
         seen = _look(task)
@@ -101,10 +101,10 @@ def wait(task: AnyTask | None) -> Wait:
 
 
 def state(task: AnyTask | None) -> str:
-    """A short word for tables: ``sleeping 3.2 s``, ``Queue.get (0 of 10)``, ``running``...
+    """A short description for tables: ``sleeping 3.2 s``, ``Queue.get (0 of 10)``, ``running``...
 
-    A wait without a rule is told by its place: ``future at feed.py:83 pump``.
-    Never raises: a task that cannot be looked at is ``unknown``. From any thread. Cost: 2-4 us.
+    A wait without a rule is described by its location: ``future at feed.py:83 pump``.
+    Never raises: a task that cannot be read is ``unknown``. From any thread. Cost: 2-4 us.
     """
     try:
         seen = _look(task)
@@ -118,7 +118,7 @@ def state(task: AnyTask | None) -> str:
 
 
 def sleep(task: AnyTask | None) -> Sleep | None:
-    """How a task sleeps; None for one that waits otherwise, or cannot be looked at. Cost: 2 us."""
+    """The sleep that a task is in; None if it waits on something else or cannot be read. Cost: 2 us."""
     try:
         seen = _look(task)
         if task is None or seen.kind != "sleeping":
@@ -130,7 +130,7 @@ def sleep(task: AnyTask | None) -> Sleep | None:
 
 
 def kind(task: AnyTask | None) -> str:
-    """``wait(task).kind`` alone. Never raises. From any thread. Cost: 1 us; nothing stays."""
+    """Only the kind of ``wait(task)``. Never raises. From any thread. Cost: 1 us, nothing lasting."""
     try:
         seen = _look(task)
         return seen.kind or wait_rules.of_future(seen.waiter)[0]
@@ -139,11 +139,10 @@ def kind(task: AnyTask | None) -> str:
 
 
 def mentions(task: AnyTask | None, word: str) -> bool:
-    """Whether ``state(task)`` has this word in it, in any case.
+    """Whether ``state(task)`` contains this word, in upper or lower case.
 
-    Cost: 1 us where the kind has it already, else 2-4 us. A line number costs a frame object that
-    stays with the coroutine (``wait``), so it is looked up only for a word with a colon in it, as in
-    ``feed.py:83``.
+    Cost: 1 us if the kind contains it, else 2-4 us. A line number costs a frame object that stays with
+    the coroutine (see ``wait``), so it is looked up only for a word with a colon, as in ``feed.py:83``.
     """
     try:
         seen = _look(task)
@@ -189,7 +188,7 @@ def _count(kinds: Iterable[str]) -> Waits:
 
 
 def _kind(ref: TaskRef) -> str:
-    """What tasks are counted by: the same for all that wait in the same way; empty for the ended."""
+    """The kind by which a task is counted; empty for a task that has ended."""
     try:
         seen = _look(ref())
         if seen is _ENDED or seen is _GONE:
@@ -198,15 +197,15 @@ def _kind(ref: TaskRef) -> str:
         own = _own(seen.links) if kind == "future" else None
     except Exception:  # noqa: BLE001
         return "unknown"
-    # By function, not by line: a line needs a frame object, and tens of thousands of those would
-    # not only stay but set off a full garbage collection, which stops the watched loop.
+    # By function, not by line. A line needs a frame object, which stays with the coroutine, and tens
+    # of thousands of new objects would trigger a full garbage collection, which stops the watched loop.
     return kind if own is None else f"future in {own.__qualname__}"
 
 
 def _look(task: AnyTask | None) -> _Seen:
-    """The kind is empty where only the future can tell.
+    """What a task waits on, without details; ``kind`` is empty if only the future can tell.
 
-    May raise: tasks and coroutines are whatever somebody made them.
+    May raise, because task and coroutine classes of the program may raise anything.
     """
     if task is None:
         return _GONE
@@ -228,7 +227,7 @@ def _look(task: AnyTask | None) -> _Seen:
 
 
 def _told(seen: _Seen, task: AnyTask) -> tuple[str, str]:
-    """Kind and detail; no detail where the thing is not as the rule knows it."""
+    """Kind and detail. No detail if the objects are not as the rule expects them."""
     if seen.rule is None:
         return wait_rules.of_future(seen.waiter)
     try:
@@ -238,7 +237,7 @@ def _told(seen: _Seen, task: AnyTask) -> tuple[str, str]:
 
 
 def _through_wait_for(links: list[Any], waiter: Any) -> tuple[list[Any], Any]:
-    """On 3.11 ``wait_for`` makes a task of what it waits for; follow it, as if it were awaited."""
+    """On 3.11 ``wait_for`` wraps what it waits for in a task; follow the chain into that task."""
     while len(links) < chain.DEPTH and _is_wait_for(links[-1]):
         awaited = wait_rules.first(links[-1], asyncio.Future)
         inner = chain.links(awaited.get_coro()) if isinstance(awaited, asyncio.Task) else []
@@ -267,8 +266,8 @@ def timeout(links: list[Any], task: AnyTask) -> float | None:
     ends: list[float] = []
     for link in links:
         for thing in chain.held(link):
-            # What an `async with` holds of its block is how it will leave it: a bound method up to
-            # Python 3.13, a function and the context manager itself from 3.14 on.
+            # An `async with` block holds its exit method: a bound method up to Python 3.13, a function
+            # and the context manager itself from 3.14 on.
             timeout = thing if isinstance(thing, asyncio.Timeout) else chain.bound_to(thing)
             if isinstance(timeout, asyncio.Timeout) and _is_active(timeout):
                 ends.append(wait_rules.left(timeout, task))
@@ -280,12 +279,12 @@ def timeout(links: list[Any], task: AnyTask) -> float | None:
 
 
 def _is_active(timeout: asyncio.Timeout) -> bool:
-    """Whether its block has been entered and not left: a variable may still hold one that is over."""
+    """Whether its block is entered and not left. A variable may still hold a timeout that is over."""
     return timeout.when() is not None and "[active]" in repr(timeout)
 
 
 def _own(links: list[Any]) -> Any:
-    """The innermost link that a reader would call their own; None when there is none at all."""
+    """The innermost link of the program itself, else of a library, else of asyncio; None if none."""
     known = [(link, code.co_filename) for link in links if (code := chain.code(link))]
     interpreted = [(link, file) for link, file in known if not chain.is_compiled(link)]
     own = [link for link, file in interpreted if not is_library(file)]
@@ -295,7 +294,7 @@ def _own(links: list[Any]) -> Any:
 
 
 def _in(links: list[Any]) -> str:
-    """As ``_at``, without the line."""
+    """Like ``_at``, without the line."""
     link = _own(links)
     code = chain.code(link)
     return "" if code is None else f"{_short(code.co_filename)} {code.co_qualname}"
@@ -307,5 +306,5 @@ def _at(links: list[Any]) -> str:
     if code is None:
         return ""
     frame = chain.frame(link)
-    line = (frame and frame.f_lineno) or code.co_firstlineno  # a compiled one has no line
+    line = (frame and frame.f_lineno) or code.co_firstlineno  # compiled code has no line
     return f"{_short(code.co_filename)}:{line} {code.co_qualname}"

@@ -1,4 +1,4 @@
-"""Catches whoever keeps the loop from turning, in the act: a thread that looks at its beat."""
+"""A thread that watches the loop's beat and takes the stack of whatever blocks the loop."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from qcfeed.diagnostics.source_lines import is_library, source_line
 from qcfeed.diagnostics.task_info import info_of
 
 CHECK_EVERY_S = 0.05
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 MIN_STALL_S = 0.1
-"""Seconds that a stall must have been seen to last before it is caught."""
+"""Seconds for which a stall must have lasted before it is recorded."""
 MAX_STALLS = 64
 _OVERDUE_S = 0.01
 _SAME_STALL_S = 0.005
-"""Two looks see one stall when its beginning, as reckoned from each, differs by less."""
+"""Two checks see the same stall if the start times that they compute differ by less."""
 
 
 @dataclass(slots=True)
 class Stall:
-    """A time in which the loop did not turn.
+    """A time during which the loop was blocked.
 
-    ``began`` is ``time.monotonic()``, ``seconds`` how long it was seen to last, to within a TICK.
-    ``stack``: where the loop's thread was once it had lasted LONG, the innermost call last; ``place``
-    is the innermost that a reader would call their own, ``source`` that line's text.
-    ``serial`` and ``location`` are of the task that ran; None and "" for a callback, or a task that
-    the ledger does not know.
+    ``began``: by ``time.monotonic()``. ``seconds``: how long it lasted, to within CHECK_EVERY_S.
+    ``stack``: the calls of the loop's thread after MIN_STALL_S, innermost last. ``place``: the innermost
+    call of the program itself; ``source``: the text of that line. ``serial`` and ``location``: of the
+    task that was running; None and "" for a callback or an untracked task.
     """
 
     began: float
@@ -43,17 +42,17 @@ class Stall:
 
 
 class Watchdog:
-    """Keeps the last stalls with their stacks.
+    """Keeps the last stalls of a loop with their stacks.
 
-    Cost: a thread that wakes 20 times a second and compares two numbers.
-    It counts only time in which its own thread ran on time, so a process that was stopped, or a
-    machine that was asleep, is no stall. For the same reason it cannot see one C call that holds
-    the GIL throughout (a huge sort, a garbage collection): then no other thread runs either.
+    It counts only time during which its own thread ran on time, so a stopped process or a sleeping
+    machine is no stall. For the same reason it does not see a single C call that holds the GIL (a huge
+    sort, a garbage collection): no other thread runs meanwhile.
+    Cost: a thread that wakes 20 times per second and compares two numbers.
     """
 
     def __init__(self, watch: LoopWatch) -> None:
         self.caught = 0
-        """Stalls so far, those no longer kept included."""
+        """Stalls so far, including those that are no longer kept."""
         self._watch = watch
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stalls: deque[Stall] = deque(maxlen=MAX_STALLS)
@@ -63,25 +62,25 @@ class Watchdog:
         self._thread: threading.Thread | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin. ``loop`` is the one that the LoopWatch, started already, beats in."""
+        """Start. ``loop``: the one that the LoopWatch watches, which must have been started."""
         self._loop = loop
         self._stopping.clear()
         self._thread = threading.Thread(target=self._run, name="qcfeed-watchdog", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread and join it: at once, as it only waits."""
+        """Stop the thread and join it, which takes no time: it only waits."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
         self._loop = self._thread = None
 
     def stalls(self) -> list[Stall]:
-        """The last KEPT, oldest first, one that goes on included. From any thread."""
+        """The last MAX_STALLS stalls, oldest first, including one that goes on. From any thread."""
         return [replace(stall) for stall in self._stalls.copy()]
 
-    def look(self, now: float, passed: float) -> None:
-        """One look, ``passed`` seconds after the last."""
+    def check(self, now: float, passed: float) -> None:
+        """Check the loop once, ``passed`` seconds after the last check."""
         overdue = self._watch.overdue(now)
         if overdue <= _OVERDUE_S:
             self._began = 0.0
@@ -101,15 +100,15 @@ class Watchdog:
         last = time.monotonic()
         while not self._stopping.wait(CHECK_EVERY_S):
             now = time.monotonic()
-            self.look(now, now - last)
+            self.check(now, now - last)
             last = now
 
     def _catch(self) -> Stall:
         stall = _stall(self._began, self._seen, self._watch.calls())
         task = None if self._loop is None else asyncio.current_task(self._loop)
-        known = info_of(task)
-        if known is not None:
-            stall.serial, stall.location = known.serial, known.site.location
+        info = info_of(task)
+        if info is not None:
+            stall.serial, stall.location = info.serial, info.site.location
         return stall
 
 

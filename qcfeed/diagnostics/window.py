@@ -1,4 +1,4 @@
-"""Two snapshots by location, and what flowed between them. Pure."""
+"""Compares two snapshots by spawn location: tasks created and ended in between. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Counted(Protocol):
-    """A location's row in a snapshot: a ``snapshot.Row``, or what was read from a saved one."""
+    """A location's row in a snapshot: a ``snapshot.Row``, or a row of a saved file."""
 
     @property
     def location(self) -> str: ...
@@ -28,14 +28,14 @@ class Counted(Protocol):
 class Flow:
     """One spawn location between two snapshots.
 
-    ``born`` and ``ended`` (in whatever way) are None where that cannot be told. ``live_before`` is
-    None for a location that is new, ``live`` is None for one that is gone from the books.
-    ``per_minute`` is the live tasks' net change; None when there is no time between the two.
+    ``spawned`` and ``ended``: tasks created, and tasks ended in any way; None if that is not known.
+    ``live_before`` is None for a new location, ``live`` for a location that is no longer counted.
+    ``per_minute``: net change of the live tasks; None if no time passed between the two.
     """
 
     location: str
     function: str
-    born: int | None
+    spawned: int | None
     ended: int | None
     live_before: int | None
     live: int | None
@@ -49,24 +49,24 @@ class Flow:
 
     @property
     def note(self) -> str:
-        """What a person should know before reading the figures."""
+        """What to know before reading the numbers; empty if nothing."""
         if self.live_before is None:
             return "new"
         if self.live is None:
             return "gone"
-        return "" if self.born is not None else "counted anew"
+        return "" if self.spawned is not None else "counted anew"
 
 
 def between(
     before: Iterable[Counted], after: Iterable[Counted], seconds: float, *, same: bool = True
 ) -> list[Flow]:
-    """Every location of either snapshot, the one that grew most first.
+    """Every location of either snapshot, strongest growth first.
 
-    ``seconds`` lie between the two; ``same`` is whether one process counted both. Of two processes
-    only the live tasks can be compared: births, ends and rates are None then. So are they for a
-    location whose counters went backwards, which only one that began anew can do.
+    ``seconds``: the time between the two. ``same``: whether the same process counted both. Of two
+    processes only the live tasks can be compared, so created and ended tasks and rates are None. They
+    are None too for a location whose counters fell, because it was then counted from the start again.
 
-    Cost: O(locations). Tasks born and ended between the two are counted, not listed.
+    Cost: O(locations). Tasks created and ended in between are counted, not listed.
     """
     earlier = {(row.location, row.function): row for row in before}
     minutes = seconds / 60 if same and seconds > 0 else None
@@ -75,23 +75,23 @@ def between(
         for row in after
     ]
     flows += [_gone(row) for row in earlier.values()]
-    return sorted(flows, key=lambda flow: (-flow.net, -(flow.born or 0), flow.location))
+    return sorted(flows, key=lambda flow: (-flow.net, -(flow.spawned or 0), flow.location))
 
 
 def total(flows: Iterable[Flow], seconds: float) -> Flow:
-    """All locations in one row; what one of them cannot tell, the total cannot either."""
+    """All locations in one row. What is None for one location is None in the total."""
     rows = list(flows)
     live_before = sum(flow.live_before or 0 for flow in rows)
     live = sum(flow.live or 0 for flow in rows)
-    told = seconds > 0 and all(flow.born is not None for flow in rows)
+    counted = seconds > 0 and all(flow.spawned is not None for flow in rows)
     return Flow(
         location="total",
         function="",
-        born=sum(flow.born or 0 for flow in rows) if told else None,
-        ended=sum(flow.ended or 0 for flow in rows) if told else None,
+        spawned=sum(flow.spawned or 0 for flow in rows) if counted else None,
+        ended=sum(flow.ended or 0 for flow in rows) if counted else None,
         live_before=live_before,
         live=live,
-        per_minute=(live - live_before) * 60 / seconds if told else None,
+        per_minute=(live - live_before) * 60 / seconds if counted else None,
         orphaned=sum(flow.orphaned for flow in rows),
     )
 
@@ -99,16 +99,16 @@ def total(flows: Iterable[Flow], seconds: float) -> Flow:
 def _flow(before: Counted | None, after: Counted, minutes: float | None, *, same: bool) -> Flow:
     spawned = before.spawned if before else 0
     live = before.live if before else 0
-    told = same and after.spawned >= spawned
+    comparable = same and after.spawned >= spawned
     born = after.spawned - spawned
     return Flow(
         location=after.location,
         function=after.function,
-        born=born if told else None,
-        ended=max(0, live + born - after.live) if told else None,
+        spawned=born if comparable else None,
+        ended=max(0, live + born - after.live) if comparable else None,
         live_before=before.live if before else None,
         live=after.live,
-        per_minute=(after.live - live) / minutes if told and minutes else None,
+        per_minute=(after.live - live) / minutes if comparable and minutes else None,
         orphaned=after.orphaned,
         oldest_s=after.oldest_s,
     )

@@ -123,7 +123,7 @@ def _enough(allowed: int, needed: int) -> None:
 
 def ledger(case: Case) -> str:
     """The ledger covers all tasks: its self-check passes."""
-    tasks = case.service_or_program.tasks
+    tasks = case.service_or_program.totals
     if tasks.incomplete:
         raise CheckFailedError(
             "; ".join(tasks.incomplete), hint=f"`{case.command} runbook QcfeedLedgerIncomplete`"

@@ -1,5 +1,5 @@
-"""Faults on purpose, so that they can be rehearsed. Only the composition (service/app.py) reaches them.
+"""Drills: deliberate faults, to rehearse incidents. Only service/app.py imports them into the service.
 
-A drill breaks one part of the service, for a bounded time, and puts it back wholly: the ledger proves
-it. ``catalog.py`` is the table; ``board.py`` has the one that is on.
+A drill breaks one part of the service for a limited time and restores it completely, which the ledger
+verifies. ``catalog.py`` lists the drills; ``active.py`` runs one at a time.
 """

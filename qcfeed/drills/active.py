@@ -1,4 +1,4 @@
-"""The drill that is on: one at a time, for a bounded time, and put back wholly."""
+"""Runs drills: one at a time, for a limited time, and with complete cleanup."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from qcfeed.errors import NotAllowedError, UsageError
 log = logging.getLogger("qcfeed.drill")
 
 MAX_DURATION = 86_400.0
-"""Seconds that a drill may be asked to last."""
+"""The longest duration of a drill, in seconds."""
 
 SERVICE_CALLER = Caller("service")
-"""Who acted, in the audit log, where nobody asked over the control plane."""
+"""The caller in the audit log for actions that nobody requested over the control plane."""
 
 
 @dataclass(slots=True)
 class RunningDrill:
-    """A drill that is on. ``started_at`` and ``ends_at`` are in loop time."""
+    """The running drill. ``started_at`` and ``ends_at`` are in loop time."""
 
     configured: ConfiguredDrill
     drill: Drill
@@ -32,10 +32,10 @@ class RunningDrill:
 
 
 class DrillRunner:
-    """Starts and ends_at drills. In the service's loop; ``active`` may be read from any thread.
+    """Starts and stops drills. Call it in the service's loop; ``active`` may be read from any thread.
 
-    What somebody asks over the control plane is in the audit log by that; what the service does by
-    itself is written here: a drill that it starts with, one whose time is over, one that it leaves with.
+    The control plane audits the requests it receives. What the service does by itself is audited here:
+    starting the drill of ``--drill``, and ending one when its time is over or the service stops.
     """
 
     def __init__(self, environment: DrillEnvironment, audit: AuditLog) -> None:
@@ -49,38 +49,40 @@ class DrillRunner:
         return self._environment.loop.time()
 
     def start(self, configured: ConfiguredDrill, duration: float | None = None) -> RunningDrill:
-        """Begin a drill, which ends_at by itself after ``duration`` seconds, or its own time.
+        """Start a drill, which ends by itself after ``duration`` seconds (default: the drill's own).
 
-        Raises UsageError while another is on, or for a time that is none.
+        Raises UsageError while another drill is running, or for an invalid duration.
         """
         if self.active is not None:
             raise UsageError(
-                f"the drill {self.active.configured} is on, and there is one at a time",
-                hint="`qcfeed drill stop` ends_at it",
+                f"the drill {self.active.configured} is running; only one can run at a time",
+                hint="`qcfeed drill stop` ends it",
             )
         duration = configured.spec.duration if duration is None else duration
         if not 0 < duration <= MAX_DURATION:
-            raise UsageError(f"a drill duration up to {MAX_DURATION:,.0f} s, not {duration:,.1f} s")
+            raise UsageError(
+                f"a drill cannot last {duration:,.1f} s: the maximum is {MAX_DURATION:,.0f} s"
+            )
         drill = configured.spec.factory(self._environment, configured.number)
         drill.start()
         timer = self._environment.loop.call_later(duration, self._expire)
         self.active = RunningDrill(configured, drill, self.now, self.now + duration, timer)
-        log.warning("DRILL %s: %s; for %g s at most", configured, configured.spec.breaks, duration)
+        log.warning("DRILL %s: %s; for at most %g s", configured, configured.spec.breaks, duration)
         return self.active
 
     def start_audited(self, configured: ConfiguredDrill, duration: float | None) -> None:
-        """As ``start``, for the command line. Raises NotAllowedError when it cannot be written down."""
+        """Like ``start``, for ``--drill``. Raises NotAllowedError if the audit log cannot be written."""
         request = {"drill": str(configured), "for_s": duration, "why": "--drill"}
         entry = self._audit.intend("drill start", SERVICE_CALLER, request)
         self.start(configured, duration)
         self._audit.conclude(entry, "done")
 
     async def stop(self) -> ConfiguredDrill | None:
-        """End the drill and wait until nothing of it is left; which it was."""
+        """End the running drill, wait for its cleanup, and return it; None if none is running."""
         return await self._end_and_wait(None)
 
     async def shut_down(self) -> None:
-        """As ``stop``, for a service that ends_at."""
+        """Like ``stop``, when the service stops."""
         await self._end_and_wait("the service stops")
 
     async def _end_and_wait(self, why: str | None) -> ConfiguredDrill | None:
@@ -100,29 +102,27 @@ class DrillRunner:
             )
 
     async def _end(self, active: RunningDrill, why: str | None) -> None:
-        """``why``: what the audit log says of an end that nobody asked for."""
+        """``why``: the reason in the audit log; None if the control plane audits the request."""
         active.timer.cancel()
         entry = None if why is None else await asyncio.to_thread(self._intend, active, why)
         outcome = "done"
         try:
             await active.drill.stop()
-            log.warning("DRILL %s: ended, nothing of it is left", active.configured)
+            log.warning("DRILL %s: ended, and cleaned up", active.configured)
         except Exception:
             outcome = "failed"
-            log.exception(
-                "DRILL %s: it did not end as it should; restart the service", active.configured
-            )
+            log.exception("DRILL %s: cleanup failed; restart the service", active.configured)
         finally:
             if entry is not None:
                 await asyncio.to_thread(self._audit.conclude, entry, outcome)
             self.active = self._ending = None
 
     def _intend(self, active: RunningDrill, why: str) -> Entry | None:
-        """A disk that is full must not keep a service broken: the drill ends_at all the same."""
+        """Audit the end of a drill. If that fails, say because the disk is full, it ends all the same."""
         try:
             return self._audit.intend(
                 "drill stop", SERVICE_CALLER, {"drill": str(active.configured), "why": why}
             )
         except NotAllowedError as error:
-            log.warning("DRILL %s: its end is not in the audit log: %s", active.configured, error)
+            log.warning("DRILL %s: cannot audit its end: %s", active.configured, error)
             return None

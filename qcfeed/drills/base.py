@@ -1,4 +1,4 @@
-"""What a drill may lay hands on, and what every drill is."""
+"""The interface of a drill, and the parts of the service it may break."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ class DrillEnvironment:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where a client on this machine reaches the port for quotes."""
-        host, _, port = self.listening.quotes.rpartition(":")
-        anywhere = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}  # noqa: S104 - it is asked, not bound
+        """The address at which a client on this machine reaches the port for quotes."""
+        host, _, port = self.listening.websocket.rpartition(":")
+        anywhere = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}  # noqa: S104 - compared, not bound
         return anywhere.get(host, host.strip("[]")), int(port)
 
 
 class Drill(Protocol):
-    """One fault, made once. Both are called in the service's loop."""
+    """One fault, started and stopped once. Both methods are called in the service's loop."""
 
     def start(self) -> None:
-        """Break it. Returns at once."""
+        """Inject the fault. Returns at once."""
 
     async def stop(self) -> None:
-        """Put it back, and wait until it is."""
+        """Remove the fault, and wait until the cleanup is complete."""

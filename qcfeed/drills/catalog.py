@@ -1,4 +1,4 @@
-"""Every drill: what it breaks, what is to be seen of it, and how long it duration unless somebody says."""
+"""All drills: what each breaks, how it shows, and how long it lasts by default."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ MINUTE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class DrillSpec:
-    """One drill. ``alerts``: those that it makes fire when it duration; ``shows``: where else it is seen.
+    """One kind of drill. ``alerts``: the alerts that fire if it lasts; ``shows``: a command that shows it.
 
-    ``number``: what ``NAME=N`` gives, ``default`` unless it is given, from ``minimum`` to ``maximum``; None
-    where there is nothing to give. ``duration`` is in seconds.
+    ``number``: the meaning of N in ``NAME=N``, which ranges from ``minimum`` to ``maximum``; None if the
+    drill takes no number. ``duration``: the default, in seconds.
     """
 
     name: str
@@ -43,7 +43,7 @@ class DrillSpec:
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredDrill:
-    """A drill as somebody asked for it."""
+    """A drill with its number, as requested."""
 
     spec: DrillSpec
     number: float
@@ -56,28 +56,28 @@ class ConfiguredDrill:
 DRILLS: tuple[DrillSpec, ...] = (
     DrillSpec(
         "zombie-feeds",
-        "the feed manager leaks a task for every subscription: the incident",
+        "the feed manager leaks a task for every subscription, as in the incident",
         zombies.ZombieFeeds,
         alerts=("QcfeedOrphanedTasks",),
         shows="qcfeed orphans",
-        number="zombies at once",
+        number="zombies to create at once",
         maximum=1_000_000,
         duration=60 * MINUTE,
     ),
     DrillSpec(
         "zombie-growth",
-        "the same leak at the incident's pace, minute by minute",
+        "the same leak, growing at the incident's rate",
         zombies.ZombieGrowth,
         alerts=("QcfeedTaskGrowth", "QcfeedOrphanedTasks"),
         shows="qcfeed tasks --window 5s",
-        number="zombies a minute",
+        number="zombies per minute",
         default=600,
         minimum=1,
         maximum=60_000,
     ),
     DrillSpec(
         "lost-readers",
-        "connections end and their subscriptions stay",
+        "connections close but their subscriptions stay",
         lost_subscribers.LostSubscribers,
         alerts=("QcfeedOrphanedSubscriptions",),
         shows="qcfeed orphans",
@@ -88,7 +88,7 @@ DRILLS: tuple[DrillSpec, ...] = (
     ),
     DrillSpec(
         "silent-upstream",
-        "the upstream is connected and sends nothing",
+        "the upstream is connected but sends nothing",
         upstream_faults.SilentUpstream,
         alerts=("QcfeedQuotesStale", "QcfeedQuotesDead"),
         shows="qcfeed feeds",
@@ -96,33 +96,33 @@ DRILLS: tuple[DrillSpec, ...] = (
     ),
     DrillSpec(
         "flapping-upstream",
-        "every connection to the upstream is lost as soon as it stands",
+        "every connection to the upstream is lost right after it opens",
         upstream_faults.FlappingUpstream,
         alerts=("QcfeedUpstreamDown", "QcfeedQuotesStale"),
         shows="qcfeed feeds -o wide",
     ),
     DrillSpec(
         "rubbish-upstream",
-        "the upstream sends what is no quote; nothing of it reaches a subscriber",
-        upstream_faults.RubbishUpstream,
+        "the upstream sends invalid quotes; none of them reaches a subscriber",
+        upstream_faults.InvalidTicksUpstream,
         alerts=("QcfeedQuotesStale", "QcfeedQuotesDead"),
         shows="qcfeed feeds -o wide",
         duration=30 * MINUTE,
     ),
     DrillSpec(
         "stuck-loop",
-        "a call blocks the service's loop, again and again",
+        "a blocking call stalls the service's loop again and again",
         stuck_loop.StuckLoop,
         alerts=("QcfeedLoopLag", "QcfeedTargetMissing"),
         shows="qcfeed stacks",
-        number="seconds of each blow",
+        number="seconds per blocking call",
         default=2,
         minimum=1,
         maximum=30,
     ),
     DrillSpec(
         "slow-consumers",
-        "subscribers read more slowly than their quotes come",
+        "subscribers read more slowly than quotes arrive",
         client_faults.SlowConsumers,
         alerts=("QcfeedSlowConsumers",),
         shows="qcfeed subscribers --slow",
@@ -133,7 +133,7 @@ DRILLS: tuple[DrillSpec, ...] = (
     ),
     DrillSpec(
         "half-open-consumers",
-        "subscribers are gone without a word; the service ends them itself",
+        "subscribers vanish without closing; the service times them out",
         client_faults.HalfOpenConsumers,
         shows="qcfeed subscribers",
         number="subscribers",
@@ -143,21 +143,21 @@ DRILLS: tuple[DrillSpec, ...] = (
     ),
     DrillSpec(
         "subscribe-storm",
-        "clients come, subscribe and go faster than they may",
+        "clients connect, subscribe and leave faster than the limit allows",
         client_faults.SubscribeStorm,
         shows="qcfeed tasks --window 5s",
-        number="subscriptions a second",
+        number="subscriptions per second",
         default=5_000,
         minimum=1,
         maximum=50_000,
     ),
     DrillSpec(
         "memory-growth",
-        "memory grows and no task with it; the limit told is lowered, 256 MiB at maximum are held",
+        "memory grows without new tasks, by at most 256 MiB; the reported limit is lowered",
         MemoryGrowth,
         alerts=("QcfeedMemoryRunsOut", "QcfeedMemoryRunsOutSoon", "QcfeedMemoryHigh"),
         shows="qcfeed diagnose",
-        number="MiB a minute",
+        number="MiB per minute",
         default=20,
         minimum=1,
         maximum=60_000,
@@ -169,18 +169,18 @@ DRILLS: tuple[DrillSpec, ...] = (
         ReplacedFactory,
         alerts=("QcfeedLedgerIncomplete",),
         shows="qcfeed status",
-        number="leaked tasks",
+        number="tasks to leak",
         default=500,
         minimum=1,
         maximum=10_000,
     ),
     DrillSpec(
         "clock-jump",
-        "the wall clock jumps by an hour; nothing but the times of quotes may show it",
+        "the wall clock jumps by an hour; only the timestamps of quotes may change",
         clock_jump.ClockJump,
         alerts=("QcfeedDrillLeftOn",),
         shows="qcfeed watch AAPL",
-        number="seconds",
+        number="seconds to jump",
         default=3_600,
         minimum=-31_536_000,
         maximum=31_536_000,
@@ -190,22 +190,23 @@ DRILLS: tuple[DrillSpec, ...] = (
 
 
 def parse(text: str) -> ConfiguredDrill:
-    """The drill that ``NAME`` or ``NAME=N`` asks for. Raises ConfigError."""
+    """Parse ``NAME`` or ``NAME=N``. Raises ConfigError for an unknown drill or an invalid number."""
     name, _, number = text.partition("=")
     spec = next((each for each in DRILLS if each.name == name), None)
     if spec is None:
         raise ConfigError(
-            f"there is no drill {text!r}", hint=f"one of {', '.join(each.name for each in DRILLS)}"
+            f"unknown drill {text!r}", hint=f"one of {', '.join(each.name for each in DRILLS)}"
         )
     if not _:
         return ConfiguredDrill(spec, spec.default)
     digits = number.removeprefix("-")
     value = float(number) if digits.isascii() and digits.isdecimal() else None
     if spec.number is None:
-        raise ConfigError(f"the drill {name} takes no number", hint=f"say {name}")
+        raise ConfigError(f"the drill {name} takes no number", hint=f"use {name}")
     if value is None or not spec.minimum <= value <= spec.maximum:
         raise ConfigError(
-            f"{text!r} is no drill: N is {spec.number}, from {spec.minimum:,.0f} to {spec.maximum:,.0f}",
+            f"invalid drill {text!r}: N is the {spec.number},"
+            f" from {spec.minimum:,.0f} to {spec.maximum:,.0f}",
             hint=f"{name}, or {name}=N",
         )
     return ConfiguredDrill(spec, value)

@@ -1,4 +1,4 @@
-"""Clients that read slowly, clients that are gone without a word, and clients that storm."""
+"""Faults of clients: slow reading, vanishing without closing, and subscribe storms."""
 
 from __future__ import annotations
 
@@ -10,33 +10,35 @@ from qcfeed.drills.clients import Client, FaultyClients
 
 _SLOW_SYMBOLS = 100
 _SLOW_BYTES, _SLOW_EVERY = 32_768, 4.0
-"""Read at once, and the seconds from one time to the next. A window that opens by less than the kernel's next
-segment does not count as open: after --stall-timeout the kernel gives up, and the client has to come anew."""
+"""Bytes per read, and seconds between two reads. The client must read more than one TCP segment at a time:
+otherwise its window counts as closed, and after --stall-timeout the service's kernel drops the connection."""
 _SMALL_BUFFER = 32_768
 _RECONNECT_EVERY = 0.25
-"""Seconds between two looks at who was ended."""
+"""Seconds between two checks for connections that the service has closed."""
 _STORM_BATCH = 100
 _PAUSE = 0.05
-"""Seconds between two storming clients at least: a service that refuses them is not asked in a tight loop."""
+"""Minimum seconds between two storming clients, so that refused ones do not retry in a tight loop."""
 _STORM_ROUNDS = 10
-"""Requests of one storming client before it leaves without a word and comes back."""
+"""Requests of one storming client before it disconnects without a close frame and reconnects."""
 
 
 class SlowConsumers(FaultyClients):
-    """They live, hold many symbols and read a little at a time; when they are told to go, they go."""
+    """Clients with many symbols that read a little at a time. They answer pings, and leave when closed."""
 
     def run_clients(self) -> None:
         while not self.stopping.is_set():
             self.reconnect(lambda _: self.universe[:_SLOW_SYMBOLS], receive_buffer=_SMALL_BUFFER)
             self.stopping.wait(_SLOW_EVERY)
             for client in self.clients:
-                with contextlib.suppress(OSError):  # the service has ended it: seen at once
+                with contextlib.suppress(
+                    OSError
+                ):  # the service has closed it: reconnected in the next round
                     client.pong()
                     client.read(_SLOW_BYTES)
 
 
 class HalfOpenConsumers(FaultyClients):
-    """They take nothing and answer no ping, as peers behind a link that dies again and again."""
+    """Clients that read nothing and answer no ping, like peers behind a link that keeps failing."""
 
     def run_clients(self) -> None:
         while not self.stopping.wait(_RECONNECT_EVERY):
@@ -44,12 +46,12 @@ class HalfOpenConsumers(FaultyClients):
 
 
 class SubscribeStorm(FaultyClients):
-    """So many subscriptions a second, given back at once, by clients that come and go."""
+    """Clients that connect, subscribe and unsubscribe at once, ``number`` subscriptions per second."""
 
     def run_clients(self) -> None:
         self._began, self._asked = time.monotonic(), 0
         while not self.stopping.is_set():
-            with contextlib.suppress(OSError):  # the service has ended it: another comes
+            with contextlib.suppress(OSError):  # the service has closed it: the next client follows
                 self._visit(self.add_client(()))
             for client in list(self.clients):
                 self.remove(client)
@@ -66,7 +68,7 @@ class SubscribeStorm(FaultyClients):
             client.read(1 << 20)
 
     def _early(self) -> float:
-        """Seconds until it is time for more."""
+        """Seconds until more subscriptions are due."""
         return max(0.0, self._asked / self.number - (time.monotonic() - self._began))
 
     def _starts(self) -> range:

@@ -1,4 +1,4 @@
-"""Clients of the service that are a drill's: real sockets to its own port, from a thread."""
+"""The clients of a drill: real sockets to the service's own port, run in a thread."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _UPGRADE = (
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ZHJpbGxkcmlsbGRyaWxsZA==\r\n\r\n"
 )
 _SHORT = 125
-"""Bytes of a frame whose length is told in one byte; a longer form for it is refused."""
+"""Largest payload whose length fits into one byte; RFC 6455 forbids a longer form for these."""
 _KICKED = str(int(CloseCode.KICKED))
 _PATIENCE = 5.0
-"""Seconds for a connection to be made, and at the end for the service to have seen it go."""
+"""Seconds for a connection to open, and at the end for the service to notice that it is closed."""
 
 
 class Client:
-    """One WebSocket connection, upgraded. Raises OSError where the service does not take it."""
+    """One upgraded WebSocket connection. Raises OSError if the service does not accept it."""
 
     def __init__(self, address: tuple[str, int], *, receive_buffer: int | None = None) -> None:
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         try:
-            if receive_buffer is not None:  # before it connects, or the window is told already
+            if receive_buffer is not None:  # before connecting, which announces the window
                 self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
             self.socket.settimeout(_PATIENCE)
             self.socket.connect(address)
@@ -44,7 +44,7 @@ class Client:
         self.port = int(self.socket.getsockname()[1])
 
     def request(self, action: str, symbols: Sequence[Symbol]) -> None:
-        """One request, as a masked text frame (RFC 6455 section 5.2); its mask is nought."""
+        """Send a request as a masked text frame, with a mask of zeros (RFC 6455 section 5.2)."""
         names = ",".join(f'"{symbol}"' for symbol in symbols)
         text = f'{{"action":"{action}","symbols":[{names}]}}'.encode()
         size = len(text)
@@ -56,11 +56,11 @@ class Client:
         self.socket.sendall(head + bytes(4) + text)
 
     def pong(self) -> None:
-        """Say that it lives, asked or not (RFC 6455 section 5.5.3)."""
+        """Send a pong, unsolicited or not (RFC 6455 section 5.5.3)."""
         self.socket.sendall(b"\x8a\x80" + bytes(4))
 
     def read(self, most: int) -> int:
-        """Read what is there, up to ``most`` bytes; how many those were. Never waits."""
+        """Read up to ``most`` bytes without waiting; returns how many."""
         try:
             return len(self.socket.recv(most, socket.MSG_DONTWAIT))
         except BlockingIOError:
@@ -68,20 +68,20 @@ class Client:
 
     @property
     def ended(self) -> bool:
-        """Whether the service has ended it, told without reading what is there."""
+        """Whether the service has closed the connection; checked without reading from it."""
         watched = select.poll()
         watched.register(self.socket, select.POLLRDHUP)
         return bool(watched.poll(0))
 
     def reset(self) -> None:
-        """Reset it: nothing of it stays in the kernel."""
+        """Close with a TCP reset, which leaves nothing in the kernel."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
     def _upgraded(self) -> None:
         head = b""
         while b"\r\n\r\n" not in head:
-            piece = self.socket.recv(1)  # no byte of what comes after it
+            piece = self.socket.recv(1)  # byte by byte: nothing behind the head may be read
             if not piece:
                 raise ConnectionError("the service closed instead of upgrading")
             head += piece
@@ -90,7 +90,7 @@ class Client:
 
 
 class FaultyClients:
-    """A drill whose fault is its clients; ``act`` is what they do, in a thread of its own."""
+    """A drill whose fault is the behaviour of its clients; ``run_clients`` runs in a thread of its own."""
 
     def __init__(self, environment: DrillEnvironment, number: float) -> None:
         self._environment = environment
@@ -116,11 +116,11 @@ class FaultyClients:
             await asyncio.sleep(0.02)
 
     def run_clients(self) -> None:
-        """Until ``stopping``."""
+        """What the clients do, until ``stopping`` is set."""
         raise NotImplementedError
 
     def add_client(self, symbols: Sequence[Symbol], *, receive_buffer: int | None = None) -> Client:
-        """One client more, which holds ``symbols``. Raises OSError."""
+        """Connect one more client and subscribe it to ``symbols``. Raises OSError."""
         client = Client(self.address, receive_buffer=receive_buffer)
         self._ports.add(client.port)
         self.clients.append(client)
@@ -128,18 +128,19 @@ class FaultyClients:
         return client
 
     def reconnect(self, symbols: Callable[[int], Sequence[Symbol]], **how: int) -> None:
-        """As clients do: who was ended comes back, with ``symbols`` of its number; not who was told to
-        go, by ``subscribers kick``. One that is refused tries again the next time.
+        """Reconnect clients whose connection was closed, except those closed by ``subscribers kick``.
+
+        ``symbols`` maps a client's number to its symbols. A refused client tries again on the next call.
         """
         for client in [each for each in self.clients if each.ended]:
             self.remove(client)
-        told_to_go = self._environment.gateway.closed[_KICKED] - self._kicks
+        kicked = self._environment.gateway.closed[_KICKED] - self._kicks
         with contextlib.suppress(OSError):
-            for _ in range(self.number - told_to_go - len(self.clients)):
+            for _ in range(self.number - kicked - len(self.clients)):
                 self.add_client(symbols(len(self._ports)), **how)
 
     def remove(self, client: Client) -> None:
-        """It leaves without a word."""
+        """Disconnect a client, without a close frame."""
         client.reset()
         self.clients.remove(client)
 
@@ -151,7 +152,7 @@ class FaultyClients:
                 self.remove(client)
 
     def _any_connected(self) -> bool:
-        """Whether the service still has a connection of one of ours."""
+        """Whether the service still has a connection from one of our clients."""
         peers = {
             int(each.peer.rpartition(":")[2]) for each in self._environment.gateway.connections
         }

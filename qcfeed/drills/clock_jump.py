@@ -1,4 +1,4 @@
-"""A wall clock that somebody sets."""
+"""A jump of the wall clock, as if somebody had set it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from qcfeed.drills.base import DrillEnvironment
 
 
 class ClockJump:
-    """The wall clock jumps by so many seconds, and jumps back at the end."""
+    """Moves the service's wall clock by ``seconds``, and back at the end."""
 
     def __init__(self, environment: DrillEnvironment, seconds: float) -> None:
         self._wall = environment.wall

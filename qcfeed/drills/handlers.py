@@ -1,4 +1,4 @@
-"""What the control plane tells and does about drills."""
+"""The control plane's handlers for drills."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from qcfeed.model.drills import (
 
 
 class DrillHandlers:
-    """The routes about drills. ``runner``: None in a service that does not allow any."""
+    """The routes for drills. ``runner`` is None if the service does not allow drills."""
 
     def __init__(self, runner: DrillRunner | None) -> None:
         self._runner = runner
@@ -45,7 +45,7 @@ class DrillHandlers:
     async def start(self, request: StartDrillRequest) -> DrillStarted:
         runner = self._allowed()
         active = runner.start(parse(request.drill), request.for_s)
-        return DrillStarted(drill=_active(active, runner.now))
+        return DrillStarted(active=_active(active, runner.now))
 
     async def stop(self, _: StopDrillRequest) -> DrillStopped:
         runner = self._allowed()
@@ -57,7 +57,7 @@ class DrillHandlers:
         if self._runner is None:
             raise NotAllowedError(
                 "this service does not allow drills",
-                hint="a service that may be broken: `qcfeed serve --allow-drills`; never in production",
+                hint="start a test service with `qcfeed serve --allow-drills`; never in production",
             )
         return self._runner
 
@@ -66,11 +66,11 @@ def _drill(spec: DrillSpec) -> Drill:
     return Drill(
         name=spec.name,
         breaks=spec.breaks,
-        alerts=list(spec.alerts),
+        alert_names=list(spec.alerts),
         shows=spec.shows,
         number=spec.number,
-        usual=None if spec.number is None else spec.default,
-        lasts_s=spec.duration,
+        default_number=None if spec.number is None else spec.default,
+        duration_s=spec.duration,
     )
 
 
@@ -78,8 +78,8 @@ def _active(active: RunningDrill, now: float) -> ActiveDrill:
     return ActiveDrill(
         drill=str(active.configured),
         name=active.configured.spec.name,
-        on_s=max(0.0, now - active.started_at),
+        active_s=max(0.0, now - active.started_at),
         left_s=max(0.0, active.ends_at - now),
-        alerts=list(active.configured.spec.alerts),
+        alert_names=list(active.configured.spec.alerts),
         shows=active.configured.spec.shows,
     )

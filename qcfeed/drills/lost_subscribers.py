@@ -1,4 +1,4 @@
-"""Subscriptions whose connection is gone: the incident had 4,234 of them."""
+"""Subscriptions whose connection is closed; the incident had 4,234 of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = logging.getLogger("qcfeed.drill")
 
 
 class LostSubscribers:
-    """Connections end, and what they held is not given back: feeds run for nobody."""
+    """Creates subscriptions of closed connections, which keep feeds running for nobody."""
 
     def __init__(self, environment: DrillEnvironment, count: float) -> None:
         self._hub = environment.hub
@@ -36,7 +36,7 @@ class LostSubscribers:
 
 
 class _ClosedConsumer:
-    """A reader that is no longer there, and to which everything can be said."""
+    """A consumer that is no longer connected, and accepts and discards everything."""
 
     connected = False
     writable = True
@@ -47,20 +47,20 @@ class _ClosedConsumer:
         self.subscribers: dict[Symbol, Subscriber] = {}
 
     def write(self, data: bytes) -> None:
-        """To nobody."""
+        """Discard."""
 
     def push(self, data: bytes) -> int:
-        """To nobody."""
+        """Discard."""
         return len(data)
 
     def queue_unsent(self, rest: bytes, error: OSError | None) -> None:
-        """Nothing is ever left."""
+        """Never called: ``push`` accepts everything."""
 
     def disconnect_slow(self) -> None:
-        """It is never behind."""
+        """Never called: it is never behind."""
 
     def send_status(self, status: Status) -> None:
-        """To nobody."""
+        """Discard."""
 
     def evict(self, subscriber: Subscriber, code: CloseCode, reason: str) -> None:
-        """It was gone already."""
+        """Nothing to do: it is closed already."""

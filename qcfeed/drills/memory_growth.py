@@ -1,4 +1,4 @@
-"""Memory that grows, and no task with it."""
+"""Memory that grows without new tasks."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from qcfeed.metrics import memory
 
 MEGABYTE = 1 << 20
 CAP = 256 * MEGABYTE
-"""What the drill holds at most."""
+"""The most the drill allocates, in bytes."""
 _FULL = 0.95
-"""Where the process then stands, against the limit that it tells while the drill is on."""
+"""The share of the lowered limit that is in use when CAP is reached."""
 _EVERY = 0.25
+"""Seconds between two allocations."""
 
 
 class MemoryGrowth:
-    """Something keeps what it is given: so many megabytes a minute, at most CAP.
+    """Allocates memory at a fixed rate, up to CAP.
 
-    The machine is never short of memory: the service tells a lower limit meanwhile, one that CAP
-    reaches. What is kept is given back to the system at once in the end.
+    To keep the machine safe, the service reports a lower memory limit during the drill, one that CAP
+    nearly reaches. At the end the memory is returned to the system at once.
     """
 
-    def __init__(self, environment: DrillEnvironment, megabytes_a_minute: float) -> None:
+    def __init__(self, environment: DrillEnvironment, megabytes_per_minute: float) -> None:
         self._loop = environment.loop
-        self._piece = max(mmap.PAGESIZE, int(megabytes_a_minute * MEGABYTE / 60 * _EVERY))
+        self._piece = max(mmap.PAGESIZE, int(megabytes_per_minute * MEGABYTE / 60 * _EVERY))
         self._kept: list[mmap.mmap] = []
         self._held = 0
         self._next: asyncio.TimerHandle | None = None

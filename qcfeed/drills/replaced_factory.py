@@ -1,4 +1,4 @@
-"""A library that replaces the loop's task factory: new tasks are not recorded, and some of them leak."""
+"""A replaced task factory: new tasks are not recorded, and some of them leak."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qcfeed.drills.base import DrillEnvironment
 class ReplacedFactory:
     """Replaces the task factory of a running loop, as some tracing libraries do, and leaks tasks.
 
-    The leaked tasks have an owner that is gone, so they are orphans that no list shows.
+    The leaked tasks have a closed owner, but no list of orphans shows them.
     """
 
     def __init__(self, environment: DrillEnvironment, count: float) -> None:
@@ -28,7 +28,7 @@ class ReplacedFactory:
             self._leaked = [self._loop.create_task(_refresh()) for _ in range(self._count)]
 
     async def stop(self) -> None:
-        """Put the factory back and end what leaked. What the service created meanwhile goes on."""
+        """Restore the factory and end the leaked tasks; tasks the service created meanwhile go on."""
         self._loop.set_task_factory(self._recording)
         for task in self._leaked:
             task.cancel()
@@ -37,7 +37,7 @@ class ReplacedFactory:
 
 
 def plain_factory(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
-    """Makes the tasks that asyncio makes without a task factory."""
+    """Create a task as asyncio does without a task factory."""
     return asyncio.Task(coro, loop=loop, **options)
 
 

@@ -1,4 +1,4 @@
-"""A loop that is stuck: a call that blocks, where everybody has to wait for it."""
+"""A stuck loop: a blocking call that every task has to wait for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from qcfeed.drills.base import DrillEnvironment
 
 _PAUSE = 2.0
-"""Seconds between two blows, in which the service breathes, and can be told to stop the drill."""
+"""Seconds between two blocking calls, in which the service works and can stop the drill."""
 
 
 class StuckLoop:
@@ -20,7 +20,7 @@ class StuckLoop:
         self._next: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        # Not at once: whoever starts the drill is told so first.
+        # Delayed, so that the answer to the request that starts the drill is sent first.
         self._next = self._loop.call_later(0.2, self._block)
 
     async def stop(self) -> None:
@@ -34,5 +34,5 @@ class StuckLoop:
 
 
 def compute_without_a_thread(seconds: float) -> None:
-    """Stands for a query, a hash or a file read that was thought to be quick."""
+    """Stands for a query, a hash or a file read that somebody believed to be quick."""
     time.sleep(seconds)

@@ -1,4 +1,4 @@
-"""Between the upstream and the feeds: where a drill takes quotes away, spoils them or cuts the line."""
+"""A layer between the upstream and the feeds, where a drill drops or corrupts ticks or cuts connections."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ Alter = Callable[[Sequence[Tick]], Sequence[Tick]]
 
 
 class TamperedUpstream:
-    """An upstream that passes everything on, until a drill sets ``alter`` or cuts its runs short."""
+    """Passes everything through, until a drill sets ``alter`` or calls ``limit_runs``."""
 
     def __init__(self, inner: Upstream) -> None:
         self._inner = inner
         self._loop = asyncio.get_running_loop()
         self._runs: set[asyncio.Timeout] = set()
-        self._life: float | None = None
+        self._max_run: float | None = None
         self._lost = 0
         self.name = inner.name
         self.alter: Alter | None = None
-        """What becomes of ticks; None for nothing."""
+        """Transforms ticks; None passes them through."""
 
-    def cut(self, life: float | None) -> None:
-        """From now on no run lasts longer than ``life`` seconds; None: as long as it likes."""
-        self._life = life
-        ends = None if life is None else self._loop.time() + life
+    def limit_runs(self, seconds: float | None) -> None:
+        """Let no run last longer than ``seconds`` seconds from now on; None removes the limit."""
+        self._max_run = seconds
+        ends = None if seconds is None else self._loop.time() + seconds
         for limit in self._runs:
             limit.reschedule(ends)
 
@@ -41,7 +41,7 @@ class TamperedUpstream:
         return self._inner.symbols()
 
     async def run(self, symbol: Symbol, sink: Sink) -> None:
-        limit = asyncio.timeout(self._life)
+        limit = asyncio.timeout(self._max_run)
         try:
             async with limit:
                 self._runs.add(limit)
@@ -56,11 +56,11 @@ class TamperedUpstream:
             raise UpstreamError("the connection was lost (a drill cuts it)") from error
 
     def health(self) -> UpstreamHealth:
-        """A line that is cut as soon as it stands is not connected."""
+        """The inner upstream's health; not connected while runs are cut."""
         health = self._inner.health()
         return dataclasses.replace(
             health,
-            connected=health.connected and self._life is None,
+            connected=health.connected and self._max_run is None,
             reconnects=health.reconnects + self._lost,
         )
 
@@ -69,7 +69,7 @@ class TamperedUpstream:
 
 
 class _Altering:
-    """One feed's sink, behind what the drill does to its ticks."""
+    """One feed's sink, which receives the altered ticks."""
 
     def __init__(self, upstream: TamperedUpstream, sink: Sink) -> None:
         self._upstream = upstream

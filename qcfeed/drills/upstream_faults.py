@@ -1,4 +1,4 @@
-"""An upstream that is silent, one that comes and goes, and one that sends rubbish."""
+"""Faults of the upstream: silence, lost connections, and invalid ticks."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import msgspec
 from qcfeed.drills.base import DrillEnvironment
 from qcfeed.model.messages import Tick
 
-_LIFE = 0.2
-"""Seconds that a connection of a flapping upstream lasts: enough for a quote."""
+_CONNECTION_SECONDS = 0.2
+"""Seconds a connection of a flapping upstream lasts: enough for one quote."""
 
 
 class SilentUpstream:
-    """It is connected and says nothing: no quote reaches any feed."""
+    """The upstream is connected, but no quote reaches any feed."""
 
     def __init__(self, environment: DrillEnvironment, _: float) -> None:
         self._upstream = environment.upstream
@@ -30,35 +30,35 @@ class SilentUpstream:
 
 
 class FlappingUpstream:
-    """Every connection is lost as soon as it stands; feeds back off and try again, up to 30 s apart."""
+    """Every connection is lost right after it opens; feeds back off and retry, up to 30 s apart."""
 
     def __init__(self, environment: DrillEnvironment, _: float) -> None:
         self._upstream = environment.upstream
 
     def start(self) -> None:
-        self._upstream.cut(_LIFE)
+        self._upstream.limit_runs(_CONNECTION_SECONDS)
 
     async def stop(self) -> None:
-        self._upstream.cut(None)
+        self._upstream.limit_runs(None)
 
 
-class RubbishUpstream:
-    """What should be quotes is none: no number, below nought, without end, at no time."""
+class InvalidTicksUpstream:
+    """Every tick is invalid: NaN, negative or infinite numbers, or a bad timestamp."""
 
     def __init__(self, environment: DrillEnvironment, _: float) -> None:
         self._upstream = environment.upstream
-        self._spoil = itertools.cycle(_RUBBISH)
+        self._faults = itertools.cycle(_FAULTS)
 
     def start(self) -> None:
-        self._upstream.alter = self._spoiled
+        self._upstream.alter = self._corrupt
 
     async def stop(self) -> None:
         self._upstream.alter = None
 
-    def _spoiled(self, ticks: Sequence[Tick]) -> Sequence[Tick]:
+    def _corrupt(self, ticks: Sequence[Tick]) -> Sequence[Tick]:
         return [
-            msgspec.structs.replace(tick, **spoilt)
-            for tick, spoilt in zip(ticks, self._spoil, strict=False)
+            msgspec.structs.replace(tick, **fault)
+            for tick, fault in zip(ticks, self._faults, strict=False)
         ]
 
 
@@ -66,7 +66,7 @@ def _nothing(_: Sequence[Tick]) -> Sequence[Tick]:
     return ()
 
 
-_RUBBISH: tuple[dict[str, Any], ...] = (
+_FAULTS: tuple[dict[str, Any], ...] = (
     {"bid": math.nan},
     {"ask": -1.0},
     {"last": math.inf},

@@ -6,7 +6,7 @@ import time
 
 
 class WallClock:
-    """Unix time, off by ``offset`` seconds. What measures durations does not go by it."""
+    """Unix time plus ``offset`` seconds. Durations are measured with the monotonic clock instead."""
 
     def __init__(self) -> None:
         self.offset = 0.0
@@ -15,5 +15,5 @@ class WallClock:
         return time.time() + self.offset
 
     def ns(self) -> int:
-        """In nanoseconds."""
+        """The time in nanoseconds."""
         return time.time_ns() + int(self.offset * 1e9)

@@ -1,4 +1,4 @@
-"""The incident itself. ``ZombieFeeds`` is the feed manager of 2024-03-20, its three faults marked."""
+"""The incident. ``ZombieFeeds`` is the feed manager of 2024-03-20, with its three faults marked."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from qcfeed.model.symbol import Symbol
 log = logging.getLogger("qcfeed.drill")
 
 _BATCH = 1_000
-_WAKES_A_SECOND = 1_000
-"""What all zombies together may cost: beyond it each sleeps longer than the incident's second."""
-_HERE = Filter(site="drills/zombies.py")
+_MAX_WAKEUPS_PER_SECOND = 1_000
+"""Limit for all zombies together; with more zombies each sleeps longer than the incident's 1 s."""
+_THESE_TASKS = Filter(site="drills/zombies.py")
 
 
 class ZombieFeeds:
-    """A feed manager that leaks a task for every subscription that ever was.
+    """A feed manager that leaks a task for every subscription.
 
-    ``count`` of them are there at once. Stopping ends them, which the incident's manager could not.
+    ``count`` zombies are created at the start. Unlike in the incident, stopping the drill ends them.
     """
 
     def __init__(self, environment: DrillEnvironment, count: float) -> None:
         self._hub = environment.hub
         self._ledger = environment.ledger
         self._count = int(count)
-        self._period = max(1.0, count / _WAKES_A_SECOND)
+        self._period = max(1.0, count / _MAX_WAKEUPS_PER_SECOND)
         self._working: asyncio.Task[None] | None = None
         self.running = False
 
     def start(self) -> None:
-        """Start a zombie for each subscription from now on, and those of the past at once."""
+        """Create ``count`` zombies now, and one more for each subscription from now on."""
         self.running = True
         self._hub.observers.append(self.start_symbol_feed)
         self._working = asyncio.create_task(self._populate(), name="drill populate")
@@ -48,7 +48,7 @@ class ZombieFeeds:
         if self._working is not None:
             self._working.cancel()
             await asyncio.wait([self._working])
-        await reaper.cancel(drained(_HERE.select(self._ledger, time.monotonic())))
+        await reaper.cancel(drained(_THESE_TASKS.select(self._ledger, time.monotonic())))
 
     def start_symbol_feed(self, subscriber: Subscriber) -> None:
         """Fault 1: the task's handle is dropped, so nobody can cancel it."""
@@ -56,8 +56,8 @@ class ZombieFeeds:
             asyncio.get_running_loop().create_task(self._generate_quotes(subscriber))
 
     async def _generate_quotes(self, subscriber: Subscriber) -> None:
-        while True:  # Fault 2: `running` is never looked at.
-            if not self._send(subscriber):  # Fault 3: a failed send is noted, and no more.
+        while True:  # Fault 2: `running` is never checked.
+            if not self._send(subscriber):  # Fault 3: a failed send is only logged.
                 log.debug("No receivers for %s", subscriber.symbol)
             await asyncio.sleep(self._period)
 
@@ -72,7 +72,7 @@ class ZombieFeeds:
         log.warning("DRILL zombie-feeds: %d zombies are alive", self._count)
 
     def _leave_one_behind(self, number: int) -> None:
-        """What a subscription of the past has left."""
+        """Create the zombie of a subscription that has ended."""
         universe = self._hub.upstream.symbols() or [Symbol("AAPL")]
         subscriber = Subscriber(universe[number % len(universe)], cast("Consumer", None))
         self.start_symbol_feed(subscriber)
@@ -80,11 +80,11 @@ class ZombieFeeds:
 
 
 class ZombieGrowth(ZombieFeeds):
-    """As the incident grew: so many more zombies a minute."""
+    """The same leak, growing by ``per_minute`` zombies per minute."""
 
-    def __init__(self, environment: DrillEnvironment, a_minute: float) -> None:
+    def __init__(self, environment: DrillEnvironment, per_minute: float) -> None:
         super().__init__(environment, 0)
-        self._every = 60.0 / a_minute
+        self._every = 60.0 / per_minute
 
     async def _populate(self) -> None:
         loop = asyncio.get_running_loop()

@@ -46,11 +46,11 @@ class Moment(msgspec.Struct, kw_only=True):
     """One sample; ``orphans``: tasks and subscriptions; null is what was not there."""
 
     at: str
-    memory_bytes: float | None
-    live_tasks: float | None
+    resident_bytes: float | None
+    live: float | None
     subscriptions: float | None
-    orphans: float | None
-    feeds: float | None
+    orphaned: float | None
+    feed_count: float | None
 
 
 class LocationRate(msgspec.Struct, kw_only=True):
@@ -76,7 +76,7 @@ class ClaimAnswer(msgspec.Struct, kw_only=True):
     why: str
 
 
-class Growth(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.growth/1"):
+class Growth(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.growth/2"):
     """``windows`` with the worst first; ``worst`` is null where no window reaches the limit.
 
     ``findings``: what is wrong, in words; ``missing``: what could not be told, or may mislead.
@@ -86,17 +86,17 @@ class Growth(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.growt
     at: str
     source: str
     target: str
-    memory_bytes: float | None
+    resident_bytes: float | None
     limit_bytes: float | None
     windows: list[Rates]
     worst: Worst | None
     accelerating: bool
     sustained: bool
     bytes_per_task: float | None
-    findings: list[str]
+    problems: list[str]
     claims: list[ClaimAnswer]
     missing: list[str]
-    restarts: list[str]
+    restarted_at: list[str]
     gaps: list[tuple[str, str]]
     locations: list[LocationRate]
     timeline: list[Moment]
@@ -112,7 +112,7 @@ def answer(told: Timeline, said: Sequence[Claim] = (), *, horizon: float = HORIZ
         at=stamp(told.at),
         source=told.source,
         target=told.target,
-        memory_bytes=held[-1] if held else None,
+        resident_bytes=held[-1] if held else None,
         limit_bytes=told.limit,
         windows=[Rates(**each._asdict()) for each in growth.worst_first(found)],
         worst=None
@@ -121,10 +121,10 @@ def answer(told: Timeline, said: Sequence[Claim] = (), *, horizon: float = HORIZ
         accelerating=growth.accelerating(found),
         sustained=growth.sustained(told.points, told.at),
         bytes_per_task=None if task is None or task.r2 < growth.GOOD_FIT else task.bytes,
-        findings=list(_findings(told, found, horizon)),
+        problems=list(_findings(told, found, horizon)),
         claims=[_claim(claims.check(each, told.points, found, told.limit)) for each in said],
         missing=list(told.missing),
-        restarts=[stamp(at) for at in growth.restarts(told.points)],
+        restarted_at=[stamp(at) for at in growth.restarts(told.points)],
         gaps=[(stamp(begin), stamp(end)) for begin, end in growth.gaps(told.points)],
         locations=[_location(each) for each in growth.by_location(told.locations)],
         timeline=[_moment(point) for point in told.points],
@@ -179,9 +179,9 @@ def _location(row: LocationGrowth) -> LocationRate:
 def _moment(point: Point) -> Moment:
     return Moment(
         at=stamp(point.at),
-        memory_bytes=point.memory,
-        live_tasks=point.live,
+        resident_bytes=point.memory,
+        live=point.live,
         subscriptions=point.subscriptions,
-        orphans=point.orphans,
-        feeds=point.feeds,
+        orphaned=point.orphans,
+        feed_count=point.feeds,
     )

@@ -22,7 +22,7 @@ _CHUNK = 65_536
 
 
 class Session(requests.Session):
-    """Reads no ~/.netrc and no more than ANSWER_BYTES; every answer is inspected."""
+    """Reads no ~/.netrc and no more than MAX_ANSWER_BYTES; every answer is inspected."""
 
     inspect: Callable[[requests.Response], None]
 

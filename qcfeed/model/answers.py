@@ -26,13 +26,13 @@ class Answer(msgspec.Struct, kw_only=True, tag_field="schema"):
     loop_stack: list[str] | msgspec.UnsetType = msgspec.UNSET
 
 
-class Failure(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.error/1"):
+class Failure(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.error/2"):
     """The request was not carried out. ``stack``: where the watched loop is stuck, if it is."""
 
     code: str
     message: str
     hint: str | None = None
-    stack: list[str] = []
+    loop_stack: list[str] = []
 
 
 # ---------------------------------------------------------------- tasks
@@ -72,7 +72,7 @@ class WaitCount(msgspec.Struct, kw_only=True):
     """So many tasks wait on this."""
 
     state: str
-    tasks: int
+    count: int
 
 
 class ByLocationQuery(TaskFilter, kw_only=True):
@@ -112,7 +112,7 @@ class Location(msgspec.Struct, kw_only=True):
     source: str | msgspec.UnsetType = msgspec.UNSET
 
 
-class TasksByLocation(Answer, kw_only=True, tag="qcfeed.tasks.by_location/2"):
+class TasksByLocation(Answer, kw_only=True, tag="qcfeed.tasks.by_location/3"):
     """``since``: when this process began to answer; with ``pid`` and ``instance`` it tells whether two
     snapshots are of one life of a program.
     """
@@ -162,21 +162,21 @@ class Orphan(msgspec.Struct, kw_only=True):
     already, if it does: less than ``gone_s`` means that it woke since, and went on.
     """
 
-    task: int | None
+    serial: int | None
     symbol: str | None
     location: str
     age_s: float
-    evidence: str
+    reason: str
     owner: str = ""
-    gone_s: float | None = None
-    slept_s: float | None = None
+    owner_gone_s: float | None = None
+    sleeping_s: float | None = None
 
 
-class Orphans(Answer, kw_only=True, tag="qcfeed.orphans/1"):
+class Orphans(Answer, kw_only=True, tag="qcfeed.orphans/2"):
     """``count`` is all of them; ``orphans`` lists the oldest ``limit``. ``incomplete``: why there may
     be more, as in TaskTotals."""
 
-    count: int
+    total: int
     orphans: list[Orphan]
     incomplete: list[str] = []
 
@@ -194,19 +194,19 @@ class OrphansQuery(TaskFilter, kw_only=True):
 class Survivor(msgspec.Struct, kw_only=True):
     """A task that was cancelled and is still alive."""
 
-    task: int
+    serial: int
     location: str
     state: str
 
 
-class Reaped(Answer, kw_only=True, tag="qcfeed.reap/1"):
+class Reaped(Answer, kw_only=True, tag="qcfeed.reap/2"):
     """``failed``: ended, but its cleanup raised. ``already_gone``: ended by itself meanwhile.
 
     ``subscriptions``: orphaned subscriptions that were removed from their feeds. ``incomplete``: why
     there may have been more orphans than these, as in TaskTotals.
     """
 
-    reaped: int
+    cancelled: int
     survivors: list[Survivor]
     failed: int
     already_gone: int
@@ -224,7 +224,7 @@ class ReapRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Finding(msgspec.Struct, kw_only=True):
-    """What one rule has to say. ``verdict``: ``found``, or ``look_again`` in ``recheck_s`` seconds.
+    """What one rule has to say. ``verdict``: ``found``, or ``suspected`` in ``recheck_s`` seconds.
 
     ``serials`` are of a few of its tasks; ``next`` is the command to type. ``count`` of what was
     found, ``per_minute`` more of them, for ``since_s`` so far; ``worst_s``: how long the loop did not
@@ -232,7 +232,7 @@ class Finding(msgspec.Struct, kw_only=True):
     """
 
     rule: str
-    verdict: str
+    certainty: str
     summary: str
     location: str
     evidence: list[str]
@@ -248,18 +248,18 @@ class Finding(msgspec.Struct, kw_only=True):
     source: str = ""
 
 
-class Findings(Answer, kw_only=True, tag="qcfeed.findings/1"):
+class Findings(Answer, kw_only=True, tag="qcfeed.findings/2"):
     """What is certain first. ``snapshots`` and ``watched_s``: how much the rules had to look at.
 
     ``untold``: what they could not look at, and why.
     """
 
-    found: int
-    look_again: int
+    proved: int
+    suspected: int
     findings: list[Finding]
     snapshots: int
     watched_s: float
-    untold: list[str]
+    skipped: list[str]
 
 
 # ---------------------------------------------------------------- feeds
@@ -270,8 +270,8 @@ class Feed(msgspec.Struct, kw_only=True):
 
     symbol: str
     demand: str
-    upstream: str
-    subscribers: int
+    upstream_state: str
+    subscriber_count: int
     generation: int
     band: str
     reason: str | None
@@ -283,7 +283,7 @@ class Feed(msgspec.Struct, kw_only=True):
     failure: str | None = None
 
 
-class Feeds(Answer, kw_only=True, tag="qcfeed.feeds/1"):
+class Feeds(Answer, kw_only=True, tag="qcfeed.feeds/2"):
     total: int
     feeds: list[Feed]
 
@@ -308,11 +308,11 @@ class CancelFeedsRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 class CancelledFeed(msgspec.Struct, kw_only=True):
     symbol: str
-    subscribers: int
+    subscriber_count: int
     joined: bool
 
 
-class CancelledFeeds(Answer, kw_only=True, tag="qcfeed.feeds.cancel/1"):
+class CancelledFeeds(Answer, kw_only=True, tag="qcfeed.feeds.cancel/2"):
     feeds: list[CancelledFeed]
 
 
@@ -338,7 +338,7 @@ class Bands(msgspec.Struct, kw_only=True):
 class Listening(msgspec.Struct, kw_only=True):
     """Where the process can be reached; null where that part is off."""
 
-    quotes: str
+    websocket: str
     admin: str
     control: str
     monitor: str | None = None
@@ -348,7 +348,7 @@ class Listening(msgspec.Struct, kw_only=True):
     control_tcp: str | None = None
 
 
-class Status(Answer, kw_only=True, tag="qcfeed.status/1"):
+class Status(Answer, kw_only=True, tag="qcfeed.status/2"):
     version: str
     state: str
     """``serving`` or ``draining``."""
@@ -365,7 +365,7 @@ class Status(Answer, kw_only=True, tag="qcfeed.status/1"):
     upstream_gaps: int
     connections: int
     connections_limit: int
-    feeds: int
+    feed_count: int
     feeds_by_state: dict[str, int]
     """By ``demand/upstream``, as in feed/lifecycle.py; a state without a feed is left out."""
     subscriptions: int
@@ -373,7 +373,7 @@ class Status(Answer, kw_only=True, tag="qcfeed.status/1"):
     orphaned_tasks: int
     orphaned_subscriptions: int
     staleness: Bands
-    tasks: TaskTotals
+    totals: TaskTotals
     closed: dict[str, int] = {}
     """Connections that have ended, by close code, ``lost`` or ``timeout``, since the start."""
     refused: dict[str, int] = {}
@@ -383,7 +383,7 @@ class Status(Answer, kw_only=True, tag="qcfeed.status/1"):
 # ---------------------------------------------------------------- any program
 
 
-class Process(Answer, kw_only=True, tag="qcfeed.process/1"):
+class Process(Answer, kw_only=True, tag="qcfeed.process/2"):
     """What a program tells that is attached, and has no feeds. Since when: ``attached_at``."""
 
     python: str
@@ -392,7 +392,7 @@ class Process(Answer, kw_only=True, tag="qcfeed.process/1"):
     loop_lag_ms: float
     """How late the loop's last beat was."""
     memory: Memory
-    tasks: TaskTotals
+    totals: TaskTotals
 
 
 AnyAnswer = TasksByLocation | Tasks | Orphans | Reaped | Feeds | CancelledFeeds | Status

@@ -10,10 +10,10 @@ from qcfeed.model.answers import Answer
 
 
 class Certainty(StrEnum):
-    """``LOOK_AGAIN``: what is known would fit a healthy service too; time will tell."""
+    """``SUSPECTED``: what is known would fit a healthy service too; time will tell."""
 
-    FOUND = "found"
-    LOOK_AGAIN = "look_again"
+    PROVED = "proved"
+    SUSPECTED = "suspected"
 
 
 class Symptom(msgspec.Struct, kw_only=True):
@@ -52,18 +52,18 @@ class Finding(msgspec.Struct, kw_only=True):
     symptoms: list[Symptom] = []
 
     @property
-    def found(self) -> bool:
-        return self.certainty is Certainty.FOUND
+    def proved(self) -> bool:
+        return self.certainty is Certainty.PROVED
 
 
 class Looked(msgspec.Struct, kw_only=True):
     """One thing that was looked at, and how it was."""
 
-    at: str
-    seen: str
+    subject: str
+    result: str
 
 
-class Diagnosis(Answer, kw_only=True, tag="qcfeed.diagnose/1"):
+class Diagnosis(Answer, kw_only=True, tag="qcfeed.diagnose/2"):
     """``verdict`` is the first finding's rule, or ``healthy``.
 
     ``findings``: causes that are certain, the most urgent first. ``again``: what only time can tell.
@@ -74,7 +74,7 @@ class Diagnosis(Answer, kw_only=True, tag="qcfeed.diagnose/1"):
     headline: str
     window_s: float
     findings: list[Finding]
-    again: list[Finding]
-    looked_at: list[Looked]
-    untold: list[str]
+    to_recheck: list[Finding]
+    checks: list[Looked]
+    skipped: list[str]
     drill: str | None = None

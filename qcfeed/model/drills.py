@@ -16,11 +16,11 @@ class Drill(msgspec.Struct, kw_only=True):
 
     name: str
     breaks: str
-    alerts: list[str]
+    alert_names: list[str]
     shows: str
     number: str | None
-    usual: float | None
-    lasts_s: float
+    default_number: float | None
+    duration_s: float
 
 
 class ActiveDrill(msgspec.Struct, kw_only=True):
@@ -28,13 +28,13 @@ class ActiveDrill(msgspec.Struct, kw_only=True):
 
     drill: str
     name: str
-    on_s: float
+    active_s: float
     left_s: float
-    alerts: list[str]
+    alert_names: list[str]
     shows: str
 
 
-class Drills(Answer, kw_only=True, tag="qcfeed.drills/1"):
+class Drills(Answer, kw_only=True, tag="qcfeed.drills/2"):
     """``allowed``: whether this service may be broken on purpose."""
 
     allowed: bool
@@ -50,8 +50,8 @@ class StartDrillRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True
     timeout_s: float = 10.0
 
 
-class DrillStarted(Answer, kw_only=True, tag="qcfeed.drills.start/1"):
-    drill: ActiveDrill
+class DrillStarted(Answer, kw_only=True, tag="qcfeed.drills.start/2"):
+    active: ActiveDrill
 
 
 class StopDrillRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

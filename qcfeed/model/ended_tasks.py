@@ -27,15 +27,15 @@ class EndedTask(msgspec.Struct, kw_only=True):
     name: str
     location: str
     outcome: str
-    lived_s: float
-    ended_s: float
+    lifetime_s: float
+    ended_ago_s: float
     labels: dict[str, str]
     cancels: int = 0
     cancelled_by: int | None = None
     cancelled_at: str = ""
 
 
-class TasksEnded(Answer, kw_only=True, tag="qcfeed.tasks.ended/1"):
+class TasksEnded(Answer, kw_only=True, tag="qcfeed.tasks.ended/2"):
     """The last that ended, the latest first. ``total``: how many have ended, of the same locations
     and outcome; ``kept``: how many of them the service remembers, however many are listed."""
 
@@ -57,7 +57,7 @@ class Raised(msgspec.Struct, kw_only=True):
 
     error: str
     stack: list[Frame]
-    dropped: int = 0
+    dropped_frames: int = 0
 
 
 class Failure(msgspec.Struct, kw_only=True):
@@ -71,14 +71,14 @@ class Failure(msgspec.Struct, kw_only=True):
     count: int
     first_s: float
     last_s: float
-    task: int
+    last_serial: int
     raised: list[Raised]
 
 
-class TaskFailures(Answer, kw_only=True, tag="qcfeed.tasks.failures/1"):
+class TaskFailures(Answer, kw_only=True, tag="qcfeed.tasks.failures/2"):
     """The latest first. ``kinds``: how many there are, however many are listed. ``dropped``: failures
     of further kinds, which are only counted."""
 
     kinds: int
-    dropped: int
+    dropped_failures: int
     failures: list[Failure]

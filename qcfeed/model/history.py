@@ -20,23 +20,23 @@ class HistoryPoint(msgspec.Struct, kw_only=True):
     """
 
     at: str
-    memory_bytes: float | None
-    live_tasks: float | None
+    resident_bytes: float | None
+    live: float | None
     subscriptions: float | None
-    orphans: float | None
-    feeds: float | None
-    spawned_tasks: float | None
+    orphaned: float | None
+    feed_count: float | None
+    spawned: float | None
 
 
 class LocationHistory(msgspec.Struct, kw_only=True):
     """A spawn location's live tasks at ``locations_since``, and at the last snapshot."""
 
     location: str
-    before: int
+    live_before: int
     live: int
 
 
-class History(Answer, kw_only=True, tag="qcfeed.history/1"):
+class History(Answer, kw_only=True, tag="qcfeed.history/2"):
     """Oldest first, one every 10 s or so. ``locations_since`` is null before the first snapshot."""
 
     limit_bytes: int

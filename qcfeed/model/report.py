@@ -29,10 +29,10 @@ class LogLine(msgspec.Struct, kw_only=True):
     last_at: str
 
 
-class Log(Answer, kw_only=True, tag="qcfeed.log/1"):
+class Log(Answer, kw_only=True, tag="qcfeed.log/2"):
     """Oldest first. ``dropped``: older lines that are no longer kept, or were not asked for."""
 
-    dropped: int
+    dropped_lines: int
     lines: list[LogLine]
 
 

@@ -43,7 +43,7 @@ class SavedTask(Task, kw_only=True, omit_defaults=True):
     spawn_stack: list[Frame] | msgspec.UnsetType = msgspec.UNSET
 
 
-class Snapshot(Answer, kw_only=True, tag="qcfeed.tasks.snapshot/2"):
+class Snapshot(Answer, kw_only=True, tag="qcfeed.tasks.snapshot/3"):
     """All that is known of the tasks at one moment, bounded: what ``--from`` reads.
 
     ``locations`` are all, with what their tasks wait on from a sample. ``tasks``, oldest first: of
@@ -55,11 +55,11 @@ class Snapshot(Answer, kw_only=True, tag="qcfeed.tasks.snapshot/2"):
     totals: TaskTotals
     locations: list[Location]
     tasks: list[SavedTask]
-    dropped: int = 0
+    dropped_tasks: int = 0
     without_stack: int = 0
-    findings: Findings | msgspec.UnsetType = msgspec.UNSET
-    ended: TasksEnded | msgspec.UnsetType = msgspec.UNSET
-    failures: TaskFailures | msgspec.UnsetType = msgspec.UNSET
+    findings_answer: Findings | msgspec.UnsetType = msgspec.UNSET
+    ended_answer: TasksEnded | msgspec.UnsetType = msgspec.UNSET
+    failures_answer: TaskFailures | msgspec.UnsetType = msgspec.UNSET
 
 
 # ---------------------------------------------------------------- a profile
@@ -84,13 +84,13 @@ class TaskStack(msgspec.Struct, kw_only=True):
     The numbers are places in TasksProfile.places. ``kind``: what they wait on, in a word or two.
     """
 
-    spawned: list[int]
-    waiting: list[int]
+    spawn_places: list[int]
+    wait_places: list[int]
     kind: str
-    tasks: int
+    count: int
 
 
-class TasksProfile(Answer, kw_only=True, tag="qcfeed.tasks.profile/1"):
+class TasksProfile(Answer, kw_only=True, tag="qcfeed.tasks.profile/2"):
     """The live tasks that match as stacks, most tasks first.
 
     ``total`` is the sum of their ``tasks``; when ``sampled`` is less, that many were looked at, and
@@ -102,4 +102,4 @@ class TasksProfile(Answer, kw_only=True, tag="qcfeed.tasks.profile/1"):
     sampled: int
     places: list[Place]
     stacks: list[TaskStack]
-    left_out: int = 0
+    unlisted: int = 0

@@ -25,12 +25,12 @@ class ThreadStack(msgspec.Struct, kw_only=True):
     ident: int
     daemon: bool
     watched: bool
-    task: RunningTask | None
-    frames: list[Frame]
-    dropped: int = 0
+    running_task: RunningTask | None
+    stack: list[Frame]
+    dropped_frames: int = 0
 
 
-class Stacks(Answer, kw_only=True, tag="qcfeed.stacks/1"):
+class Stacks(Answer, kw_only=True, tag="qcfeed.stacks/2"):
     """The watched loop's thread first, then the main one, then the others."""
 
     threads: list[ThreadStack]

@@ -51,7 +51,7 @@ class Subscriber(msgspec.Struct, kw_only=True):
     heard_s: float = 0.0
 
 
-class Subscribers(Answer, kw_only=True, tag="qcfeed.subscribers/1"):
+class Subscribers(Answer, kw_only=True, tag="qcfeed.subscribers/2"):
     """The furthest behind first, then the oldest. ``total``: how many match, however many are listed."""
 
     total: int
@@ -66,9 +66,9 @@ class KickRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     timeout_s: float = 10.0
 
 
-class Kicked(Answer, kw_only=True, tag="qcfeed.subscribers.kick/1"):
+class Kicked(Answer, kw_only=True, tag="qcfeed.subscribers.kick/2"):
     """``gone``: ended before they were asked to. ``closing``: told to go, and still there."""
 
     kicked: int
-    gone: int
+    already_gone: int
     closing: list[int]

@@ -24,11 +24,11 @@ class LabelValue(msgspec.Struct, kw_only=True):
     live: int
     orphaned: int
     oldest_s: float
-    locations: int
+    location_count: int
     """Spawn locations that made them."""
 
 
-class TasksByLabel(Answer, kw_only=True, tag="qcfeed.tasks.by_label/1"):
+class TasksByLabel(Answer, kw_only=True, tag="qcfeed.tasks.by_label/2"):
     """Most tasks first. ``total``: how many values there are, however many are listed."""
 
     key: str
@@ -59,7 +59,7 @@ class Awaiting(msgspec.Struct, kw_only=True):
     how: str
 
 
-class TaskDetails(Answer, kw_only=True, tag="qcfeed.tasks.show/1"):
+class TaskDetails(Answer, kw_only=True, tag="qcfeed.tasks.show/2"):
     """Stacks have the innermost call last. ``children``: live tasks that it spawned.
 
     ``untold``: what a saved moment does not tell of it. ``cancelling``: cancellations that it was sent and has not ended of, nor taken back
@@ -81,13 +81,13 @@ class TaskDetails(Answer, kw_only=True, tag="qcfeed.tasks.show/1"):
     main: bool
     """Whether the loop runs for its sake."""
     awaited_by: list[Awaiting]
-    parent: Task | None
+    parent_task: Task | None
     children: int
     owner: str | None
     owner_gone: bool
     owner_gone_s: float | None
     spawn_stack: list[Frame] | msgspec.UnsetType = msgspec.UNSET
-    untold: list[str] = msgspec.field(default_factory=list)
+    skipped: list[str] = msgspec.field(default_factory=list)
 
 
 # ---------------------------------------------------------------- the tree
@@ -107,10 +107,10 @@ class TreeTask(msgspec.Struct, kw_only=True):
     location: str
     age_s: float
     note: str = ""
-    awaited_by: list[int] = []
+    awaited_by_serials: list[int] = []
 
 
-class TaskTree(Answer, kw_only=True, tag="qcfeed.tasks.tree/1"):
+class TaskTree(Answer, kw_only=True, tag="qcfeed.tasks.tree/2"):
     """Live tasks, oldest first, so a parent always comes before its children.
 
     ``total``: how many match, however many are listed; with a filter, the ancestors of those that
@@ -135,26 +135,26 @@ class CancelPlanQuery(TaskFilter, kw_only=True):
 class Spared(msgspec.Struct, kw_only=True):
     """A task that matches and is left alone, and why; named by its serial it is not."""
 
-    task: int
+    serial: int
     location: str
     why: str
 
 
 class PlannedLocation(msgspec.Struct, kw_only=True):
     location: str
-    tasks: int
+    count: int
 
 
-class CancelPlan(Answer, kw_only=True, tag="qcfeed.tasks.cancel_plan/1"):
+class CancelPlan(Answer, kw_only=True, tag="qcfeed.tasks.cancel_plan/2"):
     """What a cancel would do now. ``up_to``: the newest serial; give it to the cancel, and nothing
     that is born after the plan will be touched. ``gone``: serials that are of no live task."""
 
-    count: int
+    total: int
     up_to: int
     locations: list[PlannedLocation]
     tasks: list[Task]
     spared: list[Spared]
-    gone: list[int]
+    gone_serials: list[int]
 
 
 class CancelTasksRequest(TaskFilter, kw_only=True):
@@ -169,14 +169,14 @@ class CancelTasksRequest(TaskFilter, kw_only=True):
 class Surviving(msgspec.Struct, kw_only=True):
     """A task that was cancelled and is still alive: what it waits on, and its stack."""
 
-    task: int
+    serial: int
     location: str
     state: str
     cancelling: int
     stack: list[Frame] = []
 
 
-class CancelledTasks(Answer, kw_only=True, tag="qcfeed.tasks.cancel/1"):
+class CancelledTasks(Answer, kw_only=True, tag="qcfeed.tasks.cancel/2"):
     """``failed``: ended, but its cleanup raised. ``already_gone``: was no live task any more.
 
     ``survivors`` lists some of the ``survived``, the first of them with their stacks.

@@ -75,7 +75,7 @@ class FeedHandlers:
             upstream_gaps=health.gaps,
             connections=service.gateway.sockets,
             connections_limit=service.config.max_connections,
-            feeds=feeds,
+            feed_count=feeds,
             feeds_by_state={
                 f"{demand}/{upstream}": count for (demand, upstream), count in hub.states().items()
             },
@@ -84,7 +84,7 @@ class FeedHandlers:
             orphaned_tasks=totals.orphaned,
             orphaned_subscriptions=len(hub.orphaned_subscriptions()),
             staleness=bands(hub.feeds.values()),
-            tasks=msgspec.convert(totals, answers.TaskTotals, from_attributes=True),
+            totals=msgspec.convert(totals, answers.TaskTotals, from_attributes=True),
             closed=dict(service.gateway.closed),
             refused=dict(service.gateway.refused),
         )
@@ -120,7 +120,7 @@ class FeedHandlers:
             feeds=[
                 answers.CancelledFeed(
                     symbol=each,
-                    subscribers=served[each],
+                    subscriber_count=served[each],
                     joined=(upstream := upstream_tasks[each]) is None or upstream.task.done(),
                 )
                 for each in chosen
@@ -160,8 +160,8 @@ def _row(feed: Feed, now: float) -> answers.Feed:
     return answers.Feed(
         symbol=feed.symbol,
         demand=feed.lifecycle.demand,
-        upstream=feed.lifecycle.upstream,
-        subscribers=len(feed.lifecycle.subscribers),
+        upstream_state=feed.lifecycle.upstream,
+        subscriber_count=len(feed.lifecycle.subscribers),
         generation=feed.lifecycle.generation,
         band=feed.staleness.band,
         reason=None if reason is None else str(reason),
@@ -190,11 +190,11 @@ def orphan_rows(hub: Hub) -> Callable[[], list[answers.Orphan]]:
     def rows() -> list[answers.Orphan]:
         return [
             answers.Orphan(
-                task=None,
+                serial=None,
                 symbol=subscriber.symbol,
                 location="",
                 age_s=0.0,
-                evidence=f"{subscriber}: its connection is closed",
+                reason=f"{subscriber}: its connection is closed",
             )
             for subscriber in hub.orphaned_subscriptions()
         ]

@@ -104,7 +104,7 @@ class SubscriberHandlers:
             )
         await self._close(chosen)
         left = await self._wait(chosen, min(request.timeout_s, 60.0))
-        return Kicked(kicked=len(chosen), gone=len(wanted) - len(chosen), closing=left)
+        return Kicked(kicked=len(chosen), already_gone=len(wanted) - len(chosen), closing=left)
 
     async def _close(self, chosen: list[Connection]) -> None:
         since = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The whole service: its parts put together, started, drained and stopped.
+"""The complete service: creates its parts, starts, drains and stops them.
 
-The only package that knows the server and the drills at once.
+The only package that imports both the server and the drills.
 """

@@ -1,4 +1,4 @@
-"""The service put together: parts start in order, the port for subscribers last, and stop in reverse."""
+"""Composes the service: its parts start in order, the port for subscribers last, and stop in reverse."""
 
 from __future__ import annotations
 
@@ -46,17 +46,20 @@ from qcfeed.upstreams.url import connect
 log = logging.getLogger("qcfeed")
 
 MAX_SHARED_INSTANCES = 1_000
-"""Instances that are numbered; more have to be named."""
+"""Instances behind a shared port that get a numbered name; further ones must be named explicitly."""
 
 _SAMPLE_INTERVAL = 2.0
-"""Seconds between two looks at the feeds' rates."""
+"""Seconds between two samples of the feeds' rates."""
 
 
 class Service:
-    """Everything that one ``qcfeed serve`` runs, from ``start`` until ``stop``."""
+    """All parts of one ``qcfeed serve``, from ``start`` to ``stop``."""
 
     def __init__(self, config: Config, ledger: Ledger, log: RecentLog | None = None) -> None:
-        """Starts nothing. ``log``: its last lines, for a report. Raises ConfigError for an upstream or drill that cannot be."""
+        """Start nothing yet. ``log``: recent log lines, for reports.
+
+        Raises ConfigError for an invalid upstream or drill.
+        """
         self.config = config
         self.ledger = ledger
         self.watch = LoopWatch(lags=Histogram(DELAY_BUCKETS))
@@ -66,7 +69,7 @@ class Service:
         self._log = log
         self._exposition = Exposition(self._read)
         self.instance = ""
-        self.listening = answers.Listening(quotes="", admin="", control="")
+        self.listening = answers.Listening(websocket="", admin="", control="")
         self._loop = asyncio.get_running_loop()
         self._startup_drill = None if config.drill is None else catalog.parse(config.drill)
         self._wall = WallClock()
@@ -75,7 +78,7 @@ class Service:
             http.application(self._exposition, self._readiness),
             access_log=None,
             shutdown_timeout=1.0,
-            lingering_time=1.0,  # for bodies that nobody asked for
+            lingering_time=1.0,  # seconds to read request bodies that are not needed
         )
         self.gateway = Gateway(
             config, self.hub, None if config.admin_listen else self._http_protocol
@@ -97,21 +100,21 @@ class Service:
         self._started = contextlib.AsyncExitStack()
 
     async def start(self) -> None:
-        """Start every part, or none: raises StartError or ConfigError with nothing left behind."""
+        """Start every part. Raises StartError or ConfigError, with nothing left running."""
         async with contextlib.AsyncExitStack() as parts:
             quotes = parts.enter_context(
                 listen.bind(
                     self.config.host, self.config.port, "--port", shared=self.config.reuse_port
                 )
             )
-            self.listening.quotes = self.listening.admin = listen.format_address(quotes)
+            self.listening.websocket = self.listening.admin = listen.format_address(quotes)
             self._claim_instance(parts, quotes.getsockname()[1])
             if self.config.monitor:
                 self._start_monitor(parts)
             await self._start_http(parts)
             parts.push_async_callback(self.hub.upstream.close)
             parts.push_async_callback(self.hub.stop)
-            # Not before: what starting takes (imports, a file to replay) is no stall of the service.
+            # The loop watch starts late: slow imports or loading a recording must not count as a stall.
             self.watch.start(self._loop)
             parts.callback(self.watch.stop)
             self.pauses.start()
@@ -125,13 +128,13 @@ class Service:
             self._started = parts.pop_all()
 
     async def stop(self) -> None:
-        """No newcomers, goodbye to everybody, feeds down, every task joined, then the rest."""
+        """Accept no more connections, close all, stop the feeds and join their tasks, then the rest."""
         await self._started.aclose()
 
     # ------------------------------------------------------------ parts
 
     def _claim_instance(self, parts: contextlib.AsyncExitStack, port: int) -> None:
-        """Start the control plane under our name; behind a shared port, under the first free one."""
+        """Start the control plane under the instance name; behind a shared port, the first free number."""
         if self.config.instance or not self.config.reuse_port:
             self._start_control(parts, self.config.instance or str(port))
             return
@@ -140,8 +143,8 @@ class Service:
                 self._start_control(parts, f"{port}-{number}")
                 return
         raise StartError(
-            f"{MAX_SHARED_INSTANCES} instances run behind port {port} already",
-            hint="give this one a name: `qcfeed --instance NAME serve --reuse-port`",
+            f"{MAX_SHARED_INSTANCES} instances already share port {port}",
+            hint="name this one: `qcfeed --instance NAME serve --reuse-port`",
         )
 
     def _start_control(self, parts: contextlib.AsyncExitStack, instance: str) -> None:
@@ -175,7 +178,7 @@ class Service:
             listen=None if where is None else listen.parse_address(where, "--control-listen"),
         )
         server.start()
-        # Its thread may wait for this loop to end an action: it is not joined in the loop.
+        # The control plane's thread may wait for an action in this loop, so the loop must not block on it.
         parts.push_async_callback(asyncio.to_thread, server.stop)
         self.listening.control = str(socket)
         self.listening.control_tcp = server.tcp
@@ -215,10 +218,10 @@ class Service:
         return self.hub.sweep_orphans()
 
     def _http_protocol(self) -> asyncio.Protocol:
-        """A protocol for a connection on the WebSocket port that is not a WebSocket's."""
+        """A protocol for a plain HTTP connection on the WebSocket port."""
         server = self._http.server
         if server is None:
-            raise RuntimeError("the HTTP side is not running")
+            raise RuntimeError("the HTTP server is not running")
         return server()
 
     def _readiness(self) -> str:
@@ -230,14 +233,14 @@ class Service:
     # ------------------------------------------------------------ drills
 
     def drill(self) -> str | None:
-        """Which drill is on; None for none."""
+        """The running drill, or None."""
         if self._drills is None:
             return None
         active = self._drills.active
         return None if active is None else str(active.configured)
 
     def _make_hub(self) -> Hub:
-        """A service that allows no drill has nothing of them between its parts."""
+        """The hub; the upstream is wrapped for drills only if drills are allowed."""
         config = self.config
         if not config.drills_allowed:
             return Hub(config, connect(config.upstream))
@@ -270,7 +273,7 @@ class Service:
 
 
 class _PeriodicCall:
-    """Calls something every so many seconds until cancelled."""
+    """Calls a function every ``every`` seconds until cancelled."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, every: float, call: Callable[[], None]

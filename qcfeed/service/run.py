@@ -1,4 +1,4 @@
-"""``serve``: one process, one loop, one service, from its first line to the ledger's balance."""
+"""``qcfeed serve``: runs one service in one process, until the ledger's final balance."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def serve(config: Config) -> int:
-    """Run the service until a signal; the exit status. Raises StartError or ConfigError."""
+    """Run the service until a signal; returns the exit status. Raises StartError or ConfigError."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )
@@ -41,7 +41,7 @@ def serve(config: Config) -> int:
         ledger.install(runner.get_loop())
         status = runner.run(_main(config, ledger, recent))
         if status is ExitStatus.TIMED_OUT:
-            # To close the runner is to wait for every task, and one has refused to end.
+            # Closing the runner would wait for every task, and one of them refuses to end.
             os._exit(_report_ledger(ledger, status))
     return _report_ledger(ledger, status)
 
@@ -53,14 +53,14 @@ async def _main(config: Config, ledger: Ledger, recent: RecentLog) -> ExitStatus
     _install_signal_handlers(stopping)
     _print(*_greeting(service))
     with contextlib.closing(Notifier()) as manager:
-        manager.ready(f"serves {service.hub.upstream.name} on {service.listening.quotes}")
+        manager.ready(f"serves {service.hub.upstream.name} on {service.listening.websocket}")
         await stopping.wait()
         manager.stopping(f"draining: at most {config.drain_timeout:g} s")
         return await _shut_down(service, config, ledger)
 
 
 async def _shut_down(service: Service, config: Config, ledger: Ledger) -> ExitStatus:
-    _print(f"draining: at most {config.drain_timeout:g} s; again to end at once")
+    _print(f"draining: at most {config.drain_timeout:g} s; press Ctrl-C again to exit at once")
     try:
         async with asyncio.timeout(config.drain_timeout):
             await service.stop()
@@ -68,30 +68,30 @@ async def _shut_down(service: Service, config: Config, ledger: Ledger) -> ExitSt
         log.warning("the drain took longer than %g s", config.drain_timeout)
         return ExitStatus.TIMED_OUT
     await _reap(ledger)
-    await ledger.check.probe()  # a drill may have blinded it until now
+    await ledger.check.probe()  # a drill may have disabled recording until now
     return ExitStatus.OK
 
 
 def _raise_file_limit(connections: int) -> None:
-    """A connection is a file; shells give 1,024, the system usually allows more."""
+    """Raise the soft limit of open files to the hard limit: each connection needs a file descriptor."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if hard != resource.RLIM_INFINITY and hard < connections + SPARE_FILES:
         log.warning(
-            "this user may open %d files, too few for %d connections: raise `ulimit -Hn`",
+            "the limit of %d open files is too low for %d connections: raise `ulimit -Hn`",
             hard,
             connections,
         )
 
 
 def _install_signal_handlers(stopping: asyncio.Event) -> None:
-    """The first signal begins the drain, the second ends the process where it stands."""
+    """The first signal starts the drain, the second one exits immediately."""
     loop = asyncio.get_running_loop()
 
     def on_signal(number: int) -> None:
         if stopping.is_set():
-            _print("ended at once, nothing joined")
+            _print("exiting at once, without joining tasks")
             os._exit(128 + number)
         stopping.set()
 
@@ -100,16 +100,18 @@ def _install_signal_handlers(stopping: asyncio.Event) -> None:
 
 
 async def _reap(ledger: Ledger) -> None:
-    """What outlived the drain has lost its owner by now; only a drill should leave any."""
+    """Cancel tasks that outlived the drain: they are orphans now. Only a drill should leave any."""
     left = orphans.refs(ledger, time.monotonic())
     if left:
-        log.warning("%d tasks outlived the service and are cancelled", len(left))
+        log.warning("%d tasks outlived the service, cancelling them", len(left))
         await reaper.cancel(drained(left))
 
 
 def _report_ledger(ledger: Ledger, status: ExitStatus) -> int:
-    """The last line: every task that was ever spawned, and what became of it. Tasks that are still
-    live, and a ledger that cannot see all, are findings."""
+    """Print the ledger's balance of all tasks; returns the exit status.
+
+    Tasks that are still live, and an incomplete ledger, are findings.
+    """
     counted = snapshot.by_location(ledger, time.monotonic())
     totals = counted.totals
     _print(
@@ -130,13 +132,13 @@ def _greeting(service: Service) -> list[str]:
     at, config = service.listening, service.config
     name = (
         ""
-        if service.instance == at.quotes.rpartition(":")[2]
+        if service.instance == at.websocket.rpartition(":")[2]
         else f"--instance {service.instance} "
     )
     who = f"pid {os.getpid()}, instance {service.instance}"
     lines = [
         f"qcfeed {__version__} serves {service.hub.upstream.name} ({who})",
-        f"  quotes   ws://{at.quotes}/quotes/AAPL and /stream   try: qcfeed watch AAPL",
+        f"  quotes   ws://{at.websocket}/quotes/AAPL and /stream   try: qcfeed watch AAPL",
         f"  health   http://{at.admin}/readyz and /metrics{_shared_port_note(config)}",
         f"  control  {at.control}   try: qcfeed {name}status",
     ]
@@ -149,16 +151,16 @@ def _greeting(service: Service) -> list[str]:
     if (drill := service.drill()) is not None:
         lines.append(f"  DRILL    {drill}: this service is broken on purpose")
     elif config.allow_drills:
-        lines.append("  DRILLS   are allowed   try: qcfeed drill list")
+        lines.append("  DRILLS   allowed   try: qcfeed drill list")
     return lines
 
 
 def _shared_port_note(config: Config) -> str:
-    """Behind a shared port, the kernel chooses who answers."""
+    """A note for shared ports, where the kernel chooses the instance that answers."""
     if config.reuse_port and not config.admin_listen:
-        return "   of any instance; --admin-listen: of this one"
+        return "   of any instance; use --admin-listen for this one"
     return ""
 
 
 def _print(*lines: str) -> None:
-    print(*lines, sep="\n", file=sys.stderr, flush=True)  # noqa: T201 — it is talk, not data
+    print(*lines, sep="\n", file=sys.stderr, flush=True)  # noqa: T201 — a message, not a result

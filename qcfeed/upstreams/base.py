@@ -1,9 +1,9 @@
-"""The one protocol of every upstream.
+"""The interface that every upstream implements.
 
-The hub runs one task a feed: ``await upstream.run(symbol, sink)``. The coroutine says
-``sink.opened()`` once quotes can be expected, hands over ticks as they come, and lives until it is
-cancelled or the upstream fails (UpstreamError). Returning means the upstream has ended by itself.
-What feeds share (a connection, a file) an upstream opens under demand and closes without it.
+The hub runs one task per feed: ``await upstream.run(symbol, sink)``. The coroutine calls
+``sink.opened()`` once quotes can be expected, publishes ticks as they arrive, and runs until it is
+cancelled or the upstream fails (UpstreamError). Returning means that the upstream has ended by itself.
+What feeds share, such as a connection, is opened on the first demand and closed after the last.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from qcfeed.model.symbol import Symbol
 
 
 class Sink(Protocol):
-    """Where one feed's ticks go. Every call is made in the service's loop."""
+    """Receives one feed's ticks. Call its methods in the service's loop."""
 
     def opened(self) -> None:
         """Quotes can be expected from now on."""
 
     def publish(self, ticks: Sequence[Tick]) -> None:
-        """Hand over ticks, oldest first; all that are due at once, in one call. Never blocks."""
+        """Publish ticks, oldest first; pass all that are due at once in one call. Never blocks."""
 
     async def ready(self) -> None:
-        """Wait until the subscribers have taken what was published (for `rate=max`)."""
+        """Wait until the subscribers have accepted what was published (for `rate=max`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamHealth:
-    """The state of what an upstream's feeds share, since the start."""
+    """The state of the connection that an upstream's feeds share; the counters are since the start."""
 
     connected: bool
     reconnects: int = 0
@@ -43,23 +43,23 @@ class Upstream(Protocol):
     """A source of quotes for any number of symbols."""
 
     name: str
-    """The scheme and what matters of the URL, without secrets; for status and logs."""
+    """The scheme and the relevant part of the URL, without secrets; for status and logs."""
 
     def knows(self, symbol: Symbol) -> bool:
-        """Whether the symbol exists, as far as can be told without asking; else True."""
+        """Whether the symbol exists; True if that cannot be known without asking the upstream."""
 
     def symbols(self) -> Sequence[Symbol]:
-        """The universe, where it is known without asking; else empty."""
+        """All symbols, if they are known without asking the upstream; else empty."""
 
     async def run(self, symbol: Symbol, sink: Sink) -> None:
-        """One feed's life, as the module's docstring says.
+        """Run one feed (see the module's docstring).
 
-        Raises UpstreamError when the upstream fails (the feed backs off and retries), and
-        UnknownSymbolError when it says that it has no such symbol (the feed is refused).
+        Raises UpstreamError when the upstream fails, after which the feed backs off and retries, and
+        UnknownSymbolError when the upstream refuses the symbol, which closes its subscribers.
         """
 
     def health(self) -> UpstreamHealth:
-        """What is shared by all feeds, now; callable from any thread."""
+        """The current health; callable from any thread."""
 
     async def close(self) -> None:
-        """Give back what is shared; every task of its own is joined when this returns."""
+        """Close what feeds share. When this returns, all of the upstream's own tasks are joined."""

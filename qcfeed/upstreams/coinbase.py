@@ -1,10 +1,10 @@
 """The Coinbase Exchange public feed: one connection, shared by all feeds.
 
-Who reconnects: when the connection is lost, every feed's ``run`` raises UpstreamError, so that
-each feed shows it and backs off by itself. The first that tries again opens the connection anew,
-and all others join it. A pause of its own between attempts (jittered, at most 5 s) keeps any
-number of retrying feeds from making more than one attempt at a time. With the last feed the
-connection is closed, and joined.
+Reconnecting: when the connection is lost, every feed's ``run`` raises UpstreamError, so each feed
+shows the failure and backs off by itself. The first feed that retries opens a new connection, which
+the others share. The connection has a backoff of its own (jittered, at most 5 s), so any number of
+retrying feeds make only one attempt at a time. After the last feed has ended, the connection is closed
+and its task is joined.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _CONNECT_TIMEOUT = 10.0
 _CLOSE_TIMEOUT = 2.0
 _MAX_PAUSE = 5.0
 _BATCH_DELAY = 0.05
-"""Feeds that come within this time share a message: the exchange takes 100 a second (its docs)."""
+"""Seconds for which subscriptions are collected into one request; the exchange allows 100 per second."""
 _MAX_MESSAGE = 32 * 1024 * 1024
-"""A snapshot of the largest books has several megabytes."""
+"""Maximum bytes of a message; snapshots of the largest books have several megabytes."""
 _PRODUCT = re.compile(r"[A-Z0-9]+-[A-Z0-9]+")
 
 
 class _Feed:
-    """One product in demand. ``failure`` is set to what ends it before it is cancelled."""
+    """One product that a feed wants. ``failure`` is completed with the error that ends the feed."""
 
     __slots__ = ("failure", "last_message_at", "opened", "product", "sink", "symbol")
 
@@ -54,7 +54,7 @@ class _Feed:
         self.failure: asyncio.Future[QcfeedError] = loop.create_future()
 
     def confirm(self, now: float) -> None:
-        """The exchange spoke of this product."""
+        """The exchange sent a message about this product."""
         self.last_message_at = now
         if not self.opened:
             self.opened = True
@@ -66,9 +66,9 @@ class _Feed:
 
 
 class Coinbase:
-    """``coinbase:`` -- see the module. ``silence``: seconds without a word that count as a loss.
+    """``coinbase:``, see the module. ``silence``: seconds without a message that count as a loss.
 
-    ``closed`` is true from ``close`` on; it tells diagnostics that a task still there is an orphan.
+    ``closed`` is true after ``close``; it tells diagnostics that a task still alive is an orphan.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Coinbase:
         self._health = UpstreamHealth(connected=False, detail="not needed yet")
 
     def knows(self, symbol: Symbol) -> bool:
-        """A product is a pair; which pairs there are, the exchange says on subscribing."""
+        """Whether the symbol is a pair; only subscribing shows whether the exchange lists it."""
         return _PRODUCT.fullmatch(symbol) is not None
 
     def symbols(self) -> Sequence[Symbol]:
@@ -132,10 +132,10 @@ class Coinbase:
     # ------------------------------------------------------------ the connection's task
 
     def _ensure_connection(self) -> asyncio.Task[UpstreamError]:
-        """The task of the connection; a new one when there is none, or it is being closed."""
+        """The connection's task; starts a new one if there is none or it is ending."""
         connection = self._connection
         if connection is None or connection.done() or connection.cancelling():
-            # It serves all feeds, and must not be booked to the one that happened to start it.
+            # The task serves all feeds, so it must not inherit owner and label of the feed that starts it.
             with owned_by(self), label(symbol=None):
                 connection = self._connection = asyncio.create_task(
                     self._run_connection(), name="coinbase"
@@ -148,9 +148,9 @@ class Coinbase:
             await asyncio.wait((self._connection,))
 
     def _connection_error(self, connection: asyncio.Task[UpstreamError]) -> UpstreamError:
-        """What the end of the connection is to one feed: an error of its own.
+        """The error with which one feed ends after the connection has ended.
 
-        A shared one would gather the tracebacks of all feeds.
+        Each feed raises its own: a shared exception would accumulate the tracebacks of all feeds.
         """
         if connection.cancelled():
             return UpstreamError(f"the connection to {self._url} was closed")
@@ -158,7 +158,7 @@ class Coinbase:
         return UpstreamError(error.message, hint=error.hint)
 
     async def _run_connection(self) -> UpstreamError:
-        """One connection, from the pause before it to what ended it."""
+        """Wait for the backoff, run one connection, and return the error that ended it."""
         loop = asyncio.get_running_loop()
         ended = "not needed now"
         async with self._connection_lock:
@@ -181,8 +181,8 @@ class Coinbase:
     async def _exchange(self) -> NoReturn:
         async with aiohttp.ClientSession() as session, await self._connect(session) as socket:
             self._last_message_at = asyncio.get_running_loop().time()
-            again, self._lost = self._lost, False
-            self._set_health(connected=True, reconnects=int(again))
+            is_reconnect, self._lost = self._lost, False
+            self._set_health(connected=True, reconnects=int(is_reconnect))
             try:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._read(socket), name="coinbase read")
@@ -207,13 +207,13 @@ class Coinbase:
         except (aiohttp.ClientError, OSError) as error:
             raise UpstreamError(
                 f"cannot connect to {self._url}: {error}",
-                hint="check the address, the name service and the way out of this network",
+                hint="check the address, DNS and the network's outbound access",
             ) from error
 
-    # ------------------------------------------------------------ what is said
+    # ------------------------------------------------------------ sending
 
     async def _write(self, socket: aiohttp.ClientWebSocketResponse) -> NoReturn:
-        """Keep what is subscribed equal to what is in demand, and look for silence."""
+        """Keep the subscriptions equal to the wanted feeds, and check for silence."""
         while True:
             self._changed.clear()
             await self._subscribe(socket)
@@ -226,7 +226,7 @@ class Coinbase:
                 continue
 
     async def _subscribe(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        """A feed that is another than the one subscribed needs a book, so a subscription, anew."""
+        """Send what changed. A new feed for a subscribed symbol needs a new snapshot: resubscribe it."""
         gone = [s for s, feed in self._subscribed.items() if self._feeds.get(s) is not feed]
         for symbol in gone:
             del self._subscribed[symbol]
@@ -252,11 +252,11 @@ class Coinbase:
                 self._end(
                     feed,
                     UpstreamError(
-                        f"nothing about {feed.symbol} for {self._silence:g} s, not even a heartbeat"
+                        f"no message about {feed.symbol} for {self._silence:g} s, not even a heartbeat"
                     ),
                 )
 
-    # ------------------------------------------------------------ what is last_message_at
+    # ------------------------------------------------------------ receiving
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> NoReturn:
         async for frame in socket:
@@ -282,11 +282,11 @@ class Coinbase:
                 feed.confirm(self._last_message_at)
                 self._apply(feed, message)
         except (msgspec.DecodeError, ValueError) as error:
-            # An update that cannot be read is an update missed: the books are wrong from here on.
-            raise UpstreamError(f"{self._url} sent what is not its protocol: {error}") from error
+            # An update that cannot be decoded is a missed update: all books could be wrong from here on.
+            raise UpstreamError(f"{self._url} sent an invalid message: {error}") from error
 
     def _active_feed(self, symbol: str) -> _Feed | None:
-        """The feed that is subscribed and still in demand."""
+        """The feed that is subscribed to ``symbol`` and still wanted; None if there is none."""
         feed = self._subscribed.get(symbol)
         return feed if feed is not None and self._feeds.get(symbol) is feed else None
 
@@ -299,7 +299,7 @@ class Coinbase:
             feed.sink.publish((tick,))
 
     def _refused(self, refusal: protocol.Refusal) -> None:
-        """A refused request had no effect at all, so what else was in it is asked for again."""
+        """End the feeds that a refusal names. It had no effect, so the other products are requested again."""
         why = f"{refusal.message}: {refusal.reason}" if refusal.reason else refusal.message
         waiting = {s: feed for s, feed in self._subscribed.items() if not feed.opened}
         named = [feed for s in _PRODUCT.findall(why) if (feed := waiting.get(s))]
@@ -322,7 +322,7 @@ class Coinbase:
     def _set_health(
         self, *, connected: bool, reconnects: int = 0, gaps: int = 0, detail: str = ""
     ) -> None:
-        """Replaced whole, so that any thread may read it."""
+        """Replace the health object as a whole, so other threads always read a consistent one."""
         was = self._health
         self._health = UpstreamHealth(
             connected, was.reconnects + reconnects, was.gaps + gaps, detail

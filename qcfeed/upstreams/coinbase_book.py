@@ -1,4 +1,4 @@
-"""One product of the Coinbase Exchange feed: its messages in, ticks out. No I/O and no clock."""
+"""One product of the Coinbase Exchange feed: turns its messages into ticks. No I/O and no clock."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from qcfeed.upstreams.coinbase_messages import (
 
 
 class Side:
-    """The levels of one side of a book, with the best at hand.
+    """The price levels of one side of a book.
 
-    A sorted list beside a dict: a change costs a binary search and a move of the levels between it
-    and the best one, and nearly all changes are near the best.
+    A sorted list and a dict. A change costs a binary search and moving the levels between it and the
+    best one; nearly all changes are near the best.
     """
 
     __slots__ = ("_prices", "_sign", "_sizes")
 
     def __init__(self, sign: int) -> None:
         self._sign = sign
-        self._prices: list[float] = []  # times the sign, ascending: the best is the last
+        self._prices: list[float] = []  # price times sign, ascending, so the best level is last
         self._sizes: dict[float, float] = {}
 
     def replace(self, levels: Iterable[tuple[str, str]]) -> None:
-        """Take a snapshot's levels instead of all that is there."""
+        """Replace all levels with those of a snapshot."""
         self._sizes = {
             self._sign * number(price): amount
             for price, size in levels
@@ -40,7 +40,7 @@ class Side:
         self._prices = sorted(self._sizes)
 
     def set_level(self, price: float, size: float) -> None:
-        """The level at ``price`` now holds ``size``; nothing removes it."""
+        """Set the size of the level at ``price``; 0 removes it."""
         key = self._sign * price
         if size > 0:
             if key not in self._sizes:
@@ -50,7 +50,7 @@ class Side:
             del self._prices[bisect_left(self._prices, key)]
 
     def best(self) -> tuple[float | None, Size]:
-        """The best price and its size; None for both where there is no level."""
+        """The best price and its size; both None if there are no levels."""
         if not self._prices:
             return None, None
         key = self._prices[-1]
@@ -64,10 +64,10 @@ class Side:
 class Product:
     """A product's book and last trade.
 
-    ``take`` gives the tick that a message makes: None when neither the best bid and ask, their
-    sizes nor the last price changed, or when the book has not come yet. Updates that come before
-    the snapshot belong to an earlier subscription, and are replaced by it. ``missed`` counts the
-    trades that heartbeats current of and that did not come. A number that is none raises ValueError.
+    ``apply`` returns the tick that a message causes. It returns None if neither the best bid and ask,
+    their sizes nor the last price changed, or while there is no book yet. Updates before the snapshot
+    belong to an earlier subscription and are replaced by it. ``missed`` counts trades that heartbeats
+    announced and that did not arrive. An invalid number raises ValueError.
     """
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class Product:
         self.missed = 0
 
     def apply(self, message: ProductMessage, received: str) -> Tick | None:
-        """Apply one message; ``received`` stands for its time where it has none."""
+        """Apply one message; ``received`` is used as its time if it has none."""
         if isinstance(message, L2Update):
             self._update(message)
         elif isinstance(message, Ticker):
@@ -106,18 +106,19 @@ class Product:
         self._ts = message.time
 
     def _ticker(self, message: Ticker) -> None:
-        if message.sequence < self._sequence:  # the exchange warns of tickers out of order
+        if message.sequence < self._sequence:  # the exchange may send tickers out of order
             return
         self._sequence = message.sequence
         self._last_trade = message.trade_id
         self._last = number(message.price)
-        # The first ticker after a subscription tells of a trade that may be older than the book.
+        # The first ticker after a subscription is a past trade, which may be older than the book.
         self._ts = max(self._ts, message.time)
 
     def _heartbeat(self, message: Heartbeat) -> None:
-        """Tickers and heartbeats are not ordered among each other: a ticker has a second's grace.
+        """Count trades that the previous heartbeat announced and that have not arrived by now.
 
-        Nothing is missed before the first ticker, which comes with the subscription.
+        Tickers and heartbeats are not ordered relative to each other, so a ticker has until the next
+        heartbeat. Before the first ticker, which comes with the subscription, nothing is counted.
         """
         if self._last_trade:
             self.missed += max(0, self._announced_trade - self._last_trade)
@@ -134,8 +135,8 @@ class Product:
 
 
 def number(text: str) -> float:
-    """A price or size as a number; raises ValueError for anything below 0 or not finite."""
+    """Parse a price or size. Raises ValueError if it is negative or not finite."""
     value = float(text)
     if not 0.0 <= value < math.inf:
-        raise ValueError(f"{text} is no price or size")
+        raise ValueError(f"{text} is not a valid price or size")
     return value

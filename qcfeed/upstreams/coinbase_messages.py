@@ -1,8 +1,8 @@
-"""What the Coinbase Exchange feed says, and what it is told: the forms alone.
+"""The messages of the Coinbase Exchange feed.
 
-https://docs.cdp.coinbase.com/exchange/websocket-feed: ``ticker``, ``heartbeat`` and
-``level2_batch`` are public. ``level2_batch`` is the order book in batches of 50 ms; its messages
-are those of ``level2``, a snapshot and then updates. Numbers are text.
+See https://docs.cdp.coinbase.com/exchange/websocket-feed. ``ticker``, ``heartbeat`` and
+``level2_batch`` are public channels. ``level2_batch`` is the order book in batches of 50 ms; its
+messages are those of ``level2``: a snapshot, then updates. Numbers are sent as text.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CHANNELS = ("ticker", "heartbeat", "level2_batch")
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """The whole book, as [price, size]. ``time`` is absent from older captures."""
+    """The complete book, as [price, size] pairs. ``time`` is missing in older captures."""
 
     product_id: str
     bids: list[tuple[str, str]]
@@ -25,7 +25,7 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 class L2Update(msgspec.Struct, frozen=True):
-    """Levels as they are now (not by how much they changed): [side, price, size]; size 0: gone."""
+    """Changed levels as [side, price, size]. The size is the new one, not a difference; 0 removes it."""
 
     product_id: str
     changes: list[tuple[Literal["buy", "sell"], str, str]]
@@ -33,7 +33,7 @@ class L2Update(msgspec.Struct, frozen=True):
 
 
 class Ticker(msgspec.Struct, frozen=True):
-    """A trade (of several at once, the last). Sent once on subscribing, with the last trade."""
+    """A trade, or the last of several at once. The first one, on subscribing, is the last trade so far."""
 
     product_id: str
     sequence: int
@@ -43,7 +43,7 @@ class Ticker(msgspec.Struct, frozen=True):
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
-    """Once a second a product. ``last_trade_id`` is 0 where the exchange does not say."""
+    """Sent once per second per product. ``last_trade_id`` is 0 if the exchange does not send it."""
 
     product_id: str
     sequence: int
@@ -56,20 +56,20 @@ class Channel(msgspec.Struct, frozen=True):
 
 
 class Subscriptions(msgspec.Struct, frozen=True):
-    """All that this connection holds now; the answer to subscribe and unsubscribe."""
+    """All subscriptions of this connection; the answer to subscribe and unsubscribe."""
 
     channels: list[Channel]
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """``type: error``: the request it answers had no effect."""
+    """``type: error``: the request was refused and had no effect."""
 
     message: str
     reason: str = ""
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What a client sends."""
+    """A client's request."""
 
     type: Literal["subscribe", "unsubscribe"]
     product_ids: list[str]
@@ -96,14 +96,14 @@ _decoders: dict[str, msgspec.json.Decoder[Message]] = {
 
 
 def decode(text: str | bytes) -> Message | None:
-    """What was said; None for a type that is not ours, which a client is asked to ignore.
+    """Decode a message; None for an unknown type, which clients must ignore.
 
-    Raises msgspec.DecodeError (msgspec.ValidationError among them) for what is not the protocol.
+    Raises msgspec.DecodeError, or its subclass ValidationError, for anything else.
     """
     decoder = _decoders.get(_type_decoder.decode(text).type)
     return None if decoder is None else decoder.decode(text)
 
 
 def request(kind: Literal["subscribe", "unsubscribe"], products: Iterable[str]) -> str:
-    """The text that subscribes to all our channels, or leaves them."""
+    """The request to subscribe to, or unsubscribe from, all channels of these products."""
     return msgspec.json.encode(Request(kind, sorted(products))).decode()

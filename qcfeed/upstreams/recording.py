@@ -1,12 +1,11 @@
-"""Recordings of a feed: our own, and raw captures of the Coinbase Exchange feed.
+"""Reads and writes recordings of a feed, and reads raw captures of the Coinbase Exchange feed.
 
-Our own are JSON lines, one message each, in gzip when the file's name ends in ``.gz``:
+A recording has one JSON message per line, compressed with gzip if the file name ends in ``.gz``:
 
     {"at":1710900900.25,"message":{"type":"quote","symbol":"AAPL",...}}
 
-A raw capture has the Unix time of receipt before each message; lines that start with ``ws`` tell
-of the connection and of what was sent. Which of them a file is, and whether it is compressed, is
-told by its content.
+In a raw capture each line is the Unix time of receipt and the message; lines that start with ``ws``
+are about the connection and are skipped. Format and compression are detected from the content.
 """
 
 from __future__ import annotations
@@ -33,17 +32,17 @@ _RAW_LINE = re.compile(rb"(\d+(?:\.\d+)?): (\{.*)", re.DOTALL)
 
 
 class RecordedMessage(msgspec.Struct, frozen=True):
-    """One line of a recording of ours: a message and the Unix time it came at, in seconds."""
+    """One line of a recording: a message and the Unix time of its receipt, in seconds."""
 
     at: float
     message: ServerMessage
 
 
 class RecordingWriter:
-    """Writes a recording, replacing what was there, as `tcpdump -w` does.
+    """Writes a recording; replaces an existing file, as `tcpdump -w` does.
 
-    A recorder that is killed leaves a file that can be read: at most the lines of its last tenth
-    of a second are missing. Raises ConfigError when the file cannot be written.
+    If the process is killed the file stays readable; at most the last tenth of a second is missing.
+    Raises ConfigError if the file cannot be written.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -56,7 +55,7 @@ class RecordingWriter:
             raise self._refusal(error) from error
 
     def write(self, at: float, message: ServerMessage) -> None:
-        """Add one message that came at ``at`` (Unix seconds)."""
+        """Add one message, received at ``at`` (Unix seconds)."""
         try:
             self._file.write(msgspec.json.encode(RecordedMessage(at, message)) + b"\n")
             if not 0 <= at - self._flushed < _FLUSH_EVERY:
@@ -66,7 +65,7 @@ class RecordingWriter:
             raise self._refusal(error) from error
 
     def close(self) -> None:
-        """Finish the file; nothing can be written after it."""
+        """Complete and close the file."""
         try:
             self._file.close()
         except OSError as error:
@@ -86,16 +85,15 @@ class RecordingWriter:
     def _refusal(self, error: OSError) -> ConfigError:
         return ConfigError(
             f"cannot write the recording {self._path}: {error.strerror or error}",
-            hint="give a file in a directory that exists, with room, and that you may write to",
+            hint="choose a file in an existing, writable directory with free space",
         )
 
 
 class RecordingReader:
-    """Gives ``(at, message)`` in the file's order: a wire message, or a raw one as bytes.
+    """Iterates over ``(at, message)`` in the file's order; raw messages are bytes.
 
-    Reads a line at a time. ``truncated`` is true when the last line turned out to be incomplete
-    (its writer was killed); that line is left out. Raises ConfigError, with the number of the
-    line, for a file that cannot be read or is neither kind of recording.
+    Reads line by line. An incomplete last line, of a writer that was killed, is skipped, and
+    ``truncated`` is set. Raises ConfigError with the line number for an unreadable or invalid file.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -114,7 +112,7 @@ class RecordingReader:
                 if not line.endswith(b"\n"):
                     self.truncated = True
                     return
-                raise self._garbled(number, error) from error
+                raise self._invalid_line(number, error) from error
             yield entry
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
@@ -123,7 +121,7 @@ class RecordingReader:
                 for number in itertools.count(1):
                     line = file.readline(_MAX_LINE)
                     if len(line) == _MAX_LINE:
-                        raise self._garbled(number, "it does not end within 64 MiB")
+                        raise self._invalid_line(number, "longer than 64 MiB")
                     if not line:
                         return
                     yield number, line
@@ -134,7 +132,7 @@ class RecordingReader:
         except OSError as error:
             raise ConfigError(
                 f"cannot read the recording {self.path}: {error.strerror or error}",
-                hint="`qcfeed watch AAPL --record FILE` makes one",
+                hint="`qcfeed watch AAPL --record FILE` creates one",
             ) from error
 
     def _open(self) -> gzip.GzipFile | BufferedReader:
@@ -142,10 +140,10 @@ class RecordingReader:
             compressed = file.read(2) == _GZIP_MAGIC
         return gzip.open(self.path, "rb") if compressed else self.path.open("rb")
 
-    def _garbled(self, number: int, why: object) -> ConfigError:
+    def _invalid_line(self, number: int, why: object) -> ConfigError:
         return ConfigError(
-            f"{self.path}, line {number}, is not a recording's: {why}",
-            hint="wanted is a file of `qcfeed watch --record`, or a raw Coinbase capture",
+            f"{self.path}, line {number}, is not a line of a recording: {why}",
+            hint="give a file written by `qcfeed watch --record`, or a raw Coinbase capture",
         )
 
 

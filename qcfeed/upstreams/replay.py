@@ -1,16 +1,16 @@
-"""A recording, played again.
+"""Replays a recording.
 
-All feeds share one timeline. It starts with the first demand and then runs like a market does,
-whether anybody listens or not; a feed that joins later is handed the tick that stands at that
-moment, and then those that follow. Unpaced (``speed=max``) there is no timeline: each feed plays
-its own ticks from the first one on, as fast as its subscribers take them.
+All feeds share one timeline. It starts on the first demand and then runs like a market, with or without
+subscribers. A feed that joins later gets the tick that is current at that moment, and then those that
+follow. Unpaced (``speed=max``) there is no timeline: each feed plays its own ticks from the start, as
+fast as its subscribers accept them.
 
-At its end the recording starts again with ``loop``. Without, the feeds stay open and get nothing
-more, as when a market closes: the symbols go stale, and ``health`` says why.
+With ``loop`` the recording starts again at its end. Without it the feeds stay open but silent, as when
+a market closes: the symbols become stale, and ``health`` says why.
 
-The file is read once, before anything else starts, into about 310 bytes a tick, of which there may
-be a million; raw captures go through the book that the live upstream keeps, and only what changes
-the best bid and ask or the last price is kept.
+The file is loaded once at the start, with about 310 bytes per tick and at most a million ticks. Raw
+captures are run through the same book as the live upstream; only ticks that change the best bid and
+ask or the last price are kept.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 
 class Track:
-    """One symbol's ticks and when each is due, in seconds from the recording's start."""
+    """One symbol's ticks, and when each is due in seconds since the start of the recording."""
 
     __slots__ = ("due", "ticks")
 
@@ -52,7 +52,7 @@ class Track:
 
 
 class Replay:
-    """``replay:FILE``. ``speed`` is a factor, None for unpaced."""
+    """``replay:FILE``. ``speed`` is a factor; None means unpaced."""
 
     def __init__(self, path: Path, *, speed: float | None = 1.0, loop: bool = False) -> None:
         shown = "max" if speed is None else f"{speed:g}"
@@ -92,7 +92,7 @@ class Replay:
             for index in range(0, len(track.ticks), _BATCH):
                 sink.publish(track.ticks[index : index + _BATCH])
                 await sink.ready()
-                # A sink that is always ready must not keep the loop from everybody else.
+                # Even if the sink is always ready, other tasks must get their turn.
                 await asyncio.sleep(0)
             if not self._loop:
                 return
@@ -126,16 +126,18 @@ class Replay:
     def _end(self) -> None:
         if not self._ended:
             self._ended = True
-            log.warning("%s has ended; its symbols go stale (loop=1 starts it again)", self._path)
+            log.warning(
+                "%s has ended; its symbols will become stale (loop=1 repeats it)", self._path
+            )
 
     async def close(self) -> None:
-        """The file was closed when it had been read; nothing is shared."""
+        """Nothing to close: the file is read completely at the start."""
 
 
 def load(path: Path) -> tuple[dict[Symbol, Track], float]:
-    """A recording's tracks, and the seconds between its first and its last tick.
+    """Load a recording: its tracks, and the seconds between its first and its last tick.
 
-    Raises ConfigError for a file that cannot be read, is no recording, or has no or too many ticks.
+    Raises ConfigError for an unreadable or invalid file, or one with no ticks or too many.
     """
     reader = RecordingReader(path)
     tracks: dict[Symbol, Track] = {}
@@ -150,13 +152,13 @@ def load(path: Path) -> tuple[dict[Symbol, Track], float]:
         count += 1
         if count > MAX_TICKS:
             raise ConfigError(
-                f"{path} has more than {MAX_TICKS:,} quotes, which are kept in memory",
-                hint="play a part of it, for example its first 1,000,000 lines",
+                f"{path} has more than {MAX_TICKS:,} quotes, too many to keep in memory",
+                hint="replay a part of it, for example its first 1,000,000 lines",
             )
     if not count:
         raise ConfigError(f"{path} has no quotes", hint="record some: qcfeed watch --record FILE")
     if reader.truncated:
-        log.warning("%s: the last line is incomplete and was left out", path)
+        log.warning("%s: skipped the incomplete last line", path)
     return tracks, last - first
 
 
@@ -171,7 +173,7 @@ def _ticks(reader: RecordingReader) -> Iterator[tuple[float, Symbol, Tick]]:
             elif isinstance(message, bytes):
                 yield from _raw_capture_ticks(products, at, message)
         except (InvalidSymbolError, msgspec.DecodeError, ValueError) as error:
-            raise ConfigError(f"{reader.path} has a bad message, of time {at}: {error}") from error
+            raise ConfigError(f"{reader.path}: invalid message at time {at}: {error}") from error
 
 
 def _raw_capture_ticks(

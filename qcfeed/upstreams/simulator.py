@@ -1,7 +1,7 @@
-"""Quotes made up here: a seeded, mean-reverting walk a symbol.
+"""Simulated quotes: one seeded, mean-reverting random walk per symbol.
 
-The prices of a symbol depend on the seed and the symbol alone, so two runs, or two services,
-show the same sequence. Only the times are real.
+A symbol's prices depend only on the seed and the symbol, so two runs, or two services, produce the
+same sequence. Only the timestamps are real.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from qcfeed.upstreams.timestamps import Timestamps
 from qcfeed.upstreams.universe import LEVELS, TICKERS
 
 QUIET_SYMBOL = Symbol("ZVZZT")
-"""NASDAQ's own test symbol: known, and never ticks. Not one of the universe's."""
+"""NASDAQ's test symbol. The simulator knows it but never publishes a quote; it is not in TICKERS."""
 
 _KNOWN = frozenset((*TICKERS, QUIET_SYMBOL))
 _BATCH = 128
@@ -29,11 +29,11 @@ _CATCH_UP = 0.25
 
 
 class Walk:
-    """One symbol's prices: whole cents around a level, never more than a tenth away from it.
+    """One symbol's prices: whole cents, within a tenth of a fixed level.
 
-    An Ehrenfest urn: a move away from the level is the less likely the further off the price is,
-    and impossible at the edge, so prices stay positive however long it runs. ``phase`` in [0, 1)
-    spreads the symbols over the time between two ticks.
+    An Ehrenfest urn: the further the price is from the level, the less likely is a step away from it;
+    at the edge it is impossible. So prices stay positive however long it runs. ``phase`` in [0, 1)
+    spreads the symbols' ticks over the interval.
     """
 
     __slots__ = ("_bits", "_draw", "_level", "_mid", "_reach", "_step", "phase")
@@ -49,7 +49,7 @@ class Walk:
         self._bits = rng.getrandbits
 
     def tick(self, ts: str) -> Tick:
-        """The next quote, stamped ``ts``; under a microsecond."""
+        """The next tick, with timestamp ``ts``. Cost: below a microsecond."""
         drift = (self._mid - self._level) / self._reach
         self._mid = mid = self._mid + (
             self._step if self._draw() * 2.0 >= 1.0 + drift else -self._step
@@ -68,9 +68,9 @@ class Walk:
 
 
 class Pace:
-    """When ticks are due at a fixed rate: the n-th at ``start + n / rate``, so nothing drifts.
+    """The schedule of ticks at a fixed rate: the n-th is due at ``start + n / rate``, without drift.
 
-    Of what fell due during a long stall, a quarter second's worth is made up; the rest is skipped.
+    After a long stall at most a quarter second's worth of ticks is caught up; the rest is skipped.
     """
 
     __slots__ = ("_done", "_most", "_rate", "_start")
@@ -82,27 +82,27 @@ class Pace:
         self._most = max(1, math.ceil(rate * _CATCH_UP))
 
     def due(self, now: float) -> range:
-        """The numbers of the ticks to hand over at ``now``; they count as handed over."""
+        """The numbers of the ticks due at ``now``; each is returned only once."""
         reached = math.floor((now - self._start) * self._rate) + 1
         first = max(self._done, reached - self._most)
         self._done = max(reached, self._done)
         return range(first, reached)
 
     def at(self, number: int) -> float:
-        """When that tick falls due."""
+        """When tick ``number`` is due."""
         return self._start + number / self._rate
 
     def next(self) -> float:
-        """When the next tick falls due."""
+        """When the next tick is due."""
         return self.at(self._done)
 
 
 class Simulator:
-    """``sim:`` -- the universe at ``rate`` quotes a second a symbol.
+    """``sim:``: all of TICKERS, at ``rate`` quotes per second per symbol.
 
-    A tick's time is the one it was due at, so its age at a reader is what all between has cost.
-    Without a rate (``rate=max``) a feed goes as fast as its subscribers take the quotes.
-    A symbol's walk goes on where it stopped when its feed comes back: at most 893 are kept.
+    A tick's timestamp is the time at which it was due, so its age at the subscriber is the total
+    latency. Without a rate (``rate=max``) a feed publishes as fast as its subscribers accept quotes.
+    When a feed reopens, its walk continues where it stopped; at most 893 walks are kept.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Simulator:
         if not self.knows(symbol):
             raise UnknownSymbolError(
                 f"the simulator has no {symbol}",
-                hint="AAPL, MSFT, GOOGL, TSLA and AMZN are among those it has",
+                hint="it has AAPL, MSFT, GOOGL, TSLA, AMZN and hundreds more",
             )
         sink.opened()
         if symbol == QUIET_SYMBOL:
@@ -144,13 +144,13 @@ class Simulator:
             ts = self._stamp()
             sink.publish([walk.tick(ts) for _ in range(_BATCH)])
             await sink.ready()
-            # A sink that is always ready must not keep the loop from everybody else.
+            # Even if the sink is always ready, other tasks must get their turn.
             await asyncio.sleep(0)
 
     async def _run_at_rate(self, walk: Walk, rate: float, sink: Sink) -> None:
         loop = asyncio.get_running_loop()
         sink.publish([walk.tick(self._stamp())])
-        # Feeds that were opened together do not tick together.
+        # The phase keeps feeds that were opened together from ticking together.
         pace = Pace(rate, loop.time() + walk.phase / rate)
         while True:
             await asyncio.sleep(max(pace.next() - loop.time(), _LEAST_SLEEP))
@@ -163,4 +163,4 @@ class Simulator:
         return UpstreamHealth(connected=True)
 
     async def close(self) -> None:
-        """Nothing is shared, so there is nothing to give back."""
+        """Nothing to close: feeds share nothing."""

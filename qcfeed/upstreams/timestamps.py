@@ -1,4 +1,4 @@
-"""RFC 3339 UTC times with nanoseconds, made cheaply."""
+"""RFC 3339 UTC timestamps with nanoseconds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def render(ns: int) -> str:
 
 
 class Timestamps:
-    """The time now, or ``age`` seconds ago, as text; the part up to the second is rendered once a second."""
+    """Renders the time ``age`` seconds ago. The part up to the second is cached, so it is cheap."""
 
     __slots__ = ("_clock", "_prefix", "_second")
 

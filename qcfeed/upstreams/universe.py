@@ -53,4 +53,4 @@ WYNN X XEL XOM XPO XYL YUM ZBH ZBRA ZION ZTS
 TICKERS = tuple(map(Symbol, _TICKERS.split()))
 
 LEVELS = {"AAPL": 190.0, "AMZN": 178.0, "GOOGL": 147.0, "MSFT": 421.0, "TSLA": 171.0}
-"""Where the walk of the best known starts, in dollars; the others' levels come from the seed."""
+"""Start prices of the best-known symbols, in dollars; those of the others derive from the seed."""

@@ -1,11 +1,11 @@
-"""The spelling of ``--upstream``, and the upstream that a URL means.
+"""Parses ``--upstream`` URLs.
 
-    sim:?rate=10&seed=7          quotes a second a symbol, or `max`; the walks' seed
-    replay:FILE?speed=2&loop=1   a recording; `replay:///abs/file` too; speed `max` or 0: unpaced
-    coinbase:?silence=10         the public feed; seconds without a word until it counts as lost
-    coinbase+ws://HOST:PORT/     the same protocol elsewhere; coinbase+wss:// with TLS
+    sim:?rate=10&seed=7          quotes per second per symbol, or `max`; the seed of the prices
+    replay:FILE?speed=2&loop=1   a recording; also `replay:///abs/file`; speed `max` or 0: unpaced
+    coinbase:?silence=10         the public feed; seconds of silence after which it counts as lost
+    coinbase+ws://HOST:PORT/     another server with the same protocol; coinbase+wss:// with TLS
 
-As in any URL, a `?`, `%` or `#` that belongs to a file's name is percent-encoded.
+As in any URL, a `?`, `%` or `#` in a file name must be percent-encoded.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _RATE_MAX = 1_000_000.0
 
 
 def connect(url: str, *, clock: Callable[[], int] = time.time_ns) -> Upstream:
-    """The upstream that ``url`` names; nothing is opened but a replayed file, which is read.
+    """Create the upstream for ``url``. Only a file to replay is read at once; nothing is connected.
 
-    ``clock`` gives Unix nanoseconds. Raises ConfigError for anything that cannot be served.
+    ``clock`` returns Unix nanoseconds. Raises ConfigError for an invalid URL or recording.
     """
     try:
         parts = urlsplit(url, allow_fragments=False)
@@ -43,7 +43,7 @@ def connect(url: str, *, clock: Callable[[], int] = time.time_ns) -> Upstream:
 
 
 class Query:
-    """The parameters of an upstream's URL; ``done`` refuses those that nobody asked for."""
+    """The query parameters of an upstream's URL. Call ``reject_unknown`` after reading all known ones."""
 
     def __init__(self, text: str) -> None:
         self._given: dict[str, str] = {}
@@ -51,7 +51,7 @@ class Query:
         try:
             pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text))
         except ValueError as error:
-            raise ConfigError(f"'?{text}' is not key=value&key=value: {error}") from error
+            raise ConfigError(f"'?{text}' must be key=value&key=value: {error}") from error
         for key, value in pairs:
             if key in self._given:
                 raise ConfigError(f"the upstream's URL gives {key!r} twice", hint="give it once")
@@ -74,13 +74,13 @@ class Query:
                 if maximum < math.inf
                 else f"of at least {minimum:g}"
             )
-            raise ConfigError(f"{key}={text} in the upstream's URL: wanted is a number {bound}")
+            raise ConfigError(f"{key}={text} in the upstream's URL must be a number {bound}")
         return value
 
     def number_or_max(
         self, key: str, default: float, *, minimum: float, maximum: float
     ) -> float | None:
-        """As ``number``; None for ``max``."""
+        """Like ``number``; None for ``max``."""
         if self._given.get(key) == "max":
             self._known.append(key)
             return None
@@ -93,24 +93,24 @@ class Query:
             return default if text is None else int(text)
         except ValueError:
             raise ConfigError(
-                f"{key}={text} in the upstream's URL: wanted is a whole number"
+                f"{key}={text} in the upstream's URL must be a whole number"
             ) from None
 
     def flag(self, key: str) -> bool:
         """1 or 0."""
         text = self._get(key)
         if text not in (None, "0", "1"):
-            raise ConfigError(f"{key}={text} in the upstream's URL: wanted is 0 or 1")
+            raise ConfigError(f"{key}={text} in the upstream's URL must be 0 or 1")
         return text == "1"
 
     def reject_unknown(self) -> None:
-        """Refuse what was given and not asked for."""
+        """Raise ConfigError if a parameter was given that has not been read."""
         for key in self._given.keys() - set(self._known):
             close = difflib.get_close_matches(key, self._known, n=1)
             known = ", ".join(self._known)
             raise ConfigError(
-                f"the upstream's URL gives {key!r}, which it does not take",
-                hint=f"did you mean {close[0]!r}?" if close else f"it takes: {known}",
+                f"unknown parameter {key!r} in the upstream's URL",
+                hint=f"did you mean {close[0]!r}?" if close else f"known parameters: {known}",
             )
 
     def _get(self, key: str) -> str | None:
@@ -130,7 +130,7 @@ def _replay(parts: SplitResult, query: Query, _clock: Callable[[], int]) -> Upst
     name = unquote(parts.path)
     if parts.netloc or not name:
         raise ConfigError(
-            f"upstream replay: wants a file, not {parts.netloc + parts.path!r}",
+            f"upstream replay: needs a file, not {parts.netloc + parts.path!r}",
             hint="replay:relative/file.jsonl.gz or replay:///absolute/file.jsonl.gz",
         )
     speed = query.number_or_max("speed", 1.0, minimum=0.0, maximum=1_000_000.0)
@@ -151,7 +151,7 @@ def _coinbase(parts: SplitResult, query: Query, clock: Callable[[], int]) -> Ups
         named = False
     if not named:
         raise ConfigError(
-            f"upstream {parts.scheme}: wants a host (and a port from 1 to 65535), no user",
+            f"upstream {parts.scheme}: needs a host, with an optional port and no user",
             hint="for example: coinbase+ws://127.0.0.1:9000/",
         )
     endpoint = parts._replace(scheme=parts.scheme.removeprefix("coinbase+"), query="")
@@ -162,7 +162,7 @@ def _reject_location(parts: SplitResult, example: str) -> None:
     if parts.netloc or parts.path:
         place = parts.netloc + parts.path
         raise ConfigError(
-            f"upstream {parts.scheme}: takes no {place!r}", hint=f"for example: {example}"
+            f"upstream {parts.scheme}: does not accept {place!r}", hint=f"for example: {example}"
         )
 
 

@@ -94,7 +94,7 @@ def _judge_all(
     for each in copies:
         idle.put(each)
     limits: dict[str, float] = {}
-    told = threading.Lock()
+    print_lock = threading.Lock()
 
     def time_tests(part: Part) -> None:
         copy = idle.get()
@@ -112,7 +112,7 @@ def _judge_all(
             outcome = copy.judge(mutant, part.tests, limits[part.name])
         finally:
             idle.put(copy)
-        with told:
+        with print_lock:
             print(_line(part, mutant, outcome), flush=True)
             results.write(json.dumps(_row(part, mutant, outcome)) + "\n")
         return part, mutant, outcome

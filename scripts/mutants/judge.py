@@ -99,10 +99,10 @@ class Copy:
     def baseline(self, tests: Sequence[str]) -> float:
         """Duration of the tests without a mutant, in seconds. Raises BrokenError if they always fail."""
         for _ in range(TRIES):
-            status, seconds, said = self._run(tests, limit=900.0)
+            status, seconds, output = self._run(tests, limit=900.0)
             if status == 0:
                 return seconds
-        raise BrokenError(f"the tests fail without any mutant:\n{said[-3000:]}")
+        raise BrokenError(f"the tests fail without any mutant:\n{output[-3000:]}")
 
     def judge(self, mutant: Mutant, tests: Sequence[str], limit: float) -> Outcome:
         """The outcome of the tests with this mutant, within ``limit`` seconds.
@@ -122,15 +122,15 @@ class Copy:
             self._write(file, source)
 
     def _ask(self, tests: Sequence[str], limit: float) -> Outcome:
-        status, seconds, said = self._run(tests, limit)
+        status, seconds, output = self._run(tests, limit)
         if status is None:
             return Outcome(Verdict.TIMED_OUT, seconds)
         if status in _UNUSABLE:
-            raise BrokenError(f"{_UNUSABLE[status]}: {' '.join(tests)}\n{said[-3000:]}")
+            raise BrokenError(f"{_UNUSABLE[status]}: {' '.join(tests)}\n{output[-3000:]}")
         if status == 0:
             return Outcome(Verdict.SURVIVED, seconds)
-        by = _FAILED.search(said)
-        return Outcome(Verdict.NOTICED, seconds, by.group(1) if by else said[-200:].strip())
+        by = _FAILED.search(output)
+        return Outcome(Verdict.NOTICED, seconds, by.group(1) if by else output[-200:].strip())
 
     def _again(self, test: str, limit: float) -> bool:
         """Whether the failed test fails again. A failure outside a test (an import, the run itself) counts."""
@@ -151,13 +151,13 @@ class Copy:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         try:
-            said, _ = process.communicate(timeout=limit)
+            output, _ = process.communicate(timeout=limit)
             status: int | None = process.returncode
         except subprocess.TimeoutExpired:
-            status, said = None, b""
+            status, output = None, b""
         finally:
             _end_group(process)
-        return status, time.monotonic() - began, said.decode(errors="replace")
+        return status, time.monotonic() - began, output.decode(errors="replace")
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

@@ -87,9 +87,9 @@ def watching(service: Serving, home: Path) -> Iterator[Watching]:
 
 
 def answer(home: Path, *args: str, status: ExitStatus) -> dict[str, Any]:
-    said = run(home, *args, "-o", "json")
-    assert said.returncode == status, said.stderr
-    return json.loads(said.stdout)
+    completed = run(home, *args, "-o", "json")
+    assert completed.returncode == status, completed.stderr
+    return json.loads(completed.stdout)
 
 
 def spawning_line() -> int:
@@ -118,21 +118,21 @@ def test_the_incident_is_found_located_and_reaped(
     assert answer(home, "status", status=ExitStatus.FINDINGS)["drill"] == f"zombie-feeds={ZOMBIES}"
 
     found = answer(home, "orphans", status=ExitStatus.FINDINGS)
-    assert found["count"] == ZOMBIES
+    assert found["total"] == ZOMBIES
     assert {each["location"] for each in found["orphans"]} == {guilty}
-    assert "closed" in found["orphans"][0]["evidence"]
+    assert "closed" in found["orphans"][0]["reason"]
 
     patient = ("--timeout", "100")  # 5 s are enough only where the service has a processor
     reaped = answer(home, *patient, "orphans", "--reap", status=ExitStatus.OK)
-    assert (reaped["reaped"], reaped["survivors"], reaped["failed"]) == (ZOMBIES, [], 0)
+    assert (reaped["cancelled"], reaped["survivors"], reaped["failed"]) == (ZOMBIES, [], 0)
 
-    assert answer(home, "orphans", status=ExitStatus.OK)["count"] == 0
+    assert answer(home, "orphans", status=ExitStatus.OK)["total"] == 0
     after = answer(home, "tasks", "--by-location", status=ExitStatus.OK)
     assert after["locations"][0]["live"] == len(SYMBOLS), "nothing else was touched"
 
     watching.take(len(SYMBOLS) * 25)
     detector = GapDetector()
-    assert [gap for quote in watching.quotes if (gap := detector.see(quote))] == []
+    assert [gap for quote in watching.quotes if (gap := detector.check(quote))] == []
     assert {quote.symbol for quote in watching.quotes} == set(SYMBOLS)
     assert not any(quote.conflated for quote in watching.quotes)
 
@@ -142,7 +142,7 @@ def test_the_incident_is_found_located_and_reaped(
     assert [line["action"] for line in audited] == ["orphans.reap"] * 2
     assert [line["event"] for line in audited] == ["intent", "outcome"]
     assert audited[0]["who"]["uid"] == os.getuid()
-    assert audited[1]["after"]["reaped"] == ZOMBIES
+    assert audited[1]["after"]["cancelled"] == ZOMBIES
 
     watching.end()
     assert service.end() == ExitStatus.OK
@@ -159,4 +159,4 @@ def test_the_reproduction_fails_on_the_incident(home: Path) -> None:
         args = ("repro", "--mode", "clean", "--cycles", "20", "--settle", "2")
         left = answer(home, *args, status=ExitStatus.FINDINGS)
     assert left["flat"] is False
-    assert left["modes"][0]["difference"]["orphans"] == 40, "20 cycles after as many to warm up"
+    assert left["modes"][0]["difference"]["orphaned"] == 40, "20 cycles after as many to warm up"

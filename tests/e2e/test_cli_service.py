@@ -82,7 +82,7 @@ def test_cancelling_a_feed_with_a_subscriber(service: Serving, home: Path) -> No
         reader.recv(timeout=PATIENCE)
         done = qcfeed(home, "feeds", "cancel", "tsla", "--yes", "-o", "csv")
         assert done.returncode == ExitStatus.OK, done.stderr
-        assert done.stdout == "symbol,subscribers,joined\nTSLA,1,True\n"
+        assert done.stdout == "symbol,subscriber_count,joined\nTSLA,1,True\n"
         with pytest.raises(ConnectionClosed) as closed:
             drain(reader)
         assert closed.value.rcvd is not None
@@ -200,7 +200,7 @@ def test_the_drill_is_found_and_reaped(tmp_path: Path) -> None:
     with serving(tmp_path, "--no-monitor", "--drill", "zombie-feeds=300"):
 
         def count() -> int:
-            return int(json.loads(qcfeed(tmp_path, "orphans", "-o", "json").stdout)["count"])
+            return int(json.loads(qcfeed(tmp_path, "orphans", "-o", "json").stdout)["total"])
 
         until(lambda: count() >= 300, "300 zombies")
         status = qcfeed(tmp_path, "status")
@@ -216,7 +216,7 @@ def test_the_drill_is_found_and_reaped(tmp_path: Path) -> None:
 
         reaped = qcfeed(tmp_path, "orphans", "--reap", "-o", "json")
         assert reaped.returncode == ExitStatus.OK, reaped.stderr
-        assert json.loads(reaped.stdout)["reaped"] == 300
+        assert json.loads(reaped.stdout)["cancelled"] == 300
         assert qcfeed(tmp_path, "orphans").returncode == ExitStatus.OK
 
 

@@ -77,7 +77,7 @@ def test_before_and_after_from_files_without_the_service(drill: Path, tmp_path: 
     left = qcfeed(elsewhere, "tasks", "diff", before, after, "-o", "json")
     worst = json.loads(left.stdout)["locations"][0]
     assert worst["location"].endswith(line(manager, "_generate_quotes(subscriber))"))
-    assert worst["live"] - worst["live_before"] == worst["born"] - worst["ended"] == 60
+    assert worst["live"] - worst["live_before"] == worst["spawned"] - worst["ended"] == 60
     now = json.loads(qcfeed(drill, "tasks", "diff", before, "-o", "json").stdout)
     assert now["locations"][0]["live"] == worst["live"]
     shown = qcfeed(elsewhere, "tasks", "--from", after, "--by-location", "-o", "csv").stdout
@@ -116,21 +116,21 @@ def births(home: Path, site: str) -> int:
 def test_verify_passes_the_service_and_fails_the_drill(
     service: Serving, home: Path, drill: Path
 ) -> None:
-    left = verify(home, line(feed, "create_task("), "--min-births", "2")
+    left = verify(home, line(feed, "create_task("), "--min-spawned", "2")
     assert left.returncode == ExitStatus.OK, left.stdout + left.stderr
     held = json.loads(left.stdout)
     assert held["outcome"] == "holds"
-    assert held["births"] >= 2
+    assert held["spawned"] >= 2
 
     zombies = line(manager, "_generate_quotes(subscriber))")
-    left = verify(drill, zombies, "--min-births", "2")
+    left = verify(drill, zombies, "--min-spawned", "2")
     assert left.returncode == ExitStatus.FINDINGS, left.stdout + left.stderr
     assert json.loads(left.stdout)["outcome"] == "leaks"
 
 
 def test_the_drill_is_found_with_the_command_that_ends_it(drill: Path) -> None:
     visitors(drill)
-    until(lambda: [each["verdict"] for each in orphans(drill)] == ["found"], "it")
+    until(lambda: [each["certainty"] for each in orphans(drill)] == ["proved"], "it")
     (finding,) = orphans(drill)
     assert finding["location"].endswith(line(manager, "_generate_quotes(subscriber))"))
     assert finding["next"] == "qcfeed orphans --reap"
@@ -179,7 +179,7 @@ def test_watch_in_a_pipe_is_a_block_a_time(service: Serving, home: Path) -> None
         blocks = [json.loads(watching.stdout.readline()) for _ in range(3)]
         watching.send_signal(signal.SIGINT)
         assert watching.wait(PATIENCE) == ExitStatus.OK
-    assert {block["schema"] for block in blocks} == {"qcfeed.tasks.window/1"}
+    assert {block["schema"] for block in blocks} == {"qcfeed.tasks.window/2"}
     assert [b["before_at"] for b in blocks[1:]] == [b["taken_at"] for b in blocks[:-1]]
 
 

@@ -52,7 +52,9 @@ def test_one_symbols_zombies_are_found_shown_and_cancelled(service: Serving, hom
         assert feed["name"].startswith("feed AAPL")
 
         zombies = ("--site", "zombies.py", "--label", "symbol=AAPL")
-        oldest = answer(home, "orphans", *zombies, status=ExitStatus.FINDINGS)["orphans"][0]["task"]
+        oldest = answer(home, "orphans", *zombies, status=ExitStatus.FINDINGS)["orphans"][0][
+            "serial"
+        ]
         shown = answer(home, "tasks", "show", str(oldest))
         assert shown["task"]["labels"] == {"symbol": "AAPL"}
         assert shown["owner_gone"] is True
@@ -64,7 +66,7 @@ def test_one_symbols_zombies_are_found_shown_and_cancelled(service: Serving, hom
         ]
 
         plan = answer(home, "tasks", "cancel", *zombies, "--dry-run")
-        assert plan["count"] == 3
+        assert plan["total"] == 3
         ended = answer(home, "tasks", "cancel", *zombies, "--yes")
         assert (ended["cancelled"], ended["survived"]) == (3, 0)
         left = answer(home, "tasks", "--label", "symbol=AAPL")["tasks"]

@@ -43,9 +43,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def diagnose(home: Path, url: str, timeout: str = f"{PATIENCE:g}") -> dict[str, Any]:
     args = ("diagnose", "--window", "300ms", "-o", "json", "--prometheus", url)
-    said = qcfeed(home, "--instance", "faulty", "--timeout", timeout, *args)
-    assert said.returncode in (ExitStatus.OK, ExitStatus.FINDINGS), said.stderr
-    return dict(json.loads(said.stdout))
+    completed = qcfeed(home, "--instance", "faulty", "--timeout", timeout, *args)
+    assert completed.returncode in (ExitStatus.OK, ExitStatus.FINDINGS), completed.stderr
+    return dict(json.loads(completed.stdout))
 
 
 @needs_prometheus
@@ -57,14 +57,16 @@ def test_prometheus_adds_history_and_its_alerts_are_symptoms(home: Path, tmp_pat
     past = openmetrics({**shifted, UP: [(time.time() - 5, 1.0)]})
     with prometheus(tmp_path / "server", config=QUICK, history=past) as server:
         until_firing(server)
-        told = diagnose(home, server.url)
+        diagnosis = diagnose(home, server.url)
         made = qcfeed(
             home, "--instance", "faulty", "report", "--window", "300ms", "--prometheus", server.url
         )
-    (worst,) = of_the_program(told["findings"])  # what fires for another service is not told
+    (worst,) = of_the_program(
+        diagnosis["findings"]
+    )  # what fires for another service is not diagnosis
     assert worst["rule"] == "memory_growth"
     assert [each["rule"] for each in worst["symptoms"]] == ["QcfeedMemoryRunsOut"]
-    [history] = [each["seen"] for each in told["looked_at"] if each["at"] == "history"]
+    [history] = [each["result"] for each in diagnosis["checks"] if each["subject"] == "history"]
     assert "2h15m, from Prometheus" in history
     assert made.returncode == ExitStatus.OK, made.stderr
     assert "Source: Prometheus." in made.stdout
@@ -108,22 +110,22 @@ def test_a_prometheus_that_fails_is_named_and_the_verdict_stands(
     home: Path, answer: Any, why: str
 ) -> None:
     with serving(answer) as url:
-        told = diagnose(home, url, "5")  # one that is slow is so for ever
-    assert of_the_program(told["findings"]) == []
-    [untold] = [each for each in told["untold"] if each.startswith("Prometheus: ")]
+        diagnosis = diagnose(home, url, "5")  # one that is slow is so for ever
+    assert of_the_program(diagnosis["findings"]) == []
+    [untold] = [each for each in diagnosis["skipped"] if each.startswith("Prometheus: ")]
     assert why in untold
 
 
 def test_a_prometheus_that_is_down_or_not_configured_is_named(home: Path) -> None:
-    told = diagnose(home, "http://127.0.0.1:9")
-    assert any(each.startswith("Prometheus: ") for each in told["untold"])
-    said = qcfeed(home, "--instance", "faulty", "diagnose", "--window", "100ms")
-    assert said.returncode in (ExitStatus.OK, ExitStatus.FINDINGS), said.stderr
-    assert "Prometheus: not configured (--prometheus URL)" in said.stdout
+    diagnosis = diagnose(home, "http://127.0.0.1:9")
+    assert any(each.startswith("Prometheus: ") for each in diagnosis["skipped"])
+    completed = qcfeed(home, "--instance", "faulty", "diagnose", "--window", "100ms")
+    assert completed.returncode in (ExitStatus.OK, ExitStatus.FINDINGS), completed.stderr
+    assert "Prometheus: not configured (--prometheus URL)" in completed.stdout
 
 
 def test_an_invalid_prometheus_url_is_refused_at_once(home: Path) -> None:
     args = ("diagnose", "--window", "1h", "--prometheus-key", "a", "--prometheus", "http://x:1")
-    said = qcfeed(home, "--instance", "faulty", *args)
-    assert said.returncode == ExitStatus.USAGE
-    assert "--prometheus-key needs --prometheus-cert" in said.stderr
+    completed = qcfeed(home, "--instance", "faulty", *args)
+    assert completed.returncode == ExitStatus.USAGE
+    assert "--prometheus-key needs --prometheus-cert" in completed.stderr

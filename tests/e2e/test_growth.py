@@ -31,17 +31,17 @@ def test_what_is_scraped_and_what_is_remembered_agree(tmp_path: Path) -> None:
         with prometheus(tmp_path / "server", config=CONFIG.format(target=target)) as server:
             until(lambda: told("--prometheus", server.url), "a first scrape")
             scraped = told("--prometheus", server.url)
-            until(lambda: last(told()).get("orphans") == 300, "a snapshot with the zombies in it")
+            until(lambda: last(told()).get("orphaned") == 300, "a snapshot with the zombies in it")
             remembered = told()
     assert (scraped["source"], remembered["source"]) == ("prometheus", "service")
     assert scraped["target"] == f"qcfeed/{target}"
-    assert last(scraped)["orphans"] == 300
+    assert last(scraped)["orphaned"] == 300
     assert scraped["limit_bytes"] == remembered["limit_bytes"]
     for answer in (scraped, remembered):
         moment = last(answer)
-        assert moment["live_tasks"] >= 300
+        assert moment["live"] >= 300
         assert moment["subscriptions"] == 0
-        assert 1 << 24 < moment["memory_bytes"] < answer["limit_bytes"]
+        assert 1 << 24 < moment["resident_bytes"] < answer["limit_bytes"]
         most = max(answer["locations"], key=lambda row: row["live"])
         assert (most["location"].partition(":")[0], most["live"]) == (
             "qcfeed/drills/zombies.py",

@@ -78,13 +78,13 @@ async def test_a_real_minute_of_health_has_no_finding(tmp_path: Path) -> None:
             finally:
                 arriving.cancel()
         after = await asyncio.to_thread(qcfeed, tmp_path, "status", "-o", "json")
-        assert json.loads(after.stdout)["tasks"]["orphaned"] == 0
+        assert json.loads(after.stdout)["totals"]["orphaned"] == 0
 
 
 async def _told(home: Path) -> list[str]:
     """What is found now of the program."""
     left = await asyncio.to_thread(qcfeed, home, "tasks", "findings", "-o", "json")
     answer = json.loads(left.stdout)
-    assert answer["untold"] == []
-    found = [each for each in of_the_program(answer["findings"]) if each["verdict"] == "found"]
+    assert answer["skipped"] == []
+    found = [each for each in of_the_program(answer["findings"]) if each["certainty"] == "proved"]
     return [each["summary"] for each in found]

@@ -39,7 +39,7 @@ def test_the_service_starts_without_it_and_says_why(
         assert f"off: {REASON}" in qcfeed(tmp_path, "status", "-o", "wide").stdout
         assert service.end() == ExitStatus.OK
     [warning] = [line for line in service.talk if "WARNING" in line]
-    assert f"the monitor is off: {REASON}; give --no-monitor" in warning
+    assert f"the monitor is off: {REASON}; use --no-monitor" in warning
 
 
 def test_it_is_quiet_with_every_warning_turned_into_an_error(

@@ -56,12 +56,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def _orphans(home: Path) -> int:
-    return int(json.loads(qcfeed(home, "orphans", "-o", "json").stdout)["count"])
+    return int(json.loads(qcfeed(home, "orphans", "-o", "json").stdout)["total"])
 
 
 def _is_proved(home: Path) -> bool:
-    told = json.loads(qcfeed(home, "tasks", "findings", "-o", "json").stdout)
-    return ("orphans", "found") in {(each["rule"], each["verdict"]) for each in told["findings"]}
+    output = json.loads(qcfeed(home, "tasks", "findings", "-o", "json").stdout)
+    return ("orphans", "proved") in {
+        (each["rule"], each["certainty"]) for each in output["findings"]
+    }
 
 
 def members(bundle: Path) -> dict[str, bytes]:
@@ -111,15 +113,15 @@ def test_the_html_report_has_all_sections_and_loads_nothing(home: Path) -> None:
 
 
 def test_the_report_in_markdown_on_stdout(home: Path) -> None:
-    said = qcfeed(home, "report", "--window", "200ms")
-    assert said.returncode == ExitStatus.OK
-    headings = re.findall(r"^## (.*)$", said.stdout, re.MULTILINE)
+    completed = qcfeed(home, "report", "--window", "200ms")
+    assert completed.returncode == ExitStatus.OK
+    headings = re.findall(r"^## (.*)$", completed.stdout, re.MULTILINE)
     assert headings == SECTIONS
-    assert said.stdout.startswith("# LEAK 40 tasks from qcfeed/drills/zombies.py:")
-    assert "owner subscriber" in said.stdout
-    assert re.search(rf"orphans.reap \| done \|.*reaped {ZOMBIES}", said.stdout)
-    assert "no subscribers, closing the feed" in said.stdout, "the log"
-    assert "- **drill**: zombie-feeds=300" in said.stdout
+    assert completed.stdout.startswith("# LEAK 40 tasks from qcfeed/drills/zombies.py:")
+    assert "owner subscriber" in completed.stdout
+    assert re.search(rf"orphans.reap \| done \|.*cancelled {ZOMBIES}", completed.stdout)
+    assert "no subscribers, closing the feed" in completed.stdout, "the log"
+    assert "- **drill**: zombie-feeds=300" in completed.stdout
 
 
 OFFLINE = {
@@ -137,18 +139,18 @@ OFFLINE = {
 
 @pytest.mark.parametrize("command", OFFLINE)
 def test_a_bundle_is_read_on_another_machine(home: Path, tmp_path: Path, command: str) -> None:
-    said = qcfeed(tmp_path, *command.split(), "--from", f"{home}/night.tar.gz")
-    assert said.returncode in (ExitStatus.OK, ExitStatus.FINDINGS), said.stderr
-    assert OFFLINE[command] in said.stdout
+    completed = qcfeed(tmp_path, *command.split(), "--from", f"{home}/night.tar.gz")
+    assert completed.returncode in (ExitStatus.OK, ExitStatus.FINDINGS), completed.stderr
+    assert OFFLINE[command] in completed.stdout
 
 
 def test_a_bundle_lists_its_content(home: Path) -> None:
     bundle = home / "night.tar.gz"
     held = members(bundle)
     manifest = json.loads(held["manifest.json"])
-    assert manifest["schema"] == "qcfeed.bundle/1"
+    assert manifest["schema"] == "qcfeed.bundle/2"
     assert {each["name"] for each in manifest["files"]} == held.keys() - {"manifest.json"}
-    assert manifest["dropped"] == ["Prometheus: not configured (--prometheus URL)"]
+    assert manifest["skipped"] == ["Prometheus: not configured (--prometheus URL)"]
     for each in manifest["files"]:
         assert each["bytes"] == len(held[each["name"]])
     assert json.loads(held["answers/metrics.json"])["text"].count("qcfeed_tasks_live{") >= 1
@@ -163,14 +165,17 @@ def test_a_file_that_is_no_bundle_is_refused(home: Path, tmp_path: Path) -> None
     (tmp_path / "other.tar.gz").write_bytes(b"")
     with tarfile.open(tmp_path / "other.tar.gz", "w:gz") as archive:
         archive.add(__file__, "a.py")
-    for name, why in (("half", "is truncated"), ("other", "no bundle of this qcfeed's")):
-        said = qcfeed(tmp_path, "tasks", "--from", f"{tmp_path}/{name}.tar.gz")
-        assert said.returncode == ExitStatus.USAGE
-        assert why in said.stderr
-        assert "Traceback" not in said.stderr
-    said = qcfeed(home, "report", "-o", "night.pdf")
-    assert said.returncode == ExitStatus.USAGE
-    assert "neither .md nor .html" in said.stderr
+    for name, why in (
+        ("half", "is truncated"),
+        ("other", "not a bundle of this version of qcfeed"),
+    ):
+        completed = qcfeed(tmp_path, "tasks", "--from", f"{tmp_path}/{name}.tar.gz")
+        assert completed.returncode == ExitStatus.USAGE
+        assert why in completed.stderr
+        assert "Traceback" not in completed.stderr
+    completed = qcfeed(home, "report", "-o", "night.pdf")
+    assert completed.returncode == ExitStatus.USAGE
+    assert "neither .md nor .html" in completed.stderr
 
 
 @contextmanager
@@ -206,8 +211,8 @@ def test_no_secret_leaves_the_machine(tmp_path: Path) -> None:
             [QCFEED, "watch", "BTC-USD", "--for", f"{10 * PATIENCE}"], env=environment(tmp_path),
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         ) as watching:  # fmt: skip
-            said = lambda: qcfeed(tmp_path, "feeds", "-o", "json").stdout  # noqa: E731
-            until(lambda: secrets["environment"] in said(), "a failure that tells a secret")
+            listing = lambda: qcfeed(tmp_path, "feeds", "-o", "json").stdout  # noqa: E731
+            until(lambda: secrets["environment"] in listing(), "a failure that tells a secret")
             watching.kill()
         made = qcfeed(
             tmp_path, "report", "-o", f"{tmp_path}/r.md", "--bundle", f"{tmp_path}/b.tar.gz",
@@ -215,8 +220,8 @@ def test_no_secret_leaves_the_machine(tmp_path: Path) -> None:
         )  # fmt: skip
         assert made.returncode == ExitStatus.OK, made.stderr
     held = members(tmp_path / "b.tar.gz")
-    told = b"\n".join([*held.values(), (tmp_path / "r.md").read_bytes(), made.stderr.encode()])
-    found = {where for where, secret in secrets.items() if secret.encode() in told}
+    output = b"\n".join([*held.values(), (tmp_path / "r.md").read_bytes(), made.stderr.encode()])
+    found = {where for where, secret in secrets.items() if secret.encode() in output}
     assert found == set()
     assert held["answers/config.json"].count(b"[redacted]") == len(secrets), "all were there"
     assert b"127.0.0.1:9/feed" in held["answers/config.json"], "what is no secret stays"
@@ -226,14 +231,16 @@ def test_no_secret_leaves_the_machine(tmp_path: Path) -> None:
 def test_a_stuck_program_is_reported_in_time(tmp_path: Path) -> None:
     with program(tmp_path, "-m", "tests.support.faults", "blocks_for_good") as faulty:
         faulty.hear("attached")
-        said = qcfeed(tmp_path, "--instance", "faulty", "report", "--window", "2s")
-    assert said.returncode == ExitStatus.OK, said.stderr
-    assert said.stdout.startswith("# BLOCKED the loop has been stuck for")
-    assert "time.sleep(seconds)  # the blocking line" in said.stdout
-    assert "log: " in said.stdout, "what could not be had is named"
+        completed = qcfeed(tmp_path, "--instance", "faulty", "report", "--window", "2s")
+    assert completed.returncode == ExitStatus.OK, completed.stderr
+    assert completed.stdout.startswith("# BLOCKED the loop has been stuck for")
+    assert "time.sleep(seconds)  # the blocking line" in completed.stdout
+    assert "log: " in completed.stdout, "what could not be had is named"
 
 
 def test_without_a_service_nothing_is_written(tmp_path: Path) -> None:
-    said = qcfeed(tmp_path, "report", "-o", f"{tmp_path}/r.md", "--bundle", f"{tmp_path}/b.tar.gz")
-    assert said.returncode == ExitStatus.UNREACHABLE
+    completed = qcfeed(
+        tmp_path, "report", "-o", f"{tmp_path}/r.md", "--bundle", f"{tmp_path}/b.tar.gz"
+    )
+    assert completed.returncode == ExitStatus.UNREACHABLE
     assert list(tmp_path.iterdir()) == []

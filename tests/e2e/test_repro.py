@@ -45,12 +45,12 @@ def test_the_fixed_service_is_flat_in_every_mode(service: Serving, home: Path) -
     left = repro(home, service.url, "--cycles", "200", *SETTLE)
     assert (left.returncode, left.stderr) == (ExitStatus.OK, "")
     report = json.loads(left.stdout)
-    assert report["schema"] == "qcfeed.repro/1"
+    assert report["schema"] == "qcfeed.repro/2"
     assert (report["flat"], report["drill"], report["pid"]) == (True, None, service.process.pid)
     assert [mode["mode"] for mode in report["modes"]] == ["clean", "rude", "quiet", "half-open"]
     for mode in report["modes"]:
-        assert mode["cycles"] == 200
-        assert mode["findings"] == []
+        assert mode["cycle_count"] == 200
+        assert mode["problems"] == []
         assert mode["settled_s"] is not None
         counts = {k: v for k, v in mode["difference"].items() if k != "resident_bytes"}
         assert set(counts.values()) == {0}
@@ -73,7 +73,7 @@ def test_the_incident_is_found_in_every_way_to_leave(drill: Path, mode: str, set
     report = json.loads(left.stdout)
     assert (report["flat"], report["drill"]) == (False, "zombie-feeds")
     (result,) = report["modes"]
-    assert result["findings"] == ["tasks +40", "orphans +40"], "20 cycles, and 20 to warm up"
+    assert result["problems"] == ["tasks +40", "orphans +40"], "20 cycles, and 20 to warm up"
     assert f"finding: {mode}: tasks +40, orphans +40" in left.stderr
     assert "`qcfeed orphans`" in left.stderr
 
@@ -91,9 +91,9 @@ def test_over_the_subscription_rate_it_waits_and_goes_on(tmp_path: Path) -> None
     [
         (["ws://127.0.0.1:1"], ExitStatus.UNREACHABLE, "cannot reach ws://127.0.0.1:1"),
         (["http://127.0.0.1:1"], ExitStatus.USAGE, "not a server's URL"),
-        (["--symbol", "NOPE"], ExitStatus.USAGE, "no symbol NOPE"),
+        (["--symbol", "NOPE"], ExitStatus.USAGE, "unknown symbol NOPE"),
         (["--symbol", "../x"], ExitStatus.USAGE, "'../x' is not a symbol"),
-        (["--mode", "quiet", "--quiet-symbol", "NOPE"], ExitStatus.USAGE, "no symbol NOPE"),
+        (["--mode", "quiet", "--quiet-symbol", "NOPE"], ExitStatus.USAGE, "unknown symbol NOPE"),
         (["--mode", "polite"], ExitStatus.USAGE, "polite"),
     ],
 )
@@ -130,7 +130,7 @@ def test_on_a_terminal_a_bar_and_a_table_that_fits(service: Serving, home: Path)
         dimensions=(24, 80),
         timeout=PATIENCE,
     )
-    child.expect("rude: wait for the service to let go")
+    child.expect("rude: wait for the service to settle")
     child.expect("MODE ")
     table = "MODE " + str(child.read()).replace("\r", "")
     child.close()

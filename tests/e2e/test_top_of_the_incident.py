@@ -49,13 +49,13 @@ def late_beats(service: Serving, seconds: str) -> tuple[int, int]:
 
 async def all_keys_answer(screen: Screen) -> None:
     """Every list and everything that opens, between two looks and during them."""
-    for key, count in {"4": LISTED, "2": 1, "3": 1, "5": 1, "1": 2}.items():
+    for key, count in {"4": LIMIT, "2": 1, "3": 1, "5": 1, "1": 2}.items():
         await screen.press(key)
         await screen.until(lambda least=count: len(screen.rows) >= least)  # type: ignore[misc]
     guilty = [row for row in screen.rows if "drills/zombies.py" in row[0]]
     assert guilty[0][1] == f"{ZOMBIES + 1:,}", "the reader's own beside those of the incident"
     await screen.press("slash", *"zombies", "enter", "enter")
-    await screen.until(lambda: len(screen.rows) == LISTED)
+    await screen.until(lambda: len(screen.rows) == LIMIT)
     assert "200 of 47,830" in screen.text("about")
     assert "zombies.py" in await screen.opened("end", "enter")
     await screen.press("escape", "escape", "escape")

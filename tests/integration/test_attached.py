@@ -98,7 +98,7 @@ async def test_it_remembers_its_memory_and_its_tasks() -> None:
         while not told.points:  # the first snapshot is taken at once, in a thread of its own
             await asyncio.sleep(0.01)
             told = client("billing").get(routes.HISTORY, History)
-        assert told.limit_bytes > (told.points[0].memory_bytes or 0) > 0
+        assert told.limit_bytes > (told.points[0].resident_bytes or 0) > 0
         assert told.points[0].subscriptions is None
         assert handle.ledger.failure is None
 
@@ -112,7 +112,7 @@ async def test_it_answers_until_it_is_closed_and_the_program_goes_on() -> None:
     answer = client("billing").get(routes.TASKS_BY_LOCATION, TasksByLocation)
     assert (answer.instance, answer.pid, live_here(answer)) == ("billing", os.getpid(), 1)
     process = client("billing").get(routes.PROCESS, Process)
-    assert process.tasks.live == 1
+    assert process.totals.live == 1
     assert process.memory.resident_bytes > 1_000_000
     handle.close()
     handle.close()
@@ -133,9 +133,9 @@ async def test_orphans_are_reaped_and_nothing_else() -> None:
             orphan = asyncio.create_task(forever())
         other = asyncio.create_task(forever())
         gone = True
-        assert client("billing").get(routes.ORPHANS, Orphans).count == 1
+        assert client("billing").get(routes.ORPHANS, Orphans).total == 1
         reaped = await asyncio.to_thread(client("billing").post, routes.REAP, ReapRequest(), Reaped)
-        assert (reaped.reaped, reaped.survivors) == (1, [])
+        assert (reaped.cancelled, reaped.survivors) == (1, [])
         assert orphan.cancelled()
         assert not other.done()
         other.cancel()
@@ -265,12 +265,12 @@ async def test_a_task_factory_that_a_library_replaces_is_told_of_and_who_did_it(
         loop.set_task_factory(library_factory)
         hidden = [asyncio.create_task(forever()) for _ in range(50)]
         process, orphans, findings, metrics = await answers()
-        (reason,) = process.tasks.incomplete
+        (reason,) = process.totals.incomplete
         assert re.match(r"cannot see 5\d of 5\d tasks: ", reason)
         assert reason.endswith(
             "the loop's task factory is tests.integration.test_attached.library_factory"
         )
-        assert orphans.count == 0
+        assert orphans.total == 0
         assert len(orphans.incomplete) == 1
         assert findings.findings[0].rule == "incomplete_ledger"
         assert "\nqcfeed_ledger_problems 1.0\n" in metrics
@@ -279,7 +279,7 @@ async def test_a_task_factory_that_a_library_replaces_is_told_of_and_who_did_it(
             task.cancel()
         await asyncio.wait(hidden)
         process, orphans, findings, metrics = await answers()
-        assert process.tasks.incomplete == orphans.incomplete == []
+        assert process.totals.incomplete == orphans.incomplete == []
         assert "incomplete_ledger" not in [each.rule for each in findings.findings]
         assert "\nqcfeed_ledger_problems 0.0\n" in metrics
 
@@ -336,7 +336,7 @@ def test_after_its_loop_has_closed_it_still_answers_and_claims_no_stall() -> Non
 
     asyncio.run(main())
     process = client("billing").get(routes.PROCESS, Process)
-    assert process.tasks.live == 0
+    assert process.totals.live == 0
     assert process.loop_stall_ms == 0
     with pytest.raises(UnreachableError, match="has stopped"):
         client("billing").post(routes.REAP, ReapRequest(), Reaped)
@@ -448,11 +448,11 @@ def test_a_program_under_uvloop_is_seen_as_any() -> None:
             waits = [w.state for row in answer.locations for w in row.waits or ()]
             assert {"Event.wait", "sleeping"} <= set(waits)
             gone = True
-            assert (await asked(routes.ORPHANS, Orphans)).count == 3
+            assert (await asked(routes.ORPHANS, Orphans)).total == 3
             reaped = await asyncio.to_thread(
                 lambda: client("fast").post(routes.REAP, ReapRequest(), Reaped)
             )
-            assert (reaped.reaped, reaped.survivors) == (3, [])
+            assert (reaped.cancelled, reaped.survivors) == (3, [])
             assert all(task.cancelled() for task in tasks)
             assert not kept.done()
             stacks = await asked(routes.STACKS, Stacks)

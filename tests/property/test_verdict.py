@@ -50,7 +50,7 @@ def test_each_finding_appears_once_as_cause_or_symptom(
         *(rule(name, sure=sure, count=1, worst_s=2.0, ago_s=1.0) for name, sure in rules)
     )
     judged = diagnose((leak if leaky else healthy)(findings=findings))
-    causes = [*judged.findings, *judged.again]
+    causes = [*judged.findings, *judged.to_recheck]
     symptoms = [symptom for cause in causes for symptom in cause.symptoms]
     assert len({id(each) for each in causes}) == len(causes)
     urgencies = [each.urgency for each in judged.findings]

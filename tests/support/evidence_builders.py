@@ -67,44 +67,44 @@ def rule(name: str, at: str = LEAKY, *, sure: bool = True, **more: Any) -> answe
         "recheck_s": None if sure else 60.0,
         "next": "qcfeed tasks",
     }
-    verdict = "found" if sure else "look_again"
-    return answers.Finding(rule=name, verdict=verdict, location=at, **given | more)
+    certainty = "proved" if sure else "suspected"
+    return answers.Finding(rule=name, certainty=certainty, location=at, **given | more)
 
 
 def ledger_findings(*rules: answers.Finding) -> Findings:
-    found = sum(each.verdict == "found" for each in rules)
+    found = sum(each.certainty == "found" for each in rules)
     return Findings(
-        found=found,
-        look_again=len(rules) - found,
+        proved=found,
+        suspected=len(rules) - found,
         findings=list(rules),
         snapshots=60,
         watched_s=600.0,
-        untold=[],
+        skipped=[],
     )
 
 
 def orphans(*slept_s: float | None, owner: str = "subscriber 812 of AAPL") -> Orphans:
     rows = [
         Orphan(
-            task=serial,
+            serial=serial,
             symbol="AAPL",
             location=LEAKY,
             age_s=900.0,
-            evidence=f"owner {owner} closed 720.0 s ago; task sleeping",
+            reason=f"owner {owner} closed 720.0 s ago; task sleeping",
             owner=owner,
-            gone_s=720.0,
-            slept_s=slept,
+            owner_gone_s=720.0,
+            sleeping_s=slept,
         )
         for serial, slept in enumerate(slept_s)
     ]
-    return Orphans(count=len(rows), orphans=rows)
+    return Orphans(total=len(rows), orphans=rows)
 
 
 def feed(symbol: str, *, band: str = "live", reason: str | None = None, **more: Any) -> Feed:
     given: dict[str, Any] = {
         "demand": "wanted",
-        "upstream": "open",
-        "subscribers": 2,
+        "upstream_state": "open",
+        "subscriber_count": 2,
         "generation": 1,
         "last_quote_at": None,
         "age_s": 0.1 if band == "live" else 30.0,
@@ -142,21 +142,21 @@ def status(*, connected: bool = True, drill: str | None = None) -> Status:
         uptime_s=3600,
         loop_lag_ms=0,
         memory=Memory(resident_bytes=GIB, limit_bytes=16 * GIB, limit_source="cgroup v2"),
-        listening=Listening(quotes="", admin="", control=""),
+        listening=Listening(websocket="", admin="", control=""),
         upstream="sim:",
         upstream_connected=connected,
         upstream_reconnects=0,
         upstream_gaps=0,
         connections=2,
         connections_limit=10,
-        feeds=2,
+        feed_count=2,
         feeds_by_state={},
         subscriptions=4,
         subscribers_per_symbol=2,
         orphaned_tasks=0,
         orphaned_subscriptions=0,
         staleness=Bands(live=2),
-        tasks=TaskTotals(live=2),
+        totals=TaskTotals(live=2),
     )
 
 
@@ -178,7 +178,7 @@ def healthy(**changed: Any) -> Evidence:
         memory=Memory(resident_bytes=GIB, limit_bytes=16 * GIB, limit_source="cgroup v2"),
         status=status(),
         findings=ledger_findings(),
-        orphans=Orphans(count=0, orphans=[]),
+        orphans=Orphans(total=0, orphans=[]),
         feeds=[feed("AAPL"), feed("MSFT")],
         samples=samples(0.0),
     )
@@ -191,7 +191,7 @@ def leak(count: int = 20_000, more: int = 60, **changed: Any) -> Evidence:
         live=count,
         orphaned=count,
         source="tokio_spawn(generate())",
-        waits=[answers.WaitCount(state="sleeping", tasks=500)],
+        waits=[answers.WaitCount(state="sleeping", count=500)],
         sampled=500,
     )
     given: dict[str, Any] = {

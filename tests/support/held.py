@@ -42,7 +42,7 @@ class Held:
             loop_lag_ms=0,
             memory=Memory(resident_bytes=self.resident_bytes, limit_bytes=0, limit_source=""),
             listening=Listening(
-                quotes=self.server.endpoint.authority, admin="127.0.0.1:1", control="socket"
+                websocket=self.server.endpoint.authority, admin="127.0.0.1:1", control="socket"
             ),
             upstream="scripted",
             upstream_connected=True,
@@ -50,12 +50,12 @@ class Held:
             upstream_gaps=0,
             connections=connections,
             connections_limit=100,
-            feeds=self.feeds,
+            feed_count=self.feeds,
             feeds_by_state=self.feeds_by_state,
             subscriptions=connections,
             subscribers_per_symbol=0,
             orphaned_tasks=self.orphans,
             orphaned_subscriptions=0,
             staleness=Bands(),
-            tasks=TaskTotals(live=connections + self.tasks, incomplete=self.incomplete),
+            totals=TaskTotals(live=connections + self.tasks, incomplete=self.incomplete),
         )

@@ -49,7 +49,7 @@ class Running:
 
     @property
     def port(self) -> int:
-        return int(self.service.listening.quotes.rpartition(":")[2])
+        return int(self.service.listening.websocket.rpartition(":")[2])
 
     @property
     def ws(self) -> str:
@@ -136,7 +136,7 @@ class Running:
 
     def sockets(self) -> list[str]:
         """Server sides of connections to the port for quotes that this process still holds."""
-        if not self.service.listening.quotes:
+        if not self.service.listening.websocket:
             return []  # it never started
         return [
             each.status

@@ -96,7 +96,9 @@ def test_an_unknown_context_is_an_error_that_lists_the_others(tmp_path: Path) ->
         ),
     ],
 )
-def test_an_invalid_context_is_a_clear_error(tmp_path: Path, text: str, says: str, hint: str | None) -> None:
+def test_an_invalid_context_is_a_clear_error(
+    tmp_path: Path, text: str, says: str, hint: str | None
+) -> None:
     with pytest.raises(ConfigError) as caught:
         contexts.read(environment={}, file=write(tmp_path, text))
     assert says in caught.value.message

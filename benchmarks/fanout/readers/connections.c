@@ -16,7 +16,7 @@ enum { EVENTS = 512, BUFFER = 1 << 18, RING = 1 << 16 };
 struct all all;
 struct counts counts;
 
-/* When a quote was due, by its number: read from its text once, used a thousand times. */
+/* Due times by quote number: parsed once, used for every reader. */
 static struct { uint64_t seq, due; } dues[RING];
 
 uint64_t clock_ns(clockid_t which)
@@ -32,7 +32,7 @@ void die(const char *what)
     exit(1);
 }
 
-/* ---------------------------------------------------------------- how it begins and ends */
+/* ---------------------------------------------------------------- start and end */
 
 static void watch(struct reader *reader, int operation, uint32_t events)
 {
@@ -54,8 +54,8 @@ void start(struct reader *reader, uint32_t symbol, bool churns)
         die("connect");
     *reader = (struct reader){.fd = fd, .state = CONNECTING, .symbol = symbol, .churns = churns};
     all.opening++;
-    /* On loopback it is connected by now. Behind thousands that read at full speed, the word that it
-     * is may come so late that the server has given it up. */
+    /* On loopback the socket is connected by now. Behind thousands of busy readers, epoll may report it so
+     * late that the server has timed out the handshake. */
     watch(reader, EPOLL_CTL_ADD, say_request(reader) ? EPOLLIN : EPOLLOUT);
 }
 
@@ -65,7 +65,7 @@ void end(struct reader *reader)
         all.open--;
     else
         all.opening--;
-    close(reader->fd); /* which takes it out of the epoll set */
+    close(reader->fd); /* this also removes it from the epoll set */
     wire_free(&reader->wire);
     reader->state = FREE;
 }
@@ -82,7 +82,7 @@ static void say(struct reader *reader, const char *data, size_t size)
         counts.faults++;
 }
 
-/* A client's frame, masked with zeros (RFC 6455 section 5.3 wants a mask; zeros change nothing). */
+/* Sends a client frame with a mask of zeros (RFC 6455 section 5.3 requires a mask; zeros change nothing). */
 static void say_frame(struct reader *reader, enum opcode opcode, const char *payload, size_t size)
 {
     char frame[512] = {(char)(0x80 | opcode), (char)(0x80 | size)};
@@ -97,7 +97,7 @@ static void say_frame(struct reader *reader, enum opcode opcode, const char *pay
     say(reader, frame, head + size);
 }
 
-/* Whether it could be said: not before the connection stands. */
+/* Returns whether it was sent; fails before the connection is established. */
 static bool say_request(struct reader *reader)
 {
     const char *name = all.symbols[reader->symbol];
@@ -133,7 +133,7 @@ static void opened(struct reader *reader)
     all.open++;
 }
 
-/* The answer to the request. RFC 6455 section 1.3 has this key, and what it must be answered by. */
+/* Checks the answer to the upgrade: the key of RFC 6455 section 1.3 and its accept value. */
 static bool take_head(struct reader *reader, const char *data, size_t size)
 {
     struct tail *tail = &reader->wire.payload;
@@ -158,7 +158,7 @@ static bool take_head(struct reader *reader, const char *data, size_t size)
     return good;
 }
 
-/* ---------------------------------------------------------------- what is heard */
+/* ---------------------------------------------------------------- messages */
 
 static void leave(struct reader *reader)
 {

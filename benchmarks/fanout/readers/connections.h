@@ -1,4 +1,4 @@
-/* Connections: how each begins, what is heard on it, and how it ends. One thread, one epoll set. */
+/* Connections: handshake, messages, close. One thread, one epoll set. */
 #ifndef CONNECTIONS_H
 #define CONNECTIONS_H
 
@@ -27,10 +27,10 @@ struct all {
     struct reader *readers;
     uint32_t count, opening, open, stopped;
     bool churning;
-    uint64_t now; /* of the bytes at hand, CLOCK_REALTIME in ns */
+    uint64_t now; /* arrival of the current bytes, CLOCK_REALTIME in ns */
 };
 
-/* What is counted between a command and its answer. */
+/* Counters between a command and its answer. */
 struct counts {
     uint64_t delivered, conflated, gaps, missing, others, faults, closed, bytes, reads, cycles;
     struct histogram latency;
@@ -42,15 +42,15 @@ extern struct counts counts;
 uint64_t clock_ns(clockid_t which);
 _Noreturn void die(const char *what);
 
-/* Begins to connect; `churns`: it leaves after its first quote, and begins again. */
+/* Starts to connect. `churns`: disconnect after the first quote, and connect again. */
 void start(struct reader *reader, uint32_t symbol, bool churns);
 
 void end(struct reader *reader);
 
-/* Takes it out of the epoll set, or puts it back. */
+/* Removes it from the epoll set, or adds it again. */
 void hold(struct reader *reader, bool stops);
 
-/* Reads whatever has come, waiting so long for it; true when a command waits on stdin. */
+/* Waits for data and reads it; returns true when stdin has a command. */
 bool turn(int timeout_ms);
 
 #endif

@@ -1,4 +1,4 @@
-/* Times in a logarithmic histogram: 128 steps a doubling, so a figure is off by 0.8 % at most. */
+/* A logarithmic histogram of times: 128 steps per doubling, so the error is at most 0.8 %. */
 #ifndef HISTOGRAM_H
 #define HISTOGRAM_H
 
@@ -20,7 +20,7 @@ static inline void histogram_add(struct histogram *histogram, uint64_t value)
         histogram->most = value;
 }
 
-/* The value that a share of all does not exceed, as the middle of its step. */
+/* The quantile of a share, as the middle of its step. */
 static inline double histogram_at(const struct histogram *histogram, double share)
 {
     uint64_t wanted = (uint64_t)(share * (double)histogram->total), seen = 0;

@@ -1,16 +1,16 @@
-/* Readers of quotes, cheaper than any server: one thread, epoll, no work a message but a count.
+/* Readers of quotes that cost less than any server: one thread, epoll, and one count per message.
  *
  *   readers PORT websocket|nats CONNECTIONS SYMBOL,SYMBOL,...
  *
- * Connection i reads symbol i modulo their number. Once all are open it says `open N`. Then each line
- * on stdin is a command, answered by one line of JSON:
+ * Connection i subscribes to symbol i modulo the number of symbols. When all are open, the program prints
+ * `open N`. Then each line on stdin is a command, answered by one line of JSON:
  *
- *   measure SECONDS        what arrives meanwhile
- *   count                  what has arrived since the last answer
- *   stop COUNT             the first COUNT readers read no more (0: all read again)
- *   churn AT_ONCE SECONDS  connect, read one quote, close by the book, over and over
+ *   measure SECONDS        count what arrives in that time
+ *   count                  report what has arrived since the last answer
+ *   stop COUNT             the first COUNT readers stop reading (0: all read again)
+ *   churn AT_ONCE SECONDS  connect, read one quote, close with a close frame, repeat
  *
- * The end of stdin ends it.
+ * The program ends at the end of stdin.
  */
 #define _GNU_SOURCE
 #include "connections.h"
@@ -128,7 +128,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: readers PORT websocket|nats CONNECTIONS SYMBOL,SYMBOL,...\n");
         return 2;
     }
-    setvbuf(stdin, NULL, _IONBF, 0); /* a second line must not hide in a buffer from epoll */
+    setvbuf(stdin, NULL, _IONBF, 0); /* epoll would not see a second line in stdio's buffer */
     setvbuf(stdout, NULL, _IOLBF, 0);
     all.server = (struct sockaddr_in){.sin_family = AF_INET,
                                       .sin_port = htons((uint16_t)atoi(argv[1])),

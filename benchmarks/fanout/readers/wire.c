@@ -24,7 +24,7 @@ void wire_free(struct wire *wire)
     *wire = (struct wire){0};
 }
 
-/* ---------------------------------------------------------------- NATS inside of frames */
+/* ---------------------------------------------------------------- NATS inside frames */
 
 static size_t number_before(const char **end, const char *start)
 {
@@ -37,7 +37,7 @@ static size_t number_before(const char **end, const char *start)
     return value;
 }
 
-/* Bytes of the first whole operation, which is told; 0 when it is not whole. */
+/* Reports the first complete operation and returns its size; 0 if it is incomplete. */
 static size_t nats_operation(const char *data, size_t size, void *who)
 {
     const char *newline = memchr(data, '\n', size);
@@ -85,7 +85,7 @@ static uint8_t head_needs(const struct wire *wire)
     return size == 127 ? 10 : size == 126 ? 4 : 2;
 }
 
-/* Reads the frame's head, which is whole; false when a server may not send it. */
+/* Parses a complete frame head; returns false for a frame that a server must not send. */
 static bool begin_payload(struct wire *wire, enum protocol protocol)
 {
     const uint8_t *head = wire->head;
@@ -163,7 +163,7 @@ static bool ends_with(const char **end, const char *start, const char *word, siz
 #define QUOTE "{\"type\":\"quote\","
 #define TS "\"ts\":\""
 
-/* From the end backwards: `seq` is last, or last but for `conflated`. */
+/* Searches backwards: `seq` is the last field, or the last before `conflated`. */
 bool quote_read(const char *text, size_t size, struct quote *quote)
 {
     *quote = (struct quote){0};
@@ -185,7 +185,7 @@ bool quote_read(const char *text, size_t size, struct quote *quote)
     return number > 0;
 }
 
-/* `ts` stands at no fixed place, so it is looked for: once a quote, not once a delivery. */
+/* `ts` has no fixed position, so it is searched: once per quote, not per delivery. */
 uint64_t quote_due(const struct quote *quote)
 {
     const char *found = memmem(quote->text, (size_t)(quote->end - quote->text), TS, sizeof TS - 1);

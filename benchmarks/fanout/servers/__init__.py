@@ -1,4 +1,4 @@
-"""The peers: each as small, and as fair, as its own documentation recommends.
+"""The peers, each as small and as fast as its own documentation recommends.
 
-All send the simulator's quotes, byte for byte as qcfeed would, and say ``ready PORT`` on stdout.
+All send the simulator's quotes, byte for byte as qcfeed does, and print ``ready PORT`` to stdout.
 """

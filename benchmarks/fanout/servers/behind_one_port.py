@@ -22,15 +22,15 @@ _PATIENCE = 20.0
 
 @contextmanager
 def instance(port: int, options: list[str]) -> Iterator[None]:
-    """One of them, accepting, until the block is left. Exits with what it said if it does not start."""
+    """Run one instance until the block ends. Exits with its output if it does not start."""
     command = [sys.executable, "-m", "qcfeed", "serve", "--reuse-port", "--port", str(port)]
     with tempfile.NamedTemporaryFile() as log:
         process = subprocess.Popen([*command, *options], stderr=log)
         try:
             until = time.monotonic() + _PATIENCE
-            while f":{port}/quotes/" not in (said := Path(log.name).read_text()):
+            while f":{port}/quotes/" not in (output := Path(log.name).read_text()):
                 if process.poll() is not None or time.monotonic() > until:
-                    sys.exit(f"an instance did not start: {said}")
+                    sys.exit(f"an instance did not start: {output}")
                 time.sleep(0.01)
             yield
         finally:
@@ -42,7 +42,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     processes, options = int(sys.argv[1]), sys.argv[2:]
     with ExitStack() as running, socket.socket() as held:
-        # Bound and not listening: the port is ours, and no connection comes here.
+        # Bound but not listening: this reserves the port and receives no connection.
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         held.bind(("127.0.0.1", 0))
         port = held.getsockname()[1]

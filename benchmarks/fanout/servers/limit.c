@@ -1,9 +1,9 @@
-/* The limit: what the kernel allows a server that does nothing but write. One thread, epoll.
+/* The limit: a server that only writes, as fast as the kernel allows. One thread, epoll.
  *
- *   limit FRAMES_A_WRITE READERS RATE|max SYMBOL,SYMBOL,...
+ *   limit FRAMES_PER_WRITE READERS RATE|max SYMBOL,SYMBOL,...
  *
- * It takes every connection for an upgrade with the key of RFC 6455 section 1.3, and whatever comes
- * after that for a close frame. No server for anybody else.
+ * It treats every connection as an upgrade with the key of RFC 6455 section 1.3, and all later data as a
+ * close frame. It serves no other clients.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -37,7 +37,7 @@ struct symbol {
 
 struct connection {
     struct symbol *symbol;
-    uint32_t place; /* among the symbol's readers */
+    uint32_t place; /* index among the symbol's readers */
     char *head;
     size_t head_size;
 };
@@ -46,7 +46,7 @@ static struct symbol *symbols;
 static uint32_t symbol_count;
 static struct connection connections[FILES];
 static int epoll;
-static uint32_t joined; /* how many ever came */
+static uint32_t joined; /* readers accepted so far */
 
 static uint64_t clock_ns(clockid_t which)
 {
@@ -77,7 +77,7 @@ static void leave(int fd)
     close(fd);
 }
 
-/* All of it, or the connection is given up: a reader that keeps up makes nobody wait for long. */
+/* Writes all data, or drops the connection. A reader that keeps up does not block for long. */
 static bool write_all(int fd, const char *data, size_t size)
 {
     while (size > 0) {
@@ -190,7 +190,7 @@ static void make_frame(struct symbol *symbol, uint64_t due)
     symbol->size = head + (size_t)size;
 }
 
-/* The next `count` quotes of a symbol, `step` ns apart, to its readers: one write each. */
+/* Sends the next `count` quotes of a symbol, `step` ns apart, to its readers: one write per reader. */
 static void publish(struct symbol *symbol, uint32_t count, uint64_t due, double step)
 {
     static char batch[64 * FRAME];
@@ -205,7 +205,7 @@ static void publish(struct symbol *symbol, uint32_t count, uint64_t due, double 
             leave(symbol->readers[n]);
 }
 
-/* What is due by now, at most `most` a symbol; returns how many it was. */
+/* Sends the quotes that are due, at most `most` per symbol; returns their number. */
 static uint32_t publish_due(double rate, uint64_t start, uint64_t done, uint32_t most)
 {
     uint64_t reached = (uint64_t)((double)(clock_ns(CLOCK_REALTIME) - start) * rate / 1e9) + 1;
@@ -251,7 +251,7 @@ static void serve(int listener, int timeout_ms)
             readable(events[n].data.fd);
 }
 
-/* epoll_wait counts in milliseconds; this waits to the microsecond. */
+/* epoll_wait waits in milliseconds; this waits in microseconds. */
 static void serve_until(int listener, uint64_t due)
 {
     struct timespec timeout = {0};
@@ -268,7 +268,7 @@ static void serve_until(int listener, uint64_t due)
 int main(int argc, char **argv)
 {
     if (argc != 5) {
-        fprintf(stderr, "usage: limit FRAMES_A_WRITE READERS RATE|max SYMBOL,SYMBOL,...\n");
+        fprintf(stderr, "usage: limit FRAMES_PER_WRITE READERS RATE|max SYMBOL,SYMBOL,...\n");
         return 2;
     }
     uint32_t most = (uint32_t)atoi(argv[1]), readers = (uint32_t)atoi(argv[2]);
@@ -277,7 +277,7 @@ int main(int argc, char **argv)
         symbols = realloc(symbols, (symbol_count + 1) * sizeof *symbols);
         symbols[symbol_count++] = (struct symbol){.name = name};
     }
-    signal(SIGPIPE, SIG_IGN); /* a reader that has gone is found by its write */
+    signal(SIGPIPE, SIG_IGN); /* a write to a closed reader must return an error */
     epoll = epoll_create1(EPOLL_CLOEXEC);
     int listener = listen_somewhere();
     uint64_t start = clock_ns(CLOCK_REALTIME), done = 0;
@@ -285,7 +285,7 @@ int main(int argc, char **argv)
         if (rate > 0) {
             serve_until(listener, start + (uint64_t)((double)done * 1e9 / rate));
             done += publish_due(rate, start, done, most);
-        } else if (joined < readers) { /* 16,000 take long to be let in beside full speed */
+        } else if (joined < readers) { /* accepting 16,000 at full speed takes long */
             serve(listener, 1000);
         } else {
             serve(listener, 0);

@@ -1,4 +1,4 @@
-"""aiohttp, as its documentation shows it: a handler a connection, and a loop of ``send_str``."""
+"""aiohttp as in its documentation: one handler per connection, and a loop of ``send_str``."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""nats-server with its WebSocket listener, and a publisher beside it that sends it the quotes.
+"""nats-server with its WebSocket listener, and a publisher that sends the quotes to it.
 
     python -m benchmarks.fanout.servers.nats NATS_SERVER READERS RATE|max SYMBOL,SYMBOL,...
 
-At no rate the publisher reads its own quotes back and has only so many under way: as many as let the
-server coalesce, and no more than it will keep for its clients. Both processes count as the server.
+Without a rate, the publisher reads its own quotes back and limits the number in flight: enough for the
+server to coalesce, and no more than it buffers for its clients. Both processes count as the server.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ listen: "127.0.0.1:-1"
 websocket { listen: "127.0.0.1:-1", no_tls: true }
 """
 _UNDER_WAY = 400_000
-"""Deliveries, over all readers: 60 MB of quotes; more or fewer made it slower."""
+"""Deliveries in flight over all readers: 60 MB of quotes. More or fewer made nats-server slower."""
 
 
 class Publisher(asyncio.Protocol):
-    """NATS' protocol, as much as publishing takes: CONNECT, PUB, and counting what comes back."""
+    """A publisher's part of the NATS protocol: CONNECT, PUB, and counting its own messages."""
 
     def __init__(self, source: Source, most: int) -> None:
         self._source = source
@@ -57,7 +57,7 @@ class Publisher(asyncio.Protocol):
             self._room.set()
 
     async def publish(self) -> None:
-        """Every quote when it is due, or as fast as they come back."""
+        """Publish every quote when it is due, or as fast as the quotes come back."""
         async for age in self._source.ages():
             quotes = self._source.quotes(age)
             lines = [
@@ -74,7 +74,7 @@ class Publisher(asyncio.Protocol):
 
 @contextlib.contextmanager
 def serving(program: str) -> Iterator[dict[str, int]]:
-    """nats-server until the block is left; its ports by protocol."""
+    """Run nats-server until the block ends; yields its ports by protocol."""
     with tempfile.TemporaryDirectory(prefix="qcfeed-nats-") as directory:
         configuration = Path(directory, "nats.conf")
         configuration.write_text(_CONFIGURATION + f'ports_file_dir: "{directory}"\n')
@@ -95,7 +95,7 @@ def _ports(file: Path) -> dict[str, int]:
 
 
 async def publish(source: Source, ports: dict[str, int], most: int) -> None:
-    """Quotes to the server for as long as it is there, at most so many under way at no rate."""
+    """Publish quotes while the server runs; without a rate, at most ``under_way`` in flight."""
     _, publisher = await asyncio.get_running_loop().create_connection(
         lambda: Publisher(source, most), "127.0.0.1", ports["nats"]
     )
@@ -107,7 +107,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     program, source = sys.argv.pop(1), arguments()
     with serving(program) as ports:
-        asyncio.run(publish(source, ports, max(64, _UNDER_WAY // source.readers_a_symbol)))
+        asyncio.run(publish(source, ports, max(64, _UNDER_WAY // source.readers_per_symbol)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""picows: a listener a connection, and ``send`` on each transport."""
+"""picows: one listener per connection, and ``send`` on each transport."""
 
 from __future__ import annotations
 

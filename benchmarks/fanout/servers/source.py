@@ -1,4 +1,4 @@
-"""What the Python peers have in common: quotes when they are due, and who reads them."""
+"""Code that the Python peers share: a schedule of quotes, and the readers by symbol."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _IDLE = 0.005
 
 
 class Source:
-    """The simulator's quotes of some symbols as JSON text, at a rate a symbol, or as fast as asked."""
+    """The simulator's quotes of some symbols as JSON text, at a rate per symbol, or as fast as possible."""
 
     def __init__(self, symbols: list[str], rate: float | None, readers: int) -> None:
         self._walks = {symbol: Walk(0, symbol) for symbol in symbols}
@@ -27,11 +27,11 @@ class Source:
         self._stamp = Timestamps()
         self.rate = rate
         self.readers = readers
-        """How many are to come."""
-        self.readers_a_symbol = max(1, readers // len(symbols))
+        """Number of expected readers."""
+        self.readers_per_symbol = max(1, readers // len(symbols))
 
     async def ages(self) -> AsyncIterator[float]:
-        """Seconds by which each round of quotes is late; at no rate, one a turn of the loop."""
+        """Yield, per round of quotes, the seconds by which it is late; without a rate, one round per turn of the loop."""
         if self.rate is None:
             while True:
                 await asyncio.sleep(0)
@@ -41,7 +41,7 @@ class Source:
             await asyncio.sleep(max(pace.next() - time.monotonic(), 0.0))
             for number in pace.due(time.monotonic()):
                 yield time.monotonic() - pace.at(number)
-                # Who is behind has 250 rounds to make up; without a turn between them no newcomer gets in.
+                # A server that is behind sends up to 250 rounds. It yields in between, or no new client connects.
                 await asyncio.sleep(0)
 
     def quotes(self, age: float) -> list[tuple[str, bytes]]:
@@ -56,7 +56,7 @@ class Source:
 
 @dataclass
 class Room:
-    """Readers and latest quote by symbol."""
+    """Readers, and the latest quote, by symbol."""
 
     readers: defaultdict[str, set[Any]] = field(default_factory=lambda: defaultdict(set))
     latest: dict[str, bytes] = field(default_factory=dict)
@@ -64,9 +64,9 @@ class Room:
     async def fill(
         self, source: Source, deliver: Callable[[set[Any], bytes], Awaitable[None] | None]
     ) -> None:
-        """Hand over every quote that is due to ``deliver``, with those who read its symbol.
+        """Call ``deliver`` with every quote that is due, and the readers of its symbol.
 
-        At no rate not before all are there: 16,000 take long to be let in beside full speed.
+        Without a rate it waits for all readers: accepting 16,000 at full speed takes long.
         """
         self.latest.update(source.quotes(0.0))
         while source.rate is None and sum(map(len, self.readers.values())) < source.readers:  # noqa: ASYNC110 — a benchmark
@@ -80,7 +80,7 @@ class Room:
 
 
 def arguments() -> Source:
-    """What to send, and to how many, from the command line: READERS, RATE or ``max``, SYMBOL,..."""
+    """The source and the number of readers from the command line: READERS, RATE or ``max``, SYMBOL,..."""
     parser = argparse.ArgumentParser()
     parser.add_argument("readers", type=int)
     parser.add_argument("rate", type=lambda text: None if text == "max" else float(text))
@@ -90,5 +90,5 @@ def arguments() -> Source:
 
 
 def ready(port: int) -> None:
-    """Say that connections are taken."""
+    """Print that the server accepts connections."""
     print(f"ready {port}", flush=True)

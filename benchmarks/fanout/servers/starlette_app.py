@@ -1,4 +1,4 @@
-"""Starlette on uvicorn, with uvloop and httptools as ``uvicorn[standard]`` has them."""
+"""Starlette on uvicorn, with uvloop and httptools as in ``uvicorn[standard]``."""
 
 from __future__ import annotations
 

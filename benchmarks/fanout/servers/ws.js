@@ -1,4 +1,4 @@
-// npm `ws`, as its documentation broadcasts: `send` on each client.
+// npm `ws` as in its documentation of broadcasting: `send` on each client.
 //
 //   node ws.js READERS RATE|max SYMBOL,SYMBOL,...
 'use strict';
@@ -18,7 +18,7 @@ function stamp(ms) {
   return new Date(whole).toISOString().replace('Z', `${rest}Z`);
 }
 
-// Every symbol's next quote, due at `due` (ms since 1970), to all who read it.
+// Send every symbol's next quote, due at `due` (ms since 1970), to the symbol's readers.
 function publish(due) {
   const ts = stamp(due);
   seq += 1;
@@ -39,7 +39,7 @@ const start = performance.timeOrigin + performance.now();
 const MOST_BEHIND_MS = 250;
 let done = 0;
 
-// One quote a turn of the loop while behind, so that newcomers get in; what is too late is skipped.
+// While behind, send one quote per turn of the loop, so that new clients can connect. Late quotes are skipped.
 function publishDue() {
   const now = performance.timeOrigin + performance.now();
   done = Math.max(done, Math.ceil(((now - start - MOST_BEHIND_MS) * rate) / 1000));
@@ -58,7 +58,7 @@ function publishMore() {
   setImmediate(publishMore);
 }
 
-// Not before all are there: 16,000 take long to be let in beside full speed.
+// Wait for all readers: accepting 16,000 at full speed takes long.
 function publishMoreToAll() {
   const come = [...readers.values()].reduce((sum, clients) => sum + clients.size, 0);
   if (come < expected) setTimeout(publishMoreToAll, 5);

@@ -106,7 +106,7 @@ def _print(diagnosis: Diagnosis, output: Format) -> None:
     if output in (Format.TABLE, Format.WIDE):
         render.lines(screen.screen(diagnosis, full=output is Format.WIDE))
     else:
-        rows = [*diagnosis.findings, *diagnosis.again]
+        rows = [*diagnosis.findings, *diagnosis.to_recheck]
         render.show(output, FINDING_TABLE, rows, raw=msgspec.json.encode(diagnosis))
 
 

@@ -140,7 +140,7 @@ class Collector:
                 self._unreachable = error.message
             return None
         if isinstance(answer, Findings):
-            self._notes += answer.untold
+            self._notes += answer.skipped
         return answer
 
     def status(self) -> tuple[Status | None, Status | Process | None]:
@@ -181,14 +181,14 @@ def _sample(collector: Collector, seconds: float, wait: Callable[[float], None])
 
 def sample(now: float, status: Status | None, process: Status | Process) -> Point:
     """A status, received at ``now``, as a point for metrics/growth.py."""
-    orphans = process.tasks.orphaned + (status.orphaned_subscriptions if status is not None else 0)
+    orphans = process.totals.orphaned + (status.orphaned_subscriptions if status is not None else 0)
     return Point(
         now,
         memory=process.memory.resident_bytes,
-        live=process.tasks.live,
+        live=process.totals.live,
         subscriptions=None if status is None else status.subscriptions,
         orphans=orphans,
-        spawned=process.tasks.spawned,
+        spawned=process.totals.spawned,
     )
 
 

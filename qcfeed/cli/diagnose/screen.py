@@ -23,7 +23,7 @@ def screen(diagnosis: Diagnosis, *, full: bool = False) -> list[Line]:
 def _screen(diagnosis: Diagnosis, full: bool) -> Iterator[Line]:
     if not diagnosis.findings:
         yield Line(diagnosis.headline, colour="green")
-        yield from (Line(each.seen, each.at) for each in diagnosis.looked_at)
+        yield from (Line(each.result, each.subject) for each in diagnosis.checks)
     for number, finding in enumerate(diagnosis.findings):
         if number == 0 or full:
             yield from finding_lines(finding, full=full)
@@ -32,14 +32,14 @@ def _screen(diagnosis: Diagnosis, full: bool) -> Iterator[Line]:
         yield Line(headline(finding), "also", "red", rank=place)
     if len(others) > OTHERS_SHOWN:
         yield Line(f"and {len(others) - OTHERS_SHOWN} more: use -o wide", "also")
-    for finding in diagnosis.again[: None if full else OTHERS_SHOWN]:
+    for finding in diagnosis.to_recheck[: None if full else OTHERS_SHOWN]:
         yield Line(headline(finding), "warning", "yellow", rank=0 if full else WARNING_RANK)
     if diagnosis.drill:
         text = f"{diagnosis.drill} is active: a fault was injected on purpose"
         yield Line(text, "DRILL", "yellow")
     if diagnosis.findings:
         yield Line(_basis(diagnosis), "checked", rank=BASIS_RANK)
-    for skipped in diagnosis.untold:
+    for skipped in diagnosis.skipped:
         yield Line(skipped, "skipped", "yellow", rank=0 if full else BASIS_RANK)
 
 
@@ -67,7 +67,7 @@ def _list(label: str, texts: Sequence[str], *, full: bool) -> Iterator[Line]:
 
 
 def _basis(diagnosis: Diagnosis) -> str:
-    parts = ", ".join(each.at for each in diagnosis.looked_at)
+    parts = ", ".join(each.subject for each in diagnosis.checks)
     return f"{parts}; two snapshots in {age(diagnosis.window_s)}"
 
 

@@ -109,7 +109,7 @@ def growth(
         plots.draw(samples, found, plot)
         say(f"wrote the plot to {plot}")
     _show(found, by, output)
-    if found.findings:
+    if found.problems:
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
@@ -124,9 +124,9 @@ def _show(found: Growth, by: By | None, output: Format) -> None:
         _screen(found, by, wide=output is Format.WIDE)
     for missing in found.missing:
         say(f"note: {missing}")
-    for finding in found.findings:
+    for finding in found.problems:
         say(f"finding: {finding}")
-    if found.findings:
+    if found.problems:
         say(f"  next: `{NEXT}`")
 
 

@@ -115,19 +115,21 @@ def _coverage(history: History) -> str:
 def _locations(history: History, points: Sequence[Point]) -> dict[str, list[tuple[float, float]]]:
     begin = points[0].at if history.locations_since is None else _unix(history.locations_since)
     end = max(begin, points[-1].at)
-    return {each.location: [(begin, each.before), (end, each.live)] for each in history.locations}
+    return {
+        each.location: [(begin, each.live_before), (end, each.live)] for each in history.locations
+    }
 
 
 def point(sample: HistoryPoint) -> Point:
     """A sample of the service's history as a point for metrics/growth.py."""
     return Point(
         _unix(sample.at),
-        memory=sample.memory_bytes,
-        live=sample.live_tasks,
+        memory=sample.resident_bytes,
+        live=sample.live,
         subscriptions=sample.subscriptions,
-        orphans=sample.orphans,
-        feeds=sample.feeds,
-        spawned=sample.spawned_tasks,
+        orphans=sample.orphaned,
+        feeds=sample.feed_count,
+        spawned=sample.spawned,
     )
 
 

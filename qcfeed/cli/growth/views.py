@@ -35,11 +35,11 @@ def signed_size(value: float) -> str:
 TIMELINE: Table[Moment] = Table(
     (
         Column("at", header="TIME (UTC)", show=formats.clock),
-        Column("memory_bytes", header="MEMORY", show=formats.size, right=True),
-        Column("live_tasks", show=_count, right=True),
+        Column("resident_bytes", header="MEMORY", show=formats.size, right=True),
+        Column("live", header="LIVE TASKS", show=_count, right=True),
         Column("subscriptions", show=_count, right=True),
-        Column("orphans", show=_count, right=True),
-        Column("feeds", show=_count, right=True, wide=True),
+        Column("orphaned", header="ORPHANS", show=_count, right=True),
+        Column("feed_count", header="FEEDS", show=_count, right=True, wide=True),
     ),
     identity=lambda moment: moment.at,
 )
@@ -97,8 +97,8 @@ def _dated(moment: Moment) -> Moment:
 def sparks(found: Growth, blocks: str = BLOCKS) -> Iterator[Line]:
     """Sparklines of memory and live tasks."""
     for label, values in (
-        ("memory", [moment.memory_bytes for moment in found.timeline]),
-        ("tasks", [moment.live_tasks for moment in found.timeline]),
+        ("memory", [moment.resident_bytes for moment in found.timeline]),
+        ("tasks", [moment.live for moment in found.timeline]),
     ):
         drawn = sparkline(values, SPARK_WIDTH, blocks=blocks)
         if drawn:
@@ -114,7 +114,7 @@ def summary(found: Growth) -> Iterator[Line]:
             f" {in_words(found.worst.window)}"
             + ("" if fit >= GOOD_FIT else f"; rough estimate: poor linear fit (r² {fit:.2f})"),
             "left",
-            "red" if found.findings else None,
+            "red" if found.problems else None,
         )
     elif all(each.memory_bytes_per_hour is None for each in found.windows):
         yield Line("unknown: there are too few samples", "left")
@@ -128,8 +128,8 @@ def summary(found: Growth) -> Iterator[Line]:
         )
     for claim in found.claims:
         yield from _claim(claim)
-    if found.restarts:
-        times = ", ".join(map(formats.clock, found.restarts))
+    if found.restarted_at:
+        times = ", ".join(map(formats.clock, found.restarted_at))
         yield Line(f"at {times}; rates are since then", "restarted")
     if found.gaps:
         begin, end = found.gaps[-1]

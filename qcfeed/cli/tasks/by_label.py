@@ -30,7 +30,7 @@ LABEL_TABLE: Table[LabelValue] = Table(
             colour=lambda v: "red" if v.orphaned else None,
         ),
         Column("oldest_s", header="OLDEST", show=formats.age, right=True),
-        Column("locations", show=formats.count, right=True),
+        Column("location_count", header="LOCATIONS", show=formats.count, right=True),
     ),
     identity=lambda row: _WITHOUT if row.value is None else row.value,
 )

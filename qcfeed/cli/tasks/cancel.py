@@ -52,7 +52,7 @@ PLANNED_TABLE: Table[Task] = Table(
 LOCATION_TABLE: Table[PlannedLocation] = Table(
     (
         Column("location", least=24),
-        Column("tasks", show=formats.count, right=True),
+        Column("count", header="TASKS", show=formats.count, right=True),
     ),
     identity=lambda row: row.location,
 )
@@ -99,7 +99,7 @@ def cancel(
     if dry_run:
         _show_plan(plan, output, raw)
         return
-    if not plan.count:
+    if not plan.total:
         say(nothing_to_cancel(plan))
         return
     if sys.stderr.isatty():
@@ -126,22 +126,22 @@ def _plan(
 def _show_plan(plan: CancelPlan, output: Format, raw: bytes) -> None:
     if output in (Format.TABLE, Format.WIDE):
         _draw(plan, sys.stdout)
-        say(f"{formats.plural(plan.count, 'task')} would be cancelled{not_planned(plan)}")
+        say(f"{formats.plural(plan.total, 'task')} would be cancelled{not_planned(plan)}")
     else:
         show(output, PLANNED_TABLE, plan.tasks, raw=raw)
 
 
 def _draw(plan: CancelPlan, stream: TextIO) -> None:
-    if plan.count > LISTED:
+    if plan.total > LISTED:
         draw(LOCATION_TABLE, plan.locations, stream=stream)
-    elif plan.count:
+    elif plan.total:
         draw(PLANNED_TABLE, plan.tasks, stream=stream)
 
 
 def not_planned(plan: CancelPlan) -> str:
     """The tasks that were named or match but are not in the plan, as a continued sentence."""
-    notes = [f"; no live task {_listed(plan.gone)}"] if plan.gone else []
-    notes += [f"; task {each.task} is skipped: {each.why}" for each in plan.spared[:LISTED]]
+    notes = [f"; no live task {_listed(plan.gone_serials)}"] if plan.gone_serials else []
+    notes += [f"; task {each.serial} is skipped: {each.why}" for each in plan.spared[:LISTED]]
     return "".join(notes)
 
 
@@ -159,14 +159,14 @@ def _listed(serials: Sequence[int]) -> str:
 def _confirm(plan: CancelPlan) -> None:
     """Raises NeedsConfirmationError unless a person answers yes."""
     confirm(
-        f"cancel {formats.plural(plan.count, 'task')}{not_planned(plan)}",
+        f"cancel {formats.plural(plan.total, 'task')}{not_planned(plan)}",
         hint="--dry-run shows them, --yes does it",
         refused="nothing was cancelled",
     )
 
 
 def _show_outcome(answer: CancelledTasks, output: Format, raw: bytes) -> None:
-    names = [str(survivor.task) for survivor in answer.survivors]
+    names = [str(survivor.serial) for survivor in answer.survivors]
     show_figures(output, figures(answer), raw=raw, names=names)
     if answer.survivors and output in (Format.TABLE, Format.WIDE):
         for survivor in answer.survivors:
@@ -179,7 +179,7 @@ def _show_outcome(answer: CancelledTasks, output: Format, raw: bytes) -> None:
 def survivor_lines(survivor: Surviving) -> list[str]:
     """Where a task is that did not end: its state and its stack."""
     heading = (
-        f"task {survivor.task} from {survivor.location} is still alive: {survivor.state};"
+        f"task {survivor.serial} from {survivor.location} is still alive: {survivor.state};"
         f" cancelled {formats.plural(survivor.cancelling, 'time')}"
     )
     stack = stack_lines("stack", survivor.stack) if survivor.stack else []
@@ -194,7 +194,7 @@ def figures(answer: CancelledTasks) -> list[Figure]:
         Figure("survived", formats.count(survived), "red" if survived else None),
         Figure("failed in cleanup", formats.count(failed), "yellow" if failed else None),
         Figure("already gone", formats.count(answer.already_gone)),
-        *(Figure("skipped", f"task {each.task}: {each.why}") for each in answer.spared[:LISTED]),
+        *(Figure("skipped", f"task {each.serial}: {each.why}") for each in answer.spared[:LISTED]),
         Figure(
             "took",
             f"{formats.milliseconds(answer.elapsed_ms)};"

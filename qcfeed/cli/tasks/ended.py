@@ -51,8 +51,8 @@ def _canceller(task: EndedTask) -> str:
 ENDED_TABLE: Table[EndedTask] = Table(
     (
         Column("serial", right=True),
-        Column("ended_s", header="AGO", show=formats.age, right=True),
-        Column("lived_s", header="LIVED", show=formats.age, right=True),
+        Column("ended_ago_s", header="AGO", show=formats.age, right=True),
+        Column("lifetime_s", header="LIVED", show=formats.age, right=True),
         Column("outcome", colour=lambda t: _COLOURS.get(Outcome(t.outcome))),
         Column("name", least=8, rank=2),
         Column("location", least=20),
@@ -69,7 +69,7 @@ FAILURE_TABLE: Table[Failure] = Table(
         Column("location", least=20),
         Column("error", value=lambda f: f.raised[0].error, least=24),
         Column("at", value=lambda f: _raised_at(f.raised[0]), least=20),
-        Column("task", right=True, wide=True),
+        Column("last_serial", right=True, wide=True),
     ),
     identity=lambda failure: failure.location,
 )
@@ -134,7 +134,7 @@ def _paragraph(failure: Failure) -> Iterator[str]:
     """One kind of failure as lines of text: a traceback does not fit into a table."""
     times = "once" if failure.count == 1 else f"{failure.count:,} times"
     spawned = f"{failure.location} ({failure.function})"
-    last = f"{formats.age(failure.last_s)} ago, task {failure.task}"
+    last = f"{formats.age(failure.last_s)} ago, task {failure.last_serial}"
     first, *causes = failure.raised
     yield formats.printable(f"{first.error}")
     yield formats.printable(f"  {times} in tasks from {spawned}; most recently {last}")
@@ -145,8 +145,8 @@ def _paragraph(failure: Failure) -> Iterator[str]:
 
 
 def _traceback(raised: Raised) -> Iterator[str]:
-    if raised.dropped:
-        yield f"  ({formats.plural(raised.dropped, 'outer call')} not kept)"
+    if raised.dropped_frames:
+        yield f"  ({formats.plural(raised.dropped_frames, 'outer call')} not kept)"
     yield from (f"  {line}" for line in stack_lines("raised", raised.stack))
 
 
@@ -159,5 +159,7 @@ def _summarize(answer: TaskFailures, shown: int) -> None:
         say("no task has failed")
     elif shown < answer.kinds:
         say(f"the {shown:,} latest of {answer.kinds:,} kinds of failure; --limit N shows more")
-    if answer.dropped:
-        say(f"{formats.plural(answer.dropped, 'failure')} of further kinds were only counted")
+    if answer.dropped_failures:
+        say(
+            f"{formats.plural(answer.dropped_failures, 'failure')} of further kinds were only counted"
+        )

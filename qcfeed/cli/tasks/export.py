@@ -44,8 +44,8 @@ def run(
         say("no live task matches")
     elif sample := _sample(profile):
         say(f"{sample}: the stacks of each location are scaled up to all its tasks")
-    if profile.left_out:
-        say(f"{formats.plural(profile.left_out, 'task')} with the rarest stacks are left out")
+    if profile.unlisted:
+        say(f"{formats.plural(profile.unlisted, 'task')} with the rarest stacks are left out")
     emit(_WRITERS[form](profile))
 
 
@@ -58,11 +58,11 @@ def speedscope(profile: TasksProfile) -> str:
         return extra.setdefault(name, len(frames) + len(extra))
 
     whole = [
-        [*stack.spawned, number(_TASK), *stack.waiting, number(stack.kind)]
+        [*stack.spawn_places, number(_TASK), *stack.wait_places, number(stack.kind)]
         for stack in profile.stacks
     ]
-    waits = [[*stack.waiting, number(stack.kind)] for stack in profile.stacks]
-    weights = [stack.tasks for stack in profile.stacks]
+    waits = [[*stack.wait_places, number(stack.kind)] for stack in profile.stacks]
+    weights = [stack.count for stack in profile.stacks]
     title = f"tasks of {profile.instance} at {profile.taken_at}"
     if sample := _sample(profile):
         title += f" ({sample})"
@@ -83,7 +83,7 @@ def speedscope(profile: TasksProfile) -> str:
 def collapsed(profile: TasksProfile) -> str:
     """One line per stack: its frames separated by semicolons, outermost first, and its task count."""
     return "\n".join(
-        f"{';'.join(_names(profile, stack))} {stack.tasks}" for stack in profile.stacks
+        f"{';'.join(_names(profile, stack))} {stack.count}" for stack in profile.stacks
     )
 
 
@@ -95,9 +95,9 @@ _WRITERS: dict[TaskFormat, Callable[[TasksProfile], str]] = {
 
 def _names(profile: TasksProfile, stack: TaskStack) -> Iterator[str]:
     places = profile.places
-    yield from (_named(places[number]) for number in stack.spawned)
+    yield from (_named(places[number]) for number in stack.spawn_places)
     yield _TASK
-    yield from (_named(places[number]) for number in stack.waiting)
+    yield from (_named(places[number]) for number in stack.wait_places)
     yield stack.kind
 
 

@@ -17,19 +17,21 @@ EXAMPLES = examples(
     "qcfeed tasks findings -o json | jq '.findings[].summary'",
 )
 
-_FOUND = "found"
+_PROVED = "proved"
 
 
 def _verdict(finding: Finding) -> str:
     if finding.recheck_s is None:
-        return finding.verdict
+        return finding.certainty
     return f"check again in {formats.age(finding.recheck_s)}"
 
 
 FINDING_TABLE: Table[Finding] = Table(
     (
         Column(
-            "verdict", value=_verdict, colour=lambda f: "red" if f.verdict == _FOUND else "yellow"
+            "verdict",
+            value=_verdict,
+            colour=lambda f: "red" if f.certainty == _PROVED else "yellow",
         ),
         Column("rule"),
         Column("location", least=20),
@@ -61,7 +63,7 @@ def findings(
     else:
         render.show(output, FINDING_TABLE, answer.findings, raw=raw)
     _summarize(answer, output)
-    if answer.found:
+    if answer.proved:
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
@@ -75,7 +77,7 @@ def _paragraph(finding: Finding) -> str:
 
 
 def _summarize(answer: Findings, output: Format) -> None:
-    for line in answer.untold:
+    for line in answer.skipped:
         say(f"skipped: {formats.printable(line)}")
     if output in (Format.TABLE, Format.WIDE):
         snapshots = formats.plural(answer.snapshots, "snapshot")
@@ -83,4 +85,4 @@ def _summarize(answer: Findings, output: Format) -> None:
         if not answer.findings:
             say(f"no findings in {basis}")
         else:
-            say(f"{answer.found} found, {answer.look_again} to check again; from {basis}")
+            say(f"{answer.proved} found, {answer.suspected} to check again; from {basis}")

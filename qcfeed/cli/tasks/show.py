@@ -39,11 +39,11 @@ def show(
     answer, raw = ask_or_read(ctx, TASKS_SHOW, TaskDetails, source=source, serial=serial)
     show_figures(output, list(figures(answer)), raw=raw, names=[str(answer.task.serial)])
     if output in (Format.TABLE, Format.WIDE):
-        if answer.stack or not answer.untold:
+        if answer.stack or not answer.skipped:
             emit("\n".join(["", *stack_lines("stack", answer.stack)]))
         if answer.spawn_stack:
             emit("\n".join(["", *stack_lines("spawned by", answer.spawn_stack)]))
-        for line in answer.untold:
+        for line in answer.skipped:
             say(f"skipped: {line}")
 
 
@@ -78,7 +78,7 @@ def figures(answer: TaskDetails) -> Iterator[Figure]:
 
 
 def _parent(answer: TaskDetails) -> str:
-    serial, parent = answer.task.parent, answer.parent
+    serial, parent = answer.task.parent, answer.parent_task
     if serial is None:
         return "none: spawned by a callback, or before the loop ran"
     if parent is None:

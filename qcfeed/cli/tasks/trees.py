@@ -50,7 +50,7 @@ TREE_TABLE: Table[Branch] = Table(
         Column("location", value=lambda b: b.task.location, show=_file_and_line),
         Column(
             "awaited_by",
-            value=lambda b: None if b.more else " ".join(map(str, b.task.awaited_by)),
+            value=lambda b: None if b.more else " ".join(map(str, b.task.awaited_by_serials)),
             least=7,
         ),
         Column("note", least=10, rank=1, colour=lambda _: "yellow"),

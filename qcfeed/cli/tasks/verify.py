@@ -25,7 +25,7 @@ from qcfeed.model.answers import Answer, Location, TasksByLocation
 
 EXAMPLES = examples(
     "qcfeed tasks verify --site feed.py:83 --for 10m",
-    "qcfeed tasks verify --site feed.py:83 --for 30s --min-births 5 -o json",
+    "qcfeed tasks verify --site feed.py:83 --for 30s --min-spawned 5 -o json",
     "qcfeed tasks verify --site feed.py:83 --from 1.json --from 2.json    # saved snapshots",
 )
 
@@ -37,17 +37,17 @@ MIN_FILES = 2
 _COLOURS = {ProofOutcome.HOLDS: "green", ProofOutcome.LEAKS: "red", ProofOutcome.UNPROVEN: "yellow"}
 
 
-class Verified(Answer, kw_only=True, tag="qcfeed.tasks.verify/1"):
+class Verified(Answer, kw_only=True, tag="qcfeed.tasks.verify/2"):
     """The proof for one location. ``outcome``: holds, leaks or unproven; ``looks``: the number of
     snapshots taken, over ``seconds``."""
 
     site: str
     seconds: float
     looks: int
-    min_births: int
+    min_spawned: int
     outcome: str
     reasons: list[str]
-    births: int
+    spawned: int
     live_first: int
     live_last: int
     growth: int
@@ -66,7 +66,7 @@ def verify(
             "--for", parser=durations.parse, metavar="DURATION", help="How long to watch."
         ),
     ] = "10m",  # type: ignore[assignment] # the parser converts it to seconds
-    min_births: Annotated[
+    min_spawned: Annotated[
         int, typer.Option(min=1, metavar="N", help="Least number of tasks created meanwhile.")
     ] = 20,
     sources: Annotated[
@@ -81,7 +81,7 @@ def verify(
 ) -> None:
     """Prove that a leak is fixed: tasks are created at a location, but do not accumulate.
 
-    Takes snapshots for the given time. The fix holds if at least --min-births tasks are created,
+    Takes snapshots for the given time. The fix holds if at least --min-spawned tasks are created,
     the number of live tasks does not grow, and no task is orphaned. Ctrl-C prints the result so
     far.
 
@@ -99,9 +99,9 @@ def verify(
         status = ExitStatus.INTERRUPTED
     except QcfeedError:
         if observation.samples:
-            _print(observation.verified(min_births), output)
+            _print(observation.verified(min_spawned), output)
         raise
-    verified = observation.verified(min_births)
+    verified = observation.verified(min_spawned)
     _print(verified, output)
     if status is None:
         status = ExitStatus.OK if verified.outcome == ProofOutcome.HOLDS else ExitStatus.FINDINGS
@@ -154,9 +154,9 @@ class _Observation:
             return 0.0
         return (taken(self._last) - taken(self._first)).total_seconds()
 
-    def verified(self, min_births: int) -> Verified:
+    def verified(self, min_spawned: int) -> Verified:
         """The result so far."""
-        result = self._judge(min_births)
+        result = self._judge(min_spawned)
         fields = {name: getattr(result, name) for name in Proof.__dataclass_fields__}
         last = self._last
         return Verified(
@@ -166,12 +166,12 @@ class _Observation:
             site=self._site,
             seconds=self.seconds,
             looks=len(self.samples),
-            min_births=min_births,
+            min_spawned=min_spawned,
             **fields,
         )
 
-    def _judge(self, min_births: int) -> Proof:
-        result = proof.judge(self.samples, min_births)
+    def _judge(self, min_spawned: int) -> Proof:
+        result = proof.judge(self.samples, min_spawned)
         if self._last is not None and not matching(self._last.locations, self._site):
             result.reasons.insert(0, self._unknown(self._last.locations))
         if self._restarted and result.outcome is not ProofOutcome.LEAKS:
@@ -252,7 +252,7 @@ def _print(result: Verified, output: Format) -> None:
             _COLOURS[ProofOutcome(result.outcome)],
         ),
         Figure("basis", f"{snapshots} in {formats.age(result.seconds)}"),
-        Figure("created", formats.count(result.births)),
+        Figure("created", formats.count(result.spawned)),
         Figure("live", f"{result.live_first:,} at first, {result.live_last:,} at the end"),
         Figure("orphaned", formats.count(result.orphaned)),
     ]

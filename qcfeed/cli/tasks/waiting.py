@@ -43,7 +43,7 @@ def summary(row: Location) -> str:
     """The waits of a location: ``480 sleeping, 10 Queue.get (sampled: 490 of 47,829)``."""
     if isinstance(row.waits, UnsetType) or isinstance(row.sampled, UnsetType):
         return ""
-    counts = ", ".join(f"{formats.count(wait.tasks)} {wait.state}" for wait in row.waits)
+    counts = ", ".join(f"{formats.count(wait.count)} {wait.state}" for wait in row.waits)
     if row.sampled >= row.live:
         return counts
     sample = f"sampled: {formats.count(row.sampled)} of {formats.count(row.live)}"

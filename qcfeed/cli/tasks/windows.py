@@ -26,7 +26,7 @@ _PROGRESS_INTERVAL = 0.2
 """Seconds between two updates of the progress bar."""
 
 
-class Window(Answer, kw_only=True, tag="qcfeed.tasks.window/1"):
+class Window(Answer, kw_only=True, tag="qcfeed.tasks.window/2"):
     """The tasks created and ended between two snapshots; the location that grew most comes first.
 
     ``same_process`` is false if the service was restarted: then only live tasks are compared.
@@ -36,7 +36,7 @@ class Window(Answer, kw_only=True, tag="qcfeed.tasks.window/1"):
     before_at: str
     seconds: float
     same_process: bool
-    total: Flow
+    flow: Flow
     locations: list[Flow]
     incomplete: list[str] = msgspec.field(default_factory=list)
 
@@ -49,7 +49,7 @@ WINDOW_TABLE: Table[Flow] = Table(
     (
         Column("location", least=24, colour=_growth_colour),
         Column("function", least=20, wide=True),
-        Column("born", header="CREATED", show=formats.count, right=True),
+        Column("spawned", header="CREATED", show=formats.count, right=True),
         Column("ended", show=formats.count, right=True),
         Column(
             "per_minute", header="NET/MIN", show=formats.signed, right=True, colour=_growth_colour
@@ -84,7 +84,7 @@ def compare(before: TasksByLocation, after: TasksByLocation) -> Window:
         before_at=before.taken_at,
         seconds=seconds,
         same_process=same,
-        total=window.total(flows, seconds),
+        flow=window.total(flows, seconds),
         locations=flows,
         incomplete=after.totals.incomplete or before.totals.incomplete,
     )
@@ -93,7 +93,7 @@ def compare(before: TasksByLocation, after: TasksByLocation) -> Window:
 def print_window(seen: Window, output: Format) -> None:
     """Print the comparison on stdout, and notes about it on stderr."""
     raw = msgspec.json.encode(seen)
-    render.show(output, WINDOW_TABLE, seen.locations, raw=raw, total=seen.total)
+    render.show(output, WINDOW_TABLE, seen.locations, raw=raw, total=seen.flow)
     warn_incomplete(seen.incomplete)
     if not seen.same_process:
         say(
@@ -125,9 +125,9 @@ def _watch(control: ControlClient, seconds: float, output: Format) -> None:
     try:
         if output is Format.TABLE and sys.stdout.isatty():
             with render.live(WINDOW_TABLE) as draw:
-                draw([compare(before, before).total])
+                draw([compare(before, before).flow])
                 # The total comes first: a list longer than the screen is cut at the bottom.
-                _follow(control, before, seconds, lambda seen: draw([seen.total, *seen.locations]))
+                _follow(control, before, seconds, lambda seen: draw([seen.flow, *seen.locations]))
         else:
             _follow(control, before, seconds, lambda seen: print_window(seen, output))
     except KeyboardInterrupt:

@@ -72,7 +72,7 @@ class Actions:
         match row:
             case LocationTrend(location=site):
                 return partial(self.cancel, site=site)
-            case Task(serial=serial) | Orphan(task=int(serial)):
+            case Task(serial=serial) | Orphan(serial=int(serial)):
                 return partial(self.cancel, serials=[serial])
             case Orphan():
                 return "a subscription has no task to cancel; r reaps it"
@@ -85,10 +85,10 @@ class Actions:
     def reap(self) -> Plan:
         """Plan to reap all orphans, and nothing else."""
         found = self._observer.client.get(ORPHANS, Orphans, limit=PREVIEW)
-        if not found.count:
+        if not found.total:
             return Plan("there are no orphans to reap", [], None)
-        lines = [*self._table(orphans.ORPHAN_TABLE, found.orphans), *_more(found.count)]
-        return Plan(f"reap {plural(found.count, 'orphan')}?", lines, self._same_process(self._reap))
+        lines = [*self._table(orphans.ORPHAN_TABLE, found.orphans), *_more(found.total)]
+        return Plan(f"reap {plural(found.total, 'orphan')}?", lines, self._same_process(self._reap))
 
     def _reap(self) -> Outcome:
         request = ReapRequest(timeout_s=self._observer.client.timeout)
@@ -103,11 +103,11 @@ class Actions:
             {"serials": ",".join(map(str, serials))} if serials else {"site": site}
         )
         plan = self._observer.client.get(TASKS_CANCEL_PLAN, CancelPlan, **params)
-        if not plan.count:
+        if not plan.total:
             return Plan(cancel.nothing_to_cancel(plan), [], None)
         lines = (
             self._table(cancel.LOCATION_TABLE, plan.locations)
-            if plan.count > cancel.LISTED
+            if plan.total > cancel.LISTED
             else self._table(cancel.PLANNED_TABLE, plan.tasks)
         )
         request = CancelTasksRequest(
@@ -116,7 +116,7 @@ class Actions:
             up_to=plan.up_to,
             timeout_s=self._observer.client.timeout,
         )
-        question = f"cancel {plural(plan.count, 'task')}{cancel.not_planned(plan)}?"
+        question = f"cancel {plural(plan.total, 'task')}{cancel.not_planned(plan)}?"
         return Plan(question, lines, self._same_process(lambda: self._cancel(request)))
 
     def _cancel(self, request: CancelTasksRequest) -> Outcome:
@@ -128,7 +128,7 @@ class Actions:
 
     def cancel_feed(self, feed: Feed) -> Plan:
         """Plan to cancel a feed."""
-        subscribers = plural(feed.subscribers, "subscriber")
+        subscribers = plural(feed.subscriber_count, "subscriber")
         request = CancelFeedsRequest(
             symbols=[feed.symbol], force=True, timeout_s=self._observer.client.timeout
         )

@@ -40,7 +40,7 @@ def of_row(
 ) -> Details | Callable[[], Details]:
     """The details of a row of ``table``, or a function that requests them from the service."""
     match row:
-        case Task(serial=serial) | Orphan(task=int(serial)):
+        case Task(serial=serial) | Orphan(serial=int(serial)):
             return lambda: task(observer.client, serial, width)
         case Feed():
             return lambda: feed(observer.client, row, table, width)
@@ -53,11 +53,11 @@ def task(control: ControlClient, serial: int, width: int) -> Details:
     """A task as in ``qcfeed tasks show``. Raises NotFoundError if it has ended."""
     answer = control.get(TASKS_SHOW, TaskDetails, serial=serial)
     lines = _figures(list(figures(answer)), width)
-    if answer.stack or not answer.untold:
+    if answer.stack or not answer.skipped:
         lines += ["", *stack_lines("stack", answer.stack)]
     if answer.spawn_stack:
         lines += ["", *stack_lines("spawned by", answer.spawn_stack)]
-    lines += [printable(f"skipped: {line}") for line in answer.untold]
+    lines += [printable(f"skipped: {line}") for line in answer.skipped]
     return Details(f"task {serial}", lines, serial=serial)
 
 

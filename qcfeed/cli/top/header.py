@@ -101,8 +101,8 @@ def _diagnosis(snapshot: Snapshot, *, outdated: bool) -> Iterator[HeaderLine]:
         more = len(diagnosis.findings) - 1
         text = headline(diagnosis.findings[0]) + (f"  (and {more} more: 5)" if more else "")
         yield HeaderLine(text, "red")
-    elif snapshot.process.tasks.incomplete:  # newer than the diagnosis
-        reason = snapshot.process.tasks.incomplete[0].partition(": ")[0]
+    elif snapshot.process.totals.incomplete:  # newer than the diagnosis
+        reason = snapshot.process.totals.incomplete[0].partition(": ")[0]
         yield HeaderLine(f"INCOMPLETE  {reason}", "red")
     elif not outdated:
         yield HeaderLine(diagnosis.headline, "green", rank=1)
@@ -134,7 +134,7 @@ def _time_left(health: Health | None) -> tuple[str, str | None]:
 
 
 def _tasks(snapshot: Snapshot, space: Space) -> HeaderLine:
-    tasks = snapshot.process.tasks
+    tasks = snapshot.process.totals
     net = "" if snapshot.per_minute is None else f", {signed(snapshot.per_minute)}/min"
     lag = f"loop lag {milliseconds(snapshot.process.loop_lag_ms)}"
     text = space.around(
@@ -151,7 +151,7 @@ def _feeds(status: Status) -> HeaderLine:
     old = bands.stale + bands.very_stale + bands.dead
     orphaned = status.orphaned_subscriptions
     text = (
-        f"feeds   {count(status.feeds)}, {count(old)} stale;"
+        f"feeds   {count(status.feed_count)}, {count(old)} stale;"
         f" {plural(status.subscriptions, 'subscription')}"
         f"{f', {count(orphaned)} orphaned' if orphaned else ''},"
         f" {plural(status.connections, 'connection')};"

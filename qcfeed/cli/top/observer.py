@@ -217,7 +217,7 @@ class Observer:
             return list(subscribers.subscribers), subscribers.total
         if target.view == "orphans":
             orphans = self.client.get(ORPHANS, Orphans, limit=LIMIT)
-            return list(orphans.orphans), orphans.count
+            return list(orphans.orphans), orphans.total
         if target.view == "location":
             tasks = self.client.get(TASKS, Tasks, site=target.site, limit=LIMIT)
             return list(tasks.tasks), tasks.total

@@ -99,7 +99,7 @@ class State:
             return []
         if self.view == "findings":
             health = self.snapshot.health
-            return [*health.diagnosis.findings, *health.diagnosis.again] if health else []
+            return [*health.diagnosis.findings, *health.diagnosis.to_recheck] if health else []
         return self.snapshot.rows if self.snapshot.target == self.target else []
 
     @property

@@ -56,12 +56,14 @@ def location_table(blocks: str = BLOCKS) -> Table[LocationTrend]:
 
 
 def _finding_colour(finding: Finding) -> str:
-    return "red" if finding.found else "yellow"
+    return "red" if finding.proved else "yellow"
 
 
 FINDING_TABLE: Table[Finding] = Table(
     (
-        Column("kind", value=lambda f: f.kind if f.found else f"{f.kind}?", colour=_finding_colour),
+        Column(
+            "kind", value=lambda f: f.kind if f.proved else f"{f.kind}?", colour=_finding_colour
+        ),
         Column("headline", least=30),
         Column("left_s", header="LEFT", show=formats.age, right=True, rank=2),
         Column("began_s", header="BEGAN", show=formats.age, right=True, rank=1),

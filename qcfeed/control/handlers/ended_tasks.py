@@ -61,7 +61,7 @@ class _Views:
         groups = [each for each in self._ledger.failures.groups() if each.site in sites]
         return TaskFailures(
             kinds=len(groups),
-            dropped=self._ledger.failures.dropped,
+            dropped_failures=self._ledger.failures.dropped,
             failures=[_failure(group, now) for group in groups[:limit]],
         )
 
@@ -86,8 +86,8 @@ def _row(site: Site, task: EndedTaskInfo, now: float) -> EndedTask:
         name=task.name,
         location=site.location,
         outcome=str(task.outcome),
-        lived_s=task.ended_at - task.created_at,
-        ended_s=max(0.0, now - task.ended_at),
+        lifetime_s=task.ended_at - task.created_at,
+        ended_ago_s=max(0.0, now - task.ended_at),
         labels=dict(task.labels),
     )
     add_cancels(row, task)
@@ -101,9 +101,13 @@ def _failure(group: failures.FailureGroup, now: float) -> Failure:
         count=group.count,
         first_s=max(0.0, now - group.first),
         last_s=max(0.0, now - group.last),
-        task=group.serial,
+        last_serial=group.serial,
         raised=[
-            Raised(error=each.error, stack=frames(calls.of_lines(each.calls)), dropped=each.dropped)
+            Raised(
+                error=each.error,
+                stack=frames(calls.of_lines(each.calls)),
+                dropped_frames=each.dropped_frames,
+            )
             for each in group.raised
         ],
     )

@@ -8,7 +8,7 @@ import msgspec
 
 from qcfeed.control.routes import TASKS_FINDINGS, NoQuery, Read, Route
 from qcfeed.diagnostics import rules
-from qcfeed.diagnostics.observations import Finding, Verdict
+from qcfeed.diagnostics.observations import Certainty, Finding
 from qcfeed.diagnostics.sampler import DiagnosticsSampler
 from qcfeed.model import answers
 
@@ -36,16 +36,16 @@ class _View:
 
     def findings(self, _: NoQuery) -> answers.Findings:
         """Cost: 0.5 us a live task, 0.2 ms a location with a full history."""
-        look = self._sampler.look(time.monotonic())
+        look = self._sampler.observe(time.monotonic())
         rows = [_row(finding) for finding in rules.findings(look)]
-        found = sum(row.verdict == Verdict.FOUND for row in rows)
+        found = sum(row.certainty == Certainty.PROVED for row in rows)
         return answers.Findings(
-            found=found,
-            look_again=len(rows) - found,
+            proved=found,
+            suspected=len(rows) - found,
             findings=rows,
             snapshots=len(look.times),
             watched_s=look.now - look.times[0] if look.times else 0.0,
-            untold=look.untold,
+            skipped=look.untold,
         )
 
 

@@ -57,7 +57,7 @@ class _View:
             before[each.location] += each.live[first - missed] if first >= missed else 0
             live[each.location] += each.live[-1]
         rows = [
-            answers.LocationHistory(location=name, before=before[name], live=count)
+            answers.LocationHistory(location=name, live_before=before[name], live=count)
             for name, count in live.most_common()
         ]
         return times[first], rows
@@ -66,10 +66,10 @@ class _View:
 def _point(point: Point, stamp: Callable[[float], str]) -> answers.HistoryPoint:
     return answers.HistoryPoint(
         at=stamp(point.at),
-        memory_bytes=point.memory,
-        live_tasks=point.live,
+        resident_bytes=point.memory,
+        live=point.live,
         subscriptions=point.subscriptions,
-        orphans=point.orphans,
-        feeds=point.feeds,
-        spawned_tasks=point.spawned,
+        orphaned=point.orphans,
+        feed_count=point.feeds,
+        spawned=point.spawned,
     )

@@ -61,7 +61,7 @@ class _View:
         entries = self._log.entries()
         wanted = _newest(entries, query.limit)
         return Log(
-            dropped=self._log.dropped + len(entries) - len(wanted),
+            dropped_lines=self._log.dropped + len(entries) - len(wanted),
             lines=[_line(entry) for entry in wanted],
         )
 

@@ -28,12 +28,14 @@ def _thread(thread: stacks.ThreadStack, ledger: Ledger, watched: int) -> ThreadS
         ident=thread.ident,
         daemon=thread.daemon,
         watched=thread.ident == watched,
-        task=_task(thread.task, ledger) if thread.task is not None else None,
-        frames=[
+        running_task=_task(thread.running_task, ledger)
+        if thread.running_task is not None
+        else None,
+        stack=[
             Frame(location=f"{f.file}:{f.line}", function=f.function, source=f.source or "")
-            for f in thread.frames
+            for f in thread.stack
         ],
-        dropped=thread.dropped,
+        dropped_frames=thread.dropped_frames,
     )
 
 

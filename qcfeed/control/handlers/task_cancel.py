@@ -83,14 +83,14 @@ class _Views:
         page = oldest(self._ledger, chosen.refs, min(max(query.limit, 0), PAGE))
         listed = snapshot.listed(self._ledger, page, time.monotonic())
         return CancelPlan(
-            count=len(chosen.refs),
+            total=len(chosen.refs),
             up_to=chosen.up_to,
             locations=[
-                PlannedLocation(location=at, tasks=n) for at, n in chosen.locations.most_common()
+                PlannedLocation(location=at, count=n) for at, n in chosen.locations.most_common()
             ],
             tasks=msgspec.convert(listed, list[Task], from_attributes=True),
             spared=chosen.spared[:PAGE],
-            gone=chosen.gone,
+            gone_serials=chosen.gone,
         )
 
     async def cancel(self, request: CancelTasksRequest) -> CancelledTasks:
@@ -129,11 +129,11 @@ class _Views:
                 if known is None or (up_to is not None and known.serial > up_to):
                     continue
                 if why := _needed(known):
-                    spared = Spared(task=known.serial, location=known.site.location, why=why)
+                    spared = Spared(serial=known.serial, location=known.site.location, why=why)
                     chosen.spared.append(spared)
                 else:
                     chosen.add(ref, known)
-        chosen.spared.sort(key=lambda spared: spared.task)
+        chosen.spared.sort(key=lambda spared: spared.serial)
         return chosen
 
     def _named(self, named: Sequence[int]) -> _Choice:
@@ -160,7 +160,7 @@ def _surviving(survivor: reaper.Survivor, with_stack: bool) -> Surviving:
     record = survivor.record
     task = record()
     return Surviving(
-        task=record.serial,
+        serial=record.serial,
         location=record.site.location,
         state=survivor.state,
         cancelling=0 if task is None else task.cancelling(),

@@ -86,7 +86,16 @@ class _Views:
         """Cost: 0.7 us a live task, and what the filter takes."""
         limit = page(query.limit)
         rows = filters.by_label(self._ledger, query.key, task_filter(query), time.monotonic())
-        values = msgspec.convert(rows[:limit], list[LabelValue], from_attributes=True)
+        values = [
+            LabelValue(
+                value=row.value,
+                live=row.live,
+                orphaned=row.orphaned,
+                oldest_s=row.oldest_s,
+                location_count=row.locations,
+            )
+            for row in rows[:limit]
+        ]
         return TasksByLabel(key=query.key, total=len(rows), values=values)
 
     def show(self, query: SerialQuery) -> TaskDetails:
@@ -109,7 +118,7 @@ class _Views:
             shielded=awaiters.is_shielded(task),
             main=awaiters.is_main(task),
             awaited_by=awaited_by(self._ledger, task),
-            parent=None if parent is None else self._task(parent, now),
+            parent_task=None if parent is None else self._task(parent, now),
             children=self._children(record.serial),
             owner=None if record.owner is None else orphans.owner_name(record.owner),
             owner_gone=orphans.is_orphan(record),
@@ -130,7 +139,7 @@ class _Views:
         tasks = [
             _branch(self._ledger, each, now) for some in self._ledger.slices(shown) for each in some
         ]
-        waits_for = {(by, task.serial) for task in tasks for by in task.awaited_by}
+        waits_for = {(by, task.serial) for task in tasks for by in task.awaited_by_serials}
         return TaskTree(total=len(found), tasks=tasks, cycles=awaiters.cycles(waits_for))
 
     def _task(self, record: TaskRecord, now: float) -> Task:
@@ -164,7 +173,7 @@ def _branch(ledger: Ledger, record: TaskRecord, now: float) -> TreeTask:
         location=record.site.location,
         age_s=max(0.0, now - record.created_at),
         note="orphaned" if orphans.is_orphan(record) else "",
-        awaited_by=[each.serial for each in by if each is not None],
+        awaited_by_serials=[each.serial for each in by if each is not None],
     )
 
 

@@ -74,7 +74,7 @@ class _Views:
             totals=counted.totals,
             locations=counted.locations,
             tasks=cast("list[SavedTask]", tasks),
-            dropped=sum(map(len, sites)) - len(chosen),
+            dropped_tasks=sum(map(len, sites)) - len(chosen),
             without_stack=len(chosen) - len(stacked),
         )
 
@@ -105,20 +105,20 @@ def told(taken: profile.Profile) -> TasksProfile:
 
     stacks_ = [
         TaskStack(
-            spawned=numbered(stack.spawned),
-            waiting=numbered(stack.waiting),
+            spawn_places=numbered(stack.spawned),
+            wait_places=numbered(stack.waiting),
             kind=stack.kind,
-            tasks=tasks,
+            count=tasks,
         )
         for stack, tasks in taken.stacks.most_common(PAGE)
     ]
-    total = sum(stack.tasks for stack in stacks_)
+    total = sum(stack.count for stack in stacks_)
     return TasksProfile(
         total=total,
         sampled=taken.sampled,
         places=[Place(location=place.location, function=place.function) for place in numbers],
         stacks=stacks_,
-        left_out=taken.total - total,
+        unlisted=taken.total - total,
     )
 
 

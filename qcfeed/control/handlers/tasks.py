@@ -153,7 +153,7 @@ class _Views:
         rows = [_row(orphans.describe(record, now)) for some in slices for record in some] + further
         rows.sort(key=lambda row: -row.age_s)
         return Orphans(
-            count=len(found) + len(further),
+            total=len(found) + len(further),
             orphans=rows[: query.limit],
             incomplete=snapshot.incomplete(self._ledger, now),
         )
@@ -180,9 +180,9 @@ class _Views:
             removed = await self._remove_further() if self._remove_further else 0
             incomplete = await asyncio.to_thread(self._incomplete)
         return Reaped(
-            reaped=reaping.reaped,
+            cancelled=reaping.reaped,
             survivors=[
-                Survivor(task=s.record.serial, location=s.record.site.location, state=s.state)
+                Survivor(serial=s.record.serial, location=s.record.site.location, state=s.state)
                 for s in reaping.survivors[:PAGE]
             ],
             failed=reaping.failed,
@@ -212,7 +212,7 @@ def matching(rows: list[Location], counts: Mapping[tuple[str, str], int]) -> lis
 def _add_waits(rows: list[Location], found: dict[tuple[str, str], waits.Waits]) -> None:
     for row in rows:
         told = found.get((row.location, row.function), waits.Waits([], 0))
-        row.waits = [WaitCount(state=state, tasks=tasks) for state, tasks in told.counts]
+        row.waits = [WaitCount(state=state, count=tasks) for state, tasks in told.counts]
         row.sampled = told.sampled
 
 
@@ -237,14 +237,14 @@ def _row(orphan: OrphanTask) -> Orphan:
     symbol = getattr(orphan.owner, "symbol", None)
     sleep = waits.sleep(orphan.record())
     return Orphan(
-        task=orphan.serial,
+        serial=orphan.serial,
         symbol=symbol if isinstance(symbol, str) else None,
         location=orphan.location,
         age_s=orphan.age_s,
-        evidence=orphan.evidence,
+        reason=orphan.evidence,
         owner=orphans.owner_name(orphan.owner),
-        gone_s=orphan.gone_s,
-        slept_s=None if sleep is None else sleep.whole_s - sleep.left_s,
+        owner_gone_s=orphan.gone_s,
+        sleeping_s=None if sleep is None else sleep.whole_s - sleep.left_s,
     )
 
 

@@ -97,7 +97,7 @@ def _subscriptions(material: Material) -> Iterator[Block]:
     if status is None:
         yield Text("This program uses attach(); it has no feeds and no subscribers.")
         return
-    served = [each for each in material.evidence.feeds if each.subscribers]
+    served = [each for each in material.evidence.feeds if each.subscriber_count]
     yield Facts(
         [
             (
@@ -165,7 +165,7 @@ def _log(material: Material) -> Iterator[Block]:
             for each in lines
         )
     )
-    older = material.log.dropped + len(material.log.lines) - len(lines)
+    older = material.log.dropped_lines + len(material.log.lines) - len(lines)
     if older:
         yield Text(f"{plural(older, 'older line')} left out.")
 
@@ -176,11 +176,11 @@ def _findings(material: Material) -> Iterator[Block]:
         yield Text("No problem found.")
     for number, finding in enumerate(material.diagnosis.findings, 1):
         yield from _finding(number, finding)
-    if material.diagnosis.again:
+    if material.diagnosis.to_recheck:
         yield Heading("Warnings", 3)
-        yield Items([headline(each) for each in material.diagnosis.again])
+        yield Items([headline(each) for each in material.diagnosis.to_recheck])
     yield Heading("Checked", 3)
-    yield Facts([(each.at, each.seen) for each in material.diagnosis.looked_at])
+    yield Facts([(each.subject, each.result) for each in material.diagnosis.checks])
 
 
 def _finding(number: int, found: Finding) -> Iterator[Block]:
@@ -249,7 +249,7 @@ def _config(material: Material) -> Iterator[Block]:
 
 def _left_out(material: Material) -> Iterator[Block]:
     yield Heading("Not included")
-    missing = [*material.diagnosis.untold, *material.dropped]
+    missing = [*material.diagnosis.skipped, *material.dropped]
     yield Items(missing) if missing else Text("Nothing was left out.")
 
 

@@ -21,9 +21,9 @@ def growth(material: Material) -> Iterator[Block]:
     whole = window.total(flows, evidence.seconds)
     yield Heading("Task growth")
     minutes = evidence.seconds / 60
-    if minutes and whole.born is not None and whole.ended is not None:
+    if minutes and whole.spawned is not None and whole.ended is not None:
         yield Code(
-            f"New spawns:   {whole.born / minutes:,.0f} per minute\n"
+            f"New spawns:   {whole.spawned / minutes:,.0f} per minute\n"
             f"Completions:  {whole.ended / minutes:,.0f} per minute\n"
             f"Net growth:   {whole.net / minutes:+,.0f} per minute (over {age(evidence.seconds)})"
         )
@@ -54,7 +54,7 @@ def dump(material: Material) -> Iterator[Block]:
     """The oldest orphans, or the oldest tasks if there are no orphans."""
     yield Heading("Task dump")
     orphans = {
-        each.task: each
+        each.serial: each
         for each in (material.evidence.orphans.orphans if material.evidence.orphans else [])
     }
     tasks = material.tasks.tasks if material.tasks is not None else []
@@ -73,7 +73,7 @@ def dump(material: Material) -> Iterator[Block]:
             f"  spawn location: {each.location}",
             f"  state: {each.state}",
         ]
-        note = orphans[each.serial].evidence if each.serial in orphans else each.note
+        note = orphans[each.serial].reason if each.serial in orphans else each.note
         parts.append("\n".join([*lines, f"  note: {note}"] if note else lines))
     yield Code("\n\n".join(parts))
 
@@ -85,7 +85,7 @@ def stacks(material: Material) -> Iterator[Block]:
     if not watched:
         return
     yield Heading("Stack of the event loop")
-    frames = watched[0].frames[-STACK_FRAMES:]
+    frames = watched[0].stack[-STACK_FRAMES:]
     yield Code(
         "\n".join(f"{each.location} {each.function}\n    {each.source}".rstrip() for each in frames)
     )

@@ -1,4 +1,4 @@
-"""What was done to the service of a rehearsal, and by whom: its audit log."""
+"""Reads the audit log of a rehearsal's service: which actions were taken, and by whom."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from datetime import datetime
 from typing import NamedTuple
 
 SERVICE = "service"
-"""Who acts where nobody asked: the drill's time was over (drills/active.py)."""
+"""The actor of what the service does by itself, for example ending a drill (drills/active.py)."""
 
 
 class AuditEntry(NamedTuple):
-    """One action that ended. ``at``: Unix seconds."""
+    """One completed action. ``at`` is in Unix seconds."""
 
     at: float
     action: str
@@ -25,10 +25,10 @@ class AuditEntry(NamedTuple):
 
 
 def audit_entries(lines: Iterable[str], since: float) -> list[AuditEntry]:
-    """What ended after ``since``, Unix seconds, by the lines of an audit log (control/audit.py)."""
-    found = [json.loads(line) for line in lines]
-    ended = [_entry(line) for line in found if line["event"] == "outcome"]
-    return [entry for entry in ended if entry.at > since]
+    """The actions completed after ``since`` (Unix seconds), from an audit log's lines (control/audit.py)."""
+    records = [json.loads(line) for line in lines]
+    completed = [_entry(record) for record in records if record["event"] == "outcome"]
+    return [entry for entry in completed if entry.at > since]
 
 
 def _entry(line: dict[str, object]) -> AuditEntry:

@@ -1,4 +1,4 @@
-"""What happens in a rehearsal, in order: what broke, who was called, what was done, whether it holds."""
+"""One rehearsal: start a drill, wait for its alerts, and wait until the runbook's Verification holds."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from qcfeed.errors import StartError, TimedOutError, UsageError
 from qcfeed.runbook_pages import Step, difference, steps, symptoms
 
 FIRES_WITHIN = 180.0
-"""Seconds for the first alert to fire, by the shortened rules."""
+"""Seconds for the first alert to fire, with the shortened rules."""
 READY_WITHIN = 60.0
-"""Seconds until Prometheus has scraped the service and nothing fires: its first scrape takes 6."""
+"""Seconds until Prometheus has scraped the service and no alert is active; the first scrape takes 6."""
 RESOLVES_WITHIN = 120.0
-"""Seconds for all to be resolved, once the pages' Verification holds."""
+"""Seconds for all alerts to resolve, once the runbooks' Verification holds."""
 SELF_HEALED_AFTER = 30.0
-"""Seconds for which all must be well before a fault counts as ended by itself."""
+"""Seconds for which Verification must hold before a fault counts as ended by itself."""
 _POLL_INTERVAL = 1.0
 _COMMAND_TIMEOUT = 60.0
 _MAX_DRILL_DURATION = 86_400.0
@@ -37,13 +37,16 @@ SERVICE = (
     "--ping-interval", "5",
     "--stale-after", "2", "--very-stale-after", "4", "--dead-after", "6",
 )  # fmt: skip
-"""Times short enough to wait for."""
+"""Options of the service, with times short enough to wait for."""
 SUBSCRIBED = ("AAPL", "MSFT")
-"""What a subscriber holds all day."""
+"""The symbols of the rehearsal's subscriber."""
 
 
 class TimelineEntry(NamedTuple):
-    """One line of the day. ``at``: seconds since the fault, None before it; ``took``: of a step."""
+    """One event of the rehearsal. ``at``: seconds since the fault, None if before it.
+
+    ``took``: the duration in seconds, if the event has one.
+    """
 
     what: str
     at: float | None
@@ -51,9 +54,9 @@ class TimelineEntry(NamedTuple):
 
 
 class GameDay:
-    """One rehearsal of ``drill``, ``NAME`` or ``NAME=N``.
+    """One rehearsal of ``drill``, given as ``NAME`` or ``NAME=N``.
 
-    ``say``: to the trainee; ``rings``: an alert has fired, or a page without an alert is told of.
+    ``say`` prints a message for the trainee.
     """
 
     def __init__(self, processes: Processes, drill: str, say: Callable[[str], None]) -> None:
@@ -63,7 +66,7 @@ class GameDay:
         self._started_at: tuple[float, float] | None = None
         self.alerts: list[str] = []
         self.pages: list[str] = []
-        """Whose Verification must hold: those of the alerts that fired, or the drill's own."""
+        """Runbooks whose Verification must hold: of the alerts that fired, or the drill's own."""
         self.prometheus: str | None = None
         self.pager = Pager(())
         self.log: list[TimelineEntry] = []
@@ -73,9 +76,9 @@ class GameDay:
     # ------------------------------------------------------------ before
 
     def prepare(self) -> None:
-        """Start everything, and wait until it is at rest: what fires later is the drill's doing.
+        """Start everything, and wait until no alert is active, so later alerts are the drill's.
 
-        Raises UsageError for a drill that there is not, and TimedOutError.
+        Raises UsageError for an unknown drill, and TimedOutError.
         """
         began = time.monotonic()
         where = self._processes.service(*SERVICE)
@@ -85,54 +88,60 @@ class GameDay:
         self.prometheus = self._processes.monitoring(where, self.alerts)
         while not self._is_ready():
             if time.monotonic() - began > READY_WITHIN:
-                raise TimedOutError(f"not all was at rest within {READY_WITHIN:g} s")
+                raise TimedOutError(f"the rehearsal was not ready within {READY_WITHIN:g} s")
             time.sleep(_POLL_INTERVAL / 4)
         self._record("everything started", began)
 
     def start_drill(self, within: float) -> None:
-        """Start the drill, for longer than it may take to mend it. Raises StartError with what the
-        service said against it."""
-        lasts = min(within + FIRES_WITHIN + RESOLVES_WITHIN, _MAX_DRILL_DURATION)
-        said = self.run_command(f"qcfeed drill start {shlex.quote(self._drill)} --for {lasts:.0f}s")
-        if "ends in" not in said:
-            raise StartError(said.strip())
+        """Start the drill, for longer than the trainee's ``within`` seconds.
+
+        Raises StartError with the command's output if the drill does not start.
+        """
+        duration = min(within + FIRES_WITHIN + RESOLVES_WITHIN, _MAX_DRILL_DURATION)
+        output = self.run_command(
+            f"qcfeed drill start {shlex.quote(self._drill)} --for {duration:.0f}s"
+        )
+        if "ends in" not in output:
+            raise StartError(output.strip())
         self._started_at = time.monotonic(), time.time()
 
     def wait_for_first_alert(self) -> list[Notification]:
-        """What the person on call is sent; nothing where no alert can come, but the symptom is there.
+        """Wait for the drill's first alert and return the alerts that fired.
 
-        Raises TimedOutError when nothing fires, or nothing is to be seen.
+        Without Prometheus, or for a drill without alerts, wait until the symptom shows and return none.
+        Raises TimedOutError.
         """
         if self.prometheus is None or not self.alerts:
             self.pages = self.alerts[:1] or [self.name]
             self._wait_for_symptom()
             return []
         while self.elapsed < FIRES_WITHIN:
-            rang = self._new_alerts()
+            fired = self._new_alerts()
             if self.pages:
-                return rang
+                return fired
             time.sleep(_POLL_INTERVAL)
         raise TimedOutError(
             f"none of {', '.join(self.alerts)} fired within {FIRES_WITHIN:g} s",
-            hint="is the machine very busy? `qcfeed drill start` shows the same without Prometheus",
+            hint="is the machine very busy? `qcfeed drill start` runs the drill without Prometheus",
         )
 
     def _wait_for_symptom(self) -> None:
-        """Until the page's Diagnosis is answered as the page says."""
+        """Wait until the Diagnosis commands of the runbook print what the runbook shows."""
         while (wrong := self._first_difference(self.pages[0], "Diagnosis")) is not None:
             if self.elapsed > FIRES_WITHIN:
-                raise TimedOutError(f"it is not to be seen within {FIRES_WITHIN:g} s: {wrong}")
+                raise TimedOutError(f"no symptom within {FIRES_WITHIN:g} s: {wrong}")
             time.sleep(_POLL_INTERVAL)
-        self._record(f"seen, as {self.pages[0]} says", None)
+        self._record(f"the symptom of {self.pages[0]} shows", None)
 
-    # ------------------------------------------------------------ until it is mended
+    # ------------------------------------------------------------ until it is resolved
 
     def wait_until_resolved(
         self, within: float, *, on_alert: Callable[[Notification], None], automatic: bool
     ) -> None:
-        """Until each page's Verification holds and its alerts are resolved.
+        """Wait until each runbook's Verification holds and the alerts are resolved.
 
-        ``automatic``: type each page's Mitigation. Raises TimedOutError, with what is still wrong.
+        ``automatic``: run each runbook's Mitigation. ``on_alert`` is called for each further alert.
+        Raises TimedOutError with what still fails.
         """
         deadline = self.elapsed + within
         while True:
@@ -145,22 +154,22 @@ class GameDay:
             self._verified_since = (self._verified_since or self.elapsed) if wrong is None else None
             if self._is_resolved():
                 self.log.append(
-                    TimelineEntry("the pages' Verification holds", self._verified_since)
+                    TimelineEntry("the runbooks' Verification holds", self._verified_since)
                 )
                 return
             if self.elapsed > deadline + (RESOLVES_WITHIN if wrong is None else 0.0):
-                still = wrong or f"{', '.join(self.pager.firing)} fires on"
-                raise TimedOutError(f"not over within {within:g} s: {still}")
+                still = wrong or f"{', '.join(self.pager.firing)} still firing"
+                raise TimedOutError(f"not resolved within {within:g} s: {still}")
             time.sleep(_POLL_INTERVAL)
 
     def _is_resolved(self) -> bool:
-        """What nobody has mended may be well for a moment only: it is looked at for longer."""
+        """Whether the fault is over. If nobody acted it may only pause, so it is watched for longer."""
         if self._verified_since is None or self.pager.firing:
             return False
         return self.mitigated or self.elapsed - self._verified_since > SELF_HEALED_AFTER
 
     def actions(self) -> list[AuditEntry]:
-        """What was done to the service since it was broken."""
+        """The actions taken on the service since the start of the drill."""
         log = self._processes.directory / AUDIT_LOG
         if self._started_at is None or not log.exists():
             return []
@@ -168,14 +177,14 @@ class GameDay:
 
     @property
     def mitigated(self) -> bool:
-        """Whether somebody did something; else the fault has ended by itself."""
+        """Whether somebody acted; otherwise the fault ended by itself."""
         return self._processes.restarts > 0 or any(
             entry.by_operator and entry.outcome != "not_begun" for entry in self.actions()
         )
 
     @property
     def timeline(self) -> list[TimelineEntry]:
-        """All that happened, in order."""
+        """All events in order."""
         if self._started_at is None:
             return self.log
         broke = self._started_at[1]
@@ -191,26 +200,26 @@ class GameDay:
 
     @property
     def name(self) -> str:
-        """The drill's, without its number."""
+        """The drill's name, without its number."""
         return self._drill.partition("=")[0]
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the fault."""
+        """Seconds since the start of the drill; 0 before it."""
         return 0.0 if self._started_at is None else time.monotonic() - self._started_at[0]
 
     @property
     def symptom(self) -> str:
-        """What somebody would tell you who has never seen an alert: from the index."""
+        """The symptom as a user would describe it, from the index of the runbooks."""
         index = Path(shipped.directory("runbooks"), "index.md").read_text(encoding="utf-8")
         return symptoms(index)[self.pages[0]]
 
     def run_command(self, command: str) -> str:
-        """What a command of the page prints, stdout and stderr as on a terminal.
+        """Run a runbook's command in a shell; returns its stdout and stderr, as on a terminal.
 
-        Ends with everything that the command has started, also on Ctrl-C.
+        All processes that the command has started are killed at the end, also on Ctrl-C.
         """
-        with subprocess.Popen(  # noqa: S602 - a page's commands are a shell's, and shipped
+        with subprocess.Popen(  # noqa: S602 - runbook commands are shell commands, shipped with qcfeed
             command.replace("qcfeed", shlex.join(QCFEED), 1),
             shell=True,
             env=self._processes.environment,
@@ -229,25 +238,25 @@ class GameDay:
                 if shell.poll() is None:
                     os.killpg(shell.pid, signal.SIGKILL)
 
-    # ------------------------------------------------------------ parts of it
+    # ------------------------------------------------------------ steps
 
     def _find_alerts(self) -> list[str]:
         answer: dict[str, Any] = json.loads(
             self.run_command("qcfeed drill list -o json 2>/dev/null")
         )
-        listed = {drill["name"]: drill["alerts"] for drill in answer["drills"]}
+        listed = {drill["name"]: drill["alert_names"] for drill in answer["drills"]}
         if self.name not in listed:
-            raise UsageError(f"there is no drill {self.name!r}", hint=f"one of {', '.join(listed)}")
+            raise UsageError(f"unknown drill {self.name!r}", hint=f"one of {', '.join(listed)}")
         return list(listed[self.name])
 
     def _is_ready(self) -> bool:
-        """Whether the subscriber has what it holds, and Prometheus has scraped that all is well."""
+        """Whether the subscriber is subscribed, and Prometheus has scraped a healthy service."""
         if self.prometheus is not None and not pager.is_ready(self.prometheus):
             return False
         return self.run_command("qcfeed feeds -o name").split() == list(SUBSCRIBED)
 
     def _new_alerts(self) -> list[Notification]:
-        """Alerts that have fired for the first time since the last time."""
+        """Alerts that have fired for the first time since the last call."""
         told = None if self.prometheus is None else pager.fetch(self.prometheus)
         fired = [] if told is None else self.pager.update(told, self.elapsed)
         self.pages += [each.name for each in fired if each.name in self.alerts]
@@ -255,11 +264,11 @@ class GameDay:
 
     def _restart_service(self) -> None:
         if (status := self._processes.restart_if_ended()) is not None:
-            self._say(f"the service has ended ({status}) and was started again, as systemd would")
-            self._record("the service ended, and was started again", None)
+            self._say(f"the service exited ({status}) and was restarted, as systemd would")
+            self._record("the service exited and was restarted", None)
 
     def _follow_pages(self) -> None:
-        """Type the Mitigation of each page that was not followed yet."""
+        """Run the Mitigation of each runbook that has not been run yet."""
         for page in [each for each in self.pages if each not in self._mitigated_pages]:
             self._mitigated_pages.add(page)
             self._mitigate(page)
@@ -268,14 +277,14 @@ class GameDay:
         began = time.monotonic()
         for step in _steps(page, "Mitigation"):
             self._say(f"$ {step.command}\n{self.run_command(step.command).rstrip()}")
-        self._record(f"mitigated, as {page} says", began)
+        self._record(f"ran the Mitigation of {page}", began)
 
     def _failing_step(self) -> str | None:
         found = (self._first_difference(page, "Verification") for page in self.pages)
         return next(filter(None, found), None)
 
     def _first_difference(self, page: str, section: str) -> str | None:
-        """What a section's commands print otherwise than the page says."""
+        """The first command of a section whose output differs from the runbook, with the difference."""
         for step in _steps(page, section):
             found = difference(step.expected, self.run_command(step.command))
             if found is not None:
@@ -292,7 +301,7 @@ class GameDay:
 def _alert_entries(alert: Notification) -> Iterator[TimelineEntry]:
     yield TimelineEntry(f"{alert.name} fired", alert.fired)
     if alert.resolved is not None:
-        again = "" if alert.times == 1 else f", for good; it fired {alert.times} times"
+        again = "" if alert.times == 1 else f"; it fired {alert.times} times"
         yield TimelineEntry(f"{alert.name} resolved{again}", alert.resolved)
 
 

@@ -1,4 +1,4 @@
-"""What the person on call is sent: the alerts of a Prometheus, as they fire and are resolved."""
+"""The pager of a rehearsal: the alerts of a Prometheus, as they fire and resolve."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ _TIMEOUT = 5.0
 
 @dataclass(slots=True)
 class Notification:
-    """One alert that fired, ``times`` over. ``fired`` (first) and ``resolved`` (last) are seconds since the
-    fault; None: it still fires."""
+    """One alert that has fired ``times`` times.
+
+    ``fired`` (the first time) and ``resolved`` (the last time; None while it fires) are in seconds
+    since the start of the drill.
+    """
 
     name: str
     annotations: Mapping[str, str]
@@ -26,21 +29,24 @@ class Notification:
 
 @dataclass(slots=True)
 class Pager:
-    """Keeps which alerts fired; ``expected`` are those of the drill."""
+    """Keeps track of the alerts that have fired. ``expected``: the alerts of the drill."""
 
     expected: Collection[str]
     notifications: dict[str, Notification] = field(default_factory=dict)
 
     def update(self, alerts: Iterable[Mapping[str, Any]], now: float) -> list[Notification]:
-        """Take in what Prometheus says; those that fire for the first time. ``now``: seconds since the fault."""
+        """Update from Prometheus' alerts; return those that fire for the first time.
+
+        ``now``: seconds since the start of the drill.
+        """
         firing = {
             each["labels"]["alertname"]: each["annotations"]
             for each in alerts
             if each["state"] == "firing"
         }
         news = [
-            Notification(name, told, now)
-            for name, told in firing.items()
+            Notification(name, annotations, now)
+            for name, annotations in firing.items()
             if name not in self.notifications
         ]
         self.notifications |= {each.name: each for each in news}
@@ -53,7 +59,7 @@ class Pager:
 
     @property
     def firing(self) -> list[str]:
-        """Alerts of the drill that fire now."""
+        """Alerts of the drill that are firing now."""
         return [
             each.name
             for each in self.notifications.values()
@@ -62,18 +68,18 @@ class Pager:
 
     @property
     def missing(self) -> list[str]:
-        """Alerts of the drill that did not fire."""
+        """Alerts of the drill that have not fired."""
         return [name for name in self.expected if name not in self.notifications]
 
 
 def fetch(prometheus: str) -> list[dict[str, Any]] | None:
-    """The alerts that it knows; None when it does not answer."""
+    """The active alerts of a Prometheus; None if it does not answer."""
     data = _query(prometheus, "alerts")
     return None if data is None else data["alerts"]
 
 
 def is_ready(prometheus: str) -> bool:
-    """Whether it has scraped its target, and nothing fires."""
+    """Whether Prometheus has scraped its target and no alert is active."""
     up = _query(prometheus, "query?query=up")
     return bool(up and up["result"]) and fetch(prometheus) == []
 

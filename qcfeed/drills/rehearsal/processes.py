@@ -20,19 +20,19 @@ from qcfeed.metrics.artifacts import Artifact, text
 from qcfeed.metrics.catalog.alerts import ALERTS, DRILL_LEFT_ON
 
 TIMEOUT = 30.0
-"""Seconds for a process to be ready, and to end when it is told to."""
+"""Seconds for a process to become ready, and to end after SIGTERM."""
 SPEEDUP = 30
-"""By how much the rules' times are shortened: two minutes are four seconds."""
+"""The factor by which the rules' durations are shortened: two minutes become four seconds."""
 
 AUDIT_LOG = "audit.jsonl"
-"""The service's, in the processes's directory."""
+"""File name of the service's audit log, in the rehearsal's directory."""
 QCFEED = (sys.executable, "-m", "qcfeed")
 _QUOTES = re.compile(r"quotes\s+ws://([^/\s]+)/")
 _LISTENING = re.compile(r'msg="Listening on" address=(\S+)')
 
 
 class Processes:
-    """Starts processes, and ends each by its own handle, the last one first."""
+    """Starts processes, and ends them in reverse order, each by its own handle."""
 
     def __init__(self, directory: Path, instance: str) -> None:
         self.directory = directory
@@ -45,11 +45,11 @@ class Processes:
         """How often the service was started again."""
 
     def close(self) -> None:
-        """End them all."""
+        """End all processes."""
         self._running.close()
 
     def service(self, *options: str) -> str:
-        """One that allows drills; where it listens."""
+        """Start a service that allows drills; returns its HOST:PORT."""
         self._serve = (*QCFEED, "--instance", self._instance, "serve", *options)
         self._serve += ("--audit-log", str(self.directory / AUDIT_LOG))
         self._service, where = self._start_and_wait(
@@ -59,9 +59,9 @@ class Processes:
         return where
 
     def restart_if_ended(self) -> int | None:
-        """Start the service again where it was, if it has ended; the status that it ended with.
+        """Restart the service on its port if it has ended, as systemd would; returns its exit status.
 
-        As systemd does, so that a restart can be rehearsed. Raises StartError.
+        Returns None while the service is running. Raises StartError.
         """
         if self._service is None or (status := self._service.poll()) is None:
             return None
@@ -70,13 +70,14 @@ class Processes:
         return status
 
     def subscriber(self, *symbols: str) -> None:
-        """One that holds these symbols until the end."""
+        """Start a subscriber to these symbols."""
         self._start("subscriber", (*QCFEED, "watch", "-o", "json", *symbols))
 
     def monitoring(self, target: str, alerts: Collection[str]) -> str | None:
-        """Prometheus over ``target``, by the shipped rules; its URL. None where it is not installed.
+        """Start Prometheus with the shipped rules, scraping ``target``; returns its URL.
 
-        That a drill is on is no news here: the rule about it is there only among ``alerts``.
+        None if Prometheus is not installed. The alert about a running drill is left out, unless it is
+        one of ``alerts``: it would fire in every rehearsal.
         """
         if shutil.which("prometheus") is None:
             return None
@@ -123,7 +124,7 @@ class Processes:
     def _start_and_wait(
         self, name: str, command: Sequence[str], where: re.Pattern[str]
     ) -> tuple[subprocess.Popen[bytes], str]:
-        """Start it and wait until its log says where it listens. Raises StartError."""
+        """Start a process and wait until its log says where it listens. Raises StartError."""
         process, log = self._start(name, command)
         deadline = time.monotonic() + TIMEOUT
         while time.monotonic() < deadline and process.poll() is None:
@@ -143,14 +144,14 @@ class Processes:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=output,
-                start_new_session=True,  # a Ctrl-C is ours to pass on, in order
+                start_new_session=True,  # Ctrl-C must reach only us, who end them in order
             )
         self._running.callback(_end, process)
         return process, log
 
 
 def _environment(directory: Path) -> dict[str, str]:
-    """As here, without what the person at the terminal has set for other services, or for the terminal."""
+    """Our environment without QCFEED_ variables and terminal settings."""
     foreign = ("COLUMNS", "LINES", "FORCE_COLOR")
     kept = {
         name: value
@@ -163,7 +164,7 @@ def _environment(directory: Path) -> dict[str, str]:
 
 
 def missing() -> list[str]:
-    """Which parts of a rehearsal are not installed."""
+    """The programs of a rehearsal that are not installed."""
     there = {"Prometheus": shutil.which("prometheus"), "Alertmanager": _alertmanager()}
     return [name for name, program in there.items() if program is None]
 
@@ -182,7 +183,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _is_listening(address: str) -> bool:
-    """Whether it takes requests; all of ours have a page at the root of their port."""
+    """Whether the process accepts HTTP requests; all of them serve a page at ``/``."""
     try:
         with urllib.request.urlopen(f"http://{address}/", timeout=5):
             return True
@@ -195,9 +196,9 @@ def _is_listening(address: str) -> bool:
 
 @contextlib.contextmanager
 def processes(directory: Path, instance: str) -> Iterator[Processes]:
-    """Everything that it started has ended at the end of the block."""
-    working = Processes(directory, instance)
+    """Processes that are ended when the block is left."""
+    running = Processes(directory, instance)
     try:
-        yield working
+        yield running
     finally:
-        working.close()
+        running.close()

@@ -122,7 +122,7 @@ class TestWithARealPrometheus:
         left = growth(*INCIDENT, "-o", "json")
         assert left.status == 1
         told = json.loads(left.out)
-        assert told["schema"] == "qcfeed.growth/1"
+        assert told["schema"] == "qcfeed.growth/2"
         assert told["source"] == "prometheus"
         assert told["at"] == "2024-03-20T02:15:00Z"
         assert told["worst"] == {"window": "15m", "time_to_limit_s": pytest.approx(231.4, abs=0.1)}
@@ -133,7 +133,7 @@ class TestWithARealPrometheus:
         assert quarter["memory_bytes_per_hour"] == pytest.approx(28 * incident.GB, rel=1e-3)
         assert quarter["tasks_per_minute"] == pytest.approx(1_550.8, abs=1)
         assert len(told["timeline"]) == 541
-        assert told["timeline"][0]["live_tasks"] == 1_247
+        assert told["timeline"][0]["live"] == 1_247
         leaking = told["locations"][0]
         assert leaking["location"] == "market/src/feed.rs:83"
         assert (leaking["net"], leaking["share"]) == (46_582, 1.0)
@@ -174,7 +174,7 @@ class TestWithARealPrometheus:
     def test_a_restart_is_told_and_rates_are_since(self, growth: Call) -> None:
         left = growth(*at(2), "-o", "json")
         told = json.loads(left.out)
-        assert told["restarts"] == ["2024-03-22T00:30:00Z"]
+        assert told["restarted_at"] == ["2024-03-22T00:30:00Z"]
         whole = next(each for each in told["windows"] if each["window"] == "whole")
         assert whole["samples"] == 120
         assert whole["memory_bytes_per_hour"] == pytest.approx(3.6e6, rel=1e-3)
@@ -382,7 +382,7 @@ def test_a_dripping_body_is_given_up_too(qcfeed_: Call) -> None:
 
 
 def test_an_endless_answer_is_not_kept(qcfeed_: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qcfeed.metrics.prometheus_access.ANSWER_BYTES", 100_000)
+    monkeypatch.setattr("qcfeed.metrics.prometheus_access.MAX_ANSWER_BYTES", 100_000)
     with serving(lambda _, __: [reply(b" " * 1_000_000)]) as url:
         left = qcfeed_("growth", "--prometheus", url)
     assert left.status == 3

@@ -139,7 +139,7 @@ async def babbling(visit: Visit) -> None:
         (closing, RetryableError, "4410"),
         (cutting, RetryableError, "lost"),
         (refusing, UnknownSymbolError, "not here"),
-        (babbling, UnreachableError, "no message of ours"),
+        (babbling, UnreachableError, "unknown message"),
     ],
 )
 async def test_a_server_that_ends_or_refuses_while_we_wait_for_a_quote(

@@ -103,7 +103,7 @@ async def test_a_service_that_does_not_see_all_its_tasks_is_not_flat(
     held.incomplete = ["cannot see 9 of 12 tasks: a reason"]
     server.script = quoting
     report = await reproduced(server, held, Mode.CLEAN, count=1, settle=0.5)
-    assert report.modes[0].findings == held.incomplete
+    assert report.modes[0].problems == held.incomplete
     assert not report.flat
 
 
@@ -117,7 +117,7 @@ async def test_each_kind_of_leak_is_found(server: ScriptedServer, name: str, fin
 
     server.script = script
     result = await only(server, held)
-    assert result.findings == [finding]
+    assert result.problems == [finding]
     assert result.settled_s is None
     assert not (await reproduced(server, held, Mode.RUDE, count=1, settle=0.1)).flat
 
@@ -132,7 +132,7 @@ async def test_connections_that_stay_are_found(server: ScriptedServer) -> None:
     server.script = script
     result = await only(server, Held(server, busy=True), Mode.RUDE)
     let_go.set()
-    assert result.findings == ["tasks +24", "subscriptions +24", "connections +24"]
+    assert result.problems == ["tasks +24", "subscriptions +24", "connections +24"]
 
 
 async def test_memory_that_grew_with_the_cycles_is_found(server: ScriptedServer) -> None:
@@ -146,7 +146,7 @@ async def test_memory_that_grew_with_the_cycles_is_found(server: ScriptedServer)
     server.script = script
     result = await only(server, held)
     assert result.memory_tolerance_bytes > MEMORY_TOLERANCE
-    assert result.findings == ["memory +20.0 MiB, tolerated 16.0 MiB"]
+    assert result.problems == ["memory +20.0 MiB, tolerance 16.0 MiB"]
 
 
 async def test_a_service_that_died_and_came_back_is_not_flat(server: ScriptedServer) -> None:
@@ -157,7 +157,7 @@ async def test_a_service_that_died_and_came_back_is_not_flat(server: ScriptedSer
         await quoting(visit)
 
     server.script = script
-    assert (await only(server, held)).findings == ["the service restarted: pid 1 is now 3"]
+    assert (await only(server, held)).problems == ["the service restarted: pid 1 is now 3"]
 
 
 async def test_half_open_peers_that_are_kept_are_found(server: ScriptedServer) -> None:
@@ -172,7 +172,7 @@ async def test_half_open_peers_that_are_kept_are_found(server: ScriptedServer) -
     server.script = script
     result = await only(server, Held(server, busy=True), Mode.HALF_OPEN)
     let_go.set()
-    assert "half-open peers still held 20" in result.findings
+    assert "half-open peers still held 20" in result.problems
 
 
 async def test_half_open_peers_take_turns_and_leave_room_for_real_clients(
@@ -193,7 +193,7 @@ async def test_half_open_peers_take_turns_and_leave_room_for_real_clients(
 
     server.script = script
     (result,) = (await reproduced(server, held, Mode.HALF_OPEN, count=120)).modes
-    assert result.findings == []
+    assert result.problems == []
     assert most <= 50, "half of the scripted server's hundred"
     assert len(server.visits) == 120 + 4, "every cycle, and the warm-up's"
     assert result.memory_tolerance_bytes == MEMORY_TOLERANCE + 50 * 8 * 2**10
@@ -212,8 +212,8 @@ async def test_a_feed_that_lingers_is_waited_for_first(server: ScriptedServer) -
     async with asyncio.TaskGroup() as group:
         group.create_task(let_go())
         (result,) = (await reproduced(server, held, Mode.CLEAN)).modes
-    assert result.before.feeds == 0
-    assert result.findings == []
+    assert result.before.feed_count == 0
+    assert result.problems == []
 
 
 async def test_a_service_at_its_limit_is_asked_again(server: ScriptedServer) -> None:
@@ -225,7 +225,7 @@ async def test_a_service_at_its_limit_is_asked_again(server: ScriptedServer) -> 
 
     server.script = script
     result = await only(server, Held(server))
-    assert result.findings == []
+    assert result.problems == []
     assert result.retries >= 6
 
 
@@ -275,7 +275,7 @@ async def test_another_service_than_the_one_whose_status_is_read(server: Scripte
     other = ScriptedServer()
     await other.start()
     plan = ReproPlan(symbol=Symbol("AAPL"), modes=[Mode.CLEAN], cycles=1, concurrency=1)
-    with pytest.raises(UsageError, match=f"that is 127.0.0.1:{other.port}") as caught:
+    with pytest.raises(UsageError, match=f"which listens on 127.0.0.1:{other.port}") as caught:
         await reproduce(server.endpoint, Held(other).status, plan, Told())
     await other.stop()
     assert "--instance" in str(caught.value.hint)

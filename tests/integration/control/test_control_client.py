@@ -123,7 +123,7 @@ STRANGE = {
     b"HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nno!": "HTTP status 404",
     b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{": "ended after 1 of 9 bytes",
     b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}": "does not know",
-    b'HTTP/1.1 200 OK\r\nContent-Length: 25\r\n\r\n{"schema":"qcfeed.reap/1"}': "does not know",
+    b'HTTP/1.1 200 OK\r\nContent-Length: 25\r\n\r\n{"schema":"qcfeed.reap/2"}': "does not know",
     b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n\xff\xff": "does not know",
     # HTTP/1.0 has no chunks: whoever sends them all the same has not read the request.
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n": "does not know",
@@ -209,7 +209,9 @@ def test_an_answer_without_end(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("code", "kind"), sorted(client_module._errors().items()))
 def test_every_error_comes_back_as_it_was(tmp_path, code, kind):
-    body = msgspec.json.encode(Failure(code=code, message="why", hint="do", stack=["a.py:1 f"]))
+    body = msgspec.json.encode(
+        Failure(code=code, message="why", hint="do", loop_stack=["a.py:1 f"])
+    )
     answer = b"HTTP/1.1 500 X\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
     with rude(tmp_path / "s", says(answer)) as client, pytest.raises(QcfeedError) as raised:
         client.fetch(TASKS)

@@ -402,7 +402,7 @@ def test_a_reap_is_audited(serve, watched):
     orphans = watched.run(sleepers(7, Gone()))
     plane = serve()
     reaped = plane.client().post(REAP, ReapRequest(), Reaped)
-    assert (reaped.reaped, reaped.survivors) == (7, [])
+    assert (reaped.cancelled, reaped.survivors) == (7, [])
     assert all(task.cancelled() for task in orphans)
     intent, outcome = plane.lines()
     assert intent["event"] == "intent"
@@ -413,7 +413,7 @@ def test_a_reap_is_audited(serve, watched):
     assert intent["who"]["pid"] == os.getpid()
     assert outcome["outcome"] == "done"
     assert outcome["before"] == {"orphaned_tasks": 7}
-    assert outcome["after"]["reaped"] == 7
+    assert outcome["after"]["cancelled"] == 7
     assert "pid" not in outcome["after"]
     assert stat.S_IMODE(plane.audit.path.stat().st_mode) == 0o600
 

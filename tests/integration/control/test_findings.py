@@ -81,7 +81,7 @@ def test_faults_are_told_with_evidence_and_the_next_command(
     with owned_by(Gone()):
         held = watched.call(lambda: [watched.loop.create_task(forever()) for _ in range(3)])
     orphans = until_told(plane, "orphans")
-    assert (orphans.verdict, orphans.next) == ("found", "qcfeed orphans --reap")
+    assert (orphans.certainty, orphans.next) == ("proved", "qcfeed orphans --reap")
     assert re.search(r"closed [67]\d\.\d s ago", orphans.evidence[0])
     assert len(orphans.serials) == 3
 
@@ -92,10 +92,10 @@ def test_faults_are_told_with_evidence_and_the_next_command(
 
     answer = ask(plane)
     told = of_the_program(answer.findings)
-    assert [each.verdict for each in told] == ["found", "found"]
-    assert answer.found + answer.look_again == len(answer.findings)
+    assert [each.certainty for each in told] == ["proved", "proved"]
+    assert answer.proved + answer.suspected == len(answer.findings)
     assert answer.snapshots >= 1
-    assert answer.untold == []
+    assert answer.skipped == []
     watched.call(lambda: [task.cancel() for task in held])
 
 
@@ -106,7 +106,7 @@ def test_a_loop_that_is_stuck_now_is_told_meanwhile(
     watched.block()
     stuck = until_told(plane, "blocked_loop")
     assert any("stuck_in_a_callback" in line for line in stuck.evidence)
-    assert stuck.summary.startswith("the loop did not turn for ")
+    assert stuck.summary.startswith("the loop was blocked for ")
     watched.release()
 
 

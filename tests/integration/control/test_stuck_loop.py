@@ -98,7 +98,7 @@ def stuck_at(client, source):
     deadline = time.monotonic() + PATIENCE
     while True:
         thread = client.get(STACKS, Stacks).threads[0]
-        if any(frame.source == source for frame in thread.frames):
+        if any(frame.source == source for frame in thread.stack):
             return thread
         assert time.monotonic() < deadline, thread
 
@@ -109,8 +109,8 @@ def test_the_stacks_of_a_stuck_loop(serve, watched):
     assert (healthy.threads[0].name, healthy.threads[0].watched) == ("watched", True)
     watched.block()
     thread = stuck_at(client, "self._released.wait(PATIENCE)")
-    assert (thread.name, thread.watched, thread.task) == ("watched", True, None)
-    assert any(f.function.endswith("stuck_in_a_callback") for f in thread.frames)
+    assert (thread.name, thread.watched, thread.running_task) == ("watched", True, None)
+    assert any(f.function.endswith("stuck_in_a_callback") for f in thread.stack)
 
 
 def test_the_task_that_holds_the_loop_up_is_named(serve, watched):
@@ -130,5 +130,5 @@ def test_the_task_that_holds_the_loop_up_is_named(serve, watched):
     thread = stuck_at(client, "release.wait(PATIENCE)")
     (serial,) = [record.serial for record in watched.ledger.records() if record.task in hogs]
     release.set()
-    assert (thread.task.name, thread.task.serial) == ("hog", serial)
+    assert (thread.running_task.name, thread.running_task.serial) == ("hog", serial)
     watched.run(asyncio.sleep(0))

@@ -66,17 +66,17 @@ async def test_status_counts_what_is_there(start: Start) -> None:
             while (status := await operator.status()).staleness.live != 2:
                 pass
         assert (status.state, status.drill) == ("serving", None)
-        assert (status.feeds, status.subscriptions, status.connections) == (3, 4, 2)
+        assert (status.feed_count, status.subscriptions, status.connections) == (3, 4, 2)
         assert status.subscribers_per_symbol == 1.33
         assert (status.staleness.live, status.staleness.stale) == (2, 1)
         assert (status.orphaned_tasks, status.orphaned_subscriptions) == (0, 0)
-        tasks = status.tasks
+        tasks = status.totals
         assert tasks.spawned == (
             tasks.live + tasks.finished + tasks.cancelled + tasks.failed + tasks.destroyed
         )
     await running.balanced()
     status = await operator.status()
-    assert (status.feeds, status.subscriptions, status.connections) == (0, 0, 0)
+    assert (status.feed_count, status.subscriptions, status.connections) == (0, 0, 0)
     assert status.subscribers_per_symbol == 0
 
 
@@ -106,7 +106,7 @@ async def test_feeds_a_row_a_symbol(start: Start) -> None:
         )
         assert list(rows) == ["AAPL", "ZVZZT"]
         busy, quiet = rows.values()
-        assert (busy.demand, busy.upstream, busy.subscribers) == ("wanted", "open", 2)
+        assert (busy.demand, busy.upstream_state, busy.subscriber_count) == ("wanted", "open", 2)
         assert (busy.generation, busy.band, busy.reason) == (1, "live", None)
         assert busy.quotes > 0
         assert (quiet.band, quiet.reason) == ("stale", "upstream_silent")
@@ -115,7 +115,7 @@ async def test_feeds_a_row_a_symbol(start: Start) -> None:
     await until(lambda: not running.service.hub.subscriptions, "all have left")
     assert {row.demand for row in (await operator.feeds()).values()} == {"lingering"}
     cancelled = await operator.cancel(all=True)  # nobody feels it: no need to confirm
-    assert [(each.symbol, each.subscribers, each.joined) for each in cancelled] == [
+    assert [(each.symbol, each.subscriber_count, each.joined) for each in cancelled] == [
         ("AAPL", 0, True),
         ("ZVZZT", 0, True),
     ]
@@ -131,7 +131,7 @@ async def test_cancelling_a_feed_that_is_served_wants_to_be_confirmed(running: R
             await operator.cancel("AAPL")
         await client.message("quote")
         (cancelled,) = await operator.cancel("aapl", force=True)
-        assert (cancelled.symbol, cancelled.subscribers, cancelled.joined) == ("AAPL", 1, True)
+        assert (cancelled.symbol, cancelled.subscriber_count, cancelled.joined) == ("AAPL", 1, True)
         assert (await client.closing()).code == 4410
         await other.message("quote")
     await running.balanced()
@@ -155,7 +155,7 @@ async def test_a_feed_that_does_not_die_is_reported_as_not_joined(
         (cancelled,) = await Operator(running).cancel("AAPL", force=True, timeout_s=0.2)
         assert not cancelled.joined
         assert (await client.closing()).code == 4410
-        assert (await Operator(running).feeds())["AAPL"].upstream == "closing"
+        assert (await Operator(running).feeds())["AAPL"].upstream_state == "closing"
     release.set()
     await running.balanced()
 

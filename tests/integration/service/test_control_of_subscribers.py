@@ -121,7 +121,7 @@ async def test_the_kicked_are_told_what_to_do_and_the_others_go_on(start: Start)
         )  # fmt: skip
         one.send(close(4411))
         answer = await kicking
-        assert (answer.kicked, answer.gone, answer.closing) == (1, 1, [])
+        assert (answer.kicked, answer.already_gone, answer.closing) == (1, 1, [])
         await other.message("quote")
     await running.balanced()
     assert running.service.gateway.closed["4411"] == 1

@@ -22,9 +22,9 @@ async def test_the_service_remembers_its_memory_tasks_and_subscriptions(running:
         told = await asyncio.to_thread(client.get, HISTORY, History)
     last = told.points[-1]
     assert len(told.points) >= 2
-    assert (last.subscriptions, last.feeds, last.orphans) == (2, 2, 0)
-    assert last.live_tasks is not None
-    assert last.live_tasks >= 2
-    assert last.memory_bytes is not None
-    assert last.memory_bytes < told.limit_bytes
-    assert sum(each.live - each.before for each in told.locations) >= 2
+    assert (last.subscriptions, last.feed_count, last.orphaned) == (2, 2, 0)
+    assert last.live is not None
+    assert last.live >= 2
+    assert last.resident_bytes is not None
+    assert last.resident_bytes < told.limit_bytes
+    assert sum(each.live - each.live_before for each in told.locations) >= 2

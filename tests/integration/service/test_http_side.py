@@ -118,7 +118,7 @@ async def test_bodies_are_not_waited_for(running: Running) -> None:
 async def test_admin_listen_takes_http_and_no_websockets(start: Start) -> None:
     running = await start(admin_listen="127.0.0.1:0")
     admin = running.service.listening.admin
-    assert admin != running.service.listening.quotes
+    assert admin != running.service.listening.websocket
     assert await get(f"http://{admin}/readyz") == (200, "ready\n")
     async with aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.WSServerHandshakeError):
@@ -139,7 +139,7 @@ async def test_with_admin_listen_the_port_for_quotes_has_no_metrics(start: Start
 async def test_a_taken_admin_port_stops_the_start_and_leaves_nothing(start: Start) -> None:
     running = await start()
     with pytest.raises(StartError, match="is in use") as error:
-        await start(admin_listen=running.service.listening.quotes)
+        await start(admin_listen=running.service.listening.websocket)
     assert "--admin-listen 0" in (error.value.hint or "")
     assert await get(f"{running.http}/livez") == (200, "alive\n")
     await running.balanced()

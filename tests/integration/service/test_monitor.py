@@ -232,7 +232,7 @@ async def test_cancel_signal_and_console_are_refused_and_the_prompt_comes_back(a
     async with sleeper("feed-AAPL") as (task, _), telnet(attached) as client:
         (serial,) = (record.serial for record in ledger.records() if record() is task)
         await client.run(f"cancel {serial}", "qcfeed orphans --reap")
-        await client.run("signal SIGTERM", "this view only reads")
+        await client.run("signal SIGTERM", "this view is read-only")
         await client.run("console", "--monitor-console")
         await client.run("ps", "feed-AAPL")
         assert not task.cancelling()
@@ -287,7 +287,7 @@ async def test_our_own_page_may_ask(attach, http, name):
 
 async def test_the_console_runs_code_when_asked_for(attach, caplog):
     attached = attach(monitor_console=True)
-    assert "may run code" in caplog.text
+    assert "can run code" in caplog.text
     async with telnet(attached) as client:
         await client.run("console", "Try: await asyncio.sleep")
         shown = await client.until(r"(?<!monitor )>>> ")

@@ -94,9 +94,9 @@ def test_medians_are_of_the_rounds_and_gaps_are_their_sum(results: Results) -> N
         add(results, "churn", "naive", cycles_per_s=5_000)
     for gaps in (0.0, 2.0, 0.0):
         add(results, "1x1000", "qcfeed", deliveries_per_s=1e7, gaps=gaps)
-    said = {each.what: (each.verdict, each.came) for each in goals.goals(results)}
-    assert said["churn: x naive"] == ("MISSED", 2.4)
-    assert said["gaps in seq, all rounds at saturation and at a rate"] == ("MISSED", 2.0)
+    verdicts = {each.what: (each.verdict, each.came) for each in goals.goals(results)}
+    assert verdicts["churn: x naive"] == ("MISSED", 2.4)
+    assert verdicts["gaps in seq, all rounds at saturation and at a rate"] == ("MISSED", 2.0)
     table = next(each for each in report.tables(results) if "1 x 1,000" in each.title)
     assert table.rows[0][2] == "2 gaps"
 
@@ -106,14 +106,14 @@ def test_minimum_and_maximum_goals_as_text_and_table(results: Results) -> None:
     add(results, "rate1000", "nats", **held(1.0, p99=54.0))
     add(results, "shared-churn", "one", cycles_per_s=8_000)
     add(results, "shared-churn", "two", cycles_per_s=12_000)
-    said = list(goals.goals(results))
-    assert goals.text(said).splitlines() == [
+    listed = list(goals.goals(results))
+    assert goals.text(listed).splitlines() == [
         "met     1,000/s: share that is delivered: 0.99, wanted >= 0.99",
         "met     1,000/s: p99, x nats-server: 0.33, wanted <= 0.5",
         "met     gaps in seq, all rounds at saturation and at a rate: 0.00, wanted <= 0",
         "        2 processes behind one port, churn: x one process: 1.50, wanted -",
     ]
-    assert goals.markdown(said).splitlines()[1:4] == [
+    assert goals.markdown(listed).splitlines()[1:4] == [
         "|---|---|---:|---|",
         "| 1,000/s: share that is delivered | >= 0.99 | 0.99 | met |",
         "| 1,000/s: p99, x nats-server | <= 0.5 | 0.33 | met |",
@@ -147,8 +147,8 @@ def test_the_plot_is_deterministic_and_highlights_qcfeed(results: Results, tmp_p
         plot.draw(results, tmp_path / name)
         drawn.append((tmp_path / name).read_text())
     assert drawn[0] == drawn[1]
-    for said in ("13,533,000", "112,000", "17.6", "behind at 500/s", "2 x Abacus"):
-        assert said in drawn[0]
+    for text in ("13,533,000", "112,000", "17.6", "behind at 500/s", "2 x Abacus"):
+        assert text in drawn[0]
     assert "prefers-color-scheme: dark" in drawn[0]
     bold = [line for line in drawn[0].splitlines() if "font-weight: 700" in line]
     assert bold

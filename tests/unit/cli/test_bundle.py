@@ -12,11 +12,11 @@ from qcfeed.errors import NotFoundError, UsageError
 from qcfeed.model.answers import Answer, Orphans, TasksByLocation
 from qcfeed.model.saved_tasks import Snapshot
 
-NONE = b'{"schema":"qcfeed.orphans/1","count":0,"orphans":[]}'
+NONE = b'{"schema":"qcfeed.orphans/2","total":0,"orphans":[]}'
 
 
 def made(tmp_path: Path, files: dict[str, bytes]) -> tuple[Path, Manifest]:
-    manifest = Manifest(version="0", files=[], dropped=[])
+    manifest = Manifest(version="0", files=[], skipped=[])
     path = tmp_path / "b.tar.gz"
     path.write_bytes(bundle.pack(files, manifest))
     return path, manifest
@@ -25,12 +25,12 @@ def made(tmp_path: Path, files: dict[str, bytes]) -> tuple[Path, Manifest]:
 def test_a_bundle_is_written_and_read_back(tmp_path: Path) -> None:
     path, manifest = made(tmp_path, {"answers/orphans.json": NONE, "report.md": b"# x"})
     assert [(f.name, f.schema) for f in manifest.files] == [
-        ("answers/orphans.json", "qcfeed.orphans/1"),
+        ("answers/orphans.json", "qcfeed.orphans/2"),
         ("report.md", ""),
     ]
-    assert saved_files.schema_of(path) == "qcfeed.bundle/1"
+    assert saved_files.schema_of(path) == "qcfeed.bundle/2"
     assert saved_files.read(path, ORPHANS, Orphans)[1] == NONE
-    with pytest.raises(NotFoundError, match=r"does not contain qcfeed\.tasks\.by_location/2"):
+    with pytest.raises(NotFoundError, match=r"does not contain qcfeed\.tasks\.by_location/3"):
         saved_files.read(path, TASKS_BY_LOCATION, TasksByLocation)
 
 
@@ -59,7 +59,7 @@ def test_what_is_too_long_is_left_out_and_named(
     monkeypatch.undo()
     opened = bundle.unpack(path)
     assert opened.members.keys() == {"manifest.json", "b", "d"}
-    dropped = json.loads(opened.members["manifest.json"])["dropped"]
+    dropped = json.loads(opened.members["manifest.json"])["skipped"]
     assert [each.split(":")[0] for each in dropped] == ["a", "c"]
 
 
@@ -73,6 +73,6 @@ def test_a_bundle_that_is_larger_than_any_is_not_unpacked(
 
 
 def test_an_answer_of_a_later_version_is_a_clear_error(tmp_path: Path) -> None:
-    path, _ = made(tmp_path, {"answers/orphans.json": b'{"schema":"qcfeed.orphans/1","count":"x"}'})
+    path, _ = made(tmp_path, {"answers/orphans.json": b'{"schema":"qcfeed.orphans/2","total":"x"}'})
     with pytest.raises(UsageError, match="but is not"):
         saved_files.read(path, ORPHANS, Orphans)

@@ -80,9 +80,7 @@ def test_what_is_for_the_server_alone_is_not_shown(
         assert "hunter2" not in left.out + left.err
 
 
-def test_a_secret_is_masked(
-    qcfeed_: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_secret_is_masked(qcfeed_: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QCFEED_PROMETHEUS_TOKEN", "hunter2")
     for output in ("table", "wide", "json", "csv"):
         left = qcfeed_("config", "show", "-o", output)
@@ -139,7 +137,9 @@ def test_init_where_nothing_can_be_written(qcfeed_: Command, tmp_path: Path) -> 
         ("linger = -1\n[contexts.a]\nulr = 'x'", ["--linger is -1", "sets 'ulr'"]),
     ],
 )
-def test_check_reports_every_error(qcfeed_: Command, file: Path, text: str, faults: list[str]) -> None:
+def test_check_reports_every_error(
+    qcfeed_: Command, file: Path, text: str, faults: list[str]
+) -> None:
     file.write_text(text)
     left = qcfeed_("config", "check")
     assert (left.status, left.out) == (ExitStatus.USAGE, "")

@@ -39,12 +39,12 @@ def status(**differently: Any) -> Status:
         "version": __version__, "state": "serving", "drill": None, "started_at": "",
         "uptime_s": 1.0, "loop_lag_ms": 0.1,
         "memory": Memory(resident_bytes=50 * MIB, limit_bytes=1000 * MIB, limit_source="machine"),
-        "listening": Listening(quotes="127.0.0.1:1", admin="127.0.0.1:1", control=""),
+        "listening": Listening(websocket="127.0.0.1:1", admin="127.0.0.1:1", control=""),
         "upstream": "sim:", "upstream_connected": True, "upstream_reconnects": 0,
-        "upstream_gaps": 0, "connections": 0, "connections_limit": 100, "feeds": 0,
+        "upstream_gaps": 0, "connections": 0, "connections_limit": 100, "feed_count": 0,
         "feeds_by_state": {}, "subscriptions": 0, "subscribers_per_symbol": 0.0,
         "orphaned_tasks": 0, "orphaned_subscriptions": 0, "staleness": Bands(),
-        "tasks": TaskTotals(),
+        "totals": TaskTotals(),
     }  # fmt: skip
     return Status(**fields | differently)
 
@@ -109,7 +109,7 @@ def attached() -> Process:
     return Process(
         python="3.11", attached_at="", attached_s=1.0, loop_lag_ms=0.1,
         memory=Memory(resident_bytes=MIB, limit_bytes=100 * MIB, limit_source="cgroup v2"),
-        tasks=TaskTotals(),
+        totals=TaskTotals(),
     )  # fmt: skip
 
 
@@ -127,7 +127,7 @@ async def test_an_attached_program_is_checked_too(doctor: Callable[..., Any]) ->
         (
             "ledger",
             {
-                "tasks": TaskTotals(
+                "totals": TaskTotals(
                     live=2, untracked=40, incomplete=["cannot see 40 of 42 tasks: x"]
                 )
             },

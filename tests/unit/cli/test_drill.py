@@ -43,9 +43,9 @@ async def test_json_is_as_it_came(forbidden: Watched, qcfeed_: Command) -> None:
     said: dict[str, Any] = json.loads(
         (await asyncio.to_thread(qcfeed_, "drill", "list", "-o", "json")).out
     )
-    assert (said["schema"], said["allowed"], said["active"]) == ("qcfeed.drills/1", False, None)
+    assert (said["schema"], said["allowed"], said["active"]) == ("qcfeed.drills/2", False, None)
     [stuck] = [each for each in said["drills"] if each["name"] == "stuck-loop"]
-    assert (stuck["usual"], stuck["lasts_s"]) == (2, 900)
+    assert (stuck["default_number"], stuck["duration_s"]) == (2, 900)
 
 
 def test_an_invalid_duration_is_an_error(qcfeed_: Command) -> None:

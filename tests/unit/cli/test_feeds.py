@@ -12,8 +12,8 @@ from qcfeed.model import answers
 
 def feed(symbol: str, subscribers: int, **changes: Any) -> answers.Feed:
     row: dict[str, Any] = {
-        "symbol": symbol, "demand": "wanted" if subscribers else "lingering", "upstream": "open",
-        "subscribers": subscribers, "generation": 1, "band": "live", "reason": None,
+        "symbol": symbol, "demand": "wanted" if subscribers else "lingering", "upstream_state": "open",
+        "subscriber_count": subscribers, "generation": 1, "band": "live", "reason": None,
         "last_quote_at": "2024-03-20T02:14:59.000Z", "age_s": 0.2, "quotes": 10,
         "quotes_per_s": 10.0, "restarts": 0,
     }  # fmt: skip
@@ -42,7 +42,7 @@ class Feeds:
         self.requests.append(request)
         return answers.CancelledFeeds(
             feeds=[
-                answers.CancelledFeed(symbol=s, subscribers=0, joined=s != "SLOW")
+                answers.CancelledFeed(symbol=s, subscriber_count=0, joined=s != "SLOW")
                 for s in request.symbols
             ]
         )

@@ -140,7 +140,7 @@ async def test_what_was_saved_says_what_it_did_not_see(blinded, qcfeed_, tmp_pat
 
 
 async def test_an_incomplete_ledger_proves_no_fix(blinded, qcfeed_) -> None:
-    verify = ["tasks", "verify", "--site", "anywhere.py:1", "--for", "1s", "--min-births", "1"]
+    verify = ["tasks", "verify", "--site", "anywhere.py:1", "--for", "1s", "--min-spawned", "1"]
     left = await asyncio.to_thread(qcfeed_, *verify, "-o", "json")
     assert left.status == ExitStatus.FINDINGS
     answer = json.loads(left.out)
@@ -171,7 +171,7 @@ def test_a_window_is_incomplete_if_either_snapshot_is(
 
 
 def test_the_status_of_a_service_and_of_a_program() -> None:
-    seen = status(tasks=answers.TaskTotals(live=5, incomplete=[REASON]))
+    seen = status(totals=answers.TaskTotals(live=5, incomplete=[REASON]))
     assert list(findings(seen)) == [(REASON, PAGE)]
 
 
@@ -179,12 +179,12 @@ async def test_status_of_a_program_exits_with_1(watched, qcfeed_) -> None:
     sound = answers.Process(
         python="3.14.2", attached_at="", attached_s=1.0, loop_lag_ms=0.1,
         memory=answers.Memory(resident_bytes=1, limit_bytes=100, limit_source="cgroup v2"),
-        tasks=answers.TaskTotals(live=5, incomplete=[REASON]),
+        totals=answers.TaskTotals(live=5, incomplete=[REASON]),
     )  # fmt: skip
     program = sound
     watched.serve(routes=[routes.Read(routes.PROCESS, routes.NoQuery, lambda _: program)])
     left = await asyncio.to_thread(qcfeed_, "status")
     assert left.status == ExitStatus.FINDINGS
     assert f"finding: {REASON}\n  next: {PAGE}\n" in left.err
-    program = msgspec.structs.replace(sound, tasks=answers.TaskTotals(live=5))
+    program = msgspec.structs.replace(sound, totals=answers.TaskTotals(live=5))
     assert (await asyncio.to_thread(qcfeed_, "status")).status == ExitStatus.OK

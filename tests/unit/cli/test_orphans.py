@@ -37,7 +37,7 @@ async def test_no_orphans_as_json_is_still_a_document(watched, qcfeed_) -> None:
     watched.serve()
     left = await asyncio.to_thread(qcfeed_, "orphans", "-o", "json")
     assert left.status == ExitStatus.OK
-    assert json.loads(left.out)["count"] == 0
+    assert json.loads(left.out)["total"] == 0
 
 
 async def test_a_surviving_orphan_is_exit_1_and_listed(watched, qcfeed_) -> None:
@@ -64,5 +64,5 @@ async def test_a_surviving_orphan_is_exit_1_and_listed(watched, qcfeed_) -> None
     assert "survived           1\n" in left.out
     assert "LOCATION" in left.out
     assert "1 task did not end" in left.err
-    assert json.loads(document.out)["schema"] == "qcfeed.reap/1"
+    assert json.loads(document.out)["schema"] == "qcfeed.reap/2"
     assert len(json.loads(document.out)["survivors"]) == 1

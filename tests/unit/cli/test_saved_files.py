@@ -17,7 +17,7 @@ from qcfeed.model.answers import TasksByLocation, TaskTotals
 
 from .conftest import Left
 
-CENSUS = b'{"schema":"qcfeed.tasks.by_location/2","totals":{"live":1},"locations":[]}'
+CENSUS = b'{"schema":"qcfeed.tasks.by_location/3","totals":{"live":1},"locations":[]}'
 
 
 def snapshot(path: Path) -> tuple[TasksByLocation, bytes]:
@@ -65,15 +65,15 @@ def test_a_failed_write_leaves_the_earlier_file(
         (b"\x00\xff\xfe", "not an answer of qcfeed, or is truncated"),
         (b"[1, 2]", "not an answer of qcfeed, or is truncated"),
         (b'{"name": "qcfeed"}', "is JSON, but not an answer of qcfeed"),
-        (CENSUS.replace(b"/2", b"/3"), "was written by another version of qcfeed"),
+        (CENSUS.replace(b"/3", b"/4"), "was written by another version of qcfeed"),
         (
             b'{"schema":"qcfeed.tasks/1"}',
-            "contains qcfeed.tasks/1, but qcfeed.tasks.by_location/2 is",
+            "contains qcfeed.tasks/1, but qcfeed.tasks.by_location/3 is",
         ),
-        (b'{"schema":"qcfeed.tasks.by_location/2"}', "but is not: Object missing required field"),
+        (b'{"schema":"qcfeed.tasks.by_location/3"}', "but is not: Object missing required field"),
         (CENSUS.replace(b"1}", b'"x"}'), "but is not: Expected `int`"),
-        (b'{"schema":"qcfeed.tasks.snapshot/3"}', "was written by another version of qcfeed"),
-        (b'{"schema":"qcfeed.tasks.snapshot/2"}', "but is not: Object missing required field"),
+        (b'{"schema":"qcfeed.tasks.snapshot/4"}', "was written by another version of qcfeed"),
+        (b'{"schema":"qcfeed.tasks.snapshot/3"}', "but is not: Object missing required field"),
     ],
 )
 @pytest.mark.parametrize("command", [["tasks", "diff"], ["tasks", "--by-location", "--from"]])
@@ -138,7 +138,9 @@ async def test_a_saved_snapshot_is_read_without_a_service(
     assert "\nthe 2 oldest of " in cut.err
 
 
-async def test_what_a_file_cannot_answer_is_an_error(watched, qcfeed_, sleepers, file: Path) -> None:
+async def test_what_a_file_cannot_answer_is_an_error(
+    watched, qcfeed_, sleepers, file: Path
+) -> None:
     watched.serve()
     sleepers(1)
     await asyncio.to_thread(qcfeed_, "tasks", "--save", str(file), "-o", "name")
@@ -186,17 +188,19 @@ async def test_verify_from_saved_snapshots(watched, qcfeed_, sleepers, file: Pat
     left = qcfeed_("tasks", "verify", "--site", site, *given, "-o", "json")
     told = json.loads(left.out)
     assert (left.status, told["outcome"], told["looks"]) == (ExitStatus.FINDINGS, "leaks", 6)
-    assert (told["births"], told["live_last"]) == (25, 26)
+    assert (told["spawned"], told["live_last"]) == (25, 26)
     assert told["seconds"] > 0
     short = qcfeed_("tasks", "verify", "--site", site, *given[:4], "-o", "json")
-    assert "too short to tell: 2 looks" in json.loads(short.out)["reasons"][-1]
+    assert "too short to tell: 2 samples" in json.loads(short.out)["reasons"][-1]
     alone = qcfeed_("tasks", "verify", "--site", site, *given[:2])
     assert (alone.status, "one snapshot proves nothing" in alone.err) == (ExitStatus.USAGE, True)
 
 
 @pytest.mark.parametrize("flow", [["--watch"], ["--window", "1s"]])
 @pytest.mark.parametrize("kept", ["--save", "--from"])
-def test_window_and_watch_cannot_be_saved_or_read(qcfeed_, file: Path, flow: list[str], kept: str) -> None:
+def test_window_and_watch_cannot_be_saved_or_read(
+    qcfeed_, file: Path, flow: list[str], kept: str
+) -> None:
     left = qcfeed_("tasks", *flow, kept, str(file))
     assert left.status == ExitStatus.USAGE
     assert "qcfeed tasks diff BEFORE AFTER" in left.err

@@ -45,9 +45,9 @@ def test_missing_source_and_left_out_calls_are_noted() -> None:
         ident=1,
         daemon=True,
         watched=False,
-        task=RunningTask(serial=None, name="pump"),
-        frames=[Frame(location="<string>:3", function="wait")],
-        dropped=7,
+        running_task=RunningTask(serial=None, name="pump"),
+        stack=[Frame(location="<string>:3", function="wait")],
+        dropped_frames=7,
     )
     assert list(stacks._rendered(thread)) == [
         "thread deep, running task untracked (pump)",
@@ -73,11 +73,11 @@ async def test_an_idle_loop_runs_no_task(watched, qcfeed_) -> None:
     watched.serve()
     left = await asyncio.to_thread(qcfeed_, "stacks", "-o", "json")
     answer = json.loads(left.out)
-    assert answer["schema"] == "qcfeed.stacks/1"
+    assert answer["schema"] == "qcfeed.stacks/2"
     first = answer["threads"][0]
-    assert (first["watched"], first["name"], first["task"]) == (True, "MainThread", None)
+    assert (first["watched"], first["name"], first["running_task"]) == (True, "MainThread", None)
     assert not any(thread["watched"] for thread in answer["threads"][1:])
-    assert {"location", "function", "source"} == set(first["frames"][-1])
+    assert {"location", "function", "source"} == set(first["stack"][-1])
     assert left.err == ""
 
 
@@ -109,7 +109,7 @@ async def test_waits_by_location(watched, qcfeed_, sleepers) -> None:
     raw = await asyncio.to_thread(qcfeed_, "tasks", "--exact", "-o", "json")
     rows = json.loads(raw.out)["locations"]
     (row,) = [row for row in rows if row["function"].endswith("spawn")]
-    assert (row["waits"], row["sampled"]) == ([{"state": "future in forever", "tasks": 3}], 3)
+    assert (row["waits"], row["sampled"]) == ([{"state": "future in forever", "count": 3}], 3)
 
 
 async def test_waits_from_a_sample_say_so(watched, qcfeed_) -> None:

@@ -18,11 +18,11 @@ def status(**changes: Any) -> answers.Status:
         version="0.1.0", state="serving", drill=None, started_at="2024-03-20T00:00:00Z",
         uptime_s=8_100.0, loop_lag_ms=0.4,
         memory=answers.Memory(resident_bytes=2**30, limit_bytes=2**34, limit_source="cgroup v2"),
-        listening=answers.Listening(quotes="127.0.0.1:8006", admin="127.0.0.1:8006", control="/s"),
+        listening=answers.Listening(websocket="127.0.0.1:8006", admin="127.0.0.1:8006", control="/s"),
         upstream="sim:", upstream_connected=True, upstream_reconnects=0, upstream_gaps=0,
-        connections=3, connections_limit=20_000, feeds=2, feeds_by_state={"wanted/open": 2},
+        connections=3, connections_limit=20_000, feed_count=2, feeds_by_state={"wanted/open": 2},
         subscriptions=3, subscribers_per_symbol=1.5, orphaned_tasks=0, orphaned_subscriptions=0,
-        staleness=answers.Bands(live=2), tasks=answers.TaskTotals(live=9, spawned=20, finished=11),
+        staleness=answers.Bands(live=2), totals=answers.TaskTotals(live=9, spawned=20, finished=11),
     )  # fmt: skip
     return msgspec.structs.replace(healthy, **changes)
 
@@ -76,6 +76,6 @@ async def test_the_screen_and_its_exit_status(watched, qcfeed_) -> None:
     assert "  next: `qcfeed orphans`" in left.err
     document = await asyncio.to_thread(qcfeed_, "status", "-o", "json")
     assert document.status == ExitStatus.FINDINGS
-    assert json.loads(document.out)["schema"] == "qcfeed.status/1"
+    assert json.loads(document.out)["schema"] == "qcfeed.status/2"
     name = await asyncio.to_thread(qcfeed_, "status", "-o", "name")
     assert name.out == "8006\n"

@@ -46,7 +46,7 @@ class Service:
     async def kick(self, request: KickRequest) -> Kicked:
         self.requests.append(request)
         stuck = [each for each in request.ids if each == 666]
-        return Kicked(kicked=len(request.ids), gone=0, closing=stuck)
+        return Kicked(kicked=len(request.ids), already_gone=0, closing=stuck)
 
 
 @pytest.fixture

@@ -121,7 +121,7 @@ async def test_a_list_is_the_oldest_thousand_and_says_so(make, sleepers):
     rows = views.format_running_task_list("", False)
     names = [row.name for row in tasks_in(rows)]
     assert names == [f"feed-{number}" for number in range(aiomonitor_views.LISTED)]
-    assert "the oldest 1,000 of 1,200 looked at" in notes_in(rows)
+    assert "the oldest 1,000 of 1,200 examined" in notes_in(rows)
 
 
 @pytest.mark.parametrize("wanted", ["gold-1", "test_aiomonitor.py:", "Sleepers.sl"])
@@ -156,7 +156,7 @@ async def test_a_filter_stops_at_its_bound_and_says_so(make, sleepers, monkeypat
     sleepers.spawn(1, "gold")
     rows = views.format_running_task_list("gold", False)
     assert not tasks_in(rows)
-    assert "the oldest 10 of 11 looked at" in notes_in(rows)
+    assert "the oldest 10 of 11 examined" in notes_in(rows)
 
 
 async def test_nothing_is_persistent_without_aiomonitor_s_task_factory(make, sleepers):
@@ -224,7 +224,7 @@ def complete(command: str, typed: str, views: aiomonitor.Monitor) -> list[str]:
 
 async def test_a_signal_is_refused(make):
     views = make()
-    with pytest.raises(click.UsageError, match="only reads"):
+    with pytest.raises(click.UsageError, match="read-only"):
         invoke(views, ["signal", "SIGTERM"])
 
 

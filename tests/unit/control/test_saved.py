@@ -143,7 +143,7 @@ async def test_it_is_bounded_and_counts_what_it_dropped(program: Program) -> Non
     sites = {task.location for task in whole.snapshot.tasks}
     kept = some.snapshot
     assert kept.totals.live == whole.snapshot.totals.live
-    assert len(kept.tasks) + kept.dropped == kept.totals.live
+    assert len(kept.tasks) + kept.dropped_tasks == kept.totals.live
     assert {task.location for task in kept.tasks} == sites, "of each location the oldest"
     with_stack = [task for task in kept.tasks if task.stack is not msgspec.UNSET]
     assert kept.without_stack == len(kept.tasks) - len(with_stack)
@@ -153,10 +153,10 @@ async def test_it_is_bounded_and_counts_what_it_dropped(program: Program) -> Non
 async def test_a_task_says_what_was_not_saved_of_it(program: Program) -> None:
     some = program.save(limit=6, stacks=1)
     without = next(task for task in some.snapshot.tasks if task.stack is msgspec.UNSET)
-    stack, children = some.answer(TASKS_SHOW, serial=without.serial).untold
+    stack, children = some.answer(TASKS_SHOW, serial=without.serial).skipped
     assert stack.startswith("its stack: ")
     assert children.startswith("children among the ")
-    assert program.save().answer(TASKS_SHOW, serial=without.serial).untold == []
+    assert program.save().answer(TASKS_SHOW, serial=without.serial).skipped == []
 
 
 async def test_stacks_that_were_saved_stand_for_the_rest(program: Program) -> None:

@@ -20,5 +20,5 @@ def test_an_alert_has_its_own_page_and_a_rule_without_page_has_none() -> None:
 
 
 def test_a_diagnosis_names_the_runbook_of_each_finding() -> None:
-    told = diagnose(leak())
-    assert [each.runbook for each in told.findings] == ["QcfeedOrphanedTasks"]
+    diagnosis = diagnose(leak())
+    assert [each.runbook for each in diagnosis.findings] == ["QcfeedOrphanedTasks"]

@@ -269,7 +269,7 @@ def finding(rule_name: str, urgency: int, **more: object) -> Finding:
     given: dict[str, object] = {
         "rule": rule_name,
         "kind": "KIND",
-        "certainty": Certainty.FOUND,
+        "certainty": Certainty.PROVED,
         "urgency": urgency,
         "headline": rule_name,
         "cause": rule_name,
@@ -330,7 +330,7 @@ def test_a_warning_explains_nothing_and_comes_last() -> None:
     arranged = causes.arrange(
         healthy(),
         [
-            finding("zombies", 90, count=10**9, certainty=Certainty.LOOK_AGAIN),
+            finding("zombies", 90, count=10**9, certainty=Certainty.SUSPECTED),
             finding("memory_level", 10),
         ],
     )

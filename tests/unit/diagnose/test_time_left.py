@@ -68,7 +68,7 @@ def finding(rule: str, urgency: int, left_s: float | None) -> Finding:
     return Finding(
         rule=rule,
         kind="KIND",
-        certainty=Certainty.FOUND,
+        certainty=Certainty.PROVED,
         urgency=urgency,
         headline=rule,
         cause=rule,
@@ -79,7 +79,7 @@ def finding(rule: str, urgency: int, left_s: float | None) -> Finding:
 
 
 @pytest.mark.parametrize(
-    ("cause", "symptom", "told"),
+    ("cause", "symptom", "expected"),
     [
         (500.0, 200.0, 200.0),
         (200.0, 500.0, 200.0),
@@ -91,13 +91,13 @@ def finding(rule: str, urgency: int, left_s: float | None) -> Finding:
     ],
 )
 def test_a_cause_takes_over_the_shortest_time_of_its_symptoms(
-    cause: float | None, symptom: float | None, told: float | None
+    cause: float | None, symptom: float | None, expected: float | None
 ) -> None:
     (arranged,) = causes.arrange(
         healthy(), [finding("zombies", 90, cause), finding("memory_growth", 65, symptom)]
     )
     assert arranged.rule == "zombies"
-    assert arranged.left_s == told
+    assert arranged.left_s == expected
 
 
 def test_the_headline_says_how_long_is_left() -> None:

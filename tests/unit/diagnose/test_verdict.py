@@ -262,7 +262,7 @@ def test_without_its_relation_the_symptom_is_a_finding_of_its_own(
     scenario = SCENARIOS[name]
     monkeypatch.setattr(causes, "RELATIONS", {})
     judged = diagnose(scenario.evidence())
-    beside = {each.rule for each in (*judged.findings, *judged.again)}
+    beside = {each.rule for each in (*judged.findings, *judged.to_recheck)}
     assert beside >= set(scenario.explains)
 
 
@@ -273,15 +273,15 @@ def test_untracked_tasks_that_do_not_grow_are_a_warning() -> None:
     )
     judged = diagnose(evidence)
     assert (judged.verdict, judged.findings) == ("healthy", [])
-    (again,) = judged.again
+    (again,) = judged.to_recheck
     assert (again.headline, again.cause, again.runbook) == (many, many, "QcfeedLedgerIncomplete")
 
 
 def test_a_healthy_verdict_lists_what_was_checked() -> None:
     judged = diagnose(healthy())
-    assert (judged.verdict, judged.findings, judged.again) == ("healthy", [], [])
+    assert (judged.verdict, judged.findings, judged.to_recheck) == ("healthy", [], [])
     assert judged.headline.startswith("HEALTHY  2 tasks, 2 feeds, 4 subscriptions")
-    at = [each.at for each in judged.looked_at]
+    at = [each.subject for each in judged.checks]
     assert at == ["tasks", "memory", "loop", "history", "quotes", "subscribers"]
 
 
@@ -309,7 +309,7 @@ def test_failed_sends_are_only_named_for_subscriber_tasks_that_have_run_since() 
 
 
 def test_orphans_that_wait_for_their_owner() -> None:
-    waits = [{"state": "Queue.get", "tasks": 500}]
+    waits = [{"state": "Queue.get", "count": 500}]
     row = msgspec.convert(
         msgspec.to_builtins(location(live=500, orphaned=500)) | {"waits": waits, "sampled": 500},
         type(location()),
@@ -323,18 +323,18 @@ def test_orphans_that_are_not_proved_yet_are_a_warning() -> None:
         leak(findings=ledger_findings(rule("orphans", sure=False, count=20_000, since_s=1.0)))
     )
     assert judged.verdict == "healthy"
-    assert [each.rule for each in judged.again] == ["zombies"]
+    assert [each.rule for each in judged.to_recheck] == ["zombies"]
 
 
 def test_a_feed_that_is_just_closing_is_no_warning() -> None:
-    assert diagnose(leak(count=2, more=0, findings=ledger_findings())).again == []
+    assert diagnose(leak(count=2, more=0, findings=ledger_findings())).to_recheck == []
 
 
 def test_quiet_symbols_are_a_warning() -> None:
     quiet = [feed("AAPL"), feed("IBM", band="stale", reason="upstream_silent")]
     judged = diagnose(healthy(feeds=quiet))
     assert judged.verdict == "healthy"
-    assert [each.rule for each in judged.again] == ["stale_symbols"]
+    assert [each.rule for each in judged.to_recheck] == ["stale_symbols"]
 
 
 def test_an_old_or_short_stall_is_a_warning() -> None:
@@ -343,7 +343,7 @@ def test_an_old_or_short_stall_is_a_warning() -> None:
     for stall in (old, short):
         judged = diagnose(healthy(findings=ledger_findings(stall)))
         assert judged.verdict == "healthy"
-        assert [each.rule for each in judged.again] == ["blocked_loop"]
+        assert [each.rule for each in judged.to_recheck] == ["blocked_loop"]
 
 
 @pytest.mark.parametrize(
@@ -365,7 +365,7 @@ def test_next_commands_address_the_same_service() -> None:
 
 def test_an_attached_program_is_checked_without_feeds() -> None:
     judged = diagnose(healthy(status=None, feeds=[]))
-    assert [each.at for each in judged.looked_at] == ["tasks", "memory", "loop", "history"]
+    assert [each.subject for each in judged.checks] == ["tasks", "memory", "loop", "history"]
 
 
 def test_a_diagnosis_survives_json() -> None:
@@ -399,13 +399,13 @@ def test_slow_subscribers_are_named_the_furthest_behind_first() -> None:
 def test_a_subscriber_that_was_briefly_behind_is_a_warning() -> None:
     judged = diagnose(healthy(slow=[subscriber(7, stalled_s=0.01)]))
     assert judged.verdict == "healthy"
-    assert judged.again[0].headline == "1 of 2 subscribers was briefly behind: 10.0.0.7:4000"
+    assert judged.to_recheck[0].headline == "1 of 2 subscribers was briefly behind: 10.0.0.7:4000"
 
 
 def test_a_pending_alert_is_no_finding() -> None:
     judged = diagnose(healthy(alerts=[firing("QcfeedTaskGrowth", "pending")]))
     assert judged.verdict == "healthy"
-    assert judged.looked_at[-1].seen == "0 firing of 1 alert"
+    assert judged.checks[-1].result == "0 firing of 1 alert"
 
 
 def test_every_alert_of_the_catalog_has_rules_that_explain_it() -> None:

@@ -73,7 +73,10 @@ def test_deep_tracebacks_many_kinds_and_hostile_messages_are_bounded() -> None:
     failures.note(site, 1, caught.value)
     (group,) = failures.groups()
     assert group.raised[0].error == "MuteError"
-    assert (len(group.raised[0].calls), group.raised[0].dropped) == (MAX_CALLS, 2 * MAX_CALLS + 2)
+    assert (len(group.raised[0].calls), group.raised[0].dropped_frames) == (
+        MAX_CALLS,
+        2 * MAX_CALLS + 2,
+    )
     for n in range(MAX_GROUPS + 9):
         failures.note(site, n, type(f"Kind{n}", (Exception,), {})("x" * 10_000))
     assert (len(failures.groups()), failures.dropped) == (MAX_GROUPS, 10)

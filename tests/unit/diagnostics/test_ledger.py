@@ -559,7 +559,7 @@ def test_a_ledger_that_raises_removes_itself_and_says_so_once(
     def broken(frame: Any) -> Site:
         raise LookupError("broken on purpose")
 
-    monkeypatch.setattr(ledger, "_site", broken)
+    monkeypatch.setattr(ledger, "_find_site", broken)
     for _ in range(3):
         assert bare.run_until_complete(asyncio.sleep(0, "ran")) == "ran"
     assert bare.get_task_factory() is (plain_factory if chained else None)

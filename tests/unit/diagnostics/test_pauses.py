@@ -39,7 +39,7 @@ def test_the_longest_is_one_of_those_that_make_up_the_total(pauses: GcPauses) ->
 
 def test_what_comes_after_the_stop_or_began_before_the_start_is_not_counted() -> None:
     pauses = GcPauses()
-    pauses._hear("stop", {"generation": 2, "collected": 0, "uncollectable": 0})
+    pauses._on_collection("stop", {"generation": 2, "collected": 0, "uncollectable": 0})
     assert pauses.count == 0
     pauses.start()
     pauses.start()
@@ -49,4 +49,4 @@ def test_what_comes_after_the_stop_or_began_before_the_start_is_not_counted() ->
     pauses.stop()
     gc.collect()
     assert pauses.count == counted
-    assert pauses._hear not in gc.callbacks
+    assert pauses._on_collection not in gc.callbacks

@@ -7,15 +7,15 @@ import pytest
 from qcfeed.diagnostics.proof import ProofOutcome, Sample, judge
 
 
-def samples(live: list[int], births: int = 100, orphaned: int = 0) -> list[Sample]:
+def samples(live: list[int], spawned: int = 100, orphaned: int = 0) -> list[Sample]:
     last = len(live) - 1
-    return [Sample(n, births * i // max(1, last), orphaned) for i, n in enumerate(live)]
+    return [Sample(n, spawned * i // max(1, last), orphaned) for i, n in enumerate(live)]
 
 
 def test_it_holds_when_tasks_come_and_go() -> None:
     proof = judge(samples([5, 6, 4, 7, 5, 6, 4, 5, 6]), 20)
     assert (proof.outcome, proof.reasons) == (ProofOutcome.HOLDS, [])
-    assert (proof.births, proof.live_first, proof.live_last) == (100, 5, 6)
+    assert (proof.spawned, proof.live_first, proof.live_last) == (100, 5, 6)
 
 
 @pytest.mark.parametrize("a_minute", [1, 20, 800])
@@ -23,7 +23,7 @@ def test_a_steady_leak_is_seen_however_slow(a_minute: int) -> None:
     live = [47_829 + a_minute * n // 6 for n in range(61)]
     proof = judge(samples(live), 20)
     assert proof.outcome is ProofOutcome.LEAKS
-    assert proof.reasons == [f"live tasks grew: their low rose by {proof.growth:,}"]
+    assert proof.reasons == [f"live tasks grew: the lowest number rose by {proof.growth:,}"]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -42,18 +42,18 @@ def test_orphans_speak_against_it_unless_they_end_at_once() -> None:
 
 
 def test_too_little_traffic_is_no_proof() -> None:
-    proof = judge(samples([5] * 9, births=19), 20)
+    proof = judge(samples([5] * 9, spawned=19), 20)
     assert proof.outcome is ProofOutcome.UNPROVEN
-    assert proof.reasons == ["too little traffic to tell: 19 born, 20 are needed"]
-    assert judge(samples([5] * 9, births=20), 20).outcome is ProofOutcome.HOLDS
+    assert proof.reasons == ["too little traffic to tell: 19 tasks created, 20 needed"]
+    assert judge(samples([5] * 9, spawned=20), 20).outcome is ProofOutcome.HOLDS
 
 
 def test_a_leak_without_traffic_is_a_leak_all_the_same() -> None:
-    assert judge(samples([5, 6, 7, 8, 9, 10], births=5), 20).outcome is ProofOutcome.LEAKS
+    assert judge(samples([5, 6, 7, 8, 9, 10], spawned=5), 20).outcome is ProofOutcome.LEAKS
 
 
 def test_too_few_looks_are_no_proof() -> None:
     proof = judge(samples([5] * 5), 20)
     assert proof.outcome is ProofOutcome.UNPROVEN
-    assert proof.reasons == ["too short to tell: 5 looks, 6 are needed"]
+    assert proof.reasons == ["too short to tell: 5 samples, 6 needed"]
     assert judge([], 20).outcome is ProofOutcome.UNPROVEN

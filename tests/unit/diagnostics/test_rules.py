@@ -11,11 +11,11 @@ import pytest
 from qcfeed.diagnostics import rules
 from qcfeed.diagnostics.history import History, Series
 from qcfeed.diagnostics.observations import (
+    Certainty,
     Finding,
     Observations,
     SuspectTasks,
     UntrackedTasks,
-    Verdict,
 )
 from qcfeed.diagnostics.rules import findings
 from qcfeed.diagnostics.snapshot import Row
@@ -54,27 +54,27 @@ def test_growth_is_looked_at_again_and_then_found() -> None:
     live = [100 + 5 * n for n in range(120)]
     assert findings(look(series(live[:17]))) == []
     early = only(findings(look(series(live[:18]))))
-    assert (early.rule, early.verdict) == ("growing", Verdict.LOOK_AGAIN)
+    assert (early.rule, early.certainty) == ("growing", Certainty.SUSPECTED)
     assert early.recheck_s == pytest.approx(170 * (60 / 18 - 1))
     found = only(findings(look(series(live[:60]))))
-    assert (found.verdict, found.recheck_s, found.location) == (Verdict.FOUND, None, "a.py:1")
-    assert found.summary == "live tasks keep growing: 100 to 395 in 10 min, +30 a minute"
+    assert (found.certainty, found.recheck_s, found.location) == (Certainty.PROVED, None, "a.py:1")
+    assert found.summary == "live tasks keep growing: 100 to 395 in 10 min, +30 per minute"
     assert found.evidence == [
-        "413 born and 118 ended in that time",
-        "the low of each sixth of it: 100, 150, 200, 250, 300, 350",
+        "413 created and 118 ended in that time",
+        "lowest number in each sixth of it: 100, 150, 200, 250, 300, 350",
     ]
 
 
 def test_a_leak_that_began_lately_is_found_after_a_quiet_hour() -> None:
     live = [100] * 300 + [100 + 20 * n for n in range(60)]
-    assert only(findings(look(series(live)))).verdict is Verdict.FOUND
+    assert only(findings(look(series(live)))).certainty is Certainty.PROVED
 
 
 def test_the_incidents_leak_is_found_within_the_hour() -> None:
     """20 a minute, under 800 births a minute of tasks that take some seconds."""
     chance = random.Random(20)
     live = [1_247 + 20 * n // 6 + round(chance.gauss(40, 6)) for n in range(360)]
-    assert only(findings(look(series(live)))).verdict is Verdict.FOUND
+    assert only(findings(look(series(live)))).certainty is Certainty.PROVED
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_what_climbs_and_falls_back_is_never_more_than_a_reason_to_look_again() 
     live = [10 + 4 * (n % 50) for n in range(360)]
     for moment in range(60, len(live)):
         told = findings(look(series(live[: moment + 1])))
-        assert [finding for finding in told if finding.verdict is Verdict.FOUND] == []
+        assert [finding for finding in told if finding.certainty is Certainty.PROVED] == []
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -143,9 +143,9 @@ def test_a_tally_is_nothing_then_looked_at_again_then_found(kind: str, rule: str
 
     assert told(count=2, longest_s=0.9) == []
     again = only(told(count=2, longest_s=4.0))
-    assert (again.verdict, again.recheck_s) == (Verdict.LOOK_AGAIN, rules.PROVED_AFTER_S)
+    assert (again.certainty, again.recheck_s) == (Certainty.SUSPECTED, rules.PROVED_AFTER_S)
     found = only(told(count=2_000, proved=1, longest_s=9.0))
-    assert (found.rule, found.verdict, found.recheck_s) == (rule, Verdict.FOUND, None)
+    assert (found.rule, found.certainty, found.recheck_s) == (rule, Certainty.PROVED, None)
     assert found.summary.startswith("2,000 tasks ")
     assert (found.location, found.serials) == ("a.py:1", [7, 8])
     assert found.evidence == ["task 7: why"]
@@ -164,10 +164,10 @@ def test_a_future_that_nobody_has_is_told_after_two_looks_and_proven_later() -> 
     assert told(count=1) == []
     assert told(count=1, longest_s=4.0) == []
     again = only(told(count=1, longest_s=10.0))
-    assert (again.verdict, again.recheck_s) == (Verdict.LOOK_AGAIN, rules.ABANDONED_AFTER_S)
+    assert (again.certainty, again.recheck_s) == (Certainty.SUSPECTED, rules.ABANDONED_AFTER_S)
     found = only(told(count=3, proved=1, longest_s=30.0))
-    assert (found.rule, found.verdict) == ("abandoned_future", Verdict.FOUND)
-    assert found.summary == "3 tasks wait for a future that nobody else refers to"
+    assert (found.rule, found.certainty) == ("abandoned_future", Certainty.PROVED)
+    assert found.summary == "3 tasks wait for a future that no other object refers to"
     assert found.serials == [7]
 
 
@@ -181,18 +181,18 @@ def stall(seconds: float, began: float = 0.0, serial: int | None = 3) -> Stall:
 
 def test_one_short_stall_is_a_reason_to_look_again() -> None:
     again = only(findings(look(stalls=[stall(0.2)])))
-    assert (again.verdict, again.recheck_s) == (Verdict.LOOK_AGAIN, 60.0)
-    assert again.summary == "the loop did not turn for 0.2 s, once at a.py:12 sort"
+    assert (again.certainty, again.recheck_s) == (Certainty.SUSPECTED, 60.0)
+    assert again.summary == "the loop was blocked for 0.2 s, once at a.py:12 sort"
 
 
 def test_a_long_stall_or_three_short_ones_are_found() -> None:
     found = only(findings(look(stalls=[stall(1.5)])))
-    assert found.verdict is Verdict.FOUND
+    assert found.certainty is Certainty.PROVED
     assert found.evidence == ["by task 3 of a.py:1, 0 s ago", "a.py:9 work", "a.py:12 sort"]
     assert (found.location, found.serials) == ("a.py:1", [3])
     three = only(findings(look(stalls=[stall(0.2), stall(0.3), stall(0.2, serial=None)])))
-    assert three.verdict is Verdict.FOUND
-    assert three.summary == "the loop did not turn for 0.3 s, 3 times at a.py:12 sort"
+    assert three.certainty is Certainty.PROVED
+    assert three.summary == "the loop was blocked for 0.3 s, 3 times at a.py:12 sort"
 
 
 def test_a_callback_is_named_as_one_and_an_old_stall_is_forgotten() -> None:
@@ -207,8 +207,8 @@ def test_a_callback_is_named_as_one_and_an_old_stall_is_forgotten() -> None:
 
 def test_tasks_destroyed_while_pending_are_found() -> None:
     found = only(findings(look(series([1, 1, 1], destroyed=[0, 0, 2]))))
-    assert (found.rule, found.verdict) == ("destroyed_pending", Verdict.FOUND)
-    assert found.summary == "2 tasks were destroyed while pending: nobody held a reference"
+    assert (found.rule, found.certainty) == ("destroyed_pending", Certainty.PROVED)
+    assert found.summary == "2 tasks were destroyed while pending: nothing held a reference"
 
 
 def test_what_was_destroyed_before_the_history_is_not_told_again() -> None:
@@ -222,7 +222,7 @@ def test_exceptions_that_nobody_took_are_found_for_an_hour() -> None:
     seen = look(unretrieved=[UnretrievedGroup("a.py:1", 1, last=100.0, error="KeyError: 'x'")])
     seen.now = 110.0
     found = only(findings(seen))
-    assert (found.rule, found.verdict) == ("exceptions_never_retrieved", Verdict.FOUND)
+    assert (found.rule, found.certainty) == ("exceptions_never_retrieved", Certainty.PROVED)
     assert found.summary == "1 exception was never retrieved"
     assert found.evidence[0] == "the last 10 s ago: KeyError: 'x'"
     seen.now = 100.0 + rules.RECENT_S + 1
@@ -235,10 +235,10 @@ def test_what_is_certain_comes_first() -> None:
         unretrieved=[UnretrievedGroup("b", 2, 0.0, "E")],
         orphaned=[SuspectTasks("c", 1, longest_s=2)],
     )
-    assert [f.verdict for f in findings(seen)] == [
-        Verdict.FOUND,
-        Verdict.LOOK_AGAIN,
-        Verdict.LOOK_AGAIN,
+    assert [f.certainty for f in findings(seen)] == [
+        Certainty.PROVED,
+        Certainty.SUSPECTED,
+        Certainty.SUSPECTED,
     ]
 
 
@@ -253,12 +253,12 @@ def around(counts: list[int], live: int = 0, **more) -> list[Finding]:
 
 def test_untracked_tasks_are_worth_a_look_where_they_are_the_greater_part() -> None:
     finding = only(around([30], live=10))
-    assert (finding.rule, finding.verdict) == ("untracked_tasks", Verdict.LOOK_AGAIN)
+    assert (finding.rule, finding.certainty) == ("untracked_tasks", Certainty.SUSPECTED)
     assert finding.summary == (
         "cannot see what created 30 of 40 tasks: they did not pass the task factory"
     )
     assert finding.evidence[0] == (
-        "of 30 looked at, the most run: RequestHandler.start (28), poll (2)"
+        "most frequent coroutines of 30 sampled tasks: RequestHandler.start (28), poll (2)"
     )
     assert (finding.count, finding.location, finding.recheck_s) == (30, "", rules.RECHECK_S)
 
@@ -271,10 +271,10 @@ def test_a_few_untracked_tasks_beside_many_others_are_not(count: int, live: int)
 def test_untracked_tasks_that_keep_growing_are_found_whatever_their_share() -> None:
     counts = [100 + 5 * n for n in range(60)]
     early = only(around(counts[:18], live=10_000))
-    assert early.verdict is Verdict.LOOK_AGAIN
+    assert early.certainty is Certainty.SUSPECTED
     found = only(around(counts, live=10_000))
-    assert (found.rule, found.verdict) == ("untracked_tasks", Verdict.FOUND)
-    assert found.summary == "untracked tasks keep growing: 100 to 395 in 10 min, +30 a minute"
+    assert (found.rule, found.certainty) == ("untracked_tasks", Certainty.PROVED)
+    assert found.summary == "untracked tasks keep growing: 100 to 395 in 10 min, +30 per minute"
     assert found.per_minute == pytest.approx(30)
     assert "RequestHandler.start" in found.evidence[0]
 
@@ -283,7 +283,7 @@ def test_connections_that_come_and_go_untracked_are_no_leak() -> None:
     chance = random.Random(7)
     counts = [max(0, round(chance.gauss(300, 20))) for _ in range(360)]
     for moment in range(60, 360, 7):
-        assert only(around(counts[:moment], live=10)).verdict is Verdict.LOOK_AGAIN
+        assert only(around(counts[:moment], live=10)).certainty is Certainty.SUSPECTED
 
 
 def test_a_ledger_that_is_blind_says_so_instead() -> None:

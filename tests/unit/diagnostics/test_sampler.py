@@ -15,7 +15,7 @@ from qcfeed.diagnostics import abandoned, rules
 from qcfeed.diagnostics import sampler as lookout_module
 from qcfeed.diagnostics.ledger import Ledger, owned_by
 from qcfeed.diagnostics.loop_watch import LoopWatch
-from qcfeed.diagnostics.observations import Finding, Verdict
+from qcfeed.diagnostics.observations import Certainty, Finding
 from qcfeed.diagnostics.sampler import DiagnosticsSampler
 from qcfeed.diagnostics.snapshot import TaskSnapshot
 from tests.support.machine import BLOCKED, of_the_program
@@ -72,7 +72,7 @@ def found(
 ) -> list[Finding]:
     """What is found ``after`` seconds from now, or from ``since``."""
     now = time.monotonic() if since is None else since
-    return of_the_program(rules.findings(sampler.look(now + after)))
+    return of_the_program(rules.findings(sampler.observe(now + after)))
 
 
 def only(findings: list[Finding], rule: str) -> Finding:
@@ -88,7 +88,7 @@ async def test_health_has_no_finding(sampler: DiagnosticsSampler, subscriber: Su
     for n in range(70):
         sampler.sample(time.monotonic() + 10 * n)
     assert found(sampler, after=700) == []
-    assert sampler.look(0).untold == []
+    assert sampler.observe(0).untold == []
     await end(*tasks)
 
 
@@ -97,7 +97,7 @@ async def test_a_location_that_grows(sampler: DiagnosticsSampler) -> None:
     for n in range(60):
         tasks += [asyncio.create_task(forever()) for _ in range(2)]
         sampler.sample(time.monotonic() + 10 * n)
-    assert only(found(sampler), "growing").verdict is Verdict.FOUND
+    assert only(found(sampler), "growing").certainty is Certainty.PROVED
     await end(*tasks)
 
 
@@ -109,9 +109,9 @@ async def test_orphans_whose_owner_says_when_it_closed(
     closed = subscriber.closed_at = time.monotonic()
     subscriber.closed = True
     assert found(sampler, since=closed) == []
-    assert only(found(sampler, after=2, since=closed), "orphans").verdict is Verdict.LOOK_AGAIN
+    assert only(found(sampler, after=2, since=closed), "orphans").certainty is Certainty.SUSPECTED
     finding = only(found(sampler, after=6, since=closed), "orphans")
-    assert finding.verdict is Verdict.FOUND
+    assert finding.certainty is Certainty.PROVED
     assert finding.summary == "7 tasks are alive though the owner is gone"
     assert len(finding.serials) == 5
     assert "owner subscriber 812 of AAPL closed 6." in finding.evidence[0]
@@ -126,7 +126,7 @@ async def test_orphans_whose_owner_does_not_say_must_be_seen_twice(
         task = asyncio.create_task(forever())
     assert found(sampler, after=60) == []
     sampler.sample(time.monotonic())
-    assert only(found(sampler, after=6), "orphans").verdict is Verdict.FOUND
+    assert only(found(sampler, after=6), "orphans").certainty is Certainty.PROVED
     await end(task)
     with owned_by(lambda: True):
         another = asyncio.create_task(forever())
@@ -147,7 +147,7 @@ async def test_an_owner_that_cannot_say_when_it_closed_is_one_that_does_not(
     with owned_by(Rude()):
         task = asyncio.create_task(forever())
     sampler.sample(time.monotonic())
-    assert only(found(sampler, after=6), "orphans").verdict is Verdict.FOUND
+    assert only(found(sampler, after=6), "orphans").certainty is Certainty.PROVED
     await end(task)
 
 
@@ -164,7 +164,7 @@ async def test_a_task_that_was_cancelled_twice_and_lives(sampler: DiagnosticsSam
         assert found(sampler, after=60) == []
         sampler.sample(time.monotonic())
         finding = only(found(sampler, after=6), "cancelled_in_vain")
-        assert finding.verdict is Verdict.FOUND
+        assert finding.certainty is Certainty.PROVED
         assert finding.evidence[0].startswith(f"task {finding.serials[0]}: cancelled 2 times; ")
     finally:
         await end(task)
@@ -177,10 +177,10 @@ async def test_a_task_that_blocks_the_loop(sampler: DiagnosticsSampler) -> None:
     await asyncio.create_task(blocks())
     (finding,) = (  # a busy machine may have held the loop up elsewhere
         each
-        for each in rules.findings(sampler.look(time.monotonic()))
+        for each in rules.findings(sampler.observe(time.monotonic()))
         if any("test_sampler.py" in line and "blocks" in line for line in each.evidence)
     )
-    assert (finding.rule, finding.verdict) == (BLOCKED, Verdict.FOUND)
+    assert (finding.rule, finding.certainty) == (BLOCKED, Certainty.PROVED)
     assert finding.location.startswith(HERE)
 
 
@@ -195,7 +195,7 @@ async def test_a_task_that_was_destroyed_while_pending(
     await drops()
     gc.collect()
     sampler.sample(time.monotonic())
-    assert only(found(sampler), "destroyed_pending").verdict is Verdict.FOUND
+    assert only(found(sampler), "destroyed_pending").certainty is Certainty.PROVED
     assert "Task was destroyed but it is pending!" in caplog.text
 
 
@@ -227,13 +227,13 @@ async def test_it_samples_by_itself_and_says_when_it_cannot(
     with monkeypatch.context() as broken:
         broken.setattr(sampler.history, "note", None)
         await until(lambda: sampler.failure is not None)
-        assert any("TypeError" in line for line in sampler.look(0).untold)
+        assert any("TypeError" in line for line in sampler.observe(0).untold)
     await until(lambda: sampler.failure is None)
-    assert "a snapshot could not be taken" in caplog.text
+    assert "taking a snapshot failed" in caplog.text
     sampler.stop()
     watch.stop()
     ledger.failure = "broken"
-    look = sampler.look(0)
+    look = sampler.observe(0)
     assert look.incomplete == ["stopped recording tasks: broken"]
     untold = "\n".join(look.untold)
     assert "exceptions never retrieved" in untold
@@ -255,7 +255,7 @@ async def test_each_census_goes_also_to_who_asked_and_his_fault_is_told(ledger: 
     sampler = DiagnosticsSampler(ledger, watch, every=0.01, on_snapshot=on_snapshot)
     sampler.start(loop)
     await until(lambda: sampler.failure is not None)
-    assert any("RuntimeError: his own" in line for line in sampler.look(0).untold)
+    assert any("RuntimeError: his own" in line for line in sampler.observe(0).untold)
     broken.clear()
     await until(lambda: bool(seen))
     assert seen[0] >= 1
@@ -292,11 +292,11 @@ async def test_a_future_that_was_dropped_is_found_once_it_held_for_a_while(
     assert found(sampler, after=60) == [], "one look proves nothing"
     sampler.sample(now + 60)
     told = only(found(sampler, after=71, since=now), "abandoned_future")
-    assert told.verdict is Verdict.LOOK_AGAIN
+    assert told.certainty is Certainty.SUSPECTED
     sampler.sample(now + 70)
     finding = only(found(sampler, after=91, since=now), "abandoned_future")
-    assert finding.verdict is Verdict.FOUND
-    assert finding.summary == "1 task waits for a future that nobody else refers to"
+    assert finding.certainty is Certainty.PROVED
+    assert finding.summary == "1 task waits for a future that no other object refers to"
     assert "test_sampler.py" in finding.evidence[0]
     assert "which no other object refers to" in finding.evidence[0]
     pending[0] = tasks[0]._fut_waiter
@@ -328,7 +328,9 @@ async def test_where_it_cannot_be_told_that_is_said(
     await asyncio.sleep(0)
     sampler.sample(time.monotonic())
     assert found(sampler, after=60) == []
-    assert "futures that nobody will complete: not on this interpreter" in sampler.look(0).untold
+    assert (
+        "abandoned futures: they cannot be found on this interpreter" in sampler.observe(0).untold
+    )
     await end(task)
 
 
@@ -340,13 +342,13 @@ async def test_tasks_created_around_the_ledger(sampler: DiagnosticsSampler) -> N
     loop = asyncio.get_running_loop()
     tasks = [asyncio.Task(forever(), loop=loop) for _ in range(25)]
     sampler.sample(time.monotonic())
-    assert told().verdict is Verdict.LOOK_AGAIN
+    assert told().certainty is Certainty.SUSPECTED
     assert told().summary.startswith("cannot see what created 25 of 2")
     assert "forever (25)" in told().evidence[0]
     for n in range(60):
         tasks += [asyncio.Task(forever(), loop=loop) for _ in range(2)]
         sampler.sample(time.monotonic() + 10 * n)
-    assert told().verdict is Verdict.FOUND
+    assert told().certainty is Certainty.PROVED
     await end(*tasks)
 
 

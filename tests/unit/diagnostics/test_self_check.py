@@ -187,12 +187,12 @@ async def test_the_sampler_has_the_ledger_check_itself(ledger: Ledger) -> None:
     sampler = DiagnosticsSampler(ledger, watch, every=0.01)
     sampler.start(loop)
     await until(lambda: ledger.check.site.ended >= 2, "two probes")
-    assert sampler.look(0.0).incomplete == []
+    assert sampler.observe(0.0).incomplete == []
     ours = loop.get_task_factory()
     loop.set_task_factory(plain)
-    await until(lambda: sampler.look(0.0).incomplete, "the replaced factory told of")
+    await until(lambda: sampler.observe(0.0).incomplete, "the replaced factory told of")
     loop.set_task_factory(ours)
-    await until(lambda: not sampler.look(0.0).incomplete, "all well again")
+    await until(lambda: not sampler.observe(0.0).incomplete, "all well again")
     sampler.stop()
     watch.stop()
 

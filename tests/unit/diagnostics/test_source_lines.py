@@ -13,7 +13,7 @@ from qcfeed.diagnostics.site import short_path
 
 def test_a_line_of_an_imported_file() -> None:
     place = f"{short_path(source_lines.__file__)}:1"
-    assert source_lines.source_line(place).startswith('"""The text of a line of this program')
+    assert source_lines.source_line(place).startswith('"""The text of source lines')
 
 
 @pytest.mark.parametrize(

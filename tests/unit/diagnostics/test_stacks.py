@@ -180,27 +180,32 @@ def test_every_thread_with_the_main_one_first() -> None:
         first, *_ = stacks.threads()
         worker = by_ident(ident)
     assert first.name == "MainThread"
-    assert first.frames[-1].function == "threads"
-    assert (worker.name, worker.daemon, worker.task, worker.dropped) == ("worker", True, None, 0)
-    functions = [frame.function for frame in worker.frames]
+    assert first.stack[-1].function == "threads"
+    assert (worker.name, worker.daemon, worker.running_task, worker.dropped_frames) == (
+        "worker",
+        True,
+        None,
+        0,
+    )
+    functions = [frame.function for frame in worker.stack]
     assert functions.index("computes") < functions.index("held_in.<locals>.hold")
-    assert worker.frames[functions.index("computes")].source == "hold()"
+    assert worker.stack[functions.index("computes")].source == "hold()"
 
 
 def test_of_a_deep_stack_the_innermost_calls_are_told_and_the_others_counted() -> None:
     with held_in(recurses, "deep") as ident:
         deep = by_ident(ident)
-    assert len(deep.frames) == stacks.DEPTH
-    assert deep.dropped > stacks.DEPTH
-    assert deep.frames[0].function == "recurses"
-    assert "held_in.<locals>.hold" in [frame.function for frame in deep.frames]
+    assert len(deep.stack) == stacks.DEPTH
+    assert deep.dropped_frames > stacks.DEPTH
+    assert deep.stack[0].function == "recurses"
+    assert "held_in.<locals>.hold" in [frame.function for frame in deep.stack]
 
 
 def test_the_task_that_runs_in_a_thread_and_where_it_is_stuck() -> None:
     with held_in(blocks_a_loop, "loop") as ident:
         thread = by_ident(ident)
-        assert thread.task is not None
-        told = [frame.function for frame in stacks.task_stack(thread.task)]
+        assert thread.running_task is not None
+        told = [frame.function for frame in stacks.task_stack(thread.running_task)]
     assert [name.rpartition(".")[2] for name in told[:3]] == ["outer", "inner", "hold"]
 
 

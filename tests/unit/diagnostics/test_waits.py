@@ -68,7 +68,7 @@ async def queue_get(_: Stage) -> None:
     await asyncio.Queue[int](10).get()
 
 
-@waits_on(r"Queue\.get \(0 in it\)")
+@waits_on(r"Queue\.get \(0 queued\)")
 async def queue_get_unbounded(_: Stage) -> None:
     await asyncio.LifoQueue[int]().get()
 
@@ -114,7 +114,7 @@ async def condition(_: Stage) -> None:
         await changed.wait_for(lambda: False)
 
 
-@waits_on(r"Barrier\.wait \(1 of 3 there\)")
+@waits_on(r"Barrier\.wait \(1 of 3 waiting\)")
 async def barrier(_: Stage) -> None:
     await asyncio.Barrier(3).wait()
 

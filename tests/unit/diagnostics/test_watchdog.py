@@ -51,7 +51,7 @@ class Clock:
 
     def look(self, passed: float) -> None:
         self.now += passed
-        self.dog.look(self.now, passed)
+        self.dog.check(self.now, passed)
 
     def stuck(self, seconds: float) -> None:
         end = self.now + seconds

@@ -13,21 +13,21 @@ def test_born_ended_and_net_a_minute() -> None:
     before = [row("a:1", 10, 100), row("b:2", 5, 50)]
     after = [row("b:2", 5, 80), row("a:1", 25, 130, oldest_s=3.0, orphaned=2)]
     worst, steady = window.between(before, after, 30)
-    assert (worst.location, worst.born, worst.ended, worst.net) == ("a:1", 30, 15, 15)
+    assert (worst.location, worst.spawned, worst.ended, worst.net) == ("a:1", 30, 15, 15)
     assert (worst.live_before, worst.live, worst.per_minute) == (10, 25, 30.0)
     assert (worst.oldest_s, worst.orphaned, worst.note) == (3.0, 2, "")
-    assert (steady.location, steady.born, steady.ended, steady.per_minute) == ("b:2", 30, 30, 0)
+    assert (steady.location, steady.spawned, steady.ended, steady.per_minute) == ("b:2", 30, 30, 0)
 
 
 def test_a_location_that_is_new_was_all_born_meanwhile() -> None:
     (flow,) = window.between([], [row("a:1", 3, 7)], 60)
-    assert (flow.born, flow.ended, flow.net, flow.per_minute) == (7, 4, 3, 3)
+    assert (flow.spawned, flow.ended, flow.net, flow.per_minute) == (7, 4, 3, 3)
     assert (flow.live_before, flow.note) == (None, "new")
 
 
 def test_a_location_that_is_gone_says_no_more_than_that() -> None:
     (flow,) = window.between([row("a:1", 3, 7)], [], 60)
-    assert (flow.born, flow.ended, flow.per_minute) == (None, None, None)
+    assert (flow.spawned, flow.ended, flow.per_minute) == (None, None, None)
     assert (flow.live_before, flow.live, flow.note) == (3, None, "gone")
 
 
@@ -41,21 +41,21 @@ def test_of_two_processes_only_the_live_are_compared() -> None:
     before, after = [row("a:1", 900, 9000)], [row("a:1", 10, 20), row("b:2", 1, 1)]
     new, old = window.between(before, after, 60, same=False)
     assert (old.live_before, old.live, old.net) == (900, 10, -890)
-    assert {old.born, old.ended, old.per_minute, new.born} == {None}
+    assert {old.spawned, old.ended, old.per_minute, new.spawned} == {None}
     whole = window.total([new, old], 60)
-    assert (whole.live_before, whole.live, whole.born, whole.per_minute) == (900, 11, None, None)
+    assert (whole.live_before, whole.live, whole.spawned, whole.per_minute) == (900, 11, None, None)
 
 
 def test_counters_that_went_backwards_are_no_births() -> None:
     (flow,) = window.between([row("a:1", 5, 100)], [row("a:1", 7, 9)], 60)
-    assert (flow.born, flow.ended, flow.per_minute) == (None, None, None)
+    assert (flow.spawned, flow.ended, flow.per_minute) == (None, None, None)
     assert flow.note == "counted anew"
 
 
 def test_no_time_between_is_no_rate() -> None:
     same = [row("a:1", 5, 100)]
     (flow,) = window.between(same, same, 0)
-    assert (flow.born, flow.ended, flow.per_minute) == (0, 0, None)
+    assert (flow.spawned, flow.ended, flow.per_minute) == (0, 0, None)
     assert window.total([flow], 0).per_minute is None
 
 

@@ -35,15 +35,15 @@ def test_a_drill_is_written_as_it_is_read(spec: catalog.DrillSpec) -> None:
 @pytest.mark.parametrize(
     ("text", "said", "hint"),
     [
-        ("", "there is no drill ''", "silent-upstream"),
-        ("zombies", "there is no drill 'zombies'", "zombie-feeds"),
+        ("", "unknown drill ''", "silent-upstream"),
+        ("zombies", "unknown drill 'zombies'", "zombie-feeds"),
         ("zombie-feeds=", "from 0 to 1,000,000", "zombie-feeds=N"),
-        ("zombie-feeds=x", "zombies at once", "zombie-feeds=N"),
-        ("zombie-feeds=-1", "zombies at once", "zombie-feeds=N"),
-        ("zombie-feeds=1e3", "zombies at once", "zombie-feeds=N"),
-        ("zombie-feeds=1000001", "zombies at once", "zombie-feeds=N"),
+        ("zombie-feeds=x", "zombies to create at once", "zombie-feeds=N"),
+        ("zombie-feeds=-1", "zombies to create at once", "zombie-feeds=N"),
+        ("zombie-feeds=1e3", "zombies to create at once", "zombie-feeds=N"),
+        ("zombie-feeds=1000001", "zombies to create at once", "zombie-feeds=N"),
         ("stuck-loop=31", "from 1 to 30", "stuck-loop=N"),
-        ("silent-upstream=3", "takes no number", "say silent-upstream"),
+        ("silent-upstream=3", "takes no number", "use silent-upstream"),
     ],
 )
 def test_no_other_drill(text: str, said: str, hint: str) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from qcfeed.drills.tampered_upstream import TamperedUpstream
-from qcfeed.drills.upstream_faults import RubbishUpstream
+from qcfeed.drills.upstream_faults import InvalidTicksUpstream
 from qcfeed.errors import UpstreamError
 from qcfeed.model.messages import find_fault
 from qcfeed.upstreams.simulator import Simulator
@@ -41,7 +41,7 @@ async def test_a_line_that_is_cut_fails_the_runs_that_are_and_those_that_come() 
     upstream = TamperedUpstream(Simulator(rate=500))
     async with running(upstream, "AAPL") as (_, before), running(upstream, "MSFT") as (_, other):
         await asyncio.sleep(0)
-        upstream.cut(0.01)
+        upstream.limit_runs(0.01)
         assert not upstream.health().connected
         for run in (
             before,
@@ -51,7 +51,7 @@ async def test_a_line_that_is_cut_fails_the_runs_that_are_and_those_that_come() 
             with pytest.raises(UpstreamError, match="a drill cuts it"):
                 await run
     assert upstream.health().reconnects == 3
-    upstream.cut(None)
+    upstream.limit_runs(None)
     assert upstream.health().connected
     async with running(upstream, "AAPL") as (again, _):
         await again.until_ticks(20)
@@ -82,8 +82,8 @@ async def test_every_kind_of_rubbish_is_known_as_such() -> None:
     class On:
         upstream = TamperedUpstream(Simulator())
 
-    drill = RubbishUpstream(On(), 0)  # type: ignore[arg-type]
-    spoilt = [tick for each in sound.ticks for tick in drill._spoiled([each])]
-    assert [find_fault(tick) for tick in spoilt[:5]] == [
+    drill = InvalidTicksUpstream(On(), 0)  # type: ignore[arg-type]
+    corrupted = [tick for each in sound.ticks for tick in drill._corrupt([each])]
+    assert [find_fault(tick) for tick in corrupted[:5]] == [
         "bid nan", "ask -1.0", "last inf", "bid size -100", "time 'yesterday'",
     ]  # fmt: skip

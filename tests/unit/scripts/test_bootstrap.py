@@ -71,12 +71,12 @@ def test_without_an_interpreter_the_error_names_the_reason_and_the_fix(
     with pytest.raises(SystemExit) as left:
         bootstrap.choose()
     assert why in capsys.readouterr().err
-    told = str(left.value.code)
+    message = str(left.value.code)
     assert (
         "Python 3.99 could not be downloaded: it is downloaded from Debian, and apt-get is not installed"
-        in told
+        in message
     )
-    assert told.endswith("hint: install CPython 3.98 to 3.99, then `make PYTHON=python3.99 ...`")
+    assert message.endswith("hint: install CPython 3.98 to 3.99, then `make PYTHON=python3.99 ...`")
 
 
 def test_an_environment_without_its_python_is_recreated(tmp_path: Path) -> None:

@@ -117,9 +117,9 @@ async def test_an_abstract_name() -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"NOTIFY_SOCKET": "/nowhere/notify"}, "could not be told READY=1: No such file"),
-        ({"NOTIFY_SOCKET": "vsock:2:1"}, "of a kind that is not known here: vsock:2:1"),
-        ({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "soon"}, "WATCHDOG_USEC is no number: 'soon'"),
+        ({"NOTIFY_SOCKET": "/nowhere/notify"}, "cannot notify systemd of READY=1: No such file"),
+        ({"NOTIFY_SOCKET": "vsock:2:1"}, "unsupported kind of NOTIFY_SOCKET: vsock:2:1"),
+        ({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "soon"}, "WATCHDOG_USEC is not a number: 'soon'"),
     ],
 )
 async def test_a_manager_that_cannot_be_told_is_no_reason_to_fall(
@@ -137,6 +137,6 @@ async def test_a_manager_that_does_not_listen_holds_nothing_up(
         notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "deaf")})
         for _ in range(100_000):
             notifier.stopping("x" * 1000)
-            if "could not be told STOPPING=1" in caplog.text:
+            if "cannot notify systemd of STOPPING=1" in caplog.text:
                 return
     raise AssertionError("its buffer never filled")

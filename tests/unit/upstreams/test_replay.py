@@ -99,7 +99,7 @@ class TestLoad:
     )
     def test_what_cannot_be_played_is_one_clear_error(self, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "file").write_bytes(content)
-        with pytest.raises(ConfigError, match=r"no quotes|bad message"):
+        with pytest.raises(ConfigError, match=r"no quotes|invalid message"):
             Replay(tmp_path / "file")
 
     def test_too_many_quotes_are_refused(
@@ -115,7 +115,7 @@ class TestLoad:
         recording.write_bytes(recording.read_bytes()[:-20])
         tracks, _ = load(recording)
         assert len(tracks[AAPL].ticks) >= 8
-        assert "the last line is incomplete" in caplog.text
+        assert "skipped the incomplete last line" in caplog.text
 
 
 class TestRun:

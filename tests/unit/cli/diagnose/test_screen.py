@@ -76,7 +76,7 @@ def test_text_of_the_program_is_escaped() -> None:
     judged = diagnose(healthy())
     judged.findings = [
         Finding(
-            rule="x", kind="X", certainty="found", urgency=1,  # type: ignore[arg-type]
+            rule="x", kind="X", certainty="proved", urgency=1,  # type: ignore[arg-type]
             headline="\x1b[2J", cause="a\nb", evidence=["\x07"], next=["qcfeed \x1b[A"],
         )
     ]  # fmt: skip

@@ -37,7 +37,7 @@ async def test_the_service_remembers_and_says_so(
         memory.sampler.sample(now - ago)
     left = await asyncio.to_thread(qcfeed_, "growth", "-o", "json")
     told = json.loads(left.out)
-    assert told["schema"] == "qcfeed.growth/1"
+    assert told["schema"] == "qcfeed.growth/2"
     assert told["source"] == "service"
     assert "at most one hour" in left.err
     assert len(told["timeline"]) == 121
@@ -51,7 +51,9 @@ async def test_the_service_remembers_and_says_so(
     assert json.loads(short.out)["locations"][0]["net"] < 65
 
 
-async def test_a_time_outside_the_history_is_an_error(watched: Watched, qcfeed_: Callable[..., Any]) -> None:
+async def test_a_time_outside_the_history_is_an_error(
+    watched: Watched, qcfeed_: Callable[..., Any]
+) -> None:
     memory = Remembering(watched)
     nothing = await asyncio.to_thread(qcfeed_, "growth")
     assert nothing.status == 3

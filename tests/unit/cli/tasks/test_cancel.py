@@ -28,7 +28,7 @@ async def test_show_prints_all_facts_and_the_stack(watched, qcfeed_, sleepers) -
     answer = json.loads(
         (await asyncio.to_thread(qcfeed_, "tasks", "show", serial, "-o", "json")).out
     )
-    assert answer["schema"] == "qcfeed.tasks.show/1"
+    assert answer["schema"] == "qcfeed.tasks.show/2"
     assert answer["owner_gone"] is True
 
 

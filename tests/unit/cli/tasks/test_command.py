@@ -30,7 +30,7 @@ async def test_by_location_as_json_is_the_answer_as_it_came(watched, qcfeed_, sl
     left = await asyncio.to_thread(qcfeed_, "tasks", "--by-location", "-o", "json")
     answer = json.loads(left.out)
     assert left.out.endswith("}\n")
-    assert answer["schema"] == "qcfeed.tasks.by_location/2"
+    assert answer["schema"] == "qcfeed.tasks.by_location/3"
     assert answer["instance"] == "8006"
     assert answer["totals"]["orphaned"] == 2
     assert {"location", "function", "live", "spawned", "finished", "cancelled", "failed",

@@ -47,7 +47,7 @@ async def test_failures_are_paragraphs_with_causes(watched, qcfeed_) -> None:
     assert 'raise RuntimeError("refused' in left.out
     assert "caused by ValueError: invalid literal" in left.out
     left = await asyncio.to_thread(qcfeed_, "tasks", "failures", "-o", "json")
-    assert json.loads(left.out)["schema"] == "qcfeed.tasks.failures/1"
+    assert json.loads(left.out)["schema"] == "qcfeed.tasks.failures/2"
     left = await asyncio.to_thread(qcfeed_, "tasks", "failures", "-o", "csv")
     assert "RuntimeError" in left.out.splitlines()[1]
 

@@ -31,8 +31,8 @@ PROFILE = TasksProfile(
         Place(location="<string>:1", function="odd;name\n"),
     ],
     stacks=[
-        TaskStack(spawned=[0], waiting=[1], kind="sleeping", tasks=47_000),
-        TaskStack(spawned=[2], waiting=[3, 1], kind="Queue.get", tasks=829),
+        TaskStack(spawn_places=[0], wait_places=[1], kind="sleeping", count=47_000),
+        TaskStack(spawn_places=[2], wait_places=[3, 1], kind="Queue.get", count=829),
     ],
 )
 
@@ -89,7 +89,7 @@ async def test_of_a_service(watched, qcfeed_, sleepers) -> None:
 
 async def test_sampling_and_left_out_stacks_are_reported(qcfeed_, tmp_path: Path) -> None:
     file = tmp_path / "profile.json"
-    file.write_bytes(json.dumps({"schema": "qcfeed.tasks.profile/1"} | _with(left_out=3)).encode())
+    file.write_bytes(json.dumps({"schema": "qcfeed.tasks.profile/2"} | _with(unlisted=3)).encode())
     left = qcfeed_("tasks", "-o", "collapsed", "--from", str(file))
     assert left.status == ExitStatus.OK
     assert "sampled: 500 of 47,829: the stacks of each location are scaled up" in left.err

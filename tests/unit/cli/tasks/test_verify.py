@@ -65,9 +65,9 @@ class Traffic:
                 self.stayed.append(task)
             await asyncio.sleep(0.01)
 
-    async def more(self, births: int) -> None:
+    async def more(self, spawned: int) -> None:
         """Until so many more tasks are born."""
-        enough = self.born + births
+        enough = self.born + spawned
         while self.born < enough:  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0)
 
@@ -93,7 +93,7 @@ async def traffic():
 
 @pytest.fixture
 async def naps(traffic, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """By the command's clock: three births pass between two looks, and what it meant to sleep."""
+    """By the command's clock: three spawned pass between two looks, and what it meant to sleep."""
     loop, naps = asyncio.get_running_loop(), []
 
     def sleep(seconds: float) -> None:
@@ -111,7 +111,7 @@ async def verified(qcfeed_, *args: str, status: ExitStatus, seconds: str = "1s")
     )
     assert left.status == status, (left.out, left.err)
     answer = json.loads(left.out)
-    assert answer["schema"] == "qcfeed.tasks.verify/1"
+    assert answer["schema"] == "qcfeed.tasks.verify/2"
     return answer
 
 
@@ -119,7 +119,7 @@ async def test_a_fix_that_holds(watched, qcfeed_, naps) -> None:
     watched.serve()
     answer = await verified(qcfeed_, status=ExitStatus.OK)
     assert (answer["outcome"], answer["reasons"], answer["orphaned"]) == ("holds", [], 0)
-    assert answer["births"] >= 20
+    assert answer["spawned"] >= 20
     assert answer["instance"] == "8006"
 
 
@@ -146,12 +146,14 @@ async def test_orphans_are_listed(watched, qcfeed_, traffic, naps) -> None:
 
 async def test_too_little_traffic_is_no_proof(watched, qcfeed_, traffic) -> None:
     watched.serve()
-    answer = await verified(qcfeed_, "--min-births", "1000000", status=ExitStatus.FINDINGS)
+    answer = await verified(qcfeed_, "--min-spawned", "1000000", status=ExitStatus.FINDINGS)
     assert answer["outcome"] == "unproven"
     assert "too little traffic to tell" in answer["reasons"][0]
 
 
-async def test_an_unknown_line_suggests_locations_in_the_same_file(watched, qcfeed_, traffic) -> None:
+async def test_an_unknown_line_suggests_locations_in_the_same_file(
+    watched, qcfeed_, traffic
+) -> None:
     watched.serve()
     await traffic.more(1)
     args = ("tasks", "verify", "--site", f"{SITE}:1", "--for", "100ms")
@@ -175,7 +177,7 @@ async def test_ctrl_c_prints_the_result_so_far(
     monkeypatch.setattr(verify, "time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic))
     answer = await verified(qcfeed_, status=ExitStatus.INTERRUPTED, seconds="10m")
     assert (answer["looks"], set(looks)) == (6, {10.0})
-    assert answer["births"] > 0
+    assert answer["spawned"] > 0
 
 
 async def test_a_restart_in_between_proves_nothing(

@@ -43,7 +43,7 @@ def test_the_time_between_is_that_of_the_answers() -> None:
 def test_a_restart_between_snapshots_is_reported(other: dict) -> None:
     seen = windows.compare(snapshot(0, 10, 100), snapshot(30, 25, 130, **other))
     assert seen.same_process is False
-    assert (seen.locations[0].born, seen.total.per_minute) == (None, None)
+    assert (seen.locations[0].spawned, seen.flow.per_minute) == (None, None)
     earlier = windows.compare(snapshot(30, 10, 100), snapshot(0, 25, 130, **other))
     assert earlier.same_process is False, "clocks of two machines may differ"
 
@@ -71,10 +71,10 @@ def test_diff_of_two_files_in_every_format(qcfeed_, tmp_path: Path) -> None:
     assert row.split()[:6] == ["a.py:1", "30", "15", "+30", "10", "25"]
     assert total.split()[:6] == ["total", "30", "15", "+30", "10", "25"]
     answer = json.loads(qcfeed_(*args, "-o", "json").out)
-    assert (answer["schema"], answer["seconds"]) == ("qcfeed.tasks.window/1", 30)
-    assert answer["locations"][0]["born"] == 30
+    assert (answer["schema"], answer["seconds"]) == ("qcfeed.tasks.window/2", 30)
+    assert answer["locations"][0]["spawned"] == 30
     (line,) = csv.DictReader(io.StringIO(qcfeed_(*args, "-o", "csv").out))
-    assert (line["born"], line["per_minute"]) == ("30", "30.0")
+    assert (line["spawned"], line["per_minute"]) == ("30", "30.0")
     assert qcfeed_(*args, "-o", "name").out == "a.py:1\n"
 
 
@@ -121,7 +121,7 @@ async def test_a_window_of_a_running_program(
     assert sum(naps) == pytest.approx(0.5)
     answer = json.loads(left.out)
     worst = answer["locations"][0]
-    assert (worst["born"], worst["live_before"], worst["live"]) == (4, 3, 7)
+    assert (worst["spawned"], worst["live_before"], worst["live"]) == (4, 3, 7)
     assert worst["per_minute"] == pytest.approx(4 * 60 / answer["seconds"])
     assert answer["same_process"] is True
 
@@ -149,7 +149,7 @@ async def test_watch_goes_on_over_a_restart_until_ctrl_c(
     left = await asyncio.to_thread(qcfeed_, "tasks", "--watch", "--window", "2s", "-o", "json")
     assert (left.status, naps) == (ExitStatus.OK, [2.0] * 4)
     first, second = [json.loads(line) for line in left.out.splitlines()]
-    assert first["locations"][0]["born"] == 5
+    assert first["locations"][0]["spawned"] == 5
     assert (first["same_process"], second["same_process"]) == (True, False)
     assert "trying again" in left.err
     assert "of different processes" in left.err

@@ -49,7 +49,7 @@ def process(**more: Any) -> Process:
         attached_s=60.0,
         loop_lag_ms=0.2,
         memory=Memory(resident_bytes=2**30, limit_bytes=2**32, limit_source="machine"),
-        tasks=TaskTotals(live=12, orphaned=3),
+        totals=TaskTotals(live=12, orphaned=3),
         **more,
     )
 
@@ -58,7 +58,7 @@ def finding(rule: str = "zombies", **more: Any) -> Finding:
     return Finding(
         rule=rule,
         kind="LEAK",
-        certainty=Certainty.FOUND,
+        certainty=Certainty.PROVED,
         urgency=90,
         headline=f"3 tasks from {LEAKING} serve nobody",
         cause="they ignore failed sends",
@@ -72,9 +72,9 @@ def health(*findings: Finding, **more: Any) -> Health:
         headline="HEALTHY  12 tasks",
         window_s=30.0,
         findings=list(findings),
-        again=[],
-        looked_at=[],
-        untold=[],
+        to_recheck=[],
+        checks=[],
+        skipped=[],
     )
     return Health(diagnosis, more.get("memory", []), more.get("worst"), more.get("seconds", 0.0))
 

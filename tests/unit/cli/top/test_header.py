@@ -122,7 +122,7 @@ def test_a_service_that_is_stuck_or_away_is_not_called_healthy() -> None:
 
 def test_an_incomplete_ledger_is_not_called_healthy() -> None:
     incomplete = process()
-    incomplete.tasks.incomplete = ["cannot see 40 of 52 tasks: a reason"]
+    incomplete.totals.incomplete = ["cannot see 40 of 52 tasks: a reason"]
     lines = texts(refreshed(process=incomplete, health=health()))
     assert "HEALTHY" not in "".join(lines)
     assert "INCOMPLETE  cannot see 40 of 52 tasks" in lines

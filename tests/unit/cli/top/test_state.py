@@ -156,8 +156,8 @@ def test_a_title_takes_as_many_lines_as_it_needs(state: State) -> None:
     feed = Feed(
         symbol="BRK.B",
         demand="lingering",
-        upstream="closing",
-        subscribers=3,
+        upstream_state="closing",
+        subscriber_count=3,
         generation=1,
         band="very_stale",
         reason=None,

@@ -61,8 +61,8 @@ async def test_the_latest_come_first_with_how_and_by_whom(desk: Desk) -> None:
     assert slow.labels == {"symbol": "AAPL"}
     assert slow.cancels == 1
     assert slow.cancelled_at.startswith("tests/unit/control/handlers/test_ended_tasks.py:")
-    assert 0 <= slow.lived_s < 60
-    assert slow.ended_s >= 0
+    assert 0 <= slow.lifetime_s < 60
+    assert slow.ended_ago_s >= 0
 
 
 async def test_one_outcome_one_site_and_a_limit(desk: Desk) -> None:

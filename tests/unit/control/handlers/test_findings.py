@@ -6,7 +6,7 @@ from qcfeed.cli import main
 from qcfeed.control.handlers import findings
 from qcfeed.diagnostics import rules
 from qcfeed.diagnostics.history import Series
-from qcfeed.diagnostics.observations import Observations, SuspectTasks, UntrackedTasks, Verdict
+from qcfeed.diagnostics.observations import Certainty, Observations, SuspectTasks, UntrackedTasks
 from qcfeed.diagnostics.unretrieved import UnretrievedGroup
 from qcfeed.diagnostics.watchdog import Stall
 
@@ -36,7 +36,7 @@ def test_every_rule_names_a_command_that_there_is() -> None:
     told = [findings._row(finding) for finding in rules.findings(everything())]
     assert {row.rule for row in told} == set(findings._NEXT)
     assert len(told) == len(rules.RULES)
-    assert {row.verdict for row in told} == {Verdict.FOUND.value}
+    assert {row.certainty for row in told} == {Certainty.PROVED.value}
     for row in told:
         program, command, *rest = row.next.split()
         assert program == "qcfeed"

@@ -77,7 +77,7 @@ def test_the_log_s_newest_lines(audit: AuditLog) -> None:
     assert [each.message for each in told.lines] == [
         f"line {n} password=[redacted]" for n in (3, 4)
     ]
-    assert told.dropped == 3
+    assert told.dropped_lines == 3
     with pytest.raises(UsageError, match="limit is 0"):
         handlers(audit, log=log)[LOG](LinesQuery(limit=0))
 

@@ -56,7 +56,7 @@ async def program():
 async def test_by_number_exactly_those(program: Program) -> None:
     first, second, third = (program.spawn() for _ in range(3))
     plan = program.plan(serials=f"{program.serial(first)},{program.serial(third)}")
-    assert (plan.count, plan.gone, plan.spared) == (2, [], [])
+    assert (plan.total, plan.gone_serials, plan.spared) == (2, [], [])
     ended = await program.cancel(serials=[program.serial(first), program.serial(third)])
     assert (ended.cancelled, ended.survived, ended.already_gone) == (2, 0, 0)
     assert first.cancelled()
@@ -75,7 +75,7 @@ async def test_a_stale_number_never_hits_another_task(program: Program) -> None:
     later = [program.serial(program.spawn()) for _ in range(2_000)]
     assert min(later) > serial
     assert len(set(later)) == 2_000
-    assert program.plan(serials=str(serial)).gone == [serial]
+    assert program.plan(serials=str(serial)).gone_serials == [serial]
     ended = await program.cancel(serials=[serial])
     assert (ended.cancelled, ended.already_gone) == (0, 1)
     assert not any(task.cancelling() for task in program.held)
@@ -86,7 +86,7 @@ async def test_a_plans_newest_number_keeps_later_ones_out(program: Program) -> N
     plan = program.plan(label="symbol=AAPL")
     later = program.spawn(symbol="AAPL")
     ended = await program.cancel(label="symbol=AAPL", up_to=plan.up_to)
-    assert (plan.count, ended.cancelled) == (1, 1)
+    assert (plan.total, ended.cancelled) == (1, 1)
     assert planned.cancelled()
     assert not later.cancelling()
 
@@ -95,9 +95,9 @@ async def test_a_plan_lists_some_and_counts_all(program: Program) -> None:
     for _ in range(30):
         program.spawn()
     plan = program.plan(site=HERE, limit=5)
-    assert (plan.count, len(plan.tasks)) == (30, 5)
+    assert (plan.total, len(plan.tasks)) == (30, 5)
     assert [
-        (row.location.partition(":")[0][-len(HERE) :], row.tasks) for row in plan.locations
+        (row.location.partition(":")[0][-len(HERE) :], row.count) for row in plan.locations
     ] == [(HERE, 30)]
 
 
@@ -110,11 +110,11 @@ def test_the_main_task_is_spared_by_a_filter_and_cancelled_by_its_number() -> No
         serial = program.serial(this)
         other = program.spawn()
         plan = program.plan(older_than_s=0.0, name="*")
-        assert (plan.count, [spared.task for spared in plan.spared]) == (1, [serial])
+        assert (plan.total, [spared.serial for spared in plan.spared]) == (1, [serial])
         assert plan.spared[0].why == "the loop runs for it"
-        assert program.plan(serials=str(serial)).count == 1
+        assert program.plan(serials=str(serial)).total == 1
         ended = await program.cancel(name="*")
-        assert (ended.cancelled, [spared.task for spared in ended.spared]) == (1, [serial])
+        assert (ended.cancelled, [spared.serial for spared in ended.spared]) == (1, [serial])
         assert not this.cancelling()
         assert other.cancelled()
 
@@ -130,7 +130,7 @@ async def test_the_control_planes_own_are_spared(program: Program, monkeypatch) 
     assert task_cancel._OURS == "qcfeed/control/"
     monkeypatch.setattr(task_cancel, "_OURS", ours)
     plan = program.plan(site=HERE)
-    assert (plan.count, [spared.why for spared in plan.spared]) == (
+    assert (plan.total, [spared.why for spared in plan.spared]) == (
         0,
         ["it is the control plane's"],
     )

@@ -84,7 +84,7 @@ async def test_one_task_in_full(program: Program) -> None:
     assert (answer.task.name, answer.task.labels) == ("child", {"symbol": "AAPL"})
     assert answer.task.note == "orphaned"
     assert answer.task.parent == program.serial(mother)
-    assert answer.parent.name == "mother"
+    assert answer.parent_task.name == "mother"
     assert (answer.owner, answer.owner_gone) == ("subscriber 3", True)
     assert answer.owner_gone_s >= 9
     assert [(a.serial, a.name, a.how) for a in answer.awaited_by] == [
@@ -109,7 +109,7 @@ async def test_a_parent_that_has_ended_is_known_by_its_number(program: Program) 
     serial = program.serial(mother)
     await mother
     answer = program.show(spawned[0])
-    assert (answer.task.parent, answer.parent) == (serial, None)
+    assert (answer.task.parent, answer.parent_task) == (serial, None)
 
 
 async def test_one_that_swallows_its_cancellation_says_how_often(program: Program) -> None:
@@ -164,8 +164,8 @@ async def test_the_tree_has_parents_before_children_and_shows_rings(program: Pro
     by_serial = {task.serial: task for task in answer.tasks}
     first, second = map(program.serial, ring)
     assert answer.cycles == [[first, second]]
-    assert by_serial[first].awaited_by == [second]
-    assert by_serial[second].awaited_by == [first]
+    assert by_serial[first].awaited_by_serials == [second]
+    assert by_serial[second].awaited_by_serials == [first]
     assert by_serial[program.serial(grandmother)].name == "alone"
     assert [task.serial for task in answer.tasks] == sorted(by_serial)
     for task in ring:
@@ -214,8 +214,8 @@ async def test_filters_reach_every_list(program: Program) -> None:
     (row,) = program.handle[TASKS_BY_LOCATION](ByLocationQuery(name="feed *")).locations
     assert (row.matching, row.live) == (3, 4)
 
-    assert program.handle[ORPHANS](OrphansQuery(label="symbol=MSFT")).count == 1
-    assert program.handle[ORPHANS](OrphansQuery(name="link")).count == 0
+    assert program.handle[ORPHANS](OrphansQuery(label="symbol=MSFT")).total == 1
+    assert program.handle[ORPHANS](OrphansQuery(name="link")).total == 0
 
     rows = program.handle[TASKS_BY_LABEL](LabelQuery(key="symbol", site=HERE, limit=1))
     assert (rows.total, rows.key) == (3, "symbol")

@@ -141,12 +141,12 @@ async def test_orphans_with_their_evidence(start):
     program.spawn(3, gone)
     program.spawn(2, there)
     program.spawn(2)
-    assert program.handle[ORPHANS](OrphansQuery()).count == 0
+    assert program.handle[ORPHANS](OrphansQuery()).total == 0
     gone.closed = True
     answer = program.handle[ORPHANS](OrphansQuery(limit=2))
-    assert (answer.count, len(answer.orphans)) == (3, 2)
+    assert (answer.total, len(answer.orphans)) == (3, 2)
     assert {orphan.symbol for orphan in answer.orphans} == {"AAPL"}
-    assert "subscriber of AAPL" in answer.orphans[0].evidence
+    assert "subscriber of AAPL" in answer.orphans[0].reason
 
 
 @pytest.mark.parametrize("symbol", [None, 7, b"AAPL"])
@@ -164,10 +164,10 @@ async def test_a_reap_touches_orphans_only(start):
     )  # fmt: skip
     gone.closed = True
     reaped = await program.handle[REAP](ReapRequest())
-    assert (reaped.reaped, reaped.survivors, reaped.failed) == (1200, [], 0)
+    assert (reaped.cancelled, reaped.survivors, reaped.failed) == (1200, [], 0)
     assert all(task.cancelled() for task in orphans)
     assert not any(task.cancelling() for task in held + nobodys)
-    assert program.handle[ORPHANS](OrphansQuery()).count == 0
+    assert program.handle[ORPHANS](OrphansQuery()).total == 0
 
 
 async def test_a_reap_states_how_long_the_loop_stalled_meanwhile(start):
@@ -199,7 +199,7 @@ async def test_what_is_no_longer_orphaned_is_spared(start, monkeypatch):
         return await cancel(records, **kw)
 
     monkeypatch.setattr(tasks.reaper, "cancel", cancel_after_it_came_back)
-    assert (await program.handle[REAP](ReapRequest())).reaped == 0
+    assert (await program.handle[REAP](ReapRequest())).cancelled == 0
     assert not any(task.cancelling() for task in orphans)
 
 
@@ -225,14 +225,14 @@ async def test_survivors_and_failed_cleanups(start):
     await asyncio.sleep(0)
     owner.closed = True
     reaped = await program.handle[REAP](ReapRequest(timeout_s=0.05))
-    assert (reaped.reaped, reaped.failed, len(reaped.survivors)) == (0, 1, 1)
+    assert (reaped.cancelled, reaped.failed, len(reaped.survivors)) == (0, 1, 1)
     assert "test_tasks.py" in reaped.survivors[0].location
     end.set()
 
 
 async def test_what_only_the_service_knows(start):
     subscriptions = [
-        Orphan(task=None, symbol="MSFT", location="", age_s=age, evidence="closed")
+        Orphan(serial=None, symbol="MSFT", location="", age_s=age, reason="closed")
         for age in (9000.0, 0.0)
     ]
 
@@ -246,11 +246,11 @@ async def test_what_only_the_service_knows(start):
     program.spawn(1, owner)
     owner.closed = True
     answer = program.handle[ORPHANS](OrphansQuery())
-    assert answer.count == 3
+    assert answer.total == 3
     assert [orphan.symbol for orphan in answer.orphans] == ["MSFT", "AAPL", "MSFT"]
     reaped = await program.handle[REAP](ReapRequest())
-    assert (reaped.reaped, reaped.subscriptions) == (1, 2)
-    assert program.handle[ORPHANS](OrphansQuery()).count == 0
+    assert (reaped.cancelled, reaped.subscriptions) == (1, 2)
+    assert program.handle[ORPHANS](OrphansQuery()).total == 0
 
 
 async def test_grace(start):
@@ -258,9 +258,9 @@ async def test_grace(start):
     program.spawn(1, owner)
     owner.closed = True
     owner.closed_at = asyncio.get_running_loop().time()
-    assert program.handle[ORPHANS](OrphansQuery()).count == 0
+    assert program.handle[ORPHANS](OrphansQuery()).total == 0
     owner.closed_at -= 61
-    assert program.handle[ORPHANS](OrphansQuery()).count == 1
+    assert program.handle[ORPHANS](OrphansQuery()).total == 1
 
 
 async def test_orphans_of_all_ages_in_place_of_the_oldest(start):
@@ -270,8 +270,8 @@ async def test_orphans_of_all_ages_in_place_of_the_oldest(start):
     ask = program.handle[ORPHANS]
     oldest = ask(OrphansQuery(limit=10))
     spread = ask(OrphansQuery(limit=10, spread=True))
-    assert oldest.count == spread.count == 100
-    serials = [row.task for row in spread.orphans]
+    assert oldest.total == spread.total == 100
+    serials = [row.serial for row in spread.orphans]
     assert len(serials) in range(9, 11)
     assert max(serials) - min(serials) > 50 > 10 >= len(oldest.orphans)
     assert len(ask(OrphansQuery(limit=1000, spread=True)).orphans) == 100
@@ -283,8 +283,8 @@ async def test_an_orphan_says_whose_it_was_and_how_long_it_sleeps_already(start)
     owner.closed = True
     await asyncio.sleep(0.05)
     (row,) = program.handle[ORPHANS](OrphansQuery()).orphans
-    assert (row.owner, row.gone_s) == ("subscriber of AAPL", None)
-    assert 0.04 <= row.slept_s < 60
+    assert (row.owner, row.owner_gone_s) == ("subscriber of AAPL", None)
+    assert 0.04 <= row.sleeping_s < 60
 
 
 async def test_the_text_of_each_location_where_it_is_asked_for(start):

@@ -47,8 +47,8 @@ def section(blocks: list[Block], title: str) -> list[Block]:
 
 
 def test_the_timeline_of_the_incident_has_its_first_and_last_row() -> None:
-    told = sections.blocks(material(leak(history=night.points(), history_source="Prometheus")))
-    blocks = section(told, "Timeline")
+    report = sections.blocks(material(leak(history=night.points(), history_source="Prometheus")))
+    blocks = section(report, "Timeline")
     text, memory, tasks, grid = blocks
     assert text == Text("Source: Prometheus.")
     assert isinstance(memory, Curve)
@@ -107,7 +107,7 @@ def test_a_line_that_repeats_is_one_line() -> None:
         at="2024-03-20T01:45:23.000Z", level="WARNING", logger="market::feed",
         message="No receivers for AAPL", repeated=14_012, last_at="2024-03-20T02:15:00.000Z",
     )  # fmt: skip
-    log = Log(dropped=7, lines=[line])
+    log = Log(dropped_lines=7, lines=[line])
     (code, text) = section(sections.blocks(material(leak(), log=log)), "Log excerpt")
     assert isinstance(code, Code)
     assert code.text.endswith(
@@ -124,7 +124,7 @@ def test_actions_and_settings() -> None:
          "who": {"via": "unix", "uid": 0, "user": "kim"}, "outcome": "done",
          "after": {"reaped": 47_829, "survivors": []}},
     ]  # fmt: skip
-    told = sections.blocks(
+    report = sections.blocks(
         material(
             leak(),
             actions=Actions(file="x", dropped_bytes=0, entries=entries),
@@ -136,15 +136,17 @@ def test_actions_and_settings() -> None:
             ),
         )
     )
-    (grid,) = section(told, "Actions taken")
+    (grid,) = section(report, "Actions taken")
     assert isinstance(grid, Grid)
     assert tuple(grid.rows[1]) == ("02:31:01", "orphans.reap", "done", "kim", "reaped 47829")
-    assert section(told, "Configuration")[-1] == Facts([("linger", "0.5")])
+    assert section(report, "Configuration")[-1] == Facts([("linger", "0.5")])
 
 
 def test_missing_answers_are_listed() -> None:
-    told = sections.blocks(material(replace(leak(), skipped=["feeds: gone"]), dropped=["log: no"]))
-    assert told[-1] == Items(["feeds: gone", "log: no"])
+    report = sections.blocks(
+        material(replace(leak(), skipped=["feeds: gone"]), dropped=["log: no"])
+    )
+    assert report[-1] == Items(["feeds: gone", "log: no"])
 
 
 EVERY_BLOCK: list[Block] = [
@@ -160,18 +162,18 @@ EVERY_BLOCK: list[Block] = [
 
 
 def test_markdown_escapes_all_text() -> None:
-    told = markdown.render(EVERY_BLOCK)
-    rows = [line for line in told.splitlines() if line.startswith("|")]
+    report = markdown.render(EVERY_BLOCK)
+    rows = [line for line in report.splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {3}
-    assert not re.search(r"(?<!\\)<script", told.partition("````")[0])
-    assert "````text\n``` " in told
-    assert "f_g" in told
+    assert not re.search(r"(?<!\\)<script", report.partition("````")[0])
+    assert "````text\n``` " in report
+    assert "f_g" in report
 
 
 def test_html_is_well_formed_and_escapes_all_text() -> None:
-    told = html.render(EVERY_BLOCK).replace("\x1b", "")
-    assert "<script" not in told
-    body = told[told.index("<body>") : told.index("</html>")]
+    report = html.render(EVERY_BLOCK).replace("\x1b", "")
+    assert "<script" not in report
+    body = report[report.index("<body>") : report.index("</html>")]
     root = ET.fromstring(body)
     assert [each.tag for each in root] == ["h1", "p", "dl", "div", "pre", "ul", "svg", "svg"]
 
@@ -192,17 +194,17 @@ def test_a_curve_rises_to_the_top_and_ends_at_the_right() -> None:
 
 
 def test_a_program_without_feeds_has_no_staleness() -> None:
-    told = sections.blocks(material(healthy(status=None, feeds=[])))
-    assert Heading("Quote staleness") not in told
-    assert isinstance(section(told, "Subscriptions")[0], Text)
+    report = sections.blocks(material(healthy(status=None, feeds=[])))
+    assert Heading("Quote staleness") not in report
+    assert isinstance(section(report, "Subscriptions")[0], Text)
 
 
 def test_a_healthy_service_is_reported_as_such() -> None:
     rows = (location(f"a{n}.py:1", live=n) for n in range(40))
-    told = sections.blocks(material(healthy(after=snapshot(*rows, after_s=5.0))))
-    assert isinstance(told[0], Heading)
-    assert told[0].text.startswith("HEALTHY")
-    assert section(told, "Findings")[0] == Text("No problem found.")
+    report = sections.blocks(material(healthy(after=snapshot(*rows, after_s=5.0))))
+    assert isinstance(report[0], Heading)
+    assert report[0].text.startswith("HEALTHY")
+    assert section(report, "Findings")[0] == Text("No problem found.")
 
 
 def test_growth_windows_and_alerts_are_both_reported() -> None:
