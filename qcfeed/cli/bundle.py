@@ -46,7 +46,7 @@ class Member(msgspec.Struct, kw_only=True):
     bytes: int
 
 
-class Manifest(Answer, kw_only=True, tag="qcfeed.bundle/1"):
+class Manifest(Answer, kw_only=True, tag="qcfeed.bundle/2"):
     """The content of a bundle, and what was left out of it."""
 
     version: str

@@ -45,7 +45,7 @@ STACK_TABLE: Table[StackRow] = Table(
 @app.command(
     epilog=examples(
         "qcfeed stacks                        # where the loop is stuck",
-        "qcfeed stacks -o json | jq '.threads[] | select(.watched) | .frames[-1]'",
+        "qcfeed stacks -o json | jq '.threads[] | select(.watched) | .stack[-1]'",
     )
 )
 def stacks(ctx: typer.Context, source: From = None, output: Output = Format.TABLE) -> None:

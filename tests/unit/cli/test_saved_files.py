@@ -149,7 +149,7 @@ async def test_what_a_file_cannot_answer_is_an_error(
         (["findings"], ExitStatus.USAGE, "no findings were saved"),
         (["cancel", "--site", "x.py:1"], ExitStatus.USAGE, "tasks in a file cannot be cancelled"),
         (["--save", "x.json"], ExitStatus.USAGE, "--save needs a service and --from a file"),
-        (["--tree", "-o", "speedscope"], ExitStatus.USAGE, "is of the tasks' stacks"),
+        (["--tree", "-o", "speedscope"], ExitStatus.USAGE, "cannot be combined with"),
     ):
         left = qcfeed_("tasks", *args, "--from", str(file))
         assert (left.status, left.out) == (status, "")
