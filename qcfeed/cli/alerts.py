@@ -26,21 +26,21 @@ app = new_app()
 
 
 class AlertRow(msgspec.Struct, kw_only=True):
-    """One alert; ``value`` is the current value of its expression, null if that is not a number."""
+    """One alert; ``current_value`` is the value of its expression, null if that is not a number."""
 
     name: str
     state: str
     severity: str
     since: str
     active_s: float
-    value: float
+    current_value: float
     summary: str
     runbook: str
     first: str
     labels: dict[str, str]
 
 
-class Alerts(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.alerts/1"):
+class Alerts(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.alerts/2"):
     """The active alerts: firing first, then by age. ``rules``: the number of alert rules loaded."""
 
     at: str
@@ -63,7 +63,7 @@ TABLE: Table[AlertRow] = Table(
         Column("severity"),
         Column("active_s", header="FOR", show=formats.age, right=True),
         Column("since", header="SINCE (UTC)", show=formats.clock),
-        Column("value", show=lambda v: f"{v:,.4g}", right=True),
+        Column("current_value", header="VALUE", show=lambda v: f"{v:,.4g}", right=True),
         Column("instance", value=lambda a: a.labels.get("instance"), least=12, rank=1),
         Column("summary", wide=True),
         Column("runbook", wide=True),
@@ -128,7 +128,7 @@ def _row(alert: ActiveAlert, now: float) -> AlertRow:
         severity=alert.severity,
         since=stamp(alert.since),
         active_s=max(0.0, now - alert.since),
-        value=alert.value,
+        current_value=alert.value,
         summary=alert.summary,
         runbook=alert.runbook,
         first=alert.first,

@@ -75,8 +75,8 @@ def ask_or_read(
 
 def save(ctx: typer.Context, target: Path) -> None:
     """Write a snapshot with findings, ended tasks and failures to a file. Raises what ``write`` does."""
-    from qcfeed.model.answers import Findings
     from qcfeed.model.ended_tasks import TaskFailures, TasksEnded
+    from qcfeed.model.findings import Findings
     from qcfeed.model.saved_tasks import Snapshot
 
     snapshot, _ = ask(ctx, TASKS_SNAPSHOT, Snapshot)

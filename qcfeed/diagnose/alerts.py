@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from qcfeed.diagnose.evidence import Evidence
+from qcfeed.diagnostics.findings import Certainty
 from qcfeed.formats import age
-from qcfeed.model.diagnosis import Certainty, Finding
+from qcfeed.model.diagnosis import DiagnosisFinding
 
 EXPLAINED_BY: dict[str, tuple[str, ...]] = {
     "QcfeedTaskGrowth": ("zombies", "growing"),
@@ -27,13 +28,13 @@ EXPLAINED_BY: dict[str, tuple[str, ...]] = {
 """For each alert of the catalog, the rules whose findings explain it."""
 
 
-def firing_alerts(evidence: Evidence) -> Iterator[Finding]:
+def firing_alerts(evidence: Evidence) -> Iterator[DiagnosisFinding]:
     """One finding per firing alert. Pending alerts are left out: they may clear by themselves."""
     for alert in evidence.alerts:
         if alert.state != "firing":
             continue
         summary = alert.summary or "no summary"
-        yield Finding(
+        yield DiagnosisFinding(
             rule=alert.name,
             kind="ALERT",
             certainty=Certainty.PROVED,

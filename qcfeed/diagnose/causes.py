@@ -6,27 +6,29 @@ from collections.abc import Callable, Sequence
 
 from qcfeed.diagnose import alerts, memory
 from qcfeed.diagnose.evidence import Evidence
-from qcfeed.model.diagnosis import Finding, Symptom
+from qcfeed.model.diagnosis import DiagnosisFinding, Symptom
 
-Relation = Callable[[Evidence, Finding, Finding], bool]
+Relation = Callable[[Evidence, DiagnosisFinding, DiagnosisFinding], bool]
 
 LEAK_SHARE = 0.25
 """A leak explains memory, or its growth, if it accounts for at least this share of it."""
 
 
-def _always(_: Evidence, __: Finding, ___: Finding) -> bool:
+def _always(_: Evidence, __: DiagnosisFinding, ___: DiagnosisFinding) -> bool:
     return True
 
 
-def _same_location(_: Evidence, cause: Finding, symptom: Finding) -> bool:
+def _same_location(_: Evidence, cause: DiagnosisFinding, symptom: DiagnosisFinding) -> bool:
     return cause.location == symptom.location
 
 
-def _while_stuck(evidence: Evidence, _: Finding, __: Finding) -> bool:
+def _while_stuck(evidence: Evidence, _: DiagnosisFinding, __: DiagnosisFinding) -> bool:
     return bool(evidence.stuck_s)
 
 
-def _short_stall_by_its_tasks(evidence: Evidence, cause: Finding, symptom: Finding) -> bool:
+def _short_stall_by_its_tasks(
+    evidence: Evidence, cause: DiagnosisFinding, symptom: DiagnosisFinding
+) -> bool:
     """Whether a short stall comes from the leaked tasks.
 
     Tens of thousands of tasks that wake at once stall the loop for a moment. A long stall is a cause
@@ -39,7 +41,7 @@ def _short_stall_by_its_tasks(evidence: Evidence, cause: Finding, symptom: Findi
     )
 
 
-def _fills_memory(evidence: Evidence, cause: Finding, _: Finding) -> bool:
+def _fills_memory(evidence: Evidence, cause: DiagnosisFinding, _: DiagnosisFinding) -> bool:
     """Whether the leaked tasks take enough memory: all of them together, or the new ones per second."""
     resident, grows = evidence.memory, memory.fastest_growth(evidence)
     if resident is not None and (
@@ -70,7 +72,7 @@ RELATIONS: dict[tuple[str, str], Relation] = {
 """(rule of the cause, rule of the symptom) -> whether the first explains the second."""
 
 
-def arrange(evidence: Evidence, findings: Sequence[Finding]) -> list[Finding]:
+def arrange(evidence: Evidence, findings: Sequence[DiagnosisFinding]) -> list[DiagnosisFinding]:
     """Causes, the most urgent first, each with the symptoms that it explains.
 
     A finding that is not certain explains nothing. A cause takes over the shortest time to the memory
@@ -88,12 +90,12 @@ def arrange(evidence: Evidence, findings: Sequence[Finding]) -> list[Finding]:
     return [each for each in ranked if id(each) not in explained]
 
 
-def _explains(evidence: Evidence, cause: Finding, symptom: Finding) -> bool:
+def _explains(evidence: Evidence, cause: DiagnosisFinding, symptom: DiagnosisFinding) -> bool:
     relation = RELATIONS.get((cause.rule, symptom.rule))
     return symptom is not cause and relation is not None and relation(evidence, cause, symptom)
 
 
-def _attach(cause: Finding, symptom: Finding) -> None:
+def _attach(cause: DiagnosisFinding, symptom: DiagnosisFinding) -> None:
     cause.symptoms += [Symptom(rule=symptom.rule, summary=symptom.cause), *symptom.symptoms]
     known = [each for each in (cause.left_s, symptom.left_s) if each is not None]
     cause.left_s = min(known, default=None)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from qcfeed.diagnose.evidence import Evidence
 from qcfeed.diagnose.runbooks import page_of
-from qcfeed.model import answers
-from qcfeed.model.diagnosis import Certainty, Finding
+from qcfeed.diagnostics.findings import Certainty, Finding
+from qcfeed.model.diagnosis import DiagnosisFinding
 
 DRILL = "drill"
 
@@ -33,7 +33,7 @@ _LEDGER_RULES = {
 """For each rule of the ledger: the finding's kind, its urgency, and what is safe to do."""
 
 
-def ledger_findings(evidence: Evidence) -> Iterator[Finding]:
+def ledger_findings(evidence: Evidence) -> Iterator[DiagnosisFinding]:
     """Swallowed cancellations, abandoned futures, destroyed tasks, lost exceptions, untracked tasks."""
     for rule, (kind, urgency, safe) in _LEDGER_RULES.items():
         for found in evidence.ledger_findings(rule):
@@ -41,12 +41,12 @@ def ledger_findings(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _from_ledger(
-    evidence: Evidence, found: answers.Finding, kind: str, urgency: int, safe: str
-) -> Finding:
+    evidence: Evidence, found: Finding, kind: str, urgency: int, safe: str
+) -> DiagnosisFinding:
     row = evidence.row(found.location)
     at = found.location
     source = row.source if row is not None and isinstance(row.source, str) else ""
-    return Finding(
+    return DiagnosisFinding(
         rule=found.rule,
         kind=kind,
         certainty=Certainty(found.certainty),
@@ -59,15 +59,15 @@ def _from_ledger(
         began_s=found.since_s,
         count=found.count,
         safe=safe,
-        next=[found.next.replace("qcfeed ", f"{evidence.command} ", 1)],
+        next=[each.replace("qcfeed ", f"{evidence.command} ", 1) for each in found.next],
     )
 
 
-def running_drill(evidence: Evidence) -> Iterator[Finding]:
+def running_drill(evidence: Evidence) -> Iterator[DiagnosisFinding]:
     """A drill that is running. The verdict drops this finding where the drill's fault is found."""
     if evidence.status is not None and evidence.status.drill:
         name = evidence.status.drill
-        yield Finding(
+        yield DiagnosisFinding(
             rule=DRILL,
             kind="DRILL",
             certainty=Certainty.PROVED,
@@ -79,10 +79,10 @@ def running_drill(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-def incomplete_ledger(evidence: Evidence) -> Iterator[Finding]:
+def incomplete_ledger(evidence: Evidence) -> Iterator[DiagnosisFinding]:
     """A ledger that does not see all tasks: the absence of other findings proves little."""
     for reason in evidence.after.totals.incomplete:
-        yield Finding(
+        yield DiagnosisFinding(
             rule="incomplete_ledger",
             kind="INCOMPLETE",
             certainty=Certainty.PROVED,

@@ -8,10 +8,12 @@ from datetime import datetime
 from itertools import groupby
 
 from qcfeed.diagnostics import window
+from qcfeed.diagnostics.findings import Finding
 from qcfeed.diagnostics.window import Flow
 from qcfeed.metrics.growth import Point
 from qcfeed.model import answers
-from qcfeed.model.answers import Findings, Location, Memory, Orphan, Orphans, Status
+from qcfeed.model.answers import Location, Memory, Orphan, Orphans, Status
+from qcfeed.model.findings import Findings
 from qcfeed.model.subscribers import Subscriber
 
 
@@ -105,7 +107,7 @@ class Evidence:
         rows = [row for row in self.after.locations if row.location == location]
         return max(rows, key=lambda row: row.live, default=None)
 
-    def ledger_findings(self, rule: str) -> Iterator[answers.Finding]:
+    def ledger_findings(self, rule: str) -> Iterator[Finding]:
         """What one rule of diagnostics/rules.py has found in the service."""
         if self.findings is not None:
             yield from (each for each in self.findings.findings if each.rule == rule)

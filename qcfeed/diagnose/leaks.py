@@ -8,10 +8,11 @@ import msgspec
 
 from qcfeed.diagnose import memory
 from qcfeed.diagnose.evidence import Evidence
+from qcfeed.diagnostics.findings import Certainty, Finding
 from qcfeed.formats import age, count, plural, size
 from qcfeed.model import answers
 from qcfeed.model.answers import Orphan
-from qcfeed.model.diagnosis import Certainty, Finding
+from qcfeed.model.diagnosis import DiagnosisFinding
 
 MIN_GROWTH_PER_MINUTE = 1.0
 """Net new tasks per minute from which a location counts as growing."""
@@ -19,7 +20,7 @@ SUBSCRIBER = "subscriber "
 """Prefix of an owner that is a subscriber; feed/subscriber.py writes it."""
 
 
-def orphaned_tasks(evidence: Evidence) -> Iterator[Finding]:
+def orphaned_tasks(evidence: Evidence) -> Iterator[DiagnosisFinding]:
     """Locations with tasks whose owner is gone.
 
     The ledger's own rule decides when an orphan counts: a feed that is just closing has one for a
@@ -34,13 +35,13 @@ def orphaned_tasks(evidence: Evidence) -> Iterator[Finding]:
             yield _orphaned(evidence, location, now - before, now, ledger_finding)
 
 
-def growing_locations(evidence: Evidence) -> Iterator[Finding]:
+def growing_locations(evidence: Evidence) -> Iterator[DiagnosisFinding]:
     """Locations that have more and more live tasks, without proof that the tasks are orphaned."""
     for observed in evidence.ledger_findings("growing"):
         row = evidence.row(observed.location)
         rate = observed.per_minute or 0.0
         left = memory.time_to_limit(evidence, tasks_per_minute=rate)
-        yield Finding(
+        yield DiagnosisFinding(
             rule="growing",
             kind="GROWTH",
             certainty=Certainty(observed.certainty),
@@ -69,8 +70,8 @@ def growing_locations(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _orphaned(
-    evidence: Evidence, location: str, more: int, now: int, ledger_finding: answers.Finding | None
-) -> Finding:
+    evidence: Evidence, location: str, more: int, now: int, ledger_finding: Finding | None
+) -> DiagnosisFinding:
     rate = _per_minute(evidence, location, more)
     grows = rate >= MIN_GROWTH_PER_MINUTE
     row = evidence.row(location)
@@ -78,7 +79,7 @@ def _orphaned(
     ran = _ran_since_owner_left(listed)
     left = memory.time_to_limit(evidence, tasks_per_minute=rate) if grows else None
     growth = f" and grow by {_rate(rate)} per minute" if grows else ""
-    return Finding(
+    return DiagnosisFinding(
         rule="zombies",
         kind="LEAK",
         certainty=Certainty(ledger_finding.certainty) if ledger_finding else Certainty.PROVED,
@@ -142,7 +143,7 @@ def _proof(
     more: int,
     orphans: Sequence[Orphan],
     ran: tuple[int, int],
-    ledger_finding: answers.Finding | None,
+    ledger_finding: Finding | None,
 ) -> Iterator[str]:
     row = evidence.row(location)
     live = row.live if row is not None else now
@@ -167,7 +168,7 @@ def _waiting(row: answers.Location | None) -> Iterator[str]:
         yield f"most common wait: {most.state} ({count(most.count)}{sampled})"
 
 
-def _began(orphans: Sequence[Orphan], ledger_finding: answers.Finding | None) -> float | None:
+def _began(orphans: Sequence[Orphan], ledger_finding: Finding | None) -> float | None:
     gone = [each.owner_gone_s for each in orphans if each.owner_gone_s is not None]
     if ledger_finding is not None and ledger_finding.since_s is not None:
         gone.append(ledger_finding.since_s)

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 import msgspec
 
 from qcfeed.diagnose.evidence import Evidence
+from qcfeed.diagnostics.findings import Certainty, Finding
 from qcfeed.formats import age, plural
-from qcfeed.model import answers
-from qcfeed.model.diagnosis import Certainty, Finding
+from qcfeed.model.diagnosis import DiagnosisFinding
 
 STACK_FRAMES = 3
 """Innermost frames of the blocking stack that a finding shows."""
 _SAFE_WHILE_STUCK = "actions are refused until the loop runs again; reads still work and are safe"
 
 
-def blocked_loop(evidence: Evidence) -> Iterator[Finding]:
+def blocked_loop(evidence: Evidence) -> Iterator[DiagnosisFinding]:
     """One finding per line that blocked the loop."""
     stalls = list(evidence.ledger_findings("blocked_loop"))
     now = [each for each in stalls if evidence.stuck_s and _goes_on(evidence, each)]
@@ -25,18 +25,18 @@ def blocked_loop(evidence: Evidence) -> Iterator[Finding]:
         yield _not_caught_yet(evidence)
 
 
-def _goes_on(evidence: Evidence, stall: answers.Finding) -> bool:
+def _goes_on(evidence: Evidence, stall: Finding) -> bool:
     return stall.ago_s is not None and stall.ago_s <= evidence.thresholds.stuck_s
 
 
-def _blocked(evidence: Evidence, stall: answers.Finding, *, goes_on: bool) -> Finding:
+def _blocked(evidence: Evidence, stall: Finding, *, goes_on: bool) -> DiagnosisFinding:
     line, _, function = stall.place.partition(" ")
     worst, times = stall.worst_s or 0.0, stall.count
     long = goes_on or worst >= evidence.thresholds.stuck_s
     recent = goes_on or (stall.ago_s or 0.0) <= evidence.thresholds.recent_s
     what = _what(evidence, times, worst, goes_on=goes_on)
     blocks = "blocks it; nothing else runs" if goes_on else "blocked it; nothing else ran"
-    return Finding(
+    return DiagnosisFinding(
         rule="blocked_loop",
         kind="BLOCKED",
         certainty=Certainty.PROVED if long and recent else Certainty.SUSPECTED,
@@ -68,13 +68,13 @@ def _what(evidence: Evidence, times: int, worst: float, *, goes_on: bool) -> str
     return f"the loop stalled {times} times, for up to {age(worst)}"
 
 
-def _not_caught_yet(evidence: Evidence) -> Finding:
+def _not_caught_yet(evidence: Evidence) -> DiagnosisFinding:
     """A stuck loop that the watchdog has not recorded yet: the answer's own stack names the line."""
     stack = [] if evidence.after.loop_stack is msgspec.UNSET else evidence.after.loop_stack
     inner = stack[-1] if stack else ""
     line, _, function = inner.partition(" ")
     what = f"the loop has been stuck for {age(evidence.stuck_s)}"
-    return Finding(
+    return DiagnosisFinding(
         rule="blocked_loop",
         kind="BLOCKED",
         certainty=Certainty.PROVED,

@@ -7,10 +7,11 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from qcfeed.diagnose.evidence import Evidence
+from qcfeed.diagnostics.findings import Certainty
 from qcfeed.formats import age, count, size
 from qcfeed.metrics import growth
 from qcfeed.metrics.growth import Point
-from qcfeed.model.diagnosis import Certainty, Finding
+from qcfeed.model.diagnosis import DiagnosisFinding
 
 MIN_TASKS_FOR_SIZE = 1_000
 """Live tasks from which resident memory divided by their number bounds the memory of one task."""
@@ -47,7 +48,7 @@ def fastest_growth(evidence: Evidence) -> MemoryGrowth | None:
     return min((each for each in known if each is not None), key=lambda e: e.left_s, default=None)
 
 
-def memory_growth(evidence: Evidence) -> Iterator[Finding]:
+def memory_growth(evidence: Evidence) -> Iterator[DiagnosisFinding]:
     """Memory that grows in a straight line towards its limit."""
     grows, memory = fastest_growth(evidence), evidence.memory
     if grows is None or memory is None:
@@ -56,7 +57,7 @@ def memory_growth(evidence: Evidence) -> Iterator[Finding]:
     first = evidence.before.totals.live
     rate = f"{size(grows.bytes_per_s * 60)} per minute"
     counted = f"{count(first)} live at first, {count(evidence.after.totals.live)} now"
-    yield Finding(
+    yield DiagnosisFinding(
         rule="memory_growth",
         kind="MEMORY",
         certainty=Certainty.PROVED,
@@ -81,7 +82,7 @@ def memory_growth(evidence: Evidence) -> Iterator[Finding]:
     )
 
 
-def memory_near_limit(evidence: Evidence) -> Iterator[Finding]:
+def memory_near_limit(evidence: Evidence) -> Iterator[DiagnosisFinding]:
     """Memory near its limit, growing or not."""
     memory = evidence.memory
     if memory is None or not memory.limit_bytes:
@@ -90,7 +91,7 @@ def memory_near_limit(evidence: Evidence) -> Iterator[Finding]:
     if share < evidence.thresholds.memory_share:
         return
     left = time_to_limit(evidence)
-    yield Finding(
+    yield DiagnosisFinding(
         rule="memory_level",
         kind="MEMORY",
         certainty=Certainty.PROVED,

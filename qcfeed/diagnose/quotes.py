@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from qcfeed.diagnose.evidence import Evidence
+from qcfeed.diagnostics.findings import Certainty
 from qcfeed.formats import age, count, plural
 from qcfeed.model import answers
-from qcfeed.model.diagnosis import Certainty, Finding
+from qcfeed.model.diagnosis import DiagnosisFinding
 from qcfeed.model.messages import Band, StaleReason
 
 MAX_NAMED = 3
@@ -16,7 +17,7 @@ MAX_NAMED = 3
 WANTED = "wanted"
 
 
-def upstream(evidence: Evidence) -> Iterator[Finding]:
+def upstream(evidence: Evidence) -> Iterator[DiagnosisFinding]:
     """No symbol gets quotes: the upstream is down or silent."""
     wanted, silent = _wanted(evidence), _silent(evidence)
     if evidence.status is None or not wanted:
@@ -27,7 +28,7 @@ def upstream(evidence: Evidence) -> Iterator[Finding]:
     name = evidence.status.upstream
     state = "is down" if down else "is silent"
     waiting = f"{plural(len(wanted), 'symbol')} {'waits' if len(wanted) == 1 else 'wait'}"
-    yield Finding(
+    yield DiagnosisFinding(
         rule="upstream",
         kind="UPSTREAM",
         certainty=Certainty.PROVED,
@@ -46,7 +47,7 @@ def upstream(evidence: Evidence) -> Iterator[Finding]:
     )
 
 
-def stale_symbols(evidence: Evidence) -> Iterator[Finding]:
+def stale_symbols(evidence: Evidence) -> Iterator[DiagnosisFinding]:
     """Some symbols get no quotes while others do: their markets are quiet, or their feeds fail."""
     wanted, silent = _wanted(evidence), _silent(evidence)
     if not silent or len(silent) == len(wanted):
@@ -57,7 +58,7 @@ def stale_symbols(evidence: Evidence) -> Iterator[Finding]:
     verb = "has" if len(silent) == 1 else "have"
     counted = f"{count(len(silent))} of {plural(len(wanted), 'symbol')}"
     what = f"{counted} {verb} no recent quotes: {named}{more}"
-    yield Finding(
+    yield DiagnosisFinding(
         rule="stale_symbols",
         kind="STALE",
         certainty=Certainty.PROVED
@@ -74,12 +75,12 @@ def stale_symbols(evidence: Evidence) -> Iterator[Finding]:
     )
 
 
-def own_lag(evidence: Evidence) -> Iterator[Finding]:
+def own_lag(evidence: Evidence) -> Iterator[DiagnosisFinding]:
     """Symbols that are stale because the service's own loop was late."""
     late = [each for each in _stale(evidence) if each.reason == StaleReason.OWN_LAG]
     if late:
         stale = f"{plural(len(late), 'symbol')} {'is' if len(late) == 1 else 'are'} stale"
-        yield Finding(
+        yield DiagnosisFinding(
             rule="own_lag",
             kind="STALE",
             certainty=Certainty.PROVED,

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from qcfeed.diagnose.evidence import Evidence
+from qcfeed.diagnostics.findings import Certainty
 from qcfeed.formats import age, count, plural, size
-from qcfeed.model.diagnosis import Certainty, Finding
+from qcfeed.model.diagnosis import DiagnosisFinding
 from qcfeed.model.subscribers import Subscriber
 
 MAX_NAMED = 3
 """Connections that a finding names, the furthest behind first."""
 
 
-def slow_subscribers(evidence: Evidence) -> Iterator[Finding]:
+def slow_subscribers(evidence: Evidence) -> Iterator[DiagnosisFinding]:
     """Connections whose socket accepts no data: a finding after a second, a warning before."""
     slow = [each for each in evidence.slow if each.slow]
     if not slow:
@@ -26,7 +27,7 @@ def slow_subscribers(evidence: Evidence) -> Iterator[Finding]:
         what = f"{counted} {'does not read' if len(chosen) == 1 else 'do not read'}"
     else:
         what = f"{counted} {'was' if len(chosen) == 1 else 'were'} briefly behind"
-    yield Finding(
+    yield DiagnosisFinding(
         rule="slow_subscribers",
         kind="SLOW",
         certainty=Certainty.PROVED if stalled else Certainty.SUSPECTED,

@@ -17,11 +17,11 @@ from qcfeed.diagnose import (
 from qcfeed.diagnose.evidence import Evidence
 from qcfeed.diagnose.runbooks import page_of
 from qcfeed.formats import age, count, milliseconds, plural, size
-from qcfeed.model.diagnosis import Diagnosis, Finding, Looked
+from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding, Looked
 
 HEALTHY = "healthy"
 
-RULES: Sequence[Callable[[Evidence], Iterator[Finding]]] = (
+RULES: Sequence[Callable[[Evidence], Iterator[DiagnosisFinding]]] = (
     leaks.orphaned_tasks,
     leaks.growing_locations,
     loop.blocked_loop,
@@ -39,7 +39,7 @@ RULES: Sequence[Callable[[Evidence], Iterator[Finding]]] = (
 
 
 def diagnose(
-    evidence: Evidence, rules: Sequence[Callable[[Evidence], Iterator[Finding]]] = RULES
+    evidence: Evidence, rules: Sequence[Callable[[Evidence], Iterator[DiagnosisFinding]]] = RULES
 ) -> Diagnosis:
     """What is wrong, the cause first. Pure. Cost: O(locations + feeds + listed orphans)."""
     arranged = causes.arrange(evidence, [found for rule in rules for found in rule(evidence)])
@@ -65,7 +65,7 @@ def diagnose(
     )
 
 
-def headline(finding: Finding) -> str:
+def headline(finding: DiagnosisFinding) -> str:
     """``LEAK  47,829 tasks from feed.py:83 are orphaned; 11m02s left``"""
     left = "" if finding.left_s is None else f"; {age(finding.left_s)} left"
     return f"{finding.kind}  {finding.headline}{left}"

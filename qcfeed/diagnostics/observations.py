@@ -1,50 +1,12 @@
-"""What the rules of rules.py look at (``Observations``) and what they answer (``Finding``). Data only."""
+"""What the rules of rules.py look at. Data only."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from qcfeed.diagnostics.history import Series
 from qcfeed.diagnostics.unretrieved import UnretrievedGroup
 from qcfeed.diagnostics.watchdog import Stall
-
-
-class Certainty(StrEnum):
-    """How sure a finding is.
-
-    ``SUSPECTED``: a healthy program could look the same for a while.
-    """
-
-    PROVED = "proved"
-    SUSPECTED = "suspected"
-
-
-@dataclass(slots=True)
-class Finding:
-    """One thing that a rule found wrong, with its evidence.
-
-    ``serials``: some of the tasks, oldest first. ``recheck_s``: seconds after which to look again,
-    for a suspected finding. ``count``: how many tasks, stalls or exceptions it is about;
-    ``per_minute``: how fast ``count`` grows; ``since_s``: how long it has lasted so far.
-    Of stalls: ``worst_s`` is the longest, ``ago_s`` how long ago the last one ended, ``place`` the
-    ``file:line function`` that blocked the loop, ``source`` the text of that line.
-    """
-
-    rule: str
-    certainty: Certainty
-    summary: str
-    location: str = ""
-    evidence: list[str] = field(default_factory=list)
-    serials: list[int] = field(default_factory=list)
-    recheck_s: float | None = None
-    count: int = 0
-    per_minute: float | None = None
-    since_s: float | None = None
-    worst_s: float | None = None
-    ago_s: float | None = None
-    place: str = ""
-    source: str = ""
 
 
 @dataclass(slots=True)

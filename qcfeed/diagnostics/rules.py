@@ -9,14 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from qcfeed.diagnostics.findings import Certainty, Finding
 from qcfeed.diagnostics.history import Series
-from qcfeed.diagnostics.observations import (
-    Certainty,
-    Finding,
-    Observations,
-    SuspectTasks,
-    UntrackedTasks,
-)
+from qcfeed.diagnostics.observations import Observations, SuspectTasks, UntrackedTasks
 from qcfeed.diagnostics.trend import Trend, trend
 from qcfeed.diagnostics.watchdog import Stall
 

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+import msgspec
+
 WINDOWS = (("5m", 300.0), ("15m", 900.0), ("1h", 3_600.0))
 """Name and seconds of each window that is fitted, beside the whole."""
 WHOLE = "whole"
@@ -56,9 +58,12 @@ class Line(NamedTuple):
     r2: float
 
 
-class Window(NamedTuple):
-    """What one window says. ``seconds``: what its samples span. Rates are None where ``missing``
-    says why; ``time_to_limit_s`` is None as well where memory does not grow or has no limit."""
+class Window(msgspec.Struct, frozen=True):
+    """The growth rates of one window of time, ``seconds`` long as far as there are samples.
+
+    A rate is None where ``missing_reason`` says why. ``time_to_limit_s`` is None as well where memory
+    does not grow or has no limit. ``r2``: how well a line fits memory; ``tasks_r2``: live tasks.
+    """
 
     window: str
     samples: int
@@ -69,7 +74,7 @@ class Window(NamedTuple):
     tasks_r2: float | None = None
     spawned_per_minute: float | None = None
     time_to_limit_s: float | None = None
-    missing: str | None = None
+    missing_reason: str | None = None
 
 
 class PerTask(NamedTuple):
@@ -79,13 +84,13 @@ class PerTask(NamedTuple):
     r2: float
 
 
-class LocationGrowth(NamedTuple):
+class LocationGrowth(msgspec.Struct, frozen=True):
     """One spawn location's live tasks: at the end, net since the beginning, a minute, and the
     location's ``share`` of what all growing locations grew."""
 
     location: str
-    live: float
-    net: float
+    live: int
+    net: int
     per_minute: float
     share: float
 
@@ -171,7 +176,7 @@ def _window(
     spans = points[-1].at - points[0].at if points else 0.0
     lacks = _lacks(count, spans, seconds)
     if lacks is not None:
-        return Window(name, count, spans, missing=lacks)
+        return Window(name, count, spans, missing_reason=lacks)
     grown, tasks = fit(memory), fit(live)
     return Window(
         name,
@@ -303,8 +308,8 @@ def by_location(series: Mapping[str, Sequence[tuple[float, float]]]) -> list[Loc
     rows = [
         LocationGrowth(
             name,
-            live=after,
-            net=after - before,
+            live=round(after),
+            net=round(after - before),
             per_minute=(after - before) / minutes if minutes else 0.0,
             share=max(0.0, after - before) / grown if grown else 0.0,
         )

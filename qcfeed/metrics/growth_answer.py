@@ -10,29 +10,12 @@ import msgspec
 from qcfeed.formats import age, size
 from qcfeed.metrics import claims, growth
 from qcfeed.metrics.claims import Claim
-from qcfeed.metrics.growth import LocationGrowth, Point
+from qcfeed.metrics.growth import LocationGrowth, Point, Window
 from qcfeed.metrics.timeline import Timeline
+from qcfeed.model.history import HistoryPoint
 
 HORIZON = 4 * 3_600.0
 """Seconds; memory that reaches its limit sooner is a finding. The incident's restarts came as often."""
-
-
-class Rates(msgspec.Struct, kw_only=True):
-    """One window; null is what could not be told, and ``missing`` says why.
-
-    ``r2`` is of memory, ``tasks_r2`` of live tasks; ``seconds``: what the samples span.
-    """
-
-    window: str
-    samples: int
-    seconds: float
-    memory_bytes_per_hour: float | None
-    r2: float | None
-    tasks_per_minute: float | None
-    tasks_r2: float | None
-    spawned_per_minute: float | None
-    time_to_limit_s: float | None
-    missing: str | None
 
 
 class Worst(msgspec.Struct, kw_only=True):
@@ -40,27 +23,6 @@ class Worst(msgspec.Struct, kw_only=True):
 
     window: str
     time_to_limit_s: float
-
-
-class Moment(msgspec.Struct, kw_only=True):
-    """One sample; ``orphans``: tasks and subscriptions; null is what was not there."""
-
-    at: str
-    resident_bytes: float | None
-    live: float | None
-    subscriptions: float | None
-    orphaned: float | None
-    feed_count: float | None
-
-
-class LocationRate(msgspec.Struct, kw_only=True):
-    """A spawn location; ``share`` of what all growing locations grew."""
-
-    location: str
-    live: float
-    net: float
-    per_minute: float
-    share: float
 
 
 class ClaimAnswer(msgspec.Struct, kw_only=True):
@@ -86,9 +48,9 @@ class Growth(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.growt
     at: str
     source: str
     target: str
-    resident_bytes: float | None
-    limit_bytes: float | None
-    windows: list[Rates]
+    resident_bytes: int | None
+    limit_bytes: int | None
+    windows: list[Window]
     worst: Worst | None
     accelerating: bool
     sustained: bool
@@ -98,8 +60,8 @@ class Growth(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.growt
     missing: list[str]
     restarted_at: list[str]
     gaps: list[tuple[str, str]]
-    locations: list[LocationRate]
-    timeline: list[Moment]
+    locations: list[LocationGrowth]
+    timeline: list[HistoryPoint]
 
 
 def answer(told: Timeline, said: Sequence[Claim] = (), *, horizon: float = HORIZON) -> Growth:
@@ -112,9 +74,9 @@ def answer(told: Timeline, said: Sequence[Claim] = (), *, horizon: float = HORIZ
         at=stamp(told.at),
         source=told.source,
         target=told.target,
-        resident_bytes=held[-1] if held else None,
-        limit_bytes=told.limit,
-        windows=[Rates(**each._asdict()) for each in growth.worst_first(found)],
+        resident_bytes=round(held[-1]) if held else None,
+        limit_bytes=None if told.limit is None else round(told.limit),
+        windows=growth.worst_first(found),
         worst=None
         if worst is None
         else Worst(window=worst.window, time_to_limit_s=worst.time_to_limit_s or 0.0),
@@ -126,8 +88,8 @@ def answer(told: Timeline, said: Sequence[Claim] = (), *, horizon: float = HORIZ
         missing=list(told.missing),
         restarted_at=[stamp(at) for at in growth.restarts(told.points)],
         gaps=[(stamp(begin), stamp(end)) for begin, end in growth.gaps(told.points)],
-        locations=[_location(each) for each in growth.by_location(told.locations)],
-        timeline=[_moment(point) for point in told.points],
+        locations=growth.by_location(told.locations),
+        timeline=[history_point(point, stamp(point.at)) for point in told.points],
     )
 
 
@@ -172,16 +134,18 @@ def _claim(answered: claims.CheckedClaim) -> ClaimAnswer:
     )
 
 
-def _location(row: LocationGrowth) -> LocationRate:
-    return LocationRate(**row._asdict())
-
-
-def _moment(point: Point) -> Moment:
-    return Moment(
-        at=stamp(point.at),
-        resident_bytes=point.memory,
-        live=point.live,
-        subscriptions=point.subscriptions,
-        orphaned=point.orphans,
-        feed_count=point.feeds,
+def history_point(point: Point, at: str) -> HistoryPoint:
+    """A sample taken ``at`` that time, as answers give it: what is counted is a whole number."""
+    return HistoryPoint(
+        at=at,
+        resident_bytes=_whole(point.memory),
+        live=_whole(point.live),
+        subscriptions=_whole(point.subscriptions),
+        orphaned=_whole(point.orphans),
+        feed_count=_whole(point.feeds),
+        spawned=_whole(point.spawned),
     )
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)

@@ -220,48 +220,6 @@ class ReapRequest(msgspec.Struct, forbid_unknown_fields=True):
     batch: int = 500
 
 
-# ---------------------------------------------------------------- findings
-
-
-class Finding(msgspec.Struct, kw_only=True):
-    """What one rule has to say. ``verdict``: ``found``, or ``suspected`` in ``recheck_s`` seconds.
-
-    ``serials`` are of a few of its tasks; ``next`` is the command to type. ``count`` of what was
-    found, ``per_minute`` more of them, for ``since_s`` so far; ``worst_s``: how long the loop did not
-    turn, the last time ``ago_s`` ago. ``place`` is the ``file:line function`` that does it, ``source`` that line's text.
-    """
-
-    rule: str
-    certainty: str
-    summary: str
-    location: str
-    evidence: list[str]
-    serials: list[int]
-    recheck_s: float | None
-    next: str = ""
-    count: int = 0
-    per_minute: float | None = None
-    since_s: float | None = None
-    worst_s: float | None = None
-    ago_s: float | None = None
-    place: str = ""
-    source: str = ""
-
-
-class Findings(Answer, kw_only=True, tag="qcfeed.findings/2"):
-    """What is certain first. ``snapshots`` and ``watched_s``: how much the rules had to look at.
-
-    ``untold``: what they could not look at, and why.
-    """
-
-    proved: int
-    suspected: int
-    findings: list[Finding]
-    snapshots: int
-    watched_s: float
-    skipped: list[str]
-
-
 # ---------------------------------------------------------------- feeds
 
 

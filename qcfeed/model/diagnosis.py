@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import msgspec
 
+from qcfeed.diagnostics.findings import Certainty
 from qcfeed.model.answers import Answer
-
-
-class Certainty(StrEnum):
-    """``SUSPECTED``: what is known would fit a healthy service too; time will tell."""
-
-    PROVED = "proved"
-    SUSPECTED = "suspected"
 
 
 class Symptom(msgspec.Struct, kw_only=True):
@@ -23,7 +15,7 @@ class Symptom(msgspec.Struct, kw_only=True):
     summary: str
 
 
-class Finding(msgspec.Struct, kw_only=True):
+class DiagnosisFinding(msgspec.Struct, kw_only=True):
     """One cause.
 
     ``kind`` is the word that it begins with (``LEAK``), ``headline`` fits beside it on one line,
@@ -73,8 +65,8 @@ class Diagnosis(Answer, kw_only=True, tag="qcfeed.diagnose/2"):
     verdict: str
     headline: str
     window_s: float
-    findings: list[Finding]
-    to_recheck: list[Finding]
+    findings: list[DiagnosisFinding]
+    to_recheck: list[DiagnosisFinding]
     checks: list[Looked]
     skipped: list[str]
     drill: str | None = None

@@ -14,18 +14,18 @@ class HistoryQuery(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class HistoryPoint(msgspec.Struct, kw_only=True):
-    """One moment; what the program does not have is null. ``orphans``: tasks and subscriptions.
+    """One moment; what the program does not have is null. ``orphaned``: tasks and subscriptions.
 
-    ``spawned_tasks``: since the ledger began.
+    ``spawned``: since the ledger began.
     """
 
     at: str
-    resident_bytes: float | None
-    live: float | None
-    subscriptions: float | None
-    orphaned: float | None
-    feed_count: float | None
-    spawned: float | None
+    resident_bytes: int | None
+    live: int | None
+    subscriptions: int | None
+    orphaned: int | None
+    feed_count: int | None
+    spawned: int | None
 
 
 class LocationHistory(msgspec.Struct, kw_only=True):

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import msgspec
 
-from qcfeed.model.answers import Answer, Findings, Location, Task, TaskFilter, TaskTotals
+from qcfeed.model.answers import Answer, Location, Task, TaskFilter, TaskTotals
 from qcfeed.model.ended_tasks import TaskFailures, TasksEnded
+from qcfeed.model.findings import Findings
 from qcfeed.model.task_details import Awaiting, Frame
 
 # ---------------------------------------------------------------- a snapshot

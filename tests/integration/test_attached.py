@@ -29,15 +29,8 @@ from qcfeed.errors import (
     StartError,
     UnreachableError,
 )
-from qcfeed.model.answers import (
-    Findings,
-    Orphans,
-    Process,
-    Reaped,
-    ReapRequest,
-    Status,
-    TasksByLocation,
-)
+from qcfeed.model.answers import Orphans, Process, Reaped, ReapRequest, Status, TasksByLocation
+from qcfeed.model.findings import Findings
 from qcfeed.model.history import History
 from qcfeed.model.stacks import Stacks
 from tests.support.patience import PATIENCE

@@ -33,7 +33,7 @@ def test_whatever_was_scraped_has_an_answer(points: list[Point], limit: float | 
     for each in found:
         assert each.r2 is None or 0 <= each.r2 <= 1
         assert each.time_to_limit_s is None or each.time_to_limit_s >= 0
-        assert (each.missing is None) or each.memory_bytes_per_hour is None
+        assert (each.missing_reason is None) or each.memory_bytes_per_hour is None
     worst = growth.worst(found)
     if worst is not None:
         assert worst == growth.worst_first(found)[0]

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from qcfeed.diagnose.evidence import Evidence
+from qcfeed.diagnostics.findings import Certainty, Finding
 from qcfeed.metrics.growth import Point
 from qcfeed.model import answers
 from qcfeed.model.answers import (
     Bands,
     Feed,
-    Findings,
     Listening,
     Location,
     Memory,
@@ -22,6 +22,7 @@ from qcfeed.model.answers import (
     TasksByLocation,
     TaskTotals,
 )
+from qcfeed.model.findings import Findings
 from qcfeed.model.subscribers import Subscriber
 
 AT = datetime(2024, 3, 20, 2, 15, tzinfo=UTC)
@@ -59,19 +60,19 @@ def snapshot(*rows: Location, after_s: float = 0.0, stall_ms: float = 0.0) -> Ta
     )
 
 
-def rule(name: str, at: str = LEAKY, *, sure: bool = True, **more: Any) -> answers.Finding:
+def rule(name: str, at: str = LEAKY, *, sure: bool = True, **more: Any) -> Finding:
     given: dict[str, Any] = {
         "summary": f"{name} of {at}",
         "evidence": ["evidence of it"],
         "serials": [],
         "recheck_s": None if sure else 60.0,
-        "next": "qcfeed tasks",
+        "next": ["qcfeed tasks"],
     }
-    certainty = "proved" if sure else "suspected"
-    return answers.Finding(rule=name, certainty=certainty, location=at, **given | more)
+    certainty = Certainty.PROVED if sure else Certainty.SUSPECTED
+    return Finding(rule=name, certainty=certainty, location=at, **given | more)
 
 
-def ledger_findings(*rules: answers.Finding) -> Findings:
+def ledger_findings(*rules: Finding) -> Findings:
     found = sum(each.certainty == "found" for each in rules)
     return Findings(
         proved=found,

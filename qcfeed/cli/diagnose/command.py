@@ -18,14 +18,14 @@ from qcfeed.cli.ui import durations, formats, render
 from qcfeed.cli.ui.table import Column, Line, Table
 from qcfeed.diagnose.verdict import diagnose as judge
 from qcfeed.errors import ExitStatus, TimedOutError, UnreachableError, UsageError
-from qcfeed.model.diagnosis import Diagnosis, Finding
+from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding
 
 WINDOW = 5.0
 """Seconds between the two snapshots, by default."""
 
 app = new_app()
 
-FINDING_TABLE: Table[Finding] = Table(
+FINDING_TABLE: Table[DiagnosisFinding] = Table(
     (
         Column("rule"),
         Column("certainty"),

@@ -23,7 +23,8 @@ from qcfeed.control.routes import (
 from qcfeed.diagnose.evidence import DiagnosisThresholds, Evidence
 from qcfeed.errors import NotFoundError, QcfeedError, TimedOutError, UnreachableError
 from qcfeed.metrics.growth import Point
-from qcfeed.model.answers import Answer, Feeds, Findings, Orphans, Process, Status, TasksByLocation
+from qcfeed.model.answers import Answer, Feeds, Orphans, Process, Status, TasksByLocation
+from qcfeed.model.findings import Findings
 from qcfeed.model.history import History
 from qcfeed.model.subscribers import Subscribers
 

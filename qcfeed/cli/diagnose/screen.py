@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from qcfeed.cli.ui.table import Line
 from qcfeed.diagnose.verdict import headline
 from qcfeed.formats import age, printable
-from qcfeed.model.diagnosis import Diagnosis, Finding
+from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding
 
 OTHERS_SHOWN = 4
 """Further findings to show, one line each; ``-o wide`` shows all of them in full."""
@@ -43,7 +43,7 @@ def _screen(diagnosis: Diagnosis, full: bool) -> Iterator[Line]:
         yield Line(skipped, "skipped", "yellow", rank=0 if full else BASIS_RANK)
 
 
-def finding_lines(finding: Finding, *, full: bool) -> Iterator[Line]:
+def finding_lines(finding: DiagnosisFinding, *, full: bool) -> Iterator[Line]:
     """One finding; with ``full``, none of its evidence may be left out. Not escaped for a terminal."""
     yield Line(headline(finding), colour="red")
     yield Line(finding.cause, "cause")

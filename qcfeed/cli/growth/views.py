@@ -10,8 +10,9 @@ import msgspec
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.sparkline import BLOCKS, sparkline
 from qcfeed.cli.ui.table import Column, Line, Table
-from qcfeed.metrics.growth import GOOD_FIT
-from qcfeed.metrics.growth_answer import ClaimAnswer, Growth, LocationRate, Moment, Rates, in_words
+from qcfeed.metrics.growth import GOOD_FIT, LocationGrowth, Window
+from qcfeed.metrics.growth_answer import ClaimAnswer, Growth, in_words
+from qcfeed.model.history import HistoryPoint
 
 ROWS = 10
 """The approximate number of rows of the timeline; JSON and CSV have all of it."""
@@ -32,7 +33,7 @@ def signed_size(value: float) -> str:
     return ("-" if value < 0 else "+") + formats.size(abs(value)) if value else "0"
 
 
-TIMELINE: Table[Moment] = Table(
+TIMELINE: Table[HistoryPoint] = Table(
     (
         Column("at", header="TIME (UTC)", show=formats.clock),
         Column("resident_bytes", header="MEMORY", show=formats.size, right=True),
@@ -44,7 +45,7 @@ TIMELINE: Table[Moment] = Table(
     identity=lambda moment: moment.at,
 )
 
-WINDOWS: Table[Rates] = Table(
+WINDOWS: Table[Window] = Table(
     (
         Column("window"),
         Column("time_to_limit_s", header="TO LIMIT", show=formats.age, right=True),
@@ -54,12 +55,12 @@ WINDOWS: Table[Rates] = Table(
         Column("tasks_r2", header="R2", show=lambda r2: f"{r2:.2f}", right=True, wide=True),
         Column("spawned_per_minute", header="SPAWNED/MIN", show=_count, right=True, rank=1),
         Column("samples", right=True),
-        Column("missing", header="NOTE", least=12),
+        Column("missing_reason", header="NOTE", least=12),
     ),
     identity=lambda window: window.window,
 )
 
-LOCATIONS: Table[LocationRate] = Table(
+LOCATIONS: Table[LocationGrowth] = Table(
     (
         Column("location", least=24),
         Column("live", show=_count, right=True),
@@ -71,7 +72,7 @@ LOCATIONS: Table[LocationRate] = Table(
 )
 
 
-def condense(timeline: Sequence[Moment]) -> list[Moment]:
+def condense(timeline: Sequence[HistoryPoint]) -> list[HistoryPoint]:
     """About ROWS moments: the first of each step of round duration, and the very last.
 
     If the timeline is longer than a day, the times include the date.
@@ -89,7 +90,7 @@ def condense(timeline: Sequence[Moment]) -> list[Moment]:
     return [_dated(moment) for moment in kept] if span > _DAY else kept
 
 
-def _dated(moment: Moment) -> Moment:
+def _dated(moment: HistoryPoint) -> HistoryPoint:
     day, _, clock = moment.at.partition("T")
     return msgspec.structs.replace(moment, at=f"{day[5:]} {clock[:5]}")
 

@@ -9,8 +9,9 @@ from qcfeed.cli.context import Format, Output, examples, say
 from qcfeed.cli.ui import formats, render
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import TASKS_FINDINGS
+from qcfeed.diagnostics.findings import Finding
 from qcfeed.errors import ExitStatus
-from qcfeed.model.answers import Finding, Findings
+from qcfeed.model.findings import Findings
 
 EXAMPLES = examples(
     "qcfeed tasks findings",
@@ -36,7 +37,7 @@ FINDING_TABLE: Table[Finding] = Table(
         Column("rule"),
         Column("location", least=20),
         Column("summary", least=24),
-        Column("next", wide=True),
+        Column("next", show="; ".join, wide=True),
     ),
     identity=lambda finding: finding.rule,
 )
@@ -72,7 +73,7 @@ def _paragraph(finding: Finding) -> str:
     where = f"{finding.location}: " if finding.location else ""
     lines = [f"{_verdict(finding)}: {where}{finding.summary}"]
     lines += [f"  {line}" for line in finding.evidence]
-    lines.append(f"  next: {finding.next}")
+    lines += [f"  next: {command}" for command in finding.next]
     return "\n".join(formats.printable(line) for line in lines)
 
 

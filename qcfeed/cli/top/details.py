@@ -19,7 +19,7 @@ from qcfeed.control.routes import SUBSCRIBERS, TASKS_SHOW
 from qcfeed.diagnose.runbooks import page_of
 from qcfeed.formats import printable
 from qcfeed.model.answers import Feed, Orphan, Task
-from qcfeed.model.diagnosis import Finding
+from qcfeed.model.diagnosis import DiagnosisFinding
 from qcfeed.model.subscribers import Subscribers
 from qcfeed.model.task_details import TaskDetails
 
@@ -44,7 +44,7 @@ def of_row(
             return lambda: task(observer.client, serial, width)
         case Feed():
             return lambda: feed(observer.client, row, table, width)
-        case Finding():
+        case DiagnosisFinding():
             return finding(row, width)
     return Details(table.identity(row), all_columns(row, table, width))
 
@@ -79,7 +79,7 @@ def all_columns(row: Any, table: Table[Any], width: int) -> list[str]:
     )
 
 
-def finding(row: Finding, width: int) -> Details:
+def finding(row: DiagnosisFinding, width: int) -> Details:
     """A finding as in ``qcfeed diagnose -o wide``."""
     lines = lay_out_lines(screen.finding_lines(row, full=True), width)
     return Details(row.kind, [printable(text) for text, _ in lines], rule=row.rule)

@@ -8,7 +8,7 @@ from typing import Any
 
 from qcfeed.cli.top.observer import Away, Snapshot, Target
 from qcfeed.cli.top.views import Arrangement, View, arranged, next_order
-from qcfeed.model.diagnosis import Finding
+from qcfeed.model.diagnosis import DiagnosisFinding
 
 LISTS = ("locations", "feeds", "subscribers", "orphans", "findings")
 """The lists of the keys 1 to 5."""
@@ -113,7 +113,7 @@ class State:
 
     def rule(self, row: Any) -> str | None:
         """The rule of a finding; for any other row, that of the first finding, if there is one."""
-        if isinstance(row, Finding):
+        if isinstance(row, DiagnosisFinding):
             return row.rule
         health = self.snapshot.health if self.snapshot else None
         return next((found.rule for found in health.diagnosis.findings), None) if health else None

@@ -13,7 +13,7 @@ from qcfeed.cli.top.recent import LocationTrend
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.sparkline import BLOCKS, sparkline
 from qcfeed.cli.ui.table import Column, Table, cell_width, fit, row_width, wrap
-from qcfeed.model.diagnosis import Finding
+from qcfeed.model.diagnosis import DiagnosisFinding
 
 TREND_WIDTH = 12
 """The width of a location's sparkline, in cells."""
@@ -55,11 +55,11 @@ def location_table(blocks: str = BLOCKS) -> Table[LocationTrend]:
     )
 
 
-def _finding_colour(finding: Finding) -> str:
+def _finding_colour(finding: DiagnosisFinding) -> str:
     return "red" if finding.proved else "yellow"
 
 
-FINDING_TABLE: Table[Finding] = Table(
+FINDING_TABLE: Table[DiagnosisFinding] = Table(
     (
         Column(
             "kind", value=lambda f: f.kind if f.proved else f"{f.kind}?", colour=_finding_colour

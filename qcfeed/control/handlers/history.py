@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 from qcfeed.control.routes import HISTORY, Read, Route
 from qcfeed.diagnostics.sampler import DiagnosticsSampler
 from qcfeed.metrics import memory
-from qcfeed.metrics.growth import Point
+from qcfeed.metrics.growth_answer import history_point
 from qcfeed.metrics.recent_history import RecentHistory
 from qcfeed.model import history as answers
 
@@ -38,7 +37,7 @@ class _View:
         since, locations = self._locations(begin)
         return answers.History(
             limit_bytes=memory.limit().bytes,
-            points=[_point(point, stamp) for point in self._recent.points(begin)],
+            points=[history_point(point, stamp(point.at)) for point in self._recent.points(begin)],
             locations_since=None if since is None else stamp(since),
             locations=locations,
         )
@@ -61,15 +60,3 @@ class _View:
             for name, count in live.most_common()
         ]
         return times[first], rows
-
-
-def _point(point: Point, stamp: Callable[[float], str]) -> answers.HistoryPoint:
-    return answers.HistoryPoint(
-        at=stamp(point.at),
-        resident_bytes=point.memory,
-        live=point.live,
-        subscriptions=point.subscriptions,
-        orphaned=point.orphans,
-        feed_count=point.feeds,
-        spawned=point.spawned,
-    )

@@ -9,7 +9,7 @@ from qcfeed.diagnose.report.blocks import Block, Code, Facts, Grid, Heading, Ite
 from qcfeed.diagnose.report.material import Material
 from qcfeed.diagnose.verdict import headline
 from qcfeed.formats import age, clock, count, plural, size
-from qcfeed.model.diagnosis import Finding
+from qcfeed.model.diagnosis import DiagnosisFinding
 
 MAX_ROWS = 20
 """Rows of a table in the report; the bundle has all rows."""
@@ -183,7 +183,7 @@ def _findings(material: Material) -> Iterator[Block]:
     yield Facts([(each.subject, each.result) for each in material.diagnosis.checks])
 
 
-def _finding(number: int, found: Finding) -> Iterator[Block]:
+def _finding(number: int, found: DiagnosisFinding) -> Iterator[Block]:
     yield Heading(f"{number}. {headline(found)}", 3)
     yield Text(f"{found.cause[0].upper()}{found.cause[1:]}.")
     facts = []

@@ -22,7 +22,7 @@ def windows(evidence: Evidence) -> Iterator[Block]:
     if not evidence.history or evidence.memory is None:
         return
     found = growth.windows(evidence.history, evidence.history[-1].at, evidence.memory.limit_bytes)
-    fitted = [each for each in growth.worst_first(found) if each.missing is None]
+    fitted = [each for each in growth.worst_first(found) if each.missing_reason is None]
     if fitted:
         yield Grid(
             ("Window", "Memory per hour", "Fit (r2)", "Tasks per minute", "Time to the limit"),

@@ -57,10 +57,10 @@ def test_what_fires_and_what_is_pending(qcfeed_: Callable[..., Any], tmp_path: P
     assert "qcfeed tasks --window 30s" in people.out
     assert "https://example.org/Leaks.md" in people.out
     told = json.loads(left.out)
-    assert told["schema"] == "qcfeed.alerts/1"
+    assert told["schema"] == "qcfeed.alerts/2"
     assert (told["firing"], told["pending"], told["rules"]) == (1, 1, 3)
     first = told["alerts"][0]
-    assert (first["name"], first["severity"], first["value"]) == ("Leaks", "critical", 1500)
+    assert (first["name"], first["severity"], first["current_value"]) == ("Leaks", "critical", 1500)
     assert first["first"] == "qcfeed tasks --window 30s"
     assert first["active_s"] < 5 * PATIENCE
     assert names.out == "Leaks\nLater\n"

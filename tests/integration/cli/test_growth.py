@@ -158,7 +158,7 @@ class TestWithARealPrometheus:
 
     def test_by_location_and_as_csv(self, growth: Call) -> None:
         left = growth(*INCIDENT, "--by", "location", "-o", "csv")
-        assert left.out.splitlines()[1].startswith("market/src/feed.rs:83,47582.0,46582.0,")
+        assert left.out.splitlines()[1].startswith("market/src/feed.rs:83,47582,46582,")
         assert len(growth(*INCIDENT, "-o", "csv").out.splitlines()) == 542
 
     def test_a_long_time_does_not_blur_the_last_minutes(self, growth: Call) -> None:

@@ -17,7 +17,7 @@ from qcfeed.control.handlers import findings, tasks
 from qcfeed.control.routes import TASKS_FINDINGS
 from qcfeed.diagnostics.ledger import owned_by
 from qcfeed.diagnostics.sampler import DiagnosticsSampler
-from qcfeed.model.answers import Findings
+from qcfeed.model.findings import Findings
 from tests.integration.control.conftest import Plane, Watched
 from tests.support.machine import of_the_program
 from tests.support.patience import PATIENCE
@@ -81,7 +81,7 @@ def test_faults_are_told_with_evidence_and_the_next_command(
     with owned_by(Gone()):
         held = watched.call(lambda: [watched.loop.create_task(forever()) for _ in range(3)])
     orphans = until_told(plane, "orphans")
-    assert (orphans.certainty, orphans.next) == ("proved", "qcfeed orphans --reap")
+    assert (orphans.certainty, orphans.next) == ("proved", ["qcfeed orphans --reap"])
     assert re.search(r"closed [67]\d\.\d s ago", orphans.evidence[0])
     assert len(orphans.serials) == 3
 

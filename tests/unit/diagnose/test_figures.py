@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import msgspec
@@ -15,7 +16,7 @@ from qcfeed.diagnose.verdict import diagnose
 from qcfeed.metrics.growth import Point
 from qcfeed.model import answers
 from qcfeed.model.answers import Bands, Location, Memory, TaskTotals
-from qcfeed.model.diagnosis import Finding
+from qcfeed.model.diagnosis import DiagnosisFinding
 from tests.support.evidence_builders import (
     GIB,
     LEAKY,
@@ -45,7 +46,7 @@ def figures(*texts: str) -> list[str]:
     ]
 
 
-def first(evidence: Evidence, rule_name: str) -> Finding:
+def first(evidence: Evidence, rule_name: str) -> DiagnosisFinding:
     judged = diagnose(evidence)
     return next(each for each in (*judged.findings, *judged.to_recheck) if each.rule == rule_name)
 
@@ -213,7 +214,7 @@ def test_a_loop_that_is_stuck() -> None:
 
 
 def test_a_loop_that_stalled() -> None:
-    stood = msgspec.structs.replace(
+    stood = dataclasses.replace(
         BLOCKED, worst_s=4.0, ago_s=30.0, count=7, since_s=90.0, evidence=list("abcdef")
     )
     found = first(healthy(findings=ledger_findings(stood)), "blocked_loop")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import replace
 
 import msgspec
@@ -10,9 +11,10 @@ import pytest
 from qcfeed.diagnose import causes, leaks, memory
 from qcfeed.diagnose.evidence import DiagnosisThresholds, Evidence
 from qcfeed.diagnose.verdict import diagnose
+from qcfeed.diagnostics.findings import Certainty
 from qcfeed.metrics.growth import Point
 from qcfeed.model.answers import Memory
-from qcfeed.model.diagnosis import Certainty, Finding
+from qcfeed.model.diagnosis import DiagnosisFinding
 from tests.support.evidence_builders import (
     GIB,
     LEAKY,
@@ -73,7 +75,7 @@ def test_a_loop_is_stuck_after_one_second(stall_ms: float, found: list[str]) -> 
 def test_a_stall_of_a_second_in_the_last_ten_minutes_is_a_finding(
     worst_s: float, ago_s: float | None, found: list[str]
 ) -> None:
-    stood = msgspec.structs.replace(BLOCKED, worst_s=worst_s, ago_s=ago_s)
+    stood = dataclasses.replace(BLOCKED, worst_s=worst_s, ago_s=ago_s)
     assert rules(healthy(findings=ledger_findings(stood))) == found
 
 
@@ -82,7 +84,7 @@ def test_a_stall_goes_on_when_it_was_seen_within_the_last_second(
     ago_s: float, goes_on: bool
 ) -> None:
     stuck = snapshot(after_s=5.0, stall_ms=5_000.0)
-    stood = msgspec.structs.replace(BLOCKED, ago_s=ago_s, worst_s=3.0)
+    stood = dataclasses.replace(BLOCKED, ago_s=ago_s, worst_s=3.0)
     found = diagnose(healthy(after=stuck, findings=ledger_findings(stood))).findings
     assert [each.urgency for each in found] == ([100] if goes_on else [100, 60])
 
@@ -265,7 +267,7 @@ def test_a_task_asleep_since_before_its_owner_left_has_ignored_nothing() -> None
 # ---------------------------------------------------------------- causes
 
 
-def finding(rule_name: str, urgency: int, **more: object) -> Finding:
+def finding(rule_name: str, urgency: int, **more: object) -> DiagnosisFinding:
     given: dict[str, object] = {
         "rule": rule_name,
         "kind": "KIND",
@@ -275,7 +277,7 @@ def finding(rule_name: str, urgency: int, **more: object) -> Finding:
         "cause": rule_name,
         "safe": "safe",
     }
-    return msgspec.convert(given | more, Finding)
+    return msgspec.convert(given | more, DiagnosisFinding)
 
 
 @pytest.mark.parametrize(("share", "explains"), [(0.251, True), (0.249, False)])

@@ -7,9 +7,10 @@ import pytest
 from qcfeed.diagnose import causes, memory
 from qcfeed.diagnose.evidence import Evidence
 from qcfeed.diagnose.verdict import diagnose, headline
+from qcfeed.diagnostics.findings import Certainty
 from qcfeed.metrics.growth import Point
 from qcfeed.model.answers import Memory
-from qcfeed.model.diagnosis import Certainty, Finding
+from qcfeed.model.diagnosis import DiagnosisFinding
 from tests.support.evidence_builders import GIB, healthy, location, snapshot
 
 MIB = 2**20
@@ -64,8 +65,8 @@ def test_the_faster_growth_counts_whether_in_the_window_or_the_history() -> None
         assert climb.left_s == pytest.approx(100.0)
 
 
-def finding(rule: str, urgency: int, left_s: float | None) -> Finding:
-    return Finding(
+def finding(rule: str, urgency: int, left_s: float | None) -> DiagnosisFinding:
+    return DiagnosisFinding(
         rule=rule,
         kind="KIND",
         certainty=Certainty.PROVED,

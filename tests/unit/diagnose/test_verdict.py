@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ from qcfeed.metrics.catalog import alerts as catalog
 from qcfeed.metrics.growth import Point
 from qcfeed.model import answers
 from qcfeed.model.answers import Memory
-from qcfeed.model.diagnosis import Diagnosis, Finding
+from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding
 from tests.support.evidence_builders import (
     GIB,
     LEAKY,
@@ -105,7 +106,7 @@ SCENARIOS = {
         lambda: leak(
             findings=ledger_findings(
                 rule("orphans", count=20_000, since_s=900.0),
-                msgspec.structs.replace(BLOCKED, location=LEAKY, worst_s=0.12, ago_s=3.0),
+                dataclasses.replace(BLOCKED, location=LEAKY, worst_s=0.12, ago_s=3.0),
             )
         ),
         "zombies",
@@ -130,7 +131,7 @@ SCENARIOS = {
     ),
     "a past stall with late symbols": Scenario(
         lambda: healthy(
-            findings=ledger_findings(msgspec.structs.replace(BLOCKED, ago_s=30.0)),
+            findings=ledger_findings(dataclasses.replace(BLOCKED, ago_s=30.0)),
             feeds=[feed("AAPL", band="stale", reason="own_lag"), feed("MSFT")],
         ),
         "blocked_loop",
@@ -231,7 +232,7 @@ def _incomplete(reason: str) -> answers.TasksByLocation:
 every_scenario = pytest.mark.parametrize("name", SCENARIOS)
 
 
-def worst(diagnosis: Diagnosis) -> Finding:
+def worst(diagnosis: Diagnosis) -> DiagnosisFinding:
     return diagnosis.findings[0]
 
 
@@ -338,8 +339,8 @@ def test_quiet_symbols_are_a_warning() -> None:
 
 
 def test_an_old_or_short_stall_is_a_warning() -> None:
-    old = msgspec.structs.replace(BLOCKED, ago_s=1_800.0)
-    short = msgspec.structs.replace(BLOCKED, worst_s=0.2, ago_s=1.0, count=7)
+    old = dataclasses.replace(BLOCKED, ago_s=1_800.0)
+    short = dataclasses.replace(BLOCKED, worst_s=0.2, ago_s=1.0, count=7)
     for stall in (old, short):
         judged = diagnose(healthy(findings=ledger_findings(stall)))
         assert judged.verdict == "healthy"

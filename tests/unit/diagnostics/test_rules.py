@@ -9,14 +9,9 @@ from array import array
 import pytest
 
 from qcfeed.diagnostics import rules
+from qcfeed.diagnostics.findings import Certainty, Finding
 from qcfeed.diagnostics.history import History, Series
-from qcfeed.diagnostics.observations import (
-    Certainty,
-    Finding,
-    Observations,
-    SuspectTasks,
-    UntrackedTasks,
-)
+from qcfeed.diagnostics.observations import Observations, SuspectTasks, UntrackedTasks
 from qcfeed.diagnostics.rules import findings
 from qcfeed.diagnostics.snapshot import Row
 from qcfeed.diagnostics.unretrieved import UnretrievedGroup

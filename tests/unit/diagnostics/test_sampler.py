@@ -13,9 +13,9 @@ import pytest
 
 from qcfeed.diagnostics import abandoned, rules
 from qcfeed.diagnostics import sampler as lookout_module
+from qcfeed.diagnostics.findings import Certainty, Finding
 from qcfeed.diagnostics.ledger import Ledger, owned_by
 from qcfeed.diagnostics.loop_watch import LoopWatch
-from qcfeed.diagnostics.observations import Certainty, Finding
 from qcfeed.diagnostics.sampler import DiagnosticsSampler
 from qcfeed.diagnostics.snapshot import TaskSnapshot
 from tests.support.machine import BLOCKED, of_the_program

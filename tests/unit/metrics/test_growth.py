@@ -54,7 +54,7 @@ def test_a_task_of_the_incident_held_a_quarter_of_a_megabyte() -> None:
 )
 def test_too_few_samples_are_said_and_not_fitted(points: list[Point], says: str) -> None:
     whole = by_name(points, 10.0)["whole"]
-    assert says in (whole.missing or "")
+    assert says in (whole.missing_reason or "")
     assert whole.memory_bytes_per_hour is None
     assert growth.worst([whole]) is None
     assert not growth.accelerating([whole])
@@ -62,9 +62,9 @@ def test_too_few_samples_are_said_and_not_fitted(points: list[Point], says: str)
 
 def test_a_window_that_its_samples_do_not_cover_is_not_told_twice() -> None:
     found = by_name(steady(100, count=41), 2e9)  # 10 minutes
-    assert found["5m"].missing is None
-    assert found["15m"].missing is None
-    assert "span 600 s" in (found["1h"].missing or "")
+    assert found["5m"].missing_reason is None
+    assert found["15m"].missing_reason is None
+    assert "span 600 s" in (found["1h"].missing_reason or "")
 
 
 def test_steady_growth_has_one_rate_and_does_not_accelerate() -> None:

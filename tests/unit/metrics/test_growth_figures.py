@@ -79,7 +79,7 @@ def test_each_figure_of_a_window() -> None:
     assert [each.seconds for each in (five, quarter, hour, whole)] == [300, 900, HOUR, HOUR]
     assert [each.samples for each in (five, quarter, hour, whole)] == [31, 91, 361, 361]
     for each in (five, quarter, hour, whole):
-        assert each.missing is None
+        assert each.missing_reason is None
         assert each.memory_bytes_per_hour == pytest.approx(5 * HOUR)
         assert each.tasks_per_minute == pytest.approx(120)
         assert each.spawned_per_minute == pytest.approx(180)
@@ -97,13 +97,13 @@ def test_a_window_ends_at_its_time_and_knows_nothing_of_later() -> None:
 @pytest.mark.parametrize(("samples", "told"), [(16, True), (15, False)])
 def test_half_of_a_window_must_be_covered(samples: int, told: bool) -> None:
     five = growth.windows(climbing(samples), (samples - 1) * 10.0, None)[0]
-    assert (five.missing is None) == told
+    assert (five.missing_reason is None) == told
 
 
 def test_three_samples_are_enough_and_two_are_not() -> None:
     for count, told in ((3, True), (2, False)):
         whole = growth.windows(climbing(count), (count - 1) * 10.0, None)[-1]
-        assert (whole.missing is None) == told
+        assert (whole.missing_reason is None) == told
         assert whole.samples == count
 
 

@@ -9,7 +9,7 @@ import pytest
 from qcfeed.cli.diagnose.screen import screen
 from qcfeed.cli.ui.table import Line, lay_out_lines
 from qcfeed.diagnose.verdict import diagnose
-from qcfeed.model.diagnosis import Finding
+from qcfeed.model.diagnosis import DiagnosisFinding
 from tests.support.evidence_builders import (
     feed,
     healthy,
@@ -75,7 +75,7 @@ def test_full_output_leaves_out_no_line() -> None:
 def test_text_of_the_program_is_escaped() -> None:
     judged = diagnose(healthy())
     judged.findings = [
-        Finding(
+        DiagnosisFinding(
             rule="x", kind="X", certainty="proved", urgency=1,  # type: ignore[arg-type]
             headline="\x1b[2J", cause="a\nb", evidence=["\x07"], next=["qcfeed \x1b[A"],
         )

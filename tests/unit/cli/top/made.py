@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from qcfeed.cli.top.observer import Health, Snapshot, Target
+from qcfeed.diagnostics.findings import Certainty
 from qcfeed.model.answers import Location, Memory, Process, TasksByLocation, TaskTotals
-from qcfeed.model.diagnosis import Certainty, Diagnosis, Finding
+from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding
 
 BEGAN = datetime(2024, 3, 20, 2, 15, tzinfo=UTC)
 LEAKING, HEALTHY = "feed.py:83", "run.py:40"
@@ -54,8 +55,8 @@ def process(**more: Any) -> Process:
     )
 
 
-def finding(rule: str = "zombies", **more: Any) -> Finding:
-    return Finding(
+def finding(rule: str = "zombies", **more: Any) -> DiagnosisFinding:
+    return DiagnosisFinding(
         rule=rule,
         kind="LEAK",
         certainty=Certainty.PROVED,
@@ -66,7 +67,7 @@ def finding(rule: str = "zombies", **more: Any) -> Finding:
     )
 
 
-def health(*findings: Finding, **more: Any) -> Health:
+def health(*findings: DiagnosisFinding, **more: Any) -> Health:
     diagnosis = Diagnosis(
         verdict=findings[0].rule if findings else "healthy",
         headline="HEALTHY  12 tasks",

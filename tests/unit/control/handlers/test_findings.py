@@ -5,8 +5,9 @@ import pytest
 from qcfeed.cli import main
 from qcfeed.control.handlers import findings
 from qcfeed.diagnostics import rules
+from qcfeed.diagnostics.findings import Certainty
 from qcfeed.diagnostics.history import Series
-from qcfeed.diagnostics.observations import Certainty, Observations, SuspectTasks, UntrackedTasks
+from qcfeed.diagnostics.observations import Observations, SuspectTasks, UntrackedTasks
 from qcfeed.diagnostics.unretrieved import UnretrievedGroup
 from qcfeed.diagnostics.watchdog import Stall
 
@@ -33,12 +34,12 @@ def everything() -> Observations:
 
 
 def test_every_rule_names_a_command_that_there_is() -> None:
-    told = [findings._row(finding) for finding in rules.findings(everything())]
+    told = [findings.with_next(finding) for finding in rules.findings(everything())]
     assert {row.rule for row in told} == set(findings._NEXT)
     assert len(told) == len(rules.RULES)
     assert {row.certainty for row in told} == {Certainty.PROVED.value}
     for row in told:
-        program, command, *rest = row.next.split()
+        program, command, *rest = row.next[0].split()
         assert program == "qcfeed"
         assert command in main.COMMANDS
         if rest and not rest[0].startswith("-") and command != "runbook":
@@ -48,4 +49,4 @@ def test_every_rule_names_a_command_that_there_is() -> None:
 @pytest.mark.parametrize("rule", ["cancelled_in_vain", "abandoned_future"])
 def test_the_command_names_the_task(rule: str) -> None:
     (found,) = [f for f in rules.findings(everything()) if f.rule == rule]
-    assert findings._row(found).next == "qcfeed tasks show 7"
+    assert findings.with_next(found).next == ["qcfeed tasks show 7"]
