@@ -23,37 +23,37 @@ from tests.support.modelled_kernel import Exchange, Peer, symbols, timeless, tur
 SYMBOLS = list(symbols(3))
 SEND_BUFFER = 4_608
 MOST = 15
-"""Quotes of one symbol in one turn."""
+"""Maximum quotes of one symbol per turn."""
 COUNTS = st.sampled_from([1, 1, 1, 2, 3, MOST])
 REPLIES = 10
-"""Answers that one who reads nothing is given, at the most; too many would end its connection."""
+"""Maximum replies to a client that does not read; more would close its connection."""
 
 
 class Client:
-    """One client of /stream, and what docs/protocol.md lets it expect."""
+    """A client of /stream, and a model of what docs/protocol.md promises it."""
 
     def __init__(
         self, peer: Peer, policy: SlowConsumerPolicy, limit: int, room: int | None
     ) -> None:
         self.peer = peer
         self.policies = {policy}
-        """The policies that it had since it had caught up last; the last chosen one is ``policy``."""
+        """The policies since it last caught up; the current one is ``policy``."""
         self.policy = policy
         self.limit = limit
         self.room = room
         self.held: set[Symbol] = set()
         self.last: dict[str, int] = {}
-        """The number of the last quote of each symbol, since it was subscribed to."""
+        """The sequence number of each symbol's last quote since the subscription."""
         self.outstanding = 0
-        """Quotes that came since it had read everything; some it may have been given meanwhile."""
+        """Quotes published since it had read everything; some may have been sent meanwhile."""
         self.waiting: Counter[Symbol] = Counter()
-        """Quotes that came while it took nothing at all, from the first to the last of them."""
+        """Quotes published while it read nothing at all."""
         self.exact = True
-        """Whether it did nothing but wait since it was full: then it is known what it will get."""
+        """Whether it has done nothing since it was full: then the model knows what it will get."""
         self.too_far_behind = False
         self.replies = 0
         self.known = 0
-        """Messages that were looked at."""
+        """Messages checked so far."""
 
     @property
     def gone(self) -> bool:
@@ -65,17 +65,19 @@ class Client:
             self.waiting[symbol] += count
 
     def decide(self) -> None:
-        """After something was published to it: quotes that wait beyond the limit have their policy."""
+        """After publishing: beyond the limit, the policy applies to the unread quotes."""
         if sum(self.waiting.values()) > self.limit:
             self.too_far_behind = True
 
     def look(self) -> None:
-        """Hold every new message to the rules that hold whatever happens."""
+        """Check every new message against the rules that always hold."""
         news, self.known = self.peer.messages[self.known :], len(self.peer.messages)
         for message in news:
             if message["type"] == "quote":
                 self.hold_quote_to_the_rules(message)
-            elif message["type"] == "subscribed":  # whatever is not in it was given up before
+            elif (
+                message["type"] == "subscribed"
+            ):  # symbols that are missing were unsubscribed before
                 self.last = {
                     each: self.last[each] for each in message["symbols"] if each in self.last
                 }
@@ -94,7 +96,7 @@ class Client:
         assert not dropped or SlowConsumerPolicy.DROP_OLDEST in self.policies
 
     def caught_up(self) -> None:
-        """It has read everything, so that what is waited for begins anew."""
+        """The client has read everything: reset the model of unread quotes."""
         self.outstanding = self.replies = 0
         self.waiting.clear()
         self.exact, self.too_far_behind, self.policies = True, False, {self.policy}
@@ -108,7 +110,7 @@ class FanOut(RuleBasedStateMachine):
         self.clients: list[Client] = []
         self.published: Counter[Symbol] = Counter()
         self.gone: list[Client] = []
-        """Those that were cut off and came back."""
+        """Clients that were disconnected and have reconnected."""
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return self.loop.run_until_complete(coroutine)
@@ -139,7 +141,7 @@ class FanOut(RuleBasedStateMachine):
         return client
 
     async def hold(self, client: Client, some: list[Symbol]) -> None:
-        """It subscribes; the last quote of each symbol is sent at once, and waits when it is full."""
+        """Subscribe; the latest quote of each symbol is sent at once, or queued if the socket is full."""
         assert self.exchange is not None
         full = client.peer.is_full
         client.peer.say("subscribe", *some)
@@ -152,7 +154,7 @@ class FanOut(RuleBasedStateMachine):
         self.settle(client)
 
     def settle(self, client: Client) -> None:
-        """What the kernel had room for is read by those who read everything, and looked at."""
+        """Clients that read everything read what the kernel had room for; check it."""
         if client.room is None:
             client.peer.read()
         client.look()
@@ -166,7 +168,7 @@ class FanOut(RuleBasedStateMachine):
         what=st.one_of(st.sampled_from(SYMBOLS), st.sampled_from(SlowConsumerPolicy)),
     )
     def ask(self, who: int, what: Symbol | SlowConsumerPolicy) -> None:
-        """For a symbol, for one symbol less, or for another policy."""
+        """Request to subscribe, to unsubscribe, or another policy."""
         client = self.clients[who]
         if client.gone or client.replies >= REPLIES:
             return
@@ -202,7 +204,7 @@ class FanOut(RuleBasedStateMachine):
 
     @rule(who=st.integers(0, 2), symbol=st.sampled_from(SYMBOLS), count=st.integers(0, 9))
     def wait_and_read(self, who: int, symbol: Symbol, count: int) -> None:
-        """A whole episode: it has read everything, is full, some quotes wait, it reads them."""
+        """A complete episode: all is read, the socket is full, quotes are unread, all is read again."""
         self.read_everything(who)
         for _ in range(count + 1):
             self.publish({symbol: 1})
@@ -224,7 +226,7 @@ class FanOut(RuleBasedStateMachine):
             client.caught_up()
 
     def hold_to_its_policy(self, client: Client, before: int) -> None:
-        """Whoever was too far behind gets what docs/protocol.md's table says, and nothing else."""
+        """A client beyond its limit gets exactly what docs/protocol.md's table says."""
         if client.gone:
             assert client.peer.close_code == 4408
             assert SlowConsumerPolicy.DISCONNECT in client.policies
@@ -241,7 +243,7 @@ class FanOut(RuleBasedStateMachine):
                     self.hold_to_its_share(client, waited, told)
 
     def hold_to_its_share(self, client: Client, waited: int, told: list[dict[str, Any]]) -> None:
-        """Of the newest quotes, the limit shared evenly; the first says how many were dropped."""
+        """The newest quotes, with the limit shared evenly; the first says how many were dropped."""
         share = max(1, client.limit // len(client.held))
         if waited > share:
             newest = told[-share:]
@@ -249,7 +251,7 @@ class FanOut(RuleBasedStateMachine):
             assert not any("dropped" in each for each in newest[1:])
 
     def has_the_newest(self, client: Client) -> None:
-        """Whatever its policy, who has read everything knows each symbol's last quote."""
+        """With any policy, a client that has read everything knows each symbol's latest quote."""
         assert self.exchange is not None
         for symbol in client.held:
             assert client.last.get(symbol, 0) == self.published[symbol]
@@ -257,7 +259,7 @@ class FanOut(RuleBasedStateMachine):
     @precondition(lambda self: any(client.gone for client in self.clients))
     @rule(who=st.integers(0, 2))
     def reconnect(self, who: int) -> None:
-        """One that was cut off connects anew, as its close code says."""
+        """A disconnected client reconnects, as its close code says."""
         client = self.clients[who]
         if client.gone:
             self.gone.append(client)
@@ -271,7 +273,7 @@ class FanOut(RuleBasedStateMachine):
 
     @rule()
     def publish_a_burst(self) -> None:
-        """More in one turn of the loop than one write to a client holds."""
+        """More quotes in one turn of the loop than fit into one write."""
         self.publish(dict.fromkeys(SYMBOLS, MOST))
 
     @rule(counts=st.dictionaries(st.sampled_from(SYMBOLS), COUNTS, min_size=1))
@@ -307,7 +309,7 @@ class FanOut(RuleBasedStateMachine):
     @precondition(lambda self: self.exchange is not None)
     @invariant()
     def what_is_counted_is_what_was_told(self) -> None:
-        """Once all have read everything, each one's counts and the totals are those of its messages."""
+        """Once all have read everything, counters and totals match the messages received."""
         everybody = [*self.clients, *self.gone]
         if self.exchange is None or not all(each.peer.is_up_to_date for each in everybody):
             return

@@ -22,7 +22,7 @@ class FeedLife(RuleBasedStateMachine):
         self.life: Lifecycle[int] = Lifecycle(linger)
         self.now = 0.0
         self.running: set[int] = set()
-        """Generations whose upstream run has begun and has not been joined."""
+        """Generations whose upstream task has started and is not joined."""
         self.ending: set[int] = set()
         self.past: list[int] = []
         self.opened: list[tuple[int, float]] = []
@@ -131,7 +131,7 @@ class FeedLife(RuleBasedStateMachine):
         assert (self.life.upstream is UpstreamState.CLOSING) == bool(self.ending)
 
     def teardown(self) -> None:
-        """With no demand everything ends closed, in bounded time."""
+        """Without demand the feed closes within a bounded time."""
         if not hasattr(self, "life"):
             return
         for who in list(self.life.subscribers):

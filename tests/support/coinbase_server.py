@@ -28,7 +28,7 @@ _TYPES = {"snapshot", "l2update", "ticker"}
 
 
 def capture(path: Path = CAPTURE) -> Script:
-    """A raw capture's messages, by product."""
+    """The messages of a raw capture, by product."""
     script: Script = defaultdict(list)
     start = None
     with gzip.open(path, "rt") as lines:
@@ -44,7 +44,7 @@ def capture(path: Path = CAPTURE) -> Script:
 
 
 def frames(messages: Iterable[Message], *, every: float = 0.0) -> Script:
-    """Written messages, by product, ``every`` so many seconds."""
+    """Given messages, by product, one ``every`` so many seconds."""
     script: Script = defaultdict(list)
     for message in messages:
         line = script[message["product_id"]]
@@ -53,7 +53,7 @@ def frames(messages: Iterable[Message], *, every: float = 0.0) -> Script:
 
 
 class Connection:
-    """One client: what it holds, and a task a product that plays it."""
+    """One client: its products, each with a task that plays the messages."""
 
     def __init__(self, server: CoinbaseServer, socket: web.WebSocketResponse) -> None:
         self.server = server
@@ -138,7 +138,7 @@ class CoinbaseServer:
         self.open: set[Connection] = set()
         self.most_open = 0
         self.muted: set[str | None] = set()
-        """Products that nothing is sent about; None mutes all."""
+        """Products about which nothing is sent; None mutes all."""
         self.refuse_all: str | None = None
         self.port = 0
 
@@ -148,7 +148,7 @@ class CoinbaseServer:
 
     @property
     def held(self) -> set[str]:
-        """The products that somebody is subscribed to now."""
+        """The products with a subscriber now."""
         return {product for connection in self.open for product in connection.held}
 
     async def __aenter__(self) -> Self:
@@ -182,19 +182,19 @@ class CoinbaseServer:
         return socket
 
     def drop(self) -> None:
-        """Cut every connection without a word."""
+        """Reset every connection, without a close frame."""
         for connection in list(self.open):
             transport = connection.socket._req.transport if connection.socket._req else None
             if transport is not None:
                 transport.abort()
 
     async def close(self, code: int = 1001) -> None:
-        """Close every connection politely."""
+        """Close every connection with a close frame."""
         for connection in list(self.open):
             await connection.socket.close(code=code)
 
     async def say(self, data: str | bytes | Message) -> None:
-        """Send a frame of any content to everybody; whoever hangs up on it is not an error."""
+        """Send a frame with any content to all clients; a client that disconnects is not an error."""
         for connection in list(self.open):
             with contextlib.suppress(ConnectionError):
                 if isinstance(data, bytes):

@@ -24,14 +24,14 @@ def connection_of(running: Running, client: RawClient) -> Connection:
 
 
 async def stall(running: Running, upstream: ScriptedUpstream, client: RawClient) -> Connection:
-    """Publish until the client, which reads nothing, is further behind than it may be."""
+    """Publish until the client, which reads nothing, is over its limit."""
     client.deafen()
     stopped = connection_of(running, client)
     others = running.service.gateway.connections - {stopped}
     for _ in range(20_000):
         publish(upstream, 1)
         await asyncio.sleep(0)
-        # The kernel of a busy machine may be late with what they take at once.
+        # On a busy machine the kernel may be late, even for clients that read at once.
         await until(lambda: all(each.writable for each in others), "the others have it")
         if stopped.backlog.over_limit:
             break

@@ -1,4 +1,4 @@
-"""What a subscriber was sent, taken apart by wsproto."""
+"""Parses frames sent to a subscriber, with wsproto."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qcfeed.model.messages import Quote
 
 
 def quotes(data: bytes) -> list[Quote]:
-    """The quotes in whole, uncompressed frames."""
+    """The quotes in complete, uncompressed frames."""
     peer = FrameProtocol(client=True, extensions=[])
     peer.receive_bytes(data)
     return [
@@ -20,6 +20,6 @@ def quotes(data: bytes) -> list[Quote]:
     ]
 
 
-def told(data: bytes) -> list[tuple[int, int, int]]:
+def sent_quotes(data: bytes) -> list[tuple[int, int, int]]:
     """(seq, conflated, dropped) of each quote."""
     return [(quote.seq, quote.conflated, quote.dropped) for quote in quotes(data)]

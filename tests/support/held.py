@@ -1,4 +1,4 @@
-"""The status of a scripted server: what it really holds, and what a test lets it leak."""
+"""The status of a scripted server: its real connections, plus the leaks that a test adds."""
 
 from __future__ import annotations
 

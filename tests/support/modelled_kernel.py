@@ -29,12 +29,12 @@ _numbers = itertools.count(1_000)
 
 
 class Wire:
-    """A socket. It takes ``room`` bytes that its peer has not read; None: any number."""
+    """A fake socket. It buffers up to ``room`` bytes that its peer has not read; None: unlimited."""
 
     def __init__(self, room: int | None = None) -> None:
         self.room = room
         self.unread = bytearray()
-        """Bytes that the kernel has taken and the peer has not read yet."""
+        """Bytes the kernel has accepted and the peer has not read yet."""
         self.incoming = b""
         self.ended = False
         self._number = next(_numbers)
@@ -59,14 +59,14 @@ class Wire:
         self.ended = True
 
     def setsockopt(self, *_option: object) -> None:
-        """Whatever is set: there is no kernel that would heed it."""
+        """Ignored: there is no kernel."""
 
     def close(self) -> None:
         self.ended = True
 
 
 class Readiness:
-    """What each transport waits for, in the place of a poller."""
+    """A fake poller, which records the events each transport waits for."""
 
     def __init__(self) -> None:
         self.waiting: dict[int, int] = {}
@@ -82,14 +82,14 @@ class Readiness:
 
 
 class Peer:
-    """A client at the other end of a wire; it reads only when it is told to."""
+    """A client at the other end of a wire; it reads only on request."""
 
     def __init__(self, exchange: Exchange, target: str) -> None:
         self._readiness = exchange.readiness
         self._buffer = b""
         self.wire = Wire()
         self.messages: list[dict[str, Any]] = []
-        """Every text message so far."""
+        """All text messages received so far."""
         self.close_code: int | None = None
         self.wire.incoming = raw_websocket.head(target)
         pending = PendingConnection(
@@ -103,16 +103,16 @@ class Peer:
 
     @property
     def is_full(self) -> bool:
-        """Whether a write to it still waits for room."""
+        """Whether bytes written to it are still unsent."""
         return self.transport.get_write_buffer_size() > 0
 
     @property
     def is_up_to_date(self) -> bool:
-        """Whether it has read all that was ever written to it."""
+        """Whether it has read everything written to it."""
         return not self.is_full and not self.wire.unread
 
     def quotes(self, since: int = 0) -> list[dict[str, Any]]:
-        """Quotes among its messages, from the one numbered ``since`` on."""
+        """The quotes among its messages, from message number ``since`` on."""
         return [each for each in self.messages[since:] if each["type"] == "quote"]
 
     def say(self, action: str, *symbols: Symbol, **more: str) -> None:
@@ -120,7 +120,7 @@ class Peer:
         self.transport.ready(READ)
 
     def read(self, most: int | None = None) -> None:
-        """Read so many bytes, or all there are and all that come because there is room then."""
+        """Read up to ``most`` bytes; None: everything, including what is sent as room becomes free."""
         left = most
         while self.wire.unread and left != 0:
             size = len(self.wire.unread) if left is None else min(left, len(self.wire.unread))
@@ -130,7 +130,7 @@ class Peer:
                 self.transport.ready(WRITE)
 
     def drain(self) -> None:
-        """From now on, and until it is told otherwise, it reads everything at once."""
+        """Read everything at once from now on."""
         self.wire.room = None
         if self._readiness.waiting.get(self.wire.fileno(), 0) & WRITE:
             self.transport.ready(WRITE)
@@ -149,7 +149,7 @@ class Peer:
 
 
 def _whole_frames(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
-    """Opcode and payload of each whole, unmasked frame, and the bytes behind the last."""
+    """Opcode and payload of each complete, unmasked frame, and the remaining bytes."""
     found = []
     while len(data) >= 2:
         size, start = data[1], 2
@@ -164,7 +164,7 @@ def _whole_frames(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
 
 
 class Exchange:
-    """Hub and gateway of a service with these options; made and used in a running loop."""
+    """Hub and gateway of a service with these options; create and use it in a running loop."""
 
     def __init__(self, config: Config) -> None:
         self.upstream = ScriptedUpstream(silently)
@@ -176,12 +176,12 @@ class Exchange:
         return Peer(self, target)
 
     def connection_of(self, peer: Peer) -> Connection | None:
-        """The service's side of it; None when it has gone."""
+        """The service's connection to the peer; None if it is closed."""
         name = f"127.0.0.1:{peer.wire.fileno()}"
         return next((each for each in self.gateway.connections if each.peer == name), None)
 
     async def publish(self, counts: Mapping[Symbol, int]) -> None:
-        """So many quotes of each symbol that has a feed, in one turn of the loop, which is flushed."""
+        """Publish a number of quotes per symbol in one turn of the loop, and flush them."""
         for symbol, count in counts.items():
             feed = self.hub.feeds.get(symbol)
             if feed is not None:
@@ -194,7 +194,7 @@ class Exchange:
             await asyncio.sleep(0)
 
     async def stop(self) -> None:
-        """End every connection and feed, and see them gone."""
+        """End every connection and feed, and wait until they are gone."""
         for connection in list(self.gateway.connections):
             connection.abort("test")
         await self.hub.stop()
@@ -203,7 +203,7 @@ class Exchange:
 
 
 def timeless(**options: Any) -> Config:
-    """Options of a service in which nothing depends on how much time passes."""
+    """Options with which nothing depends on the time that passes."""
     never = 1e6
     return Config(
         subscribe_rate=0,
@@ -216,11 +216,11 @@ def timeless(**options: Any) -> Config:
 
 
 async def turns(count: int = 3) -> None:
-    """Let the loop turn: what was called soon is called."""
+    """Let the loop run scheduled callbacks."""
     for _ in range(count):
         await asyncio.sleep(0)
 
 
 def symbols(count: int) -> Iterator[Symbol]:
-    """Different ones, named so that their order is known."""
+    """Distinct symbols, named in a known order."""
     return (Symbol(f"S{number:03d}") for number in range(count))

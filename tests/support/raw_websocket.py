@@ -39,7 +39,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame of the server, as it came."""
+    """One frame of the server, as received."""
 
     opcode: int
     payload: bytes
@@ -61,7 +61,7 @@ def head(
     drop: tuple[bytes, ...] = (),
     **changed: bytes,
 ) -> bytes:
-    """A good upgrade's head, but for what is changed (``sec_websocket_key=b"x"``) or dropped."""
+    """The head of a valid upgrade, with changed (``sec_websocket_key=b"x"``) or dropped headers."""
     headers = {
         b"host": b"qcfeed.test",
         b"upgrade": b"websocket",
@@ -77,7 +77,7 @@ def head(
 
 
 def frame(opcode: int, payload: bytes = b"", *, final: bool = True, rsv: int = 0) -> bytes:
-    """A masked frame as a client must send it, unless ``rsv`` (0-7) makes it wrong."""
+    """A masked client frame; ``rsv`` (0-7) other than 0 makes it invalid."""
     mask = b"\x37\xfa\x21\x3d"
     first = (0x80 if final else 0) | rsv << 4 | opcode
     size = len(payload)
@@ -104,7 +104,7 @@ def request(action: str, *symbols: str, **more: str) -> bytes:
 
 
 class RawClient:
-    """One connection; leave it by ``async with`` or ``leave``. Waits are bounded."""
+    """One connection; end it with ``async with`` or ``leave``. All waits have a timeout."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -113,7 +113,7 @@ class RawClient:
 
     @classmethod
     async def connect(cls, port: int, *, receive_buffer: int | None = None) -> RawClient:
-        """``receive_buffer``: bytes the kernel may take in for us unread."""
+        """``receive_buffer``: size of the kernel's receive buffer in bytes."""
         sock = socket.socket(proto=socket.IPPROTO_TCP)
         sock.setblocking(False)
         try:
@@ -123,7 +123,7 @@ class RawClient:
         except BaseException:
             sock.close()
             raise
-        # A small limit: unread data is to stay in the kernel, not in our StreamReader.
+        # A small limit, so unread data stays in the kernel and not in our StreamReader.
         reader, writer = await asyncio.open_connection(sock=sock, limit=65_536)
         return cls(reader, writer)
 
@@ -131,7 +131,7 @@ class RawClient:
     async def upgraded(
         cls, port: int, target: str = "/quotes/AAPL", *, receive_buffer: int | None = None
     ) -> RawClient:
-        """Connected, and upgraded as RFC 6455 wants it; what follows is frames."""
+        """Connect and upgrade (RFC 6455); frames follow."""
         client = await cls.connect(port, receive_buffer=receive_buffer)
         client.send(head(target))
         answer = await client.response()
@@ -157,29 +157,29 @@ class RawClient:
         self._writer.write(b"".join(pieces))
 
     async def flush(self) -> None:
-        """Wait until the kernel has taken most of what was sent."""
+        """Wait until the kernel has accepted most of what was sent."""
         async with asyncio.timeout(PATIENCE):
             await self._writer.drain()
 
     def finish(self) -> None:
-        """A half close: nothing more will be said, but we listen."""
+        """Close our half: send nothing more, but keep reading."""
         self._writer.write_eof()
 
     async def leave(self) -> None:
         """End the connection (FIN) without a close frame, as a process that exits does."""
         self._writer.close()
-        with contextlib.suppress(OSError):  # the server was first, and rude
+        with contextlib.suppress(OSError):  # the server has reset the connection already
             await self._writer.wait_closed()
 
     def reset(self) -> None:
-        """Tear it down (RST), as a machine that forgot it does."""
-        with contextlib.suppress(OSError):  # the server was first
+        """Reset the connection (RST), as a host that has lost its state."""
+        with contextlib.suppress(OSError):  # the server has closed it already
             sock = self._writer.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._writer.transport.abort()
 
     def deafen(self) -> None:
-        """Read nothing from now on."""
+        """Stop reading."""
         self._writer.transport.pause_reading()  # type: ignore[attr-defined]
 
     def listen(self) -> None:
@@ -187,7 +187,7 @@ class RawClient:
         self._writer.transport.resume_reading()  # type: ignore[attr-defined]
 
     async def subscribe(self, *symbols: str) -> None:
-        """At /stream: hold ``symbols`` too, and wait for the answer."""
+        """At /stream: subscribe to ``symbols`` too, and wait for the answer."""
         self.send(request("subscribe", *symbols))
         said = await self.message("subscribed")
         assert set(said["symbols"]) >= set(symbols)
@@ -195,7 +195,7 @@ class RawClient:
     # ------------------------------------------------------------ in
 
     async def response(self) -> Response:
-        """An HTTP response; its body goes by Content-Length."""
+        """Read an HTTP response; the body length is Content-Length."""
         async with asyncio.timeout(PATIENCE):
             raw = await self._reader.readuntil(b"\r\n\r\n")
             first, *lines = raw.decode("latin-1").split("\r\n")
@@ -219,7 +219,7 @@ class RawClient:
             return Frame(first & 0x0F, payload, bool(first & 0x80), first >> 4 & 7)
 
     async def message(self, *types: str) -> dict[str, Any]:
-        """The next text message (of one of ``types``, if given); others are passed over."""
+        """The next text message (of one of ``types``, if given); others are skipped."""
         async with asyncio.timeout(PATIENCE):
             while True:
                 got = await self.frame()
@@ -230,7 +230,7 @@ class RawClient:
                         return said
 
     async def so_far(self, *types: str) -> list[dict[str, Any]]:
-        """All messages of ``types`` that were sent before the answer to a request of now."""
+        """All messages of ``types`` sent before the answer to a request made now."""
         self.send(request("ping"))
         said = []
         while (message := await self.message(*types, "pong"))["type"] != "pong":
@@ -238,14 +238,14 @@ class RawClient:
         return said
 
     async def closing(self) -> Frame:
-        """The server's close frame; all else is passed over."""
+        """The server's close frame; everything else is skipped."""
         async with asyncio.timeout(PATIENCE):
             while (got := await self.frame()).opcode != CLOSE:
                 pass
             return got
 
     async def ended(self) -> str:
-        """How the server ends the connection: ``eof`` or ``reset``; all else is passed over."""
+        """How the server ends the connection: ``eof`` or ``reset``; everything else is skipped."""
         async with asyncio.timeout(PATIENCE):
             try:
                 while await self._reader.read(65_536):
@@ -256,6 +256,6 @@ class RawClient:
 
 
 async def collect(client: RawClient, seen: list[int]) -> None:
-    """Read, until cancelled: the numbers of the quotes that come."""
+    """Read until cancelled; collects the sequence numbers of the quotes."""
     while True:
         seen.append((await client.message("quote"))["seq"])

@@ -1,4 +1,4 @@
-"""A real service in the test's own loop, with books that must balance."""
+"""A real service in the test's own loop, checked for leftovers at the end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def until(
     within: float = PATIENCE,
     instead: Callable[[], object] = lambda: "nothing to show",
 ) -> None:
-    """Wait for a condition; when it does not come, fail and say what there was ``instead``."""
+    """Wait for a condition; on a timeout, fail with ``what`` and the result of ``instead``."""
     try:
         async with asyncio.timeout(within):
             while not condition():  # noqa: ASYNC110 — it may be anything, the kernel's table too
@@ -41,7 +41,7 @@ def _is_empty(left: Callable[[], list[object]]) -> bool:
 
 @dataclass(slots=True)
 class Running:
-    """A started service and the tasks that were alive before the first client came."""
+    """A started service, and the tasks that were alive before the first client connected."""
 
     service: Service
     ledger: Ledger
@@ -68,7 +68,7 @@ class Running:
         return await RawClient.upgraded(self.port, target, receive_buffer=receive_buffer)
 
     async def stream(self, *symbols: str) -> RawClient:
-        """A client of /stream that holds ``symbols``."""
+        """A client of /stream, subscribed to ``symbols``."""
         client = await self.client("/stream")
         if symbols:
             client.send(request("subscribe", *symbols))
@@ -77,7 +77,7 @@ class Running:
         return client
 
     async def exchange(self, *pieces: bytes) -> tuple[int, bytes]:
-        """Status and body of the HTTP answer to these bytes; the connection must end after it."""
+        """Status and body of the HTTP response to these bytes; the connection must close after it."""
         async with await RawClient.connect(self.port) as client:
             client.send(*pieces)
             answer = await client.response()
@@ -100,7 +100,7 @@ class Running:
     # ------------------------------------------------------------ books
 
     def strangers(self) -> list[str]:
-        """Live tasks that were not there before the first client, but for the test itself."""
+        """Live tasks that did not exist before the first client, except the test itself."""
         this = asyncio.current_task()
         mine = "" if this is None else this.get_name()
         return [
@@ -116,7 +116,7 @@ class Running:
         return snapshot.live(self.ledger, time.monotonic(), limit=100_000)
 
     async def balanced(self, *, within: float = PATIENCE) -> None:
-        """Nobody is connected, no feed stays, no task lives that did not live before."""
+        """Wait until no connection, feed or new task is left."""
         service = self.service
         every: dict[str, Callable[[], list[object]]] = {
             "all connections gone": lambda: [
@@ -135,7 +135,7 @@ class Running:
         assert orphans.find(self.ledger, time.monotonic()) == []
 
     def sockets(self) -> list[str]:
-        """Server sides of connections to the port for quotes that this process still holds."""
+        """Server sockets of connections to the port for quotes that this process still has open."""
         if not self.service.listening.websocket:
             return []  # it never started
         return [
@@ -145,10 +145,10 @@ class Running:
         ]
 
     def kernel_holds(self, client: RawClient) -> bool:
-        """Whether the kernel still keeps anything for the server's side, orphaned sockets too.
+        """Whether the kernel still has the server's socket of a connection, orphaned or not.
 
-        psutil sees sockets that a process has; one that was closed with bytes unsent has none,
-        but stands in the kernel's table until they are gone (proc(5): /proc/net/tcp).
+        A socket closed with unsent bytes belongs to no process, but stays in the kernel's table until
+        they are sent (proc(5): /proc/net/tcp).
         """
         return any(
             each.laddr.port == self.port and each.raddr and each.raddr.port == client.port

@@ -19,7 +19,7 @@ def quote(seq: int, *, symbol: str = "AAPL", epoch: str = "a", conflated: int = 
 
 
 class Visit:
-    """One request: refuse it, or upgrade it and talk."""
+    """One request: refuse it, or upgrade it and exchange messages."""
 
     def __init__(self, request: web.Request, number: int) -> None:
         self.request = request
@@ -37,18 +37,18 @@ class Visit:
         await self.socket.close(code=code, message=reason.encode())
 
     async def stay(self) -> None:
-        """Until the client leaves."""
+        """Wait until the client disconnects."""
         async for _ in self.socket:
             pass
 
     def cut(self) -> None:
-        """Drop the connection without a word."""
+        """Drop the connection without a close frame."""
         assert self.request.transport is not None
         self.request.transport.abort()
 
 
 class ScriptedServer:
-    """Runs ``script`` for every request; ``visits`` are those so far."""
+    """Runs ``script`` for every request; ``visits`` are the requests so far."""
 
     def __init__(self) -> None:
         self.script: Script = _stay
@@ -59,7 +59,7 @@ class ScriptedServer:
 
     @property
     def held(self) -> int:
-        """Visits that are not over."""
+        """The number of visits that are not over."""
         return len(self.visits) - self.left.qsize()
 
     @property

@@ -1,4 +1,4 @@
-"""An upstream that behaves as a test says: slow to end, failing, or refusing to die."""
+"""An upstream whose behaviour a test defines: slow to end, failing, or refusing to end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TICK = Tick(189.99, 300, 190.01, 100, 190.0, "2024-03-20T02:15:00.123456789Z")
 
 
 async def steadily(sink: Sink) -> None:
-    """A quote every 10 ms, for ever."""
+    """A quote every 10 ms."""
     sink.opened()
     while True:
         sink.publish([TICK])
@@ -24,12 +24,12 @@ async def steadily(sink: Sink) -> None:
 
 
 async def silently(sink: Sink) -> None:
-    """Quotes come only as the test publishes them."""
+    """No quotes, except those the test publishes."""
     await asyncio.get_running_loop().create_future()
 
 
 class ScriptedUpstream:
-    """Every run lives the ``life`` that is set when it starts; the runs of a symbol are counted."""
+    """Each run executes the ``life`` that is set when it starts; runs are counted per symbol."""
 
     name = "scripted:"
 
@@ -37,10 +37,10 @@ class ScriptedUpstream:
         self.life = life
         self.connected = True
         self.sinks: list[Sink] = []
-        """One a run, in the order of their start."""
+        """One sink per run, in the order of their start."""
         self.alive: Counter[Symbol] = Counter()
         self.most_alive = 0
-        """The most runs of one symbol that were ever alive at once."""
+        """The largest number of runs of one symbol that were alive at once."""
         self.closed = False
 
     def knows(self, symbol: Symbol) -> bool:

@@ -1,4 +1,4 @@
-"""A sink that keeps what an upstream hands over, and lets a test wait for it."""
+"""A sink that keeps what an upstream publishes, and lets a test wait for it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class KeepingSink:
         self.readies += 1
 
     async def until(self, condition: Callable[[], bool], *, within: float = PATIENCE) -> None:
-        """Wait until ``condition`` holds; looked at whenever something comes."""
+        """Wait until ``condition`` holds; checked whenever something is published."""
         async with asyncio.timeout(within):
             while not condition():
                 self._news.clear()
@@ -50,7 +50,7 @@ class KeepingSink:
 async def running(
     upstream: Upstream, symbol: str, sink: KeepingSink | None = None
 ) -> AsyncIterator[tuple[KeepingSink, asyncio.Task[None]]]:
-    """One feed's run, cancelled and joined at the end."""
+    """Run one feed; the task is cancelled and joined at the end."""
     sink = sink or KeepingSink()
     task = asyncio.create_task(upstream.run(Symbol(symbol), sink))
     try:

@@ -17,16 +17,16 @@ from qcfeed.net.poller import Poller
 from qcfeed.net.transport import Transport
 
 MEGABYTE = 1 << 20
-"""More than the kernel takes, by far."""
+"""Far more than the kernel accepts."""
 QUIET = 4
-"""Turns of the loop in which nothing happens, after which nothing will."""
+"""After this many idle turns of the loop nothing more will happen."""
 
 Step = tuple[str, Any]
 Seen = list[tuple[str, ...]]
 
 
 class Recorder(asyncio.Protocol):
-    """Writes down what it is told. ``stays``: it goes on after the peer's end; ``fails``: in what."""
+    """Records its calls. ``stays``: keep the connection after EOF; ``fails``: the method that raises."""
 
     def __init__(self, stays: bool, fails: str) -> None:
         self.stays = stays
@@ -62,7 +62,7 @@ class Recorder(asyncio.Protocol):
 
 
 class Play:
-    """One transport under test. Its steps are methods; each returns what is to be compared."""
+    """One transport under test. The steps are methods; each returns what is compared."""
 
     def __init__(self, protocol: Recorder, peer: socket.socket) -> None:
         self.protocol = protocol
@@ -72,7 +72,7 @@ class Play:
         self.complaints: list[str] = []
 
     async def step(self, name: str, argument: Any) -> dict[str, Any]:
-        """The call's result or error, what the protocol was told during and after it, and the state."""
+        """The call's result or error, the protocol's calls during and after it, and the state."""
         before = len(self.protocol.seen)
         try:
             result = getattr(self, name)(argument)
@@ -158,7 +158,7 @@ class Play:
         return self.peer.send(data)
 
     def peer_reads(self, most: int) -> int:
-        """What is there, up to so many bytes: how many there were."""
+        """Read up to ``most`` bytes; returns whether there were any."""
         data = b""
         with contextlib.suppress(BlockingIOError):
             while len(data) < most and (piece := self.peer.recv(most - len(data))):
@@ -176,14 +176,14 @@ class Play:
             return "nothing"
 
     def peer_goes(self, _: None) -> None:
-        """Closes; with bytes unread at its end, that is a reset for ours."""
+        """Close the peer; with unread bytes at its end this resets the connection."""
         self.peer.close()
 
 
 async def play(
     kind: str, script: Sequence[Step], *, stays: bool, fails: str
 ) -> list[dict[str, Any]]:
-    """What is seen of each step on a transport of this kind: ``asyncio`` or ``ours``."""
+    """The observations of each step on a transport of this kind: ``asyncio`` or ``ours``."""
     loop = asyncio.get_running_loop()
     sock, peer = socket.socketpair()
     sock.setblocking(False)

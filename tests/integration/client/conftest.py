@@ -1,4 +1,4 @@
-"""The scripted server, one a test."""
+"""One scripted server per test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long the reproduction waits for a server that drops its half-open peers one by one."""
+"""How long ``qcfeed repro`` waits for a server that drops half-open peers one by one."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def begun(server: ScriptedServer, noted: Noted) -> asyncio.Task[int]:
     return running
 
 
-async def test_each_peer_that_is_dropped_renews_the_patience_with_the_others(
+async def test_each_dropped_peer_restarts_the_timeout(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock, noted = Clock(monkeypatch), Noted()
@@ -83,7 +83,7 @@ async def test_each_peer_that_is_dropped_renews_the_patience_with_the_others(
     assert await running == 0
 
 
-async def test_a_server_that_drops_nobody_is_waited_for_as_long_as_the_patience_and_no_longer(
+async def test_a_server_that_drops_no_peer_is_waited_for_exactly_the_timeout(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock, noted = Clock(monkeypatch), Noted()

@@ -1,4 +1,4 @@
-"""Peers without manners, as the server sees them."""
+"""Peers that disconnect without closing, as the server sees them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def test_a_clean_close_is_a_handshake(server: ScriptedServer) -> None:
 
 
 @pytest.mark.parametrize("leave", [RawPeer.drop, RawPeer.reset])
-async def test_a_rude_end_has_no_close_frame(
+async def test_dropping_sends_no_close_frame(
     server: ScriptedServer, leave: Callable[[RawPeer], None]
 ) -> None:
     server.script = quoting
@@ -70,7 +70,7 @@ async def test_a_rude_end_has_no_close_frame(
 
 
 @pytest.mark.parametrize(("leave", "seen"), [(RawPeer.drop, "FIN"), (RawPeer.reset, "RST")])
-async def test_rude_in_two_ways(leave: Callable[[RawPeer], None], seen: str) -> None:
+async def test_drop_and_reset(leave: Callable[[RawPeer], None], seen: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         raw = socket.create_connection(listener.getsockname())
         accepted, _ = listener.accept()
@@ -85,7 +85,7 @@ async def test_rude_in_two_ways(leave: Callable[[RawPeer], None], seen: str) -> 
     assert ended == seen
 
 
-async def test_a_ping_is_answered_only_by_a_server_that_has_us(server: ScriptedServer) -> None:
+async def test_a_ping_waits_for_the_server_s_pong(server: ScriptedServer) -> None:
     peer = await connect(server)
     async with asyncio.timeout(PATIENCE):
         await peer.ping()
@@ -155,7 +155,7 @@ async def test_a_server_that_ends_or_refuses_while_we_wait_for_a_quote(
     peer.reset()
 
 
-async def test_what_is_no_websocket_server() -> None:
+async def test_another_kind_of_server_is_reported() -> None:
     async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         writer.write(b"220 mail.example ESMTP\r\n\r\n")
@@ -168,7 +168,7 @@ async def test_what_is_no_websocket_server() -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
-async def test_nobody_there(host: str) -> None:
+async def test_a_refused_connection_is_reported(host: str) -> None:
     with refusing_port() as port, pytest.raises(QcfeedError, match="cannot reach") as caught:
         await locate(Endpoint("ws", host, port))
     assert "qcfeed serve" in str(caught.value.hint)
@@ -206,7 +206,7 @@ async def give_up(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("script", [reset, give_up])
-async def test_an_unread_peer_is_seen_to_be_dropped_without_reading(
+async def test_a_drop_is_detected_without_reading(
     server: ScriptedServer, script: Callable[[Visit], Awaitable[None]]
 ) -> None:
     enough = asyncio.Event()

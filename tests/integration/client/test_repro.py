@@ -1,4 +1,4 @@
-"""The reproduction against a small server that can be made to leak in each way."""
+"""``qcfeed repro`` against a small server that can be made to leak in various ways."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ async def only(server: ScriptedServer, held: Held, mode: Mode = Mode.CLEAN) -> M
     return result
 
 
-async def test_a_server_that_lets_go_is_flat_in_every_mode(server: ScriptedServer) -> None:
+async def test_a_server_that_releases_everything_passes_in_every_mode(
+    server: ScriptedServer,
+) -> None:
     async def script(visit: Visit) -> None:
         await visit.upgrade()
         if visit.request.path.endswith("AAPL"):
@@ -96,7 +98,7 @@ LEAKS: list[tuple[str, str]] = [
 ]
 
 
-async def test_a_service_that_does_not_see_all_its_tasks_is_not_flat(
+async def test_an_incomplete_ledger_fails(
     server: ScriptedServer,
 ) -> None:
     held = Held(server)
@@ -149,7 +151,7 @@ async def test_memory_that_grew_with_the_cycles_is_found(server: ScriptedServer)
     assert result.problems == ["memory +20.0 MiB, tolerance 16.0 MiB"]
 
 
-async def test_a_service_that_died_and_came_back_is_not_flat(server: ScriptedServer) -> None:
+async def test_a_restarted_service_fails(server: ScriptedServer) -> None:
     held = Held(server)
 
     async def script(visit: Visit) -> None:
@@ -160,7 +162,7 @@ async def test_a_service_that_died_and_came_back_is_not_flat(server: ScriptedSer
     assert (await only(server, held)).problems == ["the service restarted: pid 1 is now 3"]
 
 
-async def test_half_open_peers_that_are_kept_are_found(server: ScriptedServer) -> None:
+async def test_half_open_peers_that_are_not_dropped_are_found(server: ScriptedServer) -> None:
     let_go = asyncio.Event()
 
     async def script(visit: Visit) -> None:
@@ -199,7 +201,7 @@ async def test_half_open_peers_take_turns_and_leave_room_for_real_clients(
     assert result.memory_tolerance_bytes == MEMORY_TOLERANCE + 50 * 8 * 2**10
 
 
-async def test_a_feed_that_lingers_is_waited_for_first(server: ScriptedServer) -> None:
+async def test_lingering_feeds_are_waited_for_first(server: ScriptedServer) -> None:
     """In the baseline it would hide one that stays."""
     held = Held(server)
     held.feeds, held.feeds_by_state = 1, {"lingering/open": 1}
@@ -216,7 +218,7 @@ async def test_a_feed_that_lingers_is_waited_for_first(server: ScriptedServer) -
     assert result.problems == []
 
 
-async def test_a_service_at_its_limit_is_asked_again(server: ScriptedServer) -> None:
+async def test_a_service_at_its_limit_is_retried(server: ScriptedServer) -> None:
     async def script(visit: Visit) -> web.Response | None:
         if visit.number % 3 == 0:
             return web.Response(status=429, headers={"Retry-After": "0"}, text="slowly")
@@ -258,7 +260,7 @@ async def unknown(_visit: Visit) -> web.Response:
         (unknown, UnknownSymbolError, "no AAPL here"),
     ],
 )
-async def test_cycles_that_cannot_be_run_are_an_error_not_a_finding(
+async def test_failing_cycles_are_an_error_not_a_finding(
     server: ScriptedServer,
     monkeypatch: pytest.MonkeyPatch,
     script: Script,
@@ -271,7 +273,7 @@ async def test_cycles_that_cannot_be_run_are_an_error_not_a_finding(
         await only(server, Held(server))
 
 
-async def test_another_service_than_the_one_whose_status_is_read(server: ScriptedServer) -> None:
+async def test_the_status_must_belong_to_the_same_service(server: ScriptedServer) -> None:
     other = ScriptedServer()
     await other.start()
     plan = ReproPlan(symbol=Symbol("AAPL"), modes=[Mode.CLEAN], cycles=1, concurrency=1)

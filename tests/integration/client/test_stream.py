@@ -1,4 +1,4 @@
-"""The stream against a real server that misbehaves on purpose."""
+"""The client's stream against a real server that misbehaves on purpose."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def test_one_symbol_is_followed_at_its_own_address(server: ScriptedServer)
     ), "the text is as it came, white space and all"
 
 
-async def test_several_are_asked_for_at_stream_and_again_after_a_loss(
+async def test_several_symbols_are_subscribed_at_stream_and_again_after_a_loss(
     server: ScriptedServer,
 ) -> None:
     asked = []
@@ -78,7 +78,7 @@ async def test_several_are_asked_for_at_stream_and_again_after_a_loss(
     assert {visit.request.path for visit in server.visits} == {"/stream"}
 
 
-async def test_what_was_missed_while_away_is_a_gap_and_the_snapshot_no_repeat(
+async def test_quotes_missed_while_disconnected_are_a_gap_and_the_replayed_quote_no_repeat(
     server: ScriptedServer,
 ) -> None:
     said = [[quote(1), quote(2)], [quote(2), quote(5, conflated=2)], [quote(9)]]
@@ -98,7 +98,7 @@ async def test_what_was_missed_while_away_is_a_gap_and_the_snapshot_no_repeat(
     assert events[-1] == Gap("AAPL", "a", 6, 9)
 
 
-async def test_a_server_that_leaves_says_when_to_come_back(server: ScriptedServer) -> None:
+async def test_a_draining_server_says_when_to_reconnect(server: ScriptedServer) -> None:
     async def script(visit: Visit) -> None:
         await visit.upgrade()
         if visit.number == 0:
@@ -118,7 +118,7 @@ async def test_a_server_that_leaves_says_when_to_come_back(server: ScriptedServe
 @pytest.mark.parametrize(
     ("code", "kind"), [(4004, UnknownSymbolError), (4399, UnreachableError), (1000, QcfeedError)]
 )
-async def test_close_codes_that_say_stay_away(
+async def test_final_close_codes_raise(
     server: ScriptedServer, code: int, kind: type[QcfeedError]
 ) -> None:
     async def script(visit: Visit) -> None:
@@ -135,7 +135,7 @@ async def test_close_codes_that_say_stay_away(
     ("status", "code", "kind"),
     [(404, "unknown_symbol", UnknownSymbolError), (400, "bad_handshake", UsageError)],
 )
-async def test_a_refused_upgrade_ends_with_the_servers_words(
+async def test_a_refused_upgrade_raises_the_server_s_message(
     server: ScriptedServer, status: int, code: str, kind: type[QcfeedError]
 ) -> None:
     async def script(_visit: Visit) -> web.Response:
@@ -148,7 +148,7 @@ async def test_a_refused_upgrade_ends_with_the_servers_words(
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_a_server_that_is_full_is_asked_again_when_it_says(
+async def test_a_full_server_is_retried_after_retry_after(
     server: ScriptedServer, status: int
 ) -> None:
     async def script(visit: Visit) -> web.Response | None:
@@ -164,7 +164,7 @@ async def test_a_server_that_is_full_is_asked_again_when_it_says(
     assert isinstance(connected, Connected)
 
 
-async def test_an_error_in_band_that_may_pass_is_tried_again(server: ScriptedServer) -> None:
+async def test_a_retryable_error_message_is_retried(server: ScriptedServer) -> None:
     async def script(visit: Visit) -> None:
         await visit.upgrade()
         if visit.number == 0:
@@ -176,7 +176,7 @@ async def test_an_error_in_band_that_may_pass_is_tried_again(server: ScriptedSer
     assert kinds(events) == ["Connected", "Received", "Disconnected", "Connected"]
 
 
-async def test_an_error_in_band_that_stays_is_raised_after_it_was_handed_over(
+async def test_a_final_error_message_is_yielded_and_then_raised(
     server: ScriptedServer,
 ) -> None:
     async def script(visit: Visit) -> None:
@@ -190,7 +190,7 @@ async def test_an_error_in_band_that_stays_is_raised_after_it_was_handed_over(
         await take(server, 3, [AAPL, MSFT])
 
 
-async def test_backoff_grows_until_a_message_comes(server: ScriptedServer) -> None:
+async def test_backoff_grows_until_a_message_arrives(server: ScriptedServer) -> None:
     async def script(visit: Visit) -> web.Response | None:
         if visit.number < 3:
             return web.Response(status=503)
@@ -227,7 +227,7 @@ async def test_a_restart_of_the_service_is_survived(server: ScriptedServer) -> N
             pass
 
 
-async def test_nobody_there_at_first_is_an_error_with_the_next_step(server: ScriptedServer) -> None:
+async def test_an_unreachable_server_is_an_error_with_a_hint(server: ScriptedServer) -> None:
     await server.stop()
     with pytest.raises(UnreachableError, match="refused") as caught:
         await take(server, 1)
@@ -263,7 +263,9 @@ async def test_another_kind_of_server(server: ScriptedServer, said: str) -> None
         await take(server, 2)
 
 
-async def test_closing_it_says_goodbye_and_leaves_no_task(server: ScriptedServer) -> None:
+async def test_closing_the_stream_sends_a_close_frame_and_leaves_no_task(
+    server: ScriptedServer,
+) -> None:
     before = asyncio.all_tasks()
     async with aclosing(stream(server.endpoint, [AAPL])) as events:
         await anext(events)

@@ -220,7 +220,7 @@ def test_every_error_comes_back_as_it_was(tmp_path, code, kind):
     assert raised.value.__notes__ == ["a.py:1 f"]
 
 
-def test_nobody_listens(tmp_path):
+def test_a_refused_connection_is_unreachable(tmp_path):
     with pytest.raises(UnreachableError) as raised:
         ControlClient(Address(socket=tmp_path / "none.sock"), timeout=1).fetch(TASKS)
     assert "qcfeed serve" in raised.value.hint

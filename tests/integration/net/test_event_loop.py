@@ -1,4 +1,4 @@
-"""The loop waits to the microsecond, and no less for its sockets."""
+"""The loop's timers are precise to the microsecond, and sockets still wake it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
         runner.run(main())  # type: ignore[arg-type]
 
 
-def test_epoll_is_never_told_to_wait_for_a_time() -> None:
-    """It would round a millisecond up."""
+def test_epoll_itself_is_never_given_a_timeout() -> None:
+    """It would be rounded up to a millisecond."""
     waits: list[float | None] = []
     selector = PreciseSelector()
     epoll = selector._selector  # type: ignore[attr-defined]
@@ -37,7 +37,7 @@ def test_epoll_is_never_told_to_wait_for_a_time() -> None:
     epoll.close()
 
 
-def test_what_is_ready_ends_the_wait() -> None:
+def test_a_ready_descriptor_ends_the_wait() -> None:
     async def main() -> None:
         loop, (ours, theirs) = asyncio.get_running_loop(), socket.socketpair()
         ours.setblocking(False)
@@ -51,7 +51,7 @@ def test_what_is_ready_ends_the_wait() -> None:
     run(main)
 
 
-def test_timers_come_in_their_order_and_never_early() -> None:
+def test_timers_fire_in_order_and_never_early() -> None:
     async def main() -> None:
         loop, came = asyncio.get_running_loop(), []
         done = loop.create_future()

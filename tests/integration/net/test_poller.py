@@ -1,4 +1,4 @@
-"""The poller calls whom it concerns, and nobody else, on real descriptors."""
+"""The poller calls exactly the owners of ready descriptors, on real descriptors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.running_service import until
 
 
 class Watching:
-    """Writes down what it is called with, and reads what there is."""
+    """Records its calls, and reads what is available."""
 
     def __init__(self) -> None:
         self.ours, self.theirs = socket.socketpair()
@@ -77,7 +77,7 @@ async def poller(complaints: list[str]) -> Any:
     poller.close_when_idle()
 
 
-async def test_more_than_one_turn_takes_is_seen_to_in_the_next(
+async def test_events_beyond_the_maximum_are_handled_in_the_next_turn(
     poller: Poller, some: list[Watching], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pollers, "MAX_EVENTS", 2)
@@ -90,7 +90,7 @@ async def test_more_than_one_turn_takes_is_seen_to_in_the_next(
         poller.unwatch(each.fd)
 
 
-async def test_what_is_waited_for_can_change(poller: Poller, some: list[Watching]) -> None:
+async def test_the_events_of_a_descriptor_can_change(poller: Poller, some: list[Watching]) -> None:
     one = some[0]
     poller.watch(one.fd, READ, one)
     poller.watch(one.fd, READ | WRITE, one)
@@ -107,12 +107,12 @@ async def test_what_is_waited_for_can_change(poller: Poller, some: list[Watching
     poller.unwatch(one.fd)
 
 
-async def test_who_is_forgotten_is_not_called_though_a_child_keeps_the_descriptor(
+async def test_an_unwatched_descriptor_is_not_called_even_if_a_forked_child_keeps_it_open(
     poller: Poller, some: list[Watching]
 ) -> None:
     one, other = some[:2]
     poller.watch(one.fd, READ, one)
-    kept = os.dup(one.fd)  # as a forked child has it
+    kept = os.dup(one.fd)  # like a descriptor that a forked child has inherited
     try:
         poller.unwatch(one.fd)
         one.ours.close()
@@ -126,7 +126,7 @@ async def test_who_is_forgotten_is_not_called_though_a_child_keeps_the_descripto
     poller.unwatch(other.fd)
 
 
-async def test_ends_come_after_what_goes_on_and_one_that_fails_keeps_none_from_its_own(
+async def test_ends_run_after_the_current_events_and_a_failing_one_does_not_stop_the_others(
     poller: Poller, some: list[Watching], complaints: list[str]
 ) -> None:
     broken, error = Broken(), ConnectionResetError()
@@ -138,7 +138,7 @@ async def test_ends_come_after_what_goes_on_and_one_that_fails_keeps_none_from_i
     broken.close()
 
 
-async def test_one_that_fails_keeps_no_other_from_being_called(
+async def test_a_failing_callback_does_not_stop_the_others(
     poller: Poller, some: list[Watching], complaints: list[str]
 ) -> None:
     broken = Broken()
@@ -152,7 +152,7 @@ async def test_one_that_fails_keeps_no_other_from_being_called(
     broken.close()
 
 
-async def test_it_is_there_until_the_last_has_gone(some: list[Watching]) -> None:
+async def test_the_poller_closes_after_the_last_descriptor(some: list[Watching]) -> None:
     one, loop = some[0], asyncio.get_running_loop()
     descriptors = open_files()
     poller = Poller(loop)
@@ -164,10 +164,10 @@ async def test_it_is_there_until_the_last_has_gone(some: list[Watching]) -> None
     assert open_files() == descriptors
 
 
-async def test_one_that_rests_when_nobody_new_comes_can_be_watched_again(
+async def test_an_idle_descriptor_can_be_watched_again_while_the_poller_is_closing(
     some: list[Watching],
 ) -> None:
-    """HTTP's protocol pauses reading while a body is not taken, also during a drain."""
+    """aiohttp's protocol pauses reading while a body is not consumed, also during a drain."""
     descriptors = open_files()
     one, poller = some[0], Poller(asyncio.get_running_loop())
     poller.watch(one.fd, READ, one)
@@ -181,10 +181,10 @@ async def test_one_that_rests_when_nobody_new_comes_can_be_watched_again(
     assert open_files() == descriptors
 
 
-async def test_one_that_rests_is_not_called_although_its_peer_has_gone(
+async def test_an_idle_descriptor_is_not_called_even_if_its_peer_hangs_up(
     poller: Poller, some: list[Watching]
 ) -> None:
-    """The kernel tells of a peer that is gone whatever was asked for, as long as it is asked at all."""
+    """The kernel reports a hangup with any event mask, as long as the descriptor is registered."""
     one, other = some[:2]
     poller.watch(one.fd, READ, one)
     poller.watch(one.fd, 0, one)

@@ -1,4 +1,4 @@
-"""Limits of the kernel and private steps of the standard library: what is done where they are met."""
+"""Fallbacks for limits of the kernel and for private parts of the standard library."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FD_SETSIZE = 1_024
 
 @pytest.fixture
 def no_low_descriptor() -> Iterator[None]:
-    """Whatever is opened now has a descriptor that select(2) does not take."""
+    """Make the next descriptors too high for select(2)."""
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] <= FD_SETSIZE + 10:
         pytest.skip("this user may not open so many files")
     opened: list[int] = []
@@ -82,8 +82,8 @@ def test_something_that_is_ready_ends_the_wait_of_a_loop_with_a_high_descriptor(
 # ---------------------------------------------------------------- socket._accept
 
 
-def test_the_private_step_of_accept_is_still_there() -> None:
-    """When this fails, accepting still works, by the public method; 3 us dearer a connection."""
+def test_the_private_accept_method_still_exists() -> None:
+    """If this fails, accepting still works with the public method, for 3 us more per connection."""
     assert callable(getattr(socket.socket, "_accept", None)), (
         "socket._accept has gone from this Python: `raw_accept` uses socket.accept() now;"
         " measure connections per second (make bench) and remove the private step"
@@ -91,7 +91,7 @@ def test_the_private_step_of_accept_is_still_there() -> None:
 
 
 class WithoutPrivateStep:
-    """A listening socket as a Python would have it that has no ``_accept``."""
+    """A listening socket of a Python version without ``_accept``."""
 
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
@@ -106,7 +106,7 @@ LISTENERS: list[Callable[[socket.socket], object]] = [lambda sock: sock, Without
 
 
 @pytest.mark.parametrize("made", LISTENERS, ids=["private", "public"])
-def test_either_step_gives_the_descriptor_and_the_address_of_the_peer(
+def test_both_accept_methods_return_the_descriptor_and_the_peer(
     made: Callable[[socket.socket], object],
 ) -> None:
     with (
@@ -120,7 +120,9 @@ def test_either_step_gives_the_descriptor_and_the_address_of_the_peer(
 
 
 @pytest.mark.parametrize("made", LISTENERS, ids=["private", "public"])
-def test_either_step_says_when_nobody_waits(made: Callable[[socket.socket], object]) -> None:
+def test_both_accept_methods_raise_when_no_connection_waits(
+    made: Callable[[socket.socket], object],
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
         with pytest.raises(BlockingIOError) as raised:
@@ -128,7 +130,7 @@ def test_either_step_says_when_nobody_waits(made: Callable[[socket.socket], obje
     assert raised.value.errno == errno.EAGAIN
 
 
-async def test_connections_are_accepted_where_the_private_step_has_gone() -> None:
+async def test_connections_are_accepted_without_the_private_method() -> None:
     class Echo(asyncio.Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             assert isinstance(transport, Transport)

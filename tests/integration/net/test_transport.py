@@ -20,7 +20,7 @@ MEGABYTES = b"0123456789abcdef" * 262_144
 
 
 class Keeping(asyncio.Protocol):
-    """Writes down what it is told."""
+    """Records the calls of its methods."""
 
     transport: Transport
 
@@ -92,7 +92,7 @@ async def received(peer: socket.socket, size: int) -> bytes:
     return data
 
 
-async def test_what_the_kernel_does_not_take_leaves_later_and_in_order() -> None:
+async def test_unsent_bytes_are_sent_later_in_order() -> None:
     async with connected() as (protocol, peer):
         transport = protocol.transport
         transport.set_write_buffer_limits(high=0)
@@ -108,7 +108,7 @@ async def test_what_the_kernel_does_not_take_leaves_later_and_in_order() -> None
         assert await received(peer, 8) == b"and more"
 
 
-async def test_the_limits_are_asyncios() -> None:
+async def test_the_buffer_limits_are_the_same_as_asyncio_s() -> None:
     async with connected() as (protocol, _peer):
         transport = protocol.transport
         assert transport.get_write_buffer_limits() == (16_384, 65_536)
@@ -132,7 +132,7 @@ async def test_close_sends_what_is_unsent_and_nothing_more() -> None:
         assert transport.get_extra_info("peername", "gone") == "gone"
 
 
-async def test_our_half_ends_after_what_was_written() -> None:
+async def test_write_eof_follows_the_written_bytes() -> None:
     async with connected() as (protocol, peer):
         protocol.transport.write(MEGABYTES)
         protocol.transport.write_eof()
@@ -142,7 +142,7 @@ async def test_our_half_ends_after_what_was_written() -> None:
         await until(lambda: protocol.heard == b"still here", "the other half goes on")
 
 
-async def test_abort_throws_away_what_is_unsent() -> None:
+async def test_abort_discards_unsent_bytes() -> None:
     async with connected() as (protocol, _peer):
         protocol.transport.write(MEGABYTES)
         protocol.transport.abort()
@@ -151,7 +151,7 @@ async def test_abort_throws_away_what_is_unsent() -> None:
         await until(lambda: protocol.ended, "the end is told")
 
 
-async def test_the_peers_end_closes_unless_the_protocol_stays() -> None:
+async def test_eof_closes_the_connection_unless_the_protocol_keeps_it_open() -> None:
     async with connected() as (protocol, peer):
         peer.shutdown(socket.SHUT_WR)
         await until(lambda: protocol.ended, "the end is told")
@@ -164,7 +164,7 @@ async def test_the_peers_end_closes_unless_the_protocol_stays() -> None:
         assert not protocol.ended
 
 
-async def test_a_reset_is_told_as_the_error_it_is() -> None:
+async def test_a_reset_is_reported_as_an_error() -> None:
     async with connected() as (protocol, peer):
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         peer.close()
@@ -184,7 +184,7 @@ async def test_reading_can_be_paused() -> None:
         await until(lambda: protocol.heard == b"wait", "it is read")
 
 
-async def test_a_bug_in_the_protocol_ends_its_connection_loudly(
+async def test_a_bug_in_the_protocol_closes_the_connection_and_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.ERROR, "qcfeed.transport"):
@@ -196,7 +196,7 @@ async def test_a_bug_in_the_protocol_ends_its_connection_loudly(
 
 
 class NoRoom:
-    """A listener that is out of files so many times, and then the real one."""
+    """A listener that raises EMFILE a number of times, and then accepts."""
 
     def __init__(self, bound: socket.socket, times: int) -> None:
         self._bound = bound
@@ -212,7 +212,7 @@ class NoRoom:
         return self._bound._accept()  # type: ignore[attr-defined]
 
 
-async def test_out_of_files_it_waits_and_accepts_again(
+async def test_without_free_descriptors_the_acceptor_pauses_and_retries(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qcfeed.net.acceptor.RETRY_DELAY", 0.01)
@@ -234,10 +234,10 @@ async def test_out_of_files_it_waits_and_accepts_again(
 
 
 @pytest.mark.parametrize(("turn", "let_in"), [(0.001, [4, 4, 4, 4, 4]), (1.0, [4, 10, 6])])
-async def test_the_longer_a_turn_takes_the_more_are_let_in(
+async def test_the_longer_a_turn_the_more_connections_are_accepted(
     monkeypatch: pytest.MonkeyPatch, turn: float, let_in: list[int]
 ) -> None:
-    """Twenty wait. By a clock of our own, each that is let in takes 10 ms."""
+    """Twenty connections wait. On a fake clock, accepting each takes 10 ms."""
     monkeypatch.setattr("qcfeed.net.acceptor.MAX_ACCEPTS", 4)
     now, made = [0.0], list[Keeping]()
 

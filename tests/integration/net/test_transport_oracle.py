@@ -1,4 +1,4 @@
-"""Our transport behaves as asyncio's own does, step by step, whatever the order of the steps."""
+"""Our transport behaves like asyncio's, step by step, for any order of steps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.two_transports import MEGABYTE, Step, play
 
 READ_ALL = ("peer_reads", 8 * MEGABYTE)
 DRAINED = [READ_ALL] * 12
-"""Reads until nothing is left: the kernel takes a part of a megabyte each time."""
+"""Steps that read until nothing is left: the kernel accepts a part of a megabyte each time."""
 
 SCRIPTS: dict[str, list[Step]] = {
     "a small write leaves at once": [("write", 10), READ_ALL],
@@ -189,15 +189,15 @@ async def both(script: Sequence[Step], *, stays: bool = False, fails: str = "") 
 
 @pytest.mark.parametrize("stays", [False, True], ids=["ends with its peer", "outlives its peer"])
 @pytest.mark.parametrize("name", SCRIPTS)
-async def test_it_does_what_asyncios_does(name: str, stays: bool) -> None:
+async def test_the_transport_behaves_like_asyncio_s(name: str, stays: bool) -> None:
     await both(SCRIPTS[name], stays=stays)
 
 
 @pytest.mark.parametrize("fails", FAILURES)
-async def test_a_bug_in_a_protocol_has_the_same_end(fails: str) -> None:
+async def test_a_bug_in_a_protocol_ends_the_connection_as_in_asyncio(fails: str) -> None:
     await both(EVERYTHING, fails=fails, stays=True)
 
 
 @given(script=st.lists(STEPS, max_size=12), stays=st.booleans())
-def test_in_any_order_it_does_what_asyncios_does(script: list[Step], stays: bool) -> None:
+def test_random_scripts_behave_as_with_asyncio_s_transport(script: list[Step], stays: bool) -> None:
     asyncio.run(both(script, stays=stays))

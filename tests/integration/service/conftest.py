@@ -1,4 +1,4 @@
-"""A service a test, started and stopped in the test's loop."""
+"""One service per test, started and stopped in the test's loop."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ async def test_1_1_octet_by_octet_and_empty(running: Running) -> None:
     await each(running, named(padded(200), b""), check)
 
 
-async def test_1_2_binary_is_not_spoken_here(running: Running) -> None:
+async def test_1_2_binary_messages_are_refused(running: Running) -> None:
     async def check(client: RawClient, size: int) -> None:
         client.send(frame(BINARY, b"\xfe" * size))
         await ends(client, 1003)
@@ -129,7 +129,7 @@ async def test_1_2_binary_is_not_spoken_here(running: Running) -> None:
 
 
 @PIECES
-async def test_2_a_ping_is_answered_with_what_it_said(running: Running, piece: int) -> None:
+async def test_2_a_ping_is_answered_with_its_payload(running: Running, piece: int) -> None:
     async def check(client: RawClient, payload: bytes) -> None:
         await chop(client, frame(PING, payload), piece)
         got = await client.frame()
@@ -138,7 +138,7 @@ async def test_2_a_ping_is_answered_with_what_it_said(running: Running, piece: i
     await each(running, named(b"", b"hello", b"\x00\xff\xfe\xfd\xfc", b"\xfe" * 125), check)
 
 
-async def test_2_7_a_pong_that_nobody_asked_for_is_forgotten(running: Running) -> None:
+async def test_2_7_an_unsolicited_pong_is_ignored(running: Running) -> None:
     async def check(client: RawClient, payload: bytes) -> None:
         client.send(frame(PONG, payload), frame(PING, b"and this"))
         assert (await client.frame()).payload == b"and this"
@@ -159,7 +159,7 @@ async def test_2_10_ten_pings_ten_pongs_in_order(running: Running, piece: int) -
 # ---------------------------------------------------------------- 3 and 4: reserved bits, opcodes
 
 
-async def test_3_a_reserved_bit_ends_it_after_what_was_good(running: Running) -> None:
+async def test_3_a_reserved_bit_fails_the_connection_after_valid_messages(running: Running) -> None:
     async def check(client: RawClient, bad: tuple[int, int]) -> None:
         opcode, rsv = bad
         payload = b"\x03\xe8" if opcode == CLOSE else b""
@@ -171,7 +171,9 @@ async def test_3_a_reserved_bit_ends_it_after_what_was_good(running: Running) ->
     await each(running, named(*((op, rsv) for op in opcodes for rsv in range(1, 8))), check)
 
 
-async def test_4_a_reserved_opcode_ends_it_after_what_was_good(running: Running) -> None:
+async def test_4_a_reserved_opcode_fails_the_connection_after_valid_messages(
+    running: Running,
+) -> None:
     async def check(client: RawClient, bad: tuple[int, bytes]) -> None:
         client.send(frame(TEXT, REQUEST), frame(*bad), frame(PING))
         await is_answered(client)
@@ -184,7 +186,7 @@ async def test_4_a_reserved_opcode_ends_it_after_what_was_good(running: Running)
 # ---------------------------------------------------------------- 5: fragmentation
 
 
-async def test_5_1_no_control_frame_is_fragmented(running: Running) -> None:
+async def test_5_1_control_frames_must_not_be_fragmented(running: Running) -> None:
     async def check(client: RawClient, opcode: int) -> None:
         client.send(frame(opcode, b"", final=False), frame(CONTINUATION, b""))
         await ends(client, 1002)
@@ -202,7 +204,9 @@ async def test_5_3_a_message_in_fragments_in_any_pieces(running: Running) -> Non
 
 
 @PIECES
-async def test_5_6_control_frames_come_between_fragments(running: Running, piece: int) -> None:
+async def test_5_6_control_frames_are_allowed_between_fragments(
+    running: Running, piece: int
+) -> None:
     async def check(client: RawClient, amid: bytes) -> None:
         first, second, last = THREE
         sent = first + frame(PING, b"1") + amid + second + frame(PING, b"2") + last
@@ -214,7 +218,9 @@ async def test_5_6_control_frames_come_between_fragments(running: Running, piece
 
 
 @PIECES
-async def test_5_9_nothing_is_continued_before_it_began(running: Running, piece: int) -> None:
+async def test_5_9_a_continuation_without_a_message_is_refused(
+    running: Running, piece: int
+) -> None:
     async def check(client: RawClient, final: bool) -> None:
         await chop(client, frame(CONTINUATION, b"more", final=final) + frame(TEXT, REQUEST), piece)
         await ends(client, 1002)
@@ -222,7 +228,7 @@ async def test_5_9_nothing_is_continued_before_it_began(running: Running, piece:
     await each(running, named(True, False), check)
 
 
-async def test_5_15_nor_after_it_ended(running: Running) -> None:
+async def test_5_15_a_continuation_after_the_last_fragment_is_refused(running: Running) -> None:
     async def check(client: RawClient, final: bool) -> None:
         client.send(*THREE, frame(CONTINUATION, b"more", final=final))
         await is_answered(client)
@@ -231,7 +237,7 @@ async def test_5_15_nor_after_it_ended(running: Running) -> None:
     await each(running, named(True, False), check)
 
 
-async def test_5_19_a_message_may_take_its_time(running: Running) -> None:
+async def test_5_19_a_slow_message_is_accepted(running: Running) -> None:
     async def check(client: RawClient, sent: tuple[bytes, ...]) -> None:
         for fragment in sent[:-1]:
             client.send(fragment, frame(PING, b"still"))
@@ -292,7 +298,7 @@ def a_fragment_an_octet(text: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("sent", [whole, a_fragment_an_octet])
-async def test_6_text_that_is_text(running: Running, sent: Callable[[bytes], bytes]) -> None:
+async def test_6_valid_utf_8_is_accepted(running: Running, sent: Callable[[bytes], bytes]) -> None:
     async def check(client: RawClient, text: bytes) -> None:
         client.send(sent(text))
         assert (await client.message())["code"] == "bad_request"
@@ -302,7 +308,7 @@ async def test_6_text_that_is_text(running: Running, sent: Callable[[bytes], byt
 
 
 @pytest.mark.parametrize("sent", [whole, a_fragment_an_octet])
-async def test_6_text_that_is_none(running: Running, sent: Callable[[bytes], bytes]) -> None:
+async def test_6_invalid_utf_8_is_refused(running: Running, sent: Callable[[bytes], bytes]) -> None:
     async def check(client: RawClient, text: bytes) -> None:
         client.send(sent(text))
         await ends(client, 1007)
@@ -310,7 +316,7 @@ async def test_6_text_that_is_none(running: Running, sent: Callable[[bytes], byt
     await each(running, INVALID, check)
 
 
-async def test_6_4_it_is_noticed_before_the_message_has_come(running: Running) -> None:
+async def test_6_4_invalid_utf_8_is_detected_early(running: Running) -> None:
     async def check(client: RawClient, sent: bytes) -> None:
         client.send(sent)
         await ends(client, 1007)
@@ -333,7 +339,7 @@ AFTER = {
 }
 
 
-async def test_7_1_nothing_is_answered_after_a_close(running: Running) -> None:
+async def test_7_1_nothing_is_sent_after_a_close(running: Running) -> None:
     async def check(client: RawClient, after: bytes) -> None:
         client.send(frame(TEXT, REQUEST), close(1000), after)
         await is_answered(client)
@@ -373,7 +379,7 @@ async def test_7_3_a_close_is_answered_with_its_code(running: Running, piece: in
     await each(running, GOODBYES, check)
 
 
-async def test_7_9_a_code_that_is_none(running: Running) -> None:
+async def test_7_9_invalid_close_codes_are_refused(running: Running) -> None:
     async def check(client: RawClient, code: int) -> None:
         client.send(close(code, b"why not"))
         await ends(client, 1002)

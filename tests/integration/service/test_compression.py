@@ -1,4 +1,4 @@
-"""Compression is spoken only with who offers it and asks for it, and once for all of them."""
+"""Messages are compressed only for clients that offer and request it, and once for all of them."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def test_a_real_client_reads_compressed_quotes(start: Start) -> None:
         ("/quotes/AAPL?compress=1", {"sec_websocket_extensions": b"x-other"}),
     ],
 )
-async def test_who_does_not_both_offer_and_ask_gets_none(
+async def test_compression_needs_both_the_offer_and_the_option(
     running: Running, target: str, offer: dict[str, bytes]
 ) -> None:
     async with await RawClient.connect(running.port) as client:
@@ -80,12 +80,12 @@ async def test_who_does_not_both_offer_and_ask_gets_none(
     assert running.service.gateway.deflater.compressed == 0
 
 
-async def test_a_wrong_wish_is_refused(running: Running) -> None:
+async def test_an_invalid_compress_option_is_refused(running: Running) -> None:
     status, code = await running.refusal(head("/stream?compress=yes", **OFFER))
     assert (status, code) == (400, "invalid_option")
 
 
-async def test_each_quote_is_compressed_once_for_all_who_asked(start: Start) -> None:
+async def test_each_quote_is_compressed_once_for_all_connections(start: Start) -> None:
     running = await start(upstream="sim:?rate=500")
     clients = [await compressing(running, "/quotes/AAPL?compress=1") for _ in range(10)]
     async with await running.client() as plain:
@@ -98,7 +98,7 @@ async def test_each_quote_is_compressed_once_for_all_who_asked(start: Start) -> 
     assert 50 <= running.service.gateway.deflater.compressed <= quotes + 5
 
 
-async def test_a_client_may_compress_what_it_says(running: Running) -> None:
+async def test_a_client_may_compress_its_messages(running: Running) -> None:
     async with await compressing(running) as client:
         client.send(frame(TEXT, deflated(ASK), rsv=RSV1))
         await client.message("pong")
@@ -135,7 +135,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("sent", "code"), WRONG.values(), ids=WRONG)
-async def test_what_a_client_compresses_wrongly_has_its_close_code(
+async def test_invalid_compressed_messages_have_their_close_codes(
     running: Running, sent: bytes, code: int
 ) -> None:
     async with await compressing(running) as client:
@@ -146,7 +146,7 @@ async def test_what_a_client_compresses_wrongly_has_its_close_code(
     await running.balanced()
 
 
-async def test_without_it_nothing_stands_between_a_connection_and_its_transport(
+async def test_without_compression_writes_go_straight_to_the_transport(
     running: Running,
 ) -> None:
     async with await running.client(), await compressing(running):

@@ -1,4 +1,4 @@
-"""Every way in which a connection can end: both its sides end, and nothing of it stays."""
+"""Every way in which a connection can end: both sides close, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def test_real_clients_close_cleanly(running: Running) -> None:
     await running.balanced()
 
 
-async def test_codes_that_a_peer_makes_up_are_no_new_labels(running: Running) -> None:
+async def test_unknown_close_codes_get_no_metric_label(running: Running) -> None:
     for code in range(3000, 3020):
         async with await running.client() as client:
             client.send(close(code))
@@ -114,7 +114,7 @@ async def test_a_fin_in_the_middle_of_a_head_and_of_a_frame(running: Running) ->
 
 
 @pytest.mark.parametrize("watch", ["sweep", "kernel"])
-async def test_a_peer_that_stops_reading_is_gone_and_its_buffers_too(
+async def test_a_peer_that_stops_reading_is_dropped_with_its_buffers(
     start: Start, watch: str
 ) -> None:
     """Both our own sweep and the kernel's TCP_USER_TIMEOUT see to it; each alone is enough."""
@@ -164,7 +164,7 @@ async def test_a_half_open_peer_on_a_quiet_symbol_gets_4412(
         assert not running.kernel_holds(client)
 
 
-async def test_whoever_answers_pings_stays(start: Start) -> None:
+async def test_a_client_that_answers_pings_stays_connected(start: Start) -> None:
     """The timeouts is told the time: it looks as often as it would in twenty times the patience."""
     running = await start(ping_interval=FAR / 2)
     gateway = running.service.gateway
@@ -192,7 +192,7 @@ async def test_whoever_answers_pings_stays(start: Start) -> None:
     await running.balanced()
 
 
-async def test_a_peer_that_reads_slowly_misses_quotes_and_is_told_how_many(start: Start) -> None:
+async def test_a_slow_peer_misses_quotes_and_learns_how_many(start: Start) -> None:
     running = await start(upstream="sim:?rate=20000", max_lag=16, send_buffer=4_608)
     async with await running.client(receive_buffer=2_304) as client:
         expected = 1
@@ -241,7 +241,7 @@ async def test_a_peer_that_floods_without_reading_costs_bounded_memory(
     await running.balanced()
 
 
-async def test_thousands_that_are_due_at_once_are_ended_a_few_a_turn(
+async def test_thousands_of_due_connections_are_closed_a_few_per_turn(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All whom a kick told to go, and who answer nothing, are due in one sweep."""

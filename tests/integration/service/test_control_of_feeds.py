@@ -1,4 +1,4 @@
-"""What the control plane tells and does about the feeds of a running service."""
+"""The control plane's feed routes on a running service."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Operator:
         return got.feeds
 
 
-async def test_status_counts_what_is_there(start: Start) -> None:
+async def test_status_counts_connections_feeds_and_subscriptions(start: Start) -> None:
     running = await start(linger=0.3, stale_after=0.2)
     operator = Operator(running)
     async with await running.stream("AAPL", "MSFT", "ZVZZT") as one, await running.client():
@@ -95,7 +95,7 @@ async def test_symbols_are_those_with_a_feed_where_the_upstream_does_not_know(
         assert await operator.symbols() == ["AAPL", "MSFT"]
 
 
-async def test_feeds_a_row_a_symbol(start: Start) -> None:
+async def test_feeds_has_one_row_per_symbol(start: Start) -> None:
     running = await start(linger=3_600.0, stale_after=0.3)
     operator = Operator(running)
     async with await running.stream("AAPL", "ZVZZT") as client, await running.client() as other:
@@ -122,7 +122,7 @@ async def test_feeds_a_row_a_symbol(start: Start) -> None:
     await running.balanced()
 
 
-async def test_cancelling_a_feed_that_is_served_wants_to_be_confirmed(running: Running) -> None:
+async def test_cancelling_a_feed_with_subscribers_needs_confirmation(running: Running) -> None:
     operator = Operator(running)
     async with await running.client() as client, await running.client("/quotes/MSFT") as other:
         with pytest.raises(
@@ -137,7 +137,7 @@ async def test_cancelling_a_feed_that_is_served_wants_to_be_confirmed(running: R
     await running.balanced()
 
 
-async def test_a_feed_that_does_not_die_is_reported_as_not_joined(
+async def test_a_feed_whose_task_does_not_end_is_reported_as_not_joined(
     start: Start, upstream: ScriptedUpstream
 ) -> None:
     release = asyncio.Event()
@@ -160,7 +160,7 @@ async def test_a_feed_that_does_not_die_is_reported_as_not_joined(
     await running.balanced()
 
 
-async def test_what_cannot_be_cancelled(running: Running) -> None:
+async def test_invalid_cancellations_are_refused(running: Running) -> None:
     operator = Operator(running)
     with pytest.raises(NotFoundError, match="no feed for AAPL"):
         await operator.cancel("AAPL", force=True)
@@ -171,7 +171,7 @@ async def test_what_cannot_be_cancelled(running: Running) -> None:
     assert await operator.cancel(all=True) == []
 
 
-async def test_connections_and_holds_are_never_taken_for_orphans(start: Start) -> None:
+async def test_live_subscriptions_are_never_reported_as_orphans(start: Start) -> None:
     """While hundreds come and go, whoever looks from another thread sees no orphan."""
     running = await start(subscribe_rate=0, upstream="sim:?rate=1")
     done, looks = False, 0

@@ -59,7 +59,7 @@ async def stopped(running: Running, upstream: ScriptedUpstream) -> RawClient:
     return client
 
 
-async def test_who_is_connected_and_how_far_behind(
+async def test_subscribers_lists_connections_with_their_lag(
     start: Start, upstream: ScriptedUpstream
 ) -> None:
     running = await start(max_lag=32, send_buffer=4_608)
@@ -93,7 +93,7 @@ async def test_who_is_connected_and_how_far_behind(
     assert (await ask(running)).total == 0
 
 
-async def test_a_slow_one_stays_listed_for_a_while_after_it_has_caught_up(
+async def test_a_slow_connection_stays_listed_for_a_while_after_it_has_caught_up(
     start: Start, upstream: ScriptedUpstream
 ) -> None:
     running = await start(max_lag=32, send_buffer=4_608)
@@ -107,7 +107,7 @@ async def test_a_slow_one_stays_listed_for_a_while_after_it_has_caught_up(
     await running.balanced()
 
 
-async def test_the_kicked_are_told_what_to_do_and_the_others_go_on(start: Start) -> None:
+async def test_kicked_connections_are_closed_with_4411_and_others_continue(start: Start) -> None:
     running = await start()
     async with await running.client() as one, await running.client() as other:
         first, _ = sorted(running.service.gateway.connections, key=lambda each: each.serial)
@@ -132,7 +132,7 @@ async def test_the_kicked_are_told_what_to_do_and_the_others_go_on(start: Start)
     assert words[-1]["after"]["kicked"] == 1
 
 
-async def test_one_that_reads_nothing_is_gone_before_the_answer(
+async def test_a_kicked_connection_that_reads_nothing_is_closed_before_the_answer(
     start: Start, upstream: ScriptedUpstream
 ) -> None:
     running = await start(max_lag=32, send_buffer=4_608)
@@ -145,7 +145,7 @@ async def test_one_that_reads_nothing_is_gone_before_the_answer(
     await running.balanced()
 
 
-async def test_a_number_is_never_used_again(running: Running) -> None:
+async def test_connection_ids_are_never_reused(running: Running) -> None:
     seen: list[int] = []
     for _ in range(5):
         async with await running.client():

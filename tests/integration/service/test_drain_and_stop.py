@@ -1,4 +1,4 @@
-"""Leaving: newcomers are refused, everybody is told when to come back, every task is joined."""
+"""Draining: new connections are refused, clients are told when to reconnect, every task is joined."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from tests.support.scripted_upstream import ScriptedUpstream
 from tests.support.websockets_client import connect_async
 
 
-async def test_everybody_is_told_to_come_back_at_another_time(start: Start, patient: None) -> None:
+async def test_clients_are_told_to_reconnect_at_different_times(
+    start: Start, patient: None
+) -> None:
     running = await start(drain_timeout=FAR)
     targets = ["/quotes/AAPL", "/quotes/ZVZZT", "/stream"] * 20
     clients = [await running.client(target) for target in targets]
@@ -42,7 +44,7 @@ async def test_everybody_is_told_to_come_back_at_another_time(start: Start, pati
     assert running.service.gateway.closed == {"1001": 60}
 
 
-async def test_newcomers_are_refused_while_others_leave(start: Start, patient: None) -> None:
+async def test_new_connections_are_refused_during_the_drain(start: Start, patient: None) -> None:
     running = await start(drain_timeout=FAR)
     stays = await running.client("/quotes/AAPL")
     late = await RawClient.connect(running.port)
@@ -78,7 +80,9 @@ async def test_the_admin_port_answers_until_the_end(start: Start, patient: None)
     await running.balanced()
 
 
-async def test_who_does_not_leave_is_dropped_in_time(start: Start, patient: None) -> None:
+async def test_connections_that_do_not_close_are_dropped_in_time(
+    start: Start, patient: None
+) -> None:
     """Nothing else would end them before the test gave up."""
     running = await start(drain_timeout=2.0, upstream="sim:?rate=20000", send_buffer=8_192)
     deaf = await running.client(receive_buffer=4_096)
@@ -145,7 +149,7 @@ async def test_connects_and_subscribes_that_race_with_stop(start: Start, turns: 
     await running.balanced()
 
 
-async def test_a_feed_that_lingers_or_backs_off_does_not_hold_the_stop(
+async def test_a_lingering_or_backing_off_feed_does_not_delay_the_stop(
     start: Start, upstream: ScriptedUpstream
 ) -> None:
     async def fails(_: object) -> None:
@@ -184,7 +188,7 @@ sys.exit(run.serve(Config(port=0, monitor=False, drain_timeout=1.0, linger=0.05)
 """
 
 
-async def test_a_run_that_never_dies_cannot_hold_the_process(tmp_path: Path) -> None:
+async def test_a_task_that_never_ends_cannot_keep_the_process_alive(tmp_path: Path) -> None:
     env = os.environ | {"XDG_RUNTIME_DIR": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}
     process = subprocess.Popen(  # noqa: ASYNC220 — it only forks; what waits for it does so in a thread
         [sys.executable, "-c", IMMORTAL], env=env, stderr=subprocess.PIPE

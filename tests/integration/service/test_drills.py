@@ -79,7 +79,7 @@ QUICK: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("spec", catalog.DRILLS, ids=lambda spec: spec.name)
-async def test_it_begins_is_marked_everywhere_and_ends_by_itself(
+async def test_a_drill_starts_is_shown_everywhere_and_ends_by_itself(
     spec: catalog.DrillSpec, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
     running = await start(allow_drills=True, upstream="sim:?rate=5")
@@ -110,19 +110,19 @@ async def test_it_begins_is_marked_everywhere_and_ends_by_itself(
     await client.leave()
 
 
-async def test_a_service_that_does_not_allow_drills_has_nothing_of_them(start: Start) -> None:
+async def test_a_service_without_drills_has_no_drill_code_in_its_path(start: Start) -> None:
     running = await start()
     assert running.service._drills is None
     assert type(running.service.hub.upstream) is Simulator
     assert running.service.hub.wall_clock is time.time
 
 
-async def test_a_drill_that_is_none_is_refused_at_the_start(start: Start) -> None:
+async def test_an_unknown_drill_is_refused_at_the_start(start: Start) -> None:
     with pytest.raises(ConfigError, match="unknown drill"):
         await start(drill="zombies")
 
 
-async def test_a_drill_from_the_start_lasts_as_long_as_it_was_told(start: Start) -> None:
+async def test_a_drill_started_with_the_service_lasts_for_the_given_time(start: Start) -> None:
     running = await start(drill="clock-jump", drill_for=0.2)
     await until(lambda: running.service.drill() is None, "it ends by itself")
     drills(running).start(catalog.parse("clock-jump"), 30)
@@ -131,7 +131,7 @@ async def test_a_drill_from_the_start_lasts_as_long_as_it_was_told(start: Start)
         drills(running).start(catalog.parse("clock-jump"), 1e6)
 
 
-async def test_what_the_service_does_by_itself_is_in_the_audit_log(
+async def test_drills_started_and_ended_by_the_service_are_audited(
     start: Start, tmp_path: Path
 ) -> None:
     log = tmp_path / "audit.jsonl"
@@ -148,7 +148,7 @@ async def test_what_the_service_does_by_itself_is_in_the_audit_log(
     assert audited(log)[4:] == [("drill stop", left, "intent"), ("drill stop", left, "done")]
 
 
-async def test_a_drill_ends_when_its_end_cannot_be_written_down(
+async def test_a_drill_ends_even_if_its_end_cannot_be_audited(
     start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     log = tmp_path / "audit.jsonl"
@@ -167,7 +167,7 @@ async def test_stopping_the_service_ends_the_drill(start: Start) -> None:
     assert orphans.find(running.ledger, time.monotonic()) == []
 
 
-async def test_a_silent_upstream_makes_symbols_stale_and_then_they_live_again(
+async def test_a_silent_upstream_makes_symbols_stale_until_the_drill_ends(
     start: Start, never_late: None
 ) -> None:
     running = await start(allow_drills=True, stale_after=0.3, very_stale_after=30)
@@ -188,7 +188,7 @@ async def test_a_silent_upstream_makes_symbols_stale_and_then_they_live_again(
     await client.leave()
 
 
-async def test_a_flapping_upstream_is_down_and_its_feeds_come_back(start: Start) -> None:
+async def test_a_flapping_upstream_is_down_and_its_feeds_reopen(start: Start) -> None:
     running = await start(allow_drills=True)
     client = await running.client()
     await client.message("quote")
@@ -203,7 +203,9 @@ async def test_a_flapping_upstream_is_down_and_its_feeds_come_back(start: Start)
     await client.leave()
 
 
-async def test_rubbish_reaches_nobody(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+async def test_invalid_ticks_reach_no_subscriber(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
     running = await start(allow_drills=True, stale_after=0.3, very_stale_after=30)
     client = await running.client()
     first = await client.message("quote")
@@ -223,7 +225,7 @@ async def test_rubbish_reaches_nobody(start: Start, caplog: pytest.LogCaptureFix
     await client.leave()
 
 
-async def test_a_stuck_loop_is_one_that_blocks(start: Start) -> None:
+async def test_the_stuck_loop_drill_blocks_the_loop(start: Start) -> None:
     running = await start(allow_drills=True)
     await begin(running, "stuck-loop=1")
     await asyncio.to_thread(_until_stuck, running, "compute_without_a_thread")
@@ -240,7 +242,7 @@ def _until_stuck(running: Running, function: str) -> None:
         time.sleep(0.02)
 
 
-async def test_slow_consumers_are_seen_and_obey_when_they_are_ended(start: Start) -> None:
+async def test_slow_consumers_are_listed_and_leave_when_kicked(start: Start) -> None:
     running = await start(
         allow_drills=True, upstream="sim:?rate=50", send_buffer=4_608, subscribe_rate=100_000
     )
@@ -253,7 +255,7 @@ async def test_slow_consumers_are_seen_and_obey_when_they_are_ended(start: Start
     await ended(running)
 
 
-async def test_slow_consumers_that_the_service_ends_come_back(
+async def test_slow_consumers_reconnect_when_the_service_drops_them(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client_faults, "_SLOW_EVERY", 0.1)
@@ -273,7 +275,7 @@ async def test_slow_consumers_that_the_service_ends_come_back(
     await ended(running)
 
 
-async def test_half_open_consumers_are_ended_by_the_service_and_others_follow(
+async def test_half_open_consumers_are_dropped_and_replaced(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "CLOSE_TIMEOUT", 0.2)  # they answer no goodbye either
@@ -287,7 +289,7 @@ async def test_half_open_consumers_are_ended_by_the_service_and_others_follow(
     assert not gateway.connections
 
 
-async def test_a_storm_goes_on_when_its_clients_are_ended(start: Start) -> None:
+async def test_a_storm_continues_when_its_clients_are_closed(start: Start) -> None:
     running = await start(allow_drills=True)
     await begin(running, "subscribe-storm=2000")
     gateway = running.service.gateway
@@ -299,7 +301,7 @@ async def test_a_storm_goes_on_when_its_clients_are_ended(start: Start) -> None:
     await ended(running)
 
 
-async def test_a_storm_is_held_off_and_leaves_no_feed(start: Start) -> None:
+async def test_a_storm_is_rate_limited_and_leaves_no_feed(start: Start) -> None:
     running = await start(allow_drills=True, subscribe_rate=500)
     await begin(running, "subscribe-storm=20000")
     gateway = running.service.gateway
@@ -309,7 +311,7 @@ async def test_a_storm_is_held_off_and_leaves_no_feed(start: Start) -> None:
     await running.balanced()
 
 
-async def test_lost_readers_are_orphans_until_they_are_swept_or_it_ends(start: Start) -> None:
+async def test_lost_subscriptions_are_orphans_until_reaped_or_the_drill_ends(start: Start) -> None:
     running = await start(allow_drills=True)
     hub = running.service.hub
     await begin(running, "lost-readers=20")
@@ -322,7 +324,7 @@ async def test_lost_readers_are_orphans_until_they_are_swept_or_it_ends(start: S
     assert hub.orphaned_subscriptions() == []
 
 
-async def test_zombies_grow_at_their_pace_and_all_end_with_the_drill(start: Start) -> None:
+async def test_zombies_grow_at_the_given_rate_and_end_with_the_drill(start: Start) -> None:
     running = await start(allow_drills=True)
     await begin(running, "zombie-growth=6000")
     await until(lambda: len(orphans.find(running.ledger, time.monotonic())) > 60, "they grow")
@@ -330,7 +332,7 @@ async def test_zombies_grow_at_their_pace_and_all_end_with_the_drill(start: Star
     assert orphans.find(running.ledger, time.monotonic()) == []
 
 
-async def test_memory_grows_to_a_cap_and_is_given_back(
+async def test_memory_grows_up_to_the_cap_and_is_released(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     megabyte = memory_growth.MEGABYTE
@@ -353,7 +355,7 @@ async def test_memory_grows_to_a_cap_and_is_given_back(
     assert memory.resident() < most - 16 * megabyte
 
 
-async def test_a_clock_that_jumps_changes_nothing_but_times(start: Start) -> None:
+async def test_a_clock_jump_changes_only_timestamps(start: Start) -> None:
     running = await start(allow_drills=True, upstream="sim:?rate=20", stale_after=200)
     client = await running.client()
     before = _at(await client.message("quote"))

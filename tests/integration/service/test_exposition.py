@@ -1,4 +1,4 @@
-"""/metrics of a real service: all of the catalog, well-formed, and no burden on the loop."""
+"""/metrics of a real service: the complete catalog, well-formed, without blocking the loop."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def test_everything_in_the_catalog_is_exposed_and_nothing_else(running: Ru
 
 
 @needs_prometheus
-async def test_promtool_has_nothing_to_say(running: Running) -> None:
+async def test_promtool_accepts_the_metrics(running: Running) -> None:
     async with await running.client() as client:
         await client.message("quote")
         text = await scrape(running)
@@ -66,7 +66,7 @@ async def test_subscribers_are_counted_by_symbol(running: Running) -> None:
     await running.balanced()
 
 
-async def test_the_loop_s_lag_is_counted(running: Running) -> None:
+async def test_the_loop_lag_is_exposed(running: Running) -> None:
     before = samples(await scrape(running))["qcfeed_loop_lag_seconds_sum"]
     time.sleep(0.3)  # noqa: ASYNC251 - the fault itself
     await asyncio.sleep(0)
@@ -75,7 +75,7 @@ async def test_the_loop_s_lag_is_counted(running: Running) -> None:
     await running.balanced()
 
 
-async def test_a_market_that_is_closed_says_so(start: Start) -> None:
+async def test_a_closed_market_is_exposed(start: Start) -> None:
     today = datetime.now(UTC)
     another = today + timedelta(days=3)
     for day, shown in ((today, 1), (another, 0)):

@@ -1,4 +1,4 @@
-"""A feed's life in the running service: demand opens it, nobody keeps it, nothing outlives it."""
+"""The lifecycle of a feed in a running service: demand opens it, and nothing outlives it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.scripted_upstream import TICK, ScriptedUpstream, steadily
 AAPL = Symbol("AAPL")
 
 
-async def test_the_last_one_leaves_and_the_feed_lingers_and_is_forgotten(start: Start) -> None:
+async def test_after_the_last_subscriber_the_feed_lingers_and_is_removed(start: Start) -> None:
     running = await start(linger=FAR)
     first, second = await running.client(), await running.client()
     feed = running.feed()
@@ -44,13 +44,13 @@ async def test_the_last_one_leaves_and_the_feed_lingers_and_is_forgotten(start: 
     await running.balanced()
 
 
-async def test_a_quiet_symbol_stops_as_surely_as_a_busy_one(running: Running) -> None:
+async def test_the_feed_of_a_quiet_symbol_stops_too(running: Running) -> None:
     async with await running.client("/quotes/ZVZZT"):
         assert running.feed("ZVZZT").log.head == 0
     await running.balanced()
 
 
-async def test_one_who_comes_back_while_it_lingers_finds_the_same_life(start: Start) -> None:
+async def test_resubscribing_during_the_linger_keeps_the_generation(start: Start) -> None:
     running = await start(linger=FAR)
     async with await running.client() as client:
         before = await client.message("quote")
@@ -68,7 +68,7 @@ async def test_one_who_comes_back_while_it_lingers_finds_the_same_life(start: St
     await running.balanced()
 
 
-async def test_one_who_comes_while_it_closes_waits_until_the_old_run_is_joined(
+async def test_a_subscriber_during_closing_waits_until_the_old_task_is_joined(
     start: Start, upstream: ScriptedUpstream
 ) -> None:
     may_end = asyncio.Event()
@@ -110,7 +110,7 @@ async def test_one_who_comes_while_it_closes_waits_until_the_old_run_is_joined(
     assert upstream.alive[AAPL] == 0
 
 
-async def test_an_upstream_that_fails_is_tried_again_with_growing_patience_under_demand(
+async def test_a_failing_upstream_is_retried_with_growing_backoff(
     start: Start,
     upstream: ScriptedUpstream,
     caplog: pytest.LogCaptureFixture,
@@ -139,7 +139,7 @@ async def test_an_upstream_that_fails_is_tried_again_with_growing_patience_under
     assert {record.levelno for record in logged} == {logging.WARNING}
 
 
-async def test_an_upstream_that_fails_without_demand_is_not_tried_again(
+async def test_a_failing_upstream_is_not_retried_without_demand(
     start: Start, upstream: ScriptedUpstream
 ) -> None:
     fail = asyncio.Event()
@@ -162,7 +162,7 @@ async def test_an_upstream_that_fails_without_demand_is_not_tried_again(
     assert len(upstream.sinks) == 1
 
 
-async def test_a_bug_in_an_upstream_is_logged_with_its_trace_and_backed_off(
+async def test_a_bug_in_an_upstream_is_logged_with_a_traceback_and_backed_off(
     start: Start, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def buggy(_: Sink) -> None:
@@ -183,7 +183,7 @@ async def test_a_bug_in_an_upstream_is_logged_with_its_trace_and_backed_off(
         assert isinstance(record.exc_info[1], ZeroDivisionError)
 
 
-async def test_an_upstream_that_ends_by_itself_is_opened_again(
+async def test_an_upstream_that_ends_by_itself_is_reopened(
     start: Start, upstream: ScriptedUpstream
 ) -> None:
     async def one_quote(sink: Sink) -> None:
@@ -197,7 +197,7 @@ async def test_an_upstream_that_ends_by_itself_is_opened_again(
     await running.balanced()
 
 
-async def test_a_symbol_that_only_the_upstream_knows_to_be_unknown_is_closed_with_4004(
+async def test_a_symbol_refused_by_the_upstream_is_closed_with_4004(
     start: Start, upstream: ScriptedUpstream
 ) -> None:
     async def refuses(_: Sink) -> None:
@@ -214,7 +214,7 @@ async def test_a_symbol_that_only_the_upstream_knows_to_be_unknown_is_closed_wit
     assert len(upstream.sinks) <= 2
 
 
-async def test_a_stream_that_has_other_symbols_is_told_and_stays(
+async def test_a_stream_with_other_symbols_gets_an_error_and_stays_open(
     start: Start, upstream: ScriptedUpstream
 ) -> None:
     async def refuses_aapl(sink: Sink) -> None:
@@ -264,7 +264,7 @@ async def test_a_feed_without_receivers_logs_nothing_and_publishes_nothing(
     assert [record for record in caplog.records if "eceiver" in record.message] == []
 
 
-async def test_a_run_that_refuses_to_die_is_named_and_does_not_block_others(
+async def test_a_task_that_refuses_to_end_is_reported_and_does_not_block_others(
     start: Start, upstream: ScriptedUpstream
 ) -> None:
     release = asyncio.Event()

@@ -1,4 +1,4 @@
-"""The service leaves nothing to the garbage collector: what is done with is freed at once."""
+"""The service creates no reference cycles: what it no longer needs is freed at once."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def test_connections_and_feeds_come_and_go_without_garbage(
     assert not found
 
 
-def test_the_check_would_see_a_circle(saved: None) -> None:
+def test_the_check_detects_a_reference_cycle(saved: None) -> None:
     circle: list[object] = []
     circle.append(circle)
     del circle

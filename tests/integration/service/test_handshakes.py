@@ -1,4 +1,4 @@
-"""Upgrades that must work, and malformed ones that must be refused, on real sockets."""
+"""Valid upgrades are accepted and malformed ones refused, on real sockets."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def test_a_good_upgrade(running: Running, sent: bytes) -> None:
     await running.balanced()
 
 
-async def test_frames_right_behind_the_head_are_heard(running: Running) -> None:
+async def test_frames_sent_right_after_the_head_are_read(running: Running) -> None:
     async with await RawClient.connect(running.port) as client:
         client.send(head("/stream"), request("ping"), request("subscribe", "AAPL"))
         assert (await client.response()).status == 101
@@ -164,7 +164,7 @@ async def test_a_name_of_10_kb_is_refused_without_repeating_it(running: Running)
     await running.balanced()
 
 
-async def test_raw_letters_beyond_ascii_are_no_http(running: Running) -> None:
+async def test_raw_non_ascii_bytes_are_not_http(running: Running) -> None:
     assert await running.refusal(head("/quotes/\uff21APL")) == (400, "bad_request")
 
 
@@ -186,7 +186,7 @@ async def test_an_upgrade_at_another_address_is_404(running: Running, target: st
     await running.balanced()
 
 
-async def test_real_clients_are_told_why(running: Running) -> None:
+async def test_real_clients_see_the_reason_of_a_refusal(running: Running) -> None:
     with pytest.raises(InvalidStatus) as refused:
         await connect_async(f"{running.ws}/quotes/NOSUCH")
     assert refused.value.response.status_code == 404
@@ -201,9 +201,7 @@ async def test_real_clients_are_told_why(running: Running) -> None:
     await running.balanced()
 
 
-async def test_heads_that_never_end_are_gone_in_time(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_unfinished_heads_time_out(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qcfeed.ws.pending.HEAD_TIMEOUT", 0.5)
     running = await start()
     clients = [await RawClient.connect(running.port) for _ in range(50)]
@@ -228,7 +226,7 @@ async def test_heads_that_never_end_are_gone_in_time(
     await running.balanced()
 
 
-async def test_a_refused_peer_that_stays_is_gone_in_time(
+async def test_a_refused_peer_that_stays_times_out(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qcfeed.ws.pending.HEAD_TIMEOUT", 0.5)

@@ -1,4 +1,4 @@
-"""The hour that a running service remembers of itself, over its control plane."""
+"""The last hour of a running service, read over its control plane."""
 
 from __future__ import annotations
 

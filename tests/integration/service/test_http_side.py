@@ -1,4 +1,4 @@
-"""HTTP on the port for quotes, and on a port of its own."""
+"""HTTP on the port for quotes, and on its own port."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def test_livez_readyz_and_the_index(running: Running) -> None:
     await running.balanced()
 
 
-async def test_metrics_tell_of_feeds_connections_and_refusals(running: Running) -> None:
+async def test_metrics_cover_feeds_connections_and_refusals(running: Running) -> None:
     async with await running.client() as client, await running.stream("AAPL", "MSFT"):
         await client.message("quote")
         await running.refusal(head("/quotes/NOSUCH"))
@@ -72,7 +72,7 @@ async def test_a_request_in_pieces(running: Running) -> None:
 
 
 @pytest.mark.parametrize("behind", [LIVEZ, head("/stream"), head() * 3])
-async def test_what_is_pipelined_behind_a_request_opens_nothing(
+async def test_an_upgrade_pipelined_behind_a_request_is_ignored(
     running: Running, behind: bytes
 ) -> None:
     async with await RawClient.connect(running.port) as client:
@@ -89,7 +89,7 @@ async def test_garbage_behind_a_request_ends_the_connection(running: Running) ->
     await running.balanced()
 
 
-async def test_an_upgrade_sent_after_an_answer_opens_nothing(running: Running) -> None:
+async def test_an_upgrade_sent_after_a_response_is_ignored(running: Running) -> None:
     async with await RawClient.connect(running.port) as client:
         client.send(LIVEZ)
         assert (await client.response()).headers["connection"] == "close"
@@ -136,7 +136,7 @@ async def test_with_admin_listen_the_port_for_quotes_has_no_metrics(start: Start
     await running.balanced()
 
 
-async def test_a_taken_admin_port_stops_the_start_and_leaves_nothing(start: Start) -> None:
+async def test_an_admin_port_in_use_fails_the_start_cleanly(start: Start) -> None:
     running = await start()
     with pytest.raises(StartError, match="is in use") as error:
         await start(admin_listen=running.service.listening.websocket)
@@ -145,7 +145,7 @@ async def test_a_taken_admin_port_stops_the_start_and_leaves_nothing(start: Star
     await running.balanced()
 
 
-async def test_a_taken_port_stops_the_start_and_leaves_nothing(start: Start) -> None:
+async def test_a_port_in_use_fails_the_start_cleanly(start: Start) -> None:
     running = await start()
     with pytest.raises(StartError, match="is in use") as error:
         await start(port=running.port)
@@ -155,7 +155,7 @@ async def test_a_taken_port_stops_the_start_and_leaves_nothing(start: Start) -> 
     await running.balanced()
 
 
-async def test_of_two_that_bind_a_port_the_second_to_listen_is_told(running: Running) -> None:
+async def test_the_second_of_two_listeners_on_a_port_fails(running: Running) -> None:
     """Linux lets two bind one address for reuse; the second to listen is refused."""
     bound = listen.bind("127.0.0.1", 0, "--port")
     with bound, listen.bind("127.0.0.1", bound.getsockname()[1], "--port") as rival:

@@ -1,4 +1,4 @@
-"""Control frames amid data at full rate: every frame whole, none torn, none out of place."""
+"""Control frames among quotes at full rate: every frame is complete and in order."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ async def test_pings_both_ways_and_a_close_amid_quotes_at_full_rate(
     assert bool(checked.packed) == ("compress" in query)
 
 
-async def test_a_reader_that_is_slow_amid_it_all(start: Start) -> None:
+async def test_a_slow_client_among_requests_and_quotes(start: Start) -> None:
     """Small buffers, so that writes are cut off in the middle of frames all the time."""
     running = await start(
         upstream="sim:?rate=max", send_buffer=4_608, max_lag=64, ping_interval=0.02

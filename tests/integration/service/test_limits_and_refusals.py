@@ -1,4 +1,4 @@
-"""Over a limit there is a clear refusal, and whoever is inside notices nothing."""
+"""Beyond a limit there is a clear refusal, and connected clients are not affected."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def _until_told(port: int, outcomes: Counter[str]) -> None:
         await client.leave()
 
 
-async def test_far_above_the_limit_there_is_no_talk_any_more(
+async def test_far_above_the_limit_connections_are_reset_without_a_response(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gateway, "REFUSAL_SLOTS", 3)

@@ -1,4 +1,4 @@
-"""Frames that break RFC 6455, and messages that are too big: each has its close code."""
+"""Frames that violate RFC 6455 and messages that are too big get the right close code."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ async def test_a_message_too_big_is_closed_with_1009(start: Start, sent: list[by
     await running.balanced()
 
 
-async def test_a_message_of_the_size_allowed_is_read(start: Start) -> None:
+async def test_a_message_of_the_maximum_size_is_read(start: Start) -> None:
     running = await start(max_message_size=1_000)
     ping = b'{"action":"ping"}'
     async with await running.stream() as client:
@@ -113,7 +113,7 @@ async def test_a_message_of_the_size_allowed_is_read(start: Start) -> None:
     await running.balanced()
 
 
-async def test_the_rest_of_a_big_message_is_thrown_away_until_the_peer_ends(start: Start) -> None:
+async def test_the_rest_of_a_too_big_message_is_discarded(start: Start) -> None:
     running = await start(max_message_size=1_000)
     async with await running.stream() as client:
         client.send(b"\x81\xff" + struct.pack("!Q", 1 << 40) + MASK)

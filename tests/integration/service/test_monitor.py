@@ -1,4 +1,4 @@
-"""aiomonitor beside a real loop and a real ledger, asked over its own sockets."""
+"""aiomonitor beside a real loop and a real ledger, used over its own sockets."""
 
 from __future__ import annotations
 
@@ -343,7 +343,7 @@ async def test_nobody_can_share_our_ports(attach):
 
 
 @pytest.mark.parametrize("how", ["fails", "hangs"])
-async def test_a_start_that_does_not_come_about(attach, monkeypatch, how):
+async def test_a_failing_start_is_reported(attach, monkeypatch, how):
     async def broken(*_: object) -> None:
         if how == "fails":
             raise RuntimeError("no templates")

@@ -1,4 +1,4 @@
-"""Batching costs nothing when idle, and one write holds all that a turn of the loop has for a reader."""
+"""Quotes are sent without delay when idle, and in one write per connection and turn of the loop."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def note_waits(writes: Writes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selector, "select", spy)
 
 
-async def test_a_quote_leaves_before_the_loop_waits_again(
+async def test_a_quote_is_sent_before_the_loop_waits_again(
     start: Start, upstream: ScriptedUpstream, writes: Writes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = await start()
@@ -93,7 +93,7 @@ async def test_a_quote_leaves_before_the_loop_waits_again(
     await running.balanced()
 
 
-async def test_the_peer_has_it_one_turn_after_it_was_published(
+async def test_a_quote_reaches_the_peer_one_turn_after_publishing(
     start: Start, upstream: ScriptedUpstream
 ) -> None:
     """The peer's own socket shows it while the loop does not turn any more."""
@@ -112,7 +112,7 @@ async def test_the_peer_has_it_one_turn_after_it_was_published(
     await running.balanced()
 
 
-async def test_all_symbols_of_a_connection_leave_in_one_write(
+async def test_all_symbols_of_a_connection_are_sent_in_one_write(
     start: Start, upstream: ScriptedUpstream, writes: Writes
 ) -> None:
     running = await start()

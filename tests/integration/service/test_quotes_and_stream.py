@@ -1,4 +1,4 @@
-"""What a client of /quotes/{symbol} and /stream gets, and is told when it asks for too much."""
+"""What clients of /quotes/{symbol} and /stream receive, and the errors for invalid requests."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def test_the_second_subscriber_gets_the_last_quote_at_once(start: Start) -
     await running.balanced()
 
 
-async def test_a_quote_too_old_is_not_replayed(start: Start) -> None:
+async def test_a_stale_quote_is_not_replayed(start: Start) -> None:
     running = await start(upstream="sim:?rate=0.001", stale_after=0.2)
     async with await running.client() as first:
         await first.message("quote")
@@ -77,7 +77,7 @@ async def test_subscribe_unsubscribe_and_ping(running: Running) -> None:
     await running.balanced()
 
 
-async def test_a_symbol_unsubscribed_and_gone_stays_quiet_until_it_is_back(
+async def test_an_unsubscribed_symbol_is_silent_until_it_is_subscribed_again(
     running: Running,
 ) -> None:
     async with await running.stream("AAPL") as client:
@@ -121,7 +121,7 @@ BAD_REQUESTS = {
 
 
 @pytest.mark.parametrize(("sent", "code"), BAD_REQUESTS.values(), ids=BAD_REQUESTS)
-async def test_a_bad_request_is_told_and_the_connection_stays(
+async def test_a_bad_request_gets_an_error_and_the_connection_stays_open(
     running: Running, sent: bytes, code: str
 ) -> None:
     async with await running.stream("AAPL") as client:
@@ -147,7 +147,7 @@ async def test_good_symbols_beside_bad_ones_are_served(running: Running) -> None
     await running.balanced()
 
 
-async def test_a_connection_of_one_symbol_takes_no_other(running: Running) -> None:
+async def test_a_connection_to_quotes_accepts_no_other_symbol(running: Running) -> None:
     async with await running.client() as client:
         for action in ("subscribe", "unsubscribe"):
             client.send(request(action, "AAPL"))

@@ -1,4 +1,4 @@
-"""Other people's clients: websockets, wsproto and npm's ws, reading, pinging, fragmenting, closing."""
+"""Third-party clients: websockets, wsproto and npm's ws, reading, pinging, fragmenting, closing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How old the last quote is, told in-band with its cause."""
+"""Status messages to subscribers: the staleness band and its reason."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_a_quiet_symbol_grows_stale_very_stale_and_dead(start: Start) -> N
     await running.balanced()
 
 
-async def test_a_quote_brings_it_back_to_life(start: Start, upstream: ScriptedUpstream) -> None:
+async def test_a_quote_makes_a_symbol_live_again(start: Start, upstream: ScriptedUpstream) -> None:
     speak = asyncio.Event()
 
     async def speaks_when_told(sink: Sink) -> None:
@@ -79,7 +79,7 @@ async def test_a_quote_brings_it_back_to_life(start: Start, upstream: ScriptedUp
             assert await told(client) == ("stale", "upstream_silent")
 
 
-async def test_an_upstream_that_is_down_is_the_cause(
+async def test_a_disconnected_upstream_is_the_reason(
     start: Start, upstream: ScriptedUpstream
 ) -> None:
     async def waits(sink: Sink) -> None:
@@ -120,7 +120,7 @@ async def test_our_own_lag_is_not_blamed_on_the_upstream(start: Start) -> None:
         await client.message("quote")
 
 
-async def test_silence_while_nobody_asked_is_not_our_lag(
+async def test_silence_without_subscribers_is_not_own_lag(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qcfeed.feed.staleness.OWN_LAG_LIMIT", PATIENCE)

@@ -1,4 +1,4 @@
-"""Many at once, rude and in random order: afterwards the books are as they were before."""
+"""Many clients at once, disconnecting rudely and in random order, leave nothing behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A feed is cancelled and a reader kicked from the screen of ``qcfeed top``, in a real service."""
+"""Cancelling a feed and kicking a subscriber from the screen of ``qcfeed top``, in a real service."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ async def test_a_reader_is_kicked_after_its_plan_was_shown(start: Start) -> None
         assert (outcome["outcome"], outcome["after"]["kicked"]) == ("done", 1)
 
 
-async def test_what_has_gone_before_the_yes_is_said_to_be_gone(start: Start) -> None:
+async def test_a_feed_that_closed_before_the_confirmation_is_reported(start: Start) -> None:
     running = await start()
     feed, reader = await running.client("/quotes/AAPL"), await running.client("/quotes/MSFT")
     async with shown(control(running)) as screen:
@@ -142,7 +142,7 @@ async def test_what_has_gone_before_the_yes_is_said_to_be_gone(start: Start) -> 
         assert "already gone  1" in told
 
 
-async def test_what_cannot_be_audited_is_not_done_and_that_is_said(start: Start) -> None:
+async def test_an_action_that_cannot_be_audited_is_refused(start: Start) -> None:
     running = await start()
     async with await running.client("/quotes/AAPL") as reader, shown(control(running)) as screen:
         audit_log(running).unlink(missing_ok=True)

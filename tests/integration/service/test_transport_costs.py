@@ -1,4 +1,4 @@
-"""What a connection may not cost: turns of the loop while nothing happens, descriptors when it has gone."""
+"""Resources a connection must not use: turns of the loop while idle, descriptors after its end."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ AT_REST = [idle, paused, full, full_and_paused, after_the_peers_end, drained]
 
 
 @pytest.mark.parametrize("prepare", AT_REST, ids=lambda each: each.__name__)
-def test_a_connection_for_which_nothing_can_be_done_costs_no_turns_of_the_loop(
+def test_a_blocked_connection_costs_no_turns_of_the_loop(
     prepare: Callable[[Transport, socket.socket], Awaitable[None]],
 ) -> None:
     """A loop that spins turns thousands of times; one that waits, when its timer is due."""
@@ -155,7 +155,7 @@ async def accepted() -> AsyncIterator[tuple[Transport, Recorder, socket.socket]]
             await until(lambda: protocol.seen[-1][0] == "lost", "its end is told")
 
 
-async def test_a_connection_that_has_gone_leaves_no_descriptor() -> None:
+async def test_a_closed_connection_leaves_no_descriptor() -> None:
     before = descriptors()
     async with accepted() as (transport, _, _peer):
         transport.write(bytes(8 * MEGABYTE))
@@ -163,7 +163,7 @@ async def test_a_connection_that_has_gone_leaves_no_descriptor() -> None:
     assert descriptors() == before
 
 
-async def test_a_connection_that_is_dropped_with_bytes_unsent_waits_for_nothing_more() -> None:
+async def test_aborting_a_connection_with_unsent_bytes_does_not_wait() -> None:
     """Its descriptor is not in the epoll between the drop and the end: its peer may do what it likes."""
     async with accepted() as (transport, protocol, peer):
         transport.write(bytes(8 * MEGABYTE))
@@ -174,7 +174,7 @@ async def test_a_connection_that_is_dropped_with_bytes_unsent_waits_for_nothing_
         assert [each[0] for each in protocol.seen[len(seen) :]] == ["lost"]
 
 
-async def test_reset_frees_at_once_what_the_kernel_keeps_for_a_peer_that_does_not_read() -> None:
+async def test_reset_frees_the_kernel_s_buffer_at_once() -> None:
     async with accepted() as (transport, _protocol, peer):
         transport.write(bytes(8 * MEGABYTE))
         transport.reset()
@@ -192,7 +192,7 @@ def _is_reset(peer: socket.socket) -> bool:
     raise AssertionError("it was closed in order: the kernel still had to send what was unsent")
 
 
-async def test_what_the_kernel_knows_of_a_connection_can_be_asked() -> None:
+async def test_the_kernel_s_send_queue_can_be_read() -> None:
     async with accepted() as (transport, _protocol, peer):
         assert transport.get_extra_info("peername") == peer.getsockname()
         assert transport.get_extra_info("sockname") == peer.getpeername()

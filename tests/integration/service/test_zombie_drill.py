@@ -1,4 +1,4 @@
-"""The incident on purpose: exactly the zombies are found and reaped, nobody else notices."""
+"""The drill of the incident: exactly the zombies are found and reaped, and nobody else is affected."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_zombies_are_found_exactly_and_reaped_while_quotes_flow(start: Sta
     await running.balanced()
 
 
-async def test_the_drill_is_marked_everywhere(start: Start) -> None:
+async def test_the_drill_is_shown_everywhere(start: Start) -> None:
     running = await start(drill="zombie-feeds")
     async with aiohttp.ClientSession() as session:
         async with session.get(f"{running.http}/readyz") as answer:

@@ -116,7 +116,7 @@ class TestDemand:
         asked = [request["product_ids"] for request in server.requests]
         assert asked == [["BTC-USD", "ETH-USD", "SOL-EUR"]]
 
-    async def test_a_feed_that_comes_back_gets_a_book_of_its_own(
+    async def test_a_reopened_feed_gets_a_new_book(
         self, server: CoinbaseServer, upstream: Coinbase
     ) -> None:
         async with running(upstream, "ETH-USD"):
@@ -142,7 +142,7 @@ class TestDemand:
             await other.until_ticks(3)
             assert len(sink.ticks) == count
 
-    async def test_demand_that_comes_and_goes_in_any_order_leaves_nothing(
+    async def test_random_demand_leaves_nothing_behind(
         self, server: CoinbaseServer, upstream: Coinbase
     ) -> None:
         for turns in range(40):
@@ -206,7 +206,7 @@ class TestDemand:
 
 class TestLoss:
     @pytest.mark.parametrize("how", ["cut", "closed"])
-    async def test_every_feed_is_told_and_one_connection_is_made_anew(
+    async def test_every_feed_fails_and_one_new_connection_is_made(
         self, server: CoinbaseServer, upstream: Coinbase, how: str
     ) -> None:
         btc, eth = running(upstream, "BTC-USD"), running(upstream, "ETH-USD")
@@ -270,7 +270,7 @@ class TestLoss:
             await sink.until_ticks(2)
         await upstream.close()
 
-    async def test_silence_of_one_product_is_its_own_affair(self, server: CoinbaseServer) -> None:
+    async def test_silence_of_one_product_ends_only_its_feed(self, server: CoinbaseServer) -> None:
         upstream = Coinbase(server.url, silence=PATIENCE)
         async with running(upstream, "ETH-USD") as (sink, well):
             async with running(upstream, "BTC-USD") as (other, ill):
@@ -302,7 +302,7 @@ class TestLoss:
             assert len(sink.ticks) == 2
         await upstream.close()
 
-    async def test_missed_trades_are_a_gap_and_the_product_is_asked_for_anew(
+    async def test_missed_trades_are_a_gap_and_the_product_is_resubscribed(
         self, server: CoinbaseServer, upstream: Coinbase
     ) -> None:
         beat = {"type": "heartbeat", "product_id": "BTC-USD", "sequence": 9, "last_trade_id": 4}
@@ -333,7 +333,7 @@ class TestLoss:
         ],
         ids=["rubbish", "no object", "no number", "binary", "huge", "error"],
     )  # fmt: skip
-    async def test_what_cannot_be_understood_is_a_loss(
+    async def test_invalid_messages_end_the_connection(
         self, server: CoinbaseServer, upstream: Coinbase, frame: str | bytes | Message, said: str
     ) -> None:
         async with running(upstream, "BTC-USD") as (sink, task):
@@ -343,7 +343,7 @@ class TestLoss:
         async with running(upstream, "BTC-USD") as (sink, _):
             await sink.until_ticks(2)
 
-    async def test_what_is_not_ours_is_ignored(
+    async def test_unknown_messages_are_ignored(
         self, server: CoinbaseServer, upstream: Coinbase
     ) -> None:
         async with running(upstream, "BTC-USD") as (sink, task):
@@ -373,7 +373,7 @@ class TestRefusal:
         assert sink.ticks[:2] == first_ticks()
         assert server.accepted == 1
 
-    async def test_a_refusal_that_names_nobody_is_told_to_those_who_wait(
+    async def test_a_refusal_without_a_product_ends_all_waiting_feeds(
         self, server: CoinbaseServer, upstream: Coinbase
     ) -> None:
         async with running(upstream, "BTC-USD") as (sink, served):
@@ -408,7 +408,7 @@ class TestNoConnection:
         await upstream.close()
         return message
 
-    async def test_nobody_listens(self) -> None:
+    async def test_a_refused_connection_is_an_upstream_error(self) -> None:
         with refusing_port() as port:
             url = f"ws://127.0.0.1:{port}/"
             assert f"cannot connect to {url}" in await self.current(url)

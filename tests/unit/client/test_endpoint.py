@@ -1,4 +1,4 @@
-"""What people write for a server, and what they did not mean."""
+"""Parsing the URL of a server, and the errors for invalid ones."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_parse(text: str, parsed: Endpoint) -> None:
         "",
     ],
 )
-def test_what_is_no_server_is_refused_with_an_example(text: str) -> None:
+def test_invalid_urls_are_refused_with_an_example(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         endpoint.parse(text)
     assert "ws://127.0.0.1:8006" in str(caught.value.hint)

@@ -1,4 +1,4 @@
-"""What counts as having leaks."""
+"""What counts as a leak."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ NOTHING = Footprint(
         ("orphaned", "orphans"),
     ],
 )
-def test_one_too_many_of_anything_has_stayed_and_one_fewer_has_not(name: str, word: str) -> None:
+def test_one_more_of_anything_is_a_leak_and_one_fewer_is_not(name: str, word: str) -> None:
     assert msgspec.structs.replace(NOTHING, **{name: 1}).leaks(0) == [f"{word} +1"]
     assert msgspec.structs.replace(NOTHING, **{name: -1}).leaks(0) == []
 
 
-def test_memory_has_stayed_only_above_its_tolerance() -> None:
+def test_memory_is_a_leak_only_above_its_tolerance() -> None:
     grown = msgspec.structs.replace(NOTHING, resident_bytes=3 * 2**20)
     assert grown.leaks(3 * 2**20) == []
     assert grown.leaks(2**20) == ["memory +3.0 MiB, tolerance 1.0 MiB"]

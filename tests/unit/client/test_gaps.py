@@ -1,4 +1,4 @@
-"""Quotes lost are told, quotes that others stand for are not."""
+"""Lost quotes are reported; conflated and dropped ones are not."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_first_quote_may_stand_for_any_number() -> None:
     assert see(quote(10, conflated=400)) == [None]
 
 
-def test_the_snapshot_after_a_reconnect_is_no_repeat_but_only_once() -> None:
+def test_one_replayed_quote_after_a_reconnect_is_not_a_repeat() -> None:
     detector = GapDetector()
     detector.check(quote(10))
     detector.reconnected()
@@ -57,7 +57,7 @@ def test_the_snapshot_after_a_reconnect_is_no_repeat_but_only_once() -> None:
     assert detector.check(quote(10)) == Repeat("AAPL", "a", 11, 10)
 
 
-def test_quotes_missed_while_away_are_a_gap() -> None:
+def test_quotes_missed_while_disconnected_are_a_gap() -> None:
     detector = GapDetector()
     detector.check(quote(10))
     detector.reconnected()
@@ -69,7 +69,9 @@ def test_a_gap_says_how_many() -> None:
 
 
 sent = st.lists(
-    st.tuples(st.integers(0, 3), st.booleans()),  # how many it stands for, and whether it arrives
+    st.tuples(
+        st.integers(0, 3), st.booleans()
+    ),  # how many quotes it stands for, and whether it arrives
     min_size=1,
     max_size=50,
 )
@@ -79,7 +81,7 @@ sent = st.lists(
 def test_exactly_what_was_lost_between_two_arrivals_is_missed(
     plan: dict[tuple[str, str], list[tuple[int, bool]]],
 ) -> None:
-    """Any conflation, any losses, several symbols and epochs: the sum is always right."""
+    """Random conflation and losses, several symbols and epochs: the sum is always right."""
     detector = GapDetector()
     for (symbol, epoch), steps in plan.items():
         seq = lost = expected_missed = reported = 0

@@ -1,4 +1,4 @@
-"""What the table of `qcfeed watch` knows, event by event."""
+"""The state behind the table of `qcfeed watch`, event by event."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def only(quotes: LatestQuotes, now: float) -> SymbolState:
     return quotes.states(now)[0]
 
 
-def test_lines_come_in_the_order_asked_for() -> None:
+def test_states_are_in_the_order_of_the_symbols_given() -> None:
     quotes = LatestQuotes([MSFT, AAPL])
     quotes.apply(received(QUOTE), 0)
     assert [line.symbol for line in quotes.states(0)] == [MSFT, AAPL]
@@ -44,7 +44,7 @@ def test_states_from_connecting_to_live_to_disconnected_and_back() -> None:
     ]  # fmt: skip
 
 
-def test_age_counts_from_the_last_quote_or_from_what_the_server_says() -> None:
+def test_the_age_counts_from_the_last_quote_or_status() -> None:
     quotes = LatestQuotes([AAPL])
     assert only(quotes, 5).age_s is None
     quotes.apply(received(QUOTE), 10)
@@ -65,7 +65,7 @@ def test_gaps_are_counted_repeats_and_pongs_are_not() -> None:
     assert (only(quotes, 0).gaps, only(quotes, 0).missed) == (2, 4)
 
 
-def test_a_symbol_that_nobody_asked_for_gets_a_line_of_its_own() -> None:
+def test_an_unrequested_symbol_is_added() -> None:
     quotes = LatestQuotes([MSFT])
     quotes.apply(received(QUOTE), 0)
     assert [line.symbol for line in quotes.states(0)] == [MSFT, AAPL]

@@ -1,4 +1,4 @@
-"""Each way to say no: does the client come back, and what is the person told."""
+"""For each kind of refusal: whether the client retries, and the message for the user."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_final_statuses(status: int, said: bytes, kind: type[QcfeedError]) -> No
 @pytest.mark.parametrize(
     ("header", "wait"), [(None, 0.0), ("", 0.0), ("5", 5.0), ("Wed, 21 Oct", 0.0)]
 )
-def test_statuses_to_come_back_after(status: int, header: str | None, wait: float) -> None:
+def test_retryable_statuses(status: int, header: str | None, wait: float) -> None:
     answer = refusals.from_http(URL, status, body("busy", "too many"), header)
     assert isinstance(answer, RetryableError)
     assert answer.retry_in == wait
@@ -66,18 +66,16 @@ def test_statuses_to_come_back_after(status: int, header: str | None, wait: floa
         (b"", "Not Found"),
     ],
 )
-def test_the_servers_words_reach_the_person_without_steering_the_terminal(
-    said: bytes, words: str
-) -> None:
+def test_a_server_s_message_is_shown_without_control_characters(said: bytes, words: str) -> None:
     assert str(refusals.from_http(URL, 404, said)) == f"{URL} answered 404: {words}"
 
 
-def test_an_unheard_of_status_has_words_too() -> None:
+def test_an_unknown_status_has_a_message_too() -> None:
     assert "299: no reason given" in str(refusals.from_http(URL, 299, b""))
 
 
 @pytest.mark.parametrize("code", [1001, 1006, 1011, 1012, 4400, 4408, 4410, 4412, 4999, None])
-def test_close_codes_to_come_back_after(code: int | None) -> None:
+def test_retryable_close_codes(code: int | None) -> None:
     answer = refusals.from_close(code, "why", 2.5)
     assert isinstance(answer, RetryableError)
     assert answer.retry_in == 2.5
@@ -104,7 +102,7 @@ def test_errors_in_band() -> None:
     assert type(refusals.from_error(messages.Error("symbol_limit", "at most 2"))) is UsageError
 
 
-def test_no_words_of_a_server_steer_the_terminal() -> None:
+def test_arbitrary_server_text_has_no_control_characters() -> None:
     evil = "\x1b]0;gone\x07"
     answers = [
         refusals.from_http(URL, 404, body("unknown_symbol", evil)),

@@ -1,4 +1,4 @@
-"""How long a service has to let go."""
+"""How long ``qcfeed repro`` waits for a service to release everything."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from qcfeed.client.repro import ReproPlan
 from qcfeed.model.symbol import Symbol
 
 
-def test_a_half_open_peer_takes_longer_to_be_rid_of_unless_a_person_says_how_long() -> None:
+def test_half_open_peers_have_a_longer_default_timeout() -> None:
     plan = ReproPlan(symbol=Symbol("AAPL"), modes=[], cycles=1, concurrency=1)
     assert plan.patience(Mode.CLEAN) == plan.patience(Mode.QUIET) == 10
     assert plan.patience(Mode.HALF_OPEN) == 70

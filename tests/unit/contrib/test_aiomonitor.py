@@ -1,4 +1,4 @@
-"""What the views make of a ledger, and the parts of aiomonitor that they lean on."""
+"""The views of a ledger, and the private parts of aiomonitor that they use."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Make = Callable[..., TaskViews]
 
 @pytest.fixture
 def make() -> Iterator[Make]:
-    """Views over a ledger that begins now: the test's own task is older."""
+    """Views of a ledger that starts now: the test's own task is older."""
     ledgers: list[Ledger] = []
 
     def make(console_port: int | None = None) -> TaskViews:
@@ -90,7 +90,7 @@ def notes_in(rows: list[FormattedLiveTaskInfo]) -> str:
 # ---------------------------------------------------------------- lists
 
 
-async def test_a_row_holds_serial_state_name_coroutine_location_and_age(make, sleepers):
+async def test_a_row_has_serial_state_name_coroutine_location_and_age(make, sleepers):
     views = make()
     sleepers.spawn(1)
     await asyncio.sleep(0)
@@ -107,7 +107,7 @@ async def test_a_row_holds_serial_state_name_coroutine_location_and_age(make, sl
     )
 
 
-async def test_a_task_made_around_the_ledger_is_counted(make, sleepers):
+async def test_a_task_that_bypasses_the_ledger_is_counted(make, sleepers):
     views = make()
     sleepers.tasks.append(asyncio.Task(sleepers.sleep()))
     rows = views.format_running_task_list("", False)
@@ -115,7 +115,7 @@ async def test_a_task_made_around_the_ledger_is_counted(make, sleepers):
     assert re.search(r"\d untracked", notes_in(rows))
 
 
-async def test_a_list_is_the_oldest_thousand_and_says_so(make, sleepers):
+async def test_a_list_has_the_oldest_thousand_tasks_and_a_note(make, sleepers):
     views = make()
     sleepers.spawn(aiomonitor_views.LISTED + 200)
     rows = views.format_running_task_list("", False)
@@ -133,7 +133,7 @@ async def test_a_filter_looks_at_name_location_and_coroutine(make, sleepers, wan
     assert not tasks_in(views.format_running_task_list("silver", False))
 
 
-async def test_a_filter_looks_further_than_a_list_shows(make, sleepers):
+async def test_a_filter_searches_more_tasks_than_a_list_shows(make, sleepers):
     views = make()
     sleepers.spawn(aiomonitor_views.LISTED)
     sleepers.spawn(1, "gold")
@@ -179,7 +179,7 @@ async def test_a_trace_says_where_the_task_was_spawned_and_where_it_is(make, sle
 
 
 @pytest.mark.parametrize("task_id", ["999999999", "abc", "", "-1"])
-async def test_no_trace_of_what_is_no_task(make, task_id):
+async def test_an_unknown_task_has_no_trace(make, task_id):
     views = make()
     with pytest.raises(MissingTask):
         views.format_running_task_stack(task_id)
@@ -203,7 +203,7 @@ async def test_tab_completes_serial_numbers(make, sleepers):
     assert complete("cancel", serials[20], views) == [serials[20]]
 
 
-async def test_tab_is_left_alone_in_other_monitors(make):
+async def test_tab_completion_is_unchanged_in_other_monitors(make):
     loop = asyncio.get_running_loop()
     other = aiomonitor.Monitor(loop)
     assert complete("where", "", other) == [str(id(asyncio.current_task()))]
@@ -235,7 +235,7 @@ async def test_the_console_is_refused_unless_asked_for(make):
     assert make(console_port=1).refusal("console") is None
 
 
-async def test_commands_are_left_alone_in_other_monitors(make, monkeypatch):
+async def test_commands_are_unchanged_in_other_monitors(make, monkeypatch):
     sent = []
     monkeypatch.setattr("os.kill", lambda pid, number: sent.append(number))
     invoke(aiomonitor.Monitor(asyncio.get_running_loop()), ["signal", "SIGTERM"])
@@ -268,7 +268,7 @@ def test_a_client_is_sent_everything(pair):
         assert read.result(PATIENCE) == text
 
 
-def test_a_reset_is_an_end():
+def test_a_reset_reads_as_eof():
     with socket.create_server(("127.0.0.1", 0)) as server:
         theirs = socket.create_connection(server.getsockname())
         with monitor._Client(server.accept()[0]) as client:
@@ -277,13 +277,13 @@ def test_a_reset_is_an_end():
             assert client.recv(1) == b""
 
 
-def test_a_client_that_does_not_read_is_let_go_of(pair):
+def test_a_client_that_does_not_read_is_disconnected(pair):
     client, theirs = pair
     client.settimeout(0.05)
     client.send(b"x" * 10_000_000)
     started = time.monotonic()
     for _ in range(100):
-        client.send(b"x")  # these do not wait again
+        client.send(b"x")  # these do not wait any more
     assert time.monotonic() - started < 1
     assert client.recv(1) == b""
     while theirs.recv(1_000_000):
@@ -314,7 +314,7 @@ def parameters(function: object) -> list[str]:
 
 
 def test_aiomonitor_still_has_the_parts_we_replace_and_use():
-    """When this fails, aiomonitor has changed: read its new source before moving the bound."""
+    """If this fails, aiomonitor has changed: read its new source before raising the version limit."""
     theirs = aiomonitor.Monitor
     assert parameters(theirs.format_running_task_list) == ["self", "filter_", "persistent"]
     assert parameters(theirs.format_running_task_stack) == ["self", "task_id"]
@@ -330,7 +330,7 @@ def test_aiomonitor_still_has_the_parts_we_replace_and_use():
 
 
 def test_aiomonitor_reads_no_more_of_a_monitor_than_we_provide():
-    """A new private attribute read by its views would be missing in a monitor never started."""
+    """A new private attribute that its views read would be missing in a monitor that is never started."""
     import aiomonitor.termui.commands as commands
     import aiomonitor.termui.completion as completion
     import aiomonitor.webui.app as webui

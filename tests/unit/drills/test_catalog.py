@@ -1,4 +1,4 @@
-"""A drill is asked for by name, and by nothing else."""
+"""Drills are requested by name, with an optional number."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_the_drill_and_its_number(text: str, number: int) -> None:
 
 
 @pytest.mark.parametrize("spec", catalog.DRILLS, ids=lambda spec: spec.name)
-def test_a_drill_is_written_as_it_is_read(spec: catalog.DrillSpec) -> None:
+def test_a_drill_s_text_parses_to_the_same_drill(spec: catalog.DrillSpec) -> None:
     assert str(catalog.parse(spec.name)) == spec.name
     if spec.number is not None:
         text = f"{spec.name}={spec.maximum:.0f}"
@@ -46,18 +46,18 @@ def test_a_drill_is_written_as_it_is_read(spec: catalog.DrillSpec) -> None:
         ("silent-upstream=3", "takes no number", "use silent-upstream"),
     ],
 )
-def test_no_other_drill(text: str, said: str, hint: str) -> None:
+def test_invalid_drills_are_refused(text: str, said: str, hint: str) -> None:
     with pytest.raises(ConfigError, match=said) as error:
         catalog.parse(text)
     assert hint in (error.value.hint or "")
 
 
-def test_every_alert_has_a_drill_that_makes_it_fire_and_no_drill_another() -> None:
+def test_every_alert_has_a_drill_and_no_drill_an_unknown_alert() -> None:
     made = {alert for spec in catalog.DRILLS for alert in spec.alerts}
     assert made == {alert.name for alert in ALERTS}
 
 
-def test_no_drill_is_on_for_as_long_as_one_that_is_left_on_but_to_show_just_that() -> None:
+def test_only_clock_jump_lasts_long_enough_for_the_alert_about_forgotten_drills() -> None:
     lasting = [spec.name for spec in catalog.DRILLS if spec.duration > 3_600]
     assert lasting == ["clock-jump"]
     assert all(spec.duration > 0 for spec in catalog.DRILLS)

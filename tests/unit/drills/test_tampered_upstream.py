@@ -1,4 +1,4 @@
-"""What stands between the upstream and the feeds, with the real simulator behind it."""
+"""The layer between upstream and feeds that drills use, over the real simulator."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qcfeed.upstreams.simulator import Simulator
 from tests.support.sinks import running
 
 
-async def test_it_passes_on_what_the_upstream_says() -> None:
+async def test_everything_is_passed_through_by_default() -> None:
     upstream = TamperedUpstream(Simulator(rate=500))
     assert upstream.name == Simulator(rate=500).name
     assert upstream.knows(upstream.symbols()[0])
@@ -25,7 +25,7 @@ async def test_it_passes_on_what_the_upstream_says() -> None:
     assert not upstream._runs
 
 
-async def test_ticks_are_taken_away_and_given_back() -> None:
+async def test_ticks_are_dropped_while_altered() -> None:
     upstream = TamperedUpstream(Simulator(rate=500))
     async with running(upstream, "AAPL") as (sink, _):
         await sink.until_ticks(1)
@@ -37,7 +37,7 @@ async def test_ticks_are_taken_away_and_given_back() -> None:
         await sink.until_ticks(had + 1)
 
 
-async def test_a_line_that_is_cut_fails_the_runs_that_are_and_those_that_come() -> None:
+async def test_limiting_runs_fails_current_and_future_runs() -> None:
     upstream = TamperedUpstream(Simulator(rate=500))
     async with running(upstream, "AAPL") as (_, before), running(upstream, "MSFT") as (_, other):
         await asyncio.sleep(0)
@@ -64,7 +64,7 @@ def sink() -> object:
     return KeepingSink()
 
 
-async def test_a_run_that_is_cancelled_is_no_lost_connection() -> None:
+async def test_a_cancelled_run_is_not_a_lost_connection() -> None:
     upstream = TamperedUpstream(Simulator(rate=1))
     async with running(upstream, "AAPL") as (_, run):
         await asyncio.sleep(0)
@@ -74,7 +74,7 @@ async def test_a_run_that_is_cancelled_is_no_lost_connection() -> None:
     assert upstream.health().reconnects == 0
 
 
-async def test_every_kind_of_rubbish_is_known_as_such() -> None:
+async def test_every_invalid_tick_is_recognised() -> None:
     async with running(Simulator(rate=500), "AAPL") as (sound, _):
         await sound.until_ticks(10)
     assert {find_fault(tick) for tick in sound.ticks} == {None}

@@ -1,4 +1,4 @@
-"""The feed's machine, one line a scenario, in virtual time."""
+"""The feed's state machine, one line per scenario, in virtual time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from qcfeed.feed.lifecycle import (
 
 
 class Scenario:
-    """Says what happens and what is expected of it, as one sentence."""
+    """A scenario as a chain of events and expected commands."""
 
     def __init__(self, linger: float = 5.0) -> None:
         self.life: Lifecycle[str] = Lifecycle(linger)
@@ -73,7 +73,7 @@ def drops(generation: int) -> tuple[Operation, int]:
     return Operation.DROP, generation
 
 
-def test_the_first_subscriber_opens_and_the_last_one_leaves_after_a_linger() -> None:
+def test_the_first_subscriber_opens_the_feed_and_it_lingers_after_the_last_one() -> None:
     (
         Scenario()
         .subscribe("a").expect(opens(1)).opened(1).subscribe("b").unsubscribe("a").expect()
@@ -82,7 +82,7 @@ def test_the_first_subscriber_opens_and_the_last_one_leaves_after_a_linger() -> 
     )  # fmt: skip
 
 
-def test_one_who_comes_while_it_lingers_keeps_the_same_generation() -> None:
+def test_a_subscriber_during_the_linger_keeps_the_generation() -> None:
     (
         Scenario()
         .subscribe("a").expect(opens(1)).opened(1).unsubscribe("a").after(4)
@@ -90,7 +90,7 @@ def test_one_who_comes_while_it_lingers_keeps_the_same_generation() -> None:
     )  # fmt: skip
 
 
-def test_one_who_comes_while_it_closes_waits_until_the_old_run_is_joined() -> None:
+def test_a_subscriber_during_closing_waits_until_the_old_task_is_joined() -> None:
     (
         Scenario()
         .subscribe("a").opened(1).unsubscribe("a").after(5).expect(opens(1), closes(1))
@@ -99,7 +99,7 @@ def test_one_who_comes_while_it_closes_waits_until_the_old_run_is_joined() -> No
     )  # fmt: skip
 
 
-def test_one_who_comes_and_goes_while_it_closes_leaves_it_closing() -> None:
+def test_a_subscriber_that_leaves_again_during_closing_does_not_reopen_the_feed() -> None:
     (
         Scenario()
         .subscribe("a").opened(1).unsubscribe("a").after(5)
@@ -107,7 +107,7 @@ def test_one_who_comes_and_goes_while_it_closes_leaves_it_closing() -> None:
     )  # fmt: skip
 
 
-def test_a_failure_backs_off_and_opens_again_under_demand() -> None:
+def test_after_a_failure_the_feed_backs_off_and_reopens_if_there_is_demand() -> None:
     (
         Scenario()
         .subscribe("a").expect(opens(1)).ended(1, draw=0.5).expect()
@@ -115,7 +115,7 @@ def test_a_failure_backs_off_and_opens_again_under_demand() -> None:
     )  # fmt: skip
 
 
-def test_it_never_opens_again_without_demand() -> None:
+def test_a_feed_never_reopens_without_demand() -> None:
     (
         Scenario()
         .subscribe("a").ended(1).unsubscribe("a").expect(opens(1))
@@ -123,7 +123,7 @@ def test_it_never_opens_again_without_demand() -> None:
     )  # fmt: skip
 
 
-def test_leaving_and_coming_back_does_not_shorten_a_backoff() -> None:
+def test_resubscribing_does_not_shorten_a_backoff() -> None:
     (
         Scenario()
         .subscribe("a").ended(1, draw=0.99).unsubscribe("a").expect(opens(1))
@@ -132,7 +132,7 @@ def test_leaving_and_coming_back_does_not_shorten_a_backoff() -> None:
     )  # fmt: skip
 
 
-def test_the_backoff_grows_until_an_upstream_has_been_open_for_a_while() -> None:
+def test_the_backoff_grows_until_the_upstream_has_been_stable() -> None:
     story = Scenario().subscribe("a")
     waits = []
     for generation in range(1, 9):
@@ -146,7 +146,7 @@ def test_the_backoff_grows_until_an_upstream_has_been_open_for_a_while() -> None
     assert story.life.deadline - story.now == 0.5
 
 
-def test_stop_ends_it_whoever_wants_it() -> None:
+def test_stop_closes_the_feed_despite_subscribers() -> None:
     (
         Scenario()
         .subscribe("a").subscribe("b").opened(1).stop().expect(opens(1), closes(1))
@@ -175,7 +175,7 @@ IGNORED = {
 @pytest.mark.parametrize("state", sorted({(row[0], row[1]) for row in TABLE}))
 def test_every_reachable_state_can_be_stopped(state: tuple[Demand, UpstreamState]) -> None:
     if state == (Demand.NONE, UpstreamState.CLOSING):
-        return  # stopping is what it does
+        return  # it is stopping already
     assert (*state, Event.STOPPED) in TABLE
 
 

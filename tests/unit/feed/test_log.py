@@ -10,7 +10,7 @@ from qcfeed.model import frames, messages
 from qcfeed.model.messages import Tick
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import parse
-from tests.support.frames import told
+from tests.support.frames import sent_quotes
 
 SYMBOL = parse("AAPL")
 
@@ -21,82 +21,82 @@ def fill(log: Log, count: int) -> None:
         log.append(messages.quote(SYMBOL, tick, "e", log.head + 1))
 
 
-def newcomer(log: Log) -> Subscriber:
+def new_subscriber(log: Log) -> Subscriber:
     subscriber: Subscriber = Subscriber(SYMBOL, None)
     log.start_reading(subscriber, replay_latest=True)
     return subscriber
 
 
 def read(log: Log, subscriber: Subscriber) -> list[tuple[int, int, int]]:
-    return told(log.read(subscriber))
+    return sent_quotes(log.read(subscriber))
 
 
-def test_a_reader_gets_every_quote_once_and_in_order() -> None:
+def test_a_subscriber_gets_every_quote_once_and_in_order() -> None:
     log = Log()
-    reader = newcomer(log)
+    subscriber = new_subscriber(log)
     fill(log, 3)
-    assert read(log, reader) == [(1, 0, 0), (2, 0, 0), (3, 0, 0)]
-    assert read(log, reader) == []
+    assert read(log, subscriber) == [(1, 0, 0), (2, 0, 0), (3, 0, 0)]
+    assert read(log, subscriber) == []
     fill(log, 1)
-    assert read(log, reader) == [(4, 0, 0)]
+    assert read(log, subscriber) == [(4, 0, 0)]
     assert log.delivered == 4
 
 
-def test_readers_at_the_same_place_share_the_same_bytes() -> None:
+def test_subscribers_at_the_same_cursor_share_the_same_bytes() -> None:
     log = Log()
-    one, other = newcomer(log), newcomer(log)
+    one, other = new_subscriber(log), new_subscriber(log)
     fill(log, 4)
     assert log.read(one) is log.read(other)
 
 
-def test_a_newcomer_gets_the_snapshot_even_when_everybody_has_read_it() -> None:
+def test_a_new_subscriber_gets_the_latest_quote_even_if_all_others_have_read_it() -> None:
     log = Log()
-    reader = newcomer(log)
+    subscriber = new_subscriber(log)
     fill(log, 3)
-    log.read(reader)
+    log.read(subscriber)
     log.release(log.head)
-    assert read(log, newcomer(log)) == [(3, 0, 0)]
+    assert read(log, new_subscriber(log)) == [(3, 0, 0)]
 
 
-def test_a_newcomer_gets_nothing_old_when_the_snapshot_is_stale() -> None:
-    log, reader = Log(), Subscriber(SYMBOL, None)
+def test_a_new_subscriber_gets_no_quote_that_is_stale() -> None:
+    log, subscriber = Log(), Subscriber(SYMBOL, None)
     fill(log, 3)
-    log.start_reading(reader, replay_latest=False)
-    assert read(log, reader) == []
+    log.start_reading(subscriber, replay_latest=False)
+    assert read(log, subscriber) == []
 
 
-FATES = {
+EXPECTED = {
     SlowConsumerPolicy.CONFLATE: [(10, 9, 0)],
     SlowConsumerPolicy.DROP_OLDEST: [(7, 0, 6), (8, 0, 0), (9, 0, 0), (10, 0, 0)],
 }
 
 
-@pytest.mark.parametrize(("policy", "said"), FATES.items(), ids=FATES)
-def test_beyond_its_limit_a_reader_gets_what_its_fate_says(
-    policy: SlowConsumerPolicy, said: list[tuple[int, int, int]]
+@pytest.mark.parametrize(("policy", "expected"), EXPECTED.items(), ids=EXPECTED)
+def test_beyond_the_limit_the_slow_consumer_policy_applies(
+    policy: SlowConsumerPolicy, expected: list[tuple[int, int, int]]
 ) -> None:
     log, backlog = Log(), Backlog(policy, 4)
-    reader = newcomer(log)
+    subscriber = new_subscriber(log)
     fill(log, 10)
     backlog.reset(10)
-    assert told(log.catch_up(reader, backlog, 1)) == said
-    lost = sum(conflated + dropped for _, conflated, dropped in said)
-    assert log.conflated + log.dropped == backlog.conflated + backlog.dropped == lost
-    assert log.delivered == len(said)
+    assert sent_quotes(log.catch_up(subscriber, backlog, 1)) == expected
+    missed = sum(conflated + dropped for _, conflated, dropped in expected)
+    assert log.conflated + log.dropped == backlog.conflated + backlog.dropped == missed
+    assert log.delivered == len(expected)
 
 
 @pytest.mark.parametrize("policy", SlowConsumerPolicy)
-def test_within_its_limit_a_reader_gets_every_quote(policy: SlowConsumerPolicy) -> None:
+def test_within_the_limit_every_quote_is_sent(policy: SlowConsumerPolicy) -> None:
     log, backlog = Log(), Backlog(policy, 4)
-    reader = newcomer(log)
+    subscriber = new_subscriber(log)
     fill(log, 4)
     backlog.reset(4)
-    assert [seq for seq, _, _ in told(log.catch_up(reader, backlog, 1))] == [1, 2, 3, 4]
+    assert [seq for seq, _, _ in sent_quotes(log.catch_up(subscriber, backlog, 1))] == [1, 2, 3, 4]
     assert not backlog.must_disconnect
 
 
 @pytest.mark.parametrize("size", [0, 125, 126, 0xFFFF, 0x10000])
-def test_a_frame_is_what_another_library_reads(size: int) -> None:
+def test_frames_can_be_read_by_another_library(size: int) -> None:
     from wsproto.frame_protocol import FrameProtocol
 
     assert frames.payload(frames.text(b"x" * size)) == b"x" * size
@@ -105,15 +105,15 @@ def test_a_frame_is_what_another_library_reads(size: int) -> None:
     assert "".join(frame.payload for frame in peer.received_frames()) == "x" * size
 
 
-def test_a_close_frame_cuts_its_reason_at_a_character() -> None:
+def test_a_long_close_reason_is_cut_at_a_character_boundary() -> None:
     data = frames.close(4410, "é" * 200)
     assert data[1] <= 125
     assert data[4:].decode()
 
 
-def test_a_whole_size_stays_whole_on_the_wire() -> None:
+def test_an_integer_size_stays_an_integer_on_the_wire() -> None:
     quote = messages.quote(SYMBOL, Tick(1.0, 300, 2.0, 0.5, None, "t"), "e", 1)
-    said = msgspec.json.decode(messages.encode(quote))
-    assert said["bid_size"] == 300
-    assert isinstance(said["bid_size"], int)
-    assert "conflated" not in said
+    expected = msgspec.json.decode(messages.encode(quote))
+    assert expected["bid_size"] == 300
+    assert isinstance(expected["bid_size"], int)
+    assert "conflated" not in expected

@@ -32,7 +32,7 @@ def test_a_silent_symbol_goes_through_every_band_and_comes_back() -> None:
     assert not symbol.update(1301.0), "already live"
 
 
-def test_a_tick_too_early_changes_nothing() -> None:
+def test_an_early_tick_changes_nothing() -> None:
     symbol = Staleness(StalenessThresholds(), now=0.0)
     symbol.update(10.0)
     assert not symbol.tick(15.0, upstream_up=True, late=0.0)
@@ -47,7 +47,7 @@ def test_a_tick_too_early_changes_nothing() -> None:
         (False, 3.0, StaleReason.OWN_LAG),
     ],
 )
-def test_who_is_to_blame(up: bool, late: float, cause: StaleReason) -> None:
+def test_the_reason_for_staleness(up: bool, late: float, cause: StaleReason) -> None:
     symbol = Staleness(StalenessThresholds(), now=0.0)
     symbol.tick(20.0, upstream_up=up, late=late)
     assert symbol.reason is cause

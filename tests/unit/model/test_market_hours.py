@@ -17,7 +17,7 @@ def is_open(hours: str, at: str, zone: ZoneInfo = NEW_YORK) -> bool:
     return parsed.is_open(datetime.fromisoformat(at).replace(tzinfo=zone))
 
 
-def test_always_is_no_hours_at_all() -> None:
+def test_always_means_no_market_hours() -> None:
     assert parse("always") is None
 
 
@@ -36,7 +36,7 @@ def test_a_session_of_one_day(at: str, open_: bool) -> None:
     assert is_open(NYSE, at) is open_
 
 
-def test_summer_time_is_the_market_s() -> None:
+def test_daylight_saving_time_is_that_of_the_market() -> None:
     assert is_open(NYSE, "2026-03-06T14:29:00", UTC) is False
     assert is_open(NYSE, "2026-03-06T14:31:00", UTC) is True
     assert is_open(NYSE, "2026-03-09T13:31:00", UTC) is True, "since Sunday an hour earlier"
@@ -58,7 +58,7 @@ def test_a_session_over_midnight_belongs_to_the_day_it_opens(at: str, open_: boo
     assert is_open("Sun-Thu 18:00-17:00 America/New_York", at) is open_
 
 
-def test_days_over_the_week_s_end_and_a_single_one() -> None:
+def test_day_ranges_may_wrap_around_the_week() -> None:
     assert is_open("Sat-Mon 00:00-23:59 UTC", "2026-11-22T12:00:00", UTC) is True
     assert is_open("Sat 00:00-23:59 UTC", "2026-11-22T12:00:00", UTC) is False
 
@@ -74,6 +74,6 @@ def test_days_over_the_week_s_end_and_a_single_one() -> None:
         ("Mon-Fri 09:30-16:00 UTC except 2026-13-01", "month must be"),
     ],
 )
-def test_what_is_no_hours(text: str, said: str) -> None:
+def test_invalid_market_hours_are_refused(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         parse(text)

@@ -1,4 +1,4 @@
-"""What an upstream may hand over as a quote."""
+"""Which ticks are valid."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SOUND = Tick(189.99, 300, 190.01, 0.25, 190.0, "2024-03-20T02:15:00.123456789Z")
     [{}, {"bid": None, "bid_size": None}, {"bid": 0.0}, {"ask": 1e12}, {"bid": 191.0}],
     ids=["whole", "one side", "nought", "much", "crossed, as real books are at times"],
 )
-def test_sound_ticks(change: dict[str, Any]) -> None:
+def test_valid_ticks_have_no_fault(change: dict[str, Any]) -> None:
     assert find_fault(msgspec.structs.replace(SOUND, **change)) is None
 
 
@@ -34,5 +34,5 @@ def test_sound_ticks(change: dict[str, Any]) -> None:
         ({"ts": "x" * 1_000}, f"time '{'x' * 32}'"),
     ],
 )
-def test_what_is_no_quote(change: dict[str, Any], said: str) -> None:
+def test_invalid_ticks_have_a_fault(change: dict[str, Any], said: str) -> None:
     assert find_fault(msgspec.structs.replace(SOUND, **change)) == said

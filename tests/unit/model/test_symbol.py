@@ -36,7 +36,7 @@ def test_a_segment_is_decoded_once() -> None:
 
 
 @given(st.text())
-def test_whatever_passes_is_plain_and_stays_itself(text: str) -> None:
+def test_a_parsed_symbol_is_canonical(text: str) -> None:
     try:
         symbol = parse(text)
     except InvalidSymbolError:
@@ -47,7 +47,7 @@ def test_whatever_passes_is_plain_and_stays_itself(text: str) -> None:
     assert parse(symbol) == symbol
 
 
-def test_an_error_repeats_little_of_what_it_was_given() -> None:
+def test_an_error_repeats_at_most_32_characters_of_the_input() -> None:
     with pytest.raises(InvalidSymbolError) as caught:
         parse("x" * 10_000)
     assert len(caught.value.message) < 100

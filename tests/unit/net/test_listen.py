@@ -1,4 +1,4 @@
-"""Ports are taken, or it is said what to do about it."""
+"""Binding ports, and the errors and hints when a port cannot be bound."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ def test_an_address_is_host_and_port(text: str, parts: tuple[str, int]) -> None:
 @pytest.mark.parametrize(
     "text", ["", ":", "9006", ":9006", "x:", "x:-1", "x:65536", "x:\u0663", "x: 1", "[::1]"]
 )
-def test_anything_else_is_refused_by_the_flag_s_name(text: str) -> None:
+def test_an_invalid_address_is_refused_with_the_flag_s_name(text: str) -> None:
     with pytest.raises(ConfigError, match="--admin-listen is"):
         listen.parse_address(text, "--admin-listen")
 
 
-def test_a_free_port_is_found_and_shown() -> None:
+def test_port_0_binds_a_free_port() -> None:
     with listen.bind("127.0.0.1", 0, "--port") as bound:
         host, port = bound.getsockname()
         assert listen.format_address(bound) == f"{host}:{port}"
         assert port > 0
 
 
-def test_an_ipv6_address_is_shown_as_a_url_wants_it() -> None:
+def test_an_ipv6_address_is_formatted_in_brackets() -> None:
     with listen.bind("::1", 0, "--port") as bound:
         assert listen.format_address(bound).startswith("[::1]:")
 
 
-def test_a_taken_port_is_named_with_what_to_type() -> None:
+def test_a_port_in_use_is_reported_with_a_hint() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(StartError, match=f"port {port} on 127.0.0.1 is in use") as error:
@@ -54,37 +54,37 @@ def test_a_taken_port_is_named_with_what_to_type() -> None:
     assert f":{port}" in (error.value.hint or "")
 
 
-def test_a_port_can_be_had_again_while_old_connections_wait_in_the_kernel() -> None:
+def test_a_port_can_be_bound_again_while_old_connections_are_in_time_wait() -> None:
     with listen.bind("127.0.0.1", 0, "--port") as bound:
         bound.listen()
         port = bound.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)) as client:
             accepted, _ = bound.accept()
-            accepted.close()  # first, so that its end waits in TIME_WAIT
+            accepted.close()  # closed first, so this end stays in TIME_WAIT
             assert client.recv(1) == b""
     with listen.bind("127.0.0.1", port, "--port"):
         pass
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
-def test_a_host_that_is_not_ours(host: str) -> None:
+def test_a_foreign_host_is_refused(host: str) -> None:
     with pytest.raises(StartError, match="is not an address of this machine"):
         listen.bind(host, 0, "--port")
 
 
-def test_a_port_that_is_none() -> None:
+def test_an_invalid_port_is_refused() -> None:
     with pytest.raises(StartError, match="is not a port"):
         listen.bind("127.0.0.1", 65_536, "--port")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may take any port")
-def test_a_port_of_the_system() -> None:
+def test_a_privileged_port_is_refused() -> None:
     with pytest.raises(StartError, match="not allowed to bind port 1"):
         listen.bind("127.0.0.1", 1, "--port")
 
 
-async def test_what_is_accepted_sends_at_once() -> None:
-    """Nagle's algorithm would hold a quote back until the one before is acknowledged: 40 ms."""
+async def test_accepted_connections_send_without_delay() -> None:
+    """Nagle's algorithm would delay a quote until the previous one is acknowledged, up to 40 ms."""
     made: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     class Accepting(asyncio.Protocol):

@@ -1,4 +1,4 @@
-"""What waits for a subscriber that does not read, to the quote: limits, shares and whose turn it is."""
+"""The backlog of a stalled connection, exact to the quote: limits, shares per symbol, and their order."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ async def exchange() -> AsyncIterator[Exchange]:
     await exchange.stop()
 
 
-async def full_peer(exchange: Exchange, policy: SlowConsumerPolicy, *held: Symbol) -> Peer:
-    """A client that has read the first quote of each symbol, and whose socket is full since."""
+async def full_peer(exchange: Exchange, policy: SlowConsumerPolicy, *subscribed: Symbol) -> Peer:
+    """A client that has read the first quote of each symbol, and whose socket is full now."""
     peer = exchange.connect(f"/stream?slow={policy}")
-    peer.say("subscribe", *held)
-    await exchange.publish(dict.fromkeys(held, 1))
+    peer.say("subscribe", *subscribed)
+    await exchange.publish(dict.fromkeys(subscribed, 1))
     peer.read()
     peer.wire.room = 0
-    await exchange.publish({held[0]: 1})
+    await exchange.publish({subscribed[0]: 1})
     assert peer.is_full
     return peer
 
 
-def told(peer: Peer, symbol: Symbol, since: int = 0) -> list[tuple[int, int, int]]:
-    """(seq, conflated, dropped) of each of its quotes after the one numbered ``since``."""
+def received(peer: Peer, symbol: Symbol, since: int = 0) -> list[tuple[int, int, int]]:
+    """(seq, conflated, dropped) of each quote after sequence number ``since``."""
     return [
         (quote["seq"], quote.get("conflated", 0), quote.get("dropped", 0))
         for quote in peer.quotes()
@@ -44,46 +44,46 @@ def told(peer: Peer, symbol: Symbol, since: int = 0) -> list[tuple[int, int, int
 
 
 @pytest.mark.parametrize("policy", SlowConsumerPolicy)
-async def test_as_many_quotes_as_the_limit_allows_wait_and_come_one_by_one(
+async def test_up_to_the_limit_all_quotes_are_kept_and_sent_individually(
     exchange: Exchange, policy: SlowConsumerPolicy
 ) -> None:
     peer = await full_peer(exchange, policy, ONE)
     for _ in range(LIMIT):
         await exchange.publish({ONE: 1})
     peer.drain()
-    assert told(peer, ONE) == [(seq, 0, 0) for seq in range(1, LIMIT + 3)]
+    assert received(peer, ONE) == [(seq, 0, 0) for seq in range(1, LIMIT + 3)]
     assert peer.close_code is None
 
 
-async def test_one_quote_more_and_the_newest_stands_for_all_that_waited(exchange: Exchange) -> None:
+async def test_beyond_the_limit_conflate_sends_the_newest_quote_for_all(exchange: Exchange) -> None:
     peer = await full_peer(exchange, SlowConsumerPolicy.CONFLATE, ONE)
     await exchange.publish({ONE: LIMIT + 1})
     peer.drain()
-    assert told(peer, ONE, since=2) == [(LIMIT + 3, LIMIT, 0)]
+    assert received(peer, ONE, since=2) == [(LIMIT + 3, LIMIT, 0)]
 
 
-async def test_one_quote_more_and_the_oldest_is_dropped(exchange: Exchange) -> None:
+async def test_beyond_the_limit_drop_oldest_drops_the_oldest(exchange: Exchange) -> None:
     peer = await full_peer(exchange, SlowConsumerPolicy.DROP_OLDEST, ONE)
     await exchange.publish({ONE: LIMIT + 1})
     peer.drain()
     newest = [(seq, 0, 0) for seq in range(5, LIMIT + 4)]
-    assert told(peer, ONE, since=2) == [(4, 0, 1), *newest]
+    assert received(peer, ONE, since=2) == [(4, 0, 1), *newest]
 
 
-async def test_one_quote_more_and_a_subscriber_that_wants_it_so_is_told_to_go(
+async def test_beyond_the_limit_disconnect_closes_with_4408(
     exchange: Exchange,
 ) -> None:
     peer = await full_peer(exchange, SlowConsumerPolicy.DISCONNECT, ONE)
     await exchange.publish({ONE: LIMIT + 1})
     peer.drain()
     assert peer.close_code == 4408
-    assert told(peer, ONE, since=2) == []
+    assert received(peer, ONE, since=2) == []
 
 
-async def test_one_burst_too_long_for_one_write_disconnects_who_wants_that(
+async def test_a_burst_longer_than_one_write_can_exceed_the_limit(
     exchange: Exchange,
 ) -> None:
-    """The subscriber could be written to when the burst came; what did not fit is beyond its limit."""
+    """The consumer was writable when the burst came; what did not fit exceeds its limit."""
     peer = exchange.connect(f"/stream?slow={SlowConsumerPolicy.DISCONNECT}")
     peer.say("subscribe", ONE, OTHER, THIRD)
     await turns()
@@ -96,7 +96,7 @@ async def test_one_burst_too_long_for_one_write_disconnects_who_wants_that(
 
 
 @pytest.mark.parametrize("policy", [SlowConsumerPolicy.CONFLATE, SlowConsumerPolicy.DROP_OLDEST])
-async def test_who_is_too_far_behind_when_it_chooses_to_be_disconnected_is_told_to_go_at_once(
+async def test_choosing_disconnect_while_over_the_limit_closes_at_once(
     exchange: Exchange, policy: SlowConsumerPolicy
 ) -> None:
     peer = await full_peer(exchange, policy, ONE)
@@ -105,29 +105,29 @@ async def test_who_is_too_far_behind_when_it_chooses_to_be_disconnected_is_told_
     assert exchange.gateway.disconnected_slow == 1
     peer.drain()
     assert peer.close_code == 4408
-    assert told(peer, ONE, since=2) == []
+    assert received(peer, ONE, since=2) == []
 
 
-async def test_who_is_within_its_limit_may_choose_to_be_disconnected(exchange: Exchange) -> None:
+async def test_choosing_disconnect_within_the_limit_does_not_close(exchange: Exchange) -> None:
     peer = await full_peer(exchange, SlowConsumerPolicy.CONFLATE, ONE)
     await exchange.publish({ONE: LIMIT})
     peer.say("slow", policy=SlowConsumerPolicy.DISCONNECT)
     peer.drain()
     assert peer.close_code is None
-    assert told(peer, ONE, since=2) == [(seq, 0, 0) for seq in range(3, LIMIT + 3)]
+    assert received(peer, ONE, since=2) == [(seq, 0, 0) for seq in range(3, LIMIT + 3)]
 
 
-async def test_what_may_wait_is_shared_evenly_among_the_symbols(exchange: Exchange) -> None:
+async def test_the_limit_is_shared_evenly_among_the_symbols(exchange: Exchange) -> None:
     peer = await full_peer(exchange, SlowConsumerPolicy.DROP_OLDEST, ONE, OTHER, THIRD)
     await exchange.publish({ONE: 10, OTHER: 10, THIRD: 1})
     peer.drain()
-    assert told(peer, ONE, since=2) == [(11, 0, 8), (12, 0, 0)]
-    assert told(peer, OTHER, since=1) == [(10, 0, 8), (11, 0, 0)]
-    assert told(peer, THIRD, since=1) == [(2, 0, 0)]
+    assert received(peer, ONE, since=2) == [(11, 0, 8), (12, 0, 0)]
+    assert received(peer, OTHER, since=1) == [(10, 0, 8), (11, 0, 0)]
+    assert received(peer, THIRD, since=1) == [(2, 0, 0)]
 
 
-async def test_a_snapshot_that_waits_counts_towards_the_limit(exchange: Exchange) -> None:
-    """Limit + 1 quotes wait: the snapshots of new symbols, and as many of the old one as make it full."""
+async def test_an_unsent_latest_quote_counts_towards_the_limit(exchange: Exchange) -> None:
+    """Limit + 1 quotes are unread: the latest quotes of new symbols, and some of the old symbol."""
     many = list(symbols(LIMIT))
     watcher = exchange.connect("/stream")
     watcher.say("subscribe", *many)
@@ -135,14 +135,14 @@ async def test_a_snapshot_that_waits_counts_towards_the_limit(exchange: Exchange
     peer = await full_peer(exchange, SlowConsumerPolicy.DISCONNECT, ONE)
     peer.say("subscribe", *many[1:])
     await exchange.publish({ONE: 1})
-    assert exchange.gateway.disconnected_slow == 0, f"{LIMIT} quotes wait, which it may leave"
+    assert exchange.gateway.disconnected_slow == 0, f"{LIMIT} quotes are unread, which is the limit"
     await exchange.publish({ONE: 1})
     assert exchange.gateway.disconnected_slow == 1
     peer.drain()
     assert peer.close_code == 4408
 
 
-async def test_who_has_caught_up_gets_every_quote_again(exchange: Exchange) -> None:
+async def test_after_catching_up_every_quote_is_sent_again(exchange: Exchange) -> None:
     peer = await full_peer(exchange, SlowConsumerPolicy.CONFLATE, ONE)
     await exchange.publish({ONE: 3 * LIMIT})
     peer.drain()
@@ -154,10 +154,10 @@ async def test_who_has_caught_up_gets_every_quote_again(exchange: Exchange) -> N
     await exchange.publish({ONE: 1})
     await exchange.publish({ONE: LIMIT})
     peer.drain()
-    assert [lost for _, *lost in told(peer, ONE)[seen:]] == [[0, 0]] * (4 * LIMIT + 1)
+    assert [lost for _, *lost in received(peer, ONE)[seen:]] == [[0, 0]] * (4 * LIMIT + 1)
 
 
-async def test_giving_up_a_symbol_gives_back_the_room_that_its_quotes_took(
+async def test_unsubscribing_frees_the_limit_for_other_symbols(
     exchange: Exchange,
 ) -> None:
     peer = await full_peer(exchange, SlowConsumerPolicy.CONFLATE, ONE, OTHER)
@@ -165,13 +165,13 @@ async def test_giving_up_a_symbol_gives_back_the_room_that_its_quotes_took(
     peer.say("unsubscribe", OTHER)
     await exchange.publish({ONE: LIMIT})
     peer.drain()
-    assert told(peer, ONE, since=2) == [(seq, 0, 0) for seq in range(3, LIMIT + 3)]
+    assert received(peer, ONE, since=2) == [(seq, 0, 0) for seq in range(3, LIMIT + 3)]
 
 
-async def test_every_symbol_has_its_turn_with_a_reader_that_never_catches_up(
+async def test_every_symbol_gets_its_turn_with_a_consumer_that_never_catches_up(
     exchange: Exchange,
 ) -> None:
-    """Of a hundred symbols a write has room for thirty: the next one goes on with the others."""
+    """A write has room for thirty of a hundred symbols; the next write continues with the others."""
     many = list(symbols(100))
     peer = exchange.connect("/stream")
     peer.say("subscribe", *many)

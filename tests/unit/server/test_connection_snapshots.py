@@ -1,4 +1,4 @@
-"""What is told of connections and feeds, to the figure: lag, bytes, ages, totals."""
+"""Snapshots of connections and totals of feeds, with exact figures: lag, bytes, ages, counters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.modelled_kernel import Exchange, Peer, symbols, timeless, tur
 LIMIT = 8
 ONE, OTHER = symbols(2)
 QUOTE = 163 + 4
-"""Bytes of a quote's frame here: its text, and a head of four."""
+"""Bytes of a quote's frame here: the text and a header of four bytes."""
 
 
 @pytest.fixture
@@ -24,10 +24,10 @@ async def exchange() -> AsyncIterator[Exchange]:
     await exchange.stop()
 
 
-async def holder(
+async def subscribed_client(
     exchange: Exchange, *, slow: SlowConsumerPolicy = SlowConsumerPolicy.CONFLATE
 ) -> tuple[Peer, Connection]:
-    """A client of two symbols that has read one quote of each, and the service's side of it."""
+    """A client of two symbols that has read one quote of each, and its connection in the service."""
     peer = exchange.connect(f"/stream?slow={slow}")
     peer.say("subscribe", ONE, OTHER)
     await exchange.publish({ONE: 1, OTHER: 1})
@@ -37,52 +37,56 @@ async def holder(
     return peer, connection
 
 
-async def test_one_that_keeps_up_is_behind_by_nothing(exchange: Exchange) -> None:
-    _, connection = await holder(exchange)
-    stands = connection_snapshots.snapshot(connection, connection.opened_at + 30.0)
-    assert (stands.symbols, stands.policy, stands.compressed) == ([ONE, OTHER], "conflate", False)
-    assert (stands.lag, stands.lag_bytes, stands.stalled, stands.slow) == (0, 0, 0.0, False)
-    assert (stands.age, stands.conflated, stands.dropped) == (30.0, 0, 0)
-    assert stands.since_received == pytest.approx(30.0, abs=5.0)
+async def test_a_connection_that_keeps_up_has_no_lag(exchange: Exchange) -> None:
+    _, connection = await subscribed_client(exchange)
+    snapshot = connection_snapshots.snapshot(connection, connection.opened_at + 30.0)
+    assert (snapshot.symbols, snapshot.policy, snapshot.compressed) == (
+        [ONE, OTHER],
+        "conflate",
+        False,
+    )
+    assert (snapshot.lag, snapshot.lag_bytes, snapshot.stalled, snapshot.slow) == (0, 0, 0.0, False)
+    assert (snapshot.age, snapshot.conflated, snapshot.dropped) == (30.0, 0, 0)
+    assert snapshot.since_received == pytest.approx(30.0, abs=5.0)
     assert (
         connection_snapshots.lag_totals(exchange.gateway.connections)
         == connection_snapshots.LagTotals()
     )
 
 
-async def test_one_that_takes_nothing_is_behind_by_what_came_since(exchange: Exchange) -> None:
-    peer, connection = await holder(exchange)
+async def test_a_stalled_connection_lags_by_the_quotes_published_since(exchange: Exchange) -> None:
+    peer, connection = await subscribed_client(exchange)
     peer.wire.room = 0
     await exchange.publish({ONE: 1})
     await exchange.publish({ONE: 3, OTHER: 2})
     since = connection.stalled_since
     assert since is not None
-    stands = connection_snapshots.snapshot(connection, since + 7.0)
-    assert (stands.lag, stands.slow, stands.stalled) == (5, True, 7.0)
-    assert stands.lag_bytes == 6 * QUOTE, "one written and unsent, five in the logs"
+    snapshot = connection_snapshots.snapshot(connection, since + 7.0)
+    assert (snapshot.lag, snapshot.slow, snapshot.stalled) == (5, True, 7.0)
+    assert snapshot.lag_bytes == 6 * QUOTE, "one written and unsent, five in the logs"
     lags = connection_snapshots.lag_totals(exchange.gateway.connections)
     assert (lags.slow, lags.quotes, lags.maximum) == (1, 5, 5)
 
 
-async def test_of_one_beyond_its_limit_the_bytes_are_those_that_are_kept(
+async def test_beyond_the_limit_lag_bytes_count_only_the_kept_quotes(
     exchange: Exchange,
 ) -> None:
     for policy, kept in ((SlowConsumerPolicy.CONFLATE, 0), (SlowConsumerPolicy.DROP_OLDEST, LIMIT)):
-        peer, connection = await holder(exchange, slow=policy)
+        peer, connection = await subscribed_client(exchange, slow=policy)
         peer.wire.room = 0
         await exchange.publish({ONE: 1})
         await exchange.publish({ONE: 10, OTHER: 10})
-        stands = connection_snapshots.snapshot(connection, 0.0)
-        assert stands.lag == 20
-        assert stands.lag_bytes == pytest.approx((1 + kept) * QUOTE, abs=2 * (1 + kept))
-        assert (stands.age, stands.since_received, stands.stalled) == (0.0, 0.0, 0.0), (
+        snapshot = connection_snapshots.snapshot(connection, 0.0)
+        assert snapshot.lag == 20
+        assert snapshot.lag_bytes == pytest.approx((1 + kept) * QUOTE, abs=2 * (1 + kept))
+        assert (snapshot.age, snapshot.since_received, snapshot.stalled) == (0.0, 0.0, 0.0), (
             "no time is negative"
         )
         peer.drain()
 
 
-async def test_the_furthest_behind_of_several_is_told_beside_their_sum(exchange: Exchange) -> None:
-    (one, _), (other, _), _ = [await holder(exchange) for _ in range(3)]
+async def test_lag_totals_have_the_sum_and_the_maximum(exchange: Exchange) -> None:
+    (one, _), (other, _), _ = [await subscribed_client(exchange) for _ in range(3)]
     one.wire.room = 0
     await exchange.publish({ONE: 1})
     other.wire.room = 0
@@ -93,8 +97,10 @@ async def test_the_furthest_behind_of_several_is_told_beside_their_sum(exchange:
     assert lags.kernel_bytes is None, "this kernel does not say"
 
 
-async def test_one_that_missed_a_quote_counts_as_slow_for_a_minute(exchange: Exchange) -> None:
-    peer, connection = await holder(exchange)
+async def test_a_connection_that_missed_a_quote_counts_as_slow_for_a_minute(
+    exchange: Exchange,
+) -> None:
+    peer, connection = await subscribed_client(exchange)
     peer.wire.room = 0
     await exchange.publish({ONE: 1})
     await exchange.publish({ONE: LIMIT + 1})
@@ -110,10 +116,10 @@ async def test_one_that_missed_a_quote_counts_as_slow_for_a_minute(exchange: Exc
     assert connection_snapshots.SLOW_MEMORY == 60.0
 
 
-async def test_one_that_missed_nothing_is_not_slow_once_it_has_caught_up(
+async def test_a_connection_that_caught_up_without_loss_is_not_slow(
     exchange: Exchange,
 ) -> None:
-    peer, connection = await holder(exchange)
+    peer, connection = await subscribed_client(exchange)
     peer.wire.room = 0
     await exchange.publish({ONE: 1})
     await exchange.publish({ONE: LIMIT})
@@ -128,8 +134,8 @@ async def test_one_that_missed_nothing_is_not_slow_once_it_has_caught_up(
 
 async def test_totals_outlive_their_feeds(exchange: Exchange) -> None:
     hub = exchange.hub
-    peer, _ = await holder(exchange)
-    dropping, _ = await holder(exchange, slow=SlowConsumerPolicy.DROP_OLDEST)
+    peer, _ = await subscribed_client(exchange)
+    dropping, _ = await subscribed_client(exchange, slow=SlowConsumerPolicy.DROP_OLDEST)
     for each in (peer, dropping):
         each.wire.room = 0
     await exchange.publish({ONE: 1})
@@ -137,12 +143,12 @@ async def test_totals_outlive_their_feeds(exchange: Exchange) -> None:
     for each in (peer, dropping):
         each.drain()
     before = (hub.quotes, hub.delivered, hub.conflated, hub.dropped)
-    told = [quote for each in (peer, dropping) for quote in each.quotes()]
+    quotes = [quote for each in (peer, dropping) for quote in each.quotes()]
     assert before == (
         3 + LIMIT + 3,
-        len(told),
-        sum(quote.get("conflated", 0) for quote in told),
-        sum(quote.get("dropped", 0) for quote in told),
+        len(quotes),
+        sum(quote.get("conflated", 0) for quote in quotes),
+        sum(quote.get("dropped", 0) for quote in quotes),
     )
     assert before[2:] == (LIMIT, LIMIT + 1 - LIMIT // 2)
     hub.cancel([ONE, OTHER], "the test is over")
@@ -152,8 +158,8 @@ async def test_totals_outlive_their_feeds(exchange: Exchange) -> None:
 
 
 async def test_subscriptions_are_counted_over_all_feeds(exchange: Exchange) -> None:
-    await holder(exchange)
-    peer, _ = await holder(exchange)
+    await subscribed_client(exchange)
+    peer, _ = await subscribed_client(exchange)
     assert exchange.hub.subscriptions == 4
     peer.say("unsubscribe", ONE)
     assert exchange.hub.subscriptions == 3

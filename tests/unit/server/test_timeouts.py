@@ -1,4 +1,4 @@
-"""Time limits of a connection, at each both sides: docs/protocol.md's last section, and the kernel's help."""
+"""The timeouts of a connection, just before and at each limit (docs/protocol.md, time limits)."""
 
 from __future__ import annotations
 
@@ -36,40 +36,40 @@ async def test_a_silent_peer_is_pinged_after_the_interval_and_not_before(
     exchange: Exchange,
 ) -> None:
     peer, connection = await connected(exchange)
-    look = exchange.gateway.timeouts.check
-    assert not look(connection, connection.last_received_at + PING - 0.001)
+    check = exchange.gateway.timeouts.check
+    assert not check(connection, connection.last_received_at + PING - 0.001)
     assert connection.pinged_at is None
-    assert look(connection, connection.last_received_at + PING)
+    assert check(connection, connection.last_received_at + PING)
     assert connection.pinged_at is not None
     assert bytes(peer.wire.unread) == b"\x89\x00"
 
 
-async def test_a_peer_that_leaves_a_ping_unanswered_is_told_so(exchange: Exchange) -> None:
+async def test_a_peer_that_does_not_answer_a_ping_is_closed_with_4412(exchange: Exchange) -> None:
     peer, connection = await connected(exchange)
-    look = exchange.gateway.timeouts.check
-    look(connection, connection.last_received_at + PING)
+    check = exchange.gateway.timeouts.check
+    check(connection, connection.last_received_at + PING)
     pinged = connection.pinged_at
     assert pinged is not None
-    assert not look(connection, pinged + STALL - 0.001)
+    assert not check(connection, pinged + STALL - 0.001)
     assert connection.connected
-    assert look(connection, pinged + STALL)
+    assert check(connection, pinged + STALL)
     peer.read()
     assert peer.close_code == CloseCode.NO_PONG == 4412
 
 
-async def test_any_data_is_an_answer_to_a_ping(exchange: Exchange) -> None:
+async def test_any_data_counts_as_the_answer_to_a_ping(exchange: Exchange) -> None:
     peer, connection = await connected(exchange)
-    look = exchange.gateway.timeouts.check
-    look(connection, connection.last_received_at + PING)
+    check = exchange.gateway.timeouts.check
+    check(connection, connection.last_received_at + PING)
     pinged = connection.pinged_at
     assert pinged is not None
     peer.say("ping")
     assert connection.pinged_at is None
-    assert not look(connection, pinged + STALL)
+    assert not check(connection, pinged + STALL)
     assert connection.connected
 
 
-async def test_without_an_interval_nobody_is_pinged() -> None:
+async def test_a_ping_interval_of_0_disables_pings() -> None:
     exchange = Exchange(timeless(ping_interval=0.0, stall_timeout=STALL, send_buffer=4_608))
     _, connection = await connected(exchange)
     assert not exchange.gateway.timeouts.check(connection, connection.last_received_at + 1e9)
@@ -77,52 +77,54 @@ async def test_without_an_interval_nobody_is_pinged() -> None:
     await exchange.stop()
 
 
-async def test_a_peer_that_takes_nothing_for_the_stall_timeout_is_dropped(
+async def test_a_peer_that_reads_nothing_for_the_stall_timeout_is_dropped(
     exchange: Exchange,
 ) -> None:
     peer, connection = await connected(exchange)
-    look = exchange.gateway.timeouts.check
+    check = exchange.gateway.timeouts.check
     peer.wire.room = 0
     await exchange.publish({ONE: 1})
     since = connection.progress_at
     assert connection.stalled_since == since
-    assert not look(connection, since + STALL - 0.001)
+    assert not check(connection, since + STALL - 0.001)
     assert connection.connected
-    assert look(connection, since + STALL)
+    assert check(connection, since + STALL)
     assert not connection.connected
     assert exchange.gateway.closed == {"4408": 1}
     assert exchange.gateway.disconnected_slow == 1
 
 
-async def test_a_peer_that_takes_a_little_has_the_whole_time_again(exchange: Exchange) -> None:
+async def test_any_progress_restarts_the_stall_timeout(exchange: Exchange) -> None:
     peer, connection = await connected(exchange)
-    look = exchange.gateway.timeouts.check
+    check = exchange.gateway.timeouts.check
     peer.wire.room = 10
     await exchange.publish({ONE: 1})
     since = connection.progress_at
     peer.read(5)
-    assert not look(connection, since + STALL), "it has just taken something"
+    assert not check(connection, since + STALL), "it has just taken something"
     assert connection.progress_at == since + STALL
-    assert not look(connection, since + 2 * STALL - 0.001)
-    assert look(connection, since + 2 * STALL)
+    assert not check(connection, since + 2 * STALL - 0.001)
+    assert check(connection, since + 2 * STALL)
 
 
-async def test_a_close_that_is_not_answered_in_five_seconds_is_the_end(exchange: Exchange) -> None:
+async def test_a_close_that_is_not_answered_within_five_seconds_is_aborted(
+    exchange: Exchange,
+) -> None:
     peer, connection = await connected(exchange)
-    look = exchange.gateway.timeouts.check
+    check = exchange.gateway.timeouts.check
     connection.close(CloseCode.KICKED, "go")
     deadline = connection.deadline
     assert deadline is not None
     assert deadline - exchange.gateway.now() == pytest.approx(5.0, abs=4.0)
-    assert not look(connection, deadline - 0.001)
+    assert not check(connection, deadline - 0.001)
     assert connection.state is State.CLOSING
-    assert look(connection, deadline)
+    assert check(connection, deadline)
     assert exchange.gateway.closed == {"4411": 1}, "counted once, as it was closed"
     peer.read()
     assert peer.close_code == 4411
 
 
-async def test_a_close_may_have_another_time(exchange: Exchange) -> None:
+async def test_a_close_can_have_its_own_timeout(exchange: Exchange) -> None:
     _, connection = await connected(exchange)
     before = exchange.gateway.now()
     connection.close(CloseCode.KICKED, "go", within=1e6)
@@ -130,7 +132,7 @@ async def test_a_close_may_have_another_time(exchange: Exchange) -> None:
     assert connection.deadline >= before + 1e6
 
 
-async def test_answers_to_one_that_does_not_read_are_bounded(exchange: Exchange) -> None:
+async def test_replies_to_a_client_that_does_not_read_are_limited(exchange: Exchange) -> None:
     peer, connection = await connected(exchange)
     peer.wire.room = 0
     await exchange.publish({ONE: 1})
@@ -143,7 +145,7 @@ async def test_answers_to_one_that_does_not_read_are_bounded(exchange: Exchange)
     assert exchange.gateway.closed == {"4408": 1}
 
 
-async def test_what_was_answered_before_is_forgotten_once_it_reads(exchange: Exchange) -> None:
+async def test_the_limit_of_replies_restarts_once_the_client_reads(exchange: Exchange) -> None:
     peer, connection = await connected(exchange)
     for _ in range(2):
         peer.wire.room = 0

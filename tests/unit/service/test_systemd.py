@@ -15,7 +15,7 @@ from tests.support.running_service import until
 
 
 class Manager:
-    """What systemd is to a service: a datagram socket, and when each message came."""
+    """A fake systemd: a datagram socket that records when each message arrives."""
 
     def __init__(self, address: str) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -34,7 +34,7 @@ class Manager:
         return [at for at, message in list(self.heard) if message.startswith(word)]
 
     def mark(self, word: str) -> None:
-        """Say something of the test's own among the messages, in the order they are sent."""
+        """Insert a message of the test's own, in order with the others."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as own:
             own.sendto(word.encode(), self.socket.getsockname())
 
@@ -66,7 +66,7 @@ async def test_without_a_manager_nothing_is_sent() -> None:
     assert notifier._timer is None
 
 
-async def test_ready_beats_and_stopping(manager: Manager) -> None:
+async def test_ready_watchdog_and_stopping_are_sent(manager: Manager) -> None:
     notifier = Notifier(environment(manager, WATCHDOG_USEC="20000", WATCHDOG_PID=str(os.getpid())))
     notifier.ready("serves sim:")
     await until_heard(manager, "WATCHDOG=1", 3)
@@ -77,7 +77,7 @@ async def test_ready_beats_and_stopping(manager: Manager) -> None:
     assert said == ["READY=1\nSTATUS=serves sim:", "STOPPING=1\nSTATUS=draining"]
 
 
-async def test_a_loop_that_does_not_turn_does_not_say_that_it_does(manager: Manager) -> None:
+async def test_a_stuck_loop_sends_no_watchdog_messages(manager: Manager) -> None:
     notifier = Notifier(environment(manager, WATCHDOG_USEC="20000"))
     notifier.ready("")
     await until_heard(manager, "WATCHDOG=1", 2)
@@ -96,7 +96,7 @@ async def test_a_loop_that_does_not_turn_does_not_say_that_it_does(manager: Mana
     "more",
     [{}, {"WATCHDOG_USEC": "0"}, {"WATCHDOG_USEC": "20000", "WATCHDOG_PID": "1"}],
 )
-async def test_no_beats_are_sent_that_nobody_asked_for(
+async def test_no_watchdog_messages_are_sent_unless_requested(
     manager: Manager, more: dict[str, str]
 ) -> None:
     notifier = Notifier(environment(manager, **more))
@@ -122,14 +122,14 @@ async def test_an_abstract_name() -> None:
         ({"NOTIFY_SOCKET": "/n", "WATCHDOG_USEC": "soon"}, "WATCHDOG_USEC is not a number: 'soon'"),
     ],
 )
-async def test_a_manager_that_cannot_be_told_is_no_reason_to_fall(
+async def test_a_failing_notification_is_only_logged(
     given: dict[str, str], says: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     Notifier(given).ready("")
     assert says in caplog.text
 
 
-async def test_a_manager_that_does_not_listen_holds_nothing_up(
+async def test_a_manager_that_does_not_read_does_not_block_the_service(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:

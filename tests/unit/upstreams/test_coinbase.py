@@ -10,7 +10,7 @@ from qcfeed.upstreams.coinbase import Coinbase
     ("symbol", "known"),
     [("BTC-USD", True), ("00-USD", True), ("AAPL", False), ("BTC-", False), ("A-B-C", False)],
 )
-def test_a_pair_may_exist_and_anything_else_does_not(symbol: str, known: bool) -> None:
+def test_only_pairs_can_be_known(symbol: str, known: bool) -> None:
     assert Coinbase().knows(Symbol(symbol)) is known
 
 

@@ -65,7 +65,7 @@ class TestTicks:
         tick = update(product, ["buy", "99.5", "0"], ["sell", "100.25", "7"], ["buy", "99.25", "1"])
         assert tick == Tick(99.25, 1, 100.25, 7, None, "T1")
 
-    def test_what_changes_nothing_of_the_best_makes_no_tick(self, product: Product) -> None:
+    def test_changes_away_from_the_best_levels_cause_no_tick(self, product: Product) -> None:
         assert update(product, ["buy", "98", "10"]) is None
         assert update(product, ["buy", "97", "0"]) is None
         assert update(product, ["sell", "100.5", "0.25"]) is None
@@ -93,7 +93,7 @@ class TestTicks:
 
 
 class TestOrder:
-    def test_nothing_comes_before_the_snapshot(self) -> None:
+    def test_no_tick_before_the_snapshot(self) -> None:
         product = Product()
         assert update(product, ["buy", "500", "1"]) is None
         assert ticker(product, "100.1") is None
@@ -109,9 +109,7 @@ class TestMissed:
         assert take(product, type="heartbeat", sequence=1, last_trade_id=trade) is None
         return product.missed
 
-    def test_a_trade_that_a_heartbeat_told_of_and_the_next_still_misses(
-        self, product: Product
-    ) -> None:
+    def test_a_trade_still_missing_at_the_next_heartbeat_is_counted(self, product: Product) -> None:
         ticker(product, "100", trade=10)
         assert self.heartbeat(product, 10) == 0
         assert self.heartbeat(product, 13) == 0
@@ -129,7 +127,7 @@ class TestMissed:
         ticker(product, "100", trade=14)
         assert self.heartbeat(product, 14) == 0
 
-    def test_an_exchange_that_does_not_say_the_trade(self, product: Product) -> None:
+    def test_heartbeats_without_a_trade_id_count_nothing(self, product: Product) -> None:
         ticker(product, "100", trade=10)
         for _ in range(3):
             assert self.heartbeat(product, 0) == 0
@@ -140,7 +138,7 @@ class TestRubbish:
         "change",
         [["buy", "x", "1"], ["buy", "1", "nan"], ["buy", "inf", "1"], ["buy", "-1", "1"]],
     )
-    def test_a_number_that_is_none(self, product: Product, change: list[str]) -> None:
+    def test_invalid_numbers_are_refused(self, product: Product, change: list[str]) -> None:
         with pytest.raises(ValueError, match=r"could not convert|not a valid price"):
             update(product, change)
 
@@ -149,7 +147,7 @@ class TestRubbish:
         ["", "{", "[]", "42", '{"kind":"ticker"}', '{"type":"l2update"}', '{"type":7}',
          '{"type":"l2update","product_id":"A","time":"","changes":[["hold","1","1"]]}'],
     )  # fmt: skip
-    def test_what_is_not_the_protocol(self, text: str) -> None:
+    def test_messages_of_another_protocol_are_refused(self, text: str) -> None:
         with pytest.raises(msgspec.DecodeError):
             protocol.decode(text)
 
@@ -187,7 +185,7 @@ def test_a_request_names_all_channels_and_its_products_in_order() -> None:
 
 @pytest.mark.skipif(not CAPTURE.exists(), reason=f"no capture at {CAPTURE}")
 def test_the_capture_agrees_with_a_naive_book() -> None:
-    """Every tick, and every message that makes none, against a dict and max() and min()."""
+    """Compare every message's tick with a naive book: a dict, max() and min()."""
     products: dict[str, Product] = {}
     naive: dict[str, tuple[dict[str, str], dict[str, str]]] = {}
     current: dict[str, tuple[object, ...]] = {}

@@ -31,7 +31,7 @@ def written(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
-def test_what_is_written_is_read(tmp_path: Path, name: str) -> None:
+def test_a_written_recording_is_read_back(tmp_path: Path, name: str) -> None:
     reader = RecordingReader(written(tmp_path / name))
     assert list(reader) == ENTRIES
     assert not reader.truncated
@@ -44,7 +44,7 @@ def test_the_form_is_json_lines_and_gzip_by_name(tmp_path: Path) -> None:
     assert gzip.decompress(written(tmp_path / "b.gz").read_bytes()) == plain
 
 
-def test_compression_is_told_by_content(tmp_path: Path) -> None:
+def test_compression_is_detected_from_the_content(tmp_path: Path) -> None:
     path = written(tmp_path / "a.gz")
     assert list(RecordingReader(path.rename(tmp_path / "renamed.jsonl"))) == ENTRIES
 
@@ -54,7 +54,7 @@ def test_a_recorder_killed_midway_leaves_a_readable_file(tmp_path: Path, name: s
     writer = RecordingWriter(tmp_path / name)
     for second in range(100):
         writer.write(1_000.0 + second, QUOTE)
-    left = (tmp_path / name).read_bytes()  # as the kernel has it, when the process is gone
+    left = (tmp_path / name).read_bytes()  # as in the kernel when the process was killed
     writer.close()
     killed = tmp_path / f"killed-{name}"
     killed.write_bytes(left)
@@ -63,7 +63,7 @@ def test_a_recorder_killed_midway_leaves_a_readable_file(tmp_path: Path, name: s
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
-def test_any_cut_is_tolerated_and_told(tmp_path: Path, name: str) -> None:
+def test_any_truncation_is_tolerated_and_reported(tmp_path: Path, name: str) -> None:
     whole = written(tmp_path / name).read_bytes()
     for length in range(40, len(whole) - 1):
         cut = tmp_path / "cut"
@@ -83,7 +83,7 @@ def test_a_raw_capture_gives_bytes(tmp_path: Path) -> None:
     ]
 
 
-def test_a_cut_raw_capture_is_told(tmp_path: Path) -> None:
+def test_a_truncated_raw_capture_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "capture"
     path.write_bytes(RAW.rstrip()[:-3])
     reader = RecordingReader(path)
@@ -128,7 +128,7 @@ def test_unreadable_and_unwritable_places(tmp_path: Path) -> None:
             RecordingWriter(path)
 
 
-def test_a_full_disk_is_told() -> None:
+def test_a_full_disk_is_reported() -> None:
     writer = RecordingWriter("/dev/full")
     with pytest.raises(ConfigError, match="No space left"):
         writer.write(1.0, QUOTE)

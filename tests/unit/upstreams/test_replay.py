@@ -54,7 +54,7 @@ def bids(sink: KeepingSink) -> list[float | None]:
 
 
 class TestLoad:
-    def test_our_own(self, recording: Path) -> None:
+    def test_our_own_recording_is_replayed(self, recording: Path) -> None:
         tracks, duration = load(recording)
         assert duration == 9.0
         assert list(tracks) == [AAPL, MSFT]
@@ -97,7 +97,7 @@ class TestLoad:
             b'1.0: {"type":"snapshot","product_id":"a/b","bids":[["1","1"]],"asks":[]}\n',
         ],
     )
-    def test_what_cannot_be_played_is_one_clear_error(self, tmp_path: Path, content: bytes) -> None:
+    def test_invalid_recordings_raise_one_clear_error(self, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "file").write_bytes(content)
         with pytest.raises(ConfigError, match=r"no quotes|invalid message"):
             Replay(tmp_path / "file")
@@ -109,7 +109,7 @@ class TestLoad:
         with pytest.raises(ConfigError, match="more than 10 quotes"):
             load(recording)
 
-    def test_a_cut_file_is_played_and_told(
+    def test_a_truncated_file_is_replayed_with_a_warning(
         self, recording: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         recording.write_bytes(recording.read_bytes()[:-20])

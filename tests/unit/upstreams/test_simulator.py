@@ -130,7 +130,7 @@ class TestRun:
             start = loop.time()
             await sink.until_ticks(4_000)
             elapsed = loop.time() - start
-            # Never early; how late it may be is the machine's affair.
+            # Never early; how late depends on the machine.
             assert elapsed >= 3_900 / 20_000
             assert len(sink.batches) <= elapsed / 0.001 + 2
 
@@ -164,7 +164,7 @@ class TestRun:
         whole = [abs(step / 0.002 - round(step / 0.002)) < 0.1 for step in steps]
         assert sum(whole) > len(whole) / 2, (
             steps
-        )  # the clock is read a little after the loop's time
+        )  # the clock is read slightly after the loop's time
 
     async def test_at_most_goes_batch_by_batch_when_the_sink_is_ready(self) -> None:
         class Slow(KeepingSink):

@@ -24,6 +24,6 @@ def test_a_clock_set_back_is_followed() -> None:
     assert now() == "2024-03-20T01:15:00.000000000Z"
 
 
-def test_a_time_ago() -> None:
+def test_a_timestamp_of_some_seconds_ago() -> None:
     now = Timestamps(lambda: NOON)
     assert now(0.25) == render(NOON - 250_000_000)

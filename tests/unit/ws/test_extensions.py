@@ -1,4 +1,4 @@
-"""Which offers of permessage-deflate are met, and with what (RFC 7692 section 7.1)."""
+"""Which offers of permessage-deflate are accepted, and how (RFC 7692 section 7.1)."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ UNMET = [
 
 
 @pytest.mark.parametrize(("offer", "answer"), MET.items())
-def test_an_offer_that_is_met(offer: bytes, answer: str) -> None:
+def test_acceptable_offers_are_accepted(offer: bytes, answer: str) -> None:
     assert negotiate(offer) == answer
 
 
 @pytest.mark.parametrize("offer", UNMET)
-def test_an_offer_that_is_not(offer: bytes) -> None:
+def test_other_offers_are_declined(offer: bytes) -> None:
     assert negotiate(offer) is None

@@ -1,4 +1,4 @@
-"""The opening handshake as bytes in and a decision out, in whatever pieces the bytes come."""
+"""The opening handshake without sockets: bytes in, in any pieces, and a decision out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.raw_websocket import frame, head
 
 
 def read(*pieces: bytes) -> tuple[Head | Refusal | None, HeadReader]:
-    """What a reader says after the first piece that it has an answer to."""
+    """The result of a HeadReader after the first piece for which it returns one."""
     reader = HeadReader()
     for piece in pieces:
         answer = reader.feed(piece)
@@ -35,7 +35,7 @@ def verdict(sent: bytes) -> Accepted | Refusal:
     return check_upgrade(answer)
 
 
-def test_the_answer_is_one_that_another_implementation_accepts() -> None:
+def test_another_implementation_accepts_the_response() -> None:
     client = WSConnection(ConnectionType.CLIENT)
     answer = verdict(client.send(Request(host="x", target="/quotes/brk.b")))
     assert isinstance(answer, Accepted)
@@ -52,7 +52,7 @@ def test_a_stream_has_no_symbol() -> None:
 
 
 @given(cuts=st.lists(st.integers(1, 400), max_size=8))
-def test_the_pieces_do_not_matter(cuts: list[int]) -> None:
+def test_a_head_is_parsed_from_any_pieces(cuts: list[int]) -> None:
     first_frame = frame(1, b"hello")
     sent = head("/quotes/AAPL") + first_frame
     places = sorted({0, len(sent), *(cut % len(sent) for cut in cuts)})
@@ -73,14 +73,14 @@ def test_the_pieces_do_not_matter(cuts: list[int]) -> None:
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_make_it_raise(sent: bytes) -> None:
+def test_arbitrary_bytes_never_raise(sent: bytes) -> None:
     answer, _ = read(sent)
     if isinstance(answer, Head) and answer.is_websocket_endpoint:
         check_upgrade(answer)
 
 
 @given(st.binary(max_size=40), st.binary(max_size=40))
-def test_no_target_and_no_header_make_it_raise(target: bytes, value: bytes) -> None:
+def test_arbitrary_targets_and_headers_never_raise(target: bytes, value: bytes) -> None:
     answer, _ = read(head(b"/quotes/" + target, x=value))
     if isinstance(answer, Head) and answer.is_websocket_endpoint:
         judged = check_upgrade(answer)
@@ -90,7 +90,7 @@ def test_no_target_and_no_header_make_it_raise(target: bytes, value: bytes) -> N
             judged.response().decode("ascii")
 
 
-def test_only_the_first_request_counts() -> None:
+def test_pipelined_requests_are_ignored() -> None:
     answer, reader = read(
         b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n" + head("/stream", method=b"POST")
     )
@@ -102,13 +102,13 @@ def test_only_the_first_request_counts() -> None:
 
 
 @pytest.mark.parametrize("spare", [-1, 0, 1])
-def test_a_head_of_just_the_size_allowed(spare: int) -> None:
-    room = MAX_HEAD - len(head(x=b"")) + 4  # the empty line that ends it is not counted
+def test_a_head_of_the_maximum_size_is_accepted(spare: int) -> None:
+    room = MAX_HEAD - len(head(x=b"")) + 4  # the empty line at the end is not counted
     answer, _ = read(head(x=b"a" * (room - spare)))
     assert isinstance(answer, Head if spare >= 0 else Refusal)
 
 
-def test_a_refusal_says_everything_once() -> None:
+def test_a_refusal_has_each_header_once() -> None:
     refusal = Refusal(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "draining",
@@ -125,7 +125,7 @@ def test_a_refusal_says_everything_once() -> None:
     assert body == (b'{"type":"error","code":"draining","message":"come later","retryable":true}\n')
 
 
-def test_white_space_around_a_value_is_not_part_of_it() -> None:
+def test_white_space_around_a_header_value_is_stripped() -> None:
     answer, _ = read(head(x=b"\t a b \t"))
     assert isinstance(answer, Head)
     assert answer.headers[b"x"] == b"a b"

@@ -22,7 +22,7 @@ def client() -> FrameProtocol:
     return FrameProtocol(client=True, extensions=[])
 
 
-def test_messages_come_whole_however_they_are_cut() -> None:
+def test_messages_are_assembled_from_any_pieces() -> None:
     peer = client()
     data = peer.send_data("sub", fin=False) + peer.ping(b"you?") + peer.send_data("scribe")
     data += peer.close(1000)
@@ -44,7 +44,7 @@ def test_empty_fragments_are_not_kept() -> None:
 
 
 @pytest.mark.parametrize("pieces", [["x" * 11], ["x" * 6, "x" * 5], ["é" * 6]])
-def test_a_message_is_bounded_in_bytes_also_in_pieces(pieces: list[str]) -> None:
+def test_the_size_limit_applies_to_fragmented_messages_too(pieces: list[str]) -> None:
     peer, inbound = client(), Inbound(10, compressed=False)
     *first, last = pieces
     data = b"".join(peer.send_data(piece, fin=False) for piece in first) + peer.send_data(last)
@@ -55,7 +55,7 @@ def test_a_message_is_bounded_in_bytes_also_in_pieces(pieces: list[str]) -> None
     assert inbound.pending == 0
 
 
-def test_what_is_no_text_is_unsupported_and_what_follows_is_still_heard() -> None:
+def test_a_binary_message_is_refused_and_later_messages_are_still_read() -> None:
     peer = client()
     binary, close = Inbound(100, compressed=False).feed(peer.send_data(b"\x01") + peer.close(1001))
     assert isinstance(binary, Violation)
@@ -63,13 +63,13 @@ def test_what_is_no_text_is_unsupported_and_what_follows_is_still_heard() -> Non
     assert close == Close(1001)
 
 
-def test_after_a_frame_that_is_none_nothing_has_a_meaning() -> None:
+def test_nothing_is_read_after_an_invalid_frame() -> None:
     (violation,) = Inbound(100, compressed=False).feed(b"\x8f\x80\0\0\0\0")  # opcode 15
     assert isinstance(violation, Violation)
     assert (violation.code, violation.final) == (CloseCode.PROTOCOL_ERROR, True)
 
 
-def test_a_pong_is_heard_as_such() -> None:
+def test_a_pong_is_recognised() -> None:
     assert list(Inbound(100, compressed=False).feed(client().pong(b"late"))) == [Pong()]
 
 
@@ -87,9 +87,7 @@ def test_a_pong_is_heard_as_such() -> None:
         (client().send_data("subscribe"), None),
     ],
 )
-def test_what_one_who_only_listens_sends_needs_no_parser(
-    sent: bytes, heard: InboundEvent | None
-) -> None:
+def test_bare_close_and_pong_bypass_the_parser(sent: bytes, heard: InboundEvent | None) -> None:
     assert parse_bare_frame(bytes(sent)) == heard
 
 
@@ -100,7 +98,7 @@ def test_what_one_who_only_listens_sends_needs_no_parser(
     code=st.one_of(st.just(b""), st.integers(995, 1020).map(lambda n: n.to_bytes(2, "big"))),
     more=st.sampled_from([b"", b"\0"]),
 )
-def test_what_is_said_without_the_parser_is_what_the_parser_says(
+def test_bare_frames_parse_the_same_as_with_the_parser(
     first: int, second: int, mask: bytes, code: bytes, more: bytes
 ) -> None:
     masked = bytes(byte ^ key for byte, key in zip(code, mask, strict=False))

@@ -1,4 +1,4 @@
-"""A compressed message takes no more memory than its limit, whatever it would become."""
+"""Decompressing a message never takes more memory than its limit."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from tests.support.raw_websocket import CONTINUATION, TEXT, frame
 
 LIMIT = 65_536
 COMPRESSED = 4
-"""The first of the three reserved bits."""
+"""RSV1, the first of the three reserved bits."""
 
 
 def deflated(text: bytes) -> bytes:
-    """As RFC 7692 section 7.2.1 wants it."""
+    """Compressed as in RFC 7692 section 7.2.1."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     data = packer.compress(text) + packer.flush(zlib.Z_SYNC_FLUSH)
     return data.removesuffix(b"\x00\x00\xff\xff")
 
 
 def heard(*pieces: bytes) -> tuple[list[InboundEvent], int]:
-    """What these bytes say, and the most memory that reading them took."""
+    """The events in these bytes, and the peak memory of reading them."""
     inbound = Inbound(LIMIT, compressed=True)
     tracemalloc.start()
     try:
@@ -34,12 +34,12 @@ def heard(*pieces: bytes) -> tuple[list[InboundEvent], int]:
         tracemalloc.stop()
 
 
-def test_a_message_of_exactly_the_limit_is_read() -> None:
+def test_a_message_of_exactly_the_limit_is_accepted() -> None:
     (text,), _ = heard(frame(TEXT, deflated(b"x" * LIMIT), rsv=COMPRESSED))
     assert text == Text("x" * LIMIT)
 
 
-def test_a_message_of_one_byte_more_is_refused() -> None:
+def test_a_message_one_byte_over_the_limit_is_refused() -> None:
     (refusal,), _ = heard(frame(TEXT, deflated(b"x" * (LIMIT + 1)), rsv=COMPRESSED))
     assert isinstance(refusal, Violation)
     assert refusal.code is CloseCode.MESSAGE_TOO_BIG

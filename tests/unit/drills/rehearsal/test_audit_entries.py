@@ -1,4 +1,4 @@
-"""Who did what to the service: by a real audit log."""
+"""Reading actions and actors from a real audit log."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def act(log: AuditLog, word: str, caller: Caller, outcome: str = "done") -> None
     log.conclude(log.intend(word, caller, {}), outcome)
 
 
-def test_what_ended_since_and_who_asked_for_it(tmp_path: Path) -> None:
+def test_completed_actions_since_a_time_with_their_actors(tmp_path: Path) -> None:
     log = AuditLog(tmp_path / AUDIT_LOG)
     act(log, "drill start", ANA)
     since = time.time()
-    log.intend("orphans.reap", ANA, {})  # has not ended
+    log.intend("orphans.reap", ANA, {})  # not completed
     act(log, "orphans.reap", ANA, "failed")
     act(log, "subscribers kick", Caller("token"))
     act(log, "drill stop", SERVICE_CALLER)
@@ -41,13 +41,13 @@ def test_what_ended_since_and_who_asked_for_it(tmp_path: Path) -> None:
 
 
 def day(home: Path) -> GameDay:
-    """One that was broken just now, over a processes that runs nothing."""
+    """A rehearsal whose drill has just started, without any processes."""
     made = GameDay(Processes(home, "rehearsal"), "lost-readers=3", lambda _: None)
     made._started_at = time.monotonic(), time.time()
     return made
 
 
-def test_a_fault_that_ends_by_itself_was_mended_by_nobody(
+def test_a_fault_that_ends_by_itself_is_not_mitigated(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     held = day(tmp_path)
@@ -63,7 +63,7 @@ def test_a_fault_that_ends_by_itself_was_mended_by_nobody(
     assert "drill stop, by service: done" in out
 
 
-def test_whoever_does_something_has_mended_it(
+def test_any_action_counts_as_mitigation(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     held = day(tmp_path)

@@ -1,4 +1,4 @@
-"""Which alerts fired, and when they were resolved."""
+"""Which alerts have fired, and when they resolved."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def alert(name: str, state: str = "firing") -> dict[str, Any]:
     return {"labels": {"alertname": name}, "state": state, "annotations": {"summary": f"{name}!"}}
 
 
-def test_an_alert_is_news_when_it_fires_and_then_it_is_resolved() -> None:
+def test_an_alert_is_reported_once_and_then_resolved() -> None:
     pager = Pager(["A", "B"])
     assert pager.update([alert("A", "pending")], 1.0) == []
     assert pager.update([alert("A")], 2.0) == [Notification("A", {"summary": "A!"}, 2.0)]
@@ -23,7 +23,7 @@ def test_an_alert_is_news_when_it_fires_and_then_it_is_resolved() -> None:
     assert pager.missing == ["B"]
 
 
-def test_one_that_fires_again_rings_no_second_time_and_is_not_over() -> None:
+def test_an_alert_that_fires_again_is_not_reported_again_and_not_resolved() -> None:
     pager = Pager(["A"])
     pager.update([alert("A")], 1.0)
     pager.update([], 2.0)
@@ -33,7 +33,7 @@ def test_one_that_fires_again_rings_no_second_time_and_is_not_over() -> None:
     assert pager.notifications["A"] == Notification("A", {"summary": "A!"}, 1.0, 4.0, times=2)
 
 
-def test_what_fires_beside_the_drill_is_kept_and_not_waited_for() -> None:
+def test_other_alerts_than_the_drill_s_are_recorded_but_not_waited_for() -> None:
     pager = Pager(["A"])
     assert [each.name for each in pager.update([alert("A"), alert("Other")], 1.0)] == ["A", "Other"]
     pager.update([alert("Other")], 2.0)

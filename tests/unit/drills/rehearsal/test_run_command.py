@@ -1,4 +1,4 @@
-"""A page's command ends with everything that it has started."""
+"""A runbook's command ends together with all processes it has started."""
 
 from __future__ import annotations
 
@@ -27,20 +27,22 @@ def is_gone(home: Path) -> bool:
         return True
 
 
-def test_what_it_prints_on_both_streams(day: GameDay) -> None:
+def test_a_command_s_stdout_and_stderr_are_returned(day: GameDay) -> None:
     assert day.run_command("echo out; echo err >&2") == "out\nerr\n"
 
 
-def test_one_that_takes_too_long(day: GameDay, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_that_takes_too_long_is_ended(
+    day: GameDay, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(game_day, "_COMMAND_TIMEOUT", 0.5)
     assert day.run_command("sleep 3600") == "no answer within 0.5 s"
 
 
-def test_ctrl_c_ends_what_it_has_started_too(
+def test_ctrl_c_ends_the_command_s_child_processes(
     day: GameDay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def communicate(*_: object, **__: object) -> tuple[str, str]:
-        """Waits until the command runs, and then a person has had enough."""
+        """Wait until the command runs, then press Ctrl-C."""
         until((tmp_path / "pid").exists, "the command")
         raise KeyboardInterrupt
 

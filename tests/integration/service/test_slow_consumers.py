@@ -1,4 +1,4 @@
-"""Readers that do not keep up, on real sockets: each has the policy it asked for, and nobody else's."""
+"""Clients that do not keep up, on real sockets: each gets the policy it asked for."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def read_to(client: RawClient, last: int) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("policy", [SlowConsumerPolicy.CONFLATE, SlowConsumerPolicy.DROP_OLDEST])
-async def test_a_slow_reader_is_told_what_it_missed_and_its_neighbour_misses_nothing(
+async def test_a_slow_client_learns_what_it_missed_and_a_fast_one_misses_nothing(
     start: Start, upstream: ScriptedUpstream, policy: SlowConsumerPolicy
 ) -> None:
     running = await start(**TIGHT)
@@ -97,7 +97,7 @@ async def test_drop_oldest_keeps_the_newest_one_by_one(
     await running.balanced()
 
 
-async def test_a_reader_that_would_rather_be_cut_off_is_told_why(
+async def test_a_client_with_the_disconnect_policy_is_closed_with_the_reason(
     start: Start, upstream: ScriptedUpstream
 ) -> None:
     running = await start(**TIGHT)
@@ -117,7 +117,7 @@ async def test_a_reader_that_would_rather_be_cut_off_is_told_why(
     assert running.service.gateway.disconnected_slow == 1
 
 
-async def test_one_that_stopped_for_good_is_gone_in_time(
+async def test_a_client_that_stopped_reading_is_dropped_in_time(
     start: Start, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "CLOSE_TIMEOUT", 0.5)
@@ -130,7 +130,7 @@ async def test_one_that_stopped_for_good_is_gone_in_time(
     slow.reset()
 
 
-async def test_a_reader_is_slow_only_while_it_takes_nothing(
+async def test_a_client_is_slow_only_while_it_is_stalled(
     start: Start, upstream: ScriptedUpstream
 ) -> None:
     """Far more quotes in one turn than a connection may be behind: who reads gets every one."""
@@ -154,7 +154,7 @@ async def test_a_reader_is_slow_only_while_it_takes_nothing(
     ],
 )
 @pytest.mark.parametrize("path", ["/stream", "/quotes/AAPL"])
-async def test_a_wrong_fate_is_refused_before_the_upgrade(
+async def test_an_unknown_policy_is_refused_before_the_upgrade(
     running: Running, path: str, query: str, said: str
 ) -> None:
     async with await RawClient.connect(running.port) as client:
@@ -166,7 +166,7 @@ async def test_a_wrong_fate_is_refused_before_the_upgrade(
     await running.balanced()
 
 
-async def test_what_means_nothing_in_a_query_is_left_alone(running: Running) -> None:
+async def test_unknown_query_parameters_are_ignored(running: Running) -> None:
     async with await running.client("/quotes/AAPL?_=17&slow=drop-oldest&from=x") as client:
         assert (await client.message())["type"] == "quote"
         assert connection_of(running, client).backlog.policy is SlowConsumerPolicy.DROP_OLDEST
@@ -176,7 +176,7 @@ async def test_what_means_nothing_in_a_query_is_left_alone(running: Running) -> 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a socket holds")
 @pytest.mark.parametrize("policy", [SlowConsumerPolicy.CONFLATE, SlowConsumerPolicy.DROP_OLDEST])
 @pytest.mark.parametrize("symbols", [1, 300])
-async def test_a_stopped_reader_holds_less_than_a_megabyte(
+async def test_a_stalled_client_costs_less_than_a_megabyte(
     start: Start, upstream: ScriptedUpstream, policy: SlowConsumerPolicy, symbols: int
 ) -> None:
     """With the options as they come: in our buffers, in the logs, and in the kernel's memory."""
@@ -206,7 +206,7 @@ async def test_a_stopped_reader_holds_less_than_a_megabyte(
     await running.balanced()
 
 
-async def test_who_takes_little_but_something_is_not_dropped_as_stalled(
+async def test_a_client_that_reads_a_little_is_not_dropped_as_stalled(
     start: Start, upstream: ScriptedUpstream
 ) -> None:
     """The gateway is asked to look at times of our own; it would not come to it by itself."""
@@ -241,7 +241,7 @@ async def test_who_takes_little_but_something_is_not_dropped_as_stalled(
 
 
 @pytest.mark.parametrize("policy", [SlowConsumerPolicy.CONFLATE, SlowConsumerPolicy.DROP_OLDEST])
-async def test_a_fate_is_chosen_by_an_action_too(
+async def test_the_policy_can_be_chosen_by_an_action(
     start: Start, upstream: ScriptedUpstream, policy: SlowConsumerPolicy
 ) -> None:
     running = await start(**TIGHT, slow="disconnect")
@@ -259,7 +259,7 @@ async def test_a_fate_is_chosen_by_an_action_too(
     await running.balanced()
 
 
-async def test_a_fate_that_is_chosen_while_behind_holds_from_then_on(
+async def test_a_policy_chosen_while_behind_applies_from_then_on(
     start: Start, upstream: ScriptedUpstream
 ) -> None:
     running = await start(**TIGHT)
@@ -282,7 +282,7 @@ async def test_a_fate_that_is_chosen_while_behind_holds_from_then_on(
 
 
 @pytest.mark.parametrize("policy", ["never", "", "x" * 999])
-async def test_a_fate_that_there_is_not_is_refused_and_changes_nothing(
+async def test_an_unknown_policy_in_an_action_is_refused_and_changes_nothing(
     running: Running, policy: str
 ) -> None:
     async with await running.stream("AAPL") as client:
@@ -301,7 +301,9 @@ async def test_a_fate_that_there_is_not_is_refused_and_changes_nothing(
 
 
 @pytest.mark.parametrize("symbols", [["AAPL"], ["AAPL", "MSFT"]])
-async def test_the_client_library_chooses(running: Running, symbols: list[str]) -> None:
+async def test_the_client_library_can_choose_the_policy(
+    running: Running, symbols: list[str]
+) -> None:
     where = endpoint.parse(running.ws)
     named = [Symbol(each) for each in symbols]
     async with (
@@ -329,7 +331,7 @@ async def made_to_wait(
             return waiting
 
 
-async def test_an_upstream_that_waits_goes_on_once_the_slow_one_has_caught_up(
+async def test_a_waiting_upstream_continues_once_the_slow_client_has_caught_up(
     start: Start, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And not only when it has been slow for so long that nobody waits for it any more."""
