@@ -80,7 +80,7 @@ TASK_TABLE: Table[Task] = Table(
         Column("state", least=12),
         Column("note", least=10, rank=1, colour=lambda _: "yellow"),
         Column("parent", right=True, wide=True),
-        Column("labels", show=formats.labels, wide=True),
+        Column("labels", value=lambda t: formats.labels(t.labels), wide=True),
     ),
     identity=lambda task: str(task.serial),
 )

@@ -57,7 +57,7 @@ ENDED_TABLE: Table[EndedTask] = Table(
         Column("name", least=8, rank=2),
         Column("location", least=20),
         Column("cancelled_by", _canceller, least=20),
-        Column("labels", show=formats.labels, wide=True),
+        Column("labels", value=lambda t: formats.labels(t.labels), wide=True),
     ),
     identity=lambda task: str(task.serial),
 )

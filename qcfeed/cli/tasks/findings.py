@@ -37,7 +37,7 @@ FINDING_TABLE: Table[Finding] = Table(
         Column("rule"),
         Column("location", least=20),
         Column("summary", least=24),
-        Column("next", show="; ".join, wide=True),
+        Column("next", value=lambda f: "; ".join(f.next), wide=True),
     ),
     identity=lambda finding: finding.rule,
 )
