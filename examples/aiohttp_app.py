@@ -1,4 +1,4 @@
-"""An aiohttp application with a fault: who logs out leaves his reminders running."""
+"""An aiohttp application with a bug: a user's reminders go on running after logout."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ from qcfeed.diagnostics.ledger import owned_by
 
 
 class Session:
-    """The owner of its reminders. An owner is anything that has ``closed``."""
+    """The owner of its reminders. Any object with ``closed`` can be an owner."""
 
     def __init__(self, user: str) -> None:
         self.user = user
@@ -39,11 +39,11 @@ async def log_in(request: web.Request) -> web.Response:
 
 async def log_out(request: web.Request) -> web.Response:
     session = request.app[SESSIONS].pop(request.match_info["user"])
-    session.closed = True  # the fault: nobody cancels its reminders
+    session.closed = True  # the bug: its reminders are not cancelled
     return web.Response(text="bye\n")
 
 
-async def seen_by_qcfeed(app: web.Application) -> AsyncIterator[None]:
+async def attach_qcfeed(app: web.Application) -> AsyncIterator[None]:
     async with attach("billing"):
         yield
 
@@ -53,7 +53,7 @@ def application() -> web.Application:
     app[SESSIONS] = {}
     app.router.add_get("/login/{user}", log_in)
     app.router.add_get("/logout/{user}", log_out)
-    app.cleanup_ctx.append(seen_by_qcfeed)
+    app.cleanup_ctx.append(attach_qcfeed)
     return app
 
 

@@ -1,4 +1,4 @@
-"""A script that works through a list, and can be asked how it is getting on."""
+"""A script that works through a list. Its progress can be inspected while it runs."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""A Starlette application with a fault: each request leaves a task that waits for ever."""
+"""A Starlette application with a bug: each request leaves behind a task that waits forever."""
 
 import asyncio
 import contextlib

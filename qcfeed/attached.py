@@ -1,6 +1,6 @@
-"""``attach``: the ledger and the control plane in somebody else's program.
+"""``attach``: the task ledger and the control plane for any asyncio program.
 
-The module is not called ``attach``: importing it would put itself in the function's place.
+The module is not named ``attach``, because importing it would replace the function ``qcfeed.attach``.
 """
 
 from __future__ import annotations
@@ -44,31 +44,44 @@ def attach(
     orphan_grace: float = 0.0,
     spawn_stacks: int = 0,
 ) -> Attached:
-    """From now on ``qcfeed --instance INSTANCE tasks``, ``orphans`` and ``status`` see this program.
+    """Make this program answer ``qcfeed --instance INSTANCE status``, ``tasks``, ``orphans`` and so on.
 
-    Call it where the loop runs that is to be watched; a loop an instance. ``socket``: another path
-    than the instance's own, then reached by ``qcfeed --socket``. ``control_listen``: loopback host
-    and port for the control plane over TCP as well. ``audit_log``: where actions are recorded.
-    ``orphan_grace``: seconds that an owner may be gone before its tasks count as orphans.
-    ``spawn_stacks``: frames to keep of each spawn, for ``qcfeed tasks show``.
+    Call it in the running loop that is to be watched, with one instance name per loop::
 
-    Raises UnsupportedInterpreterError on a free-threaded Python and on others than CPython,
-    NoRunningLoopError outside a loop, StartError when the instance's name is taken or something
-    cannot be made, ConfigError for a name or an address that cannot be. Nothing is left behind then.
+        async def main() -> None:
+            async with qcfeed.attach("billing", orphan_grace=5):
+                await serve()
 
-    Cost: the loop is held up for what the first import of aiohttp takes (0.2 s) and 5 ms; then the
-    ledger's for each task, three threads that mostly sleep, a timer 20 times a second and a snapshot
-    every 10 s (0.8 us a live task). It does not see tasks made before it but as *untracked*.
+    It starts the task ledger, the watch on the loop and the control plane, and returns a handle that
+    stops them. Tasks that were created before are counted as *untracked*.
+
+    - ``instance``: the name by which the commands find the program. One program at a time may use it.
+    - ``socket``: the path of the control plane's Unix socket, instead of the instance's default path.
+      Commands then need ``qcfeed --socket PATH``.
+    - ``control_listen``: loopback host and port, to serve the control plane over TCP as well, with a
+      bearer token.
+    - ``audit_log``: the file in which actions are recorded; by default one in the state directory.
+    - ``orphan_grace``: seconds that an owner may be gone before its tasks count as orphans.
+    - ``spawn_stacks``: how many frames to keep for each spawn, for ``qcfeed tasks show``; 0 for none.
+
+    Raises UnsupportedInterpreterError on a free-threaded Python and on any Python but CPython,
+    NoRunningLoopError outside a running loop, ConfigError for an invalid name or address, and
+    StartError if the instance name is taken or the socket, port or log cannot be opened. After an
+    error nothing is left running.
+
+    Cost: the call blocks the loop for 5 ms, and for 0.2 s more if it imports aiohttp. After that: the
+    cost of the ledger for each task (see ``Ledger``), three threads that mostly sleep, a timer in the
+    loop 20 times per second, and a snapshot every 10 s (0.8 us per live task, in a thread).
     """
     require_supported_interpreter()
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         raise NoRunningLoopError(
-            f"attach({instance!r}) was called where no event loop runs",
-            hint="call it in a coroutine: the first line of main(), or where the application starts",
+            f"attach({instance!r}) was called without a running event loop",
+            hint="call it in a coroutine: in main(), or in the application's startup hook",
         ) from None
-    # aiohttp with it: not for those who import qcfeed and never attach.
+    # Imported here because it imports aiohttp, which programs that never attach should not pay for.
     from qcfeed.control.server import ControlServer
 
     ledger, watch = Ledger(spawn_stacks=spawn_stacks), LoopWatch(lags=Histogram(DELAY_BUCKETS))
@@ -102,10 +115,11 @@ def attach(
 
 
 class Attached:
-    """What ``attach`` gives: the program is seen until ``close``, or the end of its ``with`` block.
+    """The handle that ``attach`` returns. ``close``, or the end of its ``with`` or ``async with`` block,
+    detaches the program.
 
-    Nothing is lost by never closing it: the process may end at any time, and the next one that
-    takes the name replaces the socket.
+    It need not be closed. The process may end at any time; the next process with that instance name
+    replaces the socket.
     """
 
     def __init__(
@@ -124,20 +138,23 @@ class Attached:
 
     @property
     def socket(self) -> Path:
-        """Where the control plane listens."""
+        """The path of the control plane's Unix socket."""
         return self._server.socket
 
     @property
     def port(self) -> int | None:
-        """Its loopback port, where one was asked for."""
+        """The control plane's loopback port; None without ``control_listen``."""
         return self._server.port
 
     def collector(self) -> Collector:
-        """The program's tasks, loop lag and memory limit, for its own registry of prometheus-client's:
-        ``REGISTRY.register(attached.collector())``.
+        """A collector for a prometheus-client registry: tasks, loop lag and the memory limit.
 
-        A scrape costs a snapshot (0.5 us a live task) where it is collected: in a thread, as
-        ``start_http_server`` does, the loop goes on meanwhile.
+        ::
+
+            REGISTRY.register(attached.collector())
+
+        Cost: each scrape takes a snapshot (0.5 us per live task) in the thread that collects. If that
+        is another thread, as with ``start_http_server``, the loop goes on meanwhile.
         """
         from qcfeed.metrics import program
         from qcfeed.metrics.collectors import Collector
@@ -145,12 +162,12 @@ class Attached:
         return Collector(program.ProgramSamples(self.ledger, self._watch).read)
 
     def close(self) -> None:
-        """No answers from now on, and the task factory as it was found; the program goes on.
+        """Stop the control plane, and restore the task factory. The program goes on.
 
-        In the loop's thread, or once the loop has stopped; a second time it does nothing. Waits for
-        the control plane's thread: milliseconds, and about a second when an action is under way,
-        which is then cancelled. ``async with`` does not hold up the loop meanwhile.
-        In a forked child it touches nothing of the parent's.
+        Call it in the loop's thread, or after the loop has stopped. A second call does nothing.
+        It blocks until the control plane's thread has ended: for milliseconds, or for about a second
+        if an action is under way, which is then cancelled. ``async with`` does not block the loop
+        meanwhile. In a forked child it does not affect the parent.
         """
         self._server.stop()
         self._undo.close()
@@ -170,7 +187,7 @@ class Attached:
 
 
 class _Program:
-    """What any program can tell of itself, and what only the feed service could."""
+    """The answers of an attached program: ``process``, and an error for everything about feeds."""
 
     def __init__(self, ledger: Ledger, watch: LoopWatch) -> None:
         self._ledger = ledger
@@ -189,7 +206,7 @@ class _Program:
         ]
 
     def process(self, _: routes.NoQuery) -> answers.Process:
-        """Cost: a snapshot, 0.5 us a live task."""
+        """Cost: a snapshot, 0.5 us per live task."""
         self._ledger.check.refresh()
         totals = snapshot.by_location(self._ledger, time.monotonic()).totals
         limit = memory.limit()
@@ -213,7 +230,7 @@ async def _nothing_to_cancel(_: answers.CancelFeedsRequest) -> NoReturn:
 
 def _no_feeds(_: routes.NoQuery | None = None) -> NoReturn:
     raise NotFoundError(
-        f"this instance has no feeds: it is a program (pid {os.getpid()}) attached with"
+        f"this instance has no feeds: it is a program (pid {os.getpid()}) that uses"
         " qcfeed.attach, not the feed service",
         hint="`qcfeed tasks --by-location` and `qcfeed orphans` work with it",
     )

@@ -1,10 +1,20 @@
-"""A pytest plugin: a test that leaves an asyncio task behind is an error.
+"""A pytest plugin that reports an error for a test that leaves asyncio tasks behind.
 
-``@pytest.mark.no_task_leaks`` asks for it, or ``qcfeed_no_task_leaks = true`` in the configuration
-for every test but those marked ``allow_task_leaks``. Where nobody asks, this does nothing and
-imports nothing. How it sees loops, and which it does not see: diagnostics/runners.py. Where it is asked
-for what it cannot tell, it warns (UnjudgedWarning); on a Python that it cannot see at all
-(diagnostics/interpreter.py), it fails.
+Mark a test to have it checked::
+
+    @pytest.mark.no_task_leaks(ignore=["name:poll-*"], settle=2.0)
+    async def test_the_session_cleans_up(): ...
+
+``ignore``: shell patterns of tasks that may stay (a spawn location, ``name:PATTERN`` or
+``label:KEY=PATTERN``). ``settle``: seconds that tasks get to end after the test; 1 by default.
+``qcfeed_no_task_leaks = true`` in pytest's configuration checks every test that is not marked
+``allow_task_leaks``; ``qcfeed_ignored_task_leaks`` has patterns for all tests.
+
+Without a marker and without that option the plugin does nothing and imports nothing.
+diagnostics/runners.py explains which event loops are checked. If a marked test leaves tasks in a loop
+that cannot be checked, it gets an UnjudgedWarning. On a Python that is not supported
+(diagnostics/interpreter.py) it fails.
+Cost per checked test: a ledger (see ``Ledger``), and one turn of each loop.
 """
 
 from __future__ import annotations
@@ -22,27 +32,29 @@ if TYPE_CHECKING:
 SWITCH = "qcfeed_no_task_leaks"
 IGNORED = "qcfeed_ignored_task_leaks"
 CHECKED = (
-    "no_task_leaks(*, ignore=(), settle=1.0): an asyncio task that this test leaves behind is an"
-    " error; ignore: shell patterns of spawn locations, name:PATTERN or label:KEY=PATTERN;"
+    "no_task_leaks(*, ignore=(), settle=1.0): report an error if this test leaves an asyncio task"
+    " behind; ignore: shell patterns of spawn locations, name:PATTERN or label:KEY=PATTERN;"
     " settle: seconds that tasks get to end"
 )
-EXEMPT = "allow_task_leaks: this test may leave tasks behind; the reason goes beside it"
+EXEMPT = "allow_task_leaks: this test may leave tasks behind; give the reason in a comment"
 _LISTED = 5
 
 
 class UnjudgedWarning(pytest.PytestWarning):
-    """A test asked whether it leaves tasks behind, and not all of it can be told."""
+    """A test is checked for leaks, but some of its event loops cannot be."""
 
 
 _watch: pytest.StashKey[RunnerWatch | None] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addini(SWITCH, "no test may leave an asyncio task behind", type="bool", default=False)
+    parser.addini(
+        SWITCH, "report tests that leave an asyncio task behind", type="bool", default=False
+    )
     parser.addini(
         IGNORED,
-        "asyncio tasks that may be left behind, by line: a spawn location (tests/feed.py:*),"
-        " name:PATTERN or label:KEY=PATTERN",
+        "asyncio tasks that may be left behind, one pattern per line: a spawn location"
+        " (tests/feed.py:*), name:PATTERN or label:KEY=PATTERN",
         type="linelist",
         default=[],
     )
@@ -66,7 +78,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
         item.config.stash[_watch] = no_task_leaks(item.config, **given)
         if marker is not None and _is_on_trio(item):
             warnings.warn(
-                UnjudgedWarning(f"{item.nodeid} runs on trio; no_task_leaks is about asyncio"),
+                UnjudgedWarning(f"{item.nodeid} runs on trio; no_task_leaks checks asyncio only"),
                 stacklevel=1,
             )
     return (yield)
@@ -76,7 +88,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
 def pytest_fixture_setup(
     fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
 ) -> Generator[None, Any, Any]:
-    """Tasks of a fixture that several tests share are not this test's."""
+    """Tasks of a fixture that several tests share may outlive this test."""
     watch = None if fixturedef.scope == "function" else request.config.stash.get(_watch, None)
     with contextlib.nullcontext() if watch is None else watch.excusing():
         return (yield)
@@ -97,14 +109,14 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
 
 
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-    """A test that failed has said what is wrong; that it left tasks is no wonder."""
+    """A test that failed often leaves tasks behind; only its own failure is reported."""
     watch = item.config.stash.get(_watch, None)
     if watch is not None and call.excinfo is not None:
         watch.forgive()
 
 
 def _refusal() -> str | None:
-    """Why no leak can be looked for on this Python; None where one can."""
+    """Why leaks cannot be checked on this Python; None if they can."""
     from qcfeed.diagnostics import interpreter
 
     refused = interpreter.refusal()
@@ -112,7 +124,7 @@ def _refusal() -> str | None:
 
 
 def _is_on_trio(item: pytest.Item) -> bool:
-    """By anyio's parameter: ``"trio"``, or that with options."""
+    """Whether anyio runs the test on trio: its parameter is ``"trio"`` or a tuple with options."""
     backend = getattr(getattr(item, "callspec", None), "params", {}).get("anyio_backend")
     return "trio" in (backend, *(backend if isinstance(backend, tuple) else ()))
 
@@ -121,15 +133,16 @@ def _left(item: pytest.Item, tasks: list[str]) -> str:
     shown = "".join(f"\n  {task}" for task in tasks[:_LISTED])
     more = f"\n  and {len(tasks) - _LISTED} more" if len(tasks) > _LISTED else ""
     return (
-        f"{item.nodeid} leaves {len(tasks)} pending task(s) in an event loop made by hand, which"
-        f" no_task_leaks does not judge; turn it by asyncio.Runner{shown}{more}"
+        f"{item.nodeid} leaves {len(tasks)} pending task(s) in an event loop created by hand, which"
+        f" no_task_leaks does not check; run it with asyncio.Runner{shown}{more}"
     )
 
 
 def no_task_leaks(
     config: pytest.Config, *, ignore: tuple[str, ...] = (), settle: float = 1.0
 ) -> RunnerWatch:
-    """A started watch. Named as the marker, for whoever misspells one of its arguments."""
+    """A started watch. Named like the marker, because a TypeError about a misspelled argument of the
+    marker shows this name."""
     from qcfeed.diagnostics.runners import RunnerWatch
 
     watch = RunnerWatch(settle=settle, ignore=[*config.getini(IGNORED), *ignore])

@@ -13,13 +13,8 @@ from qcfeed.cli.ui.figures import Figure, show_figures
 from qcfeed.cli.ui.formats import age, count, milliseconds, plural, size
 from qcfeed.control.routes import PROCESS, STATUS
 from qcfeed.errors import ExitStatus, NotFoundError
+from qcfeed.model import thresholds
 from qcfeed.model.answers import Listening, Process, Status, TaskTotals
-
-MEMORY_ALARM = 0.85
-"""Share of the memory limit that is a finding; the incident was noticed at 0.89."""
-
-STUCK_MS = 1_000.0
-"""Milliseconds without an iteration after which the event loop counts as stuck, not slow."""
 
 app = new_app()
 
@@ -91,12 +86,12 @@ def _common_findings(
             f"{plural(tasks, 'orphaned task')}, {plural(subscriptions, 'orphaned subscription')}",
             "`qcfeed orphans`, then `qcfeed orphans --reap`",
         )
-    if status.loop_stall_ms >= STUCK_MS:
+    if status.loop_stall_ms >= thresholds.LOOP_STUCK_S * 1_000:
         yield (
             f"the loop has been stuck for {milliseconds(status.loop_stall_ms)}",
             "`qcfeed stacks` shows where; it works while the loop is stuck",
         )
-    if (share := _memory_share(status)) >= MEMORY_ALARM:
+    if (share := _memory_share(status)) >= thresholds.MEMORY_SHARE:
         yield f"memory is at {share:.0%} of its limit", "`qcfeed tasks --by-location`"
 
 
@@ -135,9 +130,9 @@ def _process(status: Status | Process) -> Iterator[Figure]:
         "memory",
         f"{size(memory.resident_bytes)} of {size(memory.limit_bytes)}, {share:.0%}"
         f" ({memory.limit_source})",
-        "red" if share >= MEMORY_ALARM else None,
+        "red" if share >= thresholds.MEMORY_SHARE else None,
     )
-    stuck = status.loop_stall_ms >= STUCK_MS
+    stuck = status.loop_stall_ms >= thresholds.LOOP_STUCK_S * 1_000
     lag = f"{milliseconds(status.loop_lag_ms)}"
     yield Figure(
         "loop lag",

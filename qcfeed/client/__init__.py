@@ -1,5 +1,5 @@
-"""A subscriber's side: follow quotes over a WebSocket, and rehearse how subscribers leave.
+"""The client: follows quotes over a WebSocket, and reproduces how clients disconnect.
 
-stream.py follows symbols and comes back by itself; gaps.py says what a quote's number gives away;
-repro.py subscribes and disconnects in all the ways a client can, and checks what stays behind.
+stream.py follows symbols and reconnects by itself. gaps.py finds lost quotes by their sequence
+numbers. repro.py subscribes and disconnects in every way a client can, and checks for leaks.
 """

@@ -97,11 +97,11 @@ def _close_code_name(code: int) -> str:
 def _parse_error(status: int, body: bytes) -> tuple[str, str]:
     """The error code ("" if there is none) and the message of a response."""
     try:
-        said = messages.decode(body)
+        message = messages.decode(body)
     except msgspec.MsgspecError:
         return "", _body_text(status, body)
-    if isinstance(said, messages.Error):
-        return said.code, _printable(said.message)
+    if isinstance(message, messages.Error):
+        return message.code, _printable(message.message)
     return "", _body_text(status, body)
 
 

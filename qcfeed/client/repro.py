@@ -232,15 +232,15 @@ class _ModeRun:
     async def _poll(self, label: str, patience: float, enough: Callable[[Status], bool]) -> Status:
         """The first status for which ``enough`` is true, or the last one within ``patience`` seconds."""
         loop = asyncio.get_running_loop()
-        started, told = loop.time(), 0
+        started, reported = loop.time(), 0
         self.cycler.progress.phase(label, math.ceil(patience))
         while True:
             now = await self.status()
             elapsed = loop.time() - started
             if enough(now) or elapsed > patience:
                 return now
-            self.cycler.progress.advance(int(elapsed) - told)
-            told = int(elapsed)
+            self.cycler.progress.advance(int(elapsed) - reported)
+            reported = int(elapsed)
             await asyncio.sleep(_POLL_INTERVAL)
 
 

@@ -1,1 +1,1 @@
-"""Tools of others, attached to the service. Nothing else depends on them."""
+"""Optional integrations of third-party tools; nothing else imports them except service/app.py."""

@@ -11,7 +11,7 @@ from qcfeed.diagnostics import window
 from qcfeed.diagnostics.findings import Finding
 from qcfeed.diagnostics.window import Flow
 from qcfeed.metrics.growth import Point
-from qcfeed.model import answers
+from qcfeed.model import answers, thresholds
 from qcfeed.model.answers import Location, Memory, Orphan, Orphans, Status
 from qcfeed.model.findings import Findings
 from qcfeed.model.subscribers import Subscriber
@@ -47,11 +47,11 @@ class DiagnosisThresholds:
       started always grows.
     """
 
-    stuck_s: float = 1.0
+    stuck_s: float = thresholds.LOOP_STUCK_S
     slow_s: float = 1.0
     recent_s: float = 600.0
-    memory_share: float = 0.85
-    memory_left_s: float = 4 * 3600.0
+    memory_share: float = thresholds.MEMORY_SHARE
+    memory_left_s: float = thresholds.MEMORY_LEFT_S
     memory_growth: float = 0.02
     memory_fit: float = 0.9
     history_min_s: float = 150.0

@@ -45,7 +45,7 @@ class Watchdog:
     """Keeps the last stalls of a loop with their stacks.
 
     It counts only time during which its own thread ran on time, so a stopped process or a sleeping
-    machine is no stall. For the same reason it does not see a single C call that holds the GIL (a huge
+    machine is no stall; neither is a loop that the kernel wakes late from its selector. For the same reason it does not see a single C call that holds the GIL (a huge
     sort, a garbage collection): no other thread runs meanwhile.
     Cost: a thread that wakes 20 times per second and compares two numbers.
     """
@@ -58,6 +58,8 @@ class Watchdog:
         self._stalls: deque[Stall] = deque(maxlen=MAX_STALLS)
         self._began = 0.0
         self._seen = 0.0
+        self._current: Stall | None = None
+        """The stall that goes on, if the program is to blame for it."""
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -91,10 +93,12 @@ class Watchdog:
         before = self._seen
         self._seen += min(passed, 1.5 * CHECK_EVERY_S, overdue)
         if before < MIN_STALL_S <= self._seen:
-            self._stalls.append(self._catch())
-            self.caught += 1
-        elif before >= MIN_STALL_S:
-            self._stalls[-1].seconds = self._seen
+            self._current = self._catch()
+            if self._current is not None:
+                self._stalls.append(self._current)
+                self.caught += 1
+        elif before >= MIN_STALL_S and self._current is not None:
+            self._current.seconds = self._seen
 
     def _run(self) -> None:
         last = time.monotonic()
@@ -103,13 +107,34 @@ class Watchdog:
             self.check(now, now - last)
             last = now
 
-    def _catch(self) -> Stall:
-        stall = _stall(self._began, self._seen, self._watch.calls())
+    def _catch(self) -> Stall | None:
+        calls = self._watch.calls()
+        if _waits_for_events(calls):
+            return None
+        stall = _stall(self._began, self._seen, calls)
         task = None if self._loop is None else asyncio.current_task(self._loop)
         info = info_of(task)
         if info is not None:
             stall.serial, stall.location = info.serial, info.site.location
         return stall
+
+
+def _waits_for_events(calls: list[Call]) -> bool:
+    """Whether the loop itself waits in its selector, with nothing of the program running.
+
+    Its timer is due then and the kernel has not let the thread run yet: a machine that is too busy,
+    and not a program that blocks its loop.
+    """
+    outer = list(calls)
+    while (
+        outer and outer[-1][0].co_name == "select"
+    ):  # a selector may call the one that it derives from
+        outer.pop()
+    return len(outer) < len(calls) and bool(outer) and outer[-1][0] is _RUN_ONCE
+
+
+_RUN_ONCE = getattr(getattr(asyncio.BaseEventLoop, "_run_once", None), "__code__", None)
+"""Private to asyncio; without it, such a stall is blamed on the selector, as a test would tell."""
 
 
 def _stall(began: float, seconds: float, calls: list[Call]) -> Stall:

@@ -98,7 +98,9 @@ class Log:
         subscriber.cursor = self.head
         if replay_latest and self.latest is not None:
             subscriber.cursor -= 1
-            if self.first > subscriber.cursor:  # everybody has read it, so its frame was released
+            if (
+                self.first > subscriber.cursor
+            ):  # all subscribers had read it, so its frame was released
                 self._frames.insert(0, frames.text(messages.encode(self.latest)))
                 self.first -= 1
 

@@ -25,9 +25,9 @@ class Backlog:
         self.over_limit = False
         """Whether the policy applies."""
         self.conflated = 0
-        """Quotes this consumer was told of in another quote's ``conflated``, in total."""
+        """Quotes reported to this consumer in another quote's ``conflated``, in total."""
         self.dropped = 0
-        """Quotes this consumer was told of in another quote's ``dropped``, in total."""
+        """Quotes reported to this consumer in another quote's ``dropped``, in total."""
 
     @property
     def must_disconnect(self) -> bool:

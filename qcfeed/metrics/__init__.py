@@ -1,1 +1,1 @@
-"""What is measured: the catalog, how it is exposed, and the process's memory."""
+"""Metrics: the catalog, the exposition, memory growth, and queries to Prometheus."""

@@ -1,4 +1,4 @@
-"""The alerts that Prometheus has: what fires and what is pending, and what fired at a time."""
+"""The alerts of a Prometheus server: those firing or pending now, and those that fired at a time."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _NANOSECONDS = re.compile(r"(\.\d{6})\d+")
 
 
 class Alert(NamedTuple):
-    """One alert. ``state``: ``firing`` or ``pending``; ``since``: Unix seconds since when it is
-    active; ``value``: what its expression gives now; ``first``: what its rule says to type first."""
+    """One alert. ``state``: ``firing`` or ``pending``. ``since``: when it became active, in Unix seconds.
+    ``value``: the current value of its expression. ``first``: the command to run first."""
 
     name: str
     state: str
@@ -35,7 +35,7 @@ class Alert(NamedTuple):
 
 
 def active(server: Prometheus) -> list[Alert]:
-    """What fires and what is pending: firing first, then as long as they are active.
+    """Firing and pending alerts: firing ones first, then by how long they have been active.
 
     Raises PrometheusError. Cost: one request.
     """
@@ -44,13 +44,13 @@ def active(server: Prometheus) -> list[Alert]:
         alerts = [_alert(each) for each in found["alerts"]]
     except (KeyError, TypeError, ValueError) as error:
         raise PrometheusError(
-            f"{server.url} lists alerts in a way of its own: {error!r}"
+            f"{server.url} answered with an unexpected list of alerts: {error!r}"
         ) from error
     return sorted(alerts, key=lambda each: (each.state != FIRING, each.since, each.name))
 
 
 def rules(server: Prometheus) -> dict[str, Mapping[str, str]]:
-    """The annotations of every alert that there is a rule for. Raises PrometheusError."""
+    """The annotations of every alerting rule, by alert name. Raises PrometheusError."""
     return {
         rule["name"]: rule.get("annotations", {})
         for group in server.fetch("/api/v1/rules", type="alert")["groups"]
@@ -59,11 +59,11 @@ def rules(server: Prometheus) -> dict[str, Mapping[str, str]]:
 
 
 def claimed(server: Prometheus, target: str, at: float) -> list[Claim]:
-    """What the alerts that fired for ``target`` (job/instance) at ``at`` say of memory's growth, by
-    their annotations.
+    """The memory growth rates that alerts firing for ``target`` (job/instance) at ``at`` claimed.
 
-    Prometheus keeps which alerts fired and not what they said: that is read from what is active
-    now, else from the rules as they are now. Cost: three requests.
+    They are found in the annotations. Prometheus keeps which alerts fired, but not their annotations,
+    so these are taken from the alerts active now, else from the current rules. Raises PrometheusError.
+    Cost: three requests.
     """
     fired = [
         each.labels
@@ -78,7 +78,7 @@ def claimed(server: Prometheus, target: str, at: float) -> list[Claim]:
 
 
 def _about(instance: str | None, target: str) -> bool:
-    """Whether an alert is about the target; one without an instance is about all."""
+    """Whether an alert is about the target; an alert without an instance is about all targets."""
     return instance is None or target == instance or target.endswith(f"/{instance}")
 
 

@@ -1,7 +1,7 @@
-"""What a team takes over into its monitoring: rules, dashboard, and configurations to begin with.
+"""Files for a team's monitoring: Prometheus rules, the dashboard, and example configurations.
 
-The files are in qcfeed/artifacts/, and come with the wheel. rules.yml and dashboard.json are written
-from the catalog (``make generate``), the others by hand.
+They are in qcfeed/artifacts/ and are part of the wheel. rules.yml and dashboard.json are generated from
+the catalog (``make generate``); the others are written by hand.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from qcfeed.metrics.catalog.alerts import RUNBOOKS
 
 
 class Artifact(StrEnum):
-    """Each artifact by the name that it is asked for with."""
+    """The artifacts, by the name that ``qcfeed artifacts`` takes."""
 
     RULES = "rules"
     DASHBOARD = "dashboard"
@@ -27,11 +27,12 @@ class Artifact(StrEnum):
 
     @property
     def file(self) -> str:
-        """The name of its file; the files name each other by these."""
+        """The name of its file. The files refer to each other by these names."""
         return FILES[self]
 
     @property
     def about(self) -> str:
+        """What the file is, for help texts."""
         return ABOUT[self]
 
 
@@ -45,18 +46,18 @@ FILES = {
     Artifact.GRAFANA_DASHBOARDS: "grafana-dashboards.yml",
 }
 ABOUT = {
-    Artifact.RULES: "Prometheus' recording and alerting rules",
-    Artifact.DASHBOARD: "the Grafana dashboard, to import or to provision",
-    Artifact.PROMETHEUS: "a Prometheus that scrapes one service on this machine",
-    Artifact.ALERTMANAGER: "an Alertmanager that tells one receiver",
-    Artifact.COMPOSE: "both of them and Grafana, for docker compose",
-    Artifact.GRAFANA_DATASOURCE: "Grafana's way to that Prometheus",
-    Artifact.GRAFANA_DASHBOARDS: "where that Grafana finds the dashboard",
+    Artifact.RULES: "recording and alerting rules for Prometheus",
+    Artifact.DASHBOARD: "the Grafana dashboard, to import or provision",
+    Artifact.PROMETHEUS: "configuration of a Prometheus that scrapes one local service",
+    Artifact.ALERTMANAGER: "configuration of an Alertmanager with one receiver",
+    Artifact.COMPOSE: "Docker Compose file for Prometheus, Alertmanager and Grafana",
+    Artifact.GRAFANA_DATASOURCE: "Grafana's data source: that Prometheus",
+    Artifact.GRAFANA_DASHBOARDS: "Grafana's provisioning of the dashboard",
 }
 
 
 def text(artifact: Artifact, *, runbooks: str = RUNBOOKS, faster: int = 1) -> str:
-    """What the file says. ``runbooks`` and ``faster`` are for the rules (``rules.render``)."""
+    """The content of the file. ``runbooks`` and ``faster`` apply to the rules (``rules.render``)."""
     if artifact is Artifact.RULES:
         return rules.render(runbooks=runbooks, faster=faster)
     return Path(shipped.directory("artifacts"), artifact.file).read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
-"""What an alert said of memory's growth, held against what the samples say. Pure.
+"""Checks growth rates that alerts claimed against the samples. Pure.
 
-The incident's said "+450 MB/hour", and everybody took its four hours.
+The incident's alert said "+450 MB/hour", and everybody believed that four hours were left.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from qcfeed.metrics import growth
 from qcfeed.metrics.growth import Point, Window
 
 TOLERANCE = 0.1
-"""How far a window's rate may be off a claimed one and be its source."""
+"""Relative difference up to which a window's rate explains a claimed rate."""
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _RATE = re.compile(
     r"(?P<number>[+-]?\d[\d,]*(?:\.\d+)?)\s*(?P<power>[kmgt]?)(?P<binary>i?)b(?:ytes)?"
@@ -24,7 +24,7 @@ _RATE = re.compile(
 
 
 class Claim(NamedTuple):
-    """``alert`` said ``text``: that memory grows by so many bytes an hour. A person's has no alert."""
+    """A claimed growth rate of memory: ``alert`` (empty for a person's claim) said ``text``."""
 
     alert: str
     text: str
@@ -32,10 +32,11 @@ class Claim(NamedTuple):
 
 
 class CheckedClaim(NamedTuple):
-    """A claim held against the samples. ``time_to_limit_s``: what it would mean.
+    """A claim compared with the samples.
 
-    ``averaged_s``: over how long one has to average to get it, None if no time here does;
-    ``slower``: how many times faster the worst window grows; ``why``: all that in words.
+    ``time_to_limit_s``: time to the memory limit at the claimed rate. ``averaged_s``: the length of the
+    average that gives the claimed rate; None if none does. ``slower``: how many times faster memory
+    grows in the worst window. ``why``: the explanation in words.
     """
 
     claim: Claim
@@ -46,9 +47,9 @@ class CheckedClaim(NamedTuple):
 
 
 def rate(text: str) -> float | None:
-    """Bytes an hour, from the first such rate in a text: ``+450 MB/hour``; None without one.
+    """Bytes per hour of the first growth rate in a text (``+450 MB/hour``); None if there is none.
 
-    KB, MB and GB are powers of 1,000, KiB, MiB and GiB of 1,024.
+    KB, MB and GB are powers of 1,000; KiB, MiB and GiB of 1,024.
     """
     match = _RATE.search(text)
     if match is None:
@@ -59,7 +60,7 @@ def rate(text: str) -> float | None:
 
 
 def claims(alert: str, texts: Sequence[str]) -> list[Claim]:
-    """The first rate that an alert's texts name, with the sentence that it stands in."""
+    """The first growth rate in an alert's annotations, with its line."""
     for text in texts:
         for line in text.splitlines():
             found = rate(line)
@@ -71,7 +72,7 @@ def claims(alert: str, texts: Sequence[str]) -> list[Claim]:
 def check(
     claim: Claim, points: Sequence[Point], found: Sequence[Window], limit: float | None
 ) -> CheckedClaim:
-    """Hold a claim against the samples of ``growth.windows``."""
+    """Compare a claim with the samples and the windows of ``growth.windows``."""
     held = [(p.at, p.memory) for p in growth.since_restart(points) if p.memory is not None]
     worst = growth.worst(found)
     fastest = None if worst is None else worst.memory_bytes_per_hour
@@ -87,7 +88,7 @@ def check(
 
 
 def _averaged(held: Sequence[tuple[float, float]], claimed: float) -> float | None:
-    """The shortest time over which memory grew, end to end, no faster than claimed."""
+    """The shortest time until now over which memory grew no faster than claimed."""
     if not held:
         return None
     last, now = held[-1]
@@ -104,18 +105,18 @@ def _why(
     found: Sequence[Window],
 ) -> str:
     if claimed <= 0 or not held:
-        return "there is nothing here to hold it against"
+        return "there are no samples to compare it with"
     near = [
         w.window for w in found if abs((w.memory_bytes_per_hour or 0.0) / claimed - 1) <= TOLERANCE
     ]
     if near:
-        return f"it is what the window {near[0]} says"
+        return f"it is the rate of the window {near[0]}"
     if averaged is not None:
-        return f"it takes an average over the last {age(averaged)} to get it"
+        return f"it is the average rate over the last {age(averaged)}"
     grown = held[-1][1] - held[0][1]
     if grown <= 0:
-        return "no window here gives it"
+        return "no window has this rate"
     return (
-        "no window here gives it; it takes an average over"
-        f" {age(grown / claimed * 3_600)}, with memory flat before these samples began"
+        "no window has this rate; it would be the average over"
+        f" {age(grown / claimed * 3_600)} if memory had been flat before these samples"
     )

@@ -1,4 +1,4 @@
-"""The exposition: samples are read when somebody scrapes, nothing is counted on the hot path."""
+"""The exposition of metrics. Samples are computed at each scrape, so the hot path counts nothing."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from qcfeed.metrics.catalog.metrics import Kind, Metric
 
 
 class BucketCounts(NamedTuple):
-    """What a histogram or distribution shows: ``counts`` one a bucket, beyond the last bound at the
-    end, and the ``sum`` of all that was observed."""
+    """The value of a histogram or distribution: ``counts`` has one number per bucket (not cumulative; the
+    last is above all bounds), ``sum`` is the sum of all observed values."""
 
     counts: Sequence[int]
     sum: float
@@ -30,7 +30,7 @@ class BucketCounts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One value of a metric; ``labels`` in the order of its declaration."""
+    """One value of a metric. ``labels``: values in the order of the metric's declaration."""
 
     metric: Metric
     value: float | BucketCounts
@@ -38,13 +38,13 @@ class Sample:
 
 
 class Collector:
-    """For a registry of prometheus-client's: a fresh reading at each scrape."""
+    """A collector for prometheus-client's registry, which computes the samples at each scrape."""
 
     def __init__(self, read: Callable[[], Iterable[Sample]]) -> None:
         self._read = read
 
     def collect(self) -> Iterator[Family]:
-        """Samples of one metric gathered into its family."""
+        """The samples, grouped into one family per metric."""
         families: dict[str, Family] = {}
         for sample in self._read():
             metric = sample.metric
@@ -56,15 +56,17 @@ class Collector:
 
 
 class Exposition:
-    """What /metrics says."""
+    """The content of /metrics."""
 
     def __init__(self, read: Callable[[], Iterable[Sample]]) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(Collector(read))
 
     def text(self) -> bytes:
-        """The Prometheus text format (version 0.0.4). From any thread but the loop's: it takes as
-        long as the reading, 0.5 us a live task."""
+        """The Prometheus text format (version 0.0.4).
+
+        Call it in any thread but the loop's: it takes a snapshot, 0.5 us per live task.
+        """
         return generate_latest(self._registry)
 
 

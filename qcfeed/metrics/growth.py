@@ -1,9 +1,9 @@
-"""How fast memory and tasks grow, over several windows, and how long is left. Pure.
+"""How fast memory and tasks grow over several windows, and how much time is left. Pure.
 
-The incident's alert averaged over a long time and said "four hours"; its last quarter of an hour
-said four minutes. So every window is fitted by itself, and the shortest time to the limit is told
-first. Each fit is ordinary least squares, as Prometheus' ``deriv()`` is; a robust one (Theil-Sen)
-takes acceleration for noise (docs/adr/0015).
+The incident's alert averaged over a long time and said "four hours", when the last quarter of an hour
+left four minutes. So each window is fitted separately, and the shortest time to the limit comes first.
+The fit is ordinary least squares, like Prometheus' ``deriv()``. A robust fit (Theil-Sen) would treat
+acceleration as noise (docs/adr/0015).
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from typing import NamedTuple
 import msgspec
 
 WINDOWS = (("5m", 300.0), ("15m", 900.0), ("1h", 3_600.0))
-"""Name and seconds of each window that is fitted, beside the whole."""
+"""Name and seconds of each window that is fitted, besides the whole time."""
 WHOLE = "whole"
 
 MIN_SAMPLES = 3
-"""Fewer say nothing of a trend: through two points a line always fits."""
+"""Samples that a fit needs: through two points, a line always fits."""
 MIN_COVERAGE = 0.5
-"""Share of a window that its samples must span; a window with less repeats a shorter one."""
+"""Share of a window that its samples must span. Otherwise it would repeat a shorter window."""
 GOOD_FIT = 0.8
-"""r2 from which a line is believed."""
+"""r2 from which a line counts as a good fit."""
 ACCELERATION = 1.5
-"""Times the longest window's rate from which a shorter window's rate is acceleration."""
+"""Growth accelerates if a shorter window's rate is this many times that of the longest window."""
 SUSTAINED_SHARE = 0.05
-"""Growth over a window, as a share of what there was, below which it is a fluctuation."""
+"""Growth below this share of the initial number counts as fluctuation."""
 MAX_FITTED = 1_000
-"""Points that the whole is fitted to, at most."""
+"""Points to which the whole time is fitted, at most."""
 GAP_FACTOR = 3.0
-"""Times the usual distance of two samples from which samples are missing between them."""
+"""Samples are missing between two if their distance is this many times the usual one."""
 
 
 class Point(NamedTuple):
-    """One sample of everything, at ``at`` (Unix seconds); None is what was not there.
+    """One sample of all values, at ``at`` (Unix seconds); None if a value was not available.
 
-    ``memory`` in bytes; ``live``, ``subscriptions``, ``orphans`` (tasks and subscriptions) and
-    ``feeds`` are counts now, ``spawned`` counts tasks since the process began.
+    ``memory``: bytes. ``live``, ``subscriptions``, ``orphans`` (tasks and subscriptions) and ``feeds``:
+    current numbers. ``spawned``: tasks created since the process started.
     """
 
     at: float
@@ -52,17 +52,18 @@ class Point(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A least-squares line: ``slope`` a second; ``r2``: share of the variance that it explains."""
+    """A least-squares line. ``slope``: per second. ``r2``: share of the variance that it explains."""
 
     slope: float
     r2: float
 
 
 class Window(msgspec.Struct, frozen=True):
-    """The growth rates of one window of time, ``seconds`` long as far as there are samples.
+    """The growth over one window. ``seconds``: the time that its samples span.
 
-    A rate is None where ``missing_reason`` says why. ``time_to_limit_s`` is None as well where memory
-    does not grow or has no limit. ``r2``: how well a line fits memory; ``tasks_r2``: live tasks.
+    Rates are None if there are too few samples, and ``missing_reason`` says so. ``time_to_limit_s`` is
+    None too if memory does not grow or has no limit. ``r2``: how well a line fits memory; ``tasks_r2``:
+    how well a line fits the live tasks.
     """
 
     window: str
@@ -78,15 +79,15 @@ class Window(msgspec.Struct, frozen=True):
 
 
 class PerTask(NamedTuple):
-    """``bytes`` that memory grew for each task that was added, with the fit's ``r2``."""
+    """``bytes`` by which memory grew per additional task, with the ``r2`` of the fit."""
 
     bytes: float
     r2: float
 
 
 class LocationGrowth(msgspec.Struct, frozen=True):
-    """One spawn location's live tasks: at the end, net since the beginning, a minute, and the
-    location's ``share`` of what all growing locations grew."""
+    """The growth of one spawn location. ``live``: live tasks at the end. ``net``: change since the
+    beginning. ``share``: its share of the growth of all growing locations."""
 
     location: str
     live: int
@@ -99,9 +100,9 @@ class LocationGrowth(msgspec.Struct, frozen=True):
 
 
 def fit(samples: Sequence[tuple[float, float]]) -> Line | None:
-    """The line through (seconds, value) pairs; None for fewer than SAMPLES, or at one instant.
+    """The line through (seconds, value) pairs; None for fewer than MIN_SAMPLES or a single instant.
 
-    Constant values are explained wholly (r2 1). Cost: 1.3 us a sample.
+    Constant values fit perfectly (r2 is 1). Cost: 1.3 us per sample.
     """
     if len(samples) < MIN_SAMPLES:
         return None
@@ -117,19 +118,19 @@ def fit(samples: Sequence[tuple[float, float]]) -> Line | None:
 
 
 def restarts(points: Sequence[Point]) -> list[float]:
-    """When the process was seen to have begun anew: ``spawned`` fell (a counter only rises)."""
+    """When the process restarted: ``spawned``, a counter, fell."""
     counted = [(point.at, point.spawned) for point in points if point.spawned is not None]
     return [at for (_, before), (at, after) in pairwise(counted) if after < before]
 
 
 def since_restart(points: Sequence[Point]) -> Sequence[Point]:
-    """The points since the last restart: a fall by a restart is no shrinking."""
+    """The points since the last restart. The fall of memory and tasks at a restart is no decrease."""
     begun = restarts(points)
     return [point for point in points if point.at >= begun[-1]] if begun else points
 
 
 def gaps(points: Sequence[Point]) -> list[tuple[float, float]]:
-    """Where samples are missing: from the last before to the first after, both in Unix seconds."""
+    """Gaps in the samples: from the last sample before to the first after, in Unix seconds."""
     steps = [after.at - before.at for before, after in pairwise(points)]
     if len(steps) < MIN_SAMPLES:
         return []
@@ -141,10 +142,10 @@ def gaps(points: Sequence[Point]) -> list[tuple[float, float]]:
 
 
 def windows(points: Sequence[Point], at: float, limit: float | None) -> list[Window]:
-    """Every window that ends at ``at``, the shortest first and the whole last.
+    """Every window that ends at ``at``, shortest first, the whole time last.
 
-    ``points`` oldest first; those from before the last restart are left out. ``limit``: bytes of
-    memory that may be held. The time to it counts from the last sample.
+    ``points``: oldest first; those before the last restart are left out. ``limit``: the memory limit in
+    bytes. The time to the limit counts from the last sample.
     """
     life = [point for point in since_restart(points) if point.at <= at]
     named = [
@@ -155,8 +156,8 @@ def windows(points: Sequence[Point], at: float, limit: float | None) -> list[Win
 
 
 def _even(points: Sequence[Point]) -> Sequence[Point]:
-    """Some of them, at least a thousandth of their time apart: those that are known more closely
-    have no more weight for it. The last one stays."""
+    """Some of the points, at least 1/MAX_FITTED of their time apart, so that parts with denser samples
+    do not weigh more. The last point is always among them."""
     if len(points) <= MAX_FITTED:
         return points
     least = (points[-1].at - points[0].at) / MAX_FITTED
@@ -197,8 +198,8 @@ def _lacks(count: int, spans: float, seconds: float | None) -> str | None:
     if count < MIN_SAMPLES:
         return f"{count} of at least {MIN_SAMPLES} samples"
     if seconds is not None and spans < MIN_COVERAGE * seconds:
-        return f"its samples span {spans:.0f} s"
-    return "all samples are of one instant" if spans <= 0 else None
+        return f"its samples span only {spans:.0f} s"
+    return "all samples have the same time" if spans <= 0 else None
 
 
 def _per_minute(counted: Sequence[tuple[float, float]]) -> float | None:
@@ -209,7 +210,7 @@ def _per_minute(counted: Sequence[tuple[float, float]]) -> float | None:
 
 
 def time_to(limit: float | None, value: float, slope: float) -> float | None:
-    """Seconds until ``value`` reaches ``limit`` at ``slope`` a second; None if it never does."""
+    """Seconds until ``value`` reaches ``limit`` at ``slope`` per second; None if it never does."""
     if limit is None:
         return None
     if value >= limit:
@@ -218,14 +219,14 @@ def time_to(limit: float | None, value: float, slope: float) -> float | None:
 
 
 def worst(found: Sequence[Window]) -> Window | None:
-    """The window with the shortest time to the limit, None where none reaches it."""
+    """The window with the shortest time to the limit; None if no window reaches it."""
     first = worst_first(found)[0] if found else None
     return first if first is not None and first.time_to_limit_s is not None else None
 
 
 def worst_first(found: Sequence[Window]) -> list[Window]:
-    """By time to the limit, shortest first, and of those that agree in three digits the longest
-    window first; then those that reach none, fastest growth first."""
+    """The windows by time to the limit, shortest first; if times agree in three digits, the longest
+    window first. Windows that never reach the limit come last, fastest growth first."""
     return sorted(found, key=_urgency)
 
 
@@ -243,7 +244,7 @@ def _urgency(window: Window) -> tuple[float, float, float]:
 
 
 def accelerating(found: Sequence[Window]) -> bool:
-    """Whether a shorter window that fits grows clearly faster than the longest that can be told."""
+    """Whether a shorter window with a good fit grows clearly faster than the longest one with a rate."""
     told = [
         (each.memory_bytes_per_hour, each.r2)
         for each in sorted(found, key=lambda each: each.seconds)
@@ -258,17 +259,17 @@ def accelerating(found: Sequence[Window]) -> bool:
 
 
 def reaching_limit(found: Sequence[Window], within: float) -> Window | None:
-    """The worst window that reaches the limit within so many seconds by a line that fits."""
+    """The window with a good fit that reaches the limit first, if within so many seconds; else None."""
     fitting = [each for each in found if each.time_to_limit_s == 0 or (each.r2 or 0.0) >= GOOD_FIT]
     first = worst(fitting)
     return first if first is not None and (first.time_to_limit_s or 0.0) <= within else None
 
 
 def sustained(points: Sequence[Point], at: float) -> bool:
-    """Whether live tasks that no feed explains grow in every window that can be told, at least two,
-    by lines that fit, and by at least SUSTAINED of what there was.
+    """Whether live tasks that no feed explains grow steadily.
 
-    A feed has at most one task, so demand does not explain the others.
+    That is: in every window that has a rate, at least two, with good fits, and by at least
+    SUSTAINED_SHARE of the initial number. A feed has at most one task, so demand does not explain more.
     """
     beyond = [
         p if p.live is None else p._replace(live=p.live - (p.feeds or 0.0))
@@ -283,7 +284,7 @@ def sustained(points: Sequence[Point], at: float) -> bool:
 
 
 def per_task(points: Sequence[Point]) -> PerTask | None:
-    """What each further task took of memory; None where tasks or memory did not change together."""
+    """The memory that each additional task took; None if memory did not grow with the tasks."""
     both = [
         (point.live, point.memory)
         for point in since_restart(points)
@@ -294,9 +295,9 @@ def per_task(points: Sequence[Point]) -> PerTask | None:
 
 
 def by_location(series: Mapping[str, Sequence[tuple[float, float]]]) -> list[LocationGrowth]:
-    """Net growth by spawn location, the most first; ``series``: (Unix seconds, live) of each.
+    """Net growth by spawn location, strongest first. ``series``: (Unix seconds, live tasks) of each.
 
-    A location without a sample at the beginning or the end of all had no live task then.
+    A location without a sample at the very beginning or end had no live tasks then.
     """
     times = [at for samples in series.values() for at, _ in samples]
     if not times:

@@ -1,4 +1,4 @@
-"""What ``qcfeed growth`` answers, put together from a timeline. Pure."""
+"""The answer of ``qcfeed growth``, computed from a timeline. Pure."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from qcfeed.metrics import claims, growth
 from qcfeed.metrics.claims import Claim
 from qcfeed.metrics.growth import LocationGrowth, Point, Window
 from qcfeed.metrics.timeline import Timeline
+from qcfeed.model import thresholds
 from qcfeed.model.history import HistoryPoint
-
-HORIZON = 4 * 3_600.0
-"""Seconds; memory that reaches its limit sooner is a finding. The incident's restarts came as often."""
 
 
 class Worst(msgspec.Struct, kw_only=True):
@@ -26,8 +24,11 @@ class Worst(msgspec.Struct, kw_only=True):
 
 
 class ClaimAnswer(msgspec.Struct, kw_only=True):
-    """What an alert said, and why it is right or wrong; ``slower``: the worst window grows so many
-    times as fast; ``averaged_s``: over how long one has to average to get it."""
+    """A growth rate that an alert claimed, and why it is right or wrong.
+
+    ``slower``: how many times faster the worst window grows. ``averaged_s``: length of the average that
+    gives the claimed rate.
+    """
 
     alert: str
     text: str
@@ -39,10 +40,10 @@ class ClaimAnswer(msgspec.Struct, kw_only=True):
 
 
 class Growth(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.growth/2"):
-    """``windows`` with the worst first; ``worst`` is null where no window reaches the limit.
+    """``windows``: worst first. ``worst``: null if no window reaches the limit.
 
-    ``findings``: what is wrong, in words; ``missing``: what could not be told, or may mislead.
-    ``gaps``: from the last sample before to the first after.
+    ``findings``: what is wrong, in words. ``missing``: what is not known or may mislead.
+    ``gaps``: from the last sample before each gap to the first after it.
     """
 
     at: str
@@ -64,8 +65,13 @@ class Growth(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.growt
     timeline: list[HistoryPoint]
 
 
-def answer(told: Timeline, said: Sequence[Claim] = (), *, horizon: float = HORIZON) -> Growth:
-    """Fit every window, and say what is wrong: see growth.py. ``said``: what alerts claimed."""
+def answer(
+    told: Timeline, said: Sequence[Claim] = (), *, horizon: float = thresholds.MEMORY_LEFT_S
+) -> Growth:
+    """Fit every window and find what is wrong (growth.py). ``said``: rates that alerts claimed.
+
+    ``horizon``: seconds; memory that reaches its limit sooner is a finding.
+    """
     found = growth.windows(told.points, told.at, told.limit)
     worst = growth.worst(found)
     held = [point.memory for point in told.points if point.memory is not None]
@@ -99,9 +105,9 @@ def stamp(at: float) -> str:
 
 
 def in_words(window: str) -> str:
-    """A window in a sentence: ``at the rate of the last 15m``."""
+    """A window in words: ``at the rate of the last 15m``."""
     return (
-        "at the rate of all that time"
+        "at the rate of the whole time"
         if window == growth.WHOLE
         else f"at the rate of the last {window}"
     )
@@ -113,7 +119,7 @@ def _findings(told: Timeline, found: Sequence[growth.Window], horizon: float) ->
         left, rate = soon.time_to_limit_s or 0.0, soon.memory_bytes_per_hour or 0.0
         yield (
             f"memory reaches its limit of {size(told.limit)} in {age(left)},"
-            f" {in_words(soon.window)}, {size(rate)} an hour"
+            f" {in_words(soon.window)}, {size(rate)} per hour"
             if left
             else f"memory is at its limit of {size(told.limit)}"
         )

@@ -1,4 +1,4 @@
-"""How much memory the process holds, and how much it may."""
+"""The memory of the process, and its limit."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _UNLIMITED = 1 << 60
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The bytes a process may hold before the kernel ends it, and who says so."""
+    """The bytes of memory at which the kernel kills the process, and where that limit comes from."""
 
     bytes: int
     source: str
 
 
 def resident() -> int:
-    """Bytes of this process that are in memory."""
+    """Resident memory of this process, in bytes."""
     return int(psutil.Process().memory_info().rss)
 
 
 @functools.lru_cache(maxsize=1)
 def started() -> float:
-    """When this process began, in Unix seconds."""
+    """When this process started, in Unix seconds."""
     return float(psutil.Process().create_time())
 
 
@@ -36,9 +36,9 @@ _lowered: Limit | None = None
 
 
 def limit() -> Limit:
-    """The smallest limit above this process: cgroup v2, cgroup v1, else the machine's memory.
+    """The smallest limit that applies to this process: cgroup v2, cgroup v1 or the machine's memory.
 
-    Read once: a limit that is changed under a running process is seen at its next start.
+    It is read once. A limit that changes while the process runs is seen after a restart.
     """
     real = _real_limit()
     lowered = _lowered
@@ -46,7 +46,7 @@ def limit() -> Limit:
 
 
 def lower(to: Limit | None) -> None:
-    """Tell a lower limit than there is, so that nearing it can be rehearsed; None: the real one."""
+    """Report a lower limit than the real one, so that approaching it can be rehearsed; None resets it."""
     global _lowered
     _lowered = to
 
@@ -57,9 +57,9 @@ def _real_limit() -> Limit:
 
 
 def find_limit(membership: Path, root: Path, machine: int) -> Limit:
-    """As ``limit``, for the process whose ``/proc/PID/cgroup`` is ``membership``.
+    """Like ``limit``, for the process whose ``/proc/PID/cgroup`` is ``membership``.
 
-    A group is limited by its ancestors too, so each level up to ``root`` counts
+    A group is limited by its ancestors too, so every level up to ``root`` is read
     (Linux Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst).
     """
     try:

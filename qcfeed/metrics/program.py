@@ -1,4 +1,4 @@
-"""What any asyncio program shows of itself: its tasks by spawn location, its loop, its memory."""
+"""Metrics of any asyncio program: its tasks by spawn location, its loop and its memory."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from qcfeed.metrics.collectors import BucketCounts, Sample
 
 OTHER = "other"
 EARLY_LABELS = 80
-"""Spawn locations that get a label as they come."""
+"""Spawn locations that get a label in the order in which they appear."""
 LATE_LABELS = 20
-"""Further labels, for locations that come later and matter."""
+"""Further labels, for locations that appear later and have many live tasks."""
 LATE_SHARE = 0.01
-"""Share of all live tasks from which a late location matters."""
+"""Share of all live tasks from which a later location gets a label."""
 
 BY_LOCATION = {
     m.TASKS_LIVE: "live",
@@ -33,54 +33,55 @@ BY_LOCATION = {
     m.TASKS_DESTROYED: "destroyed",
     m.TASKS_ORPHANED: "orphaned",
 }
-"""The metrics that go by location, and where a snapshot row has each."""
+"""The metrics by spawn location, and the attribute of a snapshot row for each."""
 _COUNTERS = [metric for metric in BY_LOCATION if metric.kind is m.Kind.COUNTER]
 
 Counts = Counter[Metric]
 
 
 class Locations:
-    """Which spawn locations have a label, and what was counted for each.
+    """Which spawn locations have a label of their own, and the counts of each label.
 
-    A label once given is kept, and what a location had counted before it got one stays with
-    ``other``: so no counter ever falls, and the sum over all labels is the ledger's, always
-    (docs/adr/0016). Bounded: COMERS + LATE labels and ``other``.
+    A location keeps its label. What was counted before it got the label stays with ``other``, so no
+    counter ever falls, and the sum over all labels is always the ledger's total (docs/adr/0016).
+    There are at most EARLY_LABELS + LATE_LABELS labels, and ``other``.
     """
 
-    def __init__(self, *, comers: int = EARLY_LABELS, late: int = LATE_LABELS) -> None:
-        self._comers = comers
-        self._most = comers + late
+    def __init__(self, *, early: int = EARLY_LABELS, late: int = LATE_LABELS) -> None:
+        self._early = early
+        self._max = early + late
         self._before: dict[str, Counts] = {}
-        """What each location that has a label had counted until it got it."""
+        """For each location with a label: what had been counted before it got the label."""
         self._lock = threading.Lock()
 
     def sort(self, rows: Iterable[snapshot.Row]) -> dict[str, Counts]:
-        """The books by label, of rows by live tasks, most first, as a snapshot has them.
+        """The counts by label. ``rows``: most live tasks first, as in a snapshot.
 
-        Two functions on one line are two rows, but one label. Cost: 2 us a row.
+        Two functions on one line are two rows but share one label. Cost: 2 us per row.
         """
-        books: dict[str, Counts] = {}
+        by_location: dict[str, Counts] = {}
         for row in rows:
-            counts = books.setdefault(row.location, Counter())
+            counts = by_location.setdefault(row.location, Counter())
             counts.update({metric: getattr(row, name) for metric, name in BY_LOCATION.items()})
         with self._lock:
-            self._give(books)
-            return self._labelled(books)
+            self._assign_labels(by_location)
+            return self._labelled(by_location)
 
-    def _give(self, books: dict[str, Counts]) -> None:
-        least = max(1.0, LATE_SHARE * sum(counts[m.TASKS_LIVE] for counts in books.values()))
-        for location, counts in books.items():
+    def _assign_labels(self, by_location: dict[str, Counts]) -> None:
+        live = sum(counts[m.TASKS_LIVE] for counts in by_location.values())
+        least = max(1.0, LATE_SHARE * live)
+        for location, counts in by_location.items():
             if location in self._before or location == OTHER:
                 continue
-            if len(self._before) < self._comers:
+            if len(self._before) < self._early:
                 self._before[location] = Counter()
-            elif len(self._before) < self._most and counts[m.TASKS_LIVE] >= least:
-                self._before[location] = _counted(counts)
+            elif len(self._before) < self._max and counts[m.TASKS_LIVE] >= least:
+                self._before[location] = _counters(counts)
 
-    def _labelled(self, books: dict[str, Counts]) -> dict[str, Counts]:
+    def _labelled(self, by_location: dict[str, Counts]) -> dict[str, Counts]:
         other: Counts = Counter()
         labelled: dict[str, Counts] = {OTHER: other}
-        for location, counts in books.items():
+        for location, counts in by_location.items():
             before = self._before.get(location)
             if before is None:
                 other.update(counts)
@@ -91,13 +92,15 @@ class Locations:
         return labelled
 
 
-def _counted(counts: Counts) -> Counts:
+def _counters(counts: Counts) -> Counts:
     return Counter({metric: counts[metric] for metric in _COUNTERS})
 
 
 class TaskSamples:
-    """The ledger's samples. From any thread but the loop's. Cost: a snapshot, 0.5 us a live task, in
-    slices that let the loop run."""
+    """The ledger's samples. Read them in any thread but the loop's.
+
+    Cost: a snapshot, 0.5 us per live task, in slices that let the loop run.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -114,22 +117,22 @@ class TaskSamples:
 
 
 def loop_lag(watch: LoopWatch) -> Iterator[Sample]:
-    """How late a loop's beats were, where they are counted."""
+    """The histogram of a loop's lag, if it is counted."""
     if watch.lags is not None:
         yield Sample(m.LOOP_LAG, BucketCounts(tuple(watch.lags.counts), watch.lags.total))
 
 
-def pauses(heard: GcPauses) -> Iterator[Sample]:
-    """What collecting garbage took."""
+def pauses(gc_pauses: GcPauses) -> Iterator[Sample]:
+    """The number and duration of garbage collections."""
     for generation in range(GENERATIONS):
         label = (str(generation),)
-        yield Sample(m.GC_COLLECTIONS, heard.collections[generation], label)
-        yield Sample(m.GC_PAUSES, heard.seconds[generation], label)
-    yield Sample(m.GC_LONGEST, heard.longest)
+        yield Sample(m.GC_COLLECTIONS, gc_pauses.collections[generation], label)
+        yield Sample(m.GC_PAUSES, gc_pauses.seconds[generation], label)
+    yield Sample(m.GC_LONGEST, gc_pauses.longest)
 
 
 def process() -> Iterator[Sample]:
-    """Memory and time of this process."""
+    """Memory, start time and processor time of this process."""
     yield Sample(m.RESIDENT, memory.resident())
     yield Sample(m.STARTED, memory.started())
     yield Sample(m.CPU, time.process_time())
@@ -140,8 +143,8 @@ def memory_limit() -> Iterator[Sample]:
 
 
 class ProgramSamples:
-    """What ``attach`` gives a program's own registry: all but what prometheus-client has by itself
-    (``process_*``, collections of garbage)."""
+    """The metrics that an attached program adds to its registry. prometheus-client itself has
+    ``process_*`` and garbage collections."""
 
     def __init__(self, ledger: Ledger, watch: LoopWatch) -> None:
         self._tasks = TaskSamples(ledger)

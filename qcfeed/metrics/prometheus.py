@@ -1,8 +1,8 @@
-"""Asking Prometheus, through prometheus-api-client with its defaults put right.
+"""Queries Prometheus, through prometheus-api-client with safer defaults.
 
-It has no timeout of its own, retries for six seconds what was refused, lets ~/.netrc replace a bearer
-token, takes any page for Prometheus and drops warnings. Importing this costs 100 ms: only where
-somebody asks Prometheus.
+That library has no timeout, retries refused connections for six seconds, lets ~/.netrc replace a bearer
+token, accepts any web page as an answer, and drops warnings. Importing this module takes 100 ms, so
+import it only where Prometheus is queried.
 """
 
 from __future__ import annotations
@@ -28,34 +28,34 @@ from qcfeed.metrics import prometheus_access as access
 from qcfeed.metrics.prometheus_access import reason
 
 CLOCK_TOLERANCE_S = 5.0
-"""Seconds that two clocks may differ without a word: the Date header has whole seconds."""
+"""Seconds by which clocks may differ before it is reported: the Date header has whole seconds."""
 _UNAUTHORIZED = (401, 403)
 
 Answer = TypeVar("Answer")
 
 
 class Series(NamedTuple):
-    """One series of an answer: (Unix seconds, value), oldest first; NaN is left out."""
+    """One series of an answer: (Unix seconds, value), oldest first, without NaN."""
 
     labels: Mapping[str, str]
     samples: Sequence[tuple[float, float]]
 
 
 class Prometheus:
-    """One server, asked for as long as ``timeout`` seconds last, all requests together.
+    """A Prometheus server. All requests together may take ``timeout`` seconds, from the first one on.
 
-    Every request raises PrometheusError, with one sentence and what to type next. No request takes
-    longer than what is left of the time, however slowly the other end drips: it waits in a thread
-    of its own, a daemon, which a server that goes on dripping keeps until the process ends.
+    Every request raises PrometheusError on failure, with one sentence and a hint. No request exceeds the
+    time left, however slowly the server sends: it runs in a daemon thread of its own. If the server
+    never stops sending, that thread lives until the process ends.
     """
 
     def __init__(self, config: PrometheusConfig, *, timeout: float) -> None:
-        """Asks nothing yet. Raises ConfigError for a URL or a file that cannot be."""
+        """Sends no request yet. Raises ConfigError for an invalid URL or an unreadable file."""
         url, userinfo = access.split_userinfo(config.prometheus)
         self.url = url
         self.timeout = timeout
         self.warnings: list[str] = []
-        """What the server had to say beside its answers."""
+        """Warnings that the server sent with its answers."""
         self._deadline: float | None = None
         self._who, self._who_else = access.credentials_hint(config, userinfo)
         self._session = access.session(config, url)
@@ -72,14 +72,14 @@ class Prometheus:
     # ------------------------------------------------------------ queries
 
     def instant(self, query: str, at: float) -> list[Series]:
-        """A query's vector at ``at`` (Unix seconds)."""
+        """The result of an instant query at ``at`` (Unix seconds)."""
         found = self._within(
             lambda timeout: self._server.custom_query(query, {"time": f"{at:.3f}"}, timeout)
         )
         return [_series(each) for each in found]
 
     def range(self, query: str, start: float, end: float, step: float) -> list[Series]:
-        """A query's values every ``step`` seconds; both ends, to the second, are among them."""
+        """The result of a range query with a value every ``step`` seconds, including both ends."""
         first, last = datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC)
         found = self._within(
             lambda timeout: self._server.custom_query_range(
@@ -89,7 +89,7 @@ class Prometheus:
         return [_series(each) for each in found]
 
     def fetch(self, path: str, **params: str) -> Any:
-        """``data`` of an API path that the library does not know: /api/v1/alerts, /api/v1/rules."""
+        """``data`` of an API path that the library does not support: /api/v1/alerts, /api/v1/rules."""
         asked = self._server
         return self._within(
             lambda timeout: self._session.get(
@@ -102,12 +102,12 @@ class Prometheus:
         )
 
     def now(self) -> float:
-        """Unix seconds by the server's clock, which is what its samples are stamped with."""
+        """Unix seconds by the server's clock, which timestamps the samples."""
         return time.time() + self.skew
 
     @property
     def skew(self) -> float:
-        """Seconds that its clock is ahead of this machine's; 0 for less than can be told."""
+        """Seconds by which the server's clock is ahead of this machine's; 0 if too small to tell."""
         if self._skew is None:
             self.fetch("/api/v1/query", query="1")
         skew = self._skew or 0.0
@@ -116,7 +116,7 @@ class Prometheus:
     # ------------------------------------------------------------ one request
 
     def _within(self, ask: Callable[[float], Answer]) -> Answer:
-        """What ``ask`` returns, given the seconds that are left. Errors are told, see errors.py."""
+        """Call ``ask`` with the seconds that are left. Exceptions become errors for people (errors.py)."""
         now = time.monotonic()
         if self._deadline is None:
             self._deadline = now + self.timeout
@@ -126,7 +126,7 @@ class Prometheus:
         def run() -> None:
             try:
                 outcome.put((ask(left), None))
-            except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            except BaseException as error:  # noqa: BLE001 - raised again by the waiting thread
                 outcome.put((None, error))
 
         if left <= 0:
@@ -137,15 +137,15 @@ class Prometheus:
         except queue.Empty:
             raise self._slow() from None
         if error is not None:
-            raise self._told(error) from error
+            raise self._for_people(error) from error
         return answer  # type: ignore[return-value]
 
     def _inspect(self, response: requests.Response) -> None:
-        """Whether this is Prometheus' answer; what it says beside it is kept."""
+        """Check that this is an answer of Prometheus, and keep its warnings and its clock."""
         status = response.status_code
         if status in _UNAUTHORIZED:
             raise PrometheusError(
-                f"Prometheus at {self.url} does not let {self._who} in (HTTP status {status})",
+                f"Prometheus at {self.url} refused {self._who} (HTTP status {status})",
                 hint=self._who_else,
             )
         try:
@@ -155,7 +155,7 @@ class Prometheus:
             raise self._stranger(response) from None
         if said != "success" or status != requests.codes.ok:
             raise PrometheusError(
-                f"Prometheus at {self.url} refuses the query: "
+                f"Prometheus at {self.url} refused the query: "
                 + printable(
                     f"{body.get('errorType', 'error')}: {body.get('error', f'HTTP status {status}')}"
                 )
@@ -173,8 +173,8 @@ class Prometheus:
         if not response.url.startswith(self.url):
             what += f", after a redirect to {response.url.partition('?')[0]}"
         return PrometheusError(
-            f"{self.url} does not answer as Prometheus does: {printable(what)}",
-            hint=f"is it another program's, or a login page? try: curl {self.url}/api/v1/query?query=up",
+            f"{self.url} does not answer like Prometheus: {printable(what)}",
+            hint=f"is it another program, or a login page? try: curl {self.url}/api/v1/query?query=up",
         )
 
     def _slow(self) -> PrometheusError:
@@ -183,15 +183,15 @@ class Prometheus:
             hint="`qcfeed --timeout 30 ...` waits longer; a shorter --since asks for less",
         )
 
-    def _told(self, error: BaseException) -> BaseException:
-        """An exception of the libraries', as an error for people."""
+    def _for_people(self, error: BaseException) -> BaseException:
+        """An exception of a library as an error for people; others unchanged."""
         if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
             return self._slow()
         if isinstance(error, requests.exceptions.SSLError):
             return PrometheusError(
                 f"no trusted connection to Prometheus at {self.url}: {reason(error)}",
-                hint="--prometheus-ca names the certificates to trust;"
-                " --prometheus-cert a certificate of your own",
+                hint="give the certificates to trust with --prometheus-ca;"
+                " a client certificate with --prometheus-cert",
             )
         if isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError):
             return PrometheusError(
@@ -200,7 +200,7 @@ class Prometheus:
             )
         if isinstance(error, KeyError | TypeError | ValueError):
             return PrometheusError(
-                f"{self.url} answers in a way that Prometheus does not: {type(error).__name__}"
+                f"{self.url} does not answer like Prometheus: {type(error).__name__}"
             )
         return error
 

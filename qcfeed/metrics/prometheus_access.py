@@ -1,4 +1,4 @@
-"""How Prometheus is reached: its address, who asks, which certificates; nothing of it is echoed."""
+"""Access to Prometheus: its address, credentials and certificates. Secrets are never shown."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from qcfeed.errors import ConfigError, PrometheusError
 from qcfeed.options import read_secret
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
-"""More than any answer of ours has."""
+"""Limit of one answer's size; no query of qcfeed needs as much."""
 _CHUNK = 65_536
 
 
 class Session(requests.Session):
-    """Reads no ~/.netrc and no more than MAX_ANSWER_BYTES; every answer is inspected."""
+    """A session that ignores ~/.netrc, reads at most MAX_ANSWER_BYTES, and inspects every answer."""
 
     inspect: Callable[[requests.Response], None]
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         response = super().send(request, **{**kwargs, "stream": True})
-        if response.is_redirect or isinstance(response.raw, io.BytesIO):  # read in another hop
+        # After a redirect, requests calls this again: the last response has been read already.
+        if response.is_redirect or isinstance(response.raw, io.BytesIO):
             return response
         body = bytearray()
         for chunk in response.raw.stream(_CHUNK, decode_content=True):
@@ -45,7 +46,7 @@ class Session(requests.Session):
 
 
 def session(config: PrometheusConfig, url: str) -> Session:
-    """A session with the certificates and proxies that it needs. Raises ConfigError."""
+    """A session with its certificates and proxies. Raises ConfigError if a file cannot be read."""
     made = Session()
     made.trust_env = False
     made.proxies.update(get_environ_proxies(url))
@@ -63,21 +64,24 @@ def session(config: PrometheusConfig, url: str) -> Session:
     return made
 
 
-# ---------------------------------------------------------------- what was given
+# ---------------------------------------------------------------- the configuration
 
 
 def split_userinfo(given: str | None) -> tuple[str, tuple[bytes, bytes] | None]:
-    """The URL without a user and password in it, so that it can be shown; and those."""
+    """The URL without user and password, so that it can be shown, and the user and password.
+
+    Raises ConfigError if it is no HTTP address.
+    """
     hint = "give --prometheus http://HOST:9090, or set QCFEED_PROMETHEUS"
     if not given:
-        raise ConfigError("no Prometheus was named", hint=hint)
+        raise ConfigError("no Prometheus server was given", hint=hint)
     try:
         parts = urlsplit(given)
         named = parts.hostname and parts.port != 0
     except ValueError:
         named = None
     if not named or parts.scheme not in ("http", "https"):
-        raise ConfigError("--prometheus is no http:// or https:// address", hint=hint)
+        raise ConfigError("--prometheus must be an http:// or https:// address", hint=hint)
     userinfo, _, host = parts.netloc.rpartition("@")
     user, _, password = userinfo.partition(":")
     url = urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
@@ -85,7 +89,7 @@ def split_userinfo(given: str | None) -> tuple[str, tuple[bytes, bytes] | None]:
 
 
 def bearer(config: PrometheusConfig) -> dict[str, str] | None:
-    """The header with the token, if there is one. Raises ConfigError."""
+    """The Authorization header with the bearer token; empty without one. Raises ConfigError."""
     token = _secret(
         config.prometheus_token, config.prometheus_token_file, "--prometheus-token-file"
     )
@@ -93,7 +97,7 @@ def bearer(config: PrometheusConfig) -> dict[str, str] | None:
 
 
 def basic(config: PrometheusConfig) -> tuple[bytes, bytes] | None:
-    """User and password, as bytes: requests would write others than Latin-1 wrongly. Raises ConfigError."""
+    """User and password. As bytes, because requests encodes strings as Latin-1. Raises ConfigError."""
     if not config.prometheus_user:
         return None
     password = _secret(
@@ -103,16 +107,16 @@ def basic(config: PrometheusConfig) -> tuple[bytes, bytes] | None:
 
 
 def credentials_hint(config: PrometheusConfig, userinfo: object) -> tuple[str, str]:
-    """Who was not let in, and what to type next: by what was sent."""
+    """Which credentials were refused, and a hint, for error messages."""
     if token := config.prometheus_token_file or config.prometheus_token:
-        of = token if config.prometheus_token_file else "the environment or the file"
-        return "a bearer of this token", f"is the token of {of} the right one, and still good?"
+        source = token if config.prometheus_token_file else "the environment or the file"
+        return "the token", f"is the token from {source} the right one, and still valid?"
     if config.prometheus_user:
-        of = config.prometheus_password_file or "what was given"
-        return f"user {config.prometheus_user}", f"is the password of {of} the right one?"
+        source = config.prometheus_password_file or "the configuration"
+        return f"user {config.prometheus_user}", f"is the password from {source} the right one?"
     if userinfo:
-        return "the user of the URL", "are user and password in the URL the right ones?"
-    return "us", (
+        return "the user in the URL", "are the user and password in the URL right?"
+    return "a request without credentials", (
         "give --prometheus-user and --prometheus-password-file, or --prometheus-token-file;"
         " a context has keys of these names: `qcfeed config init -`"
     )
@@ -132,7 +136,7 @@ def _existing(file: str, flag: str) -> Path:
 
 
 def reason(error: BaseException) -> str:
-    """The innermost cause that has a word to say: ``Connection refused``."""
+    """The innermost cause that has a message, for example ``Connection refused``."""
     told, each = str(error), error.__cause__ or error.__context__
     if isinstance(error, OSError) and error.strerror:
         told = error.strerror

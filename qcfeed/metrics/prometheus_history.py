@@ -1,4 +1,4 @@
-"""What Prometheus remembers of one service: its timeline, for growth.py."""
+"""Reads the timeline of one service from Prometheus, for growth.py."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from qcfeed.metrics.prometheus import Prometheus
 from qcfeed.metrics.timeline import Timeline, caveats
 
 STEP = 15.0
-"""Seconds between two points, at least: Prometheus is usually told to scrape as often."""
+"""Minimum seconds between two points; the usual scrape interval."""
 POINTS = 10_000
-"""Points of one answer; the server refuses more than 11,000."""
+"""Points per answer; Prometheus refuses more than 11,000."""
 HOUR = 3_600.0
-"""The longest window that is fitted beside the whole."""
+"""The longest window that is fitted, besides the whole time."""
 LOCATION_POINTS = 60
-"""Points a spawn location."""
+"""Points per spawn location."""
 
 LIVE, LIMIT, SUBSCRIPTIONS = m.TASKS_LIVE.name, m.MEMORY_LIMIT.name, m.SUBSCRIPTIONS.name
 ORPHANS = (m.TASKS_ORPHANED.name, m.SUBSCRIPTIONS_ORPHANED.name)
@@ -37,7 +37,7 @@ ALL = (
 
 
 class Target(NamedTuple):
-    """A scraped service, by the labels that Prometheus gave it."""
+    """A scraped service, identified by Prometheus' labels ``job`` and ``instance``."""
 
     job: str
     instance: str
@@ -47,21 +47,22 @@ class Target(NamedTuple):
 
     @property
     def selector(self) -> str:
-        """For a query; an empty label matches what has none."""
+        """Label matchers for a query. An empty value matches series without the label."""
         return ",".join(f"{name}={_quoted(value)}" for name, value in self._asdict().items())
 
 
 def of(server: Prometheus, wanted: str | None, at: float | None, since: float) -> Timeline:
-    """The last ``since`` seconds until ``at`` (now, by the server's clock, if None).
+    """The timeline of the last ``since`` seconds until ``at`` (None: now, by the server's clock).
 
-    ``wanted`` names a target (instance, or job/instance), which is needed where there are several.
-    Raises AmbiguousInstanceError, and PrometheusError where there is nothing. Cost: five or six requests.
+    ``wanted``: the target (instance, or job/instance); needed if there are several. Raises
+    AmbiguousInstanceError if it is not clear which one, and PrometheusError if there are no samples.
+    Cost: five or six requests.
     """
     notes = []
     if skew := server.skew:
         side = "ahead of" if skew > 0 else "behind"
         notes.append(
-            f"Prometheus' clock is {abs(skew):,.0f} s {side} this machine's: its times are shown"
+            f"Prometheus' clock is {abs(skew):,.0f} s {side} this machine's; times are by its clock"
         )
     end = math.floor(server.now() if at is None else at)
     target, renamed = choose(targets(server, end, since), wanted, server.url)
@@ -86,9 +87,9 @@ def of(server: Prometheus, wanted: str | None, at: float | None, since: float) -
 
 
 def targets(server: Prometheus, end: float, since: float) -> dict[Target, tuple[float, float]]:
-    """Every service that was scraped in that time, with its first and last sample's time.
+    """Every service that was scraped in that time, with the times of its first and last sample.
 
-    One minute exact: it is for telling who followed whom.
+    The times are exact to a minute, which is enough to see which target replaced which.
     """
     step = max(60.0, math.ceil(since / LOCATION_POINTS))
     names = f'__name__=~"{LIVE}|{LIMIT}|{SUBSCRIPTIONS}"'
@@ -107,22 +108,23 @@ def targets(server: Prometheus, end: float, since: float) -> dict[Target, tuple[
 def choose(
     seen: Mapping[Target, tuple[float, float]], wanted: str | None, url: str
 ) -> tuple[Target, list[str]]:
-    """The target that is meant, and what should be said of it.
+    """The target to show, and notes about it.
 
-    One that ended before another began is told, and not asked about: it was renamed or replaced.
+    If one target ended before another began, it was probably renamed or replaced. Then the later one is
+    chosen, with a note, and no error is raised.
     """
     if not seen:
         raise PrometheusError(
             f"Prometheus at {url} has no samples of a qcfeed service in that time",
             hint="is it scraped? `qcfeed artifacts` has a prometheus.yml;"
-            f" {url}/targets shows what is",
+            f" {url}/targets lists the targets",
         )
     if wanted is not None:
         matching = {t: seen[t] for t in seen if wanted in (t.instance, t.job, str(t))}
         if not matching:
             raise PrometheusError(
                 f"Prometheus at {url} has no target {wanted} in that time",
-                hint=f"it has {_listed(seen)}: renamed?",
+                hint=f"it has {_listed(seen)}; was the target renamed?",
             )
         seen, others = matching, {t: when for t, when in seen.items() if t not in matching}
     else:
@@ -133,14 +135,14 @@ def choose(
     if rivals:
         raise AmbiguousInstanceError(
             f"Prometheus has {len(rivals) + 1} services: {_listed([last, *rivals])}",
-            hint=f"say which: --prometheus-target {last.instance or last.job}",
+            hint=f"choose one: --prometheus-target {last.instance or last.job}",
         )
     return last, [*_earlier(seen, last), *_later(others, last, seen[last][1])]
 
 
 def _earlier(seen: Mapping[Target, tuple[float, float]], last: Target) -> list[str]:
     return [
-        f"before, there was {target}: --prometheus-target {target} tells of it"
+        f"an earlier target, {target}, has ended; show it with --prometheus-target {target}"
         for target in seen
         if target != last
     ]
@@ -148,7 +150,7 @@ def _earlier(seen: Mapping[Target, tuple[float, float]], last: Target) -> list[s
 
 def _later(others: Mapping[Target, tuple[float, float]], chosen: Target, ended: float) -> list[str]:
     return [
-        f"{chosen} has ended, and {target} began then: was it renamed?"
+        f"{chosen} has ended, and {target} began after it; was it renamed?"
         for target, (began, _) in others.items()
         if began >= ended
     ]
@@ -164,7 +166,7 @@ def _listed(many: Mapping[Target, tuple[float, float]] | Sequence[Target]) -> st
 def _points(
     server: Prometheus, target: Target, end: float, since: float
 ) -> tuple[list[Point], float | None]:
-    """Points every STEP; of a long time only in its last hour, and coarser before that."""
+    """Points every STEP. For a long time only in its last hour, and with a larger step before."""
     step = max(STEP, math.ceil(since / POINTS))
     parts = (
         [(since, 0.0, STEP)] if step == STEP else [(since, HOUR, step), (HOUR - STEP, 0.0, STEP)]
@@ -180,7 +182,8 @@ def _points(
 def _part(
     server: Prometheus, target: Target, begin: float, end: float, step: float
 ) -> tuple[list[Point], float | None]:
-    """``last_over_time`` over just one step: a plain selector would fill five minutes' gaps."""
+    """Points every ``step``. ``last_over_time`` covers just one step, because a plain selector would
+    fill gaps of up to five minutes with the last sample."""
     first = end - math.floor((end - begin) / step) * step
     query = (
         "sum by (__name__)"
@@ -220,7 +223,7 @@ def _locations(
 
 
 def _just_under(step: float) -> str:
-    """One step as a duration, less a millisecond: a sample on the border is counted once."""
+    """One step as a duration, less a millisecond, so that a sample on the border counts once."""
     return f"{step * 1_000 - 1:.0f}ms"
 
 

@@ -1,4 +1,4 @@
-"""The last hour as the process itself remembers it: for when there is no Prometheus."""
+"""The last hour of a process, kept in the process itself, for use without Prometheus."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qcfeed.metrics.growth import Point
 
 
 class FeedCounts(NamedTuple):
-    """What a service has beside tasks."""
+    """What a feed service counts beside tasks."""
 
     subscriptions: int
     orphaned_subscriptions: int
@@ -22,19 +22,19 @@ class FeedCounts(NamedTuple):
 
 
 class RecentHistory:
-    """A point a snapshot (sampler.py: every 10 s or so), as many as make an hour; from any thread.
+    """One point per snapshot (sampler.py: about every 10 s), for an hour. From any thread.
 
-    Cost: what reading the resident memory takes, 80 us, and ``counts``. 0.1 MB when full.
+    Cost per point: 80 us to read the resident memory, and ``counts``. It takes 0.1 MB when full.
     """
 
     def __init__(self, counts: Callable[[], FeedCounts] | None = None) -> None:
-        """``counts`` is asked in the sampling thread; a program without feeds has none."""
+        """``counts`` is called in the sampling thread; None for a program without feeds."""
         self._counts = counts
         self._points: deque[Point] = deque(maxlen=MAX_SNAPSHOTS)
         self._lock = threading.Lock()
 
     def note(self, now: float, taken: TaskSnapshot) -> None:
-        """Remember this moment. ``now``: ``time.monotonic()``, which no clock that is set disturbs."""
+        """Add a point. ``now``: ``time.monotonic()``, which does not jump when the clock is set."""
         counts = None if self._counts is None else self._counts()
         orphaned = taken.totals.orphaned
         point = Point(

@@ -1,4 +1,4 @@
-"""docs/metrics.md, written from the catalog. Pure."""
+"""Generates docs/metrics.md from the catalog. Pure."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from qcfeed.metrics.catalog.recordings import RECORDINGS
 _HEAD = """\
 # Metrics, rules, alerts, dashboard
 
-Written from `qcfeed/metrics/catalog/` by `make generate`; `make check` compares the two.
+Generated from `qcfeed/metrics/catalog/` by `make generate`; `make check` compares the two.
 
-`qcfeed serve` shows its metrics at `/metrics`, on the port for quotes or at `--admin-listen`. They are read
-when somebody scrapes: nothing is counted where quotes pass. Any other asyncio program gets those about
-tasks, loop lag and the memory limit with `attach` ([any-program.md](any-program.md)). The alerts on old quotes
-are silent while `serve --market-hours` says that the market is closed ([ADR 17](adr/0017-a-closed-market-is-told-by-the-service.md)).
+`qcfeed serve` exposes its metrics at `/metrics`, on the port for quotes or at `--admin-listen`. They are computed
+at each scrape, so they cost nothing where quotes pass. Any other asyncio program gets the metrics about tasks,
+loop lag and the memory limit with `attach` ([any-program.md](any-program.md)). The alerts on old quotes do not fire
+while the market is closed according to `serve --market-hours` ([ADR 17](adr/0017-a-closed-market-is-told-by-the-service.md)).
 
     qcfeed artifacts --write monitoring    # rules, dashboard, and a Prometheus, Alertmanager and Grafana
 
-Spawn locations are labels, and bounded: the first 80 get one, 20 more are kept for locations that come
-later and hold a hundredth of the live tasks; the rest is `other`. A label is never taken back, and what a
-location had counted before stays with `other`, so no counter falls and sums are the ledger's
-([ADR 16](adr/0016-one-catalog.md)).
+Spawn locations are labels, and their number is limited. The first 80 locations get a label, 20 more labels are
+for later locations with at least a hundredth of the live tasks, and all others are counted as `other`. A location
+keeps its label. What was counted before it got the label stays with `other`, so no counter falls, and the sum
+over all labels is the ledger's total ([ADR 16](adr/0016-one-catalog.md)).
 """
 
 
@@ -34,7 +34,12 @@ def page() -> str:
 
 
 def _metrics() -> Iterator[str]:
-    yield from ("## Metrics", "", "| name | kind | unit | labels | says |", "|---|---|---|---|---|")
+    yield from (
+        "## Metrics",
+        "",
+        "| name | kind | unit | labels | meaning |",
+        "|---|---|---|---|---|",
+    )
     yield from (_metric(metric) for metric in METRICS)
     yield ""
     yield from ("| histogram | upper bounds of its buckets |", "|---|---|")
@@ -50,7 +55,7 @@ def _metric(metric: Metric) -> str:
 
 
 def _recordings() -> Iterator[str]:
-    yield from ("## Recording rules", "", "| name | says | expression |", "|---|---|---|")
+    yield from ("## Recording rules", "", "| name | meaning | expression |", "|---|---|---|")
     for each in RECORDINGS:
         labels = ", ".join(f'{name}="{value}"' for name, value in each.labels.items())
         name = f"{each.name}{{{labels}}}" if labels else each.name
@@ -59,7 +64,12 @@ def _recordings() -> Iterator[str]:
 
 
 def _alerts() -> Iterator[str]:
-    yield from ("## Alerts", "", "Levels say that something is wrong, trends that it will be.", "")
+    yield from (
+        "## Alerts",
+        "",
+        "An alert on a level means that something is wrong now; an alert on a trend, that it will be.",
+        "",
+    )
     for alert in ALERTS:
         yield from _alert(alert)
 
@@ -68,12 +78,12 @@ def _alert(alert: Alert) -> Iterator[str]:
     yield f"### {alert.name}"
     yield ""
     yield f"*{alert.severity}*, after {alert.hold}. {alert.description}"
-    yield f"Type first: `{alert.command}`. Runbook: `qcfeed runbook {alert.name}`."
+    yield f"First command: `{alert.command}`. Runbook: `qcfeed runbook {alert.name}`."
     yield from ("", f"    {alert.expr}", "")
 
 
 def _panels() -> Iterator[str]:
-    yield from ("## Dashboard", "", "| row | panel | says | alerts |", "|---|---|---|---|")
+    yield from ("## Dashboard", "", "| row | panel | meaning | alerts |", "|---|---|---|---|")
     for row in ROWS:
         for panel in row.panels:
             named = ", ".join(alert.name for alert in panel.alerts)

@@ -1,6 +1,6 @@
-"""The catalog's recordings and alerts as a Prometheus rule file. Pure.
+"""Renders the catalog's recordings and alerts as a Prometheus rule file. Pure.
 
-The file is small and regular, so it is written here: strings as JSON, which YAML contains.
+The file is small and regular, so no YAML library is needed: strings are written as JSON, which is YAML.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from qcfeed.metrics.catalog.alerts import ALERTS, RUNBOOKS, Alert
 from qcfeed.metrics.catalog.recordings import RECORDINGS, Recording
 
 _DURATION = re.compile(r"(?<![\w\"|])(\d+)(ms|s|m|h)(?![\w\"|])")
-"""A duration as PromQL writes it; in quotes it is a label's value, ``window="5m"``, and stays."""
+"""A duration in PromQL. In quotes it is the value of a label, ``window="5m"``, and stays."""
 _MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 
 
@@ -26,11 +26,11 @@ def render(
 ) -> str:
     """The rule file.
 
-    ``runbooks``: URL of the directory of the pages. ``faster``: by how much to shorten every range,
-    step, offset and ``for``, so that a rehearsal need not wait; thresholds stay as they are.
+    ``runbooks``: URL of the directory of the runbooks. ``faster``: the factor by which to shorten every
+    range, step, offset and ``for``, so that a rehearsal need not wait. Thresholds stay as they are.
     """
     lines = [
-        "# Written from qcfeed/metrics/catalog by `qcfeed artifacts rules`: change it there.",
+        "# Generated from qcfeed/metrics/catalog by `qcfeed artifacts rules`: change it there.",
         "groups:",
         "  - name: qcfeed",
         "    rules:",
@@ -43,7 +43,7 @@ def render(
 
 
 def shorten(text: str, faster: int) -> str:
-    """``text`` with every duration in it that many times shorter, at least a millisecond each."""
+    """``text`` with every duration divided by ``faster``; at least a millisecond each."""
     if faster == 1:
         return text
     return _DURATION.sub(lambda found: _shorter(int(found[1]) * _MS[found[2]], faster), text)

@@ -1,4 +1,4 @@
-"""What is known of one service over a time, whoever remembers it: Prometheus, or the service."""
+"""The history of one service, from Prometheus or from the service itself."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import NamedTuple
 from qcfeed.metrics.growth import Point
 
 STALE_SAMPLE_S = 120.0
-"""Seconds from which the last sample's age is worth a word."""
+"""Age in seconds from which an old last sample is mentioned."""
 
 
 class Timeline(NamedTuple):
-    """What is known of one service until ``at``. ``points`` oldest first; ``limit`` in bytes.
+    """The history of one service until ``at``. ``points``: oldest first. ``limit``: in bytes.
 
     ``locations``: (Unix seconds, live tasks) by spawn location, since the last restart.
-    ``missing``: what could not be had, or may mislead, a sentence each.
+    ``missing``: what is not available or may mislead, one sentence each.
     """
 
     at: float
@@ -28,15 +28,17 @@ class Timeline(NamedTuple):
 
 
 def caveats(points: Sequence[Point], limit: float | None, end: float) -> list[str]:
-    """What is not there, or makes the answer less than it seems; ``points`` has one at least."""
+    """What is missing or makes the result less reliable, one sentence each. ``points`` is not empty."""
     said = []
     if limit is None:
-        said.append("no memory limit is known, so neither is how long is left; --limit says it")
+        said.append(
+            "the memory limit is not known, so the time left is not either; give it with --limit"
+        )
     if not any(point.memory is not None for point in points):
         said.append("no samples of memory")
     if not any(point.live is not None for point in points):
         said.append("no samples of live tasks")
     age = end - points[-1].at
     if age > STALE_SAMPLE_S:
-        said.append(f"the last sample is {age / 60:,.0f} min old: is it still scraped?")
+        said.append(f"the last sample is {age / 60:,.0f} min old: is the service still scraped?")
     return said

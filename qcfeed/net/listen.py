@@ -31,7 +31,7 @@ def bind(host: str, port: int, flag: str, *, shared: bool = False) -> socket.soc
     ``shared``: let other processes of the same user bind the same port with SO_REUSEPORT; the kernel
     spreads connections over them (socket(7)). Raises StartError, naming ``flag``.
     """
-    if port > MAX_PORT:  # getaddrinfo would take it modulo 65,536
+    if port > MAX_PORT:  # getaddrinfo would silently reduce it modulo 65,536
         raise StartError(
             f"{port} is not a port", hint=f"ports go from 1 to {MAX_PORT}; 0 picks any free port"
         )

@@ -22,7 +22,7 @@ class Pollable(Protocol):
     """The owner of a watched descriptor. Spurious calls of ``ready`` are possible."""
 
     def ready(self, events: int) -> None:
-        """The descriptor is ready. ``events`` may hold EPOLLHUP and EPOLLERR, which nobody asks for."""
+        """The descriptor is ready. ``events`` may include EPOLLHUP and EPOLLERR unasked."""
 
     def end(self, error: Exception | None) -> None:
         """Called once after ``Poller.end_soon``, when the current events have been handled."""

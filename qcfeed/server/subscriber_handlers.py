@@ -66,19 +66,19 @@ class SubscriberHandlers:
         now = self._loop.time()
         rows = [
             msgspec.Raw(msgspec.json.encode(_row(each, now)))
-            for some in self._ledger.slices(found[:most])
-            for each in some
+            for batch in self._ledger.slices(found[:most])
+            for each in batch
         ]
         return Subscribers(total=len(found), subscribers=cast("list[Subscriber]", rows))
 
-    def _matching(self, which: _Filter) -> tuple[list[Connection], list[Connection]]:
+    def _matching(self, wanted: _Filter) -> tuple[list[Connection], list[Connection]]:
         """Matching connections: the stalled ones by descending lag, and the others, oldest first."""
         now = self._loop.time()
         slow: list[Connection] = []
         others: list[Connection] = []
-        for some in self._ledger.slices(list(self._gateway.connections)):
-            for each in some:
-                if each.state is State.OPEN and which.matches(each, now):
+        for batch in self._ledger.slices(list(self._gateway.connections)):
+            for each in batch:
+                if each.state is State.OPEN and wanted.matches(each, now):
                     (others if each.stalled_since is None else slow).append(each)
         slow.sort(key=lambda each: (-flush.total_lag(each), each.serial))
         others.sort(key=lambda each: each.serial)

@@ -74,10 +74,10 @@ class Timeouts:
     def _end_overdue(self, now: float) -> int:
         """Abort pending connections past their deadline; returns how many."""
         overdue = itertools.takewhile(lambda each: each.deadline <= now, self._pending)
-        some = list(itertools.islice(overdue, MAX_DUE_PER_TURN))
-        for pending in some:
+        due = list(itertools.islice(overdue, MAX_DUE_PER_TURN))
+        for pending in due:
             pending.abort()
-        return len(some)
+        return len(due)
 
     def check(self, connection: Connection, now: float) -> bool:
         """Enforce the timeouts of one connection; returns whether one of them was due."""

@@ -1,1 +1,1 @@
-"""Where quotes come from, behind one protocol (base.py): simulator, replay, coinbase."""
+"""Upstreams, the sources of quotes, behind one interface (base.py): simulator, replay, coinbase."""

@@ -37,8 +37,8 @@ def connect(url: str, *, clock: Callable[[], int] = time.time_ns) -> Upstream:
         raise ConfigError(f"upstream {url!r} is not a URL: {error}", hint=_EXAMPLES) from error
     make = _SCHEMES.get(parts.scheme)
     if make is None:
-        said = f"has the unknown scheme {parts.scheme!r}" if parts.scheme else "has no scheme"
-        raise ConfigError(f"upstream {url!r} {said}", hint=_EXAMPLES)
+        problem = f"has the unknown scheme {parts.scheme!r}" if parts.scheme else "has no scheme"
+        raise ConfigError(f"upstream {url!r} {problem}", hint=_EXAMPLES)
     return make(parts, Query(parts.query), clock)
 
 

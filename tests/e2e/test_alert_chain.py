@@ -83,11 +83,11 @@ def test_a_leak_is_told_of_and_its_end_too(chain: Chain) -> None:
 
     told = chain.webhook.hear(ORPHANS, "firing")
     assert told["labels"]["severity"] == "warning"
-    assert "tasks have no owner any more on 127.0.0.1:" in told["annotations"]["summary"]
+    assert "tasks no longer have an owner on 127.0.0.1:" in told["annotations"]["summary"]
     assert told["annotations"]["command"] == "qcfeed orphans"
     assert told["annotations"]["runbook_url"].endswith(f"/runbooks/{ORPHANS}.md")
     assert (
-        "a minute on 127.0.0.1:" in chain.webhook.hear(GROWTH, "firing")["annotations"]["summary"]
+        "per minute on 127.0.0.1:" in chain.webhook.hear(GROWTH, "firing")["annotations"]["summary"]
     )
     assert (asked.value("tokio_spawned_tasks_total") or 0) > ZOMBIES, "the old dashboard draws"
 

@@ -94,7 +94,7 @@ def slow() -> Iterator[bytes]:
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (lambda _, __: [PAGE], "does not answer as Prometheus does"),
+        (lambda _, __: [PAGE], "does not answer like Prometheus"),
         (lambda _, __: [reply("", status=401)], "401"),
         (
             lambda _, __: [

@@ -109,4 +109,4 @@ def test_a_prometheus_that_is_none_or_not_there(service: Serving, home: Path) ->
         finally:
             stranger.shutdown()
             thread.join()
-    assert "does not answer as Prometheus does" in said["prometheus"]["detail"]
+    assert "does not answer like Prometheus" in said["prometheus"]["detail"]

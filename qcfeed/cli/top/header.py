@@ -12,7 +12,8 @@ from qcfeed.diagnose.diagnostics_findings import DRILL
 from qcfeed.diagnose.verdict import headline
 from qcfeed.formats import age, count, milliseconds, plural, printable, signed, size
 from qcfeed.metrics.growth import MIN_SAMPLES
-from qcfeed.metrics.growth_answer import HORIZON, in_words
+from qcfeed.metrics.growth_answer import in_words
+from qcfeed.model import thresholds
 from qcfeed.model.answers import Status
 
 SPARK_WIDTH = 20
@@ -130,7 +131,10 @@ def _time_left(health: Health | None) -> tuple[str, str | None]:
     if worst is None or worst.time_to_limit_s is None:
         return f"no steady growth in {age(health.seconds)}", None
     left = worst.time_to_limit_s
-    return f"{age(left)} left, {in_words(worst.window)}", "red" if left <= HORIZON else None
+    return (
+        f"{age(left)} left, {in_words(worst.window)}",
+        "red" if left <= thresholds.MEMORY_LEFT_S else None,
+    )
 
 
 def _tasks(snapshot: Snapshot, space: Space) -> HeaderLine:

@@ -1,1 +1,1 @@
-"""A game day in one command: everything started, broken, watched, mended by somebody, and stopped."""
+"""``qcfeed drill rehearse``: starts a service and its monitoring, runs a drill, and waits for its end."""

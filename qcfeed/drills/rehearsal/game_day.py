@@ -127,9 +127,9 @@ class GameDay:
 
     def _wait_for_symptom(self) -> None:
         """Wait until the Diagnosis commands of the runbook print what the runbook shows."""
-        while (wrong := self._first_difference(self.pages[0], "Diagnosis")) is not None:
+        while (failing := self._first_difference(self.pages[0], "Diagnosis")) is not None:
             if self.elapsed > FIRES_WITHIN:
-                raise TimedOutError(f"no symptom within {FIRES_WITHIN:g} s: {wrong}")
+                raise TimedOutError(f"no symptom within {FIRES_WITHIN:g} s: {failing}")
             time.sleep(_POLL_INTERVAL)
         self._record(f"the symptom of {self.pages[0]} shows", None)
 
@@ -150,15 +150,17 @@ class GameDay:
             self._restart_service()
             if automatic:
                 self._follow_pages()
-            wrong = self._failing_step()
-            self._verified_since = (self._verified_since or self.elapsed) if wrong is None else None
+            failing = self._failing_step()
+            self._verified_since = (
+                (self._verified_since or self.elapsed) if failing is None else None
+            )
             if self._is_resolved():
                 self.log.append(
                     TimelineEntry("the runbooks' Verification holds", self._verified_since)
                 )
                 return
-            if self.elapsed > deadline + (RESOLVES_WITHIN if wrong is None else 0.0):
-                still = wrong or f"{', '.join(self.pager.firing)} still firing"
+            if self.elapsed > deadline + (RESOLVES_WITHIN if failing is None else 0.0):
+                still = failing or f"{', '.join(self.pager.firing)} still firing"
                 raise TimedOutError(f"not resolved within {within:g} s: {still}")
             time.sleep(_POLL_INTERVAL)
 
@@ -192,10 +194,10 @@ class GameDay:
             TimelineEntry(f"{entry.action}, by {entry.who}: {entry.outcome}", entry.at - broke)
             for entry in self.actions()
         ]
-        rang = [
+        alerts = [
             each for alert in self.pager.notifications.values() for each in _alert_entries(alert)
         ]
-        every = [*self.log, *done, *rang]
+        every = [*self.log, *done, *alerts]
         return sorted(every, key=lambda each: -1.0 if each.at is None else each.at)
 
     @property
@@ -257,8 +259,8 @@ class GameDay:
 
     def _new_alerts(self) -> list[Notification]:
         """Alerts that have fired for the first time since the last call."""
-        told = None if self.prometheus is None else pager.fetch(self.prometheus)
-        fired = [] if told is None else self.pager.update(told, self.elapsed)
+        active = None if self.prometheus is None else pager.fetch(self.prometheus)
+        fired = [] if active is None else self.pager.update(active, self.elapsed)
         self.pages += [each.name for each in fired if each.name in self.alerts]
         return fired
 

@@ -44,18 +44,18 @@ class Pager:
             for each in alerts
             if each["state"] == "firing"
         }
-        news = [
+        new = [
             Notification(name, annotations, now)
             for name, annotations in firing.items()
             if name not in self.notifications
         ]
-        self.notifications |= {each.name: each for each in news}
+        self.notifications |= {each.name: each for each in new}
         for each in self.notifications.values():
             if each.name not in firing:
                 each.resolved = now if each.resolved is None else each.resolved
             elif each.resolved is not None:
                 each.resolved, each.times = None, each.times + 1
-        return news
+        return new
 
     @property
     def firing(self) -> list[str]:

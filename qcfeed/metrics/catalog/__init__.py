@@ -1,5 +1,5 @@
-"""What is measured, asked for and shown, declared once: metrics, recordings, alerts, panels.
+"""Every metric, recording rule, alert and dashboard panel, declared once.
 
-Everything else is written from here: the exposition at /metrics, the rules, the dashboard,
-docs/metrics.md and the links to the runbooks.
+The exposition at /metrics, the Prometheus rules, the Grafana dashboard, docs/metrics.md and the links
+to the runbooks are generated from these declarations.
 """

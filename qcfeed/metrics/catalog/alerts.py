@@ -1,7 +1,8 @@
-"""Every alert: when it fires, how bad that is, what it means and what to type first.
+"""Every alert: when it fires, its severity, what it means and which command to run first.
 
-Levels say that something is wrong, trends that it will be. A trend is asked over more than one
-window, and says so in its recording (recordings.py). Expressions keep ``job`` and ``instance``.
+An alert on a level means that something is wrong now; an alert on a trend means that it will be. A
+trend is computed over more than one window (recordings.py). Expressions keep the labels ``job`` and
+``instance``.
 """
 
 from __future__ import annotations
@@ -9,24 +10,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from qcfeed.model import thresholds
+
 RUNBOOKS = "https://github.com/qcfeed/qcfeed/blob/main/runbooks"
-"""Where the pages are; one of an alert's name for each."""
+"""The directory of the runbooks; each alert has a page of its name."""
 
 
 class Severity(StrEnum):
-    """Whether somebody is woken."""
+    """How urgent an alert is."""
 
     CRITICAL = "critical"
-    """Now: subscribers feel it, or will within the hour."""
+    """Page now: subscribers are affected, or will be within the hour."""
     WARNING = "warning"
-    """Today: it becomes critical when it is left alone."""
+    """Fix today: it becomes critical if nothing is done."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One alert. ``hold``: for how long ``expr`` must be so ("0s" for not at all).
+    """One alert. ``hold``: for how long ``expr`` must be true before it fires (Prometheus' ``for``).
 
-    ``summary`` and ``description`` are Prometheus templates; ``command`` is what to type first.
+    ``summary`` and ``description`` are Prometheus templates. ``command``: the command to run first.
     """
 
     name: str
@@ -39,12 +42,12 @@ class Alert:
 
     @property
     def runbook(self) -> str:
-        """The page's file name."""
+        """The file name of its page."""
         return f"{self.name}.md"
 
 
 _SHUT = "unless on (job, instance) (min_over_time(qcfeed_market_open[10m]) == 0)"
-"""Not while the market is closed, nor in its first ten minutes, when quotes are of the day before."""
+"""Not while the market is closed, nor in its first ten minutes, when quotes are from the day before."""
 _WHERE = "on {{ $labels.instance }}"
 
 TASK_GROWTH = Alert(
@@ -52,9 +55,9 @@ TASK_GROWTH = Alert(
     expr="min by (job, instance) (qcfeed:unexplained_tasks_per_minute) > 5",
     hold="5m",
     severity=Severity.WARNING,
-    summary="Tasks that no feed explains grow by {{ $value | humanize }} a minute " + _WHERE,
-    description="Live tasks beyond one a feed grow over both 5 and 30 minutes. A feed has at most one"
-    " task, so demand does not explain it: something spawns tasks that do not end.",
+    summary="Tasks that no feed explains grow by {{ $value | humanize }} per minute " + _WHERE,
+    description="Live tasks beyond one per feed have grown over both 5 and 30 minutes. A feed has at"
+    " most one task, so demand does not explain this: something creates tasks that do not end.",
     command="qcfeed tasks --window 30s",
 )
 ORPHANED_TASKS = Alert(
@@ -62,9 +65,9 @@ ORPHANED_TASKS = Alert(
     expr="sum by (job, instance) (qcfeed_tasks_orphaned) > 0",
     hold="2m",
     severity=Severity.WARNING,
-    summary="{{ $value | humanize }} tasks have no owner any more " + _WHERE,
-    description="Tasks are alive whose subscriber or feed is gone. A sound service has none; they can"
-    " be cancelled without touching anything else.",
+    summary="{{ $value | humanize }} tasks no longer have an owner " + _WHERE,
+    description="The subscriber or feed of these live tasks is gone. A healthy service has no such"
+    " tasks. They can be cancelled without affecting anything else.",
     command="qcfeed orphans",
 )
 ORPHANED_SUBSCRIPTIONS = Alert(
@@ -72,36 +75,38 @@ ORPHANED_SUBSCRIPTIONS = Alert(
     expr="qcfeed_subscriptions_orphaned > 0",
     hold="2m",
     severity=Severity.WARNING,
-    summary="{{ $value | humanize }} subscriptions have no connection any more " + _WHERE,
-    description="They keep feeds open that nobody reads. A sound service has none.",
+    summary="{{ $value | humanize }} subscriptions no longer have a connection " + _WHERE,
+    description="They keep feeds open that nobody reads. A healthy service has no such subscriptions.",
     command="qcfeed orphans",
 )
 MEMORY_RUNS_OUT = Alert(
     name="QcfeedMemoryRunsOut",
-    expr='min by (job, instance) (qcfeed:memory_seconds_to_limit{window=~"15m|1h"}) < 4 * 3600',
+    expr='min by (job, instance) (qcfeed:memory_seconds_to_limit{window=~"15m|1h"})'
+    f" < {thresholds.MEMORY_LEFT_S}",
     hold="5m",
     severity=Severity.WARNING,
     summary="Memory reaches its limit in {{ $value | humanizeDuration }} " + _WHERE,
-    description="As memory grew over the last 15 minutes or the last hour, whichever is worse.",
+    description="At the growth rate of the last 15 minutes or the last hour, whichever leaves less time.",
     command="qcfeed growth",
 )
 MEMORY_RUNS_OUT_SOON = Alert(
     name="QcfeedMemoryRunsOutSoon",
-    expr='min by (job, instance) (qcfeed:memory_seconds_to_limit{window=~"5m|15m"}) < 30 * 60',
+    expr='min by (job, instance) (qcfeed:memory_seconds_to_limit{window=~"5m|15m"})'
+    f" < {thresholds.MEMORY_LEFT_URGENT_S}",
     hold="1m",
     severity=Severity.CRITICAL,
     summary="Memory reaches its limit in {{ $value | humanizeDuration }} " + _WHERE,
-    description="As memory grew over the last 5 or 15 minutes, whichever is worse; then the kernel ends"
-    " the process.",
+    description="At the growth rate of the last 5 or 15 minutes, whichever leaves less time. At its"
+    " limit, the kernel kills the process.",
     command="qcfeed diagnose",
 )
 MEMORY_HIGH = Alert(
     name="QcfeedMemoryHigh",
-    expr="process_resident_memory_bytes / qcfeed_memory_limit_bytes > 0.85",
+    expr=f"process_resident_memory_bytes / qcfeed_memory_limit_bytes > {thresholds.MEMORY_SHARE}",
     hold="2m",
     severity=Severity.CRITICAL,
-    summary="Memory stands at {{ $value | humanizePercentage }} of its limit " + _WHERE,
-    description="Near the limit the kernel may end the process at any allocation.",
+    summary="Memory is at {{ $value | humanizePercentage }} of its limit " + _WHERE,
+    description="Near the limit, any allocation may make the kernel kill the process.",
     command="qcfeed diagnose",
 )
 QUOTES_STALE = Alert(
@@ -111,7 +116,7 @@ QUOTES_STALE = Alert(
     hold="2m",
     severity=Severity.WARNING,
     summary="{{ $value | humanizePercentage }} of the symbols are stale " + _WHERE,
-    description="Their last quote is older than --stale-after, though the market is open.",
+    description="Their last quote is older than --stale-after, although the market is open.",
     command="qcfeed feeds",
 )
 QUOTES_DEAD = Alert(
@@ -120,7 +125,7 @@ QUOTES_DEAD = Alert(
     hold="5m",
     severity=Severity.CRITICAL,
     summary="{{ $value | humanize }} symbols are dead " + _WHERE,
-    description="Subscribers hold them and have had no quote for --dead-after, though the market is open.",
+    description="They have subscribers and no quote for --dead-after, although the market is open.",
     command="qcfeed feeds",
 )
 LOOP_LAG = Alert(
@@ -128,8 +133,9 @@ LOOP_LAG = Alert(
     expr="rate(qcfeed_loop_lag_seconds_sum[5m]) > 0.1",
     hold="5m",
     severity=Severity.WARNING,
-    summary="The loop was late for {{ $value | humanizePercentage }} of the time " + _WHERE,
-    description="Something computes or blocks in the service's loop; every quote is late by as much.",
+    summary="The event loop was late for {{ $value | humanizePercentage }} of the time " + _WHERE,
+    description="Something blocks the service's event loop, or computes too much in it. Every quote is"
+    " delayed by as much.",
     command="qcfeed tasks findings",
 )
 SLOW_CONSUMERS = Alert(
@@ -139,8 +145,8 @@ SLOW_CONSUMERS = Alert(
     hold="5m",
     severity=Severity.WARNING,
     summary="Subscribers read too slowly " + _WHERE,
-    description="More than a tenth of the connections take nothing just now, or more than ten were"
-    " disconnected for it in a quarter of an hour.",
+    description="More than a tenth of the connections cannot take data now, or more than ten were"
+    " disconnected for reading too slowly in the last 15 minutes.",
     command="qcfeed status",
 )
 UPSTREAM_DOWN = Alert(
@@ -148,8 +154,8 @@ UPSTREAM_DOWN = Alert(
     expr="qcfeed_upstream_connected == 0 and on (job, instance) qcfeed_symbols_active > 0",
     hold="1m",
     severity=Severity.CRITICAL,
-    summary="The upstream is not there " + _WHERE,
-    description="Symbols are subscribed to, and no quotes can come. Feeds try again by themselves.",
+    summary="The upstream is disconnected " + _WHERE,
+    description="Symbols have subscribers, but no quotes can arrive. Feeds reconnect by themselves.",
     command="qcfeed status",
 )
 TARGET_MISSING = Alert(
@@ -158,7 +164,8 @@ TARGET_MISSING = Alert(
     hold="1m",
     severity=Severity.CRITICAL,
     summary="{{ with $labels.instance }}{{ . }}{{ else }}qcfeed{{ end }} does not answer Prometheus",
-    description="It is down, its loop is stuck, or nobody scrapes it: every other alert is blind.",
+    description="The service is down, its loop is stuck, or Prometheus does not scrape it. No other"
+    " alert can fire meanwhile.",
     command="qcfeed status",
 )
 LEDGER_INCOMPLETE = Alert(
@@ -167,8 +174,8 @@ LEDGER_INCOMPLETE = Alert(
     hold="1m",
     severity=Severity.WARNING,
     summary="qcfeed cannot see all tasks " + _WHERE,
-    description="The task ledger checks itself, and the check has failed. Until it holds again, a leak"
-    " may show in no list of tasks or orphans, and no alert about tasks can be relied on.",
+    description="The task ledger's check of itself has failed. Until it passes again, a leak may be"
+    " missing from every list of tasks and orphans, and alerts about tasks are not reliable.",
     command="qcfeed status",
 )
 DRILL_LEFT_ON = Alert(
@@ -176,10 +183,11 @@ DRILL_LEFT_ON = Alert(
     expr="qcfeed_drill_active == 1",
     hold="1h",
     severity=Severity.WARNING,
-    summary="A drill has been on for an hour " + _WHERE,
-    description="The service is broken on purpose (serve --drill). Start it without when you are done.",
+    summary="A drill has been running for an hour " + _WHERE,
+    description="The service is broken on purpose (serve --drill). When the rehearsal is over, restart"
+    " it without --drill.",
     command="qcfeed status",
 )
 
 ALERTS: tuple[Alert, ...] = tuple(each for each in globals().values() if type(each) is Alert)
-"""All of them, in the order above."""
+"""All alerts, in the order above."""

@@ -1,4 +1,4 @@
-"""Panels of the feed service: quotes and who reads them."""
+"""Panels of the feed service: quotes and subscribers."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ QUOTES = Row(
     "Feeds and quotes",
     (
         Panel(
-            "Symbols, by how old the last quote is",
-            "With subscribers.",
+            "Symbols, by age of the last quote",
+            "Symbols with subscribers.",
             "short",
             (Query(f"sum by (band) ({of('qcfeed_symbols')})", "{{band}}"),),
             alerts=(alerts.QUOTES_STALE, alerts.QUOTES_DEAD),
         ),
         Panel(
-            "The oldest last quote",
-            "Of a symbol with subscribers; and whether the market is open (1).",
+            "Age of the oldest last quote",
+            "Of the symbols with subscribers; and whether the market is open (1).",
             "s",
             (
                 Query(of("qcfeed_quote_age_seconds")),
@@ -29,12 +29,12 @@ QUOTES = Row(
         ),
         Panel(
             "Feeds, by state",
-            "Of their upstream.",
+            "State of their upstream.",
             "short",
             (Query(f"sum by (upstream) ({of('qcfeed_feeds')})", "{{upstream}}"),),
         ),
         Panel(
-            "Quotes a second",
+            "Quotes per second",
             "In from upstreams, and out to subscribers.",
             "ops",
             (
@@ -44,7 +44,7 @@ QUOTES = Row(
         ),
         Panel(
             "Upstream",
-            "Whether it is there (1); restarts, reconnects and gaps a second.",
+            "Whether it is connected (1); restarts, reconnects and gaps per second.",
             "short",
             (
                 Query(of("qcfeed_upstream_connected"), "{{instance}} connected"),
@@ -62,7 +62,7 @@ SUBSCRIBERS = Row(
     (
         Panel(
             "Subscriptions, symbols, connections",
-            "As many as are held now.",
+            "Current numbers.",
             "short",
             (
                 Query(of("qcfeed_subscriptions_active"), "{{instance}} subscriptions"),
@@ -71,8 +71,8 @@ SUBSCRIBERS = Row(
             ),
         ),
         Panel(
-            "Subscribers a symbol",
-            "Half of the symbols have no more than the median.",
+            "Subscribers per symbol",
+            "Median and 99th percentile.",
             "short",
             tuple(
                 Query(
@@ -83,8 +83,8 @@ SUBSCRIBERS = Row(
             ),
         ),
         Panel(
-            "Slow readers",
-            "Connections that take nothing just now, and disconnections for it a second.",
+            "Slow subscribers",
+            "Connections that cannot take data now, and disconnections per second for reading too slowly.",
             "short",
             (
                 Query(of("qcfeed_connections_slow"), "{{instance}} slow"),
@@ -93,8 +93,8 @@ SUBSCRIBERS = Row(
             alerts=(alerts.SLOW_CONSUMERS,),
         ),
         Panel(
-            "What slow readers have not had",
-            "Quotes that wait, over all and for the slowest.",
+            "Unsent quotes of slow subscribers",
+            "In total, and for the slowest connection.",
             "short",
             (
                 Query(of("qcfeed_lag_quotes"), "{{instance}} all"),
@@ -103,8 +103,8 @@ SUBSCRIBERS = Row(
             alerts=(alerts.SLOW_CONSUMERS,),
         ),
         Panel(
-            "Quotes not delivered one by one",
-            "A second: told within a newer one, or dropped.",
+            "Quotes conflated or dropped",
+            "Per second: replaced by a newer quote, or dropped.",
             "ops",
             (
                 Query(rate("qcfeed_quotes_conflated_total"), "{{instance}} conflated"),
@@ -112,14 +112,14 @@ SUBSCRIBERS = Row(
             ),
         ),
         Panel(
-            "Kept by the kernel for slow readers",
-            "Until their peer has taken it.",
+            "Kernel send queues of slow subscribers",
+            "Bytes that the peer has not acknowledged yet.",
             "bytes",
             (Query(of("qcfeed_kernel_send_queue_bytes")),),
         ),
         Panel(
-            "Connections opened and closed a second",
-            "Closed: by close code.",
+            "Connections opened and closed per second",
+            "Closed connections by close code.",
             "ops",
             (
                 Query(rate("qcfeed_connections_opened_total"), "{{instance}} opened"),
@@ -127,7 +127,7 @@ SUBSCRIBERS = Row(
             ),
         ),
         Panel(
-            "Refused a second",
+            "Refused per second",
             "Upgrades and subscriptions, by reason.",
             "ops",
             (Query(rate("qcfeed_refused_total", "reason"), "{{reason}}"),),

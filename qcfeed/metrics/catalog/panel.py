@@ -1,4 +1,4 @@
-"""What a panel of the dashboard is. ``$instance`` in an expression is what its reader has chosen."""
+"""The parts of the dashboard. ``$instance`` in an expression is the dashboard's variable."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from qcfeed.metrics.catalog.alerts import Alert
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One PromQL expression and what its lines are called: a text with ``{{label}}`` in it."""
+    """One PromQL expression, and the legend of its lines, in which ``{{label}}`` is replaced."""
 
     expr: str
     legend: str = "{{instance}}"
@@ -17,8 +17,8 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One panel. ``unit`` is Grafana's word. ``warn`` and ``bad``: values from which it is coloured,
-    rising, or falling where ``bad`` is the smaller. ``alerts`` that tell of the same thing."""
+    """One panel. ``unit``: Grafana's name of the unit. ``warn`` and ``bad``: thresholds of the colours,
+    for falling values if ``bad`` is smaller. ``alerts``: the alerts about the same thing."""
 
     title: str
     help: str
@@ -28,7 +28,7 @@ class Panel:
     bad: float | None = None
     alerts: tuple[Alert, ...] = ()
     figure: bool = False
-    """One number, large, instead of lines over time."""
+    """Show one large number instead of lines over time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,11 @@ class Row:
 
 
 def of(metric: str, *labels: str) -> str:
-    """``metric`` of the instances that were chosen."""
+    """``metric`` of the chosen instances."""
     chosen = 'instance=~"$instance"'
     return f"{metric}{{{', '.join((chosen, *labels))}}}"
 
 
 def rate(metric: str, by: str = "instance") -> str:
+    """The rate per second of a counter of the chosen instances."""
     return f"sum by ({by}) (rate({of(metric)}[$__rate_interval]))"

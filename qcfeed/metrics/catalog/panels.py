@@ -1,4 +1,4 @@
-"""Every panel of the dashboard, by row; its first row says whether all is well."""
+"""Every panel of the dashboard, by row. The first row shows whether all is well."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from qcfeed.metrics.catalog import alerts
 from qcfeed.metrics.catalog.feed_panels import QUOTES, SUBSCRIBERS
 from qcfeed.metrics.catalog.panel import Panel, Query, Row, of
 from qcfeed.metrics.catalog.process_panels import MEMORY, PROCESS, TASKS
+from qcfeed.model import thresholds
 
 _FIRING = 'alertname=~"Qcfeed.*", alertstate="firing"'
 _NOT_LIVE = 'band!="live"'
@@ -15,7 +16,7 @@ GLANCE = Row(
     (
         Panel(
             "Alerts firing",
-            "Of this dashboard's own rules.",
+            "Alerts of qcfeed's own rules.",
             "short",
             (
                 Query(
@@ -28,8 +29,8 @@ GLANCE = Row(
             figure=True,
         ),
         Panel(
-            "Memory of its limit",
-            "Resident memory over what the process may hold.",
+            "Memory used",
+            "Resident memory as a share of the memory limit.",
             "percentunit",
             (
                 Query(
@@ -38,23 +39,23 @@ GLANCE = Row(
                 ),
             ),
             warn=0.7,
-            bad=0.85,
+            bad=thresholds.MEMORY_SHARE,
             alerts=(alerts.MEMORY_HIGH,),
             figure=True,
         ),
         Panel(
             "Time to the memory limit",
-            "The shortest over all windows; empty while memory does not grow.",
+            "The shortest of all windows; empty while memory does not grow.",
             "s",
             (Query(f"min({of('qcfeed:memory_seconds_to_limit')})", "left"),),
-            warn=4 * 3600,
-            bad=30 * 60,
+            warn=thresholds.MEMORY_LEFT_S,
+            bad=thresholds.MEMORY_LEFT_URGENT_S,
             alerts=(alerts.MEMORY_RUNS_OUT, alerts.MEMORY_RUNS_OUT_SOON),
             figure=True,
         ),
         Panel(
             "Orphans",
-            "Tasks and subscriptions whose owner is gone. There should be none.",
+            "Live tasks and subscriptions whose owner is gone. There should be none.",
             "short",
             (
                 Query(
@@ -69,7 +70,7 @@ GLANCE = Row(
         ),
         Panel(
             "Symbols not live",
-            "Share of the symbols with subscribers whose last quote is stale or worse.",
+            "Share of the symbols with subscribers whose last quote is stale, very stale or dead.",
             "percentunit",
             (
                 Query(
@@ -83,8 +84,8 @@ GLANCE = Row(
             figure=True,
         ),
         Panel(
-            "Instances that answer",
-            "Of those that Prometheus knows of.",
+            "Instances up",
+            "Share of the known instances that Prometheus can scrape.",
             "percentunit",
             (Query('avg(up{job="qcfeed", instance=~"$instance"})', "up"),),
             warn=0.999,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from qcfeed.metrics.catalog import alerts
 from qcfeed.metrics.catalog.panel import Panel, Query, Row, of, rate
+from qcfeed.model import thresholds
 
 MEMORY = Row(
     "Memory",
     (
         Panel(
             "Memory and its limit",
-            "At its limit the kernel ends the process.",
+            "At the limit, the kernel kills the process.",
             "bytes",
             (
                 Query(of("process_resident_memory_bytes"), "{{instance}} resident"),
@@ -20,11 +21,11 @@ MEMORY = Row(
         ),
         Panel(
             "Time to the limit, by window",
-            "As memory grew over 5 minutes, 15 minutes and an hour; the shorter time wins.",
+            "At the growth rate of the last 5 minutes, 15 minutes and hour. The shortest time counts.",
             "s",
             (Query(of("qcfeed:memory_seconds_to_limit"), "{{instance}} {{window}}"),),
-            warn=4 * 3600,
-            bad=30 * 60,
+            warn=thresholds.MEMORY_LEFT_S,
+            bad=thresholds.MEMORY_LEFT_URGENT_S,
             alerts=(alerts.MEMORY_RUNS_OUT, alerts.MEMORY_RUNS_OUT_SOON),
         ),
     ),
@@ -35,13 +36,13 @@ TASKS = Row(
     (
         Panel(
             "Live tasks, by spawn location",
-            "The ten locations with the most.",
+            "The ten locations with the most live tasks.",
             "short",
             (Query(f"topk(10, sum by (location) ({of('qcfeed_tasks_live')}))", "{{location}}"),),
         ),
         Panel(
             "Growth that no feed explains",
-            "Tasks a minute beyond one a feed, over 5 and over 30 minutes: a leak, when both stay up.",
+            "Tasks per minute beyond one per feed, over 5 and 30 minutes. If both stay up, it is a leak.",
             "short",
             (Query(of("qcfeed:unexplained_tasks_per_minute"), "{{instance}} {{window}}"),),
             warn=1,
@@ -49,8 +50,8 @@ TASKS = Row(
             alerts=(alerts.TASK_GROWTH,),
         ),
         Panel(
-            "Tasks spawned and ended a second",
-            "Under a stable load the two lie upon each other.",
+            "Tasks spawned and ended per second",
+            "Under a stable load the two lines coincide.",
             "ops",
             (
                 Query(rate("qcfeed_tasks_spawned_total"), "{{instance}} spawned"),
@@ -66,7 +67,7 @@ TASKS = Row(
         ),
         Panel(
             "Orphans, by spawn location",
-            "Tasks whose owner is gone.",
+            "Live tasks and subscriptions whose owner is gone.",
             "short",
             (
                 Query(f"sum by (location) ({of('qcfeed_tasks_orphaned')}) > 0", "{{location}}"),
@@ -78,7 +79,7 @@ TASKS = Row(
         ),
         Panel(
             "Tasks that failed, or were destroyed pending",
-            "A second, by spawn location.",
+            "Per second, by spawn location.",
             "ops",
             (
                 Query(
@@ -92,13 +93,13 @@ TASKS = Row(
         ),
         Panel(
             "Untracked tasks",
-            "Alive, and not recorded by the ledger: created before it, or around the task factory.",
+            "Live tasks that the ledger did not record: created before it, or around the task factory.",
             "short",
             (Query(of("qcfeed_tasks_untracked")),),
         ),
         Panel(
             "Problems of the task ledger",
-            "More than none: not all tasks can be seen, and the other panels of tasks show too few.",
+            "Above 0, the ledger does not see all tasks, and the other task panels show too few.",
             "short",
             (Query(of("qcfeed_ledger_problems")),),
             warn=1,
@@ -113,7 +114,7 @@ PROCESS = Row(
     (
         Panel(
             "Share of the time for which the loop was late",
-            "Every quote is late by as much.",
+            "Every quote is delayed by as much.",
             "percentunit",
             (Query(rate("qcfeed_loop_lag_seconds_sum")),),
             warn=0.05,
@@ -122,7 +123,7 @@ PROCESS = Row(
         ),
         Panel(
             "Loop lag, 99th percentile",
-            "Of its beats, twenty a second.",
+            "Delay of a timer in the loop, observed 20 times per second.",
             "s",
             (
                 Query(
@@ -134,14 +135,14 @@ PROCESS = Row(
             alerts=(alerts.LOOP_LAG,),
         ),
         Panel(
-            "Pauses of the garbage collector",
+            "Garbage collection pauses",
             "Share of the time, by generation.",
             "percentunit",
             (Query(rate("qcfeed_gc_pause_seconds_total", "generation"), "{{generation}}"),),
         ),
         Panel(
             "Processor",
-            "Of one core; a loop that has all of it has no more to give.",
+            "Share of one core. The loop cannot use more than one core.",
             "percentunit",
             (Query(rate("process_cpu_seconds_total")),),
             warn=0.7,

@@ -1,4 +1,4 @@
-"""Every recording rule: what alerts and panels ask for by name, and the old dashboard's names."""
+"""Every recording rule: series for alerts and panels, and the metric names of the old dashboard."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One recording rule. ``help``: what the recorded series says."""
+    """One recording rule. ``help``: the meaning of the recorded series."""
 
     name: str
     expr: str
@@ -19,21 +19,21 @@ class Recording:
 _LIVE = "sum by (job, instance) (qcfeed_tasks_live)"
 _EXPLAINED = 'sum by (job, instance) (qcfeed_feeds{upstream!~"closed|backoff"})'
 _UNEXPLAINED = f"{_LIVE} - ({_EXPLAINED} or 0 * {_LIVE})"
-"""A feed has one task, or none while it is closed or waits to try again; what goes beyond does not
-come from demand."""
+"""Live tasks that feeds do not explain. A feed has one task, or none while it is closed or backs off, so
+demand does not account for any more."""
 
 
 def _one_life(window: str) -> str:
-    """Not over a window in which the process began anew: shorter ones judge a young process."""
+    """Leave out windows in which the process restarted: a fall at a restart is no decrease."""
     return f"unless on (job, instance) changes(process_start_time_seconds[{window}]) > 0"
 
 
 def _tasks_per_minute(window: str) -> Recording:
-    # A subquery of the sum: a location that gets a label of its own must not look like growth.
+    # A subquery over the sum, so that a location that newly gets its own label is not taken for growth.
     return Recording(
         "qcfeed:unexplained_tasks_per_minute",
         f"60 * deriv(({_UNEXPLAINED})[{window}:15s]) {_one_life(window)}",
-        "Growth of live tasks beyond one a feed, least squares over the window.",
+        "Growth of live tasks beyond one per feed, per minute, by least squares over the window.",
         {"window": window},
     )
 
@@ -44,8 +44,8 @@ def _seconds_to_limit(window: str, half: str) -> Recording:
         "qcfeed:memory_seconds_to_limit",
         f"(qcfeed_memory_limit_bytes - {resident}) / (deriv({resident}[{window}]) > 0)"
         f" and count_over_time({resident}[{half}] offset {half}) > 0 {_one_life(window)}",
-        "Time until memory reaches its limit, as it grew over the window; absent where it does not"
-        " grow, and while samples span less than half of the window.",
+        "Time until memory reaches its limit at the growth rate of the window; absent if memory does"
+        " not grow, and while samples span less than half of the window.",
         {"window": window},
     )
 
@@ -59,18 +59,18 @@ RECORDINGS: tuple[Recording, ...] = (
     Recording(
         "market_feed_subscriptions_active",
         "qcfeed_subscriptions_active",
-        "The incident dashboard's name for subscriptions held.",
+        "Subscriptions, under the name of the incident's dashboard.",
     ),
     Recording(
         "tokio_spawned_tasks_total",
         "sum without (location) (qcfeed_tasks_spawned_total)",
-        "The incident dashboard's name for tasks created.",
+        "Tasks created, under the name of the incident's dashboard.",
     ),
     Recording(
         "tokio_completed_tasks_total",
         "sum without (location) (qcfeed_tasks_finished_total) + sum without (location)"
         " (qcfeed_tasks_cancelled_total) + sum without (location) (qcfeed_tasks_failed_total)"
         " + sum without (location) (qcfeed_tasks_destroyed_total)",
-        "The incident dashboard's name for tasks that ended, in whatever way.",
+        "Tasks that ended in any way, under the name of the incident's dashboard.",
     ),
 )

@@ -143,7 +143,7 @@ class TestWithARealPrometheus:
         assert "MarketDataMemory: Memory Growth Rate: +450 MB/hour" in left.out
         assert "4h17m left" in left.out, "1.8 GB at 450 MB an hour"
         assert "66.8 times as fast" in left.out
-        assert "no window here gives it" in left.out
+        assert "no window has this rate" in left.out
         assert "Other" not in left.out, "it is about another instance"
         assert "3m51s until 16.0 GiB, at the rate of the last 15m" in left.out
         assert "finding: memory reaches its limit of 16.0 GiB in 3m51s" in left.err
@@ -153,7 +153,7 @@ class TestWithARealPrometheus:
 
     def test_a_rate_that_somebody_named_is_held_against_the_samples(self, growth: Call) -> None:
         left = growth(*INCIDENT, "--claimed", "28GiB/h", "-o", "json")
-        assert json.loads(left.out)["claims"][-1]["why"] == "it is what the window 5m says"
+        assert json.loads(left.out)["claims"][-1]["why"] == "it is the rate of the window 5m"
         assert growth("--claimed", "much").status == 2
 
     def test_by_location_and_as_csv(self, growth: Call) -> None:
@@ -188,9 +188,9 @@ class TestWithARealPrometheus:
     def test_a_renamed_target_is_followed_and_told(self, growth: Call) -> None:
         left = growth(*at(4))
         assert left.out.startswith("qcfeed/new:1,")
-        assert "before, there was qcfeed/old:1" in left.err
+        assert "an earlier target, qcfeed/old:1, has ended" in left.err
         old = growth(*at(4), "--prometheus-target", "old:1")
-        assert "qcfeed/new:1 began then: was it renamed?" in old.err
+        assert "qcfeed/new:1 began after it; was it renamed?" in old.err
         assert "the last sample is 30 min old" in old.err
 
     def test_of_two_targets_it_asks_which(self, growth: Call) -> None:
@@ -201,17 +201,17 @@ class TestWithARealPrometheus:
         assert growth(*at(5), "--prometheus-target", "right:1").out.startswith("qcfeed/right:1,")
         unknown = growth(*at(5), "--prometheus-target", "nobody:1")
         assert unknown.status == 3
-        assert "it has qcfeed/left:1, qcfeed/right:1: renamed?" in unknown.err
+        assert "it has qcfeed/left:1, qcfeed/right:1; was the target renamed?" in unknown.err
 
     def test_without_a_limit_the_rest_is_told(self, growth: Call) -> None:
         left = growth(*at(6))
-        assert "no memory limit is known" in left.err
+        assert "the memory limit is not known" in left.err
         assert json.loads(growth(*at(6), "-o", "json").out)["worst"] is None
         limited = json.loads(growth(*at(6), "--limit", "2GB", "-o", "json").out)
         assert limited["worst"]["time_to_limit_s"] > 0
 
     def test_what_is_no_longer_scraped_is_told(self, growth: Call) -> None:
-        assert "the last sample is 30 min old: is it still scraped?" in growth(*at(7)).err
+        assert "the last sample is 30 min old: is the service still scraped?" in growth(*at(7)).err
 
     def test_nothing_at_all_is_one_sentence(self, growth: Call) -> None:
         left = growth(*at(9))
@@ -272,12 +272,15 @@ ERROR = reply('{"status":"error","errorType":"execution","error":"too many sampl
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (reply("<html>Hello</html>", kind="text/html"), "does not answer as Prometheus does"),
-        (reply('{"hello": "world"}'), "does not answer as Prometheus does"),
-        (reply("[]"), "does not answer as Prometheus does"),
-        (success({"resultType": "matrix"}), "answers in a way that Prometheus does not"),
-        (reply("Unauthorized", status=401, kind="text/plain"), "does not let us in"),
-        (reply("no", status=403, kind="text/plain"), "does not let us in"),
+        (reply("<html>Hello</html>", kind="text/html"), "does not answer like Prometheus"),
+        (reply('{"hello": "world"}'), "does not answer like Prometheus"),
+        (reply("[]"), "does not answer like Prometheus"),
+        (success({"resultType": "matrix"}), "does not answer like Prometheus"),
+        (
+            reply("Unauthorized", status=401, kind="text/plain"),
+            "refused a request without credentials",
+        ),
+        (reply("no", status=403, kind="text/plain"), "refused a request without credentials"),
         (reply("starting", status=503, kind="text/plain"), "HTTP status 503"),
         (ERROR, "execution: too many samples"),
         (CUT_OFF, "does not answer"),
@@ -438,8 +441,8 @@ def test_a_user_and_a_password_are_sent(
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (["--prometheus", "localhost:9090"], "no http:// or https:// address"),
-        (["--prometheus", "http://"], "no http:// or https:// address"),
+        (["--prometheus", "localhost:9090"], "must be an http:// or https:// address"),
+        (["--prometheus", "http://"], "must be an http:// or https:// address"),
         (["--prometheus-token-file", "/nowhere"], "cannot read /nowhere"),
         (["--prometheus-ca", "/nowhere"], "cannot read /nowhere"),
         (["--prometheus-key", "/nowhere"], "the certificate it belongs to"),

@@ -78,8 +78,8 @@ def test_a_context_with_a_user(qcfeed_: Call, guarded: str, tmp_path: Path) -> N
     private(tmp_path / "password", "of the day")
     left = alerts(qcfeed_)
     assert left.status == ExitStatus.UNREACHABLE
-    assert f"Prometheus at {guarded} does not let user kim in (HTTP status 401)" in left.err
-    assert f"is the password of {file} the right one?" in left.err
+    assert f"Prometheus at {guarded} refused user kim (HTTP status 401)" in left.err
+    assert f"is the password from {file} the right one?" in left.err
     assert "of the day" not in left.err
 
 
@@ -91,8 +91,8 @@ def test_a_context_with_a_token_in_a_file(qcfeed_: Call, proxied: str, tmp_path:
     private(tmp_path / "token", "of-last-year")
     left = alerts(qcfeed_)
     assert left.status == ExitStatus.UNREACHABLE
-    assert "does not let a bearer of this token in (HTTP status 403)" in left.err
-    assert f"is the token of {file} the right one, and still good?" in left.err
+    assert "refused the token (HTTP status 403)" in left.err
+    assert f"is the token from {file} the right one, and still valid?" in left.err
     assert "of-last-year" not in left.err
 
 
@@ -114,7 +114,9 @@ def test_a_context_without_any_says_how_one_is_given(qcfeed_: Call, proxied: str
     declare(prometheus=proxied)
     left = alerts(qcfeed_)
     assert left.status == ExitStatus.UNREACHABLE
-    assert "does not let us in (HTTP status 401)" in left.err, "nobody of the file's was sent"
+    assert "refused a request without credentials (HTTP status 401)" in left.err, (
+        "nobody of the file's was sent"
+    )
     assert "--prometheus-token-file" in left.err
     assert "`qcfeed config init -`" in left.err
 
@@ -136,4 +138,4 @@ def test_a_flag_names_another_and_gets_nothing_of_the_context(
 ) -> None:
     declare(prometheus=proxied, prometheus_token_file=private(tmp_path / "token", TOKEN))
     left = qcfeed_("--context", "prod", "alerts", "--prometheus", guarded)
-    assert "does not let user nobody in" in left.err
+    assert "refused user nobody" in left.err

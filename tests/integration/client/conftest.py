@@ -13,7 +13,9 @@ from tests.support.scripted_server import ScriptedServer
 @pytest.fixture
 async def server() -> AsyncIterator[ScriptedServer]:
     served = ScriptedServer()
-    with refusing_port() as served.port:  # kept for it, also while a test has stopped it
+    with (
+        refusing_port() as served.port
+    ):  # the port stays reserved while a test has stopped the server
         await served.start()
         yield served
         await served.stop()

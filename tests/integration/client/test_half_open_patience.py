@@ -13,12 +13,12 @@ from tests.support.scripted_server import ScriptedServer, Visit, quote
 
 PEERS = 3
 PATIENCE = 1_000.0
-"""Seconds of the loop's clock, which a test sets: no machine takes as long."""
+"""Seconds of the loop's clock, far longer than any real run."""
 DROPPED = f"{Mode.HALF_OPEN}: dropped by the server"
 
 
 class Clock:
-    """Time passes as it does, and when the test says so."""
+    """A clock that also advances when the test says so."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         loop = asyncio.get_running_loop()
@@ -30,7 +30,7 @@ class Clock:
 
 
 class Noted:
-    """Progress that a test can wait for."""
+    """A Progress that a test can wait for."""
 
     def __init__(self) -> None:
         self.dropped: asyncio.Queue[int] = asyncio.Queue()
@@ -53,7 +53,7 @@ async def quoting(visit: Visit) -> None:
 
 
 async def begun(server: ScriptedServer, noted: Noted) -> asyncio.Task[int]:
-    """A run whose peers are all connected, and which waits for the server to drop them."""
+    """A run whose peers are all connected, waiting for the server to drop them."""
     server.script = quoting
     cycler = Cycler(
         endpoint=server.endpoint,
@@ -74,7 +74,7 @@ async def test_each_dropped_peer_restarts_the_timeout(
     clock, noted = Clock(monkeypatch), Noted()
     running = await begun(server, noted)
     for visit in list(server.visits):
-        clock.passes(0.8 * PATIENCE)  # all in all more than the patience, twice
+        clock.passes(0.8 * PATIENCE)  # in total more than twice the timeout
         visit.cut()
         news = asyncio.create_task(noted.dropped.get())
         await asyncio.wait({running, news}, return_when=asyncio.FIRST_COMPLETED)

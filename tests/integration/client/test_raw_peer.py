@@ -178,12 +178,12 @@ async def test_a_refused_connection_is_reported(host: str) -> None:
 
 
 async def flood(visit: Visit) -> None:
-    """Quotes until the window is full and nothing can be sent any more."""
+    """Send quotes until the window is full."""
     await visit.upgrade()
     assert visit.request.transport is not None
     sock = visit.request.transport.get_extra_info("socket")
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4608)
-    # Far more than the kernel may yet take, and less than aiohttp waits at.
+    # Far more than the kernel accepts, and less than aiohttp's high-water mark.
     while visit.request.transport.get_write_buffer_size() < 32_768:  # type: ignore[attr-defined]
         await visit.say(quote(1))
 
@@ -196,7 +196,7 @@ async def reset(visit: Visit) -> None:
 
 
 async def give_up(visit: Visit) -> None:
-    """The kernel ends it, and sends nothing: who waits behind a shut window is not told."""
+    """The server's kernel drops the connection without sending anything to the closed window."""
     assert visit.request.transport is not None
     sock = visit.request.transport.get_extra_info("socket")
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 100)
@@ -227,7 +227,7 @@ async def test_a_drop_is_detected_without_reading(
 
 
 async def test_a_polite_close_behind_a_full_window_is_not_a_drop(server: ScriptedServer) -> None:
-    """The server's kernel still holds the buffers then, which is what the check is for."""
+    """The server's kernel still holds the buffers then, which the check must detect."""
 
     async def script(visit: Visit) -> None:
         await flood(visit)
@@ -238,7 +238,7 @@ async def test_a_polite_close_behind_a_full_window_is_not_a_drop(server: Scripte
     abandoned = AbandonedPeers()
     abandoned.add(await connect(server, receive_buffer=4096))
     await left(server)
-    await asyncio.sleep(0.2)  # nothing to wait for: it must *not* happen
+    await asyncio.sleep(0.2)  # nothing to wait for: it must not happen
     assert abandoned.release_ended() == 0
     abandoned.reset()
     assert len(abandoned) == 0

@@ -24,7 +24,7 @@ from tests.support.scripted_server import Script, ScriptedServer, Visit, quote
 
 
 class Told:
-    """Keeps what a progress bar would show."""
+    """Records what a progress bar would show."""
 
     def __init__(self) -> None:
         self.steps: Counter[str] = Counter()
@@ -40,7 +40,7 @@ class Told:
 
 
 async def quoting(visit: Visit) -> None:
-    """A quote to start with, except on the symbol that never ticks."""
+    """Send a quote at first, except for the symbol without quotes."""
     await visit.upgrade()
     if not visit.request.path.endswith("ZVZZT"):
         await visit.say(quote(1))
@@ -71,7 +71,7 @@ async def test_a_server_that_releases_everything_passes_in_every_mode(
         await visit.upgrade()
         if visit.request.path.endswith("AAPL"):
             await visit.say(quote(1))
-        # Long enough for the other modes; the half-open peers are dropped by it.
+        # Long enough for the other modes; half-open peers are dropped after it.
         try:
             async with asyncio.timeout(0.5):
                 await visit.stay()
@@ -92,7 +92,7 @@ async def test_a_server_that_releases_everything_passes_in_every_mode(
 
 
 LEAKS: list[tuple[str, str]] = [
-    ("tasks", "tasks +24"),  # 20 and the warm-up's 4
+    ("tasks", "tasks +24"),  # 20, and 4 of the warm-up
     ("feeds", "feeds +24"),
     ("orphans", "orphans +24"),
 ]
@@ -141,7 +141,7 @@ async def test_memory_that_grew_with_the_cycles_is_found(server: ScriptedServer)
     held = Held(server)
 
     async def script(visit: Visit) -> None:
-        if visit.number >= 4:  # the warm-up is the baseline of memory
+        if visit.number >= 4:  # the warm-up sets the baseline of memory
             held.resident_bytes += 2**20
         await quoting(visit)
 
@@ -202,7 +202,7 @@ async def test_half_open_peers_take_turns_and_leave_room_for_real_clients(
 
 
 async def test_lingering_feeds_are_waited_for_first(server: ScriptedServer) -> None:
-    """In the baseline it would hide one that stays."""
+    """In the baseline it would hide a leaked feed."""
     held = Held(server)
     held.feeds, held.feeds_by_state = 1, {"lingering/open": 1}
     server.script = quoting

@@ -27,7 +27,7 @@ AAPL, MSFT = Symbol("AAPL"), Symbol("MSFT")
 async def take(
     server: ScriptedServer, count: int, symbols: Sequence[Symbol] = (AAPL,)
 ) -> list[Event]:
-    """The first ``count`` events, without waiting between tries."""
+    """The first ``count`` events, without waiting between attempts."""
     taken: list[Event] = []
     async with (
         asyncio.timeout(PATIENCE),
@@ -272,6 +272,6 @@ async def test_closing_the_stream_sends_a_close_frame_and_leaves_no_task(
     async with asyncio.timeout(PATIENCE):
         visit = await server.left.get()
     assert visit.socket.close_code == 1000
-    await server.stop()  # joins the server's tasks: what is left is the client's
+    await server.stop()  # joins the server's tasks, so any left are the client's
     assert asyncio.all_tasks() <= before
     await server.start()

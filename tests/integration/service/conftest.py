@@ -19,12 +19,12 @@ from tests.support.scripted_upstream import ScriptedUpstream
 Start = Callable[..., Awaitable[Running]]
 
 FAR = 10 * PATIENCE
-"""Seconds of a time that must not be over before a test is."""
+"""Seconds for timeouts that must not expire during a test."""
 
 
 @pytest.fixture
 async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
-    """Start a service with these options; it is stopped, and must leave nothing, at the end."""
+    """Start a service with these options; at the end it is stopped and must leave nothing behind."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     (tmp_path / "run").mkdir()
@@ -38,7 +38,7 @@ async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
             "monitor": False,
             "upstream": "sim:?rate=20",
             "linger": 0.05,
-            # A connection that answers no ping, or does not read, is lost only where that is tried.
+            # Connections that answer no ping or do not read time out only in tests of those timeouts.
             "ping_interval": 0,
             "stall_timeout": FAR,
         }
@@ -59,26 +59,26 @@ async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Peers have as long as they like to finish a head and to answer a close frame."""
+    """Peers have unlimited time to complete a request head and to answer a close frame."""
     monkeypatch.setattr("qcfeed.ws.pending.HEAD_TIMEOUT", FAR)
     monkeypatch.setattr("qcfeed.ws.connection.CLOSE_TIMEOUT", FAR)
 
 
 @pytest.fixture
 def never_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No silence is put down to a loop that turned too late, as it may on a busy machine."""
+    """No silence counts as the service's own lag, which can happen on a busy machine."""
     monkeypatch.setattr("qcfeed.feed.staleness.OWN_LAG_LIMIT", FAR)
 
 
 @pytest.fixture
 async def running(start: Start) -> Running:
-    """A service with quick feeds and a short linger."""
+    """A service with fast feeds and a short linger."""
     return await start()
 
 
 @pytest.fixture
 def upstream(monkeypatch: pytest.MonkeyPatch) -> ScriptedUpstream:
-    """The upstream of every service that this test starts."""
+    """The upstream of every service this test starts."""
     scripted = ScriptedUpstream()
     monkeypatch.setattr("qcfeed.service.app.connect", lambda _: scripted)
     return scripted

@@ -33,7 +33,7 @@ Case = TypeVar("Case")
 
 REQUEST = b'{"action":"ping"}'
 WHOLE, OCTETS = 1 << 20, 1
-"""Bytes of a piece in which something is sent."""
+"""Sizes in bytes of the pieces in which data is sent."""
 PIECES = pytest.mark.parametrize("piece", [WHOLE, OCTETS], ids=["whole", "octets"])
 
 
@@ -42,7 +42,7 @@ async def each(
     cases: Mapping[str, Case],
     check: Callable[[RawClient, Case], Awaitable[None]],
 ) -> None:
-    """``check`` each case at a /stream of its own; nothing comes there but answers."""
+    """Run ``check`` for each case on its own /stream, which sends only answers."""
     for name, case in cases.items():
         async with await running.client("/stream") as client:
             try:
@@ -71,7 +71,7 @@ THREE = tuple(fragments(REQUEST[:5], REQUEST[5:9], REQUEST[9:]))
 
 
 async def chop(client: RawClient, data: bytes, size: int) -> None:
-    """Send in pieces that do not reach the service in one."""
+    """Send in pieces that reach the service separately."""
     for start in range(0, len(data), size):
         client.send(data[start : start + size])
         await asyncio.sleep(0)
@@ -82,14 +82,14 @@ async def is_answered(client: RawClient) -> None:
 
 
 async def is_well(client: RawClient) -> None:
-    """It has said nothing more, and answers."""
+    """It has sent nothing more, and still answers."""
     client.send(frame(PING, b"well?"))
     got = await client.frame()
     assert (got.opcode, got.payload) == (PONG, b"well?")
 
 
 async def ends(client: RawClient, code: int) -> None:
-    """The next that comes is a close frame."""
+    """The next frame is a close frame."""
     got = await client.frame()
     assert (got.opcode, got.code, got.final, got.rsv) == (CLOSE, code, True, 0)
 
@@ -250,7 +250,7 @@ async def test_5_19_a_slow_message_is_accepted(running: Running) -> None:
 
 # ---------------------------------------------------------------- 6: UTF-8
 
-# After Markus Kuhn's "UTF-8 decoder capability and stress test", as the suite's cases are.
+# Based on Markus Kuhn's "UTF-8 decoder capability and stress test", like the suite's cases.
 VALID = {
     "Greek": "\u03ba\u1f79\u03c3\u03bc\u03b5".encode(),
     "first of 1 byte": b"\x00",
@@ -344,7 +344,7 @@ async def test_7_1_nothing_is_sent_after_a_close(running: Running) -> None:
         client.send(frame(TEXT, REQUEST), close(1000), after)
         await is_answered(client)
         await ends(client, 1000)
-        # What came after it is unread, and then a kernel says so by a reset.
+        # Input after it is unread, so the kernel closes with a reset.
         assert await client.ended() in ("eof", "reset")
 
     await each(running, AFTER, check)

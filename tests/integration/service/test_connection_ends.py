@@ -31,7 +31,7 @@ from tests.support.websockets_client import connect_async
 
 @pytest.fixture
 def quick_goodbye(monkeypatch: pytest.MonkeyPatch) -> float:
-    """Peers have half a second to answer a close frame or to finish a head."""
+    """Peers have half a second to answer a close frame or to complete a request head."""
     monkeypatch.setattr(connections, "CLOSE_TIMEOUT", 0.5)
     return 0.5
 
@@ -81,7 +81,7 @@ async def test_a_fin_without_a_close_frame(running: Running, symbol: str) -> Non
     client = await running.client(f"/quotes/{symbol}")
     await client.leave()
     await running.balanced()
-    # With a quote unread on its side, the peer's kernel says it by a reset.
+    # With a quote unread on its side, the peer's kernel closes with a reset.
     assert running.service.gateway.closed in ({"eof": 1}, {"lost": 1})
 
 
@@ -117,7 +117,7 @@ async def test_a_fin_in_the_middle_of_a_head_and_of_a_frame(running: Running) ->
 async def test_a_peer_that_stops_reading_is_dropped_with_its_buffers(
     start: Start, watch: str
 ) -> None:
-    """Both our own sweep and the kernel's TCP_USER_TIMEOUT see to it; each alone is enough."""
+    """Both our own sweep and the kernel's TCP_USER_TIMEOUT drop the peer; either is enough."""
     running = await start(upstream="sim:?rate=20000", stall_timeout=2.0, send_buffer=8_192)
     client = await running.client(receive_buffer=4_096)
     client.deafen()
@@ -144,7 +144,7 @@ async def test_a_peer_that_stops_reading_while_it_is_closed_keeps_no_buffers(
     (connection,) = running.service.gateway.connections
     await until(lambda: connection.stalled_since is not None, "the peer does not read")
     assert running.kernel_holds(client)
-    client.send(close(1000))  # polite, but it will never read the answer
+    client.send(close(1000))  # it sends a close frame, but never reads the answer
     await running.balanced()
     await until(lambda: not running.kernel_holds(client), "the kernel has let go")
     client.reset()
@@ -165,7 +165,7 @@ async def test_a_half_open_peer_on_a_quiet_symbol_gets_4412(
 
 
 async def test_a_client_that_answers_pings_stays_connected(start: Start) -> None:
-    """The timeouts is told the time: it looks as often as it would in twenty times the patience."""
+    """Check the timeouts at fake times, as often as in twenty stall timeouts."""
     running = await start(ping_interval=FAR / 2)
     gateway = running.service.gateway
     async with (
@@ -180,7 +180,7 @@ async def test_a_client_that_answers_pings_stays_connected(start: Start) -> None
             later += FAR
             for each in list(gateway.connections):
                 gateway.timeouts.check(each, later)
-            talker.send(request("ping"))  # any word is a sign of life, not only a pong
+            talker.send(request("ping"))  # any data counts, not only a pong
             await talker.message("pong")
             waiting = [each for each in gateway.connections if each is not is_silent]
             await until(
@@ -223,13 +223,13 @@ FLOODS = {
 async def test_a_peer_that_floods_without_reading_costs_bounded_memory(
     start: Start, quick_goodbye: float, again: bytes, code: str
 ) -> None:
-    """Answers that are not read are cut off at the send buffer, long before the peer has stalled."""
+    """Unread replies are limited to the send buffer, long before the stall timeout."""
     running = await start(send_buffer=8_192)
     client = await running.client("/stream", receive_buffer=4_096)
     client.deafen()
     before = psutil.Process().memory_info().rss
     sent = 0
-    with contextlib.suppress(ConnectionError):  # cut off, or all of it thrown away
+    with contextlib.suppress(ConnectionError):  # closed, or all of it discarded
         while sent < 64 << 20:
             client.send(again)
             await client.flush()
@@ -244,7 +244,7 @@ async def test_a_peer_that_floods_without_reading_costs_bounded_memory(
 async def test_thousands_of_due_connections_are_closed_a_few_per_turn(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All whom a kick told to go, and who answer nothing, are due in one sweep."""
+    """All kicked connections that do not answer are due in the same sweep."""
     a_turn = 3
     monkeypatch.setattr(sweepers, "MAX_DUE_PER_TURN", a_turn)
     running = await start()

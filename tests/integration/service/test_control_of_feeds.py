@@ -24,7 +24,7 @@ from tests.support.scripted_upstream import ScriptedUpstream
 
 
 class Operator:
-    """Asks the control plane from a thread of its own, as another process would."""
+    """A client of the control plane in its own thread, like another process."""
 
     def __init__(self, running: Running) -> None:
         socket = Path(running.service.listening.control)
@@ -40,7 +40,7 @@ class Operator:
     async def feeds_once(
         self, condition: Callable[[dict[str, answers.Feed]], object]
     ) -> dict[str, answers.Feed]:
-        """The feeds as soon as they are so: a busy machine may be late with a quote."""
+        """The feeds, once a condition holds: on a busy machine a quote may be late."""
         async with asyncio.timeout(PATIENCE):
             while not condition(feeds := await self.feeds()):
                 pass
@@ -62,7 +62,7 @@ async def test_status_counts_connections_feeds_and_subscriptions(start: Start) -
     operator = Operator(running)
     async with await running.stream("AAPL", "MSFT", "ZVZZT") as one, await running.client():
         assert (await one.message("status"))["state"] == "stale"
-        async with asyncio.timeout(PATIENCE):  # a busy machine may be late with a quote
+        async with asyncio.timeout(PATIENCE):  # on a busy machine a quote may be late
             while (status := await operator.status()).staleness.live != 2:
                 pass
         assert (status.state, status.drill) == ("serving", None)
@@ -114,7 +114,7 @@ async def test_feeds_has_one_row_per_symbol(start: Start) -> None:
         await other.leave()
     await until(lambda: not running.service.hub.subscriptions, "all have left")
     assert {row.demand for row in (await operator.feeds()).values()} == {"lingering"}
-    cancelled = await operator.cancel(all=True)  # nobody feels it: no need to confirm
+    cancelled = await operator.cancel(all=True)  # no subscriber is affected: no confirmation needed
     assert [(each.symbol, each.subscriber_count, each.joined) for each in cancelled] == [
         ("AAPL", 0, True),
         ("ZVZZT", 0, True),
@@ -172,7 +172,7 @@ async def test_invalid_cancellations_are_refused(running: Running) -> None:
 
 
 async def test_live_subscriptions_are_never_reported_as_orphans(start: Start) -> None:
-    """While hundreds come and go, whoever looks from another thread sees no orphan."""
+    """While hundreds connect and disconnect, another thread never sees an orphan."""
     running = await start(subscribe_rate=0, upstream="sim:?rate=1")
     done, looks = False, 0
 
@@ -183,7 +183,7 @@ async def test_live_subscriptions_are_never_reported_as_orphans(start: Start) ->
             looks += 1
 
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)  # the two threads take turns at every few lines
+    sys.setswitchinterval(1e-5)  # the two threads switch every few lines
     looking = asyncio.create_task(asyncio.to_thread(look))
     rounds = 0
     while rounds < 5 or looks < 100:

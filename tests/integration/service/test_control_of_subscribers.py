@@ -44,13 +44,13 @@ def upstream(upstream: ScriptedUpstream) -> ScriptedUpstream:
 
 
 async def stopped(running: Running, upstream: ScriptedUpstream) -> RawClient:
-    """A reader that takes nothing and has missed quotes."""
+    """A client that reads nothing and has missed quotes."""
     client = await running.client("/quotes/AAPL?slow=drop-oldest", receive_buffer=2_304)
     await until(lambda: upstream.sinks, "its feed is open")
     behind = await stall(running, upstream, client)
 
     def stays_so() -> bool:
-        publish(upstream, 1)  # a busy machine's kernel takes a little more, and later
+        publish(upstream, 1)  # on a busy machine the kernel accepts a little more, later
         since = behind.stalled_since
         stays = since is not None and asyncio.get_running_loop().time() - since > 0.2
         return stays and behind.backlog.over_limit

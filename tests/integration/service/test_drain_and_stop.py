@@ -83,7 +83,7 @@ async def test_the_admin_port_answers_until_the_end(start: Start, patient: None)
 async def test_connections_that_do_not_close_are_dropped_in_time(
     start: Start, patient: None
 ) -> None:
-    """Nothing else would end them before the test gave up."""
+    """Nothing else would close them before the test times out."""
     running = await start(drain_timeout=2.0, upstream="sim:?rate=20000", send_buffer=8_192)
     deaf = await running.client(receive_buffer=4_096)
     deaf.deafen()
@@ -104,7 +104,7 @@ async def test_real_clients_are_drained(start: Start, patient: None) -> None:
 
     async def until_closed() -> int | None:
         async with connect_async(f"{running.ws}/quotes/AAPL") as client:
-            async for _ in client:  # ends by itself after 1000 and 1001
+            async for _ in client:  # the iteration ends by itself after 1000 and 1001
                 pass
         return client.close_code
 
@@ -117,7 +117,7 @@ async def test_real_clients_are_drained(start: Start, patient: None) -> None:
 
 @pytest.mark.parametrize("turns", range(12))
 async def test_connects_and_subscribes_that_race_with_stop(start: Start, turns: int) -> None:
-    """The stop begins a turn of the loop later in each: before, within and after the handshake."""
+    """The stop starts one turn of the loop later each time: before, during and after the handshake."""
     running = await start(drain_timeout=2.0)
 
     async def come(number: int) -> str:
@@ -126,7 +126,7 @@ async def test_connects_and_subscribes_that_race_with_stop(start: Start, turns: 
         except ConnectionError:
             return "refused"
         try:
-            if number % 2:  # says nothing at all
+            if number % 2:  # sends nothing at all
                 return await client.ended()
             client.send(head("/stream"), request("subscribe", "AAPL", "MSFT"))
             answer = await client.response()
@@ -208,7 +208,7 @@ async def test_a_task_that_never_ends_cannot_keep_the_process_alive(tmp_path: Pa
 
 
 def _port(process: subprocess.Popen[bytes]) -> int:
-    """Where it takes connections, as it says itself."""
+    """The address it prints."""
     assert process.stderr is not None
     said = []
     for line in process.stderr:

@@ -41,7 +41,7 @@ async def begin(running: Running, drill: str, lasts: float = FAR) -> None:
 
 
 async def ended(running: Running) -> None:
-    """Stopped by hand, and cleaned up."""
+    """A drill that is stopped explicitly, and cleaned up."""
     await drills(running).stop()
     assert running.service.drill() is None
     assert running.service.hub.observers == []
@@ -61,7 +61,7 @@ async def metric(running: Running, name: str) -> float:
 
 
 def audited(path: Path) -> list[tuple[str, ...]]:
-    """What the service did by itself, by its audit log: action, why, event or outcome."""
+    """The service's own actions in its audit log: action, reason, event or outcome."""
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     reasons = {line["id"]: line["request"]["why"] for line in lines if line["event"] == "intent"}
     assert {line["who"]["via"] for line in lines} <= {"service"}
@@ -91,7 +91,7 @@ async def test_a_drill_starts_is_shown_everywhere_and_ends_by_itself(
     drills(running).start(order, FAR)
     assert f"DRILL {order}: {spec.breaks}; for at most {FAR:g} s" in caplog.text
     assert running.service.drill() == str(order)
-    if spec.name != "stuck-loop":  # whose loop answers nobody for now
+    if spec.name != "stuck-loop":  # its loop is blocked for now
         assert await get(running, "/readyz") == f"ready (DRILL {order})\n"
         assert await metric(running, "qcfeed_drill_active") == 1
     with pytest.raises(UsageError, match="one can run at a time"):
@@ -278,7 +278,7 @@ async def test_slow_consumers_reconnect_when_the_service_drops_them(
 async def test_half_open_consumers_are_dropped_and_replaced(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "CLOSE_TIMEOUT", 0.2)  # they answer no goodbye either
+    monkeypatch.setattr(connection, "CLOSE_TIMEOUT", 0.2)  # they do not answer a close frame either
     running = await start(allow_drills=True, ping_interval=0.2, stall_timeout=0.5)
     await begin(running, "half-open-consumers=3")
     gateway = running.service.gateway

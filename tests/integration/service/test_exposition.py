@@ -40,7 +40,7 @@ async def test_everything_in_the_catalog_is_exposed_and_nothing_else(running: Ru
     shown = {Kind.DISTRIBUTION: "histogram"}
     wanted = {metric.name: shown.get(metric.kind, metric.kind.value) for metric in METRICS}
     for name in [name for name in typed if name.endswith(("_gsum", "_gcount"))]:
-        del typed[name]  # how the text format has a distribution's sum and count
+        del typed[name]  # the names of a distribution's sum and count in the text format
     assert typed == wanted
 
 

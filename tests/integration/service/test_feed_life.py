@@ -78,7 +78,7 @@ async def test_a_subscriber_during_closing_waits_until_the_old_task_is_joined(
             await steadily(sink)
         finally:
             await may_end.wait()
-            sink.publish([TICK] * 1_000)  # what is said after the end of a life is nobody's
+            sink.publish([TICK] * 1_000)  # ticks after the end of a generation are discarded
             sink.opened()
 
     upstream.life = slow_to_end
@@ -102,7 +102,7 @@ async def test_a_subscriber_during_closing_waits_until_the_old_task_is_joined(
         assert {quote["epoch"] for quote in quotes} == {epoch}
         numbers = [quote["seq"] for quote in quotes]
         assert numbers == list(range(numbers[0], numbers[0] + 5))
-        # A late word of the first life changes nothing in the second.
+        # A late call from the first generation changes nothing in the second.
         head = feed.log.head
         upstream.sinks[0].publish([TICK])
         assert feed.log.head == head
@@ -187,7 +187,7 @@ async def test_an_upstream_that_ends_by_itself_is_reopened(
     start: Start, upstream: ScriptedUpstream
 ) -> None:
     async def one_quote(sink: Sink) -> None:
-        sink.publish([TICK])  # it may forget to say that it is open
+        sink.publish([TICK])  # the upstream may omit opened()
 
     upstream.life = one_quote
     running = await start()

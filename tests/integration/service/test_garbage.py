@@ -20,7 +20,7 @@ VISITOR = Path(__file__).parents[2] / "support" / "visitor.py"
 
 @pytest.fixture
 def saved() -> Iterator[None]:
-    """The collector runs only when it is told to, and keeps what it would have freed."""
+    """Run the collector only on request, and keep what it would have freed."""
     gc.collect()
     gc.disable()
     gc.set_debug(gc.DEBUG_SAVEALL)

@@ -206,7 +206,7 @@ async def test_unfinished_heads_time_out(start: Start, monkeypatch: pytest.Monke
     running = await start()
     clients = [await RawClient.connect(running.port) for _ in range(50)]
     for n, client in enumerate(clients):
-        client.send(head()[:n])  # nothing at all, too
+        client.send(head()[:n])  # nothing at all
 
     async def dribble() -> None:
         while True:
@@ -235,7 +235,7 @@ async def test_a_refused_peer_that_stays_times_out(
         client.send(head("/quotes/NOSUCH"))
         assert (await client.response()).status == 404
         for _ in range(10):
-            client.send(head() * 10)  # it does not take no for an answer
+            client.send(head() * 10)  # it keeps the connection open after the refusal
             await asyncio.sleep(0.01)
         await running.balanced()
         assert running.service.gateway.opened == 0

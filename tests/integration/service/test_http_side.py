@@ -156,7 +156,7 @@ async def test_a_port_in_use_fails_the_start_cleanly(start: Start) -> None:
 
 
 async def test_the_second_of_two_listeners_on_a_port_fails(running: Running) -> None:
-    """Linux lets two bind one address for reuse; the second to listen is refused."""
+    """Linux lets two sockets bind one address for reuse, but refuses the second listen()."""
     bound = listen.bind("127.0.0.1", 0, "--port")
     with bound, listen.bind("127.0.0.1", bound.getsockname()[1], "--port") as rival:
         rival.listen()

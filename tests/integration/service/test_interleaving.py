@@ -26,18 +26,18 @@ from tests.support.running_service import Running
 
 SYMBOLS = ["AAPL", "MSFT", "TSLA"]
 MANY = 6_000
-"""Frames that are looked at."""
+"""Frames to check."""
 
 
 class Checked:
-    """Reads frames and fails at the first that is not as it must be."""
+    """Reads frames, and fails at the first invalid one."""
 
     def __init__(self, client: RawClient, *, compressed: bool = False) -> None:
         self.client = client
         self.seen: Counter[int] = Counter()
         self.pongs: list[bytes] = []
         self.told = 0
-        """Quotes that others stood for, or that were dropped."""
+        """Quotes that were conflated or dropped."""
         self.packed = 0
         self._compressed = compressed
         self._last: dict[str, int] = {}
@@ -86,7 +86,7 @@ async def connected(running: Running, query: str) -> RawClient:
 
 
 async def pinging(checked: Checked) -> int:
-    """Read, and send a ping of another length after every few frames; how many."""
+    """Read, and send pings of various lengths between frames; returns how many."""
     pings = 0
     while checked.seen.total() < MANY:
         await checked.frame()
@@ -116,7 +116,7 @@ async def test_pings_both_ways_and_a_close_amid_quotes_at_full_rate(
 
 
 async def test_a_slow_client_among_requests_and_quotes(start: Start) -> None:
-    """Small buffers, so that writes are cut off in the middle of frames all the time."""
+    """Small buffers, so writes often stop in the middle of a frame."""
     running = await start(
         upstream="sim:?rate=max", send_buffer=4_608, max_lag=64, ping_interval=0.02
     )

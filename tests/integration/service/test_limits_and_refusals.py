@@ -25,7 +25,7 @@ async def test_max_connections(start: Start) -> None:
             said = answer.json()
             assert (said["code"], said["retryable"]) == ("connection_limit", True)
             assert await third.ended() == "eof"
-        # Who only asks how it is doing is answered all the same.
+        # Health checks are still answered.
         async with aiohttp.ClientSession() as session, session.get(f"{running.http}/livez") as got:
             assert got.status == 200
         await second.leave()
@@ -61,7 +61,7 @@ async def test_a_flood_of_connects_over_the_limit(start: Start, patient: None) -
 
 
 async def _until_told(port: int, outcomes: Counter[str]) -> None:
-    """Connect, ask for an upgrade, note what is said, and leave."""
+    """Connect, request an upgrade, record the response, and disconnect."""
     client = await RawClient.connect(port)
     try:
         client.send(head())
@@ -82,7 +82,7 @@ async def test_far_above_the_limit_connections_are_reset_without_a_response(
     try:
         async with await RawClient.connect(running.port) as fifth:
             end = await fifth.ended()
-    except ConnectionResetError:  # before it heard that it was connected
+    except ConnectionResetError:  # before it knew that it was connected
         end = "reset"
     assert end == "reset"
     for client in silent:

@@ -69,7 +69,7 @@ async def test_a_malformed_frame_has_its_close_code(
     async with await running.client(target) as client:
         client.send(sent)
         assert (await client.closing()).code == code
-        # Nothing that comes after it is looked at, and nothing more is said.
+        # Further input is ignored, and nothing more is sent.
         client.send(request("ping"))
         client.finish()
         assert await client.ended() == "eof"

@@ -64,14 +64,14 @@ def port_of(address: str) -> int:
 
 
 class Telnet:
-    """A telnet client: what it reads is plain text, colours and cursor movements taken out."""
+    """A telnet client that reads plain text, without colours and cursor movements."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
         self.raw = b""
 
     async def run(self, command: str, wanted: str) -> str:
-        """Type the command; all that is printed up to the line that holds ``wanted``."""
+        """Type the command; returns the output up to the line that contains ``wanted``."""
         self.raw = b""
         self.writer.write(command.encode() + b"\r")
         return await self.until(re.escape(wanted) + r"[^\n]*\n")
@@ -91,7 +91,7 @@ def _plain(raw: bytes) -> str:
 
 @contextlib.asynccontextmanager
 async def connected(to: aiomonitor.Monitor) -> AsyncIterator[Telnet]:
-    """A connection that has said nothing yet."""
+    """A connection that has sent nothing yet."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port_of(to.telnet))
     try:
         yield Telnet(reader, writer)
@@ -259,7 +259,7 @@ async def test_the_web_s_cancel_is_refused(attach, ledger, http):
         {"Host": "127.0.0.1"},
         {"Host": ""},
         {"Origin": "http://evil.example"},
-        {"Origin": "http://localhost:{port}"},  # ours by another name: not what Host says
+        {"Origin": "http://localhost:{port}"},  # our address by another name, unlike Host
         {"Origin": "https://127.0.0.1:{port}"},
         {"Origin": "null"},
     ],
@@ -291,7 +291,9 @@ async def test_the_console_runs_code_when_asked_for(attach, caplog):
     async with telnet(attached) as client:
         await client.run("console", "Try: await asyncio.sleep")
         shown = await client.until(r"(?<!monitor )>>> ")
-        assert PROMPT not in shown.rpartition("console\r")[2]  # or two would read what is typed
+        assert (
+            PROMPT not in shown.rpartition("console\r")[2]
+        )  # otherwise two prompts would read the input
         await client.run("6 * 7", "42")
         await asyncio.to_thread(attached.close)
     assert not threads()
@@ -307,7 +309,7 @@ async def test_two_side_by_side_have_ports_of_their_own(attach):
 
 
 async def test_given_ports_are_taken_and_free_again_after_close(attach):
-    with refusing_port() as telnet_port, refusing_port() as web_port:  # free for nobody else
+    with refusing_port() as telnet_port, refusing_port() as web_port:  # not free for others
         ports = {"monitor_port": telnet_port, "monitor_web_port": web_port}
         first = attach(**ports)
         assert (port_of(first.telnet), port_of(first.web)) == (telnet_port, web_port)
@@ -320,9 +322,11 @@ async def test_given_ports_are_taken_and_free_again_after_close(attach):
 @pytest.mark.parametrize("option", ["monitor_port", "monitor_web_port"])
 @pytest.mark.parametrize("shared", [False, True], ids=["plain", "SO_REUSEPORT"])
 async def test_a_taken_port_is_an_error_at_once(attach, monkeypatch, option, shared):
-    monkeypatch.setattr(aiomonitor, "_START_TIMEOUT", 100 * PATIENCE)  # nobody has waited for that
+    monkeypatch.setattr(
+        aiomonitor, "_START_TIMEOUT", 100 * PATIENCE
+    )  # the test does not wait that long
     with socket.socket() as holder:
-        if shared:  # as aiomonitor's own web view has it: two would answer in turns
+        if shared:  # as aiomonitor's own web view does: two would answer alternately
             holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         holder.bind(("127.0.0.1", 0))
         holder.listen()
@@ -364,14 +368,16 @@ async def test_a_failing_start_is_reported(attach, monkeypatch, how):
 
 
 async def test_close_ends_open_sessions_and_says_nothing(attach, http, capfd, caplog, monkeypatch):
-    monkeypatch.setattr(aiomonitor, "_NEGOTIATION_TIMEOUT", 100 * PATIENCE)  # nor has it ended one
+    monkeypatch.setattr(
+        aiomonitor, "_NEGOTIATION_TIMEOUT", 100 * PATIENCE
+    )  # nor has it ended a session
     monkeypatch.setattr(aiomonitor, "_CLOSE_TIMEOUT", PATIENCE)
     attached = attach()
     async with connected(attached), telnet(attached) as client, http.get(attached.web):
         await asyncio.to_thread(attached.close)
         assert not threads()
         await asyncio.wait_for(client.reader.read(), PATIENCE)
-    await asyncio.to_thread(attached.close)  # twice is once
+    await asyncio.to_thread(attached.close)  # idempotent
     assert capfd.readouterr() == ("", "")
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
 
@@ -406,7 +412,7 @@ async def test_a_client_that_negotiates_stays_for_as_long_as_it_likes(attach, mo
 async def test_a_client_that_resets_leaves_nothing_behind(
     attach, monkeypatch, negotiated, capfd, caplog
 ):
-    # One that has not negotiated is only given up when that has taken too long.
+    # A session that has not negotiated ends only after its timeout.
     monkeypatch.setattr(aiomonitor, "_NEGOTIATION_TIMEOUT", PATIENCE if negotiated else 0.5)
     sessions = count_sessions(monkeypatch)
     attached = attach()

@@ -25,10 +25,10 @@ def upstream(upstream: ScriptedUpstream) -> ScriptedUpstream:
 
 
 class Writes(list[bytes]):
-    """What connections' transports were given to write, one by one."""
+    """Every write to the connections' transports."""
 
     waited: list[float | None]
-    """How long the loop was ready to wait for its sockets, turn by turn; WRITTEN at each write."""
+    """The loop's wait timeouts, turn by turn, with WRITTEN at each write."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ async def test_a_quote_is_sent_before_the_loop_waits_again(
 async def test_a_quote_reaches_the_peer_one_turn_after_publishing(
     start: Start, upstream: ScriptedUpstream
 ) -> None:
-    """The peer's own socket shows it while the loop does not turn any more."""
+    """The peer's socket has the data while the loop is blocked."""
     running = await start()
     with socket.create_connection(("127.0.0.1", running.port)) as peer:
         peer.sendall(head())
@@ -107,7 +107,7 @@ async def test_a_quote_reaches_the_peer_one_turn_after_publishing(
         with pytest.raises(BlockingIOError):
             peer.recv(65_536)
         await asyncio.sleep(0)
-        peer.settimeout(PATIENCE)  # the kernel's time, for this blocks the loop
+        peer.settimeout(PATIENCE)  # time for the kernel; this blocks the loop
         assert [quote.seq for quote in quotes(peer.recv(65_536))] == [1]
     await running.balanced()
 
@@ -136,7 +136,7 @@ async def test_all_symbols_of_a_connection_are_sent_in_one_write(
 async def _only_bounded_writes(
     running: Running, upstream: ScriptedUpstream, writes: Writes
 ) -> None:
-    """A turn with a megabyte for one connection is no single write that its peer may never take."""
+    """A megabyte for one connection in one turn is split into several writes."""
     writes.clear()
     for sink in upstream.sinks:
         sink.publish([TICK] * 100)

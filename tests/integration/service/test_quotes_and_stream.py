@@ -176,7 +176,7 @@ async def test_symbol_limit(start: Start) -> None:
 
 
 async def test_subscribe_rate(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a clock of the test's own: half a second a subscription."""
+    """On a fake clock: half a second per subscription."""
     running = await start(subscribe_rate=2.0)
     gateway = running.service.gateway
     now = gateway.now()

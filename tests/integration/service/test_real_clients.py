@@ -34,7 +34,7 @@ QUOTES = 500
 
 @pytest.fixture
 async def running(start: Start) -> Running:
-    """Quotes as fast as they are taken, and pings amid them."""
+    """Quotes at full rate, with pings among them."""
     return await start(upstream="sim:?rate=max", ping_interval=0.05)
 
 
@@ -62,7 +62,7 @@ async def test_websockets(running: Running, compress: bool) -> None:
 
 
 class Sansio:
-    """wsproto over a stream of asyncio."""
+    """wsproto over asyncio streams."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.protocol = WSConnection(ConnectionType.CLIENT)

@@ -26,10 +26,10 @@ from tests.support.running_service import Running, until
 from tests.support.scripted_upstream import ScriptedUpstream, silently
 
 TIGHT = {"max_lag": 16, "send_buffer": 4_608}
-"""A service in which little is enough to be slow."""
+"""A service with small limits, in which clients become slow quickly."""
 SO_MEMINFO = 55
 WMEM_QUEUED = 5
-"""Where SO_MEMINFO (linux/sock_diag.h) has the memory of what a socket has yet to send."""
+"""Index in SO_MEMINFO (linux/sock_diag.h) of the memory for unsent data."""
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def upstream(upstream: ScriptedUpstream) -> ScriptedUpstream:
 
 
 async def read_to(client: RawClient, last: int) -> tuple[int, int]:
-    """Read up to the quote numbered ``last``: how many it was told of as conflated and dropped."""
+    """Read up to quote ``last``; returns how many quotes were conflated and dropped."""
     client.listen()
     seq = conflated = dropped = 0
     while seq < last:
@@ -133,7 +133,7 @@ async def test_a_client_that_stopped_reading_is_dropped_in_time(
 async def test_a_client_is_slow_only_while_it_is_stalled(
     start: Start, upstream: ScriptedUpstream
 ) -> None:
-    """Far more quotes in one turn than a connection may be behind: who reads gets every one."""
+    """Far more quotes in one turn than the limit: a client that reads gets every one."""
     running = await start(max_lag=2, slow="disconnect")
     async with await running.client() as client:
         for _ in range(20):
@@ -179,13 +179,13 @@ async def test_unknown_query_parameters_are_ignored(running: Running) -> None:
 async def test_a_stalled_client_costs_less_than_a_megabyte(
     start: Start, upstream: ScriptedUpstream, policy: SlowConsumerPolicy, symbols: int
 ) -> None:
-    """With the options as they come: in our buffers, in the logs, and in the kernel's memory."""
+    """With default options, counting our buffers, the logs and the kernel's memory."""
     running = await start(slow=policy, subscribe_rate=0)
     async with await running.client("/stream") as client:
         await client.subscribe(*(f"S{n}" for n in range(symbols)))
         stopped = await stall(running, upstream, client)
         rounds = itertools.count(1)
-        # A busy machine's kernel may have taken more meanwhile, so that it is not full any more.
+        # On a busy machine the kernel may have accepted more, so it is not full any more.
         while next(rounds) <= 10 or stopped.writable:
             publish(upstream, 2_000 // symbols)
             await asyncio.sleep(0)
@@ -209,7 +209,7 @@ async def test_a_stalled_client_costs_less_than_a_megabyte(
 async def test_a_client_that_reads_a_little_is_not_dropped_as_stalled(
     start: Start, upstream: ScriptedUpstream
 ) -> None:
-    """The gateway is asked to look at times of our own; it would not come to it by itself."""
+    """The timeouts are checked at fake times; none is due in real time."""
     running = await start(**TIGHT, stall_timeout=1_000.0)
     gateway = running.service.gateway
     async with await running.client(receive_buffer=2_304) as client:
@@ -321,7 +321,7 @@ async def test_the_client_library_can_choose_the_policy(
 async def made_to_wait(
     running: Running, upstream: ScriptedUpstream, client: RawClient
 ) -> asyncio.Future[None]:
-    """The upstream's wait for a client that reads nothing; its kernel may take some at first."""
+    """Wait until the upstream waits for the client, whose kernel may accept some at first."""
     while True:
         await stall(running, upstream, client)
         waiting = asyncio.ensure_future(upstream.sinks[0].ready())
@@ -334,7 +334,7 @@ async def made_to_wait(
 async def test_a_waiting_upstream_continues_once_the_slow_client_has_caught_up(
     start: Start, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And not only when it has been slow for so long that nobody waits for it any more."""
+    """And not only after the grace period for stalled consumers."""
     monkeypatch.setattr(feeds, "STALL_GRACE", 3_600.0)
     running = await start(**TIGHT)
     async with await running.client(receive_buffer=2_304) as client:

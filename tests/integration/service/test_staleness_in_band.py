@@ -18,7 +18,7 @@ from tests.support.scripted_upstream import TICK, ScriptedUpstream
 
 SOON = {"stale_after": 0.1, "very_stale_after": 200, "dead_after": 300}
 LATER = {"stale_after": 100, "very_stale_after": 300, "dead_after": 500}
-"""Bands that nobody waits for: the test lets the time pass."""
+"""Long bands: the test moves the time itself."""
 
 
 @pytest.fixture(autouse=True)
@@ -28,13 +28,13 @@ def _never_late(request: pytest.FixtureRequest) -> None:
 
 
 async def told(client: RawClient) -> tuple[str, str | None]:
-    """State and reason of the next status."""
+    """State and reason of the next status message."""
     status = await client.message("status")
     return status["state"], status.get("reason")
 
 
 def pass_time(feed: Feed, seconds: float) -> None:
-    """The last quote came so many seconds earlier."""
+    """Let the last quote be this many seconds older."""
     feed.staleness.updated_at -= seconds
     feed._arm_timer()
 
@@ -50,7 +50,7 @@ async def test_a_quiet_symbol_grows_stale_very_stale_and_dead(start: Start) -> N
             assert (status["type"], status["symbol"]) == ("status", "ZVZZT")
             assert (status["state"], status["reason"]) == (state, "upstream_silent")
             assert 0 <= status["age_ms"] / 1000 - seconds < PATIENCE
-        # One who comes later is told at once.
+        # A later subscriber gets the status at once.
         async with await running.client("/quotes/ZVZZT") as second:
             assert await told(second) == ("dead", "upstream_silent")
     await running.balanced()

@@ -21,7 +21,7 @@ AT_ONCE = 750
 
 
 async def test_three_thousand_rude_disconnects(start: Start, patient: None) -> None:
-    """Resets, dropped sockets and half closes, at every moment of a connection's life."""
+    """Resets, dropped sockets and half closes, at every stage of a connection."""
     running = await start(upstream="sim:?rate=5", subscribe_rate=0, linger=0.02)
     rng = random.Random(20240320)
     room = asyncio.Semaphore(AT_ONCE)
@@ -92,7 +92,7 @@ async def test_two_hundred_clients_subscribe_and_unsubscribe_in_any_order(
             for _ in range(20):
                 some = rng.sample(names, rng.randrange(1, 4))
                 action = rng.choice(("subscribe", "unsubscribe"))
-                if action == "unsubscribe":  # some that it has, and some that it has not
+                if action == "unsubscribe":  # some subscribed, some not
                     some += rng.sample(sorted(held), rng.randrange(len(held) + 1))
                 held = held | {*some} if action == "subscribe" else held - {*some}
                 client.send(request(action, *some))
@@ -116,7 +116,7 @@ async def test_two_hundred_clients_subscribe_and_unsubscribe_in_any_order(
 
 
 async def _nothing_else_comes(client: RawClient, held: set[str]) -> None:
-    """Quotes of the symbols held, with no gap, and of no other."""
+    """Quotes of the subscribed symbols only, without gaps."""
     last: dict[str, tuple[str, int]] = {}
     for _ in range(10 if held else 0):
         quote = await client.message("quote")

@@ -28,7 +28,7 @@ def audited(running: Running) -> list[dict[str, Any]]:
 
 
 def intent_and_outcome(running: Running, action: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The two lines that the audit log has, both of whoever sits at this screen."""
+    """The two lines of the audit log, both from the user of this screen."""
     intent, outcome = audited(running)
     assert (intent["event"], outcome["event"]) == ("intent", "outcome")
     assert intent["id"] == outcome["id"]
@@ -39,7 +39,7 @@ def intent_and_outcome(running: Running, action: str) -> tuple[dict[str, Any], d
 
 
 async def refused_by_a_person(screen: Screen, running: Running) -> None:
-    """Every way to say no, and nothing happens."""
+    """Every way to decline, and nothing happens."""
     for no in ("n", "escape", "enter", "q"):
         await screen.question("c")
         await screen.press("x", "Y", "space", no)
@@ -49,7 +49,7 @@ async def refused_by_a_person(screen: Screen, running: Running) -> None:
 
 
 async def said_goodbye(reader: RawClient, code: int) -> None:
-    """The reader is told why, and answers, as a client does."""
+    """The client gets the close frame and answers it."""
     assert (await reader.closing()).code == code
     reader.send(close(code))
     assert await reader.ended() == "eof"

@@ -31,7 +31,7 @@ class Counting(selectors.DefaultSelector):
 
 
 def turns_at_rest(prepare: Callable[[Transport, socket.socket], Awaitable[None]]) -> int:
-    """How often a loop turns in 50 ms, with nothing in it but a transport that was prepared so."""
+    """Turns of a loop in 50 ms with nothing but a transport prepared by ``prepare``."""
     selector = Counting()
 
     async def main() -> int:
@@ -55,7 +55,7 @@ def turns_at_rest(prepare: Callable[[Transport, socket.socket], Awaitable[None]]
 
 
 async def idle(_transport: Transport, _peer: socket.socket) -> None:
-    """Nobody says anything."""
+    """Nothing is sent."""
 
 
 async def paused(transport: Transport, peer: socket.socket) -> None:
@@ -94,7 +94,7 @@ AT_REST = [idle, paused, full, full_and_paused, after_the_peers_end, drained]
 def test_a_blocked_connection_costs_no_turns_of_the_loop(
     prepare: Callable[[Transport, socket.socket], Awaitable[None]],
 ) -> None:
-    """A loop that spins turns thousands of times; one that waits, when its timer is due."""
+    """A spinning loop turns thousands of times; an idle one only when its timer is due."""
     assert turns_at_rest(prepare) <= 5
 
 
@@ -102,10 +102,10 @@ def test_a_blocked_connection_costs_no_turns_of_the_loop(
 
 
 def descriptors() -> set[str]:
-    """What this process has open, as far as it is still there to be looked at."""
+    """The open files of this process."""
     found = set()
     for each in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # the directory itself, open while it was read
+        with contextlib.suppress(FileNotFoundError):  # the directory itself, open while it is read
             found.add(f"{each.name} {each.readlink()}")
     return found
 
@@ -124,7 +124,7 @@ async def test_an_acceptor_that_has_closed_leaves_no_descriptor() -> None:
 
 @asynccontextmanager
 async def accepted() -> AsyncIterator[tuple[Transport, Recorder, socket.socket]]:
-    """A TCP connection that was accepted, and its peer."""
+    """An accepted TCP connection, and its peer."""
     made: list[Recorder] = []
 
     class Keeping(Recorder):
@@ -164,7 +164,7 @@ async def test_a_closed_connection_leaves_no_descriptor() -> None:
 
 
 async def test_aborting_a_connection_with_unsent_bytes_does_not_wait() -> None:
-    """Its descriptor is not in the epoll between the drop and the end: its peer may do what it likes."""
+    """Between abort and end the descriptor is not in the epoll, whatever the peer does."""
     async with accepted() as (transport, protocol, peer):
         transport.write(bytes(8 * MEGABYTE))
         transport.abort()

@@ -27,7 +27,7 @@ async def test_zombies_are_found_exactly_and_reaped_while_quotes_flow(start: Sta
 
     await until(lambda: len(found()) == ZOMBIES, "all zombies are there")
     (row,) = [row for row in snapshot.by_location(ledger, time.monotonic()).rows if row.orphaned]
-    # A subscription of the drill has a task of its own, too, which is no orphan while it is held.
+    # A subscription during the drill has a zombie too, which is no orphan while it is subscribed.
     assert (row.orphaned, row.live) == (ZOMBIES, ZOMBIES + len(witnesses))
     assert row.function.endswith("start_symbol_feed")
     assert {each.location for each in found()} == {row.location}

@@ -62,7 +62,7 @@ async def upstream(server: CoinbaseServer) -> AsyncIterator[Coinbase]:
 
 
 async def loss(task: asyncio.Task[None]) -> str:
-    """Wait for the feed to be current of a loss, and give what it was current."""
+    """Wait until the feed reports a loss, and return its message."""
     async with asyncio.timeout(PATIENCE):
         await asyncio.wait((task,))
     with pytest.raises(UpstreamError) as caught:
@@ -71,7 +71,7 @@ async def loss(task: asyncio.Task[None]) -> str:
 
 
 def pass_time(upstream: Coinbase, product: str, seconds: float) -> float:
-    """The last that was heard of ``product`` came so many seconds earlier: when that was."""
+    """Let the last message about ``product`` be this many seconds older; returns its time."""
     feed = upstream._subscribed.get(product)
     if feed is None:
         return 0.0
@@ -253,7 +253,7 @@ class TestLoss:
 
             tries = await asyncio.gather(*(retry(f"P{n}-USD") for n in range(200)))
             await upstream.close()
-        # Nobody is kept out, and nobody makes an attempt of their own.
+        # No feed is kept out, and none makes an attempt of its own.
         assert attempts == 4
         assert all(2 <= count <= 4 for count in tries)
 
@@ -278,7 +278,7 @@ class TestLoss:
                 await other.until_ticks(2)
                 server.muted.add("BTC-USD")
 
-                def over() -> bool:  # what was under way may still come
+                def over() -> bool:  # messages under way may still arrive
                     pass_time(upstream, "BTC-USD", PATIENCE)
                     return ill.done()
 
@@ -398,7 +398,7 @@ async def serving(handler: object) -> AsyncIterator[str]:
 
 
 class TestNoConnection:
-    async def current(self, url: str) -> str:
+    async def failure_of(self, url: str) -> str:
         upstream = Coinbase(url)
         async with running(upstream, "BTC-USD") as (sink, task):
             message = await loss(task)
@@ -411,25 +411,25 @@ class TestNoConnection:
     async def test_a_refused_connection_is_an_upstream_error(self) -> None:
         with refusing_port() as port:
             url = f"ws://127.0.0.1:{port}/"
-            assert f"cannot connect to {url}" in await self.current(url)
+            assert f"cannot connect to {url}" in await self.failure_of(url)
 
     async def test_an_unknown_host(self) -> None:
-        assert "cannot connect" in await self.current("ws://no.such.host.invalid/")
+        assert "cannot connect" in await self.failure_of("ws://no.such.host.invalid/")
 
     async def test_no_tls_behind_wss(self, server: CoinbaseServer) -> None:
-        assert "cannot connect" in await self.current(server.url.replace("ws:", "wss:"))
+        assert "cannot connect" in await self.failure_of(server.url.replace("ws:", "wss:"))
 
     async def test_no_websocket(self) -> None:
         async def hello(_: web.Request) -> web.Response:
             return web.Response(text="hello")
 
         async with serving(hello) as url:
-            assert "200" in await self.current(url)
+            assert "200" in await self.failure_of(url)
 
 
 @pytest.mark.skipif(not CAPTURE.exists(), reason=f"no capture at {CAPTURE}")
 async def test_the_capture_end_to_end() -> None:
-    """All ten products at once, over the wire, equal what the recording gives without it."""
+    """All ten products at once, over the wire, give the same ticks as the recording."""
     wanted, _ = load(CAPTURE)
     async with CoinbaseServer(capture(), speed=30.0, heartbeat=0.2) as server:
         upstream = Coinbase(server.url)

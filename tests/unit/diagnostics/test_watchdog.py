@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import selectors
 import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -33,6 +35,65 @@ class Beats:
 
 def busy() -> None:
     pass
+
+
+class OurSelector(selectors.DefaultSelector):
+    def select(self, timeout: float | None = None) -> list[Any]:
+        return super().select(timeout)
+
+
+def in_the_selector(selector: selectors.BaseSelector) -> list[Call]:
+    """The calls of a loop that waits for events, as they really are: seen from another thread."""
+    loop = asyncio.SelectorEventLoop(selector)
+    watch = LoopWatch()
+    ready = threading.Event()
+    loop.call_soon(ready.set)
+
+    def wait() -> None:
+        watch.start(loop)
+        loop.run_forever()
+        watch.stop()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    try:
+        assert ready.wait(PATIENCE)
+        for _ in range(10_000):
+            calls = watch.calls()
+            if calls and calls[-1][0].co_name == "select":
+                return calls
+            time.sleep(0.001)
+        raise AssertionError("the loop never waits")
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@pytest.mark.parametrize("kind", [selectors.DefaultSelector, OurSelector])
+def test_a_loop_that_the_kernel_wakes_late_is_no_stall_of_the_program(
+    clock: Clock, kind: type[selectors.BaseSelector], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = in_the_selector(kind())
+    monkeypatch.setattr(clock.beats, "calls", lambda: calls)
+    clock.healthy(1)
+    clock.stuck(2)
+    assert (clock.dog.stalls(), clock.dog.caught) == ([], 0)
+    monkeypatch.undo()
+    clock.healthy(1)
+    clock.stuck(0.3)
+    (stall,) = clock.dog.stalls()
+    assert stall.place == f"{THIS}:2 busy"
+
+
+def test_a_callback_that_waits_in_a_selector_of_its_own_is_a_stall(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    select = OurSelector.select.__code__
+    monkeypatch.setattr(clock.beats, "calls", lambda: [(busy.__code__, 2), (select, 1)])
+    clock.healthy(1)
+    clock.stuck(0.3)
+    assert clock.dog.caught == 1
 
 
 class Clock:
@@ -69,7 +130,7 @@ def test_a_healthy_loop_is_never_caught(clock: Clock) -> None:
     assert (clock.dog.stalls(), clock.dog.caught) == ([], 0)
 
 
-def test_a_stall_is_one_with_its_stack_and_its_length(clock: Clock) -> None:
+def test_a_stall_is_recorded_once_with_stack_and_length(clock: Clock) -> None:
     clock.healthy(1)
     clock.stuck(2)
     clock.healthy(1)
@@ -80,7 +141,7 @@ def test_a_stall_is_one_with_its_stack_and_its_length(clock: Clock) -> None:
     assert (stall.serial, stall.location) == (None, "")
 
 
-def test_one_that_goes_on_is_told(clock: Clock) -> None:
+def test_a_stall_that_goes_on_is_reported(clock: Clock) -> None:
     clock.stuck(0.5)
     assert clock.dog.stalls()[0].seconds < 0.5
     clock.stuck(0.5)
@@ -88,7 +149,7 @@ def test_one_that_goes_on_is_told(clock: Clock) -> None:
     assert clock.dog.caught == 1
 
 
-def test_short_ones_one_after_the_other_are_not_added_up(clock: Clock) -> None:
+def test_consecutive_short_stalls_are_not_added_up(clock: Clock) -> None:
     for _ in range(100):
         clock.beats.due = clock.now + CHECK_EVERY_S - MIN_STALL_S / 4
         clock.look(CHECK_EVERY_S)

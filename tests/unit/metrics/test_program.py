@@ -25,15 +25,15 @@ def test_two_functions_on_one_line_are_one_label() -> None:
     assert books[OTHER][m.TASKS_LIVE] == 0
 
 
-def test_what_has_no_label_is_summed() -> None:
-    locations = Locations(comers=1, late=0)
+def test_locations_without_a_label_are_summed() -> None:
+    locations = Locations(early=1, late=0)
     books = locations.sort(snapshot(row("a", 9), row("b", 2), row("c", 1)))
     assert set(books) == {"a", OTHER}
     assert books[OTHER][m.TASKS_LIVE] == 3
 
 
 def test_a_leak_that_begins_late_gets_a_label_and_no_counter_falls() -> None:
-    locations = Locations(comers=1, late=1)
+    locations = Locations(early=1, late=1)
     locations.sort(snapshot(row("a", 100), row("leak", 0, finished=50)))
     books = locations.sort(snapshot(row("a", 100), row("leak", 60, finished=50)))
     assert books["leak"][m.TASKS_LIVE] == 60
@@ -44,7 +44,7 @@ def test_a_leak_that_begins_late_gets_a_label_and_no_counter_falls() -> None:
 
 
 def test_a_late_location_that_does_not_matter_gets_none() -> None:
-    locations = Locations(comers=1, late=1)
+    locations = Locations(early=1, late=1)
     books = locations.sort(snapshot(row("a", 1_000), row("b", 9), row("c", 0, finished=5_000)))
     assert set(books) == {"a", OTHER}
 
@@ -78,7 +78,7 @@ steps = st.lists(
 
 @given(steps)
 def test_sums_are_the_ledger_s_and_counters_never_fall(history: list[dict[str, tuple[int, int]]]) -> None:  # fmt: skip
-    locations = Locations(comers=2, late=2)
+    locations = Locations(early=2, late=2)
     ended: Counter[str] = Counter()
     live: Counter[str] = Counter()
     before: dict[str, Counter[m.Metric]] = {}

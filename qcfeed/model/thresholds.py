@@ -1,0 +1,18 @@
+"""From which value on a figure is a finding: in `status`, `diagnose`, `growth`, `top`, alerts and panels alike.
+
+Times are in seconds; shares are fractions of 1. Values that only one rule needs stand beside that rule.
+"""
+
+from __future__ import annotations
+
+MEMORY_SHARE = 0.85
+"""Of the memory limit. The incident was noticed at 0.89."""
+
+MEMORY_LEFT_S = 4 * 3600
+"""Memory that grows and reaches its limit later than this is no finding."""
+
+MEMORY_LEFT_URGENT_S = 30 * 60
+"""Memory that reaches its limit within this time wakes somebody up."""
+
+LOOP_STUCK_S = 1.0
+"""An event loop that has not run for this long is stuck, not slow."""
