@@ -96,7 +96,7 @@ async def test_it_remembers_its_memory_and_its_tasks() -> None:
         assert handle.ledger.failure is None
 
 
-async def test_it_answers_until_it_is_closed_and_the_program_goes_on() -> None:
+async def test_an_attached_program_answers_until_it_is_closed_and_goes_on() -> None:
     loop = asyncio.get_running_loop()
     threads = {t.name for t in threading.enumerate()}
     before = loop.get_task_factory(), loop.get_exception_handler()
@@ -155,7 +155,7 @@ async def test_it_chains_with_a_task_factory_and_leaves_it_as_found() -> None:
     loop.set_task_factory(before)
 
 
-async def test_a_name_that_is_taken_is_refused_and_nothing_is_left() -> None:
+async def test_a_taken_name_is_refused_and_leaves_nothing_behind() -> None:
     loop = asyncio.get_running_loop()
     with attach("billing"):
         factory = loop.get_task_factory()
@@ -178,7 +178,7 @@ async def test_names_and_addresses_that_cannot_be_are_refused() -> None:
     assert running_instances() == []
 
 
-def test_where_no_loop_runs_it_says_so() -> None:
+def test_attach_without_a_running_loop_raises() -> None:
     with pytest.raises(NoRunningLoopError, match="without a running event loop") as caught:
         attach("billing")
     assert isinstance(caught.value, RuntimeError)
@@ -200,36 +200,36 @@ async def test_other_files_and_tcp(home: Path) -> None:
         )
 
 
-async def test_what_only_the_service_has_says_so() -> None:
+async def test_commands_about_feeds_explain_that_there_are_none() -> None:
     with attach("billing"), pytest.raises(NotFoundError, match=r"uses qcfeed\.attach"):
         client("billing").get(routes.STATUS, Status)
 
 
-async def test_the_control_plane_has_a_loop_of_its_own_kind(
+async def test_the_control_plane_does_not_use_the_programs_loop_policy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The program's may be another's, uvloop for one, and come by the loop policy."""
+    """The program may have set uvloop as its loop, for example by the loop policy."""
 
-    def none_of_ours() -> asyncio.AbstractEventLoop:
-        raise LookupError("the program's own")
+    def new_event_loop() -> asyncio.AbstractEventLoop:
+        raise LookupError("the loop of the program")
 
-    monkeypatch.setattr(asyncio.events, "new_event_loop", none_of_ours)
+    monkeypatch.setattr(asyncio.events, "new_event_loop", new_event_loop)
     async with attach("billing"):
         assert client("billing").get(routes.PROCESS, Process).pid == os.getpid()
 
 
-async def test_spawn_stacks_are_kept_where_they_are_asked_for() -> None:
+async def test_spawn_stacks_are_kept_if_requested() -> None:
     with attach("billing", spawn_stacks=1) as handle:
         task = asyncio.create_task(forever())
         [record] = [record for record in handle.ledger.records() if record.task is task]
         assert [code.co_name for code, _ in record.spawned_by] == [
-            "test_spawn_stacks_are_kept_where_they_are_asked_for"
+            "test_spawn_stacks_are_kept_if_requested"
         ]
         task.cancel()
         await asyncio.wait([task])
 
 
-async def test_a_task_factory_that_a_library_replaces_is_told_of_and_who_did_it(
+async def test_a_replaced_task_factory_is_reported_by_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each answer has the ledger checked first: none waits for the next sample."""
@@ -404,7 +404,7 @@ asyncio.run(main())
 @pytest.mark.parametrize(
     ("ending", "status"), [("pass", 0), ("raise SystemExit(3)", 3), ("import os; os._exit(4)", 4)]
 )
-def test_a_process_that_ends_without_closing_says_nothing(
+def test_a_process_that_ends_without_closing_prints_nothing(
     home: Path, ending: str, status: int
 ) -> None:
     script = NEVER_CLOSED.format(ending=ending)
@@ -425,7 +425,7 @@ def test_importing_qcfeed_imports_nothing_heavy() -> None:
     assert "aiohttp" not in after
 
 
-def test_a_program_under_uvloop_is_seen_as_any() -> None:
+def test_a_program_under_uvloop_is_seen_like_any_other() -> None:
     async def asked(path: str, kind: Any, **params: Any) -> Any:
         return await asyncio.to_thread(lambda: client("fast").get(path, kind, **params))
 

@@ -80,7 +80,7 @@ def test_a_leak_in_a_worker_is_reported_and_fails_the_run(run: Run) -> None:
 
 
 @pytest.mark.parametrize(("rule", "errors", "warnings"), [("default", 0, 1), ("error", 1, 0)])
-def test_what_it_cannot_judge_is_warned_of_from_a_worker(
+def test_a_worker_passes_on_the_warning_about_unchecked_loops(
     run: Run, rule: str, errors: int, warnings: int
 ) -> None:
     """The warning's own class crosses over: a rule that names it, or makes it an error, holds."""

@@ -29,7 +29,7 @@ def run(program: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("missing", ["", WITHOUT_DEPENDENCIES])
-def test_serve_is_one_error(missing: str) -> None:
+def test_serve_prints_one_error(missing: str) -> None:
     left = run(FREE_THREADED + missing + SERVE)
     assert (left.returncode, left.stdout) == (ExitStatus.USAGE, "")
     error, hint = left.stderr.splitlines()
@@ -45,6 +45,6 @@ def test_attach_raises_it(missing: str) -> None:
     assert raised.startswith(f"qcfeed.errors.UnsupportedInterpreterError: {SENTENCE}")
 
 
-def test_a_missing_dependency_on_a_sound_interpreter_is_what_it_is() -> None:
+def test_a_missing_dependency_on_a_supported_interpreter_is_not_hidden() -> None:
     left = run("import sys; " + WITHOUT_DEPENDENCIES + ATTACH)
     assert left.stderr.splitlines()[-1].startswith("ModuleNotFoundError: import of msgspec halted")

@@ -53,7 +53,7 @@ def described(task: tuple[str, str | None, bool, bool], wanted: dict[str, Any]) 
 
 @settings(max_examples=150, deadline=None)
 @given(TASKS, WANTED)
-def test_the_filter_picks_what_it_says(
+def test_a_filter_selects_exactly_the_matching_tasks(
     made: list[tuple[str, str | None, bool, bool]], wanted: dict[str, Any]
 ) -> None:
     asyncio.run(_check(made, wanted))

@@ -26,7 +26,7 @@ limits = st.none() | st.floats(1, 1e12)
 
 
 @given(timelines, limits)
-def test_whatever_was_scraped_has_an_answer(points: list[Point], limit: float | None) -> None:
+def test_any_samples_have_an_answer(points: list[Point], limit: float | None) -> None:
     at = points[-1].at if points else 0.0
     found = growth.windows(points, at, limit)
     assert [each.window for each in found] == ["5m", "15m", "1h", "whole"]
@@ -55,7 +55,7 @@ def test_whatever_was_scraped_has_an_answer(points: list[Point], limit: float | 
     left=st.floats(1, 1e12),
     shift=st.floats(-1e9, 1e9),
 )
-def test_a_line_is_found_again_whenever_it_is_looked_at(
+def test_the_fit_does_not_depend_on_the_absolute_time(
     slope: float, start: float, left: float, shift: float
 ) -> None:
     points = [Point(shift + n * 15.0, start + slope * n * 15) for n in range(300)]
@@ -66,9 +66,7 @@ def test_a_line_is_found_again_whenever_it_is_looked_at(
 
 
 @given(bend=st.floats(1e-3, 10), straight=st.floats(0, 3_000))
-def test_what_bends_upwards_accelerates_and_its_mirror_does_not(
-    bend: float, straight: float
-) -> None:
+def test_an_upward_curve_accelerates_and_its_mirror_does_not(bend: float, straight: float) -> None:
     slope = bend * straight  # not so steep that the bend is lost in it
     times = [n * 15.0 for n in range(481)]
     last = times[-1]

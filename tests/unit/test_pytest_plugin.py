@@ -158,7 +158,7 @@ class Tests(unittest.IsolatedAsyncioTestCase):
     assert said.count("1 leaked task(s):\n  task") == 4
 
 
-def test_the_error_says_where_how_old_and_what_it_waits_on(run: Run) -> None:
+def test_the_error_has_location_age_and_wait(run: Run) -> None:
     tests = """
 async def wait_for_ever():
     await asyncio.Event().wait()
@@ -178,7 +178,7 @@ async def test_leaks():
     )
 
 
-def test_the_marker_asks_for_one_test(run: Run) -> None:
+def test_the_marker_checks_one_test(run: Run) -> None:
     tests = """
 async def test_not_asked(): leak()
 
@@ -220,7 +220,7 @@ async def test_neither(): leak()
     result.assert_outcomes(passed=3)
 
 
-def test_a_test_that_fails_says_why_and_not_what_it_left(run: Run) -> None:
+def test_a_failing_test_reports_its_failure_and_not_its_leaks(run: Run) -> None:
     tests = """
 async def test_fails():
     leak()
@@ -250,7 +250,7 @@ async def test_not_watched():
     result.assert_outcomes(passed=2)
 
 
-def test_where_nobody_asks_nothing_is_imported(run: Run) -> None:
+def test_without_markers_or_option_nothing_is_imported(run: Run) -> None:
     tests = """
 import sys
 async def test_nothing():
@@ -282,7 +282,7 @@ pytestmark = pytest.mark.filterwarnings("always::qcfeed.pytest_plugin.UnjudgedWa
 """
 
 
-def test_tasks_left_in_a_loop_made_by_hand_are_warned_of(run: Run) -> None:
+def test_tasks_left_in_a_loop_created_by_hand_give_a_warning(run: Run) -> None:
     result = run(
         WARNED
         + """
@@ -310,9 +310,7 @@ def test_lets_go():
 
 
 @pytest.mark.parametrize(("asked", "warnings"), [("mark", 1), ("switch", 0)])
-def test_on_trio_a_marked_test_is_told_that_nothing_is_seen(
-    run: Run, asked: str, warnings: int
-) -> None:
+def test_a_marked_test_on_trio_gets_a_warning(run: Run, asked: str, warnings: int) -> None:
     mark = "@pytest.mark.no_task_leaks" if asked == "mark" else ""
     result = run(
         WARNED
@@ -376,7 +374,7 @@ EAGER = pytest.param(
 
 
 @pytest.mark.parametrize("factory", ["plain", "None", EAGER])
-def test_a_task_factory_that_is_replaced_hides_no_leak(run: Run, factory: str) -> None:
+def test_a_replaced_task_factory_hides_no_leak(run: Run, factory: str) -> None:
     tests = AROUND.format(factory=factory, mark="@pytest.mark.asyncio")
     result = run(SOON + tests)
     result.assert_outcomes(passed=4, errors=3)
@@ -387,7 +385,7 @@ def test_a_task_factory_that_is_replaced_hides_no_leak(run: Run, factory: str) -
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
-def test_an_eager_task_that_goes_around_the_factory_is_found(run: Run) -> None:
+def test_an_eager_task_that_bypasses_the_factory_is_found(run: Run) -> None:
     result = run(
         SOON
         + """
@@ -409,7 +407,7 @@ def free_threaded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("free_threaded")
-def test_a_suite_that_asks_does_not_run_on_an_interpreter_that_is_refused(run: Run) -> None:
+def test_a_suite_with_the_option_does_not_run_on_an_unsupported_interpreter(run: Run) -> None:
     result = run("def test_ok(): ...", SWITCH)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
@@ -418,7 +416,7 @@ def test_a_suite_that_asks_does_not_run_on_an_interpreter_that_is_refused(run: R
 
 
 @pytest.mark.usefixtures("free_threaded")
-def test_a_test_that_asks_fails_on_an_interpreter_that_is_refused(run: Run) -> None:
+def test_a_marked_test_fails_on_an_unsupported_interpreter(run: Run) -> None:
     result = run("@pytest.mark.no_task_leaks\ndef test_asks(): ...\ndef test_does_not(): ...")
     result.assert_outcomes(errors=1, passed=1)
     result.stdout.fnmatch_lines(["no_task_leaks: this Python 3.14 is a free-threaded build: *"])

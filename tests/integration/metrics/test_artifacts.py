@@ -53,7 +53,7 @@ def test_alertmanager_takes_its_configuration(written: Path) -> None:
 
 
 @needs_alertmanager
-def test_every_alert_reaches_somebody(written: Path) -> None:
+def test_every_alert_reaches_a_receiver(written: Path) -> None:
     for alert in ALERTS:
         said = subprocess.run(
             ["amtool", "config", "routes", "test", f"--config.file={written / 'alertmanager.yml'}",
@@ -63,7 +63,7 @@ def test_every_alert_reaches_somebody(written: Path) -> None:
         assert said.stdout.strip() == "on-call", said.stderr
 
 
-def test_what_is_silenced_is_an_alert_beside_its_cause() -> None:
+def test_inhibit_rules_name_alerts_of_the_catalog() -> None:
     names = {alert.name for alert in ALERTS}
     config = yaml.safe_load(text(Artifact.ALERTMANAGER))
     for rule in config["inhibit_rules"]:
@@ -84,7 +84,7 @@ def test_grafana_s_own_types_read_it_and_lose_nothing() -> None:
     assert json.loads(json.dumps(made, cls=JSONEncoder)) == board()
 
 
-def test_every_panel_is_there_once_asks_something_and_overlaps_none() -> None:
+def test_every_panel_exists_once_with_queries_and_does_not_overlap() -> None:
     panels = [each for each in board()["panels"] if each["type"] != "row"]
     assert [each["title"] for each in panels] == [each.title for row in ROWS for each in row.panels]
     numbers = [each["id"] for each in board()["panels"]]
@@ -165,5 +165,5 @@ def test_the_files_name_each_other_s_places() -> None:
     or subprocess.run(["docker", "compose", "version"], capture_output=True).returncode != 0,
     reason="docker's compose plugin is not installed: the file is read as YAML only",
 )
-def test_compose_itself_takes_it(written: Path) -> None:
+def test_docker_compose_accepts_the_file(written: Path) -> None:
     judge("docker", "compose", "-f", written / "docker-compose.yml", "config", "--quiet")

@@ -110,7 +110,7 @@ def page() -> str:
     return (ROOT / "runbooks" / "incident-2024-03-20.md").read_text()
 
 
-def test_the_page_tells_the_times_that_promtool_computes(page: str, computed: Firings) -> None:
+def test_the_page_has_the_times_that_promtool_computes(page: str, computed: Firings) -> None:
     assert faults_of_the_page(page, computed) == []
 
 
@@ -123,21 +123,21 @@ def test_the_page_tells_the_times_that_promtool_computes(page: str, computed: Fi
         ("| [QcfeedMemoryRunsOutSoon](QcfeedMemoryRunsOutSoon.md) |", "| soon |"),
     ],
 )
-def test_a_time_that_is_wrong_or_left_out_is_found(
+def test_a_wrong_or_missing_time_is_detected(
     page: str, computed: Firings, right: str, wrong: str
 ) -> None:
     assert page.count(right) == 1
     assert len(faults_of_the_page(page.replace(right, wrong), computed)) == 1
 
 
-def test_a_night_on_which_nothing_happened_tells_of_nothing(page: str, tmp_path: Path) -> None:
+def test_a_quiet_night_has_no_alert_times(page: str, tmp_path: Path) -> None:
     calm = {metric: re.split("[+x]", values)[0] + "x780" for metric, values in INCIDENT.items()}
     quiet = first_firings(tmp_path, calm)
     assert set(quiet.values()) == {None}
     assert len(faults_of_the_page(page, quiet)) == 3
 
 
-def test_the_readme_tells_the_same_to_the_minute(computed: Firings) -> None:
+def test_the_readme_has_the_same_times_to_the_minute(computed: Firings) -> None:
     told = re.findall(
         r"^\| `(Qcfeed\w+)`.*\| (\d\d:\d\d) \|$", (ROOT / "README.md").read_text(), re.MULTILINE
     )

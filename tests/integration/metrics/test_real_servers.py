@@ -23,7 +23,7 @@ receivers:
 
 
 @needs_prometheus
-def test_a_past_of_any_age_is_there_from_the_start(tmp_path: Path) -> None:
+def test_backfilled_history_is_available_from_the_start(tmp_path: Path) -> None:
     history = openmetrics(
         {
             'b_total{x="1"}': [(AT, 1.0), (AT + 15, 2.0)],
@@ -39,7 +39,7 @@ def test_a_past_of_any_age_is_there_from_the_start(tmp_path: Path) -> None:
 
 
 @needs_prometheus
-def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+def test_a_server_that_cannot_start_reports_why(tmp_path: Path) -> None:
     with (
         pytest.raises(AssertionError, match="cannot unmarshal"),
         prometheus(tmp_path, config="global: nonsense\n"),

@@ -152,7 +152,7 @@ async def behind_a_task(stage: Stage) -> None:
         behind_a_task,
     ],
 )
-def test_nobody_will(runner: asyncio.Runner, case: Case) -> None:
+def test_a_future_that_only_its_task_holds_is_abandoned(runner: asyncio.Runner, case: Case) -> None:
     assert told(runner, case) is OtherHolders.NOBODY
 
 
@@ -162,7 +162,7 @@ async def held_weakly(stage: Stage) -> None:
     await reply
 
 
-def test_somebody_may_come_by_a_weak_reference(runner: asyncio.Runner) -> None:
+def test_a_weakly_referenced_future_is_held_weakly(runner: asyncio.Runner) -> None:
     assert told(runner, held_weakly) is OtherHolders.WEAKLY
 
 
@@ -520,7 +520,7 @@ SOMEBODY = [
 
 
 @pytest.mark.parametrize("case", SOMEBODY)
-def test_somebody_may(runner: asyncio.Runner, case: Case) -> None:
+def test_a_future_with_another_holder_is_not_abandoned(runner: asyncio.Runner, case: Case) -> None:
     assert told(runner, case) is None
 
 
@@ -546,7 +546,7 @@ def test_the_main_task_is_left_alone(runner: asyncio.Runner) -> None:
     assert runner.run(main()) is None
 
 
-def test_under_the_timeout_of_who_waits_for_it(runner: asyncio.Runner) -> None:
+def test_a_timeout_of_an_awaiter_may_end_the_wait(runner: asyncio.Runner) -> None:
     async def case(stage: Stage) -> None:
         stage.kept.append(inner := asyncio.create_task(forgotten_by_the_caller(stage)))
 
@@ -574,7 +574,7 @@ def test_under_the_timeout_of_who_waits_for_it(runner: asyncio.Runner) -> None:
     runner.run(play())
 
 
-def test_looking_does_not_hold_on(runner: asyncio.Runner) -> None:
+def test_the_check_keeps_no_reference(runner: asyncio.Runner) -> None:
     async def play() -> None:
         stage = Stage()
         task = asyncio.create_task(forgotten_by_a_registry(stage))
@@ -592,5 +592,5 @@ def test_looking_does_not_hold_on(runner: asyncio.Runner) -> None:
 
 
 @pytest.mark.parametrize("odd", [None, object(), 7])
-def test_what_is_no_task_is_nothing(odd: Any) -> None:
+def test_a_future_that_is_no_task_has_no_holders(odd: Any) -> None:
     assert abandoned.other_holders(odd) is None

@@ -45,7 +45,7 @@ async def _timeout(task: asyncio.Task[None]) -> None:
         (lambda task: asyncio.wait_for(asyncio.shield(task), 60), "shield"),
     ],
 )
-async def test_who_waits_and_how(waits: Waits, how: str | tuple[str, ...]) -> None:
+async def test_awaiters_and_how_they_wait(waits: Waits, how: str | tuple[str, ...]) -> None:
     async def waiter() -> None:
         await waits(awaited)
 
@@ -74,7 +74,7 @@ async def test_a_task_group_waits_for_its_tasks() -> None:
     await end(outer)
 
 
-async def test_one_that_waits_twice_is_one() -> None:
+async def test_a_task_that_waits_twice_is_one_awaiter() -> None:
     awaited = asyncio.create_task(sleeper())
 
     async def twice() -> None:
@@ -87,7 +87,7 @@ async def test_one_that_waits_twice_is_one() -> None:
 
 
 @pytest.mark.parametrize("how", ["shield", "gather", "wait"])
-async def test_who_waits_for_the_waiter_does_not_wait_for_what_it_waits_for(how: str) -> None:
+async def test_awaiters_of_an_awaiter_are_not_awaiters(how: str) -> None:
     """asyncio's callbacks refer to the task that called, from Python 3.14 on: it is no waiter of its
     own, and whoever awaits it awaits something else."""
     awaited = asyncio.create_task(sleeper())
@@ -115,7 +115,7 @@ async def _wait(task: asyncio.Task[None]) -> None:
 WAYS = {"shield": _shield, "gather": _gather, "wait": _wait}
 
 
-def test_the_main_task_is_known() -> None:
+def test_the_main_task_is_recognised() -> None:
     async def main() -> tuple[bool, bool]:
         other = asyncio.create_task(sleeper())
         this = asyncio.current_task()

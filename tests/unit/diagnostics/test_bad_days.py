@@ -162,7 +162,7 @@ async def test_a_coroutine_from_c(ledger: Ledger) -> None:
     await end(task)
 
 
-async def test_what_a_coroutine_raises_when_it_is_looked_at_is_not_the_readers(
+async def test_an_exception_from_reading_a_coroutine_does_not_reach_the_reader(
     ledger: Ledger,
 ) -> None:
     class Trap(GrumpyCoroutine):
@@ -207,7 +207,7 @@ def test_a_loop_that_was_closed_with_tasks_in_it(caplog: pytest.LogCaptureFixtur
 # ---------------------------------------------------------------- where the code is not
 
 
-async def test_a_location_in_a_file_that_is_gone(
+async def test_a_location_in_a_deleted_file(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "gone_by_now.py"

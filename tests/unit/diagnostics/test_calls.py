@@ -64,7 +64,7 @@ async def test_without_being_asked_nothing_is_kept(ledger: Ledger) -> None:
     await end(task)
 
 
-async def test_asyncios_own_source_traceback_does_not_show_us() -> None:
+async def test_asyncios_source_traceback_has_no_frames_of_the_ledger() -> None:
     loop = asyncio.get_running_loop()
     before, debug = loop.get_task_factory(), loop.get_debug()
     loop.set_task_factory(None)

@@ -57,7 +57,7 @@ async def test_how_a_task_ended_its_name_age_and_labels_are_remembered(ledger: L
 
 
 @pytest.mark.allow_task_leaks  # it destroys a pending task
-async def test_every_outcome_is_told_newest_first(ledger: Ledger) -> None:
+async def test_ended_tasks_have_their_outcome_newest_first(ledger: Ledger) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda *_: None)
 
@@ -81,7 +81,7 @@ async def test_every_outcome_is_told_newest_first(ledger: Ledger) -> None:
     assert told == [Outcome.DESTROYED, Outcome.FAILED, Outcome.CANCELLED, Outcome.FINISHED]
 
 
-async def test_a_rush_of_those_that_finish_does_not_push_out_what_failed(ledger: Ledger) -> None:
+async def test_a_burst_of_finished_tasks_does_not_evict_failed_ones(ledger: Ledger) -> None:
     def spawn(coroutine: Any) -> asyncio.Task[Any]:
         return asyncio.create_task(coroutine)
 
@@ -113,7 +113,7 @@ async def test_no_more_than_the_last_are_kept(ledger: Ledger) -> None:
     assert serials == sorted(serials, reverse=True)
 
 
-async def test_nothing_of_the_task_is_kept_alive(ledger: Ledger) -> None:
+async def test_ended_tasks_are_not_kept_alive(ledger: Ledger) -> None:
     class Held:
         pass
 
@@ -133,7 +133,7 @@ async def test_nothing_of_the_task_is_kept_alive(ledger: Ledger) -> None:
 # ---------------------------------------------------------------- who cancelled
 
 
-async def test_who_cancelled_is_known_by_task_and_line(ledger: Ledger) -> None:
+async def test_the_canceller_is_recorded_by_task_and_line(ledger: Ledger) -> None:
     victim = asyncio.create_task(forever())
 
     async def executioner() -> int:
@@ -148,7 +148,9 @@ async def test_who_cancelled_is_known_by_task_and_line(ledger: Ledger) -> None:
     told = next(e for s in ledger.sites() for e in s.recently_ended() if e.cancels)
     assert told.cancels is not None
     assert (told.cancels.times, told.cancels.by) == (1, serial)
-    assert calls.of_cancel(told.cancels).startswith(f"{HERE}:{here} (test_who_cancelled")
+    assert calls.of_cancel(told.cancels).startswith(
+        f"{HERE}:{here} (test_the_canceller_is_recorded"
+    )
 
 
 async def test_a_timeout_and_a_group_are_named_as_such(ledger: Ledger) -> None:
@@ -168,7 +170,7 @@ async def test_a_timeout_and_a_group_are_named_as_such(ledger: Ledger) -> None:
     assert "TaskGroup" in calls.of_cancel(grouped)
 
 
-async def test_each_time_is_counted_also_of_one_that_will_not_end(ledger: Ledger) -> None:
+async def test_every_cancellation_of_a_task_is_counted(ledger: Ledger) -> None:
     async def refuses() -> None:
         for _ in range(3):
             with contextlib.suppress(asyncio.CancelledError):
@@ -200,7 +202,7 @@ async def test_a_note_that_fails_takes_the_ledger_out_and_not_the_program(
     assert (ledger.failure, ledger.installed) == ("LookupError: on purpose", False)
 
 
-async def test_a_long_chain_of_tasks_is_cancelled_as_ever(ledger: Ledger) -> None:
+async def test_cancelling_a_long_chain_of_tasks_works_as_without_a_ledger(ledger: Ledger) -> None:
     async def link(number: int) -> None:
         await (asyncio.create_task(link(number - 1)) if number else asyncio.sleep(3600))
 

@@ -40,7 +40,7 @@ async def test_failures_are_grouped_by_location_type_and_line(ledger: Ledger) ->
     assert (code, line) == (failing.__code__, failing.__code__.co_firstlineno + 1)
 
 
-async def test_what_caused_it_is_told_too(ledger: Ledger) -> None:
+async def test_causes_of_an_exception_are_recorded(ledger: Ledger) -> None:
     async def wrapped() -> None:
         try:
             await failing("the cause")
@@ -83,7 +83,7 @@ def test_deep_tracebacks_many_kinds_and_hostile_messages_are_bounded() -> None:
     assert max(len(each.raised[0].error) for each in failures.groups()) <= MAX_TEXT
 
 
-def test_an_exception_that_causes_itself_ends() -> None:
+def test_an_exception_that_causes_itself_is_recorded_once() -> None:
     error = ValueError("round")
     error.__cause__ = error
     failures = Failures()
@@ -91,7 +91,9 @@ def test_an_exception_that_causes_itself_ends() -> None:
     assert [each.error for each in failures.groups()[0].raised] == ["ValueError: round"]
 
 
-def test_a_task_freed_while_one_is_noted_is_noted_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_freed_while_another_failure_is_recorded_is_recorded_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The garbage collector may free a task in the midst of any line."""
     site, failures = Site(Ledger(), None, 0), Failures()
     inner = iter([ValueError("freed meanwhile")])

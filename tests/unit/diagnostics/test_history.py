@@ -28,7 +28,7 @@ def test_bounded_in_time() -> None:
     assert list(history.series()[0].live) == [7, 8, 9]
 
 
-def test_bounded_in_locations_and_says_how_many_it_dropped() -> None:
+def test_the_history_is_bounded_in_locations_and_counts_dropped_ones() -> None:
     history = History(locations=2)
     history.note(1.0, [row("a", 9), row("b", 5), row("c", 1)])
     assert (history.dropped, [s.location for s in history.series()]) == (1, ["a", "b"])
@@ -39,7 +39,7 @@ def test_bounded_in_locations_and_says_how_many_it_dropped() -> None:
     assert [list(s.live) for s in history.series()] == [[9, 9, 9], [5]], "b begins anew"
 
 
-def test_what_is_handed_out_does_not_change() -> None:
+def test_series_are_copies() -> None:
     history = History()
     history.note(1.0, [row("a", 1)])
     (series,) = history.series()

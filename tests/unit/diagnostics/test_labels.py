@@ -75,7 +75,7 @@ async def test_labels_and_owner_do_not_disturb_each_other(spawn, record) -> None
     await ended(task, free)
 
 
-async def test_equal_labels_are_one_mapping_however_often_they_are_said(spawn, record) -> None:
+async def test_equal_labels_share_one_mapping(spawn, record) -> None:
     tasks = []
     for _ in range(3):
         with label(symbol="MSFT"):
@@ -110,7 +110,7 @@ async def test_labels_beyond_the_limit_are_left_out_and_counted(spawn, record) -
     await ended(task)
 
 
-async def test_nobody_can_pretend_that_labels_were_dropped(spawn, record) -> None:
+async def test_a_program_cannot_set_the_label_of_dropped_labels(spawn, record) -> None:
     with label(**{DROPPED: "many"}), label(symbol="AAPL"):
         task = spawn()
     assert dict(record(task).labels) == {DROPPED: "1", "symbol": "AAPL"}

@@ -46,7 +46,7 @@ async def test_a_long_list_is_cut() -> None:
         await end(task)
 
 
-async def test_a_task_that_is_ending_is_no_leak() -> None:
+async def test_a_task_that_is_ending_is_not_a_leak() -> None:
     held = []
     async with verify_no_leaks(settle=PATIENCE):
         held.append(asyncio.create_task(asyncio.sleep(0.05)))
@@ -104,7 +104,7 @@ async def test_a_name_that_raises_does_not_break_the_error(ledger: Ledger) -> No
     await end(task)
 
 
-async def test_a_ledger_that_is_there_is_used(ledger: Ledger) -> None:
+async def test_a_given_ledger_is_used(ledger: Ledger) -> None:
     loop = asyncio.get_running_loop()
     factory = loop.get_task_factory()
     leaked: list[asyncio.Task[None]] = []

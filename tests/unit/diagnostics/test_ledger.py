@@ -51,7 +51,7 @@ def site_of(ledger: Ledger, function: str) -> Site:
     return next(s for s in ledger.sites() if s.function.endswith(function) and s.spawned)
 
 
-def books(site: Site) -> dict[str, int]:
+def counts(site: Site) -> dict[str, int]:
     outcomes, live = site.counts()
     return {name: n for name, n in outcomes._asdict().items() if n} | {"live": live}
 
@@ -73,7 +73,7 @@ async def test_a_site_is_the_line_that_calls_create_task(ledger: Ledger) -> None
 
 
 @pytest.mark.parametrize("way", ["create_task", "loop", "gather", "group", "wait_for", "ensure"])
-async def test_every_way_to_spawn_is_booked_to_its_caller(ledger: Ledger, way: str) -> None:
+async def test_every_way_to_spawn_is_recorded_under_its_caller(ledger: Ledger, way: str) -> None:
     if way == "create_task":
         await asyncio.create_task(nothing())
     elif way == "loop":
@@ -87,19 +87,21 @@ async def test_every_way_to_spawn_is_booked_to_its_caller(ledger: Ledger, way: s
         await asyncio.wait_for(asyncio.ensure_future(nothing()), 5)
     else:
         await asyncio.ensure_future(nothing())
-    site = site_of(ledger, "booked_to_its_caller")
-    assert books(site) == {"finished": 1, "live": 0}
+    site = site_of(ledger, "recorded_under_its_caller")
+    assert counts(site) == {"finished": 1, "live": 0}
     assert site.location.startswith(HERE)
 
 
-async def test_the_same_line_is_one_site_and_two_lines_are_two(ledger: Ledger) -> None:
+async def test_each_line_is_one_site(ledger: Ledger) -> None:
     for _ in range(3):
         await asyncio.create_task(nothing())
     await asyncio.create_task(nothing())
     assert sorted(s.spawned for s in sites(ledger)) == [1, 3]
 
 
-async def test_a_task_spawned_by_asyncio_for_a_thread_is_booked_to_asyncio(ledger: Ledger) -> None:
+async def test_a_task_spawned_by_asyncio_for_a_thread_is_recorded_under_asyncio(
+    ledger: Ledger,
+) -> None:
     loop = asyncio.get_running_loop()
     await asyncio.to_thread(
         lambda: asyncio.run_coroutine_threadsafe(nothing(), loop).result(PATIENCE)
@@ -150,11 +152,11 @@ async def test_outcomes(ledger: Ledger) -> None:
         await asyncio.sleep(0)
         task.cancel()
         await ended(task)
-        # Still held by us here, and booked all the same:
+        # The test still holds it, and its end is recorded all the same:
         assert getattr(site_of(ledger, "test_outcomes"), outcome) == 1
         if outcome == "failed":
             assert task.exception() is not None
-    assert books(site_of(ledger, "test_outcomes")) == {
+    assert counts(site_of(ledger, "test_outcomes")) == {
         "finished": 1, "cancelled": 1, "failed": 1, "live": 0
     }  # fmt: skip
 
@@ -208,7 +210,7 @@ async def test_a_pending_task_is_still_destroyed_and_counted_at_once(
     gc.collect()
     assert gone() is None
     assert heard.contexts == [{"message": "Task was destroyed but it is pending!"}]
-    assert books(site_of(ledger, "spawn_and_drop")) == {"destroyed": 1, "live": 0}
+    assert counts(site_of(ledger, "spawn_and_drop")) == {"destroyed": 1, "live": 0}
     ledger.uninstall()
 
 
@@ -222,7 +224,7 @@ async def test_an_exception_never_retrieved_is_still_reported(
     for _ in range(3):
         await asyncio.sleep(0)
     site = site_of(ledger, "still_reported")
-    assert books(site) == {"failed": 1, "live": 0}
+    assert counts(site) == {"failed": 1, "live": 0}
     gc.collect()
     assert heard.contexts == [{"message": "Task exception was never retrieved"}]
     ledger.uninstall()
@@ -247,10 +249,10 @@ async def test_a_task_is_not_kept_alive(ledger: Ledger) -> None:
     del task
     await asyncio.sleep(0)  # or the loop still holds what it has just run
     assert gone() is None
-    assert books(site_of(ledger, "not_kept_alive")) == {"finished": 1, "live": 0}
+    assert counts(site_of(ledger, "not_kept_alive")) == {"finished": 1, "live": 0}
 
 
-async def test_the_owner_goes_with_the_task(ledger: Ledger) -> None:
+async def test_the_ledger_does_not_keep_an_owner_alive(ledger: Ledger) -> None:
     class Owner:
         closed = False
 
@@ -409,7 +411,7 @@ async def test_a_context_that_is_passed_is_the_tasks_context(ledger: Ledger) -> 
     assert site_of(ledger, "tasks_context").finished == 1
 
 
-async def test_what_is_no_coroutine_is_refused_as_ever(ledger: Ledger) -> None:
+async def test_asyncio_still_refuses_what_is_no_coroutine(ledger: Ledger) -> None:
     with pytest.raises(TypeError):
         asyncio.get_running_loop().create_task(42)  # type: ignore[arg-type]
     assert ledger.installed
@@ -417,7 +419,7 @@ async def test_what_is_no_coroutine_is_refused_as_ever(ledger: Ledger) -> None:
 
 @NEEDS_EAGER
 @pytest.mark.allow_task_leaks  # it sets its own task factory
-async def test_an_eager_factory_that_is_there_is_kept() -> None:
+async def test_an_earlier_eager_factory_is_kept() -> None:
     loop = asyncio.get_running_loop()
     loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]
     ledger = Ledger()
@@ -491,7 +493,7 @@ def test_chains_with_a_factory_and_puts_it_back(bare: asyncio.AbstractEventLoop)
     assert sum(s.spawned for s in ledger.sites()) == 1
 
 
-def test_uninstall_under_somebody_elses_factory_leaves_theirs(
+def test_uninstall_leaves_a_factory_that_was_chained_later(
     bare: asyncio.AbstractEventLoop,
 ) -> None:
     ledger = Ledger()
@@ -510,12 +512,12 @@ def test_uninstall_under_somebody_elses_factory_leaves_theirs(
     assert sum(s.spawned for s in ledger.sites()) == 1
 
 
-async def test_tasks_booked_before_uninstall_are_seen_to_their_end(ledger: Ledger) -> None:
+async def test_tasks_recorded_before_uninstall_are_followed_to_their_end(ledger: Ledger) -> None:
     task = asyncio.create_task(forever())
     ledger.uninstall()
     task.cancel()
     await ended(task)
-    assert books(site_of(ledger, "seen_to_their_end")) == {"cancelled": 1, "live": 0}
+    assert counts(site_of(ledger, "followed_to_their_end")) == {"cancelled": 1, "live": 0}
 
 
 async def test_installing_twice_is_refused(ledger: Ledger) -> None:
@@ -544,7 +546,7 @@ async def test_two_ledgers_on_one_loop() -> None:
 
 
 @pytest.mark.parametrize("chained", [False, True])
-def test_a_ledger_that_raises_removes_itself_and_says_so_once(
+def test_a_ledger_that_raises_uninstalls_itself_and_logs_it_once(
     bare: asyncio.AbstractEventLoop,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
@@ -569,7 +571,7 @@ def test_a_ledger_that_raises_removes_itself_and_says_so_once(
     assert (record.name, record.levelno) == ("qcfeed.diagnostics", logging.ERROR)
 
 
-def test_a_factory_of_things_that_are_no_tasks_is_left_alone(
+def test_a_factory_that_returns_no_tasks_is_left_alone(
     bare: asyncio.AbstractEventLoop,
 ) -> None:
     class NamedFuture(asyncio.Future[str]):

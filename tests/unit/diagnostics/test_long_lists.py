@@ -66,7 +66,7 @@ def test_a_list_in_a_generator_that_is_not_continued_is_kept() -> None:
         assert again is used[0]
 
 
-def test_what_is_drained_is_let_go_of_at_once() -> None:
+def test_drained_items_are_released_at_once() -> None:
     class Thing:
         pass
 

@@ -99,7 +99,7 @@ async def test_measuring_quickens_the_beat_and_then_lets_it_be(watch: LoopWatch)
     slow.stop()
 
 
-def test_a_watch_that_is_not_started_knows_of_no_stall() -> None:
+def test_a_watch_that_is_not_started_reports_no_stall() -> None:
     watch = LoopWatch()
     with watch.measure() as measured:
         assert watch.stalled_for(time.monotonic()) == 0

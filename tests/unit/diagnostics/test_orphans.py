@@ -87,7 +87,7 @@ class Odd:
 
 
 @pytest.mark.parametrize("closed", [ValueError("no"), "yes", 1, None])
-async def test_who_does_not_plainly_say_so_is_not_gone(ledger: Ledger, closed: Any) -> None:
+async def test_an_owner_that_does_not_return_true_is_present(ledger: Ledger, closed: Any) -> None:
     with owned_by(Odd(closed)):
         task = asyncio.create_task(sleeper())
     assert orphans.find(ledger, 0.0) == []
@@ -132,7 +132,7 @@ async def test_an_owner_is_asked_once_for_all_that_was_spawned_in_one_context(
     await ended(*tasks)
 
 
-async def test_an_ended_task_that_is_held_is_no_orphan(
+async def test_an_ended_task_that_is_held_is_not_an_orphan(
     ledger: Ledger, subscriber: Subscriber
 ) -> None:
     subscriber.closed = True

@@ -20,7 +20,7 @@ def pauses() -> Iterator[GcPauses]:
     gc.enable()
 
 
-def test_each_generation_is_counted_by_itself(pauses: GcPauses) -> None:
+def test_generations_are_counted_separately(pauses: GcPauses) -> None:
     gc.collect(0)
     gc.collect(1)
     gc.collect(2)
@@ -29,7 +29,7 @@ def test_each_generation_is_counted_by_itself(pauses: GcPauses) -> None:
     assert pauses.count == 4
 
 
-def test_the_longest_is_one_of_those_that_make_up_the_total(pauses: GcPauses) -> None:
+def test_the_longest_pause_is_part_of_the_total(pauses: GcPauses) -> None:
     crowd = [[n] for n in range(50_000)]
     gc.collect()
     crowd.clear()
@@ -37,7 +37,7 @@ def test_the_longest_is_one_of_those_that_make_up_the_total(pauses: GcPauses) ->
     assert 0 < pauses.longest == max(pauses.seconds) < pauses.total == sum(pauses.seconds)
 
 
-def test_what_comes_after_the_stop_or_began_before_the_start_is_not_counted() -> None:
+def test_collections_before_start_or_after_stop_are_not_counted() -> None:
     pauses = GcPauses()
     pauses._on_collection("stop", {"generation": 2, "collected": 0, "uncollectable": 0})
     assert pauses.count == 0

@@ -72,7 +72,7 @@ async def test_a_stack_is_the_spawn_and_then_the_wait(ledger: Ledger, held: Task
     assert "test_a_stack_is_the_spawn_and_then_the_wait" in outwards
 
 
-async def test_without_spawn_stacks_there_is_the_line(held: Tasks) -> None:
+async def test_without_spawn_stacks_a_stack_has_the_spawn_location(held: Tasks) -> None:
     plain = Ledger()
     plain.install(asyncio.get_running_loop())
     spawn(held, 1)
@@ -114,7 +114,9 @@ async def test_a_sample_stands_for_the_rest(
     assert stack.waiting[0] == (f"{HERE}:{defined}", "outer"), "of many, by function"
 
 
-async def test_what_cannot_be_looked_at_is_there_all_the_same(ledger: Ledger, held: Tasks) -> None:
+async def test_a_task_that_cannot_be_read_is_counted_without_a_stack(
+    ledger: Ledger, held: Tasks
+) -> None:
     class Hostile(asyncio.Future[None]):
         @property
         def _callbacks(self) -> object:

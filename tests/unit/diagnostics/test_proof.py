@@ -19,7 +19,7 @@ def test_it_holds_when_tasks_come_and_go() -> None:
 
 
 @pytest.mark.parametrize("a_minute", [1, 20, 800])
-def test_a_steady_leak_is_seen_however_slow(a_minute: int) -> None:
+def test_a_slow_steady_leak_is_found(a_minute: int) -> None:
     live = [47_829 + a_minute * n // 6 for n in range(61)]
     proof = judge(samples(live), 20)
     assert proof.outcome is ProofOutcome.LEAKS
@@ -27,7 +27,7 @@ def test_a_steady_leak_is_seen_however_slow(a_minute: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_leak_under_traffic_is_seen_and_traffic_alone_is_no_leak(seed: int) -> None:
+def test_a_leak_under_traffic_is_found_and_traffic_alone_is_no_leak(seed: int) -> None:
     chance = random.Random(seed)
     busy = [max(0, round(chance.gauss(30, 5))) for _ in range(61)]
     assert judge(samples(busy), 20).outcome is ProofOutcome.HOLDS
@@ -35,7 +35,7 @@ def test_a_leak_under_traffic_is_seen_and_traffic_alone_is_no_leak(seed: int) ->
     assert judge(samples(leaking), 20).outcome is ProofOutcome.LEAKS
 
 
-def test_orphans_speak_against_it_unless_they_end_at_once() -> None:
+def test_lasting_orphans_are_a_leak() -> None:
     assert judge(samples([3] * 9, orphaned=3), 20).outcome is ProofOutcome.LEAKS
     passing = [*samples([3] * 8), Sample(3, 100, 2)]
     assert judge(passing, 20).outcome is ProofOutcome.HOLDS
@@ -52,7 +52,7 @@ def test_a_leak_without_traffic_is_a_leak_all_the_same() -> None:
     assert judge(samples([5, 6, 7, 8, 9, 10], spawned=5), 20).outcome is ProofOutcome.LEAKS
 
 
-def test_too_few_looks_are_no_proof() -> None:
+def test_too_few_samples_prove_nothing() -> None:
     proof = judge(samples([5] * 5), 20)
     assert proof.outcome is ProofOutcome.UNPROVEN
     assert proof.reasons == ["too short to tell: 5 samples, 6 needed"]

@@ -120,7 +120,7 @@ async def test_a_record_whose_task_was_freed_is_already_gone(ledger: Ledger) -> 
     assert (await reaper.cancel(records)).already_gone == 1
 
 
-async def test_each_is_cancelled_once_and_only_those_given(ledger: Ledger) -> None:
+async def test_only_the_given_tasks_are_cancelled_once_each(ledger: Ledger) -> None:
     times = 0
 
     async def counts() -> None:
@@ -175,7 +175,7 @@ def cancelled_timers() -> list[asyncio.TimerHandle]:
     return [timer for timer in loop._scheduled if timer.cancelled()]
 
 
-async def test_no_cancelled_timer_of_a_large_reaping_is_left(ledger: Ledger) -> None:
+async def test_a_large_reaping_leaves_no_cancelled_timer(ledger: Ledger) -> None:
     loop: Any = asyncio.get_running_loop()
     kept = loop.call_later(3600, print)
     _, records = await spawn(ledger, *(sleeper() for _ in range(2_000)))
@@ -186,7 +186,7 @@ async def test_no_cancelled_timer_of_a_large_reaping_is_left(ledger: Ledger) -> 
     kept.cancel()
 
 
-async def test_a_reaping_that_is_cancelled_loses_no_timer(ledger: Ledger) -> None:
+async def test_a_cancelled_reaping_loses_no_timer(ledger: Ledger) -> None:
     loop: Any = asyncio.get_running_loop()
     tasks, records = await spawn(ledger, *(sleeper() for _ in range(2_000)))
     called = asyncio.Event()

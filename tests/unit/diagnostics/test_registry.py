@@ -26,19 +26,19 @@ async def end(*tasks: asyncio.Task[Any]) -> None:
     await asyncio.sleep(0)  # the loop lets go of what it ran last
 
 
-async def test_the_set_is_taken_for_real_only_where_asyncio_fills_it() -> None:
+async def test_asyncios_set_is_used_only_where_asyncio_fills_it() -> None:
     task = asyncio.create_task(forever())
     refs = registry.asyncio_refs()
     assert refs is None or any(ref() is task for ref in list(refs))
     await end(task)
 
 
-async def test_the_running_task_is_known_the_cheap_way_too() -> None:
+async def test_the_fast_getter_returns_the_running_task() -> None:
     current = registry.current_task_getter()
     assert current(asyncio.get_running_loop()) is asyncio.current_task()
 
 
-async def test_no_reference_stays_when_a_task_is_gone(ledger: Ledger) -> None:
+async def test_the_registry_drops_the_reference_to_a_freed_task(ledger: Ledger) -> None:
     task = asyncio.create_task(forever())
     assert ledger.holds(task)
     await end(task)
@@ -49,7 +49,7 @@ async def test_no_reference_stays_when_a_task_is_gone(ledger: Ledger) -> None:
 
 
 @only_own
-async def test_untracked_tasks_are_counted_again_only_when_there_are_more_or_fewer(
+async def test_untracked_tasks_are_listed_again_only_when_their_number_changed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Beyond EXACT_BELOW tasks: by the references to the class, which each plain task holds."""

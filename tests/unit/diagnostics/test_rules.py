@@ -45,7 +45,7 @@ def only(found: list[Finding]) -> Finding:
 # ---------------------------------------------------------------- growing
 
 
-def test_growth_is_looked_at_again_and_then_found() -> None:
+def test_growth_is_suspected_first_and_then_proved() -> None:
     live = [100 + 5 * n for n in range(120)]
     assert findings(look(series(live[:17]))) == []
     early = only(findings(look(series(live[:18]))))
@@ -83,12 +83,12 @@ def test_the_incidents_leak_is_found_within_the_hour() -> None:
         pytest.param([min(9, n // 6) for n in range(360)], id="a few more"),
     ],
 )
-def test_what_does_not_keep_growing(live: list[int]) -> None:
+def test_counts_that_do_not_keep_growing_have_no_finding(live: list[int]) -> None:
     for moment in range(60, len(live), 7):
         assert findings(look(series(live[: moment + 1]))) == []
 
 
-def test_what_climbs_and_falls_back_is_never_more_than_a_reason_to_look_again() -> None:
+def test_a_count_that_climbs_and_falls_back_is_at_most_suspected() -> None:
     live = [10 + 4 * (n % 50) for n in range(360)]
     for moment in range(60, len(live)):
         told = findings(look(series(live[: moment + 1])))
@@ -130,10 +130,10 @@ def test_ten_minutes_and_an_hour_of_healthy_churn_have_no_finding(seed: int) -> 
 @pytest.mark.parametrize(
     ("kind", "rule"), [("orphaned", "orphans"), ("stubborn", "cancelled_in_vain")]
 )
-def test_a_tally_is_nothing_then_looked_at_again_then_found(kind: str, rule: str) -> None:
-    def told(**tally) -> list[Finding]:
+def test_suspect_tasks_are_ignored_then_suspected_then_proved(kind: str, rule: str) -> None:
+    def told(**fields) -> list[Finding]:
         return findings(
-            look(**{kind: [SuspectTasks("a.py:1", evidence="why", serials=[7, 8], **tally)]})
+            look(**{kind: [SuspectTasks("a.py:1", evidence="why", serials=[7, 8], **fields)]})
         )
 
     assert told(count=2, longest_s=0.9) == []
@@ -150,10 +150,10 @@ def test_a_tally_is_nothing_then_looked_at_again_then_found(kind: str, rule: str
 # ---------------------------------------------------------------- abandoned
 
 
-def test_a_future_that_nobody_has_is_told_after_two_looks_and_proven_later() -> None:
-    def told(**tally) -> list[Finding]:
+def test_an_abandoned_future_is_reported_after_two_snapshots_and_proved_later() -> None:
+    def told(**fields) -> list[Finding]:
         return findings(
-            look(abandoned=[SuspectTasks("a.py:1", evidence="why", serials=[7], **tally)])
+            look(abandoned=[SuspectTasks("a.py:1", evidence="why", serials=[7], **fields)])
         )
 
     assert told(count=1) == []
@@ -174,7 +174,7 @@ def stall(seconds: float, began: float = 0.0, serial: int | None = 3) -> Stall:
     return Stall(began, seconds, stack, serial, "a.py:1" if serial else "")
 
 
-def test_one_short_stall_is_a_reason_to_look_again() -> None:
+def test_one_short_stall_is_suspected() -> None:
     again = only(findings(look(stalls=[stall(0.2)])))
     assert (again.certainty, again.recheck_s) == (Certainty.SUSPECTED, 60.0)
     assert again.summary == "the loop was blocked for 0.2 s, once at a.py:12 sort"
@@ -190,7 +190,7 @@ def test_a_long_stall_or_three_short_ones_are_found() -> None:
     assert three.summary == "the loop was blocked for 0.3 s, 3 times at a.py:12 sort"
 
 
-def test_a_callback_is_named_as_one_and_an_old_stall_is_forgotten() -> None:
+def test_a_stall_by_a_callback_and_an_old_stall() -> None:
     seen = look(stalls=[stall(2.0, serial=None)])
     assert only(findings(seen)).evidence[0] == "by a callback, 0 s ago"
     seen.now = rules.RECENT_S + 1
@@ -206,14 +206,14 @@ def test_tasks_destroyed_while_pending_are_found() -> None:
     assert found.summary == "2 tasks were destroyed while pending: nothing held a reference"
 
 
-def test_what_was_destroyed_before_the_history_is_not_told_again() -> None:
+def test_tasks_destroyed_before_the_history_are_not_reported() -> None:
     assert findings(look(series([1, 1], destroyed=[5, 5]))) == []
     late = series([1], destroyed=[5])
     found = only(findings(look(series([1, 1]), late)))
     assert found.summary.startswith("5 tasks"), "it appeared with them"
 
 
-def test_exceptions_that_nobody_took_are_found_for_an_hour() -> None:
+def test_unretrieved_exceptions_are_reported_for_an_hour() -> None:
     seen = look(unretrieved=[UnretrievedGroup("a.py:1", 1, last=100.0, error="KeyError: 'x'")])
     seen.now = 110.0
     found = only(findings(seen))
@@ -224,7 +224,7 @@ def test_exceptions_that_nobody_took_are_found_for_an_hour() -> None:
     assert findings(seen) == []
 
 
-def test_what_is_certain_comes_first() -> None:
+def test_proved_findings_come_first() -> None:
     seen = look(
         stalls=[stall(0.2)],
         unretrieved=[UnretrievedGroup("b", 2, 0.0, "E")],
@@ -246,7 +246,7 @@ def around(counts: list[int], live: int = 0, **more) -> list[Finding]:
     return findings(Observations(now=0.0, times=times, untracked=seen, **more))
 
 
-def test_untracked_tasks_are_worth_a_look_where_they_are_the_greater_part() -> None:
+def test_untracked_tasks_are_suspected_if_they_are_the_majority() -> None:
     finding = only(around([30], live=10))
     assert (finding.rule, finding.certainty) == ("untracked_tasks", Certainty.SUSPECTED)
     assert finding.summary == (
@@ -263,7 +263,7 @@ def test_a_few_untracked_tasks_beside_many_others_are_not(count: int, live: int)
     assert around([count], live) == []
 
 
-def test_untracked_tasks_that_keep_growing_are_found_whatever_their_share() -> None:
+def test_growing_untracked_tasks_are_reported_whatever_their_share() -> None:
     counts = [100 + 5 * n for n in range(60)]
     early = only(around(counts[:18], live=10_000))
     assert early.certainty is Certainty.SUSPECTED
@@ -281,6 +281,6 @@ def test_connections_that_come_and_go_untracked_are_no_leak() -> None:
         assert only(around(counts[:moment], live=10)).certainty is Certainty.SUSPECTED
 
 
-def test_a_ledger_that_is_blind_says_so_instead() -> None:
+def test_an_incomplete_ledger_is_reported_instead_of_untracked_tasks() -> None:
     found = only(around([500], live=2, incomplete=["cannot see 500 of 502 tasks: a reason"]))
     assert found.rule == "incomplete_ledger"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from qcfeed.diagnostics import abandoned, rules
-from qcfeed.diagnostics import sampler as lookout_module
+from qcfeed.diagnostics import sampler as sampler_module
 from qcfeed.diagnostics.findings import Certainty, Finding
 from qcfeed.diagnostics.ledger import Ledger, owned_by
 from qcfeed.diagnostics.loop_watch import LoopWatch
@@ -101,7 +101,7 @@ async def test_a_location_that_grows(sampler: DiagnosticsSampler) -> None:
     await end(*tasks)
 
 
-async def test_orphans_whose_owner_says_when_it_closed(
+async def test_orphans_whose_owner_has_closed_at(
     sampler: DiagnosticsSampler, subscriber: Subscriber
 ) -> None:
     with owned_by(subscriber):
@@ -119,7 +119,7 @@ async def test_orphans_whose_owner_says_when_it_closed(
     assert found(sampler, after=6) == []
 
 
-async def test_orphans_whose_owner_does_not_say_must_be_seen_twice(
+async def test_orphans_without_closed_at_must_be_found_twice(
     sampler: DiagnosticsSampler,
 ) -> None:
     with owned_by(lambda: True):
@@ -134,7 +134,7 @@ async def test_orphans_whose_owner_does_not_say_must_be_seen_twice(
     await end(another)
 
 
-async def test_an_owner_that_cannot_say_when_it_closed_is_one_that_does_not(
+async def test_an_owner_whose_closed_at_raises_counts_as_one_without_it(
     sampler: DiagnosticsSampler,
 ) -> None:
     class Rude:
@@ -199,7 +199,7 @@ async def test_a_task_that_was_destroyed_while_pending(
     assert "Task was destroyed but it is pending!" in caplog.text
 
 
-async def test_an_exception_that_nobody_takes(
+async def test_an_unretrieved_exception(
     sampler: DiagnosticsSampler, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def fails() -> None:
@@ -215,7 +215,7 @@ async def test_an_exception_that_nobody_takes(
     assert "Task exception was never retrieved" in caplog.text
 
 
-async def test_it_samples_by_itself_and_says_when_it_cannot(
+async def test_the_sampler_runs_by_itself_and_reports_failures(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -239,7 +239,9 @@ async def test_it_samples_by_itself_and_says_when_it_cannot(
     assert "exceptions never retrieved" in untold
 
 
-async def test_each_census_goes_also_to_who_asked_and_his_fault_is_told(ledger: Ledger) -> None:
+async def test_each_snapshot_is_passed_to_the_callback_and_its_failure_is_reported(
+    ledger: Ledger,
+) -> None:
     loop = asyncio.get_running_loop()
     watch = LoopWatch()
     watch.start(loop)
@@ -278,7 +280,7 @@ async def forgetful() -> None:
 
 
 @pytest.mark.skipif(not abandoned.IS_RELIABLE, reason="cannot be told on this interpreter")
-async def test_a_future_that_was_dropped_is_found_once_it_held_for_a_while(
+async def test_an_abandoned_future_is_found_after_a_while(
     sampler: DiagnosticsSampler,
 ) -> None:
     pending: dict[int, asyncio.Future[None]] = {}
@@ -309,7 +311,7 @@ async def test_a_future_that_was_dropped_is_found_once_it_held_for_a_while(
 
 
 @pytest.mark.skipif(not abandoned.IS_RELIABLE, reason="cannot be told on this interpreter")
-async def test_of_many_the_oldest_are_looked_at(sampler: DiagnosticsSampler) -> None:
+async def test_the_oldest_tasks_of_many_are_checked(sampler: DiagnosticsSampler) -> None:
     tasks = [asyncio.create_task(forgetful()) for _ in range(abandoned.OLDEST_PER_LOCATION + 30)]
     await asyncio.sleep(0)
     sampler.sample(time.monotonic())
@@ -319,10 +321,10 @@ async def test_of_many_the_oldest_are_looked_at(sampler: DiagnosticsSampler) -> 
     await end(*tasks)
 
 
-async def test_where_it_cannot_be_told_that_is_said(
+async def test_abandoned_futures_are_skipped_where_they_cannot_be_found(
     sampler: DiagnosticsSampler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (abandoned, lookout_module):
+    for module in (abandoned, sampler_module):
         monkeypatch.setattr(module, "IS_RELIABLE", False)
     task = asyncio.create_task(forgetful())
     await asyncio.sleep(0)
@@ -352,7 +354,7 @@ async def test_tasks_created_around_the_ledger(sampler: DiagnosticsSampler) -> N
     await end(*tasks)
 
 
-async def test_untracked_tasks_that_have_ended_since_the_last_census(
+async def test_untracked_tasks_that_have_ended_since_the_last_snapshot(
     sampler: DiagnosticsSampler,
 ) -> None:
     loop = asyncio.get_running_loop()

@@ -18,14 +18,14 @@ from qcfeed.diagnostics.sampling import sample_sizes, scale_to_total
         ([7, 9], 0, [1, 1]),
     ],
 )
-def test_small_parts_whole_and_the_rest_shared(
+def test_small_groups_are_taken_whole_and_large_ones_share_the_rest(
     sizes: list[int], budget: int, taken: list[int]
 ) -> None:
     assert sample_sizes(sizes, budget) == taken
 
 
 @given(st.lists(st.integers(0, 500), max_size=30), st.integers(0, 2_000))
-def test_no_part_is_unseen_and_the_budget_is_used(sizes: list[int], budget: int) -> None:
+def test_every_group_is_sampled_and_the_budget_is_used(sizes: list[int], budget: int) -> None:
     taken = sample_sizes(sizes, budget)
     assert all(min(1, size) <= some <= size for size, some in zip(sizes, taken, strict=True))
     if budget >= len(sizes):
@@ -44,5 +44,5 @@ def test_a_sample_stands_for_all(counts: dict[int, int], total: int) -> None:
     assert all(abs(whole[key] - counts[key] * total / sampled) < 1 for key in counts)
 
 
-def test_of_nothing_there_is_nothing() -> None:
+def test_an_empty_sample_scales_to_nothing() -> None:
     assert scale_to_total({}, 10) == {}

@@ -39,7 +39,7 @@ def chained() -> Ledger:
     return ledger
 
 
-async def test_every_live_task_comes_once_with_how_to_hold_it(
+async def test_a_scan_gives_every_live_task_once_with_its_reference(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scan, "SLICE", 3)
@@ -63,7 +63,7 @@ def long_and_young() -> list[int]:
     ]
 
 
-async def test_no_new_list_of_all_tasks_is_made(ledger: Ledger) -> None:
+async def test_a_scan_creates_no_new_list_of_all_tasks(ledger: Ledger) -> None:
     tasks = [asyncio.create_task(forever()) for _ in range(1_000)]
     gc.collect()
     new = ledger.refs()
@@ -91,7 +91,7 @@ async def test_tasks_of_another_factory_come_as_records() -> None:
     ledger.uninstall()
 
 
-async def test_what_has_ended_and_is_held_is_booked_once(ledger: Ledger) -> None:
+async def test_the_end_of_a_held_task_is_recorded_once(ledger: Ledger) -> None:
     task = asyncio.create_task(nothing())
     await task
     site = info_of(task).site  # type: ignore[union-attr]
@@ -104,9 +104,9 @@ async def test_what_has_ended_and_is_held_is_booked_once(ledger: Ledger) -> None
     assert (site.live, site.finished) == (0, 1), "being freed does not book it again"
 
 
-async def test_a_task_that_is_being_booked_is_nobodys(ledger: Ledger) -> None:
+async def test_a_task_that_is_being_recorded_is_not_counted(ledger: Ledger) -> None:
     before = sum(1 for _, some in LiveTaskScan(ledger) for _ in some)
-    half = Task(forever(), loop=asyncio.get_running_loop())  # made, and not booked yet
+    half = Task(forever(), loop=asyncio.get_running_loop())  # created, and not recorded yet
     reading_ = LiveTaskScan(ledger)
     assert sum(len(some) for _, some in reading_) == before
     untracked = reading_.untracked
@@ -138,7 +138,7 @@ async def test_a_slice_holds_no_task_while_the_loop_runs(
     await ended(*tasks)
 
 
-async def test_the_oldest_of_any_order_in_pages(ledger: Ledger) -> None:
+async def test_pages_of_the_oldest_tasks(ledger: Ledger) -> None:
     tasks = [asyncio.create_task(forever()) for _ in range(50)]
     refs = [ref for refs, _ in LiveTaskScan(ledger) for ref in refs if ref() in tasks]
     refs.reverse()
@@ -164,7 +164,7 @@ async def test_records_are_made_only_for_the_oldest_so_far(
     await ended(*tasks)
 
 
-async def test_facts_of_a_task_that_is_gone_are_none(ledger: Ledger) -> None:
+async def test_a_freed_task_has_no_info(ledger: Ledger) -> None:
     task = asyncio.create_task(nothing())
     ref = weakref.ref(task)
     assert info_of_ref(ref) is task
@@ -177,7 +177,7 @@ async def test_facts_of_a_task_that_is_gone_are_none(ledger: Ledger) -> None:
     assert kept is not None and kept() is None and kept.serial > 0  # noqa: PT018
 
 
-async def test_a_record_of_ones_own_keeps_the_facts(ledger: Ledger) -> None:
+async def test_a_record_keeps_the_fields_of_a_task(ledger: Ledger) -> None:
     task = asyncio.create_task(forever())
     await asyncio.sleep(0)
     task.cancel("why")

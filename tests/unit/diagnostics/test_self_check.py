@@ -130,9 +130,7 @@ async def test_a_registry_that_takes_no_tasks_is_noticed_by_the_probe(
     )
 
 
-async def test_parents_that_are_unknown_are_noticed(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_missing_parent_is_noticed(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     async def create() -> None:  # the probe's own spawner must be known to the ledger
         await ledger.check.probe()
 
@@ -159,7 +157,7 @@ async def test_ends_that_are_counted_twice_or_not_at_all_are_noticed(
     assert reason.endswith(f"a probe that ended was counted {times} times")
 
 
-async def test_a_probe_that_somebody_holds_is_counted_once(ledger: Ledger) -> None:
+async def test_a_probe_that_is_held_elsewhere_is_counted_once(ledger: Ledger) -> None:
     loop = asyncio.get_running_loop()
     ours, kept = loop.get_task_factory(), []
 
@@ -200,7 +198,7 @@ async def test_the_sampler_has_the_ledger_check_itself(ledger: Ledger) -> None:
 # ---------------------------------------------------------------- asked for at once
 
 
-async def test_whoever_asks_learns_of_a_fault_that_is_a_moment_old(ledger: Ledger) -> None:
+async def test_refresh_finds_a_fault_that_has_just_appeared(ledger: Ledger) -> None:
     loop = asyncio.get_running_loop()
     ours = loop.get_task_factory()
     await asyncio.to_thread(ledger.check.refresh, PATIENCE)
@@ -230,7 +228,7 @@ async def test_a_probe_that_began_before_the_fault_is_not_the_answer(ledger: Led
     loop.set_task_factory(ours)
 
 
-async def test_several_who_ask_at_once_are_all_answered(ledger: Ledger) -> None:
+async def test_concurrent_refreshes_are_all_answered(ledger: Ledger) -> None:
     asked = [asyncio.to_thread(ledger.check.refresh, PATIENCE) for _ in range(5)]
     await asyncio.gather(*asked)
     assert not ledger.check._is_late
@@ -242,7 +240,7 @@ async def test_in_the_loop_s_own_thread_it_does_not_wait_for_the_loop(ledger: Le
     assert ledger.check.site.spawned == 0
 
 
-async def test_a_loop_that_does_not_turn_is_waited_for_once(
+async def test_refresh_waits_for_a_blocked_loop_once(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control plane must answer when the loop is stuck; that it is stuck is said elsewhere."""
@@ -286,7 +284,7 @@ async def test_a_factory_that_raises_is_no_success(ledger: Ledger) -> None:
     assert ledger.incomplete() == []
 
 
-def test_a_loop_that_is_closed_is_not_waited_for() -> None:
+def test_refresh_does_not_wait_for_a_closed_loop() -> None:
     async def main() -> Ledger:
         ledger = Ledger()
         ledger.install(asyncio.get_running_loop())

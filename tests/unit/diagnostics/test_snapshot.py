@@ -60,7 +60,7 @@ async def test_two_places_on_one_line_are_one_row(ledger: Ledger) -> None:
     assert row.finished == 2
 
 
-async def test_notes_say_what_to_look_at(ledger: Ledger, subscriber: Subscriber) -> None:
+async def test_the_note_of_a_row_says_what_is_wrong(ledger: Ledger, subscriber: Subscriber) -> None:
     with owned_by(subscriber):
         tasks = [asyncio.create_task(forever()) for _ in range(2)]
     assert ours(snapshot.by_location(ledger, time.monotonic()))[0].note == ""
@@ -74,7 +74,7 @@ async def test_notes_say_what_to_look_at(ledger: Ledger, subscriber: Subscriber)
     await ended(*tasks)
 
 
-async def test_a_failed_ledger_is_named_in_the_census(ledger: Ledger) -> None:
+async def test_the_snapshot_names_the_failure_of_a_ledger(ledger: Ledger) -> None:
     ledger.failure = "LookupError: broken"
     (reason,) = snapshot.by_location(ledger, 0.0).totals.incomplete
     assert reason == "stopped recording tasks: LookupError: broken"
@@ -109,7 +109,7 @@ async def test_each_ledger_knows_its_own_tasks() -> None:
     inner.uninstall()
 
 
-async def test_tasks_of_other_loops_are_not_ours(ledger: Ledger) -> None:
+async def test_tasks_of_other_loops_are_not_counted(ledger: Ledger) -> None:
     before = snapshot.untracked(ledger)
     counts: list[int] = []
 
@@ -188,7 +188,7 @@ class Rude(asyncio.Task[Any]):
 
 
 @pytest.mark.allow_task_leaks  # it sets its own task factory
-async def test_tasks_that_raise_when_looked_at_break_nothing() -> None:
+async def test_tasks_that_raise_when_read_break_nothing() -> None:
     loop = asyncio.get_running_loop()
     loop.set_task_factory(lambda loop, coro, **kw: Rude(coro, loop=loop, **kw))
     ledger = Ledger()
@@ -216,7 +216,7 @@ async def test_tasks_that_raise_when_looked_at_break_nothing() -> None:
 # ---------------------------------------------------------------- from other threads
 
 
-async def test_censuses_from_threads_while_tasks_come_and_go(
+async def test_snapshots_from_threads_while_tasks_come_and_go(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spawn, "SLICE", 10)  # many pauses, many chances to meet a change

@@ -20,11 +20,11 @@ def test_a_line_of_an_imported_file() -> None:
     "place",
     ["/etc/passwd:1", "etc/passwd:1", "qcfeed/diagnostics/source_lines.py", "other", "", "x:y"],
 )
-def test_what_is_not_imported_is_not_read(place: str) -> None:
+def test_files_that_are_not_imported_are_not_read(place: str) -> None:
     assert source_lines.source_line(place) == ""
 
 
-def test_a_line_that_is_not_there_is_left_out() -> None:
+def test_a_missing_line_is_left_out() -> None:
     place = f"{short_path(source_lines.__file__)}:"
     assert set(source_lines.source_lines([place + "999999", place + "1"])) == {place + "1"}
 

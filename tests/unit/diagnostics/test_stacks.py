@@ -68,7 +68,7 @@ class Opaque(asyncio.Task[None]):
         raise RuntimeError("coroutine")
 
 
-async def test_a_task_that_cannot_be_looked_at_has_no_frames() -> None:
+async def test_a_task_that_cannot_be_read_has_no_frames() -> None:
     task = Opaque(reader(), loop=asyncio.get_running_loop())
     await asyncio.sleep(0)
     assert stacks.task_stack(task) == []
@@ -192,7 +192,7 @@ def test_every_thread_with_the_main_one_first() -> None:
     assert worker.stack[functions.index("computes")].source == "hold()"
 
 
-def test_of_a_deep_stack_the_innermost_calls_are_told_and_the_others_counted() -> None:
+def test_a_deep_stack_keeps_the_innermost_calls_and_counts_the_others() -> None:
     with held_in(recurses, "deep") as ident:
         deep = by_ident(ident)
     assert len(deep.stack) == stacks.DEPTH
@@ -209,7 +209,7 @@ def test_the_task_that_runs_in_a_thread_and_where_it_is_stuck() -> None:
     assert [name.rpartition(".")[2] for name in told[:3]] == ["outer", "inner", "hold"]
 
 
-async def test_a_task_that_cannot_be_looked_at_does_not_hide_the_threads() -> None:
+async def test_a_task_that_cannot_be_read_does_not_hide_the_threads() -> None:
     async def looks() -> list[stacks.ThreadStack]:
         return stacks.threads()
 

@@ -31,7 +31,7 @@ class ReadMeanwhile(Site):
         self._finished = number
 
 
-async def test_an_end_is_counted_once_though_a_reader_comes_by(
+async def test_an_end_is_counted_once_while_a_reader_scans(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = ReadMeanwhile(ledger, None, 0)

@@ -213,7 +213,7 @@ def test_the_loop_counts_its_cancelled_timers_rightly_afterwards(
     loop.run_until_complete(main())
 
 
-def test_what_is_cancelled_during_the_removal_is_removed_gradually_too(
+def test_timers_cancelled_during_the_removal_are_removed_gradually_too(
     loop: VirtualLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(timers, "_TURN_S", 0.0)
@@ -378,7 +378,7 @@ def test_a_turn_that_was_scheduled_before_an_error_does_nothing(loop: VirtualLoo
     loop.run_until_complete(main())
 
 
-def test_a_count_that_is_too_high_keeps_nobody_busy(loop: VirtualLoop) -> None:
+def test_a_count_that_is_too_high_causes_no_work(loop: VirtualLoop) -> None:
     """asyncio's is: a timer that is cancelled in the turn that it is due in stays in the count."""
 
     async def main() -> None:
@@ -406,7 +406,7 @@ def test_memory_is_released(loop: VirtualLoop) -> None:
 
 
 @pytest.mark.parametrize("make", [asyncio.new_event_loop, event_loop.new_event_loop, VirtualLoop])
-def test_asyncios_own_loops_are_known(make: Callable[[], asyncio.AbstractEventLoop]) -> None:
+def test_asyncios_own_loops_are_recognised(make: Callable[[], asyncio.AbstractEventLoop]) -> None:
     """Where this fails, this Python's loop keeps its timers in another way than timers.py expects."""
     loop = make()
     assert can_remove_gradually(loop)

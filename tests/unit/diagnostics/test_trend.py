@@ -5,13 +5,13 @@ import pytest
 from qcfeed.diagnostics.trend import Trend, trend
 
 
-def test_lows_of_each_part_and_how_far_its_values_lie_apart() -> None:
+def test_the_low_and_the_range_of_each_part() -> None:
     assert trend([5, 9, 4, 4, 7, 8], 3) == Trend((5, 4, 7), 1, 4)
     assert trend([1, 2, 3, 4, 5, 6, 7], 2) == Trend((1, 4), 2.5, 3)
 
 
 @pytest.mark.parametrize("values", [[], [1], [1, 2]])
-def test_too_few_values_tell_nothing(values: list[int]) -> None:
+def test_too_few_values_have_no_trend(values: list[int]) -> None:
     assert trend(values, 3) is None
 
 

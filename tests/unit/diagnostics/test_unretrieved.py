@@ -47,7 +47,9 @@ async def test_a_lost_exception_is_counted_and_still_reported(
     assert [r.message.splitlines()[0] for r in told] == ["Task exception was never retrieved"] * 2
 
 
-async def test_one_that_is_taken_is_not(ledger: Ledger, listener: UnretrievedListener) -> None:
+async def test_a_retrieved_exception_is_not_counted(
+    ledger: Ledger, listener: UnretrievedListener
+) -> None:
     task = asyncio.create_task(fail())
     await asyncio.wait([task])
     assert isinstance(task.exception(), ValueError)
@@ -94,7 +96,7 @@ async def test_an_earlier_handler_hears_it_all_and_is_put_back() -> None:
     loop.set_exception_handler(None)
 
 
-async def test_who_comes_later_stays_and_we_say_that_we_do_not_hear() -> None:
+async def test_a_later_handler_stays_and_the_listener_reports_that_it_is_replaced() -> None:
     loop = asyncio.get_running_loop()
     listener = UnretrievedListener()
     listener.install(loop)
@@ -122,7 +124,7 @@ async def test_locations_are_bounded(
     ]
 
 
-async def test_an_error_that_cannot_be_told_breaks_nothing(
+async def test_an_error_that_cannot_be_described_breaks_nothing(
     listener: UnretrievedListener, caplog: pytest.LogCaptureFixture
 ) -> None:
     class RudeError(Exception):

@@ -569,7 +569,7 @@ class Opaque(asyncio.Task[None]):
         raise RuntimeError("coroutine")
 
 
-async def test_what_cannot_be_looked_at_is_unknown_and_raises_nothing() -> None:
+async def test_a_task_that_cannot_be_read_is_unknown() -> None:
     loop = asyncio.get_running_loop()
     nameless = Nameless(future(contextlib.AsyncExitStack()), loop=loop)
 
@@ -596,7 +596,7 @@ async def test_what_cannot_be_looked_at_is_unknown_and_raises_nothing() -> None:
     assert waits.state(object()) == "unknown"  # type: ignore[arg-type]
 
 
-async def test_a_long_chain_is_named_by_the_last_link_seen() -> None:
+async def test_a_long_chain_is_described_by_the_last_link_followed() -> None:
     async def deeper(depth: int) -> None:
         if depth:
             await deeper(depth - 1)
@@ -611,7 +611,7 @@ async def test_a_long_chain_is_named_by_the_last_link_seen() -> None:
     await asyncio.wait([task])
 
 
-async def test_a_function_that_only_has_the_name_of_another_has_no_rule() -> None:
+async def test_a_function_with_only_the_name_of_another_has_no_rule() -> None:
     @functools.wraps(asyncio.sleep)
     async def sleep(*_: object) -> None:
         await asyncio.get_running_loop().create_future()
@@ -655,7 +655,7 @@ def of_spawned(ledger: Ledger, sample: int = 500, *, exact: bool = False) -> wai
     return told
 
 
-async def test_by_location_counts_what_it_has_looked_at(ledger: Ledger) -> None:
+async def test_by_location_counts_the_sampled_tasks(ledger: Ledger) -> None:
     some = [sleeper() for _ in range(30)] + [getter() for _ in range(10)] + [pender()]
     async with spawned(*some, asyncio.sleep(0)):
         await asyncio.sleep(0)  # that one has ended, and its task is still held
@@ -664,7 +664,7 @@ async def test_by_location_counts_what_it_has_looked_at(ledger: Ledger) -> None:
         )
 
 
-async def test_a_sample_is_one_and_exact_is_all(ledger: Ledger) -> None:
+async def test_exact_looks_at_all_tasks(ledger: Ledger) -> None:
     async with spawned(*(sleeper() for _ in range(900)), *(getter() for _ in range(300))):
         told = of_spawned(ledger, 101)  # one of them for the task that this test runs in
         assert told.sampled == 100
@@ -675,7 +675,7 @@ async def test_a_sample_is_one_and_exact_is_all(ledger: Ledger) -> None:
         )
 
 
-async def test_small_locations_are_looked_at_whole_and_large_ones_share_the_rest(
+async def test_small_locations_are_sampled_whole_and_large_ones_share_the_rest(
     ledger: Ledger,
 ) -> None:
     few = [asyncio.create_task(getter()) for _ in range(3)]
@@ -690,7 +690,7 @@ async def test_small_locations_are_looked_at_whole_and_large_ones_share_the_rest
     assert waits.Waits([("Queue.get", 3)], 3) in found.values()
 
 
-async def test_more_kinds_than_are_told_one_by_one_are_told_as_other(ledger: Ledger) -> None:
+async def test_further_kinds_are_counted_as_other(ledger: Ledger) -> None:
     stage = contextlib.AsyncExitStack()
     kinds = [sleep, queue_get, event, lock, semaphore, condition, barrier]
     async with spawned(*(case(stage) for case in kinds)):
@@ -700,7 +700,7 @@ async def test_more_kinds_than_are_told_one_by_one_are_told_as_other(ledger: Led
     assert told.sampled == 7
 
 
-async def test_looking_at_all_leaves_no_frame_object_with_a_task(ledger: Ledger) -> None:
+async def test_exact_counts_leave_no_frame_objects(ledger: Ledger) -> None:
     """Once made, a frame object stays with its coroutine until that has ended."""
 
     def frames(task: asyncio.Task[None]) -> int:
@@ -743,7 +743,7 @@ def test_how_long_a_task_sleeps_in_all(run: Run) -> None:
 # ---------------------------------------------------------------- mentions
 
 
-async def test_a_word_is_found_without_looking_up_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_word_is_matched_without_line_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     async def pump() -> None:
         await asyncio.get_running_loop().create_future()
 

@@ -130,7 +130,7 @@ def test_a_healthy_loop_is_never_caught(clock: Clock) -> None:
     assert (clock.dog.stalls(), clock.dog.caught) == ([], 0)
 
 
-def test_a_stall_is_one_with_its_stack_and_its_length(clock: Clock) -> None:
+def test_a_stall_is_recorded_once_with_stack_and_length(clock: Clock) -> None:
     clock.healthy(1)
     clock.stuck(2)
     clock.healthy(1)
@@ -141,7 +141,7 @@ def test_a_stall_is_one_with_its_stack_and_its_length(clock: Clock) -> None:
     assert (stall.serial, stall.location) == (None, "")
 
 
-def test_one_that_goes_on_is_told(clock: Clock) -> None:
+def test_a_stall_that_goes_on_is_reported(clock: Clock) -> None:
     clock.stuck(0.5)
     assert clock.dog.stalls()[0].seconds < 0.5
     clock.stuck(0.5)
@@ -149,7 +149,7 @@ def test_one_that_goes_on_is_told(clock: Clock) -> None:
     assert clock.dog.caught == 1
 
 
-def test_short_ones_one_after_the_other_are_not_added_up(clock: Clock) -> None:
+def test_consecutive_short_stalls_are_not_added_up(clock: Clock) -> None:
     for _ in range(100):
         clock.beats.due = clock.now + CHECK_EVERY_S - MIN_STALL_S / 4
         clock.look(CHECK_EVERY_S)

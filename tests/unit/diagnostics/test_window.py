@@ -9,7 +9,7 @@ def row(location: str, live: int, spawned: int, **more) -> Row:
     return Row(location, "f", live=live, spawned=spawned, **more)
 
 
-def test_born_ended_and_net_a_minute() -> None:
+def test_created_ended_and_net_change_per_minute() -> None:
     before = [row("a:1", 10, 100), row("b:2", 5, 50)]
     after = [row("b:2", 5, 80), row("a:1", 25, 130, oldest_s=3.0, orphaned=2)]
     worst, steady = window.between(before, after, 30)
@@ -19,25 +19,25 @@ def test_born_ended_and_net_a_minute() -> None:
     assert (steady.location, steady.spawned, steady.ended, steady.per_minute) == ("b:2", 30, 30, 0)
 
 
-def test_a_location_that_is_new_was_all_born_meanwhile() -> None:
+def test_all_tasks_of_a_new_location_were_created_meanwhile() -> None:
     (flow,) = window.between([], [row("a:1", 3, 7)], 60)
     assert (flow.spawned, flow.ended, flow.net, flow.per_minute) == (7, 4, 3, 3)
     assert (flow.live_before, flow.note) == (None, "new")
 
 
-def test_a_location_that_is_gone_says_no_more_than_that() -> None:
+def test_a_location_that_is_no_longer_counted() -> None:
     (flow,) = window.between([row("a:1", 3, 7)], [], 60)
     assert (flow.spawned, flow.ended, flow.per_minute) == (None, None, None)
     assert (flow.live_before, flow.live, flow.note) == (3, None, "gone")
 
 
-def test_two_functions_of_one_line_are_told_apart() -> None:
+def test_two_functions_on_one_line_are_kept_apart() -> None:
     before = [Row("a:1", "f", live=1, spawned=1), Row("a:1", "g", live=5, spawned=5)]
     after = [Row("a:1", "f", live=2, spawned=2), Row("a:1", "g", live=5, spawned=5)]
     assert [(f.function, f.net) for f in window.between(before, after, 1)] == [("f", 1), ("g", 0)]
 
 
-def test_of_two_processes_only_the_live_are_compared() -> None:
+def test_of_two_processes_only_live_tasks_are_compared() -> None:
     before, after = [row("a:1", 900, 9000)], [row("a:1", 10, 20), row("b:2", 1, 1)]
     new, old = window.between(before, after, 60, same=False)
     assert (old.live_before, old.live, old.net) == (900, 10, -890)
@@ -46,7 +46,7 @@ def test_of_two_processes_only_the_live_are_compared() -> None:
     assert (whole.live_before, whole.live, whole.spawned, whole.per_minute) == (900, 11, None, None)
 
 
-def test_counters_that_went_backwards_are_no_births() -> None:
+def test_counters_that_fell_give_no_created_tasks() -> None:
     (flow,) = window.between([row("a:1", 5, 100)], [row("a:1", 7, 9)], 60)
     assert (flow.spawned, flow.ended, flow.per_minute) == (None, None, None)
     assert flow.note == "counted anew"
@@ -66,7 +66,7 @@ def test_the_total_is_the_sum() -> None:
     assert window.total(flows, 30) == Flow("total", "", 19, 15, 10, 14, 8.0, orphaned=4)
 
 
-def test_a_hundred_thousand_locations_are_looked_at_once() -> None:
+def test_a_hundred_thousand_locations_are_compared_without_their_notes() -> None:
     class Counting(Row):
         looked = 0
 

@@ -38,7 +38,7 @@ def answered(points: list[Point], rate: float, limit: float | None = None) -> cl
     return claims.check(Claim("", "", rate), points, found, limit)
 
 
-def test_no_window_of_the_incident_gives_what_its_alert_said() -> None:
+def test_no_window_of_the_incident_has_the_rate_of_its_alert() -> None:
     told = answered(incident.points(), incident.ALERT_SAID, incident.LIMIT)
     assert told.averaged_s is None
     assert told.slower == pytest.approx(28 * incident.GB / 450e6, rel=1e-3)
@@ -59,7 +59,7 @@ def test_a_claim_that_a_window_agrees_with_has_its_source() -> None:
     assert answered(points, 3_600.0, 1e6).slower == pytest.approx(1.0)
 
 
-def test_without_samples_or_growth_there_is_nothing_to_hold_it_against() -> None:
+def test_without_samples_or_growth_a_claim_cannot_be_checked() -> None:
     assert "no samples to compare" in answered([], 1.0).why
     assert answered([], 1.0).time_to_limit_s is None
     falling = [Point(n * 15.0, 1e9 - n) for n in range(241)]

@@ -10,7 +10,7 @@ from qcfeed.metrics.catalog.metrics import METRICS, Kind
 from qcfeed.metrics.collectors import BucketCounts, Exposition, Sample
 
 
-def test_what_is_exposed_is_what_a_scraper_reads() -> None:
+def test_a_scraper_reads_the_exposed_values() -> None:
     values = [Sample(catalog.TASKS_LIVE, 3, ("a.py:1",)), Sample(catalog.QUOTES_IN, 7)]
     text = Exposition(lambda: values).text().decode()
     samples = {
@@ -27,7 +27,7 @@ def test_each_scrape_reads_anew() -> None:
     assert exposition.text() != exposition.text()
 
 
-def test_buckets_are_cumulative_for_who_reads_them() -> None:
+def test_exposed_buckets_are_cumulative() -> None:
     counts = [3, 0, 2, *[0] * 10, 1]
     text = (
         Exposition(lambda: [Sample(catalog.LOOP_LAG, BucketCounts(counts, 12.5))]).text().decode()
@@ -39,7 +39,7 @@ def test_buckets_are_cumulative_for_who_reads_them() -> None:
     assert "qcfeed_loop_lag_seconds_sum 12.5" in text
 
 
-def test_a_spread_of_another_number_of_buckets_is_no_histogram() -> None:
+def test_bucket_counts_of_another_length_are_refused() -> None:
     with pytest.raises(ValueError, match="zip"):
         Exposition(lambda: [Sample(catalog.LOOP_LAG, BucketCounts([1, 2], 1.0))]).text()
 

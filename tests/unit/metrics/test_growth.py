@@ -52,7 +52,7 @@ def test_a_task_of_the_incident_held_a_quarter_of_a_megabyte() -> None:
         ([Point(0.0, 1.0)] * 3, "same time"),
     ],
 )
-def test_too_few_samples_are_said_and_not_fitted(points: list[Point], says: str) -> None:
+def test_too_few_samples_are_reported_and_not_fitted(points: list[Point], says: str) -> None:
     whole = by_name(points, 10.0)["whole"]
     assert says in (whole.missing_reason or "")
     assert whole.memory_bytes_per_hour is None
@@ -60,7 +60,7 @@ def test_too_few_samples_are_said_and_not_fitted(points: list[Point], says: str)
     assert not growth.accelerating([whole])
 
 
-def test_a_window_that_its_samples_do_not_cover_is_not_told_twice() -> None:
+def test_a_window_that_its_samples_do_not_cover_has_no_rate() -> None:
     found = by_name(steady(100, count=41), 2e9)  # 10 minutes
     assert found["5m"].missing_reason is None
     assert found["15m"].missing_reason is None
@@ -86,7 +86,7 @@ def test_flat_memory_never_reaches_its_limit() -> None:
     assert growth.reaching_limit(found, within=1e9) is None
 
 
-def test_memory_over_its_limit_is_out_of_time() -> None:
+def test_memory_over_its_limit_has_no_time_left() -> None:
     points = steady(0)
     found = growth.windows(points, points[-1].at, 1e9)
     assert growth.worst(found) is not None
@@ -104,7 +104,7 @@ def test_a_restart_is_no_shrinking_and_hides_no_growth() -> None:
     assert found["whole"].spawned_per_minute == pytest.approx(4.0)
 
 
-def test_of_a_long_time_its_last_hour_weighs_no_more_for_being_known_closely() -> None:
+def test_denser_samples_in_the_last_hour_do_not_weigh_more() -> None:
     coarse = [Point(n * 300.0, float(n)) for n in range(2_000)]
     fine = [Point(2_000 * 300.0 + n, 2_000.0) for n in range(3_600)]
     whole = by_name(coarse + fine)["whole"]

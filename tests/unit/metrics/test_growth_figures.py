@@ -25,13 +25,13 @@ def test_a_line_is_found_through_three_points_and_not_through_two() -> None:
     assert (line.slope, line.r2) == (pytest.approx(2.0), pytest.approx(1.0))
 
 
-def test_what_a_line_explains_falls_with_what_is_beside_it() -> None:
+def test_r2_falls_with_noise() -> None:
     line = growth.fit([(0.0, 0.0), (1.0, 2.0), (2.0, 1.0), (3.0, 3.0)])
     assert line is not None
     assert (line.slope, line.r2) == (pytest.approx(0.8), pytest.approx(0.64))
 
 
-def test_what_stands_still_is_a_line_and_one_instant_is_none() -> None:
+def test_constant_values_fit_and_a_single_instant_does_not() -> None:
     assert growth.fit([(0.0, 7.0), (1.0, 7.0), (2.0, 7.0)]) == (0.0, 1.0)
     assert growth.fit([(5.0, 1.0), (5.0, 2.0), (5.0, 3.0)]) is None
 
@@ -39,7 +39,7 @@ def test_what_stands_still_is_a_line_and_one_instant_is_none() -> None:
 # ---------------------------------------------------------------- restarts and gaps
 
 
-def test_a_counter_that_stands_still_is_no_restart_and_one_that_falls_is() -> None:
+def test_only_a_falling_counter_is_a_restart() -> None:
     counts = (5, 5, 6, 6, 2, 3)
     points = [Point(float(n), 1.0, spawned=float(count)) for n, count in enumerate(counts)]
     assert growth.restarts(points) == [4.0]
@@ -47,14 +47,14 @@ def test_a_counter_that_stands_still_is_no_restart_and_one_that_falls_is() -> No
     assert list(growth.since_restart(points[:4])) == points[:4]
 
 
-def test_only_the_last_of_several_lives_counts() -> None:
+def test_only_samples_since_the_last_restart_count() -> None:
     points = [Point(float(n), spawned=float(n % 3)) for n in range(9)]
     assert growth.restarts(points) == [3.0, 6.0]
     assert [point.at for point in growth.since_restart(points)] == [6.0, 7.0, 8.0]
 
 
 @pytest.mark.parametrize(("gap", "found"), [(30.0, []), (30.1, [(30.0, 60.1)])])
-def test_samples_are_missing_where_three_times_the_usual_passes(
+def test_a_gap_is_three_times_the_usual_interval(
     gap: float, found: list[tuple[float, float]]
 ) -> None:
     points = [Point(at) for at in (0.0, 10.0, 20.0, 30.0, 30.0 + gap, 40.0 + gap)]
@@ -87,7 +87,7 @@ def test_each_figure_of_a_window() -> None:
         assert each.time_to_limit_s == pytest.approx(100.0)
 
 
-def test_a_window_ends_at_its_time_and_knows_nothing_of_later() -> None:
+def test_a_window_ignores_later_samples() -> None:
     points = climbing(361)
     five, *_, whole = growth.windows(points, 1_800.0, None)
     assert (five.samples, whole.samples) == (31, 181)
@@ -115,7 +115,7 @@ def test_tasks_and_memory_are_counted_apart() -> None:
     assert (whole.tasks_per_minute, whole.time_to_limit_s) == (pytest.approx(7.0), None)
 
 
-def test_spawns_are_told_from_two_counts_on() -> None:
+def test_the_spawn_rate_needs_two_counts() -> None:
     points = [Point(n * 60.0, 1.0, 1.0, spawned=9.0 * n if n in (1, 3) else None) for n in range(5)]
     assert growth.windows(points, 240.0, None)[-1].spawned_per_minute == pytest.approx(9.0)
     once = [each._replace(spawned=None) if each.at > 60 else each for each in points]
@@ -142,7 +142,7 @@ def test_the_time_to_a_limit(
 # ---------------------------------------------------------------- orders
 
 
-def test_the_worst_window_comes_first_then_what_grows_fastest_then_what_is_not_known() -> None:
+def test_windows_are_sorted_by_time_left_then_growth_then_unknown() -> None:
     found = [
         window("unknown"),
         window("slow", memory_bytes_per_hour=1.0),
@@ -160,7 +160,7 @@ def test_the_worst_window_comes_first_then_what_grows_fastest_then_what_is_not_k
     assert growth.worst([]) is None
 
 
-def test_of_windows_that_agree_in_three_digits_the_longest_comes_first() -> None:
+def test_windows_that_agree_in_three_digits_are_sorted_longest_first() -> None:
     found = [
         window("short", seconds=300.0, time_to_limit_s=1_001.0),
         window("long", seconds=900.0, time_to_limit_s=1_002.0),
@@ -251,7 +251,7 @@ def test_growth_that_has_just_begun_does_not_last() -> None:
     assert not growth.sustained(points, points[-1].at)
 
 
-def test_what_a_further_task_takes() -> None:
+def test_memory_per_additional_task() -> None:
     points = [Point(float(n), 1_000.0 + 300.0 * n, 10.0 + 2 * n) for n in range(5)]
     held = growth.per_task(points)
     assert held is not None
@@ -285,7 +285,7 @@ def test_a_location_s_figures() -> None:
     assert [row.share for row in rows] == [0.5, *[pytest.approx(1 / 6)] * 3, 0.0]
 
 
-def test_where_nothing_grows_nobody_has_a_share() -> None:
+def test_without_growth_no_location_has_a_share() -> None:
     rows = growth.by_location(
         {"a.py:1": [(0.0, 3.0), (60.0, 3.0)], "b.py:1": [(0.0, 3.0), (60.0, 1.0)]}
     )

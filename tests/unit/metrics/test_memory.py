@@ -48,7 +48,7 @@ def test_a_limit_beyond_the_machine_is_no_limit(tmp_path: Path, membership: Path
     assert find_limit(membership, tmp_path, MACHINE) == Limit(MACHINE, "machine")
 
 
-def test_where_there_are_no_groups_at_all(tmp_path: Path) -> None:
+def test_without_cgroups_the_limit_is_the_machines_memory(tmp_path: Path) -> None:
     assert find_limit(tmp_path / "none", tmp_path, MACHINE) == Limit(MACHINE, "machine")
 
 

@@ -25,7 +25,7 @@ def test_two_functions_on_one_line_are_one_label() -> None:
     assert books[OTHER][m.TASKS_LIVE] == 0
 
 
-def test_what_has_no_label_is_summed() -> None:
+def test_locations_without_a_label_are_summed() -> None:
     locations = Locations(early=1, late=0)
     books = locations.sort(snapshot(row("a", 9), row("b", 2), row("c", 1)))
     assert set(books) == {"a", OTHER}

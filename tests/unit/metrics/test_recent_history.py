@@ -5,7 +5,7 @@ from qcfeed.diagnostics.snapshot import TaskSnapshot, Totals
 from qcfeed.metrics.recent_history import FeedCounts, RecentHistory
 
 
-def test_each_census_is_a_point_and_an_hour_is_kept() -> None:
+def test_each_snapshot_is_a_point_and_an_hour_is_kept() -> None:
     recent = RecentHistory(lambda: FeedCounts(subscriptions=7, orphaned_subscriptions=2, feeds=3))
     for n in range(MAX_SNAPSHOTS + 40):
         recent.note(n * 10.0, TaskSnapshot(Totals(live=n, spawned=2 * n, orphaned=5)))
@@ -23,7 +23,7 @@ def test_each_census_is_a_point_and_an_hour_is_kept() -> None:
     assert [point.at for point in recent.points(last.at - 10)] == [last.at - 10, last.at]
 
 
-def test_a_program_without_feeds_says_nothing_of_them() -> None:
+def test_a_program_without_feeds_has_no_feed_counts() -> None:
     recent = RecentHistory()
     recent.note(1.0, TaskSnapshot(Totals(live=1, orphaned=1)))
     point = recent.points(0.0)[0]

@@ -30,7 +30,7 @@ SHOWN = (
 
 
 @pytest.mark.parametrize("name", EXPRESSIONS)
-def test_no_expression_asks_for_a_metric_that_is_not_there(name: str) -> None:
+def test_expressions_use_only_metrics_of_the_catalog(name: str) -> None:
     plain = re.sub(r'"[^"]*"', '""', EXPRESSIONS[name])
     asked = re.findall(r"\b(?:(?:qcfeed|process|tokio|market)_\w+|qcfeed:\w+|up|ALERTS)\b", plain)
     assert asked
@@ -60,7 +60,7 @@ def _milliseconds(text: str) -> str:
     )
 
 
-def test_every_alert_says_what_to_type_and_where_its_page_is() -> None:
+def test_every_alert_has_a_command_and_a_runbook_url() -> None:
     assert len({alert.name for alert in ALERTS}) == len(ALERTS)
     for alert in ALERTS:
         assert re.fullmatch(r"Qcfeed([A-Z][a-z]+)+", alert.name)
