@@ -91,9 +91,7 @@ def _is_told_to_leave(reader: ClientConnection) -> bool:
         return False
 
 
-def test_a_free_instance_number_is_reused(
-    pair: tuple[Serving, Serving], tmp_path: Path
-) -> None:
+def test_a_free_instance_number_is_reused(pair: tuple[Serving, Serving], tmp_path: Path) -> None:
     first, second = pair
     port = port_of(first)
     assert first.end() == ExitStatus.OK
