@@ -84,11 +84,11 @@ async def _cancel_all(refs: Iterator[TaskRef], batch: int, reaping: Reaping) -> 
     size = min(batch, 4 * _SMALLEST)
     while some := list(islice(refs, size)):
         turned = time.perf_counter()
-        told = _cancel(some, reaping)
+        cancelled = _cancel(some, reaping)
         # By the next turn, tasks that only slept have ended. They are released here, one batch at a
         # time, because freeing tens of thousands at once would stall the loop too.
         await asyncio.sleep(0)
-        lingering += _book_ended(told, reaping)
+        lingering += _count_ended(cancelled, reaping)
         fits = int(size * _TURN_S / (time.perf_counter() - turned))
         size = max(1, min(batch, 2 * size, max(_SMALLEST, fits)))
     return lingering
@@ -96,7 +96,7 @@ async def _cancel_all(refs: Iterator[TaskRef], batch: int, reaping: Reaping) -> 
 
 def _cancel(refs: list[TaskRef], reaping: Reaping) -> list[AnyTask]:
     this = asyncio.current_task()
-    told = []
+    cancelled = []
     for ref in refs:
         task = ref()
         if task is None or task.done():
@@ -105,8 +105,8 @@ def _cancel(refs: list[TaskRef], reaping: Reaping) -> list[AnyTask]:
             reaping.survivors.append(_survivor(task, "running this reaping"))
         else:
             cancel_task(task)
-            told.append(task)
-    return told
+            cancelled.append(task)
+    return cancelled
 
 
 def _survivor(task: AnyTask, why: str = "") -> Survivor:
@@ -140,7 +140,7 @@ def _wakes(callback: Any, task: AnyTask) -> bool:
 async def _describe(lingering: list[AnyTask], reaping: Reaping) -> None:
     """Add the tasks that are still alive to the survivors, some per turn of the loop; 5 us each."""
     for start in range(0, len(lingering), _DESCRIBED_PER_TURN):
-        still = _book_ended(lingering[start : start + _DESCRIBED_PER_TURN], reaping)
+        still = _count_ended(lingering[start : start + _DESCRIBED_PER_TURN], reaping)
         reaping.survivors += map(_survivor, still)
         await asyncio.sleep(0)
 
@@ -148,15 +148,15 @@ async def _describe(lingering: list[AnyTask], reaping: Reaping) -> None:
 async def _look_again(lingering: list[AnyTask], batch: int, reaping: Reaping) -> list[AnyTask]:
     still: list[AnyTask] = []
     for start in range(0, len(lingering), batch):
-        still += _book_ended(lingering[start : start + batch], reaping)
+        still += _count_ended(lingering[start : start + batch], reaping)
         await asyncio.sleep(0)
     return still
 
 
-def _book_ended(told: list[AnyTask], reaping: Reaping) -> list[AnyTask]:
+def _count_ended(cancelled: list[AnyTask], reaping: Reaping) -> list[AnyTask]:
     """Count the tasks that have ended; returns the others."""
     still = []
-    for task in told:
+    for task in cancelled:
         if not task.done():
             still.append(task)
         elif getattr(task, "_exception", None) is not None:

@@ -45,8 +45,8 @@ _LOOP_FRAME = "Handle._run"
 
 def findings(seen: Observations) -> list[Finding]:
     """The findings of all rules, proved ones first. Cost: 0.2 ms per location with a full history."""
-    told = [finding for rule in RULES for finding in rule(seen)]
-    return sorted(told, key=lambda finding: finding.certainty is not Certainty.PROVED)
+    found = [finding for rule in RULES for finding in rule(seen)]
+    return sorted(found, key=lambda finding: finding.certainty is not Certainty.PROVED)
 
 
 def growing(seen: Observations) -> Iterator[Finding]:

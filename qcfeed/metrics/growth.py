@@ -245,16 +245,16 @@ def _urgency(window: Window) -> tuple[float, float, float]:
 
 def accelerating(found: Sequence[Window]) -> bool:
     """Whether a shorter window with a good fit grows clearly faster than the longest one with a rate."""
-    told = [
+    rated = [
         (each.memory_bytes_per_hour, each.r2)
         for each in sorted(found, key=lambda each: each.seconds)
         if each.memory_bytes_per_hour is not None and each.r2 is not None
     ]
-    if not told:
+    if not rated:
         return False
-    longest = max(0.0, told[-1][0])
+    longest = max(0.0, rated[-1][0])
     return any(
-        rate > 0 and rate >= ACCELERATION * longest and r2 >= GOOD_FIT for rate, r2 in told[:-1]
+        rate > 0 and rate >= ACCELERATION * longest and r2 >= GOOD_FIT for rate, r2 in rated[:-1]
     )
 
 
@@ -275,11 +275,11 @@ def sustained(points: Sequence[Point], at: float) -> bool:
         p if p.live is None else p._replace(live=p.live - (p.feeds or 0.0))
         for p in since_restart(points)
     ]
-    told = [each for each in windows(beyond, at, None) if each.tasks_per_minute is not None]
-    if len(told) < 2:
+    rated = [each for each in windows(beyond, at, None) if each.tasks_per_minute is not None]
+    if len(rated) < 2:
         return False
     live = [point.live for point in beyond if point.live is not None]
-    steady = all((w.tasks_per_minute or 0.0) > 0 and (w.tasks_r2 or 0.0) >= GOOD_FIT for w in told)
+    steady = all((w.tasks_per_minute or 0.0) > 0 and (w.tasks_r2 or 0.0) >= GOOD_FIT for w in rated)
     return steady and live[-1] - live[0] >= max(MIN_SAMPLES, SUSTAINED_SHARE * live[0])
 
 

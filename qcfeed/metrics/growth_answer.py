@@ -66,36 +66,38 @@ class Growth(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.growt
 
 
 def answer(
-    told: Timeline, said: Sequence[Claim] = (), *, horizon: float = thresholds.MEMORY_LEFT_S
+    timeline: Timeline, said: Sequence[Claim] = (), *, horizon: float = thresholds.MEMORY_LEFT_S
 ) -> Growth:
     """Fit every window and find what is wrong (growth.py). ``said``: rates that alerts claimed.
 
     ``horizon``: seconds; memory that reaches its limit sooner is a finding.
     """
-    found = growth.windows(told.points, told.at, told.limit)
+    found = growth.windows(timeline.points, timeline.at, timeline.limit)
     worst = growth.worst(found)
-    held = [point.memory for point in told.points if point.memory is not None]
-    task = growth.per_task(told.points)
+    held = [point.memory for point in timeline.points if point.memory is not None]
+    task = growth.per_task(timeline.points)
     return Growth(
-        at=stamp(told.at),
-        source=told.source,
-        target=told.target,
+        at=stamp(timeline.at),
+        source=timeline.source,
+        target=timeline.target,
         resident_bytes=round(held[-1]) if held else None,
-        limit_bytes=None if told.limit is None else round(told.limit),
+        limit_bytes=None if timeline.limit is None else round(timeline.limit),
         windows=growth.worst_first(found),
         worst=None
         if worst is None
         else Worst(window=worst.window, time_to_limit_s=worst.time_to_limit_s or 0.0),
         accelerating=growth.accelerating(found),
-        sustained=growth.sustained(told.points, told.at),
+        sustained=growth.sustained(timeline.points, timeline.at),
         bytes_per_task=None if task is None or task.r2 < growth.GOOD_FIT else task.bytes,
-        problems=list(_findings(told, found, horizon)),
-        claims=[_claim(claims.check(each, told.points, found, told.limit)) for each in said],
-        missing=list(told.missing),
-        restarted_at=[stamp(at) for at in growth.restarts(told.points)],
-        gaps=[(stamp(begin), stamp(end)) for begin, end in growth.gaps(told.points)],
-        locations=growth.by_location(told.locations),
-        timeline=[history_point(point, stamp(point.at)) for point in told.points],
+        problems=list(_findings(timeline, found, horizon)),
+        claims=[
+            _claim(claims.check(each, timeline.points, found, timeline.limit)) for each in said
+        ],
+        missing=list(timeline.missing),
+        restarted_at=[stamp(at) for at in growth.restarts(timeline.points)],
+        gaps=[(stamp(begin), stamp(end)) for begin, end in growth.gaps(timeline.points)],
+        locations=growth.by_location(timeline.locations),
+        timeline=[history_point(point, stamp(point.at)) for point in timeline.points],
     )
 
 
@@ -113,19 +115,19 @@ def in_words(window: str) -> str:
     )
 
 
-def _findings(told: Timeline, found: Sequence[growth.Window], horizon: float) -> Iterator[str]:
+def _findings(timeline: Timeline, found: Sequence[growth.Window], horizon: float) -> Iterator[str]:
     soon = growth.reaching_limit(found, horizon)
-    if soon is not None and told.limit is not None:
+    if soon is not None and timeline.limit is not None:
         left, rate = soon.time_to_limit_s or 0.0, soon.memory_bytes_per_hour or 0.0
         yield (
-            f"memory reaches its limit of {size(told.limit)} in {age(left)},"
+            f"memory reaches its limit of {size(timeline.limit)} in {age(left)},"
             f" {in_words(soon.window)}, {size(rate)} per hour"
             if left
-            else f"memory is at its limit of {size(told.limit)}"
+            else f"memory is at its limit of {size(timeline.limit)}"
         )
-    if growth.sustained(told.points, told.at):
+    if growth.sustained(timeline.points, timeline.at):
         rates = [each.tasks_per_minute for each in found if each.tasks_per_minute is not None]
-        yield f"live tasks that no feed explains grow in every window, all of them by {max(rates):,.0f} a minute in the fastest"
+        yield f"live tasks that no feed explains grow in every window, all of them by {max(rates):,.0f} per minute in the fastest"
 
 
 def _claim(answered: claims.CheckedClaim) -> ClaimAnswer:

@@ -137,11 +137,11 @@ def _existing(file: str, flag: str) -> Path:
 
 def reason(error: BaseException) -> str:
     """The innermost cause that has a message, for example ``Connection refused``."""
-    told, each = str(error), error.__cause__ or error.__context__
+    message, each = str(error), error.__cause__ or error.__context__
     if isinstance(error, OSError) and error.strerror:
-        told = error.strerror
+        message = error.strerror
     while each is not None:
         if isinstance(each, OSError) and each.strerror:
-            told = each.strerror
+            message = each.strerror
         each = each.__cause__ or each.__context__
-    return told
+    return message
