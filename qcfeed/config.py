@@ -1,9 +1,9 @@
-"""Every option, declared once: name, type, default, help; a dataclass for the service's and one for
-Prometheus'.
+"""Declares every option once (name, type, default, help) and loads their values.
 
-From a declaration come the flag (``--drain-timeout``), the environment variable
-(``QCFEED_DRAIN_TIMEOUT``) and the file's key (``drain_timeout``). Later sources win:
-default < file < environment < flag. ``origins`` remembers which did.
+Config holds the options of the service, PrometheusConfig those for connecting to Prometheus. Each
+declaration defines a flag (``--drain-timeout``), an environment variable (``QCFEED_DRAIN_TIMEOUT``)
+and a key of the configuration file (``drain_timeout``). Precedence, lowest first: default, file,
+environment, flag. Loaded.origins records where each value came from.
 """
 
 from __future__ import annotations
@@ -28,114 +28,139 @@ Group = TypeVar("Group", bound="DataclassInstance")
 
 
 DEFAULT = "default"
-"""The origin of a value that nobody set."""
+"""The origin of a value that no source sets."""
 
 SPARE_FILES = 200
-"""Files beside the connections: sockets of the control plane and monitor, modules, logs."""
+"""File descriptors to allow for beside connections: control plane, monitor, modules, logs."""
 
-PORTS = 65_535
+MAX_PORT = 65_535
 CONTEXTS = "contexts"
-"""The file's table that holds no options but other services (contexts.py)."""
+"""The table of the configuration file that declares remote services (contexts.py), not options."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """How a service runs. Times are in seconds."""
+    """The options of a service. Times are in seconds."""
 
-    host: str = _option("127.0.0.1", "Address that takes WebSocket connections.")
+    host: str = _option("127.0.0.1", "Address to accept WebSocket connections on.")
     port: int = _option(
-        8006, "Port for WebSocket connections; 0 for any free one.", least=0, most=PORTS
+        8006, "Port for WebSocket connections; 0 picks a free one.", least=0, most=MAX_PORT
     )
     reuse_port: bool = _option(
         False,
-        "Share the port with other instances that say so too: the kernel spreads connections over them.",
+        "Share the port with other instances started with this option (SO_REUSEPORT): the kernel"
+        " spreads connections over them.",
     )
     admin_listen: str | None = _option(
-        None, "HOST:PORT for /livez, /readyz and /metrics instead of the WebSocket port."
+        None, "HOST:PORT to serve /livez, /readyz and /metrics on, instead of the WebSocket port."
     )
     instance: str | None = _option(
         None,
-        "Name of this instance; the port, if not given; with --reuse-port the first free of PORT-1, PORT-2.",
+        "Name of this instance. Default: the port; with --reuse-port, the first free of PORT-1,"
+        " PORT-2, ...",
     )
     upstream: str = _option(
-        "sim:", "Where quotes come from: sim:, replay:FILE, coinbase:, coinbase+ws://HOST:PORT/."
+        "sim:", "Source of quotes: sim:, replay:FILE, coinbase:, coinbase+ws://HOST:PORT/."
     )
 
-    linger: float = _option(5.0, "How long a feed outlives its last subscriber.", least=0)
-    stale_after: float = _option(
-        15.0, "Age of the last quote from which a symbol is stale.", least=0
+    linger: float = _option(
+        5.0, "Seconds to keep a feed open after its last subscriber has left.", least=0
     )
-    very_stale_after: float = _option(300.0, "Age from which it is very stale.", least=0)
-    dead_after: float = _option(1200.0, "Age from which it is dead.", least=0)
+    stale_after: float = _option(
+        15.0, "Seconds without a quote after which a symbol is stale.", least=0
+    )
+    very_stale_after: float = _option(
+        300.0, "Seconds without a quote after which a symbol is very stale.", least=0
+    )
+    dead_after: float = _option(
+        1200.0, "Seconds without a quote after which a symbol is dead.", least=0
+    )
 
     market_hours: str = _option(
         market.ALWAYS,
-        "When quotes are to be expected, for the alerts on stale ones: always, or as in"
+        "When quotes are expected, for the staleness alerts: 'always', or for example"
         " 'Mon-Fri 09:30-16:00 America/New_York except 2026-11-26,2026-12-25'.",
     )
 
-    max_connections: int = _option(10_000, "Connections at once; more are refused.", least=1)
-    max_symbols: int = _option(1_000, "Symbols one connection may hold.", least=1)
-    subscribe_rate: float = _option(
-        2_000.0, "New subscriptions a second, over all connections; more are refused.", least=0
+    max_connections: int = _option(
+        10_000, "Maximum number of open connections; more are refused.", least=1
     )
-    max_message_size: int = _option(65_536, "Bytes of one client message.", least=125)
+    max_symbols: int = _option(1_000, "Maximum number of symbols per connection.", least=1)
+    subscribe_rate: float = _option(
+        2_000.0,
+        "Maximum new subscriptions per second, over all connections; more are refused.",
+        least=0,
+    )
+    max_message_size: int = _option(
+        65_536, "Maximum size of a message from a client, in bytes.", least=125
+    )
     ping_interval: float = _option(
-        20.0, "How often a connection is asked whether it lives; 0 for never.", least=0
+        20.0, "Seconds between pings on each connection; 0 sends none.", least=0
     )
     stall_timeout: float = _option(
-        20.0, "How long a peer may leave a ping or data unanswered before it is dropped.", least=0.1
+        20.0,
+        "Seconds to wait for a pong, or for the peer to read data, before dropping the connection.",
+        least=0.1,
     )
     send_buffer: int = _option(
         131_072,
-        "Bytes of kernel send buffer a connection (Linux keeps twice that), and of one write to it.",
+        "Size of each connection's kernel send buffer (SO_SNDBUF) and of a single write, in bytes;"
+        " Linux doubles the buffer.",
         least=4_608,
     )
     max_lag: int = _option(
         1_024,
-        "Quotes a connection may leave unread, over all its symbols, before --slow applies.",
+        "Unread quotes per connection, over all its symbols, at which --slow applies.",
         least=2,
         most=65_536,
     )
     slow: str = _option(
         SlowConsumerPolicy.CONFLATE.value,
-        "What becomes of a connection that reads too slowly: conflate (only the newest quote a"
-        " symbol), drop-oldest or disconnect; a client may ask otherwise (?slow=).",
+        "Policy for connections that read too slowly: conflate (send only the newest quote per"
+        " symbol), drop-oldest or disconnect. A client may choose its own with ?slow=.",
         choices=tuple(SlowConsumerPolicy),
     )
 
-    monitor: bool = _option(True, "Attach aiomonitor (telnet and web task views, loopback only).")
+    monitor: bool = _option(
+        True, "Attach aiomonitor (telnet and web views of tasks, loopback only)."
+    )
     monitor_port: int = _option(
-        0, "Port of aiomonitor's telnet view; 0 for any free one.", least=0, most=PORTS
+        0, "Port of aiomonitor's telnet view; 0 picks a free one.", least=0, most=MAX_PORT
     )
     monitor_web_port: int = _option(
-        0, "Port of aiomonitor's web view; 0 for any free one.", least=0, most=PORTS
+        0, "Port of aiomonitor's web view; 0 picks a free one.", least=0, most=MAX_PORT
     )
-    monitor_console: bool = _option(False, "Allow aiomonitor's Python console: it runs any code.")
+    monitor_console: bool = _option(
+        False, "Allow aiomonitor's Python console, which can run any code."
+    )
 
     control_listen: str | None = _option(
-        None, "HOST:PORT (loopback) for the control plane over TCP, with a bearer token."
+        None, "HOST:PORT (loopback) to serve the control plane on as well, with a bearer token."
     )
     audit_log: str | None = _option(
-        None, "File of actions taken (JSON lines); under the state directory, if not given."
+        None, "File for the log of actions (JSON lines). Default: a file in the state directory."
     )
     spawn_stacks: int = _option(
         0,
-        "Calls kept of each task's spawning, for `tasks show`; 8 make a spawn cost 1.4 times as much.",
+        "Number of calls to record of each task's spawn stack, for `tasks show`; with 8, spawning a"
+        " task costs 1.4 times as much.",
         least=0,
         most=32,
     )
-    drain_timeout: float = _option(10.0, "How long leaving politely may take.", least=0)
+    drain_timeout: float = _option(10.0, "Graceful shutdown timeout, in seconds.", least=0)
     drill: str | None = _option(
         None,
-        "Break this service on purpose, to rehearse: zombie-feeds or zombie-feeds=47829"
-        " (`qcfeed drill list` has them all).",
+        "Start with this drill active: NAME or NAME=N, for example zombie-feeds=47829."
+        " `qcfeed drill list` lists them.",
     )
     drill_for: float | None = _option(
-        None, "How long that drill lasts; its own time, if not given.", least=0.1, most=86_400
+        None,
+        "Duration of that drill, in seconds. Default: the drill's own.",
+        least=0.1,
+        most=86_400,
     )
     allow_drills: bool = _option(
-        False, "Allow `qcfeed drill start` to break this service; never in production."
+        False, "Allow `qcfeed drill start` to inject faults here; not for production."
     )
 
     def __post_init__(self) -> None:
@@ -145,7 +170,7 @@ class Config:
         except ValueError as error:
             raise ConfigError(
                 f"--market-hours is {self.market_hours!r}: {error}",
-                hint="give it like 'Mon-Fri 09:30-16:00 America/New_York', in quotes",
+                hint="write it like 'Mon-Fri 09:30-16:00 America/New_York', in quotes",
             ) from error
         if not 0 < self.stale_after <= self.very_stale_after <= self.dead_after:
             raise ConfigError(
@@ -157,49 +182,56 @@ class Config:
 
     @property
     def drills_allowed(self) -> bool:
-        """Whether the service may be broken on purpose: one that starts with a drill, too."""
+        """Whether drills may be started: also in a service that starts with one."""
         return self.allow_drills or self.drill is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrometheusConfig:
-    """Where Prometheus is and how it is asked, for ``growth``, ``alerts`` and who else asks it."""
+    """How to connect to Prometheus, for ``growth``, ``alerts``, ``diagnose``, ``report`` and ``doctor``."""
 
-    prometheus: str | None = _option(None, "Prometheus, as http://HOST:9090.", metavar="URL")
+    prometheus: str | None = _option(
+        None, "URL of the Prometheus server, for example http://HOST:9090.", metavar="URL"
+    )
     prometheus_target: str | None = _option(
-        None, "Which scraped service, where there are several: its instance, or job/instance."
+        None, "Scrape target of the service, if there are several: its instance, or job/instance."
     )
-    prometheus_user: str | None = _option(None, "User, for basic authentication.")
-    prometheus_password: str | None = _option(None, "The user's password.", secret=True)
+    prometheus_user: str | None = _option(None, "User name for basic authentication.")
+    prometheus_password: str | None = _option(
+        None, "Password for basic authentication.", secret=True
+    )
     prometheus_password_file: str | None = _option(
-        None, "File with the user's password.", metavar="FILE"
+        None, "File that contains the password.", metavar="FILE"
     )
-    prometheus_token: str | None = _option(None, "A bearer token.", secret=True)
-    prometheus_token_file: str | None = _option(None, "File with a bearer token.", metavar="FILE")
+    prometheus_token: str | None = _option(None, "Bearer token.", secret=True)
+    prometheus_token_file: str | None = _option(
+        None, "File that contains the bearer token.", metavar="FILE"
+    )
     prometheus_ca: str | None = _option(
-        None, "Certificates (PEM) that its own must be signed by.", metavar="FILE"
+        None, "CA certificates (PEM) to verify the server's certificate with.", metavar="FILE"
     )
     prometheus_cert: str | None = _option(
         None,
-        "Client certificate (PEM), with its key unless that is a file of its own.",
+        "Client certificate (PEM); it includes the key unless --prometheus-key is given.",
         metavar="FILE",
     )
-    prometheus_key: str | None = _option(None, "Key of the client certificate.", metavar="FILE")
-    prometheus_insecure: bool = _option(False, "Do not check the certificate of Prometheus.")
+    prometheus_key: str | None = _option(
+        None, "Private key of the client certificate (PEM).", metavar="FILE"
+    )
+    prometheus_insecure: bool = _option(False, "Do not verify the server's certificate.")
 
     def __post_init__(self) -> None:
         check(self)
         if self.prometheus_key and not self.prometheus_cert:
             raise ConfigError(
-                "--prometheus-key is the key of no certificate: give --prometheus-cert"
+                "--prometheus-key needs --prometheus-cert, the certificate it belongs to"
             )
-        ways = (self.prometheus_user, self.prometheus_token or self.prometheus_token_file)
-        if all(ways):
-            raise ConfigError("Prometheus is asked with a user or with a token, not with both")
+        if self.prometheus_user and (self.prometheus_token or self.prometheus_token_file):
+            raise ConfigError("give a user or a token for Prometheus, not both")
 
 
 def options(group: type[DataclassInstance] = Config) -> list[Option]:
-    """A group's options (Config or PrometheusConfig), in the order of their declaration."""
+    """The options of ``group`` (Config or PrometheusConfig), in the order of declaration."""
     return options_of(group)
 
 
@@ -209,12 +241,12 @@ def all_options() -> list[Option]:
 
 
 GROUPS: tuple[type[DataclassInstance], ...] = (Config, PrometheusConfig)
-"""One file and one environment hold them all."""
+"""The option groups, which share one configuration file and one environment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded(Generic[Group]):
-    """A configuration and where each value came from: ``default``, a file, a variable, a flag."""
+    """A configuration, and where each value came from: ``default``, a path, ``$VARIABLE`` or a flag."""
 
     config: Group
     origins: Mapping[str, str]
@@ -226,7 +258,7 @@ def load(
     environment: Mapping[str, str] = os.environ,
     file: Path | None = None,
 ) -> Loaded[Config]:
-    """The service's configuration; as ``load_group``."""
+    """Load the service's configuration, as ``load_group`` does."""
     return load_group(Config, flags, environment=environment, file=file)
 
 
@@ -237,30 +269,30 @@ def load_group(
     environment: Mapping[str, str] = os.environ,
     file: Path | None = None,
 ) -> Loaded[Group]:
-    """A group's configuration from all sources; ``flags`` holds only those that were given.
+    """Load the options of ``group`` from all sources; ``flags`` holds only flags that were given.
 
-    Without ``file``, ``$QCFEED_CONFIG`` and then ``$XDG_CONFIG_HOME/qcfeed/config.toml`` are read
-    where they exist. Raises ConfigError, naming the key and its source.
+    The file is ``file``, else ``$QCFEED_CONFIG``, else ``$XDG_CONFIG_HOME/qcfeed/config.toml`` if that
+    exists. Raises ConfigError naming the key and its source; a bad key of another group counts too.
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     known = {option.name: option for option in all_options()}
-    wanted = {option.name for option in options(group)}
-    for source, given in (
+    in_group = {option.name for option in options(group)}
+    for source, settings in (
         *_from_file(file, environment),
         *_from_environment(environment, known),
         *((known[name].flag, {name: value}) for name, value in flags.items()),
     ):
-        for name, value in given.items():
+        for name, value in settings.items():
             converted = convert(known, name, value, source)
-            if name in wanted:
+            if name in in_group:
                 values[name] = converted
                 origins[name] = source
-    return Loaded(group(**values), {name: origins.get(name, DEFAULT) for name in wanted})
+    return Loaded(group(**values), {name: origins.get(name, DEFAULT) for name in in_group})
 
 
 def default_file(environment: Mapping[str, str]) -> Path:
-    """Where the configuration file is looked for when nobody says."""
+    """The path of the configuration file when none is named."""
     home = environment.get("XDG_CONFIG_HOME") or Path(environment.get("HOME", "~")) / ".config"
     return Path(home).expanduser() / "qcfeed" / "config.toml"
 
@@ -268,9 +300,9 @@ def default_file(environment: Mapping[str, str]) -> Path:
 def read_file(
     file: Path | None, environment: Mapping[str, str] = os.environ
 ) -> tuple[Path, dict[str, Any]] | None:
-    """The configuration file and what is in it; None if none is named and none is there.
+    """The path and content of the configuration file; None if none is named and the default is absent.
 
-    Raises ConfigError for one that is named and missing, or that cannot be read.
+    Raises ConfigError if a named file is missing, or a file cannot be read or is not TOML.
     """
     path = file_in_use(file, environment)
     try:
@@ -280,17 +312,17 @@ def read_file(
         if path == default_file(environment):
             return None
         raise ConfigError(
-            f"there is no configuration file {path}",
-            hint=f"check --config or $QCFEED_CONFIG; `qcfeed config init {path}` writes one",
+            f"configuration file {path} does not exist",
+            hint=f"check --config or $QCFEED_CONFIG; `qcfeed config init {path}` creates it",
         ) from error
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
 
 
 def file_in_use(file: Path | None, environment: Mapping[str, str] = os.environ) -> Path:
-    """The file that is read, whether it is there or not: the one named, else the default one."""
+    """The path that is read, whether it exists or not: the file named, else the default one."""
     named = environment.get("QCFEED_CONFIG")
     return file or (Path(named) if named else default_file(environment))
 

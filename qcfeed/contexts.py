@@ -1,14 +1,14 @@
-"""Services elsewhere, by name: ``[contexts.NAME]`` in the configuration file.
+"""Contexts: remote services by name, declared as ``[contexts.NAME]`` in the configuration file.
 
     [contexts.prod]
-    url = "http://127.0.0.1:18007"           # what `ssh -L 18007:127.0.0.1:8007 prod` makes of it
+    url = "http://127.0.0.1:18007"           # the local end of `ssh -L 18007:127.0.0.1:8007 prod`
     token_file = "~/.config/qcfeed/prod.token"
     prometheus = "https://prometheus.prod:9090"
     prometheus_token_file = "~/.config/qcfeed/prod.prometheus"   # or prometheus_token_variable = "PROM_TOKEN"
 
-A context says which service is meant (one of ``socket``, ``url``, ``instance``; none for the only one
-that runs here), and what goes with it: options about Prometheus by their own names (config.py). A
-secret is never in it, but in a file, or in a variable of the environment that it names.
+A context names a service with one of ``socket``, ``url`` and ``instance`` (with none, it means the
+only service on this machine) and may set the options for Prometheus (config.py). It never contains a
+secret itself: it names a file or an environment variable that does.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ from qcfeed import config
 from qcfeed.errors import ConfigError, NotFoundError
 from qcfeed.options import unsecret
 
-_WHICH = ("socket", "url", "instance")
+_LOCATIONS = ("socket", "url", "instance")
+"""The keys that each say where the service is."""
 _OPTIONS = [each for each in config.options(config.PrometheusConfig) if each.type is str]
 _VARIABLES = {f"{each.name}_variable": each.name for each in _OPTIONS if each.secret}
-"""Keys that name a variable of the environment, with the secret option that it gives."""
+"""The keys that name an environment variable, each with the secret option that it supplies."""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One of them. ``token_file`` holds the bearer token for ``url``.
+    """A named service. ``token_file`` is the file with the bearer token for ``url``.
 
-    ``settings``: what it says about Prometheus, by its keys.
+    ``settings``: its keys about Prometheus.
     """
 
     name: str
@@ -46,16 +47,16 @@ class Context:
 
     @property
     def prometheus(self) -> str | None:
-        """Its address."""
+        """The URL of its Prometheus."""
         return self.settings.get("prometheus")
 
-    def told(self) -> dict[str, str]:
-        """Every key that it sets, as it may be shown."""
-        which = {key: value for key in WHERE if (value := getattr(self, key)) is not None}
-        return {key: unsecret(value) for key, value in {**which, **self.settings}.items()}
+    def public_settings(self) -> dict[str, str]:
+        """Every key that it sets, with secrets in URLs masked."""
+        service = {key: value for key in SERVICE_KEYS if (value := getattr(self, key)) is not None}
+        return {key: unsecret(value) for key, value in {**service, **self.settings}.items()}
 
     def options(self, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
-        """What it sets of PrometheusConfig. Raises ConfigError for a variable that is not set."""
+        """The options of PrometheusConfig that it sets. Raises ConfigError if a variable is unset."""
         found: dict[str, Any] = {}
         for key, value in self.settings.items():
             if key not in _VARIABLES:
@@ -64,33 +65,33 @@ class Context:
             if not environment.get(value):
                 raise ConfigError(
                     f"context {self.name} takes {_VARIABLES[key]} from ${value}, which is not set",
-                    hint=f"`export {value}=...`, or give [contexts.{self.name}] {_VARIABLES[key]}_file",
+                    hint=f"`export {value}=...`, or set {_VARIABLES[key]}_file in [contexts.{self.name}]",
                 )
             found[_VARIABLES[key]] = environment[value]
         return found
 
     @property
-    def leads_to(self) -> str:
-        """Where its service is, for people."""
-        return self.url or self.socket or self.instance or "the only one that runs here"
+    def service(self) -> str:
+        """The service that it names, for people."""
+        return self.url or self.socket or self.instance or "the only service on this machine"
 
     def path(self, key: str) -> Path | None:
-        """A file that the context names, ``~`` for home."""
+        """The path of the file under ``key``, with ``~`` expanded."""
         value = getattr(self, key)
         return None if value is None else Path(value).expanduser()
 
 
-WHERE = (*_WHICH, "token_file")
+SERVICE_KEYS = (*_LOCATIONS, "token_file")
 """Keys about the service; all others are about its Prometheus."""
-KEYS = (*WHERE, *(each.name for each in _OPTIONS if not each.secret), *_VARIABLES)
+KEYS = (*SERVICE_KEYS, *(each.name for each in _OPTIONS if not each.secret), *_VARIABLES)
 
 
 def read(
     *, environment: Mapping[str, str] = os.environ, file: Path | None = None
 ) -> dict[str, Context]:
-    """The contexts of the configuration file, which is looked for as config.load does.
+    """The contexts of the configuration file, which is found as in config.load.
 
-    Raises ConfigError for one that cannot be.
+    Raises ConfigError for a context that is invalid.
     """
     found = config.read_file(file, environment)
     if found is None:
@@ -98,52 +99,52 @@ def read(
     path, content = found
     tables = content.get(config.CONTEXTS, {})
     if not isinstance(tables, dict):
-        raise ConfigError(f"{path}: contexts is no table", hint="write [contexts.NAME]")
+        raise ConfigError(f"{path}: contexts is not a table", hint="write [contexts.NAME]")
     return {name: _context(path, name, table) for name, table in tables.items()}
 
 
 def find(
     name: str, *, environment: Mapping[str, str] = os.environ, file: Path | None = None
 ) -> Context:
-    """The context ``name``. Raises NotFoundError, naming those there are, and as ``read`` does."""
+    """The context ``name``. Raises NotFoundError that lists those that exist, and as ``read`` does."""
     known = read(environment=environment, file=file)
     if name in known:
         return known[name]
-    where = config.file_in_use(file, environment)
+    path = config.file_in_use(file, environment)
     if not known:
         raise NotFoundError(
-            f"there is no context {name!r}: {where} has none",
-            hint="`qcfeed config init` writes a file that shows how they are declared",
+            f"no context {name!r}: {path} declares no contexts",
+            hint="`qcfeed config init` writes a file that shows how to declare one",
         )
     raise NotFoundError(
-        f"there is no context {name!r} in {where}, there is {', '.join(sorted(known))}",
-        hint="`qcfeed config contexts` shows where each leads",
+        f"no context {name!r} in {path}; it declares {', '.join(sorted(known))}",
+        hint="`qcfeed config contexts` lists them",
     )
 
 
 def _context(path: Path, name: str, table: Any) -> Context:
     where = f"{path}: [contexts.{name}]"
     if not isinstance(table, dict):
-        raise ConfigError(f"{where} is no table", hint=f"its keys are {', '.join(KEYS)}")
+        raise ConfigError(f"{where} is not a table", hint=f"its keys are {', '.join(KEYS)}")
     for key, value in table.items():
         if key not in KEYS:
             if key in _VARIABLES.values():
                 raise ConfigError(
-                    f"{where} sets {key}: a secret has no place in it",
-                    hint=f"give {key}_file, or {key}_variable, which names one of the environment's",
+                    f"{where} sets {key}: secrets do not belong in a context",
+                    hint=f"set {key}_file, or {key}_variable to the name of an environment variable",
                 )
             close = difflib.get_close_matches(key, KEYS, n=1)
             raise ConfigError(
-                f"{where} sets {key!r}, which no context has",
-                hint=f"did you mean {close[0]!r}?" if close else f"there is {', '.join(KEYS)}",
+                f"{where} sets {key!r}, which is not a key of a context",
+                hint=f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(KEYS)}",
             )
         if not isinstance(value, str) or not value:
             raise ConfigError(f"{where} sets {key} to {value!r}, which is not text")
-    if len(which := [key for key in _WHICH if key in table]) > 1:
+    if len(given := [key for key in _LOCATIONS if key in table]) > 1:
         raise ConfigError(
-            f"{where} gives {' and '.join(which)}, which each say where the service is",
-            hint="give one of them",
+            f"{where} sets {' and '.join(given)}, which each say where the service is",
+            hint="set only one of them",
         )
-    service = {key: value for key, value in table.items() if key in WHERE}
-    settings = {key: value for key, value in table.items() if key not in WHERE}
+    service = {key: value for key, value in table.items() if key in SERVICE_KEYS}
+    settings = {key: value for key, value in table.items() if key not in SERVICE_KEYS}
     return Context(name, **service, settings=settings)

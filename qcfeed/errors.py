@@ -1,8 +1,7 @@
-"""Everything that qcfeed raises on purpose, and what the shell is told about it.
+"""The exceptions that qcfeed raises on purpose, and the exit statuses of the command line.
 
-An error is written for the person who reads it at night: ``message`` says what happened and why,
-``hint`` says what to type or change next. ``code`` is stable and machine-readable; ``exit_status``
-is what the command line leaves with.
+Messages are for the person on call: ``message`` says what happened and why, ``hint`` what to type or
+change next. ``code`` is stable and for programs; ``exit_status`` is the exit status of the command.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import ClassVar
 
 
 class ExitStatus(IntEnum):
-    """What the process leaves with; one meaning a number, for every command."""
+    """The exit statuses. A number has the same meaning for every command."""
 
     OK = 0
     FINDINGS = 1
@@ -26,7 +25,7 @@ class ExitStatus(IntEnum):
 
 
 class QcfeedError(Exception):
-    """The root of the tree; never raised itself."""
+    """The base class of all errors of qcfeed; never raised itself."""
 
     code: ClassVar[str] = "error"
     exit_status: ClassVar[ExitStatus] = ExitStatus.BUG
@@ -38,44 +37,44 @@ class QcfeedError(Exception):
 
 
 class UsageError(QcfeedError):
-    """The command line or a request cannot mean anything; nothing was started."""
+    """The command line or a request is invalid; nothing was done."""
 
     code = "usage"
     exit_status = ExitStatus.USAGE
 
 
 class ConfigError(UsageError):
-    """An option's value, a configuration file's key or an upstream URL is not acceptable."""
+    """The value of an option, a key of the configuration file or an upstream URL is invalid."""
 
     code = "config"
 
 
 class InvalidSymbolError(UsageError):
-    """A symbol that is not spelled as one (DESIGN: ``[A-Z0-9][A-Z0-9.\\-]{0,15}``, no ``..``)."""
+    """A symbol is malformed: it must match ``[A-Z0-9][A-Z0-9.\\-]{0,15}`` and not contain ``..``."""
 
     code = "invalid_symbol"
 
 
 class UnknownSymbolError(UsageError):
-    """A well-formed symbol that the upstream does not carry."""
+    """A symbol is well-formed, but the upstream does not provide it."""
 
     code = "unknown_symbol"
 
 
 class NotFoundError(UsageError):
-    """What was named (a feed, an instance, a path) does not exist."""
+    """The named feed, instance, task, path or other thing does not exist."""
 
     code = "not_found"
 
 
 class NoRunningLoopError(UsageError, RuntimeError):
-    """Something for a running event loop was called where none runs."""
+    """A function that needs a running event loop was called without one."""
 
     code = "no_running_loop"
 
 
 class UnsupportedInterpreterError(UsageError, RuntimeError):
-    """This Python is one on which the ledger could be wrong: free-threaded, or not CPython."""
+    """The ledger does not support this Python: it is free-threaded, or not CPython."""
 
     code = "unsupported_interpreter"
 
@@ -88,59 +87,59 @@ class UnreachableError(QcfeedError):
 
 
 class PrometheusError(UnreachableError):
-    """Prometheus does not answer, does not let us in, is something else, or lacks what was asked."""
+    """Prometheus does not answer, refuses access, is not Prometheus, or lacks the metrics."""
 
     code = "prometheus"
 
 
 class AmbiguousInstanceError(UsageError):
-    """Several instances run here and the command did not say which."""
+    """Several instances are running and the command does not name one."""
 
     code = "ambiguous_instance"
 
 
 class NotAllowedError(QcfeedError):
-    """The operating system or the control plane's authentication said no."""
+    """The operating system or the control plane denied access."""
 
     code = "not_allowed"
     exit_status = ExitStatus.NOT_ALLOWED
 
 
 class TimedOutError(QcfeedError):
-    """No answer within the time given; what was asked for may still happen."""
+    """There was no answer within the timeout; a requested action may still complete."""
 
     code = "timed_out"
     exit_status = ExitStatus.TIMED_OUT
 
 
 class NeedsConfirmationError(QcfeedError):
-    """An action that others would feel, without a terminal to ask and without ``--yes``."""
+    """The action affects other people and was not confirmed: no ``--yes``, and no answer of yes."""
 
     code = "needs_confirmation"
     exit_status = ExitStatus.REFUSED
 
 
 class StartError(QcfeedError):
-    """The service could not start (a port is taken, a socket cannot be made)."""
+    """The service could not start: a port is in use, or a socket cannot be created."""
 
     code = "start"
     exit_status = ExitStatus.UNREACHABLE
 
 
 class InstanceTakenError(StartError):
-    """An instance of this name runs already."""
+    """An instance of this name is already running."""
 
     code = "instance_taken"
 
 
 class MonitorUnavailableError(StartError):
-    """aiomonitor cannot be imported on this Python; ``qcfeed serve`` runs without its views."""
+    """aiomonitor cannot be imported on this Python; ``qcfeed serve`` runs without it."""
 
     code = "monitor_unavailable"
 
 
 class UpstreamError(QcfeedError):
-    """A feed's upstream ended or failed; the feed backs off and tries again under demand."""
+    """The upstream of a feed ended or failed; while it has subscribers, the feed retries with backoff."""
 
     code = "upstream"
     exit_status = ExitStatus.UNREACHABLE

@@ -1,11 +1,15 @@
-"""Figures as people read them: ages, sizes, rates, counts, times; and text that cannot misbehave."""
+"""Formats numbers for people (ages, sizes, rates, counts, times) and makes text safe for a terminal."""
 
 from __future__ import annotations
 
 import itertools
 
+TYPE_CHECKING = False  # completion imports this module, and importing typing takes 5 ms
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 NOTHING = "-"
-"""A cell without a value, in a table for people."""
+"""What a table shows for a missing value."""
 
 _AGE_UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 _SIZE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -14,7 +18,7 @@ _TENTHS_BELOW = 10.0
 
 
 def age(seconds: float) -> str:
-    """A duration by its two largest units: ``3h47m``, ``16s``, ``2.5s``, ``40ms``."""
+    """A duration in its two largest units: ``3h47m``, ``16s``, ``2.5s``, ``40ms``."""
     if seconds < _MILLISECONDS_BELOW:
         return f"{max(0, int(seconds * 1_000))}ms"
     if seconds < _TENTHS_BELOW:
@@ -27,14 +31,14 @@ def age(seconds: float) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """Milliseconds with as many digits as matter: ``0.04 ms``, ``12 ms``, ``5.2 s``."""
+    """A duration in milliseconds, or in seconds from 1,000 ms on: ``0.04 ms``, ``12 ms``, ``5.2 s``."""
     if value >= 1_000:
         return f"{value / 1_000:.1f} s"
     return f"{value:.2g} ms" if value < _TENTHS_BELOW else f"{value:.0f} ms"
 
 
 def size(number: float) -> str:
-    """Bytes in binary units, three digits: ``14.2 GiB``, ``640 MiB``."""
+    """A size in bytes, in binary units with up to three digits: ``14.2 GiB``, ``640 MiB``."""
     unit = 0
     while number >= 1_000 and unit < len(_SIZE_UNITS) - 1:
         number, unit = number / 1_024, unit + 1
@@ -43,13 +47,13 @@ def size(number: float) -> str:
 
 
 def unit(prefix: str, *, binary: bool) -> int:
-    """Bytes of a unit by its prefix: ``k``, ``M``, ``G``, ``T`` or none, in powers of 1,024 or 1,000."""
+    """The bytes in a unit with the prefix ``k``, ``M``, ``G``, ``T`` or none: a power of 1,024 or 1,000."""
     power = " kmgt".index(prefix.lower() or " ")
     return 1 << 10 * power if binary else int(10 ** (3 * power))
 
 
 def count(number: int) -> str:
-    """A whole number with its thousands apart: ``47,829``."""
+    """A whole number with thousands separators: ``47,829``."""
     return f"{number:,}"
 
 
@@ -61,20 +65,32 @@ def rate(per_second: float) -> str:
 
 
 def clock(timestamp: str) -> str:
-    """The time of day of an RFC 3339 UTC timestamp: ``02:14:59``; all times shown are UTC."""
+    """The time of day of an RFC 3339 timestamp in UTC: ``02:14:59``."""
     return timestamp.partition("T")[2][:8] or timestamp
 
 
+def signed(value: float) -> str:
+    """A rate with its sign: ``+1,551``, ``-0.3``, ``0``."""
+    if not value:
+        return "0"
+    return f"{value:+,.0f}" if abs(value) >= 10 else f"{value:+.1f}"
+
+
+def labels(several: Mapping[str, str]) -> str:
+    """Labels of a task: ``symbol=AAPL client=17``."""
+    return " ".join(f"{key}={value}" for key, value in several.items())
+
+
 def plural(number: int, word: str) -> str:
-    """``1 task``, ``47,829 tasks``."""
+    """A count with its noun: ``1 task``, ``47,829 tasks``."""
     return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 
 def printable(text: str) -> str:
-    """``text`` on one line, with what could steer a terminal spelled out.
+    """``text`` on one line, with control characters escaped.
 
-    Task names and error texts come from the watched program; an escape sequence in one of them
-    must not reach the reader's terminal, nor a newline break a row in two.
+    Task names and error messages come from the watched program: an escape sequence in them must not
+    reach the terminal, and a newline must not break a row in two.
     """
     if text.isprintable():
         return text

@@ -1,4 +1,4 @@
-"""What an option is: declared as a dataclass field, and known by its three spellings."""
+"""Options: declared as dataclass fields, converted from text, checked against their bounds."""
 
 from __future__ import annotations
 
@@ -31,16 +31,19 @@ def declare(
     metavar: str | None = None,
     secret: bool = False,
 ) -> Any:
-    """One option, as a dataclass field. ``metavar``: what kind of value it is, where its type does not say. ``secret``: has no flag,
-    since everybody can read a command line, and is not shown."""
-    facts = {"help": help, "least": least, "most": most, "choices": choices}
-    facts |= {"metavar": metavar, "secret": secret}
-    return field(default=default, repr=not secret, metadata=facts)
+    """A dataclass field that declares an option.
+
+    ``metavar`` names the kind of value in help, if the type does not say it (URL, FILE). ``secret``:
+    the option has no flag, because any user can read a command line, and its value is never shown.
+    """
+    metadata = {"help": help, "least": least, "most": most, "choices": choices}
+    metadata |= {"metavar": metavar, "secret": secret}
+    return field(default=default, repr=not secret, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One declared option and its three spellings."""
+    """A declared option. ``name`` is its key in the file; ``flag`` and ``variable`` derive from it."""
 
     name: str
     type: type
@@ -63,7 +66,7 @@ class Option:
 
 
 def options_of(group: type[DataclassInstance]) -> list[Option]:
-    """The options of a dataclass of them, in the order of their declaration."""
+    """The options that a dataclass declares, in that order."""
     hints = typing.get_type_hints(group)
     return [_describe(item, hints[item.name]) for item in dataclasses.fields(group)]
 
@@ -86,33 +89,32 @@ def _describe(item: dataclasses.Field[Any], hint: Any) -> Option:
 
 
 def check(config: DataclassInstance) -> None:
-    """Raises ConfigError for a value out of its option's bounds."""
+    """Raise ConfigError if a value is outside its option's bounds or choices."""
     for option in options_of(type(config)):
         least = option.least
         value = getattr(config, option.name)
         if value is None:
             continue
         if least is not None and value < least:
-            raise ConfigError(
-                f"{option.flag} is {value}, but the least that makes sense is {least:g}"
-            )
+            raise ConfigError(f"{option.flag} is {value}, but must be at least {least:g}")
         if option.choices and value not in option.choices:
             raise ConfigError(
-                f"{option.flag} is {value!r}, which is none of {', '.join(option.choices)}"
+                f"{option.flag} is {value!r}, but must be one of {', '.join(option.choices)}"
             )
         if option.most is not None and value > option.most:
-            raise ConfigError(
-                f"{option.flag} is {value}, but the most that makes sense is {option.most:g}"
-            )
+            raise ConfigError(f"{option.flag} is {value}, but must be at most {option.most:g}")
 
 
 def convert(known: Mapping[str, Option], name: str, value: Any, source: str) -> Any:
-    """``value`` in its option's type. Raises ConfigError, naming ``source``."""
+    """``value`` converted to the type of the option ``name``.
+
+    Raises ConfigError, naming ``source``, if there is no such option or the value does not convert.
+    """
     option = known.get(name)
     if option is None:
         close = difflib.get_close_matches(name, known, n=1)
         raise ConfigError(
-            f"{source} sets {name!r}, which is no option",
+            f"{source} sets {name!r}, which is not an option",
             hint=f"did you mean {close[0]!r}?" if close else "see `qcfeed serve --help`",
         )
     try:
@@ -149,35 +151,35 @@ def _typed(kind: type, value: Any) -> Any:
     return value
 
 
-def read_secret(file: str, said_by: str) -> str:
-    """The one line that ``file`` holds. ``said_by``: the flag or key that names it.
+def read_secret(file: str, named_by: str) -> str:
+    """The secret in ``file``, a single line. ``named_by``: the flag or key that names the file.
 
-    Raises ConfigError when it cannot be read, or everybody on this machine can read it.
+    Raises ConfigError if it cannot be read, or if every user on this machine can read it.
     """
     path = Path(file).expanduser()
     try:
         with path.open(encoding="utf-8") as stream:
             mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
-            secret = stream.read(_LONGEST_SECRET).strip()
+            secret = stream.read(_MAX_SECRET_LENGTH).strip()
     except OSError as error:
-        raise ConfigError(f"{said_by}: cannot read {file}: {error.strerror}") from error
+        raise ConfigError(f"{named_by}: cannot read {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{said_by}: cannot read {file}: {error}") from error
+        raise ConfigError(f"{named_by}: cannot read {file}: {error}") from error
     if mode & stat.S_IROTH:
         raise ConfigError(
-            f"{said_by}: everybody on this machine can read {file} (mode {mode:o})",
-            hint=f"`chmod o-rwx {path}`; if it lay open, have the secret replaced",
+            f"{named_by}: every user on this machine can read {file} (mode {mode:o})",
+            hint=f"`chmod o-rwx {path}`, and replace the secret if others may have read it",
         )
     if not secret.isprintable() or not secret:
-        raise ConfigError(f"{said_by}: {file} does not hold one line of text")
+        raise ConfigError(f"{named_by}: {file} does not contain one line of text")
     return secret
 
 
-_LONGEST_SECRET = 65_536
+_MAX_SECRET_LENGTH = 65_536
 
 
 def unsecret(value: Any) -> Any:
-    """``value`` as it may be shown: what a URL carries for its server alone is starred."""
+    """``value`` with the credentials and tokens of URLs replaced by ``***``."""
     return _SECRETS.sub(r"\1***\2", value) if isinstance(value, str) else value
 
 

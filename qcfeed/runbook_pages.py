@@ -1,4 +1,4 @@
-"""A runbook as something that can be done: its commands, in order, and what each must print."""
+"""Parses runbooks: the commands in a page, in order, with the output that each must print."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _SYMPTOM = re.compile(r"^\| (.+?) \| \[([^\]]+)\]\(\2\.md\) \|$", re.MULTILINE)
 
 
 class Step(NamedTuple):
-    """One command of a page; ``wanted`` has ``...`` for what varies."""
+    """One command of a page; ``expected`` is its output, with ``...`` for the parts that vary."""
 
     section: str
     command: str
-    wanted: str
+    expected: str
 
 
 def steps(text: str) -> list[Step]:
@@ -29,20 +29,20 @@ def steps(text: str) -> list[Step]:
             section = match[1]
             continue
         for typed in re.split(r"^\$ ", match[2], flags=re.MULTILINE)[1:]:
-            command, _, wanted = typed.partition("\n")
-            found.append(Step(section, command, wanted))
+            command, _, expected = typed.partition("\n")
+            found.append(Step(section, command, expected))
     return found
 
 
 def symptoms(index: str) -> dict[str, str]:
-    """What is to be seen, by the page for it, from the table of the index."""
+    """The symptom for each page, from the table in the index of the runbooks."""
     return {page: symptom for symptom, page in _SYMPTOM.findall(index)}
 
 
-def difference(wanted: str, got: str) -> str | None:
-    """How they differ; None where they agree, white space apart."""
+def difference(expected: str, got: str) -> str | None:
+    """A description of how the outputs differ; None if they match, ignoring white space."""
     options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     checker = doctest.OutputChecker()
-    if checker.check_output(wanted, got, options):
+    if checker.check_output(expected, got, options):
         return None
-    return checker.output_difference(doctest.Example("", wanted), got, options)
+    return checker.output_difference(doctest.Example("", expected), got, options)

@@ -1,6 +1,6 @@
-"""Where the files are that come with qcfeed and are no modules: in the wheel, or in a checkout.
+"""Finds the files that are shipped with qcfeed beside its modules, in a wheel or in a checkout.
 
-Paths are text: a TAB asks too, and pathlib takes 5 ms to import.
+Paths are strings: completion uses this module too, and importing pathlib takes 5 ms.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ PACKAGE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - s
 
 
 def directory(name: str) -> str:
-    """The directory ``name``: inside the package where a wheel was installed, else beside it.
+    """The directory ``name``: inside the package if installed from a wheel, else beside the package.
 
-    pyproject.toml says what a wheel has (``force-include``).
+    ``force-include`` in pyproject.toml lists the directories of the wheel.
     """
     inside = f"{PACKAGE}/{name}"
     if os.path.isdir(inside):  # noqa: PTH112
@@ -22,6 +22,6 @@ def directory(name: str) -> str:
 
 
 def runbooks() -> list[str]:
-    """The names of the runbooks, in order. The template is none."""
+    """The names of all runbooks, sorted, without the template."""
     pages = sorted(os.listdir(directory("runbooks")))  # noqa: PTH208
     return [page[:-3] for page in pages if page.endswith(".md") and page != "TEMPLATE.md"]

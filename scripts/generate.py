@@ -31,7 +31,7 @@ def generated() -> dict[Path, str]:
     files[ROOT / "qcfeed" / "artifacts" / "rules.yml"] = rules.render()
     files[ROOT / "qcfeed" / "artifacts" / "dashboard.json"] = dashboard.render()
     files[ROOT / "man" / "qcfeed.1"] = manual()
-    files[ROOT / "qcfeed" / "cli" / "complete" / "words.json"] = words.written()
+    files[ROOT / "qcfeed" / "cli" / "complete" / "words.json"] = words.words()
     return {path: text.rstrip("\n") + "\n" for path, text in files.items()}
 
 

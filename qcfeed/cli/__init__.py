@@ -1,10 +1,10 @@
-"""The command line: parse, ask, draw. main.py has the table of the commands.
+"""The command line: parses options, requests answers from a control plane, prints them.
 
-A command is a file of its name, or a room of its name (``tasks/``) where that would be too much for a
-file: it begins in the room's command.py.
+main.py has the table of commands. Each command is a module of its name, or a package of its name
+(``tasks/``) that starts in command.py.
 
-A command file has a Typer application named ``app`` with one command, or with a callback and
-subcommands, and imports at its top no more than that command needs::
+A command's module has a Typer application named ``app``, with one command or with a callback and
+subcommands. At its top it imports only what that command needs, because startup time counts::
 
     from qcfeed.cli.context import Format, Output, client, examples, new_app
 
@@ -12,9 +12,9 @@ subcommands, and imports at its top no more than that command needs::
 
     @app.command(epilog=examples("qcfeed watch AAPL MSFT"))
     def watch(ctx: typer.Context, symbols: ..., output: Output = Format.TABLE) -> None:
-        \"\"\"Show live quotes.  (Starts with the short help in main.py's table.)\"\"\"
+        \"\"\"Show live quotes.  (The first sentence is the short help in main.py's table.)\"\"\"
 
-It reads the options before the command with ``context.options(ctx)``, draws with ``render``, talks
-on stderr with ``context.say``, raises QcfeedError when it cannot go on (main.py prints it and sets
-the exit status), and leaves with another status by ``raise typer.Exit(ExitStatus.FINDINGS)``.
+It reads the global options with ``context.options(ctx)``, prints results with ``render`` and messages
+with ``context.say``. It raises QcfeedError when it cannot continue (main.py prints the error and sets
+the exit status) and ``typer.Exit(ExitStatus.FINDINGS)`` to exit with another status.
 """

@@ -1,9 +1,9 @@
-"""``qcfeed alerts``: what fires and what is pending, since when, and what to type first."""
+"""``qcfeed alerts``: lists firing and pending alerts with the first command to type for each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import typer
@@ -17,13 +17,16 @@ from qcfeed.config import PrometheusConfig
 from qcfeed.errors import ExitStatus
 from qcfeed.metrics.growth_answer import stamp
 
+if TYPE_CHECKING:
+    from qcfeed.metrics.alerts import Alert as ActiveAlert
+
 FIRING = "firing"
 
 app = new_app()
 
 
-class Row(msgspec.Struct, kw_only=True):
-    """One alert; ``current_value`` is what its expression gives now, null for none that is a number."""
+class AlertRow(msgspec.Struct, kw_only=True):
+    """One alert; ``current_value`` is the value of its expression, null if that is not a number."""
 
     name: str
     state: str
@@ -38,103 +41,74 @@ class Row(msgspec.Struct, kw_only=True):
 
 
 class Alerts(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.alerts/2"):
-    """Firing first, then as long as they are active. ``rules``: how many alerts could fire."""
+    """The active alerts: firing first, then by age. ``rules``: the number of alert rules loaded."""
 
     at: str
     source: str
     firing: int
     pending: int
     rules: int
-    alerts: list[Row]
+    alerts: list[AlertRow]
     missing: list[str]
 
 
-def _colour(alert: Row) -> str:
+def _colour(alert: AlertRow) -> str:
     return "red" if alert.state == FIRING else "yellow"
 
 
-TABLE: Table[Row] = Table(
+TABLE: Table[AlertRow] = Table(
     (
-        Column(
-            key="name",
-            header="ALERT",
-            value=lambda a: a.name,
-            least=20,
-            colour=_colour,
-        ),
-        Column(key="state", value=lambda a: a.state, colour=_colour),
-        Column(key="severity", value=lambda a: a.severity),
-        Column(
-            key="active_s", header="FOR", value=lambda a: a.active_s, show=formats.age, right=True
-        ),
-        Column(key="since", header="SINCE (UTC)", value=lambda a: a.since, show=formats.clock),
-        Column(
-            key="current_value",
-            header="VALUE",
-            value=lambda a: a.current_value,
-            show=lambda v: f"{v:,.4g}",
-            right=True,
-        ),
-        Column(key="instance", value=lambda a: a.labels.get("instance"), least=12, rank=1),
-        Column(key="summary", value=lambda a: a.summary, wide=True),
-        Column(key="runbook", value=lambda a: a.runbook, wide=True),
-        Column(key="first", value=lambda a: a.first, wide=True),
+        Column("name", header="ALERT", least=20, colour=_colour),
+        Column("state", colour=_colour),
+        Column("severity"),
+        Column("active_s", header="FOR", show=formats.age, right=True),
+        Column("since", header="SINCE (UTC)", show=formats.clock),
+        Column("current_value", header="VALUE", show=lambda v: f"{v:,.4g}", right=True),
+        Column("instance", value=lambda a: a.labels.get("instance"), least=12, rank=1),
+        Column("summary", wide=True),
+        Column("runbook", wide=True),
+        Column("first", wide=True),
     ),
     identity=lambda alert: alert.name,
 )
 
 
 def alerts(ctx: typer.Context, output: Output = Format.TABLE, **flags: Any) -> None:
-    """List the alerts that fire or are pending, and what to do about each.
+    """List firing and pending alerts, and what to do about each.
 
-    From Prometheus, so it must be named: --prometheus, $QCFEED_PROMETHEUS or the configuration
-    file. For each: since when, how severe, what its expression gives now, its runbook and what to
-    type first.
+    For each alert: its severity, since when it is active, the current value of its expression, its
+    runbook, and the first command to type. Needs a Prometheus: --prometheus, $QCFEED_PROMETHEUS,
+    or `prometheus` in the configuration file.
 
-    Exit status: 1 when an alert fires, 0 otherwise; 3 when Prometheus does not answer.
+    Exit status: 1 if an alert is firing, 0 if not; 3 if Prometheus does not answer.
     """
-    told = _asked(prometheus.chosen(ctx, flags).config, options(ctx).timeout)
-    people = output in (Format.TABLE, Format.WIDE)
-    if told.alerts or not people:
-        render.show(output, TABLE, told.alerts, raw=msgspec.json.encode(told))
+    found = _query(prometheus.resolve(ctx, flags).config, options(ctx).timeout)
+    if found.alerts or output not in (Format.TABLE, Format.WIDE):
+        render.show(output, TABLE, found.alerts, raw=msgspec.json.encode(found))
     if output is Format.TABLE:
-        for advice in _advice(told.alerts):
+        for advice in _advice(found.alerts):
             render.emit("\n")
             render.lines(advice)
-    for missing in told.missing:
+    for missing in found.missing:
         say(f"note: {missing}")
-    if not told.alerts:
-        say(f"nothing fires and nothing is pending, of {formats.plural(told.rules, 'alert')}")
-    if told.firing:
+    if not found.alerts:
+        say(f"none of {formats.plural(found.rules, 'alert')} is firing or pending")
+    if found.firing:
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
-def _asked(named: PrometheusConfig, timeout: float) -> Alerts:
-    # 100 ms of import, for those who have a Prometheus to ask.
-    from qcfeed.metrics import alerts as asking
+def _query(settings: PrometheusConfig, timeout: float) -> Alerts:
+    # Imported here: it takes 100 ms, which other commands need not pay.
+    from qcfeed.metrics import alerts as prometheus_alerts
     from qcfeed.metrics.prometheus import Prometheus
 
-    server = Prometheus(named, timeout=timeout)
-    active, rules = asking.active(server), asking.rules(server)
+    server = Prometheus(settings, timeout=timeout)
+    active, rules = prometheus_alerts.active(server), prometheus_alerts.rules(server)
     now = server.now()
-    rows = [
-        Row(
-            name=each.name,
-            state=each.state,
-            severity=each.severity,
-            since=stamp(each.since),
-            active_s=max(0.0, now - each.since),
-            current_value=each.value,
-            summary=each.summary,
-            runbook=each.runbook,
-            first=each.first,
-            labels=dict(each.labels),
-        )
-        for each in active
-    ]
+    rows = [_row(each, now) for each in active]
     missing = [f"Prometheus warns: {warning}" for warning in server.warnings]
     if not rules:
-        missing.append(f"{server.url} has no alert rules loaded: nothing can fire")
+        missing.append(f"{server.url} has no alert rules loaded, so no alert can fire")
     firing = sum(row.state == FIRING for row in rows)
     return Alerts(
         at=stamp(now),
@@ -147,13 +121,28 @@ def _asked(named: PrometheusConfig, timeout: float) -> Alerts:
     )
 
 
-def _advice(rows: Sequence[Row]) -> Iterator[list[Line]]:
-    """For each kind of alert, once: what it says, what to type first, and its runbook."""
+def _row(alert: ActiveAlert, now: float) -> AlertRow:
+    return AlertRow(
+        name=alert.name,
+        state=alert.state,
+        severity=alert.severity,
+        since=stamp(alert.since),
+        active_s=max(0.0, now - alert.since),
+        current_value=alert.value,
+        summary=alert.summary,
+        runbook=alert.runbook,
+        first=alert.first,
+        labels=dict(alert.labels),
+    )
+
+
+def _advice(rows: Sequence[AlertRow]) -> Iterator[list[Line]]:
+    """For each alert name, once: its summary, the first command to type, and its runbook."""
     for name, alert in {row.name: row for row in rows}.items():
-        said = f"{name}: {alert.summary}" if alert.summary else name
+        heading = f"{name}: {alert.summary}" if alert.summary else name
         advice = (("first", alert.first), ("runbook", alert.runbook))
         yield [
-            Line(formats.printable(said), colour=_colour(alert)),
+            Line(formats.printable(heading), colour=_colour(alert)),
             *(Line(formats.printable(text), label, whole=True) for label, text in advice if text),
         ]
 

@@ -1,4 +1,4 @@
-"""``qcfeed artifacts``: rules, dashboard and configurations for a team's own monitoring."""
+"""``qcfeed artifacts``: rules, dashboards and configuration for a team's own monitoring."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ app = new_app()
 
 LIST: Table[Artifact] = Table(
     (
-        Column(key="name", value=lambda artifact: artifact.value),
-        Column(key="file", value=lambda artifact: artifact.file),
-        Column(key="about", value=lambda artifact: artifact.about, least=30),
+        Column("name", "value"),
+        Column("file"),
+        Column("about", least=30),
     ),
     identity=lambda artifact: artifact.value,
 )
@@ -29,32 +29,41 @@ LIST: Table[Artifact] = Table(
 
 @app.command(
     epilog=examples(
-        "qcfeed artifacts                        # which there are",
+        "qcfeed artifacts                        # list them",
         "qcfeed artifacts rules > /etc/prometheus/rules.yml",
         "qcfeed artifacts rules --faster 30      # for a rehearsal: minutes become seconds",
-        "qcfeed artifacts --write monitoring     # all of them, as files",
+        "qcfeed artifacts --write monitoring     # write all of them to files",
     )
 )
 def artifacts(
     name: Annotated[
-        Artifact | None, typer.Argument(metavar="[ARTIFACT]", help="The one to print, or write.")
+        Artifact | None,
+        typer.Argument(metavar="[ARTIFACT]", help="The artifact to print or write. Default: all."),
     ] = None,
     write: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write to files here, over those that are there."),
+        typer.Option(
+            metavar="DIR", help="Write files to this directory; existing ones are replaced."
+        ),
     ] = None,
     runbooks: Annotated[
-        str, typer.Option(metavar="URL", help="Where the alerts' pages are, for the rules.")
+        str, typer.Option(metavar="URL", help="Base URL of the runbooks, for links in the rules.")
     ] = RUNBOOKS,
     faster: Annotated[
         int,
         typer.Option(
-            min=1, max=3_600, metavar="N", help="Shorten every time in the rules so many times."
+            min=1, max=3_600, metavar="N", help="Divide every duration in the rules by N."
         ),
     ] = 1,
     output: Output = Format.TABLE,
 ) -> None:
-    """List what a team takes over into its monitoring, print one of it, or write it to files."""
+    """List, print or write Prometheus rules, dashboards and configuration.
+
+    Without an argument: lists the artifacts. With one: prints it. With --write: writes it, or all
+    of them, to files.
+
+    Exit status: 0; 2 if a file cannot be written.
+    """
     if write is not None:
         _write([name] if name else list(Artifact), write, runbooks, faster)
     elif name is not None:
@@ -63,17 +72,17 @@ def artifacts(
         show(output, LIST, list(Artifact), raw=_json())
 
 
-def _write(chosen: list[Artifact], directory: Path, runbooks: str, faster: int) -> None:
+def _write(selected: list[Artifact], directory: Path, runbooks: str, faster: int) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for artifact in chosen:
+        for artifact in selected:
             path = directory / artifact.file
             path.write_text(text(artifact, runbooks=runbooks, faster=faster), encoding="utf-8")
             say(f"wrote {path}")
     except OSError as error:
         raise UsageError(
             f"cannot write {error.filename}: {error.strerror}",
-            hint="give --write a directory that you may write to",
+            hint="give --write a directory that you can write to",
         ) from error
 
 

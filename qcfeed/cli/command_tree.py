@@ -1,4 +1,4 @@
-"""Every command there is, for what is written from them: the reference, the manual, what a TAB knows."""
+"""Walks all commands, for the files generated from them: reference, manual page, completion words."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from qcfeed.errors import ExitStatus
 MEANINGS = {
     ExitStatus.OK: "healthy, or done",
     ExitStatus.FINDINGS: "findings: something is wrong with the service",
-    ExitStatus.USAGE: "usage: the command line, the configuration or a name is wrong",
-    ExitStatus.UNREACHABLE: "the service, its upstream or Prometheus cannot be reached or started",
+    ExitStatus.USAGE: "usage error: in the command line, the configuration or a name",
+    ExitStatus.UNREACHABLE: "the service, its upstream or Prometheus is unreachable or cannot start",
     ExitStatus.NOT_ALLOWED: "not allowed",
-    ExitStatus.TIMED_OUT: "timed out; what was asked for may still happen",
-    ExitStatus.REFUSED: "refused: others would feel it, so it needs --yes",
+    ExitStatus.TIMED_OUT: "timed out; a requested action may still complete",
+    ExitStatus.REFUSED: "refused: the action affects other people and needs --yes",
     ExitStatus.BUG: "a bug in qcfeed",
     ExitStatus.INTERRUPTED: "interrupted",
 }
-"""What the program leaves with, in words."""
+"""The meaning of each exit status, for the documentation."""
 
 
 def commands(width: int = 80) -> Iterator[Context]:
-    """A context of every command, the program's own first; ``ctx.command_path`` is its full name."""
+    """A click context for every command, the program itself first; ``ctx.command_path`` is its name."""
     root = build().make_context(PROGRAM, ["completion"], terminal_width=width)
     yield root
     for name in COMMANDS:
-        yield from _under(load(name), name, root)
+        yield from _walk(load(name), name, root)
 
 
 def subcommands(command: Command) -> dict[str, Command]:
-    """Those that are shown, by name."""
+    """The subcommands that help shows, by name."""
     if not isinstance(command, TyperGroup):
         return {}
     shown = [name for name, inner in command.commands.items() if not inner.hidden]
@@ -43,8 +43,8 @@ def subcommands(command: Command) -> dict[str, Command]:
     return {name: command.commands[name] for name in shown}
 
 
-def _under(command: Command, name: str, parent: Context) -> Iterator[Context]:
+def _walk(command: Command, name: str, parent: Context) -> Iterator[Context]:
     ctx = Context(command, info_name=name, parent=parent)
     yield ctx
     for inner, subcommand in subcommands(command).items():
-        yield from _under(subcommand, inner, ctx)
+        yield from _walk(subcommand, inner, ctx)

@@ -1,4 +1,4 @@
-"""``qcfeed completion``: the script that makes a shell ask us what a TAB could mean."""
+"""``qcfeed completion``: prints the script that lets a shell complete qcfeed's command line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ app = new_app()
 
 
 class Shell(StrEnum):
-    """Shells that completion was tried in."""
+    """The shells that completion is tested in."""
 
     BASH = "bash"
     ZSH = "zsh"
@@ -23,7 +23,7 @@ class Shell(StrEnum):
 
 
 def script(shell: Shell) -> str:
-    """The completion script of ``shell``; the same text as in ``completions/``."""
+    """The completion script for ``shell``; ``completions/`` has the same text."""
     return SCRIPTS[shell.value]
 
 
@@ -35,7 +35,10 @@ def script(shell: Shell) -> str:
     )
 )
 def completion(
-    shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="The shell to complete in.")],
+    shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
 ) -> None:
-    """Print the completion script of a shell."""
+    """Print the completion script for a shell.
+
+    Redirect it to a file that the shell loads; see the examples.
+    """
     emit(script(shell))

@@ -1,4 +1,4 @@
-"""``qcfeed config``: what serve would run with and who said so; a file to begin with; contexts."""
+"""``qcfeed config``: shows the configuration and its origins, creates and checks the file, lists contexts."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ app = new_app()
     epilog=examples("qcfeed config show --origin", "qcfeed config init", "qcfeed config check")
 )
 def group() -> None:
-    """Show, begin or check the configuration, or list contexts."""
+    """Show, create or check the configuration, or list contexts."""
 
 
 class Value(NamedTuple):
-    """One option, what it is set to, and by whom: default, a file, $VARIABLE or --flag."""
+    """One option, its value, and its origin: default, a file, $VARIABLE or --flag."""
 
     option: Option
     value: Any
@@ -43,27 +43,28 @@ class Value(NamedTuple):
         return unsecret(self.value)
 
 
+def _set_colour(value: Value) -> str | None:
+    return None if value.origin == config.DEFAULT else "cyan"
+
+
 def _values(*, origin: bool) -> Table[Value]:
     return Table(
         (
-            Column(key="option", value=lambda v: v.option.name),
-            Column(
-                key="value", value=lambda v: v.shown, show=config_file.toml, least=12,
-                colour=lambda v: None if v.origin == config.DEFAULT else "cyan",
-            ),
-            Column(key="origin", value=lambda v: v.origin, least=16, wide=not origin),
-            Column(key="help", value=lambda v: v.option.help, wide=True),
+            Column("option", value=lambda v: v.option.name),
+            Column("value", "shown", show=config_file.toml, least=12, colour=_set_colour),
+            Column("origin", least=16, wide=not origin),
+            Column("help", value=lambda v: v.option.help, wide=True),
         ),
         identity=lambda v: str(v.option.name),
-    )  # fmt: skip
+    )
 
 
 CONTEXTS: Table[Context] = Table(
     (
-        Column(key="context", value=lambda c: c.name),
-        Column(key="service", value=lambda c: c.leads_to, least=20),
-        Column(key="prometheus", value=lambda c: unsecret(c.prometheus), least=20, rank=1),
-        Column(key="token_file", value=lambda c: c.token_file, least=20, rank=2),
+        Column("context", "name"),
+        Column("service", least=20),
+        Column("prometheus", value=lambda c: unsecret(c.prometheus), least=20, rank=1),
+        Column("token_file", least=20, rank=2),
     ),
     identity=lambda c: c.name,
 )
@@ -72,24 +73,29 @@ CONTEXTS: Table[Context] = Table(
 def show(
     ctx: typer.Context,
     origin: Annotated[
-        bool, typer.Option("--origin", help="Also who set it: default, file, variable or flag.")
+        bool,
+        typer.Option(
+            "--origin", help="Show where each value comes from: default, file, variable, flag."
+        ),
     ] = False,
     output: Output = Format.TABLE,
     **flags: Any,
 ) -> None:
-    """Show every option and its value, as a command would run with it here.
+    """Show every option and its value, without starting anything.
 
-    It takes the flags of `qcfeed serve` and of those that ask Prometheus, and starts nothing. A
-    later origin wins: default, file, environment, context, flag. Secrets are not shown.
+    Accepts the flags of `qcfeed serve` and those for Prometheus, to show their effect. Precedence,
+    lowest first: default, file, environment, context, flag. Secrets are not shown.
+
+    Exit status: 0; 2 if the configuration is invalid.
     """
-    chosen, values = given(flags), []
+    all_given, values = given(flags), []
     for group in config.GROUPS:
         declared = config.options(group)
-        mine = {each.name: chosen[each.name] for each in declared if each.name in chosen}
+        in_group = {each.name: all_given[each.name] for each in declared if each.name in all_given}
         loaded: config.Loaded[Any] = (
-            prometheus.chosen(ctx, mine)
+            prometheus.resolve(ctx, in_group)
             if group is config.PrometheusConfig
-            else config.load_group(group, mine, file=options(ctx).config)
+            else config.load_group(group, in_group, file=options(ctx).config)
         )
         values += [
             Value(each, getattr(loaded.config, each.name), loaded.origins[each.name])
@@ -120,30 +126,34 @@ def init(
     ctx: typer.Context,
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE]", help="Where; - for stdout.", show_default=False),
+        typer.Argument(metavar="[FILE]", help="File to write; - for stdout.", show_default=False),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Also where there is one.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
-    """Write a configuration file with every option in it, commented out.
+    """Create a configuration file that lists every option, commented out.
 
-    Without FILE it is the one that is read when none is named.
+    Without FILE, writes the default file: $QCFEED_CONFIG, or qcfeed/config.toml in
+    $XDG_CONFIG_HOME.
+
+    Exit status: 6 if the file exists and --force is not given; 3 if it cannot be written.
     """
     if file == Path("-"):
-        emit(config_file.written())
+        emit(config_file.template())
         return
     path = file or config.file_in_use(options(ctx).config)
     if path.exists() and not force:
         raise NeedsConfirmationError(
-            f"there is a file {path} already", hint="nothing was written; --force replaces it"
+            f"{path} already exists", hint="nothing was written; --force replaces it"
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(config_file.written(), encoding="utf-8")
+        path.write_text(config_file.template(), encoding="utf-8")
     except OSError as error:
         raise UnreachableError(
-            f"cannot write {path}: {error.strerror}", hint="name another: `qcfeed config init FILE`"
+            f"cannot write {path}: {error.strerror}",
+            hint="choose another file: `qcfeed config init FILE`",
         ) from error
-    say(f"wrote {path}: nothing is set yet, every option is commented out")
+    say(f"wrote {path}: every option is commented out, so nothing is set yet")
     say("  next: edit it, then `qcfeed config check`")
 
 
@@ -152,20 +162,24 @@ def check(
     ctx: typer.Context,
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE]", help="Which file.", show_default=False),
+        typer.Argument(
+            metavar="[FILE]", help="File to check. Default: the one in use.", show_default=False
+        ),
     ] = None,
 ) -> None:
-    """Check the file, the environment and the contexts as `qcfeed serve` would, and start nothing.
+    """Check the configuration file, the environment and the contexts, without starting anything.
 
-    Exit status: 2 when something in it is wrong; each fault is said. 0 otherwise.
+    Reports every error, not only the first.
+
+    Exit status: 2 if there are errors, 0 if not.
     """
-    chosen = file or options(ctx).config
-    faults = config_file.faults(chosen)
-    for fault in faults[:-1]:
-        say(f"{fault.message}\n  hint: {fault.hint}" if fault.hint else fault.message)
-    if faults:
-        raise faults[-1]
-    say(config_file.verdict(chosen))
+    path = file or options(ctx).config
+    errors = config_file.errors(path)
+    for error in errors[:-1]:
+        say(f"{error.message}\n  hint: {error.hint}" if error.hint else error.message)
+    if errors:
+        raise errors[-1]  # main.py prints the last one, and exits with its status
+    say(config_file.summary(path))
 
 
 @app.command(
@@ -173,12 +187,15 @@ def check(
     epilog=examples("qcfeed config contexts", "qcfeed --context prod status"),
 )
 def list_contexts(ctx: typer.Context, output: Output = Format.TABLE) -> None:
-    """List the contexts of the configuration file: services elsewhere, by name."""
+    """List the contexts of the configuration file: named remote services, for --context.
+
+    Exit status: 0.
+    """
     found = list(contexts.read(file=options(ctx).config).values())
     if not found and output in (Format.TABLE, Format.WIDE):
         say(f"no contexts: {config.file_in_use(options(ctx).config)} has no [contexts.NAME]")
-        say("  next: `qcfeed config init - | tail -20` shows how one is declared")
+        say("  next: `qcfeed config init - | tail -20` shows how to declare one")
         return
-    rows = [{"name": each.name, **each.told()} for each in found]
+    rows = [{"name": each.name, **each.public_settings()} for each in found]
     raw = json.dumps({"schema": "qcfeed.contexts/1", "contexts": rows}).encode()
     show_table(output, CONTEXTS, found, raw=raw)

@@ -1,4 +1,4 @@
-"""The configuration file: one to begin with, and what is wrong with one."""
+"""The configuration file: a template with every option, and the errors in an existing file."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from qcfeed.errors import QcfeedError
 WIDTH = 100
 
 _HEAD = """\
-# Configuration of qcfeed, in TOML. Every option is here with its default, commented out.
-# A variable of the environment wins over this file, a flag over both: `qcfeed config show --origin`.
+# Configuration of qcfeed, in TOML. Every option is listed with its default, commented out.
+# Environment variables override this file, flags override both: `qcfeed config show --origin`.
 """
 
 _CONTEXTS = """
-# Services elsewhere, for `qcfeed --context prod status`. One of socket, url and instance says where.
+# Remote services, for example `qcfeed --context prod status`. Set one of socket, url and instance.
 
 #[contexts.prod]
 #url = "http://127.0.0.1:18007"           # ssh -L 18007:127.0.0.1:8007 prod
@@ -29,28 +29,28 @@ _CONTEXTS = """
 """
 
 
-def written() -> str:
-    """A file with every declared option, commented out."""
+def template() -> str:
+    """A configuration file with every declared option, commented out."""
     return _HEAD + "".join(map(_entry, config.all_options())) + _CONTEXTS
 
 
 def _entry(option: options.Option) -> str:
     lines = textwrap.wrap(option.help, WIDTH, initial_indent="# ", subsequent_indent="# ")
     flag = "no flag" if option.secret else option.flag
-    spelled = f"# {flag}, ${option.variable}"
+    names = f"# {flag}, ${option.variable}"
     if option.default is None:
-        return "\n".join(["", *lines, f"{spelled}; not set by default", f'#{option.name} = ""', ""])
+        return "\n".join(["", *lines, f"{names}; not set by default", f'#{option.name} = ""', ""])
     value = toml(option.default)
-    return "\n".join(["", *lines, spelled, f"#{option.name} = {value}", ""])
+    return "\n".join(["", *lines, names, f"#{option.name} = {value}", ""])
 
 
 def toml(value: Any) -> str:
-    """A scalar as TOML spells it."""
+    """A scalar in TOML syntax."""
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool) else repr(value)
 
 
-def faults(file: Path | None) -> list[QcfeedError]:
-    """Everything that is wrong with the configuration, in the order in which it is read."""
+def errors(file: Path | None) -> list[QcfeedError]:
+    """All errors in the configuration, in the order in which it is read."""
     found: list[QcfeedError] = []
     try:
         loaded = config.load({}, file=file)
@@ -58,22 +58,22 @@ def faults(file: Path | None) -> list[QcfeedError]:
     except QcfeedError as error:
         found.append(error)
     else:
-        found += _unusable(loaded.config)
+        found += _upstream_errors(loaded.config)
     try:
         config.load_group(config.PrometheusConfig, {}, file=file)
     except QcfeedError as error:
         if str(error) not in map(str, found):
             found.append(error)
     try:
-        found += [fault for each in contexts.read(file=file).values() for fault in _closed(each)]
+        found += [e for each in contexts.read(file=file).values() for e in _context_errors(each)]
     except QcfeedError as error:
-        if str(error) not in map(str, found):  # a file that cannot be read is so for both
+        if str(error) not in map(str, found):  # an unreadable file fails here a second time
             found.append(error)
     return found
 
 
-def _closed(context: contexts.Context) -> list[QcfeedError]:
-    """Secrets of a context that its Prometheus would be asked without."""
+def _context_errors(context: contexts.Context) -> list[QcfeedError]:
+    """What is wrong with a context's settings for Prometheus: unset variables, unreadable secrets."""
     try:
         config.PrometheusConfig(**context.options())
         for key in ("prometheus_token_file", "prometheus_password_file"):
@@ -84,8 +84,8 @@ def _closed(context: contexts.Context) -> list[QcfeedError]:
     return []
 
 
-def _unusable(loaded: config.Config) -> list[QcfeedError]:
-    """Values that are spelled as they should be, and yet mean nothing."""
+def _upstream_errors(loaded: config.Config) -> list[QcfeedError]:
+    """What is wrong with the upstream's URL, which loading the configuration does not parse."""
     from qcfeed.upstreams import url
 
     try:
@@ -96,7 +96,7 @@ def _unusable(loaded: config.Config) -> list[QcfeedError]:
 
 
 def exposed(file: Path | None) -> Path | None:
-    """The file, if it holds a secret and is open to other users."""
+    """The path of the file if it contains a secret and other users can access it, else None."""
     read = config.read_file(file)
     if read is None or not read[0].stat().st_mode & 0o077:
         return None
@@ -104,15 +104,15 @@ def exposed(file: Path | None) -> Path | None:
     return read[0] if secret & read[1].keys() else None
 
 
-def verdict(file: Path | None) -> str:
-    """What a configuration without faults says, on one line."""
+def summary(file: Path | None) -> str:
+    """A valid configuration on one line: the file, how many options are set, how many contexts."""
     origins = [
         origin
         for group in config.GROUPS
         for origin in config.load_group(group, {}, file=file).origins.values()
     ]
     read = config.read_file(file)
-    where = f"{read[0]} is right" if read else f"there is no file {config.file_in_use(file)}"
+    state = f"{read[0]} is valid" if read else f"{config.file_in_use(file)} does not exist"
     changed = sum(origin != config.DEFAULT for origin in origins)
-    named = plural(len(contexts.read(file=file)), "context")
-    return f"{where}: {plural(changed, 'option')} set, {named}"
+    known = plural(len(contexts.read(file=file)), "context")
+    return f"{state}: {plural(changed, 'option')} set, {known}"

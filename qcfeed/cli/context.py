@@ -1,4 +1,4 @@
-"""What every command file starts from: its application, the options before it, a client."""
+"""What every command needs: its Typer application, the global options, requests to the service."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 AnyAnswer = TypeVar("AnyAnswer", bound="Answer")
 
 DEFAULT_TIMEOUT = 5.0
-"""Seconds to wait for an answer. On-call would rather know that there is none than wait longer."""
+"""Seconds to wait for an answer: on-call needs to know soon that there is none."""
 
 ACTION_GRACE = 4.0
-"""Seconds beyond an action's own limit: for a slow loop to begin it, and to say how it ended."""
+"""Seconds to wait beyond an action's own timeout: a slow loop starts it late and answers late."""
 
 
 class Format(StrEnum):
@@ -42,13 +42,13 @@ Output = Annotated[
         "-o",
         "--output",
         metavar="FORMAT",
-        help="table, wide (every column), json (versioned), csv, or name (one a line).",
+        help="table, wide (every column), json (versioned), csv, or name (one per line).",
     ),
 ]
 
 
 class TaskFormat(StrEnum):
-    """How tasks are printed: as every answer, or as one of PROFILES."""
+    """How tasks are printed: a Format, or one of PROFILES."""
 
     TABLE = Format.TABLE
     WIDE = Format.WIDE
@@ -65,18 +65,19 @@ TaskOutput = Annotated[
         "-o",
         "--output",
         metavar="FORMAT",
-        help="table, wide (every column), json (versioned), csv, name (one a line);"
-        " speedscope or collapsed: the tasks' stacks, for a flame graph.",
+        help="table, wide (every column), json (versioned), csv, name (one per line);"
+        " speedscope or collapsed: task stacks for a flame graph.",
     ),
 ]
 
 PROFILES = (TaskFormat.SPEEDSCOPE, TaskFormat.COLLAPSED)
+"""Formats for flame graphs."""
 
 
 class Options(NamedTuple):
-    """The options before the command. ``timeout`` is in seconds.
+    """The global options, given before the command. ``timeout`` is in seconds.
 
-    ``token_file`` and ``chosen``, the context itself, are there once ``found()`` was asked for.
+    ``token_file`` and ``context_settings`` are set only on the result of ``resolved()``.
     """
 
     instance: str | None = None
@@ -86,17 +87,17 @@ class Options(NamedTuple):
     config: Path | None = None
     context: str | None = None
     token_file: Path | None = None
-    chosen: Context | None = None
+    context_settings: Context | None = None
 
     @property
-    def named(self) -> bool:
-        """Whether they say which service is meant."""
+    def name_a_service(self) -> bool:
+        """Whether any of them names a service."""
         return any((self.instance, self.socket, self.url, self.context))
 
-    def found(self) -> Options:
-        """These, with what the context says, if one was chosen.
+    def resolved(self) -> Options:
+        """These options with the settings of the context filled in, if one is named.
 
-        Raises what contexts.find does, and UsageError when the service is named otherwise too.
+        Raises what contexts.find does, and UsageError if the service is also named another way.
         """
         if self.context is None:
             return self
@@ -105,44 +106,44 @@ class Options(NamedTuple):
 
         if self.instance or self.socket or self.url:
             raise UsageError(
-                "--context, --instance, --socket and --url each say which service is meant",
-                hint="give one of them",
+                "--context, --instance, --socket and --url each name a service",
+                hint="give only one of them",
             )
-        chosen = contexts.find(self.context, file=self.config)
+        found = contexts.find(self.context, file=self.config)
         return self._replace(
-            instance=chosen.instance,
-            socket=chosen.path("socket"),
-            url=chosen.url,
-            token_file=chosen.path("token_file"),
-            chosen=chosen,
+            instance=found.instance,
+            socket=found.path("socket"),
+            url=found.url,
+            token_file=found.path("token_file"),
+            context_settings=found,
         )
 
 
 def new_app() -> typer.Typer:
-    """A command file's application: plain help, and errors left to main.py."""
+    """A Typer application with plain help; main.py handles its errors."""
     return typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 def examples(*lines: str) -> str:
-    """What a command's help ends with; ``\\b`` keeps the lines as they are."""
+    """The examples at the end of a command's help; ``\\b`` stops click from rewrapping the lines."""
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
 
 
 def options(ctx: typer.Context) -> Options:
-    """The options that were given before the command."""
+    """The global options."""
     return ctx.find_object(Options) or Options()
 
 
 def client(ctx: typer.Context, *, longer: float = 0.0) -> ControlClient:
-    """A client of the service that is meant, which waits ``longer`` seconds beyond --timeout.
+    """A client of the service that the options name; it waits ``longer`` seconds beyond --timeout.
 
-    Raises what ``paths.resolve`` does (none runs here, several do, or two were named) and what
-    ``Options.found`` does.
+    Raises what ``paths.resolve`` does (no service runs here, several do, or two are named) and what
+    ``Options.resolved`` does.
     """
     from qcfeed.control import paths
     from qcfeed.control.client import ControlClient
 
-    given = options(ctx).found()
+    given = options(ctx).resolved()
     address = paths.resolve(given.instance, given.socket, given.url, token_file=given.token_file)
     return ControlClient(address, timeout=given.timeout + longer)
 
@@ -150,23 +151,23 @@ def client(ctx: typer.Context, *, longer: float = 0.0) -> ControlClient:
 def ask(
     ctx: typer.Context, path: str, kind: type[AnyAnswer], **params: Any
 ) -> tuple[AnyAnswer, bytes]:
-    """A read's answer, and its JSON as it came. Raises what ControlClient does."""
-    asked = client(ctx)
-    raw = asked.fetch(path, **params)
-    return asked.decode(raw, kind), raw
+    """Request ``path`` and return the answer, decoded and as JSON. Raises what ControlClient does."""
+    control = client(ctx)
+    raw = control.fetch(path, **params)
+    return control.decode(raw, kind), raw
 
 
 def act(
     ctx: typer.Context, path: str, body: msgspec.Struct, kind: type[AnyAnswer]
 ) -> tuple[AnyAnswer, bytes]:
-    """An action's answer, and its JSON as it came. Raises what ControlClient does."""
-    asked = client(ctx, longer=ACTION_GRACE)
-    raw = asked.send(path, body)
-    return asked.decode(raw, kind), raw
+    """Request an action and return the answer, decoded and as JSON. Raises what ControlClient does."""
+    control = client(ctx, longer=ACTION_GRACE)
+    raw = control.send(path, body)
+    return control.decode(raw, kind), raw
 
 
 def warn_incomplete(reasons: Sequence[str]) -> bool:
-    """Say on stderr why an answer about tasks may leave some out, if it may; whether it may."""
+    """Print on stderr why an answer may not cover all tasks. True if there is such a reason."""
     for reason in reasons:
         say(f"INCOMPLETE: {reason}")
     if reasons:
@@ -175,6 +176,6 @@ def warn_incomplete(reasons: Sequence[str]) -> bool:
 
 
 def say(text: str) -> None:
-    """Talk to the person: stderr, so that stdout stays data."""
+    """Print a message on stderr: stdout is for results."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""``qcfeed doctor``: is everything as it should be, and if not, what to type."""
+"""``qcfeed doctor``: checks everything from the installation to Prometheus, one check after another."""
 
 from __future__ import annotations
 
@@ -17,7 +17,16 @@ from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control import paths
 from qcfeed.doctor import installation, machine
 from qcfeed.doctor import prometheus as prometheus_checks
-from qcfeed.doctor.check import FAILED, PASSED, SKIPPED, Case, Check, FaultError, Result, examine
+from qcfeed.doctor.check import (
+    FAILED,
+    PASSED,
+    SKIPPED,
+    Case,
+    Check,
+    CheckFailedError,
+    Result,
+    run_checks,
+)
 from qcfeed.errors import ExitStatus
 
 app = new_app()
@@ -27,29 +36,25 @@ _ORDER = (FAILED, SKIPPED, PASSED)
 
 RESULTS: Table[Result] = Table(
     (
-        Column(key="check", value=lambda r: r.check),
-        Column(
-            key="outcome",
-            value=lambda r: r.outcome,
-            show=str.upper,
-            colour=lambda r: _COLOURS[r.outcome],
-        ),
-        Column(key="detail", value=lambda r: r.detail, least=24),
-        Column(key="next", value=lambda r: r.next, least=24),
+        Column("check"),
+        Column("outcome", show=str.upper, colour=lambda r: _COLOURS[r.outcome]),
+        Column("detail", least=24),
+        Column("next", least=24),
     ),
     identity=lambda r: r.check,
 )
 
 
 def _configuration(case: Case) -> str:
-    """File, environment and contexts, as `qcfeed config check` sees them."""
-    if faults := config_file.faults(case.file):
-        raise faults[0]
+    """The file, the environment and the contexts are valid; secrets in the file are private."""
+    if errors := config_file.errors(case.file):
+        raise errors[0]
     if exposed := config_file.exposed(case.file):
-        raise FaultError(
-            f"{exposed} holds a secret, and others can read it", hint=f"`chmod 600 {exposed}`"
+        raise CheckFailedError(
+            f"{exposed} contains a secret and is accessible to other users",
+            hint=f"`chmod 600 {exposed}`",
         )
-    return config_file.verdict(case.file)
+    return config_file.summary(case.file)
 
 
 CHECKS: tuple[tuple[str, Check], ...] = (
@@ -68,31 +73,31 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("rules", prometheus_checks.rules),
     ("prometheus clock", prometheus_checks.clock),
 )
-"""In order: what comes first may be why the next one fails."""
+"""The checks in order: a failure may be the reason why later ones fail or are skipped."""
 
 
 def doctor(ctx: typer.Context, output: Output = Format.TABLE, **flags: Any) -> None:
-    """Check installation, configuration, machine and service, one after another.
+    """Check the installation, configuration, machine, service and Prometheus.
 
-    Each check has PASSED, FAILED or is SKIPPED for a reason, with what to type next. Nothing is
-    changed, and nothing needs to run: without a service, what it would find here is checked.
+    Each check is PASSED, FAILED, or SKIPPED with a reason, and names the command to type next.
+    Changes nothing. If no service is running, checks whether one could start here.
 
-    Exit status: 1 when a check has failed, 0 otherwise.
+    Exit status: 1 if a check failed, 0 if none did.
     """
     given = options(ctx)
 
     def address() -> paths.Address:
-        found = given.found()
+        found = given.resolved()
         return paths.resolve(found.instance, found.socket, found.url, token_file=found.token_file)
 
     case = Case(
         address=address,
         file=given.config,
         timeout=given.timeout,
-        called=command(given),
-        prometheus=lambda: prometheus.chosen(ctx, flags).config,
+        command=command(given),
+        prometheus=lambda: prometheus.resolve(ctx, flags).config,
     )
-    results = list(examine(CHECKS, case))
+    results = list(run_checks(CHECKS, case))
     counts = Counter(result.outcome for result in results)
     raw = msgspec.json.encode(
         {

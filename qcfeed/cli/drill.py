@@ -1,4 +1,4 @@
-"""``qcfeed drill``: break a service that allows it, on purpose and for a while."""
+"""``qcfeed drill``: injects faults for a limited time into a service that allows it, and rehearses them."""
 
 from __future__ import annotations
 
@@ -26,24 +26,18 @@ from qcfeed.model.drills import (
 
 app = new_app()
 
-_LONGER_THAN_A_BLOW = 40.0
+_STOP_TIMEOUT = 40.0
+"""Seconds to keep asking a stuck loop to stop its drill: a drill blocks the loop for less than this."""
 
 TABLE: Table[Drill] = Table(
     (
-        Column(key="name", value=lambda d: d.name),
-        Column(key="duration_s", header="LASTS", value=lambda d: d.duration_s, show=formats.age),
-        Column(key="breaks", value=lambda d: d.breaks, least=30),
-        Column(key="number", header="N IS", value=lambda d: d.number, wide=True),
-        Column(
-            key="default_number",
-            header="USUAL",
-            value=lambda d: d.default_number,
-            show="{:.0f}".format,
-            right=True,
-            wide=True,
-        ),
-        Column(key="alerts", value=lambda d: " ".join(d.alert_names), least=30, wide=True),
-        Column(key="shows", value=lambda d: d.shows, wide=True),
+        Column("name"),
+        Column("duration_s", header="LASTS", show=formats.age),
+        Column("breaks", least=30),
+        Column("number", header="N IS", wide=True),
+        Column("default_number", header="USUAL", show="{:.0f}".format, right=True, wide=True),
+        Column("alerts", value=lambda d: " ".join(d.alert_names), least=30, wide=True),
+        Column("shows", wide=True),
     ),
     identity=lambda d: d.name,
 )
@@ -53,29 +47,33 @@ TABLE: Table[Drill] = Table(
     epilog=examples("qcfeed drill list", "qcfeed drill start silent-upstream --for 5m"),
 )
 def drill() -> None:
-    """Break a service on purpose, for a while, to rehearse.
+    """Inject a fault for a limited time, to rehearse an incident.
 
-    Only in a service that was started with --allow-drills or --drill. One at a time; each ends by
-    itself and leaves nothing behind.
+    Works only with a service that was started with --allow-drills or --drill. Only one drill can be
+    active at a time. A drill ends by itself and cleans up after itself.
     """
 
 
 @app.command(
     name="list",
     epilog=examples(
-        "qcfeed drill list", "qcfeed drill list -o wide   # their alerts, and N of NAME=N"
+        "qcfeed drill list",
+        "qcfeed drill list -o wide   # with their alerts, and the meaning of N in NAME=N",
     ),
 )
 def list_(ctx: typer.Context, output: Output = Format.TABLE) -> None:
-    """List the drills, and say which is on."""
+    """List the drills, and show which one is active.
+
+    Exit status: 0.
+    """
     answer, raw = ask(ctx, DRILLS, Drills)
     show(output, TABLE, answer.drills, raw=raw)
     if not answer.allowed:
-        say("this service allows none: `qcfeed serve --allow-drills` starts one that does")
+        say("this service does not allow drills: start it with `qcfeed serve --allow-drills`")
     elif answer.active is not None:
-        say(f"on: {_stands(answer.active)}")
+        say(f"active: {_active(answer.active)}")
     else:
-        say("none is on: `qcfeed drill start NAME`")
+        say("no drill is active: `qcfeed drill start NAME`")
 
 
 @app.command(
@@ -87,23 +85,23 @@ def list_(ctx: typer.Context, output: Output = Format.TABLE) -> None:
 def start(
     ctx: typer.Context,
     drill: Annotated[
-        str, typer.Argument(metavar="DRILL", help="NAME or NAME=N; `qcfeed drill list` has them.")
+        str, typer.Argument(metavar="DRILL", help="NAME or NAME=N; `qcfeed drill list` lists them.")
     ],
-    lasts: Annotated[
+    duration: Annotated[
         str | None,
         typer.Option(
-            "--for", metavar="DURATION", help="How long: 30s, 10m; its own time, if not given."
+            "--for", metavar="DURATION", help="Duration: 30s, 10m. Default: the drill's own."
         ),
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Break the service; it is put back when the time is over.
+    """Inject the fault. It is undone when the time is over, or by `qcfeed drill stop`.
 
-    Exit status: 4 where the service does not allow drills.
+    Exit status: 4 if the service does not allow drills, 0 if the drill has started.
     """
     request = StartDrillRequest(
         drill=drill,
-        for_s=None if lasts is None else durations.parse(lasts),
+        for_s=None if duration is None else durations.parse(duration),
         timeout_s=options(ctx).timeout,
     )
     answer, raw = act(ctx, DRILLS_START, request, DrillStarted)
@@ -111,9 +109,9 @@ def start(
     figures = [
         Figure("drill", started.drill, "red"),
         Figure("ends in", formats.age(started.left_s)),
-        Figure("fires", ", ".join(started.alert_names) or "no alert"),
+        Figure("alerts", ", ".join(started.alert_names) or "none"),
         Figure("see it", started.shows),
-        Figure("page", f"qcfeed runbook {(*started.alert_names, started.name)[0]}"),
+        Figure("runbook", f"qcfeed runbook {(*started.alert_names, started.name)[0]}"),
         Figure("end it", "qcfeed drill stop"),
     ]
     show_figures(output, figures, raw=raw, names=[started.drill])
@@ -121,62 +119,66 @@ def start(
 
 @app.command(epilog=examples("qcfeed drill stop"))
 def stop(ctx: typer.Context, output: Output = Format.TABLE) -> None:
-    """End the drill that is on, and put everything back.
+    """End the active drill and undo its fault.
 
-    While the loop is stuck it is asked again, for up to 40 seconds: longer than a drill blocks it.
+    Retries for up to 40 seconds while the event loop is stuck: no drill blocks it for longer.
+
+    Exit status: 0, also if no drill was active; 5 if the loop stays stuck.
     """
-    answer, raw = _ask_until_it_turns(ctx)
+    answer, raw = _stop_with_retries(ctx)
     ended = answer.stopped
-    figures = [Figure("ended", ended or "none was on")]
+    figures = [Figure("ended", ended or "no drill was active")]
     show_figures(output, figures, raw=raw, names=[] if ended is None else [ended])
 
 
 @app.command(
     epilog=examples(
         "qcfeed drill rehearse zombie-feeds=1000",
-        "qcfeed drill rehearse silent-upstream --yes   # nobody has to type",
+        "qcfeed drill rehearse silent-upstream --yes   # runs the commands by itself",
     )
 )
 def rehearse(
     drill: Annotated[str, typer.Argument(metavar="DRILL", help="NAME or NAME=N.")],
     within: Annotated[
         str,
-        typer.Option("--within", metavar="DURATION", help="How long the mitigation may take."),
+        typer.Option("--within", metavar="DURATION", help="Time allowed for the mitigation."),
     ] = "30m",
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Type what the page says, instead of waiting.")
+        bool,
+        typer.Option("--yes", "-y", help="Run the runbook's commands instead of waiting for you."),
     ] = False,
 ) -> None:
-    """Hold a game day: start everything, break it, wait until it is mended, say how long it took.
+    """Hold a game day: inject a fault, wait until you have mitigated it, and report the times.
 
-    A service of its own, with Prometheus and Alertmanager where they are installed, by the shipped
-    rules with shorter times. You see what the person on call would see, and follow the runbooks in
-    a second terminal; it ends when the Verification of each page holds and its alerts are resolved.
-    The fault outlasts your time, and a service that you end is started again. Everything is stopped
-    at the end, by Ctrl-C too.
+    Starts a service of its own, and Prometheus and Alertmanager if they are installed, with the
+    shipped rules and shorter durations. You get the pages that on-call would get and follow the
+    runbooks in a second terminal. The rehearsal ends when the Verification of each runbook holds
+    and the alerts are resolved. The fault lasts longer than the time allowed, and a service that
+    you stop is restarted. All processes are stopped at the end, also by Ctrl-C.
 
-    Exit status: 1 when the fault ended before anybody did anything; 5 when it is not mended in time.
+    Exit status: 0 if you mitigated the fault; 1 if it ended before anything was done; 5 if it was
+    not mitigated in time.
     """
     from qcfeed.cli.drill_rehearse import rehearse as hold
 
     hold(drill, within=durations.parse(within), automatic=yes)
 
 
-def _ask_until_it_turns(ctx: typer.Context) -> tuple[DrillStopped, bytes]:
-    """Raises TimedOutError when the loop has not turned by then."""
+def _stop_with_retries(ctx: typer.Context) -> tuple[DrillStopped, bytes]:
+    """Raises TimedOutError if the loop is still stuck after _STOP_TIMEOUT."""
     request = StopDrillRequest(timeout_s=options(ctx).timeout)
-    deadline = time.monotonic() + _LONGER_THAN_A_BLOW
+    deadline = time.monotonic() + _STOP_TIMEOUT
     while True:
         try:
             return act(ctx, DRILLS_STOP, request, DrillStopped)
         except TimedOutError:
             if time.monotonic() >= deadline:
                 raise
-            say("the loop is stuck: asked again")
+            say("the event loop is stuck: trying again")
 
 
-def _stands(active: ActiveDrill) -> str:
+def _active(active: ActiveDrill) -> str:
     return (
-        f"{active.drill}, for {formats.age(active.active_s)}; it ends by itself in"
+        f"{active.drill}, since {formats.age(active.active_s)}; it ends by itself in"
         f" {formats.age(active.left_s)}, or by `qcfeed drill stop`"
     )

@@ -1,4 +1,4 @@
-"""``qcfeed drill rehearse``: what the trainee reads, and when."""
+"""``qcfeed drill rehearse``: the course of a game day and its messages."""
 
 from __future__ import annotations
 
@@ -23,21 +23,25 @@ _ALERTS = {each.name: each for each in ALERTS}
 
 STORY: Table[TimelineEntry] = Table(
     (
-        Column(key="at", value=lambda h: h.at, show=formats.age, right=True),
-        Column(key="what", value=lambda h: h.what, least=40),
-        Column(key="took", value=lambda h: h.took, show=formats.age, right=True),
+        Column("at", show=formats.age, right=True),
+        Column("what", least=40),
+        Column("took", show=formats.age, right=True),
     ),
     identity=lambda h: h.what,
 )
 
 
 def rehearse(drill: str, *, within: float, automatic: bool) -> None:
-    """Start, break, wait, verify, stop; ``automatic``: nobody has to type. Bounded at every step."""
+    """Start the processes, inject the fault, wait until it is mitigated, and stop everything.
+
+    ``within``: seconds allowed for the mitigation. ``automatic``: run the runbook's commands instead of
+    waiting for a person.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="qcfeed-rehearsal-") as directory,
-        processes(Path(directory), INSTANCE) as working,
+        processes(Path(directory), INSTANCE) as started,
     ):
-        day = GameDay(working, drill, say)
+        day = GameDay(started, drill, say)
         try:
             _hold(day, drill, within, automatic=automatic)
         except (QcfeedError, KeyboardInterrupt):
@@ -48,36 +52,36 @@ def rehearse(drill: str, *, within: float, automatic: bool) -> None:
 
 
 def conclude(day: GameDay) -> None:
-    """What became of it. Raises typer.Exit where nobody has mended it."""
-    say("VERIFIED: what the pages ask for holds.")
-    _told_of_alerts(day)
+    """Print the outcome. Raises typer.Exit if the fault ended without being mitigated."""
+    say("VERIFIED: the Verification of every runbook holds.")
+    _print_alerts(day)
     draw(STORY, day.timeline)
     if not day.mitigated:
-        say("FADED: the fault ended by itself, before anybody did anything: nothing was mended")
+        say("FADED: the fault ended by itself before anything was done: nothing was mitigated")
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
 def _hold(day: GameDay, drill: str, within: float, *, automatic: bool) -> None:
-    say("starting a service, a subscriber, and what watches them")
+    say("starting a service, a subscriber, and the monitoring")
     if absent := missing():
         say(f"  without {' and '.join(absent)}, not installed here")
     day.prepare()
     day.start_drill(within)
-    say(f"BROKEN: {drill}")
-    rings = day.prometheus is not None and day.alerts
-    say("  waiting for the pager..." if rings else "  waiting until somebody sees it...")
-    rang = day.wait_for_first_alert()
-    for each in rang:
-        _ring(each)
-    if not rang:
-        _told(day)
+    say(f"FAULT INJECTED: {drill}")
+    has_pager = day.prometheus is not None and day.alerts
+    say("  waiting for the pager..." if has_pager else "  waiting until somebody notices...")
+    notifications = day.wait_for_first_alert()
+    for each in notifications:
+        _page(each)
+    if not notifications:
+        _call(day)
     if not automatic:
-        _invite(day, within)
-    day.wait_until_resolved(within, on_alert=_ring, automatic=automatic)
+        _instruct(day, within)
+    day.wait_until_resolved(within, on_alert=_page, automatic=automatic)
 
 
-def _ring(alert: Notification) -> None:
-    """As the pager says it."""
+def _page(alert: Notification) -> None:
+    """Print an alert as a pager shows it."""
     known = _ALERTS[alert.name]
     say(f"PAGE: {alert.name} ({known.severity}), {formats.age(alert.fired)} after the fault")
     _wrapped("", alert.annotations["summary"])
@@ -86,34 +90,34 @@ def _ring(alert: Notification) -> None:
     _wrapped("runbook:    ", f"qcfeed runbook {alert.name}")
 
 
-def _told(day: GameDay) -> None:
-    """Without an alert somebody calls, and tells what they see."""
-    why = "no alert is for this" if not day.alerts else "nothing fires by itself"
+def _call(day: GameDay) -> None:
+    """Print the symptom that a person reports, when no alert does."""
+    why = "no alert covers this" if not day.alerts else "no alert fires"
     say(f"CALL ({why}):")
     _wrapped("", day.symptom)
     _wrapped("runbook:    ", f"qcfeed runbook {day.pages[0]}")
 
 
 def _wrapped(label: str, text: str) -> None:
-    """Indented, and no wider than a pager's screen."""
+    """Print indented text, at most 79 columns wide."""
     say(textwrap.fill(label + text, 79, initial_indent="  ", subsequent_indent="  "))
 
 
-def _invite(day: GameDay, within: float) -> None:
+def _instruct(day: GameDay, within: float) -> None:
     say(f"\nIn a second terminal:  export QCFEED_INSTANCE={INSTANCE}")
     if day.prometheus is not None:
-        say(f"What fires:            qcfeed alerts --prometheus {day.prometheus}")
-    say("To restart the service: kill PID, of `qcfeed status`; it is started again.")
-    say(f"Your time runs; I wait for the Verification, {formats.age(within)} at most.\n")
+        say(f"To list the alerts:    qcfeed alerts --prometheus {day.prometheus}")
+    say("To restart the service: kill its PID (`qcfeed status`); it is started again.")
+    say(f"The clock is running: you have {formats.age(within)} until the Verification must hold.\n")
 
 
-def _told_of_alerts(day: GameDay) -> None:
-    """Which of the drill's alerts were seen, and which further ones."""
-    rang = day.pager.notifications
-    for what, names in (
-        ("fired and resolved: ", [name for name in day.alerts if name in rang]),
+def _print_alerts(day: GameDay) -> None:
+    """Print which alerts of the drill fired, which did not, and which others fired."""
+    fired = day.pager.notifications
+    for label, names in (
+        ("fired and resolved: ", [name for name in day.alerts if name in fired]),
         ("did not fire: ", day.pager.missing if day.prometheus is not None else []),
-        ("fired beside it: ", [name for name in rang if name not in day.alerts]),
+        ("also fired: ", [name for name in fired if name not in day.alerts]),
     ):
         if names:
-            _wrapped(what, ", ".join(names))
+            _wrapped(label, ", ".join(names))

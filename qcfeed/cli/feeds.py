@@ -1,4 +1,4 @@
-"""``qcfeed feeds``: a row a symbol; and ``qcfeed feeds cancel``: force feeds down."""
+"""``qcfeed feeds`` lists feeds, one row per symbol; ``qcfeed feeds cancel`` cancels them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import typer
 from qcfeed.cli.context import Format, Output, act, ask, examples, new_app, options, say
 from qcfeed.cli.saved_files import From, ask_or_read
 from qcfeed.cli.ui import formats
+from qcfeed.cli.ui.confirm import confirm
 from qcfeed.cli.ui.render import draw, show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import FEEDS, FEEDS_CANCEL
-from qcfeed.errors import ExitStatus, NeedsConfirmationError, NotFoundError, UsageError
+from qcfeed.errors import ExitStatus, NotFoundError, UsageError
 from qcfeed.model import symbol
 from qcfeed.model.answers import CancelFeedsRequest, CancelledFeed, CancelledFeeds, Feed, Feeds
 
 PREVIEW = 10
-"""Feeds that are listed before the question; more are counted."""
+"""The number of feeds to show before the confirmation prompt; the rest is counted."""
 
 _BAND_COLOURS = {"stale": "yellow", "very_stale": "red", "dead": "red"}
 
@@ -27,61 +28,34 @@ app = new_app()
 
 FEED_TABLE: Table[Feed] = Table(
     (
-        Column(key="symbol", value=lambda f: f.symbol),
-        Column(key="state", value=lambda f: f"{f.demand}/{f.upstream_state}"),
+        Column("symbol"),
+        Column("state", value=lambda f: f"{f.demand}/{f.upstream_state}"),
+        Column("subscriber_count", header="SUBSCRIBERS", show=formats.count, right=True),
+        Column("last_quote_at", header="LAST QUOTE", show=formats.clock),
+        Column("age_s", header="STALENESS", show=formats.age, right=True),
         Column(
-            key="subscriber_count",
-            header="SUBSCRIBERS",
-            value=lambda f: f.subscriber_count,
-            show=formats.count,
-            right=True,
-        ),
-        Column(
-            key="last_quote_at",
-            header="LAST QUOTE",
-            value=lambda f: f.last_quote_at,
-            show=formats.clock,
-        ),
-        Column(
-            key="age_s", header="STALENESS", value=lambda f: f.age_s, show=formats.age, right=True
-        ),
-        Column(
-            key="band",
+            "band",
             header="STATUS",
-            value=lambda f: f.band,
             show=lambda band: band.replace("_", " "),
             colour=lambda f: _BAND_COLOURS.get(f.band),
         ),
-        Column(
-            key="quotes_per_s",
-            header="QUOTES/S",
-            value=lambda f: f.quotes_per_s,
-            show=formats.rate,
-            right=True,
-        ),
-        Column(key="generation", header="GEN", value=lambda f: f.generation, right=True, rank=1),
-        Column(key="quotes", value=lambda f: f.quotes, show=formats.count, right=True, wide=True),
-        Column(key="restarts", value=lambda f: f.restarts, right=True, wide=True),
-        Column(key="reason", value=lambda f: f.reason, wide=True),
-        Column(key="failure", value=lambda f: f.failure, wide=True),
+        Column("quotes_per_s", header="QUOTES/S", show=formats.rate, right=True),
+        Column("generation", header="GEN", right=True, rank=1),
+        Column("quotes", show=formats.count, right=True, wide=True),
+        Column("restarts", right=True, wide=True),
+        Column("reason", wide=True),
+        Column("failure", wide=True),
     ),
     identity=lambda feed: feed.symbol,
 )
 
 CANCELLED_TABLE: Table[CancelledFeed] = Table(
     (
-        Column(key="symbol", value=lambda f: f.symbol),
+        Column("symbol"),
+        Column("subscriber_count", header="SUBSCRIBERS", show=formats.count, right=True),
         Column(
-            key="subscriber_count",
-            header="SUBSCRIBERS",
-            value=lambda f: f.subscriber_count,
-            show=formats.count,
-            right=True,
-        ),
-        Column(
-            key="joined",
+            "joined",
             header="ENDED",
-            value=lambda f: f.joined,
             show=lambda joined: "yes" if joined else "not yet",
             colour=lambda f: None if f.joined else "red",
         ),
@@ -100,55 +74,60 @@ CANCELLED_TABLE: Table[CancelledFeed] = Table(
     ),
 )
 def feeds(ctx: typer.Context, source: From = None, output: Output = Format.TABLE) -> None:
-    """List feeds, one a symbol, or cancel them.
+    """List feeds, one per symbol, or cancel them.
 
-    The state is demand/upstream; staleness is the age of the last quote; gen(eration) counts a
-    feed's lives. Times are UTC.
+    STATE is demand/upstream, STALENESS is the age of the last quote, GEN (generation) is how often
+    the feed's upstream was opened. Times are UTC.
+
+    Exit status: 0.
     """
     if ctx.invoked_subcommand is not None:
         return
     answer, raw = ask_or_read(ctx, FEEDS, Feeds, source=source)
     if not answer.feeds and output in (Format.TABLE, Format.WIDE):
-        say("no feeds: nobody is subscribed")
+        say("no feeds: there are no subscribers")
         return
     show(output, FEED_TABLE, answer.feeds, raw=raw)
 
 
 @app.command(
     epilog=examples(
-        "qcfeed feeds cancel AAPL MSFT        # asks, when somebody is subscribed",
-        "qcfeed feeds cancel --all --yes      # asks nothing",
+        "qcfeed feeds cancel AAPL MSFT        # asks first if the feeds have subscribers",
+        "qcfeed feeds cancel --all --yes      # does not ask",
     )
 )
 def cancel(
     ctx: typer.Context,
     symbols: Annotated[
-        list[str] | None, typer.Argument(metavar="SYMBOL...", help="Whose feeds to cancel.")
+        list[str] | None,
+        typer.Argument(metavar="SYMBOL...", help="Symbols whose feeds to cancel."),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every feed there is.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Cancel all feeds.")] = False,
     yes: Annotated[
-        bool,
-        typer.Option("--yes", "-y", help="Do it although somebody is subscribed; ask nothing."),
+        bool, typer.Option("--yes", "-y", help="Do not ask, even if the feeds have subscribers.")
     ] = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Force feeds down; their subscribers are told so (close 4410) and may come back.
+    """Cancel feeds: end their tasks and close their subscribers' connections.
 
-    Asks first when a feed has subscribers; without a terminal to ask on, --yes is needed (exit 6).
-    Exit status: 1 when a feed's task has not ended within --timeout seconds, 0 otherwise.
+    The subscribers get close code 4410 and may reconnect. Asks for confirmation if a feed has
+    subscribers.
+
+    Exit status: 1 if a feed's task has not ended within --timeout seconds; 6 if confirmation is
+    needed but there is no terminal and no --yes; 0 otherwise.
     """
     if bool(symbols) == everything:
         raise UsageError(
-            "say which feeds to cancel: their symbols, or --all",
+            "name the feeds to cancel by their symbols, or give --all",
             hint="`qcfeed feeds` lists them; for example `qcfeed feeds cancel AAPL`",
         )
-    chosen = _chosen(ask(ctx, FEEDS, Feeds)[0].feeds, symbols)
-    if not chosen:
-        say("no feeds: there is nothing to cancel")
+    to_cancel = _named(ask(ctx, FEEDS, Feeds)[0].feeds, symbols)
+    if not to_cancel:
+        say("no feeds; nothing was cancelled")
         return
-    force = yes or _confirmed(chosen)
+    force = yes or _confirmed(to_cancel)
     request = CancelFeedsRequest(
-        symbols=[feed.symbol for feed in chosen], force=force, timeout_s=options(ctx).timeout
+        symbols=[feed.symbol for feed in to_cancel], force=force, timeout_s=options(ctx).timeout
     )
     answer, raw = act(ctx, FEEDS_CANCEL, request, CancelledFeeds)
     show(output, CANCELLED_TABLE, answer.feeds, raw=raw)
@@ -157,38 +136,35 @@ def cancel(
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
-def _chosen(present: Sequence[Feed], wanted: Sequence[str] | None) -> list[Feed]:
-    """The feeds that were named, or all. Raises NotFoundError for one that does not exist."""
-    if wanted is None or not wanted:
+def _named(present: Sequence[Feed], names: Sequence[str] | None) -> list[Feed]:
+    """The feeds of these symbols, or all. Raises NotFoundError if there is no such feed."""
+    if not names:
         return list(present)
     by_symbol = {feed.symbol: feed for feed in present}
-    names = list(dict.fromkeys(symbol.parse(text) for text in wanted))
-    if missing := [name for name in names if name not in by_symbol]:
+    symbols = list(dict.fromkeys(symbol.parse(name) for name in names))
+    if missing := [each for each in symbols if each not in by_symbol]:
         raise NotFoundError(
-            f"there is no feed of {', '.join(missing)}", hint="`qcfeed feeds` lists those there are"
+            f"no feed for {', '.join(missing)}", hint="`qcfeed feeds` lists the feeds"
         )
-    return [by_symbol[name] for name in names]
+    return [by_symbol[each] for each in symbols]
 
 
-def _confirmed(chosen: Sequence[Feed]) -> bool:
-    """Whether subscribers may be cut off: false when there are none, so that none will be.
+def _confirmed(feeds: Sequence[Feed]) -> bool:
+    """Whether the feeds may be cancelled with their subscribers: False if they have none.
 
-    Raises NeedsConfirmationError when there are some and nobody says yes.
+    With False, the service refuses if a subscriber has arrived since. Raises NeedsConfirmationError
+    if there are subscribers and nobody answers yes.
     """
-    busy = [feed for feed in chosen if feed.subscriber_count]
+    busy = [feed for feed in feeds if feed.subscriber_count]
     if not busy:
         return False
     draw(FEED_TABLE, busy[:PREVIEW], stream=sys.stderr)
     if len(busy) > PREVIEW:
         say(f"and {len(busy) - PREVIEW:,} more")
     subscribers = formats.plural(sum(feed.subscriber_count for feed in busy), "subscriber")
-    what = f"{formats.plural(len(chosen), 'feed')} with {subscribers}"
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise NeedsConfirmationError(
-            f"this would cancel {what}", hint="nothing was done; add --yes to do it"
-        )
-    sys.stderr.write(f"cancel {what}? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise NeedsConfirmationError("nothing was cancelled")
+    confirm(
+        f"cancel {formats.plural(len(feeds), 'feed')} with {subscribers}",
+        hint="add --yes to do it",
+        refused="nothing was cancelled",
+    )
     return True

@@ -1,4 +1,4 @@
-"""A flag for each declared option (config.py), on the commands that take them."""
+"""Adds a flag for each declared option (config.py) to a command."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _METAVARS = {int: "N", float: "NUMBER", str: "TEXT"}
 
 
 def with_flags(function: Callable[..., None], declared: Sequence[Option]) -> Callable[..., None]:
-    """``function`` with a signature that Typer can read: its ``**`` becomes a flag an option.
+    """``function`` with its ``**flags`` parameter replaced by one flag per option, for Typer to read.
 
-    A flag that was not given is None. Secret options have none.
+    A flag that was not given is None. Secret options get no flag: any user can read a command line.
     """
     hints = get_type_hints(function, include_extras=True)
     own = [
@@ -24,9 +24,9 @@ def with_flags(function: Callable[..., None], declared: Sequence[Option]) -> Cal
         for name, parameter in inspect.signature(function).parameters.items()
         if parameter.kind is not inspect.Parameter.VAR_KEYWORD
     ]
-    every = [*own, *(_parameter(option) for option in declared if not option.secret)]
-    function.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
-    function.__annotations__ = {each.name: each.annotation for each in every}
+    parameters = [*own, *(_parameter(option) for option in declared if not option.secret)]
+    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    function.__annotations__ = {each.name: each.annotation for each in parameters}
     return function
 
 
@@ -42,7 +42,10 @@ def _parameter(option: Option) -> inspect.Parameter:
 
 
 def _help(option: Option) -> str:
-    """Its help, its default and its variable: ours, as Typer would read the variable itself."""
+    """The help text with the default and the environment variable.
+
+    Typer is not told of the variable: it would read it, and config.py could not see the origin.
+    """
     default = option.default
     if isinstance(default, bool):
         default = option.flag[2:] if default else f"no-{option.flag[2:]}"
@@ -51,5 +54,5 @@ def _help(option: Option) -> str:
 
 
 def given(flags: dict[str, Any]) -> dict[str, Any]:
-    """The flags that were given."""
+    """The flags that were given, without the others."""
     return {name: value for name, value in flags.items() if value is not None}

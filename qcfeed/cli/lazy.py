@@ -1,4 +1,4 @@
-"""A group of commands that knows their names and short helps, and imports the one that is called."""
+"""A command group that lists its commands without importing them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typer.core import TyperCommand, TyperGroup
 
 
 class LazyGroup(TyperGroup):
-    """Lists commands without importing them; ``load`` imports the one that is called."""
+    """Lists commands from a table; ``load`` imports the one that is called.
+
+    Startup time: importing all commands would take several times as long as running one.
+    """
 
     listed: ClassVar[Mapping[str, str]]
-    """Every command by name, and its short help."""
+    """The short help of every command, by name."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
@@ -22,7 +25,7 @@ class LazyGroup(TyperGroup):
         }
 
     def load(self, name: str) -> Command:
-        """The command itself."""
+        """The command of this name, imported now."""
         raise NotImplementedError
 
     def resolve_command(

@@ -1,4 +1,4 @@
-"""The console script: the table of commands, the options before them, and how errors are told."""
+"""The console script: the table of commands, the global options, error messages and exit statuses."""
 
 from __future__ import annotations
 
@@ -26,48 +26,46 @@ TRACEBACK_FRAMES = 8
 
 COMMANDS = {
     "serve": "Run the feed service.",
-    "status": "Show one service on one screen.",
-    "diagnose": "Say what is wrong, the cause before its symptoms, and what to type next.",
-    "top": "Show the service on a full screen, live, with keys to look closer and to act.",
-    "report": "Keep the evidence, before a restart destroys it: an incident report, and a bundle of"
-    " all answers.",
+    "status": "Show the state of a service on one screen.",
+    "diagnose": "Find what is wrong: the cause, its symptoms, and the command to type next.",
+    "top": "Show a live full-screen view of a service, with keys to inspect and to act.",
+    "report": "Write an incident report, or a bundle of all the evidence, before a restart.",
     "tasks": "List live tasks, oldest first, or count them by spawn location.",
-    "growth": "Tell how fast memory and tasks grow, how long is left, and which lines grow.",
-    "alerts": "List the alerts that fire or are pending, and what to do about each.",
+    "growth": "Show how fast memory and tasks grow, the time left, and the lines that grow.",
+    "alerts": "List firing and pending alerts, and what to do about each.",
     "orphans": "List tasks and subscriptions whose owner is gone, or reap them.",
-    "stacks": "Show every thread's stack, the watched loop's first, and the task that runs in it.",
-    "feeds": "List feeds, one a symbol, or cancel them.",
-    "subscribers": "List subscribers' connections, the furthest behind first, or end some.",
-    "watch": "Show live quotes of symbols.",
-    "repro": "Reproduce the incident: subscribe, get a quote, disconnect, again and again;"
-    " see what stays.",
-    "drill": "Break a service on purpose, for a while, to rehearse.",
-    "doctor": "Check installation, configuration, machine and service, one after another.",
-    "config": "Show, begin or check the configuration, or list contexts.",
+    "stacks": "Show the stack of every thread, the event loop's first.",
+    "feeds": "List feeds, one per symbol, or cancel them.",
+    "subscribers": "List subscriber connections, the furthest behind first, or disconnect some.",
+    "watch": "Show live quotes.",
+    "repro": "Reproduce the incident: clients come and go, then count what they left behind.",
+    "drill": "Inject a fault for a limited time, to rehearse an incident.",
+    "doctor": "Check the installation, configuration, machine, service and Prometheus.",
+    "config": "Show, create or check the configuration, or list contexts.",
     "runbook": "List the runbooks, or show one.",
-    "artifacts": "List what a team takes over into its monitoring, print one of it, or write it to files.",
-    "completion": "Print the completion script of a shell.",
+    "artifacts": "List, print or write Prometheus rules, dashboards and configuration.",
+    "completion": "Print the completion script for a shell.",
 }
-"""Every command and its short help; its file is ``qcfeed/cli/<command>.py``, or in its room."""
+"""Every command and its short help. Its module is ``qcfeed/cli/<command>.py``, or is in PACKAGES."""
 
-ROOMS = frozenset({"diagnose", "growth", "tasks", "top"})
-"""Commands of several files, in ``qcfeed/cli/<command>/``: ``command.py`` is the one to begin with."""
+PACKAGES = frozenset({"diagnose", "growth", "tasks", "top"})
+"""Commands with a package of their own: ``qcfeed/cli/<command>/command.py`` has the application."""
 
 
 def module(name: str) -> str:
-    """The module that has the command's application."""
-    return f"qcfeed.cli.{name}.command" if name in ROOMS else f"qcfeed.cli.{name}"
+    """The name of the module with the command's Typer application."""
+    return f"qcfeed.cli.{name}.command" if name in PACKAGES else f"qcfeed.cli.{name}"
 
 
 def load(name: str) -> Command:
-    """The command itself, from its file: the only import of it."""
+    """The command, imported now: listing commands imports none of them."""
     command = get_command(importlib.import_module(module(name)).app)
     command.name = name
     return command
 
 
 class Program(LazyGroup):
-    """The commands of the table."""
+    """The group of all commands."""
 
     listed = COMMANDS
 
@@ -75,14 +73,14 @@ class Program(LazyGroup):
         return load(name)
 
 
-_WHICH = ("context", "instance", "socket", "url")
-"""The options that each say which service is meant."""
+_SERVICE_OPTIONS = ("context", "instance", "socket", "url")
+"""The options that each name a service."""
 
 app = new_app()
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"{PROGRAM} {__version__}")
         raise typer.Exit
 
@@ -99,20 +97,20 @@ def _before(
         typer.Option(
             envvar="QCFEED_INSTANCE",
             metavar="INSTANCE",
-            help="Which service on this machine; for serve, the name of the new one."
-            " Not needed while only one runs.",
+            help="Name of the service on this machine; not needed if only one is running."
+            " For serve: the name of the new instance.",
         ),
     ] = None,
     socket: Annotated[
         Path | None,
-        typer.Option(envvar="QCFEED_SOCKET", metavar="PATH", help="The service's control socket."),
+        typer.Option(envvar="QCFEED_SOCKET", metavar="PATH", help="Control socket of the service."),
     ] = None,
     url: Annotated[
         str | None,
         typer.Option(
             envvar="QCFEED_URL",
             metavar="URL",
-            help="The service's control plane over TCP: http://127.0.0.1:PORT.",
+            help="Control plane of the service over TCP: http://127.0.0.1:PORT.",
         ),
     ] = None,
     timeout: Annotated[
@@ -120,19 +118,17 @@ def _before(
     ] = DEFAULT_TIMEOUT,
     config: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="Configuration file of serve (TOML; $QCFEED_CONFIG names it too)."
-        ),
+        typer.Option(metavar="FILE", help="Configuration file (TOML). Default: $QCFEED_CONFIG."),
     ] = None,
     context: Annotated[
         str | None,
         typer.Option(
             envvar="QCFEED_CONTEXT",
             metavar="CONTEXT",
-            help="A service elsewhere, by its name in the configuration file.",
+            help="Remote service, by its name in the configuration file.",
         ),
     ] = None,
-    version: Annotated[  # noqa: ARG001 - its callback does the work
+    version: Annotated[  # noqa: ARG001 - handled by its callback
         bool,
         typer.Option(
             "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
@@ -141,12 +137,14 @@ def _before(
 ) -> None:
     """A market-data feed service whose tasks cannot leak, and the on-call tool that proves it.
 
-    Data goes to stdout, talk to stderr.
-    Exit status: 0 healthy or done, 1 findings (something is wrong with the service), 2 usage,
+    Results go to stdout, messages to stderr.
+
+    Exit status: 0 healthy or done, 1 findings (something is wrong with the service), 2 usage error,
     3 unreachable, 4 not allowed, 5 timed out, 6 refused (needs --yes), 70 a bug in qcfeed,
     130 interrupted.
     """
-    if any(_was_given(ctx, name) for name in _WHICH):  # then the environment says nothing
+    if any(_was_given(ctx, name) for name in _SERVICE_OPTIONS):
+        # A flag that names a service overrides all variables that do, not only its own.
         instance = instance if _was_given(ctx, "instance") else None
         socket = socket if _was_given(ctx, "socket") else None
         url = url if _was_given(ctx, "url") else None
@@ -161,7 +159,7 @@ def _was_given(ctx: typer.Context, name: str) -> bool:
 
 
 def build() -> TyperGroup:
-    """The command line as an object: `run` calls it, and the reference is written from it."""
+    """The command group: ``run`` invokes it, and the reference documentation is generated from it."""
     group = get_command(app)
     if not isinstance(group, TyperGroup):
         raise TypeError(group)
@@ -169,7 +167,7 @@ def build() -> TyperGroup:
 
 
 def run() -> None:
-    """Run a command; leaves by SystemExit with one of errors.ExitStatus."""
+    """Run the command of ``sys.argv``. Raises SystemExit with an errors.ExitStatus."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.exit(_status(sys.argv[1:]))
@@ -181,15 +179,15 @@ def _status(args: list[str]) -> int:
     except typer.Exit as leaving:
         return leaving.exit_code
     except ClickException as error:
-        return _tell_usage(error)
+        return _report_usage(error)
     except QcfeedError as error:
-        return _tell(error)
+        return _report(error)
     except KeyboardInterrupt:
         return ExitStatus.INTERRUPTED
     except BrokenPipeError:
         discard(sys.stdout)
-    except Exception as error:  # noqa: BLE001 - the last place: told, with its stack
-        return _tell_bug(error)
+    except Exception as error:  # noqa: BLE001 - anything else is a bug: report it with its traceback
+        return _report_bug(error)
     return ExitStatus.OK
 
 
@@ -199,14 +197,14 @@ def _call(args: list[str]) -> None:
         group.invoke(ctx)
 
 
-def _tell(error: QcfeedError) -> int:
-    for line in getattr(error, "__notes__", ()):  # where a stuck loop is stuck
+def _report(error: QcfeedError) -> int:
+    for line in getattr(error, "__notes__", ()):  # the stack of a stuck loop
         say(f"  {line.rstrip()}")
     _say_error(error.message, error.hint)
     return error.exit_status
 
 
-def _tell_usage(error: ClickException) -> int:
+def _report_usage(error: ClickException) -> int:
     if isinstance(error, NoArgsIsHelpError):
         say(error.format_message())
         return ExitStatus.USAGE
@@ -232,17 +230,17 @@ def _usage_hint(error: ClickException) -> str | None:
 
 
 def _words(ctx: Context) -> str:
-    """The command as typed, without the program: ``tasks verify``; empty for the program alone."""
+    """The command without the program name: ``tasks verify``; empty if there is none."""
     if ctx.parent is None:
         return ""
     return f"{_words(ctx.parent)} {ctx.info_name}".strip()
 
 
-def _tell_bug(error: Exception) -> int:
+def _report_bug(error: Exception) -> int:
     say("".join(traceback.format_exception(error, limit=-TRACEBACK_FRAMES)).rstrip())
     _say_error(
         f"this is a bug in qcfeed: {type(error).__name__}: {error}",
-        "report it with the lines above and what you typed",
+        "report it with the lines above and the command you typed",
     )
     return ExitStatus.BUG
 

@@ -1,4 +1,4 @@
-"""man/qcfeed.1, written from the commands themselves, in the macros of man(7)."""
+"""Generates man/qcfeed.1 from the commands, in the macros of man(7)."""
 
 from __future__ import annotations
 
@@ -14,24 +14,28 @@ from qcfeed.cli.ui.render import emit
 from qcfeed.errors import ExitStatus
 
 _ENVIRONMENT = {
-    "QCFEED_*": "Every option of `qcfeed serve`, in capitals: QCFEED_PORT is --port.",
+    "QCFEED_*": "Every option of `qcfeed serve`, in capitals: QCFEED_PORT sets --port.",
     "QCFEED_CONFIG": "The configuration file.",
-    "QCFEED_INSTANCE, QCFEED_SOCKET, QCFEED_URL": "Which service is meant, as the options say it.",
-    "QCFEED_TOKEN": "The bearer token for --url, in place of the token's file.",
-    "NO_COLOR, FORCE_COLOR": "No colour at all; colour for a pipe too.",
-    "NOTIFY_SOCKET, WATCHDOG_USEC": "Set by systemd, which is told when the service is ready.",
+    "QCFEED_INSTANCE, QCFEED_SOCKET, QCFEED_URL, QCFEED_CONTEXT": (
+        "The service, like --instance, --socket, --url and --context."
+    ),
+    "QCFEED_TOKEN": "The bearer token for --url, instead of the token file.",
+    "NO_COLOR, FORCE_COLOR": "Turn colour off; turn it on also in a pipe.",
+    "NOTIFY_SOCKET, WATCHDOG_USEC": (
+        "Set by systemd; the service reports to it that it is ready and alive."
+    ),
 }
 _FILES = {
-    "$XDG_CONFIG_HOME/qcfeed/config.toml": "The configuration file, if none is named.",
-    "$XDG_RUNTIME_DIR/qcfeed/INSTANCE.sock": "A service's control socket.",
+    "$XDG_CONFIG_HOME/qcfeed/config.toml": "The default configuration file.",
+    "$XDG_RUNTIME_DIR/qcfeed/INSTANCE.sock": "The control socket of a service.",
     "$XDG_RUNTIME_DIR/qcfeed/control.token": "The bearer token for the control plane over TCP.",
-    "$XDG_STATE_HOME/qcfeed/INSTANCE.audit.jsonl": "What was done to a service, and by whom.",
+    "$XDG_STATE_HOME/qcfeed/INSTANCE.audit.jsonl": "The log of actions on a service, and by whom.",
 }
 _SPECIAL = {"\\": "\\e", "-": "\\-", "'": "\\(aq", "^": "\\(ha", "~": "\\(ti", "`": "\\(ga"}
 
 
 def manual() -> str:
-    """The whole page."""
+    """The manual page."""
     root, *commands = command_tree.commands()
     lines = [
         f'.TH {PROGRAM.upper()} 1 "" "{PROGRAM} {__version__}" "User Commands"',
@@ -42,7 +46,7 @@ def manual() -> str:
         ".SH DESCRIPTION",
         *_prose(_paragraphs(root)[1:]),
         ".SH OPTIONS",
-        "These go before the command.",
+        "Global options go before the command.",
         *_options(root),
         ".SH COMMANDS",
     ]
@@ -60,7 +64,7 @@ def _command(ctx: Context) -> Iterator[str]:
     yield from _synopsis(ctx)
     yield from _prose(_paragraphs(ctx))
     yield from _options(ctx)
-    lines = (ctx.command.epilog or "").splitlines()[2:]  # after the marker and "Examples:"
+    lines = (ctx.command.epilog or "").splitlines()[2:]  # without "\b" and "Examples:"
     if lines:
         yield from (".PP", "Examples:", ".PP", ".in +4n", ".EX")
         yield from (_text(line.strip()) for line in lines)
@@ -97,7 +101,7 @@ def _definitions(items: dict[str, str]) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
-    """Text for roff: ``**x**`` and a command in backquotes are bold, the rest is as it stands."""
+    """Text escaped for roff; ``**x**`` and text in backquotes become bold."""
     roff = re.sub(r"\*\*(.+?)\*\*|\\\(ga(.+?)\\\(ga", r"\\fB\1\2\\fR", "".join(map(_escaped, text)))
     return f"\\&{roff}" if roff.startswith((".", "'")) else roff
 

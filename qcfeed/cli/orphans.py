@@ -1,4 +1,4 @@
-"""``qcfeed orphans``: what is alive without an owner, why we say so, and the end of it."""
+"""``qcfeed orphans`` lists tasks and subscriptions without an owner; ``--reap`` cancels them."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ app = new_app()
 
 ORPHAN_TABLE: Table[Orphan] = Table(
     (
-        Column(key="serial", header="TASK", value=lambda o: o.serial, right=True),
-        Column(key="age_s", header="AGE", value=lambda o: o.age_s, show=formats.age, right=True),
-        Column(key="symbol", value=lambda o: o.symbol),
-        Column(key="location", value=lambda o: o.location, least=24),
-        Column(key="evidence", value=lambda o: o.reason, least=24),
+        Column("serial", header="TASK", right=True),
+        Column("age_s", header="AGE", show=formats.age, right=True),
+        Column("symbol"),
+        Column("location", least=24),
+        Column("evidence", "reason", least=24),
     ),
     identity=lambda orphan: str(orphan.serial) if orphan.serial is not None else str(orphan.symbol),
 )
 
 SURVIVOR_TABLE: Table[Survivor] = Table(
     (
-        Column(key="serial", header="TASK", value=lambda s: s.serial, right=True),
-        Column(key="location", value=lambda s: s.location, least=24),
-        Column(key="state", value=lambda s: s.state, least=24),
+        Column("serial", header="TASK", right=True),
+        Column("location", least=24),
+        Column("state", least=24),
     ),
     identity=lambda survivor: str(survivor.serial),
 )
@@ -54,16 +54,16 @@ SURVIVOR_TABLE: Table[Survivor] = Table(
 
 @app.command(
     epilog=examples(
-        "qcfeed orphans                       # who, since when, and the evidence",
-        "qcfeed orphans --reap                # cancel exactly those",
-        "qcfeed orphans -o name | wc -l       # how many are listed",
+        "qcfeed orphans                       # which, since when, and the evidence",
+        "qcfeed orphans --reap                # cancel all of them, and nothing else",
+        "qcfeed orphans -o name | wc -l       # count them",
     )
 )
 def orphans(
     ctx: typer.Context,
     reap: Annotated[
         bool,
-        typer.Option("--reap", help="Cancel them, and only them; wait; say what became of each."),
+        typer.Option("--reap", help="Cancel all orphans and wait until they have ended."),
     ] = False,
     limit: Annotated[
         int, typer.Option(min=1, metavar="N", help="List at most the N oldest.")
@@ -78,72 +78,74 @@ def orphans(
 ) -> None:
     """List tasks and subscriptions whose owner is gone, or reap them.
 
-    Exit status: 1 when there are any, or when not all tasks can be seen; 0 when there are none;
-    with --reap, 0 when none survive.
-    --reap touches proven orphans only, so it asks nothing; it gives them --timeout seconds to end.
-    --site, --label and the like pick orphaned tasks from the list; --reap takes all orphans.
+    --reap cancels proven orphans only, so it does not ask for confirmation. It gives them
+    --timeout seconds to end. The filters (--site, --label and so on) apply to the list;
+    --reap always takes all orphans.
+
+    Exit status: 1 if there are orphans or the ledger is incomplete, 0 if not; with --reap, 1 if an
+    orphan survives, 0 if none does.
     """
-    which = filters.asked(site, label, older_than, waiting_on, name)
-    if reap and which:
+    params = filters.params(site, label, older_than, waiting_on, name)
+    if reap and params:
         raise UsageError(
-            "--reap takes all orphans, and no filter",
-            hint="`qcfeed tasks cancel --site FILE:LINE` cancels some, orphaned or not",
+            "--reap takes all orphans; it cannot be combined with a filter",
+            hint="`qcfeed tasks cancel --site FILE:LINE` cancels some tasks, orphaned or not",
         )
-    if source and (reap or which):
-        raise UsageError("a file holds what was seen then: it can be neither reaped nor filtered")
-    _reap(ctx, output) if reap else _list(ctx, limit, output, source, which)
+    if source and (reap or params):
+        raise UsageError("orphans read from a file cannot be reaped or filtered")
+    _reap(ctx, output) if reap else _list(ctx, limit, output, source, params)
 
 
 def _list(
-    ctx: typer.Context, limit: int, output: Format, source: Path | None, which: dict[str, Any]
+    ctx: typer.Context, limit: int, output: Format, source: Path | None, params: dict[str, Any]
 ) -> None:
-    answer, raw = ask_or_read(ctx, ORPHANS, Orphans, source=source, limit=limit, **which)
+    answer, raw = ask_or_read(ctx, ORPHANS, Orphans, source=source, limit=limit, **params)
     nothing_to_list = not answer.total and output in (Format.TABLE, Format.WIDE)
     if not nothing_to_list:
         show(output, ORPHAN_TABLE, answer.orphans, raw=raw)
     warn_incomplete(answer.incomplete)
     if not answer.total:
         if nothing_to_list:
-            say(_none(bool(which), sees_all=not answer.incomplete))
+            say(_no_orphans(bool(params), complete=not answer.incomplete))
         if answer.incomplete:
             raise typer.Exit(ExitStatus.FINDINGS)
         return
     if len(answer.orphans) < answer.total:
         say(f"the {len(answer.orphans):,} oldest of {formats.plural(answer.total, 'orphan')}")
-    these = "all orphans, these too" if which else "exactly these"
-    say(f"{formats.plural(answer.total, 'orphan')}: `qcfeed orphans --reap` cancels {these}")
+    scope = "all orphans, not only these" if params else "exactly these"
+    say(f"{formats.plural(answer.total, 'orphan')}: `qcfeed orphans --reap` cancels {scope}")
     raise typer.Exit(ExitStatus.FINDINGS)
 
 
-def _none(filtered: bool, *, sees_all: bool) -> str:
-    """What is said when no orphan is listed: that there is none only where all tasks are seen."""
+def _no_orphans(filtered: bool, *, complete: bool) -> str:
+    """The message for an empty list. An incomplete ledger cannot exclude that there are orphans."""
     if filtered:
         return "no orphaned task matches"
-    if not sees_all:
-        return "no orphans among the tasks that can be seen"
+    if not complete:
+        return "no orphans among the tasks that the ledger can see"
     return "no orphans: every live task and subscription has its owner"
 
 
 def _reap(ctx: typer.Context, output: Format) -> None:
     request = ReapRequest(timeout_s=options(ctx).timeout)
     answer, raw = act(ctx, REAP, request, Reaped)
-    show_figures(output, outcome(answer), raw=raw, names=[str(s.serial) for s in answer.survivors])
+    show_figures(output, figures(answer), raw=raw, names=[str(s.serial) for s in answer.survivors])
     if answer.survivors:
         if output in (Format.TABLE, Format.WIDE):
             show(output, SURVIVOR_TABLE, answer.survivors, raw=raw)
-        say(f"{formats.plural(len(answer.survivors), 'task')} would not die: see their state above")
+        say(f"{formats.plural(len(answer.survivors), 'task')} did not end: see their state above")
     if warn_incomplete(answer.incomplete):
-        say("orphans among the tasks that cannot be seen were not cancelled")
+        say("orphans among the tasks that the ledger cannot see were not cancelled")
     if answer.survivors or answer.incomplete:
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
-def outcome(answer: Reaped) -> list[Figure]:
-    """What became of them."""
-    refused, failed = len(answer.survivors), answer.failed
+def figures(answer: Reaped) -> list[Figure]:
+    """The outcome of a reap as figures."""
+    survived, failed = len(answer.survivors), answer.failed
     return [
         Figure("cancelled", formats.plural(answer.cancelled, "task")),
-        Figure("refused to die", formats.count(refused), "red" if refused else None),
+        Figure("survived", formats.count(survived), "red" if survived else None),
         Figure("failed in cleanup", formats.count(failed), "yellow" if failed else None),
         Figure("already gone", formats.count(answer.already_gone)),
         Figure("subscriptions", f"{formats.count(answer.subscriptions)} removed"),

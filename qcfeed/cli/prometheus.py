@@ -1,4 +1,4 @@
-"""Which Prometheus a command asks: its flags, and what else says so."""
+"""Which Prometheus a command queries, from its flags, the context, the environment and the file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qcfeed.config import Loaded, PrometheusConfig
 from qcfeed.options import Option
 
 FLAG = "--prometheus"
-"""The origin of a Prometheus that was asked for, and no other."""
+"""The origin of a Prometheus given as a flag, which has no fallback."""
 
 
 def declared() -> list[Option]:
@@ -21,24 +21,24 @@ def declared() -> list[Option]:
     return config.options(PrometheusConfig)
 
 
-def chosen(ctx: typer.Context, flags: dict[str, Any]) -> Loaded[PrometheusConfig]:
-    """The flag's Prometheus, else that of ``--context``, else as config.py finds it.
+def resolve(ctx: typer.Context, flags: dict[str, Any]) -> Loaded[PrometheusConfig]:
+    """The Prometheus of the flag, else of ``--context``, else of the environment or the file.
 
-    Credentials go to the Prometheus that they were named with: those of a file or the environment
-    are not sent to a context's, nor a context's to the flag's. Raises ConfigError, and what
-    ``Options.found`` does.
+    Credentials are sent only to the Prometheus they were declared with: those of the file or the
+    environment never go to a context's, nor a context's to the flag's. Raises ConfigError, and what
+    ``Options.resolved`` raises.
     """
-    before, by_flag = options(ctx).found(), given(flags)
-    context = before.chosen
+    resolved, by_flag = options(ctx).resolved(), given(flags)
+    context = resolved.context_settings
     if context is None or context.prometheus is None or "prometheus" in by_flag:
-        return config.load_group(PrometheusConfig, by_flag, file=before.config)
-    named = {**context.options(), **by_flag}
+        return config.load_group(PrometheusConfig, by_flag, file=resolved.config)
+    settings = {**context.options(), **by_flag}
     origins = {
         each.name: each.flag
         if each.name in by_flag
         else f"--context {context.name}"
-        if each.name in named
+        if each.name in settings
         else config.DEFAULT
         for each in declared()
     }
-    return Loaded(PrometheusConfig(**named), origins)
+    return Loaded(PrometheusConfig(**settings), origins)

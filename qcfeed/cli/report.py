@@ -1,4 +1,4 @@
-"""``qcfeed report``: the evidence before the restart, in one go: a document, and a bundle."""
+"""``qcfeed report``: collects the evidence before a restart, as a document and as a bundle."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qcfeed.cli import prometheus, saved_files
 from qcfeed.cli.bundle import DIAGNOSIS, Manifest, Recorder, pack, stem
 from qcfeed.cli.context import client, examples, new_app, options, say
 from qcfeed.cli.diagnose import outside
-from qcfeed.cli.diagnose.gather import Look, command, gather
+from qcfeed.cli.diagnose.gather import Collector, command, gather
 from qcfeed.cli.flags import with_flags
 from qcfeed.cli.ui import durations, formats, render
 from qcfeed.control import redact, routes
@@ -30,10 +30,12 @@ from qcfeed.model.saved_tasks import Snapshot
 from qcfeed.model.stacks import Stacks
 
 WINDOW = 5.0
-TASKS = 1_000
-LINES = 1_000
+"""Seconds between the two snapshots, by default."""
+TASKS_LIMIT = 1_000
+LINES_LIMIT = 1_000
 SUFFIXES = (".md", ".html")
-BUNDLED = "report"
+REPORT_STEM = "report"
+"""The name of the report's files in a bundle, without their suffix."""
 
 app = new_app()
 
@@ -46,50 +48,52 @@ def report(
             "-o",
             "--output",
             metavar="FILE",
-            help="Write it here: FILE.md, or FILE.html with plots.",
+            help="Write the report to FILE.md, or with plots to FILE.html. Default: stdout.",
         ),
     ] = None,
     bundle: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Keep every answer, stack, metric and setting here too (tar.gz), for --from.",
+            help="Also save all answers, stacks, metrics and settings (tar.gz), to read with --from.",
         ),
     ] = None,
     window: Annotated[
         float | None,
         typer.Option(
-            parser=durations.parse, metavar="DURATION", help="Time between the two looks (5s)."
+            parser=durations.parse,
+            metavar="DURATION",
+            help="Time between the two snapshots. Default: 5s.",
         ),
     ] = None,
     **flags: Any,
 ) -> None:
-    """Keep the evidence, before a restart destroys it: an incident report, and a bundle of all answers.
+    """Write an incident report, or a bundle of all the evidence, before a restart.
 
-    The report has the alert's details, the timeline, growth by location, subscriptions, staleness,
-    a task dump, the log's last lines, the findings and the actions taken. Secrets (passwords,
-    tokens, keys, those of URLs and of the environment) are redacted. It takes the window and a few
-    seconds, also while the loop is stuck; what could not be had is named in it.
+    The report has the alerts, the findings, the timeline, growth by location, subscriptions,
+    staleness, a dump of the tasks, the last log lines and the actions taken. Passwords, tokens and
+    keys are redacted, also in URLs and environment variables. It takes the window and a few
+    seconds, also while the event loop is stuck. Parts that could not be collected are listed.
 
-    Exit status: 0 when it is written, whatever it says.
+    Exit status: 0 if it was written, whatever the findings.
     """
     if target is not None and target.suffix not in SUFFIXES:
         raise UsageError(
             f"{target} is neither .md nor .html",
-            hint="the suffix says what to write; --bundle takes the .tar.gz",
+            hint="the suffix chooses the format; --bundle writes the .tar.gz",
         )
-    named, given = prometheus.chosen(ctx, flags).config, options(ctx)
-    further = (named.prometheus_password, named.prometheus_token)
-    secrets = redact.values(os.environ, filter(None, further))
-    asked = Recorder(client(ctx), secrets)
-    seen = gather(asked, window or WINDOW, called=command(given))
-    material = _material(asked, outside.add(named, seen, timeout=given.timeout))
+    settings, given = prometheus.resolve(ctx, flags).config, options(ctx)
+    prometheus_secrets = (settings.prometheus_password, settings.prometheus_token)
+    secrets = redact.values(os.environ, filter(None, prometheus_secrets))
+    recorder = Recorder(client(ctx), secrets)
+    evidence = gather(recorder, window or WINDOW, called=command(given))
+    material = _material(recorder, outside.add(settings, evidence, timeout=given.timeout))
     texts = _texts(material, secrets)
     if target is not None:
         saved_files.write(target, texts[target.suffix].encode())
-        say(f"report in {target}")
+        say(f"wrote the report to {target}")
     if bundle is not None:
-        _bundle(bundle, asked, material, texts)
+        _bundle(bundle, recorder, material, texts)
     if target is None and bundle is None:
         render.emit(texts[".md"])
     say(material.diagnosis.headline)
@@ -105,27 +109,27 @@ app.command(
 )(with_flags(report, prometheus.declared()))
 
 
-def _material(asked: Recorder, seen: Evidence) -> Material:
-    """Everything that is told, each part only if it is to be had in time."""
-    look = Look(asked)
-    found = Material(
-        diagnosis=diagnose(seen),
-        evidence=seen,
+def _material(recorder: Recorder, evidence: Evidence) -> Material:
+    """The content of the report; parts that the service does not answer in time are left out."""
+    collector = Collector(recorder)
+    material = Material(
+        diagnosis=diagnose(evidence),
+        evidence=evidence,
         host=platform.node(),
         version=__version__,
-        tasks=look.part("tasks one by one", routes.TASKS, Tasks, limit=TASKS),
-        stacks=look.part("stacks", routes.STACKS, Stacks),
-        log=look.part("log", routes.LOG, Log, limit=LINES),
-        actions=look.part("audit log", routes.AUDIT, Actions, limit=LINES),
-        config=look.part("configuration", routes.CONFIG, Configuration),
+        tasks=collector.part("tasks one by one", routes.TASKS, Tasks, limit=TASKS_LIMIT),
+        stacks=collector.part("stacks", routes.STACKS, Stacks),
+        log=collector.part("log", routes.LOG, Log, limit=LINES_LIMIT),
+        actions=collector.part("audit log", routes.AUDIT, Actions, limit=LINES_LIMIT),
+        config=collector.part("configuration", routes.CONFIG, Configuration),
     )
-    # For the bundle alone: asked for last, so that they are what a slow service leaves out.
-    look.part("all of the tasks", routes.TASKS_SNAPSHOT, Snapshot)
-    look.part("ended tasks", routes.TASKS_ENDED, TasksEnded)
-    look.part("failures", routes.TASKS_FAILURES, TaskFailures)
-    look.part("metrics", routes.METRICS, Metrics)
-    found.dropped += look.all_untold()
-    return found
+    # Only for the bundle. Last, so that a slow service leaves out these and not the report's parts.
+    collector.part("all tasks", routes.TASKS_SNAPSHOT, Snapshot)
+    collector.part("ended tasks", routes.TASKS_ENDED, TasksEnded)
+    collector.part("failures", routes.TASKS_FAILURES, TaskFailures)
+    collector.part("metrics", routes.METRICS, Metrics)
+    material.dropped += collector.skipped()
+    return material
 
 
 def _texts(material: Material, secrets: list[str]) -> dict[str, str]:
@@ -136,10 +140,10 @@ def _texts(material: Material, secrets: list[str]) -> dict[str, str]:
     return {suffix: redact.redact(text, secrets) for suffix, text in texts.items()}
 
 
-def _bundle(path: Path, asked: Recorder, material: Material, texts: dict[str, str]) -> None:
-    files = {f"{BUNDLED}{suffix}": text.encode() for suffix, text in texts.items()}
+def _bundle(path: Path, recorder: Recorder, material: Material, texts: dict[str, str]) -> None:
+    files = {f"{REPORT_STEM}{suffix}": text.encode() for suffix, text in texts.items()}
     files[f"{stem(DIAGNOSIS)}.json"] = msgspec.json.encode(material.diagnosis)
-    files |= asked.answers
+    files |= recorder.answers
     manifest = Manifest(
         pid=material.diagnosis.pid,
         instance=material.diagnosis.instance,
@@ -150,8 +154,7 @@ def _bundle(path: Path, asked: Recorder, material: Material, texts: dict[str, st
     )
     packed = pack(files, manifest)
     saved_files.write(path, packed)
-    say(
-        f"bundle in {path}: {formats.plural(len(manifest.files), 'file')}, {formats.size(len(packed))}"
-    )
-    for what in manifest.skipped:
-        say(f"  not in it: {formats.printable(what)}")
+    files_in_it = formats.plural(len(manifest.files), "file")
+    say(f"wrote the bundle to {path}: {files_in_it}, {formats.size(len(packed))}")
+    for dropped in manifest.skipped:
+        say(f"  left out: {formats.printable(dropped)}")

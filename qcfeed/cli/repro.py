@@ -1,4 +1,4 @@
-"""``qcfeed repro``: the incident's reproduction, and whether anything stayed."""
+"""``qcfeed repro``: reproduces the incident and checks that nothing leaked."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class View(StrEnum):
 
 
 class Modes(StrEnum):
-    """How the clients leave."""
+    """How the clients disconnect."""
 
     CLEAN = "clean"
     RUDE = "rude"
@@ -57,39 +57,19 @@ def _memory(result: ModeResult) -> str:
 
 TABLE: Table[ModeResult] = Table(
     (
-        Column(key="mode", value=lambda result: result.mode),
-        Column(
-            key="cycles",
-            value=lambda result: result.cycle_count,
-            show=formats.count,
-            right=True,
-            rank=2,
-        ),
-        Column(
-            key="took", value=lambda result: result.elapsed_s, show=formats.age, right=True, rank=3
-        ),
-        Column(
-            key="let_go",
-            value=lambda result: result.settled_s,
-            show=formats.age,
-            right=True,
-            rank=4,
-        ),
-        Column(
-            key="refused",
-            value=lambda result: result.retries,
-            show=formats.count,
-            right=True,
-            rank=5,
-        ),
+        Column("mode"),
+        Column("cycles", "cycle_count", show=formats.count, right=True, rank=2),
+        Column("took", "elapsed_s", show=formats.age, right=True, rank=3),
+        Column("let_go", "settled_s", show=formats.age, right=True, rank=4),
+        Column("refused", "retries", show=formats.count, right=True, rank=5),
         _count("live", "TASKS"),
         _count("feed_count", "FEEDS"),
         _count("subscriptions", "SUBS"),
         _count("connections", "CONNS"),
         _count("orphaned", "ORPHANS"),
-        Column(key="memory", value=_memory, right=True, rank=1),
+        Column("memory", value=_memory, right=True, rank=1),
         Column(
-            key="stayed",
+            "stayed",
             value=lambda result: ", ".join(result.problems) or "nothing",
             least=12,
             colour=lambda result: "red" if result.problems else "green",
@@ -110,41 +90,50 @@ def repro(
     ctx: typer.Context,
     url: Annotated[
         str | None,
-        typer.Argument(help="ws://HOST:PORT of the service; found by itself on this machine."),
+        typer.Argument(help="ws://HOST:PORT of the service. Default: the one on this machine."),
     ] = None,
-    cycles: Annotated[int, typer.Option(min=1, help="How many clients come and go, a mode.")] = 100,
+    cycles: Annotated[int, typer.Option(min=1, help="Number of clients per mode.")] = 100,
     mode: Annotated[
         Modes,
         typer.Option(
-            help="clean: a proper close; rude: a dropped socket; quiet: on a symbol that never"
-            " ticks; half-open: a client that reads no more, until the service drops it."
+            help="clean: a closing handshake; rude: a dropped socket; quiet: on a symbol that never"
+            " ticks; half-open: the client stops reading until the service drops it."
         ),
     ] = Modes.ALL,
-    symbol: Annotated[str, typer.Option(help="What they subscribe to; it must tick.")] = "AAPL",
+    symbol: Annotated[
+        str, typer.Option(help="Symbol to subscribe to; it must have quotes.")
+    ] = "AAPL",
     quiet_symbol: Annotated[
-        str, typer.Option(help="What they subscribe to in mode quiet; it must never tick.")
+        str, typer.Option(help="Symbol for mode quiet; it must never have quotes.")
     ] = NEVER_TICKS,
     concurrency: Annotated[
-        int, typer.Option(min=1, help="How many at once; half-open opens as many as are allowed.")
+        int,
+        typer.Option(
+            min=1,
+            help="Number of clients at a time; half-open opens as many as the service allows.",
+        ),
     ] = 50,
     settle: Annotated[
         float | None,
         typer.Option(
             min=0.1,
-            help="Seconds the service may take to let go. By default 10 (--linger and a margin),"
-            " half-open 70 (with --ping-interval and --stall-timeout): longer if it has longer.",
+            help="Seconds to wait for the service to release everything. Default: 10, which covers"
+            " --linger; 70 in mode half-open, which covers --ping-interval and --stall-timeout;"
+            " longer if the service is configured with longer ones.",
         ),
     ] = None,
     output: Annotated[
         View, typer.Option("-o", "--output", help="table, wide (every column) or json (versioned).")
     ] = View.TABLE,
 ) -> None:
-    """Reproduce the incident: subscribe, get a quote, disconnect, again and again; see what stays.
+    """Reproduce the incident: clients come and go, then count what they left behind.
 
-    Counts are shown as before > after, of a service that has no other visitors meanwhile. Exit
-    status: 1 when tasks, feeds, subscriptions, connections or orphans are above where they began, or
-    memory by more than 16 MiB and 8 KiB for each client held at once, or when the service cannot see
-    all of its tasks; 0 when nothing stayed.
+    Each client subscribes, receives a quote and disconnects. Counts are shown as before > after; the
+    service must have no other subscribers meanwhile.
+
+    Exit status: 1 if tasks, feeds, subscriptions, connections or orphans have increased, if memory
+    has increased by more than 16 MiB plus 8 KiB per concurrent client, or if the ledger is
+    incomplete; 0 if not.
     """
     control = client(ctx)
 
@@ -159,9 +148,9 @@ def repro(
         concurrency=concurrency,
         settle=settle,
     )
-    where = endpoint.parse(url or f"ws://{control.get(STATUS, Status).listening.websocket}")
-    with _Bars() as bars:
-        report = asyncio.run(reproduce(where, status, plan, bars))
+    server = endpoint.parse(url or f"ws://{control.get(STATUS, Status).listening.websocket}")
+    with _ProgressBars() as bars:
+        report = asyncio.run(reproduce(server, status, plan, bars))
     _print(report, output)
     if not report.flat:
         raise typer.Exit(ExitStatus.FINDINGS)
@@ -179,14 +168,14 @@ def _print(report: ReproReport, output: View) -> None:
         say("  next: `qcfeed orphans`, then `qcfeed tasks --by-location`")
 
 
-class _Bars:
-    """A progress bar for each phase, one after the other; nothing where stderr is no terminal."""
+class _ProgressBars:
+    """A progress bar per phase, one after the other; none if stderr is not a terminal."""
 
     def __init__(self) -> None:
         self._open = ExitStack()
         self._done = 0
 
-    def __enter__(self) -> _Bars:
+    def __enter__(self) -> _ProgressBars:
         return self
 
     def __exit__(

@@ -1,4 +1,4 @@
-"""``qcfeed runbook``: the pages for the night, as they came with this version."""
+"""``qcfeed runbook``: lists and shows the runbooks shipped with this version."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ app = new_app()
 
 
 class Page(NamedTuple):
-    """A runbook. ``about`` is the first sentence of its Meaning, or of itself."""
+    """A runbook. ``about`` is the first sentence of its section Meaning, else of the page."""
 
     name: str
     title: str
@@ -30,9 +30,9 @@ class Page(NamedTuple):
 
 PAGES: Table[Page] = Table(
     (
-        Column(key="name", value=lambda page: page.name),
-        Column(key="title", value=lambda page: page.title, wide=True),
-        Column(key="about", value=lambda page: page.about, least=30),
+        Column("name"),
+        Column("title", wide=True),
+        Column("about", least=30),
     ),
     identity=lambda page: page.name,
 )
@@ -40,26 +40,29 @@ PAGES: Table[Page] = Table(
 
 @app.command(
     epilog=examples(
-        "qcfeed runbook                       # which there are",
+        "qcfeed runbook                       # list them",
         "qcfeed runbook QcfeedOrphanedTasks",
         "qcfeed runbook QcfeedOrphanedTasks > page.md",
     )
 )
 def runbook(
     name: Annotated[
-        str | None, typer.Argument(metavar="[RUNBOOK]", help="The page, as the alert is named.")
+        str | None,
+        typer.Argument(metavar="[RUNBOOK]", help="Name of the runbook: the name of its alert."),
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
     """List the runbooks, or show one.
 
-    A page is drawn on a terminal, and plain Markdown where it is piped.
+    A page is rendered on a terminal, and plain Markdown in a pipe. Needs no service.
+
+    Exit status: 0; 2 if there is no such runbook.
     """
     if name is None:
         pages = [read(each) for each in shipped.runbooks()]
         show(output, PAGES, pages, raw=_json("qcfeed.runbooks/1", runbooks=[*map(_fields, pages)]))
         return
-    page = read(_found(name))
+    page = read(_find(name))
     if output is Format.TABLE:
         markdown(page.text)
     else:
@@ -68,7 +71,7 @@ def runbook(
 
 
 def read(name: str) -> Page:
-    """The page ``name``, which must be one of shipped.runbooks()."""
+    """The runbook ``name``, which must be one of shipped.runbooks()."""
     text = Path(shipped.directory("runbooks"), f"{name}.md").read_text(encoding="utf-8")
     title = re.search(r"^# (.+)$", text, re.MULTILINE)
     about = re.search(r"^## Meaning\n+(.+?)\n\n", text, re.MULTILINE | re.DOTALL) or re.search(
@@ -78,13 +81,14 @@ def read(name: str) -> Page:
     return Page(name, title[1] if title else name, re.split(r"(?<=[.]) ", paragraph)[0], text)
 
 
-def _found(name: str) -> str:
+def _find(name: str) -> str:
+    """The exact name of a runbook, in any case. Raises NotFoundError."""
     known = {each.lower(): each for each in shipped.runbooks()}
     if name.lower() in known:
         return known[name.lower()]
     close = difflib.get_close_matches(name.lower(), known, n=1)
     raise NotFoundError(
-        f"there is no runbook {name!r}",
+        f"no runbook {name!r}",
         hint=f"did you mean `qcfeed runbook {known[close[0]]}`?"
         if close
         else "`qcfeed runbook` lists them",

@@ -1,7 +1,7 @@
-"""Moments kept in files: ``--save`` writes one, ``--from`` asks it as if it were the service.
+"""Saved snapshots: ``--save`` writes one to a file, ``--from`` reads it in place of a live service.
 
-A file is JSON, one of the control plane's answers: a whole snapshot, or a single answer as ``-o json``
-prints it, which can be shown again and no more. What ``report --bundle`` wrote (bundle.py) is asked too.
+``--from`` reads three kinds of files: a snapshot, which can be filtered and grouped like a service; a
+single answer as ``-o json`` prints it, which can only be shown again; a bundle (bundle.py).
 """
 
 from __future__ import annotations
@@ -31,20 +31,22 @@ AnyAnswer = TypeVar("AnyAnswer", bound=Answer)
 From = Annotated[
     Path | None,
     typer.Option(
-        "--from", metavar="FILE", help="Ask what --save or report --bundle wrote, and no service."
+        "--from",
+        metavar="FILE",
+        help="Read a saved file (--save, report --bundle) instead of a live service.",
     ),
 ]
 Save = Annotated[
     Path | None,
-    typer.Option("--save", metavar="FILE", help="Keep all of this moment, for --from, anywhere."),
+    typer.Option("--save", metavar="FILE", help="Also save a full snapshot, to read with --from."),
 ]
 
 
-ENDED = 2_000
-"""Tasks that are gone, the latest, that --save keeps."""
+ENDED_LIMIT = 2_000
+"""The number of ended tasks that --save keeps, the latest."""
 
 
-class _Head(msgspec.Struct):
+class _Schema(msgspec.Struct):
     schema: str = ""
 
 
@@ -57,104 +59,107 @@ def ask_or_read(
     target: Path | None = None,
     **params: Any,
 ) -> tuple[AnyAnswer, bytes]:
-    """A read's answer and its JSON: from the file ``source``, if one is given, else the service's.
+    """The answer to a read request and its JSON: from the file ``source`` if given, else from the service.
 
-    The moment is kept in ``target``, if one is given. Raises what ``ask``, ``read`` and ``keep`` do.
+    Also saves a snapshot to ``target``, if given. Raises what ``ask``, ``read`` and ``save`` do.
     """
     if source is not None:
         if target is not None:
-            raise UsageError("--save asks a service and --from a file: give one of them")
+            raise UsageError("--save needs a service and --from a file: give only one of them")
         return read(source, path, kind, **params)
     answered = ask(ctx, path, kind, **params)
     if target is not None:
-        keep(ctx, target)
+        save(ctx, target)
     return answered
 
 
-def keep(ctx: typer.Context, target: Path) -> None:
-    """Write all that the service tells of this moment to a file. Raises what ``write`` does."""
+def save(ctx: typer.Context, target: Path) -> None:
+    """Write a snapshot with findings, ended tasks and failures to a file. Raises what ``write`` does."""
     from qcfeed.model.ended_tasks import TaskFailures, TasksEnded
     from qcfeed.model.findings import Findings
     from qcfeed.model.saved_tasks import Snapshot
 
     snapshot, _ = ask(ctx, TASKS_SNAPSHOT, Snapshot)
-    with contextlib.suppress(NotFoundError):  # not everybody with a ledger looks for findings
+    with contextlib.suppress(NotFoundError):  # a program without the sampler has no findings
         snapshot.findings_answer, _ = ask(ctx, TASKS_FINDINGS, Findings)
-    snapshot.ended_answer, _ = ask(ctx, TASKS_ENDED, TasksEnded, limit=ENDED)
+    snapshot.ended_answer, _ = ask(ctx, TASKS_ENDED, TasksEnded, limit=ENDED_LIMIT)
     snapshot.failures_answer, _ = ask(ctx, TASKS_FAILURES, TaskFailures)
     write(target, msgspec.json.encode(snapshot) + b"\n")
-    say(f"saved in {target}{_of(len(snapshot.tasks), snapshot.dropped_tasks)}")
+    say(f"saved to {target}{_partial(len(snapshot.tasks), snapshot.dropped_tasks)}")
 
 
 def read(path: Path, route: str, kind: type[AnyAnswer], **params: Any) -> tuple[AnyAnswer, bytes]:
-    """What a file answers to a request, and that as JSON. It says of which moment on stderr.
+    """The answer of a saved file to a request, and its JSON. Prints which snapshot it is on stderr.
 
-    Raises UsageError when the file is none of ours, or cannot tell; NotFoundError as Saved does.
+    Raises UsageError if the file is not one of qcfeed's or cannot answer; NotFoundError as Saved does.
     """
-    wanted = str(kind.__struct_config__.tag)
-    from qcfeed.cli import bundle  # archives: for those who have one
+    needed = str(kind.__struct_config__.tag)
+    from qcfeed.cli import bundle  # imported late: only for files, and archives are slow to import
 
     if bundle.is_bundle(path):
-        return _ask_bundle(path, route, kind, wanted, params)
-    raw = _bytes(path)
+        return _answer_of_bundle(path, route, kind, needed, params)
+    raw = _read_bytes(path)
     schema = _schema(path, raw)
     if schema.startswith(_SNAPSHOT):
-        return _ask_snapshot(path, raw, schema, route, kind, params)
-    if schema != wanted:
-        raise UsageError(f"{path} {_other(schema, wanted)}", hint=_HINT)
-    if further := sorted(params.keys() - _HARMLESS):
+        return _answer_of_snapshot(path, raw, schema, route, kind, params)
+    if schema != needed:
+        raise UsageError(f"{path} {_mismatch(schema, needed)}", hint=_HINT)
+    if unsupported := sorted(params.keys() - _SUPPORTED_PARAMS):
         raise UsageError(
-            f"{path} is one answer and cannot be asked further ({', '.join(further)})", hint=_HINT
+            f"{path} is a single answer, to which {', '.join(unsupported)} cannot be applied",
+            hint=_HINT,
         )
     return _decoded(path, raw, schema, kind), raw.rstrip(b"\n")
 
 
-def _ask_bundle(
-    path: Path, route: str, kind: type[AnyAnswer], wanted: str, params: dict[str, Any]
+def _answer_of_bundle(
+    path: Path, route: str, kind: type[AnyAnswer], needed: str, params: dict[str, Any]
 ) -> tuple[AnyAnswer, bytes]:
-    """Of tasks by the snapshot in it, which can be asked; else the answer that was given then."""
-    from qcfeed.cli import bundle  # archives: for those who have one
+    """Requests about tasks are answered from the snapshot in the bundle, others with the saved answer."""
+    from qcfeed.cli import bundle  # imported late: see read
 
     opened = bundle.unpack(path)
     snapshot = opened.answer(_SNAPSHOT)
-    of_tasks = route.startswith(TASKS) and route not in _BESIDE
-    if snapshot is not None and of_tasks:
-        return _ask_snapshot(path, snapshot, _schema(path, snapshot), route, kind, params)
-    raw = opened.answer(wanted)
+    about_tasks = route.startswith(TASKS) and route not in _SEPARATE_IN_BUNDLE
+    if snapshot is not None and about_tasks:
+        return _answer_of_snapshot(path, snapshot, _schema(path, snapshot), route, kind, params)
+    raw = opened.answer(needed)
     if raw is None:
-        raise NotFoundError(f"{path} holds no {wanted}: the service did not answer that request")
-    if (found := _schema(path, raw)) != wanted:
-        raise UsageError(f"{path} {_other(found, wanted)}", hint=_HINT)
-    return _decoded(path, raw, wanted, kind), raw
+        raise NotFoundError(
+            f"{path} does not contain {needed}: the service did not answer that request"
+        )
+    if (found := _schema(path, raw)) != needed:
+        raise UsageError(f"{path} {_mismatch(found, needed)}", hint=_HINT)
+    return _decoded(path, raw, needed, kind), raw
 
 
-def _ask_snapshot(
+def _answer_of_snapshot(
     path: Path, raw: bytes, schema: str, route: str, kind: type[AnyAnswer], params: dict[str, Any]
 ) -> tuple[AnyAnswer, bytes]:
-    # Not for those who ask a service: it takes its time to import.
+    # Imported here because the import is slow and a live service does not need it.
     from qcfeed.control.saved import Saved
     from qcfeed.model.saved_tasks import Snapshot
 
-    wanted = str(Snapshot.__struct_config__.tag)
-    if schema != wanted:
-        raise UsageError(f"{path} {_other(schema, wanted)}")
+    needed = str(Snapshot.__struct_config__.tag)
+    if schema != needed:
+        raise UsageError(f"{path} {_mismatch(schema, needed)}")
     snapshot = _decoded(path, raw, schema, Snapshot)
     say(
         f"from {path}: {snapshot.instance} (pid {snapshot.pid}) at {snapshot.taken_at}"
-        f"{_of(len(snapshot.tasks), snapshot.dropped_tasks)}"
+        f"{_partial(len(snapshot.tasks), snapshot.dropped_tasks)}"
     )
     answer = Saved(snapshot).answer(route, **params)
     encoded = msgspec.json.encode(answer)
     return msgspec.json.decode(encoded, type=kind), encoded
 
 
-def _of(kept: int, dropped: int) -> str:
-    """How many tasks are there one by one, unless they all are."""
+def _partial(kept: int, dropped: int) -> str:
+    """A note that not all tasks were saved one by one; empty if all were."""
     if not dropped:
         return ""
     return (
-        f"\n  {kept:,} of {kept + dropped:,} tasks were saved one by one, of each location the"
-        " oldest;\n  filters, labels and the tree are about those"
+        f"\n  {kept:,} of {kept + dropped:,} tasks were saved one by one: the oldest of each"
+        " location;\n  filters, labels and --tree cover only those"
     )
 
 
@@ -162,15 +167,12 @@ def _decoded(path: Path, raw: bytes, schema: str, kind: type[AnyAnswer]) -> AnyA
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.MsgspecError as error:
-        raise UsageError(f"{path} says {schema} and is not: {error}") from error
+        raise UsageError(f"{path} claims to be {schema} but is not: {error}") from error
 
 
 def write(path: Path, raw: bytes) -> None:
-    """All of it or nothing, for its owner alone: written beside ``path``, then put in its place.
-
-    Raises UsageError when it cannot be written there.
-    """
-    import tempfile  # not for those who only look: it takes its time
+    """Write a file atomically, with mode 0600. Raises UsageError if it cannot be written."""
+    import tempfile  # imported here: slow to import, and most commands write no file
 
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -188,48 +190,47 @@ def write(path: Path, raw: bytes) -> None:
 
 
 def schema_of(path: Path) -> str:
-    """What kind of answer a file holds, and of a bundle that it is one. Raises UsageError when it
-    holds none."""
-    from qcfeed.cli import bundle  # archives: for those who have one
+    """The schema of a saved file; the manifest's for a bundle. Raises UsageError if it has none."""
+    from qcfeed.cli import bundle  # imported late: see read
 
     if bundle.is_bundle(path):
         return str(bundle.Manifest.__struct_config__.tag)
-    return _schema(path, _bytes(path))
+    return _schema(path, _read_bytes(path))
 
 
-_BESIDE = (TASKS_FINDINGS, TASKS_ENDED, TASKS_FAILURES)
-"""Answers that a bundle has beside the snapshot; a file of its own has them in it."""
+_SEPARATE_IN_BUNDLE = (TASKS_FINDINGS, TASKS_ENDED, TASKS_FAILURES)
+"""Answers that a bundle has as separate files; a snapshot file contains them."""
 _SNAPSHOT = "qcfeed.tasks.snapshot/"
-_HINT = "`qcfeed tasks --save FILE` writes what every `tasks` command reads"
-_HARMLESS = {"limit", "key"}
-"""What may be asked of a single answer: it is cut by the limit all the same, and has one key."""
+_HINT = "`qcfeed tasks --save FILE` writes a file that every `tasks` command can read"
+_SUPPORTED_PARAMS = {"limit", "key"}
+"""Parameters allowed with a single answer: the caller applies the limit, and the key is its own."""
 
 
-def _bytes(path: Path) -> bytes:
+def _read_bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             raw = file.read(ANSWER_BYTES + 1)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
     if len(raw) > ANSWER_BYTES:
-        raise UsageError(f"{path} is longer than any answer of qcfeed")
+        raise UsageError(f"{path} is larger than any answer of qcfeed")
     return raw
 
 
 def _schema(path: Path, raw: bytes) -> str:
     try:
-        schema = msgspec.json.decode(raw, type=_Head).schema
+        schema = msgspec.json.decode(raw, type=_Schema).schema
     except msgspec.MsgspecError as error:
         raise UsageError(
-            f"{path} is no answer of qcfeed, or not all of one: {error}",
+            f"{path} is not an answer of qcfeed, or is truncated: {error}",
             hint=_HINT,
         ) from error
     if not schema.startswith("qcfeed."):
-        raise UsageError(f"{path} is JSON, but no answer of qcfeed")
+        raise UsageError(f"{path} is JSON, but not an answer of qcfeed")
     return schema
 
 
-def _other(schema: str, wanted: str) -> str:
-    if schema.rpartition("/")[0] == wanted.rpartition("/")[0]:
-        return f"was written by another version of qcfeed: it is {schema}, this one reads {wanted}"
-    return f"holds {schema}; {wanted} is needed here"
+def _mismatch(schema: str, needed: str) -> str:
+    if schema.rpartition("/")[0] == needed.rpartition("/")[0]:
+        return f"was written by another version of qcfeed: it is {schema}, this one reads {needed}"
+    return f"contains {schema}, but {needed} is needed here"

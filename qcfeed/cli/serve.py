@@ -1,4 +1,4 @@
-"""``qcfeed serve``: the only command that reaches the service; its flags are config.options()."""
+"""``qcfeed serve``: runs the service. Its flags are those of config.options()."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qcfeed.errors import UsageError
 from qcfeed.supported import require_supported_interpreter
 
 _GLOBAL = "instance"
-"""The option that is given before the command."""
+"""The option of Config that is a global option, so serve has no flag for it."""
 
 app = new_app()
 
@@ -22,24 +22,31 @@ app = new_app()
 def serve(ctx: typer.Context, **flags: Any) -> None:
     """Run the feed service.
 
-    Quotes over WebSocket at /quotes/SYMBOL and /stream, /livez, /readyz and /metrics beside them,
-    and a control plane for the other commands. Options come from, the later winning: their
-    default, the configuration file (--config before the command, $QCFEED_CONFIG, or
-    qcfeed/config.toml under $XDG_CONFIG_HOME), the environment, the flag.
+    Serves quotes over WebSocket at /quotes/SYMBOL and /stream, /livez, /readyz and /metrics over
+    HTTP, and a control plane for the other commands.
 
-    Ctrl-C or SIGTERM drains: subscribers are told, every task is joined; a second one ends at once.
+    Option values, in increasing precedence: default, configuration file, environment variable,
+    flag. The file is --config (before the command), $QCFEED_CONFIG, or qcfeed/config.toml in
+    $XDG_CONFIG_HOME.
+
+    Ctrl-C or SIGTERM shuts down gracefully: subscribers are told to reconnect and every task is
+    joined. A second signal exits at once.
+
+    Exit status: 0 after a clean shutdown; 1 if tasks were left over or the ledger is incomplete;
+    2 for an invalid option; 3 if the service cannot start; 5 if the shutdown took longer than
+    --drain-timeout.
     """
     require_supported_interpreter()
-    chosen = given(flags)
-    before = options(ctx)
-    if before.context is not None:
+    settings = given(flags)
+    global_options = options(ctx)
+    if global_options.context is not None:
         raise UsageError(
-            f"--context {before.context} is a service that runs; serve starts one",
-            hint="leave --context away, or unset QCFEED_CONTEXT",
+            f"--context {global_options.context} names a running service; serve starts a new one",
+            hint="omit --context, or unset QCFEED_CONTEXT",
         )
     if ctx.find_root().get_parameter_source(_GLOBAL) is ParameterSource.COMMANDLINE:
-        chosen[_GLOBAL] = before.instance
-    loaded = config.load(chosen, file=before.config)
+        settings[_GLOBAL] = global_options.instance
+    loaded = config.load(settings, file=global_options.config)
     from qcfeed.service.run import serve as run_service
 
     raise typer.Exit(run_service(loaded.config))

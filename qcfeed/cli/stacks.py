@@ -1,4 +1,4 @@
-"""``qcfeed stacks``: what every thread of the service does now, also when its loop is stuck."""
+"""``qcfeed stacks``: shows the stacks of all threads of the service, also while its loop is stuck."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from qcfeed.model.stacks import Stacks, ThreadStack
 from qcfeed.model.task_details import Frame
 
 STUCK_MS = 1_000.0
-"""From when on a loop that does not turn is worth a word."""
+"""Milliseconds without an iteration after which the event loop is reported as stuck."""
 
 app = new_app()
 
 
-class Row(NamedTuple):
-    """One call of one thread; ``depth`` 0 is the outermost that is told."""
+class StackRow(NamedTuple):
+    """One call of one thread; ``depth`` 0 is the outermost call kept."""
 
     thread: ThreadStack
     depth: int
     frame: Frame
 
 
-ROWS: Table[Row] = Table(
+STACK_TABLE: Table[StackRow] = Table(
     (
-        Column(key="thread", value=lambda row: row.thread.name),
-        Column(key="depth", value=lambda row: row.depth),
-        Column(key="location", value=lambda row: row.frame.location),
-        Column(key="function", value=lambda row: row.frame.function),
-        Column(key="source", value=lambda row: row.frame.source),
+        Column("thread", value=lambda row: row.thread.name),
+        Column("depth"),
+        Column("location", value=lambda row: row.frame.location),
+        Column("function", value=lambda row: row.frame.function),
+        Column("source", value=lambda row: row.frame.source),
     ),
     identity=lambda row: row.thread.name,
 )
@@ -44,38 +44,42 @@ ROWS: Table[Row] = Table(
 
 @app.command(
     epilog=examples(
-        "qcfeed stacks                        # where is it stuck",
+        "qcfeed stacks                        # where the loop is stuck",
         "qcfeed stacks -o json | jq '.threads[] | select(.watched) | .stack[-1]'",
     )
 )
 def stacks(ctx: typer.Context, source: From = None, output: Output = Format.TABLE) -> None:
-    """Show every thread's stack, the watched loop's first, and the task that runs in it.
+    """Show the stack of every thread, the event loop's first.
 
-    It answers while the loop is stuck: that is what it is for. The innermost call comes last.
-    A loop that has nothing to do is in select().
+    Use it when the event loop is stuck: it works then too, and names the running task. The
+    innermost call comes last. An idle loop is in select().
+
+    Exit status: 0.
     """
     answer, raw = ask_or_read(ctx, STACKS, Stacks, source=source)
     if output in (Format.TABLE, Format.WIDE):
-        emit("\n".join(line for thread in answer.threads for line in _told(thread)).rstrip())
+        emit("\n".join(line for thread in answer.threads for line in _rendered(thread)).rstrip())
     elif output is Format.NAME:
         emit("\n".join(thread.name for thread in answer.threads))
     else:
-        rows = [Row(thread, *call) for thread in answer.threads for call in enumerate(thread.stack)]
-        show(output, ROWS, rows, raw=raw)
+        rows = [
+            StackRow(thread, *call) for thread in answer.threads for call in enumerate(thread.stack)
+        ]
+        show(output, STACK_TABLE, rows, raw=raw)
     if answer.loop_stall_ms >= STUCK_MS:
-        say(f"the loop has not turned for {formats.milliseconds(answer.loop_stall_ms)}")
+        say(f"the loop has been stuck for {formats.milliseconds(answer.loop_stall_ms)}")
 
 
-def _told(thread: ThreadStack) -> Iterator[str]:
-    what = f"thread {thread.name}"
+def _rendered(thread: ThreadStack) -> Iterator[str]:
+    heading = f"thread {thread.name}"
     if thread.watched:
-        what += ", the watched loop's"
+        heading += ", the event loop"
     if thread.running_task is not None:
         serial = (
             "untracked" if thread.running_task.serial is None else str(thread.running_task.serial)
         )
-        what += f", runs task {serial} ({thread.running_task.name})"
-    yield formats.printable(what)
+        heading += f", running task {serial} ({thread.running_task.name})"
+    yield formats.printable(heading)
     if thread.dropped_frames:
         yield f"  ... {formats.plural(thread.dropped_frames, 'outer call')} left out"
     for frame in thread.stack:

@@ -1,4 +1,4 @@
-"""``qcfeed status``: one service on one screen, and whether anything is wrong with it."""
+"""``qcfeed status``: the state of one service on one screen, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -26,30 +26,33 @@ app = new_app()
     )
 )
 def status(ctx: typer.Context, source: From = None, output: Output = Format.TABLE) -> None:
-    """Show one service on one screen.
+    """Show the state of a service on one screen.
 
-    Of a program that is attached with qcfeed.attach: what any program has, without feeds.
+    For programs that use `qcfeed.attach()`, the figures of feeds are omitted.
 
-    Exit status: 1 when something is wrong: orphans, tasks that cannot be seen, a drill, dead
-    symbols, an upstream that is down, memory at 85 % of its limit, or a loop that is stuck; each is
-    said on stderr with the command to type next. 0 otherwise.
+    Each finding is printed on stderr with the command to type next. Findings are: orphans, an
+    incomplete ledger, an active drill, dead symbols, an upstream that is down, memory at 85 % of
+    its limit or more, and a stuck event loop.
+
+    Exit status: 1 with findings, 0 without.
     """
     try:
         answer, raw = ask_or_read(ctx, STATUS, Status, source=source)
     except NotFoundError:
-        _program(ctx, source, output)
+        _show_program(ctx, source, output)
         return
-    show_figures(output, _screen(answer), raw=raw, names=[answer.instance])
-    _tell(findings(answer))
+    show_figures(output, _service_figures(answer), raw=raw, names=[answer.instance])
+    _report(findings(answer))
 
 
-def _program(ctx: typer.Context, source: Path | None, output: Format) -> None:
+def _show_program(ctx: typer.Context, source: Path | None, output: Format) -> None:
     answer, raw = ask_or_read(ctx, PROCESS, Process, source=source)
-    show_figures(output, _program_screen(answer), raw=raw, names=[answer.instance])
-    _tell(_common_findings(answer, answer.totals.orphaned, 0))
+    show_figures(output, _program_figures(answer), raw=raw, names=[answer.instance])
+    _report(_common_findings(answer, answer.totals.orphaned, 0))
 
 
-def _tell(found: Iterable[tuple[str, str]]) -> None:
+def _report(found: Iterable[tuple[str, str]]) -> None:
+    """Print findings on stderr. Raises typer.Exit if there are any."""
     any_found = False
     for what, next_command in found:
         any_found = True
@@ -60,7 +63,7 @@ def _tell(found: Iterable[tuple[str, str]]) -> None:
 
 
 def findings(status: Status) -> Iterator[tuple[str, str]]:
-    """What is wrong, by what the screen shows, and what to type about it."""
+    """What is wrong according to the status, each with the command to type next."""
     yield from _common_findings(status, status.orphaned_tasks, status.orphaned_subscriptions)
     if status.staleness.dead:
         yield f"{plural(status.staleness.dead, 'symbol')} dead: no quotes", "`qcfeed feeds`"
@@ -68,8 +71,8 @@ def findings(status: Status) -> Iterator[tuple[str, str]]:
         yield f"upstream {status.upstream} is down while subscribers wait", "`qcfeed feeds -o wide`"
     if status.drill:
         yield (
-            f"drill {status.drill}: this service is broken on purpose",
-            "rehearse, then `qcfeed drill stop`",
+            f"drill {status.drill} is active: a fault was injected on purpose",
+            "`qcfeed drill stop` ends it",
         )
 
 
@@ -86,34 +89,34 @@ def _common_findings(
     if status.loop_stall_ms >= thresholds.LOOP_STUCK_S * 1_000:
         yield (
             f"the loop has been stuck for {milliseconds(status.loop_stall_ms)}",
-            "`qcfeed tasks --by-location`; it answers although the loop does not turn",
+            "`qcfeed stacks` shows where; it works while the loop is stuck",
         )
-    if (share := _share(status)) >= thresholds.MEMORY_SHARE:
+    if (share := _memory_share(status)) >= thresholds.MEMORY_SHARE:
         yield f"memory is at {share:.0%} of its limit", "`qcfeed tasks --by-location`"
 
 
-def _share(status: Status | Process) -> float:
+def _memory_share(status: Status | Process) -> float:
     return status.memory.resident_bytes / max(1, status.memory.limit_bytes)
 
 
-def _screen(status: Status) -> list[Figure]:
+def _service_figures(status: Status) -> list[Figure]:
     return [*_service(status), *_tasks(status), *_feeds(status), *_listening(status.listening)]
 
 
-def _program_screen(program: Process) -> list[Figure]:
+def _program_figures(program: Process) -> list[Figure]:
     orphaned = program.totals.orphaned
     return [
         Figure("program", f"{program.instance}, pid {program.pid}, Python {program.python}"),
         Figure("attached", f"{age(program.attached_s)}, since {program.attached_at}"),
         *_process(program),
-        _balance(program.totals),
+        _task_counts(program.totals),
         Figure("orphans", plural(orphaned, "task"), "red" if orphaned else None),
     ]
 
 
 def _service(status: Status) -> Iterator[Figure]:
     if status.drill:
-        yield Figure("DRILL", f"{status.drill}: BROKEN ON PURPOSE, NOT PRODUCTION", "red")
+        yield Figure("DRILL", f"{status.drill}: FAULT INJECTED ON PURPOSE, NOT PRODUCTION", "red")
     yield Figure(
         "service", f"{status.instance}, pid {status.pid}, qcfeed {status.version}, {status.state}"
     )
@@ -122,7 +125,7 @@ def _service(status: Status) -> Iterator[Figure]:
 
 
 def _process(status: Status | Process) -> Iterator[Figure]:
-    memory, share = status.memory, _share(status)
+    memory, share = status.memory, _memory_share(status)
     yield Figure(
         "memory",
         f"{size(memory.resident_bytes)} of {size(memory.limit_bytes)}, {share:.0%}"
@@ -139,7 +142,7 @@ def _process(status: Status | Process) -> Iterator[Figure]:
 
 
 def _tasks(status: Status) -> Iterator[Figure]:
-    yield _balance(status.totals)
+    yield _task_counts(status.totals)
     orphans = status.orphaned_tasks, status.orphaned_subscriptions
     yield Figure(
         "orphans",
@@ -148,7 +151,7 @@ def _tasks(status: Status) -> Iterator[Figure]:
     )
 
 
-def _balance(totals: TaskTotals) -> Figure:
+def _task_counts(totals: TaskTotals) -> Figure:
     return Figure(
         "tasks",
         f"{count(totals.live)} live; {count(totals.spawned)} spawned,"
@@ -164,12 +167,12 @@ def _feeds(status: Status) -> Iterator[Figure]:
     )
     yield Figure(
         "subscriptions",
-        f"{count(status.subscriptions)}, {status.subscribers_per_symbol:.1f} a symbol;"
+        f"{count(status.subscriptions)}, {status.subscribers_per_symbol:.1f} per symbol;"
         f" {plural(status.connections, 'connection')} of at most {count(status.connections_limit)}",
     )
-    for what, counts in ("closed", status.closed), ("refused", status.refused):
-        if told := ", ".join(f"{count(n)} ({why})" for why, n in sorted(counts.items()) if n):
-            yield Figure(what, told)
+    for label, counts in ("closed", status.closed), ("refused", status.refused):
+        if text := ", ".join(f"{count(n)} ({why})" for why, n in sorted(counts.items()) if n):
+            yield Figure(label, text)
     bands = status.staleness
     yield Figure(
         "staleness",
@@ -186,7 +189,7 @@ def _feeds(status: Status) -> Iterator[Figure]:
 
 
 def _listening(listening: Listening) -> Iterator[Figure]:
-    where = (
+    addresses = (
         ("quotes", listening.websocket),
         ("admin", listening.admin),
         ("control", listening.control),
@@ -195,6 +198,6 @@ def _listening(listening: Listening) -> Iterator[Figure]:
         ("monitor (web)", listening.monitor_web),
         ("monitor", listening.monitor_off and f"off: {listening.monitor_off}"),
     )
-    for label, address in where:
+    for label, address in addresses:
         if address:
             yield Figure(label, address)

@@ -1,4 +1,4 @@
-"""``qcfeed subscribers``: who is connected and how far behind; ``subscribers kick``: end some."""
+"""``qcfeed subscribers`` lists subscriber connections; ``subscribers kick`` disconnects some."""
 
 from __future__ import annotations
 
@@ -10,118 +10,88 @@ import typer
 
 from qcfeed.cli.context import Format, Output, act, ask, examples, new_app, options, say
 from qcfeed.cli.ui import formats
+from qcfeed.cli.ui.confirm import confirm
 from qcfeed.cli.ui.figures import Figure, show_figures
 from qcfeed.cli.ui.render import draw, show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import SUBSCRIBERS, SUBSCRIBERS_KICK
-from qcfeed.errors import ExitStatus, NeedsConfirmationError, UsageError
+from qcfeed.errors import ExitStatus, UsageError
 from qcfeed.model.subscribers import Kicked, KickRequest, Subscriber, Subscribers
 
 PREVIEW = 10
-"""Connections that are shown before the question; more are counted."""
+"""The number of connections to show before the confirmation prompt; the rest is counted."""
 
 DEFAULT_LIMIT = 1_000
-MOST = 100_000
-"""Connections that one kick may end (server/subscriber_handlers.py)."""
+MAX_KICKED = 100_000
+"""The most connections that one kick may end (server/subscriber_handlers.py)."""
 
-FEW = 3
-"""Symbols that are named in a table."""
+SYMBOLS_SHOWN = 3
+"""The number of symbols to name per row of the table."""
 
 app = new_app()
 
 Slow = Annotated[
     bool,
-    typer.Option("--slow", help="Only who is behind, or missed quotes within the last minute."),
+    typer.Option(
+        "--slow", help="Only connections that are behind or missed quotes in the last minute."
+    ),
 ]
 HoldsSymbol = Annotated[
-    str, typer.Option("--symbol", metavar="SYMBOL", help="Only who holds this symbol.")
+    str,
+    typer.Option("--symbol", metavar="SYMBOL", help="Only connections subscribed to this symbol."),
 ]
 
 SUBSCRIBER_TABLE: Table[Subscriber] = Table(
     (
-        Column(key="id", value=lambda s: s.id, right=True),
-        Column(key="peer", value=lambda s: s.peer),
+        Column("id", right=True),
+        Column("peer"),
         Column(
-            key="symbols",
+            "symbols",
             value=lambda s: " ".join([*s.symbols, *_further(s)]),
             show=lambda text: _shortened(text.split()),
             least=8,
         ),
-        Column(key="policy", value=lambda s: s.policy, rank=1),
+        Column("policy", rank=1),
+        Column("lag", show=formats.count, right=True, colour=lambda s: "red" if s.lag else None),
+        Column("lag_bytes", header="UNSENT", show=formats.size, right=True),
+        Column("kernel_bytes", header="KERNEL", show=formats.size, right=True),
+        Column("age_s", header="AGE", show=formats.age, right=True),
         Column(
-            key="lag",
-            value=lambda s: s.lag,
-            show=formats.count,
-            right=True,
-            colour=lambda s: "red" if s.lag else None,
-        ),
-        Column(
-            key="lag_bytes",
-            header="UNSENT",
-            value=lambda s: s.lag_bytes,
-            show=formats.size,
-            right=True,
-        ),
-        Column(
-            key="kernel_bytes",
-            header="KERNEL",
-            value=lambda s: s.kernel_bytes,
-            show=formats.size,
-            right=True,
-        ),
-        Column(key="age_s", header="AGE", value=lambda s: s.age_s, show=formats.age, right=True),
-        Column(
-            key="conflated",
-            value=lambda s: s.conflated,
+            "conflated",
             show=formats.count,
             right=True,
             colour=lambda s: "yellow" if s.conflated else None,
             rank=2,
         ),
         Column(
-            key="dropped",
-            value=lambda s: s.dropped,
+            "dropped",
             show=formats.count,
             right=True,
             colour=lambda s: "yellow" if s.dropped else None,
             rank=3,
         ),
-        Column(key="held", value=lambda s: s.held, show=formats.count, right=True, wide=True),
-        Column(
-            key="stalled_s",
-            header="STALLED",
-            value=lambda s: s.stalled_s,
-            show=formats.age,
-            right=True,
-            wide=True,
-        ),
-        Column(
-            key="heard_s",
-            header="HEARD",
-            value=lambda s: s.heard_s,
-            show=formats.age,
-            right=True,
-            wide=True,
-        ),
-        Column(key="compressed", value=lambda s: s.compressed, wide=True),
+        Column("held", show=formats.count, right=True, wide=True),
+        Column("stalled_s", header="STALLED", show=formats.age, right=True, wide=True),
+        Column("heard_s", header="HEARD", show=formats.age, right=True, wide=True),
+        Column("compressed", wide=True),
     ),
     identity=lambda subscriber: str(subscriber.id),
 )
 
 
 def _further(subscriber: Subscriber) -> list[str]:
-    """How many symbols it holds beside those that are named."""
+    """The number of symbols that the answer does not name, as ``+12``; empty if none."""
     more = subscriber.held - len(subscriber.symbols)
     return [f"+{more}"] if more else []
 
 
 def _shortened(words: list[str]) -> str:
-    """At most three, then how many more."""
-    if len(words) <= FEW:
+    """The first SYMBOLS_SHOWN symbols, then the number of the others."""
+    if len(words) <= SYMBOLS_SHOWN:
         return " ".join(words)
     last = words[-1]
-    more = len(words) - FEW + (int(last) - 1 if last.startswith("+") else 0)
-    return " ".join([*words[:FEW], f"+{more:,}"])
+    more = len(words) - SYMBOLS_SHOWN + (int(last) - 1 if last.startswith("+") else 0)
+    return " ".join([*words[:SYMBOLS_SHOWN], f"+{more:,}"])
 
 
 @app.callback(
@@ -138,19 +108,24 @@ def subscribers(
     ctx: typer.Context,
     slow: Slow = False,
     symbol: HoldsSymbol = "",
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="List at most N.")] = DEFAULT_LIMIT,
+    limit: Annotated[
+        int, typer.Option(min=1, metavar="N", help="List at most N connections.")
+    ] = DEFAULT_LIMIT,
     output: Output = Format.TABLE,
 ) -> None:
-    """List subscribers' connections, the furthest behind first, or end some.
+    """List subscriber connections, the furthest behind first, or disconnect some.
 
-    The policy is what becomes of one that reads too slowly. Lag counts the quotes it has not had yet;
-    unsent is what the service keeps for it, kernel what the kernel does, until its peer takes it.
+    POLICY is what the service does when the connection reads too slowly. LAG is the number of
+    quotes that it has not been sent yet. UNSENT is data buffered in the service, KERNEL is data in
+    the kernel's send buffer that the peer has not acknowledged.
+
+    Exit status: 0.
     """
     if ctx.invoked_subcommand is not None:
         return
-    answer, raw = _ask(ctx, slow, symbol, limit=limit)
+    answer, raw = _request(ctx, slow, symbol, limit=limit)
     if not answer.total and output in (Format.TABLE, Format.WIDE):
-        say(_nobody(slow, symbol))
+        say(_no_match(slow, symbol))
         return
     show(output, SUBSCRIBER_TABLE, answer.subscribers, raw=raw)
     if len(answer.subscribers) < answer.total:
@@ -160,22 +135,28 @@ def subscribers(
         )
 
 
-def _ask(
+def _request(
     ctx: typer.Context, slow: bool, symbol: str, *, limit: int, ids: Sequence[int] = ()
 ) -> tuple[Subscribers, bytes]:
-    which = {"slow": "true" if slow else None, "symbol": symbol or None}
-    numbers = ",".join(map(str, ids)) or None
-    return ask(ctx, SUBSCRIBERS, Subscribers, limit=limit, ids=numbers, **which)
+    return ask(
+        ctx,
+        SUBSCRIBERS,
+        Subscribers,
+        limit=limit,
+        ids=",".join(map(str, ids)) or None,
+        slow="true" if slow else None,
+        symbol=symbol or None,
+    )
 
 
-def _nobody(slow: bool, symbol: str) -> str:
-    who = f"nobody who holds {symbol.upper()}" if symbol else "nobody"
-    return f"no subscribers: {who} is {'slow' if slow else 'connected'}"
+def _no_match(slow: bool, symbol: str) -> str:
+    which = f" to {symbol.upper()}" if symbol else ""
+    return f"no {'slow ' if slow else ''}subscribers{which}"
 
 
 @app.command(
     epilog=examples(
-        "qcfeed subscribers kick 48213            # asks first; a number is never used again",
+        "qcfeed subscribers kick 48213            # asks first; an ID is never reused",
         "qcfeed subscribers kick --slow --dry-run",
         "qcfeed subscribers kick --symbol AAPL --yes",
     )
@@ -183,70 +164,72 @@ def _nobody(slow: bool, symbol: str) -> str:
 def kick(
     ctx: typer.Context,
     ids: Annotated[
-        list[int] | None, typer.Argument(min=1, metavar="ID...", help="Their numbers.")
+        list[int] | None,
+        typer.Argument(min=1, metavar="ID...", help="IDs of the connections to end."),
     ] = None,
     slow: Slow = False,
     symbol: HoldsSymbol = "",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show whose connection would end.")
+        bool, typer.Option("--dry-run", help="Only show which connections would end.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """End connections; they are told so (close 4411) and may come back.
+    """Disconnect subscribers by ID, or all that match --slow or --symbol.
 
-    Shows them and asks first; without a terminal to ask on, --yes is needed (exit 6). Exactly those
-    that were shown are ended. Exit status: 1 when one is not gone within --timeout seconds.
+    The subscribers get close code 4411 and may reconnect. Shows the connections and asks for
+    confirmation; ends only those shown.
+
+    Exit status: 1 if a connection is still open after --timeout seconds; 6 if there is no terminal
+    to ask on and no --yes; 0 otherwise.
     """
     if bool(ids) == (slow or bool(symbol)):
         raise UsageError(
-            "say whose connections to end: their numbers, or --slow or --symbol, not both",
+            "name the connections to end: by their IDs, or with --slow or --symbol, not both",
             hint="`qcfeed subscribers` lists them; for example `qcfeed subscribers kick --slow`",
         )
-    answer, raw = _ask(ctx, slow, symbol, limit=MOST, ids=ids or ())
-    chosen = answer.subscribers
-    if not chosen:
-        say("nobody of these is connected" if ids else _nobody(slow, symbol))
+    answer, raw = _request(ctx, slow, symbol, limit=MAX_KICKED, ids=ids or ())
+    to_kick = answer.subscribers
+    if not to_kick:
+        say("no open connection has such an ID" if ids else _no_match(slow, symbol))
         return
     if dry_run:
-        show(output, SUBSCRIBER_TABLE, chosen, raw=raw)
-        say(f"{formats.plural(len(chosen), 'connection')} would be ended")
+        show(output, SUBSCRIBER_TABLE, to_kick, raw=raw)
+        say(f"{formats.plural(len(to_kick), 'connection')} would be ended")
         return
     if not yes:
-        _confirm(chosen)
-    numbers = ids or [each.id for each in chosen]
-    request = KickRequest(ids=numbers, force=True, timeout_s=options(ctx).timeout)
+        _confirm(to_kick)
+    # IDs and not the filter: a connection that became slow meanwhile was not shown.
+    kicked = ids or [each.id for each in to_kick]
+    request = KickRequest(ids=kicked, force=True, timeout_s=options(ctx).timeout)
     _show_outcome(*act(ctx, SUBSCRIBERS_KICK, request, Kicked), output)
 
 
-def _confirm(chosen: Sequence[Subscriber]) -> None:
-    """Raises NeedsConfirmationError unless a person says yes."""
-    what = formats.plural(len(chosen), "connection")
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise NeedsConfirmationError(
-            f"this would end {what}", hint="nothing was done; --dry-run shows them, --yes does it"
-        )
-    draw(SUBSCRIBER_TABLE, chosen[:PREVIEW], stream=sys.stderr)
-    if len(chosen) > PREVIEW:
-        say(f"and {len(chosen) - PREVIEW:,} more")
-    sys.stderr.write(f"end {what}? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise NeedsConfirmationError("nobody was kicked")
+def _confirm(to_kick: Sequence[Subscriber]) -> None:
+    """Raises NeedsConfirmationError unless a person answers yes."""
+    if sys.stderr.isatty():
+        draw(SUBSCRIBER_TABLE, to_kick[:PREVIEW], stream=sys.stderr)
+        if len(to_kick) > PREVIEW:
+            say(f"and {len(to_kick) - PREVIEW:,} more")
+    confirm(
+        f"end {formats.plural(len(to_kick), 'connection')}",
+        hint="--dry-run shows them, --yes does it",
+        refused="no connection was ended",
+    )
 
 
-def outcome(answer: Kicked) -> list[Figure]:
-    """What became of them."""
+def figures(answer: Kicked) -> list[Figure]:
+    """The outcome of a kick as figures."""
     closing = len(answer.closing)
     return [
         Figure("kicked", formats.plural(answer.kicked, "connection")),
         Figure("already gone", formats.count(answer.already_gone)),
-        Figure("still there", formats.count(closing), "red" if closing else None),
+        Figure("still open", formats.count(closing), "red" if closing else None),
     ]
 
 
 def _show_outcome(answer: Kicked, raw: bytes, output: Format) -> None:
-    show_figures(output, outcome(answer), raw=raw, names=[str(each) for each in answer.closing])
+    show_figures(output, figures(answer), raw=raw, names=[str(each) for each in answer.closing])
     if answer.closing:
-        say("told to go, and reset within 5 s if they do not: `qcfeed subscribers`")
+        say("they are closing and will be reset within 5 s: check with `qcfeed subscribers`")
         raise typer.Exit(ExitStatus.FINDINGS)

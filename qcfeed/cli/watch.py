@@ -1,4 +1,4 @@
-"""``qcfeed watch``: live quotes, as a table on a terminal and as JSON lines in a pipe."""
+"""``qcfeed watch``: shows live quotes, as a table on a terminal and as JSON lines in a pipe."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ from qcfeed.model.messages import Quote
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.upstreams import recording
 
-_REDRAW = 0.25
+_REDRAW_INTERVAL = 0.25
 _DEFAULT = Config()
+"""Where a service listens by default."""
 
 app = new_app()
 
@@ -46,65 +47,67 @@ app = new_app()
 )
 def watch(
     ctx: typer.Context,
-    symbols: Annotated[list[str], typer.Argument(metavar="SYMBOL...", help="What to watch.")],
+    symbols: Annotated[list[str], typer.Argument(metavar="SYMBOL...", help="Symbols to watch.")],
     server: Annotated[
         str | None,
         typer.Option(
-            metavar="URL", help="ws://HOST:PORT of the service; found by itself on this machine."
+            metavar="URL",
+            help="ws://HOST:PORT of the service. Default: the one on this machine.",
         ),
     ] = None,
     record: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Write quotes here too, for `--upstream replay:FILE`; .gz is packed.",
+            help="Also write the quotes to FILE, for `--upstream replay:FILE`; .gz is compressed.",
         ),
     ] = None,
-    count: Annotated[int | None, typer.Option(min=1, help="Leave after so many quotes.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="Stop after this many quotes.")] = None,
     seconds: Annotated[
-        float | None, typer.Option("--for", min=0.001, help="Leave after so many seconds.")
+        float | None, typer.Option("--for", min=0.001, help="Stop after this many seconds.")
     ] = None,
     slow: Annotated[
         SlowConsumerPolicy | None,
         typer.Option(
-            help="What the service does when this falls behind: send only the newest, drop the"
-            " oldest, or disconnect; its own setting if none is given.",
+            help="Policy of the service when this client reads too slowly: send only the newest"
+            " quotes, drop the oldest, or disconnect. Default: the service's own.",
         ),
     ] = None,
     output: Annotated[
         View | None,
-        typer.Option("-o", "--output", help="table (on a terminal) or json (when piped)."),
+        typer.Option("-o", "--output", help="table (default on a terminal) or json (in a pipe)."),
     ] = None,
 ) -> None:
-    """Show live quotes of symbols.
+    """Show live quotes.
 
-    A table on a terminal; elsewhere JSON lines, each message as it was received. Comes back by
-    itself when the connection is lost, and tells of that and of missed quotes on stderr.
-    Ctrl-C ends it: exit 0, or 130 when --count or --for were not reached.
+    Prints a table on a terminal, and in a pipe JSON lines, each message as received. Reconnects when
+    the connection is lost; reports that and missed quotes on stderr.
+
+    Exit status: 0 at the end, also by Ctrl-C; 130 by Ctrl-C before --count or --for is reached.
     """
-    wanted = list(dict.fromkeys(symbol.parse(text) for text in symbols))
-    where = endpoint.parse(server) if server else _found(ctx)
-    show = viewer(wanted, output or (View.TABLE if sys.stdout.isatty() else View.JSON))
+    parsed = list(dict.fromkeys(symbol.parse(text) for text in symbols))
+    address = endpoint.parse(server) if server else _endpoint(ctx)
+    show = viewer(parsed, output or (View.TABLE if sys.stdout.isatty() else View.JSON))
     with show as view, _recorder(record) as write:
-        done = _run(_follow(stream(where, wanted, slow=slow), view, write, count, seconds))
+        done = _run(_follow(stream(address, parsed, slow=slow), view, write, count, seconds))
     if not done and (count is not None or seconds is not None):
         raise typer.Exit(ExitStatus.INTERRUPTED)
 
 
-def _found(ctx: typer.Context) -> Endpoint:
-    """Where the chosen instance takes connections, or the default when none was chosen or runs."""
+def _endpoint(ctx: typer.Context) -> Endpoint:
+    """The address of the service that the options name; the default one if none is named or runs."""
     given = options(ctx)
     try:
         status = client(ctx).get(routes.STATUS, Status)
     except UnreachableError:
-        if given.named:
+        if given.name_a_service:
             raise
         return Endpoint("ws", _DEFAULT.host, _DEFAULT.port)
     return endpoint.parse(f"ws://{status.listening.websocket}")
 
 
 def _run(work: Coroutine[None, None, None]) -> bool:
-    """Whether ``work`` came to its end, and not the person's patience."""
+    """Run ``work``. True if it ended by itself, False if it was interrupted."""
     try:
         asyncio.run(work)
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -119,9 +122,9 @@ async def _follow(
     count: int | None,
     seconds: float | None,
 ) -> None:
-    """Show and record events until ``count`` quotes or ``seconds`` are over."""
+    """Show and record events until ``count`` quotes have come or ``seconds`` have passed."""
     task = asyncio.current_task()
-    if task is not None:  # a recording must be whole, whoever ends it
+    if task is not None:  # so that SIGTERM closes the recording properly
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     limit = asyncio.timeout(seconds)
     try:
@@ -145,7 +148,7 @@ async def _take(
     quotes = 0
     again = ""
     async for event in events:
-        _tell(event, again)
+        _report(event, again)
         view.take(event)
         if isinstance(event, Received) and isinstance(event.message, Quote):
             write(event.message)
@@ -158,12 +161,12 @@ async def _take(
 
 async def _redraw(view: Viewer) -> None:
     while True:
-        await asyncio.sleep(_REDRAW)
+        await asyncio.sleep(_REDRAW_INTERVAL)
         view.redraw()
 
 
-def _tell(event: Event, again: str) -> None:
-    """What a person should know beside the quotes, on stderr."""
+def _report(event: Event, again: str) -> None:
+    """Print on stderr what happens to the connection, and missed or repeated quotes."""
     match event:
         case Connected(url=url):
             say(f"connected{again} to {url}")
@@ -173,14 +176,15 @@ def _tell(event: Event, again: str) -> None:
             missed = plural(event.missed, "quote")
             say(f"{event.symbol}: {missed} missed ({event.expected} to {event.got - 1})")
         case Repeat():
-            say(f"{event.symbol}: quote {event.got} again or late, {event.expected} was due")
+            say(f"{event.symbol}: quote {event.got} repeated or late, expected {event.expected}")
         case Received():
             pass
 
 
 @contextlib.contextmanager
 def _recorder(path: Path | None) -> Iterator[Callable[[Quote], None]]:
-    """Writes quotes to ``path`` with the time they came, or nothing without a path."""
+    """A function that writes quotes to ``path`` with their time of arrival; without a path, it does
+    nothing."""
     if path is None:
         yield lambda _quote: None
         return

@@ -1,4 +1,4 @@
-"""How ``qcfeed watch`` shows what it receives: JSON lines, or a table."""
+"""The two outputs of ``qcfeed watch``: JSON lines and a table."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _COLOURS = {
 
 
 def _price(value: float) -> str:
-    """Cents at least, and whatever finer ticks there are."""
+    """A price with at least two decimals, and more if it has more."""
     cents = f"{value:.2f}"
     return cents if float(cents) == value else f"{Decimal(str(value)):f}"
 
@@ -45,59 +45,50 @@ def _side(price: float | None, size: Size) -> str | None:
 
 TABLE: Table[SymbolState] = Table(
     [
-        Column(key="symbol", value=lambda line: line.symbol),
+        Column("symbol"),
         Column(
-            key="bid",
+            "bid",
             value=lambda line: line.quote and _side(line.quote.bid, line.quote.bid_size),
             right=True,
         ),
         Column(
-            key="ask",
+            "ask",
             value=lambda line: line.quote and _side(line.quote.ask, line.quote.ask_size),
             right=True,
         ),
         Column(
-            key="last",
+            "last",
             value=lambda line: line.quote and line.quote.last,
             show=_price,
             right=True,
             rank=3,
         ),
-        Column(
-            key="age_s", header="AGE", value=lambda line: line.age_s, show=age, right=True, rank=1
-        ),
-        Column(
-            key="state", value=lambda line: line.state, colour=lambda line: _COLOURS.get(line.state)
-        ),
-        Column(key="seq", value=lambda line: line.quote and line.quote.seq, right=True, rank=2),
-        Column(
-            key="gaps",
-            value=lambda line: line.gaps,
-            right=True,
-            colour=lambda line: "red" if line.gaps else None,
-        ),
+        Column("age_s", header="AGE", show=age, right=True, rank=1),
+        Column("state", colour=lambda line: _COLOURS.get(line.state)),
+        Column("seq", value=lambda line: line.quote and line.quote.seq, right=True, rank=2),
+        Column("gaps", right=True, colour=lambda line: "red" if line.gaps else None),
     ],
     identity=lambda line: line.symbol,
 )
 
 
 class View(StrEnum):
-    """How quotes are shown."""
+    """The output formats."""
 
     TABLE = "table"
     JSON = "json"
 
 
 class Viewer(Protocol):
-    """Where events are shown; ``redraw`` is called now and then."""
+    """Shows events; ``redraw`` is called several times per second."""
 
     def take(self, event: Event) -> None: ...
 
     def redraw(self) -> None: ...
 
 
-class Lines:
-    """Each message as it was received, at once. Raises BrokenPipeError when the reader has left."""
+class JsonLines:
+    """Prints each message as received. Raises BrokenPipeError when the pipe is closed."""
 
     def take(self, event: Event) -> None:
         if isinstance(event, Received):
@@ -108,8 +99,8 @@ class Lines:
         pass
 
 
-class Screen:
-    """A table, drawn in place on a terminal, else once, at the end: a pipe cannot be redrawn."""
+class QuoteTable:
+    """A table of the latest quotes, redrawn on a terminal; in a pipe printed once, at the end."""
 
     def __init__(
         self,
@@ -135,13 +126,13 @@ class Screen:
 
 @contextlib.contextmanager
 def viewer(symbols: Sequence[Symbol], view: View) -> Iterator[Viewer]:
-    """What shows ``symbols`` in the form asked for; the table is left as it was last."""
+    """A viewer for ``symbols``. At the end it draws the table a last time."""
     if view is View.JSON:
-        yield Lines()
+        yield JsonLines()
         return
     live = sys.stdout.isatty()
     drawn = render.live(TABLE) if live else contextlib.nullcontext(partial(render.draw, TABLE))
     with drawn as draw:
-        screen = Screen(symbols, draw, live=live)
-        yield screen
-        screen.finish()
+        table = QuoteTable(symbols, draw, live=live)
+        yield table
+        table.finish()

@@ -1,5 +1,5 @@
-"""Is everything as it should be? Checks, one after another, each with what to type when it is not.
+"""The checks of ``qcfeed doctor``: installation, machine, service and Prometheus.
 
-A check is a function of a Case. It returns what it found, in words, when all is well; it raises
-FaultError when something is not (any QcfeedError is one too) and Skip when it cannot be looked at.
+A check is a function of a Case. It returns a description of what it found if that is fine, raises
+CheckFailedError (or any other QcfeedError) if it is not, and Skip if it cannot be checked.
 """

@@ -1,4 +1,4 @@
-"""What a check is, what came of it, and how a round of them is made."""
+"""Checks: what they are given, how they fail or are skipped, and running them in order."""
 
 from __future__ import annotations
 
@@ -20,23 +20,24 @@ from qcfeed.model.answers import Process, Status
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 
 
-class FaultError(QcfeedError):
-    """Something is not as it should be; the hint is what to type next."""
+class CheckFailedError(QcfeedError):
+    """A check found a problem; the hint says what to type next."""
 
-    code = "fault"
+    code = "check_failed"
 
 
-class Skip(Exception):  # noqa: N818 - it is no error
-    """It cannot be looked at: why, and what would make it possible."""
+class Skip(Exception):  # noqa: N818 - not an error
+    """A check cannot be made: the reason, and the command that would make it possible."""
 
-    def __init__(self, why: str, next_command: str = "") -> None:
-        super().__init__(why)
-        self.why = why
+    def __init__(self, reason: str, next_command: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
         self.next = next_command
 
 
 class Result(NamedTuple):
-    """What came of one check. ``detail`` is what was found or why not; ``next`` is what to type."""
+    """The result of one check. ``detail`` is what it found, or why it was skipped; ``next`` is what
+    to type."""
 
     check: str
     outcome: str
@@ -46,48 +47,49 @@ class Result(NamedTuple):
 
 @dataclass
 class Case:
-    """Which service is looked at, from where, and what is known of it so far.
+    """What the checks are given: the service, the configuration and Prometheus.
 
     ``address`` finds the service's control plane, or raises what paths.resolve does.
-    ``called`` is the program as it is called for this service: ``qcfeed --context prod``.
+    ``command`` is qcfeed with the options that name this service: ``qcfeed --context prod``.
+    ``timeout`` is in seconds, per request.
     """
 
     address: Callable[[], paths.Address] = lambda: paths.resolve(None, None, None)
     file: Path | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     timeout: float = 5.0
-    called: str = "qcfeed"
+    command: str = "qcfeed"
     prometheus: Callable[[], PrometheusConfig] = PrometheusConfig
     prometheus_answers: bool = True
-    """Until it has not: then it is not asked again."""
+    """False once it has not answered: each further request would wait for the timeout again."""
 
     @functools.cached_property
     def config(self) -> Config:
-        """What a service would run with here. Raises Skip when it is not readable."""
+        """The configuration that a service would start with here. Raises Skip if it is invalid."""
         try:
             return config.load({}, environment=self.environment, file=self.file).config
         except QcfeedError as error:
-            raise Skip("the configuration is not right", "`qcfeed config check`") from error
+            raise Skip("the configuration is invalid", "`qcfeed config check`") from error
 
     @property
     def service(self) -> Status:
-        """The feed service that is meant. Raises Skip when none answers or it is another program."""
-        answer = self.program
+        """The status of the service. Raises Skip if none answers or it is an attached program."""
+        answer = self.service_or_program
         if not isinstance(answer, Status):
-            raise Skip(f"{answer.instance} is a program with qcfeed.attach, and serves no feeds")
+            raise Skip(f"{answer.instance} is an attached program, which serves no feeds")
         return answer
 
     @property
-    def program(self) -> Status | Process:
-        """The service or attached program that is meant. Raises Skip when none answers."""
+    def service_or_program(self) -> Status | Process:
+        """The status of the service or attached program. Raises Skip if none answers."""
         try:
-            return self.asked
+            return self.answer
         except QcfeedError as error:
             raise Skip("no service answers", error.hint or "") from error
 
     @functools.cached_property
-    def asked(self) -> Status | Process:
-        """The same. Raises what ControlClient does, and whatever ``address`` does."""
+    def answer(self) -> Status | Process:
+        """The same, requested once. Raises what ControlClient and ``address`` do."""
         client = ControlClient(self.address(), timeout=self.timeout)
         try:
             return client.get(STATUS, Status)
@@ -98,12 +100,12 @@ class Case:
 Check = Callable[[Case], str]
 
 
-def examine(checks: Iterable[tuple[str, Check]], case: Case) -> Iterable[Result]:
-    """The results, as they come."""
+def run_checks(checks: Iterable[tuple[str, Check]], case: Case) -> Iterable[Result]:
+    """Run the checks in order and yield each result."""
     for name, check in checks:
         try:
             yield Result(name, PASSED, check(case))
         except Skip as skip:
-            yield Result(name, SKIPPED, skip.why, skip.next)
+            yield Result(name, SKIPPED, skip.reason, skip.next)
         except QcfeedError as error:
             yield Result(name, FAILED, error.message, error.hint or "")

@@ -1,4 +1,4 @@
-"""What is installed: qcfeed itself, what it needs, and versions that do not go together."""
+"""Checks of the installation: qcfeed itself, its dependencies, and incompatible versions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import qcfeed
 from qcfeed import shipped
-from qcfeed.doctor.check import Case, FaultError, Skip
+from qcfeed.doctor.check import Case, CheckFailedError, Skip
 from qcfeed.model.answers import Process, Status
 
 _PIP = f"{sys.executable} -m pip install"
@@ -23,25 +23,29 @@ PYTHON: Version = sys.version_info[:3]
 
 
 def installation(_: Case) -> str:
-    """qcfeed's own files, and each of its dependencies in a version that it was tried with."""
+    """qcfeed is installed with its files, and each dependency in a version that it supports."""
     try:
         installed = metadata.version("qcfeed")
     except metadata.PackageNotFoundError as error:
-        raise FaultError("qcfeed is run but not installed", hint=f"`{_PIP} qcfeed`") from error
+        raise CheckFailedError(
+            "qcfeed runs without being installed", hint=f"`{_PIP} qcfeed`"
+        ) from error
     if installed != qcfeed.__version__:
-        raise FaultError(
-            f"qcfeed {qcfeed.__version__} runs, but {installed} is installed",
+        raise CheckFailedError(
+            f"qcfeed {qcfeed.__version__} is running, but {installed} is installed",
             hint=f"`{_PIP} --force-reinstall qcfeed`",
         )
     if not Path(shipped.directory("runbooks")).is_dir() or not shipped.runbooks():
-        raise FaultError("the runbooks are missing", hint=f"`{_PIP} --force-reinstall qcfeed`")
-    needed = [text for text in metadata.requires("qcfeed") or () if "extra ==" not in text]
-    for requirement in needed:
-        _satisfied(requirement)
-    return f"qcfeed {installed} with its {len(needed)} dependencies"
+        raise CheckFailedError(
+            "the runbooks are missing", hint=f"`{_PIP} --force-reinstall qcfeed`"
+        )
+    required = [text for text in metadata.requires("qcfeed") or () if "extra ==" not in text]
+    for requirement in required:
+        _check_requirement(requirement)
+    return f"qcfeed {installed} with its {len(required)} dependencies"
 
 
-def _satisfied(requirement: str) -> None:
+def _check_requirement(requirement: str) -> None:
     matched = _REQUIREMENT.match(requirement)
     if matched is None:
         return
@@ -49,90 +53,94 @@ def _satisfied(requirement: str) -> None:
     try:
         have = metadata.version(name)
     except metadata.PackageNotFoundError as error:
-        raise FaultError(f"{name} is not installed", hint=f"`{_PIP} '{requirement}'`") from error
+        raise CheckFailedError(
+            f"{name} is not installed", hint=f"`{_PIP} '{requirement}'`"
+        ) from error
     if not all(_holds(parse(have), *bound) for bound in _BOUND.findall(bounds)):
-        raise FaultError(
+        raise CheckFailedError(
             f"{name} {have} is installed, qcfeed needs {bounds.strip()}",
             hint=f"`{_PIP} '{requirement}'`",
         )
 
 
 def _holds(have: Version, operator: str, bound: str) -> bool:
-    wanted = parse(bound)
-    longest = max(len(have), len(wanted))
-    a, b = ((*each, *[0] * (longest - len(each))) for each in (have, wanted))
+    """Whether ``have`` satisfies the bound; 1.2 equals 1.2.0."""
+    limit = parse(bound)
+    length = max(len(have), len(limit))
+    a, b = ((*each, *[0] * (length - len(each))) for each in (have, limit))
     return {
         ">=": a >= b, "<=": a <= b, "<": a < b, ">": a > b, "==": a == b, "!=": a != b,
     }[operator]  # fmt: skip
 
 
 def parse(version: str) -> Version:
-    """The release of a version, as numbers: ``0.23.0rc1`` is (0, 23, 0)."""
+    """The release part of a version as numbers: (0, 23, 0) for ``0.23.0rc1``."""
     release = re.match(r"\d+(?:\.\d+)*", version)
     return tuple(map(int, release[0].split("."))) if release else ()
 
 
-class Broken(NamedTuple):
-    """Versions that do not go together: all of ``least`` at once."""
+class Incompatibility(NamedTuple):
+    """A combination that does not work: all packages of ``least`` at these versions or later, on
+    ``python`` or later."""
 
     least: Mapping[str, Version]
     python: Version
     why: str
     remedy: str
     only_attached: bool = False
-    """Whether only a program with qcfeed.attach can meet it, and not ``qcfeed serve``."""
+    """True if it affects only programs that use ``qcfeed.attach()``, not ``qcfeed serve``."""
 
 
-KNOWN_BROKEN = (
-    Broken(
+INCOMPATIBILITIES = (
+    Incompatibility(
         {"uvloop": (0, 23), "aiomonitor": (0, 7)},
         (3, 13),
-        "a program on uvloop that starts aiomonitor with its task-factory hook can create no task",
+        "a program on uvloop that starts aiomonitor with its task-factory hook cannot create tasks",
         "start it with hook_task_factory=False, as qcfeed does",
         only_attached=True,
     ),
-    Broken(
+    Incompatibility(
         {"click": (9,), "aiomonitor": (0, 7)},
         (3, 11),
-        "aiomonitor 0.7 does not import with click 9",
+        "aiomonitor 0.7 cannot be imported with click 9",
         f"`{_PIP} 'click<9'`",
     ),
 )
 
 
 def versions(case: Case) -> str:
-    """Versions that are known not to go together, and a service that is of another version."""
+    """No incompatible versions are installed, and the service runs the same version of qcfeed."""
     have = {
         name: parse(found)
         for name in ("uvloop", "aiomonitor", "click")
         if (found := _version(name))
     }
-    told = f"Python {'.'.join(map(str, PYTHON))}"
-    told += "".join(f", {name} {'.'.join(map(str, number))}" for name, number in have.items())
-    pairs = broken(have, PYTHON)
+    text = f"Python {'.'.join(map(str, PYTHON))}"
+    text += "".join(f", {name} {'.'.join(map(str, number))}" for name, number in have.items())
+    problems = incompatibilities(have, PYTHON)
     try:
-        answer = case.program
+        answer = case.service_or_program
     except Skip:
         answer = None
     if isinstance(answer, Status) and answer.version != qcfeed.__version__:
-        raise FaultError(
-            f"the service is qcfeed {answer.version}, this is {qcfeed.__version__}",
+        raise CheckFailedError(
+            f"the service runs qcfeed {answer.version}, this is {qcfeed.__version__}",
             hint=f"`{_PIP} qcfeed=={answer.version}`, or restart the service",
         )
     if not isinstance(answer, Process):
         # serve runs on asyncio's own loop, and attaches aiomonitor without the hook.
-        told += "".join(f" (but {each.why})" for each in pairs if each.only_attached)
-        pairs = [each for each in pairs if not each.only_attached]
-    if pairs:
-        raise FaultError(f"{told}: {pairs[0].why}", hint=pairs[0].remedy)
-    return told
+        text += "".join(f" (but {each.why})" for each in problems if each.only_attached)
+        problems = [each for each in problems if not each.only_attached]
+    if problems:
+        raise CheckFailedError(f"{text}: {problems[0].why}", hint=problems[0].remedy)
+    return text
 
 
-def broken(have: Mapping[str, Version], python: Version) -> list[Broken]:
-    """Which of KNOWN_BROKEN these are."""
+def incompatibilities(have: Mapping[str, Version], python: Version) -> list[Incompatibility]:
+    """The known incompatibilities that apply to these versions."""
     return [
         each
-        for each in KNOWN_BROKEN
+        for each in INCOMPATIBILITIES
         if python >= each.python
         and all(have.get(name, ()) >= least for name, least in each.least.items())
     ]

@@ -1,4 +1,4 @@
-"""What the machine gives: files, memory, ports, a socket's directory that nobody else can enter."""
+"""Checks of the machine and the service: ports, sockets, open files, memory, clock, event loop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qcfeed import config
 from qcfeed.control import auth, paths
 from qcfeed.control.directories import SUFFIX
 from qcfeed.diagnose.evidence import DiagnosisThresholds
-from qcfeed.doctor.check import Case, FaultError, Skip
+from qcfeed.doctor.check import Case, CheckFailedError, Skip
 from qcfeed.errors import UnreachableError
 from qcfeed.metrics import memory
 from qcfeed.model.answers import Status
@@ -20,64 +20,69 @@ from qcfeed.net import listen
 LIMITS = DiagnosisThresholds()
 
 LEAST_MEMORY = 256 * 2**20
-"""Bytes that a service with its connections should have."""
+"""The least memory limit, in bytes, for a service with its connections."""
 
 FILES_ALARM = 0.9
-SKEW = 2.0
-"""Seconds that two clocks on one machine may differ: the answer's way is in it."""
+"""The share of open files, of those allowed, that is a problem."""
+
+MAX_SKEW = 2.0
+"""Seconds that two clocks may differ: the time that the answer takes is included."""
 
 
 def ports(case: Case) -> str:
-    """Each port that a service here would take is free, or its own service's."""
-    wanted = _ports(case.config)
+    """Each port of the configuration is free, or used by the service itself."""
+    configured = _ports(case.config)
     running = {each.name: each for each in paths.running_instances(case.environment)}
-    told = []
-    for flag, (host, port) in wanted.items():
+    free = []
+    for flag, (host, port) in configured.items():
         owner = running.get(case.config.instance or str(port))
         if port == 0:
             continue
         if owner is not None and flag == "--port":
-            return f"{port} is taken by the service itself, instance {owner}"
+            return f"{port} is in use by the service itself, instance {owner}"
         listen.bind(host, port, flag).close()
-        told.append(str(port))
-    return f"{', '.join(told)} can be taken" if told else "any free one will do"
+        free.append(str(port))
+    return f"{', '.join(free)} free" if free else "any free port will be used"
 
 
 def _ports(settings: config.Config) -> dict[str, tuple[str, int]]:
-    wanted = {"--port": (settings.host, settings.port)}
+    """The host and port of every flag that opens a port."""
+    configured = {"--port": (settings.host, settings.port)}
     if settings.monitor:
-        wanted["--monitor-port"] = ("127.0.0.1", settings.monitor_port)
-        wanted["--monitor-web-port"] = ("127.0.0.1", settings.monitor_web_port)
+        configured["--monitor-port"] = ("127.0.0.1", settings.monitor_port)
+        configured["--monitor-web-port"] = ("127.0.0.1", settings.monitor_web_port)
     if settings.admin_listen:
-        wanted["--admin-listen"] = listen.parse_address(settings.admin_listen, "--admin-listen")
+        configured["--admin-listen"] = listen.parse_address(settings.admin_listen, "--admin-listen")
     if settings.control_listen:
-        wanted["--control-listen"] = listen.parse_address(
+        configured["--control-listen"] = listen.parse_address(
             settings.control_listen, "--control-listen"
         )
-    return wanted
+    return configured
 
 
 def sockets(case: Case) -> str:
-    """The directory of control sockets is this user's alone, and so is each socket in it."""
+    """The directory of control sockets, and each socket in it, is accessible to this user only."""
     directory = paths.runtime_directory(case.environment)
     if not directory.exists():
         parent = next(each for each in directory.parents if each.exists())
         if not parent.is_dir():
-            raise FaultError(
-                f"{parent} is no directory", hint="set XDG_RUNTIME_DIR to one of yours"
+            raise CheckFailedError(
+                f"{parent} is not a directory", hint="set XDG_RUNTIME_DIR to a directory of yours"
             )
-        return f"{directory} will be made at the first start"
+        return f"{directory} will be created when a service starts"
     auth.ensure_directory(directory)
     for path in (*directory.glob(f"*{SUFFIX}"), paths.token_path(case.environment)):
         if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise FaultError(f"{path} can be used by others", hint=f"`chmod 600 {path}`")
+            raise CheckFailedError(
+                f"{path} is accessible to other users", hint=f"`chmod 600 {path}`"
+            )
     running = paths.running_instances(case.environment)
-    named = ", ".join(map(str, running)) or "no service runs"
-    return f"{directory} is this user's alone; {named}"
+    services = ", ".join(map(str, running)) or "no service is running"
+    return f"{directory} is private to this user; {services}"
 
 
 def files(case: Case) -> str:
-    """As many files may be open as there may be connections, and some to spare."""
+    """The limit of open files allows the maximum number of connections, and some more."""
     try:
         answer = case.service
     except Skip:
@@ -94,92 +99,94 @@ def files(case: Case) -> str:
     allowed = 2**63 if soft == "unlimited" else int(soft)
     _enough(allowed, needed)
     if opened > FILES_ALARM * allowed:
-        raise FaultError(
+        raise CheckFailedError(
             f"the service has {opened:,} of {allowed:,} files open",
-            hint=f"`{case.called} subscribers`; raise `ulimit -Hn` (LimitNOFILE= under systemd)",
+            hint=f"`{case.command} subscribers`; raise `ulimit -Hn` (LimitNOFILE= under systemd)",
         )
-    return f"the service has {opened:,} of {allowed:,} files open, it may need {needed:,}"
+    return f"the service has {opened:,} of {allowed:,} files open and may need {needed:,}"
 
 
 def _files_here(needed: int) -> str:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = 2**63 if hard == resource.RLIM_INFINITY else hard
     _enough(allowed, needed)
-    return f"{allowed:,} may be open, a service may need {needed:,}"
+    return f"{allowed:,} open files allowed; a service may need {needed:,}"
 
 
 def _enough(allowed: int, needed: int) -> None:
     if allowed < needed:
-        raise FaultError(
-            f"{allowed:,} files may be open, a service may need {needed:,}",
+        raise CheckFailedError(
+            f"only {allowed:,} open files allowed; a service may need {needed:,}",
             hint="raise `ulimit -Hn` (LimitNOFILE= under systemd), or lower --max-connections",
         )
 
 
 def ledger(case: Case) -> str:
-    """The ledger sees all tasks: its check of itself holds."""
-    tasks = case.program.totals
+    """The ledger covers all tasks: its self-check passes."""
+    tasks = case.service_or_program.totals
     if tasks.incomplete:
-        raise FaultError(
-            "; ".join(tasks.incomplete), hint=f"`{case.called} runbook QcfeedLedgerIncomplete`"
+        raise CheckFailedError(
+            "; ".join(tasks.incomplete), hint=f"`{case.command} runbook QcfeedLedgerIncomplete`"
         )
-    untracked = f"; {tasks.untracked:,} were created around it" if tasks.untracked else ""
+    untracked = f"; {tasks.untracked:,} bypassed the ledger" if tasks.untracked else ""
     return f"{tasks.live:,} live tasks are tracked{untracked}"
 
 
 def memory_limit(case: Case) -> str:
-    """There is a limit that fits, and the service is not near it."""
+    """The memory limit is large enough, and the service is not close to it."""
     try:
-        held = case.program.memory
+        used = case.service_or_program.memory
     except Skip:
-        bound = memory.limit()
-        if bound.bytes < LEAST_MEMORY:
-            raise FaultError(
-                f"a service may have {bound.bytes / 2**20:,.0f} MiB ({bound.source})",
+        limit = memory.limit()
+        if limit.bytes < LEAST_MEMORY:
+            raise CheckFailedError(
+                f"the memory limit is only {limit.bytes / 2**20:,.0f} MiB ({limit.source})",
                 hint=f"allow {LEAST_MEMORY // 2**20} MiB or more",
             ) from None
-        return f"{bound.bytes / 2**20:,.0f} MiB for a service ({bound.source})"
-    share = held.resident_bytes / max(1, held.limit_bytes)
-    told = f"{share:.0%} of {held.limit_bytes / 2**20:,.0f} MiB ({held.limit_source})"
+        return f"the memory limit is {limit.bytes / 2**20:,.0f} MiB ({limit.source})"
+    share = used.resident_bytes / max(1, used.limit_bytes)
+    text = f"{share:.0%} of {used.limit_bytes / 2**20:,.0f} MiB ({used.limit_source})"
     if share >= LIMITS.memory_share:
-        raise FaultError(
-            f"the service holds {told}",
-            hint=f"`{case.called} diagnose`; `qcfeed runbook QcfeedMemoryHigh`",
+        raise CheckFailedError(
+            f"the service uses {text}",
+            hint=f"`{case.command} diagnose`; `qcfeed runbook QcfeedMemoryHigh`",
         )
-    return f"the service holds {told}"
+    return f"the service uses {text}"
 
 
 def clock(case: Case) -> str:
-    """The service's clock and this one tell the same time."""
-    answer = case.program
+    """The clocks of the service and of this machine agree."""
+    answer = case.service_or_program
     there = datetime.fromisoformat(answer.taken_at)
-    apart = (datetime.now(UTC) - there).total_seconds()
-    if abs(apart) > SKEW + case.timeout:
-        raise FaultError(
-            f"the service's clock is {abs(apart):.0f} s {'behind' if apart > 0 else 'ahead'}",
-            hint="`timedatectl` on both machines; ages and alerts cannot be trusted until then",
+    difference = (datetime.now(UTC) - there).total_seconds()
+    if abs(difference) > MAX_SKEW + case.timeout:
+        raise CheckFailedError(
+            f"the service's clock is {abs(difference):.0f} s {'behind' if difference > 0 else 'ahead'}",
+            hint="`timedatectl` on both machines; ages and alerts are wrong until the clocks agree",
         )
-    return f"within {abs(apart):.1f} s of the service's"
+    return f"within {abs(difference):.1f} s of the service's clock"
 
 
 def running(case: Case) -> str:
-    """A service answers, its loop turns, and it takes subscribers."""
+    """The service answers, its event loop is not stuck, and it accepts subscribers."""
     try:
         case.address()
     except UnreachableError as error:
-        raise Skip("no service runs here", "`qcfeed serve`") from error
-    answer = case.asked
+        raise Skip("no service is running here", "`qcfeed serve`") from error
+    answer = case.answer
     if answer.loop_stall_ms >= LIMITS.stuck_s * 1000:
-        raise FaultError(
-            f"the loop has been stuck for {answer.loop_stall_ms / 1000:.0f} s",
-            hint=f"`{case.called} stacks`; `qcfeed runbook QcfeedLoopLag`",
+        raise CheckFailedError(
+            f"the event loop has been stuck for {answer.loop_stall_ms / 1000:.0f} s",
+            hint=f"`{case.command} stacks`; `qcfeed runbook QcfeedLoopLag`",
         )
     if isinstance(answer, Status):
         if answer.state != "serving":
-            raise FaultError(f"the service is {answer.state}", hint=f"`{case.called} status`")
-        if answer.drill:
-            raise FaultError(
-                f"the service is broken on purpose: drill {answer.drill}",
-                hint=f"`{case.called} drill stop`; `qcfeed runbook QcfeedDrillLeftOn`",
+            raise CheckFailedError(
+                f"the service is {answer.state}", hint=f"`{case.command} status`"
             )
-    return f"instance {answer.instance}, pid {answer.pid}, its loop turns"
+        if answer.drill:
+            raise CheckFailedError(
+                f"drill {answer.drill} is active: a fault was injected on purpose",
+                hint=f"`{case.command} drill stop`; `qcfeed runbook QcfeedDrillLeftOn`",
+            )
+    return f"instance {answer.instance}, pid {answer.pid}, event loop running"

@@ -1,4 +1,4 @@
-"""What Prometheus knows: that it answers, scrapes this very service, and has the rules of this version."""
+"""Checks of Prometheus: it answers, scrapes this service, has the rules of this version, its clock agrees."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from qcfeed.doctor.check import Case, FaultError, Skip
+from qcfeed.doctor.check import Case, CheckFailedError, Skip
 from qcfeed.errors import ConfigError, PrometheusError
 from qcfeed.metrics.catalog.alerts import ALERTS
 from qcfeed.metrics.catalog.recordings import RECORDINGS
 
-STARTING = 60.0
-"""Seconds that may lie between a process' beginning and its service's."""
+STARTUP = 60.0
+"""The most seconds between the start of a process and the start of the service in it."""
 
-NAMED = 5
-"""Rules that are named in a sentence; more are counted."""
+NAMES_SHOWN = 5
+"""The number of rules to name in a sentence; the rest is counted."""
 
 
 def reachable(case: Case) -> str:
-    """Prometheus is there, and is Prometheus."""
+    """The configured URL answers as Prometheus does."""
     try:
         server = _server(case)
         version = server.fetch("/api/v1/status/buildinfo")["version"]
@@ -30,24 +30,24 @@ def reachable(case: Case) -> str:
 
 
 def scraped(case: Case) -> str:
-    """The process that it scrapes is the one that answers here, by when it began."""
+    """A process that Prometheus scrapes is this service: it started at the same time."""
     service, server = case.service, _server(case)
-    began = datetime.fromisoformat(service.started_at).timestamp()
+    started = datetime.fromisoformat(service.started_at).timestamp()
     found = server.instant("process_start_time_seconds", server.now())
     for series in found:
-        if 0 <= began - series.samples[-1][1] < STARTING:
-            return f"it scrapes this service as {_target(series.labels)}"
+        if 0 <= started - series.samples[-1][1] < STARTUP:
+            return f"this service is scraped as {_target(series.labels)}"
     others = ", ".join(sorted(_target(series.labels) for series in found)) or "nothing"
-    raise FaultError(
+    raise CheckFailedError(
         f"Prometheus does not scrape this service; it scrapes {others}",
-        hint=f"add {service.listening.admin} to the targets in prometheus.yml, then reload it;"
-        f" `curl http://{service.listening.admin}/metrics` shows what it would get;"
+        hint=f"add {service.listening.admin} to the targets in prometheus.yml and reload it;"
+        f" `curl http://{service.listening.admin}/metrics` shows the metrics;"
         " `qcfeed runbook QcfeedTargetMissing`",
     )
 
 
 def rules(case: Case) -> str:
-    """Every rule of this version's catalog is loaded, and says the same."""
+    """Every rule of this version is loaded, with the same expression, and can be evaluated."""
     server = _server(case)
     groups = server.fetch("/api/v1/rules")["groups"]
     loaded = {_key(rule): rule for group in groups for rule in group["rules"]}
@@ -56,55 +56,59 @@ def rules(case: Case) -> str:
         **{_named(each.name, each.labels): (each.expr, "") for each in RECORDINGS},
     }
     if missing := [name for name in shipped if name not in loaded]:
-        raise FaultError(
+        raise CheckFailedError(
             f"{len(missing)} of {len(shipped)} rules are not loaded: {_some(missing)}", hint=_HINT
         )
-    other = [
+    changed = [
         name
         for name, (expr, hold) in shipped.items()
         if not _same(server, expr, hold, loaded[name])
     ]
-    if other:
-        raise FaultError(f"{len(other)} rules say other than shipped: {_some(other)}", hint=_HINT)
+    if changed:
+        raise CheckFailedError(
+            f"{len(changed)} rules differ from those shipped: {_some(changed)}", hint=_HINT
+        )
     failing = [
         f"{name} ({rule['lastError']})" for name, rule in loaded.items() if rule.get("lastError")
     ]
     if failing:
-        raise FaultError(f"rules fail: {_some(failing)}", hint=f"see {server.url}/rules")
+        raise CheckFailedError(f"rules fail: {_some(failing)}", hint=f"see {server.url}/rules")
     return f"all {len(shipped)} rules are loaded, as shipped"
 
 
 def clock(case: Case) -> str:
-    """Its clock and this machine's tell the same time."""
+    """The clocks of Prometheus and of this machine agree."""
     server = _server(case)
     if skew := server.skew:
-        raise FaultError(
+        raise CheckFailedError(
             f"Prometheus' clock is {abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}",
             hint="`timedatectl` on both machines",
         )
-    return "Prometheus' clock tells the same time"
+    return "Prometheus' clock agrees with this machine's"
 
 
 _HINT = (
-    "load the rules of this version: `qcfeed artifacts rules > qcfeed.rules.yml`, rule_files in"
-    " prometheus.yml, then reload it"
+    "load the rules of this version: `qcfeed artifacts rules > qcfeed.rules.yml`, add the file to"
+    " rule_files in prometheus.yml, then reload it"
 )
 
 
 def _server(case: Case) -> Any:
-    """Prometheus, with the time of one check. Raises Skip when none was named."""
+    """A client of Prometheus. Raises Skip if none is configured or it has not answered before."""
     if not case.prometheus_answers:
         raise Skip("Prometheus does not answer")
-    named = case.prometheus()
-    if not named.prometheus:
-        raise Skip("no Prometheus was named", "--prometheus http://HOST:9090, or QCFEED_PROMETHEUS")
-    from qcfeed.metrics.prometheus import Prometheus  # 100 ms
+    settings = case.prometheus()
+    if not settings.prometheus:
+        raise Skip(
+            "no Prometheus configured", "--prometheus http://HOST:9090, or QCFEED_PROMETHEUS"
+        )
+    from qcfeed.metrics.prometheus import Prometheus  # imported here: it takes 100 ms
 
-    return Prometheus(named, timeout=case.timeout)
+    return Prometheus(settings, timeout=case.timeout)
 
 
 def _same(server: Any, expr: str, hold: str, rule: Mapping[str, Any]) -> bool:
-    """Compared as Prometheus itself writes them: it has parsed the one, so it parses the other."""
+    """Whether a loaded rule equals the shipped one, after Prometheus has formatted both."""
     if hold and float(rule.get("duration", 0)) != _seconds(hold):
         return False
     if "".join(expr.split()) == "".join(rule["query"].split()):
@@ -113,19 +117,20 @@ def _same(server: Any, expr: str, hold: str, rule: Mapping[str, Any]) -> bool:
         return bool(_formatted(server, expr) == _formatted(server, rule["query"]))
     except PrometheusError as error:
         raise Skip(
-            "this Prometheus is too old to compare rules by their meaning (before 2.40)"
+            "this Prometheus is too old to compare rules: it cannot format queries (before 2.40)"
         ) from error
 
 
 def _key(rule: Mapping[str, Any]) -> str:
-    """An alert by its name; a recording by its labels too, as several write one metric."""
+    """What identifies a rule: an alert's name; a recording's name and labels, as several write one
+    metric."""
     name = str(rule["name"])
     return name if rule["type"] == "alerting" else _named(name, rule.get("labels", {}))
 
 
 def _named(name: str, labels: Mapping[str, str]) -> str:
-    told = ", ".join(f"{key}={value}" for key, value in sorted(labels.items()))
-    return f"{name}{{{told}}}" if told else name
+    text = ", ".join(f"{key}={value}" for key, value in sorted(labels.items()))
+    return f"{name}{{{text}}}" if text else name
 
 
 def _formatted(server: Any, expr: str) -> str:
@@ -142,5 +147,5 @@ def _target(labels: Mapping[str, str]) -> str:
 
 
 def _some(names: list[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return ", ".join(names[:NAMES_SHOWN]) + more

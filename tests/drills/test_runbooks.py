@@ -82,7 +82,7 @@ def follow(path: Path, home: Path, *, patience: float = 3 * PATIENCE) -> int:
     todo = steps(path.read_text())
     for step in todo:
         deadline = time.monotonic() + (patience if step.section in ASKED else 0.0)
-        while wrong := difference(step.wanted, type_it(home, step.command)):
+        while wrong := difference(step.expected, type_it(home, step.command)):
             where = f"{path.name}, {step.section}: {step.command}\n"
             assert time.monotonic() < deadline, where + wrong
     return len(todo)

@@ -142,7 +142,7 @@ def test_a_service_that_is_stopped_times_out(service: Serving, home: Path) -> No
 def test_the_doctor_has_nothing_against_a_sound_service(service: Serving, home: Path) -> None:
     port = service.url.rpartition(":")[2]
     left = sound(lambda: qcfeed(home, "doctor", QCFEED_PORT=port))
-    assert f"{port} is taken by the service itself, instance {port}" in left.stdout
+    assert f"{port} is in use by the service itself, instance {port}" in left.stdout
     assert re.fullmatch(r"\d+ skipped, \d+ passed\n", left.stderr), "and none failed"
 
 

@@ -192,7 +192,7 @@ def test_verify_says_what_is_known_so_far_on_ctrl_c(service: Serving, home: Path
         dimensions=(30, COLUMNS),
         timeout=PATIENCE,
     )
-    child.expect_exact("of 10m00s: 0 born, 0 live, 0 orphaned")
+    child.expect_exact("of 10m00s: 0 created, 0 live, 0 orphaned")
     child.sendintr()
     child.expect(re.compile(r"verdict +unproven: "))
     child.expect(pexpect.EOF)

@@ -109,7 +109,7 @@ def test_on_a_terminal_the_plan_is_shown_before_the_question(service: Serving, h
 
     child = terminal("tasks", "cancel", "--site", "zombies.py", "--label", "symbol=MSFT", "--yes")
     child.expect("SERIAL +AGE +NAME +LOCATION +STATE")
-    child.expect_exact("cancelling; they have 5.0s to end")
+    child.expect_exact("cancelling; waiting up to 5.0s for the tasks to end")
     child.expect_exact("2 tasks")
     child.expect(pexpect.EOF)
     child.close()

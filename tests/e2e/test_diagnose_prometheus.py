@@ -121,11 +121,11 @@ def test_a_prometheus_that_is_down_or_not_configured_is_named(home: Path) -> Non
     assert any(each.startswith("Prometheus: ") for each in diagnosis["skipped"])
     completed = qcfeed(home, "--instance", "faulty", "diagnose", "--window", "100ms")
     assert completed.returncode in (ExitStatus.OK, ExitStatus.FINDINGS), completed.stderr
-    assert "Prometheus: none is named (--prometheus URL)" in completed.stdout
+    assert "Prometheus: not configured (--prometheus URL)" in completed.stdout
 
 
 def test_an_invalid_prometheus_url_is_refused_at_once(home: Path) -> None:
     args = ("diagnose", "--window", "1h", "--prometheus-key", "a", "--prometheus", "http://x:1")
     completed = qcfeed(home, "--instance", "faulty", *args)
     assert completed.returncode == ExitStatus.USAGE
-    assert "--prometheus-key is the key of no certificate" in completed.stderr
+    assert "--prometheus-key needs --prometheus-cert" in completed.stderr

@@ -51,7 +51,7 @@ def test_a_prometheus_that_scrapes_this_service_with_the_shipped_rules(
         until(lambda: bool(server.query("up == 1")), "a scrape")
         left = sound(lambda: qcfeed(home, "doctor", "--prometheus", server.url, QCFEED_PORT="0"))
     assert left.stderr == "14 passed\n"
-    assert "it scrapes this service as qcfeed/127.0.0.1:" in left.stdout
+    assert "this service is scraped as qcfeed/127.0.0.1:" in left.stdout
     assert "rules are loaded, as shipped" in left.stdout
 
 
@@ -90,7 +90,7 @@ def test_rules_that_say_something_else(
     with prometheus(tmp_path, config=CONFIG % "127.0.0.1:1") as server:
         said = checks(home, server.url)["rules"]
     assert said["outcome"] == "failed"
-    assert "1 rules say other than shipped" in said["detail"]
+    assert "1 rules differ from those shipped" in said["detail"]
 
 
 def test_a_prometheus_that_is_none_or_not_there(service: Serving, home: Path) -> None:

@@ -113,7 +113,7 @@ def test_with_the_drill_on_top_and_metrics_show_it(
     until(lambda: problems(service) == 1, "the gauge")
     with terminal(home) as seat:
         seat.type(f"{shlex.quote(str(QCFEED))} top --every 0.5")
-        screen = seat.see("BLIND  cannot see 2,0")
+        screen = seat.see("INCOMPLETE  cannot see 2,0")
         assert "HEALTHY" not in screen
         seat.press("q")
 

@@ -51,7 +51,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         )  # fmt: skip
         assert made.returncode == ExitStatus.OK, made.stderr
         assert "LEAK  40 tasks from qcfeed/drills/zombies.py:" in made.stderr
-        assert made.stderr.count("not in it") == made.stderr.count("Prometheus: none is named") == 1
+        assert made.stderr.count("left out") == made.stderr.count("Prometheus: not configured") == 1
         yield home
 
 
@@ -130,8 +130,8 @@ OFFLINE = {
     "tasks --tree": "_generate_quotes",
     "tasks findings": "alive though the owner is gone",
     "orphans": "owner subscriber",
-    "status": "BROKEN ON PURPOSE",
-    "stacks": "the watched loop's",
+    "status": "FAULT INJECTED ON PURPOSE",
+    "stacks": "the event loop",
     "diagnose": "LEAK  40 tasks",
     "feeds": "",
 }
@@ -150,7 +150,7 @@ def test_a_bundle_lists_its_content(home: Path) -> None:
     manifest = json.loads(held["manifest.json"])
     assert manifest["schema"] == "qcfeed.bundle/2"
     assert {each["name"] for each in manifest["files"]} == held.keys() - {"manifest.json"}
-    assert manifest["skipped"] == ["Prometheus: none is named (--prometheus URL)"]
+    assert manifest["skipped"] == ["Prometheus: not configured (--prometheus URL)"]
     for each in manifest["files"]:
         assert each["bytes"] == len(held[each["name"]])
     assert json.loads(held["answers/metrics.json"])["text"].count("qcfeed_tasks_live{") >= 1
@@ -165,7 +165,10 @@ def test_a_file_that_is_no_bundle_is_refused(home: Path, tmp_path: Path) -> None
     (tmp_path / "other.tar.gz").write_bytes(b"")
     with tarfile.open(tmp_path / "other.tar.gz", "w:gz") as archive:
         archive.add(__file__, "a.py")
-    for name, why in (("half", "not all of one"), ("other", "no bundle of this qcfeed's")):
+    for name, why in (
+        ("half", "is truncated"),
+        ("other", "not a bundle of this version of qcfeed"),
+    ):
         completed = qcfeed(tmp_path, "tasks", "--from", f"{tmp_path}/{name}.tar.gz")
         assert completed.returncode == ExitStatus.USAGE
         assert why in completed.stderr

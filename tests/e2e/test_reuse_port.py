@@ -91,15 +91,13 @@ def _is_told_to_leave(reader: ClientConnection) -> bool:
         return False
 
 
-def test_a_number_that_is_free_again_is_taken_again(
-    pair: tuple[Serving, Serving], tmp_path: Path
-) -> None:
+def test_a_free_instance_number_is_reused(pair: tuple[Serving, Serving], tmp_path: Path) -> None:
     first, second = pair
     port = port_of(first)
     assert first.end() == ExitStatus.OK
     with serving(tmp_path, "--no-monitor", "--reuse-port", "--port", port) as third:
         assert any(f"instance {port}-1)" in line for line in third.talk)
-        assert any("--admin-listen: of this one" in line for line in third.talk)
+        assert any("use --admin-listen for this one" in line for line in third.talk)
         assert second.process.poll() is None
 
 

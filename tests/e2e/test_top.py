@@ -57,11 +57,11 @@ def test_it_outlives_the_service_and_quits_at_once_when_it_says_nothing(tmp_path
         with serving(
             tmp_path, "--no-monitor", "--upstream", "sim:", before=("--instance", "a")
         ) as again:
-            seat.see("restarted 1 time since")
+            seat.see("restarted 1 time")
             assert "AWAY" not in seat.screen
             assert not re.search(r"\x1b\[(3[0-7]|4[0-7]|[34]8;|9\d)", seat.painted)
-            again.process.send_signal(signal.SIGSTOP)  # it is there, and says nothing
-            seat.see("SILENT for")
+            again.process.send_signal(signal.SIGSTOP)  # it accepts connections but does not answer
+            seat.see("NO ANSWER for")
             seat.press("q")
             seat.see(f"left {ExitStatus.OK:d}")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from qcfeed.cli.top.observer import LISTED, Seen
+from qcfeed.cli.top.observer import LIMIT, Snapshot
 from tests.support.full_screen import Screen, shown
 from tests.support.patience import PATIENCE
 from tests.support.raw_websocket import RawClient
@@ -49,15 +49,15 @@ def late_beats(service: Serving, seconds: str) -> tuple[int, int]:
 
 async def all_keys_answer(screen: Screen) -> None:
     """Every list and everything that opens, between two looks and during them."""
-    for key, count in {"4": LISTED, "2": 1, "3": 1, "5": 1, "1": 2}.items():
+    for key, count in {"4": LIMIT, "2": 1, "3": 1, "5": 1, "1": 2}.items():
         await screen.press(key)
         await screen.until(lambda least=count: len(screen.rows) >= least)  # type: ignore[misc]
     guilty = [row for row in screen.rows if "drills/zombies.py" in row[0]]
     assert guilty[0][1] == f"{ZOMBIES + 1:,}", "the reader's own beside those of the incident"
     await screen.press("slash", *"zombies", "enter", "enter")
-    await screen.until(lambda: len(screen.rows) == LISTED)
-    assert "200 of 47,830" in screen.said("about")
-    assert "zombies.py" in await screen.told("end", "enter")
+    await screen.until(lambda: len(screen.rows) == LIMIT)
+    assert "200 of 47,830" in screen.text("about")
+    assert "zombies.py" in await screen.opened("end", "enter")
     await screen.press("escape", "escape", "escape")
     await screen.press("question_mark", "escape")
 
@@ -70,30 +70,30 @@ async def test_every_look_is_answered_and_drawn_and_the_service_goes_on(
         await RawClient.upgraded(port, "/quotes/AAPL") as reader,
         shown(tmp_path / "qcfeed" / "incident.sock", timeout=PATIENCE) as screen,
     ):
-        await screen.until(lambda: f"{ZOMBIES:,} orphaned" in screen.said("head"))
+        await screen.until(lambda: f"{ZOMBIES:,} orphaned" in screen.text("head"))
         before = await asyncio.to_thread(late_beats, incident, LONG)
         await all_keys_answer(screen)
-        looks = len(screen.looks)
-        await screen.until(lambda: len(screen.looks) >= looks + LOOKS)
+        count = len(screen.refreshes)
+        await screen.until(lambda: len(screen.refreshes) >= count + LOOKS)
         beats, late = await asyncio.to_thread(late_beats, incident, LONG)
 
-        seen = [look for look in screen.looks if isinstance(look, Seen)]
-        assert len(seen) == len(screen.looks), "a look was not answered"
-        assert all(look.totals[-1] > ZOMBIES for look in seen)
-        assert all((look.stuck_s or 0) < float(LONG) for look in seen)
+        answered = [each for each in screen.refreshes if isinstance(each, Snapshot)]
+        assert len(answered) == len(screen.refreshes), "a refresh was not answered"
+        assert all(each.totals[-1] > ZOMBIES for each in answered)
+        assert all((each.stuck_s or 0) < float(LONG) for each in answered)
         await screen.until(lambda: drawn(screen))
         assert beats > before[0]
         assert late == before[1], "the service's loop was held"
 
-        assert f"reap {ZOMBIES:,} orphans? [y/N]" in await screen.asked("r")
-        assert f"{ZOMBIES:,} tasks" in await screen.told("y")
+        assert f"reap {ZOMBIES:,} orphans? [y/N]" in await screen.question("r")
+        assert f"{ZOMBIES:,} tasks" in await screen.opened("y")
         await screen.press("escape")
-        await screen.until(lambda: " 0 orphaned" in screen.said("head"))
+        await screen.until(lambda: " 0 orphaned" in screen.text("head"))
         numbers = [(await reader.message("quote"))["seq"] for _ in range(20)]
         assert numbers == list(range(numbers[0], numbers[0] + 20))
 
 
 def drawn(screen: Screen) -> bool:
     """What is on screen is the last look, and none waits to be drawn."""
-    last = screen.looks[-1]
-    return isinstance(last, Seen) and screen.app.state.seen is last
+    last = screen.refreshes[-1]
+    return isinstance(last, Snapshot) and screen.app.state.snapshot is last

@@ -1,4 +1,4 @@
-"""``qcfeed top`` under Textual's pilot: keys in, what stands on the screen out."""
+"""``qcfeed top`` under Textual's pilot: keys in, text on the screen out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Static
 
-from qcfeed.cli.top.observer import Away, Looker, Seen, Wanted
+from qcfeed.cli.top.observer import Away, Observer, Snapshot, Target
 from qcfeed.cli.top.panes import Pane, Question
 from qcfeed.cli.top.screen import Top
 from qcfeed.control.client import ControlClient
@@ -22,27 +22,27 @@ from tests.support.running_service import until
 __all__ = ["EVERY", "PATIENCE", "Screen", "shown"]
 
 EVERY = 0.2
-"""Seconds between two looks."""
+"""Seconds between two refreshes."""
 
 
-class RecordingLooker(Looker):
-    """Remembers every look."""
+class RecordingObserver(Observer):
+    """Records the result of every refresh."""
 
-    looks: list[Seen | Away]
+    results: list[Snapshot | Away]
 
-    def look(self, wanted: Wanted) -> Seen | Away:
-        seen = Looker.look(self, wanted)
-        self.looks.append(seen)
-        return seen
+    def refresh(self, target: Target) -> Snapshot | Away:
+        result = Observer.refresh(self, target)
+        self.results.append(result)
+        return result
 
 
 class Screen:
     """The application and the pilot at its keys."""
 
-    def __init__(self, app: Top, pilot: Pilot[None], looks: list[Seen | Away]) -> None:
+    def __init__(self, app: Top, pilot: Pilot[None], refreshes: list[Snapshot | Away]) -> None:
         self.app = app
-        self.looks = looks
-        """All that was seen, oldest first."""
+        self.refreshes = refreshes
+        """The results of all refreshes, the oldest first."""
         self._pilot = pilot
 
     async def press(self, *keys: str) -> None:
@@ -51,7 +51,7 @@ class Screen:
     async def pause(self) -> None:
         await self._pilot.pause()
 
-    def said(self, name: str) -> str:
+    def text(self, name: str) -> str:
         """``head``, ``tabs``, ``about``, ``empty`` or ``keys``."""
         return str(self.app.query_one(f"#{name}", Static).content)
 
@@ -65,46 +65,46 @@ class Screen:
         return [[str(cell) for cell in table.get_row_at(at)] for at in range(table.row_count)]
 
     @property
-    def chosen(self) -> list[str]:
+    def current_row(self) -> list[str]:
         """The row under the cursor."""
         return self.rows[self.table.cursor_row]
 
     @property
     def pane(self) -> str:
-        """What is open over the lists."""
+        """The text of the modal screen."""
         return "\n".join(str(each.content) for each in self.app.screen.query(Static))
 
     @property
-    def asks(self) -> bool:
+    def has_question(self) -> bool:
         return isinstance(self.app.screen, Question) and bool(self.pane)
 
     @property
-    def tells(self) -> bool:
+    def has_pane(self) -> bool:
         return isinstance(self.app.screen, Pane) and bool(self.pane)
 
     @property
     def title(self) -> str:
-        """Of what is open."""
+        """The title of the modal screen."""
         return str(self.app.screen.query("VerticalScroll").first().border_title)
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Wait; a failure says what stood there instead."""
+        """Wait; a failure shows the screen."""
         await until(
             condition,
             "what the test waits for",
-            instead=lambda: (self.said("head"), self.said("about"), self.rows, self.pane),
+            instead=lambda: (self.text("head"), self.text("about"), self.rows, self.pane),
         )
 
-    async def asked(self, *keys: str) -> str:
-        """The question that these keys lead to, with its plan."""
+    async def question(self, *keys: str) -> str:
+        """Press these keys; the question that they open, with its plan."""
         await self.press(*keys)
-        await self.until(lambda: self.asks)
+        await self.until(lambda: self.has_question)
         return self.pane
 
-    async def told(self, *keys: str) -> str:
-        """The text that these keys open."""
+    async def opened(self, *keys: str) -> str:
+        """Press these keys; the text of the pane that they open."""
         await self.press(*keys)
-        await self.until(lambda: self.tells)
+        await self.until(lambda: self.has_pane)
         return self.pane
 
 
@@ -113,11 +113,11 @@ async def shown(
     socket: Path, size: tuple[int, int] = (80, 24), timeout: float = PATIENCE
 ) -> AsyncIterator[Screen]:
     """The screen of the service behind this control socket; its thread must have ended at the end."""
-    looker = RecordingLooker(lambda: ControlClient(Address(socket=socket), timeout=timeout))
-    looker.looks = []
-    app = Top(looker, every=EVERY)
+    observer = RecordingObserver(lambda: ControlClient(Address(socket=socket), timeout=timeout))
+    observer.results = []
+    app = Top(observer, every=EVERY)
     async with app.run_test(size=size) as pilot:
-        yield Screen(app, pilot, looker.looks)
+        yield Screen(app, pilot, observer.results)
     assert not [each for each in threading.enumerate() if each.name == "qcfeed-top"]
     if app.fault is not None:
         raise app.fault

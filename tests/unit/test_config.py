@@ -35,16 +35,16 @@ def test_the_file_is_found_where_users_keep_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says", "hint"),
     [
-        ("prot = 1", "'prot', which is no option", "did you mean 'port'?"),
-        ("zzz = 1", "'zzz', which is no option", "--help"),
+        ("prot = 1", "'prot', which is not an option", "did you mean 'port'?"),
+        ("zzz = 1", "'zzz', which is not an option", "--help"),
         ("port = '1x'", "not a whole number", None),
         ("port = true", "not a whole number", None),
         ("monitor = 'maybe'", "not true or false", None),
         ("linger = nan", "not a number", None),
         ("linger = -1", "--linger is -1", None),
         ("host = 5", "not text", None),
-        ("slow = 'drop'", "--slow is 'drop', which is none of conflate, drop-oldest", None),
-        ("port = ", "is not TOML", None),
+        ("slow = 'drop'", "--slow is 'drop', but must be one of conflate, drop-oldest", None),
+        ("port = ", "is not valid TOML", None),
         ("stale_after = 400", "out of order", "--stale-after <="),
     ],
 )
@@ -59,10 +59,10 @@ def test_a_bad_file_is_one_clear_error(
         assert hint in (caught.value.hint or "")
 
 
-def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no configuration file"):
+def test_a_named_file_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not exist"):
         load({}, environment={}, file=tmp_path / "none.toml")
-    with pytest.raises(ConfigError, match="no configuration file"):
+    with pytest.raises(ConfigError, match="does not exist"):
         load({}, environment={"QCFEED_CONFIG": str(tmp_path / "none.toml")})
     with pytest.raises(ConfigError, match="cannot read"):
         load({}, environment={}, file=tmp_path)

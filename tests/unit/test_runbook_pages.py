@@ -45,7 +45,7 @@ def test_a_page_without_commands_has_no_step() -> None:
     assert steps("# A page\n\n## Meaning\n\nNothing.\n") == []
 
 
-def test_the_index_says_what_is_to_be_seen_of_each_page() -> None:
+def test_the_index_has_a_symptom_for_each_page() -> None:
     table = "| You see | Page |\n|---|---|\n| a | [Page](Page.md) |\n| `b` | [the-other](the-other.md) |\n"
     assert symptoms(table) == {"Page": "a", "the-other": "`b`"}
 
@@ -61,5 +61,5 @@ def test_the_index_says_what_is_to_be_seen_of_each_page() -> None:
         ("total  0\n", "total   0\n", True),
     ],
 )
-def test_what_varies_and_white_space_may_differ(wanted: str, got: str, same: bool) -> None:
+def test_ellipsis_and_white_space_are_ignored(wanted: str, got: str, same: bool) -> None:
     assert (difference(wanted, got) is None) == same

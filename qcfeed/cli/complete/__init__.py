@@ -1,9 +1,8 @@
-"""What a TAB could mean, answered without importing the command line.
+"""Shell completion, without importing the command line.
 
-``qcfeed __complete SHELL ...`` is called by the scripts of ``completions/`` (scripts.py). ``line.py``
-finds out from ``words.json``, which is written from the commands (words.py), what stands at the cursor;
-``live.py`` asks the running service where that is a value of its own, for 200 ms or not at all.
+The scripts in ``completions/`` (scripts.py) call ``qcfeed __complete SHELL ...``. ``line.py`` determines
+what is at the cursor from ``words.json``, which is generated from the commands (words.py). ``live.py``
+requests values from the running service, for at most 200 ms.
 
-Nothing here but words.py may import typer, msgspec or anything else that takes its time: a person
-waits for every one of these milliseconds.
+Only words.py may import typer, msgspec or another slow module: a person waits at every TAB.
 """

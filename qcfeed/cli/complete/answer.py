@@ -1,9 +1,9 @@
-"""The answer to one TAB: a word a line, as the shell that asks wants it.
+"""Prints the candidates for one TAB, one per line, in the format of the shell.
 
-    qcfeed __complete bash WORDBREAKS LINE     the line up to the cursor, as it was typed
-    qcfeed __complete zsh|fish WORD...         its words without the program, the last as far as typed
+    qcfeed __complete bash WORDBREAKS LINE     the line up to the cursor, as typed
+    qcfeed __complete zsh|fish WORD...         the words after the program name, the last one incomplete
 
-A line ``:files`` alone says that the shell should complete file names. Silence is no candidate.
+The single line ``:files`` tells the shell to complete file names. No output means no candidates.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ if TYPE_CHECKING:
 
     from qcfeed.cli.complete.line import Commands
 
-    Form: TypeAlias = "Callable[[str, str], str | None]"
-    """A candidate and what there is to say of it, as a shell's line; None if it does not fit."""
+    Formatter: TypeAlias = "Callable[[str, str], str | None]"
+    """Formats a candidate and its description for a shell; None if the candidate does not match."""
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write the answer to stdout. Arguments that no script of ours sends get none."""
-    shell, *asked = arguments or [""]
-    if shell == "bash" and len(asked) == 2:
-        typed = bash.Typed(*asked)
-        _write(typed.words, typed.form)
-    elif shell in _FORMS:
-        _write(asked, _FORMS[shell])
+    """Print the candidates. Prints nothing for arguments that the scripts never send."""
+    shell, *rest = arguments or [""]
+    if shell == "bash" and len(rest) == 2:
+        typed = bash.TypedLine(*rest)
+        _write(typed.words, typed.format)
+    elif shell in _FORMATTERS:
+        _write(rest, _FORMATTERS[shell])
 
 
 def commands() -> Commands:
-    """Every command, as words.py wrote them. Not a module: some may not keep what Python compiles."""
+    """All commands, from words.json. JSON and not Python, because .pyc files may not be writable."""
     with open(f"{os.path.dirname(__file__)}/words.json", encoding="utf-8") as file:  # noqa: PTH120, PTH123
         known: Commands = json.load(file)
     return known
 
 
-def _write(words: Sequence[str], form: Form) -> None:
+def _write(words: Sequence[str], formatter: Formatter) -> None:
     if not words:
         return
     cursor = line.read(words, commands())
@@ -50,27 +50,27 @@ def _write(words: Sequence[str], form: Form) -> None:
         sys.stdout.write(":files\n")
         return
     for word, text in candidates(cursor, os.environ):
-        if (word + text).isprintable():  # what would steer a terminal is no value
-            written = form(cursor.head + word, text)
-            sys.stdout.write(written + "\n" if written else "")
+        if (word + text).isprintable():  # escape sequences must not reach the terminal
+            formatted = formatter(cursor.head + word, text)
+            sys.stdout.write(formatted + "\n" if formatted else "")
 
 
 def candidates(cursor: line.Cursor, environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """What may stand at the cursor, each with what there is to say of it."""
-    wanted = cursor.value
-    if wanted is None:
+    """The words that may be at the cursor, each with its description."""
+    kind = cursor.value
+    if kind is None:
         yield from cursor.choices()
-    elif isinstance(wanted, list):
-        yield from ((word, "") for word in wanted)
-    elif wanted != line.FREE:
+    elif isinstance(kind, list):
+        yield from ((word, "") for word in kind)
+    elif kind != line.FREE:
         from qcfeed.cli.complete import live
 
-        for word, text in live.values(wanted, cursor.before, environment):
+        for word, text in live.values(kind, cursor.global_options, environment):
             yield _as_typed(word, cursor.word), text
 
 
 def _as_typed(value: str, word: str) -> str:
-    """A location is known by the end of its path too: ``zombies.py:54``."""
+    """The end of a path that continues ``word``, as locations can be given by it: ``zombies.py:54``."""
     rest = value
     while not rest.startswith(word) and "/" in rest:
         rest = rest.partition("/")[2]
@@ -78,7 +78,7 @@ def _as_typed(value: str, word: str) -> str:
 
 
 def _zsh(word: str, text: str) -> str:
-    """For ``_describe``, which parts the two at the first bare colon."""
+    """The format of zsh's ``_describe``, which splits at the first colon that is not escaped."""
     escaped = word.replace("\\", "\\\\").replace(":", "\\:")
     return f"{escaped}:{text}" if text else escaped
 
@@ -87,4 +87,4 @@ def _fish(word: str, text: str) -> str:
     return f"{word}\t{text}" if text else word
 
 
-_FORMS = {"zsh": _zsh, "fish": _fish}
+_FORMATTERS = {"zsh": _zsh, "fish": _fish}

@@ -1,17 +1,17 @@
-"""What is peculiar to bash: it hands over a line, and replaces only a part of the word at the cursor.
+"""Completion for bash, which passes a whole line and replaces only part of the word at the cursor.
 
-readline breaks words at the characters of ``COMP_WORDBREAKS`` too (bash(1), "Programmable
-Completion"): of ``feed.py:6`` it replaces ``6``, of ``--site=fe`` it replaces ``fe``.
+readline also breaks words at the characters of ``COMP_WORDBREAKS`` (bash(1), "Programmable
+Completion"): in ``feed.py:6`` it replaces ``6``, in ``--site=fe`` it replaces ``fe``.
 """
 
 from __future__ import annotations
 
 SPECIAL = frozenset(" \t\n\\'\"`$&|;<>(){}*?[]!#~^")
-"""What the shell would take for its own in a bare word."""
+"""The characters that bash interprets in an unquoted word."""
 
 
-class Typed:
-    """A line up to the cursor. ``words``: without the program, quotes and escapes taken off."""
+class TypedLine:
+    """The line up to the cursor. ``words``: its words without the program name, unquoted."""
 
     def __init__(self, breaks: str, line: str) -> None:
         self._quote = ""
@@ -21,10 +21,10 @@ class Typed:
         kept = max((bare.rfind(each) for each in breaks if each in ":="), default=-1) + 1
         self._kept = 0 if self._quote else kept
 
-    def form(self, candidate: str, _: str = "") -> str | None:
-        """What bash should put in place of the part of the word that it would replace.
+    def format(self, candidate: str, _: str = "") -> str | None:
+        """What bash must insert in place of the part of the word that it replaces.
 
-        None for a candidate that does not continue the word; a symbol in small letters is one.
+        None if the candidate does not continue the word; case is ignored.
         """
         if not candidate.lower().startswith(self._word.lower()):
             return None
@@ -34,7 +34,7 @@ class Typed:
         return "".join(f"\\{each}" if each in SPECIAL else each for each in rest)
 
     def _split(self, line: str) -> tuple[list[str], str]:
-        """The words of the line, and the last one with what was quoted in it blotted out."""
+        """The words of the line, and the last one with its quoted characters as blanks."""
         words, bare, begun, escaped = [""], "", False, False
         for each in line:
             if each in " \t\n" and not (escaped or self._quote):

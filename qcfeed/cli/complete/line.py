@@ -1,43 +1,43 @@
-"""What stands at the cursor of a command line: a subcommand, an option, or a value, and of what.
+"""Determines what is at the cursor of a command line: a subcommand, an option or a value of some kind.
 
-Pure. The commands are a table (words.json): by their path (``tasks cancel``), each with its
-subcommands, its options and its arguments.
+Pure. The commands are a table (words.json): by path (``tasks cancel``), each with its subcommands,
+options and arguments.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # typing's own takes 5 ms to import
+TYPE_CHECKING = False  # importing typing.TYPE_CHECKING takes 5 ms
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any, TypeAlias
 
     Value: TypeAlias = "str | list[str] | None"
-    """What is to be given: a kind (live.py), one of several words, or (None) nothing."""
+    """The kind of a value (live.py), or a list of allowed words; None if there is no value."""
 
     Commands: TypeAlias = "Mapping[str, Mapping[str, Any]]"
 
 FREE = ""
-"""The kind of a value that nobody can guess."""
+"""The kind of a value that cannot be completed."""
 
 
 FILES = "files"
-"""The kind of a value that the shell knows better than we do."""
+"""The kind of a value that the shell completes itself."""
 
 _UNKNOWN = ("", None, False, "")
 
 
 class Cursor:
-    """What was typed before the cursor, and what is being typed there.
+    """The words before the cursor, and the word at the cursor.
 
-    ``path`` is the command so far, ``before`` the values of the options in front of it, by name.
-    ``value`` is what the word at the cursor should be, if it is a value; ``head`` is the part of
-    that word which stays (``--site=``), ``word`` the part that is to be completed.
+    ``path`` is the command so far, ``global_options`` the values of the options before it, by name.
+    ``value`` is the kind of value at the cursor; ``head`` is the part of the word to keep
+    (``--site=``), ``word`` the part to complete.
     """
 
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
         self.path = ""
-        self.before: dict[str, str] = {}
+        self.global_options: dict[str, str] = {}
         self.used: set[str] = set()
         self.head = ""
         self.word = ""
@@ -51,7 +51,7 @@ class Cursor:
 
     @property
     def value(self) -> Value:
-        """The kind of value wanted here; None where a subcommand or an option is."""
+        """The kind of value expected at the cursor; None for a subcommand or an option."""
         if self._open is not None:
             return self._kind(self._open)
         if self.subcommand or (self._option(self.word) and not self._only_arguments):
@@ -63,22 +63,22 @@ class Cursor:
 
     @property
     def subcommand(self) -> bool:
-        """Whether a subcommand may stand here."""
+        """Whether a subcommand may be at the cursor."""
         return bool(self.command["commands"]) and not self._arguments and not self._only_arguments
 
     def choices(self) -> Iterator[tuple[str, str]]:
-        """The subcommands and options that may stand here, each with its help."""
+        """The subcommands and options that may be at the cursor, each with its help."""
         dashed = self._option(self.word)
         if self.subcommand and not dashed:
             for name in self.command["commands"]:
                 yield name, self._commands[f"{self.path} {name}".strip()]["help"]
         elif not self._only_arguments:
-            for spelling, (name, _, again, text) in self.command["options"].items():
-                if again or name not in self.used:
+            for spelling, (name, _, repeatable, text) in self.command["options"].items():
+                if repeatable or name not in self.used:
                     yield spelling, text
 
-    def pass_by(self, word: str) -> None:
-        """A whole word before the cursor."""
+    def consume(self, word: str) -> None:
+        """Process a complete word before the cursor."""
         if self._open is not None:
             self._take(self._known(self._open)[0], word)
             self._open = None
@@ -94,8 +94,8 @@ class Cursor:
                 self._open = name
             self.used.add(self._known(name)[0])
 
-    def stand_at(self, word: str) -> None:
-        """The word at the cursor, as far as it is typed."""
+    def complete(self, word: str) -> None:
+        """Process the incomplete word at the cursor."""
         self.word = word
         if self._open is None and not self._only_arguments and self._option(word):
             name, value = self._split(word)
@@ -112,18 +112,18 @@ class Cursor:
 
     def _take(self, name: str, value: str) -> None:
         if not self.path:
-            self.before[name] = value
+            self.global_options[name] = value
 
     def _kind(self, name: str) -> Value:
         return self._known(name)[1]
 
     def _known(self, spelling: str) -> tuple[str, Value, bool, str]:
-        """An option's name, the kind of its value, whether it may be repeated, its help."""
+        """The name of an option, the kind of its value, whether it can be repeated, and its help."""
         found: tuple[str, Value, bool, str] = self.command["options"].get(spelling, _UNKNOWN)
         return found
 
     def _split(self, word: str) -> tuple[str, str | None]:
-        """``--site=x`` and ``-ojson`` into the option and its value."""
+        """Split ``--site=x`` or ``-ojson`` into the option and its value, None if it has none."""
         if word.startswith("--"):
             name, equals, value = word.partition("=")
             return name, value if equals else None
@@ -137,9 +137,9 @@ class Cursor:
 
 
 def read(words: Sequence[str], commands: Commands) -> Cursor:
-    """The cursor after the program's name and ``words``, of which the last is being typed."""
+    """The cursor at the last of ``words``, the words after the program name."""
     cursor = Cursor(commands)
     for word in words[:-1]:
-        cursor.pass_by(word)
-    cursor.stand_at(words[-1])
+        cursor.consume(word)
+    cursor.complete(words[-1])
     return cursor

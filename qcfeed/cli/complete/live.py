@@ -1,7 +1,7 @@
-"""Values that only the running service knows: one request over its Unix socket, and one deadline.
+"""Completion values from the running service: one request over its Unix socket, within a deadline.
 
-Nothing is raised and nothing said: no service, several of them, one that hangs, or one that answers
-strangely, is no value. Descriptions are for the shells that show them.
+Never raises or prints an error: if there is no service, or several, or it hangs or sends an unexpected
+answer, there are no values. Descriptions are for shells that show them.
 """
 
 from __future__ import annotations
@@ -23,45 +23,45 @@ if TYPE_CHECKING:
     from qcfeed.contexts import Context
     from qcfeed.control.connection import Where
 
-    Found: TypeAlias = "Iterator[tuple[str, str]]"
+    Values: TypeAlias = "Iterator[tuple[str, str]]"
 
 DEADLINE = 0.2
-"""Seconds for everything that is asked. Whoever pressed TAB thinks of something else by then."""
+"""Seconds for all requests of one TAB: a person does not wait longer."""
 
 ROWS = 1_000
-"""Tasks that are asked for: the oldest."""
+"""The most tasks or subscribers to request."""
 
 ANSWER_BYTES = 4 * 1024 * 1024
 
 
-def values(kind: str, before: Mapping[str, str], environment: Mapping[str, str]) -> Found:
-    """The values of ``kind`` and what there is to say of each; none where nobody answers.
+def values(kind: str, options: Mapping[str, str], environment: Mapping[str, str]) -> Values:
+    """The values of ``kind``, each with its description; none if no service answers.
 
-    ``before``: the options in front of the command, by name, which say which service is meant.
+    ``options``: the global options by name, which may name the service.
     """
     try:
-        yield from _KINDS[kind](_Desk(before, environment))
+        yield from _KINDS[kind](_Services(options, environment))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return  # too late, or an answer that is none of ours: no value
+        return  # timed out, or not an answer of qcfeed
 
 
-class _Desk:
-    """Whom to ask, until when."""
+class _Services:
+    """Finds the service and requests from it, until the deadline."""
 
-    def __init__(self, before: Mapping[str, str], environment: Mapping[str, str]) -> None:
+    def __init__(self, options: Mapping[str, str], environment: Mapping[str, str]) -> None:
         self._deadline = time.monotonic() + DEADLINE
         self._environment = environment
-        self._config = before.get("config")
+        self._config = options.get("config")
         self.directory = directories.runtime(environment)
-        # A flag that says which service is meant silences what the environment says.
-        self._which = {name: before[name] for name in _WHICH if name in before} or {
+        # A flag that names a service overrides all variables that do, not only its own.
+        self._given = {name: options[name] for name in _SERVICE_OPTIONS if name in options} or {
             name: environment[variable]
-            for name, variable in _WHICH.items()
+            for name, variable in _SERVICE_OPTIONS.items()
             if variable in environment
         }
 
     def instances(self) -> Iterator[tuple[str, Connection]]:
-        """Those that take a connection, each with it."""
+        """The instances that accept a connection, each with that connection."""
         for name in sorted(os.listdir(self.directory)):  # noqa: PTH208 - pathlib takes 5 ms
             if name.endswith(directories.SUFFIX):
                 try:
@@ -73,7 +73,7 @@ class _Desk:
                     continue
 
     def ask(self, path: str) -> Any:
-        """The service's answer. Raises OSError or ValueError when there is none in time."""
+        """The answer of the service. Raises OSError or ValueError if there is none in time."""
         with self._service() as service:
             status, body = service.ask("GET", path, most=ANSWER_BYTES)
         if status != OK:
@@ -81,17 +81,17 @@ class _Desk:
         return json.loads(body)
 
     def _service(self) -> Connection:
-        if not self._which:
+        if not self._given:
             return self._only_one()
-        [(name, value)] = self._which.items()
+        [(name, value)] = self._given.items()
         if name == "instance":
             return self._connect(f"{self.directory}/{value}{directories.SUFFIX}")
         if name == "socket":
             return self._connect(value)
-        return self._elsewhere(name, value)
+        return self._remote(name, value)
 
-    def _elsewhere(self, name: str, value: str) -> Connection:
-        """In a context or over TCP: where that is takes the commands' own reading, and its imports."""
+    def _remote(self, name: str, value: str) -> Connection:
+        """A connection to a context or URL. Slower: it imports the configuration of the commands."""
         from qcfeed.control.paths import resolve
         from qcfeed.errors import QcfeedError
 
@@ -99,17 +99,17 @@ class _Desk:
             if name == "url":
                 address = resolve(None, None, value, self._environment)
             else:
-                chosen = self.contexts()[value]
+                context = self.contexts()[value]
                 address = resolve(
-                    chosen.instance, chosen.path("socket"), chosen.url, self._environment,
-                    token_file=chosen.path("token_file"),
+                    context.instance, context.path("socket"), context.url, self._environment,
+                    token_file=context.path("token_file"),
                 )  # fmt: skip
         except QcfeedError as error:
             raise ValueError(error) from error
         return self._connect(address.where, address.token)
 
     def contexts(self) -> dict[str, Context]:
-        """Those of the configuration file. Raises ValueError when it is not as it should be."""
+        """The contexts of the configuration file. Raises ValueError if it is invalid."""
         from pathlib import Path
 
         from qcfeed import contexts
@@ -130,7 +130,7 @@ class _Desk:
         return running[0]
 
     def _connect(self, where: Where, token: str | None = None) -> Connection:
-        """Raises OSError also for a socket that somebody else listens on."""
+        """Raises OSError, also for a socket of another user."""
         service = Connection(where, self._deadline, token)
         try:
             service.connect()
@@ -140,7 +140,7 @@ class _Desk:
         return service
 
 
-_WHICH = {
+_SERVICE_OPTIONS = {
     "context": "QCFEED_CONTEXT",
     "instance": "QCFEED_INSTANCE",
     "socket": "QCFEED_SOCKET",
@@ -148,58 +148,58 @@ _WHICH = {
 }
 
 
-def _contexts(desk: _Desk) -> Found:
-    for name, context in desk.contexts().items():
-        yield name, context.leads_to
+def _contexts(services: _Services) -> Values:
+    for name, context in services.contexts().items():
+        yield name, context.service
 
 
-def _instances(desk: _Desk) -> Found:
-    for name, service in desk.instances():
+def _instances(services: _Services) -> Values:
+    for name, service in services.instances():
         service.close()
         yield name, ""
 
 
-def _drills(desk: _Desk) -> Found:
-    for each in desk.ask("/v1/drills")["drills"]:
+def _drills(services: _Services) -> Values:
+    for each in services.ask("/v1/drills")["drills"]:
         yield each["name"], each["breaks"]
 
 
-def _feeds(desk: _Desk) -> Found:
-    for feed in desk.ask("/v1/feeds")["feeds"]:
+def _feeds(services: _Services) -> Values:
+    for feed in services.ask("/v1/feeds")["feeds"]:
         yield feed["symbol"], f"{formats.plural(feed['subscribers'], 'subscriber')}, {feed['band']}"
 
 
-def _locations(desk: _Desk) -> Found:
-    for row in desk.ask("/v1/tasks/by-location")["locations"]:
+def _locations(services: _Services) -> Values:
+    for row in services.ask("/v1/tasks/by-location")["locations"]:
         orphaned = f", {row['orphaned']:,} orphaned" if row["orphaned"] else ""
         yield row["location"], f"{row['live']:,} live{orphaned}"
 
 
-def _runbooks(_: _Desk) -> Found:
+def _runbooks(_: _Services) -> Values:
     for name in shipped.runbooks():
         yield name, ""
 
 
-def _symbols(desk: _Desk) -> Found:
-    for symbol in desk.ask("/v1/symbols")["symbols"]:
+def _symbols(services: _Services) -> Values:
+    for symbol in services.ask("/v1/symbols")["symbols"]:
         yield symbol, ""
 
 
-def _serials(desk: _Desk) -> Found:
-    for task in desk.ask(f"/v1/tasks?limit={ROWS}")["tasks"]:
+def _serials(services: _Services) -> Values:
+    for task in services.ask(f"/v1/tasks?limit={ROWS}")["tasks"]:
         yield (
             str(task["serial"]),
             f"{formats.age(task['age_s'])} {task['location']} {task['state']}",
         )
 
 
-def _subscribers(desk: _Desk) -> Found:
-    for each in desk.ask(f"/v1/subscribers?limit={ROWS}")["subscribers"]:
+def _subscribers(services: _Services) -> Values:
+    for each in services.ask(f"/v1/subscribers?limit={ROWS}")["subscribers"]:
         lag = f", {each['lag']:,} behind" if each["lag"] else ""
         yield str(each["id"]), f"{each['peer']} {' '.join(each['symbols'][:3])}{lag}"
 
 
-_KINDS: dict[str, Callable[[_Desk], Found]] = {
+_KINDS: dict[str, Callable[[_Services], Values]] = {
     "contexts": _contexts,
     "drills": _drills,
     "feeds": _feeds,

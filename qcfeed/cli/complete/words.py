@@ -1,7 +1,6 @@
-"""words.json, written from the commands: ``python -m qcfeed.cli.complete.words``.
+"""Generates words.json from the commands: ``python -m qcfeed.cli.complete.words``.
 
-A value's metavar says what it is, to the reader of the help and to the TAB: whoever declares an
-option with one of KINDS has it completed.
+The metavar of an option or argument decides how its value is completed: see KINDS.
 """
 
 from __future__ import annotations
@@ -40,20 +39,20 @@ KINDS = {
 }
 """The kind of a value (line.py, live.py) by its metavar, without brackets and dots."""
 
-OF_COMMAND = {("feeds cancel", "SYMBOL"): "feeds"}
-"""Where a command means something narrower."""
+COMMAND_KINDS = {("feeds cancel", "SYMBOL"): "feeds"}
+"""Exceptions from KINDS, by command and metavar."""
 
 _CHOICES = {
     option.name: list(map(str, option.choices)) for option in config.all_options() if option.choices
 }
 
 
-def written() -> str:
-    """The whole file, a command a line.
+def words() -> str:
+    """The whole file, one command per line.
 
-    By a command's path: its help, its subcommands, its arguments (kind of value, whether it
-    repeats) and its options by spelling (name, kind of value or null for a flag, whether it
-    repeats, help).
+    For each command by path: its help, its subcommands, its arguments (kind of value, whether
+    repeatable) and its options by spelling (name, kind of value or null for a flag, whether
+    repeatable, help).
     """
     lines = (
         f"{_json(path)}: {_json(entry)}" for path, entry in map(_entry, command_tree.commands())
@@ -82,7 +81,7 @@ def _entry(ctx: Context) -> tuple[str, dict[str, Any]]:
 def _options(path: str, param: TyperOption) -> Iterator[tuple[str, tuple[Any, ...]]]:
     name, text = param.name or "", _sentence(param.help)
     value = None if param.is_flag else _value(path, param)
-    for spelling in sorted(param.opts, key=len):  # of --help click gives them in any order
+    for spelling in sorted(param.opts, key=len):  # click's order of -h and --help varies
         yield spelling, (name, value, param.multiple, text)
     for spelling in param.secondary_opts:
         yield spelling, (name, None, False, f"The opposite of {param.opts[0]}.")
@@ -95,14 +94,14 @@ def _value(path: str, param: Parameter) -> Value:
     if choices := _CHOICES.get(param.name or ""):
         return choices
     metavar = (param.metavar or "").strip("[]").removesuffix("...")
-    return OF_COMMAND.get((path, metavar)) or KINDS.get(metavar, FREE)
+    return COMMAND_KINDS.get((path, metavar)) or KINDS.get(metavar, FREE)
 
 
 def _sentence(text: str | None) -> str:
-    """The first sentence, without its full stop: more does not fit beside a word."""
+    """The first sentence, without its full stop: shells have room for little more."""
     [first, *_] = re.split(r"(?<=[^.])\.(?:\s|$)|\n\n|  \[", text or "", maxsplit=1)
     return " ".join(first.split())
 
 
 if __name__ == "__main__":
-    emit(written())
+    emit(words())

@@ -1,4 +1,4 @@
-"""``qcfeed diagnose``: the one command for the night: what is wrong, since when, and what to type."""
+"""``qcfeed diagnose``: finds what is wrong, since when, and what to type: the first command on call."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from qcfeed.errors import ExitStatus, TimedOutError, UnreachableError, UsageErro
 from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding
 
 WINDOW = 5.0
-"""Seconds between the two looks, where --window does not say."""
+"""Seconds between the two snapshots, by default."""
 
 app = new_app()
 
 FINDING_TABLE: Table[DiagnosisFinding] = Table(
     (
-        Column(key="rule", value=lambda f: f.rule),
-        Column(key="certainty", value=lambda f: f.certainty),
-        Column(key="headline", value=lambda f: f.headline),
-        Column(key="location", value=lambda f: f.location),
-        Column(key="count", value=lambda f: f.count),
-        Column(key="per_minute", value=lambda f: f.per_minute),
-        Column(key="began_s", value=lambda f: f.began_s),
-        Column(key="left_s", value=lambda f: f.left_s),
-        Column(key="next", value=lambda f: f.next[0] if f.next else ""),
-        Column(key="runbook", value=lambda f: f.runbook),
+        Column("rule"),
+        Column("certainty"),
+        Column("headline"),
+        Column("location"),
+        Column("count"),
+        Column("per_minute"),
+        Column("began_s"),
+        Column("left_s"),
+        Column("next", value=lambda f: f.next[0] if f.next else ""),
+        Column("runbook"),
     ),
     identity=lambda finding: finding.rule,
 )
@@ -49,84 +49,85 @@ def diagnose(
         typer.Option(
             parser=durations.parse,
             metavar="DURATION",
-            help="Time between the two looks (5s); longer sees slower growth.",
+            help="Time between the two snapshots. Default: 5s; a longer one finds slower growth.",
         ),
     ] = None,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Again and again, in place; Ctrl-C ends it.")
+        bool, typer.Option("--watch", help="Repeat until Ctrl-C, redrawing on a terminal.")
     ] = False,
     source: saved_files.From = None,
     output: Output = Format.TABLE,
     **flags: Any,
 ) -> None:
-    """Say what is wrong, the cause before its symptoms, and what to type next.
+    """Find what is wrong: the cause, its symptoms, and the command to type next.
 
-    Looks twice at tasks, orphans, memory, the loop, feeds, quotes and subscribers, and at what the
-    service remembers; with --prometheus at its longer memory too, and at the alerts that fire. Each
-    finding has its evidence in numbers, the guilty line with its source, when it began, how long is
-    left, what is safe to do, and the command for it. What could not be looked at is said. It
-    answers while the loop is stuck.
+    Takes two snapshots of tasks, orphans, memory, the event loop, feeds and subscribers, and reads
+    the history of the service; with --prometheus also its longer history and the firing alerts.
 
-    Exit status: 1 when something is wrong, 0 when nothing is found.
+    Each finding shows its evidence, the responsible line of code, when it began, the time left,
+    what is safe to do, and the command for it. Parts that could not be checked are listed. Works
+    while the event loop is stuck.
+
+    Exit status: 1 with findings, 0 without.
     """
     if watch:
         if source is not None:
-            raise UsageError("--watch looks again and again; what --from names stays as it is")
+            raise UsageError("--watch needs a live service and --from reads a file: give only one")
         _watch(ctx, flags, window or WINDOW, output)
         return
-    told = (
+    diagnosis = (
         saved_files.read(source, DIAGNOSIS, Diagnosis)[0]
         if source
-        else _judge(ctx, flags, window or WINDOW)
+        else _diagnose(ctx, flags, window or WINDOW)
     )
-    _print(told, output)
-    if told.findings:
+    _print(diagnosis, output)
+    if diagnosis.findings:
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
 app.command(
     epilog=examples(
         "qcfeed diagnose",
-        "qcfeed diagnose --window 30s         # growth that is slow needs longer to be seen",
-        "qcfeed diagnose --from night.tar.gz  # what `qcfeed report --bundle` kept",
+        "qcfeed diagnose --window 30s         # slow growth needs a longer window",
+        "qcfeed diagnose --from night.tar.gz  # a bundle of `qcfeed report --bundle`",
         "qcfeed diagnose -o json | jq '.findings[0] | .location, .next[0]'",
-        "qcfeed --instance billing diagnose   # a program with qcfeed.attach",
+        "qcfeed --instance billing diagnose   # a program that uses qcfeed.attach()",
     )
 )(with_flags(diagnose, prometheus.declared()))
 
 
-def _judge(ctx: typer.Context, flags: dict[str, Any], window: float) -> Diagnosis:
-    named, given = prometheus.chosen(ctx, flags).config, options(ctx)
-    seen = gather(client(ctx), window, called=command(given))
-    return judge(outside.add(named, seen, timeout=given.timeout))
+def _diagnose(ctx: typer.Context, flags: dict[str, Any], window: float) -> Diagnosis:
+    settings, given = prometheus.resolve(ctx, flags).config, options(ctx)
+    evidence = gather(client(ctx), window, called=command(given))
+    return judge(outside.add(settings, evidence, timeout=given.timeout))
 
 
-def _print(told: Diagnosis, output: Format) -> None:
+def _print(diagnosis: Diagnosis, output: Format) -> None:
     if output in (Format.TABLE, Format.WIDE):
-        render.lines(screen.screen(told, full=output is Format.WIDE))
+        render.lines(screen.screen(diagnosis, full=output is Format.WIDE))
     else:
-        rows = [*told.findings, *told.to_recheck]
-        render.show(output, FINDING_TABLE, rows, raw=msgspec.json.encode(told))
+        rows = [*diagnosis.findings, *diagnosis.to_recheck]
+        render.show(output, FINDING_TABLE, rows, raw=msgspec.json.encode(diagnosis))
 
 
 def _watch(ctx: typer.Context, flags: dict[str, Any], window: float, output: Format) -> None:
-    """In place on a terminal, a block a time in a pipe."""
+    """Redraw in place on a terminal; in a pipe, print one diagnosis after the other."""
     try:
         if output is Format.TABLE and sys.stdout.isatty():
             with render.live_lines() as draw:
-                draw([Line(f"looking for {formats.age(window)} ...")])
+                draw([Line(f"collecting for {formats.age(window)} ...")])
                 while True:
-                    draw(screen.screen(_again(ctx, flags, window)))
+                    draw(screen.screen(_next(ctx, flags, window)))
         while True:
-            _print(_again(ctx, flags, window), output)
+            _print(_next(ctx, flags, window), output)
     except KeyboardInterrupt:
         return
 
 
-def _again(ctx: typer.Context, flags: dict[str, Any], window: float) -> Diagnosis:
-    """The next one; while the service is away, it is waited for."""
+def _next(ctx: typer.Context, flags: dict[str, Any], window: float) -> Diagnosis:
+    """The next diagnosis; waits for the service while it is unreachable."""
     while True:
         try:
-            return _judge(ctx, flags, window)
-        except (UnreachableError, TimedOutError) as error:  # it may be restarted just now
+            return _diagnose(ctx, flags, window)
+        except (UnreachableError, TimedOutError) as error:  # it may be restarting
             say(f"{error.message}; trying again")

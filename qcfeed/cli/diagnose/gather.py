@@ -1,4 +1,4 @@
-"""Two looks at a running service, some seconds apart: the evidence that the verdict is over."""
+"""Collects the evidence for a diagnosis: two snapshots of a running service, some seconds apart."""
 
 from __future__ import annotations
 
@@ -30,23 +30,24 @@ from qcfeed.model.subscribers import Subscribers
 
 AnyAnswer = TypeVar("AnyAnswer", bound=Answer)
 
-ORPHANS_LISTED = 500
-"""Of all ages."""
-SLOW_LISTED = 100
-"""Subscribers that are behind, the furthest first."""
-READINGS = 12
-"""Of memory, between the two looks."""
-LEAST_PAUSE = 0.2
+ORPHANS_LIMIT = 500
+"""The number of orphans to request, spread over all ages."""
+SLOW_LIMIT = 100
+"""The number of slow subscribers to request, the furthest behind first."""
+SAMPLES = 12
+"""The number of memory samples between the two snapshots."""
+MIN_INTERVAL = 0.2
+"""The least number of seconds between two samples."""
 
 
-class Asked(Protocol):
-    """Who answers: a control plane."""
+class Control(Protocol):
+    """A control plane that can be queried: a ControlClient or a Recorder."""
 
     def get(self, path: str, answer_type: type[AnyAnswer], **params: object) -> AnyAnswer: ...
 
 
 def command(given: Options) -> str:
-    """How the program is called for the same service: ``qcfeed --instance billing``."""
+    """qcfeed with the options that name the service: ``qcfeed --instance billing``."""
     for option, value in (
         ("--context", given.context),
         ("--instance", given.instance),
@@ -59,135 +60,140 @@ def command(given: Options) -> str:
 
 
 def gather(
-    asked: Asked,
+    control: Control,
     seconds: float,
     *,
     called: str = "qcfeed",
     thresholds: DiagnosisThresholds | None = None,
     wait: Callable[[float], None] = time.sleep,
 ) -> Evidence:
-    """The evidence of the next ``seconds``.
+    """Collect evidence for ``seconds``.
 
-    What cannot be told is named in ``untold``; raises only what the first snapshot does. A part that
-    does not answer in time is the last that is asked for, so it takes ``seconds`` and twice the
-    client's timeout at most.
+    Parts that could not be collected are named in ``untold``; raises only what the first request does.
+    After a part that times out, no more are requested: it takes at most ``seconds`` plus twice the
+    client's timeout.
     """
-    look = Look(asked)
-    before = asked.get(TASKS_BY_LOCATION, TasksByLocation)
-    samples = _sample(look, seconds, wait)
-    return conclude(look, before, samples, called=called, thresholds=thresholds)
+    collector = Collector(control)
+    before = control.get(TASKS_BY_LOCATION, TasksByLocation)
+    samples = _sample(collector, seconds, wait)
+    return conclude(collector, before, samples, called=called, thresholds=thresholds)
 
 
 def conclude(
-    look: Look,
+    collector: Collector,
     before: TasksByLocation,
     samples: list[Point],
     *,
     called: str = "qcfeed",
     thresholds: DiagnosisThresholds | None = None,
 ) -> Evidence:
-    """The second look, and with it the evidence since ``before``; it raises nothing."""
-    after = look.part("tasks", TASKS_BY_LOCATION, TasksByLocation, waits=True, sources=True)
-    status, held = look.whole()
-    remembers = look.part("history", HISTORY, History)
+    """Take the second snapshot and return the evidence since ``before``. Raises nothing."""
+    after = collector.part("tasks", TASKS_BY_LOCATION, TasksByLocation, waits=True, sources=True)
+    status, process = collector.status()
+    history = collector.part("history", HISTORY, History)
     slow = None
     if status is not None:
-        slow = look.part("subscribers", SUBSCRIBERS, Subscribers, slow=True, limit=SLOW_LISTED)
-    feeds = look.part("feeds", FEEDS, Feeds) if status is not None else None
+        slow = collector.part("subscribers", SUBSCRIBERS, Subscribers, slow=True, limit=SLOW_LIMIT)
+    feeds = collector.part("feeds", FEEDS, Feeds) if status is not None else None
     return Evidence(
         before=before,
         after=after or before,
-        memory=held.memory if held is not None else None,
+        memory=process.memory if process is not None else None,
         status=status,
-        findings=look.part("what the rules found", TASKS_FINDINGS, Findings),
-        orphans=look.part("orphans", ORPHANS, Orphans, limit=ORPHANS_LISTED, spread=True),
+        findings=collector.part("findings of the rules", TASKS_FINDINGS, Findings),
+        orphans=collector.part("orphans", ORPHANS, Orphans, limit=ORPHANS_LIMIT, spread=True),
         feeds=feeds.feeds if feeds is not None else [],
         slow=slow.subscribers if slow is not None else [],
         samples=samples,
-        history=[point(each) for each in remembers.points] if remembers is not None else [],
+        history=[point(each) for each in history.points] if history is not None else [],
         history_source="the service",
-        skipped=look.all_untold(),
+        skipped=collector.skipped(),
         command=called,
         thresholds=thresholds or DiagnosisThresholds(),
     )
 
 
-class Look:
-    """Asks for one part after the other; what fails is noted."""
+class Collector:
+    """Requests one part after another and notes those that fail, with the reason.
 
-    def __init__(self, asked: Asked) -> None:
-        self._asked = asked
-        self._untold: dict[str, str] = {}
+    After a timeout or a lost connection it requests nothing more: each part would wait again.
+    """
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._failed: dict[str, str] = {}
         self._notes: list[str] = []
-        self._silent: str | None = None
+        self._unreachable: str | None = None
         self._attached = False
 
     def part(
-        self, what: str, path: str, kind: type[AnyAnswer], **params: object
+        self, name: str, path: str, kind: type[AnyAnswer], **params: object
     ) -> AnyAnswer | None:
-        if self._silent is not None:
-            self._untold[what] = self._silent
+        """The answer, or None if the request fails; ``name`` is how ``skipped`` lists it."""
+        if self._unreachable is not None:
+            self._failed[name] = self._unreachable
             return None
         try:
-            answer = self._asked.get(path, kind, **params)
+            answer = self._control.get(path, kind, **params)
         except QcfeedError as error:
-            self._untold[what] = error.message
+            self._failed[name] = error.message
             if isinstance(error, TimedOutError | UnreachableError):
-                self._silent = error.message
+                self._unreachable = error.message
             return None
         if isinstance(answer, Findings):
             self._notes += answer.skipped
         return answer
 
-    def whole(self) -> tuple[Status | None, Status | Process | None]:
-        """The service as one answer, and what any program has of it."""
+    def status(self) -> tuple[Status | None, Status | Process | None]:
+        """The status of a service twice; for an attached program None and its process."""
         if not self._attached:
             try:
-                status = self._asked.get(STATUS, Status) if self._silent is None else None
+                status = self._control.get(STATUS, Status) if self._unreachable is None else None
             except NotFoundError:
                 self._attached = True
             except QcfeedError as error:
-                self._untold["status"] = self._silent = error.message
+                self._failed["status"] = self._unreachable = error.message
                 return None, None
             else:
                 return status, status
         return None, self.part("the process", PROCESS, Process)
 
-    def all_untold(self) -> list[str]:
-        return [*(f"{what}: {why}" for what, why in self._untold.items()), *self._notes]
+    def skipped(self) -> list[str]:
+        """The parts that failed, each with the reason, and what the rules could not check."""
+        return [*(f"{name}: {reason}" for name, reason in self._failed.items()), *self._notes]
 
 
-def _sample(look: Look, seconds: float, wait: Callable[[float], None]) -> list[Point]:
-    """Readings of memory until ``seconds`` have passed."""
+def _sample(collector: Collector, seconds: float, wait: Callable[[float], None]) -> list[Point]:
+    """Samples of memory and tasks, taken until ``seconds`` have passed."""
     samples = []
     end = time.monotonic() + seconds
-    pause = max(LEAST_PAUSE, seconds / READINGS)
+    interval = max(MIN_INTERVAL, seconds / SAMPLES)
     with _progress(seconds) as passed:
         while True:
-            status, held = look.whole()
+            status, process = collector.status()
             now = time.monotonic()
-            if held is not None:
-                samples.append(reading(now, status, held))
+            if process is not None:
+                samples.append(sample(now, status, process))
             passed(seconds - max(0.0, end - now))
             if now >= end:
                 return samples
-            wait(min(pause, end - now))
+            wait(min(interval, end - now))
 
 
-def reading(now: float, status: Status | None, held: Status | Process) -> Point:
-    """What was seen at ``now``, for metrics/growth.py."""
-    orphans = held.totals.orphaned + (status.orphaned_subscriptions if status is not None else 0)
+def sample(now: float, status: Status | None, process: Status | Process) -> Point:
+    """A status, received at ``now``, as a point for metrics/growth.py."""
+    orphans = process.totals.orphaned + (status.orphaned_subscriptions if status is not None else 0)
     return Point(
         now,
-        memory=held.memory.resident_bytes,
-        live=held.totals.live,
+        memory=process.memory.resident_bytes,
+        live=process.totals.live,
         subscriptions=None if status is None else status.subscriptions,
         orphans=orphans,
-        spawned=held.totals.spawned,
+        spawned=process.totals.spawned,
     )
 
 
 @contextmanager
 def _progress(seconds: float) -> Iterator[Callable[[float], None]]:
-    with render.progress("looking, seconds", round(seconds)) as done:
+    with render.progress("collecting, seconds", round(seconds)) as done:
         yield lambda passed: done(int(passed))

@@ -1,4 +1,4 @@
-"""What Prometheus adds to the evidence: a longer memory, and the alerts that fire for the service."""
+"""Adds to the evidence what Prometheus knows: a longer history, and the active alerts of the service."""
 
 from __future__ import annotations
 
@@ -12,35 +12,41 @@ from qcfeed.errors import QcfeedError
 if TYPE_CHECKING:
     from qcfeed.metrics.prometheus import Prometheus
 
-BACK = 3 * 3_600.0
-"""Seconds of history that are asked for."""
+HISTORY_S = 3 * 3_600.0
+"""Seconds of history to request."""
 
 
-def add(named: PrometheusConfig, seen: Evidence, *, timeout: float) -> Evidence:
-    """``seen`` with what the Prometheus that is named knows; else why it is not there. ``timeout`` is
-    in seconds, for all that is asked."""
-    if not named.prometheus:
+def add(settings: PrometheusConfig, evidence: Evidence, *, timeout: float) -> Evidence:
+    """``evidence`` with Prometheus' history and alerts, or with a note why they are missing.
+
+    ``timeout`` is in seconds, for all requests together. Raises nothing.
+    """
+    skipped = evidence.skipped
+    if not settings.prometheus:
         return replace(
-            seen, skipped=[*seen.skipped, "Prometheus: none is named (--prometheus URL)"]
+            evidence, skipped=[*skipped, "Prometheus: not configured (--prometheus URL)"]
         )
-    # 100 ms of import, for those who have a Prometheus to ask.
+    # Imported here: it takes 100 ms, which is not needed without Prometheus.
     from qcfeed.metrics import prometheus_history
     from qcfeed.metrics.prometheus import Prometheus
 
     try:
-        server = Prometheus(named, timeout=timeout)
-        told = prometheus_history.of(server, named.prometheus_target, None, BACK)
-        found = _alerts(server, told.target)
+        server = Prometheus(settings, timeout=timeout)
+        timeline = prometheus_history.of(server, settings.prometheus_target, None, HISTORY_S)
+        alerts = _alerts(server, timeline.target)
     except QcfeedError as error:
-        return replace(seen, skipped=[*seen.skipped, f"Prometheus: {error.message}"])
-    skipped = [*seen.skipped, *(f"Prometheus: {each}" for each in told.missing)]
+        return replace(evidence, skipped=[*skipped, f"Prometheus: {error.message}"])
     return replace(
-        seen, history=list(told.points), history_source="Prometheus", alerts=found, skipped=skipped
+        evidence,
+        history=list(timeline.points),
+        history_source="Prometheus",
+        alerts=alerts,
+        skipped=[*skipped, *(f"Prometheus: {each}" for each in timeline.missing)],
     )
 
 
 def _alerts(server: Prometheus, target: str) -> list[ActiveAlert]:
-    """Those of the service, and those that name no instance."""
+    """The active alerts of the service, and those that name no instance."""
     from qcfeed.metrics import alerts
 
     now = server.now()

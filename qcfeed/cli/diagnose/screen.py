@@ -1,4 +1,4 @@
-"""The verdict on one screen: 80 columns by 24 lines hold what a person needs first. Pure."""
+"""The diagnosis as text. On a terminal of 80 x 24 the most important lines stay visible. Pure."""
 
 from __future__ import annotations
 
@@ -9,41 +9,42 @@ from qcfeed.diagnose.verdict import headline
 from qcfeed.formats import age, printable
 from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding
 
-OTHERS = 4
-"""Further findings that get a line each; `-o wide` tells all in full."""
-AGAIN, BASIS, PAGE = 5, 4, 3
-"""How soon these go where the screen has no room; a finding's evidence goes by its place."""
+OTHERS_SHOWN = 4
+"""Further findings to show, one line each; ``-o wide`` shows all of them in full."""
+WARNING_RANK, BASIS_RANK, RUNBOOK_RANK = 5, 4, 3
+"""Ranks of lines: the highest are left out first on a low screen (Line.rank)."""
 
 
-def screen(told: Diagnosis, *, full: bool = False) -> list[Line]:
-    """The verdict, the first finding in full, the others in a line each (all in full, if ``full``)."""
-    return list(_clean(_screen(told, full)))
+def screen(diagnosis: Diagnosis, *, full: bool = False) -> list[Line]:
+    """The first finding in full and the others on one line each; with ``full``, all in full."""
+    return list(_clean(_screen(diagnosis, full)))
 
 
-def _screen(told: Diagnosis, full: bool) -> Iterator[Line]:
-    if not told.findings:
-        yield Line(told.headline, colour="green")
-        yield from (Line(each.result, each.subject) for each in told.checks)
-    for number, finding in enumerate(told.findings):
+def _screen(diagnosis: Diagnosis, full: bool) -> Iterator[Line]:
+    if not diagnosis.findings:
+        yield Line(diagnosis.headline, colour="green")
+        yield from (Line(each.result, each.subject) for each in diagnosis.checks)
+    for number, finding in enumerate(diagnosis.findings):
         if number == 0 or full:
-            yield from in_full(finding, full=full)
-    others = [] if full else told.findings[1:]
-    for place, finding in enumerate(others[:OTHERS]):
+            yield from finding_lines(finding, full=full)
+    others = [] if full else diagnosis.findings[1:]
+    for place, finding in enumerate(others[:OTHERS_SHOWN]):
         yield Line(headline(finding), "also", "red", rank=place)
-    if len(others) > OTHERS:
-        yield Line(f"and {len(others) - OTHERS} more: -o wide", "also")
-    for finding in told.to_recheck[: None if full else OTHERS]:
-        yield Line(headline(finding), "again?", "yellow", rank=0 if full else AGAIN)
-    if told.drill:
-        yield Line(f"{told.drill} is on: this service is broken on purpose", "DRILL", "yellow")
-    if told.findings:
-        yield Line(_basis(told), "looked", rank=BASIS)
-    for what in told.skipped:
-        yield Line(what, "not told", "yellow", rank=0 if full else BASIS)
+    if len(others) > OTHERS_SHOWN:
+        yield Line(f"and {len(others) - OTHERS_SHOWN} more: use -o wide", "also")
+    for finding in diagnosis.to_recheck[: None if full else OTHERS_SHOWN]:
+        yield Line(headline(finding), "warning", "yellow", rank=0 if full else WARNING_RANK)
+    if diagnosis.drill:
+        text = f"{diagnosis.drill} is active: a fault was injected on purpose"
+        yield Line(text, "DRILL", "yellow")
+    if diagnosis.findings:
+        yield Line(_basis(diagnosis), "checked", rank=BASIS_RANK)
+    for skipped in diagnosis.skipped:
+        yield Line(skipped, "skipped", "yellow", rank=0 if full else BASIS_RANK)
 
 
-def in_full(finding: DiagnosisFinding, *, full: bool) -> Iterator[Line]:
-    """One finding; ``full``: with all of its evidence. As it came: not yet printable."""
+def finding_lines(finding: DiagnosisFinding, *, full: bool) -> Iterator[Line]:
+    """One finding; with ``full``, none of its evidence may be left out. Not escaped for a terminal."""
     yield Line(headline(finding), colour="red")
     yield Line(finding.cause, "cause")
     if finding.location:
@@ -56,21 +57,21 @@ def in_full(finding: DiagnosisFinding, *, full: bool) -> Iterator[Line]:
     for place, command in enumerate(finding.next):
         yield Line(command, "" if place else "next", "bold", whole=True)
     if finding.runbook:
-        yield Line(f"qcfeed runbook {finding.runbook}", "page", rank=0 if full else PAGE)
+        yield Line(f"qcfeed runbook {finding.runbook}", "runbook", rank=0 if full else RUNBOOK_RANK)
 
 
 def _list(label: str, texts: Sequence[str], *, full: bool) -> Iterator[Line]:
-    """The first stays, the others go where there is no room; all of them, if ``full``."""
+    """A labelled list: on a low screen its last lines are left out first, unless ``full``."""
     for place, text in enumerate(texts):
         yield Line(text, "" if place else label, rank=0 if full else place)
 
 
-def _basis(told: Diagnosis) -> str:
-    what = ", ".join(each.subject for each in told.checks)
-    return f"at {what}; twice in {age(told.window_s)}"
+def _basis(diagnosis: Diagnosis) -> str:
+    parts = ", ".join(each.subject for each in diagnosis.checks)
+    return f"{parts}; two snapshots in {age(diagnosis.window_s)}"
 
 
 def _clean(lines: Iterable[Line]) -> Iterator[Line]:
-    """Texts of the watched program cannot steer the terminal."""
+    """The lines with control characters escaped: some text comes from the watched program."""
     for line in lines:
         yield line._replace(text=printable(line.text))

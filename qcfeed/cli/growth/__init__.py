@@ -1,1 +1,1 @@
-"""``qcfeed growth``: where its timeline comes from, and how it is shown."""
+"""``qcfeed growth``: its data source, output and plots."""

@@ -1,4 +1,4 @@
-"""``qcfeed growth``: how fast memory and tasks grow, how long is left, and which lines grow."""
+"""``qcfeed growth``: shows how fast memory and tasks grow, the time left, and which locations grow."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ app = new_app()
 
 
 class By(StrEnum):
-    """What the rows are, in place of moments."""
+    """What a row is, instead of a point in time."""
 
     LOCATION = "location"
 
@@ -45,27 +45,27 @@ def growth(
     since: Annotated[
         float,
         typer.Option(parser=durations.parse, metavar="DURATION", help="How far back to look."),
-    ] = "3h",  # type: ignore[assignment]  # parsed as if it had been given
+    ] = "3h",  # type: ignore[assignment]  # the parser converts it to seconds
     at: Annotated[
         float | None,
         typer.Option(
             parser=times.parse,
             metavar="TIME",
-            help="Look as it was then: 02:15 (the last one), 2024-03-20T02:15,"
-            " 2024-03-20T02:15+01:00; UTC unless it says otherwise.",
+            help="Show the growth up to a past time: 02:15 (the latest one), 2024-03-20T02:15,"
+            " 2024-03-20T02:15+01:00. UTC by default.",
         ),
     ] = None,
     by: Annotated[
-        By | None, typer.Option("--by", help="A row a spawn location: every one, with its share.")
+        By | None, typer.Option("--by", help="One row per spawn location, with its share.")
     ] = None,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Draw it as well: a .png or .svg (needs qcfeed[plot])."),
+        typer.Option(metavar="FILE", help="Also draw a plot: .png or .svg (needs qcfeed[plot])."),
     ] = None,
     limit: Annotated[
         float | None,
         typer.Option(
-            parser=sizes.parse, metavar="SIZE", help="The memory limit, where none is known: 16GiB."
+            parser=sizes.parse, metavar="SIZE", help="Memory limit, if it is not known: 16GiB."
         ),
     ] = None,
     horizon: Annotated[
@@ -73,7 +73,7 @@ def growth(
         typer.Option(
             parser=durations.parse,
             metavar="DURATION",
-            help="Memory that reaches its limit sooner is a finding.",
+            help="Report a finding if memory reaches its limit sooner than this.",
         ),
     ] = "4h",  # type: ignore[assignment]
     claimed: Annotated[
@@ -81,66 +81,66 @@ def growth(
         typer.Option(
             parser=_claim,
             metavar="RATE",
-            help="A rate that somebody named, to be held against the samples: 450MB/h.",
+            help="Growth rate that someone claimed, to compare with the samples: 450MB/h.",
         ),
     ] = None,
     output: Output = Format.TABLE,
     **flags: Any,
 ) -> None:
-    """Tell how fast memory and tasks grow, how long is left, and which lines grow.
+    """Show how fast memory and tasks grow, the time left, and the lines that grow.
 
-    From Prometheus where one is named, otherwise from the hour that the service itself remembers.
-    Each window is fitted by itself (least squares), and the one that leaves the least time comes
-    first: an average over a long time hides what the last minutes do. What alerts that fired then
-    had said of the growth is shown beside it.
+    Reads Prometheus if one is configured, otherwise the last hour that the service remembers. Fits
+    a line to each of several windows (least squares) and shows the one with the least time left
+    first: an average over a long time hides recent growth. Growth rates claimed by alerts that were
+    firing are shown for comparison.
 
-    Exit status: 1 when memory reaches its limit within --horizon by a window that fits a line, or
-    live tasks grow in every window; 0 otherwise; 3 when there are no samples to tell it from.
+    Exit status: 1 if a good linear fit reaches the memory limit within --horizon, or if live tasks
+    grow in every window; 3 if there are no samples; 0 otherwise.
     """
-    if plot is not None:  # before anybody is asked
+    if plot is not None:  # fail early, before the slow requests
         plots.check(plot)
-    told, said = timeline(ctx, prometheus.chosen(ctx, flags), at, since)
+    samples, claims = timeline(ctx, prometheus.resolve(ctx, flags), at, since)
     if limit is not None:
-        told = told._replace(limit=limit)
+        samples = samples._replace(limit=limit)
     if claimed is not None:
-        said = [*said, claimed]
-    found = answer(told, said, horizon=horizon)
+        claims = [*claims, claimed]
+    found = answer(samples, claims, horizon=horizon)
     if plot is not None:
-        plots.draw(told, found, plot)
-        say(f"drawn: {plot}")
+        plots.draw(samples, found, plot)
+        say(f"wrote the plot to {plot}")
     _show(found, by, output)
     if found.problems:
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
-def _show(told: Growth, by: By | None, output: Format) -> None:
-    raw = msgspec.json.encode(told)
+def _show(found: Growth, by: By | None, output: Format) -> None:
+    raw = msgspec.json.encode(found)
     if output in (Format.JSON, Format.CSV, Format.NAME):
         if by is By.LOCATION:
-            render.show(output, views.LOCATIONS, told.locations, raw=raw)
+            render.show(output, views.LOCATIONS, found.locations, raw=raw)
         else:
-            render.show(output, views.TIMELINE, told.timeline, raw=raw)
+            render.show(output, views.TIMELINE, found.timeline, raw=raw)
     else:
-        _screen(told, by, wide=output is Format.WIDE)
-    for missing in told.missing:
+        _screen(found, by, wide=output is Format.WIDE)
+    for missing in found.missing:
         say(f"note: {missing}")
-    for finding in told.problems:
+    for finding in found.problems:
         say(f"finding: {finding}")
-    if told.problems:
+    if found.problems:
         say(f"  next: `{NEXT}`")
 
 
-def _screen(told: Growth, by: By | None, *, wide: bool) -> None:
-    render.emit(f"{told.target}, from {told.source}, until {told.at}\n")
+def _screen(found: Growth, by: By | None, *, wide: bool) -> None:
+    render.emit(f"{found.target}, from {found.source}, until {found.at}\n")
     if by is By.LOCATION:
-        render.draw(views.LOCATIONS, told.locations, wide=wide)
+        render.draw(views.LOCATIONS, found.locations, wide=wide)
         return
-    render.draw(views.TIMELINE, views.thinned(told.timeline), wide=wide)
-    render.lines([Line(""), *views.sparks(told, blocks_for(sys.stdout.encoding))])
+    render.draw(views.TIMELINE, views.condense(found.timeline), wide=wide)
+    render.lines([Line(""), *views.sparks(found, blocks_for(sys.stdout.encoding))])
     render.emit("\n")
-    render.draw(views.WINDOWS, told.windows, wide=wide)
-    render.lines([Line(""), *views.summary(told)])
-    grown = [row for row in told.locations if row.net > 0][: views.TOP]
+    render.draw(views.WINDOWS, found.windows, wide=wide)
+    render.lines([Line(""), *views.summary(found)])
+    grown = [row for row in found.locations if row.net > 0][: views.TOP]
     if grown:
         render.emit("\n")
         render.draw(views.LOCATIONS, grown, wide=wide)
@@ -151,7 +151,7 @@ app.command(
         "qcfeed growth",
         "qcfeed growth --prometheus http://prometheus:9090 --at 02:15",
         "qcfeed growth --since 30m --by location",
-        "qcfeed growth --at 02:15 --claimed 450MB/h    # what the page said",
+        "qcfeed growth --at 02:15 --claimed 450MB/h    # check the rate that the alert claimed",
         "qcfeed growth -o json | jq .worst.time_to_limit_s",
     )
 )(with_flags(growth, prometheus.declared()))

@@ -1,6 +1,6 @@
-"""``qcfeed growth --plot``: memory with its limit and what the worst window foretells, and tasks below.
+"""``qcfeed growth --plot``: plots memory with its limit and forecast, and below it the tasks.
 
-The only file that knows matplotlib, an extra (``qcfeed[plot]``): 0.5 s to import and 40 MB to install.
+Only this module imports matplotlib, an extra (``qcfeed[plot]``) of 40 MB that takes 0.5 s to import.
 """
 
 from __future__ import annotations
@@ -18,37 +18,37 @@ from qcfeed.metrics.timeline import Timeline
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-KINDS = (".png", ".svg")
+SUFFIXES = (".png", ".svg")
 _GIB = 1 << 30
 _MEMORY, _TASKS, _SUBSCRIPTIONS, _ORPHANS, _ALARM = "C0", "C1", "C2", "C4", "C3"
-_FORETOLD = 0.5
-"""How far beyond the last sample is drawn, at most, as a share of what came before it."""
+_FORECAST_SHARE = 0.5
+"""The longest forecast to draw, as a share of the time that the samples cover."""
 
 
 def check(file: Path) -> None:
-    """Whether ``file`` can be drawn. Raises UsageError: no such kind, no such folder, no matplotlib."""
-    if file.suffix.lower() not in KINDS:
+    """Raise UsageError if no plot can be written to ``file``: bad suffix, no directory, no matplotlib."""
+    if file.suffix.lower() not in SUFFIXES:
         raise UsageError(
             f"--plot {file} is neither .png nor .svg", hint="name it growth.png or growth.svg"
         )
     if not file.parent.is_dir():
-        raise UsageError(f"--plot: there is no folder {file.parent}")
+        raise UsageError(f"--plot: directory {file.parent} does not exist")
     if importlib.util.find_spec("matplotlib") is None:
         raise UsageError(
             "--plot needs matplotlib, which is not installed",
-            hint="pip install 'qcfeed[plot]'; `qcfeed growth -o csv` has the figures without it",
+            hint="pip install 'qcfeed[plot]'; `qcfeed growth -o csv` prints the data without it",
         )
 
 
-def draw(told: Timeline, found: Growth, file: Path) -> None:
-    """Write the picture. Raises UsageError when the file cannot be written. Cost: a second."""
+def draw(samples: Timeline, found: Growth, file: Path) -> None:
+    """Write the plot. Raises UsageError if the file cannot be written. Takes about a second."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 7), layout="constrained")
     memory, tasks = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     figure.suptitle(_title(found))
-    _draw_memory(memory, told, found)
-    _draw_tasks(tasks, told)
+    _draw_memory(memory, samples, found)
+    _draw_tasks(tasks, samples)
     tasks.xaxis_date(UTC)
     tasks.set_xlabel("UTC")
     tasks.tick_params(axis="x", labelrotation=30)
@@ -66,28 +66,28 @@ def _title(found: Growth) -> str:
     return f"{title}\n{left} to the memory limit, {in_words(found.worst.window)}"
 
 
-def _draw_memory(axes: Axes, told: Timeline, found: Growth) -> None:
-    held = [(point.at, point.memory) for point in told.points if point.memory is not None]
+def _draw_memory(axes: Axes, samples: Timeline, found: Growth) -> None:
+    memory = [(point.at, point.memory) for point in samples.points if point.memory is not None]
     axes.set_ylabel("GiB")
     axes.grid(alpha=0.3)
-    if not held:
+    if not memory:
         return
     axes.plot(
-        [_time(at) for at, _ in held],
-        [bytes_ / _GIB for _, bytes_ in held],
+        [_time(at) for at, _ in memory],
+        [bytes_ / _GIB for _, bytes_ in memory],
         _MEMORY,
         label="memory",
     )
-    if told.limit is not None:
-        axes.axhline(told.limit / _GIB, color=_ALARM, label=f"limit, {size(told.limit)}")
-    if found.worst is not None and told.limit is not None:
-        (last, now), span = held[-1], held[-1][0] - held[0][0]
+    if samples.limit is not None:
+        axes.axhline(samples.limit / _GIB, color=_ALARM, label=f"limit, {size(samples.limit)}")
+    if found.worst is not None and samples.limit is not None:
+        (last, now), span = memory[-1], memory[-1][0] - memory[0][0]
         left = found.worst.time_to_limit_s
-        shown = min(left, span * _FORETOLD)
-        foretold = now + (told.limit - now) * (shown / left if left else 1.0)
+        shown = min(left, span * _FORECAST_SHARE)
+        forecast = now + (samples.limit - now) * (shown / left if left else 1.0)
         axes.plot(
             [_time(last), _time(last + shown)],
-            [now / _GIB, foretold / _GIB],
+            [now / _GIB, forecast / _GIB],
             color=_ALARM,
             linestyle="--",
             label=in_words(found.worst.window),
@@ -96,11 +96,11 @@ def _draw_memory(axes: Axes, told: Timeline, found: Growth) -> None:
     axes.legend(loc="upper left")
 
 
-def _draw_tasks(axes: Axes, told: Timeline) -> None:
+def _draw_tasks(axes: Axes, samples: Timeline) -> None:
     for label, colour, values in (
-        ("live tasks", _TASKS, [(p.at, p.live) for p in told.points]),
-        ("subscriptions", _SUBSCRIPTIONS, [(p.at, p.subscriptions) for p in told.points]),
-        ("orphans", _ORPHANS, [(p.at, p.orphans) for p in told.points]),
+        ("live tasks", _TASKS, [(p.at, p.live) for p in samples.points]),
+        ("subscriptions", _SUBSCRIPTIONS, [(p.at, p.subscriptions) for p in samples.points]),
+        ("orphans", _ORPHANS, [(p.at, p.orphans) for p in samples.points]),
     ):
         known = [(_time(at), value) for at, value in values if value is not None]
         if known:
@@ -111,7 +111,7 @@ def _draw_tasks(axes: Axes, told: Timeline) -> None:
 
 
 def _time(at: float) -> float:
-    """Days, as matplotlib counts them."""
+    """A Unix time in matplotlib's unit, days."""
     from matplotlib.dates import date2num
 
     return float(date2num(datetime.fromtimestamp(at, UTC)))  # type: ignore[no-untyped-call]

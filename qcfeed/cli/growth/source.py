@@ -1,4 +1,4 @@
-"""Where ``qcfeed growth`` has its samples from: Prometheus, or the service's own last hour."""
+"""The samples for ``qcfeed growth``: from Prometheus, or from the last hour that the service remembers."""
 
 from __future__ import annotations
 
@@ -21,111 +21,115 @@ from qcfeed.metrics.timeline import Timeline, caveats
 from qcfeed.model.history import History, HistoryPoint
 
 HOUR = 3_600.0
-_UNNAMED = (
-    "no Prometheus was named (--prometheus): this is what the service remembers, an hour at most"
+_NO_PROMETHEUS = (
+    "no Prometheus configured (--prometheus): showing the service's own history, at most one hour"
 )
 
 
 def timeline(
-    ctx: typer.Context, named: Loaded[PrometheusConfig], at: float | None, since: float
+    ctx: typer.Context, settings: Loaded[PrometheusConfig], at: float | None, since: float
 ) -> tuple[Timeline, Sequence[Claim]]:
-    """The samples, and what alerts said then.
+    """The samples, and the growth rates that alerts claimed at the time.
 
-    Prometheus, if one is named. When it fails, the service's memory instead, and why in
-    ``missing``; but whoever named it as a flag asked for nothing else, and gets the error.
+    From Prometheus if one is configured. If it fails, from the service's own history, with the reason
+    in ``missing``; but a Prometheus given as a flag has no fallback: its error is raised.
     """
-    if not named.config.prometheus:
+    if not settings.config.prometheus:
         try:
-            return remembered(ctx, at, since, _UNNAMED), ()
+            return from_service(ctx, at, since, _NO_PROMETHEUS), ()
         except UnreachableError as error:
-            error.hint = f"{error.hint}; or name a --prometheus" if error.hint else None
+            error.hint = f"{error.hint}; or give --prometheus" if error.hint else None
             raise
     try:
-        return _asked(ctx, named.config, at, since)
+        return _from_prometheus(ctx, settings.config, at, since)
     except PrometheusError as error:
-        if named.origins["prometheus"] == FLAG:
+        if settings.origins["prometheus"] == FLAG:
             raise
-        why = f"{error.message}; this is what the service remembers, an hour at most"
+        reason = f"{error.message}; showing the service's own history, at most one hour"
         try:
-            return remembered(ctx, at, since, why), ()
+            return from_service(ctx, at, since, reason), ()
         except QcfeedError:
             raise error from None
 
 
-def _asked(
-    ctx: typer.Context, named: PrometheusConfig, at: float | None, since: float
+def _from_prometheus(
+    ctx: typer.Context, settings: PrometheusConfig, at: float | None, since: float
 ) -> tuple[Timeline, Sequence[Claim]]:
-    # 100 ms of import, for those who have a Prometheus to ask.
+    # Imported here: it takes 100 ms, which is not needed without Prometheus.
     from qcfeed.metrics import alerts, prometheus_history
     from qcfeed.metrics.prometheus import Prometheus
 
-    server = Prometheus(named, timeout=options(ctx).timeout)
-    told = prometheus_history.of(server, named.prometheus_target, at, since)
+    server = Prometheus(settings, timeout=options(ctx).timeout)
+    samples = prometheus_history.of(server, settings.prometheus_target, at, since)
     try:
-        return told, alerts.claimed(server, told.target, told.at)
+        return samples, alerts.claimed(server, samples.target, samples.at)
     except PrometheusError as error:
-        return told._replace(missing=[*told.missing, f"what alerts said: {error.message}"]), ()
+        missing = [*samples.missing, f"claims of alerts: {error.message}"]
+        return samples._replace(missing=missing), ()
 
 
-def remembered(ctx: typer.Context, at: float | None, since: float, why: str) -> Timeline:
-    """What the service, or a program that is attached, remembers of itself.
+def from_service(ctx: typer.Context, at: float | None, since: float, reason: str) -> Timeline:
+    """The history that the service, or an attached program, keeps of itself.
 
-    Raises UnreachableError when it remembers nothing of that time, and what ControlClient does.
+    ``reason``: why it is not from Prometheus, the first note in ``missing``. Raises UnreachableError
+    if the history does not cover the time, and what ControlClient does.
     """
     now = time.time()
     back = since if at is None else since + now - at
     try:
-        told, _ = ask(ctx, HISTORY, History, since_s=min(back, HOUR))
+        history, _ = ask(ctx, HISTORY, History, since_s=min(back, HOUR))
     except NotFoundError as error:
         raise UnreachableError(
-            "the service is of a version that remembers no history",
+            "the service is an older version, which keeps no history",
             hint="restart it with this version",
         ) from error
-    end = _unix(told.taken_at) if at is None else at
-    points = [each for each in map(point, told.points) if each.at <= end]
+    end = _unix(history.taken_at) if at is None else at
+    points = [each for each in map(point, history.points) if each.at <= end]
     if not points:
         raise UnreachableError(
-            f"{told.instance} remembers nothing of {stamp(end)}: {_remembers(told)}",
-            hint="an hour is the most it can",
+            f"{history.instance} has no history of {stamp(end)}: {_coverage(history)}",
+            hint="a service keeps at most one hour",
         )
-    notes = [why, *caveats(points, told.limit_bytes, end)]
-    locations = _locations(told, points) if at is None else {}
+    notes = [reason, *caveats(points, history.limit_bytes, end)]
+    locations = _locations(history, points) if at is None else {}
     if at is not None:
-        notes.append("spawn locations: the service knows them now, not as they were then")
+        notes.append("spawn locations: the service knows only their current counts")
     return Timeline(
         at=end,
         source="service",
-        target=told.instance,
+        target=history.instance,
         points=points,
-        limit=float(told.limit_bytes),
+        limit=float(history.limit_bytes),
         locations=locations,
         missing=notes,
     )
 
 
-def _remembers(told: History) -> str:
-    if not told.points:
-        return "its first sample is still to come"
-    first, last = told.points[0].at, told.points[-1].at
-    return f"it has {age(_unix(last) - _unix(first))}, since {first}"
+def _coverage(history: History) -> str:
+    if not history.points:
+        return "it has not taken its first sample yet"
+    first, last = history.points[0].at, history.points[-1].at
+    return f"it covers {age(_unix(last) - _unix(first))}, since {first}"
 
 
-def _locations(told: History, points: Sequence[Point]) -> dict[str, list[tuple[float, float]]]:
-    begin = points[0].at if told.locations_since is None else _unix(told.locations_since)
+def _locations(history: History, points: Sequence[Point]) -> dict[str, list[tuple[float, float]]]:
+    begin = points[0].at if history.locations_since is None else _unix(history.locations_since)
     end = max(begin, points[-1].at)
-    return {each.location: [(begin, each.live_before), (end, each.live)] for each in told.locations}
+    return {
+        each.location: [(begin, each.live_before), (end, each.live)] for each in history.locations
+    }
 
 
-def point(told: HistoryPoint) -> Point:
-    """What the service said of one moment, for metrics/growth.py."""
+def point(sample: HistoryPoint) -> Point:
+    """A sample of the service's history as a point for metrics/growth.py."""
     return Point(
-        _unix(told.at),
-        memory=told.resident_bytes,
-        live=told.live,
-        subscriptions=told.subscriptions,
-        orphans=told.orphaned,
-        feeds=told.feed_count,
-        spawned=told.spawned,
+        _unix(sample.at),
+        memory=sample.resident_bytes,
+        live=sample.live,
+        subscriptions=sample.subscriptions,
+        orphans=sample.orphaned,
+        feeds=sample.feed_count,
+        spawned=sample.spawned,
     )
 
 

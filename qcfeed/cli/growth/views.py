@@ -1,4 +1,4 @@
-"""Growth on one screen: the timeline, what each window says, which lines grow. Pure."""
+"""The output of ``qcfeed growth``: the timeline, the fit of each window, the growing locations. Pure."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from qcfeed.metrics.growth_answer import ClaimAnswer, Growth, in_words
 from qcfeed.model.history import HistoryPoint
 
 ROWS = 10
-"""Lines of the timeline, about: all of it is in JSON and CSV."""
+"""The approximate number of rows of the timeline; JSON and CSV have all of it."""
 TOP = 5
-"""Locations, without --by location."""
-SPARK = 60
-"""Cells of a sparkline."""
+"""The number of locations to show without --by location."""
+SPARK_WIDTH = 60
+"""The width of a sparkline, in cells."""
 _STEPS = (10, 30, 60, 300, 600, 900, 1_800, 3_600, 10_800, 21_600, 43_200, 86_400, 604_800)
 _DAY = 86_400
 
@@ -28,112 +28,54 @@ def _count(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def signed(value: float) -> str:
-    """A rate with its sign: ``+1,551``, ``-0.3``, ``0``."""
-    if not value:
-        return "0"
-    return f"{value:+,.0f}" if abs(value) >= 10 else f"{value:+.1f}"
-
-
 def signed_size(value: float) -> str:
-    """Bytes with their sign: ``+26.1 GiB``."""
+    """A size with its sign: ``+26.1 GiB``."""
     return ("-" if value < 0 else "+") + formats.size(abs(value)) if value else "0"
 
 
 TIMELINE: Table[HistoryPoint] = Table(
     (
-        Column(key="at", header="TIME (UTC)", value=lambda m: m.at, show=formats.clock),
-        Column(
-            key="resident_bytes",
-            header="MEMORY",
-            value=lambda m: m.resident_bytes,
-            show=formats.size,
-            right=True,
-        ),
-        Column(key="live", value=lambda m: m.live, show=_count, right=True),
-        Column(key="subscriptions", value=lambda m: m.subscriptions, show=_count, right=True),
-        Column(key="orphaned", value=lambda m: m.orphaned, show=_count, right=True),
-        Column(
-            key="feed_count",
-            header="FEEDS",
-            value=lambda m: m.feed_count,
-            show=_count,
-            right=True,
-            wide=True,
-        ),
+        Column("at", header="TIME (UTC)", show=formats.clock),
+        Column("resident_bytes", header="MEMORY", show=formats.size, right=True),
+        Column("live", header="LIVE TASKS", show=_count, right=True),
+        Column("subscriptions", show=_count, right=True),
+        Column("orphaned", header="ORPHANS", show=_count, right=True),
+        Column("feed_count", header="FEEDS", show=_count, right=True, wide=True),
     ),
     identity=lambda moment: moment.at,
 )
 
 WINDOWS: Table[Window] = Table(
     (
-        Column(key="window", value=lambda w: w.window),
-        Column(
-            key="time_to_limit_s",
-            header="TO LIMIT",
-            value=lambda w: w.time_to_limit_s,
-            show=formats.age,
-            right=True,
-        ),
-        Column(
-            key="memory_bytes_per_hour",
-            header="MEMORY/H",
-            value=lambda w: w.memory_bytes_per_hour,
-            show=signed_size,
-            right=True,
-        ),
-        Column(key="r2", value=lambda w: w.r2, show=lambda r2: f"{r2:.2f}", right=True),
-        Column(
-            key="tasks_per_minute",
-            header="TASKS/MIN",
-            value=lambda w: w.tasks_per_minute,
-            show=signed,
-            right=True,
-        ),
-        Column(
-            key="tasks_r2",
-            header="R2",
-            value=lambda w: w.tasks_r2,
-            show=lambda r2: f"{r2:.2f}",
-            right=True,
-            wide=True,
-        ),
-        Column(
-            key="spawned_per_minute",
-            header="SPAWNED/MIN",
-            value=lambda w: w.spawned_per_minute,
-            show=_count,
-            right=True,
-            rank=1,
-        ),
-        Column(key="samples", value=lambda w: w.samples, right=True),
-        Column(key="missing_reason", header="NOTE", value=lambda w: w.missing_reason, least=12),
+        Column("window"),
+        Column("time_to_limit_s", header="TO LIMIT", show=formats.age, right=True),
+        Column("memory_bytes_per_hour", header="MEMORY/H", show=signed_size, right=True),
+        Column("r2", show=lambda r2: f"{r2:.2f}", right=True),
+        Column("tasks_per_minute", header="TASKS/MIN", show=formats.signed, right=True),
+        Column("tasks_r2", header="R2", show=lambda r2: f"{r2:.2f}", right=True, wide=True),
+        Column("spawned_per_minute", header="SPAWNED/MIN", show=_count, right=True, rank=1),
+        Column("samples", right=True),
+        Column("missing_reason", header="NOTE", least=12),
     ),
     identity=lambda window: window.window,
 )
 
 LOCATIONS: Table[LocationGrowth] = Table(
     (
-        Column(key="location", value=lambda row: row.location, least=24),
-        Column(key="live", value=lambda row: row.live, show=_count, right=True),
-        Column(key="net", value=lambda row: row.net, show=signed, right=True),
-        Column(
-            key="per_minute",
-            header="NET/MIN",
-            value=lambda row: row.per_minute,
-            show=signed,
-            right=True,
-        ),
-        Column(key="share", value=lambda row: row.share, show=lambda s: f"{s:.0%}", right=True),
+        Column("location", least=24),
+        Column("live", show=_count, right=True),
+        Column("net", show=formats.signed, right=True),
+        Column("per_minute", header="NET/MIN", show=formats.signed, right=True),
+        Column("share", show=lambda s: f"{s:.0%}", right=True),
     ),
     identity=lambda row: row.location,
 )
 
 
-def thinned(timeline: Sequence[HistoryPoint]) -> list[HistoryPoint]:
-    """About ROWS moments: the first of each round step of time, and the last of all.
+def condense(timeline: Sequence[HistoryPoint]) -> list[HistoryPoint]:
+    """About ROWS moments: the first of each step of round duration, and the very last.
 
-    Their times carry the date where the timeline is longer than a day.
+    If the timeline is longer than a day, the times include the date.
     """
     if not timeline:
         return []
@@ -153,55 +95,57 @@ def _dated(moment: HistoryPoint) -> HistoryPoint:
     return msgspec.structs.replace(moment, at=f"{day[5:]} {clock[:5]}")
 
 
-def sparks(told: Growth, blocks: str = BLOCKS) -> Iterator[Line]:
-    """Memory and live tasks, a line each."""
+def sparks(found: Growth, blocks: str = BLOCKS) -> Iterator[Line]:
+    """Sparklines of memory and live tasks."""
     for label, values in (
-        ("memory", [moment.resident_bytes for moment in told.timeline]),
-        ("tasks", [moment.live for moment in told.timeline]),
+        ("memory", [moment.resident_bytes for moment in found.timeline]),
+        ("tasks", [moment.live for moment in found.timeline]),
     ):
-        drawn = sparkline(values, SPARK, blocks=blocks)
+        drawn = sparkline(values, SPARK_WIDTH, blocks=blocks)
         if drawn:
             yield Line(drawn, label, whole=True)
 
 
-def summary(told: Growth) -> Iterator[Line]:
-    """What the windows say together, the worst first, and what alerts had said."""
-    if told.worst is not None and told.limit_bytes is not None:
-        fit = told.windows[0].r2 or 0.0
+def summary(found: Growth) -> Iterator[Line]:
+    """The time left by the worst window, and what else the samples show."""
+    if found.worst is not None and found.limit_bytes is not None:
+        fit = found.windows[0].r2 or 0.0
         yield Line(
-            f"{formats.age(told.worst.time_to_limit_s)} until {formats.size(told.limit_bytes)},"
-            f" {in_words(told.worst.window)}"
-            + ("" if fit >= GOOD_FIT else f", which is no line (r2 {fit:.2f})"),
+            f"{formats.age(found.worst.time_to_limit_s)} until {formats.size(found.limit_bytes)},"
+            f" {in_words(found.worst.window)}"
+            + ("" if fit >= GOOD_FIT else f"; rough estimate: poor linear fit (r² {fit:.2f})"),
             "left",
-            "red" if told.problems else None,
+            "red" if found.problems else None,
         )
-    elif all(each.memory_bytes_per_hour is None for each in told.windows):
-        yield Line("it cannot be told yet: there are too few samples", "left")
-    elif told.limit_bytes is not None:
-        yield Line(f"memory is not on its way to {formats.size(told.limit_bytes)}", "left")
-    if told.accelerating:
+    elif all(each.memory_bytes_per_hour is None for each in found.windows):
+        yield Line("unknown: there are too few samples", "left")
+    elif found.limit_bytes is not None:
+        yield Line(f"memory is not growing towards {formats.size(found.limit_bytes)}", "left")
+    if found.accelerating:
         yield Line("the shorter the window, the faster memory grows", "speeds up", "yellow")
-    if told.bytes_per_task is not None:
-        yield Line(f"{formats.size(told.bytes_per_task)} of memory, each further one", "a task")
-    for said in told.claims:
-        yield from _claim(said)
-    if told.restarted_at:
+    if found.bytes_per_task is not None:
         yield Line(
-            f"{', '.join(map(formats.clock, told.restarted_at))}; rates are since", "restart"
+            f"{formats.size(found.bytes_per_task)} of memory per additional task", "per task"
         )
-    if told.gaps:
-        begin, end = told.gaps[-1]
-        more = f", and {len(told.gaps) - 1} more" if len(told.gaps) > 1 else ""
+    for claim in found.claims:
+        yield from _claim(claim)
+    if found.restarted_at:
+        times = ", ".join(map(formats.clock, found.restarted_at))
+        yield Line(f"at {times}; rates are since then", "restarted")
+    if found.gaps:
+        begin, end = found.gaps[-1]
+        more = f", and {len(found.gaps) - 1} more" if len(found.gaps) > 1 else ""
         yield Line(f"from {formats.clock(begin)} to {formats.clock(end)}{more}", "no samples")
 
 
-def _claim(said: ClaimAnswer) -> Iterator[Line]:
-    yield Line(
-        formats.printable(": ".join(filter(None, (said.alert, said.text)))), "claimed", "yellow"
-    )
-    implied = "" if said.time_to_limit_s is None else f": {formats.age(said.time_to_limit_s)} left"
-    yield Line(f"{signed_size(said.memory_bytes_per_hour)} an hour{implied}", "it means")
-    wrong = said.slower is not None and said.slower > 1
-    if said.slower is not None:
-        yield Line(f"memory grows {said.slower:,.3g} times as fast", "but" if wrong else "and")
-    yield Line(said.why, "why" if wrong else "source")
+def _claim(claim: ClaimAnswer) -> Iterator[Line]:
+    """What an alert or a person claimed, and how the samples compare."""
+    text = ": ".join(filter(None, (claim.alert, claim.text)))
+    yield Line(formats.printable(text), "claimed", "yellow")
+    left = claim.time_to_limit_s
+    implied = "" if left is None else f": {formats.age(left)} left"
+    yield Line(f"{signed_size(claim.memory_bytes_per_hour)} per hour{implied}", "it means")
+    wrong = claim.slower is not None and claim.slower > 1
+    if claim.slower is not None:
+        yield Line(f"memory grows {claim.slower:,.3g} times as fast", "but" if wrong else "and")
+    yield Line(claim.why, "why" if wrong else "source")

@@ -1,4 +1,4 @@
-"""``qcfeed tasks --by label:KEY``: whom the live tasks are for, a row a value of the label."""
+"""``qcfeed tasks --by label:KEY``: counts live tasks, one row per value of the label."""
 
 from __future__ import annotations
 
@@ -17,32 +17,20 @@ from qcfeed.errors import UsageError
 from qcfeed.model.task_details import LabelValue, TasksByLabel
 
 _WITHOUT = "(without)"
+"""What ``-o name`` prints for the tasks that do not have the label."""
 
 LABEL_TABLE: Table[LabelValue] = Table(
     (
-        Column(key="value", value=lambda v: v.value, show=str, least=20),
-        Column(key="live", value=lambda v: v.live, show=formats.count, right=True),
+        Column("value", show=str, least=20),
+        Column("live", show=formats.count, right=True),
         Column(
-            key="orphaned",
-            value=lambda v: v.orphaned,
+            "orphaned",
             show=formats.count,
             right=True,
             colour=lambda v: "red" if v.orphaned else None,
         ),
-        Column(
-            key="oldest_s",
-            header="OLDEST",
-            value=lambda v: v.oldest_s,
-            show=formats.age,
-            right=True,
-        ),
-        Column(
-            key="location_count",
-            header="LOCATIONS",
-            value=lambda v: v.location_count,
-            show=formats.count,
-            right=True,
-        ),
+        Column("oldest_s", header="OLDEST", show=formats.age, right=True),
+        Column("location_count", header="LOCATIONS", show=formats.count, right=True),
     ),
     identity=lambda row: _WITHOUT if row.value is None else row.value,
 )
@@ -56,16 +44,18 @@ def run(
     limit: int,
     source: Path | None,
     save: Path | None,
-    which: dict[str, Any],
+    params: dict[str, Any],
 ) -> None:
-    """Count the live tasks by a label. ``by`` is ``label:KEY``; raises UsageError for another."""
+    """Count the live tasks by a label. Raises UsageError if ``by`` is not ``label:KEY``."""
     kind, _, key = by.partition(":")
     if kind != "label" or not key:
         raise UsageError(
-            f"tasks cannot be counted by {by!r}", hint="give location, or label:KEY (label:symbol)"
+            f"tasks cannot be counted by {by!r}",
+            hint="give location, or label:KEY, for example label:symbol",
         )
+    params = {"key": key, "limit": limit, **params}
     answer, raw = ask_or_read(
-        ctx, TASKS_BY_LABEL, TasksByLabel, source=source, target=save, key=key, limit=limit, **which
+        ctx, TASKS_BY_LABEL, TasksByLabel, source=source, target=save, **params
     )
     rows = answer.values[:limit]
     show(output, LABEL_TABLE, rows, raw=raw)

@@ -1,8 +1,9 @@
-"""``qcfeed tasks cancel``: the plan, the question, the end of those tasks, and who survived."""
+"""``qcfeed tasks cancel``: shows a plan, asks for confirmation, cancels, and reports the survivors."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
@@ -11,13 +12,14 @@ import typer
 from qcfeed.cli.context import Format, Output, act, examples, options, say
 from qcfeed.cli.saved_files import From, ask_or_read
 from qcfeed.cli.tasks import filters
-from qcfeed.cli.tasks.show import told
+from qcfeed.cli.tasks.show import stack_lines
 from qcfeed.cli.ui import formats
+from qcfeed.cli.ui.confirm import confirm
 from qcfeed.cli.ui.figures import Figure, show_figures
 from qcfeed.cli.ui.render import draw, emit, show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import TASKS_CANCEL, TASKS_CANCEL_PLAN
-from qcfeed.errors import ExitStatus, NeedsConfirmationError, UsageError
+from qcfeed.errors import ExitStatus, UsageError
 from qcfeed.model.answers import Task
 from qcfeed.model.task_details import (
     CancelledTasks,
@@ -28,31 +30,29 @@ from qcfeed.model.task_details import (
 )
 
 EXAMPLES = examples(
-    "qcfeed tasks cancel 48213 48214              # a number is never used again",
+    "qcfeed tasks cancel 48213 48214              # serial numbers are never reused",
     "qcfeed tasks cancel --site feed.py:77 --older-than 1h --dry-run",
     "qcfeed tasks cancel --label symbol=AAPL --yes",
 )
 
 LISTED = 10
-"""Tasks of a plan that are shown to people one by one; a plan of more is shown by location."""
+"""A plan of up to this many tasks is shown task by task, a longer one by location."""
 
 PLANNED_TABLE: Table[Task] = Table(
     (
-        Column(key="serial", value=lambda t: t.serial, right=True),
-        Column(key="age_s", header="AGE", value=lambda t: t.age_s, show=formats.age, right=True),
-        Column(key="name", value=lambda t: t.name, least=8),
-        Column(key="location", value=lambda t: t.location, least=24),
-        Column(key="state", value=lambda t: t.state, least=12),
+        Column("serial", right=True),
+        Column("age_s", header="AGE", show=formats.age, right=True),
+        Column("name", least=8),
+        Column("location", least=24),
+        Column("state", least=12),
     ),
     identity=lambda task: str(task.serial),
 )
 
 LOCATION_TABLE: Table[PlannedLocation] = Table(
     (
-        Column(key="location", value=lambda x: x.location, least=24),
-        Column(
-            key="count", header="TASKS", value=lambda x: x.count, show=formats.count, right=True
-        ),
+        Column("location", least=24),
+        Column("count", header="TASKS", show=formats.count, right=True),
     ),
     identity=lambda row: row.location,
 )
@@ -61,7 +61,8 @@ LOCATION_TABLE: Table[PlannedLocation] = Table(
 def cancel(
     ctx: typer.Context,
     serials: Annotated[
-        list[int] | None, typer.Argument(min=1, metavar="SERIAL...", help="Their numbers.")
+        list[int] | None,
+        typer.Argument(min=1, metavar="SERIAL...", help="Serial numbers of the tasks to cancel."),
     ] = None,
     site: filters.Site = "",
     label: filters.Label = None,
@@ -72,57 +73,60 @@ def cancel(
         bool, typer.Option("--dry-run", help="Only show what would be cancelled.")
     ] = False,
     source: From = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """Cancel tasks by number, or all that match, and say who survived and why.
+    """Cancel tasks by serial number, or all that match a filter, and report survivors.
 
-    On a terminal the plan is shown first, and then asked about; without one, --yes is needed (exit 6).
-    Tasks born after the plan are left alone. What matches is spared if the program stands on it:
-    its main task and the control plane's own; their number cancels them all the same.
-    Exit status: 1 when one is alive after --timeout seconds, 0 otherwise.
+    Shows the plan and asks for confirmation. Tasks created after the plan are not cancelled.
+    Filters skip the main task and the control plane; name those by serial to cancel them.
+
+    Exit status: 1 if a task is still alive after --timeout seconds; 6 if there is no terminal to
+    ask on and no --yes; 0 otherwise.
     """
-    which = filters.asked(site, label, older_than, waiting_on, name)
-    if bool(serials) == bool(which):
+    params = filters.params(site, label, older_than, waiting_on, name)
+    if bool(serials) == bool(params):
         raise UsageError(
-            "say which tasks to cancel: serial numbers, or a filter, not both",
+            "name the tasks to cancel by serial numbers or with a filter, not both",
             hint="for example `qcfeed tasks cancel 48213`, or --site feed.py:77",
         )
     if source and not dry_run:
         raise UsageError(
-            "a file has no tasks to cancel", hint="--dry-run shows which these would have been"
+            "tasks in a file cannot be cancelled",
+            hint="--dry-run shows which ones would have been cancelled",
         )
-    plan, raw = _plan(ctx, serials or [], which, source)
+    plan, raw = _plan(ctx, serials or [], params, source)
     if dry_run:
         _show_plan(plan, output, raw)
         return
     if not plan.total:
-        say(f"there is nothing to cancel{besides(plan)}")
+        say(nothing_to_cancel(plan))
         return
     if sys.stderr.isatty():
         _draw(plan, sys.stderr)
     if not yes:
         _confirm(plan)
     request = CancelTasksRequest(
-        serials=serials or [], up_to=plan.up_to, timeout_s=options(ctx).timeout, **which
+        serials=serials or [], up_to=plan.up_to, timeout_s=options(ctx).timeout, **params
     )
     if sys.stderr.isatty():
-        say(f"cancelling; they have {formats.age(request.timeout_s)} to end")
+        say(f"cancelling; waiting up to {formats.age(request.timeout_s)} for the tasks to end")
     answer, raw = act(ctx, TASKS_CANCEL, request, CancelledTasks)
     _show_outcome(answer, output, raw)
 
 
 def _plan(
-    ctx: typer.Context, serials: list[int], which: dict[str, Any], source: Path | None
+    ctx: typer.Context, serials: list[int], params: dict[str, Any], source: Path | None
 ) -> tuple[CancelPlan, bytes]:
-    numbers: dict[str, Any] = {"serials": ",".join(map(str, serials))} if serials else {}
-    return ask_or_read(ctx, TASKS_CANCEL_PLAN, CancelPlan, source=source, **numbers, **which)
+    if serials:
+        params = {"serials": ",".join(map(str, serials))}
+    return ask_or_read(ctx, TASKS_CANCEL_PLAN, CancelPlan, source=source, **params)
 
 
 def _show_plan(plan: CancelPlan, output: Format, raw: bytes) -> None:
     if output in (Format.TABLE, Format.WIDE):
         _draw(plan, sys.stdout)
-        say(f"{formats.plural(plan.total, 'task')} would be cancelled{besides(plan)}")
+        say(f"{formats.plural(plan.total, 'task')} would be cancelled{not_planned(plan)}")
     else:
         show(output, PLANNED_TABLE, plan.tasks, raw=raw)
 
@@ -134,61 +138,63 @@ def _draw(plan: CancelPlan, stream: TextIO) -> None:
         draw(PLANNED_TABLE, plan.tasks, stream=stream)
 
 
-def besides(plan: CancelPlan) -> str:
-    """What is not in the plan, in words."""
-    words = (
-        [f"; {formats.plural(len(plan.gone_serials), 'number')} of no live task"]
-        if plan.gone_serials
-        else []
-    )
-    words += [f"; task {each.serial} is spared: {each.why}" for each in plan.spared[:LISTED]]
-    return "".join(words)
+def not_planned(plan: CancelPlan) -> str:
+    """The tasks that were named or match but are not in the plan, as a continued sentence."""
+    notes = [f"; no live task {_listed(plan.gone_serials)}"] if plan.gone_serials else []
+    notes += [f"; task {each.serial} is skipped: {each.why}" for each in plan.spared[:LISTED]]
+    return "".join(notes)
+
+
+def nothing_to_cancel(plan: CancelPlan) -> str:
+    """The message for an empty plan: ``no live task 999; nothing was cancelled``."""
+    reasons = not_planned(plan).removeprefix("; ") or "no live task matches"
+    return f"{reasons}; nothing was cancelled"
+
+
+def _listed(serials: Sequence[int]) -> str:
+    more = f" and {len(serials) - LISTED:,} more" if len(serials) > LISTED else ""
+    return ", ".join(map(str, serials[:LISTED])) + more
 
 
 def _confirm(plan: CancelPlan) -> None:
-    """Raises NeedsConfirmationError unless a person says yes."""
-    what = formats.plural(plan.total, "task")
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise NeedsConfirmationError(
-            f"this would cancel {what}{besides(plan)}",
-            hint="nothing was done; --dry-run shows them, --yes does it",
-        )
-    sys.stderr.write(f"cancel {what}{besides(plan)}? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise NeedsConfirmationError("nothing was cancelled")
+    """Raises NeedsConfirmationError unless a person answers yes."""
+    confirm(
+        f"cancel {formats.plural(plan.total, 'task')}{not_planned(plan)}",
+        hint="--dry-run shows them, --yes does it",
+        refused="nothing was cancelled",
+    )
 
 
 def _show_outcome(answer: CancelledTasks, output: Format, raw: bytes) -> None:
     names = [str(survivor.serial) for survivor in answer.survivors]
-    show_figures(output, outcome(answer), raw=raw, names=names)
+    show_figures(output, figures(answer), raw=raw, names=names)
     if answer.survivors and output in (Format.TABLE, Format.WIDE):
         for survivor in answer.survivors:
-            emit("\n".join(["", *why(survivor)]))
+            emit("\n".join(["", *survivor_lines(survivor)]))
     if answer.survived:
-        say(f"{formats.plural(answer.survived, 'task')} would not end; look again, it may be late")
+        say(f"{formats.plural(answer.survived, 'task')} did not end in time; check again later")
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
-def why(survivor: Surviving) -> list[str]:
-    """Where one stands that would not end."""
-    head = (
-        f"task {survivor.serial} from {survivor.location} lives: {survivor.state};"
+def survivor_lines(survivor: Surviving) -> list[str]:
+    """Where a task is that did not end: its state and its stack."""
+    heading = (
+        f"task {survivor.serial} from {survivor.location} is still alive: {survivor.state};"
         f" cancelled {formats.plural(survivor.cancelling, 'time')}"
     )
-    stack = told("stack", survivor.stack) if survivor.stack else []
-    return [formats.printable(head), *stack]
+    stack = stack_lines("stack", survivor.stack) if survivor.stack else []
+    return [formats.printable(heading), *stack]
 
 
-def outcome(answer: CancelledTasks) -> list[Figure]:
-    """What became of them."""
+def figures(answer: CancelledTasks) -> list[Figure]:
+    """The outcome of a cancellation as figures."""
     survived, failed = answer.survived, answer.failed
     return [
         Figure("cancelled", formats.plural(answer.cancelled, "task")),
         Figure("survived", formats.count(survived), "red" if survived else None),
         Figure("failed in cleanup", formats.count(failed), "yellow" if failed else None),
         Figure("already gone", formats.count(answer.already_gone)),
-        *(Figure("spared", f"task {each.serial}: {each.why}") for each in answer.spared[:LISTED]),
+        *(Figure("skipped", f"task {each.serial}: {each.why}") for each in answer.spared[:LISTED]),
         Figure(
             "took",
             f"{formats.milliseconds(answer.elapsed_ms)};"

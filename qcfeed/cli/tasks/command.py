@@ -1,4 +1,4 @@
-"""``qcfeed tasks``: what is alive in the service, one by one or by the line that spawned it."""
+"""``qcfeed tasks``: lists live tasks one by one, or counts them by spawn location."""
 
 from __future__ import annotations
 
@@ -34,31 +34,31 @@ DEFAULT_LIMIT = 1_000
 BY_LOCATION = str(TasksByLocation.__struct_config__.tag)
 
 SUBCOMMANDS = {
-    "show": "One live task in full: its stack, what it waits on, whom it serves, who waits for it.",
-    "cancel": "Cancel tasks by number, or all that match, and say who survived and why.",
-    "diff": "Compare two snapshots: what was born and ended a spawn location, and which grew.",
-    "ended": "The last tasks that ended, the latest first: how, how old, and who cancelled them.",
-    "failures": "What tasks died of: exceptions by location, type and line, each with a traceback.",
-    "findings": "What is wrong with the tasks: each finding with its evidence and the next command.",
-    "verify": "Prove that a fix holds: tasks are born at a location, their number does not grow, and none is orphaned.",
+    "show": "Show one live task in full: its stack, wait, owner, parent and awaiters.",
+    "cancel": "Cancel tasks by serial number, or all that match a filter, and report survivors.",
+    "diff": "Compare two snapshots: tasks created and ended per spawn location, and which grew.",
+    "ended": "List tasks that have ended, the latest first, with their outcome and who cancelled them.",
+    "failures": "List the exceptions that tasks failed with, by location, type and line.",
+    "findings": "List what is wrong with the tasks: each finding with evidence and the next command.",
+    "verify": "Prove that a leak is fixed: tasks are created at a location, but do not accumulate.",
 }
-"""Every subcommand and its short help; its file is ``<name>.py`` beside this one."""
+"""Every subcommand and its short help; its module is ``<name>.py`` in this package."""
 
-_FILES = {"failures": "ended"}
-"""Where it is not."""
+_MODULES = {"failures": "ended"}
+"""The subcommands that are in a module of another name."""
 
 
 class Subcommands(LazyGroup):
-    """Those of the table: whoever lists tasks imports none of them."""
+    """The subcommands of the table, each imported only when it is called."""
 
     listed = SUBCOMMANDS
 
     def load(self, name: str) -> Command:
-        file = importlib.import_module(f"qcfeed.cli.tasks.{_FILES.get(name, name)}")
-        alone = new_app()
-        epilog = getattr(file, f"{name.upper()}_EXAMPLES", None) or file.EXAMPLES
-        alone.command(epilog=epilog)(getattr(file, name))
-        command = get_command(alone)
+        module = importlib.import_module(f"qcfeed.cli.tasks.{_MODULES.get(name, name)}")
+        own_app = new_app()
+        epilog = getattr(module, f"{name.upper()}_EXAMPLES", None) or module.EXAMPLES
+        own_app.command(epilog=epilog)(getattr(module, name))
+        command = get_command(own_app)
         command.name = name
         return command
 
@@ -66,65 +66,45 @@ class Subcommands(LazyGroup):
 app = new_app()
 
 
-def _alarming(row: Location) -> str | None:
+def _orphan_colour(row: Location) -> str | None:
     return "red" if row.orphaned else None
 
 
 TASK_TABLE: Table[Task] = Table(
     (
-        Column(key="serial", value=lambda t: t.serial, right=True),
-        Column(key="age_s", header="AGE", value=lambda t: t.age_s, show=formats.age, right=True),
-        Column(key="name", value=lambda t: t.name, least=8),
-        Column(key="coroutine", value=lambda t: t.coroutine, least=24, rank=2),
-        Column(key="location", value=lambda t: t.location, least=24),
-        Column(key="state", value=lambda t: t.state, least=12),
-        Column(key="note", value=lambda t: t.note, least=10, rank=1, colour=lambda _: "yellow"),
-        Column(key="parent", value=lambda t: t.parent, right=True, wide=True),
-        Column(
-            key="labels",
-            value=lambda t: " ".join(f"{key}={value}" for key, value in t.labels.items()),
-            wide=True,
-        ),
+        Column("serial", right=True),
+        Column("age_s", header="AGE", show=formats.age, right=True),
+        Column("name", least=8),
+        Column("coroutine", least=24, rank=2),
+        Column("location", least=24),
+        Column("state", least=12),
+        Column("note", least=10, rank=1, colour=lambda _: "yellow"),
+        Column("parent", right=True, wide=True),
+        Column("labels", value=lambda t: formats.labels(t.labels), wide=True),
     ),
     identity=lambda task: str(task.serial),
 )
 
 LOCATION_TABLE: Table[Location] = Table(
     (
-        Column(key="location", value=lambda x: x.location, least=24, colour=_alarming),
-        Column(key="function", value=lambda x: x.function, least=20, wide=True),
+        Column("location", least=24, colour=_orphan_colour),
+        Column("function", least=20, wide=True),
         Column(
-            key="matching",
+            "matching",
             value=lambda x: x.matching or None,
             show=formats.count,
             right=True,
             wide=True,
         ),
-        Column(key="live", value=lambda x: x.live, show=formats.count, right=True),
-        Column(
-            key="orphaned",
-            value=lambda x: x.orphaned,
-            show=formats.count,
-            right=True,
-            colour=_alarming,
-        ),
-        Column(
-            key="oldest_s",
-            header="OLDEST",
-            value=lambda x: x.oldest_s,
-            show=formats.age,
-            right=True,
-        ),
-        Column(key="spawned", value=lambda x: x.spawned, show=formats.count, right=True, rank=1),
-        Column(key="finished", value=lambda x: x.finished, show=formats.count, right=True, rank=4),
-        Column(
-            key="cancelled", value=lambda x: x.cancelled, show=formats.count, right=True, rank=3
-        ),
-        Column(key="failed", value=lambda x: x.failed, show=formats.count, right=True, rank=2),
-        Column(
-            key="destroyed", value=lambda x: x.destroyed, show=formats.count, right=True, wide=True
-        ),
-        Column(key="note", value=lambda x: x.note, least=12),
+        Column("live", show=formats.count, right=True),
+        Column("orphaned", show=formats.count, right=True, colour=_orphan_colour),
+        Column("oldest_s", header="OLDEST", show=formats.age, right=True),
+        Column("spawned", show=formats.count, right=True, rank=1),
+        Column("finished", show=formats.count, right=True, rank=4),
+        Column("cancelled", show=formats.count, right=True, rank=3),
+        Column("failed", show=formats.count, right=True, rank=2),
+        Column("destroyed", show=formats.count, right=True, wide=True),
+        Column("note", least=12),
     ),
     identity=lambda location: location.location,
 )
@@ -138,25 +118,27 @@ LOCATION_TABLE: Table[Location] = Table(
         "qcfeed tasks --by-location           # which line leaks",
         "qcfeed tasks --waits                 # and what its tasks wait on",
         "qcfeed tasks --limit 20              # the 20 oldest",
-        "qcfeed tasks --by label:symbol       # whom they are for",
+        "qcfeed tasks --by label:symbol       # how many for each symbol",
         "qcfeed tasks --older-than 5m --waiting-on sleep --label symbol=AAPL",
         "qcfeed tasks --window 30s            # which line grows, and how fast",
-        "qcfeed tasks --save before.json      # all of this moment, for --from",
-        "qcfeed tasks -o speedscope > tasks.speedscope.json   # a flame graph of who waits where",
+        "qcfeed tasks --save before.json      # a full snapshot, to read with --from",
+        "qcfeed tasks -o speedscope > tasks.speedscope.json   # a flame graph",
         "qcfeed tasks --by-location -o json | jq '.locations[] | select(.orphaned > 0)'",
     ),
 )
 def tasks(
     ctx: typer.Context,
     by_location: Annotated[
-        bool, typer.Option("--by-location", help="A row a spawn location, with a totals line.")
+        bool, typer.Option("--by-location", help="One row per spawn location, and a total.")
     ] = False,
     by: Annotated[
         str,
-        typer.Option("--by", metavar="WHAT", help="A row a location, or a value: label:symbol."),
+        typer.Option(
+            "--by", metavar="WHAT", help="One row per location, or per value of label:KEY."
+        ),
     ] = "",
     tree: Annotated[
-        bool, typer.Option("--tree", help="Under whom each was spawned, and who waits for it.")
+        bool, typer.Option("--tree", help="Show each task under its parent, with its awaiters.")
     ] = False,
     site: filters.Site = "",
     label: filters.Label = None,
@@ -173,11 +155,12 @@ def tasks(
         typer.Option(
             parser=durations.parse,
             metavar="DURATION",
-            help="Count twice, so far apart: born, ended and net a minute, a location.",
+            help="Take two snapshots DURATION apart; show created, ended and net per minute for"
+            " each location.",
         ),
     ] = None,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Do that again and again (every 5s); Ctrl-C ends it.")
+        bool, typer.Option("--watch", help="Repeat --window (default 5s) until Ctrl-C.")
     ] = False,
     save: Save = None,
     source: From = None,
@@ -185,29 +168,32 @@ def tasks(
 ) -> None:
     """List live tasks, oldest first, or count them by spawn location.
 
-    A spawn location is the line of code that creates tasks. What was spawned is live, finished,
-    cancelled or failed; orphaned are those live tasks whose owner is gone.
+    A spawn location is the line of code that created the task, FILE:LINE. Every spawned task is
+    live, finished, cancelled, failed or destroyed. A live task is orphaned if its owner is gone.
+
+    Exit status: 0.
     """
     if ctx.invoked_subcommand is not None:
         return
-    which = filters.asked(site, label, older_than, waiting_on, name)
-    other = watch or window is not None or tree or by not in ("", "location")
+    params = filters.params(site, label, older_than, waiting_on, name)
+    other_view = watch or window is not None or tree or by not in ("", "location")
     if form in PROFILES:
-        if other:
+        if other_view:
             raise UsageError(
-                f"-o {form} is of the tasks' stacks, not of --tree, --by, --window or --watch",
-                hint=f"`qcfeed tasks -o {form}`, with a filter if you want",
+                f"-o {form} cannot be combined with --tree, --by, --window or --watch",
+                hint=f"`qcfeed tasks -o {form}`; filters are allowed",
             )
-        from qcfeed.cli.tasks import export  # not for those who want a table
+        from qcfeed.cli.tasks import export  # imported late: most calls print a table
 
-        export.run(ctx, form, source=source, save=save, exact=exact, which=which)
+        export.run(ctx, form, source=source, save=save, exact=exact, params=params)
         return
     output = Format(form)
-    seen = waiting.asked(waits, exact, otherwise=other)
+    wait_params = waiting.params(waits, exact, other_view=other_view)
     if watch or window is not None:
-        if save or source or which or by or tree:
+        if save or source or params or by or tree:
             raise UsageError(
-                "--window and --watch count twice, all tasks by location; a file holds one snapshot",
+                "--window and --watch compare two live snapshots of all tasks by location; they"
+                " take no filter, view or file",
                 hint="`qcfeed tasks diff BEFORE AFTER` compares two files",
             )
         from qcfeed.cli.tasks import windows
@@ -216,15 +202,15 @@ def tasks(
     elif tree:
         from qcfeed.cli.tasks import trees
 
-        trees.run(ctx, output, limit=limit, source=source, save=save, which=which)
+        trees.run(ctx, output, limit=limit, source=source, save=save, params=params)
     elif by and by != "location":
         from qcfeed.cli.tasks import by_label
 
-        by_label.run(ctx, by, output, limit=limit, source=source, save=save, which=which)
-    elif by or by_location or seen or (source and schema_of(source) == BY_LOCATION):
-        _by_location(ctx, output, source, save, which, seen)
+        by_label.run(ctx, by, output, limit=limit, source=source, save=save, params=params)
+    elif by or by_location or wait_params or (source and schema_of(source) == BY_LOCATION):
+        _by_location(ctx, output, source, save, params, wait_params)
     else:
-        _oldest(ctx, limit, output, source, save, which)
+        _oldest(ctx, limit, output, source, save, params)
 
 
 def _by_location(
@@ -232,14 +218,14 @@ def _by_location(
     output: Format,
     source: Path | None,
     save: Path | None,
-    which: dict[str, Any],
-    seen: dict[str, Any],
+    params: dict[str, Any],
+    wait_params: dict[str, Any],
 ) -> None:
     answer, raw = ask_or_read(
-        ctx, TASKS_BY_LOCATION, TasksByLocation, source=source, target=save, **which, **seen
+        ctx, TASKS_BY_LOCATION, TasksByLocation, source=source, target=save, **params, **wait_params
     )
-    total = None if which else _total(answer.totals)
-    table = _with_matching() if which else LOCATION_TABLE
+    total = None if params else _total(answer.totals)
+    table = _with_matching() if params else LOCATION_TABLE
     if any(row.waits for row in answer.locations):
         table = waiting.with_waits(table)
     show(output, table, answer.locations, raw=raw, total=total)
@@ -247,7 +233,7 @@ def _by_location(
 
 
 def _with_matching() -> Table[Location]:
-    """The location table, with the tasks that match in plain sight."""
+    """The location table with the column MATCHING shown."""
     columns = (c._replace(wide=False) if c.key == "matching" else c for c in LOCATION_TABLE.columns)
     return LOCATION_TABLE._replace(columns=tuple(columns))
 
@@ -275,10 +261,10 @@ def _oldest(
     output: Format,
     source: Path | None,
     save: Path | None,
-    which: dict[str, Any],
+    params: dict[str, Any],
 ) -> None:
-    answer, raw = ask_or_read(ctx, TASKS, Tasks, source=source, target=save, limit=limit, **which)
-    if which and not answer.total and output in (Format.TABLE, Format.WIDE):
+    answer, raw = ask_or_read(ctx, TASKS, Tasks, source=source, target=save, limit=limit, **params)
+    if params and not answer.total and output in (Format.TABLE, Format.WIDE):
         warn_incomplete(answer.totals.incomplete)
         say("no live task matches")
         return

@@ -1,4 +1,4 @@
-"""``qcfeed tasks diff``: two saved snapshots, or a saved one and now."""
+"""``qcfeed tasks diff``: compares two saved snapshots, or a saved one with the live service."""
 
 from __future__ import annotations
 
@@ -14,23 +14,28 @@ from qcfeed.control.routes import TASKS_BY_LOCATION
 from qcfeed.model.answers import TasksByLocation
 
 EXAMPLES = examples(
-    "qcfeed tasks diff before.json               # against now",
-    "qcfeed tasks diff before.json after.json    # anywhere, without the service",
-    "qcfeed tasks --save FILE                    # is what writes them",
+    "qcfeed tasks diff before.json               # compare it with the live service",
+    "qcfeed tasks diff before.json after.json    # compare two files, without a service",
+    "qcfeed tasks --save FILE                    # save a snapshot",
 )
 
 
 def diff(
     ctx: typer.Context,
-    before: Annotated[Path, typer.Argument(metavar="BEFORE", help="A saved moment.")],
+    before: Annotated[Path, typer.Argument(metavar="BEFORE", help="A saved snapshot.")],
     after: Annotated[
-        Path | None, typer.Argument(metavar="[AFTER]", help="A later one; the service's, if none.")
+        Path | None,
+        typer.Argument(
+            metavar="[AFTER]", help="A later snapshot. Default: one of the live service."
+        ),
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Compare two snapshots: what was born and ended a spawn location, and which grew.
+    """Compare two snapshots: tasks created and ended per spawn location, and which grew.
 
-    Of two processes (after a restart) only the live tasks can be compared; it says so then.
+    If the service was restarted in between, only the numbers of live tasks are compared.
+
+    Exit status: 0.
     """
     earlier, _ = saved_files.read(before, TASKS_BY_LOCATION, TasksByLocation)
     if after is None:

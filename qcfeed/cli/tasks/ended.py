@@ -1,4 +1,4 @@
-"""``qcfeed tasks ended`` and ``tasks failures``: the tasks that are gone, and what they died of."""
+"""``qcfeed tasks ended`` lists ended tasks; ``tasks failures`` lists the exceptions they failed with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import typer
 
 from qcfeed.cli import saved_files
 from qcfeed.cli.context import Format, Output, examples, say
-from qcfeed.cli.tasks.show import told
+from qcfeed.cli.tasks.filters import Site
+from qcfeed.cli.tasks.show import stack_lines
 from qcfeed.cli.ui import formats, render
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import TASKS_ENDED, TASKS_FAILURES
@@ -25,12 +26,10 @@ FAILURES_EXAMPLES = examples(
     "qcfeed tasks failures --site hub.py -o json | jq '.failures[0].raised[0].error'",
 )
 
-Site = Annotated[
-    str, typer.Option("--site", metavar="FILE:LINE", help="Only tasks that this line spawned.")
-]
-
 
 class Outcome(StrEnum):
+    """How a task ended."""
+
     FINISHED = "finished"
     CANCELLED = "cancelled"
     FAILED = "failed"
@@ -40,56 +39,37 @@ class Outcome(StrEnum):
 _COLOURS = {Outcome.FAILED: "red", Outcome.DESTROYED: "red", Outcome.CANCELLED: "yellow"}
 
 
-def _by(task: EndedTask) -> str:
+def _canceller(task: EndedTask) -> str:
+    """Who called ``cancel()``, where, and how often."""
     if not task.cancels:
         return ""
-    who = "" if task.cancelled_by is None else f"task {task.cancelled_by} at "
+    caller = "" if task.cancelled_by is None else f"task {task.cancelled_by} at "
     times = "" if task.cancels == 1 else f", {task.cancels} times"
-    return f"{who}{task.cancelled_at}{times}"
+    return f"{caller}{task.cancelled_at}{times}"
 
 
 ENDED_TABLE: Table[EndedTask] = Table(
     (
-        Column(key="serial", value=lambda t: t.serial, right=True),
-        Column(
-            key="ended_ago_s",
-            header="AGO",
-            value=lambda t: t.ended_ago_s,
-            show=formats.age,
-            right=True,
-        ),
-        Column(
-            key="lifetime_s",
-            header="LIVED",
-            value=lambda t: t.lifetime_s,
-            show=formats.age,
-            right=True,
-        ),
-        Column(
-            key="outcome",
-            value=lambda t: t.outcome,
-            colour=lambda t: _COLOURS.get(Outcome(t.outcome)),
-        ),
-        Column(key="name", value=lambda t: t.name, least=8, rank=2),
-        Column(key="location", value=lambda t: t.location, least=20),
-        Column(key="cancelled_by", header="TOLD TO END BY", value=_by, least=20),
-        Column(
-            key="labels",
-            value=lambda t: " ".join(f"{key}={value}" for key, value in t.labels.items()),
-            wide=True,
-        ),
+        Column("serial", right=True),
+        Column("ended_ago_s", header="AGO", show=formats.age, right=True),
+        Column("lifetime_s", header="LIVED", show=formats.age, right=True),
+        Column("outcome", colour=lambda t: _COLOURS.get(Outcome(t.outcome))),
+        Column("name", least=8, rank=2),
+        Column("location", least=20),
+        Column("cancelled_by", _canceller, least=20),
+        Column("labels", value=lambda t: formats.labels(t.labels), wide=True),
     ),
     identity=lambda task: str(task.serial),
 )
 
 FAILURE_TABLE: Table[Failure] = Table(
     (
-        Column(key="count", value=lambda f: f.count, show=formats.count, right=True),
-        Column(key="last_s", header="LAST", value=lambda f: f.last_s, show=formats.age, right=True),
-        Column(key="location", value=lambda f: f.location, least=20),
-        Column(key="error", value=lambda f: f.raised[0].error, least=24),
-        Column(key="at", value=lambda f: _raised_at(f.raised[0]), least=20),
-        Column(key="last_serial", value=lambda f: f.last_serial, right=True, wide=True),
+        Column("count", show=formats.count, right=True),
+        Column("last_s", header="LAST", show=formats.age, right=True),
+        Column("location", least=20),
+        Column("error", value=lambda f: f.raised[0].error, least=24),
+        Column("at", value=lambda f: _raised_at(f.raised[0]), least=20),
+        Column("last_serial", right=True, wide=True),
     ),
     identity=lambda failure: failure.location,
 )
@@ -106,10 +86,12 @@ def ended(
     save: saved_files.Save = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """The last tasks that ended, the latest first: how, how old, and who cancelled them.
+    """List tasks that have ended, the latest first, with their outcome and who cancelled them.
 
-    A location remembers its last 32, of a rush of those that simply finish only some. A task that
-    somebody still holds counts as ended from when the service next looked, 10 s later at most.
+    Keeps the last 32 per location; bursts of normal completions are sampled. The end of a task that
+    is still referenced is noticed up to 10 s late.
+
+    Exit status: 0.
     """
     word = "" if outcome is None else outcome.value
     answer, raw = saved_files.ask_or_read(
@@ -130,47 +112,54 @@ def failures(
     save: saved_files.Save = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """What tasks died of: exceptions by location, type and line, each with a traceback."""
+    """List the exceptions that tasks failed with, by location, type and line.
+
+    Each with its count and the latest traceback.
+
+    Exit status: 0.
+    """
     answer, raw = saved_files.ask_or_read(
         ctx, TASKS_FAILURES, TaskFailures, source=source, target=save, site=site, limit=limit
     )
     listed = answer.failures[:limit]
     if output is Format.TABLE:
-        render.emit("\n\n".join("\n".join(_told(failure)) for failure in listed))
+        render.emit("\n\n".join("\n".join(_paragraph(failure)) for failure in listed))
     else:
         render.show(output, FAILURE_TABLE, listed, raw=raw)
     if output in (Format.TABLE, Format.WIDE):
-        _say_more(answer, len(listed))
+        _summarize(answer, len(listed))
 
 
-def _told(failure: Failure) -> Iterator[str]:
-    """One kind of failure as a paragraph: a traceback does not fit into cells."""
+def _paragraph(failure: Failure) -> Iterator[str]:
+    """One kind of failure as lines of text: a traceback does not fit into a table."""
     times = "once" if failure.count == 1 else f"{failure.count:,} times"
     spawned = f"{failure.location} ({failure.function})"
     last = f"{formats.age(failure.last_s)} ago, task {failure.last_serial}"
     first, *causes = failure.raised
     yield formats.printable(f"{first.error}")
-    yield formats.printable(f"  {times} in tasks from {spawned}; the last {last}")
+    yield formats.printable(f"  {times} in tasks from {spawned}; most recently {last}")
     yield from _traceback(first)
     for cause in causes:
-        yield formats.printable(f"  because of {cause.error}")
+        yield formats.printable(f"  caused by {cause.error}")
         yield from _traceback(cause)
 
 
 def _traceback(raised: Raised) -> Iterator[str]:
     if raised.dropped_frames:
         yield f"  ({formats.plural(raised.dropped_frames, 'outer call')} not kept)"
-    yield from (f"  {line}" for line in told("raised", raised.stack))
+    yield from (f"  {line}" for line in stack_lines("raised", raised.stack))
 
 
 def _raised_at(raised: Raised) -> str:
     return raised.stack[-1].location if raised.stack else ""
 
 
-def _say_more(answer: TaskFailures, shown: int) -> None:
+def _summarize(answer: TaskFailures, shown: int) -> None:
     if not answer.kinds:
         say("no task has failed")
     elif shown < answer.kinds:
         say(f"the {shown:,} latest of {answer.kinds:,} kinds of failure; --limit N shows more")
     if answer.dropped_failures:
-        say(f"{formats.plural(answer.dropped_failures, 'failure')} of further kinds: only counted")
+        say(
+            f"{formats.plural(answer.dropped_failures, 'failure')} of further kinds were only counted"
+        )

@@ -1,8 +1,9 @@
-"""``qcfeed tasks -o speedscope`` and ``-o collapsed``: the live tasks as flame graphs.
+"""``qcfeed tasks -o speedscope`` and ``-o collapsed``: exports live tasks for flame graphs.
 
-A stack is how a task came to be, then ``[task]``, then where it waits and on what; its weight is the
-number of tasks. speedscope's form: https://www.speedscope.app/file-format-schema.json. Collapsed
-stacks, a line a stack, are what flamegraph.pl, inferno and speedscope read.
+A stack consists of the calls that spawned the task, ``[task]``, the calls that it waits in, and what it
+waits on; its weight is the number of tasks with that stack. Format of speedscope:
+https://www.speedscope.app/file-format-schema.json. Collapsed stacks have one line per stack, for
+flamegraph.pl, inferno and speedscope.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from qcfeed.model.saved_tasks import Place, TasksProfile, TaskStack
 
 _SCHEMA = "https://www.speedscope.app/file-format-schema.json"
 _TASK = "[task]"
-"""Stands between the calls that spawned a task and those that it waits in."""
+"""The frame between the calls that spawned a task and the calls that it waits in."""
 
 
 def run(
@@ -34,22 +35,22 @@ def run(
     source: Path | None,
     save: Path | None,
     exact: bool,
-    which: dict[str, Any],
+    params: dict[str, Any],
 ) -> None:
-    """Print the stacks of the live tasks that match in a form of _WRITERS."""
-    params = which | ({"exact": True} if exact else {})
+    """Print the stacks of the live tasks that match, in one of the formats of _WRITERS."""
+    params = params | ({"exact": True} if exact else {})
     profile, _ = ask_or_read(ctx, TASKS_PROFILE, TasksProfile, source=source, target=save, **params)
     if not profile.total:
         say("no live task matches")
     elif sample := _sample(profile):
-        say(f"{sample}: each location's stacks stand for the rest of it")
+        say(f"{sample}: the stacks of each location are scaled up to all its tasks")
     if profile.unlisted:
-        say(f"{formats.plural(profile.unlisted, 'task')} of the rarest stacks are left out")
+        say(f"{formats.plural(profile.unlisted, 'task')} with the rarest stacks are left out")
     emit(_WRITERS[form](profile))
 
 
 def speedscope(profile: TasksProfile) -> str:
-    """A file for speedscope, with two profiles: by spawn and wait, and by wait alone."""
+    """A speedscope file with two profiles: one by spawn and wait, one by wait only."""
     frames = [_frame(place) for place in profile.places]
     extra: dict[str, int] = {}
 
@@ -80,7 +81,7 @@ def speedscope(profile: TasksProfile) -> str:
 
 
 def collapsed(profile: TasksProfile) -> str:
-    """A line a stack: its frames with semicolons between, outermost first, and its tasks."""
+    """One line per stack: its frames separated by semicolons, outermost first, and its task count."""
     return "\n".join(
         f"{';'.join(_names(profile, stack))} {stack.count}" for stack in profile.stacks
     )
@@ -101,7 +102,7 @@ def _names(profile: TasksProfile, stack: TaskStack) -> Iterator[str]:
 
 
 def _named(place: Place) -> str:
-    """``function (file:line)``; what the form has for its own is replaced."""
+    """``function (file:line)``, without the semicolons that separate frames."""
     text = f"{place.function} ({place.location})" if place.function else place.location
     return formats.printable(text).replace(";", ":")
 
@@ -127,7 +128,7 @@ def _profile(name: str, samples: list[list[int]], weights: list[int]) -> dict[st
 
 
 def _sample(profile: TasksProfile) -> str:
-    """``sampled: 500 of 47,829``; empty when it is no sample."""
+    """``sampled: 500 of 47,829``; empty if all tasks were read."""
     if profile.sampled >= profile.total:
         return ""
     return f"sampled: {profile.sampled:,} of {profile.total:,}"

@@ -1,4 +1,4 @@
-"""The options by which tasks are picked, the same for every command that lists or ends some."""
+"""The options that select tasks, shared by the commands that list or cancel them."""
 
 from __future__ import annotations
 
@@ -10,32 +10,40 @@ import typer
 from qcfeed.cli.ui import durations
 
 Site = Annotated[
-    str, typer.Option("--site", metavar="FILE:LINE", help="Only tasks that this line spawned.")
+    str,
+    typer.Option("--site", metavar="FILE:LINE", help="Only tasks spawned at this location."),
 ]
 Label = Annotated[
     list[str] | None,
     typer.Option(
-        "--label", metavar="KEY=VALUE", help="Only tasks with this label; may be repeated."
+        "--label", metavar="KEY=VALUE", help="Only tasks with this label; can be repeated."
     ),
 ]
 OlderThan = Annotated[
     float | None,
     typer.Option(
-        "--older-than", parser=durations.parse, metavar="DURATION", help="Only tasks older: 5m."
+        "--older-than",
+        parser=durations.parse,
+        metavar="DURATION",
+        help="Only tasks older than this, for example 5m.",
     ),
 ]
 WaitingOn = Annotated[
-    str, typer.Option("--waiting-on", metavar="WORD", help="Only tasks that wait on such: sleep.")
+    str,
+    typer.Option(
+        "--waiting-on", metavar="WORD", help="Only tasks waiting on WORD, for example sleep."
+    ),
 ]
 Name = Annotated[
-    str, typer.Option("--name", metavar="GLOB", help="Only tasks whose name is like: 'feed A*'.")
+    str,
+    typer.Option("--name", metavar="GLOB", help="Only tasks whose name matches, like 'feed A*'."),
 ]
 
 
-def asked(
+def params(
     site: str, label: Sequence[str] | None, older_than: float | None, waiting_on: str, name: str
 ) -> dict[str, Any]:
-    """What was given, as the fields of answers.TaskFilter; empty if nothing was."""
+    """The filters that were given, as parameters of a request (fields of answers.TaskFilter)."""
     fields = {
         "site": site,
         "label": "\n".join(label or ()),

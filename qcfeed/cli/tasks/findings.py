@@ -1,4 +1,4 @@
-"""``qcfeed tasks findings``: what the rules see in the service's tasks."""
+"""``qcfeed tasks findings``: lists what the rules find in the tasks of the service."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ _PROVED = "proved"
 def _verdict(finding: Finding) -> str:
     if finding.recheck_s is None:
         return finding.certainty
-    return f"again in {formats.age(finding.recheck_s)}"
+    return f"check again in {formats.age(finding.recheck_s)}"
 
 
 FINDING_TABLE: Table[Finding] = Table(
     (
         Column(
-            key="verdict",
+            "verdict",
             value=_verdict,
             colour=lambda f: "red" if f.certainty == _PROVED else "yellow",
         ),
-        Column(key="rule", value=lambda f: f.rule),
-        Column(key="location", value=lambda f: f.location, least=20),
-        Column(key="summary", value=lambda f: f.summary, least=24),
-        Column(key="next", value=lambda f: "; ".join(f.next), wide=True),
+        Column("rule"),
+        Column("location", least=20),
+        Column("summary", least=24),
+        Column("next", value=lambda f: "; ".join(f.next), wide=True),
     ),
     identity=lambda finding: finding.rule,
 )
@@ -49,26 +49,27 @@ def findings(
     save: saved_files.Save = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """What is wrong with the tasks: each finding with its evidence and the next command.
+    """List what is wrong with the tasks: each finding with evidence and the next command.
 
-    Growing locations, orphans, tasks that swallow their cancellation, what blocked the loop, tasks
-    destroyed while pending, exceptions that nobody took, futures that nobody can complete, tasks
-    that cannot be seen. What
-    a healthy service might show as well is told as "again": look again later. Exit status: 1 when
-    something is found, else 0.
+    The rules look for growing locations, orphans, tasks that suppress cancellation, calls that
+    block the event loop, tasks destroyed while pending, exceptions never retrieved, futures that
+    cannot be completed, and tasks missing from the ledger. A finding that a healthy service could
+    also show has the verdict "check again".
+
+    Exit status: 1 if something is found, 0 if not.
     """
     answer, raw = saved_files.ask_or_read(ctx, TASKS_FINDINGS, Findings, source=source, target=save)
     if output is Format.TABLE:
-        render.emit("\n\n".join(_told(finding) for finding in answer.findings))
+        render.emit("\n\n".join(_paragraph(finding) for finding in answer.findings))
     else:
         render.show(output, FINDING_TABLE, answer.findings, raw=raw)
-    _say_more(answer, output)
+    _summarize(answer, output)
     if answer.proved:
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
-def _told(finding: Finding) -> str:
-    """One finding as a paragraph: evidence does not fit into cells."""
+def _paragraph(finding: Finding) -> str:
+    """One finding as lines of text: evidence does not fit into a table."""
     where = f"{finding.location}: " if finding.location else ""
     lines = [f"{_verdict(finding)}: {where}{finding.summary}"]
     lines += [f"  {line}" for line in finding.evidence]
@@ -76,13 +77,13 @@ def _told(finding: Finding) -> str:
     return "\n".join(formats.printable(line) for line in lines)
 
 
-def _say_more(answer: Findings, output: Format) -> None:
+def _summarize(answer: Findings, output: Format) -> None:
     for line in answer.skipped:
-        say(f"not told: {formats.printable(line)}")
+        say(f"skipped: {formats.printable(line)}")
     if output in (Format.TABLE, Format.WIDE):
-        snapshots = "1 snapshot" if answer.snapshots == 1 else f"{answer.snapshots:,} snapshots"
+        snapshots = formats.plural(answer.snapshots, "snapshot")
         basis = f"{snapshots} in {formats.age(answer.watched_s)}"
         if not answer.findings:
             say(f"no findings in {basis}")
         else:
-            say(f"{answer.proved} found, {answer.suspected} to look at again; from {basis}")
+            say(f"{answer.proved} found, {answer.suspected} to check again; from {basis}")

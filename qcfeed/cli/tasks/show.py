@@ -1,4 +1,4 @@
-"""``qcfeed tasks show SERIAL``: all that is known about one live task."""
+"""``qcfeed tasks show SERIAL``: shows everything known about one live task."""
 
 from __future__ import annotations
 
@@ -23,31 +23,35 @@ EXAMPLES = examples(
 
 def show(
     ctx: typer.Context,
-    serial: Annotated[int, typer.Argument(min=1, metavar="SERIAL", help="Its number.")],
+    serial: Annotated[
+        int, typer.Argument(min=1, metavar="SERIAL", help="Serial number of the task.")
+    ],
     source: From = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """One live task in full: its stack, what it waits on, whom it serves, who waits for it.
+    """Show one live task in full: its stack, wait, owner, parent and awaiters.
 
-    Where it was spawned, with the calls that led there if the service keeps them
-    (serve --spawn-stacks N).
+    Includes the calls that led to its creation if the service records them
+    (`qcfeed serve --spawn-stacks N`).
+
+    Exit status: 0; 2 if there is no such live task.
     """
     answer, raw = ask_or_read(ctx, TASKS_SHOW, TaskDetails, source=source, serial=serial)
     show_figures(output, list(figures(answer)), raw=raw, names=[str(answer.task.serial)])
     if output in (Format.TABLE, Format.WIDE):
         if answer.stack or not answer.skipped:
-            emit("\n".join(["", *told("stack", answer.stack)]))
+            emit("\n".join(["", *stack_lines("stack", answer.stack)]))
         if answer.spawn_stack:
-            emit("\n".join(["", *told("spawned by", answer.spawn_stack)]))
+            emit("\n".join(["", *stack_lines("spawned by", answer.spawn_stack)]))
         for line in answer.skipped:
-            say(f"not told: {line}")
+            say(f"skipped: {line}")
 
 
-def told(title: str, stack: Sequence[Frame]) -> list[str]:
-    """A stack as lines, the innermost call last."""
+def stack_lines(title: str, stack: Sequence[Frame]) -> list[str]:
+    """A stack as lines of text, the innermost call last."""
     if not stack:
-        return [f"{title}: none to be seen; it runs now, or is not written in Python"]
-    lines = [f"{title}, the innermost call last:"]
+        return [f"{title}: not available; the task is running or is not written in Python"]
+    lines = [f"{title}, innermost call last:"]
     for call in stack:
         lines.append(f"  {call.location} in {call.function}")
         if call.source:
@@ -56,30 +60,27 @@ def told(title: str, stack: Sequence[Frame]) -> list[str]:
 
 
 def figures(answer: TaskDetails) -> Iterator[Figure]:
-    """All but its stacks."""
+    """Everything about a task except its stacks, as figures."""
     task = answer.task
     yield Figure("task", f"{task.serial} {task.name}: {task.coroutine}")
     yield Figure("state", task.state)
-    yield Figure("spawned", f"{formats.age(task.age_s)} ago at {task.location}{_in(answer)}")
-    yield Figure("by", _parent(answer))
-    yield Figure("labels", ", ".join(f"{k}={v}" for k, v in task.labels.items()))
+    function = f" in {answer.function}" if answer.function else ""
+    yield Figure("spawned", f"{formats.age(task.age_s)} ago at {task.location}{function}")
+    yield Figure("parent", _parent(answer))
+    yield Figure("labels", formats.labels(task.labels))
     yield Figure("owner", _owner(answer), "red" if answer.owner_gone else None)
-    yield Figure("awaited by", ", ".join(map(_awaiting, answer.awaited_by)) or "nobody")
+    yield Figure("awaited by", ", ".join(map(_awaiting, answer.awaited_by)) or "no task")
     yield Figure("shielded", "yes" if answer.shielded else "no")
     yield Figure("children", f"{formats.plural(answer.children, 'live task')}")
     yield Figure("cancelled", _cancelled(answer), "yellow" if answer.cancelling else None)
     if answer.main:
-        yield Figure("main", "the loop runs until this task ends")
-
-
-def _in(answer: TaskDetails) -> str:
-    return f" in {answer.function}" if answer.function else ""
+        yield Figure("main", "yes: the loop runs until this task ends")
 
 
 def _parent(answer: TaskDetails) -> str:
     serial, parent = answer.task.parent, answer.parent_task
     if serial is None:
-        return "no task: a callback, or before the loop ran"
+        return "none: spawned by a callback, or before the loop ran"
     if parent is None:
         return f"task {serial}, which has ended"
     return f"task {serial} {parent.name} at {parent.location}"
@@ -87,23 +88,23 @@ def _parent(answer: TaskDetails) -> str:
 
 def _owner(answer: TaskDetails) -> str:
     if answer.owner is None:
-        return "none was declared"
+        return "none"
     if not answer.owner_gone:
-        return f"{answer.owner}, still there"
+        return f"{answer.owner}, still present"
     since = "" if answer.owner_gone_s is None else f" for {formats.age(answer.owner_gone_s)}"
     return f"{answer.owner}, gone{since}: this task is an orphan"
 
 
 def _awaiting(awaiting: Awaiting) -> str:
-    who = awaiting.name if awaiting.serial is None else f"{awaiting.serial} {awaiting.name}"
-    return f"{who} ({awaiting.how})"
+    task = awaiting.name if awaiting.serial is None else f"{awaiting.serial} {awaiting.name}"
+    return f"{task} ({awaiting.how})"
 
 
 def _cancelled(answer: TaskDetails) -> str:
     times = max(answer.cancels, answer.cancelling)
     if not times:
         return "no"
-    who = "" if answer.cancelled_by is None else f"task {answer.cancelled_by} "
-    last = f", the last by {who}at {answer.cancelled_at}" if answer.cancelled_at else ""
-    stand = "and has not ended" if answer.cancelling else "and took it back"
-    return f"{formats.plural(times, 'time')}{last}; {stand}"
+    caller = "" if answer.cancelled_by is None else f"by task {answer.cancelled_by} "
+    last = f", most recently {caller}at {answer.cancelled_at}" if answer.cancelled_at else ""
+    state = "not ended yet" if answer.cancelling else "withdrawn with uncancel()"
+    return f"{formats.plural(times, 'time')}{last}; {state}"

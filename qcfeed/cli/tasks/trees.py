@@ -1,8 +1,8 @@
-"""``qcfeed tasks --tree``: who spawned whom, and who waits for whom."""
+"""``qcfeed tasks --tree``: shows live tasks under their parents, with the tasks that await them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,14 +16,14 @@ from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import TASKS_TREE
 from qcfeed.model.task_details import TaskTree, TreeTask
 
-DEEPEST = 10
-"""Levels that are indented; what lies deeper stands there too, and says how deep it is."""
-ALIKE = 3
-"""Children without children that one line spawned: of more, one stands for the rest."""
+MAX_INDENT = 10
+"""Levels of indentation; deeper tasks are shown at the deepest level."""
+MAX_ALIKE = 3
+"""More childless siblings from one spawn location than this are summarized on one line."""
 
 
 class Branch(NamedTuple):
-    """One line of the tree. ``more``: how many like it are not shown."""
+    """One line of the tree. ``more``: the number of similar tasks that this line stands for."""
 
     task: TreeTask
     stem: str
@@ -32,28 +32,28 @@ class Branch(NamedTuple):
 
 
 def _file_and_line(location: str) -> str:
-    """Without the directories, for which a tree has no room; ``--site`` takes it like this."""
+    """A location without its directories, to save space; ``--site`` accepts this form."""
     return location.rpartition("/")[2]
 
 
 TREE_TABLE: Table[Branch] = Table(
     (
-        Column(key="serial", value=lambda b: None if b.more else b.task.serial, right=True),
+        Column("serial", value=lambda b: None if b.more else b.task.serial, right=True),
         Column(
-            key="age_s",
+            "age_s",
             header="AGE",
             value=lambda b: None if b.more else b.task.age_s,
             show=formats.age,
             right=True,
         ),
-        Column(key="task", value=lambda b: b.stem + _title(b), least=30),
-        Column(key="location", value=lambda b: b.task.location, show=_file_and_line),
+        Column("task", value=lambda b: b.stem + _title(b), least=30),
+        Column("location", value=lambda b: b.task.location, show=_file_and_line),
         Column(
-            key="awaited_by",
+            "awaited_by",
             value=lambda b: None if b.more else " ".join(map(str, b.task.awaited_by_serials)),
             least=7,
         ),
-        Column(key="note", value=lambda b: b.note, least=10, rank=1, colour=lambda _: "yellow"),
+        Column("note", least=10, rank=1, colour=lambda _: "yellow"),
     ),
     identity=lambda branch: str(branch.task.serial),
 )
@@ -66,58 +66,57 @@ def run(
     limit: int,
     source: Path | None,
     save: Path | None,
-    which: dict[str, Any],
+    params: dict[str, Any],
 ) -> None:
-    """Draw the live tasks under those that spawned them."""
+    """Print the live tasks, each under its parent."""
     answer, raw = ask_or_read(
-        ctx, TASKS_TREE, TaskTree, source=source, target=save, limit=limit, **which
+        ctx, TASKS_TREE, TaskTree, source=source, target=save, limit=limit, **params
     )
-    for_people = output in (Format.TABLE, Format.WIDE)
-    show(output, TREE_TABLE, list(branches(answer, fold=for_people)), raw=raw)
-    for ring in answer.cycles:
-        say(f"a cycle, which nobody will end: {' waits for '.join(map(str, [*ring, ring[0]]))}")
+    fold = output in (Format.TABLE, Format.WIDE)
+    show(output, TREE_TABLE, list(branches(answer, fold=fold)), raw=raw)
+    for cycle in answer.cycles:
+        say(f"deadlock: task {' waits for '.join(map(str, [*cycle, cycle[0]]))}")
     if len(answer.tasks) < answer.total:
         say(
             f"the {len(answer.tasks):,} oldest of {answer.total:,} tasks;"
-            " --limit N shows more, --site and --label pick some"
+            " --limit N shows more, --site and --label select some"
         )
 
 
 def branches(answer: TaskTree, *, fold: bool) -> Iterator[Branch]:
-    """The tree, line by line. ``fold``: one line for many alike."""
+    """The lines of the tree. ``fold``: summarize similar siblings on one line."""
     listed = {task.serial for task in answer.tasks}
     children: dict[int | None, list[TreeTask]] = {}
     for task in answer.tasks:
         children.setdefault(task.parent if task.parent in listed else None, []).append(task)
-    rings = {serial for ring in answer.cycles for serial in ring}
-    # By hand and not by recursion: a chain of tasks may be longer than Python's stack.
-    waiting = [(branch, 0) for branch in _level(children, None, "", rings, fold)][::-1]
-    while waiting:
-        branch, depth = waiting.pop()
+    in_cycle = {serial for cycle in answer.cycles for serial in cycle}
+    # An explicit stack, no recursion: a chain of tasks may be longer than Python's recursion limit.
+    pending = _level(children, None, "", in_cycle, fold)[::-1]
+    while pending:
+        branch = pending.pop()
         yield branch
         if not branch.more:
-            stem = _below(branch.stem)
-            inner = _level(children, branch.task.serial, stem, rings, fold)
-            waiting += [(each, depth + 1) for each in inner][::-1]
+            stem = _child_stem(branch.stem)
+            pending += _level(children, branch.task.serial, stem, in_cycle, fold)[::-1]
 
 
 def _level(
     children: Mapping[int | None, list[TreeTask]],
     parent: int | None,
     stem: str,
-    rings: set[int],
+    in_cycle: set[int],
     fold: bool,
 ) -> list[Branch]:
-    """The children of one task; the roots, for None."""
+    """The children of the task ``parent``, or the roots for None."""
     groups: dict[tuple[object, ...], list[TreeTask]] = {}
     for task in children.get(parent, ()):
-        alone = task.serial in children or task.serial in rings or not fold
+        alone = task.serial in children or task.serial in in_cycle or not fold
         key = (task.serial,) if alone else (task.location, task.coroutine, task.note)
         groups.setdefault(key, []).append(task)
     found = []
     for alike in groups.values():
-        shown = alike if len(alike) <= ALIKE else alike[: ALIKE - 1]
-        found += [Branch(task, stem, _note(task, rings)) for task in shown]
+        shown = alike if len(alike) <= MAX_ALIKE else alike[: MAX_ALIKE - 1]
+        found += [Branch(task, stem, _note(task, in_cycle)) for task in shown]
         if rest := len(alike) - len(shown):
             found.append(Branch(alike[-1], stem, alike[-1].note, rest))
     if parent is None:
@@ -126,10 +125,10 @@ def _level(
     return [branch._replace(stem=stem + end) for branch, end in zip(found, ends, strict=False)]
 
 
-def _below(stem: str) -> str:
-    """What stands before the children of a task whose own line begins with ``stem``."""
+def _child_stem(stem: str) -> str:
+    """The lines in front of the children of a task whose own line starts with ``stem``."""
     below = stem.replace("├─ ", "│  ").replace("└─ ", "   ")
-    return below[-3 * (DEEPEST - 1) :]
+    return below[-3 * (MAX_INDENT - 1) :]
 
 
 def _title(branch: Branch) -> str:
@@ -139,6 +138,5 @@ def _title(branch: Branch) -> str:
     return task.coroutine if task.name.startswith("Task-") else task.name
 
 
-def _note(task: TreeTask, rings: set[int]) -> str:
-    notes: Sequence[str] = [task.note] if task.note else []
-    return ", ".join([*notes, *(["in a cycle"] if task.serial in rings else [])])
+def _note(task: TreeTask, in_cycle: set[int]) -> str:
+    return ", ".join(filter(None, (task.note, "in a cycle" if task.serial in in_cycle else "")))

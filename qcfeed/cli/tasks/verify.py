@@ -1,4 +1,4 @@
-"""``qcfeed tasks verify``: the proof that a fix holds."""
+"""``qcfeed tasks verify``: proves that a leak at a spawn location is fixed."""
 
 from __future__ import annotations
 
@@ -26,19 +26,20 @@ from qcfeed.model.answers import Answer, Location, TasksByLocation
 EXAMPLES = examples(
     "qcfeed tasks verify --site feed.py:83 --for 10m",
     "qcfeed tasks verify --site feed.py:83 --for 30s --min-spawned 5 -o json",
-    "qcfeed tasks verify --site feed.py:83 --from 1.json --from 2.json    # saved before",
+    "qcfeed tasks verify --site feed.py:83 --from 1.json --from 2.json    # saved snapshots",
 )
 
-LOOKS = 60
-"""Censuses in the whole time, within the two limits below."""
-FASTEST, SLOWEST = 0.1, 10.0
-FEWEST = 2
-"""Saved moments that can be compared at all."""
+SNAPSHOTS = 60
+"""The number of snapshots to take in the whole time, if the interval stays within its limits."""
+MIN_INTERVAL, MAX_INTERVAL = 0.1, 10.0
+MIN_FILES = 2
+"""The least number of saved snapshots that can be compared."""
 _COLOURS = {ProofOutcome.HOLDS: "green", ProofOutcome.LEAKS: "red", ProofOutcome.UNPROVEN: "yellow"}
 
 
 class Verified(Answer, kw_only=True, tag="qcfeed.tasks.verify/2"):
-    """``outcome``: holds, leaks or unproven; ``seconds`` and ``looks``: what it is judged by."""
+    """The proof for one location. ``outcome``: holds, leaks or unproven; ``looks``: the number of
+    snapshots taken, over ``seconds``."""
 
     site: str
     seconds: float
@@ -57,80 +58,85 @@ def verify(
     ctx: typer.Context,
     site: Annotated[
         str,
-        typer.Option(metavar="FILE:LINE", help="The spawn location; the end of its path will do."),
+        typer.Option(metavar="FILE:LINE", help="Spawn location; the end of its path is enough."),
     ],
     seconds: Annotated[
         float,
-        typer.Option("--for", parser=durations.parse, metavar="DURATION", help="How long to look."),
-    ] = "10m",  # type: ignore[assignment] # the parser makes seconds of it
+        typer.Option(
+            "--for", parser=durations.parse, metavar="DURATION", help="How long to watch."
+        ),
+    ] = "10m",  # type: ignore[assignment] # the parser converts it to seconds
     min_spawned: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Fewer tasks born meanwhile prove nothing.")
+        int, typer.Option(min=1, metavar="N", help="Least number of tasks created meanwhile.")
     ] = 20,
     sources: Annotated[
         list[Path] | None,
         typer.Option(
-            "--from", metavar="FILE", help="Ask what --save wrote, and no service; several times."
+            "--from",
+            metavar="FILE",
+            help="Read a saved snapshot instead of a live service; give it several times.",
         ),
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Prove that a fix holds: tasks are born at a location, their number does not grow, and none
-    is orphaned.
+    """Prove that a leak is fixed: tasks are created at a location, but do not accumulate.
 
-    Exit status: 0 when it holds. 1 when it leaks, and also when that cannot be told, because too
-    few tasks were born, the service was restarted or not all tasks can be seen: what is not proven
-    has not passed.
-    Ctrl-C tells what is known so far, and leaves with 130.
+    Takes snapshots for the given time. The fix holds if at least --min-spawned tasks are created,
+    the number of live tasks does not grow, and no task is orphaned. Ctrl-C prints the result so
+    far.
+
+    Exit status: 0 if it holds; 1 if it leaks, or if that is unproven because too few tasks were
+    created, the service was restarted or the ledger is incomplete; 130 after Ctrl-C.
     """
-    watching = _Watching(site)
+    observation = _Observation(site)
     status = None
     try:
         if sources:
-            _read(watching, sources)
+            _read(observation, sources)
         else:
-            _watch(watching, client(ctx), seconds)
+            _watch(observation, client(ctx), seconds)
     except KeyboardInterrupt:
         status = ExitStatus.INTERRUPTED
     except QcfeedError:
-        if watching.samples:
-            _print(watching.verified(min_spawned), output)
+        if observation.samples:
+            _print(observation.verified(min_spawned), output)
         raise
-    told = watching.verified(min_spawned)
-    _print(told, output)
+    verified = observation.verified(min_spawned)
+    _print(verified, output)
     if status is None:
-        status = ExitStatus.OK if told.outcome == ProofOutcome.HOLDS else ExitStatus.FINDINGS
+        status = ExitStatus.OK if verified.outcome == ProofOutcome.HOLDS else ExitStatus.FINDINGS
     if status:
         raise typer.Exit(status)
 
 
-def _watch(watching: _Watching, asked: ControlClient, seconds: float) -> None:
-    """Look until the time is over, or the process has been replaced by another."""
-    every = min(max(seconds / LOOKS, FASTEST), SLOWEST)
+def _watch(observation: _Observation, control: ControlClient, seconds: float) -> None:
+    """Take snapshots until the time is over or the service is restarted."""
+    interval = min(max(seconds / SNAPSHOTS, MIN_INTERVAL), MAX_INTERVAL)
     end = time.monotonic() + seconds
     try:
-        while watching.look(snapshot(asked)) and (left := end - time.monotonic()) > 0:
-            watching.tell(seconds)
-            time.sleep(min(every, left))
+        while observation.add(snapshot(control)) and (left := end - time.monotonic()) > 0:
+            observation.show_progress(seconds)
+            time.sleep(min(interval, left))
     finally:
         if sys.stderr.isatty():
             sys.stderr.write("\r\x1b[K")
 
 
-def _read(watching: _Watching, sources: Sequence[Path]) -> None:
-    """Look at saved moments, in the order in which they were taken."""
-    if len(sources) < FEWEST:
+def _read(observation: _Observation, sources: Sequence[Path]) -> None:
+    """Read saved snapshots, in the order in which they were taken."""
+    if len(sources) < MIN_FILES:
         raise UsageError(
-            "one moment proves nothing: give --from FILE several times",
-            hint="`qcfeed tasks --save FILE` writes one; six and more, evenly apart, can prove it",
+            "one snapshot proves nothing: give --from FILE several times",
+            hint="`qcfeed tasks --save FILE` writes one; six or more at even intervals are enough",
         )
     files = [saved_files.read(path, TASKS_BY_LOCATION, TasksByLocation)[0] for path in sources]
     for answer in sorted(files, key=taken):
-        if not watching.look(answer):
+        if not observation.add(answer):
             break
 
 
-class _Watching:
-    """The samples of one location."""
+class _Observation:
+    """The samples of one location, taken from successive snapshots."""
 
     def __init__(self, site: str) -> None:
         self.samples: list[Sample] = []
@@ -139,18 +145,19 @@ class _Watching:
         self._last: TasksByLocation | None = None
         self._restarted = False
         self._incomplete: list[str] = []
-        """Why a look may not have seen all tasks, the last time that one may not have."""
+        """Why the latest incomplete snapshot may lack tasks; empty if all are complete."""
 
     @property
     def seconds(self) -> float:
-        """From the first look to the last."""
+        """The time from the first snapshot to the last."""
         if self._first is None or self._last is None:
             return 0.0
         return (taken(self._last) - taken(self._first)).total_seconds()
 
     def verified(self, min_spawned: int) -> Verified:
-        judged = self._judge(min_spawned)
-        fields = {name: getattr(judged, name) for name in Proof.__dataclass_fields__}
+        """The result so far."""
+        result = self._judge(min_spawned)
+        fields = {name: getattr(result, name) for name in Proof.__dataclass_fields__}
         last = self._last
         return Verified(
             pid=last.pid if last else 0,
@@ -164,28 +171,29 @@ class _Watching:
         )
 
     def _judge(self, min_spawned: int) -> Proof:
-        judged = proof.judge(self.samples, min_spawned)
+        result = proof.judge(self.samples, min_spawned)
         if self._last is not None and not matching(self._last.locations, self._site):
-            judged.reasons.insert(0, self._unknown(self._last.locations))
-        if self._restarted and judged.outcome is not ProofOutcome.LEAKS:
-            judged.outcome = ProofOutcome.UNPROVEN
-            judged.reasons.insert(0, "the service was restarted meanwhile: begin again")
-        if self._incomplete and judged.outcome is not ProofOutcome.LEAKS:
-            judged.outcome = ProofOutcome.UNPROVEN
-            judged.reasons[:0] = self._incomplete
-        return judged
+            result.reasons.insert(0, self._unknown(self._last.locations))
+        if self._restarted and result.outcome is not ProofOutcome.LEAKS:
+            result.outcome = ProofOutcome.UNPROVEN
+            result.reasons.insert(0, "the service was restarted meanwhile: start again")
+        if self._incomplete and result.outcome is not ProofOutcome.LEAKS:
+            result.outcome = ProofOutcome.UNPROVEN
+            result.reasons[:0] = self._incomplete
+        return result
 
     def _unknown(self, rows: list[Location]) -> str:
-        """That no task was ever born there, and which lines of that file it may have meant."""
+        """The reason when no task was ever created there, with other locations in that file."""
         file = self._site.rpartition(":")[0].rpartition("/")[2]
         near = sorted(row.location for row in rows if f"/{row.location}".count(f"/{file}:"))
-        meant = f"; in that file: {', '.join(near)}" if near else ""
-        return f"no task was ever born there{meant}"
+        suggestion = f"; locations in that file: {', '.join(near)}" if near else ""
+        return f"no task was ever created there{suggestion}"
 
-    def look(self, answer: TasksByLocation) -> bool:
-        """Take one snapshot in. False when it is of another process than the one before."""
+    def add(self, answer: TasksByLocation) -> bool:
+        """Add a snapshot. False if it is of another process than the one before."""
         last, self._last = self._last, answer
         self._first = self._first or answer
+        # A pid alone does not identify a process: in a container it is always 1.
         if last is not None and (last.pid, last.since) != (answer.pid, answer.since):
             self._restarted = True
             return False
@@ -200,54 +208,56 @@ class _Watching:
         )
         return True
 
-    def tell(self, seconds: float) -> None:
+    def show_progress(self, seconds: float) -> None:
+        """Rewrite the progress line on stderr, if that is a terminal."""
         if not sys.stderr.isatty():
             return
         first, last = self.samples[0], self.samples[-1]
         sys.stderr.write(
             f"\r\x1b[K{formats.age(self.seconds)} of {formats.age(seconds)}:"
-            f" {last.spawned - first.spawned:,} born, {last.live:,} live,"
+            f" {last.spawned - first.spawned:,} created, {last.live:,} live,"
             f" {last.orphaned:,} orphaned"
         )
         sys.stderr.flush()
 
 
 def matching(rows: list[Location], site: str) -> list[Location]:
-    """The rows of this location, by its whole path or the end of it; none when it has spawned none.
+    """The rows of the location ``site``, given by its whole path or the end of it.
 
-    Raises UsageError for what is no FILE:LINE, and for the end of several paths.
+    Raises UsageError if ``site`` is not FILE:LINE, or is the end of several paths.
     """
     path, _, line = site.rpartition(":")
     if not path or not line.isdecimal():
         raise UsageError(
             f"{site!r} is not a spawn location",
-            hint="it looks like feed.py:83; `qcfeed tasks --by-location` lists them",
+            hint="give FILE:LINE, for example feed.py:83; `qcfeed tasks --by-location` lists them",
         )
     found = [row for row in rows if row.location == site or row.location.endswith(f"/{site}")]
     if len(places := {row.location for row in found}) > 1:
         raise UsageError(
-            f"{site} is the end of {len(places)} locations: {', '.join(sorted(places))}",
+            f"{site} is ambiguous: it is the end of {', '.join(sorted(places))}",
             hint="give more of the path",
         )
     return found
 
 
-def _print(told: Verified, output: Format) -> None:
-    reasons = "; ".join(told.reasons)
+def _print(result: Verified, output: Format) -> None:
+    reasons = "; ".join(result.reasons)
+    snapshots = formats.plural(result.looks, "snapshot")
     figures = [
-        Figure("site", told.site),
+        Figure("site", result.site),
         Figure(
             "verdict",
-            f"{told.outcome}: {reasons}" if reasons else told.outcome,
-            _COLOURS[ProofOutcome(told.outcome)],
+            f"{result.outcome}: {reasons}" if reasons else result.outcome,
+            _COLOURS[ProofOutcome(result.outcome)],
         ),
-        Figure("looked", f"{formats.plural(told.looks, 'time')} in {formats.age(told.seconds)}"),
-        Figure("born", formats.count(told.spawned)),
-        Figure("live", f"{told.live_first:,} at first, {told.live_last:,} at last"),
-        Figure("orphaned", formats.count(told.orphaned)),
+        Figure("basis", f"{snapshots} in {formats.age(result.seconds)}"),
+        Figure("created", formats.count(result.spawned)),
+        Figure("live", f"{result.live_first:,} at first, {result.live_last:,} at the end"),
+        Figure("orphaned", formats.count(result.orphaned)),
     ]
-    show_figures(output, figures, raw=msgspec.json.encode(told), names=[told.site])
-    if told.orphaned:
-        say("  next: `qcfeed orphans`, and once the fix runs, `qcfeed orphans --reap`")
-    elif told.outcome == ProofOutcome.UNPROVEN:
-        say("  next: look for longer (--for), or when there is more traffic")
+    show_figures(output, figures, raw=msgspec.json.encode(result), names=[result.site])
+    if result.orphaned:
+        say("  next: `qcfeed orphans`; once the fix runs, `qcfeed orphans --reap`")
+    elif result.outcome == ProofOutcome.UNPROVEN:
+        say("  next: watch for longer (--for), or while there is more traffic")

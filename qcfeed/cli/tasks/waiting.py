@@ -1,4 +1,4 @@
-"""What the tasks of a spawn location wait on: the options that ask for it, and its column."""
+"""What the tasks of a spawn location wait on: the options and the column for it."""
 
 from __future__ import annotations
 
@@ -13,31 +13,34 @@ from qcfeed.errors import UsageError
 from qcfeed.model.answers import Location
 
 Waits = Annotated[
-    bool, typer.Option("--waits", help="By location: what its tasks wait on, from a sample.")
+    bool,
+    typer.Option("--waits", help="Show what the tasks of each location wait on, from a sample."),
 ]
-Exact = Annotated[bool, typer.Option("--exact", help="As --waits, from all tasks.")]
+Exact = Annotated[
+    bool, typer.Option("--exact", help="Like --waits, but from all tasks instead of a sample.")
+]
 
 
-def asked(waits: bool, exact: bool, *, otherwise: bool) -> dict[str, Any]:
-    """What was given, as the fields of answers.ByLocationQuery; empty if nothing was.
+def params(waits: bool, exact: bool, *, other_view: bool) -> dict[str, Any]:
+    """The options that were given, as parameters of a request (fields of answers.ByLocationQuery).
 
-    ``otherwise``: tasks are to be told in another way than by location, which raises UsageError.
+    Raises UsageError if they are combined with a view other than by location (``other_view``).
     """
-    if otherwise and (waits or exact):
+    if other_view and (waits or exact):
         raise UsageError(
-            "--waits and --exact are about spawn locations", hint="`qcfeed tasks --waits`"
+            "--waits and --exact apply only to the view by location", hint="`qcfeed tasks --waits`"
         )
     return {key: True for key, given in (("waits", waits), ("exact", exact)) if given}
 
 
 def with_waits(table: Table[Location]) -> Table[Location]:
-    """The location table with a column of waits before its last."""
-    column = Column(key="waits", value=told, least=24)
+    """The location table with a column WAITS before its last column."""
+    column = Column("waits", summary, least=24)
     return table._replace(columns=(*table.columns[:-1], column, table.columns[-1]))
 
 
-def told(row: Location) -> str:
-    """``480 sleeping, 10 Queue.get (sampled: 490 of 47,829)``; says so only if it is a sample."""
+def summary(row: Location) -> str:
+    """The waits of a location: ``480 sleeping, 10 Queue.get (sampled: 490 of 47,829)``."""
     if isinstance(row.waits, UnsetType) or isinstance(row.sampled, UnsetType):
         return ""
     counts = ", ".join(f"{formats.count(wait.count)} {wait.state}" for wait in row.waits)

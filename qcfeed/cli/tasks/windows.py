@@ -1,4 +1,4 @@
-"""``qcfeed tasks --window`` and ``--watch``: which spawn locations grow, and how fast."""
+"""``qcfeed tasks --window`` and ``--watch``: shows which spawn locations grow, and how fast."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from qcfeed.errors import TimedOutError, UnreachableError, UsageError
 from qcfeed.model.answers import Answer, TasksByLocation
 
 WATCH_WINDOW = 5.0
-"""Seconds, where --window does not say."""
-_STEP = 0.2
-"""Seconds between two moves of the progress bar."""
+"""Seconds between two snapshots, by default."""
+_PROGRESS_INTERVAL = 0.2
+"""Seconds between two updates of the progress bar."""
 
 
 class Window(Answer, kw_only=True, tag="qcfeed.tasks.window/2"):
-    """What flowed between two snapshots, the location that grew most first.
+    """The tasks created and ended between two snapshots; the location that grew most comes first.
 
-    ``same_process`` is false when they are of two processes: then only live tasks can be compared.
-    ``incomplete``: why one of them may not have counted all tasks.
+    ``same_process`` is false if the service was restarted: then only live tasks are compared.
+    ``incomplete``: why one of the snapshots may lack tasks.
     """
 
     before_at: str
@@ -41,66 +41,36 @@ class Window(Answer, kw_only=True, tag="qcfeed.tasks.window/2"):
     incomplete: list[str] = msgspec.field(default_factory=list)
 
 
-def _signed(value: float) -> str:
-    if not value:
-        return "0"
-    return f"{value:+,.0f}" if abs(value) >= 10 else f"{value:+.1f}"
-
-
-def _alarming(flow: Flow) -> str | None:
+def _growth_colour(flow: Flow) -> str | None:
     return "red" if flow.orphaned else "yellow" if flow.net > 0 else None
 
 
 WINDOW_TABLE: Table[Flow] = Table(
     (
-        Column(key="location", value=lambda f: f.location, least=24, colour=_alarming),
-        Column(key="function", value=lambda f: f.function, least=20, wide=True),
+        Column("location", least=24, colour=_growth_colour),
+        Column("function", least=20, wide=True),
+        Column("spawned", header="CREATED", show=formats.count, right=True),
+        Column("ended", show=formats.count, right=True),
         Column(
-            key="spawned",
-            header="CREATED",
-            value=lambda f: f.spawned,
-            show=formats.count,
-            right=True,
+            "per_minute", header="NET/MIN", show=formats.signed, right=True, colour=_growth_colour
         ),
-        Column(key="ended", value=lambda f: f.ended, show=formats.count, right=True),
-        Column(
-            key="per_minute",
-            header="NET/MIN",
-            value=lambda f: f.per_minute,
-            show=_signed,
-            right=True,
-            colour=_alarming,
-        ),
-        Column(
-            key="live_before",
-            header="BEFORE",
-            value=lambda f: f.live_before,
-            show=formats.count,
-            right=True,
-        ),
-        Column(key="live", value=lambda f: f.live, show=formats.count, right=True),
-        Column(key="orphaned", value=lambda f: f.orphaned, show=formats.count, right=True, rank=2),
-        Column(
-            key="oldest_s",
-            header="OLDEST",
-            value=lambda f: f.oldest_s,
-            show=formats.age,
-            right=True,
-            rank=1,
-        ),
-        Column(key="note", value=lambda f: f.note, least=7),
+        Column("live_before", header="BEFORE", show=formats.count, right=True),
+        Column("live", show=formats.count, right=True),
+        Column("orphaned", show=formats.count, right=True, rank=2),
+        Column("oldest_s", header="OLDEST", show=formats.age, right=True, rank=1),
+        Column("note", least=7),
     ),
     identity=lambda flow: flow.location,
 )
 
 
 def compare(before: TasksByLocation, after: TasksByLocation) -> Window:
-    """What flowed between two snapshots.
+    """Compare two snapshots.
 
-    Raises UsageError when their times are no times, or ``before`` is the later one of one process.
+    Raises UsageError if one has no valid time, or if ``before`` is the later one of the same process.
     """
     seconds = (taken(after) - taken(before)).total_seconds()
-    same = _life(before) == _life(after)
+    same = process_of(before) == process_of(after)
     if same and seconds < 0:
         raise UsageError(
             f"the first snapshot is the later one: {before.taken_at} and {after.taken_at}",
@@ -121,90 +91,90 @@ def compare(before: TasksByLocation, after: TasksByLocation) -> Window:
 
 
 def print_window(seen: Window, output: Format) -> None:
-    """On stdout, with what a person should know about it on stderr."""
+    """Print the comparison on stdout, and notes about it on stderr."""
     raw = msgspec.json.encode(seen)
     render.show(output, WINDOW_TABLE, seen.locations, raw=raw, total=seen.flow)
     warn_incomplete(seen.incomplete)
     if not seen.same_process:
         say(
-            "the two snapshots are of two processes (it was restarted, or is another one):"
-            " only their live tasks can be compared"
+            "the two snapshots are of different processes (the service was restarted, or they are"
+            " of two services): only live tasks are compared"
         )
     elif output in (Format.TABLE, Format.WIDE):
-        say(f"in {formats.age(seen.seconds)}, until {formats.clock(seen.taken_at)} UTC")
+        say(f"over {formats.age(seen.seconds)}, until {formats.clock(seen.taken_at)} UTC")
 
 
 def run(ctx: typer.Context, seconds: float | None, output: Format, *, watch: bool) -> None:
-    """Count twice ``seconds`` apart, or with ``watch`` again and again until Ctrl-C."""
-    asked = client(ctx)
+    """Compare two snapshots taken ``seconds`` apart; with ``watch``, repeat until Ctrl-C."""
+    control = client(ctx)
     if watch:
-        _watch(asked, seconds or WATCH_WINDOW, output)
+        _watch(control, seconds or WATCH_WINDOW, output)
     else:
-        _once(asked, seconds or WATCH_WINDOW, output)
+        _once(control, seconds or WATCH_WINDOW, output)
 
 
-def _once(asked: ControlClient, seconds: float, output: Format) -> None:
-    before = snapshot(asked)
+def _once(control: ControlClient, seconds: float, output: Format) -> None:
+    before = snapshot(control)
     _wait(seconds)
-    print_window(compare(before, snapshot(asked)), output)
+    print_window(compare(before, snapshot(control)), output)
 
 
-def _watch(asked: ControlClient, seconds: float, output: Format) -> None:
-    """In place on a terminal, a block a time in a pipe."""
-    before = snapshot(asked)
+def _watch(control: ControlClient, seconds: float, output: Format) -> None:
+    """Redraw a table in place on a terminal; in a pipe, print one table after the other."""
+    before = snapshot(control)
     try:
         if output is Format.TABLE and sys.stdout.isatty():
             with render.live(WINDOW_TABLE) as draw:
                 draw([compare(before, before).flow])
-                # The total first: what does not fit on the screen is at the bottom.
-                _follow(asked, before, seconds, lambda seen: draw([seen.flow, *seen.locations]))
+                # The total comes first: a list longer than the screen is cut at the bottom.
+                _follow(control, before, seconds, lambda seen: draw([seen.flow, *seen.locations]))
         else:
-            _follow(asked, before, seconds, lambda seen: print_window(seen, output))
+            _follow(control, before, seconds, lambda seen: print_window(seen, output))
     except KeyboardInterrupt:
         return
 
 
-def snapshot(asked: ControlClient) -> TasksByLocation:
-    """By location, now. Raises what ControlClient does."""
-    return asked.get(TASKS_BY_LOCATION, TasksByLocation)
+def snapshot(control: ControlClient) -> TasksByLocation:
+    """The current tasks by location. Raises what ControlClient does."""
+    return control.get(TASKS_BY_LOCATION, TasksByLocation)
 
 
 def _follow(
-    asked: ControlClient,
+    control: ControlClient,
     before: TasksByLocation,
     seconds: float,
-    tell: Callable[[Window], None],
+    show: Callable[[Window], None],
 ) -> None:
     while True:
         time.sleep(seconds)
         try:
-            after = snapshot(asked)
-        except (UnreachableError, TimedOutError) as error:  # it may be restarted just now
+            after = snapshot(control)
+        except (UnreachableError, TimedOutError) as error:  # the service may be restarting
             say(f"{error.message}; trying again")
             continue
-        tell(compare(before, after))
+        show(compare(before, after))
         before = after
 
 
 def _wait(seconds: float) -> None:
     end = time.monotonic() + seconds
-    with render.progress("counting, seconds", round(seconds)) as done:
+    with render.progress("waiting, seconds", round(seconds)) as done:
         while (left := end - time.monotonic()) > 0:
             done(int(seconds - left))
-            time.sleep(min(_STEP, left))
+            time.sleep(min(_PROGRESS_INTERVAL, left))
 
 
-def _life(answer: TasksByLocation) -> tuple[int, str, str]:
-    """What one process's answers have in common; a pid alone is always 1 in a container."""
+def process_of(answer: TasksByLocation) -> tuple[int, str, str]:
+    """What identifies the process of an answer; a pid alone does not, as in a container it is always 1."""
     return answer.pid, answer.instance, answer.since
 
 
 def taken(answer: TasksByLocation) -> datetime:
-    """When a snapshot was taken. Raises UsageError when it does not say."""
+    """The time at which a snapshot was taken. Raises UsageError if it has no valid time."""
     try:
         taken = datetime.fromisoformat(answer.taken_at)
     except ValueError:
         taken = None
     if taken is None or taken.tzinfo is None:
-        raise UsageError(f"a snapshot does not say when it was taken: {answer.taken_at!r}")
+        raise UsageError(f"a snapshot has no valid time: {answer.taken_at!r}")
     return taken

@@ -1,6 +1,6 @@
-"""Reap, cancel and kick, as the commands do: the same requests, the plan first, and what became of it.
+"""The actions of ``qcfeed top``: reap, cancel and kick, with the same requests as the commands.
 
-Synchronous. The service writes each into its audit log, as it does for the commands.
+Each action first makes a plan, to be confirmed. Synchronous. The service logs them in its audit log.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from qcfeed.cli import orphans, subscribers
 from qcfeed.cli.context import ACTION_GRACE
 from qcfeed.cli.feeds import CANCELLED_TABLE, FEED_TABLE
 from qcfeed.cli.tasks import cancel
-from qcfeed.cli.top.observer import Looker
-from qcfeed.cli.top.recent import Row
+from qcfeed.cli.top.observer import Observer
+from qcfeed.cli.top.recent import LocationTrend
 from qcfeed.cli.ui.figures import FIGURES, Figure
 from qcfeed.cli.ui.table import Table, lay_out
 from qcfeed.control.routes import (
@@ -41,11 +41,11 @@ from qcfeed.model.subscribers import Kicked, KickRequest, Subscriber
 from qcfeed.model.task_details import CancelledTasks, CancelPlan, CancelTasksRequest
 
 PREVIEW = 10
-"""Rows of a plan that are shown; more are counted."""
+"""The number of rows of a plan to show; the rest is counted."""
 
 
 class Outcome(NamedTuple):
-    """What became of it; ``alarming``: not all that was asked for."""
+    """The outcome of an action; ``alarming``: it did not succeed completely."""
 
     title: str
     lines: list[str]
@@ -53,7 +53,7 @@ class Outcome(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What would be done, and what does it once a person has said yes; None for nothing to do."""
+    """What an action would do; ``act`` does it, after confirmation. None if there is nothing to do."""
 
     question: str
     lines: list[str]
@@ -61,21 +61,21 @@ class Plan(NamedTuple):
 
 
 class Actions:
-    """What can be done to the service that is looked at. ``width``: cells of a line."""
+    """The actions on the observed service. ``width``: the width of a line, in cells."""
 
-    def __init__(self, looker: Looker, width: int) -> None:
-        self._looker = looker
+    def __init__(self, observer: Observer, width: int) -> None:
+        self._observer = observer
         self._width = width
 
-    def against(self, row: Any) -> Callable[[], Plan] | str:
-        """What plans the end of this row, or why there is nothing to end."""
+    def for_row(self, row: Any) -> Callable[[], Plan] | str:
+        """A function that plans to cancel or kick what the row shows, or why that is not possible."""
         match row:
-            case Row(location=site):
+            case LocationTrend(location=site):
                 return partial(self.cancel, site=site)
             case Task(serial=serial) | Orphan(serial=int(serial)):
                 return partial(self.cancel, serials=[serial])
             case Orphan():
-                return "a subscription has no task to cancel: r reaps it"
+                return "a subscription has no task to cancel; r reaps it"
             case Feed():
                 return partial(self.cancel_feed, row)
             case Subscriber():
@@ -83,29 +83,28 @@ class Actions:
         return "there is nothing to cancel in this row"
 
     def reap(self) -> Plan:
-        """All orphans, and only them."""
-        seen = self._looker.client.get(ORPHANS, Orphans, limit=PREVIEW)
-        if not seen.total:
+        """Plan to reap all orphans, and nothing else."""
+        found = self._observer.client.get(ORPHANS, Orphans, limit=PREVIEW)
+        if not found.total:
             return Plan("there are no orphans to reap", [], None)
-        lines = [*self._table(orphans.ORPHAN_TABLE, seen.orphans), *_more(seen.total)]
-        return Plan(f"reap {plural(seen.total, 'orphan')}?", lines, self._once(self._reap))
+        lines = [*self._table(orphans.ORPHAN_TABLE, found.orphans), *_more(found.total)]
+        return Plan(f"reap {plural(found.total, 'orphan')}?", lines, self._same_process(self._reap))
 
     def _reap(self) -> Outcome:
-        request = ReapRequest(timeout_s=self._looker.client.timeout)
-        answer = self._looker.actor(ACTION_GRACE).post(REAP, request, Reaped)
-        lines = self._figures(orphans.outcome(answer))
+        request = ReapRequest(timeout_s=self._observer.client.timeout)
+        answer = self._observer.actor(ACTION_GRACE).post(REAP, request, Reaped)
+        lines = self._figures(orphans.figures(answer))
         lines += self._table(orphans.SURVIVOR_TABLE, answer.survivors) if answer.survivors else []
         return Outcome("reaped", lines, alarming=bool(answer.survivors))
 
     def cancel(self, *, site: str = "", serials: Sequence[int] = ()) -> Plan:
-        """The tasks of a location, or those of these numbers."""
-        which: dict[str, Any] = (
+        """Plan to cancel the tasks of a location, or those with these serial numbers."""
+        params: dict[str, Any] = (
             {"serials": ",".join(map(str, serials))} if serials else {"site": site}
         )
-        plan = self._looker.client.get(TASKS_CANCEL_PLAN, CancelPlan, **which)
+        plan = self._observer.client.get(TASKS_CANCEL_PLAN, CancelPlan, **params)
         if not plan.total:
-            besides = cancel.besides(plan)
-            return Plan(f"there is nothing to cancel{besides}", [], None)
+            return Plan(cancel.nothing_to_cancel(plan), [], None)
         lines = (
             self._table(cancel.LOCATION_TABLE, plan.locations)
             if plan.total > cancel.LISTED
@@ -115,54 +114,57 @@ class Actions:
             serials=list(serials),
             site="" if serials else site,
             up_to=plan.up_to,
-            timeout_s=self._looker.client.timeout,
+            timeout_s=self._observer.client.timeout,
         )
-        question = f"cancel {plural(plan.total, 'task')}{cancel.besides(plan)}?"
-        return Plan(question, lines, self._once(lambda: self._cancel(request)))
+        question = f"cancel {plural(plan.total, 'task')}{cancel.not_planned(plan)}?"
+        return Plan(question, lines, self._same_process(lambda: self._cancel(request)))
 
     def _cancel(self, request: CancelTasksRequest) -> Outcome:
-        answer = self._looker.actor(ACTION_GRACE).post(TASKS_CANCEL, request, CancelledTasks)
-        lines = self._figures(cancel.outcome(answer))
+        answer = self._observer.actor(ACTION_GRACE).post(TASKS_CANCEL, request, CancelledTasks)
+        lines = self._figures(cancel.figures(answer))
         for survivor in answer.survivors:
-            lines += ["", *cancel.why(survivor)]
+            lines += ["", *cancel.survivor_lines(survivor)]
         return Outcome("cancelled", lines, alarming=bool(answer.survived))
 
     def cancel_feed(self, feed: Feed) -> Plan:
-        """One feed, with its subscribers."""
-        readers = plural(feed.subscriber_count, "subscriber")
+        """Plan to cancel a feed."""
+        subscribers = plural(feed.subscriber_count, "subscriber")
         request = CancelFeedsRequest(
-            symbols=[feed.symbol], force=True, timeout_s=self._looker.client.timeout
+            symbols=[feed.symbol], force=True, timeout_s=self._observer.client.timeout
         )
-        lines = [*self._table(FEED_TABLE, [feed]), "", "they are told so (close 4410)"]
-        question = f"cancel the feed of {feed.symbol} with {readers}?"
-        return Plan(question, lines, self._once(lambda: self._cancel_feed(request)))
+        lines = [*self._table(FEED_TABLE, [feed]), "", "its subscribers get close code 4410"]
+        question = f"cancel the feed of {feed.symbol} with {subscribers}?"
+        return Plan(question, lines, self._same_process(lambda: self._cancel_feed(request)))
 
     def _cancel_feed(self, request: CancelFeedsRequest) -> Outcome:
-        answer = self._looker.actor(ACTION_GRACE).post(FEEDS_CANCEL, request, CancelledFeeds)
+        answer = self._observer.actor(ACTION_GRACE).post(FEEDS_CANCEL, request, CancelledFeeds)
         late = not all(feed.joined for feed in answer.feeds)
         return Outcome("cancelled", self._table(CANCELLED_TABLE, answer.feeds), alarming=late)
 
-    def kick(self, reader: Subscriber) -> Plan:
-        """One connection."""
-        request = KickRequest(ids=[reader.id], force=True, timeout_s=self._looker.client.timeout)
-        lines = [*self._table(subscribers.SUBSCRIBER_TABLE, [reader]), "", "close 4411"]
-        question = f"end connection {reader.id} of {reader.peer}?"
-        return Plan(question, lines, self._once(lambda: self._kick(request)))
+    def kick(self, subscriber: Subscriber) -> Plan:
+        """Plan to end a connection."""
+        request = KickRequest(
+            ids=[subscriber.id], force=True, timeout_s=self._observer.client.timeout
+        )
+        table = self._table(subscribers.SUBSCRIBER_TABLE, [subscriber])
+        question = f"end connection {subscriber.id} of {subscriber.peer}?"
+        act = self._same_process(lambda: self._kick(request))
+        return Plan(question, [*table, "", "the subscriber gets close code 4411"], act)
 
     def _kick(self, request: KickRequest) -> Outcome:
-        answer = self._looker.actor(ACTION_GRACE).post(SUBSCRIBERS_KICK, request, Kicked)
-        lines = self._figures(subscribers.outcome(answer))
+        answer = self._observer.actor(ACTION_GRACE).post(SUBSCRIBERS_KICK, request, Kicked)
+        lines = self._figures(subscribers.figures(answer))
         return Outcome("kicked", lines, alarming=bool(answer.closing))
 
-    def _once(self, act: Callable[[], Outcome]) -> Callable[[], Outcome]:
-        """The act, refused when another process answers by then: its numbers are of other tasks."""
-        planned = self._looker.life()
+    def _same_process(self, act: Callable[[], Outcome]) -> Callable[[], Outcome]:
+        """``act``, refused if the service has been restarted since: serials are of other tasks then."""
+        planned = self._observer.process_id()
 
         def checked() -> Outcome:
-            if self._looker.life() != planned:
+            if self._observer.process_id() != planned:
                 raise NeedsConfirmationError(
-                    "the service was restarted since this was planned; nothing was done",
-                    hint="look again, and plan anew",
+                    "the service was restarted after this was planned; nothing was done",
+                    hint="check the new tasks and try again",
                 )
             return act()
 

@@ -1,4 +1,4 @@
-"""``qcfeed top``: the service on a full screen, live, with keys to look closer and to act."""
+"""``qcfeed top``: a live full-screen view of a service, with keys to inspect and to act."""
 
 from __future__ import annotations
 
@@ -13,54 +13,56 @@ from qcfeed.cli.top import keys
 from qcfeed.errors import ExitStatus, UsageError
 
 EVERY = 2.0
-"""Seconds between two looks, where --every does not say."""
+"""Seconds between two refreshes, by default."""
 
-INSTEAD = "`qcfeed diagnose` says what is wrong, `qcfeed tasks --watch` which lines grow"
-ABOUT = f"""Show the service on a full screen, live, with keys to look closer and to act.
+ALTERNATIVES = "use `qcfeed diagnose` or `qcfeed tasks --watch` instead"
+HELP = f"""Show a live full-screen view of a service, with keys to inspect and to act.
 
-What is wrong and how long is left; tasks by location with their growth, feeds, subscribers,
-orphans, findings. What changes the service is shown first and asked about. No mouse is needed.
-It waits for a service that restarts, and says of one that is stuck where.
+Shows what is wrong and the time left, tasks by location with their growth, feeds, subscribers,
+orphans and findings. Actions show a plan and ask for confirmation. Waits for a service that
+restarts; shows the stack of an event loop that is stuck.
 
 Keys: {keys.sentence()}.
+
+Exit status: 0; 2 without a terminal.
 """
 
 app = new_app()
 
 
 @app.command(
-    help=ABOUT,
+    help=HELP,
     epilog=examples(
         "qcfeed top",
-        "qcfeed top --every 10                # over a slow line",
-        "qcfeed --instance billing top        # a program with qcfeed.attach",
+        "qcfeed top --every 10                # over a slow connection",
+        "qcfeed --instance billing top        # a program that uses qcfeed.attach()",
         "NO_COLOR=1 qcfeed top",
     ),
 )
 def top(
     ctx: typer.Context,
     every: Annotated[
-        float, typer.Option(min=0.2, metavar="SECONDS", help="Seconds between two looks.")
+        float, typer.Option(min=0.2, metavar="SECONDS", help="Seconds between two refreshes.")
     ] = EVERY,
 ) -> None:
-    """See ABOUT."""
+    """See HELP."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError("top needs a terminal for the whole screen", hint=INSTEAD)
+        raise UsageError("top needs a terminal", hint=ALTERNATIVES)
     if os.environ.get("TERM") == "dumb":
-        raise UsageError("this terminal cannot place a cursor (TERM=dumb)", hint=INSTEAD)
+        raise UsageError("this terminal cannot move the cursor (TERM=dumb)", hint=ALTERNATIVES)
     _run(ctx, every)
 
 
 def _run(ctx: typer.Context, every: float) -> None:
-    # Textual takes longer to import than all the rest: only who has a terminal pays for it.
+    # Imported here, after the checks: Textual takes longer to import than everything else.
     from qcfeed.cli.diagnose.gather import command
-    from qcfeed.cli.top.observer import Looker
+    from qcfeed.cli.top.observer import Observer
     from qcfeed.cli.top.screen import Top
     from qcfeed.cli.ui.sparkline import blocks_for
 
-    looker = Looker(lambda: client(ctx), called=command(options(ctx)))
-    looker.life()  # so that a service that is not there is an error, and no empty screen
-    screen = Top(looker, every=every, blocks=blocks_for(sys.stdout.encoding))
+    observer = Observer(lambda: client(ctx), called=command(options(ctx)))
+    observer.process_id()  # raises if there is no service, before the screen is drawn
+    screen = Top(observer, every=every, blocks=blocks_for(sys.stdout.encoding))
     screen.run(mouse=False)
     if screen.fault is not None:
         raise screen.fault

@@ -1,4 +1,4 @@
-"""One row in full: what `tasks show`, `feeds -o wide` and `diagnose` say of it. Synchronous."""
+"""The details of one row, as `tasks show`, `feeds -o wide` and `diagnose` show them. Synchronous."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from qcfeed import shipped
 from qcfeed.cli import runbook
 from qcfeed.cli.diagnose import screen
 from qcfeed.cli.subscribers import SUBSCRIBER_TABLE
-from qcfeed.cli.tasks.show import figures, told
+from qcfeed.cli.tasks.show import figures, stack_lines
 from qcfeed.cli.top.actions import PREVIEW
-from qcfeed.cli.top.observer import Looker
+from qcfeed.cli.top.observer import Observer
 from qcfeed.cli.ui.figures import FIGURES, Figure
 from qcfeed.cli.ui.table import Table, lay_out, lay_out_lines
 from qcfeed.control.client import ControlClient
@@ -25,7 +25,8 @@ from qcfeed.model.task_details import TaskDetails
 
 
 class Details(NamedTuple):
-    """``serial``: of the task, ``rule``: of the finding, that it is about; ``markdown``: a page to draw."""
+    """A text to show. ``serial``: the task it is about; ``rule``: the finding's rule; ``markdown``: the
+    text is Markdown."""
 
     title: str
     lines: list[str]
@@ -34,54 +35,54 @@ class Details(NamedTuple):
     markdown: bool = False
 
 
-def opened(
-    looker: Looker, chosen: Any, table: Table[Any], width: int
+def of_row(
+    observer: Observer, row: Any, table: Table[Any], width: int
 ) -> Details | Callable[[], Details]:
-    """A row of ``table`` in full, or what asks the service for it."""
-    match chosen:
+    """The details of a row of ``table``, or a function that requests them from the service."""
+    match row:
         case Task(serial=serial) | Orphan(serial=int(serial)):
-            return lambda: task(looker.client, serial, width)
+            return lambda: task(observer.client, serial, width)
         case Feed():
-            return lambda: feed(looker.client, chosen, table, width)
+            return lambda: feed(observer.client, row, table, width)
         case DiagnosisFinding():
-            return finding(chosen, width)
-    return Details(table.identity(chosen), row(chosen, table, width))
+            return finding(row, width)
+    return Details(table.identity(row), all_columns(row, table, width))
 
 
-def task(asked: ControlClient, serial: int, width: int) -> Details:
-    """As ``qcfeed tasks show``. Raises NotFoundError when it has ended."""
-    answer = asked.get(TASKS_SHOW, TaskDetails, serial=serial)
+def task(control: ControlClient, serial: int, width: int) -> Details:
+    """A task as in ``qcfeed tasks show``. Raises NotFoundError if it has ended."""
+    answer = control.get(TASKS_SHOW, TaskDetails, serial=serial)
     lines = _figures(list(figures(answer)), width)
     if answer.stack or not answer.skipped:
-        lines += ["", *told("stack", answer.stack)]
+        lines += ["", *stack_lines("stack", answer.stack)]
     if answer.spawn_stack:
-        lines += ["", *told("spawned by", answer.spawn_stack)]
-    lines += [printable(f"not told: {line}") for line in answer.skipped]
+        lines += ["", *stack_lines("spawned by", answer.spawn_stack)]
+    lines += [printable(f"skipped: {line}") for line in answer.skipped]
     return Details(f"task {serial}", lines, serial=serial)
 
 
-def feed(asked: ControlClient, chosen: Feed, table: Table[Any], width: int) -> Details:
-    """All columns of a feed, and who holds it, the furthest behind first."""
-    readers = asked.get(SUBSCRIBERS, Subscribers, symbol=chosen.symbol, limit=PREVIEW)
-    lines = row(chosen, table, width)
-    if readers.subscribers:
-        lines += ["", *lay_out(SUBSCRIBER_TABLE, readers.subscribers, width=width).lines]
-    if readers.total > len(readers.subscribers):
-        lines.append(f"and {readers.total - len(readers.subscribers):,} more: 3, then /")
-    return Details(f"feed {chosen.symbol}", lines)
+def feed(control: ControlClient, row: Feed, table: Table[Any], width: int) -> Details:
+    """All columns of a feed, and its subscribers, the furthest behind first."""
+    answer = control.get(SUBSCRIBERS, Subscribers, symbol=row.symbol, limit=PREVIEW)
+    lines = all_columns(row, table, width)
+    if answer.subscribers:
+        lines += ["", *lay_out(SUBSCRIBER_TABLE, answer.subscribers, width=width).lines]
+    if answer.total > len(answer.subscribers):
+        lines.append(f"and {answer.total - len(answer.subscribers):,} more: press 3, then /")
+    return Details(f"feed {row.symbol}", lines)
 
 
-def row(chosen: Any, table: Table[Any], width: int) -> list[str]:
-    """Every column of a row, those that the list has no room for too."""
+def all_columns(row: Any, table: Table[Any], width: int) -> list[str]:
+    """Every column of a row, also those that the list does not show."""
     return _figures(
-        [Figure(column.title.lower(), column.text(chosen)) for column in table.columns], width
+        [Figure(column.title.lower(), column.text(row)) for column in table.columns], width
     )
 
 
-def finding(chosen: DiagnosisFinding, width: int) -> Details:
-    """As ``qcfeed diagnose -o wide``."""
-    lines = lay_out_lines(screen.in_full(chosen, full=True), width)
-    return Details(chosen.kind, [printable(text) for text, _ in lines], rule=chosen.rule)
+def finding(row: DiagnosisFinding, width: int) -> Details:
+    """A finding as in ``qcfeed diagnose -o wide``."""
+    lines = lay_out_lines(screen.finding_lines(row, full=True), width)
+    return Details(row.kind, [printable(text) for text, _ in lines], rule=row.rule)
 
 
 def _figures(several: list[Figure], width: int) -> list[str]:
@@ -89,17 +90,17 @@ def _figures(several: list[Figure], width: int) -> list[str]:
 
 
 def page(rule: str | None) -> Details:
-    """The runbook of a rule, or the list of all where there is none for it."""
-    shipped_pages = shipped.runbooks()
+    """The runbook for a rule, or a list of all runbooks if it has none."""
+    names = shipped.runbooks()
     name = page_of(rule or "")
-    if name in shipped_pages:
+    if name in names:
         return Details(f"runbook {name}", [runbook.read(name).text], markdown=True)
-    return Details("runbooks", list(_listed(shipped_pages, rule)))
+    return Details("runbooks", list(_list(names, rule)))
 
 
-def _listed(names: list[str], rule: str | None) -> Iterator[str]:
+def _list(names: list[str], rule: str | None) -> Iterator[str]:
     if rule:
-        yield f"there is no runbook of {rule}; those that there are:"
+        yield f"there is no runbook for {rule}; all runbooks:"
         yield ""
     for name in names:
         yield f"{name}: {runbook.read(name).about}"

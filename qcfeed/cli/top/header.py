@@ -1,38 +1,38 @@
-"""The lines above the lists: is anything wrong, how long is left, what there is. Pure."""
+"""The header of ``qcfeed top``: what is wrong, the time left, memory, tasks and feeds. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from qcfeed.cli.growth.views import signed
-from qcfeed.cli.top.observer import Away, Judged, Seen
+from qcfeed.cli.top.observer import Away, Health, Snapshot
 from qcfeed.cli.ui.sparkline import BLOCKS, sparkline
-from qcfeed.cli.ui.table import cells_of, thinned
+from qcfeed.cli.ui.table import cell_width, drop_by_rank
 from qcfeed.diagnose.diagnostics_findings import DRILL
 from qcfeed.diagnose.verdict import headline
-from qcfeed.formats import age, count, milliseconds, plural, printable, size
+from qcfeed.formats import age, count, milliseconds, plural, printable, signed, size
 from qcfeed.metrics.growth import MIN_SAMPLES
 from qcfeed.metrics.growth_answer import in_words
 from qcfeed.model import thresholds
 from qcfeed.model.answers import Status
 
-SPARK = 20
-"""Cells of a sparkline, where there is room."""
-STACK = 2
-"""Calls of a stuck loop's stack that are named."""
+SPARK_WIDTH = 20
+"""The width of a sparkline, in cells, if there is room."""
+STACK_SHOWN = 2
+"""The number of innermost calls of a stuck loop to show."""
 
 
-class Said(NamedTuple):
-    """A line and its colour, or ``bold``. ``rank``: on a low screen the highest go first; 0 stays."""
+class HeaderLine(NamedTuple):
+    """A line and its colour, or ``bold``. ``rank``: on a low screen, lines of the highest rank are left
+    out first; 0 always stays."""
 
     text: str
     colour: str | None = None
     rank: int = 0
 
 
-class Room(NamedTuple):
-    """What there is to say it in: cells, lines, and blocks for a sparkline."""
+class Space(NamedTuple):
+    """The space for the header, in cells and lines, and the characters for sparklines."""
 
     width: int = 80
     height: int = 12
@@ -40,89 +40,96 @@ class Room(NamedTuple):
 
     def around(self, before: str, values: Sequence[float | None], after: str) -> str:
         """A sparkline between two texts, as wide as they leave room for."""
-        spare = self.width - cells_of(f"{before}    {after}")
-        spark = sparkline(values, max(0, min(SPARK, spare)), blocks=self.blocks)
+        spare = self.width - cell_width(f"{before}    {after}")
+        spark = sparkline(values, max(0, min(SPARK_WIDTH, spare)), blocks=self.blocks)
         return "  ".join(filter(None, (before, spark, after)))
 
 
-def head(seen: Seen | None, away: Away | None, away_s: float, room: Room) -> list[Said]:
-    """What there is room for, the lower the screen the less; ``away_s``: for how long the service
-    has not answered."""
-    lines = thinned(
-        _head(seen, away, away_s, room),
+def header(
+    snapshot: Snapshot | None, away: Away | None, away_s: float, space: Space
+) -> list[HeaderLine]:
+    """The lines that fit into ``space``; ``away_s``: seconds since the service last answered."""
+    lines = drop_by_rank(
+        _lines(snapshot, away, away_s, space),
         lambda line: line.rank,
-        lambda kept: len(kept) <= room.height,
+        lambda kept: len(kept) <= space.height,
     )
     return [line._replace(text=printable(line.text)) for line in lines]
 
 
-def _head(seen: Seen | None, away: Away | None, away_s: float, room: Room) -> Iterator[Said]:
+def _lines(
+    snapshot: Snapshot | None, away: Away | None, away_s: float, space: Space
+) -> Iterator[HeaderLine]:
     if away is not None:
-        what = "SILENT" if away.silent else "AWAY"
-        yield Said(f"{what} for {age(away_s)}: {away.message}; asking again", "red")
+        word = "NO ANSWER" if away.timed_out else "AWAY"
+        yield HeaderLine(f"{word} for {age(away_s)}: {away.message}; trying again", "red")
         if away.hint:
-            yield Said(f"  {away.hint}", rank=2)
-    if seen is None:
+            yield HeaderLine(f"  {away.hint}", rank=2)
+    if snapshot is None:
         return
-    yield Said(_who(seen, away is not None), "bold", rank=3)
-    if seen.stuck_s:
-        yield Said(f"STUCK  the loop has not turned for {age(seen.stuck_s)}: actions wait", "red")
-        for line in seen.stack[-STACK:]:
-            yield Said(f"  {line.strip()}", rank=2)
-    yield from _verdict(seen, old=away is not None or bool(seen.stuck_s))
-    yield _memory(seen, room)
-    yield _tasks(seen, room)
-    if seen.status is not None:
-        yield _feeds(seen.status)
+    yield HeaderLine(_identity(snapshot, away is not None), "bold", rank=3)
+    if snapshot.stuck_s:
+        text = f"STUCK  the loop has been stuck for {age(snapshot.stuck_s)}; actions will wait"
+        yield HeaderLine(text, "red")
+        for line in snapshot.stack[-STACK_SHOWN:]:
+            yield HeaderLine(f"  {line.strip()}", rank=2)
+    yield from _diagnosis(snapshot, outdated=away is not None or bool(snapshot.stuck_s))
+    yield _memory(snapshot, space)
+    yield _tasks(snapshot, space)
+    if snapshot.status is not None:
+        yield _feeds(snapshot.status)
 
 
-def _who(seen: Seen, old: bool) -> str:
-    held = seen.held
-    at = held.taken_at.partition("T")[2][:8]
-    if isinstance(held, Status):
-        what = f"up {age(held.uptime_s)}, {held.state}"
+def _identity(snapshot: Snapshot, outdated: bool) -> str:
+    process = snapshot.process
+    at = process.taken_at.partition("T")[2][:8]
+    if isinstance(process, Status):
+        state = f"up {age(process.uptime_s)}, {process.state}"
     else:
-        what = f"Python {held.python}, attached {age(held.attached_s)}"
-    again = f", restarted {plural(seen.restarts, 'time')} since" if seen.restarts else ""
-    when = f"as it was at {at} UTC" if old else f"{at} UTC"
-    return f"{held.instance}  pid {held.pid}, {what}{again}  {when}"
+        state = f"Python {process.python}, attached {age(process.attached_s)}"
+    restarts = f", restarted {plural(snapshot.restarts, 'time')}" if snapshot.restarts else ""
+    when = f"as of {at} UTC" if outdated else f"{at} UTC"
+    return f"{process.instance}  pid {process.pid}, {state}{restarts}  {when}"
 
 
-def _verdict(seen: Seen, *, old: bool) -> Iterator[Said]:
-    """``old``: the service has gone or is stuck since, so that nobody can call it healthy."""
-    if seen.judged is None:
-        yield Said("looking: a verdict needs two looks", rank=1)
+def _diagnosis(snapshot: Snapshot, *, outdated: bool) -> Iterator[HeaderLine]:
+    """``outdated``: the service is away or stuck, so it cannot be called healthy."""
+    if snapshot.health is None:
+        yield HeaderLine("collecting: a diagnosis needs two snapshots", rank=1)
         return
-    told = seen.judged.diagnosis
-    if told.findings:
-        more = len(told.findings) - 1
-        yield Said(headline(told.findings[0]) + (f"  (and {more} more: 5)" if more else ""), "red")
-    elif seen.held.totals.incomplete:  # since the verdict
-        yield Said(f"BLIND  {seen.held.totals.incomplete[0].partition(': ')[0]}", "red")
-    elif not old:
-        yield Said(told.headline, "green", rank=1)
-    if told.drill and not any(each.rule == DRILL for each in told.findings):
-        yield Said(f"DRILL  {told.drill} is on: this service is broken on purpose", "yellow", 2)
+    diagnosis = snapshot.health.diagnosis
+    if diagnosis.findings:
+        more = len(diagnosis.findings) - 1
+        text = headline(diagnosis.findings[0]) + (f"  (and {more} more: 5)" if more else "")
+        yield HeaderLine(text, "red")
+    elif snapshot.process.totals.incomplete:  # newer than the diagnosis
+        reason = snapshot.process.totals.incomplete[0].partition(": ")[0]
+        yield HeaderLine(f"INCOMPLETE  {reason}", "red")
+    elif not outdated:
+        yield HeaderLine(diagnosis.headline, "green", rank=1)
+    if diagnosis.drill and not any(each.rule == DRILL for each in diagnosis.findings):
+        text = f"DRILL  {diagnosis.drill} is active: a fault was injected on purpose"
+        yield HeaderLine(text, "yellow", 2)
 
 
-def _memory(seen: Seen, room: Room) -> Said:
-    memory = seen.memory
+def _memory(snapshot: Snapshot, space: Space) -> HeaderLine:
+    memory = snapshot.memory
     share = memory.resident_bytes / max(1, memory.limit_bytes)
     text = f"memory  {size(memory.resident_bytes)} of {size(memory.limit_bytes)}, {share:.0%}"
-    left, colour = _left(seen.judged)
-    values = seen.judged.memory if seen.judged else []
-    return Said(room.around(text, values, left), colour, rank=1 if colour else 2)
+    left, colour = _time_left(snapshot.health)
+    values = snapshot.health.memory if snapshot.health else []
+    return HeaderLine(space.around(text, values, left), colour, rank=1 if colour else 2)
 
 
-def _left(judged: Judged | None) -> tuple[str, str | None]:
-    """Time to the limit, by the window that leaves the least, as ``qcfeed growth`` tells it."""
-    if judged is None or not judged.memory:
+def _time_left(health: Health | None) -> tuple[str, str | None]:
+    """The time to the memory limit by the worst window, like ``qcfeed growth``, and its colour."""
+    if health is None or not health.memory:
         return "", None
-    worst = judged.worst
-    if len(judged.memory) < MIN_SAMPLES:
-        return "its growth is told after some looks more", None
+    worst = health.worst
+    if len(health.memory) < MIN_SAMPLES:
+        return "too few samples for its growth", None
     if worst is None or worst.time_to_limit_s is None:
-        return f"no steady growth in {age(judged.seconds)}", None
+        return f"no steady growth in {age(health.seconds)}", None
     left = worst.time_to_limit_s
     return (
         f"{age(left)} left, {in_words(worst.window)}",
@@ -130,20 +137,20 @@ def _left(judged: Judged | None) -> tuple[str, str | None]:
     )
 
 
-def _tasks(seen: Seen, room: Room) -> Said:
-    tasks = seen.held.totals
-    net = "" if seen.per_minute is None else f", {signed(seen.per_minute)}/min"
-    lag = f"loop lag {milliseconds(seen.held.loop_lag_ms)}"
-    told = room.around(
+def _tasks(snapshot: Snapshot, space: Space) -> HeaderLine:
+    tasks = snapshot.process.totals
+    net = "" if snapshot.per_minute is None else f", {signed(snapshot.per_minute)}/min"
+    lag = f"loop lag {milliseconds(snapshot.process.loop_lag_ms)}"
+    text = space.around(
         f"tasks   {count(tasks.live)} live{net}",
-        seen.totals,
+        snapshot.totals,
         f"{count(tasks.orphaned)} orphaned, {lag}",
     )
-    return Said(told, "red" if tasks.orphaned else None, rank=1)
+    return HeaderLine(text, "red" if tasks.orphaned else None, rank=1)
 
 
-def _feeds(status: Status) -> Said:
-    """The upstream's name comes last: it may be long."""
+def _feeds(status: Status) -> HeaderLine:
+    """The upstream comes last because its name may be long."""
     bands = status.staleness
     old = bands.stale + bands.very_stale + bands.dead
     orphaned = status.orphaned_subscriptions
@@ -155,4 +162,4 @@ def _feeds(status: Status) -> Said:
         f" {'connected to' if status.upstream_connected else 'DOWN:'} {status.upstream}"
     )
     alarming = orphaned or bands.dead or not status.upstream_connected
-    return Said(text, "red" if alarming else None, rank=2)
+    return HeaderLine(text, "red" if alarming else None, rank=2)

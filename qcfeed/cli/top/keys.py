@@ -1,16 +1,17 @@
-"""The keys of ``qcfeed top``, each declared once: what it does, as ?, the last line and --help tell it."""
+"""The keys of ``qcfeed top``, declared once for the bindings, the help pane, the footer and --help."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from qcfeed.cli.ui.table import thinned
+from qcfeed.cli.ui.table import drop_by_rank
 
 
 class Key(NamedTuple):
-    """``shown``: as a person would write it. ``does``: action by key, as Textual names both; empty
-    for what the list itself takes. ``word``: in the last line; ``rank``: the highest go first there."""
+    """A key, or a group of keys. ``shown``: the name for people. ``does``: the action of each key, by
+    Textual's names; empty if the list widget handles the key. ``word``: what the footer says, empty
+    for nothing; ``rank``: on a narrow screen the highest are left out of the footer first."""
 
     shown: str
     about: str
@@ -22,7 +23,7 @@ class Key(NamedTuple):
 KEYS: tuple[Key, ...] = (
     Key(
         "1 to 5",
-        "another list",
+        "show another list",
         {
             "1": "list('locations')",
             "2": "list('feeds')",
@@ -33,47 +34,49 @@ KEYS: tuple[Key, ...] = (
     ),
     Key(
         "Tab",
-        "the next list, Shift-Tab the one before",
+        "next list; Shift-Tab: previous list",
         {"tab": "step(1)", "shift+tab": "step(-1)"},
     ),
-    Key("Up, Down", "move, as j, k, PgUp, PgDn, Home and End do", {}),
-    Key("Enter", "open: tasks of a location, a task, a feed, ...", {}, "open", 1),
-    Key("Esc", "back, and without the filter", {"escape": "undo"}),
-    Key("/", "only rows that hold these words", {"slash": "filter"}, "filter", 3),
+    Key("Up, Down", "move; also j, k, PgUp, PgDn, Home, End", {}),
+    Key("Enter", "open the tasks of a location, a task, a feed, ...", {}, "open", 1),
+    Key("Esc", "remove the filter, go back", {"escape": "undo"}),
+    Key("/", "show only rows that contain these words", {"slash": "filter"}, "filter", 3),
     Key("s", "sort by the next column", {"s": "sort"}, "sort", 4),
-    Key("S", "sort the other way round", {"S": "reverse"}),
-    Key("Space", "hold the screen still, and go on", {"space": "pause"}),
+    Key("S", "reverse the order", {"S": "reverse"}),
+    Key("Space", "pause, resume", {"space": "pause"}),
     Key("c", "cancel tasks or a feed, end a connection", {"c": "cancel"}, "cancel", 2),
     Key("r", "reap all orphans", {"r": "reap"}, "reap", 2),
-    Key("b", "the runbook of the finding", {"b": "runbook"}, "runbook", 2),
-    Key("?, h, F1", "these keys", {"question_mark": "help", "h": "help", "f1": "help"}, "help"),
-    Key("q, Ctrl-C", "quit, Ctrl-C from what is open too", {"q": "quit", "ctrl+c": "quit"}, "quit"),
+    Key("b", "show the runbook for the finding", {"b": "runbook"}, "runbook", 2),
+    Key("?, h, F1", "show the keys", {"question_mark": "help", "h": "help", "f1": "help"}, "help"),
+    Key("q, Ctrl-C", "quit; Ctrl-C works everywhere", {"q": "quit", "ctrl+c": "quit"}, "quit"),
 )
 EVERYWHERE = frozenset({"tab", "shift+tab", "ctrl+c"})
-"""Textual's names of keys that no field and no pane takes for itself."""
+"""The keys, by Textual's names, that work also in the filter field and in panes."""
 
-AFTERWARDS = (
-    "c and r show what would be done, and ask. They do what",
+ACTIONS_NOTE = (
+    "c and r show a plan and ask for confirmation. They do the same as",
     "`qcfeed tasks cancel`, `feeds cancel`, `subscribers kick` and",
-    "`orphans --reap` do, and are in the audit log as those.",
+    "`orphans --reap`, and are logged in the audit log like those.",
 )
 
 
-def told() -> list[str]:
-    """A line a key."""
-    room = max(len(key.shown) for key in KEYS)
-    return [f"{key.shown:<{room}}  {key.about}" for key in KEYS]
+def help_lines() -> list[str]:
+    """One line per key."""
+    width = max(len(key.shown) for key in KEYS)
+    return [f"{key.shown:<{width}}  {key.about}" for key in KEYS]
 
 
 def sentence() -> str:
-    """All of them, for ``qcfeed top --help``."""
+    """All keys in one sentence, for ``qcfeed top --help``."""
     return "; ".join(f"{key.shown} ({key.about})" for key in KEYS)
 
 
 def footer(width: int) -> str:
-    """The keys that have a word, as many as fit."""
+    """The keys that have a word, as many as fit into ``width``."""
     worded = [key for key in KEYS if key.word]
-    return _joined(thinned(worded, lambda key: key.rank, lambda kept: len(_joined(kept)) <= width))
+    return _joined(
+        drop_by_rank(worded, lambda key: key.rank, lambda kept: len(_joined(kept)) <= width)
+    )
 
 
 def _joined(keys: Sequence[Key]) -> str:

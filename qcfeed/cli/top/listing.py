@@ -1,4 +1,4 @@
-"""The list of ``qcfeed top`` as Textual draws it: rows come and go, the cursor stays where a person put it."""
+"""The list of ``qcfeed top`` as a Textual widget: rows change, but the cursor stays on its row."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from textual.widgets import DataTable
 from qcfeed.cli.top.views import View, fitted
 
 FRAME = 3
-"""Cells beside the columns: the scroll bar, and a blank at either side."""
+"""Cells beside the columns: the scroll bar and a blank on each side."""
 
 
 class Listing(DataTable[Text]):
-    """Rows under a cursor."""
+    """A list of rows with a cursor."""
 
     BINDINGS: ClassVar[
         list[BindingType]
-    ] = [  # Textual's Home and End go to columns, of which none is chosen
+    ] = [  # Textual's own Home and End move to a column, but the cursor here selects whole rows
         Binding("home", "scroll_top", show=False),
         Binding("end", "scroll_bottom", show=False),
         Binding("k", "cursor_up", show=False),
         Binding("j", "cursor_down", show=False),
     ]
 
-    def __init__(self, cut: str) -> None:
+    def __init__(self, ellipsis: str) -> None:
         super().__init__(cursor_type="row", cell_padding=1)
-        self._cut = cut
+        self._ellipsis = ellipsis
 
-    def show(self, view: View, rows: Sequence[Any], *, anew: bool) -> None:
-        """These rows, and no others. The cursor stays on its row, and at its place when that is gone; at
-        the top it stays at the top, as it does when the list is shown ``anew``.
+    def show(self, view: View, rows: Sequence[Any], *, to_top: bool) -> None:
+        """Replace all rows. The cursor stays on its row; if that is gone, at its position.
 
-        Cost: each row is made again.
+        On the first row the cursor stays on the first row; with ``to_top`` it goes there.
+        Cost: O(rows), all are created again.
         """
-        place, scrolled, keep = self.cursor_row, self.scroll_y, self._at_cursor()
-        keys = list(_numbered(map(view.table.identity, rows)))
+        position, scrolled, keep = self.cursor_row, self.scroll_y, self._key_at_cursor()
+        keys = list(_unique(map(view.table.identity, rows)))
         self._fill(view, rows, keys)
-        if anew or not place or not keys:
+        if to_top or not position or not keys:
             return
-        place = keys.index(keep) if keep in keys else min(place, len(keys) - 1)
-        self.move_cursor(row=place, animate=False, scroll=False)
+        position = keys.index(keep) if keep in keys else min(position, len(keys) - 1)
+        self.move_cursor(row=position, animate=False, scroll=False)
         self.scroll_to(y=scrolled, animate=False)
 
     def _fill(self, view: View, rows: Sequence[Any], keys: Sequence[str]) -> None:
-        shown = fitted(view, rows, self.app.size.width - FRAME, self._cut)
+        shown = fitted(view, rows, self.app.size.width - FRAME, self._ellipsis)
         self.clear(columns=True)
         self.header_height = max(title.count("\n") + 1 for title in shown.titles)
         for title, width, right in zip(shown.titles, shown.widths, shown.right, strict=True):
@@ -60,14 +60,14 @@ class Listing(DataTable[Text]):
             )
             self.add_row(*styled, key=key)
 
-    def _at_cursor(self) -> str | None:
+    def _key_at_cursor(self) -> str | None:
         if not self.is_valid_coordinate(self.cursor_coordinate):
             return None
         return self.coordinate_to_cell_key(self.cursor_coordinate).row_key.value
 
 
-def _numbered(names: Iterator[str]) -> Iterator[str]:
-    """Each name with how often it came before: one symbol may have several orphans."""
+def _unique(names: Iterator[str]) -> Iterator[str]:
+    """Each name with a number that makes it unique: a symbol may have several orphans."""
     seen: Counter[str] = Counter()
     for name in names:
         yield f"{name} {seen[name]}"

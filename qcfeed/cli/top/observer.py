@@ -1,7 +1,7 @@
-"""What one look at the service brings, and how it is asked: synchronous, one request at a time.
+"""Requests what ``qcfeed top`` shows, one request after another. Synchronous.
 
-Cost for the service, each look: one snapshot by location (no task is listed), its status, and what the view
-on screen shows, bounded; every few seconds what ``qcfeed diagnose`` asks.
+Cost for the service, per refresh: one snapshot by location (no task is listed), its status, and the rows
+of the list on screen, at most LIMIT; every few seconds also the requests of ``qcfeed diagnose``.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from qcfeed.cli.diagnose.gather import Look, conclude, reading
-from qcfeed.cli.top.recent import Row, Trail
+from qcfeed.cli.diagnose.gather import Collector, conclude, sample
+from qcfeed.cli.top.recent import RecentSnapshots
 from qcfeed.control.client import ControlClient
 from qcfeed.control.routes import (
     FEEDS,
@@ -32,27 +32,31 @@ from qcfeed.model.answers import Feeds, Memory, Orphans, Process, Status, Tasks,
 from qcfeed.model.diagnosis import Diagnosis
 from qcfeed.model.subscribers import Subscribers
 
-LISTED = 200
-"""Rows of single tasks, orphans and subscribers that are asked for; the rest is counted."""
-JUDGED_EVERY = 5.0
-"""Seconds between two verdicts."""
+LIMIT = 200
+"""The number of tasks, orphans or subscribers to request; the rest is counted."""
+DIAGNOSIS_INTERVAL = 5.0
+"""Seconds between two diagnoses."""
 WINDOW = 30.0
-"""Seconds that a verdict looks back, as far as there are snapshots."""
+"""Seconds that a diagnosis looks back, if there are snapshots for it."""
 
 
-Life = tuple[int, str]
+ProcessId = tuple[int, str]
+"""A pid and the time at which the process started: a pid alone may be reused."""
 
 
-class Wanted(NamedTuple):
-    """Which view is on screen; ``site``: the location whose tasks it lists."""
+class Target(NamedTuple):
+    """The list to request rows for; ``site``: the location whose tasks it lists."""
 
     view: str
     site: str = ""
 
 
-class Judged(NamedTuple):
-    """A verdict, and what the service remembers: ``memory`` oldest first, ``worst``: the window in
-    which memory reaches its limit first, None where it does in none."""
+class Health(NamedTuple):
+    """A diagnosis, and the history of the service's memory.
+
+    ``memory``: samples, the oldest first, over ``seconds``; ``worst``: the window by which memory
+    reaches its limit first, None if it does by none.
+    """
 
     diagnosis: Diagnosis
     memory: list[float | None]
@@ -61,11 +65,11 @@ class Judged(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """One look. ``rows`` are of the view that was wanted, ``total`` says how many there are."""
+class Snapshot:
+    """The result of a refresh. ``rows`` are those of ``target``, ``total`` is how many there are."""
 
-    wanted: Wanted
-    held: Status | Process
+    target: Target
+    process: Status | Process
     totals: list[int]
     per_minute: float | None
     span_s: float
@@ -75,57 +79,57 @@ class Seen:
     stuck_s: float
     stack: list[str]
     took_s: float
-    judged: Judged | None = None
+    health: Health | None = None
 
     @property
     def status(self) -> Status | None:
-        """None for a program that is attached."""
-        return self.held if isinstance(self.held, Status) else None
+        """The status of a service; None for an attached program."""
+        return self.process if isinstance(self.process, Status) else None
 
     @property
     def memory(self) -> Memory:
-        return self.held.memory
+        return self.process.memory
 
 
 class Away(NamedTuple):
-    """The service did not answer: why, and what to do."""
+    """The service did not answer: the error and its hint."""
 
     message: str
     hint: str
-    silent: bool
-    """It is there, and says nothing; else nobody is there."""
+    timed_out: bool
+    """True if it accepted the request but did not answer; False if it is not there."""
 
 
 STUCK_S = 1.0
-"""A loop that has not turned for so long is stuck."""
+"""Seconds without an iteration after which the event loop counts as stuck."""
 
 
 @dataclass(slots=True)
-class Looker:
-    """Looks again and again. ``connect`` finds the service anew, when it went away."""
+class Observer:
+    """Refreshes a snapshot of the service. ``connect`` finds the service, again after it went away."""
 
     connect: Callable[[], ControlClient]
     called: str = "qcfeed"
     clock: Callable[[], float] = time.monotonic
     _client: ControlClient | None = None
     _actor: ControlClient | None = None
-    _trail: Trail = field(default_factory=Trail)
+    _recent: RecentSnapshots = field(default_factory=RecentSnapshots)
     _points: deque[Point] = field(default_factory=deque)
-    _judged: Judged | None = None
-    _judged_at: float = float("-inf")
+    _health: Health | None = None
+    _diagnosed_at: float = float("-inf")
     _attached: bool = False
     _closed: bool = False
 
     def close(self) -> None:
-        """From another thread: what is being asked ends at once."""
+        """Abort the current request; called from another thread."""
         self._closed = True
-        for asked in (self._client, self._actor):
-            if asked is not None:
-                asked.abort()
+        for each in (self._client, self._actor):
+            if each is not None:
+                each.abort()
 
     @property
     def client(self) -> ControlClient:
-        """Who is asked. Raises what ``connect`` does."""
+        """The client for reads. Raises what ``connect`` does."""
         if self._client is None:
             self._client = self.connect()
             if self._closed:
@@ -133,59 +137,63 @@ class Looker:
         return self._client
 
     def actor(self, longer: float) -> ControlClient:
-        """A client of the same service, whose requests may take so much ``longer``."""
-        asked = self.client
-        self._actor = ControlClient(asked.address, timeout=asked.timeout + longer)
+        """A client for actions: it waits ``longer`` seconds more for an answer."""
+        client = self.client
+        self._actor = ControlClient(client.address, timeout=client.timeout + longer)
         if self._closed:
             self._actor.abort()
         return self._actor
 
-    def life(self) -> Life:
-        """Which process answers now, and since when. Raises what ControlClient does."""
-        held = self._held()
-        return held.pid, held.started_at if isinstance(held, Status) else held.attached_at
+    def process_id(self) -> ProcessId:
+        """What identifies the process that answers now. Raises what ControlClient does."""
+        process = self._process()
+        started = process.started_at if isinstance(process, Status) else process.attached_at
+        return process.pid, started
 
-    def look(self, wanted: Wanted) -> Seen | Away:
-        """One look, and a verdict when it is time for one. It raises nothing that a service can cause."""
+    def refresh(self, target: Target) -> Snapshot | Away:
+        """Request everything for ``target``; every DIAGNOSIS_INTERVAL also a diagnosis.
+
+        Returns Away instead of raising an error that the service causes.
+        """
         try:
-            return self._look(wanted)
+            return self._refresh(target)
         except QcfeedError as error:
             self._client, self._attached = None, False
-            self._judged_at = float("-inf")
+            self._diagnosed_at = float("-inf")
             return Away(error.message, error.hint or "", isinstance(error, TimedOutError))
 
-    def _look(self, wanted: Wanted) -> Seen:
+    def _refresh(self, target: Target) -> Snapshot:
         began = self.clock()
-        snapshot = self.client.get(TASKS_BY_LOCATION, TasksByLocation)
-        held = self._held()
-        if self._restarted(snapshot):
+        by_location = self.client.get(TASKS_BY_LOCATION, TasksByLocation)
+        process = self._process()
+        if self._restarted(by_location):
             self._points.clear()
-            self._judged, self._judged_at = None, float("-inf")
-        self._remember(held)
-        rows, total = self._rows(wanted)
-        self._judge()
-        stalled = snapshot.loop_stall_ms / 1_000
-        return Seen(
-            wanted=wanted,
-            held=held,
-            totals=self._trail.totals,
-            per_minute=self._trail.per_minute,
-            span_s=self._trail.seconds,
+            self._health, self._diagnosed_at = None, float("-inf")
+        self._add_point(process)
+        rows, total = self._rows(target)
+        self._diagnose()
+        stall = by_location.loop_stall_ms / 1_000
+        return Snapshot(
+            target=target,
+            process=process,
+            totals=self._recent.totals,
+            per_minute=self._recent.per_minute,
+            span_s=self._recent.seconds,
             rows=rows,
             total=total,
-            restarts=self._trail.restarts,
-            stuck_s=stalled if stalled >= STUCK_S else 0.0,
-            stack=snapshot.loop_stack if isinstance(snapshot.loop_stack, list) else [],
+            restarts=self._recent.restarts,
+            stuck_s=stall if stall >= STUCK_S else 0.0,
+            stack=by_location.loop_stack if isinstance(by_location.loop_stack, list) else [],
             took_s=self.clock() - began,
-            judged=self._judged,
+            health=self._health,
         )
 
-    def _restarted(self, snapshot: TasksByLocation) -> bool:
-        before = self._trail.restarts
-        self._trail.take(snapshot)
-        return self._trail.restarts > before
+    def _restarted(self, by_location: TasksByLocation) -> bool:
+        before = self._recent.restarts
+        self._recent.add(by_location)
+        return self._recent.restarts > before
 
-    def _held(self) -> Status | Process:
+    def _process(self) -> Status | Process:
         if not self._attached:
             try:
                 return self.client.get(STATUS, Status)
@@ -193,51 +201,51 @@ class Looker:
                 self._attached = True
         return self.client.get(PROCESS, Process)
 
-    def _remember(self, held: Status | Process) -> None:
+    def _add_point(self, process: Status | Process) -> None:
         now = self.clock()
-        self._points.append(reading(now, held if isinstance(held, Status) else None, held))
+        self._points.append(sample(now, process if isinstance(process, Status) else None, process))
         while now - self._points[0].at > WINDOW:
             self._points.popleft()
 
-    def _rows(self, wanted: Wanted) -> tuple[list[Any], int]:
-        """What the view shows. An attached program has no feeds and no subscribers."""
-        if wanted.view == "feeds" and not self._attached:
+    def _rows(self, target: Target) -> tuple[list[Any], int]:
+        """The rows of a list, and how many there are. An attached program has no feeds or subscribers."""
+        if target.view == "feeds" and not self._attached:
             feeds = self.client.get(FEEDS, Feeds)
             return list(feeds.feeds), feeds.total
-        if wanted.view == "subscribers" and not self._attached:
-            readers = self.client.get(SUBSCRIBERS, Subscribers, limit=LISTED)
-            return list(readers.subscribers), readers.total
-        if wanted.view == "orphans":
-            orphans = self.client.get(ORPHANS, Orphans, limit=LISTED)
+        if target.view == "subscribers" and not self._attached:
+            subscribers = self.client.get(SUBSCRIBERS, Subscribers, limit=LIMIT)
+            return list(subscribers.subscribers), subscribers.total
+        if target.view == "orphans":
+            orphans = self.client.get(ORPHANS, Orphans, limit=LIMIT)
             return list(orphans.orphans), orphans.total
-        if wanted.view == "location":
-            tasks = self.client.get(TASKS, Tasks, site=wanted.site, limit=LISTED)
+        if target.view == "location":
+            tasks = self.client.get(TASKS, Tasks, site=target.site, limit=LIMIT)
             return list(tasks.tasks), tasks.total
-        if wanted.view == "locations":
-            rows: list[Row] = self._trail.rows()
+        if target.view == "locations":
+            rows = self._recent.trends()
             return list(rows), len(rows)
         return [], 0
 
-    def _judge(self) -> None:
+    def _diagnose(self) -> None:
         now = self.clock()
-        before = self._trail.since(WINDOW)
-        if before is None or now - self._judged_at < JUDGED_EVERY:
+        before = self._recent.since(WINDOW)
+        if before is None or now - self._diagnosed_at < DIAGNOSIS_INTERVAL:
             return
-        seen = conclude(Look(self.client), before, list(self._points), called=self.called)
-        limit = float(seen.memory.limit_bytes) if seen.memory is not None else None
-        history = seen.history
+        evidence = conclude(Collector(self.client), before, list(self._points), called=self.called)
+        limit = float(evidence.memory.limit_bytes) if evidence.memory is not None else None
+        history = evidence.history
         windows = growth.windows(history, history[-1].at, limit) if history else []
-        self._judged = Judged(
-            diagnosis=diagnose(seen),
+        self._health = Health(
+            diagnosis=diagnose(evidence),
             memory=[point.memory for point in history],
             worst=growth.reaching_limit(windows, float("inf")) if windows else None,
             seconds=history[-1].at - history[0].at if history else 0.0,
         )
-        self._judged_at = self.clock()
+        self._diagnosed_at = self.clock()
 
 
-def lines_of(error: QcfeedError) -> Iterator[str]:
-    """An error as lines: what happened, what to do, and where a stuck loop is stuck."""
+def error_lines(error: QcfeedError) -> Iterator[str]:
+    """An error as lines: the message, the hint, and the stack of a stuck loop."""
     yield error.message
     if error.hint:
         yield f"hint: {error.hint}"

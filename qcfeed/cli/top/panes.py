@@ -1,4 +1,4 @@
-"""What opens over the lists: a text to read, and a question to answer."""
+"""The modal screens of ``qcfeed top``: a text to read, and a question to answer."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from textual.widgets import Markdown, Static
 
 
 class Pane(ModalScreen[str | None]):
-    """A text that scrolls. Closes with None, or with the key that was pressed of ``more``, which says
-    what each does."""
+    """A scrollable text. ``more``: further keys, each with what it does; the pane closes with the one
+    that was pressed, otherwise with None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,enter", "close", "Back"),
@@ -66,7 +66,7 @@ class Pane(ModalScreen[str | None]):
 
 
 class Question(ModalScreen[bool]):
-    """A plan and its question. Only Y is yes."""
+    """A plan and the question whether to execute it. Only Y means yes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "answer(True)", "Yes"),

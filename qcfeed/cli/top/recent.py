@@ -1,4 +1,4 @@
-"""The last minute of snapshots: which locations grow, how fast, and the shape of it. Pure."""
+"""The snapshots of the last minute: which locations grow, how fast, and their trend. Pure."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from qcfeed.cli.tasks.windows import compare, taken
-from qcfeed.model.answers import Location, TasksByLocation
+from qcfeed.cli.tasks.windows import compare, process_of, taken
+from qcfeed.model.answers import TasksByLocation
 
 SPAN = 60.0
-"""Seconds that growth is told over; less where less was seen."""
+"""Seconds over which growth is computed, or less while there are fewer snapshots."""
 
 
-class Row(NamedTuple):
-    """One spawn location. ``per_minute``: its net growth over the trail, None before the second look;
-    ``trend``: live tasks at each look, oldest first, None where the books had not the location yet."""
+class LocationTrend(NamedTuple):
+    """One spawn location. ``per_minute``: its net growth, None before the second snapshot; ``trend``:
+    its live tasks in each snapshot, the oldest first, None where the ledger did not have it yet."""
 
     location: str
     function: str
@@ -27,10 +27,10 @@ class Row(NamedTuple):
     note: str
 
 
-class Trail:
-    """The snapshots of one life of one service.
+class RecentSnapshots:
+    """The snapshots of the last minute, all of the same process.
 
-    Cost of ``take``: none; of ``rows``: O(looks x locations), both bounded.
+    Cost: ``add`` is O(1), ``trends`` is O(snapshots x locations), both bounded.
     """
 
     def __init__(self, span: float = SPAN) -> None:
@@ -38,9 +38,9 @@ class Trail:
         self._snapshots: deque[TasksByLocation] = deque()
         self.restarts = 0
 
-    def take(self, snapshot: TasksByLocation) -> None:
-        """The newest look. One of another life begins the trail anew, and is counted."""
-        if self._snapshots and _life(self._snapshots[-1]) != _life(snapshot):
+    def add(self, snapshot: TasksByLocation) -> None:
+        """Add the newest snapshot. One of another process discards those before and counts a restart."""
+        if self._snapshots and process_of(self._snapshots[-1]) != process_of(snapshot):
             self._snapshots.clear()
             self.restarts += 1
         self._snapshots.append(snapshot)
@@ -48,32 +48,32 @@ class Trail:
             self._snapshots.popleft()
 
     def _seconds(self, earlier: TasksByLocation) -> float:
-        """From ``earlier`` to the newest."""
+        """The time from ``earlier`` to the newest snapshot."""
         return (taken(self._snapshots[-1]) - taken(earlier)).total_seconds()
 
     @property
     def seconds(self) -> float:
-        """What the trail spans."""
+        """The time from the oldest snapshot to the newest."""
         return self._seconds(self._snapshots[0]) if self._snapshots else 0.0
 
     @property
     def totals(self) -> list[int]:
-        """Live tasks of all locations, at each look."""
+        """The number of live tasks in each snapshot."""
         return [snapshot.totals.live for snapshot in self._snapshots]
 
     @property
     def per_minute(self) -> float | None:
-        """Net growth of all live tasks."""
+        """The net growth of all live tasks, None before the second snapshot."""
         totals, seconds = self.totals, self.seconds
         return (totals[-1] - totals[0]) * 60 / seconds if seconds else None
 
     def since(self, seconds: float) -> TasksByLocation | None:
-        """The oldest snapshot of the last ``seconds``, if there is one beside the newest."""
+        """The oldest snapshot of the last ``seconds``, other than the newest; None if there is none."""
         older = [each for each in list(self._snapshots)[:-1] if self._seconds(each) <= seconds]
         return older[0] if older else None
 
-    def rows(self) -> list[Row]:
-        """Every location that has live tasks, or had some at the beginning of the trail."""
+    def trends(self) -> list[LocationTrend]:
+        """Every location that has live tasks, or had some in the oldest snapshot."""
         if not self._snapshots:
             return []
         last = self._snapshots[-1]
@@ -86,24 +86,16 @@ class Trail:
             for flow in compare(self._snapshots[0], last).locations
         }
         return [
-            _row(row, rates.get(key := (row.location, row.function)), [c.get(key) for c in counted])
+            LocationTrend(
+                row.location,
+                row.function,
+                row.live,
+                rates.get(key := (row.location, row.function)),
+                [counts.get(key) for counts in counted],
+                row.orphaned,
+                row.oldest_s,
+                row.note,
+            )
             for row in last.locations
             if row.live or counted[0].get((row.location, row.function))
         ]
-
-
-def _row(row: Location, per_minute: float | None, trend: Sequence[int | None]) -> Row:
-    return Row(
-        row.location,
-        row.function,
-        row.live,
-        per_minute,
-        trend,
-        row.orphaned,
-        row.oldest_s,
-        row.note,
-    )
-
-
-def _life(snapshot: TasksByLocation) -> tuple[int, str, str]:
-    return snapshot.pid, snapshot.instance, snapshot.since

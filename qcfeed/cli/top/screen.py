@@ -1,4 +1,4 @@
-"""``qcfeed top`` on the terminal: keys in, lines out. All that is asked is asked by worker.py's thread."""
+"""``qcfeed top``: the Textual application. It never blocks: all requests run in the thread of worker.py."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from textual.widgets import Input, Static
 from qcfeed.cli.top import details, keys
 from qcfeed.cli.top.actions import Actions, Outcome, Plan
 from qcfeed.cli.top.details import Details
-from qcfeed.cli.top.header import Room, head
+from qcfeed.cli.top.header import Space, header
 from qcfeed.cli.top.listing import Listing
-from qcfeed.cli.top.observer import Away, Looker, Seen, lines_of
+from qcfeed.cli.top.observer import Away, Observer, Snapshot, error_lines
 from qcfeed.cli.top.panes import Pane, Question
-from qcfeed.cli.top.recent import Row
+from qcfeed.cli.top.recent import LocationTrend
 from qcfeed.cli.top.state import State
-from qcfeed.cli.top.views import ASCII_CUT, CUT, cut_to, views
-from qcfeed.cli.top.worker import Asker
+from qcfeed.cli.top.views import ASCII_ELLIPSIS, ELLIPSIS, truncate, views
+from qcfeed.cli.top.worker import Worker
 from qcfeed.cli.ui.sparkline import BLOCKS
 from qcfeed.errors import QcfeedError
 
-MARGIN = 6
-"""Cells that a pane's frame takes."""
-BELOW = 10
-"""Lines for what is not the head: the lists' names, four rows and their titles, what they show, the keys."""
-NOTE_S = 4.0
-"""Seconds for which it is told what became of a key."""
+PANE_MARGIN = 6
+"""The width of a pane's frame, in cells."""
+BODY_HEIGHT = 10
+"""The lines to keep below the header: tabs, column titles and four rows, description, keys."""
+NOTE_SECONDS = 4.0
+"""How long the response to a key is shown."""
 
 
-class Told(Message):
-    """What the asking thread has to say."""
+class Result(Message):
+    """The result of a job of the worker thread: a value, or the exception that it raised."""
 
-    def __init__(self, what: object) -> None:
+    def __init__(self, value: object) -> None:
         super().__init__()
-        self.what = what
+        self.value = value
 
 
 class Top(App[None]):
-    """The full-screen view. ``every``: seconds between two looks."""
+    """The full-screen view. ``every``: seconds between two refreshes."""
 
     CSS_PATH = "top.tcss"
     ENABLE_COMMAND_PALETTE = False
@@ -56,20 +56,23 @@ class Top(App[None]):
         for name, action in key.does.items()
     ]
 
-    def __init__(self, looker: Looker, *, every: float, blocks: str = BLOCKS) -> None:
+    def __init__(self, observer: Observer, *, every: float, blocks: str = BLOCKS) -> None:
         super().__init__(ansi_color=True)
         self.theme = "ansi-dark"
         self.state = State(views(blocks))
         self.fault: Exception | None = None
-        """What the asking thread met and nobody expected."""
-        self._looker = looker
+        """An unexpected exception of the worker thread: the caller raises it after the screen is gone."""
+        self._observer = observer
         self._blocks = blocks
-        self._cut = CUT if blocks == BLOCKS else ASCII_CUT
-        self._list = Listing(self._cut)
-        self._asking = False
-        self._note, self._noted = "", 0.0
-        self._asker = Asker(
-            lambda: looker.look(self.state.wanted), self._heard, every=every, cancel=looker.close
+        self._ellipsis = ELLIPSIS if blocks == BLOCKS else ASCII_ELLIPSIS
+        self._list = Listing(self._ellipsis)
+        self._busy = False
+        self._note, self._noted_at = "", 0.0
+        self._worker = Worker(
+            lambda: observer.refresh(self.state.target),
+            self._deliver,
+            every=every,
+            cancel=observer.close,
         )
 
     def compose(self) -> ComposeResult:
@@ -85,56 +88,58 @@ class Top(App[None]):
         self.query_one("#filter").display = False
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
         self._list.focus()
-        self.state.heard = time.monotonic()
-        self._asker.start()
+        self.state.answered_at = time.monotonic()
+        self._worker.start()
         self.draw()
 
     async def on_unmount(self) -> None:
         asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
-        await asyncio.to_thread(self._asker.stop)
+        await asyncio.to_thread(self._worker.stop)
 
     def on_resize(self) -> None:
         self.call_after_refresh(self.draw)
 
-    # ------------------------------------------------------------ what was heard
+    # ------------------------------------------------------------ results of the worker
 
-    def _heard(self, what: object) -> None:
-        """From the asking thread."""
-        self.post_message(Told(what))
+    def _deliver(self, value: object) -> None:
+        """Called in the worker thread; post_message is thread-safe."""
+        self.post_message(Result(value))
 
-    def _ask(self, job: Callable[[], object], saying: str = "asking ...") -> None:
-        """One thing at a time: a key that is pressed again before the answer asks nothing more."""
-        if not self._asking:
-            self._asking = True
-            self._say(saying)
-            self._asker.do(job)
+    def _run_job(
+        self, job: Callable[[], object], note: str = "waiting for the service ..."
+    ) -> None:
+        """Run a job in the worker, unless one is running: pressing a key twice runs it once."""
+        if not self._busy:
+            self._busy = True
+            self._show_note(note)
+            self._worker.do(job)
 
-    def on_told(self, told: Told) -> None:
-        match told.what:
+    def on_result(self, result: Result) -> None:
+        match result.value:
             case Exception() as fault if not isinstance(fault, QcfeedError):
                 self.fault = fault
                 self.exit()
             case _ if not self._list.is_attached:
-                return  # the screen is being taken down, and has nothing to draw on
-            case Seen() | Away() as look:
-                self.state.take(look, time.monotonic())
+                return  # the application is shutting down and its widgets are gone
+            case Snapshot() | Away() as update:
+                self.state.take(update, time.monotonic())
                 self.draw()
             case answer:
-                self._asking = False
-                self._say("")
-                self._answered(answer)
+                self._busy = False
+                self._show_note("")
+                self._show_answer(answer)
 
-    def _answered(self, what: object) -> None:
-        match what:
+    def _show_answer(self, answer: object) -> None:
+        match answer:
             case Plan() as plan:
                 self._propose(plan)
             case Outcome(title, lines, alarming):
                 self.push_screen(Pane(title, lines, alarming=alarming))
-                self._asker.look()
+                self._worker.refresh()
             case Details() as found:
                 self._show(found)
             case QcfeedError() as error:
-                self.push_screen(Pane("error", list(lines_of(error)), alarming=True))
+                self.push_screen(Pane("error", list(error_lines(error)), alarming=True))
 
     def _propose(self, plan: Plan) -> None:
         act = plan.act
@@ -144,16 +149,16 @@ class Top(App[None]):
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self._ask(act, "doing it; they have the time of --timeout to end")
+                self._run_job(act, "working ... (at most --timeout seconds)")
             else:
-                self._say("nothing was done")
+                self._show_note("nothing was done")
 
         self.push_screen(Question(plan.question, plan.lines), answered)
 
     def _show(self, found: Details) -> None:
         def closed(key: str | None) -> None:
             if key == "c" and found.serial is not None:
-                self._ask(partial(self._actions().cancel, serials=[found.serial]))
+                self._run_job(partial(self._actions().cancel, serials=[found.serial]))
             elif key == "b":
                 self._show(details.page(found.rule))
             elif key == "r":
@@ -182,39 +187,39 @@ class Top(App[None]):
             self._go(self.state.back)
 
     def _go(self, move: Callable[[], object]) -> None:
-        """Another list: drawn at once, and looked at."""
+        """Switch to another list: draw it at once, and request its rows."""
         if len(self.screen_stack) > 1:
             return
         move()
         self._hide_filter()
-        self.draw(anew=True)
-        self._asker.look()
+        self.draw(to_top=True)
+        self._worker.refresh()
 
     def action_sort(self) -> None:
         self.state.sort()
-        self.draw(anew=True)
+        self.draw(to_top=True)
 
     def action_reverse(self) -> None:
         self.state.reverse()
-        self.draw(anew=True)
+        self.draw(to_top=True)
 
     def action_pause(self) -> None:
         self.state.paused = not self.state.paused
         self.draw()
 
     def action_help(self) -> None:
-        self.push_screen(Pane("keys", [*keys.told(), "", *keys.AFTERWARDS]))
+        self.push_screen(Pane("keys", [*keys.help_lines(), "", *keys.ACTIONS_NOTE]))
 
     def action_filter(self) -> None:
         field = self.query_one("#filter", Input)
-        field.value = self.state.chosen.words
+        field.value = self.state.arrangement.words
         field.display = True
         field.focus()
 
     def on_input_changed(self, changed: Input.Changed) -> None:
         if self.query_one("#filter").display:
             self.state.filter(changed.value)
-            self.draw(anew=True)
+            self.draw(to_top=True)
 
     def on_input_submitted(self, submitted: Input.Submitted) -> None:
         self._close_filter(submitted.value)
@@ -222,7 +227,7 @@ class Top(App[None]):
     def _close_filter(self, words: str) -> None:
         self._hide_filter()
         self.state.filter(words)
-        self.draw(anew=True)
+        self.draw(to_top=True)
 
     def _hide_filter(self) -> None:
         self.query_one("#filter").display = False
@@ -232,25 +237,25 @@ class Top(App[None]):
         match self._row():
             case None:
                 return
-            case Row(location=site):
+            case LocationTrend(location=site):
                 self._go(lambda: self.state.go("location", site))
             case row:
-                table, width = self.state.current.table, self.size.width - MARGIN
-                found = details.opened(self._looker, row, table, width)
-                self._show(found) if isinstance(found, Details) else self._ask(found)
+                table, width = self.state.current.table, self.size.width - PANE_MARGIN
+                found = details.of_row(self._observer, row, table, width)
+                self._show(found) if isinstance(found, Details) else self._run_job(found)
 
     def action_cancel(self) -> None:
-        planned = self._actions().against(self._row())
-        self._say(planned) if isinstance(planned, str) else self._ask(planned)
+        planner = self._actions().for_row(self._row())
+        self._show_note(planner) if isinstance(planner, str) else self._run_job(planner)
 
     def action_reap(self) -> None:
-        self._ask(self._actions().reap)
+        self._run_job(self._actions().reap)
 
     def action_runbook(self) -> None:
         self._show(details.page(self.state.rule(self._row())))
 
     def _actions(self) -> Actions:
-        return Actions(self._looker, self.size.width - MARGIN)
+        return Actions(self._observer, self.size.width - PANE_MARGIN)
 
     def _row(self) -> Any:
         """The row under the cursor."""
@@ -259,30 +264,31 @@ class Top(App[None]):
 
     # ------------------------------------------------------------ drawing
 
-    def _say(self, text: str) -> None:
-        """What became of a key, or becomes of it."""
-        self._note, self._noted = text, time.monotonic()
+    def _show_note(self, text: str) -> None:
+        """Show the response to a key in place of the description, for NOTE_SECONDS or while busy."""
+        self._note, self._noted_at = text, time.monotonic()
         self._draw_about()
 
-    def draw(self, *, anew: bool = False) -> None:
-        """All of it. The cursor stays on its row, unless the list is shown ``anew``."""
+    def draw(self, *, to_top: bool = False) -> None:
+        """Draw everything. The cursor stays on its row, or goes to the first one with ``to_top``."""
         width, height = self.size
-        state, room = self.state, Room(width, max(2, height - BELOW), self._blocks)
-        lines = head(state.seen, state.away, time.monotonic() - state.heard, room)
+        state, space = self.state, Space(width, max(2, height - BODY_HEIGHT), self._blocks)
+        lines = header(state.snapshot, state.away, time.monotonic() - state.answered_at, space)
         styled = [
-            Text(cut_to(line.text, width, self._cut), style=line.colour or "") for line in lines
+            Text(truncate(line.text, width, self._ellipsis), style=line.colour or "")
+            for line in lines
         ]
         self.query_one("#head", Static).update(Text("\n").join(styled))
         self.query_one("#tabs", Static).update(state.tabs(width))
         self.query_one("#keys", Static).update(keys.footer(width))
         self._draw_about()
         rows = state.rows()
-        self._list.show(state.current, rows, anew=anew)
+        self._list.show(state.current, rows, to_top=to_top)
         empty = self.query_one("#empty", Static)
         empty.display = not rows
         empty.update("" if rows else state.empty())
 
     def _draw_about(self) -> None:
-        old = not self._asking and time.monotonic() - self._noted > NOTE_S
-        text = self.state.about() if old or not self._note else self._note
+        expired = not self._busy and time.monotonic() - self._noted_at > NOTE_SECONDS
+        text = self.state.about() if expired or not self._note else self._note
         self.query_one("#about", Static).update(text)

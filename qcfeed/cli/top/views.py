@@ -1,4 +1,4 @@
-"""The lists of ``qcfeed top``: their columns, how they are sorted and filtered, and fitted. Pure."""
+"""The lists of ``qcfeed top``: their columns, sorting, filtering, and fitting to the screen. Pure."""
 
 from __future__ import annotations
 
@@ -6,141 +6,114 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from qcfeed.cli.feeds import FEED_TABLE
-from qcfeed.cli.growth.views import signed
 from qcfeed.cli.orphans import ORPHAN_TABLE
 from qcfeed.cli.subscribers import SUBSCRIBER_TABLE
 from qcfeed.cli.tasks.command import TASK_TABLE
-from qcfeed.cli.top.recent import Row
+from qcfeed.cli.top.recent import LocationTrend
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.sparkline import BLOCKS, sparkline
-from qcfeed.cli.ui.table import Column, Table, cells_of, fit, total, wrap
+from qcfeed.cli.ui.table import Column, Table, cell_width, fit, row_width, wrap
 from qcfeed.model.diagnosis import DiagnosisFinding
 
-TREND = 12
-"""Cells of a location's sparkline."""
-CUT = "…"
-ASCII_CUT = "~"
-LEAST_COLUMNS = 2
-"""That are shown however narrow the screen is."""
+TREND_WIDTH = 12
+"""The width of a location's sparkline, in cells."""
+ELLIPSIS = "…"
+ASCII_ELLIPSIS = "~"
+MIN_COLUMNS = 2
+"""The number of columns to show however narrow the screen is."""
 
 
-def _alarming(row: Row) -> str | None:
+def _growth_colour(row: LocationTrend) -> str | None:
     return "red" if row.orphaned else "yellow" if (row.per_minute or 0) > 0 else None
 
 
-def location_table(blocks: str = BLOCKS) -> Table[Row]:
-    """Tasks by location; ``blocks`` are what the terminal can say."""
+def location_table(blocks: str = BLOCKS) -> Table[LocationTrend]:
+    """The table of tasks by location; ``blocks`` are the characters for sparklines."""
     return Table(
         (
-            Column(key="location", value=lambda x: x.location, least=28, colour=_alarming),
-            Column(key="live", value=lambda x: x.live, show=formats.count, right=True),
+            Column("location", least=28, colour=_growth_colour),
+            Column("live", show=formats.count, right=True),
             Column(
-                key="per_minute",
+                "per_minute",
                 header="NET/MIN",
-                value=lambda x: x.per_minute,
-                show=signed,
+                show=formats.signed,
                 right=True,
-                colour=_alarming,
+                colour=_growth_colour,
             ),
+            Column("trend", show=lambda t: sparkline(t, TREND_WIDTH, blocks=blocks), rank=2),
             Column(
-                key="trend",
-                value=lambda x: x.trend,
-                show=lambda trend: sparkline(trend, TREND, blocks=blocks),
-                rank=2,
-            ),
-            Column(
-                key="orphaned",
+                "orphaned",
                 header="ORPHANS",
-                value=lambda x: x.orphaned,
                 show=formats.count,
                 right=True,
                 colour=lambda x: "red" if x.orphaned else None,
             ),
-            Column(
-                key="oldest_s",
-                header="OLDEST",
-                value=lambda x: x.oldest_s,
-                show=formats.age,
-                right=True,
-                rank=1,
-            ),
-            Column(key="note", value=lambda x: x.note, least=7, rank=3),
+            Column("oldest_s", header="OLDEST", show=formats.age, right=True, rank=1),
+            Column("note", least=7, rank=3),
         ),
         identity=lambda row: f"{row.location} {row.function}",
     )
 
 
-def _urgent(finding: DiagnosisFinding) -> str:
+def _finding_colour(finding: DiagnosisFinding) -> str:
     return "red" if finding.proved else "yellow"
 
 
 FINDING_TABLE: Table[DiagnosisFinding] = Table(
     (
-        Column(key="kind", value=lambda f: f.kind if f.proved else f"{f.kind}?", colour=_urgent),
-        Column(key="headline", value=lambda f: f.headline, least=30),
         Column(
-            key="left_s",
-            header="LEFT",
-            value=lambda f: f.left_s,
-            show=formats.age,
-            right=True,
-            rank=2,
+            "kind", value=lambda f: f.kind if f.proved else f"{f.kind}?", colour=_finding_colour
         ),
-        Column(
-            key="began_s",
-            header="BEGAN",
-            value=lambda f: f.began_s,
-            show=formats.age,
-            right=True,
-            rank=1,
-        ),
+        Column("headline", least=30),
+        Column("left_s", header="LEFT", show=formats.age, right=True, rank=2),
+        Column("began_s", header="BEGAN", show=formats.age, right=True, rank=1),
     ),
     identity=lambda finding: f"{finding.rule} {finding.location}",
 )
 
 
 class View(NamedTuple):
-    """One list. ``order``: the column that it is sorted by at first, the greatest first if
-    ``down``; None as it was answered. ``verb``: what C does with a row; empty for nothing."""
+    """One list. ``order``: the key of the column to sort by at first, None for the order of the answer.
+    ``verb``: what the key C does with a row, empty for nothing. ``empty``: shown without rows."""
 
     name: str
     title: str
     table: Table[Any]
     order: str | None = None
-    down: bool = False
+    descending: bool = False
     verb: str = ""
-    service: bool = False
-    """Of a feed service alone; an attached program has none."""
+    service_only: bool = False
+    """True if attached programs do not have it."""
     empty: str = ""
 
 
 def views(blocks: str = BLOCKS) -> dict[str, View]:
-    """Every list by its name; the first five have a digit each."""
-    every = (
+    """All lists by name; the keys 1 to 5 show the first five."""
+    all_views = (
         View(
             "locations",
             "Tasks",
             location_table(blocks),
             "per_minute",
-            down=True,
+            descending=True,
             verb="cancel",
-            empty="no task is alive",
+            empty="no live tasks",
         ),
         View(
             "feeds",
             "Feeds",
             FEED_TABLE,
             verb="cancel",
-            service=True,
-            empty="no feeds: nobody is subscribed",
+            service_only=True,
+            empty="no feeds: there are no subscribers",
         ),
         View(
             "subscribers",
             "Subscribers",
             SUBSCRIBER_TABLE,
             verb="kick",
-            service=True,
-            empty="nobody is connected",
+            service_only=True,
+            empty="no subscribers",
         ),
         View(
             "orphans",
@@ -149,54 +122,56 @@ def views(blocks: str = BLOCKS) -> dict[str, View]:
             verb="cancel",
             empty="no orphans: every live task and subscription has its owner",
         ),
-        View("findings", "Findings", FINDING_TABLE, empty="nothing is wrong that can be seen"),
-        View("location", "Tasks of", TASK_TABLE, verb="cancel", empty="none is alive any more"),
+        View("findings", "Findings", FINDING_TABLE, empty="no findings"),
+        View("location", "Tasks of", TASK_TABLE, verb="cancel", empty="no live tasks any more"),
     )
-    return {view.name: view for view in every}
+    return {view.name: view for view in all_views}
 
 
-class Chosen(NamedTuple):
-    """How a list is shown: sorted by ``order`` (a column's key, or None), ``down`` for the greatest
-    first; only rows that hold ``words``."""
+class Arrangement(NamedTuple):
+    """How a list is arranged: sorted by the column ``order`` (None: as answered), and filtered to rows
+    that contain all ``words``."""
 
     order: str | None = None
-    down: bool = False
+    descending: bool = False
     words: str = ""
 
 
-def arranged(view: View, rows: Sequence[Any], chosen: Chosen) -> list[Any]:
-    """The rows that hold the words, sorted; a value that is not there comes last."""
-    kept = [row for row in rows if _holds(view.table, row, chosen.words)]
-    column = next((c for c in view.table.columns if c.key == chosen.order), None)
+def arranged(view: View, rows: Sequence[Any], arrangement: Arrangement) -> list[Any]:
+    """The rows that match the filter, sorted; missing values come last."""
+    kept = [row for row in rows if _contains(view.table, row, arrangement.words)]
+    column = next((c for c in view.table.columns if c.key == arrangement.order), None)
     if column is None:
         return kept
-    known = [row for row in kept if column.value(row) is not None]
-    unknown = [row for row in kept if column.value(row) is None]
-    return [*sorted(known, key=column.value, reverse=chosen.down), *unknown]
+    known = [row for row in kept if column.raw(row) is not None]
+    unknown = [row for row in kept if column.raw(row) is None]
+    return [*sorted(known, key=column.raw, reverse=arrangement.descending), *unknown]
 
 
-def next_order(view: View, chosen: Chosen) -> Chosen:
-    """Sorted by the column after this one; figures the greatest first, words from A to Z."""
+def next_order(view: View, arrangement: Arrangement) -> Arrangement:
+    """Sorted by the next column: numbers descending, text ascending."""
     sortable = [c for c in view.table.columns if not c.wide and c.key != "trend"]
     keys = [column.key for column in sortable]
-    place = keys.index(chosen.order) + 1 if chosen.order in keys else 0
-    column = sortable[place % len(sortable)]
-    return chosen._replace(order=column.key, down=column.right)
+    index = keys.index(arrangement.order) + 1 if arrangement.order in keys else 0
+    column = sortable[index % len(sortable)]
+    return arrangement._replace(order=column.key, descending=column.right)
 
 
-def _holds(table: Table[Any], row: Any, words: str) -> bool:
+def _contains(table: Table[Any], row: Any, words: str) -> bool:
     text = " ".join(column.text(row) for column in table.columns).lower()
     return all(word in text for word in words.lower().split())
 
 
 class Cell(NamedTuple):
+    """The text of a cell and its colour."""
+
     text: str
     colour: str | None
 
 
 class Fitted(NamedTuple):
-    """A list as wide as the screen: titles, on as many lines as they need, their widths, and which
-    are to the right; the rows."""
+    """A list fitted to the screen: column titles (perhaps of several lines), widths, which columns are
+    aligned to the right, and the cells of each row."""
 
     titles: list[str]
     widths: list[int]
@@ -204,37 +179,36 @@ class Fitted(NamedTuple):
     rows: list[list[Cell]]
 
 
-def fitted(view: View, rows: Sequence[Any], width: int, cut: str = CUT) -> Fitted:
-    """A line a row, whatever the width: what is longer is cut, paths at their beginning, and the last
-    columns are left out."""
+def fitted(view: View, rows: Sequence[Any], width: int, ellipsis: str = ELLIPSIS) -> Fitted:
+    """One line per row: long cells are truncated, and the last columns are left out if needed."""
     columns = [column for column in view.table.columns if not column.wide]
     texts = [[column.text(row) for row in rows] for column in columns]
     kept = fit(columns, texts, width)
-    while len(kept) > LEAST_COLUMNS and total(kept.values()) > width:
+    while len(kept) > MIN_COLUMNS and row_width(kept.values()) > width:
         kept.popitem()
-    shown = [columns[place] for place in kept]
+    shown = [columns[index] for index in kept]
     widths = list(kept.values())
     paths = [column.key == "location" for column in shown]
     cells = [
         [
-            Cell(cut_to(texts[place][number], room, cut, path), columns[place].paint(row))
-            for (place, room), path in zip(kept.items(), paths, strict=True)
+            Cell(truncate(texts[index][number], cells, ellipsis, path), columns[index].style(row))
+            for (index, cells), path in zip(kept.items(), paths, strict=True)
         ]
         for number, row in enumerate(rows)
     ]
-    titles = ["\n".join(wrap(c.title, room)) for c, room in zip(shown, widths, strict=True)]
+    titles = ["\n".join(wrap(c.title, cells)) for c, cells in zip(shown, widths, strict=True)]
     return Fitted(titles, widths, [column.right for column in shown], cells)
 
 
-def cut_to(text: str, width: int, cut: str = CUT, path: bool = False) -> str:
-    """At most ``width`` cells of it: the end of a path, else the beginning."""
-    if cells_of(text) <= width:
+def truncate(text: str, width: int, ellipsis: str = ELLIPSIS, path: bool = False) -> str:
+    """``text`` truncated to ``width`` cells: at its beginning if it is a path, else at its end."""
+    if cell_width(text) <= width:
         return text
     letters = reversed(text) if path else iter(text)
-    kept, room = [], width - cells_of(cut)
+    kept, spare = [], width - cell_width(ellipsis)
     for letter in letters:
-        room -= cells_of(letter)
-        if room < 0:
+        spare -= cell_width(letter)
+        if spare < 0:
             break
         kept.append(letter)
-    return cut + "".join(reversed(kept)) if path else "".join(kept) + cut
+    return ellipsis + "".join(reversed(kept)) if path else "".join(kept) + ellipsis

@@ -1,4 +1,4 @@
-"""The one thread that asks: the control plane's client is synchronous, and the screen must not wait."""
+"""The worker thread of ``qcfeed top``: the control client is synchronous, and the screen must not block."""
 
 from __future__ import annotations
 
@@ -10,18 +10,23 @@ from collections.abc import Callable
 Job = Callable[[], object]
 
 
-class Asker:
-    """Does one job after the other in a thread of its own, and between them looks every so often.
+class Worker:
+    """Runs jobs in a thread, one after the other, and in between runs ``refresh`` every few seconds.
 
-    Whatever a job returns or raises goes to ``tell``, which must take it from any thread. Start it,
-    and stop it: ``stop`` returns when the thread has ended, at once if ``cancel`` makes its job end.
+    What a job returns or raises goes to ``deliver``, which is called in the worker's thread. ``stop``
+    waits until the thread has ended; ``cancel`` must make a running job end soon.
     """
 
     def __init__(
-        self, look: Job, tell: Callable[[object], None], *, every: float, cancel: Callable[[], None]
+        self,
+        refresh: Job,
+        deliver: Callable[[object], None],
+        *,
+        every: float,
+        cancel: Callable[[], None],
     ) -> None:
-        self._look = look
-        self._tell = tell
+        self._refresh = refresh
+        self._deliver = deliver
         self._every = every
         self._cancel = cancel
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
@@ -32,7 +37,7 @@ class Asker:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread and joins it."""
+        """End the thread and join it."""
         self._stopping.set()
         self._jobs.put(None)
         self._cancel()
@@ -40,12 +45,12 @@ class Asker:
             self._thread.join()
 
     def do(self, job: Job) -> None:
-        """As soon as what is being asked has been answered."""
+        """Run a job after the current one."""
         self._jobs.put(job)
 
-    def look(self) -> None:
-        """Look now, and not only when it is time."""
-        self._jobs.put(self._look)
+    def refresh(self) -> None:
+        """Refresh now instead of at the next interval."""
+        self._jobs.put(self._refresh)
 
     def _run(self) -> None:
         due = time.monotonic()
@@ -53,18 +58,18 @@ class Asker:
             try:
                 job = self._jobs.get(timeout=max(0.0, due - time.monotonic()))
             except queue.Empty:
-                job = self._look
+                job = self._refresh
             if job is None:
                 return
-            told = _done(job)
-            if job == self._look:
+            result = _result_of(job)
+            if job == self._refresh:
                 due = time.monotonic() + self._every
             if not self._stopping.is_set():
-                self._tell(told)
+                self._deliver(result)
 
 
-def _done(job: Job) -> object:
+def _result_of(job: Job) -> object:
     try:
         return job()
-    except Exception as error:  # noqa: BLE001 - told, and raised again where it can be seen
+    except Exception as error:  # noqa: BLE001 - delivered like a result; the application handles it
         return error

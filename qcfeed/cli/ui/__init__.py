@@ -1,1 +1,4 @@
-"""The drawing kit of the commands: tables, figures, durations, sizes and times. It knows no command."""
+"""Shared input parsing and output of the commands: tables, durations, sizes, times, confirmation prompts.
+
+Nothing here imports a command.
+"""

@@ -1,4 +1,4 @@
-"""Durations as people write them: ``30s``, ``1.5m``, ``500ms``, ``1h``, or plain seconds."""
+"""Parses durations on the command line: ``30s``, ``1.5m``, ``500ms``, ``1h``, or plain seconds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _WRITTEN = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(ms|s|m|h|d|)", re.ASCII)
 
 
 def parse(text: str) -> float:
-    """Seconds. Raises typer.BadParameter for what is no duration, or none at all."""
+    """A duration in seconds. Raises typer.BadParameter if ``text`` is not a duration above zero."""
     match = _WRITTEN.fullmatch(text.strip().lower())
     seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
     if not 0.0 < seconds < float("inf"):

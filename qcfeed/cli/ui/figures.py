@@ -1,4 +1,4 @@
-"""An answer that is no list: labelled figures for people, every leaf of the JSON for CSV."""
+"""Prints an answer that is not a list: labelled values for people, every scalar of the JSON for CSV."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from qcfeed.cli.context import Format
 from qcfeed.cli.ui.render import draw, show
 from qcfeed.cli.ui.table import Column, Table
 
-LABEL_GAP = 28
-"""Cells that a figure's text may be squeezed to before the terminal has to wrap it."""
+LEAST_VALUE_WIDTH = 28
+"""The narrowest the value column may get, in cells, before the terminal wraps the line itself."""
 
 
 class Figure(NamedTuple):
-    """One line: a label, what there is to say, and the colour of it."""
+    """One labelled value, and its colour on a terminal."""
 
     label: str
     text: str
@@ -24,16 +24,16 @@ class Figure(NamedTuple):
 
 FIGURES: Table[Figure] = Table(
     (
-        Column(key="item", value=lambda f: f.label),
-        Column(key="value", value=lambda f: f.text, least=LABEL_GAP, colour=lambda f: f.colour),
+        Column("item", "label"),
+        Column("value", "text", least=LEAST_VALUE_WIDTH, colour=lambda f: f.colour),
     ),
     identity=lambda figure: figure.label,
 )
 
 _LEAVES: Table[tuple[str, Any]] = Table(
     (
-        Column(key="item", value=lambda leaf: leaf[0]),
-        Column(key="value", value=lambda leaf: leaf[1]),
+        Column("item", value=lambda leaf: leaf[0]),
+        Column("value", value=lambda leaf: leaf[1]),
     ),
     identity=lambda leaf: leaf[0],
 )
@@ -42,7 +42,10 @@ _LEAVES: Table[tuple[str, Any]] = Table(
 def show_figures(
     output: Format, figures: Sequence[Figure], *, raw: bytes, names: Sequence[str]
 ) -> None:
-    """Print figures on stdout; ``names`` are the identifiers for ``-o name``."""
+    """Print figures on stdout in the format asked for.
+
+    ``raw`` is the answer's JSON, for JSON and CSV; ``names`` are the identifiers for ``-o name``.
+    """
     if output in (Format.TABLE, Format.WIDE):
         draw(FIGURES, figures, wide=output is Format.WIDE, header=False)
     elif output is Format.NAME:
@@ -52,7 +55,7 @@ def show_figures(
 
 
 def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Every scalar of a JSON document, by its dotted path."""
+    """Every scalar of a JSON document with its dotted path: ``memory.limit_bytes``."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _leaves(f"{path}.{key}" if path else key, inner)

@@ -1,14 +1,16 @@
-"""Figures and text as commands show them: those of qcfeed/formats.py, which the verdict words too."""
+"""Re-exports the number and text formats of qcfeed/formats.py for the commands."""
 
 from qcfeed.formats import (
     NOTHING,
     age,
     clock,
     count,
+    labels,
     milliseconds,
     plural,
     printable,
     rate,
+    signed,
     size,
 )
 
@@ -17,9 +19,11 @@ __all__ = [
     "age",
     "clock",
     "count",
+    "labels",
     "milliseconds",
     "plural",
     "printable",
     "rate",
+    "signed",
     "size",
 ]

@@ -1,7 +1,7 @@
-"""What reaches the terminal or the pipe. The only file that knows rich, beside
-the full screen of ``top``, and only while it is drawn.
+"""Writes results to stdout: tables, labelled lines, Markdown pages, tables redrawn in place, progress bars.
 
-Tables are fitted to a terminal's width; piped they are never cut, wrapped or coloured.
+Tables are fitted to the width of a terminal; in a pipe they are never cut, wrapped or coloured.
+Only this module and ``top`` import rich, and only when they need it: the import is slow.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from qcfeed.cli.context import Format, say
-from qcfeed.cli.ui.table import Line, Row, Table, lay_out, lay_out_lines
+from qcfeed.cli.ui.table import Line, Row, Table, lay_out, lay_out_lines, styled
 
-READING_WIDTH = 100
-"""Cells of a line of prose; longer ones are hard to follow back."""
+PROSE_WIDTH = 100
+"""The widest line of prose, in cells: longer lines are hard to read."""
 
 MIN_WIDTH = 40
-"""Narrower terminals get lines of this many cells; fewer would say nothing."""
+"""Tables and lines are laid out for at least this many cells, even on a narrower terminal."""
 
 
 def show(
@@ -31,9 +31,9 @@ def show(
     raw: bytes,
     total: Row | None = None,
 ) -> None:
-    """Print an answer on stdout in the format asked for.
+    """Print a list on stdout in the format asked for.
 
-    ``raw`` is the answer as it came, for JSON; ``total`` is a last row, for people only.
+    ``raw`` is the JSON as the service sent it; ``total`` is a last row that only tables have.
     """
     if output is Format.JSON:
         emit(raw.decode())
@@ -42,8 +42,7 @@ def show(
     elif output is Format.CSV:
         emit(_csv(table, rows))
     else:
-        people = [*rows, total] if total is not None else rows
-        draw(table, people, wide=output is Format.WIDE)
+        draw(table, [*rows, total] if total is not None else rows, wide=output is Format.WIDE)
 
 
 def draw(
@@ -54,40 +53,40 @@ def draw(
     header: bool = True,
     stream: TextIO | None = None,
 ) -> None:
-    """A table for people on ``stream`` (stdout, if not given), fitted where it is a terminal."""
+    """Print a table on ``stream`` (stdout by default), fitted to the width if that is a terminal."""
     stream = stream or sys.stdout
     width = None if wide or not stream.isatty() else max(MIN_WIDTH, shutil.get_terminal_size()[0])
     laid = lay_out(table, rows, width=width, wide=wide, header=header, colour=coloured(stream))
     emit("\n".join(laid.lines), stream)
     if laid.hidden:
-        say(f"no room for {', '.join(laid.hidden)}: -o wide")
+        say(f"terminal too narrow for {', '.join(laid.hidden)}: use -o wide")
 
 
-def lines(told: Iterable[Line], stream: TextIO | None = None) -> None:
-    """Labelled lines for people; on a terminal wrapped, and those that may go fitted to its height."""
+def lines(rendered: Iterable[Line], stream: TextIO | None = None) -> None:
+    """Print labelled lines; a terminal gets them wrapped, and without lines of rank above 0 that do
+    not fit its height."""
     stream = stream or sys.stdout
     width = height = None
     if stream.isatty():
         width, height = shutil.get_terminal_size()
-        width, height = max(MIN_WIDTH, width), height - 1  # the prompt has a line too
-    emit("\n".join(_painted(told, width, height, colour=coloured(stream))), stream)
+        width, height = max(MIN_WIDTH, width), height - 1  # one line for the prompt
+    emit("\n".join(_styled(rendered, width, height, colour=coloured(stream))), stream)
 
 
-def _painted(
-    told: Iterable[Line], width: int | None, height: int | None, *, colour: bool
+def _styled(
+    rendered: Iterable[Line], width: int | None, height: int | None, *, colour: bool
 ) -> list[str]:
-    from typer import style
-
-    def paint(text: str, how: str | None) -> str:
-        if not colour or how is None:
-            return text
-        return style(text, bold=True) if how == "bold" else style(text, fg=how)
-
-    return [paint(*line) for line in lay_out_lines(told, width, height)]
+    return [
+        styled(text, style if colour else None)
+        for text, style in lay_out_lines(rendered, width, height)
+    ]
 
 
 def emit(text: str, stream: TextIO | None = None) -> None:
-    """Write ``text`` and a newline. A reader that has left (``| head``) is no error."""
+    """Write ``text`` and a newline; nothing if it is empty.
+
+    A closed pipe (``| head``) is not an error.
+    """
     if not text:
         return
     stream = stream or sys.stdout
@@ -99,12 +98,12 @@ def emit(text: str, stream: TextIO | None = None) -> None:
 
 
 def discard(stream: TextIO) -> None:
-    """Send what is still buffered nowhere, so that it does not fail again at exit."""
+    """Redirect ``stream`` to /dev/null, so that flushing its buffer at exit does not fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def markdown(text: str) -> None:
-    """A Markdown page on stdout: drawn on a terminal, as it is written where it is piped."""
+    """Print a Markdown page on stdout: rendered on a terminal, as source in a pipe."""
     if not sys.stdout.isatty():
         emit(text)
         return
@@ -112,15 +111,15 @@ def markdown(text: str) -> None:
     from rich.markdown import Markdown
     from rich.theme import Theme
 
-    # The terminal's own colours and no background: readable on a dark one and on a light one.
+    # No colours or background of its own: readable on dark and on light terminals.
     plain = Theme({"markdown.code": "bold", "markdown.code_block": "none"})
-    width = min(READING_WIDTH, shutil.get_terminal_size()[0])
+    width = min(PROSE_WIDTH, shutil.get_terminal_size()[0])
     console = Console(theme=plain, width=width, no_color=not coloured(sys.stdout))
     console.print(Markdown(text, code_theme="ansi_dark"))
 
 
 def coloured(stream: TextIO) -> bool:
-    """Whether to colour: NO_COLOR (no-color.org) wins, then FORCE_COLOR, then a terminal."""
+    """Whether to use colour: NO_COLOR (no-color.org) first, then FORCE_COLOR, then whether it is a terminal."""
     if os.environ.get("NO_COLOR"):
         return False
     if os.environ.get("FORCE_COLOR"):
@@ -135,15 +134,15 @@ def _csv(table: Table[Row], rows: Sequence[Row]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(column.key for column in table.columns)
-    writer.writerows([column.value(row) for column in table.columns] for row in rows)
+    writer.writerows([column.raw(row) for column in table.columns] for row in rows)
     return text.getvalue()
 
 
 @contextmanager
 def live(table: Table[Row]) -> Iterator[Callable[[Sequence[Row]], None]]:
-    """A table on the terminal that is redrawn in place: call what is given with the rows.
+    """A table that is redrawn in place: call the function yielded with the new rows.
 
-    For a terminal only; ask ``sys.stdout.isatty()`` before. The caller decides how often.
+    Only for a terminal: check ``sys.stdout.isatty()`` first. The caller decides how often to redraw.
     """
     with _in_place() as (size, update):
 
@@ -156,14 +155,14 @@ def live(table: Table[Row]) -> Iterator[Callable[[Sequence[Row]], None]]:
 
 @contextmanager
 def live_lines() -> Iterator[Callable[[Iterable[Line]], None]]:
-    """As ``live``, of labelled lines."""
+    """``live`` for labelled lines."""
     with _in_place() as (size, update):
-        yield lambda told: update(_painted(told, *size(), colour=coloured(sys.stdout)))
+        yield lambda rendered: update(_styled(rendered, *size(), colour=coloured(sys.stdout)))
 
 
 @contextmanager
 def _in_place() -> Iterator[tuple[Callable[[], tuple[int, int]], Callable[[list[str]], None]]]:
-    """How wide and high the terminal is now, and what puts lines in the place of the last ones."""
+    """A function for the terminal's current size, and one that replaces the lines drawn before."""
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
@@ -178,9 +177,9 @@ def _in_place() -> Iterator[tuple[Callable[[], tuple[int, int]], Callable[[list[
 
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr; call what is given with how many are done. Nothing when piped."""
+    """A progress bar on stderr: call the function yielded with the number done. None in a pipe."""
     if not sys.stderr.isatty():
-        yield lambda done: None  # noqa: ARG005 - the shape of the other one
+        yield lambda done: None  # noqa: ARG005 - the same signature as with a terminal
         return
     from rich.console import Console
     from rich.progress import (

@@ -1,4 +1,4 @@
-"""Sizes as people write them: ``16GiB``, ``16 GB``, ``512m``, or plain bytes."""
+"""Parses sizes on the command line: ``16GiB``, ``16 GB``, ``512m``, or plain bytes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _WRITTEN = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.ASCII | re.IGNORE
 
 
 def parse(text: str) -> float:
-    """Bytes; GB is a power of 1,000, GiB and a bare G one of 1,024.
+    """A size in bytes. GB is a power of 1,000; GiB and a bare G are powers of 1,024.
 
-    Raises typer.BadParameter for what is no size, or none at all.
+    Raises typer.BadParameter if ``text`` is not a size above zero.
     """
     match = _WRITTEN.fullmatch(text.strip())
     decimal = text.strip().lower().endswith("b")

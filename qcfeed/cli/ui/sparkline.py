@@ -1,4 +1,4 @@
-"""A row of values as one line of blocks."""
+"""Draws a series of values as one line of block characters."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 ASCII = "_.-:=+*#"
-"""For an encoding that has no blocks."""
+"""The same eight levels for a terminal whose encoding has no block characters."""
 
 
 def sparkline(values: Sequence[float | None], width: int, *, blocks: str = BLOCKS) -> str:
-    """At most ``width`` cells, from the least value to the greatest; a blank where there is none.
+    """At most ``width`` cells, scaled from the smallest value to the largest; None is a blank.
 
-    A cell stands for an even share of the values and shows the last of them.
+    When there are more values than cells, each cell covers an equal share and shows its last value.
     """
     if len(values) > width:
         values = [values[(cell + 1) * len(values) // width - 1] for cell in range(width)]
@@ -28,7 +28,7 @@ def sparkline(values: Sequence[float | None], width: int, *, blocks: str = BLOCK
 
 
 def blocks_for(encoding: str | None) -> str:
-    """The blocks, or ASCII where ``encoding`` cannot say them."""
+    """BLOCKS, or ASCII if ``encoding`` cannot encode them."""
     try:
         BLOCKS.encode(encoding or "ascii")
     except (UnicodeEncodeError, LookupError):

@@ -1,8 +1,8 @@
-"""A table as text: described once, laid out for a width, or for none when it is piped.
+"""Tables and labelled lines as text, fitted to a terminal's width or unlimited for a pipe.
 
-Pure: widths in cells and colours in, lines out. Rows are cheap (no markup, no renderable objects):
-a thousand take milliseconds, where rich takes half a second. Named tuples, since every command pays
-for this import, and a dataclass costs a millisecond to define.
+Pure: rows, a width in cells and colours in, lines out. A thousand rows take milliseconds; rich takes
+half a second. The classes are named tuples because every command imports this module, and defining a
+dataclass costs a millisecond.
 """
 
 from __future__ import annotations
@@ -20,21 +20,24 @@ Row = TypeVar("Row")
 GAP = "  "
 
 _BREAKS = re.compile(r"(\s+)|(?<=/)(?=\w)|(?<=\.)(?!py\b)(?=[^\W\d])")
-"""Where a cell may be wrapped: at spaces, and inside paths and dotted names, not in
+"""Where a cell may be wrapped: at spaces and inside paths and dotted names, but not inside
 ``x.py:83`` or ``17.2``."""
 
 
 class Column(NamedTuple, Generic[Row]):
-    """One column. ``key`` names it in CSV and, in capitals and without its unit, in the header.
+    """One column of a table.
 
-    ``value`` is the raw value (what CSV gets), ``show`` its text for people.
-    ``rank``: on a terminal that is too narrow, columns of the highest rank go first; 0 always stays.
-    ``least``: the column may be wrapped, to no fewer cells than this; 0 for never.
-    ``wide``: only with ``-o wide`` and in CSV. ``colour`` is asked for each row.
+    ``key`` names it in CSV and, in capitals, in the header unless ``header`` is given.
+    ``value`` gives the raw value of a row, as CSV shows it: the name of an attribute of the row
+    (``key`` if empty) or a function. ``show`` turns it into text for people; None is a dash.
+    ``right``: align to the right, for numbers.
+    ``rank``: on a narrow terminal, columns of the highest rank are left out first; 0 always stays.
+    ``least``: the column may be wrapped, to this many cells or more; 0 for never.
+    ``wide``: shown only with ``-o wide`` and in CSV. ``colour`` gives the colour of a row's cell.
     """
 
     key: str
-    value: Callable[[Row], Any]
+    value: str | Callable[[Row], Any] = ""
     show: Callable[[Any], str] = str
     header: str = ""
     right: bool = False
@@ -47,23 +50,27 @@ class Column(NamedTuple, Generic[Row]):
     def title(self) -> str:
         return self.header or self.key.upper().replace("_", " ")
 
+    def raw(self, row: Row) -> Any:
+        value = self.value
+        return getattr(row, value or self.key) if isinstance(value, str) else value(row)
+
     def text(self, row: Row) -> str:
-        value = self.value(row)
+        value = self.raw(row)
         return NOTHING if value is None or value == "" else printable(self.show(value))
 
-    def paint(self, row: Row) -> str | None:
+    def style(self, row: Row) -> str | None:
         return self.colour(row) if self.colour else None
 
 
 class Table(NamedTuple, Generic[Row]):
-    """What one kind of row looks like; ``identity`` is its one word for ``-o name``."""
+    """The columns for one type of row; ``identity`` names a row for ``-o name``."""
 
     columns: Sequence[Column[Row]]
     identity: Callable[[Row], str]
 
 
-class Laid(NamedTuple):
-    """Lines to print, and the titles of the columns that the width had no room for."""
+class Layout(NamedTuple):
+    """The lines of a table, and the titles of the columns that did not fit."""
 
     lines: list[str]
     hidden: list[str]
@@ -77,40 +84,41 @@ def lay_out(
     wide: bool = False,
     header: bool = True,
     colour: bool = False,
-) -> Laid:
-    """The table as lines, no longer than ``width`` cells if one is given and it can be done."""
+) -> Layout:
+    """The table as lines of at most ``width`` cells, where columns of rank 0 allow that."""
     columns = [column for column in table.columns if wide or not column.wide]
     cells = [[column.text(row) for row in rows] for column in columns]
     kept = fit(columns, cells, width)
     hidden = [c.title for i, c in enumerate(columns) if i not in kept]
     shown = [columns[i] for i in kept]
-    spans = list(kept.values())
+    widths = list(kept.values())
     lines = []
     if header:
         bold = ["bold" if colour else None] * len(kept)
-        lines += _block([column.title for column in shown], shown, spans, bold)
+        lines += _row_lines([column.title for column in shown], shown, widths, bold)
     for number, row in enumerate(rows):
-        paints = [c.paint(row) if colour else None for c in shown]
-        lines += _block([cells[i][number] for i in kept], shown, spans, paints)
-    return Laid(lines, hidden)
+        styles = [c.style(row) if colour else None for c in shown]
+        lines += _row_lines([cells[i][number] for i in kept], shown, widths, styles)
+    return Layout(lines, hidden)
 
 
 def fit(
     columns: Sequence[Column[Row]], cells: list[list[str]], width: int | None
 ) -> dict[int, int]:
-    """Which columns to show, by index, and how wide: the least ranked, wrapped where allowed."""
+    """The width of each column to show, by index; columns of high rank are left out to fit ``width``."""
     widths = [
-        max(map(cells_of, (c.title, *texts))) for c, texts in zip(columns, cells, strict=True)
+        max(map(cell_width, (c.title, *texts))) for c, texts in zip(columns, cells, strict=True)
     ]
     if width is None:
         return dict(enumerate(widths))
     least = [_least(column, texts) for column, texts in zip(columns, cells, strict=True)]
     kept = list(range(len(columns)))
-    while total(least[i] for i in kept) > width and any(columns[i].rank for i in kept):
+    while row_width(least[i] for i in kept) > width and any(columns[i].rank for i in kept):
         kept.remove(max(kept, key=lambda i: columns[i].rank))
-    spare = max(0, width - total(least[i] for i in kept))
+    spare = max(0, width - row_width(least[i] for i in kept))
     fitted = {i: least[i] for i in kept}
-    for i in sorted(kept, key=lambda i: widths[i] - least[i]):  # so that most need no wrapping
+    # The columns that need least more come first, so that as many as possible need no wrapping.
+    for i in sorted(kept, key=lambda i: widths[i] - least[i]):
         more = min(spare, widths[i] - least[i])
         fitted[i] += more
         spare -= more
@@ -118,69 +126,78 @@ def fit(
 
 
 def _least(column: Column[Row], texts: list[str]) -> int:
-    """The fewest cells a column can do with; its header may always be wrapped between words."""
-    content = max(map(cells_of, texts), default=0)
+    """The narrowest a column can be; its header may always be wrapped between words."""
+    content = max(map(cell_width, texts), default=0)
     if column.least:
         content = min(content, column.least)
-    return max(content, *map(cells_of, column.title.split()))
+    return max(content, *map(cell_width, column.title.split()))
 
 
-def total(widths: Iterable[int]) -> int:
+def row_width(widths: Iterable[int]) -> int:
+    """The width of a row of columns of these widths, gaps included."""
     sizes = list(widths)
     return sum(sizes) + len(GAP) * (len(sizes) - 1)
 
 
-def _block(
+def _row_lines(
     texts: Sequence[str],
     columns: Sequence[Column[Row]],
     widths: Sequence[int],
-    paints: Sequence[str | None],
+    styles: Sequence[str | None],
 ) -> list[str]:
-    """One row, as many lines high as its most wrapped cell."""
+    """The lines of one row: as many as its most wrapped cell has."""
     wrapped = [wrap(text, width) for text, width in zip(texts, widths, strict=True)]
     lines = []
     for level in range(max(map(len, wrapped))):
         pieces = [
-            _piece(cell[level] if level < len(cell) else "", width, column.right, paint)
-            for cell, width, column, paint in zip(wrapped, widths, columns, paints, strict=True)
+            _padded(cell[level] if level < len(cell) else "", width, column.right, style)
+            for cell, width, column, style in zip(wrapped, widths, columns, styles, strict=True)
         ]
         lines.append(GAP.join(pieces).rstrip())
     return lines
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """``text`` on lines of at most ``width`` cells, filled one after another."""
-    if cells_of(text) <= width:
+    """``text`` on lines of at most ``width`` cells, broken at _BREAKS, else anywhere."""
+    if cell_width(text) <= width:
         return [text]
     lines = [""]
     for chunk in filter(None, _BREAKS.split(text)):
-        for piece in [chunk] if cells_of(chunk) <= width else chunk:
-            if cells_of(lines[-1] + piece) > width:
+        for piece in [chunk] if cell_width(chunk) <= width else chunk:
+            if cell_width(lines[-1] + piece) > width:
                 lines.append("")
             if lines[-1] or not piece.isspace():
                 lines[-1] += piece
     return [line.rstrip() for line in lines]
 
 
-def _piece(text: str, width: int, right: bool, paint: str | None) -> str:
-    blank = " " * (width - cells_of(text))
-    if paint and text:
-        text = style(text, bold=True) if paint == "bold" else style(text, fg=paint)
+def _padded(text: str, width: int, right: bool, how: str | None) -> str:
+    blank = " " * (width - cell_width(text))
+    text = styled(text, how)
     return blank + text if right else text + blank
 
 
-def cells_of(text: str) -> int:
-    """How many terminal cells ``text`` takes: East Asian wide characters take two (UAX 11)."""
+def styled(text: str, how: str | None) -> str:
+    """``text`` with ANSI codes: ``how`` is a colour, ``bold``, or None for neither."""
+    if not text or how is None:
+        return text
+    return style(text, bold=True) if how == "bold" else style(text, fg=how)
+
+
+def cell_width(text: str) -> int:
+    """The number of terminal cells of ``text``: East Asian wide characters take two (UAX 11)."""
     if text.isascii():
         return len(text)
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 class Line(NamedTuple):
-    """A line that is no row. ``label`` stands before what is told, ``colour`` is the line's, or
-    ``bold``. ``whole``: never wrapped, as a command that is to be pasted. The first has no label.
-    ``rank``: where there are too many, lines of the highest rank go first, the last of them first; 0
-    always stays."""
+    """A line of text with a label in front; the first of a list is a heading, without its label.
+
+    ``colour`` is the colour of the whole line, or ``bold``. ``whole``: never wrapped, for example a
+    command to paste. ``rank``: when there are too many lines for the screen, those of the highest rank
+    are left out, the last of them first; 0 always stays.
+    """
 
     text: str
     label: str = ""
@@ -189,21 +206,22 @@ class Line(NamedTuple):
     rank: int = 0
 
 
-LABEL = 10
-"""Cells of a label."""
+LABEL_WIDTH = 10
 
-Painted = tuple[str, str | None]
-"""One line of the screen, and its colour."""
+StyledLine = tuple[str, str | None]
+"""One line of text, and its colour or ``bold``."""
 
 
 def lay_out_lines(
     lines: Iterable[Line], width: int | None, height: int | None = None
-) -> list[Painted]:
-    """Each line's text, labelled and wrapped to ``width`` cells if one is given, and its colour; at
-    most ``height`` lines, if one is given and it can be done."""
+) -> list[StyledLine]:
+    """The lines with their labels, wrapped to ``width`` cells and cut to ``height`` lines, if given.
+
+    Lines of rank 0 stay even if they need more than ``height``.
+    """
     blocks = [(line.rank, _lay_out(line, width, first=not n)) for n, line in enumerate(lines)]
     if height is not None:
-        blocks = thinned(
+        blocks = drop_by_rank(
             blocks,
             lambda block: block[0],
             lambda kept: sum(len(block) for _, block in kept) <= height,
@@ -211,18 +229,18 @@ def lay_out_lines(
     return [line for _, block in blocks for line in block]
 
 
-def thinned(
-    several: Iterable[Row], rank: Callable[[Row], int], fits: Callable[[list[Row]], bool]
+def drop_by_rank(
+    items: Iterable[Row], rank: Callable[[Row], int], fits: Callable[[list[Row]], bool]
 ) -> list[Row]:
-    """Without those of the highest rank, the last of them first, until the rest fits; 0 always stays."""
-    kept = list(several)
+    """``items`` without the last one of the highest rank, again and again until ``fits``; rank 0 stays."""
+    kept = list(items)
     while not fits(kept) and (highest := max(map(rank, kept), default=0)):
         del kept[max(n for n, each in enumerate(kept) if rank(each) == highest)]
     return kept
 
 
-def _lay_out(line: Line, width: int | None, *, first: bool) -> list[Painted]:
-    label = "" if first else f"  {line.label:<{LABEL}}"
+def _lay_out(line: Line, width: int | None, *, first: bool) -> list[StyledLine]:
+    label = "" if first else f"  {line.label:<{LABEL_WIDTH}}"
     indent = max(len(label), 2)
     if width is None or line.whole:
         return [(label + line.text, line.colour)]

@@ -1,4 +1,7 @@
-"""Times as people write them: ``02:15``, ``2024-03-20T02:15``, with or without a zone; UTC without."""
+"""Parses times on the command line: ``02:15``, ``2024-03-20T02:15``, with or without a UTC offset.
+
+A time without an offset is UTC.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +16,16 @@ _CLOCK = re.compile(
 
 
 def parse(text: str) -> float:
-    """Unix seconds. Raises typer.BadParameter for what is no time, or is still to come."""
+    """A time as Unix seconds. Raises typer.BadParameter if it is not a time or lies in the future."""
     return resolve(text, datetime.now(UTC))
 
 
 def resolve(text: str, now: datetime) -> float:
-    """As ``parse``, at ``now``. A time of day alone is the last one that has been."""
+    """``parse`` with an explicit current time. A time of day alone means its latest occurrence."""
     written = text.strip().upper()
     try:
         if _CLOCK.fullmatch(written):
-            return _last(time.fromisoformat(written.zfill(_width(written))), now).timestamp()
+            return _latest(time.fromisoformat(written.zfill(_width(written))), now).timestamp()
         moment = datetime.fromisoformat(written)
     except (ValueError, OverflowError):
         raise typer.BadParameter(
@@ -30,16 +33,17 @@ def resolve(text: str, now: datetime) -> float:
         ) from None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     if moment > now:
-        raise typer.BadParameter(f"{text!r} is still to come: it is {now:%Y-%m-%dT%H:%M:%SZ}")
+        raise typer.BadParameter(f"{text!r} is in the future: it is now {now:%Y-%m-%dT%H:%M:%SZ}")
     return moment.timestamp()
 
 
 def _width(written: str) -> int:
-    """Its length with an hour of two digits: ``2:15`` is ``02:15``."""
+    """The length of ``written`` once its hour has two digits: 5 for ``2:15``."""
     return len(written) + (written.index(":") == 1)
 
 
-def _last(clock: time, now: datetime) -> datetime:
+def _latest(clock: time, now: datetime) -> datetime:
+    """The latest moment, not after ``now``, at this time of day."""
     zone = clock.tzinfo or UTC
     moment = datetime.combine(now.astimezone(zone).date(), clock.replace(tzinfo=zone))
     return moment if moment <= now else moment - timedelta(days=1)

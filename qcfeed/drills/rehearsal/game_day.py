@@ -288,7 +288,7 @@ class GameDay:
     def _first_difference(self, page: str, section: str) -> str | None:
         """The first command of a section whose output differs from the runbook, with the difference."""
         for step in _steps(page, section):
-            found = difference(step.wanted, self.run_command(step.command))
+            found = difference(step.expected, self.run_command(step.command))
             if found is not None:
                 return f"{step.command}\n{found}"
         return None

@@ -71,7 +71,7 @@ def test_silence_is_told_apart_from_no_rules(qcfeed_: Callable[..., Any], tmp_pa
     with prometheus(tmp_path) as server:
         left = qcfeed_("alerts", "--prometheus", server.url)
     assert (left.status, left.out) == (0, "")
-    assert "has no alert rules loaded: nothing can fire" in left.err
+    assert "has no alert rules loaded, so no alert can fire" in left.err
     assert "of 0 alerts" in left.err
 
 

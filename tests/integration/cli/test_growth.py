@@ -183,7 +183,7 @@ class TestWithARealPrometheus:
         left = growth(*at(3))
         assert left.status == 0
         assert "1 of at least 3 samples" in left.out
-        assert "cannot be told yet" in left.out
+        assert "unknown: there are too few samples" in left.out
 
     def test_a_renamed_target_is_followed_and_told(self, growth: Call) -> None:
         left = growth(*at(4))
@@ -445,11 +445,11 @@ def test_a_user_and_a_password_are_sent(
         (["--prometheus", "http://"], "must be an http:// or https:// address"),
         (["--prometheus-token-file", "/nowhere"], "cannot read /nowhere"),
         (["--prometheus-ca", "/nowhere"], "cannot read /nowhere"),
-        (["--prometheus-key", "/nowhere"], "the key of no certificate"),
-        (["--prometheus-user", "a", "--prometheus-token-file", "b"], "not with both"),
+        (["--prometheus-key", "/nowhere"], "the certificate it belongs to"),
+        (["--prometheus-user", "a", "--prometheus-token-file", "b"], "not both"),
         (["--at", "25:00"], "is not a time"),
         (["--plot", "growth.pdf"], "neither .png nor .svg"),
-        (["--plot", "/nowhere/growth.png"], "there is no folder"),
+        (["--plot", "/nowhere/growth.png"], "does not exist"),
         (["--limit", "much"], "is not a size"),
     ],
 )

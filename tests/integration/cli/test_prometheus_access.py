@@ -129,7 +129,7 @@ def test_a_file_that_everybody_can_read_is_not_used(
     declare(prometheus=proxied, prometheus_token_file=file)
     left = alerts(qcfeed_)
     assert left.status == ExitStatus.USAGE
-    assert f"everybody on this machine can read {file} (mode 644)" in left.err
+    assert f"every user on this machine can read {file} (mode 644)" in left.err
     assert f"`chmod o-rwx {file}`" in left.err
 
 

@@ -41,10 +41,10 @@ def intent_and_outcome(running: Running, action: str) -> tuple[dict[str, Any], d
 async def refused_by_a_person(screen: Screen, running: Running) -> None:
     """Every way to decline, and nothing happens."""
     for no in ("n", "escape", "enter", "q"):
-        await screen.asked("c")
+        await screen.question("c")
         await screen.press("x", "Y", "space", no)
-        assert not screen.asks
-        assert screen.said("about") == "nothing was done"
+        assert not screen.has_question
+        assert screen.text("about") == "nothing was done"
     assert audited(running) == []
 
 
@@ -64,18 +64,18 @@ async def test_a_feed_is_cancelled_after_its_plan_was_shown(start: Start) -> Non
     ):
         await screen.press("2")
         await screen.until(lambda: [row[0] for row in screen.rows] == ["AAPL", "MSFT"])
-        plan = await screen.asked("c")
+        plan = await screen.question("c")
         assert "cancel the feed of AAPL with 1 subscriber? [y/N]" in plan
         assert "AAPL    wanted/open            1" in plan
-        assert "they are told so (close 4410)" in plan
+        assert "its subscribers get close code 4410" in plan
         await screen.press("n")
         await refused_by_a_person(screen, running)
         assert (await reader.message("quote"))["symbol"] == "AAPL"
 
-        await screen.asked("c")
+        await screen.question("c")
         await screen.press("y")
         await said_goodbye(reader, 4410)
-        assert "AAPL" in await screen.told()
+        assert "AAPL" in await screen.opened()
         assert screen.title == "cancelled"
         await screen.press("escape")
         await screen.until(lambda: [row[0] for row in screen.rows] == ["MSFT"])
@@ -98,19 +98,19 @@ async def test_a_reader_is_kicked_after_its_plan_was_shown(start: Start) -> None
         await screen.until(lambda: len(screen.rows) == 2)
         row = next(n for n, row in enumerate(screen.rows) if "MSFT" in row)
         await screen.press(*["down"] * row)
-        number = screen.chosen[0]
-        plan = await screen.asked("c")
+        number = screen.current_row[0]
+        plan = await screen.question("c")
         assert f"end connection {number} of 127.0.0.1:{reader.port}? [y/N]" in plan
         assert "MSFT" in plan
         assert "AAPL" not in plan
-        assert "close 4411" in plan
+        assert "close code 4411" in plan
         await screen.press("n")
         await refused_by_a_person(screen, running)
 
-        await screen.asked("c")
+        await screen.question("c")
         await screen.press("y")
         await said_goodbye(reader, 4411)
-        assert "kicked        1 connection" in await screen.told()
+        assert "kicked        1 connection" in await screen.opened()
         assert screen.title == "kicked"
         await screen.press("escape")
         await screen.until(lambda: [row[2] for row in screen.rows] == ["AAPL"])
@@ -127,17 +127,17 @@ async def test_a_feed_that_closed_before_the_confirmation_is_reported(start: Sta
     async with shown(control(running)) as screen:
         await screen.press("2")
         await screen.until(lambda: len(screen.rows) == 2)
-        await screen.asked("c")
+        await screen.question("c")
         await feed.leave()
         await until(lambda: "AAPL" not in running.service.hub.feeds, "the feed is gone")
-        assert "AAPL" in await screen.told("y")
+        assert "AAPL" in await screen.opened("y")
         assert screen.title == "error"
         await screen.press("escape", "3")
         await screen.until(lambda: len(screen.rows) == 1)
-        await screen.asked("c")
+        await screen.question("c")
         await reader.leave()
         await until(lambda: not running.service.gateway.connections, "the reader is gone")
-        told = await screen.told("y")
+        told = await screen.opened("y")
         assert "kicked        0 connections" in told
         assert "already gone  1" in told
 
@@ -149,8 +149,8 @@ async def test_an_action_that_cannot_be_audited_is_refused(start: Start) -> None
         audit_log(running).mkdir()
         await screen.press("2")
         await screen.until(lambda: len(screen.rows) == 1)
-        await screen.asked("c")
-        told = await screen.told("y")
+        await screen.question("c")
+        told = await screen.opened("y")
         assert screen.title == "error"
         assert "audit" in told
         assert "nothing was done" in told

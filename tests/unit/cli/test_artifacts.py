@@ -16,7 +16,7 @@ from .conftest import Left
 Command = Callable[..., Left]
 
 
-def test_they_are_listed(qcfeed_: Command) -> None:
+def test_drills_are_listed(qcfeed_: Command) -> None:
     assert qcfeed_("artifacts", "-o", "name").out.split() == list(Artifact)
     said = json.loads(qcfeed_("artifacts", "-o", "json").out)
     assert said["schema"] == "qcfeed.artifacts/1"
@@ -34,7 +34,7 @@ def test_no_file_is_shipped_that_has_no_name() -> None:
     assert files == {artifact.file for artifact in Artifact}
 
 
-def test_all_are_written_or_one(qcfeed_: Command, tmp_path: Path) -> None:
+def test_write_all_artifacts_or_one(qcfeed_: Command, tmp_path: Path) -> None:
     qcfeed_("artifacts", "--write", str(tmp_path / "all"), "--faster", "30")
     assert {path.name for path in (tmp_path / "all").iterdir()} == {a.file for a in Artifact}
     assert (tmp_path / "all" / "rules.yml").read_text() == rules.render(faster=30)

@@ -22,7 +22,7 @@ def made(tmp_path: Path, files: dict[str, bytes]) -> tuple[Path, Manifest]:
     return path, manifest
 
 
-def test_there_and_back(tmp_path: Path) -> None:
+def test_a_bundle_is_written_and_read_back(tmp_path: Path) -> None:
     path, manifest = made(tmp_path, {"answers/orphans.json": NONE, "report.md": b"# x"})
     assert [(f.name, f.schema) for f in manifest.files] == [
         ("answers/orphans.json", "qcfeed.orphans/2"),
@@ -30,7 +30,7 @@ def test_there_and_back(tmp_path: Path) -> None:
     ]
     assert saved_files.schema_of(path) == "qcfeed.bundle/2"
     assert saved_files.read(path, ORPHANS, Orphans)[1] == NONE
-    with pytest.raises(NotFoundError, match=r"holds no qcfeed\.tasks\.by_location/3"):
+    with pytest.raises(NotFoundError, match=r"does not contain qcfeed\.tasks\.by_location/3"):
         saved_files.read(path, TASKS_BY_LOCATION, TasksByLocation)
 
 
@@ -72,7 +72,7 @@ def test_a_bundle_that_is_larger_than_any_is_not_unpacked(
         bundle.unpack(path)
 
 
-def test_an_answer_of_a_future_version_is_no_crash(tmp_path: Path) -> None:
+def test_an_answer_of_a_later_version_is_a_clear_error(tmp_path: Path) -> None:
     path, _ = made(tmp_path, {"answers/orphans.json": b'{"schema":"qcfeed.orphans/2","total":"x"}'})
-    with pytest.raises(UsageError, match="and is not"):
+    with pytest.raises(UsageError, match="but is not"):
         saved_files.read(path, ORPHANS, Orphans)

@@ -80,9 +80,7 @@ def test_what_is_for_the_server_alone_is_not_shown(
         assert "hunter2" not in left.out + left.err
 
 
-def test_a_secret_is_shown_to_be_set_and_nothing_of_it(
-    qcfeed_: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_secret_is_masked(qcfeed_: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QCFEED_PROMETHEUS_TOKEN", "hunter2")
     for output in ("table", "wide", "json", "csv"):
         left = qcfeed_("config", "show", "-o", output)
@@ -91,7 +89,7 @@ def test_a_secret_is_shown_to_be_set_and_nothing_of_it(
 
 
 def test_the_first_file_sets_nothing_and_everything_can_be_uncommented() -> None:
-    text = config_file.written()
+    text = config_file.template()
     assert tomllib.loads(text) == {}
     plain = "\n".join(
         line[1:] for line in text.splitlines() if line.startswith("#") and line[1:2] != " "
@@ -109,16 +107,16 @@ def test_the_first_file_sets_nothing_and_everything_can_be_uncommented() -> None
 def test_init_writes_where_it_will_be_read_and_replaces_nothing(qcfeed_: Command) -> None:
     path = config.file_in_use(None)
     assert qcfeed_("config", "init").status == ExitStatus.OK
-    assert path.read_text() == config_file.written()
-    assert qcfeed_("config", "check").err.startswith(f"{path} is right: 0 options set, 0 contexts")
+    assert path.read_text() == config_file.template()
+    assert qcfeed_("config", "check").err.startswith(f"{path} is valid: 0 options set, 0 contexts")
     path.write_text("port = 1\n")
     again = qcfeed_("config", "init")
     assert again.status == ExitStatus.REFUSED
     assert path.read_text() == "port = 1\n"
     assert "--force" in again.err
     assert qcfeed_("config", "init", "--force").status == ExitStatus.OK
-    assert path.read_text() == config_file.written()
-    assert qcfeed_("config", "init", "-").out == config_file.written()
+    assert path.read_text() == config_file.template()
+    assert qcfeed_("config", "init", "-").out == config_file.template()
 
 
 def test_init_where_nothing_can_be_written(qcfeed_: Command, tmp_path: Path) -> None:
@@ -131,29 +129,31 @@ def test_init_where_nothing_can_be_written(qcfeed_: Command, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("text", "faults"),
     [
-        ("prot = 1", ["sets 'prot', which is no option\n  hint: did you mean 'port'?"]),
+        ("prot = 1", ["sets 'prot', which is not an option\n  hint: did you mean 'port'?"]),
         ("port = 'x'", ["which is not a whole number"]),
         ("upstream = 'sym:'", ["has the unknown scheme 'sym'"]),
         ("upstream = 'replay:/nowhere'", ["/nowhere"]),
-        ("port = ", ["is not TOML"]),
+        ("port = ", ["is not valid TOML"]),
         ("linger = -1\n[contexts.a]\nulr = 'x'", ["--linger is -1", "sets 'ulr'"]),
     ],
 )
-def test_check_says_every_fault(qcfeed_: Command, file: Path, text: str, faults: list[str]) -> None:
+def test_check_reports_every_error(
+    qcfeed_: Command, file: Path, text: str, faults: list[str]
+) -> None:
     file.write_text(text)
     left = qcfeed_("config", "check")
     assert (left.status, left.out) == (ExitStatus.USAGE, "")
     for fault in faults:
         assert fault in left.err
-    assert left.err.count("is not TOML") <= 1
+    assert left.err.count("is not valid TOML") <= 1
 
 
 def test_check_of_a_good_file_and_of_none(qcfeed_: Command, file: Path) -> None:
-    assert f"there is no file {file}: 0 options set, 0 contexts" in qcfeed_("config", "check").err
+    assert f"{file} does not exist: 0 options set, 0 contexts" in qcfeed_("config", "check").err
     file.write_text("port = 7\n[contexts.prod]\ninstance = 'x'\n")
     left = qcfeed_("config", "check", str(file))
     assert left.status == ExitStatus.OK
-    assert f"{file} is right: 1 option set, 1 context" in left.err
+    assert f"{file} is valid: 1 option set, 1 context" in left.err
 
 
 def test_contexts_are_listed(qcfeed_: Command, file: Path) -> None:
@@ -218,7 +218,7 @@ prometheus_token_file = "{token}"
     assert "context prod takes prometheus_token from $PROM_TOKEN, which is not set" in left.err
     assert "export PROM_TOKEN=..." in left.err
     assert (
-        f"[contexts.other] prometheus_token_file: everybody on this machine can read {token}"
+        f"[contexts.other] prometheus_token_file: every user on this machine can read {token}"
         in (left.err)
     )
     assert f"chmod o-rwx {token}" in left.err
@@ -228,7 +228,7 @@ prometheus_token_file = "{token}"
     assert qcfeed_("config", "check").status == ExitStatus.OK
 
 
-async def test_a_context_says_which_service_is_asked(
+async def test_a_context_selects_the_service(
     qcfeed_: Command, file: Path, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = watched.serve("one")
@@ -252,12 +252,12 @@ async def test_a_context_says_which_service_is_asked(
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["--context", "prd", "status"], "there is no context 'prd' in"),
-        (["--context", "prod", "--instance", "x", "status"], "each say which service is meant"),
-        (["--context", "prod", "serve"], "--context prod is a service that runs"),
+        (["--context", "prd", "status"], "no context 'prd' in"),
+        (["--context", "prod", "--instance", "x", "status"], "each name a service"),
+        (["--context", "prod", "serve"], "--context prod names a running service"),
     ],
 )
-def test_a_context_that_cannot_be_meant(
+def test_a_context_that_is_unknown_or_ambiguous_is_a_usage_error(
     qcfeed_: Command, file: Path, args: list[str], said: str
 ) -> None:
     file.write_text("[contexts.prod]\ninstance = 'x'\n")

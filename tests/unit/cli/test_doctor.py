@@ -69,7 +69,7 @@ def doctor(qcfeed_: Command, watched: Watched) -> Callable[..., Any]:
     return ask
 
 
-def test_without_a_service_it_is_said_what_could_not_be_looked_at(qcfeed_: Command) -> None:
+def test_without_a_service_its_checks_are_skipped(qcfeed_: Command) -> None:
     left = qcfeed_("doctor", "-o", "json")
     answer = json.loads(left.out)
     assert left.status == ExitStatus.OK, left.out
@@ -80,7 +80,7 @@ def test_without_a_service_it_is_said_what_could_not_be_looked_at(qcfeed_: Comma
         "service", "ledger", "clock", "prometheus", "scraped", "rules", "prometheus clock",
     }  # fmt: skip
     assert check(left, "service") == {
-        "check": "service", "outcome": "skipped", "detail": "no service runs here",
+        "check": "service", "outcome": "skipped", "detail": "no service is running here",
         "next": "`qcfeed serve`",
     }  # fmt: skip
     assert "7 skipped, 7 passed" in left.err
@@ -113,17 +113,17 @@ def attached() -> Process:
     )  # fmt: skip
 
 
-async def test_a_program_that_is_attached_is_looked_at_too(doctor: Callable[..., Any]) -> None:
+async def test_an_attached_program_is_checked_too(doctor: Callable[..., Any]) -> None:
     said = await doctor("memory", attached())
     assert (said["outcome"], said["detail"]) == (
-        "passed", "the service holds 1% of 100 MiB (cgroup v2)",
+        "passed", "the service uses 1% of 100 MiB (cgroup v2)",
     )  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("name", "differently", "detail", "next_command"),
     [
-        ("versions", {"version": "0.0.1"}, "the service is qcfeed 0.0.1", "restart the service"),
+        ("versions", {"version": "0.0.1"}, "the service runs qcfeed 0.0.1", "restart the service"),
         (
             "ledger",
             {
@@ -140,7 +140,7 @@ async def test_a_program_that_is_attached_is_looked_at_too(doctor: Callable[...,
         (
             "memory",
             {"memory": Memory(resident_bytes=86, limit_bytes=100, limit_source="cgroup v2")},
-            "the service holds 86% of 0 MiB (cgroup v2)",
+            "the service uses 86% of 0 MiB (cgroup v2)",
             "`qcfeed diagnose`",
         ),
     ],
@@ -173,7 +173,7 @@ def _allowed() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-async def test_a_clock_that_tells_another_time(
+async def test_clock_skew_fails_the_check(
     doctor: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qcfeed.control.dispatch.timestamp", lambda: "2020-01-01T00:00:00Z")
@@ -188,7 +188,7 @@ async def test_a_loop_that_is_stuck(qcfeed_: Command, watched: Watched) -> None:
     time.sleep(1.2)  # noqa: ASYNC251 - that is the fault; and the command runs in this thread too
     said = check(qcfeed_("doctor", "-o", "json"), "service")
     assert said["outcome"] == "failed"
-    assert re.search(r"the loop has been stuck for \d+ s", said["detail"])
+    assert re.search(r"the event loop has been stuck for \d+ s", said["detail"])
     assert said["next"] == "`qcfeed stacks`; `qcfeed runbook QcfeedLoopLag`"
 
 
@@ -198,7 +198,7 @@ def test_a_service_that_is_named_and_is_not_there(qcfeed_: Command) -> None:
     assert "cannot reach the service" in said["detail"]
 
 
-def test_a_configuration_that_is_wrong(qcfeed_: Command) -> None:
+def test_an_invalid_configuration_fails_the_check(qcfeed_: Command) -> None:
     path = config.file_in_use(None)
     path.parent.mkdir(parents=True)
     path.write_text("prot = 1\n")
@@ -206,9 +206,9 @@ def test_a_configuration_that_is_wrong(qcfeed_: Command) -> None:
     assert left.status == ExitStatus.FINDINGS
     said = check(left, "configuration")
     assert said["outcome"] == "failed"
-    assert "'prot', which is no option" in said["detail"]
+    assert "'prot', which is not an option" in said["detail"]
     assert check(left, "ports") == {
-        "check": "ports", "outcome": "skipped", "detail": "the configuration is not right",
+        "check": "ports", "outcome": "skipped", "detail": "the configuration is invalid",
         "next": "`qcfeed config check`",
     }  # fmt: skip
 
@@ -250,14 +250,14 @@ def test_memory_too_little_for_a_service_here(
     assert "100 MiB (cgroup v2)" in said["detail"]
 
 
-def test_sockets_that_others_can_use(qcfeed_: Command) -> None:
+def test_a_socket_accessible_to_others_fails_the_check(qcfeed_: Command) -> None:
     directory = paths.runtime_directory()
     directory.mkdir(parents=True, mode=0o700)
     token = paths.token_path()
     token.write_text("x")
     token.chmod(0o644)
     said = check(qcfeed_("doctor", "-o", "json"), "sockets")
-    assert said["detail"] == f"{token} can be used by others"
+    assert said["detail"] == f"{token} is accessible to other users"
     assert said["next"] == f"`chmod 600 {token}`"
     directory.chmod(0o755)
     said = check(qcfeed_("doctor", "-o", "json"), "sockets")

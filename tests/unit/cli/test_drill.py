@@ -48,7 +48,7 @@ async def test_json_is_as_it_came(forbidden: Watched, qcfeed_: Command) -> None:
     assert (stuck["default_number"], stuck["duration_s"]) == (2, 900)
 
 
-def test_a_duration_that_is_none(qcfeed_: Command) -> None:
+def test_an_invalid_duration_is_an_error(qcfeed_: Command) -> None:
     left = qcfeed_("drill", "start", "silent-upstream", "--for", "soon")
     assert left.status == ExitStatus.USAGE
     assert "for example 30s" in left.err

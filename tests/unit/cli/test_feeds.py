@@ -55,7 +55,7 @@ def served(watched):
     return feeds
 
 
-async def test_a_row_a_symbol(served, qcfeed_) -> None:
+async def test_one_row_per_symbol(served, qcfeed_) -> None:
     left = await asyncio.to_thread(qcfeed_, "feeds")
     assert left.status == ExitStatus.OK
     assert left.out.splitlines()[1].split() == [
@@ -67,11 +67,11 @@ async def test_a_row_a_symbol(served, qcfeed_) -> None:
 async def test_no_feeds(watched, qcfeed_) -> None:
     watched.serve(routes=Feeds().routes())
     left = await asyncio.to_thread(qcfeed_, "feeds")
-    assert (left.status, left.out, left.err) == (0, "", "no feeds: nobody is subscribed\n")
+    assert (left.status, left.out, left.err) == (0, "", "no feeds: there are no subscribers\n")
     assert (await asyncio.to_thread(qcfeed_, "feeds", "cancel", "--all")).status == ExitStatus.OK
 
 
-async def test_cancelling_what_nobody_uses_needs_no_yes_and_forces_nothing(served, qcfeed_) -> None:
+async def test_cancelling_a_feed_without_subscribers_needs_no_confirmation(served, qcfeed_) -> None:
     left = await asyncio.to_thread(qcfeed_, "feeds", "cancel", "msft", "MSFT")
     assert left.status == ExitStatus.OK, left.err
     assert "MSFT" in left.out
@@ -79,7 +79,7 @@ async def test_cancelling_what_nobody_uses_needs_no_yes_and_forces_nothing(serve
 
 
 @pytest.mark.parametrize("args", [["AAPL"], ["MSFT", "AAPL"], ["--all"]])
-async def test_cutting_subscribers_off_without_a_terminal_wants_yes(
+async def test_cancelling_a_feed_with_subscribers_needs_yes_without_a_terminal(
     served, qcfeed_, args: list[str]
 ) -> None:
     left = await asyncio.to_thread(qcfeed_, "feeds", "cancel", *args)
@@ -107,9 +107,9 @@ async def test_a_feed_that_does_not_end_in_time_is_a_finding(served, qcfeed_) ->
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        ([], "say which feeds to cancel"),
-        (["--all", "AAPL"], "say which feeds to cancel"),
-        (["TSLA"], "there is no feed of TSLA"),
+        ([], "name the feeds to cancel"),
+        (["--all", "AAPL"], "name the feeds to cancel"),
+        (["TSLA"], "no feed for TSLA"),
         (["../x"], "'../x' is not a symbol"),
     ],
 )

@@ -112,7 +112,7 @@ async def test_orphans_that_can_be_seen_are_listed_and_reaped_all_the_same(
     assert reaped.status == ExitStatus.FINDINGS
     assert "cancelled          3 tasks\n" in reaped.out
     assert says_so(reaped.err)
-    assert "orphans among the tasks that cannot be seen were not cancelled" in reaped.err
+    assert "orphans among the tasks that the ledger cannot see were not cancelled" in reaped.err
 
 
 async def test_as_json_the_reasons_are_in_the_answer(blinded, qcfeed_) -> None:
@@ -139,7 +139,7 @@ async def test_what_was_saved_says_what_it_did_not_see(blinded, qcfeed_, tmp_pat
         assert says_so(left.out + left.err), command
 
 
-async def test_a_fix_is_not_proved_by_tasks_that_cannot_be_seen(blinded, qcfeed_) -> None:
+async def test_an_incomplete_ledger_proves_no_fix(blinded, qcfeed_) -> None:
     verify = ["tasks", "verify", "--site", "anywhere.py:1", "--for", "1s", "--min-spawned", "1"]
     left = await asyncio.to_thread(qcfeed_, *verify, "-o", "json")
     assert left.status == ExitStatus.FINDINGS
@@ -164,7 +164,7 @@ def snapshot(at: int, *incomplete: str) -> answers.TasksByLocation:
         (["old"], [REASON], [REASON]),
     ],
 )
-def test_of_two_censuses_either_may_be_incomplete(
+def test_a_window_is_incomplete_if_either_snapshot_is(
     before: list[str], after: list[str], told: list[str]
 ) -> None:
     assert windows.compare(snapshot(0, *before), snapshot(9, *after)).incomplete == told

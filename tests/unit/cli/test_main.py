@@ -53,7 +53,7 @@ def test_no_command_is_imported_to_list_them(args: list[str]) -> None:
 
 
 @pytest.mark.parametrize("name", ["status", "tasks", "orphans", "feeds", "growth", "top"])
-def test_a_question_imports_its_own_command_and_nothing_heavy(name: str) -> None:
+def test_completion_imports_nothing_slow(name: str) -> None:
     modules = imported_by(name)
     assert modules & set(map(main.module, main.COMMANDS)) == {main.module(name)}
     assert modules.isdisjoint(HEAVY - {"msgspec"})
@@ -130,7 +130,7 @@ def test_no_service_is_exit_3_with_the_next_step(qcfeed_: Command) -> None:
     assert "\n  hint: `qcfeed serve` starts one" in left.err
 
 
-def test_a_bug_is_told_with_a_short_traceback(
+def test_a_bug_is_reported_with_a_short_traceback(
     qcfeed_: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken() -> None:
@@ -157,7 +157,7 @@ def test_an_interrupt_is_quiet(
     assert qcfeed_("status") == Left(status, "", "")
 
 
-def test_a_flag_silences_what_the_environment_says(
+def test_a_flag_that_names_a_service_overrides_all_variables(
     qcfeed_: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("QCFEED_INSTANCE", "exported")
@@ -168,7 +168,7 @@ def test_a_flag_silences_what_the_environment_says(
     assert "exported" not in left.err
 
 
-def test_two_flags_that_say_which_are_one_too_many(qcfeed_: Command) -> None:
+def test_two_flags_that_name_a_service_are_an_error(qcfeed_: Command) -> None:
     left = qcfeed_("--instance", "a", "--socket", "/b.sock", "status")
     assert left.status == ExitStatus.USAGE
     assert "each say which service is meant" in left.err

@@ -25,7 +25,7 @@ async def test_orphans_are_findings_and_reaping_ends_exactly_those(
     reaped = await asyncio.to_thread(qcfeed_, "orphans", "--reap")
     assert reaped.status == ExitStatus.OK, reaped.err
     assert "cancelled          3 tasks\n" in reaped.out
-    assert "refused to die     0\n" in reaped.out
+    assert "survived           0\n" in reaped.out
     assert re.search(r"^took +[\d.]+ m?s; the loop stalled [\d.]+ m?s at most$", reaped.out, re.M)
     none = await asyncio.to_thread(qcfeed_, "orphans")
     assert (none.status, none.out) == (ExitStatus.OK, "")
@@ -40,7 +40,7 @@ async def test_no_orphans_as_json_is_still_a_document(watched, qcfeed_) -> None:
     assert json.loads(left.out)["total"] == 0
 
 
-async def test_an_orphan_that_refuses_to_die_is_exit_1_and_named(watched, qcfeed_) -> None:
+async def test_a_surviving_orphan_is_exit_1_and_listed(watched, qcfeed_) -> None:
     watched.serve()
     release = asyncio.Event()
 
@@ -61,8 +61,8 @@ async def test_an_orphan_that_refuses_to_die_is_exit_1_and_named(watched, qcfeed
         release.set()
         await task
     assert left.status == ExitStatus.FINDINGS, left.err
-    assert "refused to die     1\n" in left.out
+    assert "survived           1\n" in left.out
     assert "LOCATION" in left.out
-    assert "1 task would not die" in left.err
+    assert "1 task did not end" in left.err
     assert json.loads(document.out)["schema"] == "qcfeed.reap/2"
     assert len(json.loads(document.out)["survivors"]) == 1

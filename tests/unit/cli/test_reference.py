@@ -71,4 +71,4 @@ def test_completions_are_fresh(shell: Shell) -> None:
 
 def test_what_a_tab_knows_is_fresh() -> None:
     """By what it says, not by its text: Typer's own words differ between its versions."""
-    assert json.loads(words.written()) == answer.commands(), "run: make generate"
+    assert json.loads(words.words()) == answer.commands(), "run: make generate"

@@ -41,10 +41,12 @@ def test_a_page_is_plain_where_it_is_piped(qcfeed_: Command) -> None:
         ("zzz", "lists them"),
     ],
 )
-def test_a_page_that_is_not_there(qcfeed_: Command, name: str, hint: str) -> None:
+def test_an_unknown_runbook_is_an_error_with_a_suggestion(
+    qcfeed_: Command, name: str, hint: str
+) -> None:
     left = qcfeed_("runbook", name)
     assert left.status == ExitStatus.USAGE
-    assert f"there is no runbook '{name}'" in left.err
+    assert f"no runbook '{name}'" in left.err
     assert hint in left.err
 
 

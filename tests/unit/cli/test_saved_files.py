@@ -60,17 +60,20 @@ def test_a_failed_write_leaves_the_earlier_file(
     ("raw", "message"),
     [
         (None, "cannot be read: No such file or directory"),
-        (b"", "no answer of qcfeed, or not all of one"),
-        (CENSUS[:40], "no answer of qcfeed, or not all of one"),
-        (b"\x00\xff\xfe", "no answer of qcfeed, or not all of one"),
-        (b"[1, 2]", "no answer of qcfeed, or not all of one"),
-        (b'{"name": "qcfeed"}', "is JSON, but no answer of qcfeed"),
+        (b"", "not an answer of qcfeed, or is truncated"),
+        (CENSUS[:40], "not an answer of qcfeed, or is truncated"),
+        (b"\x00\xff\xfe", "not an answer of qcfeed, or is truncated"),
+        (b"[1, 2]", "not an answer of qcfeed, or is truncated"),
+        (b'{"name": "qcfeed"}', "is JSON, but not an answer of qcfeed"),
         (CENSUS.replace(b"/3", b"/4"), "was written by another version of qcfeed"),
-        (b'{"schema":"qcfeed.tasks/1"}', "holds qcfeed.tasks/1; qcfeed.tasks.by_location/3 is"),
-        (b'{"schema":"qcfeed.tasks.by_location/3"}', "and is not: Object missing required field"),
-        (CENSUS.replace(b"1}", b'"x"}'), "and is not: Expected `int`"),
+        (
+            b'{"schema":"qcfeed.tasks/1"}',
+            "contains qcfeed.tasks/1, but qcfeed.tasks.by_location/3 is",
+        ),
+        (b'{"schema":"qcfeed.tasks.by_location/3"}', "but is not: Object missing required field"),
+        (CENSUS.replace(b"1}", b'"x"}'), "but is not: Expected `int`"),
         (b'{"schema":"qcfeed.tasks.snapshot/4"}', "was written by another version of qcfeed"),
-        (b'{"schema":"qcfeed.tasks.snapshot/3"}', "and is not: Object missing required field"),
+        (b'{"schema":"qcfeed.tasks.snapshot/3"}', "but is not: Object missing required field"),
     ],
 )
 @pytest.mark.parametrize("command", [["tasks", "diff"], ["tasks", "--by-location", "--from"]])
@@ -93,7 +96,7 @@ def test_a_directory_that_is_not_there_and_one_in_the_way(qcfeed_, tmp_path: Pat
     assert qcfeed_("tasks", "--from", str(tmp_path)).status == ExitStatus.USAGE
 
 
-async def test_saved_by_a_service_and_asked_without_it(
+async def test_a_saved_snapshot_is_read_without_a_service(
     watched, qcfeed_, sleepers, file: Path
 ) -> None:
     server = watched.serve()
@@ -102,7 +105,7 @@ async def test_saved_by_a_service_and_asked_without_it(
     sleepers(2, orphaned=True)
     shown = await asyncio.to_thread(qcfeed_, "tasks", "--by-location", "--save", str(file))
     assert shown.out.startswith("LOCATION ")
-    assert shown.err == f"saved in {file}\n"
+    assert shown.err == f"saved to {file}\n"
     serial = (
         await asyncio.to_thread(qcfeed_, "tasks", "--name", "feed*", "-o", "name")
     ).out.split()
@@ -135,16 +138,18 @@ async def test_saved_by_a_service_and_asked_without_it(
     assert "\nthe 2 oldest of " in cut.err
 
 
-async def test_what_a_file_cannot_tell_is_said(watched, qcfeed_, sleepers, file: Path) -> None:
+async def test_what_a_file_cannot_answer_is_an_error(
+    watched, qcfeed_, sleepers, file: Path
+) -> None:
     watched.serve()
     sleepers(1)
     await asyncio.to_thread(qcfeed_, "tasks", "--save", str(file), "-o", "name")
     for args, status, words in (
         (["show", "999999"], ExitStatus.USAGE, "no task 999999 was saved"),
         (["findings"], ExitStatus.USAGE, "no findings were saved"),
-        (["cancel", "--site", "x.py:1"], ExitStatus.USAGE, "a file has no tasks to cancel"),
-        (["--save", "x.json"], ExitStatus.USAGE, "--save asks a service and --from a file"),
-        (["--tree", "-o", "speedscope"], ExitStatus.USAGE, "is of the tasks' stacks"),
+        (["cancel", "--site", "x.py:1"], ExitStatus.USAGE, "tasks in a file cannot be cancelled"),
+        (["--save", "x.json"], ExitStatus.USAGE, "--save needs a service and --from a file"),
+        (["--tree", "-o", "speedscope"], ExitStatus.USAGE, "cannot be combined with"),
     ):
         left = qcfeed_("tasks", *args, "--from", str(file))
         assert (left.status, left.out) == (status, "")
@@ -161,11 +166,11 @@ async def test_one_answer_can_be_shown_again_and_no_more(
     assert qcfeed_("tasks", "--from", str(file), "-o", "json").out == said.out
     left = qcfeed_("tasks", "--by-location", "--site", "x.py", "--from", str(file))
     assert left.status == ExitStatus.USAGE
-    assert "is one answer and cannot be asked further (site)" in left.err
+    assert "is a single answer, to which site cannot be applied" in left.err
     assert "qcfeed tasks --save FILE" in left.err
 
 
-async def test_a_proof_from_moments_that_were_saved(watched, qcfeed_, sleepers, file: Path) -> None:
+async def test_verify_from_saved_snapshots(watched, qcfeed_, sleepers, file: Path) -> None:
     watched.serve()
     files: list[str] = []
 
@@ -188,12 +193,14 @@ async def test_a_proof_from_moments_that_were_saved(watched, qcfeed_, sleepers, 
     short = qcfeed_("tasks", "verify", "--site", site, *given[:4], "-o", "json")
     assert "too short to tell: 2 samples" in json.loads(short.out)["reasons"][-1]
     alone = qcfeed_("tasks", "verify", "--site", site, *given[:2])
-    assert (alone.status, "one moment proves nothing" in alone.err) == (ExitStatus.USAGE, True)
+    assert (alone.status, "one snapshot proves nothing" in alone.err) == (ExitStatus.USAGE, True)
 
 
 @pytest.mark.parametrize("flow", [["--watch"], ["--window", "1s"]])
 @pytest.mark.parametrize("kept", ["--save", "--from"])
-def test_a_flow_is_no_census(qcfeed_, file: Path, flow: list[str], kept: str) -> None:
+def test_window_and_watch_cannot_be_saved_or_read(
+    qcfeed_, file: Path, flow: list[str], kept: str
+) -> None:
     left = qcfeed_("tasks", *flow, kept, str(file))
     assert left.status == ExitStatus.USAGE
     assert "qcfeed tasks diff BEFORE AFTER" in left.err

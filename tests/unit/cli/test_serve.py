@@ -59,7 +59,7 @@ def test_the_configuration_file_is_named_before_the_command(
         (["serve", "--port", "-1"], "--port is -1"),
         (["serve", "--port", "x"], "'x' is not a valid int"),
         (["serve", "--prt", "1"], "No such option: --prt. Did you mean --port?"),
-        (["--config", "/nowhere.toml", "serve"], "there is no configuration file /nowhere.toml"),
+        (["--config", "/nowhere.toml", "serve"], "configuration file /nowhere.toml does not exist"),
         (["serve", "--dead-after", "1"], "staleness bands are out of order"),
     ],
 )

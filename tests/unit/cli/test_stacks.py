@@ -30,7 +30,7 @@ async def test_the_watched_loop_comes_first_with_the_task_that_blocks_it(watched
     out = await task
     head, *rest = out.splitlines()
     assert head == (
-        f"thread MainThread, the watched loop's, runs task {record.serial} (blocker\\x1b[2J)"
+        f"thread MainThread, the event loop, running task {record.serial} (blocker\\x1b[2J)"
     )
     lines = "\n".join(rest).split("\n\n")[0].splitlines()
     place = next(i for i, line in enumerate(lines) if line.endswith(".blocker"))
@@ -39,7 +39,7 @@ async def test_the_watched_loop_comes_first_with_the_task_that_blocks_it(watched
     assert "\nthread qcfeed-control" in out
 
 
-def test_what_is_missing_is_said_to_be() -> None:
+def test_missing_source_and_left_out_calls_are_noted() -> None:
     thread = ThreadStack(
         name="deep",
         ident=1,
@@ -49,8 +49,8 @@ def test_what_is_missing_is_said_to_be() -> None:
         stack=[Frame(location="<string>:3", function="wait")],
         dropped_frames=7,
     )
-    assert list(stacks._told(thread)) == [
-        "thread deep, runs task untracked (pump)",
+    assert list(stacks._rendered(thread)) == [
+        "thread deep, running task untracked (pump)",
         "  ... 7 outer calls left out",
         "  <string>:3 wait",
         "    source not available",
@@ -58,12 +58,12 @@ def test_what_is_missing_is_said_to_be() -> None:
     ]
 
 
-async def test_a_loop_that_is_stuck_for_long_is_said_to_be(watched, qcfeed_) -> None:
+async def test_a_stuck_loop_is_reported_on_stderr(watched, qcfeed_) -> None:
     watched.serve()
     await asyncio.sleep(0.1)
     time.sleep(1.3)  # noqa: ASYNC251
     left = qcfeed_("stacks", "-o", "name")
-    said = re.match(r"the loop has not turned for ([\d.]+) s", left.err)
+    said = re.match(r"the loop has been stuck for ([\d.]+) s", left.err)
     assert said, left.err
     assert float(said[1]) >= 1.2
     assert "MainThread" in left.out.splitlines()
@@ -130,7 +130,7 @@ async def test_waits_from_a_sample_say_so(watched, qcfeed_) -> None:
 def test_waits_are_about_locations(qcfeed_, other: list[str]) -> None:
     left = qcfeed_("tasks", "--waits", *other)
     assert left.status == ExitStatus.USAGE
-    assert "about spawn locations" in left.err
+    assert "apply only to the view by location" in left.err
 
 
 def test_a_ledger_without_tasks_has_no_waits() -> None:

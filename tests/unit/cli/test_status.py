@@ -43,16 +43,19 @@ def test_a_healthy_service_has_no_findings() -> None:
         ),
         ({"staleness": answers.Bands(dead=1)}, "1 symbol dead"),
         ({"upstream_connected": False}, "upstream sim: is down while subscribers wait"),
-        ({"drill": "zombie-feeds"}, "drill zombie-feeds: this service is broken on purpose"),
+        (
+            {"drill": "zombie-feeds"},
+            "drill zombie-feeds is active: a fault was injected on purpose",
+        ),
     ],
 )
-def test_each_fault_is_one_finding(changes: dict[str, Any], said: str) -> None:
+def test_each_problem_is_one_finding(changes: dict[str, Any], said: str) -> None:
     [(what, next_command)] = findings(status(**changes))
     assert what.startswith(said)
     assert next_command
 
 
-def test_an_upstream_that_nobody_wants_may_be_down() -> None:
+def test_an_upstream_without_subscribers_may_be_down() -> None:
     assert list(findings(status(upstream_connected=False, subscriptions=0))) == []
 
 
@@ -62,7 +65,7 @@ async def test_the_screen_and_its_exit_status(watched, qcfeed_) -> None:
     left = await asyncio.to_thread(qcfeed_, "status")
     assert (left.status, left.err) == (ExitStatus.OK, "")
     assert "memory         1.0 GiB of 16.0 GiB, 6% (cgroup v2)\n" in left.out
-    assert "subscriptions  3, 1.5 a symbol; 3 connections of at most 20,000\n" in left.out
+    assert "subscriptions  3, 1.5 per symbol; 3 connections of at most 20,000\n" in left.out
     assert "monitor" not in left.out
 
     current = status(drill="zombie-feeds=5", orphaned_tasks=5)

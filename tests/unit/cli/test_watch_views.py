@@ -31,7 +31,7 @@ def test_no_digit_of_a_price_is_lost(price: float, size: Size, shown: str) -> No
     assert row.count(shown) == 2
 
 
-def test_a_side_that_is_missing_is_a_dash() -> None:
+def test_a_missing_price_is_a_dash() -> None:
     assert lay_out(TABLE, [line(None, None)]).lines[1].split()[1:4] == ["-", "-", "-"]
 
 

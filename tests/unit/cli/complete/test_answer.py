@@ -55,7 +55,7 @@ def test_each_shell_gets_its_form(tab: Callable[..., list[str]]) -> None:
 
 
 @pytest.mark.parametrize("asked", [(), ("bash",), ("bash", "x"), ("zsh",), ("bash", BREAKS, "")])
-def test_a_question_that_is_none_gets_silence(
+def test_invalid_arguments_print_nothing(
     tab: Callable[..., list[str]], asked: tuple[str, ...]
 ) -> None:
     assert tab(*asked) == []
@@ -111,7 +111,7 @@ async def test_the_flag_and_the_environment_say_which(
 
 
 @pytest.mark.usefixtures("patient")
-async def test_a_context_leads_elsewhere(
+async def test_a_context_names_a_remote_service(
     watched: Watched,
     sleepers: Callable[..., None],
     tab: Callable[..., list[str]],
@@ -208,7 +208,7 @@ def test_who_answers_strangely_or_not_at_all_gives_no_value(
 
 
 @pytest.mark.usefixtures("patient")
-def test_a_good_answer_of_the_same_stranger_is_taken(
+def test_an_answer_with_unknown_fields_is_accepted(
     stranger: Callable[[bytes, bool], None], tab: Callable[..., list[str]]
 ) -> None:
     stranger(_tasks("a.py:1"), False)
@@ -246,7 +246,7 @@ def test_the_command_line_is_not_imported(asked: tuple[str, ...]) -> None:
     assert modules.isdisjoint(HEAVY | TYPING | {"qcfeed.cli.main"})
 
 
-def test_a_service_elsewhere_is_not_asked_by_the_command_line_either() -> None:
+def test_completion_does_not_contact_a_remote_service_without_its_context() -> None:
     modules = imported_by("fish", "--url", "http://127.0.0.1:1", "tasks", "show", "")
     assert "qcfeed.control.paths" in modules
     assert modules.isdisjoint(HEAVY | {"qcfeed.cli.main", "qcfeed.control.client"})

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from qcfeed.cli.complete.bash import Typed
+from qcfeed.cli.complete.bash import TypedLine
 
 BREAKS = " \t\n\"'@><=;|&(:"
 """What an interactive bash has."""
@@ -23,7 +23,7 @@ BREAKS = " \t\n\"'@><=;|&(:"
     ],
 )
 def test_a_line_is_split_as_the_shell_does(line: str, words: list[str]) -> None:
-    assert Typed(BREAKS, line).words == words
+    assert TypedLine(BREAKS, line).words == words
 
 
 @pytest.mark.parametrize(
@@ -40,15 +40,15 @@ def test_a_line_is_split_as_the_shell_does(line: str, words: list[str]) -> None:
     ],
 )
 def test_only_what_readline_replaces_is_given(typed: str, candidate: str, rest: str) -> None:
-    assert Typed(BREAKS, f"qcfeed tasks {typed}").form(candidate) == rest
+    assert TypedLine(BREAKS, f"qcfeed tasks {typed}").format(candidate) == rest
 
 
-def test_a_user_without_the_colon_among_the_breaks() -> None:
-    line = Typed(BREAKS.replace(":", ""), "qcfeed tasks --site run.py:3")
-    assert line.form("run.py:37") == "run.py:37"
+def test_without_the_colon_in_wordbreaks_the_whole_word_is_replaced() -> None:
+    line = TypedLine(BREAKS.replace(":", ""), "qcfeed tasks --site run.py:3")
+    assert line.format("run.py:37") == "run.py:37"
 
 
 def test_a_candidate_that_does_not_continue_the_word_does_not_fit() -> None:
-    line = Typed(BREAKS, "qcfeed watch aa")
-    assert line.form("MSFT") is None
-    assert line.form("AAPL") == "AAPL", "capitals or not"
+    line = TypedLine(BREAKS, "qcfeed watch aa")
+    assert line.format("MSFT") is None
+    assert line.format("AAPL") == "AAPL", "capitals or not"

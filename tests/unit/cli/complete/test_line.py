@@ -90,18 +90,18 @@ def test_which_value_is_wanted(typed: str, kind: line.Value, head: str, word: st
     assert (cursor.value, cursor.head, cursor.word) == (kind, head, word)
 
 
-def test_an_argument_more_than_there_are_is_no_value() -> None:
+def test_surplus_arguments_have_no_candidates() -> None:
     assert at("tasks show 5 6").value is None
     assert choices("watch -- ") == []
 
 
-def test_only_what_stands_before_the_command_says_which_service() -> None:
+def test_only_options_before_the_command_name_the_service() -> None:
     cursor = at("--instance=a --instance b tasks --site x --instance c ")
-    assert cursor.before == {"instance": "b"}
+    assert cursor.global_options == {"instance": "b"}
     assert cursor.path == "tasks"
 
 
-def test_a_word_that_is_no_command_ends_the_search_for_one() -> None:
+def test_an_argument_ends_the_search_for_a_subcommand() -> None:
     assert at("nonsense tasks show ").path == ""
 
 

@@ -41,7 +41,7 @@ def crowded() -> list[Line]:
     )
 
 
-def test_it_fits_and_keeps_what_matters() -> None:
+def test_the_layout_fits_and_keeps_columns_of_rank_0() -> None:
     laid = [text for text, _ in lay_out_lines(crowded(), 80, 23)]
     assert len(laid) <= 23
     assert max(map(len, laid)) <= 80
@@ -52,7 +52,7 @@ def test_it_fits_and_keeps_what_matters() -> None:
     assert "  next      qcfeed orphans --reap" in laid
 
 
-def test_a_pipe_gets_all_of_it() -> None:
+def test_a_pipe_gets_every_line() -> None:
     laid = [text for text, _ in lay_out_lines(crowded(), None)]
     assert sum("it did not answer" in text for text in laid) == 9
 
@@ -63,16 +63,16 @@ def test_a_command_is_never_wrapped() -> None:
     assert line[0] == long
 
 
-def test_all_findings_in_full_are_all_in_full() -> None:
+def test_full_output_leaves_out_no_line() -> None:
     judged = diagnose(leak(slow=[subscriber(7)]))
     lines = screen(judged, full=True)
     assert [line.text for line in lines if line.label == "cause"] == [
         each.cause for each in judged.findings
     ]
-    assert not any(line.rank for line in lines if line.label != "looked")
+    assert not any(line.rank for line in lines if line.label != "checked")
 
 
-def test_what_a_program_calls_itself_cannot_steer_the_terminal() -> None:
+def test_text_of_the_program_is_escaped() -> None:
     judged = diagnose(healthy())
     judged.findings = [
         DiagnosisFinding(
@@ -84,6 +84,6 @@ def test_what_a_program_calls_itself_cannot_steer_the_terminal() -> None:
 
 
 @pytest.mark.parametrize("height", [1, 5, 10])
-def test_a_terminal_that_is_too_low_keeps_what_always_stays(height: int) -> None:
+def test_a_low_terminal_keeps_lines_of_rank_0(height: int) -> None:
     laid = [text for text, _ in lay_out_lines(crowded(), 80, height)]
     assert "  next      qcfeed orphans --reap" in laid

@@ -39,7 +39,7 @@ async def test_the_service_remembers_and_says_so(
     told = json.loads(left.out)
     assert told["schema"] == "qcfeed.growth/2"
     assert told["source"] == "service"
-    assert "an hour at most" in left.err
+    assert "at most one hour" in left.err
     assert len(told["timeline"]) == 121
     whole = next(each for each in told["windows"] if each["window"] == "whole")
     assert round(whole["tasks_per_minute"]) == 12
@@ -51,19 +51,21 @@ async def test_the_service_remembers_and_says_so(
     assert json.loads(short.out)["locations"][0]["net"] < 65
 
 
-async def test_what_nobody_remembers_is_said(watched: Watched, qcfeed_: Callable[..., Any]) -> None:
+async def test_a_time_outside_the_history_is_an_error(
+    watched: Watched, qcfeed_: Callable[..., Any]
+) -> None:
     memory = Remembering(watched)
     nothing = await asyncio.to_thread(qcfeed_, "growth")
     assert nothing.status == 3
-    assert "its first sample is still to come" in nothing.err
+    assert "it has not taken its first sample yet" in nothing.err
     memory.sampler.sample(time.monotonic())
     past = await asyncio.to_thread(qcfeed_, "growth", "--at", "2024-03-20T02:15")
     assert past.status == 3
-    assert "remembers nothing of 2024-03-20T02:15:00Z" in past.err
+    assert "has no history of 2024-03-20T02:15:00Z" in past.err
     assert "--prometheus" in past.err
 
 
-async def test_a_prometheus_of_the_configuration_that_is_down_is_told_and_done_without(
+async def test_a_configured_prometheus_that_is_down_falls_back_to_the_service(
     watched: Watched, qcfeed_: Callable[..., Any], monkeypatch: Any
 ) -> None:
     memory = Remembering(watched)

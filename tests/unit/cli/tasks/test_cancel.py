@@ -13,7 +13,7 @@ async def serials(qcfeed_, *args: str) -> list[str]:
     return left.out.split()
 
 
-async def test_show_tells_all_and_the_stack(watched, qcfeed_, sleepers) -> None:
+async def test_show_prints_all_facts_and_the_stack(watched, qcfeed_, sleepers) -> None:
     watched.serve()
     sleepers(1, orphaned=True)
     await asyncio.sleep(0)
@@ -69,7 +69,7 @@ async def test_by_label_and_filters(watched, qcfeed_, sleepers) -> None:
         assert left.status == ExitStatus.USAGE, wrong
 
 
-async def test_a_dry_run_and_a_refusal_touch_nothing(watched, qcfeed_, sleepers) -> None:
+async def test_a_dry_run_and_a_refusal_cancel_nothing(watched, qcfeed_, sleepers) -> None:
     watched.serve()
     sleepers(3)
     await asyncio.sleep(0)
@@ -97,7 +97,7 @@ async def test_exactly_these_are_cancelled_and_audited(
     left = await asyncio.to_thread(qcfeed_, "tasks", "cancel", first, third)
     assert (left.status, left.err) == (
         ExitStatus.OK,
-        "there is nothing to cancel; 2 numbers of no live task\n",
+        f"no live task {first}, {third}; nothing was cancelled\n",
     )
     lines = [json.loads(line) for line in (tmp_path / "8006.jsonl").read_text().splitlines()]
     assert [line["event"] for line in lines] == ["intent", "outcome"]
@@ -126,14 +126,14 @@ async def test_a_survivor_is_shown_with_what_it_waits_on(watched, qcfeed_) -> No
         end.set()
         await task
     assert left.status == ExitStatus.FINDINGS, left.err
-    assert "lives: Event.wait" in left.out
+    assert "still alive: Event.wait" in left.out
     assert "    await end.wait()" in left.out
-    assert "1 task would not end" in left.err
+    assert "1 task did not end in time" in left.err
 
 
-async def test_what_to_cancel_must_be_said_once(watched, qcfeed_) -> None:
+async def test_cancel_needs_serials_or_a_filter_but_not_both(watched, qcfeed_) -> None:
     watched.serve()
     for args in ((), ("12", "--name", "x")):
         left = await asyncio.to_thread(qcfeed_, "tasks", "cancel", *args, "--yes")
         assert left.status == ExitStatus.USAGE
-        assert "say which tasks to cancel" in left.err
+        assert "name the tasks to cancel" in left.err

@@ -19,7 +19,7 @@ async def over(*tasks: asyncio.Task[None]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_the_gone_are_listed_and_how_many_there_were(watched, qcfeed_) -> None:
+async def test_ended_tasks_are_listed_with_their_total(watched, qcfeed_) -> None:
     watched.serve()
     for _ in range(3):
         await over(asyncio.create_task(failing(), name="bad\x1b[2J"))
@@ -45,7 +45,7 @@ async def test_failures_are_paragraphs_with_causes(watched, qcfeed_) -> None:
     assert "\x1b" not in left.out
     assert f"2 times in tasks from {HERE}:" in left.out
     assert 'raise RuntimeError("refused' in left.out
-    assert "because of ValueError: invalid literal" in left.out
+    assert "caused by ValueError: invalid literal" in left.out
     left = await asyncio.to_thread(qcfeed_, "tasks", "failures", "-o", "json")
     assert json.loads(left.out)["schema"] == "qcfeed.tasks.failures/2"
     left = await asyncio.to_thread(qcfeed_, "tasks", "failures", "-o", "csv")

@@ -87,13 +87,13 @@ async def test_of_a_service(watched, qcfeed_, sleepers) -> None:
     assert all(line.rpartition(" ")[0].endswith(";future") for line in lines)
 
 
-async def test_what_is_sampled_and_what_is_left_out_is_said(qcfeed_, tmp_path: Path) -> None:
+async def test_sampling_and_left_out_stacks_are_reported(qcfeed_, tmp_path: Path) -> None:
     file = tmp_path / "profile.json"
     file.write_bytes(json.dumps({"schema": "qcfeed.tasks.profile/2"} | _with(unlisted=3)).encode())
     left = qcfeed_("tasks", "-o", "collapsed", "--from", str(file))
     assert left.status == ExitStatus.OK
-    assert "sampled: 500 of 47,829: each location's stacks stand for the rest" in left.err
-    assert "3 tasks of the rarest stacks are left out" in left.err
+    assert "sampled: 500 of 47,829: the stacks of each location are scaled up" in left.err
+    assert "3 tasks with the rarest stacks are left out" in left.err
 
 
 def _with(**fields: object) -> dict[str, object]:
@@ -109,8 +109,8 @@ def _with(**fields: object) -> dict[str, object]:
 def test_a_profile_is_of_stacks(qcfeed_, form: str, other: list[str]) -> None:
     left = qcfeed_("tasks", *other, "-o", form)
     assert left.status == ExitStatus.USAGE
-    assert f"-o {form} is of the tasks' stacks" in left.err
+    assert f"-o {form} cannot be combined with --tree" in left.err
 
 
-def test_other_commands_know_no_such_form(qcfeed_) -> None:
+def test_other_commands_do_not_have_flame_graph_formats(qcfeed_) -> None:
     assert qcfeed_("tasks", "show", "3", "-o", "speedscope").status == ExitStatus.USAGE

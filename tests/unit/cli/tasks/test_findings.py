@@ -60,7 +60,7 @@ async def orphan(now):
     await asyncio.gather(*spawned, return_exceptions=True)
 
 
-async def test_nothing_is_said_to_be_nothing(sampler, qcfeed_) -> None:
+async def test_a_missing_value_is_a_dash(sampler, qcfeed_) -> None:
     left = await asyncio.to_thread(qcfeed_, "tasks", "findings")
     assert (left.status, left.out) == (ExitStatus.OK, "")
     assert left.err.startswith("no findings in 1 snapshot ")
@@ -75,14 +75,16 @@ async def test_a_finding_has_its_evidence_and_the_next_command(sampler, orphan, 
     assert first.endswith(": 1 task is alive though the owner is gone")
     assert "owner subscriber\\x1b[2J 812 closed 60." in evidence
     assert following == "  next: qcfeed orphans --reap"
-    assert left.err.startswith("1 found, 0 to look at again; from 1 snapshot ")
+    assert left.err.startswith("1 found, 0 to check again; from 1 snapshot ")
 
 
-async def test_what_time_will_tell_is_no_finding_yet(sampler, orphan, qcfeed_) -> None:
+async def test_a_finding_to_check_again_does_not_set_the_exit_status(
+    sampler, orphan, qcfeed_
+) -> None:
     orphan(2.5)
     left = await asyncio.to_thread(qcfeed_, "tasks", "findings")
     assert left.status == ExitStatus.OK
-    assert left.out.startswith("again in 5.0s: ")
+    assert left.out.startswith("check again in 5.0s: ")
 
 
 @pytest.mark.parametrize("output", ["wide", "json", "csv", "name"])
@@ -99,10 +101,10 @@ async def test_every_format_has_it_and_its_exit_status(
         assert (answer["schema"], answer["proved"]) == ("qcfeed.findings/2", 1)
 
 
-async def test_what_cannot_be_told_is_said(sampler, qcfeed_) -> None:
+async def test_skipped_rules_are_reported(sampler, qcfeed_) -> None:
     asyncio.get_running_loop().set_exception_handler(None)
     left = await asyncio.to_thread(qcfeed_, "tasks", "findings")
-    assert left.err.startswith("not told: exceptions never retrieved: ")
+    assert left.err.startswith("skipped: exceptions never retrieved: ")
 
 
 async def test_findings_are_saved_and_read_elsewhere(

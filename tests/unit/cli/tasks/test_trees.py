@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 
-from qcfeed.cli.tasks.trees import ALIKE, DEEPEST, branches
+from qcfeed.cli.tasks.trees import MAX_ALIKE, MAX_INDENT, branches
 from qcfeed.errors import ExitStatus
 from qcfeed.model.task_details import TaskTree, TreeTask
 
@@ -42,20 +42,20 @@ def test_a_child_whose_parent_has_ended_is_a_root() -> None:
     assert drawn(task(7, 3)) == ["7"]
 
 
-def test_many_alike_are_folded_but_not_those_with_children_nor_in_a_cycle() -> None:
+def test_similar_siblings_are_folded_unless_they_have_children_or_are_in_a_cycle() -> None:
     many = [task(n, 1, "same") for n in range(2, 12)]
     lines = drawn(task(1), *many, task(20, 5), cycles=[[6, 7]])
     assert lines == [
         "1", "├─ 2", "├─ 3", "├─ +5", "├─ 5", "│  └─ 20", "├─ 6", "└─ 7",
     ]  # fmt: skip
-    assert len(drawn(task(1), *many[:ALIKE])) == 1 + ALIKE
+    assert len(drawn(task(1), *many[:MAX_ALIKE])) == 1 + MAX_ALIKE
     assert len(drawn(task(1), *many, fold=False)) == 11
 
 
 def test_a_chain_deeper_than_the_screen_is_drawn_to_the_end() -> None:
     lines = drawn(task(1), *(task(n, n - 1) for n in range(2, 3_000)))
     assert len(lines) == 2_999
-    assert max(map(len, lines)) <= 3 * DEEPEST + 4
+    assert max(map(len, lines)) <= 3 * MAX_INDENT + 4
 
 
 async def test_the_tree_on_the_command_line(watched, qcfeed_) -> None:

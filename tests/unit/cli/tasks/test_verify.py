@@ -34,8 +34,10 @@ def test_a_site_is_found_by_its_path_or_the_end_of_it() -> None:
     assert verify.matching(ROWS, "feed.py:8") == []
 
 
-def test_the_end_of_two_paths_is_an_error() -> None:
-    with pytest.raises(UsageError, match=r"end of 2 locations: x/feed\.py:83, y/feed\.py:83"):
+def test_an_ambiguous_location_is_an_error() -> None:
+    with pytest.raises(
+        UsageError, match=r"is ambiguous: it is the end of x/feed\.py:83, y/feed\.py:83"
+    ):
         verify.matching(ROWS, "feed.py:83")
 
 
@@ -121,7 +123,7 @@ async def test_a_fix_that_holds(watched, qcfeed_, naps) -> None:
     assert answer["instance"] == "8006"
 
 
-async def test_a_leak_is_told(watched, qcfeed_, traffic, naps) -> None:
+async def test_verify_reports_a_leak(watched, qcfeed_, traffic, naps) -> None:
     watched.serve()
     traffic.leaks = True
     answer = await verified(qcfeed_, status=ExitStatus.FINDINGS)
@@ -130,7 +132,7 @@ async def test_a_leak_is_told(watched, qcfeed_, traffic, naps) -> None:
     assert "live tasks grew" in answer["reasons"][0]
 
 
-async def test_orphans_are_told(watched, qcfeed_, traffic, naps) -> None:
+async def test_orphans_are_listed(watched, qcfeed_, traffic, naps) -> None:
     watched.serve()
     traffic.leaks = traffic.owner_gone = True
     left = await asyncio.to_thread(
@@ -149,16 +151,18 @@ async def test_too_little_traffic_is_no_proof(watched, qcfeed_, traffic) -> None
     assert "too little traffic to tell" in answer["reasons"][0]
 
 
-async def test_a_line_that_spawns_nothing_names_its_neighbours(watched, qcfeed_, traffic) -> None:
+async def test_an_unknown_line_suggests_locations_in_the_same_file(
+    watched, qcfeed_, traffic
+) -> None:
     watched.serve()
     await traffic.more(1)
     args = ("tasks", "verify", "--site", f"{SITE}:1", "--for", "100ms")
     left = await asyncio.to_thread(qcfeed_, *args)
     assert left.status == ExitStatus.FINDINGS
-    assert f"no task was ever born there; in that file: {SITE}:" in left.out
+    assert f"no task was ever created there; locations in that file: {SITE}:" in left.out
 
 
-async def test_ctrl_c_tells_what_is_known_so_far(
+async def test_ctrl_c_prints_the_result_so_far(
     watched, qcfeed_, traffic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watched.serve()
@@ -194,10 +198,10 @@ async def test_a_restart_in_between_proves_nothing(
     monkeypatch.setattr(verify, "time", clock)
     answer = await verified(qcfeed_, status=ExitStatus.FINDINGS)
     assert answer["outcome"] == "unproven"
-    assert answer["reasons"][0] == "the service was restarted meanwhile: begin again"
+    assert answer["reasons"][0] == "the service was restarted meanwhile: start again"
 
 
-async def test_a_service_that_goes_away_is_told_with_what_was_known(
+async def test_verify_prints_its_result_when_the_service_goes_away(
     watched, qcfeed_, traffic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = watched.serve()

@@ -40,7 +40,7 @@ def test_the_time_between_is_that_of_the_answers() -> None:
 
 
 @pytest.mark.parametrize("other", [{"pid": 2}, {"since": "later"}, {"instance": "8007"}])
-def test_another_process_is_said_to_be_one(other: dict) -> None:
+def test_a_restart_between_snapshots_is_reported(other: dict) -> None:
     seen = windows.compare(snapshot(0, 10, 100), snapshot(30, 25, 130, **other))
     assert seen.same_process is False
     assert (seen.locations[0].spawned, seen.flow.per_minute) == (None, None)
@@ -54,10 +54,10 @@ def test_the_wrong_way_round_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("time_", ["", "yesterday", "2026-01-01T00:00:00"])
-def test_a_census_without_a_time_is_an_error(time_: str) -> None:
+def test_a_snapshot_without_a_valid_time_is_an_error(time_: str) -> None:
     timeless = snapshot(0, 1, 1)
     timeless.taken_at = time_
-    with pytest.raises(UsageError, match="does not say when it was taken"):
+    with pytest.raises(UsageError, match="has no valid time"):
         windows.compare(timeless, snapshot(1, 1, 1))
 
 
@@ -84,7 +84,7 @@ def test_diff_over_a_restart_says_so(qcfeed_, tmp_path: Path) -> None:
     after.write_bytes(msgspec.json.encode(snapshot(30, 5, 10, since="later")))
     left = qcfeed_("tasks", "diff", str(before), str(after))
     assert left.out.splitlines()[1].split()[:6] == ["a.py:1", "-", "-", "-", "900", "5"]
-    assert "of two processes" in left.err
+    assert "of different processes" in left.err
 
 
 def clock(sleep: Callable[[float], None]) -> object:
@@ -152,4 +152,4 @@ async def test_watch_goes_on_over_a_restart_until_ctrl_c(
     assert first["locations"][0]["spawned"] == 5
     assert (first["same_process"], second["same_process"]) == (True, False)
     assert "trying again" in left.err
-    assert "of two processes" in left.err
+    assert "of different processes" in left.err

@@ -1,17 +1,17 @@
-"""Looks for the tests: snapshots and what came with them, as a service would have told them."""
+"""Builders of test data: snapshots, findings and diagnoses."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from qcfeed.cli.top.observer import Judged, Seen, Wanted
+from qcfeed.cli.top.observer import Health, Snapshot, Target
 from qcfeed.diagnostics.findings import Certainty
 from qcfeed.model.answers import Location, Memory, Process, TasksByLocation, TaskTotals
 from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding
 
 BEGAN = datetime(2024, 3, 20, 2, 15, tzinfo=UTC)
-GUILTY, SOUND = "feed.py:83", "run.py:40"
+LEAKING, HEALTHY = "feed.py:83", "run.py:40"
 
 
 def location(where: str, live: int, *, orphaned: int = 0, spawned: int | None = None) -> Location:
@@ -61,14 +61,14 @@ def finding(rule: str = "zombies", **more: Any) -> DiagnosisFinding:
         kind="LEAK",
         certainty=Certainty.PROVED,
         urgency=90,
-        headline=f"3 tasks from {GUILTY} serve nobody",
+        headline=f"3 tasks from {LEAKING} serve nobody",
         cause="they ignore failed sends",
         **more,
     )
 
 
-def judged(*findings: DiagnosisFinding, **more: Any) -> Judged:
-    told = Diagnosis(
+def health(*findings: DiagnosisFinding, **more: Any) -> Health:
+    diagnosis = Diagnosis(
         verdict=findings[0].rule if findings else "healthy",
         headline="HEALTHY  12 tasks",
         window_s=30.0,
@@ -77,13 +77,13 @@ def judged(*findings: DiagnosisFinding, **more: Any) -> Judged:
         checks=[],
         skipped=[],
     )
-    return Judged(told, more.get("memory", []), more.get("worst"), more.get("seconds", 0.0))
+    return Health(diagnosis, more.get("memory", []), more.get("worst"), more.get("seconds", 0.0))
 
 
-def seen(view: str = "locations", rows: tuple[Any, ...] = (), **more: Any) -> Seen:
+def refreshed(view: str = "locations", rows: tuple[Any, ...] = (), **more: Any) -> Snapshot:
     given: dict[str, Any] = {
-        "wanted": Wanted(view),
-        "held": process(),
+        "target": Target(view),
+        "process": process(),
         "totals": [10, 11, 12],
         "per_minute": 60.0,
         "span_s": 2.0,
@@ -94,4 +94,4 @@ def seen(view: str = "locations", rows: tuple[Any, ...] = (), **more: Any) -> Se
         "stack": [],
         "took_s": 0.01,
     }
-    return Seen(**(given | more))
+    return Snapshot(**(given | more))

@@ -10,7 +10,7 @@ from .made import finding
 
 
 @pytest.mark.parametrize("rule", PAGES)
-def test_the_page_of_a_rule_is_shipped(rule: str) -> None:
+def test_every_rule_has_a_runbook_that_is_shipped(rule: str) -> None:
     page = details.page(rule)
     assert page.title == f"runbook {PAGES[rule]}"
     assert page.markdown
@@ -21,14 +21,14 @@ def test_an_alert_has_its_own_page() -> None:
 
 
 @pytest.mark.parametrize("rule", ["no_such_rule", None])
-def test_where_there_is_none_all_are_listed(rule: str | None) -> None:
+def test_without_a_runbook_all_are_listed(rule: str | None) -> None:
     page = details.page(rule)
     assert not page.markdown
     assert {line.partition(":")[0] for line in page.lines} >= set(shipped.runbooks())
 
 
-def test_a_finding_is_told_in_full_and_cannot_steer_the_terminal() -> None:
-    told = details.finding(finding(evidence=["1", "2", "3", "4", "5", "6", "7 \x1b[2J"]), 70)
-    assert told.rule == "zombies"
-    assert any("7 " in line for line in told.lines)
-    assert all(line.isprintable() for line in told.lines)
+def test_a_finding_is_shown_in_full_and_escaped() -> None:
+    shown = details.finding(finding(evidence=["1", "2", "3", "4", "5", "6", "7 \x1b[2J"]), 70)
+    assert shown.rule == "zombies"
+    assert any("7 " in line for line in shown.lines)
+    assert all(line.isprintable() for line in shown.lines)

@@ -1,61 +1,61 @@
 from __future__ import annotations
 
-from qcfeed.cli.top.recent import Trail
+from qcfeed.cli.top.recent import RecentSnapshots
 
-from .made import GUILTY, SOUND, location, snapshot
+from .made import HEALTHY, LEAKING, location, snapshot
 
 
-def test_net_growth_and_its_shape_are_of_the_whole_trail() -> None:
-    trail = Trail()
-    for look in range(4):
-        trail.take(snapshot(look * 2, location(GUILTY, 10 * look), location(SOUND, 1)))
-    guilty, sound = trail.rows()
-    assert (guilty.location, guilty.live, guilty.per_minute) == (GUILTY, 30, 300.0)
+def test_growth_and_trend_cover_all_snapshots_kept() -> None:
+    recent = RecentSnapshots()
+    for number in range(4):
+        recent.add(snapshot(number * 2, location(LEAKING, 10 * number), location(HEALTHY, 1)))
+    guilty, sound = recent.trends()
+    assert (guilty.location, guilty.live, guilty.per_minute) == (LEAKING, 30, 300.0)
     assert list(guilty.trend) == [0, 10, 20, 30]
     assert (sound.per_minute, list(sound.trend)) == (0.0, [1, 1, 1, 1])
-    assert (trail.per_minute, trail.seconds) == (300.0, 6.0)
+    assert (recent.per_minute, recent.seconds) == (300.0, 6.0)
 
 
-def test_after_one_look_no_growth_is_told() -> None:
-    trail = Trail()
-    trail.take(snapshot(0, location(SOUND, 1)))
-    assert [row.per_minute for row in trail.rows()] == [None]
-    assert trail.per_minute is None
-    assert trail.since(30) is None
+def test_one_snapshot_has_no_growth() -> None:
+    recent = RecentSnapshots()
+    recent.add(snapshot(0, location(HEALTHY, 1)))
+    assert [row.per_minute for row in recent.trends()] == [None]
+    assert recent.per_minute is None
+    assert recent.since(30) is None
 
 
-def test_a_minute_is_kept_and_no_more() -> None:
-    trail = Trail(span=60)
+def test_snapshots_older_than_a_minute_are_discarded() -> None:
+    recent = RecentSnapshots(span=60)
     for second in range(0, 200, 10):
-        trail.take(snapshot(second, location(SOUND, second)))
-    assert trail.seconds == 60
-    assert len(trail.totals) == 7
-    before = trail.since(30)
+        recent.add(snapshot(second, location(HEALTHY, second)))
+    assert recent.seconds == 60
+    assert len(recent.totals) == 7
+    before = recent.since(30)
     assert before is not None
     assert before.totals.live == 160
 
 
-def test_a_restart_begins_it_anew_and_is_counted() -> None:
-    trail = Trail()
-    trail.take(snapshot(0, location(GUILTY, 5_000)))
-    trail.take(snapshot(2, location(GUILTY, 3), since="2"))
-    assert trail.restarts == 1
-    assert [list(row.trend) for row in trail.rows()] == [[3]]
-    assert trail.per_minute is None
+def test_a_restart_discards_the_snapshots_and_is_counted() -> None:
+    recent = RecentSnapshots()
+    recent.add(snapshot(0, location(LEAKING, 5_000)))
+    recent.add(snapshot(2, location(LEAKING, 3), since="2"))
+    assert recent.restarts == 1
+    assert [list(row.trend) for row in recent.trends()] == [[3]]
+    assert recent.per_minute is None
 
 
-def test_a_location_whose_tasks_have_ended_stays_while_the_trail_knows_it() -> None:
-    trail = Trail(span=10)
-    trail.take(snapshot(0, location(GUILTY, 5), location(SOUND, 1)))
-    trail.take(snapshot(5, location(GUILTY, 0, spawned=5), location(SOUND, 1)))
-    assert [row.per_minute for row in trail.rows()] == [-60.0, 0.0]
-    trail.take(snapshot(14, location(GUILTY, 0, spawned=5), location(SOUND, 1)))
-    assert [row.location for row in trail.rows()] == [SOUND]
+def test_a_location_without_live_tasks_stays_until_its_snapshots_are_discarded() -> None:
+    recent = RecentSnapshots(span=10)
+    recent.add(snapshot(0, location(LEAKING, 5), location(HEALTHY, 1)))
+    recent.add(snapshot(5, location(LEAKING, 0, spawned=5), location(HEALTHY, 1)))
+    assert [row.per_minute for row in recent.trends()] == [-60.0, 0.0]
+    recent.add(snapshot(14, location(LEAKING, 0, spawned=5), location(HEALTHY, 1)))
+    assert [row.location for row in recent.trends()] == [HEALTHY]
 
 
-def test_a_new_location_has_no_past() -> None:
-    trail = Trail()
-    trail.take(snapshot(0, location(SOUND, 1)))
-    trail.take(snapshot(60, location(SOUND, 1), location(GUILTY, 4)))
-    assert [list(row.trend) for row in trail.rows()] == [[1, 1], [None, 4]]
-    assert [row.per_minute for row in trail.rows()] == [0.0, 4.0]
+def test_a_new_location_has_no_earlier_counts() -> None:
+    recent = RecentSnapshots()
+    recent.add(snapshot(0, location(HEALTHY, 1)))
+    recent.add(snapshot(60, location(HEALTHY, 1), location(LEAKING, 4)))
+    assert [list(row.trend) for row in recent.trends()] == [[1, 1], [None, 4]]
+    assert [row.per_minute for row in recent.trends()] == [0.0, 4.0]

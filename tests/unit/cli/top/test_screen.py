@@ -12,8 +12,8 @@ import pytest_asyncio
 
 from qcfeed import Attached, attach
 from qcfeed.cli.top.actions import Actions, Plan
-from qcfeed.cli.top.observer import Looker
-from qcfeed.cli.top.screen import Told
+from qcfeed.cli.top.observer import Observer
+from qcfeed.cli.top.screen import Result
 from qcfeed.control import paths
 from tests.support import full_screen
 from tests.support.full_screen import Screen
@@ -33,21 +33,21 @@ async def shown(size: tuple[int, int] = (80, 24)) -> AsyncIterator[Screen]:
         yield screen
 
 
-async def test_from_the_guilty_line_to_its_end(
+async def test_orphans_are_reaped_after_a_yes(
     program: Attached, sleepers: Callable[..., None]
 ) -> None:
     sleepers(7, orphaned=True)
     sleepers(2)
     async with shown() as screen:
         await screen.until(lambda: any("7" in row for row in screen.rows))
-        assert "7 orphaned" in screen.said("head")
-        assert "reap 7 orphans? [y/N]" in await screen.asked("r")
-        await screen.press("enter")  # no is what a person says who says nothing
-        assert not screen.asks
-        await screen.asked("r")
-        assert "7 tasks" in await screen.told("y")
+        assert "7 orphaned" in screen.text("head")
+        assert "reap 7 orphans? [y/N]" in await screen.question("r")
+        await screen.press("enter")  # Enter alone means no
+        assert not screen.has_question
+        await screen.question("r")
+        assert "7 tasks" in await screen.opened("y")
         await screen.press("escape")
-        await screen.until(lambda: "0 orphaned" in screen.said("head"))
+        await screen.until(lambda: "0 orphaned" in screen.text("head"))
 
 
 async def test_a_location_is_opened_then_a_task_then_it_is_cancelled(
@@ -56,9 +56,9 @@ async def test_a_location_is_opened_then_a_task_then_it_is_cancelled(
     sleepers(3, name="worker")
     async with shown() as screen:
         await opened(screen, 3)
-        assert "worker" in await screen.told("down", "enter")
-        assert "cancel 1 task? [y/N]" in await screen.asked("c")
-        await screen.told("y")
+        assert "worker" in await screen.opened("down", "enter")
+        assert "cancel 1 task? [y/N]" in await screen.question("c")
+        await screen.opened("y")
         await screen.press("escape")
         await screen.until(lambda: len(screen.rows) == 2)
 
@@ -72,22 +72,22 @@ async def opened(screen: Screen, tasks: int) -> None:
     await screen.until(lambda: len(screen.rows) == tasks)
 
 
-async def test_the_cursor_stays_on_its_row_while_others_come_and_in_its_place_when_it_goes(
+async def test_the_cursor_stays_on_its_row_or_else_at_its_position(
     program: Attached, sleepers: Callable[..., list[Any]]
 ) -> None:
     first = sleepers(3)
     async with shown() as screen:
         await opened(screen, 3)
         await screen.press("s", "down")  # the newest first
-        serial = screen.chosen[0]
+        serial = screen.current_row[0]
         sleepers(2)
         await screen.until(lambda: len(screen.rows) == 5)
         await screen.pause()
-        assert (screen.chosen[0], screen.table.cursor_row) == (serial, 3)
+        assert (screen.current_row[0], screen.table.cursor_row) == (serial, 3)
         first[1].cancel()
         await screen.until(lambda: len(screen.rows) == 4)
         assert screen.table.cursor_row == 3
-        assert screen.chosen[0] != serial
+        assert screen.current_row[0] != serial
 
 
 async def test_home_and_end_go_to_the_first_row_and_the_last(
@@ -101,7 +101,7 @@ async def test_home_and_end_go_to_the_first_row_and_the_last(
             assert screen.table.cursor_row == row
 
 
-async def test_sorting_and_words_outlast_what_comes_anew(
+async def test_order_and_filter_survive_refreshes(
     program: Attached, sleepers: Callable[..., None]
 ) -> None:
     sleepers(2, name="apple")
@@ -111,17 +111,15 @@ async def test_sorting_and_words_outlast_what_comes_anew(
         await screen.press("slash", *"conftest", "enter", "enter")
         await screen.until(lambda: len(screen.rows) == 4)
         await screen.press("s", "s", "s", "slash", *"e", "enter")
-        about = screen.said("about")
-        assert about.startswith(
-            f"tasks of {screen.app.state.site}, the oldest; by NAME; only 'e'; "
-        )
-        looks = len(screen.looks)
-        await screen.until(lambda: len(screen.looks) > looks + 3)
-        assert screen.said("about") == about
+        about = screen.text("about")
+        assert about.startswith(f"oldest tasks of {screen.app.state.site}; by NAME; filter 'e'; ")
+        count = len(screen.refreshes)
+        await screen.until(lambda: len(screen.refreshes) > count + 3)
+        assert screen.text("about") == about
         assert screen.table.virtual_size.width <= 80
 
 
-async def test_a_key_that_is_pressed_again_before_the_answer_asks_once(
+async def test_a_key_pressed_again_before_the_answer_requests_once(
     program: Attached, sleepers: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sleepers(3, orphaned=True)
@@ -134,55 +132,55 @@ async def test_a_key_that_is_pressed_again_before_the_answer_asks_once(
 
     monkeypatch.setattr(Actions, "reap", slow)
     async with shown() as screen:
-        await screen.until(lambda: "3 orphaned" in screen.said("head"))
+        await screen.until(lambda: "3 orphaned" in screen.text("head"))
         await screen.press("r", "r", "r")
-        assert screen.said("about") == "asking ..."
+        assert screen.text("about") == "waiting for the service ..."
         answer.set()
-        await screen.until(lambda: screen.asks)
+        await screen.until(lambda: screen.has_question)
         await screen.press("n")
-        assert screen.said("about") == "nothing was done"
-        looks = len(screen.looks)
-        await screen.until(lambda: len(screen.looks) > looks + 2)
-        assert (len(asked), screen.asks) == (1, False)
+        assert screen.text("about") == "nothing was done"
+        count = len(screen.refreshes)
+        await screen.until(lambda: len(screen.refreshes) > count + 2)
+        assert (len(asked), screen.has_question) == (1, False)
 
 
-async def test_it_says_that_the_service_is_away_and_comes_back(
+async def test_a_service_that_goes_away_and_comes_back(
     program: Attached, sleepers: Callable[..., None]
 ) -> None:
     async with shown() as screen:
-        await screen.until(lambda: "0 orphaned" in screen.said("head"))
+        await screen.until(lambda: "0 orphaned" in screen.text("head"))
         await program.__aexit__()
-        await screen.until(lambda: screen.said("head").startswith("AWAY for"))
+        await screen.until(lambda: screen.text("head").startswith("AWAY for"))
         async with attach("8006"):
-            await screen.until(lambda: "restarted 1 time" in screen.said("head"))
-            assert not screen.said("head").startswith("AWAY")
+            await screen.until(lambda: "restarted 1 time" in screen.text("head"))
+            assert not screen.text("head").startswith("AWAY")
 
 
-async def test_what_was_planned_for_a_service_is_not_done_to_the_one_that_came_after_it(
+async def test_a_plan_is_refused_after_a_restart(
     program: Attached, sleepers: Callable[..., None]
 ) -> None:
     sleepers(3, orphaned=True)
     async with shown() as screen:
-        await screen.until(lambda: "3 orphaned" in screen.said("head"))
-        await screen.asked("r")
+        await screen.until(lambda: "3 orphaned" in screen.text("head"))
+        await screen.question("r")
         await program.__aexit__()
         async with attach("8006"):
             sleepers(2, orphaned=True)
-            assert "the service was restarted since this was planned" in await screen.told("y")
+            assert "the service was restarted after this was planned" in await screen.opened("y")
             assert screen.title == "error"
             await screen.press("escape")
-            await screen.until(lambda: "2 orphaned" in screen.said("head"))
+            await screen.until(lambda: "2 orphaned" in screen.text("head"))
 
 
-async def test_a_yes_to_a_service_that_has_gone_says_so(program: Attached) -> None:
+async def test_a_yes_after_the_service_has_gone_is_an_error(program: Attached) -> None:
     async with shown() as screen:
         await screen.until(lambda: screen.rows)
-        await screen.asked("c")
+        await screen.question("c")
         await program.__aexit__()
-        assert "hint: " in await screen.told("y")
+        assert "hint: " in await screen.opened("y")
         assert screen.title == "error"
         await screen.press("escape")
-        await screen.until(lambda: screen.said("head").startswith("AWAY for"))
+        await screen.until(lambda: screen.text("head").startswith("AWAY for"))
 
 
 @pytest.mark.parametrize("over", [(), ("question_mark",), ("slash", "x")])
@@ -192,26 +190,26 @@ async def test_ctrl_c_quits_from_everywhere(program: Attached, over: tuple[str, 
         await screen.until(lambda: not screen.app.is_running)
 
 
-async def test_another_list_closes_the_field_for_words(program: Attached) -> None:
+async def test_another_list_closes_the_filter_field(program: Attached) -> None:
     async with shown() as screen:
         await screen.press("slash", *"abc", "tab")
-        assert "[2 Feeds]" in screen.said("tabs")
+        assert "[2 Feeds]" in screen.text("tabs")
         assert screen.app.focused is screen.table
         await screen.press("shift+tab")
-        assert "only 'abc'" in screen.said("about")
+        assert "filter 'abc'" in screen.text("about")
 
 
-async def test_every_key_of_a_list_shows_it_and_the_runbooks_are_there(program: Attached) -> None:
+async def test_keys_show_every_list_the_help_and_a_runbook(program: Attached) -> None:
     async with shown() as screen:
         for key, title in zip("2345", ("Feeds", "Subscribers", "Orphans", "Findings"), strict=True):
             await screen.press(key)
-            assert f"[{key} {title}]" in screen.said("tabs")
+            assert f"[{key} {title}]" in screen.text("tabs")
         await screen.press("tab")
-        assert "[1 Tasks]" in screen.said("tabs")
+        assert "[1 Tasks]" in screen.text("tabs")
         await screen.press("question_mark")
-        assert "another list" in screen.pane
+        assert "show another list" in screen.pane
         await screen.press("escape")
-        await screen.told("b")
+        await screen.opened("b")
         assert screen.title.startswith("runbook")
 
 
@@ -226,23 +224,23 @@ async def test_it_fits_its_terminal(
         assert screen.app.screen.virtual_size.width <= size[0]
 
 
-async def test_an_unforeseen_fault_of_the_asking_thread_ends_it_and_is_told(
+async def test_an_unexpected_exception_in_the_worker_is_raised(
     program: Attached, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
-    def broken(self: Looker, wanted: object) -> None:
+    def broken(self: Observer, target: object) -> None:
         raise ZeroDivisionError("planted")
 
-    monkeypatch.setattr(Looker, "look", broken)
+    monkeypatch.setattr(Observer, "refresh", broken)
     with pytest.raises(ZeroDivisionError, match="planted"):
         async with shown() as screen:
             await screen.until(lambda: not screen.app.is_running)
 
 
-async def test_what_comes_while_the_screen_is_taken_down_is_not_drawn(program: Attached) -> None:
+async def test_results_during_shutdown_are_ignored(program: Attached) -> None:
     async with shown() as screen:
-        await screen.until(lambda: screen.looks)
-    before = screen.app.state.seen
-    screen.app.on_told(Told(screen.looks[-1]))
-    screen.app.on_told(Told(Plan("reap?", [], None)))
-    assert screen.app.state.seen is before
+        await screen.until(lambda: screen.refreshes)
+    before = screen.app.state.snapshot
+    screen.app.on_result(Result(screen.refreshes[-1]))
+    screen.app.on_result(Result(Plan("reap?", [], None)))
+    assert screen.app.state.snapshot is before

@@ -11,7 +11,7 @@ from qcfeed.cli.ui import render
 from qcfeed.cli.ui.table import Column, Table
 
 TABLE: Table[str] = Table(
-    (Column(key="name", value=lambda s: s), Column(key="size_b", value=len, header="SIZE")),
+    (Column("name", value=lambda s: s), Column(key="size_b", value=len, header="SIZE")),
     identity=lambda s: s,
 )
 
@@ -69,21 +69,21 @@ def test_colour(
     assert render.coloured(Terminal() if terminal else io.StringIO()) is coloured
 
 
-def test_a_terminal_gets_its_width_and_hears_what_was_left_out(
+def test_a_terminal_gets_its_width_and_a_note_of_hidden_columns(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "50")
-    table = Table((*TABLE.columns, Column(key="note", value=lambda s: "n" * 30, rank=1)), str)
+    table = Table((*TABLE.columns, Column("note", value=lambda s: "n" * 30, rank=1)), str)
     terminal = Terminal()
     render.draw(table, ["x" * 30], stream=terminal)
     assert max(map(len, terminal.getvalue().replace("\x1b[1m", "").splitlines())) <= 50
-    assert capsys.readouterr().err == "no room for NOTE: -o wide\n"
+    assert capsys.readouterr().err == "terminal too narrow for NOTE: use -o wide\n"
     wide = Terminal()
     render.draw(table, ["x" * 30], wide=True, stream=wide)
     assert "n" * 30 in wide.getvalue()
 
 
-def test_a_reader_that_has_left_is_no_error(tmp_path: Path) -> None:
+def test_a_closed_pipe_is_not_an_error(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as stream:

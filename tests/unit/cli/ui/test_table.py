@@ -19,10 +19,10 @@ class Line:
 
 TABLE: Table[Line] = Table(
     (
-        Column(key="place", value=lambda x: x.place, least=10),
-        Column(key="live", value=lambda x: x.live, right=True, colour=lambda x: "red"),
-        Column(key="last_note", value=lambda x: x.note, rank=1, least=8),
-        Column(key="extra", value=lambda x: x.extra, wide=True),
+        Column("place", least=10),
+        Column("live", right=True, colour=lambda x: "red"),
+        Column("last_note", "note", rank=1, least=8),
+        Column("extra", wide=True),
     ),
     identity=lambda line: line.place,
 )

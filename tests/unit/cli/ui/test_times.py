@@ -40,7 +40,7 @@ def test_what_is_no_time_is_said(text: str) -> None:
 
 
 def test_what_is_still_to_come_cannot_be_looked_at() -> None:
-    with pytest.raises(typer.BadParameter, match="still to come: it is 2024-03-20T02:30:00Z"):
+    with pytest.raises(typer.BadParameter, match="in the future: it is now 2024-03-20T02:30:00Z"):
         times.resolve("2024-03-20T03:00", NOW)
 
 

@@ -1,0 +1,21 @@
+"""The ``[y/N]`` prompt before an action that other people would notice."""
+
+from __future__ import annotations
+
+import sys
+
+from qcfeed.errors import NeedsConfirmationError
+
+
+def confirm(action: str, *, hint: str, refused: str) -> None:
+    """Ask ``action? [y/N]`` on stderr and return if the answer is yes.
+
+    Raises NeedsConfirmationError with ``refused`` for any other answer; and, without asking, when
+    stdin or stderr is not a terminal: ``hint`` then says which option does it without a prompt.
+    """
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise NeedsConfirmationError(f"this would {action}", hint=f"nothing was done; {hint}")
+    sys.stderr.write(f"{action}? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise NeedsConfirmationError(refused)
