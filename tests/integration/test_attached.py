@@ -360,7 +360,7 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("child", ["pass", "handle.close()"])
 def test_a_forked_child_neither_answers_nor_removes_anything(home: Path, child: str) -> None:
-    """And it does not keep the name from whoever comes when the parent is dead."""
+    """A forked child does not keep the instance name after its parent has died."""
     reading, writing = os.pipe()
     with (
         refusing_port() as port,

@@ -66,7 +66,7 @@ def firing(alert: str) -> str:
 
 
 def seconds(told: str) -> int:
-    """Of a duration as Go writes it: ``1h8m45s``."""
+    """The seconds of a duration in Go's format: ``1h8m45s``."""
     units = {"h": 3600, "m": 60, "s": 1}
     return sum(int(count) * units[unit] for count, unit in re.findall(r"(\d+)([hms])", told))
 

@@ -58,7 +58,7 @@ def runner(request: pytest.FixtureRequest) -> Generator[asyncio.Runner]:
 
 
 def told(runner: asyncio.Runner, case: Case) -> OtherHolders | None:
-    """What is told of the task of a case, the same from its loop's thread and from another."""
+    """The result for the task of a case, the same from its loop's thread and from another thread."""
 
     async def play() -> OtherHolders | None:
         ledger = Ledger()
@@ -136,7 +136,7 @@ async def its_owner_is_gone(stage: Stage) -> None:
 
 
 async def behind_a_task(stage: Stage) -> None:
-    """This one waits for a task, which is somebody; that one is found instead."""
+    """This task waits for another task, so that other task is reported instead."""
     await forgotten_by_the_caller(stage)
 
 
@@ -465,7 +465,7 @@ async def a_future_of_another_kind(stage: Stage) -> None:
 
 
 async def to_be_cancelled(stage: Stage) -> None:
-    """It was told to end, and is at its last words."""
+    """A task that was cancelled and is cleaning up."""
     try:
         asyncio.current_task().cancel()
         await asyncio.sleep(0)

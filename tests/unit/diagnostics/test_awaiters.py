@@ -153,7 +153,7 @@ def test_cycles_are_found_and_are_cycles(pairs: set[tuple[int, int]]) -> None:
 
 
 def _is_acyclic(pairs: set[tuple[int, int]]) -> bool:
-    """By taking away, again and again, what waits for nobody."""
+    """A simple reference: remove tasks that wait for no other, again and again."""
     left = set(pairs)
     while left:
         waiting = {waiting for waiting, _ in left}

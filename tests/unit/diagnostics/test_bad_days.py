@@ -98,7 +98,7 @@ def record_of(ledger: Ledger, task: asyncio.Task[Any]) -> TaskRecord:
 
 
 def read_everything(ledger: Ledger, task: asyncio.Task[Any]) -> snapshot.LiveTask:
-    """Ask every reader of the books about ``task``; its row."""
+    """Ask every reader about ``task``; returns its row."""
     now = time.monotonic()
     record = record_of(ledger, task)
     counted = snapshot.by_location(ledger, now)

@@ -41,7 +41,7 @@ async def ended(*tasks: asyncio.Future[Any]) -> None:
 
 
 def sites(ledger: Ledger) -> list[Site]:
-    """Those of the tests: the task that a test runs in is on the books as well."""
+    """The records of the test's own tasks; the ledger also has the task that runs the test."""
     ledger.settle()
     return [s for s in ledger.sites() if s.spawned and s.location.startswith(("tests/", "<"))]
 
@@ -141,7 +141,7 @@ def test_locations_are_relative_to_the_longest_import_path(
     assert short_path("<string>") == "<string>"
 
 
-# ---------------------------------------------------------------- books
+# ---------------------------------------------------------------- counters
 
 
 async def test_outcomes(ledger: Ledger) -> None:
@@ -177,7 +177,7 @@ async def test_serials_rise_and_find_the_live_only(ledger: Ledger) -> None:
 
 
 class Heard:
-    """What the loop's exception handler was told."""
+    """The calls of the loop's exception handler."""
 
     def __init__(self) -> None:
         self.contexts: list[dict[str, Any]] = []
@@ -293,7 +293,7 @@ async def test_nothing_spawned_is_missing_while_threads_read_and_tasks_come_and_
         tasks = [asyncio.create_task(nothing()) for _ in range(100)]
         made += 100
         await ended(*tasks)
-        tasks.clear()  # now each books its end
+        tasks.clear()  # now each task records its end
     stop.set()
     for reader in readers:
         reader.join()

@@ -45,7 +45,7 @@ async def refuses(enough: asyncio.Event) -> None:
 
 @pytest_asyncio.fixture
 async def enough() -> AsyncIterator[asyncio.Event]:
-    """Ends those that refuse, also when the test has failed."""
+    """Ends tasks that suppress their cancellation, even if the test has failed."""
     event = asyncio.Event()
     yield event
     event.set()

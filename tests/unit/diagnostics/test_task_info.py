@@ -13,7 +13,7 @@ async def nothing() -> None: ...
 
 
 class ReadMeanwhile(Site):
-    """Whenever its count is about to rise, a reader comes by and books what has ended, as one in
+    """Whenever its count is about to rise, a reader scans and records what has ended, as one in
     another thread may: it revives the task by its weak reference."""
 
     __slots__ = ("_finished", "dying")

@@ -17,7 +17,7 @@ async def fail(text: str = "nobody looks") -> None:
 
 
 async def lose(number: int = 1) -> None:
-    """Tasks that fail, and that nobody asks or holds."""
+    """Tasks that fail and are neither awaited nor held."""
     for _ in range(number):
         task = asyncio.create_task(fail())
         await asyncio.wait([task])
