@@ -1,4 +1,4 @@
-"""The control plane: what may be asked of a running process, and how it answers.
+"""The control plane: HTTP over a Unix socket, through which commands read and control a running process.
 
-answers.py is the vocabulary; server.py speaks it from a thread of its own, client.py to it.
+server.py serves it from its own thread, client.py calls it; the answers are in qcfeed/model.
 """

@@ -1,8 +1,8 @@
-"""Carrying out an action in the watched loop from outside of it, and never losing sight of it.
+"""Runs actions in the watched loop on behalf of the control plane's thread.
 
-Each action ends in exactly one audited outcome: ``done`` or ``failed``; ``not_begun``, when the
-watched loop did not turn in time, and then it never begins; ``timed_out`` or, because the service
-stops, ``cancelled``, when it was cancelled; ``unknown``, when it had not ended even so when the
+Every action has exactly one outcome in the audit log: ``done`` or ``failed``; ``not_begun``, if the
+watched loop did not run in time (the action then never begins); ``timed_out`` or ``cancelled`` (the
+service is stopping), if the action was cancelled; ``unknown``, if it had still not ended when the
 server stopped.
 """
 
@@ -28,23 +28,23 @@ from qcfeed.errors import TimedOutError, UnreachableError
 from qcfeed.model.answers import Answer
 
 LONGEST = 600.0
-"""Seconds that an action may ask for by its ``timeout_s``."""
+"""The longest ``timeout_s`` that an action may request, in seconds."""
 
 CANCEL_GRACE = 1.0
-"""Seconds that an action gets to end after it was cancelled, before its caller is told."""
+"""Seconds that a cancelled action has to end before its caller gets an answer."""
 
 Ended = asyncio.Future[Answer | BaseException]
 Outcome = tuple[str, Answer | Exception]
-"""The audit log's word for it, and what the caller gets."""
+"""The outcome for the audit log, and the answer or error for the caller."""
 
 Handler = Callable[[Any], Awaitable[Answer]]
 
 
 @dataclass(slots=True)
 class Call:
-    """One handler's run. ``outcome`` is an answer or the error it ended with.
+    """One run of an action's handler. ``outcome``: its answer, or the error that ended it.
 
-    The future is the claim as well: ``cancel`` and ``set_running_or_notify_cancel`` exclude each
+    The future also decides who owns the action: ``cancel`` and ``set_running_or_notify_cancel`` exclude each
     other, so an action that was given up never begins.
     """
 
@@ -57,12 +57,12 @@ class Call:
     task: asyncio.Task[None] | None = None
 
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        """In the watched loop."""
+        """Runs in the watched loop."""
         if self.outcome.set_running_or_notify_cancel():
             self.task = loop.create_task(self._run(), name="qcfeed control action")
 
     def cancel(self) -> None:
-        """In the watched loop."""
+        """Runs in the watched loop."""
         if self.task is not None:
             self.task.cancel()
 
@@ -77,14 +77,14 @@ class Call:
 
 
 class _ClosingError(Exception):
-    """The server stops while an action runs."""
+    """The server is stopping while an action runs."""
 
 
 class Actions:
-    """Runs actions in ``loop`` for a server that lives in another; at home in the server's loop.
+    """Runs actions in ``loop``, the watched loop. Used in the server's own loop.
 
-    ``grace``: seconds that the watched loop gets to take an action up, and an action gets beyond
-    the ``timeout_s`` it asked for.
+    ``grace``: seconds that the watched loop has to start an action, and that an action has beyond the
+    ``timeout_s`` it requested.
     """
 
     def __init__(
@@ -96,17 +96,17 @@ class Actions:
         self._grace = grace
         self._running: set[asyncio.Task[Answer]] = set()
         self._closing = asyncio.get_running_loop().create_future()
-        # A thread of its own: a stuck disk must not take the threads that reads are answered in.
+        # In a thread of its own: a stuck disk must not occupy the threads that answer reads.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="qcfeed-audit")
 
     async def carry_out(self, action: Action[Any], query: Any, caller: Caller) -> Answer:
-        """The handler's answer, or its error.
+        """Run the action and return the handler's answer, or raise its error.
 
-        Raises TimedOutError, with the watched loop's stack as notes when it is stuck, and
-        NotAllowedError when the audit log cannot be written; nothing was done then.
+        Raises TimedOutError, with the watched loop's stack as notes if it is stuck; and NotAllowedError if the
+        audit log cannot be written, in which case nothing was done.
         """
         if self._closing.done():
-            raise UnreachableError(f"{action.word} was not begun: the service stops")
+            raise UnreachableError(f"{action.word} was not started: the service is stopping")
         limit = min(max(getattr(query, "timeout_s", 0.0), 0.0), LONGEST)
         task = asyncio.create_task(self._audited(action, query, caller, limit), name=action.word)
         self._running.add(task)
@@ -116,18 +116,18 @@ class Actions:
             return task.result()
         raise TimedOutError(
             f"{action.word} was cancelled after {self._grace + limit:g} s and has not ended yet",
-            hint=f"what becomes of it will be in the audit log {self._log.path}",
+            hint=f"its outcome will be in the audit log {self._log.path}",
         )
 
     def _forget(self, task: asyncio.Task[Answer]) -> None:
         self._running.discard(task)
         if not task.cancelled():
-            task.exception()  # it is in the audit log, whether or not its caller still waits
+            task.exception()  # mark it as retrieved: the audit log has it, whether or not the caller still waits
 
     async def close(self) -> None:
-        """Cancel what still runs, and write down what became of it as far as is known.
+        """Cancel the actions that still run, and record their outcomes as far as they are known.
 
-        Takes CANCEL_GRACE seconds at most, and as long as the audit log's disk does.
+        Takes at most CANCEL_GRACE seconds, plus the time that the audit log's disk needs.
         """
         self._closing.set_result(None)
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -165,11 +165,11 @@ class Actions:
             return "done", result
         return "timed_out", TimedOutError(
             f"{word} had not ended after {self._grace + limit:g} s and was cancelled",
-            hint="look what it left: `qcfeed status`",
+            hint="see what it did so far: `qcfeed status`",
         )
 
     async def _within(self, ended: Ended, seconds: float | None) -> bool:
-        """Whether it ended in this time. Raises _ClosingError when the server stops first."""
+        """Whether it ended within this time. Raises _ClosingError if the server stops first."""
         either: set[asyncio.Future[Any]] = {ended, self._closing}
         await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if self._closing.done() and not ended.done():
@@ -177,9 +177,9 @@ class Actions:
         return ended.done()
 
     async def _give_up(self, call: Call, ended: Ended, word: str) -> Outcome:
-        """The server stops: end the action too."""
+        """The server is stopping: end the action too."""
         if call.outcome.cancel():
-            return "not_begun", UnreachableError(f"{word} was not begun: the service stops")
+            return "not_begun", UnreachableError(f"{word} was not started: the service is stopping")
         self._cancel(call)
         await asyncio.wait({ended}, timeout=CANCEL_GRACE)
         if ended.done():
@@ -187,14 +187,14 @@ class Actions:
         return "unknown", UnreachableError(f"the service stopped before {word} ended")
 
     def _cancel(self, call: Call) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nothing runs in it
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so nothing runs in it
             self._loop.call_soon_threadsafe(call.cancel)
 
     def _stuck(self, word: str) -> TimedOutError:
         stalled = self._watch.stalled_for(time.monotonic())
         error = TimedOutError(
             f"{word} was not begun: the service's loop has been stuck for {stalled:.1f} s",
-            hint="nothing was done; the stack says where it is stuck",
+            hint="nothing was done; the stack shows where the loop is stuck",
         )
         for line in self._watch.stack():
             error.add_note(line)
@@ -206,7 +206,7 @@ class Actions:
 
 
 def _facts(answer: Answer) -> dict[str, Any]:
-    """The answer without its envelope, which the server has yet to fill in."""
+    """The answer without the fields that the server fills in."""
     whole: dict[str, Any] = msgspec.to_builtins(answer)
     return {key: value for key, value in whole.items() if key not in Answer.__struct_fields__}
 

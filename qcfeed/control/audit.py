@@ -1,9 +1,9 @@
-"""The audit log: who did what to this service, when, and what became of it.
+"""The audit log: who did what to this service, when, and with which result.
 
-JSON lines, two for an action: ``intent`` before anything is done, ``outcome`` afterwards, with the
-same ``id``. An action whose intent cannot be written is refused, so nothing is ever done unseen; an
-intent without an outcome means that the process ended in between. A line is one write to a file
-opened with ``O_APPEND`` for that line, so the log may be rotated at any time.
+JSON lines, two per action with the same ``id``: ``intent`` before anything is done, ``outcome`` after. An
+action whose intent cannot be written is refused, so nothing is done unrecorded. An intent without an
+outcome means that the process ended in between. Each line is one write to a file that is opened with
+``O_APPEND`` for it, so the log may be rotated at any time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from qcfeed.errors import NotAllowedError, StartError
 logger = logging.getLogger(__name__)
 
 LISTED = 1000
-"""Items of one list that a line keeps; what is left out is counted."""
+"""How many items of a list are kept in a line; the others are counted."""
 
 _notes: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar(
     "qcfeed_audit_notes", default=None
@@ -32,8 +32,9 @@ _notes: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar(
 
 
 class Caller(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who asked: a local process over the Unix socket, a holder of the token over TCP, or the service
-    itself, which ends a drill when its time is over."""
+    """Who requested an action: a local process over the Unix socket, a holder of the token over TCP, or the
+    service itself, which ends a drill when its time is over.
+    """
 
     via: str
     uid: int | None = None
@@ -43,7 +44,7 @@ class Caller(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An action whose intent is written."""
+    """An action whose intent has been written."""
 
     id: str
     word: str
@@ -53,7 +54,7 @@ class Entry:
 
 
 def note(**values: Any) -> None:
-    """Called by an action's handler: ``before=`` and ``after=`` for its audit line.
+    """Add ``before=`` and ``after=`` to the audit line of the current action; for its handler.
 
     Does nothing outside an action. Without ``after``, the answer itself is recorded.
     """
@@ -63,23 +64,23 @@ def note(**values: Any) -> None:
 
 
 def collect_notes(notes: dict[str, Any]) -> None:
-    """From here on, in this context, ``note`` writes to ``notes``."""
+    """Make ``note`` write to ``notes`` in this context from now on."""
     _notes.set(notes)
 
 
 def timestamp() -> str:
-    """Now, RFC 3339 in UTC, to the microsecond."""
+    """The current time in RFC 3339, UTC, with microseconds."""
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class AuditLog:
-    """Appends to ``path`` (made with mode 0600). From any thread; each call is one small write."""
+    """Appends to ``path``, created with mode 0600. From any thread; each call is one small write."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def check(self) -> None:
-        """Raises StartError when the log cannot be written, before anybody relies on it."""
+        """Check that the log can be written. Raises StartError if not, before anything relies on it."""
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._append(b"")
@@ -90,7 +91,7 @@ class AuditLog:
             ) from error
 
     def intend(self, word: str, caller: Caller, request: Any) -> Entry:
-        """Record that an action is about to happen. Raises NotAllowedError when it cannot be."""
+        """Record that an action is about to happen. Raises NotAllowedError if the record cannot be written."""
         entry = Entry(secrets.token_hex(8), word, caller, request, {})
         try:
             self._write(entry, "intent", {"request": request})
@@ -103,10 +104,9 @@ class AuditLog:
         return entry
 
     def conclude(self, entry: Entry, outcome: str, *, answer: Any = None, error: str = "") -> None:
-        """Record what became of it: ``done``, ``failed``, ``timed_out``, ``not_begun``, ``unknown``.
+        """Record the outcome: ``done``, ``failed``, ``timed_out``, ``cancelled``, ``not_begun`` or ``unknown``.
 
-        What happened cannot be undone for want of a line, so a failing write goes to the log
-        of the process instead.
+        The action has happened and cannot be undone, so a failing write is reported in the process's log.
         """
         detail: dict[str, Any] = {"outcome": outcome} | entry.notes
         if answer is not None:

@@ -1,8 +1,8 @@
-"""Who may speak to the control plane.
+"""Decides who may use the control plane.
 
-Over the Unix socket: the same user or root, as the kernel names the peer (peers.py). Over loopback
-TCP: whoever holds the bearer token, and never a browser: a foreign ``Host`` is a rebound name, and
-an ``Origin`` is a page somewhere that asks in its reader's name.
+Over the Unix socket: processes of the same user or of root, as the kernel reports them (peers.py). Over
+loopback TCP: whoever has the bearer token, and never a browser. A foreign ``Host`` header means DNS
+rebinding; an ``Origin`` header means that a web page sends requests in its reader's name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from qcfeed.errors import NotAllowedError, StartError
 
 
 def check_client(client: Peer) -> None:
-    """Raises NotAllowedError unless the client is this process's user or root."""
+    """Raises NotAllowedError unless the client belongs to this process's user or to root."""
     if client.uid not in (0, os.geteuid()):
         raise NotAllowedError(
             f"user {client.user} may not speak to a service of user {me().user}",
@@ -46,18 +46,18 @@ def check_origin(origin: str | None) -> None:
 
 
 def check_host(host: str | None, port: int) -> None:
-    """Raises NotAllowedError for a ``Host`` that is not ours: a rebound DNS name has its own."""
+    """Raises NotAllowedError for any other ``Host`` than ours, which stops DNS rebinding."""
     name, _, given = (host or "").rpartition(":")
     if given != str(port) or not is_loopback(name.strip("[]")):
         raise NotAllowedError(
             f"Host {(host or '')[:100]!r} is not this service",
-            hint=f"ask http://127.0.0.1:{port}",
+            hint=f"use http://127.0.0.1:{port}",
         )
 
 
 def check_token(authorization: str | None, token: str) -> None:
-    """Raises NotAllowedError unless the header is ``Bearer <token>``; takes constant time."""
-    import hmac  # OpenSSL comes with it, and those who ask import this too
+    """Raises NotAllowedError unless the header is ``Bearer <token>``. Takes constant time."""
+    import hmac  # imports OpenSSL, which clients do not need
 
     given = (authorization or "").encode("utf-8", "surrogateescape")
     if not hmac.compare_digest(given, f"Bearer {token}".encode()):
@@ -68,10 +68,10 @@ def check_token(authorization: str | None, token: str) -> None:
 
 
 def ensure_directory(directory: Path) -> None:
-    """Make a directory that only this user can enter, or make sure that it is one.
+    """Create a directory that only this user can enter, or check that an existing one is so.
 
-    Raises StartError for a symbolic link, somebody else's directory, or one open to others:
-    whoever can write there could put their own socket in ours' place.
+    Raises StartError for a symbolic link, for another user's directory, and for one that others may enter:
+    whoever can write there could replace our socket by theirs.
     """
     try:
         directory.mkdir(mode=0o700, exist_ok=True, parents=True)
@@ -94,10 +94,10 @@ def ensure_directory(directory: Path) -> None:
 
 
 def read_token(path: Path) -> str:
-    """The token in ``path``.
+    """Read the token from ``path``.
 
-    Raises NotAllowedError when it cannot be read, is not a plain file of this user's or root's, or
-    others can read it too.
+    Raises NotAllowedError if the file cannot be read, is not a regular file of this user or of root, or can
+    be read by others.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -113,15 +113,15 @@ def read_token(path: Path) -> str:
     if not token or found.st_uid not in (0, os.geteuid()):
         raise NotAllowedError(
             f"{path} is not a token that only {me().user} can read",
-            hint=f"look at it: `ls -la {path}`; without it the service makes a new one at start",
+            hint=f"check `ls -la {path}`; if it is missing, the service creates a new one when it starts",
         )
     return token
 
 
 def ensure_token(path: Path) -> str:
-    """The token in ``path``, made (mode 0600) when there is none yet.
+    """Read the token from ``path``; create it with mode 0600 if it does not exist.
 
-    Raises StartError when it cannot be made, and as ``read_token`` does.
+    Raises StartError if it cannot be created, and what ``read_token`` raises.
     """
     ensure_directory(path.parent)
     if not path.exists():
@@ -130,20 +130,22 @@ def ensure_token(path: Path) -> str:
         except OSError as error:
             raise StartError(
                 f"cannot make the control plane's token {path}: {error.strerror}",
-                hint="set XDG_RUNTIME_DIR to a directory with room, or leave --control-listen away",
+                hint="set XDG_RUNTIME_DIR to a directory with free space, or omit --control-listen",
             ) from error
     return read_token(path)
 
 
 def _make_token(path: Path) -> None:
-    """Written whole and then named, so that nobody reads half a token or replaces another's."""
+    """Written completely and then renamed, so that nobody reads half a token or overwrites an existing one."""
     import secrets  # as hmac above
 
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         os.write(descriptor, secrets.token_urlsafe(32).encode() + b"\n")
-        with contextlib.suppress(FileExistsError):  # another service was faster: its token holds
+        with contextlib.suppress(
+            FileExistsError
+        ):  # another service created it first; its token is used
             path.hardlink_to(fresh)
     finally:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Asking a control plane: synchronous, cheap to import, and never longer than its timeout."""
+"""A synchronous client for the control plane: quick to import, and never slower than its timeout."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from qcfeed.errors import (
 from qcfeed.model.answers import Answer, Failure
 
 ANSWER_BYTES = 64 * 1024 * 1024
-"""More than any answer has; whoever sends more is not a control plane."""
+"""More bytes than any answer has. Whatever sends more is not a control plane."""
 
 _BACKLOG_PAUSE = 0.02
 
@@ -28,19 +28,19 @@ AnyAnswer = TypeVar("AnyAnswer", bound=Answer)
 
 
 class ServiceBugError(QcfeedError):
-    """The service met an error of its own while it answered; its log has the traceback."""
+    """The service had an internal error while it answered; its log has the traceback."""
 
     code = "bug"
 
 
 class ControlClient:
-    """One control plane, asked over one connection a request.
+    """One control plane; each request has its own connection.
 
-    ``timeout`` is in seconds and holds for a whole request, however slowly the other end drips.
+    ``timeout``: seconds for a whole request, however slowly the other end sends.
 
-    Every request raises UnreachableError, NotAllowedError, TimedOutError, or what the service
-    refused it with: the error of the Failure's code, its message and hint, and as notes
-    (``__notes__``) the stack of a stuck loop.
+    Every request raises UnreachableError, NotAllowedError, TimedOutError, or the error with which the service
+    refused it: by its code, with its message and hint, and with the stack of a stuck loop as notes
+    (``__notes__``).
     """
 
     def __init__(self, address: Address, *, timeout: float) -> None:
@@ -50,33 +50,33 @@ class ControlClient:
         self._aborted = False
 
     def abort(self) -> None:
-        """From another thread: the request under way fails at once, and so does every later one.
+        """Make the current request, and every later one, fail at once with UnreachableError. From any thread.
 
-        They raise UnreachableError. An action that the service has begun goes on there.
+        An action that the service has begun continues there.
         """
         self._aborted = True
         if (asking := self._asking) is not None:
             asking.abort()
 
     def get(self, path: str, answer_type: type[AnyAnswer], **params: Any) -> AnyAnswer:
-        """A read's answer; parameters that are None are left out."""
+        """Send a read and return the answer. Parameters that are None are left out."""
         return self.decode(self.fetch(path, **params), answer_type)
 
     def post(self, path: str, body: msgspec.Struct, answer_type: type[AnyAnswer]) -> AnyAnswer:
-        """An action's answer."""
+        """Send an action and return the answer."""
         return self.decode(self.send(path, body), answer_type)
 
     def fetch(self, path: str, **params: Any) -> bytes:
-        """A read's answer, the JSON as it came."""
+        """Send a read and return the answer as unchanged JSON."""
         given = {key: value for key, value in params.items() if value is not None}
         return self._ask("GET", f"{path}?{urlencode(given)}" if given else path, None)
 
     def send(self, path: str, body: msgspec.Struct) -> bytes:
-        """An action's answer, the JSON as it came."""
+        """Send an action and return the answer as unchanged JSON."""
         return self._ask("POST", path, msgspec.json.encode(body))
 
     def decode(self, raw: bytes, answer_type: type[AnyAnswer]) -> AnyAnswer:
-        """The answer in ``raw``. Raises UnreachableError when it is another one."""
+        """Decode ``raw``. Raises UnreachableError if it is another kind of answer."""
         try:
             return msgspec.json.decode(raw, type=answer_type)
         except msgspec.MsgspecError as error:
@@ -106,7 +106,7 @@ class ControlClient:
         while not self._aborted:
             try:
                 return connection.connect()
-            except BlockingIOError:  # a Unix socket's backlog is full: nobody accepts just now
+            except BlockingIOError:  # a Unix socket's backlog is full; try again
                 time.sleep(_BACKLOG_PAUSE)
         raise ConnectionAbortedError
 
@@ -131,7 +131,7 @@ class ControlClient:
     def _timed_out(self) -> TimedOutError:
         return TimedOutError(
             f"{self.address} did not answer within {self.timeout:g} s",
-            hint="is its process stopped or starved? `ps` tells; --timeout gives it longer",
+            hint="is its process stopped or short of CPU? see `ps`; --timeout SECONDS waits longer",
         )
 
     def _unreachable(self, reason: str) -> UnreachableError:
@@ -159,7 +159,7 @@ class ControlClient:
 
 
 def _errors(root: type[QcfeedError] = QcfeedError) -> dict[str, type[QcfeedError]]:
-    """Every error by its code."""
+    """All errors by code."""
     found = {root.code: root}
     for kind in root.__subclasses__():
         found |= _errors(kind)

@@ -1,8 +1,8 @@
-"""One request to a control plane and its answer, over a connection of their own, with one deadline.
+"""One request to a control plane and its answer, on its own connection, with one deadline.
 
-For all who ask: the commands' client (client.py), and a TAB, so nothing is imported here that takes
-its time (docs/adr/0022). It is asked in HTTP/1.0 (RFC 1945), whose answer is one head, and a body that
-is as long as the head says, or else all that comes: no chunks, and nothing in between.
+Used by the commands' client (client.py) and by TAB completion, so it imports nothing slow
+(docs/adr/0022). It speaks HTTP/1.0 (RFC 1945): the answer is one head, and a body whose length the head
+gives or that ends with the connection. There are no chunks and no interim answers.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import time
 from qcfeed.control import peers
 
 Where = str | tuple[str, int]
-"""A Unix socket's path, or a host, which is a number or ``localhost``, and its port."""
+"""A Unix socket's path, or a host (a number or ``localhost``) and its port."""
 
 OK = 200
-"""The status of an answer that is no refusal."""
+"""The status of an answer that is not an error."""
 
 HEAD_BYTES = 16_384
-"""More than any head has."""
+"""More bytes than any head has."""
 
 _PIECE = 65_536
 _BEGIN = b"HTTP/"
@@ -28,7 +28,7 @@ _END = b"\r\n\r\n"
 
 
 class ImpostorError(PermissionError):
-    """Somebody else listens on the socket: ``peer``, who is not trusted."""
+    """The socket belongs to another user: ``peer``, who is not trusted."""
 
     def __init__(self, peer: peers.Peer) -> None:
         super().__init__(errno.EPERM, f"it is served by user {peer.user}")
@@ -36,14 +36,14 @@ class ImpostorError(PermissionError):
 
 
 class NotHttpError(ValueError):
-    """What answers is no control plane; says what it did instead."""
+    """The other end is not a control plane; the message says what it sent."""
 
 
 class Connection:
-    """A connection that takes one request.
+    """A connection for one request.
 
-    ``deadline`` is a time of ``time.monotonic`` and holds for all of it: who drips bytes gains
-    nothing. Past it everything raises TimeoutError. ``token``: the bearer token, where one is needed.
+    ``deadline``: by ``time.monotonic()``, for the whole request, so an end that sends byte by byte gains
+    nothing. After it every call raises TimeoutError. ``token``: the bearer token, if one is needed.
     """
 
     def __init__(self, where: Where, deadline: float, token: str | None = None) -> None:
@@ -64,12 +64,13 @@ class Connection:
         self.close()
 
     def connect(self) -> None:
-        """Raises OSError: BlockingIOError while a Unix socket's backlog is full, which may be tried
-        again, and ImpostorError when somebody else listens there."""
+        """Connect. Raises OSError: BlockingIOError while a Unix socket's backlog is full (it may be tried again),
+        and ImpostorError if another user listens there.
+        """
         self._hurry()
         if not isinstance(self._where, str):
             host, port = self._where
-            # No name is looked up.
+            # Names are not resolved.
             self._socket.connect(("127.0.0.1" if host == "localhost" else host, port))
             return
         self._socket.connect(self._where)
@@ -80,10 +81,10 @@ class Connection:
     def ask(
         self, method: str, target: str, body: bytes | None = None, *, most: int
     ) -> tuple[int, bytes]:
-        """The answer's status and its body, which has no more than ``most`` bytes.
+        """Return the answer's status and its body of at most ``most`` bytes.
 
-        Raises NotHttpError when this is no answer or a longer one, and OSError, also when the
-        connection ends too early.
+        Raises NotHttpError if the answer is not HTTP or is longer, and OSError, also if the connection ends too
+        early.
         """
         self._hurry()
         self._socket.sendall(self._request(method, target, body))
@@ -92,7 +93,7 @@ class Connection:
         return status, self._body(rest, length, most)
 
     def abort(self) -> None:
-        """From another thread: whoever waits for it fails at once, by an OSError."""
+        """Make the thread that waits for this connection fail with an OSError at once. From any thread."""
         self._deadline = 0.0
         try:
             self._socket.shutdown(socket.SHUT_RDWR)
@@ -117,7 +118,7 @@ class Connection:
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def _head(self) -> tuple[bytes, bytes]:
-        """The head, and what came of the body with it."""
+        """Read the head, and the part of the body that arrived with it."""
         raw = b""
         while True:
             piece = self._receive()
@@ -135,7 +136,7 @@ class Connection:
                 raise NotHttpError(f"a head of over {HEAD_BYTES} bytes")
 
     def _body(self, rest: bytes, length: int | None, most: int) -> bytes:
-        """All of it; ``length`` is what the head says, if it does."""
+        """Read the whole body. ``length``: from the head, if it has one."""
         pieces, got = [rest], len(rest)
         while True:
             if max(got, length or 0) > most:
@@ -162,7 +163,7 @@ class Connection:
 
 
 def _read_head(head: bytes) -> tuple[int, int | None]:
-    """The status, and the body's length if it is said. Raises NotHttpError."""
+    """The status, and the body's length if the head has it. Raises NotHttpError."""
     first, *fields = head.split(b"\r\n")
     status = first.split(b" ")[1:2]
     if not (status and len(status[0]) == 3 and status[0].isdigit()):

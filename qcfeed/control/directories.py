@@ -1,4 +1,4 @@
-"""Where a service's socket is, for those who may import nothing that takes its time (a TAB)."""
+"""The directory of the services' sockets. Imports nothing slow, for TAB completion."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SUFFIX = ".sock"
-"""An instance is the file of its name with this suffix."""
+"""The suffix of a socket's file; the rest of the file's name is the instance."""
 
 
 def runtime(env: Mapping[str, str]) -> str:
-    """The directory of sockets and the token: of this user alone, gone after a reboot."""
+    """The directory of the sockets and the token: only this user can enter it, and a reboot empties it."""
     if given := env.get("XDG_RUNTIME_DIR"):
         return f"{given}/qcfeed"
-    import tempfile  # it draws random names, and takes 8 ms to import
+    import tempfile  # takes 8 ms to import
 
     return f"{tempfile.gettempdir()}/qcfeed-{os.getuid()}"

@@ -1,6 +1,6 @@
-"""From a request to its answer: find the route, check the parameters, run it, fill the envelope.
+"""Answers a request: find the route, check the parameters, run the handler, fill in the common fields.
 
-Knows nothing of HTTP but the method and the status; every refusal is a Failure.
+Of HTTP it knows only the method and the status. Every refusal is a Failure.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from qcfeed.model.answers import Answer, Failure
 logger = logging.getLogger(__name__)
 
 READ_TIMEOUT = 10.0
-"""Seconds that a read may take, its waiting included. Its thread goes on, its asker does not."""
+"""Seconds that a read may take, including waiting. After that the caller gets an error; the thread continues.
+"""
 
 STUCK = 1.0
-"""Seconds without a turn from which an answer shows the watched loop's stack."""
+"""If the watched loop has not run for this many seconds, an answer includes its stack."""
 
 _HTTP_STATUS = {
     ExitStatus.USAGE: 400,
@@ -43,7 +44,7 @@ Reply = tuple[int, bytes]
 
 
 class Dispatcher:
-    """Answers for one instance; at home in the server's loop, whose worker threads run the reads."""
+    """Answers the requests to one instance. Used in the server's loop, whose worker threads run the reads."""
 
     def __init__(
         self, routes: Sequence[Route], instance: str, watch: LoopWatch, actions: Actions
@@ -56,7 +57,7 @@ class Dispatcher:
     async def reply(
         self, method: str, path: str, params: Mapping[str, str], body: bytes, caller: Caller
     ) -> Reply:
-        """Never raises: what goes wrong is in the reply."""
+        """Answer one request. Never raises: errors are in the reply."""
         try:
             route = self._route(method, path)
             if isinstance(route, Read):
@@ -81,11 +82,11 @@ class Dispatcher:
         except TimeoutError as error:
             raise TimedOutError(
                 f"{route.path} took longer than {READ_TIMEOUT:g} s",
-                hint="ask for less (limit), or later; a profiler tells what holds it up",
+                hint="request less (limit), or try again later; a profiler shows what takes the time",
             ) from error
 
     def _answer_read(self, route: Read[Any], query: Any, redacted: bool) -> bytes:
-        """In a worker thread, the encoding too: a long answer must not hold up the others."""
+        """Runs in a worker thread, including the encoding: a long answer must not delay other requests."""
         begun = time.perf_counter()
         with self._watch.measure() as measured:
             answer = route.handle(query)
@@ -111,7 +112,7 @@ class Dispatcher:
 
 
 def refused(error: Exception) -> Reply:
-    """A Failure for any exception; one that was not raised on purpose is logged as a bug."""
+    """Convert any exception to a Failure. An exception that is not a QcfeedError is logged as a bug."""
     if isinstance(error, QcfeedError):
         status = (
             404 if isinstance(error, NotFoundError) else _HTTP_STATUS.get(error.exit_status, 500)
@@ -131,7 +132,7 @@ def refused(error: Exception) -> Reply:
 
 
 def _printable(text: str) -> str:
-    """A message may quote what was asked, and that may be no Unicode."""
+    """A message may quote the request, which may not be valid Unicode."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -156,5 +157,5 @@ def _request(route: Action[Any], body: bytes) -> Any:
 def _unusable(route: Route, error: Exception) -> UsageError:
     fields = ", ".join(route.query.__struct_fields__) or "none"
     return UsageError(
-        f"{route.path} cannot be asked so: {error}", hint=f"its parameters are: {fields}"
+        f"{route.path} invalid request: {error}", hint=f"its parameters are: {fields}"
     )

@@ -1,7 +1,7 @@
-"""The control plane's listening sockets: one instance, one Unix socket, held by a lock.
+"""The control plane's listening sockets: one Unix socket per instance, protected by a lock file.
 
-The lock is what makes an instance's name unique: the kernel releases it when its process dies,
-however it dies, so a socket file beside a lock that can be had is stale and may be replaced.
+The lock makes the instance's name unique. The kernel releases it when the process dies, however it dies,
+so a socket file whose lock is free is stale and may be replaced.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ BACKLOG = 64
 
 
 class UnixListener:
-    """The instance's socket (0600) in a directory of this user alone, until ``close``.
+    """The instance's socket (mode 0600) in a directory that only this user can enter, until ``close``.
 
-    Raises StartError when the instance runs already or the socket cannot be made, ConfigError
-    when its path is too long.
+    Raises StartError if the instance is already running or the socket cannot be created, ConfigError if its
+    path is too long.
     """
 
     def __init__(self, instance: str, path: Path) -> None:
@@ -44,12 +44,12 @@ class UnixListener:
         self._release()
 
     def abandon(self) -> None:
-        """In a forked child: let go of the parent's socket and lock, which stay where they are."""
+        """In a forked child: close the parent's socket and lock here; they stay with the parent."""
         self.socket.close()
         os.close(self._lock)
 
     def _release(self) -> None:
-        """The file goes before the lock: whoever opened it meanwhile sees that it is gone."""
+        """The file is removed before the lock: whoever opened it meanwhile sees that it is gone."""
         _lock_path(self.path).unlink(missing_ok=True)
         os.close(self._lock)
 
@@ -59,7 +59,7 @@ def _lock_path(path: Path) -> Path:
 
 
 def _lock(instance: str, path: Path) -> int:
-    """The locked file's descriptor, our pid in it."""
+    """The descriptor of the locked file, which contains our pid."""
     lock = _lock_path(path)
     while True:
         try:
@@ -84,7 +84,9 @@ def _lock(instance: str, path: Path) -> int:
             os.ftruncate(descriptor, 0)
             os.write(descriptor, str(os.getpid()).encode())
             return descriptor
-        os.close(descriptor)  # its holder left between our open and our lock: take the new file
+        os.close(
+            descriptor
+        )  # its holder removed the file between our open and our lock: open the new one
 
 
 def _names(path: Path, descriptor: int) -> bool:
@@ -109,9 +111,9 @@ def _bind(path: Path) -> socket.socket:
 
 
 def listen_tcp(host: str, port: int) -> socket.socket:
-    """A listening socket on a loopback address; port 0 takes any free one.
+    """A listening socket on a loopback address; port 0 takes any free port.
 
-    Raises ConfigError for an address that others could reach, StartError when it is taken.
+    Raises ConfigError for an address that is not loopback, StartError if it is in use.
     """
     if not auth.is_loopback(host):
         raise ConfigError(
@@ -120,7 +122,7 @@ def listen_tcp(host: str, port: int) -> socket.socket:
         )
     address = "127.0.0.1" if host == "localhost" else host
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    # With the protocol left out asyncio does not know it for TCP, and sets no TCP_NODELAY.
+    # Without an explicit protocol asyncio does not treat the socket as TCP and does not set TCP_NODELAY.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

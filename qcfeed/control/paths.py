@@ -1,8 +1,8 @@
-"""Where a service's sockets, tokens and audit logs live, and which instances run here.
+"""Where sockets, tokens and audit logs are, and which instances run on this machine.
 
-An instance is found by its socket, ``<runtime directory>/<instance>.sock``; there is no registry
-that could disagree with what runs. Nothing here asks an instance anything: it is connected to, the
-kernel says which process listens, and that is all.
+An instance is found by its socket, ``<runtime directory>/<instance>.sock``; there is no registry that could
+be out of date. Nothing is requested from an instance here: a connection shows that it listens, and the
+kernel says which process does.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from qcfeed.errors import (
 )
 
 SOCKET_PATH_BYTES = 107
-"""What ``sun_path`` holds on Linux, without its final zero (unix(7))."""
+"""The length of ``sun_path`` on Linux, without the final zero (unix(7))."""
 
 CONNECT_TIMEOUT = 0.2
-"""Seconds to wait for one socket when looking who runs; a Unix connect is otherwise immediate."""
+"""Seconds to wait for each socket while listing instances; a Unix connect is normally immediate."""
 
 _INSTANCE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class Address(NamedTuple):
-    """Where one control plane listens: a Unix socket, or loopback TCP with a bearer token."""
+    """The address of a control plane: a Unix socket, or loopback TCP with a bearer token."""
 
     socket: Path | None = None
     host: str = "127.0.0.1"
@@ -44,7 +44,7 @@ class Address(NamedTuple):
 
     @property
     def where(self) -> Where:
-        """For a connection to it."""
+        """The address in the form that a connection takes."""
         return str(self.socket) if self.socket else (self.host, self.port)
 
     def __str__(self) -> str:
@@ -52,7 +52,7 @@ class Address(NamedTuple):
 
 
 class Instance(NamedTuple):
-    """A service that runs here. ``pid`` is None where the kernel does not say."""
+    """A service that runs on this machine. ``pid``: None if the kernel does not say."""
 
     name: str
     socket: Path
@@ -63,18 +63,18 @@ class Instance(NamedTuple):
 
 
 def runtime_directory(env: Mapping[str, str] = os.environ) -> Path:
-    """The directory of sockets and the token: of this user alone, gone after a reboot."""
+    """The directory of the sockets and the token: only this user can enter it, and a reboot empties it."""
     return Path(directories.runtime(env))
 
 
 def state_directory(env: Mapping[str, str] = os.environ) -> Path:
-    """The directory of what should survive a reboot: audit logs."""
+    """The directory of files that survive a reboot: audit logs."""
     home = env.get("XDG_STATE_HOME") or Path(env.get("HOME") or "~") / ".local" / "state"
     return Path(home).expanduser() / "qcfeed"
 
 
 def instance_name(name: str) -> str:
-    """``name`` itself. Raises ConfigError when it is not one that can be a file's name."""
+    """Check an instance name and return it. Raises ConfigError if it cannot be the name of a file."""
     if not _INSTANCE.fullmatch(name):
         raise ConfigError(
             f"{name[:80]!r} cannot name an instance",
@@ -84,12 +84,12 @@ def instance_name(name: str) -> str:
 
 
 def socket_path(instance: str, env: Mapping[str, str] = os.environ) -> Path:
-    """The instance's socket. Raises ConfigError for a bad name or a path the kernel cannot take."""
+    """The path of the instance's socket. Raises ConfigError for an invalid name, or a path that is too long."""
     return checked_socket(runtime_directory(env) / f"{instance_name(instance)}{SUFFIX}")
 
 
 def checked_socket(path: Path) -> Path:
-    """``path`` itself. Raises ConfigError when it is longer than a socket's path may be."""
+    """Check the path of a socket and return it. Raises ConfigError if it is too long for one."""
     if (length := len(os.fsencode(path))) > SOCKET_PATH_BYTES:
         raise ConfigError(
             f"the socket's path has {length} bytes, the kernel takes {SOCKET_PATH_BYTES}: {path}",
@@ -99,19 +99,19 @@ def checked_socket(path: Path) -> Path:
 
 
 def token_path(env: Mapping[str, str] = os.environ) -> Path:
-    """The bearer token's file: one a user, as a URL does not say which instance listens there."""
+    """The file of the bearer token: one per user, because a URL does not say which instance listens there."""
     return runtime_directory(env) / "control.token"
 
 
 def audit_path(instance: str, env: Mapping[str, str] = os.environ) -> Path:
-    """Where the instance's actions are recorded when nobody says otherwise."""
+    """The default path of the instance's audit log."""
     return state_directory(env) / f"{instance_name(instance)}.audit.jsonl"
 
 
 def running_instances(env: Mapping[str, str] = os.environ) -> list[Instance]:
-    """The instances that listen in the runtime directory, by name; dead sockets are left out.
+    """The instances that listen in the runtime directory, by name; stale sockets are left out.
 
-    Cost: one connection to each, closed at once. Sees this user's instances only.
+    Sees this user's instances only. Cost: one connection to each, closed at once.
     """
     found = (_running(path) for path in sorted(runtime_directory(env).glob(f"*{SUFFIX}")))
     return [instance for instance in found if instance is not None]
@@ -123,7 +123,7 @@ def _running(path: Path) -> Instance | None:
         try:
             probe.connect(str(path))
         except (TimeoutError, BlockingIOError):
-            return Instance(path.stem, path, None)  # too busy to accept, so alive
+            return Instance(path.stem, path, None)  # too busy to accept, so it is alive
         except OSError:
             return None
         return Instance(path.stem, path, peers.peer(probe).pid or None)
@@ -137,16 +137,16 @@ def resolve(
     *,
     token_file: Path | None = None,
 ) -> Address:
-    """Which control plane a command is for: the one that was named, else the only one running.
+    """The control plane that a command is for: the one that was named, or the only one that runs.
 
-    ``token_file``: where the bearer token for ``url`` is, if not where a service of ours keeps it.
+    ``token_file``: the file of the bearer token for ``url``, if it is not in our own place.
 
-    Raises UsageError when two were named, UnreachableError when none runs here and
-    AmbiguousInstanceError, listing them, when several do.
+    Raises UsageError if two were named, UnreachableError if none runs here, and AmbiguousInstanceError, with
+    a list, if several do.
     """
     if sum(given is not None for given in (instance, socket, url)) > 1:
         raise UsageError(
-            "--instance, --socket and --url each say which service is meant",
+            "--instance, --socket and --url each name a service",
             hint="give one of them",
         )
     if url is not None:
@@ -168,7 +168,7 @@ def _only_one(running: list[Instance], directory: Path) -> Address:
         names = ", ".join(map(str, running))
         raise AmbiguousInstanceError(
             f"{len(running)} instances run here: {names}",
-            hint=f"say which: `qcfeed --instance {running[0].name} ...`",
+            hint=f"name one: `qcfeed --instance {running[0].name} ...`",
         )
     return Address(socket=running[0].socket)
 
@@ -183,7 +183,7 @@ def _from_url(url: str, env: Mapping[str, str], token_file: Path | None) -> Addr
     if parts.scheme != "http" or not host or not port or not bare:
         raise UsageError(
             f"{url!r} is not a control plane's URL",
-            hint="it looks like http://127.0.0.1:PORT, as `qcfeed serve` prints it",
+            hint="use http://127.0.0.1:PORT, as `qcfeed serve` prints it",
         )
     if not auth.is_loopback(host):
         raise UsageError(
@@ -200,7 +200,7 @@ def _token(env: Mapping[str, str], token_file: Path | None) -> str | None:
         if not given.isprintable():
             raise UsageError(
                 "$QCFEED_TOKEN holds a line break or another control character",
-                hint="a token is one word: what the service's token file holds",
+                hint="a token is one word, the content of the service's token file",
             )
         return given
     path = token_path(env)

@@ -1,6 +1,6 @@
-"""Who is at the other end of a Unix socket, as the kernel names them (``SO_PEERCRED``, unix(7)).
+"""Which process is at the other end of a Unix socket, from the kernel (``SO_PEERCRED``, unix(7)).
 
-Imports nothing that takes its time: a TAB wants to know it too.
+Imports nothing slow, because TAB completion uses it too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Peer:
 
     @property
     def user(self) -> str:
-        """The user's name, or the number where there is no name for it."""
+        """The user's name, or the number if there is no name."""
         try:
             return pwd.getpwuid(self.uid).pw_name
         except KeyError:
@@ -33,18 +33,18 @@ class Peer:
 
     @property
     def is_trusted(self) -> bool:
-        """Whether it may be our service: root may ask any user's, a user trusts their own and root's."""
+        """Whether it may be our service: root accepts any user, other users only themselves and root."""
         mine = os.geteuid()
         return mine == 0 or self.uid in (0, mine)
 
 
 def peer(connected: socket.socket) -> Peer:
-    """Who is at the other end, as it was when it connected or began to listen."""
+    """The process at the other end, as it was when it connected or began to listen."""
     raw = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     pid, uid, _ = _UCRED.unpack(raw)
     return Peer(pid, uid)
 
 
 def me() -> Peer:
-    """This process."""
+    """This process as a peer."""
     return Peer(os.getpid(), os.geteuid())

@@ -1,4 +1,4 @@
-"""The last lines of the process's log, kept for whoever asks after the fact."""
+"""The last lines of the process's log, kept in memory for reports."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 LINES = 2_000
 LONGEST = 4_000
-"""Characters kept of one line, its traceback included."""
+"""Characters kept of one line, including its traceback."""
 
 
 @dataclass(slots=True)
 class Entry:
-    """One line, and how often it came in a row. Times are Unix seconds."""
+    """One line, and how often it was repeated in a row. Times are Unix seconds."""
 
     at: float
     level: str
@@ -24,22 +24,22 @@ class Entry:
 
 
 class RecentLog(logging.Handler):
-    """A ring of LINES lines; the same one again and again is one line and a count.
+    """A ring buffer of LINES lines; a line that repeats is kept once, with a count.
 
-    At most 8 MB; in an ordinary service 0.3. Cost: a line's formatting, and 1 us.
+    Takes at most 8 MB, and 0.3 MB in an ordinary service. Cost: formatting the line, and 1 us.
     """
 
     def __init__(self, lines: int = LINES) -> None:
         super().__init__()
         self.dropped = 0
-        """Lines that are no longer kept."""
+        """Older lines that are no longer kept."""
         self._lines: deque[Entry] = deque(maxlen=lines)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Called by logging, with the handler's lock held."""
+        """Called by ``logging``, which holds the handler's lock."""
         try:
             text = self.format(record)[:LONGEST]
-        except Exception:  # noqa: BLE001 - logging's way: a line that cannot be made is told of
+        except Exception:  # noqa: BLE001 - as logging does: a line that cannot be formatted is reported
             self.handleError(record)
             return
         last = self._lines[-1] if self._lines else None

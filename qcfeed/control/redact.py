@@ -1,8 +1,8 @@
-"""Takes secrets out of text that leaves the process: by how they are written, and by their values.
+"""Removes secrets from text that leaves the process, by their form and by their values.
 
-What a secret is called is known (passwords, tokens, keys), and so is how a URL carries one (RFC 3986,
-3.2.1: the password of its user information; a parameter of its query). What an environment variable
-or a file of that name holds is taken out wherever it stands.
+Secrets have known names (passwords, tokens, keys), and known places in a URL (RFC 3986, 3.2.1: the
+password in the user information; query parameters). The values of environment variables and files with
+such names are removed wherever they occur.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 
 GONE = "[redacted]"
 SHORTEST = 6
-"""Characters of a value that is looked for in other text; a shorter one would hit words."""
+"""The shortest value, in characters, that is searched for in other text; shorter ones occur in words."""
 
 _NAMES = (
     r"(?:pass(?:word|wd|phrase)|secret|token|api[_-]?key|credentials?|private[_-]?key|signature"
@@ -24,7 +24,7 @@ _NAMES = (
 )
 _SECRET_NAME = re.compile(_NAMES, re.IGNORECASE)
 _ELSEWHERE = re.compile(r"(?:_|-)(?:file|path)$", re.IGNORECASE)
-"""A name that says where the secret is, and not what."""
+"""Names that say where a secret is, not what it is."""
 
 _WRITTEN = (
     (re.compile(r"(?<=://)[^/\s\"'@\\]+(?=@)"), GONE),
@@ -52,7 +52,7 @@ _HINTS = (
     "bearer",
     "basic",
 )
-"""One of these is in all that the patterns find; to look for them is far cheaper."""
+"""Every match of the patterns contains one of these; searching for them is much cheaper."""
 
 
 @lru_cache(1024)
@@ -62,18 +62,20 @@ def is_secret(name: str) -> bool:
 
 
 def values(environment: Mapping[str, str], further: Iterable[str] = ()) -> list[str]:
-    """The secrets of an environment, by the names of its variables, and ``further`` ones; the
-    longest first, so that one that holds another goes whole."""
+    """The secrets in an environment, by the names of its variables, and ``further`` ones.
+
+    Longest first, so that a secret that contains another is removed completely.
+    """
     named = [value for name, value in environment.items() if is_secret(name)]
     long = {value for value in (*named, *further) if len(value) >= SHORTEST}
     return sorted(long, key=len, reverse=True)
 
 
 def redact(text: str, known: Iterable[str] = ()) -> str:
-    """``text`` without what is written as a secret, and without the values in ``known``.
+    """``text`` without anything that has the form of a secret, and without the values in ``known``.
 
-    Redacting twice is redacting once. Cost: 1 us for a short text without a word of secrets, else
-    10 us a hundred characters.
+    Redacting twice has the same result as once. Cost: 1 us for a short text without a word for secrets, else
+    10 us per 100 characters.
     """
     for value in known:
         text = text.replace(value, GONE)
@@ -86,8 +88,10 @@ def redact(text: str, known: Iterable[str] = ()) -> str:
 
 
 def answer(raw: bytes, known: Sequence[str] = ()) -> bytes:
-    """As ``redact``, of every text in an answer's JSON but its ``schema``; what a field holds that is
-    called a secret goes whole. Cost: 50 us a kilobyte."""
+    """Apply ``redact`` to every text in an answer's JSON except its ``schema``.
+
+    The whole value of a field with the name of a secret is removed. Cost: 50 us per kilobyte.
+    """
     told = msgspec.json.decode(raw)
     schema = told.get("schema") if isinstance(told, dict) else None
     clean = _clean(told, known)

@@ -1,8 +1,8 @@
-"""What may be asked, as data: a route is a path, a request's form and a handler.
+"""The requests that the control plane accepts, as data: a route is a path, a query type and a handler.
 
-A *read* is answered in the control plane's own thread, so that it answers while the watched loop is
-stuck: its handler only looks at what may be looked at from any thread. An *action* is carried out
-in the watched loop, audited, and refused when the loop does not turn in time.
+A *read* runs in the control plane's own threads, so it is answered while the watched loop is stuck: its
+handler reads only what any thread may read. An *action* runs in the watched loop, is audited, and is
+refused if the loop does not run in time.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ class NoQuery(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Read(NamedTuple, Generic[Query]):
-    """``GET path``, parameters in the query string. ``redacted``: no secret is ever told by it; of
-    other reads only where ``redacted=1`` asks for that (redact.py)."""
+    """``GET path`` with parameters in the query string.
+
+    ``redacted``: secrets are removed from every answer; from other reads only with ``redacted=1`` (redact.py).
+    """
 
     path: str
     query: type[Query]
@@ -43,7 +45,7 @@ class Action(NamedTuple, Generic[Query]):
 Route = Read[Any] | Action[Any]
 
 REDACTED = "redacted"
-"""The parameter that every read takes."""
+"""A parameter that every read accepts."""
 
 STATUS = "/v1/status"
 PROCESS = "/v1/process"

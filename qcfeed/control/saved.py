@@ -1,7 +1,7 @@
-"""A saved moment answers as the service did: the same requests, the same answers, no service.
+"""Answers requests about tasks from a saved snapshot, with the same answers as a service.
 
-What it holds is bounded (saved_answers.Snapshot), so an answer about single tasks is about those
-that were saved; the counts by location are of all.
+A snapshot is limited (saved_tasks.Snapshot): answers about single tasks cover the saved tasks, while
+counts by location cover all tasks.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ from qcfeed.model.task_details import (
 
 
 class Saved:
-    """What ``tasks --save`` wrote, to be asked like a service.
+    """A file that ``tasks --save`` wrote, with the same requests as a service.
 
-    Asking raises UsageError for what this file cannot tell, and NotFoundError for a task that is
-    not in it.
+    Requests raise UsageError for what the file does not contain, and NotFoundError for a task that is not in
+    it.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -79,7 +79,7 @@ class Saved:
         self._reads = {read.path: read for read in reads}
 
     def answer(self, path: str, **params: Any) -> Answer:
-        """As the service would have answered then, in its name and with the time of then."""
+        """The answer of the service at that time, with its name and that time."""
         read = self._reads[path]
         given = {key: value for key, value in params.items() if value is not None}
         answer = read.handle(msgspec.convert(given, read.query))
@@ -101,7 +101,7 @@ class Saved:
         rows = was.locations
         if query.exact and any(row.sampled != row.live for row in rows):
             raise UsageError(
-                "what the tasks wait on was saved from a sample", hint="--waits shows it"
+                "the file has what tasks wait on from a sample only", hint="--waits shows it"
             )
         if not (query.waits or query.exact):
             unset = msgspec.UNSET
@@ -162,12 +162,12 @@ class Saved:
 
     def findings(self, _: NoQuery) -> Findings:
         if isinstance(self.snapshot.findings_answer, msgspec.UnsetType):
-            raise UsageError("no findings were saved: the program did not look for any")
+            raise UsageError("the file has no findings: the program did not look for any")
         return self.snapshot.findings_answer
 
     def ended(self, query: EndedQuery) -> TasksEnded:
         if isinstance(self.snapshot.ended_answer, msgspec.UnsetType):
-            raise UsageError("nothing was saved of the tasks that are gone")
+            raise UsageError("the file has no ended tasks")
         which, outcome = Filter(site=query.site), outcome_of(query.outcome)
         kept = [
             task
@@ -181,7 +181,7 @@ class Saved:
 
     def failures(self, query: FailuresQuery) -> TaskFailures:
         if isinstance(self.snapshot.failures_answer, msgspec.UnsetType):
-            raise UsageError("nothing was saved of what tasks died of")
+            raise UsageError("the file has no failures of tasks")
         which, was = Filter(site=query.site), self.snapshot.failures_answer
         kept = [failure for failure in was.failures if which.matches_location(failure.location)]
         return TaskFailures(
@@ -189,7 +189,7 @@ class Saved:
         )
 
     def profile(self, query: ProfileQuery) -> TasksProfile:
-        """Of the tasks whose stacks were saved; those of a location stand for all that were."""
+        """A profile of the tasks whose stacks were saved; they represent all tasks of their locations."""
         seen = profile.Profile()
         by_location: dict[tuple[str, str], list[SavedTask]] = {}
         which = task_filter(query)
@@ -203,12 +203,12 @@ class Saved:
         if query.exact and seen.sampled < seen.total:
             raise UsageError(
                 f"the stacks of {seen.sampled:,} of {seen.total:,} tasks were saved",
-                hint="without --exact they stand for the rest",
+                hint="leave --exact away: the saved stacks then represent the rest",
             )
         return told(seen)
 
     def plan(self, query: CancelPlanQuery) -> CancelPlan:
-        """What a cancel would have meant then; of this, nothing can be cancelled."""
+        """What cancelling would have done at that time. Nothing can be cancelled in a file."""
         named = serials(query.serials)
         found, gone = self._select(task_filter(query)), list[int]()
         if named:

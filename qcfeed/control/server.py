@@ -1,8 +1,8 @@
-"""The control plane's server: HTTP in a thread of its own, with an event loop of its own.
+"""The control plane's HTTP server, in its own thread with its own event loop.
 
-It answers while the watched loop is stuck. Reads run in a few worker threads, so that a slow one
-holds up no other; actions go to the watched loop (actions.py). Every answer, a refusal too, is one
-of answers.py as JSON.
+It answers while the watched loop is stuck. Reads run in a few worker threads, so that a slow one does not
+delay others; actions run in the watched loop (actions.py). Every answer, also a refusal, is JSON of a
+type in qcfeed/model.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from qcfeed.net.listen import format_address
 logger = logging.getLogger(__name__)
 
 READERS = 4
-"""Reads at once; more wait their turn."""
+"""Reads that run at the same time; further ones wait."""
 
 CONNECTIONS = 64
-"""Connections at once a listener; more are dropped. The socket and TCP do not share them."""
+"""Connections at the same time per listener (Unix socket and TCP separately); further ones are dropped."""
 
 IDLE_TIMEOUT = 10.0
 """Seconds that a connection may be silent, and that a request's body may take."""
 
 BODY_BYTES = 65_536
 STOP_GRACE = 1.0
-"""Seconds that answers get to reach their askers when the server stops."""
+"""Seconds that answers have to reach their callers when the server stops."""
 
 Authenticate = Callable[[web.Request], Caller]
 Listening = list[tuple[sockets.socket, Authenticate]]
@@ -54,11 +54,11 @@ Ready = concurrent.futures.Future[Stop]
 
 
 class ControlServer:
-    """Serves ``routes`` for one instance, on ``socket`` and, if asked, on loopback TCP.
+    """Serves ``routes`` for one instance on ``socket`` and, on request, on loopback TCP.
 
-    ``loop`` is the watched loop, where actions are carried out; ``watch`` says whether it turns.
-    ``listen``: host and port; ``port`` says which it became, ``tcp`` both, as in a URL. ``token``: the bearer token's file.
-    ``action_grace``: seconds that the watched loop gets to take an action up.
+    ``loop``: the watched loop, in which actions run; ``watch`` measures it. ``listen``: host and port; ``port``
+    is the actual port and ``tcp`` both, as in a URL. ``token``: the file of the bearer token.
+    ``action_grace``: seconds that the watched loop has to start an action.
     """
 
     def __init__(
@@ -88,11 +88,11 @@ class ControlServer:
         self._held = contextlib.ExitStack()
 
     def start(self) -> None:
-        """Returns when it listens.
+        """Start the thread and return once it listens.
 
-        Raises StartError when the instance runs already or something cannot be made, ConfigError
-        for an address that is not loopback, NotAllowedError for a token file that others can
-        read. Nothing is left half-started then.
+        Raises StartError if the instance is already running or something cannot be created, ConfigError for an
+        address that is not loopback, NotAllowedError for a token file that others can read. Then nothing is left
+        running.
         """
         self._audit.check()
         with contextlib.ExitStack() as held:
@@ -111,11 +111,11 @@ class ControlServer:
             forked.callback(self._held.pop_all)
 
     def stop(self) -> None:
-        """Ends the thread and joins it, and removes the socket; also when it never started.
+        """End and join the thread and remove the socket; also if it was never started.
 
-        Takes up to about three seconds when actions run. From the watched loop, call it by
-        ``await asyncio.to_thread(server.stop)``: actions can only end while that loop turns.
-        In a forked child it does nothing: the thread and the files are the parent's.
+        Takes up to about three seconds if actions run. From the watched loop, use
+        ``await asyncio.to_thread(server.stop)``: actions can only end while that loop runs. In a forked child it
+        does nothing: the thread and the files belong to the parent.
         """
         self._held.close()
 
@@ -124,7 +124,7 @@ class ControlServer:
         listening: Listening,
         ready: Ready,
     ) -> None:
-        """In the thread, until it is told to stop."""
+        """Runs in the thread until it is told to stop."""
         loop = asyncio.get_running_loop()
         loop.set_default_executor(ThreadPoolExecutor(READERS, "qcfeed-control-read"))
         actions = Actions(self._watched, self._watch, self._audit, grace=self._grace)
@@ -141,8 +141,9 @@ class ControlServer:
 
 
 _in_child: set[contextlib.ExitStack] = set()
-"""What a forked child does about each server of its parent's: it has the sockets too, and whoever
-asks would wait for an answer from a process that has no thread to give one."""
+"""In a forked child: close the sockets of each server. Otherwise a caller could wait for an answer from a
+process that has no thread to give one.
+"""
 
 
 @contextlib.contextmanager
@@ -164,12 +165,12 @@ os.register_at_fork(after_in_child=_let_go)
 
 
 def _start_thread(main: Callable[[Ready], Coroutine[Any, Any, None]]) -> Stop:
-    """Runs ``main`` in a thread and returns, when it is ready, what stops and joins it."""
+    """Run ``main`` in a thread; return a function that stops and joins it once it is ready."""
     ready: Ready = concurrent.futures.Future()
 
     def run() -> None:
         try:
-            # Not asyncio.run: the program's loop policy may be another's (uvloop's).
+            # Not asyncio.run: the program may have set another loop policy (uvloop's).
             with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
                 runner.run(main(ready))
         except Exception as error:
@@ -189,7 +190,7 @@ def _start_thread(main: Callable[[Ready], Coroutine[Any, Any, None]]) -> Stop:
         ) from error
 
     def stop_and_join() -> None:
-        with contextlib.suppress(RuntimeError):  # its loop ended by itself, and said so in the log
+        with contextlib.suppress(RuntimeError):  # its loop ended by itself, which is in the log
             stop()
         thread.join()
 
@@ -228,10 +229,10 @@ async def _serve(runner: web.AppRunner, sock: sockets.socket) -> asyncio.Server:
 
 
 async def _close(server: asyncio.Server, sock: sockets.socket) -> None:
-    """No newcomers; those that were just accepted get their handlers, for the cleanup to close.
+    """Accept no more connections, and wait until accepted ones have their handlers, which cleanup closes.
 
-    asyncio takes three turns from the one to the other, and a socket is left open whose server
-    closes meanwhile.
+    asyncio takes three turns of the loop from accepting to the handler; a server that closes meanwhile
+    would leave the socket open.
     """
     asyncio.get_running_loop().remove_reader(sock)
     for _ in range(3):
@@ -240,7 +241,7 @@ async def _close(server: asyncio.Server, sock: sockets.socket) -> None:
 
 
 class _ConnectionLimit(asyncio.Protocol):
-    """Hands a new connection to the HTTP server while there is room for it."""
+    """Passes a new connection to the HTTP server while there is room for it."""
 
     def __init__(self, server: web.Server) -> None:
         self._server = server
@@ -266,7 +267,7 @@ async def _body(request: web.Request) -> bytes:
 
 
 def _local(request: web.Request) -> Caller:
-    """The Unix socket's callers: the kernel knows them."""
+    """Identify a caller on the Unix socket: the kernel says who it is."""
     auth.check_origin(request.headers.get("Origin"))
     if request.transport is None:
         raise NotAllowedError("the caller has left")
@@ -276,7 +277,7 @@ def _local(request: web.Request) -> Caller:
 
 
 def _bearer(token: str, port: int) -> Authenticate:
-    """Loopback TCP's callers: whoever knows the token, and is no browser."""
+    """Identify a caller on loopback TCP: it must have the token and must not be a browser."""
 
     def authenticate(request: web.Request) -> Caller:
         auth.check_origin(request.headers.get("Origin"))

@@ -1,7 +1,7 @@
-"""Every answer and every action's request, versioned by its ``schema``.
+"""The answers of the control plane, and the requests of its actions, each versioned by its ``schema``.
 
-Durations end in ``_s`` or ``_ms``, sizes in ``_bytes``; times are RFC 3339 UTC strings. Within one
-schema version fields are only added. The command line prints these with ``-o json`` as they came.
+Durations end in ``_s`` or ``_ms``, sizes in ``_bytes``; times are RFC 3339 strings in UTC. Within one
+version of a schema fields are only added. Commands print these answers with ``-o json`` unchanged.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ import msgspec
 
 
 class Answer(msgspec.Struct, kw_only=True, tag_field="schema"):
-    """What every answer carries: who answered, when, and what answering cost.
+    """The fields of every answer: which process answered, when, and what the answer cost.
 
-    ``elapsed_ms`` is what the server took; ``loop_stall_ms`` is the longest that the watched loop
-    failed to turn meanwhile, or, when it is stuck now, for how long already.
-    ``loop_stack`` is there only when it is stuck now: where, the innermost call last.
-    The server fills these in.
+    ``elapsed_ms``: how long the server took. ``loop_stall_ms``: the longest time during that for which the
+    watched loop did not run; if it is stuck now, for how long it has been. ``loop_stack``: only while the
+    loop is stuck, the calls that it is in, innermost last. The server fills in all of these.
     """
 
     pid: int = 0
@@ -27,7 +26,7 @@ class Answer(msgspec.Struct, kw_only=True, tag_field="schema"):
 
 
 class Failure(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.error/2"):
-    """The request was not carried out. ``stack``: where the watched loop is stuck, if it is."""
+    """The request was not carried out. ``loop_stack``: where the watched loop is stuck, if it is."""
 
     code: str
     message: str
@@ -39,9 +38,9 @@ class Failure(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.erro
 
 
 class TaskFilter(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Which tasks; what is given must hold, all of it (diagnostics/filters.py says how).
+    """Selects tasks. A task must match every field that is given (see diagnostics/filters.py).
 
-    ``site`` is FILE:LINE or FILE; ``label`` is KEY=VALUE or KEY, several on a line each.
+    ``site`` is FILE:LINE or FILE; ``label`` is KEY=VALUE or KEY, one per line.
     """
 
     site: str = ""
@@ -52,7 +51,7 @@ class TaskFilter(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class TaskTotals(msgspec.Struct, kw_only=True):
-    """spawned = live + finished + cancelled + failed + destroyed, always."""
+    """The number of tasks in each state: ``spawned`` is always the sum of live, finished, cancelled, failed and destroyed."""
 
     live: int = 0
     spawned: int = 0
@@ -63,22 +62,22 @@ class TaskTotals(msgspec.Struct, kw_only=True):
     destroyed: int = 0
     """Dropped by the garbage collector while still pending."""
     untracked: int = 0
-    """Live tasks that did not pass the ledger (made before it, or around it)."""
+    """Live tasks that the ledger did not record: created before it was installed, or past it."""
     incomplete: list[str] = []
-    """Why there may be more tasks than these: the ledger's check of itself has failed."""
+    """Why there may be more tasks than these numbers say: the ledger's self-check failed."""
 
 
 class WaitCount(msgspec.Struct, kw_only=True):
-    """So many tasks wait on this."""
+    """How many tasks wait on the same thing."""
 
     state: str
     count: int
 
 
 class ByLocationQuery(TaskFilter, kw_only=True):
-    """``waits``: tell what the tasks of each location wait on, from a sample; ``exact``: from all.
+    """``waits``: include what the tasks of each location wait on, from a sample; ``exact``: from all tasks.
 
-    ``sources``: tell the text of each location's line.
+    ``sources``: include the source text of each location.
     """
 
     waits: bool = False
@@ -87,11 +86,11 @@ class ByLocationQuery(TaskFilter, kw_only=True):
 
 
 class Location(msgspec.Struct, kw_only=True):
-    """One spawn location: a line that creates tasks.
+    """One spawn location: a line of code that creates tasks.
 
-    ``waits`` (the commonest first) and ``sampled`` (how many live tasks they are counted from, at
-    random, whatever the filter) are there only if they were asked for, and so is ``source``, the
-    line's text as the program's machine has it now; empty where it has none.
+    Only on request: ``waits`` (most common first), ``sampled`` (how many live tasks ``waits`` was counted
+    from; a random sample that ignores the filter), and ``source``, the text of the line as it is now on the
+    program's machine, or empty if it cannot be read.
     """
 
     location: str
@@ -106,15 +105,16 @@ class Location(msgspec.Struct, kw_only=True):
     orphaned: int
     note: str = ""
     matching: int | msgspec.UnsetType = msgspec.UNSET
-    """Live tasks that match the filter; there only if one was given. The rest is of all tasks."""
+    """Live tasks that match the filter; only if a filter was given. The other numbers are about all tasks."""
     waits: list[WaitCount] | msgspec.UnsetType = msgspec.UNSET
     sampled: int | msgspec.UnsetType = msgspec.UNSET
     source: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class TasksByLocation(Answer, kw_only=True, tag="qcfeed.tasks.by_location/3"):
-    """``since``: when this process began to answer; with ``pid`` and ``instance`` it tells whether two
-    snapshots are of one life of a program.
+    """Tasks by spawn location. ``since``: when this process began to answer.
+
+    Two answers with the same ``since``, ``pid`` and ``instance`` are about the same run of a program.
     """
 
     totals: TaskTotals
@@ -123,9 +123,9 @@ class TasksByLocation(Answer, kw_only=True, tag="qcfeed.tasks.by_location/3"):
 
 
 class Task(msgspec.Struct, kw_only=True):
-    """One live task. ``state`` is what it waits on, as far as can be seen cheaply.
+    """One live task. ``state``: what it waits on, as far as that is cheap to find out.
 
-    ``parent``: serial of the task that spawned it; null for a callback's.
+    ``parent``: serial of the task that spawned it; null if a callback did.
     """
 
     serial: int
@@ -140,7 +140,7 @@ class Task(msgspec.Struct, kw_only=True):
 
 
 class Tasks(Answer, kw_only=True, tag="qcfeed.tasks/1"):
-    """Live tasks, oldest first; ``total`` is how many match the filter, however many are listed."""
+    """Live tasks, oldest first. ``total``: how many match the filter, including those beyond the limit."""
 
     total: int
     totals: TaskTotals
@@ -156,10 +156,11 @@ class TasksQuery(TaskFilter, kw_only=True):
 
 
 class Orphan(msgspec.Struct, kw_only=True):
-    """A live task, or a subscription (``task`` is then null), whose owner is gone.
+    """A live task, or a subscription (then ``serial`` is null), whose owner is gone.
 
-    ``gone_s``: for how long, where the owner says so. ``slept_s``: for how long the task sleeps
-    already, if it does: less than ``gone_s`` means that it woke since, and went on.
+    ``reason``: the evidence. ``owner_gone_s``: how long the owner has been gone, if the owner knows.
+    ``sleeping_s``: how long the task has slept; if that is less than ``owner_gone_s``, the task has run
+    since its owner left.
     """
 
     serial: int | None
@@ -173,8 +174,10 @@ class Orphan(msgspec.Struct, kw_only=True):
 
 
 class Orphans(Answer, kw_only=True, tag="qcfeed.orphans/2"):
-    """``count`` is all of them; ``orphans`` lists the oldest ``limit``. ``incomplete``: why there may
-    be more, as in TaskTotals."""
+    """Orphans, oldest first. ``total``: all orphans, including those beyond the limit.
+
+    ``incomplete``: why there may be more, as in TaskTotals.
+    """
 
     total: int
     orphans: list[Orphan]
@@ -182,9 +185,9 @@ class Orphans(Answer, kw_only=True, tag="qcfeed.orphans/2"):
 
 
 class OrphansQuery(TaskFilter, kw_only=True):
-    """A filter leaves subscriptions out: it is about tasks.
+    """With a filter only tasks are listed, no subscriptions.
 
-    ``spread``: ``limit`` from all ages at most, in place of the oldest.
+    ``spread``: list up to ``limit`` orphans of all ages instead of the oldest.
     """
 
     limit: int = 1000
@@ -192,7 +195,7 @@ class OrphansQuery(TaskFilter, kw_only=True):
 
 
 class Survivor(msgspec.Struct, kw_only=True):
-    """A task that was cancelled and is still alive."""
+    """A task that is still alive after it was cancelled."""
 
     serial: int
     location: str
@@ -200,10 +203,11 @@ class Survivor(msgspec.Struct, kw_only=True):
 
 
 class Reaped(Answer, kw_only=True, tag="qcfeed.reap/2"):
-    """``failed``: ended, but its cleanup raised. ``already_gone``: ended by itself meanwhile.
+    """The result of cancelling orphans.
 
-    ``subscriptions``: orphaned subscriptions that were removed from their feeds. ``incomplete``: why
-    there may have been more orphans than these, as in TaskTotals.
+    ``failed``: tasks that ended, but raised while they cleaned up. ``already_gone``: tasks that ended by
+    themselves first. ``subscriptions``: orphaned subscriptions that were removed. ``incomplete``: why there
+    may have been more orphans than these, as in TaskTotals.
     """
 
     cancelled: int
@@ -224,7 +228,7 @@ class ReapRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Feed(msgspec.Struct, kw_only=True):
-    """One symbol's feed. ``state`` is ``demand/upstream``, as in feed/lifecycle.py."""
+    """One symbol's feed. ``demand`` and ``upstream_state`` are those of feed/lifecycle.py."""
 
     symbol: str
     demand: str
@@ -247,15 +251,15 @@ class Feeds(Answer, kw_only=True, tag="qcfeed.feeds/2"):
 
 
 class Symbols(Answer, kw_only=True, tag="qcfeed.symbols/1"):
-    """What can be subscribed to, as far as the upstream knows without asking; else what has a feed."""
+    """The symbols that can be subscribed to. If the upstream does not know them all, those that have a feed."""
 
     symbols: list[str]
 
 
 class CancelFeedsRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """Force these feeds down (``all``: every one). Subscribers get close 4410.
+    """Stop these feeds (``all``: every one); their subscribers are closed with 4410.
 
-    Unless ``force``, refused when any of them has a subscriber.
+    Refused if any of them has a subscriber, unless ``force`` is set.
     """
 
     symbols: list[str] = []
@@ -285,7 +289,7 @@ class Memory(msgspec.Struct, kw_only=True):
 
 
 class Bands(msgspec.Struct, kw_only=True):
-    """Feeds with demand, by how old their last quote is."""
+    """Feeds that have subscribers, by the age of their last quote."""
 
     live: int = 0
     stale: int = 0
@@ -294,7 +298,7 @@ class Bands(msgspec.Struct, kw_only=True):
 
 
 class Listening(msgspec.Struct, kw_only=True):
-    """Where the process can be reached; null where that part is off."""
+    """The addresses of the process; null for a part that is off."""
 
     websocket: str
     admin: str
@@ -302,7 +306,7 @@ class Listening(msgspec.Struct, kw_only=True):
     monitor: str | None = None
     monitor_web: str | None = None
     monitor_off: str | None = None
-    """Why the monitor is off although it was not turned off."""
+    """Why the monitor is off, if it could not be started."""
     control_tcp: str | None = None
 
 
@@ -314,7 +318,7 @@ class Status(Answer, kw_only=True, tag="qcfeed.status/2"):
     started_at: str
     uptime_s: float
     loop_lag_ms: float
-    """How late the loop's last beat was."""
+    """How late the loop's last heartbeat was."""
     memory: Memory
     listening: Listening
     upstream: str
@@ -325,7 +329,7 @@ class Status(Answer, kw_only=True, tag="qcfeed.status/2"):
     connections_limit: int
     feed_count: int
     feeds_by_state: dict[str, int]
-    """By ``demand/upstream``, as in feed/lifecycle.py; a state without a feed is left out."""
+    """Feeds by ``demand/upstream_state``, as in feed/lifecycle.py; states without a feed are left out."""
     subscriptions: int
     subscribers_per_symbol: float
     orphaned_tasks: int
@@ -333,22 +337,22 @@ class Status(Answer, kw_only=True, tag="qcfeed.status/2"):
     staleness: Bands
     totals: TaskTotals
     closed: dict[str, int] = {}
-    """Connections that have ended, by close code, ``lost`` or ``timeout``, since the start."""
+    """Connections closed since the start, by close code, ``lost`` or ``timeout``."""
     refused: dict[str, int] = {}
-    """What was refused, by its error's code, since the start."""
+    """Requests refused since the start, by error code."""
 
 
 # ---------------------------------------------------------------- any program
 
 
 class Process(Answer, kw_only=True, tag="qcfeed.process/2"):
-    """What a program tells that is attached, and has no feeds. Since when: ``attached_at``."""
+    """The status of a program that uses ``attach()``: it has no feeds. ``attached_s``: since ``attached_at``."""
 
     python: str
     attached_at: str
     attached_s: float
     loop_lag_ms: float
-    """How late the loop's last beat was."""
+    """How late the loop's last heartbeat was."""
     memory: Memory
     totals: TaskTotals
 

@@ -1,4 +1,4 @@
-"""The verdict as people and programs get it: findings, each a cause with its symptoms under it."""
+"""The answer of ``qcfeed diagnose``: findings, each a cause with the symptoms it explains."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from qcfeed.model.answers import Answer
 
 
 class Symptom(msgspec.Struct, kw_only=True):
-    """What another rule found, and this cause explains."""
+    """A finding of another rule that this cause explains."""
 
     rule: str
     summary: str
@@ -18,11 +18,11 @@ class Symptom(msgspec.Struct, kw_only=True):
 class DiagnosisFinding(msgspec.Struct, kw_only=True):
     """One cause.
 
-    ``kind`` is the word that it begins with (``LEAK``), ``headline`` fits beside it on one line,
-    ``cause`` is the whole sentence. ``location``: the guilty ``file:line``, and ``source`` its text as
-    the service's machine has it. ``began_s``: how long ago; ``left_s``: until the memory limit.
-    ``urgency`` ranks findings, 0 to 100. ``next`` are commands to paste, the first one first;
-    ``runbook`` is the page for it (``qcfeed runbook NAME``), if there is one.
+    ``kind`` is the word it begins with (``LEAK``); ``headline`` fits on one line beside it; ``cause`` is the
+    full sentence. ``location``: the ``file:line`` to blame, and ``source`` its text on the service's machine.
+    ``began_s``: how long ago it began; ``left_s``: time left until the memory limit. ``urgency`` ranks
+    findings from 0 to 100. ``next``: commands to paste, in order. ``runbook``: the page about it
+    (``qcfeed runbook NAME``), if there is one.
     """
 
     rule: str
@@ -49,17 +49,18 @@ class DiagnosisFinding(msgspec.Struct, kw_only=True):
 
 
 class Looked(msgspec.Struct, kw_only=True):
-    """One thing that was looked at, and how it was."""
+    """One thing that was checked, and the result."""
 
     subject: str
     result: str
 
 
 class Diagnosis(Answer, kw_only=True, tag="qcfeed.diagnose/2"):
-    """``verdict`` is the first finding's rule, or ``healthy``.
+    """The verdict on one service or program.
 
-    ``findings``: causes that are certain, the most urgent first. ``again``: what only time can tell.
-    ``untold``: what could not be looked at, and why. ``window_s``: between the two looks.
+    ``verdict``: the rule of the first finding, or ``healthy``. ``findings``: proved causes, most urgent
+    first. ``to_recheck``: suspected causes that only time can prove. ``skipped``: what could not be
+    checked, and why. ``window_s``: seconds between the two snapshots.
     """
 
     verdict: str

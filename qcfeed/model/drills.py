@@ -1,6 +1,6 @@
-"""The answers about drills: which there are, which is on, and the start and end of one.
+"""The answers about drills: the list, the active one, and the start and stop of one.
 
-As in answers.py, which has their envelope and its rules.
+See answers.py for the fields and rules that all answers share.
 """
 
 from __future__ import annotations
@@ -11,8 +11,12 @@ from qcfeed.model.answers import Answer
 
 
 class Drill(msgspec.Struct, kw_only=True):
-    """One that can be started. ``alerts``: those it makes fire when it lasts; ``shows``: the command
-    that shows it. ``number``: what N is in NAME=N, ``usual`` unless it is given; null for nothing."""
+    """A drill that can be started.
+
+    ``breaks``: what it breaks. ``alert_names``: alerts that fire if it lasts long enough. ``shows``: the
+    command that shows the fault. ``number``: what N means in NAME=N, with ``default_number`` unless N is
+    given; null if the drill takes no number.
+    """
 
     name: str
     breaks: str
@@ -24,7 +28,7 @@ class Drill(msgspec.Struct, kw_only=True):
 
 
 class ActiveDrill(msgspec.Struct, kw_only=True):
-    """The one that is on. ``drill`` is its name and number, as it was asked for."""
+    """The active drill. ``drill``: its name and number, as requested."""
 
     drill: str
     name: str
@@ -35,7 +39,7 @@ class ActiveDrill(msgspec.Struct, kw_only=True):
 
 
 class Drills(Answer, kw_only=True, tag="qcfeed.drills/2"):
-    """``allowed``: whether this service may be broken on purpose."""
+    """``allowed``: whether drills may be started in this service."""
 
     allowed: bool
     active: ActiveDrill | None
@@ -43,7 +47,7 @@ class Drills(Answer, kw_only=True, tag="qcfeed.drills/2"):
 
 
 class StartDrillRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """``drill`` is NAME or NAME=N; it ends by itself after ``for_s``, or its own time."""
+    """``drill``: NAME or NAME=N. It ends by itself after ``for_s``, or after its own duration."""
 
     drill: str
     for_s: float | None = None
@@ -59,6 +63,6 @@ class StopDrillRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
 
 
 class DrillStopped(Answer, kw_only=True, tag="qcfeed.drills.stop/1"):
-    """``stopped``: which one was on; null when none was."""
+    """``stopped``: the drill that was active; null if there was none."""
 
     stopped: str | None

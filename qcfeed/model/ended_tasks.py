@@ -1,4 +1,7 @@
-"""The answers about tasks that are gone. As in answers.py, which has their envelope and its rules."""
+"""The answers about tasks that have ended.
+
+See answers.py for the fields and rules that all answers share.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from qcfeed.model.task_details import Frame
 
 
 class EndedQuery(msgspec.Struct, forbid_unknown_fields=True):
-    """``site``: FILE:LINE or FILE. ``outcome``: finished, cancelled, failed, destroyed; empty: all."""
+    """``site``: FILE:LINE or FILE. ``outcome``: finished, cancelled, failed or destroyed; empty for all."""
 
     site: str = ""
     outcome: str = ""
@@ -17,10 +20,10 @@ class EndedQuery(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class EndedTask(msgspec.Struct, kw_only=True):
-    """``ended_s``: seconds ago that its end was booked. ``lived_s``: from its spawning to then.
+    """A task that has ended. ``ended_ago_s``: how long ago; ``lifetime_s``: from its creation to its end.
 
-    ``cancels``: how often it was told to end, whatever it made of it; the last time by the task
-    ``cancelled_by`` (null: by a callback, or unknown) at ``cancelled_at``.
+    ``cancels``: how often it was cancelled, whether or not it ended because of that; the last time at
+    ``cancelled_at`` by the task with the serial ``cancelled_by`` (null: by a callback, or unknown).
     """
 
     serial: int
@@ -36,8 +39,11 @@ class EndedTask(msgspec.Struct, kw_only=True):
 
 
 class TasksEnded(Answer, kw_only=True, tag="qcfeed.tasks.ended/2"):
-    """The last that ended, the latest first. ``total``: how many have ended, of the same locations
-    and outcome; ``kept``: how many of them the service remembers, however many are listed."""
+    """The tasks that ended last, latest first.
+
+    ``total``: how many tasks of the same locations and outcome have ended. ``kept``: how many of them the
+    service remembers, including those beyond the limit.
+    """
 
     total: int
     kept: int
@@ -50,9 +56,9 @@ class FailuresQuery(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Raised(msgspec.Struct, kw_only=True):
-    """An exception: its type and message, and the calls it came through, the innermost last.
+    """An exception: its type and message, and the calls it passed through, innermost last.
 
-    ``dropped``: outer calls that were not kept.
+    ``dropped_frames``: outer calls that were not kept.
     """
 
     error: str
@@ -61,9 +67,10 @@ class Raised(msgspec.Struct, kw_only=True):
 
 
 class Failure(msgspec.Struct, kw_only=True):
-    """Failures of one location's tasks, of one type, raised at one line.
+    """Failures of tasks from one location, of one type, raised at one line.
 
-    ``task``: serial of the last. ``raised``: the first of them, then what caused it, and so on.
+    ``first_s`` and ``last_s``: how long ago. ``last_serial``: serial of the last task that failed so.
+    ``raised``: the exception, then its cause, and so on.
     """
 
     location: str
@@ -76,8 +83,10 @@ class Failure(msgspec.Struct, kw_only=True):
 
 
 class TaskFailures(Answer, kw_only=True, tag="qcfeed.tasks.failures/2"):
-    """The latest first. ``kinds``: how many there are, however many are listed. ``dropped``: failures
-    of further kinds, which are only counted."""
+    """Failures, latest first. ``kinds``: how many kinds there are, including those beyond the limit.
+
+    ``dropped_failures``: failures of further kinds, which are only counted.
+    """
 
     kinds: int
     dropped_failures: int

@@ -1,4 +1,7 @@
-"""The answer about findings. In a module of its own, because ``Finding`` is slow to import for a command."""
+"""The answer about findings.
+
+In a module of its own, because importing ``Finding`` imports ``dataclasses``, which few commands need.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ from qcfeed.model.answers import Answer
 
 
 class Findings(Answer, kw_only=True, tag="qcfeed.findings/2"):
-    """What is certain first. ``snapshots`` and ``watched_s``: how much the rules had to look at.
+    """Findings, proved ones first. ``snapshots`` and ``watched_s``: how much data the rules had.
 
-    ``untold``: what they could not look at, and why.
+    ``skipped``: what they could not examine, and why.
     """
 
     proved: int

@@ -1,4 +1,4 @@
-"""The answer about the last hour, for ``qcfeed growth`` without Prometheus."""
+"""The answer about the last hour, which ``qcfeed growth`` uses without Prometheus."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from qcfeed.model.answers import Answer
 
 
 class HistoryQuery(msgspec.Struct, forbid_unknown_fields=True):
-    """``since_s``: how far back; more than an hour is not remembered."""
+    """``since_s``: how many seconds back, up to an hour."""
 
     since_s: float = 3600.0
 
 
 class HistoryPoint(msgspec.Struct, kw_only=True):
-    """One moment; what the program does not have is null. ``orphaned``: tasks and subscriptions.
+    """One sample. A value that the program does not have is null.
 
-    ``spawned``: since the ledger began.
+    ``orphaned``: orphaned tasks and subscriptions. ``spawned``: since the ledger was installed.
     """
 
     at: str
@@ -29,7 +29,7 @@ class HistoryPoint(msgspec.Struct, kw_only=True):
 
 
 class LocationHistory(msgspec.Struct, kw_only=True):
-    """A spawn location's live tasks at ``locations_since``, and at the last snapshot."""
+    """A spawn location's live tasks at ``locations_since`` (``live_before``) and at the last snapshot."""
 
     location: str
     live_before: int
@@ -37,7 +37,7 @@ class LocationHistory(msgspec.Struct, kw_only=True):
 
 
 class History(Answer, kw_only=True, tag="qcfeed.history/2"):
-    """Oldest first, one every 10 s or so. ``locations_since`` is null before the first snapshot."""
+    """Samples, oldest first, about every 10 s. ``locations_since``: null before the first snapshot."""
 
     limit_bytes: int
     points: list[HistoryPoint]

@@ -1,6 +1,7 @@
-"""The answers that a report is made of, beside those that commands show: log, audit, configuration.
+"""The answers that only a report needs: log, audit log, configuration and metrics.
 
-As in answers.py, which has their envelope and its rules. Secrets are redacted before they leave.
+See answers.py for the fields and rules that all answers share. Secrets are redacted before an answer
+leaves the process.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from qcfeed.model.answers import Answer
 
 
 class LinesQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """The newest ``limit``."""
+    """Only the newest ``limit`` entries."""
 
     limit: int = 200
 
 
 class LogLine(msgspec.Struct, kw_only=True):
-    """``repeated``: how often it came in a row, the last time at ``last_at``."""
+    """One line of the log. ``repeated``: how often it was repeated in a row, the last time at ``last_at``."""
 
     at: str
     level: str
@@ -30,16 +31,16 @@ class LogLine(msgspec.Struct, kw_only=True):
 
 
 class Log(Answer, kw_only=True, tag="qcfeed.log/2"):
-    """Oldest first. ``dropped``: older lines that are no longer kept, or were not asked for."""
+    """The log, oldest line first. ``dropped_lines``: older lines that are not kept or were not requested."""
 
     dropped_lines: int
     lines: list[LogLine]
 
 
 class Actions(Answer, kw_only=True, tag="qcfeed.audit/1"):
-    """The audit log's last entries, oldest first, as they stand in it; ``file``: where.
+    """The last entries of the audit log, oldest first, unchanged. ``file``: its path.
 
-    ``dropped_bytes``: how much of the file is before them.
+    ``dropped_bytes``: size of the part of the file before them.
     """
 
     file: str
@@ -48,7 +49,7 @@ class Actions(Answer, kw_only=True, tag="qcfeed.audit/1"):
 
 
 class Setting(msgspec.Struct, kw_only=True):
-    """One option of the service; ``default``: whether it is the default's value."""
+    """One option of the service. ``default``: whether the value is the default."""
 
     name: str
     value: str | None
@@ -60,6 +61,6 @@ class Configuration(Answer, kw_only=True, tag="qcfeed.config/1"):
 
 
 class Metrics(Answer, kw_only=True, tag="qcfeed.metrics/1"):
-    """What /metrics says now: the Prometheus text format."""
+    """The current content of /metrics, in the Prometheus text format."""
 
     text: str

@@ -1,6 +1,6 @@
-"""The answers that are made to be kept: all of one moment, and the tasks as stacks.
+"""The answers that are saved to files: a full snapshot, and the tasks as stacks.
 
-As in answers.py, which has their envelope and its rules.
+See answers.py for the fields and rules that all answers share.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from qcfeed.model.task_details import Awaiting, Frame
 
 
 class SnapshotQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """``limit``: tasks one by one; ``stacks``: how many of them with their stacks."""
+    """``limit``: how many tasks to describe; ``stacks``: how many of them with their stacks."""
 
     limit: int = 10_000
     stacks: int = 1_000
 
 
 class SavedTask(Task, kw_only=True, omit_defaults=True):
-    """One live task, as ``tasks show`` tells it. ``kind``: what it waits on, in a word or two.
+    """One live task, with the details of ``tasks show``. ``kind``: what it waits on, in one or two words.
 
-    ``stack`` and ``spawn_stack`` (the innermost call last) are there for some tasks only.
+    ``stack`` and ``spawn_stack`` (innermost call last) are present for some tasks only.
     """
 
     kind: str
@@ -45,11 +45,11 @@ class SavedTask(Task, kw_only=True, omit_defaults=True):
 
 
 class Snapshot(Answer, kw_only=True, tag="qcfeed.tasks.snapshot/3"):
-    """All that is known of the tasks at one moment, bounded: what ``--from`` reads.
+    """Everything about the tasks at one moment, within limits: what ``--from`` reads.
 
-    ``locations`` are all, with what their tasks wait on from a sample. ``tasks``, oldest first: of
-    small locations all, of large ones the oldest; ``dropped`` are not among them. ``without_stack``
-    of those that are have none. ``findings`` is there where the program looks for any.
+    ``locations``: all, with what their tasks wait on, from a sample. ``tasks``, oldest first: all tasks of
+    small locations, and the oldest of large ones; ``dropped_tasks`` are not included. ``without_stack`` of
+    the included tasks have no stack. ``findings_answer`` is present if the program looks for findings.
     """
 
     since: str
@@ -67,7 +67,7 @@ class Snapshot(Answer, kw_only=True, tag="qcfeed.tasks.snapshot/3"):
 
 
 class ProfileQuery(TaskFilter, kw_only=True):
-    """``exact``: look at all tasks, not at a sample."""
+    """``exact``: use all tasks instead of a sample."""
 
     exact: bool = False
 
@@ -80,9 +80,9 @@ class Place(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class TaskStack(msgspec.Struct, kw_only=True):
-    """So many tasks were spawned by these calls and wait in these; outermost first.
+    """How many tasks were spawned by the same calls and wait in the same calls; outermost call first.
 
-    The numbers are places in TasksProfile.places. ``kind``: what they wait on, in a word or two.
+    The numbers are indexes into TasksProfile.places. ``kind``: what the tasks wait on, in one or two words.
     """
 
     spawn_places: list[int]
@@ -92,11 +92,11 @@ class TaskStack(msgspec.Struct, kw_only=True):
 
 
 class TasksProfile(Answer, kw_only=True, tag="qcfeed.tasks.profile/2"):
-    """The live tasks that match as stacks, most tasks first.
+    """The matching live tasks as stacks, most tasks first.
 
-    ``total`` is the sum of their ``tasks``; when ``sampled`` is less, that many were looked at, and
-    each location's stacks stand for the rest of it. ``left_out``: tasks of the rarest stacks, where
-    there are too many different ones to tell; they are not in ``total``.
+    ``total``: the sum of all counts. If ``sampled`` is less, only that many tasks were examined, and each
+    location's stacks represent the rest of its tasks. ``unlisted``: tasks with the rarest stacks, left out
+    when there are too many different stacks; they are not part of ``total``.
     """
 
     total: int

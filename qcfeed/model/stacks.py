@@ -9,16 +9,16 @@ from qcfeed.model.task_details import Frame
 
 
 class RunningTask(msgspec.Struct, kw_only=True):
-    """``serial`` is null for a task that the ledger has not booked."""
+    """The task that a thread runs. ``serial``: null for a task that the ledger does not know."""
 
     serial: int | None
     name: str
 
 
 class ThreadStack(msgspec.Struct, kw_only=True):
-    """One thread's calls, the innermost last; ``dropped``: outer ones that are left out.
+    """The calls of one thread, innermost last. ``dropped_frames``: outer calls that are left out.
 
-    ``watched``: the thread of the watched loop. ``task``: what runs in it now; null for none.
+    ``watched``: whether the watched loop runs in this thread. ``running_task``: null if no task runs.
     """
 
     name: str
@@ -31,6 +31,6 @@ class ThreadStack(msgspec.Struct, kw_only=True):
 
 
 class Stacks(Answer, kw_only=True, tag="qcfeed.stacks/2"):
-    """The watched loop's thread first, then the main one, then the others."""
+    """The stacks of all threads: the watched loop's first, then the main thread, then the others."""
 
     threads: list[ThreadStack]

@@ -1,6 +1,6 @@
-"""The answers about subscribers: who is connected, how far behind, and the end of some.
+"""The answers about subscribers: connections, how far behind they are, and closing some of them.
 
-As in answers.py, which has their envelope and its rules.
+See answers.py for the fields and rules that all answers share.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import msgspec
 from qcfeed.model.answers import Answer
 
 SYMBOLS_SHOWN = 20
-"""Symbols of a connection that are named; ``held`` counts them all."""
+"""How many symbols of a connection are listed; ``held`` is the full number."""
 
 
 class SubscribersQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """``slow``: only who is behind, or missed quotes within the last minute. ``symbol``: who holds it.
+    """``slow``: only subscribers that are behind or missed quotes within the last minute.
 
-    ``ids``: only these, commas between.
+    ``symbol``: only subscribers of this symbol. ``ids``: only these, separated by commas.
     """
 
     ids: str = ""
@@ -26,12 +26,12 @@ class SubscribersQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
 
 
 class Subscriber(msgspec.Struct, kw_only=True):
-    """One connection. ``id`` is never used again in the life of the service.
+    """One connection. An ``id`` is never reused while the service runs.
 
-    ``lag``: quotes that it has not had yet. ``lag_bytes``: what is kept for it in the process.
-    ``kernel_bytes``: what the kernel keeps until its peer has taken it; null where it does not say.
-    ``stalled_s``: for how long its peer has not taken all that was written; 0 when it has.
-    ``heard_s``: since it said anything, a pong included; one that is gone without a word says nothing.
+    ``lag``: unread quotes. ``lag_bytes``: bytes kept for it in the process. ``kernel_bytes``: bytes in the
+    kernel that the peer has not acknowledged; null if the kernel does not say. ``stalled_s``: how long it
+    has not accepted everything written to it; 0 if it has. ``heard_s``: time since it last sent anything,
+    a pong included; a peer that vanished sends nothing.
     """
 
     id: int
@@ -52,14 +52,14 @@ class Subscriber(msgspec.Struct, kw_only=True):
 
 
 class Subscribers(Answer, kw_only=True, tag="qcfeed.subscribers/2"):
-    """The furthest behind first, then the oldest. ``total``: how many match, however many are listed."""
+    """Subscribers, largest lag first, then oldest. ``total``: how many match, including those beyond the limit."""
 
     total: int
     subscribers: list[Subscriber]
 
 
 class KickRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """End these connections with close 4411. Unless ``force``, refused when any of them is there."""
+    """Close these connections with 4411. Refused if any of them exists, unless ``force`` is set."""
 
     ids: list[int]
     force: bool = False
@@ -67,7 +67,7 @@ class KickRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Kicked(Answer, kw_only=True, tag="qcfeed.subscribers.kick/2"):
-    """``gone``: ended before they were asked to. ``closing``: told to go, and still there."""
+    """``already_gone``: connections that had ended before. ``closing``: closed, but the peer has not answered yet."""
 
     kicked: int
     already_gone: int

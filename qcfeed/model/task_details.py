@@ -1,6 +1,6 @@
-"""The answers about single tasks: one in full, the tree, rows by label, and the end of some.
+"""The answers about single tasks: one in full, the tree, counts by label, and cancelling some.
 
-As in answers.py, which has their envelope and its rules.
+See answers.py for the fields and rules that all answers share.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ class LabelQuery(TaskFilter, kw_only=True):
 
 
 class LabelValue(msgspec.Struct, kw_only=True):
-    """The live tasks that carry one value of a label; null for those that do not have it."""
+    """The live tasks with one value of a label; null for tasks without the label."""
 
     value: str | None
     live: int
     orphaned: int
     oldest_s: float
     location_count: int
-    """Spawn locations that made them."""
+    """How many spawn locations created them."""
 
 
 class TasksByLabel(Answer, kw_only=True, tag="qcfeed.tasks.by_label/2"):
-    """Most tasks first. ``total``: how many values there are, however many are listed."""
+    """Values, most tasks first. ``total``: how many values there are, including those beyond the limit."""
 
     key: str
     total: int
@@ -44,7 +44,7 @@ class SerialQuery(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Frame(msgspec.Struct, kw_only=True):
-    """One call: FILE:LINE, the function, and the line's text if the file can be read."""
+    """One call: FILE:LINE, the function, and the text of the line if the file can be read."""
 
     location: str
     function: str
@@ -52,7 +52,7 @@ class Frame(msgspec.Struct, kw_only=True):
 
 
 class Awaiting(msgspec.Struct, kw_only=True):
-    """A task that waits for this one; ``serial`` is null for a task that the ledger has not."""
+    """A task that waits for this one. ``serial``: null for a task that the ledger does not know."""
 
     serial: int | None
     name: str
@@ -60,26 +60,28 @@ class Awaiting(msgspec.Struct, kw_only=True):
 
 
 class TaskDetails(Answer, kw_only=True, tag="qcfeed.tasks.show/2"):
-    """Stacks have the innermost call last. ``children``: live tasks that it spawned.
+    """One live task in full. Stacks have the innermost call last.
 
-    ``untold``: what a saved moment does not tell of it. ``cancelling``: cancellations that it was sent and has not ended of, nor taken back
-    (``asyncio.Task.cancelling``). ``spawn_stack`` is there if the service keeps it. ``parent`` is
-    null where the parent has ended; ``task.parent`` has its serial all the same.
+    ``children``: how many live tasks it spawned. ``cancelling``: pending cancellations
+    (``asyncio.Task.cancelling``). ``spawn_stack`` is present if the service keeps spawn stacks.
+    ``parent_task``: null if the parent has ended; ``task.parent`` has its serial in any case. ``skipped``:
+    what a saved file does not contain about this task.
     """
 
     task: Task
     function: str
-    """That spawned it."""
+    """The function that spawned it."""
     stack: list[Frame]
     cancelling: int
     cancels: int = 0
-    """How often it was told to end, whatever it made of it; where the ledger made the task."""
+    """How often it was cancelled, whether or not it ended because of that; only for tasks that the ledger created.
+    """
     cancelled_by: int | None = None
-    """Serial of the task that did so last; null for a callback."""
+    """Serial of the task that cancelled it last; null if a callback did."""
     cancelled_at: str = ""
     shielded: bool
     main: bool
-    """Whether the loop runs for its sake."""
+    """Whether the loop runs until this task ends (``asyncio.run``)."""
     awaited_by: list[Awaiting]
     parent_task: Task | None
     children: int
@@ -98,7 +100,7 @@ class TreeQuery(TaskFilter, kw_only=True):
 
 
 class TreeTask(msgspec.Struct, kw_only=True):
-    """``parent`` is listed too if it lives; ``awaited_by``: serials, listed or not."""
+    """One task of the tree. Its ``parent`` is also listed if alive; ``awaited_by_serials`` need not be."""
 
     serial: int
     parent: int | None
@@ -111,10 +113,10 @@ class TreeTask(msgspec.Struct, kw_only=True):
 
 
 class TaskTree(Answer, kw_only=True, tag="qcfeed.tasks.tree/2"):
-    """Live tasks, oldest first, so a parent always comes before its children.
+    """Live tasks, oldest first, so that parents come before their children.
 
-    ``total``: how many match, however many are listed; with a filter, the ancestors of those that
-    match are listed too. ``cycles``: tasks of which each waits for the next, the last for the first.
+    ``total``: how many match, including those beyond the limit. With a filter, the ancestors of matching
+    tasks are listed too. ``cycles``: serials of tasks that wait for each other in a circle.
     """
 
     total: int
@@ -126,14 +128,14 @@ class TaskTree(Answer, kw_only=True, tag="qcfeed.tasks.tree/2"):
 
 
 class CancelPlanQuery(TaskFilter, kw_only=True):
-    """``serials``: with commas between, or a filter."""
+    """``serials``: separated by commas; or a filter."""
 
     serials: str = ""
     limit: int = 20
 
 
 class Spared(msgspec.Struct, kw_only=True):
-    """A task that matches and is left alone, and why; named by its serial it is not."""
+    """A matching task that is not cancelled, and why. Naming it by serial cancels it all the same."""
 
     serial: int
     location: str
@@ -146,8 +148,11 @@ class PlannedLocation(msgspec.Struct, kw_only=True):
 
 
 class CancelPlan(Answer, kw_only=True, tag="qcfeed.tasks.cancel_plan/2"):
-    """What a cancel would do now. ``up_to``: the newest serial; give it to the cancel, and nothing
-    that is born after the plan will be touched. ``gone``: serials that are of no live task."""
+    """What cancelling would do now.
+
+    ``up_to``: the newest serial; a cancel request with it does not touch tasks created after the plan.
+    ``gone_serials``: requested serials without a live task.
+    """
 
     total: int
     up_to: int
@@ -158,7 +163,7 @@ class CancelPlan(Answer, kw_only=True, tag="qcfeed.tasks.cancel_plan/2"):
 
 
 class CancelTasksRequest(TaskFilter, kw_only=True):
-    """These serials, or what matches the filter and has a serial of at most ``up_to``."""
+    """These serials; or the tasks that match the filter and whose serial is at most ``up_to``."""
 
     serials: list[int] = msgspec.field(default_factory=list)
     up_to: int | None = None
@@ -167,7 +172,7 @@ class CancelTasksRequest(TaskFilter, kw_only=True):
 
 
 class Surviving(msgspec.Struct, kw_only=True):
-    """A task that was cancelled and is still alive: what it waits on, and its stack."""
+    """A task that is still alive after it was cancelled: what it waits on, and its stack."""
 
     serial: int
     location: str
@@ -177,9 +182,10 @@ class Surviving(msgspec.Struct, kw_only=True):
 
 
 class CancelledTasks(Answer, kw_only=True, tag="qcfeed.tasks.cancel/2"):
-    """``failed``: ended, but its cleanup raised. ``already_gone``: was no live task any more.
+    """The result of cancelling tasks.
 
-    ``survivors`` lists some of the ``survived``, the first of them with their stacks.
+    ``failed``: tasks that ended, but raised while they cleaned up. ``already_gone``: serials without a live
+    task. ``survivors``: some of the ``survived`` tasks, the first ones with their stacks.
     """
 
     cancelled: int

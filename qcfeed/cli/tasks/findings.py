@@ -24,7 +24,7 @@ _PROVED = "proved"
 def _verdict(finding: Finding) -> str:
     if finding.recheck_s is None:
         return finding.certainty
-    return f"check again in {formats.age(finding.recheck_s)}"
+    return f"suspected, check again in {formats.age(finding.recheck_s)}"
 
 
 FINDING_TABLE: Table[Finding] = Table(
@@ -54,7 +54,7 @@ def findings(
     The rules look for growing locations, orphans, tasks that suppress cancellation, calls that
     block the event loop, tasks destroyed while pending, exceptions never retrieved, futures that
     cannot be completed, and tasks missing from the ledger. A finding that a healthy service could
-    also show has the verdict "check again".
+    also show is "suspected", and comes with the time of the next check.
 
     Exit status: 1 if something is found, 0 if not.
     """
@@ -86,4 +86,4 @@ def _summarize(answer: Findings, output: Format) -> None:
         if not answer.findings:
             say(f"no findings in {basis}")
         else:
-            say(f"{answer.proved} found, {answer.suspected} to check again; from {basis}")
+            say(f"{answer.proved} proved, {answer.suspected} suspected; from {basis}")

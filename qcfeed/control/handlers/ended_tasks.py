@@ -1,4 +1,4 @@
-"""The routes about the gone: the last tasks that ended, and failures with their tracebacks."""
+"""The handlers about tasks that have ended: the last ones, and failures with their tracebacks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from qcfeed.model.ended_tasks import (
 
 
 def routes(ledger: Ledger) -> list[Route]:
-    """TASKS_ENDED and TASKS_FAILURES over ``ledger``."""
+    """The routes TASKS_ENDED and TASKS_FAILURES over ``ledger``."""
     views = _Views(ledger)
     return [
         Read(TASKS_ENDED, EndedQuery, views.ended),
@@ -37,7 +37,7 @@ class _Views:
         self._ledger = ledger
 
     def ended(self, query: EndedQuery) -> TasksEnded:
-        """Cost: 0.3 us a live task, to book what has ended, and 5 us each that is listed."""
+        """Cost: 0.3 us per live task, to record those that have ended, and 5 us per listed task."""
         limit, outcome = page(query.limit), outcome_of(query.outcome)
         self._ledger.settle()
         now = time.monotonic()
@@ -53,7 +53,7 @@ class _Views:
         return TasksEnded(total=total, kept=len(kept), tasks=rows)
 
     def failures(self, query: FailuresQuery) -> TaskFailures:
-        """Cost: as ``ended``; 5 us a call of the tracebacks that are listed."""
+        """Cost: as ``ended``, and 5 us per call in the listed tracebacks."""
         limit = page(query.limit)
         self._ledger.settle()
         now = time.monotonic()
@@ -71,12 +71,12 @@ class _Views:
 
 
 def outcome_of(word: str) -> Outcome | None:
-    """None for an empty word: whichever. Raises UsageError."""
+    """The outcome of that name; None for an empty name, which means all. Raises UsageError."""
     try:
         return Outcome(word) if word else None
     except ValueError as error:
         raise UsageError(
-            f"{word!r} is no way for a task to end", hint=f"give {', '.join(Outcome)}"
+            f"{word!r} is not an outcome of a task", hint=f"give {', '.join(Outcome)}"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The route of the findings: what the rules see in a watched program, and what to type next."""
+"""The handler of the findings: what the rules find in a watched program, and the command to type next."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NEXT = {
 
 
 def routes(sampler: DiagnosticsSampler) -> list[Route]:
-    """TASKS_FINDINGS over what ``sampler`` gathers."""
+    """The route TASKS_FINDINGS over the observations of ``sampler``."""
     return [Read(TASKS_FINDINGS, NoQuery, _View(sampler).findings)]
 
 
@@ -33,7 +33,7 @@ class _View:
         self._sampler = sampler
 
     def findings(self, _: NoQuery) -> Findings:
-        """Cost: 0.5 us a live task, 0.2 ms a location with a full history."""
+        """Cost: 0.5 us per live task, and 0.2 ms per location with a full history."""
         look = self._sampler.observe(time.monotonic())
         rows = [with_next(finding) for finding in rules.findings(look)]
         found = sum(row.certainty == Certainty.PROVED for row in rows)

@@ -1,4 +1,4 @@
-"""The route of the last hour: what a watched program remembers of itself."""
+"""The handler of the last hour, as the watched program itself remembers it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qcfeed.model import history as answers
 
 
 def routes(recent: RecentHistory, sampler: DiagnosticsSampler) -> list[Route]:
-    """HISTORY over what ``recent`` and the sampler's history remember."""
+    """The route HISTORY over ``recent`` and the sampler's history."""
     return [Read(HISTORY, answers.HistoryQuery, _View(recent, sampler).history)]
 
 
@@ -25,7 +25,7 @@ class _View:
         self._sampler = sampler
 
     def history(self, query: answers.HistoryQuery) -> answers.History:
-        """Cost: 3 us a point, 10 us a location when full."""
+        """Cost: 3 us per sample, and 10 us per location, when full."""
         now = time.monotonic()
         ahead = time.time() - now
 
@@ -43,7 +43,7 @@ class _View:
         )
 
     def _locations(self, begin: float) -> tuple[float | None, list[answers.LocationHistory]]:
-        """Each followed location then and now; one that began later had no task then."""
+        """Each tracked location at the beginning and now; a location that appeared later had no tasks then."""
         history = self._sampler.history
         series, times = history.series(), history.times()
         first = next((n for n, at in enumerate(times) if at >= begin), None)

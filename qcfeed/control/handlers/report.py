@@ -1,4 +1,4 @@
-"""The routes that a report needs beyond what commands show: log, audit log, configuration, metrics."""
+"""The handlers that only reports need: log, audit log, configuration and metrics."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from qcfeed.model.report import Actions, Configuration, LinesQuery, Log, LogLine
 
 MOST_LINES = 10_000
 TAIL_BYTES = 1_048_576
-"""Of the audit log that are read; a line of it is at most some tens of kilobytes."""
+"""Bytes read from the end of the audit log. One line has at most some tens of kilobytes."""
 
 
 def routes(
@@ -30,7 +30,7 @@ def routes(
     config: Any = None,
     metrics: Callable[[], bytes] | None = None,
 ) -> list[Route]:
-    """AUDIT, and of LOG, CONFIG and METRICS those for which there is something to tell."""
+    """The route AUDIT, and those of LOG, CONFIG and METRICS for which the process has something to report."""
     view = _View(audit, log, config, metrics)
     found: list[Route] = [Read(AUDIT, LinesQuery, view.audit, redacted=True)]
     if log is not None:
@@ -56,7 +56,7 @@ class _View:
         self._metrics = metrics
 
     def log(self, query: LinesQuery) -> Log:
-        """Cost: 20 us a line."""
+        """Cost: 20 us per line."""
         assert self._log is not None  # noqa: S101 - the route is there only then
         entries = self._log.entries()
         wanted = _newest(entries, query.limit)
@@ -66,7 +66,7 @@ class _View:
         )
 
     def audit(self, query: LinesQuery) -> Actions:
-        """Cost: reading TAIL_BYTES at most."""
+        """Cost: reading at most TAIL_BYTES."""
         raw, before = _tail(self._audit.path)
         whole = [line for line in raw.split(b"\n") if line]
         lines = _newest(whole, query.limit)
@@ -92,7 +92,7 @@ class _View:
         return Configuration(settings=settings)
 
     def metrics(self, _: NoQuery) -> Metrics:
-        """Cost: a scrape."""
+        """Cost: that of one scrape."""
         assert self._metrics is not None  # noqa: S101 - the route is there only then
         return Metrics(text=self._metrics().decode())
 
@@ -120,7 +120,7 @@ def _time(seconds: float) -> str:
 
 
 def _tail(path: Path) -> tuple[bytes, int]:
-    """The file's last whole lines, and how many bytes stand before them; nothing where it is not."""
+    """The last whole lines of the file, and how many bytes come before them; empty if there is no file."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -135,7 +135,7 @@ def _tail(path: Path) -> tuple[bytes, int]:
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:
-    """None for a line that is none: the disk was full, or it is being written."""
+    """One entry; None for an incomplete line (the disk was full, or it is being written)."""
     try:
         return msgspec.json.decode(line, type=dict[str, Any])
     except msgspec.MsgspecError:

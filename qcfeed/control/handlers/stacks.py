@@ -1,4 +1,4 @@
-"""The route that shows every thread's stack, also while the watched loop is stuck."""
+"""The handler that shows every thread's stack, also while the watched loop is stuck."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qcfeed.model.task_details import Frame
 
 
 def routes(ledger: Ledger, watch: LoopWatch) -> list[Route]:
-    """STACKS; ``watch`` tells which thread is the loop's. Cost: 5 us a call in all threads."""
+    """The route STACKS. ``watch`` says which thread runs the loop. Cost: 5 us per call in all threads."""
 
     def show(_: NoQuery) -> Stacks:
         threads = [_thread(thread, ledger, watch.thread) for thread in stacks.threads()]

@@ -1,8 +1,8 @@
-"""The routes that end tasks: the plan first, then exactly what was planned.
+"""The handlers that cancel tasks: first the plan, then exactly what was planned.
 
-A serial number is never used again, so a stale one hits nothing. What matches a filter is spared if
-the program stands on it: the task that the loop runs for, and the control plane's own. Named by
-serial, they are cancelled like any other.
+A serial is never reused, so an old one matches nothing. Tasks that match a filter are spared if the
+program depends on them: the main task and those of the control plane. Named by serial they are cancelled
+like any other.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ from qcfeed.model.task_details import (
 BATCH = 5_000
 LONGEST = 300.0
 SERIALS = 10_000
-"""Of one request."""
+"""Serials in one request."""
 STACKS = 20
-"""Survivors that are shown with their stack, and the most that are listed is PAGE."""
+"""Survivors that are listed with their stack; at most PAGE are listed."""
 
 _OURS = short_path(str(Path(__file__).parents[1])) + "/"
 
 
 def routes(ledger: Ledger, watch: LoopWatch) -> list[Route]:
-    """TASKS_CANCEL_PLAN and TASKS_CANCEL over ``ledger``."""
+    """The routes TASKS_CANCEL_PLAN and TASKS_CANCEL over ``ledger``."""
     views = _Views(ledger, watch)
     return [
         Read(TASKS_CANCEL_PLAN, CancelPlanQuery, views.plan),
@@ -58,7 +58,7 @@ def routes(ledger: Ledger, watch: LoopWatch) -> list[Route]:
 
 
 class _Choice(msgspec.Struct):
-    """Which tasks are meant, at one moment. ``up_to``: the highest serial among them."""
+    """The selected tasks at one moment. ``up_to``: the highest serial among them."""
 
     refs: list[TaskRef] = []
     spared: list[Spared] = []
@@ -78,7 +78,7 @@ class _Views:
         self._watch = watch
 
     def plan(self, query: CancelPlanQuery) -> CancelPlan:
-        """Cost: what the filter takes, 1 us a task that matches, and 5 each that is listed."""
+        """Cost: that of the filter, 1 us per matching task, and 5 us per listed task."""
         chosen = self._choose(serials(query.serials), task_filter(query))
         page = oldest(self._ledger, chosen.refs, min(max(query.limit, 0), PAGE))
         listed = snapshot.listed(self._ledger, page, time.monotonic())
@@ -94,7 +94,7 @@ class _Views:
         )
 
     async def cancel(self, request: CancelTasksRequest) -> CancelledTasks:
-        """The choice is made in a thread: to look through many tasks would hold the loop up."""
+        """Tasks are selected in a thread: examining many of them would block the loop."""
         _check(request)
         with self._watch.measure() as measured:
             chosen = await asyncio.to_thread(
@@ -117,8 +117,8 @@ class _Views:
     def _choose(self, named: Sequence[int], which: Filter, up_to: int | None = None) -> _Choice:
         if bool(named) == bool(which):
             raise UsageError(
-                "say which tasks to cancel: serial numbers, or a filter, not both",
-                hint="`qcfeed tasks` lists them; `--site FILE:LINE` is all that a line spawned",
+                "name the tasks to cancel: by serial or by a filter, not both",
+                hint="`qcfeed tasks` lists them; `--site FILE:LINE` selects all tasks of one location",
             )
         if named:
             return self._named(named)
@@ -145,7 +145,7 @@ class _Views:
 
 
 def why_spared(location: str, is_main: bool) -> str:
-    """Why the program stands on a task; empty if it does not."""
+    """Why the program depends on a task; empty if it does not."""
     if location.startswith(_OURS):
         return "it is the control plane's"
     return "the loop runs for it" if is_main else ""
@@ -169,12 +169,12 @@ def _surviving(survivor: reaper.Survivor, with_stack: bool) -> Surviving:
 
 
 def serials(text: str) -> list[int]:
-    """The numbers of CancelPlanQuery. Raises UsageError for what are none."""
+    """The serials of a CancelPlanQuery. Raises UsageError for anything that is not a number."""
     try:
         return [int(each) for each in text.split(",") if each]
     except ValueError as error:
         raise UsageError(
-            f"{text!r} are no serial numbers", hint="`qcfeed tasks -o name` prints them"
+            f"{text!r} are not serial numbers", hint="`qcfeed tasks -o name` prints them"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The routes that look closer: one task in full, who spawned whom, and rows by label."""
+"""The handlers about details: one task in full, the tree of tasks, and counts by label."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from qcfeed.model.task_details import (
 )
 
 PAGE = 10_000
-"""Rows of one answer, at most."""
+"""The most rows in one answer."""
 
 
 def routes(ledger: Ledger) -> list[Route]:
-    """TASKS_BY_LABEL, TASKS_SHOW and TASKS_TREE over ``ledger``."""
+    """The routes TASKS_BY_LABEL, TASKS_SHOW and TASKS_TREE over ``ledger``."""
     views = _Views(ledger)
     return [
         Read(TASKS_BY_LABEL, LabelQuery, views.by_label),
@@ -47,14 +47,16 @@ def routes(ledger: Ledger) -> list[Route]:
 
 
 def task_filter(query: TaskFilter) -> Filter:
-    """What the query asks for. Raises UsageError for what can match nothing."""
+    """The filter of a query. Raises UsageError for one that cannot match anything."""
     if query.older_than_s < 0:
         raise UsageError(f"older_than_s is {query.older_than_s:g}", hint="give 0 or more")
     labels: dict[str, str | None] = {}
     for line in query.label.splitlines():
         key, given, value = line.partition("=")
         if not key:
-            raise UsageError(f"{line!r} is no label", hint="give KEY=VALUE, or KEY for any value")
+            raise UsageError(
+                f"{line!r} is not a label", hint="give KEY=VALUE, or KEY for any value"
+            )
         labels[key] = value if given else None
     return Filter(
         site=query.site,
@@ -66,7 +68,7 @@ def task_filter(query: TaskFilter) -> Filter:
 
 
 def frames(stack: Iterable[stacks.Frame]) -> list[Frame]:
-    """A stack as answers have it."""
+    """A stack in the form of the answers."""
     return [
         Frame(location=f"{call.file}:{call.line}", function=call.function, source=call.source or "")
         for call in stack
@@ -74,7 +76,7 @@ def frames(stack: Iterable[stacks.Frame]) -> list[Frame]:
 
 
 def awaited_by(ledger: Ledger, task: AnyTask) -> list[Awaiting]:
-    """Who waits for a task, as answers have it."""
+    """The tasks that wait for a task, in the form of the answers."""
     return [_awaiting(ledger, each) for each in awaiters.of(task)]
 
 
@@ -83,7 +85,7 @@ class _Views:
         self._ledger = ledger
 
     def by_label(self, query: LabelQuery) -> TasksByLabel:
-        """Cost: 0.7 us a live task, and what the filter takes."""
+        """Cost: 0.7 us per live task, and that of the filter."""
         limit = page(query.limit)
         rows = filters.by_label(self._ledger, query.key, task_filter(query), time.monotonic())
         values = [
@@ -99,13 +101,13 @@ class _Views:
         return TasksByLabel(key=query.key, total=len(rows), values=values)
 
     def show(self, query: SerialQuery) -> TaskDetails:
-        """Cost: 0.1 us a live task for the children, and 50 us. Raises NotFoundError."""
+        """Raises NotFoundError. Cost: 0.1 us per live task to count the children, and 50 us."""
         record = self._ledger.find(query.serial)
         task = record() if record is not None else None
         if record is None or task is None:
             raise NotFoundError(
                 f"there is no live task {query.serial}",
-                hint="it has ended, and its number is never used again; `qcfeed tasks` lists those"
+                hint="it has ended; serials are not reused; `qcfeed tasks` lists the live tasks"
                 " that live, `qcfeed tasks ended` the last that do not",
             )
         now = time.monotonic()
@@ -130,7 +132,7 @@ class _Views:
         return details
 
     def tree(self, query: TreeQuery) -> TaskTree:
-        """Cost: 0.3 us a live task, and 10 us each that is listed."""
+        """Cost: 0.3 us per live task, and 10 us per listed task."""
         limit, which = page(query.limit), task_filter(query)
         now = time.monotonic()
         found = which.select(self._ledger, now)
@@ -152,7 +154,7 @@ class _Views:
         )
 
     def _with_ancestors(self, records: list[TaskRecord]) -> list[TaskRecord]:
-        """Also the live parents, their parents and so on; oldest first."""
+        """These tasks and their live ancestors, oldest first."""
         found = {record.serial: record for record in records}
         wanted = {record.parent for record in records}
         while missing := wanted - found.keys() - {None}:
@@ -184,7 +186,7 @@ def _awaiting(ledger: Ledger, awaiter: awaiters.Awaiter) -> Awaiting:
 
 
 def add_cancels(told: TaskDetails | SavedTask | EndedTask, known: TaskInfo | EndedTaskInfo) -> None:
-    """How often a task was told to end, and by whom, where anybody did."""
+    """Add how often a task was cancelled, and by which task, if it was."""
     cancels = getattr(known, "cancels", None)
     if cancels is not None:
         told.cancels, told.cancelled_by = cancels.times, cancels.by
@@ -192,7 +194,7 @@ def add_cancels(told: TaskDetails | SavedTask | EndedTask, known: TaskInfo | End
 
 
 def page(limit: int) -> int:
-    """``limit``, if so many rows may be asked for. Raises UsageError."""
+    """Check a limit and return it. Raises UsageError if it is too high."""
     if not 0 <= limit <= PAGE:
         raise UsageError(f"limit is {limit}", hint=f"give 0 to {PAGE:,}")
     return limit

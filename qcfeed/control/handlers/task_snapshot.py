@@ -1,4 +1,4 @@
-"""The routes whose answers are kept: all of one moment, and the tasks as stacks."""
+"""The handlers whose answers are saved to files: a full snapshot, and the tasks as stacks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from qcfeed.model.saved_tasks import (
 def routes(
     ledger: Ledger, by_location: Callable[[ByLocationQuery], TasksByLocation]
 ) -> list[Route]:
-    """TASKS_SNAPSHOT and TASKS_PROFILE over ``ledger``; ``by_location`` as its own route has it."""
+    """The routes TASKS_SNAPSHOT and TASKS_PROFILE over ``ledger``; ``by_location``: the handler of that route."""
     views = _Views(ledger, by_location)
     return [
         Read(TASKS_SNAPSHOT, SnapshotQuery, views.snapshot),
@@ -55,9 +55,9 @@ class _Views:
         self._by_location = by_location
 
     def snapshot(self, query: SnapshotQuery) -> Snapshot:
-        """Cost: a snapshot with waits, 15 us each task that is listed, 20 us a stack.
+        """Cost: a snapshot with waits, 15 us per listed task, and 20 us per stack.
 
-        150-180 B stay with each coroutine of those whose stack is taken (diagnostics/chain.py).
+        150 to 180 bytes remain in use per coroutine whose stack is taken (diagnostics/chain.py).
         """
         limit, with_stack = page(query.limit), page(query.stacks)
         counted = self._by_location(ByLocationQuery(waits=True))
@@ -79,13 +79,15 @@ class _Views:
         )
 
     def profile(self, query: ProfileQuery) -> TasksProfile:
-        """Cost: what the filter takes, 10 ms for the sample, or 5 us a live task."""
+        """Cost: that of the filter, and 10 ms for the sample or 5 us per live task."""
         which = task_filter(query)
         return told(profile.take(self._ledger, which, time.monotonic(), exact=query.exact))
 
     def _saved(self, refs: list[TaskRef], stacked: set[int], now: float) -> Iterator[msgspec.Raw]:
-        """The tasks as JSON, each at once: ten thousand of them as objects would set off a full
-        garbage collection, which stops the watched loop."""
+        """The tasks as JSON, encoded one by one.
+
+        Ten thousand of them as objects would trigger a full garbage collection, which stops the watched loop.
+        """
         for some in self._ledger.slices(refs):
             records = [to_record(known) for ref in some if (known := info_of_ref(ref)) is not None]
             rows = snapshot.listed(self._ledger, records, now)
@@ -97,7 +99,7 @@ class _Views:
 
 
 def told(taken: profile.Profile) -> TasksProfile:
-    """A profile as its answer, the places numbered; of too many stacks, the commonest."""
+    """A profile as an answer, with numbered places; if there are too many stacks, the most common ones."""
     numbers: dict[profile.Place, int] = {}
 
     def numbered(places: Iterable[profile.Place]) -> list[int]:
@@ -123,7 +125,7 @@ def told(taken: profile.Profile) -> TasksProfile:
 
 
 def _oldest(ledger: Ledger, refs: list[TaskRef], number: int) -> dict[int, TaskRef]:
-    """The oldest of one location by serial, in order. No object is made for any (see _saved)."""
+    """The oldest tasks of one location by serial, in order. Creates no object per task (see _saved)."""
     found: dict[int, TaskRef] = {}
     below = math.inf
     for some in ledger.slices(refs):

@@ -1,5 +1,6 @@
-"""The routes over a ledger of tasks: what lives, where it came from, what is orphaned, and the end
-of it. For any asyncio program with a ledger; the service plugs in what only it knows.
+"""The handlers of any program with a ledger: live tasks, tasks by location, orphans, and reaping them.
+
+The service adds what only it knows, such as orphaned subscriptions.
 """
 
 from __future__ import annotations
@@ -48,10 +49,10 @@ from qcfeed.model.answers import (
 )
 
 PAGE = 10_000
-"""Rows of one answer: encoding more in one go would hold the GIL, and so stall the watched loop."""
+"""The most rows in one answer: encoding more at once would hold the GIL and so stall the watched loop."""
 
 SOURCES = 500
-"""Locations whose line is read: a file is read once, and looked at whether it changed."""
+"""Locations whose source line is read. A file is read once, and checked for changes."""
 
 BATCH = 5_000
 LONGEST_REAP = 300.0
@@ -65,11 +66,11 @@ def routes(
     further_orphans: Callable[[], list[Orphan]] | None = None,
     remove_further: Callable[[], Awaitable[int]] | None = None,
 ) -> list[Route]:
-    """TASKS, TASKS_BY_LOCATION, ORPHANS and REAP over ``ledger``.
+    """The routes TASKS, TASKS_BY_LOCATION, ORPHANS and REAP over ``ledger``, and those of the other modules.
 
-    ``grace``: seconds that an owner may be gone before its tasks count as orphans, for owners that
-    say when they closed. ``further_orphans`` lists orphans that are no tasks (``task`` is None),
-    from any thread; ``remove_further`` removes them, in the watched loop, and says how many.
+    ``grace``: seconds after which the tasks of a closed owner count as orphans, for owners that know when
+    they closed. ``further_orphans``: lists orphans that are not tasks (``serial`` is None), from any thread.
+    ``remove_further``: removes them in the watched loop and returns how many there were.
     """
     views = _Views(ledger, watch, grace, further_orphans, remove_further)
     return [
@@ -102,7 +103,7 @@ class _Views:
         self._since = audit.timestamp()
 
     def tasks(self, query: TasksQuery) -> Tasks:
-        """Cost: a snapshot, and 5 us each that is listed; a filter, 0.2 us a task and more."""
+        """Cost: a snapshot, and 5 us per listed task; a filter takes 0.2 us per task or more."""
         _within("limit", query.limit, 0, PAGE)
         _within("offset", query.offset, 0, None)
         self._ledger.check.refresh()
@@ -119,8 +120,9 @@ class _Views:
         return Tasks(total=total, totals=totals, tasks=rows)
 
     def by_location(self, query: ByLocationQuery) -> TasksByLocation:
-        """Cost: a snapshot, 0.5 us a live task; a filter, 0.2 us a task and more; waits, 1-2 ms for
-        the sample, or 2 us a live task."""
+        """Cost: a snapshot, 0.5 us per live task; a filter takes 0.2 us per task or more; waits take 1 to 2 ms from
+        the sample, or 2 us per live task.
+        """
         self._ledger.check.refresh()
         now = time.monotonic()
         taken = snapshot.by_location(self._ledger, now)
@@ -134,7 +136,7 @@ class _Views:
         return TasksByLocation(totals=_totals(taken), locations=rows, since=self._since)
 
     def orphans(self, query: OrphansQuery) -> Orphans:
-        """Cost: 0.2 us a live task, 1 us an orphan, 5 us each that is listed."""
+        """Cost: 0.2 us per live task, 1 us per orphan, and 5 us per listed orphan."""
         _within("limit", query.limit, 0, PAGE)
         self._ledger.check.refresh()
         now = time.monotonic()
@@ -159,9 +161,9 @@ class _Views:
         )
 
     async def reap(self, request: ReapRequest) -> Reaped:
-        """Cancels what is proven to be orphaned now, each proven again just before.
+        """Cancel the tasks that are proved to be orphaned; each is proved again just before.
 
-        The search runs in a thread: tens of thousands would hold the loop up.
+        The search runs in a thread, because tens of thousands of tasks would block the loop.
         """
         _within("batch", request.batch, 1, BATCH)
         _within("timeout_s", request.timeout_s, 0, LONGEST_REAP)
@@ -193,7 +195,7 @@ class _Views:
         )
 
     def _incomplete(self) -> list[str]:
-        """Why there may have been more; in a thread, since it waits for the loop."""
+        """Why there may have been more orphans. Runs in a thread, since it waits for the loop."""
         self._ledger.check.refresh()
         return snapshot.incomplete(self._ledger, time.monotonic())
 
@@ -202,7 +204,7 @@ class _Views:
 
 
 def matching(rows: list[Location], counts: Mapping[tuple[str, str], int]) -> list[Location]:
-    """The locations where any task matches, most first, with how many."""
+    """The locations with at least one matching task, most first, with their numbers."""
     found = [row for row in rows if counts.get((row.location, row.function))]
     for row in found:
         row.matching = counts[row.location, row.function]
@@ -227,7 +229,7 @@ def _totals(taken: snapshot.TaskSnapshot) -> TaskTotals:
 
 
 def _spread(refs: list[TaskRef], limit: int) -> list[TaskRecord]:
-    """Some of them, from all over: they stand for the rest."""
+    """Some of the tasks, evenly from oldest to newest, to represent the others."""
     step = 1 + len(refs) // max(1, limit)
     found = (info_of_ref(ref) for ref in refs[::step][:limit])
     return [to_record(known) for known in found if known is not None]

@@ -171,7 +171,7 @@ def test_a_flag_that_names_a_service_overrides_all_variables(
 def test_two_flags_that_name_a_service_are_an_error(qcfeed_: Command) -> None:
     left = qcfeed_("--instance", "a", "--socket", "/b.sock", "status")
     assert left.status == ExitStatus.USAGE
-    assert "each say which service is meant" in left.err
+    assert "each name a service" in left.err
 
 
 def test_subcommands_are_listed_without_being_imported_and_say_the_same_themselves() -> None:

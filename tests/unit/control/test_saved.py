@@ -134,7 +134,7 @@ async def test_serials_can_be_planned_too(program: Program) -> None:
     plan = saved.answer(TASKS_CANCEL_PLAN, serials=f"{first},999999")
     live = program.ask(TASKS_CANCEL_PLAN, serials=f"{first},999999")
     assert timeless(msgspec.to_builtins(plan)) == timeless(msgspec.to_builtins(live))
-    with pytest.raises(UsageError, match="no serial numbers"):
+    with pytest.raises(UsageError, match="not serial numbers"):
         saved.answer(TASKS_CANCEL_PLAN, serials="x")
 
 

@@ -80,7 +80,7 @@ async def test_two_instances_must_be_told_apart(watched, qcfeed_) -> None:
     left = await asyncio.to_thread(qcfeed_, "tasks")
     assert left.status == ExitStatus.USAGE
     assert "2 instances run here: 8006 (pid " in left.err
-    assert "say which: `qcfeed --instance 8006 ...`" in left.err
+    assert "name one: `qcfeed --instance 8006 ...`" in left.err
     named = await asyncio.to_thread(qcfeed_, "--instance", "8007", "tasks", "-o", "json")
     assert json.loads(named.out)["instance"] == "8007"
 

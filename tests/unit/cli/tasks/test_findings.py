@@ -75,7 +75,7 @@ async def test_a_finding_has_its_evidence_and_the_next_command(sampler, orphan, 
     assert first.endswith(": 1 task is alive though the owner is gone")
     assert "owner subscriber\\x1b[2J 812 closed 60." in evidence
     assert following == "  next: qcfeed orphans --reap"
-    assert left.err.startswith("1 found, 0 to check again; from 1 snapshot ")
+    assert left.err.startswith("1 proved, 0 suspected; from 1 snapshot ")
 
 
 async def test_a_finding_to_check_again_does_not_set_the_exit_status(
@@ -84,7 +84,7 @@ async def test_a_finding_to_check_again_does_not_set_the_exit_status(
     orphan(2.5)
     left = await asyncio.to_thread(qcfeed_, "tasks", "findings")
     assert left.status == ExitStatus.OK
-    assert left.out.startswith("check again in 5.0s: ")
+    assert left.out.startswith("suspected, check again in 5.0s: ")
 
 
 @pytest.mark.parametrize("output", ["wide", "json", "csv", "name"])

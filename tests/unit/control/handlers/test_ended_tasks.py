@@ -73,7 +73,7 @@ async def test_one_outcome_one_site_and_a_limit(desk: Desk) -> None:
     answer = desk.ended(outcome="failed", limit=2)
     assert (len(answer.tasks), answer.kept) == (2, 3)
     assert desk.ended(site="nowhere.py").tasks == []
-    with pytest.raises(UsageError, match="no way for a task to end"):
+    with pytest.raises(UsageError, match="not an outcome of a task"):
         desk.ended(outcome="vanished")
 
 

@@ -190,5 +190,5 @@ async def test_what_cannot_be_asked(program: Program, request_) -> None:
 
 
 async def test_serials_that_are_none(program: Program) -> None:
-    with pytest.raises(UsageError, match="no serial numbers"):
+    with pytest.raises(UsageError, match="not serial numbers"):
         program.plan(serials="1,feed")
