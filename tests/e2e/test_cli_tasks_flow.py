@@ -133,8 +133,8 @@ def test_the_drill_is_found_with_the_command_that_ends_it(drill: Path) -> None:
     until(lambda: [each["certainty"] for each in orphans(drill)] == ["proved"], "it")
     (finding,) = orphans(drill)
     assert finding["location"].endswith(line(manager, "_generate_quotes(subscriber))"))
-    assert finding["next"] == "qcfeed orphans --reap"
-    assert qcfeed(drill, *finding["next"].split()[1:]).returncode == ExitStatus.OK
+    assert finding["next"] == ["qcfeed orphans --reap"]
+    assert qcfeed(drill, *finding["next"][0].split()[1:]).returncode == ExitStatus.OK
     assert orphans(drill) == []
 
 
