@@ -15,7 +15,7 @@ import time
 from asyncio import BaseEventLoop, TimerHandle
 from typing import Any, Self
 
-_LEFT_TO_ASYNCIO = 500
+LEFT_TO_ASYNCIO = 500
 """Cancelled timers that asyncio may remove by itself: it takes two milliseconds at most."""
 _SAMPLE = 100
 """Timers of a heap that are sampled to tell whether most of them are cancelled."""
@@ -52,7 +52,7 @@ def _most_are_cancelled(heap: list[Any]) -> bool:
     """Whether the heap is large and more than half of it is cancelled. asyncio's own count does not tell
     this: it includes timers that have left the heap."""
     some = heap[:: 1 + len(heap) // _SAMPLE]
-    return len(heap) > _LEFT_TO_ASYNCIO and sum(timer._cancelled for timer in some) > len(some) // 2
+    return len(heap) > LEFT_TO_ASYNCIO and sum(timer._cancelled for timer in some) > len(some) // 2
 
 
 class GradualRemoval:
@@ -115,7 +115,7 @@ class GradualRemoval:
             if _most_are_cancelled(self._loop._scheduled):
                 self._set_aside()
         # While there is another block, its offset is in the count, and it has set the heap aside.
-        elif self._loop._timer_cancelled_count + _OFFSET > _LEFT_TO_ASYNCIO:
+        elif self._loop._timer_cancelled_count + _OFFSET > LEFT_TO_ASYNCIO:
             self._set_aside()
 
     def _set_aside(self) -> None:

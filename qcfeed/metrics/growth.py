@@ -113,8 +113,13 @@ def fit(samples: Sequence[tuple[float, float]]) -> Line | None:
         return None
     if min(y) == max(y):
         return Line(0.0, 1.0)
-    slope = statistics.linear_regression(x, y).slope
-    return Line(slope, min(1.0, statistics.correlation(x, y) ** 2))
+    try:
+        slope = statistics.linear_regression(x, y).slope
+        return Line(slope, min(1.0, statistics.correlation(x, y) ** 2))
+    except (
+        statistics.StatisticsError
+    ):  # values so close together that their squares are 0 in floats
+        return Line(0.0, 1.0)
 
 
 def restarts(points: Sequence[Point]) -> list[float]:

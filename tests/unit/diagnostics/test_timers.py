@@ -16,7 +16,7 @@ from qcfeed.diagnostics.timers import GradualRemoval, can_remove_gradually
 from qcfeed.net import event_loop
 from tests.support.virtual_loop import TURN, VirtualLoop
 
-MANY = 4 * timers._LEFT_TO_ASYNCIO
+MANY = 4 * timers.LEFT_TO_ASYNCIO
 HOUR = 3600.0
 
 
@@ -134,10 +134,10 @@ def test_a_few_cancelled_timers_are_left_to_asyncio(loop: VirtualLoop) -> None:
     async def main() -> None:
         heap = loop._scheduled
         async with GradualRemoval(loop):
-            cancelled(loop, timers._LEFT_TO_ASYNCIO - 1)
+            cancelled(loop, timers.LEFT_TO_ASYNCIO - 1)
             await turns(3)
             assert loop._scheduled is heap
-        assert len(heap) == timers._LEFT_TO_ASYNCIO
+        assert len(heap) == timers.LEFT_TO_ASYNCIO
         await turns(2)  # asyncio removes them
         assert nothing_left(loop)
 
@@ -246,9 +246,9 @@ def test_new_timers_that_are_cancelled_do_not_pile_up_to_be_removed_in_one_step(
             cancelled(loop)
             await turns(1)
             for _ in range(20):
-                refs = cancelled(loop, timers._LEFT_TO_ASYNCIO // 2)
+                refs = cancelled(loop, timers.LEFT_TO_ASYNCIO // 2)
                 await turns(1)
-                assert len(loop._scheduled) <= 2 * timers._LEFT_TO_ASYNCIO
+                assert len(loop._scheduled) <= 2 * timers.LEFT_TO_ASYNCIO
             assert left(refs) == len(refs)
         assert nothing_left(loop)
 
