@@ -77,7 +77,7 @@ def test_what_is_not_mended_in_time_says_so(tmp_path: Path) -> None:
 def test_a_trainee_mends_it_in_a_second_terminal(tmp_path: Path) -> None:
     day = hold(tmp_path, "lost-readers")
     assert day.stderr is not None
-    while "Your time runs" not in (line := day.stderr.readline()):
+    while "The clock is running" not in (line := day.stderr.readline()):
         assert line, "it ended too early"
     left = qcfeed(tmp_path, "orphans", "--reap", QCFEED_INSTANCE="rehearsal")
     assert left.returncode == ExitStatus.OK, left.stderr
@@ -92,7 +92,7 @@ def test_a_restart_is_a_mitigation_too(tmp_path: Path) -> None:
     foreign = {"QCFEED_CONTEXT": "prod", "QCFEED_PORT": "1", "COLUMNS": "40"}
     day = hold(tmp_path, "lost-readers", path=tmp_path, **foreign)
     assert day.stderr is not None
-    while "Your time runs" not in (line := day.stderr.readline()):
+    while "The clock is running" not in (line := day.stderr.readline()):
         assert line, "it ended too early"
     status = json.loads(
         qcfeed(tmp_path, "status", "-o", "json", QCFEED_INSTANCE="rehearsal").stdout
@@ -109,7 +109,7 @@ def test_a_restart_is_a_mitigation_too(tmp_path: Path) -> None:
 def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
     day = hold(tmp_path, "lost-readers", path=tmp_path)
     assert day.stderr is not None
-    while "Your time runs" not in (line := day.stderr.readline()):
+    while "The clock is running" not in (line := day.stderr.readline()):
         assert line, "it ended too early"
     day.send_signal(signal.SIGINT)
     day.communicate(timeout=PATIENCE * 2)

@@ -13,8 +13,8 @@ FORGETFUL = """
 import sys
 from benchmarks import soak
 from qcfeed.diagnostics import task_info
-book = task_info.book
-task_info.book = lambda known, task: book(known, task) if known.serial % 100 else None
+record_end = task_info.record_end
+task_info.record_end = lambda info, task: record_end(info, task) if info.serial % 100 else None
 sys.argv = ["soak", "--seconds", "0.2", "--readers", "1"]
 sys.exit(soak.main())
 """

@@ -166,7 +166,10 @@ def _drills(services: _Services) -> Values:
 
 def _feeds(services: _Services) -> Values:
     for feed in services.ask("/v1/feeds")["feeds"]:
-        yield feed["symbol"], f"{formats.plural(feed['subscribers'], 'subscriber')}, {feed['band']}"
+        yield (
+            feed["symbol"],
+            f"{formats.plural(feed['subscriber_count'], 'subscriber')}, {feed['band']}",
+        )
 
 
 def _locations(services: _Services) -> Values:
