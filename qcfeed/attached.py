@@ -27,7 +27,9 @@ from qcfeed.errors import NoRunningLoopError, NotFoundError
 from qcfeed.metrics import memory
 from qcfeed.metrics.catalog.metrics import DELAY_BUCKETS
 from qcfeed.metrics.recent_history import RecentHistory
-from qcfeed.model import answers
+from qcfeed.model.feeds import CancelFeedsRequest
+from qcfeed.model.status import Memory, Process
+from qcfeed.model.tasks import TaskTotals
 from qcfeed.supported import require_supported_interpreter
 
 if TYPE_CHECKING:
@@ -201,30 +203,30 @@ class _Program:
             routes.Read(routes.STATUS, routes.NoQuery, _no_feeds),
             routes.Read(routes.FEEDS, routes.NoQuery, _no_feeds),
             routes.Action(
-                routes.FEEDS_CANCEL, "feeds cancel", answers.CancelFeedsRequest, _nothing_to_cancel
+                routes.FEEDS_CANCEL, "feeds cancel", CancelFeedsRequest, _nothing_to_cancel
             ),
         ]
 
-    def process(self, _: routes.NoQuery) -> answers.Process:
+    def process(self, _: routes.NoQuery) -> Process:
         """Cost: a snapshot, 0.5 us per live task."""
         self._ledger.check.refresh()
         totals = snapshot.by_location(self._ledger, time.monotonic()).totals
         limit = memory.limit()
-        return answers.Process(
+        return Process(
             python=platform.python_version(),
             attached_at=self._since,
             attached_s=time.monotonic() - self._begun,
             loop_lag_ms=self._watch.lag * 1000,
-            memory=answers.Memory(
+            memory=Memory(
                 resident_bytes=memory.resident(),
                 limit_bytes=limit.bytes,
                 limit_source=limit.source,
             ),
-            totals=msgspec.convert(totals, answers.TaskTotals, from_attributes=True),
+            totals=msgspec.convert(totals, TaskTotals, from_attributes=True),
         )
 
 
-async def _nothing_to_cancel(_: answers.CancelFeedsRequest) -> NoReturn:
+async def _nothing_to_cancel(_: CancelFeedsRequest) -> NoReturn:
     _no_feeds()
 
 

@@ -26,7 +26,8 @@ from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.metrics.collectors import Exposition
 from qcfeed.metrics.program import ProgramSamples
-from qcfeed.model.answers import Orphans, TasksByLocation
+from qcfeed.model.orphans import Orphans
+from qcfeed.model.tasks import TasksByLocation
 
 ROUNDS = 5
 PER_OWNER = 4

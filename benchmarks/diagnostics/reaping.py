@@ -9,7 +9,7 @@ from benchmarks.diagnostics.programs import Ticker, sleepers
 from benchmarks.diagnostics.reading import PER_OWNER, served
 from qcfeed.control import routes
 from qcfeed.diagnostics.ledger import Ledger
-from qcfeed.model.answers import Reaped, ReapRequest
+from qcfeed.model.orphans import Reaped, ReapRequest
 
 BYSTANDERS = 1_000
 """Tasks with an open owner; none of them may be cancelled."""

@@ -17,7 +17,7 @@ import msgspec
 from qcfeed.control import redact
 from qcfeed.control.routes import REDACTED
 from qcfeed.errors import UsageError
-from qcfeed.model.answers import Answer
+from qcfeed.model.answer import Answer
 
 if TYPE_CHECKING:  # tarfile is imported only where a bundle is written or read: startup time
     import tarfile

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from qcfeed.contexts import Context
     from qcfeed.control.client import ControlClient
-    from qcfeed.model.answers import Answer
+    from qcfeed.model.answer import Answer
 
 AnyAnswer = TypeVar("AnyAnswer", bound="Answer")
 

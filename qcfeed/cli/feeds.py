@@ -17,7 +17,7 @@ from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import FEEDS, FEEDS_CANCEL
 from qcfeed.errors import ExitStatus, NotFoundError, UsageError
 from qcfeed.model import symbol
-from qcfeed.model.answers import CancelFeedsRequest, CancelledFeed, CancelledFeeds, Feed, Feeds
+from qcfeed.model.feeds import CancelFeedsRequest, CancelledFeed, CancelledFeeds, Feed, Feeds
 
 PREVIEW = 10
 """The number of feeds to show before the confirmation prompt; the rest is counted."""

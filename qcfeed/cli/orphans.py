@@ -25,7 +25,7 @@ from qcfeed.cli.ui.render import show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import ORPHANS, REAP
 from qcfeed.errors import ExitStatus, UsageError
-from qcfeed.model.answers import Orphan, Orphans, Reaped, ReapRequest, Survivor
+from qcfeed.model.orphans import Orphan, Orphans, Reaped, ReapRequest, Survivor
 
 DEFAULT_LIMIT = 1_000
 

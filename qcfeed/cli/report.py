@@ -23,11 +23,11 @@ from qcfeed.diagnose.evidence import Evidence
 from qcfeed.diagnose.report.material import Material
 from qcfeed.diagnose.verdict import diagnose
 from qcfeed.errors import ExitStatus, UsageError
-from qcfeed.model.answers import Tasks
 from qcfeed.model.ended_tasks import TaskFailures, TasksEnded
 from qcfeed.model.report import Actions, Configuration, Log, Metrics
 from qcfeed.model.saved_tasks import Snapshot
 from qcfeed.model.stacks import Stacks
+from qcfeed.model.tasks import Tasks
 
 WINDOW = 5.0
 """Seconds between the two snapshots, by default."""

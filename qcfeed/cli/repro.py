@@ -20,7 +20,7 @@ from qcfeed.client.repro import NEVER_TICKS, ModeResult, ReproPlan, ReproReport,
 from qcfeed.control.routes import STATUS
 from qcfeed.errors import ExitStatus
 from qcfeed.model import symbol as symbols
-from qcfeed.model.answers import Status
+from qcfeed.model.status import Status
 
 app = new_app()
 

@@ -24,7 +24,7 @@ from qcfeed.control.routes import (
     TASKS_SNAPSHOT,
 )
 from qcfeed.errors import NotFoundError, UsageError
-from qcfeed.model.answers import Answer
+from qcfeed.model.answer import Answer
 
 AnyAnswer = TypeVar("AnyAnswer", bound=Answer)
 

@@ -14,7 +14,8 @@ from qcfeed.cli.ui.formats import age, count, milliseconds, plural, size
 from qcfeed.control.routes import PROCESS, STATUS
 from qcfeed.errors import ExitStatus, NotFoundError
 from qcfeed.model import thresholds
-from qcfeed.model.answers import Listening, Process, Status, TaskTotals
+from qcfeed.model.status import Listening, Process, Status
+from qcfeed.model.tasks import TaskTotals
 
 app = new_app()
 

@@ -25,9 +25,9 @@ from qcfeed.config import Config
 from qcfeed.control import routes
 from qcfeed.errors import ExitStatus, UnreachableError
 from qcfeed.model import symbol
-from qcfeed.model.answers import Status
 from qcfeed.model.messages import Quote
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
+from qcfeed.model.status import Status
 from qcfeed.upstreams import recording
 
 _REDRAW_INTERVAL = 0.25

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from qcfeed.model.answers import Status
+from qcfeed.model.status import Status
 
 MEMORY_TOLERANCE = 16 * 2**20
 MEMORY_PER_PEER = 8 * 2**10

@@ -20,7 +20,7 @@ from qcfeed.client.footprint import Footprint, memory_tolerance
 from qcfeed.client.raw_peer import locate
 from qcfeed.config import Config
 from qcfeed.errors import UsageError
-from qcfeed.model.answers import Status
+from qcfeed.model.status import Status
 from qcfeed.model.symbol import Symbol
 
 NEVER_TICKS = Symbol("ZVZZT")

@@ -25,7 +25,7 @@ from qcfeed.control.audit import AuditLog, Caller
 from qcfeed.control.routes import Action
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.errors import TimedOutError, UnreachableError
-from qcfeed.model.answers import Answer
+from qcfeed.model.answer import Answer
 
 LONGEST = 600.0
 """The longest ``timeout_s`` that an action may request, in seconds."""

@@ -17,7 +17,7 @@ from qcfeed.errors import (
     TimedOutError,
     UnreachableError,
 )
-from qcfeed.model.answers import Answer, Failure
+from qcfeed.model.answer import Answer, ErrorAnswer
 
 ANSWER_BYTES = 64 * 1024 * 1024
 """More bytes than any answer has. Whatever sends more is not a control plane."""
@@ -149,7 +149,7 @@ class ControlClient:
 
     def _refusal(self, status: int, raw: bytes) -> QcfeedError:
         try:
-            failure = msgspec.json.decode(raw, type=Failure)
+            failure = msgspec.json.decode(raw, type=ErrorAnswer)
         except msgspec.MsgspecError:
             return self._stranger(f"HTTP status {status}")
         error = _errors().get(failure.code, ServiceBugError)(failure.message, hint=failure.hint)

@@ -1,6 +1,6 @@
 """Answers a request: find the route, check the parameters, run the handler, fill in the common fields.
 
-Of HTTP it knows only the method and the status. Every refusal is a Failure.
+Of HTTP it knows only the method and the status. Every refusal is an ErrorAnswer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from qcfeed.control.audit import Caller, timestamp
 from qcfeed.control.routes import REDACTED, Action, Read, Route
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.errors import ExitStatus, NotFoundError, QcfeedError, TimedOutError, UsageError
-from qcfeed.model.answers import Answer, Failure
+from qcfeed.model.answer import Answer, ErrorAnswer
 
 logger = logging.getLogger(__name__)
 
@@ -112,18 +112,18 @@ class Dispatcher:
 
 
 def refused(error: Exception) -> Reply:
-    """Convert any exception to a Failure. An exception that is not a QcfeedError is logged as a bug."""
+    """Convert any exception to an ErrorAnswer. An exception that is not a QcfeedError is logged as a bug."""
     if isinstance(error, QcfeedError):
         status = (
             404 if isinstance(error, NotFoundError) else _HTTP_STATUS.get(error.exit_status, 500)
         )
         stack = list(getattr(error, "__notes__", ()))
         message = _printable(error.message)
-        failure = Failure(code=error.code, message=message, hint=error.hint, loop_stack=stack)
+        failure = ErrorAnswer(code=error.code, message=message, hint=error.hint, loop_stack=stack)
     else:
         logger.error("the control plane met a bug", exc_info=error)
         status = 500
-        failure = Failure(
+        failure = ErrorAnswer(
             code="bug",
             message=_printable(f"the service met a bug: {type(error).__name__}: {error}"),
             hint="its log has the traceback; please report it",

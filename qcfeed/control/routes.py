@@ -12,7 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from qcfeed.model.answers import Answer
+from qcfeed.model.answer import Answer
 
 Query = TypeVar("Query", bound=msgspec.Struct)
 

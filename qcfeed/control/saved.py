@@ -35,7 +35,7 @@ from qcfeed.diagnostics import awaiters, profile
 from qcfeed.diagnostics.ended_task import Outcome
 from qcfeed.diagnostics.filters import Filter
 from qcfeed.errors import NotFoundError, UsageError
-from qcfeed.model.answers import Answer, ByLocationQuery, Task, Tasks, TasksByLocation, TasksQuery
+from qcfeed.model.answer import Answer
 from qcfeed.model.ended_tasks import EndedQuery, FailuresQuery, TaskFailures, TasksEnded
 from qcfeed.model.findings import Findings
 from qcfeed.model.saved_tasks import ProfileQuery, SavedTask, Snapshot, TasksProfile
@@ -53,6 +53,7 @@ from qcfeed.model.task_details import (
     TreeQuery,
     TreeTask,
 )
+from qcfeed.model.tasks import ByLocationQuery, Task, Tasks, TasksByLocation, TasksQuery
 
 
 class Saved:

@@ -11,10 +11,13 @@ from qcfeed.diagnostics import window
 from qcfeed.diagnostics.findings import Finding
 from qcfeed.diagnostics.window import Flow
 from qcfeed.metrics.growth import Point
-from qcfeed.model import answers, thresholds
-from qcfeed.model.answers import Location, Memory, Orphan, Orphans, Status
+from qcfeed.model import thresholds
+from qcfeed.model.feeds import Feed
 from qcfeed.model.findings import Findings
+from qcfeed.model.orphans import Orphan, Orphans
+from qcfeed.model.status import Memory, Status
 from qcfeed.model.subscribers import Subscriber
+from qcfeed.model.tasks import Location, TasksByLocation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +70,13 @@ class Evidence:
     are behind. ``skipped``: what could not be read, and why. ``command``: how commands to type begin.
     """
 
-    before: answers.TasksByLocation
-    after: answers.TasksByLocation
+    before: TasksByLocation
+    after: TasksByLocation
     memory: Memory | None = None
     status: Status | None = None
     findings: Findings | None = None
     orphans: Orphans | None = None
-    feeds: list[answers.Feed] = field(default_factory=list)
+    feeds: list[Feed] = field(default_factory=list)
     slow: list[Subscriber] = field(default_factory=list)
     alerts: list[ActiveAlert] = field(default_factory=list)
     samples: list[Point] = field(default_factory=list)

@@ -10,9 +10,9 @@ from qcfeed.diagnose import memory
 from qcfeed.diagnose.evidence import Evidence
 from qcfeed.diagnostics.findings import Certainty, Finding
 from qcfeed.formats import age, count, plural, size
-from qcfeed.model import answers
-from qcfeed.model.answers import Orphan
 from qcfeed.model.diagnosis import DiagnosisFinding
+from qcfeed.model.orphans import Orphan
+from qcfeed.model.tasks import Location
 
 MIN_GROWTH_PER_MINUTE = 1.0
 """Net new tasks per minute from which a location counts as growing."""
@@ -124,7 +124,7 @@ def _of_subscribers(orphans: Sequence[Orphan]) -> bool:
     return any(each.owner.startswith(SUBSCRIBER) for each in orphans)
 
 
-def _why(orphans: Sequence[Orphan], ran: tuple[int, int], row: answers.Location | None) -> str:
+def _why(orphans: Sequence[Orphan], ran: tuple[int, int], row: Location | None) -> str:
     """What the tasks do instead of ending, as far as it is known."""
     if ran[0] and _of_subscribers(orphans):
         return "they ignore failed sends"
@@ -161,7 +161,7 @@ def _proof(
     yield from _waiting(row)
 
 
-def _waiting(row: answers.Location | None) -> Iterator[str]:
+def _waiting(row: Location | None) -> Iterator[str]:
     if row is not None and row.waits is not msgspec.UNSET and row.waits:
         most = row.waits[0]
         sampled = "" if row.sampled is msgspec.UNSET else f" of {count(row.sampled)} sampled"
@@ -181,7 +181,7 @@ def _until_limit(evidence: Evidence, left: memory.TimeToLimit | None) -> Iterato
         yield f"{age(left.seconds)} until memory reaches {limit}: {left.rate}"
 
 
-def _source(row: answers.Location | None) -> str:
+def _source(row: Location | None) -> str:
     return row.source if row is not None and row.source is not msgspec.UNSET else ""
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from qcfeed.diagnose.evidence import Evidence
 from qcfeed.diagnostics.findings import Certainty
 from qcfeed.formats import age, count, plural
-from qcfeed.model import answers
 from qcfeed.model.diagnosis import DiagnosisFinding
+from qcfeed.model.feeds import Feed
 from qcfeed.model.messages import Band, StaleReason
 
 MAX_NAMED = 3
@@ -94,24 +94,24 @@ def own_lag(evidence: Evidence) -> Iterator[DiagnosisFinding]:
         )
 
 
-def _wanted(evidence: Evidence) -> list[answers.Feed]:
+def _wanted(evidence: Evidence) -> list[Feed]:
     return [each for each in evidence.feeds if each.demand == WANTED]
 
 
-def _stale(evidence: Evidence) -> list[answers.Feed]:
+def _stale(evidence: Evidence) -> list[Feed]:
     stale = [each for each in _wanted(evidence) if each.band != Band.LIVE]
     return sorted(stale, key=lambda each: -(each.age_s or 0.0))
 
 
-def _silent(evidence: Evidence) -> list[answers.Feed]:
+def _silent(evidence: Evidence) -> list[Feed]:
     return [each for each in _stale(evidence) if each.reason != StaleReason.OWN_LAG]
 
 
-def _subscribers(feeds: Sequence[answers.Feed]) -> str:
+def _subscribers(feeds: Sequence[Feed]) -> str:
     return plural(sum(each.subscriber_count for each in feeds), "subscriber")
 
 
-def _ages(feeds: Sequence[answers.Feed]) -> list[str]:
+def _ages(feeds: Sequence[Feed]) -> list[str]:
     bands = Counter(each.band for each in feeds)
     lines = [", ".join(f"{count(n)} {band.replace('_', ' ')}" for band, n in bands.most_common())]
     aged = [each for each in feeds if each.age_s is not None]

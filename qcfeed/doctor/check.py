@@ -15,7 +15,7 @@ from qcfeed.control import paths
 from qcfeed.control.client import ControlClient
 from qcfeed.control.routes import PROCESS, STATUS
 from qcfeed.errors import NotFoundError, QcfeedError
-from qcfeed.model.answers import Process, Status
+from qcfeed.model.status import Process, Status
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import qcfeed
 from qcfeed import shipped
 from qcfeed.doctor.check import Case, CheckFailedError, Skip
-from qcfeed.model.answers import Process, Status
+from qcfeed.model.status import Process, Status
 
 _PIP = f"{sys.executable} -m pip install"
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)\s*([<>=!~,.\s\d]*)")

@@ -14,7 +14,7 @@ from qcfeed.diagnose.evidence import DiagnosisThresholds
 from qcfeed.doctor.check import Case, CheckFailedError, Skip
 from qcfeed.errors import UnreachableError
 from qcfeed.metrics import memory
-from qcfeed.model.answers import Status
+from qcfeed.model.status import Status
 from qcfeed.net import listen
 
 LIMITS = DiagnosisThresholds()

@@ -9,7 +9,7 @@ from typing import Protocol
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.drills.tampered_upstream import TamperedUpstream
 from qcfeed.drills.wall_clock import WallClock
-from qcfeed.model.answers import Listening
+from qcfeed.model.status import Listening
 from qcfeed.server.gateway import Gateway
 from qcfeed.server.hub import Hub
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from qcfeed.diagnostics.findings import Certainty
-from qcfeed.model.answers import Answer
+from qcfeed.model.answer import Answer
 
 
 class Symptom(msgspec.Struct, kw_only=True):

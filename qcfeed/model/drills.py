@@ -1,13 +1,13 @@
 """The answers about drills: the list, the active one, and the start and stop of one.
 
-See answers.py for the fields and rules that all answers share.
+See answer.py for the fields and rules that all answers share.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from qcfeed.model.answers import Answer
+from qcfeed.model.answer import Answer
 
 
 class Drill(msgspec.Struct, kw_only=True):

@@ -1,13 +1,13 @@
 """The answers about tasks that have ended.
 
-See answers.py for the fields and rules that all answers share.
+See answer.py for the fields and rules that all answers share.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from qcfeed.model.answers import Answer
+from qcfeed.model.answer import Answer
 from qcfeed.model.task_details import Frame
 
 

@@ -6,7 +6,7 @@ In a module of its own, because importing ``Finding`` imports ``dataclasses``, w
 from __future__ import annotations
 
 from qcfeed.diagnostics.findings import Finding
-from qcfeed.model.answers import Answer
+from qcfeed.model.answer import Answer
 
 
 class Findings(Answer, kw_only=True, tag="qcfeed.findings/2"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from qcfeed.model.answers import Answer
+from qcfeed.model.answer import Answer
 
 
 class HistoryQuery(msgspec.Struct, forbid_unknown_fields=True):

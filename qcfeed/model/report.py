@@ -1,6 +1,6 @@
 """The answers that only a report needs: log, audit log, configuration and metrics.
 
-See answers.py for the fields and rules that all answers share. Secrets are redacted before an answer
+See answer.py for the fields and rules that all answers share. Secrets are redacted before an answer
 leaves the process.
 """
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from qcfeed.model.answers import Answer
+from qcfeed.model.answer import Answer
 
 
 class LinesQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -1,16 +1,17 @@
 """The answers that are saved to files: a full snapshot, and the tasks as stacks.
 
-See answers.py for the fields and rules that all answers share.
+See answer.py for the fields and rules that all answers share.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from qcfeed.model.answers import Answer, Location, Task, TaskFilter, TaskTotals
+from qcfeed.model.answer import Answer
 from qcfeed.model.ended_tasks import TaskFailures, TasksEnded
 from qcfeed.model.findings import Findings
 from qcfeed.model.task_details import Awaiting, Frame
+from qcfeed.model.tasks import Location, Task, TaskFilter, TaskTotals
 
 # ---------------------------------------------------------------- a snapshot
 

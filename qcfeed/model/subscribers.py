@@ -1,13 +1,13 @@
 """The answers about subscribers: connections, how far behind they are, and closing some of them.
 
-See answers.py for the fields and rules that all answers share.
+See answer.py for the fields and rules that all answers share.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from qcfeed.model.answers import Answer
+from qcfeed.model.answer import Answer
 
 SYMBOLS_SHOWN = 20
 """How many symbols of a connection are listed; ``held`` is the full number."""

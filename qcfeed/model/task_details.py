@@ -1,13 +1,14 @@
 """The answers about single tasks: one in full, the tree, counts by label, and cancelling some.
 
-See answers.py for the fields and rules that all answers share.
+See answer.py for the fields and rules that all answers share.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from qcfeed.model.answers import Answer, Task, TaskFilter
+from qcfeed.model.answer import Answer
+from qcfeed.model.tasks import Task, TaskFilter
 
 # ---------------------------------------------------------------- by label
 

@@ -21,10 +21,14 @@ from qcfeed.diagnostics import snapshot
 from qcfeed.errors import NeedsConfirmationError, NotFoundError, UsageError
 from qcfeed.feed.lifecycle import Demand
 from qcfeed.metrics import memory
-from qcfeed.model import answers
 from qcfeed.model import symbol as symbols
+from qcfeed.model.feeds import CancelFeedsRequest, CancelledFeed, CancelledFeeds, Feeds, Symbols
+from qcfeed.model.feeds import Feed as FeedAnswer
 from qcfeed.model.messages import Band
+from qcfeed.model.orphans import Orphan
+from qcfeed.model.status import Bands, Memory, Status
 from qcfeed.model.symbol import Symbol
+from qcfeed.model.tasks import TaskTotals
 from qcfeed.server.feed import Feed
 from qcfeed.server.hub import Hub
 from qcfeed.server.parts import ServiceParts
@@ -43,27 +47,27 @@ class FeedHandlers:
             routes.Read(routes.FEEDS, routes.NoQuery, self.feeds),
             routes.Read(routes.SYMBOLS, routes.NoQuery, self.symbols),
             routes.Action(
-                routes.FEEDS_CANCEL, "feeds cancel", answers.CancelFeedsRequest, self.cancel_feeds
+                routes.FEEDS_CANCEL, "feeds cancel", CancelFeedsRequest, self.cancel_feeds
             ),
         ]
 
     # ------------------------------------------------------------ status
 
-    def status(self, _: NoQuery) -> answers.Status:
+    def status(self, _: NoQuery) -> Status:
         service, hub = self._parts, self._hub
         service.ledger.check.refresh()
         totals = snapshot.by_location(service.ledger, time.monotonic()).totals
         health = hub.upstream.health()
         feeds, subscriptions = len(hub.feeds), hub.subscriptions
         bound = memory.limit()
-        return answers.Status(
+        return Status(
             version=__version__,
             state="draining" if service.gateway.draining else "serving",
             drill=service.drill(),
             started_at=_rfc3339(service.started_at),
             uptime_s=time.time() - service.started_at,
             loop_lag_ms=service.watch.lag * 1000,
-            memory=answers.Memory(
+            memory=Memory(
                 resident_bytes=memory.resident(),
                 limit_bytes=bound.bytes,
                 limit_source=bound.source,
@@ -84,24 +88,24 @@ class FeedHandlers:
             orphaned_tasks=totals.orphaned,
             orphaned_subscriptions=len(hub.orphaned_subscriptions()),
             staleness=bands(hub.feeds.values()),
-            totals=msgspec.convert(totals, answers.TaskTotals, from_attributes=True),
+            totals=msgspec.convert(totals, TaskTotals, from_attributes=True),
             closed=dict(service.gateway.closed),
             refused=dict(service.gateway.refused),
         )
 
     # ------------------------------------------------------------ feeds
 
-    def feeds(self, _: NoQuery) -> answers.Feeds:
+    def feeds(self, _: NoQuery) -> Feeds:
         now = self._parts.loop.time()
         feeds = [_row(feed, now) for feed in list(self._hub.feeds.values())]
         feeds.sort(key=lambda row: row.symbol)
-        return answers.Feeds(total=len(feeds), feeds=feeds)
+        return Feeds(total=len(feeds), feeds=feeds)
 
-    def symbols(self, _: NoQuery) -> answers.Symbols:
+    def symbols(self, _: NoQuery) -> Symbols:
         known = self._hub.upstream.symbols() or sorted(self._hub.feeds)
-        return answers.Symbols(symbols=list(known))
+        return Symbols(symbols=list(known))
 
-    async def cancel_feeds(self, request: answers.CancelFeedsRequest) -> answers.CancelledFeeds:
+    async def cancel_feeds(self, request: CancelFeedsRequest) -> CancelledFeeds:
         """Force feeds down and wait for their tasks, at most for the request's timeout."""
         chosen = self._chosen(request)
         served = {each: len(self._hub.feeds[each].lifecycle.subscribers) for each in chosen}
@@ -116,9 +120,9 @@ class FeedHandlers:
         tasks = [each.task for each in upstream_tasks.values() if each is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=request.timeout_s)
-        return answers.CancelledFeeds(
+        return CancelledFeeds(
             feeds=[
-                answers.CancelledFeed(
+                CancelledFeed(
                     symbol=each,
                     subscriber_count=served[each],
                     joined=(upstream := upstream_tasks[each]) is None or upstream.task.done(),
@@ -127,7 +131,7 @@ class FeedHandlers:
             ]
         )
 
-    def _chosen(self, request: answers.CancelFeedsRequest) -> list[Symbol]:
+    def _chosen(self, request: CancelFeedsRequest) -> list[Symbol]:
         if request.all:
             return sorted(self._hub.feeds)
         chosen = sorted({symbols.parse(text) for text in request.symbols})
@@ -141,12 +145,12 @@ class FeedHandlers:
         return chosen
 
 
-def bands(feeds: Iterable[Feed]) -> answers.Bands:
+def bands(feeds: Iterable[Feed]) -> Bands:
     """How many feeds with subscribers are in each staleness band."""
     counts = Counter(
         feed.staleness.band for feed in list(feeds) if feed.lifecycle.demand is Demand.WANTED
     )
-    return answers.Bands(
+    return Bands(
         live=counts[Band.LIVE],
         stale=counts[Band.STALE],
         very_stale=counts[Band.VERY_STALE],
@@ -154,10 +158,10 @@ def bands(feeds: Iterable[Feed]) -> answers.Bands:
     )
 
 
-def _row(feed: Feed, now: float) -> answers.Feed:
+def _row(feed: Feed, now: float) -> FeedAnswer:
     last_quote_at = feed.last_quote_at
     reason = feed.staleness.reason
-    return answers.Feed(
+    return FeedAnswer(
         symbol=feed.symbol,
         demand=feed.lifecycle.demand,
         upstream_state=feed.lifecycle.upstream,
@@ -184,12 +188,12 @@ def _rfc3339(seconds: float) -> str:
     return text.replace("+00:00", "Z")
 
 
-def orphan_rows(hub: Hub) -> Callable[[], list[answers.Orphan]]:
+def orphan_rows(hub: Hub) -> Callable[[], list[Orphan]]:
     """A callable for the task routes: subscriptions whose connection is closed, as orphans."""
 
-    def rows() -> list[answers.Orphan]:
+    def rows() -> list[Orphan]:
         return [
-            answers.Orphan(
+            Orphan(
                 serial=None,
                 symbol=subscriber.symbol,
                 location="",

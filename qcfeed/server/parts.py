@@ -10,7 +10,7 @@ from qcfeed.config import Config
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.diagnostics.pauses import GcPauses
-from qcfeed.model.answers import Listening
+from qcfeed.model.status import Listening
 from qcfeed.server.gateway import Gateway
 from qcfeed.server.hub import Hub
 

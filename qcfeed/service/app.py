@@ -33,7 +33,7 @@ from qcfeed.errors import InstanceTakenError, MonitorUnavailableError, StartErro
 from qcfeed.metrics.catalog.metrics import DELAY_BUCKETS
 from qcfeed.metrics.collectors import Exposition, Sample
 from qcfeed.metrics.recent_history import FeedCounts, RecentHistory
-from qcfeed.model import answers
+from qcfeed.model.status import Listening
 from qcfeed.net import listen
 from qcfeed.server import http, metrics
 from qcfeed.server.feed_handlers import FeedHandlers, orphan_rows
@@ -69,7 +69,7 @@ class Service:
         self._log = log
         self._exposition = Exposition(self._read)
         self.instance = ""
-        self.listening = answers.Listening(websocket="", admin="", control="")
+        self.listening = Listening(websocket="", admin="", control="")
         self._loop = asyncio.get_running_loop()
         self._startup_drill = None if config.drill is None else catalog.parse(config.drill)
         self._wall = WallClock()

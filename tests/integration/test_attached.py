@@ -29,10 +29,12 @@ from qcfeed.errors import (
     StartError,
     UnreachableError,
 )
-from qcfeed.model.answers import Orphans, Process, Reaped, ReapRequest, Status, TasksByLocation
 from qcfeed.model.findings import Findings
 from qcfeed.model.history import History
+from qcfeed.model.orphans import Orphans, Reaped, ReapRequest
 from qcfeed.model.stacks import Stacks
+from qcfeed.model.status import Process, Status
+from qcfeed.model.tasks import TasksByLocation
 from tests.support.patience import PATIENCE
 from tests.support.ports import refusing_port
 from tests.support.program import program

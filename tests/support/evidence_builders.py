@@ -9,21 +9,12 @@ from typing import Any
 from qcfeed.diagnose.evidence import Evidence
 from qcfeed.diagnostics.findings import Certainty, Finding
 from qcfeed.metrics.growth import Point
-from qcfeed.model import answers
-from qcfeed.model.answers import (
-    Bands,
-    Feed,
-    Listening,
-    Location,
-    Memory,
-    Orphan,
-    Orphans,
-    Status,
-    TasksByLocation,
-    TaskTotals,
-)
+from qcfeed.model.feeds import Feed
 from qcfeed.model.findings import Findings
+from qcfeed.model.orphans import Orphan, Orphans
+from qcfeed.model.status import Bands, Listening, Memory, Status
 from qcfeed.model.subscribers import Subscriber
+from qcfeed.model.tasks import Location, TasksByLocation, TaskTotals, WaitCount
 
 AT = datetime(2024, 3, 20, 2, 15, tzinfo=UTC)
 SECONDS = 5.0
@@ -192,7 +183,7 @@ def leak(count: int = 20_000, more: int = 60, **changed: Any) -> Evidence:
         live=count,
         orphaned=count,
         source="tokio_spawn(generate())",
-        waits=[answers.WaitCount(state="sleeping", count=500)],
+        waits=[WaitCount(state="sleeping", count=500)],
         sampled=500,
     )
     given: dict[str, Any] = {

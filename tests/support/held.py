@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from qcfeed.model.answers import Bands, Listening, Memory, Status, TaskTotals
+from qcfeed.model.status import Bands, Listening, Memory, Status
+from qcfeed.model.tasks import TaskTotals
 from tests.support.running_service import until
 from tests.support.scripted_server import ScriptedServer
 

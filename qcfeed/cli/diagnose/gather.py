@@ -23,10 +23,14 @@ from qcfeed.control.routes import (
 from qcfeed.diagnose.evidence import DiagnosisThresholds, Evidence
 from qcfeed.errors import NotFoundError, QcfeedError, TimedOutError, UnreachableError
 from qcfeed.metrics.growth import Point
-from qcfeed.model.answers import Answer, Feeds, Orphans, Process, Status, TasksByLocation
+from qcfeed.model.answer import Answer
+from qcfeed.model.feeds import Feeds
 from qcfeed.model.findings import Findings
 from qcfeed.model.history import History
+from qcfeed.model.orphans import Orphans
+from qcfeed.model.status import Process, Status
 from qcfeed.model.subscribers import Subscribers
+from qcfeed.model.tasks import TasksByLocation
 
 AnyAnswer = TypeVar("AnyAnswer", bound=Answer)
 

@@ -20,7 +20,6 @@ from qcfeed.cli.ui.render import draw, emit, show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import TASKS_CANCEL, TASKS_CANCEL_PLAN
 from qcfeed.errors import ExitStatus, UsageError
-from qcfeed.model.answers import Task
 from qcfeed.model.task_details import (
     CancelledTasks,
     CancelPlan,
@@ -28,6 +27,7 @@ from qcfeed.model.task_details import (
     PlannedLocation,
     Surviving,
 )
+from qcfeed.model.tasks import Task
 
 EXAMPLES = examples(
     "qcfeed tasks cancel 48213 48214              # serial numbers are never reused",

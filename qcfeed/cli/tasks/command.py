@@ -28,7 +28,7 @@ from qcfeed.cli.ui.render import show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import TASKS, TASKS_BY_LOCATION
 from qcfeed.errors import UsageError
-from qcfeed.model.answers import Location, Task, Tasks, TasksByLocation, TaskTotals
+from qcfeed.model.tasks import Location, Task, Tasks, TasksByLocation, TaskTotals
 
 DEFAULT_LIMIT = 1_000
 BY_LOCATION = str(TasksByLocation.__struct_config__.tag)

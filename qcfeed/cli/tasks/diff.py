@@ -11,7 +11,7 @@ from qcfeed.cli import saved_files
 from qcfeed.cli.context import Format, Output, client, examples
 from qcfeed.cli.tasks import windows
 from qcfeed.control.routes import TASKS_BY_LOCATION
-from qcfeed.model.answers import TasksByLocation
+from qcfeed.model.tasks import TasksByLocation
 
 EXAMPLES = examples(
     "qcfeed tasks diff before.json               # compare it with the live service",

@@ -43,7 +43,7 @@ Name = Annotated[
 def params(
     site: str, label: Sequence[str] | None, older_than: float | None, waiting_on: str, name: str
 ) -> dict[str, Any]:
-    """The filters that were given, as parameters of a request (fields of answers.TaskFilter)."""
+    """The filters that were given, as parameters of a request (fields of TaskFilter)."""
     fields = {
         "site": site,
         "label": "\n".join(label or ()),

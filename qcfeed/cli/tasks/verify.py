@@ -21,7 +21,8 @@ from qcfeed.control.routes import TASKS_BY_LOCATION
 from qcfeed.diagnostics import proof
 from qcfeed.diagnostics.proof import Proof, ProofOutcome, Sample
 from qcfeed.errors import ExitStatus, QcfeedError, UsageError
-from qcfeed.model.answers import Answer, Location, TasksByLocation
+from qcfeed.model.answer import Answer
+from qcfeed.model.tasks import Location, TasksByLocation
 
 EXAMPLES = examples(
     "qcfeed tasks verify --site feed.py:83 --for 10m",

@@ -10,7 +10,7 @@ from msgspec import UnsetType
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.errors import UsageError
-from qcfeed.model.answers import Location
+from qcfeed.model.tasks import Location
 
 Waits = Annotated[
     bool,
@@ -22,7 +22,7 @@ Exact = Annotated[
 
 
 def params(waits: bool, exact: bool, *, other_view: bool) -> dict[str, Any]:
-    """The options that were given, as parameters of a request (fields of answers.ByLocationQuery).
+    """The options that were given, as parameters of a request (fields of ByLocationQuery).
 
     Raises UsageError if they are combined with a view other than by location (``other_view``).
     """

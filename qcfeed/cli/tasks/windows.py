@@ -18,7 +18,8 @@ from qcfeed.control.routes import TASKS_BY_LOCATION
 from qcfeed.diagnostics import window
 from qcfeed.diagnostics.window import Flow
 from qcfeed.errors import TimedOutError, UnreachableError, UsageError
-from qcfeed.model.answers import Answer, TasksByLocation
+from qcfeed.model.answer import Answer
+from qcfeed.model.tasks import TasksByLocation
 
 WATCH_WINDOW = 5.0
 """Seconds between two snapshots, by default."""

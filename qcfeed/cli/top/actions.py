@@ -27,18 +27,11 @@ from qcfeed.control.routes import (
 )
 from qcfeed.errors import NeedsConfirmationError
 from qcfeed.formats import plural
-from qcfeed.model.answers import (
-    CancelFeedsRequest,
-    CancelledFeeds,
-    Feed,
-    Orphan,
-    Orphans,
-    Reaped,
-    ReapRequest,
-    Task,
-)
+from qcfeed.model.feeds import CancelFeedsRequest, CancelledFeeds, Feed
+from qcfeed.model.orphans import Orphan, Orphans, Reaped, ReapRequest
 from qcfeed.model.subscribers import Kicked, KickRequest, Subscriber
 from qcfeed.model.task_details import CancelledTasks, CancelPlan, CancelTasksRequest
+from qcfeed.model.tasks import Task
 
 PREVIEW = 10
 """The number of rows of a plan to show; the rest is counted."""

@@ -18,10 +18,12 @@ from qcfeed.control.client import ControlClient
 from qcfeed.control.routes import SUBSCRIBERS, TASKS_SHOW
 from qcfeed.diagnose.runbooks import page_of
 from qcfeed.formats import printable
-from qcfeed.model.answers import Feed, Orphan, Task
 from qcfeed.model.diagnosis import DiagnosisFinding
+from qcfeed.model.feeds import Feed
+from qcfeed.model.orphans import Orphan
 from qcfeed.model.subscribers import Subscribers
 from qcfeed.model.task_details import TaskDetails
+from qcfeed.model.tasks import Task
 
 
 class Details(NamedTuple):

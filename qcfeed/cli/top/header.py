@@ -14,7 +14,7 @@ from qcfeed.formats import age, count, milliseconds, plural, printable, signed, 
 from qcfeed.metrics.growth import MIN_SAMPLES
 from qcfeed.metrics.growth_answer import in_words
 from qcfeed.model import thresholds
-from qcfeed.model.answers import Status
+from qcfeed.model.status import Status
 
 SPARK_WIDTH = 20
 """The width of a sparkline, in cells, if there is room."""

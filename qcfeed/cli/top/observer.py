@@ -28,9 +28,12 @@ from qcfeed.diagnose.verdict import diagnose
 from qcfeed.errors import NotFoundError, QcfeedError, TimedOutError
 from qcfeed.metrics import growth
 from qcfeed.metrics.growth import Point, Window
-from qcfeed.model.answers import Feeds, Memory, Orphans, Process, Status, Tasks, TasksByLocation
 from qcfeed.model.diagnosis import Diagnosis
+from qcfeed.model.feeds import Feeds
+from qcfeed.model.orphans import Orphans
+from qcfeed.model.status import Memory, Process, Status
 from qcfeed.model.subscribers import Subscribers
+from qcfeed.model.tasks import Tasks, TasksByLocation
 
 LIMIT = 200
 """The number of tasks, orphans or subscribers to request; the rest is counted."""

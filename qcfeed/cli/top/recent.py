@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from qcfeed.cli.tasks.windows import compare, process_of, taken
-from qcfeed.model.answers import TasksByLocation
+from qcfeed.model.tasks import TasksByLocation
 
 SPAN = 60.0
 """Seconds over which growth is computed, or less while there are fewer snapshots."""

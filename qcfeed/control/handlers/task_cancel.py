@@ -27,7 +27,6 @@ from qcfeed.diagnostics.scan import info_of_ref, oldest
 from qcfeed.diagnostics.site import short_path
 from qcfeed.diagnostics.task_info import TaskInfo, TaskRef, task_of
 from qcfeed.errors import UsageError
-from qcfeed.model.answers import Task
 from qcfeed.model.task_details import (
     CancelledTasks,
     CancelPlan,
@@ -37,6 +36,7 @@ from qcfeed.model.task_details import (
     Spared,
     Surviving,
 )
+from qcfeed.model.tasks import Task
 
 BATCH = 5_000
 LONGEST = 300.0

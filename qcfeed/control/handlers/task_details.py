@@ -16,7 +16,6 @@ from qcfeed.diagnostics.scan import LiveTaskScan, oldest
 from qcfeed.diagnostics.site import AnyTask
 from qcfeed.diagnostics.task_info import TaskInfo, TaskRecord, info_of
 from qcfeed.errors import NotFoundError, UsageError
-from qcfeed.model.answers import Task, TaskFilter
 from qcfeed.model.ended_tasks import EndedTask
 from qcfeed.model.saved_tasks import SavedTask
 from qcfeed.model.task_details import (
@@ -31,6 +30,7 @@ from qcfeed.model.task_details import (
     TreeQuery,
     TreeTask,
 )
+from qcfeed.model.tasks import Task, TaskFilter
 
 PAGE = 10_000
 """The most rows in one answer."""

@@ -24,7 +24,6 @@ from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.sampling import sample_sizes
 from qcfeed.diagnostics.scan import by_site, info_of_ref
 from qcfeed.diagnostics.task_info import TaskRecord, TaskRef, to_record
-from qcfeed.model.answers import ByLocationQuery, Task, TasksByLocation
 from qcfeed.model.saved_tasks import (
     Place,
     ProfileQuery,
@@ -34,6 +33,7 @@ from qcfeed.model.saved_tasks import (
     TasksProfile,
     TaskStack,
 )
+from qcfeed.model.tasks import ByLocationQuery, Task, TasksByLocation
 
 
 def routes(

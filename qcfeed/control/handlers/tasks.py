@@ -31,15 +31,10 @@ from qcfeed.diagnostics.orphans import OrphanTask
 from qcfeed.diagnostics.scan import info_of_ref, oldest
 from qcfeed.diagnostics.task_info import TaskRecord, TaskRef, to_record
 from qcfeed.errors import UsageError
-from qcfeed.model.answers import (
+from qcfeed.model.orphans import Orphan, Orphans, OrphansQuery, Reaped, ReapRequest, Survivor
+from qcfeed.model.tasks import (
     ByLocationQuery,
     Location,
-    Orphan,
-    Orphans,
-    OrphansQuery,
-    Reaped,
-    ReapRequest,
-    Survivor,
     Task,
     Tasks,
     TasksByLocation,

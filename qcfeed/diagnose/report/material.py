@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from qcfeed.diagnose.evidence import Evidence
-from qcfeed.model.answers import Tasks
 from qcfeed.model.diagnosis import Diagnosis
 from qcfeed.model.report import Actions, Configuration, Log
 from qcfeed.model.stacks import Stacks
+from qcfeed.model.tasks import Tasks
 
 
 @dataclass(slots=True, kw_only=True)

@@ -30,7 +30,9 @@ from qcfeed.errors import (
     UnreachableError,
     UsageError,
 )
-from qcfeed.model.answers import Failure, Status, Tasks, TasksByLocation
+from qcfeed.model.answer import ErrorAnswer
+from qcfeed.model.status import Status
+from qcfeed.model.tasks import Tasks, TasksByLocation
 from tests.support.patience import PATIENCE
 
 Peer = Callable[[socket.socket, threading.Event], None]
@@ -210,7 +212,7 @@ def test_an_answer_without_end(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("code", "kind"), sorted(client_module._errors().items()))
 def test_every_error_comes_back_as_it_was(tmp_path, code, kind):
     body = msgspec.json.encode(
-        Failure(code=code, message="why", hint="do", loop_stack=["a.py:1 f"])
+        ErrorAnswer(code=code, message="why", hint="do", loop_stack=["a.py:1 f"])
     )
     answer = b"HTTP/1.1 500 X\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
     with rude(tmp_path / "s", says(answer)) as client, pytest.raises(QcfeedError) as raised:

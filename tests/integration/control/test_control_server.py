@@ -33,7 +33,9 @@ from qcfeed.errors import (
     TimedOutError,
     UsageError,
 )
-from qcfeed.model.answers import Answer, Failure, Reaped, ReapRequest, Tasks, TasksByLocation
+from qcfeed.model.answer import Answer, ErrorAnswer
+from qcfeed.model.orphans import Reaped, ReapRequest
+from qcfeed.model.tasks import Tasks, TasksByLocation
 from tests.support.patience import PATIENCE
 
 
@@ -52,8 +54,8 @@ def ask(path, request: bytes) -> tuple[int, bytes]:
     return int(head.split(b" ", 2)[1]), body
 
 
-def failure(body: bytes) -> Failure:
-    return msgspec.json.decode(body, type=Failure)
+def failure(body: bytes) -> ErrorAnswer:
+    return msgspec.json.decode(body, type=ErrorAnswer)
 
 
 class Gone:

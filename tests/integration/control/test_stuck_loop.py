@@ -12,8 +12,10 @@ import pytest
 
 from qcfeed.control.routes import REAP, STACKS, TASKS_BY_LOCATION, Action, NoQuery
 from qcfeed.errors import TimedOutError, UnreachableError
-from qcfeed.model.answers import Answer, Reaped, ReapRequest, TasksByLocation
+from qcfeed.model.answer import Answer
+from qcfeed.model.orphans import Reaped, ReapRequest
 from qcfeed.model.stacks import Stacks
+from qcfeed.model.tasks import TasksByLocation
 from tests.support.patience import PATIENCE
 
 

@@ -14,7 +14,15 @@ from qcfeed.control import routes
 from qcfeed.control.client import ControlClient
 from qcfeed.control.paths import Address
 from qcfeed.errors import NeedsConfirmationError, NotFoundError, UsageError
-from qcfeed.model import answers
+from qcfeed.model.feeds import (
+    CancelFeedsRequest,
+    CancelledFeed,
+    CancelledFeeds,
+    Feed,
+    Feeds,
+    Symbols,
+)
+from qcfeed.model.status import Status
 from qcfeed.upstreams.universe import TICKERS
 from tests.integration.service.conftest import Start
 from tests.support.patience import PATIENCE
@@ -30,16 +38,14 @@ class Operator:
         socket = Path(running.service.listening.control)
         self._client = ControlClient(Address(socket=socket), timeout=PATIENCE)
 
-    async def status(self) -> answers.Status:
-        return await asyncio.to_thread(self._client.get, routes.STATUS, answers.Status)
+    async def status(self) -> Status:
+        return await asyncio.to_thread(self._client.get, routes.STATUS, Status)
 
-    async def feeds(self) -> dict[str, answers.Feed]:
-        got = await asyncio.to_thread(self._client.get, routes.FEEDS, answers.Feeds)
+    async def feeds(self) -> dict[str, Feed]:
+        got = await asyncio.to_thread(self._client.get, routes.FEEDS, Feeds)
         return {feed.symbol: feed for feed in got.feeds}
 
-    async def feeds_once(
-        self, condition: Callable[[dict[str, answers.Feed]], object]
-    ) -> dict[str, answers.Feed]:
+    async def feeds_once(self, condition: Callable[[dict[str, Feed]], object]) -> dict[str, Feed]:
         """The feeds, once a condition holds: on a busy machine a quote may be late."""
         async with asyncio.timeout(PATIENCE):
             while not condition(feeds := await self.feeds()):
@@ -47,12 +53,12 @@ class Operator:
         return feeds
 
     async def symbols(self) -> list[str]:
-        return (await asyncio.to_thread(self._client.get, routes.SYMBOLS, answers.Symbols)).symbols
+        return (await asyncio.to_thread(self._client.get, routes.SYMBOLS, Symbols)).symbols
 
-    async def cancel(self, *symbols: str, **options: Any) -> list[answers.CancelledFeed]:
-        request = answers.CancelFeedsRequest(symbols=list(symbols), **options)
+    async def cancel(self, *symbols: str, **options: Any) -> list[CancelledFeed]:
+        request = CancelFeedsRequest(symbols=list(symbols), **options)
         got = await asyncio.to_thread(
-            self._client.post, routes.FEEDS_CANCEL, request, answers.CancelledFeeds
+            self._client.post, routes.FEEDS_CANCEL, request, CancelledFeeds
         )
         return got.feeds
 

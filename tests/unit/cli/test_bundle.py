@@ -9,8 +9,10 @@ from qcfeed.cli import bundle, saved_files
 from qcfeed.cli.bundle import Manifest
 from qcfeed.control.routes import ORPHANS, TASKS_BY_LOCATION
 from qcfeed.errors import NotFoundError, UsageError
-from qcfeed.model.answers import Answer, Orphans, TasksByLocation
+from qcfeed.model.answer import Answer
+from qcfeed.model.orphans import Orphans
 from qcfeed.model.saved_tasks import Snapshot
+from qcfeed.model.tasks import TasksByLocation
 
 NONE = b'{"schema":"qcfeed.orphans/2","total":0,"orphans":[]}'
 

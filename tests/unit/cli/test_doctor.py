@@ -20,7 +20,8 @@ from qcfeed.control import paths
 from qcfeed.control.routes import PROCESS, STATUS, NoQuery, Read
 from qcfeed.errors import ExitStatus
 from qcfeed.metrics import memory
-from qcfeed.model.answers import Bands, Listening, Memory, Process, Status, TaskTotals
+from qcfeed.model.status import Bands, Listening, Memory, Process, Status
+from qcfeed.model.tasks import TaskTotals
 
 from .conftest import Left, Watched
 

@@ -7,42 +7,41 @@ import pytest
 
 from qcfeed.control import routes
 from qcfeed.errors import ExitStatus
-from qcfeed.model import answers
+from qcfeed.model.feeds import CancelFeedsRequest, CancelledFeed, CancelledFeeds, Feed
+from qcfeed.model.feeds import Feeds as FeedsAnswer
 
 
-def feed(symbol: str, subscribers: int, **changes: Any) -> answers.Feed:
+def feed(symbol: str, subscribers: int, **changes: Any) -> Feed:
     row: dict[str, Any] = {
         "symbol": symbol, "demand": "wanted" if subscribers else "lingering", "upstream_state": "open",
         "subscriber_count": subscribers, "generation": 1, "band": "live", "reason": None,
         "last_quote_at": "2024-03-20T02:14:59.000Z", "age_s": 0.2, "quotes": 10,
         "quotes_per_s": 10.0, "restarts": 0,
     }  # fmt: skip
-    return answers.Feed(**row | changes)
+    return Feed(**row | changes)
 
 
 class Feeds:
     """The routes about feeds, over a list; the real ones are tried in tests/e2e."""
 
-    def __init__(self, *feeds: answers.Feed) -> None:
+    def __init__(self, *feeds: Feed) -> None:
         self.feeds = list(feeds)
-        self.requests: list[answers.CancelFeedsRequest] = []
+        self.requests: list[CancelFeedsRequest] = []
 
     def routes(self) -> list[routes.Route]:
         return [
             routes.Read(routes.FEEDS, routes.NoQuery, self.list),
-            routes.Action(
-                routes.FEEDS_CANCEL, "feeds.cancel", answers.CancelFeedsRequest, self.cancel
-            ),
+            routes.Action(routes.FEEDS_CANCEL, "feeds.cancel", CancelFeedsRequest, self.cancel),
         ]
 
-    def list(self, _: routes.NoQuery) -> answers.Feeds:
-        return answers.Feeds(total=len(self.feeds), feeds=self.feeds)
+    def list(self, _: routes.NoQuery) -> FeedsAnswer:
+        return FeedsAnswer(total=len(self.feeds), feeds=self.feeds)
 
-    async def cancel(self, request: answers.CancelFeedsRequest) -> answers.CancelledFeeds:
+    async def cancel(self, request: CancelFeedsRequest) -> CancelledFeeds:
         self.requests.append(request)
-        return answers.CancelledFeeds(
+        return CancelledFeeds(
             feeds=[
-                answers.CancelledFeed(symbol=s, subscriber_count=0, joined=s != "SLOW")
+                CancelledFeed(symbol=s, subscriber_count=0, joined=s != "SLOW")
                 for s in request.symbols
             ]
         )

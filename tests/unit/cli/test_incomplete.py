@@ -20,7 +20,8 @@ from qcfeed.control.handlers import tasks
 from qcfeed.diagnostics.ledger import owned_by
 from qcfeed.diagnostics.sampler import DiagnosticsSampler
 from qcfeed.errors import ExitStatus
-from qcfeed.model import answers
+from qcfeed.model.status import Memory, Process
+from qcfeed.model.tasks import TasksByLocation, TaskTotals
 from tests.support.patience import PATIENCE
 
 from .test_status import status
@@ -148,9 +149,9 @@ async def test_an_incomplete_ledger_proves_no_fix(blinded, qcfeed_) -> None:
     assert answer["reasons"][0].startswith("cannot see 4")
 
 
-def snapshot(at: int, *incomplete: str) -> answers.TasksByLocation:
-    return answers.TasksByLocation(
-        totals=answers.TaskTotals(incomplete=list(incomplete)), locations=[],
+def snapshot(at: int, *incomplete: str) -> TasksByLocation:
+    return TasksByLocation(
+        totals=TaskTotals(incomplete=list(incomplete)), locations=[],
         taken_at=f"2026-01-01T00:00:{at:02}.000000Z", pid=1, instance="8006", since="then",
     )  # fmt: skip
 
@@ -171,20 +172,20 @@ def test_a_window_is_incomplete_if_either_snapshot_is(
 
 
 def test_the_status_of_a_service_and_of_a_program() -> None:
-    seen = status(totals=answers.TaskTotals(live=5, incomplete=[REASON]))
+    seen = status(totals=TaskTotals(live=5, incomplete=[REASON]))
     assert list(findings(seen)) == [(REASON, PAGE)]
 
 
 async def test_status_of_a_program_exits_with_1(watched, qcfeed_) -> None:
-    sound = answers.Process(
+    sound = Process(
         python="3.14.2", attached_at="", attached_s=1.0, loop_lag_ms=0.1,
-        memory=answers.Memory(resident_bytes=1, limit_bytes=100, limit_source="cgroup v2"),
-        totals=answers.TaskTotals(live=5, incomplete=[REASON]),
+        memory=Memory(resident_bytes=1, limit_bytes=100, limit_source="cgroup v2"),
+        totals=TaskTotals(live=5, incomplete=[REASON]),
     )  # fmt: skip
     program = sound
     watched.serve(routes=[routes.Read(routes.PROCESS, routes.NoQuery, lambda _: program)])
     left = await asyncio.to_thread(qcfeed_, "status")
     assert left.status == ExitStatus.FINDINGS
     assert f"finding: {REASON}\n  next: {PAGE}\n" in left.err
-    program = msgspec.structs.replace(sound, totals=answers.TaskTotals(live=5))
+    program = msgspec.structs.replace(sound, totals=TaskTotals(live=5))
     assert (await asyncio.to_thread(qcfeed_, "status")).status == ExitStatus.OK

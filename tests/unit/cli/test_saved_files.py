@@ -13,7 +13,7 @@ from qcfeed.cli import saved_files
 from qcfeed.control.routes import TASKS_BY_LOCATION
 from qcfeed.diagnostics import label
 from qcfeed.errors import ExitStatus, UsageError
-from qcfeed.model.answers import TasksByLocation, TaskTotals
+from qcfeed.model.tasks import TasksByLocation, TaskTotals
 
 from .conftest import Left
 

@@ -10,19 +10,20 @@ import pytest
 from qcfeed.cli.status import findings
 from qcfeed.control import routes
 from qcfeed.errors import ExitStatus
-from qcfeed.model import answers
+from qcfeed.model.status import Bands, Listening, Memory, Status
+from qcfeed.model.tasks import TaskTotals
 
 
-def status(**changes: Any) -> answers.Status:
-    healthy = answers.Status(
+def status(**changes: Any) -> Status:
+    healthy = Status(
         version="0.1.0", state="serving", drill=None, started_at="2024-03-20T00:00:00Z",
         uptime_s=8_100.0, loop_lag_ms=0.4,
-        memory=answers.Memory(resident_bytes=2**30, limit_bytes=2**34, limit_source="cgroup v2"),
-        listening=answers.Listening(websocket="127.0.0.1:8006", admin="127.0.0.1:8006", control="/s"),
+        memory=Memory(resident_bytes=2**30, limit_bytes=2**34, limit_source="cgroup v2"),
+        listening=Listening(websocket="127.0.0.1:8006", admin="127.0.0.1:8006", control="/s"),
         upstream="sim:", upstream_connected=True, upstream_reconnects=0, upstream_gaps=0,
         connections=3, connections_limit=20_000, feed_count=2, feeds_by_state={"wanted/open": 2},
         subscriptions=3, subscribers_per_symbol=1.5, orphaned_tasks=0, orphaned_subscriptions=0,
-        staleness=answers.Bands(live=2), totals=answers.TaskTotals(live=9, spawned=20, finished=11),
+        staleness=Bands(live=2), totals=TaskTotals(live=9, spawned=20, finished=11),
     )  # fmt: skip
     return msgspec.structs.replace(healthy, **changes)
 
@@ -38,10 +39,10 @@ def test_a_healthy_service_has_no_findings() -> None:
         ({"orphaned_subscriptions": 1}, "0 orphaned tasks, 1 orphaned subscription"),
         ({"loop_stall_ms": 5_000.0}, "the loop has been stuck for 5.0 s"),
         (
-            {"memory": answers.Memory(resident_bytes=89, limit_bytes=100, limit_source="machine")},
+            {"memory": Memory(resident_bytes=89, limit_bytes=100, limit_source="machine")},
             "memory is at 89% of its limit",
         ),
-        ({"staleness": answers.Bands(dead=1)}, "1 symbol dead"),
+        ({"staleness": Bands(dead=1)}, "1 symbol dead"),
         ({"upstream_connected": False}, "upstream sim: is down while subscribers wait"),
         (
             {"drill": "zombie-feeds"},

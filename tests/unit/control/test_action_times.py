@@ -13,7 +13,7 @@ from qcfeed.control.audit import AuditLog, Caller
 from qcfeed.control.routes import Action
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.errors import TimedOutError
-from qcfeed.model.answers import Answer
+from qcfeed.model.answer import Answer
 from tests.support import virtual_time
 
 GRACE = 2.0

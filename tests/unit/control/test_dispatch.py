@@ -13,7 +13,7 @@ from qcfeed.control.actions import Actions
 from qcfeed.control.audit import AuditLog, Caller
 from qcfeed.control.routes import Action, NoQuery, Read
 from qcfeed.diagnostics.loop_watch import LoopWatch
-from qcfeed.model.answers import Answer, Failure
+from qcfeed.model.answer import Answer, ErrorAnswer
 from tests.support.patience import PATIENCE
 
 CALLER = Caller("socket", 0, "root", 1)
@@ -120,7 +120,7 @@ async def test_a_bug_is_logged_and_told(ask, caplog):
 def test_http_status(error, status):
     found, raw = dispatch.refused(error)
     assert found == status
-    assert msgspec.json.decode(raw, type=Failure).message
+    assert msgspec.json.decode(raw, type=ErrorAnswer).message
 
 
 async def test_secrets_are_left_out_where_it_is_asked_for_or_the_route_says_so(ask, monkeypatch):

@@ -23,7 +23,7 @@ from qcfeed.control.routes import (
 from qcfeed.control.saved import Saved
 from qcfeed.diagnostics import Ledger, LoopWatch, label, owned_by
 from qcfeed.errors import NotFoundError, UsageError
-from qcfeed.model.answers import Answer
+from qcfeed.model.answer import Answer
 from qcfeed.model.saved_tasks import Snapshot
 
 HERE = "tests/unit/control/test_saved.py"

@@ -14,9 +14,9 @@ from qcfeed.diagnose.report.blocks import Block, Code, Facts, Grid, Heading
 from qcfeed.diagnose.report.material import Material
 from qcfeed.diagnose.verdict import diagnose
 from qcfeed.metrics.growth import Point
-from qcfeed.model import answers
-from qcfeed.model.answers import Bands, Location, Memory, TaskTotals
 from qcfeed.model.diagnosis import DiagnosisFinding
+from qcfeed.model.status import Bands, Memory
+from qcfeed.model.tasks import Location, TaskTotals, WaitCount
 from tests.support.evidence_builders import (
     GIB,
     LEAKY,
@@ -63,7 +63,7 @@ def test_the_figures_of_orphaned_tasks() -> None:
     row = location(
         live=15_000,
         orphaned=12_000,
-        waits=[answers.WaitCount(state="sleeping", count=300)],
+        waits=[WaitCount(state="sleeping", count=300)],
         sampled=400,
     )
     other = location("hub.py:9", live=5_000)

@@ -13,8 +13,8 @@ from qcfeed.diagnose.evidence import DiagnosisThresholds, Evidence
 from qcfeed.diagnose.verdict import diagnose
 from qcfeed.diagnostics.findings import Certainty
 from qcfeed.metrics.growth import Point
-from qcfeed.model.answers import Memory
 from qcfeed.model.diagnosis import DiagnosisFinding
+from qcfeed.model.status import Memory
 from tests.support.evidence_builders import (
     GIB,
     LEAKY,

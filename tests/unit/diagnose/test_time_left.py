@@ -9,8 +9,8 @@ from qcfeed.diagnose.evidence import Evidence
 from qcfeed.diagnose.verdict import diagnose, headline
 from qcfeed.diagnostics.findings import Certainty
 from qcfeed.metrics.growth import Point
-from qcfeed.model.answers import Memory
 from qcfeed.model.diagnosis import DiagnosisFinding
+from qcfeed.model.status import Memory
 from tests.support.evidence_builders import GIB, healthy, location, snapshot
 
 MIB = 2**20

@@ -23,9 +23,9 @@ from qcfeed.diagnose.evidence import ActiveAlert, Evidence
 from qcfeed.diagnose.verdict import RULES, diagnose
 from qcfeed.metrics.catalog import alerts as catalog
 from qcfeed.metrics.growth import Point
-from qcfeed.model import answers
-from qcfeed.model.answers import Memory
 from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding
+from qcfeed.model.status import Memory
+from qcfeed.model.tasks import TasksByLocation
 from tests.support.evidence_builders import (
     GIB,
     LEAKY,
@@ -223,7 +223,7 @@ SCENARIOS = {
 UNTRACKED = rule("untracked_tasks", "", summary="untracked tasks keep growing: 9 to 99")
 
 
-def _incomplete(reason: str) -> answers.TasksByLocation:
+def _incomplete(reason: str) -> TasksByLocation:
     after = healthy().after
     totals = msgspec.structs.replace(after.totals, incomplete=[reason])
     return msgspec.structs.replace(after, totals=totals)

@@ -13,10 +13,11 @@ import msgspec
 import pytest
 
 from qcfeed.diagnostics import filters, snapshot
-from qcfeed.model import answers, task_details
+from qcfeed.model import task_details
+from qcfeed.model.tasks import Location, Task, TaskTotals
 
 ONLY_IN_ANSWERS = {
-    answers.Location: {"note", "matching", "waits", "sampled", "source"},
+    Location: {"note", "matching", "waits", "sampled", "source"},
     task_details.LabelValue: {"location_count"},
 }
 """Fields that an answer adds for the query that asks for them, or computes."""
@@ -26,9 +27,9 @@ ONLY_IN_DIAGNOSTICS = {task_details.LabelValue: {"locations"}}
 @pytest.mark.parametrize(
     ("own", "answer"),
     [
-        (snapshot.Totals, answers.TaskTotals),
-        (snapshot.Row, answers.Location),
-        (snapshot.LiveTask, answers.Task),
+        (snapshot.Totals, TaskTotals),
+        (snapshot.Row, Location),
+        (snapshot.LiveTask, Task),
         (filters.LabelRow, task_details.LabelValue),
     ],
 )
@@ -45,5 +46,5 @@ def test_both_have_the_same_fields_of_the_same_types(own: Any, answer: Any) -> N
 
 def test_an_answer_keeps_what_diagnostics_counted() -> None:
     totals = snapshot.Totals(*range(1, 9), incomplete=["x"])
-    converted = msgspec.convert(totals, answers.TaskTotals, from_attributes=True)
+    converted = msgspec.convert(totals, TaskTotals, from_attributes=True)
     assert msgspec.to_builtins(converted) == dataclasses.asdict(totals)

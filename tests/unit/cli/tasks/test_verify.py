@@ -11,7 +11,7 @@ import pytest
 from qcfeed.cli.tasks import verify
 from qcfeed.diagnostics.ledger import owned_by
 from qcfeed.errors import ExitStatus, UsageError
-from qcfeed.model.answers import Location
+from qcfeed.model.tasks import Location
 from tests.support.patience import PATIENCE
 
 SITE = "tests/unit/cli/tasks/test_verify.py"

@@ -15,7 +15,7 @@ import pytest
 
 from qcfeed.cli.tasks import windows
 from qcfeed.errors import ExitStatus, UsageError
-from qcfeed.model.answers import Location, TasksByLocation, TaskTotals
+from qcfeed.model.tasks import Location, TasksByLocation, TaskTotals
 from tests.support.patience import PATIENCE
 
 

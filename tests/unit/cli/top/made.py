@@ -7,8 +7,9 @@ from typing import Any
 
 from qcfeed.cli.top.observer import Health, Snapshot, Target
 from qcfeed.diagnostics.findings import Certainty
-from qcfeed.model.answers import Location, Memory, Process, TasksByLocation, TaskTotals
 from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding
+from qcfeed.model.status import Memory, Process
+from qcfeed.model.tasks import Location, TasksByLocation, TaskTotals
 
 BEGAN = datetime(2024, 3, 20, 2, 15, tzinfo=UTC)
 LEAKING, HEALTHY = "feed.py:83", "run.py:40"

@@ -9,7 +9,8 @@ from qcfeed.cli.top.recent import LocationTrend
 from qcfeed.cli.top.state import State
 from qcfeed.cli.top.views import fitted, truncate, views
 from qcfeed.cli.ui.table import cell_width
-from qcfeed.model.answers import Feed, Task
+from qcfeed.model.feeds import Feed
+from qcfeed.model.tasks import Task
 
 from .made import HEALTHY, LEAKING, finding, health, refreshed
 

@@ -19,8 +19,9 @@ from qcfeed.control.routes import (
 )
 from qcfeed.diagnostics import Ledger, LoopWatch, label, owned_by, reaper
 from qcfeed.errors import NotFoundError, UsageError
-from qcfeed.model.answers import ByLocationQuery, OrphansQuery, TaskFilter, TasksQuery
+from qcfeed.model.orphans import OrphansQuery
 from qcfeed.model.task_details import LabelQuery, SerialQuery, TreeQuery
+from qcfeed.model.tasks import ByLocationQuery, TaskFilter, TasksQuery
 
 HERE = "unit/control/handlers/test_task_details.py"
 

@@ -11,7 +11,8 @@ from qcfeed.control.routes import ORPHANS, REAP, TASKS, TASKS_BY_LOCATION
 from qcfeed.diagnostics.ledger import Ledger, owned_by
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.errors import UsageError
-from qcfeed.model.answers import ByLocationQuery, Orphan, OrphansQuery, ReapRequest, TasksQuery
+from qcfeed.model.orphans import Orphan, OrphansQuery, ReapRequest
+from qcfeed.model.tasks import ByLocationQuery, TasksQuery
 
 
 class Owner:

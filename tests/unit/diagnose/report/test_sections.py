@@ -24,8 +24,9 @@ from qcfeed.diagnose.report.blocks import (
 )
 from qcfeed.diagnose.report.material import Material
 from qcfeed.diagnose.verdict import diagnose
-from qcfeed.model.answers import Memory, Task, Tasks
 from qcfeed.model.report import Actions, Configuration, Log, LogLine, Setting
+from qcfeed.model.status import Memory
+from qcfeed.model.tasks import Task, Tasks
 from tests.support import incident as night
 from tests.support.evidence_builders import LEAKY, feed, healthy, leak, location, snapshot
 

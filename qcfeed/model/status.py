@@ -1,0 +1,84 @@
+"""The status of the service, or of a program that uses ``attach()``.
+
+See answer.py for the fields and rules that all answers share.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from qcfeed.model.answer import Answer
+from qcfeed.model.tasks import TaskTotals
+
+
+class Memory(msgspec.Struct, kw_only=True):
+    resident_bytes: int
+    limit_bytes: int
+    limit_source: str
+    """``cgroup v2``, ``cgroup v1`` or ``machine``."""
+
+
+class Bands(msgspec.Struct, kw_only=True):
+    """Feeds that have subscribers, by the age of their last quote."""
+
+    live: int = 0
+    stale: int = 0
+    very_stale: int = 0
+    dead: int = 0
+
+
+class Listening(msgspec.Struct, kw_only=True):
+    """The addresses of the process; null for a part that is off."""
+
+    websocket: str
+    admin: str
+    control: str
+    monitor: str | None = None
+    monitor_web: str | None = None
+    monitor_off: str | None = None
+    """Why the monitor is off, if it could not be started."""
+    control_tcp: str | None = None
+
+
+class Status(Answer, kw_only=True, tag="qcfeed.status/2"):
+    version: str
+    state: str
+    """``serving`` or ``draining``."""
+    drill: str | None
+    started_at: str
+    uptime_s: float
+    loop_lag_ms: float
+    """How late the loop's last heartbeat was."""
+    memory: Memory
+    listening: Listening
+    upstream: str
+    upstream_connected: bool
+    upstream_reconnects: int
+    upstream_gaps: int
+    connections: int
+    connections_limit: int
+    feed_count: int
+    feeds_by_state: dict[str, int]
+    """Feeds by ``demand/upstream_state``, as in feed/lifecycle.py; states without a feed are left out."""
+    subscriptions: int
+    subscribers_per_symbol: float
+    orphaned_tasks: int
+    orphaned_subscriptions: int
+    staleness: Bands
+    totals: TaskTotals
+    closed: dict[str, int] = msgspec.field(default_factory=dict)
+    """Connections closed since the start, by close code, ``lost`` or ``timeout``."""
+    refused: dict[str, int] = msgspec.field(default_factory=dict)
+    """Requests refused since the start, by error code."""
+
+
+class Process(Answer, kw_only=True, tag="qcfeed.process/2"):
+    """The status of a program that uses ``attach()``: it has no feeds. ``attached_s``: since ``attached_at``."""
+
+    python: str
+    attached_at: str
+    attached_s: float
+    loop_lag_ms: float
+    """How late the loop's last heartbeat was."""
+    memory: Memory
+    totals: TaskTotals
