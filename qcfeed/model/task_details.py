@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from qcfeed.model.answer import Answer
+from qcfeed.model.orphans import Survivor
 from qcfeed.model.tasks import Task, TaskFilter
 
 # ---------------------------------------------------------------- by label
@@ -172,14 +173,11 @@ class CancelTasksRequest(TaskFilter, kw_only=True):
     batch: int = 500
 
 
-class Surviving(msgspec.Struct, kw_only=True):
-    """A task that is still alive after it was cancelled: what it waits on, and its stack."""
+class SurvivorDetails(Survivor, kw_only=True):
+    """A survivor with its stack. ``cancelling``: pending cancellations (``asyncio.Task.cancelling``)."""
 
-    serial: int
-    location: str
-    state: str
     cancelling: int
-    stack: list[Frame] = []
+    stack: list[Frame] = msgspec.field(default_factory=list)
 
 
 class CancelledTasks(Answer, kw_only=True, tag="qcfeed.tasks.cancel/2"):
@@ -193,6 +191,6 @@ class CancelledTasks(Answer, kw_only=True, tag="qcfeed.tasks.cancel/2"):
     failed: int
     already_gone: int
     survived: int
-    survivors: list[Surviving]
+    survivors: list[SurvivorDetails]
     spared: list[Spared]
     max_stall_ms: float

@@ -25,7 +25,7 @@ from qcfeed.model.task_details import (
     CancelPlan,
     CancelTasksRequest,
     PlannedLocation,
-    Surviving,
+    SurvivorDetails,
 )
 from qcfeed.model.tasks import Task
 
@@ -176,7 +176,7 @@ def _show_outcome(answer: CancelledTasks, output: Format, raw: bytes) -> None:
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
-def survivor_lines(survivor: Surviving) -> list[str]:
+def survivor_lines(survivor: SurvivorDetails) -> list[str]:
     """Where a task is that did not end: its state and its stack."""
     heading = (
         f"task {survivor.serial} from {survivor.location} is still alive: {survivor.state};"

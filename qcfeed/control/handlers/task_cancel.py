@@ -34,7 +34,7 @@ from qcfeed.model.task_details import (
     CancelTasksRequest,
     PlannedLocation,
     Spared,
-    Surviving,
+    SurvivorDetails,
 )
 from qcfeed.model.tasks import Task
 
@@ -156,10 +156,10 @@ def _needed(known: TaskInfo) -> str:
     return why_spared(known.site.location, task is not None and awaiters.is_main(task))
 
 
-def _surviving(survivor: reaper.Survivor, with_stack: bool) -> Surviving:
+def _surviving(survivor: reaper.Survivor, with_stack: bool) -> SurvivorDetails:
     record = survivor.record
     task = record()
-    return Surviving(
+    return SurvivorDetails(
         serial=record.serial,
         location=record.site.location,
         state=survivor.state,
