@@ -72,8 +72,8 @@ def running_drill(evidence: Evidence) -> Iterator[DiagnosisFinding]:
             kind="DRILL",
             certainty=Certainty.PROVED,
             urgency=1,
-            headline=f"{name} is running: this service is broken on purpose",
-            cause=f"the drill {name} is running: this service is broken on purpose",
+            headline=f"{name} is active: a fault was injected on purpose",
+            cause=f"the drill {name} is active: a fault was injected on purpose",
             safe="rehearse; `drill stop` ends the drill, and it also ends by itself",
             next=[f"{evidence.command} drill stop"],
         )

@@ -149,7 +149,7 @@ def _greeting(service: Service) -> list[str]:
     elif at.monitor_off is not None:
         lines.append(f"  monitor  off: {at.monitor_off}")
     if (drill := service.drill()) is not None:
-        lines.append(f"  DRILL    {drill}: this service is broken on purpose")
+        lines.append(f"  DRILL    {drill} is active: a fault was injected on purpose")
     elif config.allow_drills:
         lines.append("  DRILLS   allowed   try: qcfeed drill list")
     return lines

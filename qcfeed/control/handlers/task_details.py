@@ -107,8 +107,8 @@ class _Views:
         if record is None or task is None:
             raise NotFoundError(
                 f"there is no live task {query.serial}",
-                hint="it has ended; serials are not reused; `qcfeed tasks` lists the live tasks"
-                " that live, `qcfeed tasks ended` the last that do not",
+                hint="it has ended; serials are not reused; `qcfeed tasks` lists live tasks,"
+                " `qcfeed tasks ended` those that ended last",
             )
         now = time.monotonic()
         parent = None if record.parent is None else self._ledger.find(record.parent)

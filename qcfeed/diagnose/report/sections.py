@@ -56,7 +56,9 @@ def _head(material: Material) -> Iterator[Block]:
         facts.append(("Upstream", status.upstream))
         facts.append(("Up", f"{age(status.uptime_s)}, since {_utc(status.started_at)}"))
     if material.diagnosis.drill:
-        facts.append(("Drill", f"{material.diagnosis.drill}: this service is broken on purpose"))
+        facts.append(
+            ("Drill", f"{material.diagnosis.drill} is active: a fault was injected on purpose")
+        )
     yield Facts([*facts, ("Written by", f"qcfeed {material.version} report")])
 
 

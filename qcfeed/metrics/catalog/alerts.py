@@ -184,7 +184,7 @@ DRILL_LEFT_ON = Alert(
     hold="1h",
     severity=Severity.WARNING,
     summary="A drill has been running for an hour " + _WHERE,
-    description="The service is broken on purpose (serve --drill). When the rehearsal is over, restart"
+    description="A fault was injected on purpose (serve --drill). When the rehearsal is over, restart"
     " it without --drill.",
     command="qcfeed status",
 )

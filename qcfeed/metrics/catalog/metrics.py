@@ -75,7 +75,7 @@ LOOP_LAG = Metric(
     buckets=DELAY_BUCKETS,
 )
 DRILL_ACTIVE = _gauge(
-    "qcfeed_drill_active", "1", "1 while a drill runs: the service is broken on purpose."
+    "qcfeed_drill_active", "1", "1 while a drill is active: a fault was injected on purpose."
 )
 
 # ---------------------------------------------------------------- tasks

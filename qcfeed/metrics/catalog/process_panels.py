@@ -150,7 +150,7 @@ PROCESS = Row(
         ),
         Panel(
             "Drill",
-            "1 while the service is broken on purpose.",
+            "1 while a fault is injected on purpose.",
             "short",
             (Query(of("qcfeed_drill_active")),),
             warn=1,
