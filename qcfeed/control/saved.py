@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from qcfeed.control.handlers.ended_tasks import outcome_of
+from qcfeed.control.handlers.one_task import details, plain
 from qcfeed.control.handlers.task_cancel import serials, why_spared
 from qcfeed.control.handlers.task_details import task_filter
 from qcfeed.control.handlers.task_snapshot import told
@@ -53,7 +54,7 @@ from qcfeed.model.task_details import (
     TreeQuery,
     TreeTask,
 )
-from qcfeed.model.tasks import ByLocationQuery, Task, Tasks, TasksByLocation, TasksQuery
+from qcfeed.model.tasks import ByLocationQuery, Tasks, TasksByLocation, TasksQuery
 
 
 class Saved:
@@ -94,7 +95,7 @@ class Saved:
         return Tasks(
             total=len(found) if which else self.snapshot.totals.live,
             totals=self.snapshot.totals,
-            tasks=[_plain(task) for task in found[query.offset : query.offset + query.limit]],
+            tasks=[plain(task) for task in found[query.offset : query.offset + query.limit]],
         )
 
     def by_location(self, query: ByLocationQuery) -> TasksByLocation:
@@ -127,25 +128,13 @@ class Saved:
                 f"no task {query.serial} was saved", hint="`qcfeed tasks --from FILE` lists them"
             )
         parent = self._find(task.parent)
-        return TaskDetails(
-            task=_plain(task),
-            function=task.function,
-            stack=task.stack or [],
-            cancelling=task.cancelling,
-            cancels=task.cancels,
-            cancelled_by=task.cancelled_by,
-            cancelled_at=task.cancelled_at,
-            shielded=task.shielded,
-            main=task.main,
-            awaited_by=task.awaited_by,
-            parent_task=None if parent is None else _plain(parent),
-            children=sum(other.parent == task.serial for other in self.snapshot.tasks),
-            owner=task.owner,
-            owner_gone=task.owner_gone,
-            owner_gone_s=task.owner_gone_s,
-            spawn_stack=task.spawn_stack,
-            skipped=list(self._untold(task)),
+        answer = details(
+            task,
+            None if parent is None else plain(parent),
+            sum(other.parent == task.serial for other in self.snapshot.tasks),
         )
+        answer.skipped = list(self._skipped(task))
+        return answer
 
     def tree(self, query: TreeQuery) -> TaskTree:
         which = task_filter(query)
@@ -227,12 +216,12 @@ class Saved:
             total=len(chosen),
             up_to=chosen[-1].serial if chosen else 0,
             locations=[PlannedLocation(location=at, count=n) for at, n in counts.most_common()],
-            tasks=[_plain(task) for task in chosen[: query.limit]],
+            tasks=[plain(task) for task in chosen[: query.limit]],
             spared=spared,
             gone_serials=gone,
         )
 
-    def _untold(self, task: SavedTask) -> Iterator[str]:
+    def _skipped(self, task: SavedTask) -> Iterator[str]:
         if isinstance(task.stack, msgspec.UnsetType):
             yield "its stack: only those of the oldest tasks of each location were saved"
         if self.snapshot.dropped_tasks:
@@ -257,10 +246,6 @@ class Saved:
                 found[above.serial] = above
                 above = None if above.parent is None else everybody.get(above.parent)
         return sorted(found.values(), key=lambda task: task.serial)
-
-
-def _plain(task: SavedTask) -> Task:
-    return Task(**{field: getattr(task, field) for field in Task.__struct_fields__})
 
 
 def _value(value: str | None, tasks: Sequence[SavedTask]) -> LabelValue:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from qcfeed.control.handlers.task_details import add_cancels, frames, page
+from qcfeed.control.handlers.one_task import add_cancels, frames
+from qcfeed.control.handlers.task_details import page
 from qcfeed.control.routes import TASKS_ENDED, TASKS_FAILURES, Read, Route
 from qcfeed.diagnostics import calls, failures
 from qcfeed.diagnostics.ended_task import EndedTaskInfo, Outcome

@@ -16,7 +16,8 @@ from pathlib import Path
 import msgspec
 
 from qcfeed.control import audit
-from qcfeed.control.handlers.task_details import PAGE, frames, task_filter
+from qcfeed.control.handlers.one_task import frames
+from qcfeed.control.handlers.task_details import PAGE, task_filter
 from qcfeed.control.routes import TASKS_CANCEL, TASKS_CANCEL_PLAN, Action, Read, Route
 from qcfeed.diagnostics import awaiters, reaper, snapshot, stacks
 from qcfeed.diagnostics.filters import Filter

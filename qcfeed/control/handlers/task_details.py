@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 
 import msgspec
 
+from qcfeed.control.handlers.one_task import add_stacks, describe, details
 from qcfeed.control.routes import TASKS_BY_LABEL, TASKS_SHOW, TASKS_TREE, Read, Route
-from qcfeed.diagnostics import awaiters, calls, filters, orphans, snapshot, stacks
-from qcfeed.diagnostics.ended_task import EndedTaskInfo
+from qcfeed.diagnostics import awaiters, filters, orphans, snapshot
 from qcfeed.diagnostics.filters import Filter
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.scan import LiveTaskScan, oldest
-from qcfeed.diagnostics.site import AnyTask
-from qcfeed.diagnostics.task_info import TaskInfo, TaskRecord, info_of
+from qcfeed.diagnostics.task_info import TaskRecord, info_of
 from qcfeed.errors import NotFoundError, UsageError
-from qcfeed.model.ended_tasks import EndedTask
-from qcfeed.model.saved_tasks import SavedTask
 from qcfeed.model.task_details import (
-    Awaiting,
-    Frame,
     LabelQuery,
     LabelValue,
     SerialQuery,
@@ -67,19 +61,6 @@ def task_filter(query: TaskFilter) -> Filter:
     )
 
 
-def frames(stack: Iterable[stacks.Frame]) -> list[Frame]:
-    """A stack in the form of the answers."""
-    return [
-        Frame(location=f"{call.file}:{call.line}", function=call.function, source=call.source or "")
-        for call in stack
-    ]
-
-
-def awaited_by(ledger: Ledger, task: AnyTask) -> list[Awaiting]:
-    """The tasks that wait for a task, in the form of the answers."""
-    return [_awaiting(ledger, each) for each in awaiters.of(task)]
-
-
 class _Views:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -112,24 +93,16 @@ class _Views:
             )
         now = time.monotonic()
         parent = None if record.parent is None else self._ledger.find(record.parent)
-        details = TaskDetails(
-            task=self._task(record, now),
-            function=record.site.function,
-            stack=frames(stacks.task_stack(task)),
-            cancelling=task.cancelling(),
-            shielded=awaiters.is_shielded(task),
-            main=awaiters.is_main(task),
-            awaited_by=awaited_by(self._ledger, task),
-            parent_task=None if parent is None else self._task(parent, now),
-            children=self._children(record.serial),
-            owner=None if record.owner is None else orphans.owner_name(record.owner),
-            owner_gone=orphans.is_orphan(record),
-            owner_gone_s=orphans.describe(record, now).gone_s,
+        (row,) = snapshot.listed(self._ledger, [record], now)
+        saved = describe(self._ledger, record, row, now)
+        add_stacks(saved, record)
+        if self._ledger.spawn_stacks and saved.spawn_stack is msgspec.UNSET:
+            saved.spawn_stack = []
+        return details(
+            saved,
+            None if parent is None else self._task(parent, now),
+            self._children(record.serial),
         )
-        add_cancels(details, record)
-        if self._ledger.spawn_stacks:
-            details.spawn_stack = frames(calls.of_spawn(record))
-        return details
 
     def tree(self, query: TreeQuery) -> TaskTree:
         """Cost: 0.3 us per live task, and 10 us per listed task."""
@@ -177,20 +150,6 @@ def _branch(ledger: Ledger, record: TaskRecord, now: float) -> TreeTask:
         note="orphaned" if orphans.is_orphan(record) else "",
         awaited_by_serials=[each.serial for each in by if each is not None],
     )
-
-
-def _awaiting(ledger: Ledger, awaiter: awaiters.Awaiter) -> Awaiting:
-    known = info_of(awaiter.task, ledger)
-    serial = None if known is None else known.serial
-    return Awaiting(serial=serial, name=snapshot.name(awaiter.task), how=awaiter.how)
-
-
-def add_cancels(told: TaskDetails | SavedTask | EndedTask, known: TaskInfo | EndedTaskInfo) -> None:
-    """Add how often a task was cancelled, and by which task, if it was."""
-    cancels = getattr(known, "cancels", None)
-    if cancels is not None:
-        told.cancels, told.cancelled_by = cancels.times, cancels.by
-        told.cancelled_at = calls.of_cancel(cancels)
 
 
 def page(limit: int) -> int:

@@ -9,21 +9,15 @@ from typing import cast
 
 import msgspec
 
-from qcfeed.control.handlers.task_details import (
-    PAGE,
-    add_cancels,
-    awaited_by,
-    frames,
-    page,
-    task_filter,
-)
+from qcfeed.control.handlers.one_task import add_stacks, describe
+from qcfeed.control.handlers.task_details import PAGE, page, task_filter
 from qcfeed.control.routes import TASKS_PROFILE, TASKS_SNAPSHOT, Read, Route
-from qcfeed.diagnostics import awaiters, calls, orphans, profile, stacks, waits
+from qcfeed.diagnostics import profile
 from qcfeed.diagnostics import snapshot as snapshot
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.sampling import sample_sizes
 from qcfeed.diagnostics.scan import by_site, info_of_ref
-from qcfeed.diagnostics.task_info import TaskRecord, TaskRef, to_record
+from qcfeed.diagnostics.task_info import TaskRef, to_record
 from qcfeed.model.saved_tasks import (
     Place,
     ProfileQuery,
@@ -33,7 +27,7 @@ from qcfeed.model.saved_tasks import (
     TasksProfile,
     TaskStack,
 )
-from qcfeed.model.tasks import ByLocationQuery, Task, TasksByLocation
+from qcfeed.model.tasks import ByLocationQuery, TasksByLocation
 
 
 def routes(
@@ -92,9 +86,9 @@ class _Views:
             records = [to_record(known) for ref in some if (known := info_of_ref(ref)) is not None]
             rows = snapshot.listed(self._ledger, records, now)
             for each, row in zip(records, rows, strict=True):
-                saved = _described(self._ledger, each, row, now)
+                saved = describe(self._ledger, each, row, now)
                 if each.serial in stacked:
-                    _add_stacks(saved, each)
+                    add_stacks(saved, each)
                 yield msgspec.Raw(msgspec.json.encode(saved))
 
 
@@ -142,30 +136,3 @@ def _oldest(ledger: Ledger, refs: list[TaskRef], number: int) -> dict[int, TaskR
 
 def _first(found: dict[int, TaskRef], number: int) -> dict[int, TaskRef]:
     return {serial: found[serial] for serial in sorted(found)[:number]}
-
-
-def _described(ledger: Ledger, record: TaskRecord, row: snapshot.LiveTask, now: float) -> SavedTask:
-    task, owner = record(), record.owner
-    saved = SavedTask(
-        **{field: getattr(row, field) for field in Task.__struct_fields__},
-        kind=waits.kind(task),
-        function=record.site.function,
-        owner=None if owner is None else orphans.owner_name(owner),
-    )
-    if orphans.is_orphan(record):
-        saved.owner_gone = True
-        saved.owner_gone_s = orphans.describe(record, now).gone_s
-    add_cancels(saved, record)
-    if task is not None:
-        saved.awaited_by = awaited_by(ledger, task)
-        saved.cancelling = task.cancelling()
-        saved.shielded = awaiters.is_shielded(task)
-        saved.main = awaiters.is_main(task)
-    return saved
-
-
-def _add_stacks(saved: SavedTask, record: TaskRecord) -> None:
-    task = record()
-    saved.stack = [] if task is None else frames(stacks.task_stack(task))
-    if spawned := calls.of_spawn(record):
-        saved.spawn_stack = frames(spawned)
