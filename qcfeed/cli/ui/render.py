@@ -134,8 +134,13 @@ def _csv(table: Table[Row], rows: Sequence[Row]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(column.key for column in table.columns)
-    writer.writerows([column.raw(row) for column in table.columns] for row in rows)
+    writer.writerows([_csv_value(column.raw(row)) for column in table.columns] for row in rows)
     return text.getvalue()
+
+
+def _csv_value(value: object) -> object:
+    """A value for a spreadsheet: times, rates and shares have at most three decimals."""
+    return round(value, 3) if isinstance(value, float) else value
 
 
 @contextmanager

@@ -94,3 +94,15 @@ def test_progress_is_silent_when_piped(capsys: pytest.CaptureFixture[str]) -> No
     with render.progress("cycles", 3) as advance:
         advance(3)
     assert capsys.readouterr() == ("", "")
+
+
+def test_csv_has_numbers_as_a_spreadsheet_wants_them(capsys: pytest.CaptureFixture[str]) -> None:
+    table: Table[dict[str, object]] = Table(
+        tuple(
+            Column(key=key, value=lambda row, key=key: row[key])
+            for key in ("age_s", "live", "note")
+        ),  # type: ignore[misc]
+        identity=lambda row: str(row["live"]),
+    )
+    render.show(Format.CSV, table, [{"age_s": 5.928374651, "live": 47_829, "note": None}], raw=b"")
+    assert capsys.readouterr().out == "age_s,live,note\n5.928,47829,\n"
