@@ -74,7 +74,7 @@ def test_a_server_that_is_named_and_a_time_to_leave(service: Serving, home: Path
     assert left.stderr == f"connected to {service.url}/quotes/AAPL\n"
 
 
-def test_a_fate_is_asked_for_and_acknowledged(service: Serving, home: Path) -> None:
+def test_a_policy_is_requested_and_acknowledged(service: Serving, home: Path) -> None:
     left = qcfeed(home, "watch", "AAPL", "MSFT", "--slow", "drop-oldest", "--count", "6")
     assert left.returncode == ExitStatus.OK, left.stderr
     assert '{"type":"slow","policy":"drop-oldest"}' in left.stdout.splitlines()

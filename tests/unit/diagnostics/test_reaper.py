@@ -62,7 +62,7 @@ async def spawn(
     return tasks, [by_task[task] for task in tasks]
 
 
-async def test_each_fate_is_counted(ledger: Ledger, enough: asyncio.Event) -> None:
+async def test_each_outcome_is_counted(ledger: Ledger, enough: asyncio.Event) -> None:
     tasks, records = await spawn(
         ledger,
         sleeper(),
