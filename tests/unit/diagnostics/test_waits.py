@@ -452,7 +452,16 @@ def test_through_async_generators(run: Run, source: Callable[[], AsyncIterator[i
     run(scenario())
 
 
-def test_a_name_lookup(run: Run) -> None:
+def test_a_name_lookup(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    examined = threading.Event()
+    getaddrinfo = socket.getaddrinfo
+
+    def slow_getaddrinfo(*args: Any, **kwargs: Any) -> Any:
+        assert examined.wait(PATIENCE)  # or a fast thread has the answer before the state is read
+        return getaddrinfo(*args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow_getaddrinfo)  # asyncio's; uvloop has its own
+
     async def lookup() -> None:
         await asyncio.get_running_loop().getaddrinfo("localhost", 80)
 
@@ -461,6 +470,7 @@ def test_a_name_lookup(run: Run) -> None:
         task = asyncio.create_task(lookup())
         # In the same turn of the loop as its first step, before any answer can have come.
         asyncio.get_running_loop().call_soon(lambda: seen.append(waits.state(task)))
+        asyncio.get_running_loop().call_soon(examined.set)
         await task
         assert seen == ["name lookup"]
 
