@@ -29,12 +29,17 @@ _LEDGER_RULES = {
         35,
         "nothing to cancel here: the owner of these tasks is not known",
     ),
+    "late_wakeup": (
+        "STARVED",
+        30,
+        "nothing to cancel: see what else runs on the machine, and in the process's other threads",
+    ),
 }
 """For each rule of the ledger: the finding's kind, its urgency, and what is safe to do."""
 
 
 def ledger_findings(evidence: Evidence) -> Iterator[DiagnosisFinding]:
-    """Swallowed cancellations, abandoned futures, destroyed tasks, lost exceptions, untracked tasks."""
+    """The findings of the rules in ``_LEDGER_RULES``, which need no further evidence."""
     for rule, (kind, urgency, safe) in _LEDGER_RULES.items():
         for found in evidence.ledger_findings(rule):
             yield _from_ledger(evidence, found, kind, urgency, safe)

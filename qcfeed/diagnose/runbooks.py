@@ -8,6 +8,7 @@ PAGES = {
     "zombies": "QcfeedOrphanedTasks",
     "growing": "QcfeedTaskGrowth",
     "blocked_loop": "QcfeedLoopLag",
+    "late_wakeup": "QcfeedLoopLag",
     "memory_growth": "QcfeedMemoryRunsOut",
     "memory_level": "QcfeedMemoryHigh",
     "upstream": "QcfeedUpstreamDown",

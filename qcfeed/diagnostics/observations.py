@@ -55,6 +55,7 @@ class Observations:
     stubborn: list[SuspectTasks] = field(default_factory=list)
     abandoned: list[SuspectTasks] = field(default_factory=list)
     stalls: list[Stall] = field(default_factory=list)
+    late_wakeups: list[Stall] = field(default_factory=list)
     unretrieved: list[UnretrievedGroup] = field(default_factory=list)
     untracked: UntrackedTasks = field(default_factory=UntrackedTasks)
     incomplete: list[str] = field(default_factory=list)

@@ -124,6 +124,29 @@ def blocked(seen: Observations) -> Iterator[Finding]:
         yield _blocked(place, stalls, seen.now)
 
 
+def woken_late(seen: Observations) -> Iterator[Finding]:
+    """A loop that waited for events although a timer was due. Never proved: it may be the machine."""
+    late = [each for each in seen.late_wakeups if seen.now - each.began <= RECENT_S]
+    if not late:
+        return
+    worst = max(late, key=lambda each: each.seconds)
+    times = "once" if len(late) == 1 else f"{len(late)} times"
+    yield Finding(
+        "late_wakeup",
+        Certainty.SUSPECTED,
+        f"the loop was woken {worst.seconds:.1f} s late, {times}",
+        evidence=[
+            "it waited for events although a timer was due",
+            "the machine is busy, or other threads of the process hold the interpreter",
+        ],
+        recheck_s=RECHECK_S,
+        count=len(late),
+        since_s=seen.now - min(each.began for each in late),
+        worst_s=worst.seconds,
+        ago_s=max(0.0, seen.now - max(each.began + each.seconds for each in late)),
+    )
+
+
 def destroyed(seen: Observations) -> Iterator[Finding]:
     """Tasks that were garbage collected while pending, because nothing referred to them."""
     for series in seen.series:
@@ -169,6 +192,7 @@ RULES: Sequence[Callable[[Observations], Iterator[Finding]]] = (
     stubborn,
     abandoned,
     blocked,
+    woken_late,
     destroyed,
     unretrieved,
 )

@@ -121,6 +121,7 @@ class DiagnosticsSampler:
             stubborn=self._by_location(self._stubborn(), now, _stubborn_evidence),
             abandoned=self._abandoned_tasks(now),
             stalls=stalls,
+            late_wakeups=self.watchdog.late_wakeups(),
             unretrieved=self.unretrieved.counts(),
             untracked=self._untracked_tasks(now),
             incomplete=snapshot.incomplete(self._ledger, now),

@@ -45,7 +45,7 @@ class Watchdog:
     """Keeps the last stalls of a loop with their stacks.
 
     It counts only time during which its own thread ran on time, so a stopped process or a sleeping
-    machine is no stall; neither is a loop that the kernel wakes late from its selector. For the same reason it does not see a single C call that holds the GIL (a huge
+    machine is no stall. A loop that is woken late from its selector is a late wake-up, not a stall. For the same reason it does not see a single C call that holds the GIL (a huge
     sort, a garbage collection): no other thread runs meanwhile.
     Cost: a thread that wakes 20 times per second and compares two numbers.
     """
@@ -59,7 +59,8 @@ class Watchdog:
         self._began = 0.0
         self._seen = 0.0
         self._current: Stall | None = None
-        """The stall that goes on, if the program is to blame for it."""
+        """The stall or late wake-up that goes on."""
+        self._late: deque[Stall] = deque(maxlen=MAX_STALLS)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -81,6 +82,14 @@ class Watchdog:
         """The last MAX_STALLS stalls, oldest first, including one that goes on. From any thread."""
         return [replace(stall) for stall in self._stalls.copy()]
 
+    def late_wakeups(self) -> list[Stall]:
+        """The last MAX_STALLS times at which the loop waited for events although a timer was due.
+
+        The machine is too busy to run the thread, or other threads hold the interpreter. Kept apart from
+        stalls, because no call in the loop is to blame. Oldest first. From any thread.
+        """
+        return [replace(stall) for stall in self._late.copy()]
+
     def check(self, now: float, passed: float) -> None:
         """Check the loop once, ``passed`` seconds after the last check."""
         overdue = self._watch.overdue(now)
@@ -93,12 +102,12 @@ class Watchdog:
         before = self._seen
         self._seen += min(passed, 1.5 * CHECK_EVERY_S, overdue)
         if before < MIN_STALL_S <= self._seen:
-            self._current = self._catch()
-            if self._current is not None:
-                self._stalls.append(self._current)
-                self.caught += 1
+            self._catch()
         elif before >= MIN_STALL_S and self._current is not None:
             self._current.seconds = self._seen
+            is_late = bool(self._late) and self._late[-1] is self._current
+            if is_late and not _waits_for_events(self._watch.calls()):
+                self._seen = 0.0  # the loop runs now, before its beat: what it runs may block it
 
     def _run(self) -> None:
         last = time.monotonic()
@@ -107,34 +116,31 @@ class Watchdog:
             self.check(now, now - last)
             last = now
 
-    def _catch(self) -> Stall | None:
+    def _catch(self) -> None:
         calls = self._watch.calls()
+        stall = self._current = _stall(self._began, self._seen, calls)
         if _waits_for_events(calls):
-            return None
-        stall = _stall(self._began, self._seen, calls)
+            self._late.append(stall)
+            return
         task = None if self._loop is None else asyncio.current_task(self._loop)
         info = info_of(task)
         if info is not None:
             stall.serial, stall.location = info.serial, info.site.location
-        return stall
+        self._stalls.append(stall)
+        self.caught += 1
 
 
 def _waits_for_events(calls: list[Call]) -> bool:
-    """Whether the loop itself waits in its selector, with nothing of the program running.
-
-    Its timer is due then and the kernel has not let the thread run yet: a machine that is too busy,
-    and not a program that blocks its loop.
-    """
+    """Whether the loop waits in its selector, so that no code of the program runs in it."""
     outer = list(calls)
-    while (
-        outer and outer[-1][0].co_name == "select"
-    ):  # a selector may call the one that it derives from
+    # A selector may call the ``select`` of the class that it derives from.
+    while outer and outer[-1][0].co_name == "select":
         outer.pop()
     return len(outer) < len(calls) and bool(outer) and outer[-1][0] is _RUN_ONCE
 
 
 _RUN_ONCE = getattr(getattr(asyncio.BaseEventLoop, "_run_once", None), "__code__", None)
-"""Private to asyncio; without it, such a stall is blamed on the selector, as a test would tell."""
+"""Private to asyncio. Without it a late wake-up is recorded as a stall in the selector, and a test fails."""
 
 
 def _stall(began: float, seconds: float, calls: list[Call]) -> Stall:

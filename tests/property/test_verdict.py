@@ -25,6 +25,7 @@ RULES = (
     "cancelled_in_vain",
     "abandoned_future",
     "blocked_loop",
+    "late_wakeup",
     "destroyed_pending",
 )
 

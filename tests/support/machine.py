@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 Finding = TypeVar("Finding")
 
 BLOCKED = "blocked_loop"
-"""A loop that the machine does not run for a while has not turned, and the rules say so."""
+OF_THE_MACHINE = frozenset({BLOCKED, "late_wakeup"})
+"""Rules whose findings a busy machine alone can cause: it did not run the loop for a while."""
 
 
 def of_the_program(findings: Iterable[Finding]) -> list[Finding]:
-    """``findings`` without those of a loop that did not turn: objects with a ``rule``, or their JSON."""
-    return [each for each in findings if _rule(each) != BLOCKED]
+    """``findings`` without those of OF_THE_MACHINE: objects with a ``rule``, or their JSON."""
+    return [each for each in findings if _rule(each) not in OF_THE_MACHINE]
 
 
 def _rule(finding: Any) -> str:

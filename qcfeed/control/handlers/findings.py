@@ -18,6 +18,7 @@ _NEXT = {
     "cancelled_in_vain": "qcfeed tasks show {serial}",
     "abandoned_future": "qcfeed tasks show {serial}",
     "blocked_loop": "qcfeed stacks",
+    "late_wakeup": "qcfeed stacks",
     "destroyed_pending": "qcfeed tasks --by-location -o wide",
     "exceptions_never_retrieved": "qcfeed tasks failures",
 }

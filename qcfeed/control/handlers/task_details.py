@@ -88,7 +88,7 @@ class _Views:
         if record is None or task is None:
             raise NotFoundError(
                 f"there is no live task {query.serial}",
-                hint="it has ended; serials are not reused; `qcfeed tasks` lists live tasks,"
+                hint="it has ended or never existed, and serials are not reused; `qcfeed tasks` lists live tasks,"
                 " `qcfeed tasks ended` those that ended last",
             )
         now = time.monotonic()

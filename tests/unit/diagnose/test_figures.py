@@ -340,6 +340,7 @@ def test_a_firing_alert() -> None:
         ("abandoned_future", 50),
         ("destroyed_pending", 45),
         ("exceptions_never_retrieved", 40),
+        ("late_wakeup", 30),
     ],
 )
 def test_findings_of_the_ledger_are_taken_over(name: str, urgency: int) -> None:

@@ -284,3 +284,11 @@ def test_connections_that_come_and_go_untracked_are_no_leak() -> None:
 def test_an_incomplete_ledger_is_reported_instead_of_untracked_tasks() -> None:
     found = only(around([500], live=2, incomplete=["cannot see 500 of 502 tasks: a reason"]))
     assert found.rule == "incomplete_ledger"
+
+
+def test_late_wakeups_are_suspected_however_long_and_often_they_are() -> None:
+    late = [stall(5.0, began=began) for began in (100.0, 300.0, 500.0)]
+    finding = only(findings(look(late_wakeups=late)))
+    assert (finding.rule, finding.certainty) == ("late_wakeup", Certainty.SUSPECTED)
+    assert finding.summary == "the loop was woken 5.0 s late, 3 times"
+    assert (finding.count, finding.worst_s, finding.location) == (3, 5.0, "")

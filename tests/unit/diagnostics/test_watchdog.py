@@ -79,11 +79,28 @@ def test_a_loop_that_the_kernel_wakes_late_is_no_stall_of_the_program(
     clock.healthy(1)
     clock.stuck(2)
     assert (clock.dog.stalls(), clock.dog.caught) == ([], 0)
+    (late,) = clock.dog.late_wakeups()
+    assert late.seconds == pytest.approx(2, abs=2 * CHECK_EVERY_S)
     monkeypatch.undo()
     clock.healthy(1)
     clock.stuck(0.3)
     (stall,) = clock.dog.stalls()
     assert stall.place == f"{THIS}:2 busy"
+
+
+def test_a_loop_that_is_woken_late_and_then_blocked_is_a_stall(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The beat has not run in between: a callback that blocks comes before it."""
+    calls = in_the_selector(selectors.DefaultSelector())
+    clock.healthy(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(clock.beats, "calls", lambda: calls)
+        clock.stuck(0.3)
+    clock.stuck(2)
+    (stall,) = clock.dog.stalls()
+    assert stall.place == f"{THIS}:2 busy"
+    assert stall.seconds == pytest.approx(2, abs=2 * CHECK_EVERY_S + MIN_STALL_S)
 
 
 def test_a_callback_that_waits_in_a_selector_of_its_own_is_a_stall(
