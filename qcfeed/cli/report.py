@@ -24,8 +24,8 @@ from qcfeed.diagnose.report.material import Material
 from qcfeed.diagnose.verdict import diagnose
 from qcfeed.errors import ExitStatus, UsageError
 from qcfeed.model.ended_tasks import TaskFailures, TasksEnded
-from qcfeed.model.report import Actions, Configuration, Log, Metrics
-from qcfeed.model.saved_tasks import Snapshot
+from qcfeed.model.report import AuditEntries, Configuration, Log, Metrics
+from qcfeed.model.saved_tasks import SavedSnapshot
 from qcfeed.model.stacks import Stacks
 from qcfeed.model.tasks import Tasks
 
@@ -120,11 +120,11 @@ def _material(recorder: Recorder, evidence: Evidence) -> Material:
         tasks=collector.part("tasks one by one", routes.TASKS, Tasks, limit=TASKS_LIMIT),
         stacks=collector.part("stacks", routes.STACKS, Stacks),
         log=collector.part("log", routes.LOG, Log, limit=LINES_LIMIT),
-        actions=collector.part("audit log", routes.AUDIT, Actions, limit=LINES_LIMIT),
+        actions=collector.part("audit log", routes.AUDIT, AuditEntries, limit=LINES_LIMIT),
         config=collector.part("configuration", routes.CONFIG, Configuration),
     )
     # Only for the bundle. Last, so that a slow service leaves out these and not the report's parts.
-    collector.part("all tasks", routes.TASKS_SNAPSHOT, Snapshot)
+    collector.part("all tasks", routes.TASKS_SNAPSHOT, SavedSnapshot)
     collector.part("ended tasks", routes.TASKS_ENDED, TasksEnded)
     collector.part("failures", routes.TASKS_FAILURES, TaskFailures)
     collector.part("metrics", routes.METRICS, Metrics)

@@ -25,7 +25,7 @@ from qcfeed.model.status import Status
 app = new_app()
 
 
-class View(StrEnum):
+class ReproFormat(StrEnum):
     """How the report is printed."""
 
     TABLE = "table"
@@ -123,8 +123,9 @@ def repro(
         ),
     ] = None,
     output: Annotated[
-        View, typer.Option("-o", "--output", help="table, wide (every column) or json (versioned).")
-    ] = View.TABLE,
+        ReproFormat,
+        typer.Option("-o", "--output", help="table, wide (every column) or json (versioned)."),
+    ] = ReproFormat.TABLE,
 ) -> None:
     """Reproduce the incident: clients come and go, then count what they left behind.
 
@@ -156,11 +157,11 @@ def repro(
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
-def _print(report: ReproReport, output: View) -> None:
-    if output is View.JSON:
+def _print(report: ReproReport, output: ReproFormat) -> None:
+    if output is ReproFormat.JSON:
         render.emit(msgspec.json.encode(report).decode())
     else:
-        render.draw(TABLE, report.modes, wide=output is View.WIDE)
+        render.draw(TABLE, report.modes, wide=output is ReproFormat.WIDE)
     for result in report.modes:
         if result.problems:
             say(f"finding: {result.mode}: {', '.join(result.problems)}")

@@ -77,9 +77,9 @@ def save(ctx: typer.Context, target: Path) -> None:
     """Write a snapshot with findings, ended tasks and failures to a file. Raises what ``write`` does."""
     from qcfeed.model.ended_tasks import TaskFailures, TasksEnded
     from qcfeed.model.findings import Findings
-    from qcfeed.model.saved_tasks import Snapshot
+    from qcfeed.model.saved_tasks import SavedSnapshot
 
-    snapshot, _ = ask(ctx, TASKS_SNAPSHOT, Snapshot)
+    snapshot, _ = ask(ctx, TASKS_SNAPSHOT, SavedSnapshot)
     with contextlib.suppress(NotFoundError):  # a program without the sampler has no findings
         snapshot.findings_answer, _ = ask(ctx, TASKS_FINDINGS, Findings)
     snapshot.ended_answer, _ = ask(ctx, TASKS_ENDED, TasksEnded, limit=ENDED_LIMIT)
@@ -138,12 +138,12 @@ def _answer_of_snapshot(
 ) -> tuple[AnyAnswer, bytes]:
     # Imported here because the import is slow and a live service does not need it.
     from qcfeed.control.saved import Saved
-    from qcfeed.model.saved_tasks import Snapshot
+    from qcfeed.model.saved_tasks import SavedSnapshot
 
-    needed = str(Snapshot.__struct_config__.tag)
+    needed = str(SavedSnapshot.__struct_config__.tag)
     if schema != needed:
         raise UsageError(f"{path} {_mismatch(schema, needed)}")
-    snapshot = _decoded(path, raw, schema, Snapshot)
+    snapshot = _decoded(path, raw, schema, SavedSnapshot)
     say(
         f"from {path}: {snapshot.instance} (pid {snapshot.pid}) at {snapshot.taken_at}"
         f"{_partial(len(snapshot.tasks), snapshot.dropped_tasks)}"

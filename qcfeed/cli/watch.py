@@ -16,7 +16,7 @@ import typer
 
 from qcfeed.cli.context import client, examples, new_app, options, say
 from qcfeed.cli.ui.formats import age, plural
-from qcfeed.cli.watch_views import View, Viewer, viewer
+from qcfeed.cli.watch_views import Viewer, WatchFormat, viewer
 from qcfeed.client import endpoint
 from qcfeed.client.endpoint import Endpoint
 from qcfeed.client.gaps import Gap, Repeat
@@ -74,7 +74,7 @@ def watch(
         ),
     ] = None,
     output: Annotated[
-        View | None,
+        WatchFormat | None,
         typer.Option("-o", "--output", help="table (default on a terminal) or json (in a pipe)."),
     ] = None,
 ) -> None:
@@ -87,7 +87,9 @@ def watch(
     """
     parsed = list(dict.fromkeys(symbol.parse(text) for text in symbols))
     address = endpoint.parse(server) if server else _endpoint(ctx)
-    show = viewer(parsed, output or (View.TABLE if sys.stdout.isatty() else View.JSON))
+    show = viewer(
+        parsed, output or (WatchFormat.TABLE if sys.stdout.isatty() else WatchFormat.JSON)
+    )
     with show as view, _recorder(record) as write:
         done = _run(_follow(stream(address, parsed, slow=slow), view, write, count, seconds))
     if not done and (count is not None or seconds is not None):

@@ -72,7 +72,7 @@ TABLE: Table[SymbolState] = Table(
 )
 
 
-class View(StrEnum):
+class WatchFormat(StrEnum):
     """The output formats."""
 
     TABLE = "table"
@@ -125,9 +125,9 @@ class QuoteTable:
 
 
 @contextlib.contextmanager
-def viewer(symbols: Sequence[Symbol], view: View) -> Iterator[Viewer]:
+def viewer(symbols: Sequence[Symbol], view: WatchFormat) -> Iterator[Viewer]:
     """A viewer for ``symbols``. At the end it draws the table a last time."""
-    if view is View.JSON:
+    if view is WatchFormat.JSON:
         yield JsonLines()
         return
     live = sys.stdout.isatty()

@@ -39,7 +39,7 @@ from qcfeed.errors import NotFoundError, UsageError
 from qcfeed.model.answer import Answer
 from qcfeed.model.ended_tasks import EndedQuery, FailuresQuery, TaskFailures, TasksEnded
 from qcfeed.model.findings import Findings
-from qcfeed.model.saved_tasks import ProfileQuery, SavedTask, Snapshot, TasksProfile
+from qcfeed.model.saved_tasks import ProfileQuery, SavedSnapshot, SavedTask, TasksProfile
 from qcfeed.model.task_details import (
     CancelPlan,
     CancelPlanQuery,
@@ -64,7 +64,7 @@ class Saved:
     it.
     """
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: SavedSnapshot) -> None:
         self.snapshot = snapshot
         reads: Sequence[Read[Any]] = (
             Read(TASKS, TasksQuery, self.tasks),

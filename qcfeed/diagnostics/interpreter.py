@@ -15,30 +15,32 @@ import sys
 from typing import NamedTuple
 
 
-class Refusal(NamedTuple):
+class Unsupported(NamedTuple):
     """Why an interpreter is refused, and what to do about it."""
 
     message: str
     hint: str
 
 
-def refusal() -> Refusal | None:
+def refusal() -> Unsupported | None:
     """Why the running interpreter is refused; None if it is supported. Costs nothing."""
     free_threaded = "t" in getattr(sys, "abiflags", "")
     return judge(sys.implementation.name, sys.version_info[:2], free_threaded=free_threaded)
 
 
-def judge(implementation: str, version: tuple[int, int], *, free_threaded: bool) -> Refusal | None:
+def judge(
+    implementation: str, version: tuple[int, int], *, free_threaded: bool
+) -> Unsupported | None:
     """Why such an interpreter is refused. ``implementation``: as ``sys.implementation.name``."""
     number = ".".join(map(str, version))
     if implementation != "cpython":
-        return Refusal(
+        return Unsupported(
             f"this Python is {implementation} ({number}): qcfeed reads asyncio's tasks as CPython"
             " keeps them, has not been tested here, and could report wrong counts",
             f"run it on CPython, for example `python{number}`",
         )
     if free_threaded:
-        return Refusal(
+        return Unsupported(
             f"this Python {number} is a free-threaded build: qcfeed's task ledger relies on the GIL,"
             " has not been tested without it, and could report wrong counts",
             f"run it on the standard build, for example `python{number}`; PYTHON_GIL=1 is not enough",

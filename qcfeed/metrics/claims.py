@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from qcfeed.formats import age, unit
 from qcfeed.metrics import growth
-from qcfeed.metrics.growth import Point, Window
+from qcfeed.metrics.growth import GrowthWindow, Point
 
 TOLERANCE = 0.1
 """Relative difference up to which a window's rate explains a claimed rate."""
@@ -70,7 +70,7 @@ def claims(alert: str, texts: Sequence[str]) -> list[Claim]:
 
 
 def check(
-    claim: Claim, points: Sequence[Point], found: Sequence[Window], limit: float | None
+    claim: Claim, points: Sequence[Point], found: Sequence[GrowthWindow], limit: float | None
 ) -> CheckedClaim:
     """Compare a claim with the samples and the windows of ``growth.windows``."""
     held = [(p.at, p.memory) for p in growth.since_restart(points) if p.memory is not None]
@@ -102,7 +102,7 @@ def _why(
     held: Sequence[tuple[float, float]],
     claimed: float,
     averaged: float | None,
-    found: Sequence[Window],
+    found: Sequence[GrowthWindow],
 ) -> str:
     if claimed <= 0 or not held:
         return "there are no samples to compare it with"

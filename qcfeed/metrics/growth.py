@@ -58,7 +58,7 @@ class Line(NamedTuple):
     r2: float
 
 
-class Window(msgspec.Struct, frozen=True):
+class GrowthWindow(msgspec.Struct, frozen=True):
     """The growth over one window. ``seconds``: the time that its samples span.
 
     Rates are None if there are too few samples, and ``missing_reason`` says so. ``time_to_limit_s`` is
@@ -146,7 +146,7 @@ def gaps(points: Sequence[Point]) -> list[tuple[float, float]]:
 # ---------------------------------------------------------------- windows
 
 
-def windows(points: Sequence[Point], at: float, limit: float | None) -> list[Window]:
+def windows(points: Sequence[Point], at: float, limit: float | None) -> list[GrowthWindow]:
     """Every window that ends at ``at``, shortest first, the whole time last.
 
     ``points``: oldest first; those before the last restart are left out. ``limit``: the memory limit in
@@ -175,16 +175,16 @@ def _even(points: Sequence[Point]) -> Sequence[Point]:
 
 def _window(
     name: str, points: Sequence[Point], limit: float | None, seconds: float | None
-) -> Window:
+) -> GrowthWindow:
     memory = [(p.at, p.memory) for p in points if p.memory is not None]
     live = [(p.at, p.live) for p in points if p.live is not None]
     count = max(len(memory), len(live))
     spans = points[-1].at - points[0].at if points else 0.0
     lacks = _lacks(count, spans, seconds)
     if lacks is not None:
-        return Window(name, count, spans, missing_reason=lacks)
+        return GrowthWindow(name, count, spans, missing_reason=lacks)
     grown, tasks = fit(memory), fit(live)
-    return Window(
+    return GrowthWindow(
         name,
         count,
         spans,
@@ -223,19 +223,19 @@ def time_to(limit: float | None, value: float, slope: float) -> float | None:
     return (limit - value) / slope if slope > 0 else None
 
 
-def worst(found: Sequence[Window]) -> Window | None:
+def worst(found: Sequence[GrowthWindow]) -> GrowthWindow | None:
     """The window with the shortest time to the limit; None if no window reaches it."""
     first = worst_first(found)[0] if found else None
     return first if first is not None and first.time_to_limit_s is not None else None
 
 
-def worst_first(found: Sequence[Window]) -> list[Window]:
+def worst_first(found: Sequence[GrowthWindow]) -> list[GrowthWindow]:
     """The windows by time to the limit, shortest first; if times agree in three digits, the longest
     window first. Windows that never reach the limit come last, fastest growth first."""
     return sorted(found, key=_urgency)
 
 
-def _urgency(window: Window) -> tuple[float, float, float]:
+def _urgency(window: GrowthWindow) -> tuple[float, float, float]:
     left = window.time_to_limit_s
     rate = window.memory_bytes_per_hour
     return (
@@ -248,7 +248,7 @@ def _urgency(window: Window) -> tuple[float, float, float]:
 # ---------------------------------------------------------------- what the windows say together
 
 
-def accelerating(found: Sequence[Window]) -> bool:
+def accelerating(found: Sequence[GrowthWindow]) -> bool:
     """Whether a shorter window with a good fit grows clearly faster than the longest one with a rate."""
     rated = [
         (each.memory_bytes_per_hour, each.r2)
@@ -263,7 +263,7 @@ def accelerating(found: Sequence[Window]) -> bool:
     )
 
 
-def reaching_limit(found: Sequence[Window], within: float) -> Window | None:
+def reaching_limit(found: Sequence[GrowthWindow], within: float) -> GrowthWindow | None:
     """The window with a good fit that reaches the limit first, if within so many seconds; else None."""
     fitting = [each for each in found if each.time_to_limit_s == 0 or (each.r2 or 0.0) >= GOOD_FIT]
     first = worst(fitting)

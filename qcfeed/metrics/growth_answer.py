@@ -10,7 +10,7 @@ import msgspec
 from qcfeed.formats import age, size
 from qcfeed.metrics import claims, growth
 from qcfeed.metrics.claims import Claim
-from qcfeed.metrics.growth import LocationGrowth, Point, Window
+from qcfeed.metrics.growth import GrowthWindow, LocationGrowth, Point
 from qcfeed.metrics.timeline import Timeline
 from qcfeed.model import thresholds
 from qcfeed.model.history import HistoryPoint
@@ -51,7 +51,7 @@ class Growth(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.growt
     target: str
     resident_bytes: int | None
     limit_bytes: int | None
-    windows: list[Window]
+    windows: list[GrowthWindow]
     worst: Worst | None
     accelerating: bool
     sustained: bool
@@ -115,7 +115,9 @@ def in_words(window: str) -> str:
     )
 
 
-def _findings(timeline: Timeline, found: Sequence[growth.Window], horizon: float) -> Iterator[str]:
+def _findings(
+    timeline: Timeline, found: Sequence[growth.GrowthWindow], horizon: float
+) -> Iterator[str]:
     soon = growth.reaching_limit(found, horizon)
     if soon is not None and timeline.limit is not None:
         left, rate = soon.time_to_limit_s or 0.0, soon.memory_bytes_per_hour or 0.0

@@ -37,7 +37,7 @@ class Log(Answer, kw_only=True, tag="qcfeed.log/2"):
     lines: list[LogLine]
 
 
-class Actions(Answer, kw_only=True, tag="qcfeed.audit/1"):
+class AuditEntries(Answer, kw_only=True, tag="qcfeed.audit/1"):
     """The last entries of the audit log, oldest first, unchanged. ``file``: its path.
 
     ``dropped_bytes``: size of the part of the file before them.

@@ -45,7 +45,7 @@ class SavedTask(Task, kw_only=True, omit_defaults=True):
     spawn_stack: list[Frame] | msgspec.UnsetType = msgspec.UNSET
 
 
-class Snapshot(Answer, kw_only=True, tag="qcfeed.tasks.snapshot/3"):
+class SavedSnapshot(Answer, kw_only=True, tag="qcfeed.tasks.snapshot/3"):
     """Everything about the tasks at one moment, within limits: what ``--from`` reads.
 
     ``locations``: all, with what their tasks wait on, from a sample. ``tasks``, oldest first: all tasks of

@@ -272,7 +272,7 @@ class Coinbase:
     def _handle_text(self, text: str) -> None:
         try:
             message = protocol.decode(text)
-            if isinstance(message, protocol.Refusal):
+            if isinstance(message, protocol.ErrorMessage):
                 self._refused(message)
             elif isinstance(message, protocol.Subscriptions):
                 for symbol in {s for channel in message.channels for s in channel.product_ids}:
@@ -298,7 +298,7 @@ class Coinbase:
         elif tick is not None:
             feed.sink.publish((tick,))
 
-    def _refused(self, refusal: protocol.Refusal) -> None:
+    def _refused(self, refusal: protocol.ErrorMessage) -> None:
         """End the feeds that a refusal names. It had no effect, so the other products are requested again."""
         why = f"{refusal.message}: {refusal.reason}" if refusal.reason else refusal.message
         waiting = {s: feed for s, feed in self._subscribed.items() if not feed.opened}

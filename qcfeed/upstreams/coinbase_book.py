@@ -8,10 +8,10 @@ from collections.abc import Iterable
 
 from qcfeed.model.messages import Size, Tick
 from qcfeed.upstreams.coinbase_messages import (
+    BookSnapshot,
     Heartbeat,
     L2Update,
     ProductMessage,
-    Snapshot,
     Ticker,
 )
 
@@ -88,13 +88,13 @@ class Product:
             self._update(message)
         elif isinstance(message, Ticker):
             self._ticker(message)
-        elif isinstance(message, Snapshot):
+        elif isinstance(message, BookSnapshot):
             self._snapshot(message, received)
         else:
             self._heartbeat(message)
         return self._tick() if self._complete else None
 
-    def _snapshot(self, message: Snapshot, received: str) -> None:
+    def _snapshot(self, message: BookSnapshot, received: str) -> None:
         self._bids.replace(message.bids)
         self._asks.replace(message.asks)
         self._complete = True

@@ -15,7 +15,7 @@ import msgspec
 CHANNELS = ("ticker", "heartbeat", "level2_batch")
 
 
-class Snapshot(msgspec.Struct, frozen=True):
+class BookSnapshot(msgspec.Struct, frozen=True):
     """The complete book, as [price, size] pairs. ``time`` is missing in older captures."""
 
     product_id: str
@@ -61,7 +61,7 @@ class Subscriptions(msgspec.Struct, frozen=True):
     channels: list[Channel]
 
 
-class Refusal(msgspec.Struct, frozen=True):
+class ErrorMessage(msgspec.Struct, frozen=True):
     """``type: error``: the request was refused and had no effect."""
 
     message: str
@@ -76,8 +76,8 @@ class Request(msgspec.Struct, frozen=True):
     channels: tuple[str, ...] = CHANNELS
 
 
-ProductMessage = Snapshot | L2Update | Ticker | Heartbeat
-Message = ProductMessage | Subscriptions | Refusal
+ProductMessage = BookSnapshot | L2Update | Ticker | Heartbeat
+Message = ProductMessage | Subscriptions | ErrorMessage
 
 
 class _TypeOnly(msgspec.Struct):
@@ -86,12 +86,12 @@ class _TypeOnly(msgspec.Struct):
 
 _type_decoder = msgspec.json.Decoder(_TypeOnly)
 _decoders: dict[str, msgspec.json.Decoder[Message]] = {
-    "snapshot": msgspec.json.Decoder(Snapshot),
+    "snapshot": msgspec.json.Decoder(BookSnapshot),
     "l2update": msgspec.json.Decoder(L2Update),
     "ticker": msgspec.json.Decoder(Ticker),
     "heartbeat": msgspec.json.Decoder(Heartbeat),
     "subscriptions": msgspec.json.Decoder(Subscriptions),
-    "error": msgspec.json.Decoder(Refusal),
+    "error": msgspec.json.Decoder(ErrorMessage),
 }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from qcfeed.cli.top.observer import LIMIT, Snapshot
+from qcfeed.cli.top.observer import LIMIT, ServiceSnapshot
 from tests.support.full_screen import Screen, shown
 from tests.support.patience import PATIENCE
 from tests.support.raw_websocket import RawClient
@@ -77,7 +77,7 @@ async def test_every_look_is_answered_and_drawn_and_the_service_goes_on(
         await screen.until(lambda: len(screen.refreshes) >= count + LOOKS)
         beats, late = await asyncio.to_thread(late_beats, incident, LONG)
 
-        answered = [each for each in screen.refreshes if isinstance(each, Snapshot)]
+        answered = [each for each in screen.refreshes if isinstance(each, ServiceSnapshot)]
         assert len(answered) == len(screen.refreshes), "a refresh was not answered"
         assert all(each.totals[-1] > ZOMBIES for each in answered)
         assert all((each.stuck_s or 0) < float(LONG) for each in answered)
@@ -96,4 +96,4 @@ async def test_every_look_is_answered_and_drawn_and_the_service_goes_on(
 def drawn(screen: Screen) -> bool:
     """What is on screen is the last look, and none waits to be drawn."""
     last = screen.refreshes[-1]
-    return isinstance(last, Snapshot) and screen.app.state.snapshot is last
+    return isinstance(last, ServiceSnapshot) and screen.app.state.snapshot is last

@@ -11,7 +11,7 @@ from typing import Any
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Static
 
-from qcfeed.cli.top.observer import Away, Observer, Snapshot, Target
+from qcfeed.cli.top.observer import Away, Observer, ServiceSnapshot, Target
 from qcfeed.cli.top.panes import Pane, Question
 from qcfeed.cli.top.screen import Top
 from qcfeed.control.client import ControlClient
@@ -28,9 +28,9 @@ EVERY = 0.2
 class RecordingObserver(Observer):
     """Records the result of every refresh."""
 
-    results: list[Snapshot | Away]
+    results: list[ServiceSnapshot | Away]
 
-    def refresh(self, target: Target) -> Snapshot | Away:
+    def refresh(self, target: Target) -> ServiceSnapshot | Away:
         result = Observer.refresh(self, target)
         self.results.append(result)
         return result
@@ -39,7 +39,9 @@ class RecordingObserver(Observer):
 class Screen:
     """The application and the pilot at its keys."""
 
-    def __init__(self, app: Top, pilot: Pilot[None], refreshes: list[Snapshot | Away]) -> None:
+    def __init__(
+        self, app: Top, pilot: Pilot[None], refreshes: list[ServiceSnapshot | Away]
+    ) -> None:
         self.app = app
         self.refreshes = refreshes
         """The results of all refreshes, the oldest first."""

@@ -10,7 +10,7 @@ import msgspec
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.sparkline import BLOCKS, sparkline
 from qcfeed.cli.ui.table import Column, Line, Table
-from qcfeed.metrics.growth import GOOD_FIT, LocationGrowth, Window
+from qcfeed.metrics.growth import GOOD_FIT, GrowthWindow, LocationGrowth
 from qcfeed.metrics.growth_answer import ClaimAnswer, Growth, in_words
 from qcfeed.model.history import HistoryPoint
 
@@ -45,7 +45,7 @@ TIMELINE: Table[HistoryPoint] = Table(
     identity=lambda moment: moment.at,
 )
 
-WINDOWS: Table[Window] = Table(
+WINDOWS: Table[GrowthWindow] = Table(
     (
         Column("window"),
         Column("time_to_limit_s", header="TO LIMIT", show=formats.age, right=True),

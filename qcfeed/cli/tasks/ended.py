@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -15,6 +14,7 @@ from qcfeed.cli.tasks.show import stack_lines
 from qcfeed.cli.ui import formats, render
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import TASKS_ENDED, TASKS_FAILURES
+from qcfeed.diagnostics.ended_task import Outcome
 from qcfeed.model.ended_tasks import EndedTask, Failure, Raised, TaskFailures, TasksEnded
 
 ENDED_EXAMPLES = examples(
@@ -25,15 +25,6 @@ FAILURES_EXAMPLES = examples(
     "qcfeed tasks failures",
     "qcfeed tasks failures --site hub.py -o json | jq '.failures[0].raised[0].error'",
 )
-
-
-class Outcome(StrEnum):
-    """How a task ended."""
-
-    FINISHED = "finished"
-    CANCELLED = "cancelled"
-    FAILED = "failed"
-    DESTROYED = "destroyed"
 
 
 _COLOURS = {Outcome.FAILED: "red", Outcome.DESTROYED: "red", Outcome.CANCELLED: "yellow"}

@@ -37,7 +37,7 @@ PREVIEW = 10
 """The number of rows of a plan to show; the rest is counted."""
 
 
-class Outcome(NamedTuple):
+class ActionResult(NamedTuple):
     """The outcome of an action; ``alarming``: it did not succeed completely."""
 
     title: str
@@ -50,10 +50,10 @@ class Plan(NamedTuple):
 
     question: str
     lines: list[str]
-    act: Callable[[], Outcome] | None
+    act: Callable[[], ActionResult] | None
 
 
-class Actions:
+class ScreenActions:
     """The actions on the observed service. ``width``: the width of a line, in cells."""
 
     def __init__(self, observer: Observer, width: int) -> None:
@@ -83,12 +83,12 @@ class Actions:
         lines = [*self._table(orphans.ORPHAN_TABLE, found.orphans), *_more(found.total)]
         return Plan(f"reap {plural(found.total, 'orphan')}?", lines, self._same_process(self._reap))
 
-    def _reap(self) -> Outcome:
+    def _reap(self) -> ActionResult:
         request = ReapRequest(timeout_s=self._observer.client.timeout)
         answer = self._observer.actor(ACTION_GRACE).post(REAP, request, Reaped)
         lines = self._figures(orphans.figures(answer))
         lines += self._table(orphans.SURVIVOR_TABLE, answer.survivors) if answer.survivors else []
-        return Outcome("reaped", lines, alarming=bool(answer.survivors))
+        return ActionResult("reaped", lines, alarming=bool(answer.survivors))
 
     def cancel(self, *, site: str = "", serials: Sequence[int] = ()) -> Plan:
         """Plan to cancel the tasks of a location, or those with these serial numbers."""
@@ -112,12 +112,12 @@ class Actions:
         question = f"cancel {plural(plan.total, 'task')}{cancel.not_planned(plan)}?"
         return Plan(question, lines, self._same_process(lambda: self._cancel(request)))
 
-    def _cancel(self, request: CancelTasksRequest) -> Outcome:
+    def _cancel(self, request: CancelTasksRequest) -> ActionResult:
         answer = self._observer.actor(ACTION_GRACE).post(TASKS_CANCEL, request, CancelledTasks)
         lines = self._figures(cancel.figures(answer))
         for survivor in answer.survivors:
             lines += ["", *cancel.survivor_lines(survivor)]
-        return Outcome("cancelled", lines, alarming=bool(answer.survived))
+        return ActionResult("cancelled", lines, alarming=bool(answer.survived))
 
     def cancel_feed(self, feed: Feed) -> Plan:
         """Plan to cancel a feed."""
@@ -129,10 +129,10 @@ class Actions:
         question = f"cancel the feed of {feed.symbol} with {subscribers}?"
         return Plan(question, lines, self._same_process(lambda: self._cancel_feed(request)))
 
-    def _cancel_feed(self, request: CancelFeedsRequest) -> Outcome:
+    def _cancel_feed(self, request: CancelFeedsRequest) -> ActionResult:
         answer = self._observer.actor(ACTION_GRACE).post(FEEDS_CANCEL, request, CancelledFeeds)
         late = not all(feed.joined for feed in answer.feeds)
-        return Outcome("cancelled", self._table(CANCELLED_TABLE, answer.feeds), alarming=late)
+        return ActionResult("cancelled", self._table(CANCELLED_TABLE, answer.feeds), alarming=late)
 
     def kick(self, subscriber: Subscriber) -> Plan:
         """Plan to end a connection."""
@@ -144,16 +144,16 @@ class Actions:
         act = self._same_process(lambda: self._kick(request))
         return Plan(question, [*table, "", "the subscriber gets close code 4411"], act)
 
-    def _kick(self, request: KickRequest) -> Outcome:
+    def _kick(self, request: KickRequest) -> ActionResult:
         answer = self._observer.actor(ACTION_GRACE).post(SUBSCRIBERS_KICK, request, Kicked)
         lines = self._figures(subscribers.figures(answer))
-        return Outcome("kicked", lines, alarming=bool(answer.closing))
+        return ActionResult("kicked", lines, alarming=bool(answer.closing))
 
-    def _same_process(self, act: Callable[[], Outcome]) -> Callable[[], Outcome]:
+    def _same_process(self, act: Callable[[], ActionResult]) -> Callable[[], ActionResult]:
         """``act``, refused if the service has been restarted since: serials are of other tasks then."""
         planned = self._observer.process_id()
 
-        def checked() -> Outcome:
+        def checked() -> ActionResult:
             if self._observer.process_id() != planned:
                 raise NeedsConfirmationError(
                     "the service was restarted after this was planned; nothing was done",

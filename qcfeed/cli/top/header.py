@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from qcfeed.cli.top.observer import Away, Health, Snapshot
+from qcfeed.cli.top.observer import Away, Health, ServiceSnapshot
 from qcfeed.cli.ui.sparkline import BLOCKS, sparkline
 from qcfeed.cli.ui.table import cell_width, drop_by_rank
 from qcfeed.diagnose.diagnostics_findings import DRILL
@@ -46,7 +46,7 @@ class Space(NamedTuple):
 
 
 def header(
-    snapshot: Snapshot | None, away: Away | None, away_s: float, space: Space
+    snapshot: ServiceSnapshot | None, away: Away | None, away_s: float, space: Space
 ) -> list[HeaderLine]:
     """The lines that fit into ``space``; ``away_s``: seconds since the service last answered."""
     lines = drop_by_rank(
@@ -58,7 +58,7 @@ def header(
 
 
 def _lines(
-    snapshot: Snapshot | None, away: Away | None, away_s: float, space: Space
+    snapshot: ServiceSnapshot | None, away: Away | None, away_s: float, space: Space
 ) -> Iterator[HeaderLine]:
     if away is not None:
         word = "NO ANSWER" if away.timed_out else "AWAY"
@@ -80,7 +80,7 @@ def _lines(
         yield _feeds(snapshot.status)
 
 
-def _identity(snapshot: Snapshot, outdated: bool) -> str:
+def _identity(snapshot: ServiceSnapshot, outdated: bool) -> str:
     process = snapshot.process
     at = process.taken_at.partition("T")[2][:8]
     if isinstance(process, Status):
@@ -92,7 +92,7 @@ def _identity(snapshot: Snapshot, outdated: bool) -> str:
     return f"{process.instance}  pid {process.pid}, {state}{restarts}  {when}"
 
 
-def _diagnosis(snapshot: Snapshot, *, outdated: bool) -> Iterator[HeaderLine]:
+def _diagnosis(snapshot: ServiceSnapshot, *, outdated: bool) -> Iterator[HeaderLine]:
     """``outdated``: the service is away or stuck, so it cannot be called healthy."""
     if snapshot.health is None:
         yield HeaderLine("collecting: a diagnosis needs two snapshots", rank=1)
@@ -112,7 +112,7 @@ def _diagnosis(snapshot: Snapshot, *, outdated: bool) -> Iterator[HeaderLine]:
         yield HeaderLine(text, "yellow", 2)
 
 
-def _memory(snapshot: Snapshot, space: Space) -> HeaderLine:
+def _memory(snapshot: ServiceSnapshot, space: Space) -> HeaderLine:
     memory = snapshot.memory
     share = memory.resident_bytes / max(1, memory.limit_bytes)
     text = f"memory  {size(memory.resident_bytes)} of {size(memory.limit_bytes)}, {share:.0%}"
@@ -137,7 +137,7 @@ def _time_left(health: Health | None) -> tuple[str, str | None]:
     )
 
 
-def _tasks(snapshot: Snapshot, space: Space) -> HeaderLine:
+def _tasks(snapshot: ServiceSnapshot, space: Space) -> HeaderLine:
     tasks = snapshot.process.totals
     net = "" if snapshot.per_minute is None else f", {signed(snapshot.per_minute)}/min"
     lag = f"loop lag {milliseconds(snapshot.process.loop_lag_ms)}"

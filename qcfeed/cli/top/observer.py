@@ -27,7 +27,7 @@ from qcfeed.control.routes import (
 from qcfeed.diagnose.verdict import diagnose
 from qcfeed.errors import NotFoundError, QcfeedError, TimedOutError
 from qcfeed.metrics import growth
-from qcfeed.metrics.growth import Point, Window
+from qcfeed.metrics.growth import GrowthWindow, Point
 from qcfeed.model.diagnosis import Diagnosis
 from qcfeed.model.feeds import Feeds
 from qcfeed.model.orphans import Orphans
@@ -63,12 +63,12 @@ class Health(NamedTuple):
 
     diagnosis: Diagnosis
     memory: list[float | None]
-    worst: Window | None
+    worst: GrowthWindow | None
     seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class ServiceSnapshot:
     """The result of a refresh. ``rows`` are those of ``target``, ``total`` is how many there are."""
 
     target: Target
@@ -153,7 +153,7 @@ class Observer:
         started = process.started_at if isinstance(process, Status) else process.attached_at
         return process.pid, started
 
-    def refresh(self, target: Target) -> Snapshot | Away:
+    def refresh(self, target: Target) -> ServiceSnapshot | Away:
         """Request everything for ``target``; every DIAGNOSIS_INTERVAL also a diagnosis.
 
         Returns Away instead of raising an error that the service causes.
@@ -165,7 +165,7 @@ class Observer:
             self._diagnosed_at = float("-inf")
             return Away(error.message, error.hint or "", isinstance(error, TimedOutError))
 
-    def _refresh(self, target: Target) -> Snapshot:
+    def _refresh(self, target: Target) -> ServiceSnapshot:
         began = self.clock()
         by_location = self.client.get(TASKS_BY_LOCATION, TasksByLocation)
         process = self._process()
@@ -176,7 +176,7 @@ class Observer:
         rows, total = self._rows(target)
         self._diagnose()
         stall = by_location.loop_stall_ms / 1_000
-        return Snapshot(
+        return ServiceSnapshot(
             target=target,
             process=process,
             totals=self._recent.totals,

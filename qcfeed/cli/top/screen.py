@@ -16,11 +16,11 @@ from textual.message import Message
 from textual.widgets import Input, Static
 
 from qcfeed.cli.top import details, keys
-from qcfeed.cli.top.actions import Actions, Outcome, Plan
+from qcfeed.cli.top.actions import ActionResult, Plan, ScreenActions
 from qcfeed.cli.top.details import Details
 from qcfeed.cli.top.header import Space, header
 from qcfeed.cli.top.listing import Listing
-from qcfeed.cli.top.observer import Away, Observer, Snapshot, error_lines
+from qcfeed.cli.top.observer import Away, Observer, ServiceSnapshot, error_lines
 from qcfeed.cli.top.panes import Pane, Question
 from qcfeed.cli.top.recent import LocationTrend
 from qcfeed.cli.top.state import State
@@ -121,7 +121,7 @@ class Top(App[None]):
                 self.exit()
             case _ if not self._list.is_attached:
                 return  # the application is shutting down and its widgets are gone
-            case Snapshot() | Away() as update:
+            case ServiceSnapshot() | Away() as update:
                 self.state.take(update, time.monotonic())
                 self.draw()
             case answer:
@@ -133,7 +133,7 @@ class Top(App[None]):
         match answer:
             case Plan() as plan:
                 self._propose(plan)
-            case Outcome(title, lines, alarming):
+            case ActionResult(title, lines, alarming):
                 self.push_screen(Pane(title, lines, alarming=alarming))
                 self._worker.refresh()
             case Details() as found:
@@ -254,8 +254,8 @@ class Top(App[None]):
     def action_runbook(self) -> None:
         self._show(details.page(self.state.rule(self._row())))
 
-    def _actions(self) -> Actions:
-        return Actions(self._observer, self.size.width - PANE_MARGIN)
+    def _actions(self) -> ScreenActions:
+        return ScreenActions(self._observer, self.size.width - PANE_MARGIN)
 
     def _row(self) -> Any:
         """The row under the cursor."""

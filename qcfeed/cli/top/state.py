@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from qcfeed.cli.top.observer import Away, Snapshot, Target
+from qcfeed.cli.top.observer import Away, ServiceSnapshot, Target
 from qcfeed.cli.top.views import Arrangement, View, arranged, next_order
 from qcfeed.model.diagnosis import DiagnosisFinding
 
@@ -25,7 +25,7 @@ class State:
     views: Mapping[str, View]
     view: str = "locations"
     site: str = ""
-    snapshot: Snapshot | None = None
+    snapshot: ServiceSnapshot | None = None
     away: Away | None = None
     answered_at: float = 0.0
     paused: bool = False
@@ -45,7 +45,7 @@ class State:
         view = self.current
         return self._arrangements.get(view.name, Arrangement(view.order, view.descending))
 
-    def take(self, update: Snapshot | Away, now: float) -> None:
+    def take(self, update: ServiceSnapshot | Away, now: float) -> None:
         """Take the result of a refresh. The last snapshot stays while the service is away."""
         if isinstance(update, Away):
             self.away = update

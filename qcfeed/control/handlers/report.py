@@ -16,7 +16,15 @@ from qcfeed.control.audit import AuditLog
 from qcfeed.control.recent_log import Entry, RecentLog
 from qcfeed.control.routes import AUDIT, CONFIG, LOG, METRICS, NoQuery, Read, Route
 from qcfeed.errors import UsageError
-from qcfeed.model.report import Actions, Configuration, LinesQuery, Log, LogLine, Metrics, Setting
+from qcfeed.model.report import (
+    AuditEntries,
+    Configuration,
+    LinesQuery,
+    Log,
+    LogLine,
+    Metrics,
+    Setting,
+)
 
 MOST_LINES = 10_000
 TAIL_BYTES = 1_048_576
@@ -65,14 +73,14 @@ class _View:
             lines=[_line(entry) for entry in wanted],
         )
 
-    def audit(self, query: LinesQuery) -> Actions:
+    def audit(self, query: LinesQuery) -> AuditEntries:
         """Cost: reading at most TAIL_BYTES."""
         raw, before = _tail(self._audit.path)
         whole = [line for line in raw.split(b"\n") if line]
         lines = _newest(whole, query.limit)
         before += sum(len(line) + 1 for line in whole[: len(whole) - len(lines)])
         entries = [_entry(line) for line in lines]
-        return Actions(
+        return AuditEntries(
             file=str(self._audit.path),
             dropped_bytes=before,
             entries=[entry for entry in entries if entry is not None],

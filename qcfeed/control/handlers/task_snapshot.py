@@ -21,8 +21,8 @@ from qcfeed.diagnostics.task_info import TaskRef, to_record
 from qcfeed.model.saved_tasks import (
     Place,
     ProfileQuery,
+    SavedSnapshot,
     SavedTask,
-    Snapshot,
     SnapshotQuery,
     TasksProfile,
     TaskStack,
@@ -48,7 +48,7 @@ class _Views:
         self._ledger = ledger
         self._by_location = by_location
 
-    def snapshot(self, query: SnapshotQuery) -> Snapshot:
+    def snapshot(self, query: SnapshotQuery) -> SavedSnapshot:
         """Cost: a snapshot with waits, 15 us per listed task, and 20 us per stack.
 
         150 to 180 bytes remain in use per coroutine whose stack is taken (diagnostics/chain.py).
@@ -63,7 +63,7 @@ class _Views:
         stacked = {serial for some, n in zip(kept, taken, strict=True) for serial in list(some)[:n]}
         chosen = {serial: ref for some in kept for serial, ref in some.items()}
         tasks = list(self._saved([chosen[serial] for serial in sorted(chosen)], stacked, now))
-        return Snapshot(
+        return SavedSnapshot(
             since=counted.since,
             totals=counted.totals,
             locations=counted.locations,

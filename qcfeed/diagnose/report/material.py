@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from qcfeed.diagnose.evidence import Evidence
 from qcfeed.model.diagnosis import Diagnosis
-from qcfeed.model.report import Actions, Configuration, Log
+from qcfeed.model.report import AuditEntries, Configuration, Log
 from qcfeed.model.stacks import Stacks
 from qcfeed.model.tasks import Tasks
 
@@ -23,6 +23,6 @@ class Material:
     tasks: Tasks | None = None
     stacks: Stacks | None = None
     log: Log | None = None
-    actions: Actions | None = None
+    actions: AuditEntries | None = None
     config: Configuration | None = None
     dropped: list[str] = field(default_factory=list)

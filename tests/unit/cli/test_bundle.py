@@ -11,7 +11,7 @@ from qcfeed.control.routes import ORPHANS, TASKS_BY_LOCATION
 from qcfeed.errors import NotFoundError, UsageError
 from qcfeed.model.answer import Answer
 from qcfeed.model.orphans import Orphans
-from qcfeed.model.saved_tasks import Snapshot
+from qcfeed.model.saved_tasks import SavedSnapshot
 from qcfeed.model.tasks import TasksByLocation
 
 NONE = b'{"schema":"qcfeed.orphans/2","total":0,"orphans":[]}'
@@ -36,7 +36,7 @@ def test_a_bundle_is_written_and_read_back(tmp_path: Path) -> None:
         saved_files.read(path, TASKS_BY_LOCATION, TasksByLocation)
 
 
-@pytest.mark.parametrize("kind", [Snapshot, Orphans])
+@pytest.mark.parametrize("kind", [SavedSnapshot, Orphans])
 def test_a_bundle_of_another_version_says_which_one_it_is(
     tmp_path: Path, kind: type[Answer]
 ) -> None:
@@ -44,7 +44,7 @@ def test_a_bundle_of_another_version_says_which_one_it_is(
     ours = str(kind.__struct_config__.tag)
     theirs = ours.rpartition("/")[0] + "/99"
     path, _ = made(tmp_path, {"answers/a.json": json.dumps({"schema": theirs}).encode()})
-    route = {Snapshot: TASKS_BY_LOCATION, Orphans: ORPHANS}[kind]
+    route = {SavedSnapshot: TASKS_BY_LOCATION, Orphans: ORPHANS}[kind]
     with pytest.raises(
         UsageError, match=f"another version.* it is {theirs}, this one reads {ours}"
     ):

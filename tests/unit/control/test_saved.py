@@ -24,7 +24,7 @@ from qcfeed.control.saved import Saved
 from qcfeed.diagnostics import Ledger, LoopWatch, label, owned_by
 from qcfeed.errors import NotFoundError, UsageError
 from qcfeed.model.answer import Answer
-from qcfeed.model.saved_tasks import Snapshot
+from qcfeed.model.saved_tasks import SavedSnapshot
 
 HERE = "tests/unit/control/test_saved.py"
 
@@ -41,7 +41,7 @@ class Program:
 
     def save(self, **params: Any) -> Saved:
         kept = msgspec.json.encode(self.ask(TASKS_SNAPSHOT, **params))
-        return Saved(msgspec.json.decode(kept, type=Snapshot))
+        return Saved(msgspec.json.decode(kept, type=SavedSnapshot))
 
 
 async def sleeping() -> None:

@@ -219,13 +219,15 @@ async def held_by_a_dict(stage: Stage) -> None:
 async def held_by_a_thread(stage: Stage) -> None:
     reply = future()
     over = threading.Event()
-    stage.last.callback(over.set)
     loop = asyncio.get_running_loop()
-    threading.Thread(
+    thread = threading.Thread(
         target=lambda mine: over.wait(20) and loop.call_soon_threadsafe(mine.cancel),
         args=(reply,),
         daemon=True,
-    ).start()
+    )
+    thread.start()
+    stage.last.callback(thread.join)  # before the loop is closed, which the thread still calls
+    stage.last.callback(over.set)
     await reply
 
 

@@ -12,7 +12,7 @@ def steady(rate: float, *, count: int = 241, step: float = 15.0, start: float = 
     return [Point(n * step, start + n * step * rate, n * step * rate) for n in range(count)]
 
 
-def by_name(points: list[Point], limit: float | None = None) -> dict[str, growth.Window]:
+def by_name(points: list[Point], limit: float | None = None) -> dict[str, growth.GrowthWindow]:
     at = points[-1].at if points else 0.0
     return {each.window: each for each in growth.windows(points, at, limit)}
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from qcfeed.metrics import growth
-from qcfeed.metrics.growth import Point, Window
+from qcfeed.metrics.growth import GrowthWindow, Point
 
 HOUR = 3_600.0
 
 
-def window(name: str = "5m", **more: float | None) -> Window:
+def window(name: str = "5m", **more: float | None) -> GrowthWindow:
     given: dict[str, float | None] = {"seconds": 300.0}
-    return Window(name, 10, **given | more)  # type: ignore[arg-type]
+    return GrowthWindow(name, 10, **given | more)  # type: ignore[arg-type]
 
 
 # ---------------------------------------------------------------- fits
@@ -172,7 +172,7 @@ def test_windows_that_agree_in_three_digits_are_sorted_longest_first() -> None:
 # ---------------------------------------------------------------- acceleration, limits, what lasts
 
 
-def two(short: float, long: float, r2: float = 1.0) -> list[Window]:
+def two(short: float, long: float, r2: float = 1.0) -> list[GrowthWindow]:
     return [
         window("5m", seconds=300.0, memory_bytes_per_hour=short, r2=r2),
         window("1h", seconds=HOUR, memory_bytes_per_hour=long, r2=0.1),
@@ -195,7 +195,7 @@ def two(short: float, long: float, r2: float = 1.0) -> list[Window]:
     ],
 )
 def test_growth_accelerates_when_a_shorter_window_is_half_as_fast_again(
-    found: list[Window], accelerates: bool
+    found: list[GrowthWindow], accelerates: bool
 ) -> None:
     assert growth.accelerating(found) == accelerates
     assert growth.accelerating(found[::-1]) == accelerates, "in whatever order they come"

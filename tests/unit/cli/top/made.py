@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from qcfeed.cli.top.observer import Health, Snapshot, Target
+from qcfeed.cli.top.observer import Health, ServiceSnapshot, Target
 from qcfeed.diagnostics.findings import Certainty
 from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding
 from qcfeed.model.status import Memory, Process
@@ -81,7 +81,7 @@ def health(*findings: DiagnosisFinding, **more: Any) -> Health:
     return Health(diagnosis, more.get("memory", []), more.get("worst"), more.get("seconds", 0.0))
 
 
-def refreshed(view: str = "locations", rows: tuple[Any, ...] = (), **more: Any) -> Snapshot:
+def refreshed(view: str = "locations", rows: tuple[Any, ...] = (), **more: Any) -> ServiceSnapshot:
     given: dict[str, Any] = {
         "target": Target(view),
         "process": process(),
@@ -95,4 +95,4 @@ def refreshed(view: str = "locations", rows: tuple[Any, ...] = (), **more: Any) 
         "stack": [],
         "took_s": 0.01,
     }
-    return Snapshot(**(given | more))
+    return ServiceSnapshot(**(given | more))

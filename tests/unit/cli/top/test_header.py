@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from qcfeed.cli.top.header import Space, header
-from qcfeed.cli.top.observer import Away, Snapshot
+from qcfeed.cli.top.observer import Away, ServiceSnapshot
 from qcfeed.cli.ui.sparkline import ASCII, BLOCKS
-from qcfeed.metrics.growth import Window
+from qcfeed.metrics.growth import GrowthWindow
 
 from .made import finding, health, process, refreshed
 
@@ -13,13 +13,16 @@ SPACE = Space()
 
 
 def texts(
-    snapshot: Snapshot | None, away: Away | None = None, away_s: float = 0.0, space: Space = SPACE
+    snapshot: ServiceSnapshot | None,
+    away: Away | None = None,
+    away_s: float = 0.0,
+    space: Space = SPACE,
 ) -> list[str]:
     return [line.text for line in header(snapshot, away, away_s, space)]
 
 
 def test_the_first_lines_of_a_program_that_leaks() -> None:
-    worst = Window("5m", 30, 300.0, memory_bytes_per_hour=1e9, r2=0.99, time_to_limit_s=662.0)
+    worst = GrowthWindow("5m", 30, 300.0, memory_bytes_per_hour=1e9, r2=0.99, time_to_limit_s=662.0)
     diagnosed = health(finding(left_s=662.0), finding("loop"), memory=[1.0, 2.0, 3.0], worst=worst)
     assert texts(refreshed(health=diagnosed)) == [
         "8006  pid 7, Python 3.11.9, attached 1m00s  02:15:00 UTC",

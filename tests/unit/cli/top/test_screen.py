@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from qcfeed import Attached, attach
-from qcfeed.cli.top.actions import Actions, Plan
+from qcfeed.cli.top.actions import Plan, ScreenActions
 from qcfeed.cli.top.observer import Observer
 from qcfeed.cli.top.screen import Result
 from qcfeed.control import paths
@@ -125,12 +125,14 @@ async def test_a_key_pressed_again_before_the_answer_requests_once(
     sleepers(3, orphaned=True)
     answer, asked = threading.Event(), []
 
-    def slow(self: Actions, plan: Callable[[Actions], Plan] = Actions.reap) -> Plan:
+    def slow(
+        self: ScreenActions, plan: Callable[[ScreenActions], Plan] = ScreenActions.reap
+    ) -> Plan:
         asked.append(self)
         answer.wait(full_screen.PATIENCE)
         return plan(self)
 
-    monkeypatch.setattr(Actions, "reap", slow)
+    monkeypatch.setattr(ScreenActions, "reap", slow)
     async with shown() as screen:
         await screen.until(lambda: "3 orphaned" in screen.text("head"))
         await screen.press("r", "r", "r")

@@ -24,7 +24,7 @@ from qcfeed.diagnose.report.blocks import (
 )
 from qcfeed.diagnose.report.material import Material
 from qcfeed.diagnose.verdict import diagnose
-from qcfeed.model.report import Actions, Configuration, Log, LogLine, Setting
+from qcfeed.model.report import AuditEntries, Configuration, Log, LogLine, Setting
 from qcfeed.model.status import Memory
 from qcfeed.model.tasks import Task, Tasks
 from tests.support import incident as night
@@ -128,7 +128,7 @@ def test_actions_and_settings() -> None:
     report = sections.blocks(
         material(
             leak(),
-            actions=Actions(file="x", dropped_bytes=0, entries=entries),
+            actions=AuditEntries(file="x", dropped_bytes=0, entries=entries),
             config=Configuration(
                 settings=[
                     Setting(name="port", value="8006", default=True),
