@@ -206,7 +206,7 @@ class Line(NamedTuple):
     rank: int = 0
 
 
-LABEL_WIDTH = 10
+MIN_LABEL_WIDTH = 10
 
 StyledLine = tuple[str, str | None]
 """One line of text, and its colour or ``bold``."""
@@ -219,7 +219,11 @@ def lay_out_lines(
 
     Lines of rank 0 stay even if they need more than ``height``.
     """
-    blocks = [(line.rank, _lay_out(line, width, first=not n)) for n, line in enumerate(lines)]
+    lines = list(lines)
+    label_width = max([MIN_LABEL_WIDTH, *(len(line.label) + 1 for line in lines)])
+    blocks = [
+        (line.rank, _lay_out(line, width, label_width if n else 0)) for n, line in enumerate(lines)
+    ]
     if height is not None:
         blocks = drop_by_rank(
             blocks,
@@ -239,8 +243,8 @@ def drop_by_rank(
     return kept
 
 
-def _lay_out(line: Line, width: int | None, *, first: bool) -> list[StyledLine]:
-    label = "" if first else f"  {line.label:<{LABEL_WIDTH}}"
+def _lay_out(line: Line, width: int | None, label_width: int) -> list[StyledLine]:
+    label = f"  {line.label:<{label_width}}" if label_width else ""
     indent = max(len(label), 2)
     if width is None or line.whole:
         return [(label + line.text, line.colour)]

@@ -87,3 +87,12 @@ def test_text_of_the_program_is_escaped() -> None:
 def test_a_low_terminal_keeps_lines_of_rank_0(height: int) -> None:
     laid = [text for text, _ in lay_out_lines(crowded(), 80, height)]
     assert "  next      qcfeed orphans --reap" in laid
+
+
+def test_a_long_label_does_not_run_into_its_text() -> None:
+    lines = lay_out_lines([Line("HEALTHY"), Line("0 live", "quotes"), Line("3", "subscribers")], 80)
+    assert [text for text, _ in lines] == [
+        "HEALTHY",
+        "  quotes      0 live",
+        "  subscribers 3",
+    ]
