@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -76,6 +77,9 @@ async def program() -> AsyncIterator[Program]:
     ledger.uninstall()
 
 
+SLEPT = re.compile(r"(?<=sleeping) [0-9.]+ \w+")  # of "sleeping 599.9 s", "sleeping 10 min"
+
+
 def timeless(value: Any) -> Any:
     """An answer without its envelope, and without what a millisecond changes."""
     if isinstance(value, dict):
@@ -83,7 +87,7 @@ def timeless(value: Any) -> Any:
         return {k: timeless(v) for k, v in value.items() if k not in left_out}
     if isinstance(value, list):
         return [timeless(each) for each in value]
-    return value.split(" 5")[0] if isinstance(value, str) else value  # sleeping 599.9 s
+    return SLEPT.sub("", value) if isinstance(value, str) else value
 
 
 REQUESTS = [
