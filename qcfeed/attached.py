@@ -7,34 +7,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import logging
 import os
-import platform
-import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, Self
 
-import msgspec
-
-from qcfeed.control import paths, routes
-from qcfeed.control.audit import AuditLog, timestamp
+from qcfeed.control import listeners, paths
+from qcfeed.control.audit import AuditLog
 from qcfeed.control.handlers import findings, history, report, tasks
-from qcfeed.diagnostics import snapshot
+from qcfeed.control.handlers.program import ProgramHandlers
 from qcfeed.diagnostics.histogram import Histogram
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.diagnostics.sampler import DiagnosticsSampler
-from qcfeed.errors import NoRunningLoopError, NotFoundError
-from qcfeed.metrics import memory
+from qcfeed.errors import InstanceTakenError, NoRunningLoopError, QcfeedError, StartError
 from qcfeed.metrics.catalog.metrics import DELAY_BUCKETS
 from qcfeed.metrics.recent_history import RecentHistory
-from qcfeed.model.feeds import CancelFeedsRequest
-from qcfeed.model.status import Memory, Process
-from qcfeed.model.tasks import TaskTotals
 from qcfeed.supported import require_supported_interpreter
 
 if TYPE_CHECKING:
     from qcfeed.control.server import ControlServer
     from qcfeed.metrics.collectors import Collector
+
+log = logging.getLogger(__name__)
+
+AUDIT_SUFFIX = ".audit.jsonl"
+
+_handles: set[Attached] = set()
+"""The handles of this process that are not closed."""
+os.register_at_fork(after_in_child=_handles.clear)
 
 
 def attach(
@@ -45,6 +48,7 @@ def attach(
     audit_log: Path | str | None = None,
     orphan_grace: float = 0.0,
     spawn_stacks: int = 0,
+    strict: bool = False,
 ) -> Attached:
     """Make this program answer ``qcfeed --instance INSTANCE status``, ``tasks``, ``orphans`` and so on.
 
@@ -57,7 +61,9 @@ def attach(
     It starts the task ledger, the watch on the loop and the control plane, and returns a handle that
     stops them. Tasks that were created before are counted as *untracked*.
 
-    - ``instance``: the name by which the commands find the program. One program at a time may use it.
+    - ``instance``: the name by which the commands find the program. If another program or loop has it,
+      this one becomes ``INSTANCE-2`` and so on. A second call in one loop returns the first handle. If
+      the earlier loop of this process that had the name is closed, the name passes to this loop.
     - ``socket``: the path of the control plane's Unix socket, instead of the instance's default path.
       Commands then need ``qcfeed --socket PATH``.
     - ``control_listen``: loopback host and port, to serve the control plane over TCP as well, with a
@@ -65,11 +71,13 @@ def attach(
     - ``audit_log``: the file in which actions are recorded; by default one in the state directory.
     - ``orphan_grace``: seconds that an owner may be gone before its tasks count as orphans.
     - ``spawn_stacks``: how many frames to keep for each spawn, for ``qcfeed tasks show``; 0 for none.
+    - ``strict``: raise StartError if anything does not work, and InstanceTakenError if the name is taken.
 
-    Raises UnsupportedInterpreterError on a free-threaded Python and on any Python but CPython,
-    NoRunningLoopError outside a running loop, ConfigError for an invalid name or address, and
-    StartError if the instance name is taken or the socket, port or log cannot be opened. After an
-    error nothing is left running.
+    The program must not fail because it is observed. So whatever the machine refuses (a directory, a
+    descriptor, a port, a thread) is logged as a warning with what does not work and what to do, and is
+    in the handle's ``problems``; with ``strict`` it is raised, and nothing is left running. Mistakes in
+    the call are always raised: UnsupportedInterpreterError on a free-threaded Python and on any Python
+    but CPython, NoRunningLoopError outside a running loop, ConfigError for an invalid name or address.
 
     Cost: the call blocks the loop for 5 ms, and for 0.2 s more if it imports aiohttp. After that: the
     cost of the ledger for each task (see ``Ledger``), three threads that mostly sleep, a timer in the
@@ -83,37 +91,42 @@ def attach(
             f"attach({instance!r}) was called without a running event loop",
             hint="call it in a coroutine: in main(), or in the application's startup hook",
         ) from None
-    # Imported here because it imports aiohttp, which programs that never attach should not pay for.
-    from qcfeed.control.server import ControlServer
-
-    ledger, watch = Ledger(spawn_stacks=spawn_stacks), LoopWatch(lags=Histogram(DELAY_BUCKETS))
-    recent = RecentHistory()
-    sampler = DiagnosticsSampler(ledger, watch, grace=orphan_grace, on_snapshot=recent.note)
-    audit = AuditLog(paths.audit_path(instance) if audit_log is None else Path(audit_log))
-    server = ControlServer(
-        [
-            *tasks.routes(ledger, watch, grace=orphan_grace),
-            *findings.routes(sampler),
-            *history.routes(recent, sampler),
-            *report.routes(audit),
-            *_Program(ledger, watch).table(),
-        ],
-        instance=paths.instance_name(instance),
-        socket=paths.socket_path(instance) if socket is None else Path(socket),
-        loop=loop,
-        watch=watch,
-        audit=audit,
-        listen=control_listen,
-    )
+    paths.instance_name(instance)
+    if control_listen is not None:
+        listeners.check_loopback(control_listen[0])
+    if (earlier := _earlier(instance, loop)) is not None:
+        _refuse_twice(instance, strict=strict)
+        return earlier
+    handle = Attached(instance, loop, orphan_grace, spawn_stacks, strict=strict)
     with contextlib.ExitStack() as undo:
-        ledger.install(loop)
-        undo.callback(ledger.uninstall)
-        watch.start(loop)
-        undo.callback(watch.stop)
-        sampler.start(loop)
-        undo.callback(sampler.stop)
-        server.start()
-        return Attached(instance, ledger, watch, server, undo.pop_all())
+        undo.callback(handle.close)
+        handle.start(
+            None if socket is None else Path(socket),
+            None if audit_log is None else Path(audit_log),
+            control_listen,
+        )
+        undo.pop_all()
+    return handle
+
+
+def _earlier(instance: str, loop: asyncio.AbstractEventLoop) -> Attached | None:
+    """The handle that this loop has under this name. Those of closed loops are closed."""
+    found = None
+    for handle in list(_handles):
+        if handle.requested == instance:
+            if handle.loop is loop:
+                found = handle
+            elif handle.loop.is_closed():
+                handle.close()
+    return found
+
+
+def _refuse_twice(instance: str, *, strict: bool) -> None:
+    message = f"this loop is attached as {instance} already"
+    hint = "close() the handle first, to attach it anew with other options"
+    if strict:
+        raise InstanceTakenError(message, hint=hint)
+    log.warning("attach: %s; the existing handle is returned; %s", message, hint)
 
 
 class Attached:
@@ -127,26 +140,147 @@ class Attached:
     def __init__(
         self,
         instance: str,
-        ledger: Ledger,
-        watch: LoopWatch,
-        server: ControlServer,
-        undo: contextlib.ExitStack,
+        loop: asyncio.AbstractEventLoop,
+        orphan_grace: float,
+        spawn_stacks: int,
+        *,
+        strict: bool,
     ) -> None:
+        self.requested = instance
+        """The name that ``attach`` was called with."""
         self.instance = instance
-        self.ledger = ledger
-        self._watch = watch
-        self._server = server
-        self._undo = undo
+        """The name by which the commands find the program."""
+        self.problems: list[str] = []
+        """What does not work, and why; one sentence each."""
+        self.loop = loop
+        self.ledger = Ledger(spawn_stacks=spawn_stacks)
+        self._watch = LoopWatch(lags=Histogram(DELAY_BUCKETS))
+        self._recent = RecentHistory()
+        self._sampler = DiagnosticsSampler(
+            self.ledger, self._watch, grace=orphan_grace, on_snapshot=self._recent.note
+        )
+        self._program = ProgramHandlers(self.ledger, self._watch)
+        self._grace = orphan_grace
+        self._strict = strict
+        self._server: ControlServer | None = None
+        self._undo = contextlib.ExitStack()
+
+    def start(
+        self, socket: Path | None, audit_log: Path | None, listen: tuple[str, int] | None
+    ) -> None:
+        """Start all parts. ``attach`` calls it, with its own arguments."""
+        _handles.add(self)
+        self._undo.callback(_handles.discard, self)
+        self._undo.callback(self.ledger.uninstall)
+        with self._unless_refused("the task ledger, so tasks are not recorded"):
+            self._install_ledger()
+        self._watch.start(self.loop)
+        self._undo.callback(self._watch.stop)
+        self._undo.callback(self._sampler.stop)
+        with self._unless_refused("the sampler, so there are no findings and no history"):
+            self._start_sampler()
+        if listen is not None:
+            with self._unless_refused("TCP, so only the Unix socket is served"):
+                self._serve(socket, audit_log, listen)
+        if self._server is None:
+            lost = f"the control plane, so `qcfeed --instance {self.requested}` finds no program"
+            with self._unless_refused(lost):
+                self._serve(socket, audit_log, None)
+
+    def _install_ledger(self) -> None:
+        try:
+            self.ledger.install(self.loop)
+        except Exception as error:
+            self.ledger.give_up(error)  # every later answer says so
+            raise
+
+    def _start_sampler(self) -> None:
+        try:
+            self._sampler.start(self.loop)
+        except Exception as error:
+            self._sampler.failure = str(error)  # `tasks findings` says so
+            raise
+
+    def _serve(
+        self, socket: Path | None, audit_log: Path | None, listen: tuple[str, int] | None
+    ) -> None:
+        """Start the control plane under the first name that is free."""
+        taken: InstanceTakenError | None = None
+        for name, path in _names(self.requested, socket):
+            audit = AuditLog(path.with_suffix(AUDIT_SUFFIX))
+            server = self._control_server(name, path, audit, listen)
+            try:
+                server.start(check_audit=False)
+            except InstanceTakenError as error:
+                if self._strict:
+                    raise
+                taken = taken or error
+                continue
+            self._undo.callback(server.stop)
+            self._server, self.instance = server, name
+            self._choose_audit_log(audit, audit_log)
+            if taken is not None:
+                log.warning(
+                    "attach: %s; this program is %s: `qcfeed --instance %s status`",
+                    taken.message, name, name,
+                )  # fmt: skip
+            return
+
+    def _control_server(
+        self, name: str, socket: Path, audit: AuditLog, listen: tuple[str, int] | None
+    ) -> ControlServer:
+        # Imported here because it imports aiohttp, which programs that never attach should not pay for.
+        from qcfeed.control.server import ControlServer
+
+        return ControlServer(
+            [
+                *tasks.routes(self.ledger, self._watch, grace=self._grace),
+                *findings.routes(self._sampler),
+                *history.routes(self._recent, self._sampler),
+                *report.routes(audit),
+                *self._program.table(),
+            ],
+            instance=name,
+            socket=socket,
+            loop=self.loop,
+            watch=self._watch,
+            audit=audit,
+            listen=listen,
+        )
+
+    def _choose_audit_log(self, audit: AuditLog, given: Path | None) -> None:
+        """Record actions in the given file or the state directory; beside the socket if neither works."""
+        beside = audit.path
+        lost = f"the audit log in its usual place; actions are recorded in {beside} instead, or refused"
+        with self._unless_refused(lost):
+            usual = AuditLog(paths.audit_path(self.instance) if given is None else given)
+            usual.check()
+            audit.path = usual.path
+
+    @contextlib.contextmanager
+    def _unless_refused(self, part: str) -> Iterator[None]:
+        """Go on without a part that cannot be started; in strict mode raise StartError."""
+        try:
+            yield
+        except Exception as error:
+            if self._strict and isinstance(error, QcfeedError):
+                raise
+            refused = _as_start_error(error)
+            if self._strict:
+                raise refused from error
+            hint = f"; {refused.hint}" if refused.hint else ""
+            self.problems.append(f"attach goes on without {part}: {refused.message}{hint}")
+            log.warning("%s", self.problems[-1])
 
     @property
-    def socket(self) -> Path:
-        """The path of the control plane's Unix socket."""
-        return self._server.socket
+    def socket(self) -> Path | None:
+        """The path of the control plane's Unix socket; None if it could not be started."""
+        return self._server.socket if self._server else None
 
     @property
     def port(self) -> int | None:
         """The control plane's loopback port; None without ``control_listen``."""
-        return self._server.port
+        return self._server.port if self._server else None
 
     def collector(self) -> Collector:
         """A collector for a prometheus-client registry: tasks, loop lag and the memory limit.
@@ -171,7 +305,6 @@ class Attached:
         if an action is under way, which is then cancelled. ``async with`` does not block the loop
         meanwhile. In a forked child it does not affect the parent.
         """
-        self._server.stop()
         self._undo.close()
 
     def __enter__(self) -> Self:
@@ -184,55 +317,25 @@ class Attached:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.to_thread(self._server.stop)
+        if self._server is not None:
+            await asyncio.to_thread(self._server.stop)
         self.close()
 
 
-class _Program:
-    """The answers of an attached program: ``process``, and an error for everything about feeds."""
-
-    def __init__(self, ledger: Ledger, watch: LoopWatch) -> None:
-        self._ledger = ledger
-        self._watch = watch
-        self._since = timestamp()
-        self._begun = time.monotonic()
-
-    def table(self) -> list[routes.Route]:
-        return [
-            routes.Read(routes.PROCESS, routes.NoQuery, self.process),
-            routes.Read(routes.STATUS, routes.NoQuery, _no_feeds),
-            routes.Read(routes.FEEDS, routes.NoQuery, _no_feeds),
-            routes.Action(
-                routes.FEEDS_CANCEL, "feeds cancel", CancelFeedsRequest, _nothing_to_cancel
-            ),
-        ]
-
-    def process(self, _: routes.NoQuery) -> Process:
-        """Cost: a snapshot, 0.5 us per live task."""
-        self._ledger.check.refresh()
-        totals = snapshot.by_location(self._ledger, time.monotonic()).totals
-        limit = memory.limit()
-        return Process(
-            python=platform.python_version(),
-            attached_at=self._since,
-            attached_s=time.monotonic() - self._begun,
-            loop_lag_ms=self._watch.lag * 1000,
-            memory=Memory(
-                resident_bytes=memory.resident(),
-                limit_bytes=limit.bytes,
-                limit_source=limit.source,
-            ),
-            totals=msgspec.convert(totals, TaskTotals, from_attributes=True),
+def _names(instance: str, socket: Path | None) -> Iterator[tuple[str, Path]]:
+    """The instance names to try, each with the path of its socket: the requested one, then ``NAME-2``."""
+    for number in itertools.count(1):
+        suffix = "" if number == 1 else f"-{number}"
+        name = f"{instance}{suffix}"
+        yield (
+            name,
+            paths.socket_path(name)
+            if socket is None
+            else socket.with_name(f"{socket.stem}{suffix}{socket.suffix}"),
         )
 
 
-async def _nothing_to_cancel(_: CancelFeedsRequest) -> NoReturn:
-    _no_feeds()
-
-
-def _no_feeds(_: routes.NoQuery | None = None) -> NoReturn:
-    raise NotFoundError(
-        f"this instance has no feeds: it is a program (pid {os.getpid()}) that uses"
-        " qcfeed.attach, not the feed service",
-        hint="`qcfeed tasks --by-location` and `qcfeed orphans` work with it",
-    )
+def _as_start_error(error: Exception) -> QcfeedError:
+    if isinstance(error, QcfeedError):
+        return error
+    return StartError(f"{type(error).__name__}: {error}")

@@ -110,16 +110,21 @@ def _bind(path: Path) -> socket.socket:
     return listener
 
 
-def listen_tcp(host: str, port: int) -> socket.socket:
-    """A listening socket on a loopback address; port 0 takes any free port.
-
-    Raises ConfigError for an address that is not loopback, StartError if it is in use.
-    """
+def check_loopback(host: str) -> None:
+    """Raises ConfigError for an address that is not loopback."""
     if not auth.is_loopback(host):
         raise ConfigError(
             f"the control plane listens on loopback only, not on {host}",
             hint="give --control-listen 127.0.0.1:PORT and reach it by `ssh -L`",
         )
+
+
+def listen_tcp(host: str, port: int) -> socket.socket:
+    """A listening socket on a loopback address; port 0 takes any free port.
+
+    Raises ConfigError for an address that is not loopback, StartError if it is in use.
+    """
+    check_loopback(host)
     address = "127.0.0.1" if host == "localhost" else host
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     # Without an explicit protocol asyncio does not treat the socket as TCP and does not set TCP_NODELAY.

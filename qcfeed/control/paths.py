@@ -21,6 +21,7 @@ from qcfeed.control.directories import SUFFIX
 from qcfeed.errors import (
     AmbiguousInstanceError,
     ConfigError,
+    StartError,
     UnreachableError,
     UsageError,
 )
@@ -63,14 +64,32 @@ class Instance(NamedTuple):
 
 
 def runtime_directory(env: Mapping[str, str] = os.environ) -> Path:
-    """The directory of the sockets and the token: only this user can enter it, and a reboot empties it."""
-    return Path(directories.runtime(env))
+    """The directory of the sockets and the token: only this user can enter it, and a reboot empties it.
+
+    Raises StartError if there is neither ``XDG_RUNTIME_DIR`` nor a temporary directory.
+    """
+    try:
+        return Path(directories.runtime(env))
+    except OSError as error:
+        raise StartError(
+            f"there is no directory for control sockets: {error.strerror}",
+            hint="set XDG_RUNTIME_DIR to a directory that this user can write to",
+        ) from error
 
 
 def state_directory(env: Mapping[str, str] = os.environ) -> Path:
-    """The directory of files that survive a reboot: audit logs."""
+    """The directory of files that survive a reboot: audit logs.
+
+    Raises StartError for a user without a home directory.
+    """
     home = env.get("XDG_STATE_HOME") or Path(env.get("HOME") or "~") / ".local" / "state"
-    return Path(home).expanduser() / "qcfeed"
+    try:
+        return Path(home).expanduser() / "qcfeed"
+    except RuntimeError as error:
+        raise StartError(
+            "this user has no home directory, where the audit log would be",
+            hint="set XDG_STATE_HOME, or HOME, to a directory that this user can write to",
+        ) from error
 
 
 def instance_name(name: str) -> str:

@@ -87,14 +87,16 @@ class ControlServer:
         self._grace = action_grace
         self._held = contextlib.ExitStack()
 
-    def start(self) -> None:
+    def start(self, *, check_audit: bool = True) -> None:
         """Start the thread and return once it listens.
 
+        ``check_audit``: whether the audit log must be writable; if it is not, actions are refused later.
         Raises StartError if the instance is already running or something cannot be created, ConfigError for an
         address that is not loopback, NotAllowedError for a token file that others can read. Then nothing is left
         running.
         """
-        self._audit.check()
+        if check_audit:
+            self._audit.check()
         with contextlib.ExitStack() as held:
             unix = held.enter_context(contextlib.closing(UnixListener(self.instance, self.socket)))
             forked = held.enter_context(_at_fork())
@@ -167,6 +169,7 @@ os.register_at_fork(after_in_child=_let_go)
 def _start_thread(main: Callable[[Ready], Coroutine[Any, Any, None]]) -> Stop:
     """Run ``main`` in a thread; return a function that stops and joins it once it is ready."""
     ready: Ready = concurrent.futures.Future()
+    _check_descriptors()
 
     def run() -> None:
         try:
@@ -195,6 +198,25 @@ def _start_thread(main: Callable[[Ready], Coroutine[Any, Any, None]]) -> Stop:
         thread.join()
 
     return stop_and_join
+
+
+def _check_descriptors() -> None:
+    """Raise StartError unless an event loop can open its three descriptors.
+
+    asyncio leaves a loop that could not open all of them half made, and it prints a traceback when it is freed.
+    """
+    opened: tuple[int, ...] = ()
+    try:
+        opened += os.pipe()
+        opened += os.pipe()
+    except OSError as error:
+        raise StartError(
+            f"the control plane could not start: {error.strerror}",
+            hint="raise the limit of open files (`ulimit -n`), or look for what leaks them",
+        ) from error
+    finally:
+        for each in opened:
+            os.close(each)
 
 
 def _runner(dispatcher: Dispatcher, authenticate: Authenticate) -> web.AppRunner:

@@ -76,8 +76,9 @@ class DiagnosticsSampler:
         self._stopping.clear()
         self.unretrieved.install(loop)
         self.watchdog.start(loop)
-        self._thread = threading.Thread(target=self._run, name="qcfeed-sampler", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name="qcfeed-sampler", daemon=True)
+        thread.start()
+        self._thread = thread
 
     def stop(self) -> None:
         """Stop the threads and join them. Waits for a snapshot that is being taken."""

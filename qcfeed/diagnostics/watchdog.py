@@ -68,8 +68,9 @@ class Watchdog:
         """Start. ``loop``: the one that the LoopWatch watches, which must have been started."""
         self._loop = loop
         self._stopping.clear()
-        self._thread = threading.Thread(target=self._run, name="qcfeed-watchdog", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name="qcfeed-watchdog", daemon=True)
+        thread.start()
+        self._thread = thread
 
     def stop(self) -> None:
         """Stop the thread and join it, which takes no time: it only waits."""
