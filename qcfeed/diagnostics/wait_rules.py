@@ -5,6 +5,8 @@ imported to recognise it. None of these functions awaits code of the program. So
 function with a rule is what the task waits on.
 """
 
+# ruff: noqa: SLF001 - asyncio's classes do not expose who waits for them.
+
 from __future__ import annotations
 
 import asyncio
@@ -22,12 +24,20 @@ Detail = Callable[[Any, AnyTask], str]
 """Describes a wait in more detail. It may raise; then the detail is left out."""
 
 
+Find = Callable[[Any], Any]
+"""Finds the object that a link waits for. It may raise; then the object is not known."""
+
+
 class Rule(NamedTuple):
-    """``files``: possible ends of the file name. ``kind``: what the function waits on, in a word."""
+    """``files``: possible ends of the file name. ``kind``: what the function waits on, in a word.
+
+    ``find``: finds the object that a link waits for; without it, no object is known.
+    """
 
     files: tuple[str, ...]
     kind: str
     detail: Detail
+    find: Find | None = None
 
 
 def rule_of(link: Any) -> Rule | None:
@@ -45,13 +55,22 @@ def of_future(waiter: Any) -> tuple[str, str]:
     children = getattr(waiter, "_children", None)
     if children is not None:
         return "gather", pending(children)
+    awaited = behind(waiter)
+    if isinstance(awaited, concurrent.futures.Future):
+        return "executor", _progress(awaited)
+    return ("future", "") if awaited is waiter else ("shield", describe(awaited))
+
+
+def behind(waiter: Any) -> Any:
+    """The future that completes an awaited one: the shielded future, or the one of an executor's call;
+    the awaited one itself if there is none."""
     for callback, *_ in getattr(waiter, "_callbacks", None) or ():
         known = getattr(callback, "__qualname__", "")
         if known == "shield.<locals>._outer_done_callback":
-            return "shield", describe(cell(callback, "inner"))
+            return cell(callback, "inner")
         if known == "_chain_future.<locals>._call_check_cancel":
-            return "executor", _progress(cell(callback, "source"))
-    return "future", ""
+            return cell(callback, "source")
+    return waiter
 
 
 def describe(future: Any) -> str:
@@ -110,14 +129,13 @@ def timer(link: Any) -> Any:
 def first(link: Any, kind: type[Any] | tuple[type[Any], ...]) -> Any:
     """The first object of a type that a link holds. Raises LookupError if there is none."""
     for thing in held(link):
-        if isinstance(thing, kind):
+        # Not isinstance(), which asks an object for its __class__: a proxy then runs the program's code.
+        if issubclass(type(thing), kind):
             return thing
     raise LookupError(kind)
 
 
-def _progress(future: Any) -> str:
-    if not isinstance(future, concurrent.futures.Future):
-        return ""
+def _progress(future: concurrent.futures.Future[Any]) -> str:
     return "running" if future.running() else "ended" if future.done() else "queued"
 
 
@@ -129,50 +147,67 @@ def _sleep(link: Any, task: AnyTask) -> str:
     return seconds(left(timer(link), task))
 
 
+def _a(kind: type[Any] | tuple[type[Any], ...]) -> Find:
+    """Finds the first object of this type."""
+    return lambda link: first(link, kind)
+
+
+_a_queue = _a(asyncio.Queue)
+_a_lock = _a((asyncio.Event, asyncio.Lock, asyncio.Semaphore, asyncio.Condition))
+_a_barrier = _a(asyncio.Barrier)
+_a_group = _a(asyncio.TaskGroup)
+_a_socket = _a(socket.socket)
+_futures = _a((set, frozenset, list, tuple))
+
+
 def _queue(link: Any, _: AnyTask) -> str:
-    queue = first(link, asyncio.Queue)
+    queue = _a_queue(link)
     return f"{queue.qsize()} of {queue.maxsize}" if queue.maxsize > 0 else f"{queue.qsize()} queued"
 
 
 def _join(link: Any, _: AnyTask) -> str:
-    return f"{first(link, asyncio.Queue)._unfinished_tasks} unfinished"  # noqa: SLF001
+    return f"{_a_queue(link)._unfinished_tasks} unfinished"
 
 
 def _waiters(link: Any, _: AnyTask) -> str:
-    number = len(first(link, _LOCKS)._waiters or ())  # noqa: SLF001
-    return f"{number} waiting"
+    return f"{len(_a_lock(link)._waiters or ())} waiting"
 
 
-_LOCKS = (asyncio.Event, asyncio.Lock, asyncio.Semaphore, asyncio.Condition)
-
-
-def _barrier(link: Any, _: AnyTask) -> str:
-    barrier = first(link, asyncio.Barrier)
+def _waiting_parties(link: Any, _: AnyTask) -> str:
+    barrier = _a_barrier(link)
     return f"{barrier.n_waiting} of {barrier.parties} waiting"
 
 
-def _group(link: Any, _: AnyTask) -> str:
-    return f"{len(first(link, asyncio.TaskGroup)._tasks)} pending"  # noqa: SLF001
+def _pending_in_group(link: Any, _: AnyTask) -> str:
+    return f"{len(_a_group(link)._tasks)} pending"
 
 
-def _futures(link: Any, _: AnyTask) -> str:
-    return pending(first(link, (set, frozenset, list, tuple)))
+def _pending_futures(link: Any, _: AnyTask) -> str:
+    return pending(_futures(link))
 
 
-def _transport(link: Any, _: AnyTask) -> str:
-    stream = first(link, (asyncio.StreamReader, asyncio.StreamWriter))
-    return _far_end(stream._transport)  # noqa: SLF001
+def _transport(link: Any) -> Any:
+    return first(link, (asyncio.StreamReader, asyncio.StreamWriter))._transport
 
 
-def _connection(link: Any, _: AnyTask) -> str:
-    """The peer of a WebSocket. The class of the connection is in the function's qualified name."""
+def _far_end_of_stream(link: Any, _: AnyTask) -> str:
+    return _far_end(_transport(link))
+
+
+def _connection(link: Any) -> Any:
+    """A WebSocket connection. Its class is in the function's qualified name."""
     owner = link.__qualname__.rpartition(".")[0]
     for thing in held(link):
         if any(base.__name__ == owner for base in type(thing).__mro__):
-            if hasattr(thing, "remote_address"):
-                return address(thing.remote_address)
-            return _far_end(thing)
-    return ""
+            return thing
+    raise LookupError(owner)
+
+
+def _far_end_of_connection(link: Any, _: AnyTask) -> str:
+    connection = _connection(link)
+    if hasattr(connection, "remote_address"):
+        return address(connection.remote_address)
+    return _far_end(connection)
 
 
 def _far_end(transport: Any) -> str:
@@ -184,12 +219,12 @@ def _far_end(transport: Any) -> str:
 
 
 def _peer(link: Any, _: AnyTask) -> str:
-    sock = first(link, socket.socket)
+    sock = _a_socket(link)
     return address(sock.getpeername()) or address(sock.getsockname())
 
 
 def _listening(link: Any, _: AnyTask) -> str:
-    return address(first(link, socket.socket).getsockname())
+    return address(_a_socket(link).getsockname())
 
 
 def _target(link: Any, _: AnyTask) -> str:
@@ -212,38 +247,45 @@ _ON_SOCKETS = ("asyncio/selector_events.py", "uvloop/loop.pyx")
 _SERVERS = ("asyncio/base_events.py", "uvloop/server.pyx")
 
 RULES: dict[str, Rule] = {
-    "sleep": Rule(_TASKS, "sleeping", _sleep),
-    "_wait": Rule(_TASKS, "wait", _futures),
+    "sleep": Rule(_TASKS, "sleeping", _sleep, timer),
+    "_wait": Rule(_TASKS, "wait", _pending_futures, _futures),
     "as_completed.<locals>._wait_for_one": Rule(_TASKS, "as_completed", _nothing),
     "_AsCompletedIterator._wait_for_one": Rule(_TASKS, "as_completed", _nothing),
-    "TaskGroup.__aexit__": Rule(("asyncio/taskgroups.py",), "TaskGroup", _group),
-    "Queue.get": Rule(_QUEUES, "Queue.get", _queue),
-    "Queue.put": Rule(_QUEUES, "Queue.put", _queue),
-    "Queue.join": Rule(_QUEUES, "Queue.join", _join),
-    "Event.wait": Rule(_SYNC, "Event.wait", _waiters),
-    "Lock.acquire": Rule(_SYNC, "Lock.acquire", _waiters),
-    "Semaphore.acquire": Rule(_SYNC, "Semaphore.acquire", _waiters),
-    "Condition.wait": Rule(_SYNC, "Condition.wait", _waiters),
-    "Barrier.wait": Rule(_SYNC, "Barrier.wait", _barrier),
-    "StreamReader._wait_for_data": Rule(_STREAMS, "socket read", _transport),
-    "StreamWriter.drain": Rule(_STREAMS, "socket write", _transport),
-    "StreamWriter.wait_closed": Rule(_STREAMS, "socket close", _transport),
+    "TaskGroup.__aexit__": Rule(
+        ("asyncio/taskgroups.py",), "TaskGroup", _pending_in_group, _a_group
+    ),
+    "Queue.get": Rule(_QUEUES, "Queue.get", _queue, _a_queue),
+    "Queue.put": Rule(_QUEUES, "Queue.put", _queue, _a_queue),
+    "Queue.join": Rule(_QUEUES, "Queue.join", _join, _a_queue),
+    "Event.wait": Rule(_SYNC, "Event.wait", _waiters, _a_lock),
+    "Lock.acquire": Rule(_SYNC, "Lock.acquire", _waiters, _a_lock),
+    "Semaphore.acquire": Rule(_SYNC, "Semaphore.acquire", _waiters, _a_lock),
+    "Condition.wait": Rule(_SYNC, "Condition.wait", _waiters, _a_lock),
+    "Barrier.wait": Rule(_SYNC, "Barrier.wait", _waiting_parties, _a_barrier),
+    "StreamReader._wait_for_data": Rule(_STREAMS, "socket read", _far_end_of_stream, _transport),
+    "StreamWriter.drain": Rule(_STREAMS, "socket write", _far_end_of_stream, _transport),
+    "StreamWriter.wait_closed": Rule(_STREAMS, "socket close", _far_end_of_stream, _transport),
     "Server.serve_forever": Rule(_SERVERS, "serving", _nothing),
     "BaseEventLoop.getaddrinfo": Rule(("asyncio/base_events.py",), "name lookup", _nothing),
     "Loop.getaddrinfo": Rule(("uvloop/loop.pyx",), "name lookup", _nothing),
     "Loop.create_connection": Rule(("uvloop/loop.pyx",), "socket connect", _nothing),
-    "WebSocketResponse.receive": Rule(("aiohttp/web_ws.py",), "WebSocket receive", _connection),
+    "WebSocketResponse.receive": Rule(
+        ("aiohttp/web_ws.py",), "WebSocket receive", _far_end_of_connection, _connection
+    ),
     "ClientWebSocketResponse.receive": Rule(
-        ("aiohttp/client_ws.py",), "WebSocket receive", _connection
+        ("aiohttp/client_ws.py",), "WebSocket receive", _far_end_of_connection, _connection
     ),
     "Connection.recv": Rule(
-        ("websockets/asyncio/connection.py",), "WebSocket receive", _connection
+        ("websockets/asyncio/connection.py",),
+        "WebSocket receive",
+        _far_end_of_connection,
+        _connection,
     ),
     "WebSocketCommonProtocol.recv": Rule(
-        ("websockets/legacy/protocol.py",), "WebSocket receive", _connection
+        ("websockets/legacy/protocol.py",), "WebSocket receive", _far_end_of_connection, _connection
     ),
 } | {
-    f"{loop}.{method}": Rule(_ON_SOCKETS, kind, detail)
+    f"{loop}.{method}": Rule(_ON_SOCKETS, kind, detail, _a_socket)
     for loop in ("BaseSelectorEventLoop", "Loop")
     for method, kind, detail in (
         ("sock_recv", "socket read", _peer),

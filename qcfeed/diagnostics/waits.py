@@ -68,8 +68,13 @@ class Sleep(NamedTuple):
     whole_s: float
 
 
-class _Seen(NamedTuple):
-    """A wait before its details are looked up. ``rule`` is that of ``link``."""
+class Seen(NamedTuple):
+    """A wait before its details are looked up.
+
+    ``kind``: empty if only the future can tell. ``links``: the await chain. ``waiter``: the future at its
+    end; None for a task that does not wait. ``rule`` is that of ``link``. It holds coroutines of the
+    program, so keep it only briefly.
+    """
 
     kind: str
     links: list[Any]
@@ -78,9 +83,7 @@ class _Seen(NamedTuple):
     link: Any = None
 
 
-_GONE, _ENDED, _RUNNING, _READY = (
-    _Seen(kind, []) for kind in ("gone", "ended", "running", "ready")
-)
+_GONE, _ENDED, _RUNNING, _READY = (Seen(kind, []) for kind in ("gone", "ended", "running", "ready"))
 
 
 def wait(task: AnyTask | None) -> Wait:
@@ -91,11 +94,11 @@ def wait(task: AnyTask | None) -> Wait:
     the line number needs). So call it for the tasks that a person looks at, not for all.
     """
     try:
-        seen = _look(task)
+        seen = look(task)
         if task is None or not seen.links:
             return Wait(seen.kind)
         kind, detail = _told(seen, task)
-        return Wait(kind, detail, _at(seen.links), timeout(seen.links, task))
+        return Wait(kind, detail, own_line(seen.links), timeout(seen.links, task))
     except Exception:  # noqa: BLE001
         return Wait("unknown")
 
@@ -107,12 +110,12 @@ def state(task: AnyTask | None) -> str:
     Never raises: a task that cannot be read is ``unknown``. From any thread. Cost: 2-4 us.
     """
     try:
-        seen = _look(task)
+        seen = look(task)
         if task is None or seen.waiter is None:
             return seen.kind
         kind, detail = _told(seen, task)
         text = _text(kind, detail)
-        return f"{text} at {_at(seen.links)}" if kind == "future" and seen.links else text
+        return f"{text} at {own_line(seen.links)}" if kind == "future" and seen.links else text
     except Exception:  # noqa: BLE001
         return "unknown"
 
@@ -120,7 +123,7 @@ def state(task: AnyTask | None) -> str:
 def sleep(task: AnyTask | None) -> Sleep | None:
     """The sleep that a task is in; None if it waits on something else or cannot be read. Cost: 2 us."""
     try:
-        seen = _look(task)
+        seen = look(task)
         if task is None or seen.kind != "sleeping":
             return None
         left = wait_rules.left(wait_rules.timer(seen.link), task)
@@ -132,7 +135,7 @@ def sleep(task: AnyTask | None) -> Sleep | None:
 def kind(task: AnyTask | None) -> str:
     """Only the kind of ``wait(task)``. Never raises. From any thread. Cost: 1 us, nothing lasting."""
     try:
-        seen = _look(task)
+        seen = look(task)
         return seen.kind or wait_rules.of_future(seen.waiter)[0]
     except Exception:  # noqa: BLE001
         return "unknown"
@@ -145,7 +148,7 @@ def mentions(task: AnyTask | None, word: str) -> bool:
     the coroutine (see ``wait``), so it is looked up only for a word with a colon, as in ``feed.py:83``.
     """
     try:
-        seen = _look(task)
+        seen = look(task)
         wanted = word.casefold()
         if task is None or seen.waiter is None or wanted in seen.kind.casefold():
             return wanted in seen.kind.casefold()
@@ -154,7 +157,7 @@ def mentions(task: AnyTask | None, word: str) -> bool:
             return True
         if kind != "future" or not seen.links:
             return False
-        return wanted in (_at(seen.links) if ":" in word else _in(seen.links)).casefold()
+        return wanted in (own_line(seen.links) if ":" in word else _in(seen.links)).casefold()
     except Exception:  # noqa: BLE001
         return word.casefold() in "unknown"
 
@@ -189,11 +192,11 @@ def _count(kinds: Iterable[str]) -> Waits:
 def _kind(ref: TaskRef) -> str:
     """The kind by which a task is counted; empty for a task that has ended."""
     try:
-        seen = _look(ref())
+        seen = look(ref())
         if seen is _ENDED or seen is _GONE:
             return ""
         kind = seen.kind or wait_rules.of_future(seen.waiter)[0]
-        own = _own(seen.links) if kind == "future" else None
+        own = own_link(seen.links) if kind == "future" else None
     except Exception:  # noqa: BLE001
         return "unknown"
     # By function, not by line. A line needs a frame object, which stays with the coroutine, and tens
@@ -201,7 +204,7 @@ def _kind(ref: TaskRef) -> str:
     return kind if own is None else f"future in {own.__qualname__}"
 
 
-def _look(task: AnyTask | None) -> _Seen:
+def look(task: AnyTask | None) -> Seen:
     """What a task waits on, without details; ``kind`` is empty if only the future can tell.
 
     May raise, because task and coroutine classes of the program may raise anything.
@@ -221,11 +224,11 @@ def _look(task: AnyTask | None) -> _Seen:
     for link in links:
         rule = wait_rules.rule_of(link)
         if rule is not None:
-            return _Seen(rule.kind, links, waiter, rule, link)
-    return _Seen("", links, waiter)
+            return Seen(rule.kind, links, waiter, rule, link)
+    return Seen("", links, waiter)
 
 
-def _told(seen: _Seen, task: AnyTask) -> tuple[str, str]:
+def _told(seen: Seen, task: AnyTask) -> tuple[str, str]:
     """Kind and detail. No detail if the objects are not as the rule expects them."""
     if seen.rule is None:
         return wait_rules.of_future(seen.waiter)
@@ -282,7 +285,7 @@ def _is_active(timeout: asyncio.Timeout) -> bool:
     return timeout.when() is not None and "[active]" in repr(timeout)
 
 
-def _own(links: list[Any]) -> Any:
+def own_link(links: list[Any]) -> Any:
     """The innermost link of the program itself, else of a library, else of asyncio; None if none."""
     known = [(link, code.co_filename) for link in links if (code := chain.code(link))]
     interpreted = [(link, file) for link, file in known if not chain.is_compiled(link)]
@@ -293,14 +296,15 @@ def _own(links: list[Any]) -> Any:
 
 
 def _in(links: list[Any]) -> str:
-    """Like ``_at``, without the line."""
-    link = _own(links)
+    """Like ``own_line``, without the line."""
+    link = own_link(links)
     code = chain.code(link)
     return "" if code is None else f"{_short(code.co_filename)} {code.co_qualname}"
 
 
-def _at(links: list[Any]) -> str:
-    link = _own(links)
+def own_line(links: list[Any]) -> str:
+    """``file:line function`` of ``own_link``; empty if there is none. Cost: see ``wait``."""
+    link = own_link(links)
     code = chain.code(link)
     if code is None:
         return ""

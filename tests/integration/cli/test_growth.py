@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ import pytest
 
 from qcfeed.cli.ui.times import resolve
 from tests.support import incident, loopback_http
+from tests.support.certificate import of_localhost
 from tests.support.loopback_http import DRIPS, PAUSE, reply, serving, success
 from tests.support.patience import PATIENCE
 from tests.support.prometheus_server import Prometheus, needs_prometheus, openmetrics, prometheus
@@ -470,19 +470,7 @@ def test_plotting_without_matplotlib_says_what_to_install(
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate of localhost with its key, signed by itself."""
-    directory = tmp_path_factory.mktemp("tls")
-    both = directory / "both.pem"
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost"
-    command += " -addext subjectAltName=DNS:localhost -keyout key.pem -out cert.pem"
-    try:
-        subprocess.run(
-            command.split(), cwd=directory, check=True, capture_output=True, timeout=PATIENCE
-        )
-    except FileNotFoundError:
-        pytest.skip("not installed: openssl")
-    both.write_text((directory / "key.pem").read_text() + (directory / "cert.pem").read_text())
-    return both
+    return of_localhost(tmp_path_factory.mktemp("tls"))
 
 
 def test_tls_is_checked_against_the_certificates_named(qcfeed_: Call, certificate: Path) -> None:

@@ -767,7 +767,7 @@ async def test_a_word_is_matched_without_line_numbers(monkeypatch: pytest.Monkey
     def looked_up(_: object) -> str:
         raise AssertionError("a frame object would stay with each task")
 
-    monkeypatch.setattr(waits, "_at", looked_up)
+    monkeypatch.setattr(waits, "own_line", looked_up)
     for word in ("future", "FUT", "pump", "test_waits.py"):
         assert waits.mentions(task, word)
     assert not waits.mentions(task, "sleeping")

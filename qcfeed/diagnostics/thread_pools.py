@@ -1,0 +1,130 @@
+"""The thread pools of the process: which one a call waits in, and what its threads do.
+
+A pool is full if all of its threads are busy and calls are queued. The awaiting tasks then wait for
+the calls that occupy the threads.
+"""
+
+# ruff: noqa: SLF001 - concurrent.futures does not expose its threads and queues.
+
+from __future__ import annotations
+
+import concurrent.futures.thread
+import gc
+import sys
+import threading
+from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+from qcfeed.diagnostics.site import short_path
+from qcfeed.diagnostics.source_lines import is_library
+
+_POOL_FILE = "concurrent/futures/thread.py"
+_QUEUED = 1_000
+"""Queued calls of a pool that are searched for a future, if several pools have a queue."""
+
+
+@dataclass(slots=True)
+class ThreadPool:
+    """A pool at one moment. ``threads``: those that have been started. ``executor`` is the pool itself,
+    so keep this only briefly."""
+
+    executor: ThreadPoolExecutor
+    threads: list[threading.Thread] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """How many threads it may have."""
+        return self.executor._max_workers
+
+    @property
+    def queued(self) -> int:
+        """Calls that wait for a thread."""
+        return self.executor._work_queue.qsize()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether calls have to wait because every thread is busy."""
+        return self.queued > 0 and len(self.threads) >= self.size
+
+    @property
+    def name(self) -> str:
+        """The name of its threads without their number: ``asyncio`` for a loop's default executor."""
+        return self.threads[0].name.rpartition("_")[0] if self.threads else ""
+
+    def describe(self) -> str:
+        """``8 of 8 threads busy, 480 calls queued``."""
+        idle = 0 if self.queued else self.executor._idle_semaphore._value
+        busy = max(0, len(self.threads) - idle)
+        return f"{busy} of {self.size} threads busy, {self.queued:,} calls queued"
+
+    def at(self) -> str:
+        """Where most of its threads are: ``file:line function``, and how many; empty if none has started.
+
+        Cost: 5 us per thread.
+        """
+        frames = sys._current_frames()
+        counts = Counter(_place(frames.get(thread.ident or 0)) for thread in self.threads)
+        counts.pop("", None)
+        if not counts:
+            return ""
+        place, number = counts.most_common(1)[0]
+        return f"{place} ({number} of {len(self.threads)} threads)"
+
+
+def pools() -> list[ThreadPool]:
+    """Every thread pool that has started a thread. From any thread. Cost: 1 us per thread of a pool."""
+    found: dict[int, ThreadPool] = {}
+    for thread in _pool_threads():
+        # A pool's thread has a weak reference to its pool as its first argument.
+        arguments = getattr(thread, "_args", None) or (None,)
+        executor = arguments[0]() if callable(arguments[0]) else None
+        if isinstance(executor, ThreadPoolExecutor):
+            found.setdefault(id(executor), ThreadPool(executor)).threads.append(thread)
+    return list(found.values())
+
+
+def pool_of(future: Future[Any], among: list[ThreadPool]) -> ThreadPool | None:
+    """The pool in which a call waits or runs; None if several are possible. Never guesses.
+
+    Cost: 1 us; if several pools have a queue, 0.05 us per queued call.
+    """
+    if len(among) == 1:
+        return among[0]
+    if future.running():
+        return None
+    return next((pool for pool in among if pool.queued and _has_queued(pool, future)), None)
+
+
+def _has_queued(pool: ThreadPool, future: Future[Any]) -> bool:
+    # The queue is written in C and cannot be iterated over; the collector can list what it holds.
+    items = gc.get_referents(pool.executor._work_queue)
+    if items and isinstance(items[0], list):  # up to Python 3.12
+        items = items[0]
+    return any(getattr(item, "future", None) is future for item in items[:_QUEUED])
+
+
+def _pool_threads() -> list[threading.Thread]:
+    for _ in range(3):
+        try:
+            return list(concurrent.futures.thread._threads_queues)
+        except RuntimeError:  # a thread was started meanwhile
+            continue
+    return []
+
+
+def _place(frame: FrameType | None) -> str:
+    """The innermost line of the program, else of a library; empty for a thread that has no call."""
+    nearest: FrameType | None = None
+    while frame is not None and not frame.f_code.co_filename.endswith(_POOL_FILE):
+        nearest = nearest or frame
+        if not is_library(frame.f_code.co_filename):
+            nearest = frame
+            break
+        frame = frame.f_back
+    if nearest is None:
+        return ""
+    code = nearest.f_code
+    return f"{short_path(code.co_filename)}:{nearest.f_lineno} {code.co_qualname}"

@@ -1,0 +1,84 @@
+"""An object's name: the attribute or global variable that refers to it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from qcfeed.diagnostics import chain
+from qcfeed.diagnostics.object_names import attributes, name_of
+
+STOP = object()
+
+
+class Plain:
+    def __init__(self, thing: object) -> None:
+        self._lock = thing
+
+
+class Slotted:
+    __slots__ = ("__weakref__", "_empty", "_lock")
+
+    def __init__(self, thing: object) -> None:
+        self._lock = thing
+
+
+class Derived(Slotted):
+    """With a dict beside the slots of its base."""
+
+
+class Loud:
+    """Fails the test if anything of it is executed."""
+
+    def __init__(self, thing: object) -> None:
+        self.__dict__["_lock"] = thing
+
+    @property
+    def lock(self) -> Any:
+        raise AssertionError("a property was executed")
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "__dict__":
+            return object.__getattribute__(self, name)
+        raise AssertionError(f"{name} was looked up")
+
+    def __eq__(self, other: object) -> bool:
+        raise AssertionError("it was compared")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+async def hold(owner: object, filler: object = None) -> None:
+    await asyncio.sleep(3600)
+
+
+@pytest.mark.parametrize("kind", [Plain, Slotted, Derived, Loud])
+@pytest.mark.parametrize("was_looked_at", [False, True])
+async def test_an_attribute_of_what_a_coroutine_holds(kind: type[Any], was_looked_at: bool) -> None:
+    thing = object()
+    owner = kind(thing)
+    if was_looked_at:  # from then on, the instance has a dict object of its own
+        getattr(owner, "__dict__", None)
+    task = asyncio.create_task(hold(owner))
+    await asyncio.sleep(0)
+    assert name_of(thing, chain.links(task.get_coro())) == f"{kind.__name__}._lock"
+    assert name_of(object(), chain.links(task.get_coro())) == ""
+    task.cancel()
+    await asyncio.wait([task])
+
+
+def test_a_global_variable() -> None:
+    assert name_of(STOP, []) == f"{__name__}.STOP"
+
+
+def test_nothing_has_no_name() -> None:
+    assert name_of(None, []) == ""
+
+
+def test_attributes_are_those_of_the_dict_and_of_the_slots() -> None:
+    derived = Derived(1)
+    derived.extra = 2  # type: ignore[attr-defined]
+    assert dict(attributes(derived)) == {"_lock": 1, "extra": 2}
+    assert dict(attributes(object())) == {}
