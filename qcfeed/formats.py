@@ -57,6 +57,19 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def decimal(value: float) -> str:
+    """A price or size as a plain decimal number, never with an exponent: ``0.00000831``, ``300``."""
+    text = repr(value)
+    if "e" not in text:
+        return text.removesuffix(".0")
+    digits, _, exponent = text.partition("e")
+    whole, _, fraction = digits.partition(".")
+    shift = int(exponent)
+    if shift < 0:
+        return f"0.{'0' * (-shift - 1)}{whole}{fraction}"
+    return f"{whole}{fraction:0<{shift}}"
+
+
 def rate(per_second: float) -> str:
     """A rate: ``1,240``, ``3.2``, ``0``."""
     if per_second == 0:

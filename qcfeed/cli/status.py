@@ -182,10 +182,12 @@ def _feeds(status: Status) -> Iterator[Figure]:
         "red" if bands.dead else "yellow" if bands.stale or bands.very_stale else None,
     )
     connected = "connected" if status.upstream_connected else "DOWN"
+    bad = status.upstream_invalid_messages
+    invalid = f", {plural(bad, 'invalid message')}" if bad else ""
     yield Figure(
         "upstream",
         f"{status.upstream}, {connected}; {plural(status.upstream_reconnects, 'reconnect')},"
-        f" {plural(status.upstream_gaps, 'gap')}",
+        f" {plural(status.upstream_gaps, 'gap')}{invalid}",
     )
 
 

@@ -6,7 +6,6 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from decimal import Decimal
 from enum import StrEnum
 from functools import partial
 from typing import Protocol
@@ -17,6 +16,7 @@ from qcfeed.cli.ui.table import Column, Table
 from qcfeed.client import latest_quotes
 from qcfeed.client.latest_quotes import LatestQuotes, SymbolState
 from qcfeed.client.stream import Event, Received
+from qcfeed.formats import decimal
 from qcfeed.model.messages import Band, Size
 from qcfeed.model.symbol import Symbol
 
@@ -32,11 +32,13 @@ _COLOURS = {
 def _price(value: float) -> str:
     """A price with at least two decimals, and more if it has more."""
     cents = f"{value:.2f}"
-    return cents if float(cents) == value else f"{Decimal(str(value)):f}"
+    return cents if float(cents) == value else decimal(value)
 
 
 def _amount(size: Size) -> str:
-    return NOTHING if size is None else f"{size:,}" if isinstance(size, int) else f"{size:.6g}"
+    if size is None:
+        return NOTHING
+    return f"{size:,}" if isinstance(size, int) else decimal(float(f"{size:.6g}"))
 
 
 def _side(price: float | None, size: Size) -> str | None:

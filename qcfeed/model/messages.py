@@ -5,10 +5,12 @@ docs/protocol.md describes them for authors of clients.
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum, StrEnum
 
 import msgspec
 
+from qcfeed.formats import decimal
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
 
@@ -31,21 +33,35 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
     ts: str
 
 
-def find_fault(tick: Tick) -> str | None:
-    """The reason why ``tick`` is invalid, or None for a valid one. Cost: 0.4 us.
+TIMESTAMP = (
+    r"^(19[7-9][0-9]|2[01][0-9][0-9])-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+    r"T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\.[0-9]{1,9})?Z\Z"
+)
+"""The form of ``ts``: RFC 3339, UTC, the years 1970 to 2199, up to nanoseconds."""
+SMALLEST, LARGEST = 1e-24, 1e24
+"""The range of a price or size other than 0. Each has a plain decimal form of at most 50 digits."""
 
-    A price or size must be finite and not negative; None means that it is missing, which is valid. The
-    timestamp must look like RFC 3339.
+_timestamp = re.compile(TIMESTAMP)
+
+
+def is_valid_number(value: float) -> bool:
+    """Whether ``value`` can be a price or size: 0, or within ``SMALLEST`` and ``LARGEST``."""
+    return SMALLEST <= value <= LARGEST or value == 0
+
+
+def find_fault(tick: Tick) -> str | None:
+    """The reason why ``tick`` is invalid, or None for a valid one. Cost: 1 us.
+
+    None means that a price or size is missing, which is valid.
     """
     values = (tick.bid, tick.ask, tick.last, tick.bid_size, tick.ask_size)
     for value in values:
-        if value is not None and not 0 <= value < _INFINITY:
-            return f"{_CHECKED[values.index(value)]} {value}"
-    return None if tick.ts[4:5] == "-" and tick.ts[10:11] == "T" else f"time {tick.ts[:32]!r}"
+        if value is not None and not (SMALLEST <= value <= LARGEST or value == 0):
+            return f"{_CHECKED[values.index(value)]} {value:g}"
+    return None if _timestamp.match(tick.ts) else f"time {tick.ts[:32]!r}"
 
 
 _CHECKED = ("bid", "ask", "last", "bid size", "ask size")
-_INFINITY = float("inf")
 
 
 class Quote(msgspec.Struct, frozen=True, gc=False, tag="quote", omit_defaults=True):
@@ -189,8 +205,25 @@ def quote(symbol: Symbol, tick: Tick, epoch: str, seq: int) -> Quote:
 
 
 def encode(message: ServerMessage) -> bytes:
-    """The JSON text of ``message``, UTF-8, without white space."""
-    return _encoder.encode(message)
+    """The JSON text of ``message``, UTF-8, without white space; numbers are plain decimals."""
+    text = _encoder.encode(message)
+    if type(message) is Quote and not (
+        _is_plain(message.bid)
+        and _is_plain(message.ask)
+        and _is_plain(message.last)
+        and _is_plain(message.bid_size)
+        and _is_plain(message.ask_size)
+    ):
+        return _WITH_EXPONENT.sub(lambda found: decimal(float(found[0])).encode(), text)
+    return text
+
+
+def _is_plain(value: Size) -> bool:
+    """Whether msgspec writes ``value`` without an exponent."""
+    return value is None or 1e-5 <= value < 1e16 or value == 0 or isinstance(value, int)
+
+
+_WITH_EXPONENT = re.compile(rb'(?<=":)[0-9.]+e-?[0-9]+')
 
 
 def decode(text: str | bytes) -> ServerMessage:

@@ -55,6 +55,7 @@ class Status(Answer, kw_only=True, tag="qcfeed.status/2"):
     upstream_connected: bool
     upstream_reconnects: int
     upstream_gaps: int
+    upstream_invalid_messages: int = 0
     connections: int
     connections_limit: int
     feed_count: int

@@ -77,6 +77,7 @@ class FeedHandlers:
             upstream_connected=health.connected,
             upstream_reconnects=health.reconnects,
             upstream_gaps=health.gaps,
+            upstream_invalid_messages=health.invalid_messages,
             connections=service.gateway.sockets,
             connections_limit=service.config.max_connections,
             feed_count=feeds,

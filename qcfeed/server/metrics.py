@@ -49,6 +49,7 @@ def _feeds(parts: ServiceParts) -> Iterator[Sample]:
     yield Sample(m.UPSTREAM_CONNECTED, health.connected)
     yield Sample(m.UPSTREAM_RECONNECTS, health.reconnects)
     yield Sample(m.UPSTREAM_GAPS, health.gaps)
+    yield Sample(m.UPSTREAM_INVALID, health.invalid_messages)
     yield Sample(m.SUBSCRIPTIONS, hub.subscriptions)
     yield Sample(m.SUBSCRIPTIONS_ORPHANED, len(hub.orphaned_subscriptions()))
 

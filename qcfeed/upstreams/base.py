@@ -31,11 +31,16 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class UpstreamHealth:
-    """The state of the connection that an upstream's feeds share; the counters are since the start."""
+    """The state of the connection that an upstream's feeds share; the counters are since the start.
+
+    ``gaps``: how often an update was found to be missing. ``invalid_messages``: those that could not be
+    decoded or had an invalid value.
+    """
 
     connected: bool
     reconnects: int = 0
     gaps: int = 0
+    invalid_messages: int = 0
     detail: str = ""
 
 

@@ -10,6 +10,7 @@ and its task is joined.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import re
 import time
@@ -17,7 +18,6 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import aiohttp
-import msgspec
 
 from qcfeed.diagnostics import label, owned_by
 from qcfeed.errors import QcfeedError, UnknownSymbolError, UpstreamError
@@ -28,6 +28,8 @@ from qcfeed.upstreams.base import Sink, UpstreamHealth
 from qcfeed.upstreams.coinbase_book import Product
 from qcfeed.upstreams.timestamps import Timestamps
 
+log = logging.getLogger(__name__)
+
 ENDPOINT = "wss://ws-feed.exchange.coinbase.com"
 
 _CONNECT_TIMEOUT = 10.0
@@ -35,21 +37,24 @@ _CLOSE_TIMEOUT = 2.0
 _MAX_PAUSE = 5.0
 _BATCH_DELAY = 0.05
 """Seconds for which subscriptions are collected into one request; the exchange allows 100 per second."""
-_MAX_MESSAGE = 32 * 1024 * 1024
+_MAX_MESSAGE = 16 * 1024 * 1024
 """Maximum bytes of a message; snapshots of the largest books have several megabytes."""
+_MAX_REASON = 300
+"""Characters of the exchange's reason for a refusal that are told."""
 _PRODUCT = re.compile(r"[A-Z0-9]+-[A-Z0-9]+")
 
 
 class _Feed:
     """One product that a feed wants. ``failure`` is completed with the error that ends the feed."""
 
-    __slots__ = ("failure", "last_message_at", "opened", "product", "sink", "symbol")
+    __slots__ = ("failure", "last_message_at", "opened", "passed_over", "product", "sink", "symbol")
 
     def __init__(self, symbol: Symbol, sink: Sink, loop: asyncio.AbstractEventLoop) -> None:
         self.symbol = symbol
         self.sink = sink
         self.product = Product()
         self.opened = False
+        self.passed_over = False
         self.last_message_at = loop.time()
         self.failure: asyncio.Future[QcfeedError] = loop.create_future()
 
@@ -59,6 +64,12 @@ class _Feed:
         if not self.opened:
             self.opened = True
             self.sink.opened()
+
+    def pass_over(self, error: protocol.InvalidMessageError) -> None:
+        """Log the feed's first invalid message that does no harm."""
+        if not self.passed_over:
+            log.warning("%s: passed over an invalid message: %s", self.symbol, error)
+        self.passed_over = True
 
     def end(self, error: QcfeedError) -> None:
         if not self.failure.done():
@@ -281,9 +292,22 @@ class Coinbase:
             elif message is not None and (feed := self._active_feed(message.product_id)):
                 feed.confirm(self._last_message_at)
                 self._apply(feed, message)
-        except (msgspec.DecodeError, ValueError) as error:
-            # An update that cannot be decoded is a missed update: all books could be wrong from here on.
+        except protocol.InvalidMessageError as error:
+            self._handle_invalid(error)
+
+    def _handle_invalid(self, error: protocol.InvalidMessageError) -> None:
+        """Count an invalid message. It ends the feed of its product if its book may now be wrong."""
+        self._set_health(connected=True, invalid=1)
+        if error.product is None:  # it may have been an update of any book
             raise UpstreamError(f"{self._url} sent an invalid message: {error}") from error
+        feed = self._active_feed(error.product)
+        if feed is None:
+            return
+        feed.confirm(self._last_message_at)
+        if error.breaks_book:
+            self._end(feed, UpstreamError(f"invalid message: {error}"))
+        else:
+            feed.pass_over(error)
 
     def _active_feed(self, symbol: str) -> _Feed | None:
         """The feed that is subscribed to ``symbol`` and still wanted; None if there is none."""
@@ -291,10 +315,15 @@ class Coinbase:
         return feed if feed is not None and self._feeds.get(symbol) is feed else None
 
     def _apply(self, feed: _Feed, message: protocol.ProductMessage) -> None:
-        tick = feed.product.apply(message, self._stamp())
-        if missed := feed.product.missed:
+        try:
+            tick = feed.product.apply(message, self._stamp())
+        except ValueError as error:
+            self._set_health(connected=True, invalid=1)
+            self._end(feed, UpstreamError(f"invalid message: {error}"))
+            return
+        if fault := feed.product.fault:
             self._set_health(connected=True, gaps=1)
-            self._end(feed, UpstreamError(f"{missed} trades of {feed.symbol} did not arrive"))
+            self._end(feed, UpstreamError(fault))
         elif tick is not None:
             feed.sink.publish((tick,))
 
@@ -302,7 +331,8 @@ class Coinbase:
         """End the feeds that a refusal names. It had no effect, so the other products are requested again."""
         why = f"{refusal.message}: {refusal.reason}" if refusal.reason else refusal.message
         waiting = {s: feed for s, feed in self._subscribed.items() if not feed.opened}
-        named = [feed for s in _PRODUCT.findall(why) if (feed := waiting.get(s))]
+        named = [waiting[s] for s in protocol.words(why) & waiting.keys()]
+        why = why[:_MAX_REASON]
         for feed in named:
             self._end(feed, UnknownSymbolError(f"{feed.symbol}: {why}"))
         if not named and not waiting:
@@ -320,10 +350,20 @@ class Coinbase:
         self._changed.set()
 
     def _set_health(
-        self, *, connected: bool, reconnects: int = 0, gaps: int = 0, detail: str = ""
+        self,
+        *,
+        connected: bool,
+        reconnects: int = 0,
+        gaps: int = 0,
+        invalid: int = 0,
+        detail: str = "",
     ) -> None:
         """Replace the health object as a whole, so other threads always read a consistent one."""
         was = self._health
         self._health = UpstreamHealth(
-            connected, was.reconnects + reconnects, was.gaps + gaps, detail
+            connected,
+            was.reconnects + reconnects,
+            was.gaps + gaps,
+            was.invalid_messages + invalid,
+            detail,
         )

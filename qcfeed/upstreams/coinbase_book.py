@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_left, insort
 from collections.abc import Iterable
+from heapq import heapify, heappop, heappush
 
-from qcfeed.model.messages import Size, Tick
+from qcfeed.formats import decimal, plural
+from qcfeed.model.messages import Size, Tick, is_valid_number
 from qcfeed.upstreams.coinbase_messages import (
     BookSnapshot,
     Heartbeat,
@@ -15,19 +15,23 @@ from qcfeed.upstreams.coinbase_messages import (
     Ticker,
 )
 
+MAX_LEVELS = 200_000
+"""Price levels per side. The largest books have some tens of thousands."""
+_SPARE_ENTRIES = 64
+
 
 class Side:
-    """The price levels of one side of a book.
+    """The price levels of one side of a book: a dict, and a heap that finds the best price.
 
-    A sorted list and a dict. A change costs a binary search and moving the levels between it and the
-    best one; nearly all changes are near the best.
+    A removed level stays in the heap until it comes to its top or removed levels are the majority. So
+    a change costs the logarithm of the number of levels, in whatever order the prices come.
     """
 
-    __slots__ = ("_prices", "_sign", "_sizes")
+    __slots__ = ("_heap", "_sign", "_sizes")
 
     def __init__(self, sign: int) -> None:
-        self._sign = sign
-        self._prices: list[float] = []  # price times sign, ascending, so the best level is last
+        self._sign = -sign
+        self._heap: list[float] = []  # prices with the sign that makes the best one the smallest
         self._sizes: dict[float, float] = {}
 
     def replace(self, levels: Iterable[tuple[str, str]]) -> None:
@@ -37,28 +41,42 @@ class Side:
             for price, size in levels
             if (amount := number(size)) > 0
         }
-        self._prices = sorted(self._sizes)
+        self._check_count()
+        self._rebuild()
 
     def set_level(self, price: float, size: float) -> None:
         """Set the size of the level at ``price``; 0 removes it."""
         key = self._sign * price
-        if size > 0:
-            if key not in self._sizes:
-                insort(self._prices, key)
-            self._sizes[key] = size
-        elif self._sizes.pop(key, None) is not None:
-            del self._prices[bisect_left(self._prices, key)]
+        if size <= 0:
+            self._sizes.pop(key, None)
+            return
+        if key not in self._sizes:
+            heappush(self._heap, key)
+        self._sizes[key] = size
+        self._check_count()
+        if len(self._heap) > 2 * len(self._sizes) + _SPARE_ENTRIES:
+            self._rebuild()
 
     def best(self) -> tuple[float | None, Size]:
         """The best price and its size; both None if there are no levels."""
-        if not self._prices:
+        while self._heap and self._heap[0] not in self._sizes:
+            heappop(self._heap)
+        if not self._heap:
             return None, None
-        key = self._prices[-1]
+        key = self._heap[0]
         size = self._sizes[key]
         return self._sign * key, int(size) if size.is_integer() else size
 
+    def _check_count(self) -> None:
+        if len(self._sizes) > MAX_LEVELS:
+            raise ValueError(f"the book has more than {MAX_LEVELS:,} levels per side")
+
+    def _rebuild(self) -> None:
+        self._heap = list(self._sizes)
+        heapify(self._heap)
+
     def __len__(self) -> int:
-        return len(self._prices)
+        return len(self._sizes)
 
 
 class Product:
@@ -66,8 +84,10 @@ class Product:
 
     ``apply`` returns the tick that a message causes. It returns None if neither the best bid and ask,
     their sizes nor the last price changed, or while there is no book yet. Updates before the snapshot
-    belong to an earlier subscription and are replaced by it. ``missed`` counts trades that heartbeats
-    announced and that did not arrive. An invalid number raises ValueError.
+    belong to an earlier subscription and are replaced by it. An invalid number raises ValueError.
+
+    ``fault`` says why an update must be missing, so that the product has to be subscribed to again: a
+    trade that a heartbeat announced did not arrive, or the book is crossed (the bid is above the ask).
     """
 
     def __init__(self) -> None:
@@ -79,8 +99,8 @@ class Product:
         self._last_trade = 0
         self._announced_trade = 0
         self._ts = ""
-        self._last_tick: tuple[object, ...] = ()
-        self.missed = 0
+        self._last_tick: tuple[object, ...] = (None,) * 5
+        self.fault: str | None = None
 
     def apply(self, message: ProductMessage, received: str) -> Tick | None:
         """Apply one message; ``received`` is used as its time if it has none."""
@@ -93,6 +113,13 @@ class Product:
         else:
             self._heartbeat(message)
         return self._tick() if self._complete else None
+
+    def discard_book(self) -> None:
+        """An update is missing: cause no tick until the next snapshot."""
+        self._complete = False
+        self._bids.replace(())
+        self._asks.replace(())
+        self.fault = None
 
     def _snapshot(self, message: BookSnapshot, received: str) -> None:
         self._bids.replace(message.bids)
@@ -115,19 +142,24 @@ class Product:
         self._ts = max(self._ts, message.time)
 
     def _heartbeat(self, message: Heartbeat) -> None:
-        """Count trades that the previous heartbeat announced and that have not arrived by now.
+        """Find trades that the previous heartbeat announced and that have not arrived by now.
 
         Tickers and heartbeats are not ordered relative to each other, so a ticker has until the next
         heartbeat. Before the first ticker, which comes with the subscription, nothing is counted.
         """
         if self._last_trade:
-            self.missed += max(0, self._announced_trade - self._last_trade)
+            missed = self._announced_trade - self._last_trade
+            if missed > 0:
+                self.fault = f"{plural(missed, 'trade')} did not arrive"
             self._announced_trade = message.last_trade_id
 
     def _tick(self) -> Tick | None:
         bid, bid_size = self._bids.best()
         ask, ask_size = self._asks.best()
         current = (bid, bid_size, ask, ask_size, self._last)
+        if bid is not None and ask is not None and bid > ask:
+            self.fault = f"the book is crossed, bid {decimal(bid)} over ask {decimal(ask)}"
+            return None
         if current == self._last_tick:
             return None
         self._last_tick = current
@@ -135,8 +167,8 @@ class Product:
 
 
 def number(text: str) -> float:
-    """Parse a price or size. Raises ValueError if it is negative or not finite."""
+    """Parse a price or size. Raises ValueError if it is outside the range of `is_valid_number`."""
     value = float(text)
-    if not 0.0 <= value < math.inf:
-        raise ValueError(f"{text} is not a valid price or size")
+    if not is_valid_number(value):
+        raise ValueError(f"{value:g} is not a valid price or size")
     return value

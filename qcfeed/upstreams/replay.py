@@ -19,14 +19,13 @@ import asyncio
 import logging
 from array import array
 from bisect import bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import msgspec
-
 from qcfeed.errors import ConfigError, InvalidSymbolError, UnknownSymbolError
-from qcfeed.model.messages import Quote, Tick
+from qcfeed.formats import plural
+from qcfeed.model.messages import Quote, Tick, find_fault
 from qcfeed.model.symbol import Symbol, parse
 from qcfeed.upstreams import coinbase_messages as protocol
 from qcfeed.upstreams.base import Sink, UpstreamHealth
@@ -37,6 +36,7 @@ from qcfeed.upstreams.timestamps import render
 MAX_TICKS = 1_000_000
 _BATCH = 128
 _SHORTEST_LAP = 1.0
+_MAX_REPORTED = 10
 
 log = logging.getLogger(__name__)
 
@@ -163,24 +163,73 @@ def load(path: Path) -> tuple[dict[Symbol, Track], float]:
 
 
 def _ticks(reader: RecordingReader) -> Iterator[tuple[float, Symbol, Tick]]:
+    faults = _Faults(reader.path)
     products: defaultdict[str, Product] = defaultdict(Product)
     for at, message in reader:
         try:
             if isinstance(message, Quote):
                 m = message
+                symbol = parse(m.symbol)
                 tick = Tick(m.bid, m.bid_size, m.ask, m.ask_size, m.last, m.ts)
-                yield at, parse(m.symbol), tick
+                if fault := find_fault(tick):
+                    faults.add(symbol, at, f"invalid {fault}")
+                else:
+                    yield at, symbol, tick
             elif isinstance(message, bytes):
-                yield from _raw_capture_ticks(products, at, message)
-        except (InvalidSymbolError, msgspec.DecodeError, ValueError) as error:
+                yield from _raw_capture_ticks(products, faults, at, message)
+        except (InvalidSymbolError, ValueError) as error:
             raise ConfigError(f"{reader.path}: invalid message at time {at}: {error}") from error
+    faults.report()
 
 
 def _raw_capture_ticks(
-    products: defaultdict[str, Product], at: float, text: bytes
+    products: defaultdict[str, Product], faults: _Faults, at: float, text: bytes
 ) -> Iterator[tuple[float, Symbol, Tick]]:
-    message = protocol.decode(text)
-    if isinstance(message, protocol.ProductMessage):
-        tick = products[message.product_id].apply(message, render(round(at * 1e9)))
-        if tick is not None:
-            yield at, parse(message.product_id), tick
+    """The tick that a message causes, if any. Raises ValueError for an invalid one about no product.
+
+    If an update must be missing, the product has no ticks until its next snapshot; the live upstream
+    would subscribe to it again.
+    """
+    try:
+        message = protocol.decode(text)
+    except protocol.InvalidMessageError as error:
+        if error.product is None:
+            raise
+        faults.add(error.product, at, str(error))
+        if error.breaks_book:
+            products[error.product].discard_book()
+        return
+    if not isinstance(message, protocol.ProductMessage):
+        return
+    product = products[message.product_id]
+    try:
+        tick = product.apply(message, render(round(at * 1e9)))
+        fault = product.fault
+    except ValueError as error:
+        tick, fault = None, str(error)
+    if fault:
+        faults.add(message.product_id, at, fault)
+        product.discard_book()
+    elif tick is not None:
+        yield at, parse(message.product_id), tick
+
+
+class _Faults:
+    """What was wrong with single messages of a recording, by symbol. They were passed over."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._counts: Counter[str] = Counter()
+        self._first: dict[str, str] = {}
+
+    def add(self, symbol: str, at: float, why: str) -> None:
+        self._counts[symbol] += 1
+        self._first.setdefault(symbol, f"at time {at}: {why}")
+
+    def report(self) -> None:
+        """Log the symbols with the most faults, and the first fault of each."""
+        for symbol, number in self._counts.most_common(_MAX_REPORTED):
+            faults = f"{plural(number, 'faulty message')} of {symbol}"
+            log.warning("%s: passed over %s, the first %s", self._path, faults, self._first[symbol])
+        if (more := len(self._counts) - _MAX_REPORTED) > 0:
+            log.warning("%s: and of %s", self._path, plural(more, "other symbol"))

@@ -151,7 +151,16 @@ UPSTREAM_CONNECTED = _gauge("qcfeed_upstream_connected", "1", "1 if the upstream
 UPSTREAM_RECONNECTS = _counter(
     "qcfeed_upstream_reconnects_total", "reconnects", "Upstream reconnections."
 )
-UPSTREAM_GAPS = _counter("qcfeed_upstream_gaps_total", "gaps", "Gaps in the upstream's sequence.")
+UPSTREAM_GAPS = _counter(
+    "qcfeed_upstream_gaps_total",
+    "gaps",
+    "Times an upstream's update was missing: a gap, or a crossed book.",
+)
+UPSTREAM_INVALID = _counter(
+    "qcfeed_upstream_invalid_messages_total",
+    "messages",
+    "Invalid messages from the upstream, which were passed over or ended a feed.",
+)
 
 # ---------------------------------------------------------------- subscribers
 

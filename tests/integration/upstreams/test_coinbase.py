@@ -134,11 +134,10 @@ class TestDemand:
                 await sink.until_ticks(2)
                 await other.until_ticks(2)
             count = len(sink.ticks)
-            for product in ("BTC-USD", "ETH-USD"):  # before the unsubscription is even sent
-                change = {"type": "l2update", "product_id": product, "time": "T9"}
-                await server.say(
-                    {**change, "changes": [["buy", "49.9", "1"], ["buy", "99.9", "1"]]}
-                )
+            change = {"type": "l2update", "time": "2024-03-20T02:15:09Z"}
+            for product, bid in (("BTC-USD", "99.9"), ("ETH-USD", "49.9")):
+                # before the unsubscription is even sent
+                await server.say({**change, "product_id": product, "changes": [["buy", bid, "1"]]})
             await other.until_ticks(3)
             assert len(sink.ticks) == count
 
@@ -311,7 +310,7 @@ class TestLoss:
                 await sink.until_ticks(2)
                 await server.say(beat)
                 await server.say(beat)
-                assert await loss(task) == "3 trades of BTC-USD did not arrive"
+                assert await loss(task) == "3 trades did not arrive"
                 assert upstream.health().gaps == 1
                 assert upstream.health().connected
             async with running(upstream, "BTC-USD") as (sink, _):
@@ -325,13 +324,11 @@ class TestLoss:
         [
             ("{nonsense", "invalid message"),
             ("[]", "invalid message"),
-            ('{"type":"l2update","product_id":"BTC-USD","changes":[["buy","x","1"]],"time":""}',
-             "invalid message"),
             (b"\x00\x01", "binary"),
             ("x" * (33 * 1024 * 1024), "Message size"),
             ({"type": "error", "message": "Slow consumer", "reason": "too slow"}, "too slow"),
         ],
-        ids=["rubbish", "no object", "no number", "binary", "huge", "error"],
+        ids=["rubbish", "no object", "binary", "huge", "error"],
     )  # fmt: skip
     async def test_invalid_messages_end_the_connection(
         self, server: CoinbaseServer, upstream: Coinbase, frame: str | bytes | Message, said: str
@@ -343,6 +340,65 @@ class TestLoss:
         async with running(upstream, "BTC-USD") as (sink, _):
             await sink.until_ticks(2)
 
+    @pytest.mark.parametrize(
+        ("changes", "why"),
+        [
+            ([["buy", "1_0", "1"]], "invalid message"),
+            ([["buy", "9" * 4_000, "1"]], "invalid message"),
+            (
+                [["buy", str(n), "1"] for n in range(300_000, 1, -1)],
+                "invalid message",
+            ),
+            ([["buy", "150", "1"]], "the book is crossed, bid 150 over ask 101"),
+        ],
+        ids=["no number", "long number", "too many levels", "crossed"],
+    )
+    async def test_a_fault_of_one_product_is_counted_and_resubscribes_that_product_only(
+        self, server: CoinbaseServer, upstream: Coinbase, changes: list[list[str]], why: str
+    ) -> None:
+        bad = {"type": "l2update", "product_id": "BTC-USD", "time": "2024-03-20T02:15:09Z"}
+        async with running(upstream, "ETH-USD") as (_, other):
+            async with running(upstream, "BTC-USD") as (sink, task):
+                await sink.until_ticks(2)
+                await server.say({**bad, "changes": changes})
+                assert why in await loss(task)
+                assert sink.ticks == first_ticks()
+                health = upstream.health()
+                assert health.connected
+                assert health.gaps + health.invalid_messages == 1
+            async with running(upstream, "BTC-USD") as (sink, _):
+                await sink.until_ticks(2)
+                assert sink.ticks == first_ticks()
+            assert not other.done()
+        assert server.accepted == 1
+
+    async def test_a_product_that_has_never_traded_costs_nobody_anything(
+        self, server: CoinbaseServer, upstream: Coinbase, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        empty = {"type": "snapshot", "product_id": "NEW-USD", "bids": [], "asks": []}
+        server.script = {**SCRIPT, "NEW-USD": [(0.0, empty)]}
+        async with (
+            running(upstream, "BTC-USD") as (sink, task),
+            running(upstream, "NEW-USD") as (new, untraded),
+        ):
+            await sink.until_ticks(2)
+            await until(lambda: new.opens == 1)
+            for _ in range(3):
+                await server.say({"type": "ticker", "product_id": "NEW-USD", "price": "0"})
+            change = {"type": "l2update", "time": "2024-03-20T02:15:09Z"}
+            for product in ("BTC-USD", "NEW-USD"):
+                await server.say(
+                    {**change, "product_id": product, "changes": [["buy", "99.9", "1"]]}
+                )
+            await sink.until_ticks(3)
+            await new.until_ticks(1)
+            assert [tick.bid for tick in new.ticks] == [99.9]
+            assert upstream.health().invalid_messages == 3
+            assert not task.done()
+            assert not untraded.done()
+        assert server.accepted == 1
+        assert caplog.text.count("NEW-USD: passed over an invalid message") == 1
+
     async def test_unknown_messages_are_ignored(
         self, server: CoinbaseServer, upstream: Coinbase
     ) -> None:
@@ -351,10 +407,10 @@ class TestLoss:
             await server.say({"type": "status", "products": []})
             for message in written("ETH-USD"):
                 await server.say(message)
-            change = {"type": "l2update", "product_id": "BTC-USD", "time": "T9"}
+            change = {"type": "l2update", "product_id": "BTC-USD", "time": "2024-03-20T02:15:09Z"}
             await server.say({**change, "changes": [["sell", "100.5", "1"]]})
             await sink.until_ticks(3)
-            assert sink.ticks[-1] == Tick(99.5, 1, 100.5, 1, 100.0, "T9")
+            assert sink.ticks[-1] == Tick(99.5, 1, 100.5, 1, 100.0, "2024-03-20T02:15:09Z")
             assert not task.done()
 
 

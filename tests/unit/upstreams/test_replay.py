@@ -5,6 +5,7 @@ import logging
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from qcfeed.errors import ConfigError, UnknownSymbolError
@@ -19,16 +20,18 @@ from tests.support.sinks import KeepingSink, running, until
 AAPL, MSFT = Symbol("AAPL"), Symbol("MSFT")
 
 CAPTURED = b"""wss://feed <-> 100.0
-100.5: {"type":"ticker","sequence":1,"product_id":"A-B","price":"9.5","time":"T0","trade_id":1}
+100.5: {"type":"ticker","sequence":1,"product_id":"A-B","price":"9.5","time":"2024-03-20T02:15:00Z","trade_id":1}
 100.75: {"type":"snapshot","product_id":"A-B","bids":[["9","1"]],"asks":[["10","2"]]}
-101.0: {"type":"l2update","product_id":"A-B","changes":[["buy","8","1"]],"time":"T1"}
-101.25: {"type":"l2update","product_id":"A-B","changes":[["buy","9.25","0.5"]],"time":"T2"}
+101.0: {"type":"l2update","product_id":"A-B","changes":[["buy","8","1"]],"time":"2024-03-20T02:15:01Z"}
+101.25: {"type":"l2update","product_id":"A-B","changes":[["buy","9.25","0.5"]],"time":"2024-03-20T02:15:02Z"}
 101.5: {"type":"match","product_id":"A-B"}
 """
 
 
 def quote(symbol: str, seq: int) -> Quote:
-    return Quote(symbol, float(seq), 100, seq + 0.5, 200, None, f"T{seq}", "e", seq)
+    return Quote(
+        symbol, float(seq), 100, seq + 0.5, 200, None, f"2024-03-20T02:15:{seq % 60:02}Z", "e", seq
+    )
 
 
 def record(path: Path, *entries: tuple[float, Quote | Status]) -> Path:
@@ -60,7 +63,7 @@ class TestLoad:
         assert list(tracks) == [AAPL, MSFT]
         assert list(tracks[AAPL].due) == [float(n) for n in range(10)]
         assert list(tracks[MSFT].due) == [4.5]
-        assert tracks[AAPL].ticks[3].ts == "T3"
+        assert tracks[AAPL].ticks[3].ts == "2024-03-20T02:15:03Z"
 
     def test_a_raw_capture_goes_through_the_book(self, tmp_path: Path) -> None:
         (tmp_path / "raw").write_bytes(CAPTURED)
@@ -72,7 +75,41 @@ class TestLoad:
             (9.0, 1, 10.0, 9.5),
             (9.25, 0.5, 10.0, 9.5),
         ]
-        assert [t.ts for t in track.ticks] == ["1970-01-01T00:01:40.750000000Z", "T2"]
+        assert [t.ts for t in track.ticks] == [
+            "1970-01-01T00:01:40.750000000Z",
+            "2024-03-20T02:15:02Z",
+        ]
+
+    def test_a_faulty_message_costs_its_own_product_only(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A never-traded product's ticker, an update that is no number, and one that crosses the book."""
+        (tmp_path / "raw").write_bytes(
+            CAPTURED
+            + b"""102.0: {"type":"ticker","product_id":"NEW-USD","price":"0","open_24h":"0"}
+102.0: {"type":"snapshot","product_id":"C-D","bids":[["1","1"]],"asks":[["2","1"]]}
+102.1: {"type":"l2update","product_id":"C-D","changes":[["buy","1_0","1"]],"time":"2024-03-20T02:15:03Z"}
+102.2: {"type":"l2update","product_id":"C-D","changes":[["buy","1.5","1"]],"time":"2024-03-20T02:15:03Z"}
+102.3: {"type":"snapshot","product_id":"C-D","bids":[["1.25","1"]],"asks":[["2","1"]]}
+102.4: {"type":"l2update","product_id":"C-D","changes":[["buy","2.5","1"]],"time":"2024-03-20T02:15:03Z"}
+102.5: {"type":"l2update","product_id":"A-B","changes":[["buy","9.5","1"]],"time":"2024-03-20T02:15:04Z"}
+"""
+        )
+        tracks, _ = load(tmp_path / "raw")
+        assert [tick.bid for tick in tracks[Symbol("A-B")].ticks] == [9.0, 9.25, 9.5]
+        assert [tick.bid for tick in tracks[Symbol("C-D")].ticks] == [1.0, 1.25]
+        assert "1 faulty message of NEW-USD, the first at time 102.0" in caplog.text
+        assert "2 faulty messages of C-D, the first at time 102.1" in caplog.text
+
+    def test_an_invalid_quote_of_a_recording_is_passed_over(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        huge = msgspec.structs.replace(quote("AAPL", 2), ts="2" * 1_000_000)
+        path = record(tmp_path / "a", (1.0, quote("AAPL", 1)), (2.0, huge), (3.0, quote("AAPL", 3)))
+        tracks, _ = load(path)
+        assert [tick.bid for tick in tracks[AAPL].ticks] == [1.0, 3.0]
+        assert "1 faulty message of AAPL" in caplog.text
+        assert len(caplog.text) < 1_000
 
     def test_a_recorders_clock_set_back_does_not_turn_the_timeline(self, tmp_path: Path) -> None:
         path = record(

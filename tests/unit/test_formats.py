@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qcfeed.formats import decimal
+from qcfeed.model import messages
+from qcfeed.model.messages import LARGEST, SMALLEST, Tick
+from qcfeed.model.symbol import Symbol
+
+VALUES = st.floats(min_value=SMALLEST, max_value=LARGEST)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(8.31e-6, "0.00000831"), (8e-6, "0.000008"), (300.0, "300"), (0.0, "0"), (1e21, "1" + "0" * 21),
+     (1.5e16, "15000000000000000"), (189.99, "189.99"), (300, "300")],
+)  # fmt: skip
+def test_a_decimal_has_no_exponent(value: float, text: str) -> None:
+    assert decimal(value) == text
+
+
+@given(VALUES)
+def test_a_decimal_is_the_same_number(value: float) -> None:
+    assert "e" not in decimal(value)
+    assert Decimal(decimal(value)) == Decimal(repr(value))
+
+
+@given(st.tuples(*[VALUES | st.none() | st.just(0.0)] * 5))
+def test_a_quote_is_plain_decimals_on_the_wire(values: tuple[float | None, ...]) -> None:
+    tick = Tick(*values, "2024-03-20T02:15:00Z")  # type: ignore[arg-type]
+    assert messages.find_fault(tick) is None
+    text = messages.encode(messages.quote(Symbol("A1E5-USD"), tick, "7e3", 9))
+    read = messages.decode_quote(text)
+    numbers = (read.bid, read.bid_size, read.ask, read.ask_size, read.last)
+    assert tuple(None if each is None else float(each) for each in numbers) == values
+    assert (read.epoch, read.symbol, read.ts) == ("7e3", "A1E5-USD", tick.ts)
+    assert b"e-" not in text.replace(b"quote", b"")
