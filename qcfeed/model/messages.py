@@ -57,7 +57,7 @@ def find_fault(tick: Tick) -> str | None:
     values = (tick.bid, tick.ask, tick.last, tick.bid_size, tick.ask_size)
     for value in values:
         if value is not None and not (SMALLEST <= value <= LARGEST or value == 0):
-            return f"{_CHECKED[values.index(value)]} {value:g}"
+            return f"{_CHECKED[values.index(value)]} {value}"[:64]
     return None if _timestamp.match(tick.ts) else f"time {tick.ts[:32]!r}"
 
 
