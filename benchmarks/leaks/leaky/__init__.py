@@ -1,0 +1,1 @@
+"""Programs that leak tasks, each modelled on a public bug."""

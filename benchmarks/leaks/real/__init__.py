@@ -1,0 +1,1 @@
+"""Programs that leak because of a real library, at its faulty version from PyPI."""

@@ -1,0 +1,1 @@
+"""Programs that leak nothing, and look as if they did."""
