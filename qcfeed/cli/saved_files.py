@@ -91,7 +91,7 @@ def save(ctx: typer.Context, target: Path) -> None:
 def read(path: Path, route: str, kind: type[AnyAnswer], **params: Any) -> tuple[AnyAnswer, bytes]:
     """The answer of a saved file to a request, and its JSON. Prints which snapshot it is on stderr.
 
-    Raises UsageError if the file is not one of qcfeed's or cannot answer; NotFoundError as Saved does.
+    Raises UsageError if the file is not one of qcfeed's or cannot answer; NotFoundError as saved_tasks.answer does.
     """
     needed = str(kind.__struct_config__.tag)
     from qcfeed.cli import bundle  # imported late: only for files, and archives are slow to import
@@ -100,10 +100,13 @@ def read(path: Path, route: str, kind: type[AnyAnswer], **params: Any) -> tuple[
         return _answer_of_bundle(path, route, kind, needed, params)
     raw = _read_bytes(path)
     schema = _schema(path, raw)
-    if schema.startswith(_SNAPSHOT):
+    if schema.startswith(_SNAPSHOT) and route.startswith(TASKS):
         return _answer_of_snapshot(path, raw, schema, route, kind, params)
     if schema != needed:
-        raise UsageError(f"{path} {_mismatch(schema, needed)}", hint=_HINT)
+        raise UsageError(
+            f"{path} {_mismatch(schema, needed)}",
+            hint=_HINT if route.startswith(TASKS) else _HINT_BUNDLE,
+        )
     if unsupported := sorted(params.keys() - _SUPPORTED_PARAMS):
         raise UsageError(
             f"{path} is a single answer, to which {', '.join(unsupported)} cannot be applied",
@@ -137,7 +140,7 @@ def _answer_of_snapshot(
     path: Path, raw: bytes, schema: str, route: str, kind: type[AnyAnswer], params: dict[str, Any]
 ) -> tuple[AnyAnswer, bytes]:
     # Imported here because the import is slow and a live service does not need it.
-    from qcfeed.control.saved import Saved
+    from qcfeed.control import saved_tasks
     from qcfeed.model.saved_tasks import SavedSnapshot
 
     needed = str(SavedSnapshot.__struct_config__.tag)
@@ -148,7 +151,7 @@ def _answer_of_snapshot(
         f"from {path}: {snapshot.instance} (pid {snapshot.pid}) at {snapshot.taken_at}"
         f"{_partial(len(snapshot.tasks), snapshot.dropped_tasks)}"
     )
-    answer = Saved(snapshot).answer(route, **params)
+    answer = saved_tasks.answer(snapshot, route, **params)
     encoded = msgspec.json.encode(answer)
     return msgspec.json.decode(encoded, type=kind), encoded
 
@@ -202,6 +205,7 @@ _SEPARATE_IN_BUNDLE = (TASKS_FINDINGS, TASKS_ENDED, TASKS_FAILURES)
 """Answers that a bundle has as separate files; a snapshot file contains them."""
 _SNAPSHOT = "qcfeed.tasks.snapshot/"
 _HINT = "`qcfeed tasks --save FILE` writes a file that every `tasks` command can read"
+_HINT_BUNDLE = "`qcfeed report --bundle FILE` writes a file that has this answer"
 _SUPPORTED_PARAMS = {"limit", "key"}
 """Parameters allowed with a single answer: the caller applies the limit, and the key is its own."""
 

@@ -155,7 +155,12 @@ def by_label(ledger: Ledger, key: str, which: Filter, now: float) -> list[LabelR
                 sites.setdefault(value, set()).add(info.site)
     for value, row in rows.items():
         row.locations = len(sites[value])
-    return sorted(rows.values(), key=lambda row: (-row.live, row.value is None, row.value or ""))
+    return sorted(rows.values(), key=most_tasks_first)
+
+
+def most_tasks_first(row: LabelRow) -> tuple[int, bool, str]:
+    """The sort key of rows by label; of equal counts, the row without the label is last."""
+    return -row.live, row.value is None, row.value or ""
 
 
 def _is_at(location: str, wanted: str) -> bool:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import cast
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
 
 import msgspec
 
-from qcfeed.control.handlers.one_task import add_stacks, describe
-from qcfeed.control.handlers.task_details import PAGE, page, task_filter
+from qcfeed.control.handlers.queries import PAGE, page, task_filter
+from qcfeed.control.one_task import add_stacks, describe
 from qcfeed.control.routes import TASKS_PROFILE, TASKS_SNAPSHOT, Read, Route
-from qcfeed.diagnostics import profile
-from qcfeed.diagnostics import snapshot as snapshot
+from qcfeed.control.task_source import TaskSource
+from qcfeed.diagnostics import profile, snapshot
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.sampling import sample_sizes
 from qcfeed.diagnostics.scan import by_site, info_of_ref
@@ -27,26 +27,27 @@ from qcfeed.model.saved_tasks import (
     TasksProfile,
     TaskStack,
 )
-from qcfeed.model.tasks import ByLocationQuery, TasksByLocation
+from qcfeed.model.tasks import ByLocationQuery
 
 
-def routes(
-    ledger: Ledger, by_location: Callable[[ByLocationQuery], TasksByLocation]
-) -> list[Route]:
-    """The routes TASKS_SNAPSHOT and TASKS_PROFILE over ``ledger``; ``by_location``: the handler of that route."""
-    views = _Views(ledger, by_location)
-    return [
-        Read(TASKS_SNAPSHOT, SnapshotQuery, views.snapshot),
-        Read(TASKS_PROFILE, ProfileQuery, views.profile),
-    ]
+def routes(ledger: Ledger, source: TaskSource) -> list[Route]:
+    """The route TASKS_SNAPSHOT over ``ledger``, and ``source``, which reads it."""
+    return [Read(TASKS_SNAPSHOT, SnapshotQuery, _View(ledger, source).snapshot)]
 
 
-class _Views:
-    def __init__(
-        self, ledger: Ledger, by_location: Callable[[ByLocationQuery], TasksByLocation]
-    ) -> None:
+def reads(source: TaskSource) -> list[Read[Any]]:
+    """The route TASKS_PROFILE over ``source``. Cost: that of the filter, and 10 ms for the sample or 5 us per live task."""
+
+    def show(query: ProfileQuery) -> TasksProfile:
+        return _profile(source.profile(task_filter(query), exact=query.exact))
+
+    return [Read(TASKS_PROFILE, ProfileQuery, show)]
+
+
+class _View:
+    def __init__(self, ledger: Ledger, source: TaskSource) -> None:
         self._ledger = ledger
-        self._by_location = by_location
+        self._source = source
 
     def snapshot(self, query: SnapshotQuery) -> SavedSnapshot:
         """Cost: a snapshot with waits, 15 us per listed task, and 20 us per stack.
@@ -54,7 +55,8 @@ class _Views:
         150 to 180 bytes remain in use per coroutine whose stack is taken (diagnostics/chain.py).
         """
         limit, with_stack = page(query.limit), page(query.stacks)
-        counted = self._by_location(ByLocationQuery(waits=True))
+        counted = self._source.by_location()
+        self._source.describe(counted.locations, ByLocationQuery(waits=True))
         now = time.monotonic()
         sites = list(by_site(self._ledger).values())
         taken = sample_sizes(list(map(len, sites)), limit)
@@ -72,11 +74,6 @@ class _Views:
             without_stack=len(chosen) - len(stacked),
         )
 
-    def profile(self, query: ProfileQuery) -> TasksProfile:
-        """Cost: that of the filter, and 10 ms for the sample or 5 us per live task."""
-        which = task_filter(query)
-        return told(profile.take(self._ledger, which, time.monotonic(), exact=query.exact))
-
     def _saved(self, refs: list[TaskRef], stacked: set[int], now: float) -> Iterator[msgspec.Raw]:
         """The tasks as JSON, encoded one by one.
 
@@ -92,7 +89,7 @@ class _Views:
                 yield msgspec.Raw(msgspec.json.encode(saved))
 
 
-def told(taken: profile.Profile) -> TasksProfile:
+def _profile(taken: profile.Profile) -> TasksProfile:
     """A profile as an answer, with numbered places; if there are too many stacks, the most common ones."""
     numbers: dict[profile.Place, int] = {}
 

@@ -156,6 +156,18 @@ async def test_what_a_file_cannot_answer_is_an_error(
         assert words in left.err
 
 
+@pytest.mark.parametrize("command", ["status", "orphans", "feeds", "stacks"])
+async def test_a_file_of_tasks_has_no_other_answers(
+    watched, qcfeed_, file: Path, command: str
+) -> None:
+    watched.serve()
+    await asyncio.to_thread(qcfeed_, "tasks", "--save", str(file), "-o", "name")
+    left = qcfeed_(command, "--from", str(file))
+    assert (left.status, left.out) == (ExitStatus.USAGE, "")
+    assert f"{file} contains qcfeed.tasks.snapshot/3, but qcfeed.{command}" in left.err
+    assert "`qcfeed report --bundle FILE` writes a file that has this answer" in left.err
+
+
 async def test_one_answer_can_be_shown_again_and_no_more(
     watched, qcfeed_, sleepers, file: Path
 ) -> None:

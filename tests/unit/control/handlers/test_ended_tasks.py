@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from qcfeed.control.handlers import ended_tasks
+from qcfeed.control.live_tasks import LiveTasks
 from qcfeed.control.routes import TASKS_ENDED, TASKS_FAILURES
 from qcfeed.diagnostics import Ledger, label
 from qcfeed.errors import UsageError
@@ -17,7 +18,7 @@ from qcfeed.model.ended_tasks import EndedQuery, FailuresQuery, TaskFailures, Ta
 
 class Desk:
     def __init__(self, ledger: Ledger) -> None:
-        self._handle = {route.path: route.handle for route in ended_tasks.routes(ledger)}
+        self._handle = {route.path: route.handle for route in ended_tasks.reads(LiveTasks(ledger))}
 
     def ended(self, **query: object) -> TasksEnded:
         return self._handle[TASKS_ENDED](EndedQuery(**query))

@@ -21,13 +21,13 @@ from qcfeed.control.routes import (
     TASKS_SNAPSHOT,
     TASKS_TREE,
 )
-from qcfeed.control.saved import Saved
+from qcfeed.control.saved_tasks import answer
 from qcfeed.diagnostics import Ledger, LoopWatch, label, owned_by
 from qcfeed.errors import NotFoundError, UsageError
 from qcfeed.model.answer import Answer
 from qcfeed.model.saved_tasks import SavedSnapshot
 
-HERE = "tests/unit/control/test_saved.py"
+HERE = "tests/unit/control/test_saved_tasks.py"
 
 
 class Program:
@@ -40,9 +40,9 @@ class Program:
         read = self._reads[path]
         return read.handle(msgspec.convert(params, read.query))
 
-    def save(self, **params: Any) -> Saved:
+    def save(self, **params: Any) -> SavedSnapshot:
         kept = msgspec.json.encode(self.ask(TASKS_SNAPSHOT, **params))
-        return Saved(msgspec.json.decode(kept, type=SavedSnapshot))
+        return msgspec.json.decode(kept, type=SavedSnapshot)
 
 
 async def sleeping() -> None:
@@ -117,74 +117,73 @@ async def test_it_answers_as_the_service_did(
 ) -> None:
     saved = program.save()
     live = msgspec.to_builtins(program.ask(path, **params))
-    again = msgspec.to_builtins(saved.answer(path, **params))
+    again = msgspec.to_builtins(answer(saved, path, **params))
     assert timeless(again) == timeless(live)
 
 
 async def test_each_task_is_shown_as_the_service_did(program: Program) -> None:
     saved = program.save()
-    serials = [task.serial for task in saved.snapshot.tasks]
+    serials = [task.serial for task in saved.tasks]
     assert len(serials) >= 8
     for serial in serials:
         live = msgspec.to_builtins(program.ask(TASKS_SHOW, serial=serial))
-        again = msgspec.to_builtins(saved.answer(TASKS_SHOW, serial=serial))
+        again = msgspec.to_builtins(answer(saved, TASKS_SHOW, serial=serial))
         if "test_each" not in str(live["stack"]):  # this one runs, and at another line by now
             assert timeless(again) == timeless(live)
 
 
 async def test_serials_can_be_planned_too(program: Program) -> None:
     saved = program.save()
-    first = saved.snapshot.tasks[1].serial
-    plan = saved.answer(TASKS_CANCEL_PLAN, serials=f"{first},999999")
+    first = saved.tasks[1].serial
+    plan = answer(saved, TASKS_CANCEL_PLAN, serials=f"{first},999999")
     live = program.ask(TASKS_CANCEL_PLAN, serials=f"{first},999999")
     assert timeless(msgspec.to_builtins(plan)) == timeless(msgspec.to_builtins(live))
     with pytest.raises(UsageError, match="not serial numbers"):
-        saved.answer(TASKS_CANCEL_PLAN, serials="x")
+        answer(saved, TASKS_CANCEL_PLAN, serials="x")
 
 
 async def test_it_is_bounded_and_counts_what_it_dropped(program: Program) -> None:
     whole, some = program.save(), program.save(limit=4, stacks=2)
-    sites = {task.location for task in whole.snapshot.tasks}
-    kept = some.snapshot
-    assert kept.totals.live == whole.snapshot.totals.live
+    sites = {task.location for task in whole.tasks}
+    kept = some
+    assert kept.totals.live == whole.totals.live
     assert len(kept.tasks) + kept.dropped_tasks == kept.totals.live
     assert {task.location for task in kept.tasks} == sites, "of each location the oldest"
     with_stack = [task for task in kept.tasks if task.stack is not msgspec.UNSET]
     assert kept.without_stack == len(kept.tasks) - len(with_stack)
-    assert some.answer(TASKS).total == whole.snapshot.totals.live
+    assert answer(some, TASKS).total == whole.totals.live
 
 
 async def test_a_task_says_what_was_not_saved_of_it(program: Program) -> None:
     some = program.save(limit=6, stacks=1)
-    without = next(task for task in some.snapshot.tasks if task.stack is msgspec.UNSET)
-    stack, children = some.answer(TASKS_SHOW, serial=without.serial).skipped
+    without = next(task for task in some.tasks if task.stack is msgspec.UNSET)
+    stack, children = answer(some, TASKS_SHOW, serial=without.serial).skipped
     assert stack.startswith("its stack: ")
     assert children.startswith("children among the ")
-    assert program.save().answer(TASKS_SHOW, serial=without.serial).skipped == []
+    assert answer(program.save(), TASKS_SHOW, serial=without.serial).skipped == []
 
 
 async def test_stacks_that_were_saved_stand_for_the_rest(program: Program) -> None:
     saved = program.save(stacks=0)
-    told = saved.answer(TASKS_PROFILE)
-    assert told.total == saved.snapshot.totals.live
+    told = answer(saved, TASKS_PROFILE)
+    assert told.total == saved.totals.live
     assert told.sampled < told.total
     with pytest.raises(UsageError, match=r"the stacks of \d of \d+ tasks were saved"):
-        saved.answer(TASKS_PROFILE, exact=True)
+        answer(saved, TASKS_PROFILE, exact=True)
 
 
 async def test_what_was_not_saved_is_an_error(program: Program) -> None:
     saved = program.save()
     with pytest.raises(NotFoundError, match="no task 999999 was saved"):
-        saved.answer(TASKS_SHOW, serial=999_999)
-    for row in saved.snapshot.locations:
+        answer(saved, TASKS_SHOW, serial=999_999)
+    for row in saved.locations:
         row.sampled = 0
     with pytest.raises(UsageError, match="from a sample"):
-        saved.answer(TASKS_BY_LOCATION, exact=True)
+        answer(saved, TASKS_BY_LOCATION, exact=True)
 
 
 async def test_the_answers_are_of_then(program: Program) -> None:
     saved = program.save()
-    was = saved.snapshot
-    was.pid, was.instance, was.taken_at = 7, "elsewhere", "2024-03-20T02:15:00Z"
-    answer = saved.answer(TASKS)
-    assert (answer.pid, answer.instance, answer.taken_at) == (7, "elsewhere", was.taken_at)
+    saved.pid, saved.instance, saved.taken_at = 7, "elsewhere", "2024-03-20T02:15:00Z"
+    tasks = answer(saved, TASKS)
+    assert (tasks.pid, tasks.instance, tasks.taken_at) == (7, "elsewhere", saved.taken_at)
