@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import itertools
 import logging
 import os
@@ -174,6 +175,9 @@ class Attached:
         self._undo.callback(self.ledger.uninstall)
         with self._unless_refused("the task ledger, so tasks are not recorded"):
             self._install_ledger()
+        with contextlib.suppress(Exception):  # _serve() reports it
+            # Before the watch begins, which would report the import as a stall of the program.
+            importlib.import_module("qcfeed.control.server")
         self._watch.start(self.loop)
         self._undo.callback(self._watch.stop)
         self._undo.callback(self._sampler.stop)

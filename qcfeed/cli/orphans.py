@@ -106,7 +106,7 @@ def _list(
     warn_incomplete(answer.incomplete)
     if not answer.total:
         if nothing_to_list:
-            say(_no_orphans(bool(params), complete=not answer.incomplete))
+            say(_no_orphans(bool(params), answer))
         if answer.incomplete:
             raise typer.Exit(ExitStatus.FINDINGS)
         return
@@ -117,12 +117,15 @@ def _list(
     raise typer.Exit(ExitStatus.FINDINGS)
 
 
-def _no_orphans(filtered: bool, *, complete: bool) -> str:
-    """The message for an empty list. An incomplete ledger cannot exclude that there are orphans."""
+def _no_orphans(filtered: bool, answer: Orphans) -> str:
+    """The message for an empty list. It claims nothing about tasks that the ledger does not see."""
     if filtered:
         return "no orphaned task matches"
-    if not complete:
+    if answer.incomplete:
         return "no orphans among the tasks that the ledger can see"
+    if answer.untracked:
+        untracked = formats.plural(answer.untracked, "untracked task")
+        return f"no orphans among the tracked tasks; the owner of {untracked} is not known"
     return "no orphans: every live task and subscription has its owner"
 
 

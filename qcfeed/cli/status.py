@@ -153,11 +153,12 @@ def _tasks(status: Status) -> Iterator[Figure]:
 
 
 def _task_counts(totals: TaskTotals) -> Figure:
+    untracked = f"; {count(totals.untracked)} untracked" if totals.untracked else ""
     return Figure(
         "tasks",
         f"{count(totals.live)} live; {count(totals.spawned)} spawned,"
         f" {count(totals.finished)} finished, {count(totals.cancelled)} cancelled,"
-        f" {count(totals.failed)} failed",
+        f" {count(totals.failed)} failed{untracked}",
     )
 
 

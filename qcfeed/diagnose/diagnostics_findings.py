@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from qcfeed.diagnose.evidence import Evidence
 from qcfeed.diagnose.runbooks import page_of
 from qcfeed.diagnostics.findings import Certainty, Finding
+from qcfeed.formats import age
 from qcfeed.model.diagnosis import DiagnosisFinding
 
 DRILL = "drill"
+MIN_UNTRACKED_GROWTH = 20
+"""More untracked tasks between the two snapshots; fewer are not worth waking a person."""
 
 _LEDGER_RULES = {
     "cancelled_in_vain": (
@@ -65,6 +68,32 @@ def _from_ledger(
         count=found.count,
         safe=safe,
         next=[each.replace("qcfeed ", f"{evidence.command} ", 1) for each in found.next],
+    )
+
+
+def growing_untracked(evidence: Evidence) -> Iterator[DiagnosisFinding]:
+    """Untracked tasks that grow in number: they have no location, so no other rule can judge them."""
+    before, after = evidence.before.totals.untracked, evidence.after.totals.untracked
+    known = list(evidence.ledger_findings("untracked_tasks"))
+    is_proved = any(Certainty(each.certainty) is Certainty.PROVED for each in known)
+    if after - before < MIN_UNTRACKED_GROWTH or is_proved or evidence.after.totals.incomplete:
+        return
+    kind, urgency, safe = _LEDGER_RULES["untracked_tasks"]
+    summary = f"{after - before:,} more untracked tasks in {age(evidence.seconds)}"
+    yield DiagnosisFinding(
+        rule="untracked_tasks",
+        kind=kind,
+        certainty=Certainty.PROVED,
+        urgency=urgency,
+        headline=f"{summary}, {after:,} in all: whether they leak cannot be judged",
+        cause=f"{summary}: their creator goes around the task factory, so their line is not known",
+        evidence=[
+            f"{after:,} untracked and {evidence.after.totals.live:,} tracked tasks are live",
+            *(line for each in known for line in each.evidence),
+        ],
+        count=after,
+        safe=safe,
+        next=[f"{evidence.command} runbook {page_of('untracked_tasks')}"],
     )
 
 

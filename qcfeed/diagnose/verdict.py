@@ -32,6 +32,7 @@ RULES: Sequence[Callable[[Evidence], Iterator[DiagnosisFinding]]] = (
     quotes.own_lag,
     subscribers.slow_subscribers,
     diagnostics_findings.ledger_findings,
+    diagnostics_findings.growing_untracked,
     diagnostics_findings.incomplete_ledger,
     diagnostics_findings.running_drill,
     alerts.firing_alerts,
@@ -73,6 +74,8 @@ def headline(finding: DiagnosisFinding) -> str:
 
 def _healthy(evidence: Evidence) -> str:
     counts = [plural(evidence.after.totals.live, "task")]
+    if evidence.after.totals.untracked:
+        counts.append(f"{count(evidence.after.totals.untracked)} untracked")
     if evidence.status is not None:
         counts.append(plural(evidence.status.feed_count, "feed"))
         counts.append(plural(evidence.status.subscriptions, "subscription"))
@@ -85,7 +88,7 @@ def _examined(evidence: Evidence) -> Iterator[Looked]:
     yield Looked(
         subject="tasks",
         result=f"{count(totals.live)} live, {net:+,} in {age(evidence.seconds)},"
-        f" {count(totals.orphaned)} orphaned",
+        f" {count(totals.orphaned)} orphaned{_untracked(evidence)}",
     )
     if evidence.memory is not None:
         used, limit = evidence.memory.resident_bytes, evidence.memory.limit_bytes
@@ -102,6 +105,11 @@ def _examined(evidence: Evidence) -> Iterator[Looked]:
             text += f"; memory and tasks over {span}, from {evidence.history_source}"
         yield Looked(subject="history", result=text)
     yield from _service(evidence)
+
+
+def _untracked(evidence: Evidence) -> str:
+    before, after = evidence.before.totals.untracked, evidence.after.totals.untracked
+    return f"; {count(after)} untracked, {after - before:+,}" if before or after else ""
 
 
 def _service(evidence: Evidence) -> Iterator[Looked]:

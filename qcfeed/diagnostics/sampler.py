@@ -130,10 +130,10 @@ class DiagnosticsSampler:
         )
 
     def _untracked_tasks(self, now: float) -> UntrackedTasks:
-        """Untracked tasks at each snapshot. The last count is taken anew if there were any, because
-        tasks that have ended since need no report."""
+        """Untracked tasks at each snapshot. The last count is taken anew, because tasks may have ended or
+        appeared since."""
         last, counts = self._last, list(self._untracked)
-        if last.new_untracked:
+        if counts:
             last = snapshot.by_location(self._ledger, now)
             counts[-1] = last.new_untracked
         return UntrackedTasks(counts, last.totals.live, last.new_untracked_coroutines)

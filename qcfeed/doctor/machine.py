@@ -128,7 +128,7 @@ def ledger(case: Case) -> str:
         raise CheckFailedError(
             "; ".join(tasks.incomplete), hint=f"`{case.command} runbook QcfeedLedgerIncomplete`"
         )
-    untracked = f"; {tasks.untracked:,} bypassed the ledger" if tasks.untracked else ""
+    untracked = f"; {tasks.untracked:,} untracked" if tasks.untracked else ""
     return f"{tasks.live:,} live tasks are tracked{untracked}"
 
 

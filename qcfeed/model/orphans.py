@@ -32,10 +32,12 @@ class Orphan(msgspec.Struct, kw_only=True):
 class Orphans(Answer, kw_only=True, tag="qcfeed.orphans/2"):
     """Orphans, oldest first. ``total``: all orphans, including those beyond the limit.
 
+    ``untracked``: live tasks whose owner is not known, because the ledger did not record them.
     ``incomplete``: why there may be more, as in TaskTotals.
     """
 
     total: int
+    untracked: int = 0
     orphans: list[Orphan]
     incomplete: list[str] = msgspec.field(default_factory=list)
 

@@ -181,6 +181,43 @@ def test_a_library_that_replaces_the_task_factory_of_an_attached_program(tmp_pat
         assert re.search(r"^tasks +2,00\d live", status, re.MULTILINE)
 
 
+GOES_AROUND = """
+import asyncio, itertools
+from qcfeed import attach
+
+async def wait():
+    await asyncio.sleep(3600)
+
+async def main():
+    loop = asyncio.get_running_loop()
+    attach("billing")
+    kept = []
+    for number in itertools.count():
+        kept += [asyncio.Task(wait(), loop=loop) for _ in range(20)]
+        if number == 1:
+            print("leaking", flush=True)
+        await asyncio.sleep(0.1)
+
+asyncio.run(main())
+"""
+
+
+def test_a_leak_that_goes_around_the_task_factory_is_never_called_healthy(tmp_path: Path) -> None:
+    billing = ("--instance", "billing")
+    with program(tmp_path, "-c", GOES_AROUND) as running:
+        running.hear("leaking")
+        verdict = ask(tmp_path, *billing, "diagnose", "--window", "2s")
+        assert verdict.returncode == ExitStatus.FINDINGS, verdict
+        assert re.match(r"UNTRACKED  [\d,]+ more untracked tasks in ", verdict.stdout)
+        assert "wait (" in verdict.stdout
+        assert re.search(
+            r"^tasks +\d+ live; .*; [\d,]+ untracked$",
+            ask(tmp_path, *billing, "status").stdout,
+            re.MULTILINE,
+        )
+        assert "is not known" in ask(tmp_path, *billing, "orphans").stderr
+
+
 def test_a_service_that_ends_with_the_drill_on_puts_its_factory_back(tmp_path: Path) -> None:
     with serving(tmp_path, "--no-monitor", "--drill", "replaced-factory=10") as running:
         until(

@@ -33,6 +33,20 @@ async def test_orphans_are_findings_and_reaping_ends_exactly_those(
     assert sum(1 for task in asyncio.all_tasks() if task.get_name() == "sleeper") == 2
 
 
+async def test_nothing_is_claimed_about_untracked_tasks(watched, qcfeed_) -> None:
+    loop = asyncio.get_running_loop()
+    untracked = [asyncio.Task(asyncio.sleep(3600), loop=loop) for _ in range(7)]
+    watched.serve()
+    found = await asyncio.to_thread(qcfeed_, "orphans")
+    assert found.status == ExitStatus.OK
+    assert "the owner of 7 untracked tasks is not known" in found.err
+    told = await asyncio.to_thread(qcfeed_, "orphans", "-o", "json")
+    assert json.loads(told.out)["untracked"] == 7
+    for task in untracked:
+        task.cancel()
+    await asyncio.wait(untracked)
+
+
 async def test_no_orphans_as_json_is_still_a_document(watched, qcfeed_) -> None:
     watched.serve()
     left = await asyncio.to_thread(qcfeed_, "orphans", "-o", "json")

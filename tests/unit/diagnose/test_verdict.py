@@ -19,6 +19,7 @@ from qcfeed.diagnose import (
     quotes,
     subscribers,
 )
+from qcfeed.diagnose.diagnostics_findings import MIN_UNTRACKED_GROWTH
 from qcfeed.diagnose.evidence import ActiveAlert, Evidence
 from qcfeed.diagnose.verdict import RULES, diagnose
 from qcfeed.metrics.catalog import alerts as catalog
@@ -276,6 +277,25 @@ def test_untracked_tasks_that_do_not_grow_are_a_warning() -> None:
     assert (judged.verdict, judged.findings) == ("healthy", [])
     (again,) = judged.to_recheck
     assert (again.headline, again.cause, again.runbook) == (many, many, "QcfeedLedgerIncomplete")
+
+
+@pytest.mark.parametrize("untracked", [(5, 24), (5, 25), (300, 20)])
+def test_untracked_tasks_that_grow_meanwhile_are_never_called_healthy(
+    untracked: tuple[int, int],
+) -> None:
+    evidence = healthy(
+        findings=ledger_findings(rule("untracked_tasks", "", sure=False, evidence=["of wait (9)"]))
+    )
+    evidence.before.totals.untracked, evidence.after.totals.untracked = untracked
+    judged = diagnose(evidence)
+    grew = untracked[1] - untracked[0]
+    assert judged.checks[0].result.endswith(f"; {untracked[1]} untracked, {grew:+}")
+    if grew < MIN_UNTRACKED_GROWTH:
+        assert judged.headline.startswith(f"HEALTHY  2 tasks, {untracked[1]} untracked, 2 feeds")
+    else:
+        assert judged.verdict == "untracked_tasks"
+        assert judged.headline.startswith("UNTRACKED  20 more untracked tasks in 5.0s, 25 in all: ")
+        assert judged.findings[0].evidence[-1] == "of wait (9)"
 
 
 def test_a_healthy_verdict_lists_what_was_checked() -> None:

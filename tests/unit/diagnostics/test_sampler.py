@@ -354,6 +354,16 @@ async def test_tasks_created_around_the_ledger(sampler: DiagnosticsSampler) -> N
     await end(*tasks)
 
 
+async def test_untracked_tasks_that_have_appeared_since_the_last_snapshot(
+    sampler: DiagnosticsSampler,
+) -> None:
+    sampler.sample(time.monotonic())
+    loop = asyncio.get_running_loop()
+    tasks = [asyncio.Task(forever(), loop=loop) for _ in range(25)]
+    assert "untracked_tasks" in [each.rule for each in found(sampler)]
+    await end(*tasks)
+
+
 async def test_untracked_tasks_that_have_ended_since_the_last_snapshot(
     sampler: DiagnosticsSampler,
 ) -> None:
