@@ -207,6 +207,9 @@ class PrometheusConfig:
     prometheus_token_file: str | None = _option(
         None, "File that contains the bearer token.", metavar="FILE"
     )
+    prometheus_tenant: str | None = _option(
+        None, "Tenant of a shared server such as Mimir or Cortex, sent as X-Scope-OrgID."
+    )
     prometheus_ca: str | None = _option(
         None, "CA certificates (PEM) to verify the server's certificate with.", metavar="FILE"
     )
@@ -226,6 +229,9 @@ class PrometheusConfig:
             raise ConfigError(
                 "--prometheus-key needs --prometheus-cert, the certificate it belongs to"
             )
+        tenant = self.prometheus_tenant or "tenant"
+        if not (tenant.isascii() and tenant.isprintable() and tenant == tenant.strip()):
+            raise ConfigError("--prometheus-tenant must be printable ASCII, as in an HTTP header")
         if self.prometheus_user and (self.prometheus_token or self.prometheus_token_file):
             raise ConfigError("give a user or a token for Prometheus, not both")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,10 @@ def _colour(alert: AlertRow) -> str:
     return "red" if alert.state == FIRING else "yellow"
 
 
+def _value(value: float) -> str:
+    return formats.NOTHING if math.isnan(value) else f"{value:,.4g}"
+
+
 TABLE: Table[AlertRow] = Table(
     (
         Column("name", header="ALERT", least=20, colour=_colour),
@@ -63,7 +68,7 @@ TABLE: Table[AlertRow] = Table(
         Column("severity"),
         Column("active_s", header="FOR", show=formats.age, right=True),
         Column("since", header="SINCE (UTC)", show=formats.clock),
-        Column("current_value", header="VALUE", show=lambda v: f"{v:,.4g}", right=True),
+        Column("current_value", header="VALUE", show=_value, right=True),
         Column("instance", value=lambda a: a.labels.get("instance"), least=12, rank=1),
         Column("summary", wide=True),
         Column("runbook", wide=True),

@@ -10,6 +10,7 @@ from qcfeed.doctor.check import Case, CheckFailedError, Skip
 from qcfeed.errors import ConfigError, PrometheusError
 from qcfeed.metrics.catalog.alerts import ALERTS
 from qcfeed.metrics.catalog.recordings import RECORDINGS
+from qcfeed.metrics.prometheus_answers import BuildData, RuleData, RulesData
 
 STARTUP = 60.0
 """The most seconds between the start of a process and the start of the service in it."""
@@ -22,7 +23,7 @@ def reachable(case: Case) -> str:
     """The configured URL answers as Prometheus does."""
     try:
         server = _server(case)
-        version = server.fetch("/api/v1/status/buildinfo")["version"]
+        version = server.fetch("/api/v1/status/buildinfo", BuildData).version
     except (PrometheusError, ConfigError):
         case.prometheus_answers = False
         raise
@@ -35,7 +36,7 @@ def scraped(case: Case) -> str:
     started = datetime.fromisoformat(service.started_at).timestamp()
     found = server.instant("process_start_time_seconds", server.now())
     for series in found:
-        if 0 <= started - series.samples[-1][1] < STARTUP:
+        if series.samples and 0 <= started - series.samples[-1][1] < STARTUP:
             return f"this service is scraped as {_target(series.labels)}"
     others = ", ".join(sorted(_target(series.labels) for series in found)) or "nothing"
     raise CheckFailedError(
@@ -49,8 +50,8 @@ def scraped(case: Case) -> str:
 def rules(case: Case) -> str:
     """Every rule of this version is loaded, with the same expression, and can be evaluated."""
     server = _server(case)
-    groups = server.fetch("/api/v1/rules")["groups"]
-    loaded = {_key(rule): rule for group in groups for rule in group["rules"]}
+    found = server.fetch("/api/v1/rules", RulesData)
+    loaded = {_key(rule): rule for rule in found.rules()}
     shipped = {
         **{each.name: (each.expr, each.hold) for each in ALERTS},
         **{_named(each.name, each.labels): (each.expr, "") for each in RECORDINGS},
@@ -68,9 +69,7 @@ def rules(case: Case) -> str:
         raise CheckFailedError(
             f"{len(changed)} rules differ from those shipped: {_some(changed)}", hint=_HINT
         )
-    failing = [
-        f"{name} ({rule['lastError']})" for name, rule in loaded.items() if rule.get("lastError")
-    ]
+    failing = [f"{name} ({rule.last_error})" for name, rule in loaded.items() if rule.last_error]
     if failing:
         raise CheckFailedError(f"rules fail: {_some(failing)}", hint=f"see {server.url}/rules")
     return f"all {len(shipped)} rules are loaded, as shipped"
@@ -107,25 +106,24 @@ def _server(case: Case) -> Any:
     return Prometheus(settings, timeout=case.timeout)
 
 
-def _same(server: Any, expr: str, hold: str, rule: Mapping[str, Any]) -> bool:
+def _same(server: Any, expr: str, hold: str, rule: RuleData) -> bool:
     """Whether a loaded rule equals the shipped one, after Prometheus has formatted both."""
-    if hold and float(rule.get("duration", 0)) != _seconds(hold):
+    if hold and (rule.duration or 0.0) != _seconds(hold):
         return False
-    if "".join(expr.split()) == "".join(rule["query"].split()):
+    if "".join(expr.split()) == "".join(rule.query.split()):
         return True
     try:
-        return bool(_formatted(server, expr) == _formatted(server, rule["query"]))
+        return bool(_formatted(server, expr) == _formatted(server, rule.query))
     except PrometheusError as error:
         raise Skip(
             "this Prometheus is too old to compare rules: it cannot format queries (before 2.40)"
         ) from error
 
 
-def _key(rule: Mapping[str, Any]) -> str:
+def _key(rule: RuleData) -> str:
     """What identifies a rule: an alert's name; a recording's name and labels, as several write one
     metric."""
-    name = str(rule["name"])
-    return name if rule["type"] == "alerting" else _named(name, rule.get("labels", {}))
+    return rule.name if rule.type == "alerting" else _named(rule.name, rule.labels or {})
 
 
 def _named(name: str, labels: Mapping[str, str]) -> str:
@@ -134,7 +132,7 @@ def _named(name: str, labels: Mapping[str, str]) -> str:
 
 
 def _formatted(server: Any, expr: str) -> str:
-    return str(server.fetch("/api/v1/format_query", query=expr))
+    return str(server.fetch("/api/v1/format_query", str, query=expr))
 
 
 def _seconds(hold: str) -> float:

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from qcfeed.errors import PrometheusError
 from qcfeed.metrics.claims import Claim, claims
 from qcfeed.metrics.prometheus import Prometheus
+from qcfeed.metrics.prometheus_answers import (
+    REPLICA_LABELS,
+    AlertData,
+    AlertsData,
+    RulesData,
+)
 
 FIRING = "firing"
 _RUNBOOK = ("runbook_url", "runbook")
 _FIRST = ("command", "first", "action", "next")
 _SUMMARY = ("summary", "message", "description")
-_NANOSECONDS = re.compile(r"(\.\d{6})\d+")
+_NANOSECONDS = re.compile(r"(\.[0-9]{6})[0-9]+")
+_MAX_TEXT = 2_000
+"""Characters of a label or annotation that are kept."""
+_MAX_TIME = 64
+_EPOCH_YEAR = 1970
 
 
 class Alert(NamedTuple):
     """One alert. ``state``: ``firing`` or ``pending``. ``since``: when it became active, in Unix seconds.
-    ``value``: the current value of its expression. ``first``: the command to run first."""
+    ``value``: the current value of its expression, NaN if the server gives none. ``first``: the command to run first."""
 
     name: str
     state: str
@@ -39,23 +49,19 @@ def active(server: Prometheus) -> list[Alert]:
 
     Raises PrometheusError. Cost: one request.
     """
-    found = server.fetch("/api/v1/alerts")
-    try:
-        alerts = [_alert(each) for each in found["alerts"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise PrometheusError(
-            f"{server.url} answered with an unexpected list of alerts: {error!r}"
-        ) from error
-    return sorted(alerts, key=lambda each: (each.state != FIRING, each.since, each.name))
+    found = server.fetch("/api/v1/alerts", AlertsData)
+    now = server.now()
+    alerts = {_identity(each): each for each in found.alerts or ()}
+    return sorted(
+        (_alert(each, now) for each in alerts.values()),
+        key=lambda each: (each.state != FIRING, each.since, each.name),
+    )
 
 
 def rules(server: Prometheus) -> dict[str, Mapping[str, str]]:
     """The annotations of every alerting rule, by alert name. Raises PrometheusError."""
-    return {
-        rule["name"]: rule.get("annotations", {})
-        for group in server.fetch("/api/v1/rules", type="alert")["groups"]
-        for rule in group["rules"]
-    }
+    found = server.fetch("/api/v1/rules", RulesData, type="alert")
+    return {rule.name: _clipped(rule.annotations) for rule in found.rules()}
 
 
 def claimed(server: Prometheus, target: str, at: float) -> list[Claim]:
@@ -82,21 +88,47 @@ def _about(instance: str | None, target: str) -> bool:
     return instance is None or target == instance or target.endswith(f"/{instance}")
 
 
-def _alert(found: Mapping[str, Any]) -> Alert:
-    labels, said = found["labels"], found.get("annotations", {})
-    began = _NANOSECONDS.sub(r"\1", found["activeAt"])
+def _identity(found: AlertData) -> frozenset[tuple[str, str]]:
+    """What tells an alert from others, however many replicas of the server evaluate it."""
+    labels = (found.labels or {}).items()
+    return frozenset((name, value) for name, value in labels if name not in REPLICA_LABELS)
+
+
+def _alert(found: AlertData, now: float) -> Alert:
+    labels, said = _clipped(found.labels), _clipped(found.annotations)
     return Alert(
-        name=labels["alertname"],
-        state=found["state"],
+        name=labels.get("alertname", "(unnamed)"),
+        state=found.state[:_MAX_TEXT],
         severity=labels.get("severity", ""),
-        since=datetime.fromisoformat(began).timestamp(),
-        value=float(found["value"]),
+        since=_since(found.active_at, now),
+        value=_number(found.value),
         summary=_first(said, _SUMMARY),
         runbook=_first(said, _RUNBOOK),
         first=_first(said, _FIRST),
         labels=labels,
         annotations=said,
     )
+
+
+def _since(text: str | None, now: float) -> float:
+    """When an alert became active; ``now`` if the server does not say."""
+    try:
+        began = datetime.fromisoformat(_NANOSECONDS.sub(r"\1", (text or "")[:_MAX_TIME]))
+        return began.timestamp() if began.year >= _EPOCH_YEAR else now
+    except (ValueError, OverflowError):
+        return now
+
+
+def _number(value: str | float | None) -> float:
+    try:
+        return math.nan if value is None else float(value)
+    except ValueError:
+        return math.nan
+
+
+def _clipped(texts: Mapping[str, str] | None) -> dict[str, str]:
+    """Labels or annotations, each of bounded length, because patterns search them."""
+    return {name: text[:_MAX_TEXT] for name, text in (texts or {}).items()}
 
 
 def _first(said: Mapping[str, str], names: tuple[str, ...]) -> str:

@@ -15,7 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
+import msgspec
 import requests
 import urllib3
 from prometheus_api_client import PrometheusConnect
@@ -25,13 +27,23 @@ from qcfeed.config import PrometheusConfig
 from qcfeed.errors import PrometheusError
 from qcfeed.formats import printable
 from qcfeed.metrics import prometheus_access as access
+from qcfeed.metrics import prometheus_answers as answers
 from qcfeed.metrics.prometheus_access import reason
 
 CLOCK_TOLERANCE_S = 5.0
 """Seconds by which clocks may differ before it is reported: the Date header has whole seconds."""
 _UNAUTHORIZED = (401, 403)
+_QUERIES = ("/api/v1/query", "/api/v1/query_range")
+_MAX_ERROR = 500
+"""Characters of a server's error or warning that are shown."""
+_MAX_WARNINGS = 10
+_LATEST = 253_402_300_800.0
+"""The year 10,000 in Unix seconds: later times have no date."""
+_UNEXPECTED = (KeyError, TypeError, ValueError, RecursionError, msgspec.MsgspecError)
+"""What a body raises that is not of the expected form."""
 
 Answer = TypeVar("Answer")
+Data = TypeVar("Data")
 
 
 class Series(NamedTuple):
@@ -51,7 +63,7 @@ class Prometheus:
 
     def __init__(self, config: PrometheusConfig, *, timeout: float) -> None:
         """Sends no request yet. Raises ConfigError for an invalid URL or an unreadable file."""
-        url, userinfo = access.split_userinfo(config.prometheus)
+        url, userinfo, query = access.split_url(config.prometheus)
         self.url = url
         self.timeout = timeout
         self.warnings: list[str] = []
@@ -60,10 +72,11 @@ class Prometheus:
         self._who, self._who_else = access.credentials_hint(config, userinfo)
         self._session = access.session(config, url)
         self._session.inspect = self._inspect
+        self._session.params = dict(query)
         self._skew: float | None = None
         self._server = PrometheusConnect(
             url,
-            headers=access.bearer(config),
+            headers=access.headers(config),
             auth=access.basic(config) or userinfo,
             session=self._session,
             retry=Retry(0, read=False),
@@ -88,18 +101,21 @@ class Prometheus:
         )
         return [_series(each) for each in found]
 
-    def fetch(self, path: str, **params: str) -> Any:
+    def fetch(self, path: str, kind: type[Data], **params: str) -> Data:
         """``data`` of an API path that the library does not support: /api/v1/alerts, /api/v1/rules."""
         asked = self._server
-        return self._within(
-            lambda timeout: self._session.get(
+
+        def get(timeout: float) -> Data:
+            found = self._session.get(
                 self.url + path,
                 params=params,
                 headers=asked.headers,
                 auth=asked.auth,
                 timeout=timeout,
-            ).json()["data"]
-        )
+            )
+            return answers.decode(found.content, kind)
+
+        return self._within(get)
 
     def now(self) -> float:
         """Unix seconds by the server's clock, which timestamps the samples."""
@@ -109,7 +125,7 @@ class Prometheus:
     def skew(self) -> float:
         """Seconds by which the server's clock is ahead of this machine's; 0 if too small to tell."""
         if self._skew is None:
-            self.fetch("/api/v1/query", query="1")
+            self.fetch("/api/v1/query", answers.QueryData, query="vector(1)")
         skew = self._skew or 0.0
         return skew if abs(skew) > CLOCK_TOLERANCE_S else 0.0
 
@@ -140,30 +156,33 @@ class Prometheus:
             raise self._for_people(error) from error
         return answer  # type: ignore[return-value]
 
-    def _inspect(self, response: requests.Response) -> None:
-        """Check that this is an answer of Prometheus, and keep its warnings and its clock."""
+    def _inspect(self, response: requests.Response, body: bytes) -> bytes:
+        """Check that this is an answer of Prometheus, and keep its warnings and its clock.
+
+        Returns the part of the body that qcfeed reads.
+        """
         status = response.status_code
         if status in _UNAUTHORIZED:
             raise PrometheusError(
                 f"Prometheus at {self.url} refused {self._who} (HTTP status {status})",
                 hint=self._who_else,
             )
+        path = urlsplit(response.url).path
         try:
-            body = response.json()
-            said = body["status"]
-        except (ValueError, TypeError, KeyError):
+            envelope, body = answers.check(body, is_query=path.endswith(_QUERIES))
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             raise self._stranger(response) from None
-        if said != "success" or status != requests.codes.ok:
+        if envelope.status != "success" or status != requests.codes.ok:
+            kind, why = envelope.error_type or "error", envelope.error or f"HTTP status {status}"
             raise PrometheusError(
                 f"Prometheus at {self.url} refused the query: "
-                + printable(
-                    f"{body.get('errorType', 'error')}: {body.get('error', f'HTTP status {status}')}"
-                )
+                + printable(f"{kind}: {why}"[:_MAX_ERROR])
             )
-        for warning in map(printable, map(str, body.get("warnings") or ())):
-            if warning not in self.warnings:
-                self.warnings.append(warning)
+        for warning in (envelope.warnings or ())[:_MAX_WARNINGS]:
+            if (shown := printable(warning[:_MAX_ERROR])) not in self.warnings:
+                self.warnings.append(shown)
         self._skew = _skew(response.headers.get("Date"), time.time())
+        return body
 
     # ------------------------------------------------------------ errors
 
@@ -198,7 +217,7 @@ class Prometheus:
                 f"Prometheus at {self.url} does not answer: {reason(error)}",
                 hint=f"is it running? try: curl {self.url}/-/ready",
             )
-        if isinstance(error, KeyError | TypeError | ValueError):
+        if isinstance(error, _UNEXPECTED):
             return PrometheusError(
                 f"{self.url} does not answer like Prometheus: {type(error).__name__}"
             )
@@ -209,13 +228,15 @@ class Prometheus:
 
 
 def _series(found: Mapping[str, Any]) -> Series:
-    values = found["values"] if "values" in found else [found["value"]]
-    pairs = ((float(at), float(value)) for at, value in values)
-    return Series(found["metric"], [pair for pair in pairs if math.isfinite(pair[1])])
+    pairs = ((float(at), float(value)) for at, value in found["values"])
+    return Series(
+        found["metric"],
+        [(at, value) for at, value in pairs if 0 <= at < _LATEST and math.isfinite(value)],
+    )
 
 
 def _skew(date: str | None, now: float) -> float:
     try:
         return parsedate_to_datetime(date or "").timestamp() - now
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0

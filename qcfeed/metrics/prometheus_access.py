@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 import requests
 import urllib3
@@ -16,15 +16,18 @@ from qcfeed.config import PrometheusConfig
 from qcfeed.errors import ConfigError, PrometheusError
 from qcfeed.options import read_secret
 
-MAX_ANSWER_BYTES = 64 * 1024 * 1024
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
 """Limit of one answer's size; no query of qcfeed needs as much."""
 _CHUNK = 65_536
 
 
 class Session(requests.Session):
-    """A session that ignores ~/.netrc, reads at most MAX_ANSWER_BYTES, and inspects every answer."""
+    """A session that ignores ~/.netrc, reads at most MAX_ANSWER_BYTES, and inspects every answer.
 
-    inspect: Callable[[requests.Response], None]
+    ``inspect`` gets the response and its body, and returns the body to use.
+    """
+
+    inspect: Callable[[requests.Response, bytes], bytes]
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         response = super().send(request, **{**kwargs, "stream": True})
@@ -40,14 +43,14 @@ class Session(requests.Session):
                     f"Prometheus answers with over {MAX_ANSWER_BYTES} bytes",
                     hint="a shorter --since asks for less",
                 )
-        response.raw = io.BytesIO(body)
-        self.inspect(response)
+        response.raw = io.BytesIO(self.inspect(response, bytes(body)))
         return response
 
 
 def session(config: PrometheusConfig, url: str) -> Session:
     """A session with its certificates and proxies. Raises ConfigError if a file cannot be read."""
     made = Session()
+    made.hooks["response"].append(_drop_redirect_body)
     made.trust_env = False
     made.proxies.update(get_environ_proxies(url))
     made.verify = True
@@ -64,20 +67,30 @@ def session(config: PrometheusConfig, url: str) -> Session:
     return made
 
 
+def _drop_redirect_body(response: requests.Response, **_: Any) -> None:
+    """Do not read the body of a redirect. requests would, whatever its size."""
+    if response.is_redirect:
+        response.raw.close()
+        response.raw = io.BytesIO()
+
+
 # ---------------------------------------------------------------- the configuration
 
 
-def split_userinfo(given: str | None) -> tuple[str, tuple[bytes, bytes] | None]:
-    """The URL without user and password, so that it can be shown, and the user and password.
+def split_url(
+    given: str | None,
+) -> tuple[str, tuple[bytes, bytes] | None, list[tuple[str, str]]]:
+    """The URL as it can be shown; its user and password; and the parameters of its query.
 
-    Raises ConfigError if it is no HTTP address.
+    The parameters are sent with every request. Raises ConfigError if it is no HTTP address.
     """
     hint = "give --prometheus http://HOST:9090, or set QCFEED_PROMETHEUS"
     if not given:
         raise ConfigError("no Prometheus server was given", hint=hint)
     try:
         parts = urlsplit(given)
-        named = parts.hostname and parts.port != 0
+        named = parts.hostname and parts.port != 0 and not parts.fragment
+        query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     except ValueError:
         named = None
     if not named or parts.scheme not in ("http", "https"):
@@ -85,7 +98,13 @@ def split_userinfo(given: str | None) -> tuple[str, tuple[bytes, bytes] | None]:
     userinfo, _, host = parts.netloc.rpartition("@")
     user, _, password = userinfo.partition(":")
     url = urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
-    return url, (unquote(user).encode(), unquote(password).encode()) if userinfo else None
+    return url, (unquote(user).encode(), unquote(password).encode()) if userinfo else None, query
+
+
+def headers(config: PrometheusConfig) -> dict[str, str]:
+    """The headers of every request: the bearer token, and the tenant. Raises ConfigError."""
+    tenant = config.prometheus_tenant
+    return {**(bearer(config) or {}), **({"X-Scope-OrgID": tenant} if tenant else {})}
 
 
 def bearer(config: PrometheusConfig) -> dict[str, str] | None:

@@ -25,25 +25,40 @@ LOCATION_POINTS = 60
 
 LIVE, LIMIT, SUBSCRIPTIONS = m.TASKS_LIVE.name, m.MEMORY_LIMIT.name, m.SUBSCRIPTIONS.name
 ORPHANS = (m.TASKS_ORPHANED.name, m.SUBSCRIPTIONS_ORPHANED.name)
-ALL = (
-    m.RESIDENT.name,
-    LIMIT,
-    LIVE,
-    m.TASKS_SPAWNED.name,
-    SUBSCRIPTIONS,
-    m.FEEDS.name,
-    *ORPHANS,
+_METRICS = (
+    m.RESIDENT,
+    m.MEMORY_LIMIT,
+    m.TASKS_LIVE,
+    m.TASKS_SPAWNED,
+    m.SUBSCRIPTIONS,
+    m.FEEDS,
+    m.TASKS_ORPHANED,
+    m.SUBSCRIPTIONS_ORPHANED,
 )
+ALL = tuple(each.name for each in _METRICS)
+_OWN_LABELS = ", ".join(sorted({label for each in _METRICS for label in each.labels}))
+"""The labels that the service itself sets. Series that differ in others only are copies of one series, as
+two replicas of a Prometheus write them: the larger value counts, and they are not summed."""
 
 
 class Target(NamedTuple):
-    """A scraped service, identified by Prometheus' labels ``job`` and ``instance``."""
+    """A scraped service, identified by Prometheus' labels ``job``, ``instance`` and ``cluster``.
+
+    ``cluster`` is a label that servers add when they send the samples of several clusters to one store.
+    """
 
     job: str
     instance: str
+    cluster: str = ""
 
     def __str__(self) -> str:
-        return printable("/".join(filter(None, self))) or "without labels"
+        names = filter(None, (self.cluster, self.job, self.instance))
+        return printable("/".join(names)) or "without labels"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What a user may call it."""
+        return (self.instance, self.job, f"{self.job}/{self.instance}", str(self))
 
     @property
     def selector(self) -> str:
@@ -93,10 +108,10 @@ def targets(server: Prometheus, end: float, since: float) -> dict[Target, tuple[
     """
     step = max(60.0, math.ceil(since / LOCATION_POINTS))
     names = f'__name__=~"{LIVE}|{LIMIT}|{SUBSCRIPTIONS}"'
-    query = f"count by (job, instance) (last_over_time({{{names}}}[{_just_under(step)}]))"
+    query = f"count by (job, instance, cluster) (last_over_time({{{names}}}[{_just_under(step)}]))"
     found = server.range(query, end - since, end, step)
     return {
-        Target(each.labels.get("job", ""), each.labels.get("instance", "")): (
+        Target(*(each.labels.get(name, "") for name in Target._fields)): (
             each.samples[0][0],
             each.samples[-1][0],
         )
@@ -120,7 +135,7 @@ def choose(
             f" {url}/targets lists the targets",
         )
     if wanted is not None:
-        matching = {t: seen[t] for t in seen if wanted in (t.instance, t.job, str(t))}
+        matching = {t: seen[t] for t in seen if wanted in t.names}
         if not matching:
             raise PrometheusError(
                 f"Prometheus at {url} has no target {wanted} in that time",
@@ -135,7 +150,7 @@ def choose(
     if rivals:
         raise AmbiguousInstanceError(
             f"Prometheus has {len(rivals) + 1} services: {_listed([last, *rivals])}",
-            hint=f"choose one: --prometheus-target {last.instance or last.job}",
+            hint=f"choose one: --prometheus-target {_shortest_name(last, rivals)}",
         )
     return last, [*_earlier(seen, last), *_later(others, last, seen[last][1])]
 
@@ -154,6 +169,12 @@ def _later(others: Mapping[Target, tuple[float, float]], chosen: Target, ended: 
         for target, (began, _) in others.items()
         if began >= ended
     ]
+
+
+def _shortest_name(target: Target, others: Sequence[Target]) -> str:
+    """The first name of ``target`` that none of the others has."""
+    taken = {name for other in others for name in other.names}
+    return next((name for name in target.names if name and name not in taken), str(target))
 
 
 def _listed(many: Mapping[Target, tuple[float, float]] | Sequence[Target]) -> str:
@@ -186,14 +207,16 @@ def _part(
     fill gaps of up to five minutes with the last sample."""
     first = end - math.floor((end - begin) / step) * step
     query = (
-        "sum by (__name__)"
-        f' (last_over_time({{__name__=~"{"|".join(ALL)}",{target.selector}}}[{_just_under(step)}]))'
+        f"sum by (__name__) (max by (__name__, {_OWN_LABELS})"
+        f' (last_over_time({{__name__=~"{"|".join(ALL)}",{target.selector}}}[{_just_under(step)}])))'
     )
     found = server.range(query, first, end, step)
     named = {each.labels.get("__name__", ""): dict(each.samples) for each in found}
     times = sorted({at for name, samples in named.items() if name != LIMIT for at in samples})
     limits = list(named.get(LIMIT, {}).values())
-    return [_point(named, at) for at in times], limits[-1] if limits else None
+    points = [_point(named, at) for at in times]
+    known = [point for point in points if any(value is not None for value in point[1:])]
+    return known, limits[-1] if limits else None
 
 
 def _point(named: Mapping[str, Mapping[float, float]], at: float) -> Point:
@@ -216,7 +239,7 @@ def _locations(
     server: Prometheus, target: Target, begin: float, end: float
 ) -> dict[str, Sequence[tuple[float, float]]]:
     step = max(STEP, math.ceil((end - begin) / LOCATION_POINTS))
-    query = f"sum by (location) (last_over_time({LIVE}{{{target.selector}}}[{_just_under(step)}]))"
+    query = f"max by (location) (last_over_time({LIVE}{{{target.selector}}}[{_just_under(step)}]))"
     first = end - math.floor((end - begin) / step) * step
     found = server.range(query, first, end, step)
     return {each.labels.get("location", "unknown"): each.samples for each in found}

@@ -8,10 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.support import loopback_http
-from tests.support.loopback_http import serving, success
 from tests.support.patience import PATIENCE
 from tests.support.prometheus_server import Prometheus, needs_prometheus, prometheus
 
@@ -83,16 +80,6 @@ def test_it_needs_a_prometheus(qcfeed_: Callable[..., Any]) -> None:
         down = qcfeed_("alerts", "--prometheus", url)
     assert down.status == 3
     assert "Connection refused" in down.err
-
-
-@pytest.mark.parametrize("data", [{}, {"alerts": [{}]}, {"alerts": None}])
-def test_alerts_in_another_form_are_one_sentence(
-    qcfeed_: Callable[..., Any], data: dict[str, Any]
-) -> None:
-    with serving(lambda _, __: [success(data)]) as url:
-        left = qcfeed_("alerts", "--prometheus", url)
-    assert left.status == 3
-    assert "Traceback" not in left.err
 
 
 def test_a_context_says_which_prometheus(qcfeed_: Callable[..., Any], tmp_path: Path) -> None:

@@ -72,6 +72,9 @@ def past() -> Series:
     samples |= service("right:1", every(day(5), 240, lambda _: 1e9))
     samples |= service("unlimited:1", every(day(6), 240, lambda n: 1e9 + n * 15e3), limit=None)
     samples |= service("silent:1", every(day(7), 120, lambda _: 1e9))
+    one = service("twice:1", every(day(8), 240, lambda n: 1e9 + n * 15e3))
+    for replica in ("a", "b"):
+        samples |= {f'{name[:-1]},replica="{replica}"}}': rows for name, rows in one.items()}
     for name, instance in (("MarketDataMemory", "market-data-prod-1:8006"), ("Other", "1:8006")):
         fired = f'ALERTS{{alertname="{name}",alertstate="firing",instance="{instance}"}}'
         samples[fired] = [(incident.AT - 15, 1.0), (incident.AT, 1.0)]
@@ -275,7 +278,6 @@ ERROR = reply('{"status":"error","errorType":"execution","error":"too many sampl
         (reply("<html>Hello</html>", kind="text/html"), "does not answer like Prometheus"),
         (reply('{"hello": "world"}'), "does not answer like Prometheus"),
         (reply("[]"), "does not answer like Prometheus"),
-        (success({"resultType": "matrix"}), "does not answer like Prometheus"),
         (
             reply("Unauthorized", status=401, kind="text/plain"),
             "refused a request without credentials",
