@@ -13,6 +13,7 @@ from qcfeed.cli.ui.figures import Figure, show_figures
 from qcfeed.cli.ui.render import show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import DRILLS, DRILLS_START, DRILLS_STOP
+from qcfeed.drills import catalog
 from qcfeed.errors import TimedOutError
 from qcfeed.model.drills import (
     ActiveDrill,
@@ -99,6 +100,7 @@ def start(
 
     Exit status: 4 if the service does not allow drills, 0 if the drill has started.
     """
+    catalog.parse(drill)
     request = StartDrillRequest(
         drill=drill,
         for_s=None if duration is None else durations.parse(duration),

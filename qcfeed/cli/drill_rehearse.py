@@ -12,6 +12,8 @@ from qcfeed.cli.context import say
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.render import draw
 from qcfeed.cli.ui.table import Column, Table
+from qcfeed.drills import catalog
+from qcfeed.drills.catalog import ConfiguredDrill
 from qcfeed.drills.rehearsal.game_day import GameDay, TimelineEntry
 from qcfeed.drills.rehearsal.pager import Notification
 from qcfeed.drills.rehearsal.processes import missing, processes
@@ -35,15 +37,16 @@ def rehearse(drill: str, *, within: float, automatic: bool) -> None:
     """Start the processes, inject the fault, wait until it is mitigated, and stop everything.
 
     ``within``: seconds allowed for the mitigation. ``automatic``: run the runbook's commands instead of
-    waiting for a person.
+    waiting for a person. Raises ConfigError for a drill that is not in the catalog, before anything is started.
     """
+    configured = catalog.parse(drill)
     with (
         tempfile.TemporaryDirectory(prefix="qcfeed-rehearsal-") as directory,
         processes(Path(directory), INSTANCE) as started,
     ):
-        day = GameDay(started, drill, say)
+        day = GameDay(started, configured, say)
         try:
-            _hold(day, drill, within, automatic=automatic)
+            _hold(day, configured, within, automatic=automatic)
         except (QcfeedError, KeyboardInterrupt):
             if day.elapsed:
                 draw(STORY, day.timeline)
@@ -61,7 +64,7 @@ def conclude(day: GameDay) -> None:
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
-def _hold(day: GameDay, drill: str, within: float, *, automatic: bool) -> None:
+def _hold(day: GameDay, drill: ConfiguredDrill, within: float, *, automatic: bool) -> None:
     say("starting a service, a subscriber, and the monitoring")
     if absent := missing():
         say(f"  without {' and '.join(absent)}, not installed here")

@@ -2,20 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from qcfeed.drills import (
-    client_faults,
-    clock_jump,
-    lost_subscribers,
-    stuck_loop,
-    upstream_faults,
-    zombies,
-)
-from qcfeed.drills.base import Drill, DrillEnvironment
-from qcfeed.drills.memory_growth import MemoryGrowth
-from qcfeed.drills.replaced_factory import ReplacedFactory
 from qcfeed.errors import ConfigError
 
 MINUTE = 60.0
@@ -31,7 +19,6 @@ class DrillSpec:
 
     name: str
     breaks: str
-    factory: Callable[[DrillEnvironment, float], Drill]
     alerts: tuple[str, ...] = ()
     shows: str = ""
     number: str | None = None
@@ -57,7 +44,6 @@ DRILLS: tuple[DrillSpec, ...] = (
     DrillSpec(
         "zombie-feeds",
         "the feed manager leaks a task for every subscription, as in the incident",
-        zombies.ZombieFeeds,
         alerts=("QcfeedOrphanedTasks",),
         shows="qcfeed orphans",
         number="zombies to create at once",
@@ -67,7 +53,6 @@ DRILLS: tuple[DrillSpec, ...] = (
     DrillSpec(
         "zombie-growth",
         "the same leak, growing at the incident's rate",
-        zombies.ZombieGrowth,
         alerts=("QcfeedTaskGrowth", "QcfeedOrphanedTasks"),
         shows="qcfeed tasks --window 5s",
         number="zombies per minute",
@@ -78,7 +63,6 @@ DRILLS: tuple[DrillSpec, ...] = (
     DrillSpec(
         "lost-readers",
         "connections close but their subscriptions stay",
-        lost_subscribers.LostSubscribers,
         alerts=("QcfeedOrphanedSubscriptions",),
         shows="qcfeed orphans",
         number="subscriptions",
@@ -89,7 +73,6 @@ DRILLS: tuple[DrillSpec, ...] = (
     DrillSpec(
         "silent-upstream",
         "the upstream is connected but sends nothing",
-        upstream_faults.SilentUpstream,
         alerts=("QcfeedQuotesStale", "QcfeedQuotesDead"),
         shows="qcfeed feeds",
         duration=30 * MINUTE,
@@ -97,14 +80,12 @@ DRILLS: tuple[DrillSpec, ...] = (
     DrillSpec(
         "flapping-upstream",
         "every connection to the upstream is lost right after it opens",
-        upstream_faults.FlappingUpstream,
         alerts=("QcfeedUpstreamDown", "QcfeedQuotesStale"),
         shows="qcfeed feeds -o wide",
     ),
     DrillSpec(
         "rubbish-upstream",
         "the upstream sends invalid quotes; none of them reaches a subscriber",
-        upstream_faults.InvalidTicksUpstream,
         alerts=("QcfeedQuotesStale", "QcfeedQuotesDead"),
         shows="qcfeed feeds -o wide",
         duration=30 * MINUTE,
@@ -112,7 +93,6 @@ DRILLS: tuple[DrillSpec, ...] = (
     DrillSpec(
         "stuck-loop",
         "a blocking call stalls the service's loop again and again",
-        stuck_loop.StuckLoop,
         alerts=("QcfeedLoopLag", "QcfeedTargetMissing"),
         shows="qcfeed stacks",
         number="seconds per blocking call",
@@ -123,7 +103,6 @@ DRILLS: tuple[DrillSpec, ...] = (
     DrillSpec(
         "slow-consumers",
         "subscribers read more slowly than quotes arrive",
-        client_faults.SlowConsumers,
         alerts=("QcfeedSlowConsumers",),
         shows="qcfeed subscribers --slow",
         number="subscribers",
@@ -134,7 +113,6 @@ DRILLS: tuple[DrillSpec, ...] = (
     DrillSpec(
         "half-open-consumers",
         "subscribers vanish without closing; the service times them out",
-        client_faults.HalfOpenConsumers,
         shows="qcfeed subscribers",
         number="subscribers",
         default=10,
@@ -144,7 +122,6 @@ DRILLS: tuple[DrillSpec, ...] = (
     DrillSpec(
         "subscribe-storm",
         "clients connect, subscribe and leave faster than the limit allows",
-        client_faults.SubscribeStorm,
         shows="qcfeed tasks --window 5s",
         number="subscriptions per second",
         default=5_000,
@@ -154,7 +131,6 @@ DRILLS: tuple[DrillSpec, ...] = (
     DrillSpec(
         "memory-growth",
         "memory grows without new tasks, by at most 256 MiB; the reported limit is lowered",
-        MemoryGrowth,
         alerts=("QcfeedMemoryRunsOut", "QcfeedMemoryRunsOutSoon", "QcfeedMemoryHigh"),
         shows="qcfeed diagnose",
         number="MiB per minute",
@@ -166,7 +142,6 @@ DRILLS: tuple[DrillSpec, ...] = (
     DrillSpec(
         "replaced-factory",
         "a library replaces the loop's task factory: new tasks are not recorded, and some leak",
-        ReplacedFactory,
         alerts=("QcfeedLedgerIncomplete",),
         shows="qcfeed status",
         number="tasks to leak",
@@ -177,7 +152,6 @@ DRILLS: tuple[DrillSpec, ...] = (
     DrillSpec(
         "clock-jump",
         "the wall clock jumps by an hour; only the timestamps of quotes may change",
-        clock_jump.ClockJump,
         alerts=("QcfeedDrillLeftOn",),
         shows="qcfeed watch AAPL",
         number="seconds to jump",

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from qcfeed.control import audit, routes
 from qcfeed.control.routes import NoQuery, Route
-from qcfeed.drills.active import DrillRunner, RunningDrill
 from qcfeed.drills.catalog import DRILLS, DrillSpec, parse
+from qcfeed.drills.runner import DrillRunner, RunningDrill
 from qcfeed.errors import NotAllowedError
 from qcfeed.model.drills import (
     ActiveDrill,

@@ -31,7 +31,7 @@ from qcfeed.model.symbol import Symbol
 from qcfeed.model.tasks import TaskTotals
 from qcfeed.server.feed import Feed
 from qcfeed.server.hub import Hub
-from qcfeed.server.parts import ServiceParts
+from qcfeed.server.service_parts import ServiceParts
 
 
 class FeedHandlers:

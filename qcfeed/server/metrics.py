@@ -14,7 +14,7 @@ from qcfeed.metrics.collectors import BucketCounts, Sample
 from qcfeed.model import market_hours
 from qcfeed.server.feed import Feed
 from qcfeed.server.feed_handlers import bands
-from qcfeed.server.parts import ServiceParts
+from qcfeed.server.service_parts import ServiceParts
 
 
 class ServiceMetrics:

@@ -25,7 +25,7 @@ from qcfeed.model.subscribers import (
 )
 from qcfeed.model.symbol import Symbol
 from qcfeed.server import connection_snapshots
-from qcfeed.server.parts import ServiceParts
+from qcfeed.server.service_parts import ServiceParts
 from qcfeed.ws.connection import Connection, State
 
 MAX_CONNECTIONS = 100_000

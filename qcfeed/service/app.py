@@ -24,9 +24,9 @@ from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.diagnostics.pauses import GcPauses
 from qcfeed.diagnostics.sampler import DiagnosticsSampler
 from qcfeed.drills import catalog
-from qcfeed.drills.active import DrillRunner
 from qcfeed.drills.base import DrillEnvironment
 from qcfeed.drills.handlers import DrillHandlers
+from qcfeed.drills.runner import DrillRunner
 from qcfeed.drills.tampered_upstream import TamperedUpstream
 from qcfeed.drills.wall_clock import WallClock
 from qcfeed.errors import InstanceTakenError, MonitorUnavailableError, StartError
@@ -39,7 +39,7 @@ from qcfeed.server import http, metrics
 from qcfeed.server.feed_handlers import FeedHandlers, orphan_rows
 from qcfeed.server.gateway import Gateway
 from qcfeed.server.hub import Hub
-from qcfeed.server.parts import ServiceParts
+from qcfeed.server.service_parts import ServiceParts
 from qcfeed.server.subscriber_handlers import SubscriberHandlers
 from qcfeed.upstreams.url import connect
 

@@ -10,20 +10,20 @@ As in any URL, a `?`, `%` or `#` in a file name must be percent-encoded.
 
 from __future__ import annotations
 
-import difflib
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, ClassVar, Literal, TypeVar
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+import msgspec
+from msgspec import Meta
 
 from qcfeed.errors import ConfigError
 from qcfeed.upstreams.base import Upstream
 from qcfeed.upstreams.coinbase import Coinbase
 from qcfeed.upstreams.replay import Replay
 from qcfeed.upstreams.simulator import Simulator
-
-_RATE_MAX = 1_000_000.0
 
 
 def connect(url: str, *, clock: Callable[[], int] = time.time_ns) -> Upstream:
@@ -39,109 +39,73 @@ def connect(url: str, *, clock: Callable[[], int] = time.time_ns) -> Upstream:
     if make is None:
         problem = f"has the unknown scheme {parts.scheme!r}" if parts.scheme else "has no scheme"
         raise ConfigError(f"upstream {url!r} {problem}", hint=_EXAMPLES)
-    return make(parts, Query(parts.query), clock)
+    return make(parts, clock)
 
 
-class Query:
-    """The query parameters of an upstream's URL. Call ``reject_unknown`` after reading all known ones."""
-
-    def __init__(self, text: str) -> None:
-        self._given: dict[str, str] = {}
-        self._known: list[str] = []
-        try:
-            pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text))
-        except ValueError as error:
-            raise ConfigError(f"'?{text}' must be key=value&key=value: {error}") from error
-        for key, value in pairs:
-            if key in self._given:
-                raise ConfigError(f"the upstream's URL gives {key!r} twice", hint="give it once")
-            self._given[key] = value
-
-    def number(
-        self, key: str, default: float, *, minimum: float, maximum: float = math.inf
-    ) -> float:
-        """A finite number between ``minimum`` and ``maximum``."""
-        text = self._get(key)
-        if text is None:
-            return default
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not (math.isfinite(value) and minimum <= value <= maximum):
-            bound = (
-                f"from {minimum:g} to {maximum:g}"
-                if maximum < math.inf
-                else f"of at least {minimum:g}"
-            )
-            raise ConfigError(f"{key}={text} in the upstream's URL must be a number {bound}")
-        return value
-
-    def number_or_max(
-        self, key: str, default: float, *, minimum: float, maximum: float
-    ) -> float | None:
-        """Like ``number``; None for ``max``."""
-        if self._given.get(key) == "max":
-            self._known.append(key)
-            return None
-        return self.number(key, default, minimum=minimum, maximum=maximum)
-
-    def integer(self, key: str, default: int) -> int:
-        """A whole number."""
-        text = self._get(key)
-        try:
-            return default if text is None else int(text)
-        except ValueError:
-            raise ConfigError(
-                f"{key}={text} in the upstream's URL must be a whole number"
-            ) from None
-
-    def flag(self, key: str) -> bool:
-        """1 or 0."""
-        text = self._get(key)
-        if text not in (None, "0", "1"):
-            raise ConfigError(f"{key}={text} in the upstream's URL must be 0 or 1")
-        return text == "1"
-
-    def reject_unknown(self) -> None:
-        """Raise ConfigError if a parameter was given that has not been read."""
-        for key in self._given.keys() - set(self._known):
-            close = difflib.get_close_matches(key, self._known, n=1)
-            known = ", ".join(self._known)
-            raise ConfigError(
-                f"unknown parameter {key!r} in the upstream's URL",
-                hint=f"did you mean {close[0]!r}?" if close else f"known parameters: {known}",
-            )
-
-    def _get(self, key: str) -> str | None:
-        self._known.append(key)
-        return self._given.get(key)
+class _SimulatorQuery(msgspec.Struct, forbid_unknown_fields=True):
+    usage: ClassVar[str] = (
+        "rate: quotes per second per symbol, from 0.001 to 1,000,000, or max; seed: a whole number"
+    )
+    rate: Annotated[float, Meta(ge=0.001, le=1_000_000)] | Literal["max"] = 1.0
+    seed: int = 0
 
 
-def _simulator(parts: SplitResult, query: Query, clock: Callable[[], int]) -> Upstream:
+class _ReplayQuery(msgspec.Struct, forbid_unknown_fields=True):
+    usage: ClassVar[str] = "speed: from 0 to 1,000,000, or max; loop: 0 or 1"
+    speed: Annotated[float, Meta(ge=0, le=1_000_000)] | Literal["max"] = 1.0
+    loop: bool = False
+
+
+class _CoinbaseQuery(msgspec.Struct, forbid_unknown_fields=True):
+    usage: ClassVar[str] = "silence: seconds, from 0.1 to 86,400"
+    silence: Annotated[float, Meta(ge=0.1, le=86_400)] = 10.0
+
+
+_Query = TypeVar("_Query", _SimulatorQuery, _ReplayQuery, _CoinbaseQuery)
+
+
+def _parse_query(text: str, kind: type[_Query]) -> _Query:
+    given: dict[str, str] = {}
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text))
+    except ValueError as error:
+        raise ConfigError(f"'?{text}' must be key=value&key=value: {error}") from error
+    for key, value in pairs:
+        if key in given:
+            raise ConfigError(f"the upstream's URL gives {key!r} twice", hint="give it once")
+        given[key] = value
+    try:
+        return msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(
+            f"'?{text}' in the upstream's URL is invalid: {error}", hint=kind.usage
+        ) from error
+
+
+def _unless_max(value: float | Literal["max"]) -> float | None:
+    return None if value == "max" else value
+
+
+def _simulator(parts: SplitResult, clock: Callable[[], int]) -> Upstream:
     _reject_location(parts, "sim:?rate=10")
-    rate = query.number_or_max("rate", 1.0, minimum=0.001, maximum=_RATE_MAX)
-    seed = query.integer("seed", 0)
-    query.reject_unknown()
-    return Simulator(rate=rate, seed=seed, clock=clock)
+    query = _parse_query(parts.query, _SimulatorQuery)
+    return Simulator(rate=_unless_max(query.rate), seed=query.seed, clock=clock)
 
 
-def _replay(parts: SplitResult, query: Query, _clock: Callable[[], int]) -> Upstream:
+def _replay(parts: SplitResult, _clock: Callable[[], int]) -> Upstream:
     name = unquote(parts.path)
     if parts.netloc or not name:
         raise ConfigError(
             f"upstream replay: needs a file, not {parts.netloc + parts.path!r}",
             hint="replay:relative/file.jsonl.gz or replay:///absolute/file.jsonl.gz",
         )
-    speed = query.number_or_max("speed", 1.0, minimum=0.0, maximum=1_000_000.0)
-    loop = query.flag("loop")
-    query.reject_unknown()
-    return Replay(Path(name).expanduser(), speed=speed or None, loop=loop)
+    query = _parse_query(parts.query, _ReplayQuery)
+    speed = _unless_max(query.speed) or None
+    return Replay(Path(name).expanduser(), speed=speed, loop=query.loop)
 
 
-def _coinbase(parts: SplitResult, query: Query, clock: Callable[[], int]) -> Upstream:
-    silence = query.number("silence", 10.0, minimum=0.1)
-    query.reject_unknown()
+def _coinbase(parts: SplitResult, clock: Callable[[], int]) -> Upstream:
+    silence = _parse_query(parts.query, _CoinbaseQuery).silence
     if parts.scheme == "coinbase":
         _reject_location(parts, "coinbase: or coinbase+wss://HOST/")
         return Coinbase(silence=silence, clock=clock)
@@ -166,7 +130,7 @@ def _reject_location(parts: SplitResult, example: str) -> None:
         )
 
 
-_SCHEMES: dict[str, Callable[[SplitResult, Query, Callable[[], int]], Upstream]] = {
+_SCHEMES: dict[str, Callable[[SplitResult, Callable[[], int]], Upstream]] = {
     "sim": _simulator,
     "replay": _replay,
     "coinbase": _coinbase,

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 SERVICE = "service"
-"""The actor of what the service does by itself, for example ending a drill (drills/active.py)."""
+"""The actor of what the service does by itself, for example ending a drill (drills/runner.py)."""
 
 
 class AuditEntry(NamedTuple):

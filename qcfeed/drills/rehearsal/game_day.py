@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import signal
@@ -10,14 +9,15 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from qcfeed import shipped
+from qcfeed.drills.catalog import ConfiguredDrill
 from qcfeed.drills.rehearsal import pager
 from qcfeed.drills.rehearsal.audit_entries import AuditEntry, audit_entries
 from qcfeed.drills.rehearsal.pager import Notification, Pager
 from qcfeed.drills.rehearsal.processes import AUDIT_LOG, QCFEED, Processes
-from qcfeed.errors import StartError, TimedOutError, UsageError
+from qcfeed.errors import StartError, TimedOutError
 from qcfeed.runbook_pages import Step, difference, steps, symptoms
 
 FIRES_WITHIN = 180.0
@@ -54,21 +54,20 @@ class TimelineEntry(NamedTuple):
 
 
 class GameDay:
-    """One rehearsal of ``drill``, given as ``NAME`` or ``NAME=N``.
+    """One rehearsal of ``drill``. ``say`` prints a message for the trainee."""
 
-    ``say`` prints a message for the trainee.
-    """
-
-    def __init__(self, processes: Processes, drill: str, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, processes: Processes, drill: ConfiguredDrill, say: Callable[[str], None]
+    ) -> None:
         self._processes = processes
         self._drill = drill
         self._say = say
         self._started_at: tuple[float, float] | None = None
-        self.alerts: list[str] = []
+        self.alerts = list(drill.spec.alerts)
         self.pages: list[str] = []
         """Runbooks whose Verification must hold: of the alerts that fired, or the drill's own."""
         self.prometheus: str | None = None
-        self.pager = Pager(())
+        self.pager = Pager(self.alerts)
         self.log: list[TimelineEntry] = []
         self._mitigated_pages: set[str] = set()
         self._verified_since: float | None = None
@@ -78,12 +77,10 @@ class GameDay:
     def prepare(self) -> None:
         """Start everything, and wait until no alert is active, so later alerts are the drill's.
 
-        Raises UsageError for an unknown drill, and TimedOutError.
+        Raises TimedOutError.
         """
         began = time.monotonic()
         where = self._processes.service(*SERVICE)
-        self.alerts = self._find_alerts()
-        self.pager = Pager(self.alerts)
         self._processes.subscriber(*SUBSCRIBED)
         self.prometheus = self._processes.monitoring(where, self.alerts)
         while not self._is_ready():
@@ -98,9 +95,7 @@ class GameDay:
         Raises StartError with the command's output if the drill does not start.
         """
         duration = min(within + FIRES_WITHIN + RESOLVES_WITHIN, _MAX_DRILL_DURATION)
-        output = self.run_command(
-            f"qcfeed drill start {shlex.quote(self._drill)} --for {duration:.0f}s"
-        )
+        output = self.run_command(f"qcfeed drill start {self._drill} --for {duration:.0f}s")
         if "ends in" not in output:
             raise StartError(output.strip())
         self._started_at = time.monotonic(), time.time()
@@ -112,7 +107,7 @@ class GameDay:
         Raises TimedOutError.
         """
         if self.prometheus is None or not self.alerts:
-            self.pages = self.alerts[:1] or [self.name]
+            self.pages = self.alerts[:1] or [self._drill.spec.name]
             self._wait_for_symptom()
             return []
         while self.elapsed < FIRES_WITHIN:
@@ -201,11 +196,6 @@ class GameDay:
         return sorted(every, key=lambda each: -1.0 if each.at is None else each.at)
 
     @property
-    def name(self) -> str:
-        """The drill's name, without its number."""
-        return self._drill.partition("=")[0]
-
-    @property
     def elapsed(self) -> float:
         """Seconds since the start of the drill; 0 before it."""
         return 0.0 if self._started_at is None else time.monotonic() - self._started_at[0]
@@ -241,15 +231,6 @@ class GameDay:
                     os.killpg(shell.pid, signal.SIGKILL)
 
     # ------------------------------------------------------------ steps
-
-    def _find_alerts(self) -> list[str]:
-        answer: dict[str, Any] = json.loads(
-            self.run_command("qcfeed drill list -o json 2>/dev/null")
-        )
-        listed = {drill["name"]: drill["alert_names"] for drill in answer["drills"]}
-        if self.name not in listed:
-            raise UsageError(f"unknown drill {self.name!r}", hint=f"one of {', '.join(listed)}")
-        return list(listed[self.name])
 
     def _is_ready(self) -> bool:
         """Whether the subscriber is subscribed, and Prometheus has scraped a healthy service."""

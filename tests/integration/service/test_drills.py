@@ -19,7 +19,7 @@ import pytest
 
 from qcfeed.diagnostics import orphans
 from qcfeed.drills import catalog, client_faults, memory_growth
-from qcfeed.drills.active import DrillRunner
+from qcfeed.drills.runner import DrillRunner
 from qcfeed.errors import ConfigError, UsageError
 from qcfeed.metrics import memory
 from qcfeed.model.messages import Band, CloseCode

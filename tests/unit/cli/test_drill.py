@@ -52,3 +52,23 @@ def test_an_invalid_duration_is_an_error(qcfeed_: Command) -> None:
     left = qcfeed_("drill", "start", "silent-upstream", "--for", "soon")
     assert left.status == ExitStatus.USAGE
     assert "for example 30s" in left.err
+
+
+@pytest.mark.parametrize(
+    ("command", "drill", "message"),
+    [
+        ("start", "zombies", "unknown drill 'zombies'"),
+        ("start", "stuck-loop=31", "N is the seconds per blocking call, from 1 to 30"),
+        ("rehearse", "zombies", "unknown drill 'zombies'"),
+        ("rehearse", "silent-upstream=3", "takes no number"),
+    ],
+)
+def test_an_unknown_drill_is_refused_without_a_service(
+    qcfeed_: Command, command: str, drill: str, message: str
+) -> None:
+    left = qcfeed_("drill", command, drill)
+    assert (left.status, left.out) == (ExitStatus.USAGE, "")
+    assert message in left.err
+    assert "starting" not in left.err
+    if drill == "zombies":
+        assert "one of zombie-feeds, zombie-growth, " in left.err

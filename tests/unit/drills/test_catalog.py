@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qcfeed.drills import catalog
+from qcfeed.drills.faults import FAULTS
 from qcfeed.errors import ConfigError
 from qcfeed.metrics.catalog.alerts import ALERTS
 
@@ -50,6 +51,10 @@ def test_invalid_drills_are_refused(text: str, said: str, hint: str) -> None:
     with pytest.raises(ConfigError, match=said) as error:
         catalog.parse(text)
     assert hint in (error.value.hint or "")
+
+
+def test_every_drill_has_a_fault() -> None:
+    assert list(FAULTS) == [spec.name for spec in catalog.DRILLS]
 
 
 def test_every_alert_has_a_drill_and_no_drill_an_unknown_alert() -> None:

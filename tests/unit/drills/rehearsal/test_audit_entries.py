@@ -10,10 +10,11 @@ import typer
 
 from qcfeed.cli.drill_rehearse import conclude
 from qcfeed.control.audit import AuditLog, Caller
-from qcfeed.drills.active import SERVICE_CALLER
+from qcfeed.drills import catalog
 from qcfeed.drills.rehearsal.audit_entries import audit_entries
 from qcfeed.drills.rehearsal.game_day import GameDay
 from qcfeed.drills.rehearsal.processes import AUDIT_LOG, Processes
+from qcfeed.drills.runner import SERVICE_CALLER
 from qcfeed.errors import ExitStatus
 
 ANA = Caller("socket", 1000, "ana", 4711)
@@ -42,7 +43,7 @@ def test_completed_actions_since_a_time_with_their_actors(tmp_path: Path) -> Non
 
 def day(home: Path) -> GameDay:
     """A rehearsal whose drill has just started, without any processes."""
-    made = GameDay(Processes(home, "rehearsal"), "lost-readers=3", lambda _: None)
+    made = GameDay(Processes(home, "rehearsal"), catalog.parse("lost-readers=3"), lambda _: None)
     made._started_at = time.monotonic(), time.time()
     return made
 
@@ -72,4 +73,3 @@ def test_any_action_counts_as_mitigation(
     out, talk = capsys.readouterr()
     assert "orphans.reap, by ana: done" in out
     assert "FADED" not in talk
-    assert held.name == "lost-readers"

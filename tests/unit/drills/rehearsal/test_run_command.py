@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from qcfeed.drills import catalog
 from qcfeed.drills.rehearsal import game_day
 from qcfeed.drills.rehearsal.game_day import GameDay
 from qcfeed.drills.rehearsal.processes import Processes
@@ -17,7 +18,9 @@ LASTS = "sleep 3600 & echo $! > began; mv began pid; wait"
 
 @pytest.fixture
 def day(tmp_path: Path) -> GameDay:
-    return GameDay(Processes(tmp_path, "rehearsal"), "lost-readers=3", lambda _: None)
+    return GameDay(
+        Processes(tmp_path, "rehearsal"), catalog.parse("lost-readers=3"), lambda _: None
+    )
 
 
 def is_gone(home: Path) -> bool:

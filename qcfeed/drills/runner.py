@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from qcfeed.control.audit import AuditLog, Caller, Entry
 from qcfeed.drills.base import Drill, DrillEnvironment
 from qcfeed.drills.catalog import ConfiguredDrill
+from qcfeed.drills.faults import FAULTS
 from qcfeed.errors import NotAllowedError, UsageError
 
 log = logging.getLogger("qcfeed.drill")
@@ -63,7 +64,7 @@ class DrillRunner:
             raise UsageError(
                 f"a drill cannot last {duration:,.1f} s: the maximum is {MAX_DURATION:,.0f} s"
             )
-        drill = configured.spec.factory(self._environment, configured.number)
+        drill = FAULTS[configured.spec.name](self._environment, configured.number)
         drill.start()
         timer = self._environment.loop.call_later(duration, self._expire)
         self.active = RunningDrill(configured, drill, self.now, self.now + duration, timer)

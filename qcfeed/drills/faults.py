@@ -1,0 +1,34 @@
+"""Which class injects the fault of each drill in the catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from qcfeed.drills import (
+    client_faults,
+    clock_jump,
+    lost_subscribers,
+    stuck_loop,
+    upstream_faults,
+    zombies,
+)
+from qcfeed.drills.base import Drill, DrillEnvironment
+from qcfeed.drills.memory_growth import MemoryGrowth
+from qcfeed.drills.replaced_factory import ReplacedFactory
+
+FAULTS: Mapping[str, Callable[[DrillEnvironment, float], Drill]] = {
+    "zombie-feeds": zombies.ZombieFeeds,
+    "zombie-growth": zombies.ZombieGrowth,
+    "lost-readers": lost_subscribers.LostSubscribers,
+    "silent-upstream": upstream_faults.SilentUpstream,
+    "flapping-upstream": upstream_faults.FlappingUpstream,
+    "rubbish-upstream": upstream_faults.InvalidTicksUpstream,
+    "stuck-loop": stuck_loop.StuckLoop,
+    "slow-consumers": client_faults.SlowConsumers,
+    "half-open-consumers": client_faults.HalfOpenConsumers,
+    "subscribe-storm": client_faults.SubscribeStorm,
+    "memory-growth": MemoryGrowth,
+    "replaced-factory": ReplacedFactory,
+    "clock-jump": clock_jump.ClockJump,
+}
+"""By name of the drill; the number is the N of ``NAME=N``."""
