@@ -1,41 +1,29 @@
-"""Declares every option once (name, type, default, help) and loads their values.
+"""Declares every option once: name, type, default and help. config_loading.py loads their values.
 
 Config holds the options of the service, PrometheusConfig those for connecting to Prometheus. Each
 declaration defines a flag (``--drain-timeout``), an environment variable (``QCFEED_DRAIN_TIMEOUT``)
-and a key of the configuration file (``drain_timeout``). Precedence, lowest first: default, file,
-environment, flag. Loaded.origins records where each value came from.
+and a key of the configuration file (``drain_timeout``).
 """
 
 from __future__ import annotations
 
-import os
-import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING
 
 from qcfeed.errors import ConfigError
 from qcfeed.model import market_hours as market
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
-from qcfeed.options import Option, check, convert, options_of
+from qcfeed.options import Option, check, options_of
 from qcfeed.options import declare as _option
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-Group = TypeVar("Group", bound="DataclassInstance")
-
-
-DEFAULT = "default"
-"""The origin of a value that no source sets."""
 
 SPARE_FILES = 200
 """File descriptors to allow for beside connections: control plane, monitor, modules, logs."""
 
 MAX_PORT = 65_535
-CONTEXTS = "contexts"
-"""The table of the configuration file that declares remote services (contexts.py), not options."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,106 +236,3 @@ def all_options() -> list[Option]:
 
 GROUPS: tuple[type[DataclassInstance], ...] = (Config, PrometheusConfig)
 """The option groups, which share one configuration file and one environment."""
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded(Generic[Group]):
-    """A configuration, and where each value came from: ``default``, a path, ``$VARIABLE`` or a flag."""
-
-    config: Group
-    origins: Mapping[str, str]
-
-
-def load(
-    flags: Mapping[str, Any],
-    *,
-    environment: Mapping[str, str] = os.environ,
-    file: Path | None = None,
-) -> Loaded[Config]:
-    """Load the service's configuration, as ``load_group`` does."""
-    return load_group(Config, flags, environment=environment, file=file)
-
-
-def load_group(
-    group: type[Group],
-    flags: Mapping[str, Any],
-    *,
-    environment: Mapping[str, str] = os.environ,
-    file: Path | None = None,
-) -> Loaded[Group]:
-    """Load the options of ``group`` from all sources; ``flags`` holds only flags that were given.
-
-    The file is ``file``, else ``$QCFEED_CONFIG``, else ``$XDG_CONFIG_HOME/qcfeed/config.toml`` if that
-    exists. Raises ConfigError naming the key and its source; a bad key of another group counts too.
-    """
-    values: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    known = {option.name: option for option in all_options()}
-    in_group = {option.name for option in options(group)}
-    for source, settings in (
-        *_from_file(file, environment),
-        *_from_environment(environment, known),
-        *((known[name].flag, {name: value}) for name, value in flags.items()),
-    ):
-        for name, value in settings.items():
-            converted = convert(known, name, value, source)
-            if name in in_group:
-                values[name] = converted
-                origins[name] = source
-    return Loaded(group(**values), {name: origins.get(name, DEFAULT) for name in in_group})
-
-
-def default_file(environment: Mapping[str, str]) -> Path:
-    """The path of the configuration file when none is named."""
-    home = environment.get("XDG_CONFIG_HOME") or Path(environment.get("HOME", "~")) / ".config"
-    return Path(home).expanduser() / "qcfeed" / "config.toml"
-
-
-def read_file(
-    file: Path | None, environment: Mapping[str, str] = os.environ
-) -> tuple[Path, dict[str, Any]] | None:
-    """The path and content of the configuration file; None if none is named and the default is absent.
-
-    Raises ConfigError if a named file is missing, or a file cannot be read or is not TOML.
-    """
-    path = file_in_use(file, environment)
-    try:
-        with path.open("rb") as stream:
-            return path, tomllib.load(stream)
-    except FileNotFoundError as error:
-        if path == default_file(environment):
-            return None
-        raise ConfigError(
-            f"configuration file {path} does not exist",
-            hint=f"check --config or $QCFEED_CONFIG; `qcfeed config init {path}` creates it",
-        ) from error
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
-
-
-def file_in_use(file: Path | None, environment: Mapping[str, str] = os.environ) -> Path:
-    """The path that is read, whether it exists or not: the file named, else the default one."""
-    named = environment.get("QCFEED_CONFIG")
-    return file or (Path(named) if named else default_file(environment))
-
-
-def _from_file(
-    file: Path | None, environment: Mapping[str, str]
-) -> list[tuple[str, Mapping[str, Any]]]:
-    found = read_file(file, environment)
-    if found is None:
-        return []
-    path, content = found
-    return [(str(path), {key: value for key, value in content.items() if key != CONTEXTS})]
-
-
-def _from_environment(
-    environment: Mapping[str, str], known: Mapping[str, Option]
-) -> list[tuple[str, Mapping[str, Any]]]:
-    return [
-        (f"${option.variable}", {option.name: environment[option.variable]})
-        for option in known.values()
-        if option.variable in environment
-    ]

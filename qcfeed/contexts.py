@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qcfeed import config
+from qcfeed import config, config_loading
 from qcfeed.errors import ConfigError, NotFoundError
 from qcfeed.options import unsecret
 
@@ -89,15 +89,15 @@ KEYS = (*SERVICE_KEYS, *(each.name for each in _OPTIONS if not each.secret), *_V
 def read(
     *, environment: Mapping[str, str] = os.environ, file: Path | None = None
 ) -> dict[str, Context]:
-    """The contexts of the configuration file, which is found as in config.load.
+    """The contexts of the configuration file, which is found as in config_loading.load.
 
     Raises ConfigError for a context that is invalid.
     """
-    found = config.read_file(file, environment)
+    found = config_loading.read_file(file, environment)
     if found is None:
         return {}
     path, content = found
-    tables = content.get(config.CONTEXTS, {})
+    tables = content.get(config_loading.CONTEXTS, {})
     if not isinstance(tables, dict):
         raise ConfigError(f"{path}: contexts is not a table", hint="write [contexts.NAME]")
     return {name: _context(path, name, table) for name, table in tables.items()}
@@ -110,7 +110,7 @@ def find(
     known = read(environment=environment, file=file)
     if name in known:
         return known[name]
-    path = config.file_in_use(file, environment)
+    path = config_loading.file_in_use(file, environment)
     if not known:
         raise NotFoundError(
             f"no context {name!r}: {path} declares no contexts",

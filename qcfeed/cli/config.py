@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from qcfeed import config, contexts
+from qcfeed import config, config_loading, contexts
 from qcfeed.cli import config_file, prometheus
 from qcfeed.cli.context import Format, Output, examples, new_app, options, say
 from qcfeed.cli.flags import given, with_flags
@@ -44,7 +44,7 @@ class Value(NamedTuple):
 
 
 def _set_colour(value: Value) -> str | None:
-    return None if value.origin == config.DEFAULT else "cyan"
+    return None if value.origin == config_loading.DEFAULT else "cyan"
 
 
 def _values(*, origin: bool) -> Table[Value]:
@@ -92,10 +92,10 @@ def show(
     for group in config.GROUPS:
         declared = config.options(group)
         in_group = {each.name: all_given[each.name] for each in declared if each.name in all_given}
-        loaded: config.Loaded[Any] = (
+        loaded: config_loading.Loaded[Any] = (
             prometheus.resolve(ctx, in_group)
             if group is config.PrometheusConfig
-            else config.load_group(group, in_group, file=options(ctx).config)
+            else config_loading.load_group(group, in_group, file=options(ctx).config)
         )
         values += [
             Value(each, getattr(loaded.config, each.name), loaded.origins[each.name])
@@ -140,7 +140,7 @@ def init(
     if file == Path("-"):
         emit(config_file.template())
         return
-    path = file or config.file_in_use(options(ctx).config)
+    path = file or config_loading.file_in_use(options(ctx).config)
     if path.exists() and not force:
         raise NeedsConfirmationError(
             f"{path} already exists", hint="nothing was written; --force replaces it"
@@ -193,7 +193,9 @@ def list_contexts(ctx: typer.Context, output: Output = Format.TABLE) -> None:
     """
     found = list(contexts.read(file=options(ctx).config).values())
     if not found and output in (Format.TABLE, Format.WIDE):
-        say(f"no contexts: {config.file_in_use(options(ctx).config)} has no [contexts.NAME]")
+        say(
+            f"no contexts: {config_loading.file_in_use(options(ctx).config)} has no [contexts.NAME]"
+        )
         say("  next: `qcfeed config init - | tail -20` shows how to declare one")
         return
     rows = [{"name": each.name, **each.public_settings()} for each in found]

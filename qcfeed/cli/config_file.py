@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from qcfeed import config, contexts, options
+from qcfeed import config, config_loading, contexts, options
 from qcfeed.cli.ui.formats import plural
 from qcfeed.errors import QcfeedError
 
@@ -53,14 +53,14 @@ def errors(file: Path | None) -> list[QcfeedError]:
     """All errors in the configuration, in the order in which it is read."""
     found: list[QcfeedError] = []
     try:
-        loaded = config.load({}, file=file)
-        config.load_group(config.PrometheusConfig, {}, file=file)
+        loaded = config_loading.load({}, file=file)
+        config_loading.load_group(config.PrometheusConfig, {}, file=file)
     except QcfeedError as error:
         found.append(error)
     else:
         found += _upstream_errors(loaded.config)
     try:
-        config.load_group(config.PrometheusConfig, {}, file=file)
+        config_loading.load_group(config.PrometheusConfig, {}, file=file)
     except QcfeedError as error:
         if str(error) not in map(str, found):
             found.append(error)
@@ -97,7 +97,7 @@ def _upstream_errors(loaded: config.Config) -> list[QcfeedError]:
 
 def exposed(file: Path | None) -> Path | None:
     """The path of the file if it contains a secret and other users can access it, else None."""
-    read = config.read_file(file)
+    read = config_loading.read_file(file)
     if read is None or not read[0].stat().st_mode & 0o077:
         return None
     secret = {each.name for each in config.all_options() if each.secret}
@@ -109,10 +109,10 @@ def summary(file: Path | None) -> str:
     origins = [
         origin
         for group in config.GROUPS
-        for origin in config.load_group(group, {}, file=file).origins.values()
+        for origin in config_loading.load_group(group, {}, file=file).origins.values()
     ]
-    read = config.read_file(file)
-    state = f"{read[0]} is valid" if read else f"{config.file_in_use(file)} does not exist"
-    changed = sum(origin != config.DEFAULT for origin in origins)
+    read = config_loading.read_file(file)
+    state = f"{read[0]} is valid" if read else f"{config_loading.file_in_use(file)} does not exist"
+    changed = sum(origin != config_loading.DEFAULT for origin in origins)
     known = plural(len(contexts.read(file=file)), "context")
     return f"{state}: {plural(changed, 'option')} set, {known}"

@@ -6,10 +6,11 @@ from typing import Any
 
 import typer
 
-from qcfeed import config
+from qcfeed import config, config_loading
 from qcfeed.cli.context import options
 from qcfeed.cli.flags import given
-from qcfeed.config import Loaded, PrometheusConfig
+from qcfeed.config import PrometheusConfig
+from qcfeed.config_loading import Loaded
 from qcfeed.options import Option
 
 FLAG = "--prometheus"
@@ -31,14 +32,14 @@ def resolve(ctx: typer.Context, flags: dict[str, Any]) -> Loaded[PrometheusConfi
     resolved, by_flag = options(ctx).resolved(), given(flags)
     context = resolved.context_settings
     if context is None or context.prometheus is None or "prometheus" in by_flag:
-        return config.load_group(PrometheusConfig, by_flag, file=resolved.config)
+        return config_loading.load_group(PrometheusConfig, by_flag, file=resolved.config)
     settings = {**context.options(), **by_flag}
     origins = {
         each.name: each.flag
         if each.name in by_flag
         else f"--context {context.name}"
         if each.name in settings
-        else config.DEFAULT
+        else config_loading.DEFAULT
         for each in declared()
     }
     return Loaded(PrometheusConfig(**settings), origins)

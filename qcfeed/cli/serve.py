@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer._click.core import ParameterSource
 
-from qcfeed import config
+from qcfeed import config, config_loading
 from qcfeed.cli.context import examples, new_app, options
 from qcfeed.cli.flags import given, with_flags
 from qcfeed.errors import UsageError
@@ -46,7 +46,7 @@ def serve(ctx: typer.Context, **flags: Any) -> None:
         )
     if ctx.find_root().get_parameter_source(_GLOBAL) is ParameterSource.COMMANDLINE:
         settings[_GLOBAL] = global_options.instance
-    loaded = config.load(settings, file=global_options.config)
+    loaded = config_loading.load(settings, file=global_options.config)
     from qcfeed.service.run import serve as run_service
 
     raise typer.Exit(run_service(loaded.config))

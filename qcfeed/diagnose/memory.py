@@ -9,7 +9,7 @@ from typing import NamedTuple
 from qcfeed.diagnose.evidence import Evidence
 from qcfeed.diagnostics.findings import Certainty
 from qcfeed.formats import age, count, size
-from qcfeed.metrics import growth
+from qcfeed.metrics import growth, urgency
 from qcfeed.metrics.growth import Point
 from qcfeed.model.diagnosis import DiagnosisFinding
 
@@ -164,7 +164,7 @@ def _growth_in_history(evidence: Evidence) -> MemoryGrowth | None:
         for each in growth.windows(evidence.history, now, limit)
         if each.seconds >= evidence.thresholds.history_min_s
     ]
-    worst = growth.reaching_limit(windows, evidence.thresholds.memory_left_s)
+    worst = urgency.reaching_limit(windows, evidence.thresholds.memory_left_s)
     if worst is None or worst.memory_bytes_per_hour is None or worst.memory_bytes_per_hour <= 0:
         return None
     latest = min(windows, key=lambda each: each.seconds).memory_bytes_per_hour or 0.0

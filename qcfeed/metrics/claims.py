@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from qcfeed.formats import age, unit
-from qcfeed.metrics import growth
+from qcfeed.metrics import growth, urgency
 from qcfeed.metrics.growth import GrowthWindow, Point
 
 TOLERANCE = 0.1
@@ -74,7 +74,7 @@ def check(
 ) -> CheckedClaim:
     """Compare a claim with the samples and the windows of ``growth.windows``."""
     held = [(p.at, p.memory) for p in growth.since_restart(points) if p.memory is not None]
-    worst = growth.worst(found)
+    worst = urgency.worst(found)
     fastest = None if worst is None else worst.memory_bytes_per_hour
     claimed = claim.bytes_per_hour
     averaged = _averaged(held, claimed)

@@ -25,10 +25,6 @@ MIN_COVERAGE = 0.5
 """Share of a window that its samples must span. Otherwise it would repeat a shorter window."""
 GOOD_FIT = 0.8
 """r2 from which a line counts as a good fit."""
-ACCELERATION = 1.5
-"""Growth accelerates if a shorter window's rate is this many times that of the longest window."""
-SUSTAINED_SHARE = 0.05
-"""Growth below this share of the initial number counts as fluctuation."""
 MAX_FITTED = 1_000
 """Points to which the whole time is fitted, at most."""
 GAP_FACTOR = 3.0
@@ -221,71 +217,6 @@ def time_to(limit: float | None, value: float, slope: float) -> float | None:
     if value >= limit:
         return 0.0
     return (limit - value) / slope if slope > 0 else None
-
-
-def worst(found: Sequence[GrowthWindow]) -> GrowthWindow | None:
-    """The window with the shortest time to the limit; None if no window reaches it."""
-    first = worst_first(found)[0] if found else None
-    return first if first is not None and first.time_to_limit_s is not None else None
-
-
-def worst_first(found: Sequence[GrowthWindow]) -> list[GrowthWindow]:
-    """The windows by time to the limit, shortest first; if times agree in three digits, the longest
-    window first. Windows that never reach the limit come last, fastest growth first."""
-    return sorted(found, key=_urgency)
-
-
-def _urgency(window: GrowthWindow) -> tuple[float, float, float]:
-    left = window.time_to_limit_s
-    rate = window.memory_bytes_per_hour
-    return (
-        float("inf") if left is None else float(f"{left:.3g}"),
-        -window.seconds if left is not None else 0.0,
-        float("inf") if rate is None else -rate,
-    )
-
-
-# ---------------------------------------------------------------- what the windows say together
-
-
-def accelerating(found: Sequence[GrowthWindow]) -> bool:
-    """Whether a shorter window with a good fit grows clearly faster than the longest one with a rate."""
-    rated = [
-        (each.memory_bytes_per_hour, each.r2)
-        for each in sorted(found, key=lambda each: each.seconds)
-        if each.memory_bytes_per_hour is not None and each.r2 is not None
-    ]
-    if not rated:
-        return False
-    longest = max(0.0, rated[-1][0])
-    return any(
-        rate > 0 and rate >= ACCELERATION * longest and r2 >= GOOD_FIT for rate, r2 in rated[:-1]
-    )
-
-
-def reaching_limit(found: Sequence[GrowthWindow], within: float) -> GrowthWindow | None:
-    """The window with a good fit that reaches the limit first, if within so many seconds; else None."""
-    fitting = [each for each in found if each.time_to_limit_s == 0 or (each.r2 or 0.0) >= GOOD_FIT]
-    first = worst(fitting)
-    return first if first is not None and (first.time_to_limit_s or 0.0) <= within else None
-
-
-def sustained(points: Sequence[Point], at: float) -> bool:
-    """Whether live tasks that no feed explains grow steadily.
-
-    That is: in every window that has a rate, at least two, with good fits, and by at least
-    SUSTAINED_SHARE of the initial number. A feed has at most one task, so demand does not explain more.
-    """
-    beyond = [
-        p if p.live is None else p._replace(live=p.live - (p.feeds or 0.0))
-        for p in since_restart(points)
-    ]
-    rated = [each for each in windows(beyond, at, None) if each.tasks_per_minute is not None]
-    if len(rated) < 2:
-        return False
-    live = [point.live for point in beyond if point.live is not None]
-    steady = all((w.tasks_per_minute or 0.0) > 0 and (w.tasks_r2 or 0.0) >= GOOD_FIT for w in rated)
-    return steady and live[-1] - live[0] >= max(MIN_SAMPLES, SUSTAINED_SHARE * live[0])
 
 
 def per_task(points: Sequence[Point]) -> PerTask | None:

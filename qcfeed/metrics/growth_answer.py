@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from qcfeed.formats import age, size
-from qcfeed.metrics import claims, growth
+from qcfeed.metrics import claims, growth, urgency
 from qcfeed.metrics.claims import Claim
 from qcfeed.metrics.growth import GrowthWindow, LocationGrowth, Point
 from qcfeed.metrics.timeline import Timeline
@@ -73,7 +73,7 @@ def answer(
     ``horizon``: seconds; memory that reaches its limit sooner is a finding.
     """
     found = growth.windows(timeline.points, timeline.at, timeline.limit)
-    worst = growth.worst(found)
+    worst = urgency.worst(found)
     held = [point.memory for point in timeline.points if point.memory is not None]
     task = growth.per_task(timeline.points)
     return Growth(
@@ -82,12 +82,12 @@ def answer(
         target=timeline.target,
         resident_bytes=round(held[-1]) if held else None,
         limit_bytes=None if timeline.limit is None else round(timeline.limit),
-        windows=growth.worst_first(found),
+        windows=urgency.worst_first(found),
         worst=None
         if worst is None
         else Worst(window=worst.window, time_to_limit_s=worst.time_to_limit_s or 0.0),
-        accelerating=growth.accelerating(found),
-        sustained=growth.sustained(timeline.points, timeline.at),
+        accelerating=urgency.accelerating(found),
+        sustained=urgency.sustained(timeline.points, timeline.at),
         bytes_per_task=None if task is None or task.r2 < growth.GOOD_FIT else task.bytes,
         problems=list(_findings(timeline, found, horizon)),
         claims=[
@@ -118,7 +118,7 @@ def in_words(window: str) -> str:
 def _findings(
     timeline: Timeline, found: Sequence[growth.GrowthWindow], horizon: float
 ) -> Iterator[str]:
-    soon = growth.reaching_limit(found, horizon)
+    soon = urgency.reaching_limit(found, horizon)
     if soon is not None and timeline.limit is not None:
         left, rate = soon.time_to_limit_s or 0.0, soon.memory_bytes_per_hour or 0.0
         yield (
@@ -127,7 +127,7 @@ def _findings(
             if left
             else f"memory is at its limit of {size(timeline.limit)}"
         )
-    if growth.sustained(timeline.points, timeline.at):
+    if urgency.sustained(timeline.points, timeline.at):
         rates = [each.tasks_per_minute for each in found if each.tasks_per_minute is not None]
         yield f"live tasks that no feed explains grow in every window, all of them by {max(rates):,.0f} per minute in the fastest"
 

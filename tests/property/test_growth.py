@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcfeed.metrics import growth
+from qcfeed.metrics import growth, urgency
 from qcfeed.metrics.growth import Point
 
 values = st.floats(0, 1e12)
@@ -34,16 +34,16 @@ def test_any_samples_have_an_answer(points: list[Point], limit: float | None) ->
         assert each.r2 is None or 0 <= each.r2 <= 1
         assert each.time_to_limit_s is None or each.time_to_limit_s >= 0
         assert (each.missing_reason is None) or each.memory_bytes_per_hour is None
-    worst = growth.worst(found)
+    worst = urgency.worst(found)
     if worst is not None:
-        assert worst == growth.worst_first(found)[0]
+        assert worst == urgency.worst_first(found)[0]
         assert all(
             each.time_to_limit_s is None
             or each.time_to_limit_s >= (worst.time_to_limit_s or 0) * 0.99  # they agree in 3 digits
             for each in found
         )
-    growth.accelerating(found)
-    growth.sustained(points, at)
+    urgency.accelerating(found)
+    urgency.sustained(points, at)
     growth.per_task(points)
     for begin, end in growth.gaps(points):
         assert begin < end
@@ -72,8 +72,8 @@ def test_an_upward_curve_accelerates_and_its_mirror_does_not(bend: float, straig
     last = times[-1]
     rising = [Point(at, 1e9 + slope * at + bend * at * at) for at in times]
     slowing = [Point(at, 1e12 - (slope * (last - at) + bend * (last - at) ** 2)) for at in times]
-    assert growth.accelerating(growth.windows(rising, last, None))
-    assert not growth.accelerating(growth.windows(slowing, last, None))
+    assert urgency.accelerating(growth.windows(rising, last, None))
+    assert not urgency.accelerating(growth.windows(slowing, last, None))
 
 
 @given(

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from qcfeed.config import Config, load, options
+from qcfeed.config import Config, options
+from qcfeed.config_loading import load
 from qcfeed.errors import ConfigError, ExitStatus
 
 

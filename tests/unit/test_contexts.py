@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from qcfeed import contexts
-from qcfeed.config import load
+from qcfeed.config_loading import load
 from qcfeed.errors import ConfigError, NotFoundError
 
 

@@ -10,7 +10,8 @@ import typer
 
 from qcfeed.cli.context import ask, options
 from qcfeed.cli.prometheus import FLAG
-from qcfeed.config import Loaded, PrometheusConfig
+from qcfeed.config import PrometheusConfig
+from qcfeed.config_loading import Loaded
 from qcfeed.control.routes import HISTORY
 from qcfeed.errors import NotFoundError, PrometheusError, QcfeedError, UnreachableError
 from qcfeed.formats import age

@@ -26,7 +26,7 @@ from qcfeed.control.routes import (
 )
 from qcfeed.diagnose.verdict import diagnose
 from qcfeed.errors import NotFoundError, QcfeedError, TimedOutError
-from qcfeed.metrics import growth
+from qcfeed.metrics import growth, urgency
 from qcfeed.metrics.growth import GrowthWindow, Point
 from qcfeed.model.diagnosis import Diagnosis
 from qcfeed.model.feeds import Feeds
@@ -241,7 +241,7 @@ class Observer:
         self._health = Health(
             diagnosis=diagnose(evidence),
             memory=[point.memory for point in history],
-            worst=growth.reaching_limit(windows, float("inf")) if windows else None,
+            worst=urgency.reaching_limit(windows, float("inf")) if windows else None,
             seconds=history[-1].at - history[0].at if history else 0.0,
         )
         self._diagnosed_at = self.clock()

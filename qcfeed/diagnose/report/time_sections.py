@@ -9,7 +9,7 @@ from qcfeed.diagnose.evidence import Evidence
 from qcfeed.diagnose.report.blocks import Block, Curve, Grid, Heading, Text
 from qcfeed.diagnose.report.material import Material
 from qcfeed.formats import age, count, size
-from qcfeed.metrics import growth
+from qcfeed.metrics import growth, urgency
 from qcfeed.metrics.growth import Point
 
 TIMELINE_ROWS = 20
@@ -22,7 +22,7 @@ def windows(evidence: Evidence) -> Iterator[Block]:
     if not evidence.history or evidence.memory is None:
         return
     found = growth.windows(evidence.history, evidence.history[-1].at, evidence.memory.limit_bytes)
-    fitted = [each for each in growth.worst_first(found) if each.missing_reason is None]
+    fitted = [each for each in urgency.worst_first(found) if each.missing_reason is None]
     if fitted:
         yield Grid(
             ("Window", "Memory per hour", "Fit (r2)", "Tasks per minute", "Time to the limit"),

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from qcfeed import __version__, config
+from qcfeed import __version__, config_loading
 from qcfeed.cli.doctor import CHECKS
 from qcfeed.control import paths
 from qcfeed.control.routes import PROCESS, STATUS, NoQuery, Read
@@ -200,7 +200,7 @@ def test_a_service_that_is_named_and_is_not_there(qcfeed_: Command) -> None:
 
 
 def test_an_invalid_configuration_fails_the_check(qcfeed_: Command) -> None:
-    path = config.file_in_use(None)
+    path = config_loading.file_in_use(None)
     path.parent.mkdir(parents=True)
     path.write_text("prot = 1\n")
     left = qcfeed_("doctor", "-o", "json")

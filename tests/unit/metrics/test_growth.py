@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from qcfeed.metrics import growth
+from qcfeed.metrics import growth, urgency
 from qcfeed.metrics.growth import Point
 from tests.support import incident
 
@@ -26,13 +26,13 @@ def test_the_incident_had_under_four_minutes_left_not_four_hours() -> None:
     assert quarter.time_to_limit_s < 240
     assert quarter.memory_bytes_per_hour == pytest.approx(28 * incident.GB, rel=0.001)
     assert quarter.tasks_per_minute == pytest.approx((47_829 - 24_567) / 15, rel=0.001)
-    worst = growth.worst(found)
+    worst = urgency.worst(found)
     assert worst is not None
     assert worst.time_to_limit_s == pytest.approx(quarter.time_to_limit_s)
-    assert [each.window for each in growth.worst_first(found)][2:] == ["1h", "whole"]
-    assert growth.accelerating(found)
-    assert growth.sustained(points, incident.AT)
-    assert growth.reaching_limit(found, within=3_600) is not None
+    assert [each.window for each in urgency.worst_first(found)][2:] == ["1h", "whole"]
+    assert urgency.accelerating(found)
+    assert urgency.sustained(points, incident.AT)
+    assert urgency.reaching_limit(found, within=3_600) is not None
     slopes = [each.memory_bytes_per_hour for each in found]
     assert all(slope and slope > 3 * incident.ALERT_SAID for slope in slopes), "none gives 450 MB"
 
@@ -56,8 +56,8 @@ def test_too_few_samples_are_reported_and_not_fitted(points: list[Point], says: 
     whole = by_name(points, 10.0)["whole"]
     assert says in (whole.missing_reason or "")
     assert whole.memory_bytes_per_hour is None
-    assert growth.worst([whole]) is None
-    assert not growth.accelerating([whole])
+    assert urgency.worst([whole]) is None
+    assert not urgency.accelerating([whole])
 
 
 def test_a_window_that_its_samples_do_not_cover_has_no_rate() -> None:
@@ -74,7 +74,7 @@ def test_steady_growth_has_one_rate_and_does_not_accelerate() -> None:
         assert each.memory_bytes_per_hour == pytest.approx(3.6e6)
         assert each.r2 == pytest.approx(1.0)
         assert each.time_to_limit_s == pytest.approx(60.0)
-    assert not growth.accelerating(found)
+    assert not urgency.accelerating(found)
 
 
 def test_flat_memory_never_reaches_its_limit() -> None:
@@ -82,15 +82,15 @@ def test_flat_memory_never_reaches_its_limit() -> None:
     found = growth.windows(points, points[-1].at, 2e9)
     assert [each.time_to_limit_s for each in found] == [None] * 4
     assert [each.r2 for each in found] == [1.0] * 4
-    assert not growth.sustained(points, points[-1].at)
-    assert growth.reaching_limit(found, within=1e9) is None
+    assert not urgency.sustained(points, points[-1].at)
+    assert urgency.reaching_limit(found, within=1e9) is None
 
 
 def test_memory_over_its_limit_has_no_time_left() -> None:
     points = steady(0)
     found = growth.windows(points, points[-1].at, 1e9)
-    assert growth.worst(found) is not None
-    assert growth.reaching_limit(found, within=0) is not None
+    assert urgency.worst(found) is not None
+    assert urgency.reaching_limit(found, within=0) is not None
 
 
 def test_a_restart_is_no_shrinking_and_hides_no_growth() -> None:
@@ -121,14 +121,14 @@ def test_missing_samples_are_found() -> None:
 
 def test_a_sawtooth_is_no_sustained_growth() -> None:
     points = [Point(n * 15.0, 1e9 + (n % 20) * 1e7, n % 20) for n in range(241)]
-    assert not growth.sustained(points, points[-1].at)
+    assert not urgency.sustained(points, points[-1].at)
 
 
 def test_tasks_that_feeds_explain_are_demand() -> None:
     points = [Point(n * 15.0, live=100.0 + n, feeds=float(n)) for n in range(241)]
-    assert not growth.sustained(points, points[-1].at)
+    assert not urgency.sustained(points, points[-1].at)
     leaking = [point._replace(live=(point.live or 0) + n) for n, point in enumerate(points)]
-    assert growth.sustained(leaking, points[-1].at)
+    assert urgency.sustained(leaking, points[-1].at)
 
 
 def test_growth_by_location_and_its_shares() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qcfeed.metrics import growth
+from qcfeed.metrics import growth, urgency
 from qcfeed.metrics.growth import GrowthWindow, Point
 
 HOUR = 3_600.0
@@ -150,14 +150,14 @@ def test_windows_are_sorted_by_time_left_then_growth_then_unknown() -> None:
         window("fast", memory_bytes_per_hour=5.0),
         window("soon", time_to_limit_s=60.0, memory_bytes_per_hour=9.0),
     ]
-    assert [each.window for each in growth.worst_first(found)] == [
+    assert [each.window for each in urgency.worst_first(found)] == [
         "soon", "late", "fast", "slow", "unknown",
     ]  # fmt: skip
-    worst = growth.worst(found)
+    worst = urgency.worst(found)
     assert worst is not None
     assert worst.window == "soon"
-    assert growth.worst([window(memory_bytes_per_hour=5.0)]) is None
-    assert growth.worst([]) is None
+    assert urgency.worst([window(memory_bytes_per_hour=5.0)]) is None
+    assert urgency.worst([]) is None
 
 
 def test_windows_that_agree_in_three_digits_are_sorted_longest_first() -> None:
@@ -166,7 +166,7 @@ def test_windows_that_agree_in_three_digits_are_sorted_longest_first() -> None:
         window("long", seconds=900.0, time_to_limit_s=1_002.0),
         window("other", seconds=3_600.0, time_to_limit_s=1_020.0),
     ]
-    assert [each.window for each in growth.worst_first(found)] == ["long", "short", "other"]
+    assert [each.window for each in urgency.worst_first(found)] == ["long", "short", "other"]
 
 
 # ---------------------------------------------------------------- acceleration, limits, what lasts
@@ -197,8 +197,8 @@ def two(short: float, long: float, r2: float = 1.0) -> list[GrowthWindow]:
 def test_growth_accelerates_when_a_shorter_window_is_half_as_fast_again(
     found: list[GrowthWindow], accelerates: bool
 ) -> None:
-    assert growth.accelerating(found) == accelerates
-    assert growth.accelerating(found[::-1]) == accelerates, "in whatever order they come"
+    assert urgency.accelerating(found) == accelerates
+    assert urgency.accelerating(found[::-1]) == accelerates, "in whatever order they come"
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_growth_accelerates_when_a_shorter_window_is_half_as_fast_again(
 def test_memory_runs_out_by_a_line_that_fits_and_within_the_time(
     left: float, r2: float | None, within: float, told: bool
 ) -> None:
-    found = growth.reaching_limit([window(time_to_limit_s=left, r2=r2)], within)
+    found = urgency.reaching_limit([window(time_to_limit_s=left, r2=r2)], within)
     assert (found is not None) == told
 
 
@@ -242,13 +242,13 @@ def tasks(
 def test_growth_lasts_when_every_window_has_it_and_it_is_five_percent_and_three_tasks(
     points: list[Point], lasts: bool
 ) -> None:
-    assert growth.sustained(points, points[-1].at) == lasts
+    assert urgency.sustained(points, points[-1].at) == lasts
 
 
 def test_growth_that_has_just_begun_does_not_last() -> None:
     points = tasks(per_sample=0.0, count=400)
     points = [each._replace(live=100.0 + max(0.0, each.at - 5_700.0)) for each in points]
-    assert not growth.sustained(points, points[-1].at)
+    assert not urgency.sustained(points, points[-1].at)
 
 
 def test_memory_per_additional_task() -> None:
