@@ -3,37 +3,23 @@
 A task that serves a connection lives as long as the connection does. So open connections explain many
 live tasks, unless the peers have closed them already (CLOSE_WAIT): then the tasks serve nobody.
 
-Nothing of the program is executed: objects are followed by ``gc.get_referents``, which calls no property
-and no ``__getattr__``, and does not change them.
+Objects are followed without executing anything of the program (references.py).
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
-import logging
 import select
 import socket
-import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextvars import Context
 from dataclasses import dataclass
 from enum import Enum
-from types import (
-    AsyncGeneratorType,
-    BuiltinFunctionType,
-    CodeType,
-    CoroutineType,
-    FrameType,
-    FunctionType,
-    GeneratorType,
-    ModuleType,
-)
 from typing import Any, NamedTuple
 
 from qcfeed.diagnostics import chain
 from qcfeed.diagnostics.object_numbers import number_of
+from qcfeed.diagnostics.references import held, referents
 from qcfeed.diagnostics.site import AnyTask
 from qcfeed.diagnostics.wait_rules import address
 
@@ -41,30 +27,6 @@ DEPTH = 3
 """Attributes that are followed from an object that a coroutine holds: ``session.stream.transport``."""
 MAX_OBJECTS = 400
 """Objects that are looked at for one task."""
-MAX_ITEMS = 50
-"""Items of a container. A larger one is a register of many connections, not those of one task."""
-
-_CONTAINERS = frozenset({dict, list, tuple, set, frozenset})
-_NOT_FOLLOWED = (
-    type,
-    ModuleType,
-    FunctionType,
-    BuiltinFunctionType,
-    CodeType,
-    FrameType,
-    CoroutineType,
-    GeneratorType,
-    AsyncGeneratorType,
-    Context,
-    asyncio.AbstractEventLoop,
-    asyncio.Future,
-    asyncio.AbstractServer,
-    asyncio.Handle,
-    threading.Thread,
-    logging.Logger,
-    logging.Handler,
-)
-"""What leads to connections that are not the task's own, or to none."""
 _UVLOOPS = frozenset({("uvloop.loop", "TCPTransport"), ("uvloop.loop", "UnixTransport")})
 _TLS = "_SSLProtocolTransport"
 """The transport of a TLS connection, asyncio's and uvloop's."""
@@ -114,14 +76,16 @@ class HeldConnections(NamedTuple):
 def connections(task: AnyTask | None) -> list[Connection]:
     """The connections that a task's coroutines hold, the nearest first. Not: listening sockets.
 
-    It follows DEPTH attributes, MAX_OBJECTS objects and containers of up to MAX_ITEMS items; it finds
+    It follows DEPTH attributes, MAX_OBJECTS objects, and no large container (references.MAX_ITEMS); it finds
     sockets and the transports of asyncio and uvloop. From any thread; never raises.
     Cost: 20-150 us, and 1 us per connection to ask the kernel for its state.
     """
     try:
         if task is None or task.done():
             return []
-        found = {id(end): (end, distance) for end, distance in _ends(_held(task))}
+        found = {
+            id(end): (end, distance) for end, distance in _ends(held(chain.links(task.get_coro())))
+        }
         return [each for each in (_describe(*one) for one in found.values()) if each is not None]
     except Exception:  # noqa: BLE001 - classes of the program may raise anything
         return []
@@ -154,18 +118,9 @@ def _kind(some: list[Connection], nearest: dict[int | None, int], by: Counter[in
     return "shared" if any(each.state is ConnectionState.OPEN for each in some) else "without"
 
 
-def _held(task: AnyTask) -> list[Any]:
-    """The objects that the task's coroutines hold, and those whose exit methods they hold."""
-    return [
-        chain.bound_to(thing) if type(thing).__name__ == "method" else thing
-        for link in chain.links(task.get_coro())
-        for thing in chain.held(link)
-    ]
-
-
-def _ends(held: list[Any]) -> Iterator[tuple[Any, int]]:
+def _ends(level: list[Any]) -> Iterator[tuple[Any, int]]:
     """Sockets and uvloop's transports with their distance, by a breadth-first search."""
-    level, seen = held, set[int]()
+    seen = set[int]()
     for distance in range(DEPTH + 1):
         following: list[Any] = []
         for thing in level:
@@ -175,8 +130,8 @@ def _ends(held: list[Any]) -> Iterator[tuple[Any, int]]:
             end = _end_of(thing)
             if end is not None:
                 yield end, distance
-            elif not issubclass(type(thing), _NOT_FOLLOWED):
-                following += _referents(thing)
+            else:
+                following += referents(thing)
         level = following
 
 
@@ -186,10 +141,10 @@ def _end_of(thing: Any) -> Any:
     if issubclass(kind, socket.socket) or (kind.__module__, kind.__name__) in _UVLOOPS:
         return thing
     if kind.__name__ == _TLS:
-        below = map(_end_below, _referents(thing))
+        below = map(_end_below, referents(thing))
         return next((end for end in below if end is not None), None)
     if issubclass(kind, asyncio.BaseTransport):
-        return next((x for x in _referents(thing) if issubclass(type(x), socket.socket)), None)
+        return next((x for x in referents(thing) if issubclass(type(x), socket.socket)), None)
     return None
 
 
@@ -197,17 +152,8 @@ def _end_below(protocol: Any) -> Any:
     """The socket below TLS. Its protocol refers to the transports on both sides of it."""
     if type(protocol).__name__ != "SSLProtocol":
         return None
-    below = (each for each in _referents(protocol) if type(each).__name__ != _TLS)
+    below = (each for each in referents(protocol) if type(each).__name__ != _TLS)
     return next((end for each in below if (end := _end_of(each)) is not None), None)
-
-
-def _referents(thing: Any) -> Iterator[Any]:
-    """What an object refers to. The items of its containers count as its own attributes."""
-    for each in gc.get_referents(thing):
-        if type(each) not in _CONTAINERS:
-            yield each
-        elif len(each) <= MAX_ITEMS:
-            yield from gc.get_referents(each)
 
 
 def _describe(end: Any, distance: int) -> Connection | None:

@@ -17,6 +17,7 @@ import websockets
 from aiohttp import web
 
 from qcfeed.diagnostics import connections as module
+from qcfeed.diagnostics import references
 from qcfeed.diagnostics.connections import (
     ConnectionState,
     HeldConnections,
@@ -168,12 +169,14 @@ def test_what_listens_or_is_not_connected_is_no_connection(run: Run) -> None:
 def test_a_register_of_all_connections_is_not_those_of_a_task(run: Run) -> None:
     async def case() -> None:
         async with Stage() as stage:
-            pairs = [socket.socketpair() for _ in range(module.MAX_ITEMS + 1)]
+            pairs = [socket.socketpair() for _ in range(references.MAX_ITEMS + 1)]
             for each in (sock for pair in pairs for sock in pair):
                 stage.enter_context(each)
             register = [near for near, _ in pairs]
             assert told(await started(stage, hold(Session(register)))) == []
-            assert len(told(await started(stage, hold(Session(register[1:]))))) == module.MAX_ITEMS
+            assert (
+                len(told(await started(stage, hold(Session(register[1:]))))) == references.MAX_ITEMS
+            )
 
     run(case())
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qcfeed.diagnostics import chain
-from qcfeed.diagnostics.object_names import attributes, name_of
+from qcfeed.diagnostics.object_names import attribute_name, global_names
 
 STOP = object()
 
@@ -63,22 +63,17 @@ async def test_an_attribute_of_what_a_coroutine_holds(kind: type[Any], was_looke
         getattr(owner, "__dict__", None)
     task = asyncio.create_task(hold(owner))
     await asyncio.sleep(0)
-    assert name_of(thing, chain.links(task.get_coro())) == f"{kind.__name__}._lock"
-    assert name_of(object(), chain.links(task.get_coro())) == ""
+    assert attribute_name(thing, chain.links(task.get_coro())) == f"{kind.__name__}._lock"
+    assert attribute_name(object(), chain.links(task.get_coro())) == ""
     task.cancel()
     await asyncio.wait([task])
 
 
 def test_a_global_variable() -> None:
-    assert name_of(STOP, []) == f"{__name__}.STOP"
+    other = object()
+    assert global_names([other, STOP, None]) == {id(STOP): f"{__name__}.STOP"}
 
 
 def test_nothing_has_no_name() -> None:
-    assert name_of(None, []) == ""
-
-
-def test_attributes_are_those_of_the_dict_and_of_the_slots() -> None:
-    derived = Derived(1)
-    derived.extra = 2  # type: ignore[attr-defined]
-    assert dict(attributes(derived)) == {"_lock": 1, "extra": 2}
-    assert dict(attributes(object())) == {}
+    assert attribute_name(None, []) == ""
+    assert global_names([None]) == {}

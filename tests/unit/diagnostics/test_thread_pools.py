@@ -42,7 +42,7 @@ def pool(executor: ThreadPoolExecutor) -> ThreadPool:
 def test_a_pool_with_an_idle_thread_is_not_full(release: threading.Event) -> None:
     with ThreadPoolExecutor(2, "some") as executor:
         executor.submit(int).result()
-        while executor._idle_semaphore._value == 0:  # its thread is still on the way back
+        while pool(executor).describe().startswith("1"):  # its thread is still on the way back
             time.sleep(0.001)
         found = pool(executor)
         assert (found.name, found.size, found.queued, found.is_full) == ("some", 2, 0, False)

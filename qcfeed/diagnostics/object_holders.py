@@ -1,0 +1,157 @@
+"""What keeps an object from waking its waiters: the holder of a lock, an awaited task, a pool's threads.
+
+A holder that waits itself for another object has that object's holder behind it, and so on. The end of
+this path is what everybody waits for; if the path comes back to itself, nobody on it can go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from qcfeed.diagnostics import awaited, wait_rules, waits
+from qcfeed.diagnostics.awaited import Found
+from qcfeed.diagnostics.lock_holders import LOCKS, LockHolders
+from qcfeed.diagnostics.site import AnyTask
+from qcfeed.diagnostics.snapshot import coroutine
+from qcfeed.diagnostics.task_info import info_of
+from qcfeed.diagnostics.thread_pools import ThreadPool
+
+MAX_SHOWN = 3
+"""Holders of one object that are described."""
+_MAX_PATH = 10
+"""Holders that are followed, one behind the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """What keeps an object from waking its waiters, and where that waits itself.
+
+    ``how``: ``holds`` (a task inside ``async with`` on the lock or semaphore), ``is awaited`` (a task),
+    ``runs`` (the threads of a pool), ``refers to it`` (a task whose coroutines have the object in a
+    variable or an attribute, so it may wake the waiters).
+    ``serial``, ``name``, ``coroutine`` and ``location`` (where it was created) are those of a task.
+    ``serial`` is None and ``location`` empty for a task that no ledger recorded. ``waits``: what it waits on, and where, as
+    ``waits.wait`` says it. ``waits_for``: the label of the object that it waits for, ``Lock 3``; empty if
+    that has no number.
+    """
+
+    how: str
+    serial: int | None = None
+    name: str = ""
+    coroutine: str = ""
+    location: str = ""
+    waits: str = ""
+    waits_for: str = ""
+
+    def __str__(self) -> str:
+        """``task 12 (pump)``: its name, or its coroutine if asyncio gave it the name. Threads: their name."""
+        if self.how == "runs":
+            return self.name
+        name = self.coroutine if self.name.startswith("Task-") else self.name
+        return f"task {name}" if self.serial is None else f"task {self.serial} ({name})"
+
+
+class Path(NamedTuple):
+    """The holders behind a holder, nearest first.
+
+    ``deadlock``: the path comes back to a task that is on it, every task on it waits for the next one
+    alone, and no timeout ends a wait: none of them can go on.
+    """
+
+    holders: tuple[Holder, ...] = ()
+    deadlock: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What is known of the program at this moment, and needed to describe objects and their holders.
+
+    ``locks``: None if nobody searched for the holders of locks. ``names`` (object_names.py) and
+    ``referrers`` (referrers.py) are by ``id()`` of an object. It keeps objects of the program alive, so
+    use it only for a moment.
+    """
+
+    pools: list[ThreadPool]
+    locks: LockHolders | None = None
+    names: Mapping[int, str] = field(default_factory=dict)
+    referrers: Mapping[int, list[AnyTask]] = field(default_factory=dict)
+
+
+def holders_of(found: Found, world: World) -> tuple[tuple[Holder, ...], int]:
+    """Up to MAX_SHOWN holders of an object, described, oldest first; and how many there are.
+
+    Cost: 20 us each.
+    """
+    pool = next((each for each in world.pools if each.executor is found.awaited), None)
+    if pool is not None:
+        return (Holder("runs", name=f"threads {pool.name}", waits=pool.at()),), 1
+    tasks, how = tasks_behind(found, world), _how(found)
+    if not tasks:
+        tasks, how = list(world.referrers.get(id(found.awaited), ())), "refers to it"
+    tasks.sort(key=_serial)
+    return tuple(describe(each, how, world) for each in tasks[:MAX_SHOWN]), len(tasks)
+
+
+def _serial(task: AnyTask) -> int:
+    """0 for a task that no ledger recorded: it is usually older than the ledger."""
+    return wait_rules.serial(task) or 0
+
+
+def tasks_behind(found: Found, world: World) -> list[AnyTask]:
+    """The tasks that hold an object, or that are awaited. Cost: 1 us."""
+    thing = found.awaited
+    if isinstance(thing, asyncio.Task):
+        return [thing]
+    if found.kind in awaited.MANY and thing is not None:
+        return [each for each in awaited.pending(thing) if isinstance(each, asyncio.Task)]
+    if isinstance(thing, LOCKS) and world.locks is not None:
+        return [task for ref in world.locks.of(thing) if (task := ref()) is not None]
+    return []
+
+
+def path_behind(found: Found, world: World) -> Path:
+    """The holders behind the first holder of an object. Cost: 25 us per holder."""
+    way: list[AnyTask] = []
+    described: list[Holder] = []
+    is_certain = True
+    following: Found | None = found
+    while following is not None and len(way) < _MAX_PATH:
+        tasks = tasks_behind(following, world)
+        if not tasks:
+            break
+        is_certain = is_certain and len(tasks) == 1
+        if any(tasks[0] is each for each in way):
+            return Path(tuple(described), deadlock=is_certain)
+        if way:
+            described.append(describe(tasks[0], _how(following), world))
+        way.append(tasks[0])
+        following = awaited.find(tasks[0], world.pools)
+        if following is not None and is_certain:
+            is_certain = waits.timeout(following.seen.links, tasks[0]) is None
+    return Path(tuple(described))
+
+
+def describe(task: AnyTask, how: str, world: World) -> Holder:
+    """Describe a task that holds an object. Cost: 20 us."""
+    info = info_of(task)
+    try:
+        found = awaited.find(task, world.pools)
+        waits_for = "" if found is None else awaited.numbered_label(found)
+    except Exception:  # noqa: BLE001 - classes of the program may raise anything
+        waits_for = ""
+    return Holder(
+        how=how,
+        serial=None if info is None else info.serial,
+        name=wait_rules.name(task),
+        coroutine=coroutine(task),
+        location="" if info is None else info.site.location,
+        waits=str(waits.wait(task)),
+        waits_for=waits_for,
+    )
+
+
+def _how(found: Found) -> str:
+    return "holds" if isinstance(found.awaited, LOCKS) else "is awaited"

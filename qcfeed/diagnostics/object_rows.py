@@ -1,0 +1,135 @@
+"""Describes groups of tasks that wait for the same object, or for one object each, as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from qcfeed.diagnostics import awaited
+from qcfeed.diagnostics.awaited import Found
+from qcfeed.diagnostics.ledger import Ledger
+from qcfeed.diagnostics.lock_holders import LOCKS, find_holders
+from qcfeed.diagnostics.object_holders import Path, World, path_behind
+from qcfeed.diagnostics.object_names import global_names
+from qcfeed.diagnostics.referrers import find_referrers
+from qcfeed.diagnostics.site import AnyTask, Site
+from qcfeed.diagnostics.task_info import TaskRef
+from qcfeed.diagnostics.thread_pools import ThreadPool
+from qcfeed.diagnostics.wait_objects import WaitObject, describe
+
+MAX_LOCATIONS = 3
+"""Spawn locations that are listed for a row."""
+_WITHOUT_HOLDER = frozenset({"Event", "Condition", "Barrier", "Queue", "future"})
+"""Kinds of objects whose waiters any task may wake that refers to the object."""
+
+
+@dataclass(slots=True)
+class Group:
+    """Tasks that become one row. ``ref``: one of them. ``objects``: for how many objects they wait."""
+
+    kind: str
+    ref: TaskRef
+    tasks: float = 0.0
+    objects: float = 0
+    sites: tuple[Site, ...] = ()
+
+
+@dataclass(slots=True)
+class ObjectRow:
+    """The tasks that wait for one object, or for one object each.
+
+    ``tasks``: how many; from a sample, an estimate. ``objects``: 1, or for how many objects of this kind
+    they wait. ``object``: described for one of the tasks; if ``objects`` is more than 1, that is an
+    example, without number and state. For tasks that wait for no object its kind is ``ready`` or
+    ``running``, and ``objects`` is 0. ``waiters``: how many wait by the object's own count, which no
+    sample changes; None if it does not count them. ``locations``: up to three places where the tasks
+    were created. ``path``: the holders behind the first holder, and whether they are in a deadlock.
+    """
+
+    tasks: int
+    objects: int
+    object: WaitObject
+    waiters: int | None = None
+    locations: list[str] = field(default_factory=list)
+    path: Path = field(default_factory=Path)
+
+
+class _Seen(NamedTuple):
+    """A group, one of its tasks, and the object that this task waits for now."""
+
+    group: Group
+    task: AnyTask
+    found: Found
+
+    @property
+    def is_one_object(self) -> bool:
+        return round(self.group.objects) == 1 and self.found.awaited is not None
+
+
+def describe_groups(
+    ledger: Ledger, groups: list[Group], pools: list[ThreadPool], others: list[AnyTask]
+) -> tuple[list[ObjectRow], World]:
+    """One row per group, in the same order, and what was found out for that.
+
+    ``others``: untracked tasks, which a scan of the ledger does not list. From any thread, in slices.
+    It keeps the objects of all groups alive until they are described: some milliseconds.
+    Cost: 100 us per group; 1.5 us per live task if a lock is waited for, and 10 ms if an object has no
+    holder by its kind.
+    """
+    seen = [_see(group, pools) for some in ledger.slices(groups) for group in some]
+    world = _world(ledger, [each for each in seen if each is not None], pools, others)
+    rows = [
+        _row(group, each, world)
+        for some in ledger.slices(list(zip(groups, seen, strict=True)), 10)
+        for group, each in some
+    ]
+    return rows, world
+
+
+def _see(group: Group, pools: list[ThreadPool]) -> _Seen | None:
+    """None if the task has gone on meanwhile, or waits for no object."""
+    task = group.ref()
+    try:
+        found = awaited.find(task, pools)
+    except Exception:  # noqa: BLE001 - classes of the program may raise anything
+        return None
+    if task is None or found is None or found.kind != group.kind:
+        return None
+    return _Seen(group, task, found)
+
+
+def _world(
+    ledger: Ledger, seen: Iterable[_Seen], pools: list[ThreadPool], others: list[AnyTask]
+) -> World:
+    alone = [each.found for each in seen if each.is_one_object]
+    free = [each.awaited for each in alone if each.kind in _WITHOUT_HOLDER]
+    is_locked = any(isinstance(each.found.awaited, LOCKS) for each in seen)
+    return World(
+        pools=pools,
+        locks=find_holders(ledger, others) if is_locked else None,
+        names=global_names(each.awaited for each in alone),
+        referrers=find_referrers(ledger, others, free),
+    )
+
+
+def _row(group: Group, seen: _Seen | None, world: World) -> ObjectRow:
+    row = ObjectRow(
+        tasks=round(group.tasks),
+        objects=round(group.objects),
+        object=WaitObject(group.kind),
+        locations=[site.location for site in group.sites[:MAX_LOCATIONS]],
+    )
+    if seen is None:
+        return row
+    try:
+        described = describe(seen.found, seen.task, world)
+        if seen.is_one_object:
+            row.waiters = awaited.waiters(seen.found)
+            row.path = path_behind(seen.found, world)
+        else:
+            described = replace(described, number=None, state="")
+    except Exception:  # noqa: BLE001 - classes of the program may raise anything
+        return row
+    row.object = described
+    return row

@@ -1,0 +1,322 @@
+"""Tasks are counted by the object that they wait for, and its holder is named."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from qcfeed.diagnostics import by_object as module
+from qcfeed.diagnostics import waits
+from qcfeed.diagnostics.by_object import ObjectRow, ObjectSnapshot, by_object
+from qcfeed.diagnostics.filters import Filter
+from qcfeed.diagnostics.ledger import Ledger
+
+HERE = "tests/unit/diagnostics/test_by_object.py"
+
+
+class Program:
+    """Tasks of a test. They end with it."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.tasks: list[asyncio.Task[Any]] = []
+
+    async def run(self, *coroutines: Coroutine[Any, Any, Any]) -> list[asyncio.Task[Any]]:
+        """Tasks of these coroutines, once all of them wait."""
+        started = [asyncio.create_task(each) for each in coroutines]
+        self.tasks += started
+        await until(lambda: all(waits.kind(task) not in ("ready", "running") for task in started))
+        return started
+
+    def look(self, which: Filter | None = None, **options: Any) -> ObjectSnapshot:
+        """The test's own task is left out."""
+        found = by_object(self.ledger, which or Filter(), time.monotonic(), **options)
+        found.rows = [row for row in found.rows if row.object.kind != "running"]
+        return found
+
+    def only(self) -> ObjectRow:
+        (row,) = self.look().rows
+        return row
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop run until a condition holds, which the test's own timeout limits."""
+    while not condition():  # noqa: ASYNC110 - there is no event for it
+        await asyncio.sleep(0)
+
+
+@pytest_asyncio.fixture
+async def program(ledger: Ledger) -> AsyncIterator[Program]:
+    program = Program(ledger)
+    yield program
+    for task in program.tasks:
+        task.cancel()
+    await asyncio.gather(*program.tasks, return_exceptions=True)
+
+
+class Pool:
+    """Something that tasks share."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.other = asyncio.Lock()
+        self.ready = asyncio.Event()
+        self.free = asyncio.Semaphore(2)
+
+
+async def sleep_long() -> None:
+    await asyncio.sleep(3600)
+
+
+async def get_ready(pool: Pool) -> None:
+    await pool.ready.wait()
+
+
+async def work(lock: Any, then: Callable[[], Awaitable[Any]]) -> None:
+    async with lock:
+        await then()
+
+
+async def nothing() -> None:
+    """What a task does once it has the lock."""
+
+
+# ---------------------------------------------------------------- counting
+
+
+async def test_many_wait_for_one_event_that_one_task_may_set(program: Program) -> None:
+    pool = Pool()
+
+    async def main(pool: Pool) -> None:
+        await sleep_long()
+        pool.ready.set()
+
+    await program.run(main(pool))
+    await program.run(*(get_ready(pool) for _ in range(50)))
+    event, timer = program.look().rows
+    assert (event.tasks, event.objects, event.waiters) == (50, 1, 50)
+    assert (event.object.kind, event.object.name) == ("Event", "Pool.ready")
+    assert event.object.at.startswith(f"{HERE}:")
+    assert [location.rpartition(":")[0] for location in event.locations] == [HERE]
+    (holder,) = event.object.holders
+    assert holder.how == "refers to it"
+    assert holder.coroutine.endswith("main")
+    assert str(holder) == f"task {holder.serial} ({holder.coroutine})"
+    assert holder.waits.startswith("sleeping ")
+    assert (timer.tasks, timer.objects, timer.object.kind) == (1, 1, "timer")
+
+
+async def test_own_objects_of_one_function_are_one_row(program: Program) -> None:
+    await program.run(*(sleep_long() for _ in range(3)))
+    await program.run(*(get_ready(Pool()) for _ in range(5)))
+    events, timers = program.look().rows
+    assert (events.tasks, events.objects, events.waiters) == (5, 5, None)
+    assert (events.object.kind, events.object.number) == ("Event", None)
+    assert (timers.tasks, timers.objects, timers.object.kind) == (3, 3, "timer")
+
+
+async def test_every_task_is_in_one_row(program: Program) -> None:
+    pool = Pool()
+    inner = await program.run(sleep_long())
+    await program.run(
+        get_ready(pool), get_ready(pool), work(pool.lock, sleep_long), get_ready(Pool())
+    )
+    program.tasks.append(asyncio.create_task(sleep_long()))  # it has not run yet
+    await program.run(asyncio.wait_for(asyncio.shield(inner[0]), 3600))
+    program.tasks.append(asyncio.create_task(sleep_long()))
+    found = by_object(program.ledger, Filter(), time.monotonic())
+    assert sum(row.tasks for row in found.rows) == found.live == found.sampled
+    assert {row.object.kind for row in found.rows} >= {"Event", "timer", "task", "running", "ready"}
+    without = [row for row in found.rows if row.object.kind in ("running", "ready")]
+    assert [(row.tasks, row.objects) for row in without] == [(1, 0), (1, 0)]
+
+
+async def test_a_sample_is_scaled_and_the_objects_own_count_is_exact(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = Pool()
+    await program.run(*(get_ready(pool) for _ in range(300)))
+    await program.run(*(sleep_long() for _ in range(200)))
+    monkeypatch.setattr(module, "SAMPLE", 100)
+    found = program.look()
+    assert found.live == 501
+    assert found.sampled <= 101
+    event, timers = found.rows
+    assert (event.tasks, event.waiters) == (300, 300)
+    assert 150 < timers.tasks == timers.objects < 250  # estimated; five standard deviations
+    exact = program.look(exact=True)
+    assert exact.sampled == exact.live == 501
+    assert [row.tasks for row in exact.rows] == [300, 200]
+
+
+async def test_a_filter_and_a_limit(program: Program) -> None:
+    pool = Pool()
+    await program.run(*(get_ready(pool) for _ in range(3)))
+    await program.run(*(sleep_long() for _ in range(2)))
+    found = program.look(Filter(waiting_on="sleep"))
+    assert [(row.object.kind, row.tasks) for row in found.rows] == [("timer", 2)]
+    assert found.live == 2
+    found = program.look(limit=1)
+    assert [row.object.kind for row in found.rows] == ["Event"]
+    assert found.total == 3  # with the test's own task
+
+
+async def test_an_untracked_task_may_be_the_holder(program: Program) -> None:
+    pool = Pool()
+    loop = asyncio.get_running_loop()
+    untracked = asyncio.Task(work(pool.lock, sleep_long), loop=loop, name="early")
+    await asyncio.sleep(0)
+    program.tasks.append(untracked)
+    await program.run(*(work(pool.lock, nothing) for _ in range(3)))
+    found = program.look()
+    assert found.untracked == 1
+    (row,) = found.rows
+    (holder,) = row.object.holders
+    assert (holder.how, holder.serial, str(holder)) == ("holds", None, "task early")
+
+
+# ---------------------------------------------------------------- holders
+
+
+async def test_a_lock_is_held_by_a_task_that_waits_for_ever(program: Program) -> None:
+    pool, never = Pool(), asyncio.get_running_loop().create_future()
+    (stuck,) = await program.run(work(pool.lock, lambda: never))
+    waiting = await program.run(*(work(pool.lock, nothing) for _ in range(20)))
+    lock, _ = program.look().rows
+    assert (lock.tasks, str(lock.object)) == (20, f"Lock {lock.object.number}")
+    assert lock.object.state == "locked, 20 waiting"
+    (holder,) = lock.object.holders
+    assert (holder.how, holder.serial) == ("holds", waits.wait_rules.serial(stuck))
+    assert holder.location.startswith(f"{HERE}:")
+    assert holder.waits.startswith(f"future at {HERE}:")
+    assert not lock.path.deadlock
+    assert len(waiting) == 20
+
+
+async def test_two_tasks_that_hold_each_others_lock_are_a_deadlock(program: Program) -> None:
+    pool = Pool()
+    go = asyncio.Event()
+
+    async def one_then_the_other(one: asyncio.Lock, other: asyncio.Lock) -> None:
+        async with one:
+            await go.wait()
+            async with other:
+                pass
+
+    pair = await program.run(
+        one_then_the_other(pool.lock, pool.other), one_then_the_other(pool.other, pool.lock)
+    )
+    go.set()
+    await until(lambda: all(waits.kind(task) == "Lock.acquire" for task in pair))
+    await program.run(*(work(pool.lock, nothing) for _ in range(10)))
+    many, alone = program.look().rows
+    assert (many.tasks, alone.tasks) == (11, 1)
+    assert many.path.deadlock
+    assert alone.path.deadlock
+    (first,) = many.object.holders
+    (behind,) = many.path.holders
+    assert {first.serial, behind.serial} == {waits.wait_rules.serial(task) for task in pair}
+    assert first.waits_for == alone.object.label
+    assert behind.waits_for == many.object.label
+
+
+async def test_a_timeout_ends_what_would_be_a_deadlock(program: Program) -> None:
+    lock = asyncio.Lock()
+
+    async def enter_twice(seconds: float | None) -> None:
+        async with asyncio.timeout(seconds), lock, lock:
+            pass
+
+    (task,) = await program.run(enter_twice(3600))
+    row = program.only()
+    assert [str(each) for each in row.object.holders] == [
+        f"task {waits.wait_rules.serial(task)} ({enter_twice.__qualname__})"
+    ]
+    assert not row.path.deadlock
+
+
+async def test_a_task_that_waits_for_itself_is_a_deadlock(program: Program) -> None:
+    lock = asyncio.Lock()
+    await program.run(work(lock, lambda: work(lock, nothing)))
+    assert program.only().path.deadlock
+
+
+async def test_the_path_leads_through_awaited_tasks(program: Program) -> None:
+    pool = Pool()
+    (end,) = await program.run(sleep_long())
+    (middle,) = await program.run(asyncio.wait_for(asyncio.shield(end), 3600))
+    (holder,) = await program.run(work(pool.lock, lambda: asyncio.shield(middle)))
+    await program.run(*(work(pool.lock, nothing) for _ in range(3)))
+    row = program.look().rows[0]
+    serials = [each.serial for each in (*row.object.holders, *row.path.holders)]
+    assert serials == [waits.wait_rules.serial(task) for task in (holder, middle, end)]
+    assert not row.path.deadlock
+
+
+async def test_a_semaphore_has_several_holders(program: Program) -> None:
+    pool = Pool()
+    holders = await program.run(*(work(pool.free, sleep_long) for _ in range(2)))
+    await program.run(*(work(pool.free, nothing) for _ in range(5)))
+    row = program.look().rows[0]
+    assert (row.object.kind, row.object.state) == ("Semaphore", "0 free, 5 waiting")
+    assert row.object.holder_count == 2
+    assert {each.serial for each in row.object.holders} == {
+        waits.wait_rules.serial(task) for task in holders
+    }
+    assert not row.path.deadlock
+
+
+async def test_a_full_thread_pool_is_one_row(program: Program) -> None:
+    loop, release = asyncio.get_running_loop(), threading.Event()
+
+    async def call(executor: concurrent.futures.Executor) -> None:
+        await loop.run_in_executor(executor, release.wait)
+
+    async with AsyncExitStack() as stage:
+        executor = stage.enter_context(concurrent.futures.ThreadPoolExecutor(2, "db"))
+        stage.callback(release.set)
+        await program.run(*(call(executor) for _ in range(9)))
+        await until(lambda: executor._work_queue.qsize() == 7)
+        (row,) = (each for each in program.look().rows if each.object.name == "")
+        assert (row.tasks, row.objects, row.object.kind) == (9, 1, "thread pool")
+        assert row.object.state == "2 of 2 threads busy, 7 calls queued"
+        assert row.object.holders[0].name == "threads db"
+
+
+async def test_a_queue_that_nobody_empties(program: Program) -> None:
+    queue = asyncio.Queue[int](1)
+    queue.put_nowait(0)
+    await program.run(*(queue.put(each) for each in range(4)))
+    row = program.only()
+    assert (row.tasks, row.waiters, row.object.kind, row.object.state) == (4, 4, "Queue", "1 of 1")
+    (holder,) = row.object.holders  # the test itself, which has the queue in a variable
+    assert (holder.how, holder.waits) == ("refers to it", "running")
+
+
+async def test_classes_of_the_program_that_raise_are_counted_as_unknown(program: Program) -> None:
+    class Sulking(asyncio.Future[None]):
+        def done(self) -> bool:
+            raise RuntimeError("done")
+
+    pool = Pool()
+    await program.run(get_ready(pool))
+    loop = asyncio.get_running_loop()
+    sulking = Sulking(loop=loop)
+
+    async def wait_for_it() -> None:
+        await sulking
+
+    task = asyncio.create_task(wait_for_it())
+    await asyncio.sleep(0)
+    kinds = [(row.object.kind, row.tasks) for row in program.look().rows]
+    task.cancel()
+    await asyncio.wait([task])
+    assert sorted(kinds) == [("Event", 1), ("unknown", 1)]
