@@ -17,7 +17,9 @@ from qcfeed.ws import extensions
 from qcfeed.ws.refusal import Refusal
 from qcfeed.ws.request_head import QUOTES, STREAM, Head
 
-_BODY = {b"content-length", b"transfer-encoding"}
+SUBPROTOCOL = b"qcfeed.v1.json"
+"""The subprotocol of this service: the messages of docs/protocol.md as JSON texts."""
+_MAX_PATH = 1024
 
 
 class Accepted(NamedTuple):
@@ -31,7 +33,7 @@ class Accepted(NamedTuple):
 
 def check_upgrade(head: Head) -> Accepted | Refusal:
     """Check that ``head``, sent to a WebSocket endpoint, is a valid upgrade for a well-formed symbol."""
-    if len(head.target) > 1024:
+    if len(head.path) > _MAX_PATH:
         return Refusal(HTTPStatus.REQUEST_URI_TOO_LONG, "invalid_symbol", "the path is too long")
     symbol = None
     if head.path != STREAM:
@@ -57,6 +59,8 @@ def _switching(head: Head, agreed: str | None) -> bytes:
     accept = generate_accept_token(head.headers[b"sec-websocket-key"])
     if agreed is not None:
         accept += b"\r\nSec-WebSocket-Extensions: " + agreed.encode()
+    if _lists(head.headers.get(b"sec-websocket-protocol", b""), SUBPROTOCOL):
+        accept += b"\r\nSec-WebSocket-Protocol: " + SUBPROTOCOL
     return _SWITCHING + accept + b"\r\n\r\n"
 
 
@@ -110,13 +114,13 @@ def _check_headers(head: Head) -> Refusal | None:
             HTTPStatus.UPGRADE_REQUIRED,
             "bad_version",
             "only WebSocket version 13 is supported",
-            {"Sec-WebSocket-Version": "13"},
+            {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"},
         )
     problem = (
         "the method must be GET" if head.method != b"GET"
         else "HTTP/1.1 is required" if head.version != "1.1"
         else "exactly one Host header is required" if not _is_single(headers.get(b"host"))
-        else "an upgrade must not have a body" if headers.keys() & _BODY
+        else "an upgrade must not have a body" if _has_body(headers)
         else "the Connection header must contain Upgrade" if not _lists_token(headers, b"connection", b"upgrade")
         else "Sec-WebSocket-Key must be 16 bytes in base64" if not _is_key(headers)
         else None
@@ -130,9 +134,20 @@ def _is_single(value: bytes | None) -> bool:
     return value is not None and b"," not in value
 
 
+def _has_body(headers: dict[bytes, bytes]) -> bool:
+    """Whether a body follows. A length of 0, which some proxies add, says that none does."""
+    if b"transfer-encoding" in headers:
+        return True
+    return headers.get(b"content-length", b"0").strip(b"0") != b""
+
+
 def _lists_token(headers: dict[bytes, bytes], name: bytes, token: bytes) -> bool:
-    """Whether the header lists ``token``, which mostly is its whole value."""
-    value = headers.get(name, b"").lower()
+    """Whether the header lists ``token``, in whatever case."""
+    return _lists(headers.get(name, b"").lower(), token)
+
+
+def _lists(value: bytes, token: bytes) -> bool:
+    """Whether a list contains ``token``, which mostly is the whole value."""
     return value == token or token in map(bytes.strip, value.split(b","))
 
 

@@ -26,7 +26,7 @@ class Refusal:
         head = {
             "Content-Type": "application/json",
             "Content-Length": str(len(body)),
-            "Connection": "close",
+            "Connection": "close, Upgrade" if "Upgrade" in self.headers else "close",
             **self.headers,
         }
         lines = [f"HTTP/1.1 {self.status.value} {self.status.phrase}"]

@@ -6,6 +6,7 @@ on unchanged to the HTTP server.
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 
 import httptools
@@ -19,10 +20,15 @@ QUOTES = b"/quotes/"
 STREAM = b"/stream"
 
 _END = b"\r\n\r\n"
+_ABSOLUTE_FORM = re.compile(rb"(?:https?|wss?)://([^/?#@]+)(?=[/?]|\Z)", re.IGNORECASE)
 
 
 class Head:
-    """A request head. Header names are lower-cased; repeated headers are joined with commas."""
+    """A request head. Header names are lower-cased; repeated headers are joined with commas.
+
+    ``target`` is as sent. In the absolute form (``GET http://host/path``, as clients of a proxy send
+    it) its host replaces the Host header, and ``path`` begins behind it (RFC 9112 section 3.2.2).
+    """
 
     __slots__ = ("headers", "method", "path", "query", "target", "version")
 
@@ -33,7 +39,13 @@ class Head:
         self.target = target
         self.version = version
         self.headers = headers
-        self.path, _, self.query = target.partition(b"?")
+        absolute = _ABSOLUTE_FORM.match(target)
+        if absolute is not None:
+            if b"," not in headers.get(b"host", b","):  # a missing or second one stays an error
+                headers[b"host"] = absolute[1]
+            target = target[absolute.end() :]
+        path, _, self.query = target.partition(b"?")
+        self.path = path or b"/"
 
     @property
     def is_websocket_endpoint(self) -> bool:

@@ -121,6 +121,14 @@ INCIDENT = ("--at", "2024-03-20T02:15")
 
 @needs_prometheus
 class TestWithARealPrometheus:
+    def test_samples_of_two_replicas_are_not_summed(self, growth: Call) -> None:
+        left = growth(*at(8), "--since", "1h", "-o", "json")
+        told = json.loads(left.out)
+        assert told["target"] == "qcfeed/twice:1"
+        last = told["timeline"][-1]
+        assert last["resident_bytes"] == pytest.approx(1e9 + 239 * 15e3)
+        assert last["live"] == pytest.approx(1e3, rel=0.1)
+
     def test_the_night_it_had_under_four_minutes(self, growth: Call) -> None:
         left = growth(*INCIDENT, "-o", "json")
         assert left.status == 1

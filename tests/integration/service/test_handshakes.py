@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import aiohttp
 import pytest
@@ -26,6 +27,11 @@ GOOD = {
     "two Connection headers": head().replace(b"\r\nupgrade", b"\r\nconnection: close\r\nupgrade"),
     "several protocols to upgrade to": head(upgrade=b"h2c, websocket"),
     "extensions offered": head(sec_websocket_extensions=b"permessage-deflate; client_max_window_bits"),
+    "no body, said so": head(content_length=b"0"),
+    "absolute form": head("ws://other.test:80/quotes/AAPL"),
+    "absolute form over a proxy": head("HTTP://qcfeed.test/quotes/AAPL?x=1"),
+    "a long token in the query": head(b"/quotes/AAPL?access_token=" + b"a" * 8_000),
+    "another subprotocol": head(sec_websocket_protocol=b"mqtt, QCFEED.v1.json"),
     "empty lines first": b"\r\n\r\n" + head(),
     "16 kB less a little": head(x=b"a" * 16_000),
 }  # fmt: skip
@@ -39,8 +45,24 @@ async def test_a_good_upgrade(running: Running, sent: bytes) -> None:
         assert answer.status == 101
         assert answer.headers["sec-websocket-accept"] == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
         assert "sec-websocket-extensions" not in answer.headers
+        assert "sec-websocket-protocol" not in answer.headers
         assert (await client.message())["symbol"] == "AAPL"
     await running.balanced()
+
+
+async def test_our_subprotocol_is_chosen_if_it_is_offered(running: Running) -> None:
+    """A client of the websockets package fails if a subprotocol is chosen that it did not offer."""
+    url = f"ws://127.0.0.1:{running.port}/quotes/AAPL"
+    for offered in (["qcfeed.v1.json"], ["mqtt", "qcfeed.v1.json"]):
+        async with connect_async(url, subprotocols=offered) as client:
+            assert client.subprotocol == "qcfeed.v1.json"
+            assert json.loads(await client.recv())["symbol"] == "AAPL"
+
+
+async def test_a_plain_request_in_absolute_form_is_served(running: Running) -> None:
+    async with await RawClient.connect(running.port) as client:
+        client.send(b"GET http://other.test/livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert (await client.response()).status == 200
 
 
 async def test_frames_sent_right_after_the_head_are_read(running: Running) -> None:
@@ -83,6 +105,7 @@ BAD = {
     "key not base64": (head(sec_websocket_key=b"*" * 24), 400, "bad_handshake"),
     "two keys": (head(sec_websocket_key=KEY + b"\r\nSec-WebSocket-Key: " + KEY), 400, "bad_handshake"),
     "no Host": (head(drop=(b"host",)), 400, "bad_handshake"),
+    "no Host beside an absolute form": (head("ws://x/stream", drop=(b"host",)), 400, "bad_handshake"),
     "two Hosts": (head(host=b"a\r\nHost: b"), 400, "bad_handshake"),
     "HTTP/1.0": (head(version=b"HTTP/1.0"), 400, "bad_handshake"),
     "HTTP/2.0": (head(version=b"HTTP/2.0"), 400, "bad_handshake"),
@@ -177,7 +200,7 @@ async def test_an_unknown_symbol_is_404_before_the_upgrade(running: Running, sym
 
 @pytest.mark.parametrize(
     "target",
-    ["http://qcfeed.test/quotes/AAPL", "//quotes/AAPL", "/stream/", "/quotes", "/QUOTES/A"],
+    ["http://user@qcfeed.test/quotes/AAPL", "//quotes/AAPL", "/stream/", "/quotes", "/QUOTES/A"],
 )
 async def test_an_upgrade_at_another_address_is_404(running: Running, target: str) -> None:
     status, _ = await running.exchange(head(target))

@@ -129,3 +129,31 @@ def test_white_space_around_a_header_value_is_stripped() -> None:
     answer, _ = read(head(x=b"\t a b \t"))
     assert isinstance(answer, Head)
     assert answer.headers[b"x"] == b"a b"
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "query", "host"),
+    [
+        (b"/quotes/A?b=c", b"/quotes/A", b"b=c", b"qcfeed.test"),
+        (b"http://h:1/quotes/A?b", b"/quotes/A", b"b", b"h:1"),
+        (b"WSS://h/stream", b"/stream", b"", b"h"),
+        (b"http://h", b"/", b"", b"h"),
+        (b"http://u@h/stream", b"http://u@h/stream", b"", b"qcfeed.test"),
+    ],
+)
+def test_the_host_of_an_absolute_target_replaces_the_header(
+    target: bytes, path: bytes, query: bytes, host: bytes
+) -> None:
+    answer, _ = read(head(target))
+    assert isinstance(answer, Head)
+    assert (answer.path, answer.query, answer.headers[b"host"]) == (path, query, host)
+
+
+def test_426_names_the_protocol_to_upgrade_to() -> None:
+    """RFC 9110 sections 7.8 and 15.5.22: Upgrade, and the connection option for it."""
+    for sent in (head(drop=(b"upgrade",)), head(sec_websocket_version=b"8")):
+        answer = verdict(sent)
+        assert isinstance(answer, Refusal)
+        assert answer.status == 426
+        assert b"\r\nUpgrade: websocket\r\n" in answer.response()
+        assert b"\r\nConnection: close, Upgrade\r\n" in answer.response()
