@@ -12,6 +12,7 @@ KINDS = ("leaky", "sound", "real")
 
 _LINK = re.compile(r"^Public bug: (https://\S+)$", re.MULTILINE)
 _PACKAGE = re.compile(r"^Packages?: (.+)$", re.MULTILINE)
+_SPAWNED = re.compile(r"^ *spawn\((\w+)\(.*# leak$", re.MULTILINE)
 _LIBRARY = re.compile(r"^Library: (\S+), `(.+)`$", re.MULTILINE)
 
 
@@ -29,6 +30,8 @@ class Program:
     """Lines that create the leaked tasks, marked ``# leak``."""
     helpers: tuple[int, ...] = ()
     """Lines of a helper function that creates these tasks and others, marked ``# helper``."""
+    coroutines: tuple[str, ...] = ()
+    """Names of the functions that the leaked tasks run, where a helper creates them."""
     waits: tuple[int, ...] = ()
     """Lines on which the leaked tasks, or the task that holds them up, wait; marked ``# waits``."""
     library: tuple[str, str] | None = None
@@ -57,6 +60,7 @@ def load(file: Path) -> Program:
         packages=tuple(packages[1].split()) if packages else (),
         created=_marked(source, "leak"),
         helpers=_marked(source, "helper"),
+        coroutines=tuple(_SPAWNED.findall(source)),
         waits=_marked(source, "waits"),
         library=(library[1], library[2]) if library else None,
     )

@@ -30,7 +30,7 @@ class Grader:
 
 async def main(rate: float) -> None:
     grader = Grader()
-    grading = []
+    grading: list[asyncio.Task[None]] = []
     while True:
         grading.append(asyncio.create_task(grader.grade(len(grading))))  # leak
         await asyncio.sleep(1 / rate)

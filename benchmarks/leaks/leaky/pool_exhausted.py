@@ -30,7 +30,7 @@ async def answer(pool: Pool, *, times_out: bool) -> None:
 
 async def main(rate: float) -> None:
     pool = Pool(4)
-    requests = []
+    requests: list[asyncio.Task[None]] = []
     while True:
         hangs = len(requests) % 2 == 1
         requests.append(asyncio.create_task(answer(pool, times_out=hangs)))  # leak

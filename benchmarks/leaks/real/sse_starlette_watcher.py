@@ -7,7 +7,7 @@ Library: sse_starlette/sse.py, `loop.create_task(_shutdown_watcher())`
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import uvicorn
 from sse_starlette.sse import EventSourceResponse
@@ -28,7 +28,7 @@ async def stream(_: Request) -> EventSourceResponse:
 
 class Server(uvicorn.Server):
     @contextlib.contextmanager
-    def capture_signals(self):
+    def capture_signals(self) -> Iterator[None]:
         yield  # the benchmark ends the program
 
 

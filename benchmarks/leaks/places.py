@@ -1,0 +1,71 @@
+"""Reading what the tools print: which places they name, and how many tasks they list at each."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from benchmarks.leaks.judging import Place, place
+
+_FRAME = re.compile(r'File "(.+?)", line (\d+), in (\S+)')
+_TREE = re.compile(r"(?:\(T\) (?P<task>.+)|(?P<function>\S+) (?P<file>\S+):(?P<line>\d+))$")
+
+ABOUT_THE_LOOP = frozenset({"BLOCKED"})
+"""Kinds of findings of qcfeed that blame no tasks: a busy machine stalls the loop of any program."""
+
+
+def of_diagnose(answer: Mapping[str, Any]) -> tuple[Place, ...]:
+    """Places that a verdict of `qcfeed diagnose` blames for its tasks; empty if it blames none.
+
+    A finding without a location blames the tasks as well, but names no place."""
+    findings = [each for each in answer["findings"] if each["kind"] not in ABOUT_THE_LOOP]
+    return tuple(place(each["location"] or "", each["headline"]) for each in findings)
+
+
+def of_counts(line: str) -> Counter[Place]:
+    """A line that a tool inside the program printed: pairs of a place and a number."""
+    return Counter({place(where): number for where, number in json.loads(line)})
+
+
+def of_live_tasks(answer: Mapping[str, Any]) -> dict[Place, list[str]]:
+    """aiomonitor's live tasks, grouped by coroutine and place of creation, with their identifiers."""
+    groups: dict[Place, list[str]] = {}
+    for task in answer["tasks"]:
+        groups.setdefault(place(task["created_location"], task["coro"]), []).append(task["task_id"])
+    return groups
+
+
+def of_trace(page: str) -> tuple[Place, ...]:
+    """All lines in aiomonitor's page about one task: how it was created, and where it is."""
+    text = html.unescape(re.sub(r"<[^>]+>", "", page))
+    return _unique(Place(file, int(line), name) for file, line, name in _FRAME.findall(text))
+
+
+def of_ps(table: str) -> dict[Place, list[str]]:
+    """Tasks of `python -m asyncio ps`, grouped by their stack, which has no lines, with their names."""
+    groups: dict[Place, list[str]] = {}
+    for row in table.splitlines()[2:]:
+        _, _, name, stack, *_ = [*re.split(r"\s{2,}", row.strip()), "", "", "", ""]
+        groups.setdefault(Place(coroutine=stack), []).append(name)
+    return groups
+
+
+def of_pstree(tree: str) -> dict[str, tuple[Place, ...]]:
+    """The lines of each task in `python -m asyncio pstree`."""
+    tasks: dict[str, list[Place]] = {}
+    name = ""
+    for row in tree.splitlines():
+        if match := _TREE.search(row):
+            name = match["task"] or name
+            lines = tasks.setdefault(name, [])
+            if match["file"]:
+                lines.append(Place(match["file"], int(match["line"]), match["function"]))
+    return {name: _unique(lines) for name, lines in tasks.items()}
+
+
+def _unique(places: Iterable[Place]) -> tuple[Place, ...]:
+    return tuple(dict.fromkeys(places))
