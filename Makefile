@@ -22,7 +22,7 @@ INCIDENT := tests/drills/test_zombie_feeds.py tests/e2e/test_top_of_the_incident
 BESIDE := -n auto --dist loadfile --no-loadscope-reorder
 
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-busy test-debug test-all test-versions check coverage format generate mutants bench bench-reap bench-startup bench-top soak clean
+.PHONY: help serve test test-busy test-debug test-all test-versions check coverage format generate mutants bench bench-reap bench-startup bench-top bench-leaks soak clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -103,8 +103,11 @@ bench-startup: $(VENV)/.suite  ## measure the start-up time of commands and of T
 bench-top: $(VENV)/.suite  ## measure the cost of `qcfeed top` beside 47,829 tasks
 	$(BIN)/python -m benchmarks.top $(ARGS)
 
+bench-leaks: $(VENV)/.bench  ## ask qcfeed and its peers which programs leak (ARGS='--only lock_pile_up --tools qcfeed')
+	$(BIN)/python -m benchmarks.leaks $(ARGS)
+
 soak: $(VENV)/.suite  ## create and end tasks at full speed under twenty readers (SECONDS=300)
 	$(BIN)/python -m benchmarks.soak --seconds $(SECONDS)
 
 clean:  ## remove everything that the other targets created
-	rm -rf $(VENV) .venv-3.* .mutants .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-3.* .venv-leaks .mutants .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -83,7 +83,8 @@ def named(program: Program, blamed: Place, library_lines: Sequence[int] = ()) ->
         return ""
     if blamed.line in program.created:
         return "created"
-    if blamed.line in program.helpers and blamed.coroutine.endswith(program.coroutines):
+    spawned = (re.search(rf"\b{name}\b", blamed.coroutine) for name in program.coroutines)
+    if blamed.line in program.helpers and any(spawned):
         return "created"
     return "waits" if blamed.line in program.waits else ""
 

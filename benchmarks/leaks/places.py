@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.leaks.judging import Place, place
 
 _FRAME = re.compile(r'File "(.+?)", line (\d+), in (\S+)')
+_LINE = re.compile(r"\S+\.py:\d+")
 _TREE = re.compile(r"(?:\(T\) (?P<task>.+)|(?P<function>\S+) (?P<file>\S+):(?P<line>\d+))$")
 
 ABOUT_THE_LOOP = frozenset({"BLOCKED"})
@@ -19,11 +20,17 @@ ABOUT_THE_LOOP = frozenset({"BLOCKED"})
 
 
 def of_diagnose(answer: Mapping[str, Any]) -> tuple[Place, ...]:
-    """Places that a verdict of `qcfeed diagnose` blames for its tasks; empty if it blames none.
+    """All places that the findings of `qcfeed diagnose` about tasks show, the location of each first.
 
-    A finding without a location blames the tasks as well, but names no place."""
-    findings = [each for each in answer["findings"] if each["kind"] not in ABOUT_THE_LOOP]
-    return tuple(place(each["location"] or "", each["headline"]) for each in findings)
+    Empty if there are none. A finding that shows no place is one place without a line."""
+    found: list[Place] = []
+    for finding in answer["findings"]:
+        if finding["kind"] in ABOUT_THE_LOOP:
+            continue
+        words = (finding["headline"], finding["cause"], *finding["evidence"])
+        shown = (finding["location"] or "", *_LINE.findall(" ".join(words)))
+        found += (place(each, finding["headline"]) for each in shown)
+    return _unique(found)
 
 
 def of_counts(line: str) -> Counter[Place]:

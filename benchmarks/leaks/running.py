@@ -53,6 +53,15 @@ class Running:
         assert self.process.stdout
         async for line in self.process.stdout:
             yield line.decode().rstrip()
+        await self.process.wait()
+
+    async def ends(self, within: float) -> bool:
+        """Does it end within so many seconds?"""
+        try:
+            await asyncio.wait_for(self.process.wait(), within)
+        except TimeoutError:
+            return False
+        return True
 
 
 @contextlib.asynccontextmanager

@@ -41,11 +41,9 @@ async def _qcfeed(running: Running) -> Said:
         running.instance,
         "diagnose",
     ]
-    while running.process.returncode is None:
+    while not await running.ends(within=1):
         status, out, err = await output([*command, "-o", "json"], running.environment)
-        if status not in (0, 1) or not out:
-            if running.process.returncode is not None:
-                break
+        if status not in (0, 1) and not await running.ends(within=5):
             raise NotAvailableError(f"qcfeed diagnose: exit status {status}: {err.strip()[-200:]}")
         if status == 1 and (blamed := places.of_diagnose(json.loads(out))):
             return Said(True, blamed, running.seconds)
@@ -74,7 +72,10 @@ async def _aiomonitor(running: Running) -> Said:
 
     async def fetch(path: str, form: dict[str, str] | None = None) -> str:
         data = urllib.parse.urlencode(form).encode() if form else None
-        return await asyncio.to_thread(_fetch, url + path, data)
+        try:
+            return await asyncio.to_thread(_fetch, url + path, data)
+        except OSError as error:
+            raise NotAvailableError(f"aiomonitor's web interface: {error}") from error
 
     async def groups() -> dict[Place, list[str]]:
         every = {"filter": "", "persistent": "false"}
@@ -99,7 +100,7 @@ async def _asyncio_ps(running: Running) -> Said:
         for _ in range(5):
             if not err and "Error" not in out[:20]:
                 return out
-            if running.process.returncode is not None:
+            if await running.ends(within=0.2):
                 return ""
             _, out, err = await output(command, running.environment)
         raise NotAvailableError(f"python -m asyncio {verb}: {(out + err).strip()[-200:]}")
@@ -120,17 +121,13 @@ async def _compare_lists(
 ) -> Said:
     """Take a list of tasks regularly. Of a blamed group, the details of its last task are read too."""
     lists: list[Mapping[Place, int]] = []
-    while True:
-        try:
-            await asyncio.wait_for(running.process.wait(), LOOK_EVERY)
-        except TimeoutError:
-            listed = await groups()
-        else:
-            return Said(False)
+    while not await running.ends(within=LOOK_EVERY):
+        listed = await groups()
         lists.append(Counter({each: len(tasks) for each, tasks in listed.items()}))
         if blamed := grew_most(lists, LEAST_TASKS):
             more = await details(listed[blamed][-1])
             return Said(True, (blamed, *more), running.seconds)
+    return Said(False)
 
 
 def _python_3_14() -> Path:
