@@ -122,7 +122,12 @@ async def _compare_lists(
     """Take a list of tasks regularly. Of a blamed group, the details of its last task are read too."""
     lists: list[Mapping[Place, int]] = []
     while not await running.ends(within=LOOK_EVERY):
-        listed = await groups()
+        try:
+            listed = await groups()
+        except NotAvailableError:
+            if await running.ends(within=5):  # meanwhile
+                break
+            raise
         lists.append(Counter({each: len(tasks) for each, tasks in listed.items()}))
         if blamed := grew_most(lists, LEAST_TASKS):
             more = await details(listed[blamed][-1])
