@@ -10,7 +10,6 @@ and its task is joined.
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import re
 import time
@@ -24,11 +23,11 @@ from qcfeed.errors import QcfeedError, UnknownSymbolError, UpstreamError
 from qcfeed.feed import backoff
 from qcfeed.model.symbol import Symbol
 from qcfeed.upstreams import coinbase_messages as protocol
+from qcfeed.upstreams import coinbase_products, proxy
 from qcfeed.upstreams.base import Sink, UpstreamHealth
-from qcfeed.upstreams.coinbase_book import Product
+from qcfeed.upstreams.coinbase_feed import CoinbaseFeed
+from qcfeed.upstreams.coinbase_products import ProductList
 from qcfeed.upstreams.timestamps import Timestamps
-
-log = logging.getLogger(__name__)
 
 ENDPOINT = "wss://ws-feed.exchange.coinbase.com"
 
@@ -39,45 +38,17 @@ _BATCH_DELAY = 0.05
 """Seconds for which subscriptions are collected into one request; the exchange allows 100 per second."""
 _MAX_MESSAGE = 16 * 1024 * 1024
 """Maximum bytes of a message; snapshots of the largest books have several megabytes."""
+_SINGLE_REQUESTS = 4
+"""Requests for one product each that are sent within ``_BATCH_DELAY``: 80 per second."""
 _MAX_REASON = 300
 """Characters of the exchange's reason for a refusal that are told."""
 _PRODUCT = re.compile(r"[A-Z0-9]+-[A-Z0-9]+")
 
 
-class _Feed:
-    """One product that a feed wants. ``failure`` is completed with the error that ends the feed."""
-
-    __slots__ = ("failure", "last_message_at", "opened", "passed_over", "product", "sink", "symbol")
-
-    def __init__(self, symbol: Symbol, sink: Sink, loop: asyncio.AbstractEventLoop) -> None:
-        self.symbol = symbol
-        self.sink = sink
-        self.product = Product()
-        self.opened = False
-        self.passed_over = False
-        self.last_message_at = loop.time()
-        self.failure: asyncio.Future[QcfeedError] = loop.create_future()
-
-    def confirm(self, now: float) -> None:
-        """The exchange sent a message about this product."""
-        self.last_message_at = now
-        if not self.opened:
-            self.opened = True
-            self.sink.opened()
-
-    def pass_over(self, error: protocol.InvalidMessageError) -> None:
-        """Log the feed's first invalid message that does no harm."""
-        if not self.passed_over:
-            log.warning("%s: passed over an invalid message: %s", self.symbol, error)
-        self.passed_over = True
-
-    def end(self, error: QcfeedError) -> None:
-        if not self.failure.done():
-            self.failure.set_result(error)
-
-
 class Coinbase:
     """``coinbase:``, see the module. ``silence``: seconds without a message that count as a loss.
+
+    ``products``: the URL of the list of products of another server than Coinbase's.
 
     ``closed`` is true after ``close``; it tells diagnostics that a task still alive is an orphan.
     """
@@ -86,18 +57,24 @@ class Coinbase:
         self,
         url: str = ENDPOINT,
         *,
+        products: str | None = None,
         silence: float = 10.0,
         clock: Callable[[], int] = time.time_ns,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self.name = "coinbase:" if url == ENDPOINT else f"coinbase+{url}"
         self._url = url
+        self._products = ProductList(coinbase_products.ENDPOINT if url == ENDPOINT else products)
+        self._accepted: set[str] = set()
+        """Products that the exchange has accepted before."""
         self._silence = silence
         self._stamp = Timestamps(clock)
         self._draw = draw
         self.closed = False
-        self._feeds: dict[str, _Feed] = {}
-        self._subscribed: dict[str, _Feed] = {}
+        self._feeds: dict[str, CoinbaseFeed] = {}
+        self._subscribed: dict[str, CoinbaseFeed] = {}
+        self._pending: dict[str, list[str]] = {}
+        """Products whose subscription is not answered yet, each with all products of its request."""
         self._changed = asyncio.Event()
         self._connection: asyncio.Task[UpstreamError] | None = None
         self._connection_lock = asyncio.Lock()
@@ -108,7 +85,9 @@ class Coinbase:
         self._health = UpstreamHealth(connected=False, detail="not needed yet")
 
     def knows(self, symbol: Symbol) -> bool:
-        """Whether the symbol is a pair; only subscribing shows whether the exchange lists it."""
+        """Whether the exchange lists the symbol; while its list is not known, whether it is a pair."""
+        if self._products.names is not None:
+            return symbol in self._products.names
         return _PRODUCT.fullmatch(symbol) is not None
 
     def symbols(self) -> Sequence[Symbol]:
@@ -118,7 +97,7 @@ class Coinbase:
         return self._health
 
     async def run(self, symbol: Symbol, sink: Sink) -> None:
-        feed = self._feeds[symbol] = _Feed(symbol, sink, asyncio.get_running_loop())
+        feed = self._feeds[symbol] = CoinbaseFeed(symbol, sink, asyncio.get_running_loop())
         self._changed.set()
         connection = self._ensure_connection()
         try:
@@ -187,6 +166,7 @@ class Coinbase:
                 return error
             finally:
                 self._subscribed.clear()
+                self._pending.clear()
                 self._set_health(connected=False, detail=ended)
 
     async def _exchange(self) -> NoReturn:
@@ -198,15 +178,21 @@ class Coinbase:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._read(socket), name="coinbase read")
                     tasks.create_task(self._write(socket), name="coinbase write")
+                    tasks.create_task(
+                        self._products.keep_current(session), name="coinbase products"
+                    )
             except ExceptionGroup as group:
                 raise group.exceptions[0] from None
-        raise AssertionError("neither task returns")
+        raise AssertionError("no task returns")
 
     async def _connect(self, session: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
+        by = proxy.find(self._url)
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT):
                 return await session.ws_connect(
                     self._url,
+                    proxy=by.url,
+                    proxy_headers=by.headers,
                     heartbeat=self._silence,
                     max_msg_size=_MAX_MESSAGE,
                     timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_TIMEOUT),
@@ -218,7 +204,8 @@ class Coinbase:
         except (aiohttp.ClientError, OSError) as error:
             raise UpstreamError(
                 f"cannot connect to {self._url}: {error}",
-                hint="check the address, DNS and the network's outbound access",
+                hint="check the address, DNS and the network's outbound access"
+                + (f" through the proxy {by.url}" if by.url else "; HTTPS_PROXY names a proxy"),
             ) from error
 
     # ------------------------------------------------------------ sending
@@ -237,22 +224,39 @@ class Coinbase:
                 continue
 
     async def _subscribe(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        """Send what changed. A new feed for a subscribed symbol needs a new snapshot: resubscribe it."""
+        """Send what changed. A new feed for a subscribed symbol needs a new snapshot: resubscribe it.
+
+        The exchange refuses a request as a whole if it does not know one of its products. So products
+        that are not known to exist are requested one by one, and cost the others nothing.
+        """
         gone = [s for s, feed in self._subscribed.items() if self._feeds.get(s) is not feed]
         for symbol in gone:
             del self._subscribed[symbol]
-        new = {s: feed for s, feed in self._feeds.items() if s not in self._subscribed}
-        now = asyncio.get_running_loop().time()
-        for feed in new.values():
-            feed.last_message_at = now
-        self._subscribed |= new
+        new = [symbol for symbol in self._feeds if symbol not in self._subscribed]
+        known = [symbol for symbol in new if self._exists(symbol)]
+        unproved = [symbol for symbol in new if not self._exists(symbol)]
+        if len(unproved) > _SINGLE_REQUESTS:
+            self._changed.set()  # the others follow in the next turn
         try:
             if gone:
                 await socket.send_str(protocol.request("unsubscribe", gone))
-            if new:
-                await socket.send_str(protocol.request("subscribe", new))
+            for request in (known, *([symbol] for symbol in unproved[:_SINGLE_REQUESTS])):
+                if names := [symbol for symbol in request if symbol in self._feeds]:
+                    self._expect_answer(names)
+                    await socket.send_str(protocol.request("subscribe", names))
         except (aiohttp.ClientError, OSError) as error:
             raise UpstreamError(f"lost the connection to {self._url}: {error}") from error
+
+    def _exists(self, symbol: str) -> bool:
+        return symbol in self._accepted or symbol in (self._products.names or ())
+
+    def _expect_answer(self, names: list[str]) -> None:
+        """These products are subscribed from now on; their silence is measured from now on."""
+        now = asyncio.get_running_loop().time()
+        for name in names:
+            feed = self._subscribed[name] = self._feeds[name]
+            feed.last_message_at = now
+            self._pending[name] = names
 
     def _check_silence(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -287,7 +291,9 @@ class Coinbase:
                 self._refused(message)
             elif isinstance(message, protocol.Subscriptions):
                 for symbol in {s for channel in message.channels for s in channel.product_ids}:
+                    self._pending.pop(symbol, None)
                     if feed := self._active_feed(symbol):
+                        self._accepted.add(symbol)
                         feed.confirm(self._last_message_at)
             elif message is not None and (feed := self._active_feed(message.product_id)):
                 feed.confirm(self._last_message_at)
@@ -309,12 +315,12 @@ class Coinbase:
         else:
             feed.pass_over(error)
 
-    def _active_feed(self, symbol: str) -> _Feed | None:
+    def _active_feed(self, symbol: str) -> CoinbaseFeed | None:
         """The feed that is subscribed to ``symbol`` and still wanted; None if there is none."""
         feed = self._subscribed.get(symbol)
         return feed if feed is not None and self._feeds.get(symbol) is feed else None
 
-    def _apply(self, feed: _Feed, message: protocol.ProductMessage) -> None:
+    def _apply(self, feed: CoinbaseFeed, message: protocol.ProductMessage) -> None:
         try:
             tick = feed.product.apply(message, self._stamp())
         except ValueError as error:
@@ -328,22 +334,28 @@ class Coinbase:
             feed.sink.publish((tick,))
 
     def _refused(self, refusal: protocol.ErrorMessage) -> None:
-        """End the feeds that a refusal names. It had no effect, so the other products are requested again."""
+        """End the feeds that a refusal names, and request the other products of that request again.
+
+        A refusal that names no product ends all feeds that wait for an answer.
+        """
         why = f"{refusal.message}: {refusal.reason}" if refusal.reason else refusal.message
-        waiting = {s: feed for s, feed in self._subscribed.items() if not feed.opened}
-        named = [waiting[s] for s in protocol.words(why) & waiting.keys()]
-        why = why[:_MAX_REASON]
-        for feed in named:
-            self._end(feed, UnknownSymbolError(f"{feed.symbol}: {why}"))
-        if not named and not waiting:
-            raise UpstreamError(f"{self._url} refused: {why}")
-        for symbol, feed in waiting.items():
-            del self._subscribed[symbol]
-            if not named:
-                self._end(feed, UpstreamError(f"{self._url} refused: {why}"))
+        named = protocol.words(why) & self._pending.keys()
+        if not named and not self._pending:
+            raise UpstreamError(f"{self._url} refused: {why[:_MAX_REASON]}")
+        refused = {name for each in named for name in self._pending[each]} or {*self._pending}
+        for name in refused:
+            del self._pending[name]
+            feed = self._active_feed(name)
+            self._subscribed.pop(name, None)
+            if name in named:
+                self._accepted.discard(name)
+            if feed is not None and name in named:
+                self._end(feed, UnknownSymbolError(f"{name}: {why[:_MAX_REASON]}"))
+            elif feed is not None and not named:
+                self._end(feed, UpstreamError(f"{self._url} refused: {why[:_MAX_REASON]}"))
         self._changed.set()
 
-    def _end(self, feed: _Feed, error: QcfeedError) -> None:
+    def _end(self, feed: CoinbaseFeed, error: QcfeedError) -> None:
         if self._feeds.get(feed.symbol) is feed:
             del self._feeds[feed.symbol]
         feed.end(error)

@@ -3,7 +3,8 @@
     sim:?rate=10&seed=7          quotes per second per symbol, or `max`; the seed of the prices
     replay:FILE?speed=2&loop=1   a recording; also `replay:///abs/file`; speed `max` or 0: unpaced
     coinbase:?silence=10         the public feed; seconds of silence after which it counts as lost
-    coinbase+ws://HOST:PORT/     another server with the same protocol; coinbase+wss:// with TLS
+    coinbase+ws://HOST:PORT/     another server with the same protocol; coinbase+wss:// with TLS;
+                                 products=http://HOST/products names the list of its products
 
 As in any URL, a `?`, `%` or `#` in a file name must be percent-encoded.
 """
@@ -61,7 +62,12 @@ class _CoinbaseQuery(msgspec.Struct, forbid_unknown_fields=True):
     silence: Annotated[float, Meta(ge=0.1, le=86_400)] = 10.0
 
 
-_Query = TypeVar("_Query", _SimulatorQuery, _ReplayQuery, _CoinbaseQuery)
+class _CoinbaseLikeQuery(_CoinbaseQuery, forbid_unknown_fields=True):
+    usage: ClassVar[str] = f"{_CoinbaseQuery.usage}; products: the http:// URL of its products"
+    products: Annotated[str, Meta(pattern="^https?://", max_length=2_000)] | None = None
+
+
+_Query = TypeVar("_Query", _SimulatorQuery, _ReplayQuery, _CoinbaseQuery, _CoinbaseLikeQuery)
 
 
 def _parse_query(text: str, kind: type[_Query]) -> _Query:
@@ -105,21 +111,22 @@ def _replay(parts: SplitResult, _clock: Callable[[], int]) -> Upstream:
 
 
 def _coinbase(parts: SplitResult, clock: Callable[[], int]) -> Upstream:
-    silence = _parse_query(parts.query, _CoinbaseQuery).silence
     if parts.scheme == "coinbase":
+        silence = _parse_query(parts.query, _CoinbaseQuery).silence
         _reject_location(parts, "coinbase: or coinbase+wss://HOST/")
         return Coinbase(silence=silence, clock=clock)
     try:
         named = parts.hostname and not parts.username and parts.port != 0
     except ValueError:
         named = False
+    query = _parse_query(parts.query, _CoinbaseLikeQuery)
     if not named:
         raise ConfigError(
             f"upstream {parts.scheme}: needs a host, with an optional port and no user",
             hint="for example: coinbase+ws://127.0.0.1:9000/",
         )
     endpoint = parts._replace(scheme=parts.scheme.removeprefix("coinbase+"), query="")
-    return Coinbase(endpoint.geturl(), silence=silence, clock=clock)
+    return Coinbase(endpoint.geturl(), products=query.products, silence=query.silence, clock=clock)
 
 
 def _reject_location(parts: SplitResult, example: str) -> None:

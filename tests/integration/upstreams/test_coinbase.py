@@ -15,6 +15,7 @@ from qcfeed.diagnostics.ledger import Ledger, owned_by
 from qcfeed.errors import UnknownSymbolError, UpstreamError
 from qcfeed.model.messages import Tick
 from qcfeed.model.symbol import Symbol
+from qcfeed.upstreams import proxy
 from qcfeed.upstreams.coinbase import Coinbase
 from qcfeed.upstreams.replay import load
 from tests.support.coinbase_server import CAPTURE, CoinbaseServer, Message, Script, capture, frames
@@ -103,18 +104,23 @@ class TestDemand:
         assert upstream.health().reconnects == 0
         assert two.ticks == first_ticks(50.0)
 
-    async def test_feeds_that_start_together_share_a_message(
+    async def test_known_products_that_start_together_share_a_message(
         self, server: CoinbaseServer, upstream: Coinbase
     ) -> None:
         async with contextlib.AsyncExitStack() as stack:
-            sinks = [
-                (await stack.enter_async_context(running(upstream, product)))[0]
-                for product in SCRIPT
-            ]
-            for sink in sinks:
+            feeds = [await stack.enter_async_context(running(upstream, name)) for name in SCRIPT]
+            for sink, _ in feeds:
+                await sink.until_ticks(2)
+            async with asyncio.timeout(PATIENCE):
+                server.drop()
+                await asyncio.wait([task for _, task in feeds])
+        async with contextlib.AsyncExitStack() as stack:
+            feeds = [await stack.enter_async_context(running(upstream, name)) for name in SCRIPT]
+            for sink, _ in feeds:
                 await sink.until_ticks(2)
         asked = [request["product_ids"] for request in server.requests]
-        assert asked == [["BTC-USD", "ETH-USD", "SOL-EUR"]]
+        assert asked[:3] == [["BTC-USD"], ["ETH-USD"], ["SOL-EUR"]]
+        assert asked[3:] == [["BTC-USD", "ETH-USD", "SOL-EUR"]]
 
     async def test_a_reopened_feed_gets_a_new_book(
         self, server: CoinbaseServer, upstream: Coinbase
@@ -429,6 +435,31 @@ class TestRefusal:
         assert sink.ticks[:2] == first_ticks()
         assert server.accepted == 1
 
+    async def test_a_bad_name_costs_the_others_no_round_trip(
+        self, server: CoinbaseServer, upstream: Coinbase
+    ) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            for number in range(6):
+                await stack.enter_async_context(running(upstream, f"BAD{number}-USD"))
+            sink, _ = await stack.enter_async_context(running(upstream, "BTC-USD"))
+            await sink.until_ticks(2)
+        asked = [request["product_ids"] for request in server.requests]
+        assert asked.count(["BTC-USD"]) == 1
+        assert all(len(each) == 1 for each in asked)
+
+    async def test_a_long_reason_names_the_product_and_costs_little(
+        self, server: CoinbaseServer, upstream: Coinbase
+    ) -> None:
+        async with running(upstream, "ETH-USD") as (sink, served):
+            await sink.until_ticks(2)
+            server.refuse_all = "A" * 150_000 + " BTC-USD is not a valid product"
+            async with running(upstream, "BTC-USD") as (_, task):
+                await asyncio.wait((task,), timeout=PATIENCE)
+                with pytest.raises(UnknownSymbolError) as caught:
+                    task.result()
+            assert len(caught.value.message) < 400
+            assert not served.done()
+
     async def test_a_refusal_without_a_product_ends_all_waiting_feeds(
         self, server: CoinbaseServer, upstream: Coinbase
     ) -> None:
@@ -451,6 +482,97 @@ async def serving(handler: object) -> AsyncIterator[str]:
         yield f"ws://127.0.0.1:{runner.addresses[0][1]}/"
     finally:
         await runner.cleanup()
+
+
+class TestProductList:
+    async def test_a_product_that_is_not_listed_is_unknown(self, server: CoinbaseServer) -> None:
+        async def answer(_: web.Request) -> web.Response:
+            return web.json_response([{"id": "BTC-USD", "status": "online"}, {"id": "ETH-USD"}])
+
+        async with serving(answer) as url:
+            upstream = Coinbase(server.url, products=url.replace("ws:", "http:"))
+            assert upstream.knows(Symbol("FOO-USD"))
+            async with running(upstream, "BTC-USD"):
+                await until(lambda: not upstream.knows(Symbol("FOO-USD")))
+            assert upstream.knows(Symbol("ETH-USD"))
+            await upstream.close()
+
+    @pytest.mark.parametrize(
+        "body",
+        [b"null", b"<html>", b'[{"id":7}]', b"[" * 200_000, b" " * 9_000_000],
+        ids=["null", "page", "number", "deep", "long"],
+    )
+    async def test_a_list_of_another_form_is_no_list(
+        self, server: CoinbaseServer, body: bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def answer(_: web.Request) -> web.Response:
+            return web.Response(body=body)
+
+        async with serving(answer) as url:
+            upstream = Coinbase(server.url, products=url.replace("ws:", "http:"))
+            async with running(upstream, "BTC-USD") as (sink, task):
+                await sink.until_ticks(2)
+                await until(lambda: "cannot read the list of products" in caplog.text)
+                assert not task.done()
+            assert upstream.knows(Symbol("FOO-USD"))
+            await upstream.close()
+
+
+class TestProxy:
+    async def test_https_proxy_is_asked_to_connect(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        heard: list[bytes] = []
+
+        async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            heard.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+            writer.close()
+            await writer.wait_closed()
+
+        listening = await asyncio.start_server(proxy, "127.0.0.1", 0)
+        port = listening.sockets[0].getsockname()[1]
+        monkeypatch.setenv("HTTPS_PROXY", f"http://me:t0p-s3cret@127.0.0.1:{port}")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        upstream = Coinbase("wss://feed.invalid/")
+        async with running(upstream, "BTC-USD") as (_, task):
+            message = await loss(task)
+        await upstream.close()
+        listening.close()
+        await listening.wait_closed()
+        assert heard[0].startswith(b"CONNECT feed.invalid:443 HTTP/1.1\r\n")
+        assert b"Basic bWU6dDBwLXMzY3JldA==" in heard[0]
+        assert "407" in message
+        assert "s3cret" not in message + str(upstream.health())
+
+    @pytest.mark.parametrize(
+        ("variables", "target", "url"),
+        [
+            ({"HTTPS_PROXY": "http://p:1"}, "wss://h/", "http://p:1"),
+            ({"https_proxy": "p:1"}, "wss://h/", "http://p:1"),
+            ({"HTTPS_PROXY": "http://p:1"}, "ws://h/", None),
+            ({"ALL_PROXY": "http://p:1"}, "ws://h/", "http://p:1"),
+            ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "h"}, "wss://h:5/", None),
+            ({}, "wss://h/", None),
+        ],
+    )
+    def test_the_environment_names_the_proxy(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        variables: dict[str, str],
+        target: str,
+        url: str | None,
+    ) -> None:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+            monkeypatch.delenv(name.lower(), raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        assert proxy.find(target).url == url
+
+    def test_another_kind_of_proxy_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", "socks5://me:s3cret@p:1")
+        with pytest.raises(UpstreamError, match="not supported: socks5://"):
+            proxy.find("wss://h.invalid/")
 
 
 class TestNoConnection:
