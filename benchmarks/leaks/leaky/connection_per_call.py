@@ -12,20 +12,20 @@ from benchmarks.leaks.program import run
 
 
 class Call:
-    def __init__(self) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
         self.answered = asyncio.Event()
 
-    async def read(self, reader: asyncio.StreamReader) -> None:
-        await reader.readline()  # waits
+    async def read(self) -> None:
+        await self.reader.readline()  # waits
         self.answered.set()
 
-    async def run(self, address: tuple[str, int], timeout: float) -> None:
-        reader, writer = await asyncio.open_connection(*address)
-        asyncio.create_task(self.read(reader))  # leak
-        writer.write(b"query\n")
+    async def run(self, timeout: float) -> None:
+        asyncio.create_task(self.read())  # leak
+        self.writer.write(b"query\n")
         async with asyncio.timeout(timeout):
             await self.answered.wait()
-        writer.close()
+        self.writer.close()
 
 
 async def main(rate: float) -> None:
@@ -33,9 +33,11 @@ async def main(rate: float) -> None:
         await reader.read()
 
     server = await asyncio.start_server(never_answer, "127.0.0.1", 0)
+    calls: list[Call] = []
     while True:
         with contextlib.suppress(TimeoutError):
-            await Call().run(server.sockets[0].getsockname(), 1 / rate)
+            calls.append(Call(*await asyncio.open_connection(*server.sockets[0].getsockname())))
+            await calls[-1].run(1 / rate)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Public bug: https://github.com/nautechsystems/nautilus_trader/pull/1986
 """
 
 import asyncio
+import contextlib
 
 from benchmarks.leaks.program import run
 
@@ -15,8 +16,8 @@ class Client:
         while True:
             reader, self.writer = await asyncio.open_connection("127.0.0.1", port)
             self.keep_alive = asyncio.create_task(self.send_pings())  # leak
-            while await reader.readline():
-                pass
+            with contextlib.suppress(ConnectionError):
+                await reader.read()  # until the server closes the connection
             self.writer.close()
 
     async def send_pings(self) -> None:

@@ -4,6 +4,7 @@ Looks like: a keep-alive task per reconnect.
 """
 
 import asyncio
+import contextlib
 
 from benchmarks.leaks.program import run
 
@@ -13,11 +14,10 @@ class Client:
         while True:
             reader, writer = await asyncio.open_connection(*address)
             keep_alive = asyncio.create_task(self.send_pings(writer))
-            try:
-                await reader.read()
-            finally:
-                keep_alive.cancel()
-                writer.close()
+            with contextlib.suppress(ConnectionError):
+                await reader.read()  # until the server closes the connection
+            keep_alive.cancel()
+            writer.close()
 
     async def send_pings(self, writer: asyncio.StreamWriter) -> None:
         while True:
