@@ -15,7 +15,7 @@ import interpreters
 
 def main(directory):
     python, version = choose()
-    if _is_made(directory, version):
+    if is_made(directory, version):
         return
     made = _make(python, directory)
     if made.returncode and install_venv(version):
@@ -79,7 +79,7 @@ def _make(python, directory):
     )
 
 
-def _is_made(directory, version):
+def is_made(directory, version):
     """Whether ``directory`` is an environment of this version with pip and a working interpreter."""
     this = interpreters.describe(os.path.join(directory, "bin", "python"))
     return (

@@ -48,7 +48,7 @@ def _make(version, root, python):
     for each in (root, work):
         shutil.rmtree(each, ignore_errors=True)
     try:
-        for package in _download(version, _archive(), work):
+        for package in download(version, _archive(), work):
             _run(["dpkg-deb", "-x", package, root], "cannot unpack " + os.path.basename(package))
         _relocate(version, root, python)
         _run([python, "-c", "import ctypes, sqlite3, ssl"], "it does not start")
@@ -97,7 +97,7 @@ def _archive():
     raise UnavailableError("it is downloaded from Debian, and apt's sources name no Debian archive")
 
 
-def _download(version, archive, work):
+def download(version, archive, work):
     """Download the packages from the first suite that has them; returns their paths."""
     name = "python" + version
     reasons = []

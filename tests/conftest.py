@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 from collections.abc import Generator
@@ -31,6 +32,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure() -> None:
+    # asyncio's debug mode logs every callback that takes 0.1 s: on a busy machine, any may.
+    logging.getLogger("asyncio").addFilter(lambda each: not str(each.msg).startswith("Executing "))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:  # storms of thousands of connections have both ends in this process
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -58,7 +58,7 @@ def stacks(ctx: typer.Context, source: From = None, output: Output = Format.TABL
     """
     answer, raw = ask_or_read(ctx, STACKS, Stacks, source=source)
     if output in (Format.TABLE, Format.WIDE):
-        emit("\n".join(line for thread in answer.threads for line in _rendered(thread)).rstrip())
+        emit("\n".join(line for thread in answer.threads for line in rendered(thread)).rstrip())
     elif output is Format.NAME:
         emit("\n".join(thread.name for thread in answer.threads))
     else:
@@ -70,7 +70,7 @@ def stacks(ctx: typer.Context, source: From = None, output: Output = Format.TABL
         say(f"the loop has been stuck for {formats.milliseconds(answer.loop_stall_ms)}")
 
 
-def _rendered(thread: ThreadStack) -> Iterator[str]:
+def rendered(thread: ThreadStack) -> Iterator[str]:
     heading = f"thread {thread.name}"
     if thread.watched:
         heading += ", the event loop"

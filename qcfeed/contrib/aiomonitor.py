@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
-_START_TIMEOUT = 10.0
-_CLOSE_TIMEOUT = 10.0
-_NEGOTIATION_TIMEOUT = 5.0
+START_TIMEOUT = 10.0
+CLOSE_TIMEOUT = 10.0
+NEGOTIATION_TIMEOUT = 5.0
 """Seconds for a telnet client to negotiate its terminal type."""
 _SEND_TIMEOUT = 2.0
 """Seconds for which a telnet client that does not read may block the views."""
@@ -104,7 +104,7 @@ class Monitor:
         """Serve both views. Raises StartError if they are not ready within 10 s."""
         self._thread.start()
         try:
-            self._ready.result(_START_TIMEOUT)
+            self._ready.result(START_TIMEOUT)
         except Exception as error:
             self.close()
             raise StartError(
@@ -120,9 +120,9 @@ class Monitor:
         if self._loop is not None and self._serving is not None:
             with contextlib.suppress(RuntimeError):  # the thread has already closed its loop
                 self._loop.call_soon_threadsafe(self._serving.cancel)
-        self._thread.join(_CLOSE_TIMEOUT)
+        self._thread.join(CLOSE_TIMEOUT)
         if self._thread.is_alive():
-            log.error("the monitor's thread did not stop within %g s", _CLOSE_TIMEOUT)
+            log.error("the monitor's thread did not stop within %g s", CLOSE_TIMEOUT)
 
     def _run(self) -> None:
         try:
@@ -165,7 +165,7 @@ class Monitor:
 
         try:
             with _Client(connection) as client, create_pipe_input() as keys:
-                async with asyncio.timeout(_NEGOTIATION_TIMEOUT) as negotiation:
+                async with asyncio.timeout(NEGOTIATION_TIMEOUT) as negotiation:
                     interact = functools.partial(self._interact, negotiation)
                     await TelnetConnection(
                         client, address, interact, TelnetServer(), "utf-8", None, keys
@@ -192,8 +192,10 @@ def attach(loop: asyncio.AbstractEventLoop, ledger: Ledger, config: Config) -> M
     # It logs every option that a telnet client negotiates.
     logging.getLogger("prompt_toolkit").setLevel(logging.WARNING)
     with contextlib.ExitStack() as undo:
-        telnet = undo.enter_context(_listen(config.monitor_port, "--monitor-port"))
-        web_view = undo.enter_context(_listen(config.monitor_web_port, "--monitor-web-port"))
+        telnet = undo.enter_context(listen_exclusively(config.monitor_port, "--monitor-port"))
+        web_view = undo.enter_context(
+            listen_exclusively(config.monitor_web_port, "--monitor-web-port")
+        )
         views = views_of(
             loop,
             ledger,
@@ -234,7 +236,7 @@ async def _accept(listener: socket.socket) -> tuple[socket.socket, tuple[str, in
             await asyncio.sleep(_ACCEPT_RETRY)
 
 
-def _listen(port: int, flag: str) -> socket.socket:
+def listen_exclusively(port: int, flag: str) -> socket.socket:
     """A listening socket on a port that is not shared (no SO_REUSEPORT)."""
     listener = listen.bind(HOST, port, flag)
     try:

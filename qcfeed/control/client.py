@@ -152,15 +152,17 @@ class ControlClient:
             failure = msgspec.json.decode(raw, type=ErrorAnswer)
         except msgspec.MsgspecError:
             return self._stranger(f"HTTP status {status}")
-        error = _errors().get(failure.code, ServiceBugError)(failure.message, hint=failure.hint)
+        error = errors_by_code().get(failure.code, ServiceBugError)(
+            failure.message, hint=failure.hint
+        )
         for line in failure.loop_stack:
             error.add_note(line)
         return error
 
 
-def _errors(root: type[QcfeedError] = QcfeedError) -> dict[str, type[QcfeedError]]:
+def errors_by_code(root: type[QcfeedError] = QcfeedError) -> dict[str, type[QcfeedError]]:
     """All errors by code."""
     found = {root.code: root}
     for kind in root.__subclasses__():
-        found |= _errors(kind)
+        found |= errors_by_code(kind)
     return found

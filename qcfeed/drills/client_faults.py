@@ -9,7 +9,9 @@ import time
 from qcfeed.drills.clients import Client, FaultyClients
 
 _SLOW_SYMBOLS = 100
-_SLOW_BYTES, _SLOW_EVERY = 32_768, 4.0
+_SLOW_BYTES = 32_768
+SLOW_EVERY = 4.0
+"""Seconds between two reads of a slow consumer."""
 """Bytes per read, and seconds between two reads. The client must read more than one TCP segment at a time:
 otherwise its window counts as closed, and after --stall-timeout the service's kernel drops the connection."""
 _SMALL_BUFFER = 32_768
@@ -28,7 +30,7 @@ class SlowConsumers(FaultyClients):
     def run_clients(self) -> None:
         while not self.stopping.is_set():
             self.reconnect(lambda _: self.universe[:_SLOW_SYMBOLS], receive_buffer=_SMALL_BUFFER)
-            self.stopping.wait(_SLOW_EVERY)
+            self.stopping.wait(SLOW_EVERY)
             for client in self.clients:
                 with contextlib.suppress(
                     OSError

@@ -28,7 +28,8 @@ class MemoryGrowth:
         self._loop = environment.loop
         self._piece = max(mmap.PAGESIZE, int(megabytes_per_minute * MEGABYTE / 60 * _EVERY))
         self._kept: list[mmap.mmap] = []
-        self._held = 0
+        self.held_bytes = 0
+        """Bytes allocated so far."""
         self._next: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -44,10 +45,10 @@ class MemoryGrowth:
         memory.lower(None)
 
     def _keep(self) -> None:
-        size = min(self._piece, CAP - self._held)
+        size = min(self._piece, CAP - self.held_bytes)
         if size > 0:
             piece = mmap.mmap(-1, size)
             piece.write(b"x" * size)
             self._kept.append(piece)
-            self._held += size
+            self.held_bytes += size
             self._next = self._loop.call_later(_EVERY, self._keep)

@@ -20,7 +20,8 @@ class TamperedUpstream:
     def __init__(self, inner: Upstream) -> None:
         self._inner = inner
         self._loop = asyncio.get_running_loop()
-        self._runs: set[asyncio.Timeout] = set()
+        self.runs: set[asyncio.Timeout] = set()
+        """The time limits of the runs that have not ended."""
         self._max_run: float | None = None
         self._lost = 0
         self.name = inner.name
@@ -31,7 +32,7 @@ class TamperedUpstream:
         """Let no run last longer than ``seconds`` seconds from now on; None removes the limit."""
         self._max_run = seconds
         ends = None if seconds is None else self._loop.time() + seconds
-        for limit in self._runs:
+        for limit in self.runs:
             limit.reschedule(ends)
 
     def knows(self, symbol: Symbol) -> bool:
@@ -44,11 +45,11 @@ class TamperedUpstream:
         limit = asyncio.timeout(self._max_run)
         try:
             async with limit:
-                self._runs.add(limit)
+                self.runs.add(limit)
                 try:
                     await self._inner.run(symbol, _Altering(self, sink))
                 finally:
-                    self._runs.discard(limit)
+                    self.runs.discard(limit)
         except TimeoutError as error:
             if not limit.expired():
                 raise

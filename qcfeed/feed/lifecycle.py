@@ -132,11 +132,11 @@ class Lifecycle(Generic[S]):
     __slots__ = (
         "_attempt",
         "_linger",
-        "_lingers_until",
         "_opened_at",
-        "_retries_at",
         "demand",
         "generation",
+        "lingers_until",
+        "retries_at",
         "subscribers",
         "upstream",
     )
@@ -147,8 +147,10 @@ class Lifecycle(Generic[S]):
         self.upstream = UpstreamState.CLOSED
         self.generation = 0
         self._linger = linger
-        self._lingers_until = 0.0
-        self._retries_at = 0.0
+        self.lingers_until = 0.0
+        """When the linger time ends, if the feed lingers."""
+        self.retries_at = 0.0
+        """When the upstream is opened again, if the feed backs off."""
         self._opened_at = 0.0
         self._attempt = 0
 
@@ -156,9 +158,9 @@ class Lifecycle(Generic[S]):
     def deadline(self) -> float | None:
         """When ``tick`` is due next. The table rules out that linger and backoff run at once."""
         if self.demand is Demand.LINGERING:
-            return self._lingers_until
+            return self.lingers_until
         if self.upstream is UpstreamState.BACKOFF:
-            return self._retries_at
+            return self.retries_at
         return None
 
     def subscribe(self, subscriber: S, now: float) -> list[Command]:
@@ -189,15 +191,15 @@ class Lifecycle(Generic[S]):
             return []
         if self.upstream is UpstreamState.OPEN and now - self._opened_at >= STABLE_AFTER:
             self._attempt = 0
-        self._retries_at = now + backoff.delay(self._attempt, draw)
+        self.retries_at = now + backoff.delay(self._attempt, draw)
         self._attempt += 1
         return self._on(Event.ENDED, now)
 
     def tick(self, now: float) -> list[Command]:
         """Handle the deadlines that are due at ``now``."""
-        if self.demand is Demand.LINGERING and now >= self._lingers_until:
+        if self.demand is Demand.LINGERING and now >= self.lingers_until:
             return self._on(Event.LINGER_ENDED, now)
-        if self.upstream is UpstreamState.BACKOFF and now >= self._retries_at:
+        if self.upstream is UpstreamState.BACKOFF and now >= self.retries_at:
             return self._on(Event.BACKOFF_ENDED, now)
         return []
 
@@ -207,7 +209,7 @@ class Lifecycle(Generic[S]):
             return []
         self.demand, self.upstream, operation = row
         if event is Event.LAST_UNSUBSCRIBED:
-            self._lingers_until = now + self._linger
+            self.lingers_until = now + self._linger
         elif event is Event.OPENED:
             self._opened_at = now
         if operation is None:

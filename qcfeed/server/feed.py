@@ -94,7 +94,8 @@ class Feed:
         self.rate = 0.0
         """Quotes per second between the last two samples."""
         self._sampled = (self._loop.time(), 0)
-        self._timer: asyncio.TimerHandle | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        """Due at the next deadline of the lifecycle or of the staleness; None if there is none."""
         self._ready: asyncio.Future[None] | None = None
         self._awaited_consumers: set[Consumer] = set()
         """Consumers that are too far behind for the upstream to go on (``rate=max``)."""
@@ -175,7 +176,7 @@ class Feed:
         self.last_quote_at = self._hub.wall_clock()
         if self.staleness.update(now):
             self._broadcast_status()
-            self._arm_timer()
+            self.arm_timer()
         self._hub.schedule_flush(self)
 
     def _drop_tick(self, fault: str) -> None:
@@ -258,7 +259,7 @@ class Feed:
             else:
                 self._drop()
                 return
-        self._arm_timer()
+        self.arm_timer()
 
     def _close(self) -> None:
         if self.upstream_task is None:  # the task ended by itself in this turn
@@ -270,27 +271,28 @@ class Feed:
             self.upstream_task.task.cancel(f"feed {self.symbol} closes")
 
     def _drop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
         self._hub.remove(self)
 
-    def _arm_timer(self) -> None:
+    def arm_timer(self) -> None:
+        """Set the timer to the next deadline; needed after every change of one."""
         deadlines = [self.lifecycle.deadline]
         if self.lifecycle.demand is Demand.WANTED:
             deadlines.append(self.staleness.deadline)
         due = min((each for each in deadlines if each is not None), default=None)
-        if self._timer is not None:
-            if due is not None and not self._timer.cancelled() and self._timer.when() == due:
+        if self.timer is not None:
+            if due is not None and not self.timer.cancelled() and self.timer.when() == due:
                 return
-            self._timer.cancel()
+            self.timer.cancel()
         if due is not None:  # a deadline that passed while no timer was set does not count as late
             due = max(due, self._loop.time())
-        self._timer = None if due is None else self._loop.call_at(due, self._tick, due)
+        self.timer = None if due is None else self._loop.call_at(due, self._tick, due)
 
     def _tick(self, due: float) -> None:
         now = self._loop.time()
-        self._timer = None
+        self.timer = None
         up = self.lifecycle.upstream in (UpstreamState.OPEN, UpstreamState.OPENING)
         if self.lifecycle.demand is Demand.WANTED and self.staleness.tick(
             now, upstream_up=up and self._hub.upstream.health().connected, late=now - due

@@ -203,7 +203,7 @@ class Hub:
     def log_failure(self, feed: Feed) -> None:
         """Log the feed's failure; once only, when a lost connection fails hundreds of feeds together."""
         now = self._loop.time()
-        if feed.failure != self._last_failure or now - self._last_failure_at > _REPEAT_INTERVAL:
+        if feed.failure != self._last_failure or now - self._last_failure_at > REPEAT_INTERVAL:
             log.warning("%s: %s (feeds with subscribers retry)", feed.symbol, feed.failure)
         else:
             log.debug("%s: %s", feed.symbol, feed.failure)
@@ -226,5 +226,5 @@ class Hub:
             consumer.disconnect_slow()
 
 
-_REPEAT_INTERVAL = 5.0
+REPEAT_INTERVAL = 5.0
 """Seconds within which the same failure of another feed is logged at debug level only."""

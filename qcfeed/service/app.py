@@ -95,7 +95,8 @@ class Service:
             started_at=time.time(),
             drill=self.drill,
         )
-        self._drills: DrillRunner | None = None
+        self.drills: DrillRunner | None = None
+        """None if this service does not allow drills."""
         self._metrics = metrics.ServiceMetrics(self.parts)
         self._started = contextlib.AsyncExitStack()
 
@@ -151,7 +152,7 @@ class Service:
         self.instance = instance
         socket = paths.socket_path(self.instance)
         audit = AuditLog(Path(self.config.audit_log or paths.audit_path(self.instance)))
-        self._drills = self._make_drill_runner(audit)
+        self.drills = self._make_drill_runner(audit)
         where = self.config.control_listen
         server = ControlServer(
             [
@@ -168,7 +169,7 @@ class Service:
                 ),
                 *FeedHandlers(self.parts).routes(),
                 *SubscriberHandlers(self.parts).routes(),
-                *DrillHandlers(self._drills).routes(),
+                *DrillHandlers(self.drills).routes(),
             ],
             instance=self.instance,
             socket=socket,
@@ -234,9 +235,9 @@ class Service:
 
     def drill(self) -> str | None:
         """The running drill, or None."""
-        if self._drills is None:
+        if self.drills is None:
             return None
-        active = self._drills.active
+        active = self.drills.active
         return None if active is None else str(active.configured)
 
     def _make_hub(self) -> Hub:
@@ -265,11 +266,11 @@ class Service:
         )
 
     def _start_drill(self, parts: contextlib.AsyncExitStack) -> None:
-        if self._drills is None:
+        if self.drills is None:
             return
-        parts.push_async_callback(self._drills.shut_down)
+        parts.push_async_callback(self.drills.shut_down)
         if self._startup_drill is not None:
-            self._drills.start_audited(self._startup_drill, self.config.drill_for)
+            self.drills.start_audited(self._startup_drill, self.config.drill_for)
 
 
 class _PeriodicCall:

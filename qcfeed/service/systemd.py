@@ -36,6 +36,11 @@ class Notifier:
         """Report the service as stopping; keep-alives go on."""
         self._send("STOPPING=1", f"STATUS={status}")
 
+    @property
+    def sends_keep_alives(self) -> bool:
+        """Whether a keep-alive is due."""
+        return self._timer is not None
+
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()

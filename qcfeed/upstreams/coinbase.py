@@ -67,12 +67,13 @@ class Coinbase:
         self._products = ProductList(coinbase_products.ENDPOINT if url == ENDPOINT else products)
         self._accepted: set[str] = set()
         """Products that the exchange has accepted before."""
-        self._silence = silence
+        self.silence = silence
         self._stamp = Timestamps(clock)
         self._draw = draw
         self.closed = False
         self._feeds: dict[str, CoinbaseFeed] = {}
-        self._subscribed: dict[str, CoinbaseFeed] = {}
+        self.subscribed: dict[str, CoinbaseFeed] = {}
+        """The feeds whose products were requested on the current connection."""
         self._pending: dict[str, list[str]] = {}
         """Products whose subscription is not answered yet, each with all products of its request."""
         self._changed = asyncio.Event()
@@ -165,7 +166,7 @@ class Coinbase:
                 self._not_before = loop.time() + pause
                 return error
             finally:
-                self._subscribed.clear()
+                self.subscribed.clear()
                 self._pending.clear()
                 self._set_health(connected=False, detail=ended)
 
@@ -193,7 +194,7 @@ class Coinbase:
                     self._url,
                     proxy=by.url,
                     proxy_headers=by.headers,
-                    heartbeat=self._silence,
+                    heartbeat=self.silence,
                     max_msg_size=_MAX_MESSAGE,
                     timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_TIMEOUT),
                 )
@@ -217,7 +218,7 @@ class Coinbase:
             await self._subscribe(socket)
             self._check_silence()
             try:
-                async with asyncio.timeout(min(1.0, self._silence / 4)):
+                async with asyncio.timeout(min(1.0, self.silence / 4)):
                     await self._changed.wait()
                 await asyncio.sleep(_BATCH_DELAY)
             except TimeoutError:
@@ -229,10 +230,10 @@ class Coinbase:
         The exchange refuses a request as a whole if it does not know one of its products. So products
         that are not known to exist are requested one by one, and cost the others nothing.
         """
-        gone = [s for s, feed in self._subscribed.items() if self._feeds.get(s) is not feed]
+        gone = [s for s, feed in self.subscribed.items() if self._feeds.get(s) is not feed]
         for symbol in gone:
-            del self._subscribed[symbol]
-        new = [symbol for symbol in self._feeds if symbol not in self._subscribed]
+            del self.subscribed[symbol]
+        new = [symbol for symbol in self._feeds if symbol not in self.subscribed]
         known = [symbol for symbol in new if self._exists(symbol)]
         unproved = [symbol for symbol in new if not self._exists(symbol)]
         if len(unproved) > _SINGLE_REQUESTS:
@@ -254,20 +255,20 @@ class Coinbase:
         """These products are subscribed from now on; their silence is measured from now on."""
         now = asyncio.get_running_loop().time()
         for name in names:
-            feed = self._subscribed[name] = self._feeds[name]
+            feed = self.subscribed[name] = self._feeds[name]
             feed.last_message_at = now
             self._pending[name] = names
 
     def _check_silence(self) -> None:
         now = asyncio.get_running_loop().time()
-        if now - self._last_message_at > self._silence:
-            raise UpstreamError(f"{self._url} has been silent for {self._silence:g} s")
-        for feed in list(self._subscribed.values()):
-            if now - feed.last_message_at > self._silence:
+        if now - self._last_message_at > self.silence:
+            raise UpstreamError(f"{self._url} has been silent for {self.silence:g} s")
+        for feed in list(self.subscribed.values()):
+            if now - feed.last_message_at > self.silence:
                 self._end(
                     feed,
                     UpstreamError(
-                        f"no message about {feed.symbol} for {self._silence:g} s, not even a heartbeat"
+                        f"no message about {feed.symbol} for {self.silence:g} s, not even a heartbeat"
                     ),
                 )
 
@@ -317,7 +318,7 @@ class Coinbase:
 
     def _active_feed(self, symbol: str) -> CoinbaseFeed | None:
         """The feed that is subscribed to ``symbol`` and still wanted; None if there is none."""
-        feed = self._subscribed.get(symbol)
+        feed = self.subscribed.get(symbol)
         return feed if feed is not None and self._feeds.get(symbol) is feed else None
 
     def _apply(self, feed: CoinbaseFeed, message: protocol.ProductMessage) -> None:
@@ -346,7 +347,7 @@ class Coinbase:
         for name in refused:
             del self._pending[name]
             feed = self._active_feed(name)
-            self._subscribed.pop(name, None)
+            self.subscribed.pop(name, None)
             if name in named:
                 self._accepted.discard(name)
             if feed is not None and name in named:

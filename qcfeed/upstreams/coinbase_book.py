@@ -78,6 +78,11 @@ class Side:
     def __len__(self) -> int:
         return len(self._sizes)
 
+    @property
+    def entries(self) -> int:
+        """Entries of the heap: the levels, and removed ones that are still in it."""
+        return len(self._heap)
+
 
 class Product:
     """A product's book and last trade.

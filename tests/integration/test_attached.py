@@ -37,6 +37,7 @@ from qcfeed.model.tasks import TasksByLocation
 from tests.support.patience import PATIENCE
 from tests.support.ports import refusing_port
 from tests.support.program import program
+from tests.support.shell import untraced
 
 HERE = "tests/integration/test_attached.py"
 
@@ -396,7 +397,7 @@ def test_a_process_that_ends_without_closing_prints_nothing(
     home: Path, ending: str, status: int
 ) -> None:
     script = NEVER_CLOSED.format(ending=ending)
-    with program(home, "-c", script, PYTHONASYNCIODEBUG="") as running:
+    with program(home, "-c", script) as running:
         assert running.process.wait(PATIENCE) == status
         assert running.said == ""
     take_the_name()
@@ -405,7 +406,12 @@ def test_a_process_that_ends_without_closing_prints_nothing(
 def test_importing_qcfeed_imports_nothing_heavy() -> None:
     script = "import sys, qcfeed; before = set(sys.modules); qcfeed.attach; print(*before, '|', *sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=20
+        [sys.executable, "-c", script],
+        env=untraced(),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
     )
     before, after = (set(part.split()) for part in done.stdout.split("|"))
     assert not before & {"typing", "asyncio", "msgspec", "aiohttp", "qcfeed.attached"}

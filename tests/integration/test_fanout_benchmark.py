@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import socket
 import subprocess
@@ -27,6 +26,7 @@ from qcfeed.model import frames, messages
 from qcfeed.model.messages import Quote
 from qcfeed.upstreams.timestamps import render
 from tests.support.patience import PATIENCE
+from tests.support.shell import untraced
 
 pytestmark = pytest.mark.skipif(building.compiler() is None, reason="no C compiler here")
 
@@ -224,13 +224,12 @@ def test_nats_operations_may_be_cut_by_frames_and_segments(program: Path) -> Non
 
 def bench(*arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "benchmarks.fanout", "--quick", "--seconds", "3"]
-    plain = {key: value for key, value in os.environ.items() if key != "PYTHONASYNCIODEBUG"}
     return subprocess.Popen(
         [*command, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=plain,
+        env=untraced(),
     )
 
 

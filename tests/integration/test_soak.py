@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
 from benchmarks import soak
 from tests.support.patience import PATIENCE
+from tests.support.shell import untraced
 
 FORGETFUL = """
 import sys
@@ -21,10 +21,9 @@ sys.exit(soak.main())
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    plain = {key: value for key, value in os.environ.items() if key != "PYTHONASYNCIODEBUG"}
     command = [sys.executable, *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=5 * PATIENCE, env=plain, check=False
+        command, capture_output=True, text=True, timeout=5 * PATIENCE, env=untraced(), check=False
     )
 
 

@@ -21,12 +21,23 @@ TERMINAL = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES")
 """What would overrule the terminal that a test gives; readline sets the last two for xdist's workers."""
 
 
+def untraced() -> dict[str, str]:
+    """This environment without asyncio's debug mode and coverage.py, which a process would show or pay for."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name != "PYTHONASYNCIODEBUG" and not name.startswith("COVERAGE_")
+    }
+
+
 def environment(home: Path) -> dict[str, str]:
-    """A user whose sockets, state and configuration are under ``home``."""
+    """A user whose sockets, state and configuration are under ``home``; without asyncio's debug mode."""
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("QCFEED_", "XDG_")) and name not in TERMINAL
+        if name != "PYTHONASYNCIODEBUG"
+        and not name.startswith(("QCFEED_", "XDG_"))
+        and name not in TERMINAL
     }
     path = f"{QCFEED.parent}{os.pathsep}{kept.get('PATH', '')}"
     homes = ("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CONFIG_HOME")

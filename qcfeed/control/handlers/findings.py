@@ -10,7 +10,7 @@ from qcfeed.diagnostics.findings import Certainty, Finding
 from qcfeed.diagnostics.sampler import DiagnosticsSampler
 from qcfeed.model.findings import Findings
 
-_NEXT = {
+NEXT_COMMANDS = {
     "incomplete_ledger": "qcfeed runbook QcfeedLedgerIncomplete",
     "untracked_tasks": "qcfeed runbook QcfeedLedgerIncomplete",
     "orphans": "qcfeed orphans --reap",
@@ -51,5 +51,5 @@ class _View:
 def with_next(finding: Finding) -> Finding:
     """The finding with the command to type next."""
     serial = finding.serials[0] if finding.serials else ""
-    finding.next = [_NEXT[finding.rule].format(serial=serial)]
+    finding.next = [NEXT_COMMANDS[finding.rule].format(serial=serial)]
     return finding

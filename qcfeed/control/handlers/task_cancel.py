@@ -44,7 +44,7 @@ SERIALS = 10_000
 STACKS = 20
 """Survivors that are listed with their stack; at most PAGE are listed."""
 
-_OURS = short_path(str(Path(__file__).parents[1])) + "/"
+CONTROL_PLANE = short_path(str(Path(__file__).parents[1])) + "/"
 
 
 def reads(source: TaskSource) -> list[Read[Any]]:
@@ -140,7 +140,7 @@ def _choose(
 
 def _why_spared(task: Candidate) -> str:
     """Why the program depends on a task; empty if it does not."""
-    if task.location.startswith(_OURS):
+    if task.location.startswith(CONTROL_PLANE):
         return "it is the control plane's"
     return "the loop runs for it" if task.main else ""
 

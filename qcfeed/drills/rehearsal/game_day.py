@@ -29,7 +29,7 @@ RESOLVES_WITHIN = 120.0
 SELF_HEALED_AFTER = 30.0
 """Seconds for which Verification must hold before a fault counts as ended by itself."""
 _POLL_INTERVAL = 1.0
-_COMMAND_TIMEOUT = 60.0
+COMMAND_TIMEOUT = 60.0
 _MAX_DRILL_DURATION = 86_400.0
 
 SERVICE = (
@@ -98,6 +98,10 @@ class GameDay:
         output = self.run_command(f"qcfeed drill start {self._drill} --for {duration:.0f}s")
         if "ends in" not in output:
             raise StartError(output.strip())
+        self.start_clock()
+
+    def start_clock(self) -> None:
+        """The fault starts now: times and audit entries count from here."""
         self._started_at = time.monotonic(), time.time()
 
     def wait_for_first_alert(self) -> list[Notification]:
@@ -223,9 +227,9 @@ class GameDay:
             start_new_session=True,
         ) as shell:
             try:
-                return shell.communicate(timeout=_COMMAND_TIMEOUT)[0]
+                return shell.communicate(timeout=COMMAND_TIMEOUT)[0]
             except subprocess.TimeoutExpired:
-                return f"no answer within {_COMMAND_TIMEOUT:g} s"
+                return f"no answer within {COMMAND_TIMEOUT:g} s"
             finally:
                 if shell.poll() is None:
                     os.killpg(shell.pid, signal.SIGKILL)

@@ -162,7 +162,7 @@ async def test_a_lingering_or_backing_off_feed_does_not_delay_the_stop(
     async with await running.client("/quotes/MSFT"):
         feed = running.feed("MSFT")
         await until(lambda: feed.restarts and feed.lifecycle.deadline is not None, "it backs off")
-        feed.lifecycle._retries_at += FAR  # as after many tries
+        feed.lifecycle.retries_at += FAR  # as after many tries
         async with asyncio.timeout(PATIENCE):
             await running.service.stop()
     assert upstream.closed

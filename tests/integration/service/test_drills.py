@@ -31,7 +31,7 @@ from tests.support.running_service import Running, until
 
 
 def drills(running: Running) -> DrillRunner:
-    found = running.service._drills
+    found = running.service.drills
     assert found is not None
     return found
 
@@ -112,7 +112,7 @@ async def test_a_drill_starts_is_shown_everywhere_and_ends_by_itself(
 
 async def test_a_service_without_drills_has_no_drill_code_in_its_path(start: Start) -> None:
     running = await start()
-    assert running.service._drills is None
+    assert running.service.drills is None
     assert type(running.service.hub.upstream) is Simulator
     assert running.service.hub.wall_clock is time.time
 
@@ -258,7 +258,7 @@ async def test_slow_consumers_are_listed_and_leave_when_kicked(start: Start) -> 
 async def test_slow_consumers_reconnect_when_the_service_drops_them(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_faults, "_SLOW_EVERY", 0.1)
+    monkeypatch.setattr(client_faults, "SLOW_EVERY", 0.1)
     running = await start(
         allow_drills=True, upstream="sim:?rate=50", send_buffer=4_608, subscribe_rate=100_000
     )
@@ -345,9 +345,9 @@ async def test_memory_grows_up_to_the_cap_and_is_released(
     assert told.bytes < real.bytes
     await until(lambda: memory.resident() > before + 30 * megabyte, "memory grows")
     drill: Any = drills(running).active.drill  # type: ignore[union-attr]
-    await until(lambda: drill._held == 32 * megabyte, "and stands at the cap")
+    await until(lambda: drill.held_bytes == 32 * megabyte, "and stands at the cap")
     await asyncio.sleep(0.6)
-    assert drill._held == 32 * megabyte
+    assert drill.held_bytes == 32 * megabyte
     assert memory.resident() > 0.85 * told.bytes
     most = memory.resident()
     await ended(running)

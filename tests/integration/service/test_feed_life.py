@@ -35,10 +35,10 @@ async def test_after_the_last_subscriber_the_feed_lingers_and_is_removed(start: 
     left = asyncio.get_running_loop().time()
     assert not task.done()
     assert feed.lifecycle.deadline == pytest.approx(left + FAR, abs=PATIENCE)
-    assert feed._timer is not None
-    assert feed._timer.when() == feed.lifecycle.deadline
-    feed.lifecycle._lingers_until = left  # and now it is over
-    feed._arm_timer()
+    assert feed.timer is not None
+    assert feed.timer.when() == feed.lifecycle.deadline
+    feed.lifecycle.lingers_until = left  # and now it is over
+    feed.arm_timer()
     await until(lambda: not running.service.hub.feeds, "the feed is forgotten")
     assert task.cancelled()
     await running.balanced()
@@ -116,7 +116,7 @@ async def test_a_failing_upstream_is_retried_with_growing_backoff(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hubs, "_REPEAT_INTERVAL", FAR)
+    monkeypatch.setattr(hubs, "REPEAT_INTERVAL", FAR)
 
     async def fails(sink: Sink) -> None:
         sink.opened()

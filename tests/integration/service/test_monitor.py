@@ -323,7 +323,7 @@ async def test_given_ports_are_taken_and_free_again_after_close(attach):
 @pytest.mark.parametrize("shared", [False, True], ids=["plain", "SO_REUSEPORT"])
 async def test_a_taken_port_is_an_error_at_once(attach, monkeypatch, option, shared):
     monkeypatch.setattr(
-        aiomonitor, "_START_TIMEOUT", 100 * PATIENCE
+        aiomonitor, "START_TIMEOUT", 100 * PATIENCE
     )  # the test does not wait that long
     with socket.socket() as holder:
         if shared:  # as aiomonitor's own web view does: two would answer alternately
@@ -354,7 +354,7 @@ async def test_a_failing_start_is_reported(attach, monkeypatch, how):
         await asyncio.Event().wait()
 
     monkeypatch.setattr(aiomonitor_views, "web_application", broken)
-    monkeypatch.setattr(aiomonitor, "_START_TIMEOUT", 0.2 if how == "hangs" else PATIENCE)
+    monkeypatch.setattr(aiomonitor, "START_TIMEOUT", 0.2 if how == "hangs" else PATIENCE)
     why = "no templates" if how == "fails" else "Timeout"
     with refusing_port() as free:
         with pytest.raises(StartError, match=why) as caught:
@@ -369,9 +369,9 @@ async def test_a_failing_start_is_reported(attach, monkeypatch, how):
 
 async def test_close_ends_open_sessions_and_says_nothing(attach, http, capfd, caplog, monkeypatch):
     monkeypatch.setattr(
-        aiomonitor, "_NEGOTIATION_TIMEOUT", 100 * PATIENCE
+        aiomonitor, "NEGOTIATION_TIMEOUT", 100 * PATIENCE
     )  # nor has it ended a session
-    monkeypatch.setattr(aiomonitor, "_CLOSE_TIMEOUT", PATIENCE)
+    monkeypatch.setattr(aiomonitor, "CLOSE_TIMEOUT", PATIENCE)
     attached = attach()
     async with connected(attached), telnet(attached) as client, http.get(attached.web):
         await asyncio.to_thread(attached.close)
@@ -383,7 +383,7 @@ async def test_close_ends_open_sessions_and_says_nothing(attach, http, capfd, ca
 
 
 async def test_a_client_that_does_not_negotiate_is_dropped(attach, monkeypatch):
-    monkeypatch.setattr(aiomonitor, "_NEGOTIATION_TIMEOUT", 0.05)
+    monkeypatch.setattr(aiomonitor, "NEGOTIATION_TIMEOUT", 0.05)
     sessions = count_sessions(monkeypatch)
     attached = attach()
     async with connected(attached) as client:
@@ -413,7 +413,7 @@ async def test_a_client_that_resets_leaves_nothing_behind(
     attach, monkeypatch, negotiated, capfd, caplog
 ):
     # A session that has not negotiated ends only after its timeout.
-    monkeypatch.setattr(aiomonitor, "_NEGOTIATION_TIMEOUT", PATIENCE if negotiated else 0.5)
+    monkeypatch.setattr(aiomonitor, "NEGOTIATION_TIMEOUT", PATIENCE if negotiated else 0.5)
     sessions = count_sessions(monkeypatch)
     attached = attach()
     for _ in range(5):

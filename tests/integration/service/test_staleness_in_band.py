@@ -36,7 +36,7 @@ async def told(client: RawClient) -> tuple[str, str | None]:
 def pass_time(feed: Feed, seconds: float) -> None:
     """Let the last quote be this many seconds older."""
     feed.staleness.updated_at -= seconds
-    feed._arm_timer()
+    feed.arm_timer()
 
 
 async def test_a_quiet_symbol_grows_stale_very_stale_and_dead(start: Start) -> None:
@@ -102,7 +102,7 @@ async def test_a_feed_in_backoff_is_down_too(start: Start, upstream: ScriptedUps
     async with await running.client() as client:
         await until(lambda: running.feed().lifecycle.deadline is not None, "the feed backs off")
         feed = running.feed()
-        feed.lifecycle._retries_at += FAR  # as after many tries
+        feed.lifecycle.retries_at += FAR  # as after many tries
         pass_time(feed, 100)
         assert await told(client) == ("stale", "upstream_down")
         assert feed.status().age_ms >= 100_000
@@ -130,8 +130,8 @@ async def test_silence_without_subscribers_is_not_own_lag(
     feed = running.feed("ZVZZT")
     await until(lambda: feed.lifecycle.demand is Demand.LINGERING, "the feed lingers")
     feed.staleness.updated_at -= 101 + PATIENCE  # more than OWN_LAG_LIMIT beyond the threshold
-    assert feed._timer is not None
-    assert feed._timer.when() == feed.lifecycle.deadline, "nobody is told, so nothing is measured"
+    assert feed.timer is not None
+    assert feed.timer.when() == feed.lifecycle.deadline, "nobody is told, so nothing is measured"
     async with await running.client("/quotes/ZVZZT") as client:
         assert await told(client) == ("stale", "upstream_silent")
     running.service.hub.cancel([feed.symbol], "the test does not wait for the linger time")

@@ -73,7 +73,7 @@ async def loss(task: asyncio.Task[None]) -> str:
 
 def pass_time(upstream: Coinbase, product: str, seconds: float) -> float:
     """Let the last message about ``product`` be this many seconds older; returns its time."""
-    feed = upstream._subscribed.get(product)
+    feed = upstream.subscribed.get(product)
     if feed is None:
         return 0.0
     feed.last_message_at -= seconds
@@ -267,10 +267,10 @@ class TestLoss:
         async with running(upstream, "BTC-USD") as (sink, task):
             await sink.until_ticks(2)
             server.muted.add(None)
-            upstream._silence = 0.4
+            upstream.silence = 0.4
             assert "silent for 0.4 s" in await loss(task)
         server.muted.clear()
-        upstream._silence = PATIENCE
+        upstream.silence = PATIENCE
         async with running(upstream, "BTC-USD") as (sink, task):
             await sink.until_ticks(2)
         await upstream.close()
@@ -301,7 +301,7 @@ class TestLoss:
             for _ in range(5):
                 heard = pass_time(upstream, "BTC-USD", PATIENCE / 2)
                 await until(
-                    lambda heard=heard: upstream._subscribed["BTC-USD"].last_message_at > heard
+                    lambda heard=heard: upstream.subscribed["BTC-USD"].last_message_at > heard
                 )
             assert not task.done()
             assert len(sink.ticks) == 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.leaks.catalog import Program, catalog
+from tests.support.shell import untraced
 
 ROOT = Path(__file__).parents[3]
 PROGRAMS = {each.name: each for each in catalog() if not each.packages}
@@ -21,7 +21,7 @@ LINK = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+/(issues|pull)/\d+")
 @pytest.fixture(scope="module")
 def running() -> Iterator[dict[str, subprocess.Popen[str]]]:
     """All programs, started together, because each takes its time and hardly any processor."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = untraced() | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "benchmarks.leaks.launch"]
     processes = {
         name: subprocess.Popen(

@@ -61,7 +61,7 @@ async def blinded(watched, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any
             task.cancel()
         await asyncio.gather(*hidden, return_exceptions=True)
 
-    watched.mend = mend
+    watched.mend, watched.factory = mend, ours
     yield watched
     await mend()
     sampler.stop()
@@ -103,7 +103,7 @@ async def test_orphans_that_can_be_seen_are_listed_and_reaped_all_the_same(
 ) -> None:
     loop = asyncio.get_running_loop()
     factory = loop.get_task_factory()
-    loop.set_task_factory(blinded.ledger._factory)
+    loop.set_task_factory(blinded.factory)
     sleepers(3, orphaned=True)
     loop.set_task_factory(factory)
     listed = await asyncio.to_thread(qcfeed_, "orphans")

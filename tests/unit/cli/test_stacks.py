@@ -49,7 +49,7 @@ def test_missing_source_and_left_out_calls_are_noted() -> None:
         stack=[Frame(location="<string>:3", function="wait")],
         dropped_frames=7,
     )
-    assert list(stacks._rendered(thread)) == [
+    assert list(stacks.rendered(thread)) == [
         "thread deep, running task untracked (pump)",
         "  ... 7 outer calls left out",
         "  <string>:3 wait",

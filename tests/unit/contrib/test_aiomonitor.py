@@ -37,9 +37,17 @@ Make = Callable[..., TaskViews]
 
 
 @pytest.fixture
-def make() -> Iterator[Make]:
+def ledgers() -> Iterator[list[Ledger]]:
+    """The ledgers that the views of the test read."""
+    made: list[Ledger] = []
+    yield made
+    for ledger in made:
+        ledger.uninstall()
+
+
+@pytest.fixture
+def make(ledgers: list[Ledger]) -> Make:
     """Views of a ledger that starts now: the test's own task is older."""
-    ledgers: list[Ledger] = []
 
     def make(console_port: int | None = None) -> TaskViews:
         ledger, loop = Ledger(), asyncio.get_running_loop()
@@ -49,9 +57,7 @@ def make() -> Iterator[Make]:
             loop, ledger, host="127.0.0.1", port=1, web_port=2, console_port=console_port
         )
 
-    yield make
-    for ledger in ledgers:
-        ledger.uninstall()
+    return make
 
 
 class Sleepers:
@@ -90,11 +96,11 @@ def notes_in(rows: list[FormattedLiveTaskInfo]) -> str:
 # ---------------------------------------------------------------- lists
 
 
-async def test_a_row_has_serial_state_name_coroutine_location_and_age(make, sleepers):
+async def test_a_row_has_serial_state_name_coroutine_location_and_age(make, ledgers, sleepers):
     views = make()
     sleepers.spawn(1)
     await asyncio.sleep(0)
-    (record,) = views._ledger.records()
+    (record,) = ledgers[0].records()
     record.created_at = time.monotonic() - (3 * 3600 + 47 * 60)
     (row,) = tasks_in(views.format_running_task_list("", False))
     assert row == FormattedLiveTaskInfo(
@@ -303,7 +309,7 @@ def test_a_port_that_another_listens_on_between_our_bind_and_listen(monkeypatch)
 
         monkeypatch.setattr(listen, "bind", slow_bind)
         with pytest.raises(StartError, match="is in use"):
-            monitor._listen(other.getsockname()[1], "--monitor-port")
+            monitor.listen_exclusively(other.getsockname()[1], "--monitor-port")
 
 
 # ---------------------------------------------------------------- what we lean on

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextvars
 import logging
 import stat
 import threading
@@ -126,9 +127,13 @@ def test_a_link_is_not_followed(tmp_path):
 
 
 def test_notes_go_to_the_action_and_nowhere_else():
-    audit.note(before=1)
     notes: dict[str, object] = {}
-    audit.collect_notes(notes)
-    audit.note(before=2)
+
+    def act():
+        audit.note(before=1)
+        audit.collect_notes(notes)
+        audit.note(before=2)
+
+    contextvars.copy_context().run(act)
+    audit.note(before=3)
     assert notes == {"before": 2}
-    audit._notes.set(None)

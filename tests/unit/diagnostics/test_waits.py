@@ -710,6 +710,7 @@ async def test_further_kinds_are_counted_as_other(ledger: Ledger) -> None:
     assert told.sampled == 7
 
 
+@pytest.mark.skipif(sys.gettrace() is not None, reason="a tracer creates a frame object per call")
 async def test_exact_counts_leave_no_frame_objects(ledger: Ledger) -> None:
     """Once made, a frame object stays with its coroutine until that has ended."""
 

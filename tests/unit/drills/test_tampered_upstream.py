@@ -22,7 +22,7 @@ async def test_everything_is_passed_through_by_default() -> None:
         await sink.until_ticks(5)
     assert sink.opens == 1
     assert upstream.health().connected
-    assert not upstream._runs
+    assert not upstream.runs
 
 
 async def test_ticks_are_dropped_while_altered() -> None:
@@ -55,7 +55,7 @@ async def test_limiting_runs_fails_current_and_future_runs() -> None:
     assert upstream.health().connected
     async with running(upstream, "AAPL") as (again, _):
         await again.until_ticks(20)
-    assert not upstream._runs
+    assert not upstream.runs
 
 
 def sink() -> object:
@@ -83,7 +83,10 @@ async def test_every_invalid_tick_is_recognised() -> None:
         upstream = TamperedUpstream(Simulator())
 
     drill = InvalidTicksUpstream(On(), 0)  # type: ignore[arg-type]
-    corrupted = [tick for each in sound.ticks for tick in drill._corrupt([each])]
+    drill.start()
+    corrupt = On.upstream.alter
+    assert corrupt is not None
+    corrupted = [tick for each in sound.ticks for tick in corrupt([each])]
     assert [find_fault(tick) for tick in corrupted[:5]] == [
         "bid nan", "ask -1.0", "last inf", "bid size -100", "time 'yesterday'",
     ]  # fmt: skip

@@ -84,8 +84,8 @@ def test_an_environment_without_its_python_is_recreated(tmp_path: Path) -> None:
     (tmp_path / "bin" / "pip").touch()
     python = tmp_path / "bin" / "python"
     python.symlink_to(sys.executable)
-    assert bootstrap._is_made(str(tmp_path), THIS)
-    assert not bootstrap._is_made(str(tmp_path), "3.98")
+    assert bootstrap.is_made(str(tmp_path), THIS)
+    assert not bootstrap.is_made(str(tmp_path), "3.98")
     python.unlink()
     python.symlink_to(tmp_path / "removed")
-    assert not bootstrap._is_made(str(tmp_path), THIS)
+    assert not bootstrap.is_made(str(tmp_path), THIS)

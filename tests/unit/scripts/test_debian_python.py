@@ -63,6 +63,6 @@ def test_an_unreachable_archive_is_an_error(
         taken.bind(("127.0.0.1", 0))
         archive = f"http://127.0.0.1:{taken.getsockname()[1]}/debian"
         with pytest.raises(debian_python.UnavailableError) as raised:
-            debian_python._download("3.99", archive, str(tmp_path / "apt"))
+            debian_python.download("3.99", archive, str(tmp_path / "apt"))
     for suite in debian_python.SUITES:
         assert f"Debian {suite}: apt-get update failed: " in str(raised.value)

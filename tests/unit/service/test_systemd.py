@@ -63,7 +63,7 @@ async def test_without_a_manager_nothing_is_sent() -> None:
     notifier = Notifier({"WATCHDOG_USEC": "1000"})
     notifier.ready("")
     notifier.stopping("")
-    assert notifier._timer is None
+    assert not notifier.sends_keep_alives
 
 
 async def test_ready_watchdog_and_stopping_are_sent(manager: Manager) -> None:
@@ -101,7 +101,7 @@ async def test_no_watchdog_messages_are_sent_unless_requested(
 ) -> None:
     notifier = Notifier(environment(manager, **more))
     notifier.ready("")
-    assert notifier._timer is None
+    assert not notifier.sends_keep_alives
     await until_heard(manager, "READY=1", 1)
 
 

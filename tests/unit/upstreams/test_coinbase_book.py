@@ -169,7 +169,7 @@ class TestFaults:
         for price in range(1, 100_000):
             side.set_level(float(price), 1.0)
             side.set_level(float(price), 0.0)
-        assert len(side._heap) <= 66
+        assert side.entries <= 66
 
 
 class TestNeverTraded:

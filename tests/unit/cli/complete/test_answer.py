@@ -17,6 +17,7 @@ import pytest
 from qcfeed.cli.complete import answer, live
 from qcfeed.control import paths
 from tests.support.patience import PATIENCE
+from tests.support.shell import untraced
 
 from ..conftest import Watched
 
@@ -231,7 +232,11 @@ def imported_by(*asked: str) -> set[str]:
         "run(); print('\\nMODULES', *sys.modules)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, *asked], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, *asked],
+        env=untraced(),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return set(done.stdout.rpartition("MODULES")[2].split())
 

@@ -36,7 +36,7 @@ def everything() -> Observations:
 
 def test_every_rule_names_a_command_that_there_is() -> None:
     told = [findings.with_next(finding) for finding in rules.findings(everything())]
-    assert {row.rule for row in told} == set(findings._NEXT)
+    assert {row.rule for row in told} == set(findings.NEXT_COMMANDS)
     assert len(told) == len(rules.RULES)
     suspected = {row.rule for row in told if row.certainty is Certainty.SUSPECTED}
     assert suspected == {"late_wakeup"}

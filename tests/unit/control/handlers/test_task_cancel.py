@@ -127,8 +127,8 @@ def test_the_main_task_is_spared_by_a_filter_and_cancelled_by_its_number() -> No
 async def test_the_control_planes_own_are_spared(program: Program, monkeypatch) -> None:
     plan = program.plan(serials=str(program.serial(program.spawn())))
     ours = plan.locations[0].location.rpartition("/")[0] + "/"
-    assert task_cancel._OURS == "qcfeed/control/"
-    monkeypatch.setattr(task_cancel, "_OURS", ours)
+    assert task_cancel.CONTROL_PLANE == "qcfeed/control/"
+    monkeypatch.setattr(task_cancel, "CONTROL_PLANE", ours)
     plan = program.plan(site=HERE)
     assert (plan.total, [spared.why for spared in plan.spared]) == (
         0,

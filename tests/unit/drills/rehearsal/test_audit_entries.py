@@ -44,7 +44,7 @@ def test_completed_actions_since_a_time_with_their_actors(tmp_path: Path) -> Non
 def day(home: Path) -> GameDay:
     """A rehearsal whose drill has just started, without any processes."""
     made = GameDay(Processes(home, "rehearsal"), catalog.parse("lost-readers=3"), lambda _: None)
-    made._started_at = time.monotonic(), time.time()
+    made.start_clock()
     return made
 
 

@@ -37,7 +37,7 @@ def test_a_command_s_stdout_and_stderr_are_returned(day: GameDay) -> None:
 def test_a_command_that_takes_too_long_is_ended(
     day: GameDay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(game_day, "_COMMAND_TIMEOUT", 0.5)
+    monkeypatch.setattr(game_day, "COMMAND_TIMEOUT", 0.5)
     assert day.run_command("sleep 3600") == "no answer within 0.5 s"
 
 
