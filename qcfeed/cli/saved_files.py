@@ -18,6 +18,7 @@ from qcfeed.cli.context import ask, say
 from qcfeed.control.client import ANSWER_BYTES
 from qcfeed.control.routes import (
     TASKS,
+    TASKS_BY_OBJECT,
     TASKS_ENDED,
     TASKS_FAILURES,
     TASKS_FINDINGS,
@@ -74,14 +75,16 @@ def ask_or_read(
 
 
 def save(ctx: typer.Context, target: Path) -> None:
-    """Write a snapshot with findings, ended tasks and failures to a file. Raises what ``write`` does."""
+    """Write a snapshot with findings, awaited objects, ended tasks and failures to a file. Raises what ``write`` does."""
     from qcfeed.model.ended_tasks import TaskFailures, TasksEnded
     from qcfeed.model.findings import Findings
     from qcfeed.model.saved_tasks import SavedSnapshot
+    from qcfeed.model.task_objects import TasksByObject
 
     snapshot, _ = ask(ctx, TASKS_SNAPSHOT, SavedSnapshot)
     with contextlib.suppress(NotFoundError):  # a program without the sampler has no findings
         snapshot.findings_answer, _ = ask(ctx, TASKS_FINDINGS, Findings)
+    snapshot.objects_answer, _ = ask(ctx, TASKS_BY_OBJECT, TasksByObject)
     snapshot.ended_answer, _ = ask(ctx, TASKS_ENDED, TasksEnded, limit=ENDED_LIMIT)
     snapshot.failures_answer, _ = ask(ctx, TASKS_FAILURES, TaskFailures)
     write(target, msgspec.json.encode(snapshot) + b"\n")

@@ -12,6 +12,7 @@ from qcfeed.control.one_task import add_cancels, add_stacks, describe, details, 
 from qcfeed.control.task_source import Candidate
 from qcfeed.diagnostics import (
     awaiters,
+    by_object,
     calls,
     failures,
     filters,
@@ -24,12 +25,14 @@ from qcfeed.diagnostics import (
 from qcfeed.diagnostics.ended_task import EndedTaskInfo, Outcome
 from qcfeed.diagnostics.filters import Filter, LabelRow
 from qcfeed.diagnostics.ledger import Ledger
+from qcfeed.diagnostics.object_rows import ObjectRow
 from qcfeed.diagnostics.scan import LiveTaskScan, Oldest, info_of_ref, oldest
 from qcfeed.diagnostics.site import Site
 from qcfeed.diagnostics.task_info import TaskRecord, TaskRef, info_of, task_of
 from qcfeed.errors import NotFoundError
 from qcfeed.model.ended_tasks import EndedTask, Failure, Raised, TaskFailures, TasksEnded
 from qcfeed.model.task_details import TaskDetails, TreeTask
+from qcfeed.model.task_objects import ObjectHolder, TasksByObject, WaitedObject
 from qcfeed.model.tasks import (
     ByLocationQuery,
     Location,
@@ -70,6 +73,22 @@ class LiveTasks:
 
     def by_label(self, key: str, which: Filter) -> list[LabelRow]:
         return filters.by_label(self._ledger, key, which, time.monotonic())
+
+    def by_object(self, which: Filter, limit: int, *, exact: bool) -> TasksByObject:
+        now = time.monotonic()
+        found = by_object.by_object(
+            self._ledger, which, now, limit=min(limit, by_object.MAX_ROWS), exact=exact
+        )
+        return TasksByObject(
+            total=found.total,
+            live=found.live,
+            sampled=found.sampled,
+            searched=found.searched,
+            searchable=found.searchable,
+            untracked=found.untracked,
+            objects=list(map(_waited_object, found.rows)),
+            since=self._since,
+        )
 
     def oldest(self, which: Filter, limit: int, offset: int = 0) -> tuple[int, list[TaskRecord]]:
         if which:
@@ -181,6 +200,26 @@ def _add_sources(rows: list[Location]) -> None:
     found = source_lines.source_lines(row.location for row in rows[:SOURCES])
     for row in rows:
         row.source = found.get(row.location, "")
+
+
+def _waited_object(row: ObjectRow) -> WaitedObject:
+    waited = row.object
+    return WaitedObject(
+        kind=waited.kind,
+        label=waited.label,
+        number=waited.number,
+        name=waited.name,
+        state=waited.state,
+        tasks=row.tasks,
+        objects=row.objects,
+        waiters=row.waiters,
+        at=waited.at,
+        locations=row.locations,
+        holders=msgspec.convert(waited.holders, list[ObjectHolder], from_attributes=True),
+        holder_count=waited.holder_count,
+        path=msgspec.convert(row.path.holders, list[ObjectHolder], from_attributes=True),
+        deadlock=row.path.deadlock,
+    )
 
 
 def _branch(ledger: Ledger, record: TaskRecord, now: float) -> TreeTask:

@@ -25,6 +25,7 @@ from qcfeed.model.ended_tasks import TaskFailures, TasksEnded
 from qcfeed.model.findings import Findings
 from qcfeed.model.saved_tasks import SavedSnapshot, SavedTask
 from qcfeed.model.task_details import TaskDetails, TreeTask
+from qcfeed.model.task_objects import TasksByObject
 from qcfeed.model.tasks import ByLocationQuery, Location, Task, TasksByLocation
 
 
@@ -81,6 +82,17 @@ class SavedTasks:
             for value, tasks in found.items()
         ]
         return sorted(rows, key=most_tasks_first)
+
+    def by_object(self, which: Filter, limit: int, *, exact: bool) -> TasksByObject:
+        was = self._snapshot.objects_answer
+        if isinstance(was, msgspec.UnsetType):
+            raise UsageError("the file does not say which objects the tasks wait for")
+        if which or (exact and was.sampled < was.live):
+            raise UsageError(
+                "the file has the objects of all tasks together, and no filter or --exact can be applied",
+                hint="`qcfeed tasks --by object --from FILE`",
+            )
+        return msgspec.structs.replace(was, objects=was.objects[:limit])
 
     def oldest(self, which: Filter, limit: int, offset: int = 0) -> tuple[int, list[SavedTask]]:
         found = self._select(which)

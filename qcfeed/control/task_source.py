@@ -10,6 +10,7 @@ from qcfeed.diagnostics.filters import Filter, LabelRow
 from qcfeed.diagnostics.profile import Profile
 from qcfeed.model.ended_tasks import TaskFailures, TasksEnded
 from qcfeed.model.task_details import TaskDetails, TreeTask
+from qcfeed.model.task_objects import TasksByObject
 from qcfeed.model.tasks import ByLocationQuery, Location, Task, TasksByLocation
 
 
@@ -40,6 +41,9 @@ class TaskSource(Protocol):
 
     def by_label(self, key: str, which: Filter) -> list[LabelRow]:
         """The tasks that match, one row per value of a label, most tasks first."""
+
+    def by_object(self, which: Filter, limit: int, *, exact: bool) -> TasksByObject:
+        """The tasks that match, by the object that they wait for. Raises UsageError for what it cannot give."""
 
     def oldest(self, which: Filter, limit: int, offset: int = 0) -> tuple[int, list[Any]]:
         """How many tasks match, and the handles of the oldest: ``limit`` after skipping ``offset``."""

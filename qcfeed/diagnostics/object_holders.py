@@ -46,7 +46,8 @@ class Holder:
     waits: str = ""
     waits_for: str = ""
 
-    def __str__(self) -> str:
+    @property
+    def label(self) -> str:
         """``task 12 (pump)``: its name, or its coroutine if asyncio gave it the name. Threads: their name."""
         if self.how == "runs":
             return self.name

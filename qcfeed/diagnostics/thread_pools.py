@@ -24,17 +24,23 @@ from qcfeed.diagnostics.source_lines import is_library
 _POOL_FILE = "concurrent/futures/thread.py"
 _WORKER = concurrent.futures.thread._worker.__code__
 """The function in which a thread waits for its next call."""
-_QUEUED = 1_000
+_QUEUED = 10_000
 """Queued calls of a pool that are searched for a future, if several pools have a queue."""
 
 
 @dataclass(slots=True)
 class ThreadPool:
-    """A pool at one moment. ``threads``: those that have been started. ``executor`` is the pool itself,
-    so keep this only briefly."""
+    """A pool at one moment. ``threads``: those that have been started, ``busy`` of them ran a call.
+
+    ``others_busy``: whether a call ran besides that of the thread that looks. ``executor`` is the pool
+    itself, so keep this only briefly.
+    """
 
     executor: ThreadPoolExecutor
     threads: list[threading.Thread] = field(default_factory=list)
+    busy: int = 0
+    others_busy: bool = False
+    _queued: set[int] | None = None
 
     @property
     def size(self) -> int:
@@ -56,11 +62,19 @@ class ThreadPool:
         """The name of its threads without their number: ``asyncio`` for a loop's default executor."""
         return self.threads[0].name.rpartition("_")[0] if self.threads else ""
 
+    def queued_futures(self) -> set[int]:
+        """The futures of the first _QUEUED queued calls, by ``id()``."""
+        if self._queued is None:
+            # The queue is written in C and cannot be iterated over; the collector lists what it holds.
+            items = gc.get_referents(self.executor._work_queue)
+            if items and isinstance(items[0], list):  # up to Python 3.12
+                items = items[0]
+            self._queued = {id(getattr(item, "future", None)) for item in items[:_QUEUED]}
+        return self._queued
+
     def describe(self) -> str:
-        """``8 of 8 threads busy, 480 calls queued``. Cost: 1 us per thread of the process."""
-        frames = sys._current_frames()
-        busy = sum(_is_busy(frames.get(thread.ident or 0)) for thread in self.threads)
-        return f"{busy} of {self.size} threads busy, {self.queued:,} calls queued"
+        """``8 of 8 threads busy, 480 calls queued``."""
+        return f"{self.busy} of {self.size} threads busy, {self.queued:,} calls queued"
 
     def at(self) -> str:
         """Where most of its threads are: ``file:line function``, and how many.
@@ -77,35 +91,43 @@ class ThreadPool:
 
 
 def pools() -> list[ThreadPool]:
-    """Every thread pool that has started a thread. From any thread. Cost: 1 us per thread of a pool."""
+    """Every thread pool that has started a thread. From any thread.
+
+    Cost: 1 us per thread of the process, and 1 us per thread of a pool.
+    """
     found: dict[int, ThreadPool] = {}
+    frames, this = sys._current_frames(), threading.get_ident()
     for thread in _pool_threads():
         # A pool's thread has a weak reference to its pool as its first argument.
         arguments = getattr(thread, "_args", None) or (None,)
         executor = arguments[0]() if callable(arguments[0]) else None
         if isinstance(executor, ThreadPoolExecutor):
-            found.setdefault(id(executor), ThreadPool(executor)).threads.append(thread)
+            pool = found.setdefault(id(executor), ThreadPool(executor))
+            pool.threads.append(thread)
+            if _is_busy(frames.get(thread.ident or 0)):
+                pool.busy += 1
+                pool.others_busy |= thread.ident != this
     return list(found.values())
 
 
 def pool_of(future: Future[Any], among: list[ThreadPool]) -> ThreadPool | None:
     """The pool in which a call waits or runs; None if several are possible. Never guesses.
 
-    Cost: 1 us; if several pools have a queue, 0.05 us per queued call.
+    Cost: 1 us; 1 ms once for each pool with a queue, if several have one.
     """
-    if len(among) == 1:
-        return among[0]
-    if future.running():
+    is_running = future.running()
+    possible = [pool for pool in among if (pool.others_busy if is_running else pool.queued)]
+    if len(possible) == 1 and not _has_process_pools():
+        return possible[0]
+    if is_running:
         return None
-    return next((pool for pool in among if pool.queued and _has_queued(pool, future)), None)
+    return next((pool for pool in possible if id(future) in pool.queued_futures()), None)
 
 
-def _has_queued(pool: ThreadPool, future: Future[Any]) -> bool:
-    # The queue is written in C and cannot be iterated over; the collector can list what it holds.
-    items = gc.get_referents(pool.executor._work_queue)
-    if items and isinstance(items[0], list):  # up to Python 3.12
-        items = items[0]
-    return any(getattr(item, "future", None) is future for item in items[:_QUEUED])
+def _has_process_pools() -> bool:
+    """Whether a call may belong to a process pool."""
+    module = sys.modules.get("concurrent.futures.process")
+    return bool(getattr(module, "_threads_wakeups", None))
 
 
 def _pool_threads() -> list[threading.Thread]:

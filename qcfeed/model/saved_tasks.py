@@ -11,6 +11,7 @@ from qcfeed.model.answer import Answer
 from qcfeed.model.ended_tasks import TaskFailures, TasksEnded
 from qcfeed.model.findings import Findings
 from qcfeed.model.task_details import Awaiting, Frame
+from qcfeed.model.task_objects import TasksByObject
 from qcfeed.model.tasks import Location, Task, TaskFilter, TaskTotals
 
 # ---------------------------------------------------------------- a snapshot
@@ -60,6 +61,7 @@ class SavedSnapshot(Answer, kw_only=True, tag="qcfeed.tasks.snapshot/3"):
     dropped_tasks: int = 0
     without_stack: int = 0
     findings_answer: Findings | msgspec.UnsetType = msgspec.UNSET
+    objects_answer: TasksByObject | msgspec.UnsetType = msgspec.UNSET
     ended_answer: TasksEnded | msgspec.UnsetType = msgspec.UNSET
     failures_answer: TaskFailures | msgspec.UnsetType = msgspec.UNSET
 

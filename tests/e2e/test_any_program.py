@@ -77,6 +77,8 @@ def test_a_starlette_application_under_uvicorn(tmp_path: Path) -> None:
         ran = run_the_pages_commands(tmp_path, "shop")
         first = ran["tasks --by-location"][1].splitlines()[1]
         assert re.match(r"examples/starlette_app.py:\d+ +3 ", first)
+        event = ran["tasks --by object"][1].splitlines()[1]
+        assert re.match(r" *3  Event \d+ \(examples\.starlette_app\.changed\)  3 waiting ", event)
         assert ran["tasks --limit 5"][1].count("examples/starlette_app.py") == 3
         app.end(signal.SIGTERM)
         assert "Application shutdown complete" in app.said

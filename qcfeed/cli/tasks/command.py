@@ -119,6 +119,7 @@ LOCATION_TABLE: Table[Location] = Table(
         "qcfeed tasks --waits                 # and what its tasks wait on",
         "qcfeed tasks --limit 20              # the 20 oldest",
         "qcfeed tasks --by label:symbol       # how many for each symbol",
+        "qcfeed tasks --by object             # which lock, event or queue they wait for; who holds it",
         "qcfeed tasks --older-than 5m --waiting-on sleep --label symbol=AAPL",
         "qcfeed tasks --window 30s            # which line grows, and how fast",
         "qcfeed tasks --save before.json      # a full snapshot, to read with --from",
@@ -134,7 +135,10 @@ def tasks(
     by: Annotated[
         str,
         typer.Option(
-            "--by", metavar="WHAT", help="One row per location, or per value of label:KEY."
+            "--by",
+            metavar="WHAT",
+            help="One row per location, per object that tasks wait for (object), or per value of"
+            " label:KEY.",
         ),
     ] = "",
     tree: Annotated[
@@ -156,7 +160,7 @@ def tasks(
             parser=durations.parse,
             metavar="DURATION",
             help="Take two snapshots DURATION apart; show created, ended and net per minute for"
-            " each location.",
+            " each location, or with --by object the growth of each object's waiters.",
         ),
     ] = None,
     watch: Annotated[
@@ -178,16 +182,23 @@ def tasks(
     params = filters.params(site, label, older_than, waiting_on, name)
     other_view = watch or window is not None or tree or by not in ("", "location")
     if form in PROFILES:
-        if other_view:
-            raise UsageError(
-                f"-o {form} cannot be combined with --tree, --by, --window or --watch",
-                hint=f"`qcfeed tasks -o {form}`; filters are allowed",
-            )
-        from qcfeed.cli.tasks import export  # imported late: most calls print a table
-
-        export.run(ctx, form, source=source, save=save, exact=exact, params=params)
+        _profile(ctx, form, source, save, params, exact=exact, other_view=other_view)
         return
     output = Format(form)
+    if by == "object" and not (waits or tree or watch):
+        from qcfeed.cli.tasks import by_object
+
+        by_object.run(
+            ctx,
+            output,
+            limit=limit,
+            exact=exact,
+            window=window,
+            source=source,
+            save=save,
+            params=params,
+        )
+        return
     wait_params = waiting.params(waits, exact, other_view=other_view)
     if watch or window is not None:
         if save or source or params or by or tree:
@@ -211,6 +222,26 @@ def tasks(
         _by_location(ctx, output, source, save, params, wait_params)
     else:
         _oldest(ctx, limit, output, source, save, params)
+
+
+def _profile(
+    ctx: typer.Context,
+    form: TaskFormat,
+    source: Path | None,
+    save: Path | None,
+    params: dict[str, Any],
+    *,
+    exact: bool,
+    other_view: bool,
+) -> None:
+    if other_view:
+        raise UsageError(
+            f"-o {form} cannot be combined with --tree, --by, --window or --watch",
+            hint=f"`qcfeed tasks -o {form}`; filters are allowed",
+        )
+    from qcfeed.cli.tasks import export  # imported late: most calls print a table
+
+    export.run(ctx, form, source=source, save=save, exact=exact, params=params)
 
 
 def _by_location(

@@ -17,7 +17,11 @@ Waits = Annotated[
     typer.Option("--waits", help="Show what the tasks of each location wait on, from a sample."),
 ]
 Exact = Annotated[
-    bool, typer.Option("--exact", help="Like --waits, but from all tasks instead of a sample.")
+    bool,
+    typer.Option(
+        "--exact",
+        help="Like --waits, but from all tasks instead of a sample; also with --by object.",
+    ),
 ]
 
 
@@ -28,7 +32,8 @@ def params(waits: bool, exact: bool, *, other_view: bool) -> dict[str, Any]:
     """
     if other_view and (waits or exact):
         raise UsageError(
-            "--waits and --exact apply only to the view by location", hint="`qcfeed tasks --waits`"
+            "--waits and --exact apply only to the view by location, --exact also to --by object",
+            hint="`qcfeed tasks --waits`",
         )
     return {key: True for key, given in (("waits", waits), ("exact", exact)) if given}
 

@@ -19,6 +19,7 @@ from qcfeed.diagnostics import window
 from qcfeed.diagnostics.window import Flow
 from qcfeed.errors import TimedOutError, UnreachableError, UsageError
 from qcfeed.model.answer import Answer
+from qcfeed.model.task_objects import TasksByObject
 from qcfeed.model.tasks import TasksByLocation
 
 WATCH_WINDOW = 5.0
@@ -116,7 +117,7 @@ def run(ctx: typer.Context, seconds: float | None, output: Format, *, watch: boo
 
 def _once(control: ControlClient, seconds: float, output: Format) -> None:
     before = snapshot(control)
-    _wait(seconds)
+    wait(seconds)
     print_window(compare(before, snapshot(control)), output)
 
 
@@ -157,7 +158,8 @@ def _follow(
         before = after
 
 
-def _wait(seconds: float) -> None:
+def wait(seconds: float) -> None:
+    """Wait, with a progress bar on a terminal."""
     end = time.monotonic() + seconds
     with render.progress("waiting, seconds", round(seconds)) as done:
         while (left := end - time.monotonic()) > 0:
@@ -165,12 +167,12 @@ def _wait(seconds: float) -> None:
             time.sleep(min(_PROGRESS_INTERVAL, left))
 
 
-def process_of(answer: TasksByLocation) -> tuple[int, str, str]:
+def process_of(answer: TasksByLocation | TasksByObject) -> tuple[int, str, str]:
     """What identifies the process of an answer; a pid alone does not, as in a container it is always 1."""
     return answer.pid, answer.instance, answer.since
 
 
-def taken(answer: TasksByLocation) -> datetime:
+def taken(answer: Answer) -> datetime:
     """The time at which a snapshot was taken. Raises UsageError if it has no valid time."""
     try:
         taken = datetime.fromisoformat(answer.taken_at)

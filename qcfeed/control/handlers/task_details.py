@@ -1,11 +1,11 @@
-"""The handlers about details: one task in full, the tree of tasks, and counts by label."""
+"""The handlers about details: one task in full, the tree of tasks, and counts by label or by object."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from qcfeed.control.handlers.queries import page, task_filter
-from qcfeed.control.routes import TASKS_BY_LABEL, TASKS_SHOW, TASKS_TREE, Read
+from qcfeed.control.routes import TASKS_BY_LABEL, TASKS_BY_OBJECT, TASKS_SHOW, TASKS_TREE, Read
 from qcfeed.control.task_source import TaskSource
 from qcfeed.diagnostics import awaiters
 from qcfeed.model.task_details import (
@@ -17,13 +17,15 @@ from qcfeed.model.task_details import (
     TaskTree,
     TreeQuery,
 )
+from qcfeed.model.task_objects import ObjectQuery, TasksByObject
 
 
 def reads(source: TaskSource) -> list[Read[Any]]:
-    """The routes TASKS_BY_LABEL, TASKS_SHOW and TASKS_TREE over ``source``."""
+    """The routes TASKS_BY_LABEL, TASKS_BY_OBJECT, TASKS_SHOW and TASKS_TREE over ``source``."""
     views = _Views(source)
     return [
         Read(TASKS_BY_LABEL, LabelQuery, views.by_label),
+        Read(TASKS_BY_OBJECT, ObjectQuery, views.by_object),
         Read(TASKS_SHOW, SerialQuery, views.show),
         Read(TASKS_TREE, TreeQuery, views.tree),
     ]
@@ -48,6 +50,12 @@ class _Views:
             for row in rows[:limit]
         ]
         return TasksByLabel(key=query.key, total=len(rows), values=values)
+
+    def by_object(self, query: ObjectQuery) -> TasksByObject:
+        """Cost: 0.3 us per live task, 40 ms for the sample or 8 us per live task, and 100 us per row; if a lock is
+        waited for, 1.5 us more per live task.
+        """
+        return self._source.by_object(task_filter(query), page(query.limit), exact=query.exact)
 
     def show(self, query: SerialQuery) -> TaskDetails:
         """Raises NotFoundError. Cost: 0.1 us per live task to count the children, and 50 us."""

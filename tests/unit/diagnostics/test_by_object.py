@@ -109,7 +109,7 @@ async def test_many_wait_for_one_event_that_one_task_may_set(program: Program) -
     (holder,) = event.object.holders
     assert holder.how == "refers to it"
     assert holder.coroutine.endswith("main")
-    assert str(holder) == f"task {holder.serial} ({holder.coroutine})"
+    assert holder.label == f"task {holder.serial} ({holder.coroutine})"
     assert holder.waits.startswith("sleeping ")
     assert (timer.tasks, timer.objects, timer.object.kind) == (1, 1, "timer")
 
@@ -180,7 +180,7 @@ async def test_an_untracked_task_may_be_the_holder(program: Program) -> None:
     assert found.untracked == 1
     (row,) = found.rows
     (holder,) = row.object.holders
-    assert (holder.how, holder.serial, str(holder)) == ("holds", None, "task early")
+    assert (holder.how, holder.serial, holder.label) == ("holds", None, "task early")
 
 
 # ---------------------------------------------------------------- holders
@@ -237,7 +237,7 @@ async def test_a_timeout_ends_what_would_be_a_deadlock(program: Program) -> None
 
     (task,) = await program.run(enter_twice(3600))
     row = program.only()
-    assert [str(each) for each in row.object.holders] == [
+    assert [each.label for each in row.object.holders] == [
         f"task {waits.wait_rules.serial(task)} ({enter_twice.__qualname__})"
     ]
     assert not row.path.deadlock

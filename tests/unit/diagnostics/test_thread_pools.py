@@ -6,7 +6,8 @@ import concurrent.futures
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 
@@ -76,6 +77,25 @@ def test_a_full_pool_and_the_pool_of_each_call(release: threading.Event) -> None
             assert found.executor is executor
         assert pool_of(running, among) is None  # which of the two is not known
         assert pool_of(concurrent.futures.Future(), among) is None
+        release.set()
+
+
+def test_a_call_of_a_process_pool_is_attributed_to_no_thread_pool(release: threading.Event) -> None:
+    with (
+        ThreadPoolExecutor(1) as threads,
+        ProcessPoolExecutor(1, get_context("spawn")) as processes,
+    ):
+        busy = Busy(release)
+        threads.submit(busy)
+        busy.runs.wait()
+        queued = threads.submit(int)
+        among = [pool(threads)]
+        other = processes.submit(int)
+        assert pool_of(other, among) is None
+        found = pool_of(queued, among)
+        assert found is not None
+        assert found.executor is threads
+        other.result()
         release.set()
 
 

@@ -325,9 +325,10 @@ def test_a_running_call_of_one_of_two_pools_is_not_attributed(run: Run) -> None:
             concurrent.futures.ThreadPoolExecutor(1) as one,
             concurrent.futures.ThreadPoolExecutor(1) as two,
         ):
-            two.submit(int).result()
+            two.submit(block, release)
             call = loop.run_in_executor(one, block, release)
-            await until(lambda: not one._work_queue.qsize())  # its thread has taken it
+            for each in (one, two):
+                await until(lambda pool=each: not pool._work_queue.qsize())  # its thread has it
             (task,) = await waiting(call)
             found = wait_object(task)
             release.set()
