@@ -16,6 +16,7 @@ from contextvars import Context
 from types import (
     AsyncGeneratorType,
     BuiltinFunctionType,
+    CellType,
     CodeType,
     CoroutineType,
     FrameType,
@@ -67,11 +68,19 @@ def own(links: Iterable[Any]) -> list[Any]:
 
 def held(links: Iterable[Any]) -> list[Any]:
     """What the links have in variables, and the objects whose ``with`` blocks they are in."""
-    return [
-        thing.__self__ if type(thing) is MethodType else thing
-        for link in links
-        for thing in chain.held(link)
-    ]
+    return [_behind(thing) for link in links for thing in chain.held(link)]
+
+
+def _behind(thing: Any) -> Any:
+    """The object of a bound method, and that of a variable that an inner function also uses."""
+    if type(thing) is MethodType:
+        return thing.__self__
+    if type(thing) is CellType:
+        try:
+            return thing.cell_contents
+        except ValueError:  # nothing is assigned yet
+            return None
+    return thing
 
 
 def referents(thing: Any) -> Iterator[Any]:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import OrderedDict, deque
 from typing import Any
 
 import pytest
 
-from qcfeed.diagnostics.references import MAX_ITEMS, attributes, instance_dict, referents
+from qcfeed.diagnostics import chain
+from qcfeed.diagnostics.references import (
+    MAX_ITEMS,
+    attributes,
+    held,
+    instance_dict,
+    own,
+    referents,
+)
 
 
 class Thing:
@@ -50,6 +59,26 @@ def test_attributes_are_followed(kind: type[Any], was_looked_at: bool) -> None:
         getattr(owner, "__dict__", None)
     assert is_found(thing, owner)
     assert not is_found(Thing(), owner)
+
+
+async def test_variables_are_found_also_those_of_inner_functions_and_with_blocks() -> None:
+    plain, inner, managed = Thing(), Thing(), contextlib.AsyncExitStack()
+
+    async def hold(plain: Thing, inner: Thing) -> None:
+        def use() -> object:
+            return inner, later
+
+        async with managed:
+            await asyncio.sleep(3600)
+        later = use()
+
+    task = asyncio.create_task(hold(plain, inner))
+    await asyncio.sleep(0)
+    found = held(own(chain.links(task.get_coro())))
+    for thing in (plain, inner, managed):
+        assert any(each is thing for each in found)
+    task.cancel()
+    await asyncio.wait([task])
 
 
 @pytest.mark.parametrize("kind", [list, tuple, set, frozenset, deque])
