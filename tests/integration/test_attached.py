@@ -87,7 +87,7 @@ async def test_its_tasks_join_the_program_s_own_metrics() -> None:
         assert f"\n{name} " in text
 
 
-async def test_it_remembers_its_memory_and_its_tasks() -> None:
+async def test_an_attached_program_records_its_memory_and_tasks() -> None:
     with attach("billing") as handle:
         told = client("billing").get(routes.HISTORY, History)
         while not told.points:  # the first snapshot is taken at once, in a thread of its own

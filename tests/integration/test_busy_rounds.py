@@ -64,7 +64,7 @@ def rounds(busy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return rounds
 
 
-def test_each_failing_test_is_told_once_and_by_its_id(rounds, capsys) -> None:
+def test_each_failing_test_is_listed_once_by_its_id(rounds, capsys) -> None:
     assert rounds("--rounds", "2", "--seed", "7", some=SOME) == 1
     told = capsys.readouterr().out.partition("\nSEED=7\n")[2].splitlines()
     for number, at in ((1, 0), (2, 3)):
@@ -112,7 +112,7 @@ def test_busy_processes_end_however_the_block_ends(busy: ModuleType) -> None:
     assert all(each.poll() is not None for each in started)
 
 
-def test_they_end_when_who_started_them_was_killed(tmp_path: Path) -> None:
+def test_busy_processes_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     script = (
         "import runpy, time\n"
         f"busy = runpy.run_path({str(SCRIPT)!r})\n"

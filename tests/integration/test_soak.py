@@ -38,7 +38,7 @@ def test_a_soak_can_fail() -> None:
     assert "FAULT expected" in ran.stdout
 
 
-async def test_it_balances_beside_another_ledger_too() -> None:
+async def test_the_soak_balances_beside_a_second_ledger() -> None:
     """The suite's own leak check has one, so a task here may be known to two."""
     result = await soak.soak(2.0)
     assert result.faults == []

@@ -261,7 +261,7 @@ async def test_nothing():
     result.assert_outcomes(passed=1)
 
 
-def test_it_is_registered_for_everybody(tmp_path: Path) -> None:
+def test_the_plugin_is_registered_by_its_entry_point(tmp_path: Path) -> None:
     """By its entry point: in a directory that knows nothing of the project."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     done = subprocess.run(

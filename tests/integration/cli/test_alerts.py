@@ -42,7 +42,7 @@ def fired(server: Prometheus, wanted: dict[str, str]) -> None:
 
 
 @needs_prometheus
-def test_what_fires_and_what_is_pending(qcfeed_: Callable[..., Any], tmp_path: Path) -> None:
+def test_firing_and_pending_alerts_are_listed(qcfeed_: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "rules.yml").write_text(RULES)
     with prometheus(tmp_path, config=CONFIG) as server:
         fired(server, {"Leaks": "firing", "Later": "pending"})
@@ -64,7 +64,7 @@ def test_what_fires_and_what_is_pending(qcfeed_: Callable[..., Any], tmp_path: P
 
 
 @needs_prometheus
-def test_silence_is_told_apart_from_no_rules(qcfeed_: Callable[..., Any], tmp_path: Path) -> None:
+def test_no_alerts_differs_from_no_rules(qcfeed_: Callable[..., Any], tmp_path: Path) -> None:
     with prometheus(tmp_path) as server:
         left = qcfeed_("alerts", "--prometheus", server.url)
     assert (left.status, left.out) == (0, "")
@@ -72,7 +72,7 @@ def test_silence_is_told_apart_from_no_rules(qcfeed_: Callable[..., Any], tmp_pa
     assert "of 0 alerts" in left.err
 
 
-def test_it_needs_a_prometheus(qcfeed_: Callable[..., Any]) -> None:
+def test_without_a_prometheus_it_says_how_to_name_one(qcfeed_: Callable[..., Any]) -> None:
     unnamed = qcfeed_("alerts")
     assert unnamed.status == 2
     assert "QCFEED_PROMETHEUS" in unnamed.err
@@ -82,7 +82,7 @@ def test_it_needs_a_prometheus(qcfeed_: Callable[..., Any]) -> None:
     assert "Connection refused" in down.err
 
 
-def test_a_context_says_which_prometheus(qcfeed_: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_context_names_its_prometheus(qcfeed_: Callable[..., Any], tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     prod = ("--config", str(file), "--context", "prod")
     with loopback_http.refused() as asked, loopback_http.refused() as other:

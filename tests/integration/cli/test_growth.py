@@ -129,7 +129,9 @@ class TestWithARealPrometheus:
         assert last["resident_bytes"] == pytest.approx(1e9 + 239 * 15e3)
         assert last["live"] == pytest.approx(1e3, rel=0.1)
 
-    def test_the_night_it_had_under_four_minutes(self, growth: Call) -> None:
+    def test_the_incident_had_under_four_minutes_left_in_its_worst_window(
+        self, growth: Call
+    ) -> None:
         left = growth(*INCIDENT, "-o", "json")
         assert left.status == 1
         told = json.loads(left.out)
@@ -149,7 +151,9 @@ class TestWithARealPrometheus:
         assert leaking["location"] == "market/src/feed.rs:83"
         assert (leaking["net"], leaking["share"]) == (46_582, 1.0)
 
-    def test_what_the_alert_had_said_is_beside_it_and_why_it_was_wrong(self, growth: Call) -> None:
+    def test_the_rate_that_the_alert_claimed_is_shown_beside_the_measured_one(
+        self, growth: Call
+    ) -> None:
         left = growth(*INCIDENT)
         assert "MarketDataMemory: Memory Growth Rate: +450 MB/hour" in left.out
         assert "4h17m left" in left.out, "1.8 GB at 450 MB an hour"
@@ -162,7 +166,7 @@ class TestWithARealPrometheus:
         assert "47,829" in left.out
         assert all(len(line) <= 80 for line in left.out.splitlines() if "why" not in line)
 
-    def test_a_rate_that_somebody_named_is_held_against_the_samples(self, growth: Call) -> None:
+    def test_a_claimed_rate_is_compared_with_the_samples(self, growth: Call) -> None:
         left = growth(*INCIDENT, "--claimed", "28GiB/h", "-o", "json")
         assert json.loads(left.out)["claims"][-1]["why"] == "it is the rate of the window 5m"
         assert growth("--claimed", "much").status == 2
@@ -177,12 +181,12 @@ class TestWithARealPrometheus:
         assert told["worst"]["time_to_limit_s"] == pytest.approx(231.4, abs=0.1)
         assert {each["window"]: each["samples"] for each in told["windows"]}["1h"] == 241
 
-    def test_gaps_are_told_and_not_filled(self, growth: Call) -> None:
+    def test_gaps_are_reported_and_not_filled(self, growth: Call) -> None:
         told = json.loads(growth(*at(1), "-o", "json").out)
         assert told["gaps"] == [["2024-03-21T00:14:45Z", "2024-03-21T00:45:00Z"]]
         assert len(told["timeline"]) == 121
 
-    def test_a_restart_is_told_and_rates_are_since(self, growth: Call) -> None:
+    def test_a_restart_is_reported_and_rates_count_from_it(self, growth: Call) -> None:
         left = growth(*at(2), "-o", "json")
         told = json.loads(left.out)
         assert told["restarted_at"] == ["2024-03-22T00:30:00Z"]
@@ -190,13 +194,13 @@ class TestWithARealPrometheus:
         assert whole["samples"] == 120
         assert whole["memory_bytes_per_hour"] == pytest.approx(3.6e6, rel=1e-3)
 
-    def test_one_sample_is_no_trend(self, growth: Call) -> None:
+    def test_a_single_sample_gives_no_trend(self, growth: Call) -> None:
         left = growth(*at(3))
         assert left.status == 0
         assert "1 of at least 3 samples" in left.out
         assert "unknown: there are too few samples" in left.out
 
-    def test_a_renamed_target_is_followed_and_told(self, growth: Call) -> None:
+    def test_a_renamed_target_is_followed_and_reported(self, growth: Call) -> None:
         left = growth(*at(4))
         assert left.out.startswith("qcfeed/new:1,")
         assert "an earlier target, qcfeed/old:1, has ended" in left.err
@@ -204,7 +208,7 @@ class TestWithARealPrometheus:
         assert "qcfeed/new:1 began after it; was it renamed?" in old.err
         assert "the last sample is 30 min old" in old.err
 
-    def test_of_two_targets_it_asks_which(self, growth: Call) -> None:
+    def test_two_targets_are_an_error_that_names_both(self, growth: Call) -> None:
         left = growth(*at(5))
         assert left.status == 2
         assert "2 services: qcfeed/left:1, qcfeed/right:1" in left.err
@@ -214,22 +218,22 @@ class TestWithARealPrometheus:
         assert unknown.status == 3
         assert "it has qcfeed/left:1, qcfeed/right:1; was the target renamed?" in unknown.err
 
-    def test_without_a_limit_the_rest_is_told(self, growth: Call) -> None:
+    def test_without_a_memory_limit_rates_are_still_shown(self, growth: Call) -> None:
         left = growth(*at(6))
         assert "the memory limit is not known" in left.err
         assert json.loads(growth(*at(6), "-o", "json").out)["worst"] is None
         limited = json.loads(growth(*at(6), "--limit", "2GB", "-o", "json").out)
         assert limited["worst"]["time_to_limit_s"] > 0
 
-    def test_what_is_no_longer_scraped_is_told(self, growth: Call) -> None:
+    def test_a_target_that_is_no_longer_scraped_is_reported(self, growth: Call) -> None:
         assert "the last sample is 30 min old: is the service still scraped?" in growth(*at(7)).err
 
-    def test_nothing_at_all_is_one_sentence(self, growth: Call) -> None:
+    def test_no_samples_at_all_is_one_clear_error(self, growth: Call) -> None:
         left = growth(*at(9))
         assert (left.status, left.out) == (3, "")
         assert "no samples of a qcfeed service in that time" in left.err
 
-    def test_clocks_that_are_apart_are_told(self, qcfeed_: Call, remembering: Prometheus) -> None:
+    def test_clocks_that_differ_are_reported(self, qcfeed_: Call, remembering: Prometheus) -> None:
         an_hour_ago = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() - 3_600))
         behind = loopback_http.between(remembering.url, lambda _: None, Date=an_hour_ago)
         with serving(behind) as url:
@@ -237,7 +241,7 @@ class TestWithARealPrometheus:
         assert re.search(r"Prometheus' clock is 3,[67]\d\d", left.err)  # and what the way took
         assert "behind this machine's" in left.err
 
-    def test_now_is_what_the_server_calls_so(self, qcfeed_: Call, tmp_path: Path) -> None:
+    def test_now_is_the_time_of_the_prometheus_server(self, qcfeed_: Call, tmp_path: Path) -> None:
         an_hour_ago = time.time() - 3_600
         shifted = incident.series(shift=an_hour_ago - incident.AT)
         date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(an_hour_ago + 1))
@@ -249,7 +253,7 @@ class TestWithARealPrometheus:
         assert json.loads(left.out)["worst"]["time_to_limit_s"] < 240
         assert "min old" not in left.err
 
-    def test_warnings_are_told(self, qcfeed_: Call, remembering: Prometheus) -> None:
+    def test_warnings_of_prometheus_are_shown(self, qcfeed_: Call, remembering: Prometheus) -> None:
         def warn(said: dict[str, Any]) -> None:
             said["warnings"] = ["a store is missing"]
 
@@ -258,13 +262,17 @@ class TestWithARealPrometheus:
         assert left.err.count("note: Prometheus warns: a store is missing") == 1
 
     @pytest.mark.parametrize("kind", ["png", "svg"])
-    def test_it_is_drawn(self, growth: Call, tmp_path: Path, kind: str) -> None:
+    def test_the_plot_is_written_as_a_picture(
+        self, growth: Call, tmp_path: Path, kind: str
+    ) -> None:
         picture = tmp_path / f"growth.{kind}"
         assert growth(*INCIDENT, "--plot", str(picture)).status == 1
         begins = picture.read_bytes()[:5]
         assert begins == (b"\x89PNG\r" if kind == "png" else b"<?xml")
 
-    def test_a_time_of_day_is_the_last_one(self, qcfeed_: Call, tmp_path: Path) -> None:
+    def test_a_time_of_day_means_the_last_time_that_it_was_so(
+        self, qcfeed_: Call, tmp_path: Path
+    ) -> None:
         last = resolve("02:15", datetime.now(UTC))
         shifted = incident.series(shift=last - incident.AT)
         with prometheus(tmp_path / "server", history=openmetrics(shifted)) as server:
@@ -298,7 +306,9 @@ ERROR = reply('{"status":"error","errorType":"execution","error":"too many sampl
         (b"", "does not answer"),
     ],
 )
-def test_what_is_not_prometheus_is_one_sentence(qcfeed_: Call, answer: bytes, says: str) -> None:
+def test_a_server_that_is_not_prometheus_is_one_clear_error(
+    qcfeed_: Call, answer: bytes, says: str
+) -> None:
     with serving(lambda _, __: [answer]) as url:
         left = qcfeed_("growth", "--prometheus", url)
     assert (left.status, left.out) == (3, "")
@@ -306,7 +316,7 @@ def test_what_is_not_prometheus_is_one_sentence(qcfeed_: Call, answer: bytes, sa
     assert "Traceback" not in left.err
 
 
-def test_one_that_is_down_is_one_sentence(qcfeed_: Call) -> None:
+def test_a_prometheus_that_is_down_is_one_clear_error(qcfeed_: Call) -> None:
     with loopback_http.refused() as url:
         left = qcfeed_("growth", "--prometheus", url)
     assert left.status == 3
@@ -324,7 +334,7 @@ def test_a_login_page_is_not_prometheus(qcfeed_: Call) -> None:
     assert "secret" not in left.err
 
 
-def test_what_fails_is_not_asked_again(qcfeed_: Call) -> None:
+def test_a_failed_query_is_not_repeated(qcfeed_: Call) -> None:
     asked: list[str] = []
 
     def busy(target: str, _: Any) -> list[bytes]:
@@ -357,7 +367,7 @@ def test_a_token_does_not_go_along_to_another_host(
     assert sent == {"named": "Bearer t0p-s3cret", "elsewhere": None}
 
 
-def test_what_a_server_says_cannot_steer_the_terminal(qcfeed_: Call) -> None:
+def test_a_servers_text_cannot_control_the_terminal(qcfeed_: Call) -> None:
     evil = json.dumps({"status": "error", "errorType": "\x1b[2J", "error": "a\nb"})
     with serving(lambda _, __: [reply(evil, status=422)]) as url:
         left = qcfeed_("growth", "--prometheus", url)
@@ -384,7 +394,7 @@ def test_nothing_hangs_longer_than_the_timeout(qcfeed_: Call, answer: loopback_h
     assert took < PATIENCE < DRIPS * PAUSE, "it would drip for longer"
 
 
-def test_a_dripping_body_is_given_up_too(qcfeed_: Call) -> None:
+def test_a_body_that_arrives_byte_by_byte_times_out_too(qcfeed_: Call) -> None:
     def answer(target: str, headers: Any) -> Iterator[bytes]:
         yield b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
         yield from loopback_http.dripping(b" ")(target, headers)
@@ -463,7 +473,7 @@ def test_a_user_and_a_password_are_sent(
         (["--limit", "much"], "is not a size"),
     ],
 )
-def test_what_cannot_be_is_usage(qcfeed_: Call, args: list[str], says: str) -> None:
+def test_impossible_options_are_usage_errors(qcfeed_: Call, args: list[str], says: str) -> None:
     left = qcfeed_("growth", "--prometheus", "http://127.0.0.1:1", *args)
     assert left.status == 2
     assert says in left.err

@@ -110,7 +110,9 @@ def test_a_context_with_a_token_in_the_environment(
     assert alerts(qcfeed_).status == ExitStatus.OK
 
 
-def test_a_context_without_any_says_how_one_is_given(qcfeed_: Call, proxied: str) -> None:
+def test_a_context_without_a_prometheus_says_how_to_configure_one(
+    qcfeed_: Call, proxied: str
+) -> None:
     declare(prometheus=proxied)
     left = alerts(qcfeed_)
     assert left.status == ExitStatus.UNREACHABLE

@@ -172,7 +172,7 @@ def test_an_answer_in_whatever_pieces(tmp_path, answer, size):
         assert client.fetch(TASKS) == BODY
 
 
-def test_an_answer_is_whole_when_its_length_has_come(tmp_path):
+def test_an_answer_is_complete_when_its_length_has_arrived(tmp_path):
     """Though the connection stays open."""
 
     def stays(connection: socket.socket, over: threading.Event) -> None:
@@ -211,7 +211,7 @@ def test_an_answer_without_end(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("code", "kind"), sorted(client_module.errors_by_code().items()))
-def test_every_error_comes_back_as_it_was(tmp_path, code, kind):
+def test_every_error_has_the_same_type_and_text_in_the_client(tmp_path, code, kind):
     body = msgspec.json.encode(
         ErrorAnswer(code=code, message="why", hint="do", loop_stack=["a.py:1 f"])
     )
@@ -230,7 +230,7 @@ def test_a_refused_connection_is_unreachable(tmp_path):
     assert f"ls {tmp_path}" in raised.value.hint
 
 
-def test_nobody_listens_over_tcp():
+def test_a_port_without_a_listener_is_unreachable():
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         address = Address(port=bound.getsockname()[1])
@@ -262,7 +262,7 @@ except NotAllowedError as error:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_somebody_else_pretends_to_be_our_service():
+def test_a_socket_of_another_user_is_refused():
     """A socket of nobody's, asked by another user: the client does not believe it."""
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o777)
@@ -299,7 +299,7 @@ def test_none_runs(env):
     assert "qcfeed serve" in raised.value.hint
 
 
-def test_the_only_one(env, serve, tmp_path):
+def test_the_only_running_instance_is_found_beside_a_dead_socket(env, serve, tmp_path):
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(tmp_path / "run" / "dead.sock"))
     serve("prod")
@@ -338,7 +338,7 @@ def test_a_token_of_two_lines_is_none(env):
 # ---------------------------------------------------------------- cost
 
 
-def test_raw_is_what_get_decodes(serve):
+def test_get_decodes_what_fetch_returns(serve):
     client = serve().client()
     raw = client.fetch(TASKS, limit=1, offset=None)
     assert msgspec.json.decode(raw)["schema"] == "qcfeed.tasks/1"
@@ -346,7 +346,7 @@ def test_raw_is_what_get_decodes(serve):
         client.decode(raw, Status)
 
 
-def test_cheap_to_import():
+def test_the_client_imports_nothing_slow():
     script = "import qcfeed.control.client, sys; print(*sys.modules)"
     run = subprocess.run(
         [sys.executable, "-c", script],

@@ -81,7 +81,7 @@ def test_starts_private_and_leaves_nothing(serve):
     plane.server.stop()
 
 
-def test_who_knocks_while_it_stops_leaves_no_socket_open(serve):
+def test_connections_made_while_it_stops_leave_no_socket_open(serve):
     """What would be left open is a ResourceWarning once it is collected, and so an error."""
     for number in range(20):
         plane = serve(f"stopping-{number}")

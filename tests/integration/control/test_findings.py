@@ -74,7 +74,7 @@ async def lose() -> None:
     gc.collect()
 
 
-def test_faults_are_told_with_evidence_and_the_next_command(
+def test_findings_have_evidence_and_the_next_command(
     watched: Watched, sampler: DiagnosticsSampler, plane: Plane
 ) -> None:
     watched.call(lambda: sampler.start(watched.loop))
@@ -99,7 +99,7 @@ def test_faults_are_told_with_evidence_and_the_next_command(
     watched.call(lambda: [task.cancel() for task in held])
 
 
-def test_a_loop_that_is_stuck_now_is_told_meanwhile(
+def test_a_stuck_loop_is_reported_while_it_is_stuck(
     watched: Watched, sampler: DiagnosticsSampler, plane: Plane
 ) -> None:
     watched.call(lambda: sampler.start(watched.loop))

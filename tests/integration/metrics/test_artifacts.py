@@ -36,19 +36,19 @@ def judge(*command: str | Path) -> None:
 
 
 @needs_prometheus
-def test_prometheus_takes_its_configuration_and_the_rules(written: Path) -> None:
+def test_prometheus_accepts_its_configuration_and_rules(written: Path) -> None:
     judge("promtool", "check", "config", "--lint=all", "--lint-fatal", written / "prometheus.yml")
 
 
 @needs_prometheus
 @pytest.mark.parametrize("faster", [7, 3_600])
-def test_prometheus_takes_rules_for_a_rehearsal(written: Path, faster: int) -> None:
+def test_prometheus_accepts_the_rules_of_a_rehearsal(written: Path, faster: int) -> None:
     (written / "rules.yml").write_text(rules.render(faster=faster))
     judge("promtool", "check", "config", written / "prometheus.yml")
 
 
 @needs_alertmanager
-def test_alertmanager_takes_its_configuration(written: Path) -> None:
+def test_alertmanager_accepts_its_configuration(written: Path) -> None:
     judge("amtool", "check-config", written / "alertmanager.yml")
 
 
@@ -117,7 +117,7 @@ def test_every_alert_is_linked_from_a_panel_to_its_runbook() -> None:
 
 
 @needs_prometheus
-def test_prometheus_takes_every_panel_s_question(tmp_path: Path) -> None:
+def test_prometheus_accepts_the_query_of_every_panel(tmp_path: Path) -> None:
     asked = [query.expr for row in ROWS for panel in row.panels for query in panel.queries]
     recordings = [
         Recording(f"panel:{n}", expr.replace("$__rate_interval", "1m"), "")

@@ -51,7 +51,7 @@ def test_a_bundle_of_another_version_says_which_one_it_is(
         saved_files.read(path, route, Orphans)
 
 
-def test_what_is_too_long_is_left_out_and_named(
+def test_files_that_are_too_large_are_left_out_and_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bundle, "MEMBER_BYTES", 100)

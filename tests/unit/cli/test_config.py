@@ -30,7 +30,7 @@ def rows(text: str) -> dict[str, list[str]]:
     return {line.split()[0]: line.split()[1:] for line in text.splitlines()}
 
 
-def test_every_option_with_its_value_and_who_set_it(
+def test_every_option_is_shown_with_its_value_and_origin(
     qcfeed_: Command, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file.write_text("port = 7\nlinger = 2\nmonitor = false\n")
@@ -70,7 +70,7 @@ def test_a_secret_is_never_shown(
         ("replay:/a@b/c.jsonl", "replay:/a@b/c.jsonl"),
     ],
 )
-def test_what_is_for_the_server_alone_is_not_shown(
+def test_credentials_in_the_upstreams_url_are_not_shown(
     qcfeed_: Command, monkeypatch: pytest.MonkeyPatch, given: str, shown: str
 ) -> None:
     monkeypatch.setenv("QCFEED_UPSTREAM", given)
@@ -179,7 +179,7 @@ prometheus_ca = "/prod.pem"
 """
 
 
-def test_what_a_context_says_of_its_prometheus_is_shown_without_secrets(
+def test_the_prometheus_of_a_context_is_shown_without_secrets(
     qcfeed_: Command, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file.write_text(CONTEXT)

@@ -94,7 +94,7 @@ async def test_a_sound_service_passes_every_check(doctor: Callable[..., Any], na
     assert (await doctor(name, status()))["outcome"] == "passed"
 
 
-async def test_versions_that_only_an_attached_program_can_meet(
+async def test_uvloop_with_aiomonitor_fails_for_an_attached_program_only(
     doctor: Callable[..., Any], qcfeed_: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qcfeed.doctor.installation.PYTHON", (3, 13, 0))
@@ -193,7 +193,7 @@ async def test_a_loop_that_is_stuck(qcfeed_: Command, watched: Watched) -> None:
     assert said["next"] == "`qcfeed stacks`; `qcfeed runbook QcfeedLoopLag`"
 
 
-def test_a_service_that_is_named_and_is_not_there(qcfeed_: Command) -> None:
+def test_a_named_service_that_does_not_run_fails_the_check(qcfeed_: Command) -> None:
     said = check(qcfeed_("--instance", "gone", "doctor", "-o", "json"), "service")
     assert said["outcome"] == "failed"
     assert "cannot reach the service" in said["detail"]
@@ -230,7 +230,7 @@ def test_a_port_that_another_program_has(
     assert "ss -ltnp" in said["next"]
 
 
-def test_files_too_few_for_a_service_here(
+def test_a_low_file_limit_fails_the_check(
     qcfeed_: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("QCFEED_MAX_CONNECTIONS", str(10**9))
@@ -239,7 +239,7 @@ def test_files_too_few_for_a_service_here(
     assert "--max-connections" in said["next"]
 
 
-def test_memory_too_little_for_a_service_here(
+def test_little_memory_fails_the_check(
     qcfeed_: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "memory.max").write_text(f"{100 * MIB}\n")

@@ -23,7 +23,7 @@ async def forbidden(watched: Watched) -> Watched:
     return watched
 
 
-async def test_what_is_not_allowed_is_listed_and_refused(
+async def test_without_permission_drills_are_listed_but_not_started(
     forbidden: Watched, qcfeed_: Command
 ) -> None:
     listed = await asyncio.to_thread(qcfeed_, "drill", "list", "-o", "name")
@@ -39,7 +39,7 @@ async def test_what_is_not_allowed_is_listed_and_refused(
         assert "--allow-drills`; never in production" in refused.err
 
 
-async def test_json_is_as_it_came(forbidden: Watched, qcfeed_: Command) -> None:
+async def test_json_is_the_services_answer_unchanged(forbidden: Watched, qcfeed_: Command) -> None:
     said: dict[str, Any] = json.loads(
         (await asyncio.to_thread(qcfeed_, "drill", "list", "-o", "json")).out
     )

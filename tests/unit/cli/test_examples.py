@@ -31,12 +31,12 @@ def test_an_example_can_be_typed(line: str) -> None:
     "line",
     ["qcfeed taks", "qcfeed tasks --by-locations", "qcfeed status extra", "qcfeed stacks -o xml"],
 )
-def test_one_that_cannot_be_typed_is_found(line: str) -> None:
+def test_an_example_that_does_not_parse_is_an_error(line: str) -> None:
     with pytest.raises(UsageError):
         parse(arguments(line))
 
 
-def test_every_command_has_one_of_its_own() -> None:
+def test_every_command_has_an_example() -> None:
     """A group's may be of its subcommands."""
     for ctx in list(command_tree.commands())[1:]:
         reached = {parse(arguments(line)) for path, line in examples() if path == ctx.command_path}

@@ -76,7 +76,9 @@ def says_so(text: str) -> bool:
     [["orphans"], ["orphans", "--reap"], ["orphans", "--label", "symbol=AAPL"], ["tasks", "findings"]],
     ids=" ".join,
 )  # fmt: skip
-async def test_it_is_told_at_once_and_is_exit_1(blinded, qcfeed_, command: list[str]) -> None:
+async def test_an_incomplete_ledger_is_reported_at_once_with_exit_1(
+    blinded, qcfeed_, command: list[str]
+) -> None:
     left = await asyncio.to_thread(qcfeed_, *command)
     assert left.status == ExitStatus.FINDINGS
     assert says_so(left.out + left.err), left
@@ -124,7 +126,9 @@ async def test_as_json_the_reasons_are_in_the_answer(blinded, qcfeed_) -> None:
         assert reason.startswith("cannot see 4")
 
 
-async def test_what_was_saved_says_what_it_did_not_see(blinded, qcfeed_, tmp_path: Path) -> None:
+async def test_a_saved_snapshot_reports_that_it_is_incomplete(
+    blinded, qcfeed_, tmp_path: Path
+) -> None:
     """Everything is written while the ledger is blind, and read when it is not any more."""
     whole, orphans = str(tmp_path / "tasks.json"), tmp_path / "orphans.json"
     told = str(tmp_path / "findings.json")

@@ -113,7 +113,7 @@ def test_nothing_to_do_is_a_usage_error_that_shows_the_help(qcfeed_: Command) ->
         (["tasks", "extra"], "No such command 'extra'"),
     ],
 )
-def test_a_wrong_command_line_says_what_was_meant(
+def test_a_wrong_command_line_suggests_the_right_word(
     qcfeed_: Command, args: list[str], said: str
 ) -> None:
     left = qcfeed_(*args)

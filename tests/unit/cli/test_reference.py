@@ -69,6 +69,6 @@ def test_completions_are_fresh(shell: Shell) -> None:
     assert kept == script(shell), f"run: qcfeed completion {shell} > completions/qcfeed.{shell}"
 
 
-def test_what_a_tab_knows_is_fresh() -> None:
+def test_the_completion_table_is_up_to_date() -> None:
     """By what it says, not by its text: Typer's own words differ between its versions."""
     assert json.loads(words.words()) == answer.commands(), "run: make generate"

@@ -27,7 +27,7 @@ def test_the_list_has_every_page_with_what_it_is_about(qcfeed_: Command) -> None
         assert page["title"] in (RUNBOOKS / f"{page['name']}.md").read_text()
 
 
-def test_a_page_is_plain_where_it_is_piped(qcfeed_: Command) -> None:
+def test_a_piped_page_is_plain_text(qcfeed_: Command) -> None:
     text = (RUNBOOKS / "QcfeedOrphanedTasks.md").read_text()
     assert qcfeed_("runbook", "qcfeedorphanedtasks") == Left(0, text, "")
     as_json = json.loads(qcfeed_("runbook", "QcfeedOrphanedTasks", "-o", "json").out)

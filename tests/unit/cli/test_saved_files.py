@@ -29,7 +29,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "snapshot.json"
 
 
-def test_what_was_written_is_read_again(file: Path) -> None:
+def test_a_written_file_can_be_read(file: Path) -> None:
     saved_files.write(file, CENSUS)
     answer, raw = snapshot(file)
     assert (answer.totals, raw) == (TaskTotals(live=1), CENSUS)
@@ -90,7 +90,7 @@ def test_a_file_that_is_not_ours_is_one_clear_error(
     assert left.out == ""
 
 
-def test_a_directory_that_is_not_there_and_one_in_the_way(qcfeed_, tmp_path: Path) -> None:
+def test_a_missing_directory_and_a_directory_as_a_file_are_errors(qcfeed_, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file or directory"):
         saved_files.write(tmp_path / "none" / "x.json", CENSUS)
     assert qcfeed_("tasks", "--from", str(tmp_path)).status == ExitStatus.USAGE
@@ -168,7 +168,7 @@ async def test_a_file_of_tasks_has_no_other_answers(
     assert "`qcfeed report --bundle FILE` writes a file that has this answer" in left.err
 
 
-async def test_one_answer_can_be_shown_again_and_no_more(
+async def test_a_single_answer_can_be_shown_again_but_not_filtered(
     watched, qcfeed_, sleepers, file: Path
 ) -> None:
     watched.serve()

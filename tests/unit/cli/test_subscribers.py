@@ -70,7 +70,7 @@ async def test_one_row_per_connection(served, qcfeed_) -> None:
     ]  # fmt: skip
 
 
-async def test_csv_names_what_it_can_and_counts_the_rest(served, qcfeed_) -> None:
+async def test_csv_lists_some_symbols_and_counts_the_rest(served, qcfeed_) -> None:
     left = await asyncio.to_thread(qcfeed_, "subscribers", "-o", "csv", "--slow")
     header, row = left.out.splitlines()
     fields = dict(zip(header.split(","), row.split(","), strict=True))
@@ -79,7 +79,7 @@ async def test_csv_names_what_it_can_and_counts_the_rest(served, qcfeed_) -> Non
     assert served.queries[-1].slow
 
 
-async def test_what_is_not_listed_is_said(served, qcfeed_) -> None:
+async def test_rows_beyond_the_limit_are_counted(served, qcfeed_) -> None:
     left = await asyncio.to_thread(qcfeed_, "subscribers", "--limit", "1", "-o", "name")
     assert left.out == "7\n"
     assert left.err == "the 1 furthest behind of 3 subscribers: --limit N shows more\n"
@@ -109,7 +109,7 @@ async def test_kicking_without_a_terminal_wants_yes(served, qcfeed_, args: list[
     assert served.requests == []
 
 
-async def test_exactly_those_that_were_shown_are_kicked(served, qcfeed_) -> None:
+async def test_exactly_the_listed_connections_are_kicked(served, qcfeed_) -> None:
     left = await asyncio.to_thread(
         qcfeed_, "--timeout", "2", "subscribers", "kick", "--slow", "--yes"
     )
@@ -124,7 +124,7 @@ async def test_a_dry_run_ends_no_connection(served, qcfeed_) -> None:
     assert served.requests == []
 
 
-async def test_who_will_not_go_is_a_finding(served, qcfeed_) -> None:
+async def test_a_connection_that_stays_open_is_a_finding(served, qcfeed_) -> None:
     left = await asyncio.to_thread(qcfeed_, "subscribers", "kick", "666", "-y", "-o", "name")
     assert (left.status, left.out) == (ExitStatus.FINDINGS, "666\n")
 

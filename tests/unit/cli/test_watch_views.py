@@ -36,7 +36,7 @@ def test_a_missing_price_is_a_dash() -> None:
 
 
 @pytest.mark.parametrize("width", [100, 80, 68])
-def test_it_fits_and_gaps_are_never_hidden(width: int) -> None:
+def test_the_table_fits_its_width_and_keeps_the_gaps_column(width: int) -> None:
     laid = lay_out(TABLE, [line(1234.56, 1_000, "AAPL")], width=width)
     assert max(map(len, laid.lines)) <= width
     assert laid.lines[0].endswith("GAPS")

@@ -367,7 +367,7 @@ def test_aiomonitor_still_has_the_commands_that_we_adapt():
         assert commands[name].params[0].name == "taskid"
 
 
-async def test_aiomonitor_still_serves_what_the_guard_answers_for(make):
+async def test_the_only_changing_route_of_aiomonitor_is_one_that_is_refused(make):
     views = make()
     application = await aiomonitor_views.web_application(views, 2)
     served = {(route.method, route.resource.canonical) for route in application.router.routes()}

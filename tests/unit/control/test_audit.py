@@ -50,7 +50,7 @@ def test_intent_and_outcome(log):
     assert outcome["after"] == {"symbols": ["AAPL"]}
 
 
-def test_what_the_handler_says_of_after_wins(log):
+def test_a_note_after_takes_precedence_over_the_answer(log):
     entry = log.intend("x", CALLER, None)
     entry.notes.update(after="nothing left")
     log.conclude(entry, "done", answer=Request())

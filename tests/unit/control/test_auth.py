@@ -93,7 +93,7 @@ def test_a_file_in_its_place(tmp_path):
 
 
 @as_root
-def test_somebody_elses_directory(tmp_path):
+def test_a_directory_of_another_user_is_refused(tmp_path):
     (tmp_path / "d").mkdir(mode=0o700)
     os.chown(tmp_path / "d", NOBODY, NOBODY)
     with pytest.raises(StartError, match="is not a directory of user root"):

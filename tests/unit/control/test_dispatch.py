@@ -80,7 +80,7 @@ async def test_an_action(ask):
     assert (await ask(act, "POST", body=b'{"word":1}'))[0] == 400
 
 
-async def test_a_read_that_takes_too_long(ask, monkeypatch):
+async def test_a_read_that_takes_too_long_times_out(ask, monkeypatch):
     monkeypatch.setattr(dispatch, "READ_TIMEOUT", 0.05)
     over = threading.Event()
 
@@ -93,7 +93,7 @@ async def test_a_read_that_takes_too_long(ask, monkeypatch):
     assert (status, answer["code"]) == (504, "timed_out")
 
 
-async def test_a_bug_is_logged_and_told(ask, caplog):
+async def test_a_bug_is_logged_and_reported_to_the_caller(ask, caplog):
     def broken(_: NoQuery) -> Answer:
         return 1 / 0
 
@@ -123,7 +123,7 @@ def test_http_status(error, status):
     assert msgspec.json.decode(raw, type=ErrorAnswer).message
 
 
-async def test_secrets_are_left_out_where_it_is_asked_for_or_the_route_says_so(ask, monkeypatch):
+async def test_secrets_are_removed_on_request_or_if_the_route_requires_it(ask, monkeypatch):
     monkeypatch.setenv("FEED_TOKEN", "sesame-open")
     word = {"word": "by sesame-open, password=x1"}
     clean = "by [redacted], password=[redacted]"

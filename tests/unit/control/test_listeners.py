@@ -31,7 +31,7 @@ def test_a_file_in_its_place_is_kept(path):
     assert [file.name for file in path.parent.iterdir()] == ["8006.sock"]
 
 
-def test_a_living_one_is_kept(path):
+def test_the_socket_of_a_running_service_is_kept(path):
     first = UnixListener("8006", path)
     with pytest.raises(StartError, match="already runs here"):
         UnixListener("8006", path)
@@ -40,7 +40,7 @@ def test_a_living_one_is_kept(path):
     first.close()
 
 
-def test_of_many_that_start_at_once_one_wins(path):
+def test_of_many_services_that_start_at_once_exactly_one_listens(path):
     barrier, won, lost = threading.Barrier(8), [], []
     holder, overlaps = threading.Lock(), []
 
@@ -69,14 +69,14 @@ def test_of_many_that_start_at_once_one_wins(path):
     assert list(path.parent.iterdir()) == []
 
 
-def test_too_long(tmp_path):
+def test_a_path_longer_than_the_kernel_takes_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="the kernel takes 107"):
         UnixListener("8006", tmp_path / ("x" * 100) / "8006.sock")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("port", [-1, 65_536])
-def test_no_port(port):
+def test_a_port_out_of_range_is_refused(port):
     with pytest.raises(ConfigError, match="is no port"):
         listen_tcp("127.0.0.1", port)
 

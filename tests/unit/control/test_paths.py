@@ -100,7 +100,7 @@ def test_bad_urls(url, env):
     assert "secret" not in f"{raised.value.message}{raised.value.hint}"
 
 
-def test_two_at_once(env):
+def test_an_instance_and_a_socket_together_are_refused(env):
     with pytest.raises(UsageError, match="--instance, --socket and --url"):
         paths.resolve("8006", Path("/x"), None, env)
 

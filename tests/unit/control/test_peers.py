@@ -21,7 +21,7 @@ def test_the_kernel_names_the_peer() -> None:
     ("mine", "theirs", "trusted"),
     [(1000, 1000, True), (1000, 0, True), (1000, 1001, False), (0, 1001, True)],
 )
-def test_whose_service_is_believed(
+def test_services_of_the_same_user_and_of_root_are_trusted(
     mine: int, theirs: int, trusted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: mine)

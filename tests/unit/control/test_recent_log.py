@@ -26,7 +26,7 @@ def test_the_newest_are_kept_and_the_others_counted(kept: tuple[RecentLog, loggi
     assert handler.dropped == 2
 
 
-def test_one_line_again_and_again_is_a_count(kept: tuple[RecentLog, logging.Logger]) -> None:
+def test_a_repeated_line_is_kept_once_with_a_count(kept: tuple[RecentLog, logging.Logger]) -> None:
     handler, logger = kept
     for _ in range(1_000):
         logger.warning("No receivers for %s", "AAPL")

@@ -47,7 +47,7 @@ def test_a_secret_as_people_write_them(text: str) -> None:
         'location="qcfeed/control/auth.py:12"',
     ],
 )
-def test_what_is_none_is_left_alone(text: str) -> None:
+def test_text_without_secrets_is_unchanged(text: str) -> None:
     assert redact(text) == text
 
 
@@ -63,7 +63,7 @@ def test_names_that_are_none(name: str) -> None:
     assert not is_secret(name)
 
 
-def test_values_of_the_environment_are_taken_out_wherever_they_stand() -> None:
+def test_secret_values_of_the_environment_are_removed_everywhere() -> None:
     environment = {
         "DB_PASSWORD": SECRET,
         "HOME": "/home/x",
@@ -99,11 +99,11 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_json_stays_json_and_twice_is_once(value: object) -> None:
+def test_redacting_twice_changes_nothing_more(value: object) -> None:
     once = answer(json.dumps(value).encode())
     assert answer(once) == once
 
 
 @given(st.sampled_from(["password", "token", "client_secret"]), st.text(min_size=1, max_size=20))
-def test_what_a_secret_s_field_holds_goes_whole(name: str, value: str) -> None:
+def test_the_whole_value_of_a_secret_field_is_removed(name: str, value: str) -> None:
     assert json.loads(answer(json.dumps({name: value}).encode())) == {name: GONE}

@@ -112,7 +112,7 @@ REQUESTS = [
 
 
 @pytest.mark.parametrize(("path", "params"), REQUESTS)
-async def test_it_answers_as_the_service_did(
+async def test_a_file_answers_as_the_service_did(
     program: Program, path: str, params: dict[str, Any]
 ) -> None:
     saved = program.save()
@@ -132,7 +132,7 @@ async def test_each_task_is_shown_as_the_service_did(program: Program) -> None:
             assert timeless(again) == timeless(live)
 
 
-async def test_serials_can_be_planned_too(program: Program) -> None:
+async def test_a_cancel_plan_by_serials_answers_as_the_service_did(program: Program) -> None:
     saved = program.save()
     first = saved.tasks[1].serial
     plan = answer(saved, TASKS_CANCEL_PLAN, serials=f"{first},999999")
@@ -142,7 +142,7 @@ async def test_serials_can_be_planned_too(program: Program) -> None:
         answer(saved, TASKS_CANCEL_PLAN, serials="x")
 
 
-async def test_it_is_bounded_and_counts_what_it_dropped(program: Program) -> None:
+async def test_a_snapshot_is_bounded_and_counts_dropped_tasks(program: Program) -> None:
     whole, some = program.save(), program.save(limit=4, stacks=2)
     sites = {task.location for task in whole.tasks}
     kept = some
@@ -154,7 +154,7 @@ async def test_it_is_bounded_and_counts_what_it_dropped(program: Program) -> Non
     assert answer(some, TASKS).total == whole.totals.live
 
 
-async def test_a_task_says_what_was_not_saved_of_it(program: Program) -> None:
+async def test_a_task_lists_its_parts_that_were_not_saved(program: Program) -> None:
     some = program.save(limit=6, stacks=1)
     without = next(task for task in some.tasks if task.stack is msgspec.UNSET)
     stack, children = answer(some, TASKS_SHOW, serial=without.serial).skipped
@@ -163,7 +163,7 @@ async def test_a_task_says_what_was_not_saved_of_it(program: Program) -> None:
     assert answer(program.save(), TASKS_SHOW, serial=without.serial).skipped == []
 
 
-async def test_stacks_that_were_saved_stand_for_the_rest(program: Program) -> None:
+async def test_saved_stacks_represent_the_tasks_without_one(program: Program) -> None:
     saved = program.save(stacks=0)
     told = answer(saved, TASKS_PROFILE)
     assert told.total == saved.totals.live
@@ -172,7 +172,7 @@ async def test_stacks_that_were_saved_stand_for_the_rest(program: Program) -> No
         answer(saved, TASKS_PROFILE, exact=True)
 
 
-async def test_what_was_not_saved_is_an_error(program: Program) -> None:
+async def test_asking_for_what_was_not_saved_is_an_error(program: Program) -> None:
     saved = program.save()
     with pytest.raises(NotFoundError, match="no task 999999 was saved"):
         answer(saved, TASKS_SHOW, serial=999_999)
@@ -182,7 +182,7 @@ async def test_what_was_not_saved_is_an_error(program: Program) -> None:
         answer(saved, TASKS_BY_LOCATION, exact=True)
 
 
-async def test_the_answers_are_of_then(program: Program) -> None:
+async def test_answers_have_the_pid_instance_and_time_of_the_snapshot(program: Program) -> None:
     saved = program.save()
     saved.pid, saved.instance, saved.taken_at = 7, "elsewhere", "2024-03-20T02:15:00Z"
     tasks = answer(saved, TASKS)

@@ -23,7 +23,7 @@ def test_this_environment_passes() -> None:
     assert installation.installation(Case()).startswith("qcfeed 0.")
 
 
-def test_a_dependency_that_is_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_dependency_fails_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(tmp_path, "wsproto", "0.9")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(
@@ -33,7 +33,7 @@ def test_a_dependency_that_is_too_old(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "pip install 'wsproto>=1.2'" in (caught.value.hint or "")
 
 
-def test_a_dependency_that_is_too_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_dependency_fails_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(tmp_path, "aiomonitor", "0.8.0")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(CheckFailedError, match=r"aiomonitor 0\.8\.0 is installed"):
@@ -58,7 +58,7 @@ def test_running_another_version_than_installed_fails_the_check(
         installation.installation(Case())
 
 
-def test_runbooks_that_did_not_come_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_runbooks_fail_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shipped, "PACKAGE", str(tmp_path / "qcfeed"))
     with pytest.raises(CheckFailedError, match="the runbooks are missing"):
         installation.installation(Case())

@@ -21,7 +21,7 @@ def test_a_scraper_reads_the_exposed_values() -> None:
     assert samples == {("qcfeed_tasks_live", "a.py:1"): 3, ("qcfeed_quotes_total",): 7}
 
 
-def test_each_scrape_reads_anew() -> None:
+def test_each_scrape_reads_current_values() -> None:
     count = iter(range(10))
     exposition = Exposition(lambda: [Sample(catalog.CONNECTIONS, next(count))])
     assert exposition.text() != exposition.text()

@@ -57,7 +57,7 @@ class TestTicks:
         assert tick == Tick(99.5, 2, 100.5, 1, None, NOW)
         assert isinstance(tick.bid_size, int)
 
-    def test_the_snapshots_own_time_goes_before_that_of_receipt(self) -> None:
+    def test_the_snapshots_own_time_is_preferred_to_the_time_of_receipt(self) -> None:
         tick = take(Product(), type="snapshot", bids=[["1", "1"]], asks=[], time=T0)
         assert tick is not None
         assert tick.ts == T0

@@ -26,12 +26,12 @@ class TestUniverse:
         assert len(TICKERS) == len(set(TICKERS)) == 892
         assert [parse(ticker) for ticker in TICKERS] == list(TICKERS)
 
-    def test_has_those_of_the_incident(self) -> None:
+    def test_the_universe_has_the_symbols_of_the_incident(self) -> None:
         assert {"AAPL", "MSFT", "GOOGL", "TSLA", "AMZN", "BRK.B"} <= set(TICKERS)
         assert set(LEVELS) <= set(TICKERS)
         assert QUIET_SYMBOL not in TICKERS
 
-    def test_knows_them_and_the_quiet_one_and_no_other(self) -> None:
+    def test_it_knows_the_universe_and_the_quiet_symbol_only(self) -> None:
         simulator = Simulator()
         assert all(simulator.knows(symbol) for symbol in (*TICKERS, QUIET_SYMBOL))
         assert not simulator.knows(Symbol("NOSUCH"))
@@ -102,7 +102,7 @@ class TestPace:
         assert not pace.due(60.0)
         assert len(pace.due(60.01)) == 10
 
-    def test_at_a_slow_rate_a_stall_is_made_up_by_one(self) -> None:
+    def test_after_a_stall_at_a_slow_rate_one_tick_is_due(self) -> None:
         pace = Pace(1.0, start=0.0)
         assert pace.due(10.0) == range(10, 11)
         assert pace.next() == 11.0

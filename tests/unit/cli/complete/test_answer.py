@@ -86,7 +86,7 @@ async def test_values_come_from_the_service(
 
 
 @pytest.mark.usefixtures("patient")
-async def test_the_flag_and_the_environment_say_which(
+async def test_the_flag_and_the_environment_choose_the_service(
     watched: Watched,
     sleepers: Callable[..., None],
     tab: Callable[..., list[str]],
@@ -196,7 +196,7 @@ def stranger() -> Iterator[Callable[[bytes, bool], None]]:
         (_tasks("a\nb"), False),
     ],
 )
-def test_who_answers_strangely_or_not_at_all_gives_no_value(
+def test_a_service_that_answers_wrongly_or_not_at_all_gives_no_values(
     stranger: Callable[[bytes, bool], None],
     tab: Callable[..., list[str]],
     words: bytes,

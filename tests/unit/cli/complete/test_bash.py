@@ -39,7 +39,9 @@ def test_a_line_is_split_as_the_shell_does(line: str, words: list[str]) -> None:
         ("'<fro", "<frozen x>:1", "<frozen x>:1"),
     ],
 )
-def test_only_what_readline_replaces_is_given(typed: str, candidate: str, rest: str) -> None:
+def test_only_the_part_that_readline_replaces_is_printed(
+    typed: str, candidate: str, rest: str
+) -> None:
     assert TypedLine(BREAKS, f"qcfeed tasks {typed}").format(candidate) == rest
 
 

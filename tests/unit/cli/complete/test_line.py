@@ -63,7 +63,7 @@ def choices(typed: str) -> list[str]:
         ("tasks --strange --", ["-o", "--output", "--site", "--label", "--tree"]),
     ],
 )
-def test_what_may_stand_there(typed: str, expected: list[str]) -> None:
+def test_possible_words_at_the_cursor(typed: str, expected: list[str]) -> None:
     assert at(typed).value is None
     assert choices(typed) == expected
 
@@ -85,7 +85,9 @@ def test_what_may_stand_there(typed: str, expected: list[str]) -> None:
         ("watch -- --", "symbols", "", "--"),
     ],
 )
-def test_which_value_is_wanted(typed: str, kind: line.Value, head: str, word: str) -> None:
+def test_the_kind_of_value_at_the_cursor(
+    typed: str, kind: line.Value, head: str, word: str
+) -> None:
     cursor = at(typed)
     assert (cursor.value, cursor.head, cursor.word) == (kind, head, word)
 

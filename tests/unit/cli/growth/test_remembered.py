@@ -27,7 +27,7 @@ class Remembering:
         watched.serve(routes=history.routes(self.recent, self.sampler))
 
 
-async def test_the_service_remembers_and_says_so(
+async def test_the_services_last_hour_is_used_and_named_as_the_source(
     watched: Watched, sleepers: Callable[..., None], qcfeed_: Callable[..., Any]
 ) -> None:
     memory = Remembering(watched)
@@ -80,7 +80,7 @@ async def test_a_configured_prometheus_that_is_down_falls_back_to_the_service(
     assert asked.status == 3, "whoever names it asks for nothing else"
 
 
-def test_without_either_it_says_what_to_do(qcfeed_: Callable[..., Any]) -> None:
+def test_without_a_service_and_prometheus_it_says_what_to_do(qcfeed_: Callable[..., Any]) -> None:
     left = qcfeed_("growth")
     assert left.status == 3
     assert "qcfeed serve" in left.err

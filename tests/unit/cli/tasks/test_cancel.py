@@ -32,7 +32,7 @@ async def test_show_prints_all_facts_and_the_stack(watched, qcfeed_, sleepers) -
     assert answer["owner_gone"] is True
 
 
-async def test_a_task_that_is_not_there(watched, qcfeed_) -> None:
+async def test_a_serial_without_a_live_task_is_reported(watched, qcfeed_) -> None:
     watched.serve()
     left = await asyncio.to_thread(qcfeed_, "tasks", "show", "999999999")
     assert left.status == ExitStatus.USAGE

@@ -24,7 +24,9 @@ async def test_by_location_has_a_row_a_line_and_a_total(watched, qcfeed_, sleepe
     assert counts["total"][1] == "2"
 
 
-async def test_by_location_as_json_is_the_answer_as_it_came(watched, qcfeed_, sleepers) -> None:
+async def test_by_location_as_json_is_the_services_answer_unchanged(
+    watched, qcfeed_, sleepers
+) -> None:
     watched.serve()
     sleepers(2, orphaned=True)
     left = await asyncio.to_thread(qcfeed_, "tasks", "--by-location", "-o", "json")
@@ -74,7 +76,7 @@ async def test_a_name_with_an_escape_sequence_stays_on_its_row(watched, qcfeed_,
     assert "evil\\x1b[2J\\nname" in left.out
 
 
-async def test_two_instances_must_be_told_apart(watched, qcfeed_) -> None:
+async def test_with_two_instances_one_must_be_chosen(watched, qcfeed_) -> None:
     watched.serve("8006")
     watched.serve("8007")
     left = await asyncio.to_thread(qcfeed_, "tasks")

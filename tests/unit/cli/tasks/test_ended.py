@@ -52,7 +52,7 @@ async def test_failures_are_paragraphs_with_causes(watched, qcfeed_) -> None:
     assert "RuntimeError" in left.out.splitlines()[1]
 
 
-async def test_what_was_saved_is_read_without_the_service(watched, qcfeed_, tmp_path) -> None:
+async def test_ended_tasks_of_a_file_are_read_without_a_service(watched, qcfeed_, tmp_path) -> None:
     server = watched.serve()
     await over(asyncio.create_task(failing()))
     for command in ("ended", "failures"):

@@ -28,7 +28,7 @@ def drawn(*tasks: TreeTask, fold: bool = True, cycles=()) -> list[str]:
     ]
 
 
-def test_children_stand_under_their_parent() -> None:
+def test_children_are_listed_under_their_parent() -> None:
     assert drawn(task(1), task(2, 1), task(3, 2), task(4, 1), task(5)) == [
         "1",
         "├─ 2",

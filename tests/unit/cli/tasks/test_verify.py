@@ -42,7 +42,7 @@ def test_an_ambiguous_location_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("site", ["feed.py", ":83", "feed.py:", "feed.py:x", ""])
-def test_what_is_no_site_is_an_error(site: str) -> None:
+def test_text_that_is_no_location_is_an_error(site: str) -> None:
     with pytest.raises(UsageError, match="is not a spawn location"):
         verify.matching(ROWS, site)
 
@@ -144,7 +144,7 @@ async def test_orphans_are_listed(watched, qcfeed_, traffic, naps) -> None:
     assert "qcfeed orphans --reap" in left.err
 
 
-async def test_too_little_traffic_is_no_proof(watched, qcfeed_, traffic) -> None:
+async def test_too_little_traffic_proves_nothing(watched, qcfeed_, traffic) -> None:
     watched.serve()
     answer = await verified(qcfeed_, "--min-spawned", "1000000", status=ExitStatus.FINDINGS)
     assert answer["outcome"] == "unproven"

@@ -23,7 +23,7 @@ def ask(monkeypatch: pytest.MonkeyPatch, typed: str) -> str:
 
 
 @pytest.mark.parametrize("typed", ["y\n", "Y\n", " yes \n"])
-def test_yes_goes_on(monkeypatch: pytest.MonkeyPatch, typed: str) -> None:
+def test_yes_continues(monkeypatch: pytest.MonkeyPatch, typed: str) -> None:
     assert ask(monkeypatch, typed) == "cancel 2 tasks? [y/N] "
 
 

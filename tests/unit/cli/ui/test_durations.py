@@ -16,6 +16,6 @@ def test_durations_as_people_write_them(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0", "0s", "-5s", "s", "5 years", "1e3", "inf", "٣s"])
-def test_what_is_no_duration(text: str) -> None:
+def test_text_that_is_no_duration_is_a_clear_error(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="for example 30s"):
         parse(text)

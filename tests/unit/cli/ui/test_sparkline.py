@@ -19,7 +19,7 @@ def test_nothing_known_is_no_line() -> None:
     assert sparkline([None, None], 60) == ""
 
 
-def test_where_blocks_cannot_be_said_there_are_others() -> None:
+def test_without_unicode_other_characters_are_used() -> None:
     assert blocks_for("utf-8") == BLOCKS
     assert blocks_for("ascii") == blocks_for(None) == ASCII
     assert sparkline([0, 9], 60, blocks=ASCII) == "_#"

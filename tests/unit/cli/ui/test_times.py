@@ -34,12 +34,12 @@ def test_times_as_people_write_them(text: str, moment: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["25:00", "02:60", "yesterday", "", "2024-03-32", ":15", "02:15x"])
-def test_what_is_no_time_is_said(text: str) -> None:
+def test_text_that_is_no_time_is_a_clear_error(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="is not a time"):
         times.resolve(text, NOW)
 
 
-def test_what_is_still_to_come_cannot_be_looked_at() -> None:
+def test_a_time_in_the_future_is_refused() -> None:
     with pytest.raises(typer.BadParameter, match="in the future: it is now 2024-03-20T02:30:00Z"):
         times.resolve("2024-03-20T03:00", NOW)
 
@@ -53,6 +53,6 @@ def test_sizes_as_people_write_them(text: str, size: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "much", "", "16GiBB", "1 GB/h"])
-def test_what_is_no_size_is_said(text: str) -> None:
+def test_text_that_is_no_size_is_a_clear_error(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="is not a size"):
         sizes.parse(text)

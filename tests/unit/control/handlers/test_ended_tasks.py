@@ -47,7 +47,7 @@ async def over(*tasks: asyncio.Task[None]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_the_latest_come_first_with_how_and_by_whom(desk: Desk) -> None:
+async def test_the_latest_ends_come_first_with_their_outcome_and_canceller(desk: Desk) -> None:
     with label(symbol="AAPL"):
         task = asyncio.create_task(asyncio.sleep(600), name="slow")
     await asyncio.sleep(0)

@@ -59,7 +59,7 @@ async def test_orphans_with_their_evidence(start):
 
 
 @pytest.mark.parametrize("symbol", [None, 7, b"AAPL"])
-async def test_an_owner_whose_symbol_is_none(start, symbol):
+async def test_an_owner_without_a_text_symbol_has_none(start, symbol):
     program, owner = start(), Owner(symbol)
     program.spawn(1, owner)
     owner.closed = True
@@ -96,7 +96,7 @@ async def test_a_reap_states_how_long_the_loop_stalled_meanwhile(start):
     assert reaped.max_stall_ms > 150
 
 
-async def test_what_is_no_longer_orphaned_is_spared(start, monkeypatch):
+async def test_a_task_whose_owner_came_back_is_spared(start, monkeypatch):
     """Proven again just before: between the search and the cancelling an owner came back."""
     program, owner = start(), Owner()
     spawned = program.spawn(3, owner)
@@ -139,7 +139,7 @@ async def test_survivors_and_failed_cleanups(start):
     end.set()
 
 
-async def test_what_only_the_service_knows(start):
+async def test_orphaned_subscriptions_of_the_service_are_listed_and_removed(start):
     subscriptions = [
         Orphan(serial=None, symbol="MSFT", location="", age_s=age, reason="closed")
         for age in (9000.0, 0.0)
@@ -172,7 +172,7 @@ async def test_grace(start):
     assert program.handle[ORPHANS](OrphansQuery()).total == 1
 
 
-async def test_orphans_of_all_ages_in_place_of_the_oldest(start):
+async def test_spread_lists_orphans_of_all_ages(start):
     program, owner = start(), Owner()
     program.spawn(100, owner)
     owner.closed = True

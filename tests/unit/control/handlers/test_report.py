@@ -48,7 +48,7 @@ def handlers(audit: AuditLog, **given: Any) -> dict[str, Any]:
     return {route.path: ask(route) for route in routes if isinstance(route, Read)}
 
 
-def test_a_program_has_what_it_gives(audit: AuditLog) -> None:
+def test_only_the_parts_that_a_program_provides_have_routes(audit: AuditLog) -> None:
     assert handlers(audit).keys() == {AUDIT}
     whole = handlers(audit, log=RecentLog(), config=Config(), metrics=lambda: b"x 1\n")
     assert whole.keys() == {AUDIT, LOG, CONFIG, METRICS}
@@ -82,7 +82,7 @@ def test_the_log_s_newest_lines(audit: AuditLog) -> None:
         handlers(audit, log=log)[LOG](LinesQuery(limit=0))
 
 
-def test_the_audit_log_s_newest_entries_of_which_half_a_line_is_none(audit: AuditLog) -> None:
+def test_the_newest_audit_entries_are_listed_without_a_half_written_line(audit: AuditLog) -> None:
     ask = handlers(audit)[AUDIT]
     assert ask(LinesQuery()).entries == []
     for number in range(4):

@@ -53,7 +53,7 @@ async def program():
     program.ledger.uninstall()
 
 
-async def test_by_number_exactly_those(program: Program) -> None:
+async def test_serials_cancel_exactly_those_tasks(program: Program) -> None:
     first, second, third = (program.spawn() for _ in range(3))
     plan = program.plan(serials=f"{program.serial(first)},{program.serial(third)}")
     assert (plan.total, plan.gone_serials, plan.spared) == (2, [], [])
@@ -64,7 +64,7 @@ async def test_by_number_exactly_those(program: Program) -> None:
     assert not second.cancelling()
 
 
-async def test_a_stale_number_never_hits_another_task(program: Program) -> None:
+async def test_a_stale_serial_never_matches_another_task(program: Program) -> None:
     """Numbers are not addresses: thousands born since, some where it was in memory, have others."""
     gone = program.spawn()
     serial = program.serial(gone)
@@ -81,7 +81,7 @@ async def test_a_stale_number_never_hits_another_task(program: Program) -> None:
     assert not any(task.cancelling() for task in program.held)
 
 
-async def test_a_plans_newest_number_keeps_later_ones_out(program: Program) -> None:
+async def test_tasks_created_after_the_plan_are_not_cancelled(program: Program) -> None:
     planned = program.spawn(symbol="AAPL")
     plan = program.plan(label="symbol=AAPL")
     later = program.spawn(symbol="AAPL")
@@ -124,7 +124,7 @@ def test_the_main_task_is_spared_by_a_filter_and_cancelled_by_its_number() -> No
         program.ledger.uninstall()
 
 
-async def test_the_control_planes_own_are_spared(program: Program, monkeypatch) -> None:
+async def test_tasks_of_the_control_plane_are_spared(program: Program, monkeypatch) -> None:
     plan = program.plan(serials=str(program.serial(program.spawn())))
     ours = plan.locations[0].location.rpartition("/")[0] + "/"
     assert task_cancel.CONTROL_PLANE == "qcfeed/control/"
@@ -136,7 +136,7 @@ async def test_the_control_planes_own_are_spared(program: Program, monkeypatch) 
     )
 
 
-async def test_who_survives_says_why(program: Program) -> None:
+async def test_a_survivor_is_listed_with_its_state_and_stack(program: Program) -> None:
     end = asyncio.Event()
 
     async def stubborn() -> None:
@@ -182,13 +182,13 @@ async def test_a_ring_of_tasks_that_wait_for_each_other_is_ended(program: Progra
         {"serials": list(range(task_cancel.SERIALS + 1))},
     ],
 )
-async def test_what_cannot_be_asked(program: Program, request_) -> None:
+async def test_invalid_requests_cancel_nothing(program: Program, request_) -> None:
     task = program.spawn()
     with pytest.raises(UsageError):
         await program.cancel(**request_)
     assert not task.cancelling()
 
 
-async def test_serials_that_are_none(program: Program) -> None:
+async def test_text_that_is_no_serial_is_an_error(program: Program) -> None:
     with pytest.raises(UsageError, match="not serial numbers"):
         program.plan(serials="1,feed")

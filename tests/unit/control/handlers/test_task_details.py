@@ -100,7 +100,7 @@ async def test_one_task_in_full(program: Program) -> None:
     assert program.show(mother).children == 1
 
 
-async def test_a_parent_that_has_ended_is_known_by_its_number(program: Program) -> None:
+async def test_a_parent_that_has_ended_is_shown_by_its_serial(program: Program) -> None:
     spawned: list[asyncio.Task[None]] = []
 
     async def parent() -> None:
@@ -113,7 +113,9 @@ async def test_a_parent_that_has_ended_is_known_by_its_number(program: Program) 
     assert (answer.task.parent, answer.parent_task) == (serial, None)
 
 
-async def test_one_that_swallows_its_cancellation_says_how_often(program: Program) -> None:
+async def test_a_task_that_swallows_cancellations_shows_how_many_are_pending(
+    program: Program,
+) -> None:
     end = asyncio.Event()
 
     async def stubborn() -> None:
@@ -137,7 +139,7 @@ async def test_without_spawn_stacks_there_is_no_such_field(program: Program) -> 
     assert not program.show(program.spawn()).spawn_stack
 
 
-async def test_a_number_of_nobody(program: Program) -> None:
+async def test_a_serial_without_a_live_task_is_not_found(program: Program) -> None:
     task = program.spawn()
     serial = program.serial(task)
     task.cancel()
@@ -232,6 +234,8 @@ async def test_filters_reach_every_list(program: Program) -> None:
         (TASKS_BY_LABEL, LabelQuery(key="symbol", limit=10**9)),
     ],
 )
-async def test_what_cannot_be_asked(program: Program, path: str, query: TaskFilter) -> None:
+async def test_invalid_queries_are_usage_errors(
+    program: Program, path: str, query: TaskFilter
+) -> None:
     with pytest.raises(UsageError):
         program.handle[path](query)

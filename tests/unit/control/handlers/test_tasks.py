@@ -70,7 +70,7 @@ async def test_bounds(start, path, query):
         start().handle[path](query)
 
 
-async def test_the_text_of_each_location_where_it_is_asked_for(start):
+async def test_source_lines_are_included_on_request(start):
     program = start()
     program.spawn(1)
     ask = program.handle[TASKS_BY_LOCATION]
