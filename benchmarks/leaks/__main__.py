@@ -38,8 +38,13 @@ def main() -> int:
         return 0
     programs = [each for each in catalog() if not arguments.only or each.name in arguments.only]
     tools = [each for each in TOOLS if each.name in arguments.tools]
+    earlier = report.saved_rows(json.loads(arguments.saved.read_text())) if arguments.saved else []
     rows = asyncio.run(_run_all(programs, tools, arguments))
-    scores = report.scores(rows, [each.name for each in tools])
+    asked = [each.name for each in tools]
+    rows += [each for each in earlier if each.tool not in asked]
+    scores = report.scores(
+        rows, [each.name for each in TOOLS if each.name in {r.tool for r in rows}]
+    )
     print(report.table(scores))
     context = {
         "python": platform.python_version(),
@@ -75,6 +80,13 @@ def _arguments() -> argparse.Namespace:
         "--jobs", type=int, default=JOBS, help=f"programs at the same time; default {JOBS}"
     )
     parser.add_argument("--json", metavar="FILE", type=Path, help="write all results to FILE")
+    parser.add_argument(
+        "--with",
+        dest="saved",
+        metavar="FILE",
+        type=Path,
+        help="add other tools' results from this JSON",
+    )
     parser.add_argument("--markdown", metavar="FILE", type=Path, help="write the tables to FILE")
     parser.add_argument("--list", action="store_true", help="list the programs, and run none")
     return parser.parse_args()

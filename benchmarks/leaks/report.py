@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks.leaks.judging import Row, Score
+from benchmarks.leaks.judging import Place, Row, Said, Score
 
 SCHEMA = "qcfeed.bench.leaks/1"
 HEADER = ("tool", "leaks found", "line named", "false alarms", "median", "slowest")
@@ -67,6 +67,18 @@ def as_json(found: Sequence[Score], **context: Any) -> dict[str, Any]:
         "tools": {each.tool: each.figures for each in found},
         "rows": [asdict(row) for each in found for row in each.rows],
     }
+
+
+def saved_rows(answer: Mapping[str, Any]) -> list[Row]:
+    """The rows of an earlier run. Raises ValueError if it was saved by another version."""
+    if answer.get("schema") != SCHEMA:
+        raise ValueError(f"its schema is {answer.get('schema')}, and this version reads {SCHEMA}")
+    rows = []
+    for row in answer["rows"]:
+        said = row["said"]
+        shown = tuple(Place(**each) for each in said["places"])
+        rows.append(Row(**row | {"said": Said(**said | {"places": shown})}))
+    return rows
 
 
 def _by_program(found: Sequence[Score]) -> list[tuple[str, ...]]:

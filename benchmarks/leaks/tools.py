@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import urllib.parse
 import urllib.request
 from collections import Counter
@@ -16,6 +17,7 @@ from benchmarks.leaks.inside import LOOK_EVERY
 from benchmarks.leaks.judging import Place, Said, grew_most
 from benchmarks.leaks.running import ROOT, NotAvailableError, Running, default_python, output
 
+QCFEED = Path(sys.executable).with_name("qcfeed")
 LEAST_TASKS = 10
 LEAST_BYTES = 20_000
 """Growth over three lists, from which on a person would blame a group."""
@@ -43,7 +45,9 @@ async def _qcfeed(running: Running) -> Said:
     ]
     while not await running.ends(within=1):
         status, out, err = await output([*command, "-o", "json"], running.environment)
-        if status not in (0, 1) and not await running.ends(within=5):
+        if not out:
+            if await running.ends(within=5):
+                break
             raise NotAvailableError(f"qcfeed diagnose: exit status {status}: {err.strip()[-200:]}")
         if status == 1 and (blamed := places.of_diagnose(json.loads(out))):
             return Said(True, blamed, running.seconds)

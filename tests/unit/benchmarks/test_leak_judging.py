@@ -209,3 +209,11 @@ def test_the_tables_count_what_was_judged() -> None:
     assert answer["python"] == "3.11.7"
     assert answer["tools"]["tool"]["skipped"] == 1
     assert json.dumps(answer)
+
+
+def test_saved_rows_are_read_back() -> None:
+    rows = [row(True, Said(True, (Place("it.py", 13, "f()"),), 10.0), "created")]
+    answer = json.loads(json.dumps(report.as_json(report.scores(rows, ["tool"]))))
+    assert report.saved_rows(answer) == rows
+    with pytest.raises(ValueError, match="leaks/0"):
+        report.saved_rows(answer | {"schema": "leaks/0"})
