@@ -34,7 +34,7 @@ def _short_stall_by_its_tasks(
     Tens of thousands of tasks that wake at once stall the loop for a moment. A long stall is a cause
     of its own, even inside one of those tasks.
     """
-    short = not symptom.proved and not evidence.stuck_s
+    short = symptom.is_suspected and not evidence.stuck_s
     return short and any(
         stall.location == cause.location and stall.place.startswith(f"{symptom.location} ")
         for stall in evidence.ledger_findings("blocked_loop")
@@ -55,9 +55,12 @@ def _fills_memory(evidence: Evidence, cause: DiagnosisFinding, _: DiagnosisFindi
 RELATIONS: dict[tuple[str, str], Relation] = {
     ("zombies", "memory_growth"): _fills_memory,
     ("zombies", "memory_level"): _fills_memory,
-    ("growing", "memory_growth"): _fills_memory,
-    ("growing", "memory_level"): _fills_memory,
+    ("never_ending", "memory_growth"): _fills_memory,
+    ("never_ending", "memory_level"): _fills_memory,
+    ("never_ending", "growing"): _same_location,
+    ("never_ending", "abandoned_future"): _same_location,
     ("memory_growth", "memory_level"): _always,
+    ("memory_growth", "growing"): _always,
     ("zombies", "growing"): _same_location,
     ("zombies", "blocked_loop"): _short_stall_by_its_tasks,
     ("blocked_loop", "own_lag"): _always,
@@ -78,10 +81,10 @@ def arrange(evidence: Evidence, findings: Sequence[DiagnosisFinding]) -> list[Di
     A finding that is not certain explains nothing. A cause takes over the shortest time to the memory
     limit of its symptoms.
     """
-    ranked = sorted(findings, key=lambda each: (not each.proved, -each.urgency, -each.count))
+    ranked = sorted(findings, key=lambda each: (each.is_suspected, -each.urgency, -each.count))
     explained: set[int] = set()
     for cause in ranked:
-        if not cause.proved or id(cause) in explained:
+        if cause.is_suspected or id(cause) in explained:
             continue
         for symptom in ranked:
             if id(symptom) not in explained and _explains(evidence, cause, symptom):

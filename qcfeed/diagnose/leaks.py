@@ -1,4 +1,5 @@
-"""Tasks that should not be there: orphaned tasks, and locations whose tasks keep growing in number."""
+"""Tasks that should not be there: orphaned tasks, tasks that never end, and locations whose tasks keep
+growing in number."""
 
 from __future__ import annotations
 
@@ -35,15 +36,53 @@ def orphaned_tasks(evidence: Evidence) -> Iterator[DiagnosisFinding]:
             yield _orphaned(evidence, location, now - before, now, ledger_finding)
 
 
+def never_ending_tasks(evidence: Evidence) -> Iterator[DiagnosisFinding]:
+    """Locations whose tasks do not end, and nothing explains it.
+
+    Not where tasks are proved to be orphaned: that finding is about the same tasks.
+    """
+    orphaned = {location for location, _, now in evidence.orphaned() if now}
+    for found in evidence.ledger_findings("never_ending"):
+        if found.location not in orphaned:
+            yield _never_ending(evidence, found)
+
+
+def _never_ending(evidence: Evidence, found: Finding) -> DiagnosisFinding:
+    certainty = Certainty(found.certainty)
+    row, rate = evidence.row(found.location), found.per_minute or 0.0
+    left = memory.time_to_limit(evidence, tasks_per_minute=rate)
+    return DiagnosisFinding(
+        rule="never_ending",
+        kind="LEAK" if certainty is Certainty.PROVED else "LEAK?",
+        certainty=certainty,
+        urgency=85,
+        headline=f"{plural(found.count, 'task')} from {found.location} do not end",
+        cause=f"tasks spawned at {found.location} do not end and grow by {_rate(rate)} per minute;"
+        " nothing explains it: no open owner, connection or timer of their own",
+        location=found.location,
+        source=_source(row),
+        evidence=[found.summary, *found.evidence, *_until_limit(evidence, left)],
+        began_s=found.since_s,
+        left_s=None if left is None else left.seconds,
+        per_minute=rate,
+        count=found.count,
+        safe="the code must end these tasks; look at what they wait for before you cancel any",
+        next=[
+            f"{evidence.command} tasks --site {found.location} --limit 20",
+            f"{evidence.command} tasks cancel --site {found.location}",
+        ],
+    )
+
+
 def growing_locations(evidence: Evidence) -> Iterator[DiagnosisFinding]:
-    """Locations that have more and more live tasks, without proof that the tasks are orphaned."""
+    """Locations that have more and more live tasks. More demand looks the same, so it is suspected only."""
     for observed in evidence.ledger_findings("growing"):
         row = evidence.row(observed.location)
         rate = observed.per_minute or 0.0
         left = memory.time_to_limit(evidence, tasks_per_minute=rate)
         yield DiagnosisFinding(
             rule="growing",
-            kind="GROWTH",
+            kind="GROWING",
             certainty=Certainty(observed.certainty),
             urgency=70,
             headline=f"tasks from {observed.location} grow by {_rate(rate)} per minute",

@@ -6,6 +6,7 @@ from qcfeed.diagnose import alerts
 
 PAGES = {
     "zombies": "QcfeedOrphanedTasks",
+    "never_ending": "QcfeedTaskGrowth",
     "growing": "QcfeedTaskGrowth",
     "blocked_loop": "QcfeedLoopLag",
     "late_wakeup": "QcfeedLoopLag",

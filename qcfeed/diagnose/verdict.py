@@ -19,10 +19,14 @@ from qcfeed.diagnose.runbooks import page_of
 from qcfeed.formats import age, count, milliseconds, plural, size
 from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding, Looked
 
-HEALTHY = "healthy"
+HEALTHY, TOO_EARLY, SUSPECTED = "healthy", "too_early", "suspected"
+"""Verdicts without a finding: nothing is wrong; not enough was seen to say so; look again."""
+ENOUGH_S = 60.0
+"""Seconds after which a leak of one task per second shows (diagnostics/survival.py)."""
 
 RULES: Sequence[Callable[[Evidence], Iterator[DiagnosisFinding]]] = (
     leaks.orphaned_tasks,
+    leaks.never_ending_tasks,
     leaks.growing_locations,
     loop.blocked_loop,
     memory.memory_growth,
@@ -46,24 +50,44 @@ def diagnose(
     arranged = causes.arrange(evidence, [found for rule in rules for found in rule(evidence)])
     for each in arranged:
         each.runbook = page_of(each.rule)
-    findings = [each for each in arranged if each.proved]
+    findings = [each for each in arranged if not each.is_suspected]
     if len(findings) > 1:  # the drill's fault is found, so the drill itself is not a second one
         findings = [each for each in findings if each.rule != diagnostics_findings.DRILL]
+    suspected = [each for each in arranged if each.is_suspected]
+    verdict, text = _conclusion(evidence, findings, suspected)
     return Diagnosis(
         pid=evidence.after.pid,
         instance=evidence.after.instance,
         taken_at=evidence.after.taken_at,
         loop_stall_ms=evidence.after.loop_stall_ms,
         loop_stack=evidence.after.loop_stack,
-        verdict=findings[0].rule if findings else HEALTHY,
-        headline=headline(findings[0]) if findings else f"HEALTHY  {_healthy(evidence)}",
+        verdict=verdict,
+        headline=text,
         window_s=evidence.seconds,
         findings=findings,
-        to_recheck=[each for each in arranged if not each.proved],
+        to_recheck=suspected,
         checks=list(_examined(evidence)),
         skipped=evidence.skipped,
         drill=evidence.status.drill if evidence.status is not None else None,
     )
+
+
+def _conclusion(
+    evidence: Evidence, findings: list[DiagnosisFinding], suspected: list[DiagnosisFinding]
+) -> tuple[str, str]:
+    """The verdict, and the headline that says it."""
+    if findings:
+        return findings[0].rule, headline(findings[0])
+    if suspected:
+        more = f", and {len(suspected) - 1} more" if len(suspected) > 1 else ""
+        return SUSPECTED, f"LOOK AGAIN  suspected: {suspected[0].headline}{more}"
+    watched = 0.0 if evidence.findings is None else evidence.findings.watched_s
+    if watched < ENOUGH_S:
+        return TOO_EARLY, (
+            f"NOTHING FOUND YET  {_counts(evidence)}: watched for {age(watched)}, and"
+            f" a leak of 1 task per second needs {age(ENOUGH_S)}"
+        )
+    return HEALTHY, f"HEALTHY  {_counts(evidence)}: no problem found"
 
 
 def headline(finding: DiagnosisFinding) -> str:
@@ -72,14 +96,14 @@ def headline(finding: DiagnosisFinding) -> str:
     return f"{finding.kind}  {finding.headline}{left}"
 
 
-def _healthy(evidence: Evidence) -> str:
+def _counts(evidence: Evidence) -> str:
     counts = [plural(evidence.after.totals.live, "task")]
     if evidence.after.totals.untracked:
         counts.append(f"{count(evidence.after.totals.untracked)} untracked")
     if evidence.status is not None:
         counts.append(plural(evidence.status.feed_count, "feed"))
         counts.append(plural(evidence.status.subscriptions, "subscription"))
-    return f"{', '.join(counts)}: no problem found"
+    return ", ".join(counts)
 
 
 def _examined(evidence: Evidence) -> Iterator[Looked]:
@@ -104,6 +128,8 @@ def _examined(evidence: Evidence) -> Iterator[Looked]:
             span = age(evidence.history[-1].at - evidence.history[0].at)
             text += f"; memory and tasks over {span}, from {evidence.history_source}"
         yield Looked(subject="history", result=text)
+        for explained in evidence.findings.demand:
+            yield Looked(subject="demand", result=explained)
     yield from _service(evidence)
 
 

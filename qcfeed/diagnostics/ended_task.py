@@ -34,12 +34,14 @@ class Cancellation(NamedTuple):
 class EndedTaskInfo(NamedTuple):
     """A task that has ended. Times are by ``time.monotonic()``.
 
+    ``coroutine``: the qualified name of its coroutine.
     ``ended_at``: when its end was recorded, that is when the task was freed or next scanned.
     ``cancels``: None if it was not cancelled, or if another task factory created it.
     """
 
     serial: int
     name: str
+    coroutine: str
     created_at: float
     ended_at: float
     outcome: Outcome

@@ -9,10 +9,11 @@ from enum import StrEnum
 class Certainty(StrEnum):
     """How sure a finding is.
 
-    ``SUSPECTED``: a healthy program could look the same for a while.
+    ``LIKELY``: a healthy program would hardly look like this. ``SUSPECTED``: it could, for a while.
     """
 
     PROVED = "proved"
+    LIKELY = "likely"
     SUSPECTED = "suspected"
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from qcfeed.diagnostics.demand import Reason
 from qcfeed.diagnostics.history import Series
+from qcfeed.diagnostics.survival import Survival
 from qcfeed.diagnostics.unretrieved import UnretrievedGroup
 from qcfeed.diagnostics.watchdog import Stall
 
@@ -39,11 +41,38 @@ class UntrackedTasks:
 
 
 @dataclass(slots=True)
+class Survivors:
+    """Live tasks of one spawn location and coroutine of which none, or hardly any, ends.
+
+    ``live``: all live tasks of the group. ``unexplained``: how many of the old ones have no reason to
+    live for so long; 0 if nearly all have one, then ``reason`` is the most frequent. ``parents``: where
+    the parents were created, if each task has a living one of its own. Of ``examined`` tasks, those that
+    are not explained if there are any: ``waits``: what they wait on, the most frequent first;
+    ``hung_up``: how many hold a connection that its peer has closed.
+    """
+
+    location: str
+    function: str
+    coroutine: str
+    live: int
+    survival: Survival
+    unexplained: int
+    reason: Reason | None
+    waits: list[tuple[str, int]]
+    examined: int
+    hung_up: int
+    parents: str
+    serials: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Observations:
     """Everything that the rules look at, as of ``now`` (``time.monotonic()``).
 
     ``times``: when the snapshots behind ``series`` were taken. ``orphaned``: tasks whose owner is
-    gone. ``stubborn``: tasks that were cancelled more than once and are alive. ``abandoned``: tasks
+    gone. ``stubborn``: tasks that were cancelled more than once and are alive. ``survivors``:
+    groups of tasks that do not end. ``explained``: what explains the tasks of a location that become
+    more. ``abandoned``: tasks
     that wait for a future that no other object refers to. ``incomplete``: why the ledger may not see
     all tasks. ``untold``: checks that were skipped, each with the reason.
     """
@@ -53,6 +82,8 @@ class Observations:
     series: list[Series] = field(default_factory=list)
     orphaned: list[SuspectTasks] = field(default_factory=list)
     stubborn: list[SuspectTasks] = field(default_factory=list)
+    survivors: list[Survivors] = field(default_factory=list)
+    explained: dict[str, str] = field(default_factory=dict)
     abandoned: list[SuspectTasks] = field(default_factory=list)
     stalls: list[Stall] = field(default_factory=list)
     late_wakeups: list[Stall] = field(default_factory=list)

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator
 
 from qcfeed.diagnostics import orphans, snapshot
 from qcfeed.diagnostics.abandoned import IS_RELIABLE, AbandonedTasks
-from qcfeed.diagnostics.history import MAX_SNAPSHOTS, History
+from qcfeed.diagnostics.history import MAX_SNAPSHOTS, History, Series
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.diagnostics.observations import Observations, SuspectTasks, UntrackedTasks
-from qcfeed.diagnostics.rules import ABANDONED_AFTER_S, PROVED_AFTER_S
+from qcfeed.diagnostics.rules import ABANDONED_AFTER_S, MIN_GROWTH, PROVED_AFTER_S
 from qcfeed.diagnostics.scan import LiveTaskScan, Oldest, info_of_ref, oldest
 from qcfeed.diagnostics.snapshot import TaskSnapshot, Totals
+from qcfeed.diagnostics.survivors import LOOK_EVERY_S, SurvivorWatch
 from qcfeed.diagnostics.task_info import TaskInfo, TaskRecord, TaskRef, task_of
 from qcfeed.diagnostics.unretrieved import UnretrievedListener
 from qcfeed.diagnostics.waits import state
@@ -33,12 +34,16 @@ MAX_SHARE = 0.02
 MAX_SUSPECTS = 1_000
 """Suspect tasks that are followed from one snapshot to the next: the oldest. More need no proof."""
 _MAX_SERIALS = 5
+_MAX_GROWN = 20
+"""Growing locations that are examined for an explanation: those that have grown most."""
 
 
 class DiagnosticsSampler:
     """Takes snapshots in a thread of its own, and runs the watchdog and the listener for exceptions.
 
-    Cost: a snapshot every 10 s (0.8 us per live task, in slices), and the cost of ``Watchdog``.
+    Cost: a snapshot every 10 s (0.8 us per live task, in slices), a look every 2 s (0.7 us per live
+    task), and the cost of ``Watchdog``; with so many tasks that this would take more than MAX_SHARE of
+    the time, both are less frequent.
     """
 
     def __init__(
@@ -67,6 +72,7 @@ class DiagnosticsSampler:
         self._last = TaskSnapshot(Totals())
         self._suspect_since_by_serial: dict[int, float] = {}
         self._abandoned = AbandonedTasks(ledger)
+        self._survivors = SurvivorWatch(ledger)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -114,12 +120,15 @@ class DiagnosticsSampler:
         """
         self._ledger.check.refresh()
         stalls = self.watchdog.stalls()
+        series = self.history.series()
         return Observations(
             now=now,
             times=self.history.times(),
-            series=self.history.series(),
+            series=series,
             orphaned=self._by_location(self._orphans(now), now, _orphan_evidence),
             stubborn=self._by_location(self._stubborn(), now, _stubborn_evidence),
+            survivors=self._survivors.survivors(now),
+            explained=self._survivors.explain(_grown_most(series)),
             abandoned=self._abandoned_tasks(now),
             stalls=stalls,
             late_wakeups=self.watchdog.late_wakeups(),
@@ -138,19 +147,27 @@ class DiagnosticsSampler:
             counts[-1] = last.new_untracked
         return UntrackedTasks(counts, last.totals.live, last.new_untracked_coroutines)
 
+    def look(self, now: float) -> None:
+        """Note which tasks are alive, to tell later which ones do not end."""
+        self._survivors.note(now)
+
     def _run(self) -> None:
-        wait = 0.0
+        """Look at the tasks every LOOK_EVERY_S seconds, and take a snapshot with every few looks."""
+        wait, next_sample = 0.0, time.monotonic()
         while not self._stopping.wait(wait):
-            began = (
-                time.thread_time()
-            )  # CPU time of this thread: on a busy machine it mostly waits for its turn
+            # CPU time of this thread: on a busy machine it mostly waits for its turn.
+            began, now = time.thread_time(), time.monotonic()
             try:
-                self.sample(time.monotonic())
-                self.failure = None
+                self.look(now)
+                if now >= next_sample:
+                    next_sample = now + self._every
+                    self.sample(now)
+                    self.failure = None
             except Exception as error:
                 self.failure = f"{type(error).__name__}: {error}"
                 log.exception("taking a snapshot failed")
-            wait = max(self._every, (time.thread_time() - began) / MAX_SHARE)
+            cost = time.thread_time() - began
+            wait = max(min(self._every, LOOK_EVERY_S), cost / MAX_SHARE)
 
     def _probe(self) -> None:
         loop = self._ledger.loop
@@ -231,6 +248,16 @@ class DiagnosticsSampler:
             yield "abandoned futures: they cannot be found on this interpreter"
         if self.history.dropped:
             yield f"growth of {self.history.dropped:,} locations: only those with most tasks are followed"
+        if self._survivors.dropped:
+            yield f"survival of {self._survivors.dropped:,} groups of tasks: only the largest are followed"
+
+
+def _grown_most(series: list[Series]) -> list[str]:
+    """Locations whose tasks have become more in the history, those that have grown most first."""
+    grown = {each.location: each.live[-1] - min(each.live) for each in series if each.live}
+    return sorted((at for at in grown if grown[at] >= MIN_GROWTH), key=lambda at: -grown[at])[
+        :_MAX_GROWN
+    ]
 
 
 def _cancelled(info: TaskInfo) -> int:

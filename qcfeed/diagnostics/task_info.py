@@ -221,12 +221,13 @@ def _add_to_recent(info: TaskInfo, task: AnyTask, outcome: Outcome) -> None:
 
 def _ended_task(info: TaskInfo, task: AnyTask, outcome: Outcome) -> EndedTaskInfo:
     try:
-        name = str(task.get_name())
+        name, coroutine = str(task.get_name()), str(getattr(task.get_coro(), "__qualname__", "?"))
     except Exception:  # noqa: BLE001 - a task class of the program may raise anything
-        name = "?"
+        name = coroutine = "?"
     return EndedTaskInfo(
         serial=info.serial,
         name=name,
+        coroutine=coroutine,
         created_at=info.created_at,
         ended_at=time.monotonic(),
         outcome=outcome,

@@ -141,6 +141,24 @@ def kind(task: AnyTask | None) -> str:
         return "unknown"
 
 
+def kind_in_function(task: AnyTask | None) -> str:
+    """Like ``kind``, and for a wait without a rule also the function: ``future in Feed.pump``.
+
+    Empty for a task that has ended. Never raises. From any thread. Cost: 2 us, nothing lasting.
+    """
+    try:
+        seen = look(task)
+        if seen is _ENDED or seen is _GONE:
+            return ""
+        kind = seen.kind or wait_rules.of_future(seen.waiter)[0]
+        own = own_link(seen.links) if kind == "future" else None
+    except Exception:  # noqa: BLE001
+        return "unknown"
+    # By function, not by line. A line needs a frame object, which stays with the coroutine, and tens
+    # of thousands of new objects would trigger a full garbage collection, which stops the watched loop.
+    return kind if own is None else f"future in {own.__qualname__}"
+
+
 def mentions(task: AnyTask | None, word: str) -> bool:
     """Whether ``state(task)`` contains this word, in upper or lower case.
 
@@ -178,7 +196,7 @@ def by_location(
     found = {}
     for (key, refs), share in zip(live.items(), taken, strict=True):
         some = refs if exact or share == len(refs) else random.sample(refs, share)
-        found[key] = _count(kind for part in ledger.slices(some) for kind in map(_kind, part))
+        found[key] = _count(kind_in_function(ref()) for part in ledger.slices(some) for ref in part)
     return found
 
 
@@ -187,21 +205,6 @@ def _count(kinds: Iterable[str]) -> Waits:
     top = counted.most_common(TOP)
     rest = counted.total() - sum(number for _, number in top)
     return Waits([*top, ("other", rest)] if rest else top, counted.total())
-
-
-def _kind(ref: TaskRef) -> str:
-    """The kind by which a task is counted; empty for a task that has ended."""
-    try:
-        seen = look(ref())
-        if seen is _ENDED or seen is _GONE:
-            return ""
-        kind = seen.kind or wait_rules.of_future(seen.waiter)[0]
-        own = own_link(seen.links) if kind == "future" else None
-    except Exception:  # noqa: BLE001
-        return "unknown"
-    # By function, not by line. A line needs a frame object, which stays with the coroutine, and tens
-    # of thousands of new objects would trigger a full garbage collection, which stops the watched loop.
-    return kind if own is None else f"future in {own.__qualname__}"
 
 
 def look(task: AnyTask | None) -> Seen:

@@ -44,8 +44,9 @@ class DiagnosisFinding(msgspec.Struct, kw_only=True):
     symptoms: list[Symptom] = []
 
     @property
-    def proved(self) -> bool:
-        return self.certainty is Certainty.PROVED
+    def is_suspected(self) -> bool:
+        """Whether a healthy program could look the same for a while; then it decides nothing."""
+        return self.certainty is Certainty.SUSPECTED
 
 
 class Looked(msgspec.Struct, kw_only=True):
@@ -55,11 +56,11 @@ class Looked(msgspec.Struct, kw_only=True):
     result: str
 
 
-class Diagnosis(Answer, kw_only=True, tag="qcfeed.diagnose/2"):
+class Diagnosis(Answer, kw_only=True, tag="qcfeed.diagnose/3"):
     """The verdict on one service or program.
 
-    ``verdict``: the rule of the first finding, or ``healthy``. ``findings``: proved causes, most urgent
-    first. ``to_recheck``: suspected causes that only time can prove. ``skipped``: what could not be
+    ``verdict``: the rule of the first finding; else ``suspected``, ``too_early`` or ``healthy``.
+    ``findings``: proved and likely causes, most urgent first. ``to_recheck``: suspected causes that only time can prove. ``skipped``: what could not be
     checked, and why. ``window_s``: seconds between the two snapshots.
     """
 

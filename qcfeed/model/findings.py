@@ -9,15 +9,18 @@ from qcfeed.diagnostics.findings import Finding
 from qcfeed.model.answer import Answer
 
 
-class Findings(Answer, kw_only=True, tag="qcfeed.findings/2"):
-    """Findings, proved ones first. ``snapshots`` and ``watched_s``: how much data the rules had.
+class Findings(Answer, kw_only=True, tag="qcfeed.findings/3"):
+    """Findings, the most certain first. ``demand``: growth that is explained, and so is no finding;
+    one sentence per location. ``snapshots`` and ``watched_s``: how much data the rules had.
 
     ``skipped``: what they could not examine, and why.
     """
 
     proved: int
+    likely: int
     suspected: int
     findings: list[Finding]
     snapshots: int
     watched_s: float
     skipped: list[str]
+    demand: list[str]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from qcfeed.cli.ui.table import Line
-from qcfeed.diagnose.verdict import headline
+from qcfeed.diagnose.verdict import HEALTHY, headline
 from qcfeed.formats import age, printable
 from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding
 
@@ -22,7 +22,8 @@ def screen(diagnosis: Diagnosis, *, full: bool = False) -> list[Line]:
 
 def _screen(diagnosis: Diagnosis, full: bool) -> Iterator[Line]:
     if not diagnosis.findings:
-        yield Line(diagnosis.headline, colour="green")
+        colour = "green" if diagnosis.verdict == HEALTHY else "yellow"
+        yield Line(diagnosis.headline, colour=colour)
         yield from (Line(each.result, each.subject) for each in diagnosis.checks)
     for number, finding in enumerate(diagnosis.findings):
         if number == 0 or full:

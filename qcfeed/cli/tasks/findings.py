@@ -9,7 +9,7 @@ from qcfeed.cli.context import Format, Output, examples, say
 from qcfeed.cli.ui import formats, render
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import TASKS_FINDINGS
-from qcfeed.diagnostics.findings import Finding
+from qcfeed.diagnostics.findings import Certainty, Finding
 from qcfeed.errors import ExitStatus
 from qcfeed.model.findings import Findings
 
@@ -17,8 +17,6 @@ EXAMPLES = examples(
     "qcfeed tasks findings",
     "qcfeed tasks findings -o json | jq '.findings[].summary'",
 )
-
-_PROVED = "proved"
 
 
 def _verdict(finding: Finding) -> str:
@@ -32,7 +30,7 @@ FINDING_TABLE: Table[Finding] = Table(
         Column(
             "verdict",
             value=_verdict,
-            colour=lambda f: "red" if f.certainty == _PROVED else "yellow",
+            colour=lambda f: "yellow" if f.certainty == Certainty.SUSPECTED else "red",
         ),
         Column("rule"),
         Column("location", least=20),
@@ -51,12 +49,13 @@ def findings(
 ) -> None:
     """List what is wrong with the tasks: each finding with evidence and the next command.
 
-    The rules look for growing locations, orphans, tasks that suppress cancellation, calls that
+    The rules look for tasks that never end, growing locations, orphans, tasks that suppress cancellation, calls that
     block the event loop, tasks destroyed while pending, exceptions never retrieved, futures that
-    cannot be completed, and tasks missing from the ledger. A finding that a healthy service could
-    also show is "suspected", and comes with the time of the next check.
+    cannot be completed, and tasks missing from the ledger. A finding that a healthy service would
+    hardly show is "likely". One that it could show for a while is "suspected", and comes with the
+    time of the next check.
 
-    Exit status: 1 if something is found, 0 if not.
+    Exit status: 1 if something is proved or likely, 0 if not.
     """
     answer, raw = saved_files.ask_or_read(ctx, TASKS_FINDINGS, Findings, source=source, target=save)
     if output is Format.TABLE:
@@ -64,7 +63,7 @@ def findings(
     else:
         render.show(output, FINDING_TABLE, answer.findings, raw=raw)
     _summarize(answer, output)
-    if answer.proved:
+    if answer.proved or answer.likely:
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
@@ -80,10 +79,13 @@ def _paragraph(finding: Finding) -> str:
 def _summarize(answer: Findings, output: Format) -> None:
     for line in answer.skipped:
         say(f"skipped: {formats.printable(line)}")
+    for line in answer.demand:
+        say(f"explained: {formats.printable(line)}")
     if output in (Format.TABLE, Format.WIDE):
         snapshots = formats.plural(answer.snapshots, "snapshot")
         basis = f"{snapshots} in {formats.age(answer.watched_s)}"
         if not answer.findings:
             say(f"no findings in {basis}")
         else:
-            say(f"{answer.proved} proved, {answer.suspected} suspected; from {basis}")
+            counts = f"{answer.proved} proved, {answer.likely} likely, {answer.suspected} suspected"
+            say(f"{counts}; from {basis}")

@@ -9,7 +9,7 @@ from qcfeed.cli.top.observer import Away, Health, ServiceSnapshot
 from qcfeed.cli.ui.sparkline import BLOCKS, sparkline
 from qcfeed.cli.ui.table import cell_width, drop_by_rank
 from qcfeed.diagnose.diagnostics_findings import DRILL
-from qcfeed.diagnose.verdict import headline
+from qcfeed.diagnose.verdict import HEALTHY, headline
 from qcfeed.formats import age, count, milliseconds, plural, printable, signed, size
 from qcfeed.metrics.growth import MIN_SAMPLES
 from qcfeed.metrics.growth_answer import in_words
@@ -106,7 +106,8 @@ def _diagnosis(snapshot: ServiceSnapshot, *, outdated: bool) -> Iterator[HeaderL
         reason = snapshot.process.totals.incomplete[0].partition(": ")[0]
         yield HeaderLine(f"INCOMPLETE  {reason}", "red")
     elif not outdated:
-        yield HeaderLine(diagnosis.headline, "green", rank=1)
+        colour = "green" if diagnosis.verdict == HEALTHY else "yellow"
+        yield HeaderLine(diagnosis.headline, colour, rank=1)
     if diagnosis.drill and not any(each.rule == DRILL for each in diagnosis.findings):
         text = f"DRILL  {diagnosis.drill} is active: a fault was injected on purpose"
         yield HeaderLine(text, "yellow", 2)

@@ -56,14 +56,16 @@ def location_table(blocks: str = BLOCKS) -> Table[LocationTrend]:
 
 
 def _finding_colour(finding: DiagnosisFinding) -> str:
-    return "red" if finding.proved else "yellow"
+    return "yellow" if finding.is_suspected else "red"
+
+
+def _kind(finding: DiagnosisFinding) -> str:
+    return f"{finding.kind}?" if finding.is_suspected else finding.kind
 
 
 FINDING_TABLE: Table[DiagnosisFinding] = Table(
     (
-        Column(
-            "kind", value=lambda f: f.kind if f.proved else f"{f.kind}?", colour=_finding_colour
-        ),
+        Column("kind", value=_kind, colour=_finding_colour),
         Column("headline", least=30),
         Column("left_s", header="LEFT", show=formats.age, right=True, rank=2),
         Column("began_s", header="BEGAN", show=formats.age, right=True, rank=1),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 
 from qcfeed.control.routes import TASKS_FINDINGS, NoQuery, Read, Route
-from qcfeed.diagnostics import rules
+from qcfeed.diagnostics import leak_rules, rules
 from qcfeed.diagnostics.findings import Certainty, Finding
 from qcfeed.diagnostics.sampler import DiagnosticsSampler
 from qcfeed.model.findings import Findings
@@ -14,6 +15,7 @@ NEXT_COMMANDS = {
     "incomplete_ledger": "qcfeed runbook QcfeedLedgerIncomplete",
     "untracked_tasks": "qcfeed runbook QcfeedLedgerIncomplete",
     "orphans": "qcfeed orphans --reap",
+    "never_ending": "qcfeed tasks --site {location} --limit 20",
     "growing": "qcfeed tasks --window 30s",
     "cancelled_in_vain": "qcfeed tasks show {serial}",
     "abandoned_future": "qcfeed tasks show {serial}",
@@ -37,19 +39,23 @@ class _View:
         """Cost: 0.5 us per live task, and 0.2 ms per location with a full history."""
         look = self._sampler.observe(time.monotonic())
         rows = [with_next(finding) for finding in rules.findings(look)]
-        found = sum(row.certainty == Certainty.PROVED for row in rows)
+        found = Counter(row.certainty for row in rows)
         return Findings(
-            proved=found,
-            suspected=len(rows) - found,
+            proved=found[Certainty.PROVED],
+            likely=found[Certainty.LIKELY],
+            suspected=found[Certainty.SUSPECTED],
             findings=rows,
             snapshots=len(look.times),
             watched_s=look.now - look.times[0] if look.times else 0.0,
             skipped=look.untold,
+            demand=list(leak_rules.demand(look)),
         )
 
 
 def with_next(finding: Finding) -> Finding:
     """The finding with the command to type next."""
     serial = finding.serials[0] if finding.serials else ""
-    finding.next = [NEXT_COMMANDS[finding.rule].format(serial=serial)]
+    finding.next = [
+        NEXT_COMMANDS[finding.rule].format(serial=serial, location=finding.location)
+    ]
     return finding

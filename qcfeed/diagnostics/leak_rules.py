@@ -1,0 +1,143 @@
+"""The rule that finds leaks in programs that declare no owners, from which tasks survive. Pure.
+
+Survival accuses: tasks go on being created, and none of those older than the usual ones ends.
+Explanations acquit: an owner, a connection, a timer, or a living parent of its own. What remains is
+reported with the number of ends that a sound program would have shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from qcfeed.diagnostics.demand import Kind
+from qcfeed.diagnostics.findings import Certainty, Finding
+from qcfeed.diagnostics.observations import Observations, Survivors
+from qcfeed.diagnostics.survival import NEEDED, NEEDED_UNKNOWN
+
+PROVED_FROM = 300
+"""Unexplained tasks, and ends that would be expected of them, from which a leak counts as proved if it
+is known how long sound tasks of the group take."""
+_MAX_CHILDREN = 3
+
+
+def never_ending(seen: Observations) -> Iterator[Finding]:
+    """Tasks that nothing explains and of which none, or hardly any, ends."""
+    accused = _accused(seen)
+    for tasks in accused:
+        if not _belongs_to(tasks, accused):
+            children = [each for each in accused if each.parents == tasks.location]
+            yield _finding(tasks, children)
+
+
+def waiting_for_long(seen: Observations) -> Iterator[Finding]:
+    """More and more tasks that each wait for one timer which is due only after a long time."""
+    for tasks in seen.survivors:
+        reason = tasks.reason
+        if tasks.unexplained or reason is None or reason.kind is not Kind.LONG_TIMER:
+            continue
+        due = reason.ends_in_s or 0.0
+        more = tasks.survival.per_minute * due / 60
+        yield Finding(
+            "growing",
+            Certainty.SUSPECTED,
+            f"{tasks.survival.per_minute:,.0f} more tasks per minute wait for a timer of up to {due / 60:,.0f} min",
+            tasks.location,
+            [
+                f"if no task is cancelled, about {more:,.0f} will be alive before the first timer ends"
+            ],
+            tasks.serials,
+            count=tasks.live,
+            per_minute=tasks.survival.per_minute,
+            since_s=tasks.survival.oldest_s,
+        )
+
+
+def demand(seen: Observations) -> Iterator[str]:
+    """Growth that is explained, one sentence per location: no finding."""
+    accused = _accused(seen)
+    for tasks in seen.survivors:
+        rate = f"{tasks.live:,} live, {tasks.survival.per_minute:+,.0f} per minute"
+        if tasks in accused:
+            continue
+        if tasks.parents:
+            yield f"{tasks.location}: {rate}; {Kind.PARENT.value}, created at {tasks.parents}"
+        elif tasks.reason is not None and tasks.reason.kind is not Kind.LONG_TIMER:
+            yield f"{tasks.location}: {rate}; {tasks.reason.kind.value}"
+    known = {tasks.location for tasks in seen.survivors}
+    for location, reason in seen.explained.items():
+        if location not in known:
+            yield f"{location}: {reason}"
+
+
+def _accused(seen: Observations) -> list[Survivors]:
+    """Groups with enough unexplained tasks. One whose tasks belong to living parents is not among them
+    unless the parents are: then the parents are the leak."""
+    enough = [each for each in seen.survivors if each.unexplained >= _needed(each)]
+    parents = {each.location for each in enough if not each.parents}
+    return [each for each in enough if not each.parents or each.parents in parents]
+
+
+def _belongs_to(tasks: Survivors, accused: list[Survivors]) -> bool:
+    return any(tasks.parents == each.location for each in accused if each is not tasks)
+
+
+def _needed(tasks: Survivors) -> int:
+    return (NEEDED if tasks.survival.is_known else NEEDED_UNKNOWN).old
+
+
+def _finding(tasks: Survivors, children: list[Survivors]) -> Finding:
+    seen = tasks.survival
+    share = tasks.unexplained / seen.old
+    is_proved = (
+        seen.is_known
+        and seen.ended == 0
+        and min(tasks.unexplained, seen.expected * share) >= PROVED_FROM
+    )
+    ended = "none" if not seen.ended else f"only {seen.ended:,}"
+    return Finding(
+        "never_ending",
+        Certainty.PROVED if is_proved else Certainty.LIKELY,
+        f"{tasks.unexplained:,} tasks do not end: of those older than {seen.age_s:.0f} s,"
+        f" {ended} ended in the last {seen.window_s:.0f} s",
+        tasks.location,
+        [
+            _expected(tasks, share),
+            f"they run {tasks.coroutine}, and {seen.per_minute * share:,.0f} more per minute stay",
+            *_waits(tasks),
+            *_explained(tasks),
+            *(
+                f"each has a task of its own, created at {each.location}, that does not end either"
+                for each in children[:_MAX_CHILDREN]
+            ),
+        ],
+        tasks.serials,
+        count=tasks.unexplained,
+        per_minute=seen.per_minute * share,
+        since_s=seen.oldest_s,
+    )
+
+
+def _expected(tasks: Survivors, share: float) -> str:
+    seen = tasks.survival
+    expected = f"sound tasks of that age would have ended {seen.expected * share:,.0f} times"
+    if seen.is_known and seen.usual_s is not None:
+        return f"others of this coroutine end after {_seconds(seen.usual_s)}; {expected}"
+    return f"hardly any task created here has ever ended; {expected}"
+
+
+def _waits(tasks: Survivors) -> Iterator[str]:
+    if tasks.waits:
+        kind, number = tasks.waits[0]
+        yield f"most common wait: {kind} ({number:,} of {tasks.examined:,} examined)"
+    if tasks.hung_up:
+        yield f"{tasks.hung_up:,} of {tasks.examined:,} hold a connection that the peer has closed"
+
+
+def _explained(tasks: Survivors) -> Iterator[str]:
+    others = tasks.survival.old - tasks.unexplained
+    if others > 0 and tasks.reason is not None:
+        yield f"{others:,} others of that age are explained: {tasks.reason.kind.value}"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"

@@ -1,0 +1,208 @@
+"""Whether the tasks of a group end: survival, judged from which tasks are alive at each look. Pure.
+
+A leak and honest work differ in what happens to tasks that are older than the usual ones: honest ones
+end, leaked ones do not. So for some age, the tasks that reached it are counted, those that ended after
+it, and the time that they have lived beyond it. If tasks that reached the age were to live for as long
+again, a number of ends could be expected (the exponential model of survival analysis: time at risk
+divided by the mean lifetime). A leak is suspected where many were to be expected and none, or hardly
+any, were seen, while further tasks keep reaching that age.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+AGES_S = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0)
+"""Ages from which survival is judged, in seconds; the lowest age at which it shows counts."""
+WINDOWS_S = (20.0, 40.0, 80.0, 160.0, 320.0, 640.0, 1280.0)
+"""Only tasks created in such a window are judged, so that a pool made earlier hides no leak."""
+MAX_ENDED_SHARE = 0.02
+"""Share of the tasks that reached the age and may have ended since: the odd one is cleaned up."""
+PARTS = 3
+MIN_PART = 0.1
+"""The time in which the old tasks were created is divided into PARTS. Each must have at least this
+share of them: a pool is created at once, and a ramp stops."""
+KNOWN_ENDS = 20
+"""Ends before the age from which it is known how long a sound task of the group takes."""
+MAX_TRACKED = 4_096
+"""Tasks of a group that are followed; of more, every second, fourth, ... by serial number."""
+MAX_ENDS = 2_000
+
+
+class Needed(NamedTuple):
+    """What must be seen before a leak is suspected: tasks older than the age, ends that would be
+    expected of them if they were sound, and the seconds for which tasks have been created."""
+
+    old: int
+    expected: float
+    span_s: float
+
+
+NEEDED = Needed(old=15, expected=15, span_s=10.0)
+"""Where it is known how long sound tasks of the group take."""
+NEEDED_UNKNOWN = Needed(old=40, expected=60, span_s=20.0)
+"""Where hardly any task of the group has ever ended: any work that takes long looks like this first."""
+
+
+class End(NamedTuple):
+    """A tracked task that ended: when that was noticed, and its age when it was last seen alive and when
+    it was missed. Seconds."""
+
+    at: float
+    seen_age: float
+    missed_age: float
+
+
+@dataclass(frozen=True, slots=True)
+class Survival:
+    """Tasks of a group that do not end.
+
+    ``old``: how many are older than ``age_s``; ``ended``: how many ended at such an age in the last
+    ``window_s`` seconds; ``expected``: how many would have, if tasks that old lived for as long again.
+    ``is_known``: whether others of the group end before that age, usually after ``usual_s``.
+    ``per_minute``: how many more reach that age. ``oldest_s``: the age of the oldest of them.
+    ``serials``: the old tasks that were followed, oldest first; ``each`` stands for how many tasks one
+    of them stands.
+    """
+
+    age_s: float
+    window_s: float
+    old: int
+    ended: int
+    expected: float
+    is_known: bool
+    usual_s: float | None
+    per_minute: float
+    oldest_s: float
+    serials: list[int]
+    each: int = 1
+
+
+class Population:
+    """The tasks of one group, as seen at one look after the other.
+
+    Cost: 60 bytes for each of at most MAX_TRACKED tasks.
+    """
+
+    __slots__ = ("_alive", "_ends", "_looked_at", "_pace", "_usual", "mask")
+
+    def __init__(self) -> None:
+        self.mask = 0
+        """Only tasks are followed of whose serial these bits are zero."""
+        self._alive: dict[int, float] = {}
+        self._ends: deque[End] = deque(maxlen=MAX_ENDS)
+        self._usual: deque[float] = deque(maxlen=256)
+        self._looked_at: float | None = None
+        self._pace = 0.0
+
+    @property
+    def alive(self) -> Mapping[int, float]:
+        """The followed tasks that are alive: when each was created, by serial."""
+        return self._alive
+
+    @property
+    def is_remembered(self) -> bool:
+        """Whether anything is known of the group that a later judgement needs."""
+        return bool(self._alive or self._ends)
+
+    def look(self, now: float, alive: dict[int, float]) -> None:
+        """Note which tasks are alive at ``now``, and when each was created, by serial.
+
+        ``alive``: those whose serial has none of the bits of ``mask``. Cost: 0.1 us per task.
+        """
+        last = self._looked_at
+        if last is not None:
+            for serial in self._alive.keys() - alive.keys():
+                created_at = self._alive[serial]
+                self._ends.append(End(now, max(0.0, last - created_at), now - created_at))
+            self._pace = now - last
+        self._looked_at = now
+        self._alive = alive
+        while self._ends and now - self._ends[0].at > WINDOWS_S[-1]:
+            self._ends.popleft()
+        while len(self._alive) > MAX_TRACKED:
+            self._halve()
+
+    def note_usual(self, lifetimes_s: Iterable[float]) -> None:
+        """Add lifetimes of tasks that ended between two looks, as far as the ledger kept them."""
+        self._usual.extend(lifetimes_s)
+
+    def survival(self, now: float) -> Survival | None:
+        """The tasks that do not end, if there are enough of them to suspect a leak.
+
+        Cost: 1 us per followed task.
+        """
+        found = self._found(now)
+        return next(found, None)
+
+    def _found(self, now: float) -> Iterator[Survival]:
+        ages = sorted(now - created_at for created_at in self._alive.values())
+        for window in WINDOWS_S:
+            young = [age for age in ages if age <= window]
+            if not young:
+                continue
+            for age in AGES_S:
+                if 2 * self._pace <= age < young[-1]:
+                    seen = self._judge(now, age, window, young)
+                    if seen is not None:
+                        yield seen
+            if young[-1] == ages[-1]:
+                return  # longer windows show the same tasks
+
+    def _judge(self, now: float, age: float, window: float, young: list[float]) -> Survival | None:
+        old = [each for each in young if each >= age]
+        span = young[-1]
+        ends = [end for end in self._ends if now - end.at <= window]
+        ended = sum(end.seen_age >= age or _middle(end) >= age for end in ends)
+        earlier = [_middle(end) for end in ends if _middle(end) < age] + [
+            each for each in self._usual if each < age
+        ]
+        is_known = len(earlier) >= KNOWN_ENDS
+        needed = NEEDED if is_known else NEEDED_UNKNOWN
+        expected = sum(each - age for each in old) / age
+        if len(old) < needed.old or expected < needed.expected or span < needed.span_s:
+            return None
+        if ended > MAX_ENDED_SHARE * (len(old) + ended) or not _is_spread(old, age, span):
+            return None
+        each = self.mask + 1
+        oldest = sorted(
+            serial
+            for serial, created_at in self._alive.items()
+            if age <= now - created_at <= window
+        )
+        return Survival(
+            age_s=age,
+            window_s=min(window, span),
+            old=len(old) * each,
+            ended=ended * each,
+            expected=expected * each,
+            is_known=is_known,
+            usual_s=statistics.median(earlier) if earlier else None,
+            per_minute=len(old) * each * 60 / (span - age),
+            oldest_s=span,
+            serials=oldest,
+            each=each,
+        )
+
+    def _halve(self) -> None:
+        """Follow half of the tasks from now on."""
+        self.mask = self.mask << 1 | 1
+        self._alive = {s: at for s, at in self._alive.items() if not s & self.mask}
+        self._ends = deque(list(self._ends)[::2], maxlen=MAX_ENDS)
+
+
+def _middle(end: End) -> float:
+    return (end.seen_age + end.missed_age) / 2
+
+
+def _is_spread(old: list[float], age: float, span: float) -> bool:
+    """Whether the old tasks were created all the time, and not only in a part of it."""
+    width = (span - age) / PARTS
+    counts = [0] * PARTS
+    for each in old:
+        counts[min(PARTS - 1, int((each - age) / width))] += 1
+    return min(counts) >= MIN_PART * len(old)

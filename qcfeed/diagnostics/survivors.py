@@ -1,0 +1,218 @@
+"""Finds groups of tasks that do not end, without knowing anything about the program.
+
+A group is all tasks of one spawn location that run the same coroutine function: a helper such as
+``spawn(coro)`` is one location with many coroutines. survival.py judges each group; demand.py looks at
+some of its old tasks for a reason why they may live for so long.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable
+from types import CoroutineType
+from typing import Any
+
+from qcfeed.diagnostics import demand, waits
+from qcfeed.diagnostics.connections import ConnectionState, connections
+from qcfeed.diagnostics.ledger import Ledger
+from qcfeed.diagnostics.observations import Survivors
+from qcfeed.diagnostics.scan import LiveTaskScan
+from qcfeed.diagnostics.site import Site
+from qcfeed.diagnostics.survival import Population, Survival
+from qcfeed.diagnostics.task_info import TaskInfo, TaskRecord, task_of
+
+LOOK_EVERY_S = 2.0
+"""Seconds between two looks."""
+MAX_GROUPS = 2_000
+"""Groups that are followed; those with most tasks at the moment when there are too many."""
+SAMPLE = 60
+"""Old tasks of a group that are examined, spread over their ages."""
+MIN_UNEXPLAINED = 0.1
+"""Share of the examined tasks from which tasks without a reason are reported."""
+ONE_PARENT_EACH = 1.5
+"""Up to so many tasks per living parent, the tasks belong to their parents, which are judged instead."""
+ALL_BUT_FEW = 0.9
+_SERIALS = 5
+_KINDS = 3
+
+
+class Group:
+    """The tasks of one location that run one coroutine function."""
+
+    __slots__ = ("_ended_at", "code", "count", "found", "parents", "population", "site")
+
+    def __init__(self, site: Site, code: Any) -> None:
+        self.site = site
+        self.code = code  # held, so that no other code object gets its id()
+        self.population = Population()
+        self.count = 0
+        """Live tasks at the last look."""
+        self.found: dict[int, float] = {}
+        self.parents: dict[int, int] = {}
+        """The parents of the followed tasks, by serial."""
+        self._ended_at = 0.0
+
+    @property
+    def coroutine(self) -> str:
+        """The qualified name of the coroutine function."""
+        return str(getattr(self.code, "co_qualname", getattr(self.code, "__qualname__", "?")))
+
+    def begin(self) -> None:
+        self.count, self.found, self.parents = 0, {}, {}
+
+    def end(self, now: float) -> None:
+        """Take in what a look has found."""
+        self.population.note_usual(self._lifetimes())
+        self.population.look(now, self.found)
+        self.found = {}
+
+    def _lifetimes(self) -> list[float]:
+        """How long the tasks took that ended since the last look, of those that the ledger kept."""
+        since, name = self._ended_at, self.coroutine
+        ended = [each for each in self.site.recent_ended.copy() if each.ended_at > since]
+        if ended:
+            self._ended_at = max(each.ended_at for each in ended)
+        return [each.ended_at - each.created_at for each in ended if each.coroutine == name]
+
+
+class SurvivorWatch:
+    """Looks at all live tasks again and again, and tells which groups do not end.
+
+    ``note`` and ``survivors`` may run in different threads. Cost of a look: 0.7 us per live task, in
+    slices that let the loop run; 200 bytes for each followed task.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.dropped = 0
+        """Groups that were not followed at the last look, because there are too many."""
+        self._ledger = ledger
+        self._groups: dict[tuple[Site, int], Group] = {}
+        self._lock = threading.Lock()
+
+    def note(self, now: float) -> None:
+        """Take one look."""
+        with self._lock:
+            for group in self._groups.values():
+                group.begin()
+            for _, some in LiveTaskScan(self._ledger):
+                self._add(some)
+            for group in self._groups.values():
+                group.end(now)
+            self._drop()
+
+    def survivors(self, now: float) -> list[Survivors]:
+        """The groups whose tasks do not end, with the reasons that explain it, if there are any.
+
+        Cost: 1 us per followed task, and 50 us for each task that is examined.
+        """
+        with self._lock:
+            judged = [
+                (group, survival)
+                for group in self._groups.values()
+                if (survival := group.population.survival(now)) is not None
+            ]
+        return [self._describe(group, survival) for group, survival in judged]
+
+    def explain(self, locations: Iterable[str]) -> dict[str, str]:
+        """What explains the live tasks of a location, for those locations where something does.
+
+        Cost: 100 us for each of SAMPLE tasks per location, and 0.2 us per live task.
+        """
+        found = {}
+        for location in locations:
+            with self._lock:
+                groups = [each for each in self._groups.values() if each.site.location == location]
+                serials = sorted(serial for each in groups for serial in each.population.alive)
+            known = demand.reasons(self._spread(serials))
+            main = demand.most_frequent(known)
+            share = known.count(None) / len(known) if known else 1.0
+            if (
+                main is not None
+                and main.kind is not demand.Kind.LONG_TIMER
+                and share < MIN_UNEXPLAINED
+            ):
+                found[location] = main.kind.value
+        return found
+
+    def _spread(self, serials: list[int]) -> list[TaskRecord]:
+        """Up to SAMPLE of these tasks, spread evenly."""
+        records = self._ledger.find_all(serials[:: 1 + (len(serials) - 1) // SAMPLE])
+        return [records[serial] for serial in sorted(records)]
+
+    def _add(self, some: list[TaskInfo]) -> None:
+        groups = self._groups
+        for info in some:
+            task = task_of(info)
+            coroutine = None if task is None else task.get_coro()
+            is_plain = type(coroutine) is CoroutineType
+            code = coroutine.cr_code if is_plain else _code(coroutine)  # type: ignore[union-attr]
+            key = (info.site, id(code))
+            group = groups.get(key)
+            if group is None:
+                group = groups[key] = Group(info.site, code)
+            group.count += 1
+            serial = info.serial
+            if not serial & group.population.mask:
+                group.found[serial] = info.created_at
+                if info.parent is not None:
+                    group.parents[serial] = info.parent
+
+    def _drop(self) -> None:
+        """Forget groups whose tasks have all ended long ago, and the smallest ones of too many."""
+        gone = [key for key, group in self._groups.items() if not group.count]
+        for key in gone:
+            if not self._groups[key].population.is_remembered:
+                del self._groups[key]
+        self.dropped = max(0, len(self._groups) - MAX_GROUPS)
+        if self.dropped:
+            for key in sorted(self._groups, key=lambda k: self._groups[k].count)[: self.dropped]:
+                del self._groups[key]
+
+    def _describe(self, group: Group, survival: Survival) -> Survivors:
+        examined = self._spread(survival.serials)
+        reasons = demand.reasons(
+            record for some in self._ledger.slices(examined, 1) for record in some
+        )
+        unexplained = [each for each, why in zip(examined, reasons, strict=True) if why is None]
+        share = len(unexplained) / len(examined) if examined else 0.0
+        if share < MIN_UNEXPLAINED:
+            unexplained, share = [], 0.0
+        shown = unexplained or examined
+        return Survivors(
+            location=group.site.location,
+            function=group.site.function,
+            coroutine=group.coroutine,
+            live=group.count,
+            survival=survival,
+            unexplained=round(share * survival.old),
+            reason=demand.most_frequent(reasons),
+            waits=Counter(map(waits.kind_in_function, (each() for each in shown))).most_common(
+                _KINDS
+            ),
+            hung_up=sum(_is_hung_up(each) for each in shown),
+            examined=len(shown),
+            parents=self._parents(group),
+            serials=[each.serial for each in shown[:_SERIALS]],
+        )
+
+    def _parents(self, group: Group) -> str:
+        """Where the parents were created if each task has a living parent of its own; else empty."""
+        children = Counter(group.parents.values())
+        living = self._ledger.find_all(set(children))
+        kept = sum(children[serial] for serial in living)
+        followed = len(group.population.alive)
+        if not living or kept < ALL_BUT_FEW * followed or kept > ONE_PARENT_EACH * len(living):
+            return ""
+        return Counter(each.site.location for each in living.values()).most_common(1)[0][0]
+
+
+def _is_hung_up(record: TaskRecord) -> bool:
+    """Whether it holds a connection that its peer has closed."""
+    return any(each.state is ConnectionState.PEER_CLOSED for each in connections(record()))
+
+
+def _code(coroutine: Any) -> Any:
+    """The code of a coroutine that is not a plain one; its class if it has no code."""
+    code = getattr(coroutine, "cr_code", None) or getattr(coroutine, "gi_code", None)
+    return type(coroutine) if code is None else code
