@@ -10,12 +10,12 @@ from qcfeed.formats import age
 from qcfeed.model.diagnosis import DiagnosisFinding
 
 EXPLAINED_BY: dict[str, tuple[str, ...]] = {
-    "QcfeedTaskGrowth": ("zombies", "growing"),
+    "QcfeedTaskGrowth": ("zombies", "never_ending"),
     "QcfeedOrphanedTasks": ("zombies",),
     "QcfeedOrphanedSubscriptions": ("zombies", "blocked_loop"),
-    "QcfeedMemoryRunsOut": ("zombies", "growing", "memory_growth", "memory_level"),
-    "QcfeedMemoryRunsOutSoon": ("zombies", "growing", "memory_growth", "memory_level"),
-    "QcfeedMemoryHigh": ("zombies", "growing", "memory_growth", "memory_level"),
+    "QcfeedMemoryRunsOut": ("zombies", "never_ending", "memory_growth", "memory_level"),
+    "QcfeedMemoryRunsOutSoon": ("zombies", "never_ending", "memory_growth", "memory_level"),
+    "QcfeedMemoryHigh": ("zombies", "never_ending", "memory_growth", "memory_level"),
     "QcfeedQuotesStale": ("blocked_loop", "upstream", "stale_symbols", "own_lag"),
     "QcfeedQuotesDead": ("blocked_loop", "upstream", "stale_symbols", "own_lag"),
     "QcfeedLoopLag": ("blocked_loop", "zombies"),

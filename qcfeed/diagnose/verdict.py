@@ -21,6 +21,9 @@ from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding, Looked
 
 HEALTHY, TOO_EARLY, SUSPECTED = "healthy", "too_early", "suspected"
 """Verdicts without a finding: nothing is wrong; not enough was seen to say so; look again."""
+WARNINGS = frozenset({"blocked_loop", "late_wakeup", "stale_symbols", "slow_subscribers"})
+"""Rules whose suspected findings may stand below the word HEALTHY: what they saw is over, or harms
+nobody as long as it does not last. A suspicion about tasks may not."""
 ENOUGH_S = 60.0
 """Seconds after which a leak of one task per second shows (diagnostics/survival.py)."""
 
@@ -78,9 +81,10 @@ def _conclusion(
     """The verdict, and the headline that says it."""
     if findings:
         return findings[0].rule, headline(findings[0])
-    if suspected:
-        more = f", and {len(suspected) - 1} more" if len(suspected) > 1 else ""
-        return SUSPECTED, f"LOOK AGAIN  suspected: {suspected[0].headline}{more}"
+    open_ones = [each for each in suspected if each.rule not in WARNINGS]
+    if open_ones:
+        more = f", and {len(open_ones) - 1} more" if len(open_ones) > 1 else ""
+        return SUSPECTED, f"LOOK AGAIN  suspected: {open_ones[0].headline}{more}"
     watched = 0.0 if evidence.findings is None else evidence.findings.watched_s
     if watched < ENOUGH_S:
         return TOO_EARLY, (
@@ -128,7 +132,7 @@ def _examined(evidence: Evidence) -> Iterator[Looked]:
             span = age(evidence.history[-1].at - evidence.history[0].at)
             text += f"; memory and tasks over {span}, from {evidence.history_source}"
         yield Looked(subject="history", result=text)
-        for explained in evidence.findings.demand:
+        for explained in evidence.findings.explained:
             yield Looked(subject="demand", result=explained)
     yield from _service(evidence)
 

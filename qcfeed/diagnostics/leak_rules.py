@@ -52,7 +52,7 @@ def waiting_for_long(seen: Observations) -> Iterator[Finding]:
         )
 
 
-def demand(seen: Observations) -> Iterator[str]:
+def explained(seen: Observations) -> Iterator[str]:
     """Growth that is explained, one sentence per location: no finding."""
     accused = _accused(seen)
     for tasks in seen.survivors:

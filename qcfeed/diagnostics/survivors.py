@@ -137,7 +137,7 @@ class SurvivorWatch:
 
     def _spread(self, serials: list[int]) -> list[TaskRecord]:
         """Up to SAMPLE of these tasks, spread evenly."""
-        records = self._ledger.find_all(serials[:: 1 + (len(serials) - 1) // SAMPLE])
+        records = self._ledger.find_all(serials[:: 1 + len(serials) // SAMPLE])
         return [records[serial] for serial in sorted(records)]
 
     def _add(self, some: list[TaskInfo]) -> None:

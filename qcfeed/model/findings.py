@@ -10,7 +10,7 @@ from qcfeed.model.answer import Answer
 
 
 class Findings(Answer, kw_only=True, tag="qcfeed.findings/3"):
-    """Findings, the most certain first. ``demand``: growth that is explained, and so is no finding;
+    """Findings, the most certain first. ``explained``: growth that is no finding, because something explains it;
     one sentence per location. ``snapshots`` and ``watched_s``: how much data the rules had.
 
     ``skipped``: what they could not examine, and why.
@@ -23,4 +23,4 @@ class Findings(Answer, kw_only=True, tag="qcfeed.findings/3"):
     snapshots: int
     watched_s: float
     skipped: list[str]
-    demand: list[str]
+    explained: list[str]

@@ -34,7 +34,7 @@ def diagnose(home: Path, *args: str, before: tuple[str, ...] = ()) -> dict[str, 
     completed = qcfeed(home, *before, "diagnose", "-o", "json", *args)
     assert completed.returncode in (ExitStatus.OK, ExitStatus.FINDINGS), completed.stderr
     diagnosis = json.loads(completed.stdout)
-    assert diagnosis["schema"] == "qcfeed.diagnose/2"
+    assert diagnosis["schema"] == "qcfeed.diagnose/3"
     assert (
         (completed.returncode == ExitStatus.OK)
         == (diagnosis["verdict"] == "healthy")

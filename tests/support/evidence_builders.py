@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -58,20 +60,24 @@ def rule(name: str, at: str = LEAKY, *, sure: bool = True, **more: Any) -> Findi
         "serials": [],
         "recheck_s": None if sure else 60.0,
         "next": ["qcfeed tasks"],
+        "certainty": Certainty.PROVED if sure else Certainty.SUSPECTED,
     }
-    certainty = Certainty.PROVED if sure else Certainty.SUSPECTED
-    return Finding(rule=name, certainty=certainty, location=at, **given | more)
+    return Finding(rule=name, location=at, **given | more)
 
 
-def ledger_findings(*rules: Finding) -> Findings:
-    found = sum(each.certainty == "found" for each in rules)
+def ledger_findings(
+    *rules: Finding, explained: Sequence[str] = (), watched_s: float = 600.0
+) -> Findings:
+    found = Counter(each.certainty for each in rules)
     return Findings(
-        proved=found,
-        suspected=len(rules) - found,
+        proved=found[Certainty.PROVED],
+        likely=found[Certainty.LIKELY],
+        suspected=found[Certainty.SUSPECTED],
         findings=list(rules),
         snapshots=60,
-        watched_s=600.0,
+        watched_s=watched_s,
         skipped=[],
+        explained=list(explained),
     )
 
 

@@ -79,7 +79,7 @@ def _paragraph(finding: Finding) -> str:
 def _summarize(answer: Findings, output: Format) -> None:
     for line in answer.skipped:
         say(f"skipped: {formats.printable(line)}")
-    for line in answer.demand:
+    for line in answer.explained:
         say(f"explained: {formats.printable(line)}")
     if output in (Format.TABLE, Format.WIDE):
         snapshots = formats.plural(answer.snapshots, "snapshot")

@@ -48,7 +48,7 @@ class _View:
             snapshots=len(look.times),
             watched_s=look.now - look.times[0] if look.times else 0.0,
             skipped=look.untold,
-            demand=list(leak_rules.demand(look)),
+            explained=list(leak_rules.explained(look)),
         )
 
 

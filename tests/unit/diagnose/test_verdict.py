@@ -22,6 +22,7 @@ from qcfeed.diagnose import (
 from qcfeed.diagnose.diagnostics_findings import MIN_UNTRACKED_GROWTH
 from qcfeed.diagnose.evidence import ActiveAlert, Evidence
 from qcfeed.diagnose.verdict import RULES, diagnose
+from qcfeed.diagnostics.findings import Certainty
 from qcfeed.metrics.catalog import alerts as catalog
 from qcfeed.metrics.growth import Point
 from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding
@@ -50,6 +51,9 @@ def firing(name: str, state: str = "firing") -> ActiveAlert:
     )
 
 
+NEVER_ENDING = rule(
+    "never_ending", certainty=Certainty.LIKELY, count=900, per_minute=90.0, since_s=600.0
+)
 BLOCKED = rule(
     "blocked_loop",
     "app.py:12",
@@ -114,12 +118,17 @@ SCENARIOS = {
         leaks.orphaned_tasks,
         ("blocked_loop",),
     ),
-    "growing tasks with owners": Scenario(
+    "tasks that never end, in a program that declares no owners": Scenario(
         lambda: healthy(
-            findings=ledger_findings(rule("growing", count=900, per_minute=90.0, since_s=600.0))
+            findings=ledger_findings(
+                NEVER_ENDING,
+                rule("growing", sure=False, count=900, per_minute=90.0),
+                rule("abandoned_future", count=20),
+            )
         ),
-        "growing",
-        leaks.growing_locations,
+        "never_ending",
+        leaks.never_ending_tasks,
+        ("abandoned_future", "growing"),
     ),
     "a stuck loop with stale symbols": Scenario(
         lambda: healthy(after=STUCK, findings=ledger_findings(BLOCKED), feeds=SILENT),
@@ -274,7 +283,7 @@ def test_untracked_tasks_that_do_not_grow_are_a_warning() -> None:
         findings=ledger_findings(rule("untracked_tasks", "", sure=False, summary=many))
     )
     judged = diagnose(evidence)
-    assert (judged.verdict, judged.findings) == ("healthy", [])
+    assert (judged.verdict, judged.findings) == ("suspected", [])
     (again,) = judged.to_recheck
     assert (again.headline, again.cause, again.runbook) == (many, many, "QcfeedLedgerIncomplete")
 
@@ -304,6 +313,43 @@ def test_a_healthy_verdict_lists_what_was_checked() -> None:
     assert judged.headline.startswith("HEALTHY  2 tasks, 2 feeds, 4 subscriptions")
     at = [each.subject for each in judged.checks]
     assert at == ["tasks", "memory", "loop", "history", "quotes", "subscribers"]
+
+
+def test_nothing_is_called_healthy_before_a_slow_leak_would_show() -> None:
+    judged = diagnose(healthy(findings=ledger_findings(watched_s=12.0)))
+    assert (judged.verdict, judged.findings) == ("too_early", [])
+    assert judged.headline.startswith("NOTHING FOUND YET  2 tasks")
+    assert judged.headline.endswith("watched for 12s, and a leak of 1 task per second needs 1m00s")
+    unread = diagnose(healthy(findings=None))
+    assert (unread.verdict, unread.findings) == ("too_early", [])
+
+
+def test_a_suspicion_is_never_called_healthy() -> None:
+    grows = rule("growing", sure=False, count=900, per_minute=90.0, since_s=600.0)
+    judged = diagnose(healthy(findings=ledger_findings(grows)))
+    assert (judged.verdict, judged.findings) == ("suspected", [])
+    assert judged.headline == f"LOOK AGAIN  suspected: tasks from {LEAKY} grow by 90 per minute"
+    assert [(each.kind, each.rule) for each in judged.to_recheck] == [("GROWING", "growing")]
+
+
+def test_a_leak_is_likely_before_it_is_proved() -> None:
+    likely = worst(diagnose(healthy(findings=ledger_findings(NEVER_ENDING))))
+    proved = worst(diagnose(healthy(findings=ledger_findings(rule("never_ending", count=900)))))
+    assert (likely.kind, likely.certainty) == ("LEAK?", "likely")
+    assert (proved.kind, proved.certainty) == ("LEAK", "proved")
+    assert likely.headline == f"900 tasks from {LEAKY} do not end"
+
+
+def test_orphans_are_not_reported_as_never_ending_too() -> None:
+    both = leak(findings=ledger_findings(rule("orphans", count=20_000), NEVER_ENDING))
+    assert [each.rule for each in diagnose(both).findings] == ["zombies"]
+
+
+def test_explained_growth_is_told_as_demand() -> None:
+    told = f"{LEAKY}: 90 live, +60 per minute; each holds an open connection"
+    judged = diagnose(healthy(findings=ledger_findings(explained=[told])))
+    assert judged.verdict == "healthy"
+    assert [each.result for each in judged.checks if each.subject == "demand"] == [told]
 
 
 def test_the_sentences_for_the_incident() -> None:
@@ -343,7 +389,7 @@ def test_orphans_that_are_not_proved_yet_are_a_warning() -> None:
     judged = diagnose(
         leak(findings=ledger_findings(rule("orphans", sure=False, count=20_000, since_s=1.0)))
     )
-    assert judged.verdict == "healthy"
+    assert judged.verdict == "suspected"
     assert [each.rule for each in judged.to_recheck] == ["zombies"]
 
 

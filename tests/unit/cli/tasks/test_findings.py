@@ -75,7 +75,7 @@ async def test_a_finding_has_its_evidence_and_the_next_command(sampler, orphan, 
     assert first.endswith(": 1 task is alive though the owner is gone")
     assert "owner subscriber\\x1b[2J 812 closed 60." in evidence
     assert following == "  next: qcfeed orphans --reap"
-    assert left.err.startswith("1 proved, 0 suspected; from 1 snapshot ")
+    assert left.err.startswith("1 proved, 0 likely, 0 suspected; from 1 snapshot ")
 
 
 async def test_a_finding_to_check_again_does_not_set_the_exit_status(
@@ -98,7 +98,7 @@ async def test_every_format_has_it_and_its_exit_status(
     assert left.out.endswith("\n")
     if output == "json":
         answer = json.loads(left.out)
-        assert (answer["schema"], answer["proved"]) == ("qcfeed.findings/2", 1)
+        assert (answer["schema"], answer["proved"]) == ("qcfeed.findings/3", 1)
 
 
 async def test_skipped_rules_are_reported(sampler, qcfeed_) -> None:
