@@ -26,6 +26,8 @@ PARTS = 3
 MIN_PART = 0.1
 """The time in which the old tasks were created is divided into PARTS. Each must have at least this
 share of them: a pool is created at once, and a ramp stops."""
+MIN_YOUNG = 0.3
+"""Tasks younger than the age: at least this share of what the old ones' rate of creation lets expect."""
 KNOWN_ENDS = 20
 """Ends before the age from which it is known how long a sound task of the group takes."""
 MAX_TRACKED = 4_096
@@ -42,7 +44,7 @@ class Needed(NamedTuple):
     span_s: float
 
 
-NEEDED = Needed(old=15, expected=15, span_s=10.0)
+NEEDED = Needed(old=15, expected=15, span_s=16.0)
 """Where it is known how long sound tasks of the group take."""
 NEEDED_UNKNOWN = Needed(old=40, expected=60, span_s=20.0)
 """Where hardly any task of the group has ever ended: any work that takes long looks like this first."""
@@ -146,7 +148,7 @@ class Population:
             if not young:
                 continue
             for age in AGES_S:
-                if 2 * self._pace <= age < young[-1]:
+                if 2 * self._pace <= age <= young[-1] / 2:
                     seen = self._judge(now, age, window, young)
                     if seen is not None:
                         yield seen
@@ -166,7 +168,9 @@ class Population:
         expected = sum(each - age for each in old) / age
         if len(old) < needed.old or expected < needed.expected or span < needed.span_s:
             return None
-        if ended > MAX_ENDED_SHARE * (len(old) + ended) or not _is_spread(old, age, span):
+        per_s = len(old) / (span - age)
+        goes_on = len(young) - len(old) >= MIN_YOUNG * per_s * age and _is_spread(old, age, span)
+        if ended > MAX_ENDED_SHARE * (len(old) + ended) or not goes_on:
             return None
         each = self.mask + 1
         oldest = sorted(
@@ -182,7 +186,7 @@ class Population:
             expected=expected * each,
             is_known=is_known,
             usual_s=statistics.median(earlier) if earlier else None,
-            per_minute=len(old) * each * 60 / (span - age),
+            per_minute=per_s * each * 60,
             oldest_s=span,
             serials=oldest,
             each=each,

@@ -300,11 +300,17 @@ def test_untracked_tasks_that_grow_meanwhile_are_never_called_healthy(
     grew = untracked[1] - untracked[0]
     assert judged.checks[0].result.endswith(f"; {untracked[1]} untracked, {grew:+}")
     if grew < MIN_UNTRACKED_GROWTH:
-        assert judged.headline.startswith(f"HEALTHY  2 tasks, {untracked[1]} untracked, 2 feeds")
+        assert (judged.verdict, judged.findings) == ("suspected", [])
     else:
         assert judged.verdict == "untracked_tasks"
         assert judged.headline.startswith("UNTRACKED  20 more untracked tasks in 5.0s, 25 in all: ")
         assert judged.findings[0].evidence[-1] == "of wait (9)"
+
+
+def test_untracked_tasks_are_part_of_a_healthy_verdict() -> None:
+    evidence = healthy()
+    evidence.before.totals.untracked = evidence.after.totals.untracked = 24
+    assert diagnose(evidence).headline.startswith("HEALTHY  2 tasks, 24 untracked, 2 feeds")
 
 
 def test_a_healthy_verdict_lists_what_was_checked() -> None:

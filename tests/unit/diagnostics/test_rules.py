@@ -52,7 +52,11 @@ def test_growth_is_to_be_checked_again_until_it_is_certain() -> None:
     assert (early.rule, early.certainty) == ("growing", Certainty.SUSPECTED)
     assert early.recheck_s == pytest.approx(170 * (60 / 18 - 1))
     found = only(findings(look(series(live[:60]))))
-    assert (found.certainty, found.recheck_s, found.location) == (Certainty.SUSPECTED, None, "a.py:1")
+    assert (found.certainty, found.recheck_s, found.location) == (
+        Certainty.SUSPECTED,
+        None,
+        "a.py:1",
+    )
     assert found.summary == "live tasks keep growing: 100 to 395 in 10 min, +30 per minute"
     assert found.evidence == [
         "413 created and 118 ended in that time",

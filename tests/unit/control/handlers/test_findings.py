@@ -5,11 +5,25 @@ import pytest
 from qcfeed.cli import main
 from qcfeed.control.handlers import findings
 from qcfeed.diagnostics import rules
+from qcfeed.diagnostics.demand import Kind, Reason
 from qcfeed.diagnostics.findings import Certainty
 from qcfeed.diagnostics.history import Series
-from qcfeed.diagnostics.observations import Observations, SuspectTasks, UntrackedTasks
+from qcfeed.diagnostics.observations import (
+    Observations,
+    Survivors,
+    SuspectTasks,
+    UntrackedTasks,
+)
+from qcfeed.diagnostics.survival import Survival
 from qcfeed.diagnostics.unretrieved import UnretrievedGroup
 from qcfeed.diagnostics.watchdog import Stall
+
+
+def never_ending(reason: Reason | None = None) -> Survivors:
+    survival = Survival(5.0, 60.0, 275, 0, 1_512.0, False, None, 300.0, 60.0, [7])
+    return Survivors(
+        "a.py:1", "f", "g", 300, survival, 0 if reason else 275, reason, [], 60, 0, "", [7]
+    )
 
 
 def everything() -> Observations:
@@ -25,6 +39,7 @@ def everything() -> Observations:
         series=[series],
         orphaned=[tally],
         stubborn=[tally],
+        survivors=[never_ending(), never_ending(reason=Reason(Kind.LONG_TIMER, 3_600.0))],
         abandoned=[SuspectTasks("a.py:1", 1, 1, 40.0, "why", [7])],
         stalls=[Stall(590.0, 2.0, ["a.py:2 f"], 7, "a.py:1")],
         late_wakeups=[Stall(590.0, 0.3, [])],
@@ -39,7 +54,7 @@ def test_every_rule_names_a_command_that_there_is() -> None:
     assert {row.rule for row in told} == set(findings.NEXT_COMMANDS)
     assert len(told) == len(rules.RULES)
     suspected = {row.rule for row in told if row.certainty is Certainty.SUSPECTED}
-    assert suspected == {"late_wakeup"}
+    assert suspected == {"late_wakeup", "growing"}
     for row in told:
         program, command, *rest = row.next[0].split()
         assert program == "qcfeed"

@@ -1,0 +1,149 @@
+"""What explains that a task lives for long: each explanation in a real loop, and its counterpart."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from qcfeed.diagnostics import demand
+from qcfeed.diagnostics.demand import LONG_S, Kind, Reason
+from qcfeed.diagnostics.ledger import Ledger, owned_by
+from tests.unit.diagnostics.conftest import Subscriber
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
+async def sleep_once(seconds: float) -> None:
+    await asyncio.sleep(seconds)
+
+
+async def sleep_for_ever(seconds: float) -> None:
+    while True:  # noqa: ASYNC110
+        await asyncio.sleep(seconds)
+
+
+async def retry(seconds: float) -> None:
+    for _ in range(5):
+        await asyncio.sleep(seconds)
+
+
+async def within(seconds: float) -> None:
+    async with asyncio.timeout(seconds):
+        await forever()
+
+
+async def again_within(seconds: float) -> None:
+    while True:
+        try:
+            async with asyncio.timeout(seconds):
+                await forever()
+        except TimeoutError:
+            continue
+
+
+async def wait_for(seconds: float) -> None:
+    await asyncio.wait_for(asyncio.Event().wait(), seconds)
+
+
+Start = Callable[[], Coroutine[Any, Any, None]]
+
+
+@asynccontextmanager
+async def reasons(ledger: Ledger, *starts: Start) -> AsyncIterator[list[Reason | None]]:
+    tasks = [asyncio.create_task(start()) for start in starts]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    records = [ledger.record_of(task) for task in tasks]
+    yield demand.reasons(record for record in records if record is not None)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [
+        (lambda: sleep_once(60), Kind.TIMER),
+        (lambda: sleep_once(2 * LONG_S), Kind.LONG_TIMER),
+        (lambda: retry(60), Kind.TIMER),
+        (lambda: within(60), Kind.TIMER),
+        (lambda: wait_for(60), Kind.TIMER),
+        (lambda: sleep_for_ever(60), None),
+        (lambda: again_within(60), None),
+        (forever, None),
+    ],
+)
+async def test_a_timer_explains_only_what_ends_with_it(
+    ledger: Ledger, start: Start, kind: Kind | None
+) -> None:
+    async with reasons(ledger, start) as (found,):
+        assert (found and found.kind) == kind
+        if found is not None:
+            assert found.ends_in_s is not None
+            assert 0 < found.ends_in_s <= 2 * LONG_S
+
+
+async def test_an_open_owner_explains_its_own_task(ledger: Ledger, subscriber: Subscriber) -> None:
+    with owned_by(subscriber):
+        async with reasons(ledger, forever) as (found,):
+            assert found is not None
+            assert found.kind is Kind.OWNER
+        subscriber.closed = True
+        async with reasons(ledger, forever) as (gone,):
+            assert gone is None
+
+
+async def test_one_owner_does_not_explain_many_tasks(
+    ledger: Ledger, subscriber: Subscriber
+) -> None:
+    with owned_by(subscriber):
+        async with reasons(ledger, *[forever] * 10) as found:
+            assert found == [None] * 10
+
+
+async def test_an_open_connection_of_its_own_explains_a_task(ledger: Ledger) -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        near.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=near)
+
+        async def serve() -> None:
+            await reader.read()
+            writer.close()
+
+        async with reasons(ledger, serve) as (found,):
+            assert found is not None
+            assert found.kind is Kind.CONNECTION
+        far.close()
+        async with reasons(ledger, lambda: hold(writer)) as (gone,):
+            assert gone is None
+        writer.close()
+
+
+async def hold(writer: asyncio.StreamWriter) -> None:
+    await forever()
+    writer.close()
+
+
+async def test_one_connection_does_not_explain_many_tasks(ledger: Ledger) -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        near.setblocking(False)
+        _, writer = await asyncio.open_connection(sock=near)
+        async with reasons(ledger, *[lambda: hold(writer)] * 10) as found:
+            assert found == [None] * 10
+        writer.close()
+
+
+def test_the_most_frequent_reason_has_the_longest_time() -> None:
+    found = [Reason(Kind.TIMER, 3.0), None, Reason(Kind.CONNECTION), Reason(Kind.TIMER, 9.0)]
+    assert demand.most_frequent(found) == Reason(Kind.TIMER, 9.0)
+    assert demand.most_frequent([None, Reason(Kind.OWNER)]) == Reason(Kind.OWNER)
+    assert demand.most_frequent([None]) is None

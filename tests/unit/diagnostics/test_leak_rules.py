@@ -1,0 +1,142 @@
+"""What the rule of never-ending tasks says, and what it leaves out because something explains it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from qcfeed.diagnostics import leak_rules
+from qcfeed.diagnostics.demand import Kind, Reason
+from qcfeed.diagnostics.findings import Certainty, Finding
+from qcfeed.diagnostics.observations import Observations, Survivors
+from qcfeed.diagnostics.survival import NEEDED, NEEDED_UNKNOWN, Survival
+
+SURVIVAL = Survival(
+    age_s=5.0,
+    window_s=60.0,
+    old=275,
+    ended=0,
+    expected=1_512.0,
+    is_known=False,
+    usual_s=None,
+    per_minute=300.0,
+    oldest_s=60.0,
+    serials=list(range(275)),
+)
+
+
+def survivors(location: str = "bot.py:88", **more: Any) -> Survivors:
+    given: dict[str, Any] = {
+        "function": "main",
+        "coroutine": "Client.watch",
+        "live": 300,
+        "survival": SURVIVAL,
+        "unexplained": 275,
+        "reason": None,
+        "waits": [("Queue.get", 58), ("sleeping", 2)],
+        "examined": 60,
+        "hung_up": 0,
+        "parents": "",
+        "serials": [3, 4],
+    }
+    return Survivors(location=location, **given | more)
+
+
+def found(*groups: Survivors) -> list[Finding]:
+    return list(leak_rules.never_ending(Observations(now=0.0, survivors=list(groups))))
+
+
+def told(*groups: Survivors, **more: Any) -> list[str]:
+    return list(leak_rules.explained(Observations(now=0.0, survivors=list(groups), **more)))
+
+
+def test_unexplained_tasks_are_a_likely_leak_with_the_figures_behind_it() -> None:
+    (finding,) = found(survivors())
+    assert (finding.rule, finding.certainty) == ("never_ending", Certainty.LIKELY)
+    assert (finding.location, finding.count, finding.per_minute) == ("bot.py:88", 275, 300.0)
+    assert (finding.since_s, finding.serials) == (60.0, [3, 4])
+    assert finding.summary == (
+        "275 tasks do not end: of those older than 5 s, none ended in the last 60 s"
+    )
+    assert finding.evidence == [
+        "hardly any task created here has ever ended; sound tasks of that age would have ended 1,512 times",
+        "they run Client.watch, and 300 more per minute stay",
+        "most common wait: Queue.get (58 of 60 examined)",
+    ]
+    assert told(survivors()) == []
+
+
+def test_it_is_proved_if_sound_tasks_of_the_group_are_known_and_the_numbers_are_large() -> None:
+    known = replace(SURVIVAL, is_known=True, usual_s=0.4, old=1_000, expected=5_000.0)
+    (finding,) = found(survivors(survival=known, unexplained=1_000))
+    assert finding.certainty is Certainty.PROVED
+    assert finding.evidence[0].startswith("others of this coroutine end after 0.4 s")
+    for less in (replace(known, ended=1), replace(known, expected=200.0)):
+        (finding,) = found(survivors(survival=less, unexplained=1_000))
+        assert finding.certainty is Certainty.LIKELY
+    assert found(survivors(survival=known, unexplained=200))[0].certainty is Certainty.LIKELY
+
+
+def test_explained_tasks_are_no_finding_and_are_told() -> None:
+    for kind in (Kind.OWNER, Kind.CONNECTION, Kind.TIMER):
+        explained = survivors(unexplained=0, reason=Reason(kind, 60.0))
+        assert found(explained) == []
+        assert told(explained) == [f"bot.py:88: 300 live, +300 per minute; {kind.value}"]
+
+
+def test_of_partly_explained_tasks_only_the_others_count() -> None:
+    partly = survivors(unexplained=110, reason=Reason(Kind.CONNECTION))
+    (finding,) = found(partly)
+    assert (finding.count, finding.per_minute) == (110, 120.0)
+    assert "165 others of that age are explained: each holds an open connection" in finding.evidence
+    assert "sound tasks of that age would have ended 605 times" in finding.evidence[0]
+
+
+def test_too_few_unexplained_tasks_are_not_reported() -> None:
+    assert found(survivors(unexplained=NEEDED_UNKNOWN.old - 1)) == []
+    assert len(found(survivors(unexplained=NEEDED_UNKNOWN.old))) == 1
+    known = replace(SURVIVAL, is_known=True, usual_s=0.4)
+    assert found(survivors(survival=known, unexplained=NEEDED.old - 1)) == []
+    assert len(found(survivors(survival=known, unexplained=NEEDED.old))) == 1
+
+
+def test_a_task_that_belongs_to_a_living_parent_is_judged_with_it() -> None:
+    child = survivors("bot.py:90", parents="bot.py:88")
+    assert found(child) == []
+    assert told(child) == [
+        "bot.py:90: 300 live, +300 per minute; each belongs to a living task of its own, created at bot.py:88"
+    ]
+    (finding,) = found(child, survivors())
+    assert finding.location == "bot.py:88"
+    assert (
+        "each has a task of its own, created at bot.py:90, that does not end either"
+        in finding.evidence
+    )
+    explained = survivors(unexplained=0, reason=Reason(Kind.CONNECTION))
+    assert found(child, explained) == []
+
+
+def test_connections_that_the_peers_have_closed_are_told() -> None:
+    (finding,) = found(survivors(hung_up=59))
+    assert "59 of 60 hold a connection that the peer has closed" in finding.evidence
+
+
+def test_one_long_timer_each_is_a_suspicion_with_its_limit() -> None:
+    long = survivors(unexplained=0, reason=Reason(Kind.LONG_TIMER, 3_600.0))
+    seen = Observations(now=0.0, survivors=[long])
+    assert list(leak_rules.never_ending(seen)) == []
+    assert list(leak_rules.explained(seen)) == []
+    (finding,) = leak_rules.waiting_for_long(seen)
+    assert (finding.rule, finding.certainty) == ("growing", Certainty.SUSPECTED)
+    assert finding.summary == "300 more tasks per minute wait for a timer of up to 60 min"
+    assert finding.evidence == [
+        "if no task is cancelled, about 18,000 will be alive before the first timer ends"
+    ]
+
+
+def test_explanations_of_slower_growth_are_told_too() -> None:
+    explained = {
+        "bot.py:88": "the owner of each is open",
+        "web.py:7": "each holds an open connection",
+    }
+    assert told(survivors(), explained=explained) == ["web.py:7: each holds an open connection"]

@@ -1,0 +1,149 @@
+"""In what kind of loop a suspended coroutine is, read from the bytecode of this Python."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from qcfeed.diagnostics.loops_in_code import MAX_ROUNDS, Bounds, bounds
+
+
+async def wait() -> None:
+    await asyncio.sleep(3600)
+
+
+def fail(error: type[Exception]) -> None:
+    raise error
+
+
+async def once() -> None:
+    await wait()
+
+
+async def after_a_loop() -> None:
+    for _ in range(3):
+        await asyncio.sleep(0)
+    await wait()
+
+
+async def inside_with_blocks() -> None:
+    async with asyncio.timeout(3600), asyncio.Lock():
+        await wait()
+
+
+async def after_a_try_without_a_loop() -> None:
+    try:
+        fail(KeyError)
+    except KeyError:
+        await asyncio.sleep(0)
+    except OSError:
+        await asyncio.sleep(0)
+    finally:
+        await asyncio.sleep(0)
+    await wait()
+
+
+async def rounds_of_a_retry() -> None:
+    for _ in range(5):
+        try:
+            fail(OSError)
+        except OSError:
+            await wait()
+
+
+async def rounds_in_rounds() -> None:
+    for _ in range(3):
+        for _ in range(3):
+            await wait()
+
+
+async def for_ever() -> None:
+    while True:
+        await wait()
+
+
+async def a_retry_for_ever() -> None:
+    while True:
+        try:
+            await asyncio.sleep(0)
+            fail(OSError)
+        except OSError:
+            await wait()
+
+
+async def rounds_for_ever() -> None:
+    while True:
+        for _ in range(3):
+            await wait()
+
+
+async def over_a_generator() -> None:
+    for _ in iter(lambda: 1, 2):
+        await wait()
+
+
+async def too_many_rounds() -> None:
+    for _ in range(10 * MAX_ROUNDS):
+        await wait()
+
+
+async def numbers() -> AsyncIterator[int]:
+    yield 1
+    await wait()
+
+
+async def over_an_async_generator() -> None:
+    async for _ in numbers():
+        await wait()
+
+
+async def bounds_of(coroutine: Coroutine[Any, Any, None]) -> Bounds:
+    task = asyncio.create_task(coroutine)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    found = bounds(task.get_coro())
+    task.cancel()
+    await asyncio.wait([task])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (once, Bounds.NO_LOOP),
+        (after_a_loop, Bounds.NO_LOOP),
+        (inside_with_blocks, Bounds.NO_LOOP),
+        (after_a_try_without_a_loop, Bounds.NO_LOOP),
+        (rounds_of_a_retry, Bounds.ROUNDS),
+        (rounds_in_rounds, Bounds.ROUNDS),
+        (for_ever, Bounds.UNKNOWN),
+        (a_retry_for_ever, Bounds.UNKNOWN),
+        (rounds_for_ever, Bounds.UNKNOWN),
+        (over_a_generator, Bounds.UNKNOWN),
+        (too_many_rounds, Bounds.UNKNOWN),
+        (over_an_async_generator, Bounds.UNKNOWN),
+    ],
+)
+async def test_the_loops_around_an_await(
+    function: Callable[[], Coroutine[Any, Any, None]], expected: Bounds
+) -> None:
+    assert await bounds_of(function()) is expected
+
+
+async def test_a_list_is_a_bounded_loop_too() -> None:
+    async def over_a_list(items: list[int]) -> None:
+        for _ in items:
+            await wait()
+
+    expected = Bounds.UNKNOWN if sys.version_info >= (3, 15) else Bounds.ROUNDS
+    assert await bounds_of(over_a_list([1, 2, 3])) is expected
+
+
+async def test_a_coroutine_that_is_not_suspended_is_unknown() -> None:
+    coroutine = once()
+    coroutine.close()
+    assert bounds(coroutine) is Bounds.UNKNOWN
