@@ -52,7 +52,7 @@ def test_it_outlives_the_service_and_quits_at_once_when_it_says_nothing(tmp_path
     with terminal(tmp_path) as seat:
         with serving(tmp_path, "--no-monitor", "--upstream", "sim:", before=("--instance", "a")):
             seat.type(f"NO_COLOR=1 {shlex.quote(str(QCFEED))} top --every 0.5; echo left $?")
-            seat.see("HEALTHY")
+            seat.see("NOTHING FOUND YET")
         seat.see("AWAY for")
         with serving(
             tmp_path, "--no-monitor", "--upstream", "sim:", before=("--instance", "a")
