@@ -55,7 +55,5 @@ class _View:
 def with_next(finding: Finding) -> Finding:
     """The finding with the command to type next."""
     serial = finding.serials[0] if finding.serials else ""
-    finding.next = [
-        NEXT_COMMANDS[finding.rule].format(serial=serial, location=finding.location)
-    ]
+    finding.next = [NEXT_COMMANDS[finding.rule].format(serial=serial, location=finding.location)]
     return finding
