@@ -88,11 +88,13 @@ def label(kind: str, number: int | None) -> str:
 
 def waiters(found: Found) -> int | None:
     """How many wait for the object by its own count; None if it does not count them."""
-    if not isinstance(found.awaited, _COUNTING):
+    thing, kind = found.awaited, found.seen.kind
+    if kind == "Queue.join":
+        thing = getattr(thing, "_finished", None)
+    if not isinstance(thing, _COUNTING):
         return None
-    names = {"Queue.get": "_getters", "Queue.put": "_putters"}
-    known = getattr(found.awaited, names.get(found.seen.kind, "_waiters"), None)
-    return len(known or ())
+    attribute = {"Queue.get": "_getters", "Queue.put": "_putters"}.get(kind, "_waiters")
+    return len(getattr(thing, attribute) or ())
 
 
 def numbered_label(found: Found) -> str:

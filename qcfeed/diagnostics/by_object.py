@@ -60,7 +60,7 @@ def by_object(
     A random sample of SAMPLE tasks is looked at: all tasks of small locations, some of large ones.
     ``exact``: look at all tasks. From any thread, in slices that let the watched loop run; never raises
     because of the program's classes. Cost: 0.3 us per live task, 8 us per task that is looked at,
-    100 us per row; 1.5 us per live task more if a lock is waited for.
+    300 us per row; 1.5 us per live task more if a lock is waited for.
     """
     live = by_site(ledger, (lambda info: which.matches(info, now)) if which else None)
     found = of_tasks(ledger, live, limit=limit, sample=None if exact else SAMPLE)

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dis
 import weakref
 from collections.abc import Iterable, Iterator
+from opcode import opmap
 from types import AsyncGeneratorType, CodeType, FunctionType, MethodType
 from typing import Any, NamedTuple
 
@@ -35,7 +35,9 @@ _MAX_GENERATORS = 20
 _SLICE = 50
 """Tasks per slice; a slice takes less than 0.3 ms."""
 _MAX_CODES = 4_096
-_ENTERING = frozenset({"BEFORE_ASYNC_WITH", "LOAD_SPECIAL", "GET_AITER"})
+_ENTERING = frozenset(
+    opmap[name] for name in ("BEFORE_ASYNC_WITH", "LOAD_SPECIAL", "GET_AITER") if name in opmap
+)
 """Instructions of ``async with``, up to Python 3.13 and later, and of ``async for``."""
 _ACQUIRING = frozenset({"_ContextManagerMixin.__aenter__", "Semaphore.__aenter__"})
 """Functions in which the exit method is on the stack already, but the lock is not held yet."""
@@ -127,7 +129,7 @@ def _enters_blocks(code: CodeType | None) -> bool:
     if known is None:
         if len(_known_codes) >= _MAX_CODES:
             _known_codes.clear()
-        enters = any(each.opname in _ENTERING for each in dis.get_instructions(code))
+        enters = not _ENTERING.isdisjoint(code.co_code[::2])
         known = _known_codes[id(code)] = (code, enters)  # held, so that no other code gets its id()
     return known[1]
 

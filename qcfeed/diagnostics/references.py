@@ -98,6 +98,11 @@ def referents(thing: Any) -> Iterator[Any]:
             yield from gc.get_referents(each)
 
 
+def is_container(thing: Any) -> bool:
+    """Whether it is a container whose items are followed."""
+    return issubclass(type(thing), _CONTAINERS) and not _is_register(thing)
+
+
 def _is_register(thing: Any) -> bool:
     """Whether it is a container of more than MAX_ITEMS. A subclass is not asked for its length."""
     for kind in _CONTAINERS:

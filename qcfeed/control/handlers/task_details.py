@@ -52,7 +52,7 @@ class _Views:
         return TasksByLabel(key=query.key, total=len(rows), values=values)
 
     def by_object(self, query: ObjectQuery) -> TasksByObject:
-        """Cost: 0.3 us per live task, 40 ms for the sample or 8 us per live task, and 100 us per row; if a lock is
+        """Cost: 0.3 us per live task, 40 ms for the sample or 8 us per live task, and 300 us per row; if a lock is
         waited for, 1.5 us more per live task.
         """
         return self._source.by_object(task_filter(query), page(query.limit), exact=query.exact)

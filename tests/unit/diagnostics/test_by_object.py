@@ -301,6 +301,14 @@ async def test_a_queue_that_nobody_empties(program: Program) -> None:
     assert (holder.how, holder.waits) == ("refers to it", "running")
 
 
+async def test_a_queue_whose_items_are_never_done(program: Program) -> None:
+    queue = asyncio.Queue[int]()
+    queue.put_nowait(0)
+    await program.run(*(queue.join() for _ in range(3)))
+    row = program.only()
+    assert (row.tasks, row.waiters, row.object.state) == (3, 3, "1 unfinished")
+
+
 async def test_classes_of_the_program_that_raise_are_counted_as_unknown(program: Program) -> None:
     class Sulking(asyncio.Future[None]):
         def done(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -52,6 +53,17 @@ class Loud:
 
 async def hold(owner: object, filler: object = None) -> None:
     await asyncio.sleep(3600)
+
+
+@pytest.mark.parametrize("container", [lambda each: {"AAPL": each}, lambda each: [1, each]])
+async def test_an_item_of_an_attribute(container: Callable[[object], object]) -> None:
+    thing = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(hold(Plain(container(thing))))
+    await asyncio.sleep(0)
+    links = chain.links(task.get_coro())
+    assert attribute_name(thing, links) == "Plain._lock[...]"
+    task.cancel()
+    await asyncio.wait([task])
 
 
 @pytest.mark.parametrize("kind", [Plain, Slotted, Derived, Loud])
