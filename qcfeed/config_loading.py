@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from qcfeed import files
 from qcfeed.config import Config, all_options, options
 from qcfeed.errors import ConfigError
+from qcfeed.formats import clipped
 from qcfeed.options import Option, convert
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ DEFAULT = "default"
 """The origin of a value that no source sets."""
 CONTEXTS = "contexts"
 """The table of the configuration file that declares remote services (contexts.py), not options."""
+
+_MAX_BYTES = 65_536
+"""The most bytes of a configuration file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +95,7 @@ def read_file(
     """
     path = file_in_use(file, environment)
     try:
-        with path.open("rb") as stream:
-            return path, tomllib.load(stream)
+        return path, tomllib.loads(files.read(path, _MAX_BYTES)[0].decode())
     except FileNotFoundError as error:
         if path == default_file(environment):
             return None
@@ -101,8 +105,8 @@ def read_file(
         ) from error
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    except (ValueError, RecursionError) as error:  # ValueError: TOML, UTF-8, numbers too long
+        raise ConfigError(f"{path} is not valid TOML: {clipped(error)}") from error
 
 
 def file_in_use(file: Path | None, environment: Mapping[str, str] = os.environ) -> Path:

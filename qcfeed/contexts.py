@@ -22,6 +22,7 @@ from typing import Any
 
 from qcfeed import config, config_loading
 from qcfeed.errors import ConfigError, NotFoundError
+from qcfeed.formats import clipped
 from qcfeed.options import unsecret
 
 _LOCATIONS = ("socket", "url", "instance")
@@ -133,13 +134,13 @@ def _context(path: Path, name: str, table: Any) -> Context:
                     f"{where} sets {key}: secrets do not belong in a context",
                     hint=f"set {key}_file, or {key}_variable to the name of an environment variable",
                 )
-            close = difflib.get_close_matches(key, KEYS, n=1)
+            close = difflib.get_close_matches(key[:100], KEYS, n=1)
             raise ConfigError(
-                f"{where} sets {key!r}, which is not a key of a context",
+                f"{where} sets {clipped(repr(key))}, which is not a key of a context",
                 hint=f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(KEYS)}",
             )
         if not isinstance(value, str) or not value:
-            raise ConfigError(f"{where} sets {key} to {value!r}, which is not text")
+            raise ConfigError(f"{where} sets {key} to {clipped(repr(value))}, which is not text")
     if len(given := [key for key in _LOCATIONS if key in table]) > 1:
         raise ConfigError(
             f"{where} sets {' and '.join(given)}, which each say where the service is",

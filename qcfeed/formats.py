@@ -99,6 +99,12 @@ def plural(number: int, word: str) -> str:
     return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 
+def clipped(value: object, length: int = 200) -> str:
+    """The text of ``value``, cut to ``length`` characters. For an error message about foreign text."""
+    text = str(value)
+    return text if len(text) <= length else f"{text[:length]}..."
+
+
 def printable(text: str) -> str:
     """``text`` on one line, with control characters escaped.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-import os
 import re
 import stat
 import types
@@ -15,7 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qcfeed import files
 from qcfeed.errors import ConfigError
+from qcfeed.formats import clipped
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -112,15 +113,15 @@ def convert(known: Mapping[str, Option], name: str, value: Any, source: str) -> 
     """
     option = known.get(name)
     if option is None:
-        close = difflib.get_close_matches(name, known, n=1)
+        close = difflib.get_close_matches(name[:_MAX_SHOWN], known, n=1)
         raise ConfigError(
-            f"{source} sets {name!r}, which is not an option",
+            f"{source} sets {clipped(repr(name))}, which is not an option",
             hint=f"did you mean {close[0]!r}?" if close else "see `qcfeed serve --help`",
         )
     try:
         return _parse(option.type, value)
-    except (TypeError, ValueError) as error:
-        shown = "something" if option.secret else repr(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        shown = "something" if option.secret else _shown(value)
         raise ConfigError(
             f"{source} sets {name} to {shown}, which is not {_KINDS[option.type]}"
         ) from error
@@ -132,9 +133,18 @@ _BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "
 
 def _parse(kind: type, value: Any) -> Any:
     value = _typed(kind, value)
+    if kind is int and value.bit_length() > _MAX_BITS:
+        raise ValueError(kind)
     if kind is float and not math.isfinite(value):
         raise ValueError(value)
     return value
+
+
+def _shown(value: Any) -> str:
+    """``value`` for an error message. Python refuses to write very long integers."""
+    if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+        return "a number of too many digits"
+    return clipped(repr(value))
 
 
 def _typed(kind: type, value: Any) -> Any:
@@ -158,9 +168,8 @@ def read_secret(file: str, named_by: str) -> str:
     """
     path = Path(file).expanduser()
     try:
-        with path.open(encoding="utf-8") as stream:
-            mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
-            secret = stream.read(_MAX_SECRET_LENGTH).strip()
+        content, mode = files.read(path, _MAX_SECRET_LENGTH)
+        secret = content.decode().strip()
     except OSError as error:
         raise ConfigError(f"{named_by}: cannot read {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -176,6 +185,9 @@ def read_secret(file: str, named_by: str) -> str:
 
 
 _MAX_SECRET_LENGTH = 65_536
+_MAX_BITS = 63
+_MAX_SHOWN = 100
+"""Characters of a wrong name that are compared with the right ones."""
 
 
 def unsecret(value: Any) -> Any:

@@ -18,10 +18,9 @@ from qcfeed.control import redact
 from qcfeed.control.routes import REDACTED
 from qcfeed.errors import UsageError
 from qcfeed.model.answer import Answer
+from qcfeed.model.json_errors import JSON_ERRORS
 
-if TYPE_CHECKING:  # tarfile is imported only where a bundle is written or read: startup time
-    import tarfile
-
+if TYPE_CHECKING:
     from qcfeed.control.client import ControlClient
 
 AnyAnswer = TypeVar("AnyAnswer", bound=Answer)
@@ -32,6 +31,7 @@ MEMBER_BYTES = 32 * 2**20
 """The most bytes of one file in a bundle; a longer answer is left out and named in the manifest."""
 BUNDLE_BYTES = 128 * 2**20
 """The most bytes of all files in a bundle, uncompressed."""
+_CHUNK = 2**20
 MANIFEST = "manifest.json"
 DIAGNOSIS = "/v1/diagnosis"
 """Not a route: the command line makes the diagnosis. It is saved as if it were an answer."""
@@ -103,7 +103,7 @@ def schema_of(raw: bytes) -> str:
     """The schema of an answer's JSON; empty if it is not an answer."""
     try:
         return msgspec.json.decode(raw, type=_Schema).schema
-    except msgspec.MsgspecError:
+    except JSON_ERRORS:
         return ""
 
 
@@ -129,23 +129,29 @@ def pack(files: dict[str, bytes], manifest: Manifest) -> bytes:
     return buffer.getvalue()
 
 
-def is_bundle(path: Path) -> bool:
-    """Whether a file is gzip-compressed, as bundles are; ``unpack`` checks the rest."""
-    try:
-        with path.open("rb") as file:
-            return file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-    except OSError:
-        return False  # the caller reads the file next and reports the error
+def is_bundle(raw: bytes) -> bool:
+    """Whether a file's content is gzip-compressed, as bundles are; ``unpack`` checks the rest."""
+    return raw.startswith(GZIP_MAGIC)
 
 
-def unpack(path: Path) -> Bundle:
-    """Read a bundle into memory; extracts nothing to disk. Raises UsageError if it is not a bundle."""
+def unpack(path: Path, raw: bytes) -> Bundle:
+    """Read the bundle ``raw``, the content of ``path``. Raises UsageError if it is not a bundle.
+
+    At most ``BUNDLE_BYTES`` are decompressed, in memory; nothing is extracted to disk.
+    """
+    import gzip
     import tarfile
+    import zlib
 
     try:
-        with tarfile.open(path, "r:gz") as archive:
-            members = dict(_members(archive))
-    except (OSError, EOFError, tarfile.TarError) as error:
+        with gzip.GzipFile(fileobj=io.BytesIO(raw)) as file:
+            archive = bytearray()
+            while piece := file.read(_CHUNK):
+                archive += piece
+                if len(archive) > BUNDLE_BYTES:
+                    raise UsageError(f"{path} is larger than any bundle")
+        members = dict(_members(bytes(archive)))
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise UsageError(
             f"{path} is not a bundle, or is truncated: {error}",
             hint="`qcfeed report --bundle FILE.tar.gz` writes one",
@@ -155,16 +161,27 @@ def unpack(path: Path) -> Bundle:
     return Bundle(path, members)
 
 
-def _members(archive: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:
-    """The regular files of an archive, within the limits of a bundle."""
-    budget = BUNDLE_BYTES
-    for number, info in enumerate(archive):
-        if number > MAX_MEMBERS or info.size > budget:
-            raise UsageError("the file is larger than any bundle")
-        file = archive.extractfile(info) if info.isfile() else None
-        if file is not None:
-            budget -= info.size
-            yield info.name, file.read(info.size)
+def _members(archive: bytes) -> Iterator[tuple[str, bytes]]:
+    """The regular files of an archive.
+
+    Reads plain headers only, as ``pack`` writes them. tarfile would follow extended headers, which
+    may claim any size and which its patterns read in quadratic time.
+    """
+    import tarfile
+
+    offset = 0
+    for _ in range(MAX_MEMBERS):
+        header = archive[offset : offset + tarfile.BLOCKSIZE]
+        if not header.strip(b"\0"):
+            return
+        info = tarfile.TarInfo.frombuf(header, "utf-8", "replace")
+        begin = offset + tarfile.BLOCKSIZE
+        offset = begin + -(-info.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+        if info.size < 0 or offset > len(archive):
+            raise tarfile.ReadError("a file in it is not complete")
+        if info.isreg():
+            yield info.name, archive[begin : begin + info.size]
+    raise tarfile.ReadError(f"it has more than {MAX_MEMBERS} files")
 
 
 def stem(path: str) -> str:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 import typer
 
+from qcfeed import files
 from qcfeed.cli.context import ask, say
 from qcfeed.control.client import ANSWER_BYTES
 from qcfeed.control.routes import (
@@ -26,6 +27,7 @@ from qcfeed.control.routes import (
 )
 from qcfeed.errors import NotFoundError, UsageError
 from qcfeed.model.answer import Answer
+from qcfeed.model.json_errors import JSON_ERRORS
 
 AnyAnswer = TypeVar("AnyAnswer", bound=Answer)
 
@@ -99,9 +101,9 @@ def read(path: Path, route: str, kind: type[AnyAnswer], **params: Any) -> tuple[
     needed = str(kind.__struct_config__.tag)
     from qcfeed.cli import bundle  # imported late: only for files, and archives are slow to import
 
-    if bundle.is_bundle(path):
-        return _answer_of_bundle(path, route, kind, needed, params)
     raw = _read_bytes(path)
+    if bundle.is_bundle(raw):
+        return _answer_of_bundle(path, raw, route, kind, needed, params)
     schema = _schema(path, raw)
     if schema.startswith(_SNAPSHOT) and route.startswith(TASKS):
         return _answer_of_snapshot(path, raw, schema, route, kind, params)
@@ -119,12 +121,17 @@ def read(path: Path, route: str, kind: type[AnyAnswer], **params: Any) -> tuple[
 
 
 def _answer_of_bundle(
-    path: Path, route: str, kind: type[AnyAnswer], needed: str, params: dict[str, Any]
+    path: Path,
+    content: bytes,
+    route: str,
+    kind: type[AnyAnswer],
+    needed: str,
+    params: dict[str, Any],
 ) -> tuple[AnyAnswer, bytes]:
     """Requests about tasks are answered from the snapshot in the bundle, others with the saved answer."""
     from qcfeed.cli import bundle  # imported late: see read
 
-    opened = bundle.unpack(path)
+    opened = bundle.unpack(path, content)
     snapshot = opened.answer(_SNAPSHOT)
     about_tasks = route.startswith(TASKS) and route not in _SEPARATE_IN_BUNDLE
     if snapshot is not None and about_tasks:
@@ -172,7 +179,7 @@ def _partial(kept: int, dropped: int) -> str:
 def _decoded(path: Path, raw: bytes, schema: str, kind: type[AnyAnswer]) -> AnyAnswer:
     try:
         return msgspec.json.decode(raw, type=kind)
-    except msgspec.MsgspecError as error:
+    except JSON_ERRORS as error:
         raise UsageError(f"{path} claims to be {schema} but is not: {error}") from error
 
 
@@ -199,9 +206,10 @@ def schema_of(path: Path) -> str:
     """The schema of a saved file; the manifest's for a bundle. Raises UsageError if it has none."""
     from qcfeed.cli import bundle  # imported late: see read
 
-    if bundle.is_bundle(path):
+    raw = _read_bytes(path)
+    if bundle.is_bundle(raw):
         return str(bundle.Manifest.__struct_config__.tag)
-    return _schema(path, _read_bytes(path))
+    return _schema(path, raw)
 
 
 _SEPARATE_IN_BUNDLE = (TASKS_FINDINGS, TASKS_ENDED, TASKS_FAILURES)
@@ -215,19 +223,15 @@ _SUPPORTED_PARAMS = {"limit", "key"}
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            raw = file.read(ANSWER_BYTES + 1)
+        return files.read(path, ANSWER_BYTES)[0]
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
-    if len(raw) > ANSWER_BYTES:
-        raise UsageError(f"{path} is larger than any answer of qcfeed")
-    return raw
 
 
 def _schema(path: Path, raw: bytes) -> str:
     try:
         schema = msgspec.json.decode(raw, type=_Schema).schema
-    except msgspec.MsgspecError as error:
+    except JSON_ERRORS as error:
         raise UsageError(
             f"{path} is not an answer of qcfeed, or is truncated: {error}",
             hint=_HINT,

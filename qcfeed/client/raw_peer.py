@@ -17,7 +17,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import msgspec
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import (
     AcceptConnection,
@@ -37,6 +36,7 @@ from qcfeed.client.endpoint import Endpoint, explain
 from qcfeed.client.refusals import RetryableError
 from qcfeed.errors import UnreachableError
 from qcfeed.model import messages
+from qcfeed.model.json_errors import JSON_ERRORS
 from qcfeed.model.messages import Quote
 
 _EventT = TypeVar("_EventT", bound=Event)
@@ -159,7 +159,7 @@ class RawPeer:
     def _decode(self, text: str) -> messages.ServerMessage:
         try:
             return messages.decode(text)
-        except msgspec.MsgspecError as error:
+        except JSON_ERRORS as error:
             raise UnreachableError(f"{self._url} sent an unknown message: {text[:80]!r}") from error
 
     async def ping(self) -> None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 from http.client import responses
 
-import msgspec
-
 from qcfeed.errors import (
     InvalidSymbolError,
     NotAllowedError,
@@ -20,6 +18,7 @@ from qcfeed.errors import (
     UsageError,
 )
 from qcfeed.model import messages
+from qcfeed.model.json_errors import JSON_ERRORS
 from qcfeed.model.messages import CloseCode
 
 _RETRY = frozenset({429, 500, 502, 503, 504})
@@ -98,7 +97,7 @@ def _parse_error(status: int, body: bytes) -> tuple[str, str]:
     """The error code ("" if there is none) and the message of a response."""
     try:
         message = messages.decode(body)
-    except msgspec.MsgspecError:
+    except JSON_ERRORS:
         return "", _body_text(status, body)
     if isinstance(message, messages.Error):
         return message.code, _printable(message.message)

@@ -13,7 +13,6 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 import aiohttp
-import msgspec
 
 from qcfeed.client import refusals
 from qcfeed.client.endpoint import Endpoint, explain
@@ -22,6 +21,7 @@ from qcfeed.client.refusals import RetryableError
 from qcfeed.errors import UnreachableError
 from qcfeed.feed import backoff
 from qcfeed.model import messages
+from qcfeed.model.json_errors import JSON_ERRORS
 from qcfeed.model.messages import Error, GoingAway, Quote, ServerMessage
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
@@ -160,7 +160,7 @@ def _received(url: str, frame: aiohttp.WSMessage, retry_in: float) -> Received:
         case aiohttp.WSMsgType.TEXT:
             try:
                 return Received(frame.data, messages.decode(frame.data))
-            except msgspec.MsgspecError as error:
+            except JSON_ERRORS as error:
                 raise UnreachableError(
                     f"{url} sent an unknown message: {frame.data[:80]!r} ({error})",
                     hint="is this the port for quotes? see `qcfeed status`",

@@ -18,6 +18,7 @@ from qcfeed.errors import (
     UnreachableError,
 )
 from qcfeed.model.answer import Answer, ErrorAnswer
+from qcfeed.model.json_errors import JSON_ERRORS
 
 ANSWER_BYTES = 64 * 1024 * 1024
 """More bytes than any answer has. Whatever sends more is not a control plane."""
@@ -79,7 +80,7 @@ class ControlClient:
         """Decode ``raw``. Raises UnreachableError if it is another kind of answer."""
         try:
             return msgspec.json.decode(raw, type=answer_type)
-        except msgspec.MsgspecError as error:
+        except JSON_ERRORS as error:
             raise UnreachableError(
                 f"{self.address} answers in a way that this qcfeed does not know: {error}",
                 hint="is it a qcfeed service of the same version? `qcfeed --version`",
@@ -150,7 +151,7 @@ class ControlClient:
     def _refusal(self, status: int, raw: bytes) -> QcfeedError:
         try:
             failure = msgspec.json.decode(raw, type=ErrorAnswer)
-        except msgspec.MsgspecError:
+        except JSON_ERRORS:
             return self._stranger(f"HTTP status {status}")
         error = errors_by_code().get(failure.code, ServiceBugError)(
             failure.message, hint=failure.hint

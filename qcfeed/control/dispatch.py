@@ -21,6 +21,7 @@ from qcfeed.control.routes import REDACTED, Action, Read, Route
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.errors import ExitStatus, NotFoundError, QcfeedError, TimedOutError, UsageError
 from qcfeed.model.answer import Answer, ErrorAnswer
+from qcfeed.model.json_errors import JSON_ERRORS
 
 logger = logging.getLogger(__name__)
 
@@ -143,14 +144,14 @@ def _method(route: Route) -> str:
 def _query(route: Read[Any], params: Mapping[str, str]) -> Any:
     try:
         return msgspec.convert(dict(params), route.query, strict=False)
-    except (msgspec.MsgspecError, UnicodeError) as error:
+    except JSON_ERRORS as error:
         raise _unusable(route, error) from error
 
 
 def _request(route: Action[Any], body: bytes) -> Any:
     try:
         return msgspec.json.decode(body or b"{}", type=route.query)
-    except (msgspec.MsgspecError, UnicodeError) as error:
+    except JSON_ERRORS as error:
         raise _unusable(route, error) from error
 
 

@@ -17,7 +17,6 @@ from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-import msgspec
 import requests
 import urllib3
 from prometheus_api_client import PrometheusConnect
@@ -29,6 +28,7 @@ from qcfeed.formats import printable
 from qcfeed.metrics import prometheus_access as access
 from qcfeed.metrics import prometheus_answers as answers
 from qcfeed.metrics.prometheus_access import reason
+from qcfeed.model.json_errors import JSON_ERRORS
 
 CLOCK_TOLERANCE_S = 5.0
 """Seconds by which clocks may differ before it is reported: the Date header has whole seconds."""
@@ -39,7 +39,7 @@ _MAX_ERROR = 500
 _MAX_WARNINGS = 10
 _LATEST = 253_402_300_800.0
 """The year 10,000 in Unix seconds: later times have no date."""
-_UNEXPECTED = (KeyError, TypeError, ValueError, RecursionError, msgspec.MsgspecError)
+_UNEXPECTED = (KeyError, TypeError, ValueError, *JSON_ERRORS)
 """What a body raises that is not of the expected form."""
 
 Answer = TypeVar("Answer")
@@ -170,7 +170,7 @@ class Prometheus:
         path = urlsplit(response.url).path
         try:
             envelope, body = answers.check(body, is_query=path.endswith(_QUERIES))
-        except (msgspec.MsgspecError, ValueError, RecursionError):
+        except JSON_ERRORS:
             raise self._stranger(response) from None
         if envelope.status != "success" or status != requests.codes.ok:
             kind, why = envelope.error_type or "error", envelope.error or f"HTTP status {status}"

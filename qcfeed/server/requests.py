@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from qcfeed.errors import InvalidSymbolError, UnknownSymbolError
 from qcfeed.model import symbol as symbols
+from qcfeed.model.json_errors import JSON_ERRORS
 from qcfeed.model.messages import Action, Error, Pong, SlowPolicy, Subscribed, decode_request
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
@@ -29,7 +28,7 @@ class Requests:
         """Answer one text message of a client."""
         try:
             request = decode_request(text)
-        except (msgspec.DecodeError, UnicodeEncodeError) as error:
+        except JSON_ERRORS as error:
             connection.send(Error("bad_request", f"not a request: {error}"))
             return
         if request.action is Action.PING:

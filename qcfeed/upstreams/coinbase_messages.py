@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from qcfeed.model.json_errors import JSON_ERRORS
 from qcfeed.model.messages import TIMESTAMP
 
 CHANNELS = ("ticker", "heartbeat", "level2_batch")
@@ -136,7 +137,7 @@ def decode(text: str | bytes) -> Message | None:
     try:
         decoder = _decoders.get(_type_decoder.decode(text).type)
         return None if decoder is None else decoder.decode(text)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except JSON_ERRORS as error:
         if _find(_TYPE, text) not in {None, *_decoders}:
             return None
         raise InvalidMessageError(text, error) from error

@@ -11,7 +11,6 @@ are about the connection and are skipped. Format and compression are detected fr
 from __future__ import annotations
 
 import gzip
-import itertools
 import re
 import zlib
 from collections.abc import Iterator
@@ -23,10 +22,17 @@ from typing import Self
 import msgspec
 
 from qcfeed.errors import ConfigError
+from qcfeed.files import check_is_file
+from qcfeed.model.json_errors import JSON_ERRORS
 from qcfeed.model.messages import ServerMessage
 
 _FLUSH_EVERY = 0.1
 _MAX_LINE = 64 * 1024 * 1024
+_MAX_LINES = 20_000_000
+_MAX_SKIPPED = 100_000
+"""Empty lines, and lines about the connection, in one file."""
+_LATEST = 253_402_300_800.0
+"""The year 10,000 in Unix seconds: later times have no date."""
 _GZIP_MAGIC = b"\x1f\x8b"
 _RAW_LINE = re.compile(rb"(\d+(?:\.\d+)?): (\{.*)", re.DOTALL)
 
@@ -102,13 +108,17 @@ class RecordingReader:
 
     def __iter__(self) -> Iterator[tuple[float, ServerMessage | bytes]]:
         parse = None
+        skipped = 0
         for number, line in self._lines():
             if not line.strip() or line.startswith(b"ws"):
+                skipped += 1
+                if skipped > _MAX_SKIPPED:
+                    raise self._invalid_line(number, f"over {_MAX_SKIPPED:,} without a message")
                 continue
             parse = parse or (_parse_raw if _RAW_LINE.match(line) else _parse_own)
             try:
                 entry = parse(line)
-            except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+            except (ValueError, *JSON_ERRORS) as error:
                 if not line.endswith(b"\n"):
                     self.truncated = True
                     return
@@ -117,14 +127,16 @@ class RecordingReader:
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         try:
+            check_is_file(self.path)
             with self._open() as file:
-                for number in itertools.count(1):
+                for number in range(1, _MAX_LINES):
                     line = file.readline(_MAX_LINE)
                     if len(line) == _MAX_LINE:
                         raise self._invalid_line(number, "longer than 64 MiB")
                     if not line:
                         return
                     yield number, line
+                raise self._invalid_line(_MAX_LINES, "too many lines")
         except EOFError:
             self.truncated = True
         except (gzip.BadGzipFile, zlib.error) as error:
@@ -153,11 +165,17 @@ _raw = msgspec.json.Decoder(msgspec.Raw)
 
 def _parse_own(line: bytes) -> tuple[float, ServerMessage]:
     entry = _own.decode(line)
-    return entry.at, entry.message
+    return _checked(entry.at), entry.message
 
 
 def _parse_raw(line: bytes) -> tuple[float, bytes]:
     match = _RAW_LINE.match(line)
     if match is None:
         raise ValueError("no time and message")
-    return float(match[1]), bytes(_raw.decode(match[2]))
+    return _checked(float(match[1])), bytes(_raw.decode(match[2]))
+
+
+def _checked(at: float) -> float:
+    if not 0 <= at < _LATEST:
+        raise ValueError("its time is not between the years 1970 and 9999")
+    return at

@@ -78,7 +78,10 @@ class _Services:
             status, body = service.ask("GET", path, most=ANSWER_BYTES)
         if status != OK:
             raise ValueError(status)
-        return json.loads(body)
+        try:
+            return json.loads(body)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
 
     def _service(self) -> Connection:
         if not self._given:

@@ -16,6 +16,7 @@ from qcfeed.control.audit import AuditLog
 from qcfeed.control.recent_log import Entry, RecentLog
 from qcfeed.control.routes import AUDIT, CONFIG, LOG, METRICS, NoQuery, Read, Route
 from qcfeed.errors import UsageError
+from qcfeed.model.json_errors import JSON_ERRORS
 from qcfeed.model.report import (
     AuditEntries,
     Configuration,
@@ -146,7 +147,7 @@ def _entry(line: bytes) -> dict[str, Any] | None:
     """One entry; None for an incomplete line (the disk was full, or it is being written)."""
     try:
         return msgspec.json.decode(line, type=dict[str, Any])
-    except msgspec.MsgspecError:
+    except JSON_ERRORS:
         return None
 
 

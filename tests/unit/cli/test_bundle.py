@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import gzip
 import json
+import tarfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -8,7 +11,7 @@ import pytest
 from qcfeed.cli import bundle, saved_files
 from qcfeed.cli.bundle import Manifest
 from qcfeed.control.routes import ORPHANS, TASKS_BY_LOCATION
-from qcfeed.errors import NotFoundError, UsageError
+from qcfeed.errors import NotFoundError, QcfeedError, UsageError
 from qcfeed.model.answer import Answer
 from qcfeed.model.orphans import Orphans
 from qcfeed.model.saved_tasks import SavedSnapshot
@@ -59,7 +62,7 @@ def test_files_that_are_too_large_are_left_out_and_listed(
     files = {"a": b"a" * 101, "b": b"b" * 100, "c": b"c" * 60, "d": b"d" * 50}
     path, _ = made(tmp_path, files)
     monkeypatch.undo()
-    opened = bundle.unpack(path)
+    opened = bundle.unpack(path, path.read_bytes())
     assert opened.members.keys() == {"manifest.json", "b", "d"}
     dropped = json.loads(opened.members["manifest.json"])["skipped"]
     assert [each.split(":")[0] for each in dropped] == ["a", "c"]
@@ -71,10 +74,55 @@ def test_a_bundle_that_is_larger_than_any_is_not_unpacked(
     path, _ = made(tmp_path, {"a": b"0" * 100_000})
     monkeypatch.setattr(bundle, "BUNDLE_BYTES", 50_000)
     with pytest.raises(UsageError, match="larger than any bundle"):
-        bundle.unpack(path)
+        bundle.unpack(path, path.read_bytes())
 
 
 def test_an_answer_of_a_later_version_is_a_clear_error(tmp_path: Path) -> None:
     path, _ = made(tmp_path, {"answers/orphans.json": b'{"schema":"qcfeed.orphans/2","total":"x"}'})
     with pytest.raises(UsageError, match="but is not"):
         saved_files.read(path, ORPHANS, Orphans)
+
+
+def header(name: str, size: int, kind: bytes) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size, info.type = size, kind
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_header_that_claims_three_gigabytes_reserves_none(tmp_path: Path, kind: bytes) -> None:
+    path = tmp_path / "evil.tar.gz"
+    path.write_bytes(gzip.compress(header("x", 3 * 2**30, kind) + b"0" * 1_000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(UsageError, match="not a bundle"):
+            saved_files.read(path, ORPHANS, Orphans)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 16 * 2**20
+
+
+def test_a_small_file_that_grows_without_end_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "evil.tar.gz"
+    path.write_bytes(gzip.compress(b"\n" * 1_000_000) * 200)
+    with pytest.raises(UsageError, match="larger than any bundle"):
+        saved_files.read(path, ORPHANS, Orphans)
+
+
+def test_an_archive_of_too_many_files(tmp_path: Path) -> None:
+    path = tmp_path / "evil.tar.gz"
+    path.write_bytes(gzip.compress(header("x", 0, tarfile.REGTYPE) * 1_000))
+    with pytest.raises(UsageError, match="more than 100 files"):
+        saved_files.read(path, ORPHANS, Orphans)
+
+
+def test_deeply_nested_json_is_one_clear_error(tmp_path: Path) -> None:
+    nested = b"[" * 200_000 + b"]" * 200_000
+    path = tmp_path / "deep.json"
+    path.write_bytes(b'{"x":' + nested + b',"schema":"qcfeed.orphans/2"}')
+    with pytest.raises(UsageError, match="not an answer of qcfeed"):
+        saved_files.read(path, ORPHANS, Orphans)
+    packed, _ = made(tmp_path, {"answers/orphans.json": path.read_bytes()})
+    with pytest.raises(QcfeedError, match=r"does not contain qcfeed.orphans"):
+        saved_files.read(packed, ORPHANS, Orphans)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,39 @@ def test_a_full_disk_is_reported() -> None:
         writer.write(1.0, QUOTE)
     with pytest.raises(ConfigError, match="No space left"):
         writer.close()
+
+
+NESTED = b"[" * 200_000 + b"]" * 200_000
+PONG = b'{"type":"pong"}'
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b'{"at":%s,"message":%s}\n' % (b"9" * 400, PONG), "between the years|out of range"),
+        (b'{"at":-1,"message":%s}\n' % PONG, "between the years"),
+        (b'{"at":1e300,"message":%s}\n' % PONG, "between the years"),
+        (b"9" * 400 + b": {}\n", "between the years"),
+        (b'{"at":1,"x":%s,"message":%s}\n' % (NESTED, PONG), "recursion"),
+        (b"1.0: {" + NESTED + b"}\n", "malformed|recursion"),
+        (b"\n" * 200_000, "over 100,000 without a message"),
+        (b"ws x\n" * 200_000, "over 100,000 without a message"),
+    ],
+    ids=["400 digits", "negative", "huge", "raw 400 digits", "deep", "raw deep", "newlines", "ws"],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_recording_that_means_harm_is_one_clear_error(
+    tmp_path: Path, content: bytes, why: str, packed: bool
+) -> None:
+    path = tmp_path / "evil"
+    path.write_bytes(gzip.compress(content) if packed else content)
+    with pytest.raises(ConfigError, match=why) as caught:
+        list(RecordingReader(path))
+    assert len(caught.value.message) < 500
+
+
+def test_devices_and_pipes_are_no_recordings(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (Path("/dev/zero"), tmp_path / "pipe"):
+        with pytest.raises(ConfigError, match="it is a device or a pipe"):
+            list(RecordingReader(path))
