@@ -110,6 +110,11 @@ def attach(
     return handle
 
 
+def handle_of(loop: asyncio.AbstractEventLoop) -> Attached | None:
+    """The first open handle of a loop; None if it is not attached."""
+    return next((each for each in list(_handles) if each.loop is loop), None)
+
+
 def _earlier(instance: str, loop: asyncio.AbstractEventLoop) -> Attached | None:
     """The handle that this loop has under this name. Those of closed loops are closed."""
     found = None
@@ -301,6 +306,12 @@ class Attached:
 
         return Collector(program.ProgramSamples(self.ledger, self._watch).read)
 
+    def stop_answering(self) -> None:
+        """Stop the control plane alone, from any thread but the loop's: ``close`` then blocks the loop only
+        shortly. Takes up to three seconds if actions run."""
+        if self._server is not None:
+            self._server.stop()
+
     def close(self) -> None:
         """Stop the control plane, and restore the task factory. The program goes on.
 
@@ -321,8 +332,7 @@ class Attached:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._server is not None:
-            await asyncio.to_thread(self._server.stop)
+        await asyncio.to_thread(self.stop_answering)
         self.close()
 
 

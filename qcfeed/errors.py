@@ -73,6 +73,18 @@ class NoRunningLoopError(UsageError, RuntimeError):
     code = "no_running_loop"
 
 
+class AlreadyAttachedError(UsageError):
+    """The program has qcfeed in it already."""
+
+    code = "already_attached"
+
+
+class IncompatibleError(UsageError):
+    """The program has another version of qcfeed, or of a package that qcfeed needs."""
+
+    code = "incompatible"
+
+
 class UnsupportedInterpreterError(UsageError, RuntimeError):
     """The ledger does not support this Python: it is free-threaded, or not CPython."""
 
@@ -143,3 +155,11 @@ class UpstreamError(QcfeedError):
 
     code = "upstream"
     exit_status = ExitStatus.UNREACHABLE
+
+
+def errors_by_code(root: type[QcfeedError] = QcfeedError) -> dict[str, type[QcfeedError]]:
+    """All errors by code, to raise here what was refused in another process."""
+    found = {root.code: root}
+    for inner in root.__subclasses__():
+        found |= errors_by_code(inner)
+    return found

@@ -37,6 +37,8 @@ COMMANDS = {
     "stacks": "Show the stack of every thread, the event loop's first.",
     "feeds": "List feeds, one per symbol, or cancel them.",
     "subscribers": "List subscriber connections, the furthest behind first, or disconnect some.",
+    "attach": "Attach a Python program that is already running, without changing or restarting it.",
+    "detach": "End what attach began, and leave the program as it was.",
     "watch": "Show live quotes.",
     "repro": "Reproduce the incident: clients come and go, then count what they left behind.",
     "drill": "Inject a fault for a limited time, to rehearse an incident.",
@@ -98,7 +100,7 @@ def _before(
             envvar="QCFEED_INSTANCE",
             metavar="INSTANCE",
             help="Name of the service on this machine; not needed if only one is running."
-            " For serve: the name of the new instance.",
+            " For serve and attach: the name of the new instance.",
         ),
     ] = None,
     socket: Annotated[

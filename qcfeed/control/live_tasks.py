@@ -20,6 +20,7 @@ from qcfeed.diagnostics import (
     profile,
     snapshot,
     source_lines,
+    task_groups,
     waits,
 )
 from qcfeed.diagnostics.ended_task import EndedTaskInfo, Outcome
@@ -37,6 +38,7 @@ from qcfeed.model.tasks import (
     ByLocationQuery,
     Location,
     Task,
+    TaskGroup,
     TasksByLocation,
     TaskTotals,
     WaitCount,
@@ -60,6 +62,9 @@ class LiveTasks:
             totals=msgspec.convert(taken.totals, TaskTotals, from_attributes=True),
             locations=msgspec.convert(taken.rows, list[Location], from_attributes=True),
             since=self._since,
+            earlier=msgspec.convert(
+                task_groups.earlier(self._ledger), list[TaskGroup], from_attributes=True
+            ),
         )
 
     def describe(self, rows: list[Location], query: ByLocationQuery) -> None:

@@ -199,6 +199,10 @@ class Ledger:
         """How many of the live tasks existed before the ledger was installed. From any thread."""
         return sum(not task.done() for task in self._earlier)
 
+    def earlier_refs(self) -> list[TaskRef]:
+        """Weak references to tasks that existed before the ledger was installed. From any thread."""
+        return list(self._earlier.data)  # type: ignore[attr-defined]
+
     def is_tracked(self, task: AnyTask) -> bool:
         """Whether the ledger has recorded the task, or is about to. Cost: 0.1 us for its own tasks."""
         # Another thread can see a Task in the moment before the factory has set its site.

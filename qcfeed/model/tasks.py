@@ -84,8 +84,24 @@ class Location(msgspec.Struct, kw_only=True):
     source: str | msgspec.UnsetType = msgspec.UNSET
 
 
+class TaskGroup(msgspec.Struct, kw_only=True):
+    """Tasks without a record that run the same coroutine and wait at the same place.
+
+    ``location``: where they wait, in the program's own code, as ``file:line``; with several lines if they wait
+    at several lines of one function. ``function``: the function there. ``waiting``: what it awaits, for
+    example ``Queue.get`` or ``future``; or ``ready`` or ``running``.
+    """
+
+    coroutine: str
+    location: str
+    function: str
+    waiting: str
+    count: int
+
+
 class TasksByLocation(Answer, kw_only=True, tag="qcfeed.tasks.by_location/3"):
-    """Tasks by spawn location. ``since``: when this process began to answer.
+    """Tasks by spawn location. ``since``: when this process began to answer. ``earlier``: the tasks that were
+    there before the ledger, which have no spawn location; the largest group first.
 
     Two answers with the same ``since``, ``pid`` and ``instance`` are about the same run of a program.
     """
@@ -93,6 +109,7 @@ class TasksByLocation(Answer, kw_only=True, tag="qcfeed.tasks.by_location/3"):
     totals: TaskTotals
     locations: list[Location]
     since: str = ""
+    earlier: list[TaskGroup] = msgspec.field(default_factory=list)
 
 
 class Task(msgspec.Struct, kw_only=True):

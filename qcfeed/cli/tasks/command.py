@@ -24,11 +24,11 @@ from qcfeed.cli.lazy import LazyGroup
 from qcfeed.cli.saved_files import From, Save, ask_or_read, schema_of
 from qcfeed.cli.tasks import filters, waiting
 from qcfeed.cli.ui import durations, formats
-from qcfeed.cli.ui.render import show
+from qcfeed.cli.ui.render import draw, emit, show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import TASKS, TASKS_BY_LOCATION
 from qcfeed.errors import UsageError
-from qcfeed.model.tasks import Location, Task, Tasks, TasksByLocation, TaskTotals
+from qcfeed.model.tasks import Location, Task, TaskGroup, Tasks, TasksByLocation, TaskTotals
 
 DEFAULT_LIMIT = 1_000
 BY_LOCATION = str(TasksByLocation.__struct_config__.tag)
@@ -109,6 +109,17 @@ LOCATION_TABLE: Table[Location] = Table(
     identity=lambda location: location.location,
 )
 
+GROUP_TABLE: Table[TaskGroup] = Table(
+    (
+        Column("count", header="TASKS", show=formats.count, right=True),
+        Column("coroutine", least=24),
+        Column("waiting", least=12),
+        Column("location", least=24),
+        Column("function", least=20, wide=True),
+    ),
+    identity=lambda group: group.location or group.coroutine,
+)
+
 
 @app.callback(
     cls=Subcommands,
@@ -123,6 +134,7 @@ LOCATION_TABLE: Table[Location] = Table(
         "qcfeed tasks --older-than 5m --waiting-on sleep --label symbol=AAPL",
         "qcfeed tasks --window 30s            # which line grows, and how fast",
         "qcfeed tasks --save before.json      # a full snapshot, to read with --from",
+        "qcfeed tasks --pid 4711              # a running program that has never heard of qcfeed",
         "qcfeed tasks -o speedscope > tasks.speedscope.json   # a flame graph",
         "qcfeed tasks --by-location -o json | jq '.locations[] | select(.orphaned > 0)'",
     ),
@@ -168,12 +180,24 @@ def tasks(
     ] = False,
     save: Save = None,
     source: From = None,
+    pid: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="PID",
+            help="Look at a program without qcfeed: its tasks by coroutine and where they wait.",
+        ),
+    ] = None,
     form: TaskOutput = TaskFormat.TABLE,
 ) -> None:
     """List live tasks, oldest first, or count them by spawn location.
 
     A spawn location is the line of code that created the task, FILE:LINE. Every spawned task is
     live, finished, cancelled, failed or destroyed. A live task is orphaned if its owner is gone.
+    With --by-location, tasks from before the ledger are listed by where they wait.
+
+    With --pid, the tasks of any running asyncio program on Python 3.14 or later are read from a
+    thread inside it, which leaves nothing behind.
 
     Exit status: 0.
     """
@@ -181,6 +205,13 @@ def tasks(
         return
     params = filters.params(site, label, older_than, waiting_on, name)
     other_view = watch or window is not None or tree or by not in ("", "location")
+    if pid is not None:
+        from qcfeed.cli.tasks import of_process
+
+        of_process.run(
+            ctx, pid, form, alone=not (other_view or params or by_location or by or save or source)
+        )
+        return
     if form in PROFILES:
         _profile(ctx, form, source, save, params, exact=exact, other_view=other_view)
         return
@@ -260,6 +291,9 @@ def _by_location(
     if any(row.waits for row in answer.locations):
         table = waiting.with_waits(table)
     show(output, table, answer.locations, raw=raw, total=total)
+    if answer.earlier and not params and output in (Format.TABLE, Format.WIDE):
+        emit("\ntasks from before the ledger, by coroutine and where they wait:")
+        draw(GROUP_TABLE, answer.earlier, wide=output is Format.WIDE)
     warn_incomplete(answer.totals.incomplete)
 
 

@@ -1,0 +1,169 @@
+"""Runs a script in another process and waits for its report, in a private directory.
+
+The script connects to a Unix socket of ours. So it notices when this command has been killed, and then does
+nothing. If no report comes in time, the request is withdrawn and the directory removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from qcfeed.control import peers
+from qcfeed.errors import (
+    NotAllowedError,
+    QcfeedError,
+    TimedOutError,
+    UnreachableError,
+    errors_by_code,
+)
+from qcfeed.inject import process, runtime, script, tracing
+from qcfeed.inject.process import Target
+
+NUDGE_S = 0.25
+"""Seconds after which the main thread is woken again: it may have begun to wait just after the last time."""
+_EMPTY = os.devnull
+"""A script that does nothing, and takes the place of one that is withdrawn."""
+_MAX_REPORT = 64 << 20
+
+
+def run(target: Target, work: str, arguments: dict[str, Any], within: float) -> dict[str, Any]:
+    """Run the function ``work`` of the module ``work`` in the process, and return its result.
+
+    ``within``: seconds until it must have answered. The process has confirmed nothing before its result is
+    here, and takes back what it did if this raises.
+
+    Raises NotAllowedError and UnreachableError as ``process`` does, and TimedOutError.
+    """
+    deadline = time.monotonic() + within
+    with _room(target) as room, _listener(room) as listener:
+        file = room / "script.py"
+        file.write_text(script.build(str(room), work, arguments, within), encoding="utf-8")
+        _give(target, file)
+        _request(target, str(file))
+        with _connection(target, listener, deadline, within) as connection:
+            return _report(target, connection, deadline)
+
+
+@contextlib.contextmanager
+def _room(target: Target) -> Iterator[Path]:
+    """A directory that only we and the process can enter."""
+    room = Path(tempfile.mkdtemp(prefix="qcfeed-attach-"))
+    try:
+        _give(target, room)
+        yield room
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _listener(room: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(room / "socket"))
+        listener.listen(1)
+        yield listener
+
+
+def _give(target: Target, path: Path) -> None:
+    """Root gives the file to the process's user, who could not read it otherwise."""
+    if os.geteuid() == 0 and target.uid != 0:
+        os.chown(path, target.uid, -1)
+
+
+def _request(target: Target, path: str) -> None:
+    try:
+        with tracing.stopped(target.pid):
+            target.runtime.request(path)
+    except ProcessLookupError as error:
+        raise process.gone(target.pid) from error
+    except PermissionError as error:
+        raise process.not_permitted(target.pid) from error
+    except TimeoutError as error:
+        raise UnreachableError(
+            f"process {target.pid} does not react: its main thread waits in the kernel, for a disk"
+            " or a network file system",
+            hint=f"`cat /proc/{target.pid}/stack` as root shows where; try again later",
+        ) from error
+    except runtime.DisabledError as error:
+        raise NotAllowedError(
+            f"process {target.pid} was started with remote debugging switched off"
+            " (PYTHON_DISABLE_REMOTE_DEBUG, -X disable-remote-debug, or a Python built without it)",
+            hint="start it without that, or with `qcfeed.attach(...)` in the program;"
+            f" `py-spy dump --pid {target.pid}` shows its stacks now",
+        ) from error
+    except runtime.UnknownLayoutError as error:
+        raise UnreachableError(
+            f"process {target.pid} cannot be asked to run anything: {error}",
+            hint="nothing was changed; try again, or call `qcfeed.attach(...)` in the program",
+        ) from error
+
+
+def _connection(
+    target: Target, listener: socket.socket, deadline: float, within: float
+) -> socket.socket:
+    """Wait until the script connects; wake the process again and again meanwhile."""
+    while (left := deadline - time.monotonic()) > 0:
+        listener.settimeout(min(left, NUDGE_S))
+        with contextlib.suppress(TimeoutError):
+            connection, _ = listener.accept()
+            if peers.peer(connection).pid == target.pid:
+                return connection
+            connection.close()
+        with contextlib.suppress(TimeoutError, PermissionError):
+            _wake(target.pid)
+    with contextlib.suppress(QcfeedError):
+        _request(target, _EMPTY)
+    raise TimedOutError(
+        f"process {target.pid} did not run the script within {within:g} s, and no longer will: its main"
+        " thread is in one long call, or waits for events in compiled code (uvloop without traffic)",
+        hint=f"send it a request while you try again, or `qcfeed --timeout 60 ...`;"
+        f" `py-spy dump --pid {target.pid}` shows where it is",
+    )
+
+
+def _wake(pid: int) -> None:
+    try:
+        tracing.wake(pid)
+    except ProcessLookupError as error:
+        raise process.gone(pid) from error
+
+
+def _report(target: Target, connection: socket.socket, deadline: float) -> dict[str, Any]:
+    raw = bytearray()
+    try:
+        while not raw.endswith(b"\n"):
+            connection.settimeout(max(0.001, deadline - time.monotonic()))
+            part = connection.recv(1 << 16)
+            raw += part
+            if not part or len(raw) > _MAX_REPORT:
+                raise process.gone(target.pid)
+        report = json.loads(raw)
+        if "error" not in report:
+            connection.sendall(b"+")
+    except TimeoutError as error:
+        raise TimedOutError(
+            f"process {target.pid} began, and had not finished in time; it takes back what it did",
+            hint="its loop is stuck or the machine is busy: `qcfeed --timeout 60 ...`",
+        ) from error
+    except OSError as error:
+        raise process.gone(target.pid) from error
+    return _result(target, report)
+
+
+def _result(target: Target, report: dict[str, Any]) -> dict[str, Any]:
+    if "error" in report:
+        error = report["error"]
+        kind = errors_by_code().get(error["code"], QcfeedError)
+        raised = kind(f"process {target.pid}: {error['message']}", hint=error.get("hint"))
+        if trace := error.get("trace"):
+            raised.add_note(trace)
+        raise raised
+    return dict(report)

@@ -1,0 +1,96 @@
+"""Starts the work that was sent, in a thread of its own, and reports its result over a Unix socket.
+
+The interpreter calls ``begin`` between any two instructions of the program's main thread, perhaps while
+that holds a lock. So ``begin`` only starts a thread, with ``_thread`` because ``threading`` takes a lock.
+"""
+
+from __future__ import annotations
+
+import _thread
+import sys
+
+TYPE_CHECKING = False  # the main thread of the program waits while this is imported
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+    from typing import Any, Protocol
+
+    class Kept(Protocol):
+        """A result that stands only if the command has received it; ``undo`` takes it back otherwise."""
+
+        result: Arguments
+
+        def undo(self) -> None: ...
+
+    Arguments = dict[str, Any]
+    Work = Callable[[Any, Arguments], Arguments | Kept]
+    """Takes the loop that runs in the main thread, or None, and the arguments."""
+
+CONNECT_TIMEOUT_S = 2.0
+_MAX_TRACE = 4_000
+
+
+def begin(directory: str, load: Callable[[], Work], arguments: Arguments, answer_s: float) -> None:
+    """Start the function that ``load`` gives. ``directory``: where the command listens. ``answer_s``: how
+    long it may take to confirm that it has the result."""
+    asyncio = sys.modules.get("asyncio")
+    loop = None if asyncio is None else asyncio._get_running_loop()  # noqa: SLF001
+    _thread.start_new_thread(_run, (directory, load, loop, arguments, answer_s))
+
+
+def _run(
+    directory: str, load: Callable[[], Work], loop: Any, arguments: Arguments, answer_s: float
+) -> None:
+    import contextlib
+    import socket
+
+    with contextlib.suppress(Exception), socket.socket(socket.AF_UNIX) as command:
+        command.settimeout(CONNECT_TIMEOUT_S)
+        try:
+            command.connect(f"{directory}/socket")
+        except OSError:
+            _remove(directory)  # the command was killed: nobody waits, so nothing is done
+            return
+        result = _result_of(load, loop, arguments)
+        kept = None if isinstance(result, dict) else result
+        told = _told(command, result if kept is None else kept.result, answer_s)
+        if kept is not None and not told:
+            kept.undo()
+
+
+def _result_of(load: Callable[[], Work], loop: Any, arguments: Arguments) -> Any:
+    if "asyncio" not in sys.modules:  # the work imports it, which would leave it behind
+        message, hint = "it does not use asyncio", "`py-spy dump --pid` shows what it does"
+        return {"error": {"code": "no_running_loop", "message": message, "hint": hint}}
+    try:
+        return load()(loop, arguments)
+    except BaseException as error:  # noqa: BLE001 - nothing may be raised into the program
+        import traceback
+
+        trace = "".join(traceback.format_exception(error))[-_MAX_TRACE:]
+        return {
+            "error": {"code": "bug", "message": f"{type(error).__name__}: {error}", "trace": trace}
+        }
+
+
+def _told(command: socket.socket, result: Arguments, answer_s: float) -> bool:
+    """Send the result. Whether the command has confirmed it."""
+    import json
+
+    command.settimeout(answer_s)
+    try:
+        command.sendall(json.dumps(result).encode() + b"\n")
+        return command.recv(1) == b"+"
+    except OSError:
+        return False
+
+
+def _remove(directory: str) -> None:
+    import contextlib
+    import os
+
+    for name in ("script.py", "socket"):
+        with contextlib.suppress(OSError):
+            os.unlink(f"{directory}/{name}")  # noqa: PTH108
+    with contextlib.suppress(OSError):
+        os.rmdir(directory)  # noqa: PTH106

@@ -1,0 +1,201 @@
+"""The Python interpreter in another process, and how it is asked to run a script.
+
+This is the protocol that CPython documents under "Remote debugging attachment protocol" (PEP 768). We speak
+it ourselves instead of calling ``sys.remote_exec``, which works only from the same minor version as the
+program's (docs/adr/0030-attach-to-a-running-process.md). Nothing is written before these agree with what is
+expected: the cookie, the version, the sizes, and the id of the main thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from qcfeed.inject import elf
+
+COOKIE = b"xdebugpy"
+"""The first bytes of every interpreter's runtime state from Python 3.13 on."""
+_FINAL = 0xF
+"""The release level of a final version; others may be laid out in another way."""
+_PLEASE_STOP = 1 << 5
+"""The bit of the eval breaker that makes a thread look whether it was asked to run something."""
+_MAX_INTERPRETERS = 1_000
+_MAX_PATH = 512
+
+
+class _Layout(NamedTuple):
+    """Where fields are in the interpreter's table of offsets, as numbers of 64-bit words. The table stays
+    the same within a minor version."""
+
+    native_thread_id: int
+    debugger_support: int
+
+
+_LAYOUTS = {(3, 14): _Layout(28, 89), (3, 15): _Layout(31, 105)}
+_INTERPRETERS_HEAD = 5
+_INTERPRETER_SIZE, _INTERPRETER_ID, _INTERPRETER_NEXT = 6, 7, 8
+_MAIN_THREAD = 10
+_THREAD_SIZE = 22
+_SUPPORT_WORDS = 6
+
+KNOWN = tuple(_LAYOUTS)
+"""The versions that can be asked to run a script."""
+
+
+class UnknownLayoutError(Exception):
+    """The interpreter's memory is not as expected; nothing was written."""
+
+
+class DisabledError(Exception):
+    """The program was started with remote debugging switched off."""
+
+
+class Runtime:
+    """The interpreter of process ``pid``. ``version``: as (3, 14)."""
+
+    def __init__(self, pid: int, address: int) -> None:
+        self.pid = pid
+        self._address = address
+        with _memory(pid) as memory:
+            word, free_threaded = struct.unpack("<2Q", _read(memory, address + 8, 16))
+        self.version = (word >> 24 & 0xFF, word >> 16 & 0xFF)
+        self.is_final = (word >> 4 & 0xF) == _FINAL
+        self.is_free_threaded = bool(free_threaded)
+
+    def request(self, script: str) -> None:
+        """Ask the main thread of the main interpreter to run the file ``script`` when it next can.
+
+        A second request replaces one that was not yet carried out. The main thread should be stopped
+        meanwhile (tracing.py). Raises DisabledError if the program forbids it, UnknownLayoutError if its memory
+        is not as expected, and OSError if it cannot be read or written.
+        """
+        path = os.fsencode(script) + b"\0"
+        with _memory(self.pid) as memory:
+            words = self._words(memory)
+            breaker, support, enabled, pending, script_path, size = self._support(words)
+            if len(path) > size:
+                raise UnknownLayoutError(f"the script's path has more than {size} bytes: {script}")
+            interpreter = self._main_interpreter(memory, words)
+            if not struct.unpack("<i", _read(memory, interpreter + enabled, 4))[0]:
+                raise DisabledError
+            thread = self._main_thread(memory, words, interpreter)
+            _write(memory, thread + support + script_path, path)
+            _write(memory, thread + support + pending, struct.pack("<i", 1))
+            # Only the byte with the bit: the others hold the version of the instrumentation.
+            [events] = _read(memory, thread + breaker, 1)
+            _write(memory, thread + breaker, bytes([events | _PLEASE_STOP]))
+
+    def _words(self, memory: int) -> tuple[int, ...]:
+        if self.version not in _LAYOUTS:
+            raise UnknownLayoutError(f"Python {self.version[0]}.{self.version[1]} is not known")
+        number = _LAYOUTS[self.version].debugger_support + _SUPPORT_WORDS
+        return struct.unpack(f"<{number}Q", _read(memory, self._address, 8 * number))
+
+    def _support(self, words: tuple[int, ...]) -> tuple[int, int, int, int, int, int]:
+        """The six offsets of the debugger's support, checked."""
+        found = words[_LAYOUTS[self.version].debugger_support :]
+        breaker, support, enabled, pending, script_path, size = found
+        fits = (
+            breaker < words[_THREAD_SIZE]
+            and support + script_path + size <= words[_THREAD_SIZE]
+            and enabled < words[_INTERPRETER_SIZE]
+            and pending < script_path
+            and size == _MAX_PATH
+        )
+        if not fits:
+            raise UnknownLayoutError("the table of offsets is not as expected")
+        return breaker, support, enabled, pending, script_path, size
+
+    def _main_interpreter(self, memory: int, words: tuple[int, ...]) -> int:
+        """The address of the interpreter with number 0."""
+        address = _word(memory, self._address + words[_INTERPRETERS_HEAD])
+        for _ in range(_MAX_INTERPRETERS):
+            if not address:
+                break
+            if _word(memory, address + words[_INTERPRETER_ID]) == 0:
+                return address
+            address = _word(memory, address + words[_INTERPRETER_NEXT])
+        raise UnknownLayoutError("there is no main interpreter; the program is starting or ending")
+
+    def _main_thread(self, memory: int, words: tuple[int, ...], interpreter: int) -> int:
+        """The address of the state of the main thread, whose native id must be the process's."""
+        thread = _word(memory, interpreter + words[_MAIN_THREAD])
+        if not thread:
+            raise UnknownLayoutError("there is no main thread; the program is starting or ending")
+        native = _word(memory, thread + words[_LAYOUTS[self.version].native_thread_id])
+        if native != self.pid:
+            raise UnknownLayoutError(
+                f"its Python runs in thread {native}, and not in the process's main thread"
+            )
+        return thread
+
+
+def find(pid: int) -> Runtime | None:
+    """The interpreter of Python 3.13 or later in a process; None if there is none.
+
+    Raises OSError if the process's memory may not be read.
+    """
+    mapped = elf.mappings(Path(f"/proc/{pid}/maps").read_text(errors="surrogateescape"))
+    for path, file in _candidates(pid, mapped):
+        address = _runtime_address(file, [each for each in mapped if each.path == path])
+        if address is not None and _has_cookie(pid, address):
+            return Runtime(pid, address)
+    return None
+
+
+def _candidates(pid: int, mapped: list[elf.Mapping]) -> Iterator[tuple[str, str]]:
+    """Files that may contain the interpreter: the path in the process's maps, and the path to open.
+
+    ``exe`` can be opened also when the file was replaced since the process was started.
+    """
+    yield str(Path(f"/proc/{pid}/exe").readlink()), f"/proc/{pid}/exe"
+    for path in dict.fromkeys(each.path for each in mapped):
+        if "python" in Path(path).name:
+            yield path, f"/proc/{pid}/root{path}"
+
+
+def _runtime_address(file: str, mapped: list[elf.Mapping]) -> int | None:
+    with contextlib.suppress(OSError), Path(file).open("rb") as binary:
+        found = elf.section(binary, b".PyRuntime")
+        return None if found is None else found.mapped_at(mapped)
+    return None
+
+
+def _has_cookie(pid: int, address: int) -> bool:
+    with _memory(pid) as memory:
+        try:
+            return _read(memory, address, len(COOKIE)) == COOKIE
+        except UnknownLayoutError:
+            return False
+
+
+@contextlib.contextmanager
+def _memory(pid: int) -> Iterator[int]:
+    descriptor = os.open(f"/proc/{pid}/mem", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _read(memory: int, address: int, size: int) -> bytes:
+    try:
+        found = os.pread(memory, size, address)
+    except (OSError, OverflowError) as error:
+        raise UnknownLayoutError(f"nothing can be read at {address:#x}") from error
+    if len(found) != size:
+        raise UnknownLayoutError(f"nothing can be read at {address:#x}")
+    return found
+
+
+def _word(memory: int, address: int) -> int:
+    return int.from_bytes(_read(memory, address, 8), "little")
+
+
+def _write(memory: int, address: int, data: bytes) -> None:
+    if os.pwrite(memory, data, address) != len(data):
+        raise UnknownLayoutError(f"nothing can be written at {address:#x}")

@@ -1,0 +1,75 @@
+"""Stops the main thread of a process for a moment, and thereby wakes it (ptrace(2)).
+
+A thread that waits in ``epoll_wait`` returns from it when it is stopped and continued; Python then looks
+whether it was asked to run something, and waits again. ``PTRACE_SEIZE`` and ``PTRACE_INTERRUPT`` send no
+signal and tell nobody but us: no shell takes the job for stopped, no parent gets SIGCHLD, and the other
+threads run on. If we are killed meanwhile, the kernel lets the thread go on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import time
+from collections.abc import Iterator
+
+STOP_TIMEOUT_S = 2.0
+"""Seconds within which a thread must stop. One that waits for a disk cannot be interrupted."""
+
+_SEIZE, _INTERRUPT, _DETACH = 0x4206, 0x4207, 17
+_EVENT_STOP = 128
+"""``PTRACE_EVENT_STOP``: the thread stopped because it was told to, and not for a signal."""
+_WALL = 0x40000000
+"""``__WALL`` of waitpid(2): wait for a thread of any kind."""
+_POLL_S = 20e-6
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+_libc.ptrace.restype = ctypes.c_long
+
+
+@contextlib.contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """Stop the main thread until the end of the block, then wake it. It stands still for about 0.1 ms.
+
+    Raises PermissionError if it may not be traced, ProcessLookupError if it has ended, and TimeoutError
+    if it does not stop.
+    """
+    _ptrace(_SEIZE, pid)
+    signal = 0
+    try:
+        _ptrace(_INTERRUPT, pid)
+        signal = _signal_at_stop(pid)
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            _ptrace(_DETACH, pid, signal)
+
+
+def wake(pid: int) -> None:
+    """Wake the main thread from a wait for events. Raises what ``stopped`` does."""
+    with stopped(pid):
+        pass
+
+
+def _signal_at_stop(pid: int) -> int:
+    """Wait until the thread has stopped. The signal that it was about to get, which it must still get;
+    0 for none."""
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while True:
+        found, status = os.waitpid(pid, _WALL | os.WNOHANG)
+        if found:
+            break
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the main thread of process {pid} cannot be interrupted")
+        time.sleep(_POLL_S)
+    if not os.WIFSTOPPED(status):
+        raise ProcessLookupError(f"process {pid} has ended")
+    return 0 if status >> 16 == _EVENT_STOP else os.WSTOPSIG(status)
+
+
+def _ptrace(request: int, pid: int, data: int = 0) -> None:
+    if _libc.ptrace(request, pid, None, data) < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

@@ -1,0 +1,50 @@
+"""The answers of commands that reach into a running process: ``tasks --pid``, ``attach``, ``detach``.
+
+See answer.py for the fields and rules that all answers share.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from qcfeed.model.answer import Answer
+from qcfeed.model.tasks import TaskGroup
+
+
+class ProcessLoop(msgspec.Struct, kw_only=True):
+    """A running event loop. ``loop``: its class. ``held_ms``: the longest time for which looking at its tasks
+    kept the program from running."""
+
+    thread: str
+    loop: str
+    total: int
+    held_ms: float
+    groups: list[TaskGroup]
+
+
+class ProcessTasks(Answer, kw_only=True, tag="qcfeed.process_tasks/1"):
+    """The tasks of a process, by coroutine and by where they wait."""
+
+    python: str
+    command: str
+    loops: list[ProcessLoop]
+
+
+class ProcessAttached(Answer, kw_only=True, tag="qcfeed.attached/1"):
+    """A process was attached as ``instance``. ``socket``: its control plane. ``earlier_tasks``: how many tasks it had.
+
+    ``seconds``: how long it stays attached; null for until it is detached.
+    """
+
+    python: str
+    command: str
+    socket: str
+    earlier_tasks: int
+    seconds: float | None = None
+
+
+class ProcessDetached(Answer, kw_only=True, tag="qcfeed.detached/1"):
+    """A process was detached. ``left``: what of qcfeed is still there, and should not be."""
+
+    command: str
+    left: list[str]
