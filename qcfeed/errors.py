@@ -155,11 +155,3 @@ class UpstreamError(QcfeedError):
 
     code = "upstream"
     exit_status = ExitStatus.UNREACHABLE
-
-
-def errors_by_code(root: type[QcfeedError] = QcfeedError) -> dict[str, type[QcfeedError]]:
-    """All errors by code, to raise here what was refused in another process."""
-    found = {root.code: root}
-    for inner in root.__subclasses__():
-        found |= errors_by_code(inner)
-    return found

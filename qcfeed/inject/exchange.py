@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from qcfeed.control import peers
+from qcfeed.control.client import errors_by_code
 from qcfeed.errors import (
     NotAllowedError,
     QcfeedError,
     TimedOutError,
     UnreachableError,
-    errors_by_code,
 )
 from qcfeed.inject import process, runtime, script, tracing
 from qcfeed.inject.process import Target

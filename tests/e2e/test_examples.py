@@ -20,6 +20,8 @@ LASTING = {
     "qcfeed repro": "a thousand cycles (tests/e2e/test_repro.py)",
     "qcfeed tasks verify": "it looks for ten minutes (tests/e2e/test_cli_tasks_flow.py)",
     "qcfeed drill rehearse": "it waits for somebody to mitigate (tests/e2e/test_rehearse.py)",
+    "qcfeed attach": "it needs a program to attach (tests/integration/inject)",
+    "qcfeed detach": "it needs one that is attached (tests/integration/inject)",
     "qcfeed alerts": "it needs a Prometheus of that name (tests/unit/cli/test_alerts.py)",
 }
 """Commands whose example cannot be typed here, and why."""
