@@ -220,6 +220,7 @@ def _waited_object(row: ObjectRow) -> WaitedObject:
         waiters=row.waiters,
         at=waited.at,
         locations=row.locations,
+        holder=row.holder,
         holders=msgspec.convert(waited.holders, list[ObjectHolder], from_attributes=True),
         holder_count=waited.holder_count,
         path=msgspec.convert(row.path.holders, list[ObjectHolder], from_attributes=True),

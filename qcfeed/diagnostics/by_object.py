@@ -68,6 +68,7 @@ def by_object(
         for row in found.rows:
             if row.waiters is not None:
                 row.tasks = row.waiters  # exact, where the sample gives an estimate
+        found.rows.sort(key=lambda row: -row.tasks)
     return found
 
 

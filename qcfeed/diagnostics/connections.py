@@ -11,11 +11,10 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any
 
 from qcfeed.diagnostics import chain
 from qcfeed.diagnostics.object_numbers import number_of
@@ -58,21 +57,6 @@ class Connection:
     distance: int
 
 
-class HeldConnections(NamedTuple):
-    """What some tasks hold, in numbers of tasks. Every task counts once, and counts to the first that fits.
-
-    ``peer_closed``: tasks with a connection of their own whose peer has closed. ``open``: with an open
-    connection of their own. ``shared``: with open connections only that other tasks hold as closely.
-    ``without``: with no connection, or closed ones only. ``tasks``: the sum.
-    """
-
-    tasks: int
-    open: int
-    peer_closed: int
-    shared: int
-    without: int
-
-
 def connections(task: AnyTask | None) -> list[Connection]:
     """The connections that a task's coroutines hold, the nearest first. Not: listening sockets.
 
@@ -89,33 +73,6 @@ def connections(task: AnyTask | None) -> list[Connection]:
         return [each for each in (_describe(*one) for one in found.values()) if each is not None]
     except Exception:  # noqa: BLE001 - classes of the program may raise anything
         return []
-
-
-def held_by(tasks: Iterable[AnyTask | None]) -> HeldConnections:
-    """What these tasks hold. A connection is a task's own if no other of them holds it as closely.
-
-    Cost: that of ``connections`` for each task; so give it a sample.
-    """
-    found = [connections(task) for task in tasks]
-    nearest: dict[int | None, int] = {}
-    for each in (connection for some in found for connection in some):
-        nearest[each.number] = min(each.distance, nearest.get(each.number, each.distance))
-    by = Counter(
-        each.number for some in found for each in some if each.distance == nearest[each.number]
-    )
-    kinds = Counter(_kind(some, nearest, by) for some in found)
-    return HeldConnections(
-        len(found), kinds["open"], kinds["peer_closed"], kinds["shared"], kinds["without"]
-    )
-
-
-def _kind(some: list[Connection], nearest: dict[int | None, int], by: Counter[int | None]) -> str:
-    own = [each for each in some if each.distance == nearest[each.number] and by[each.number] == 1]
-    if any(each.state is ConnectionState.PEER_CLOSED for each in own):
-        return "peer_closed"
-    if any(each.state is ConnectionState.OPEN for each in own):
-        return "open"
-    return "shared" if any(each.state is ConnectionState.OPEN for each in some) else "without"
 
 
 def _ends(level: list[Any]) -> Iterator[tuple[Any, int]]:

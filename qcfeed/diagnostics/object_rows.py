@@ -24,6 +24,10 @@ _WITHOUT_HOLDER = frozenset({"Event", "Condition", "Barrier", "Queue", "future"}
 """Kinds of objects whose waiters any task may wake that refers to the object."""
 
 
+_INTRODUCED = {"holds": "held by ", "refers to it": "known to "}
+"""Words before a holder. An awaited task and threads need none."""
+
+
 @dataclass(slots=True)
 class Group:
     """Tasks that become one row. ``ref``: one of them. ``objects``: for how many objects they wait."""
@@ -53,6 +57,29 @@ class ObjectRow:
     waiters: int | None = None
     locations: list[str] = field(default_factory=list)
     path: Path = field(default_factory=Path)
+
+    @property
+    def holder(self) -> str:
+        """The first holder and what is behind it, in words; empty if no holder is known.
+
+        ``held by task 3 (trade) and 2 more: sleeping 3.2 s at bot.py:30 trade; behind it task 9 (...): ...``
+        """
+        if not self.object.holders:
+            return ""
+        first = self.object.holders[0]
+        text = f"{_INTRODUCED.get(first.how, '')}{first.label}"
+        if self.object.holder_count > 1:
+            # Tasks that refer to an object are searched in a sample, so their number says nothing.
+            is_number = first.how != "refers to it"
+            text += f" and {self.object.holder_count - 1:,} more" if is_number else " and others"
+        if first.waits:
+            text += f": {first.waits}"
+        behind = self.path.holders
+        if self.path.deadlock:
+            text += "; deadlock with " + (", ".join(each.label for each in behind) or "itself")
+        elif behind:
+            text += f"; behind it {behind[-1].label}: {behind[-1].waits}"
+        return f"for example {text}" if self.objects > 1 else text
 
 
 class _Seen(NamedTuple):

@@ -62,6 +62,8 @@ class WaitedObject(msgspec.Struct, kw_only=True):
     waiters: int | None
     at: str
     locations: list[str]
+    holder: str
+    """The first holder and what is behind it, in words; empty if no holder is known."""
     holders: list[ObjectHolder]
     holder_count: int
     path: list[ObjectHolder]

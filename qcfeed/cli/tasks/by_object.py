@@ -18,33 +18,11 @@ from qcfeed.control.routes import TASKS_BY_OBJECT
 from qcfeed.errors import UsageError
 from qcfeed.model.task_objects import TasksByObject, WaitedObject
 
-_HOW = {"holds": "held by ", "refers to it": "known to "}
-"""How a holder is introduced; an awaited task and threads are only named."""
-
 
 def _object(row: WaitedObject) -> str:
     """``Lock 3 (Pool._lock)``; ``timer each`` for tasks with an object of their own."""
     label = f"{row.label} each" if row.objects > 1 else row.label
     return f"{label} ({row.name})" if row.name else label
-
-
-def _holder(row: WaitedObject) -> str:
-    """``held by task 12 (pump): sleeping 3.2 s at bot.py:30 pump``, and who is behind that."""
-    if not row.holders:
-        return ""
-    first = row.holders[0]
-    text = f"{_HOW.get(first.how, '')}{first.label}"
-    if row.holder_count > 1:
-        # Tasks that refer to an object are found in a sample, so their number says nothing.
-        is_count = first.how != "refers to it"
-        text += f" and {row.holder_count - 1:,} more" if is_count else " and others"
-    if first.waits:
-        text += f": {first.waits}"
-    if row.deadlock:
-        text += "; deadlock with " + (", ".join(each.label for each in row.path) or "itself")
-    elif row.path:
-        text += f"; behind it {row.path[-1].label}: {row.path[-1].waits}"
-    return f"for example {text}" if row.objects > 1 else text
 
 
 def _deadlock_colour(row: WaitedObject) -> str | None:
@@ -59,7 +37,7 @@ OBJECT_TABLE: Table[WaitedObject] = Table(
         Column("waiters", show=formats.count, right=True, wide=True),
         Column("state", least=12, rank=1),
         Column("at", header="WAITS AT", least=16),
-        Column("holder", _holder, least=20, colour=_deadlock_colour),
+        Column("holder", least=20, colour=_deadlock_colour),
         Column("locations", value=lambda row: " ".join(row.locations), wide=True),
     ),
     identity=_object,

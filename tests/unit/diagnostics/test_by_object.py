@@ -89,6 +89,10 @@ async def nothing() -> None:
     """What a task does once it has the lock."""
 
 
+async def waits_for_one() -> None:
+    await asyncio.create_task(sleep_long())
+
+
 # ---------------------------------------------------------------- counting
 
 
@@ -108,6 +112,7 @@ async def test_many_wait_for_one_event_that_one_task_may_set(program: Program) -
     assert [location.rpartition(":")[0] for location in event.locations] == [HERE]
     test, holder = event.object.holders  # the test itself has the pool in a variable too
     assert (test.how, holder.how) == ("refers to it", "refers to it")
+    assert event.holder.startswith(f"known to {test.label} and others: ")
     assert holder.coroutine.endswith("main")
     assert holder.label == f"task {holder.serial} ({holder.coroutine})"
     assert holder.waits.startswith("sleeping ")
@@ -121,6 +126,12 @@ async def test_own_objects_of_one_function_are_one_row(program: Program) -> None
     assert (events.tasks, events.objects, events.waiters) == (5, 5, None)
     assert (events.object.kind, events.object.number) == ("Event", None)
     assert (timers.tasks, timers.objects, timers.object.kind) == (3, 3, "timer")
+    assert timers.holder == ""
+    await program.run(*(waits_for_one() for _ in range(7)))
+    await asyncio.sleep(0)
+    tasks = program.look().rows[0]
+    assert (tasks.tasks, tasks.objects, tasks.object.kind) == (7, 7, "task")
+    assert tasks.holder.startswith("for example task ")
 
 
 async def test_every_task_is_in_one_row(program: Program) -> None:
@@ -198,6 +209,7 @@ async def test_a_lock_is_held_by_a_task_that_waits_for_ever(program: Program) ->
     assert holder.location.startswith(f"{HERE}:")
     assert holder.waits.startswith(f"future at {HERE}:")
     assert not lock.path.deadlock
+    assert lock.holder == f"held by {holder.label}: {holder.waits}"
     assert len(waiting) == 20
 
 
@@ -226,6 +238,7 @@ async def test_two_tasks_that_hold_each_others_lock_are_a_deadlock(program: Prog
     assert {first.serial, behind.serial} == {waits.wait_rules.serial(task) for task in pair}
     assert first.waits_for == alone.object.label
     assert behind.waits_for == many.object.label
+    assert many.holder == f"held by {first.label}: {first.waits}; deadlock with {behind.label}"
 
 
 async def test_a_timeout_ends_what_would_be_a_deadlock(program: Program) -> None:
@@ -246,7 +259,9 @@ async def test_a_timeout_ends_what_would_be_a_deadlock(program: Program) -> None
 async def test_a_task_that_waits_for_itself_is_a_deadlock(program: Program) -> None:
     lock = asyncio.Lock()
     await program.run(work(lock, lambda: work(lock, nothing)))
-    assert program.only().path.deadlock
+    row = program.only()
+    assert row.path.deadlock
+    assert row.holder.endswith("; deadlock with itself")
 
 
 async def test_the_path_leads_through_awaited_tasks(program: Program) -> None:
@@ -258,6 +273,8 @@ async def test_the_path_leads_through_awaited_tasks(program: Program) -> None:
     row = program.look().rows[0]
     serials = [each.serial for each in (*row.object.holders, *row.path.holders)]
     assert serials == [waits.wait_rules.serial(task) for task in (holder, middle, end)]
+    last = row.path.holders[-1]
+    assert row.holder.endswith(f"; behind it {last.label}: {last.waits}")
     assert not row.path.deadlock
 
 
@@ -271,6 +288,8 @@ async def test_a_semaphore_has_several_holders(program: Program) -> None:
     assert {each.serial for each in row.object.holders} == {
         waits.wait_rules.serial(task) for task in holders
     }
+    first = row.object.holders[0]
+    assert row.holder == f"held by {first.label} and 1 more: {first.waits}"
     assert not row.path.deadlock
 
 

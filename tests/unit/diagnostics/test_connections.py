@@ -20,9 +20,7 @@ from qcfeed.diagnostics import connections as module
 from qcfeed.diagnostics import references
 from qcfeed.diagnostics.connections import (
     ConnectionState,
-    HeldConnections,
     connections,
-    held_by,
 )
 from tests.support.certificate import of_localhost
 
@@ -362,33 +360,5 @@ def test_tls(run: Run, certificate: Path) -> None:
             writer.transport.abort()
             ends[0].transport.abort()
         server.close()
-
-    run(case())
-
-
-# ---------------------------------------------------------------- of many tasks
-
-
-def test_what_many_tasks_hold(run: Run) -> None:
-    async def case() -> None:
-        async with Stage() as stage:
-            pairs = [socket.socketpair() for _ in range(5)]
-            for each in (sock for pair in pairs for sock in pair):
-                stage.enter_context(each)
-            near = [pair[0] for pair in pairs]
-            pairs[2][1].close()
-            register = Session(near[:4])  # every task knows it: those are not its own
-            tasks = [
-                await started(stage, hold(near[0], register)),
-                await started(stage, hold(near[1], register)),
-                await started(stage, hold(near[2], register)),
-                await started(stage, hold(None)),
-                await started(stage, hold(near[4])),
-                await started(stage, hold(near[4])),
-            ]
-            assert held_by(tasks) == HeldConnections(
-                tasks=6, open=2, peer_closed=1, shared=2, without=1
-            )
-            assert held_by([]) == HeldConnections(0, 0, 0, 0, 0)
 
     run(case())

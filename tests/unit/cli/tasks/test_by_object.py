@@ -200,6 +200,7 @@ def row(number: int | None, tasks: int, *, waiters: int | None = None) -> Waited
         waiters=waiters,
         at="x.py:1 f",
         locations=[],
+        holder="",
         holders=[],
         holder_count=0,
         path=[],
