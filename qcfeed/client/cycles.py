@@ -122,6 +122,7 @@ class Cycler:
 
     async def _rude(self, number: int) -> None:
         peer = await self._subscribed(self.symbol)
+        # In turn: the service sees a reset as an error, and a FIN as the end of the input.
         if number % 2:
             peer.reset()
         else:
@@ -172,6 +173,7 @@ class Cycler:
         )
 
     async def _run_concurrently(self, count: int, cycle: Callable[[int], Awaitable[None]]) -> None:
+        # Shared by the workers, each of which takes the next number.
         numbers = iter(range(count))
 
         async def work() -> None:

@@ -63,6 +63,7 @@ async def locate(endpoint: Endpoint) -> Address:
     except OSError as error:
         raise _unreachable(endpoint, error) from error
     failure = OSError("no address")
+    # Tried, not assumed: `localhost` may resolve to ::1 first, where nobody listens.
     for family, _, _, _, address in found:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setblocking(False)

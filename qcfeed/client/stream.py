@@ -83,15 +83,19 @@ async def stream(
             try:
                 async with aclosing(_connection(session, url, symbols, slow)) as events:
                     async for event in events:
+                        # Only a message resets the backoff: a server that accepts and closes at
+                        # once is retried less and less often.
                         reached, attempt = True, 0 if isinstance(event, Received) else attempt
                         if gap := _check_gap(gaps, event):
                             yield gap
                         yield event
             except (aiohttp.ClientError, TimeoutError) as error:
                 if not reached:
+                    # A first attempt that fails rather means a wrong address than an outage.
                     raise _unreachable(server, error) from error
                 lost = RetryableError(_describe(error))
             except RetryableError as error:
+                # It has answered, so it is there, and waiting may help.
                 reached, lost = True, error
             gaps.reconnected()
             wait = lost.retry_in + backoff.delay(attempt, draw())

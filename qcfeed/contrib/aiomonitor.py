@@ -130,6 +130,7 @@ class Monitor:
         except asyncio.CancelledError:
             pass
         except Exception as error:
+            # Afterwards nobody waits for the result.
             if self._ready.done():
                 log.exception("the monitor failed; the service continues without it")
             else:
@@ -143,6 +144,8 @@ class Monitor:
 
         telnet, web_view = self._listeners
         loop = asyncio.get_running_loop()
+        # ``close`` cancels this task; both are set before ``_ready`` tells the caller that it may
+        # close.
         self._serving, self._loop = asyncio.current_task(), loop
         self._views.opened(loop)
         application = await web_application(self._views, web_view.getsockname()[1])
@@ -178,6 +181,7 @@ class Monitor:
     async def _interact(self, negotiation: asyncio.Timeout, connection: TelnetConnection) -> None:
         from aiomonitor.termui.commands import interact
 
+        # The client has negotiated: from here on it may stay as long as it likes.
         negotiation.reschedule(None)
         await interact(self._views, connection)
 

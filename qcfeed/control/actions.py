@@ -73,6 +73,7 @@ class Call:
         except BaseException as error:
             self.outcome.set_result(error)
             if not isinstance(error, Exception):
+                # A cancelled task must end as cancelled.
                 raise
 
 
@@ -111,6 +112,8 @@ class Actions:
         task = asyncio.create_task(self._audited(action, query, caller, limit), name=action.word)
         self._running.add(task)
         task.add_done_callback(self._forget)
+        # ``wait`` does not cancel the task when its caller leaves: an action is always audited to
+        # its end.
         await asyncio.wait({task}, timeout=self._grace + limit + CANCEL_GRACE)
         if task.done():
             return task.result()
@@ -154,11 +157,14 @@ class Actions:
             self._loop.call_soon_threadsafe(call.begin, self._loop)
         except RuntimeError:
             return "not_begun", UnreachableError(f"{word} was not begun: the service has stopped")
+        # ``cancel`` fails if the action has begun at this moment; then it is waited for.
         if not await self._within(ended, self._grace) and call.outcome.cancel():
             return "not_begun", self._stuck(word)
         if await self._within(ended, limit):
             return _outcome(ended.result(), word)
         self._cancel(call)
+        # Without a limit: ``carry_out`` answers the caller in time, and the audit log gets the
+        # outcome.
         await self._within(ended, None)
         result = ended.result()
         if isinstance(result, Answer):

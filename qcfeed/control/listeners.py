@@ -40,6 +40,7 @@ class UnixListener:
 
     def close(self) -> None:
         self.socket.close()
+        # While the lock is held: afterwards the path may belong to another service.
         self.path.unlink(missing_ok=True)
         self._release()
 
@@ -98,10 +99,12 @@ def _names(path: Path, descriptor: int) -> bool:
 
 def _bind(path: Path) -> socket.socket:
     if path.is_socket():
+        # Its owner is gone, because its lock was free.
         path.unlink()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listener.bind(str(path))
+        # Before ``listen``: until then nobody can connect.
         path.chmod(0o600)
         listener.listen(BACKLOG)
     except OSError:

@@ -109,7 +109,10 @@ class ControlServer:
                 self.tcp = format_address(tcp)
                 listening.append((tcp, _bearer(auth.ensure_token(self._token), self.port)))
             held.callback(_start_thread(partial(self._main, listening)))
+            # Everything has started, so nothing is closed at the end of this block.
             self._held = held.pop_all()
+            # In a forked child ``stop`` must do nothing: the thread and the socket's file are the
+            # parent's.
             forked.callback(self._held.pop_all)
 
     def stop(self) -> None:
@@ -135,6 +138,8 @@ class ControlServer:
         async with contextlib.AsyncExitStack() as stack:
             for sock, authenticate in listening:
                 runner = _runner(dispatcher, authenticate)
+                # Unwound in reverse: actions end first; then each listener stops accepting, and its
+                # handlers end.
                 stack.push_async_callback(runner.cleanup)
                 stack.push_async_callback(_close, await _serve(runner, sock), sock)
             stack.push_async_callback(actions.close)
@@ -181,6 +186,7 @@ def _start_thread(main: Callable[[Ready], Coroutine[Any, Any, None]]) -> Stop:
             if not ready.done():
                 ready.set_exception(error)
 
+    # A daemon, so that a program that ends without closing is not kept alive by it.
     thread = threading.Thread(target=run, name="qcfeed-control", daemon=True)
     thread.start()
     try:

@@ -10,10 +10,10 @@ from qcfeed.drills.clients import Client, FaultyClients
 
 _SLOW_SYMBOLS = 100
 _SLOW_BYTES = 32_768
+"""Bytes per read. The client must read more than one TCP segment at a time: otherwise its window counts as closed,
+and after --stall-timeout the service's kernel drops the connection."""
 SLOW_EVERY = 4.0
 """Seconds between two reads of a slow consumer."""
-"""Bytes per read, and seconds between two reads. The client must read more than one TCP segment at a time:
-otherwise its window counts as closed, and after --stall-timeout the service's kernel drops the connection."""
 _SMALL_BUFFER = 32_768
 _RECONNECT_EVERY = 0.25
 """Seconds between two checks for connections that the service has closed."""

@@ -69,6 +69,7 @@ class Client:
     @property
     def ended(self) -> bool:
         """Whether the service has closed the connection; checked without reading from it."""
+        # poll(2), because select(2) cannot watch descriptors above 1,023.
         watched = select.poll()
         watched.register(self.socket, select.POLLRDHUP)
         return bool(watched.poll(0))

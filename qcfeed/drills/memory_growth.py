@@ -48,6 +48,7 @@ class MemoryGrowth:
         size = min(self._piece, CAP - self.held_bytes)
         if size > 0:
             piece = mmap.mmap(-1, size)
+            # Only pages that were written count as memory in use.
             piece.write(b"x" * size)
             self._kept.append(piece)
             self.held_bytes += size

@@ -67,6 +67,7 @@ class ZombieFeeds:
     async def _populate(self) -> None:
         for number in range(self._count):
             self._leave_one_behind(number)
+            # The drill must not stall the loop: that is another fault.
             if number % _BATCH == _BATCH - 1:
                 await asyncio.sleep(0.01)
         log.warning("DRILL zombie-feeds: %d zombies are alive", self._count)
@@ -76,6 +77,7 @@ class ZombieFeeds:
         universe = self._hub.upstream.symbols() or [Symbol("AAPL")]
         subscriber = Subscriber(universe[number % len(universe)], cast("Consumer", None))
         self.start_symbol_feed(subscriber)
+        # Closed without the hub: the zombie's owner is gone, and nobody was told.
         subscriber.closed_at = time.monotonic()
 
 

@@ -93,6 +93,7 @@ class FlushBatch:
             else:
                 consumer.write(data)
         for consumer in self._unfinished:
+            # The write above may have stalled it.
             if consumer.writable:
                 send_backlog(consumer, self._max_write)
             else:
@@ -138,6 +139,7 @@ def send_backlog(consumer: Consumer, max_write: int) -> None:
     """
     parts: list[bytes] = []
     size = 0
+    # A copy, because the loop reorders the dict.
     for subscriber in list(consumer.subscribers.values()):
         log = subscriber.log
         if log is None or subscriber.cursor == log.head:

@@ -69,6 +69,7 @@ class Log:
         cursor = subscriber.cursor
         self.delivered += self.head - cursor
         subscriber.cursor = self.head
+        # Most subscribers have the same cursor and share one bytes object.
         data = self._joined.get(cursor)
         if data is None:
             data = self._joined[cursor] = b"".join(self._frames[cursor - self.first :])

@@ -79,6 +79,7 @@ class Acceptor:
         if self._retry_timer is not None:
             self._retry_timer.cancel()
         self._poller.unwatch(self._listener.fileno())
+        # Not at once: the connections that were accepted use the same poller.
         self._poller.close_when_idle()
         self._listener.close()
 
@@ -99,6 +100,8 @@ class Acceptor:
         try:
             descriptor, address = self._raw_accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            # Also a peer that gave up while it was queued. The listener stays readable for the
+            # others.
             return False
         except OSError as error:
             if error.errno not in _OUT_OF_RESOURCES:
@@ -108,8 +111,10 @@ class Acceptor:
             self._poller.unwatch(self._listener.fileno())
             self._retry_timer = self._loop.call_later(RETRY_DELAY, self._resume)
             return False
+        # The C base class of ``socket.socket``: it has all that a transport needs, and is smaller.
         sock = socket.SocketType(self._family, socket.SOCK_STREAM, 0, fileno=descriptor)
         sock.setblocking(False)
+        # Nobody else holds it: the poller does, from here until its end.
         Transport(self._poller, sock, self._new_protocol(address))
         return True
 

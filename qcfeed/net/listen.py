@@ -42,6 +42,7 @@ def bind(host: str, port: int, flag: str, *, shared: bool = False) -> socket.soc
         # asyncio sets TCP_NODELAY only on sockets whose protocol is IPPROTO_TCP, not 0.
         taken = socket.socket(family, kind, protocol)
         try:
+            # After a restart, connections in TIME_WAIT would otherwise block the port for a minute.
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if shared:
                 taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

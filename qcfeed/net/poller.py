@@ -83,6 +83,7 @@ class Poller:
 
     def end_soon(self, watched: Pollable, error: Exception | None) -> None:
         """Call ``watched.end(error)`` after the events of this turn have been handled."""
+        # While polling, ``_poll`` itself calls ``_end`` when the events have been handled.
         if not self._ending and not self._polling:
             self._loop.call_soon(self._end)
         self._ending.append((watched, error))
@@ -90,6 +91,8 @@ class Poller:
     def _poll(self) -> None:
         self._polling = True
         try:
+            # It never waits: the loop has seen that something is ready. Events that an exception
+            # leaves unhandled are reported again, because the epoll is level-triggered.
             for fd, events in self._epoll.poll(0, MAX_EVENTS):
                 # An earlier event of this batch may have closed this descriptor: then it is not
                 # watched, or a new connection has its number, and finds nothing to read yet.
@@ -102,6 +105,7 @@ class Poller:
                 self._end()
 
     def _end(self) -> None:
+        # A protocol that ends may end others; those follow in the next turn of the loop.
         ending, self._ending = self._ending, []
         for watched, error in ending:
             try:

@@ -24,6 +24,7 @@ _HIGH, _LOW = 65_536, 16_384
 """Default limits of the write buffer in bytes, the same as asyncio's."""
 _MORE_FOLLOWS = getattr(socket, "MSG_MORE", 0)
 """send(2) flag: the kernel may hold the data back until more follows, here the FIN."""
+# struct linger: on, for 0 seconds.
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -108,11 +109,14 @@ class Transport(asyncio.Transport):
         """Called by the poller. A hangup or error counts as both: the read or write will report it."""
         if events & ~WRITE and self._reading and not self._peer_eof:
             self._readable()
+        # ``_readable`` may have closed the connection; a forced close leaves nothing unsent.
         if events & ~READ and self._unsent is not None:
             self._writable()
 
     def _readable(self) -> None:
         try:
+            # Once per event: a busy peer must not keep the others waiting. What is left is reported
+            # again.
             data = self._sock.recv(_MAX_READ)
         except (BlockingIOError, InterruptedError):
             return
@@ -140,6 +144,8 @@ class Transport(asyncio.Transport):
         """
         if self._eof_requested:
             raise RuntimeError("cannot write after write_eof")
+        # Also after ``close``, as in asyncio: until everything is sent, more can be queued behind
+        # it.
         if self._unsent is not None:
             self._unsent += data
             return
@@ -183,6 +189,8 @@ class Transport(asyncio.Transport):
     def _writable(self) -> None:
         unsent = cast("bytearray", self._unsent)
         try:
+            # Cheap however much is unsent: deleting at its start only moves the start of a
+            # bytearray.
             del unsent[: self._sock.send(unsent)]
         except (BlockingIOError, InterruptedError):
             return
@@ -190,11 +198,13 @@ class Transport(asyncio.Transport):
             self._force_close(error)
             return
         if not unsent:
+            # Before ``resume_writing``, in which the protocol may write or push at once.
             self._unsent = None
             self._watch()
         if self._writing_paused and len(unsent) <= self._low:
             self._writing_paused = False
             _call_protocol(self._protocol.resume_writing)
+        # Still: ``resume_writing`` may have queued more.
         if self._unsent is None:
             self._all_sent()
 
@@ -247,6 +257,7 @@ class Transport(asyncio.Transport):
 
         If nothing is unsent, ``last`` and the FIN are sent in one segment.
         """
+        # Before ``_closing`` is set: a closing transport sends nothing new.
         if last is not None:
             self.write(last, _MORE_FOLLOWS)
         if self._closing:
@@ -282,6 +293,7 @@ class Transport(asyncio.Transport):
 
     def end(self, error: Exception | None) -> None:
         """Called by the poller: report the end to the protocol and close the socket."""
+        # Before the close, after which a new connection may get the same descriptor number.
         self._poller.unwatch(self._sock.fileno())
         try:
             self._protocol.connection_lost(error)

@@ -106,10 +106,12 @@ class Feed:
         """Add ``subscriber``; it will be sent the latest quote unless that is stale."""
         now = self._loop.time()
         self.log.start_reading(subscriber, replay_latest=self._is_fresh(now))
+        # Only the first subscriber changes the lifecycle, so only it needs the timer set again.
         first = not self.lifecycle.subscribers
         commands = self.lifecycle.subscribe(subscriber, now)
         if first:
             self._execute(commands)
+        # The latest quote waits in the log until the stalled connection can be written to.
         if subscriber.cursor < self.log.head and not subscriber.consumer.writable:
             subscriber.consumer.backlog.behind += subscriber.lag
         if self.staleness.reason is not None:
@@ -127,9 +129,11 @@ class Feed:
 
     def evict_all(self, code: CloseCode, reason: str) -> list[Subscriber]:
         """Force the feed down; its subscribers are closed with ``code``. Returns them."""
+        # A set has no order; subscribers are closed in the order in which they came.
         evicted = sorted(self.lifecycle.subscribers, key=lambda each: each.serial)
         commands = self.lifecycle.stop(self._loop.time())
         for subscriber in evicted:
+            # Before ``evict``, which may close the connection and so unsubscribe it once more.
             subscriber.closed_at = time.monotonic()
             subscriber.consumer.evict(subscriber, code, reason)
         self._execute(commands)
@@ -162,6 +166,7 @@ class Feed:
         """Append ``ticks`` to the log; they are sent in this turn of the loop."""
         if self.lifecycle.upstream is UpstreamState.CLOSING:
             return  # subscribers that arrive now wait for the quotes of the next generation
+        # Not every upstream reports that it is open before its first quote.
         if self.lifecycle.upstream is UpstreamState.OPENING:
             self.opened(self.lifecycle.generation)
         before = self.log.head
@@ -209,8 +214,11 @@ class Feed:
         """Wait until the consumers have accepted what was published; stalled ones are not waited for."""
         while not self._consumers_are_ready():
             self._ready = self._loop.create_future()
+            # The timeout is for consumers that stall meanwhile: nothing reports when one has
+            # stalled long enough.
             await asyncio.wait([self._ready], timeout=STALL_GRACE)
         self._ready = None
+        # At least one turn of the loop, in which the published quotes are flushed.
         await asyncio.sleep(0)
 
     def _consumers_are_ready(self) -> bool:
@@ -259,6 +267,7 @@ class Feed:
             else:
                 self._drop()
                 return
+        # Last: a command may have moved the deadline.
         self.arm_timer()
 
     def _close(self) -> None:
@@ -268,6 +277,7 @@ class Feed:
             )
         else:
             log.info("%s: no subscribers, closing the feed", self.symbol)
+            # Not joined here: its done callback reports the end, and the lifecycle waits for that.
             self.upstream_task.task.cancel(f"feed {self.symbol} closes")
 
     def _drop(self) -> None:
@@ -292,6 +302,7 @@ class Feed:
 
     def _tick(self, due: float) -> None:
         now = self._loop.time()
+        # Before the commands, which set the next timer.
         self.timer = None
         up = self.lifecycle.upstream in (UpstreamState.OPEN, UpstreamState.OPENING)
         if self.lifecycle.demand is Demand.WANTED and self.staleness.tick(

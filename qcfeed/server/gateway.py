@@ -99,6 +99,7 @@ class Gateway:
 
         Connections still open after ``timeout`` seconds are aborted.
         """
+        # Set before anything is closed: a client that reconnects at once must be refused.
         self.draining = True
         if self._acceptor is not None:
             self._acceptor.close()
@@ -115,6 +116,7 @@ class Gateway:
             pending.abort()
         for connection in list(self.connections):
             connection.abort("drain")
+        # They run until here, because they abort peers that do not answer the close frame.
         self.timeouts.stop()
         while self.sockets:  # an aborted connection calls ``on_closed`` in the next turn
             self._no_connections.clear()
@@ -168,6 +170,8 @@ class Gateway:
         decision = check_upgrade(head)
         if isinstance(decision, Refusal):
             return decision
+        # After the request itself: a bad request gets the same answer on a full service. The rate
+        # comes last, because it takes a token.
         refusal = self._check_capacity()
         if refusal is None and decision.symbol is not None:
             refusal = self._check_subscription(decision.symbol)

@@ -54,6 +54,7 @@ class Hub:
         self._config = config
         self.wall_clock = wall_clock
         self._loop = asyncio.get_running_loop()
+        # Part of every epoch, so that a client notices a restart, after which ``seq`` begins again.
         self._nonce = secrets.randbits(16)
         self._epochs = itertools.count(1)
         self._to_flush: dict[Feed, None] = {}
@@ -72,6 +73,7 @@ class Hub:
 
         Raises UnknownSymbolError before anything is created.
         """
+        # First, so that an unknown symbol leaves no feed behind.
         if not self.upstream.knows(symbol):
             raise UnknownSymbolError(
                 f"unknown symbol {symbol}: not one of {self.upstream.name}",
@@ -132,6 +134,8 @@ class Hub:
 
     def orphaned_subscriptions(self) -> list[Subscriber]:
         """Subscriptions whose connection is closed. There should be none: closing ends them all."""
+        # ``list()`` copies a dict or set in one step of the interpreter, so the loop may change it
+        # meanwhile.
         return [
             subscriber
             for feed in list(self.feeds.values())
@@ -217,11 +221,13 @@ class Hub:
             self._no_feeds.set()
 
     def _flush(self) -> None:
+        # Swapped first: what is published from here on belongs to the next turn.
         feeds, self._to_flush = self._to_flush, {}
         batch = flush.FlushBatch(self._config.send_buffer)
         for feed in feeds:
             feed.flush_into(batch, only_feed=len(feeds) == 1)
         batch.deliver()
+        # Last: closing a consumer changes the sets of subscribers that the batch iterates over.
         for consumer in batch.to_disconnect:
             consumer.disconnect_slow()
 

@@ -63,9 +63,11 @@ class Requests:
             error = self._subscribe_one(connection, name)
             if error is not None:
                 self._refuse(connection, error)
+            # A reply to a client that does not read may have ended the connection.
             if connection.state is not State.OPEN:
                 return
         connection.send(Subscribed(sorted(connection.subscribers)))
+        # After the confirmation, so that it precedes the first quote.
         connection.catch_up()
 
     def _subscribe_one(self, connection: Connection, name: str) -> Error | None:

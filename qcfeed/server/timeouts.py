@@ -68,6 +68,7 @@ class Timeouts:
             while self._to_check and due < MAX_DUE_PER_TURN:
                 due += self.check(self._to_check.pop(), now)
         finally:
+            # In ``finally``, because a bug in one check must not end all timeouts.
             again = now if self._to_check or due >= MAX_DUE_PER_TURN else self._next_sweep
             self._timer = self._loop.call_at(again, self._sweep)
 

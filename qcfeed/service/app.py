@@ -103,6 +103,7 @@ class Service:
     async def start(self) -> None:
         """Start every part. Raises StartError or ConfigError, with nothing left running."""
         async with contextlib.AsyncExitStack() as parts:
+            # Bound first, because the instance is named after the port. It listens last.
             quotes = parts.enter_context(
                 listen.bind(
                     self.config.host, self.config.port, "--port", shared=self.config.reuse_port
@@ -113,6 +114,7 @@ class Service:
             if self.config.monitor:
                 self._start_monitor(parts)
             await self._start_http(parts)
+            # Unwound in reverse: the feeds end before the upstream's own tasks.
             parts.push_async_callback(self.hub.upstream.close)
             parts.push_async_callback(self.hub.stop)
             # The loop watch starts late: slow imports or loading a recording must not count as a stall.
@@ -124,6 +126,7 @@ class Service:
             parts.callback(self.sampler.stop)
             parts.callback(self._start_sampling().cancel)
             await self.gateway.start(quotes)
+            # Half of the time is left for the feeds and everything else.
             parts.push_async_callback(self.gateway.drain, self.config.drain_timeout / 2)
             self._start_drill(parts)
             self._started = parts.pop_all()

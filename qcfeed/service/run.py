@@ -38,6 +38,7 @@ def serve(config: Config) -> int:
     _raise_file_limit(config.max_connections)
     ledger = Ledger(spawn_stacks=config.spawn_stacks)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        # Before the first task of the loop, so that none is untracked.
         ledger.install(runner.get_loop())
         status = runner.run(_main(config, ledger, recent))
         if status is ExitStatus.TIMED_OUT:
@@ -50,6 +51,7 @@ async def _main(config: Config, ledger: Ledger, recent: RecentLog) -> ExitStatus
     service = Service(config, ledger, recent)
     await service.start()
     stopping = asyncio.Event()
+    # Only now: until here, Ctrl-C cancels the start, which unwinds what has started.
     _install_signal_handlers(stopping)
     _print(*_greeting(service))
     with contextlib.closing(Notifier()) as manager:

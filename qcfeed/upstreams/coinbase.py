@@ -102,11 +102,14 @@ class Coinbase:
         self._changed.set()
         connection = self._ensure_connection()
         try:
+            # ``wait`` leaves the connection alone when this feed is cancelled; awaiting it would
+            # cancel it for all feeds.
             await asyncio.wait((connection, feed.failure), return_when=asyncio.FIRST_COMPLETED)
             raise (
                 feed.failure.result() if feed.failure.done() else self._connection_error(connection)
             )
         finally:
+            # A newer run for the same symbol may have taken its place.
             if self._feeds.get(symbol) is feed:
                 del self._feeds[symbol]
             self._changed.set()
@@ -152,6 +155,7 @@ class Coinbase:
         """Wait for the backoff, run one connection, and return the error that ended it."""
         loop = asyncio.get_running_loop()
         ended = "not needed now"
+        # The previous task may still be closing its socket.
         async with self._connection_lock:
             await asyncio.sleep(self._not_before - loop.time())
             began = loop.time()
@@ -183,6 +187,7 @@ class Coinbase:
                         self._products.keep_current(session), name="coinbase products"
                     )
             except ExceptionGroup as group:
+                # The first failure has ended the other tasks.
                 raise group.exceptions[0] from None
         raise AssertionError("no task returns")
 
@@ -214,6 +219,7 @@ class Coinbase:
     async def _write(self, socket: aiohttp.ClientWebSocketResponse) -> NoReturn:
         """Keep the subscriptions equal to the wanted feeds, and check for silence."""
         while True:
+            # Before the request: a change while it is being sent must not be lost.
             self._changed.clear()
             await self._subscribe(socket)
             self._check_silence()

@@ -47,6 +47,7 @@ class Track:
     __slots__ = ("due", "ticks")
 
     def __init__(self) -> None:
+        # A quarter of the memory of a list of floats.
         self.due = array("d")
         self.ticks: list[Tick] = []
 
@@ -85,6 +86,8 @@ class Replay:
         else:
             await self._run_paced(track, sink, self._speed)
         self._end()
+        # The feed stays open and silent until it is cancelled: a task that ended would be
+        # restarted.
         await asyncio.get_running_loop().create_future()
 
     async def _run_unpaced(self, track: Track, sink: Sink) -> None:
@@ -106,6 +109,7 @@ class Replay:
         position = (clock() - start) * speed
         lap = position // length if self._loop else 0.0
         index = bisect_right(track.due, position - lap * length)
+        # A feed that opens in the middle begins with the last tick before that.
         if index:
             sink.publish(track.ticks[index - 1 : index])
         while True:
@@ -147,6 +151,8 @@ def load(path: Path) -> tuple[dict[Symbol, Track], float]:
         first = first if count else at
         last = max(last, at)
         track = tracks.setdefault(symbol, Track())
+        # The latest time so far, because a search needs ascending times, which a capture need not
+        # have.
         track.due.append(last - first)
         track.ticks.append(tick)
         count += 1

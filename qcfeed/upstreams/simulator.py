@@ -128,6 +128,7 @@ class Simulator:
             )
         sink.opened()
         if symbol == QUIET_SYMBOL:
+            # Open and silent until it is cancelled.
             await asyncio.get_running_loop().create_future()
         walk = self._walks.get(symbol) or self._begin(symbol)
         if self._rate is None:
@@ -153,6 +154,8 @@ class Simulator:
         # The phase keeps feeds that were opened together from ticking together.
         pace = Pace(rate, loop.time() + walk.phase / rate)
         while True:
+            # At high rates several ticks are due together; sleeping less would only cost more wake-
+            # ups.
             await asyncio.sleep(max(pace.next() - loop.time(), _LEAST_SLEEP))
             now = loop.time()
             if due := pace.due(now):

@@ -51,6 +51,8 @@ class Deflater:
         packed = self._packed.get(whole)
         if packed is None:
             if len(self._packed) >= REMEMBERED:
+                # Cheaper than evicting one by one; a slow consumer's quotes are compressed once
+                # more.
                 self._packed.clear()
             packed = self._packed[whole] = min(_deflate(whole), whole, key=len)
             self.compressed += 1

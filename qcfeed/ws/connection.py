@@ -146,6 +146,7 @@ class Connection(asyncio.Protocol):
         self.transport.set_write_buffer_limits(high=0)
         early = [accepted.response]
         pack = self._host.deflater.pack if self.compressed else None
+        # Until the answer is sent, whatever is written is collected behind it.
         self.write = early.append if pack is None else lambda data: early.append(pack(data))
         if accepted.symbol is not None:
             subscriber = self._host.subscribe(self, accepted.symbol)
@@ -154,6 +155,7 @@ class Connection(asyncio.Protocol):
         self.write = write = self.transport.write
         if pack is not None:
             self.write = lambda data: write(pack(data))
+            # A push to the socket itself would bypass the compression.
             self.push = _write_all(self.write)
         write(b"".join(early))
 
@@ -187,6 +189,8 @@ class Connection(asyncio.Protocol):
         self.stalled_since = None
         if self.state is State.OPEN:
             self.writable = True
+            # Before the quotes, as other subscribers get them. If sending stalls the connection
+            # again, the rest is queued in the new dict.
             statuses, self._queued_statuses = self._queued_statuses, {}
             for status in statuses.values():
                 self.send_status(status)
@@ -205,6 +209,8 @@ class Connection(asyncio.Protocol):
             # TCP_USER_TIMEOUT is the stall timeout too, so the kernel may drop a stalled peer first.
             slow = isinstance(exc, TimeoutError) and self.stalled_since is not None
             self._begin_close(str(int(CloseCode.TOO_SLOW)) if slow else "lost")
+        # The current batch may still write to this connection; ``len`` claims that everything was
+        # sent.
         self.write, self.push = _discard, len
         self.state = State.CLOSED
         self._host.on_closed(self)
@@ -215,6 +221,8 @@ class Connection(asyncio.Protocol):
         if isinstance(event, Close):
             self._receive_close(event.code)
         elif self.state is not State.OPEN:
+            # After our close frame only the peer's close frame counts, but a broken stream has
+            # none.
             self._ignore_input |= isinstance(event, Violation) and event.final
         elif isinstance(event, Ping):
             self._reply(frames.frame(frames.Opcode.PONG, event.payload))
@@ -264,6 +272,7 @@ class Connection(asyncio.Protocol):
 
     def check_progress(self, now: float) -> None:
         """For a stalled connection: note whether the peer has received anything since the last check."""
+        # Both buffers: bytes that only move from ours into the kernel's have not reached the peer.
         unsent = self.unsent + (self.kernel_queue or 0)
         if unsent < self._unsent:
             self.progress_at = now
@@ -282,6 +291,7 @@ class Connection(asyncio.Protocol):
         """Send a status; while stalled, queue only the latest one per symbol."""
         if self.writable:
             self.write(frames.text(encode(status)))
+        # A queue of all statuses would grow for as long as the peer does not read.
         elif self.state is State.OPEN:
             self._queued_statuses[status.symbol] = status
 
@@ -321,6 +331,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self, why: str) -> None:
         """Close the connection now with a reset, which also frees the kernel's send buffer."""
+        # First, so that ``connection_lost``, which follows, counts no other reason.
         if self.state is State.OPEN:
             self._begin_close(why)
         if self.state is not State.CLOSED:

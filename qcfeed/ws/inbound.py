@@ -55,6 +55,7 @@ def parse_bare_frame(data: bytes) -> Pong | Close | None:
     (RFC 6455 section 5.2: a final, masked frame with no payload, or with a close code only).
     """
     first = data[:2]
+    # An unmasked length of 2: the close code, behind a mask of four bytes.
     if len(data) == 8 and first == b"\x88\x82":
         code = (data[6] ^ data[2]) << 8 | data[7] ^ data[3]
         return Close(code) if code in _USUAL else None

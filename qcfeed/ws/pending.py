@@ -100,6 +100,7 @@ class PendingConnection(asyncio.Protocol):
         connection = self._host.accept_upgrade(self, decision)
         self.transport.set_protocol(connection)
         connection.start(decision)
+        # A client may send its first frames without waiting for the answer.
         if self._reader.rest:
             connection.data_received(self._reader.rest)
 
@@ -107,6 +108,7 @@ class PendingConnection(asyncio.Protocol):
         self._finish()
         self.transport.set_protocol(protocol)
         protocol.connection_made(self.transport)
+        # All bytes from the start: the HTTP server parses the head again, with its own parser.
         protocol.data_received(self._reader.data)
 
     def refuse(self, refusal: Refusal) -> None:

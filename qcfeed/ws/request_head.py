@@ -81,6 +81,7 @@ class HeadReader:
         except httptools.HttpParserError as error:
             if self.head is None:  # an error behind a complete head is not ours to report
                 return Refusal(HTTPStatus.BAD_REQUEST, "bad_request", f"this is not HTTP: {error}")
+        # Only the head is limited here: a first frame in the same segment does not count.
         if len(self.data) > MAX_HEAD and self._size() > MAX_HEAD:
             return Refusal(
                 HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
