@@ -75,7 +75,8 @@ class LoopWatch:
         self._beat_s = beat
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
-        self._due = 0.0
+        self.due = 0.0
+        """When the loop must run next, by ``time.monotonic()``."""
         self._timer: asyncio.TimerHandle | None = None
         self._measurements: tuple[Measurement, ...] = ()
         self._lock = threading.Lock()
@@ -112,7 +113,7 @@ class LoopWatch:
 
         ``now``: ``time.monotonic()``, here and below.
         """
-        return 0.0 if self._loop is None or self.ended else max(0.0, now - self._due)
+        return 0.0 if self._loop is None or self.ended else max(0.0, now - self.due)
 
     def stalled_for(self, now: float) -> float:
         """Seconds for which the loop has been stalled; 0 if it is healthy."""
@@ -155,7 +156,7 @@ class LoopWatch:
 
     def _schedule(self, now: float) -> None:
         interval = _MEASURING_BEAT_S if self._measurements else self._beat_s
-        self._due = now + interval
+        self.due = now + interval
         if self._loop is not None:
             self._timer = self._loop.call_later(interval, self._beat)
 

@@ -28,7 +28,7 @@ SAMPLE = 100
 """Untracked tasks that are kept as a sample, to show which coroutines they run."""
 _DRIFT = 32
 """References to the class ``asyncio.Task`` that come and go without a task, for example with imports."""
-_MAX_SHARE = 0.02
+MAX_SHARE = 0.02
 """Share of the time for which listing all of asyncio's tasks may stop the program, at most."""
 
 
@@ -85,14 +85,14 @@ class Untracked:
         is_tracked: Callable[[AnyTask], bool],
     ) -> int:
         """The number of untracked tasks. Above EXACT_BELOW tracked tasks (``live``) it may be an
-        estimate, because the exact count may take at most _MAX_SHARE of the time.
+        estimate, because the exact count may take at most MAX_SHARE of the time.
 
         From any thread. Cost of an exact count: 0.2 us per live task, half of it in one step.
         """
         references = sys.getrefcount(asyncio.Task)
         changed = references - self._references
         if self._listed_at is not None and live > EXACT_BELOW:
-            due = self._listed_at + self._cost_s / _MAX_SHARE
+            due = self._listed_at + self._cost_s / MAX_SHARE
             if abs(changed) <= _DRIFT:
                 return self._exact
             if time.monotonic() < due:

@@ -51,7 +51,7 @@ class SelfCheck:
         self._live = 0
         self._task: asyncio.Task[None] | None = None
         self._began = 0.0
-        self._is_late = False
+        self.is_late = False
         """Whether ``refresh`` has waited in vain for a probe, and none has ended since."""
 
     def problems(self) -> list[str]:
@@ -77,7 +77,7 @@ class SelfCheck:
         loop's own thread, nor for a loop that did not answer the last time. Cost: one probe.
         """
         loop = self._ledger.loop
-        if loop is None or self._is_late or not self._ledger.installed:
+        if loop is None or self.is_late or not self._ledger.installed:
             return
         if asyncio._get_running_loop() is loop:  # noqa: SLF001 - None where no loop runs
             return
@@ -85,7 +85,7 @@ class SelfCheck:
         with contextlib.suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(self._start_for, checked)
             checked.wait(within)
-            self._is_late = not checked.is_set()
+            self.is_late = not checked.is_set()
 
     def _start_for(self, checked: threading.Event) -> None:
         """Run one whole probe, after the one that is under way, and set ``checked`` when it is done."""
@@ -142,7 +142,7 @@ class SelfCheck:
     def _note(self, problem: str, *, is_blind: bool = False) -> None:
         """Keep the result of a probe; ``problem`` is empty if all is well."""
         self._probed, self._is_blind = problem, is_blind
-        self._is_late = False
+        self.is_late = False
 
     async def _live_probe(self) -> tuple[str, str, weakref.ref[AnyTask] | None]:
         """Create a probe and wait for its end, without holding it afterwards.

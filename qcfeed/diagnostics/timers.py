@@ -19,12 +19,12 @@ LEFT_TO_ASYNCIO = 500
 """Cancelled timers that asyncio may remove by itself: it takes two milliseconds at most."""
 _SAMPLE = 100
 """Timers of a heap that are sampled to tell whether most of them are cancelled."""
-_AHEAD_S = 0.5
+AHEAD_S = 0.5
 _AT_ONCE = 200
 """Timers go back to the loop half a second before they are due, at most 200 (0.5 ms) in each turn of
 the loop. So even of 50,000 that are due at the same time none is late."""
-_SLICE = 50
-_TURN_S = 0.0005
+SLICE = 50
+TURN_S = 0.0005
 """What the removal may take of one turn of the loop."""
 _OFFSET = 1 << 40
 """Taken off the loop's count of cancelled timers so that it never exceeds half of the heap. As an
@@ -123,7 +123,7 @@ class GradualRemoval:
         self._loop._scheduled = []
 
     def _return_due(self) -> None:
-        soon = self._loop.time() + _AHEAD_S
+        soon = self._loop.time() + AHEAD_S
         for heap in self._heaps:
             for _ in range(1 + _AT_ONCE // len(self._heaps)):
                 if not heap or heap[0]._when > soon:
@@ -132,12 +132,12 @@ class GradualRemoval:
                 heapq.heappop(heap)
 
     def _remove_some(self) -> None:
-        until = time.perf_counter() + _TURN_S
+        until = time.perf_counter() + TURN_S
         while self._heaps:
             heap = self._heaps[-1]  # without its last elements it is still a heap
-            for timer in heap[-_SLICE:]:
+            for timer in heap[-SLICE:]:
                 self._return(timer)
-            del heap[-_SLICE:]
+            del heap[-SLICE:]
             if not heap:
                 self._heaps.pop()
             if time.perf_counter() > until:

@@ -17,10 +17,10 @@ from qcfeed.diagnostics import timers
 from qcfeed.diagnostics.timers import GradualRemoval
 from tests.support.virtual_loop import TURN, VirtualLoop
 
-SMALL = {"LEFT_TO_ASYNCIO": 3, "_SLICE": 2, "_TURN_S": 0.0, "_AHEAD_S": 0.05}
+SMALL = {"LEFT_TO_ASYNCIO": 3, "SLICE": 2, "TURN_S": 0.0, "AHEAD_S": 0.05}
 """So that a few timers do what tens of thousands do; one slice in each turn."""
 
-delays = st.integers(1, 200).map(lambda turns: turns * TURN)  # on both sides of _AHEAD_S
+delays = st.integers(1, 200).map(lambda turns: turns * TURN)  # on both sides of AHEAD_S
 steps = st.one_of(
     st.tuples(st.just("add"), st.lists(delays, min_size=1, max_size=12)),
     st.tuples(st.just("cancel"), st.lists(st.integers(0, 200), max_size=12)),

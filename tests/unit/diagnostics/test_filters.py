@@ -30,7 +30,7 @@ async def sleeper() -> None:
     ],
 )
 def test_a_site_is_named_from_its_right_end(location: str, wanted: str, same: bool) -> None:
-    assert filters._is_at(location, wanted) is same
+    assert Filter(site=wanted).matches_location(location) is same
 
 
 def test_nothing_asked_for_leaves_nothing_out() -> None:

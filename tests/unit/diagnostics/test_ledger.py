@@ -120,7 +120,7 @@ async def test_code_made_by_exec_has_a_location_too(ledger: Ledger) -> None:
 async def test_the_number_of_sites_is_bounded_and_the_rest_goes_to_other(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spawn, "MAX_SITES", len(ledger._sites) + 2)
+    monkeypatch.setattr(spawn, "MAX_SITES", len(ledger.sites()) + 1)
     for n in range(5):
         scope: dict[str, Any] = {"asyncio": asyncio, "nothing": nothing}
         exec(f"def go_{n}(): return asyncio.create_task(nothing())", scope)
@@ -451,7 +451,10 @@ async def test_eager_start_is_passed_on(ledger: Ledger) -> None:
     async def eager() -> None:
         ran.append(1)
 
-    task = ledger._spawn(asyncio.get_running_loop(), eager(), eager_start=True)
+    loop = asyncio.get_running_loop()
+    factory = loop.get_task_factory()
+    assert factory is not None
+    task = factory(loop, eager(), eager_start=True)
     assert ran == [1]
     await task
 

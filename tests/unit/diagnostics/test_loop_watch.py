@@ -70,7 +70,7 @@ async def test_a_stuck_loop_is_seen_from_another_thread(watch: LoopWatch) -> Non
     blocks_the_loop(observer)
     assert observer.has_seen_it(), observer.stack
     await asyncio.sleep(0.02)
-    assert watch.stalled_for(watch._due) == 0
+    assert watch.stalled_for(watch.due) == 0
 
 
 async def test_a_measurement_keeps_the_longest_stall(watch: LoopWatch) -> None:
@@ -90,12 +90,12 @@ async def test_measuring_quickens_the_beat_and_then_lets_it_be(watch: LoopWatch)
     slow.start(asyncio.get_running_loop())
     with slow.measure() as first, slow.measure() as second:
         await asyncio.sleep(0.02)
-        assert slow._due - time.monotonic() < 1
+        assert slow.due - time.monotonic() < 1
         time.sleep(0.05)  # noqa: ASYNC251
         await asyncio.sleep(0.01)
     assert min(first.longest, second.longest) >= 0.04
     await asyncio.sleep(0.02)
-    assert slow._due - time.monotonic() > 3000
+    assert slow.due - time.monotonic() > 3000
     slow.stop()
 
 
@@ -111,9 +111,9 @@ async def test_a_stopped_watch_beats_no_more() -> None:
     watch = LoopWatch(beat=0.001)
     watch.start(asyncio.get_running_loop())
     watch.stop()
-    due = watch._due
+    due = watch.due
     await asyncio.sleep(0.01)
-    assert watch._due == due
+    assert watch.due == due
     assert watch.stalled_for(due + 100) == 0
 
 

@@ -62,7 +62,7 @@ async def test_untracked_tasks_are_listed_again_only_when_their_number_changed(
         return found
 
     monkeypatch.setattr(registry, "untracked", counting)
-    monkeypatch.setattr(registry, "_MAX_SHARE", float("inf"))  # at once, whatever the last one cost
+    monkeypatch.setattr(registry, "MAX_SHARE", float("inf"))  # at once, whatever the last one cost
     monkeypatch.setattr(registry, "EXACT_BELOW", 0)
     loop, untracked = asyncio.get_running_loop(), Untracked()
 
@@ -86,7 +86,7 @@ async def test_untracked_tasks_are_listed_again_only_when_their_number_changed(
 async def test_an_expensive_listing_waits_and_an_estimate_is_given(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(registry, "_MAX_SHARE", 1e-12)  # not again for ages
+    monkeypatch.setattr(registry, "MAX_SHARE", 1e-12)  # not again for ages
     monkeypatch.setattr(registry, "EXACT_BELOW", 0)
     loop, untracked = asyncio.get_running_loop(), Untracked()
     before = untracked.count(loop, 1, lambda _: False)

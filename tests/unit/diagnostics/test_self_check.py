@@ -231,7 +231,7 @@ async def test_a_probe_that_began_before_the_fault_is_not_the_answer(ledger: Led
 async def test_concurrent_refreshes_are_all_answered(ledger: Ledger) -> None:
     asked = [asyncio.to_thread(ledger.check.refresh, PATIENCE) for _ in range(5)]
     await asyncio.gather(*asked)
-    assert not ledger.check._is_late
+    assert not ledger.check.is_late
     assert ledger.check.site.ended >= 1
 
 
@@ -258,7 +258,7 @@ async def test_refresh_waits_for_a_blocked_loop_once(
         thread.start()
         thread.join()  # in the loop's thread: it cannot turn
     assert len(asked) == 1
-    await until(lambda: not ledger.check._is_late, "the end of the probe that was asked for")
+    await until(lambda: not ledger.check.is_late, "the end of the probe that was asked for")
     before = ledger.check.site.ended
     await asyncio.to_thread(ledger.check.refresh, PATIENCE)
     assert ledger.check.site.ended > before

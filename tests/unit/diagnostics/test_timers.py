@@ -102,7 +102,7 @@ def test_asyncio_removes_cancelled_timers_in_one_step(loop: VirtualLoop) -> None
 def test_cancelled_timers_are_removed_a_few_in_each_turn(
     loop: VirtualLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(timers, "_TURN_S", 0.0)  # one slice
+    monkeypatch.setattr(timers, "TURN_S", 0.0)  # one slice
 
     async def main() -> int:
         ended = asyncio.Event()
@@ -121,7 +121,7 @@ def test_cancelled_timers_are_removed_a_few_in_each_turn(
         await blocked
         return most
 
-    assert loop.run_until_complete(main()) == timers._SLICE
+    assert loop.run_until_complete(main()) == timers.SLICE
     assert nothing_left(loop)
 
 
@@ -216,7 +216,7 @@ def test_the_loop_counts_its_cancelled_timers_rightly_afterwards(
 def test_timers_cancelled_during_the_removal_are_removed_gradually_too(
     loop: VirtualLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(timers, "_TURN_S", 0.0)
+    monkeypatch.setattr(timers, "TURN_S", 0.0)
 
     async def main() -> None:
         alive = [loop.call_later(HOUR, print) for _ in range(MANY)]
@@ -232,7 +232,7 @@ def test_timers_cancelled_during_the_removal_are_removed_gradually_too(
         while alive:
             alive.pop().cancel()
         most = await removed_each_turn(refs, leaving.done)
-        assert (left(refs), most) == (0, timers._SLICE)
+        assert (left(refs), most) == (0, timers.SLICE)
         assert nothing_left(loop)
 
     loop.run_until_complete(main())
@@ -272,7 +272,7 @@ def test_new_timers_that_are_alive_are_left_where_they_are(loop: VirtualLoop) ->
 def test_a_block_left_by_an_exception_is_left_at_once_and_loses_no_timer(
     loop: VirtualLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(timers, "_TURN_S", 0.0)
+    monkeypatch.setattr(timers, "TURN_S", 0.0)
     calls = Calls(loop)
 
     async def block() -> None:

@@ -133,5 +133,5 @@ async def test_an_error_that_cannot_be_described_breaks_nothing(
 
     caplog.set_level(logging.CRITICAL, "asyncio")  # its own report would fail to print it
     context = {"message": "Task exception was never retrieved", "exception": RudeError()}
-    listener._note(context)
+    asyncio.get_running_loop().call_exception_handler(context)
     assert listener.counts()[0].error == "RudeError"
