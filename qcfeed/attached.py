@@ -118,6 +118,7 @@ def handle_of(loop: asyncio.AbstractEventLoop) -> Attached | None:
 def _earlier(instance: str, loop: asyncio.AbstractEventLoop) -> Attached | None:
     """The handle that this loop has under this name. Those of closed loops are closed."""
     found = None
+    # A copy, because closing a handle removes it.
     for handle in list(_handles):
         if handle.requested == instance:
             if handle.loop is loop:
@@ -177,6 +178,7 @@ class Attached:
         """Start all parts. ``attach`` calls it, with its own arguments."""
         _handles.add(self)
         self._undo.callback(_handles.discard, self)
+        # Before the installation, which may fail when half of it is done.
         self._undo.callback(self.ledger.uninstall)
         with self._unless_refused("the task ledger, so tasks are not recorded"):
             self._install_ledger()
@@ -227,6 +229,7 @@ class Attached:
                 continue
             self._undo.callback(server.stop)
             self._server, self.instance = server, name
+            # After the start: the default path contains the name, which is known only now.
             self._choose_audit_log(audit, audit_log)
             if taken is not None:
                 log.warning(

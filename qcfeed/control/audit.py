@@ -130,9 +130,11 @@ class AuditLog:
         self._append(msgspec.json.encode(_shortened(msgspec.to_builtins(line))) + b"\n")
 
     def _append(self, line: bytes) -> None:
+        # O_NONBLOCK, because opening a FIFO would wait for its reader.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
         descriptor = os.open(self.path, flags, 0o600)
         try:
+            # One write: the lines of several threads and processes do not mix.
             if os.write(descriptor, line) != len(line):
                 raise OSError(None, "the disk took only a part of the line")
         finally:

@@ -75,6 +75,7 @@ def ensure_directory(directory: Path) -> None:
     """
     try:
         directory.mkdir(mode=0o700, exist_ok=True, parents=True)
+        # Not ``stat``: a symbolic link could lead anywhere.
         found = directory.lstat()
     except OSError as error:
         raise StartError(
@@ -100,6 +101,7 @@ def read_token(path: Path) -> str:
     be read by others.
     """
     try:
+        # O_NONBLOCK, because opening a FIFO would wait for its writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         raise NotAllowedError(
@@ -107,6 +109,7 @@ def read_token(path: Path) -> str:
             hint="run as the service's user, or set QCFEED_TOKEN",
         ) from error
     with os.fdopen(descriptor, encoding="ascii", errors="replace") as stream:
+        # Of the open file: its path could lead to another one by now.
         found = os.fstat(descriptor)
         private = stat.S_ISREG(found.st_mode) and not stat.S_IMODE(found.st_mode) & 0o077
         token = stream.read(1024).strip() if private else ""
@@ -136,7 +139,7 @@ def ensure_token(path: Path) -> str:
 
 
 def _make_token(path: Path) -> None:
-    """Written completely and then renamed, so that nobody reads half a token or overwrites an existing one."""
+    """Written completely and then linked to its name, so nobody reads half a token or overwrites one."""
     import secrets  # as hmac above
 
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
@@ -146,6 +149,7 @@ def _make_token(path: Path) -> None:
         with contextlib.suppress(
             FileExistsError
         ):  # another service created it first; its token is used
+            # Unlike a rename, a link fails if the name is taken.
             path.hardlink_to(fresh)
     finally:
         os.close(descriptor)

@@ -74,6 +74,7 @@ class Connection:
             self._socket.connect(("127.0.0.1" if host == "localhost" else host, port))
             return
         self._socket.connect(self._where)
+        # Asked of the kernel about this connection: the socket's file may be replaced at any time.
         listening = peers.peer(self._socket)
         if not listening.is_trusted:
             raise ImpostorError(listening)
@@ -94,6 +95,7 @@ class Connection:
 
     def abort(self) -> None:
         """Make the thread that waits for this connection fail with an OSError at once. From any thread."""
+        # First, for a thread that is between two calls: it fails at its next one.
         self._deadline = 0.0
         try:
             self._socket.shutdown(socket.SHUT_RDWR)

@@ -63,6 +63,7 @@ class Locations:
         for row in rows:
             counts = by_location.setdefault(row.location, Counter())
             counts.update({metric: getattr(row, name) for metric, name in BY_LOCATION.items()})
+        # Several scrapes may run at once, each in its own thread.
         with self._lock:
             self._assign_labels(by_location)
             return self._labelled(by_location)

@@ -79,6 +79,7 @@ class Prometheus:
             headers=access.headers(config),
             auth=access.basic(config) or userinfo,
             session=self._session,
+            # The library's default repeats a refused connection for six seconds.
             retry=Retry(0, read=False),
         )
 
