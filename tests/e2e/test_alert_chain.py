@@ -75,7 +75,7 @@ def chain(tmp_path: Path) -> Iterator[Chain]:
         yield Chain(tmp_path, service, running.enter_context(asked), heard)
 
 
-def test_a_leak_is_told_of_and_its_end_too(chain: Chain) -> None:
+def test_a_leak_fires_an_alert_that_resolves_at_its_end(chain: Chain) -> None:
     asked = chain.prometheus
     chain.until(lambda: asked.alerts().get(ORPHANS) == "pending", "orphans are pending first")
     chain.until(lambda: asked.alerts().get(ORPHANS) == "firing", "orphans fire")

@@ -111,7 +111,9 @@ def test_a_script_that_is_killed_and_started_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "words", [["feeds"], ["feeds", "cancel", "--all", "--yes"], ["watch", "X"]]
 )
-def test_what_only_the_service_has_says_so(tmp_path: Path, words: list[str]) -> None:
+def test_commands_about_feeds_say_that_the_program_has_none(
+    tmp_path: Path, words: list[str]
+) -> None:
     with program(tmp_path, "-m", "examples.script"):
         until(lambda: answers(tmp_path, "nightly"), "its control plane")
         ended = qcfeed(tmp_path, "--instance", "nightly", *words)

@@ -70,9 +70,7 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize("command", ANSWERS)
-def test_an_answer_is_what_docs_schemas_json_says(
-    service: Serving, home: Path, command: str
-) -> None:
+def test_answers_match_docs_schemas_json(service: Serving, home: Path, command: str) -> None:
     answer = json.loads(qcfeed(home, *command.split(), "-o", "json").stdout)
     schema = json.loads((PROJECT / "docs/schemas.json").read_text())
     (definition,) = [

@@ -128,7 +128,7 @@ def test_verify_passes_the_service_and_fails_the_drill(
     assert json.loads(left.stdout)["outcome"] == "leaks"
 
 
-def test_the_drill_is_found_with_the_command_that_ends_it(drill: Path) -> None:
+def test_the_drills_leak_is_found_with_the_command_that_ends_it(drill: Path) -> None:
     visitors(drill)
     until(lambda: [each["certainty"] for each in orphans(drill)] == ["proved"], "it")
     (finding,) = orphans(drill)

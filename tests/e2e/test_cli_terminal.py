@@ -64,7 +64,7 @@ def test_colour_is_for_terminals_that_want_it(service: Serving, home: Path) -> N
     assert "\x1b" not in "".join(screen(home, "tasks", NO_COLOR="1"))
 
 
-def test_the_question_is_asked_on_stderr_and_no_is_no(service: Serving, home: Path) -> None:
+def test_the_prompt_is_on_stderr_and_no_cancels(service: Serving, home: Path) -> None:
     with connect(f"{service.url}/quotes/MSFT") as reader:
         reader.recv(timeout=PATIENCE)
         no = terminal(home, "bash", "-c", f"{QCFEED} feeds cancel MSFT > {home}/out; echo left $?")

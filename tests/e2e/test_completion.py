@@ -105,7 +105,7 @@ def test_words_of_the_command_line(shell: Shell, typed: str, completed: list[str
     assert shell.tab(typed) == completed
 
 
-def test_the_service_is_asked_for_its_values(shell: Shell, service: Serving, home: Path) -> None:
+def test_values_come_from_the_running_service(shell: Shell, service: Serving, home: Path) -> None:
     shell.gets("qcfeed --instance ni", ["qcfeed", "--instance", "night"])
     shell.gets("qcfeed watch GOOG", ["qcfeed", "watch", "GOOG"])
     shell.gets("qcfeed watch GOOGL BRK.", ["qcfeed", "watch", "GOOGL", "BRK.B"])
@@ -129,7 +129,7 @@ def test_a_location_has_slashes_and_a_colon(shell: Shell, service: Serving, loca
     shell.gets(f'qcfeed tasks --site "{location[:-1]}', wanted)
 
 
-def test_a_file_is_the_shells_own_matter(shell: Shell, home: Path) -> None:
+def test_file_names_are_completed_by_the_shell(shell: Shell, home: Path) -> None:
     (home / "a saved snapshot.json").touch()
     wanted = ["qcfeed", "tasks", "--from", "a saved snapshot.json"]
     assert shell.tab("qcfeed tasks --from a") == wanted
@@ -147,7 +147,7 @@ def test_a_service_that_does_not_answer_is_no_answer_at_once(
         service.process.send_signal(signal.SIGCONT)
 
 
-def test_of_two_services_the_named_one_is_asked(
+def test_of_two_services_the_named_one_gives_the_values(
     shell: Shell, service: Serving, home: Path, location: str
 ) -> None:
     with serving(home, "--no-monitor", before=("--instance", "day")):
@@ -159,7 +159,7 @@ def test_of_two_services_the_named_one_is_asked(
         )
 
 
-def test_none_runs_and_nothing_is_said(tmp_path: Path) -> None:
+def test_without_a_service_nothing_is_printed(tmp_path: Path) -> None:
     (tmp_path / "qc-file").touch()
     for name in START:
         if shutil.which(name) is None:

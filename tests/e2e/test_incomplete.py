@@ -99,7 +99,9 @@ def drill(service: Serving, home: Path) -> Iterator[None]:
 
 
 @every_command
-def test_with_the_drill_on_it_is_told(drill: None, home: Path, command: list[str]) -> None:
+def test_the_drill_makes_commands_report_an_incomplete_ledger(
+    drill: None, home: Path, command: list[str]
+) -> None:
     left = told(home, *command)
     assert left.returncode == ExitStatus.FINDINGS
     assert is_told(left), left
@@ -107,7 +109,7 @@ def test_with_the_drill_on_it_is_told(drill: None, home: Path, command: list[str
     assert not any(words in left.stdout + left.stderr for words in WELL), left
 
 
-def test_with_the_drill_on_top_and_metrics_show_it(
+def test_top_and_metrics_show_an_incomplete_ledger(
     drill: None, service: Serving, home: Path
 ) -> None:
     until(lambda: problems(service) == 1, "the gauge")

@@ -25,7 +25,7 @@ REASON = (
 )
 
 
-def test_the_service_starts_without_it_and_says_why(
+def test_the_service_starts_without_the_monitor_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(AS_ON_3_16)
@@ -42,7 +42,7 @@ def test_the_service_starts_without_it_and_says_why(
     assert f"the monitor is off: {REASON}; use --no-monitor" in warning
 
 
-def test_it_is_quiet_with_every_warning_turned_into_an_error(
+def test_the_service_starts_with_every_warning_turned_into_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONWARNINGS", "error")

@@ -42,7 +42,9 @@ def nothing_is_left(home: Path) -> None:
 
 
 @needs_prometheus
-def test_it_breaks_follows_the_page_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_rehearsal_injects_the_fault_follows_the_runbook_and_leaves_nothing(
+    tmp_path: Path,
+) -> None:
     day = hold(tmp_path, "zombie-feeds=200", "--yes")
     out, talk = day.communicate(timeout=LONG)
     assert day.returncode == ExitStatus.OK, talk
@@ -61,7 +63,7 @@ def test_it_breaks_follows_the_page_and_leaves_nothing(tmp_path: Path) -> None:
     nothing_is_left(tmp_path)
 
 
-def test_what_is_not_mended_in_time_says_so(tmp_path: Path) -> None:
+def test_a_fault_that_is_not_mitigated_in_time_is_reported(tmp_path: Path) -> None:
     day = hold(tmp_path, "lost-readers", "--within", "100ms", path=tmp_path)
     out, talk = day.communicate(timeout=LONG)
     assert day.returncode == ExitStatus.TIMED_OUT, talk
@@ -74,7 +76,7 @@ def test_what_is_not_mended_in_time_says_so(tmp_path: Path) -> None:
 
 
 @needs_prometheus
-def test_a_trainee_mends_it_in_a_second_terminal(tmp_path: Path) -> None:
+def test_a_trainee_mitigates_the_fault_in_a_second_terminal(tmp_path: Path) -> None:
     day = hold(tmp_path, "lost-readers")
     assert day.stderr is not None
     while "The clock is running" not in (line := day.stderr.readline()):
@@ -117,7 +119,7 @@ def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
     nothing_is_left(tmp_path)
 
 
-def test_what_cannot_be_rehearsed(tmp_path: Path) -> None:
+def test_an_unknown_drill_is_refused_before_anything_starts(tmp_path: Path) -> None:
     day = hold(tmp_path, "zombies")
     _, talk = day.communicate(timeout=LONG)
     assert day.returncode == ExitStatus.USAGE

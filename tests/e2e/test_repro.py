@@ -78,7 +78,7 @@ def test_the_incident_is_found_in_every_way_to_leave(drill: Path, mode: str, set
     assert "`qcfeed orphans`" in left.stderr
 
 
-def test_over_the_subscription_rate_it_waits_and_goes_on(tmp_path: Path) -> None:
+def test_repro_waits_when_it_is_over_the_subscription_rate(tmp_path: Path) -> None:
     with serving(tmp_path, *QUICK, "--subscribe-rate", "10"):
         left = repro(tmp_path, "--cycles", "40", "--mode", "clean", *SETTLE)
     assert left.returncode == ExitStatus.OK, left.stderr
@@ -97,7 +97,7 @@ def test_over_the_subscription_rate_it_waits_and_goes_on(tmp_path: Path) -> None
         (["--mode", "polite"], ExitStatus.USAGE, "polite"),
     ],
 )
-def test_what_cannot_be_reproduced(
+def test_impossible_options_are_usage_errors(
     service: Serving, home: Path, args: list[str], status: ExitStatus, words: str
 ) -> None:
     left = qcfeed(home, "repro", "--cycles", "1", *args)

@@ -102,7 +102,9 @@ def test_a_free_instance_number_is_reused(pair: tuple[Serving, Serving], tmp_pat
 
 
 @pytest.mark.parametrize("holder", [["--reuse-port"], []])
-def test_a_port_is_shared_only_by_who_all_say_so(tmp_path: Path, holder: list[str]) -> None:
+def test_a_port_is_shared_only_if_every_instance_asks_for_it(
+    tmp_path: Path, holder: list[str]
+) -> None:
     with serving(tmp_path, "--no-monitor", *holder) as first:
         port = port_of(first)
         other = [] if holder else ["--reuse-port"]

@@ -90,7 +90,7 @@ def test_the_command_works_outside_the_checkout(installed: Path, tmp_path: Path)
     assert completed.split() == listed
 
 
-def test_artifacts_come_with_it(installed: Path, tmp_path: Path) -> None:
+def test_the_wheel_contains_the_artifacts(installed: Path, tmp_path: Path) -> None:
     qcfeed = installed / "bin" / "qcfeed"
     run(qcfeed, "artifacts", "--write", "monitoring", cwd=tmp_path)
     written = {path.name: path.read_text() for path in (tmp_path / "monitoring").iterdir()}
@@ -98,7 +98,7 @@ def test_artifacts_come_with_it(installed: Path, tmp_path: Path) -> None:
     assert written == kept
 
 
-def test_shells_and_man_find_what_is_theirs(installed: Path, tmp_path: Path) -> None:
+def test_shells_and_man_find_their_files(installed: Path, tmp_path: Path) -> None:
     share = installed / "share"
     for shell, path in {
         "bash": "bash-completion/completions/qcfeed",

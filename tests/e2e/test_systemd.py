@@ -142,7 +142,7 @@ def _is_healthy_while_the_loop_turns(check: list[str], env: dict[str, str]) -> N
     assert not healthy()
 
 
-def test_the_container_runs_as_nobody_in_particular() -> None:
+def test_the_container_runs_as_an_unprivileged_user() -> None:
     lines = (DEPLOY / "Dockerfile").read_text().splitlines()
     final = lines[max(n for n, line in enumerate(lines) if line.startswith("FROM ")) :]
     assert "USER qcfeed" in final

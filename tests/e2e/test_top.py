@@ -48,7 +48,9 @@ def test_the_incident_from_the_guilty_line_to_its_end(tmp_path: Path) -> None:
         assert audit.returncode == ExitStatus.OK
 
 
-def test_it_outlives_the_service_and_quits_at_once_when_it_says_nothing(tmp_path: Path) -> None:
+def test_top_outlives_the_service_and_quits_at_once_while_it_does_not_answer(
+    tmp_path: Path,
+) -> None:
     with terminal(tmp_path) as seat:
         with serving(tmp_path, "--no-monitor", "--upstream", "sim:", before=("--instance", "a")):
             seat.type(f"NO_COLOR=1 {shlex.quote(str(QCFEED))} top --every 0.5; echo left $?")
@@ -67,14 +69,14 @@ def test_it_outlives_the_service_and_quits_at_once_when_it_says_nothing(tmp_path
 
 
 @pytest.mark.parametrize("args", [[], ["--every", "5"]])
-def test_without_a_terminal_it_says_what_to_type(tmp_path: Path, args: list[str]) -> None:
+def test_top_without_a_terminal_says_what_to_type(tmp_path: Path, args: list[str]) -> None:
     left = qcfeed(tmp_path, "top", *args)
     assert left.returncode == ExitStatus.USAGE
     assert "qcfeed diagnose" in left.stderr
     assert left.stdout == ""
 
 
-def test_a_terminal_without_a_cursor_is_told_so(tmp_path: Path) -> None:
+def test_a_terminal_without_a_cursor_is_refused(tmp_path: Path) -> None:
     with terminal(tmp_path) as seat:
         seat.type(f"TERM=dumb {shlex.quote(str(QCFEED))} top; echo left $?")
         seat.see(f"left {ExitStatus.USAGE:d}")

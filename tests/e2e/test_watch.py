@@ -57,7 +57,9 @@ def epochs(text: str) -> set[str]:
     return {quote.epoch for quote in quotes(text)}
 
 
-def test_in_a_pipe_it_finds_the_service_and_prints_messages(service: Serving, home: Path) -> None:
+def test_watch_in_a_pipe_finds_the_service_and_prints_messages(
+    service: Serving, home: Path
+) -> None:
     left = qcfeed(home, "watch", "AAPL", "msft", "--count", "60")
     assert (left.returncode, left.stderr) == (ExitStatus.OK, f"connected to {service.url}/stream\n")
     assert '"type":"subscribed","symbols":["AAPL","MSFT"]' in left.stdout
@@ -105,7 +107,7 @@ def test_a_table_in_a_pipe_is_drawn_once(service: Serving, home: Path) -> None:
         (["AAPL", "--record", "/nowhere/at/all"], ExitStatus.USAGE, "cannot write"),
     ],
 )
-def test_what_cannot_be_watched(
+def test_unknown_symbols_and_servers_are_errors(
     service: Serving, home: Path, args: list[str], status: ExitStatus, words: str
 ) -> None:
     left = qcfeed(home, "watch", *args)
@@ -137,7 +139,7 @@ def test_a_reader_that_has_enough_is_no_error(service: Serving, home: Path) -> N
     [([], ExitStatus.OK), (["--count", "100000"], ExitStatus.INTERRUPTED)],
 )
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_person_ends_it_and_the_recording_is_whole(
+def test_ctrl_c_ends_watch_and_the_recording_is_complete(
     service: Serving,
     home: Path,
     tmp_path: Path,
@@ -173,7 +175,7 @@ def test_a_recording_can_be_served_again(service: Serving, home: Path, tmp_path:
     ]
 
 
-def test_it_comes_back_when_the_service_does(tmp_path: Path) -> None:
+def test_watch_reconnects_when_the_service_is_back(tmp_path: Path) -> None:
     with refusing_port() as port:  # while there is no service, too
         _comes_back(tmp_path, ("--no-monitor", "--port", str(port), "--upstream", "sim:?rate=20"))
 

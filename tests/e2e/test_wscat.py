@@ -46,7 +46,7 @@ def test_wscat_sees_quotes_at_once_and_leaves_nothing(tmp_path: Path) -> None:
         assert flat.returncode == 0, flat.stdout + flat.stderr
 
 
-def test_wscat_is_told_why_it_was_closed(tmp_path: Path) -> None:
+def test_wscat_shows_why_it_was_closed(tmp_path: Path) -> None:
     program = wscat()
     with serving(tmp_path) as service:
         client = pexpect.spawn(

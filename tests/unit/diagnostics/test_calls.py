@@ -27,7 +27,7 @@ async def end(task: asyncio.Task[None]) -> None:
 
 @pytest.mark.parametrize("chained", [False, True])
 @pytest.mark.parametrize("keep", [1, 2, 32])
-async def test_spawn_stacks_are_kept_when_asked_for(keep: int, chained: bool) -> None:
+async def test_spawn_stacks_are_kept_if_enabled(keep: int, chained: bool) -> None:
     loop = asyncio.get_running_loop()
     before = loop.get_task_factory()
     loop.set_task_factory(
@@ -41,7 +41,7 @@ async def test_spawn_stacks_are_kept_when_asked_for(keep: int, chained: bool) ->
         assert record is not None
         stack = calls.of_spawn(record)
         assert record.site.function == "spawn", "the location is the caller's all the same"
-        expected = ["test_spawn_stacks_are_kept_when_asked_for", "spawn"]
+        expected = ["test_spawn_stacks_are_kept_if_enabled", "spawn"]
         if keep <= 2:
             assert [call.function for call in stack] == expected[-keep:]
         else:
@@ -56,7 +56,7 @@ async def test_spawn_stacks_are_kept_when_asked_for(keep: int, chained: bool) ->
         loop.set_task_factory(before)
 
 
-async def test_without_being_asked_nothing_is_kept(ledger: Ledger) -> None:
+async def test_without_spawn_stacks_nothing_is_kept(ledger: Ledger) -> None:
     task = spawn()
     record = ledger.record_of(task)
     assert record is not None

@@ -29,11 +29,13 @@ async def sleeper() -> None:
         ("other", "other", True),
     ],
 )
-def test_a_site_is_named_from_its_right_end(location: str, wanted: str, same: bool) -> None:
+def test_a_site_is_compared_from_the_right_by_path_components(
+    location: str, wanted: str, same: bool
+) -> None:
     assert Filter(site=wanted).matches_location(location) is same
 
 
-def test_nothing_asked_for_leaves_nothing_out() -> None:
+def test_an_empty_filter_matches_every_task() -> None:
     assert not Filter()
     for given in ({"site": "a.py"}, {"labels": {"a": None}}, {"older_than": 1.0}, {"name": "*"},
                   {"waiting_on": "x"}):  # fmt: skip

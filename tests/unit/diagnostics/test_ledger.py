@@ -411,7 +411,7 @@ async def test_a_context_that_is_passed_is_the_tasks_context(ledger: Ledger) -> 
     assert site_of(ledger, "tasks_context").finished == 1
 
 
-async def test_asyncio_still_refuses_what_is_no_coroutine(ledger: Ledger) -> None:
+async def test_asyncio_still_refuses_anything_but_a_coroutine(ledger: Ledger) -> None:
     with pytest.raises(TypeError):
         asyncio.get_running_loop().create_task(42)  # type: ignore[arg-type]
     assert ledger.installed
@@ -482,7 +482,7 @@ def bare() -> Iterator[asyncio.AbstractEventLoop]:
     loop.close()
 
 
-def test_chains_with_a_factory_and_puts_it_back(bare: asyncio.AbstractEventLoop) -> None:
+def test_it_calls_an_earlier_task_factory_and_restores_it(bare: asyncio.AbstractEventLoop) -> None:
     foreign = Foreign()
     bare.set_task_factory(foreign)
     ledger = Ledger()

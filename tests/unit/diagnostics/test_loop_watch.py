@@ -85,7 +85,7 @@ async def test_a_measurement_keeps_the_longest_stall(watch: LoopWatch) -> None:
     assert BLOCK * 0.9 <= measured.longest <= time.monotonic() - began - BLOCK / 5
 
 
-async def test_measuring_quickens_the_beat_and_then_lets_it_be(watch: LoopWatch) -> None:
+async def test_the_loop_is_checked_more_often_during_a_measurement(watch: LoopWatch) -> None:
     slow = LoopWatch(beat=3600)
     slow.start(asyncio.get_running_loop())
     with slow.measure() as first, slow.measure() as second:
@@ -107,7 +107,7 @@ def test_a_watch_that_is_not_started_reports_no_stall() -> None:
     assert watch.stack() == []
 
 
-async def test_a_stopped_watch_beats_no_more() -> None:
+async def test_a_stopped_watch_does_not_check_the_loop() -> None:
     watch = LoopWatch(beat=0.001)
     watch.start(asyncio.get_running_loop())
     watch.stop()

@@ -114,7 +114,7 @@ async def test_oldest_first_over_all_locations(ledger: Ledger, subscriber: Subsc
     await ended(*tasks)
 
 
-async def test_an_owner_is_asked_once_for_all_that_was_spawned_in_one_context(
+async def test_an_owner_is_checked_once_for_all_tasks_of_one_context(
     ledger: Ledger,
 ) -> None:
     asked = 0

@@ -94,7 +94,7 @@ async def test_the_ended_and_the_others_are_left_out(ledger: Ledger, held: Tasks
     assert take(ledger, Filter(site=HERE, waiting_on="queue")).total == 1
 
 
-async def test_a_sample_stands_for_the_rest(
+async def test_sampled_stacks_represent_all_tasks_of_their_location(
     ledger: Ledger, held: Tasks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(profile, "SAMPLE", 10)

@@ -37,7 +37,7 @@ def test_every_group_is_sampled_and_the_budget_is_used(sizes: list[int], budget:
     st.dictionaries(st.integers(0, 9), st.integers(1, 50), min_size=1),
     st.integers(0, 100_000),
 )
-def test_a_sample_stands_for_all(counts: dict[int, int], total: int) -> None:
+def test_the_weights_of_a_sample_add_up_to_the_whole(counts: dict[int, int], total: int) -> None:
     whole = scale_to_total(counts, total)
     sampled = sum(counts.values())
     assert sum(whole.values()) == total

@@ -78,7 +78,7 @@ async def test_other_reports_pass_uncounted(
     assert listener.counts() == []
 
 
-async def test_an_earlier_handler_hears_it_all_and_is_put_back() -> None:
+async def test_an_earlier_handler_gets_every_report_and_is_restored() -> None:
     loop = asyncio.get_running_loop()
     heard: list[dict[str, Any]] = []
 

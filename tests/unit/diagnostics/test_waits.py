@@ -477,7 +477,7 @@ def test_a_name_lookup(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run(scenario())
 
 
-def test_running_ready_and_gone(run: Run) -> None:
+def test_tasks_that_run_are_ready_or_have_ended(run: Run) -> None:
     async def scenario() -> None:
         assert waits.state(asyncio.current_task()) == "running"
         assert str(waits.wait(asyncio.current_task())) == "running"
