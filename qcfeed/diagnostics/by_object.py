@@ -7,18 +7,19 @@ a timer or a connection, are one row per kind of object and function.
 from __future__ import annotations
 
 import random
+import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from qcfeed.diagnostics import awaited, thread_pools, waits
+from qcfeed.diagnostics import awaited, awaiters, thread_pools, waits
 from qcfeed.diagnostics.filters import Filter
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.lock_holders import NO_HOLDERS
 from qcfeed.diagnostics.object_rows import MAX_LOCATIONS, Group, ObjectRow, describe_groups
 from qcfeed.diagnostics.sampling import sample_sizes
 from qcfeed.diagnostics.scan import LiveTaskScan, by_site
-from qcfeed.diagnostics.site import AnyTask, Site
+from qcfeed.diagnostics.site import Site
 from qcfeed.diagnostics.task_info import TaskRef
 
 SAMPLE = 5_000
@@ -28,6 +29,9 @@ _SLICE = 50
 MAX_ROWS = 1_000
 """Rows that are described at most."""
 
+_Tasks = tuple[Site | None, list[TaskRef]]
+"""Live tasks of one location; None for those from before the ledger."""
+
 
 @dataclass(slots=True)
 class ObjectSnapshot:
@@ -35,7 +39,7 @@ class ObjectSnapshot:
 
     ``sampled`` of ``live`` matching tasks were looked at. ``searched`` of ``searchable`` tasks were
     searched for the holders of locks; both are 0 if no search was needed. ``untracked``: live tasks that
-    the ledger did not record; they are not counted in any row.
+    were created around the ledger; they are not counted in any row.
     """
 
     rows: list[ObjectRow]
@@ -57,13 +61,19 @@ def by_object(
 ) -> ObjectSnapshot:
     """The live tasks that match, by the object that they wait for. ``now``: ``time.monotonic()``.
 
+    Without a filter, tasks from before the ledger are counted too.
     A random sample of SAMPLE tasks is looked at: all tasks of small locations, some of large ones.
     ``exact``: look at all tasks. From any thread, in slices that let the watched loop run; never raises
     because of the program's classes. Cost: 0.3 us per live task, 8 us per task that is looked at,
     300 us per row; 1.5 us per live task more if a lock is waited for.
     """
-    live = by_site(ledger, (lambda info: which.matches(info, now)) if which else None)
-    found = of_tasks(ledger, live, limit=limit, sample=None if exact else SAMPLE)
+    live: list[_Tasks] = [
+        *by_site(ledger, (lambda info: which.matches(info, now)) if which else None).items()
+    ]
+    others = _unrecorded(ledger)
+    if not which:
+        live.append((None, others.earlier))
+    found = _count(ledger, live, others, limit, None if exact else SAMPLE)
     if not which and found.sampled < found.live:
         for row in found.rows:
             if row.waiters is not None:
@@ -80,42 +90,69 @@ def of_tasks(
     sample: int | None = SAMPLE,
 ) -> ObjectSnapshot:
     """As ``by_object``, of given tasks by spawn location. ``sample``: None for all."""
+    return _count(ledger, [*live.items()], _unrecorded(ledger), limit, sample)
+
+
+def _count(
+    ledger: Ledger, live: list[_Tasks], others: _Unrecorded, limit: int, sample: int | None
+) -> ObjectSnapshot:
     look = _Look(ledger)
     for site, refs, share in _chosen(live, sample):
         for part in ledger.slices(refs, _SLICE):
             look.add(part, site, share)
     groups = sorted(look.groups(), key=lambda group: (-group.tasks, group.kind))
-    untracked, others = _untracked(ledger)
-    rows, world = describe_groups(ledger, groups[:limit], look.pools, others)
+    rows, world = describe_groups(ledger, groups[:limit], look.pools, others.refs)
     locks = world.locks or NO_HOLDERS
     return ObjectSnapshot(
         rows=rows,
         total=len(groups),
-        live=sum(map(len, live.values())),
+        live=sum(len(refs) for _, refs in live),
         sampled=look.sampled,
-        untracked=untracked,
+        untracked=others.new,
         searched=locks.searched,
         searchable=locks.live,
     )
 
 
-def _untracked(ledger: Ledger) -> tuple[int, list[AnyTask]]:
-    """How many tasks the ledger did not record, and some of them; often the main task is among those."""
+class _Unrecorded(NamedTuple):
+    """Live tasks that the ledger did not record.
+
+    ``earlier``: those from before the ledger, the main task first, as a search may end before the last. ``new``: how many were created around it since then;
+    ``some``: a few of these.
+    """
+
+    earlier: list[TaskRef]
+    new: int
+    some: list[TaskRef]
+
+    @property
+    def refs(self) -> list[TaskRef]:
+        return self.some + self.earlier
+
+
+def _unrecorded(ledger: Ledger) -> _Unrecorded:
     scan = LiveTaskScan(ledger)
     for _ in scan:
         pass
     number = ledger.untracked(scan)
-    refs = scan.sample or ledger._untracked.sample  # noqa: SLF001
-    return number, [task for ref in refs if (task := ref()) is not None and not task.done()]
+    some = [weakref.ref(task) for task in ledger.untracked_sample(scan)]
+    main: list[TaskRef] = []
+    others: list[TaskRef] = []
+    for part in ledger.slices(ledger.earlier_refs()):
+        for ref in part:
+            if (task := ref()) is not None and not task.done():
+                (main if awaiters.is_main(task) else others).append(ref)
+    earlier = main + others
+    return _Unrecorded(earlier, max(0, number - len(earlier)), some)
 
 
 def _chosen(
-    live: Mapping[Site, list[TaskRef]], sample: int | None
-) -> Iterable[tuple[Site, list[TaskRef], float]]:
+    live: list[_Tasks], sample: int | None
+) -> Iterable[tuple[Site | None, list[TaskRef], float]]:
     """The tasks to look at, by location, and how many tasks each of them stands for."""
-    sizes = [len(refs) for refs in live.values()]
+    sizes = [len(refs) for _, refs in live]
     taken = sizes if sample is None else sample_sizes(sizes, sample)
-    for (site, refs), size in zip(live.items(), taken, strict=True):
+    for (site, refs), size in zip(live, taken, strict=True):
         some = refs if size == len(refs) else random.sample(refs, size)
         yield site, some, len(refs) / max(1, size)
 
@@ -135,13 +172,13 @@ class _Look:
         self._seen: dict[int, int] = {}
         self._first: dict[int, TaskRef] = {}
         self._keys: dict[int, tuple[str, str]] = {}
-        self._sites: dict[int, tuple[Site, ...]] = {}
+        self._sites: dict[int, tuple[Site | None, ...]] = {}
         self._shared: dict[Any, Any] = {}
         """Equal tuples, each only once."""
         self._without_object: dict[str, int] = {}
         """Negative keys for tasks that wait for no known object, by kind."""
 
-    def add(self, refs: Iterable[TaskRef], site: Site, share: float) -> None:
+    def add(self, refs: Iterable[TaskRef], site: Site | None, share: float) -> None:
         """Look at tasks of one location, each of which stands for ``share`` tasks."""
         for ref in refs:
             try:

@@ -20,6 +20,8 @@ from qcfeed.diagnostics.wait_objects import WaitObject, describe
 
 MAX_LOCATIONS = 3
 """Spawn locations that are listed for a row."""
+EARLIER = "before the ledger"
+"""The location of tasks that existed before the ledger."""
 _WITHOUT_HOLDER = frozenset({"Event", "Condition", "Barrier", "Queue", "future"})
 """Kinds of objects whose waiters any task may wake that refers to the object."""
 
@@ -36,7 +38,8 @@ class Group:
     ref: TaskRef
     tasks: float = 0.0
     objects: float = 0
-    sites: tuple[Site, ...] = ()
+    sites: tuple[Site | None, ...] = ()
+    """Where they were created; None for tasks from before the ledger."""
 
 
 @dataclass(slots=True)
@@ -95,11 +98,11 @@ class _Seen(NamedTuple):
 
 
 def describe_groups(
-    ledger: Ledger, groups: list[Group], pools: list[ThreadPool], others: list[AnyTask]
+    ledger: Ledger, groups: list[Group], pools: list[ThreadPool], others: list[TaskRef]
 ) -> tuple[list[ObjectRow], World]:
     """One row per group, in the same order, and what was found out for that.
 
-    ``others``: untracked tasks, which a scan of the ledger does not list. From any thread, in slices.
+    ``others``: unrecorded tasks, which a scan of the ledger does not list. From any thread, in slices.
     It keeps the objects of all groups alive until they are described: some milliseconds.
     Cost: 300 us per group; 1.5 us per live task if a lock is waited for, and 10 ms if an object has no
     holder by its kind.
@@ -127,7 +130,7 @@ def _see(group: Group, pools: list[ThreadPool]) -> _Seen | None:
 
 
 def _world(
-    ledger: Ledger, seen: Iterable[_Seen], pools: list[ThreadPool], others: list[AnyTask]
+    ledger: Ledger, seen: Iterable[_Seen], pools: list[ThreadPool], others: list[TaskRef]
 ) -> World:
     alone = [each.found for each in seen if each.is_one_object]
     free = [each.awaited for each in alone if each.kind in _WITHOUT_HOLDER]
@@ -145,7 +148,9 @@ def _row(group: Group, seen: _Seen | None, world: World) -> ObjectRow:
         tasks=round(group.tasks),
         objects=round(group.objects),
         object=WaitObject(group.kind),
-        locations=[site.location for site in group.sites[:MAX_LOCATIONS]],
+        locations=[
+            EARLIER if site is None else site.location for site in group.sites[:MAX_LOCATIONS]
+        ],
     )
     if seen is None:
         return row

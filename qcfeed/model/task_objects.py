@@ -76,7 +76,7 @@ class TasksByObject(Answer, kw_only=True, tag="qcfeed.tasks.by_object/1"):
 
     ``sampled`` of ``live`` matching tasks were looked at; if it is less, ``tasks`` are estimates.
     ``searched`` of ``searchable`` tasks were searched for the holders of locks; both are 0 if no lock is waited
-    for. ``untracked``: live tasks that the ledger did not record; no row counts them. ``since``: when this
+    for. ``untracked``: live tasks that were created around the ledger; no row counts them. ``since``: when this
     process began to answer. ``window_s``: seconds between the two looks, if a window was asked for.
     """
 

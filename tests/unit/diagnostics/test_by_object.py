@@ -194,6 +194,26 @@ async def test_an_untracked_task_may_be_the_holder(program: Program) -> None:
     assert (holder.how, holder.serial, holder.label) == ("holds", None, "task early")
 
 
+async def test_tasks_from_before_the_ledger_are_counted_and_may_be_holders(
+    program: Program,
+) -> None:
+    pool = Pool()
+    await program.run(work(pool.lock, sleep_long))
+    await program.run(*(work(pool.lock, nothing) for _ in range(4)))
+    later = Ledger()
+    later.install(asyncio.get_running_loop())
+    await program.run(*(work(pool.lock, nothing) for _ in range(3)))
+    found = by_object(later, Filter(), time.monotonic())
+    filtered = by_object(later, Filter(site=HERE), time.monotonic())
+    later.uninstall()
+    lock = found.rows[0]
+    assert (lock.tasks, lock.waiters, lock.object.kind) == (7, 7, "Lock")
+    assert set(lock.locations) > {"before the ledger"}
+    assert lock.object.holders[0].how == "holds"
+    assert (found.live, found.untracked) == (9, 0)  # with the test's own task
+    assert [(row.tasks, row.object.kind) for row in filtered.rows] == [(3, "Lock")]
+
+
 # ---------------------------------------------------------------- holders
 
 
