@@ -9,22 +9,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Protocol
 
 from wsproto.frame_protocol import CloseReason
 
-from qcfeed.config import Config
 from qcfeed.feed import flush
 from qcfeed.feed.slow_consumer import Backlog
 from qcfeed.feed.subscriber import Subscriber
 from qcfeed.model import frames
 from qcfeed.model.messages import CloseCode, Error, ServerMessage, Status, encode, should_reconnect
-from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
 from qcfeed.net import kernel_buffers
 from qcfeed.net.transport import Transport
-from qcfeed.ws.compression import Deflater
 from qcfeed.ws.handshake import Accepted
+from qcfeed.ws.hosts import ConnectionHost
 from qcfeed.ws.inbound import Close, Inbound, InboundEvent, Ping, Text, Violation, parse_bare_frame
 
 CLOSE_TIMEOUT = 5.0
@@ -42,36 +39,6 @@ class State(Enum):
     """Nothing more is sent; the socket is closed by the deadline at the latest."""
     CLOSED = auto()
     """The socket is closed."""
-
-
-class ConnectionHost(Protocol):
-    """Owns the connections and makes their decisions; in the service, the gateway."""
-
-    config: Config
-    policy: SlowConsumerPolicy
-    """The slow-consumer policy of connections that choose none."""
-    deflater: Deflater
-    """Compresses for all connections that negotiated it."""
-    now: Callable[[], float]
-    """The loop's clock, in seconds."""
-
-    def on_closed(self, connection: Connection) -> None:
-        """The connection's socket is closed."""
-
-    def subscribe(self, connection: Connection, symbol: Symbol) -> Subscriber:
-        """Subscribe ``connection`` to ``symbol``. Raises UnknownSymbolError."""
-
-    def unsubscribe(self, subscriber: Subscriber) -> None:
-        """End one subscription; idempotent."""
-
-    def on_request(self, connection: Connection, text: str) -> None:
-        """The client sent a text message."""
-
-    def on_caught_up(self, connection: Connection) -> None:
-        """The connection was sent its backlog, or as much of it as the kernel accepted."""
-
-    def count_close(self, why: str) -> None:
-        """The connection ends. ``why``: the close code, or ``eof``, ``lost`` or another reason."""
 
 
 class Connection(asyncio.Protocol):

@@ -7,14 +7,12 @@ asyncio protocols, and take over the same transport.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from http import HTTPStatus
-from typing import Protocol, cast
+from typing import cast
 
 from qcfeed.net.acceptor import Address
 from qcfeed.net.transport import Transport
-from qcfeed.ws.connection import Connection
-from qcfeed.ws.handshake import Accepted
+from qcfeed.ws.hosts import PendingHost
 from qcfeed.ws.refusal import Refusal
 from qcfeed.ws.request_head import Head, HeadReader
 
@@ -25,30 +23,6 @@ NOT_FOUND = Refusal(
     HTTPStatus.NOT_FOUND, "not_found", "this port serves only /quotes/{symbol} and /stream"
 )
 """The answer to other paths when HTTP has a port of its own."""
-
-
-class PendingHost(Protocol):
-    """Decides about pending connections; in the service, the gateway."""
-
-    http_protocol: Callable[[], asyncio.Protocol] | None
-    """Creates a protocol for a plain HTTP connection; None if HTTP has a port of its own."""
-    now: Callable[[], float]
-    """The loop's clock, in seconds."""
-
-    def on_accepted(self, pending: PendingConnection) -> None:
-        """A socket was accepted. Its request head must be complete by ``pending.deadline``."""
-
-    def on_finished(self, pending: PendingConnection) -> None:
-        """The connection was closed, or another protocol has taken it over."""
-
-    def admit(self, head: Head) -> Accepted | Refusal:
-        """Decide whether the upgrade is accepted."""
-
-    def accept_upgrade(self, pending: PendingConnection, accepted: Accepted) -> Connection:
-        """Create the WebSocket connection for an accepted upgrade."""
-
-    def on_refused(self, pending: PendingConnection, reason: str) -> None:
-        """The refusal was sent. The client must disconnect by the new ``pending.deadline``."""
 
 
 class PendingConnection(asyncio.Protocol):

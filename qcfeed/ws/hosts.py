@@ -1,0 +1,74 @@
+"""What connections ask of their host, which owns them and makes their decisions; in the service, the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from qcfeed.config import Config
+from qcfeed.feed.subscriber import Subscriber
+from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
+from qcfeed.model.symbol import Symbol
+from qcfeed.ws.compression import Deflater
+from qcfeed.ws.handshake import Accepted
+from qcfeed.ws.refusal import Refusal
+from qcfeed.ws.request_head import Head
+
+if TYPE_CHECKING:
+    from qcfeed.ws.connection import Connection
+    from qcfeed.ws.pending import PendingConnection
+
+
+class PendingHost(Protocol):
+    """Decides about pending connections."""
+
+    http_protocol: Callable[[], asyncio.Protocol] | None
+    """Creates a protocol for a plain HTTP connection; None if HTTP has a port of its own."""
+    now: Callable[[], float]
+    """The loop's clock, in seconds."""
+
+    def on_accepted(self, pending: PendingConnection) -> None:
+        """A socket was accepted. Its request head must be complete by ``pending.deadline``."""
+
+    def on_finished(self, pending: PendingConnection) -> None:
+        """The connection was closed, or another protocol has taken it over."""
+
+    def admit(self, head: Head) -> Accepted | Refusal:
+        """Decide whether the upgrade is accepted."""
+
+    def accept_upgrade(self, pending: PendingConnection, accepted: Accepted) -> Connection:
+        """Create the WebSocket connection for an accepted upgrade."""
+
+    def on_refused(self, pending: PendingConnection, reason: str) -> None:
+        """The refusal was sent. The client must disconnect by the new ``pending.deadline``."""
+
+
+class ConnectionHost(Protocol):
+    """Owns the open connections."""
+
+    config: Config
+    policy: SlowConsumerPolicy
+    """The slow-consumer policy of connections that choose none."""
+    deflater: Deflater
+    """Compresses for all connections that negotiated it."""
+    now: Callable[[], float]
+    """The loop's clock, in seconds."""
+
+    def on_closed(self, connection: Connection) -> None:
+        """The connection's socket is closed."""
+
+    def subscribe(self, connection: Connection, symbol: Symbol) -> Subscriber:
+        """Subscribe ``connection`` to ``symbol``. Raises UnknownSymbolError."""
+
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """End one subscription; idempotent."""
+
+    def on_request(self, connection: Connection, text: str) -> None:
+        """The client sent a text message."""
+
+    def on_caught_up(self, connection: Connection) -> None:
+        """The connection was sent its backlog, or as much of it as the kernel accepted."""
+
+    def count_close(self, why: str) -> None:
+        """The connection ends. ``why``: the close code, or ``eof``, ``lost`` or another reason."""
