@@ -20,7 +20,9 @@ Named = Literal["", "created", "waits"]
 
 @dataclass(frozen=True)
 class Place:
-    """Where tasks are created or wait, in a tool's words. A tool may know no line (0) or no coroutine."""
+    """Where tasks are created or wait, as a tool shows it. It may show no line (0) or no coroutine.
+
+    ``coroutine`` is a name, or all words in which a tool describes these tasks."""
 
     file: str = ""
     line: int = 0
@@ -28,7 +30,7 @@ class Place:
 
     def __str__(self) -> str:
         where = f"{PurePath(self.file).name}:{self.line}" if self.line else ""
-        return " ".join(filter(None, (where, self.coroutine)))
+        return f"{where} {self.coroutine}".strip()[:60]
 
 
 def place(text: str, coroutine: str = "") -> Place:

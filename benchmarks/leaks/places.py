@@ -27,9 +27,9 @@ def of_diagnose(answer: Mapping[str, Any]) -> tuple[Place, ...]:
     for finding in answer["findings"]:
         if finding["kind"] in ABOUT_THE_LOOP:
             continue
-        words = (finding["headline"], finding["cause"], *finding["evidence"])
-        shown = (finding["location"] or "", *_LINE.findall(" ".join(words)))
-        found += (place(each, finding["headline"]) for each in shown)
+        words = " ".join((finding["headline"], finding["cause"], *finding["evidence"]))
+        shown = (finding["location"] or "", *_LINE.findall(words))
+        found += (place(each, words) for each in shown)
     return _unique(found)
 
 

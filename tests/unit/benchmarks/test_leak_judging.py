@@ -138,6 +138,7 @@ def test_places_of_a_verdict() -> None:
         ("", 0),
         ("a/b.py", 7),
     ]
+    assert "f() never ends" in blamed[0].coroutine
     assert places.of_diagnose({"findings": [blocked]}) == ()
 
 
