@@ -21,9 +21,10 @@ import sys
 import weakref
 from collections.abc import Iterable, Iterator
 from enum import Enum
+from types import MethodType
 from typing import Any, NamedTuple
 
-from qcfeed.diagnostics import awaiters, chain, waits
+from qcfeed.diagnostics import awaited, awaiters, chain, waits
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.scan import LiveTaskScan, Oldest
 from qcfeed.diagnostics.site import AnyTask, Site
@@ -31,6 +32,8 @@ from qcfeed.diagnostics.task_info import TaskRecord
 
 _MAX_LEVELS = 10
 """How many levels of awaiters are searched for a timeout."""
+_WAKING = (asyncio.Event, asyncio.Queue, asyncio.Lock, asyncio.Semaphore, asyncio.Condition)
+"""Objects whose waiters are woken only by code that has the object."""
 _RESCUERS = ("Timeout", "CancelScope")
 """Types of asyncio, async_timeout and anyio that may end a wait, by name."""
 
@@ -103,6 +106,31 @@ def other_holders(task: AnyTask | None) -> OtherHolders | None:
         return _other_holders(task) if IS_RELIABLE and task is not None else None
     except Exception:  # noqa: BLE001 - a task class of the program may raise anything
         return None
+
+
+def only_its_own(task: AnyTask | None) -> bool:
+    """Whether nothing but the task refers to the object that it waits for: an event, a queue, a lock...
+
+    Then no code can wake it: it was created for the task and forgotten. An object that the program keeps
+    in an attribute counts as referred to, even if nobody has the owner of that attribute any more.
+    From any thread; never raises. Cost: 10 us.
+    """
+    try:
+        found = awaited.find(task) if IS_RELIABLE and task is not None else None
+        if found is None or task is None or not isinstance(found.awaited, _WAKING):
+            return False
+        links = chain.links(task.get_coro())
+        thing = found.awaited
+        exits = [each for link in links for each in chain.held(link) if _is_bound(each, thing)]
+        holders = [found, *links, *exits]
+        return not _extra_references(thing, holders) and not _is_rescued(task, links)
+    except Exception:  # noqa: BLE001 - a task class of the program may raise anything
+        return False
+
+
+def _is_bound(method: object, thing: object) -> bool:
+    """Whether it is a method of ``thing``, such as the exit method that an ``async with`` block holds."""
+    return type(method) is MethodType and method.__self__ is thing
 
 
 def _other_holders(task: AnyTask) -> OtherHolders | None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from qcfeed.diagnostics.demand import Kind
 from qcfeed.diagnostics.findings import Certainty, Finding
+from qcfeed.diagnostics.object_rows import ObjectRow
 from qcfeed.diagnostics.observations import Observations, Survivors
 from qcfeed.diagnostics.survival import NEEDED, NEEDED_UNKNOWN
 
@@ -88,22 +89,17 @@ def _needed(tasks: Survivors) -> int:
 def _finding(tasks: Survivors, children: list[Survivors]) -> Finding:
     seen = tasks.survival
     share = tasks.unexplained / seen.old
-    is_proved = (
-        seen.is_known
-        and seen.ended == 0
-        and min(tasks.unexplained, seen.expected * share) >= PROVED_FROM
-    )
     ended = "none" if not seen.ended else f"only {seen.ended:,}"
     return Finding(
         "never_ending",
-        Certainty.PROVED if is_proved else Certainty.LIKELY,
+        Certainty.PROVED if _is_proved(tasks, share) else Certainty.LIKELY,
         f"{tasks.unexplained:,} tasks do not end: of those older than {seen.age_s:.0f} s,"
         f" {ended} ended in the last {seen.window_s:.0f} s",
         tasks.location,
         [
-            _expected(tasks, share),
-            f"they run {tasks.coroutine}, and {seen.per_minute * share:,.0f} more per minute stay",
             *_waits(tasks),
+            _expected(tasks, share),
+            f"they run {tasks.coroutine} ({tasks.defined_at}); {seen.per_minute * share:,.0f} more per minute",
             *_explained(tasks),
             *(
                 f"each has a task of its own, created at {each.location}, that does not end either"
@@ -117,6 +113,15 @@ def _finding(tasks: Survivors, children: list[Survivors]) -> Finding:
     )
 
 
+def _is_proved(tasks: Survivors, share: float) -> bool:
+    """Nobody can wake them; or too many of them survive for a sound program whose lifetimes are known."""
+    seen = tasks.survival
+    nobody_wakes = tasks.unwakeable == tasks.examined > 0
+    deadlock = tasks.shared is not None and tasks.shared.path.deadlock
+    many = min(tasks.unexplained, seen.expected * share) >= PROVED_FROM
+    return nobody_wakes or deadlock or (seen.is_known and seen.ended == 0 and many)
+
+
 def _expected(tasks: Survivors, share: float) -> str:
     seen = tasks.survival
     expected = f"sound tasks of that age would have ended {seen.expected * share:,.0f} times"
@@ -126,11 +131,28 @@ def _expected(tasks: Survivors, share: float) -> str:
 
 
 def _waits(tasks: Survivors) -> Iterator[str]:
-    if tasks.waits:
+    of = f"of {tasks.examined:,} examined"
+    if tasks.shared is not None:
+        yield f"they wait for one {tasks.shared.object}{_held(tasks.shared)}"
+    elif tasks.waits:
         kind, number = tasks.waits[0]
-        yield f"most common wait: {kind} ({number:,} of {tasks.examined:,} examined)"
+        yield f"most common wait: {kind} ({number:,} {of})"
+    if tasks.unwakeable:
+        yield f"{tasks.unwakeable:,} {of} wait for an object that nothing else refers to: nobody can wake them"
     if tasks.hung_up:
-        yield f"{tasks.hung_up:,} of {tasks.examined:,} hold a connection that the peer has closed"
+        yield f"{tasks.hung_up:,} {of} hold a connection that the peer has closed"
+
+
+def _held(row: ObjectRow) -> str:
+    """Who has it, and where that waits itself."""
+    if not row.object.holders:
+        return f"; {row.object.state}" if row.object.state else ""
+    holder = row.object.holders[0]
+    how = {"holds": "held by ", "refers to it": "known to "}.get(holder.how, "")
+    created = f" created at {holder.location}" if holder.location else ""
+    waits = f": {holder.waits}" if holder.waits else ""
+    deadlock = "; a deadlock" if row.path.deadlock else ""
+    return f", {how}{holder.label}{created}{waits}{deadlock}"
 
 
 def _explained(tasks: Survivors) -> Iterator[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from qcfeed.diagnostics.demand import Reason
 from qcfeed.diagnostics.history import Series
+from qcfeed.diagnostics.object_rows import ObjectRow
 from qcfeed.diagnostics.survival import Survival
 from qcfeed.diagnostics.unretrieved import UnretrievedGroup
 from qcfeed.diagnostics.watchdog import Stall
@@ -48,12 +49,15 @@ class Survivors:
     live for so long; 0 if nearly all have one, then ``reason`` is the most frequent. ``parents``: where
     the parents were created, if each task has a living one of its own. Of ``examined`` tasks, those that
     are not explained if there are any: ``waits``: what they wait on, the most frequent first;
-    ``hung_up``: how many hold a connection that its peer has closed.
+    ``hung_up``: how many hold a connection that its peer has closed; ``unwakeable``: how many wait for an
+    object that nothing else refers to; ``shared``: the one object that nearly all of them wait for.
+    ``defined_at``: where the coroutine function is.
     """
 
     location: str
     function: str
     coroutine: str
+    defined_at: str
     live: int
     survival: Survival
     unexplained: int
@@ -61,6 +65,8 @@ class Survivors:
     waits: list[tuple[str, int]]
     examined: int
     hung_up: int
+    unwakeable: int
+    shared: ObjectRow | None
     parents: str
     serials: list[int] = field(default_factory=list)
 

@@ -13,12 +13,13 @@ from collections.abc import Iterable
 from types import CoroutineType
 from typing import Any
 
-from qcfeed.diagnostics import demand, waits
+from qcfeed.diagnostics import abandoned, by_object, demand, waits
 from qcfeed.diagnostics.connections import ConnectionState, connections
 from qcfeed.diagnostics.ledger import Ledger
+from qcfeed.diagnostics.object_rows import ObjectRow
 from qcfeed.diagnostics.observations import Survivors
 from qcfeed.diagnostics.scan import LiveTaskScan
-from qcfeed.diagnostics.site import Site
+from qcfeed.diagnostics.site import Site, short_path
 from qcfeed.diagnostics.survival import Population, Survival
 from qcfeed.diagnostics.task_info import TaskInfo, TaskRecord, task_of
 
@@ -52,6 +53,12 @@ class Group:
         self.parents: dict[int, int] = {}
         """The parents of the followed tasks, by serial."""
         self._ended_at = 0.0
+
+    @property
+    def defined_at(self) -> str:
+        """``file:line`` of the coroutine function; empty if it has no code."""
+        line = getattr(self.code, "co_firstlineno", None)
+        return "" if line is None else f"{short_path(self.code.co_filename)}:{line}"
 
     @property
     def coroutine(self) -> str:
@@ -183,6 +190,7 @@ class SurvivorWatch:
             location=group.site.location,
             function=group.site.function,
             coroutine=group.coroutine,
+            defined_at=group.defined_at,
             live=group.count,
             survival=survival,
             unexplained=round(share * survival.old),
@@ -191,10 +199,20 @@ class SurvivorWatch:
                 _KINDS
             ),
             hung_up=sum(_is_hung_up(each) for each in shown),
+            unwakeable=sum(_is_unwakeable(each) for each in shown),
+            shared=self._shared_object(group.site, shown) if unexplained else None,
             examined=len(shown),
             parents=self._parents(group),
             serials=[each.serial for each in shown[:_SERIALS]],
         )
+
+    def _shared_object(self, site: Site, examined: list[TaskRecord]) -> ObjectRow | None:
+        """The one object that nearly all of these tasks wait for, if there is one."""
+        rows = by_object.of_tasks(self._ledger, {site: list(examined)}, limit=1, sample=None).rows
+        for row in rows:
+            if row.objects == 1 and row.tasks >= ALL_BUT_FEW * len(examined):
+                return row
+        return None
 
     def _parents(self, group: Group) -> str:
         """Where the parents were created if each task has a living parent of its own; else empty."""
@@ -210,6 +228,14 @@ class SurvivorWatch:
 def _is_hung_up(record: TaskRecord) -> bool:
     """Whether it holds a connection that its peer has closed."""
     return any(each.state is ConnectionState.PEER_CLOSED for each in connections(record()))
+
+
+def _is_unwakeable(record: TaskRecord) -> bool:
+    """Whether nothing but the task itself refers to what it waits for."""
+    task = record()
+    return abandoned.only_its_own(task) or (
+        abandoned.other_holders(task) is abandoned.OtherHolders.NOBODY
+    )
 
 
 def _code(coroutine: Any) -> Any:

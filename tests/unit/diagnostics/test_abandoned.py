@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from typing import Any
 
 import aiohttp
@@ -22,7 +22,7 @@ import uvloop
 from aiohttp import web
 
 from qcfeed.diagnostics import abandoned
-from qcfeed.diagnostics.abandoned import OtherHolders
+from qcfeed.diagnostics.abandoned import OtherHolders, only_its_own
 from qcfeed.diagnostics.ledger import Ledger
 
 pytestmark = pytest.mark.skipif(
@@ -596,3 +596,79 @@ def test_the_check_keeps_no_reference(runner: asyncio.Runner) -> None:
 @pytest.mark.parametrize("odd", [None, object(), 7])
 def test_a_future_that_is_no_task_has_no_holders(odd: Any) -> None:
     assert abandoned.other_holders(odd) is None
+
+
+# ------------------------------------------------- objects that only the waiting task refers to
+
+
+async def get_from(queue: asyncio.Queue[int]) -> None:
+    await queue.get()
+
+
+async def wait_for_event(event: asyncio.Event) -> None:
+    while True:
+        await event.wait()
+
+
+async def put_twice(queue: asyncio.Queue[int]) -> None:
+    await queue.put(1)
+    await queue.put(2)
+
+
+async def acquire_twice(lock: asyncio.Lock) -> None:
+    await lock.acquire()
+    async with lock:
+        pass
+
+
+async def notified(condition: asyncio.Condition) -> None:
+    async with condition:
+        await condition.wait()
+
+
+async def no_longer_than(event: asyncio.Event) -> None:
+    async with asyncio.timeout(600):
+        await event.wait()
+
+
+OWN: dict[str, tuple[Callable[[Any], Coroutine[Any, Any, None]], Callable[[], Any]]] = {
+    "queue": (get_from, asyncio.Queue),
+    "full queue": (put_twice, lambda: asyncio.Queue(1)),
+    "event": (wait_for_event, asyncio.Event),
+    "lock": (acquire_twice, asyncio.Lock),
+    "condition": (notified, asyncio.Condition),
+}
+
+
+async def is_its_own(coroutine: Coroutine[Any, Any, None]) -> bool:
+    task = asyncio.create_task(coroutine)
+    await asyncio.sleep(0)
+    found = only_its_own(task)
+    task.cancel()
+    await asyncio.wait([task])
+    return found
+
+
+@pytest.mark.parametrize("kind", OWN)
+async def test_nothing_else_refers_to_the_object_that_a_task_waits_for(kind: str) -> None:
+    function, make = OWN[kind]
+    assert await is_its_own(function(make()))
+
+
+@pytest.mark.parametrize("kind", OWN)
+async def test_whatever_keeps_the_object_may_wake_the_task(kind: str) -> None:
+    function, make = OWN[kind]
+    kept = make()
+    assert not await is_its_own(function(kept))
+    inside = {"deep": [make()]}
+    assert not await is_its_own(function(inside["deep"][0]))
+
+
+async def test_a_timeout_ends_a_wait_for_an_object_of_its_own() -> None:
+    assert not await is_its_own(no_longer_than(asyncio.Event()))
+
+
+async def test_a_task_that_waits_for_no_object_has_none_of_its_own() -> None:
+    assert not await is_its_own(asyncio.sleep(600))
+    assert not only_its_own(asyncio.current_task())
+    assert not only_its_own(None)

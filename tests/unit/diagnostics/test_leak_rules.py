@@ -8,8 +8,11 @@ from typing import Any
 from qcfeed.diagnostics import leak_rules
 from qcfeed.diagnostics.demand import Kind, Reason
 from qcfeed.diagnostics.findings import Certainty, Finding
+from qcfeed.diagnostics.object_holders import Holder, Path
+from qcfeed.diagnostics.object_rows import ObjectRow
 from qcfeed.diagnostics.observations import Observations, Survivors
 from qcfeed.diagnostics.survival import NEEDED, NEEDED_UNKNOWN, Survival
+from qcfeed.diagnostics.wait_objects import WaitObject
 
 SURVIVAL = Survival(
     age_s=5.0,
@@ -29,6 +32,7 @@ def survivors(location: str = "bot.py:88", **more: Any) -> Survivors:
     given: dict[str, Any] = {
         "function": "main",
         "coroutine": "Client.watch",
+        "defined_at": "bot.py:20",
         "live": 300,
         "survival": SURVIVAL,
         "unexplained": 275,
@@ -36,6 +40,8 @@ def survivors(location: str = "bot.py:88", **more: Any) -> Survivors:
         "waits": [("Queue.get", 58), ("sleeping", 2)],
         "examined": 60,
         "hung_up": 0,
+        "unwakeable": 0,
+        "shared": None,
         "parents": "",
         "serials": [3, 4],
     }
@@ -59,9 +65,9 @@ def test_unexplained_tasks_are_a_likely_leak_with_the_figures_behind_it() -> Non
         "275 tasks do not end: of those older than 5 s, none ended in the last 60 s"
     )
     assert finding.evidence == [
-        "hardly any task created here has ever ended; sound tasks of that age would have ended 1,512 times",
-        "they run Client.watch, and 300 more per minute stay",
         "most common wait: Queue.get (58 of 60 examined)",
+        "hardly any task created here has ever ended; sound tasks of that age would have ended 1,512 times",
+        "they run Client.watch (bot.py:20); 300 more per minute",
     ]
     assert told(survivors()) == []
 
@@ -70,7 +76,7 @@ def test_it_is_proved_if_sound_tasks_of_the_group_are_known_and_the_numbers_are_
     known = replace(SURVIVAL, is_known=True, usual_s=0.4, old=1_000, expected=5_000.0)
     (finding,) = found(survivors(survival=known, unexplained=1_000))
     assert finding.certainty is Certainty.PROVED
-    assert finding.evidence[0].startswith("others of this coroutine end after 0.4 s")
+    assert finding.evidence[1].startswith("others of this coroutine end after 0.4 s")
     for less in (replace(known, ended=1), replace(known, expected=200.0)):
         (finding,) = found(survivors(survival=less, unexplained=1_000))
         assert finding.certainty is Certainty.LIKELY
@@ -89,7 +95,7 @@ def test_of_partly_explained_tasks_only_the_others_count() -> None:
     (finding,) = found(partly)
     assert (finding.count, finding.per_minute) == (110, 120.0)
     assert "165 others of that age are explained: each holds an open connection" in finding.evidence
-    assert "sound tasks of that age would have ended 605 times" in finding.evidence[0]
+    assert "sound tasks of that age would have ended 605 times" in finding.evidence[1]
 
 
 def test_too_few_unexplained_tasks_are_not_reported() -> None:
@@ -118,7 +124,36 @@ def test_a_task_that_belongs_to_a_living_parent_is_judged_with_it() -> None:
 
 def test_connections_that_the_peers_have_closed_are_told() -> None:
     (finding,) = found(survivors(hung_up=59))
-    assert "59 of 60 hold a connection that the peer has closed" in finding.evidence
+    assert "59 of 60 examined hold a connection that the peer has closed" in finding.evidence
+
+
+def test_it_is_proved_if_nobody_can_wake_them() -> None:
+    (finding,) = found(survivors(unwakeable=60))
+    assert finding.certainty is Certainty.PROVED
+    assert finding.evidence[1] == (
+        "60 of 60 examined wait for an object that nothing else refers to: nobody can wake them"
+    )
+    assert found(survivors(unwakeable=59))[0].certainty is Certainty.LIKELY
+
+
+def behind_a_lock(*, deadlock: bool) -> ObjectRow:
+    holder = Holder(
+        "holds", 12, "Task-9", "refresh", "bot.py:7", "Lock.acquire at bot.py:9 refresh"
+    )
+    lock = WaitObject("Lock", 3, name="Pool._lock", holders=(holder,))
+    return ObjectRow(60, 1, lock, path=Path(deadlock=deadlock))
+
+
+def test_the_holder_of_the_object_that_all_wait_for_is_named() -> None:
+    (finding,) = found(survivors(shared=behind_a_lock(deadlock=False)))
+    assert finding.certainty is Certainty.LIKELY
+    assert finding.evidence[0] == (
+        "they wait for one Lock 3 (Pool._lock), held by task 12 (refresh) created at bot.py:7:"
+        " Lock.acquire at bot.py:9 refresh"
+    )
+    (stuck,) = found(survivors(shared=behind_a_lock(deadlock=True)))
+    assert stuck.certainty is Certainty.PROVED
+    assert stuck.evidence[0].endswith("; a deadlock")
 
 
 def test_one_long_timer_each_is_a_suspicion_with_its_limit() -> None:

@@ -22,7 +22,21 @@ from qcfeed.diagnostics.watchdog import Stall
 def never_ending(reason: Reason | None = None) -> Survivors:
     survival = Survival(5.0, 60.0, 275, 0, 1_512.0, False, None, 300.0, 60.0, [7])
     return Survivors(
-        "a.py:1", "f", "g", 300, survival, 0 if reason else 275, reason, [], 60, 0, "", [7]
+        "a.py:1",
+        "f",
+        "g",
+        "a.py:9",
+        300,
+        survival,
+        0 if reason else 275,
+        reason,
+        [],
+        60,
+        0,
+        0,
+        None,
+        "",
+        [7],
     )
 
 
