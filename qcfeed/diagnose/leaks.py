@@ -51,17 +51,22 @@ def _never_ending(evidence: Evidence, found: Finding) -> DiagnosisFinding:
     certainty = Certainty(found.certainty)
     row, rate = evidence.row(found.location), found.per_minute or 0.0
     left = memory.time_to_limit(evidence, tasks_per_minute=rate)
+    first, *more = found.evidence or [""]
     return DiagnosisFinding(
         rule="never_ending",
         kind="LEAK" if certainty is Certainty.PROVED else "LEAK?",
         certainty=certainty,
         urgency=85,
         headline=f"{plural(found.count, 'task')} from {found.location} do not end",
-        cause=f"tasks spawned at {found.location} do not end and grow by {_rate(rate)} per minute;"
-        " nothing explains it: no open owner, connection or timer of their own",
+        cause=f"tasks spawned at {found.location} do not end and grow by {_rate(rate)} per minute: {first}",
         location=found.location,
         source=_source(row),
-        evidence=[found.summary, *found.evidence, *_until_limit(evidence, left)],
+        evidence=[
+            found.summary,
+            *more,
+            "no owner, connection, timer or parent of their own explains them",
+            *_until_limit(evidence, left),
+        ],
         began_s=found.since_s,
         left_s=None if left is None else left.seconds,
         per_minute=rate,
@@ -69,6 +74,7 @@ def _never_ending(evidence: Evidence, found: Finding) -> DiagnosisFinding:
         safe="the code must end these tasks; look at what they wait for before you cancel any",
         next=[
             f"{evidence.command} tasks --site {found.location} --limit 20",
+            f"{evidence.command} tasks --by object --site {found.location}",
             f"{evidence.command} tasks cancel --site {found.location}",
         ],
     )

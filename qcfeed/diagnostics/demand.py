@@ -22,26 +22,37 @@ LONG_S = 900.0
 """Seconds; a timer that ends later explains a task, but not that more and more of them are created."""
 MAX_SHARING = 2
 """Examined tasks that one owner or connection explains. More only share it."""
+MIN_DIRECTION = 4
+"""Connections from which it is told whether the program has opened or accepted them."""
 _SERVES = (ConnectionState.OPEN, ConnectionState.UNKNOWN)
 
 
 class Kind(Enum):
-    """What explains a task; the value is a sentence about all tasks of a group."""
+    """What explains that a task is alive; the value is a sentence about all tasks of a group."""
 
     OWNER = "the owner of each is open"
     CONNECTION = "each holds an open connection"
+    OPENED = "each holds a connection that this program has opened"
     TIMER = "each waits for one timer and then ends"
     LONG_TIMER = "each waits for one timer of more than 15 minutes"
     PARENT = "each belongs to a living task of its own"
 
+    @property
+    def explains_growth(self) -> bool:
+        """Whether it also explains that there are more and more such tasks: demand from outside, or
+        tasks that end soon."""
+        return self not in (Kind.OPENED, Kind.LONG_TIMER)
+
 
 class Reason(NamedTuple):
     """``ends_in_s``: seconds until the task ends by itself; None if that is not known.
-    ``by``: the identity of the owner or connection: it explains one task or two, not a thousand."""
+    ``by``: the identity of the owner or connection: it explains one task or two, not a thousand.
+    ``peer``: the address at the other end of the connection."""
 
     kind: Kind
     ends_in_s: float | None = None
     by: int | None = None
+    peer: str = ""
 
 
 def reasons(tasks: Iterable[TaskInfo]) -> list[Reason | None]:
@@ -50,7 +61,7 @@ def reasons(tasks: Iterable[TaskInfo]) -> list[Reason | None]:
     From any thread; never raises. Cost: 100 us each, and 150-180 bytes per link of its await chain that
     stay with the coroutine (chain.frame); so give it a sample.
     """
-    found = [_reason(each) for each in tasks]
+    found = _with_direction([_reason(each) for each in tasks])
     shared = Counter((each.kind, each.by) for each in found if each is not None)
     return [
         None if each is None or (each.by and shared[each.kind, each.by] > MAX_SHARING) else each
@@ -68,6 +79,18 @@ def most_frequent(found: Iterable[Reason | None]) -> Reason | None:
     return Reason(kind, max(times, default=None))
 
 
+def _with_direction(found: list[Reason | None]) -> list[Reason | None]:
+    """Connections that the program has opened go to a few peers. Each one that it has accepted comes from
+    a peer of its own, because the clients' ports differ."""
+    peers = [each.peer for each in found if each is not None and each.peer]
+    if len(peers) < MIN_DIRECTION or len(set(peers)) > len(peers) / 2:
+        return found
+    return [
+        each._replace(kind=Kind.OPENED) if each is not None and each.peer else each
+        for each in found
+    ]
+
+
 def _reason(info: TaskInfo) -> Reason | None:
     try:
         task = task_of(info)
@@ -77,7 +100,9 @@ def _reason(info: TaskInfo) -> Reason | None:
         if owner is not None and not is_orphan(info):
             return Reason(Kind.OWNER, by=id(owner))
         held = next((each for each in connections(task) if each.state in _SERVES), None)
-        return Reason(Kind.CONNECTION, by=held.number) if held is not None else _timer(task)
+        if held is not None:
+            return Reason(Kind.CONNECTION, by=held.number, peer=held.peer)
+        return _timer(task)
     except Exception:  # noqa: BLE001 - objects of the program may raise anything
         return None
 

@@ -30,25 +30,27 @@ def never_ending(seen: Observations) -> Iterator[Finding]:
             yield _finding(tasks, children)
 
 
-def waiting_for_long(seen: Observations) -> Iterator[Finding]:
-    """More and more tasks that each wait for one timer which is due only after a long time."""
+def without_limit(seen: Observations) -> Iterator[Finding]:
+    """More and more tasks that are alive for a reason which does not explain their growth: each waits
+    for one timer that is due late, or holds a connection that the program has opened itself."""
     for tasks in seen.survivors:
         reason = tasks.reason
-        if tasks.unexplained or reason is None or reason.kind is not Kind.LONG_TIMER:
+        if tasks.unexplained or reason is None or reason.kind.explains_growth:
             continue
-        due = reason.ends_in_s or 0.0
-        more = tasks.survival.per_minute * due / 60
+        rate = tasks.survival.per_minute
+        evidence = []
+        if reason.ends_in_s is not None:
+            more = rate * reason.ends_in_s / 60
+            evidence = [f"about {more:,.0f} will be alive before the first timer ends"]
         yield Finding(
             "growing",
             Certainty.SUSPECTED,
-            f"{tasks.survival.per_minute:,.0f} more tasks per minute wait for a timer of up to {due / 60:,.0f} min",
+            f"{rate:,.0f} more tasks per minute: {reason.kind.value}",
             tasks.location,
-            [
-                f"if no task is cancelled, about {more:,.0f} will be alive before the first timer ends"
-            ],
+            evidence,
             tasks.serials,
             count=tasks.live,
-            per_minute=tasks.survival.per_minute,
+            per_minute=rate,
             since_s=tasks.survival.oldest_s,
         )
 
@@ -62,7 +64,7 @@ def explained(seen: Observations) -> Iterator[str]:
             continue
         if tasks.parents:
             yield f"{tasks.location}: {rate}; {Kind.PARENT.value}, created at {tasks.parents}"
-        elif tasks.reason is not None and tasks.reason.kind is not Kind.LONG_TIMER:
+        elif tasks.reason is not None and tasks.reason.kind.explains_growth:
             yield f"{tasks.location}: {rate}; {tasks.reason.kind.value}"
     known = {tasks.location for tasks in seen.survivors}
     for location, reason in seen.explained.items():
@@ -132,13 +134,15 @@ def _expected(tasks: Survivors, share: float) -> str:
 
 def _waits(tasks: Survivors) -> Iterator[str]:
     of = f"of {tasks.examined:,} examined"
-    if tasks.shared is not None:
+    if tasks.unwakeable == tasks.examined > 0:
+        yield f"nobody can wake them: nothing else refers to what they wait for ({tasks.waits[0][0]})"
+    elif tasks.shared is not None:
         yield f"they wait for one {tasks.shared.object}{_held(tasks.shared)}"
     elif tasks.waits:
         kind, number = tasks.waits[0]
         yield f"most common wait: {kind} ({number:,} {of})"
-    if tasks.unwakeable:
-        yield f"{tasks.unwakeable:,} {of} wait for an object that nothing else refers to: nobody can wake them"
+    if 0 < tasks.unwakeable < tasks.examined:
+        yield f"nobody can wake {tasks.unwakeable:,} {of}: nothing else refers to what they wait for"
     if tasks.hung_up:
         yield f"{tasks.hung_up:,} {of} hold a connection that the peer has closed"
 

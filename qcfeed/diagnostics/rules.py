@@ -195,7 +195,7 @@ RULES: Sequence[Callable[[Observations], Iterator[Finding]]] = (
     incomplete,
     orphaned,
     leak_rules.never_ending,
-    leak_rules.waiting_for_long,
+    leak_rules.without_limit,
     growing,
     untracked,
     stubborn,

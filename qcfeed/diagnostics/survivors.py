@@ -134,11 +134,7 @@ class SurvivorWatch:
             known = demand.reasons(self._spread(serials))
             main = demand.most_frequent(known)
             share = known.count(None) / len(known) if known else 1.0
-            if (
-                main is not None
-                and main.kind is not demand.Kind.LONG_TIMER
-                and share < MIN_UNEXPLAINED
-            ):
+            if main is not None and main.kind.explains_growth and share < MIN_UNEXPLAINED:
                 found[location] = main.kind.value
         return found
 

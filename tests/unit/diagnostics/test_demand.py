@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -140,6 +141,30 @@ async def test_one_connection_does_not_explain_many_tasks(ledger: Ledger) -> Non
         async with reasons(ledger, *[lambda: hold(writer)] * 10) as found:
             assert found == [None] * 10
         writer.close()
+
+
+async def test_connections_that_the_program_opened_do_not_explain_growth(ledger: Ledger) -> None:
+    served: list[asyncio.Task[Any]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.append(asyncio.current_task())  # type: ignore[arg-type]
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    opened = [await asyncio.open_connection(*server.sockets[0].getsockname()) for _ in range(5)]
+    starts = [functools.partial(hold, writer) for _, writer in opened]
+    async with reasons(ledger, *starts) as found:
+        assert [each and each.kind for each in found] == [Kind.OPENED] * 5
+        records = [ledger.record_of(task) for task in served]
+        accepted = demand.reasons(record for record in records if record is not None)
+        assert [each and each.kind for each in accepted] == [Kind.CONNECTION] * 5
+    for _, writer in opened:
+        writer.close()
+        await writer.wait_closed()
+    await asyncio.wait(served)
+    server.close()
+    await server.wait_closed()
 
 
 def test_the_most_frequent_reason_has_the_longest_time() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from qcfeed.diagnostics import leak_rules
 from qcfeed.diagnostics.demand import Kind, Reason
 from qcfeed.diagnostics.findings import Certainty, Finding
@@ -130,10 +132,15 @@ def test_connections_that_the_peers_have_closed_are_told() -> None:
 def test_it_is_proved_if_nobody_can_wake_them() -> None:
     (finding,) = found(survivors(unwakeable=60))
     assert finding.certainty is Certainty.PROVED
-    assert finding.evidence[1] == (
-        "60 of 60 examined wait for an object that nothing else refers to: nobody can wake them"
+    assert finding.evidence[0] == (
+        "nobody can wake them: nothing else refers to what they wait for (Queue.get)"
     )
-    assert found(survivors(unwakeable=59))[0].certainty is Certainty.LIKELY
+    (some,) = found(survivors(unwakeable=59))
+    assert some.certainty is Certainty.LIKELY
+    assert some.evidence[:2] == [
+        "most common wait: Queue.get (58 of 60 examined)",
+        "nobody can wake 59 of 60 examined: nothing else refers to what they wait for",
+    ]
 
 
 def behind_a_lock(*, deadlock: bool) -> ObjectRow:
@@ -156,17 +163,26 @@ def test_the_holder_of_the_object_that_all_wait_for_is_named() -> None:
     assert stuck.evidence[0].endswith("; a deadlock")
 
 
-def test_one_long_timer_each_is_a_suspicion_with_its_limit() -> None:
-    long = survivors(unexplained=0, reason=Reason(Kind.LONG_TIMER, 3_600.0))
-    seen = Observations(now=0.0, survivors=[long])
+@pytest.mark.parametrize(
+    ("reason", "evidence"),
+    [
+        (
+            Reason(Kind.LONG_TIMER, 3_600.0),
+            ["about 18,000 will be alive before the first timer ends"],
+        ),
+        (Reason(Kind.OPENED), []),
+    ],
+)
+def test_what_explains_each_task_but_not_their_growth_is_a_suspicion(
+    reason: Reason, evidence: list[str]
+) -> None:
+    seen = Observations(now=0.0, survivors=[survivors(unexplained=0, reason=reason)])
     assert list(leak_rules.never_ending(seen)) == []
     assert list(leak_rules.explained(seen)) == []
-    (finding,) = leak_rules.waiting_for_long(seen)
+    (finding,) = leak_rules.without_limit(seen)
     assert (finding.rule, finding.certainty) == ("growing", Certainty.SUSPECTED)
-    assert finding.summary == "300 more tasks per minute wait for a timer of up to 60 min"
-    assert finding.evidence == [
-        "if no task is cancelled, about 18,000 will be alive before the first timer ends"
-    ]
+    assert finding.summary == f"300 more tasks per minute: {reason.kind.value}"
+    assert finding.evidence == evidence
 
 
 def test_explanations_of_slower_growth_are_told_too() -> None:
