@@ -19,9 +19,6 @@ from qcfeed.errors import AlreadyAttachedError, UsageError
 from qcfeed.inject import process, requests
 from qcfeed.model.processes import ProcessAttached
 
-IMPORT_S = 10.0
-"""Seconds to wait beyond --timeout: the program imports qcfeed."""
-
 COST = (
     "it will import qcfeed in a thread (0.5 s, 30 MB). Its loop stands still for 5 ms, and for about 0.1 s"
     " if it has 50,000 tasks. From then on each new task costs about 1 us more"
@@ -77,7 +74,7 @@ def attach(
     with audited(
         "attach", instance, {"pid": pid, "command": target.command, "for_s": seconds}
     ) as note:
-        told = requests.attach(target, instance, seconds=seconds, within=given.timeout + IMPORT_S)
+        told = requests.attach(target, instance, seconds=seconds, within=given.timeout)
         note(told)
     answer = ProcessAttached(
         pid=pid,

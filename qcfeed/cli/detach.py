@@ -15,9 +15,6 @@ from qcfeed.errors import ExitStatus
 from qcfeed.inject import process, requests
 from qcfeed.model.processes import ProcessDetached
 
-STOP_S = 5.0
-"""Seconds to wait beyond --timeout: an action that is under way is cancelled first."""
-
 app = new_app()
 
 
@@ -33,7 +30,7 @@ def detach(ctx: typer.Context, pid: Pid, output: Output = Format.TABLE) -> None:
     """
     target = process.target(pid)
     with audited("detach", _instance(pid), {"pid": pid, "command": target.command}) as note:
-        told = requests.detach(target, options(ctx).timeout + STOP_S)
+        told = requests.detach(target, options(ctx).timeout)
         note(told)
     answer = ProcessDetached(
         pid=pid,

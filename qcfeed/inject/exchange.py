@@ -35,22 +35,23 @@ _EMPTY = os.devnull
 _MAX_REPORT = 64 << 20
 
 
-def run(target: Target, work: str, arguments: dict[str, Any], within: float) -> dict[str, Any]:
+def run(
+    target: Target, work: str, arguments: dict[str, Any], begin_s: float, work_s: float
+) -> dict[str, Any]:
     """Run the function ``work`` of the module ``work`` in the process, and return its result.
 
-    ``within``: seconds until it must have answered. The process has confirmed nothing before its result is
-    here, and takes back what it did if this raises.
+    ``begin_s``: seconds until the process must have begun; ``work_s``: seconds that it may take then. It
+    takes back what it did if this raises.
 
     Raises NotAllowedError and UnreachableError as ``process`` does, and TimedOutError.
     """
-    deadline = time.monotonic() + within
     with _room(target) as room, _listener(room) as listener:
         file = room / "script.py"
-        file.write_text(script.build(str(room), work, arguments, within), encoding="utf-8")
+        file.write_text(script.build(str(room), work, arguments, work_s), encoding="utf-8")
         _give(target, file)
         _request(target, str(file))
-        with _connection(target, listener, deadline, within) as connection:
-            return _report(target, connection, deadline)
+        with _connection(target, listener, begin_s) as connection:
+            return _report(target, connection, time.monotonic() + work_s)
 
 
 @contextlib.contextmanager
@@ -106,10 +107,9 @@ def _request(target: Target, path: str) -> None:
         ) from error
 
 
-def _connection(
-    target: Target, listener: socket.socket, deadline: float, within: float
-) -> socket.socket:
+def _connection(target: Target, listener: socket.socket, within: float) -> socket.socket:
     """Wait until the script connects; wake the process again and again meanwhile."""
+    deadline = time.monotonic() + within
     while (left := deadline - time.monotonic()) > 0:
         listener.settimeout(min(left, NUDGE_S))
         with contextlib.suppress(TimeoutError):
@@ -151,7 +151,7 @@ def _report(target: Target, connection: socket.socket, deadline: float) -> dict[
     except TimeoutError as error:
         raise TimedOutError(
             f"process {target.pid} began, and had not finished in time; it takes back what it did",
-            hint="its loop is stuck or the machine is busy: `qcfeed --timeout 60 ...`",
+            hint="the machine is busy: `qcfeed --timeout 60 ...`",
         ) from error
     except OSError as error:
         raise process.gone(target.pid) from error

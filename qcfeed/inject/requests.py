@@ -15,19 +15,29 @@ from qcfeed.inject.process import Target
 
 PACKAGES = ("aiohttp", "msgspec", "psutil", "prometheus_client")
 """The packages that an attached program needs besides qcfeed."""
+IMPORT_S = 10.0
+"""Seconds that a process may take to import qcfeed."""
+STOP_S = 5.0
+"""Seconds that it may take to end the control plane: an action that is under way is cancelled first."""
 _CODE = "qcfeed.inject.injected"
 _LEAST = re.compile(r"^([A-Za-z0-9_.-]+)\s*>=\s*([0-9.]+)")
 
 
 def look(target: Target, within: float) -> dict[str, Any]:
-    """The process's tasks by coroutine and wait, for each of its running loops (injected/look.py)."""
-    return exchange.run(target, f"{_CODE}.look", {}, within)
+    """The process's tasks by coroutine and wait, for each of its running loops (injected/look.py).
+
+    ``within``: seconds until it must have begun, and the same again until it must have finished.
+    """
+    return exchange.run(target, f"{_CODE}.look", {}, within, within)
 
 
 def attach(
     target: Target, instance: str, *, seconds: float | None, within: float
 ) -> dict[str, Any]:
-    """Attach the process as ``instance``, for ``seconds`` or until it is detached."""
+    """Attach the process as ``instance``, for ``seconds`` or until it is detached.
+
+    ``within``: seconds until it must have begun, and until its loop must run.
+    """
     own, there = (
         ".".join(map(str, sys.version_info[:2])),
         ".".join(map(str, target.runtime.version)),
@@ -45,12 +55,12 @@ def attach(
         "missing_hint": f"run the qcfeed of a Python {there} environment, or `pip install qcfeed` in the"
         " program's own; `qcfeed tasks --pid` works as it is",
     }
-    return exchange.run(target, f"{_CODE}.attach", arguments, within)
+    return exchange.run(target, f"{_CODE}.attach", arguments, within, within + IMPORT_S)
 
 
 def detach(target: Target, within: float) -> dict[str, Any]:
     """Detach the process. ``left``: what is still there, which is nothing if all is well."""
-    return exchange.run(target, f"{_CODE}.detach", {"within": within}, within)
+    return exchange.run(target, f"{_CODE}.detach", {"within": within}, within, within + STOP_S)
 
 
 def _path() -> list[str]:

@@ -53,9 +53,10 @@ def _run(
             return
         result = _result_of(load, loop, arguments)
         kept = None if isinstance(result, dict) else result
-        told = _told(command, result if kept is None else kept.result, answer_s)
-        if kept is not None and not told:
-            kept.undo()
+        if not _told(command, result if kept is None else kept.result, answer_s):
+            _remove(directory)  # the command was killed meanwhile, or has given up
+            if kept is not None:
+                kept.undo()
 
 
 def _result_of(load: Callable[[], Work], loop: Any, arguments: Arguments) -> Any:

@@ -186,7 +186,7 @@ def test_an_attach_that_the_command_did_not_live_to_hear_of_is_undone(
     room.mkdir(mode=0o700)
     arguments: dict[str, Any] = {}
     monkeypatch.setattr(
-        requests.exchange, "run", lambda _target, _work, given, _within: arguments.update(given)
+        requests.exchange, "run", lambda _target, _work, given, *_: arguments.update(given)
     )
     seen = process.target(target.pid)
     requests.attach(seen, "shop", seconds=None, within=PATIENCE)
