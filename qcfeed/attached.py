@@ -11,7 +11,8 @@ import importlib
 import itertools
 import logging
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -19,6 +20,7 @@ from qcfeed.control import listeners, paths
 from qcfeed.control.audit import AuditLog
 from qcfeed.control.handlers import findings, history, report, tasks
 from qcfeed.control.handlers.program import ProgramHandlers
+from qcfeed.diagnostics.code_origin import declare_application
 from qcfeed.diagnostics.histogram import Histogram
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.loop_watch import LoopWatch
@@ -36,6 +38,8 @@ log = logging.getLogger(__name__)
 
 AUDIT_SUFFIX = ".audit.jsonl"
 
+_OWN_DIRECTORY = str(Path(__file__).parent)
+
 _handles: set[Attached] = set()
 """The handles of this process that are not closed."""
 os.register_at_fork(after_in_child=_handles.clear)
@@ -49,6 +53,7 @@ def attach(
     audit_log: Path | str | None = None,
     orphan_grace: float = 0.0,
     spawn_stacks: int = 0,
+    through: Collection[str] = (),
     strict: bool = False,
 ) -> Attached:
     """Make this program answer ``qcfeed --instance INSTANCE status``, ``tasks``, ``orphans`` and so on.
@@ -72,6 +77,8 @@ def attach(
     - ``audit_log``: the file in which actions are recorded; by default one in the state directory.
     - ``orphan_grace``: seconds that an owner may be gone before its tasks count as orphans.
     - ``spawn_stacks``: how many frames to keep for each spawn, for ``qcfeed tasks show``; 0 for none.
+    - ``through``: functions, classes or modules of the program that create tasks for their callers, for
+      example ``["myapp.tasks.spawn"]``: the line that calls them is the spawn location.
     - ``strict``: raise StartError if anything does not work, and InstanceTakenError if the name is taken.
 
     The program must not fail because it is observed. So whatever the machine refuses (a directory, a
@@ -98,7 +105,11 @@ def attach(
     if (earlier := _earlier(instance, loop)) is not None:
         _refuse_twice(instance, strict=strict)
         return earlier
-    handle = Attached(instance, loop, orphan_grace, spawn_stacks, strict=strict)
+    caller = sys._getframe(1).f_code.co_filename  # noqa: SLF001
+    if not caller.startswith(_OWN_DIRECTORY):  # `qcfeed attach PID` calls this function too
+        declare_application(caller)
+    ledger = Ledger(spawn_stacks=spawn_stacks, through=through)
+    handle = Attached(instance, loop, ledger, orphan_grace, strict=strict)
     with contextlib.ExitStack() as undo:
         undo.callback(handle.close)
         handle.start(
@@ -148,8 +159,8 @@ class Attached:
         self,
         instance: str,
         loop: asyncio.AbstractEventLoop,
+        ledger: Ledger,
         orphan_grace: float,
-        spawn_stacks: int,
         *,
         strict: bool,
     ) -> None:
@@ -160,7 +171,7 @@ class Attached:
         self.problems: list[str] = []
         """What does not work, and why; one sentence each."""
         self.loop = loop
-        self.ledger = Ledger(spawn_stacks=spawn_stacks)
+        self.ledger = ledger
         self._watch = LoopWatch(lags=Histogram(DELAY_BUCKETS))
         self._recent = RecentHistory()
         self._sampler = DiagnosticsSampler(

@@ -135,6 +135,11 @@ class Config:
         least=0,
         most=32,
     )
+    spawn_through: str = _option(
+        "",
+        "Functions, classes or modules that create tasks for their callers, separated by commas, for"
+        " example qcfeed.server.feed.UpstreamTask: the line that calls them is the spawn location.",
+    )
     drain_timeout: float = _option(10.0, "Graceful shutdown timeout, in seconds.", least=0)
     drill: str | None = _option(
         None,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from qcfeed.diagnostics.ledger import Ledger
+from qcfeed.diagnostics.locations import named_places
 from qcfeed.diagnostics.orphans import is_orphan
 from qcfeed.diagnostics.scan import LiveTaskScan
 from qcfeed.diagnostics.site import AnyTask, Site
@@ -19,8 +20,8 @@ from qcfeed.diagnostics.waits import mentions
 class Filter:
     """Selects the tasks that meet all given conditions; an empty filter selects every task.
 
-    ``site``: ``FILE:LINE`` or ``FILE``; whole path components are compared from the right, so
-    ``feed.py:77`` matches ``qcfeed/server/feed.py:77`` but not ``my_feed.py:77``. ``labels``: keys and
+    ``site``: ``FILE:LINE`` or ``FILE`` of a library's or the application's place, or a whole spawn
+    location (see ``locations.named_places``). ``labels``: keys and
     values; None as a value matches any. ``older_than``: minimum age in seconds. ``name``: a shell
     pattern of the task's name. ``waiting_on``: a word in the description of what the task waits on,
     for example ``sleep``; upper and lower case are the same.
@@ -52,7 +53,7 @@ class Filter:
 
     def matches_location(self, location: str) -> bool:
         """Whether tasks of this spawn location, ``FILE:LINE``, can match."""
-        return not self.site or _is_at(location, self.site)
+        return not self.site or bool(named_places(location, self.site))
 
     def matches(self, info: TaskInfo, now: float) -> bool:
         """Whether a task matches. Cost: 0.5 us; 0.5 us more with ``name``, 1-5 us with ``waiting_on``."""
@@ -161,16 +162,6 @@ def by_label(ledger: Ledger, key: str, which: Filter, now: float) -> list[LabelR
 def most_tasks_first(row: LabelRow) -> tuple[int, bool, str]:
     """The sort key of rows by label; of equal counts, the row without the label is last."""
     return -row.live, row.value is None, row.value or ""
-
-
-def _is_at(location: str, wanted: str) -> bool:
-    path, _, line = location.rpartition(":")
-    wanted_path, _, wanted_line = wanted.rpartition(":")
-    if not wanted_line.isdecimal():
-        wanted_path, wanted_line = wanted, line
-    whole = path or location  # `other` has no line
-    same = whole == wanted_path or whole.endswith("/" + wanted_path)
-    return same and line == wanted_line
 
 
 def _name(task: AnyTask) -> str:

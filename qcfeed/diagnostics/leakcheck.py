@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from qcfeed.diagnostics import chain, snapshot
 from qcfeed.diagnostics.ledger import Ledger
+from qcfeed.diagnostics.locations import places
 from qcfeed.diagnostics.site import AnyTask, short_path
 from qcfeed.diagnostics.task_info import TaskRecord
 from qcfeed.diagnostics.waits import state
@@ -83,7 +84,10 @@ class Ignore:
             return fnmatch(snapshot.name(record.task), pattern)
         if kind == "label" and colon:
             return any(fnmatch(f"{key}={value}", pattern) for key, value in record.labels.items())
-        return fnmatch(record.site.location, f"{kind}{colon}{pattern}")
+        location = record.site.location
+        return any(
+            fnmatch(place, f"{kind}{colon}{pattern}") for place in (location, *places(location))
+        )
 
 
 @contextlib.asynccontextmanager

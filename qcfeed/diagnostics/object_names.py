@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from qcfeed.diagnostics import references
-from qcfeed.diagnostics.source_lines import is_library
+from qcfeed.diagnostics.code_origin import is_library
 
 _MAX_OWNERS = 50
 """Objects of a task that are searched for an attribute."""

@@ -6,10 +6,12 @@ import asyncio
 import os
 import sys
 from collections import deque
+from itertools import starmap
 from types import CodeType
 from typing import Any, NamedTuple, Protocol
 
 from qcfeed.diagnostics.ended_task import EndedTaskInfo
+from qcfeed.diagnostics.locations import CALLED_BY
 
 AnyTask = asyncio.Task[Any]
 Frames = tuple[tuple[CodeType, int], ...]
@@ -50,6 +52,7 @@ class Site:
     """
 
     __slots__ = (
+        "_caller",
         "_code",
         "_lasti",
         "_location",
@@ -65,8 +68,15 @@ class Site:
     )
 
     def __init__(
-        self, ledger: SiteLedger, code: CodeType | None, lasti: int, *, hidden: bool = False
+        self,
+        ledger: SiteLedger,
+        code: CodeType | None,
+        lasti: int,
+        *,
+        caller: tuple[CodeType, int] | None = None,
+        hidden: bool = False,
     ) -> None:
+        """``caller``: the application's code that led there, if ``code`` is a library's."""
         self.ledger = ledger
         self.hidden = hidden
         """Whether all answers leave it out, as for the ledger's own probes (self_check.py)."""
@@ -81,6 +91,7 @@ class Site:
         """The last tasks that ended, newest last."""
         self._code = code  # held, so that no other code object gets its id(), the ledger's key
         self._lasti = lasti
+        self._caller = caller
         self._location: str | None = None
 
     @property
@@ -119,9 +130,15 @@ class Site:
 
     @property
     def location(self) -> str:
-        """``path:line``, with the path relative to the directory it was imported from. Looked up once."""
+        """``path:line``, with the path relative to the directory it was imported from. Looked up once.
+
+        Of a line of a library, with the nearest line of the application that called it:
+        ``ccxt/future.py:20 < bot.py:88``.
+        """
         if self._location is None:
-            self._location = location_of(self._code, self._lasti) if self._code else "other"
+            places = [(self._code, self._lasti)] if self._code else []
+            places += [] if self._caller is None else [self._caller]
+            self._location = CALLED_BY.join(starmap(location_of, places)) or "other"
         return self._location
 
 
@@ -138,8 +155,13 @@ def line_at(code: CodeType, lasti: int) -> int:
     return code.co_firstlineno
 
 
+def inside(directory: str) -> str:
+    """``directory`` with a final slash, as the beginning of the paths of its files."""
+    return os.path.join(directory, "")  # noqa: PTH118
+
+
 def short_path(path: str) -> str:
     """``path`` relative to the longest matching entry of ``sys.path``, or to the working directory."""
-    roots = (os.path.join(root or os.getcwd(), "") for root in (*sys.path, ""))  # noqa: PTH109,PTH118
+    roots = (inside(root or os.getcwd()) for root in (*sys.path, ""))  # noqa: PTH109
     longest = max((root for root in roots if path.startswith(root)), key=len, default="")
     return path[len(longest) :]

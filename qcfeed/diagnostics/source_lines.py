@@ -6,29 +6,24 @@ It reads only the files of imported modules, so a location from outside cannot m
 from __future__ import annotations
 
 import linecache
-import os
 import sys
 from collections.abc import Iterable
 from functools import lru_cache
 from types import ModuleType
 
+from qcfeed.diagnostics.locations import application_line
 from qcfeed.diagnostics.site import short_path
 
 MAX_LINE = 200
 """Characters of a line that are returned."""
 
-_STDLIB = os.path.join(os.path.dirname(os.__file__), "")  # noqa: PTH118,PTH120
-_LIBRARIES = ("/site-packages/", "/dist-packages/")
 _short = lru_cache(4096)(short_path)
-
-
-def is_library(file: str) -> bool:
-    """Whether a file belongs to the standard library or an installed package, not to the program."""
-    return file.startswith((_STDLIB, "<frozen")) or any(part in file for part in _LIBRARIES)
 
 
 def source_lines(places: Iterable[str]) -> dict[str, str]:
     """The text of each ``file:line``, as the file has it now; those that cannot be read are left out.
+
+    Of a task that a library creates for the application: the application's line.
 
     From any thread. Cost: 1 us per imported module, and 3 us per location whose file is cached.
     """
@@ -53,7 +48,7 @@ def _modules() -> dict[str, ModuleType]:
 
 
 def _text(place: str, modules: dict[str, ModuleType]) -> str:
-    file, _, line = place.rpartition(":")
+    file, _, line = application_line(place).rpartition(":")
     module = modules.get(file)
     if module is None or not line.isdecimal():
         return ""

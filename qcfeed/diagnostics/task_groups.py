@@ -14,8 +14,8 @@ from types import CodeType
 from typing import Any, Protocol
 
 from qcfeed.diagnostics import chain
+from qcfeed.diagnostics.code_origin import is_library
 from qcfeed.diagnostics.site import short_path
-from qcfeed.diagnostics.source_lines import is_library
 
 MAX_GROUPS = 200
 """Groups that are kept apart; the tasks of further ones are counted together."""

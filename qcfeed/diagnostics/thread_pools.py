@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
+from qcfeed.diagnostics.code_origin import is_library
 from qcfeed.diagnostics.site import short_path
-from qcfeed.diagnostics.source_lines import is_library
 
 _POOL_FILE = "concurrent/futures/thread.py"
 _WORKER = concurrent.futures.thread._worker.__code__

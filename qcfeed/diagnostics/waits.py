@@ -15,11 +15,11 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from qcfeed.diagnostics import chain, wait_rules
+from qcfeed.diagnostics.code_origin import is_library
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.sampling import sample_sizes
 from qcfeed.diagnostics.scan import by_site
 from qcfeed.diagnostics.site import AnyTask, short_path
-from qcfeed.diagnostics.source_lines import is_library
 from qcfeed.diagnostics.task_info import TaskRef
 
 TOP = 5

@@ -8,8 +8,9 @@ import time
 from collections import deque
 from dataclasses import dataclass, replace
 
+from qcfeed.diagnostics.code_origin import is_library
 from qcfeed.diagnostics.loop_watch import Call, LoopWatch, format_call
-from qcfeed.diagnostics.source_lines import is_library, source_line
+from qcfeed.diagnostics.source_lines import source_line
 from qcfeed.diagnostics.task_info import info_of
 
 CHECK_EVERY_S = 0.05

@@ -50,16 +50,21 @@ class WaitCount(msgspec.Struct, kw_only=True):
 class ByLocationQuery(TaskFilter, kw_only=True):
     """``waits``: include what the tasks of each location wait on, from a sample; ``exact``: from all tasks.
 
-    ``sources``: include the source text of each location.
+    ``sources``: include the source text of each location. ``by``: one row per ``location``; per ``caller``,
+    the application's line; or per ``creator``, the line that created the tasks, if need be a library's.
     """
 
     waits: bool = False
     exact: bool = False
     sources: bool = False
+    by: str = "location"
 
 
 class Location(msgspec.Struct, kw_only=True):
-    """One spawn location: a line of code that creates tasks.
+    """One spawn location: a line of code that creates tasks, ``file:line``.
+
+    If a library creates them: its line, and the nearest line of the application that called it,
+    ``ccxt/future.py:20 < bot.py:88``.
 
     Only on request: ``waits`` (most common first), ``sampled`` (how many live tasks ``waits`` was counted
     from; a random sample that ignores the filter), and ``source``, the text of the line as it is now on the

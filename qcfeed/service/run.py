@@ -15,6 +15,7 @@ from qcfeed import __version__
 from qcfeed.config import SPARE_FILES, Config
 from qcfeed.control.recent_log import RecentLog
 from qcfeed.diagnostics import orphans, reaper, snapshot
+from qcfeed.diagnostics.code_origin import declare_application
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.long_lists import drained
 from qcfeed.errors import ExitStatus
@@ -36,7 +37,9 @@ def serve(config: Config) -> int:
     logging.getLogger().addHandler(recent)
     logging.getLogger("aiomonitor").setLevel(logging.WARNING)  # our own lines name its ports
     _raise_file_limit(config.max_connections)
-    ledger = Ledger(spawn_stacks=config.spawn_stacks)
+    declare_application(__file__)
+    through = [name.strip() for name in config.spawn_through.split(",") if name.strip()]
+    ledger = Ledger(spawn_stacks=config.spawn_stacks, through=through)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         # Before the first task of the loop, so that none is untracked.
         ledger.install(runner.get_loop())

@@ -14,6 +14,7 @@ from qcfeed import shipped
 from qcfeed.cli.ui import formats
 from qcfeed.control import directories
 from qcfeed.control.connection import OK, Connection
+from qcfeed.diagnostics.locations import places
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -178,7 +179,8 @@ def _feeds(services: _Services) -> Values:
 def _locations(services: _Services) -> Values:
     for row in services.ask("/v1/tasks/by-location")["locations"]:
         orphaned = f", {row['orphaned']:,} orphaned" if row["orphaned"] else ""
-        yield row["location"], f"{row['live']:,} live{orphaned}"
+        for place in places(row["location"]):
+            yield place, f"{row['live']:,} live{orphaned}"
 
 
 def _runbooks(_: _Services) -> Values:

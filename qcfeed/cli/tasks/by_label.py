@@ -51,7 +51,7 @@ def run(
     if kind != "label" or not key:
         raise UsageError(
             f"tasks cannot be counted by {by!r}",
-            hint="give location, object, or label:KEY, for example label:symbol",
+            hint="give location, caller, creator, object, or label:KEY, for example label:symbol",
         )
     params = {"key": key, "limit": limit, **params}
     answer, raw = ask_or_read(

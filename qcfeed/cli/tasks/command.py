@@ -63,6 +63,8 @@ class Subcommands(LazyGroup):
         return command
 
 
+_BY_PLACE = ("location", "caller", "creator")
+
 app = new_app()
 
 
@@ -129,6 +131,7 @@ GROUP_TABLE: Table[TaskGroup] = Table(
         "qcfeed tasks --by-location           # which line leaks",
         "qcfeed tasks --waits                 # and what its tasks wait on",
         "qcfeed tasks --limit 20              # the 20 oldest",
+        "qcfeed tasks --by caller             # which line of the application leads to them",
         "qcfeed tasks --by label:symbol       # how many for each symbol",
         "qcfeed tasks --by object             # which lock, event or queue they wait for; who holds it",
         "qcfeed tasks --older-than 5m --waiting-on sleep --label symbol=AAPL",
@@ -149,8 +152,9 @@ def tasks(
         typer.Option(
             "--by",
             metavar="WHAT",
-            help="One row per location, per object that tasks wait for (object), or per value of"
-            " label:KEY.",
+            help="One row per location, per caller (the application's line), per creator (the line that"
+            " creates the task, even a library's), per object that tasks wait for (object), or per value"
+            " of label:KEY.",
         ),
     ] = "",
     tree: Annotated[
@@ -192,7 +196,8 @@ def tasks(
 ) -> None:
     """List live tasks, oldest first, or count them by spawn location.
 
-    A spawn location is the line of code that created the task, FILE:LINE. Every spawned task is
+    A spawn location is the line of code that created the task, FILE:LINE. If a library created it, the
+    nearest line of the application that called the library follows: future.py:20 < bot.py:88. Every spawned task is
     live, finished, cancelled, failed or destroyed. A live task is orphaned if its owner is gone.
     With --by-location, tasks from before the ledger are listed by where they wait.
 
@@ -204,7 +209,7 @@ def tasks(
     if ctx.invoked_subcommand is not None:
         return
     params = filters.params(site, label, older_than, waiting_on, name)
-    other_view = watch or window is not None or tree or by not in ("", "location")
+    other_view = watch or window is not None or tree or by not in ("", *_BY_PLACE)
     if pid is not None:
         from qcfeed.cli.tasks import of_process
 
@@ -245,12 +250,13 @@ def tasks(
         from qcfeed.cli.tasks import trees
 
         trees.run(ctx, output, limit=limit, source=source, save=save, params=params)
-    elif by and by != "location":
+    elif by and by not in _BY_PLACE:
         from qcfeed.cli.tasks import by_label
 
         by_label.run(ctx, by, output, limit=limit, source=source, save=save, params=params)
     elif by or by_location or wait_params or (source and schema_of(source) == BY_LOCATION):
-        _by_location(ctx, output, source, save, params, wait_params)
+        grouping = {} if by in ("", "location") else {"by": by}
+        _by_location(ctx, output, source, save, params, wait_params | grouping)
     else:
         _oldest(ctx, limit, output, source, save, params)
 

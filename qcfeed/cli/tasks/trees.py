@@ -14,6 +14,7 @@ from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.render import show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import TASKS_TREE
+from qcfeed.diagnostics.locations import CALLED_BY, places
 from qcfeed.model.task_details import TaskTree, TreeTask
 
 MAX_INDENT = 10
@@ -33,7 +34,7 @@ class Branch(NamedTuple):
 
 def _file_and_line(location: str) -> str:
     """A location without its directories, to save space; ``--site`` accepts this form."""
-    return location.rpartition("/")[2]
+    return CALLED_BY.join(place.rpartition("/")[2] for place in places(location))
 
 
 TREE_TABLE: Table[Branch] = Table(

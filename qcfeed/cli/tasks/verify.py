@@ -19,6 +19,7 @@ from qcfeed.cli.ui.figures import Figure, show_figures
 from qcfeed.control.client import ControlClient
 from qcfeed.control.routes import TASKS_BY_LOCATION
 from qcfeed.diagnostics import proof
+from qcfeed.diagnostics.locations import named_places
 from qcfeed.diagnostics.proof import Proof, ProofOutcome, Sample
 from qcfeed.errors import ExitStatus, QcfeedError, UsageError
 from qcfeed.model.answer import Answer
@@ -233,13 +234,13 @@ def matching(rows: list[Location], site: str) -> list[Location]:
             f"{site!r} is not a spawn location",
             hint="give FILE:LINE, for example feed.py:83; `qcfeed tasks --by-location` lists them",
         )
-    found = [row for row in rows if row.location == site or row.location.endswith(f"/{site}")]
-    if len(places := {row.location for row in found}) > 1:
+    named = [(row, named_places(row.location, site)) for row in rows]
+    if len(places := {place for _, found in named for place in found}) > 1:
         raise UsageError(
             f"{site} is ambiguous: it is the end of {', '.join(sorted(places))}",
             hint="give more of the path",
         )
-    return found
+    return [row for row, found in named if found]
 
 
 def _print(result: Verified, output: Format) -> None:

@@ -13,6 +13,7 @@ from qcfeed.control.handlers import (
     task_details,
     task_snapshot,
 )
+from qcfeed.control.handlers.grouping import grouped
 from qcfeed.control.handlers.queries import page, task_filter, within
 from qcfeed.control.live_tasks import LiveTasks
 from qcfeed.control.routes import TASKS, TASKS_BY_LOCATION, Read, Route
@@ -89,6 +90,7 @@ class _Views:
         if which:
             answer.locations = _matching(answer.locations, self._source.count(which))
         self._source.describe(answer.locations, query)
+        answer.locations = grouped(answer.locations, query.by)
         return answer
 
 

@@ -3,8 +3,6 @@ from __future__ import annotations
 import asyncio
 import time
 
-import pytest
-
 from qcfeed.diagnostics import Filter, Ledger, filters, label, owned_by
 
 HERE = "tests/unit/diagnostics/test_filters.py"
