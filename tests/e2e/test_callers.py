@@ -73,4 +73,4 @@ def test_the_application_s_line_is_shown_and_can_be_grouped_by(tmp_path: Path) -
         assert listed.count(f"exchange.py:5 < bot.py:{second}") == 2
         unknown = qcfeed(tmp_path, "--instance", "bot", "tasks", "--by", "colour")
         assert unknown.returncode == 2
-        assert "give location, caller, creator, or label:KEY" in unknown.stderr
+        assert "give location, caller, creator, object, or label:KEY" in unknown.stderr
