@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sys
 from enum import IntEnum
 
 from qcfeed.diagnostics.site import inside

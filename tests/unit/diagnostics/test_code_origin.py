@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import sysconfig
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from qcfeed.diagnostics.code_origin import (
 from qcfeed.server import hub
 
 SITE = "/opt/venv/lib/python3.11/site-packages"
-SCRIPTS = sysconfig.get_path("scripts")
+SCRIPTS = str(Path(sys.executable).parent)
 
 
 @pytest.fixture(autouse=True)
