@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+
 from qcfeed.diagnostics import Filter, Ledger, filters, label, owned_by
 
 HERE = "tests/unit/diagnostics/test_filters.py"
