@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from qcfeed.diagnostics import awaited
 from qcfeed.diagnostics.awaited import Found
 from qcfeed.diagnostics.ledger import Ledger
-from qcfeed.diagnostics.lock_holders import LOCKS, find_holders
+from qcfeed.diagnostics.lock_holders import LOCKS, LockHolders, find_holders
 from qcfeed.diagnostics.object_holders import Path, World, path_behind
 from qcfeed.diagnostics.object_names import global_names
 from qcfeed.diagnostics.referrers import find_referrers
@@ -130,17 +129,25 @@ def _see(group: Group, pools: list[ThreadPool]) -> _Seen | None:
 
 
 def _world(
-    ledger: Ledger, seen: Iterable[_Seen], pools: list[ThreadPool], others: list[TaskRef]
+    ledger: Ledger, seen: list[_Seen], pools: list[ThreadPool], others: list[TaskRef]
 ) -> World:
     alone = [each.found for each in seen if each.is_one_object]
-    free = [each.awaited for each in alone if each.kind in _WITHOUT_HOLDER]
     is_locked = any(isinstance(each.found.awaited, LOCKS) for each in seen)
+    locks = find_holders(ledger, others) if is_locked else None
+    without = [each.awaited for each in alone if _is_without_holder(each, locks)]
     return World(
         pools=pools,
-        locks=find_holders(ledger, others) if is_locked else None,
+        locks=locks,
         names=global_names(each.awaited for each in alone),
-        referrers=find_referrers(ledger, others, free),
+        referrers=find_referrers(ledger, others, without),
     )
+
+
+def _is_without_holder(found: Found, locks: LockHolders | None) -> bool:
+    """Whether it has no holder by its kind, or is a lock whose holder was not found."""
+    if isinstance(found.awaited, LOCKS):
+        return locks is not None and not locks.of(found.awaited)
+    return found.kind in _WITHOUT_HOLDER
 
 
 def _row(group: Group, seen: _Seen | None, world: World) -> ObjectRow:

@@ -313,6 +313,22 @@ async def test_a_semaphore_has_several_holders(program: Program) -> None:
     assert not row.path.deadlock
 
 
+async def test_a_lock_that_was_acquired_without_a_block_is_known_to_a_task(
+    program: Program,
+) -> None:
+    async def acquire(pool: Pool) -> None:
+        await pool.lock.acquire()
+        await sleep_long()
+
+    (holder,) = await program.run(acquire(pool := Pool()))
+    await program.run(*(work(pool.lock, nothing) for _ in range(3)))
+    lock = program.look().rows[0].object
+    assert lock.kind == "Lock"
+    found = [(each.how, each.serial) for each in lock.holders]
+    assert ("refers to it", waits.wait_rules.serial(holder)) in found
+    assert {how for how, _ in found} == {"refers to it"}
+
+
 async def test_a_full_thread_pool_is_one_row(program: Program) -> None:
     loop, release = asyncio.get_running_loop(), threading.Event()
 
