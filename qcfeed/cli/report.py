@@ -27,6 +27,7 @@ from qcfeed.model.ended_tasks import TaskFailures, TasksEnded
 from qcfeed.model.report import AuditEntries, Configuration, Log, Metrics
 from qcfeed.model.saved_tasks import SavedSnapshot
 from qcfeed.model.stacks import Stacks
+from qcfeed.model.task_objects import TasksByObject
 from qcfeed.model.tasks import Tasks
 
 WINDOW = 5.0
@@ -125,6 +126,7 @@ def _material(recorder: Recorder, evidence: Evidence) -> Material:
     )
     # Only for the bundle. Last, so that a slow service leaves out these and not the report's parts.
     collector.part("all tasks", routes.TASKS_SNAPSHOT, SavedSnapshot)
+    collector.part("awaited objects", routes.TASKS_BY_OBJECT, TasksByObject)
     collector.part("ended tasks", routes.TASKS_ENDED, TasksEnded)
     collector.part("failures", routes.TASKS_FAILURES, TaskFailures)
     collector.part("metrics", routes.METRICS, Metrics)

@@ -112,12 +112,17 @@ def read(path: Path, route: str, kind: type[AnyAnswer], **params: Any) -> tuple[
             f"{path} {_mismatch(schema, needed)}",
             hint=_HINT if route.startswith(TASKS) else _HINT_BUNDLE,
         )
-    if unsupported := sorted(params.keys() - _SUPPORTED_PARAMS):
-        raise UsageError(
-            f"{path} is a single answer, to which {', '.join(unsupported)} cannot be applied",
-            hint=_HINT,
-        )
+    _refuse_others(path, "is a single answer", params)
     return _decoded(path, raw, schema, kind), raw.rstrip(b"\n")
+
+
+def _refuse_others(path: Path, what: str, params: dict[str, Any]) -> None:
+    """Raise UsageError for parameters that change an answer, which is saved as it was."""
+    given = {key for key, value in params.items() if value not in (None, "", False)}
+    if unsupported := sorted(given - _SUPPORTED_PARAMS):
+        raise UsageError(
+            f"{path} {what}, to which {', '.join(unsupported)} cannot be applied", hint=_HINT
+        )
 
 
 def _answer_of_bundle(
@@ -143,6 +148,7 @@ def _answer_of_bundle(
         )
     if (found := _schema(path, raw)) != needed:
         raise UsageError(f"{path} {_mismatch(found, needed)}", hint=_HINT)
+    _refuse_others(path, "has one saved answer to this", params)
     return _decoded(path, raw, needed, kind), raw
 
 
@@ -212,7 +218,7 @@ def schema_of(path: Path) -> str:
     return _schema(path, raw)
 
 
-_SEPARATE_IN_BUNDLE = (TASKS_FINDINGS, TASKS_ENDED, TASKS_FAILURES)
+_SEPARATE_IN_BUNDLE = (TASKS_BY_OBJECT, TASKS_FINDINGS, TASKS_ENDED, TASKS_FAILURES)
 """Answers that a bundle has as separate files; a snapshot file contains them."""
 _SNAPSHOT = "qcfeed.tasks.snapshot/"
 _HINT = "`qcfeed tasks --save FILE` writes a file that every `tasks` command can read"

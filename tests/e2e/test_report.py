@@ -128,6 +128,7 @@ OFFLINE = {
     "tasks": "_generate_quotes",
     "tasks --by-location": "all orphaned",
     "tasks --tree": "_generate_quotes",
+    "tasks --by object": "timer each",
     "tasks findings": "alive though the owner is gone",
     "orphans": "owner subscriber",
     "status": "FAULT INJECTED ON PURPOSE",

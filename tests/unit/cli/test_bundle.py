@@ -39,6 +39,13 @@ def test_a_bundle_is_written_and_read_back(tmp_path: Path) -> None:
         saved_files.read(path, TASKS_BY_LOCATION, TasksByLocation)
 
 
+def test_a_saved_answer_takes_no_filter(tmp_path: Path) -> None:
+    path, _ = made(tmp_path, {"answers/orphans.json": NONE})
+    saved_files.read(path, ORPHANS, Orphans, limit=3, site="", spread=False)
+    with pytest.raises(UsageError, match="one saved answer to this, to which site cannot be"):
+        saved_files.read(path, ORPHANS, Orphans, limit=3, site="feed.py")
+
+
 @pytest.mark.parametrize("kind", [SavedSnapshot, Orphans])
 def test_a_bundle_of_another_version_says_which_one_it_is(
     tmp_path: Path, kind: type[Answer]
