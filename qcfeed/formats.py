@@ -106,11 +106,34 @@ def clipped(value: object, length: int = 200) -> str:
 
 
 def printable(text: str) -> str:
-    """``text`` on one line, with control characters escaped.
+    """``text`` on one line, with everything escaped that is not printable.
 
-    Task names and error messages come from the watched program: an escape sequence in them must not
-    reach the terminal, and a newline must not break a row in two.
+    Task names, labels and error messages come from strangers. What steers a terminal (escape sequences,
+    C1 and other control characters), hides or reorders text (bidirectional marks), or breaks a row in
+    two must not reach a terminal or a log.
     """
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def printable_lines(text: str) -> str:
+    """``printable`` for text of several lines, which may contain tabs."""
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def printable_json(raw: bytes) -> str:
+    """JSON text with everything escaped that is not printable. It has the same meaning."""
+    text = raw.decode()
+    if text.isprintable():
+        return text
+    return "".join(c if c == "\n" or c.isprintable() else _json_escape(c) for c in text)
+
+
+def _json_escape(character: str) -> str:
+    units = character.encode("utf-16-be")
+    return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))

@@ -103,7 +103,9 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
         leaks = [] if watch is None else watch.stop()
         item.config.stash[_watch] = None
     if leaks:
-        pytest.fail("\n".join(map(str, leaks)), pytrace=False)
+        from qcfeed.formats import printable_lines  # imported here: only a leak needs it
+
+        pytest.fail(printable_lines("\n".join(map(str, leaks))), pytrace=False)
     if watch is not None and watch.unjudged:
         warnings.warn(UnjudgedWarning(_left(item, watch.unjudged)), stacklevel=1)
 

@@ -17,6 +17,7 @@ import msgspec
 from qcfeed.control import redact
 from qcfeed.control.routes import REDACTED
 from qcfeed.errors import UsageError
+from qcfeed.formats import printable_json
 from qcfeed.model.answer import Answer
 from qcfeed.model.json_errors import JSON_ERRORS
 
@@ -67,7 +68,7 @@ class Recorder:
         """As ControlClient.get."""
         # The service redacts the secrets that it knows, redact.answer those that are known here.
         answer = self._control.fetch(path, **params, **{REDACTED: 1})
-        raw = redact.answer(answer, self._secrets)
+        raw = printable_json(redact.answer(answer, self._secrets)).encode()
         name = stem(path)
         if (last := self.answers.get(f"{name}.json")) is not None:
             self.answers.setdefault(f"{name}.first.json", last)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 import typer
 
+from qcfeed.formats import printable_lines
+
 if TYPE_CHECKING:
     import msgspec
 
@@ -176,6 +178,6 @@ def warn_incomplete(reasons: Sequence[str]) -> bool:
 
 
 def say(text: str) -> None:
-    """Print a message on stderr: stdout is for results."""
-    sys.stderr.write(text + "\n")
+    """Print a message on stderr: stdout is for results. What is not printable is escaped."""
+    sys.stderr.write(printable_lines(text) + "\n")
     sys.stderr.flush()

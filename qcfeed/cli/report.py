@@ -139,7 +139,10 @@ def _texts(material: Material, secrets: list[str]) -> dict[str, str]:
 
     blocks = sections.blocks(material)
     texts = {".md": markdown.render(blocks), ".html": html.render(blocks)}
-    return {suffix: redact.redact(text, secrets) for suffix, text in texts.items()}
+    return {
+        suffix: formats.printable_lines(redact.redact(text, secrets))
+        for suffix, text in texts.items()
+    }
 
 
 def _bundle(path: Path, recorder: Recorder, material: Material, texts: dict[str, str]) -> None:

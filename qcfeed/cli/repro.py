@@ -19,6 +19,7 @@ from qcfeed.client.cycles import Mode
 from qcfeed.client.repro import NEVER_TICKS, ModeResult, ReproPlan, ReproReport, reproduce
 from qcfeed.control.routes import STATUS
 from qcfeed.errors import ExitStatus
+from qcfeed.formats import printable_json
 from qcfeed.model import symbol as symbols
 from qcfeed.model.status import Status
 
@@ -159,7 +160,7 @@ def repro(
 
 def _print(report: ReproReport, output: ReproFormat) -> None:
     if output is ReproFormat.JSON:
-        render.emit(msgspec.json.encode(report).decode())
+        render.emit(printable_json(msgspec.json.encode(report)))
     else:
         render.draw(TABLE, report.modes, wide=output is ReproFormat.WIDE)
     for result in report.modes:

@@ -26,6 +26,7 @@ from qcfeed.control.routes import (
     TASKS_SNAPSHOT,
 )
 from qcfeed.errors import NotFoundError, UsageError
+from qcfeed.formats import printable_json
 from qcfeed.model.answer import Answer
 from qcfeed.model.json_errors import JSON_ERRORS
 
@@ -89,7 +90,7 @@ def save(ctx: typer.Context, target: Path) -> None:
     snapshot.objects_answer, _ = ask(ctx, TASKS_BY_OBJECT, TasksByObject)
     snapshot.ended_answer, _ = ask(ctx, TASKS_ENDED, TasksEnded, limit=ENDED_LIMIT)
     snapshot.failures_answer, _ = ask(ctx, TASKS_FAILURES, TaskFailures)
-    write(target, msgspec.json.encode(snapshot) + b"\n")
+    write(target, printable_json(msgspec.json.encode(snapshot)).encode() + b"\n")
     say(f"saved to {target}{_partial(len(snapshot.tasks), snapshot.dropped_tasks)}")
 
 

@@ -16,7 +16,7 @@ from qcfeed.cli.ui.table import Column, Table
 from qcfeed.client import latest_quotes
 from qcfeed.client.latest_quotes import LatestQuotes, SymbolState
 from qcfeed.client.stream import Event, Received
-from qcfeed.formats import decimal
+from qcfeed.formats import decimal, printable_json
 from qcfeed.model.messages import Band, Size
 from qcfeed.model.symbol import Symbol
 
@@ -94,7 +94,7 @@ class JsonLines:
 
     def take(self, event: Event) -> None:
         if isinstance(event, Received):
-            sys.stdout.write(event.text + "\n")
+            sys.stdout.write(printable_json(event.text.encode()) + "\n")
             sys.stdout.flush()
 
     def redraw(self) -> None:

@@ -31,6 +31,7 @@ from qcfeed.diagnostics import snapshot
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.task_info import TaskRecord
 from qcfeed.errors import NotAllowedError
+from qcfeed.formats import printable
 
 LISTED = 1_000
 """Maximum number of tasks in a list, oldest first."""
@@ -145,9 +146,8 @@ def _matches(task: snapshot.LiveTask, wanted: str) -> bool:
 
 def _row(task: snapshot.LiveTask) -> FormattedLiveTaskInfo:
     age = str(timedelta(seconds=int(task.age_s)))
-    return FormattedLiveTaskInfo(
-        str(task.serial), task.state, task.name, task.coroutine, task.location, age
-    )
+    name, coroutine, location = map(printable, (task.name, task.coroutine, task.location))
+    return FormattedLiveTaskInfo(str(task.serial), task.state, name, coroutine, location, age)
 
 
 def _note(text: str) -> FormattedLiveTaskInfo:

@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from qcfeed.errors import NotAllowedError, StartError
+from qcfeed.formats import printable_json
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +128,8 @@ class AuditLog:
             "who": entry.caller,
             **detail,
         }
-        self._append(msgspec.json.encode(_shortened(msgspec.to_builtins(line))) + b"\n")
+        raw = msgspec.json.encode(_shortened(msgspec.to_builtins(line)))
+        self._append(printable_json(raw).encode() + b"\n")
 
     def _append(self, line: bytes) -> None:
         # O_NONBLOCK, because opening a FIFO would wait for its reader.

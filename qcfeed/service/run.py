@@ -19,8 +19,10 @@ from qcfeed.diagnostics.code_origin import declare_application
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.long_lists import drained
 from qcfeed.errors import ExitStatus
+from qcfeed.formats import printable_lines
 from qcfeed.net.event_loop import new_event_loop
 from qcfeed.service.app import Service
+from qcfeed.service.log_format import LogFormatter
 from qcfeed.service.systemd import Notifier
 
 log = logging.getLogger("qcfeed")
@@ -30,9 +32,9 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 def serve(config: Config) -> int:
     """Run the service until a signal; returns the exit status. Raises StartError or ConfigError."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
-    )
+    output = logging.StreamHandler()
+    output.setFormatter(LogFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[output], force=True)
     recent = RecentLog()
     logging.getLogger().addHandler(recent)
     logging.getLogger("aiomonitor").setLevel(logging.WARNING)  # our own lines name its ports
@@ -168,4 +170,4 @@ def _shared_port_note(config: Config) -> str:
 
 
 def _print(*lines: str) -> None:
-    print(*lines, sep="\n", file=sys.stderr, flush=True)  # noqa: T201 — a message, not a result
+    print(*map(printable_lines, lines), sep="\n", file=sys.stderr, flush=True)  # noqa: T201 — a message, not a result

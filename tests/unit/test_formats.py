@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcfeed.formats import decimal
+from qcfeed.formats import decimal, printable, printable_json, printable_lines
 from qcfeed.model import messages
 from qcfeed.model.messages import LARGEST, SMALLEST, Tick
 from qcfeed.model.symbol import Symbol
@@ -39,3 +40,22 @@ def test_a_quote_is_plain_decimals_on_the_wire(values: tuple[float | None, ...])
     assert tuple(None if each is None else float(each) for each in numbers) == values
     assert (read.epoch, read.symbol, read.ts) == ("7e3", "A1E5-USD", tick.ts)
     assert b"e-" not in text.replace(b"quote", b"")
+
+
+@given(st.text())
+def test_printable_json_has_the_same_meaning(text: str) -> None:
+    shown = printable_json(msgspec.json.encode({"a": [text]}))
+    assert shown.isprintable()
+    assert msgspec.json.decode(shown) == {"a": [text]}
+
+
+@given(st.text())
+def test_printable_text_is_printable(text: str) -> None:
+    assert printable(text).isprintable()
+    assert printable_lines(text).replace("\n", "").replace("\t", "").isprintable()
+
+
+def test_what_steers_a_terminal_is_escaped() -> None:
+    assert printable("a\x1b]52;c;x\x07\x9b2J\r\u202e\n") == r"a\x1b]52;c;x\x07\x9b2J\r\u202e\n"
+    assert printable_lines("a\tb\n\u2028") == "a\tb\n\\u2028"
+    assert printable("Zürich 東京 👍") == "Zürich 東京 👍"

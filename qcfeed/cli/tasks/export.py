@@ -77,7 +77,7 @@ def speedscope(profile: TasksProfile) -> str:
             _profile(f"by wait: {title}", waits, weights),
         ],
     }
-    return msgspec.json.encode(file).decode()
+    return formats.printable_json(msgspec.json.encode(file))
 
 
 def collapsed(profile: TasksProfile) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from qcfeed.errors import NeedsConfirmationError
+from qcfeed.formats import printable
 
 
 def confirm(action: str, *, hint: str, refused: str) -> None:
@@ -15,7 +16,7 @@ def confirm(action: str, *, hint: str, refused: str) -> None:
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise NeedsConfirmationError(f"this would {action}", hint=f"nothing was done; {hint}")
-    sys.stderr.write(f"{action}? [y/N] ")
+    sys.stderr.write(f"{printable(action)}? [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise NeedsConfirmationError(refused)

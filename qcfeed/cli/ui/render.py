@@ -7,6 +7,7 @@ Only this module and ``top`` import rich, and only when they need it: the import
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from qcfeed.cli.context import Format, say
+from qcfeed.cli.ui.formats import printable, printable_json, printable_lines
 from qcfeed.cli.ui.table import Line, Row, Table, lay_out, lay_out_lines, styled
 
 PROSE_WIDTH = 100
@@ -36,9 +38,9 @@ def show(
     ``raw`` is the JSON as the service sent it; ``total`` is a last row that only tables have.
     """
     if output is Format.JSON:
-        emit(raw.decode())
+        emit(printable_json(raw))
     elif output is Format.NAME:
-        emit("\n".join(table.identity(row) for row in rows))
+        emit("\n".join(printable(table.identity(row)) for row in rows))
     elif output is Format.CSV:
         emit(_csv(table, rows))
     else:
@@ -83,18 +85,30 @@ def _styled(
 
 
 def emit(text: str, stream: TextIO | None = None) -> None:
-    """Write ``text`` and a newline; nothing if it is empty.
+    """Write ``text`` and a newline; nothing if it is empty. What is not printable is escaped.
 
-    A closed pipe (``| head``) is not an error.
+    All results pass here, so no foreign text reaches a terminal otherwise. Of escape sequences only
+    those of ``styled`` pass, and only where colours are used. A closed pipe (``| head``) is not an error.
     """
     if not text:
         return
     stream = stream or sys.stdout
+    text = _safe(text, styles=coloured(stream))
     try:
         stream.write(text if text.endswith("\n") else text + "\n")
         stream.flush()
     except BrokenPipeError:
         discard(stream)
+
+
+def _safe(text: str, *, styles: bool) -> str:
+    if not styles:
+        return printable_lines(text)
+    parts = _STYLE.split(text)  # text and styles, in turn
+    return "".join(part if n % 2 else printable_lines(part) for n, part in enumerate(parts))
+
+
+_STYLE = re.compile(r"(\x1b\[(?:0|1|3[0-7])m)")
 
 
 def discard(stream: TextIO) -> None:
@@ -107,6 +121,7 @@ def markdown(text: str) -> None:
     if not sys.stdout.isatty():
         emit(text)
         return
+    text = printable_lines(text)
     from rich.console import Console
     from rich.markdown import Markdown
     from rich.theme import Theme
@@ -140,6 +155,8 @@ def _csv(table: Table[Row], rows: Sequence[Row]) -> str:
 
 def _csv_value(value: object) -> object:
     """A value for a spreadsheet: times, rates and shares have at most three decimals."""
+    if isinstance(value, str):
+        return printable(value)
     return round(value, 3) if isinstance(value, float) else value
 
 
@@ -176,7 +193,9 @@ def _in_place() -> Iterator[tuple[Callable[[], tuple[int, int]], Callable[[list[
     with Live(console=console, auto_refresh=False) as screen:
         yield (
             lambda: (console.width, console.height),
-            lambda lines: screen.update(Text.from_ansi("\n".join(lines)), refresh=True),
+            lambda lines: screen.update(
+                Text.from_ansi(_safe("\n".join(lines), styles=True)), refresh=True
+            ),
         )
 
 
