@@ -87,6 +87,8 @@ def attach(
         seconds=seconds,
     )
     show_figures(output, _figures(answer), raw=msgspec.json.encode(answer), names=[answer.instance])
+    for problem in told["problems"]:
+        say(problem)
     own = answer.socket == os.fspath(paths.socket_path(answer.instance))
     how = f"--instance {answer.instance}" if own else f"--socket {answer.socket}"
     say(f"next: `qcfeed {how} tasks --by-location`; `qcfeed detach {pid}` ends it")

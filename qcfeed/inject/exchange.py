@@ -32,6 +32,8 @@ NUDGE_S = 0.25
 """Seconds after which the main thread is woken again: it may have begun to wait just after the last time."""
 _EMPTY = os.devnull
 """A script that does nothing, and takes the place of one that is withdrawn."""
+_LONGEST_PLACE = 70
+"""Bytes that the path of the temporary directory may have: that of a socket may have 107 (unix(7))."""
 _MAX_REPORT = 64 << 20
 
 
@@ -45,7 +47,7 @@ def run(
 
     Raises NotAllowedError and UnreachableError as ``process`` does, and TimedOutError.
     """
-    with _room(target) as room, _listener(room) as listener:
+    with _room(target) as room, _listener(target, room) as listener:
         file = room / "script.py"
         file.write_text(script.build(str(room), work, arguments, work_s), encoding="utf-8")
         _give(target, file)
@@ -57,7 +59,9 @@ def run(
 @contextlib.contextmanager
 def _room(target: Target) -> Iterator[Path]:
     """A directory that only we and the process can enter."""
-    room = Path(tempfile.mkdtemp(prefix="qcfeed-attach-"))
+    usual = tempfile.gettempdir()
+    place = usual if len(os.fsencode(usual)) <= _LONGEST_PLACE else "/tmp"  # noqa: S108 - mkdtemp is safe there
+    room = Path(tempfile.mkdtemp(prefix="qcfeed-attach-", dir=place))
     try:
         _give(target, room)
         yield room
@@ -66,15 +70,16 @@ def _room(target: Target) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _listener(room: Path) -> Iterator[socket.socket]:
+def _listener(target: Target, room: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(room / "socket"))
+        _give(target, room / "socket")
         listener.listen(1)
         yield listener
 
 
 def _give(target: Target, path: Path) -> None:
-    """Root gives the file to the process's user, who could not read it otherwise."""
+    """Root gives the file to the process's user, who could not use it otherwise."""
     if os.geteuid() == 0 and target.uid != 0:
         os.chown(path, target.uid, -1)
 

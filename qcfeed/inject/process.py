@@ -66,8 +66,10 @@ def gone(pid: int) -> UnreachableError:
     return UnreachableError(f"process {pid} has ended", hint="`pgrep -af python` lists others")
 
 
-def not_permitted(pid: int) -> NotAllowedError:
-    """Why the kernel does not let us trace a process of our own user."""
+def not_permitted(pid: int) -> NotAllowedError | UnreachableError:
+    """Why the kernel does not let us trace a process of our own user. It also refuses one that is ending."""
+    if _has_ended(pid):
+        return gone(pid)
     scope = _read(_PTRACE_SCOPE).strip()
     return refusal_of_scope(pid, scope, is_capable=_is_capable())
 
@@ -201,6 +203,16 @@ def _named_version(pid: int) -> tuple[int, int] | None:
         "\n".join(line.split(maxsplit=5)[-1] for line in maps.splitlines() if "python" in line)
     )
     return None if own is None else (int(own[1]), int(own[2]))
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether it is gone, or has given up its memory on the way out."""
+    with contextlib.suppress(PermissionError):
+        try:
+            return not Path(f"/proc/{pid}/maps").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+    return False
 
 
 def _is_capable() -> bool:

@@ -22,7 +22,13 @@ from qcfeed.attached import Attached
 from qcfeed.control import paths
 from qcfeed.control import server as server  # imports aiohttp, in this thread and not in the loop
 from qcfeed.control.audit import AuditLog, Caller
-from qcfeed.errors import AlreadyAttachedError, NotFoundError, QcfeedError, TimedOutError
+from qcfeed.errors import (
+    AlreadyAttachedError,
+    NotFoundError,
+    QcfeedError,
+    StartError,
+    TimedOutError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +54,7 @@ class Resident:
             "instance": handle.instance,
             "socket": str(handle.socket),
             "earlier_tasks": handle.ledger.earlier(),
+            "problems": handle.problems,
         }
 
     def end(self, within: float) -> dict[str, Any]:
@@ -102,7 +109,10 @@ def _attach(loop: asyncio.AbstractEventLoop, instance: str, seconds: float | Non
             f"it is attached already, as {name}",
             hint=f"`qcfeed --instance {name} status` asks it, `qcfeed detach {os.getpid()}` ends it",
         )
-    handle = attached.attach(instance, strict=True)
+    handle = attached.attach(instance)
+    if handle.socket is None:
+        handle.close()
+        raise StartError("; ".join(handle.problems), hint="nothing was left there")
     timer = None
     if seconds is not None:
         timer = loop.call_later(seconds, lambda: _thread.start_new_thread(_end_on_time, (handle,)))

@@ -49,11 +49,11 @@ async def main():
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     say("ready")
     while line := (await reader.readline()).decode().strip():
-        word, _, number = line.partition(" ")
+        word, _, path = line.partition(" ")
         if word == "spawn":
             spawn()
         elif word == "block":
-            time.sleep(float(number))  # noqa: ASYNC251 - a loop that is stuck
+            Path(path).read_text()  # noqa: ASYNC240 - of a pipe: the loop is stuck until it is closed
         say(json.dumps(state()))
 
 

@@ -92,7 +92,12 @@ def _without_packages(on: str) -> str:
 
 @contextlib.contextmanager
 def attachable(
-    home: Path, on: str, *words: str, options: tuple[str, ...] = (), **variables: str
+    home: Path,
+    on: str,
+    *words: str,
+    options: tuple[str, ...] = (),
+    uid: int | None = None,
+    **variables: str,
 ) -> Iterator[Attachable]:
     """The program until the end of the block. ``words``: ``uvloop``, ``eager``, ``no-loop``."""
     require_tracing()
@@ -109,6 +114,8 @@ def attachable(
             stderr=log,
             text=True,
             cwd=home,
+            user=uid,
+            group=uid,
         )
     assert process.stdin is not None
     assert process.stdout is not None

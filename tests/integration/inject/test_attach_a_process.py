@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -10,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,14 +41,19 @@ def target(tmp_path: Path, on: str) -> Iterator[Attachable]:
         yield running
 
 
-def rooms() -> set[Path]:
-    return set(Path("/tmp").glob("qcfeed-attach-*"))
+@pytest.fixture(autouse=True)
+def rooms(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where the commands have their directories; they must leave nothing there. Short, for a socket's path."""
+    with tempfile.TemporaryDirectory(prefix="qcfeed-") as place:
+        monkeypatch.setenv("TMPDIR", place)
+        yield Path(place)
+        assert not list(Path(place).glob("qcfeed-attach-*"))
 
 
 def test_looking_groups_the_tasks_and_leaves_nothing(
     tmp_path: Path, on: str, target: Attachable
 ) -> None:
-    before, there = target.ask(), rooms()
+    before = target.ask()
     looked = qcfeed(tmp_path, "tasks", "--pid", str(target.pid), "-o", "json", on=sys.executable)
     assert looked.returncode == 0, looked.stderr
     answer = json.loads(looked.stdout)
@@ -58,7 +64,6 @@ def test_looking_groups_the_tasks_and_leaves_nothing(
     assert largest["count"] == 11
     assert "its loop stands still" in looked.stderr.splitlines()[0]  # the cost is said first
     assert target.ask() == before
-    assert rooms() <= there
 
 
 def test_an_attached_program_answers_every_command_and_is_left_as_it_was(
@@ -157,25 +162,43 @@ def home_of(home: Path) -> dict[str, str]:
     return environment(home) | {"PYTHONPATH": str(ROOT)}
 
 
-def test_a_command_that_was_killed_before_the_script_ran_leaves_nothing(
+def test_a_script_whose_command_was_killed_does_nothing_and_removes_itself(
     tmp_path: Path, on: str, target: Attachable
 ) -> None:
-    before, there = target.ask(), rooms()
-    target.tell("block 3")
-    command = subprocess.Popen(
-        [on, "-m", "qcfeed", "attach", str(target.pid)],
-        env=os.environ | home_of(tmp_path),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    until(lambda: bool(rooms() - there), "the command's request")
-    time.sleep(0.3)
-    command.kill()
-    command.wait(PATIENCE)
+    before, room = target.ask(), tmp_path / "room"
+    room.mkdir(mode=0o700)
+    text = script.build(str(room), "qcfeed.inject.injected.attach", {}, PATIENCE)
+    (room / "script.py").write_text(text)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(room / "socket"))  # and nobody listens
+    seen = process.target(target.pid)
+    with tracing.stopped(target.pid):
+        seen.runtime.request(str(room / "script.py"))
+    until(lambda: not room.exists(), "the script to notice that nobody waits for it")
+    assert target.ask() == before
+
+
+def test_a_request_that_was_withdrawn_is_not_carried_out(
+    tmp_path: Path, on: str, target: Attachable
+) -> None:
+    before, pid = target.ask(), str(target.pid)
+    with blocked(tmp_path, target):
+        command = qcfeed(tmp_path, "--timeout", "0.2", "attach", pid, on=on)
+        assert command.returncode == ExitStatus.TIMED_OUT
+        assert "did not run the script within 0.2 s, and no longer will" in command.stderr
+    assert target.ask() == before
+
+
+@contextlib.contextmanager
+def blocked(home: Path, target: Attachable) -> Iterator[None]:
+    """The program's main thread is in one call, and runs no Python, until the end of the block."""
+    pipe = home / "pipe"
+    os.mkfifo(pipe)
+    target.tell(f"block {pipe}")
+    with pipe.open("w"):
+        yield
     assert target.process.stdout is not None
     target.process.stdout.readline()
-    until(lambda: rooms() <= there, "the script to notice that nobody waits for it")
-    assert target.ask() == before
 
 
 def test_an_attach_that_the_command_did_not_live_to_hear_of_is_undone(
@@ -309,6 +332,28 @@ def test_a_package_that_is_too_old_there_is_refused_and_nothing_is_left(
         before = target.ask()
         words = "it has msgspec 0.1, and qcfeed needs"
         refused(tmp_path, on, "attach", str(target.pid), status=ExitStatus.USAGE, words=words)
+        assert target.ask() == before
+
+
+@as_root
+def test_root_attaches_the_program_of_another_user(tmp_path: Path, on: str, rooms: Path) -> None:
+    home = rooms / "home"
+    home.mkdir()
+    for each in (rooms, home):
+        each.chmod(0o777)
+    runs = subprocess.run([on, "-c", ""], user=NOBODY, group=NOBODY, check=False, cwd=home)
+    if runs.returncode:
+        pytest.skip("the interpreter can be run by root only")
+    with attachable(home, on, uid=NOBODY) as target:
+        before, pid = target.ask(), str(target.pid)
+        attached = qcfeed(tmp_path, "attach", pid, "-o", "json", on=on)
+        assert attached.returncode == 0, attached.stderr
+        socket_path = json.loads(attached.stdout)["socket"]
+        assert Path(socket_path).stat().st_uid == NOBODY
+        assert f"qcfeed --socket {socket_path} tasks" in attached.stderr
+        told = qcfeed(tmp_path, "--socket", socket_path, "tasks", "--by-location", on=on)
+        assert told.returncode == 0, told.stderr
+        assert qcfeed(tmp_path, "detach", pid, on=on).returncode == 0
         assert target.ask() == before
 
 
