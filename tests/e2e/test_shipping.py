@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.patience import PATIENCE
-from tests.support.shell import environment
+from tests.support.program import process
+from tests.support.shell import environment, until
 
 ROOT = Path(__file__).parents[2]
 RUNBOOKS = {page.name for page in (ROOT / "runbooks").glob("*.md")}
@@ -32,6 +33,10 @@ def run(*command: str | Path, cwd: Path, **variables: str) -> str:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a wheel that was built from an sdist that was built from here."""
+    for needed in ("build", "hatchling"):
+        pytest.importorskip(
+            needed, reason=f"the wheel is built with {needed}: pip install {needed}"
+        )
     directory = tmp_path_factory.mktemp("dist")
     run(
         sys.executable, "-m", "build", "--no-isolation", "--outdir", directory, ROOT,
@@ -124,3 +129,94 @@ def test_a_service_is_served_from_the_wheel(installed: Path, tmp_path: Path) -> 
     finally:
         serve.terminate()
         assert serve.communicate(timeout=BUILD)[1].rstrip().endswith("0 live")
+
+
+def line_in_installed(installed: Path, file: str, words: str) -> str:
+    """``FILE:LINE`` of the line with ``words``, as commands show it."""
+    [path] = installed.glob(f"lib/python*/site-packages/{file}")
+    lines = path.read_text().splitlines()
+    return f"{file}:{next(n for n, line in enumerate(lines, 1) if words in line)}"
+
+
+def diagnosed(installed: Path, home: Path, instance: str, *words: str) -> str:
+    """What ``diagnose`` says once it has found a fault of this kind."""
+    command = (installed / "bin" / "qcfeed", "--instance", instance, "diagnose", "--window", "1s")
+    said = ""
+
+    def is_found() -> bool:
+        nonlocal said
+        left = subprocess.run(
+            [str(each) for each in command],
+            cwd=home, env=environment(home), capture_output=True, text=True, timeout=BUILD,
+        )  # fmt: skip
+        said = left.stdout
+        return all(each in said for each in words)
+
+    try:
+        until(is_found, f"diagnose to say {words}")
+    except AssertionError as error:
+        error.add_note(said)
+        raise
+    return said
+
+
+def test_the_service_s_own_line_is_named_though_it_is_an_installed_package(
+    installed: Path, tmp_path: Path
+) -> None:
+    serving = (
+        "--instance",
+        "wheel",
+        "serve",
+        "--port",
+        "0",
+        "--no-monitor",
+        "--drill",
+        "stuck-loop",
+    )
+    with process([installed / "bin" / "qcfeed", *serving], tmp_path, cwd=tmp_path) as serve:
+        serve.hear("  control")
+        blocking = line_in_installed(installed, "qcfeed/drills/stuck_loop.py", "time.sleep(")
+        said = diagnosed(installed, tmp_path, "wheel", "BLOCKED", blocking)
+        assert "sys.exit(run())" not in said
+
+
+APPLICATION = """
+import asyncio, time
+import exchange
+from qcfeed import attach
+
+async def main():
+    attach("shop")
+    kept = [exchange.watch() for _ in range(3)]  # watched
+    loop = asyncio.get_running_loop()
+
+    def block():
+        time.sleep(0.3)  # blocks
+        loop.call_later(0.1, block)
+
+    block()
+    await asyncio.sleep(3600)
+
+def run():
+    asyncio.run(main())
+"""
+
+
+def test_an_application_that_is_an_installed_package_is_no_library(
+    installed: Path, tmp_path: Path
+) -> None:
+    [packages] = installed.glob("lib/python*/site-packages")
+    (packages / "shop").mkdir()
+    (packages / "shop" / "__init__.py").write_text(APPLICATION)
+    (packages / "exchange.py").write_text(
+        "import asyncio\ndef watch(): return asyncio.create_task(asyncio.sleep(3600))\n"
+    )
+    starter = installed / "bin" / "shop"  # as pip writes it
+    starter.write_text("import sys\nfrom shop import run\nsys.exit(run())\n")
+    with process([installed / "bin" / "python", starter], tmp_path, cwd=tmp_path):
+        blocking = line_in_installed(installed, "shop/__init__.py", "# blocks")
+        diagnosed(installed, tmp_path, "shop", "BLOCKED", blocking)
+        watched = line_in_installed(installed, "shop/__init__.py", "# watched")
+        qcfeed = installed / "bin" / "qcfeed"
+        listed = run(qcfeed, "--instance", "shop", "tasks", "--by-location", cwd=tmp_path)
+        assert f"exchange.py:2 < {watched}" in listed

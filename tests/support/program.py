@@ -6,7 +6,7 @@ import contextlib
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.support.patience import PATIENCE
@@ -49,17 +49,31 @@ def program(
     home: Path, *args: str, stdin: int = subprocess.DEVNULL, **variables: str
 ) -> Iterator[Program]:
     """``python ARGS`` in the project's directory until the end of the block."""
+    with process([sys.executable, *args], home, cwd=ROOT, stdin=stdin, **variables) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def process(
+    command: Sequence[str | Path],
+    home: Path,
+    *,
+    cwd: Path,
+    stdin: int = subprocess.DEVNULL,
+    **variables: str,
+) -> Iterator[Program]:
+    """``command`` in ``cwd`` until the end of the block; its files are under ``home``."""
     log = home / f"{len(list(home.glob('*.log')))}.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, *args],
+        started = subprocess.Popen(
+            list(map(str, command)),
             env=environment(home) | {"PYTHONUNBUFFERED": "1"} | variables,
-            cwd=ROOT,
+            cwd=cwd,
             stdin=stdin,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    running = Program(process, log)
+    running = Program(started, log)
     try:
         yield running
     finally:
