@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import typer
+from msgspec import UnsetType
 
 from qcfeed.cli.context import Format, client, say
 from qcfeed.cli.saved_files import ask_or_read
@@ -79,6 +80,9 @@ def run(
             ctx, TASKS_BY_OBJECT, TasksByObject, source=source, target=save, limit=limit, **params
         )
     rows = answer.objects[:limit]
+    if not rows and output in (Format.TABLE, Format.WIDE):
+        say("no live task matches")
+        return
     table = OBJECT_TABLE if window is None else _with_growth(OBJECT_TABLE)
     show(output, table, rows, raw=raw)
     _tell_limits(answer, rows)
@@ -127,6 +131,9 @@ def _count(row: WaitedObject) -> int:
 
 def _tell_limits(answer: TasksByObject, rows: list[WaitedObject]) -> None:
     """Say on stderr what the numbers do not cover."""
+    if not isinstance(answer.window_s, UnsetType):
+        over, until = formats.age(answer.window_s), formats.clock(answer.taken_at)
+        say(f"over {over}, until {until} UTC")
     if answer.sampled < answer.live:
         say(
             f"estimated from a sample of {answer.sampled:,} of {answer.live:,} tasks; --exact counts all"

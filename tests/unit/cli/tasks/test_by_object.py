@@ -152,8 +152,14 @@ async def test_a_window_shows_which_object_gets_more_waiters(spawn, call) -> Non
     assert first["per_minute"] > 0
     assert (second["per_minute"], second["tasks"]) == (0, 30)
     assert answer["window_s"] > 0
-    table = (await call("--window", "10ms", "--name", "ours")).out
-    assert table.split()[:3] == ["TASKS", "NET/MIN", "OBJECT"]
+    left = await call("--window", "10ms", "--name", "ours")
+    assert left.out.split()[:3] == ["TASKS", "NET/MIN", "OBJECT"]
+    assert left.err.startswith("over ")
+
+
+async def test_nothing_matches(spawn, call) -> None:
+    left = await call("--name", "nobody")
+    assert (left.out, left.err) == ("", "no live task matches\n")
 
 
 async def test_a_saved_file_has_the_objects(spawn, call, qcfeed_, tmp_path: Path) -> None:
