@@ -10,6 +10,7 @@ import msgspec
 from qcfeed.diagnose import memory
 from qcfeed.diagnose.evidence import Evidence
 from qcfeed.diagnostics.findings import Certainty, Finding
+from qcfeed.diagnostics.locations import site_option
 from qcfeed.formats import age, count, plural, size
 from qcfeed.model.diagnosis import DiagnosisFinding
 from qcfeed.model.orphans import Orphan
@@ -73,9 +74,9 @@ def _never_ending(evidence: Evidence, found: Finding) -> DiagnosisFinding:
         count=found.count,
         safe="the code must end these tasks; look at what they wait for before you cancel any",
         next=[
-            f"{evidence.command} tasks --site {found.location} --limit 20",
-            f"{evidence.command} tasks --by object --site {found.location}",
-            f"{evidence.command} tasks cancel --site {found.location}",
+            f"{evidence.command} tasks {site_option(found.location)} --limit 20",
+            f"{evidence.command} tasks --by object {site_option(found.location)}",
+            f"{evidence.command} tasks cancel {site_option(found.location)}",
         ],
     )
 
@@ -109,7 +110,7 @@ def growing_locations(evidence: Evidence) -> Iterator[DiagnosisFinding]:
             safe="no task is proved to be orphaned: check what they wait on before you cancel any",
             next=[
                 f"{evidence.command} tasks --waits",
-                f"{evidence.command} tasks --site {observed.location} --limit 20",
+                f"{evidence.command} tasks {site_option(observed.location)} --limit 20",
             ],
         )
 

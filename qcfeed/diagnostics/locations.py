@@ -36,6 +36,13 @@ def named_places(location: str, wanted: str) -> list[str]:
     return [place for place in places(location) if _names(wanted, place)]
 
 
+def site_option(location: str) -> str:
+    """The option of a command that selects a location, as it is typed in a shell."""
+    import shlex  # imports re, which TAB completion should not pay for
+
+    return f"--site {shlex.quote(location)}"
+
+
 def _names(wanted: str, place: str) -> bool:
     path, _, line = place.rpartition(":")
     wanted_path, _, wanted_line = wanted.rpartition(":")

@@ -8,6 +8,7 @@ from collections import Counter
 from qcfeed.control.routes import TASKS_FINDINGS, NoQuery, Read, Route
 from qcfeed.diagnostics import leak_rules, rules
 from qcfeed.diagnostics.findings import Certainty, Finding
+from qcfeed.diagnostics.locations import site_option
 from qcfeed.diagnostics.sampler import DiagnosticsSampler
 from qcfeed.model.findings import Findings
 
@@ -15,7 +16,7 @@ NEXT_COMMANDS = {
     "incomplete_ledger": "qcfeed runbook QcfeedLedgerIncomplete",
     "untracked_tasks": "qcfeed runbook QcfeedLedgerIncomplete",
     "orphans": "qcfeed orphans --reap",
-    "never_ending": "qcfeed tasks --site {location} --limit 20",
+    "never_ending": "qcfeed tasks {site} --limit 20",
     "growing": "qcfeed tasks --window 30s",
     "cancelled_in_vain": "qcfeed tasks show {serial}",
     "abandoned_future": "qcfeed tasks show {serial}",
@@ -55,5 +56,6 @@ class _View:
 def with_next(finding: Finding) -> Finding:
     """The finding with the command to type next."""
     serial = finding.serials[0] if finding.serials else ""
-    finding.next = [NEXT_COMMANDS[finding.rule].format(serial=serial, location=finding.location)]
+    site = site_option(finding.location)
+    finding.next = [NEXT_COMMANDS[finding.rule].format(serial=serial, site=site)]
     return finding

@@ -1,8 +1,16 @@
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
-from qcfeed.diagnostics.locations import application_line, creator, named_places, places
+from qcfeed.diagnostics.locations import (
+    application_line,
+    creator,
+    named_places,
+    places,
+    site_option,
+)
 
 THROUGH_A_LIBRARY = "ccxt/future.py:20 < app/bot.py:88"
 
@@ -47,3 +55,12 @@ def test_either_place_names_a_location_of_two(wanted: str, named: list[str]) -> 
     assert creator(THROUGH_A_LIBRARY) == "ccxt/future.py:20"
     assert application_line(THROUGH_A_LIBRARY) == "app/bot.py:88"
     assert named_places(THROUGH_A_LIBRARY, wanted) == named
+
+
+@pytest.mark.parametrize("location", ["app/bot.py:88", THROUGH_A_LIBRARY, "<string>:1"])
+def test_a_shell_takes_a_location_as_one_word(location: str) -> None:
+    assert shlex.split(site_option(location)) == ["--site", location]
+
+
+def test_a_usual_location_is_not_quoted() -> None:
+    assert site_option("app/bot.py:88") == "--site app/bot.py:88"
