@@ -148,15 +148,10 @@ def _waits(tasks: Survivors) -> Iterator[str]:
 
 
 def _held(row: ObjectRow) -> str:
-    """Who has it, and where that waits itself."""
-    if not row.object.holders:
-        return f"; {row.object.state}" if row.object.state else ""
-    holder = row.object.holders[0]
-    how = {"holds": "held by ", "refers to it": "known to "}.get(holder.how, "")
-    created = f" created at {holder.location}" if holder.location else ""
-    waits = f": {holder.waits}" if holder.waits else ""
-    deadlock = "; a deadlock" if row.path.deadlock else ""
-    return f", {how}{holder.label}{created}{waits}{deadlock}"
+    """Who has it, and where that waits itself; else the state of the object."""
+    if row.holder:
+        return f", {row.holder}"
+    return f"; {row.object.state}" if row.object.state else ""
 
 
 def _explained(tasks: Survivors) -> Iterator[str]:

@@ -64,12 +64,14 @@ class ObjectRow:
     def holder(self) -> str:
         """The first holder and what is behind it, in words; empty if no holder is known.
 
-        ``held by task 3 (trade) and 2 more: sleeping 3.2 s at bot.py:30 trade; behind it task 9 (...): ...``
+        ``held by task 3 (trade) created at bot.py:7: sleeping 3.2 s at bot.py:30 trade; behind it task 9 ...``
         """
         if not self.object.holders:
             return ""
         first = self.object.holders[0]
         text = f"{_INTRODUCED.get(first.how, '')}{first.label}"
+        if first.location:
+            text += f" created at {first.location}"
         if self.object.holder_count > 1:
             # Tasks that refer to an object are searched in a sample, so their number says nothing.
             is_number = first.how != "refers to it"

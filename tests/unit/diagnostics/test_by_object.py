@@ -112,7 +112,7 @@ async def test_many_wait_for_one_event_that_one_task_may_set(program: Program) -
     assert [location.rpartition(":")[0] for location in event.locations] == [HERE]
     test, holder = event.object.holders  # the test itself has the pool in a variable too
     assert (test.how, holder.how) == ("refers to it", "refers to it")
-    assert event.holder.startswith(f"known to {test.label} and others: ")
+    assert event.holder.startswith(f"known to {test.label} created at {test.location} and others: ")
     assert holder.coroutine.endswith("main")
     assert holder.label == f"task {holder.serial} ({holder.coroutine})"
     assert holder.waits.startswith("sleeping ")
@@ -229,7 +229,7 @@ async def test_a_lock_is_held_by_a_task_that_waits_for_ever(program: Program) ->
     assert holder.location.startswith(f"{HERE}:")
     assert holder.waits.startswith(f"future at {HERE}:")
     assert not lock.path.deadlock
-    assert lock.holder == f"held by {holder.label}: {holder.waits}"
+    assert lock.holder == f"held by {holder.label} created at {holder.location}: {holder.waits}"
     assert len(waiting) == 20
 
 
@@ -258,7 +258,10 @@ async def test_two_tasks_that_hold_each_others_lock_are_a_deadlock(program: Prog
     assert {first.serial, behind.serial} == {waits.wait_rules.serial(task) for task in pair}
     assert first.waits_for == alone.object.label
     assert behind.waits_for == many.object.label
-    assert many.holder == f"held by {first.label}: {first.waits}; deadlock with {behind.label}"
+    assert many.holder == (
+        f"held by {first.label} created at {first.location}: {first.waits};"
+        f" deadlock with {behind.label}"
+    )
 
 
 async def test_a_timeout_ends_what_would_be_a_deadlock(program: Program) -> None:
@@ -309,7 +312,9 @@ async def test_a_semaphore_has_several_holders(program: Program) -> None:
         waits.wait_rules.serial(task) for task in holders
     }
     first = row.object.holders[0]
-    assert row.holder == f"held by {first.label} and 1 more: {first.waits}"
+    assert row.holder == (
+        f"held by {first.label} created at {first.location} and 1 more: {first.waits}"
+    )
     assert not row.path.deadlock
 
 

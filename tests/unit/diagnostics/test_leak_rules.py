@@ -160,7 +160,7 @@ def test_the_holder_of_the_object_that_all_wait_for_is_named() -> None:
     )
     (stuck,) = found(survivors(shared=behind_a_lock(deadlock=True)))
     assert stuck.certainty is Certainty.PROVED
-    assert stuck.evidence[0].endswith("; a deadlock")
+    assert stuck.evidence[0].endswith("; deadlock with itself")
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,8 @@ async def test_a_lock_its_waiters_and_its_holder(spawn, call) -> None:
     assert "locked, 5 waiting" in row
     assert f"{HERE}:" in row
     assert "held by task " in row
-    assert "(ours): sleeping " in row
+    assert f"(ours) created at {HERE}:" in row
+    assert ": sleeping " in row
     answer = json.loads((await call("--name", "ours", "-o", "json")).out)
     assert answer["schema"] == "qcfeed.tasks.by_object/1"
     assert (answer["live"], answer["sampled"], answer["total"]) == (9, 9, 3)
