@@ -162,7 +162,8 @@ async def test_a_sample_is_scaled_and_the_objects_own_count_is_exact(
     assert found.sampled <= 101
     event, timers = found.rows
     assert (event.tasks, event.waiters) == (300, 300)
-    assert 150 < timers.tasks == timers.objects < 250  # estimated; five standard deviations
+    # Estimated: 4.5 standard deviations, which one in 100,000 runs exceeds.
+    assert 100 < timers.tasks == timers.objects < 300
     exact = program.look(exact=True)
     assert exact.sampled == exact.live == 501
     assert [row.tasks for row in exact.rows] == [300, 200]
