@@ -9,6 +9,7 @@ import pytest
 
 from qcfeed.errors import NotAllowedError, UnreachableError, UsageError
 from qcfeed.inject import process
+from tests.support.shell import until
 
 
 @pytest.mark.parametrize(
@@ -64,8 +65,8 @@ def test_a_command_line_is_shown_without_what_could_move_the_cursor() -> None:
     sleeping = [sys.executable, "-c", "import time; time.sleep(600)", "\x1b[2J"]
     with subprocess.Popen(sleeping) as other:
         try:
-            shown = process.command(other.pid)
+            expected = "-c import time; time.sleep(600) ?[2J"
+            until(lambda: process.command(other.pid) == expected, "its command line")
         finally:
             other.kill()
-    assert shown == "-c import time; time.sleep(600) ?[2J"
     assert process.command(4_000_000_000) == "?"
