@@ -81,9 +81,18 @@ def load_group(
 
 
 def default_file(environment: Mapping[str, str]) -> Path:
-    """The path of the configuration file when none is named."""
-    home = environment.get("XDG_CONFIG_HOME") or Path(environment.get("HOME", "~")) / ".config"
-    return Path(home).expanduser() / "qcfeed" / "config.toml"
+    """The path of the configuration file when none is named.
+
+    Raises ConfigError for a user without a home directory.
+    """
+    home = environment.get("XDG_CONFIG_HOME") or Path(environment.get("HOME") or "~") / ".config"
+    try:
+        return files.expand(home) / "qcfeed" / "config.toml"
+    except OSError as error:
+        raise ConfigError(
+            "this user has no home directory, where the configuration file would be",
+            hint="set HOME or XDG_CONFIG_HOME, or name a file with --config",
+        ) from error
 
 
 def read_file(
@@ -93,11 +102,15 @@ def read_file(
 
     Raises ConfigError if a named file is missing, or a file cannot be read or is not TOML.
     """
-    path = file_in_use(file, environment)
+    is_default = not (file or environment.get("QCFEED_CONFIG"))
+    try:
+        path = file_in_use(file, environment)
+    except ConfigError:
+        return None  # without a home directory there is no default file
     try:
         return path, tomllib.loads(files.read(path, _MAX_BYTES)[0].decode())
     except FileNotFoundError as error:
-        if path == default_file(environment):
+        if is_default:
             return None
         raise ConfigError(
             f"configuration file {path} does not exist",

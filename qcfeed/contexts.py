@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qcfeed import config, config_loading
+from qcfeed import config, config_loading, files
 from qcfeed.errors import ConfigError, NotFoundError
 from qcfeed.formats import clipped
 from qcfeed.options import unsecret
@@ -77,9 +77,12 @@ class Context:
         return self.url or self.socket or self.instance or "the only service on this machine"
 
     def path(self, key: str) -> Path | None:
-        """The path of the file under ``key``, with ``~`` expanded."""
+        """The path of the file under ``key``, with ``~`` expanded. Raises ConfigError without a home."""
         value = getattr(self, key)
-        return None if value is None else Path(value).expanduser()
+        try:
+            return None if value is None else files.expand(value)
+        except OSError as error:
+            raise ConfigError(f"context {self.name}: {key} is {value}: {error.strerror}") from error
 
 
 SERVICE_KEYS = (*_LOCATIONS, "token_file")

@@ -38,6 +38,14 @@ def read(path: Path, limit: int) -> tuple[bytes, int]:
     return content, stat.S_IMODE(mode)
 
 
+def expand(path: str | Path) -> Path:
+    """``path`` with ``~`` replaced by the home directory. Raises OSError if the user has none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise OSError(errno.ENOENT, "no home directory is known for `~`; set HOME") from error
+
+
 def check_is_file(path: Path) -> None:
     """Raise OSError unless ``path`` is a regular file, which can be opened without waiting."""
     mode = path.stat().st_mode

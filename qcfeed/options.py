@@ -11,7 +11,6 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qcfeed import files
@@ -166,8 +165,8 @@ def read_secret(file: str, named_by: str) -> str:
 
     Raises ConfigError if it cannot be read, or if every user on this machine can read it.
     """
-    path = Path(file).expanduser()
     try:
+        path = files.expand(file)
         content, mode = files.read(path, _MAX_SECRET_LENGTH)
         secret = content.decode().strip()
     except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 import typer
 
 from qcfeed.formats import printable_lines
+from qcfeed.streams import write_message
 
 if TYPE_CHECKING:
     import msgspec
@@ -179,5 +179,4 @@ def warn_incomplete(reasons: Sequence[str]) -> bool:
 
 def say(text: str) -> None:
     """Print a message on stderr: stdout is for results. What is not printable is escaped."""
-    sys.stderr.write(printable_lines(text) + "\n")
-    sys.stderr.flush()
+    write_message(printable_lines(text) + "\n")

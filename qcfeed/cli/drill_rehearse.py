@@ -17,7 +17,7 @@ from qcfeed.drills.catalog import ConfiguredDrill
 from qcfeed.drills.rehearsal.game_day import GameDay, TimelineEntry
 from qcfeed.drills.rehearsal.pager import Notification
 from qcfeed.drills.rehearsal.processes import missing, processes
-from qcfeed.errors import ExitStatus, QcfeedError
+from qcfeed.errors import ExitStatus, QcfeedError, StartError
 from qcfeed.metrics.catalog.alerts import ALERTS
 
 INSTANCE = "rehearsal"
@@ -41,7 +41,7 @@ def rehearse(drill: str, *, within: float, automatic: bool) -> None:
     """
     configured = catalog.parse(drill)
     with (
-        tempfile.TemporaryDirectory(prefix="qcfeed-rehearsal-") as directory,
+        _scratch() as directory,
         processes(Path(directory), INSTANCE) as started,
     ):
         day = GameDay(started, configured, say)
@@ -52,6 +52,16 @@ def rehearse(drill: str, *, within: float, automatic: bool) -> None:
                 draw(STORY, day.timeline)
             raise
         conclude(day)
+
+
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="qcfeed-rehearsal-")
+    except OSError as error:
+        raise StartError(
+            f"there is no directory for the rehearsal's files: {error.strerror}",
+            hint="set TMPDIR to a directory that this user can write to",
+        ) from error
 
 
 def conclude(day: GameDay) -> None:

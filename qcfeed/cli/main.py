@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 import traceback
@@ -18,11 +19,12 @@ from typer.main import get_command
 from qcfeed import __version__
 from qcfeed.cli.context import DEFAULT_TIMEOUT, Options, new_app, say
 from qcfeed.cli.lazy import LazyGroup
-from qcfeed.cli.ui.render import discard
 from qcfeed.errors import ExitStatus, QcfeedError
+from qcfeed.streams import discard, repair
 
 PROGRAM = "qcfeed"
 TRACEBACK_FRAMES = 8
+_OUTPUT_ERRORS = (errno.EBADF, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 COMMANDS = {
     "serve": "Run the feed service.",
@@ -170,6 +172,7 @@ def build() -> TyperGroup:
 
 def run() -> None:
     """Run the command of ``sys.argv``. Raises SystemExit with an errors.ExitStatus."""
+    repair()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.exit(_status(sys.argv[1:]))
@@ -188,6 +191,8 @@ def _status(args: list[str]) -> int:
         return ExitStatus.INTERRUPTED
     except BrokenPipeError:
         discard(sys.stdout)
+    except OSError as error:
+        return _report_output(error) if _is_about_output(error) else _report_bug(error)
     except Exception as error:  # noqa: BLE001 - anything else is a bug: report it with its traceback
         return _report_bug(error)
     return ExitStatus.OK
@@ -236,6 +241,20 @@ def _words(ctx: Context) -> str:
     if ctx.parent is None:
         return ""
     return f"{_words(ctx.parent)} {ctx.info_name}".strip()
+
+
+def _is_about_output(error: OSError) -> bool:
+    """Whether writing to stdout failed: errors about files name them, those about sockets have others."""
+    return error.filename is None and error.errno in _OUTPUT_ERRORS
+
+
+def _report_output(error: OSError) -> int:
+    discard(sys.stdout)
+    _say_error(
+        f"cannot write the results to stdout: {error.strerror}",
+        "is it closed, or the disk full? `qcfeed ... > FILE` writes them to a file",
+    )
+    return ExitStatus.USAGE
 
 
 def _report_bug(error: Exception) -> int:

@@ -21,6 +21,7 @@ from qcfeed.control.directories import SUFFIX
 from qcfeed.errors import (
     AmbiguousInstanceError,
     ConfigError,
+    NotAllowedError,
     StartError,
     UnreachableError,
     UsageError,
@@ -130,9 +131,20 @@ def audit_path(instance: str, env: Mapping[str, str] = os.environ) -> Path:
 def running_instances(env: Mapping[str, str] = os.environ) -> list[Instance]:
     """The instances that listen in the runtime directory, by name; stale sockets are left out.
 
-    Sees this user's instances only. Cost: one connection to each, closed at once.
+    Sees this user's instances only. Raises NotAllowedError if the directory cannot be read. Cost: one
+    connection to each, closed at once.
     """
-    found = (_running(path) for path in sorted(runtime_directory(env).glob(f"*{SUFFIX}")))
+    directory = runtime_directory(env)
+    try:
+        paths = sorted(path for path in directory.iterdir() if path.name.endswith(SUFFIX))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise NotAllowedError(
+            f"cannot look for services in {directory}: {error.strerror}",
+            hint="run this as the user that runs the service, or name the service with --socket",
+        ) from error
+    found = (_running(path) for path in paths)
     return [instance for instance in found if instance is not None]
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 _CGROUPS = Path("/sys/fs/cgroup")
+_MAX_DIGITS = 20
 _UNLIMITED = 1 << 60
 """cgroup v1 says "no limit" as a number near 2**63."""
 
@@ -63,12 +65,15 @@ def find_limit(membership: Path, root: Path, machine: int) -> Limit:
     (Linux Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst).
     """
     try:
-        lines = membership.read_text().splitlines()
+        lines = os.fsdecode(membership.read_bytes()).splitlines()
     except OSError:
         return Limit(machine, "machine")
     found = [Limit(machine, "machine")]
     for line in lines:
-        number, controllers, path = line.split(":", 2)
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if not path.startswith("/") or "\0" in path:
+            continue  # not of the form that the kernel's documentation gives
         if number == "0":
             found += _levels(root, path, "memory.max", "cgroup v2")
         elif "memory" in controllers.split(","):
@@ -81,9 +86,9 @@ def _levels(root: Path, path: str, name: str, source: str) -> list[Limit]:
     found = []
     for depth in range(len(parts) + 1):
         try:
-            text = root.joinpath(*parts[:depth], name).read_text().strip()
+            text = root.joinpath(*parts[:depth], name).read_bytes().strip()
         except OSError:
             continue
-        if text.isdecimal() and int(text) < _UNLIMITED:
+        if text.isdigit() and len(text) <= _MAX_DIGITS and int(text) < _UNLIMITED:
             found.append(Limit(int(text), source))
     return found

@@ -12,6 +12,7 @@ import requests
 import urllib3
 from requests.utils import get_environ_proxies
 
+from qcfeed import files
 from qcfeed.config import PrometheusConfig
 from qcfeed.errors import ConfigError, PrometheusError
 from qcfeed.options import read_secret
@@ -146,8 +147,8 @@ def _secret(value: str | None, file: str | None, flag: str) -> str | None:
 
 
 def _existing(file: str, flag: str) -> Path:
-    path = Path(file).expanduser()
     try:
+        path = files.expand(file)
         path.open("rb").close()
     except OSError as error:
         raise ConfigError(f"{flag}: cannot read {file}: {error.strerror}") from error

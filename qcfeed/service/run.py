@@ -8,7 +8,6 @@ import logging
 import os
 import resource
 import signal
-import sys
 import time
 
 from qcfeed import __version__
@@ -24,6 +23,7 @@ from qcfeed.net.event_loop import new_event_loop
 from qcfeed.service.app import Service
 from qcfeed.service.log_format import LogFormatter
 from qcfeed.service.systemd import Notifier
+from qcfeed.streams import write_message
 
 log = logging.getLogger("qcfeed")
 
@@ -170,4 +170,4 @@ def _shared_port_note(config: Config) -> str:
 
 
 def _print(*lines: str) -> None:
-    print(*map(printable_lines, lines), sep="\n", file=sys.stderr, flush=True)  # noqa: T201 — a message, not a result
+    write_message("".join(f"{printable_lines(line)}\n" for line in lines))

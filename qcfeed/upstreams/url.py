@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, ClassVar, Literal, TypeVar
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import msgspec
 from msgspec import Meta
 
+from qcfeed import files
 from qcfeed.errors import ConfigError
 from qcfeed.upstreams.base import Upstream
 from qcfeed.upstreams.coinbase import Coinbase
@@ -107,7 +107,11 @@ def _replay(parts: SplitResult, _clock: Callable[[], int]) -> Upstream:
         )
     query = _parse_query(parts.query, _ReplayQuery)
     speed = _unless_max(query.speed) or None
-    return Replay(Path(name).expanduser(), speed=speed, loop=query.loop)
+    try:
+        path = files.expand(name)
+    except OSError as error:
+        raise ConfigError(f"upstream replay:{name}: {error.strerror}") from error
+    return Replay(path, speed=speed, loop=query.loop)
 
 
 def _coinbase(parts: SplitResult, clock: Callable[[], int]) -> Upstream:

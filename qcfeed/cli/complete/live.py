@@ -114,15 +114,13 @@ class _Services:
 
     def contexts(self) -> dict[str, Context]:
         """The contexts of the configuration file. Raises ValueError if it is invalid."""
-        from pathlib import Path
-
-        from qcfeed import contexts
+        from qcfeed import contexts, files
         from qcfeed.errors import QcfeedError
 
-        file = Path(self._config).expanduser() if self._config else None
         try:
+            file = files.expand(self._config) if self._config else None
             return contexts.read(environment=self._environment, file=file)
-        except QcfeedError as error:
+        except (OSError, QcfeedError) as error:
             raise ValueError(error) from error
 
     def _only_one(self) -> Connection:

@@ -24,6 +24,7 @@ from qcfeed.diagnostics.proof import Proof, ProofOutcome, Sample
 from qcfeed.errors import ExitStatus, QcfeedError, UsageError
 from qcfeed.model.answer import Answer
 from qcfeed.model.tasks import Location, TasksByLocation
+from qcfeed.streams import write_message
 
 EXAMPLES = examples(
     "qcfeed tasks verify --site feed.py:83 --for 10m",
@@ -121,7 +122,7 @@ def _watch(observation: _Observation, control: ControlClient, seconds: float) ->
             time.sleep(min(interval, left))
     finally:
         if sys.stderr.isatty():
-            sys.stderr.write("\r\x1b[K")
+            write_message("\r\x1b[K")
 
 
 def _read(observation: _Observation, sources: Sequence[Path]) -> None:
@@ -215,12 +216,11 @@ class _Observation:
         if not sys.stderr.isatty():
             return
         first, last = self.samples[0], self.samples[-1]
-        sys.stderr.write(
+        write_message(
             f"\r\x1b[K{formats.age(self.seconds)} of {formats.age(seconds)}:"
             f" {last.spawned - first.spawned:,} created, {last.live:,} live,"
             f" {last.orphaned:,} orphaned"
         )
-        sys.stderr.flush()
 
 
 def matching(rows: list[Location], site: str) -> list[Location]:

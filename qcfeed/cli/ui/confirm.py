@@ -6,6 +6,7 @@ import sys
 
 from qcfeed.errors import NeedsConfirmationError
 from qcfeed.formats import printable
+from qcfeed.streams import write_message
 
 
 def confirm(action: str, *, hint: str, refused: str) -> None:
@@ -16,7 +17,6 @@ def confirm(action: str, *, hint: str, refused: str) -> None:
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise NeedsConfirmationError(f"this would {action}", hint=f"nothing was done; {hint}")
-    sys.stderr.write(f"{printable(action)}? [y/N] ")
-    sys.stderr.flush()
+    write_message(f"{printable(action)}? [y/N] ")
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise NeedsConfirmationError(refused)

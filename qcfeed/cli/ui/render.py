@@ -17,6 +17,7 @@ from typing import TextIO
 from qcfeed.cli.context import Format, say
 from qcfeed.cli.ui.formats import printable, printable_json, printable_lines
 from qcfeed.cli.ui.table import Line, Row, Table, lay_out, lay_out_lines, styled
+from qcfeed.streams import discard, write_message
 
 PROSE_WIDTH = 100
 """The widest line of prose, in cells: longer lines are hard to read."""
@@ -94,8 +95,12 @@ def emit(text: str, stream: TextIO | None = None) -> None:
         return
     stream = stream or sys.stdout
     text = _safe(text, styles=coloured(stream))
+    text = text if text.endswith("\n") else text + "\n"
+    if stream is sys.stderr:
+        write_message(text)
+        return
     try:
-        stream.write(text if text.endswith("\n") else text + "\n")
+        stream.write(text)
         stream.flush()
     except BrokenPipeError:
         discard(stream)
@@ -109,11 +114,6 @@ def _safe(text: str, *, styles: bool) -> str:
 
 
 _STYLE = re.compile(r"(\x1b\[(?:0|1|3[0-7])m)")
-
-
-def discard(stream: TextIO) -> None:
-    """Redirect ``stream`` to /dev/null, so that flushing its buffer at exit does not fail again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def markdown(text: str) -> None:

@@ -42,6 +42,23 @@ def test_without_a_limit_the_machine_is_the_limit(
     assert find_limit(membership, tmp_path / "nothing", MACHINE) == Limit(MACHINE, "machine")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [b"nonsense", b"0:", b"0:/app", b":::", b"0::app", b"0::/a\0b", b"\xff\xfe", b"0::/\xff", b""],
+)
+def test_a_malformed_line_is_passed_over(tmp_path: Path, membership: Path, line: bytes) -> None:
+    membership.write_bytes(line + b"\n0::/app\n")
+    group(tmp_path, "/app", "memory.max", str(2**30))
+    assert find_limit(membership, tmp_path, MACHINE) == Limit(2**30, "cgroup v2")
+
+
+@pytest.mark.parametrize("text", ["9" * 5_000, "-1", "\u0661", "1_0", "", "1.5", "x" * 100_000])
+def test_a_malformed_limit_is_no_limit(tmp_path: Path, membership: Path, text: str) -> None:
+    membership.write_text("0::/app\n")
+    group(tmp_path, "/app", "memory.max", text)
+    assert find_limit(membership, tmp_path, MACHINE) == Limit(MACHINE, "machine")
+
+
 def test_a_limit_beyond_the_machine_is_no_limit(tmp_path: Path, membership: Path) -> None:
     membership.write_text("0::/app\n")
     group(tmp_path, "/app", "memory.max", str(MACHINE * 2))

@@ -1,0 +1,53 @@
+"""The standard streams of a process that was started without them, or whose streams cannot be written."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TextIO, cast
+
+
+def repair() -> None:
+    """Replace standard streams that are closed (``>&-``), so that no file gets their numbers.
+
+    Results that are written to a closed stdout are an error, as on a full disk; messages to a closed
+    stderr are lost.
+    """
+    for number, flags in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        if _is_closed(number):
+            opened = os.open(os.devnull, flags)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+    # A closed stream is None, which typeshed does not say.
+    sys.stdin = sys.stdin or _stream(0, "r")
+    sys.stdout = sys.stdout or _stream(1, "w")
+    sys.stderr = sys.stderr or _stream(2, "w")
+
+
+def _stream(number: int, mode: str) -> TextIO:
+    return cast("TextIO", os.fdopen(number, mode, closefd=False, encoding="utf-8"))
+
+
+def discard(stream: TextIO) -> None:
+    """Redirect ``stream`` to /dev/null, so that flushing its buffer at exit does not fail again."""
+    opened = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(opened, stream.fileno())
+    os.close(opened)
+
+
+def write_message(text: str) -> None:
+    """Write ``text`` to stderr. If that fails, nobody reads it, and the program goes on without messages."""
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        discard(sys.stderr)
+
+
+def _is_closed(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return True
+    return False
