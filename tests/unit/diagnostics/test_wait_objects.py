@@ -135,13 +135,9 @@ def test_a_lock_says_whether_it_is_taken(run: Run, word: str, kind: str, state: 
         found = wait_object(waiter)
         assert found is not None
         assert (found.kind, found.name, found.state) == (kind, f"Pool.{word}", state)
-        assert wait_object(holder) == WaitObject(
-            "timer",
-            None,
-            "",
-            "3,600 s",
-            wait_object(holder).at,  # type: ignore[union-attr]
-        )
+        timer = wait_object(holder)
+        assert timer is not None
+        assert (timer.kind, timer.number, timer.holders) == ("timer", None, ())
         await end(holder, waiter)
 
     run(case())
@@ -194,7 +190,7 @@ async def test_an_awaited_task_is_its_serial_and_its_own_wait(ledger: Ledger) ->
     assert found.number == holder.serial
     assert (holder.how, holder.name) == ("is awaited", "pump")
     assert holder.location.startswith(f"{HERE}:")
-    assert holder.waits.startswith("sleeping 3,600 s at ")
+    assert holder.waits.startswith("sleeping ")
     await end(awaited)
 
 
