@@ -66,16 +66,17 @@ def find(task: AnyTask | None, pools: list[ThreadPool] | None = None) -> Found |
     return Found(kind or kind_of(awaited), awaited, seen)
 
 
-def number(found: Found) -> int | None:
-    """The object's number. A future has one only if several wait for it, and a timer never has.
+def number(found: Found, ledger: object = None) -> int | None:
+    """The object's number; a task's is its serial in ``ledger`` (None: in any).
 
-    A weak reference, which a number needs, would be a sign that somebody may still complete the future.
+    A future has one only if several wait for it, and a timer never has: a weak reference, which a number
+    needs, would be a sign that somebody may still complete the future.
     """
     thing = found.awaited
     if thing is None or found.kind in ("timer", "wait", "gather"):
         return None
     if isinstance(thing, asyncio.Task):
-        return wait_rules.serial(thing)
+        return wait_rules.serial(thing, ledger)
     if found.kind == "future" and len(getattr(thing, "_callbacks", None) or ()) < 2:
         return None
     return number_of(thing)
@@ -97,9 +98,9 @@ def waiters(found: Found) -> int | None:
     return len(getattr(thing, attribute) or ())
 
 
-def numbered_label(found: Found) -> str:
+def numbered_label(found: Found, ledger: object = None) -> str:
     """``Lock 3``; empty if the object has no number."""
-    known = number(found)
+    known = number(found, ledger)
     return "" if known is None else label(found.kind, known)
 
 

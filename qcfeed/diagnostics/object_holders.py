@@ -70,12 +70,13 @@ class Path(NamedTuple):
 class World:
     """What is known of the program at this moment, and needed to describe objects and their holders.
 
-    ``locks``: None if nobody searched for the holders of locks. ``names`` (object_names.py) and
+    ``ledger``: the one whose serials and locations are told; None for any. ``locks``: None if nobody searched for the holders of locks. ``names`` (object_names.py) and
     ``referrers`` (referrers.py) are by ``id()`` of an object. It keeps objects of the program alive, so
     use it only for a moment.
     """
 
     pools: list[ThreadPool]
+    ledger: object = None
     locks: LockHolders | None = None
     names: Mapping[int, str] = field(default_factory=dict)
     referrers: Mapping[int, list[AnyTask]] = field(default_factory=dict)
@@ -92,13 +93,10 @@ def holders_of(found: Found, world: World) -> tuple[tuple[Holder, ...], int]:
     tasks, how = tasks_behind(found, world), _how(found)
     if not tasks:
         tasks, how = list(world.referrers.get(id(found.awaited), ())), "refers to it"
-    tasks.sort(key=_serial)
+    tasks.sort(
+        key=lambda task: wait_rules.serial(task, world.ledger) or 0
+    )  # 0: older than the ledger
     return tuple(describe(each, how, world) for each in tasks[:MAX_SHOWN]), len(tasks)
-
-
-def _serial(task: AnyTask) -> int:
-    """0 for a task that no ledger recorded: it is usually older than the ledger."""
-    return wait_rules.serial(task) or 0
 
 
 def tasks_behind(found: Found, world: World) -> list[AnyTask]:
@@ -137,10 +135,10 @@ def path_behind(found: Found, world: World) -> Path:
 
 def describe(task: AnyTask, how: str, world: World) -> Holder:
     """Describe a task that holds an object. Cost: 20 us."""
-    info = info_of(task)
+    info = info_of(task, world.ledger)
     try:
         found = awaited.find(task, world.pools)
-        waits_for = "" if found is None else awaited.numbered_label(found)
+        waits_for = "" if found is None else awaited.numbered_label(found, world.ledger)
     except Exception:  # noqa: BLE001 - classes of the program may raise anything
         waits_for = ""
     return Holder(

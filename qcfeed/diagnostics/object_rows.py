@@ -139,6 +139,7 @@ def _world(
     without = [each.awaited for each in alone if _is_without_holder(each, locks)]
     return World(
         pools=pools,
+        ledger=ledger,
         locks=locks,
         names=global_names(each.awaited for each in alone),
         referrers=find_referrers(ledger, others, without),

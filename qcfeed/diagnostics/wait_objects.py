@@ -70,7 +70,7 @@ def describe(found: Found, task: AnyTask, world: World) -> WaitObject:
     holders, count = holders_of(found, world)
     return WaitObject(
         kind=found.kind,
-        number=awaited.number(found),
+        number=awaited.number(found, world.ledger),
         name=attribute_name(found.awaited, links) or world.names.get(id(found.awaited), ""),
         state=_state(found, task, world),
         at=waits.own_line(links),

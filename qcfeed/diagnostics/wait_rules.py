@@ -89,9 +89,9 @@ def name(task: AnyTask) -> str:
         return "?"
 
 
-def serial(task: AnyTask) -> int | None:
-    """A task's serial number if a ledger recorded it; with two ledgers, either one's."""
-    known = info_of(task)
+def serial(task: AnyTask, ledger: object = None) -> int | None:
+    """A task's serial number if ``ledger`` recorded it; None: any ledger."""
+    known = info_of(task, ledger)
     return None if known is None else known.serial
 
 
