@@ -13,6 +13,8 @@ from qcfeed.diagnostics.code_origin import CodeOrigin, origins
 _APPLICATION, _LIBRARY, _WRAPPER, _BETWEEN = CodeOrigin
 HANDLE_RUN = asyncio.events.Handle._run.__code__  # noqa: SLF001
 """The function in which a callback begins: frames further out belong to the loop."""
+MAX_FRAMES = 64
+"""Frames that are searched for one of the application; a library may recurse deeply."""
 RUNNERS = [
     each.__code__
     for each in (
@@ -72,7 +74,7 @@ class SpawnPlaces:
         Cost: 0.1 us per frame, up to the first one of the application.
         """
         library = wrapper = None
-        while True:
+        for _ in range(MAX_FRAMES):
             origin = origins[frame.f_code.co_filename]
             if origin is _LIBRARY:
                 library = library or frame

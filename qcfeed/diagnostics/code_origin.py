@@ -48,6 +48,8 @@ _FILE: str = globals().get("__file__", "<qcfeed.diagnostics>")
 _OWN = inside(os.path.dirname(_FILE)) or "<qcfeed."  # noqa: PTH120
 PROBES = f"{_OWN}self_check.py"
 """The file that creates the ledger's probes, as an application creates its tasks."""
+MAX_FILES = 4_096
+"""Files whose origin is remembered: a notebook has a file per cell, and generated code may have any number."""
 _declared: set[str] = set()
 """The directories and files of declared applications."""
 
@@ -68,6 +70,8 @@ class _Origins(dict[str, CodeOrigin]):
     """The origin of each file, worked out at its first use. Cost of the others: 30 ns."""
 
     def __missing__(self, file: str) -> CodeOrigin:
+        if len(self) >= MAX_FILES:
+            self.clear()
         self[file] = found = _origin(file)
         return found
 

@@ -112,14 +112,15 @@ class SelfCheck:
         probe = self.probe()
         try:
             self._task = loop.create_task(probe, name="qcfeed probe")
+            _may_be_destroyed(self._task)
         except Exception as error:  # noqa: BLE001 - whatever a task factory may raise
             probe.close()
             self._note(_failed(error))
 
     def stop(self) -> None:
         """Cancel a probe that is under way. Call it in the loop's thread, or after the loop stopped."""
-        if self._task is not None and not self._task.get_loop().is_closed():
-            self._task.cancel()
+        if self._task is not None:
+            _end(self._task)
         self._task = None
 
     async def probe(self) -> None:
@@ -156,6 +157,7 @@ class SelfCheck:
         except BaseException:
             coroutine.close()
             raise
+        _may_be_destroyed(probe)
         try:
             blind = self._unseen_probe(probe)
             problem = self._wrong_parent(probe)
@@ -164,7 +166,7 @@ class SelfCheck:
             del info
             await asyncio.wait({probe})
         finally:
-            probe.cancel()
+            _end(probe)
         return blind, problem, weakref.ref(probe) if is_ours else None
 
     def count(self, live: Mapping[Site, int], found: Mapping[Site, int], untracked: int) -> None:
@@ -212,6 +214,21 @@ class SelfCheck:
 async def _probe() -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
+
+
+def _may_be_destroyed(probe: AnyTask) -> None:
+    """Have asyncio report nothing if the program closes its loop while the probe is pending."""
+    with contextlib.suppress(AttributeError):  # a task of the program's own class
+        probe._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def _end(probe: AnyTask) -> None:
+    """Cancel a probe. Where its loop is closed, it can only be closed itself: Python would report one
+    that has never run."""
+    if not probe.get_loop().is_closed():
+        probe.cancel()
+    elif not probe.done() and (coroutine := probe.get_coro()) is not None:
+        coroutine.close()
 
 
 def _failed(error: Exception) -> str:

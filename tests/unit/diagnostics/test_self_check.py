@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 import sys
 import threading
@@ -293,3 +294,25 @@ def test_refresh_does_not_wait_for_a_closed_loop() -> None:
     ledger = asyncio.run(main())
     ledger.check.refresh(PATIENCE)
     assert ledger.incomplete() == []
+
+
+@pytest.mark.parametrize("turns", range(8))
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_loop_that_is_closed_during_a_probe_prints_nothing(
+    turns: int, stopped: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a program that ends while it is observed: nothing about our probes on its terminal."""
+    loop = asyncio.new_event_loop()
+    ledger = Ledger()
+    ledger.install(loop)
+    loop.call_soon(ledger.check.start)
+    for _ in range(turns):
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+    loop.close()
+    if stopped or turns in (1, 2):  # a probe that has never run would be reported by Python itself
+        ledger.check.stop()
+    ledger.uninstall()
+    del ledger
+    gc.collect()
+    assert not caplog.records
