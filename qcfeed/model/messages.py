@@ -207,22 +207,16 @@ def quote(symbol: Symbol, tick: Tick, epoch: str, seq: int) -> Quote:
 def encode(message: ServerMessage) -> bytes:
     """The JSON text of ``message``, UTF-8, without white space; numbers are plain decimals."""
     text = _encoder.encode(message)
-    if type(message) is Quote and not (
-        _is_plain(message.bid)
-        and _is_plain(message.ask)
-        and _is_plain(message.last)
-        and _is_plain(message.bid_size)
-        and _is_plain(message.ask_size)
-    ):
-        return _WITH_EXPONENT.sub(lambda found: decimal(float(found[0])).encode(), text)
+    if type(message) is Quote:
+        m = message
+        for value in (m.bid, m.ask, m.last, m.bid_size, m.ask_size):
+            if value and not _PLAIN_FROM <= value < _PLAIN_BELOW:
+                return _WITH_EXPONENT.sub(lambda found: decimal(float(found[0])).encode(), text)
     return text
 
 
-def _is_plain(value: Size) -> bool:
-    """Whether msgspec writes ``value`` without an exponent."""
-    return value is None or 1e-5 <= value < 1e16 or value == 0 or isinstance(value, int)
-
-
+_PLAIN_FROM, _PLAIN_BELOW = 1e-5, 1e16
+"""msgspec writes numbers in this range, and 0, without an exponent."""
 _WITH_EXPONENT = re.compile(rb'(?<=":)[0-9.]+e-?[0-9]+')
 
 

@@ -148,7 +148,7 @@ PONG = b'{"type":"pong"}'
         (b'{"at":-1,"message":%s}\n' % PONG, "between the years"),
         (b'{"at":1e300,"message":%s}\n' % PONG, "between the years"),
         (b"9" * 400 + b": {}\n", "between the years"),
-        (b'{"at":1,"x":%s,"message":%s}\n' % (NESTED, PONG), "recursion"),
+        (b'{"at":%s,"message":%s}\n' % (NESTED, PONG), "recursion|Expected"),
         (b"1.0: {" + NESTED + b"}\n", "malformed|recursion"),
         (b"\n" * 200_000, "over 100,000 without a message"),
         (b"ws x\n" * 200_000, "over 100,000 without a message"),
