@@ -78,6 +78,28 @@ def test_our_own_colours_are_all_that_a_coloured_terminal_gets(home: Path) -> No
         assert "ev\x1b[31mil" not in shown
 
 
+def test_the_full_screen_shows_nothing_that_steers(home: Path) -> None:
+    """``top`` draws with escape sequences of its own; none of the program's are among them."""
+    env = environment(home) | {"TERM": "xterm-256color"}
+    screen = pexpect.spawn(
+        str(QCFEED), ["top"], env=env, encoding="utf-8", dimensions=(50, 200), timeout=PATIENCE
+    )
+    drawn = []
+    try:
+        for key, words in (("", r"hostile\.py"), ("\r", r"ev\\x1b\[31mil")):
+            screen.send(key)
+            screen.expect(words)
+            drawn += [screen.before, screen.after]
+    finally:
+        screen.sendcontrol("q")
+        screen.send("q")
+        screen.expect(pexpect.EOF)
+        screen.close()
+    shown = "".join(map(str, [*drawn, screen.before]))
+    for part in ("\x1b]52", "ev\x1b[31mil", "\x9b", "\x9d", "\u202e", "\u2066", "\u2028", "\rover"):
+        assert part not in shown
+
+
 def test_one_task_and_saved_files(home: Path) -> None:
     told = json.loads(qcfeed(home, "tasks", "-o", "json").stdout)
     serial = next(str(each["serial"]) for each in told["tasks"] if EVIL in each["name"])
