@@ -24,7 +24,7 @@ from urllib3.util.retry import Retry
 
 from qcfeed.config import PrometheusConfig
 from qcfeed.errors import PrometheusError
-from qcfeed.formats import printable
+from qcfeed.formats import clipped, printable
 from qcfeed.metrics import prometheus_access as access
 from qcfeed.metrics import prometheus_answers as answers
 from qcfeed.metrics.prometheus_access import reason
@@ -189,13 +189,18 @@ class Prometheus:
 
     def _stranger(self, response: requests.Response) -> PrometheusError:
         kind = response.headers.get("Content-Type", "no type").partition(";")[0]
-        what = f"HTTP status {response.status_code}, {kind}"
-        if not response.url.startswith(self.url):
-            what += f", after a redirect to {response.url.partition('?')[0]}"
+        what = f"HTTP status {response.status_code}, {kind}{self._redirected(response)}"
         return PrometheusError(
             f"{self.url} does not answer like Prometheus: {printable(what)}",
             hint=f"is it another program, or a login page? try: curl {self.url}/api/v1/query?query=up",
         )
+
+    def _redirected(self, to: object) -> str:
+        """Where the request went, if a redirect led it away. ``to``: a response, or an exception."""
+        url = getattr(to, "url", None) or getattr(getattr(to, "request", None), "url", None)
+        if not url or url.startswith(self.url):
+            return ""
+        return f", after a redirect to {printable(clipped(url.partition('?')[0]))}"
 
     def _slow(self) -> PrometheusError:
         return PrometheusError(
@@ -213,9 +218,13 @@ class Prometheus:
                 hint="give the certificates to trust with --prometheus-ca;"
                 " a client certificate with --prometheus-cert",
             )
+        if isinstance(error, urllib3.exceptions.DecodeError):
+            return PrometheusError(
+                f"{self.url} does not answer like Prometheus: its content cannot be decompressed"
+            )
         if isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError):
             return PrometheusError(
-                f"Prometheus at {self.url} does not answer: {reason(error)}",
+                f"Prometheus at {self.url} does not answer{self._redirected(error)}: {reason(error)}",
                 hint=f"is it running? try: curl {self.url}/-/ready",
             )
         if isinstance(error, _UNEXPECTED):

@@ -101,6 +101,18 @@ def test_the_body_of_a_redirect_is_not_read(qcfeed_: Call) -> None:
     assert sent < 100
 
 
+def test_a_redirect_to_nowhere_and_a_false_gzip_are_told(qcfeed_: Call) -> None:
+    away = reply("", status=302, Location="https://sso.invalid/login?token=s3cret")
+    with serving(lambda _, __: [away]) as url:
+        left = qcfeed_("growth", "--prometheus", url)
+    assert left.status == 3
+    assert "does not answer, after a redirect to https://sso.invalid/login: " in left.err
+    assert "s3cret" not in left.err
+    with serving(lambda _, __: [reply(b"no", **{"Content-Encoding": "gzip"})]) as url:
+        left = qcfeed_("growth", "--prometheus", url)
+    assert "its content cannot be decompressed" in left.err
+
+
 @pytest.mark.parametrize(
     ("alert", "shown"),
     [
