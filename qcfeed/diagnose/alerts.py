@@ -12,7 +12,7 @@ from qcfeed.model.diagnosis import DiagnosisFinding
 EXPLAINED_BY: dict[str, tuple[str, ...]] = {
     "QcfeedTaskGrowth": ("zombies", "never_ending"),
     "QcfeedOrphanedTasks": ("zombies",),
-    "QcfeedOrphanedSubscriptions": ("zombies", "blocked_loop"),
+    "QcfeedOrphanedSubscriptions": ("orphaned_subscriptions", "zombies", "blocked_loop"),
     "QcfeedMemoryRunsOut": ("zombies", "never_ending", "memory_growth", "memory_level"),
     "QcfeedMemoryRunsOutSoon": ("zombies", "never_ending", "memory_growth", "memory_level"),
     "QcfeedMemoryHigh": ("zombies", "never_ending", "memory_growth", "memory_level"),

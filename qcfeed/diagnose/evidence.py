@@ -41,6 +41,9 @@ class DiagnosisThresholds:
 
     - ``stuck_s``: a loop that has not run for this long is stuck.
     - ``slow_s``: a subscriber whose socket has accepted nothing for this long does not read.
+    - ``vanished_s``: a subscriber that has not answered a ping for this long has vanished.
+    - ``refused_per_s``: more refused requests per second are a storm.
+    - ``clock_s``: the timestamps of quotes may differ this much from the time at which they arrived.
     - ``recent_s``: a stall that is older is a warning, not a finding.
     - ``memory_share``: share of the memory limit.
     - ``memory_left_s``: growth that takes longer to reach the limit is not a finding.
@@ -52,6 +55,9 @@ class DiagnosisThresholds:
 
     stuck_s: float = thresholds.LOOP_STUCK_S
     slow_s: float = 1.0
+    vanished_s: float = 5.0
+    refused_per_s: float = 10.0
+    clock_s: float = 5.0
     recent_s: float = 600.0
     memory_share: float = thresholds.MEMORY_SHARE
     memory_left_s: float = thresholds.MEMORY_LEFT_S
@@ -64,20 +70,23 @@ class DiagnosisThresholds:
 class Evidence:
     """What the rules judge.
 
-    ``before`` and ``after`` are two snapshots of one process. ``status`` is None and ``feeds`` is
+    ``before`` and ``after`` are two snapshots of one process, and so are ``status_before`` and
+    ``status``. ``status`` is None and ``feeds`` is
     empty for a program that uses ``attach()``. ``samples`` were taken between the two snapshots;
     ``history`` comes from ``history_source`` (the service, or Prometheus). ``slow``: subscribers that
-    are behind. ``skipped``: what could not be read, and why. ``command``: how commands to type begin.
+    are behind. ``vanished``: those that have not answered a ping for a while. ``skipped``: what could not be read, and why. ``command``: how commands to type begin.
     """
 
     before: TasksByLocation
     after: TasksByLocation
     memory: Memory | None = None
     status: Status | None = None
+    status_before: Status | None = None
     findings: Findings | None = None
     orphans: Orphans | None = None
     feeds: list[Feed] = field(default_factory=list)
     slow: list[Subscriber] = field(default_factory=list)
+    vanished: list[Subscriber] = field(default_factory=list)
     alerts: list[ActiveAlert] = field(default_factory=list)
     samples: list[Point] = field(default_factory=list)
     history: list[Point] = field(default_factory=list)

@@ -13,6 +13,8 @@ from qcfeed.model.diagnosis import DiagnosisFinding
 
 STACK_FRAMES = 3
 """Innermost frames of the blocking stack that a finding shows."""
+LIVE_S = 60.0
+"""Seconds for which a stall that has ended ranks beside faults that go on; after that, below them."""
 _SAFE_WHILE_STUCK = "actions are refused until the loop runs again; reads still work and are safe"
 
 
@@ -40,7 +42,7 @@ def _blocked(evidence: Evidence, stall: Finding, *, goes_on: bool) -> DiagnosisF
         rule="blocked_loop",
         kind="BLOCKED",
         certainty=Certainty.PROVED if long and recent else Certainty.SUSPECTED,
-        urgency=100 if goes_on else 60,
+        urgency=100 if goes_on else 60 if (stall.ago_s or 0.0) <= LIVE_S else 15,
         headline=f"{what}, at {line}",
         cause=f"{what}: {function or line} {blocks} meanwhile"
         if long

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from qcfeed.diagnose.evidence import Evidence
 from qcfeed.diagnostics.findings import Certainty
@@ -14,6 +16,8 @@ from qcfeed.model.messages import Band, StaleReason
 
 MAX_NAMED = 3
 """Symbols that a finding names."""
+MOST = 0.9
+"""Share of the symbols whose timestamps must be wrong by the same time."""
 WANTED = "wanted"
 
 
@@ -26,7 +30,8 @@ def upstream(evidence: Evidence) -> Iterator[DiagnosisFinding]:
     if not (down or (silent and len(silent) == len(wanted))):
         return
     name = evidence.status.upstream
-    state = "is down" if down else "is silent"
+    invalid = [each for each in silent if each.invalid_ticks]
+    state = "is down" if down else "sends only invalid quotes" if invalid else "is silent"
     waiting = f"{plural(len(wanted), 'symbol')} {'waits' if len(wanted) == 1 else 'wait'}"
     yield DiagnosisFinding(
         rule="upstream",
@@ -44,6 +49,7 @@ def upstream(evidence: Evidence) -> Iterator[DiagnosisFinding]:
             f"{evidence.command} feeds -o wide",
             f"{evidence.command} report --bundle evidence.tar.gz",
         ],
+        runbook="QcfeedUpstreamDown" if down else "QcfeedQuotesStale",
     )
 
 
@@ -92,6 +98,37 @@ def own_lag(evidence: Evidence) -> Iterator[DiagnosisFinding]:
             safe="nothing to cancel; find what blocks the loop or overloads the machine",
             next=[f"{evidence.command} stacks"],
         )
+
+
+def wrong_clock(evidence: Evidence) -> Iterator[DiagnosisFinding]:
+    """Quotes whose timestamps differ from the time at which they arrived, for nearly all symbols alike."""
+    now = datetime.fromisoformat(evidence.after.taken_at).timestamp()
+    ahead = [
+        datetime.fromisoformat(each.last_quote_at).timestamp() - (now - each.age_s)
+        for each in evidence.feeds
+        if each.last_quote_at is not None and each.age_s is not None
+    ]
+    if not ahead:
+        return
+    typical = statistics.median(ahead)
+    limit = evidence.thresholds.clock_s
+    agree = sum(abs(each - typical) <= limit for each in ahead)
+    if abs(typical) < limit or agree < MOST * len(ahead):
+        return
+    side = "ahead of" if typical > 0 else "behind"
+    what = f"the timestamps of quotes are {age(abs(typical))} {side} the clock"
+    yield DiagnosisFinding(
+        rule="wrong_clock",
+        kind="CLOCK",
+        certainty=Certainty.PROVED,
+        urgency=44,
+        headline=f"{what}, for {plural(len(ahead), 'symbol')}",
+        cause=f"{what}: the wall clock was set while the service ran",
+        evidence=[f"{count(agree)} of {plural(len(ahead), 'symbol')} differ by the same time"],
+        count=len(ahead),
+        safe="nothing to cancel: order, ages and linger times follow another clock",
+        next=[f"{evidence.command} feeds -o wide"],
+    )
 
 
 def _wanted(evidence: Evidence) -> list[Feed]:

@@ -37,7 +37,11 @@ RULES: Sequence[Callable[[Evidence], Iterator[DiagnosisFinding]]] = (
     quotes.upstream,
     quotes.stale_symbols,
     quotes.own_lag,
+    quotes.wrong_clock,
     subscribers.slow_subscribers,
+    subscribers.vanished_subscribers,
+    subscribers.refused_requests,
+    subscribers.orphaned_subscriptions,
     diagnostics_findings.ledger_findings,
     diagnostics_findings.growing_untracked,
     diagnostics_findings.incomplete_ledger,
@@ -52,7 +56,7 @@ def diagnose(
     """What is wrong, the cause first. Pure. Cost: O(locations + feeds + listed orphans)."""
     arranged = causes.arrange(evidence, [found for rule in rules for found in rule(evidence)])
     for each in arranged:
-        each.runbook = page_of(each.rule)
+        each.runbook = each.runbook or page_of(each.rule)
     findings = [each for each in arranged if not each.is_suspected]
     if len(findings) > 1:  # the drill's fault is found, so the drill itself is not a second one
         findings = [each for each in findings if each.rule != diagnostics_findings.DRILL]

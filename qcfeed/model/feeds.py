@@ -26,6 +26,8 @@ class Feed(msgspec.Struct, kw_only=True):
     quotes_per_s: float
     restarts: int
     failure: str | None = None
+    invalid_ticks: int = 0
+    """Ticks of this life of the feed that were dropped because they were invalid."""
 
 
 class Feeds(Answer, kw_only=True, tag="qcfeed.feeds/2"):

@@ -16,12 +16,14 @@ SYMBOLS_SHOWN = 20
 class SubscribersQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """``slow``: only subscribers that are behind or missed quotes within the last minute.
 
-    ``symbol``: only subscribers of this symbol. ``ids``: only these, separated by commas.
+    ``symbol``: only subscribers of this symbol. ``unanswered_s``: only those that have not answered a ping
+    for so many seconds. ``ids``: only these, separated by commas.
     """
 
     ids: str = ""
     slow: bool = False
     symbol: str = ""
+    unanswered_s: float = 0.0
     limit: int = 1000
 
 
@@ -31,7 +33,8 @@ class Subscriber(msgspec.Struct, kw_only=True):
     ``lag``: unread quotes. ``lag_bytes``: bytes kept for it in the process. ``kernel_bytes``: bytes in the
     kernel that the peer has not acknowledged; null if the kernel does not say. ``stalled_s``: how long it
     has not accepted everything written to it; 0 if it has. ``heard_s``: time since it last sent anything,
-    a pong included; a peer that vanished sends nothing.
+    a pong included; a peer that vanished sends nothing. ``unanswered_s``: how long ago it was pinged, if it
+    has not answered; else 0.
     """
 
     id: int
@@ -49,6 +52,7 @@ class Subscriber(msgspec.Struct, kw_only=True):
     dropped: int
     slow: bool
     heard_s: float = 0.0
+    unanswered_s: float = 0.0
 
 
 class Subscribers(Answer, kw_only=True, tag="qcfeed.subscribers/2"):

@@ -24,6 +24,7 @@ class ConnectionSnapshot:
     ``lag``: quotes not sent to it yet. ``lag_bytes``: the quotes kept for it, plus what was written and
     is not in the kernel yet. ``kernel_bytes``: what the kernel holds until the peer acknowledges it;
     None if the kernel does not say. ``since_received``: time since the peer sent any data.
+    ``unanswered``: time since it was pinged, if it has not answered; else 0.
     """
 
     serial: int
@@ -37,9 +38,16 @@ class ConnectionSnapshot:
     age: float
     stalled: float
     since_received: float
+    unanswered: float
     conflated: int
     dropped: int
     slow: bool
+
+
+def unanswered(connection: Connection, now: float) -> float:
+    """Seconds for which a ping has not been answered; 0 if none waits for its pong."""
+    since = connection.pinged_at
+    return 0.0 if since is None else max(0.0, now - since)
 
 
 def snapshot(connection: Connection, now: float) -> ConnectionSnapshot:
@@ -67,6 +75,7 @@ def snapshot(connection: Connection, now: float) -> ConnectionSnapshot:
         age=max(0.0, now - connection.opened_at),
         stalled=0.0 if since is None else max(0.0, now - since),
         since_received=max(0.0, now - connection.last_received_at),
+        unanswered=unanswered(connection, now),
         conflated=backlog.conflated,
         dropped=backlog.dropped,
         slow=is_slow(connection, now),

@@ -176,6 +176,7 @@ def _row(feed: Feed, now: float) -> FeedAnswer:
         quotes_per_s=round(feed.rate, 2),
         restarts=feed.restarts,
         failure=feed.failure,
+        invalid_ticks=feed.invalid_ticks,
     )
 
 

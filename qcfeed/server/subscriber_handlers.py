@@ -133,12 +133,14 @@ class _Filter(NamedTuple):
     ids: set[int] | None
     slow: bool
     symbol: Symbol | None
+    unanswered_s: float
 
     def matches(self, connection: Connection, now: float) -> bool:
         return (
             (self.ids is None or connection.serial in self.ids)
             and (self.symbol is None or self.symbol in connection.subscribers)
             and (not self.slow or connection_snapshots.is_slow(connection, now))
+            and self.unanswered_s <= connection_snapshots.unanswered(connection, now)
         )
 
 
@@ -147,7 +149,8 @@ def _filter(query: SubscribersQuery) -> _Filter:
         ids = {int(each) for each in query.ids.split(",")} if query.ids else None
     except ValueError as error:
         raise UsageError(f"ids={query.ids[:80]!r} must be numbers separated by commas") from error
-    return _Filter(ids, query.slow, symbols.parse(query.symbol) if query.symbol else None)
+    symbol = symbols.parse(query.symbol) if query.symbol else None
+    return _Filter(ids, query.slow, symbol, query.unanswered_s)
 
 
 def _row(connection: Connection, now: float) -> Subscriber:
@@ -165,6 +168,7 @@ def _row(connection: Connection, now: float) -> Subscriber:
         age_s=snapshot.age,
         stalled_s=snapshot.stalled,
         heard_s=snapshot.since_received,
+        unanswered_s=snapshot.unanswered,
         conflated=snapshot.conflated,
         dropped=snapshot.dropped,
         slow=snapshot.slow,

@@ -95,25 +95,35 @@ def conclude(
     after = collector.part("tasks", TASKS_BY_LOCATION, TasksByLocation, waits=True, sources=True)
     status, process = collector.status()
     history = collector.part("history", HISTORY, History)
-    slow = None
+    slow = vanished = None
+    limits = thresholds or DiagnosisThresholds()
     if status is not None:
         slow = collector.part("subscribers", SUBSCRIBERS, Subscribers, slow=True, limit=SLOW_LIMIT)
+        vanished = collector.part(
+            "vanished subscribers",
+            SUBSCRIBERS,
+            Subscribers,
+            unanswered_s=limits.vanished_s,
+            limit=SLOW_LIMIT,
+        )
     feeds = collector.part("feeds", FEEDS, Feeds) if status is not None else None
     return Evidence(
         before=before,
         after=after or before,
         memory=process.memory if process is not None else None,
         status=status,
+        status_before=collector.first_status,
         findings=collector.part("findings of the rules", TASKS_FINDINGS, Findings),
         orphans=collector.part("orphans", ORPHANS, Orphans, limit=ORPHANS_LIMIT, spread=True),
         feeds=feeds.feeds if feeds is not None else [],
         slow=slow.subscribers if slow is not None else [],
+        vanished=vanished.subscribers if vanished is not None else [],
         samples=samples,
         history=[point(each) for each in history.points] if history is not None else [],
         history_source="the service",
         skipped=collector.skipped(),
         command=called,
-        thresholds=thresholds or DiagnosisThresholds(),
+        thresholds=limits,
     )
 
 
@@ -129,6 +139,7 @@ class Collector:
         self._notes: list[str] = []
         self._unreachable: str | None = None
         self._attached = False
+        self.first_status: Status | None = None
 
     def part(
         self, name: str, path: str, kind: type[AnyAnswer], **params: object
@@ -159,6 +170,7 @@ class Collector:
                 self._failed["status"] = self._unreachable = error.message
                 return None, None
             else:
+                self.first_status = self.first_status or status
                 return status, status
         return None, self.part("the process", PROCESS, Process)
 

@@ -1,0 +1,119 @@
+"""Every drill and its verdict: the cause, the page to read and the command to type next."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from qcfeed.drills.catalog import DRILLS
+from qcfeed.errors import ExitStatus
+from tests.support.machine import OF_THE_MACHINE
+from tests.support.shell import QCFEED, environment, serving, until
+from tests.support.shell import qcfeed as run
+
+SYMBOLS = ("AAPL", "MSFT", "GOOGL")
+
+
+class Verdict(NamedTuple):
+    """What `diagnose` says. ``command``: how the first suggested command goes on after ``qcfeed``."""
+
+    rule: str
+    kind: str
+    page: str
+    command: str
+
+
+ORPHANS = Verdict("zombies", "LEAK", "QcfeedOrphanedTasks", "orphans --reap")
+EXPECTED: dict[str, Verdict] = {
+    "zombie-feeds=200": ORPHANS,
+    "zombie-growth=6000": ORPHANS,
+    "lost-readers": Verdict(
+        "orphaned_subscriptions", "LEAK", "QcfeedOrphanedSubscriptions", "orphans --reap"
+    ),
+    "silent-upstream": Verdict("upstream", "UPSTREAM", "QcfeedQuotesStale", "feeds -o wide"),
+    "flapping-upstream": Verdict("upstream", "UPSTREAM", "QcfeedUpstreamDown", "feeds -o wide"),
+    "rubbish-upstream": Verdict("upstream", "UPSTREAM", "QcfeedQuotesStale", "feeds -o wide"),
+    "stuck-loop": Verdict("blocked_loop", "BLOCKED", "QcfeedLoopLag", "stacks"),
+    "slow-consumers": Verdict(
+        "slow_subscribers", "SLOW", "QcfeedSlowConsumers", "subscribers --slow"
+    ),
+    "half-open-consumers": Verdict(
+        "vanished_subscribers", "VANISHED", "half-open-consumers", "subscribers -o wide"
+    ),
+    "subscribe-storm": Verdict("refused_requests", "STORM", "subscribe-storm", "subscribers"),
+    "memory-growth=600": Verdict(
+        "memory_growth", "MEMORY", "QcfeedMemoryRunsOut", "report --bundle evidence.tar.gz"
+    ),
+    "replaced-factory": Verdict(
+        "incomplete_ledger", "INCOMPLETE", "QcfeedLedgerIncomplete", "runbook QcfeedLedgerIncomplete"
+    ),
+    "clock-jump": Verdict("wrong_clock", "CLOCK", "QcfeedDrillLeftOn", "feeds -o wide"),
+}
+SETTINGS = {
+    "half-open-consumers": ("--ping-interval", "1", "--stall-timeout", "60"),
+    "slow-consumers": ("--upstream", "sim:?rate=200"),
+}
+
+
+@contextmanager
+def watching(home: Path) -> Iterator[None]:
+    """A live subscriber, without whom no quote is missed."""
+    command = [QCFEED, "watch", "-o", "json", *SYMBOLS]
+    process = subprocess.Popen(
+        command, env=environment(home), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def diagnose(home: Path) -> dict[str, Any]:
+    completed = run(home, "diagnose", "--window", "2s", "-o", "json")
+    assert completed.returncode in (ExitStatus.OK, ExitStatus.FINDINGS), completed.stderr
+    diagnosis: dict[str, Any] = json.loads(completed.stdout)
+    assert (completed.returncode == ExitStatus.FINDINGS) == bool(diagnosis["findings"])
+    return diagnosis
+
+
+def causes(diagnosis: dict[str, Any], expected: Verdict) -> list[Verdict]:
+    """The findings, without those that a busy machine brings about and that are not expected."""
+    return [
+        Verdict(
+            each["rule"], each["kind"], each["runbook"], each["next"][0].removeprefix("qcfeed ")
+        )
+        for each in diagnosis["findings"]
+        if each["rule"] == expected.rule or each["rule"] not in OF_THE_MACHINE
+    ]
+
+
+def test_every_drill_has_its_verdict() -> None:
+    assert {each.partition("=")[0] for each in EXPECTED} == {each.name for each in DRILLS}
+
+
+@pytest.mark.parametrize("drill", EXPECTED)
+def test_the_verdict_of_a_drill(tmp_path: Path, drill: str) -> None:
+    expected = EXPECTED[drill]
+    settings = SETTINGS.get(drill.partition("=")[0], ())
+    with (
+        serving(tmp_path, "--no-monitor", "--drill", drill, *settings),
+        watching(tmp_path),
+    ):
+        seen: list[list[Verdict]] = []
+
+        def is_told() -> bool:
+            seen.append(causes(diagnose(tmp_path), expected))
+            return expected in seen[-1]
+
+        try:
+            until(is_told, "the verdict")
+        except AssertionError as error:
+            raise AssertionError(f"{expected} was not told; instead: {seen[-1]}") from error
+        assert seen[-1][0] == expected, "it is the first of the causes"
