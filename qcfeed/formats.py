@@ -12,6 +12,9 @@ NOTHING = "-"
 """What a table shows for a missing value."""
 
 _AGE_UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
+_WEEK = 7 * 86_400.0
+_ALIKE = 1.2
+"""Two estimates that differ by less than this factor are shown as one."""
 _SIZE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _MILLISECONDS_BELOW = 1.0
 _TENTHS_BELOW = 10.0
@@ -28,6 +31,18 @@ def age(seconds: float) -> str:
         if whole >= size:
             return f"{whole // size}{unit}{whole % size // minor_size:02}{minor}"
     return f"{whole}s"
+
+
+def time_left(least: float, most: float | None = None) -> str:
+    """A time that is estimated, in seconds: ``11m02s left``, ``8m00s to 2h10m left``, ``more than 7 days left``.
+
+    ``most``: the longest estimate, if there are several.
+    """
+    if least > _WEEK:
+        return "more than 7 days left"
+    if most is None or most <= _ALIKE * least:
+        return f"{age(least)} left"
+    return f"{age(least)} to {'more than 7 days' if most > _WEEK else age(most)} left"
 
 
 def milliseconds(value: float) -> str:

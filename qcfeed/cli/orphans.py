@@ -25,9 +25,18 @@ from qcfeed.cli.ui.render import show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import ORPHANS, REAP
 from qcfeed.errors import ExitStatus, UsageError
-from qcfeed.model.orphans import Orphan, Orphans, Reaped, ReapRequest, Survivor
+from qcfeed.model.orphans import (
+    Orphan,
+    Orphans,
+    Reaped,
+    ReapedLocation,
+    ReapRequest,
+    Survivor,
+)
 
 DEFAULT_LIMIT = 1_000
+LOCATIONS_NAMED = 3
+"""Locations of which it is told after a reap whether their leak goes on."""
 
 app = new_app()
 
@@ -137,10 +146,20 @@ def _reap(ctx: typer.Context, output: Format) -> None:
         if output in (Format.TABLE, Format.WIDE):
             show(output, SURVIVOR_TABLE, answer.survivors, raw=raw)
         say(f"{formats.plural(len(answer.survivors), 'task')} did not end: see their state above")
+    for each in answer.locations[:LOCATIONS_NAMED]:
+        say(_next(each))
     if warn_incomplete(answer.incomplete):
         say("orphans among the tasks that the ledger cannot see were not cancelled")
     if answer.survivors or answer.incomplete:
         raise typer.Exit(ExitStatus.FINDINGS)
+
+
+def _next(reaped: ReapedLocation) -> str:
+    """Whether the leak goes on, how fast, and which line must change."""
+    if reaped.per_minute:
+        rate = f"{reaped.per_minute:,.0f} per minute"
+        return f"the leak goes on at {reaped.location}, {rate}, until that line is changed"
+    return f"no more orphans are being created at {reaped.location}"
 
 
 def figures(answer: Reaped) -> list[Figure]:

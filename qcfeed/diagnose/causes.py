@@ -102,3 +102,5 @@ def _attach(cause: DiagnosisFinding, symptom: DiagnosisFinding) -> None:
     cause.symptoms += [Symptom(rule=symptom.rule, summary=symptom.cause), *symptom.symptoms]
     known = [each for each in (cause.left_s, symptom.left_s) if each is not None]
     cause.left_s = min(known, default=None)
+    most = [each.left_most_s or each.left_s for each in (cause, symptom)]
+    cause.left_most_s = max((each for each in most if each is not None), default=None)

@@ -11,13 +11,14 @@ from qcfeed.diagnose import memory
 from qcfeed.diagnose.evidence import Evidence
 from qcfeed.diagnostics.findings import Certainty, Finding
 from qcfeed.diagnostics.locations import site_option
-from qcfeed.formats import age, count, plural, size
+from qcfeed.formats import age, count, plural, size, time_left
 from qcfeed.model.diagnosis import DiagnosisFinding
 from qcfeed.model.orphans import Orphan
 from qcfeed.model.tasks import Location
 
 MIN_GROWTH_PER_MINUTE = 1.0
 """Net new tasks per minute from which a location counts as growing."""
+HOUR_S, DAY_S = 3_600.0, 86_400.0
 SUBSCRIBER = "subscriber "
 """Prefix of an owner that is a subscriber; feed/subscriber.py writes it."""
 
@@ -57,7 +58,7 @@ def _never_ending(evidence: Evidence, found: Finding) -> DiagnosisFinding:
         rule="never_ending",
         kind="LEAK" if certainty is Certainty.PROVED else "LEAK?",
         certainty=certainty,
-        urgency=85,
+        urgency=_urgency(85, left),
         headline=f"{plural(found.count, 'task')} from {found.location} do not end",
         cause=f"tasks spawned at {found.location} do not end and grow by {_rate(rate)} per minute: {first}",
         location=found.location,
@@ -70,6 +71,7 @@ def _never_ending(evidence: Evidence, found: Finding) -> DiagnosisFinding:
         ],
         began_s=found.since_s,
         left_s=None if left is None else left.seconds,
+        left_most_s=None if left is None else left.most,
         per_minute=rate,
         count=found.count,
         safe="the code must end these tasks; look at what they wait for before you cancel any",
@@ -105,6 +107,7 @@ def growing_locations(evidence: Evidence) -> Iterator[DiagnosisFinding]:
             ],
             began_s=observed.since_s,
             left_s=None if left is None else left.seconds,
+            left_most_s=None if left is None else left.most,
             per_minute=rate,
             count=observed.count,
             safe="no task is proved to be orphaned: check what they wait on before you cancel any",
@@ -129,7 +132,7 @@ def _orphaned(
         rule="zombies",
         kind="LEAK",
         certainty=Certainty(ledger_finding.certainty) if ledger_finding else Certainty.PROVED,
-        urgency=90 if grows else 75,
+        urgency=_urgency(90, left) if grows else 75,
         headline=f"{plural(now, 'task')} from {location} {'is' if now == 1 else 'are'} orphaned",
         cause=f"tasks spawned at {location} are orphaned{growth}: {_why(listed, ran, row)}",
         location=location,
@@ -140,11 +143,20 @@ def _orphaned(
         ],
         began_s=_began(listed, ledger_finding),
         left_s=None if left is None else left.seconds,
+        left_most_s=None if left is None else left.most,
         per_minute=rate,
         count=now,
-        safe="`orphans --reap` cancels exactly these tasks; current subscribers are not affected",
+        safe="`orphans --reap` cancels exactly these tasks; current subscribers are not affected"
+        + (f"; it goes on until {location} is changed" if grows else ""),
         next=[f"{evidence.command} orphans --reap"],
     )
+
+
+def _urgency(most: int, left: memory.TimeToLimit | None) -> int:
+    """A leak is as urgent as the time that it leaves."""
+    if left is None:
+        return most - 8
+    return most if left.seconds < HOUR_S else most - 8 if left.seconds < DAY_S else most - 15
 
 
 def _per_minute(evidence: Evidence, location: str, more: int) -> float:
@@ -224,7 +236,7 @@ def _began(orphans: Sequence[Orphan], ledger_finding: Finding | None) -> float |
 def _until_limit(evidence: Evidence, left: memory.TimeToLimit | None) -> Iterator[str]:
     if left is not None and evidence.memory is not None:
         limit = size(evidence.memory.limit_bytes)
-        yield f"{age(left.seconds)} until memory reaches {limit}: {left.rate}"
+        yield f"{time_left(left.seconds)[: -len(' left')]} until memory reaches {limit}: {left.rate}"
 
 
 def _source(row: Location | None) -> str:

@@ -36,10 +36,12 @@ class MemoryGrowth(NamedTuple):
 
 
 class TimeToLimit(NamedTuple):
-    """Seconds until memory reaches its limit, and the rate that this assumes, as text."""
+    """Seconds until memory reaches its limit, and the rate that this assumes, as text. ``most``: the
+    longest estimate."""
 
     seconds: float
     rate: str
+    most: float
 
 
 def fastest_growth(evidence: Evidence) -> MemoryGrowth | None:
@@ -74,6 +76,7 @@ def memory_growth(evidence: Evidence) -> Iterator[DiagnosisFinding]:
             f"straight line through {count(grows.samples)} samples over {grows.over}, r² {grows.r2:.2f}",
         ],
         left_s=grows.left_s,
+        left_most_s=max([grows.left_s, *_estimates(evidence)]),
         safe="no task to cancel: a cache, a list or a queue keeps growing",
         next=[
             f"{evidence.command} report --bundle evidence.tar.gz",
@@ -101,6 +104,7 @@ def memory_near_limit(evidence: Evidence) -> Iterator[DiagnosisFinding]:
         f" ({memory.limit_source})",
         evidence=[f"{count(evidence.after.totals.live)} live tasks"],
         left_s=None if left is None else left.seconds,
+        left_most_s=None if left is None else left.most,
         safe="no task is proved to be orphaned; save the evidence before you restart",
         next=[f"{evidence.command} report --bundle evidence.tar.gz"],
     )
@@ -115,7 +119,7 @@ def time_to_limit(evidence: Evidence, *, tasks_per_minute: float = 0.0) -> TimeT
     memory, grows = evidence.memory, fastest_growth(evidence)
     known = []
     if grows is not None:
-        known.append(TimeToLimit(grows.left_s, f"{size(grows.bytes_per_s * 60)} more per minute"))
+        known.append((grows.left_s, f"{size(grows.bytes_per_s * 60)} more per minute"))
     live = evidence.after.totals.live
     measured = memory is not None and memory.limit_bytes > 0
     if memory is not None and measured and tasks_per_minute > 0 and live >= MIN_TASKS_FOR_SIZE:
@@ -123,8 +127,20 @@ def time_to_limit(evidence: Evidence, *, tasks_per_minute: float = 0.0) -> TimeT
         free = max(0, memory.limit_bytes - memory.resident_bytes)
         seconds = free / each / tasks_per_minute * 60
         rate = f"{tasks_per_minute:,.0f} more tasks per minute, {size(each)} each at most"
-        known.append(TimeToLimit(seconds, rate))
-    return min(known, default=None)
+        known.append((seconds, rate))
+    if not known:
+        return None
+    seconds, rate = min(known)
+    return TimeToLimit(seconds, rate, max([*_estimates(evidence), *(each for each, _ in known)]))
+
+
+def _estimates(evidence: Evidence) -> list[float]:
+    """The time left by every window over which memory grows."""
+    in_window = _growth_in_window(evidence)
+    return [
+        *([in_window.left_s] if in_window is not None else []),
+        *(each.time_to_limit_s for each in _windows(evidence) if each.time_to_limit_s),
+    ]
 
 
 def tasks_bytes_per_s(tasks_per_s: float) -> float:
@@ -158,12 +174,7 @@ def _growth_in_history(evidence: Evidence) -> MemoryGrowth | None:
     """The window that leaves the least time, if memory still grows in the shortest window."""
     if not evidence.history or evidence.memory is None or evidence.memory.limit_bytes <= 0:
         return None
-    now, limit = evidence.history[-1].at, evidence.memory.limit_bytes
-    windows = [
-        each
-        for each in growth.windows(evidence.history, now, limit)
-        if each.seconds >= evidence.thresholds.history_min_s
-    ]
+    windows = _windows(evidence)
     worst = urgency.reaching_limit(windows, evidence.thresholds.memory_left_s)
     if worst is None or worst.memory_bytes_per_hour is None or worst.memory_bytes_per_hour <= 0:
         return None
@@ -178,6 +189,15 @@ def _growth_in_history(evidence: Evidence) -> MemoryGrowth | None:
         age(worst.seconds),
         worst.samples,
     )
+
+
+def _windows(evidence: Evidence) -> list[growth.GrowthWindow]:
+    """The windows of the history that are long enough to be judged."""
+    if not evidence.history or evidence.memory is None or evidence.memory.limit_bytes <= 0:
+        return []
+    now, limit = evidence.history[-1].at, evidence.memory.limit_bytes
+    found = growth.windows(evidence.history, now, limit)
+    return [each for each in found if each.seconds >= evidence.thresholds.history_min_s]
 
 
 def _steady(samples: Sequence[Point]) -> bool:

@@ -16,7 +16,7 @@ from qcfeed.diagnose import (
 )
 from qcfeed.diagnose.evidence import Evidence
 from qcfeed.diagnose.runbooks import page_of
-from qcfeed.formats import age, count, milliseconds, plural, size
+from qcfeed.formats import age, count, milliseconds, plural, size, time_left
 from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding, Looked
 
 HEALTHY, TOO_EARLY, SUSPECTED = "healthy", "too_early", "suspected"
@@ -100,7 +100,7 @@ def _conclusion(
 
 def headline(finding: DiagnosisFinding) -> str:
     """``LEAK  47,829 tasks from feed.py:83 are orphaned; 11m02s left``"""
-    left = "" if finding.left_s is None else f"; {age(finding.left_s)} left"
+    left = "" if finding.left_s is None else f"; {time_left(finding.left_s, finding.left_most_s)}"
     return f"{finding.kind}  {finding.headline}{left}"
 
 

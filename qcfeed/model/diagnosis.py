@@ -20,7 +20,8 @@ class DiagnosisFinding(msgspec.Struct, kw_only=True):
 
     ``kind`` is the word it begins with (``LEAK``); ``headline`` fits on one line beside it; ``cause`` is the
     full sentence. ``location``: the ``file:line`` to blame, and ``source`` its text on the service's machine.
-    ``began_s``: how long ago it began; ``left_s``: time left until the memory limit. ``urgency`` ranks
+    ``began_s``: how long ago it began; ``left_s``: time left until the memory limit, by the
+    shortest estimate, and ``left_most_s`` by the longest. ``urgency`` ranks
     findings from 0 to 100. ``next``: commands to paste, in order. ``runbook``: the page about it
     (``qcfeed runbook NAME``), if there is one.
     """
@@ -36,6 +37,7 @@ class DiagnosisFinding(msgspec.Struct, kw_only=True):
     evidence: list[str] = []
     began_s: float | None = None
     left_s: float | None = None
+    left_most_s: float | None = None
     per_minute: float | None = None
     count: int = 0
     safe: str = ""

@@ -14,7 +14,7 @@ from qcfeed.model.tasks import TaskFilter
 class Orphan(msgspec.Struct, kw_only=True):
     """A live task, or a subscription (then ``serial`` is null), whose owner is gone.
 
-    ``reason``: the evidence. ``owner_gone_s``: how long the owner has been gone, if the owner knows.
+    ``reason``: the evidence. ``age_s``: null for a subscription, whose age is not known. ``owner_gone_s``: how long the owner has been gone, if the owner knows.
     ``sleeping_s``: how long the task has slept; if that is less than ``owner_gone_s``, the task has run
     since its owner left.
     """
@@ -22,14 +22,14 @@ class Orphan(msgspec.Struct, kw_only=True):
     serial: int | None
     symbol: str | None
     location: str
-    age_s: float
+    age_s: float | None
     reason: str
     owner: str = ""
     owner_gone_s: float | None = None
     sleeping_s: float | None = None
 
 
-class Orphans(Answer, kw_only=True, tag="qcfeed.orphans/2"):
+class Orphans(Answer, kw_only=True, tag="qcfeed.orphans/3"):
     """Orphans, oldest first. ``total``: all orphans, including those beyond the limit.
 
     ``untracked``: live tasks whose owner is not known, because the ledger did not record them.
@@ -60,16 +60,26 @@ class Survivor(msgspec.Struct, kw_only=True):
     state: str
 
 
-class Reaped(Answer, kw_only=True, tag="qcfeed.reap/2"):
+class ReapedLocation(msgspec.Struct, kw_only=True):
+    """Orphans of one spawn location. ``per_minute``: how many were created per minute until now; 0 if the leak
+    has stopped, or if they were created at once."""
+
+    location: str
+    cancelled: int
+    per_minute: float
+
+
+class Reaped(Answer, kw_only=True, tag="qcfeed.reap/3"):
     """The result of cancelling orphans.
 
-    ``failed``: tasks that ended, but raised while they cleaned up. ``already_gone``: tasks that ended by
+    ``locations``: where the orphans were created, most first. ``failed``: tasks that ended, but raised while they cleaned up. ``already_gone``: tasks that ended by
     themselves first. ``subscriptions``: orphaned subscriptions that were removed. ``incomplete``: why there
     may have been more orphans than these, as in TaskTotals.
     """
 
     cancelled: int
     survivors: list[Survivor]
+    locations: list[ReapedLocation]
     failed: int
     already_gone: int
     subscriptions: int = 0

@@ -199,7 +199,7 @@ def orphan_rows(hub: Hub) -> Callable[[], list[Orphan]]:
                 serial=None,
                 symbol=subscriber.symbol,
                 location="",
-                age_s=0.0,
+                age_s=None,
                 reason=f"{subscriber}: its connection is closed",
             )
             for subscriber in hub.orphaned_subscriptions()

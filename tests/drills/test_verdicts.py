@@ -51,7 +51,10 @@ EXPECTED: dict[str, Verdict] = {
         "memory_growth", "MEMORY", "QcfeedMemoryRunsOut", "report --bundle evidence.tar.gz"
     ),
     "replaced-factory": Verdict(
-        "incomplete_ledger", "INCOMPLETE", "QcfeedLedgerIncomplete", "runbook QcfeedLedgerIncomplete"
+        "incomplete_ledger",
+        "INCOMPLETE",
+        "QcfeedLedgerIncomplete",
+        "runbook QcfeedLedgerIncomplete",
     ),
     "clock-jump": Verdict("wrong_clock", "CLOCK", "QcfeedDrillLeftOn", "feeds -o wide"),
 }

@@ -158,6 +158,10 @@ def status(*, connected: bool = True, drill: str | None = None) -> Status:
     )
 
 
+def memory(held: float, limit: float = 16 * GIB) -> Memory:
+    return Memory(resident_bytes=round(held), limit_bytes=round(limit), limit_source="cgroup")
+
+
 def samples(mb_per_s: float, *, live: int = 2, tasks_per_s: float = 0.0) -> list[Point]:
     """Two samples per second of memory that grows linearly from 1 GiB."""
     return [

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qcfeed.formats import decimal, printable, printable_json, printable_lines
+from qcfeed.formats import decimal, printable, printable_json, printable_lines, time_left
 from qcfeed.model import messages
 from qcfeed.model.messages import LARGEST, SMALLEST, Tick
 from qcfeed.model.symbol import Symbol
@@ -59,3 +59,20 @@ def test_what_steers_a_terminal_is_escaped() -> None:
     assert printable("a\x1b]52;c;x\x07\x9b2J\r\u202e\n") == r"a\x1b]52;c;x\x07\x9b2J\r\u202e\n"
     assert printable_lines("a\tb\n\u2028") == "a\tb\n\\u2028"
     assert printable("Zürich 東京 👍") == "Zürich 東京 👍"
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "shown"),
+    [
+        (662.0, None, "11m02s left"),
+        (662.0, 662.0, "11m02s left"),
+        (600.0, 720.0, "10m00s left"),
+        (480.0, 7_800.0, "8m00s to 2h10m left"),
+        (3_600.0, 30 * 86_400.0, "1h00m to more than 7 days left"),
+        (8 * 86_400.0, None, "more than 7 days left"),
+    ],
+)
+def test_an_estimated_time_is_a_range_and_has_an_end(
+    least: float, most: float | None, shown: str
+) -> None:
+    assert time_left(least, most) == shown

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from array import array
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 from qcfeed.control import audit
 from qcfeed.control.handlers.queries import PAGE, page, task_filter, within
@@ -18,10 +19,26 @@ from qcfeed.diagnostics.long_lists import drained, spare_list
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.diagnostics.orphans import OrphanTask
 from qcfeed.diagnostics.scan import info_of_ref, oldest
+from qcfeed.diagnostics.site import Site
 from qcfeed.diagnostics.task_info import TaskRecord, TaskRef, to_record
-from qcfeed.model.orphans import Orphan, Orphans, OrphansQuery, Reaped, ReapRequest, Survivor
+from qcfeed.model.orphans import (
+    Orphan,
+    Orphans,
+    OrphansQuery,
+    Reaped,
+    ReapedLocation,
+    ReapRequest,
+    Survivor,
+)
 
 BATCH = 5_000
+MAX_LOCATIONS = 20
+"""Locations that the result of a reap lists."""
+MINUTE_S = 60.0
+STOPPED_AFTER_S = 15.0
+"""Seconds without a new orphan after which a leak is not said to go on."""
+AT_ONCE_S = 1.0
+"""Tasks created within this time of the first one are a burst, and tell no rate."""
 LONGEST_REAP = 300.0
 
 
@@ -74,7 +91,7 @@ class _Views:
         listed = _spread(found, query.limit) if query.spread else None
         slices = self._ledger.slices(listed or oldest(self._ledger, found, query.limit))
         rows = [_row(orphans.describe(record, now)) for some in slices for record in some] + further
-        rows.sort(key=lambda row: -row.age_s)
+        rows.sort(key=lambda row: -(row.age_s or 0.0))
         return Orphans(
             total=len(found) + len(further),
             untracked=snapshot.untracked(self._ledger),
@@ -93,13 +110,9 @@ class _Views:
             with spare_list() as found:
                 await asyncio.to_thread(self._find, time.monotonic(), found)
                 audit.note(before={"orphaned_tasks": len(found)})
-                proven = (
-                    ref
-                    for ref in drained(found)
-                    if (known := info_of_ref(ref)) and orphans.is_orphan(known)
-                )
+                proven = _Proven(drained(found))
                 reaping = await reaper.cancel(
-                    proven, batch=request.batch, timeout=request.timeout_s
+                    iter(proven), batch=request.batch, timeout=request.timeout_s
                 )
             removed = await self._remove_further() if self._remove_further else 0
             incomplete = await asyncio.to_thread(self._incomplete)
@@ -109,6 +122,7 @@ class _Views:
                 Survivor(serial=s.record.serial, location=s.record.site.location, state=s.state)
                 for s in reaping.survivors[:PAGE]
             ],
+            locations=proven.locations(),
             failed=reaping.failed,
             already_gone=reaping.already_gone,
             subscriptions=removed,
@@ -123,6 +137,48 @@ class _Views:
 
     def _find(self, now: float, found: list[TaskRef] | None = None) -> list[TaskRef]:
         return orphans.refs(self._ledger, now, grace=self._grace, found=found)
+
+
+class _Proven:
+    """The orphans among some tasks, proved one by one just before each is cancelled, and counted by
+    location. Cost: 0.4 us each in the loop."""
+
+    def __init__(self, refs: Iterable[TaskRef]) -> None:
+        self._refs = refs
+        self._created: dict[Site, array[float]] = {}
+        self._now = time.monotonic()
+
+    def __iter__(self) -> Iterator[TaskRef]:
+        for ref in self._refs:
+            known = info_of_ref(ref)
+            if known is not None and orphans.is_orphan(known):
+                self._created.setdefault(known.site, array("d")).append(known.created_at)
+                del known  # the task is to be freed as soon as it has ended
+                yield ref
+
+    def locations(self) -> list[ReapedLocation]:
+        """Where they were created, most first."""
+        found = [
+            ReapedLocation(
+                location=site.location,
+                cancelled=len(created),
+                per_minute=per_minute(created, self._now),
+            )
+            for site, created in self._created.items()
+        ]
+        return sorted(found, key=lambda each: -each.cancelled)[:MAX_LOCATIONS]
+
+
+def per_minute(created: Iterable[float], now: float) -> float:
+    """How many tasks were created per minute lately; 0 if that has stopped, or if they were all created at once.
+
+    ``created``: by ``time.monotonic()``, as ``now``.
+    """
+    recent = [each for each in created if each >= now - MINUTE_S]
+    if not recent or now - max(recent) > STOPPED_AFTER_S:
+        return 0.0
+    first, span = min(recent), max(recent) - min(recent)
+    return sum(each > first + AT_ONCE_S for each in recent) * MINUTE_S / span if span > 0 else 0.0
 
 
 def _spread(refs: list[TaskRef], limit: int) -> list[TaskRecord]:

@@ -8,7 +8,7 @@ from qcfeed.diagnose.report import task_sections, time_sections
 from qcfeed.diagnose.report.blocks import Block, Code, Facts, Grid, Heading, Items, Text
 from qcfeed.diagnose.report.material import Material
 from qcfeed.diagnose.verdict import headline
-from qcfeed.formats import age, clock, count, plural, size
+from qcfeed.formats import age, clock, count, plural, size, time_left
 from qcfeed.model.diagnosis import DiagnosisFinding
 
 MAX_ROWS = 20
@@ -73,7 +73,7 @@ def _details(material: Material) -> Iterator[Block]:
             f" ({share:.2%}, limit by {memory.limit_source})"
         )
     left = [each.left_s for each in material.diagnosis.findings if each.left_s is not None]
-    lines.append(f"Projected limit: {f'in {age(min(left))}' if left else 'not approaching'}")
+    lines.append(f"Projected limit: {time_left(min(left)) if left else 'not approaching'}")
     ended = totals.finished + totals.cancelled + totals.failed + totals.destroyed
     lines += [
         f"Active tasks:    {count(totals.live)} ({count(totals.untracked)} untracked in addition)",
@@ -194,7 +194,7 @@ def _finding(number: int, found: DiagnosisFinding) -> Iterator[Block]:
     if found.began_s is not None:
         facts.append(("Began", f"{age(found.began_s)} before this report"))
     if found.left_s is not None:
-        facts.append(("Left", age(found.left_s)))
+        facts.append(("Left", time_left(found.left_s, found.left_most_s)))
     yield Facts([*facts, ("Safe", found.safe)])
     yield Items([*found.evidence, *(f"explains: {each.summary}" for each in found.symptoms)])
     yield Code("\n".join(found.next))

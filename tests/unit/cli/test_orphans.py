@@ -78,5 +78,5 @@ async def test_a_surviving_orphan_is_exit_1_and_listed(watched, qcfeed_) -> None
     assert "survived           1\n" in left.out
     assert "LOCATION" in left.out
     assert "1 task did not end" in left.err
-    assert json.loads(document.out)["schema"] == "qcfeed.reap/2"
+    assert json.loads(document.out)["schema"] == "qcfeed.reap/3"
     assert len(json.loads(document.out)["survivors"]) == 1

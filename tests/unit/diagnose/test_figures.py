@@ -15,7 +15,7 @@ from qcfeed.diagnose.report.material import Material
 from qcfeed.diagnose.verdict import diagnose
 from qcfeed.metrics.growth import Point
 from qcfeed.model.diagnosis import DiagnosisFinding
-from qcfeed.model.status import Bands, Memory
+from qcfeed.model.status import Bands
 from qcfeed.model.tasks import Location, TaskTotals, WaitCount
 from tests.support.evidence_builders import (
     GIB,
@@ -25,6 +25,7 @@ from tests.support.evidence_builders import (
     leak,
     ledger_findings,
     location,
+    memory,
     orphans,
     rule,
     snapshot,
@@ -49,10 +50,6 @@ def figures(*texts: str) -> list[str]:
 def first(evidence: Evidence, rule_name: str) -> DiagnosisFinding:
     judged = diagnose(evidence)
     return next(each for each in (*judged.findings, *judged.to_recheck) if each.rule == rule_name)
-
-
-def memory(held: float, limit: float = 16 * GIB) -> Memory:
-    return Memory(resident_bytes=round(held), limit_bytes=round(limit), limit_source="cgroup")
 
 
 # ---------------------------------------------------------------- leaks
@@ -323,7 +320,7 @@ def test_subscribers_that_do_not_read() -> None:
     assert [each.split()[0] for each in found.evidence] == ["8", "9", "7"]
     assert figures(found.evidence[0]) == ["8", "700", "128 KiB", "1m30s", "340"]
     assert figures(found.evidence[2]) == ["7", "+3", "500", "128 KiB", "12s", "42"]
-    assert found.next[1].endswith("kick 8 9 7")
+    assert found.next[1].endswith("kick --slow")
 
 
 def test_a_firing_alert() -> None:

@@ -211,7 +211,7 @@ def test_memory_over_its_limit_leaves_no_time() -> None:
 # ---------------------------------------------------------------- leaks
 
 
-@pytest.mark.parametrize(("more", "urgency"), [(1, 90), (0, 75)])
+@pytest.mark.parametrize(("more", "urgency"), [(1, 82), (0, 75)])
 def test_one_more_orphan_per_minute_counts_as_growth(more: int, urgency: int) -> None:
     evidence = leak(count=500, more=more)
     evidence.after = msgspec.structs.replace(

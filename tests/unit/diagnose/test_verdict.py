@@ -202,6 +202,39 @@ SCENARIOS = {
         "cancelled_in_vain",
         diagnostics_findings.ledger_findings,
     ),
+    "subscriptions whose connection is closed": Scenario(
+        lambda: healthy(
+            status_before=msgspec.structs.replace(status(), orphaned_subscriptions=90),
+            status=msgspec.structs.replace(status(), orphaned_subscriptions=100),
+            alerts=[firing("QcfeedOrphanedSubscriptions")],
+        ),
+        "orphaned_subscriptions",
+        subscribers.orphaned_subscriptions,
+        ("QcfeedOrphanedSubscriptions",),
+    ),
+    "peers that vanished": Scenario(
+        lambda: healthy(vanished=[subscriber(7, unanswered_s=9.0)]),
+        "vanished_subscribers",
+        subscribers.vanished_subscribers,
+    ),
+    "requests beyond a limit": Scenario(
+        lambda: healthy(
+            status_before=status(),
+            status=msgspec.structs.replace(status(), refused={"rate_limited": 500}),
+        ),
+        "refused_requests",
+        subscribers.refused_requests,
+    ),
+    "timestamps of another hour": Scenario(
+        lambda: healthy(
+            feeds=[
+                feed(each, age_s=1.0, last_quote_at="2024-03-20T03:15:04Z")
+                for each in ("AAPL", "MSFT")
+            ]
+        ),
+        "wrong_clock",
+        quotes.wrong_clock,
+    ),
     "a running drill": Scenario(
         lambda: healthy(status=status(drill="zombie-feeds")),
         "drill",
@@ -466,7 +499,7 @@ def test_slow_subscribers_are_named_the_furthest_behind_first() -> None:
         "7 (10.0.0.7:4000) subscribes to AAPL, MSFT, GOOGL +3: 1,024 quotes behind, 128 KiB queued,"
         " stalled 12s, 340 missed, conflate"
     )
-    assert found.next[1] == "qcfeed subscribers kick 7 8"
+    assert found.next[1] == "qcfeed subscribers kick --slow"
 
 
 def test_a_subscriber_that_was_briefly_behind_is_a_warning() -> None:
