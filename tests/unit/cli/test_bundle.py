@@ -17,7 +17,7 @@ from qcfeed.model.orphans import Orphans
 from qcfeed.model.saved_tasks import SavedSnapshot
 from qcfeed.model.tasks import TasksByLocation
 
-NONE = b'{"schema":"qcfeed.orphans/2","total":0,"orphans":[]}'
+NONE = b'{"schema":"qcfeed.orphans/3","total":0,"orphans":[]}'
 
 
 def made(tmp_path: Path, files: dict[str, bytes]) -> tuple[Path, Manifest]:
@@ -30,7 +30,7 @@ def made(tmp_path: Path, files: dict[str, bytes]) -> tuple[Path, Manifest]:
 def test_a_bundle_is_written_and_read_back(tmp_path: Path) -> None:
     path, manifest = made(tmp_path, {"answers/orphans.json": NONE, "report.md": b"# x"})
     assert [(f.name, f.schema) for f in manifest.files] == [
-        ("answers/orphans.json", "qcfeed.orphans/2"),
+        ("answers/orphans.json", "qcfeed.orphans/3"),
         ("report.md", ""),
     ]
     assert saved_files.schema_of(path) == "qcfeed.bundle/2"
@@ -85,7 +85,7 @@ def test_a_bundle_that_is_larger_than_any_is_not_unpacked(
 
 
 def test_an_answer_of_a_later_version_is_a_clear_error(tmp_path: Path) -> None:
-    path, _ = made(tmp_path, {"answers/orphans.json": b'{"schema":"qcfeed.orphans/2","total":"x"}'})
+    path, _ = made(tmp_path, {"answers/orphans.json": b'{"schema":"qcfeed.orphans/3","total":"x"}'})
     with pytest.raises(UsageError, match="but is not"):
         saved_files.read(path, ORPHANS, Orphans)
 
