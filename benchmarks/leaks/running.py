@@ -88,10 +88,14 @@ async def running(
             if STARTED not in first:
                 if process.returncode is None:
                     process.kill()
-                last = (await complaints).splitlines()[-1:]
-                raise NotAvailableError(f"it did not start: {''.join(last)}")
+                raise NotAvailableError(f"it did not start: {_last_line(await complaints)}")
             began = time.monotonic()
             yield Running(process, python, "leak", environment, first[:-1], began)
+            if process.returncode:
+                status = process.returncode
+                raise NotAvailableError(
+                    f"it failed, exit status {status}: {_last_line(await complaints)}"
+                )
         finally:
             if process.returncode is None:
                 process.kill()
@@ -107,6 +111,10 @@ async def _until_started(process: asyncio.subprocess.Process) -> list[str]:
         if lines[-1] == STARTED:
             break
     return lines
+
+
+def _last_line(text: str) -> str:
+    return "".join(text.splitlines()[-1:])
 
 
 async def _read(stream: asyncio.StreamReader | None) -> str:
@@ -150,7 +158,7 @@ def _made(program: Program, python: Path) -> Path:
     ):
         made = subprocess.run(command, capture_output=True, text=True)
         if made.returncode:
-            raise NotAvailableError(f"cannot install {wanted}: {made.stderr.splitlines()[-1:]}")
+            raise NotAvailableError(f"cannot install {wanted}: {_last_line(made.stderr)}")
     stamp.write_text(wanted)
     return interpreter
 

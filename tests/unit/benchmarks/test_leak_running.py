@@ -35,5 +35,11 @@ async def test_a_program_that_does_not_start_is_reported_with_its_last_words() -
             pass
 
 
+async def test_a_program_that_fails_is_not_taken_for_one_without_a_leak() -> None:
+    with pytest.raises(NotAvailableError, match="it failed, exit status 1: ZeroDivisionError"):
+        async with running(PROGRAM, "nothing", PYTHON, seconds=1, rate=0) as started:
+            await started.process.wait()
+
+
 def test_a_program_without_packages_needs_no_environment_of_its_own() -> None:
     assert environment_of(PROGRAM, PYTHON) == PYTHON
