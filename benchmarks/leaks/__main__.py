@@ -40,8 +40,8 @@ def main() -> int:
     tools = [each for each in TOOLS if each.name in arguments.tools]
     earlier = report.saved_rows(json.loads(arguments.saved.read_text())) if arguments.saved else []
     rows = asyncio.run(_run_all(programs, tools, arguments))
-    asked = [each.name for each in tools]
-    rows += [each for each in earlier if each.tool not in asked]
+    asked = {(each.program, each.tool) for each in rows}
+    rows += [each for each in earlier if (each.program, each.tool) not in asked]
     scores = report.scores(
         rows, [each.name for each in TOOLS if each.name in {r.tool for r in rows}]
     )
@@ -85,7 +85,7 @@ def _arguments() -> argparse.Namespace:
         dest="saved",
         metavar="FILE",
         type=Path,
-        help="add other tools' results from this JSON",
+        help="add results of an earlier run from its JSON",
     )
     parser.add_argument("--markdown", metavar="FILE", type=Path, help="write the tables to FILE")
     parser.add_argument("--list", action="store_true", help="list the programs, and run none")
