@@ -17,12 +17,12 @@ from pathlib import Path
 
 from benchmarks.leaks import report
 from benchmarks.leaks.catalog import Program, catalog, table
-from benchmarks.leaks.judging import Row, Said, judge, lines_of
+from benchmarks.leaks.judging import Row, Said, judge, library_places
 from benchmarks.leaks.program import RATE
 from benchmarks.leaks.running import (
     NotAvailableError,
     environment_of,
-    library_file,
+    packages_of,
     running,
 )
 from benchmarks.leaks.tools import TOOLS, Tool
@@ -111,16 +111,12 @@ async def _run_all(
 async def _run(program: Program, tool: Tool, seconds: float, rate: float) -> Row:
     try:
         python = await asyncio.to_thread(environment_of, program, tool.python())
-        lines = [
-            line
-            for file in library_file(program, python)
-            for line in lines_of(file, program.library[1] if program.library else "")
-        ]
+        library = library_places(program, packages_of(python)) if program.libraries else []
         async with running(program, tool.inside, python, seconds, rate) as process:
             said = await tool.ask(process)
     except NotAvailableError as error:
         return judge(program, tool.name, Said(False, skipped=str(error)))
-    return judge(program, tool.name, said, lines)
+    return judge(program, tool.name, said, library)
 
 
 if __name__ == "__main__":

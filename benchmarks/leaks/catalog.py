@@ -34,8 +34,8 @@ class Program:
     """Names of the functions that the leaked tasks run, where a helper creates them."""
     waits: tuple[int, ...] = ()
     """Lines on which the leaked tasks, or the task that holds them up, wait; marked ``# waits``."""
-    library: tuple[str, str] | None = None
-    """File and text of the line of a real library that creates the leaked tasks."""
+    libraries: tuple[tuple[str, str], ...] = ()
+    """File and text of lines of a real library: that creates the leaked tasks, and where they wait."""
 
     @property
     def leaks(self) -> bool:
@@ -50,7 +50,7 @@ def load(file: Path) -> Program:
     """Read one program's docstring and the comments that mark its lines."""
     source = file.read_text()
     docstring = source.split('"""')[1]
-    bug, packages, library = (each.search(docstring) for each in (_LINK, _PACKAGE, _LIBRARY))
+    bug, packages = (each.search(docstring) for each in (_LINK, _PACKAGE))
     return Program(
         name=file.stem,
         folder=file.parent.name,  # type: ignore[arg-type]
@@ -62,7 +62,7 @@ def load(file: Path) -> Program:
         helpers=_marked(source, "helper"),
         coroutines=tuple(_SPAWNED.findall(source)),
         waits=_marked(source, "waits"),
-        library=(library[1], library[2]) if library else None,
+        libraries=tuple(_LIBRARY.findall(docstring)),
     )
 
 

@@ -9,12 +9,14 @@ import asyncio
 import contextlib
 import gc
 import json
+import os
 import sysconfig
 import threading
 import tracemalloc
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
+from operator import itemgetter
 from pathlib import Path
 
 Inside = AbstractAsyncContextManager[None]
@@ -23,11 +25,13 @@ FRAMES = 15
 LOOK_EVERY = 10.0
 """Seconds between two lists of a tool that gives no verdict."""
 
-_NOT_THE_PROGRAM = (
-    *{sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")},
-    *(str(Path(__file__).with_name(name)) for name in ("program.py", "launch.py", "inside.py")),
-    "<",
-)
+SHOWN = 30
+"""Groups that are printed."""
+
+_SHELL = tuple(str(Path(__file__).with_name(name)) for name in ("program.py", "launch.py"))
+_LIBRARIES = tuple({sysconfig.get_path(name) for name in ("purelib", "platlib")})
+_STANDARD_LIBRARY = (*{sysconfig.get_path(name) for name in ("stdlib", "platstdlib")}, "<", *_SHELL)
+_NOT_THE_PROGRAM = (*_STANDARD_LIBRARY, *_LIBRARIES)
 
 
 @contextlib.asynccontextmanager
@@ -61,23 +65,22 @@ async def _pyleak(_: str) -> AsyncIterator[None]:
         async with no_task_leaks(action="raise", enable_creation_tracking=True):
             yield
     except TaskLeakError as error:
-        stacks = (each.creation_stack or [] for each in error.leaked_tasks)
-        places = Counter(
-            _nearest((each.filename, each.lineno or 0) for each in stack) for stack in stacks
-        )
-        print(json.dumps(places.most_common()), flush=True)
+        stacks = [
+            [(each.filename, each.lineno or 0) for each in (task.creation_stack or ())]
+            + [(each.filename, each.lineno or 0) for each in (task.current_stack or ())]
+            for task in error.leaked_tasks
+        ]
+        _print_groups((stack, 1) for stack in stacks)
 
 
 @contextlib.asynccontextmanager
 async def _aiomonitor(_: str) -> AsyncIterator[None]:
-    import socket
-
     import aiomonitor
 
-    free = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
-    ports = [each.getsockname()[1] for each in free]
-    for each in free:
-        each.close()
+    # Ports of this process alone, below those that the kernel gives to connections: a port that is taken
+    # hangs the monitor.
+    first = 20_000 + os.getpid() * 3 % 12_000
+    ports = range(first, first + 3)
     with aiomonitor.start_monitor(
         asyncio.get_running_loop(),
         port=ports[0],
@@ -95,15 +98,19 @@ async def _tracemalloc(_: str) -> AsyncIterator[None]:
     """Print the largest groups of allocations regularly: bytes by the program's line nearest to them."""
     tracemalloc.start(FRAMES)
     ended = threading.Event()
+    own = [
+        tracemalloc.Filter(False, file, all_frames=True)
+        for file in (tracemalloc.__file__, __file__)
+    ]
 
     def look() -> None:
         while not ended.wait(LOOK_EVERY):
-            sizes: Counter[str] = Counter()
-            for each in tracemalloc.take_snapshot().statistics("traceback"):
-                sizes[_nearest((frame.filename, frame.lineno) for frame in each.traceback)] += (
-                    each.size
-                )
-            print(json.dumps(sizes.most_common(30)), flush=True)
+            found = tracemalloc.take_snapshot().filter_traces(own).statistics("traceback")
+            stacks = (
+                ([(frame.filename, frame.lineno) for frame in each.traceback], each.size)
+                for each in found
+            )
+            _print_groups(stacks)
 
     looking = threading.Thread(target=look)
     looking.start()
@@ -114,12 +121,33 @@ async def _tracemalloc(_: str) -> AsyncIterator[None]:
         looking.join()
 
 
-def _nearest(frames: Iterable[tuple[str, int]]) -> str:
-    """The innermost line of the program, or else the innermost line. Frames come with the innermost last."""
-    inward = list(frames)[::-1]
-    ours = (each for each in inward if not each[0].startswith(_NOT_THE_PROGRAM))
-    file, line = next(ours, inward[0] if inward else ("?", 0))
-    return f"{file}:{line}"
+Stack = list[tuple[str, int]]
+"""File and line of each frame, the innermost last."""
+
+
+def _print_groups(stacks: Iterable[tuple[Stack, int]]) -> None:
+    """Print the largest groups: their place, their size, and all lines of their largest stack."""
+    sizes: Counter[str] = Counter()
+    shown: dict[str, tuple[int, Stack]] = {}
+    for stack, size in stacks:
+        where = _nearest(stack)
+        sizes[where] += size
+        shown[where] = max(shown.get(where, (0, [])), (size, stack), key=itemgetter(0))
+    groups = (
+        (where, size, [f"{file}:{line}" for file, line in shown[where][1]])
+        for where, size in sizes.most_common(SHOWN)
+    )
+    print(json.dumps(list(groups)), flush=True)
+
+
+def _nearest(stack: Stack) -> str:
+    """The innermost line of the program, or else of a library, or else of all."""
+    inward = stack[::-1] or [("?", 0)]
+    for others in (_NOT_THE_PROGRAM, _STANDARD_LIBRARY, ()):
+        for file, line in inward:
+            if not file.startswith(others):
+                return f"{file}:{line}"
+    raise AssertionError("unreachable")
 
 
 INSIDE: dict[str, Callable[[str], Inside]] = {

@@ -67,20 +67,20 @@ class Row:
         return self.said.blames == self.leaks
 
 
-def judge(program: Program, tool: str, said: Said, library_lines: Sequence[int] = ()) -> Row:
-    """Compare what a tool said with what the program is."""
-    names = [named(program, each, library_lines) for each in said.places] if program.leaks else []
+def judge(program: Program, tool: str, said: Said, library: Sequence[Place] = ()) -> Row:
+    """Compare what a tool said with what the program is. ``library``: see `library_places`."""
+    names = [named(program, each, library) for each in said.places] if program.leaks else []
     first = next((each for each in ("created", "waits") if each in names), "")
     return Row(program.name, program.leaks, tool, said, first)  # type: ignore[arg-type]
 
 
-def named(program: Program, blamed: Place, library_lines: Sequence[int] = ()) -> Named:
+def named(program: Program, blamed: Place, library: Sequence[Place] = ()) -> Named:
     """Is this the line that creates the leaked tasks, or the one on which they wait?
 
     The line of a helper that creates other tasks as well counts only together with the right coroutine.
     """
-    if program.library and blamed.file.endswith(program.library[0]):
-        return "created" if blamed.line in library_lines else ""
+    if any(blamed.file.endswith(each.file) and blamed.line == each.line for each in library):
+        return "created"
     if PurePath(blamed.file).name != program.file.name:
         return ""
     if blamed.line in program.created:
@@ -91,10 +91,14 @@ def named(program: Program, blamed: Place, library_lines: Sequence[int] = ()) ->
     return "waits" if blamed.line in program.waits else ""
 
 
-def lines_of(file: Path, text: str) -> list[int]:
-    """Numbers of the lines that have this text."""
-    lines = enumerate(file.read_text().splitlines(), start=1)
-    return [number for number, line in lines if line.strip() == text]
+def library_places(program: Program, packages: Path) -> list[Place]:
+    """The faulty lines of the real library of a program, found by their text in its installed files."""
+    return [
+        Place(file, number)
+        for file, text in program.libraries
+        for number, line in enumerate((packages / file).read_text().splitlines(), start=1)
+        if line.strip() == text
+    ]
 
 
 def grew_most(lists: Sequence[Mapping[Place, int]], least: int) -> Place | None:

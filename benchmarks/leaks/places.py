@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -33,9 +32,12 @@ def of_diagnose(answer: Mapping[str, Any]) -> tuple[Place, ...]:
     return _unique(found)
 
 
-def of_counts(line: str) -> Counter[Place]:
-    """A line that a tool inside the program printed: pairs of a place and a number."""
-    return Counter({place(where): number for where, number in json.loads(line)})
+def of_groups(line: str) -> dict[Place, tuple[int, tuple[Place, ...]]]:
+    """A line that a tool inside the program printed: size of each group, and the lines that it shows."""
+    return {
+        place(where): (size, tuple(place(each) for each in shown))
+        for where, size, shown in json.loads(line)
+    }
 
 
 def of_live_tasks(answer: Mapping[str, Any]) -> dict[Place, list[str]]:

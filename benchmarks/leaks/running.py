@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from benchmarks.leaks.catalog import Program
@@ -163,10 +163,9 @@ def _made(program: Program, python: Path) -> Path:
     return interpreter
 
 
-def library_file(program: Program, interpreter: Path) -> Iterator[Path]:
-    """The file of the real library that has the faulty line."""
-    if program.library:
-        yield from interpreter.parents[1].glob(f"lib/python*/site-packages/{program.library[0]}")
+def packages_of(interpreter: Path) -> Path:
+    """The folder of the packages that are installed in an environment."""
+    return next(interpreter.parents[1].glob("lib/python*/site-packages"))
 
 
 def default_python() -> Path:

@@ -57,17 +57,18 @@ async def _qcfeed(running: Running) -> Said:
 async def _pyleak(running: Running) -> Said:
     """pyleak looks once, when the program ends."""
     async for line in running.lines():
-        if counts := places.of_counts(line):
-            return Said(True, (counts.most_common(1)[0][0],), running.seconds)
+        for blamed, (_, shown) in places.of_groups(line).items():  # the largest group is the first
+            return Said(True, (blamed, *shown), running.seconds)
     return Said(False)
 
 
 async def _tracemalloc(running: Running) -> Said:
     lists: list[Mapping[Place, int]] = []
     async for line in running.lines():
-        lists.append(places.of_counts(line))
+        groups = places.of_groups(line)
+        lists.append({each: size for each, (size, _) in groups.items()})
         if blamed := grew_most(lists, LEAST_BYTES):
-            return Said(True, (blamed,), running.seconds)
+            return Said(True, (blamed, *groups[blamed][1]), running.seconds)
     return Said(False)
 
 

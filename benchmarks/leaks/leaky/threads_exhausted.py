@@ -27,7 +27,7 @@ async def main(rate: float) -> None:
             requests.add(asyncio.create_task(handle(ended)))  # leak
             await asyncio.sleep(1 / rate)
     finally:
-        ended.set()
+        asyncio.get_running_loop().call_later(0.5, ended.set)  # the program can end
 
 
 if __name__ == "__main__":

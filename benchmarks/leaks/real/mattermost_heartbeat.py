@@ -3,6 +3,7 @@
 Public bug: https://github.com/embl-bio-it/python-mattermost-autodriver/issues/36
 Packages: mattermostautodriver==11.4.2
 Library: mattermostautodriver/websocket.py, `keep_alive = asyncio.create_task(self._do_heartbeats(websocket))`
+Library: mattermostautodriver/websocket.py, `await asyncio.sleep(next_timeout)`
 """
 
 import asyncio

@@ -3,6 +3,7 @@
 Public bug: https://github.com/sysid/sse-starlette/issues/152
 Packages: sse-starlette==3.1.1 uvicorn==0.34.0
 Library: sse_starlette/sse.py, `loop.create_task(_shutdown_watcher())`
+Library: sse_starlette/sse.py, `await anyio.sleep(0.5)`
 """
 
 import asyncio

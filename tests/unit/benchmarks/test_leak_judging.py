@@ -9,7 +9,16 @@ import pytest
 
 from benchmarks.leaks import places, report
 from benchmarks.leaks.catalog import Program, catalog, load
-from benchmarks.leaks.judging import Place, Row, Said, grew_most, judge, lines_of, named, place
+from benchmarks.leaks.judging import (
+    Place,
+    Row,
+    Said,
+    grew_most,
+    judge,
+    library_places,
+    named,
+    place,
+)
 
 LEAKY = '''"""It leaks.
 
@@ -58,7 +67,7 @@ def test_a_program_is_described_by_its_own_file(leaky: Program, tmp_path: Path) 
     assert leaky.coroutines == ("wait",)
     real = _written(tmp_path, "real", LIBRARY)
     assert real.packages == ("wares==1.2.3", "more==4")
-    assert real.library == ("wares/inner.py", "task = create_task(coro)")
+    assert real.libraries == (("wares/inner.py", "task = create_task(coro)"),)
     assert real.leaks
 
 
@@ -84,14 +93,14 @@ def test_only_a_marked_line_counts_as_named(leaky: Program, blamed: Place, expec
     assert named(leaky, blamed) == expected
 
 
-def test_the_line_of_a_library_is_found_by_its_text(tmp_path: Path) -> None:
+def test_the_lines_of_a_library_are_found_by_their_text(tmp_path: Path) -> None:
     program = _written(tmp_path, "real", LIBRARY)
-    file = tmp_path / "inner.py"
-    file.write_text("coro = f()\n    task = create_task(coro)\n")
-    lines = lines_of(file, "task = create_task(coro)")
-    assert lines == [2]
-    assert named(program, Place("<sitepkg>/wares/inner.py", 2), lines) == "created"
-    assert named(program, Place("<sitepkg>/wares/inner.py", 1), lines) == ""
+    (tmp_path / "wares").mkdir()
+    (tmp_path / "wares" / "inner.py").write_text("coro = f()\n    task = create_task(coro)\n")
+    library = library_places(program, tmp_path)
+    assert library == [Place("wares/inner.py", 2)]
+    assert named(program, Place("<sitepkg>/wares/inner.py", 2), library) == "created"
+    assert named(program, Place("<sitepkg>/wares/inner.py", 1), library) == ""
 
 
 def test_any_place_that_a_tool_shows_can_be_the_right_one(leaky: Program) -> None:
@@ -143,8 +152,8 @@ def test_places_of_a_verdict() -> None:
 
 
 def test_places_that_a_program_prints() -> None:
-    counts = places.of_counts(json.dumps([["/a/it.py:13", 40], ["?:0", 2]]))
-    assert counts[Place("/a/it.py", 13)] == 40
+    groups = places.of_groups(json.dumps([["/a/it.py:13", 40, ["/a/b.py:4", "/a/it.py:13"]]]))
+    assert groups == {Place("/a/it.py", 13): (40, (Place("/a/b.py", 4), Place("/a/it.py", 13)))}
 
 
 def test_places_of_aiomonitor() -> None:

@@ -18,21 +18,34 @@ PROGRAMS = {each.name: each for each in catalog() if not each.packages}
 LINK = re.compile(r"https://github\.com/[\w.-]+/[\w.-]+/(issues|pull)/\d+")
 
 
+ENOUGH = 3
+"""A leaky program has about as many tasks without a leak."""
+
+
+def start(name: str, seconds: float) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "benchmarks.leaks.launch", name, "--tool", "count"]
+    return subprocess.Popen(
+        [*command, "--seconds", str(seconds), "--rate", "20"],
+        env=untraced() | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def tasks_left(process: subprocess.Popen[str]) -> int:
+    with process:
+        output, complaints = process.communicate(timeout=90)
+    assert (process.returncode, complaints) == (0, "")
+    started, tasks = output.splitlines()
+    assert started == "started"
+    return int(tasks.removeprefix("tasks "))
+
+
 @pytest.fixture(scope="module")
 def running() -> Iterator[dict[str, subprocess.Popen[str]]]:
     """All programs, started together, because each takes its time and hardly any processor."""
-    environment = untraced() | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "benchmarks.leaks.launch"]
-    processes = {
-        name: subprocess.Popen(
-            [*command, name, "--tool", "count", "--seconds", "2", "--rate", "20"],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for name in PROGRAMS
-    }
+    processes = {name: start(name, seconds=2) for name in PROGRAMS}
     try:
         yield processes
     finally:
@@ -42,16 +55,15 @@ def running() -> Iterator[dict[str, subprocess.Popen[str]]]:
 
 
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS.keys())
-def test_it_ends_by_itself_and_complains_of_nothing(
+def test_it_ends_by_itself_and_leaks_if_it_is_said_to(
     program: Program, running: dict[str, subprocess.Popen[str]]
 ) -> None:
-    process = running[program.name]
-    output, complaints = process.communicate(timeout=90)
-    assert (process.returncode, complaints) == (0, "")
-    started, tasks = output.splitlines()
-    assert started == "started"
-    if program.leaks:
-        assert int(tasks.removeprefix("tasks ")) > 3, "it has about that many without a leak"
+    left = tasks_left(running[program.name])
+    if (
+        program.leaks and left <= ENOUGH
+    ):  # a busy machine needs more time; no time makes up for no leak
+        left = tasks_left(start(program.name, seconds=30))
+    assert left > ENOUGH or not program.leaks
 
 
 @pytest.mark.parametrize("program", catalog(), ids=lambda each: each.name)
@@ -63,7 +75,7 @@ def test_it_says_what_it_shows(program: Program) -> None:
         return
     assert LINK.fullmatch(program.bug)
     if program.folder == "real":
-        assert program.library
+        assert program.libraries
         assert all("==" in each for each in program.packages)
     else:
         assert len(program.created) == 1
