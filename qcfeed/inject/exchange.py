@@ -17,21 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from qcfeed.control import peers
 from qcfeed.control.client import errors_by_code
-from qcfeed.errors import (
-    NotAllowedError,
-    QcfeedError,
-    TimedOutError,
-    UnreachableError,
-)
-from qcfeed.inject import process, runtime, script, tracing
+from qcfeed.errors import QcfeedError, TimedOutError
+from qcfeed.inject import asking, process, script
 from qcfeed.inject.process import Target
 
-NUDGE_S = 0.25
-"""Seconds after which the main thread is woken again: it may have begun to wait just after the last time."""
-_EMPTY = os.devnull
-"""A script that does nothing, and takes the place of one that is withdrawn."""
 _LONGEST_PLACE = 70
 """Bytes that the path of the temporary directory may have: that of a socket may have 107 (unix(7))."""
 _MAX_REPORT = 64 << 20
@@ -51,8 +41,7 @@ def run(
         file = room / "script.py"
         file.write_text(script.build(str(room), work, arguments, work_s), encoding="utf-8")
         _give(target, file)
-        _request(target, str(file))
-        with _connection(target, listener, begin_s) as connection:
+        with asking.ask(target, str(file), listener, begin_s) as connection:
             return _report(target, connection, time.monotonic() + work_s)
 
 
@@ -82,63 +71,6 @@ def _give(target: Target, path: Path) -> None:
     """Root gives the file to the process's user, who could not use it otherwise."""
     if os.geteuid() == 0 and target.uid != 0:
         os.chown(path, target.uid, -1)
-
-
-def _request(target: Target, path: str) -> None:
-    try:
-        with tracing.stopped(target.pid):
-            target.runtime.request(path)
-    except ProcessLookupError as error:
-        raise process.gone(target.pid) from error
-    except PermissionError as error:
-        raise process.not_permitted(target.pid) from error
-    except TimeoutError as error:
-        raise UnreachableError(
-            f"process {target.pid} does not react: its main thread waits in the kernel, for a disk"
-            " or a network file system",
-            hint=f"`cat /proc/{target.pid}/stack` as root shows where; try again later",
-        ) from error
-    except runtime.DisabledError as error:
-        raise NotAllowedError(
-            f"process {target.pid} was started with remote debugging switched off"
-            " (PYTHON_DISABLE_REMOTE_DEBUG, -X disable-remote-debug, or a Python built without it)",
-            hint="start it without that, or with `qcfeed.attach(...)` in the program;"
-            f" `py-spy dump --pid {target.pid}` shows its stacks now",
-        ) from error
-    except runtime.UnknownLayoutError as error:
-        raise UnreachableError(
-            f"process {target.pid} cannot be asked to run anything: {error}",
-            hint="nothing was changed; try again, or call `qcfeed.attach(...)` in the program",
-        ) from error
-
-
-def _connection(target: Target, listener: socket.socket, within: float) -> socket.socket:
-    """Wait until the script connects; wake the process again and again meanwhile."""
-    deadline = time.monotonic() + within
-    while (left := deadline - time.monotonic()) > 0:
-        listener.settimeout(min(left, NUDGE_S))
-        with contextlib.suppress(TimeoutError):
-            connection, _ = listener.accept()
-            if peers.peer(connection).pid == target.pid:
-                return connection
-            connection.close()
-        with contextlib.suppress(TimeoutError, PermissionError):
-            _wake(target.pid)
-    with contextlib.suppress(QcfeedError):
-        _request(target, _EMPTY)
-    raise TimedOutError(
-        f"process {target.pid} did not run the script within {within:g} s, and no longer will: its main"
-        " thread is in one long call, or waits for events in compiled code (uvloop without traffic)",
-        hint=f"send it a request while you try again, or `qcfeed --timeout 60 ...`;"
-        f" `py-spy dump --pid {target.pid}` shows where it is",
-    )
-
-
-def _wake(pid: int) -> None:
-    try:
-        tracing.wake(pid)
-    except ProcessLookupError as error:
-        raise process.gone(pid) from error
 
 
 def _report(target: Target, connection: socket.socket, deadline: float) -> dict[str, Any]:

@@ -23,7 +23,7 @@ _FINAL = 0xF
 """The release level of a final version; others may be laid out in another way."""
 _PLEASE_STOP = 1 << 5
 """The bit of the eval breaker that makes a thread look whether it was asked to run something."""
-_MAX_INTERPRETERS = 1_000
+_MAX_INTERPRETERS = _MAX_THREADS = 1_000
 _MAX_PATH = 512
 
 
@@ -38,8 +38,8 @@ class _Layout(NamedTuple):
 _LAYOUTS = {(3, 14): _Layout(28, 89), (3, 15): _Layout(31, 105)}
 _INTERPRETERS_HEAD = 5
 _INTERPRETER_SIZE, _INTERPRETER_ID, _INTERPRETER_NEXT = 6, 7, 8
-_MAIN_THREAD = 10
-_THREAD_SIZE = 22
+_THREADS_HEAD, _MAIN_THREAD = 9, 10
+_THREAD_SIZE, _THREAD_NEXT = 22, 24
 _SUPPORT_WORDS = 6
 
 KNOWN = tuple(_LAYOUTS)
@@ -66,10 +66,18 @@ class Runtime:
         self.is_final = (word >> 4 & 0xF) == _FINAL
         self.is_free_threaded = bool(free_threaded)
 
-    def request(self, script: str) -> None:
-        """Ask the main thread of the main interpreter to run the file ``script`` when it next can.
+    def threads(self) -> list[int]:
+        """The native ids of the threads of the main interpreter, the main thread first. Raises what
+        ``request`` does."""
+        with _memory(self.pid) as memory:
+            words = self._words(memory)
+            found = list(self._threads(memory, words, self._main_interpreter(memory, words)))
+        return sorted(found, key=lambda native: native != self.pid)
 
-        A second request replaces one that was not yet carried out. The main thread should be stopped
+    def request(self, script: str, thread: int | None = None) -> None:
+        """Ask a thread, by default the main thread, to run the file ``script`` when it next can.
+
+        A second request replaces one that was not yet carried out. The thread should be stopped
         meanwhile (tracing.py). Raises DisabledError if the program forbids it, UnknownLayoutError if its memory
         is not as expected, and OSError if it cannot be read or written.
         """
@@ -82,12 +90,15 @@ class Runtime:
             interpreter = self._main_interpreter(memory, words)
             if not struct.unpack("<i", _read(memory, interpreter + enabled, 4))[0]:
                 raise DisabledError
-            thread = self._main_thread(memory, words, interpreter)
-            _write(memory, thread + support + script_path, path)
-            _write(memory, thread + support + pending, struct.pack("<i", 1))
+            threads = self._threads(memory, words, interpreter)
+            state = threads.get(self.pid if thread is None else thread)
+            if state is None:
+                raise UnknownLayoutError(f"it has no Python thread {thread or self.pid} any more")
+            _write(memory, state + support + script_path, path)
+            _write(memory, state + support + pending, struct.pack("<i", 1))
             # Only the byte with the bit: the others hold the version of the instrumentation.
-            [events] = _read(memory, thread + breaker, 1)
-            _write(memory, thread + breaker, bytes([events | _PLEASE_STOP]))
+            [events] = _read(memory, state + breaker, 1)
+            _write(memory, state + breaker, bytes([events | _PLEASE_STOP]))
 
     def _words(self, memory: int) -> tuple[int, ...]:
         if self.version not in _LAYOUTS:
@@ -121,17 +132,24 @@ class Runtime:
             address = _word(memory, address + words[_INTERPRETER_NEXT])
         raise UnknownLayoutError("there is no main interpreter; the program is starting or ending")
 
-    def _main_thread(self, memory: int, words: tuple[int, ...], interpreter: int) -> int:
-        """The address of the state of the main thread, whose native id must be the process's."""
-        thread = _word(memory, interpreter + words[_MAIN_THREAD])
-        if not thread:
+    def _threads(self, memory: int, words: tuple[int, ...], interpreter: int) -> dict[int, int]:
+        """The address of each thread's state, by native id. The main thread's must be the process's."""
+        native = words[_LAYOUTS[self.version].native_thread_id]
+        main = _word(memory, interpreter + words[_MAIN_THREAD])
+        if not main:
             raise UnknownLayoutError("there is no main thread; the program is starting or ending")
-        native = _word(memory, thread + words[_LAYOUTS[self.version].native_thread_id])
-        if native != self.pid:
+        if (found := _word(memory, main + native)) != self.pid:
             raise UnknownLayoutError(
-                f"its Python runs in thread {native}, and not in the process's main thread"
+                f"its Python runs in thread {found}, and not in the process's main thread"
             )
-        return thread
+        threads = {self.pid: main}
+        state = _word(memory, interpreter + words[_THREADS_HEAD])
+        for _ in range(_MAX_THREADS):
+            if not state:
+                break
+            threads.setdefault(_word(memory, state + native), state)
+            state = _word(memory, state + words[_THREAD_NEXT])
+        return threads
 
 
 def find(pid: int) -> Runtime | None:

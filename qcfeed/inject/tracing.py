@@ -1,4 +1,4 @@
-"""Stops the main thread of a process for a moment, and thereby wakes it (ptrace(2)).
+"""Stops a thread of a process for a moment, and thereby wakes it (ptrace(2)).
 
 A thread that waits in ``epoll_wait`` returns from it when it is stopped and continued; Python then looks
 whether it was asked to run something, and waits again. ``PTRACE_SEIZE`` and ``PTRACE_INTERRUPT`` send no
@@ -30,46 +30,46 @@ _libc.ptrace.restype = ctypes.c_long
 
 
 @contextlib.contextmanager
-def stopped(pid: int) -> Iterator[None]:
-    """Stop the main thread until the end of the block, then wake it. It stands still for about 0.1 ms.
+def stopped(thread: int) -> Iterator[None]:
+    """Stop a thread, the main thread if it is a process's number, until the end of the block, then wake it. It stands still for about 0.1 ms.
 
     Raises PermissionError if it may not be traced, ProcessLookupError if it has ended, and TimeoutError
     if it does not stop.
     """
-    _ptrace(_SEIZE, pid)
+    _ptrace(_SEIZE, thread)
     signal = 0
     try:
-        _ptrace(_INTERRUPT, pid)
-        signal = _signal_at_stop(pid)
+        _ptrace(_INTERRUPT, thread)
+        signal = _signal_at_stop(thread)
         yield
     finally:
         with contextlib.suppress(ProcessLookupError):
-            _ptrace(_DETACH, pid, signal)
+            _ptrace(_DETACH, thread, signal)
 
 
-def wake(pid: int) -> None:
-    """Wake the main thread from a wait for events. Raises what ``stopped`` does."""
-    with stopped(pid):
+def wake(thread: int) -> None:
+    """Wake a thread from a wait for events. Raises what ``stopped`` does."""
+    with stopped(thread):
         pass
 
 
-def _signal_at_stop(pid: int) -> int:
+def _signal_at_stop(thread: int) -> int:
     """Wait until the thread has stopped. The signal that it was about to get, which it must still get;
     0 for none."""
     deadline = time.monotonic() + STOP_TIMEOUT_S
     while True:
-        found, status = os.waitpid(pid, _WALL | os.WNOHANG)
+        found, status = os.waitpid(thread, _WALL | os.WNOHANG)
         if found:
             break
         if time.monotonic() > deadline:
-            raise TimeoutError(f"the main thread of process {pid} cannot be interrupted")
+            raise TimeoutError(f"thread {thread} cannot be interrupted")
         time.sleep(_POLL_S)
     if not os.WIFSTOPPED(status):
-        raise ProcessLookupError(f"process {pid} has ended")
+        raise ProcessLookupError(f"thread {thread} has ended")
     return 0 if status >> 16 == _EVENT_STOP else os.WSTOPSIG(status)
 
 
-def _ptrace(request: int, pid: int, data: int = 0) -> None:
-    if _libc.ptrace(request, pid, None, data) < 0:
+def _ptrace(request: int, thread: int, data: int = 0) -> None:
+    if _libc.ptrace(request, thread, None, data) < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))

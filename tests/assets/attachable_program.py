@@ -65,5 +65,9 @@ elif "uvloop" in sys.argv:
     import uvloop
 
     uvloop.run(main())
+elif "thread" in sys.argv:
+    thread = threading.Thread(target=asyncio.run, args=(main(),), name="loop")
+    thread.start()
+    thread.join()
 else:
     asyncio.run(main())

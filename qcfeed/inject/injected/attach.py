@@ -17,20 +17,21 @@ from qcfeed.inject.injected import loops
 RESIDENT = "qcfeed.inject.resident"
 
 
-def work(main: Any, arguments: dict[str, Any]) -> Any:
-    """Attach the loop of the main thread, else the only other one.
+def work(here: Any, arguments: dict[str, Any]) -> Any:
+    """Attach the loop of the thread that ran this script, which is the main thread if it can; else the only
+    other one.
 
     Cost: 0.5 s of imports in a thread of its own, which the program shares the interpreter with; then 5 ms
     in the loop.
     """
-    found = loops.running(main)
+    found = loops.running(here)
     if not found:
         return _error("no_running_loop", *loops.NONE_RUNS)
-    if main is None and len(found) > 1:
+    if here is None and len(found) > 1:
         names = ", ".join(thread for thread, _ in found)
         return _error(
             "usage",
-            f"{len(found)} event loops run in it, and none in its main thread: {names}",
+            f"{len(found)} event loops run in it, and none in the main thread: {names}",
             "`qcfeed tasks --pid` shows them; call `qcfeed.attach(...)` in the one that you mean",
         )
     before = set(sys.modules)

@@ -1,6 +1,6 @@
 """Starts the work that was sent, in a thread of its own, and reports its result over a Unix socket.
 
-The interpreter calls ``begin`` between any two instructions of the program's main thread, perhaps while
+The interpreter calls ``begin`` between any two instructions of one of the program's threads, perhaps while
 that holds a lock. So ``begin`` only starts a thread, with ``_thread`` because ``threading`` takes a lock.
 """
 
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
         def undo(self) -> None: ...
 
     Arguments = dict[str, Any]
-    Work = Callable[[Any, Arguments], Arguments | Kept]
-    """Takes the loop that runs in the main thread, or None, and the arguments."""
+    Here = tuple[int, Any] | None
+    Work = Callable[[Here, Arguments], Arguments | Kept]
+    """Takes the thread that ran the script with its running loop, or None; and the arguments."""
 
 CONNECT_TIMEOUT_S = 2.0
 _MAX_TRACE = 4_000
@@ -35,11 +36,12 @@ def begin(directory: str, load: Callable[[], Work], arguments: Arguments, answer
     long it may take to confirm that it has the result."""
     asyncio = sys.modules.get("asyncio")
     loop = None if asyncio is None else asyncio._get_running_loop()  # noqa: SLF001
-    _thread.start_new_thread(_run, (directory, load, loop, arguments, answer_s))
+    here = None if loop is None else (_thread.get_ident(), loop)
+    _thread.start_new_thread(_run, (directory, load, here, arguments, answer_s))
 
 
 def _run(
-    directory: str, load: Callable[[], Work], loop: Any, arguments: Arguments, answer_s: float
+    directory: str, load: Callable[[], Work], here: Here, arguments: Arguments, answer_s: float
 ) -> None:
     import contextlib
     import socket
@@ -51,7 +53,7 @@ def _run(
         except OSError:
             _remove(directory)  # the command was killed: nobody waits, so nothing is done
             return
-        result = _result_of(load, loop, arguments)
+        result = _result_of(load, here, arguments)
         kept = None if isinstance(result, dict) else result
         if not _told(command, result if kept is None else kept.result, answer_s):
             _remove(directory)  # the command was killed meanwhile, or has given up
@@ -59,12 +61,12 @@ def _run(
                 kept.undo()
 
 
-def _result_of(load: Callable[[], Work], loop: Any, arguments: Arguments) -> Any:
+def _result_of(load: Callable[[], Work], here: Here, arguments: Arguments) -> Any:
     if "asyncio" not in sys.modules:  # the work imports it, which would leave it behind
         message, hint = "it does not use asyncio", "`py-spy dump --pid` shows what it does"
         return {"error": {"code": "no_running_loop", "message": message, "hint": hint}}
     try:
-        return load()(loop, arguments)
+        return load()(here, arguments)
     except BaseException as error:  # noqa: BLE001 - nothing may be raised into the program
         import traceback
 

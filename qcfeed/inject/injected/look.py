@@ -17,13 +17,13 @@ TURN_S = 0.001
 _PAUSE_S = 50e-6
 
 
-def work(main: Any, _: dict[str, Any]) -> dict[str, Any]:
+def work(here: Any, _: dict[str, Any]) -> dict[str, Any]:
     """The groups of every running loop. Runs in a thread of its own, in slices.
 
     Cost: asyncio's list of all tasks, in one step (0.1 us per task), and 1-2 us per task in slices.
     """
     began = time.monotonic()
-    found = [_of_loop(thread, loop) for thread, loop in loops.running(main)]
+    found = [_of_loop(thread, loop) for thread, loop in loops.running(here)]
     return {
         "python": sys.version.split()[0],
         "pid": os.getpid(),

@@ -24,11 +24,11 @@ _LOOP_OF = {
 }
 
 
-def running(main: Any) -> list[tuple[str, Any]]:
-    """The name of the thread and the loop, for each running loop; that of the main thread (``main``, or
-    None) first. The control plane's own is left out. Cost: 1 us per frame of each thread."""
+def running(here: tuple[int, Any] | None) -> list[tuple[str, Any]]:
+    """The name of the thread and the loop, for each running loop. ``here``: a thread and its loop, which
+    comes first. The control plane's own is left out. Cost: 1 us per frame of each thread."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
-    found = [] if main is None else [("MainThread", main)]
+    found = [] if here is None else [(names.get(here[0], str(here[0])), here[1])]
     for ident, frame in sys._current_frames().items():  # noqa: SLF001
         if names.get(ident) == _CONTROL_PLANE:
             continue

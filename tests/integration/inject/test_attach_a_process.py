@@ -131,6 +131,22 @@ def test_it_is_detached_by_itself_after_the_time_of_for(
     assert qcfeed(tmp_path, "attach", str(target.pid), on=on).returncode == 0  # and again
 
 
+def test_a_loop_in_another_thread_is_reached_while_the_main_thread_waits_for_it(
+    tmp_path: Path, on: str
+) -> None:
+    with attachable(tmp_path, on, "thread") as target:
+        before, pid = target.ask(), str(target.pid)
+        looked = qcfeed(tmp_path, "tasks", "--pid", pid, "-o", "json", on=on)
+        [loop] = json.loads(looked.stdout)["loops"]
+        assert (loop["thread"], loop["total"]) == ("loop", 12)
+        assert qcfeed(tmp_path, "attach", pid, on=on).returncode == 0
+        target.ask("spawn")
+        told = qcfeed(tmp_path, "--instance", f"pid-{pid}", "tasks", "--by-location", on=on)
+        assert LINE in told.stdout
+        assert qcfeed(tmp_path, "detach", pid, on=on).returncode == 0
+        is_restored(target, before)
+
+
 @pytest.mark.parametrize("words", ["uvloop", "eager"])
 def test_on_other_loops_and_factories(tmp_path: Path, on: str, words: str) -> None:
     with attachable(tmp_path, on, words) as target:
