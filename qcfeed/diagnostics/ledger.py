@@ -66,7 +66,7 @@ class Ledger:
         ledger.uninstall()
 
     Cost: creating and finishing a trivial task takes 1.5 x as long, and a live task takes 130 bytes
-    more, up to Python 3.13; 2.2 x and 270 bytes from 3.14 on, where plain tasks are faster
+    more, up to Python 3.13; 1.9 x and 270 bytes from 3.14 on, where plain tasks are faster
     (docs/performance.md).
 
     The ledger does not see tasks that were created before it, nor those that a library creates by
