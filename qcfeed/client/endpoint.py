@@ -57,9 +57,15 @@ def parse(text: str) -> Endpoint:
 
 def explain(error: OSError) -> str:
     """Why a connection failed, as the system describes it; asyncio's text names only the address."""
+    import ssl  # imported here: TLS is rare, and the import is slow
+
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {error.reason or error}"
     if error.errno is not None and error.errno > 0:  # getaddrinfo's numbers are negative
         return os.strerror(error.errno)
-    return error.strerror or str(error)
+    return error.strerror or str(error) or f"the connection was lost ({type(error).__name__})"
 
 
 def _has_more(url: SplitResult) -> bool:

@@ -38,6 +38,8 @@ _BY_CLOSE: dict[int, type[QcfeedError]] = {
     CloseCode.UNKNOWN_SYMBOL: UnknownSymbolError,
 }
 _MAX_TEXT = 200
+MAX_RETRY_IN = 300.0
+"""The most seconds to wait because a server asks for it."""
 
 
 class RetryableError(Exception):
@@ -49,7 +51,7 @@ class RetryableError(Exception):
     def __init__(self, reason: str, retry_in: float = 0.0) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.retry_in = retry_in
+        self.retry_in = min(retry_in, MAX_RETRY_IN)
 
 
 def from_http(

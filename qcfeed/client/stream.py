@@ -154,7 +154,7 @@ async def _connection(
             received = _received(url, await socket.receive(), retry_in)
             yield received
             if isinstance(received.message, GoingAway):
-                retry_in = received.message.retry_after_ms / 1000
+                retry_in = min(received.message.retry_after_ms / 1000, refusals.MAX_RETRY_IN)
             elif isinstance(received.message, Error):
                 raise refusals.from_error(received.message)
 
@@ -178,13 +178,16 @@ def _received(url: str, frame: aiohttp.WSMessage, retry_in: float) -> Received:
 
 
 def _unreachable(server: Endpoint, error: Exception) -> UnreachableError:
-    return UnreachableError(
-        f"cannot reach {server}: {_describe(error)}",
-        hint="start the service with `qcfeed serve`, or give its URL with --server",
-    )
+    hint = "start the service with `qcfeed serve`, or give its URL with --server"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        hint = "SSL_CERT_FILE=FILE names the certificates to trust; is it the right host?"
+    return UnreachableError(f"cannot reach {server}: {_describe(error)}", hint=hint)
 
 
 def _describe(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        cause = error.certificate_error
+        return explain(cause) if isinstance(cause, OSError) else str(cause)
     if isinstance(error, aiohttp.ClientConnectorError):
         return explain(error.os_error)
     if isinstance(error, TimeoutError):

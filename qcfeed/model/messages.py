@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from enum import IntEnum, StrEnum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from qcfeed.formats import decimal
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
@@ -16,6 +18,7 @@ from qcfeed.model.symbol import Symbol
 
 # An integer stays an integer on the wire: 300, not 300.0.
 Size = int | float | None
+Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class Tick(msgspec.Struct, frozen=True, gc=False):
@@ -79,9 +82,9 @@ class Quote(msgspec.Struct, frozen=True, gc=False, tag="quote", omit_defaults=Tr
     last: float | None
     ts: str
     epoch: str
-    seq: int
-    conflated: int = 0
-    dropped: int = 0
+    seq: Count
+    conflated: Count = 0
+    dropped: Count = 0
 
 
 class Band(StrEnum):
@@ -109,7 +112,7 @@ class Status(msgspec.Struct, frozen=True, tag="status", omit_defaults=True):
 
     symbol: str
     state: Band
-    age_ms: int
+    age_ms: Count
     reason: StaleReason | None = None
 
 
@@ -125,7 +128,7 @@ class Error(msgspec.Struct, frozen=True, tag="error", omit_defaults=True):
 class GoingAway(msgspec.Struct, frozen=True, tag="going_away"):
     """The service is shutting down; reconnect after ``retry_after_ms``, which differs per client."""
 
-    retry_after_ms: int
+    retry_after_ms: Count
 
 
 class Subscribed(msgspec.Struct, frozen=True, tag="subscribed"):
