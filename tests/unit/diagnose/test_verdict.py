@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
+from qcfeed.control.handlers.findings import NEXT_COMMANDS
 from qcfeed.diagnose import (
     alerts,
     causes,
@@ -382,6 +383,28 @@ def test_a_leak_is_likely_before_it_is_proved() -> None:
 def test_orphans_are_not_reported_as_never_ending_too() -> None:
     both = leak(findings=ledger_findings(rule("orphans", count=20_000), NEVER_ENDING))
     assert [each.rule for each in diagnose(both).findings] == ["zombies"]
+
+
+LEDGER_RULES = sorted(set(NEXT_COMMANDS) - {"growing", "late_wakeup"})
+"""Rules that can prove something; the other two only suspect."""
+
+
+@pytest.mark.parametrize("name", LEDGER_RULES)
+@pytest.mark.parametrize("certainty", list(Certainty))
+def test_the_verdict_and_the_list_of_findings_agree(name: str, certainty: Certainty) -> None:
+    """`qcfeed diagnose` and `qcfeed tasks findings` exit with the same status."""
+    figures = {"count": 1, "worst_s": 3.0, "ago_s": 1.0, "since_s": 4.0, "place": "app.py:31 f"}
+    told = rule(name, certainty=certainty, **figures)
+    evidence = healthy(findings=ledger_findings(told))
+    if name == "orphans":
+        evidence.after = snapshot(location(live=9, orphaned=9), after_s=5.0)
+    if name == "incomplete_ledger":
+        evidence.after = _incomplete(told.summary)
+    is_finding = certainty is not Certainty.SUSPECTED or name in (
+        "blocked_loop",
+        "incomplete_ledger",
+    )
+    assert bool(diagnose(evidence).findings) == is_finding
 
 
 def test_explained_growth_is_told_as_demand() -> None:
