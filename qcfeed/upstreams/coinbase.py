@@ -351,7 +351,7 @@ class Coinbase:
             raise UpstreamError(f"{self._url} refused: {why[:_MAX_REASON]}")
         refused = {name for each in named for name in self._pending[each]} or {*self._pending}
         for name in refused:
-            del self._pending[name]
+            self._pending.pop(name, None)  # an answer to an older request may have listed it
             feed = self._active_feed(name)
             self.subscribed.pop(name, None)
             if name in named:

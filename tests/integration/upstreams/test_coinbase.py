@@ -447,6 +447,30 @@ class TestRefusal:
         assert asked.count(["BTC-USD"]) == 1
         assert all(len(each) == 1 for each in asked)
 
+    async def test_a_refused_group_is_requested_again_without_the_product_that_is_gone(
+        self, server: CoinbaseServer, upstream: Coinbase
+    ) -> None:
+        """Known products share a request; one of them has been delisted in the meantime.
+
+        While it is answered, the answer to an older request lists one of them.
+        """
+        for product in ("BTC-USD", "ETH-USD"):
+            async with running(upstream, product) as (sink, _):
+                await sink.until_ticks(2)
+        server.script = {name: script for name, script in SCRIPT.items() if name != "ETH-USD"}
+        listed = {"type": "subscriptions", "channels": [{"name": "x", "product_ids": ["BTC-USD"]}]}
+        async with running(upstream, "SOL-EUR") as (other, served):
+            await other.until_ticks(2)
+            btc, eth = running(upstream, "BTC-USD"), running(upstream, "ETH-USD")
+            async with btc as (sink, _), eth as (_, gone):
+                await server.say(listed)
+                await asyncio.wait((gone,), timeout=PATIENCE)
+                with pytest.raises(UnknownSymbolError):
+                    gone.result()
+                await sink.until_ticks(2)
+            assert not served.done()
+        assert ["BTC-USD", "ETH-USD"] in [request["product_ids"] for request in server.requests]
+
     async def test_a_long_reason_names_the_product_and_costs_little(
         self, server: CoinbaseServer, upstream: Coinbase
     ) -> None:
