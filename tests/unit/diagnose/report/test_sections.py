@@ -59,6 +59,7 @@ def test_the_timeline_of_the_incident_has_its_first_and_last_row() -> None:
     assert grid.rows[0][:4] == ("00:00:00", "2.1 GiB", "1,247", "342")
     assert grid.rows[-1][:4] == ("02:15:00", "14.2 GiB", "47,829", "15,892")
     assert len(grid.rows) == time_sections.TIMELINE_ROWS
+    assert grid.right == {1, 2, 3, 4}, "its numbers are aligned, its times are not"
 
 
 def test_without_history_the_timeline_names_its_window() -> None:
@@ -73,6 +74,8 @@ def test_stale_symbols_are_listed_oldest_first() -> None:
             feed("AAPL", band="stale", reason="upstream_silent", age_s=16.0),
             feed("AMZN", band="dead", age_s=1_208.0, last_quote_at="2024-03-20T01:55:12.000Z"),
             feed("IBM"),
+            feed("TSLA", band="stale", age_s=None),
+            feed("MSFT", band="stale", age_s=0.5),
         ]
     )
     (_, grid) = section(sections.blocks(material(evidence)), "Quote staleness")
@@ -80,6 +83,8 @@ def test_stale_symbols_are_listed_oldest_first() -> None:
     assert [tuple(row) for row in grid.rows] == [
         ("AMZN", "01:55:12", "20m08s", "DEAD", "-"),
         ("AAPL", "never", "16s", "STALE", "upstream silent"),
+        ("MSFT", "never", "500ms", "STALE", "-"),
+        ("TSLA", "never", "-", "STALE", "-"),
     ]
 
 
