@@ -108,6 +108,21 @@ async def test_unsent_bytes_are_sent_later_in_order() -> None:
         assert await received(peer, 8) == b"and more"
 
 
+async def test_a_push_sends_what_the_kernel_takes_and_the_rest_follows_when_it_is_queued() -> None:
+    async with connected() as (protocol, peer):
+        transport = protocol.transport
+        taken = 0
+        with pytest.raises(BlockingIOError) as full:
+            while True:
+                taken += transport.push(MEGABYTES[taken:])
+        assert 0 < taken < len(MEGABYTES)
+        assert transport.get_write_buffer_size() == 0, "the caller has the rest"
+        transport.queue_unsent(MEGABYTES[taken:], full.value)
+        assert transport.get_write_buffer_size() == len(MEGABYTES) - taken
+        assert await received(peer, len(MEGABYTES)) == MEGABYTES
+    assert protocol.ended == [None]
+
+
 async def test_the_buffer_limits_are_the_same_as_asyncio_s() -> None:
     async with connected() as (protocol, _peer):
         transport = protocol.transport
