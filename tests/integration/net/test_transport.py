@@ -13,6 +13,7 @@ import pytest
 
 from qcfeed.net import listen
 from qcfeed.net.acceptor import Acceptor, Address
+from qcfeed.net.poller import Poller
 from qcfeed.net.transport import Transport
 from tests.support.running_service import until
 
@@ -108,11 +109,24 @@ async def test_unsent_bytes_are_sent_later_in_order() -> None:
         assert await received(peer, 8) == b"and more"
 
 
+async def test_a_request_that_arrived_before_its_connection_was_accepted_is_read_at_once() -> None:
+    ours, peer = socket.socketpair()
+    ours.setblocking(False)
+    with peer:
+        peer.sendall(b"GET / HTTP/1.1")
+        poller, protocol = Poller(asyncio.get_running_loop()), Keeping()
+        transport = Transport(poller, socket.SocketType(fileno=ours.detach()), protocol)
+        assert protocol.heard == b"GET / HTTP/1.1"
+        poller.close_when_idle()
+        transport.abort()
+        await until(lambda: protocol.ended, "its end is reported")
+
+
 async def test_a_push_sends_what_the_kernel_takes_and_the_rest_follows_when_it_is_queued() -> None:
     async with connected() as (protocol, peer):
         transport = protocol.transport
         taken = 0
-        with pytest.raises(BlockingIOError) as full:
+        with pytest.raises(BlockingIOError) as full:  # noqa: PT012 - any push may be the one
             while True:
                 taken += transport.push(MEGABYTES[taken:])
         assert 0 < taken < len(MEGABYTES)
