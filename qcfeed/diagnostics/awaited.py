@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import itertools
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from qcfeed.diagnostics import thread_pools, wait_rules, waits
@@ -142,14 +144,15 @@ def _reacquires(links: list[Any]) -> bool:
     return any(link.__qualname__ == "Lock.acquire" for link in links)
 
 
-def pending(awaited: Any) -> list[Any]:
+def pending(awaited: Any) -> Iterator[Any]:
     """The pending futures of a gather, a TaskGroup or a collection."""
     if isinstance(awaited, asyncio.TaskGroup):
         awaited = awaited._tasks  # noqa: SLF001
     children = getattr(awaited, "_children", awaited)
-    return [each for each in tuple(children) if not each.done()]
+    return (each for each in tuple(children) if not each.done())
 
 
 def _only_pending(awaited: Any) -> Any:
-    found = pending(awaited) if awaited is not None else []
+    """The pending future if there is exactly one; it looks no further than the second."""
+    found = list(itertools.islice(pending(awaited), 2)) if awaited is not None else []
     return found[0] if len(found) == 1 else None

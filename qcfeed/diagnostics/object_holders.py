@@ -21,6 +21,7 @@ from qcfeed.diagnostics.thread_pools import ThreadPool
 
 MAX_SHOWN = 3
 """Holders of one object that are described."""
+_SORTED = 100
 _MAX_PATH = 10
 """Holders that are followed, one behind the other."""
 
@@ -93,22 +94,29 @@ def holders_of(found: Found, world: World) -> tuple[tuple[Holder, ...], int]:
     tasks, how = tasks_behind(found, world), _how(found)
     if not tasks:
         tasks, how = list(world.referrers.get(id(found.awaited), ())), "refers to it"
-    tasks.sort(
-        key=lambda task: wait_rules.serial(task, world.ledger) or 0
-    )  # 0: older than the ledger
+        tasks = _oldest_first(tasks, world)
     return tuple(describe(each, how, world) for each in tasks[:MAX_SHOWN]), len(tasks)
 
 
 def tasks_behind(found: Found, world: World) -> list[AnyTask]:
-    """The tasks that hold an object, or that are awaited. Cost: 1 us."""
+    """The tasks that hold an object, or that are awaited, oldest first. Cost: 1 us each."""
     thing = found.awaited
     if isinstance(thing, asyncio.Task):
         return [thing]
     if found.kind in awaited.MANY and thing is not None:
-        return [each for each in awaited.pending(thing) if isinstance(each, asyncio.Task)]
+        tasks = [each for each in awaited.pending(thing) if isinstance(each, asyncio.Task)]
+        return _oldest_first(tasks, world)
     if isinstance(thing, LOCKS) and world.locks is not None:
-        return [task for ref in world.locks.of(thing) if (task := ref()) is not None]
+        tasks = [task for ref in world.locks.of(thing) if (task := ref()) is not None]
+        return _oldest_first(tasks, world)
     return []
+
+
+def _oldest_first(tasks: list[AnyTask], world: World) -> list[AnyTask]:
+    """Of more than _SORTED tasks, only so many are sorted. A task that no ledger recorded comes first, as
+    it is usually older than the ledger."""
+    first = sorted(tasks[:_SORTED], key=lambda task: wait_rules.serial(task, world.ledger) or 0)
+    return first + tasks[_SORTED:]
 
 
 def path_behind(found: Found, world: World) -> Path:
@@ -121,7 +129,7 @@ def path_behind(found: Found, world: World) -> Path:
         tasks = tasks_behind(following, world)
         if not tasks:
             break
-        is_certain = is_certain and len(tasks) == 1
+        is_certain = is_certain and len(tasks) == 1 and _has_one_holder(following)
         if any(tasks[0] is each for each in way):
             return Path(tuple(described), deadlock=is_certain)
         if way:
@@ -131,6 +139,14 @@ def path_behind(found: Found, world: World) -> Path:
         if following is not None and is_certain:
             is_certain = waits.timeout(following.seen.links, tasks[0]) is None
     return Path(tuple(described))
+
+
+def _has_one_holder(found: Found) -> bool:
+    """Whether no holder can have been missed. A semaphore may have others, acquired without a block."""
+    thing = found.awaited
+    if isinstance(thing, asyncio.Semaphore):
+        return getattr(thing, "_bound_value", None) == 1
+    return True
 
 
 def describe(task: AnyTask, how: str, world: World) -> Holder:

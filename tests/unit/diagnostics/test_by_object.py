@@ -303,6 +303,54 @@ async def test_the_path_leads_through_awaited_tasks(program: Program) -> None:
     assert not row.path.deadlock
 
 
+@pytest.mark.parametrize(
+    ("semaphore", "is_deadlock"),
+    [
+        (lambda: asyncio.BoundedSemaphore(1), True),
+        (lambda: asyncio.BoundedSemaphore(2), False),
+        (lambda: asyncio.Semaphore(2), False),
+    ],
+)
+async def test_a_ring_is_no_deadlock_if_another_holder_may_let_go(
+    program: Program, semaphore: Callable[[], Any], is_deadlock: bool
+) -> None:
+    pool, go, free = Pool(), asyncio.Event(), semaphore()
+
+    async def one_then_the_other(one: Any, other: Any) -> None:
+        async with one:
+            await go.wait()
+            async with other:
+                pass
+
+    ring = await program.run(
+        one_then_the_other(free, pool.lock), one_then_the_other(pool.lock, free)
+    )
+    if not free.locked():
+        await free.acquire()  # the second holder is the test, and cannot be seen
+    go.set()
+    await until(lambda: all("acquire" in waits.kind(task) for task in ring))
+    rows = {row.object.kind: row for row in program.look().rows}
+    assert rows["Semaphore"].object.holder_count == 1
+    assert rows["Semaphore"].path.deadlock is is_deadlock
+    assert rows["Lock"].path.deadlock is is_deadlock
+
+
+async def test_a_task_that_awaits_several_is_in_no_certain_deadlock(program: Program) -> None:
+    lock = asyncio.Lock()
+
+    async def wait_for_any() -> None:
+        async with lock:
+            some = [asyncio.create_task(each) for each in (work(lock, nothing), sleep_long())]
+            program.tasks.extend(some)
+            await asyncio.wait(some, return_when=asyncio.FIRST_COMPLETED)
+
+    await program.run(wait_for_any())
+    await asyncio.sleep(0)
+    (row,) = (each for each in program.look().rows if each.object.kind == "Lock")
+    assert row.object.holders[0].coroutine.endswith("wait_for_any")
+    assert not row.path.deadlock
+
+
 async def test_a_semaphore_has_several_holders(program: Program) -> None:
     pool = Pool()
     holders = await program.run(*(work(pool.free, sleep_long) for _ in range(2)))

@@ -36,6 +36,17 @@ def test_nothing_is_kept_of_a_freed_object() -> None:
     assert len(known) == before
 
 
+def test_an_object_never_gets_the_number_of_a_freed_one_at_its_place() -> None:
+    freed, thing = Thing(), Thing()
+    before = number_of(freed)
+    left = object_numbers._known[id(freed)]
+    del freed
+    object_numbers._known[id(thing)] = left  # as if its callback had not run yet
+    first = number_of(thing)
+    assert first != before
+    assert number_of(thing) == first
+
+
 def test_what_cannot_be_referred_to_weakly_has_no_number() -> None:
     assert number_of([]) is None
     assert number_of(asyncio.TimerHandle) is not None
