@@ -51,6 +51,7 @@ QUOTES = Row(
                 Query(rate("qcfeed_feed_restarts_total"), "{{instance}} restarts"),
                 Query(rate("qcfeed_upstream_reconnects_total"), "{{instance}} reconnects"),
                 Query(rate("qcfeed_upstream_gaps_total"), "{{instance}} gaps"),
+                Query(rate("qcfeed_upstream_invalid_messages_total"), "{{instance}} invalid"),
             ),
             alerts=(alerts.UPSTREAM_DOWN,),
         ),
