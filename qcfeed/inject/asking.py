@@ -58,10 +58,8 @@ def _answer(
     while (left := deadline - time.monotonic()) > 0:
         if (connection := _accepted(target, listener, min(left, NUDGE_S))) is not None:
             return connection
-        with contextlib.suppress(TimeoutError, PermissionError):
-            _wake(target, thread)
-    with contextlib.suppress(QcfeedError):
-        _request(target, _EMPTY, thread)
+        _wake(target, thread)
+    _withdraw(target, thread)
     return _accepted(target, listener, LATE_S)
 
 
@@ -77,9 +75,32 @@ def _accepted(target: Target, listener: socket.socket, within: float) -> socket.
 
 def _wake(target: Target, thread: int) -> None:
     try:
-        tracing.wake(thread)
+        with contextlib.suppress(PermissionError):  # somebody else has begun to trace it
+            tracing.wake(thread)
     except ProcessLookupError as error:
         raise process.gone(target.pid) from error
+    except TimeoutError as error:
+        _withdraw(target, thread)
+        # This command must end now: a thread that stops late stands still until its tracer ends.
+        raise _does_not_react(target) from error
+
+
+def _withdraw(target: Target, thread: int) -> None:
+    """Have the thread run nothing in place of the script."""
+    with contextlib.suppress(QcfeedError, runtime.UnknownLayoutError, OSError):
+        try:
+            with tracing.stopped(thread):
+                target.runtime.request(_EMPTY, thread)
+        except (TimeoutError, PermissionError):
+            target.runtime.request(_EMPTY, thread)
+
+
+def _does_not_react(target: Target) -> UnreachableError:
+    return UnreachableError(
+        f"process {target.pid} does not react: a thread of it waits in the kernel, for a disk or a network"
+        " file system",
+        hint=f"`cat /proc/{target.pid}/stack` as root shows where; try again later",
+    )
 
 
 def _request(target: Target, script: str, thread: int) -> None:
@@ -91,11 +112,7 @@ def _request(target: Target, script: str, thread: int) -> None:
     except PermissionError as error:
         raise process.not_permitted(target.pid) from error
     except TimeoutError as error:
-        raise UnreachableError(
-            f"process {target.pid} does not react: its main thread waits in the kernel, for a disk"
-            " or a network file system",
-            hint=f"`cat /proc/{target.pid}/stack` as root shows where; try again later",
-        ) from error
+        raise _does_not_react(target) from error
     except runtime.DisabledError as error:
         raise NotAllowedError(
             f"process {target.pid} was started with remote debugging switched off"
