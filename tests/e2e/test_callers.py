@@ -6,14 +6,19 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.support.program import program
-from tests.support.shell import qcfeed
+from tests.support.shell import qcfeed, until
 
 LIBRARY = """
 import asyncio
 
 def watch(symbol):
-    return asyncio.create_task(asyncio.sleep(3600), name=symbol)
+    return asyncio.create_task(updates(), name=symbol)
+
+async def updates():
+    await asyncio.Event().wait()
 """
 BOT = """
 import asyncio
@@ -37,14 +42,62 @@ asyncio.run(main())
 """
 
 
-def line_of(comment: str) -> int:
-    return next(n for n, text in enumerate(BOT.splitlines(), 1) if text.endswith(f"# {comment}"))
+LEAKY_BOT = """
+import asyncio
+import exchange
+from qcfeed import attach
+
+async def main():
+    attach("bot")
+    kept = []
+    while True:
+        kept += [exchange.watch("BTC")]  # leaks
+        exchange.watch("ETH").cancel()  # is sound
+        await asyncio.sleep(0.02)
+
+asyncio.run(main())
+"""
 
 
-def test_the_application_s_line_is_shown_and_can_be_grouped_by(tmp_path: Path) -> None:
-    installed = tmp_path / "lib" / "site-packages"
-    installed.mkdir(parents=True)
-    (installed / "exchange.py").write_text(LIBRARY)
+def line_of(comment: str, program: str = BOT) -> int:
+    return next(
+        n for n, text in enumerate(program.splitlines(), 1) if text.endswith(f"# {comment}")
+    )
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """A directory of installed packages, with the library."""
+    directory = tmp_path / "lib" / "site-packages"
+    directory.mkdir(parents=True)
+    (directory / "exchange.py").write_text(LIBRARY)
+    return directory
+
+
+def test_of_two_callers_of_one_library_the_verdict_names_the_one_that_leaks(
+    tmp_path: Path, installed: Path
+) -> None:
+    (tmp_path / "bot.py").write_text(LEAKY_BOT)
+    leaks, sound = (line_of(each, LEAKY_BOT) for each in ("leaks", "is sound"))
+    with program(tmp_path, str(tmp_path / "bot.py"), PYTHONPATH=str(installed)):
+        said = ""
+
+        def is_found() -> bool:
+            nonlocal said
+            said = qcfeed(tmp_path, "--instance", "bot", "diagnose", "--window", "1s").stdout
+            return said.startswith("LEAK")
+
+        until(is_found, "the leak to be found")
+    at = f"exchange.py:5 < bot.py:{leaks}"
+    assert at in said.splitlines()[0]
+    assert 'kept += [exchange.watch("BTC")]  # leaks' in said  # the application's line of source
+    assert f"tasks --site '{at}'" in said
+    assert f"bot.py:{sound}" not in said
+
+
+def test_the_application_s_line_is_shown_and_can_be_grouped_by(
+    tmp_path: Path, installed: Path
+) -> None:
     (tmp_path / "bot.py").write_text(BOT)
     first, second, third, fourth = map(line_of, ("first", "second", "third", "fourth"))
     with program(tmp_path, str(tmp_path / "bot.py"), PYTHONPATH=str(installed)) as running:
