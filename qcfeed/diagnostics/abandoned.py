@@ -16,6 +16,7 @@ reported: only a cancellation will end it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import sys
 import weakref
@@ -36,6 +37,8 @@ _WAKING = (asyncio.Event, asyncio.Queue, asyncio.Lock, asyncio.Semaphore, asynci
 """Objects whose waiters are woken only by code that has the object."""
 _RESCUERS = ("Timeout", "CancelScope")
 """Types of asyncio, async_timeout and anyio that may end a wait, by name."""
+_MANAGERS = (contextlib._GeneratorContextManager, contextlib._AsyncGeneratorContextManager)  # noqa: SLF001
+"""Context managers that are written as generators."""
 
 OLDEST_PER_LOCATION = 20
 """Tasks per spawn location that are checked: the oldest, which have waited longest."""
@@ -123,7 +126,7 @@ def only_its_own(task: AnyTask | None) -> bool:
         thing = found.awaited
         exits = [each for link in links for each in chain.held(link) if _is_bound(each, thing)]
         holders = [found, *links, *exits]
-        return not _extra_references(thing, holders) and not _is_rescued(task, links)
+        return not _extra_references(thing, holders) and not is_rescued(task, links)
     except Exception:  # noqa: BLE001 - a task class of the program may raise anything
         return False
 
@@ -144,7 +147,7 @@ def _other_holders(task: AnyTask) -> OtherHolders | None:
     if _extra_references(waiter, [task, end, *links]) or not _is_named(waiter, links):
         return None
     weakly = weakref.getweakrefcount(waiter) > 0
-    if _is_rescued(task, links) or awaiters.is_main(task):
+    if is_rescued(task, links) or awaiters.is_main(task):
         return None
     if task._fut_waiter is not waiter or waiter.done():  # type: ignore[attr-defined]  # noqa: SLF001
         return None  # the task went on meanwhile: this runs in another thread
@@ -182,21 +185,29 @@ def _is_named(waiter: object, links: list[Any]) -> bool:
     )
 
 
-def _is_rescued(task: AnyTask, links: list[Any], levels: int = _MAX_LEVELS) -> bool:
-    """Whether a timeout may end the wait: the task's own, or that of a task that awaits it."""
+def is_rescued(task: AnyTask, links: list[Any], levels: int = _MAX_LEVELS) -> bool:
+    """Whether a timeout may end the wait: the task's own, or that of a task that awaits it.
+
+    ``links``: the task's await chain. True if there are more than ``levels`` of awaiters to look at.
+    """
     if waits.timeout(links, task) is not None or any(map(_may_end, links)):
         return True
     behind = [each.task for each in awaiters.of(task)]
     if behind and not levels:
         return True  # too deep to tell, so do not report it
-    return any(_is_rescued(each, chain.links(each.get_coro()), levels - 1) for each in behind)
+    return any(is_rescued(each, chain.links(each.get_coro()), levels - 1) for each in behind)
 
 
-def _may_end(link: Any) -> bool:
-    held = chain.held(link)
-    return any(
-        type(thing).__name__ in _RESCUERS for each in held for thing in (each, chain.bound_to(each))
-    )
+def _may_end(link: Any, levels: int = _MAX_LEVELS) -> bool:
+    """Whether a link is in a block that ends after a time. The block may be inside a context manager that
+    is written as a generator, as anyio's ``fail_after`` is."""
+    for each in chain.held(link):
+        for thing in (each, chain.bound_to(each)):
+            if type(thing).__name__ in _RESCUERS:
+                return True
+            if levels and type(thing) in _MANAGERS and _may_end(thing.gen, levels - 1):
+                return True
+    return False
 
 
 def _calibrate() -> int:

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from qcfeed.diagnostics import awaited, wait_rules, waits
+from qcfeed.diagnostics import awaited, chain, wait_rules, waits
+from qcfeed.diagnostics.abandoned import is_rescued
 from qcfeed.diagnostics.awaited import Found
 from qcfeed.diagnostics.lock_holders import LOCKS, LockHolders
 from qcfeed.diagnostics.site import AnyTask
@@ -60,7 +61,7 @@ class Path(NamedTuple):
     """The holders behind a holder, nearest first.
 
     ``deadlock``: the path comes back to a task that is on it, every task on it waits for the next one
-    alone, and no timeout ends a wait: none of them can go on.
+    alone, and no timeout of theirs or of their awaiters ends a wait: none of them can go on.
     """
 
     holders: tuple[Holder, ...] = ()
@@ -131,13 +132,12 @@ def path_behind(found: Found, world: World) -> Path:
             break
         is_certain = is_certain and len(tasks) == 1 and _has_one_holder(following)
         if any(tasks[0] is each for each in way):
-            return Path(tuple(described), deadlock=is_certain)
+            rescued = any(is_rescued(each, chain.links(each.get_coro())) for each in way)
+            return Path(tuple(described), deadlock=is_certain and not rescued)
         if way:
             described.append(describe(tasks[0], _how(following), world))
         way.append(tasks[0])
         following = awaited.find(tasks[0], world.pools)
-        if following is not None and is_certain:
-            is_certain = waits.timeout(following.seen.links, tasks[0]) is None
     return Path(tuple(described))
 
 

@@ -361,6 +361,11 @@ async def under_a_cancel_scope(stage: Stage) -> None:
         await forgotten_by_the_caller(stage)
 
 
+async def under_a_cancel_scope_in_a_generator(stage: Stage) -> None:
+    with anyio.fail_after(3600):
+        await forgotten_by_the_caller(stage)
+
+
 async def for_its_own_cancellation(stage: Stage) -> None:
     await asyncio.Future()
 
@@ -508,6 +513,7 @@ SOMEBODY = [
     under_a_timeout_without_end,
     waited_for_with_a_limit,
     under_a_cancel_scope,
+    under_a_cancel_scope_in_a_generator,
     for_its_own_cancellation,
     on_a_stream,
     on_a_full_stream,

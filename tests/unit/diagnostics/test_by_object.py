@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
+import anyio
 import pytest
 import pytest_asyncio
 
@@ -266,18 +267,29 @@ async def test_two_tasks_that_hold_each_others_lock_are_a_deadlock(program: Prog
     )
 
 
-async def test_a_timeout_ends_what_would_be_a_deadlock(program: Program) -> None:
+async def with_timeout(lock: asyncio.Lock) -> None:
+    async with asyncio.timeout(3600), lock, lock:
+        pass
+
+
+async def with_wait_for(lock: asyncio.Lock) -> None:
+    await asyncio.wait_for(work(lock, lambda: work(lock, nothing)), 3600)
+
+
+async def with_anyio(lock: asyncio.Lock) -> None:
+    with anyio.fail_after(3600):
+        await work(lock, lambda: work(lock, nothing))
+
+
+@pytest.mark.parametrize("enter_twice", [with_timeout, with_wait_for, with_anyio])
+async def test_a_timeout_ends_what_would_be_a_deadlock(
+    program: Program, enter_twice: Callable[[asyncio.Lock], Coroutine[Any, Any, None]]
+) -> None:
     lock = asyncio.Lock()
-
-    async def enter_twice(seconds: float | None) -> None:
-        async with asyncio.timeout(seconds), lock, lock:
-            pass
-
-    (task,) = await program.run(enter_twice(3600))
-    row = program.only()
-    assert [each.label for each in row.object.holders] == [
-        f"task {waits.wait_rules.serial(task)} ({enter_twice.__qualname__})"
-    ]
+    (task,) = await program.run(enter_twice(lock))
+    await until(lambda: waits.kind(task) == "Lock.acquire")
+    (row,) = (each for each in program.look().rows if each.object.kind == "Lock")
+    assert row.object.holders
     assert not row.path.deadlock
 
 
