@@ -18,6 +18,7 @@ from qcfeed.diagnose.evidence import Evidence
 from qcfeed.diagnose.runbooks import page_of
 from qcfeed.formats import age, count, milliseconds, plural, size, time_left
 from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding, Looked
+from qcfeed.model.tasks import TaskGroup
 
 HEALTHY, TOO_EARLY, SUSPECTED = "healthy", "too_early", "suspected"
 """Verdicts without a finding: nothing is wrong; not enough was seen to say so; look again."""
@@ -26,6 +27,10 @@ WARNINGS = frozenset({"blocked_loop", "late_wakeup", "stale_symbols", "slow_subs
 nobody as long as it does not last. A suspicion about tasks may not."""
 ENOUGH_S = 60.0
 """Seconds after which a leak of one task per second shows (diagnostics/survival.py)."""
+MANY_EARLIER = 20
+"""Tasks from before the ledger that are too many to say HEALTHY, where they are the majority."""
+TOLD_GROUPS = 2
+"""Groups of tasks from before the ledger that are named."""
 
 RULES: Sequence[Callable[[Evidence], Iterator[DiagnosisFinding]]] = (
     leaks.orphaned_tasks,
@@ -95,6 +100,12 @@ def _conclusion(
             f"NOTHING FOUND YET  {_counts(evidence)}: watched for {age(watched)}, and"
             f" a leak of 1 task per second needs {age(ENOUGH_S)}"
         )
+    earlier = sum(group.count for group in evidence.after.earlier)
+    if earlier >= MANY_EARLIER and earlier > evidence.after.totals.live:
+        return TOO_EARLY, (
+            f"NOTHING FOUND YET  {_counts(evidence)}: most tasks are from before the ledger, and how"
+            " old they are is not known"
+        )
     return HEALTHY, f"HEALTHY  {_counts(evidence)}: no problem found"
 
 
@@ -122,6 +133,8 @@ def _examined(evidence: Evidence) -> Iterator[Looked]:
         result=f"{count(totals.live)} live, {net:+,} in {age(evidence.seconds)},"
         f" {count(totals.orphaned)} orphaned{_untracked(evidence)}",
     )
+    if evidence.after.earlier:
+        yield Looked(subject="earlier", result=_earlier(evidence.after.earlier))
     if evidence.memory is not None:
         used, limit = evidence.memory.resident_bytes, evidence.memory.limit_bytes
         yield Looked(
@@ -139,6 +152,16 @@ def _examined(evidence: Evidence) -> Iterator[Looked]:
         for explained in evidence.findings.explained:
             yield Looked(subject="demand", result=explained)
     yield from _service(evidence)
+
+
+def _earlier(groups: Sequence[TaskGroup]) -> str:
+    """``108 tasks from before the ledger: 107 run refresh and wait at leak.py:2 (Event.wait)``"""
+    told = [
+        f"{count(each.count)} run {each.coroutine} and wait at {each.location} ({each.waiting})"
+        for each in groups[:TOLD_GROUPS]
+    ]
+    total = sum(each.count for each in groups)
+    return f"{plural(total, 'task')} from before the ledger: {'; '.join(told)}"
 
 
 def _untracked(evidence: Evidence) -> str:

@@ -28,7 +28,7 @@ from qcfeed.metrics.catalog import alerts as catalog
 from qcfeed.metrics.growth import Point
 from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding
 from qcfeed.model.status import Memory
-from qcfeed.model.tasks import TasksByLocation
+from qcfeed.model.tasks import TaskGroup, TasksByLocation
 from tests.support.evidence_builders import (
     GIB,
     LEAKY,
@@ -362,6 +362,28 @@ def test_nothing_is_called_healthy_before_a_slow_leak_would_show() -> None:
     assert judged.headline.endswith("watched for 12s, and a leak of 1 task per second needs 1m00s")
     unread = diagnose(healthy(findings=None))
     assert (unread.verdict, unread.findings) == ("too_early", [])
+
+
+@pytest.mark.parametrize(("earlier", "verdict"), [(19, "healthy"), (107, "too_early")])
+def test_a_program_with_mostly_unknown_tasks_is_not_called_healthy(
+    earlier: int, verdict: str
+) -> None:
+    group = TaskGroup(
+        coroutine="refresh",
+        location="leak.py:2",
+        function="refresh",
+        waiting="Event.wait",
+        count=earlier,
+    )
+    evidence = healthy()
+    evidence.after.earlier = [group]
+    judged = diagnose(evidence)
+    assert judged.verdict == verdict
+    [told] = [each.result for each in judged.checks if each.subject == "earlier"]
+    assert told == (
+        f"{earlier} tasks from before the ledger: {earlier} run refresh and wait at leak.py:2"
+        " (Event.wait)"
+    )
 
 
 def test_a_suspicion_is_never_called_healthy() -> None:
