@@ -2,7 +2,8 @@
 
     sim:?rate=10&seed=7          quotes per second per symbol, or `max`; the seed of the prices
     replay:FILE?speed=2&loop=1   a recording; also `replay:///abs/file`; speed `max` or 0: unpaced
-    coinbase:?silence=10         the public feed; seconds of silence after which it counts as lost
+    coinbase:?silence=10         the public feed; seconds of silence after which it counts as lost;
+                                 reads the exchange's list of products, too
     coinbase+ws://HOST:PORT/     another server with the same protocol; coinbase+wss:// with TLS;
                                  products=http://HOST/products names the list of its products
 
