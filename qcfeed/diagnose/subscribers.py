@@ -115,17 +115,20 @@ def orphaned_subscriptions(evidence: Evidence) -> Iterator[DiagnosisFinding]:
     lasting = before is not None and before.orphaned_subscriptions > 0
     listed = evidence.orphans.orphans if evidence.orphans is not None else []
     symbols = sorted({each.symbol for each in listed if each.serial is None and each.symbol})
-    what = f"{plural(number, 'subscription')} {'is' if number == 1 else 'are'} orphaned"
+    what = (
+        f"{count(number)} of {plural(after.subscriptions, 'subscription')}"
+        f" {'is' if number == 1 else 'are'} orphaned"
+    )
     more = number - (before.orphaned_subscriptions if before is not None else 0)
     yield DiagnosisFinding(
         rule="orphaned_subscriptions",
         kind="LEAK",
         certainty=Certainty.PROVED if lasting else Certainty.SUSPECTED,
         urgency=72,
-        headline=f"{what} of {plural(after.subscriptions, 'subscription')}: nobody reads them",
+        headline=f"{what}: nobody reads them",
         cause=f"{what}: their connections are closed, and they keep feeds open",
         evidence=[
-            f"{more:+,} in {age(evidence.seconds)}",
+            f"{f'{more:+,}' if more else 'no more'} in {age(evidence.seconds)}",
             *([f"symbols: {_some(symbols)}"] if symbols else []),
         ],
         count=number,
