@@ -26,6 +26,7 @@ from qcfeed.diagnostics import (
 from qcfeed.diagnostics.ended_task import EndedTaskInfo, Outcome
 from qcfeed.diagnostics.filters import Filter, LabelRow
 from qcfeed.diagnostics.ledger import Ledger
+from qcfeed.diagnostics.object_holders import Holder
 from qcfeed.diagnostics.object_rows import ObjectRow
 from qcfeed.diagnostics.scan import LiveTaskScan, Oldest, info_of_ref, oldest
 from qcfeed.diagnostics.site import Site
@@ -212,19 +213,32 @@ def _waited_object(row: ObjectRow) -> WaitedObject:
     return WaitedObject(
         kind=waited.kind,
         label=waited.label,
-        number=waited.number,
+        object_number=waited.number,
         name=waited.name,
         state=waited.state,
-        tasks=row.tasks,
-        objects=row.objects,
+        task_count=row.tasks,
+        object_count=row.objects,
         waiters=row.waiters,
         at=waited.at,
-        locations=row.locations,
+        spawn_locations=row.locations,
         holder=row.holder,
-        holders=msgspec.convert(waited.holders, list[ObjectHolder], from_attributes=True),
+        holders=list(map(_holder, waited.holders)),
         holder_count=waited.holder_count,
-        path=msgspec.convert(row.path.holders, list[ObjectHolder], from_attributes=True),
+        path=list(map(_holder, row.path.holders)),
         deadlock=row.path.deadlock,
+    )
+
+
+def _holder(holder: Holder) -> ObjectHolder:
+    return ObjectHolder(
+        how=holder.how,
+        label=holder.label,
+        serial=holder.serial,
+        name=holder.name,
+        coroutine=holder.coroutine,
+        location=holder.location,
+        state=holder.waits,
+        waits_for=holder.waits_for,
     )
 
 

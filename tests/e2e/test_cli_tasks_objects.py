@@ -92,16 +92,16 @@ def test_a_deadlock_and_a_full_pool_are_told_with_their_holders(
 ) -> None:
     found = objects(tmp_path)
     book, account = found["Exchange.book"], found["Exchange.account"]
-    assert (book["tasks"], account["tasks"]) == (200, 1)
+    assert (book["task_count"], account["task_count"]) == (200, 1)
     assert book["deadlock"]
     assert account["deadlock"]
     (trader,), (refresher,) = book["holders"], account["holders"]
     assert (trader["name"], refresher["name"]) == ("trade", "refresh")
-    assert trader["waits"].startswith("Lock.acquire (1 waiting) at ")
+    assert trader["state"].startswith("Lock.acquire (1 waiting) at ")
     assert trader["waits_for"] == account["label"]
     assert refresher["location"].endswith(f"bot.py:{REFRESH}")
     pool = found["thread pool"]
-    assert pool["tasks"] == 100
+    assert pool["task_count"] == 100
     assert "threads busy, " in pool["state"]
     event = found["Exchange.connected"]
     assert event["holders"][0]["coroutine"] == "main"

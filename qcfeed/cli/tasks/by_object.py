@@ -22,7 +22,7 @@ from qcfeed.model.task_objects import TasksByObject, WaitedObject
 
 def _object(row: WaitedObject) -> str:
     """``Lock 3 (Pool._lock)``; ``timer each`` for tasks with an object of their own."""
-    label = f"{row.label} each" if row.objects > 1 else row.label
+    label = f"{row.label} each" if row.object_count > 1 else row.label
     return f"{label} ({row.name})" if row.name else label
 
 
@@ -32,14 +32,19 @@ def _deadlock_colour(row: WaitedObject) -> str | None:
 
 OBJECT_TABLE: Table[WaitedObject] = Table(
     (
-        Column("tasks", show=formats.count, right=True),
+        Column("task_count", header="TASKS", show=formats.count, right=True),
         Column("object", _object, least=14),
-        Column("objects", show=formats.count, right=True, wide=True),
+        Column("object_count", header="OBJECTS", show=formats.count, right=True, wide=True),
         Column("waiters", show=formats.count, right=True, wide=True),
         Column("state", least=12, rank=1),
         Column("at", header="WAITS AT", least=16),
         Column("holder", least=20, colour=_deadlock_colour),
-        Column("locations", value=lambda row: " ".join(row.locations), wide=True),
+        Column(
+            "spawn_locations",
+            header="LOCATIONS",
+            value=lambda row: " ".join(row.spawn_locations),
+            wide=True,
+        ),
     ),
     identity=_object,
 )
@@ -114,19 +119,19 @@ def with_growth(before: TasksByObject, after: TasksByObject) -> TasksByObject:
         count = earlier.get(_key(row), 0 if is_complete else None)
         known = same and count is not None
         row.per_minute = (_count(row) - (count or 0)) * 60 / seconds if known else None
-    after.objects.sort(key=lambda row: (-(row.per_minute or 0), -row.tasks))
+    after.objects.sort(key=lambda row: (-(row.per_minute or 0), -row.task_count))
     after.window_s = seconds
     return after
 
 
 def _key(row: WaitedObject) -> tuple[str, int | None, str]:
     """What identifies a row: the object, or the kind and the function in which the tasks wait."""
-    return row.kind, row.number, "" if row.number is not None else row.at
+    return row.kind, row.object_number, "" if row.object_number is not None else row.at
 
 
 def _count(row: WaitedObject) -> int:
     """The object's own count is exact, where the number of tasks may be an estimate."""
-    return row.tasks if row.waiters is None else row.waiters
+    return row.task_count if row.waiters is None else row.waiters
 
 
 def _tell_limits(answer: TasksByObject, rows: list[WaitedObject]) -> None:

@@ -89,20 +89,22 @@ async def test_a_lock_its_waiters_and_its_holder(spawn, call) -> None:
     assert answer["schema"] == "qcfeed.tasks.by_object/1"
     assert (answer["live"], answer["sampled"], answer["total"]) == (9, 9, 3)
     lock, event, timer = answer["objects"]
-    assert (lock["tasks"], lock["kind"], lock["name"]) == (5, "Lock", "Pool.lock")
-    assert lock["label"] == f"Lock {lock['number']}"
-    assert (event["tasks"], event["kind"], event["waiters"]) == (3, "Event", 3)
+    assert (lock["task_count"], lock["kind"], lock["name"]) == (5, "Lock", "Pool.lock")
+    assert lock["label"] == f"Lock {lock['object_number']}"
+    assert (event["task_count"], event["kind"], event["waiters"]) == (3, "Event", 3)
     (holder,) = lock["holders"]
     assert (holder["how"], holder["label"]) == ("holds", f"task {holder['serial']} (ours)")
     assert holder["location"].startswith(f"{HERE}:")
-    assert (timer["tasks"], timer["objects"], lock["deadlock"]) == (1, 1, False)
+    assert (timer["task_count"], timer["object_count"], lock["deadlock"]) == (1, 1, False)
 
 
 async def test_csv_names_and_a_limit(spawn, call) -> None:
     spawn(4, get_ready, pool := Pool())
     await asyncio.sleep(0)
     rows = list(csv.DictReader(io.StringIO((await call("-o", "csv", "--name", "ours")).out)))
-    assert [(row["tasks"], row["objects"], row["waiters"]) for row in rows] == [("4", "1", "4")]
+    assert [(row["task_count"], row["object_count"], row["waiters"]) for row in rows] == [
+        ("4", "1", "4")
+    ]
     assert rows[0]["object"].endswith("(Pool.ready)")
     spawn(1, work, pool)
     await asyncio.sleep(0)
@@ -151,7 +153,7 @@ async def test_a_window_shows_which_object_gets_more_waiters(spawn, call) -> Non
     answer = json.loads(left.out)
     first, second = answer["objects"]
     assert first["per_minute"] > 0
-    assert (second["per_minute"], second["tasks"]) == (0, 30)
+    assert (second["per_minute"], second["task_count"]) == (0, 30)
     assert answer["window_s"] > 0
     left = await call("--window", "10ms", "--name", "ours")
     assert left.out.split()[:3] == ["TASKS", "NET/MIN", "OBJECT"]
@@ -199,14 +201,14 @@ def row(number: int | None, tasks: int, *, waiters: int | None = None) -> Waited
     return WaitedObject(
         kind="Event",
         label="Event",
-        number=number,
+        object_number=number,
         name="",
         state="",
-        tasks=tasks,
-        objects=1,
+        task_count=tasks,
+        object_count=1,
         waiters=waiters,
         at="x.py:1 f",
-        locations=[],
+        spawn_locations=[],
         holder="",
         holders=[],
         holder_count=0,
@@ -230,7 +232,7 @@ def look(second: int, *rows: WaitedObject, pid: int = 1, total: int | None = Non
 
 
 def rates(found: TasksByObject) -> list[tuple[int | None, object]]:
-    return [(row.number, row.per_minute) for row in found.objects]
+    return [(row.object_number, row.per_minute) for row in found.objects]
 
 
 def test_growth_is_by_object_and_the_strongest_comes_first() -> None:
