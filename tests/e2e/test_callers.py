@@ -124,6 +124,14 @@ def test_the_application_s_line_is_shown_and_can_be_grouped_by(
             assert sum(found.values()) == number
         listed = qcfeed(tmp_path, "--instance", "bot", "tasks", "--name", "ETH").stdout
         assert listed.count(f"exchange.py:5 < bot.py:{second}") == 2
+        words = ("__complete", "fish", "--instance", "bot", "tasks", "--site", "exchange")
+
+        def completed() -> list[str]:
+            lines = qcfeed(tmp_path, *words).stdout.splitlines()
+            return [line for line in lines if line.startswith("exchange")]
+
+        # TAB gives up after a fifth of a second, which a busy machine may take.
+        until(lambda: completed() == ["exchange.py:5\t5 live"], "TAB to list the place once")
         unknown = qcfeed(tmp_path, "--instance", "bot", "tasks", "--by", "colour")
         assert unknown.returncode == 2
         assert "give location, caller, creator, object, or label:KEY" in unknown.stderr

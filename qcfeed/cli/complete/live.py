@@ -175,10 +175,15 @@ def _feeds(services: _Services) -> Values:
 
 
 def _locations(services: _Services) -> Values:
+    live: dict[str, int] = {}
+    orphaned: dict[str, int] = {}
     for row in services.ask("/v1/tasks/by-location")["locations"]:
-        orphaned = f", {row['orphaned']:,} orphaned" if row["orphaned"] else ""
         for place in places(row["location"]):
-            yield place, f"{row['live']:,} live{orphaned}"
+            live[place] = live.get(place, 0) + row["live"]
+            orphaned[place] = orphaned.get(place, 0) + row["orphaned"]
+    for place, number in live.items():
+        orphans = f", {orphaned[place]:,} orphaned" if orphaned[place] else ""
+        yield place, f"{number:,} live{orphans}"
 
 
 def _runbooks(_: _Services) -> Values:
