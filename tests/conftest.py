@@ -9,6 +9,7 @@ from collections.abc import Generator
 
 import hypothesis
 import pytest
+from coverage import Coverage
 
 from tests.support.patience import PATIENCE
 
@@ -37,6 +38,12 @@ def pytest_configure() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:  # storms of thousands of connections have both ends in this process
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def pytest_sessionfinish() -> None:
+    # xdist waits for this, but ends a worker ten seconds later: a busy machine may need longer to save.
+    if (measuring := Coverage.current()) is not None:
+        measuring.save()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -110,7 +110,7 @@ async def _read_and_close(client: Sansio) -> CloseConnection:
             assert pongs == 1
             assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
             return event
-        if isinstance(event, Ping):
+        if isinstance(event, Ping) and len(seqs) < QUOTES:  # afterwards only the close is awaited
             client.send(event.response())
         pongs += isinstance(event, Pong) and event.payload == b"amid"
         if isinstance(event, TextMessage):
