@@ -37,6 +37,13 @@ GOOD = {
 }  # fmt: skip
 
 
+async def test_a_connection_is_shown_with_the_address_of_its_client(running: Running) -> None:
+    async with await running.client() as client:
+        await client.message("quote")
+        (connection,) = running.service.gateway.connections
+        assert connection.peer == f"127.0.0.1:{client.port}"
+
+
 @pytest.mark.parametrize("sent", GOOD.values(), ids=GOOD)
 async def test_a_good_upgrade(running: Running, sent: bytes) -> None:
     async with await RawClient.connect(running.port) as client:

@@ -12,7 +12,7 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Request
 
 from qcfeed.model.symbol import MAX_LENGTH
-from qcfeed.ws.handshake import Accepted, check_upgrade
+from qcfeed.ws.handshake import Accepted, check_upgrade, parse_query
 from qcfeed.ws.refusal import Refusal
 from qcfeed.ws.request_head import MAX_HEAD, Head, HeadReader
 from tests.support.raw_websocket import frame, head
@@ -157,3 +157,18 @@ def test_426_names_the_protocol_to_upgrade_to() -> None:
         assert answer.status == 426
         assert b"\r\nUpgrade: websocket\r\n" in answer.response()
         assert b"\r\nConnection: close, Upgrade\r\n" in answer.response()
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        (b"slow=\xff", "the query is not ASCII"),
+        (b"slow=never", "slow=never is not one of "),
+        (b"compress=2", "compress=2 must be 0 or 1"),
+    ],
+)
+def test_an_invalid_option_is_refused_with_its_reason(query: bytes, message: str) -> None:
+    refusal = parse_query(query)
+    assert isinstance(refusal, Refusal)
+    assert (refusal.status, refusal.code) == (400, "invalid_option")
+    assert refusal.message.startswith(message)
