@@ -105,10 +105,11 @@ def attachable(
         variables["PYTHONPATH"] = str(ROOT)
     else:
         on = _without_packages(on)
+    own = {name: text for name, text in environment(home).items() if name != "PYTHONPATH"}
     with (home / "program.log").open("w") as log:
         process = subprocess.Popen(
             [on, *options, str(SOURCE), *words],
-            env=environment(home) | variables,
+            env=own | variables,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
