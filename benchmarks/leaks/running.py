@@ -20,7 +20,7 @@ from benchmarks.leaks.program import STARTED
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = ROOT / ".venv-leaks"
 TOOL_PACKAGES = ("aiomonitor", "pyleak")
-START_PATIENCE = 60.0
+START_PATIENCE = 180.0
 
 _MAKING = threading.Lock()
 
