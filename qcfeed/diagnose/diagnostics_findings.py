@@ -74,6 +74,8 @@ def _from_ledger(
 def growing_untracked(evidence: Evidence) -> Iterator[DiagnosisFinding]:
     """Untracked tasks that grow in number: they have no location, so no other rule can judge them."""
     before, after = evidence.before.totals.untracked, evidence.after.totals.untracked
+    if evidence.findings is not None and evidence.findings.untracked_explained:
+        return
     known = list(evidence.ledger_findings("untracked_tasks"))
     is_proved = any(Certainty(each.certainty) is Certainty.PROVED for each in known)
     if after - before < MIN_UNTRACKED_GROWTH or is_proved or evidence.after.totals.incomplete:

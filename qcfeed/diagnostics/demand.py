@@ -69,6 +69,19 @@ def reasons(tasks: Iterable[TaskInfo]) -> list[Reason | None]:
     ]
 
 
+def serving(tasks: Iterable[AnyTask | None]) -> int:
+    """How many of these tasks hold an open connection that no more than MAX_SHARING of them hold.
+
+    From any thread; never raises. Cost: 20-330 us each.
+    """
+    held = [
+        next((each.number for each in connections(task) if each.state in _SERVES), None)
+        for task in tasks
+    ]
+    shared = Counter(held)
+    return sum(each is not None and shared[each] <= MAX_SHARING for each in held)
+
+
 def most_frequent(found: Iterable[Reason | None]) -> Reason | None:
     """The most frequent kind of reason, with the longest time of that kind."""
     known = [each for each in found if each is not None]

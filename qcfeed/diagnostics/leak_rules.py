@@ -66,6 +66,8 @@ def explained(seen: Observations) -> Iterator[str]:
             yield f"{tasks.location}: {rate}; {Kind.PARENT.value}, created at {tasks.parents}"
         elif tasks.reason is not None and tasks.reason.kind.explains_growth:
             yield f"{tasks.location}: {rate}; {tasks.reason.kind.value}"
+    if seen.untracked.are_explained and seen.untracked.counts[-1:] != [0]:
+        yield f"{seen.untracked.counts[-1]:,} untracked tasks: {Kind.CONNECTION.value}"
     known = {tasks.location for tasks in seen.survivors}
     for location, reason in seen.explained.items():
         if location not in known:

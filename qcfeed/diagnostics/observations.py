@@ -11,6 +11,9 @@ from qcfeed.diagnostics.survival import Survival
 from qcfeed.diagnostics.unretrieved import UnretrievedGroup
 from qcfeed.diagnostics.watchdog import Stall
 
+MOST = 0.9
+"""Share of a sample that counts as nearly all of it."""
+
 
 @dataclass(slots=True)
 class SuspectTasks:
@@ -34,11 +37,19 @@ class UntrackedTasks:
 
     ``counts``: how many there were at each snapshot, oldest first. ``tracked``: live tracked tasks at
     the last snapshot. ``coroutines``: name and number of the coroutines that a sample of them runs.
+    ``serving``: how many of that sample hold an open connection of their own.
     """
 
     counts: list[int] = field(default_factory=list)
     tracked: int = 0
     coroutines: list[tuple[str, int]] = field(default_factory=list)
+    serving: int = 0
+
+    @property
+    def are_explained(self) -> bool:
+        """Whether nearly all of them hold an open connection: more of them are more demand."""
+        sampled = sum(number for _, number in self.coroutines)
+        return sampled > 0 and self.serving >= MOST * sampled
 
 
 @dataclass(slots=True)

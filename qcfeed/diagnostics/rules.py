@@ -78,8 +78,10 @@ def incomplete(seen: Observations) -> Iterator[Finding]:
 
 def untracked(seen: Observations) -> Iterator[Finding]:
     """Untracked tasks, which have no spawn location: a leak if their number keeps growing; otherwise
-    reported if they are the majority."""
+    reported if they are the majority. Not if they serve connections, one each."""
     counts = seen.untracked.counts
+    if seen.untracked.are_explained:
+        return
     for span in SPANS:
         if len(counts) >= span and _trend(counts[-span:]):
             yield _growing_untracked(seen.untracked, seen.times, span)

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from qcfeed.diagnostics import orphans, snapshot
+from qcfeed.diagnostics import demand, orphans, snapshot
 from qcfeed.diagnostics.abandoned import IS_RELIABLE, AbandonedTasks
 from qcfeed.diagnostics.history import MAX_SNAPSHOTS, History, Series
 from qcfeed.diagnostics.ledger import Ledger
@@ -145,7 +145,12 @@ class DiagnosticsSampler:
         if counts:
             last = snapshot.by_location(self._ledger, now)
             counts[-1] = last.new_untracked
-        return UntrackedTasks(counts, last.totals.live, last.new_untracked_coroutines)
+        return UntrackedTasks(
+            counts,
+            last.totals.live,
+            last.new_untracked_coroutines,
+            demand.serving(ref() for ref in last.new_untracked_sample),
+        )
 
     def look(self, now: float) -> None:
         """Note which tasks are alive, to tell later which ones do not end."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -10,7 +11,7 @@ from qcfeed.diagnostics import orphans
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.scan import LiveTaskScan, Oldest
 from qcfeed.diagnostics.site import AnyTask, Site
-from qcfeed.diagnostics.task_info import TaskInfo, TaskRecord
+from qcfeed.diagnostics.task_info import TaskInfo, TaskRecord, TaskRef
 from qcfeed.diagnostics.waits import state
 
 _site = attrgetter("site")
@@ -65,13 +66,14 @@ class Row:
 @dataclass(slots=True)
 class TaskSnapshot:
     """``rows``: most live tasks first. ``new_untracked``: untracked tasks that were created after the
-    ledger was installed; ``new_untracked_coroutines``: the coroutines that a sample of them runs, the
-    most frequent first."""
+    ledger was installed; ``new_untracked_sample``: some of them; ``new_untracked_coroutines``: the coroutines
+    that these run, the most frequent first."""
 
     totals: Totals
     rows: list[Row] = field(default_factory=list)
     new_untracked: int = 0
     new_untracked_coroutines: list[tuple[str, int]] = field(default_factory=list)
+    new_untracked_sample: list[TaskRef] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -112,9 +114,9 @@ def by_location(ledger: Ledger, now: float) -> TaskSnapshot:
         setattr(snapshot.totals, count, sum(getattr(row, count) for row in snapshot.rows))
     snapshot.totals.untracked = untracked
     snapshot.new_untracked = max(0, untracked - ledger.earlier())
-    snapshot.new_untracked_coroutines = Counter(
-        map(coroutine, ledger.untracked_sample(reading))
-    ).most_common()
+    sample = ledger.untracked_sample(reading)
+    snapshot.new_untracked_coroutines = Counter(map(coroutine, sample)).most_common()
+    snapshot.new_untracked_sample = [weakref.ref(task) for task in sample]
     snapshot.totals.incomplete = ledger.incomplete()
     return snapshot
 

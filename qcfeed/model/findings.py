@@ -11,7 +11,7 @@ from qcfeed.model.answer import Answer
 
 class Findings(Answer, kw_only=True, tag="qcfeed.findings/3"):
     """Findings, the most certain first. ``explained``: growth that is no finding, because something explains it;
-    one sentence per location. ``snapshots`` and ``watched_s``: how much data the rules had.
+    one sentence per location. ``untracked_explained``: whether each untracked task holds an open connection. ``snapshots`` and ``watched_s``: how much data the rules had.
 
     ``skipped``: what they could not examine, and why.
     """
@@ -24,3 +24,4 @@ class Findings(Answer, kw_only=True, tag="qcfeed.findings/3"):
     watched_s: float
     skipped: list[str]
     explained: list[str]
+    untracked_explained: bool = False

@@ -50,6 +50,7 @@ class _View:
             watched_s=look.now - look.times[0] if look.times else 0.0,
             skipped=look.untold,
             explained=list(leak_rules.explained(look)),
+            untracked_explained=look.untracked.are_explained,
         )
 
 

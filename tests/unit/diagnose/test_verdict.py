@@ -341,6 +341,15 @@ def test_untracked_tasks_that_grow_meanwhile_are_never_called_healthy(
         assert judged.findings[0].evidence[-1] == "of wait (9)"
 
 
+def test_untracked_tasks_that_serve_connections_may_grow() -> None:
+    evidence = healthy()
+    evidence.before.totals.untracked, evidence.after.totals.untracked = 5, 500
+    assert diagnose(evidence).verdict == "untracked_tasks"
+    assert evidence.findings is not None
+    evidence.findings.untracked_explained = True
+    assert diagnose(evidence).verdict == "healthy"
+
+
 def test_untracked_tasks_are_part_of_a_healthy_verdict() -> None:
     evidence = healthy()
     evidence.before.totals.untracked = evidence.after.totals.untracked = 24

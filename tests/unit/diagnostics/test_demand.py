@@ -158,6 +158,8 @@ async def test_connections_that_the_program_opened_do_not_explain_growth(ledger:
         assert [each and each.kind for each in found] == [Kind.OPENED] * 5
         records = [ledger.record_of(task) for task in served]
         accepted = demand.reasons(record for record in records if record is not None)
+        assert demand.serving(served) == 5
+        assert demand.serving([*served, None]) == 5
         assert [each and each.kind for each in accepted] == [Kind.CONNECTION] * 5
     for _, writer in opened:
         writer.close()

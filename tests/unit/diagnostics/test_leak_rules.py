@@ -12,7 +12,7 @@ from qcfeed.diagnostics.demand import Kind, Reason
 from qcfeed.diagnostics.findings import Certainty, Finding
 from qcfeed.diagnostics.object_holders import Holder, Path
 from qcfeed.diagnostics.object_rows import ObjectRow
-from qcfeed.diagnostics.observations import Observations, Survivors
+from qcfeed.diagnostics.observations import Observations, Survivors, UntrackedTasks
 from qcfeed.diagnostics.survival import NEEDED, NEEDED_UNKNOWN, Survival
 from qcfeed.diagnostics.wait_objects import WaitObject
 
@@ -183,6 +183,13 @@ def test_what_explains_each_task_but_not_their_growth_is_a_suspicion(
     assert (finding.rule, finding.certainty) == ("growing", Certainty.SUSPECTED)
     assert finding.summary == f"300 more tasks per minute: {reason.kind.value}"
     assert finding.evidence == evidence
+
+
+def test_untracked_tasks_that_serve_connections_are_told_as_demand() -> None:
+    untracked = UntrackedTasks([20, 30], coroutines=[("start", 30)], serving=30)
+    assert told(untracked=untracked) == ["30 untracked tasks: each holds an open connection"]
+    untracked.serving = 20
+    assert told(untracked=untracked) == []
 
 
 def test_explanations_of_slower_growth_are_told_too() -> None:

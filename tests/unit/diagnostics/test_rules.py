@@ -244,9 +244,9 @@ def test_proved_findings_come_first() -> None:
 # ---------------------------------------------------------------- tasks around the ledger
 
 
-def around(counts: list[int], live: int = 0, **more) -> list[Finding]:
+def around(counts: list[int], live: int = 0, serving: int = 0, **more) -> list[Finding]:
     times = [n * EVERY for n in range(len(counts))]
-    seen = UntrackedTasks(counts, live, [("RequestHandler.start", 28), ("poll", 2)])
+    seen = UntrackedTasks(counts, live, [("RequestHandler.start", 28), ("poll", 2)], serving)
     return findings(Observations(now=0.0, times=times, untracked=seen, **more))
 
 
@@ -260,6 +260,13 @@ def test_untracked_tasks_are_suspected_if_they_are_the_majority() -> None:
         "most frequent coroutines of 30 sampled tasks: RequestHandler.start (28), poll (2)"
     )
     assert (finding.count, finding.location, finding.recheck_s) == (30, "", rules.RECHECK_S)
+
+
+def test_untracked_tasks_that_each_serve_a_connection_are_explained() -> None:
+    growing = [100 + 5 * n for n in range(60)]
+    for counts in ([30], growing):
+        assert around(counts, live=10, serving=28) == []
+        assert len(around(counts, live=10, serving=26)) == 1
 
 
 @pytest.mark.parametrize(("count", "live"), [(0, 0), (19, 0), (30, 30), (5_000, 6_000)])
