@@ -172,3 +172,11 @@ def test_an_invalid_option_is_refused_with_its_reason(query: bytes, message: str
     assert isinstance(refusal, Refusal)
     assert (refusal.status, refusal.code) == (400, "invalid_option")
     assert refusal.message.startswith(message)
+
+
+@pytest.mark.parametrize(("length", "status"), [(1_024, 400), (1_025, 414)])
+def test_a_path_of_up_to_1024_bytes_is_examined(length: int, status: int) -> None:
+    path = b"/quotes/".ljust(length, b"A")
+    refusal = check_upgrade(Head(b"GET", path, "1.1", {}))
+    assert isinstance(refusal, Refusal)
+    assert (refusal.status, refusal.code) == (status, "invalid_symbol")
