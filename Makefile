@@ -22,7 +22,7 @@ INCIDENT := tests/drills/test_zombie_feeds.py tests/e2e/test_top_of_the_incident
 BESIDE := -n auto --dist loadfile --no-loadscope-reorder
 
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-busy test-debug test-all test-versions check coverage format generate mutants bench bench-reap bench-startup bench-top bench-leaks soak clean
+.PHONY: help serve test test-busy test-all test-versions check lint format generate mutants bench bench-reap bench-startup bench-top bench-leaks soak clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,16 +57,13 @@ test-busy: $(VENV)/.suite $(VENV)/.parts  ## run all tests repeatedly, in random
 	$(BIN)/python scripts/test_busy.py --rounds $(ROUNDS) --busy $(BUSY) $(if $(SEED),--seed $(SEED)) \
 	  --pytest='$(BESIDE) $(ARGS)' $(FILES)
 
-test-debug: $(VENV)/.suite  ## run the tests that need one process, in asyncio's debug mode
-	PYTHONASYNCIODEBUG=1 $(BIN)/python -m pytest $(BESIDE) tests/integration tests/property tests/unit $(ARGS)
-
-coverage: $(VENV)/.suite  ## measure branch coverage of unit, property and integration tests
+check: lint  ## lint, then unit, property and integration tests in asyncio's debug mode, with a floor of branch coverage
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest -q $(BESIDE) tests/integration tests/property tests/unit $(ARGS)
+	PYTHONASYNCIODEBUG=1 $(BIN)/python -m coverage run -m pytest -q $(BESIDE) tests/integration tests/property tests/unit $(ARGS)
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 
-check: $(VENV)/.suite  ## check format, lint, types, import contracts and generated files
+lint: $(VENV)/.suite  ## check format, lint, types, import contracts and generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
