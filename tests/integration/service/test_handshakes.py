@@ -9,9 +9,11 @@ import aiohttp
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from qcfeed.ws import pending
 from tests.integration.service.conftest import Start
+from tests.support.patience import PATIENCE
 from tests.support.raw_websocket import KEY, RawClient, close, head, request
-from tests.support.running_service import Running
+from tests.support.running_service import Running, until
 from tests.support.websockets_client import connect_async
 
 GOOD = {
@@ -42,6 +44,23 @@ async def test_a_connection_is_shown_with_the_address_of_its_client(running: Run
         await client.message("quote")
         (connection,) = running.service.gateway.connections
         assert connection.peer == f"127.0.0.1:{client.port}"
+
+
+async def test_pending_connections_are_ordered_by_deadline_also_after_a_refusal(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pending, "HEAD_TIMEOUT", PATIENCE)
+    waiting = running.service.gateway.pending
+    async with (
+        await RawClient.connect(running.port) as first,
+        await RawClient.connect(running.port),
+    ):
+        await until(lambda: len(waiting) == 2, "both are accepted")
+        first.send(b"this is not HTTP\r\n\r\n")
+        assert (await first.response()).status == 400
+        deadlines = [each.deadline for each in waiting]
+        assert len(deadlines) == 2
+        assert deadlines == sorted(deadlines)
 
 
 @pytest.mark.parametrize("sent", GOOD.values(), ids=GOOD)
