@@ -20,7 +20,7 @@ from qcfeed.inject import process, requests
 from qcfeed.model.processes import ProcessAttached
 
 COST = (
-    "it will import qcfeed in a thread (0.5 s, 30 MB). Its loop stands still for 5 ms, and for about 0.1 s"
+    "it will import qcfeed in a thread (0.5 s, 30 to 45 MB). Its loop stands still for 5 ms, and for 0.1 to 0.2 s"
     " if it has 50,000 tasks. From then on each new task costs about 1 us more"
 )
 

@@ -31,7 +31,7 @@ _libc.ptrace.restype = ctypes.c_long
 
 @contextlib.contextmanager
 def stopped(thread: int) -> Iterator[None]:
-    """Stop a thread, the main thread if it is a process's number, until the end of the block, then wake it. It stands still for about 0.1 ms.
+    """Stop a thread, the main thread if it is a process's number, until the end of the block, then wake it. It stands still for 0.1 to 1 ms.
 
     Raises PermissionError if it may not be traced, ProcessLookupError if it has ended, and TimeoutError
     if it does not stop.

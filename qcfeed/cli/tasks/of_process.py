@@ -17,7 +17,7 @@ from qcfeed.inject import process, requests
 from qcfeed.model.processes import ProcessLoop, ProcessTasks
 
 COST = (
-    "a thread inside it will read its tasks. At 50,000 tasks that takes 0.1 to 0.3 s of one processor, in"
+    "a thread inside it will read its tasks. At 50,000 tasks that takes 0.1 to 0.4 s of one processor, in"
     " steps of 1 ms, and one of about 8 ms in which its loop stands still. Nothing is left there"
 )
 
