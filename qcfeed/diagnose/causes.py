@@ -10,6 +10,8 @@ from qcfeed.model.diagnosis import DiagnosisFinding, Symptom
 
 Relation = Callable[[Evidence, DiagnosisFinding, DiagnosisFinding], bool]
 
+WAKE_UP_S = 100e-6
+"""The longest that waking one task is assumed to take, in seconds."""
 LEAK_SHARE = 0.25
 """A leak explains memory, or its growth, if it accounts for at least this share of it."""
 
@@ -32,11 +34,13 @@ def _short_stall_by_its_tasks(
     """Whether a short stall comes from the leaked tasks.
 
     Tens of thousands of tasks that wake at once stall the loop for a moment. A long stall is a cause
-    of its own, even inside one of those tasks.
+    of its own, even inside one of those tasks, and so is one that so few tasks cannot bring about.
     """
     short = symptom.is_suspected and not evidence.stuck_s
     return short and any(
-        stall.location == cause.location and stall.place.startswith(f"{symptom.location} ")
+        stall.location == cause.location
+        and stall.place.startswith(f"{symptom.location} ")
+        and (stall.worst_s or 0.0) <= cause.count * WAKE_UP_S
         for stall in evidence.ledger_findings("blocked_loop")
     )
 

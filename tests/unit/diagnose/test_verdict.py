@@ -556,6 +556,15 @@ def test_slow_subscribers_are_named_the_furthest_behind_first() -> None:
     assert found.next[1] == "qcfeed subscribers kick --slow"
 
 
+@pytest.mark.parametrize(("tasks", "explains"), [(1_200, True), (1_199, False), (32, False)])
+def test_a_few_orphans_do_not_explain_a_stall(tasks: int, explains: bool) -> None:
+    """Of 0.12 s: that is 1,200 tasks, at 0.1 ms each."""
+    stall = dataclasses.replace(BLOCKED, location=LEAKY, worst_s=0.12, ago_s=3.0)
+    found = ledger_findings(rule("orphans", count=tasks, since_s=900.0), stall)
+    cause = worst(diagnose(leak(count=tasks, more=0, findings=found)))
+    assert ("blocked_loop" in {each.rule for each in cause.symptoms}) == explains
+
+
 def test_a_subscriber_that_was_briefly_behind_is_a_warning() -> None:
     judged = diagnose(healthy(slow=[subscriber(7, stalled_s=0.01)]))
     assert judged.verdict == "healthy"
