@@ -147,7 +147,10 @@ class SurvivorWatch:
         groups = self._groups
         for info in some:
             task = task_of(info)
-            coroutine = None if task is None else task.get_coro()
+            try:
+                coroutine = None if task is None else task.get_coro()
+            except Exception:  # noqa: BLE001 - a task class of the program may raise anything
+                coroutine = None
             is_plain = type(coroutine) is CoroutineType
             code = coroutine.cr_code if is_plain else _code(coroutine)  # type: ignore[union-attr]
             key = (info.site, id(code))
@@ -191,9 +194,7 @@ class SurvivorWatch:
             survival=survival,
             unexplained=round(share * survival.old),
             reason=demand.most_frequent(reasons),
-            waits=Counter(map(waits.kind_in_function, (each() for each in shown))).most_common(
-                _KINDS
-            ),
+            waits=_waits(shown),
             hung_up=sum(_is_hung_up(each) for each in shown),
             unwakeable=sum(_is_unwakeable(each) for each in shown),
             shared=self._shared_object(group.site, shown) if unexplained else None,
@@ -219,6 +220,12 @@ class SurvivorWatch:
         if not living or kept < ALL_BUT_FEW * followed or kept > ONE_PARENT_EACH * len(living):
             return ""
         return Counter(each.site.location for each in living.values()).most_common(1)[0][0]
+
+
+def _waits(records: list[TaskRecord]) -> list[tuple[str, int]]:
+    """What these tasks wait on, the most frequent first; without those that have ended meanwhile."""
+    kinds = (waits.kind_in_function(each()) for each in records)
+    return Counter(kind for kind in kinds if kind).most_common(_KINDS)
 
 
 def _is_hung_up(record: TaskRecord) -> bool:

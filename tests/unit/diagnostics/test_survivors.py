@@ -146,3 +146,25 @@ async def test_what_explains_a_growing_location(stage: Stage) -> None:
     await stage.start(forever, 30)
     stage.look()
     assert stage.watch.explain([at]) == {}
+
+
+class Odd(asyncio.Task[Any]):
+    """A task of a library that does not show its coroutine."""
+
+    def get_coro(self) -> Any:
+        raise RuntimeError("not now")
+
+
+async def test_a_task_class_that_raises_is_followed_all_the_same(stage: Stage) -> None:
+    loop = asyncio.get_running_loop()
+    before = loop.get_task_factory()
+    loop.set_task_factory(lambda loop, coro, **kwargs: Odd(coro, loop=loop, **kwargs))
+    chained = Ledger()
+    chained.install(loop)
+    odd = [asyncio.create_task(forever()) for _ in range(3)]
+    watch = SurvivorWatch(chained)
+    watch.note(stage.now)
+    assert watch.survivors(stage.now) == []
+    await stage.end(odd)
+    chained.uninstall()
+    loop.set_task_factory(before)
