@@ -41,7 +41,7 @@ async def running(start: Start) -> Running:
 @pytest.mark.parametrize("compress", [False, True])
 async def test_websockets(running: Running, compress: bool) -> None:
     address = f"{running.ws}/stream?compress={int(compress)}"
-    async with asyncio.timeout(PATIENCE), connect_async(address, max_queue=None) as client:
+    async with asyncio.timeout(PATIENCE), connect_async(address) as client:
         await client.send(SUBSCRIBE)
         await client.send(['{"action":', '"ping"', "}"])
         pongs = [await client.ping(b"%d" % n) for n in range(3)]
