@@ -11,6 +11,8 @@ from qcfeed.formats import age
 from qcfeed.model.diagnosis import DiagnosisFinding
 
 DRILL = "drill"
+UNREAD = "cannot judge the tasks: what the rules have found could not be read"
+"""Why nothing is known about leaks, if the service did not answer; ``skipped`` has the reason."""
 MIN_UNTRACKED_GROWTH = 20
 """More untracked tasks between the two snapshots; fewer are not worth waking a person."""
 
@@ -116,8 +118,11 @@ def running_drill(evidence: Evidence) -> Iterator[DiagnosisFinding]:
 
 
 def incomplete_ledger(evidence: Evidence) -> Iterator[DiagnosisFinding]:
-    """A ledger that does not see all tasks: the absence of other findings proves little."""
-    for reason in evidence.after.totals.incomplete:
+    """Tasks or findings that could not be seen: the absence of other findings proves little."""
+    # The rules were asked a moment later than the ledger, so the same reason may have other numbers.
+    told = [each.summary for each in evidence.ledger_findings("incomplete_ledger")]
+    unread = [] if evidence.findings is not None else [UNREAD]
+    for reason in [*(evidence.after.totals.incomplete or told), *unread]:
         yield DiagnosisFinding(
             rule="incomplete_ledger",
             kind="INCOMPLETE",

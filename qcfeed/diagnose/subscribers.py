@@ -13,6 +13,8 @@ from qcfeed.model.subscribers import Subscriber
 
 MAX_NAMED = 3
 """Connections that a finding names, the furthest behind first."""
+MIN_VANISHED, VANISHED_SHARE = 3, 0.01
+"""Peers that have vanished, and their share of all connections, from which it is a finding; fewer are a warning."""
 
 
 def slow_subscribers(evidence: Evidence) -> Iterator[DiagnosisFinding]:
@@ -47,7 +49,7 @@ def slow_subscribers(evidence: Evidence) -> Iterator[DiagnosisFinding]:
 
 
 def vanished_subscribers(evidence: Evidence) -> Iterator[DiagnosisFinding]:
-    """Connections whose peer has gone without closing: it answers no ping."""
+    """Connections whose peer has gone without closing: it answers no ping. A warning if they are few."""
     vanished = sorted(evidence.vanished, key=lambda each: -each.unanswered_s)
     closed = _more_closed(evidence, CloseCode.NO_PONG)
     if not vanished and not closed:
@@ -57,11 +59,12 @@ def vanished_subscribers(evidence: Evidence) -> Iterator[DiagnosisFinding]:
         parts.append(f"{plural(len(vanished), 'connection')} without an answer: {_names(vanished)}")
     if closed:
         parts.append(f"{count(closed)} closed in {age(evidence.seconds)}")
+    number = len(vanished) + closed
     what = "peers vanished without closing their connections"
     yield DiagnosisFinding(
         rule="vanished_subscribers",
         kind="VANISHED",
-        certainty=Certainty.PROVED,
+        certainty=Certainty.PROVED if _is_many(evidence, number) else Certainty.SUSPECTED,
         urgency=42,
         headline=f"{what}: {'; '.join(parts)}",
         cause=f"{what}, or the network between is broken: they answer no ping",
@@ -70,10 +73,16 @@ def vanished_subscribers(evidence: Evidence) -> Iterator[DiagnosisFinding]:
             for each in vanished[:MAX_NAMED]
         ],
         began_s=max((each.heard_s for each in vanished), default=None),
-        count=len(vanished) + closed,
+        count=number,
         safe="nothing to do: the service closes such connections, and others are not affected",
         next=[f"{evidence.command} subscribers -o wide"],
     )
+
+
+def _is_many(evidence: Evidence, number: int) -> bool:
+    """Whether so many vanished peers are more than the few that any network loses."""
+    connections = evidence.status.connections if evidence.status is not None else 0
+    return number >= max(MIN_VANISHED, VANISHED_SHARE * connections)
 
 
 def refused_requests(evidence: Evidence) -> Iterator[DiagnosisFinding]:

@@ -22,7 +22,9 @@ from qcfeed.model.tasks import TaskGroup
 
 HEALTHY, TOO_EARLY, SUSPECTED = "healthy", "too_early", "suspected"
 """Verdicts without a finding: nothing is wrong; not enough was seen to say so; look again."""
-WARNINGS = frozenset({"blocked_loop", "late_wakeup", "stale_symbols", "slow_subscribers"})
+WARNINGS = frozenset(
+    {"blocked_loop", "late_wakeup", "stale_symbols", "slow_subscribers", "vanished_subscribers"}
+)
 """Rules whose suspected findings may stand below the word HEALTHY: what they saw is over, or harms
 nobody as long as it does not last. A suspicion about tasks may not."""
 ENOUGH_S = 60.0
@@ -94,8 +96,7 @@ def _conclusion(
     if open_ones:
         more = f", and {len(open_ones) - 1} more" if len(open_ones) > 1 else ""
         return SUSPECTED, f"LOOK AGAIN  suspected: {open_ones[0].headline}{more}"
-    watched = 0.0 if evidence.findings is None else evidence.findings.watched_s
-    if watched < ENOUGH_S:
+    if evidence.findings is not None and (watched := evidence.findings.watched_s) < ENOUGH_S:
         return TOO_EARLY, (
             f"NOTHING FOUND YET  {_counts(evidence)}: watched for {age(watched)}, and"
             f" a leak of 1 task per second needs {age(ENOUGH_S)}"

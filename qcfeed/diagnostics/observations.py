@@ -66,7 +66,6 @@ class Survivors:
     """
 
     location: str
-    function: str
     coroutine: str
     defined_at: str
     live: int

@@ -134,7 +134,7 @@ class DiagnosticsSampler:
             late_wakeups=self.watchdog.late_wakeups(),
             unretrieved=self.unretrieved.counts(),
             untracked=self._untracked_tasks(now),
-            incomplete=snapshot.incomplete(self._ledger, now),
+            incomplete=[*self._failed(), *snapshot.incomplete(self._ledger, now)],
             untold=list(self._untold()),
         )
 
@@ -244,9 +244,11 @@ class DiagnosticsSampler:
             self._suspect_since_by_serial.get(info.serial, now) if closed_at is None else closed_at
         )
 
+    def _failed(self) -> list[str]:
+        """Why the rules judge old observations, if the last look or snapshot failed."""
+        return [] if self.failure is None else [f"the last snapshot failed: {self.failure}"]
+
     def _untold(self) -> Iterator[str]:
-        if self.failure is not None:
-            yield f"the last snapshot failed: {self.failure}"
         if not self.unretrieved.listening:
             yield "exceptions never retrieved: the loop's exception handler has been replaced"
         if not IS_RELIABLE:

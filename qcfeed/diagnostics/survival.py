@@ -67,8 +67,7 @@ class Survival:
     ``window_s`` seconds; ``expected``: how many would have, if tasks that old lived for as long again.
     ``is_known``: whether others of the group end before that age, usually after ``usual_s``.
     ``per_minute``: how many more reach that age. ``oldest_s``: the age of the oldest of them.
-    ``serials``: the old tasks that were followed, oldest first; ``each`` stands for how many tasks one
-    of them stands.
+    ``serials``: the old tasks that were followed, oldest first.
     """
 
     age_s: float
@@ -81,7 +80,6 @@ class Survival:
     per_minute: float
     oldest_s: float
     serials: list[int]
-    each: int = 1
 
 
 class Population:
@@ -189,7 +187,6 @@ class Population:
             per_minute=per_s * each * 60,
             oldest_s=span,
             serials=oldest,
-            each=each,
         )
 
     def _halve(self) -> None:

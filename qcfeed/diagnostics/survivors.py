@@ -187,7 +187,6 @@ class SurvivorWatch:
         shown = unexplained or examined
         return Survivors(
             location=group.site.location,
-            function=group.site.function,
             coroutine=group.coroutine,
             defined_at=group.defined_at,
             live=group.count,

@@ -214,7 +214,7 @@ SCENARIOS = {
         ("QcfeedOrphanedSubscriptions",),
     ),
     "peers that vanished": Scenario(
-        lambda: healthy(vanished=[subscriber(7, unanswered_s=9.0)]),
+        lambda: healthy(vanished=[subscriber(n, unanswered_s=9.0) for n in (7, 8, 9)]),
         "vanished_subscribers",
         subscribers.vanished_subscribers,
     ),
@@ -369,8 +369,45 @@ def test_nothing_is_called_healthy_before_a_slow_leak_would_show() -> None:
     assert (judged.verdict, judged.findings) == ("too_early", [])
     assert judged.headline.startswith("NOTHING FOUND YET  2 tasks")
     assert judged.headline.endswith("watched for 12s, and a leak of 1 task per second needs 1m00s")
-    unread = diagnose(healthy(findings=None))
-    assert (unread.verdict, unread.findings) == ("too_early", [])
+
+
+def test_what_could_not_be_read_is_a_finding_and_never_all_is_well() -> None:
+    unread = diagnose(healthy(findings=None, skipped=["findings of the rules: timed out"]))
+    assert (unread.verdict, worst(unread).kind) == ("incomplete_ledger", "INCOMPLETE")
+    assert unread.headline == f"INCOMPLETE  {diagnostics_findings.UNREAD.partition(': ')[0]}"
+    failed = rule(
+        "incomplete_ledger", "", summary="the last snapshot failed: OSError: no more files"
+    )
+    judged = diagnose(healthy(findings=ledger_findings(failed)))
+    assert judged.verdict == "incomplete_ledger"
+    assert worst(judged).cause == "the last snapshot failed: OSError: no more files"
+
+
+def test_the_same_reason_is_told_once() -> None:
+    """The ledger and the rules are asked one after the other, and count other tasks."""
+    evidence = healthy(
+        findings=ledger_findings(rule("incomplete_ledger", "", summary="cannot see 6 of 8 tasks"))
+    )
+    evidence.after = _incomplete("cannot see 5 of 7 tasks")
+    assert [each.cause for each in diagnose(evidence).findings] == ["cannot see 5 of 7 tasks"]
+
+
+@pytest.mark.parametrize(
+    ("vanished", "connections", "is_finding"),
+    [(1, 2, False), (2, 2, False), (3, 300, True), (3, 301, False), (10, 301, True)],
+)
+def test_a_few_vanished_peers_are_a_warning(
+    vanished: int, connections: int, is_finding: bool
+) -> None:
+    judged = diagnose(
+        healthy(
+            vanished=[subscriber(number, unanswered_s=9.0) for number in range(vanished)],
+            status=msgspec.structs.replace(status(), connections=connections),
+        )
+    )
+    assert (judged.verdict == "vanished_subscribers") == is_finding
+    assert (judged.verdict == "healthy") != is_finding
+    assert len(judged.findings) + len(judged.to_recheck) == 1
 
 
 @pytest.mark.parametrize(("earlier", "verdict"), [(19, "healthy"), (107, "too_early")])

@@ -32,7 +32,6 @@ SURVIVAL = Survival(
 
 def survivors(location: str = "bot.py:88", **more: Any) -> Survivors:
     given: dict[str, Any] = {
-        "function": "main",
         "coroutine": "Client.watch",
         "defined_at": "bot.py:20",
         "live": 300,

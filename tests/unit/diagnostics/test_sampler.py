@@ -227,7 +227,7 @@ async def test_the_sampler_runs_by_itself_and_reports_failures(
     with monkeypatch.context() as broken:
         broken.setattr(sampler.history, "note", None)
         await until(lambda: sampler.failure is not None)
-        assert any("TypeError" in line for line in sampler.observe(0).untold)
+        assert any("TypeError" in line for line in sampler.observe(0).incomplete)
     await until(lambda: sampler.failure is None)
     assert "taking a snapshot failed" in caplog.text
     sampler.stop()
@@ -257,7 +257,7 @@ async def test_each_snapshot_is_passed_to_the_callback_and_its_failure_is_report
     sampler = DiagnosticsSampler(ledger, watch, every=0.01, on_snapshot=on_snapshot)
     sampler.start(loop)
     await until(lambda: sampler.failure is not None)
-    assert any("RuntimeError: his own" in line for line in sampler.observe(0).untold)
+    assert any("RuntimeError: his own" in line for line in sampler.observe(0).incomplete)
     broken.clear()
     await until(lambda: bool(seen))
     assert seen[0] >= 1

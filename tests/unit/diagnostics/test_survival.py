@@ -184,4 +184,3 @@ def test_of_many_tasks_a_part_is_followed_that_stands_for_all() -> None:
     assert all(not serial & population.mask for serial in population.alive)
     old = sum(40.0 - at >= found.age_s for at, _ in tasks if 40.0 - at <= found.window_s)
     assert found.old == pytest.approx(old, rel=0.1)
-    assert found.each == population.mask + 1

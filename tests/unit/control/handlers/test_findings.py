@@ -23,7 +23,6 @@ def never_ending(reason: Reason | None = None) -> Survivors:
     survival = Survival(5.0, 60.0, 275, 0, 1_512.0, False, None, 300.0, 60.0, [7])
     return Survivors(
         "a.py:1",
-        "f",
         "g",
         "a.py:9",
         300,
