@@ -16,6 +16,7 @@ from benchmarks.leaks import places
 from benchmarks.leaks.inside import LOOK_EVERY
 from benchmarks.leaks.judging import Place, Said, grew_most
 from benchmarks.leaks.running import ROOT, NotAvailableError, Running, default_python, output
+from qcfeed.diagnose.diagnostics_findings import UNREAD
 
 QCFEED = Path(sys.executable).with_name("qcfeed")
 LEAST_TASKS = 10
@@ -45,11 +46,12 @@ async def _qcfeed(running: Running) -> Said:
     ]
     while not await running.ends(within=1):
         status, out, err = await output([*command, "-o", "json"], running.environment)
-        if not out:
-            if await running.ends(within=5):
+        answer = json.loads(out) if out else None
+        if answer is None or any(each["cause"] == UNREAD for each in answer["findings"]):
+            if await running.ends(within=5):  # it was asked at its end
                 break
             raise NotAvailableError(f"qcfeed diagnose: exit status {status}: {err.strip()[-200:]}")
-        if status == 1 and (blamed := places.of_diagnose(json.loads(out))):
+        if status == 1 and (blamed := places.of_diagnose(answer)):
             return Said(True, blamed, running.seconds)
     return Said(False)
 

@@ -131,5 +131,9 @@ def incomplete_ledger(evidence: Evidence) -> Iterator[DiagnosisFinding]:
             headline=reason.partition(": ")[0],
             cause=reason,
             safe="the service keeps running; findings cover only the tasks that the ledger sees",
-            next=[f"{evidence.command} runbook {page_of('incomplete_ledger')}"],
+            next=[
+                f"{evidence.command} --timeout 60 diagnose"
+                if reason is UNREAD
+                else f"{evidence.command} runbook {page_of('incomplete_ledger')}"
+            ],
         )

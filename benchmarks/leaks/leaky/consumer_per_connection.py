@@ -1,4 +1,4 @@
-"""Each connection has a task that handles its commands. The end of the connection is no command.
+"""Each connection has a task for its commands, which goes on waiting for one when the connection has ended.
 
 Public bug: https://github.com/gertvdijk/purepythonmilter/issues/22
 """

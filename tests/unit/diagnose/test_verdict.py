@@ -375,6 +375,7 @@ def test_what_could_not_be_read_is_a_finding_and_never_all_is_well() -> None:
     unread = diagnose(healthy(findings=None, skipped=["findings of the rules: timed out"]))
     assert (unread.verdict, worst(unread).kind) == ("incomplete_ledger", "INCOMPLETE")
     assert unread.headline == f"INCOMPLETE  {diagnostics_findings.UNREAD.partition(': ')[0]}"
+    assert worst(unread).next == ["qcfeed --timeout 60 diagnose"]
     failed = rule(
         "incomplete_ledger", "", summary="the last snapshot failed: OSError: no more files"
     )
