@@ -23,11 +23,8 @@ _MAX_CHILDREN = 3
 
 def never_ending(seen: Observations) -> Iterator[Finding]:
     """Tasks that nothing explains and of which none, or hardly any, ends."""
-    accused = _accused(seen)
-    for tasks in accused:
-        if not _belongs_to(tasks, accused):
-            children = [each for each in accused if each.parents == tasks.location]
-            yield _finding(tasks, children)
+    for tasks, children in _accused(seen):
+        yield _finding(tasks, children)
 
 
 def without_limit(seen: Observations) -> Iterator[Finding]:
@@ -57,13 +54,14 @@ def without_limit(seen: Observations) -> Iterator[Finding]:
 
 def explained(seen: Observations) -> Iterator[str]:
     """Growth that is explained, one sentence per location: no finding."""
-    accused = _accused(seen)
+    accused = [id(each) for tasks, children in _accused(seen) for each in (tasks, *children)]
     for tasks in seen.survivors:
         rate = f"{tasks.live:,} live, {tasks.survival.per_minute:+,.0f} per minute"
-        if tasks in accused:
+        if id(tasks) in accused:
             continue
-        if tasks.parents:
-            yield f"{tasks.location}: {rate}; {Kind.PARENT.value}, created at {tasks.parents}"
+        if tasks.parents is not None:
+            parents = tasks.parents.location
+            yield f"{tasks.location}: {rate}; {Kind.PARENT.value}, created at {parents}"
         elif tasks.reason is not None and tasks.reason.kind.explains_growth:
             yield f"{tasks.location}: {rate}; {tasks.reason.kind.value}"
     if seen.untracked.are_explained and seen.untracked.counts[-1:] != [0]:
@@ -74,16 +72,36 @@ def explained(seen: Observations) -> Iterator[str]:
             yield f"{location}: {reason}"
 
 
-def _accused(seen: Observations) -> list[Survivors]:
-    """Groups with enough unexplained tasks. One whose tasks belong to living parents is not among them
-    unless the parents are: then the parents are the leak."""
+def _accused(seen: Observations) -> list[tuple[Survivors, list[Survivors]]]:
+    """Groups with enough unexplained tasks, each with those that belong to it."""
     enough = [each for each in seen.survivors if each.unexplained >= _needed(each)]
-    parents = {each.location for each in enough if not each.parents}
-    return [each for each in enough if not each.parents or each.parents in parents]
+    found: dict[int, tuple[Survivors, list[Survivors]]] = {}
+    for tasks in enough:
+        first = _first_of(tasks, enough)
+        if first is not None:
+            children = found.setdefault(id(first), (first, []))[1]
+            children += [] if tasks is first else [tasks]
+    return list(found.values())
 
 
-def _belongs_to(tasks: Survivors, accused: list[Survivors]) -> bool:
-    return any(tasks.parents == each.location for each in accused if each is not tasks)
+def _first_of(tasks: Survivors, enough: list[Survivors]) -> Survivors | None:
+    """The group that a group belongs to in the end: its own parents', or their parents', and so on.
+
+    None if those end: then the parents will end their tasks. Tasks that start their successors, and
+    groups that start each other's, belong to nobody else.
+    """
+    passed: list[Survivors] = []
+    while tasks.parents is not None:
+        passed.append(tasks)
+        wanted = tasks.parents
+        above = next((e for e in enough if (e.location, e.coroutine) == wanted), None)
+        if above is None:
+            return None
+        ring = next((passed[place:] for place, each in enumerate(passed) if each is above), None)
+        if ring is not None:
+            return min(ring, key=lambda each: (-each.unexplained, each.location, each.coroutine))
+        tasks = above
+    return tasks
 
 
 def _needed(tasks: Survivors) -> int:

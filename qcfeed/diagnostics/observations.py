@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from qcfeed.diagnostics.demand import Reason
 from qcfeed.diagnostics.history import Series
@@ -52,13 +53,20 @@ class UntrackedTasks:
         return sampled > 0 and self.serving >= MOST * sampled
 
 
+class Parents(NamedTuple):
+    """The group of the tasks that have created those of another group, one each."""
+
+    location: str
+    coroutine: str
+
+
 @dataclass(slots=True)
 class Survivors:
     """Live tasks of one spawn location and coroutine of which none, or hardly any, ends.
 
     ``live``: all live tasks of the group. ``unexplained``: how many of the old ones have no reason to
-    live for so long; 0 if nearly all have one, then ``reason`` is the most frequent. ``parents``: where
-    the parents were created, if each task has a living one of its own. Of ``examined`` tasks, those that
+    live for so long; 0 if nearly all have one, then ``reason`` is the most frequent. ``parents``: the
+    group of the parents, if each task has a living one of its own. Of ``examined`` tasks, those that
     are not explained if there are any: ``waits``: what they wait on, the most frequent first;
     ``hung_up``: how many hold a connection that its peer has closed; ``unwakeable``: how many wait for an
     object that nothing else refers to; ``shared``: the one object that nearly all of them wait for.
@@ -77,7 +85,7 @@ class Survivors:
     hung_up: int
     unwakeable: int
     shared: ObjectRow | None
-    parents: str
+    parents: Parents | None
     serials: list[int] = field(default_factory=list)
 
 

@@ -13,11 +13,11 @@ from collections.abc import Collection, Mapping
 from types import CoroutineType
 from typing import Any
 
-from qcfeed.diagnostics import abandoned, by_object, demand, waits
+from qcfeed.diagnostics import abandoned, by_object, demand, snapshot, waits
 from qcfeed.diagnostics.connections import ConnectionState, connections
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.object_rows import ObjectRow
-from qcfeed.diagnostics.observations import Survivors
+from qcfeed.diagnostics.observations import Parents, Survivors
 from qcfeed.diagnostics.scan import LiveTaskScan
 from qcfeed.diagnostics.site import Site, short_path
 from qcfeed.diagnostics.survival import Population, Survival
@@ -185,7 +185,7 @@ class SurvivorWatch:
                 del self._groups[key]
 
     def _describe(
-        self, group: Group, survival: Survival, examined: list[TaskRecord], parents: str
+        self, group: Group, survival: Survival, examined: list[TaskRecord], parents: Parents | None
     ) -> Survivors:
         reasons = demand.reasons(
             record for some in self._ledger.slices(examined, 1) for record in some
@@ -231,8 +231,10 @@ def _found(records: Mapping[int, TaskRecord], serials: list[int]) -> list[TaskRe
     return [records[serial] for serial in serials if serial in records]
 
 
-def _parents(group: Group, children: Counter[int], records: Mapping[int, TaskRecord]) -> str:
-    """Where the parents were created if each task has a living parent of its own; else empty.
+def _parents(
+    group: Group, children: Counter[int], records: Mapping[int, TaskRecord]
+) -> Parents | None:
+    """The group of the parents if each task has a living parent of its own; else None.
 
     ``children``: how many tasks of the group each parent has, by the parent's serial.
     """
@@ -240,8 +242,9 @@ def _parents(group: Group, children: Counter[int], records: Mapping[int, TaskRec
     kept = sum(children[each.serial] for each in living)
     followed = len(group.population.alive)
     if not living or kept < ALL_BUT_FEW * followed or kept > ONE_PARENT_EACH * len(living):
-        return ""
-    return Counter(each.site.location for each in living).most_common(1)[0][0]
+        return None
+    groups = Counter(Parents(each.site.location, snapshot.coroutine(each())) for each in living)
+    return groups.most_common(1)[0][0]
 
 
 def _waits(records: list[TaskRecord]) -> list[tuple[str, int]]:

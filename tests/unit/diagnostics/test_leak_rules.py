@@ -12,7 +12,7 @@ from qcfeed.diagnostics.demand import Kind, Reason
 from qcfeed.diagnostics.findings import Certainty, Finding
 from qcfeed.diagnostics.object_holders import Holder, Path
 from qcfeed.diagnostics.object_rows import ObjectRow
-from qcfeed.diagnostics.observations import Observations, Survivors, UntrackedTasks
+from qcfeed.diagnostics.observations import Observations, Parents, Survivors, UntrackedTasks
 from qcfeed.diagnostics.survival import NEEDED, NEEDED_UNKNOWN, Survival
 from qcfeed.diagnostics.wait_objects import WaitObject
 
@@ -43,7 +43,7 @@ def survivors(location: str = "bot.py:88", **more: Any) -> Survivors:
         "hung_up": 0,
         "unwakeable": 0,
         "shared": None,
-        "parents": "",
+        "parents": None,
         "serials": [3, 4],
     }
     return Survivors(location=location, **given | more)
@@ -108,7 +108,7 @@ def test_too_few_unexplained_tasks_are_not_reported() -> None:
 
 
 def test_a_task_that_belongs_to_a_living_parent_is_judged_with_it() -> None:
-    child = survivors("bot.py:90", parents="bot.py:88")
+    child = survivors("bot.py:90", parents=Parents("bot.py:88", "Client.watch"))
     assert found(child) == []
     assert told(child) == [
         "bot.py:90: 300 live, +300 per minute; each belongs to a living task of its own, created at bot.py:88"
@@ -121,6 +121,46 @@ def test_a_task_that_belongs_to_a_living_parent_is_judged_with_it() -> None:
     )
     explained = survivors(unexplained=0, reason=Reason(Kind.CONNECTION))
     assert found(child, explained) == []
+
+
+def test_tasks_that_start_their_successors_are_a_leak_of_their_own() -> None:
+    chain = survivors(parents=Parents("bot.py:88", "Client.watch"))
+    (finding,) = found(chain)
+    assert (finding.location, finding.count) == ("bot.py:88", 275)
+    assert told(chain) == []
+
+
+def test_a_helper_that_creates_parents_and_children_at_one_line_accuses_neither() -> None:
+    children = survivors(coroutine="ping", parents=Parents("bot.py:88", "session"))
+    sessions = survivors(coroutine="session", unexplained=0, reason=Reason(Kind.CONNECTION))
+    assert found(children, sessions) == []
+    assert len(told(children, sessions)) == 2
+    (finding,) = found(children, survivors(coroutine="session"))
+    assert "they run session (bot.py:20); 300 more per minute" in finding.evidence
+
+
+def test_groups_that_start_each_others_tasks_are_one_leak() -> None:
+    ring = [
+        survivors("a.py:1", parents=Parents("b.py:2", "Client.watch")),
+        survivors("b.py:2", parents=Parents("a.py:1", "Client.watch")),
+    ]
+    for groups in (ring, ring[::-1]):
+        (finding,) = found(*groups)
+        assert finding.location == "a.py:1"
+        assert any("b.py:2" in line for line in finding.evidence)
+        assert told(*groups) == []
+
+
+def test_children_of_children_belong_to_the_first_of_them() -> None:
+    groups = [
+        survivors("c.py:3", parents=Parents("b.py:2", "Client.watch")),
+        survivors("a.py:1"),
+        survivors("b.py:2", parents=Parents("a.py:1", "Client.watch")),
+    ]
+    (finding,) = found(*groups)
+    assert finding.location == "a.py:1"
+    assert sum("that does not end either" in line for line in finding.evidence) == 2
+    assert found(groups[0], groups[2]) == [], "the tasks at a.py:1 end, and so will theirs"
 
 
 def test_connections_that_the_peers_have_closed_are_told() -> None:

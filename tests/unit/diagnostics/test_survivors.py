@@ -81,7 +81,7 @@ async def test_a_leak_has_its_location_coroutine_and_wait(stage: Stage) -> None:
     (found,) = stage.look()
     assert found.location.startswith(HERE)
     assert found.coroutine == "forever"
-    assert (found.live, found.reason, found.hung_up, found.parents) == (200, None, 0, "")
+    assert (found.live, found.reason, found.hung_up, found.parents) == (200, None, 0, None)
     assert found.unexplained == found.survival.old
     assert found.waits == [("Event.wait", found.examined)]
     assert found.serials == sorted(found.serials)
@@ -134,8 +134,8 @@ async def test_a_child_names_its_living_parents(stage: Stage) -> None:
             parents = [each for each in stage.tasks if each.serial == task.parent]  # type: ignore[attr-defined]
             task.created_at = parents[0].created_at if parents else stage.now  # type: ignore[attr-defined]
     found = {each.coroutine: each for each in stage.look()}
-    assert found["forever"].parents == found["session"].location
-    assert found["session"].parents == ""
+    assert found["forever"].parents == (found["session"].location, "session")
+    assert found["session"].parents is None
 
 
 async def test_what_explains_a_growing_location(stage: Stage) -> None:

@@ -34,7 +34,7 @@ def never_ending(reason: Reason | None = None) -> Survivors:
         0,
         0,
         None,
-        "",
+        None,
         [7],
     )
 
