@@ -21,7 +21,9 @@ from qcfeed.diagnostics.task_info import TaskInfo, task_of
 LONG_S = 900.0
 """Seconds; a timer that ends later explains a task, but not that more and more of them are created."""
 MAX_SHARING = 2
-"""Examined tasks that one owner or connection explains. More only share it."""
+"""Tasks that one owner or connection explains. More only share it."""
+MIN_PAIRS = 2
+"""Pairs of examined tasks with the same one, from which it is estimated how many tasks share each."""
 MIN_DIRECTION = 4
 """Connections from which it is told whether the program has opened or accepted them."""
 _SERVES = (ConnectionState.OPEN, ConnectionState.UNKNOWN)
@@ -55,31 +57,28 @@ class Reason(NamedTuple):
     peer: str = ""
 
 
-def reasons(tasks: Iterable[TaskInfo]) -> list[Reason | None]:
+def reasons(tasks: Iterable[TaskInfo], total: int = 0) -> list[Reason | None]:
     """For each task of a group, what explains that it is alive, if anything does.
 
+    ``total``: how many tasks these stand for, if they are a sample.
     From any thread; never raises. Cost: 100 us each, and 150-180 bytes per link of its await chain that
     stay with the coroutine (chain.frame); so give it a sample.
     """
-    found = _with_direction([_reason(each) for each in tasks])
-    shared = Counter((each.kind, each.by) for each in found if each is not None)
-    return [
-        None if each is None or (each.by and shared[each.kind, each.by] > MAX_SHARING) else each
-        for each in found
-    ]
+    found = [_possible(each) for each in tasks]
+    own = _own(found, total)
+    return _with_direction(
+        [next((r for r in some if r.by is None or r in own), None) for some in found]
+    )
 
 
-def serving(tasks: Iterable[AnyTask | None]) -> int:
-    """How many of these tasks hold an open connection that no more than MAX_SHARING of them hold.
+def serving(tasks: Iterable[AnyTask | None], total: int = 0) -> int:
+    """How many of these tasks hold an open connection of their own. ``total``: as for ``reasons``.
 
     From any thread; never raises. Cost: 20-330 us each.
     """
-    held = [
-        next((each.number for each in connections(task) if each.state in _SERVES), None)
-        for task in tasks
-    ]
-    shared = Counter(held)
-    return sum(each is not None and shared[each] <= MAX_SHARING for each in held)
+    found = [_connections(task) for task in tasks]
+    own = _own(found, total)
+    return sum(any(each in own for each in some) for some in found)
 
 
 def most_frequent(found: Iterable[Reason | None]) -> Reason | None:
@@ -104,20 +103,56 @@ def _with_direction(found: list[Reason | None]) -> list[Reason | None]:
     ]
 
 
-def _reason(info: TaskInfo) -> Reason | None:
+def _possible(info: TaskInfo) -> list[Reason]:
+    """What may explain a task, the strongest reason first."""
     try:
         task = task_of(info)
         if task is None or task.done():
-            return None
-        owner = info.context.owner
-        if owner is not None and not is_orphan(info):
-            return Reason(Kind.OWNER, by=id(owner))
-        held = next((each for each in connections(task) if each.state in _SERVES), None)
-        if held is not None:
-            return Reason(Kind.CONNECTION, by=held.number, peer=held.peer)
-        return _timer(task)
+            return []
+        owner, timer = info.context.owner, _timer(task)
+        is_owned = owner is not None and not is_orphan(info)
+        return [
+            *([Reason(Kind.OWNER, by=id(owner))] if is_owned else []),
+            *_connections(task),
+            *([timer] if timer is not None else []),
+        ]
     except Exception:  # noqa: BLE001 - objects of the program may raise anything
-        return None
+        return []
+
+
+def _connections(task: AnyTask | None) -> list[Reason]:
+    return [
+        Reason(Kind.CONNECTION, by=each.number, peer=each.peer)
+        for each in connections(task)
+        if each.state in _SERVES and each.number is not None
+    ]
+
+
+def _own(found: list[list[Reason]], total: int) -> set[Reason]:
+    """The owners and connections that are a task's own: no more than MAX_SHARING tasks have each.
+
+    A sample shows only some of the tasks that share one. By chance two of its tasks have the same one the
+    more often, the more tasks have each: as two people of a group have the same birthday.
+    """
+    shared = Counter(each for some in found for each in some if each.by is not None)
+    own: set[Reason] = set()
+    for kind in (Kind.OWNER, Kind.CONNECTION):
+        least = [
+            min(
+                (each for each in some if each in shared and each.kind is kind),
+                key=lambda each: shared[each],
+                default=None,
+            )
+            for some in found
+        ]
+        few = Counter(each for each in least if each is not None and shared[each] <= MAX_SHARING)
+        pairs = sum(number == MAX_SHARING for number in few.values())
+        tasks = few.total()
+        stands_for = max(total, len(found)) * tasks / max(1, len(found))
+        others = pairs * (stands_for - 1) / (tasks * (tasks - 1) / 2) if pairs else 0.0
+        if pairs < MIN_PAIRS or others <= MAX_SHARING - 1:
+            own |= few.keys()
+    return own
 
 
 def _timer(task: AnyTask) -> Reason | None:

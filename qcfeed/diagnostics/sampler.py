@@ -149,7 +149,7 @@ class DiagnosticsSampler:
             counts,
             last.totals.live,
             last.new_untracked_coroutines,
-            demand.serving(ref() for ref in last.new_untracked_sample),
+            demand.serving((ref() for ref in last.new_untracked_sample), last.new_untracked),
         )
 
     def look(self, now: float) -> None:

@@ -136,16 +136,18 @@ class SurvivorWatch:
         location.
         """
         serials: dict[str, list[int]] = {}
+        live: Counter[str] = Counter()
         with self._lock:
             for group in self._groups.values():
                 if group.site.location in locations:
                     serials.setdefault(group.site.location, []).extend(group.population.alive)
+                    live[group.site.location] += group.count
         spread = {location: _spread(sorted(found)) for location, found in serials.items()}
         wanted = {serial for some in spread.values() for serial in some}
         records = self._ledger.find_all(wanted) if wanted else {}
         found = {}
         for location, some in spread.items():
-            known = demand.reasons(_found(records, some))
+            known = demand.reasons(_found(records, some), live[location])
             main = demand.most_frequent(known)
             share = known.count(None) / len(known) if known else 1.0
             if main is not None and main.kind.explains_growth and share < MIN_UNEXPLAINED:
@@ -187,9 +189,8 @@ class SurvivorWatch:
     def _describe(
         self, group: Group, survival: Survival, examined: list[TaskRecord], parents: Parents | None
     ) -> Survivors:
-        reasons = demand.reasons(
-            record for some in self._ledger.slices(examined, 1) for record in some
-        )
+        slices = self._ledger.slices(examined, 1)
+        reasons = demand.reasons((record for some in slices for record in some), survival.old)
         unexplained = [each for each, why in zip(examined, reasons, strict=True) if why is None]
         share = len(unexplained) / len(examined) if examined else 0.0
         if share < MIN_UNEXPLAINED:

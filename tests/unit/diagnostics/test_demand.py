@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -167,6 +168,59 @@ async def test_connections_that_the_program_opened_do_not_explain_growth(ledger:
     await asyncio.wait(served)
     server.close()
     await server.wait_closed()
+
+
+async def test_a_timer_explains_a_task_whose_owner_has_many(
+    ledger: Ledger, subscriber: Subscriber
+) -> None:
+    with owned_by(subscriber):
+        async with reasons(ledger, *[lambda: sleep_once(60)] * 10) as found:
+            assert [each and each.kind for each in found] == [Kind.TIMER] * 10
+
+
+@asynccontextmanager
+async def connected(number: int) -> AsyncIterator[list[asyncio.StreamWriter]]:
+    """The near ends of so many open connections."""
+    with contextlib.ExitStack() as far_ends:
+        writers = []
+        for _ in range(number):
+            near, far = socket.socketpair()
+            far_ends.enter_context(far)
+            near.setblocking(False)
+            writers.append((await asyncio.open_connection(sock=near))[1])
+        yield writers
+        for writer in writers:
+            writer.close()
+
+
+async def hold_both(own: asyncio.StreamWriter, shared: asyncio.StreamWriter) -> None:
+    await forever()
+    own.close()
+    shared.close()
+
+
+async def test_a_connection_of_its_own_counts_beside_one_that_all_share(ledger: Ledger) -> None:
+    async with connected(11) as (shared, *own):
+        starts = [functools.partial(hold_both, each, shared) for each in own]
+        async with reasons(ledger, *starts) as found:
+            assert [each and each.kind for each in found] == [Kind.CONNECTION] * 10
+
+
+async def test_a_sample_shows_that_many_tasks_share_a_pool_of_connections(ledger: Ledger) -> None:
+    """Of 20 tasks, two have each of 10 connections: few in all 20, but a hundred of a thousand."""
+    async with connected(10) as pool:
+        starts = [functools.partial(hold, each) for each in (*pool, *pool)]
+        async with reasons(ledger, *starts) as found:
+            assert [each and each.kind for each in found] == [Kind.CONNECTION] * 20
+        tasks = [asyncio.create_task(start()) for start in starts]
+        await asyncio.sleep(0)
+        records = [record for task in tasks if (record := ledger.record_of(task)) is not None]
+        assert demand.reasons(records, total=1_000) == [None] * 20
+        assert demand.serving(tasks, total=1_000) == 0
+        assert demand.serving(tasks) == 20
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 def test_the_most_frequent_reason_has_the_longest_time() -> None:
