@@ -149,7 +149,7 @@ class Gateway:
 
     def accept_upgrade(self, pending: PendingConnection, accepted: Accepted) -> Connection:
         """Create and register the WebSocket connection."""
-        connection = Connection(self, pending.serial, pending.peer, pending.transport, accepted)
+        connection = Connection(self, pending, accepted)
         self.connections.add(connection)
         self.timeouts.add(connection)
         self.opened += 1
@@ -165,7 +165,11 @@ class Gateway:
         if not self.connections and not self.pending:
             self._no_connections.set()
 
-    def admit(self, head: Head) -> Accepted | Refusal:
+    def admit_http(self, pending: PendingConnection, head: Head) -> Refusal | None:  # noqa: ARG002
+        """Decide whether a plain HTTP request is handed over; a refusal says why not."""
+        return None
+
+    def admit(self, pending: PendingConnection, head: Head) -> Accepted | Refusal:  # noqa: ARG002
         """Decide whether the upgrade is accepted."""
         decision = check_upgrade(head)
         if isinstance(decision, Refusal):

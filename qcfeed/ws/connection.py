@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
 from wsproto.frame_protocol import CloseReason
 
@@ -19,10 +20,12 @@ from qcfeed.model import frames
 from qcfeed.model.messages import CloseCode, Error, ServerMessage, Status, encode, should_reconnect
 from qcfeed.model.symbol import Symbol
 from qcfeed.net import kernel_buffers
-from qcfeed.net.transport import Transport
 from qcfeed.ws.handshake import Accepted
 from qcfeed.ws.hosts import ConnectionHost
 from qcfeed.ws.inbound import Close, Inbound, InboundEvent, Ping, Text, Violation, parse_bare_frame
+
+if TYPE_CHECKING:
+    from qcfeed.ws.pending import PendingConnection
 
 CLOSE_TIMEOUT = 5.0
 """Seconds a peer has to answer a close frame."""
@@ -52,6 +55,7 @@ class Connection(asyncio.Protocol):
         "_reply_bytes",
         "_unsent",
         "backlog",
+        "client",
         "compressed",
         "deadline",
         "last_received_at",
@@ -72,8 +76,10 @@ class Connection(asyncio.Protocol):
     )
 
     def __init__(
-        self, host: ConnectionHost, serial: int, peer: str, transport: Transport, accepted: Accepted
+        self, host: ConnectionHost, pending: PendingConnection, accepted: Accepted
     ) -> None:
+        """Take over the transport of ``pending``."""
+        transport = pending.transport
         self._host = host
         self._inbound: Inbound | None = None
         self.transport = transport
@@ -88,7 +94,7 @@ class Connection(asyncio.Protocol):
         self._queued_statuses: dict[str, Status] = {}
         self._reply_bytes = 0
         """Bytes of replies queued since the connection stalled."""
-        self.serial = serial
+        self.serial = pending.serial
         self.state = State.OPEN
         self.single_symbol = accepted.symbol is not None
         """Whether this is a /quotes/{symbol} connection, whose symbol cannot change."""
@@ -98,7 +104,9 @@ class Connection(asyncio.Protocol):
         self.backlog = Backlog(accepted.slow or host.policy, host.config.max_lag)
         self.missed_at: float | None = None
         """Loop time at which quotes were last conflated or dropped for this connection."""
-        self.peer = peer
+        self.peer = pending.peer
+        self.client = pending.client
+        """The client that this connection counts towards."""
         self.opened_at = self.last_received_at = host.now()
         self.deadline: float | None = None
         self.pinged_at: float | None = None

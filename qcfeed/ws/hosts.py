@@ -34,8 +34,11 @@ class PendingHost(Protocol):
     def on_finished(self, pending: PendingConnection) -> None:
         """The connection was closed, or another protocol has taken it over."""
 
-    def admit(self, head: Head) -> Accepted | Refusal:
+    def admit(self, pending: PendingConnection, head: Head) -> Accepted | Refusal:
         """Decide whether the upgrade is accepted."""
+
+    def admit_http(self, pending: PendingConnection, head: Head) -> Refusal | None:
+        """Decide whether a plain HTTP request is handed over; a refusal says why not."""
 
     def accept_upgrade(self, pending: PendingConnection, accepted: Accepted) -> Connection:
         """Create the WebSocket connection for an accepted upgrade."""

@@ -10,6 +10,7 @@ import asyncio
 from http import HTTPStatus
 from typing import cast
 
+from qcfeed.access.client_address import client_of
 from qcfeed.net.acceptor import Address
 from qcfeed.net.transport import Transport
 from qcfeed.ws.hosts import PendingHost
@@ -38,12 +39,18 @@ class PendingConnection(asyncio.Protocol):
         self._refused = False
         self.serial = serial
         self.address = address
+        """The client's address: that of the peer, or the one that a trusted proxy names."""
         self.deadline = host.now() + HEAD_TIMEOUT
 
     @property
     def peer(self) -> str:
         """The client's address and port, for display."""
         return f"{self.address[0]}:{self.address[1]}"
+
+    @property
+    def client(self) -> str:
+        """The client that the address belongs to (client_address.py)."""
+        return client_of(self.address[0])
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("Transport", transport)
@@ -57,16 +64,14 @@ class PendingConnection(asyncio.Protocol):
             self.refuse(head)
         elif head is not None and head.is_websocket_endpoint:
             self._decide(head)
-        elif head is not None and self._host.http_protocol is not None:
-            self._hand_over(self._host.http_protocol())
         elif head is not None:
-            self.refuse(NOT_FOUND)
+            self._serve_http(head)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- asyncio's signature
         self._finish()
 
     def _decide(self, head: Head) -> None:
-        decision = self._host.admit(head)
+        decision = self._host.admit(self, head)
         if isinstance(decision, Refusal):
             self.refuse(decision)
             return
@@ -77,6 +82,15 @@ class PendingConnection(asyncio.Protocol):
         # A client may send its first frames without waiting for the answer.
         if self._reader.rest:
             connection.data_received(self._reader.rest)
+
+    def _serve_http(self, head: Head) -> None:
+        refusal = self._host.admit_http(self, head)
+        if refusal is None and self._host.http_protocol is None:
+            refusal = NOT_FOUND
+        if refusal is not None:
+            self.refuse(refusal)
+        elif self._host.http_protocol is not None:
+            self._hand_over(self._host.http_protocol())
 
     def _hand_over(self, protocol: asyncio.Protocol) -> None:
         self._finish()
