@@ -116,7 +116,7 @@ class LiveTasks:
         now = time.monotonic()
         return [
             _branch(self._ledger, record, now)
-            for some in self._ledger.slices(handles)
+            for some in self._ledger.turns.slices(handles)
             for record in some
         ]
 
@@ -146,7 +146,7 @@ class LiveTasks:
             refs: list[TaskRef] = [*self._ledger.find_all(serials).values()]
         else:
             refs = which.select(self._ledger, time.monotonic())
-        for some in self._ledger.slices(refs):
+        for some in self._ledger.turns.slices(refs):
             yield from filter(None, map(_candidate, some))
 
     def profile(self, which: Filter, *, exact: bool) -> profile.Profile:
@@ -163,7 +163,9 @@ class LiveTasks:
             gone = site.recently_ended()
             kept += [(site, each) for each in gone if outcome in (None, each.outcome)]
         kept.sort(key=lambda pair: -pair[1].ended_at)
-        rows = [_ended(*pair, now) for some in self._ledger.slices(kept[:limit]) for pair in some]
+        rows = [
+            _ended(*pair, now) for some in self._ledger.turns.slices(kept[:limit]) for pair in some
+        ]
         return TasksEnded(total=total, kept=len(kept), tasks=rows)
 
     def failures(self, which: Filter, limit: int) -> TaskFailures:

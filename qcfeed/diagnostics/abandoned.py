@@ -75,7 +75,7 @@ class AbandonedTasks:
     def _found(self) -> Iterator[AbandonedTask]:
         if not IS_RELIABLE:
             return
-        for some in self._ledger.slices(self._oldest()):
+        for some in self._ledger.turns.slices(self._oldest()):
             for record in some:
                 waiter = getattr(record(), "_fut_waiter", None)
                 future, waiter = id(waiter), None  # keep no reference: it would count as a holder

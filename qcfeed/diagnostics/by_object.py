@@ -98,7 +98,7 @@ def _count(
 ) -> ObjectSnapshot:
     look = _Look(ledger)
     for site, refs, share in _chosen(live, sample):
-        for part in ledger.slices(refs, _SLICE):
+        for part in ledger.turns.slices(refs, _SLICE):
             look.add(part, site, share)
     groups = sorted(look.groups(), key=lambda group: (-group.tasks, group.kind))
     rows, world = describe_groups(ledger, groups[:limit], look.pools, others.refs)
@@ -138,7 +138,7 @@ def _unrecorded(ledger: Ledger) -> _Unrecorded:
     some = [weakref.ref(task) for task in ledger.untracked_sample(scan)]
     main: list[TaskRef] = []
     others: list[TaskRef] = []
-    for part in ledger.slices(ledger.earlier_refs()):
+    for part in ledger.turns.slices(ledger.earlier_refs()):
         for ref in part:
             if (task := ref()) is not None and not task.done():
                 (main if awaiters.is_main(task) else others).append(ref)
@@ -218,7 +218,7 @@ class _Look:
     def groups(self) -> list[Group]:
         """A group for each object with several waiters, and one for all others of a kind and function."""
         found: dict[Any, Group] = {}
-        for some in self._ledger.slices(list(self._tasks)):
+        for some in self._ledger.turns.slices(list(self._tasks)):
             for key in some:
                 self._add_to_group(found, key)
         return list(found.values())

@@ -17,9 +17,9 @@ import logging
 import sys
 import time
 import weakref
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from types import CodeType, FrameType
-from typing import Any, TypeVar
+from typing import Any
 
 from qcfeed.diagnostics import registry
 from qcfeed.diagnostics.callers import HANDLE_RUN, SpawnPlaces, is_between
@@ -31,22 +31,14 @@ from qcfeed.diagnostics.site import AnyTask, Frames, Site
 from qcfeed.diagnostics.task_context import Closable, Owner, owned_by
 from qcfeed.diagnostics.task_context import current_context as _current_context
 from qcfeed.diagnostics.task_info import Task, TaskRecord, TaskRef, info_of, to_record
+from qcfeed.diagnostics.turns import ReaderTurns
 
 __all__ = ["MAX_SITES", "AnyTask", "Closable", "Ledger", "Owner", "Site", "TaskRecord", "owned_by"]
 
 log = logging.getLogger("qcfeed.diagnostics")
-Item = TypeVar("Item")
 
 MAX_SITES = 4_096
 """Spawn locations counted separately; tasks from any further location are counted as ``other``."""
-SLICE = 100
-"""Items that a reader handles before it checks whether its turn is over."""
-READER_TURN_S = 0.001
-"""Seconds for which readers may work before they let the watched loop run."""
-_PAUSE_S = 50e-6
-"""Seconds for which a reader then sleeps. ``sleep(0)`` is too short: it returns before a thread that
-waits for the GIL has woken up and taken it."""
-
 _current_task = registry.current_task_getter()
 _ref = weakref.ref
 _serials = itertools.count(1)
@@ -105,9 +97,8 @@ class Ledger:
         self._untracked = registry.Untracked()
         self._earlier: weakref.WeakSet[AnyTask] = weakref.WeakSet()
         """Tasks that the loop had before the ledger was installed."""
-        self._yielded_at = 0.0
-        """When a reader last let the loop run. Shared, because the turns of all readers add up for the
-        loop."""
+        self.turns = ReaderTurns()
+        """How readers in other threads let the loop run."""
         self._previous: Any = None
         self._factory: Any = None
         self._depth = 0
@@ -121,7 +112,7 @@ class Ledger:
         """
         if self._factory is not None:
             raise RuntimeError("this ledger is installed already; one ledger serves one loop")
-        self.loop = loop
+        self.loop = self.turns.loop = loop
         self.failure = None
         self._earlier = weakref.WeakSet(asyncio.all_tasks(loop))
         self._places.note_runner(asyncio.current_task(loop))
@@ -252,28 +243,6 @@ class Ledger:
         """The record of a task; None if this ledger did not record it. From any thread."""
         info = info_of(task, self)
         return None if info is None else to_record(info)
-
-    def slices(self, items: list[Item], size: int | None = None) -> Iterator[list[Item]]:
-        """``items`` in slices of ``size``. After every READER_TURN_S the watched loop gets the GIL,
-        unless the reader runs in that loop."""
-        size = size or SLICE
-        for start in range(0, len(items), size):
-            self._yield_to_loop()
-            yield items[start : start + size]
-
-    def drained_slices(self, items: list[Item], size: int) -> Iterator[list[Item]]:
-        """Like ``slices``, from the end of ``items``; each slice is removed from ``items`` first."""
-        while items:
-            self._yield_to_loop()
-            some = items[-size:]
-            del items[-size:]
-            yield some
-
-    def _yield_to_loop(self) -> None:
-        elsewhere = asyncio._get_running_loop() is not self.loop  # noqa: SLF001
-        if elsewhere and time.monotonic() - self._yielded_at > READER_TURN_S:
-            time.sleep(_PAUSE_S)
-            self._yielded_at = time.monotonic()
 
     def _spawn(self, loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any) -> AnyTask:
         """The task factory."""

@@ -68,7 +68,7 @@ def find_holders(ledger: Ledger, others: list[TaskRef] | None = None) -> LockHol
     """
     found: dict[int, list[TaskRef]] = {}
     searched = 0
-    for part in ledger.slices((others or [])[:MAX_TASKS], _SLICE):
+    for part in ledger.turns.slices((others or [])[:MAX_TASKS], _SLICE):
         searched += len(part)
         for ref in part:
             _note(found, ref(), ref)
@@ -76,7 +76,7 @@ def find_holders(ledger: Ledger, others: list[TaskRef] | None = None) -> LockHol
     for refs, some in scan:
         if searched < MAX_TASKS:  # of the rest, only the number is of interest
             searched += len(some)
-            for part in ledger.slices(refs, _SLICE):
+            for part in ledger.turns.slices(refs, _SLICE):
                 for ref in part:
                     _note(found, ref(), ref)
     return LockHolders(found, searched, scan.live + len(others or ()))

@@ -108,11 +108,11 @@ def describe_groups(
     Cost: 300 us per group; 1.5 us per live task if a lock is waited for, and 10 ms if an object has no
     holder by its kind.
     """
-    seen = [_see(group, pools) for some in ledger.slices(groups) for group in some]
+    seen = [_see(group, pools) for some in ledger.turns.slices(groups) for group in some]
     world = _world(ledger, [each for each in seen if each is not None], pools, others)
     rows = [
         _row(group, each, world)
-        for some in ledger.slices(list(zip(groups, seen, strict=True)), 3)
+        for some in ledger.turns.slices(list(zip(groups, seen, strict=True)), 3)
         for group, each in some
     ]
     return rows, world

@@ -76,7 +76,7 @@ def take(ledger: Ledger, which: Filter, now: float, *, exact: bool = False) -> P
     by_line = not exact or sum(map(len, found)) <= SAMPLE
     for refs, share in zip(found, sample_sizes([len(each) for each in found], SAMPLE), strict=True):
         some = refs if exact or share == len(refs) else random.sample(refs, share)
-        looked = (_stack(ref, by_line) for part in ledger.slices(some) for ref in part)
+        looked = (_stack(ref, by_line) for part in ledger.turns.slices(some) for ref in part)
         seen = (stack for stack in looked if stack is not None)
         profile.add(seen, None if some is refs else len(refs))
     return profile

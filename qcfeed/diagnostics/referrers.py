@@ -39,7 +39,7 @@ def find_referrers(
     live = by_site(ledger)
     sizes = sample_sizes([len(refs) for refs in live.values()], BUDGET)
     refs = [ref for some, size in zip(live.values(), sizes, strict=True) for ref in some[:size]]
-    for part in ledger.slices(others[:BUDGET] + refs, _SLICE):
+    for part in ledger.turns.slices(others[:BUDGET] + refs, _SLICE):
         for ref in part:
             _note(found, ref(), wanted)
     return found

@@ -9,25 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from qcfeed.diagnostics import leak_rules
+from qcfeed.diagnostics import growth_rules, leak_rules
 from qcfeed.diagnostics.findings import Certainty, Finding
-from qcfeed.diagnostics.history import Series
-from qcfeed.diagnostics.observations import Observations, SuspectTasks, UntrackedTasks
-from qcfeed.diagnostics.trend import Trend, trend
+from qcfeed.diagnostics.observations import Observations, SuspectTasks
 from qcfeed.diagnostics.watchdog import Stall
 
-SPANS = (360, 60, 18)
-"""Numbers of snapshots that are examined for growth, longest first: an hour, ten and three minutes."""
-PROVED_SPAN = 60
-"""Snapshots over which growth is certain. After fewer: look again."""
-PARTS = 6
-"""Parts into which a span is divided. The lowest count must rise from each part to the next."""
-MIN_UNTRACKED = 20
-"""Untracked tasks; fewer are not reported."""
-RECHECK_S = 600.0
-"""Seconds after which growth of untracked tasks, if there is any, can be seen."""
-MIN_GROWTH = 20
-"""Tasks; growth by fewer is not worth waking a person."""
 PROVED_AFTER_S = 5.0
 """Seconds after which a live orphan, or a live task that was cancelled twice, counts as proved."""
 ABANDONED_AFTER_S = 30.0
@@ -39,8 +25,6 @@ LONG_STALL_S = 1.0
 MIN_REPEATS = 3
 """Stalls at one place; fewer short ones are no more than a reason to look again."""
 STACK_LINES = 8
-MAX_NAMED = 3
-"""Coroutines of untracked tasks that are named, the most frequent."""
 _CERTAINTIES = list(Certainty)
 _LOOP_FRAME = "Handle._run"
 
@@ -51,20 +35,6 @@ def findings(seen: Observations) -> list[Finding]:
     return sorted(found, key=lambda finding: _CERTAINTIES.index(finding.certainty))
 
 
-def growing(seen: Observations) -> Iterator[Finding]:
-    """Locations whose live tasks keep growing in number, where nothing explains it.
-
-    Suspected only: rising demand looks the same.
-    """
-    for series in seen.series:
-        if series.location in seen.explained:
-            continue
-        for span in SPANS:
-            if len(series.live) >= span and (finding := _climb(series, seen.times, span)):
-                yield finding
-                break
-
-
 def incomplete(seen: Observations) -> Iterator[Finding]:
     """A ledger that does not see all tasks, so that the other rules may miss something."""
     for reason in seen.incomplete:
@@ -73,29 +43,6 @@ def incomplete(seen: Observations) -> Iterator[Finding]:
             Certainty.PROVED,
             reason,
             evidence=["all other findings cover only the tasks that the ledger sees"],
-        )
-
-
-def untracked(seen: Observations) -> Iterator[Finding]:
-    """Untracked tasks, which have no spawn location: a leak if their number keeps growing; otherwise
-    reported if they are the majority. Not if they serve connections, one each."""
-    counts = seen.untracked.counts
-    if seen.untracked.are_explained:
-        return
-    for span in SPANS:
-        if len(counts) >= span and _trend(counts[-span:]):
-            yield _growing_untracked(seen.untracked, seen.times, span)
-            return
-    number = counts[-1] if counts and not seen.incomplete else 0
-    if number >= MIN_UNTRACKED and number > seen.untracked.tracked:
-        yield Finding(
-            "untracked_tasks",
-            Certainty.SUSPECTED,
-            f"cannot see what created {number:,} of {number + seen.untracked.tracked:,} tasks: they did not"
-            " pass the task factory",
-            evidence=_untracked_evidence(seen.untracked),
-            recheck_s=RECHECK_S,
-            count=number,
         )
 
 
@@ -148,7 +95,7 @@ def woken_late(seen: Observations) -> Iterator[Finding]:
             "it waited for events although a timer was due",
             "the machine is busy, or other threads of the process hold the interpreter",
         ],
-        recheck_s=RECHECK_S,
+        recheck_s=growth_rules.RECHECK_S,
         count=len(late),
         since_s=seen.now - min(each.began for each in late),
         worst_s=worst.seconds,
@@ -198,8 +145,8 @@ RULES: Sequence[Callable[[Observations], Iterator[Finding]]] = (
     orphaned,
     leak_rules.never_ending,
     leak_rules.without_limit,
-    growing,
-    untracked,
+    growth_rules.growing,
+    growth_rules.untracked,
     stubborn,
     abandoned,
     blocked,
@@ -207,86 +154,6 @@ RULES: Sequence[Callable[[Observations], Iterator[Finding]]] = (
     destroyed,
     unretrieved,
 )
-
-
-def _climb(series: Series, times: Sequence[float], span: int) -> Finding | None:
-    live = series.live[-span:]
-    seen = _trend(live)
-    if seen is None:
-        return None
-    took = times[-1] - times[-span]
-    created = series.spawned[-1] - series.spawned[-span]
-    ended = max(0, live[0] + created - live[-1])
-    return _growth(
-        "growing",
-        f"live tasks keep growing: {_pace(live, took)}",
-        [
-            f"{created:,} created and {ended:,} ended in that time",
-            f"lowest number in each sixth of it: {', '.join(f'{low:,}' for low in seen.lows)}",
-        ],
-        live,
-        took,
-        location=series.location,
-        certainty=Certainty.SUSPECTED,
-    )
-
-
-def _growing_untracked(untracked: UntrackedTasks, times: Sequence[float], span: int) -> Finding:
-    counts, took = untracked.counts[-span:], times[-1] - times[-span]
-    summary = f"untracked tasks keep growing: {_pace(counts, took)}"
-    return _growth("untracked_tasks", summary, _untracked_evidence(untracked), counts, took)
-
-
-def _growth(
-    rule: str,
-    summary: str,
-    evidence: list[str],
-    counts: Sequence[int],
-    took: float,
-    location: str = "",
-    certainty: Certainty = Certainty.PROVED,
-) -> Finding:
-    """``certainty``: of growth over PROVED_SPAN snapshots."""
-    proven = len(counts) >= PROVED_SPAN
-    return Finding(
-        rule,
-        certainty if proven else Certainty.SUSPECTED,
-        summary,
-        location,
-        evidence,
-        recheck_s=None if proven else took * (PROVED_SPAN / len(counts) - 1),
-        count=counts[-1],
-        per_minute=(counts[-1] - counts[0]) * 60 / took if took > 0 else None,
-        since_s=took,
-    )
-
-
-def _trend(counts: Sequence[int]) -> Trend | None:
-    """The trend of the counts if they climb steadily, until now, and by more than chance."""
-    seen = trend(counts, PARTS)
-    lately = trend(counts[-(len(counts) // PARTS) :], 2)
-    if not (
-        seen and seen.climbs and lately and lately.climbs
-    ):  # growth while the program started, and not since
-        return None
-    # The number N of tasks that come and go independently fluctuates by about the square root of N.
-    if seen.growth < max(MIN_GROWTH, 2 * seen.widest, 6 * seen.lows[0] ** 0.5):
-        return None
-    return seen
-
-
-def _pace(counts: Sequence[int], took: float) -> str:
-    rate = f"{(counts[-1] - counts[0]) * 60 / took:+,.0f} per minute" if took > 0 else "at once"
-    return f"{counts[0]:,} to {counts[-1]:,} in {_span(took)}, {rate}"
-
-
-def _untracked_evidence(untracked: UntrackedTasks) -> list[str]:
-    looked_at = sum(number for _, number in untracked.coroutines)
-    named = ", ".join(f"{name} ({number})" for name, number in untracked.coroutines[:MAX_NAMED])
-    return [
-        *([f"most frequent coroutines of {looked_at:,} sampled tasks: {named}"] if named else []),
-        "libraries that call asyncio.Task(...) directly, as for eager_start=True, bypass the factory",
-    ]
 
 
 def _worth(tasks: SuspectTasks) -> bool:
@@ -341,7 +208,3 @@ def _blocked(place: str, stalls: Sequence[Stall], now: float) -> Finding:
 
 def _tasks(count: int) -> str:
     return "1 task was" if count == 1 else f"{count:,} tasks were"
-
-
-def _span(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 
 from qcfeed.diagnostics import demand, orphans, snapshot
 from qcfeed.diagnostics.abandoned import IS_RELIABLE, AbandonedTasks
+from qcfeed.diagnostics.growth_rules import MIN_GROWTH
 from qcfeed.diagnostics.history import MAX_SNAPSHOTS, History, Series
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.diagnostics.observations import Observations, SuspectTasks, UntrackedTasks
-from qcfeed.diagnostics.rules import ABANDONED_AFTER_S, MIN_GROWTH, PROVED_AFTER_S
+from qcfeed.diagnostics.rules import ABANDONED_AFTER_S, PROVED_AFTER_S
 from qcfeed.diagnostics.scan import LiveTaskScan, Oldest, info_of_ref, oldest
 from qcfeed.diagnostics.snapshot import TaskSnapshot, Totals
 from qcfeed.diagnostics.survivors import LOOK_EVERY_S, SurvivorWatch
@@ -185,7 +186,7 @@ class DiagnosticsSampler:
         orphaned = self._orphans(now)
         return self._stubborn() + [
             ref
-            for some in self._ledger.slices(orphaned)
+            for some in self._ledger.turns.slices(orphaned)
             for ref in some
             if (info := info_of_ref(ref)) is not None and _closed_at(info) is None
         ]
@@ -207,7 +208,7 @@ class DiagnosticsSampler:
         """Suspect tasks by location, with the serials of the oldest; the oldest one is described."""
         found: dict[str, SuspectTasks] = {}
         eldest: dict[str, Oldest] = {}
-        for some in self._ledger.slices(suspects):
+        for some in self._ledger.turns.slices(suspects):
             for info in map(info_of_ref, some):
                 if info is None:
                     continue

@@ -12,7 +12,7 @@ import operator
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from qcfeed.diagnostics.long_lists import spare_list
 from qcfeed.diagnostics.registry import SAMPLE
@@ -26,8 +26,7 @@ from qcfeed.diagnostics.task_info import (
     record_end,
     to_record,
 )
-
-T = TypeVar("T")
+from qcfeed.diagnostics.turns import ReaderTurns
 
 SLICE = 250
 """Tasks per slice; a slice takes less than 0.2 ms."""
@@ -42,11 +41,9 @@ class ScannedLedger(Protocol):
 
     loop: asyncio.AbstractEventLoop | None
 
-    def slices(self, items: list[T], size: int) -> Iterator[list[T]]:
-        """``items`` in slices, with pauses in between that let the watched loop run."""
-
-    def drained_slices(self, items: list[T], size: int) -> Iterator[list[T]]:
-        """Like ``slices``, from the end of ``items``; each slice is removed from ``items``."""
+    @property
+    def turns(self) -> ReaderTurns:
+        """How readers in other threads let the loop run."""
 
     def refs(self, found: list[TaskRef]) -> list[TaskRef]:
         """``found``, with weak references to the ledger's tasks added, possibly among others."""
@@ -78,14 +75,14 @@ class LiveTaskScan:
     def __iter__(self) -> Iterator[tuple[list[TaskRef], list[TaskInfo]]]:
         ledger = self._ledger
         with spare_list() as found:
-            for refs in ledger.drained_slices(ledger.refs(found), SLICE):
+            for refs in ledger.turns.drained_slices(ledger.refs(found), SLICE):
                 tasks: list[Any] = list(map(operator.call, refs))
                 if not self._are_ours(tasks):
                     refs, tasks = self._ours_of(refs, tasks)
                 self.live += len(tasks)
                 yield refs, tasks
                 tasks.clear()
-        for records in ledger.slices(ledger.foreign(), SLICE):
+        for records in ledger.turns.slices(ledger.foreign(), SLICE):
             live = [each for each in records if self._lives(each)]
             self.live += len(live)
             yield [*live], [*live]
@@ -174,7 +171,7 @@ def oldest(
     Cost: 0.4 us per reference, in slices.
     """
     found = Oldest(limit + offset)
-    for some in ledger.slices(refs, SLICE):
+    for some in ledger.turns.slices(refs, SLICE):
         found.add([info for ref in some if (info := info_of_ref(ref)) is not None])
     return found.records()[offset:]
 

@@ -169,7 +169,7 @@ def live(ledger: Ledger, now: float, limit: int, offset: int = 0) -> list[LiveTa
 
 def listed(ledger: Ledger, records: list[TaskRecord], now: float) -> list[LiveTask]:
     """These live tasks, described. Cost: 5 us each."""
-    return [_describe(record, now) for some in ledger.slices(records) for record in some]
+    return [_describe(record, now) for some in ledger.turns.slices(records) for record in some]
 
 
 def untracked(ledger: Ledger) -> int:

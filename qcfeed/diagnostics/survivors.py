@@ -189,7 +189,7 @@ class SurvivorWatch:
     def _describe(
         self, group: Group, survival: Survival, examined: list[TaskRecord], parents: Parents | None
     ) -> Survivors:
-        slices = self._ledger.slices(examined, 1)
+        slices = self._ledger.turns.slices(examined, 1)
         reasons = demand.reasons((record for some in slices for record in some), survival.old)
         unexplained = [each for each, why in zip(examined, reasons, strict=True) if why is None]
         share = len(unexplained) / len(examined) if examined else 0.0

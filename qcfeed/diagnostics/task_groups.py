@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from types import CodeType
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from qcfeed.diagnostics import chain
 from qcfeed.diagnostics.code_origin import is_library
 from qcfeed.diagnostics.site import short_path
+from qcfeed.diagnostics.turns import ReaderTurns
 
 MAX_GROUPS = 200
 """Groups that are kept apart; the tasks of further ones are counted together."""
@@ -35,10 +36,9 @@ class EarlierTasks(Protocol):
     def earlier_refs(self) -> list[weakref.ref[asyncio.Task[Any]]]:
         """Weak references to tasks that existed before the ledger was installed."""
 
-    def slices(
-        self, items: list[weakref.ref[asyncio.Task[Any]]], /
-    ) -> Iterator[list[weakref.ref[asyncio.Task[Any]]]]:
-        """``items`` in slices, with pauses in between that let the watched loop run."""
+    @property
+    def turns(self) -> ReaderTurns:
+        """How readers in other threads let the loop run."""
 
 
 class TaskGroup:
@@ -154,7 +154,7 @@ def earlier(ledger: EarlierTasks) -> list[TaskGroup]:
     Cost: 1-2 us for each of them.
     """
     grouping = Grouping()
-    for refs in ledger.slices(ledger.earlier_refs()):
+    for refs in ledger.turns.slices(ledger.earlier_refs()):
         grouping.add(task for ref in refs if (task := ref()) is not None)
     return grouping.groups()
 

@@ -196,7 +196,9 @@ def by_location(
     found = {}
     for (key, refs), share in zip(live.items(), taken, strict=True):
         some = refs if exact or share == len(refs) else random.sample(refs, share)
-        found[key] = _count(kind_in_function(ref()) for part in ledger.slices(some) for ref in part)
+        found[key] = _count(
+            kind_in_function(ref()) for part in ledger.turns.slices(some) for ref in part
+        )
     return found
 
 

@@ -66,7 +66,7 @@ class SubscriberHandlers:
         now = self._loop.time()
         rows = [
             msgspec.Raw(msgspec.json.encode(_row(each, now)))
-            for batch in self._ledger.slices(found[:most])
+            for batch in self._ledger.turns.slices(found[:most])
             for each in batch
         ]
         return Subscribers(total=len(found), subscribers=cast("list[Subscriber]", rows))
@@ -76,7 +76,7 @@ class SubscriberHandlers:
         now = self._loop.time()
         slow: list[Connection] = []
         others: list[Connection] = []
-        for batch in self._ledger.slices(list(self._gateway.connections)):
+        for batch in self._ledger.turns.slices(list(self._gateway.connections)):
             for each in batch:
                 if each.state is State.OPEN and wanted.matches(each, now):
                     (others if each.stalled_since is None else slow).append(each)

@@ -82,14 +82,14 @@ class _Views:
         if which := task_filter(query):
             found = [
                 ref
-                for some in self._ledger.slices(found)
+                for some in self._ledger.turns.slices(found)
                 for ref in some
                 if (known := info_of_ref(ref)) is not None and which.matches(known, now)
             ]
         elif self._further_orphans:
             further = self._further_orphans()
         listed = _spread(found, query.limit) if query.spread else None
-        slices = self._ledger.slices(listed or oldest(self._ledger, found, query.limit))
+        slices = self._ledger.turns.slices(listed or oldest(self._ledger, found, query.limit))
         rows = [_row(orphans.describe(record, now)) for some in slices for record in some] + further
         rows.sort(key=lambda row: -(row.age_s or 0.0))
         return Orphans(

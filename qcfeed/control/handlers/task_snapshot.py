@@ -79,7 +79,7 @@ class _View:
 
         Ten thousand of them as objects would trigger a full garbage collection, which stops the watched loop.
         """
-        for some in self._ledger.slices(refs):
+        for some in self._ledger.turns.slices(refs):
             records = [to_record(known) for ref in some if (known := info_of_ref(ref)) is not None]
             rows = snapshot.listed(self._ledger, records, now)
             for each, row in zip(records, rows, strict=True):
@@ -119,7 +119,7 @@ def _oldest(ledger: Ledger, refs: list[TaskRef], number: int) -> dict[int, TaskR
     """The oldest tasks of one location by serial, in order. Creates no object per task (see _saved)."""
     found: dict[int, TaskRef] = {}
     below = math.inf
-    for some in ledger.slices(refs):
+    for some in ledger.turns.slices(refs):
         found |= {
             known.serial: ref
             for ref in some

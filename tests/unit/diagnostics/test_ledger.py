@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from qcfeed.diagnostics import ledger as spawn
+from qcfeed.diagnostics import turns
 from qcfeed.diagnostics.ledger import Ledger, TaskRecord, owned_by
 from qcfeed.diagnostics.site import Site
 from tests.support.patience import PATIENCE
@@ -305,15 +306,15 @@ async def test_nothing_spawned_is_missing_while_threads_read_and_tasks_come_and_
 async def test_readers_let_the_loop_run_after_each_turn(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spawn, "SLICE", 2)
-    monkeypatch.setattr(spawn, "READER_TURN_S", 0.5)
+    monkeypatch.setattr(turns, "SLICE", 2)
+    monkeypatch.setattr(turns, "READER_TURN_S", 0.5)
     now, slept = 100.0, []
-    monkeypatch.setattr(spawn.time, "monotonic", lambda: now)
-    monkeypatch.setattr(spawn.time, "sleep", slept.append)
+    monkeypatch.setattr(turns.time, "monotonic", lambda: now)
+    monkeypatch.setattr(turns.time, "sleep", slept.append)
 
     def read(spent: float) -> int:
         nonlocal now
-        for _ in ledger.slices(list(range(8))):
+        for _ in ledger.turns.slices(list(range(8))):
             now += spent
         return len(slept)
 

@@ -8,7 +8,7 @@ from array import array
 
 import pytest
 
-from qcfeed.diagnostics import rules
+from qcfeed.diagnostics import growth_rules, rules
 from qcfeed.diagnostics.findings import Certainty, Finding
 from qcfeed.diagnostics.history import History, Series
 from qcfeed.diagnostics.observations import Observations, SuspectTasks, UntrackedTasks
@@ -259,7 +259,7 @@ def test_untracked_tasks_are_suspected_if_they_are_the_majority() -> None:
     assert finding.evidence[0] == (
         "most frequent coroutines of 30 sampled tasks: RequestHandler.start (28), poll (2)"
     )
-    assert (finding.count, finding.location, finding.recheck_s) == (30, "", rules.RECHECK_S)
+    assert (finding.count, finding.location, finding.recheck_s) == (30, "", growth_rules.RECHECK_S)
 
 
 def test_untracked_tasks_that_each_serve_a_connection_are_explained() -> None:

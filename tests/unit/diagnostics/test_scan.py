@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from qcfeed.diagnostics import ledger as spawn
-from qcfeed.diagnostics import scan
+from qcfeed.diagnostics import scan, turns
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.scan import LiveTaskScan, Oldest, info_of_ref, oldest
 from qcfeed.diagnostics.task_info import Task, TaskRecord, info_of, task_of, to_record
@@ -122,10 +121,10 @@ async def test_a_slice_holds_no_task_while_the_loop_runs(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scan, "SLICE", 1)
-    monkeypatch.setattr(spawn, "READER_TURN_S", 0.0)
+    monkeypatch.setattr(turns, "READER_TURN_S", 0.0)
     held: list[Any] = []
     lists: list[list[Any]] = []
-    monkeypatch.setattr(spawn.time, "sleep", lambda _: held.append([*map(len, lists)]))
+    monkeypatch.setattr(turns.time, "sleep", lambda _: held.append([*map(len, lists)]))
     tasks = [asyncio.create_task(forever()) for _ in range(5)]
 
     def look() -> None:

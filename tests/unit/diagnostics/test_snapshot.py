@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from qcfeed.diagnostics import ledger as spawn
-from qcfeed.diagnostics import snapshot
+from qcfeed.diagnostics import snapshot, turns
 from qcfeed.diagnostics.ledger import Ledger, owned_by
 from tests.unit.diagnostics.conftest import Subscriber
 
@@ -219,8 +218,8 @@ async def test_tasks_that_raise_when_read_break_nothing() -> None:
 async def test_snapshots_from_threads_while_tasks_come_and_go(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spawn, "SLICE", 10)  # many pauses, many chances to meet a change
-    monkeypatch.setattr(spawn, "READER_TURN_S", 0.0)
+    monkeypatch.setattr(turns, "SLICE", 10)  # many pauses, many chances to meet a change
+    monkeypatch.setattr(turns, "READER_TURN_S", 0.0)
     stop = threading.Event()
     faults: list[BaseException | str] = []
 
