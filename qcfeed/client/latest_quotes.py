@@ -7,13 +7,16 @@ from dataclasses import dataclass
 
 from qcfeed.client.gaps import Gap, Repeat
 from qcfeed.client.stream import Connected, Disconnected, Event, Received
-from qcfeed.model.messages import Quote, Status
+from qcfeed.model.messages import Band, Quote, Status
 from qcfeed.model.symbol import Symbol
 
 CONNECTING = "connecting"
 WAITING = "waiting"
 LIVE = "live"
 DISCONNECTED = "disconnected"
+
+
+_NOT_LIVE = frozenset((Band.STALE, Band.VERY_STALE, Band.DEAD))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,13 @@ class LatestQuotes:
             case Received(message=Quote() as quote):
                 self._quoted(quote, now)
             case Received(message=Status() as status):
-                self._entry(status.symbol).state = status.state
-                self._entry(status.symbol).quoted_at = now - status.age_ms / 1000
+                if entry := self._entries.get(status.symbol):
+                    entry.state = status.state
+                    entry.quoted_at = now - status.age_ms / 1000
             case Gap():
-                self._entry(event.symbol).gaps += 1
-                self._entry(event.symbol).missed += event.missed
+                if entry := self._entries.get(event.symbol):
+                    entry.gaps += 1
+                    entry.missed += event.missed
             case Connected():
                 self._all(WAITING)
             case Disconnected():
@@ -79,12 +84,24 @@ class LatestQuotes:
         ]
 
     def _quoted(self, quote: Quote, now: float) -> None:
-        entry = self._entry(quote.symbol)
-        entry.quote, entry.quoted_at, entry.state = quote, now, LIVE
-
-    def _entry(self, symbol: str) -> _Entry:
-        return self._entries.setdefault(symbol, _Entry())
+        """Symbols that were not asked for are not stored: a server could name any number of them."""
+        entry = self._entries.get(quote.symbol)
+        if entry is None or _is_older(quote, entry.quote):
+            return
+        # A symbol that is not live gets the status ``live`` before its next quote. So a quote of the
+        # same epoch without it was on its way when the status came.
+        if entry.state not in _NOT_LIVE or _is_new_epoch(quote, entry.quote):
+            entry.state, entry.quoted_at = LIVE, now
+        entry.quote = quote
 
     def _all(self, state: str) -> None:
         for entry in self._entries.values():
             entry.state = state
+
+
+def _is_new_epoch(quote: Quote, latest: Quote | None) -> bool:
+    return latest is not None and quote.epoch != latest.epoch
+
+
+def _is_older(quote: Quote, latest: Quote | None) -> bool:
+    return latest is not None and quote.epoch == latest.epoch and quote.seq < latest.seq

@@ -7,7 +7,7 @@ import logging
 from qcfeed.drills.base import DrillEnvironment
 from qcfeed.feed.slow_consumer import Backlog
 from qcfeed.feed.subscriber import Subscriber
-from qcfeed.model.messages import CloseCode, Status
+from qcfeed.model.messages import CloseCode
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
 
@@ -58,9 +58,6 @@ class _ClosedConsumer:
 
     def disconnect_slow(self) -> None:
         """Never called: it is never behind."""
-
-    def send_status(self, status: Status) -> None:
-        """Discard."""
 
     def evict(self, subscriber: Subscriber, code: CloseCode, reason: str) -> None:
         """Nothing to do: it is closed already."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from qcfeed.feed.log import Log
-from qcfeed.feed.subscriber import Consumer, Subscriber
+from qcfeed.feed.subscriber import Consumer, QueuedStatus, Subscriber
 
 
 class _MoreFrames:
@@ -142,7 +142,7 @@ def send_backlog(consumer: Consumer, max_write: int) -> None:
     # A copy, because the loop reorders the dict.
     for subscriber in list(consumer.subscribers.values()):
         log = subscriber.log
-        if log is None or subscriber.cursor == log.head:
+        if log is None or not (subscriber.lag or subscriber.queued_statuses):
             continue
         data = log.catch_up(subscriber, consumer.backlog, len(consumer.subscribers))
         # Move the symbol to the end: a consumer that never catches up still gets every symbol in turn.
@@ -158,6 +158,20 @@ def send_backlog(consumer: Consumer, max_write: int) -> None:
     if parts:
         consumer.write(b"".join(parts))
     consumer.backlog.reset()
+
+
+def send_status(subscriber: Subscriber, log: Log, frame: bytes) -> None:
+    """Send a status behind all quotes that ``log`` has so far.
+
+    For a consumer that is not writable it is queued.
+    """
+    consumer = subscriber.consumer
+    if consumer.writable and subscriber.lag:
+        consumer.write(log.read(subscriber))
+    if consumer.writable:
+        consumer.write(frame)
+    else:
+        subscriber.queue_status(QueuedStatus(frame, log.head))
 
 
 def total_lag(consumer: Consumer) -> int:

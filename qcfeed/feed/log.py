@@ -76,7 +76,8 @@ class Log:
         return data
 
     def catch_up(self, subscriber: Subscriber, backlog: Backlog, symbol_count: int) -> bytes:
-        """Like ``read``, for a subscriber whose consumer was behind: applies the backlog's policy.
+        """Like ``read``, for a subscriber whose consumer was behind: applies the backlog's policy, and
+        puts the queued statuses in their places.
 
         ``symbol_count``: how many symbols the consumer is subscribed to.
         """
@@ -84,14 +85,28 @@ class Log:
         # The consumer may have unsubscribed since frames were released, and its share per symbol
         # grown: no more frames can be kept than are still here.
         kept = min(backlog.retained(lag, symbol_count), len(self._frames))
-        if kept == lag:
+        statuses, subscriber.queued_statuses = subscriber.queued_statuses, ()
+        if not statuses and kept == lag:
             return self.read(subscriber)
         subscriber.cursor = self.head
+        left = self._leave(lag, kept, backlog)
+        quotes = len(left)
+        for status in reversed(statuses):
+            # Older quotes come before the status and newer ones after it. Counted from the end,
+            # because a policy leaves out the oldest.
+            left.insert(max(0, quotes - (self.head - status.position)), status.frame)
+        return b"".join(left)
+
+    def _leave(self, lag: int, kept: int, backlog: Backlog) -> list[bytes]:
+        """The frames that are sent in place of the ``lag`` unread ones, of which ``kept`` are kept."""
+        if kept == lag:
+            self.delivered += lag
+            return self._frames[len(self._frames) - lag :]
         if backlog.policy is SlowConsumerPolicy.DROP_OLDEST and kept:
             backlog.dropped += lag - kept
             return self._drop(lag - kept, kept)
         backlog.conflated += lag - 1
-        return self._conflate(lag - 1)
+        return [self._conflate(lag - 1)]
 
     def start_reading(self, subscriber: Subscriber, *, replay_latest: bool) -> None:
         """Place a new subscriber at the head, or just before the latest quote if asked to replay it."""
@@ -124,11 +139,11 @@ class Log:
         newest = cast("Quote", self.latest)
         return frames.text(messages.encode(msgspec.structs.replace(newest, conflated=skipped)))
 
-    def _drop(self, skipped: int, kept: int) -> bytes:
+    def _drop(self, skipped: int, kept: int) -> list[bytes]:
         """The newest ``kept`` quotes, the first of which reports the ``skipped`` before it."""
         self.dropped += skipped
         self.delivered += kept
         oldest, *rest = self._frames[-kept:]
         quote = messages.decode_quote(frames.payload(oldest))
         marked = msgspec.structs.replace(quote, dropped=skipped)
-        return b"".join((frames.text(messages.encode(marked)), *rest))
+        return [frames.text(messages.encode(marked)), *rest]

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from qcfeed.feed.slow_consumer import Backlog
-from qcfeed.model.messages import CloseCode, Status
+from qcfeed.model.messages import CloseCode
 from qcfeed.model.symbol import Symbol
 
 if TYPE_CHECKING:
@@ -55,11 +55,15 @@ class Consumer(Protocol):
     def disconnect_slow(self) -> None:
         """Disconnect: the backlog is over its limit and the policy says so."""
 
-    def send_status(self, status: Status) -> None:
-        """Send a status, or queue it in place of a queued one for the same symbol."""
-
     def evict(self, subscriber: Subscriber, code: CloseCode, reason: str) -> None:
         """Remove ``subscriber``, which the feed has ended, and tell the client why."""
+
+
+class QueuedStatus(NamedTuple):
+    """A status frame for a stalled consumer: due before the log's quote number ``position``."""
+
+    frame: bytes
+    position: int
 
 
 class Subscriber:
@@ -69,7 +73,7 @@ class Subscriber:
     orphan once the subscriber is closed.
     """
 
-    __slots__ = ("closed_at", "consumer", "cursor", "log", "serial", "symbol")
+    __slots__ = ("closed_at", "consumer", "cursor", "log", "queued_statuses", "serial", "symbol")
 
     def __init__(self, symbol: Symbol, consumer: Consumer) -> None:
         self.serial = next(_serials)
@@ -78,6 +82,8 @@ class Subscriber:
         self.log: Log | None = None
         """The log it reads; set by ``Log.start_reading``."""
         self.cursor = 0
+        self.queued_statuses: tuple[QueuedStatus, ...] = ()
+        """Statuses that the consumer could not be sent yet, at most two; see ``queue_status``."""
         self.closed_at: float | None = None
 
     @property
@@ -88,6 +94,16 @@ class Subscriber:
     def lag(self) -> int:
         """Quotes of its feed that the subscriber has not been sent yet."""
         return 0 if self.log is None else self.log.head - self.cursor
+
+    def queue_status(self, status: QueuedStatus) -> None:
+        """Keep ``status`` until the consumer is writable.
+
+        The first one is kept as well if quotes come between the two: a `live` that they follow. So the
+        queue does not grow, and no quote follows a `stale` directly.
+        """
+        first = self.queued_statuses[:1]
+        keep = first and first[0].position < status.position
+        self.queued_statuses = (*first, status) if keep else (status,)
 
     def __str__(self) -> str:
         return f"subscriber {self.serial} of {self.symbol}"

@@ -17,7 +17,8 @@ from qcfeed.feed.lifecycle import Command, Demand, Lifecycle, Operation, Upstrea
 from qcfeed.feed.log import Log
 from qcfeed.feed.staleness import Staleness, StalenessThresholds
 from qcfeed.feed.subscriber import Consumer, Subscriber
-from qcfeed.model.messages import CloseCode, Status, Tick, find_fault, quote
+from qcfeed.model import frames
+from qcfeed.model.messages import CloseCode, Status, Tick, encode, find_fault, quote
 from qcfeed.model.symbol import Symbol
 from qcfeed.upstreams import base
 
@@ -115,7 +116,7 @@ class Feed:
         if subscriber.cursor < self.log.head and not subscriber.consumer.writable:
             subscriber.consumer.backlog.behind += subscriber.lag
         if self.staleness.reason is not None:
-            subscriber.consumer.send_status(self.status())
+            flush.send_status(subscriber, self.log, self._status_frame())
         self._wake_upstream()
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
@@ -169,20 +170,23 @@ class Feed:
         # Not every upstream reports that it is open before its first quote.
         if self.lifecycle.upstream is UpstreamState.OPENING:
             self.opened(self.lifecycle.generation)
-        before = self.log.head
-        for tick in ticks:
-            if (fault := find_fault(tick)) is not None:
-                self._drop_tick(fault)
-            else:
-                self.log.append(quote(self.symbol, tick, self.epoch, self.log.head + 1))
-        if self.log.head == before:
+        valid = [tick for tick in ticks if self._is_valid(tick)]
+        if not valid:
             return
-        now = self._loop.time()
         self.last_quote_at = self._hub.wall_clock()
-        if self.staleness.update(now):
+        # Before the quotes, which follow this status.
+        if self.staleness.update(self._loop.time()):
             self._broadcast_status()
             self.arm_timer()
+        for tick in valid:
+            self.log.append(quote(self.symbol, tick, self.epoch, self.log.head + 1))
         self._hub.schedule_flush(self)
+
+    def _is_valid(self, tick: Tick) -> bool:
+        fault = find_fault(tick)
+        if fault is not None:
+            self._drop_tick(fault)
+        return fault is None
 
     def _drop_tick(self, fault: str) -> None:
         """Drop and count an invalid tick; log the first one of the feed."""
@@ -252,9 +256,12 @@ class Feed:
         self._wake_upstream()
 
     def _broadcast_status(self) -> None:
-        status = self.status()
+        frame = self._status_frame()
         for subscriber in self.lifecycle.subscribers:
-            subscriber.consumer.send_status(status)
+            flush.send_status(subscriber, self.log, frame)
+
+    def _status_frame(self) -> bytes:
+        return frames.text(encode(self.status()))
 
     # ------------------------------------------------------------ time and commands
 

@@ -17,7 +17,7 @@ from qcfeed.feed import flush
 from qcfeed.feed.slow_consumer import Backlog
 from qcfeed.feed.subscriber import Subscriber
 from qcfeed.model import frames
-from qcfeed.model.messages import CloseCode, Error, ServerMessage, Status, encode, should_reconnect
+from qcfeed.model.messages import CloseCode, Error, ServerMessage, encode, should_reconnect
 from qcfeed.model.symbol import Symbol
 from qcfeed.net import kernel_buffers
 from qcfeed.ws.handshake import Accepted
@@ -51,7 +51,6 @@ class Connection(asyncio.Protocol):
         "_host",
         "_ignore_input",
         "_inbound",
-        "_queued_statuses",
         "_reply_bytes",
         "_unsent",
         "backlog",
@@ -91,7 +90,6 @@ class Connection(asyncio.Protocol):
         """Whether the connection is open and nothing written before is still unsent."""
         self._ignore_input = False
         """Whether further input is discarded, because the client has closed or broken the protocol."""
-        self._queued_statuses: dict[str, Status] = {}
         self._reply_bytes = 0
         """Bytes of replies queued since the connection stalled."""
         self.serial = pending.serial
@@ -164,11 +162,6 @@ class Connection(asyncio.Protocol):
         self.stalled_since = None
         if self.state is State.OPEN:
             self.writable = True
-            # Before the quotes, as other subscribers get them. If sending stalls the connection
-            # again, the rest is queued in the new dict.
-            statuses, self._queued_statuses = self._queued_statuses, {}
-            for status in statuses.values():
-                self.send_status(status)
             missed = self.missed_quotes
             flush.send_backlog(self, self._host.config.send_buffer)
             if self.missed_quotes > missed:
@@ -261,14 +254,6 @@ class Connection(asyncio.Protocol):
     def send(self, message: ServerMessage) -> None:
         """Send a reply to a request."""
         self._reply(frames.text(encode(message)))
-
-    def send_status(self, status: Status) -> None:
-        """Send a status; while stalled, queue only the latest one per symbol."""
-        if self.writable:
-            self.write(frames.text(encode(status)))
-        # A queue of all statuses would grow for as long as the peer does not read.
-        elif self.state is State.OPEN:
-            self._queued_statuses[status.symbol] = status
 
     def disconnect_slow(self) -> None:
         """Close with 4408: the backlog is over its limit and the policy is to disconnect."""

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
-from tests.support.modelled_kernel import Exchange, Peer, symbols, timeless, turns
+from tests.support.modelled_kernel import NEVER, Exchange, Peer, symbols, timeless, turns
 
 SYMBOLS = list(symbols(3))
 SEND_BUFFER = 4_608
@@ -44,6 +44,8 @@ class Client:
         self.held: set[Symbol] = set()
         self.last: dict[str, int] = {}
         """The sequence number of each symbol's last quote since the subscription."""
+        self.told_stale: set[str] = set()
+        """The symbols whose last status since the subscription is not ``live``."""
         self.outstanding = 0
         """Quotes published since it had read everything; some may have been sent meanwhile."""
         self.waiting: Counter[Symbol] = Counter()
@@ -74,13 +76,21 @@ class Client:
         news, self.known = self.peer.messages[self.known :], len(self.peer.messages)
         for message in news:
             if message["type"] == "quote":
+                assert message["symbol"] not in self.told_stale, (
+                    "a quote follows `stale` without `live`"
+                )
                 self.hold_quote_to_the_rules(message)
+            elif message["type"] == "status" and message["state"] == "live":
+                self.told_stale.discard(message["symbol"])
+            elif message["type"] == "status":
+                self.told_stale.add(message["symbol"])
             elif (
                 message["type"] == "subscribed"
             ):  # symbols that are missing were unsubscribed before
                 self.last = {
                     each: self.last[each] for each in message["symbols"] if each in self.last
                 }
+                self.told_stale &= {*message["symbols"]}
 
     def hold_quote_to_the_rules(self, quote: dict[str, Any]) -> None:
         symbol, seq = quote["symbol"], quote["seq"]
@@ -109,6 +119,7 @@ class FanOut(RuleBasedStateMachine):
         self.exchange: Exchange | None = None
         self.clients: list[Client] = []
         self.published: Counter[Symbol] = Counter()
+        self.stale: set[Symbol] = set()
         self.gone: list[Client] = []
         """Clients that were disconnected and have reconnected."""
 
@@ -148,7 +159,7 @@ class FanOut(RuleBasedStateMachine):
         for symbol in some:
             client.held.add(symbol)
             feed = self.exchange.hub.feeds[symbol]
-            if feed.last_quote_at is not None:
+            if feed.last_quote_at is not None and symbol not in self.stale:
                 client.quotes_came(symbol, 1, while_full=full)
         await turns()
         self.settle(client)
@@ -254,7 +265,9 @@ class FanOut(RuleBasedStateMachine):
         """With any policy, a client that has read everything knows each symbol's latest quote."""
         assert self.exchange is not None
         for symbol in client.held:
-            assert client.last.get(symbol, 0) == self.published[symbol]
+            if symbol in client.last or symbol not in self.stale:
+                assert client.last.get(symbol, 0) == self.published[symbol]
+            assert (symbol in client.told_stale) == (symbol in self.stale)
 
     @precondition(lambda self: any(client.gone for client in self.clients))
     @rule(who=st.integers(0, 2))
@@ -282,6 +295,7 @@ class FanOut(RuleBasedStateMachine):
         here = [(client, client.peer.is_full) for client in self.clients if not client.gone]
         self.run(self.exchange.publish(counts))
         self.published.update(counts)
+        self.stale -= {symbol for symbol in counts if symbol in self.exchange.hub.feeds}
         for client, was_full in here:
             came = {each: count for each, count in counts.items() if each in client.held}
             for symbol, count in came.items():
@@ -289,6 +303,23 @@ class FanOut(RuleBasedStateMachine):
             if came and was_full:
                 client.decide()
             self.settle(client)
+
+    @rule(symbol=st.sampled_from(SYMBOLS))
+    def fall_silent(self, symbol: Symbol) -> None:
+        """No quote comes until the symbol is stale."""
+        self.run(self.be_silent(symbol))
+        for client in self.clients:
+            if not client.gone:
+                self.settle(client)
+
+    async def be_silent(self, symbol: Symbol) -> None:
+        assert self.exchange is not None
+        feed = self.exchange.hub.feeds.get(symbol)
+        if feed is not None and feed.lifecycle.subscribers and symbol not in self.stale:
+            feed.staleness.updated_at -= 1.5 * NEVER
+            feed.arm_timer()
+            await turns()
+            self.stale.add(symbol)
 
     # ------------------------------------------------------------ what holds at any time
 

@@ -25,6 +25,8 @@ from qcfeed.ws.pending import PendingConnection
 from tests.support import raw_websocket
 from tests.support.scripted_upstream import TICK, ScriptedUpstream, silently
 
+NEVER = 1e6
+"""Seconds after which something happens that does not happen in a test by itself."""
 _numbers = itertools.count(1_000)
 
 
@@ -204,13 +206,12 @@ class Exchange:
 
 def timeless(**options: Any) -> Config:
     """Options with which nothing depends on the time that passes."""
-    never = 1e6
     return Config(
         subscribe_rate=0,
-        linger=never,
-        stale_after=never,
-        very_stale_after=2 * never,
-        dead_after=3 * never,
+        linger=NEVER,
+        stale_after=NEVER,
+        very_stale_after=2 * NEVER,
+        dead_after=3 * NEVER,
         **options,
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from qcfeed.client.gaps import Gap, Repeat
 from qcfeed.client.latest_quotes import LatestQuotes, SymbolState
 from qcfeed.client.stream import Connected, Disconnected, Received
@@ -33,6 +35,7 @@ def test_states_from_connecting_to_live_to_disconnected_and_back() -> None:
         Connected("u"),
         received(QUOTE),
         received(Status("AAPL", Band.STALE, 16_000)),
+        received(Status("AAPL", Band.LIVE, 0)),
         received(QUOTE),
         Disconnected("gone", 1.0),
         Connected("u"),
@@ -40,7 +43,7 @@ def test_states_from_connecting_to_live_to_disconnected_and_back() -> None:
         quotes.apply(event, 0)
         seen.append(only(quotes, 0).state)
     assert seen == [
-        "connecting", "waiting", "live", "stale", "live", "disconnected", "waiting",
+        "connecting", "waiting", "live", "stale", "live", "live", "disconnected", "waiting",
     ]  # fmt: skip
 
 
@@ -65,7 +68,32 @@ def test_gaps_are_counted_repeats_and_pongs_are_not() -> None:
     assert (only(quotes, 0).gaps, only(quotes, 0).missed) == (2, 4)
 
 
-def test_an_unrequested_symbol_is_added() -> None:
+def test_a_symbol_that_was_not_requested_is_not_stored() -> None:
     quotes = LatestQuotes([MSFT])
-    quotes.apply(received(QUOTE), 0)
-    assert [line.symbol for line in quotes.states(0)] == [MSFT, AAPL]
+    for event in (received(QUOTE), received(Status("AAPL", Band.STALE, 1)), Gap("AAPL", "a", 1, 3)):
+        quotes.apply(event, 0)
+    assert [line.symbol for line in quotes.states(0)] == [MSFT]
+
+
+def test_a_status_is_not_undone_by_a_quote_that_was_on_its_way() -> None:
+    quotes = LatestQuotes([AAPL])
+    quotes.apply(received(QUOTE), 10)
+    quotes.apply(received(Status("AAPL", Band.STALE, 16_000)), 26)
+    quotes.apply(received(replace(QUOTE, seq=8)), 27)
+    assert (only(quotes, 27).state, only(quotes, 27).age_s) == ("stale", 17)
+    assert only(quotes, 27).quote == replace(QUOTE, seq=8)
+
+
+def test_a_quote_of_a_new_epoch_is_live() -> None:
+    quotes = LatestQuotes([AAPL])
+    quotes.apply(received(QUOTE), 10)
+    quotes.apply(received(Status("AAPL", Band.DEAD, 16_000)), 26)
+    quotes.apply(received(replace(QUOTE, epoch="b", seq=1)), 27)
+    assert (only(quotes, 27).state, only(quotes, 27).age_s) == ("live", 0)
+
+
+def test_a_late_quote_does_not_replace_a_newer_one() -> None:
+    quotes = LatestQuotes([AAPL])
+    quotes.apply(received(QUOTE), 10)
+    quotes.apply(received(replace(QUOTE, seq=6)), 11)
+    assert only(quotes, 11).quote == QUOTE
