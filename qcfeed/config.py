@@ -48,7 +48,9 @@ class Config:
         " PORT-2, ...",
     )
     upstream: str = _option(
-        "sim:", "Source of quotes: sim:, replay:FILE, coinbase:, coinbase+ws://HOST:PORT/."
+        "sim:",
+        "Source of quotes: sim:, replay:FILE, coinbase:, coinbase+ws://HOST:PORT/, or the scheme of an"
+        " installed package.",
     )
 
     linger: float = _option(

@@ -86,10 +86,10 @@ def _context_errors(context: contexts.Context) -> list[QcfeedError]:
 
 def _upstream_errors(loaded: config.Config) -> list[QcfeedError]:
     """What is wrong with the upstream's URL, which loading the configuration does not parse."""
-    from qcfeed.upstreams import url
+    from qcfeed.upstreams import registry
 
     try:
-        url.connect(loaded.upstream)
+        registry.connect(loaded.upstream)
     except QcfeedError as error:
         return [error]
     return []

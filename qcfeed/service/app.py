@@ -41,7 +41,7 @@ from qcfeed.server.gateway import Gateway
 from qcfeed.server.hub import Hub
 from qcfeed.server.service_parts import ServiceParts
 from qcfeed.server.subscriber_handlers import SubscriberHandlers
-from qcfeed.upstreams.url import connect
+from qcfeed.upstreams.registry import connect
 
 log = logging.getLogger("qcfeed")
 

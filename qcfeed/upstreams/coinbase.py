@@ -13,7 +13,7 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NoReturn
 
 import aiohttp
@@ -24,7 +24,7 @@ from qcfeed.feed import backoff
 from qcfeed.model.symbol import Symbol
 from qcfeed.upstreams import coinbase_messages as protocol
 from qcfeed.upstreams import coinbase_products, proxy
-from qcfeed.upstreams.base import Sink, UpstreamHealth
+from qcfeed.upstreams.base import Sink, Upstream, UpstreamHealth
 from qcfeed.upstreams.coinbase_feed import CoinbaseFeed
 from qcfeed.upstreams.coinbase_products import ProductList
 from qcfeed.upstreams.timestamps import Timestamps
@@ -45,7 +45,7 @@ _MAX_REASON = 300
 _PRODUCT = re.compile(r"[A-Z0-9]+-[A-Z0-9]+")
 
 
-class Coinbase:
+class Coinbase(Upstream):
     """``coinbase:``, see the module. ``silence``: seconds without a message that count as a loss.
 
     ``products``: the URL of the list of products of another server than Coinbase's.
@@ -90,9 +90,6 @@ class Coinbase:
         if self._products.names is not None:
             return symbol in self._products.names
         return _PRODUCT.fullmatch(symbol) is not None
-
-    def symbols(self) -> Sequence[Symbol]:
-        return ()
 
     def health(self) -> UpstreamHealth:
         return self._health

@@ -11,6 +11,8 @@ a market closes: the symbols become stale, and ``health`` says why.
 The file is loaded once at the start, with about 310 bytes per tick and at most a million ticks. Raw
 captures are run through the same book as the live upstream; only ticks that change the best bid and
 ask or the last price are kept.
+
+    replay:FILE?speed=2&loop=1   also `replay:///abs/file`; speed `max` or 0: unpaced
 """
 
 from __future__ import annotations
@@ -22,16 +24,23 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+from urllib.parse import unquote
 
+import msgspec
+from msgspec import Meta
+
+from qcfeed import files
 from qcfeed.errors import ConfigError, InvalidSymbolError, UnknownSymbolError
 from qcfeed.formats import plural
 from qcfeed.model.messages import Quote, Tick, find_fault
 from qcfeed.model.symbol import Symbol, parse
 from qcfeed.upstreams import coinbase_messages as protocol
-from qcfeed.upstreams.base import Sink, UpstreamHealth
+from qcfeed.upstreams.base import Sink, Upstream, UpstreamHealth
 from qcfeed.upstreams.coinbase_book import Product
 from qcfeed.upstreams.recording import RecordingReader
 from qcfeed.upstreams.timestamps import render
+from qcfeed.upstreams.url import UpstreamUrl
 
 MAX_TICKS = 1_000_000
 _BATCH = 128
@@ -52,7 +61,30 @@ class Track:
         self.ticks: list[Tick] = []
 
 
-class Replay:
+class _Query(msgspec.Struct, forbid_unknown_fields=True):
+    usage: ClassVar[str] = "speed: from 0 to 1,000,000, or max; loop: 0 or 1"
+    speed: Annotated[float, Meta(ge=0, le=1_000_000)] | Literal["max"] = 1.0
+    loop: bool = False
+
+
+def connect(url: UpstreamUrl) -> Replay:
+    """The upstream for a ``replay:`` URL; reads the recording. Raises ConfigError."""
+    name = unquote(url.parts.path)
+    if url.parts.netloc or not name:
+        raise ConfigError(
+            f"upstream replay: needs a file, not {url.parts.netloc + url.parts.path!r}",
+            hint="replay:relative/file.jsonl.gz or replay:///absolute/file.jsonl.gz",
+        )
+    query = url.query(_Query)
+    speed = None if query.speed == "max" else query.speed or None
+    try:
+        path = files.expand(name)
+    except OSError as error:
+        raise ConfigError(f"upstream replay:{name}: {error.strerror}") from error
+    return Replay(path, speed=speed, loop=query.loop)
+
+
+class Replay(Upstream):
     """``replay:FILE``. ``speed`` is a factor; None means unpaced."""
 
     def __init__(self, path: Path, *, speed: float | None = 1.0, loop: bool = False) -> None:
@@ -133,9 +165,6 @@ class Replay:
             log.warning(
                 "%s has ended; its symbols will become stale (loop=1 repeats it)", self._path
             )
-
-    async def close(self) -> None:
-        """Nothing to close: the file is read completely at the start."""
 
 
 def load(path: Path) -> tuple[dict[Symbol, Track], float]:

@@ -2,6 +2,8 @@
 
 A symbol's prices depend only on the seed and the symbol, so two runs, or two services, produce the
 same sequence. Only the timestamps are real.
+
+    sim:?rate=10&seed=7          quotes per second per symbol, or `max`; the seed of the prices
 """
 
 from __future__ import annotations
@@ -11,13 +13,18 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
+from typing import Annotated, ClassVar, Literal
+
+import msgspec
+from msgspec import Meta
 
 from qcfeed.errors import UnknownSymbolError
 from qcfeed.model.messages import Tick
 from qcfeed.model.symbol import Symbol
-from qcfeed.upstreams.base import Sink, UpstreamHealth
+from qcfeed.upstreams.base import Sink, Upstream
 from qcfeed.upstreams.timestamps import Timestamps
 from qcfeed.upstreams.universe import LEVELS, TICKERS
+from qcfeed.upstreams.url import UpstreamUrl
 
 QUIET_SYMBOL = Symbol("ZVZZT")
 """NASDAQ's test symbol. The simulator knows it but never publishes a quote; it is not in TICKERS."""
@@ -97,7 +104,23 @@ class Pace:
         return self.at(self._done)
 
 
-class Simulator:
+class _Query(msgspec.Struct, forbid_unknown_fields=True):
+    usage: ClassVar[str] = (
+        "rate: quotes per second per symbol, from 0.001 to 1,000,000, or max; seed: a whole number"
+    )
+    rate: Annotated[float, Meta(ge=0.001, le=1_000_000)] | Literal["max"] = 1.0
+    seed: int = 0
+
+
+def connect(url: UpstreamUrl) -> Simulator:
+    """The upstream for a ``sim:`` URL. Raises ConfigError."""
+    url.reject_location("sim:?rate=10")
+    query = url.query(_Query)
+    rate = None if query.rate == "max" else query.rate
+    return Simulator(rate=rate, seed=query.seed, clock=url.clock)
+
+
+class Simulator(Upstream):
     """``sim:``: all of TICKERS, at ``rate`` quotes per second per symbol.
 
     A tick's timestamp is the time at which it was due, so its age at the subscriber is the total
@@ -161,9 +184,3 @@ class Simulator:
             if due := pace.due(now):
                 ages = (now - pace.at(number) for number in due)
                 sink.publish([walk.tick(self._stamp(age)) for age in ages])
-
-    def health(self) -> UpstreamHealth:
-        return UpstreamHealth(connected=True)
-
-    async def close(self) -> None:
-        """Nothing to close: feeds share nothing."""

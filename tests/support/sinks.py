@@ -1,49 +1,15 @@
-"""A sink that keeps what an upstream publishes, and lets a test wait for it."""
+"""Runs one feed of an upstream, with a sink that lets a test wait for what is published."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 
-from qcfeed.model.messages import Tick
 from qcfeed.model.symbol import Symbol
 from qcfeed.upstreams.base import Upstream
+from qcfeed.upstreams.conformance import KeepingSink
 from tests.support.patience import PATIENCE
-
-
-class KeepingSink:
-    """Keeps ``ticks``, the size of each batch, and how often the feed was opened."""
-
-    def __init__(self) -> None:
-        self.ticks: list[Tick] = []
-        self.batches: list[int] = []
-        self.opens = 0
-        self.readies = 0
-        self._news = asyncio.Event()
-
-    def opened(self) -> None:
-        self.opens += 1
-        self._news.set()
-
-    def publish(self, ticks: Sequence[Tick]) -> None:
-        assert ticks, "an empty batch was published"
-        self.ticks.extend(ticks)
-        self.batches.append(len(ticks))
-        self._news.set()
-
-    async def ready(self) -> None:
-        self.readies += 1
-
-    async def until(self, condition: Callable[[], bool], *, within: float = PATIENCE) -> None:
-        """Wait until ``condition`` holds; checked whenever something is published."""
-        async with asyncio.timeout(within):
-            while not condition():
-                self._news.clear()
-                await self._news.wait()
-
-    async def until_ticks(self, count: int) -> None:
-        await self.until(lambda: len(self.ticks) >= count)
 
 
 @contextlib.asynccontextmanager

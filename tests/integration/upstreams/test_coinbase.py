@@ -17,11 +17,12 @@ from qcfeed.model.messages import Tick
 from qcfeed.model.symbol import Symbol
 from qcfeed.upstreams import proxy
 from qcfeed.upstreams.coinbase import Coinbase
+from qcfeed.upstreams.conformance import KeepingSink
 from qcfeed.upstreams.replay import load
 from tests.support.coinbase_server import CAPTURE, CoinbaseServer, Message, Script, capture, frames
 from tests.support.patience import PATIENCE
 from tests.support.ports import refusing_port
-from tests.support.sinks import KeepingSink, running, until
+from tests.support.sinks import running, until
 
 
 def written(product: str, base: float = 100.0) -> list[Message]:

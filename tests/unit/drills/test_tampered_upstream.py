@@ -59,7 +59,7 @@ async def test_limiting_runs_fails_current_and_future_runs() -> None:
 
 
 def sink() -> object:
-    from tests.support.sinks import KeepingSink
+    from qcfeed.upstreams.conformance import KeepingSink
 
     return KeepingSink()
 

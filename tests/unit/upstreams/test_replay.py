@@ -12,10 +12,11 @@ from qcfeed.errors import ConfigError, UnknownSymbolError
 from qcfeed.model.messages import Band, Quote, Status
 from qcfeed.model.symbol import Symbol
 from qcfeed.upstreams import replay
+from qcfeed.upstreams.conformance import KeepingSink
 from qcfeed.upstreams.recording import RecordingWriter
 from qcfeed.upstreams.replay import Replay, load
 from tests.support.coinbase_server import CAPTURE
-from tests.support.sinks import KeepingSink, running, until
+from tests.support.sinks import running, until
 
 AAPL, MSFT = Symbol("AAPL"), Symbol("MSFT")
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from qcfeed.errors import UnknownSymbolError
 from qcfeed.model.messages import Tick
 from qcfeed.model.symbol import Symbol, parse
+from qcfeed.upstreams.conformance import KeepingSink
 from qcfeed.upstreams.simulator import QUIET_SYMBOL, Pace, Simulator, Walk
 from qcfeed.upstreams.universe import LEVELS, TICKERS
-from tests.support.sinks import KeepingSink, running
+from tests.support.sinks import running
 
 
 def walk(seed: int, symbol: str, count: int) -> list[Tick]:
