@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import typer
 
-from qcfeed.cli import prometheus
+from qcfeed.cli import prometheus, target
 from qcfeed.cli.context import Format, Output, examples, new_app, options, say
 from qcfeed.cli.flags import with_flags
 from qcfeed.cli.ui import formats, render
@@ -145,7 +145,8 @@ def _advice(rows: Sequence[AlertRow]) -> Iterator[list[Line]]:
     """For each alert name, once: its summary, the first command to type, and its runbook."""
     for name, alert in {row.name: row for row in rows}.items():
         heading = f"{name}: {alert.summary}" if alert.summary else name
-        advice = (("first", alert.first), ("runbook", alert.runbook))
+        first = target.addressed(alert.first) if alert.first else ""
+        advice = (("first", first), ("runbook", alert.runbook))
         yield [
             Line(formats.printable(heading), colour=_colour(alert)),
             *(Line(formats.printable(text), label, whole=True) for label, text in advice if text),

@@ -157,8 +157,17 @@ def unpack(path: Path, raw: bytes) -> Bundle:
             f"{path} is not a bundle, or is truncated: {error}",
             hint="`qcfeed report --bundle FILE.tar.gz` writes one",
         ) from error
-    if schema_of(members.get(MANIFEST, b"")) != Manifest.__struct_config__.tag:
-        raise UsageError(f"{path} is an archive, but not a bundle of this version of qcfeed")
+    found, needed = schema_of(members.get(MANIFEST, b"")), str(Manifest.__struct_config__.tag)
+    if found.rpartition("/")[0] != needed.rpartition("/")[0]:
+        raise UsageError(
+            f"{path} is an archive, but not a bundle of this version of qcfeed",
+            hint="`qcfeed report --bundle FILE.tar.gz` writes one",
+        )
+    if found != needed:
+        raise UsageError(
+            f"{path} was written by another version of qcfeed: it is {found}, this one reads {needed}",
+            hint="read it with the qcfeed that wrote it",
+        )
     return Bundle(path, members)
 
 

@@ -9,14 +9,13 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from qcfeed import config, config_loading, contexts
-from qcfeed.cli import config_file, prometheus
+from qcfeed.cli import config_file, output_files, prometheus
 from qcfeed.cli.context import Format, Output, examples, new_app, options, say
 from qcfeed.cli.flags import given, with_flags
 from qcfeed.cli.ui.render import emit
 from qcfeed.cli.ui.render import show as show_table
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.contexts import Context
-from qcfeed.errors import NeedsConfirmationError, UnreachableError
 from qcfeed.options import Option, unsecret
 
 app = new_app()
@@ -128,31 +127,22 @@ def init(
         Path | None,
         typer.Argument(metavar="[FILE]", help="File to write; - for stdout.", show_default=False),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    force: output_files.Force = False,
 ) -> None:
     """Create a configuration file that lists every option, commented out.
 
     Without FILE, writes the default file: $QCFEED_CONFIG, or qcfeed/config.toml in
     $XDG_CONFIG_HOME.
 
-    Exit status: 6 if the file exists and --force is not given; 3 if it cannot be written.
+    Exit status: 6 if the file exists and --force is not given; 2 if it cannot be written.
     """
     if file == Path("-"):
         emit(config_file.template())
         return
     path = file or config_loading.file_in_use(options(ctx).config)
-    if path.exists() and not force:
-        raise NeedsConfirmationError(
-            f"{path} already exists", hint="nothing was written; --force replaces it"
-        )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(config_file.template(), encoding="utf-8")
-    except OSError as error:
-        raise UnreachableError(
-            f"cannot write {path}: {error.strerror}",
-            hint="choose another file: `qcfeed config init FILE`",
-        ) from error
+    output_files.make_directory(path.parent)
+    content = config_file.template().encode()
+    output_files.write(path, content, force=force, mode=output_files.PUBLIC)
     say(f"wrote {path}: every option is commented out, so nothing is set yet")
     say("  next: edit it, then `qcfeed config check`")
 

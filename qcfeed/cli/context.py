@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 import typer
 
+from qcfeed.cli import target
 from qcfeed.formats import printable_lines
 from qcfeed.streams import write_message
 
@@ -178,5 +179,10 @@ def warn_incomplete(reasons: Sequence[str]) -> bool:
 
 
 def say(text: str) -> None:
-    """Print a message on stderr: stdout is for results. What is not printable is escaped."""
-    write_message(printable_lines(text) + "\n")
+    """Print a message on stderr: stdout is for results. What is not printable is escaped.
+
+    The commands in it are for the service that the command line names, or for the file that it reads;
+    a message that suggests what a file cannot do is left out.
+    """
+    if (named := target.in_text(text)) is not None:
+        write_message(printable_lines(named) + "\n")

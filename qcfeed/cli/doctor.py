@@ -8,9 +8,8 @@ from typing import Any
 import msgspec
 import typer
 
-from qcfeed.cli import config_file, prometheus
+from qcfeed.cli import config_file, prometheus, target
 from qcfeed.cli.context import Format, Output, examples, new_app, options, say
-from qcfeed.cli.diagnose.gather import command
 from qcfeed.cli.flags import with_flags
 from qcfeed.cli.ui.render import show
 from qcfeed.cli.ui.table import Column, Table
@@ -94,10 +93,13 @@ def doctor(ctx: typer.Context, output: Output = Format.TABLE, **flags: Any) -> N
         address=address,
         file=given.config,
         timeout=given.timeout,
-        command=command(given),
+        command=target.program(),
         prometheus=lambda: prometheus.resolve(ctx, flags).config,
     )
-    results = list(run_checks(CHECKS, case))
+    results = [
+        result._replace(next=target.in_text(result.next) or "")
+        for result in run_checks(CHECKS, case)
+    ]
     counts = Counter(result.outcome for result in results)
     raw = msgspec.json.encode(
         {

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from qcfeed.cli import target
 from qcfeed.cli.context import Format, Output, act, ask, examples, new_app, options, say
 from qcfeed.cli.ui import durations, formats
 from qcfeed.cli.ui.figures import Figure, show_figures
@@ -112,9 +113,14 @@ def start(
         Figure("drill", started.drill, "red"),
         Figure("ends in", formats.age(started.left_s)),
         Figure("alerts", ", ".join(started.alert_names) or "none"),
-        Figure("see it", started.shows),
-        Figure("runbook", f"qcfeed runbook {(*started.alert_names, started.name)[0]}"),
-        Figure("end it", "qcfeed drill stop"),
+        *(
+            Figure(label, target.addressed(command) or command)
+            for label, command in (
+                ("see it", started.shows),
+                ("runbook", f"qcfeed runbook {(*started.alert_names, started.name)[0]}"),
+                ("end it", "qcfeed drill stop"),
+            )
+        ),
     ]
     show_figures(output, figures, raw=raw, names=[started.drill])
 

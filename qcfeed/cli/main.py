@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from qcfeed import __version__
+from qcfeed.cli import target
 from qcfeed.cli.context import DEFAULT_TIMEOUT, Options, new_app, say
 from qcfeed.cli.lazy import LazyGroup
 from qcfeed.errors import ExitStatus, QcfeedError
@@ -153,6 +154,11 @@ def _before(
         socket = socket if _was_given(ctx, "socket") else None
         url = url if _was_given(ctx, "url") else None
         context = context if _was_given(ctx, "context") else None
+    named = {"context": context, "instance": instance, "socket": socket, "url": url}
+    target.name_service(
+        ((f"--{name}", value) for name, value in named.items() if _was_given(ctx, name)),
+        config,
+    )
     ctx.obj = Options(
         instance=instance, socket=socket, url=url, timeout=timeout, config=config, context=context
     )
@@ -269,4 +275,4 @@ def _report_bug(error: Exception) -> int:
 def _say_error(message: str, hint: str | None) -> None:
     say(f"{PROGRAM}: error: {message}")
     if hint:
-        say(f"  hint: {hint}")
+        say(f"  hint: {hint}")  # left out if it suggests what the saved file cannot do

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from qcfeed.cli import target
 from qcfeed.cli.context import (
     Format,
     Output,
@@ -46,7 +47,7 @@ ORPHAN_TABLE: Table[Orphan] = Table(
         Column("age_s", header="AGE", show=formats.age, right=True),
         Column("symbol"),
         Column("location", least=24),
-        Column("evidence", "reason", least=24),
+        Column("evidence", "reason", show=target.retold, least=24),
     ),
     identity=lambda orphan: str(orphan.serial) if orphan.serial is not None else str(orphan.symbol),
 )
@@ -75,8 +76,11 @@ def orphans(
         typer.Option("--reap", help="Cancel all orphans and wait until they have ended."),
     ] = False,
     limit: Annotated[
-        int, typer.Option(min=1, metavar="N", help="List at most the N oldest.")
-    ] = DEFAULT_LIMIT,
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help=f"List at most the N oldest. Default: {DEFAULT_LIMIT}."
+        ),
+    ] = None,
     site: filters.Site = "",
     label: filters.Label = None,
     older_than: filters.OlderThan = None,
@@ -88,30 +92,31 @@ def orphans(
     """List tasks and subscriptions whose owner is gone, or reap them.
 
     --reap cancels proven orphans only, so it does not ask for confirmation. It gives them
-    --timeout seconds to end. The filters (--site, --label and so on) apply to the list;
-    --reap always takes all orphans.
+    --timeout seconds to end. --limit and the filters (--site, --label and so on) are for the list:
+    --reap takes all orphans, and is refused with them.
 
     Exit status: 1 if there are orphans or the ledger is incomplete, 0 if not; with --reap, 1 if an
     orphan survives, 0 if none does.
     """
     params = filters.params(site, label, older_than, waiting_on, name)
-    if reap and params:
+    if reap and (params or limit):
         raise UsageError(
-            "--reap takes all orphans; it cannot be combined with a filter",
+            "--reap takes all orphans; it cannot be combined with --limit or a filter",
             hint="`qcfeed tasks cancel --site FILE:LINE` cancels some tasks, orphaned or not",
         )
     if source and (reap or params):
         raise UsageError("orphans read from a file cannot be reaped or filtered")
-    _reap(ctx, output) if reap else _list(ctx, limit, output, source, params)
+    _reap(ctx, output) if reap else _list(ctx, limit or DEFAULT_LIMIT, output, source, params)
 
 
 def _list(
     ctx: typer.Context, limit: int, output: Format, source: Path | None, params: dict[str, Any]
 ) -> None:
     answer, raw = ask_or_read(ctx, ORPHANS, Orphans, source=source, limit=limit, **params)
+    listed = answer.orphans[:limit]
     nothing_to_list = not answer.total and output in (Format.TABLE, Format.WIDE)
     if not nothing_to_list:
-        show(output, ORPHAN_TABLE, answer.orphans, raw=raw)
+        show(output, ORPHAN_TABLE, listed, raw=raw)
     warn_incomplete(answer.incomplete)
     if not answer.total:
         if nothing_to_list:
@@ -119,11 +124,22 @@ def _list(
         if answer.incomplete:
             raise typer.Exit(ExitStatus.FINDINGS)
         return
-    if len(answer.orphans) < answer.total:
-        say(f"the {len(answer.orphans):,} oldest of {formats.plural(answer.total, 'orphan')}")
+    if source is not None:
+        say(_of_file(len(listed), answer))
+    elif len(listed) < answer.total:
+        say(f"the {len(listed):,} oldest of {formats.plural(answer.total, 'orphan')}")
     scope = "all orphans, not only these" if params else "exactly these"
     say(f"{formats.plural(answer.total, 'orphan')}: `qcfeed orphans --reap` cancels {scope}")
     raise typer.Exit(ExitStatus.FINDINGS)
+
+
+def _of_file(shown: int, answer: Orphans) -> str:
+    """How many of the orphans of that time are shown: a file may have only some, of any age."""
+    total, kept = formats.plural(answer.total, "orphan"), len(answer.orphans)
+    if shown == answer.total:
+        return f"{total} at that time"
+    in_file = "" if kept == answer.total else f"; the file has {kept:,}"
+    return f"{shown:,} of {total} at that time{in_file}"
 
 
 def _no_orphans(filtered: bool, answer: Orphans) -> str:

@@ -7,7 +7,7 @@ single answer as ``-o json`` prints it, which can only be shown again; a bundle 
 from __future__ import annotations
 
 import contextlib
-import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -15,6 +15,7 @@ import msgspec
 import typer
 
 from qcfeed import files
+from qcfeed.cli import output_files, target
 from qcfeed.cli.context import ask, say
 from qcfeed.control.client import ANSWER_BYTES
 from qcfeed.control.routes import (
@@ -60,25 +61,28 @@ def ask_or_read(
     kind: type[AnyAnswer],
     *,
     source: Path | None,
-    target: Path | None = None,
+    save: Path | None = None,
     **params: Any,
 ) -> tuple[AnyAnswer, bytes]:
     """The answer to a read request and its JSON: from the file ``source`` if given, else from the service.
 
-    Also saves a snapshot to ``target``, if given. Raises what ``ask``, ``read`` and ``save`` do.
+    Also saves a snapshot to the file ``save``, if given. Raises what ``ask``, ``read`` and
+    ``output_files.write`` do.
     """
     if source is not None:
-        if target is not None:
+        if save is not None:
             raise UsageError("--save needs a service and --from a file: give only one of them")
         return read(source, path, kind, **params)
+    force = bool(ctx.params.get("force"))  # beside every --save: output_files.Force
+    output_files.check(save, force=force)
     answered = ask(ctx, path, kind, **params)
-    if target is not None:
-        save(ctx, target)
+    if save is not None:
+        _save(ctx, save, force=force)
     return answered
 
 
-def save(ctx: typer.Context, target: Path) -> None:
-    """Write a snapshot with findings, awaited objects, ended tasks and failures to a file. Raises what ``write`` does."""
+def _save(ctx: typer.Context, path: Path, *, force: bool) -> None:
+    """Write a snapshot with findings, awaited objects, ended tasks and failures to a file."""
     from qcfeed.model.ended_tasks import TaskFailures, TasksEnded
     from qcfeed.model.findings import Findings
     from qcfeed.model.saved_tasks import SavedSnapshot
@@ -90,14 +94,16 @@ def save(ctx: typer.Context, target: Path) -> None:
     snapshot.objects_answer, _ = ask(ctx, TASKS_BY_OBJECT, TasksByObject)
     snapshot.ended_answer, _ = ask(ctx, TASKS_ENDED, TasksEnded, limit=ENDED_LIMIT)
     snapshot.failures_answer, _ = ask(ctx, TASKS_FAILURES, TaskFailures)
-    write(target, printable_json(msgspec.json.encode(snapshot)).encode() + b"\n")
-    say(f"saved to {target}{_partial(len(snapshot.tasks), snapshot.dropped_tasks)}")
+    content = printable_json(msgspec.json.encode(snapshot)).encode() + b"\n"
+    output_files.write(path, content, force=force)
+    say(f"saved to {path}{_partial(len(snapshot.tasks), snapshot.dropped_tasks)}")
 
 
 def read(path: Path, route: str, kind: type[AnyAnswer], **params: Any) -> tuple[AnyAnswer, bytes]:
-    """The answer of a saved file to a request, and its JSON. Prints which snapshot it is on stderr.
+    """The answer of a saved file to a request, and its JSON. Says on stderr as of when it is.
 
-    Raises UsageError if the file is not one of qcfeed's or cannot answer; NotFoundError as saved_tasks.answer does.
+    From then on the file is the target of suggested commands. Raises UsageError if the file is not one of
+    qcfeed's or cannot answer; NotFoundError as saved_tasks.answer does.
     """
     needed = str(kind.__struct_config__.tag)
     from qcfeed.cli import bundle  # imported late: only for files, and archives are slow to import
@@ -114,7 +120,18 @@ def read(path: Path, route: str, kind: type[AnyAnswer], **params: Any) -> tuple[
             hint=_HINT if route.startswith(TASKS) else _HINT_BUNDLE,
         )
     _refuse_others(path, "is a single answer", params)
-    return _decoded(path, raw, schema, kind), raw.rstrip(b"\n")
+    answer = _decoded(path, raw, schema, kind)
+    _announce(path, answer, ())
+    return answer, raw.rstrip(b"\n")
+
+
+def _announce(path: Path, answer: Answer, readers: Iterable[str], note: str = "") -> None:
+    """Say, once for each file, as of when it is and of which process."""
+    if target.current().source != path:
+        at = answer.taken_at.replace("T", " ").partition(".")[0].removesuffix("Z")
+        who = f"{answer.instance} (pid {answer.pid})"
+        say(f"as of {at or 'an unknown time'} UTC: {who}, read from {path}{note}")
+    target.read_from(path, readers)
 
 
 def _refuse_others(path: Path, what: str, params: dict[str, Any]) -> None:
@@ -141,20 +158,37 @@ def _answer_of_bundle(
     snapshot = opened.answer(_SNAPSHOT)
     about_tasks = route.startswith(TASKS) and route not in _SEPARATE_IN_BUNDLE
     if snapshot is not None and about_tasks:
-        return _answer_of_snapshot(path, snapshot, _schema(path, snapshot), route, kind, params)
+        return _answer_of_snapshot(
+            path, snapshot, _schema(path, snapshot), route, kind, params, target.READERS
+        )
     raw = opened.answer(needed)
     if raw is None:
         raise NotFoundError(
             f"{path} does not contain {needed}: the service did not answer that request"
         )
     if (found := _schema(path, raw)) != needed:
-        raise UsageError(f"{path} {_mismatch(found, needed)}", hint=_HINT)
+        raise _other_version(path, found, needed)
     _refuse_others(path, "has one saved answer to this", params)
-    return _decoded(path, raw, needed, kind), raw
+    answer = _decoded(path, raw, needed, kind)
+    _announce(path, answer, target.READERS)
+    return answer, raw
+
+
+def _other_version(path: Path, found: str, needed: str) -> UsageError:
+    return UsageError(
+        f"a part of {path} {_mismatch(found, needed)}",
+        hint="read it with the qcfeed that wrote it; the other parts of the bundle can be read",
+    )
 
 
 def _answer_of_snapshot(
-    path: Path, raw: bytes, schema: str, route: str, kind: type[AnyAnswer], params: dict[str, Any]
+    path: Path,
+    raw: bytes,
+    schema: str,
+    route: str,
+    kind: type[AnyAnswer],
+    params: dict[str, Any],
+    readers: Iterable[str] = ("tasks",),
 ) -> tuple[AnyAnswer, bytes]:
     # Imported here because the import is slow and a live service does not need it.
     from qcfeed.control import saved_tasks
@@ -162,12 +196,11 @@ def _answer_of_snapshot(
 
     needed = str(SavedSnapshot.__struct_config__.tag)
     if schema != needed:
+        if len(frozenset(readers)) > 1:
+            raise _other_version(path, schema, needed)
         raise UsageError(f"{path} {_mismatch(schema, needed)}")
     snapshot = _decoded(path, raw, schema, SavedSnapshot)
-    say(
-        f"from {path}: {snapshot.instance} (pid {snapshot.pid}) at {snapshot.taken_at}"
-        f"{_partial(len(snapshot.tasks), snapshot.dropped_tasks)}"
-    )
+    _announce(path, snapshot, readers, _partial(len(snapshot.tasks), snapshot.dropped_tasks))
     answer = saved_tasks.answer(snapshot, route, **params)
     encoded = msgspec.json.encode(answer)
     return msgspec.json.decode(encoded, type=kind), encoded
@@ -188,25 +221,6 @@ def _decoded(path: Path, raw: bytes, schema: str, kind: type[AnyAnswer]) -> AnyA
         return msgspec.json.decode(raw, type=kind)
     except JSON_ERRORS as error:
         raise UsageError(f"{path} claims to be {schema} but is not: {error}") from error
-
-
-def write(path: Path, raw: bytes) -> None:
-    """Write a file atomically, with mode 0600. Raises UsageError if it cannot be written."""
-    import tempfile  # imported here: slow to import, and most commands write no file
-
-    try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(raw)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def schema_of(path: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from qcfeed.cli import target
 from qcfeed.cli.context import Format, Output, examples, new_app, say
 from qcfeed.cli.saved_files import From, ask_or_read
 from qcfeed.cli.ui.figures import Figure, show_figures
@@ -18,6 +19,9 @@ from qcfeed.model.status import Listening, Process, Status
 from qcfeed.model.tasks import TaskTotals
 
 app = new_app()
+
+Finding = tuple[str, tuple[str, ...]]
+"""What is wrong, and what to type next, step by step: sentences with one command each."""
 
 
 @app.command(
@@ -52,48 +56,50 @@ def _show_program(ctx: typer.Context, source: Path | None, output: Format) -> No
     _report(_common_findings(answer, answer.totals.orphaned, 0))
 
 
-def _report(found: Iterable[tuple[str, str]]) -> None:
+def _report(found: Iterable[Finding]) -> None:
     """Print findings on stderr. Raises typer.Exit if there are any."""
     any_found = False
-    for what, next_command in found:
+    for what, suggestions in found:
         any_found = True
         say(f"finding: {what}")
-        say(f"  next: {next_command}")
+        if suggested := [text for text in map(target.in_text, suggestions) if text]:
+            say(f"  next: {', then '.join(suggested)}")
     if any_found:
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
-def findings(status: Status) -> Iterator[tuple[str, str]]:
-    """What is wrong according to the status, each with the command to type next."""
+def findings(status: Status) -> Iterator[Finding]:
+    """What is wrong according to the status, each with the commands to type next."""
     yield from _common_findings(status, status.orphaned_tasks, status.orphaned_subscriptions)
     if status.staleness.dead:
-        yield f"{plural(status.staleness.dead, 'symbol')} dead: no quotes", "`qcfeed feeds`"
+        yield f"{plural(status.staleness.dead, 'symbol')} dead: no quotes", ("`qcfeed feeds`",)
     if not status.upstream_connected and status.subscriptions:
-        yield f"upstream {status.upstream} is down while subscribers wait", "`qcfeed feeds -o wide`"
+        yield (
+            f"upstream {status.upstream} is down while subscribers wait",
+            ("`qcfeed feeds -o wide`",),
+        )
     if status.drill:
         yield (
             f"drill {status.drill} is active: a fault was injected on purpose",
-            "`qcfeed drill stop` ends it",
+            ("`qcfeed drill stop` ends it",),
         )
 
 
-def _common_findings(
-    status: Status | Process, tasks: int, subscriptions: int
-) -> Iterator[tuple[str, str]]:
+def _common_findings(status: Status | Process, tasks: int, subscriptions: int) -> Iterator[Finding]:
     for reason in status.totals.incomplete:
-        yield reason, "`qcfeed runbook QcfeedLedgerIncomplete`"
+        yield reason, ("`qcfeed runbook QcfeedLedgerIncomplete`",)
     if tasks or subscriptions:
         yield (
             f"{plural(tasks, 'orphaned task')}, {plural(subscriptions, 'orphaned subscription')}",
-            "`qcfeed orphans`, then `qcfeed orphans --reap`",
+            ("`qcfeed orphans`", "`qcfeed orphans --reap`"),
         )
     if status.loop_stall_ms >= thresholds.LOOP_STUCK_S * 1_000:
         yield (
             f"the loop has been stuck for {milliseconds(status.loop_stall_ms)}",
-            "`qcfeed stacks` shows where; it works while the loop is stuck",
+            ("`qcfeed stacks` shows where; it works while the loop is stuck",),
         )
     if (share := _memory_share(status)) >= thresholds.MEMORY_SHARE:
-        yield f"memory is at {share:.0%} of its limit", "`qcfeed tasks --by-location`"
+        yield f"memory is at {share:.0%} of its limit", ("`qcfeed tasks --by-location`",)
 
 
 def _memory_share(status: Status | Process) -> float:

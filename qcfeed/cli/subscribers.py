@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from qcfeed.cli.context import Format, Output, act, ask, examples, new_app, options, say
+from qcfeed.cli.saved_files import From, read
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.confirm import confirm
 from qcfeed.cli.ui.figures import Figure, show_figures
@@ -16,6 +19,7 @@ from qcfeed.cli.ui.render import draw, show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import SUBSCRIBERS, SUBSCRIBERS_KICK
 from qcfeed.errors import ExitStatus, UsageError
+from qcfeed.model import symbol as symbols
 from qcfeed.model.subscribers import Kicked, KickRequest, Subscriber, Subscribers
 
 PREVIEW = 10
@@ -111,6 +115,7 @@ def subscribers(
     limit: Annotated[
         int, typer.Option(min=1, metavar="N", help="List at most N connections.")
     ] = DEFAULT_LIMIT,
+    source: From = None,
     output: Output = Format.TABLE,
 ) -> None:
     """List subscriber connections, the furthest behind first, or disconnect some.
@@ -123,7 +128,10 @@ def subscribers(
     """
     if ctx.invoked_subcommand is not None:
         return
-    answer, raw = _request(ctx, slow, symbol, limit=limit)
+    if source is None:
+        answer, raw = _request(ctx, slow, symbol, limit=limit)
+    else:
+        answer, raw = _saved(source, slow, symbol, limit)
     if not answer.total and output in (Format.TABLE, Format.WIDE):
         say(_no_match(slow, symbol))
         return
@@ -133,6 +141,20 @@ def subscribers(
             f"the {len(answer.subscribers):,} furthest behind of"
             f" {formats.plural(answer.total, 'subscriber')}: --limit N shows more"
         )
+
+
+def _saved(source: Path, slow: bool, symbol: str, limit: int) -> tuple[Subscribers, bytes]:
+    """The subscribers in a file that match. The file may have only the furthest behind."""
+    answer, raw = read(source, SUBSCRIBERS, Subscribers)
+    wanted = symbols.parse(symbol) if symbol else None
+    matching = [
+        each
+        for each in answer.subscribers
+        if (each.slow or not slow) and (wanted is None or wanted in each.symbols)
+    ]
+    answer.total = len(matching) if slow or wanted else answer.total
+    answer.subscribers = matching[:limit]
+    return answer, msgspec.json.encode(answer) if slow or wanted else raw
 
 
 def _request(

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from qcfeed.cli import output_files
 from qcfeed.cli.context import client, examples, new_app, options, say
 from qcfeed.cli.ui.formats import age, plural
 from qcfeed.cli.watch_views import Viewer, WatchFormat, viewer
@@ -62,6 +63,7 @@ def watch(
             help="Also write the quotes to FILE, for `--upstream replay:FILE`; .gz is compressed.",
         ),
     ] = None,
+    force: output_files.Force = False,
     count: Annotated[int | None, typer.Option(min=1, help="Stop after this many quotes.")] = None,
     seconds: Annotated[
         float | None, typer.Option("--for", min=0.001, help="Stop after this many seconds.")
@@ -85,6 +87,7 @@ def watch(
 
     Exit status: 0 at the end, also by Ctrl-C; 130 by Ctrl-C before --count or --for is reached.
     """
+    output_files.check(record, force=force)
     parsed = list(dict.fromkeys(symbol.parse(text) for text in symbols))
     address = endpoint.parse(server) if server else _endpoint(ctx)
     show = viewer(

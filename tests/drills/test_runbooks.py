@@ -32,7 +32,7 @@ ASKED = {"Diagnosis", "Verification"}
 SHORTER = {
     "tasks --window 30s": "tasks --window 1s",
     "qcfeed diagnose": "qcfeed diagnose --window 1s",
-    "report -o": "report --window 1s -o",
+    "report --file": "report --window 1s --force --file",
     "drill start stuck-loop=30": "drill start stuck-loop=8",
 }
 """Shorter windows for the same commands, so that the tests wait less."""

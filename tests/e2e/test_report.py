@@ -46,7 +46,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         qcfeed(home, "repro", "--mode", "clean", "--cycles", "20", "--settle", "0.5")
         until(lambda: _is_proved(home), "orphans that are proved")
         made = qcfeed(
-            home, "report", "-o", f"{home}/night.html", "--bundle", f"{home}/night.tar.gz",
+            home, "report", "--file", f"{home}/night.html", "--bundle", f"{home}/night.tar.gz",
             "--window", "1s",
         )  # fmt: skip
         assert made.returncode == ExitStatus.OK, made.stderr
@@ -216,7 +216,7 @@ def test_no_secret_leaves_the_machine(tmp_path: Path) -> None:
             until(lambda: secrets["environment"] in listing(), "a failure that tells a secret")
             watching.kill()
         made = qcfeed(
-            tmp_path, "report", "-o", f"{tmp_path}/r.md", "--bundle", f"{tmp_path}/b.tar.gz",
+            tmp_path, "report", "--file", f"{tmp_path}/r.md", "--bundle", f"{tmp_path}/b.tar.gz",
             "--window", "200ms",
         )  # fmt: skip
         assert made.returncode == ExitStatus.OK, made.stderr
@@ -241,7 +241,7 @@ def test_a_stuck_program_is_reported_in_time(tmp_path: Path) -> None:
 
 def test_without_a_service_nothing_is_written(tmp_path: Path) -> None:
     completed = qcfeed(
-        tmp_path, "report", "-o", f"{tmp_path}/r.md", "--bundle", f"{tmp_path}/b.tar.gz"
+        tmp_path, "report", "--file", f"{tmp_path}/r.md", "--bundle", f"{tmp_path}/b.tar.gz"
     )
     assert completed.returncode == ExitStatus.UNREACHABLE
     assert list(tmp_path.iterdir()) == []

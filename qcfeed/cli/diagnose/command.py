@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from qcfeed.cli import prometheus, saved_files
+from qcfeed.cli import prometheus, saved_files, target
 from qcfeed.cli.bundle import DIAGNOSIS
 from qcfeed.cli.context import Format, Output, client, examples, new_app, options, say
 from qcfeed.cli.diagnose import outside, screen
-from qcfeed.cli.diagnose.gather import command, gather
+from qcfeed.cli.diagnose.gather import gather
 from qcfeed.cli.flags import with_flags
 from qcfeed.cli.ui import durations, formats, render
 from qcfeed.cli.ui.table import Column, Line, Table
@@ -98,7 +98,7 @@ app.command(
 
 def _diagnose(ctx: typer.Context, flags: dict[str, Any], window: float) -> Diagnosis:
     settings, given = prometheus.resolve(ctx, flags).config, options(ctx)
-    evidence = gather(client(ctx), window, called=command(given))
+    evidence = gather(client(ctx), window, called=target.program())
     return judge(outside.add(settings, evidence, timeout=given.timeout))
 
 

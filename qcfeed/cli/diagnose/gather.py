@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
-from qcfeed.cli.context import Options
 from qcfeed.cli.growth.source import point
 from qcfeed.cli.ui import render
 from qcfeed.control.routes import (
@@ -48,19 +47,6 @@ class Control(Protocol):
     """A control plane that can be queried: a ControlClient or a Recorder."""
 
     def get(self, path: str, answer_type: type[AnyAnswer], **params: object) -> AnyAnswer: ...
-
-
-def command(given: Options) -> str:
-    """qcfeed with the options that name the service: ``qcfeed --instance billing``."""
-    for option, value in (
-        ("--context", given.context),
-        ("--instance", given.instance),
-        ("--socket", given.socket),
-        ("--url", given.url),
-    ):
-        if value is not None:
-            return f"qcfeed {option} {value}"
-    return "qcfeed"
 
 
 def gather(

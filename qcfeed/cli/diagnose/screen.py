@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from qcfeed.cli import target
 from qcfeed.cli.ui.table import Line
 from qcfeed.diagnose.verdict import HEALTHY, headline
 from qcfeed.formats import age, printable
@@ -27,7 +28,7 @@ def _screen(diagnosis: Diagnosis, full: bool) -> Iterator[Line]:
         yield from (Line(each.result, each.subject) for each in diagnosis.checks)
     for number, finding in enumerate(diagnosis.findings):
         if number == 0 or full:
-            yield from finding_lines(finding, full=full)
+            yield from finding_lines(finding, full=full, taken_at=diagnosis.taken_at)
     others = [] if full else diagnosis.findings[1:]
     for place, finding in enumerate(others[:OTHERS_SHOWN]):
         yield Line(headline(finding), "also", "red", rank=place)
@@ -44,18 +45,22 @@ def _screen(diagnosis: Diagnosis, full: bool) -> Iterator[Line]:
         yield Line(skipped, "skipped", "yellow", rank=0 if full else BASIS_RANK)
 
 
-def finding_lines(finding: DiagnosisFinding, *, full: bool) -> Iterator[Line]:
-    """One finding; with ``full``, none of its evidence may be left out. Not escaped for a terminal."""
+def finding_lines(finding: DiagnosisFinding, *, full: bool, taken_at: str = "") -> Iterator[Line]:
+    """One finding; with ``full``, none of its evidence may be left out. Not escaped for a terminal.
+
+    ``taken_at``: of the diagnosis; needed for one that was saved.
+    """
     yield Line(headline(finding), colour="red")
     yield Line(finding.cause, "cause")
     if finding.location:
         yield Line(f"{finding.location}  {finding.source}".rstrip(), "line")
     if finding.began_s is not None:
-        yield Line(f"{age(finding.began_s)} ago", "began")
+        yield Line(target.moment(finding.began_s, taken_at), "began")
     yield from _list("evidence", finding.evidence, full=full)
     yield from _list("explains", [each.summary for each in finding.symptoms], full=full)
-    yield Line(finding.safe, "safe")
-    for place, command in enumerate(finding.next):
+    if target.current().source is None:
+        yield Line(finding.safe, "safe")
+    for place, command in enumerate(target.addressable(finding.next)):
         yield Line(command, "" if place else "next", "bold", whole=True)
     if finding.runbook:
         yield Line(f"qcfeed runbook {finding.runbook}", "runbook", rank=0 if full else RUNBOOK_RANK)
@@ -75,4 +80,4 @@ def _basis(diagnosis: Diagnosis) -> str:
 def _clean(lines: Iterable[Line]) -> Iterator[Line]:
     """The lines with control characters escaped: some text comes from the watched program."""
     for line in lines:
-        yield line._replace(text=printable(line.text))
+        yield line._replace(text=printable(target.retold(line.text)))

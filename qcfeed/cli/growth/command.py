@@ -10,11 +10,12 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from qcfeed.cli import prometheus
+from qcfeed.cli import output_files, prometheus
 from qcfeed.cli.context import Format, Output, examples, new_app, say
 from qcfeed.cli.flags import with_flags
 from qcfeed.cli.growth import plots, views
 from qcfeed.cli.growth.source import timeline
+from qcfeed.cli.saved_files import From
 from qcfeed.cli.ui import durations, render, sizes, times
 from qcfeed.cli.ui.sparkline import blocks_for
 from qcfeed.cli.ui.table import Line
@@ -84,6 +85,8 @@ def growth(
             help="Growth rate that someone claimed, to compare with the samples: 450MB/h.",
         ),
     ] = None,
+    force: output_files.Force = False,
+    source: From = None,
     output: Output = Format.TABLE,
     **flags: Any,
 ) -> None:
@@ -98,15 +101,15 @@ def growth(
     grow in every window; 3 if there are no samples; 0 otherwise.
     """
     if plot is not None:  # fail early, before the slow requests
-        plots.check(plot)
-    samples, claims = timeline(ctx, prometheus.resolve(ctx, flags), at, since)
+        plots.check(plot, force=force)
+    samples, claims = timeline(ctx, prometheus.resolve(ctx, flags), at, since, source)
     if limit is not None:
         samples = samples._replace(limit=limit)
     if claimed is not None:
         claims = [*claims, claimed]
     found = answer(samples, claims, horizon=horizon)
     if plot is not None:
-        plots.draw(samples, found, plot)
+        plots.draw(samples, found, plot, force=force)
         say(f"wrote the plot to {plot}")
     _show(found, by, output)
     if found.problems:
@@ -152,6 +155,7 @@ app.command(
         "qcfeed growth --prometheus http://prometheus:9090 --at 02:15",
         "qcfeed growth --since 30m --by location",
         "qcfeed growth --at 02:15 --claimed 450MB/h    # check the rate that the alert claimed",
+        "qcfeed growth --from night.tar.gz    # a bundle of `qcfeed report --bundle`",
         "qcfeed growth -o json | jq .worst.time_to_limit_s",
     )
 )(with_flags(growth, prometheus.declared()))

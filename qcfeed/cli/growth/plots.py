@@ -6,10 +6,12 @@ Only this module imports matplotlib, an extra (``qcfeed[plot]``) of 40 MB that t
 from __future__ import annotations
 
 import importlib.util
+import io
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qcfeed.cli import output_files
 from qcfeed.errors import UsageError
 from qcfeed.formats import age, size
 from qcfeed.metrics.growth_answer import Growth, in_words
@@ -25,14 +27,13 @@ _FORECAST_SHARE = 0.5
 """The longest forecast to draw, as a share of the time that the samples cover."""
 
 
-def check(file: Path) -> None:
-    """Raise UsageError if no plot can be written to ``file``: bad suffix, no directory, no matplotlib."""
+def check(file: Path, *, force: bool) -> None:
+    """Raise UsageError without matplotlib or for another suffix, and what output_files.check does."""
     if file.suffix.lower() not in SUFFIXES:
         raise UsageError(
             f"--plot {file} is neither .png nor .svg", hint="name it growth.png or growth.svg"
         )
-    if not file.parent.is_dir():
-        raise UsageError(f"--plot: directory {file.parent} does not exist")
+    output_files.check(file, force=force)
     if importlib.util.find_spec("matplotlib") is None:
         raise UsageError(
             "--plot needs matplotlib, which is not installed",
@@ -40,8 +41,8 @@ def check(file: Path) -> None:
         )
 
 
-def draw(samples: Timeline, found: Growth, file: Path) -> None:
-    """Write the plot. Raises UsageError if the file cannot be written. Takes about a second."""
+def draw(samples: Timeline, found: Growth, file: Path, *, force: bool) -> None:
+    """Write the plot. Raises what output_files.write does. Takes about a second."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 7), layout="constrained")
@@ -52,10 +53,9 @@ def draw(samples: Timeline, found: Growth, file: Path) -> None:
     tasks.xaxis_date(UTC)
     tasks.set_xlabel("UTC")
     tasks.tick_params(axis="x", labelrotation=30)
-    try:
-        figure.savefig(file, dpi=120)
-    except OSError as error:
-        raise UsageError(f"--plot: cannot write {file}: {error.strerror}") from error
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=file.suffix.lower().removeprefix("."), dpi=120)
+    output_files.write(file, drawn.getvalue(), force=force)
 
 
 def _title(found: Growth) -> str:

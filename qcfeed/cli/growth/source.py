@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 
 import typer
 
 from qcfeed.cli.context import ask, options
 from qcfeed.cli.prometheus import FLAG
+from qcfeed.cli.saved_files import read
 from qcfeed.config import PrometheusConfig
 from qcfeed.config_loading import Loaded
 from qcfeed.control.routes import HISTORY
-from qcfeed.errors import NotFoundError, PrometheusError, QcfeedError, UnreachableError
+from qcfeed.errors import NotFoundError, PrometheusError, QcfeedError, UnreachableError, UsageError
 from qcfeed.formats import age
 from qcfeed.metrics.claims import Claim
 from qcfeed.metrics.growth import Point
@@ -22,19 +24,30 @@ from qcfeed.metrics.timeline import Timeline, caveats
 from qcfeed.model.history import History, HistoryPoint
 
 HOUR = 3_600.0
+_FROM_FILE = "the service's own history, at most one hour"
 _NO_PROMETHEUS = (
     "no Prometheus configured (--prometheus): showing the service's own history, at most one hour"
 )
 
 
 def timeline(
-    ctx: typer.Context, settings: Loaded[PrometheusConfig], at: float | None, since: float
+    ctx: typer.Context,
+    settings: Loaded[PrometheusConfig],
+    at: float | None,
+    since: float,
+    source: Path | None = None,
 ) -> tuple[Timeline, Sequence[Claim]]:
     """The samples, and the growth rates that alerts claimed at the time.
 
-    From Prometheus if one is configured. If it fails, from the service's own history, with the reason
-    in ``missing``; but a Prometheus given as a flag has no fallback: its error is raised.
+    From the file ``source`` if given, else from Prometheus if one is configured. If it fails, from the
+    service's own history, with the reason in ``missing``; but a Prometheus given as a flag has no
+    fallback: its error is raised.
     """
+    if source is not None:
+        if settings.origins["prometheus"] == FLAG:
+            raise UsageError("--from reads a file, not Prometheus", hint="omit --prometheus")
+        history, _ = read(source, HISTORY, History)
+        return _of_history(history, at, since, _FROM_FILE), ()
     if not settings.config.prometheus:
         try:
             return from_service(ctx, at, since, _NO_PROMETHEUS), ()
@@ -84,8 +97,13 @@ def from_service(ctx: typer.Context, at: float | None, since: float, reason: str
             "the service is an older version, which keeps no history",
             hint="restart it with this version",
         ) from error
+    return _of_history(history, at, since, reason)
+
+
+def _of_history(history: History, at: float | None, since: float, reason: str) -> Timeline:
+    """The points of the history in ``since`` seconds until ``at``, by default all until it was taken."""
     end = _unix(history.taken_at) if at is None else at
-    points = [each for each in map(point, history.points) if each.at <= end]
+    points = [each for each in map(point, history.points) if end - since <= each.at <= end]
     if not points:
         raise UnreachableError(
             f"{history.instance} has no history of {stamp(end)}: {_coverage(history)}",

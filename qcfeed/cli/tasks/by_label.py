@@ -54,9 +54,7 @@ def run(
             hint="give location, caller, creator, object, or label:KEY, for example label:symbol",
         )
     params = {"key": key, "limit": limit, **params}
-    answer, raw = ask_or_read(
-        ctx, TASKS_BY_LABEL, TasksByLabel, source=source, target=save, **params
-    )
+    answer, raw = ask_or_read(ctx, TASKS_BY_LABEL, TasksByLabel, source=source, save=save, **params)
     rows = answer.values[:limit]
     show(output, LABEL_TABLE, rows, raw=raw)
     if len(rows) < answer.total:

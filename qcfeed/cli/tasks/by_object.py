@@ -82,7 +82,7 @@ def run(
         raw = msgspec.json.encode(answer)
     else:
         answer, raw = ask_or_read(
-            ctx, TASKS_BY_OBJECT, TasksByObject, source=source, target=save, limit=limit, **params
+            ctx, TASKS_BY_OBJECT, TasksByObject, source=source, save=save, limit=limit, **params
         )
     rows = answer.objects[:limit]
     if not rows and output in (Format.TABLE, Format.WIDE):

@@ -10,6 +10,7 @@ import typer
 from typer._click import Command
 from typer.main import get_command
 
+from qcfeed.cli import output_files
 from qcfeed.cli.context import (
     PROFILES,
     Format,
@@ -183,6 +184,7 @@ def tasks(
         bool, typer.Option("--watch", help="Repeat --window (default 5s) until Ctrl-C.")
     ] = False,
     save: Save = None,
+    force: output_files.Force = False,  # noqa: ARG001 - ask_or_read looks it up
     source: From = None,
     pid: Annotated[
         int | None,
@@ -290,7 +292,7 @@ def _by_location(
     wait_params: dict[str, Any],
 ) -> None:
     answer, raw = ask_or_read(
-        ctx, TASKS_BY_LOCATION, TasksByLocation, source=source, target=save, **params, **wait_params
+        ctx, TASKS_BY_LOCATION, TasksByLocation, source=source, save=save, **params, **wait_params
     )
     total = None if params else _total(answer.totals)
     table = _with_matching() if params else LOCATION_TABLE
@@ -334,7 +336,7 @@ def _oldest(
     save: Path | None,
     params: dict[str, Any],
 ) -> None:
-    answer, raw = ask_or_read(ctx, TASKS, Tasks, source=source, target=save, limit=limit, **params)
+    answer, raw = ask_or_read(ctx, TASKS, Tasks, source=source, save=save, limit=limit, **params)
     if params and not answer.total and output in (Format.TABLE, Format.WIDE):
         warn_incomplete(answer.totals.incomplete)
         say("no live task matches")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from qcfeed.cli import saved_files
+from qcfeed.cli import output_files, saved_files, target
 from qcfeed.cli.context import Format, Output, examples, say
 from qcfeed.cli.tasks.filters import Site
 from qcfeed.cli.tasks.show import stack_lines
@@ -75,6 +75,7 @@ def ended(
     limit: Annotated[int, typer.Option(min=0, max=10_000, help="List at most the N latest.")] = 100,
     source: saved_files.From = None,
     save: saved_files.Save = None,
+    force: output_files.Force = False,  # noqa: ARG001 - ask_or_read looks it up
     output: Output = Format.TABLE,
 ) -> None:
     """List tasks that have ended, the latest first, with their outcome and who cancelled them.
@@ -86,13 +87,24 @@ def ended(
     """
     word = "" if outcome is None else outcome.value
     answer, raw = saved_files.ask_or_read(
-        ctx, TASKS_ENDED, TasksEnded, source=source, target=save, site=site, outcome=word,
+        ctx, TASKS_ENDED, TasksEnded, source=source, save=save, site=site, outcome=word,
         limit=limit,
     )  # fmt: skip
-    render.show(output, ENDED_TABLE, answer.tasks[:limit], raw=raw)
+    render.show(output, _table(), answer.tasks[:limit], raw=raw)
     if output in (Format.TABLE, Format.WIDE):
         shown = min(limit, len(answer.tasks))
         say(f"the {shown:,} latest of {answer.kept:,} remembered; {answer.total:,} have ended")
+
+
+def _table() -> Table[EndedTask]:
+    """ENDED_TABLE; of a file, the time is that before the snapshot."""
+    if target.current().source is None:
+        return ENDED_TABLE
+    columns = (
+        each._replace(header="BEFORE") if each.header == "AGO" else each
+        for each in ENDED_TABLE.columns
+    )
+    return ENDED_TABLE._replace(columns=tuple(columns))
 
 
 def failures(
@@ -101,6 +113,7 @@ def failures(
     limit: Annotated[int, typer.Option(min=0, max=256, help="List at most the N latest.")] = 20,
     source: saved_files.From = None,
     save: saved_files.Save = None,
+    force: output_files.Force = False,  # noqa: ARG001 - ask_or_read looks it up
     output: Output = Format.TABLE,
 ) -> None:
     """List the exceptions that tasks failed with, by location, type and line.
@@ -110,22 +123,22 @@ def failures(
     Exit status: 0.
     """
     answer, raw = saved_files.ask_or_read(
-        ctx, TASKS_FAILURES, TaskFailures, source=source, target=save, site=site, limit=limit
+        ctx, TASKS_FAILURES, TaskFailures, source=source, save=save, site=site, limit=limit
     )
     listed = answer.failures[:limit]
     if output is Format.TABLE:
-        render.emit("\n\n".join("\n".join(_paragraph(failure)) for failure in listed))
+        render.emit("\n\n".join("\n".join(_paragraph(each, answer)) for each in listed))
     else:
         render.show(output, FAILURE_TABLE, listed, raw=raw)
     if output in (Format.TABLE, Format.WIDE):
         _summarize(answer, len(listed))
 
 
-def _paragraph(failure: Failure) -> Iterator[str]:
+def _paragraph(failure: Failure, answer: TaskFailures) -> Iterator[str]:
     """One kind of failure as lines of text: a traceback does not fit into a table."""
     times = "once" if failure.count == 1 else f"{failure.count:,} times"
     spawned = f"{failure.location} ({failure.function})"
-    last = f"{formats.age(failure.last_s)} ago, task {failure.last_serial}"
+    last = f"{target.moment(failure.last_s, answer.taken_at)}, task {failure.last_serial}"
     first, *causes = failure.raised
     yield formats.printable(f"{first.error}")
     yield formats.printable(f"  {times} in tasks from {spawned}; most recently {last}")

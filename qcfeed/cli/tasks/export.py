@@ -39,7 +39,7 @@ def run(
 ) -> None:
     """Print the stacks of the live tasks that match, in one of the formats of _WRITERS."""
     params = params | ({"exact": True} if exact else {})
-    profile, _ = ask_or_read(ctx, TASKS_PROFILE, TasksProfile, source=source, target=save, **params)
+    profile, _ = ask_or_read(ctx, TASKS_PROFILE, TasksProfile, source=source, save=save, **params)
     if not profile.total:
         say("no live task matches")
     elif sample := _sample(profile):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from qcfeed.cli import saved_files
+from qcfeed.cli import output_files, saved_files, target
 from qcfeed.cli.context import Format, Output, examples, say
 from qcfeed.cli.ui import formats, render
 from qcfeed.cli.ui.table import Column, Table
@@ -35,7 +35,7 @@ FINDING_TABLE: Table[Finding] = Table(
         Column("rule"),
         Column("location", least=20),
         Column("summary", least=24),
-        Column("next", value=lambda f: "; ".join(f.next), wide=True),
+        Column("next", value=lambda f: "; ".join(target.addressable(f.next)), wide=True),
     ),
     identity=lambda finding: finding.rule,
 )
@@ -45,6 +45,7 @@ def findings(
     ctx: typer.Context,
     source: saved_files.From = None,
     save: saved_files.Save = None,
+    force: output_files.Force = False,  # noqa: ARG001 - ask_or_read looks it up
     output: Output = Format.TABLE,
 ) -> None:
     """List what is wrong with the tasks: each finding with evidence and the next command.
@@ -57,7 +58,7 @@ def findings(
 
     Exit status: 1 if something is proved or likely, 0 if not.
     """
-    answer, raw = saved_files.ask_or_read(ctx, TASKS_FINDINGS, Findings, source=source, target=save)
+    answer, raw = saved_files.ask_or_read(ctx, TASKS_FINDINGS, Findings, source=source, save=save)
     if output is Format.TABLE:
         render.emit("\n\n".join(_paragraph(finding) for finding in answer.findings))
     else:
@@ -71,8 +72,8 @@ def _paragraph(finding: Finding) -> str:
     """One finding as lines of text: evidence does not fit into a table."""
     where = f"{finding.location}: " if finding.location else ""
     lines = [f"{_verdict(finding)}: {where}{finding.summary}"]
-    lines += [f"  {line}" for line in finding.evidence]
-    lines += [f"  next: {command}" for command in finding.next]
+    lines += [f"  {target.retold(line)}" for line in finding.evidence]
+    lines += [f"  next: {command}" for command in target.addressable(finding.next)]
     return "\n".join(formats.printable(line) for line in lines)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from qcfeed.cli import target
 from qcfeed.cli.context import Format, Output, examples, say
 from qcfeed.cli.saved_files import From, ask_or_read
 from qcfeed.cli.ui import formats
@@ -65,7 +66,9 @@ def figures(answer: TaskDetails) -> Iterator[Figure]:
     yield Figure("task", f"{task.serial} {task.name}: {task.coroutine}")
     yield Figure("state", task.state)
     function = f" in {answer.function}" if answer.function else ""
-    yield Figure("spawned", f"{formats.age(task.age_s)} ago at {task.location}{function}")
+    yield Figure(
+        "spawned", f"{target.moment(task.age_s, answer.taken_at)} at {task.location}{function}"
+    )
     yield Figure("parent", _parent(answer))
     yield Figure("labels", formats.labels(task.labels))
     yield Figure("owner", _owner(answer), "red" if answer.owner_gone else None)

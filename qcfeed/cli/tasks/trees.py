@@ -71,7 +71,7 @@ def run(
 ) -> None:
     """Print the live tasks, each under its parent."""
     answer, raw = ask_or_read(
-        ctx, TASKS_TREE, TaskTree, source=source, target=save, limit=limit, **params
+        ctx, TASKS_TREE, TaskTree, source=source, save=save, limit=limit, **params
     )
     fold = output in (Format.TABLE, Format.WIDE)
     show(output, TREE_TABLE, list(branches(answer, fold=fold)), raw=raw)

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from qcfeed.cli.context import client, examples, new_app, options
+from qcfeed.cli import target
+from qcfeed.cli.context import client, examples, new_app
 from qcfeed.cli.top import keys
 from qcfeed.errors import ExitStatus, UsageError
 
@@ -55,12 +56,11 @@ def top(
 
 def _run(ctx: typer.Context, every: float) -> None:
     # Imported here, after the checks: Textual takes longer to import than everything else.
-    from qcfeed.cli.diagnose.gather import command
     from qcfeed.cli.top.observer import Observer
     from qcfeed.cli.top.screen import Top
     from qcfeed.cli.ui.sparkline import blocks_for
 
-    observer = Observer(lambda: client(ctx), called=command(options(ctx)))
+    observer = Observer(lambda: client(ctx), called=target.program())
     observer.process_id()  # raises if there is no service, before the screen is drawn
     screen = Top(observer, every=every, blocks=blocks_for(sys.stdout.encoding))
     screen.run(mouse=False)

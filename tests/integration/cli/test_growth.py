@@ -469,7 +469,7 @@ def test_a_user_and_a_password_are_sent(
         (["--prometheus-user", "a", "--prometheus-token-file", "b"], "not both"),
         (["--at", "25:00"], "is not a time"),
         (["--plot", "growth.pdf"], "neither .png nor .svg"),
-        (["--plot", "/nowhere/growth.png"], "does not exist"),
+        (["--plot", "/nowhere/growth.png"], "No such file or directory"),
         (["--limit", "much"], "is not a size"),
     ],
 )

@@ -47,4 +47,17 @@ def test_where_it_may_not_write_it_says_so(qcfeed_: Command, tmp_path: Path) -> 
     said = qcfeed_("artifacts", "--write", str(tmp_path / "file" / "x"))
     assert said.status == ExitStatus.USAGE
     assert "cannot write" in said.err
-    assert "--write" in said.err
+
+
+def test_what_is_there_is_replaced_only_with_force(qcfeed_: Command, tmp_path: Path) -> None:
+    edited = tmp_path / "docker-compose.yml"
+    edited.write_text("mine\n")
+    refused = qcfeed_("artifacts", "--write", str(tmp_path))
+    assert refused.status == ExitStatus.REFUSED
+    assert f"{edited} already exists" in refused.err
+    assert [path.name for path in tmp_path.iterdir()] == ["docker-compose.yml"], "nothing else"
+    assert qcfeed_("artifacts", "--write", str(tmp_path), "--force").status == ExitStatus.OK
+    assert edited.read_text() != "mine\n"
+    again = qcfeed_("artifacts", "--write", str(tmp_path))
+    assert again.status == ExitStatus.OK, "the same content is no loss"
+    assert f"unchanged: {edited}" in again.err

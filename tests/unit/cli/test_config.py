@@ -122,7 +122,7 @@ def test_init_writes_where_it_will_be_read_and_replaces_nothing(qcfeed_: Command
 def test_init_where_nothing_can_be_written(qcfeed_: Command, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     left = qcfeed_("config", "init", str(tmp_path / "file" / "config.toml"))
-    assert left.status == ExitStatus.UNREACHABLE
+    assert left.status == ExitStatus.USAGE
     assert "cannot write" in left.err
 
 

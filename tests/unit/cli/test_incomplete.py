@@ -177,7 +177,7 @@ def test_a_window_is_incomplete_if_either_snapshot_is(
 
 def test_the_status_of_a_service_and_of_a_program() -> None:
     seen = status(totals=TaskTotals(live=5, incomplete=[REASON]))
-    assert list(findings(seen)) == [(REASON, PAGE)]
+    assert list(findings(seen)) == [(REASON, (PAGE,))]
 
 
 async def test_status_of_a_program_exits_with_1(watched, qcfeed_) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from qcfeed.cli import saved_files
+from qcfeed.cli import output_files, saved_files
 from qcfeed.control.routes import TASKS_BY_LOCATION
 from qcfeed.diagnostics import label
 from qcfeed.errors import ExitStatus, UsageError
@@ -30,7 +30,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_written_file_can_be_read(file: Path) -> None:
-    saved_files.write(file, CENSUS)
+    output_files.write(file, CENSUS, force=True)
     answer, raw = snapshot(file)
     assert (answer.totals, raw) == (TaskTotals(live=1), CENSUS)
     assert list(file.parent.glob(".*")) == [], "nothing beside it"
@@ -44,14 +44,14 @@ def test_a_field_of_a_later_version_does_no_harm(file: Path) -> None:
 def test_a_failed_write_leaves_the_earlier_file(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    saved_files.write(file, CENSUS)
+    output_files.write(file, CENSUS, force=True)
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(UsageError, match="cannot be written: No space left on device"):
-        saved_files.write(file, b"{}")
+    with pytest.raises(UsageError, match=r"cannot write .*: No space left on device"):
+        output_files.write(file, b"{}", force=True)
     assert snapshot(file)[1] == CENSUS
     assert list(file.parent.glob(".*")) == [], "nothing beside it"
 
@@ -92,7 +92,7 @@ def test_a_file_that_is_not_ours_is_one_clear_error(
 
 def test_a_missing_directory_and_a_directory_as_a_file_are_errors(qcfeed_, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file or directory"):
-        saved_files.write(tmp_path / "none" / "x.json", CENSUS)
+        output_files.write(tmp_path / "none" / "x.json", CENSUS, force=False)
     assert qcfeed_("tasks", "--from", str(tmp_path)).status == ExitStatus.USAGE
 
 
@@ -116,7 +116,8 @@ async def test_a_saved_snapshot_is_read_without_a_service(
     def asked(*args: str) -> Left:
         left = qcfeed_("tasks", *args, "--from", str(file))
         assert left.status == ExitStatus.OK, left.err
-        assert left.err.startswith(f"from {file}: 8006 (pid {os.getpid()}) at 20")
+        assert left.err.startswith("as of 20")
+        assert f" UTC: 8006 (pid {os.getpid()}), read from {file}\n" in left.err
         return left
 
     def without_ages(rows: str) -> list[dict[str, str]]:

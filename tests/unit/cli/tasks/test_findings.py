@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -116,4 +117,6 @@ async def test_findings_are_saved_and_read_elsewhere(
     again = qcfeed_("--socket", str(tmp_path / "nobody"), "tasks", "findings", "--from", file)
     assert (told.status, again.status) == (ExitStatus.FINDINGS, ExitStatus.FINDINGS)
     assert again.out.splitlines()[0] == told.out.splitlines()[0]
-    assert again.err.startswith(f"from {file}: 8006 ")
+    assert re.match(
+        rf"as of 20.* UTC: 8006 \(pid \d+\), read from {re.escape(str(file))}\n", again.err
+    )

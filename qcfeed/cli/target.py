@@ -1,0 +1,148 @@
+"""What a command is about: a service, as it was named, or a saved file. Suggested commands repeat it.
+
+There is one target per command line. ``main.py`` sets it from the global options, ``saved_files.py``
+from ``--from``; every message that suggests a command passes ``in_text`` or ``addressed``.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable
+from contextvars import ContextVar
+from pathlib import Path
+from typing import NamedTuple
+
+from qcfeed.formats import age
+
+PROGRAM = "qcfeed"
+
+_LOCAL = frozenset(
+    ("serve", "attach", "detach", "runbook", "artifacts", "completion", "config", "explain")
+)
+"""Commands that ask no service, so that naming one means nothing to them."""
+_NAMING = frozenset(("--context", "-c", "--instance", "-i", "--socket", "--url"))
+_WITH_VALUE = _NAMING | {"--config", "--timeout"}
+"""Global options that a value follows."""
+READERS = frozenset(
+    ("status", "diagnose", "top", "orphans", "feeds", "subscribers", "stacks", "growth", "tasks",
+     "logs", "audit")
+)  # fmt: skip
+"""Commands that take --from."""
+_LIVE = re.compile(
+    r"--reap|--window|--watch|--pid|^(feeds|tasks) (cancel|diff|verify)\b|^subscribers kick\b"
+)
+"""What of READERS a file cannot answer: actions, and measurements of a running service."""
+_SUGGESTED = re.compile(rf"`({PROGRAM} [^`]+)`")
+
+
+_ACTING = re.compile(r"\b(orphans) --reap\b.*|\b(feeds|subscribers|tasks) (?:cancel|kick)\b.*")
+_AGO = re.compile(r"(\d\w*|\d [a-z]+) ago\b")
+
+
+class Target(NamedTuple):
+    """``words``: the options that name the service, as typed; ``config``: the one that names the file.
+
+    ``source``: the saved file that is read instead; ``readers``: the commands that it can answer.
+    """
+
+    words: tuple[str, ...] = ()
+    config: tuple[str, ...] = ()
+    source: Path | None = None
+    readers: frozenset[str] = frozenset()
+
+
+_current: ContextVar[Target] = ContextVar("qcfeed_target", default=Target())  # noqa: B039 - a named tuple cannot change
+
+
+def current() -> Target:
+    """The target of this command line."""
+    return _current.get()
+
+
+def name_service(given: Iterable[tuple[str, object]], config: object = None) -> None:
+    """Begin a command line; ``given``: the options that name its service, with their values."""
+    words = tuple(text for flag, value in given for text in (flag, shlex.quote(str(value))))
+    _current.set(Target(words, ("--config", shlex.quote(str(config))) if config else ()))
+
+
+def read_from(source: Path, readers: Iterable[str]) -> None:
+    """From now on the target is this file, which can answer these commands."""
+    _current.set(current()._replace(source=source, readers=frozenset(readers)))
+
+
+def program() -> str:
+    """The program with the options that name the service: ``qcfeed --context prod``."""
+    target = current()
+    return " ".join((PROGRAM, *target.config, *target.words))
+
+
+def addressed(command: str) -> str | None:
+    """``command`` for the current target; None if it needs a running service and a file is read.
+
+    A command that names a service already, or needs none, is returned as it is.
+    """
+    target = current()
+    options, words = _parted(command)
+    if not words or not words[0].isalpha() or words[0].isupper() or "--help" in words:
+        return command
+    if words[0] in _LOCAL:
+        config = () if words[0] != "config" or "--config" in options else target.config
+        return " ".join((PROGRAM, *config, *options, *words))
+    if target.source is not None:
+        return _on_file(target.source, words) if _reads(target.readers, words) else None
+    if _NAMING & set(options):
+        return command
+    return " ".join((PROGRAM, *target.config, *target.words, *options, *words))
+
+
+def addressable(commands: Iterable[str]) -> list[str]:
+    """The commands for the current target. Of a file, an action becomes the list that it would act on."""
+    if current().source is not None:
+        commands = [_ACTING.sub(r"\1\2", each) for each in commands]
+    return list(dict.fromkeys(each for each in map(addressed, commands) if each is not None))
+
+
+def in_text(text: str) -> str | None:
+    """``text`` with every suggested command (in backquotes) for the current target; None as ``addressed``."""
+    found = {command: addressed(command) for command in _SUGGESTED.findall(text)}
+    if None in found.values():
+        return None
+    return _SUGGESTED.sub(lambda match: f"`{found[match[1]]}`", text)
+
+
+def moment(seconds: float, taken_at: str) -> str:
+    """When something was that happened ``seconds`` before an answer: ``5m ago``, or of a file, its time."""
+    if current().source is None:
+        return f"{age(seconds)} ago"
+    from datetime import datetime, timedelta  # imported here: only for files
+
+    at = datetime.fromisoformat(taken_at) - timedelta(seconds=seconds)
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def retold(text: str) -> str:
+    """``text`` of an answer; of a file, what was ``5 s ago`` then is ``5 s before``."""
+    return text if current().source is None else _AGO.sub(r"\1 before", text)
+
+
+def _parted(command: str) -> tuple[list[str], list[str]]:
+    """The global options of a command, and the words from its name on."""
+    options: list[str] = []
+    words = command.split(" ")[1:]
+    while words and words[0].startswith("-"):
+        taken = 2 if words[0] in _WITH_VALUE else 1
+        options, words = options + words[:taken], words[taken:]
+    return options, words
+
+
+def _reads(readers: frozenset[str], words: list[str]) -> bool:
+    return words[0] in readers and not _LIVE.search(" ".join(words))
+
+
+def _on_file(source: Path, words: list[str]) -> str:
+    """The command with ``--from``, in front of a comment or pipe."""
+    end = next((n for n, word in enumerate(words) if word in ("#", "|", ">")), len(words))
+    while end and not words[end - 1]:
+        end -= 1
+    return " ".join((PROGRAM, *words[:end], "--from", shlex.quote(str(source)), *words[end:]))
