@@ -111,6 +111,39 @@ class Config:
         choices=tuple(SlowConsumerPolicy),
     )
 
+    keys: str | None = _option(
+        None,
+        "File of API keys, which `qcfeed keys` manages: subscribers must present one.",
+        metavar="FILE",
+    )
+    jwt_key: str | None = _option(
+        None,
+        "File with the key that verifies JSON Web Tokens, which subscribers must then present: a public"
+        " key in PEM (RS256, EdDSA) or a secret (HS256).",
+        metavar="FILE",
+    )
+    jwt_jwks: str | None = _option(
+        None,
+        "JSON Web Key Set that verifies JSON Web Tokens: a file, or an https URL.",
+        metavar="FILE|URL",
+    )
+    jwt_audience: str | None = _option(None, "Audience (aud) that JSON Web Tokens must name.")
+    jwt_issuer: str | None = _option(None, "Issuer (iss) that JSON Web Tokens must name.")
+    jwt_leeway: float = _option(
+        10.0,
+        "Seconds by which the clocks of the issuer and of this machine may differ.",
+        least=0,
+        most=300,
+    )
+    jwt_symbols_claim: str = _option(
+        "symbols",
+        "Claim that lists the symbols that a JSON Web Token allows, such as ['AAPL', 'BTC-*'];"
+        " empty: all.",
+    )
+    metrics_token_file: str | None = _option(
+        None, "File with a bearer token that /metrics demands.", metavar="FILE"
+    )
+
     monitor: bool = _option(
         True, "Attach aiomonitor (telnet and web views of tasks, loopback only)."
     )
@@ -174,6 +207,24 @@ class Config:
                 f" dead {self.dead_after:g} s",
                 hint="give --stale-after <= --very-stale-after <= --dead-after, all above 0",
             )
+
+        self._check_tokens()
+
+    def _check_tokens(self) -> None:
+        if self.jwt_key and self.jwt_jwks:
+            raise ConfigError(
+                "--jwt-key and --jwt-jwks each name a key", hint="give only one of them"
+            )
+        if (self.jwt_audience or self.jwt_issuer) and not (self.jwt_key or self.jwt_jwks):
+            raise ConfigError(
+                "--jwt-audience and --jwt-issuer need a key to verify tokens with",
+                hint="give --jwt-key FILE or --jwt-jwks FILE|URL",
+            )
+
+    @property
+    def authenticates(self) -> bool:
+        """Whether subscribers must present an API key or a token."""
+        return bool(self.keys or self.jwt_key or self.jwt_jwks)
 
     @property
     def drills_allowed(self) -> bool:

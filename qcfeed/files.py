@@ -38,6 +38,23 @@ def read(path: Path, limit: int) -> tuple[bytes, int]:
     return content, stat.S_IMODE(mode)
 
 
+def read_trusted(path: Path, limit: int) -> tuple[bytes, int]:
+    """Like ``read``, of a file that decides what others may do.
+
+    Raises OSError also if another user may write the file, or owns it.
+    """
+    path = expand(path)
+    content, mode = read(path, limit)
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise OSError(
+            errno.EPERM,
+            f"other users may write it (mode {mode:o}): `chmod go-w`, then check its content",
+        )
+    if path.stat().st_uid not in (0, os.geteuid()):
+        raise OSError(errno.EPERM, "it belongs to another user")
+    return content, mode
+
+
 def expand(path: str | Path) -> Path:
     """``path`` with ``~`` replaced by the home directory. Raises OSError if the user has none."""
     try:

@@ -1,1 +1,1 @@
-"""Who a client is, and what it may do: addresses, proxies and limits, as pure logic."""
+"""Who a client is, and what it may do: addresses, API keys, tokens, proxies and limits, as pure logic."""

@@ -49,6 +49,7 @@ SUBSCRIBER_TABLE: Table[Subscriber] = Table(
     (
         Column("id", right=True),
         Column("peer"),
+        Column("name", wide=True),
         Column(
             "symbols",
             value=lambda s: " ".join([*s.symbols, *_further(s)]),
@@ -81,6 +82,19 @@ SUBSCRIBER_TABLE: Table[Subscriber] = Table(
     ),
     identity=lambda subscriber: str(subscriber.id),
 )
+
+
+NAMED_TABLE = SUBSCRIBER_TABLE._replace(
+    columns=[
+        each._replace(wide=False) if each.key == "name" else each
+        for each in SUBSCRIBER_TABLE.columns
+    ]
+)
+"""The table of a service that authenticates its subscribers."""
+
+
+def _table(rows: Sequence[Subscriber]) -> Table[Subscriber]:
+    return NAMED_TABLE if any(each.name is not None for each in rows) else SUBSCRIBER_TABLE
 
 
 def _further(subscriber: Subscriber) -> list[str]:
@@ -135,7 +149,7 @@ def subscribers(
     if not answer.total and output in (Format.TABLE, Format.WIDE):
         say(_no_match(slow, symbol))
         return
-    show(output, SUBSCRIBER_TABLE, answer.subscribers, raw=raw)
+    show(output, _table(answer.subscribers), answer.subscribers, raw=raw)
     if len(answer.subscribers) < answer.total:
         say(
             f"the {len(answer.subscribers):,} furthest behind of"
@@ -216,7 +230,7 @@ def kick(
         say("no open connection has such an ID" if ids else _no_match(slow, symbol))
         return
     if dry_run:
-        show(output, SUBSCRIBER_TABLE, to_kick, raw=raw)
+        show(output, _table(to_kick), to_kick, raw=raw)
         say(f"{formats.plural(len(to_kick), 'connection')} would be ended")
         return
     if not yes:
@@ -230,7 +244,7 @@ def kick(
 def _confirm(to_kick: Sequence[Subscriber]) -> None:
     """Raises NeedsConfirmationError unless a person answers yes."""
     if sys.stderr.isatty():
-        draw(SUBSCRIBER_TABLE, to_kick[:PREVIEW], stream=sys.stderr)
+        draw(_table(to_kick), to_kick[:PREVIEW], stream=sys.stderr)
         if len(to_kick) > PREVIEW:
             say(f"and {len(to_kick) - PREVIEW:,} more")
     confirm(

@@ -27,6 +27,9 @@ _ELSEWHERE = re.compile(r"(?:_|-)(?:file|path)$", re.IGNORECASE)
 """Names that say where a secret is, not what it is."""
 
 _WRITTEN = (
+    # API keys of subscribers (access/keys.py) and JSON Web Tokens, wherever they occur.
+    (re.compile(r"\bqcf_[\w-]{20,}"), GONE),
+    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), GONE),
     (re.compile(r"(?<=://)[^/\s\"'@\\]+(?=@)"), GONE),
     (re.compile(r"\b(Bearer|Basic)(\s+)[\w.~+/=-]{6,}", re.IGNORECASE), rf"\1\2{GONE}"),
     (
@@ -51,6 +54,8 @@ _HINTS = (
     "auth",
     "bearer",
     "basic",
+    "qcf_",
+    "eyj",
 )
 """Every match of the patterns contains one of these; searching for them is much cheaper."""
 

@@ -147,7 +147,33 @@ class Pong(msgspec.Struct, frozen=True, tag="pong"):
     """The answer to ``{"action":"ping"}``."""
 
 
-ServerMessage = Quote | Status | Error | GoingAway | Subscribed | SlowPolicy | Pong
+class Authenticated(msgspec.Struct, frozen=True, tag="authenticated"):
+    """The answer to ``{"action":"authenticate"}``. ``name``: of the API key, or the token's subject.
+
+    Null if the service authenticates nobody. ``expires_in_ms``: null if the token does not expire.
+    """
+
+    name: str | None
+    expires_in_ms: Count | None
+
+
+class AuthExpiring(msgspec.Struct, frozen=True, tag="auth_expiring"):
+    """The token expires; the connection is then closed with 4001, unless the client sends a new one."""
+
+    expires_in_ms: Count
+
+
+ServerMessage = (
+    Quote
+    | Status
+    | Error
+    | GoingAway
+    | Subscribed
+    | SlowPolicy
+    | Pong
+    | Authenticated
+    | AuthExpiring
+)
 
 
 class Action(StrEnum):
@@ -155,14 +181,18 @@ class Action(StrEnum):
     UNSUBSCRIBE = "unsubscribe"
     PING = "ping"
     SLOW = "slow"
+    AUTHENTICATE = "authenticate"
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A client's request. ``symbols``: for subscribe and unsubscribe; ``policy``: for slow."""
+    """A client's request. ``symbols``: for subscribe and unsubscribe; ``policy``: for slow; ``token``: for
+    authenticate.
+    """
 
     action: Action
     symbols: list[str] = []
     policy: str = ""
+    token: str = ""
 
 
 class CloseCode(IntEnum):

@@ -30,6 +30,7 @@ class SubscribersQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
 class Subscriber(msgspec.Struct, kw_only=True):
     """One connection. An ``id`` is never reused while the service runs.
 
+    ``name``: of the API key, or the subject of the token, that it has authenticated with; null if none.
     ``lag``: unread quotes. ``lag_bytes``: bytes kept for it in the process. ``kernel_bytes``: bytes in the
     kernel that the peer has not acknowledged; null if the kernel does not say. ``stalled_s``: how long it
     has not accepted everything written to it; 0 if it has. ``heard_s``: time since it last sent anything,
@@ -53,6 +54,7 @@ class Subscriber(msgspec.Struct, kw_only=True):
     slow: bool
     heard_s: float = 0.0
     unanswered_s: float = 0.0
+    name: str | None = None
 
 
 class Subscribers(Answer, kw_only=True, tag="qcfeed.subscribers/2"):

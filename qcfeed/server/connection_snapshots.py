@@ -29,6 +29,7 @@ class ConnectionSnapshot:
 
     serial: int
     peer: str
+    name: str | None
     symbols: list[Symbol]
     policy: str
     compressed: bool
@@ -66,6 +67,7 @@ def snapshot(connection: Connection, now: float) -> ConnectionSnapshot:
     return ConnectionSnapshot(
         serial=connection.serial,
         peer=connection.peer,
+        name=None if connection.identity is None else connection.identity.name,
         symbols=[subscriber.symbol for subscriber in symbol_count],
         policy=backlog.policy,
         compressed=connection.compressed,

@@ -20,9 +20,11 @@ from qcfeed.model.symbol import Symbol
 from qcfeed.net import kernel_buffers, listen
 from qcfeed.net.acceptor import Acceptor, Address
 from qcfeed.server import connection_snapshots
+from qcfeed.server.authentication import Authenticator
 from qcfeed.server.hub import Hub
 from qcfeed.server.rate_limit import TokenBucket
 from qcfeed.server.requests import Requests
+from qcfeed.server.sessions import Sessions
 from qcfeed.server.timeouts import Timeouts
 from qcfeed.ws.compression import Deflater
 from qcfeed.ws.connection import Connection, State
@@ -43,12 +45,19 @@ class Gateway:
     """Owns every connection of the service, from the accept until its socket is closed."""
 
     def __init__(
-        self, config: Config, hub: Hub, http_protocol: Callable[[], asyncio.Protocol] | None
+        self,
+        config: Config,
+        hub: Hub,
+        http_protocol: Callable[[], asyncio.Protocol] | None,
+        authenticator: Authenticator | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._serials = itertools.count(1)
         self._acceptor: Acceptor | None = None
         self._rate = TokenBucket(config.subscribe_rate, config.subscribe_rate, self._loop.time())
+        self.authenticator = authenticator
+        """None in a service without authentication."""
+        self.sessions = Sessions(self, authenticator)
         self._requests = Requests(self, self._rate)
         self._no_connections: asyncio.Event = asyncio.Event()
         self.now = self._loop.time
@@ -62,7 +71,7 @@ class Gateway:
         self.pending: dict[PendingConnection, None] = {}
         """Connections without a complete request, and refused ones, ordered by their deadlines."""
         self.connections: set[Connection] = set()
-        self.timeouts = Timeouts(config, self.pending)
+        self.timeouts = Timeouts(config, self.pending, self.sessions.check)
         self.opened = 0
         """Upgrades accepted since the start."""
         self.closed: Counter[str] = Counter()
@@ -169,7 +178,7 @@ class Gateway:
         """Decide whether a plain HTTP request is handed over; a refusal says why not."""
         return None
 
-    def admit(self, pending: PendingConnection, head: Head) -> Accepted | Refusal:  # noqa: ARG002
+    def admit(self, pending: PendingConnection, head: Head) -> Accepted | Refusal:
         """Decide whether the upgrade is accepted."""
         decision = check_upgrade(head)
         if isinstance(decision, Refusal):
@@ -177,9 +186,17 @@ class Gateway:
         # After the request itself: a bad request gets the same answer on a full service. The rate
         # comes last, because it takes a token.
         refusal = self._check_capacity()
-        if refusal is None and decision.symbol is not None:
+        if refusal is not None:
+            return refusal
+        # Before the symbol: a stranger must not learn which ones there are.
+        session = self.sessions.admit(pending.client, head, decision.symbol)
+        if isinstance(session, Refusal):
+            return session
+        if decision.symbol is not None:
             refusal = self._check_subscription(decision.symbol)
-        return decision if refusal is None else refusal
+        if refusal is not None:
+            return refusal
+        return decision if session is None else decision._replace(session=session)
 
     def _check_capacity(self) -> Refusal | None:
         if self.draining:

@@ -7,11 +7,14 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from qcfeed import __version__
+from qcfeed.access.denial import Reason
+from qcfeed.access.grants import Method
 from qcfeed.feed.lifecycle import Demand, UpstreamState
 from qcfeed.metrics import program
 from qcfeed.metrics.catalog import metrics as m
 from qcfeed.metrics.collectors import BucketCounts, Sample
 from qcfeed.model import market_hours
+from qcfeed.server.authentication import Authenticator
 from qcfeed.server.feed import Feed
 from qcfeed.server.feed_handlers import bands
 from qcfeed.server.service_parts import ServiceParts
@@ -103,3 +106,15 @@ def _connections(parts: ServiceParts) -> Iterator[Sample]:
         yield Sample(m.CONNECTIONS_CLOSED, count, (code,))
     for reason, count in dict(gateway.refused).items():
         yield Sample(m.REFUSED, count, (reason,))
+    yield from _authentication(gateway.authenticator)
+
+
+def _authentication(authenticator: Authenticator | None) -> Iterator[Sample]:
+    """All labels from 0 on, because an increase needs a first sample; zeros without authentication."""
+    for method in Method:
+        accepted = 0 if authenticator is None else authenticator.accepted[method]
+        yield Sample(m.AUTHENTICATIONS, accepted, (method,))
+    for reason in Reason:
+        refused = 0 if authenticator is None else authenticator.refused[reason]
+        yield Sample(m.AUTHENTICATIONS_REFUSED, refused, (reason,))
+    yield Sample(m.ACCESS_PROBLEMS, 0 if authenticator is None else len(authenticator.problems))

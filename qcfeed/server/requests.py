@@ -29,9 +29,14 @@ class Requests:
         try:
             request = decode_request(text)
         except JSON_ERRORS as error:
-            connection.send(Error("bad_request", f"not a request: {error}"))
+            if not self._host.sessions.refuse_request(connection):
+                connection.send(Error("bad_request", f"not a request: {error}"))
             return
-        if request.action is Action.PING:
+        if request.action is Action.AUTHENTICATE:
+            self._host.sessions.authenticate(connection, request.token)
+        elif self._host.sessions.refuse_request(connection):
+            return
+        elif request.action is Action.PING:
             connection.send(Pong())
         elif request.action is Action.SLOW:
             self._set_policy(connection, request.policy)
@@ -77,6 +82,8 @@ class Requests:
             return _invalid(error, name)
         if symbol in connection.subscribers:
             return None
+        if (forbidden := self._host.sessions.forbids(connection, symbol)) is not None:
+            return forbidden
         if len(connection.subscribers) >= self._host.config.max_symbols:
             return self._symbol_limit(symbol)
         if not self._rate.take(self._host.now()):

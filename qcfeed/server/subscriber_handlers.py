@@ -158,6 +158,7 @@ def _row(connection: Connection, now: float) -> Subscriber:
     return Subscriber(
         id=snapshot.serial,
         peer=snapshot.peer,
+        name=snapshot.name,
         symbols=[str(each) for each in sorted(snapshot.symbols)[:SYMBOLS_SHOWN]],
         held=len(snapshot.symbols),
         policy=snapshot.policy,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from qcfeed.config import Config
 from qcfeed.model.messages import CloseCode
@@ -19,10 +19,17 @@ MAX_DUE_PER_TURN = 16
 class Timeouts:
     """Checks every connection regularly, an eighth of them per sweep.
 
-    ``pending`` must iterate in the order of the deadlines.
+    ``pending`` must iterate in the order of the deadlines. ``check_session`` checks a connection that has
+    a session, and returns whether something was due.
     """
 
-    def __init__(self, config: Config, pending: Iterable[PendingConnection]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        pending: Iterable[PendingConnection],
+        check_session: Callable[[Connection], bool],
+    ) -> None:
+        self._check_session = check_session
         self._config = config
         self._pending = pending
         self._loop = asyncio.get_running_loop()
@@ -86,6 +93,8 @@ class Timeouts:
         if connection.state is not State.OPEN:
             if due := connection.deadline is not None and now >= connection.deadline:
                 connection.abort("timeout")
+        elif connection.session is not None and self._check_session(connection):
+            due = True
         elif connection.stalled_since is not None:
             connection.check_progress(now)
             if due := now - connection.progress_at >= patience:

@@ -36,6 +36,7 @@ from qcfeed.metrics.recent_history import FeedCounts, RecentHistory
 from qcfeed.model.status import Listening
 from qcfeed.net import listen
 from qcfeed.server import http, metrics
+from qcfeed.server.authentication import Authenticator
 from qcfeed.server.feed_handlers import FeedHandlers, orphan_rows
 from qcfeed.server.gateway import Gateway
 from qcfeed.server.hub import Hub
@@ -58,7 +59,7 @@ class Service:
     def __init__(self, config: Config, ledger: Ledger, log: RecentLog | None = None) -> None:
         """Start nothing yet. ``log``: recent log lines, for reports.
 
-        Raises ConfigError for an invalid upstream or drill.
+        Raises ConfigError for an invalid upstream or drill, and for keys that cannot be used.
         """
         self.config = config
         self.ledger = ledger
@@ -80,8 +81,12 @@ class Service:
             shutdown_timeout=1.0,
             lingering_time=1.0,  # seconds to read request bodies that are not needed
         )
+        self.authenticator = Authenticator(config) if config.authenticates else None
         self.gateway = Gateway(
-            config, self.hub, None if config.admin_listen else self._http_protocol
+            config,
+            self.hub,
+            None if config.admin_listen else self._http_protocol,
+            self.authenticator,
         )
         self.parts = ServiceParts(
             config=config,
@@ -125,6 +130,9 @@ class Service:
             self.sampler.start(self._loop)
             parts.callback(self.sampler.stop)
             parts.callback(self._start_sampling().cancel)
+            if self.authenticator is not None:
+                self.authenticator.start()
+                parts.push_async_callback(self.authenticator.close)
             await self.gateway.start(quotes)
             # Half of the time is left for the feeds and everything else.
             parts.push_async_callback(self.gateway.drain, self.config.drain_timeout / 2)

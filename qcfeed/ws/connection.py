@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from wsproto.frame_protocol import CloseReason
 
+from qcfeed.access.grants import Identity
 from qcfeed.feed import flush
 from qcfeed.feed.slow_consumer import Backlog
 from qcfeed.feed.subscriber import Subscriber
@@ -65,6 +66,7 @@ class Connection(asyncio.Protocol):
         "progress_at",
         "push",
         "serial",
+        "session",
         "single_symbol",
         "stalled_since",
         "state",
@@ -105,6 +107,8 @@ class Connection(asyncio.Protocol):
         self.peer = pending.peer
         self.client = pending.client
         """The client that this connection counts towards."""
+        self.session = accepted.session
+        """Who it is authenticated as; None in a service without authentication."""
         self.opened_at = self.last_received_at = host.now()
         self.deadline: float | None = None
         self.pinged_at: float | None = None
@@ -217,6 +221,11 @@ class Connection(asyncio.Protocol):
         self.transport.write_eof()
 
     # ------------------------------------------------------------ out
+
+    @property
+    def identity(self) -> Identity | None:
+        """Who the client is, by the name of its key or token; None if it has not authenticated, or nobody does."""
+        return None if self.session is None else self.session.identity
 
     @property
     def connected(self) -> bool:

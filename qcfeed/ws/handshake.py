@@ -10,6 +10,8 @@ from urllib.parse import parse_qsl
 
 from wsproto.utilities import generate_accept_token
 
+from qcfeed.access.grants import Identity
+from qcfeed.access.session import Session
 from qcfeed.errors import InvalidSymbolError
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol, parse_path_segment
@@ -23,12 +25,21 @@ _MAX_PATH = 1024
 
 
 class Accepted(NamedTuple):
-    """The upgrade is accepted. ``symbol`` is None at /stream; ``slow`` is None if not requested."""
+    """The upgrade is accepted. ``symbol`` is None at /stream; ``slow`` is None if not requested.
+
+    ``session``: None in a service without authentication.
+    """
 
     response: bytes
     symbol: Symbol | None
     slow: SlowConsumerPolicy | None = None
     compress: bool = False
+    session: Session | None = None
+
+    @property
+    def identity(self) -> Identity | None:
+        """Who the client is; None if it has not authenticated (yet), or nobody does."""
+        return None if self.session is None else self.session.identity
 
 
 def check_upgrade(head: Head) -> Accepted | Refusal:

@@ -133,5 +133,14 @@ SUBSCRIBERS = Row(
             "ops",
             (Query(rate("qcfeed_refused_total", "reason"), "{{reason}}"),),
         ),
+        Panel(
+            "Authentications refused per second",
+            "By reason; and files and URLs of keys that cannot be read.",
+            "ops",
+            (
+                Query(rate("qcfeed_authentications_refused_total", "reason"), "{{reason}}"),
+                Query(of("qcfeed_access_problems"), "{{instance}} unreadable files"),
+            ),
+        ),
     ),
 )

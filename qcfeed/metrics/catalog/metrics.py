@@ -214,6 +214,23 @@ DISCONNECTED_SLOW = _counter(
 REFUSED = _counter(
     "qcfeed_refused_total", "requests", "Refused upgrades and subscriptions, by reason.", "reason"
 )
+AUTHENTICATIONS = _counter(
+    "qcfeed_authentications_total",
+    "authentications",
+    "Accepted API keys and tokens, by method (key, jwt).",
+    "method",
+)
+AUTHENTICATIONS_REFUSED = _counter(
+    "qcfeed_authentications_refused_total",
+    "authentications",
+    "Refused or expired authentications, and symbols that a key or token does not allow, by reason.",
+    "reason",
+)
+ACCESS_PROBLEMS = _gauge(
+    "qcfeed_access_problems",
+    "files",
+    "Files and URLs of keys that cannot be read as they are now; the keys read before stay in use.",
+)
 
 METRICS: tuple[Metric, ...] = tuple(each for each in globals().values() if type(each) is Metric)
 """All metrics, in the order above."""

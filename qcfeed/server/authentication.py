@@ -1,0 +1,166 @@
+"""Authenticates subscribers with the keys and tokens that the options name, and follows their changes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from qcfeed.access import signing_keys
+from qcfeed.access.denial import Denied, Reason
+from qcfeed.access.grants import Identity, Method
+from qcfeed.access.keys import Keys, decode, has_key_form
+from qcfeed.access.session import Session
+from qcfeed.access.signing_keys import SigningKeys
+from qcfeed.access.tokens import TokenRules, TokenVerifier, require_pyjwt
+from qcfeed.config import Config
+from qcfeed.server.key_set_url import KeySetUrl, is_url
+from qcfeed.server.watched_file import WatchedFile
+
+log = logging.getLogger("qcfeed.access")
+
+AUTHENTICATE_WITHIN = 5.0
+"""Seconds within which a connection to /stream without a token must send one."""
+RELOAD_EVERY = 1.0
+"""Seconds between two looks at the files."""
+MAX_FILE = 8 * 2**20
+"""The most bytes of a file of API keys."""
+
+
+class Authenticator:
+    """Knows whose a token is. Call it in the service's loop.
+
+    ``revision`` rises with every change of the API keys: sessions of an earlier revision are checked
+    again. ``refused`` and ``accepted`` count by reason and by method.
+    """
+
+    def __init__(self, config: Config, wall: Callable[[], float] = time.time) -> None:
+        """Reads all files. Raises ConfigError if one of them cannot be used."""
+        self.wall = wall
+        """The Unix time, by which keys and tokens expire."""
+        self._keys: Keys | None = None
+        self._tokens: TokenVerifier | None = None
+        self._files: list[WatchedFile] = []
+        self._key_set: KeySetUrl | None = None
+        self._running: list[asyncio.Task[None]] = []
+        self.revision = 0
+        self.refused: Counter[Reason] = Counter()
+        self.accepted: Counter[Method] = Counter()
+        if config.keys is not None:
+            self._keys = Keys([])
+            self._files.append(WatchedFile(config.keys, "--keys", MAX_FILE, self._use_keys))
+        if config.jwt_key is not None or config.jwt_jwks is not None:
+            self._prepare_tokens(config)
+        for each in self._files:
+            each.load()
+
+    def _prepare_tokens(self, config: Config) -> None:
+        require_pyjwt()
+        most = signing_keys.MAX_BYTES
+        rules = TokenRules(
+            config.jwt_audience, config.jwt_issuer, config.jwt_leeway, config.jwt_symbols_claim
+        )
+        self._tokens = TokenVerifier(rules, SigningKeys([], named=True))
+        if config.jwt_key is not None:
+            private = signing_keys.is_secret
+            self._files.append(
+                WatchedFile(config.jwt_key, "--jwt-key", most, self._use_key, private)
+            )
+        elif config.jwt_jwks is not None and is_url(config.jwt_jwks):
+            self._key_set = KeySetUrl(config.jwt_jwks, self._tokens.replace_keys)
+        elif config.jwt_jwks is not None:
+            self._files.append(WatchedFile(config.jwt_jwks, "--jwt-jwks", most, self._use_key_set))
+
+    @property
+    def problems(self) -> list[str]:
+        """Why keys are not what their file or URL says now; empty if they are."""
+        found = [each.problem for each in self._files]
+        if self._key_set is not None:
+            found.append(self._key_set.problem)
+        return [each for each in found if each is not None]
+
+    def start(self) -> None:
+        """Follow the files and the URL until ``close``."""
+        if self._files:
+            self._running.append(asyncio.create_task(self._follow_files(), name="access files"))
+        if self._key_set is not None:
+            self._running.append(asyncio.create_task(self._key_set.run(), name="access key set"))
+
+    async def close(self) -> None:
+        """End what ``start`` began."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        self._running.clear()
+
+    async def _follow_files(self) -> None:
+        while True:
+            await asyncio.sleep(RELOAD_EVERY)
+            for each in self._files:
+                each.reload()
+
+    # ------------------------------------------------------------ decisions
+
+    def new_session(self, identity: Identity | None) -> Session:
+        """The session of a new connection; without an identity, it must authenticate in time."""
+        session = Session(asyncio.get_running_loop().time() + AUTHENTICATE_WITHIN)
+        if identity is not None:
+            session.begin(identity, self.revision, self.wall())
+        return session
+
+    def identify(self, token: str) -> Identity:
+        """Whose token it is. Raises Denied. Cost: 3 us for a key or a known token, else 20 to 100 us."""
+        now = self.wall()
+        if has_key_form(token):
+            if self._keys is None:
+                raise Denied(Reason.UNKNOWN_KEY, "this service takes no API keys")
+            identity = self._keys.identify(token, now)
+        elif self._tokens is not None:
+            identity = self._identify_token(self._tokens, token, now)
+        else:
+            raise Denied(Reason.MALFORMED, "the token is not an API key")
+        self.accepted[identity.method] += 1
+        return identity
+
+    def _identify_token(self, tokens: TokenVerifier, token: str, now: float) -> Identity:
+        try:
+            return tokens.identify(token, now)
+        except Denied as denied:
+            unknown = denied.reason is Reason.UNKNOWN_SIGNING_KEY or not len(tokens.keys)
+            if unknown and self._key_set is not None and self._key_set.request():
+                raise Denied(
+                    Reason.UNAVAILABLE, "the keys to verify the token are being fetched"
+                ) from denied
+            raise
+
+    def confirm(self, session: Session) -> None:
+        """Check a session's API key again, after the keys have changed. Raises Denied if it is gone."""
+        identity = session.identity
+        if identity is None or session.revision == self.revision:
+            return
+        if self._keys is not None and identity.method is Method.KEY:
+            identity = self._keys.current(identity, self.wall())
+        session.begin(identity, self.revision, self.wall())
+
+    # ------------------------------------------------------------ keys
+
+    def _use_keys(self, raw: bytes) -> None:
+        self._keys = Keys(decode(raw).keys)
+        self.revision += 1
+        if not len(self._keys):
+            log.warning("the file of --keys has no key: nobody can subscribe with one")
+
+    def _use_key(self, raw: bytes) -> None:
+        self._verify_with(signing_keys.from_file(raw))
+
+    def _use_key_set(self, raw: bytes) -> None:
+        keys, left_out = signing_keys.from_key_set(raw)
+        for each in left_out:
+            log.warning("--jwt-jwks: %s, and is left out", each)
+        self._verify_with(keys)
+
+    def _verify_with(self, keys: SigningKeys) -> None:
+        assert self._tokens is not None  # noqa: S101 - it is made before its files are read
+        self._tokens.replace_keys(keys)
