@@ -42,6 +42,7 @@ COMMANDS = {
     "subscribers": "List subscriber connections, the furthest behind first, or disconnect some.",
     "attach": "Attach a Python program that is already running, without changing or restarting it.",
     "detach": "End what attach began, and leave the program as it was.",
+    "keys": "Add, list or revoke the API keys of subscribers.",
     "watch": "Show live quotes.",
     "repro": "Reproduce the incident: clients come and go, then count what they left behind.",
     "drill": "Inject a fault for a limited time, to rehearse an incident.",
@@ -53,7 +54,7 @@ COMMANDS = {
 }
 """Every command and its short help. Its module is ``qcfeed/cli/<command>.py``, or is in PACKAGES."""
 
-PACKAGES = frozenset({"diagnose", "growth", "tasks", "top"})
+PACKAGES = frozenset({"diagnose", "growth", "keys", "tasks", "top"})
 """Commands with a package of their own: ``qcfeed/cli/<command>/command.py`` has the application."""
 
 

@@ -10,6 +10,9 @@ from datetime import UTC, datetime, time, timedelta
 
 import typer
 
+from qcfeed.cli.ui import durations
+
+_LATEST = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 _CLOCK = re.compile(
     r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?", re.ASCII | re.IGNORECASE
 )
@@ -35,6 +38,23 @@ def resolve(text: str, now: datetime) -> float:
     if moment > now:
         raise typer.BadParameter(f"{text!r} is in the future: it is now {now:%Y-%m-%dT%H:%M:%SZ}")
     return moment.timestamp()
+
+
+def parse_end(text: str) -> float:
+    """A time to come as Unix seconds: a duration from now (``90d``), a date or a time.
+
+    Raises typer.BadParameter if it is neither, or not in the future, or after the year 9999.
+    """
+    now = datetime.now(UTC)
+    try:
+        moment = datetime.fromisoformat(text.strip().upper())
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        seconds = moment.timestamp()
+    except (ValueError, OverflowError):
+        seconds = now.timestamp() + durations.parse(text)
+    if not now.timestamp() < seconds < _LATEST:
+        raise typer.BadParameter(f"{text!r} is not in the future, or too far")
+    return seconds
 
 
 def _width(written: str) -> int:

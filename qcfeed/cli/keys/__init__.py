@@ -1,0 +1,1 @@
+"""``qcfeed keys``: the commands, and the file that they change."""
