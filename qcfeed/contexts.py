@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from qcfeed import config, config_loading, files
-from qcfeed.errors import ConfigError, NotFoundError
+from qcfeed.errors import ConfigError, not_found
 from qcfeed.formats import clipped
 from qcfeed.options import unsecret
 
@@ -116,12 +116,16 @@ def find(
         return known[name]
     path = config_loading.file_in_use(file, environment)
     if not known:
-        raise NotFoundError(
-            f"no context {name!r}: {path} declares no contexts",
+        raise not_found(
+            "context",
+            repr(name),
+            where=f": {path} declares no contexts",
             hint="`qcfeed config init` writes a file that shows how to declare one",
         )
-    raise NotFoundError(
-        f"no context {name!r} in {path}; it declares {', '.join(sorted(known))}",
+    raise not_found(
+        "context",
+        repr(name),
+        where=f" in {path}; it declares {', '.join(sorted(known))}",
         hint="`qcfeed config contexts` lists them",
     )
 

@@ -67,6 +67,20 @@ class NotFoundError(UsageError):
     code = "not_found"
 
 
+NAMED = 5
+"""The number of missing things that an error names; the rest is counted."""
+
+
+def not_found(what: str, *names: object, where: str = "", hint: str) -> NotFoundError:
+    """The error for things that were named and do not exist, worded alike for all of them.
+
+    ``what``: the kind of thing, for example ``live task``. ``hint`` says what lists those that exist.
+    """
+    listed = ", ".join(map(str, names[:NAMED]))
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return NotFoundError(f"there is no {what} {listed}{more}{where}", hint=hint)
+
+
 class NoRunningLoopError(UsageError, RuntimeError):
     """A function that needs a running event loop was called without one."""
 

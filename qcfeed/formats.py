@@ -72,6 +72,11 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def if_any(number: int, what: str) -> str:
+    """``3 waiting, `` as a part of a list; empty for none."""
+    return f"{count(number)} {what}, " if number else ""
+
+
 def decimal(value: float) -> str:
     """A price or size as a plain decimal number, never with an exponent: ``0.00000831``, ``300``."""
     text = repr(value)

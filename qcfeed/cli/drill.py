@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Annotated
 
+import msgspec
 import typer
 
 from qcfeed.cli import target
@@ -15,7 +16,7 @@ from qcfeed.cli.ui.render import show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import DRILLS, DRILLS_START, DRILLS_STOP
 from qcfeed.drills import catalog
-from qcfeed.errors import TimedOutError
+from qcfeed.errors import AmbiguousInstanceError, QcfeedError, TimedOutError, UnreachableError
 from qcfeed.model.drills import (
     ActiveDrill,
     Drill,
@@ -64,11 +65,17 @@ def drill() -> None:
     ),
 )
 def list_(ctx: typer.Context, output: Output = Format.TABLE) -> None:
-    """List the drills, and show which one is active.
+    """List the drills, and show which one is active. Needs no service.
 
     Exit status: 0.
     """
-    answer, raw = ask(ctx, DRILLS, Drills)
+    try:
+        answer, raw = ask(ctx, DRILLS, Drills)
+    except (UnreachableError, AmbiguousInstanceError) as error:
+        if options(ctx).name_a_service:
+            raise
+        _list_without_service(output, error)
+        return
     show(output, TABLE, answer.drills, raw=raw)
     if not answer.allowed:
         say("this service does not allow drills: start it with `qcfeed serve --allow-drills`")
@@ -76,6 +83,17 @@ def list_(ctx: typer.Context, output: Output = Format.TABLE) -> None:
         say(f"active: {_active(answer.active)}")
     else:
         say("no drill is active: `qcfeed drill start NAME`")
+
+
+def _list_without_service(output: Format, error: QcfeedError) -> None:
+    """List the drills of this version, and say why none is known to be active."""
+    known = Drills(allowed=False, active=None, drills=catalog.described())
+    show(output, TABLE, known.drills, raw=msgspec.json.encode(known))
+    say(f"the drills of this qcfeed; {error.message}")
+    if isinstance(error, AmbiguousInstanceError):
+        say(f"  next: {error.hint}")
+    else:
+        say("  next: `qcfeed serve --allow-drills` starts a service to try them on")
 
 
 @app.command(

@@ -15,14 +15,18 @@ from qcfeed.cli.ui.confirm import confirm
 from qcfeed.cli.ui.render import draw, show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import FEEDS, FEEDS_CANCEL
-from qcfeed.errors import ExitStatus, NotFoundError, UsageError
+from qcfeed.errors import ExitStatus, UsageError, not_found
 from qcfeed.model import symbol
 from qcfeed.model.feeds import CancelFeedsRequest, CancelledFeed, CancelledFeeds, Feed, Feeds
+from qcfeed.model.messages import Band
 
 PREVIEW = 10
 """The number of feeds to show before the confirmation prompt; the rest is counted."""
 
 _BAND_COLOURS = {"stale": "yellow", "very_stale": "red", "dead": "red"}
+
+WAITING = "waiting"
+"""The status of a symbol before its first quote, as long as that is not overdue."""
 
 app = new_app()
 
@@ -35,6 +39,7 @@ FEED_TABLE: Table[Feed] = Table(
         Column("age_s", header="STALENESS", show=formats.age, right=True),
         Column(
             "band",
+            value=lambda f: WAITING if f.last_quote_at is None and f.band == Band.LIVE else f.band,
             header="STATUS",
             show=lambda band: band.replace("_", " "),
             colour=lambda f: _BAND_COLOURS.get(f.band),
@@ -143,9 +148,7 @@ def _named(present: Sequence[Feed], names: Sequence[str] | None) -> list[Feed]:
     by_symbol = {feed.symbol: feed for feed in present}
     symbols = list(dict.fromkeys(symbol.parse(name) for name in names))
     if missing := [each for each in symbols if each not in by_symbol]:
-        raise NotFoundError(
-            f"no feed for {', '.join(missing)}", hint="`qcfeed feeds` lists the feeds"
-        )
+        raise not_found("feed for", *missing, hint="`qcfeed feeds` lists the feeds")
     return [by_symbol[each] for each in symbols]
 
 

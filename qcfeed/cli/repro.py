@@ -23,6 +23,8 @@ from qcfeed.formats import printable_json
 from qcfeed.model import symbol as symbols
 from qcfeed.model.status import Status
 
+USUAL = "AAPL"
+
 app = new_app()
 
 
@@ -91,7 +93,9 @@ def repro(
     ctx: typer.Context,
     url: Annotated[
         str | None,
-        typer.Argument(help="ws://HOST:PORT of the service. Default: the one on this machine."),
+        typer.Argument(
+            help="ws://HOST:PORT of the service, also with /quotes/SYMBOL. Default: the one on this machine."
+        ),
     ] = None,
     cycles: Annotated[int, typer.Option(min=1, help="Number of clients per mode.")] = 100,
     mode: Annotated[
@@ -102,8 +106,11 @@ def repro(
         ),
     ] = Modes.ALL,
     symbol: Annotated[
-        str, typer.Option(help="Symbol to subscribe to; it must have quotes.")
-    ] = "AAPL",
+        str,
+        typer.Option(
+            help=f"Symbol to subscribe to; it must have quotes. Default: that of the URL, or {USUAL}."
+        ),
+    ] = "",
     quiet_symbol: Annotated[
         str, typer.Option(help="Symbol for mode quiet; it must never have quotes.")
     ] = NEVER_TICKS,
@@ -138,19 +145,21 @@ def repro(
     incomplete; 0 if not.
     """
     control = client(ctx)
+    server, in_url = endpoint.parse_url(
+        url or f"ws://{control.get(STATUS, Status).listening.websocket}"
+    )
 
     async def status() -> Status:
         return await asyncio.to_thread(control.get, STATUS, Status)
 
     plan = ReproPlan(
-        symbol=symbols.parse(symbol),
+        symbol=symbols.parse(symbol) if symbol else in_url or symbols.parse(USUAL),
         quiet_symbol=symbols.parse(quiet_symbol),
         modes=list(Mode) if mode is Modes.ALL else [Mode(mode)],
         cycles=cycles,
         concurrency=concurrency,
         settle=settle,
     )
-    server = endpoint.parse(url or f"ws://{control.get(STATUS, Status).listening.websocket}")
     with _ProgressBars() as bars:
         report = asyncio.run(reproduce(server, status, plan, bars))
     _print(report, output)

@@ -14,7 +14,7 @@ from qcfeed import shipped
 from qcfeed.cli.context import Format, Output, examples, new_app
 from qcfeed.cli.ui.render import markdown, show
 from qcfeed.cli.ui.table import Column, Table
-from qcfeed.errors import NotFoundError
+from qcfeed.errors import not_found
 
 app = new_app()
 
@@ -87,8 +87,9 @@ def _find(name: str) -> str:
     if name.lower() in known:
         return known[name.lower()]
     close = difflib.get_close_matches(name.lower(), known, n=1)
-    raise NotFoundError(
-        f"no runbook {name!r}",
+    raise not_found(
+        "runbook",
+        repr(name),
         hint=f"did you mean `qcfeed runbook {known[close[0]]}`?"
         if close
         else "`qcfeed runbook` lists them",

@@ -11,7 +11,7 @@ from qcfeed.cli import target
 from qcfeed.cli.context import Format, Output, examples, new_app, say
 from qcfeed.cli.saved_files import From, ask_or_read
 from qcfeed.cli.ui.figures import Figure, show_figures
-from qcfeed.cli.ui.formats import age, count, milliseconds, plural, size
+from qcfeed.cli.ui.formats import age, count, if_any, milliseconds, plural, size
 from qcfeed.control.routes import PROCESS, STATUS
 from qcfeed.errors import ExitStatus, NotFoundError
 from qcfeed.model import thresholds
@@ -184,7 +184,7 @@ def _feeds(status: Status) -> Iterator[Figure]:
     bands = status.staleness
     yield Figure(
         "staleness",
-        f"{count(bands.live)} live, {count(bands.stale)} stale,"
+        f"{count(bands.live)} live, {if_any(bands.waiting, 'waiting')}{count(bands.stale)} stale,"
         f" {count(bands.very_stale)} very stale, {count(bands.dead)} dead",
         "red" if bands.dead else "yellow" if bands.stale or bands.very_stale else None,
     )

@@ -18,7 +18,7 @@ from qcfeed.cli.ui.figures import Figure, show_figures
 from qcfeed.cli.ui.render import draw, show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import SUBSCRIBERS, SUBSCRIBERS_KICK
-from qcfeed.errors import ExitStatus, UsageError
+from qcfeed.errors import ExitStatus, UsageError, not_found
 from qcfeed.model import symbol as symbols
 from qcfeed.model.subscribers import Kicked, KickRequest, Subscriber, Subscribers
 
@@ -226,8 +226,16 @@ def kick(
         )
     answer, raw = _request(ctx, slow, symbol, limit=MAX_KICKED, ids=ids or ())
     to_kick = answer.subscribers
+    missing = sorted(set(ids or ()) - {each.id for each in to_kick})
+    if missing:
+        gone = not_found(
+            "open connection", *missing, hint="`qcfeed subscribers` lists them; IDs are not reused"
+        )
+        if not to_kick:
+            raise gone
+        say(gone.message)
     if not to_kick:
-        say("no open connection has such an ID" if ids else _no_match(slow, symbol))
+        say(_no_match(slow, symbol))
         return
     if dry_run:
         show(output, _table(to_kick), to_kick, raw=raw)
@@ -236,7 +244,7 @@ def kick(
     if not yes:
         _confirm(to_kick)
     # IDs and not the filter: a connection that became slow meanwhile was not shown.
-    kicked = ids or [each.id for each in to_kick]
+    kicked = [each.id for each in to_kick]
     request = KickRequest(ids=kicked, force=True, timeout_s=options(ctx).timeout)
     _show_outcome(*act(ctx, SUBSCRIBERS_KICK, request, Kicked), output)
 

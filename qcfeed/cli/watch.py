@@ -24,11 +24,12 @@ from qcfeed.client.gaps import Gap, Repeat
 from qcfeed.client.stream import Connected, Disconnected, Event, Received, stream
 from qcfeed.config import Config
 from qcfeed.control import routes
-from qcfeed.errors import ExitStatus, UnreachableError
+from qcfeed.errors import ExitStatus, UnreachableError, UsageError
 from qcfeed.model import symbol
 from qcfeed.model.messages import Quote
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.status import Status
+from qcfeed.model.symbol import Symbol
 from qcfeed.upstreams import recording
 
 _REDRAW_INTERVAL = 0.25
@@ -41,6 +42,7 @@ app = new_app()
 @app.command(
     epilog=examples(
         "qcfeed watch AAPL MSFT",
+        "qcfeed watch ws://127.0.0.1:8006/quotes/AAPL",
         "qcfeed watch AAPL -o json --count 10 | jq .bid",
         "qcfeed watch AAPL --slow drop-oldest -o json",
         "qcfeed watch AAPL --for 3600 --record quotes.jsonl.gz",
@@ -48,7 +50,13 @@ app = new_app()
 )
 def watch(
     ctx: typer.Context,
-    symbols: Annotated[list[str], typer.Argument(metavar="SYMBOL...", help="Symbols to watch.")],
+    symbols: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SYMBOL...",
+            help="Symbols to watch; or ws://HOST:PORT/quotes/SYMBOL, as other clients take it.",
+        ),
+    ],
     server: Annotated[
         str | None,
         typer.Option(
@@ -88,8 +96,9 @@ def watch(
     Exit status: 0 at the end, also by Ctrl-C; 130 by Ctrl-C before --count or --for is reached.
     """
     output_files.check(record, force=force)
-    parsed = list(dict.fromkeys(symbol.parse(text) for text in symbols))
-    address = endpoint.parse(server) if server else _endpoint(ctx)
+    address, parsed = _watched(symbols, server)
+    if address is None:
+        address = _endpoint(ctx)
     show = viewer(
         parsed, output or (WatchFormat.TABLE if sys.stdout.isatty() else WatchFormat.JSON)
     )
@@ -97,6 +106,24 @@ def watch(
         done = _run(_follow(stream(address, parsed, slow=slow), view, write, count, seconds))
     if not done and (count is not None or seconds is not None):
         raise typer.Exit(ExitStatus.INTERRUPTED)
+
+
+def _watched(words: list[str], server: str | None) -> tuple[Endpoint | None, list[Symbol]]:
+    """The server, if it is named, and the symbols: from --server, from URLs among the words, and from the rest."""
+    urls = [text for text in (server, *words) if text and "://" in text]
+    parsed = [endpoint.parse_url(text) for text in urls]
+    servers = {each for each, _ in parsed}
+    if len(servers) > 1:
+        raise UsageError(
+            f"{' and '.join(map(str, servers))} are two servers", hint="watch one at a time"
+        )
+    if server is not None and urls[:1] != [server]:
+        servers = {endpoint.parse(server)}  # explains what is wrong with it
+    found = [each for _, each in parsed if each is not None]
+    found += [symbol.parse(text) for text in words if "://" not in text]
+    if not found:
+        raise UsageError("no symbol to watch", hint="give some, or ws://HOST:PORT/quotes/SYMBOL")
+    return next(iter(servers), None), list(dict.fromkeys(found))
 
 
 def _endpoint(ctx: typer.Context) -> Endpoint:

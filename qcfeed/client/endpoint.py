@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from qcfeed.errors import UsageError
+from qcfeed.model import symbol as symbols
 from qcfeed.model.symbol import Symbol
 
+_QUOTES = re.compile(r"/quotes/([^/]+)")
 _PORTS = {"ws": 80, "wss": 443}
 
 
@@ -40,7 +43,19 @@ class Endpoint:
 
 
 def parse(text: str) -> Endpoint:
-    """Parse ws[s]://HOST[:PORT]. Raises UsageError for anything else."""
+    """Parse ws[s]://HOST[:PORT], or the URL of its stream. Raises UsageError for anything else."""
+    endpoint, symbol = parse_url(text)
+    if symbol is not None:
+        raise _bad(text, "it must have only a host and a port; give symbols separately")
+    return endpoint
+
+
+def parse_url(text: str) -> tuple[Endpoint, Symbol | None]:
+    """Parse the URL that a WebSocket client takes, and the symbol in it.
+
+    ws[s]://HOST[:PORT], and the same with /stream or /quotes/SYMBOL. Raises UsageError for anything else,
+    and InvalidSymbolError.
+    """
     try:
         url = urlsplit(text)
         port = url.port
@@ -50,9 +65,11 @@ def parse(text: str) -> Endpoint:
         raise _bad(text, "it must start with ws:// or wss://")
     if not url.hostname:
         raise _bad(text, "it has no host")
-    if _has_more(url):
-        raise _bad(text, "it must have only a host and a port; give symbols separately")
-    return Endpoint(url.scheme, url.hostname, _PORTS[url.scheme] if port is None else port)
+    quoted = _QUOTES.fullmatch(url.path)
+    if _has_more(url) or not (quoted or url.path in ("", "/", "/stream")):
+        raise _bad(text, "after host and port it may have /stream or /quotes/SYMBOL")
+    endpoint = Endpoint(url.scheme, url.hostname, _PORTS[url.scheme] if port is None else port)
+    return endpoint, symbols.parse(unquote(quoted[1])) if quoted else None
 
 
 def explain(error: OSError) -> str:
@@ -69,7 +86,7 @@ def explain(error: OSError) -> str:
 
 
 def _has_more(url: SplitResult) -> bool:
-    return url.path not in ("", "/") or bool(url.query or url.fragment or url.username)
+    return bool(url.query or url.fragment or url.username)
 
 
 def _bad(text: str, why: str) -> UsageError:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from qcfeed.client.gaps import Gap, Repeat
 from qcfeed.client.stream import Connected, Disconnected, Event, Received
+from qcfeed.feed.staleness import StalenessThresholds
 from qcfeed.model.messages import Band, Quote, Status
 from qcfeed.model.symbol import Symbol
 
@@ -19,11 +20,14 @@ DISCONNECTED = "disconnected"
 _NOT_LIVE = frozenset((Band.STALE, Band.VERY_STALE, Band.DEAD))
 
 
+_LIMITS = StalenessThresholds()
+
+
 @dataclass(frozen=True, slots=True)
 class SymbolState:
     """One symbol. ``age_s``: seconds since its last quote, None before the first.
 
-    ``state``: a staleness band, or ``connecting``, ``waiting`` (for the first quote) or
+    ``state``: a staleness band (of a server that has fallen silent, by the default limits), or ``connecting``, ``waiting`` (for the first quote) or
     ``disconnected``. ``gaps`` counts gaps in ``seq``, ``missed`` the quotes lost in them.
     """
 
@@ -42,6 +46,13 @@ class _Entry:
     quoted_at: float | None = None
     gaps: int = 0
     missed: int = 0
+
+
+def _state(entry: _Entry, now: float) -> str:
+    """The state that was told last; but a server that has stopped says nothing, so age counts too."""
+    if entry.state != LIVE or entry.quoted_at is None:
+        return entry.state
+    return _LIMITS.band(now - entry.quoted_at)
 
 
 class LatestQuotes:
@@ -76,7 +87,7 @@ class LatestQuotes:
                 Symbol(symbol),
                 entry.quote,
                 None if entry.quoted_at is None else max(0.0, now - entry.quoted_at),
-                entry.state,
+                _state(entry, now),
                 entry.gaps,
                 entry.missed,
             )

@@ -8,8 +8,9 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from qcfeed.control import peers
+from qcfeed.control import elsewhere, peers
 from qcfeed.control.connection import OK, Connection, ImpostorError, NotHttpError
+from qcfeed.control.directories import SUFFIX
 from qcfeed.control.paths import Address
 from qcfeed.errors import (
     NotAllowedError,
@@ -119,15 +120,22 @@ class ControlClient:
         if isinstance(error, ImpostorError):
             return NotAllowedError(
                 f"{self.address} is served by user {error.peer.user}, not by {peers.me().user}",
-                hint=f"who put it there? `ls -la {self.address}`",
+                hint=f"`ls -la {self.address}`; if it is meant, {elsewhere.OPTIONS}",
             )
         reason = error.strerror or str(error)
         if isinstance(error, PermissionError):
             return NotAllowedError(
                 f"{self.address} may not be asked: {reason}",
-                hint="run as the service's user or as root",
+                hint=elsewhere.OPTIONS,
             )
-        return self._unreachable(reason)
+        return self._elsewhere(error) or self._unreachable(reason)
+
+    def _elsewhere(self, error: OSError) -> QcfeedError | None:
+        """A better reason, if the socket's file is gone or no process listens there any more."""
+        path = self.address.socket
+        if path is None or not isinstance(error, FileNotFoundError | ConnectionRefusedError):
+            return None
+        return elsewhere.instead_of(path.name.removesuffix(SUFFIX), path.parent)
 
     def _timed_out(self) -> TimedOutError:
         return TimedOutError(

@@ -25,13 +25,13 @@ from qcfeed.diagnostics import (
 )
 from qcfeed.diagnostics.ended_task import EndedTaskInfo, Outcome
 from qcfeed.diagnostics.filters import Filter, LabelRow
-from qcfeed.diagnostics.ledger import Ledger
+from qcfeed.diagnostics.ledger import Ledger, last_serial
 from qcfeed.diagnostics.object_holders import Holder
 from qcfeed.diagnostics.object_rows import ObjectRow
 from qcfeed.diagnostics.scan import LiveTaskScan, Oldest, info_of_ref, oldest
 from qcfeed.diagnostics.site import Site
 from qcfeed.diagnostics.task_info import TaskRecord, TaskRef, info_of, task_of
-from qcfeed.errors import NotFoundError
+from qcfeed.errors import NotFoundError, not_found
 from qcfeed.model.ended_tasks import EndedTask, Failure, Raised, TaskFailures, TasksEnded
 from qcfeed.model.task_details import TaskDetails, TreeTask
 from qcfeed.model.task_objects import ObjectHolder, TasksByObject, WaitedObject
@@ -123,11 +123,7 @@ class LiveTasks:
     def details(self, serial: int) -> TaskDetails:
         record = self._ledger.find(serial)
         if record is None or record() is None:
-            raise NotFoundError(
-                f"there is no live task {serial}",
-                hint="it has ended or never existed, and serials are not reused; `qcfeed tasks` lists live tasks,"
-                " `qcfeed tasks ended` those that ended last",
-            )
+            raise _no_task(serial)
         now = time.monotonic()
         (row,) = snapshot.listed(self._ledger, [record], now)
         saved = describe(self._ledger, record, row, now)
@@ -290,3 +286,12 @@ def _failure(group: failures.FailureGroup, now: float) -> Failure:
             for each in group.raised
         ],
     )
+
+
+def _no_task(serial: int) -> NotFoundError:
+    """Says whether the task has ended, or no task has had that number."""
+    if serial > (last := last_serial()):
+        fate = f"no task has had this number: the last one is {last}"
+    else:
+        fate = "it has ended, and serials are not reused: `qcfeed tasks ended` lists the latest"
+    return not_found("live task", serial, hint=f"{fate}; `qcfeed tasks` lists live tasks")

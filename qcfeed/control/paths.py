@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from qcfeed.control import auth, directories, peers
+from qcfeed.control import auth, directories, elsewhere, peers
 from qcfeed.control.connection import Where
 from qcfeed.control.directories import SUFFIX
 from qcfeed.errors import (
@@ -142,7 +142,7 @@ def running_instances(env: Mapping[str, str] = os.environ) -> list[Instance]:
     except OSError as error:
         raise NotAllowedError(
             f"cannot look for services in {directory}: {error.strerror}",
-            hint="run this as the user that runs the service, or name the service with --socket",
+            hint=f"set XDG_RUNTIME_DIR to a directory of yours, or {elsewhere.OPTIONS}",
         ) from error
     found = (_running(path) for path in paths)
     return [instance for instance in found if instance is not None]
@@ -191,7 +191,7 @@ def resolve(
 
 def _only_one(running: list[Instance], directory: Path) -> Address:
     if not running:
-        raise UnreachableError(
+        raise elsewhere.instead_of(None, directory) or UnreachableError(
             f"no qcfeed service runs here (looked in {directory})",
             hint="`qcfeed serve` starts one; --socket or --url name one that is elsewhere",
         )
@@ -235,4 +235,10 @@ def _token(env: Mapping[str, str], token_file: Path | None) -> str | None:
             )
         return given
     path = token_path(env)
-    return auth.read_token(path) if path.exists() else None
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError:  # in a directory that only another user can enter: reading it says so
+        pass
+    return auth.read_token(path)

@@ -19,7 +19,7 @@ from qcfeed.control.task_source import Candidate
 from qcfeed.diagnostics import profile
 from qcfeed.diagnostics.ended_task import Outcome
 from qcfeed.diagnostics.filters import Filter, LabelRow, most_tasks_first
-from qcfeed.errors import NotFoundError, UsageError
+from qcfeed.errors import UsageError, not_found
 from qcfeed.model.answer import Answer
 from qcfeed.model.ended_tasks import TaskFailures, TasksEnded
 from qcfeed.model.findings import Findings
@@ -111,8 +111,8 @@ class SavedTasks:
     def details(self, serial: int) -> TaskDetails:
         task = self._by_serial.get(serial)
         if task is None:
-            raise NotFoundError(
-                f"no task {serial} was saved", hint="`qcfeed tasks --from FILE` lists them"
+            raise not_found(
+                "live task", serial, where=" in the file", hint="`qcfeed tasks` lists those in it"
             )
         parent = None if task.parent is None else self._by_serial.get(task.parent)
         answer = details(

@@ -16,7 +16,7 @@ from qcfeed.diagnose import (
 )
 from qcfeed.diagnose.evidence import Evidence
 from qcfeed.diagnose.runbooks import page_of
-from qcfeed.formats import age, count, milliseconds, plural, size, time_left
+from qcfeed.formats import age, count, if_any, milliseconds, plural, size, time_left
 from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding, Looked
 from qcfeed.model.tasks import TaskGroup
 
@@ -177,7 +177,7 @@ def _service(evidence: Evidence) -> Iterator[Looked]:
     bands = status.staleness
     yield Looked(
         subject="quotes",
-        result=f"{count(bands.live)} live, {count(bands.stale)} stale,"
+        result=f"{count(bands.live)} live, {if_any(bands.waiting, 'waiting')}{count(bands.stale)} stale,"
         f" {count(bands.very_stale + bands.dead)} older; {status.upstream}"
         + (" connected" if status.upstream_connected else " DOWN"),
     )

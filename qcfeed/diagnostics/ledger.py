@@ -45,6 +45,11 @@ _serials = itertools.count(1)
 _CREATE_TASK = asyncio.create_task.__code__
 
 
+def last_serial() -> int:
+    """The highest serial that a task of this process has had."""
+    return int(repr(_serials).removeprefix("count(").removesuffix(")")) - 1  # without taking one
+
+
 class Ledger:
     """Records the tasks of one event loop: where they were created and how they ended.
 

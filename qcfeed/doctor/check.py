@@ -109,3 +109,5 @@ def run_checks(checks: Iterable[tuple[str, Check]], case: Case) -> Iterable[Resu
             yield Result(name, SKIPPED, skip.reason, skip.next)
         except QcfeedError as error:
             yield Result(name, FAILED, error.message, error.hint or "")
+        except OSError as error:  # a file or directory that this user may not even look at
+            yield Result(name, FAILED, f"{error.filename or 'a file'}: {error.strerror}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import stat
 from datetime import UTC, datetime
@@ -9,10 +10,12 @@ from pathlib import Path
 
 from qcfeed import config
 from qcfeed.control import auth, paths
+from qcfeed.control.client import ControlClient
 from qcfeed.control.directories import SUFFIX
+from qcfeed.control.routes import STATUS
 from qcfeed.diagnose.evidence import DiagnosisThresholds
 from qcfeed.doctor.check import Case, CheckFailedError, Skip
-from qcfeed.errors import UnreachableError
+from qcfeed.errors import QcfeedError, UnreachableError
 from qcfeed.metrics import memory
 from qcfeed.model.status import Status
 from qcfeed.net import listen
@@ -38,11 +41,21 @@ def ports(case: Case) -> str:
         owner = running.get(case.config.instance or str(port))
         if port == 0:
             continue
-        if owner is not None and flag == "--port":
+        if owner is not None and flag == "--port" and _serves(owner, port, case.timeout):
             return f"{port} is in use by the service itself, instance {owner}"
         listen.bind(host, port, flag).close()
         free.append(str(port))
     return f"{', '.join(free)} free" if free else "any free port will be used"
+
+
+def _serves(owner: paths.Instance, port: int, timeout: float) -> bool:
+    """Whether the instance itself says that it serves quotes at this port: its name proves nothing."""
+    client = ControlClient(paths.Address(socket=owner.socket), timeout=timeout)
+    try:
+        listening = client.get(STATUS, Status).listening.websocket
+    except QcfeedError:  # it does not answer, or is an attached program
+        return False
+    return listening.rpartition(":")[2] == str(port)
 
 
 def _ports(settings: config.Config) -> dict[str, tuple[str, int]]:
@@ -61,7 +74,12 @@ def _ports(settings: config.Config) -> dict[str, tuple[str, int]]:
 
 
 def sockets(case: Case) -> str:
-    """The directory of control sockets, and each socket in it, is accessible to this user only."""
+    """The directory of control sockets, and each socket in it, is accessible to this user only.
+
+    The path of the socket that a service would open here is not too long, and its audit log can be written.
+    """
+    _check_audit_log(case)
+    paths.socket_path(_instance(case), case.environment)
     directory = paths.runtime_directory(case.environment)
     if not directory.exists():
         parent = next(each for each in directory.parents if each.exists())
@@ -79,6 +97,23 @@ def sockets(case: Case) -> str:
     running = paths.running_instances(case.environment)
     services = ", ".join(map(str, running)) or "no service is running"
     return f"{directory} is private to this user; {services}"
+
+
+def _check_audit_log(case: Case) -> None:
+    """Raise CheckFailedError if the audit log cannot be written: a service would not start."""
+    path = Path(case.config.audit_log or paths.audit_path(_instance(case), case.environment))
+    blocker = next(each for each in (path, *path.parents) if each.exists())
+    kind_fits = path.is_file() if blocker == path else blocker.is_dir()
+    if not kind_fits or not os.access(blocker, os.W_OK | (0 if blocker == path else os.X_OK)):
+        raise CheckFailedError(
+            f"the audit log {path} cannot be written: see {blocker}",
+            hint=f"`ls -lad {blocker}`; --audit-log FILE or XDG_STATE_HOME names another place",
+        )
+
+
+def _instance(case: Case) -> str:
+    """The name that a service would have that starts here."""
+    return case.config.instance or str(case.config.port)
 
 
 def files(case: Case) -> str:

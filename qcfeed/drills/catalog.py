@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from qcfeed.errors import ConfigError
+
+if TYPE_CHECKING:
+    from qcfeed.model.drills import Drill
 
 MINUTE = 60.0
 
@@ -161,6 +165,24 @@ DRILLS: tuple[DrillSpec, ...] = (
         duration=90 * MINUTE,
     ),
 )
+
+
+def described() -> list[Drill]:
+    """All drills as answers list them."""
+    from qcfeed.model.drills import Drill  # imported here: completion needs only the names
+
+    return [
+        Drill(
+            name=spec.name,
+            breaks=spec.breaks,
+            alert_names=list(spec.alerts),
+            shows=spec.shows,
+            number=spec.number,
+            default_number=None if spec.number is None else spec.default,
+            duration_s=spec.duration,
+        )
+        for spec in DRILLS
+    ]
 
 
 def parse(text: str) -> ConfiguredDrill:

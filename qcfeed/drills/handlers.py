@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 from qcfeed.control import audit, routes
 from qcfeed.control.routes import NoQuery, Route
-from qcfeed.drills.catalog import DRILLS, DrillSpec, parse
+from qcfeed.drills.catalog import described, parse
 from qcfeed.drills.runner import DrillRunner, RunningDrill
 from qcfeed.errors import NotAllowedError
 from qcfeed.model.drills import (
     ActiveDrill,
-    Drill,
     Drills,
     DrillStarted,
     DrillStopped,
@@ -39,7 +38,7 @@ class DrillHandlers:
         return Drills(
             allowed=runner is not None,
             active=None if runner is None or active is None else _active(active, runner.now),
-            drills=[_drill(spec) for spec in DRILLS],
+            drills=described(),
         )
 
     async def start(self, request: StartDrillRequest) -> DrillStarted:
@@ -60,18 +59,6 @@ class DrillHandlers:
                 hint="start a test service with `qcfeed serve --allow-drills`; never in production",
             )
         return self._runner
-
-
-def _drill(spec: DrillSpec) -> Drill:
-    return Drill(
-        name=spec.name,
-        breaks=spec.breaks,
-        alert_names=list(spec.alerts),
-        shows=spec.shows,
-        number=spec.number,
-        default_number=None if spec.number is None else spec.default,
-        duration_s=spec.duration,
-    )
 
 
 def _active(active: RunningDrill, now: float) -> ActiveDrill:

@@ -15,6 +15,7 @@ from qcfeed.errors import (
     UnreachableError,
     UnsupportedInterpreterError,
     UsageError,
+    not_found,
 )
 from qcfeed.inject import runtime
 from qcfeed.inject.runtime import Runtime
@@ -112,8 +113,10 @@ def _status(pid: int) -> dict[str, str]:
     try:
         text = Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError) as error:
-        raise UnreachableError(
-            f"there is no process {pid} here",
+        raise not_found(
+            "process",
+            pid,
+            where=" here",
             hint="`pgrep -af python` lists those of this machine; a process of a container has another"
             " number inside it",
         ) from error

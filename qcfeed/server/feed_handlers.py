@@ -18,7 +18,7 @@ from qcfeed import __version__
 from qcfeed.control import routes
 from qcfeed.control.routes import NoQuery, Route
 from qcfeed.diagnostics import snapshot
-from qcfeed.errors import NeedsConfirmationError, NotFoundError, UsageError
+from qcfeed.errors import NeedsConfirmationError, UsageError, not_found
 from qcfeed.feed.lifecycle import Demand
 from qcfeed.metrics import memory
 from qcfeed.model import symbol as symbols
@@ -140,18 +140,20 @@ class FeedHandlers:
             raise UsageError("no feed given", hint="give symbols, or --all")
         missing = [symbol for symbol in chosen if symbol not in self._hub.feeds]
         if missing:
-            raise NotFoundError(
-                f"no feed for {_some(missing)}", hint="`qcfeed feeds` lists the feeds"
-            )
+            raise not_found("feed for", *missing, hint="`qcfeed feeds` lists the feeds")
         return chosen
 
 
 def bands(feeds: Iterable[Feed]) -> Bands:
-    """How many feeds with subscribers are in each staleness band."""
-    counts = Counter(
-        feed.staleness.band for feed in list(feeds) if feed.lifecycle.demand is Demand.WANTED
+    """How many feeds with subscribers are in each staleness band; ``waiting`` for a first quote is none."""
+    wanted = [feed for feed in list(feeds) if feed.lifecycle.demand is Demand.WANTED]
+    waiting = sum(
+        feed.last_quote_at is None and feed.staleness.band is Band.LIVE for feed in wanted
     )
+    counts = Counter(feed.staleness.band for feed in wanted)
+    counts[Band.LIVE] -= waiting
     return Bands(
+        waiting=waiting,
         live=counts[Band.LIVE],
         stale=counts[Band.STALE],
         very_stale=counts[Band.VERY_STALE],

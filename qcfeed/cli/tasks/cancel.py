@@ -19,7 +19,7 @@ from qcfeed.cli.ui.figures import Figure, show_figures
 from qcfeed.cli.ui.render import draw, emit, show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import TASKS_CANCEL, TASKS_CANCEL_PLAN
-from qcfeed.errors import ExitStatus, UsageError
+from qcfeed.errors import ExitStatus, UsageError, not_found
 from qcfeed.model.task_details import (
     CancelledTasks,
     CancelPlan,
@@ -96,6 +96,8 @@ def cancel(
             hint="--dry-run shows which ones would have been cancelled",
         )
     plan, raw = _plan(ctx, serials or [], params, source)
+    if plan.gone_serials and not (plan.total or plan.spared):
+        raise not_found("live task", *plan.gone_serials, hint="`qcfeed tasks` lists live tasks")
     if dry_run:
         _show_plan(plan, output, raw)
         return
@@ -107,7 +109,10 @@ def cancel(
     if not yes:
         _confirm(plan)
     request = CancelTasksRequest(
-        serials=serials or [], up_to=plan.up_to, timeout_s=options(ctx).timeout, **params
+        serials=sorted(set(serials or ()) - set(plan.gone_serials)),
+        up_to=plan.up_to,
+        timeout_s=options(ctx).timeout,
+        **params,
     )
     if sys.stderr.isatty():
         say(f"cancelling; waiting up to {formats.age(request.timeout_s)} for the tasks to end")

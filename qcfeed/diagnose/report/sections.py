@@ -8,7 +8,7 @@ from qcfeed.diagnose.report import task_sections, time_sections
 from qcfeed.diagnose.report.blocks import Block, Code, Facts, Grid, Heading, Items, Text
 from qcfeed.diagnose.report.material import Material
 from qcfeed.diagnose.verdict import headline
-from qcfeed.formats import age, clock, count, plural, size, time_left
+from qcfeed.formats import age, clock, count, if_any, plural, size, time_left
 from qcfeed.model.diagnosis import DiagnosisFinding
 
 MAX_ROWS = 20
@@ -123,7 +123,7 @@ def _staleness(material: Material) -> Iterator[Block]:
     yield Heading("Quote staleness")
     bands = material.evidence.status.staleness
     yield Text(
-        f"{count(bands.live)} live, {count(bands.stale)} stale, {count(bands.very_stale)} very stale,"
+        f"{count(bands.live)} live, {if_any(bands.waiting, 'waiting')}{count(bands.stale)} stale, {count(bands.very_stale)} very stale,"
         f" {count(bands.dead)} dead."
     )
     stale = [

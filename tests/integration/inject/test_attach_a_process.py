@@ -282,7 +282,7 @@ def test_what_cannot_be_attached_is_refused(
         args = [word.format(pid) for word in command]
         refused(tmp_path, on, *args, status=status, words=words, **how)
 
-    refuse(4_000_000_000, ExitStatus.UNREACHABLE, "there is no process")
+    refuse(4_000_000_000, ExitStatus.USAGE, "there is no process")
     with subprocess.Popen(["sleep", "600"]) as other:
         refuse(other.pid, ExitStatus.USAGE, "is no Python program")
         other.kill()

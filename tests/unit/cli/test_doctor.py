@@ -273,3 +273,33 @@ def test_a_person_reads_a_table(qcfeed_: Command, monkeypatch: pytest.MonkeyPatc
     [row] = [line for line in left.out.splitlines() if line.startswith("files")]
     assert row.split()[1] == "FAILED"
     assert left.status == ExitStatus.FINDINGS
+
+
+def test_a_foreign_process_at_the_port_is_not_called_the_service(
+    qcfeed_: Command, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as foreign:
+        port = str(foreign.getsockname()[1])
+        watched.serve(instance=port)  # a program of that name, which does not serve at that port
+        monkeypatch.setenv("QCFEED_PORT", port)
+        left = qcfeed_("doctor", "-o", "json")
+    assert check(left, "ports")["outcome"] == "failed", left.out
+
+
+def test_a_socket_path_that_is_too_long_fails(
+    qcfeed_: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / ("x" * 90)))
+    found = check(qcfeed_("doctor", "-o", "json"), "sockets")
+    assert found["outcome"] == "failed"
+    assert "107" in found["detail"]
+
+
+def test_an_audit_log_that_cannot_be_written_fails(
+    qcfeed_: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    found = check(qcfeed_("doctor", "-o", "json"), "sockets")
+    assert found["outcome"] == "failed"
+    assert "audit log" in found["detail"]

@@ -72,3 +72,19 @@ def test_an_unknown_drill_is_refused_without_a_service(
     assert "starting" not in left.err
     if drill == "zombies":
         assert "one of zombie-feeds, zombie-growth, " in left.err
+
+
+async def test_the_drills_are_listed_without_a_service_and_with_several(
+    watched: Watched, qcfeed_: Command
+) -> None:
+    without = await asyncio.to_thread(qcfeed_, "drill", "list", "-o", "name")
+    assert without.status == ExitStatus.OK
+    assert "zombie-feeds" in without.out.splitlines()
+    assert "no qcfeed service runs here" in without.err
+    watched.serve("one")
+    watched.serve("two")
+    several = await asyncio.to_thread(qcfeed_, "drill", "list")
+    assert several.status == ExitStatus.OK
+    assert "2 instances run here" in several.err
+    named = await asyncio.to_thread(qcfeed_, "--instance", "three", "drill", "list")
+    assert named.status == ExitStatus.UNREACHABLE

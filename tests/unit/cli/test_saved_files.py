@@ -146,7 +146,7 @@ async def test_what_a_file_cannot_answer_is_an_error(
     sleepers(1)
     await asyncio.to_thread(qcfeed_, "tasks", "--save", str(file), "-o", "name")
     for args, status, words in (
-        (["show", "999999"], ExitStatus.USAGE, "no task 999999 was saved"),
+        (["show", "999999"], ExitStatus.USAGE, "no live task 999999 in the file"),
         (["findings"], ExitStatus.USAGE, "the file has no findings"),
         (["cancel", "--site", "x.py:1"], ExitStatus.USAGE, "tasks in a file cannot be cancelled"),
         (["--save", "x.json"], ExitStatus.USAGE, "--save needs a service and --from a file"),

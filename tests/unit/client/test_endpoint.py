@@ -50,3 +50,24 @@ def test_invalid_urls_are_refused_with_an_example(text: str) -> None:
 def test_urls() -> None:
     assert Endpoint("ws", "::1", 80).quotes(Symbol("BRK.B")) == "ws://[::1]:80/quotes/BRK.B"
     assert Endpoint("wss", "h", 443).stream == "wss://h:443/stream"
+
+
+@pytest.mark.parametrize(
+    ("text", "symbol"),
+    [
+        ("ws://h:1/quotes/AAPL", "AAPL"),
+        ("ws://h:1/quotes/brk%2eb", "BRK.B"),
+        ("ws://h:1/stream", None),
+        ("ws://h:1", None),
+    ],
+)
+def test_the_url_that_other_clients_take(text: str, symbol: str | None) -> None:
+    assert endpoint.parse_url(text) == (Endpoint("ws", "h", 1), symbol)
+
+
+@pytest.mark.parametrize(
+    "text", ["ws://h/quotes", "ws://h/quotes/", "ws://h/quotes/A/B", "ws://h/quotes/!", "ws://h/x"]
+)
+def test_other_paths_are_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        endpoint.parse_url(text)

@@ -97,3 +97,14 @@ def test_a_late_quote_does_not_replace_a_newer_one() -> None:
     quotes.apply(received(QUOTE), 10)
     quotes.apply(received(replace(QUOTE, seq=6)), 11)
     assert only(quotes, 11).quote == QUOTE
+
+
+def test_a_server_that_has_stopped_is_not_live_for_ever() -> None:
+    quotes = LatestQuotes([AAPL])
+    quotes.apply(received(QUOTE), 0)
+    assert [only(quotes, now).state for now in (14, 20, 400, 2_000)] == [
+        "live",
+        Band.STALE,
+        Band.VERY_STALE,
+        Band.DEAD,
+    ]

@@ -174,7 +174,7 @@ async def test_saved_stacks_represent_the_tasks_without_one(program: Program) ->
 
 async def test_asking_for_what_was_not_saved_is_an_error(program: Program) -> None:
     saved = program.save()
-    with pytest.raises(NotFoundError, match="no task 999999 was saved"):
+    with pytest.raises(NotFoundError, match="no live task 999999 in the file"):
         answer(saved, TASKS_SHOW, serial=999_999)
     for row in saved.locations:
         row.sampled = 0

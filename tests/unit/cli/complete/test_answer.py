@@ -255,3 +255,13 @@ def test_completion_does_not_contact_a_remote_service_without_its_context() -> N
     modules = imported_by("fish", "--url", "http://127.0.0.1:1", "tasks", "show", "")
     assert "qcfeed.control.paths" in modules
     assert modules.isdisjoint(HEAVY | {"qcfeed.cli.main", "qcfeed.control.client"})
+
+
+async def test_drills_are_known_without_a_service_and_with_several(
+    watched: Watched, tab: Callable[..., list[str]]
+) -> None:
+    without = await asyncio.to_thread(tab, "fish", "drill", "start", "")
+    assert any(line.startswith("zombie-feeds\t") for line in without)
+    watched.serve("one")
+    watched.serve("two")
+    assert await asyncio.to_thread(tab, "fish", "drill", "start", "") == without
