@@ -43,6 +43,7 @@ COMMANDS = {
     "attach": "Attach a Python program that is already running, without changing or restarting it.",
     "detach": "End what attach began, and leave the program as it was.",
     "keys": "Add, list or revoke the API keys of subscribers.",
+    "mcp": "Serve the commands as tools for an agent (Model Context Protocol).",
     "watch": "Show live quotes.",
     "repro": "Reproduce the incident: clients come and go, then count what they left behind.",
     "drill": "Inject a fault for a limited time, to rehearse an incident.",
@@ -54,7 +55,7 @@ COMMANDS = {
 }
 """Every command and its short help. Its module is ``qcfeed/cli/<command>.py``, or is in PACKAGES."""
 
-PACKAGES = frozenset({"diagnose", "growth", "keys", "tasks", "top"})
+PACKAGES = frozenset({"diagnose", "growth", "keys", "mcp", "tasks", "top"})
 """Commands with a package of their own: ``qcfeed/cli/<command>/command.py`` has the application."""
 
 

@@ -62,7 +62,7 @@ def runbook(
         pages = [read(each) for each in shipped.runbooks()]
         show(output, PAGES, pages, raw=_json("qcfeed.runbooks/1", runbooks=[*map(_fields, pages)]))
         return
-    page = read(_find(name))
+    page = read(find(name))
     if output is Format.TABLE:
         markdown(page.text)
     else:
@@ -81,7 +81,7 @@ def read(name: str) -> Page:
     return Page(name, title[1] if title else name, re.split(r"(?<=[.]) ", paragraph)[0], text)
 
 
-def _find(name: str) -> str:
+def find(name: str) -> str:
     """The exact name of a runbook, in any case. Raises NotFoundError."""
     known = {each.lower(): each for each in shipped.runbooks()}
     if name.lower() in known:

@@ -35,12 +35,15 @@ _notes: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar(
 class Caller(msgspec.Struct, frozen=True, omit_defaults=True):
     """Who requested an action: a local process over the Unix socket, a holder of the token over TCP, or the
     service itself, which ends a drill when its time is over.
+
+    ``program``: what the caller says it is, for example ``qcfeed-mcp/3f2a9c01``; None for a command.
     """
 
     via: str
     uid: int | None = None
     user: str | None = None
     pid: int | None = None
+    program: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,16 +38,18 @@ class ServiceBugError(QcfeedError):
 class ControlClient:
     """One control plane; each request has its own connection.
 
-    ``timeout``: seconds for a whole request, however slowly the other end sends.
+    ``timeout``: seconds for a whole request, however slowly the other end sends. ``program``: the name under
+    which its actions are audited, beside the user.
 
     Every request raises UnreachableError, NotAllowedError, TimedOutError, or the error with which the service
     refused it: by its code, with its message and hint, and with the stack of a stuck loop as notes
     (``__notes__``).
     """
 
-    def __init__(self, address: Address, *, timeout: float) -> None:
+    def __init__(self, address: Address, *, timeout: float, program: str | None = None) -> None:
         self.address = address
         self.timeout = timeout
+        self.program = program
         self._asking: Connection | None = None
         self._aborted = False
 
@@ -90,7 +92,9 @@ class ControlClient:
     def _ask(self, method: str, target: str, body: bytes | None) -> bytes:
         deadline = time.monotonic() + self.timeout
         try:
-            with Connection(self.address.where, deadline, self.address.token) as connection:
+            with Connection(
+                self.address.where, deadline, self.address.token, self.program
+            ) as connection:
                 self._asking = connection
                 self._connect(connection)
                 status, raw = connection.ask(method, target, body, most=ANSWER_BYTES)

@@ -44,12 +44,16 @@ class Connection:
 
     ``deadline``: by ``time.monotonic()``, for the whole request, so an end that sends byte by byte gains
     nothing. After it every call raises TimeoutError. ``token``: the bearer token, if one is needed.
+    ``program``: the caller's name for the audit log (the User-Agent of RFC 9110 section 10.1.5).
     """
 
-    def __init__(self, where: Where, deadline: float, token: str | None = None) -> None:
+    def __init__(
+        self, where: Where, deadline: float, token: str | None = None, program: str | None = None
+    ) -> None:
         self._where = where
         self._deadline = deadline
         self._token = token
+        self._program = program
         family = (
             socket.AF_UNIX if isinstance(where, str)
             else socket.AF_INET6 if ":" in where[0]
@@ -109,6 +113,8 @@ class Connection:
         lines = [f"{method} {target} HTTP/1.0", f"Host: {self._host()}"]
         if self._token is not None:
             lines.append(f"Authorization: Bearer {self._token}")
+        if self._program is not None:
+            lines.append(f"User-Agent: {self._program}")
         if body is not None:
             lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
         return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + (body or b"")

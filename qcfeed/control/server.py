@@ -30,6 +30,7 @@ from qcfeed.control.listeners import UnixListener, listen_tcp
 from qcfeed.control.routes import Route
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.errors import NotAllowedError, StartError, UsageError
+from qcfeed.formats import clipped, printable
 from qcfeed.net.listen import format_address
 
 logger = logging.getLogger(__name__)
@@ -301,7 +302,7 @@ def _local(request: web.Request) -> Caller:
         raise NotAllowedError("the caller has left")
     client = peers.peer(request.transport.get_extra_info("socket"))
     auth.check_client(client)
-    return Caller("socket", client.uid, client.user, client.pid)
+    return Caller("socket", client.uid, client.user, client.pid, _program(request))
 
 
 def _bearer(token: str, port: int) -> Authenticate:
@@ -311,6 +312,12 @@ def _bearer(token: str, port: int) -> Authenticate:
         auth.check_origin(request.headers.get("Origin"))
         auth.check_host(request.headers.get("Host"), port)
         auth.check_token(request.headers.get("Authorization"), token)
-        return Caller("token")
+        return Caller("token", program=_program(request))
 
     return authenticate
+
+
+def _program(request: web.Request) -> str | None:
+    """What the caller says it is, for the audit log."""
+    name = request.headers.get("User-Agent")
+    return None if name is None else clipped(printable(name))

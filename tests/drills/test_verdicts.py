@@ -13,6 +13,7 @@ import pytest
 
 from qcfeed.drills.catalog import DRILLS
 from qcfeed.errors import ExitStatus
+from tests.support import agent
 from tests.support.machine import OF_THE_MACHINE
 from tests.support.shell import QCFEED, environment, serving, until
 from tests.support.shell import qcfeed as run
@@ -58,6 +59,8 @@ EXPECTED: dict[str, Verdict] = {
     ),
     "clock-jump": Verdict("wrong_clock", "CLOCK", "QcfeedDrillLeftOn", "feeds -o wide"),
 }
+CALLS = 2
+"""Diagnoses that an agent makes until it is told the cause."""
 SETTINGS = {
     "half-open-consumers": ("--ping-interval", "1", "--stall-timeout", "60"),
     "slow-consumers": ("--upstream", "sim:?rate=200"),
@@ -120,3 +123,5 @@ def test_the_verdict_of_a_drill(tmp_path: Path, drill: str) -> None:
         except AssertionError as error:
             raise AssertionError(f"{expected} was not told; instead: {seen[-1]}") from error
         assert seen[-1][0] == expected, "it is the first of the causes"
+        told = [agent.ask_once(tmp_path, "diagnose", window_s=2) for _ in range(CALLS)]
+        assert any(expected in causes(each, expected) for each in told), "an agent learns it"
