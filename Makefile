@@ -22,7 +22,7 @@ INCIDENT := tests/drills/test_zombie_feeds.py tests/e2e/test_top_of_the_incident
 BESIDE := -n auto --dist loadfile --no-loadscope-reorder
 
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-busy test-all test-versions check lint format generate mutants bench bench-reap bench-startup bench-top bench-leaks soak clean
+.PHONY: help serve test conformance test-busy test-all test-versions check lint format generate mutants bench bench-reap bench-startup bench-top bench-leaks soak clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ serve: $(VENV)/.service  ## install what is needed and run the service (ARGS='--
 
 test: $(VENV)/.suite $(VENV)/.parts  ## install what is needed and run all tests (ARGS='-k name')
 	$(BIN)/python -m pytest $(BESIDE) $(ARGS)
+
+conformance: $(VENV)/.suite  ## run all of Autobahn's TestSuite and rewrite the tables of docs/conformance.md
+	$(BIN)/python scripts/autobahn.py .tools/autobahn
+	$(BIN)/python -m tests.conformance
 
 test-busy: $(VENV)/.suite $(VENV)/.parts  ## run all tests repeatedly, in random order, beside busy processes (ROUNDS=5 BUSY=4 SEED=)
 	$(BIN)/python scripts/test_busy.py --rounds $(ROUNDS) --busy $(BUSY) $(if $(SEED),--seed $(SEED)) \

@@ -97,16 +97,33 @@ def _archive():
     raise UnavailableError("it is downloaded from Debian, and apt's sources name no Debian archive")
 
 
+def unpack(package, suite, root):
+    """Unpack a package of ``suite`` with all dependencies into the folder ``root``, not relocated.
+
+    Raises UnavailableError.
+    """
+    work = root + ".apt"
+    try:
+        for each in _download([package], [suite], _archive(), work):
+            _run(["dpkg-deb", "-x", each, root], "cannot unpack " + os.path.basename(each))
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
 def download(version, archive, work):
-    """Download the packages from the first suite that has them; returns their paths."""
+    """Download the interpreter's packages from the first suite that has them; returns their paths."""
     name = "python" + version
+    return _download([name, name + "-venv", "patchelf"], SUITES, archive, work)
+
+
+def _download(packages, suites, archive, work):
     reasons = []
-    for suite in SUITES:
+    for suite in suites:
         shutil.rmtree(work, ignore_errors=True)
         apt = _apt_get(work, f"deb {_options()} {archive} {suite} main\n")
         try:
             _run([*apt, "update"], "apt-get update failed")
-            _run([*apt, "--download-only", "install", name, name + "-venv", "patchelf"], name)
+            _run([*apt, "--download-only", "install", *packages], packages[0])
         except UnavailableError as error:
             reasons.append(f"Debian {suite}: {error}")
         else:

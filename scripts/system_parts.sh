@@ -28,4 +28,9 @@ if [ ! -x .tools/node_modules/.bin/wscat ] && ! command -v wscat >/dev/null; the
     echo "npm is not installed; the tests with wscat are skipped"
   fi
 fi
+
+# Autobahn's TestSuite, for tests/conformance. It needs pip.
+if [ -x .venv/bin/python ]; then
+  .venv/bin/python scripts/autobahn.py .tools/autobahn || true
+fi
 exit 0

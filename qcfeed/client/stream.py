@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from qcfeed.client import refusals
+from qcfeed.client import refusals, websocket
 from qcfeed.client.endpoint import Endpoint, explain
 from qcfeed.client.gaps import Gap, GapDetector, Repeat
 from qcfeed.client.refusals import RetryableError
@@ -27,8 +27,6 @@ from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
 
 CONNECT_TIMEOUT = 10.0
-HEARTBEAT = 20.0
-_CLOSE_TIMEOUT = 2.0
 _BODY = 4096
 
 
@@ -140,9 +138,7 @@ async def _connection(
 ) -> AsyncGenerator[Connected | Received, None]:
     """Run one connection; always ends by raising."""
     async with asyncio.timeout(CONNECT_TIMEOUT):
-        socket = await session.ws_connect(
-            url, heartbeat=HEARTBEAT, timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_TIMEOUT)
-        )
+        socket = await websocket.connect(session, url)
     async with socket:
         if slow is not None:
             await socket.send_json({"action": "slow", "policy": slow})
@@ -151,7 +147,7 @@ async def _connection(
         yield Connected(url)
         retry_in = 0.0
         while True:
-            received = _received(url, await socket.receive(), retry_in)
+            received = _received(url, await websocket.receive(socket), retry_in)
             yield received
             if isinstance(received.message, GoingAway):
                 retry_in = min(received.message.retry_after_ms / 1000, refusals.MAX_RETRY_IN)

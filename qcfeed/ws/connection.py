@@ -151,10 +151,13 @@ class Connection(asyncio.Protocol):
             if (bare := parse_bare_frame(data)) is not None:
                 self._handle(bare)
                 return
-            limit = self._host.config.max_message_size
-            self._inbound = Inbound(limit, compressed=self.compressed)
+            self._inbound = self.new_inbound()
         for event in self._inbound.feed(data):
             self._handle(event)
+
+    def new_inbound(self) -> Inbound:
+        """The parser of the client's frames."""
+        return Inbound(self._host.config.max_message_size, compressed=self.compressed)
 
     def pause_writing(self) -> None:
         self.writable = False
@@ -201,8 +204,15 @@ class Connection(asyncio.Protocol):
         elif isinstance(event, Text):
             self._host.on_request(self, event.text)
         elif isinstance(event, Violation):
-            self.close(event.code, event.reason)
-            self._ignore_input |= event.final
+            self._fail(event)
+
+    def _fail(self, violation: Violation) -> None:
+        self.close(violation.code, violation.reason)
+        if violation.final:
+            # The answer to our close frame could not be read, so the peer need not send one
+            # (RFC 6455 section 7.1.7). A full close with unread input would destroy the frame.
+            self._ignore_input = True
+            self.transport.write_eof()
 
     def _receive_close(self, code: int) -> None:
         answer = None

@@ -106,6 +106,10 @@ class Inbound:
             return Ping(cast("bytes", payload))
         if opcode is Opcode.TEXT:
             return self._of_text(cast("str", payload), finished)
+        return self.of_binary(cast("bytearray", payload), finished)
+
+    def of_binary(self, piece: bytearray, finished: bool) -> InboundEvent | None:  # noqa: ARG002
+        """A piece of a binary message. This service has none; tests/conformance echoes them."""
         return Violation(CloseCode.UNSUPPORTED_DATA, "messages must be JSON text")
 
     def _of_text(self, piece: str, finished: bool) -> InboundEvent | None:

@@ -275,3 +275,21 @@ async def test_closing_the_stream_sends_a_close_frame_and_leaves_no_task(
     await server.stop()  # joins the server's tasks, so any left are the client's
     assert asyncio.all_tasks() <= before
     await server.start()
+
+
+@pytest.mark.parametrize(("code", "answer"), [(1006, 1002), (1001, 1001), (4408, 4408)])
+async def test_a_close_frame_is_answered_with_its_code_or_as_a_violation(
+    server: ScriptedServer, code: int, answer: int
+) -> None:
+    answers: asyncio.Queue[int | None] = asyncio.Queue()
+
+    async def script(visit: Visit) -> None:
+        await visit.upgrade()
+        await visit.close(code)
+        await answers.put(visit.socket.close_code)
+
+    server.script = script
+    _, lost = await take(server, 2)
+    assert isinstance(lost, Disconnected)
+    assert ("Invalid close code: 1006" in lost.reason) == (answer == 1002), lost.reason
+    assert await answers.get() == answer

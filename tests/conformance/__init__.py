@@ -1,0 +1,1 @@
+"""Autobahn's TestSuite against the service's WebSocket server and `watch`'s client (docs/conformance.md)."""
