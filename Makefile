@@ -15,6 +15,7 @@ COUNT ?= 60
 FILES ?= tests
 VERSIONS ?= all
 TESTS ?=
+TARGETS ?=
 # Tests of the incident of 2024-03-20 with the real command line, and of the same leak in other programs.
 INCIDENT := tests/drills/test_zombie_feeds.py tests/e2e/test_top_of_the_incident.py \
   tests/e2e/test_cli_service.py tests/e2e/test_cli_tasks_flow.py tests/e2e/test_diagnose.py tests/e2e/test_any_program.py
@@ -22,7 +23,7 @@ INCIDENT := tests/drills/test_zombie_feeds.py tests/e2e/test_top_of_the_incident
 BESIDE := -n auto --dist loadfile --no-loadscope-reorder
 
 .DELETE_ON_ERROR:
-.PHONY: help serve test conformance test-busy test-all test-versions check lint format generate mutants bench bench-reap bench-startup bench-top bench-leaks soak clean
+.PHONY: help serve test conformance fuzz test-busy test-all test-versions check lint format generate mutants bench bench-reap bench-startup bench-top bench-leaks soak clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +57,10 @@ test: $(VENV)/.suite $(VENV)/.parts  ## install what is needed and run all tests
 conformance: $(VENV)/.suite  ## run all of Autobahn's TestSuite and rewrite the tables of docs/conformance.md
 	$(BIN)/python scripts/autobahn.py .tools/autobahn
 	$(BIN)/python -m tests.conformance
+
+fuzz: $(VENV)/.suite  ## fuzz every reader of foreign bytes with Atheris (SECONDS=60 over all; TARGETS='frames symbol')
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz --seconds $(if $(filter command,$(origin SECONDS)),$(SECONDS),60) $(TARGETS)
 
 test-busy: $(VENV)/.suite $(VENV)/.parts  ## run all tests repeatedly, in random order, beside busy processes (ROUNDS=5 BUSY=4 SEED=)
 	$(BIN)/python scripts/test_busy.py --rounds $(ROUNDS) --busy $(BUSY) $(if $(SEED),--seed $(SEED)) \

@@ -73,11 +73,14 @@ class EchoHost:
     def on_finished(self, pending: PendingConnection) -> None:
         self.pending.pop(pending, None)
 
-    def admit(self, head: Head) -> Accepted | Refusal:
+    def admit(self, pending: PendingConnection, head: Head) -> Accepted | Refusal:
         return check_upgrade(head)
 
+    def admit_http(self, pending: PendingConnection, head: Head) -> None:
+        """Refused anyway: there is no HTTP server to hand it to."""
+
     def accept_upgrade(self, pending: PendingConnection, accepted: Accepted) -> Connection:
-        connection = EchoConnection(self, pending.serial, pending.peer, pending.transport, accepted)
+        connection = EchoConnection(self, pending, accepted)
         self.connections.add(connection)
         self.timeouts.add(connection)
         return connection

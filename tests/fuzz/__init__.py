@@ -1,0 +1,1 @@
+"""Fuzz targets: one for each reader of foreign bytes (targets.py). `make fuzz` looks for new inputs."""

@@ -1,0 +1,23 @@
+"""Fuzz one target with Atheris until its options end it: `python -m tests.fuzz.one TARGET [libFuzzer options]`."""
+
+from __future__ import annotations
+
+import sys
+
+import atheris
+
+# The coverage of everything imported here guides the fuzzer.
+with atheris.instrument_imports(include=["qcfeed", "wsproto", "tests.fuzz.targets"]):
+    from tests.fuzz.budget import outcome
+    from tests.fuzz.targets import TARGETS
+
+target = TARGETS[sys.argv[1]]
+
+
+def run(raw: bytes) -> None:
+    outcome(target, raw)
+
+
+if __name__ == "__main__":
+    atheris.Setup([sys.argv[0], *sys.argv[2:]], run)
+    atheris.Fuzz()

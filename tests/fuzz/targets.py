@@ -1,0 +1,306 @@
+"""Every reader of foreign bytes, as a function of bytes, with the errors that it declares.
+
+Any other exception is a failure, and so is work or memory out of proportion to the input (budget.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from qcfeed import contexts
+from qcfeed.cli import saved_files
+from qcfeed.client import endpoint, refusals
+from qcfeed.client.gaps import GapDetector
+from qcfeed.client.latest_quotes import LatestQuotes
+from qcfeed.client.stream import Received
+from qcfeed.config import Config
+from qcfeed.config_loading import load_group
+from qcfeed.control.dispatch import refused
+from qcfeed.control.handlers.tasks import task_reads
+from qcfeed.control.routes import FEEDS, TASKS
+from qcfeed.control.saved_tasks import SavedTasks
+from qcfeed.drills import catalog
+from qcfeed.errors import ConfigError, InvalidSymbolError, NotFoundError, QcfeedError, UsageError
+from qcfeed.metrics import memory
+from qcfeed.metrics import prometheus_answers as answers
+from qcfeed.model import market_hours, messages
+from qcfeed.model import symbol as symbols
+from qcfeed.model.feeds import Feeds
+from qcfeed.model.json_errors import JSON_ERRORS
+from qcfeed.model.messages import Quote
+from qcfeed.model.saved_tasks import SavedSnapshot
+from qcfeed.model.tasks import Tasks
+from qcfeed.net import listen
+from qcfeed.upstreams import coinbase_messages, registry, replay
+from qcfeed.upstreams.coinbase_book import Product
+from qcfeed.ws import extensions, inbound
+from qcfeed.ws.handshake import check_upgrade
+from qcfeed.ws.refusal import Refusal
+from qcfeed.ws.request_head import HeadReader
+
+MAX_MESSAGE = 65_536
+KIB, MIB = 2**10, 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One reader. ``words`` help a fuzzer that knows nothing of the format.
+
+    ``calls`` and ``memory`` bound the work (function calls) and the peak memory (bytes) for each byte of
+    input, ``least_calls`` and ``least_memory`` those of any input.
+    """
+
+    name: str
+    read: Callable[[bytes], object]
+    errors: tuple[type[Exception], ...] = ()
+    words: tuple[str, ...] = ()
+    calls: int = 50
+    least_calls: int = 20_000
+    memory: int = 100
+    least_memory: int = MIB
+
+
+def pieces(raw: bytes) -> Iterator[bytes]:
+    """``raw`` in pieces, whose size is in its first byte, as a network may deliver it."""
+    size = raw[0] if raw and raw[0] else max(len(raw), 1)
+    for start in range(1, len(raw), size):
+        yield raw[start : start + size]
+
+
+@functools.cache
+def _directory() -> Path:
+    made = tempfile.TemporaryDirectory()
+    _kept.append(made)  # removed at exit
+    return Path(made.name)
+
+
+_kept: list[tempfile.TemporaryDirectory[str]] = []
+
+
+def file_of(raw: bytes) -> Path:
+    path = _directory() / "file"
+    path.write_bytes(raw)
+    return path
+
+
+def text_of(raw: bytes) -> str:
+    """As command lines and environments give text: any bytes, undecodable ones as surrogates."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+# ---------------------------------------------------------------- subscribers
+
+
+def request_head(raw: bytes) -> None:
+    reader = HeadReader()
+    try:
+        for piece in pieces(raw):
+            head = reader.feed(piece)
+            if isinstance(head, Refusal):
+                head.response()
+                return
+            if head is not None:
+                decision = check_upgrade(head) if head.is_websocket_endpoint else None
+                if isinstance(decision, Refusal):
+                    decision.response()
+                return
+    finally:
+        reader.close()
+
+
+def frames(raw: bytes) -> None:
+    reader = inbound.Inbound(MAX_MESSAGE, compressed=raw[:1] < b"\x80")
+    for piece in pieces(raw):
+        inbound.parse_bare_frame(piece)
+        for event in reader.feed(piece):
+            assert not isinstance(event, inbound.Text) or len(event.text) <= MAX_MESSAGE
+            if isinstance(event, inbound.Violation) and event.final:
+                return
+
+
+def client_request(raw: bytes) -> None:
+    for name in messages.decode_request(raw.decode()).symbols:
+        symbols.parse(name)
+
+
+def symbol(raw: bytes) -> None:
+    try:
+        symbols.parse_path_segment(raw)
+    except InvalidSymbolError:
+        symbols.parse(text_of(raw))
+
+
+def offer(raw: bytes) -> None:
+    extensions.negotiate(raw)
+
+
+# ---------------------------------------------------------------- servers
+
+
+def server_message(raw: bytes) -> None:
+    """What `watch` does with a message."""
+    latest, gaps = LatestQuotes([symbols.parse("AAPL")]), GapDetector()
+    for line in raw.decode().split("\n"):
+        message = messages.decode(line)
+        if isinstance(message, Quote):
+            gaps.check(message)
+        latest.apply(Received(line, message), 100.0)
+        latest.states(101.0)
+
+
+def refusal(raw: bytes) -> None:
+    status, _, rest = raw.partition(b"\n")
+    after, _, body = rest.partition(b"\n")
+    number = int(status) if status.isdigit() and len(status) == 3 else 503
+    refusals.from_http("ws://peer", number, body, after.decode("latin-1"))
+    refusals.from_close(number * 10, text_of(body))
+
+
+def prometheus(raw: bytes) -> None:
+    kinds = (answers.QueryData, answers.AlertsData, answers.RulesData, answers.BuildData)
+    _, body = answers.check(raw[1:], is_query=raw[:1] < b"\x80")
+    answers.decode(body, kinds[(raw[0] if raw else 0) % len(kinds)])
+
+
+def coinbase(raw: bytes) -> None:
+    """Messages, one per line, for one product's book."""
+    product = Product()
+    for line in raw.split(b"\n"):
+        message = coinbase_messages.decode(line)
+        if isinstance(message, coinbase_messages.ProductMessage):
+            product.apply(message, "2024-03-20T02:15:00Z")
+
+
+# ---------------------------------------------------------------- files
+
+
+def recording(raw: bytes) -> None:
+    replay.load(file_of(raw))
+
+
+def saved_file(raw: bytes) -> None:
+    """What `--from` reads: snapshots, answers, bundles."""
+    path = file_of(raw)
+    try:
+        saved_files.read(path, TASKS, Tasks)
+    except NotFoundError:
+        saved_files.read(path, FEEDS, Feeds)
+
+
+def configuration(raw: bytes) -> None:
+    path = file_of(raw)
+    load_group(Config, {}, environment={}, file=path)
+    contexts.read(environment={}, file=path)
+
+
+def cgroup(raw: bytes) -> None:
+    """The process's groups; the first line is the limit of each."""
+    limit, _, groups = raw.partition(b"\n")
+    for name in ("memory.max", "memory.limit_in_bytes"):
+        _directory().joinpath(name).write_bytes(limit)
+    assert memory.find_limit(file_of(groups), _directory(), 2**40).bytes <= 2**40
+
+
+# ---------------------------------------------------------------- options and requests
+
+
+def hours(raw: bytes) -> None:
+    session = market_hours.parse(text_of(raw))
+    if session is not None:
+        session.is_open(datetime(2026, 11, 30, 21, 0, tzinfo=UTC))
+
+
+def server_url(raw: bytes) -> None:
+    endpoint.parse(text_of(raw))
+
+
+def upstream_url(raw: bytes) -> None:
+    async def connect() -> None:
+        await registry.connect(text_of(raw)).close()
+
+    asyncio.run(connect())
+
+
+def listen_address(raw: bytes) -> None:
+    listen.parse_address(text_of(raw), "--admin-listen")
+
+
+def drill(raw: bytes) -> None:
+    catalog.parse(text_of(raw))
+
+
+@functools.cache
+def _reads() -> SavedTasks:
+    return SavedTasks(msgspec.json.decode(SNAPSHOT, type=SavedSnapshot))
+
+
+def control_request(raw: bytes) -> None:
+    """A read's path and query, answered from a saved snapshot."""
+    path, _, query = raw.decode("latin-1").partition("?")
+    for route in task_reads(_reads()):
+        if route.path.endswith(path):
+            try:
+                asked = msgspec.convert(dict(parse_qsl(query)), route.query, strict=False)
+                msgspec.json.encode(route.handle(asked))
+            except QcfeedError as error:
+                refused(error)
+
+
+SNAPSHOT = Path(__file__).with_name("snapshot.json").read_bytes()
+"""What `tasks --save` wrote of a program with a few tasks."""
+
+TARGETS = {
+    each.name: each
+    for each in (
+        Target("request_head", request_head, words=(
+            "GET /quotes/AAPL HTTP/1.1\r\n", "GET /stream?slow=conflate&compress=1 HTTP/1.1\r\n", "Host: a\r\n",
+            "Connection: Upgrade\r\n", "Upgrade: websocket\r\n", "Sec-WebSocket-Version: 13\r\n", "\r\n\r\n",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "Sec-WebSocket-Extensions: permessage-deflate\r\n",
+            "CONNECT", "Transfer-Encoding: chunked\r\n", "Content-Length: ", "http://")),
+        # A frame is parsed by wsproto, in Python, and may have six bytes.
+        Target("frames", frames, calls=100, memory=200),
+        Target("client_request", client_request, (*JSON_ERRORS, InvalidSymbolError), (
+            '{"action":"subscribe","symbols":["AAPL"]}', '"action":"slow","policy":"conflate"', "unsubscribe", "ping")),
+        Target("symbol", symbol, (InvalidSymbolError,), ("AAPL", "BRK.B", "%41", "..")),
+        Target("offer", offer, words=(
+            "permessage-deflate", "server_max_window_bits=", "client_max_window_bits", "server_no_context_takeover", ";", ",")),
+        Target("server_message", server_message, JSON_ERRORS, (
+            '{"type":"quote","symbol":"AAPL","bid":1.0,"bid_size":1,"ask":2.0,"ask_size":1,"last":1.5,"ts":"","epoch":"a","seq":1}',
+            '{"type":"status","symbol":"AAPL","state":"stale","age_ms":16000}', '"conflated":', '"dropped":', "going_away", "error")),
+        Target("refusal", refusal, words=('503\n5\n{"type":"error","code":"x","message":"y"}',)),
+        Target("prometheus", prometheus, JSON_ERRORS, (
+            '{"status":"success","data":{"result":[', '{"metric":{},"values":[[1.0,"1"]]}', '"alerts"', '"groups"', '"rules"',
+            "null", '"NaN"', '"warnings"'), memory=400),
+        Target("coinbase", coinbase, (ValueError,), (
+            '{"type":"snapshot","product_id":"BTC-USD","bids":[["1","2"]],"asks":[["3","4"]]}',
+            '{"type":"l2update","product_id":"BTC-USD","time":"2024-03-20T02:15:00Z","changes":[["buy","1","2"]]}',
+            '"ticker"', '"heartbeat"', '"subscriptions"', '"error"', '"message":"', '"reason":"'), calls=100, memory=400),
+        Target("recording", recording, (ConfigError,), (
+            "100.5: ", '{"at":1.0,"message":', '{"ts":"2024-03-20T02:15:00Z","symbol":"AAPL","bid":1.0}'), calls=100, memory=400),
+        # A bundle is decompressed, a thousandfold in the worst case, up to a limit of its own.
+        Target("saved_file", saved_file, (UsageError,), ("qcfeed.tasks/1", "qcfeed.tasks.snapshot/3", '"schema"', "manifest.json"),
+               calls=200, memory=4 * KIB, least_memory=4 * MIB),
+        Target("configuration", configuration, (ConfigError,), (
+            "port = 1\n", "[contexts.prod]\n", 'url = "http://127.0.0.1:1"\n', "linger = 1e9\n", "token_file", "[[", "'''"),
+            calls=2_000, least_calls=200_000, memory=2 * KIB),
+        Target("cgroup", cgroup, words=("0::/a/b\n", "5:memory:/x\n", "max"), calls=2_000, memory=2 * KIB),
+        Target("hours", hours, (ValueError,), ("Mon-Fri 09:30-16:00 America/New_York", " except 2026-11-26", "UTC")),
+        Target("server_url", server_url, (UsageError,), ("ws://127.0.0.1:8006", "wss://", "[::1]", "@")),
+        Target("upstream_url", upstream_url, (ConfigError,), (
+            "sim:?rate=10&seed=7", "coinbase:?silence=10", "coinbase+ws://h:1/?products=http://h/p", "replay:", "max", "&loop=1")),
+        Target("listen_address", listen_address, (ConfigError,), ("127.0.0.1:80", "[::1]:")),
+        Target("drill", drill, (UsageError,), tuple(each.name for each in catalog.DRILLS)),
+        Target("control_request", control_request, JSON_ERRORS, (
+            "/v1/tasks?limit=1", "by-location?", "by-label?key=kind", "show?serial=1", "tree?", "profile?", "ended?", "match=", "age="),
+            calls=500, memory=2 * KIB, least_memory=8 * MIB),
+    )
+}  # fmt: skip
