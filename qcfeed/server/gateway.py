@@ -44,6 +44,9 @@ _RETRY_SPREAD_MS = 5_000
 class Gateway:
     """Owns every connection of the service, from the accept until its socket is closed."""
 
+    connection_class = Connection
+    """What an upgrade becomes. tests/conformance has one that sends everything back."""
+
     def __init__(
         self,
         config: Config,
@@ -158,7 +161,7 @@ class Gateway:
 
     def accept_upgrade(self, pending: PendingConnection, accepted: Accepted) -> Connection:
         """Create and register the WebSocket connection."""
-        connection = Connection(self, pending, accepted)
+        connection = self.connection_class(self, pending, accepted)
         self.connections.add(connection)
         self.timeouts.add(connection)
         self.opened += 1
