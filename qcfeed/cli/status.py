@@ -168,6 +168,13 @@ def _task_counts(totals: TaskTotals) -> Figure:
     )
 
 
+def _lowered(status: Status) -> str:
+    wanted = status.connections_wanted
+    if wanted is None or wanted <= status.connections_limit:
+        return ""
+    return f", not {count(wanted)}: too few open files are allowed"
+
+
 def _feeds(status: Status) -> Iterator[Figure]:
     states = ", ".join(f"{count(n)} {state}" for state, n in status.feeds_by_state.items() if n)
     yield Figure(
@@ -176,9 +183,14 @@ def _feeds(status: Status) -> Iterator[Figure]:
     yield Figure(
         "subscriptions",
         f"{count(status.subscriptions)}, {status.subscribers_per_symbol:.1f} per symbol;"
-        f" {plural(status.connections, 'connection')} of at most {count(status.connections_limit)}",
+        f" {plural(status.connections, 'connection')} of at most {count(status.connections_limit)}"
+        f"{_lowered(status)}",
     )
-    for label, counts in ("closed", status.closed), ("refused", status.refused):
+    for label, counts in (
+        ("closed", status.closed),
+        ("refused", status.refused),
+        ("http ended", status.http_ended),
+    ):
         if text := ", ".join(f"{count(n)} ({why})" for why, n in sorted(counts.items()) if n):
             yield Figure(label, text)
     bands = status.staleness

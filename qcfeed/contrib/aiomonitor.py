@@ -22,6 +22,7 @@ import logging
 import socket
 import threading
 import warnings
+from collections import Counter
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,10 @@ from aiohttp import web
 from qcfeed.config import Config
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.errors import MonitorUnavailableError, StartError
-from qcfeed.net import listen
+from qcfeed.net import descriptors, listen
+from qcfeed.net.acceptor import Acceptor
+from qcfeed.net.descriptors import OUT_OF_RESOURCES
+from qcfeed.net.http_connections import HttpConnections, HttpLimits
 
 if TYPE_CHECKING:
     from prompt_toolkit.contrib.telnet.server import TelnetConnection
@@ -44,6 +48,11 @@ START_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 10.0
 NEGOTIATION_TIMEOUT = 5.0
 """Seconds for a telnet client to negotiate its terminal type."""
+_IAC = b"\xff"
+"""Begins every command of the telnet protocol (RFC 854)."""
+MAX_SESSIONS = 16
+"""Telnet sessions at the same time; each takes several descriptors."""
+_SHARE_OF_DESCRIPTORS = 16
 _SEND_TIMEOUT = 2.0
 """Seconds for which a telnet client that does not read may block the views."""
 _ACCEPT_RETRY = 1.0
@@ -67,6 +76,7 @@ class _Client(socket.socket):
 
     def __init__(self, accepted: socket.socket) -> None:
         super().__init__(fileno=accepted.detach())
+        self._speaks_telnet = False
         self.settimeout(_SEND_TIMEOUT)
 
     def send(self, data: bytes, flags: int = 0, /) -> int:  # type: ignore[override]
@@ -80,11 +90,24 @@ class _Client(socket.socket):
         return len(data)
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
-        """Received data; empty, as at EOF, if the client has reset the connection."""
+        """Received data; empty, as at EOF, if the client has reset the connection.
+
+        Also if it does not speak telnet: a web page can make its reader's browser send an HTTP request
+        here, with any body, but that begins with a method. A telnet client answers our negotiation.
+        """
         try:
-            return super().recv(size, flags)
+            data = super().recv(size, flags)
         except OSError:
             return b""
+        if not self._speaks_telnet:
+            self._speaks_telnet = data.startswith(_IAC)
+            if data and not self._speaks_telnet:
+                log.warning(
+                    "closed a telnet connection whose client does not negotiate, but sends data"
+                )
+                with contextlib.suppress(OSError):
+                    self.shutdown(socket.SHUT_RDWR)
+        return data if self._speaks_telnet else b""
 
 
 class Monitor:
@@ -95,6 +118,9 @@ class Monitor:
         self.web = f"http://{listen.format_address(web_view)}"
         self._views = views
         self._listeners = telnet, web_view
+        self.ended: Counter[str] = Counter()
+        """Connections that the web view ended, by reason, and malformed requests."""
+        self._sessions = 0
         self._ready: Future[None] = Future()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -148,18 +174,37 @@ class Monitor:
         # close.
         self._serving, self._loop = asyncio.current_task(), loop
         self._views.opened(loop)
-        application = await web_application(self._views, web_view.getsockname()[1])
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+        pages = HttpConnections("the monitor's web view", HttpLimits.for_this_process())
+        self.ended = pages.ended
+        application = await web_application(self._views, web_view.getsockname()[1], pages)
+        runner = web.AppRunner(
+            application,
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=1.0,
+            logger=pages.logger,
+        )
         await runner.setup()
+        if runner.server is None:
+            raise RuntimeError("the web view is not running")
+        pages.serve(runner.server)
+        acceptor = Acceptor(loop, web_view, pages.new, name="connections of the monitor's web view")
+        acceptor.start(listen.SMALL_BACKLOG)
         try:
-            await web.SockSite(runner, web_view).start()
             self._ready.set_result(None)
             async with asyncio.TaskGroup() as sessions:
                 while True:
                     connection, address = await _accept(telnet)
+                    if self._sessions >= _most_sessions():
+                        log.warning("closed a telnet connection: %d are open", self._sessions)
+                        connection.close()
+                        continue
+                    self._sessions += 1
                     sessions.create_task(self._session(connection, address))
         finally:
+            acceptor.close()
             await runner.cleanup()
+            await pages.close()
 
     async def _session(self, connection: socket.socket, address: tuple[str, int]) -> None:
         """Serve one telnet client; its failure does not affect others."""
@@ -175,8 +220,13 @@ class Monitor:
                     ).run_application()
         except TimeoutError:
             log.debug("a telnet client did not negotiate its terminal: %s", address)
-        except Exception:
-            log.exception("a telnet session failed: %s", address)
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in OUT_OF_RESOURCES:
+                log.warning("cannot serve a telnet client: %s", error.strerror)
+            else:
+                log.exception("a telnet session failed: %s", address)
+        finally:
+            self._sessions -= 1
 
     async def _interact(self, negotiation: asyncio.Timeout, connection: TelnetConnection) -> None:
         from aiomonitor.termui.commands import interact
@@ -206,7 +256,7 @@ def attach(loop: asyncio.AbstractEventLoop, ledger: Ledger, config: Config) -> M
             host=HOST,
             port=telnet.getsockname()[1],
             web_port=web_view.getsockname()[1],
-            console_port=_free_port() if config.monitor_console else None,
+            console=config.monitor_console,
         )
         if config.monitor_console:
             log.warning("the monitor's console is on: anybody with a shell here can run code")
@@ -228,6 +278,10 @@ def _task_views() -> type[TaskViews]:
             hint="use --no-monitor to run without it; `qcfeed tasks` and `qcfeed top` show the tasks",
         ) from error
     return TaskViews
+
+
+def _most_sessions() -> int:
+    return max(1, min(MAX_SESSIONS, descriptors.limit() // _SHARE_OF_DESCRIPTORS))
 
 
 async def _accept(listener: socket.socket) -> tuple[socket.socket, tuple[str, int]]:
@@ -252,10 +306,3 @@ def listen_exclusively(port: int, flag: str) -> socket.socket:
         ) from error
     listener.setblocking(False)
     return listener
-
-
-def _free_port() -> int:
-    """A free port for the console, which opens it only on demand and reports if it cannot."""
-    with socket.create_server((HOST, 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port

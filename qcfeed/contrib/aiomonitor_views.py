@@ -21,17 +21,20 @@ import click
 from aiohttp import web
 from aiomonitor.context import command_done, current_monitor
 from aiomonitor.exceptions import MissingTask
+from aiomonitor.termui import commands as termui_commands
 from aiomonitor.termui.completion import complete_task_id
 from aiomonitor.types import FormatItemTypes, FormattedLiveTaskInfo, FormattedStackItem
 from aiomonitor.utils import _extract_stack_from_task
 from aiomonitor.webui.app import init_webui
 
+from qcfeed.contrib import monitor_console
 from qcfeed.control import auth
 from qcfeed.diagnostics import snapshot
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.task_info import TaskRecord
 from qcfeed.errors import NotAllowedError
 from qcfeed.formats import printable
+from qcfeed.net.http_connections import HttpConnections, supervised
 
 LISTED = 1_000
 """Maximum number of tasks in a list, oldest first."""
@@ -56,15 +59,15 @@ class TaskViews(aiomonitor.Monitor):  # type: ignore[misc]
         host: str,
         port: int,
         web_port: int,
-        console_port: int | None,
+        console: bool,
     ) -> None:
         super().__init__(
             loop,
             host=host,
             termui_port=port,
             webui_port=web_port,
-            console_port=console_port,
-            console_enabled=console_port is not None,
+            console_port=0,  # not used: monitor_console.py needs no port
+            console_enabled=console,
             hook_task_factory=False,
         )
         self._ledger = ledger
@@ -168,7 +171,9 @@ def _left_out(shown: int, found: int, searched: int, live: int, untracked: int) 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-async def web_application(views: TaskViews, port: int) -> web.Application:
+async def web_application(
+    views: TaskViews, port: int, connections: HttpConnections
+) -> web.Application:
     """aiomonitor's web application, protected against requests from other sites' pages."""
     application: web.Application = await init_webui(views)
 
@@ -185,6 +190,7 @@ async def web_application(views: TaskViews, port: int) -> web.Application:
                 return web.json_response({"value": views.live()})
         return await handler(request)
 
+    application.middlewares.append(supervised(connections))
     application.middlewares.append(guard)
     return application
 
@@ -222,6 +228,7 @@ def _complete_serial(context: click.Context, argument: click.Parameter, typed: s
 
 def _adapt_commands() -> None:
     """Patch aiomonitor's telnet commands, which are shared by all monitors, for our views."""
+    termui_commands.console = monitor_console
     commands = aiomonitor.monitor_cli.commands
     for name in ("cancel", "console", "signal"):
         commands[name].callback = _guarded(name, commands[name].callback)

@@ -21,6 +21,7 @@ import msgspec
 
 from qcfeed.errors import NotAllowedError, StartError
 from qcfeed.formats import printable_json
+from qcfeed.net.descriptors import Reserve
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,8 @@ class AuditLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.reserve = Reserve(0)
+        """Descriptors to give up when the file must be opened and none are left."""
 
     def check(self) -> None:
         """Check that the log can be written. Raises StartError if not, before anything relies on it."""
@@ -137,7 +140,7 @@ class AuditLog:
     def _append(self, line: bytes) -> None:
         # O_NONBLOCK, because opening a FIFO would wait for its reader.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-        descriptor = os.open(self.path, flags, 0o600)
+        descriptor = self.reserve.attempt(lambda: os.open(self.path, flags, 0o600))
         try:
             # One write: the lines of several threads and processes do not mix.
             if os.write(descriptor, line) != len(line):

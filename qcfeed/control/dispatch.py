@@ -22,6 +22,7 @@ from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.errors import ExitStatus, NotFoundError, QcfeedError, TimedOutError, UsageError
 from qcfeed.model.answer import Answer, ErrorAnswer
 from qcfeed.model.json_errors import JSON_ERRORS
+from qcfeed.net.descriptors import Reserve
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +49,15 @@ class Dispatcher:
     """Answers the requests to one instance. Used in the server's loop, whose worker threads run the reads."""
 
     def __init__(
-        self, routes: Sequence[Route], instance: str, watch: LoopWatch, actions: Actions
+        self,
+        routes: Sequence[Route],
+        instance: str,
+        watch: LoopWatch,
+        actions: Actions,
+        reserve: Reserve,
     ) -> None:
+        """``reserve``: descriptors to give up when an answer must read a file and none are left."""
+        self._reserve = reserve
         self._routes = {route.path: route for route in routes}
         self._instance = instance
         self._watch = watch
@@ -90,7 +98,8 @@ class Dispatcher:
         """Runs in a worker thread, including the encoding: a long answer must not delay other requests."""
         begun = time.perf_counter()
         with self._watch.measure() as measured:
-            answer = route.handle(query)
+            answer: Answer = self._reserve.attempt(lambda: route.handle(query))
+        self._reserve.refill()
         raw = self._encode(answer, begun, measured.longest)
         return redact.answer(raw, redact.values(os.environ)) if redacted else raw
 

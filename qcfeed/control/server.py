@@ -14,6 +14,7 @@ import logging
 import os
 import socket as sockets
 import threading
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -31,7 +32,10 @@ from qcfeed.control.routes import Route
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.errors import NotAllowedError, StartError, UsageError
 from qcfeed.formats import clipped, printable
-from qcfeed.net.listen import format_address
+from qcfeed.net.acceptor import Acceptor
+from qcfeed.net.descriptors import Reserve
+from qcfeed.net.http_connections import HttpConnections, HttpLimits
+from qcfeed.net.listen import SMALL_BACKLOG, format_address
 
 logger = logging.getLogger(__name__)
 
@@ -39,10 +43,20 @@ READERS = 4
 """Reads that run at the same time; further ones wait."""
 
 CONNECTIONS = 64
-"""Connections at the same time per listener (Unix socket and TCP separately); further ones are dropped."""
-
+"""Connections without a request in progress, per listener (Unix socket and TCP separately); beyond them the
+oldest one ends. As many again may have an authenticated request in progress.
+"""
 IDLE_TIMEOUT = 10.0
 """Seconds that a connection may be silent, and that a request's body may take."""
+
+ANSWER_TIMEOUT = 300.0
+"""Seconds that an action may take until its caller's connection ends; the action itself goes on."""
+
+ACCEPTS_PER_TURN = 8
+"""So few that a flood of new connections cannot evict one whose request is on its way."""
+
+RESERVE = 8
+"""Descriptors held in advance for connections, and for the files that answers read."""
 
 BODY_BYTES = 65_536
 STOP_GRACE = 1.0
@@ -87,6 +101,12 @@ class ControlServer:
         self._token = token or paths.token_path()
         self._grace = action_grace
         self._held = contextlib.ExitStack()
+        self._connections: list[HttpConnections] = []
+
+    @property
+    def ended(self) -> Counter[str]:
+        """Connections that the server ended, by reason, and malformed requests. From any thread."""
+        return sum((each.ended for each in list(self._connections)), Counter())
 
     def start(self, *, check_audit: bool = True) -> None:
         """Start the thread and return once it listens.
@@ -102,6 +122,9 @@ class ControlServer:
             unix = held.enter_context(contextlib.closing(UnixListener(self.instance, self.socket)))
             forked = held.enter_context(_at_fork())
             forked.callback(unix.abandon)
+            reserve = held.enter_context(contextlib.closing(Reserve(RESERVE)))
+            forked.callback(reserve.close)
+            self._audit.reserve = reserve
             listening: Listening = [(unix.socket, _local)]
             if self._listen is not None:
                 tcp = held.enter_context(contextlib.closing(listen_tcp(*self._listen)))
@@ -109,7 +132,7 @@ class ControlServer:
                 self.port = tcp.getsockname()[1]
                 self.tcp = format_address(tcp)
                 listening.append((tcp, _bearer(auth.ensure_token(self._token), self.port)))
-            held.callback(_start_thread(partial(self._main, listening)))
+            held.callback(_start_thread(partial(self._main, listening, reserve)))
             # Everything has started, so nothing is closed at the end of this block.
             self._held = held.pop_all()
             # In a forked child ``stop`` must do nothing: the thread and the socket's file are the
@@ -128,21 +151,33 @@ class ControlServer:
     async def _main(
         self,
         listening: Listening,
+        reserve: Reserve,
         ready: Ready,
     ) -> None:
         """Runs in the thread until it is told to stop."""
         loop = asyncio.get_running_loop()
         loop.set_default_executor(ThreadPoolExecutor(READERS, "qcfeed-control-read"))
         actions = Actions(self._watched, self._watch, self._audit, grace=self._grace)
-        dispatcher = Dispatcher(self._routes, self.instance, self._watch, actions)
+        dispatcher = Dispatcher(self._routes, self.instance, self._watch, actions, reserve)
         stopping = asyncio.Event()
         async with contextlib.AsyncExitStack() as stack:
             for sock, authenticate in listening:
-                runner = _runner(dispatcher, authenticate)
+                name = (
+                    "the control socket" if sock.family == sockets.AF_UNIX else "--control-listen"
+                )
+                connections = HttpConnections(
+                    name,
+                    HttpLimits.for_this_process(
+                        most=CONNECTIONS, head=IDLE_TIMEOUT, answer=ANSWER_TIMEOUT
+                    ),
+                )
+                self._connections.append(connections)
+                runner = _runner(dispatcher, authenticate, connections)
                 # Unwound in reverse: actions end first; then each listener stops accepting, and its
                 # handlers end.
+                stack.push_async_callback(connections.close)
                 stack.push_async_callback(runner.cleanup)
-                stack.push_async_callback(_close, await _serve(runner, sock), sock)
+                stack.callback((await _serve(runner, connections, sock, reserve)).close)
             stack.push_async_callback(actions.close)
             ready.set_result(partial(loop.call_soon_threadsafe, stopping.set))
             await stopping.wait()
@@ -226,63 +261,57 @@ def _check_descriptors() -> None:
             os.close(each)
 
 
-def _runner(dispatcher: Dispatcher, authenticate: Authenticate) -> web.AppRunner:
+def _runner(
+    dispatcher: Dispatcher, authenticate: Authenticate, connections: HttpConnections
+) -> web.AppRunner:
     async def handle(request: web.Request) -> web.Response:
         try:
             caller = authenticate(request)
-            body = await _body(request)
         except (NotAllowedError, UsageError) as error:
-            status, content = refused(error)
-        else:
-            status, content = await dispatcher.reply(
-                request.method, request.path, request.query, body, caller
+            response = _json(*refused(error))
+            response.force_close()  # a stranger's connection is not kept
+            return response
+        with connections.working(request):
+            try:
+                body = await _body(request)
+            except UsageError as error:
+                return _json(*refused(error))
+            return _json(
+                *await dispatcher.reply(request.method, request.path, request.query, body, caller)
             )
-        return web.Response(status=status, body=content, content_type="application/json")
 
     app = web.Application(client_max_size=BODY_BYTES)
     app.router.add_route("*", "/{path:.*}", handle)
     return web.AppRunner(
-        app, access_log=None, keepalive_timeout=IDLE_TIMEOUT, shutdown_timeout=STOP_GRACE
+        app,
+        access_log=None,
+        keepalive_timeout=IDLE_TIMEOUT,
+        shutdown_timeout=STOP_GRACE,
+        logger=connections.logger,
     )
 
 
-async def _serve(runner: web.AppRunner, sock: sockets.socket) -> asyncio.Server:
+def _json(status: int, content: bytes) -> web.Response:
+    return web.Response(status=status, body=content, content_type="application/json")
+
+
+async def _serve(
+    runner: web.AppRunner, connections: HttpConnections, sock: sockets.socket, reserve: Reserve
+) -> Acceptor:
     await runner.setup()
     server = runner.server
     assert server is not None  # noqa: S101 - setup() made it
-
-    loop = asyncio.get_running_loop()
-    unix = sock.family == sockets.AF_UNIX
-    listen = loop.create_unix_server if unix else loop.create_server
-    return await listen(lambda: _ConnectionLimit(server), sock=sock)
-
-
-async def _close(server: asyncio.Server, sock: sockets.socket) -> None:
-    """Accept no more connections, and wait until accepted ones have their handlers, which cleanup closes.
-
-    asyncio takes three turns of the loop from accepting to the handler; a server that closes meanwhile
-    would leave the socket open.
-    """
-    asyncio.get_running_loop().remove_reader(sock)
-    for _ in range(3):
-        await asyncio.sleep(0)
-    server.close()
-
-
-class _ConnectionLimit(asyncio.Protocol):
-    """Passes a new connection to the HTTP server while there is room for it."""
-
-    def __init__(self, server: web.Server) -> None:
-        self._server = server
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if len(self._server.connections) >= CONNECTIONS:
-            logger.warning("the control plane dropped a connection: it has %d", CONNECTIONS)
-            transport.close()
-            return
-        handler = self._server()
-        transport.set_protocol(handler)
-        handler.connection_made(transport)
+    connections.serve(server)
+    acceptor = Acceptor(
+        asyncio.get_running_loop(),
+        sock,
+        connections.new,
+        name=f"connections of {connections.name}",
+        most_per_turn=ACCEPTS_PER_TURN,
+        reserve=reserve,
+    )
+    acceptor.start(SMALL_BACKLOG)
+    return acceptor
 
 
 async def _body(request: web.Request) -> bytes:

@@ -122,7 +122,7 @@ def files(case: Case) -> str:
         answer = case.service
     except Skip:
         return _files_here(case.config.max_connections + config.SPARE_FILES)
-    needed = answer.connections_limit + config.SPARE_FILES
+    needed = (answer.connections_wanted or answer.connections_limit) + config.SPARE_FILES
     process = Path("/proc") / str(answer.pid)
     try:
         limits = (process / "limits").read_text()

@@ -62,6 +62,7 @@ class Status(Answer, kw_only=True, tag="qcfeed.status/2"):
     upstream_invalid_messages: int = 0
     connections: int
     connections_limit: int
+    """``connections_wanted``, or fewer if the process may not open enough files."""
     feed_count: int
     feeds_by_state: dict[str, int]
     """Feeds by ``demand/upstream_state``, as in feed/lifecycle.py; states without a feed are left out."""
@@ -73,6 +74,10 @@ class Status(Answer, kw_only=True, tag="qcfeed.status/2"):
     totals: TaskTotals
     closed: dict[str, int] = msgspec.field(default_factory=dict)
     """Connections closed since the start, by close code, ``lost`` or ``timeout``."""
+    connections_wanted: int | None = None
+    """The option --max-connections."""
+    http_ended: dict[str, int] = msgspec.field(default_factory=dict)
+    """Plain HTTP connections ended by the service since the start, by reason, and malformed requests."""
     refused: dict[str, int] = msgspec.field(default_factory=dict)
     """Requests refused since the start, by error code."""
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import socket
 from collections.abc import Callable
 from typing import TypeAlias
 
+from qcfeed.log_limit import RepeatLimit
+from qcfeed.net.descriptors import OUT_OF_RESOURCES, Reserve
 from qcfeed.net.poller import READ, Poller
 from qcfeed.net.transport import Transport
 
 log = logging.getLogger("qcfeed.acceptor")
+log.addFilter(RepeatLimit())  # also in programs that use attach(), whose log has no other limit
 
 MAX_ACCEPTS = 64
 """Connections accepted per turn of the loop; the rest wait in the kernel's queue."""
@@ -21,7 +23,6 @@ _ACCEPT_TIME_SHARE = 0.1
 
 When turns are long, because quotes are sent at full rate, a fixed number per turn would be too few.
 """
-_OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 RETRY_DELAY = 1.0
 """Seconds until accepting is retried after files or memory have run out."""
 
@@ -57,13 +58,25 @@ class Acceptor:
         loop: asyncio.AbstractEventLoop,
         bound: socket.socket,
         new_protocol: Callable[[Address], asyncio.Protocol],
+        *,
+        name: str = "connections",
+        most_per_turn: int | None = None,
+        reserve: Reserve | None = None,
     ) -> None:
+        """``name``: what it accepts, for log lines. ``most_per_turn``: never accept more in one turn of the loop.
+
+        ``reserve``: descriptors to give up when the process has no others left.
+        """
         self._loop = loop
+        self._name = name
+        self._most_per_turn = most_per_turn
+        self._reserve = reserve
         self._listener = bound
         self._family = bound.family
         self._raw_accept = raw_accept(bound)
         self._new_protocol = new_protocol
         self._retry_timer: asyncio.TimerHandle | None = None
+        self._refill_timer: asyncio.TimerHandle | None = None
         self._stopped_at: float | None = None
         """Loop time at which the last turn stopped accepting although more were waiting."""
 
@@ -76,8 +89,9 @@ class Acceptor:
 
     def close(self) -> None:
         """Stop accepting. The kernel resets connections that wait in its queue."""
-        if self._retry_timer is not None:
-            self._retry_timer.cancel()
+        for timer in (self._retry_timer, self._refill_timer):
+            if timer is not None:
+                timer.cancel()
         self._poller.unwatch(self._listener.fileno())
         # Not at once: the connections that were accepted use the same poller.
         self._poller.close_when_idle()
@@ -91,6 +105,8 @@ class Acceptor:
         accepted = 0
         while self._accept():
             accepted += 1
+            if accepted == self._most_per_turn:
+                return
             if accepted >= MAX_ACCEPTS and (now := self._loop.time()) >= until:
                 self._stopped_at = now
                 return
@@ -98,15 +114,15 @@ class Acceptor:
     def _accept(self) -> bool:
         """Accept one connection; False if none waits or resources have run out."""
         try:
-            descriptor, address = self._raw_accept()
+            descriptor, address = self._accepted()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             # Also a peer that gave up while it was queued. The listener stays readable for the
             # others.
             return False
         except OSError as error:
-            if error.errno not in _OUT_OF_RESOURCES:
+            if error.errno not in OUT_OF_RESOURCES:
                 raise
-            log.warning("cannot accept connections: %s; retrying shortly", error.strerror)
+            log.warning("cannot accept %s: %s; retrying shortly", self._name, error.strerror)
             # The listener stays readable: without unwatching it, the loop would spin.
             self._poller.unwatch(self._listener.fileno())
             self._retry_timer = self._loop.call_later(RETRY_DELAY, self._resume)
@@ -117,6 +133,27 @@ class Acceptor:
         # Nobody else holds it: the poller does, from here until its end.
         Transport(self._poller, sock, self._new_protocol(address))
         return True
+
+    def _accepted(self) -> tuple[int, Address]:
+        """Accept with a descriptor of the reserve if there is no other."""
+        reserve = self._reserve
+        if reserve is None:
+            return self._raw_accept()
+        try:
+            return reserve.attempt(self._raw_accept)
+        finally:
+            # Also if no connection waits: the kernel needs a descriptor before it looks (accept(2)).
+            if not reserve.is_full:
+                self._refill_soon()
+
+    def _refill_soon(self) -> None:
+        if self._refill_timer is None:
+            self._refill_timer = self._loop.call_later(RETRY_DELAY, self._refill)
+
+    def _refill(self) -> None:
+        self._refill_timer = None
+        if self._reserve is not None and not self._reserve.refill():
+            self._refill_soon()
 
     def end(self, error: Exception | None) -> None:
         """Part of the poller's protocol; never called, because nothing here calls ``end_soon``."""

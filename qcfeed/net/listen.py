@@ -11,6 +11,9 @@ from qcfeed.errors import ConfigError, StartError
 BACKLOG = 4_096
 """Connections the kernel queues until they are accepted; after a restart all clients reconnect at once."""
 
+SMALL_BACKLOG = 128
+"""The same on ports that only operators and their tools use."""
+
 MAX_PORT = 65_535
 """The highest port."""
 

@@ -79,7 +79,8 @@ class FeedHandlers:
             upstream_gaps=health.gaps,
             upstream_invalid_messages=health.invalid_messages,
             connections=service.gateway.sockets,
-            connections_limit=service.config.max_connections,
+            connections_limit=service.gateway.capacity.connections,
+            connections_wanted=service.config.max_connections,
             feed_count=feeds,
             feeds_by_state={
                 f"{demand}/{upstream}": count for (demand, upstream), count in hub.states().items()
@@ -92,6 +93,7 @@ class FeedHandlers:
             totals=msgspec.convert(totals, TaskTotals, from_attributes=True),
             closed=dict(service.gateway.closed),
             refused=dict(service.gateway.refused),
+            http_ended=dict(service.http_ended()),
         )
 
     # ------------------------------------------------------------ feeds

@@ -9,7 +9,6 @@ import logging
 import random
 import socket
 from collections import Counter
-from collections.abc import Callable
 from http import HTTPStatus
 
 from qcfeed.config import Config
@@ -17,10 +16,12 @@ from qcfeed.feed.subscriber import Subscriber
 from qcfeed.model.messages import CloseCode, GoingAway
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
-from qcfeed.net import kernel_buffers, listen
+from qcfeed.net import descriptors, kernel_buffers, listen
 from qcfeed.net.acceptor import Acceptor, Address
+from qcfeed.net.http_connections import HttpConnections
 from qcfeed.server import connection_snapshots
 from qcfeed.server.authentication import Authenticator
+from qcfeed.server.capacity import REFUSAL_SLOTS, Capacity, fit
 from qcfeed.server.hub import Hub
 from qcfeed.server.rate_limit import TokenBucket
 from qcfeed.server.requests import Requests
@@ -35,8 +36,6 @@ from qcfeed.ws.request_head import Head
 
 log = logging.getLogger("qcfeed.gateway")
 
-REFUSAL_SLOTS = 1_000
-"""Connections accepted above --max-connections, to be refused with a proper HTTP response."""
 _RETRY_SPREAD_MS = 5_000
 """On a drain each client is told to reconnect after a random time up to this."""
 
@@ -51,9 +50,10 @@ class Gateway:
         self,
         config: Config,
         hub: Hub,
-        http_protocol: Callable[[], asyncio.Protocol] | None,
+        http: HttpConnections | None,
         authenticator: Authenticator | None = None,
     ) -> None:
+        """``http``: serves plain HTTP requests; None if they have a port of their own."""
         self._loop = asyncio.get_running_loop()
         self._serials = itertools.count(1)
         self._acceptor: Acceptor | None = None
@@ -68,7 +68,10 @@ class Gateway:
         self.policy = SlowConsumerPolicy(config.slow)
         self.hub = hub
         self.deflater = Deflater()
-        self.http_protocol = http_protocol
+        self._http = http
+        self.capacity = Capacity(config.max_connections, REFUSAL_SLOTS)
+        """Follows the limit of open files once the gateway listens."""
+        self.http_protocol = None if http is None else http.take_over
         """Creates the protocol for a plain HTTP connection; None if HTTP has a port of its own."""
         self.draining = False
         self.pending: dict[PendingConnection, None] = {}
@@ -87,6 +90,11 @@ class Gateway:
         """The number of open sockets, pending connections included."""
         return len(self.connections) + len(self.pending)
 
+    @property
+    def files(self) -> int:
+        """The number of open sockets with those of plain HTTP connections, which need a file each, too."""
+        return self.sockets + (0 if self._http is None else len(self._http))
+
     # ------------------------------------------------------------ listening
 
     async def start(self, bound: socket.socket) -> None:
@@ -97,14 +105,20 @@ class Gateway:
         kernel_buffers.limit_send_buffer(bound, self.config.send_buffer)
         kernel_buffers.limit_unacknowledged_time(bound, self.config.stall_timeout)
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        acceptor = Acceptor(self._loop, bound, self._new_pending)
+        acceptor = Acceptor(
+            self._loop, bound, self._new_pending, name="connections on the quotes port"
+        )
         try:
             acceptor.start(listen.BACKLOG)
         except OSError as error:  # another process had bound the same port and listened first
             host, port = bound.getsockname()[:2]
             raise listen.listen_error(error, host, port, "--port") from error
         self._acceptor = acceptor
+        if (in_use := descriptors.in_use()) is not None:
+            self.capacity = fit(self.config.max_connections, descriptors.limit(), in_use)
         self.timeouts.start()
+        if self._http is not None:
+            self._http.on_ended = self._note_empty
 
     async def drain(self, timeout: float) -> None:
         """Accept no more connections and close all, telling each client when to reconnect.
@@ -120,7 +134,7 @@ class Gateway:
             if connection.state is State.OPEN:
                 connection.send(GoingAway(random.randrange(_RETRY_SPREAD_MS)))
                 connection.close(CloseCode.GOING_AWAY, "the service is shutting down")
-        if self.sockets:
+        if self.files:
             self._no_connections.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._no_connections.wait(), timeout)
@@ -128,6 +142,8 @@ class Gateway:
             pending.abort()
         for connection in list(self.connections):
             connection.abort("drain")
+        if self._http is not None:
+            await self._http.close()
         # They run until here, because they abort peers that do not answer the close frame.
         self.timeouts.stop()
         while self.sockets:  # an aborted connection calls ``on_closed`` in the next turn
@@ -142,7 +158,7 @@ class Gateway:
     def on_accepted(self, pending: PendingConnection) -> None:
         """A socket was accepted."""
         self.pending[pending] = None
-        if self.sockets > self.config.max_connections + REFUSAL_SLOTS:
+        if self.files > sum(self.capacity):
             self.count_refusal("connection_limit")
             pending.abort()
         elif self.draining:  # accepted in the turn in which the drain started
@@ -174,7 +190,7 @@ class Gateway:
         self._note_empty()
 
     def _note_empty(self) -> None:
-        if not self.connections and not self.pending:
+        if not self.files:
             self._no_connections.set()
 
     def admit_http(self, pending: PendingConnection, head: Head) -> Refusal | None:  # noqa: ARG002
@@ -204,8 +220,8 @@ class Gateway:
     def _check_capacity(self) -> Refusal | None:
         if self.draining:
             return _unavailable("draining", "the service is shutting down; try again shortly")
-        if self.sockets > self.config.max_connections:
-            limit = self.config.max_connections
+        if self.files > self.capacity.connections:
+            limit = self.capacity.connections
             return _unavailable("connection_limit", f"the limit of {limit} connections is reached")
         return None
 

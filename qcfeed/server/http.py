@@ -8,9 +8,12 @@ from collections.abc import Callable
 from aiohttp import web
 
 from qcfeed.metrics.collectors import Exposition
+from qcfeed.net.http_connections import HttpConnections, supervised
 
 
-def application(exposition: Exposition, readiness: Callable[[], str]) -> web.Application:
+def application(
+    connections: HttpConnections, exposition: Exposition, readiness: Callable[[], str]
+) -> web.Application:
     """/livez, /readyz and /metrics. ``readiness`` returns ``ready``, with a running drill, or why not."""
 
     async def livez(_: web.Request) -> web.Response:
@@ -32,7 +35,7 @@ def application(exposition: Exposition, readiness: Callable[[], str]) -> web.App
             text="qcfeed: WebSocket at /quotes/{symbol} and /stream; /livez /readyz /metrics\n"
         )
 
-    app = web.Application()
+    app = web.Application(middlewares=[supervised(connections)])
     app.on_response_prepare.append(_close_after)
     app.add_routes(
         [

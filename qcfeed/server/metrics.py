@@ -107,6 +107,8 @@ def _connections(parts: ServiceParts) -> Iterator[Sample]:
         yield Sample(m.CONNECTIONS_CLOSED, count, (code,))
     for reason, count in dict(gateway.refused).items():
         yield Sample(m.REFUSED, count, (reason,))
+    for reason, count in parts.http_ended().items():
+        yield Sample(m.HTTP_ENDED, count, (reason,))
     yield from _authentication(gateway.authenticator)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,7 +20,8 @@ from qcfeed.server.hub import Hub
 class ServiceParts:
     """References to the parts, which service/app.py creates. ``started_at`` is in Unix seconds.
 
-    ``drill`` returns the running drill, or None.
+    ``drill`` returns the running drill, or None. ``http_ended`` counts plain HTTP connections that the
+    service ended on all ports, by reason, and malformed requests.
     """
 
     config: Config
@@ -32,3 +34,4 @@ class ServiceParts:
     listening: Listening
     started_at: float
     drill: Callable[[], str | None]
+    http_ended: Callable[[], Counter[str]]

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -35,6 +36,8 @@ from qcfeed.metrics.collectors import Exposition, Sample
 from qcfeed.metrics.recent_history import FeedCounts, RecentHistory
 from qcfeed.model.status import Listening
 from qcfeed.net import listen
+from qcfeed.net.acceptor import Acceptor
+from qcfeed.net.http_connections import HttpConnections, HttpLimits
 from qcfeed.server import http, metrics
 from qcfeed.server.authentication import Authenticator
 from qcfeed.server.feed_handlers import FeedHandlers, orphan_rows
@@ -49,6 +52,8 @@ log = logging.getLogger("qcfeed")
 MAX_SHARED_INSTANCES = 1_000
 """Instances behind a shared port that get a numbered name; further ones must be named explicitly."""
 
+_TELL_REPEATS_INTERVAL = 10.0
+"""Seconds after which the log says how many lines like others were left out."""
 _SAMPLE_INTERVAL = 2.0
 """Seconds between two samples of the feeds' rates."""
 
@@ -56,8 +61,15 @@ _SAMPLE_INTERVAL = 2.0
 class Service:
     """All parts of one ``qcfeed serve``, from ``start`` to ``stop``."""
 
-    def __init__(self, config: Config, ledger: Ledger, log: RecentLog | None = None) -> None:
-        """Start nothing yet. ``log``: recent log lines, for reports.
+    def __init__(
+        self,
+        config: Config,
+        ledger: Ledger,
+        log: RecentLog | None = None,
+        *,
+        tell_repeats: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Start nothing yet. ``log``: recent log lines, for reports. ``tell_repeats`` is called regularly.
 
         Raises ConfigError for an invalid upstream or drill, and for keys that cannot be used.
         """
@@ -68,6 +80,9 @@ class Service:
         self.recent = RecentHistory(self._counts)
         self.sampler = DiagnosticsSampler(ledger, self.watch, on_snapshot=self.recent.note)
         self._log = log
+        self._control: ControlServer | None = None
+        self._monitor: aiomonitor.Monitor | None = None
+        self._tell_repeats = tell_repeats
         self._exposition = Exposition(self._read)
         self.instance = ""
         self.listening = Listening(websocket="", admin="", control="")
@@ -75,9 +90,15 @@ class Service:
         self._startup_drill = None if config.drill is None else catalog.parse(config.drill)
         self._wall = WallClock()
         self.hub = self._make_hub()
+        self._http_connections = HttpConnections(
+            "--admin-listen" if config.admin_listen else "the quotes port",
+            HttpLimits.for_this_process(),
+        )
         self._http = web.AppRunner(
-            http.application(self._exposition, self._readiness),
+            http.application(self._http_connections, self._exposition, self._readiness),
             access_log=None,
+            handler_cancellation=True,
+            logger=self._http_connections.logger,
             shutdown_timeout=1.0,
             lingering_time=1.0,  # seconds to read request bodies that are not needed
         )
@@ -85,7 +106,7 @@ class Service:
         self.gateway = Gateway(
             config,
             self.hub,
-            None if config.admin_listen else self._http_protocol,
+            None if config.admin_listen else self._http_connections,
             self.authenticator,
         )
         self.parts = ServiceParts(
@@ -99,6 +120,7 @@ class Service:
             listening=self.listening,
             started_at=time.time(),
             drill=self.drill,
+            http_ended=self._http_ended,
         )
         self.drills: DrillRunner | None = None
         """None if this service does not allow drills."""
@@ -133,6 +155,10 @@ class Service:
             if self.authenticator is not None:
                 self.authenticator.start()
                 parts.push_async_callback(self.authenticator.close)
+            parts.callback(self._tell_repeats)
+            parts.callback(
+                _PeriodicCall(self._loop, _TELL_REPEATS_INTERVAL, self._tell_repeats).cancel
+            )
             await self.gateway.start(quotes)
             # Half of the time is left for the feeds and everything else.
             parts.push_async_callback(self.gateway.drain, self.config.drain_timeout / 2)
@@ -190,6 +216,7 @@ class Service:
             listen=None if where is None else listen.parse_address(where, "--control-listen"),
         )
         server.start()
+        self._control = server
         # The control plane's thread may wait for an action in this loop, so the loop must not block on it.
         parts.push_async_callback(asyncio.to_thread, server.stop)
         self.listening.control = str(socket)
@@ -202,6 +229,7 @@ class Service:
             self.listening.monitor_off = error.message
             log.warning("the monitor is off: %s; %s", error.message, error.hint)
             return
+        self._monitor = attached
         parts.push_async_callback(asyncio.to_thread, attached.close)
         self.listening.monitor = attached.telnet
         self.listening.monitor_web = attached.web
@@ -209,12 +237,20 @@ class Service:
     async def _start_http(self, parts: contextlib.AsyncExitStack) -> None:
         await self._http.setup()
         parts.push_async_callback(self._http.cleanup)
+        parts.push_async_callback(self._http_connections.close)
+        if self._http.server is None:
+            raise RuntimeError("the HTTP server is not running")
+        self._http_connections.serve(self._http.server)
         if self.config.admin_listen is not None:
             bound = listen.bind(
                 *listen.parse_address(self.config.admin_listen, "--admin-listen"), "--admin-listen"
             )
             self.listening.admin = listen.format_address(bound)
-            await web.SockSite(self._http, bound).start()
+            acceptor = Acceptor(
+                self._loop, bound, self._http_connections.new, name="connections of --admin-listen"
+            )
+            acceptor.start(listen.SMALL_BACKLOG)
+            parts.callback(acceptor.close)
 
     def _start_sampling(self) -> _PeriodicCall:
         return _PeriodicCall(self._loop, _SAMPLE_INTERVAL, self.hub.sample)
@@ -229,12 +265,10 @@ class Service:
     async def _sweep_orphans(self) -> int:
         return self.hub.sweep_orphans()
 
-    def _http_protocol(self) -> asyncio.Protocol:
-        """A protocol for a plain HTTP connection on the WebSocket port."""
-        server = self._http.server
-        if server is None:
-            raise RuntimeError("the HTTP server is not running")
-        return server()
+    def _http_ended(self) -> Counter[str]:
+        """Plain HTTP connections that were ended on all ports, by reason, and malformed requests."""
+        ports = [self._http_connections, self._control, self._monitor]
+        return sum((each.ended for each in ports if each is not None), Counter())
 
     def _readiness(self) -> str:
         if self.gateway.draining:

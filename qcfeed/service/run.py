@@ -11,7 +11,7 @@ import signal
 import time
 
 from qcfeed import __version__
-from qcfeed.config import SPARE_FILES, Config
+from qcfeed.config import Config
 from qcfeed.control.recent_log import RecentLog
 from qcfeed.diagnostics import orphans, reaper, snapshot
 from qcfeed.diagnostics.code_origin import declare_application
@@ -19,6 +19,8 @@ from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.long_lists import drained
 from qcfeed.errors import ExitStatus
 from qcfeed.formats import printable_lines
+from qcfeed.log_limit import RepeatLimit
+from qcfeed.net import descriptors
 from qcfeed.net.event_loop import new_event_loop
 from qcfeed.service.app import Service
 from qcfeed.service.log_format import LogFormatter
@@ -34,30 +36,35 @@ def serve(config: Config) -> int:
     """Run the service until a signal; returns the exit status. Raises StartError or ConfigError."""
     output = logging.StreamHandler()
     output.setFormatter(LogFormatter())
-    logging.basicConfig(level=logging.INFO, handlers=[output], force=True)
     recent = RecentLog()
-    logging.getLogger().addHandler(recent)
+    repeats = RepeatLimit()
+    for handler in output, recent:
+        handler.addFilter(repeats)
+    logging.basicConfig(level=logging.INFO, handlers=[output, recent], force=True)
     logging.getLogger("aiomonitor").setLevel(logging.WARNING)  # our own lines name its ports
-    _raise_file_limit(config.max_connections)
+    _raise_file_limit()
     declare_application(__file__)
     through = [name.strip() for name in config.spawn_through.split(",") if name.strip()]
     ledger = Ledger(spawn_stacks=config.spawn_stacks, through=through)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         # Before the first task of the loop, so that none is untracked.
         ledger.install(runner.get_loop())
-        status = runner.run(_main(config, ledger, recent))
+        status = runner.run(_main(config, ledger, recent, repeats))
         if status is ExitStatus.TIMED_OUT:
             # Closing the runner would wait for every task, and one of them refuses to end.
             os._exit(_report_ledger(ledger, status))
     return _report_ledger(ledger, status)
 
 
-async def _main(config: Config, ledger: Ledger, recent: RecentLog) -> ExitStatus:
-    service = Service(config, ledger, recent)
+async def _main(
+    config: Config, ledger: Ledger, recent: RecentLog, repeats: RepeatLimit
+) -> ExitStatus:
+    service = Service(config, ledger, recent, tell_repeats=repeats.flush)
     await service.start()
     stopping = asyncio.Event()
     # Only now: until here, Ctrl-C cancels the start, which unwinds what has started.
     _install_signal_handlers(stopping)
+    _warn_of_few_files(service)
     _print(*_greeting(service))
     with contextlib.closing(Notifier()) as manager:
         manager.ready(f"serves {service.hub.upstream.name} on {service.listening.websocket}")
@@ -79,16 +86,22 @@ async def _shut_down(service: Service, config: Config, ledger: Ledger) -> ExitSt
     return ExitStatus.OK
 
 
-def _raise_file_limit(connections: int) -> None:
+def _raise_file_limit() -> None:
     """Raise the soft limit of open files to the hard limit: each connection needs a file descriptor."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if hard != resource.RLIM_INFINITY and hard < connections + SPARE_FILES:
+
+
+def _warn_of_few_files(service: Service) -> None:
+    holds = service.gateway.capacity.connections
+    if holds < service.config.max_connections:
         log.warning(
-            "the limit of %d open files is too low for %d connections: raise `ulimit -Hn`",
-            hard,
-            connections,
+            "at most %d connections, not %d: only %d open files are allowed; raise `ulimit -Hn`"
+            " (LimitNOFILE= under systemd)",
+            holds,
+            service.config.max_connections,
+            descriptors.limit(),
         )
 
 

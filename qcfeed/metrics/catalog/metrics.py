@@ -232,5 +232,13 @@ ACCESS_PROBLEMS = _gauge(
     "Files and URLs of keys that cannot be read as they are now; the keys read before stay in use.",
 )
 
+HTTP_ENDED = _counter(
+    "qcfeed_http_ended_total",
+    "connections",
+    "Plain HTTP connections ended by the service (no request or answer taken in time, too many), and"
+    " malformed requests, by reason.",
+    "reason",
+)
+
 METRICS: tuple[Metric, ...] = tuple(each for each in globals().values() if type(each) is Metric)
 """All metrics, in the order above."""

@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from qcfeed.control import client as client_module
-from qcfeed.control import paths
+from qcfeed.control import paths, server
 from qcfeed.control.client import ControlClient
 from qcfeed.control.paths import Address
 from qcfeed.control.routes import TASKS, TASKS_BY_LOCATION
@@ -378,3 +378,19 @@ def test_an_abort_ends_the_request_under_way_and_every_later_one(tmp_path: Path)
                     asking.result(timeout=PATIENCE)
     with pytest.raises(UnreachableError, match="aborted"):
         client.fetch(TASKS)
+
+
+def test_silent_connections_do_not_lock_out_a_token_holder(env, serve, monkeypatch):
+    monkeypatch.setattr(server, "CONNECTIONS", 2)
+    plane = serve(listen=("127.0.0.1", 0))
+    address = ("127.0.0.1", plane.server.port)
+    with contextlib.ExitStack() as stack:
+        silent = [
+            stack.enter_context(socket.create_connection(address, PATIENCE)) for _ in range(6)
+        ]
+        by_token = paths.resolve(None, None, f"http://127.0.0.1:{plane.server.port}", env)
+        ControlClient(by_token, timeout=PATIENCE).fetch(TASKS)
+        for each in silent[:4]:  # they made room
+            with contextlib.suppress(ConnectionResetError):
+                assert each.recv(1) == b""
+        assert plane.server.ended["evicted"] >= 4

@@ -18,7 +18,6 @@ import msgspec
 import pytest
 
 from qcfeed.control import actions
-from qcfeed.control import server as server_module
 from qcfeed.control.audit import AuditLog
 from qcfeed.control.client import ControlClient, ServiceBugError
 from qcfeed.control.paths import Address
@@ -378,18 +377,6 @@ def test_a_slow_read_holds_up_no_other(serve):
     assert slow_one.is_alive()
     release.set()
     slow_one.join(PATIENCE)
-
-
-def test_connections_over_the_limit_are_dropped(serve, monkeypatch):
-    monkeypatch.setattr(server_module, "CONNECTIONS", 2)
-    plane = serve(listen=("127.0.0.1", 0))
-    held = [socket.create_connection(("127.0.0.1", plane.server.port)) for _ in range(2)]
-    with socket.create_connection(("127.0.0.1", plane.server.port)) as third:
-        third.settimeout(PATIENCE)
-        assert third.recv(1) == b""
-    plane.client().get(TASKS, Tasks)
-    for connection in held:
-        connection.close()
 
 
 # ---------------------------------------------------------------- actions, audited

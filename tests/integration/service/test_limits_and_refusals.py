@@ -8,7 +8,7 @@ from collections import Counter
 import aiohttp
 import pytest
 
-from qcfeed.server import gateway
+from qcfeed.server import capacity
 from tests.integration.service.conftest import Start
 from tests.support.raw_websocket import RawClient, collect, head
 from tests.support.running_service import until
@@ -75,7 +75,7 @@ async def _until_told(port: int, outcomes: Counter[str]) -> None:
 async def test_far_above_the_limit_connections_are_reset_without_a_response(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gateway, "REFUSAL_SLOTS", 3)
+    monkeypatch.setattr(capacity, "REFUSAL_SLOTS", 3)
     running = await start(max_connections=1)
     silent = [await RawClient.connect(running.port) for _ in range(4)]
     await until(lambda: running.service.gateway.sockets == 4, "four have come")

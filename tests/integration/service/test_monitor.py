@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import aiohttp
+import psutil
 import pytest
 
 from qcfeed.config import Config
@@ -297,6 +298,51 @@ async def test_the_console_runs_code_when_asked_for(attach, caplog):
         await client.run("6 * 7", "42")
         await asyncio.to_thread(attached.close)
     assert not threads()
+
+
+async def test_a_web_page_cannot_type_into_the_monitor(attach, caplog):
+    """A browser sends any body in an HTTP POST, also a telnet negotiation and commands."""
+    attached = attach(monitor_console=True)
+    async with connected(attached) as client:
+        body = IS_A_DUMB_TERMINAL + b"console\r" + b"6 * 7\r"
+        client.writer.write(b"POST / HTTP/1.1\r\nHost: a\r\n\r\n" + body)
+        async with asyncio.timeout(PATIENCE):
+            with contextlib.suppress(ConnectionError):
+                while piece := await client.reader.read(65_536):
+                    client.raw += piece
+    assert "monitor" not in _plain(client.raw)
+    assert "42" not in _plain(client.raw)
+    assert "does not negotiate" in caplog.text
+
+
+async def test_the_console_opens_no_port(attach):
+    attached = attach(monitor_console=True)
+    before = _listening()
+    async with telnet(attached) as client:
+        await client.run("console", "Try: await asyncio.sleep")
+        assert _listening() == before
+        await client.until(r"(?<!monitor )>>> ")
+        await client.run("6 * 7", "42")
+        await asyncio.to_thread(attached.close)
+
+
+def _listening() -> set[int]:
+    """The TCP ports on which this process listens."""
+    return {
+        each.laddr.port
+        for each in psutil.Process().net_connections("tcp")
+        if each.status == "LISTEN"
+    }
+
+
+async def test_telnet_sessions_are_bounded(attach, monkeypatch):
+    monkeypatch.setattr(aiomonitor, "MAX_SESSIONS", 1)
+    attached = attach()
+    async with telnet(attached) as first:
+        async with connected(attached) as second, asyncio.timeout(PATIENCE):
+            with contextlib.suppress(ConnectionError):
+                assert await second.reader.read(1) == b""
+        await first.run("ps", "Task ID")
 
 
 # ---------------------------------------------------------------- ports

@@ -31,6 +31,7 @@ from qcfeed.contrib.aiomonitor_views import TaskViews
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.errors import StartError
 from qcfeed.net import listen
+from qcfeed.net.http_connections import HttpConnections, HttpLimits
 from tests.support.patience import PATIENCE
 
 Make = Callable[..., TaskViews]
@@ -49,13 +50,11 @@ def ledgers() -> Iterator[list[Ledger]]:
 def make(ledgers: list[Ledger]) -> Make:
     """Views of a ledger that starts now: the test's own task is older."""
 
-    def make(console_port: int | None = None) -> TaskViews:
+    def make(console: bool = False) -> TaskViews:
         ledger, loop = Ledger(), asyncio.get_running_loop()
         ledger.install(loop)
         ledgers.append(ledger)
-        return TaskViews(
-            loop, ledger, host="127.0.0.1", port=1, web_port=2, console_port=console_port
-        )
+        return TaskViews(loop, ledger, host="127.0.0.1", port=1, web_port=2, console=console)
 
     return make
 
@@ -238,7 +237,7 @@ async def test_the_console_is_refused_unless_asked_for(make):
     views = make()
     with pytest.raises(click.UsageError, match="--monitor-console"):
         invoke(views, ["console"])
-    assert make(console_port=1).refusal("console") is None
+    assert make(console=True).refusal("console") is None
 
 
 async def test_commands_are_unchanged_in_other_monitors(make, monkeypatch):
@@ -369,7 +368,9 @@ def test_aiomonitor_still_has_the_commands_that_we_adapt():
 
 async def test_the_only_changing_route_of_aiomonitor_is_one_that_is_refused(make):
     views = make()
-    application = await aiomonitor_views.web_application(views, 2)
+    application = await aiomonitor_views.web_application(
+        views, 2, HttpConnections("test", HttpLimits.for_this_process())
+    )
     served = {(route.method, route.resource.canonical) for route in application.router.routes()}
     assert ("POST", "/api/task-count") in served
     changing = {path for method, path in served if method not in ("GET", "HEAD", "POST")}

@@ -14,6 +14,7 @@ from qcfeed.control.audit import AuditLog, Caller
 from qcfeed.control.routes import Action, NoQuery, Read
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.model.answer import Answer, ErrorAnswer
+from qcfeed.net.descriptors import Reserve
 from tests.support.patience import PATIENCE
 
 CALLER = Caller("socket", 0, "root", 1)
@@ -27,7 +28,7 @@ async def ask(tmp_path):
     actions = Actions(asyncio.get_running_loop(), watch, AuditLog(tmp_path / "log"), grace=1)
 
     async def ask(route, method="GET", path="/x", params=None, body=b""):
-        dispatcher = dispatch.Dispatcher([route], "8006", watch, actions)
+        dispatcher = dispatch.Dispatcher([route], "8006", watch, actions, Reserve(0))
         status, raw = await dispatcher.reply(method, path, params or {}, body, CALLER)
         return status, msgspec.json.decode(raw)
 
