@@ -32,6 +32,7 @@ from qcfeed.control.routes import Route
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.errors import NotAllowedError, StartError, UsageError
 from qcfeed.formats import clipped, printable
+from qcfeed.metrics import memory
 from qcfeed.net.acceptor import Acceptor
 from qcfeed.net.descriptors import Reserve
 from qcfeed.net.http_connections import HttpConnections, HttpLimits
@@ -118,6 +119,8 @@ class ControlServer:
         """
         if check_audit:
             self._audit.check()
+        with contextlib.suppress(OSError):  # they are read again when they are needed
+            memory.prepare()
         with contextlib.ExitStack() as held:
             unix = held.enter_context(contextlib.closing(UnixListener(self.instance, self.socket)))
             forked = held.enter_context(_at_fork())
@@ -171,6 +174,8 @@ class ControlServer:
                         most=CONNECTIONS, head=IDLE_TIMEOUT, answer=ANSWER_TIMEOUT
                     ),
                 )
+                # Before another thread of the program takes the descriptor that has become free.
+                connections.on_ended = partial(_soon, loop, reserve.refill)
                 self._connections.append(connections)
                 runner = _runner(dispatcher, authenticate, connections)
                 # Unwound in reverse: actions end first; then each listener stops accepting, and its
@@ -312,6 +317,10 @@ async def _serve(
     )
     acceptor.start(SMALL_BACKLOG)
     return acceptor
+
+
+def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
+    loop.call_soon(call)
 
 
 async def _body(request: web.Request) -> bytes:

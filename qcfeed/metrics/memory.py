@@ -23,9 +23,41 @@ class Limit:
     source: str
 
 
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class _Statm:
+    """The kernel's figures of this process (proc(5)), kept open: they must be readable without a descriptor."""
+
+    def __init__(self) -> None:
+        self._descriptor: int | None = None
+        # In a child the open file still tells the figures of the parent.
+        os.register_at_fork(after_in_child=self._close)
+
+    def resident_pages(self) -> int:
+        if self._descriptor is None:
+            self._descriptor = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        return int(os.pread(self._descriptor, 256, 0).split()[1])
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+_statm = _Statm()
+
+
 def resident() -> int:
     """Resident memory of this process, in bytes."""
-    return int(psutil.Process().memory_info().rss)
+    return _statm.resident_pages() * _PAGE
+
+
+def prepare() -> None:
+    """Read everything once, so that later no further descriptor is needed. Raises OSError."""
+    resident()
+    started()
+    limit()
 
 
 @functools.lru_cache(maxsize=1)
