@@ -7,9 +7,11 @@ and a key of the configuration file (``drain_timeout``).
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from qcfeed.access.client_limits import UNLIMITED, ClientLimits
 from qcfeed.errors import ConfigError
 from qcfeed.model import market_hours as market
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
@@ -24,6 +26,27 @@ SPARE_FILES = 200
 """File descriptors to allow for beside connections: control plane, monitor, modules, logs."""
 
 MAX_PORT = 65_535
+
+
+REMOTE_LIMITS = ClientLimits(
+    connections=1_000,
+    connect_rate=100.0,
+    request_rate=500.0,
+    subscriptions=20_000,
+    symbols=5_000,
+    feed_rate=100.0,
+)
+"""The limits of clients on other machines, where their options are not given."""
+
+
+def _client_limit(remote: float, what: str) -> Any:
+    """An option that limits a client. Its name is ``client_`` and the name in ClientLimits."""
+    return _option(
+        None,
+        f"Maximum {what} of one client (an address or an API key); 0 for no limit."
+        f" Default: {remote:g}, and no limit for clients on loopback.",
+        least=0,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +103,24 @@ class Config:
         2_000.0,
         "Maximum new subscriptions per second, over all connections; more are refused.",
         least=0,
+    )
+    request_rate: float = _option(
+        50.0,
+        "Maximum requests per second and connection; ten symbols of a request count as one more."
+        " 0 for no limit.",
+        least=0,
+    )
+    client_connections: int | None = _client_limit(REMOTE_LIMITS.connections, "open connections")
+    client_connect_rate: float | None = _client_limit(
+        REMOTE_LIMITS.connect_rate, "new connections per second"
+    )
+    client_request_rate: float | None = _client_limit(
+        REMOTE_LIMITS.request_rate, "requests per second"
+    )
+    client_subscriptions: int | None = _client_limit(REMOTE_LIMITS.subscriptions, "subscriptions")
+    client_symbols: int | None = _client_limit(REMOTE_LIMITS.symbols, "different symbols")
+    client_feed_rate: float | None = _client_limit(
+        REMOTE_LIMITS.feed_rate, "feeds per second, opened for the subscriptions"
     )
     max_message_size: int = _option(
         65_536, "Maximum size of a message from a client, in bytes.", least=125
@@ -225,6 +266,16 @@ class Config:
     def authenticates(self) -> bool:
         """Whether subscribers must present an API key or a token."""
         return bool(self.keys or self.jwt_key or self.jwt_jwks)
+
+    def client_limits(self, *, loopback: bool) -> ClientLimits:
+        """The limits of a client on a loopback address, or on another one."""
+        default = UNLIMITED if loopback else REMOTE_LIMITS
+        given = {
+            name: getattr(self, f"client_{name}") for name in ClientLimits.__dataclass_fields__
+        }
+        return dataclasses.replace(
+            default, **{name: value for name, value in given.items() if value is not None}
+        )
 
     @property
     def drills_allowed(self) -> bool:

@@ -70,7 +70,8 @@ def from_http(
 def from_error(error: messages.Error) -> QcfeedError | RetryableError:
     """The exception for an ``error`` message that answers our only request."""
     if error.retryable:
-        return RetryableError(f"refused: {_printable(error.message)}")
+        wait = error.retry_after_ms / 1000
+        return RetryableError(f"refused: {_printable(error.message)}", wait)
     return _BY_CODE.get(error.code, UsageError)(_printable(error.message))
 
 

@@ -38,6 +38,9 @@ class TamperedUpstream:
     def knows(self, symbol: Symbol) -> bool:
         return self._inner.knows(symbol)
 
+    def lists(self, symbol: Symbol) -> bool:
+        return self._inner.lists(symbol)
+
     def symbols(self) -> Sequence[Symbol]:
         return self._inner.symbols()
 

@@ -116,13 +116,28 @@ class Status(msgspec.Struct, frozen=True, tag="status", omit_defaults=True):
     reason: StaleReason | None = None
 
 
+class RefusedSymbol(msgspec.Struct, frozen=True):
+    """One symbol of a request that was refused, and why."""
+
+    symbol: str
+    code: str
+
+
 class Error(msgspec.Struct, frozen=True, tag="error", omit_defaults=True):
-    """A request was refused; the connection stays open. ``retryable``: it may succeed later."""
+    """A request was refused, or a part of it; the connection stays open.
+
+    ``retryable``: it may succeed later, after ``retry_after_ms`` if that is known. ``symbol``: the first
+    symbol that was refused. ``refused``: if there are several, the first of them; ``refused_total``:
+    how many there are.
+    """
 
     code: str
     message: str
     symbol: str | None = None
     retryable: bool = msgspec.field(default=False)
+    retry_after_ms: Count = 0
+    refused: list[RefusedSymbol] = []
+    refused_total: Count = 0
 
 
 class GoingAway(msgspec.Struct, frozen=True, tag="going_away"):
@@ -214,6 +229,7 @@ class CloseCode(IntEnum):
     FEED_CANCELLED = 4410
     KICKED = 4411
     NO_PONG = 4412
+    TOO_MANY_REQUESTS = 4429
 
 
 def should_reconnect(code: int) -> bool:

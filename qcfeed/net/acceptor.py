@@ -6,8 +6,8 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
-from typing import TypeAlias
 
+from qcfeed.access.client_address import Address
 from qcfeed.log_limit import RepeatLimit
 from qcfeed.net.descriptors import OUT_OF_RESOURCES, Reserve
 from qcfeed.net.poller import READ, Poller
@@ -25,9 +25,6 @@ When turns are long, because quotes are sent at full rate, a fixed number per tu
 """
 RETRY_DELAY = 1.0
 """Seconds until accepting is retried after files or memory have run out."""
-
-Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
-"""A peer's address, as the kernel returns it for IPv4 and IPv6."""
 
 
 def raw_accept(listener: socket.socket) -> Callable[[], tuple[int, Address]]:

@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 
+from qcfeed.access.client_address import join_host_port
 from qcfeed.errors import ConfigError, StartError
 
 BACKLOG = 4_096
@@ -61,7 +62,7 @@ def bind(host: str, port: int, flag: str, *, shared: bool = False) -> socket.soc
 def format_address(bound: socket.socket) -> str:
     """The socket's address as HOST:PORT, with an IPv6 host in brackets, as in a URL."""
     host, port = bound.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return join_host_port(host, port)
 
 
 def listen_error(error: OSError, host: str, port: int, flag: str) -> StartError:

@@ -11,19 +11,24 @@ import socket
 from collections import Counter
 from http import HTTPStatus
 
+from qcfeed.access.client_address import Address, unmapped
+from qcfeed.access.client_limits import ClientUsage, Excess
+from qcfeed.access.rate_limit import TokenBucket
+from qcfeed.access.request_throttle import FRAME_COST
 from qcfeed.config import Config
 from qcfeed.feed.subscriber import Subscriber
 from qcfeed.model.messages import CloseCode, GoingAway
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
 from qcfeed.net import descriptors, kernel_buffers, listen
-from qcfeed.net.acceptor import Acceptor, Address
+from qcfeed.net.acceptor import Acceptor
 from qcfeed.net.http_connections import HttpConnections
-from qcfeed.server import connection_snapshots
+from qcfeed.server import clients, connection_snapshots
 from qcfeed.server.authentication import Authenticator
 from qcfeed.server.capacity import REFUSAL_SLOTS, Capacity, fit
+from qcfeed.server.clients import Clients
 from qcfeed.server.hub import Hub
-from qcfeed.server.rate_limit import TokenBucket
+from qcfeed.server.request_limits import RequestLimits
 from qcfeed.server.requests import Requests
 from qcfeed.server.sessions import Sessions
 from qcfeed.server.timeouts import Timeouts
@@ -61,10 +66,13 @@ class Gateway:
         self.authenticator = authenticator
         """None in a service without authentication."""
         self.sessions = Sessions(self, authenticator)
-        self._requests = Requests(self, self._rate)
         self._no_connections: asyncio.Event = asyncio.Event()
         self.now = self._loop.time
         self.config = config
+        self.clients = Clients(config, lambda: self.now())
+        """What each client uses."""
+        self._limits = RequestLimits(config, lambda: self.now(), self.count_refusal)
+        self._requests = Requests(self, self._limits)
         self.policy = SlowConsumerPolicy(config.slow)
         self.hub = hub
         self.deflater = Deflater()
@@ -151,7 +159,7 @@ class Gateway:
             await self._no_connections.wait()
 
     def _new_pending(self, address: Address) -> PendingConnection:
-        return PendingConnection(self, next(self._serials), address)
+        return PendingConnection(self, next(self._serials), unmapped(address))
 
     # ------------------------------------------------------------ connections
 
@@ -163,6 +171,19 @@ class Gateway:
             pending.abort()
         elif self.draining:  # accepted in the turn in which the drain started
             pending.abort()
+        else:
+            self._enter(pending)
+
+    def _enter(self, pending: PendingConnection) -> None:
+        """Count the connection of a client; above its limits it gets an answer, or a reset at once."""
+        excess = self.clients.enter(pending, pending.client)
+        if excess is None:
+            return
+        if self.clients.is_flooding(pending):
+            self.count_refusal(excess.code)
+            pending.abort()
+        else:
+            pending.verdict = clients.refusal(excess)
 
     def on_refused(self, pending: PendingConnection, reason: str) -> None:
         """The refusal was sent."""
@@ -173,11 +194,13 @@ class Gateway:
     def on_finished(self, pending: PendingConnection) -> None:
         """The connection was closed, or another protocol has taken it over."""
         self.pending.pop(pending, None)
+        self.clients.leave(pending)
         self._note_empty()
 
     def accept_upgrade(self, pending: PendingConnection, accepted: Accepted) -> Connection:
         """Create and register the WebSocket connection."""
         connection = self.connection_class(self, pending, accepted)
+        self.clients.take_over(pending, connection)
         self.connections.add(connection)
         self.timeouts.add(connection)
         self.opened += 1
@@ -186,6 +209,7 @@ class Gateway:
     def on_closed(self, connection: Connection) -> None:
         """The connection's socket is closed."""
         self.connections.discard(connection)
+        self.clients.leave(connection)
         self.timeouts.discard(connection)
         self._note_empty()
 
@@ -195,7 +219,8 @@ class Gateway:
 
     def admit_http(self, pending: PendingConnection, head: Head) -> Refusal | None:  # noqa: ARG002
         """Decide whether a plain HTTP request is handed over; a refusal says why not."""
-        return None
+        excess = self.clients.charge_request(pending)
+        return None if excess is None else clients.refusal(excess)
 
     def admit(self, pending: PendingConnection, head: Head) -> Accepted | Refusal:
         """Decide whether the upgrade is accepted."""
@@ -211,8 +236,12 @@ class Gateway:
         session = self.sessions.admit(pending.client, head, decision.symbol)
         if isinstance(session, Refusal):
             return session
+        if session is not None and session.identity is not None:
+            name = clients.key_client(session.identity.name)
+            if excess := self.clients.enter(pending, name):
+                return clients.refusal(excess)
         if decision.symbol is not None:
-            refusal = self._check_subscription(decision.symbol)
+            refusal = self._check_only_symbol(pending, decision.symbol)
         if refusal is not None:
             return refusal
         return decision if session is None else decision._replace(session=session)
@@ -225,25 +254,37 @@ class Gateway:
             return _unavailable("connection_limit", f"the limit of {limit} connections is reached")
         return None
 
-    def _check_subscription(self, symbol: Symbol) -> Refusal | None:
+    def _check_only_symbol(self, pending: PendingConnection, symbol: Symbol) -> Refusal | None:
         if not self.hub.upstream.knows(symbol):
             return Refusal(HTTPStatus.NOT_FOUND, "unknown_symbol", f"unknown symbol {symbol}")
-        if not self._rate.take(self.now()):
-            return Refusal(
-                HTTPStatus.TOO_MANY_REQUESTS,
-                "subscribe_rate",
-                f"more than {self.config.subscribe_rate:g} new subscriptions per second",
-                {"Retry-After": "1"},
-                retryable=True,
-            )
+        excess = self.check_subscription(pending.clients, symbol)
+        return None if excess is None else clients.refusal(excess)
+
+    def check_subscription(self, usages: tuple[ClientUsage, ...], symbol: Symbol) -> Excess | None:
+        """The limit that forbids these clients to subscribe to ``symbol`` now; charges their rates.
+
+        Raises UnknownSymbolError.
+        """
+        self.hub.check_symbol(symbol)
+        if excess := self.clients.check_subscription(usages, symbol):
+            return excess
+        now = self.now()
+        if wait := self._rate.wait(now):
+            rate = f"{self.config.subscribe_rate:g}"
+            return Excess("subscribe_rate", f"more than {rate} new subscriptions per second", wait)
+        if symbol not in self.hub.feeds:
+            listed = self.hub.upstream.lists(symbol)
+            if excess := self.clients.check_new_feed(usages, listed=listed):
+                return excess
+        self._rate.charge(now, 1)
         return None
 
     def on_caught_up(self, connection: Connection) -> None:
         """The connection was sent its backlog; upstreams that waited for it may go on."""
         self.hub.caught_up(connection)
 
-    def count_refusal(self, reason: str) -> None:
-        self.refused[reason] += 1
+    def count_refusal(self, reason: str, count: int = 1) -> None:
+        self.refused[reason] += count
 
     def count_close(self, why: str) -> None:
         self.closed[why] += 1
@@ -257,6 +298,10 @@ class Gateway:
         """The lag of all connections that are stalled now. Callable from any thread."""
         return connection_snapshots.lag_totals(self.connections)
 
+    def on_frame(self, connection: Connection) -> None:
+        """Charge a ping, a pong or a fragment."""
+        self._limits.admit(connection, FRAME_COST)
+
     def on_request(self, connection: Connection, text: str) -> None:
         """Answer one text message of a client."""
         self._requests.answer(connection, text)
@@ -264,10 +309,12 @@ class Gateway:
     def subscribe(self, connection: Connection, symbol: Symbol) -> Subscriber:
         """Subscribe ``connection`` to ``symbol``. Raises UnknownSymbolError."""
         subscriber = connection.subscribers[symbol] = self.hub.subscribe(symbol, connection)
+        self.clients.subscribed(connection, symbol)
         return subscriber
 
-    def unsubscribe(self, subscriber: Subscriber) -> None:
-        """End one subscription; idempotent."""
+    def unsubscribe(self, connection: Connection, subscriber: Subscriber) -> None:
+        """``subscriber`` is no longer one of the connection's: end it, unless it has ended already."""
+        self.clients.unsubscribed(connection, subscriber)
         self.hub.unsubscribe(subscriber)
 
 

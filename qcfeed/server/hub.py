@@ -74,11 +74,7 @@ class Hub:
         Raises UnknownSymbolError before anything is created.
         """
         # First, so that an unknown symbol leaves no feed behind.
-        if not self.upstream.knows(symbol):
-            raise UnknownSymbolError(
-                f"unknown symbol {symbol}: not one of {self.upstream.name}",
-                hint="`qcfeed feeds` lists the live symbols",
-            )
+        self.check_symbol(symbol)
         feed = self.feeds.get(symbol)
         if feed is None:
             epoch = f"{self._nonce:04x}{next(self._epochs):x}"
@@ -90,6 +86,14 @@ class Hub:
         for observer in self.observers:
             observer(subscriber)
         return subscriber
+
+    def check_symbol(self, symbol: Symbol) -> None:
+        """Raises UnknownSymbolError if the upstream does not have the symbol."""
+        if not self.upstream.knows(symbol):
+            raise UnknownSymbolError(
+                f"unknown symbol {symbol}: not one of {self.upstream.name}",
+                hint="`qcfeed feeds` lists the live symbols",
+            )
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """End one subscription; idempotent."""

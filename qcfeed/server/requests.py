@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from qcfeed.access.request_throttle import SYMBOLS_PER_REQUEST
 from qcfeed.errors import InvalidSymbolError, UnknownSymbolError
 from qcfeed.model import symbol as symbols
 from qcfeed.model.json_errors import JSON_ERRORS
-from qcfeed.model.messages import Action, Error, Pong, SlowPolicy, Subscribed, decode_request
+from qcfeed.model.messages import (
+    Action,
+    Error,
+    Pong,
+    Request,
+    SlowPolicy,
+    Subscribed,
+    decode_request,
+)
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
-from qcfeed.server.rate_limit import TokenBucket
+from qcfeed.server.refused_symbols import RefusedSymbols
+from qcfeed.server.request_limits import RequestLimits, error
 from qcfeed.ws.connection import Connection, State
 
 if TYPE_CHECKING:
@@ -18,25 +29,31 @@ if TYPE_CHECKING:
 
 
 class Requests:
-    """Answers requests. ``rate`` limits new subscriptions, over all connections."""
+    """Answers requests; a request gets at most one error. ``limits``: how many requests may come."""
 
-    def __init__(self, host: Gateway, rate: TokenBucket) -> None:
+    def __init__(self, host: Gateway, limits: RequestLimits) -> None:
         self._host = host
-        self._rate = rate
+        self._limits = limits
 
     def answer(self, connection: Connection, text: str) -> None:
         """Answer one text message of a client."""
+        if not self._limits.admit(connection):
+            return
         try:
             request = decode_request(text)
-        except JSON_ERRORS as error:
+        except JSON_ERRORS as problem:
             if not self._host.sessions.refuse_request(connection):
-                connection.send(Error("bad_request", f"not a request: {error}"))
+                connection.send(Error("bad_request", f"not a request: {problem}"))
             return
+        if request.symbols:
+            self._limits.charge(connection, len(request.symbols) / SYMBOLS_PER_REQUEST)
         if request.action is Action.AUTHENTICATE:
             self._host.sessions.authenticate(connection, request.token)
-        elif self._host.sessions.refuse_request(connection):
-            return
-        elif request.action is Action.PING:
+        elif not self._host.sessions.refuse_request(connection):
+            self._execute(connection, request)
+
+    def _execute(self, connection: Connection, request: Request) -> None:
+        if request.action is Action.PING:
             connection.send(Pong())
         elif request.action is Action.SLOW:
             self._set_policy(connection, request.policy)
@@ -44,6 +61,8 @@ class Requests:
             connection.send(
                 Error("fixed_symbol", "this connection's symbol is fixed; use /stream for others")
             )
+        elif len(request.symbols) > self._host.config.max_symbols:
+            self._refuse(connection, self._symbol_limit())
         elif request.action is Action.SUBSCRIBE:
             self._subscribe(connection, request.symbols)
         else:
@@ -60,61 +79,72 @@ class Requests:
             if connection.backlog.must_disconnect:  # it is over its limit already
                 connection.disconnect_slow()
 
-    def _subscribe(self, connection: Connection, names: list[str]) -> None:
-        if len(names) > self._host.config.max_symbols:
-            self._refuse(connection, self._symbol_limit())
-            return
-        for name in names:
-            error = self._subscribe_one(connection, name)
-            if error is not None:
-                self._refuse(connection, error)
-            # A reply to a client that does not read may have ended the connection.
-            if connection.state is not State.OPEN:
-                return
-        connection.send(Subscribed(sorted(connection.subscribers)))
+    def _subscribe(self, connection: Connection, names: Sequence[str]) -> None:
+        refused = RefusedSymbols()
+        for number, name in enumerate(names):
+            problem = self._subscribe_one(connection, name)
+            if problem is None:
+                continue
+            refused.add(name, problem)
+            if problem.retryable:  # a limit is reached: it applies to the others too
+                left = (each for each in names[number + 1 :] if each not in connection.subscribers)
+                refused.add_all(left, problem)
+                break
+        self._confirm(connection, refused)
         # After the confirmation, so that it precedes the first quote.
         connection.catch_up()
+
+    def _confirm(self, connection: Connection, refused: RefusedSymbols) -> None:
+        """Tell which symbols were refused, and which the connection has now."""
+        if refused.error is not None:
+            for code, count in refused.counts.items():
+                self._host.count_refusal(code, count)
+            connection.send(refused.error)
+        # A reply to a client that does not read may have ended the connection.
+        if connection.state is State.OPEN:
+            connection.send(Subscribed(sorted(connection.subscribers)))
 
     def _subscribe_one(self, connection: Connection, name: str) -> Error | None:
         try:
             symbol = symbols.parse(name)
-        except InvalidSymbolError as error:
-            return _invalid(error, name)
+        except InvalidSymbolError as problem:
+            return _invalid(problem, name)
         if symbol in connection.subscribers:
             return None
         if (forbidden := self._host.sessions.forbids(connection, symbol)) is not None:
             return forbidden
         if len(connection.subscribers) >= self._host.config.max_symbols:
             return self._symbol_limit(symbol)
-        if not self._rate.take(self._host.now()):
-            message = f"more than {self._host.config.subscribe_rate:g} new subscriptions per second"
-            return Error("subscribe_rate", message, symbol, retryable=True)
         try:
+            excess = self._host.check_subscription(connection.clients, symbol)
+            if excess is not None:
+                return error(excess, symbol)
             self._host.subscribe(connection, symbol)
-        except UnknownSymbolError as error:
-            return Error(error.code, error.message, symbol)
+        except UnknownSymbolError as problem:
+            return Error(problem.code, problem.message, symbol)
         return None
 
     def _symbol_limit(self, symbol: Symbol | None = None) -> Error:
         limit = self._host.config.max_symbols
         return Error("symbol_limit", f"a connection has at most {limit} symbols", symbol)
 
-    def _refuse(self, connection: Connection, error: Error) -> None:
-        self._host.count_refusal(error.code)
-        connection.send(error)
+    def _refuse(self, connection: Connection, problem: Error) -> None:
+        self._host.count_refusal(problem.code)
+        connection.send(problem)
 
-    def _unsubscribe(self, connection: Connection, names: list[str]) -> None:
+    def _unsubscribe(self, connection: Connection, names: Sequence[str]) -> None:
+        refused = RefusedSymbols()
         for name in names:
             try:
                 symbol = symbols.parse(name)
-            except InvalidSymbolError as error:
-                self._refuse(connection, _invalid(error, name))
+            except InvalidSymbolError as problem:
+                refused.add(name, _invalid(problem, name))
                 continue
             subscriber = connection.subscribers.pop(symbol, None)
             if subscriber is not None:
-                self._host.unsubscribe(subscriber)
-        connection.send(Subscribed(sorted(connection.subscribers)))
+                self._host.unsubscribe(connection, subscriber)
+        self._confirm(connection, refused)
 
 
-def _invalid(error: InvalidSymbolError, name: str) -> Error:
-    return Error(error.code, f"{error.message}: {error.hint}", name[:32])
+def _invalid(problem: InvalidSymbolError, name: str) -> Error:
+    return Error(problem.code, f"{problem.message}: {problem.hint}", name[:32])

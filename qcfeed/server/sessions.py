@@ -63,6 +63,9 @@ class Sessions:
             message = "a connection keeps its name; open another connection for another one"
             connection.send(Error("identity_changed", message))
             return
+        if known is None and (excess := self._host.clients.identify(connection, identity.name)):
+            connection.close(CloseCode.TOO_MANY_REQUESTS, excess.message)
+            return
         wall = self._authenticator.wall()
         session.begin(identity, self._authenticator.revision, wall)
         left = None if identity.ends_at is None else _milliseconds(identity.ends_at - wall)
@@ -123,7 +126,6 @@ class Sessions:
             subscriber = connection.subscribers.get(symbol)
             if subscriber is None:  # the connection was closed meanwhile
                 break
-            self._host.unsubscribe(subscriber)
             message = _not_allowed(symbol, session.identity).message
             connection.evict(subscriber, CloseCode.FORBIDDEN, message)
         return bool(ended)

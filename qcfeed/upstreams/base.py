@@ -58,6 +58,13 @@ class Upstream(Protocol):
         """
         return True
 
+    def lists(self, symbol: Symbol) -> bool:
+        """Whether the symbol is sure to exist; False if only the upstream itself can say.
+
+        A client may open only so many feeds per second of symbols that are not listed.
+        """
+        return self.knows(symbol)
+
     def symbols(self) -> Sequence[Symbol]:
         """All symbols, if they are known without asking the upstream; else empty."""
         return ()

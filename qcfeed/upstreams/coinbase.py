@@ -91,6 +91,9 @@ class Coinbase(Upstream):
             return symbol in self._products.names
         return _PRODUCT.fullmatch(symbol) is not None
 
+    def lists(self, symbol: Symbol) -> bool:
+        return self._exists(symbol)
+
     def health(self) -> UpstreamHealth:
         return self._health
 

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 from wsproto.frame_protocol import CloseReason
 
+from qcfeed.access.client_limits import ClientUsage
 from qcfeed.access.grants import Identity
+from qcfeed.access.request_throttle import RequestThrottle
 from qcfeed.feed import flush
 from qcfeed.feed.slow_consumer import Backlog
 from qcfeed.feed.subscriber import Subscriber
@@ -23,7 +25,17 @@ from qcfeed.model.symbol import Symbol
 from qcfeed.net import kernel_buffers
 from qcfeed.ws.handshake import Accepted
 from qcfeed.ws.hosts import ConnectionHost
-from qcfeed.ws.inbound import Close, Inbound, InboundEvent, Ping, Text, Violation, parse_bare_frame
+from qcfeed.ws.inbound import (
+    Close,
+    Fragment,
+    Inbound,
+    InboundEvent,
+    Ping,
+    Pong,
+    Text,
+    Violation,
+    parse_bare_frame,
+)
 
 if TYPE_CHECKING:
     from qcfeed.ws.pending import PendingConnection
@@ -49,13 +61,14 @@ class Connection(asyncio.Protocol):
     """One WebSocket connection, a ``Consumer`` of feeds. Its host makes the decisions."""
 
     __slots__ = (
+        "_held_input",
         "_host",
         "_ignore_input",
         "_inbound",
         "_reply_bytes",
         "_unsent",
         "backlog",
-        "client",
+        "clients",
         "compressed",
         "deadline",
         "last_received_at",
@@ -71,6 +84,7 @@ class Connection(asyncio.Protocol):
         "stalled_since",
         "state",
         "subscribers",
+        "throttle",
         "transport",
         "writable",
         "write",
@@ -92,9 +106,13 @@ class Connection(asyncio.Protocol):
         """Whether the connection is open and nothing written before is still unsent."""
         self._ignore_input = False
         """Whether further input is discarded, because the client has closed or broken the protocol."""
+        self._held_input: asyncio.TimerHandle | None = None
+        """Due when the input that is held back is handled; None if none is."""
         self._reply_bytes = 0
         """Bytes of replies queued since the connection stalled."""
         self.serial = pending.serial
+        self.throttle: RequestThrottle | None = None
+        """Limits its requests; None until its first one."""
         self.state = State.OPEN
         self.single_symbol = accepted.symbol is not None
         """Whether this is a /quotes/{symbol} connection, whose symbol cannot change."""
@@ -105,8 +123,8 @@ class Connection(asyncio.Protocol):
         self.missed_at: float | None = None
         """Loop time at which quotes were last conflated or dropped for this connection."""
         self.peer = pending.peer
-        self.client = pending.client
-        """The client that this connection counts towards."""
+        self.clients: tuple[ClientUsage, ...] = ()
+        """The clients that this connection counts towards: its address, then its API key."""
         self.session = accepted.session
         """Who it is authenticated as; None in a service without authentication."""
         self.opened_at = self.last_received_at = host.now()
@@ -152,8 +170,27 @@ class Connection(asyncio.Protocol):
                 self._handle(bare)
                 return
             self._inbound = self.new_inbound()
+        self._handle_input(data)
+
+    def _handle_input(self, data: bytes) -> None:
+        """Parse and handle ``data``, frame by frame, until the input is paused."""
+        assert self._inbound is not None  # noqa: S101 - for mypy
         for event in self._inbound.feed(data):
             self._handle(event)
+            if self._held_input is not None:
+                return
+
+    def pause_input(self, seconds: float) -> None:
+        """Read nothing from the client for so long; frames that were read wait unparsed."""
+        if self._held_input is None:
+            self.transport.pause_reading()
+            loop = asyncio.get_running_loop()
+            self._held_input = loop.call_later(seconds, self._resume_input)
+
+    def _resume_input(self) -> None:
+        self._held_input = None
+        self.transport.resume_reading()
+        self._handle_input(b"")
 
     def new_inbound(self) -> Inbound:
         """The parser of the client's frames."""
@@ -187,6 +224,8 @@ class Connection(asyncio.Protocol):
         # The current batch may still write to this connection; ``len`` claims that everything was
         # sent.
         self.write, self.push = _discard, len
+        if self._held_input is not None:
+            self._held_input.cancel()
         self.state = State.CLOSED
         self._host.on_closed(self)
 
@@ -199,8 +238,11 @@ class Connection(asyncio.Protocol):
             # After our close frame only the peer's close frame counts, but a broken stream has
             # none.
             self._ignore_input |= isinstance(event, Violation) and event.final
+        elif isinstance(event, (Pong, Fragment)):
+            self._host.on_frame(self)
         elif isinstance(event, Ping):
             self._reply(frames.frame(frames.Opcode.PONG, event.payload))
+            self._host.on_frame(self)
         elif isinstance(event, Text):
             self._host.on_request(self, event.text)
         elif isinstance(event, Violation):
@@ -236,6 +278,11 @@ class Connection(asyncio.Protocol):
     def identity(self) -> Identity | None:
         """Who the client is, by the name of its key or token; None if it has not authenticated, or nobody does."""
         return None if self.session is None else self.session.identity
+
+    @property
+    def client(self) -> str:
+        """The client of its address (client_address.py)."""
+        return self.clients[0].name if self.clients else ""
 
     @property
     def connected(self) -> bool:
@@ -284,7 +331,8 @@ class Connection(asyncio.Protocol):
 
     def evict(self, subscriber: Subscriber, code: CloseCode, reason: str) -> None:
         """The feed has ended ``subscriber``: report it, or close if no subscriber is left."""
-        self.subscribers.pop(subscriber.symbol, None)
+        if self.subscribers.pop(subscriber.symbol, None) is not None:
+            self._host.unsubscribe(self, subscriber)
         if self.state is not State.OPEN:
             return
         if self.single_symbol or not self.subscribers:
@@ -334,7 +382,7 @@ class Connection(asyncio.Protocol):
         # closed connection and report them as orphans.
         subscribers, self.subscribers = self.subscribers, {}
         for subscriber in subscribers.values():
-            self._host.unsubscribe(subscriber)
+            self._host.unsubscribe(self, subscriber)
         self.state = State.CLOSING
         self.writable = False
         self.deadline = self._host.now() + (CLOSE_TIMEOUT if within is None else within)

@@ -64,11 +64,14 @@ class ConnectionHost(Protocol):
     def subscribe(self, connection: Connection, symbol: Symbol) -> Subscriber:
         """Subscribe ``connection`` to ``symbol``. Raises UnknownSymbolError."""
 
-    def unsubscribe(self, subscriber: Subscriber) -> None:
-        """End one subscription; idempotent."""
+    def unsubscribe(self, connection: Connection, subscriber: Subscriber) -> None:
+        """``subscriber`` is no longer one of the connection's: end it, unless it has ended already."""
 
     def on_request(self, connection: Connection, text: str) -> None:
         """The client sent a text message."""
+
+    def on_frame(self, connection: Connection) -> None:
+        """The client sent a ping, a pong or a fragment."""
 
     def on_caught_up(self, connection: Connection) -> None:
         """The connection was sent its backlog, or as much of it as the kernel accepted."""

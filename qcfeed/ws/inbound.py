@@ -28,6 +28,10 @@ class Pong(NamedTuple):
     """A pong, solicited or not."""
 
 
+class Fragment(NamedTuple):
+    """A fragment of a message that is not complete yet."""
+
+
 class Close(NamedTuple):
     """A close frame; ``code`` is 1005 if it has none (RFC 6455 section 7.1.5)."""
 
@@ -42,9 +46,10 @@ class Violation(NamedTuple):
     final: bool = False
 
 
-InboundEvent: TypeAlias = Text | Ping | Pong | Close | Violation
+InboundEvent: TypeAlias = Text | Ping | Pong | Fragment | Close | Violation
 
 _PONG = Pong()
+_FRAGMENT = Fragment()
 _USUAL = (CloseReason.NORMAL_CLOSURE, CloseReason.GOING_AWAY)
 
 
@@ -84,9 +89,7 @@ class Inbound:
         self._frames.receive_bytes(data)
         try:
             for frame in self._frames.received_frames():
-                heard = self._of_frame(frame.opcode, frame.payload, frame.message_finished)
-                if heard is not None:
-                    yield heard
+                yield self._of_frame(frame.opcode, frame.payload, frame.message_finished)
         except ParseFailed as error:
             code = CloseCode(error.code)
             reason = self._too_big() if code is CloseCode.MESSAGE_TOO_BIG else str(error)
@@ -97,7 +100,7 @@ class Inbound:
         """Fragments kept of an unfinished message."""
         return len(self._text)
 
-    def _of_frame(self, opcode: Opcode, payload: object, finished: bool) -> InboundEvent | None:
+    def _of_frame(self, opcode: Opcode, payload: object, finished: bool) -> InboundEvent:
         if opcode is Opcode.CLOSE:
             return Close(cast("tuple[int, str]", payload)[0])
         if opcode is Opcode.PONG:
@@ -112,12 +115,12 @@ class Inbound:
         """A piece of a binary message. This service has none; tests/conformance echoes them."""
         return Violation(CloseCode.UNSUPPORTED_DATA, "messages must be JSON text")
 
-    def _of_text(self, piece: str, finished: bool) -> InboundEvent | None:
+    def _of_text(self, piece: str, finished: bool) -> InboundEvent:
         if piece:  # an unlimited number of empty fragments must not grow the list
             self._text.append(piece)
             self._size += len(piece) if piece.isascii() else len(piece.encode())
         if not finished and self._size <= self._limit:
-            return None
+            return _FRAGMENT
         text, size = "".join(self._text), self._size
         self._text.clear()
         self._size = 0

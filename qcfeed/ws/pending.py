@@ -10,8 +10,8 @@ import asyncio
 from http import HTTPStatus
 from typing import cast
 
-from qcfeed.access.client_address import client_of
-from qcfeed.net.acceptor import Address
+from qcfeed.access.client_address import Address, client_of, join_host_port
+from qcfeed.access.client_limits import ClientUsage
 from qcfeed.net.transport import Transport
 from qcfeed.ws.hosts import PendingHost
 from qcfeed.ws.refusal import Refusal
@@ -29,7 +29,17 @@ NOT_FOUND = Refusal(
 class PendingConnection(asyncio.Protocol):
     """An accepted connection until its request head is complete. Its host makes the decisions."""
 
-    __slots__ = ("_host", "_reader", "_refused", "address", "deadline", "serial", "transport")
+    __slots__ = (
+        "_host",
+        "_reader",
+        "_refused",
+        "address",
+        "clients",
+        "deadline",
+        "serial",
+        "transport",
+        "verdict",
+    )
 
     transport: Transport
 
@@ -37,6 +47,10 @@ class PendingConnection(asyncio.Protocol):
         self._host = host
         self._reader = HeadReader()
         self._refused = False
+        self.clients: tuple[ClientUsage, ...] = ()
+        """The clients that it counts towards: its address, then its API key; empty while not known."""
+        self.verdict: Refusal | None = None
+        """The answer to whatever the client sends, if it is clear already."""
         self.serial = serial
         self.address = address
         """The client's address: that of the peer, or the one that a trusted proxy names."""
@@ -45,7 +59,7 @@ class PendingConnection(asyncio.Protocol):
     @property
     def peer(self) -> str:
         """The client's address and port, for display."""
-        return f"{self.address[0]}:{self.address[1]}"
+        return join_host_port(*self.address[:2])
 
     @property
     def client(self) -> str:
@@ -59,6 +73,9 @@ class PendingConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return  # discard further input
+        if self.verdict is not None:
+            self.refuse(self.verdict)
+            return
         head = self._reader.feed(data)
         if isinstance(head, Refusal):
             self.refuse(head)
@@ -75,8 +92,8 @@ class PendingConnection(asyncio.Protocol):
         if isinstance(decision, Refusal):
             self.refuse(decision)
             return
-        self._finish()
         connection = self._host.accept_upgrade(self, decision)
+        self._finish()
         self.transport.set_protocol(connection)
         connection.start(decision)
         # A client may send its first frames without waiting for the answer.

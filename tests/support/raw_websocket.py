@@ -112,13 +112,16 @@ class RawClient:
         self.port: int = writer.get_extra_info("sockname")[1]
 
     @classmethod
-    async def connect(cls, port: int, *, receive_buffer: int | None = None) -> RawClient:
-        """``receive_buffer``: size of the kernel's receive buffer in bytes."""
+    async def connect(
+        cls, port: int, *, receive_buffer: int | None = None, source: str = "127.0.0.1"
+    ) -> RawClient:
+        """``receive_buffer``: size of the kernel's receive buffer in bytes. ``source``: its own address."""
         sock = socket.socket(proto=socket.IPPROTO_TCP)
         sock.setblocking(False)
         try:
             if receive_buffer is not None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            sock.bind((source, 0))
             await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
         except BaseException:
             sock.close()
@@ -129,10 +132,15 @@ class RawClient:
 
     @classmethod
     async def upgraded(
-        cls, port: int, target: str = "/quotes/AAPL", *, receive_buffer: int | None = None
+        cls,
+        port: int,
+        target: str = "/quotes/AAPL",
+        *,
+        receive_buffer: int | None = None,
+        source: str = "127.0.0.1",
     ) -> RawClient:
         """Connect and upgrade (RFC 6455); frames follow."""
-        client = await cls.connect(port, receive_buffer=receive_buffer)
+        client = await cls.connect(port, receive_buffer=receive_buffer, source=source)
         client.send(head(target))
         answer = await client.response()
         assert answer.status == 101, answer

@@ -63,13 +63,19 @@ class Running:
         return self.service.hub.feeds[Symbol(symbol)]
 
     async def client(
-        self, target: str = "/quotes/AAPL", *, receive_buffer: int | None = None
+        self,
+        target: str = "/quotes/AAPL",
+        *,
+        receive_buffer: int | None = None,
+        source: str = "127.0.0.1",
     ) -> RawClient:
-        return await RawClient.upgraded(self.port, target, receive_buffer=receive_buffer)
+        return await RawClient.upgraded(
+            self.port, target, receive_buffer=receive_buffer, source=source
+        )
 
-    async def stream(self, *symbols: str) -> RawClient:
+    async def stream(self, *symbols: str, source: str = "127.0.0.1") -> RawClient:
         """A client of /stream, subscribed to ``symbols``."""
-        client = await self.client("/stream")
+        client = await self.client("/stream", source=source)
         if symbols:
             client.send(request("subscribe", *symbols))
             said = await client.message("subscribed")

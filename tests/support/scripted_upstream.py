@@ -46,6 +46,8 @@ class ScriptedUpstream:
     def knows(self, symbol: Symbol) -> bool:
         return True
 
+    lists = knows
+
     def symbols(self) -> Sequence[Symbol]:
         return ()
 

@@ -224,7 +224,7 @@ async def test_a_peer_that_floods_without_reading_costs_bounded_memory(
     start: Start, quick_goodbye: float, again: bytes, code: str
 ) -> None:
     """Unread replies are limited to the send buffer, long before the stall timeout."""
-    running = await start(send_buffer=8_192)
+    running = await start(send_buffer=8_192, request_rate=0)
     client = await running.client("/stream", receive_buffer=4_096)
     client.deafen()
     before = psutil.Process().memory_info().rss

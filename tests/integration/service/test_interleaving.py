@@ -100,7 +100,7 @@ async def pinging(checked: Checked) -> int:
 async def test_pings_both_ways_and_a_close_amid_quotes_at_full_rate(
     start: Start, query: str
 ) -> None:
-    running = await start(upstream="sim:?rate=max", ping_interval=0.02)
+    running = await start(upstream="sim:?rate=max", ping_interval=0.02, request_rate=0)
     async with await connected(running, query) as client:
         checked = Checked(client, compressed="compress" in query)
         pings = await pinging(checked)

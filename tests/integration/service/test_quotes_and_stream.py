@@ -141,8 +141,12 @@ async def test_a_bad_request_gets_an_error_and_the_connection_stays_open(
 async def test_good_symbols_beside_bad_ones_are_served(running: Running) -> None:
     async with await running.stream() as client:
         client.send(request("subscribe", "nosuch", "AAPL", "../../etc/passwd", "MSFT"))
-        errors = [await client.message("error") for _ in range(2)]
-        assert [error["symbol"] for error in errors] == ["NOSUCH", "../../etc/passwd"]
+        error = await client.message("error", "subscribed")
+        assert (error["code"], error["symbol"]) == ("unknown_symbol", "NOSUCH")
+        assert error["refused"] == [
+            {"symbol": "nosuch", "code": "unknown_symbol"},
+            {"symbol": "../../etc/passwd", "code": "invalid_symbol"},
+        ]
         assert (await client.message("subscribed"))["symbols"] == ["AAPL", "MSFT"]
     await running.balanced()
 

@@ -1,0 +1,78 @@
+"""Applies the limits of requests per second: of the connection, and of its clients.
+
+A refused request is answered with one error, and nothing is read from the connection for a moment. So
+a client that floods the service costs one message per pause, and its data waits in its own kernel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from qcfeed.access.client_limits import Excess
+from qcfeed.access.request_throttle import RequestThrottle, pause
+from qcfeed.config import Config
+from qcfeed.model.messages import CloseCode, Error
+from qcfeed.ws.connection import Connection
+
+CLOSE_WITHIN = 2.0
+"""Seconds that a connection has to answer the close frame for too many requests."""
+
+
+class RequestLimits:
+    """``count``: counts a refusal, by its code."""
+
+    def __init__(
+        self, config: Config, now: Callable[[], float], count: Callable[[str], None]
+    ) -> None:
+        self._rate = config.request_rate
+        self._now = now
+        self._count = count
+
+    def admit(self, connection: Connection, cost: float = 1.0) -> bool:
+        """Charge a request; if there were too many, tell the client, and pause or close it."""
+        excess = self._excess(connection, cost)
+        if excess is None:
+            return True
+        self._count(excess.code)
+        if self._throttle(connection).strike(self._now()):
+            connection.close(CloseCode.TOO_MANY_REQUESTS, excess.message, within=CLOSE_WITHIN)
+            connection.pause_input(2 * CLOSE_WITHIN)  # what it still sends is never read
+        else:
+            connection.send(error(excess))
+            connection.pause_input(pause(excess.wait))
+        return False
+
+    def charge(self, connection: Connection, cost: float) -> None:
+        """Charge a request that turned out to cost more; the next one waits for as much longer."""
+        now = self._now()
+        self._throttle(connection).charge(now, cost)
+        for client in connection.clients:
+            client.charge_request(now, cost)
+
+    def _excess(self, connection: Connection, cost: float) -> Excess | None:
+        now = self._now()
+        throttle = self._throttle(connection)
+        if excess := throttle.check(now):
+            return excess
+        for client in connection.clients:
+            if excess := client.check_request(now):
+                return excess
+        self.charge(connection, cost)
+        return None
+
+    def _throttle(self, connection: Connection) -> RequestThrottle:
+        if connection.throttle is None:
+            connection.throttle = RequestThrottle(self._rate, self._now())
+        return connection.throttle
+
+
+def error(excess: Excess, symbol: str | None = None) -> Error:
+    """The error message for a limit that is reached."""
+    return Error(
+        excess.code,
+        excess.message,
+        symbol,
+        retryable=excess.wait > 0,
+        retry_after_ms=math.ceil(excess.wait * 1000),
+    )
