@@ -300,11 +300,15 @@ class Gateway:
 
     def on_frame(self, connection: Connection) -> None:
         """Charge a ping, a pong or a fragment."""
-        self._limits.admit(connection, FRAME_COST)
+        self._limits.timed(self._limits.admit, connection, FRAME_COST)
 
     def on_request(self, connection: Connection, text: str) -> None:
         """Answer one text message of a client."""
-        self._requests.answer(connection, text)
+        self._limits.timed(self._requests.answer, connection, text)
+
+    def busy_for(self) -> float:
+        """Seconds for which requests should wait, because they have used their share of the time; or 0."""
+        return self._limits.busy_for()
 
     def subscribe(self, connection: Connection, symbol: Symbol) -> Subscriber:
         """Subscribe ``connection`` to ``symbol``. Raises UnknownSymbolError."""

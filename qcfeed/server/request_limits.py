@@ -7,16 +7,28 @@ a client that floods the service costs one message per pause, and its data waits
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
+from typing import ParamSpec
 
 from qcfeed.access.client_limits import Excess
+from qcfeed.access.rate_limit import TokenBucket
 from qcfeed.access.request_throttle import RequestThrottle, pause
 from qcfeed.config import Config
 from qcfeed.model.messages import CloseCode, Error
 from qcfeed.ws.connection import Connection
 
+TIME_SHARE, TIME_BURST = 0.2, 0.02
+"""The share of the loop's time that all requests together may take, and the seconds at once.
+
+The rest is for quotes. Requests above it wait unread, and no client is told: it need not be at fault.
+"""
+LEAST_WAIT = 0.01
+"""Seconds that a request waits at least, so that thousands of waiting ones take no time themselves."""
 CLOSE_WITHIN = 2.0
 """Seconds that a connection has to answer the close frame for too many requests."""
+
+Asked = ParamSpec("Asked")
 
 
 class RequestLimits:
@@ -28,6 +40,23 @@ class RequestLimits:
         self._rate = config.request_rate
         self._now = now
         self._count = count
+        self._time = TokenBucket(TIME_SHARE, TIME_BURST, now())
+        """The seconds that requests may take."""
+
+    def timed(
+        self, answer: Callable[Asked, object], *request: Asked.args, **no: Asked.kwargs
+    ) -> None:
+        """Answer a request, and charge the time that it takes."""
+        since = time.perf_counter()
+        try:
+            answer(*request, **no)
+        finally:
+            self._time.charge(self._now(), time.perf_counter() - since)
+
+    def busy_for(self) -> float:
+        """Seconds for which requests should wait, because they have used their share of the time; or 0."""
+        wait = self._time.wait(self._now(), 0)
+        return wait and max(wait, LEAST_WAIT)
 
     def admit(self, connection: Connection, cost: float = 1.0) -> bool:
         """Charge a request; if there were too many, tell the client, and pause or close it."""

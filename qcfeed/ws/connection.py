@@ -175,10 +175,16 @@ class Connection(asyncio.Protocol):
     def _handle_input(self, data: bytes) -> None:
         """Parse and handle ``data``, frame by frame, until the input is paused."""
         assert self._inbound is not None  # noqa: S101 - for mypy
-        for event in self._inbound.feed(data):
+        self._inbound.receive(data)
+        events = self._inbound.events()
+        while not self._must_wait() and (event := next(events, None)) is not None:
             self._handle(event)
-            if self._held_input is not None:
-                return
+
+    def _must_wait(self) -> bool:
+        """Whether the input is paused; pauses it if all requests together take too much time."""
+        if self._held_input is None and (seconds := self._host.busy_for()):
+            self.pause_input(seconds)
+        return self._held_input is not None
 
     def pause_input(self, seconds: float) -> None:
         """Read nothing from the client for so long; frames that were read wait unparsed."""

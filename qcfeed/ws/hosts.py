@@ -70,6 +70,9 @@ class ConnectionHost(Protocol):
     def on_request(self, connection: Connection, text: str) -> None:
         """The client sent a text message."""
 
+    def busy_for(self) -> float:
+        """Seconds for which requests should wait, because they have used their share of the time; or 0."""
+
     def on_frame(self, connection: Connection) -> None:
         """The client sent a ping, a pong or a fragment."""
 

@@ -86,7 +86,15 @@ class Inbound:
 
     def feed(self, data: bytes) -> Iterator[InboundEvent]:
         """The events that these bytes complete."""
+        self.receive(data)
+        return self.events()
+
+    def receive(self, data: bytes) -> None:
+        """Keep these bytes until ``events`` parses them."""
         self._frames.receive_bytes(data)
+
+    def events(self) -> Iterator[InboundEvent]:
+        """The events that the bytes received complete, parsed one by one: a caller may stop in between."""
         try:
             for frame in self._frames.received_frames():
                 yield self._of_frame(frame.opcode, frame.payload, frame.message_finished)
