@@ -20,8 +20,6 @@ log = logging.getLogger("qcfeed.clients")
 
 ANSWERED = 16
 """Connections above a client's limit that are told so; further ones are reset."""
-_LOG_INTERVAL = 10.0
-"""Seconds between two log lines about limits."""
 
 
 class Clients:
@@ -31,8 +29,6 @@ class Clients:
         self._now = now
         self._remote = config.client_limits(loopback=False)
         self._loopback = config.client_limits(loopback=True)
-        self._log_again = 0.0
-        self._not_logged = 0
         self.table = ClientTable(self._limits)
 
     def _limits(self, name: str) -> ClientLimits:
@@ -44,7 +40,7 @@ class Clients:
         """``pending`` belongs to the client ``name``: count its connection, and charge it."""
         usage = self.table.enter(name)
         pending.clients = (*pending.clients, usage)
-        return self._told(usage.connect(self._now()))
+        return self._logged(usage.connect(self._now()))
 
     def is_flooding(self, pending: PendingConnection) -> bool:
         """Whether the client has so many connections that another refusal is not worth its socket."""
@@ -69,14 +65,14 @@ class Clients:
         for symbol in connection.subscribers:
             usage.subscribe(symbol)
         connection.clients = (*connection.clients, usage)
-        return self._told(usage.connect(self._now()))
+        return self._logged(usage.connect(self._now()))
 
     def charge_request(self, pending: PendingConnection) -> Excess | None:
         """Charge a plain HTTP request to its clients."""
         now = self._now()
         for usage in pending.clients:
             if excess := usage.check_request(now):
-                return self._told(excess)
+                return self._logged(excess)
             usage.charge_request(now, 1)
         return None
 
@@ -86,14 +82,14 @@ class Clients:
         """The limit that forbids these clients one more subscription, or None."""
         for usage in clients:
             if excess := usage.check_subscription(symbol):
-                return self._told(excess)
+                return self._logged(excess)
         return None
 
     def check_new_feed(self, clients: tuple[ClientUsage, ...], *, listed: bool) -> Excess | None:
         """Charge these clients a new feed; ``listed``: whether the upstream is sure to have its symbol."""
         for usage in clients:
             if excess := usage.open_feed(self._now(), listed=listed):
-                return self._told(excess)
+                return self._logged(excess)
         return None
 
     def subscribed(self, connection: Connection, symbol: Symbol) -> None:
@@ -106,19 +102,9 @@ class Clients:
         for usage in connection.clients:
             usage.unsubscribe(subscriber.symbol)
 
-    def _told(self, excess: Excess | None) -> Excess | None:
-        """``excess``, after it was logged, if the last line is a while ago."""
-        if excess is None:
-            return None
-        now = self._now()
-        if now < self._log_again:
-            self._not_logged += 1
-            return excess
-        more = (
-            f" ({self._not_logged} more refusals since the last line)" if self._not_logged else ""
-        )
-        log.warning("refused: %s%s", excess.message, more)
-        self._log_again, self._not_logged = now + _LOG_INTERVAL, 0
+    def _logged(self, excess: Excess | None) -> Excess | None:
+        if excess is not None:
+            log.warning("refused: %s", excess.message)  # repeated lines are left out (log_limit.py)
         return excess
 
 

@@ -119,7 +119,7 @@ class Inbound:
             return self._of_text(cast("str", payload), finished)
         return self.of_binary(cast("bytearray", payload), finished)
 
-    def of_binary(self, piece: bytearray, finished: bool) -> InboundEvent | None:  # noqa: ARG002
+    def of_binary(self, piece: bytearray, finished: bool) -> InboundEvent:  # noqa: ARG002
         """A piece of a binary message. This service has none; tests/conformance echoes them."""
         return Violation(CloseCode.UNSUPPORTED_DATA, "messages must be JSON text")
 

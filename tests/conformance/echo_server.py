@@ -16,7 +16,7 @@ from qcfeed.server.gateway import Gateway
 from qcfeed.server.hub import Hub
 from qcfeed.upstreams.simulator import Simulator
 from qcfeed.ws.connection import Connection
-from qcfeed.ws.inbound import Inbound, InboundEvent
+from qcfeed.ws.inbound import Fragment, Inbound, InboundEvent
 
 LARGEST = 2**25
 """Bytes of the largest message; the suite sends 16 MiB."""
@@ -31,13 +31,13 @@ class EchoInbound(Inbound):
         self._connection = connection
         self._pieces = bytearray()
 
-    def of_binary(self, piece: bytearray, finished: bool) -> InboundEvent | None:
+    def of_binary(self, piece: bytearray, finished: bool) -> InboundEvent:
         self._pieces += piece
         if finished:
             if self._connection.connected:
                 self._connection.write(frames.frame(_BINARY, bytes(self._pieces)))
             self._pieces.clear()
-        return None
+        return Fragment()
 
 
 class EchoConnection(Connection):
@@ -58,7 +58,7 @@ class EchoGateway(Gateway):
 
 async def serve() -> None:
     """Serve until the process is ended; the first line of output is the port."""
-    config = Config(max_message_size=LARGEST)
+    config = Config(max_message_size=LARGEST, request_rate=0)
     gateway = EchoGateway(config, Hub(config, Simulator()), None)
     bound = listen.bind("127.0.0.1", 0, "--port")
     port = bound.getsockname()[1]
