@@ -177,7 +177,8 @@ def _held(row: ObjectRow) -> str:
 def _explained(tasks: Survivors) -> Iterator[str]:
     others = tasks.survival.old - tasks.unexplained
     if others > 0 and tasks.reason is not None:
-        yield f"{others:,} others of that age are explained: {tasks.reason.kind.value}"
+        who = "1 other of that age is" if others == 1 else f"{others:,} others of that age are"
+        yield f"{who} explained: {tasks.reason.kind.value}"
 
 
 def _seconds(seconds: float) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,42 @@ def test_an_empty_filter_matches_every_task() -> None:
     for given in ({"site": "a.py"}, {"labels": {"a": None}}, {"older_than": 1.0}, {"name": "*"},
                   {"waiting_on": "x"}):  # fmt: skip
         assert Filter(**given), given
+
+
+@pytest.mark.parametrize(
+    ("given", "fits"),
+    [
+        ({}, True),
+        ({"site": "bot.py"}, True),
+        ({"site": "other.py"}, False),
+        ({"older_than": 60.0}, True),
+        ({"older_than": 60.1}, False),
+        ({"labels": {"symbol": "AAPL"}}, True),
+        ({"labels": {"symbol": None}}, True),
+        ({"labels": {"symbol": "MSFT"}}, False),
+        ({"labels": {"venue": None}}, False),
+        ({"name": "feed *"}, True),
+        ({"name": "feed"}, False),
+        ({"waiting_on": "QUEUE"}, True),
+        ({"waiting_on": "lock"}, False),
+        ({"site": "bot.py", "older_than": 60.1}, False),
+    ],
+)
+def test_a_task_of_a_file_matches_if_it_fits_everything_that_is_given(
+    given: dict[str, Any], fits: bool
+) -> None:
+    wanted = Filter(**given)
+    assert wanted.matches_saved("bot.py:8", {"symbol": "AAPL"}, 60.0, "feed 7", "Queue.get") is fits
+
+
+async def test_matching_tasks_are_counted_by_location_and_function(ledger: Ledger) -> None:
+    tasks = [asyncio.create_task(sleeper(), name=name) for name in ("a1", "a2", "b1")]
+    (counted,) = Filter(name="a*").count(ledger, time.monotonic()).items()
+    assert counted == ((tasks[0].site.location, tasks[0].site.function), 2)  # type: ignore[attr-defined]
+    assert Filter(name="c*").count(ledger, time.monotonic()) == {}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_a_name_that_raises_matches_only_all(ledger: Ledger) -> None:

@@ -99,6 +99,17 @@ def test_of_partly_explained_tasks_only_the_others_count() -> None:
     assert "sound tasks of that age would have ended 605 times" in finding.evidence[1]
 
 
+@pytest.mark.parametrize(
+    ("unexplained", "others"), [(275, None), (274, "1 other"), (200, "75 others")]
+)
+def test_how_many_of_that_age_are_explained_is_told_if_there_are_any(
+    unexplained: int, others: str | None
+) -> None:
+    (finding,) = found(survivors(unexplained=unexplained, reason=Reason(Kind.TIMER)))
+    told = [line for line in finding.evidence if "explained" in line]
+    assert [line.partition(" of ")[0] for line in told] == ([] if others is None else [others])
+
+
 def test_too_few_unexplained_tasks_are_not_reported() -> None:
     assert found(survivors(unexplained=NEEDED_UNKNOWN.old - 1)) == []
     assert len(found(survivors(unexplained=NEEDED_UNKNOWN.old))) == 1

@@ -47,6 +47,18 @@ async def test_an_orphan_with_its_evidence(ledger: Ledger, subscriber: Subscribe
     assert orphans.find(ledger, now) == []
 
 
+async def test_an_orphan_is_short_when_it_is_printed(
+    ledger: Ledger, subscriber: Subscriber
+) -> None:
+    with owned_by(subscriber):
+        task = asyncio.create_task(sleeper())
+    subscriber.closed = True
+    (orphan,) = orphans.find(ledger, time.monotonic())
+    assert re.fullmatch(r"OrphanTask\(serial=\d+, age_s=[\d.e-]+, gone_s=\S+\)", repr(orphan))
+    task.cancel()
+    await ended(task)
+
+
 async def test_grace_spares_those_that_are_only_just_alone(
     ledger: Ledger, subscriber: Subscriber
 ) -> None:

@@ -81,7 +81,9 @@ async def test_tasks_of_another_factory_come_as_records() -> None:
     ledger = chained()
     task, over = asyncio.create_task(forever()), asyncio.create_task(nothing())
     await over
-    (known,) = (each for _, some in LiveTaskScan(ledger) for each in some)
+    scan_ = LiveTaskScan(ledger)
+    (known,) = (each for _, some in scan_ for each in some)
+    assert scan_.live == 1
     assert isinstance(known, TaskRecord)
     assert (known.task, known.labels, known.owner) == (task, {}, None)
     await ended(task)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from qcfeed.diagnostics.abandoned import IS_RELIABLE
 from qcfeed.diagnostics.demand import Kind
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.observations import Survivors
@@ -86,6 +87,32 @@ async def test_a_leak_has_its_location_coroutine_and_wait(stage: Stage) -> None:
     assert found.waits == [("Event.wait", found.examined)]
     assert found.serials == sorted(found.serials)
     assert set(found.serials) <= set(found.survival.serials)
+
+
+async def wait_for_a_future() -> None:
+    forgotten = asyncio.get_running_loop().create_future()
+    await forgotten
+
+
+_kept: list[asyncio.Event] = []
+
+
+async def wait_for_a_known_event() -> None:
+    _kept.append(asyncio.Event())
+    await _kept[-1].wait()
+
+
+@pytest.mark.parametrize(
+    ("function", "nobody_can"),
+    [(forever, True), (wait_for_a_future, True), (wait_for_a_known_event, False)],
+)
+async def test_tasks_that_nobody_can_wake_are_counted(
+    stage: Stage, function: Callable[[], Coroutine[Any, Any, None]], nobody_can: bool
+) -> None:
+    await stage.start(function, 200)
+    (found,) = stage.look()
+    assert found.unwakeable == (found.examined if nobody_can and IS_RELIABLE else 0)
+    _kept.clear()
 
 
 async def test_the_coroutines_of_one_helper_are_judged_apart(stage: Stage) -> None:
