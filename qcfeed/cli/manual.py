@@ -19,7 +19,8 @@ _ENVIRONMENT = {
     "QCFEED_INSTANCE, QCFEED_SOCKET, QCFEED_URL, QCFEED_CONTEXT": (
         "The service, like --instance, --socket, --url and --context."
     ),
-    "QCFEED_TOKEN": "The bearer token for --url, instead of the token file.",
+    "QCFEED_TOKEN": "The bearer token for --url, instead of the token file; for watch and repro, the API key or"
+    " token of a service that demands one.",
     "NO_COLOR, FORCE_COLOR": "Turn colour off; turn it on also in a pipe.",
     "NOTIFY_SOCKET, WATCHDOG_USEC": (
         "Set by systemd; the service reports to it that it is ready and alive."

@@ -12,6 +12,7 @@ import msgspec
 import typer
 
 from qcfeed.cli.context import client, examples, new_app, say
+from qcfeed.cli.credentials import TokenFile, token_source
 from qcfeed.cli.ui import formats, render
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.client import endpoint
@@ -130,6 +131,7 @@ def repro(
             " longer if the service is configured with longer ones.",
         ),
     ] = None,
+    token_file: TokenFile = None,
     output: Annotated[
         ReproFormat,
         typer.Option("-o", "--output", help="table, wide (every column) or json (versioned)."),
@@ -152,6 +154,7 @@ def repro(
     async def status() -> Status:
         return await asyncio.to_thread(control.get, STATUS, Status)
 
+    token = token_source(token_file)()
     plan = ReproPlan(
         symbol=symbols.parse(symbol) if symbol else in_url or symbols.parse(USUAL),
         quiet_symbol=symbols.parse(quiet_symbol),
@@ -159,6 +162,7 @@ def repro(
         cycles=cycles,
         concurrency=concurrency,
         settle=settle,
+        token=token,
     )
     with _ProgressBars() as bars:
         report = asyncio.run(reproduce(server, status, plan, bars))

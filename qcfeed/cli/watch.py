@@ -16,6 +16,7 @@ import typer
 
 from qcfeed.cli import output_files
 from qcfeed.cli.context import client, examples, new_app, options, say
+from qcfeed.cli.credentials import TokenFile, token_source, warn_unencrypted
 from qcfeed.cli.ui.formats import age, plural
 from qcfeed.cli.watch_views import Viewer, WatchFormat, viewer
 from qcfeed.client import endpoint
@@ -46,6 +47,7 @@ app = new_app()
         "qcfeed watch AAPL -o json --count 10 | jq .bid",
         "qcfeed watch AAPL --slow drop-oldest -o json",
         "qcfeed watch AAPL --for 3600 --record quotes.jsonl.gz",
+        "qcfeed watch AAPL --server wss://feed.example --token-file desk-7.key",
     )
 )
 def watch(
@@ -83,6 +85,7 @@ def watch(
             " quotes, drop the oldest, or disconnect. Default: the service's own.",
         ),
     ] = None,
+    token_file: TokenFile = None,
     output: Annotated[
         WatchFormat | None,
         typer.Option("-o", "--output", help="table (default on a terminal) or json (in a pipe)."),
@@ -99,11 +102,15 @@ def watch(
     address, parsed = _watched(symbols, server)
     if address is None:
         address = _endpoint(ctx)
+    token = token_source(token_file)
+    warn_unencrypted(address, token())
     show = viewer(
         parsed, output or (WatchFormat.TABLE if sys.stdout.isatty() else WatchFormat.JSON)
     )
     with show as view, _recorder(record) as write:
-        done = _run(_follow(stream(address, parsed, slow=slow), view, write, count, seconds))
+        done = _run(
+            _follow(stream(address, parsed, slow=slow, token=token), view, write, count, seconds)
+        )
     if not done and (count is not None or seconds is not None):
         raise typer.Exit(ExitStatus.INTERRUPTED)
 

@@ -67,6 +67,7 @@ class Cycler:
     quiet_symbol: Symbol
     concurrency: int
     progress: Progress
+    token: str | None = field(default=None, repr=False)
     retries: int = field(default=0, init=False)
     last_refusal: str = field(default="", init=False)
 
@@ -148,7 +149,11 @@ class Cycler:
 
     async def _connect(self, symbol: Symbol, receive_buffer: int | None = None) -> RawPeer:
         return await RawPeer.connect(
-            self.endpoint, self.address, f"/quotes/{symbol}", receive_buffer=receive_buffer
+            self.endpoint,
+            self.address,
+            f"/quotes/{symbol}",
+            receive_buffer=receive_buffer,
+            token=self.token,
         )
 
     async def _with_retries(self, cycle: Callable[[int], Awaitable[None]], number: int) -> None:

@@ -99,9 +99,16 @@ class RawPeer:
 
     @classmethod
     async def connect(
-        cls, endpoint: Endpoint, address: Address, path: str, *, receive_buffer: int | None = None
+        cls,
+        endpoint: Endpoint,
+        address: Address,
+        path: str,
+        *,
+        receive_buffer: int | None = None,
+        token: str | None = None,
     ) -> RawPeer:
         """Connect and upgrade. ``receive_buffer``: size of the kernel's receive buffer in bytes.
+        ``token``: the API key or token to present.
 
         Raises RetryableError if a retry may succeed, otherwise a QcfeedError with the server's message.
         """
@@ -111,7 +118,7 @@ class RawPeer:
         try:
             if receive_buffer is not None:  # before the connect, which announces the window
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-            await peer._upgrade(endpoint, address, path)
+            await peer._upgrade(endpoint, address, path, token)
         except OSError as error:
             raw.close()
             if error.errno in _TRANSIENT:
@@ -122,17 +129,20 @@ class RawPeer:
             raise
         return peer
 
-    async def _upgrade(self, endpoint: Endpoint, address: Address, path: str) -> None:
+    async def _upgrade(
+        self, endpoint: Endpoint, address: Address, path: str, token: str | None
+    ) -> None:
         await self._loop.sock_connect(self._socket, address.address)
-        await self._send(Request(host=endpoint.authority, target=path))
+        headers = [] if token is None else [(b"Authorization", f"Bearer {token}".encode())]
+        await self._send(Request(host=endpoint.authority, target=path, extra_headers=headers))
         answer = await self._next(AcceptConnection, RejectConnection)
         if isinstance(answer, RejectConnection):
-            headers = {name.lower(): value for name, value in answer.headers}
+            received = {name.lower(): value for name, value in answer.headers}
             raise refusals.from_http(
                 self._url,
                 answer.status_code,
                 await self._body(),
-                headers.get(b"retry-after", b"").decode("ascii", "replace"),
+                received.get(b"retry-after", b"").decode("ascii", "replace"),
             )
 
     async def _body(self) -> bytes:

@@ -31,6 +31,14 @@ _BY_STATUS: dict[int, type[QcfeedError]] = {
 _BY_CODE: dict[str, type[QcfeedError]] = {
     "invalid_symbol": InvalidSymbolError,
     "unknown_symbol": UnknownSymbolError,
+    "unauthenticated": NotAllowedError,
+    "invalid_token": NotAllowedError,
+    "forbidden": NotAllowedError,
+}
+_HINTS: dict[str, str] = {
+    "unauthenticated": "give its API key or token: --token-file FILE, or set QCFEED_TOKEN",
+    "invalid_token": "is it the right one? `qcfeed keys list` on the service's side shows the valid names",
+    "forbidden": "ask the operator of the service for a key that allows it",
 }
 _BY_CLOSE: dict[int, type[QcfeedError]] = {
     CloseCode.UNAUTHENTICATED: NotAllowedError,
@@ -63,7 +71,9 @@ def from_http(
         wait = float(retry_after) if retry_after and retry_after.isdecimal() else 0.0
         return RetryableError(f"refused with {status}: {why}", wait)
     kind = _BY_CODE.get(code) or _BY_STATUS.get(status, UnreachableError)
-    hint = "is this the port for quotes? see `qcfeed status`" if kind is UnreachableError else None
+    hint = _HINTS.get(code)
+    if kind is UnreachableError:
+        hint = "is this the port for quotes? see `qcfeed status`"
     return kind(f"{url} answered {status}: {why}", hint=hint)
 
 
@@ -72,7 +82,8 @@ def from_error(error: messages.Error) -> QcfeedError | RetryableError:
     if error.retryable:
         wait = error.retry_after_ms / 1000
         return RetryableError(f"refused: {_printable(error.message)}", wait)
-    return _BY_CODE.get(error.code, UsageError)(_printable(error.message))
+    kind = _BY_CODE.get(error.code, UsageError)
+    return kind(_printable(error.message), hint=_HINTS.get(error.code))
 
 
 def from_close(

@@ -10,7 +10,7 @@ import asyncio
 import math
 import resource
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -78,6 +78,8 @@ class ReproPlan:
     concurrency: int
     quiet_symbol: Symbol = NEVER_TICKS
     settle: float | None = None
+    token: str | None = field(default=None, repr=False)
+    """The API key or token to present."""
 
     def patience(self, mode: Mode) -> float:
         """Seconds within which a service with default options must have released everything.
@@ -109,6 +111,7 @@ async def reproduce(
         quiet_symbol=plan.quiet_symbol,
         concurrency=plan.concurrency,
         progress=progress,
+        token=plan.token,
     )
     results = [await _ModeRun(cycler, status, plan, mode).run() for mode in plan.modes]
     return ReproReport(

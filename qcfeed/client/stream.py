@@ -22,7 +22,7 @@ from qcfeed.errors import UnreachableError
 from qcfeed.feed import backoff
 from qcfeed.model import messages
 from qcfeed.model.json_errors import JSON_ERRORS
-from qcfeed.model.messages import Error, GoingAway, Quote, ServerMessage
+from qcfeed.model.messages import AuthExpiring, Error, GoingAway, Quote, ServerMessage
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
 
@@ -61,11 +61,13 @@ async def stream(
     symbols: Sequence[Symbol],
     *,
     slow: SlowConsumerPolicy | None = None,
+    token: Callable[[], str | None] = lambda: None,
     draw: Callable[[], float] = random.random,
 ) -> AsyncGenerator[Event, None]:
     """Yield the events of ``symbols`` at ``server``, until the caller closes the generator.
 
-    ``slow``: the slow-consumer policy; None: the server's default. A Gap or Repeat precedes the quote
+    ``slow``: the slow-consumer policy; None: the server's default. ``token`` returns the API key or token to
+    present, for each connection and when the one presented expires. A Gap or Repeat precedes the quote
     that shows it. Quotes missed while disconnected are a Gap if the server is still in the same epoch.
     A lost connection is reopened with jittered backoff, and not before the time the server gave.
 
@@ -79,7 +81,7 @@ async def stream(
     async with _session() as session:
         while True:
             try:
-                async with aclosing(_connection(session, url, symbols, slow)) as events:
+                async with aclosing(_connection(session, url, symbols, slow, token)) as events:
                     async for event in events:
                         # Only a message resets the backoff: a server that accepts and closes at
                         # once is retried less and less often.
@@ -135,10 +137,13 @@ async def _connection(
     url: str,
     symbols: Sequence[Symbol],
     slow: SlowConsumerPolicy | None,
+    token: Callable[[], str | None],
 ) -> AsyncGenerator[Connected | Received, None]:
     """Run one connection; always ends by raising."""
+    presented = token()
+    headers = {} if presented is None else {"Authorization": f"Bearer {presented}"}
     async with asyncio.timeout(CONNECT_TIMEOUT):
-        socket = await websocket.connect(session, url)
+        socket = await websocket.connect(session, url, headers)
     async with socket:
         if slow is not None:
             await socket.send_json({"action": "slow", "policy": slow})
@@ -151,6 +156,9 @@ async def _connection(
             yield received
             if isinstance(received.message, GoingAway):
                 retry_in = min(received.message.retry_after_ms / 1000, refusals.MAX_RETRY_IN)
+            elif isinstance(received.message, AuthExpiring) and token() not in (None, presented):
+                presented = token()
+                await socket.send_json({"action": "authenticate", "token": presented})
             elif isinstance(received.message, Error):
                 raise refusals.from_error(received.message)
 

@@ -5,6 +5,7 @@ aiohttp accepts 1006 in a close frame, and answers every close frame with 1000.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import aiohttp
@@ -20,10 +21,13 @@ _NEVER_SENT = frozenset((1005, 1006, 1015))
 """Codes that report a missing close frame, so no frame may contain them (RFC 6455 section 7.4.1)."""
 
 
-async def connect(session: aiohttp.ClientSession, url: str) -> WebSocket:
-    """Connect and upgrade. Raises aiohttp.ClientError, and whatever the session's middlewares raise."""
+async def connect(
+    session: aiohttp.ClientSession, url: str, headers: Mapping[str, str] | None = None
+) -> WebSocket:
+    """Connect and upgrade, with further ``headers``. Raises aiohttp.ClientError, and whatever the session's middlewares raise."""
     return await session.ws_connect(
         url,
+        headers=headers,
         heartbeat=HEARTBEAT,
         autoclose=False,
         timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_TIMEOUT),

@@ -41,15 +41,17 @@ class KeySetUrl:
         _check(url)
 
     def request(self) -> bool:
-        """A token names a key that is not in the set. Whether a fetch will follow at once.
+        """A token names a key that is not in the set. Whether the set may have it soon.
 
-        False within MIN_PAUSE seconds of the last one: then the set is as new as it gets.
+        False within MIN_PAUSE seconds of a fetch that succeeded: then the set is as new as it gets.
         """
-        if self._fetched_at is not None:
-            if asyncio.get_running_loop().time() - self._fetched_at < MIN_PAUSE:
-                return False
+        recent = (
+            self._fetched_at is not None
+            and asyncio.get_running_loop().time() - self._fetched_at < MIN_PAUSE
+        )
+        if not recent:
             self._wanted.set()
-        return True
+        return not recent or self.problem is not None
 
     async def run(self) -> None:
         """Fetch now and again, until cancelled. A failure is logged, and the keys stay as they were."""
@@ -57,7 +59,9 @@ class KeySetUrl:
             self._wanted.clear()
             await self._fetch()
             # A failure is retried soon, then more and more seldom.
-            pause = min(REFRESH, MIN_PAUSE * 2**self._failures) if self.problem else REFRESH
+            pause = (
+                min(REFRESH, MIN_PAUSE * 2 ** min(self._failures, 10)) if self.problem else REFRESH
+            )
             await asyncio.sleep(MIN_PAUSE)
             try:
                 async with asyncio.timeout(max(0.0, pause - MIN_PAUSE)):
