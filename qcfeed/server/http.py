@@ -9,12 +9,19 @@ from aiohttp import web
 
 from qcfeed.metrics.collectors import Exposition
 from qcfeed.net.http_connections import HttpConnections, supervised
+from qcfeed.server.metrics_token import MetricsToken
 
 
 def application(
-    connections: HttpConnections, exposition: Exposition, readiness: Callable[[], str]
+    connections: HttpConnections,
+    exposition: Exposition,
+    readiness: Callable[[], str],
+    token: MetricsToken | None = None,
 ) -> web.Application:
-    """/livez, /readyz and /metrics. ``readiness`` returns ``ready``, with a running drill, or why not."""
+    """/livez, /readyz and /metrics. ``readiness`` returns ``ready``, with a running drill, or why not.
+
+    ``token``: the one that /metrics demands, if any.
+    """
 
     async def livez(_: web.Request) -> web.Response:
         return web.Response(text="alive\n")
@@ -23,7 +30,11 @@ def application(
         word = readiness()
         return web.Response(text=word + "\n", status=200 if word.startswith("ready") else 503)
 
-    async def metrics(_: web.Request) -> web.Response:
+    async def metrics(request: web.Request) -> web.Response:
+        if token is not None and not token.accepts(request.headers.get("Authorization")):
+            challenge = {"WWW-Authenticate": 'Bearer realm="qcfeed metrics"'}
+            text = "the bearer token is missing or wrong\n"
+            return web.Response(status=401, text=text, headers=challenge)
         # In a leaking process the snapshot of all tasks takes tens of milliseconds: keep it off the loop.
         body = await asyncio.get_running_loop().run_in_executor(None, exposition.text)
         return web.Response(

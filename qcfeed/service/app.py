@@ -43,6 +43,7 @@ from qcfeed.server.authentication import Authenticator
 from qcfeed.server.feed_handlers import FeedHandlers, orphan_rows
 from qcfeed.server.gateway import Gateway
 from qcfeed.server.hub import Hub
+from qcfeed.server.metrics_token import MetricsToken
 from qcfeed.server.service_parts import ServiceParts
 from qcfeed.server.subscriber_handlers import SubscriberHandlers
 from qcfeed.upstreams.registry import connect
@@ -95,7 +96,12 @@ class Service:
             HttpLimits.for_this_process(),
         )
         self._http = web.AppRunner(
-            http.application(self._http_connections, self._exposition, self._readiness),
+            http.application(
+                self._http_connections,
+                self._exposition,
+                self._readiness,
+                MetricsToken(config.metrics_token_file) if config.metrics_token_file else None,
+            ),
             access_log=None,
             handler_cancellation=True,
             logger=self._http_connections.logger,

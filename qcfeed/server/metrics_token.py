@@ -1,0 +1,36 @@
+"""The bearer token that /metrics demands, from a file that is read again when it changes."""
+
+from __future__ import annotations
+
+import hmac
+
+from qcfeed.errors import ConfigError
+from qcfeed.server.watched_file import WatchedFile
+
+_MAX_BYTES = 8_192
+
+
+class MetricsToken:
+    """The token in ``path``. Raises ConfigError if the file cannot be used."""
+
+    def __init__(self, path: str) -> None:
+        self._token = b""
+        self._file = WatchedFile(
+            path, "--metrics-token-file", _MAX_BYTES, self._use, lambda _content: True
+        )
+        self._file.load()
+
+    def accepts(self, authorization: str | None) -> bool:
+        """Whether the header is ``Bearer <token>``. Takes constant time, and one stat(2)."""
+        self._file.reload()
+        scheme, _, given = (authorization or "").partition(" ")
+        sent = given.strip().encode("utf-8", "surrogateescape")
+        return scheme.lower() == "bearer" and hmac.compare_digest(sent, self._token)
+
+    def _use(self, content: bytes) -> None:
+        token = content.strip()
+        if not token or not token.isascii() or not token.decode("ascii").isprintable():
+            raise ConfigError(
+                "it does not contain one line of text", hint="`openssl rand -hex 32` makes a token"
+            )
+        self._token = token
