@@ -116,6 +116,10 @@ class Keys:
     def __len__(self) -> int:
         return len(self._identities)
 
+    def has(self, key_id: str) -> bool:
+        """Whether a key with this hash is stored."""
+        return key_id in self._identities
+
     def identify(self, token: str, now: float) -> Identity:
         """Whose key ``token`` is. ``now`` is Unix time. Raises Denied."""
         hashed = digest(token)

@@ -78,6 +78,11 @@ def findings(status: Status) -> Iterator[Finding]:
             f"upstream {status.upstream} is down while subscribers wait",
             ("`qcfeed feeds -o wide`",),
         )
+    for problem in status.access_problems:
+        yield (
+            f"the subscribers' keys are not read again: {problem}",
+            ("`qcfeed runbook QcfeedAuthenticationFails`",),
+        )
     if status.drill:
         yield (
             f"drill {status.drill} is active: a fault was injected on purpose",

@@ -20,6 +20,7 @@ EXPLAINED_BY: dict[str, tuple[str, ...]] = {
     "QcfeedQuotesDead": ("blocked_loop", "upstream", "stale_symbols", "own_lag"),
     "QcfeedLoopLag": ("blocked_loop", "zombies"),
     "QcfeedSlowConsumers": ("blocked_loop", "slow_subscribers"),
+    "QcfeedAuthenticationFails": ("refused_authentications",),
     "QcfeedUpstreamDown": ("blocked_loop", "upstream"),
     "QcfeedTargetMissing": ("blocked_loop",),
     "QcfeedLedgerIncomplete": ("incomplete_ledger",),

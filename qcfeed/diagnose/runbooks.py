@@ -17,6 +17,7 @@ PAGES = {
     "own_lag": "QcfeedLoopLag",
     "vanished_subscribers": "half-open-consumers",
     "refused_requests": "subscribe-storm",
+    "refused_authentications": "QcfeedAuthenticationFails",
     "orphaned_subscriptions": "QcfeedOrphanedSubscriptions",
     "wrong_clock": "QcfeedDrillLeftOn",
     "slow_subscribers": "QcfeedSlowConsumers",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from qcfeed.diagnose import authentication
 from qcfeed.diagnose.evidence import Evidence
 from qcfeed.diagnostics.findings import Certainty
 from qcfeed.formats import age, count, plural, size
@@ -90,7 +91,11 @@ def refused_requests(evidence: Evidence) -> Iterator[DiagnosisFinding]:
     before, after = evidence.status_before, evidence.status
     if before is None or after is None or not evidence.seconds:
         return
-    more = {why: number - before.refused.get(why, 0) for why, number in after.refused.items()}
+    more = {
+        why: number - before.refused.get(why, 0)
+        for why, number in after.refused.items()
+        if why not in authentication.CODES
+    }
     total = sum(number for number in more.values() if number > 0)
     if total < evidence.thresholds.refused_per_s * evidence.seconds:
         return

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from qcfeed.diagnose import (
     alerts,
+    authentication,
     causes,
     diagnostics_findings,
     leaks,
@@ -48,6 +49,7 @@ RULES: Sequence[Callable[[Evidence], Iterator[DiagnosisFinding]]] = (
     subscribers.slow_subscribers,
     subscribers.vanished_subscribers,
     subscribers.refused_requests,
+    authentication.refused_authentications,
     subscribers.orphaned_subscriptions,
     diagnostics_findings.ledger_findings,
     diagnostics_findings.growing_untracked,

@@ -133,6 +133,16 @@ DRILLS: tuple[DrillSpec, ...] = (
         maximum=50_000,
     ),
     DrillSpec(
+        "refused-authentications",
+        "a client presents wrong API keys again and again",
+        alerts=("QcfeedAuthenticationFails",),
+        shows="qcfeed status",
+        number="wrong keys per second",
+        default=20,
+        minimum=1,
+        maximum=1_000,
+    ),
+    DrillSpec(
         "memory-growth",
         "memory grows without new tasks, by at most 256 MiB; the reported limit is lowered",
         alerts=("QcfeedMemoryRunsOut", "QcfeedMemoryRunsOutSoon", "QcfeedMemoryHigh"),

@@ -16,7 +16,7 @@ from qcfeed.model.symbol import Symbol
 
 _UPGRADE = (
     b"GET /stream HTTP/1.1\r\nHost: drill\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ZHJpbGxkcmlsbGRyaWxsZA==\r\n\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ZHJpbGxkcmlsbGRyaWxsZA==\r\n"
 )
 _SHORT = 125
 """Largest payload whose length fits into one byte; RFC 6455 forbids a longer form for these."""
@@ -28,7 +28,13 @@ _PATIENCE = 5.0
 class Client:
     """One upgraded WebSocket connection. Raises OSError if the service does not accept it."""
 
-    def __init__(self, address: tuple[str, int], *, receive_buffer: int | None = None) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        *,
+        receive_buffer: int | None = None,
+        token: str | None = None,
+    ) -> None:
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -36,7 +42,8 @@ class Client:
                 self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
             self.socket.settimeout(_PATIENCE)
             self.socket.connect(address)
-            self.socket.sendall(_UPGRADE)
+            credentials = "" if token is None else f"Authorization: Bearer {token}\r\n"
+            self.socket.sendall(_UPGRADE + credentials.encode() + b"\r\n")
             self._upgraded()
         except OSError:
             self.reset()
@@ -101,6 +108,8 @@ class FaultyClients:
             environment.hub.upstream.symbols() or sorted(environment.hub.feeds) or [Symbol("AAPL")]
         )
         self.stopping = threading.Event()
+        authenticator = environment.gateway.authenticator
+        self._token = None if authenticator is None else authenticator.lend()
         self._kicks = environment.gateway.closed[_KICKED]
         self.clients: list[Client] = []
         self._ports: set[int] = set()
@@ -122,7 +131,7 @@ class FaultyClients:
 
     def add_client(self, symbols: Sequence[Symbol], *, receive_buffer: int | None = None) -> Client:
         """Connect one more client and subscribe it to ``symbols``. Raises OSError."""
-        client = Client(self.address, receive_buffer=receive_buffer)
+        client = Client(self.address, receive_buffer=receive_buffer, token=self._token)
         self._ports.add(client.port)
         self.clients.append(client)
         client.request("subscribe", symbols)

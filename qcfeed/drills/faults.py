@@ -14,6 +14,7 @@ from qcfeed.drills import (
 )
 from qcfeed.drills.base import Drill, DrillEnvironment
 from qcfeed.drills.memory_growth import MemoryGrowth
+from qcfeed.drills.refused_authentications import RefusedAuthentications
 from qcfeed.drills.replaced_factory import ReplacedFactory
 
 FAULTS: Mapping[str, Callable[[DrillEnvironment, float], Drill]] = {
@@ -27,6 +28,7 @@ FAULTS: Mapping[str, Callable[[DrillEnvironment, float], Drill]] = {
     "slow-consumers": client_faults.SlowConsumers,
     "half-open-consumers": client_faults.HalfOpenConsumers,
     "subscribe-storm": client_faults.SubscribeStorm,
+    "refused-authentications": RefusedAuthentications,
     "memory-growth": MemoryGrowth,
     "replaced-factory": ReplacedFactory,
     "clock-jump": clock_jump.ClockJump,

@@ -80,6 +80,8 @@ class Status(Answer, kw_only=True, tag="qcfeed.status/2"):
     """Plain HTTP connections ended by the service since the start, by reason, and malformed requests."""
     refused: dict[str, int] = msgspec.field(default_factory=dict)
     """Requests refused since the start, by error code."""
+    access_problems: list[str] = msgspec.field(default_factory=list)
+    """Why files or URLs with the keys of subscribers are not used as they are now; empty if they are."""
 
 
 class Process(Answer, kw_only=True, tag="qcfeed.process/2"):

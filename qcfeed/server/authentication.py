@@ -11,7 +11,15 @@ from collections.abc import Callable
 from qcfeed.access import signing_keys
 from qcfeed.access.denial import Denied, Reason
 from qcfeed.access.grants import Identity, Method
-from qcfeed.access.keys import Keys, decode, has_key_form
+from qcfeed.access.keys import (
+    Keys,
+    StoredKey,
+    decode,
+    digest,
+    format_time,
+    generate,
+    has_key_form,
+)
 from qcfeed.access.session import Session
 from qcfeed.access.signing_keys import SigningKeys
 from qcfeed.access.tokens import TokenRules, TokenVerifier, require_pyjwt
@@ -41,6 +49,7 @@ class Authenticator:
         self.wall = wall
         """The Unix time, by which keys and tokens expire."""
         self._keys: Keys | None = None
+        self._lent = Keys([])
         self._tokens: TokenVerifier | None = None
         self._files: list[WatchedFile] = []
         self._key_set: KeySetUrl | None = None
@@ -114,9 +123,7 @@ class Authenticator:
         """Whose token it is. Raises Denied. Cost: 3 us for a key or a known token, else 20 to 100 us."""
         now = self.wall()
         if has_key_form(token):
-            if self._keys is None:
-                raise Denied(Reason.UNKNOWN_KEY, "this service takes no API keys")
-            identity = self._keys.identify(token, now)
+            identity = self._store(digest(token)).identify(token, now)
         elif self._tokens is not None:
             identity = self._identify_token(self._tokens, token, now)
         else:
@@ -140,9 +147,24 @@ class Authenticator:
         identity = session.identity
         if identity is None or session.revision == self.revision:
             return
-        if self._keys is not None and identity.method is Method.KEY:
-            identity = self._keys.current(identity, self.wall())
+        if identity.method is Method.KEY:
+            identity = self._store(identity.key_id).current(identity, self.wall())
         session.begin(identity, self.revision, self.wall())
+
+    def lend(self) -> str:
+        """A new API key for this process's own clients, in a drill. It is in no file."""
+        token = generate()
+        now = format_time(self.wall())
+        self._lent = Keys([StoredKey(name="drill", sha256=digest(token), created=now)])
+        return token
+
+    def _store(self, key_id: str) -> Keys:
+        """Where to look for the key with this hash. Raises Denied if the service takes no API keys."""
+        if self._lent.has(key_id):
+            return self._lent
+        if self._keys is None:
+            raise Denied(Reason.UNKNOWN_KEY, "this service takes no API keys")
+        return self._keys
 
     # ------------------------------------------------------------ keys
 

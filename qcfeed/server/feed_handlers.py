@@ -94,6 +94,7 @@ class FeedHandlers:
             closed=dict(service.gateway.closed),
             refused=dict(service.gateway.refused),
             http_ended=dict(service.http_ended()),
+            access_problems=service.gateway.access_problems,
         )
 
     # ------------------------------------------------------------ feeds

@@ -63,9 +63,7 @@ class Gateway:
         self._serials = itertools.count(1)
         self._acceptor: Acceptor | None = None
         self._rate = TokenBucket(config.subscribe_rate, config.subscribe_rate, self._loop.time())
-        self.authenticator = authenticator
-        """None in a service without authentication."""
-        self.sessions = Sessions(self, authenticator)
+        self.authenticate_with(authenticator)
         self._no_connections: asyncio.Event = asyncio.Event()
         self.now = self._loop.time
         self.config = config
@@ -85,13 +83,26 @@ class Gateway:
         self.pending: dict[PendingConnection, None] = {}
         """Connections without a complete request, and refused ones, ordered by their deadlines."""
         self.connections: set[Connection] = set()
-        self.timeouts = Timeouts(config, self.pending, self.sessions.check)
+        self.timeouts = Timeouts(config, self.pending, lambda each: self.sessions.check(each))
         self.opened = 0
         """Upgrades accepted since the start."""
         self.closed: Counter[str] = Counter()
         """Connections that ended, by close code; `eof`, `lost` and others for those without one."""
         self.refused: Counter[str] = Counter()
         """Upgrades and subscriptions refused, by reason."""
+
+    def authenticate_with(
+        self, authenticator: Authenticator | None, *, demanded: bool = True
+    ) -> None:
+        """Authenticate clients from now on. ``demanded``: also those that present no token."""
+        self.authenticator = authenticator
+        """None in a service without authentication."""
+        self.sessions = Sessions(self, authenticator, demanded=demanded)
+
+    @property
+    def access_problems(self) -> list[str]:
+        """Why files or URLs with keys of clients are not used as they are now."""
+        return [] if self.authenticator is None else self.authenticator.problems
 
     @property
     def sockets(self) -> int:

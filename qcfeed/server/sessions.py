@@ -11,6 +11,7 @@ from qcfeed.access.session import Due, Session
 from qcfeed.model.messages import Authenticated, AuthExpiring, CloseCode, Error
 from qcfeed.model.symbol import Symbol
 from qcfeed.server.authentication import AUTHENTICATE_WITHIN, Authenticator
+from qcfeed.server.refusal_log import RefusalLog
 from qcfeed.ws import credentials
 from qcfeed.ws.connection import Connection
 from qcfeed.ws.refusal import Refusal
@@ -21,11 +22,18 @@ if TYPE_CHECKING:
 
 
 class Sessions:
-    """Authenticates the connections of ``host``; without an ``authenticator``, nobody needs to."""
+    """Authenticates the connections of ``host``; without an ``authenticator``, nobody needs to.
 
-    def __init__(self, host: Gateway, authenticator: Authenticator | None) -> None:
+    ``demanded``: whether a client must present a token; if not, one that is presented must be right.
+    """
+
+    def __init__(
+        self, host: Gateway, authenticator: Authenticator | None, *, demanded: bool = True
+    ) -> None:
         self._host = host
         self._authenticator = authenticator
+        self._demanded = demanded
+        self._log = RefusalLog()
 
     def admit(self, client: str, head: Head, symbol: Symbol | None) -> Session | Refusal | None:
         """The session of a new connection, or why it is refused; None without authentication.
@@ -36,6 +44,8 @@ class Sessions:
             return None
         try:
             token = credentials.token_of(head)
+            if token is None and not self._demanded:
+                return None
             if token is None and symbol is not None:
                 raise Denied(Reason.MISSING, "this service requires an API key or a token")  # noqa: TRY301
             identity = None if token is None else self._authenticator.identify(token)
@@ -146,15 +156,16 @@ class Sessions:
         self._count(connection.client, reason)
         connection.close(CloseCode.UNAUTHENTICATED, message)
 
-    def _count(self, client: str, reason: Reason) -> None:  # noqa: ARG002 - for limits per client
+    def _count(self, client: str, reason: Reason) -> None:
         """Count a refused authentication of ``client``, an address as ``client_of`` returns it."""
         if self._authenticator is not None:
             self._authenticator.refused[reason] += 1
+            self._log.note(client, reason, self._host.now())
 
 
 def _not_allowed(symbol: Symbol, identity: Identity | None) -> Denied:
     name = "" if identity is None else f" {identity.name[:40]!r}"
-    return Denied(Reason.SYMBOL, f"{symbol} is not among the symbols of{name}")
+    return Denied(Reason.SYMBOL, f"the key or token{name} does not allow {symbol}")
 
 
 def _milliseconds(seconds: float) -> int:

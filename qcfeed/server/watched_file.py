@@ -44,10 +44,8 @@ class WatchedFile:
             content = self._read()
             self._use(content)
         except ConfigError as error:
-            self.problem = error.message
-            raise ConfigError(
-                f"{self._named_by} {self._path}: {error.message}", hint=error.hint
-            ) from error
+            self.problem = f"{self._named_by} {self._path}: {error.message}"
+            raise ConfigError(self.problem, hint=error.hint) from error
         self.problem = None
 
     def changed(self) -> bool:

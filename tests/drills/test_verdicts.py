@@ -48,6 +48,9 @@ EXPECTED: dict[str, Verdict] = {
         "vanished_subscribers", "VANISHED", "half-open-consumers", "subscribers -o wide"
     ),
     "subscribe-storm": Verdict("refused_requests", "STORM", "subscribe-storm", "subscribers"),
+    "refused-authentications": Verdict(
+        "refused_authentications", "AUTHENTICATION", "QcfeedAuthenticationFails", "status"
+    ),
     "memory-growth=600": Verdict(
         "memory_growth", "MEMORY", "QcfeedMemoryRunsOut", "report --bundle evidence.tar.gz"
     ),

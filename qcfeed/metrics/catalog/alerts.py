@@ -149,6 +149,17 @@ SLOW_CONSUMERS = Alert(
     " disconnected for reading too slowly in the last 15 minutes.",
     command="qcfeed status",
 )
+AUTHENTICATION_FAILS = Alert(
+    name="QcfeedAuthenticationFails",
+    expr="sum by (job, instance) (rate(qcfeed_authentications_refused_total[5m])) > 1"
+    " or qcfeed_access_problems > 0",
+    hold="5m",
+    severity=Severity.WARNING,
+    summary="Subscribers are refused, or their keys cannot be read " + _WHERE,
+    description="More than one authentication per second was refused, or a file or URL with the keys of"
+    " subscribers cannot be read. Connected subscribers are not affected.",
+    command="qcfeed status",
+)
 UPSTREAM_DOWN = Alert(
     name="QcfeedUpstreamDown",
     expr="qcfeed_upstream_connected == 0 and on (job, instance) qcfeed_symbols_active > 0",

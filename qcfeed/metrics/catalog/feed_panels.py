@@ -141,6 +141,7 @@ SUBSCRIBERS = Row(
                 Query(rate("qcfeed_authentications_refused_total", "reason"), "{{reason}}"),
                 Query(of("qcfeed_access_problems"), "{{instance}} unreadable files"),
             ),
+            alerts=(alerts.AUTHENTICATION_FAILS,),
         ),
     ),
 )

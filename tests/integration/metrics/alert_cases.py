@@ -317,6 +317,32 @@ CASES: tuple[Case, ...] = (
         quiet=ALWAYS,
     ),
     Case(
+        "QcfeedAuthenticationFails",
+        "a client guesses keys",
+        {
+            'qcfeed_authentications_refused_total{reason="unknown_key"}': "0x8 0+300x80",
+            "qcfeed_access_problems": "0x90",
+        },
+        fires=(15,),
+        quiet=(2, 4),
+    ),
+    Case(
+        "QcfeedAuthenticationFails",
+        "a file of keys is spoilt",
+        {"qcfeed_access_problems": "0x8 1x80"},
+        fires=(10,),
+        quiet=(2, 6),
+    ),
+    Case(
+        "QcfeedAuthenticationFails",
+        "a client with an old key tries again every ten seconds",
+        {
+            'qcfeed_authentications_refused_total{reason="expired"}': "0+1.5x240",
+            "qcfeed_access_problems": "0x240",
+        },
+        quiet=ALWAYS,
+    ),
+    Case(
         "QcfeedUpstreamDown",
         "somebody waits",
         {"qcfeed_upstream_connected": "1x8 0x80", "qcfeed_symbols_active": "3x90"},

@@ -74,7 +74,13 @@ def loses_readers(evidence: Evidence) -> None:
 
 
 def is_stormed(evidence: Evidence) -> None:
-    changed(evidence, refused={"rate_limited": 5_000})
+    refused = {} if evidence.status is None else evidence.status.refused
+    changed(evidence, refused=refused | {"rate_limited": 5_000})
+
+
+def refuses_keys(evidence: Evidence) -> None:
+    refused = {} if evidence.status is None else evidence.status.refused
+    changed(evidence, refused=refused | {"invalid_token": 500})
 
 
 def loses_peers(evidence: Evidence) -> None:
@@ -103,6 +109,7 @@ FAULTS: dict[str, Change] = {
     "upstream": is_silent,
     "orphaned_subscriptions": loses_readers,
     "refused_requests": is_stormed,
+    "refused_authentications": refuses_keys,
     "vanished_subscribers": loses_peers,
     "slow_subscribers": is_read_slowly,
     "memory_growth": fills_memory,

@@ -12,6 +12,7 @@ import pytest
 from qcfeed.control.handlers.findings import NEXT_COMMANDS
 from qcfeed.diagnose import (
     alerts,
+    authentication,
     causes,
     diagnostics_findings,
     leaks,
@@ -225,6 +226,23 @@ SCENARIOS = {
         ),
         "refused_requests",
         subscribers.refused_requests,
+    ),
+    "wrong keys": Scenario(
+        lambda: healthy(
+            status_before=status(),
+            status=msgspec.structs.replace(status(), refused={"invalid_token": 500}),
+            alerts=[firing("QcfeedAuthenticationFails")],
+        ),
+        "refused_authentications",
+        authentication.refused_authentications,
+        ("QcfeedAuthenticationFails",),
+    ),
+    "a file of keys that cannot be read": Scenario(
+        lambda: healthy(
+            status=msgspec.structs.replace(status(), access_problems=["--keys k: it is spoilt"])
+        ),
+        "refused_authentications",
+        authentication.refused_authentications,
     ),
     "timestamps of another hour": Scenario(
         lambda: healthy(
