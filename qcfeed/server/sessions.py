@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,6 @@ from qcfeed.access.session import Due, Session
 from qcfeed.model.messages import Authenticated, AuthExpiring, CloseCode, Error
 from qcfeed.model.symbol import Symbol
 from qcfeed.server.authentication import AUTHENTICATE_WITHIN, Authenticator
-from qcfeed.server.refusal_log import RefusalLog
 from qcfeed.ws import credentials
 from qcfeed.ws.connection import Connection
 from qcfeed.ws.refusal import Refusal
@@ -19,6 +19,9 @@ from qcfeed.ws.request_head import Head
 
 if TYPE_CHECKING:
     from qcfeed.server.gateway import Gateway
+
+
+log = logging.getLogger("qcfeed.access")
 
 
 class Sessions:
@@ -33,7 +36,6 @@ class Sessions:
         self._host = host
         self._authenticator = authenticator
         self._demanded = demanded
-        self._log = RefusalLog()
 
     def admit(self, client: str, head: Head, symbol: Symbol | None) -> Session | Refusal | None:
         """The session of a new connection, or why it is refused; None without authentication.
@@ -160,7 +162,8 @@ class Sessions:
         """Count a refused authentication of ``client``, an address as ``client_of`` returns it."""
         if self._authenticator is not None:
             self._authenticator.refused[reason] += 1
-            self._log.note(client, reason, self._host.now())
+            # Repeated lines are left out (log_limit.py).
+            log.warning("refused the authentication of %s: %s", client, reason)
 
 
 def _not_allowed(symbol: Symbol, identity: Identity | None) -> Denied:
