@@ -80,6 +80,50 @@ def load_group(
     return Loaded(group(**values), {name: origins.get(name, DEFAULT) for name in in_group})
 
 
+def faults(
+    group: type[Group], *, environment: Mapping[str, str] = os.environ, file: Path | None = None
+) -> list[ConfigError]:
+    """Every error for which ``load_group`` without flags could fail, not only the first."""
+    known = {option.name: option for option in all_options()}
+    in_group = {option.name for option in options(group)}
+    found: list[ConfigError] = []
+    values: dict[str, Any] = {}
+    try:
+        from_file = _from_file(file, environment)
+    except ConfigError as error:
+        return [error]
+    for source, settings in (*from_file, *_from_environment(environment, known)):
+        for name, value in settings.items():
+            try:
+                converted = convert(known, name, value, source)
+            except ConfigError as error:
+                found.append(error)
+            else:
+                values |= {name: converted} if name in in_group else {}
+    return found + _faults_of_values(group, values)
+
+
+def _faults_of_values(group: type[Group], values: Mapping[str, Any]) -> list[ConfigError]:
+    """The errors of values that have the right type: each is left out once it has been found faulty."""
+    found: list[ConfigError] = []
+    left = dict(values)
+    while True:
+        try:
+            group(**left)
+        except ConfigError as error:
+            found.append(error)
+            named = [name for name in left if _flag_of(name) in error.message.split()]
+            if not named:  # it concerns several options, or one that has its default
+                return found
+            del left[named[0]]
+        else:
+            return found
+
+
+def _flag_of(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
 def default_file(environment: Mapping[str, str]) -> Path:
     """The path of the configuration file when none is named.
 

@@ -97,14 +97,38 @@ def read(
 
     Raises ConfigError for a context that is invalid.
     """
+    path, tables = _tables(file, environment)
+    return {name: _context(path, name, table) for name, table in tables.items()}
+
+
+def read_all(
+    *, environment: Mapping[str, str] = os.environ, file: Path | None = None
+) -> tuple[list[Context], list[ConfigError]]:
+    """The valid contexts of the configuration file, and an error for each of the others."""
+    valid: list[Context] = []
+    errors: list[ConfigError] = []
+    try:
+        path, tables = _tables(file, environment)
+    except ConfigError as error:
+        return [], [error]
+    for name, table in tables.items():
+        try:
+            valid.append(_context(path, name, table))
+        except ConfigError as error:
+            errors.append(error)
+    return valid, errors
+
+
+def _tables(file: Path | None, environment: Mapping[str, str]) -> tuple[Path, dict[str, Any]]:
+    """The path of the configuration file, and its tables of contexts."""
     found = config_loading.read_file(file, environment)
     if found is None:
-        return {}
+        return Path(), {}
     path, content = found
     tables = content.get(config_loading.CONTEXTS, {})
     if not isinstance(tables, dict):
         raise ConfigError(f"{path}: contexts is not a table", hint="write [contexts.NAME]")
-    return {name: _context(path, name, table) for name, table in tables.items()}
+    return path, tables
 
 
 def find(

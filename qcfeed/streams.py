@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import sys
 from typing import TextIO, cast
+
+_WORD = re.compile(r"\S*`[^`]*`\S*|\S+")
+"""A word of a message; a command in backquotes is one."""
 
 
 def repair() -> None:
@@ -37,12 +42,38 @@ def discard(stream: TextIO) -> None:
 
 
 def write_message(text: str) -> None:
-    """Write ``text`` to stderr. If that fails, nobody reads it, and the program goes on without messages."""
+    """Write ``text`` to stderr. If that fails, nobody reads it, and the program goes on without messages.
+
+    A terminal gets its lines broken between words.
+    """
     try:
-        sys.stderr.write(text)
+        sys.stderr.write(_fitted(text) if sys.stderr.isatty() else text)
         sys.stderr.flush()
     except OSError:
         discard(sys.stderr)
+
+
+def _fitted(text: str) -> str:
+    """``text`` with each line that is too long for the terminal broken; a command in backquotes stays whole,
+    so that it can be copied.
+    """
+    width = shutil.get_terminal_size()[0]
+    lines = text.split("\n")
+    return "\n".join(piece for line in lines for piece in _broken(line, width))
+
+
+def _broken(line: str, width: int) -> list[str]:
+    if len(line) <= width:
+        return [line]
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    pieces, start = [""], line[: len(line) - len(line.lstrip())]
+    for word in _WORD.findall(line):
+        joined = f"{pieces[-1]} {word}" if pieces[-1].strip() else (pieces[-1] or start) + word
+        if len(joined) > width and pieces[-1].strip():
+            pieces.append(indent + word)
+        else:
+            pieces[-1] = joined
+    return pieces
 
 
 def _is_closed(number: int) -> bool:

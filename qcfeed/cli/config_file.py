@@ -52,24 +52,13 @@ def toml(value: Any) -> str:
 def errors(file: Path | None) -> list[QcfeedError]:
     """All errors in the configuration, in the order in which it is read."""
     found: list[QcfeedError] = []
-    try:
-        loaded = config_loading.load({}, file=file)
-        config_loading.load_group(config.PrometheusConfig, {}, file=file)
-    except QcfeedError as error:
-        found.append(error)
-    else:
-        found += _upstream_errors(loaded.config)
-    try:
-        config_loading.load_group(config.PrometheusConfig, {}, file=file)
-    except QcfeedError as error:
-        if str(error) not in map(str, found):
-            found.append(error)
-    try:
-        found += [e for each in contexts.read(file=file).values() for e in _context_errors(each)]
-    except QcfeedError as error:
-        if str(error) not in map(str, found):  # an unreadable file fails here a second time
-            found.append(error)
-    return found
+    for group in config.GROUPS:
+        found += config_loading.faults(group, file=file)
+    if not found:
+        found += _upstream_errors(config_loading.load({}, file=file).config)
+    known, in_contexts = contexts.read_all(file=file)
+    found += [*in_contexts, *(error for each in known for error in _context_errors(each))]
+    return list({str(error): error for error in found}.values())  # each group reports a bad key
 
 
 def _context_errors(context: contexts.Context) -> list[QcfeedError]:

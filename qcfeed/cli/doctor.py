@@ -11,6 +11,7 @@ import typer
 from qcfeed.cli import config_file, prometheus, target
 from qcfeed.cli.context import Format, Output, examples, new_app, options, say
 from qcfeed.cli.flags import with_flags
+from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.render import show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control import paths
@@ -47,7 +48,11 @@ RESULTS: Table[Result] = Table(
 def _configuration(case: Case) -> str:
     """The file, the environment and the contexts are valid; secrets in the file are private."""
     if errors := config_file.errors(case.file):
-        raise errors[0]
+        more = len(errors) - 1
+        raise CheckFailedError(
+            errors[0].message + (f"; and {formats.plural(more, 'more error')}" if more else ""),
+            hint="; ".join(filter(None, (errors[0].hint, "`qcfeed config check` lists all"))),
+        )
     if exposed := config_file.exposed(case.file):
         raise CheckFailedError(
             f"{exposed} contains a secret and is accessible to other users",

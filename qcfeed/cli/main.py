@@ -183,7 +183,9 @@ def run() -> None:
     repair()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    sys.exit(_status(sys.argv[1:]))
+    with target.command_line():
+        status = _status(sys.argv[1:])
+    sys.exit(status)
 
 
 def _status(args: list[str]) -> int:

@@ -14,6 +14,8 @@ from qcfeed import shipped
 from qcfeed.cli.context import Format, Output, examples, new_app
 from qcfeed.cli.ui.render import markdown, show
 from qcfeed.cli.ui.table import Column, Table
+from qcfeed.diagnose import runbooks
+from qcfeed.drills.catalog import DRILLS
 from qcfeed.errors import not_found
 
 app = new_app()
@@ -42,13 +44,16 @@ PAGES: Table[Page] = Table(
     epilog=examples(
         "qcfeed runbook                       # list them",
         "qcfeed runbook QcfeedOrphanedTasks",
+        "qcfeed runbook zombie-feeds           # the page for a drill",
         "qcfeed runbook QcfeedOrphanedTasks > page.md",
     )
 )
 def runbook(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[RUNBOOK]", help="Name of the runbook: the name of its alert."),
+        typer.Argument(
+            metavar="[RUNBOOK]", help="Name of the runbook: that of its alert, drill or rule."
+        ),
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:
@@ -74,16 +79,29 @@ def read(name: str) -> Page:
     """The runbook ``name``, which must be one of shipped.runbooks()."""
     text = Path(shipped.directory("runbooks"), f"{name}.md").read_text(encoding="utf-8")
     title = re.search(r"^# (.+)$", text, re.MULTILINE)
-    about = re.search(r"^## Meaning\n+(.+?)\n\n", text, re.MULTILINE | re.DOTALL) or re.search(
+    found = re.search(r"^## Meaning\n+(.+?)\n\n", text, re.MULTILINE | re.DOTALL) or re.search(
         r"^# .+\n+(.+?)\n\n", text, re.DOTALL
     )
-    paragraph = " ".join(about[1].split()) if about else ""
-    return Page(name, title[1] if title else name, re.split(r"(?<=[.]) ", paragraph)[0], text)
+    paragraph = " ".join(found[1].split()) if found else ""
+    about = _plain(re.split(r"(?<=[.]) ", paragraph)[0])
+    return Page(name, title[1] if title else name, about, text)
+
+
+def _plain(text: str) -> str:
+    """A sentence of Markdown as plain text: without links, emphasis and backquotes."""
+    return re.sub(r"\[([^\]]+)\]\([^)]*\)|[`*]+", r"\1", text)
 
 
 def find(name: str) -> str:
-    """The exact name of a runbook, in any case. Raises NotFoundError."""
+    """The name of a runbook, in any case: its own, or that of a drill or rule whose page it is.
+
+    Raises NotFoundError.
+    """
     known = {each.lower(): each for each in shipped.runbooks()}
+    for drill in DRILLS:
+        known.setdefault(drill.name, (*drill.alerts, drill.name)[0])
+    for rule, page in runbooks.PAGES.items():
+        known.setdefault(rule, page)
     if name.lower() in known:
         return known[name.lower()]
     close = difflib.get_close_matches(name.lower(), known, n=1)

@@ -6,9 +6,10 @@ from ``--from``; every message that suggests a command passes ``in_text`` or ``a
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from typing import NamedTuple
@@ -64,6 +65,16 @@ def name_service(given: Iterable[tuple[str, object]], config: object = None) -> 
     """Begin a command line; ``given``: the options that name its service, with their values."""
     words = tuple(text for flag, value in given for text in (flag, shlex.quote(str(value))))
     _current.set(Target(words, ("--config", shlex.quote(str(config))) if config else ()))
+
+
+@contextlib.contextmanager
+def command_line() -> Iterator[None]:
+    """One command line: the target that it names ends with it."""
+    token = _current.set(Target())
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def read_from(source: Path, readers: Iterable[str]) -> None:

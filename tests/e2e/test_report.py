@@ -20,6 +20,7 @@ from tests.support.shell import QCFEED, environment, qcfeed, serving, until
 
 ZOMBIES = 300
 SECTIONS = [
+    "Findings",
     "Alert details",
     "Timeline",
     "Task growth",
@@ -27,7 +28,6 @@ SECTIONS = [
     "Quote staleness",
     "Task dump",
     "Log excerpt",
-    "Findings",
     "Actions taken",
     "Stack of the event loop",
     "Configuration",

@@ -10,7 +10,7 @@ from qcfeed.cli.context import Format
 from qcfeed.cli.ui.render import draw, show
 from qcfeed.cli.ui.table import Column, Table
 
-LEAST_VALUE_WIDTH = 28
+LEAST_VALUE_WIDTH = 18
 """The narrowest the value column may get, in cells, before the terminal wraps the line itself."""
 
 

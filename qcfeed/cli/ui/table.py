@@ -85,10 +85,12 @@ def lay_out(
     header: bool = True,
     colour: bool = False,
 ) -> Layout:
-    """The table as lines of at most ``width`` cells, where columns of rank 0 allow that."""
+    """The table as lines of at most ``width`` cells; if not even the columns of rank 0 fit, as records."""
     columns = [column for column in table.columns if wide or not column.wide]
     cells = [[column.text(row) for row in rows] for column in columns]
     kept = fit(columns, cells, width)
+    if width is not None and header and rows and row_width(kept.values()) > width:
+        return Layout(_records(columns, cells, rows, width, colour=colour), [])
     hidden = [c.title for i, c in enumerate(columns) if i not in kept]
     shown = [columns[i] for i in kept]
     widths = list(kept.values())
@@ -100,6 +102,30 @@ def lay_out(
         styles = [c.style(row) if colour else None for c in shown]
         lines += _row_lines([cells[i][number] for i in kept], shown, widths, styles)
     return Layout(lines, hidden)
+
+
+def _records(
+    columns: Sequence[Column[Row]],
+    cells: list[list[str]],
+    rows: Sequence[Row],
+    width: int,
+    *,
+    colour: bool,
+) -> list[str]:
+    """Each row as a block of one line per column, for a terminal that is too narrow for a table."""
+    labels = max(cell_width(column.title) for column in columns)
+    lines: list[str] = []
+    for number, row in enumerate(rows):
+        lines += [""] if lines else []
+        for column, texts in zip(columns, cells, strict=True):
+            if texts[number] == NOTHING:
+                continue
+            label = _padded(column.title, labels, False, "bold" if colour else None)
+            style_ = column.style(row) if colour else None
+            first, *more = wrap(texts[number], max(1, width - labels - len(GAP)))
+            lines.append(f"{label}{GAP}{styled(first, style_)}")
+            lines += [" " * (labels + len(GAP)) + styled(each, style_) for each in more]
+    return lines
 
 
 def fit(

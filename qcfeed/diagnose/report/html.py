@@ -45,6 +45,16 @@ svg .name { fill: var(--ink); }
 svg .curve { fill: none; stroke: var(--mark); stroke-width: 1.6; stroke-linejoin: round; }
 svg .under { fill: var(--mark); opacity: .12; } svg .bar { fill: var(--mark); opacity: .75; }
 svg .axis { stroke: var(--line); }
+@media print {
+  :root { color-scheme: light; --ink: #000; --soft: #444; --line: #bbb; --back: #fff; --panel: #fff; }
+  body { font-size: 10pt; max-width: none; margin: 0; padding: 0; }
+  .wide, pre { overflow: visible; }
+  pre { white-space: pre-wrap; }
+  pre, th, td, dd, p, li, h1 { overflow-wrap: anywhere; }
+  table { width: 100%; font-size: 8pt; }
+  h2, h3 { break-after: avoid; } tr, svg, dl > dd { break-inside: avoid; }
+  thead { display: table-header-group; }
+}
 """
 
 _PAGE = """\
@@ -79,8 +89,8 @@ def _block(block: Block) -> str:
         case Text(text):
             return f"<p>{escape(text)}</p>"
         case Facts(facts):
-            rows = (f"<dt>{escape(label)}</dt><dd>{escape(text)}</dd>" for label, text in facts)
-            return f"<dl>{''.join(rows)}</dl>"
+            rows = (f"<dt>{escape(label)}</dt> <dd>{escape(text)}</dd>" for label, text in facts)
+            return f"<dl>{' '.join(rows)}</dl>"
         case Grid():
             return _grid(block)
         case Code(text):
@@ -99,7 +109,7 @@ def _grid(grid: Grid) -> str:
         f"<tr>{''.join(_cell('td', text, n in grid.right) for n, text in enumerate(row))}</tr>"
         for row in grid.rows
     )
-    return f'<div class="wide"><table><tr>{head}</tr>{rows}</table></div>'
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
 def _cell(tag: str, text: str, right: bool) -> str:

@@ -1,4 +1,4 @@
-"""The incident report's sections, in the order of the incident report of 2024-03-20."""
+"""The incident report's sections: the findings first, then as in the incident report of 2024-03-20."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def blocks(material: Material) -> list[Block]:
     """The whole report. Cost: O(rows)."""
     sections = (
         _head,
+        _findings,
         _details,
         time_sections.timeline,
         task_sections.growth,
@@ -29,7 +30,6 @@ def blocks(material: Material) -> list[Block]:
         _staleness,
         task_sections.dump,
         _log,
-        _findings,
         _actions,
         task_sections.stacks,
         _config,

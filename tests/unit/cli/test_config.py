@@ -126,6 +126,21 @@ def test_init_where_nothing_can_be_written(qcfeed_: Command, tmp_path: Path) -> 
     assert "cannot write" in left.err
 
 
+MANY = """
+prot = 1
+linger = -1
+port = 99999
+market_hours = "x"
+stale_after = "x"
+prometheus_user = 3
+[contexts.a]
+ulr = "x"
+[contexts.b]
+url = "x"
+socket = "x"
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "faults"),
     [
@@ -135,6 +150,19 @@ def test_init_where_nothing_can_be_written(qcfeed_: Command, tmp_path: Path) -> 
         ("upstream = 'replay:/nowhere'", ["/nowhere"]),
         ("port = ", ["is not valid TOML"]),
         ("linger = -1\n[contexts.a]\nulr = 'x'", ["--linger is -1", "sets 'ulr'"]),
+        (
+            MANY,
+            [
+                "'prot'",
+                "--linger is -1",
+                "--port is 99999",
+                "--market-hours is 'x'",
+                "stale_after",
+                "prometheus_user",
+                "sets 'ulr'",
+                "sets socket and url",
+            ],
+        ),
     ],
 )
 def test_check_reports_every_error(

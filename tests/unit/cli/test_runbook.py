@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from qcfeed import shipped
+from qcfeed.diagnose.runbooks import PAGES
+from qcfeed.drills.catalog import DRILLS
 from qcfeed.errors import ExitStatus
 
 from .conftest import Left
@@ -56,3 +59,30 @@ def test_the_template_is_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         (tmp_path / "runbooks" / name).touch()
     monkeypatch.setattr(shipped, "PACKAGE", str(tmp_path))
     assert shipped.runbooks() == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [
+        ("zombie-feeds", "QcfeedOrphanedTasks"),
+        ("subscribe-storm", "subscribe-storm"),
+        ("never_ending", "QcfeedTaskGrowth"),
+    ],
+)
+def test_a_page_is_found_by_its_drill_and_by_its_rule(
+    qcfeed_: Callable[..., Left], name: str, page: str
+) -> None:
+    left = qcfeed_("runbook", name, "-o", "name")
+    assert (left.status, left.out) == (ExitStatus.OK, f"{page}\n")
+
+
+def test_every_drill_and_every_rule_has_a_page_that_is_found(
+    qcfeed_: Callable[..., Left],
+) -> None:
+    for name in (*(each.name for each in DRILLS), *PAGES):
+        assert qcfeed_("runbook", name, "-o", "name").status == ExitStatus.OK, name
+
+
+def test_the_list_has_no_markdown(qcfeed_: Callable[..., Left]) -> None:
+    listed = qcfeed_("runbook").out
+    assert not re.search(r"[`*]|\]\(", listed), listed

@@ -77,3 +77,38 @@ def test_day_ranges_may_wrap_around_the_week() -> None:
 def test_invalid_market_hours_are_refused(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         parse(text)
+
+
+TOKYO = "Mon-Fri 09:00-11:30,12:30-15:30 Asia/Tokyo"
+
+
+@pytest.mark.parametrize(
+    ("at", "open_"),
+    [
+        ("2026-11-24T09:00:00", True),
+        ("2026-11-24T11:29:59", True),
+        ("2026-11-24T11:30:00", False),
+        ("2026-11-24T12:30:00", True),
+        ("2026-11-24T15:30:00", False),
+        ("2026-11-22T10:00:00", False),
+    ],
+)
+def test_a_lunch_break_is_closed(at: str, open_: bool) -> None:
+    assert is_open(TOKYO, at, ZoneInfo("Asia/Tokyo")) is open_
+
+
+def test_a_day_may_end_at_24() -> None:
+    hours = "Mon-Fri 18:00-24:00 UTC"
+    assert is_open(hours, "2026-11-24T23:59:59", UTC)
+    assert not is_open(hours, "2026-11-25T00:00:00", UTC)
+    assert is_open("Mon-Sun 00:00-24:00 UTC", "2026-11-29T23:59:59", UTC)
+
+
+@pytest.mark.parametrize(
+    "hours",
+    ["12:00-13:00,09:00-10:00", "09:00-12:00,11:00-13:00", "09:00-10:00,20:00-09:30",
+     "24:00-09:00", "09:00-25:00", "09:00-24:01", "09:00-10:00,"],
+)  # fmt: skip
+def test_impossible_sessions_are_refused(hours: str) -> None:
+    with pytest.raises(ValueError, match=r"session|must be|hour|minute"):
+        parse(f"Mon-Fri {hours} UTC")

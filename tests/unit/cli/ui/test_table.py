@@ -105,3 +105,22 @@ def test_no_line_is_longer_than_the_terminal_and_no_letter_is_lost(
     whole = "".join(lay_out(TABLE, rows).lines)
     if not laid.hidden:
         assert sorted("".join("".join(laid.lines).split())) == sorted("".join(whole.split()))
+
+
+def test_on_a_terminal_that_is_too_narrow_each_row_is_a_record() -> None:
+    rows = [Line("qcfeed/service/hub.py:83", 1, "no subscribers at all"), Line("a.py:1", None)]
+    laid = lay_out(
+        TABLE._replace(columns=[c._replace(rank=0) for c in TABLE.columns]), rows, width=24
+    )
+    assert laid.hidden == []
+    assert laid.lines == [
+        "PLACE      qcfeed/",
+        "           service/",
+        "           hub.py:83",
+        "LIVE       1",
+        "LAST NOTE  no",
+        "           subscribers",
+        "           at all",
+        "",
+        "PLACE      a.py:1",
+    ]
