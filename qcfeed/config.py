@@ -1,8 +1,8 @@
 """Declares every option once: name, type, default and help. config_loading.py loads their values.
 
-Config holds the options of the service, PrometheusConfig those for connecting to Prometheus. Each
-declaration defines a flag (``--drain-timeout``), an environment variable (``QCFEED_DRAIN_TIMEOUT``)
-and a key of the configuration file (``drain_timeout``).
+Config holds the options of the service, the other groups those of one purpose. Each declaration defines
+a flag (``--drain-timeout``), an environment variable (``QCFEED_DRAIN_TIMEOUT``) and a key of the
+configuration file (``drain_timeout``).
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class Config:
     )
     upstream: str = _option(
         "sim:",
-        "Source of quotes: sim:, replay:FILE, coinbase:, coinbase+ws://HOST:PORT/, or the scheme of an"
-        " installed package.",
+        "Source of quotes: sim:, replay:FILE, coinbase:, coinbase+ws://HOST:PORT/, feeders behind"
+        " nats://HOST:PORT,HOST2:PORT, or the scheme of an installed package.",
     )
 
     linger: float = _option(
@@ -333,8 +333,87 @@ class PrometheusConfig:
             raise ConfigError("give a user or a token for Prometheus, not both")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeederConfig:
+    """The options of ``qcfeed feeder`` beside those of a service. Times are in seconds."""
+
+    to: str = _option(
+        "nats://127.0.0.1:4222",
+        "NATS servers to publish quotes on: nats://HOST:PORT,HOST2:PORT, or tls://.",
+        metavar="URL",
+    )
+    share: str = _option(
+        "1/1",
+        "Share of the symbols, for example 2/4: the second of four. Each share has one owner.",
+    )
+    lease: float = _option(
+        5.0,
+        "Seconds after which another feeder takes over from an owner that has failed; applies when the"
+        " bucket of the leases is created.",
+        least=0.5,
+        most=300,
+    )
+    lease_replicas: int = _option(
+        1,
+        "Copies of that bucket in the NATS cluster: 3 outlasts the loss of one of three servers.",
+        least=1,
+        most=5,
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NatsConfig:
+    """How to connect to NATS, for ``feeder`` and ``serve --upstream nats://...``."""
+
+    nats_user: str | None = _option(None, "User name for NATS.")
+    nats_password: str | None = _option(None, "Password for NATS.", secret=True)
+    nats_password_file: str | None = _option(
+        None, "File that contains the password for NATS.", metavar="FILE"
+    )
+    nats_token: str | None = _option(None, "Token for NATS.", secret=True)
+    nats_token_file: str | None = _option(
+        None, "File that contains the token for NATS.", metavar="FILE"
+    )
+    nats_creds: str | None = _option(
+        None,
+        "Credentials file for NATS: a JWT and its NKey (`nsc generate creds`).",
+        metavar="FILE",
+    )
+    nats_nkey: str | None = _option(
+        None, "File that contains an NKey seed for NATS.", metavar="FILE"
+    )
+    nats_ca: str | None = _option(
+        None, "CA certificates (PEM) to verify the NATS servers' certificates with.", metavar="FILE"
+    )
+    nats_cert: str | None = _option(
+        None,
+        "Client certificate (PEM) for NATS; it includes the key unless --nats-key is given.",
+        metavar="FILE",
+    )
+    nats_key: str | None = _option(
+        None, "Private key of the client certificate for NATS (PEM).", metavar="FILE"
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+        ways = {
+            "a user": self.nats_user,
+            "a token": self.nats_token or self.nats_token_file,
+            "--nats-creds": self.nats_creds,
+            "--nats-nkey": self.nats_nkey,
+        }
+        given = [way for way, value in ways.items() if value]
+        if len(given) > 1:
+            raise ConfigError(f"give one way to log in to NATS, not {' and '.join(given)}")
+        if self.nats_key and not self.nats_cert:
+            raise ConfigError("--nats-key needs --nats-cert, the certificate it belongs to")
+
+
 def options(group: type[DataclassInstance] = Config) -> list[Option]:
-    """The options of ``group`` (Config or PrometheusConfig), in the order of declaration."""
+    """The options of ``group``, one of GROUPS, in the order of declaration."""
     return options_of(group)
 
 
@@ -343,5 +422,10 @@ def all_options() -> list[Option]:
     return [option for group in GROUPS for option in options(group)]
 
 
-GROUPS: tuple[type[DataclassInstance], ...] = (Config, PrometheusConfig)
+GROUPS: tuple[type[DataclassInstance], ...] = (
+    Config,
+    PrometheusConfig,
+    FeederConfig,
+    NatsConfig,
+)
 """The option groups, which share one configuration file and one environment."""

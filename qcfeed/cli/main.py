@@ -29,6 +29,7 @@ _OUTPUT_ERRORS = (errno.EBADF, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EI
 
 COMMANDS = {
     "serve": "Run the feed service.",
+    "feeder": "Publish an upstream's quotes on NATS, for any number of services.",
     "status": "Show the state of a service on one screen.",
     "diagnose": "Find what is wrong: the cause, its symptoms, and the command to type next.",
     "top": "Show a live full-screen view of a service, with keys to inspect and to act.",

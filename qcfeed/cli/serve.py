@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 from typer._click.core import ParameterSource
@@ -10,13 +10,23 @@ from typer._click.core import ParameterSource
 from qcfeed import config, config_loading
 from qcfeed.cli.context import examples, new_app, options
 from qcfeed.cli.flags import given, with_flags
+from qcfeed.config import Config, NatsConfig
 from qcfeed.errors import UsageError
+from qcfeed.options import Option
 from qcfeed.supported import require_supported_interpreter
 
-_GLOBAL = "instance"
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+GLOBAL = "instance"
 """The option of Config that is a global option, so serve has no flag for it."""
 
 app = new_app()
+
+
+def declared(*groups: type[DataclassInstance]) -> list[Option]:
+    """The options of these groups that are flags of the command itself."""
+    return [each for group in groups for each in config.options(group) if each.name != GLOBAL]
 
 
 def serve(ctx: typer.Context, **flags: Any) -> None:
@@ -36,20 +46,39 @@ def serve(ctx: typer.Context, **flags: Any) -> None:
     2 for an invalid option; 3 if the service cannot start; 5 if the shutdown took longer than
     --drain-timeout.
     """
+    settings = service_settings(ctx, flags, "serve")
+    from qcfeed.service.run import serve as run_service
+
+    raise typer.Exit(run_service(settings(Config).config, settings(NatsConfig).config))
+
+
+class Settings(Protocol):
+    """Loads a group of options, from all sources."""
+
+    def __call__(
+        self, group: type[config_loading.Group]
+    ) -> config_loading.Loaded[config_loading.Group]: ...
+
+
+def service_settings(ctx: typer.Context, flags: dict[str, Any], command: str) -> Settings:
+    """What loads the options for a command that starts a service. Raises UsageError or ConfigError."""
     require_supported_interpreter()
-    settings = given(flags)
+    chosen = given(flags)
     global_options = options(ctx)
     if global_options.context is not None:
         raise UsageError(
-            f"--context {global_options.context} names a running service; serve starts a new one",
+            f"--context {global_options.context} names a running service; {command} starts a new one",
             hint="omit --context, or unset QCFEED_CONTEXT",
         )
-    if ctx.find_root().get_parameter_source(_GLOBAL) is ParameterSource.COMMANDLINE:
-        settings[_GLOBAL] = global_options.instance
-    loaded = config_loading.load(settings, file=global_options.config)
-    from qcfeed.service.run import serve as run_service
+    if ctx.find_root().get_parameter_source(GLOBAL) is ParameterSource.COMMANDLINE:
+        chosen[GLOBAL] = global_options.instance
 
-    raise typer.Exit(run_service(loaded.config))
+    def load(
+        group: type[config_loading.Group],
+    ) -> config_loading.Loaded[config_loading.Group]:
+        return config_loading.load_group(group, chosen, file=global_options.config)
+
+    return load
 
 
 app.command(
@@ -57,5 +86,6 @@ app.command(
         "qcfeed serve",
         "qcfeed serve --port 0 --upstream 'sim:?rate=10'",
         "qcfeed --instance drill serve --drill zombie-feeds=47829",
+        "qcfeed serve --upstream nats://127.0.0.1:4222",
     )
-)(with_flags(serve, [each for each in config.options() if each.name != _GLOBAL]))
+)(with_flags(serve, declared(Config, NatsConfig)))

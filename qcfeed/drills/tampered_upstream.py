@@ -7,7 +7,8 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from qcfeed.errors import UpstreamError
-from qcfeed.model.messages import Tick
+from qcfeed.model.encoded import EncodedQuote
+from qcfeed.model.messages import Tick, as_tick, decode_quote
 from qcfeed.model.symbol import Symbol
 from qcfeed.upstreams.base import Sink, Upstream, UpstreamHealth
 
@@ -86,3 +87,12 @@ class _Altering:
         altered = ticks if alter is None else alter(ticks)
         if altered:
             self._sink.publish(altered)
+
+    def relay(self, quotes: Sequence[EncodedQuote], epoch: str) -> None:
+        """Pass encoded quotes on; while a drill alters ticks, decode those that it may alter."""
+        if (alter := self._upstream.alter) is None:
+            self._sink.relay(quotes, epoch)
+        else:
+            altered = alter([as_tick(decode_quote(each.text)) for each in quotes])
+            if altered:
+                self._sink.publish(altered)

@@ -7,13 +7,12 @@ released at once. How many are kept for slow consumers is decided in feed/slow_c
 
 from __future__ import annotations
 
-from typing import cast
-
-import msgspec
+from collections import deque
 
 from qcfeed.feed.slow_consumer import Backlog
 from qcfeed.feed.subscriber import Subscriber
 from qcfeed.model import frames, messages
+from qcfeed.model.encoded import EncodedQuote
 from qcfeed.model.messages import Quote
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 
@@ -28,6 +27,7 @@ class Log:
     __slots__ = (
         "_frames",
         "_joined",
+        "_marked",
         "conflated",
         "delivered",
         "dropped",
@@ -42,7 +42,8 @@ class Log:
         self.head = 0
         self.flushed = 0
         """Frames before this number have been offered to every subscriber."""
-        self.latest: Quote | None = None
+        self.latest: bytes | None = None
+        """The text of the latest quote, without marks."""
         self.delivered = 0
         """Quotes sent individually, summed over subscribers."""
         self.conflated = 0
@@ -52,14 +53,28 @@ class Log:
         self._frames: list[bytes] = []
         # Frames from a cursor to the head, joined; valid until the next append or release.
         self._joined: dict[int, bytes] = {}
+        # The numbers of frames that report quotes skipped by the upstream, with those quotes.
+        self._marked: deque[tuple[int, EncodedQuote]] = deque(maxlen=_MAX_MARKED)
 
     def __len__(self) -> int:
         return len(self._frames)
 
     def append(self, quote: Quote) -> None:
         """Append a quote; it is encoded and framed once for all subscribers."""
-        self.latest = quote
-        self._frames.append(frames.text(messages.encode(quote)))
+        self._append(messages.encode(quote))
+
+    def relay(self, quote: EncodedQuote) -> None:
+        """Append a quote that is encoded already; it is framed, not decoded."""
+        if quote.skipped:
+            self._marked.append((self.head, quote))
+            self._append(quote.marked())
+            self.latest = quote.text
+        else:
+            self._append(quote.text)
+
+    def _append(self, text: bytes) -> None:
+        self.latest = text
+        self._frames.append(frames.text(text))
         self.head += 1
         if self._joined:
             self._joined = {}
@@ -103,10 +118,12 @@ class Log:
             self.delivered += lag
             return self._frames[len(self._frames) - lag :]
         if backlog.policy is SlowConsumerPolicy.DROP_OLDEST and kept:
-            backlog.dropped += lag - kept
-            return self._drop(lag - kept, kept)
-        backlog.conflated += lag - 1
-        return [self._conflate(lag - 1)]
+            skipped = lag - kept + self._skipped_upstream(lag, kept)
+            backlog.dropped += skipped
+            return self._drop(skipped, kept)
+        skipped = lag - 1 + self._skipped_upstream(lag, 0)
+        backlog.conflated += skipped
+        return [self._conflate(skipped)]
 
     def start_reading(self, subscriber: Subscriber, *, replay_latest: bool) -> None:
         """Place a new subscriber at the head, or just before the latest quote if asked to replay it."""
@@ -117,7 +134,7 @@ class Log:
             if (
                 self.first > subscriber.cursor
             ):  # all subscribers had read it, so its frame was released
-                self._frames.insert(0, frames.text(messages.encode(self.latest)))
+                self._frames.insert(0, frames.text(self.latest))
                 self.first -= 1
 
     def release(self, position: int) -> None:
@@ -136,14 +153,22 @@ class Log:
         """The latest quote, which also stands for the ``skipped`` before it."""
         self.conflated += skipped
         self.delivered += 1
-        newest = cast("Quote", self.latest)
-        return frames.text(messages.encode(msgspec.structs.replace(newest, conflated=skipped)))
+        return frames.text(EncodedQuote(self.latest or b"", conflated=skipped).marked())
 
     def _drop(self, skipped: int, kept: int) -> list[bytes]:
         """The newest ``kept`` quotes, the first of which reports the ``skipped`` before it."""
         self.dropped += skipped
         self.delivered += kept
         oldest, *rest = self._frames[-kept:]
-        quote = messages.decode_quote(frames.payload(oldest))
-        marked = msgspec.structs.replace(quote, dropped=skipped)
-        return [frames.text(messages.encode(marked)), *rest]
+        first = dict(self._marked).get(self.head - kept) or EncodedQuote(frames.payload(oldest))
+        marked = first._replace(dropped=first.dropped + skipped).marked()
+        return [frames.text(marked), *rest]
+
+    def _skipped_upstream(self, lag: int, kept: int) -> int:
+        """The quotes that the newest ``lag`` frames, but not the ``kept`` newest, report as skipped."""
+        first, end = self.head - lag, self.head - kept
+        return sum(quote.skipped for number, quote in self._marked if first <= number < end)
+
+
+_MAX_MARKED = 1_024
+"""Frames with marks that are remembered; a consumer that is behind further back sees a gap in ``seq``."""

@@ -253,6 +253,11 @@ def quote(symbol: Symbol, tick: Tick, epoch: str, seq: int) -> Quote:
     )
 
 
+def as_tick(sent: Quote) -> Tick:
+    """The tick that ``quote`` made ``sent`` of."""
+    return Tick(sent.bid, sent.bid_size, sent.ask, sent.ask_size, sent.last, sent.ts)
+
+
 def encode(message: ServerMessage) -> bytes:
     """The JSON text of ``message``, UTF-8, without white space; numbers are plain decimals."""
     text = _encoder.encode(message)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from qcfeed.model.answer import Answer
+from qcfeed.model.cluster import ClusterStatus
 from qcfeed.model.tasks import TaskTotals
 
 
@@ -82,6 +83,8 @@ class Status(Answer, kw_only=True, tag="qcfeed.status/2"):
     """Requests refused since the start, by error code."""
     access_problems: list[str] = msgspec.field(default_factory=list)
     """Why files or URLs with the keys of subscribers are not used as they are now; empty if they are."""
+    cluster: ClusterStatus | None = None
+    """Of a gateway or feeder: its side of the cluster."""
 
 
 class Process(Answer, kw_only=True, tag="qcfeed.process/2"):

@@ -18,6 +18,7 @@ from qcfeed.feed.log import Log
 from qcfeed.feed.staleness import Staleness, StalenessThresholds
 from qcfeed.feed.subscriber import Consumer, Subscriber
 from qcfeed.model import frames
+from qcfeed.model.encoded import EncodedQuote
 from qcfeed.model.messages import CloseCode, Status, Tick, encode, find_fault, quote
 from qcfeed.model.symbol import Symbol
 from qcfeed.upstreams import base
@@ -63,6 +64,10 @@ class UpstreamTask:
     def publish(self, ticks: Sequence[Tick]) -> None:
         if not self.closed:
             self._feed.publish(ticks)
+
+    def relay(self, quotes: Sequence[EncodedQuote], epoch: str) -> None:
+        if not self.closed:
+            self._feed.relay(quotes, epoch)
 
     async def ready(self) -> None:
         await self._feed.wait_for_consumers()
@@ -165,22 +170,41 @@ class Feed:
 
     def publish(self, ticks: Sequence[Tick]) -> None:
         """Append ``ticks`` to the log; they are sent in this turn of the loop."""
-        if self.lifecycle.upstream is UpstreamState.CLOSING:
-            return  # subscribers that arrive now wait for the quotes of the next generation
-        # Not every upstream reports that it is open before its first quote.
-        if self.lifecycle.upstream is UpstreamState.OPENING:
-            self.opened(self.lifecycle.generation)
+        if not self._accepts_quotes():
+            return
         valid = [tick for tick in ticks if self._is_valid(tick)]
         if not valid:
             return
+        self._note_quotes()
+        for tick in valid:
+            self.log.append(quote(self.symbol, tick, self.epoch, self.log.head + 1))
+        self._hub.schedule_flush(self)
+
+    def relay(self, quotes: Sequence[EncodedQuote], epoch: str) -> None:
+        """Append quotes of another service's ``epoch`` to the log, as ``publish`` does."""
+        if not quotes or not self._accepts_quotes():
+            return
+        self.epoch = epoch
+        self._note_quotes()
+        for each in quotes:
+            self.log.relay(each)
+        self._hub.schedule_flush(self)
+
+    def _accepts_quotes(self) -> bool:
+        """Whether quotes may be appended now; not every upstream reports that it is open before."""
+        if self.lifecycle.upstream is UpstreamState.CLOSING:
+            return False  # subscribers that arrive now wait for the quotes of the next generation
+        if self.lifecycle.upstream is UpstreamState.OPENING:
+            self.opened(self.lifecycle.generation)
+        return True
+
+    def _note_quotes(self) -> None:
+        """Quotes have arrived; call it before they are appended."""
         self.last_quote_at = self._hub.wall_clock()
         # Before the quotes, which follow this status.
         if self.staleness.update(self._loop.time()):
             self._broadcast_status()
             self.arm_timer()
-        for tick in valid:
-            self.log.append(quote(self.symbol, tick, self.epoch, self.log.head + 1))
-        self._hub.schedule_flush(self)
 
     def _is_valid(self, tick: Tick) -> bool:
         fault = find_fault(tick)

@@ -95,6 +95,7 @@ class FeedHandlers:
             refused=dict(service.gateway.refused),
             http_ended=dict(service.http_ended()),
             access_problems=service.gateway.access_problems,
+            cluster=service.cluster(),
         )
 
     # ------------------------------------------------------------ feeds

@@ -48,15 +48,20 @@ class Hub:
     """Owns every feed and, through it, every upstream task, from its start until it is joined."""
 
     def __init__(
-        self, config: Config, upstream: Upstream, wall_clock: Callable[[], float] = time.time
+        self,
+        config: Config,
+        upstream: Upstream,
+        wall_clock: Callable[[], float] = time.time,
+        epochs: Callable[[], str] | None = None,
     ) -> None:
-        """``wall_clock``: returns Unix seconds, used for display only, never to measure durations."""
+        """``wall_clock``: returns Unix seconds, used for display only, never to measure durations.
+
+        ``epochs`` returns the epoch of each new feed; a text that no feed had before.
+        """
         self._config = config
         self.wall_clock = wall_clock
         self._loop = asyncio.get_running_loop()
-        # Part of every epoch, so that a client notices a restart, after which ``seq`` begins again.
-        self._nonce = secrets.randbits(16)
-        self._epochs = itertools.count(1)
+        self._new_epoch = epochs or _own_epochs()
         self._to_flush: dict[Feed, None] = {}
         self._closed_feeds = _Totals()
         self._last_failure: str | None = None
@@ -77,8 +82,7 @@ class Hub:
         self.check_symbol(symbol)
         feed = self.feeds.get(symbol)
         if feed is None:
-            epoch = f"{self._nonce:04x}{next(self._epochs):x}"
-            feed = Feed(symbol, epoch, self._config, self)
+            feed = Feed(symbol, self._new_epoch(), self._config, self)
             self.feeds[symbol] = feed
             self._no_feeds.clear()
         subscriber: Subscriber = Subscriber(symbol, consumer)
@@ -234,6 +238,12 @@ class Hub:
         # Last: closing a consumer changes the sets of subscribers that the batch iterates over.
         for consumer in batch.to_disconnect:
             consumer.disconnect_slow()
+
+
+def _own_epochs() -> Callable[[], str]:
+    """Epochs of one process. A part is random, so that a client notices a restart: ``seq`` begins again."""
+    nonce, numbers = secrets.randbits(16), itertools.count(1)
+    return lambda: f"{nonce:04x}{next(numbers):x}"
 
 
 REPEAT_INTERVAL = 5.0

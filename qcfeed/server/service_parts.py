@@ -11,6 +11,7 @@ from qcfeed.config import Config
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.loop_watch import LoopWatch
 from qcfeed.diagnostics.pauses import GcPauses
+from qcfeed.model.cluster import ClusterStatus
 from qcfeed.model.status import Listening
 from qcfeed.server.gateway import Gateway
 from qcfeed.server.hub import Hub
@@ -21,7 +22,7 @@ class ServiceParts:
     """References to the parts, which service/app.py creates. ``started_at`` is in Unix seconds.
 
     ``drill`` returns the running drill, or None. ``http_ended`` counts plain HTTP connections that the
-    service ended on all ports, by reason, and malformed requests.
+    service ended on all ports, by reason, and malformed requests. ``cluster``: its side of a cluster.
     """
 
     config: Config
@@ -35,3 +36,4 @@ class ServiceParts:
     started_at: float
     drill: Callable[[], str | None]
     http_ended: Callable[[], Counter[str]]
+    cluster: Callable[[], ClusterStatus | None]

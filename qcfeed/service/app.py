@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -12,7 +14,9 @@ from pathlib import Path
 
 from aiohttp import web
 
-from qcfeed.config import Config
+from qcfeed.cluster.feeder import Feeder
+from qcfeed.cluster.gateway import NatsUpstream
+from qcfeed.config import Config, FeederConfig, NatsConfig
 from qcfeed.contrib import aiomonitor
 from qcfeed.control import paths
 from qcfeed.control.audit import AuditLog
@@ -34,6 +38,7 @@ from qcfeed.errors import InstanceTakenError, MonitorUnavailableError, StartErro
 from qcfeed.metrics.catalog.metrics import DELAY_BUCKETS
 from qcfeed.metrics.collectors import Exposition, Sample
 from qcfeed.metrics.recent_history import FeedCounts, RecentHistory
+from qcfeed.model.cluster import ClusterStatus
 from qcfeed.model.status import Listening
 from qcfeed.net import listen
 from qcfeed.net.acceptor import Acceptor
@@ -69,12 +74,19 @@ class Service:
         log: RecentLog | None = None,
         *,
         tell_repeats: Callable[[], None] = lambda: None,
+        nats: NatsConfig | None = None,
+        feeder: FeederConfig | None = None,
     ) -> None:
         """Start nothing yet. ``log``: recent log lines, for reports. ``tell_repeats`` is called regularly.
+        ``nats``: how to log in to NATS.
 
-        Raises ConfigError for an invalid upstream or drill, and for keys that cannot be used.
+        With ``feeder`` it publishes on NATS, and serves HTTP only. Raises ConfigError for an invalid
+        upstream, drill or feeder, and for keys that cannot be used.
         """
         self.config = config
+        self._nats = nats or NatsConfig()
+        self.feeder = None if feeder is None else Feeder(feeder, self._nats)
+        """None if this service serves subscribers itself."""
         self.ledger = ledger
         self.watch = LoopWatch(lags=Histogram(DELAY_BUCKETS))
         self.pauses = GcPauses()
@@ -127,6 +139,7 @@ class Service:
             started_at=time.time(),
             drill=self.drill,
             http_ended=self._http_ended,
+            cluster=self.cluster,
         )
         self.drills: DrillRunner | None = None
         """None if this service does not allow drills."""
@@ -165,9 +178,7 @@ class Service:
             parts.callback(
                 _PeriodicCall(self._loop, _TELL_REPEATS_INTERVAL, self._tell_repeats).cancel
             )
-            await self.gateway.start(quotes)
-            # Half of the time is left for the feeds and everything else.
-            parts.push_async_callback(self.gateway.drain, self.config.drain_timeout / 2)
+            await self._start_serving(parts, quotes)
             self._start_drill(parts)
             self._started = parts.pop_all()
 
@@ -193,7 +204,7 @@ class Service:
 
     def _start_control(self, parts: contextlib.AsyncExitStack, instance: str) -> None:
         self.instance = instance
-        socket = paths.socket_path(self.instance)
+        path = paths.socket_path(self.instance)
         audit = AuditLog(Path(self.config.audit_log or paths.audit_path(self.instance)))
         self.drills = self._make_drill_runner(audit)
         where = self.config.control_listen
@@ -215,7 +226,7 @@ class Service:
                 *DrillHandlers(self.drills).routes(),
             ],
             instance=self.instance,
-            socket=socket,
+            socket=path,
             loop=self._loop,
             watch=self.watch,
             audit=audit,
@@ -225,7 +236,7 @@ class Service:
         self._control = server
         # The control plane's thread may wait for an action in this loop, so the loop must not block on it.
         parts.push_async_callback(asyncio.to_thread, server.stop)
-        self.listening.control = str(socket)
+        self.listening.control = str(path)
         self.listening.control_tcp = server.tcp
 
     def _start_monitor(self, parts: contextlib.AsyncExitStack) -> None:
@@ -252,11 +263,26 @@ class Service:
                 *listen.parse_address(self.config.admin_listen, "--admin-listen"), "--admin-listen"
             )
             self.listening.admin = listen.format_address(bound)
-            acceptor = Acceptor(
-                self._loop, bound, self._http_connections.new, name="connections of --admin-listen"
-            )
-            acceptor.start(listen.SMALL_BACKLOG)
-            parts.callback(acceptor.close)
+            self._serve_http(parts, bound, "connections of --admin-listen")
+
+    def _serve_http(
+        self, parts: contextlib.AsyncExitStack, bound: socket.socket, name: str
+    ) -> None:
+        acceptor = Acceptor(self._loop, bound, self._http_connections.new, name=name)
+        acceptor.start(listen.SMALL_BACKLOG)
+        parts.callback(acceptor.close)
+
+    async def _start_serving(self, parts: contextlib.AsyncExitStack, quotes: socket.socket) -> None:
+        """Accept subscribers; or, in a feeder, publish, with only HTTP on the port."""
+        if self.feeder is None:
+            await self.gateway.start(quotes)
+            # Half of the time is left for the feeds and everything else.
+            parts.push_async_callback(self.gateway.drain, self.config.drain_timeout / 2)
+            return
+        if not self.config.admin_listen:
+            self._serve_http(parts, quotes, "connections of --port")
+        self.feeder.start(self.hub)
+        parts.push_async_callback(self.feeder.stop)
 
     def _start_sampling(self) -> _PeriodicCall:
         return _PeriodicCall(self._loop, _SAMPLE_INTERVAL, self.hub.sample)
@@ -280,7 +306,14 @@ class Service:
         if self.gateway.draining:
             return "draining"
         drill = self.drill()
+        if self.feeder is not None and drill is None:
+            return "ready (owner)" if self.feeder.cluster().epoch else "ready (standby)"
         return "ready" if drill is None else f"ready (DRILL {drill})"
+
+    def cluster(self) -> ClusterStatus | None:
+        """This service's side of a cluster; None if it is in none. From any thread."""
+        part = self.feeder or self._gateway_upstream
+        return None if part is None else part.cluster()
 
     # ------------------------------------------------------------ drills
 
@@ -293,11 +326,17 @@ class Service:
 
     def _make_hub(self) -> Hub:
         """The hub; the upstream is wrapped for drills only if drills are allowed."""
-        config = self.config
-        if not config.drills_allowed:
-            return Hub(config, connect(config.upstream))
-        upstream = TamperedUpstream(connect(config.upstream, clock=self._wall.ns))
-        return Hub(config, upstream, self._wall)
+        config, feeder = self.config, self.feeder
+        clock = self._wall.ns if config.drills_allowed else time.time_ns
+        upstream = connect(config.upstream, clock=clock, groups=[self._nats])
+        self._gateway_upstream = upstream if isinstance(upstream, NatsUpstream) else None
+        epochs = None
+        if feeder is not None:
+            epochs = feeder.new_epoch
+            config = dataclasses.replace(config, linger=max(0, config.linger - feeder.notice_after))
+        if not self.config.drills_allowed:
+            return Hub(config, upstream, epochs=epochs)
+        return Hub(config, TamperedUpstream(upstream), self._wall, epochs)
 
     def _make_drill_runner(self, audit: AuditLog) -> DrillRunner | None:
         upstream = self.hub.upstream

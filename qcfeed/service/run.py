@@ -9,9 +9,11 @@ import os
 import resource
 import signal
 import time
+from collections.abc import Callable
+from functools import partial
 
 from qcfeed import __version__
-from qcfeed.config import Config
+from qcfeed.config import Config, FeederConfig, NatsConfig
 from qcfeed.control.recent_log import RecentLog
 from qcfeed.diagnostics import orphans, reaper, snapshot
 from qcfeed.diagnostics.code_origin import declare_application
@@ -32,8 +34,11 @@ log = logging.getLogger("qcfeed")
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def serve(config: Config) -> int:
-    """Run the service until a signal; returns the exit status. Raises StartError or ConfigError."""
+def serve(config: Config, nats: NatsConfig, feeder: FeederConfig | None = None) -> int:
+    """Run the service until a signal; returns the exit status. Raises StartError or ConfigError.
+
+    With ``feeder`` it publishes on NATS instead of serving subscribers.
+    """
     output = logging.StreamHandler()
     output.setFormatter(LogFormatter())
     recent = RecentLog()
@@ -49,25 +54,33 @@ def serve(config: Config) -> int:
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         # Before the first task of the loop, so that none is untracked.
         ledger.install(runner.get_loop())
-        status = runner.run(_main(config, ledger, recent, repeats))
+        make = partial(
+            Service,
+            config,
+            ledger,
+            recent,
+            tell_repeats=repeats.flush,
+            nats=nats,
+            feeder=feeder,
+        )
+        status = runner.run(_main(make, config, ledger))
         if status is ExitStatus.TIMED_OUT:
             # Closing the runner would wait for every task, and one of them refuses to end.
             os._exit(_report_ledger(ledger, status))
     return _report_ledger(ledger, status)
 
 
-async def _main(
-    config: Config, ledger: Ledger, recent: RecentLog, repeats: RepeatLimit
-) -> ExitStatus:
-    service = Service(config, ledger, recent, tell_repeats=repeats.flush)
+async def _main(make: Callable[[], Service], config: Config, ledger: Ledger) -> ExitStatus:
+    service = make()
     await service.start()
     stopping = asyncio.Event()
     # Only now: until here, Ctrl-C cancels the start, which unwinds what has started.
     _install_signal_handlers(stopping)
-    _warn_of_few_files(service)
+    if service.feeder is None:
+        _warn_of_few_files(service)
     _print(*_greeting(service))
     with contextlib.closing(Notifier()) as manager:
-        manager.ready(f"serves {service.hub.upstream.name} on {service.listening.websocket}")
+        manager.ready(f"{_purpose(service)} on {service.listening.websocket}")
         await stopping.wait()
         manager.stopping(f"draining: at most {config.drain_timeout:g} s")
         return await _shut_down(service, config, ledger)
@@ -157,8 +170,8 @@ def _greeting(service: Service) -> list[str]:
     )
     who = f"pid {os.getpid()}, instance {service.instance}"
     lines = [
-        f"qcfeed {__version__} serves {service.hub.upstream.name} ({who})",
-        f"  quotes   ws://{at.websocket}/quotes/AAPL and /stream   try: qcfeed watch AAPL",
+        f"qcfeed {__version__} {_purpose(service)} ({who})",
+        _quotes_line(service),
         f"  health   http://{at.admin}/readyz and /metrics{_shared_port_note(config)}",
         f"  control  {at.control}   try: qcfeed {name}status",
     ]
@@ -173,6 +186,17 @@ def _greeting(service: Service) -> list[str]:
     elif config.allow_drills:
         lines.append("  DRILLS   allowed   try: qcfeed drill list")
     return lines
+
+
+def _purpose(service: Service) -> str:
+    return f"{'serves' if service.feeder is None else 'feeds'} {service.hub.upstream.name}"
+
+
+def _quotes_line(service: Service) -> str:
+    if (feeder := service.feeder) is not None:
+        return f"  quotes   on {feeder.servers}, share {feeder.share}, to `qcfeed serve --upstream nats://...`"
+    at = service.listening.websocket
+    return f"  quotes   ws://{at}/quotes/AAPL and /stream   try: qcfeed watch AAPL"
 
 
 def _shared_port_note(config: Config) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from qcfeed.model.encoded import EncodedQuote
 from qcfeed.model.messages import Tick
 from qcfeed.model.symbol import Symbol
 
@@ -25,6 +26,12 @@ class Sink(Protocol):
 
     def publish(self, ticks: Sequence[Tick]) -> None:
         """Publish ticks, oldest first; pass all that are due at once in one call. Never blocks."""
+
+    def relay(self, quotes: Sequence[EncodedQuote], epoch: str) -> None:
+        """Publish quotes that have their ``seq`` and ``epoch`` already, and are encoded. Never blocks.
+
+        A feed gets either ticks or encoded quotes. ``epoch`` is that of all of these quotes.
+        """
 
     async def ready(self) -> None:
         """Wait until the subscribers have accepted what was published (for `rate=max`)."""

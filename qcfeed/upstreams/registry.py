@@ -26,16 +26,20 @@ _BUILT_IN = tuple(
         "sim": "qcfeed.upstreams.simulator:connect",
         "replay": "qcfeed.upstreams.replay:connect",
         "coinbase": "qcfeed.upstreams.coinbase_url:connect",
+        "nats": "qcfeed.cluster.gateway:connect",
+        "tls": "qcfeed.cluster.gateway:connect",
     }.items()
 )
-_EXAMPLES = ("sim:", "replay:FILE", "coinbase:", "coinbase+ws://HOST:PORT/")
+_EXAMPLES = ("sim:", "replay:FILE", "coinbase:", "coinbase+ws://HOST:PORT/", "nats://HOST:PORT")
 _METHODS = ("run", "knows", "symbols", "health", "close")
 
 
-def connect(url: str, *, clock: Callable[[], int] = time.time_ns) -> Upstream:
+def connect(
+    url: str, *, clock: Callable[[], int] = time.time_ns, groups: Sequence[object] = ()
+) -> Upstream:
     """Create the upstream for ``url``. Only a file to replay is read at once; nothing is connected.
 
-    ``clock`` returns Unix nanoseconds. Raises ConfigError for an invalid URL or recording, or if the
+    ``clock`` returns Unix nanoseconds; ``groups``: configured groups of options for upstreams. Raises ConfigError for an invalid URL or recording, or if the
     package that provides the upstream is missing or broken. Messages omit what may be a password.
     """
     try:
@@ -46,7 +50,7 @@ def connect(url: str, *, clock: Callable[[], int] = time.time_ns) -> Upstream:
     entry = _find(parts.scheme, url)
     make = _load(entry)
     try:
-        upstream = make(UpstreamUrl(url, parts, clock))
+        upstream = make(UpstreamUrl(url, parts, clock, groups))
     except QcfeedError:
         raise
     except (Exception, SystemExit) as error:

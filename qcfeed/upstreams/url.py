@@ -6,7 +6,7 @@ As in any URL, a `?`, `%` or `#` in a file name must be percent-encoded.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import SplitResult, parse_qsl
@@ -16,6 +16,7 @@ import msgspec
 from qcfeed.errors import ConfigError
 
 Query = TypeVar("Query", bound=msgspec.Struct)
+Group = TypeVar("Group")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +26,16 @@ class UpstreamUrl:
     text: str
     parts: SplitResult
     clock: Callable[[], int] = time.time_ns
+    groups: Sequence[object] = ()
+    """The configured groups of options that upstreams may use; ``group`` finds one."""
 
     @property
     def scheme(self) -> str:
         return self.parts.scheme
+
+    def group(self, kind: type[Group]) -> Group:
+        """A group of options, such as NatsConfig, as configured; with its defaults if it is not."""
+        return next((each for each in self.groups if isinstance(each, kind)), None) or kind()
 
     def query(self, kind: type[Query]) -> Query:
         """The query, converted to a struct. Declare it with ``forbid_unknown_fields=True``.

@@ -8,7 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from qcfeed.model.messages import Tick, find_fault
+from qcfeed.model.encoded import EncodedQuote
+from qcfeed.model.messages import Tick, as_tick, decode_quote, find_fault
 
 PATIENCE = 10.0
 """Seconds to wait for something that should happen at once, unless a caller gives another time."""
@@ -36,6 +37,7 @@ class KeepingSink:
         self._thread = threading.get_ident()
         self._latest = 0
         self._news = asyncio.Event()
+        self._last: tuple[str, int] | None = None
 
     def opened(self) -> None:
         self._called("opened()")
@@ -45,16 +47,31 @@ class KeepingSink:
         self._news.set()
 
     def publish(self, ticks: Sequence[Tick]) -> None:
-        self._called("publish()")
+        self._keep("publish()", ticks)
+
+    def relay(self, quotes: Sequence[EncodedQuote], epoch: str) -> None:
+        self._keep("relay()", [self._decode(each.text, epoch) for each in quotes])
+
+    def _keep(self, method: str, ticks: Sequence[Tick]) -> None:
+        self._called(method)
         if not self.opens:
-            self._fault("publish() was called before opened()")
+            self._fault(f"{method} was called before opened()")
         if not ticks:
-            self._fault("publish() was called without ticks")
+            self._fault(f"{method} was called without quotes")
         for tick in ticks:
             self._check(tick)
             self.ticks.append(tick)
         self.batches.append(len(ticks))
         self._news.set()
+
+    def _decode(self, text: bytes, epoch: str) -> Tick:
+        quote = decode_quote(text)
+        if quote.epoch != epoch:
+            self._fault(f"a quote of epoch {quote.epoch} was relayed as one of {epoch}")
+        if self._last is not None and self._last[0] == epoch and quote.seq <= self._last[1]:
+            self._fault(f"quote {quote.seq} of epoch {epoch} was relayed after {self._last[1]}")
+        self._last = (epoch, quote.seq)
+        return as_tick(quote)
 
     async def ready(self) -> None:
         self._called("ready()")

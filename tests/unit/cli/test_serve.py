@@ -15,7 +15,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[config.Config]:
     """What would have been served: the service itself is tried in tests/e2e."""
     configs: list[config.Config] = []
 
-    def serve(given: config.Config) -> int:
+    def serve(given: config.Config, _: config.NatsConfig) -> int:
         configs.append(given)
         return 0
 

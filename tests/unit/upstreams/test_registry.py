@@ -62,7 +62,9 @@ def test_a_recording_by_relative_path(recording: Path, monkeypatch: pytest.Monke
     [
         ("", "no scheme", "sim:"),
         ("AAPL", "no scheme", "sim:"),
-        ("nats://h", "unknown scheme 'nats'", "coinbase:"),
+        ("kafka://h", "unknown scheme 'kafka'", "nats://"),
+        ("nats://", "not NATS servers", "nats://127"),
+        ("nats://user:secret@h", "a user or password", "--nats-user"),
         ("coinbase+ws://[::1", "not a URL", "coinbase+ws"),
         ("sim:AAPL", "does not accept 'AAPL'", "sim:"),
         ("sim://host", "does not accept 'host'", "sim:"),

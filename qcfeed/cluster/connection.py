@@ -1,0 +1,264 @@
+"""One connection to NATS: an adapter around nats-py, which is imported when it is first used.
+
+nats-py does not reconnect here: what it has buffered would be sent later, when a feeder may no longer own
+its lease. A lost connection stays lost; the users of a connection open another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from qcfeed.cluster import servers as addresses
+from qcfeed.config import NatsConfig
+from qcfeed.errors import ConfigError, UpstreamError
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription as NatsSubscription
+
+log = logging.getLogger("qcfeed.nats")
+
+CONNECT_TIMEOUT = 5.0
+PING_INTERVAL = 2
+"""Seconds between pings; after ``_UNANSWERED`` without an answer the connection counts as lost."""
+_UNANSWERED = 2
+PENDING_MESSAGES = 8_192
+"""Messages of one subject that wait for a gateway; when they are more, new ones are dropped."""
+OUT_BUFFER = 1_048_576
+"""Bytes that may wait to be sent before a sender is held up."""
+
+
+class Subscription:
+    """One subject's messages, for one reader."""
+
+    def __init__(self, connection: Connection, inner: NatsSubscription) -> None:
+        self._connection = connection
+        self._inner = inner
+        # nats-py offers a task per subscription, or a task per message. Reading its queue needs neither.
+        self._queue: asyncio.Queue[Msg | None] = inner._pending_queue  # type: ignore[assignment] # noqa: SLF001
+
+    async def batch(self) -> Sequence[bytes]:
+        """All messages that wait, at least one. Raises UpstreamError when the connection is lost."""
+        first = await self._queue.get()
+        found = [first]
+        while not self._queue.empty():
+            found.append(self._queue.get_nowait())
+        if None in found or self._connection.lost:
+            raise self._connection.loss()
+        return [each.data for each in found if each is not None]
+
+    def wake(self) -> None:
+        """The connection is lost: whoever waits for messages must see it."""
+        if not self._queue.full():
+            self._queue.put_nowait(None)
+
+    async def end(self) -> None:
+        """Unsubscribe; nothing happens if the connection is lost already."""
+        from nats import errors
+
+        self._connection.subscriptions.discard(self)
+        with contextlib.suppress(errors.Error, OSError):
+            await self._inner.unsubscribe()
+
+
+class Connection:
+    """An open connection, until it is lost or closed. Create it with ``connect``."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.subscriptions: set[Subscription] = set()
+        self._lost = asyncio.get_running_loop().create_future()
+        self.slow_drops = 0
+        """Messages dropped because a subscription had too many that waited."""
+        self.errors: deque[str] = deque(maxlen=10)
+        """The last errors that the server or the client reported."""
+
+    @property
+    def lost(self) -> bool:
+        return self._lost.done() or not self._client.is_connected
+
+    @property
+    def server(self) -> str:
+        """The address of the connected server."""
+        url = self._client.connected_url
+        return "" if url is None else str(url.netloc)
+
+    @property
+    def client(self) -> Client:
+        """nats-py's client, for JetStream."""
+        return self._client
+
+    def loss(self) -> UpstreamError:
+        why = f": {self.errors[-1]}" if self.errors else ""
+        return UpstreamError(f"the connection to NATS was lost{why}")
+
+    async def wait_lost(self) -> None:
+        await asyncio.shield(self._lost)
+
+    # ------------------------------------------------------------ messages
+
+    async def publish(self, subject: str, data: bytes, reply: str = "") -> None:
+        """Send a message. Waits while the server does not read. Raises UpstreamError if that fails."""
+        from nats import errors
+
+        if self.lost:
+            raise self.loss()
+        try:
+            await self._client.publish(subject, data, reply)
+        except (errors.Error, OSError) as error:
+            raise UpstreamError(f"cannot publish on NATS: {describe(error)}") from error
+
+    async def request(self, subject: str, data: bytes, timeout: float) -> bytes | None:
+        """The answer to a request; None if nobody is subscribed.
+
+        Raises TimeoutError without an answer, UpstreamError when the connection is lost.
+        """
+        from nats import errors
+
+        if self.lost:
+            raise self.loss()
+        try:
+            return (await self._client.request(subject, data, timeout=timeout)).data
+        except errors.NoRespondersError:
+            return None
+        except errors.TimeoutError:
+            raise TimeoutError from None
+        except (errors.Error, OSError) as error:
+            raise UpstreamError(f"a request on NATS failed: {describe(error)}") from error
+
+    async def subscribe(self, subject: str) -> Subscription:
+        """Subscribe; the reader takes the messages with ``batch``."""
+        inner = await self._subscribe(subject, None)
+        subscription = Subscription(self, inner)
+        self.subscriptions.add(subscription)
+        return subscription
+
+    async def listen(
+        self, subject: str, receive: Callable[[str, str, bytes, bool], None]
+    ) -> NatsSubscription:
+        """Call ``receive(subject, reply, data, no_responders)`` with each message."""
+
+        async def on_message(message: Msg) -> None:
+            status = (message.headers or {}).get("Status", "")
+            receive(message.subject, message.reply, message.data, status == _NO_RESPONDERS)
+
+        return await self._subscribe(subject, on_message)
+
+    def new_inbox(self) -> str:
+        return self._client.new_inbox()
+
+    async def flush(self, timeout: float) -> None:
+        """Wait until the server has everything. Raises UpstreamError or TimeoutError."""
+        from nats import errors
+
+        try:
+            async with asyncio.timeout(timeout):
+                await self._client.flush(CONNECT_TIMEOUT)  # type: ignore[arg-type]
+        except errors.TimeoutError:
+            raise TimeoutError from None
+        except (errors.Error, OSError) as error:
+            raise UpstreamError(f"NATS does not answer: {describe(error)}") from error
+
+    async def _subscribe(self, subject: str, receive: Any) -> NatsSubscription:
+        from nats import errors
+
+        if self.lost:
+            raise self.loss()
+        try:
+            return await self._client.subscribe(
+                subject, cb=receive, pending_msgs_limit=PENDING_MESSAGES, pending_bytes_limit=0
+            )
+        except (errors.Error, OSError) as error:
+            raise UpstreamError(f"cannot subscribe on NATS: {describe(error)}") from error
+
+    # ------------------------------------------------------------ the end
+
+    async def close(self) -> None:
+        """Close the connection. Its tasks have ended when this returns."""
+        self.mark_lost()
+        with contextlib.suppress(Exception):
+            await self._client.close()
+
+    def mark_lost(self) -> None:
+        """The connection is lost, or being closed: wake all that wait for messages."""
+        if not self._lost.done():
+            self._lost.set_result(None)
+        for each in list(self.subscriptions):
+            each.wake()
+
+    async def on_error(self, error: Exception) -> None:
+        """An error that belongs to no call, for example a missing permission."""
+        from nats import errors
+
+        if isinstance(error, errors.SlowConsumerError):
+            self.slow_drops += 1
+            return
+        text = describe(error)
+        if text not in self.errors:
+            log.warning("NATS: %s", text)
+        self.errors.append(text)
+
+    async def on_closed(self) -> None:
+        self.mark_lost()
+
+
+async def connect(urls: Sequence[str], config: NatsConfig, name: str) -> Connection:
+    """Connect to the first server that accepts. Raises UpstreamError, or ConfigError for credentials."""
+    client_class = _client_class()
+    client = client_class()
+    connection = Connection(client)
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            await client.connect(
+                list(urls),
+                name=name,
+                allow_reconnect=False,
+                dont_randomize=True,
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
+                connect_timeout=2,
+                ping_interval=PING_INTERVAL,
+                max_outstanding_pings=_UNANSWERED,
+                pending_size=OUT_BUFFER,
+                error_cb=connection.on_error,
+                closed_cb=connection.on_closed,
+                tls=addresses.tls(config, list(urls)),
+                **addresses.login(config),
+            )
+    except ConfigError:
+        raise
+    except Exception as error:
+        await connection.close()
+        why = connection.errors[-1] if connection.errors else describe(error)
+        raise UpstreamError(
+            f"cannot connect to {addresses.short_name(list(urls))}: {why}"
+        ) from error
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+def describe(error: BaseException) -> str:
+    """The error as text; many of the client's have none."""
+    text = str(error).removeprefix("nats: ")
+    return text or type(error).__name__
+
+
+def _client_class() -> type[Client]:
+    try:
+        from nats.aio.client import Client
+    except ImportError as error:
+        raise ConfigError(
+            "the NATS client is not installed", hint="`pip install 'qcfeed[cluster]'`"
+        ) from error
+    return Client
+
+
+_NO_RESPONDERS = "503"

@@ -1,0 +1,1 @@
+"""The cluster's logic: subjects, shares, the lease, interest and epochs. No I/O; time is an argument."""

@@ -1,0 +1,46 @@
+"""The messages between owners and gateways, beside the quotes (JSON; envelope.py has those)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+Text = Annotated[str, Meta(max_length=256)]
+Number = Annotated[int, Meta(ge=0, le=2**62)]
+
+
+class Announcement(msgspec.Struct, frozen=True, tag="owner/1"):
+    """An owner tells which share it has, under which epoch, and how its upstream is."""
+
+    owner: Text
+    number: Annotated[int, Meta(ge=1, le=256)]
+    count: Annotated[int, Meta(ge=1, le=256)]
+    epoch: Number
+    upstream: Text
+    upstream_connected: bool
+    lease_s: float
+
+
+class Wanted(msgspec.Struct, frozen=True, tag="wanted/1"):
+    """A gateway's answer: the symbols it wants of that share, and the highest epoch that it knows."""
+
+    gateway: Text
+    symbols: list[Annotated[str, Meta(max_length=16)]]
+    highest_epoch: Number
+
+
+_announcement = msgspec.json.Decoder(Announcement)
+_wanted = msgspec.json.Decoder(Wanted)
+encode = msgspec.json.Encoder().encode
+
+
+def decode_announcement(data: bytes) -> Announcement:
+    """Raises msgspec.ValidationError or DecodeError for anything else."""
+    return _announcement.decode(data)
+
+
+def decode_wanted(data: bytes) -> Wanted:
+    """Raises msgspec.ValidationError or DecodeError for anything else."""
+    return _wanted.decode(data)

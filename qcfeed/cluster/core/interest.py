@@ -1,0 +1,81 @@
+"""Which symbols a feeder must run, from two views that must agree before one stops.
+
+Gateways answer every announcement of the owner with the symbols that they want. A symbol that none
+of them lists may still be wanted by a gateway whose answer is late, so the feeder asks NATS: it publishes
+an empty message on the symbol's subject with a reply subject. "No responders" confirms that nobody is
+subscribed. Only both together end the symbol's demand, and its feed then lingers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from qcfeed.model.symbol import Symbol
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """The result of one round of answers."""
+
+    start: frozenset[Symbol]
+    """Symbols that gateways want and that do not run."""
+    doubtful: frozenset[Symbol]
+    """Symbols that run and that no gateway listed: ask NATS about each."""
+
+
+@dataclass(slots=True)
+class Interest:
+    """The wanted symbols of one owner."""
+
+    wanted: set[Symbol] = field(default_factory=set)
+    gateways: int = 0
+    """Gateways that answered in the last round."""
+    _listed: set[Symbol] = field(default_factory=set)
+    _answers: set[str] = field(default_factory=set)
+    _doubtful: set[Symbol] = field(default_factory=set)
+    _asked: bool = False
+
+    def begin(self) -> None:
+        """A new round: gateways are asked."""
+        self._listed, self._answers = set(), set()
+        self._asked = True
+
+    def listed(self, gateway: str, symbols: Iterable[Symbol]) -> None:
+        """A gateway's answer."""
+        self._answers.add(gateway)
+        self._listed.update(symbols)
+
+    def requested(self, symbol: Symbol) -> bool:
+        """A gateway asks for a symbol now; True if it does not run yet."""
+        self._listed.add(symbol)
+        self._doubtful.discard(symbol)
+        new = symbol not in self.wanted
+        self.wanted.add(symbol)
+        return new
+
+    def end(self) -> Round:
+        """The round is over. Symbols to start count as wanted from now on."""
+        if not self._asked:
+            return Round(frozenset(), frozenset())
+        self._asked = False
+        self.gateways = len(self._answers)
+        start = self._listed - self.wanted
+        self.wanted |= start
+        self._doubtful = self.wanted - self._listed
+        return Round(frozenset(start), frozenset(self._doubtful))
+
+    def no_responders(self, symbol: Symbol) -> bool:
+        """NATS says that nobody is subscribed to ``symbol``; True if its demand ends by that."""
+        if symbol not in self._doubtful or symbol in self._listed:
+            return False
+        self._doubtful.discard(symbol)
+        self.wanted.discard(symbol)
+        return True
+
+    def clear(self) -> None:
+        """This feeder is no longer the owner."""
+        self.wanted.clear()
+        self._doubtful.clear()
+        self._asked = False
+        self.gateways = 0

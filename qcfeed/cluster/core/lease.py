@@ -1,0 +1,225 @@
+"""The lease by which at most one feeder owns a share: a state machine over a key with a time to live.
+
+The key is created, and changed by compare-and-set, never otherwise. Its first revision is the owner's
+epoch. The owner stops by its own clock before the key can have expired: a lease counts from when the
+request that got it was *sent*. Time is an argument, in seconds of a clock that also runs while the
+process is stopped. The caller carries out one request at a time and reports its outcome.
+
+- A request whose answer is lost may have been carried out: the key is read before anything else is sent.
+- Each attempt to acquire has a name of its own, so a late success of an earlier one is not taken for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Create the key with ``holder`` as its value; fails with CONFLICT if there is a key."""
+
+    holder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Set the key to ``holder`` if its revision is still ``last``; else CONFLICT."""
+
+    holder: str
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read the key."""
+
+
+Request = Create | Update | Read
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A Create or Update was carried out and gave the key this revision."""
+
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a Read found: the value and revision of the key."""
+
+    holder: str
+    revision: int
+
+
+class Outcome(Enum):
+    """The other outcomes of a request."""
+
+    ABSENT = auto()
+    """A Read found no key."""
+    CONFLICT = auto()
+    """A Create or Update found another revision; nothing was stored."""
+    UNKNOWN = auto()
+    """No answer: it may have been carried out or not."""
+    REFUSED = auto()
+    """The store refused it, for example because it is full; nothing was stored."""
+    NO_BUCKET = auto()
+    """There is no bucket, so no lease either."""
+
+
+Answer = Stored | Entry | Outcome
+
+RELEASED = ""
+"""The value of a key whose owner has given it up: anybody may take it by compare-and-set."""
+
+
+class Lease:
+    """One feeder's side of the lease. ``name`` is this feeder's, ``ttl`` the bucket's time to live.
+
+    ``due`` is when ``request`` must be called next.
+    """
+
+    def __init__(self, name: str, ttl: float, now: float, attempts: Callable[[], str]) -> None:
+        """``attempts`` returns a text that it never returned before, in any process."""
+        self.name = name
+        self.ttl = ttl
+        self.due = now
+        self.epoch: int | None = None
+        """The revision with which this feeder got the lease; None if it is not the owner."""
+        self.owner = ""
+        """The name of the owner, as last seen."""
+        self.highest = 0
+        """The highest revision seen; a bucket that is created again must begin above it."""
+        self.missed = 0
+        """Renewals that were not carried out or not answered, since the start."""
+        self._attempts = attempts
+        self._holder = ""
+        self._revision = 0
+        self._valid_until = now
+        self._sent_at = now
+        self._acquired_at = now
+        self._next: Request | None = None
+
+    # ------------------------------------------------------------ questions
+
+    def holds(self, now: float) -> bool:
+        """Whether this feeder is the owner at ``now``. Ask before each publication: it may have expired."""
+        return self.epoch is not None and now < self._valid_until
+
+    def left(self, now: float) -> float:
+        """Seconds until the lease ends, unless it is renewed."""
+        return max(0.0, self._valid_until - now) if self.epoch is not None else 0.0
+
+    @property
+    def margin(self) -> float:
+        """Seconds by which the owner stops before the key can expire: clocks run at different rates."""
+        return self.ttl * MARGIN
+
+    # ------------------------------------------------------------ requests and answers
+
+    def request(self, now: float) -> Request:
+        """What to send now. Its outcome must be reported with ``answered`` before the next one."""
+        self._sent_at = now
+        if self._next is not None:
+            request, self._next = self._next, None
+            if isinstance(request, Update) and self.epoch is None:
+                self._acquired_at = now
+            return request
+        if self.epoch is not None:
+            return Update(self._holder, self._revision)
+        self._holder = f"{self.name} {self._attempts()}"
+        self._acquired_at = now
+        return Create(self._holder)
+
+    def answered(self, request: Request, answer: Answer, now: float) -> None:
+        """Report the outcome of the last request."""
+        if isinstance(request, Read):
+            self._read(answer, now)
+        elif isinstance(answer, Stored):
+            self._stored(answer)
+        elif answer is Outcome.NO_BUCKET:
+            self.lose(now)
+        else:
+            if self.epoch is not None:
+                self.missed += 1
+            # After a refusal nothing was stored; otherwise the key may be ours or another's.
+            self._next = None if answer is Outcome.REFUSED else Read()
+            self.due = now if answer is Outcome.CONFLICT else now + self._retry
+        self.expire(now)
+
+    def expire(self, now: float) -> bool:
+        """Give up a lease that may have run out; True if it had been held."""
+        if self.epoch is None or now < self._valid_until:
+            return False
+        self.lose(now)
+        return True
+
+    def lose(self, now: float) -> None:
+        """The lease is lost; try to get it again a little later."""
+        self.epoch = None
+        self._next = None
+        self._valid_until = now
+        self.due = now + self._retry
+
+    def release(self) -> Update | None:
+        """Stop being the owner at once; the request that lets another feeder take over without waiting."""
+        if self.epoch is None:
+            return None
+        self.epoch = None
+        return Update(RELEASED, self._revision)
+
+    # ------------------------------------------------------------ outcomes
+
+    @property
+    def _retry(self) -> float:
+        """Seconds between attempts to get or read the key."""
+        return min(1.0, self.ttl / 8)
+
+    def _stored(self, answer: Stored) -> None:
+        self.highest = max(self.highest, answer.revision)
+        if self.epoch is None:
+            self._acquire(answer.revision, self._sent_at)
+        else:
+            self._revision = answer.revision
+            self._valid_until = self._sent_at + self.ttl - self.margin
+        self.due = self._sent_at + self.ttl / 3
+
+    def _acquire(self, revision: int, sent_at: float) -> None:
+        self.epoch = self._revision = revision
+        self.owner = self.name
+        self._valid_until = sent_at + self.ttl - self.margin
+
+    def _read(self, answer: Answer, now: float) -> None:
+        self.due = now + self._retry
+        if isinstance(answer, Entry):
+            self._found(answer, now)
+        elif answer in (Outcome.ABSENT, Outcome.NO_BUCKET):
+            self.owner = ""
+            if self.epoch is not None:
+                self.lose(now)
+            elif answer is Outcome.ABSENT:
+                self.due = now
+        else:  # still unknown
+            self._next = Read()
+
+    def _found(self, entry: Entry, now: float) -> None:
+        self.highest = max(self.highest, entry.revision)
+        self.owner = entry.holder.partition(" ")[0]
+        if entry.holder == self._holder:
+            # Ours: an answer was lost. It counts from the request that stored it at the latest.
+            if self.epoch is None:
+                self._acquire(entry.revision, self._acquired_at)
+            self._revision = entry.revision
+            self.due = now
+        elif self.epoch is not None:
+            self.lose(now)
+        elif entry.holder == RELEASED:
+            self._holder = f"{self.name} {self._attempts()}"
+            self._next = Update(self._holder, entry.revision)
+            self.due = now
+
+
+MARGIN = 0.15
+"""The share of the time to live by which the owner stops early."""

@@ -1,0 +1,293 @@
+"""``qcfeed feeder``: holds the lease of a share and, while it does, publishes what gateways want."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import random
+import secrets
+import socket
+import time
+from collections.abc import Callable
+
+from qcfeed.cluster import servers as addresses
+from qcfeed.cluster.bucket import LeaseBucket, open_bucket
+from qcfeed.cluster.connection import Connection
+from qcfeed.cluster.connection import connect as connect_to
+from qcfeed.cluster.core import shares
+from qcfeed.cluster.core.envelope import Epoch
+from qcfeed.cluster.core.lease import Lease, Outcome
+from qcfeed.cluster.ownership import Ownership, round_length
+from qcfeed.cluster.publisher import Outbox, Publisher
+from qcfeed.config import FeederConfig, NatsConfig
+from qcfeed.errors import UpstreamError
+from qcfeed.feed import backoff
+from qcfeed.feed.lifecycle import Demand, UpstreamState
+from qcfeed.model.cluster import ClusterStatus
+from qcfeed.server.hub import Hub
+
+log = logging.getLogger("qcfeed.feeder")
+
+_MAX_PAUSE = 2.0
+"""The longest pause between attempts to connect, in seconds: the owner must be back before its lease ends."""
+
+
+def boot_clock() -> float:
+    """Seconds of a clock that also runs while the machine is suspended."""
+    return time.clock_gettime(_CLOCK)
+
+
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+class Feeder:
+    """One feeder: connects, competes for the lease, and owns the share while it has it.
+
+    ``closed`` is true after ``stop``.
+    """
+
+    def __init__(
+        self, config: FeederConfig, nats: NatsConfig, *, clock: Callable[[], float] = boot_clock
+    ) -> None:
+        """Raises ConfigError for an invalid share or invalid servers."""
+        self.share = shares.parse(config.share)
+        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self.closed = False
+        self._urls = addresses.parse(config.to, "--to")
+        self.servers = addresses.short_name(self._urls)
+        self._config = config
+        self._nats = nats
+        self._clock = clock
+        self._lives = itertools.count(1)
+        self.lease = Lease(self.name, config.lease, clock(), lambda: secrets.token_hex(8))
+        self._outbox = Outbox(lambda: self.lease, clock)
+        self._hub: Hub | None = None
+        self._publisher: Publisher | None = None
+        self._connection: Connection | None = None
+        self._bucket: LeaseBucket | None = None
+        self._ownership: Ownership | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._reconnects = 0
+        self._highest = 0
+        """The highest epoch that a gateway has been seen to know."""
+        self._problem: str | None = "not connected yet"
+
+    @property
+    def notice_after(self) -> float:
+        """Seconds until the owner notices at the latest that no gateway wants a symbol any more."""
+        return 2 * round_length(self.lease.ttl)
+
+    def new_epoch(self) -> str:
+        """The epoch of a new feed: the lease's, and the number of the feed under it."""
+        return str(Epoch(self.lease.epoch or 0, next(self._lives)))
+
+    def start(self, hub: Hub) -> None:
+        """Begin to compete for the lease. ``hub`` has no other consumers."""
+        self._hub = hub
+        self._publisher = Publisher(hub, self._outbox)
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="feeder")
+
+    async def stop(self) -> None:
+        """Give up the lease, so that another feeder takes over at once, and disconnect."""
+        self.closed = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    # ------------------------------------------------------------ connections
+
+    async def _run(self) -> None:
+        attempt = 0
+        while True:
+            try:
+                connection = await connect_to(self._urls, self._nats, f"qcfeed feeder {self.name}")
+            except UpstreamError as error:
+                self._note(error.message)
+            else:
+                attempt = 0
+                try:
+                    await self._serve(connection)
+                except UpstreamError as error:
+                    self._note(error.message)
+                finally:
+                    await self._leave(connection)
+                self._reconnects += 1
+            self._urls.append(self._urls.pop(0))
+            await self._pause(backoff.delay(attempt, random.random(), base=0.2, cap=_MAX_PAUSE))
+            attempt += 1
+
+    def _note(self, problem: str) -> None:
+        if problem != self._problem:
+            log.warning("%s", problem)
+        self._problem = problem
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait before the next attempt; a lease that ends meanwhile ends the feeds."""
+        ends = self._clock() + seconds
+        while (left := ends - self._clock()) > 0:
+            held = self.lease.left(self._clock())
+            await asyncio.sleep(min(left, held) if held else left)
+            await self._check_lease()
+
+    async def _serve(self, connection: Connection) -> None:
+        """Compete for the lease on this connection, until it is lost. Raises UpstreamError."""
+        self._connection = connection
+        self._bucket = await self._open_bucket(connection)
+        sender = asyncio.get_running_loop().create_task(
+            self._outbox.send(connection), name="feeder sends quotes"
+        )
+        lost = asyncio.get_running_loop().create_task(
+            connection.wait_lost(), name="feeder watches its connection"
+        )
+        try:
+            if self.lease.holds(self._clock()):  # the connection was lost for less than the lease
+                await self._begin(connection)
+            while not (sender.done() or lost.done()):
+                await self._step(connection, (sender, lost))
+        finally:
+            sender.cancel()
+            lost.cancel()
+            await asyncio.wait([sender, lost])
+        raise connection.loss()
+
+    async def _step(
+        self, connection: Connection, watched: tuple[asyncio.Task[None], asyncio.Task[None]]
+    ) -> None:
+        """Send the lease's next request when it is due, and act on what became of it."""
+        now, lease = self._clock(), self.lease
+        if (wait := self._next_wake(now) - now) > 0:
+            await asyncio.wait(watched, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+        if watched[0].done() or watched[1].done():
+            return
+        await self._check_lease()
+        bucket = self._bucket
+        if (now := self._clock()) < lease.due or bucket is None:
+            return
+        request = lease.request(now)
+        answer = await bucket.carry_out(self.share.key, request, self._request_timeout(now))
+        lease.answered(request, answer, self._clock())
+        self._problem = bucket.problem
+        if answer is Outcome.NO_BUCKET:
+            log.warning("the bucket of the leases was deleted; it is created again")
+            await self._check_lease()
+            self._bucket = await self._open_bucket(connection)
+        elif lease.epoch is not None and self._ownership is None:
+            await self._begin(connection)
+        else:
+            await self._check_lease()
+
+    def _next_wake(self, now: float) -> float:
+        left = self.lease.left(now)
+        return min(self.lease.due, now + left) if left else self.lease.due
+
+    def _request_timeout(self, now: float) -> float:
+        """Half of what is left of the lease at most, so that a request can be repeated."""
+        left = self.lease.left(now) / 2
+        return max(0.05, min(left or self.lease.ttl, self.lease.ttl / 4))
+
+    async def _open_bucket(self, connection: Connection) -> LeaseBucket:
+        # Higher than any revision before, also after the bucket was deleted.
+        first = max(self._highest + 1, self.lease.highest + 1, int(time.time() * 1000))
+        bucket = await open_bucket(
+            connection,
+            ttl=self._config.lease,
+            replicas=self._config.lease_replicas,
+            first_revision=first,
+        )
+        if bucket.ttl != self.lease.ttl:
+            log.warning("the leases last %g s, as the bucket says", bucket.ttl)
+            self.lease.ttl = bucket.ttl
+        self._problem = None
+        return bucket
+
+    async def _leave(self, connection: Connection) -> None:
+        """The connection ends. The lease is given up if the feeder stops; else it may be renewed later."""
+        if self.closed:
+            await self._release(connection)
+        elif self._ownership is not None:
+            await self._ownership.stop()
+            self._ownership = None
+            self._outbox.clear()
+        self._connection = self._bucket = None
+        await connection.close()
+
+    async def _release(self, connection: Connection) -> None:
+        """Stop publishing, then let the next feeder take over without waiting for the lease's end."""
+        bucket = self._bucket
+        request = self.lease.release()
+        await self._end_ownership()
+        if request is None or bucket is None or connection.lost:
+            return
+        await bucket.carry_out(self.share.key, request, RELEASE_TIMEOUT)
+
+    # ------------------------------------------------------------ ownership
+
+    async def _begin(self, connection: Connection) -> None:
+        """This feeder is the owner: announce it and publish what gateways want."""
+        epoch, hub, publisher = self.lease.epoch, self._hub, self._publisher
+        if epoch is None or hub is None or publisher is None:
+            return
+        log.info("owner of share %s, epoch %d", self.share, epoch)
+        self._ownership = Ownership(
+            self.share, epoch, self.lease, hub, publisher, connection, self._clock
+        )
+        await self._ownership.start()
+
+    async def _check_lease(self) -> None:
+        """Stop being the owner if the lease is lost or has run out."""
+        self.lease.expire(self._clock())
+        if self.lease.epoch is None:
+            await self._end_ownership()
+        elif self._ownership is not None:
+            self._highest = max(self._highest, self._ownership.highest)
+
+    async def _end_ownership(self) -> None:
+        """End the announcements, then every feed at once; its tasks are joined."""
+        ownership, self._ownership = self._ownership, None
+        if ownership is not None:
+            level = logging.INFO if self.closed else logging.WARNING
+            log.log(level, "no longer owner of share %s, epoch %d", self.share, ownership.epoch)
+            self._highest = max(self._highest, ownership.highest)
+            await ownership.stop()
+        if self._publisher is not None and self._hub is not None and self._hub.feeds:
+            await self._publisher.stop_all()
+
+    # ------------------------------------------------------------ from any thread
+
+    def cluster(self) -> ClusterStatus:
+        now, connection, ownership, hub = (
+            self._clock(),
+            self._connection,
+            self._ownership,
+            self._hub,
+        )
+        wanted = set() if ownership is None else set(ownership.interest.wanted)
+        feeds = {} if hub is None else dict(hub.feeds)
+        unwanted = [f for f in feeds.values() if f.lifecycle.demand is not Demand.WANTED]
+        open_feeds = {s for s, f in feeds.items() if f.lifecycle.upstream is UpstreamState.OPEN}
+        return ClusterStatus(
+            role="feeder",
+            name=self.name,
+            servers=self.servers,
+            connected=connection is not None and not connection.lost,
+            server=None if connection is None else connection.server,
+            reconnects=self._reconnects,
+            slow_drops=self._outbox.dropped,
+            symbols_wanted=len(wanted),
+            symbol_share=str(self.share),
+            owner=self.lease.owner or None,
+            epoch=self.lease.epoch if self.lease.holds(now) else None,
+            lease_left_s=round(self.lease.left(now), 3),
+            renewals_missed=self.lease.missed,
+            quotes_fenced=self._outbox.fenced,
+            quotes_published=self._outbox.published,
+            gateways=0 if ownership is None else ownership.interest.gateways,
+            feeds_without_interest=len(unwanted),
+            interest_without_feed=len(wanted - open_feeds),
+            problem=self._problem,
+        )
+
+
+RELEASE_TIMEOUT = 1.0

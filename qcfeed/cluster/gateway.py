@@ -1,0 +1,311 @@
+"""``--upstream nats://...``: the quotes of feeders, through NATS, as an upstream of the service.
+
+One subscription per running feed, on one connection that is opened with the first feed and closed after
+the last. When it is lost, every feed's ``run`` fails, so each backs off and retries by itself; the first
+that retries opens a new connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator, Sequence
+
+import msgspec
+
+from qcfeed.cluster import servers as addresses
+from qcfeed.cluster.connection import Connection, Subscription
+from qcfeed.cluster.connection import connect as connect_to
+from qcfeed.cluster.core import control, envelope, subjects
+from qcfeed.cluster.core.envelope import InvalidEnvelopeError
+from qcfeed.cluster.core.epochs import OwnerEpochs, QuoteOrder
+from qcfeed.cluster.core.shares import Share
+from qcfeed.config import NatsConfig
+from qcfeed.errors import UnknownSymbolError, UpstreamError
+from qcfeed.feed import backoff
+from qcfeed.model.cluster import ClusterStatus, Owner
+from qcfeed.model.encoded import EncodedQuote
+from qcfeed.model.symbol import Symbol
+from qcfeed.upstreams.base import Sink, Upstream, UpstreamHealth
+from qcfeed.upstreams.url import UpstreamUrl
+
+log = logging.getLogger("qcfeed.gateway")
+
+ANSWER_TIMEOUT = 2.0
+"""Seconds to wait for the owner's answer when a feed starts."""
+MAX_BATCH = 256
+"""Quotes of one symbol that wait at once; when they are more, only the newest is served."""
+_MAX_PAUSE = 5.0
+
+
+def connect(url: UpstreamUrl) -> Upstream:
+    """The upstream for a URL such as ``nats://host:4222``. Nothing is connected yet."""
+    return NatsUpstream(addresses.parse(url.text, "--upstream"), url.group(NatsConfig))
+
+
+class NatsUpstream(Upstream):
+    """The gateway's upstream; see the module. ``closed`` is true after ``close``."""
+
+    def __init__(self, urls: Sequence[str], config: NatsConfig) -> None:
+        self.name = addresses.short_name(list(urls))
+        self.gateway = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(2)}"
+        """This gateway's name in its answers to owners."""
+        self.closed = False
+        self._urls = list(urls)
+        self._config = config
+        self._owners = OwnerEpochs()
+        self._announced: dict[Share, tuple[control.Announcement, float]] = {}
+        self._orders: dict[Symbol, QuoteOrder] = {}
+        self._lock = asyncio.Lock()
+        self._connection: Connection | None = None
+        self._users = 0
+        self._attempt = 0
+        self._not_before = 0.0
+        self._answers: set[asyncio.Task[None]] = set()
+        self._counts = {
+            "reconnects": 0,
+            "gaps": 0,
+            "invalid": 0,
+            "rejected": 0,
+            "slow": 0,
+            "skipped": 0,
+        }
+        self._detail = "not needed yet"
+
+    # ------------------------------------------------------------ the upstream's interface
+
+    async def run(self, symbol: Symbol, sink: Sink) -> None:
+        async with self._connected() as connection:
+            order = self._orders[symbol] = QuoteOrder(symbol, self._owners)
+            # Before the request, so that no quote after the answer is missed.
+            subscription = await connection.subscribe(subjects.quotes(symbol))
+            try:
+                answer = await self._ask_owner(connection, symbol)
+                sink.opened()
+                if answer:
+                    self._serve([answer], order, symbol, sink)
+                await self._read(subscription, order, symbol, sink)
+            finally:
+                self._orders.pop(symbol, None)
+                await subscription.end()
+
+    def health(self) -> UpstreamHealth:
+        connection, counts = self._connection, self._counts
+        missing = [] if connection is None else self._without_owner(time.monotonic())
+        up = connection is not None and not connection.lost and not missing
+        detail = self._detail if connection is None else "; ".join(missing)
+        return UpstreamHealth(up, counts["reconnects"], counts["gaps"], counts["invalid"], detail)
+
+    async def close(self) -> None:
+        self.closed = True
+        async with self._lock:
+            await self._disconnect()
+
+    # ------------------------------------------------------------ quotes
+
+    async def _ask_owner(self, connection: Connection, symbol: Symbol) -> bytes:
+        """Ask the owner to start the symbol; its latest quote, or nothing. Raises UpstreamError."""
+        try:
+            answer = await connection.request(subjects.latest(symbol), b"", ANSWER_TIMEOUT)
+        except TimeoutError:
+            raise UpstreamError(
+                f"no feeder answers for {symbol} on {self.name}; another may be taking over its share"
+            ) from None
+        if answer is None:
+            raise UpstreamError(f"no feeder owns a share on {self.name}")
+        return answer
+
+    async def _read(
+        self, subscription: Subscription, order: QuoteOrder, symbol: Symbol, sink: Sink
+    ) -> None:
+        while True:
+            self._serve(await subscription.batch(), order, symbol, sink)
+
+    def _serve(self, batch: Sequence[bytes], order: QuoteOrder, symbol: Symbol, sink: Sink) -> None:
+        """Pass a batch on, or only its newest quote if this gateway is behind."""
+        quotes: list[EncodedQuote] = []
+        epoch = order.epoch
+        for data in batch:
+            if not data:  # an owner asks whether anybody is subscribed
+                continue
+            quote = self._unpack(data, order, symbol)
+            if quote is None or (missing := order.accept(quote)) is None:
+                continue
+            if order.epoch != epoch:
+                if quotes:
+                    sink.relay(quotes, str(epoch))
+                quotes, epoch = [], order.epoch
+            self._counts["gaps"] += missing > 0
+            quotes.append(EncodedQuote(quote.text, dropped=missing))
+        if len(quotes) > MAX_BATCH:
+            self._counts["skipped"] += len(quotes) - 1
+            quotes = [_newest(quotes)]
+        if quotes:
+            sink.relay(quotes, str(epoch))
+
+    def _unpack(
+        self, data: bytes, order: QuoteOrder, symbol: Symbol
+    ) -> envelope.PublishedQuote | None:
+        """The quote in a message; None if it is invalid. Raises UnknownSymbolError for a refusal."""
+        try:
+            found = envelope.unpack(data, symbol)
+        except InvalidEnvelopeError as error:
+            if not self._counts["invalid"]:
+                log.warning("%s: dropped an invalid message: %s", symbol, error)
+            self._counts["invalid"] += 1
+            return None
+        if isinstance(found, envelope.PublishedQuote):
+            return found
+        if found.epoch.revision >= order.floor:
+            raise UnknownSymbolError(found.reason)
+        return None
+
+    # ------------------------------------------------------------ owners
+
+    def _on_announcement(self, _: str, reply: str, data: bytes, __: bool) -> None:
+        try:
+            heard = control.decode_announcement(data)
+        except (msgspec.DecodeError, msgspec.ValidationError):
+            self._counts["invalid"] += 1
+            return
+        share = Share(heard.number, heard.count)
+        known = self._announced.get(share)
+        if known is not None and heard.epoch < known[0].epoch:
+            self._counts["rejected"] += 1
+            return
+        if known is None or heard.epoch > known[0].epoch:
+            log.info("share %s: %s is the owner, epoch %d", share, heard.owner, heard.epoch)
+        self._announced[share] = (heard, time.monotonic())
+        self._owners.raise_to(share, heard.epoch)
+        if reply and (connection := self._connection) is not None:
+            self._answer(connection, reply, share)
+
+    def _answer(self, connection: Connection, reply: str, share: Share) -> None:
+        wanted = control.Wanted(
+            gateway=self.gateway,
+            symbols=[symbol for symbol in self._orders if share.owns(symbol)],
+            highest_epoch=self._owners.highest,
+        )
+
+        async def send() -> None:
+            with contextlib.suppress(UpstreamError):  # the loss is told to every feed
+                await connection.publish(reply, control.encode(wanted))
+
+        task = asyncio.get_running_loop().create_task(send(), name="answer to an owner")
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
+
+    def _without_owner(self, now: float) -> list[str]:
+        """What is wrong with the owners: a share that nobody announces, an upstream that is down."""
+        announced = dict(self._announced)
+        if not announced:
+            return ["no owner has announced itself"]
+        newest = max(announced.values(), key=lambda each: each[1])[0].count
+        found = []
+        for share, (owner, heard_at) in announced.items():
+            if share.count != newest:  # of another division of the symbols, before a change
+                continue
+            if now - heard_at > owner.lease_s + GRACE:
+                found.append(f"share {share} has no owner since {now - heard_at:.0f} s")
+            elif not owner.upstream_connected:
+                found.append(f"the upstream of {owner.owner} is down")
+        return found
+
+    def cluster(self) -> ClusterStatus:
+        """The state of this gateway's side of the cluster; from any thread."""
+        now, connection, counts = time.monotonic(), self._connection, self._counts
+        return ClusterStatus(
+            role="gateway",
+            name=self.gateway,
+            servers=self.name,
+            connected=connection is not None and not connection.lost,
+            server=None if connection is None else connection.server,
+            reconnects=counts["reconnects"],
+            epochs_rejected=counts["rejected"]
+            + sum(o.rejected for o in list(self._orders.values())),
+            slow_drops=counts["slow"] + (0 if connection is None else connection.slow_drops),
+            quotes_skipped=counts["skipped"],
+            symbols_wanted=len(self._orders),
+            needed=self._users > 0,
+            owners=[
+                Owner(
+                    symbol_share=str(share),
+                    name=owner.owner,
+                    epoch=owner.epoch,
+                    upstream=owner.upstream,
+                    upstream_connected=owner.upstream_connected,
+                    announced_s=round(now - heard_at, 3),
+                    present=now - heard_at <= owner.lease_s + GRACE,
+                )
+                for share, (owner, heard_at) in sorted(
+                    self._announced.items(), key=lambda each: (each[0].count, each[0].number)
+                )
+            ],
+        )
+
+    # ------------------------------------------------------------ the shared connection
+
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Connection]:
+        """The shared connection, while at least one feed uses it."""
+        self._users += 1
+        try:
+            async with self._lock:
+                connection = self._connection
+                if connection is None or connection.lost:
+                    connection = await self._reconnect()
+            yield connection
+        finally:
+            self._users -= 1
+            if self._users == 0:
+                async with self._lock:
+                    if self._users == 0:
+                        await self._disconnect()
+
+    async def _reconnect(self) -> Connection:
+        """Open the connection, not before the backoff is over. Raises UpstreamError."""
+        if self._connection is not None:
+            await self._disconnect()
+        loop = asyncio.get_running_loop()
+        if (pause := self._not_before - loop.time()) > 0:
+            raise UpstreamError(f"{self._detail}; next attempt in {pause:.1f} s")
+        try:
+            connection = await connect_to(self._urls, self._config, f"qcfeed {self.gateway}")
+            await connection.listen(subjects.OWNERS, self._on_announcement)
+        except UpstreamError as error:
+            wait = backoff.delay(self._attempt, random.random(), cap=_MAX_PAUSE)
+            self._not_before, self._attempt = loop.time() + wait, self._attempt + 1
+            self._detail = error.message
+            raise
+        self._urls.append(self._urls.pop(0))  # the next attempt begins with another server
+        self._attempt = 0
+        self._announced.clear()
+        self._connection = connection
+        return connection
+
+    async def _disconnect(self) -> None:
+        """Close the connection, and join what belongs to it."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._counts["slow"] += connection.slow_drops
+            self._counts["reconnects"] += connection.lost
+            await connection.close()
+        if self._answers:
+            await asyncio.wait(self._answers)
+
+
+def _newest(quotes: Sequence[EncodedQuote]) -> EncodedQuote:
+    """The newest of ``quotes``, which stands for the others too."""
+    last = quotes[-1]
+    skipped = len(quotes) - 1 + sum(each.skipped for each in quotes)
+    return EncodedQuote(last.text, conflated=skipped)
+
+
+GRACE = 2.0
+"""Seconds beyond its lease after which an owner that is silent counts as gone."""

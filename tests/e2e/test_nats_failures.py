@@ -1,0 +1,177 @@
+"""Two gateways and two feeders as real processes on a real NATS server, and what may happen to each.
+
+After every fault: no quote older than one already seen, no task left, every ledger balanced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.nats_cluster import Process, end_well, feeder, find_owner, gateway, watching
+from tests.support.nats_server import NatsServer, nats_server, needs_nats
+from tests.support.patience import PATIENCE
+from tests.support.shell import until
+
+pytestmark = needs_nats
+
+LEASE = 1.5
+SHORT = ("--lease", str(LEASE), "--linger", "2")
+
+
+class Setup:
+    def __init__(self, nats: NatsServer, feeders: list[Process], gateways: list[Process]) -> None:
+        self.nats, self.feeders, self.gateways = nats, feeders, gateways
+
+    @property
+    def owner(self) -> Process:
+        return find_owner(*(each for each in self.feeders if each.process.poll() is None))
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
+    """One NATS server and two gateways for all tests of this file; each test starts its feeders."""
+    home = tmp_path_factory.mktemp("nats")
+    with (
+        nats_server(home / "n1") as nats,
+        gateway(home, "g1", nats.url, "--linger", "1", "--stale-after", "1") as g1,
+        gateway(home, "g2", nats.url, "--linger", "1") as g2,
+    ):
+        yield Setup(nats, [], [g1, g2])
+        end_well(g1, g2)
+
+
+@pytest.fixture
+def cluster(running: Setup, tmp_path: Path) -> Iterator[Setup]:
+    with (
+        feeder(tmp_path, "f1", running.nats.url, *SHORT) as f1,
+        feeder(tmp_path, "f2", running.nats.url, *SHORT) as f2,
+    ):
+        yield Setup(running.nats, [f1, f2], running.gateways)
+
+
+def test_quotes_flow_and_a_killed_owner_is_replaced_within_its_lease_and_2_s(
+    cluster: Setup,
+) -> None:
+    g1, g2 = cluster.gateways
+    with watching(g1) as one, watching(g2, "BRK.B") as other:
+        one.quote()
+        other.quote()
+        owner = cluster.owner
+        first, published = one.last[0], owner.cluster
+        assert published["gateways"] == 2
+        assert published["symbols_wanted"] == 2
+        began = time.monotonic()
+        owner.kill()
+        assert one.quote(above=first)[0] > first
+        took = time.monotonic() - began
+        assert other.quote(above=first)[0] == one.last[0]
+        assert one.missing == other.missing == 0
+    # A busy machine may hold a process up, but not the other half of the patience.
+    assert took < LEASE + 2 + PATIENCE / 2, f"{took:.1f} s"
+    end_well(*(each for each in cluster.feeders if each is not owner))
+
+
+def test_a_stopped_owner_publishes_nothing_more_under_its_old_epoch_when_it_goes_on(
+    cluster: Setup,
+) -> None:
+    with watching(cluster.gateways[0]) as watcher:
+        watcher.quote()
+        owner = cluster.owner
+        [standby] = (each for each in cluster.feeders if each is not owner)
+        first = watcher.last[0]
+        owner.process.send_signal(signal.SIGSTOP)
+        watcher.quote(above=first)
+        second = watcher.last[0]
+        owner.process.send_signal(signal.SIGCONT)
+        until(lambda: owner.cluster["epoch"] is None, "the stopped owner finds its lease ended")
+        assert owner.status()["feed_count"] == 0
+        assert standby.cluster["epoch"] == second
+        before = watcher.last
+        for _ in range(20):
+            watcher.quote()
+        assert watcher.last[0] == before[0] == second
+    end_well(*cluster.feeders)
+
+
+def test_the_broker_goes_and_comes_back(cluster: Setup) -> None:
+    g1, _ = cluster.gateways
+    with watching(g1) as watcher:
+        watcher.quote()
+        first = watcher.last[0]
+        cluster.nats.stop(kill=True)
+        watcher.until_state("stale")
+        until(lambda: not g1.status()["upstream_connected"], "the gateway says so")
+        for each in cluster.feeders:
+            until(lambda each=each: each.cluster["epoch"] is None, "nobody owns a lease")
+            assert each.status()["feed_count"] == 0
+        cluster.nats.start()
+        assert watcher.quote(above=first)[0] > first
+        assert watcher.missing == 0
+        assert g1.cluster["reconnects"] >= 1
+    end_well(*cluster.feeders)
+
+
+def test_a_deleted_bucket_is_created_again_with_higher_epochs(cluster: Setup) -> None:
+    async def delete() -> None:
+        import nats
+
+        client = await nats.connect(cluster.nats.url)
+        await client.jetstream().delete_key_value("qcfeed-leases")
+        await client.close()
+
+    with watching(cluster.gateways[0]) as watcher:
+        watcher.quote()
+        first = watcher.last[0]
+        asyncio.run(delete())
+        assert watcher.quote(above=first)[0] > first
+    end_well(*cluster.feeders)
+
+
+def test_feeders_that_cannot_renew_stop_publishing(cluster: Setup) -> None:
+    """JetStream has no room any more."""
+
+    async def fill(full: bool) -> None:
+        import nats
+        from nats.js import api, errors
+
+        client = await nats.connect(cluster.nats.url)
+        js = client.jetstream()
+        if full:
+            await js.add_stream(api.StreamConfig(name="filler", subjects=["fill"], max_bytes=-1))
+            try:
+                while True:
+                    await js.publish("fill", bytes(900_000))
+            except errors.APIError as error:
+                assert "resources" in str(error.description), error.description  # noqa: PT017
+        else:
+            await js.delete_stream("filler")
+        await client.close()
+
+    with watching(cluster.gateways[0]) as watcher:
+        watcher.quote()
+        owner, first = cluster.owner, watcher.last[0]
+        asyncio.run(fill(True))
+        watcher.until_state("stale")
+        found = owner.cluster
+        assert found["epoch"] is None
+        assert found["renewals_missed"] > 0
+        assert "JetStream refused" in found["problem"]
+        asyncio.run(fill(False))
+        assert watcher.quote(above=first)[0] > first
+    end_well(*cluster.feeders)
+
+
+def test_a_graceful_stop_hands_over_without_waiting_for_the_lease(cluster: Setup) -> None:
+    with watching(cluster.gateways[0]) as watcher:
+        watcher.quote()
+        owner, first = cluster.owner, watcher.last[0]
+        end_well(owner)
+        watcher.quote(above=first)
+        assert watcher.missing == 0
+    end_well(*(each for each in cluster.feeders if each is not owner))

@@ -1,0 +1,205 @@
+"""Several feeders, one key, one gateway: at no moment two owners, and epochs that only rise at the gateway.
+
+The model has true time. Each feeder's clock has its own offset, and its rate is wrong by up to 3 %.
+Requests and answers are lost or late, feeders are paused at any point, also between asking whether they
+hold the lease and publishing, and the bucket is deleted.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from qcfeed.cluster.core.envelope import Epoch, PublishedQuote
+from qcfeed.cluster.core.epochs import OwnerEpochs, QuoteOrder
+from qcfeed.cluster.core.lease import (
+    RELEASED,
+    Answer,
+    Entry,
+    Lease,
+    Outcome,
+    Read,
+    Request,
+    Stored,
+    Update,
+)
+from qcfeed.cluster.core.shares import Share
+from qcfeed.model.symbol import Symbol
+
+TTL = 10.0
+AAPL = Symbol("AAPL")
+
+
+class Store:
+    """The bucket: one key with a time to live, on true time."""
+
+    def __init__(self) -> None:
+        self.revision = 0
+        self.value: str | None = None
+        self.key_revision = 0
+        self.expires = 0.0
+        self.exists = True
+
+    def carry_out(self, request: Request, now: float) -> Answer:
+        if now >= self.expires:
+            self.value = None
+        if not self.exists:
+            return Outcome.NO_BUCKET
+        if isinstance(request, Read):
+            if self.value is None:
+                return Outcome.ABSENT
+            return Entry(self.value, self.key_revision)
+        last = request.last if isinstance(request, Update) else 0
+        if last != (self.key_revision if self.value is not None else 0):
+            return Outcome.CONFLICT
+        self.revision += 1
+        self.key_revision, self.value, self.expires = self.revision, request.holder, now + TTL
+        return Stored(self.revision)
+
+    def create_again(self, highest: int) -> None:
+        self.exists, self.value, self.revision = True, None, highest
+
+
+@dataclass
+class Feeder:
+    lease: Lease
+    offset: float
+    rate: float
+    seq: dict[int, int] = field(default_factory=dict)
+    prepared: PublishedQuote | None = None
+
+    def clock(self, true: float) -> float:
+        return self.offset + true * self.rate
+
+
+class Cluster(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.deleted_at = -TTL - 1.0
+        self.store = Store()
+        self.names = itertools.count()
+        self.feeders: list[Feeder] = []
+        self.delayed: list[Request] = []
+        """Requests that are still on their way to the store."""
+        self.in_flight: list[PublishedQuote] = []
+        self.owners = OwnerEpochs()
+        self.order = QuoteOrder(AAPL, self.owners)
+        self.seen: list[tuple[Epoch, int]] = []
+        for number, (offset, rate) in enumerate(((0.0, 1.0), (3600.0, 1.03), (-3600.0, 0.97))):
+            lease = Lease(f"f{number}", TTL, offset, lambda: str(next(self.names)))
+            self.feeders.append(Feeder(lease, offset, rate))
+
+    # ------------------------------------------------------------ what can happen
+
+    @rule(seconds=st.floats(0.01, 4.0))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(after=st.floats(0.0, 0.5), which=st.integers(0, 2))
+    def the_key_expires_and_another_feeder_acts(self, after: float, which: int) -> None:
+        self.now = max(self.now, self.store.expires + after)
+        for _ in range(3):  # it may have to read first
+            self.a_feeder_acts(which, "ok")
+
+    @rule(which=st.integers(0, 2), fate=st.sampled_from(["ok", "ok", "ok", "answer lost", "late"]))
+    def a_feeder_acts(self, which: int, fate: str) -> None:
+        feeder = self.feeders[which]
+        lease, now = feeder.lease, feeder.clock(self.now)
+        lease.expire(now)
+        if now < lease.due:
+            return
+        request = lease.request(now)
+        answer: Answer = Outcome.UNKNOWN
+        if fate == "late":
+            self.delayed.append(request)
+        else:
+            done = self.store.carry_out(request, self.now)
+            answer = done if fate == "ok" else Outcome.UNKNOWN
+        if answer is Outcome.NO_BUCKET:
+            self.store.create_again(max(lease.highest, self.owners.highest) + 1)
+        lease.answered(request, answer, now)
+
+    @rule(which=st.integers(0, 2), seconds=st.floats(0.0, 6.0))
+    def an_answer_takes_time(self, which: int, seconds: float) -> None:
+        feeder = self.feeders[which]
+        lease, now = feeder.lease, feeder.clock(self.now)
+        lease.expire(now)
+        if now < lease.due:
+            return
+        request = lease.request(now)
+        answer = self.store.carry_out(request, self.now)
+        self.now += seconds
+        if answer is Outcome.NO_BUCKET:
+            self.store.create_again(max(lease.highest, self.owners.highest) + 1)
+        lease.answered(request, answer, feeder.clock(self.now))
+
+    @precondition(lambda self: self.delayed)
+    @rule(data=st.data())
+    def a_late_request_arrives(self, data: st.DataObject) -> None:
+        request = self.delayed.pop(data.draw(st.integers(0, len(self.delayed) - 1)))
+        self.store.carry_out(request, self.now)
+
+    @rule(which=st.integers(0, 2))
+    def a_feeder_gives_up(self, which: int) -> None:
+        request = self.feeders[which].lease.release()
+        if request is not None:
+            assert request.holder == RELEASED
+            self.store.carry_out(request, self.now)
+
+    @rule()
+    def the_bucket_is_deleted(self) -> None:
+        self.store.exists, self.store.value = False, None
+        self.deleted_at = self.now
+
+    @rule(which=st.integers(0, 2))
+    def a_feeder_prepares_a_quote(self, which: int) -> None:
+        """It holds the lease now. It may be stopped before the quote leaves."""
+        feeder = self.feeders[which]
+        epoch = feeder.lease.epoch
+        if epoch is not None and feeder.lease.holds(feeder.clock(self.now)):
+            seq = feeder.seq[epoch] = feeder.seq.get(epoch, 0) + 1
+            self.owners.raise_to(Share(), epoch)  # its announcement was before
+            feeder.prepared = PublishedQuote(Epoch(epoch, 1), seq, b"")
+
+    @rule(which=st.integers(0, 2))
+    def the_quote_leaves(self, which: int) -> None:
+        feeder = self.feeders[which]
+        if feeder.prepared is not None:
+            self.in_flight.append(feeder.prepared)
+            feeder.prepared = None
+
+    @precondition(lambda self: self.in_flight)
+    @rule(data=st.data())
+    def a_quote_arrives(self, data: st.DataObject) -> None:
+        quote = self.in_flight.pop(data.draw(st.integers(0, len(self.in_flight) - 1)))
+        if self.order.accept(quote) is not None:
+            self.seen.append((quote.epoch, quote.seq))
+            assert quote.epoch.revision >= self.owners.highest
+
+    # ------------------------------------------------------------ what must be true
+
+    @invariant()
+    def there_is_one_owner_at_most(self) -> None:
+        owners = [
+            feeder.lease.epoch
+            for feeder in self.feeders
+            if feeder.lease.holds(feeder.clock(self.now))
+        ]
+        # After the bucket was deleted, the owner finds out at its next request; until then its epoch is
+        # lower than the new owner's, and a gateway drops it.
+        assert len(owners) == len(set(owners))
+        if self.now > self.deleted_at + TTL:
+            assert len(owners) <= 1
+
+    @invariant()
+    def what_the_gateway_sees_only_rises(self) -> None:
+        assert self.seen == sorted(set(self.seen))
+
+
+Cluster.TestCase.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+TestCluster = Cluster.TestCase

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import itertools
+
+from qcfeed.cluster.core.lease import (
+    MARGIN,
+    RELEASED,
+    Answer,
+    Create,
+    Entry,
+    Lease,
+    Outcome,
+    Read,
+    Request,
+    Stored,
+    Update,
+)
+
+TTL = 10.0
+
+
+class Feeder:
+    """A lease on a clock that the test sets."""
+
+    def __init__(self) -> None:
+        names = itertools.count(1)
+        self.now = 100.0
+        self.lease = Lease("me", TTL, self.now, lambda: str(next(names)))
+
+    def at(self, now: float) -> Feeder:
+        self.now = now
+        self.lease.expire(now)
+        return self
+
+    def sends(self, answer: Answer, *, after: float = 0.0) -> Request:
+        request = self.lease.request(self.now)
+        self.now += after
+        self.lease.answered(request, answer, self.now)
+        return request
+
+    @property
+    def holds(self) -> bool:
+        return self.lease.holds(self.now)
+
+
+def owner(revision: int = 7) -> Feeder:
+    feeder = Feeder()
+    assert feeder.sends(Stored(revision)) == Create("me 1")
+    return feeder
+
+
+def test_the_first_revision_is_the_epoch_and_stays_it_when_the_lease_is_renewed() -> None:
+    feeder = owner(7)
+    assert feeder.sends(Stored(9)) == Update("me 1", 7)
+    assert feeder.sends(Stored(12)) == Update("me 1", 9)
+    assert feeder.lease.epoch == 7
+
+
+def test_the_lease_ends_before_the_key_can_expire() -> None:
+    assert owner().at(100 + TTL * (1 - MARGIN) - 0.01).holds
+    assert not owner().at(100 + TTL * (1 - MARGIN)).holds
+
+
+def test_a_lease_counts_from_when_its_request_was_sent_not_from_the_answer() -> None:
+    feeder = owner().at(105)
+    feeder.sends(Stored(8), after=3.0)
+    assert feeder.at(105 + TTL * (1 - MARGIN) - 0.01).holds
+    assert not feeder.at(105 + TTL * (1 - MARGIN)).holds
+
+
+def test_a_process_that_was_stopped_past_its_lease_does_not_hold_it_when_it_goes_on() -> None:
+    feeder = owner()
+    assert not feeder.lease.holds(100 + 3600)
+
+
+def test_a_late_success_of_an_earlier_attempt_is_not_taken_for_the_last_one() -> None:
+    feeder = Feeder()
+    assert feeder.sends(Outcome.UNKNOWN) == Create("me 1")
+    assert feeder.sends(Outcome.ABSENT) == Read()
+    assert feeder.sends(Outcome.CONFLICT) == Create("me 2")
+    assert feeder.sends(Entry("me 1", 5)) == Read()
+    assert not feeder.holds
+
+
+def test_a_lost_answer_to_the_last_attempt_is_found_by_reading() -> None:
+    feeder = Feeder()
+    feeder.sends(Outcome.UNKNOWN)
+    feeder.at(102).sends(Entry("me 1", 5))
+    assert feeder.holds
+    assert feeder.lease.epoch == 5
+    # Not from when it was read: the key may be as old as its request.
+    assert not feeder.at(100 + TTL * (1 - MARGIN)).holds
+
+
+def test_an_owner_whose_renewal_was_not_answered_reads_before_it_renews() -> None:
+    feeder = owner(7)
+    assert feeder.at(104).sends(Outcome.UNKNOWN) == Update("me 1", 7)
+    assert feeder.sends(Entry("me 1", 8)) == Read()
+    assert feeder.sends(Stored(9)) == Update("me 1", 8)
+    assert feeder.lease.missed == 1
+
+
+def test_an_owner_that_finds_another_one_stops() -> None:
+    feeder = owner(7)
+    feeder.sends(Outcome.CONFLICT)
+    feeder.sends(Entry("another 1", 11))
+    assert not feeder.holds
+    assert feeder.lease.owner == "another"
+    assert feeder.lease.highest == 11
+
+
+def test_an_owner_whose_key_is_gone_stops_at_once() -> None:
+    feeder = owner(7)
+    feeder.sends(Outcome.CONFLICT)
+    feeder.sends(Outcome.ABSENT)
+    assert not feeder.holds
+
+
+def test_an_owner_without_a_bucket_stops_at_once() -> None:
+    feeder = owner(7)
+    feeder.sends(Outcome.NO_BUCKET)
+    assert not feeder.holds
+
+
+def test_a_full_store_ends_the_lease_only_by_its_time() -> None:
+    feeder = owner(7)
+    feeder.at(104).sends(Outcome.REFUSED)
+    assert feeder.holds
+    assert feeder.sends(Outcome.REFUSED) == Update("me 1", 7)
+    assert not feeder.at(100 + TTL).holds
+    assert feeder.lease.missed == 2
+
+
+def test_a_lease_that_was_given_up_can_be_taken_at_once_by_its_revision() -> None:
+    assert owner(7).lease.release() == Update(RELEASED, 7)
+    feeder = Feeder()
+    feeder.sends(Outcome.CONFLICT)
+    feeder.sends(Entry(RELEASED, 8))
+    assert feeder.lease.due == feeder.now
+    assert feeder.sends(Stored(9)) == Update("me 2", 8)
+    assert feeder.lease.epoch == 9
+
+
+def test_a_candidate_waits_between_attempts() -> None:
+    feeder = Feeder()
+    feeder.sends(Outcome.CONFLICT)
+    feeder.sends(Entry("another 1", 3))
+    assert feeder.lease.due == feeder.now + 1.0
