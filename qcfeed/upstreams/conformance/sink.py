@@ -57,7 +57,7 @@ class KeepingSink:
         if not self.opens:
             self._fault(f"{method} was called before opened()")
         if not ticks:
-            self._fault(f"{method} was called without quotes")
+            self._fault(f"{method} was called without ticks")
         for tick in ticks:
             self._check(tick)
             self.ticks.append(tick)
