@@ -89,7 +89,8 @@ async def open_bucket(
     from nats import errors
     from nats.js import errors as js_errors
 
-    js = connection.client.jetstream(timeout=timeout)
+    # nats-py may swallow the cancellation by which `carry_out` ends a request in time.
+    js = connection.client.jetstream(timeout=min(timeout, ttl / 2))
     try:
         try:
             kv = await js.key_value(NAME)

@@ -111,6 +111,7 @@ class Connection:
             raise self.loss()
         try:
             await self._client.publish(subject, data, reply)
+            _raise_if_cancelled()
         except (errors.Error, OSError) as error:
             raise UpstreamError(f"cannot publish on NATS: {describe(error)}") from error
 
@@ -124,7 +125,9 @@ class Connection:
         if self.lost:
             raise self.loss()
         try:
-            return (await self._client.request(subject, data, timeout=timeout)).data
+            answer = await self._client.request(subject, data, timeout=timeout)
+            _raise_if_cancelled()
+            return answer.data
         except errors.NoRespondersError:
             return None
         except errors.TimeoutError:
@@ -153,27 +156,17 @@ class Connection:
     def new_inbox(self) -> str:
         return self._client.new_inbox()
 
-    async def flush(self, timeout: float) -> None:
-        """Wait until the server has everything. Raises UpstreamError or TimeoutError."""
-        from nats import errors
-
-        try:
-            async with asyncio.timeout(timeout):
-                await self._client.flush(CONNECT_TIMEOUT)  # type: ignore[arg-type]
-        except errors.TimeoutError:
-            raise TimeoutError from None
-        except (errors.Error, OSError) as error:
-            raise UpstreamError(f"NATS does not answer: {describe(error)}") from error
-
     async def _subscribe(self, subject: str, receive: Any) -> NatsSubscription:
         from nats import errors
 
         if self.lost:
             raise self.loss()
         try:
-            return await self._client.subscribe(
+            found = await self._client.subscribe(
                 subject, cb=receive, pending_msgs_limit=PENDING_MESSAGES, pending_bytes_limit=0
             )
+            _raise_if_cancelled()
+            return found
         except (errors.Error, OSError) as error:
             raise UpstreamError(f"cannot subscribe on NATS: {describe(error)}") from error
 
@@ -231,6 +224,7 @@ async def connect(urls: Sequence[str], config: NatsConfig, name: str) -> Connect
                 tls=addresses.tls(config, list(urls)),
                 **addresses.login(config),
             )
+            _raise_if_cancelled()
     except ConfigError:
         raise
     except Exception as error:
@@ -243,6 +237,22 @@ async def connect(urls: Sequence[str], config: NatsConfig, name: str) -> Connect
         await connection.close()
         raise
     return connection
+
+
+async def end(*tasks: asyncio.Task[None]) -> None:
+    """Cancel tasks that use a connection, and join them. They must need no time to end."""
+    while left := [task for task in tasks if not task.done()]:
+        for each in left:
+            each.cancel()
+        # Again, for nats-py may have swallowed it.
+        await asyncio.wait(left, timeout=_CANCEL_AGAIN)
+
+
+def _raise_if_cancelled() -> None:
+    """Raise CancelledError if this task was cancelled meanwhile: flushing, nats-py swallows that."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def describe(error: BaseException) -> str:
@@ -261,4 +271,5 @@ def _client_class() -> type[Client]:
     return Client
 
 
+_CANCEL_AGAIN = 0.1
 _NO_RESPONDERS = "503"

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from qcfeed.cluster import servers as addresses
 from qcfeed.cluster.bucket import LeaseBucket, open_bucket
-from qcfeed.cluster.connection import Connection
+from qcfeed.cluster.connection import Connection, end
 from qcfeed.cluster.connection import connect as connect_to
 from qcfeed.cluster.core import shares
 from qcfeed.cluster.core.envelope import Epoch
@@ -100,7 +100,7 @@ class Feeder:
 
     async def _run(self) -> None:
         attempt = 0
-        while True:
+        while not self.closed:  # also where nats-py has swallowed the cancellation
             try:
                 connection = await connect_to(self._urls, self._nats, f"qcfeed feeder {self.name}")
             except UpstreamError as error:
@@ -126,7 +126,7 @@ class Feeder:
     async def _pause(self, seconds: float) -> None:
         """Wait before the next attempt; a lease that ends meanwhile ends the feeds."""
         ends = self._clock() + seconds
-        while (left := ends - self._clock()) > 0:
+        while (left := ends - self._clock()) > 0 and not self.closed:
             held = self.lease.left(self._clock())
             await asyncio.sleep(min(left, held) if held else left)
             await self._check_lease()
@@ -144,12 +144,10 @@ class Feeder:
         try:
             if self.lease.holds(self._clock()):  # the connection was lost for less than the lease
                 await self._begin(connection)
-            while not (sender.done() or lost.done()):
+            while not (sender.done() or lost.done() or self.closed):
                 await self._step(connection, (sender, lost))
         finally:
-            sender.cancel()
-            lost.cancel()
-            await asyncio.wait([sender, lost])
+            await end(sender, lost)
         raise connection.loss()
 
     async def _step(

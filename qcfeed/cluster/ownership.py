@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from qcfeed.cluster.connection import Connection
+from qcfeed.cluster.connection import Connection, end
 from qcfeed.cluster.core import control, envelope, subjects
 from qcfeed.cluster.core.envelope import Epoch, Refusal
 from qcfeed.cluster.core.interest import Interest
@@ -74,10 +74,7 @@ class Ownership:
 
     async def stop(self) -> None:
         """Unsubscribe, and end the tasks."""
-        for each in self._tasks:
-            each.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await end(*self._tasks)
         from nats import errors
 
         for subscription in self._subscriptions:
