@@ -148,7 +148,8 @@ class Feeder:
                 await self._step(connection, (sender, lost))
         finally:
             await end(sender, lost)
-        raise connection.loss()
+        if not self.closed:
+            raise connection.loss()
 
     async def _step(
         self, connection: Connection, watched: tuple[asyncio.Task[None], asyncio.Task[None]]
