@@ -127,13 +127,13 @@ class Connection:
         try:
             answer = await self._client.request(subject, data, timeout=timeout)
             _raise_if_cancelled()
-            return answer.data
         except errors.NoRespondersError:
             return None
         except errors.TimeoutError:
             raise TimeoutError from None
         except (errors.Error, OSError) as error:
             raise UpstreamError(f"a request on NATS failed: {describe(error)}") from error
+        return answer.data
 
     async def subscribe(self, subject: str) -> Subscription:
         """Subscribe; the reader takes the messages with ``batch``."""
@@ -166,9 +166,9 @@ class Connection:
                 subject, cb=receive, pending_msgs_limit=PENDING_MESSAGES, pending_bytes_limit=0
             )
             _raise_if_cancelled()
-            return found
         except (errors.Error, OSError) as error:
             raise UpstreamError(f"cannot subscribe on NATS: {describe(error)}") from error
+        return found
 
     # ------------------------------------------------------------ the end
 
