@@ -37,11 +37,12 @@ from qcfeed.client.refusals import RetryableError
 from qcfeed.errors import UnreachableError
 from qcfeed.model import messages
 from qcfeed.model.json_errors import JSON_ERRORS
-from qcfeed.model.messages import Quote
+from qcfeed.model.messages import MAX_MESSAGE, Quote
 
 _EventT = TypeVar("_EventT", bound=Event)
 
-_CHUNK = 65_536
+_CHUNK = 8_192  # some thousand frames at most, so that timeouts expire in time
+_MAX_BODY = 65_536
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() sends RST and frees the buffers
 _PROBE_AFTER = 1  # seconds of silence
 _TRANSIENT = frozenset({errno.EADDRNOTAVAIL, errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT})
@@ -150,7 +151,7 @@ class RawPeer:
         while True:
             part = await self._next(RejectData)
             body += part.data
-            if part.body_finished:
+            if part.body_finished or len(body) > _MAX_BODY:
                 return bytes(body)
 
     async def quote(self) -> Quote:
@@ -159,6 +160,8 @@ class RawPeer:
         while True:
             part = await self._next(TextMessage)
             text += part.data
+            if len(text) > MAX_MESSAGE:
+                raise UnreachableError(f"{self._url} sent a message of over {MAX_MESSAGE:,} bytes")
             if part.message_finished:
                 message = self._decode(text)
                 if isinstance(message, Quote):
@@ -184,7 +187,7 @@ class RawPeer:
             await self._send(CloseConnection(code=1000))
             await self._next(CloseConnection)
             with contextlib.suppress(ConnectionResetError):  # a reset closes it too
-                while await self._loop.sock_recv(self._socket, _CHUNK):
+                while await self._read():
                     pass
         finally:
             self._socket.close()
@@ -230,9 +233,14 @@ class RawPeer:
                     raise refusals.from_close(event.code, event.reason or "")
             self._events.extend(await self._receive())
 
+    async def _read(self) -> bytes:
+        # ``sock_recv`` does not wait while data is there: a flood would keep every timeout from expiring.
+        await asyncio.sleep(0)
+        return await self._loop.sock_recv(self._socket, _CHUNK)
+
     async def _receive(self) -> Iterable[Event]:
         try:
-            data = await self._loop.sock_recv(self._socket, _CHUNK)
+            data = await self._read()
         except ConnectionError as error:
             raise refusals.from_close(None, "") from error
         if not data:

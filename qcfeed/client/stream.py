@@ -22,7 +22,15 @@ from qcfeed.errors import UnreachableError
 from qcfeed.feed import backoff
 from qcfeed.model import messages
 from qcfeed.model.json_errors import JSON_ERRORS
-from qcfeed.model.messages import AuthExpiring, Error, GoingAway, Quote, ServerMessage
+from qcfeed.model.messages import (
+    MAX_MESSAGE,
+    AuthExpiring,
+    Error,
+    GoingAway,
+    Quote,
+    ServerMessage,
+    Status,
+)
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
 
@@ -143,8 +151,8 @@ async def _connection(
     presented = token()
     headers = {} if presented is None else {"Authorization": f"Bearer {presented}"}
     async with asyncio.timeout(CONNECT_TIMEOUT):
-        socket = await websocket.connect(session, url, headers)
-    async with socket:
+        socket = await websocket.connect(session, url, headers, max_message=MAX_MESSAGE)
+    try:
         if slow is not None:
             await socket.send_json({"action": "slow", "policy": slow})
         if len(symbols) > 1:
@@ -153,6 +161,8 @@ async def _connection(
         retry_in = 0.0
         while True:
             received = _received(url, await websocket.receive(socket), retry_in)
+            if not _is_about(received.message, symbols):
+                continue
             yield received
             if isinstance(received.message, GoingAway):
                 retry_in = min(received.message.retry_after_ms / 1000, refusals.MAX_RETRY_IN)
@@ -161,6 +171,13 @@ async def _connection(
                 await socket.send_json({"action": "authenticate", "token": presented})
             elif isinstance(received.message, Error):
                 raise refusals.from_error(received.message)
+    finally:
+        await websocket.close(socket)
+
+
+def _is_about(message: ServerMessage, symbols: Sequence[Symbol]) -> bool:
+    """Whether the message is passed on: a server could name any number of symbols, and all would be stored."""
+    return not isinstance(message, Quote | Status) or message.symbol in symbols
 
 
 def _received(url: str, frame: aiohttp.WSMessage, retry_in: float) -> Received:

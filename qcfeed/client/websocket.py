@@ -5,6 +5,8 @@ aiohttp accepts 1006 in a close frame, and answers every close frame with 1000.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -22,14 +24,22 @@ _NEVER_SENT = frozenset((1005, 1006, 1015))
 
 
 async def connect(
-    session: aiohttp.ClientSession, url: str, headers: Mapping[str, str] | None = None
+    session: aiohttp.ClientSession,
+    url: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    max_message: int = 4 * 2**20,
 ) -> WebSocket:
-    """Connect and upgrade, with further ``headers``. Raises aiohttp.ClientError, and whatever the session's middlewares raise."""
+    """Connect and upgrade, with further ``headers``. ``max_message``: bytes; a longer message is an ERROR.
+
+    Raises aiohttp.ClientError, and whatever the session's middlewares raise.
+    """
     return await session.ws_connect(
         url,
         headers=headers,
         heartbeat=HEARTBEAT,
         autoclose=False,
+        max_msg_size=max_message,
         timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_TIMEOUT),
     )
 
@@ -45,3 +55,13 @@ async def receive(socket: WebSocket) -> aiohttp.WSMessage:
             return aiohttp.WSMessage(aiohttp.WSMsgType.ERROR, error, None)
         await socket.close(code=code or aiohttp.WSCloseCode.OK)  # 0: the frame had no code
     return frame
+
+
+async def close(socket: WebSocket) -> None:
+    """Do the closing handshake, in bounded time whatever the server sends meanwhile.
+
+    aiohttp's own timeout begins anew with each frame that is not the answer.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSE_TIMEOUT):
+            await socket.close()

@@ -21,6 +21,10 @@ Size = int | float | None
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 
+MAX_MESSAGE = 256 * 1024
+"""Bytes that a client accepts in one message. The longest of a service names 1,000 symbols of 16 characters."""
+
+
 class Tick(msgspec.Struct, frozen=True, gc=False):
     """A price update from an upstream: prices in the symbol's currency, sizes in units, not lots.
 

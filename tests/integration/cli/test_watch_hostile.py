@@ -13,7 +13,9 @@ import pytest
 from qcfeed.client.refusals import MAX_RETRY_IN, RetryableError, from_http
 from qcfeed.model import messages
 from tests.support.certificate import of_localhost
+from tests.support.flooding_server import PING, flooding, upgraded
 from tests.support.loopback_http import reply, serving
+from tests.support.shell import qcfeed
 
 Call = Callable[..., Any]
 
@@ -51,3 +53,10 @@ def test_counters_of_a_server_are_bounded(number: str) -> None:
     ):
         with pytest.raises(ValueError, match=r"Expected `int`|out of range"):
             messages.decode(text)
+
+
+def test_a_flood_of_pings_does_not_keep_a_watch_from_ending(tmp_path: Path) -> None:
+    with flooding(upgraded, b"", PING) as port:
+        server = f"ws://127.0.0.1:{port}"
+        done = qcfeed(tmp_path, "watch", "AAPL", "MSFT", "--server", server, "--for", "0.5")
+    assert done.returncode == 0, done.stderr
