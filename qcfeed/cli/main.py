@@ -50,7 +50,7 @@ COMMANDS = {
     "drill": "Inject a fault for a limited time, to rehearse an incident.",
     "doctor": "Check the installation, configuration, machine, service and Prometheus.",
     "config": "Show, create or check the configuration, or list contexts.",
-    "runbook": "List the runbooks, or show one.",
+    "runbook": "List the runbooks, show one, or run one step by step.",
     "artifacts": "List, print or write Prometheus rules, dashboards and configuration.",
     "completion": "Print the completion script for a shell.",
 }

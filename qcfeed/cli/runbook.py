@@ -11,14 +11,18 @@ from typing import Annotated, NamedTuple
 import typer
 
 from qcfeed import shipped
+from qcfeed.cli import output_files
 from qcfeed.cli.context import Format, Output, examples, new_app
 from qcfeed.cli.ui.render import markdown, show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.diagnose import runbooks
 from qcfeed.drills.catalog import DRILLS
-from qcfeed.errors import not_found
+from qcfeed.errors import UsageError, not_found
 
 app = new_app()
+
+RUN = "run"
+"""The first word if a page is to be run; no page has this name."""
 
 
 class Page(NamedTuple):
@@ -46,23 +50,55 @@ PAGES: Table[Page] = Table(
         "qcfeed runbook QcfeedOrphanedTasks",
         "qcfeed runbook zombie-feeds           # the page for a drill",
         "qcfeed runbook QcfeedOrphanedTasks > page.md",
+        "qcfeed runbook run QcfeedOrphanedTasks   # its commands, one after the other",
+        "qcfeed runbook run QcfeedOrphanedTasks --read-only",
     )
 )
 def runbook(
-    name: Annotated[
-        str | None,
+    words: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="[RUNBOOK]", help="Name of the runbook: that of its alert, drill or rule."
+            metavar="[run] [RUNBOOK]",
+            help="Name of the runbook: that of its alert, drill or rule.",
         ),
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="run: do not ask before commands that act.")
+    ] = False,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="run: skip the commands that act.")
+    ] = False,
+    transcript: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="run: the transcript. Default: RUNBOOK-TIME.md, in this directory."
+        ),
+    ] = None,
+    force: output_files.Force = False,
     output: Output = Format.TABLE,
 ) -> None:
-    """List the runbooks, or show one.
+    """List the runbooks, show one, or run one step by step.
 
-    A page is rendered on a terminal, and plain Markdown in a pipe. Needs no service.
+    A page is rendered on a terminal, and plain Markdown in a pipe.
 
-    Exit status: 0; 2 if there is no such runbook.
+    `run` shows each command of the page before it runs, asks before those that may change
+    something, and says whether the output is what the page shows. The transcript has the time,
+    output and result of every step, also if it is interrupted.
+
+    Exit status: 0; 2 if there is no such runbook; of `run`, 1 if a command shows something else
+    than the page, and 6 if a command acts and there is no terminal, no --yes and no --read-only.
     """
+    running, name = _parsed(words or [])
+    if running:
+        from qcfeed.cli import runbook_run
+
+        page = read(find(name or ""))
+        runbook_run.go_through(
+            page, yes=yes, read_only=read_only, transcript=transcript, force=force
+        )
+        return
+    if yes or read_only or transcript or force:
+        raise UsageError("--yes, --read-only, --transcript and --force belong to `runbook run`")
     if name is None:
         pages = [read(each) for each in shipped.runbooks()]
         show(output, PAGES, pages, raw=_json("qcfeed.runbooks/1", runbooks=[*map(_fields, pages)]))
@@ -73,6 +109,17 @@ def runbook(
     else:
         raw = _json("qcfeed.runbook/1", **_fields(page), text=page.text)
         show(output, PAGES, [page], raw=raw)
+
+
+def _parsed(words: list[str]) -> tuple[bool, str | None]:
+    """Whether a page is to be run, and its name if one is given. Raises UsageError."""
+    running, names = words[:1] == [RUN], words[1:] if words[:1] == [RUN] else words
+    if len(names) > 1 or (running and not names):
+        raise UsageError(
+            "give one runbook",
+            hint="`qcfeed runbook` lists them; `qcfeed runbook run QcfeedOrphanedTasks` runs one",
+        )
+    return running, names[0] if names else None
 
 
 def read(name: str) -> Page:

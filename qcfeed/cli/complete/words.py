@@ -93,7 +93,8 @@ def _value(path: str, param: Parameter) -> Value:
         return [str(getattr(choice, "value", choice)) for choice in choices]
     if choices := _CHOICES.get(param.name or ""):
         return choices
-    metavar = (param.metavar or "").strip("[]").removesuffix("...")
+    # The last word: ``[run] [RUNBOOK]`` completes as RUNBOOK.
+    metavar = (param.metavar or "").rpartition(" ")[2].strip("[]").removesuffix("...")
     return COMMAND_KINDS.get((path, metavar)) or KINDS.get(metavar, FREE)
 
 

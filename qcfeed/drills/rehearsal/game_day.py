@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from qcfeed import shipped
+from qcfeed import runbook_commands, shipped
 from qcfeed.drills.catalog import ConfiguredDrill
 from qcfeed.drills.rehearsal import pager
 from qcfeed.drills.rehearsal.audit_entries import AuditEntry, audit_entries
 from qcfeed.drills.rehearsal.pager import Notification, Pager
-from qcfeed.drills.rehearsal.processes import AUDIT_LOG, QCFEED, Processes
+from qcfeed.drills.rehearsal.processes import AUDIT_LOG, Processes
 from qcfeed.errors import StartError, TimedOutError
 from qcfeed.runbook_pages import Step, difference, steps, symptoms
 
@@ -211,28 +207,13 @@ class GameDay:
         return symptoms(index)[self.pages[0]]
 
     def run_command(self, command: str) -> str:
-        """Run a runbook's command in a shell; returns its stdout and stderr, as on a terminal.
-
-        All processes that the command has started are killed at the end, also on Ctrl-C.
-        """
-        with subprocess.Popen(  # noqa: S602 - runbook commands are shell commands, shipped with qcfeed
-            command.replace("qcfeed", shlex.join(QCFEED), 1),
-            shell=True,
-            env=self._processes.environment,
-            cwd=self._processes.directory,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        ) as shell:
-            try:
-                return shell.communicate(timeout=COMMAND_TIMEOUT)[0]
-            except subprocess.TimeoutExpired:
-                return f"no answer within {COMMAND_TIMEOUT:g} s"
-            finally:
-                if shell.poll() is None:
-                    os.killpg(shell.pid, signal.SIGKILL)
+        """Run a runbook's command; returns its stdout and stderr, as on a terminal."""
+        return runbook_commands.run(
+            command,
+            timeout=COMMAND_TIMEOUT,
+            environment=self._processes.environment,
+            directory=self._processes.directory,
+        ).output
 
     # ------------------------------------------------------------ steps
 

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +17,7 @@ from qcfeed.errors import StartError
 from qcfeed.metrics import rules
 from qcfeed.metrics.artifacts import Artifact, text
 from qcfeed.metrics.catalog.alerts import ALERTS, DRILL_LEFT_ON
+from qcfeed.runbook_commands import QCFEED
 
 TIMEOUT = 30.0
 """Seconds for a process to become ready, and to end after SIGTERM."""
@@ -26,7 +26,6 @@ SPEEDUP = 30
 
 AUDIT_LOG = "audit.jsonl"
 """File name of the service's audit log, in the rehearsal's directory."""
-QCFEED = (sys.executable, "-m", "qcfeed")
 _QUOTES = re.compile(r"quotes\s+ws://([^/\s]+)/")
 _LISTENING = re.compile(r'msg="Listening on" address=(\S+)')
 

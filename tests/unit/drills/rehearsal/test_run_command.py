@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from qcfeed import runbook_commands
 from qcfeed.drills import catalog
 from qcfeed.drills.rehearsal import game_day
 from qcfeed.drills.rehearsal.game_day import GameDay
@@ -49,7 +50,7 @@ def test_ctrl_c_ends_the_command_s_child_processes(
         until((tmp_path / "pid").exists, "the command")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(game_day.subprocess.Popen, "communicate", communicate)
+    monkeypatch.setattr(runbook_commands.subprocess.Popen, "communicate", communicate)
     with pytest.raises(KeyboardInterrupt):
         day.run_command(LASTS)
     until(lambda: is_gone(tmp_path), "the end of what it had started")
