@@ -62,6 +62,14 @@ class Config:
         "Share the port with other instances started with this option (SO_REUSEPORT): the kernel"
         " spreads connections over them.",
     )
+    workers: int = _option(
+        0,
+        "Start this many processes behind the port, and one that feeds them: for machines with many"
+        " cores. Limits apply to each process; --admin-listen names the first one's port, the others have"
+        " those after it. 0: serve in this process.",
+        least=0,
+        most=256,
+    )
     admin_listen: str | None = _option(
         None, "HOST:PORT to serve /livez, /readyz and /metrics on, instead of the WebSocket port."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import math
 import re
 import stat
@@ -124,6 +125,13 @@ def convert(known: Mapping[str, Option], name: str, value: Any, source: str) -> 
         raise ConfigError(
             f"{source} sets {name} to {shown}, which is not {_KINDS[option.type]}"
         ) from error
+
+
+def toml(value: Any) -> str:
+    """A scalar in TOML syntax."""
+    if not isinstance(value, str | bool):
+        return repr(value)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}

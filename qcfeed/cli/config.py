@@ -16,7 +16,7 @@ from qcfeed.cli.ui.render import emit
 from qcfeed.cli.ui.render import show as show_table
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.contexts import Context
-from qcfeed.options import Option, unsecret
+from qcfeed.options import Option, toml, unsecret
 
 app = new_app()
 
@@ -50,7 +50,7 @@ def _values(*, origin: bool) -> Table[Value]:
     return Table(
         (
             Column("option", value=lambda v: v.option.name),
-            Column("value", "shown", show=config_file.toml, least=12, colour=_set_colour),
+            Column("value", "shown", show=toml, least=12, colour=_set_colour),
             Column("origin", least=16, wide=not origin),
             Column("help", value=lambda v: v.option.help, wide=True),
         ),

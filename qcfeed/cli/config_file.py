@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from pathlib import Path
-from typing import Any
 
 from qcfeed import config, config_loading, contexts, options
 from qcfeed.cli.ui.formats import plural
@@ -40,13 +38,8 @@ def _entry(option: options.Option) -> str:
     names = f"# {flag}, ${option.variable}"
     if option.default is None:
         return "\n".join(["", *lines, f"{names}; not set by default", f'#{option.name} = ""', ""])
-    value = toml(option.default)
+    value = options.toml(option.default)
     return "\n".join(["", *lines, names, f"#{option.name} = {value}", ""])
-
-
-def toml(value: Any) -> str:
-    """A scalar in TOML syntax."""
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool) else repr(value)
 
 
 def errors(file: Path | None) -> list[QcfeedError]:

@@ -89,6 +89,7 @@ class Options(NamedTuple):
     timeout: float = DEFAULT_TIMEOUT
     config: Path | None = None
     context: str | None = None
+    cluster: bool = False
     token_file: Path | None = None
     context_settings: Context | None = None
 
@@ -147,6 +148,13 @@ def client(ctx: typer.Context, *, longer: float = 0.0) -> ControlClient:
     from qcfeed.control.client import ControlClient
 
     given = options(ctx).resolved()
+    if given.cluster:
+        from qcfeed.errors import UsageError
+
+        raise UsageError(
+            "this command is for one instance, not for --cluster",
+            hint="name one with --instance; `qcfeed --cluster status` lists them",
+        )
     address = paths.resolve(given.instance, given.socket, given.url, token_file=given.token_file)
     return ControlClient(address, timeout=given.timeout + longer)
 

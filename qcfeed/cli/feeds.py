@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from qcfeed.cli import cluster
 from qcfeed.cli.context import Format, Output, act, ask, examples, new_app, options, say
 from qcfeed.cli.saved_files import From, ask_or_read
 from qcfeed.cli.ui import formats
@@ -87,6 +88,11 @@ def feeds(ctx: typer.Context, source: From = None, output: Output = Format.TABLE
     Exit status: 0.
     """
     if ctx.invoked_subcommand is not None:
+        return
+    if cluster.is_asked(ctx, **{"from": source}):
+        from qcfeed.cli.cluster import views
+
+        views.feeds(ctx, output)
         return
     answer, raw = ask_or_read(ctx, FEEDS, Feeds, source=source)
     if not answer.feeds and output in (Format.TABLE, Format.WIDE):

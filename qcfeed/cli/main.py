@@ -31,6 +31,7 @@ COMMANDS = {
     "serve": "Run the feed service.",
     "feeder": "Publish an upstream's quotes on NATS, for any number of services.",
     "status": "Show the state of a service on one screen.",
+    "workers": "List the processes of serve --workers, or restart them one by one.",
     "diagnose": "Find what is wrong: the cause, its symptoms, and the command to type next.",
     "top": "Show a live full-screen view of a service, with keys to inspect and to act.",
     "report": "Write an incident report, or a bundle of all the evidence, before a restart.",
@@ -136,6 +137,13 @@ def _before(
             help="Remote service, by its name in the configuration file.",
         ),
     ] = None,
+    cluster: Annotated[
+        bool,
+        typer.Option(
+            "--cluster",
+            help="Ask all instances: those of this machine, or of --instance's workers.",
+        ),
+    ] = False,
     version: Annotated[  # noqa: ARG001 - handled by its callback
         bool,
         typer.Option(
@@ -163,7 +171,13 @@ def _before(
         config,
     )
     ctx.obj = Options(
-        instance=instance, socket=socket, url=url, timeout=timeout, config=config, context=context
+        instance=instance,
+        socket=socket,
+        url=url,
+        timeout=timeout,
+        config=config,
+        context=context,
+        cluster=cluster,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from qcfeed.cli import target
+from qcfeed.cli import cluster, target
 from qcfeed.cli.context import (
     Format,
     Output,
@@ -99,6 +99,14 @@ def orphans(
     orphan survives, 0 if none does.
     """
     params = filters.params(site, label, older_than, waiting_on, name)
+    if cluster.is_asked(ctx,
+        limit=limit, site=site, label=label, older_than=older_than, waiting_on=waiting_on, name=name,
+        **{"from": source},
+    ):  # fmt: skip
+        from qcfeed.cli.cluster import checks
+
+        checks.orphans(ctx, output, reap=reap)
+        return
     if reap and (params or limit):
         raise UsageError(
             "--reap takes all orphans; it cannot be combined with --limit or a filter",

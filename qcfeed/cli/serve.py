@@ -47,9 +47,14 @@ def serve(ctx: typer.Context, **flags: Any) -> None:
     --drain-timeout.
     """
     settings = service_settings(ctx, flags, "serve")
+    service = settings(Config).config
+    if service.workers:
+        from qcfeed.workers.run import serve as run_workers
+
+        raise typer.Exit(run_workers(service, [service]))
     from qcfeed.service.run import serve as run_service
 
-    raise typer.Exit(run_service(settings(Config).config, settings(NatsConfig).config))
+    raise typer.Exit(run_service(service, settings(NatsConfig).config))
 
 
 class Settings(Protocol):
@@ -85,6 +90,7 @@ app.command(
     epilog=examples(
         "qcfeed serve",
         "qcfeed serve --port 0 --upstream 'sim:?rate=10'",
+        "qcfeed serve --workers 4 --upstream coinbase:",
         "qcfeed --instance drill serve --drill zombie-feeds=47829",
         "qcfeed serve --upstream nats://127.0.0.1:4222",
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from qcfeed.cli import target
+from qcfeed.cli import cluster, target
 from qcfeed.cli.context import Format, Output, examples, new_app, say
 from qcfeed.cli.saved_files import From, ask_or_read
 from qcfeed.cli.ui.figures import Figure, show_figures
@@ -33,7 +33,8 @@ Finding = tuple[str, tuple[str, ...]]
 def status(ctx: typer.Context, source: From = None, output: Output = Format.TABLE) -> None:
     """Show the state of a service on one screen.
 
-    For programs that use `qcfeed.attach()`, the figures of feeds are omitted.
+    For programs that use `qcfeed.attach()`, the figures of feeds are omitted. Of `serve --workers`,
+    it shows one row per process.
 
     Each finding is printed on stderr with the command to type next. Findings are: orphans, an
     incomplete ledger, an active drill, dead symbols, an upstream that is down, memory at 85 % of
@@ -41,22 +42,54 @@ def status(ctx: typer.Context, source: From = None, output: Output = Format.TABL
 
     Exit status: 1 with findings, 0 without.
     """
+    if cluster.is_asked(ctx, **{"from": source}):
+        from qcfeed.cli.cluster import views
+
+        views.status(ctx, output)
+        return
     try:
         answer, raw = ask_or_read(ctx, STATUS, Status, source=source)
     except NotFoundError:
-        _show_program(ctx, source, output)
+        if source or not _show_group(ctx, output):
+            _show_program(ctx, source, output)
         return
     show_figures(output, _service_figures(answer), raw=raw, names=[answer.instance])
-    _report(findings(answer))
+    report(findings(answer))
+
+
+def _show_group(ctx: typer.Context, output: Format) -> bool:
+    """Show the processes of `serve --workers`; False if it is another program."""
+    from qcfeed.cli import workers
+
+    if (group := workers.group_of(ctx)) is None:
+        return False
+    answer, raw = group
+    workers.show_workers(answer, raw, output)
+    report(
+        [
+            *workers.problems(answer),
+            *(
+                (f"{worker.name}: {what}", _of_instance(worker.name, suggestions))
+                for worker in answer.workers
+                if worker.status is not None
+                for what, suggestions in findings(worker.status)
+            ),
+        ]
+    )
+    return True
+
+
+def _of_instance(name: str, suggestions: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(text.replace("`qcfeed ", f"`qcfeed --instance {name} ") for text in suggestions)
 
 
 def _show_program(ctx: typer.Context, source: Path | None, output: Format) -> None:
     answer, raw = ask_or_read(ctx, PROCESS, Process, source=source)
     show_figures(output, _program_figures(answer), raw=raw, names=[answer.instance])
-    _report(_common_findings(answer, answer.totals.orphaned, 0))
+    report(_common_findings(answer, answer.totals.orphaned, 0))
 
 
-def _report(found: Iterable[Finding]) -> None:
+def report(found: Iterable[Finding]) -> None:
     """Print findings on stderr. Raises typer.Exit if there are any."""
     any_found = False
     for what, suggestions in found:

@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from qcfeed.cli import cluster
 from qcfeed.cli.context import Format, Output, act, ask, examples, new_app, options, say
 from qcfeed.cli.saved_files import From, read
 from qcfeed.cli.ui import formats
@@ -142,6 +143,11 @@ def subscribers(
     """
     if ctx.invoked_subcommand is not None:
         return
+    if cluster.is_asked(ctx, **{"from": source}):
+        from qcfeed.cli.cluster import views
+
+        views.subscribers(ctx, output, limit=limit, **_params(slow, symbol))
+        return
     if source is None:
         answer, raw = _request(ctx, slow, symbol, limit=limit)
     else:
@@ -180,9 +186,12 @@ def _request(
         Subscribers,
         limit=limit,
         ids=",".join(map(str, ids)) or None,
-        slow="true" if slow else None,
-        symbol=symbol or None,
+        **_params(slow, symbol),
     )
+
+
+def _params(slow: bool, symbol: str) -> dict[str, str | None]:
+    return {"slow": "true" if slow else None, "symbol": symbol or None}
 
 
 def _no_match(slow: bool, symbol: str) -> str:

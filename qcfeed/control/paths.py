@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import socket as sockets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -29,6 +29,9 @@ from qcfeed.errors import (
 
 SOCKET_PATH_BYTES = 107
 """The length of ``sun_path`` on Linux, without the final zero (unix(7))."""
+
+GROUP_SUFFIX = ".workers"
+"""The suffix of the directory that a group of workers has beside its socket while it runs."""
 
 CONNECT_TIMEOUT = 0.2
 """Seconds to wait for each socket while listing instances; a Unix connect is normally immediate."""
@@ -195,6 +198,8 @@ def _only_one(running: list[Instance], directory: Path) -> Address:
             f"no qcfeed service runs here (looked in {directory})",
             hint="`qcfeed serve` starts one; --socket or --url name one that is elsewhere",
         )
+    if group := _one_group(running, directory):
+        return Address(socket=group.socket)
     if len(running) > 1:
         names = ", ".join(map(str, running))
         raise AmbiguousInstanceError(
@@ -202,6 +207,27 @@ def _only_one(running: list[Instance], directory: Path) -> Address:
             hint=f"name one: `qcfeed --instance {running[0].name} ...`",
         )
     return Address(socket=running[0].socket)
+
+
+def _one_group(running: list[Instance], directory: Path) -> Instance | None:
+    """The supervisor of a group of workers if nothing but the group runs here."""
+    for each in running:
+        if (directory / f"{each.name}{GROUP_SUFFIX}").is_dir():
+            others = [other for other in running if other is not each]
+            return each if all(is_worker(other.name, each.name) for other in others) else None
+    return None
+
+
+def supervisors(running: Iterable[Instance], env: Mapping[str, str] = os.environ) -> set[str]:
+    """The names of those that supervise a group of workers."""
+    directory = runtime_directory(env)
+    return {each.name for each in running if (directory / f"{each.name}{GROUP_SUFFIX}").is_dir()}
+
+
+def is_worker(instance: str, group: str) -> bool:
+    """Whether it is the name of a worker of ``group``."""
+    prefix, _, suffix = instance.rpartition("-")
+    return prefix == group and (suffix.isdecimal() or suffix == "feeder")
 
 
 def _from_url(url: str, env: Mapping[str, str], token_file: Path | None) -> Address:

@@ -32,6 +32,8 @@ from qcfeed.streams import write_message
 log = logging.getLogger("qcfeed")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SUPERVISED = "QCFEED_SUPERVISED"
+"""The environment variable that a supervisor sets for its processes."""
 
 
 def serve(config: Config, nats: NatsConfig, feeder: FeederConfig | None = None) -> int:
@@ -39,14 +41,7 @@ def serve(config: Config, nats: NatsConfig, feeder: FeederConfig | None = None) 
 
     With ``feeder`` it publishes on NATS instead of serving subscribers.
     """
-    output = logging.StreamHandler()
-    output.setFormatter(LogFormatter())
-    recent = RecentLog()
-    repeats = RepeatLimit()
-    for handler in output, recent:
-        handler.addFilter(repeats)
-    logging.basicConfig(level=logging.INFO, handlers=[output, recent], force=True)
-    logging.getLogger("aiomonitor").setLevel(logging.WARNING)  # our own lines name its ports
+    recent, repeats = start_logging()
     _raise_file_limit()
     declare_application(__file__)
     through = [name.strip() for name in config.spawn_through.split(",") if name.strip()]
@@ -66,8 +61,21 @@ def serve(config: Config, nats: NatsConfig, feeder: FeederConfig | None = None) 
         status = runner.run(_main(make, config, ledger))
         if status is ExitStatus.TIMED_OUT:
             # Closing the runner would wait for every task, and one of them refuses to end.
-            os._exit(_report_ledger(ledger, status))
-    return _report_ledger(ledger, status)
+            os._exit(report_ledger(ledger, status))
+    return report_ledger(ledger, status)
+
+
+def start_logging() -> tuple[RecentLog, RepeatLimit]:
+    """Log to stderr, and keep the last lines for reports; what limits repeated lines, too."""
+    output = logging.StreamHandler()
+    output.setFormatter(LogFormatter())
+    recent = RecentLog()
+    repeats = RepeatLimit()
+    for handler in output, recent:
+        handler.addFilter(repeats)
+    logging.basicConfig(level=logging.INFO, handlers=[output, recent], force=True)
+    logging.getLogger("aiomonitor").setLevel(logging.WARNING)  # our own lines name its ports
+    return recent, repeats
 
 
 async def _main(make: Callable[[], Service], config: Config, ledger: Ledger) -> ExitStatus:
@@ -75,10 +83,11 @@ async def _main(make: Callable[[], Service], config: Config, ledger: Ledger) -> 
     await service.start()
     stopping = asyncio.Event()
     # Only now: until here, Ctrl-C cancels the start, which unwinds what has started.
-    _install_signal_handlers(stopping)
+    install_signal_handlers(stopping)
     if service.feeder is None:
         _warn_of_few_files(service)
-    _print(*_greeting(service))
+    if not is_supervised():
+        say(*_greeting(service))
     with contextlib.closing(Notifier()) as manager:
         manager.ready(f"{_purpose(service)} on {service.listening.websocket}")
         await stopping.wait()
@@ -87,7 +96,8 @@ async def _main(make: Callable[[], Service], config: Config, ledger: Ledger) -> 
 
 
 async def _shut_down(service: Service, config: Config, ledger: Ledger) -> ExitStatus:
-    _print(f"draining: at most {config.drain_timeout:g} s; press Ctrl-C again to exit at once")
+    if not is_supervised():
+        say(f"draining: at most {config.drain_timeout:g} s; press Ctrl-C again to exit at once")
     try:
         async with asyncio.timeout(config.drain_timeout):
             await service.stop()
@@ -97,6 +107,11 @@ async def _shut_down(service: Service, config: Config, ledger: Ledger) -> ExitSt
     await _reap(ledger)
     await ledger.check.probe()  # a drill may have disabled recording until now
     return ExitStatus.OK
+
+
+def is_supervised() -> bool:
+    """Whether this is a process of ``serve --workers``, whose supervisor has said what a person needs."""
+    return SUPERVISED in os.environ
 
 
 def _raise_file_limit() -> None:
@@ -118,13 +133,13 @@ def _warn_of_few_files(service: Service) -> None:
         )
 
 
-def _install_signal_handlers(stopping: asyncio.Event) -> None:
+def install_signal_handlers(stopping: asyncio.Event) -> None:
     """The first signal starts the drain, the second one exits immediately."""
     loop = asyncio.get_running_loop()
 
     def on_signal(number: int) -> None:
         if stopping.is_set():
-            _print("exiting at once, without joining tasks")
+            say("exiting at once, without joining tasks")
             os._exit(128 + number)
         stopping.set()
 
@@ -140,24 +155,24 @@ async def _reap(ledger: Ledger) -> None:
         await reaper.cancel(drained(left))
 
 
-def _report_ledger(ledger: Ledger, status: ExitStatus) -> int:
+def report_ledger(ledger: Ledger, status: ExitStatus) -> int:
     """Print the ledger's balance of all tasks; returns the exit status.
 
     Tasks that are still live, and an incomplete ledger, are findings.
     """
     counted = snapshot.by_location(ledger, time.monotonic())
     totals = counted.totals
-    _print(
+    say(
         f"ledger: {totals.spawned:,} tasks spawned = {totals.finished:,} finished"
         f" + {totals.cancelled:,} cancelled + {totals.failed:,} failed; {totals.live:,} live"
     )
     for reason in totals.incomplete:
-        _print(f"  INCOMPLETE: {reason}")
+        say(f"  INCOMPLETE: {reason}")
     if not totals.live and not totals.incomplete:
         return status
     for row in counted.rows:
         if row.live:
-            _print(f"  {row.live:,} still live from {row.location}")
+            say(f"  {row.live:,} still live from {row.location}")
     return status or ExitStatus.FINDINGS
 
 
@@ -206,5 +221,5 @@ def _shared_port_note(config: Config) -> str:
     return ""
 
 
-def _print(*lines: str) -> None:
+def say(*lines: str) -> None:
     write_message("".join(f"{printable_lines(line)}\n" for line in lines))

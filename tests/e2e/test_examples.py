@@ -17,6 +17,8 @@ from tests.support.websockets_client import connect
 LASTING = {
     "qcfeed serve": "it is what runs beside all of them",
     "qcfeed watch": "it shows quotes until it is interrupted (tests/e2e/test_watch.py)",
+    "qcfeed workers": "it needs a service of several processes (tests/e2e/test_workers.py)",
+    "qcfeed workers restart": "so does this",
     "qcfeed repro": "a thousand cycles (tests/e2e/test_repro.py)",
     "qcfeed tasks verify": "it looks for ten minutes (tests/e2e/test_cli_tasks_flow.py)",
     "qcfeed drill rehearse": "it waits for somebody to mitigate (tests/e2e/test_rehearse.py)",

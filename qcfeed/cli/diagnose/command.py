@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from qcfeed.cli import prometheus, saved_files, target
+from qcfeed.cli import cluster, prometheus, saved_files, target
 from qcfeed.cli.bundle import DIAGNOSIS
 from qcfeed.cli.context import Format, Output, client, examples, new_app, options, say
 from qcfeed.cli.diagnose import outside, screen
@@ -70,6 +70,11 @@ def diagnose(
 
     Exit status: 1 with findings, 0 without.
     """
+    if cluster.is_asked(ctx, window=window, watch=watch, **{"from": source}):
+        from qcfeed.cli.cluster import checks
+
+        checks.diagnose(ctx, output)
+        return
     if watch:
         if source is not None:
             raise UsageError("--watch needs a live service and --from reads a file: give only one")

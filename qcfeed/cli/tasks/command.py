@@ -10,7 +10,7 @@ import typer
 from typer._click import Command
 from typer.main import get_command
 
-from qcfeed.cli import output_files
+from qcfeed.cli import cluster, output_files
 from qcfeed.cli.context import (
     PROFILES,
     Format,
@@ -208,9 +208,11 @@ def tasks(
 
     Exit status: 0.
     """
-    if ctx.invoked_subcommand is not None:
-        return
     params = filters.params(site, label, older_than, waiting_on, name)
+    for_one = {"by": by, "tree": tree, "waits": waits, "exact": exact, "window": window,
+               "watch": watch, "save": save, "pid": pid, "from": source, **params}  # fmt: skip
+    if ctx.invoked_subcommand is not None or _counted_in_cluster(ctx, by_location, form, for_one):
+        return
     other_view = watch or window is not None or tree or by not in ("", *_BY_PLACE)
     if pid is not None:
         from qcfeed.cli.tasks import of_process
@@ -261,6 +263,18 @@ def tasks(
         _by_location(ctx, output, source, save, params, wait_params | grouping)
     else:
         _oldest(ctx, limit, output, source, save, params)
+
+
+def _counted_in_cluster(
+    ctx: typer.Context, by_location: bool, form: TaskFormat, for_one: dict[str, Any]
+) -> bool:
+    """Count the tasks of all instances if that is asked for; whether it was. ``for_one``: options of one."""
+    if not cluster.is_asked(ctx, **for_one):
+        return False
+    from qcfeed.cli.cluster import views
+
+    views.tasks_by_location(ctx, Format(form), by_location=by_location)
+    return True
 
 
 def _profile(

@@ -1,0 +1,139 @@
+"""Asks all instances at once: those of this machine through their control sockets, or those on NATS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+import msgspec
+import typer
+
+from qcfeed.cli.context import options, say
+from qcfeed.control import paths
+from qcfeed.control.client import ControlClient
+from qcfeed.control.paths import Address
+from qcfeed.errors import NotFoundError, QcfeedError, UnreachableError
+from qcfeed.model.answer import Answer
+from qcfeed.model.cluster_answers import ClusterAnswers, MemberAnswer, Unanswered
+
+AnyAnswer = TypeVar("AnyAnswer", bound=Answer)
+
+_AT_ONCE = 16
+
+
+class Reply(NamedTuple):
+    """One instance's answer as JSON, or the error that came instead."""
+
+    member: str
+    raw: bytes = b""
+    error: QcfeedError | None = None
+
+
+class Answered(NamedTuple, Generic[AnyAnswer]):
+    """One instance's answer, decoded."""
+
+    member: str
+    answer: AnyAnswer
+    raw: bytes
+
+
+class Members(Protocol):
+    """The instances of a cluster."""
+
+    def ask(self, path: str, params: dict[str, Any]) -> Sequence[Reply]:
+        """Request ``path`` of every instance. Takes at most the timeout."""
+
+    def act(self, member: str, path: str, body: msgspec.Struct) -> Reply:
+        """Request an action of one instance."""
+
+
+class LocalMembers:
+    """The instances that run on this machine as this user, or the workers of one service."""
+
+    def __init__(self, group: str | None, timeout: float) -> None:
+        """Raises UnreachableError if none runs."""
+        self._timeout = timeout
+        running = paths.running_instances()
+        supervisors = paths.supervisors(running)
+        self._names = [
+            each.name
+            for each in running
+            if each.name not in supervisors
+            and (group is None or each.name == group or paths.is_worker(each.name, group))
+        ]
+        if not self._names:
+            of = f" of {group}" if group else ""
+            raise UnreachableError(
+                f"no instance{of} runs here",
+                hint="`qcfeed serve --workers 2` starts some; --cluster-servers names those on NATS",
+            )
+
+    def ask(self, path: str, params: dict[str, Any]) -> Sequence[Reply]:
+        return self._all(lambda client: client.fetch(path, **params))
+
+    def act(self, member: str, path: str, body: msgspec.Struct) -> Reply:
+        return self._one(member, lambda client: client.send(path, body))
+
+    def _all(self, request: Callable[[ControlClient], bytes]) -> Sequence[Reply]:
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            return list(threads.map(lambda name: self._one(name, request), self._names))
+
+    def _one(self, name: str, request: Callable[[ControlClient], bytes]) -> Reply:
+        try:
+            client = ControlClient(Address(socket=paths.socket_path(name)), timeout=self._timeout)
+            return Reply(name, request(client))
+        except QcfeedError as error:
+            return Reply(name, error=error)
+
+
+class Answers(Generic[AnyAnswer]):
+    """The answers of all members to one request, decoded; programs without feeds are left out."""
+
+    def __init__(self, replies: Sequence[Reply], kind: type[AnyAnswer]) -> None:
+        self.good: list[Answered[AnyAnswer]] = []
+        self.unanswered: list[Unanswered] = []
+        for reply in replies:
+            if isinstance(reply.error, NotFoundError):
+                continue
+            if reply.error is not None:
+                self.unanswered.append(Unanswered(member=reply.member, why=reply.error.message))
+                continue
+            try:
+                answer = msgspec.json.decode(reply.raw, type=kind)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                why = f"it answers in a way that this qcfeed does not know: {error}"
+                self.unanswered.append(Unanswered(member=reply.member, why=why))
+            else:
+                self.good.append(Answered(reply.member, answer, reply.raw))
+
+    def json(self, **further: Any) -> bytes:
+        """All of them as one JSON document."""
+        document = ClusterAnswers(
+            answers=[
+                MemberAnswer(member=each.member, answer=msgspec.Raw(each.raw)) for each in self.good
+            ],
+            unanswered=self.unanswered,
+            **further,
+        )
+        return msgspec.json.encode(document)
+
+    def tell_unanswered(self) -> bool:
+        """Say who did not answer; True if somebody did not. Raises UnreachableError if nobody did."""
+        if not self.good:
+            first = f": {self.unanswered[0].why}" if self.unanswered else ""
+            raise UnreachableError(f"no instance answered{first}")
+        for each in self.unanswered:
+            say(f"no answer: {each.member}: {each.why}")
+        return bool(self.unanswered)
+
+
+def members(ctx: typer.Context) -> Members:
+    """The instances that the global options name."""
+    given = options(ctx)
+    return LocalMembers(given.instance, given.timeout)
+
+
+def ask(ctx: typer.Context, path: str, kind: type[AnyAnswer], **params: Any) -> Answers[AnyAnswer]:
+    """Request ``path`` of every instance."""
+    return Answers(members(ctx).ask(path, params), kind)

@@ -1,0 +1,191 @@
+"""What is wrong between the instances of a cluster: four views that must agree. Pure.
+
+The views: which feeds the feeders run, who holds the leases, which symbols NATS has interest in, and what
+the gateways' subscribers read. Each view was taken at its own moment, so a difference counts only if two
+looks, some seconds apart, both show it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from qcfeed.model.cluster import ClusterStatus
+from qcfeed.model.cluster_answers import ClusterFinding, ClusterOrphan
+from qcfeed.model.feeds import Feed
+from qcfeed.model.status import Status
+
+GATEWAY, FEEDER = "gateway", "feeder"
+_WANTED = "wanted"
+
+
+class MemberView(NamedTuple):
+    """One instance: its status, and its feeds."""
+
+    name: str
+    status: Status
+    feeds: Sequence[Feed] = ()
+
+    @property
+    def part(self) -> ClusterStatus | None:
+        return self.status.cluster
+
+    @property
+    def owns(self) -> bool:
+        """Whether it is a feeder that holds its share's lease."""
+        return self.part is not None and self.part.role == FEEDER and self.part.epoch is not None
+
+
+def orphans(members: Sequence[MemberView], unanswered: int) -> list[ClusterOrphan]:
+    """The differences between the views. ``unanswered``: instances whose view is missing.
+
+    A feed is not called unwanted while a gateway's view is missing.
+    """
+    found = list(_feeds_without_lease(members))
+    if not unanswered:
+        found += _unwanted_feeds(members)
+    found += _subscribers_without_feed(members, unanswered)
+    return found
+
+
+def agreed(first: Iterable[ClusterOrphan], second: Iterable[ClusterOrphan]) -> list[ClusterOrphan]:
+    """Those of the second look that the first one has too: the same kind, instance, symbol and life."""
+    before = {(each.kind, each.member, each.symbol, each.epoch) for each in first}
+    return [e for e in second if (e.kind, e.member, e.symbol, e.epoch) in before]
+
+
+def _feeds_without_lease(members: Sequence[MemberView]) -> Iterator[ClusterOrphan]:
+    for member in _of_role(members, FEEDER):
+        if member.owns:
+            continue
+        for feed in member.feeds:
+            yield ClusterOrphan(
+                kind="feed without lease", member=member.name, symbol=feed.symbol, epoch=feed.epoch,
+                evidence=f"{member.name} runs it, and does not hold the lease of share"
+                f" {member.part and member.part.symbol_share}",
+            )  # fmt: skip
+
+
+def _unwanted_feeds(members: Sequence[MemberView]) -> Iterator[ClusterOrphan]:
+    """A feed that its owner believes wanted, and that no gateway has."""
+    wanted = {feed.symbol for member in _of_role(members, GATEWAY) for feed in member.feeds}
+    for member in _of_role(members, FEEDER):
+        if not member.owns:
+            continue
+        for feed in member.feeds:
+            if feed.symbol not in wanted and feed.demand == _WANTED:
+                yield ClusterOrphan(
+                    kind="feed without gateway", member=member.name, symbol=feed.symbol,
+                    epoch=feed.epoch, evidence="no gateway has a feed of it",
+                )  # fmt: skip
+
+
+def _subscribers_without_feed(
+    members: Sequence[MemberView], unanswered: int
+) -> Iterator[ClusterOrphan]:
+    """Subscribers of a symbol that no owner runs. With an instance missing, that may be its owner."""
+    running = {feed.symbol for member in members if member.owns for feed in member.feeds}
+    for member in _of_role(members, GATEWAY):
+        for feed in member.feeds:
+            if feed.subscriber_count and feed.symbol not in running and not unanswered:
+                yield ClusterOrphan(
+                    kind="subscribers without feed", member=member.name, symbol=feed.symbol,
+                    epoch=None,
+                    evidence=f"{feed.subscriber_count:,} subscribers, and no owner runs it",
+                )  # fmt: skip
+
+
+# ------------------------------------------------------------ findings
+
+
+def findings(before: Sequence[MemberView], now: Sequence[MemberView]) -> list[ClusterFinding]:
+    """What two looks show, the most serious first. Counters are judged by how they grew in between."""
+    earlier = {member.name: member for member in before}
+    found = [*_two_owners(now), *_no_owner(now)]
+    for member in now:
+        if member.part is not None:
+            was = earlier.get(member.name)
+            found += _of_member(member.name, member.part, None if was is None else was.part)
+    return found
+
+
+def _two_owners(members: Sequence[MemberView]) -> Iterator[ClusterFinding]:
+    by_share: defaultdict[str, list[MemberView]] = defaultdict(list)
+    for member in members:
+        if member.owns and member.part is not None:
+            by_share[member.part.symbol_share or "1/1"].append(member)
+    for share, owners in by_share.items():
+        if len(owners) > 1:
+            names = ", ".join(f"{each.name} (epoch {_epoch(each)})" for each in owners)
+            newest = max(owners, key=_epoch)
+            others = [each.name for each in owners if each is not newest]
+            yield ClusterFinding(
+                rule="two owners", member=None,
+                what=f"{len(owners)} feeders believe they own share {share}: {names};"
+                " gateways accept only the highest epoch",
+                next=f"restart {', '.join(others)}: is its clock or its process stopped at times?",
+            )  # fmt: skip
+
+
+def _no_owner(members: Sequence[MemberView]) -> Iterator[ClusterFinding]:
+    feeders = _of_role(members, FEEDER)
+    if not any(member.owns for member in feeders) and (waiting := _of_role(members, GATEWAY)):
+        wanted = sum(member.status.subscriptions for member in waiting)
+        problems = [
+            member.part.problem for member in feeders if member.part and member.part.problem
+        ]
+        why = problems[0] if problems else "none runs" if not feeders else "none has the lease yet"
+        yield ClusterFinding(
+            rule="no owner", member=None,
+            what=f"no feeder publishes, while gateways have {wanted:,} subscriptions: {why}",
+            next="`qcfeed --cluster status` lists the feeders; `qcfeed feeder` starts one",
+        )  # fmt: skip
+
+
+def _of_member(
+    name: str, part: ClusterStatus, was: ClusterStatus | None
+) -> Iterator[ClusterFinding]:
+    ask = f"`qcfeed --instance {name.partition('@')[0]} status`"
+    if not part.connected and part.needed:
+        yield ClusterFinding(
+            rule="broker away", member=name,
+            what=f"it has no connection to {part.servers}: {part.problem or 'it tries again'}",
+            next="is the NATS server up? its log says why it refuses",
+        )  # fmt: skip
+    if was is None:
+        return
+    lost = part.slow_drops - was.slow_drops, part.quotes_skipped - was.quotes_skipped
+    if any(each > 0 for each in lost):
+        yield ClusterFinding(
+            rule="gateway lags", member=name,
+            what=f"it cannot keep up: {lost[0]:,} messages dropped and {lost[1]:,} quotes conflated"
+            " between two looks",
+            next=f"{ask}: is its core full? more gateways share the load",
+        )  # fmt: skip
+    if (rejected := part.epochs_rejected - was.epochs_rejected) > 0:
+        yield ClusterFinding(
+            rule="old owner publishes", member=name,
+            what=f"it refused {rejected:,} quotes of an epoch that is over, between two looks",
+            next="`qcfeed --cluster status` shows the feeders; restart the one that is not the owner",
+        )  # fmt: skip
+    if (missed := part.renewals_missed - was.renewals_missed) > 0:
+        yield ClusterFinding(
+            rule="lease renewals missed", member=name,
+            what=f"{missed:,} renewals of its lease failed: {part.problem or 'no answer in time'}",
+            next="is JetStream's disk full, or the NATS server slow?",
+        )  # fmt: skip
+    if min(part.interest_without_feed, was.interest_without_feed) > 0:
+        yield ClusterFinding(
+            rule="interest without feed", member=name,
+            what=f"{part.interest_without_feed:,} symbols are wanted and have no open feed",
+            next=f"`qcfeed --instance {name.partition('@')[0]} feeds -o wide` shows why",
+        )  # fmt: skip
+
+
+def _epoch(member: MemberView) -> int:
+    return (member.part.epoch or 0) if member.part is not None else 0
+
+
+def _of_role(members: Sequence[MemberView], role: str) -> list[MemberView]:
+    return [member for member in members if member.part is not None and member.part.role == role]

@@ -1,0 +1,52 @@
+"""The processes of a service that was started with ``serve --workers``."""
+
+from __future__ import annotations
+
+import msgspec
+
+from qcfeed.model.answer import Answer
+from qcfeed.model.status import Status
+
+
+class Worker(msgspec.Struct, kw_only=True):
+    """One process. ``status``: its own answer; null for one that has none, or did not answer in time."""
+
+    name: str
+    """Its instance name; of the NATS server, only a name."""
+    role: str
+    """``gateway``, ``feeder`` or ``nats``."""
+    state: str
+    """``starting``, ``ready``, ``waiting`` (for its next start), ``stopping`` or ``ended``."""
+    process: int | None
+    """Its process identifier, while it runs."""
+    up_s: float
+    """Seconds since it was last ready; 0 unless it is."""
+    restarts: int
+    """How often it was started again, because it ended or on request."""
+    problem: str | None = None
+    """Why it ended last, or why it does not answer."""
+    status: Status | None = None
+
+
+class Workers(Answer, kw_only=True, tag="qcfeed.workers/1"):
+    version: str
+    state: str
+    """``serving``, ``restarting`` or ``draining``."""
+    websocket: str
+    """Where all gateways accept connections."""
+    upstream: str
+    uptime_s: float
+    workers: list[Worker]
+
+
+class RestartWorkersRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Restart these workers one after the other; all gateways and the feeder without ``names``."""
+
+    names: list[str] = []
+    timeout_s: float = 60.0
+
+
+class RestartedWorkers(Answer, kw_only=True, tag="qcfeed.workers.restarted/1"):
+    """``restarted``: in that order."""
+
+    restarted: list[str]

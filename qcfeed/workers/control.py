@@ -1,0 +1,94 @@
+"""The control plane of the group: lists the workers with their own status, and restarts them."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import NoReturn
+
+from qcfeed import __version__
+from qcfeed.control import paths, routes
+from qcfeed.control.client import ControlClient
+from qcfeed.control.paths import Address
+from qcfeed.errors import NotFoundError, QcfeedError
+from qcfeed.model.feeds import CancelFeedsRequest
+from qcfeed.model.status import Status
+from qcfeed.model.workers import RestartedWorkers, RestartWorkersRequest, Worker, Workers
+from qcfeed.workers.member import Member
+from qcfeed.workers.plan import BROKER
+from qcfeed.workers.supervisor import Supervisor
+
+_TIMEOUT = 2.0
+"""Seconds that a worker has to answer."""
+_AT_ONCE = 16
+
+
+class WorkersHandlers:
+    """The handlers of one group."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+
+    def table(self) -> list[routes.Route]:
+        return [
+            routes.Read(routes.WORKERS, routes.NoQuery, self.workers),
+            routes.Action(
+                routes.WORKERS_RESTART, "workers restart", RestartWorkersRequest, self.restart
+            ),
+            *(
+                routes.Read(path, routes.NoQuery, self._of_one_worker)
+                for path in (routes.STATUS, routes.PROCESS, routes.FEEDS, routes.SUBSCRIBERS)
+            ),
+            routes.Action(
+                routes.FEEDS_CANCEL, "feeds cancel", CancelFeedsRequest, self._nothing_to_cancel
+            ),
+        ]
+
+    def workers(self, _: routes.NoQuery) -> Workers:
+        """Cost: a request to each worker, at most 16 at once and 2 s each. From any thread."""
+        supervisor = self._supervisor
+        members = list(supervisor.members)
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="qcfeed-workers") as threads:
+            rows = list(threads.map(_worker, members))
+        return Workers(
+            version=__version__,
+            state=supervisor.state,
+            websocket=supervisor.websocket,
+            upstream=supervisor.config.upstream,
+            uptime_s=time.monotonic() - supervisor.started_at,
+            workers=rows,
+        )
+
+    async def restart(self, request: RestartWorkersRequest) -> RestartedWorkers:
+        """One after the other: while one drains, the others accept connections."""
+        return RestartedWorkers(restarted=await self._supervisor.restart(request.names))
+
+    async def _nothing_to_cancel(self, _: CancelFeedsRequest) -> NoReturn:
+        self._of_one_worker()
+
+    def _of_one_worker(self, _: routes.NoQuery | None = None) -> NoReturn:
+        name = self._supervisor.name
+        raise NotFoundError(
+            f"{name} is the supervisor of several processes, which each have feeds of their own",
+            hint=f"`qcfeed --instance {name}-1 ...` names one; `qcfeed workers` lists them",
+        )
+
+
+def _worker(member: Member) -> Worker:
+    status, problem = None, member.problem
+    if member.role != BROKER and member.state in ("ready", "stopping"):
+        try:
+            address = Address(socket=paths.socket_path(member.name))
+            status = ControlClient(address, timeout=_TIMEOUT).get(routes.STATUS, Status)
+        except QcfeedError as error:
+            problem = error.message
+    return Worker(
+        name=member.name,
+        role=member.role,
+        state=member.state,
+        process=member.pid,
+        up_s=round(member.up_s, 3),
+        restarts=member.restarts.count,
+        problem=problem,
+        status=status,
+    )

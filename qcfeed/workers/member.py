@@ -1,0 +1,121 @@
+"""One process of the group through all its lives."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+
+from qcfeed.errors import ConfigError, ExitStatus, QcfeedError, StartError
+from qcfeed.workers.process import ChildProcess
+from qcfeed.workers.restarts import Restarts, describe_exit
+
+log = logging.getLogger("qcfeed.workers")
+
+Launch = Callable[[], Awaitable[ChildProcess]]
+
+
+class Member:
+    """Keeps one process running. ``launch`` starts it and returns when it is ready, or raises StartError."""
+
+    def __init__(self, name: str, role: str, launch: Launch) -> None:
+        self.name = name
+        self.role = role
+        self.state = "starting"
+        self.restarts = Restarts()
+        self.problem: str | None = None
+        self.ready_at = 0.0
+        """``time.monotonic()`` when it was last ready."""
+        self._launch = launch
+        self._child: ChildProcess | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+
+    @property
+    def pid(self) -> int | None:
+        child = self._child
+        return child.pid if child is not None and child.status is None else None
+
+    @property
+    def up_s(self) -> float:
+        return time.monotonic() - self.ready_at if self.state == "ready" else 0.0
+
+    async def start(self) -> None:
+        """Start it for the first time, and keep it running from then on. Raises StartError."""
+        await self._start()
+        self._keeper = asyncio.create_task(self._keep(), name=f"keep {self.name}")
+
+    async def restart(self, drain: float) -> None:
+        """End it within ``drain`` seconds, or kill it, and wait until it is ready again. Raises StartError."""
+        child = self._child
+        if child is None or child.status is not None:
+            raise StartError(f"{self.name} does not run now: {self.problem}")
+        self._set("stopping")
+        await child.end(drain)
+        while self.state in ("stopping", "starting"):
+            self._changed.clear()
+            await self._changed.wait()
+        if self.state != "ready":
+            raise StartError(f"{self.name} did not come back: {self.problem}")
+
+    async def stop(self, drain: float) -> int:
+        """End it for good: its return code. It is killed after ``drain`` seconds."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait((self._keeper,))
+        self._set("stopping")
+        status = 0 if self._child is None else await self._child.end(drain)
+        self._set("ended")
+        return status
+
+    async def _start(self) -> None:
+        self._set("starting")
+        self._child = await self._launch()
+        self.ready_at = time.monotonic()
+        self._set("ready")
+
+    async def _keep(self) -> None:
+        while (child := self._child) is not None:
+            status = await child.wait()
+            planned = self.state == "stopping"
+            self.problem = None if planned else describe_exit(status)
+            pause = self.restarts.ended(
+                float("inf") if planned else time.monotonic() - self.ready_at, random.random()
+            )
+            while not await self._start_again(0.0 if planned else pause):
+                planned = False
+                pause = self.restarts.ended(0.0, random.random())
+
+    async def _start_again(self, pause: float) -> bool:
+        """Start it after a pause; False if that failed."""
+        if pause:
+            self._set("waiting")
+            log.warning("%s %s; it starts again in %.1f s", self.name, self.problem, pause)
+            await asyncio.sleep(pause)
+        try:
+            await self._start()
+        except QcfeedError as error:
+            self.problem = f"did not start: {error.message}"
+            return False
+        log.info("%s runs again (pid %s)", self.name, self.pid)
+        return True
+
+    def _set(self, state: str) -> None:
+        self.state = state
+        self._changed.set()
+
+
+def start_error(name: str, status: int, lines: list[str]) -> QcfeedError:
+    """The error with which a process ended before it was ready, as its last lines tell it."""
+    said = [line for line in lines if line.strip()]
+    at = max((n for n, line in enumerate(said) if "error: " in line), default=None)
+    kind = ConfigError if status == ExitStatus.USAGE else StartError
+    if at is None:
+        return kind(f"{name} did not start, it {describe_exit(status)}: {' / '.join(said[-3:])}")
+    hints = [line.partition("hint: ")[2] for line in said[at + 1 :] if "hint: " in line]
+    return kind(
+        f"{name} did not start: {said[at].partition('error: ')[2]}",
+        hint=hints[0] if hints else None,
+    )

@@ -1,0 +1,43 @@
+"""When a process that has ended is started again. Pure: time and chance are arguments."""
+
+from __future__ import annotations
+
+import signal
+
+from qcfeed.feed import backoff
+
+STABLE = 60.0
+"""Seconds after which a process counts as having run well: the next restart is a first one again."""
+LONGEST = 30.0
+_LEAST = 0.1
+"""Seconds between two starts at least: a process that ends at once must not occupy a core."""
+
+
+class Restarts:
+    """The restarts of one process. ``count``: all so far."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._attempt = 0
+
+    def ended(self, ran_for: float, draw: float) -> float:
+        """The process ended after ``ran_for`` seconds; the seconds to wait before the next start.
+
+        ``draw``: a random number in [0, 1).
+        """
+        if ran_for >= STABLE:
+            self._attempt = 0
+        pause = backoff.delay(self._attempt, draw, cap=LONGEST)
+        self._attempt += 1
+        self.count += 1
+        return max(_LEAST, pause)
+
+
+def describe_exit(status: int) -> str:
+    """A return code of asyncio's subprocesses as text: ``ended with status 3``, ``was killed by SIGKILL``."""
+    if status >= 0:
+        return f"ended with status {status}"
+    try:
+        return f"was killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was killed by signal {-status}"

@@ -1,0 +1,139 @@
+"""``qcfeed serve --workers N``: the supervisor's process, from its start to the end of all workers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from qcfeed import __version__
+from qcfeed.config import Config
+from qcfeed.control import paths
+from qcfeed.control.audit import AuditLog
+from qcfeed.control.handlers import report, tasks
+from qcfeed.control.recent_log import RecentLog
+from qcfeed.control.server import ControlServer
+from qcfeed.diagnostics.histogram import Histogram
+from qcfeed.diagnostics.ledger import Ledger
+from qcfeed.diagnostics.loop_watch import LoopWatch
+from qcfeed.errors import ExitStatus, StartError
+from qcfeed.formats import plural
+from qcfeed.metrics.catalog.metrics import DELAY_BUCKETS
+from qcfeed.net import listen
+from qcfeed.service.run import install_signal_handlers, report_ledger, say, start_logging
+from qcfeed.service.systemd import Notifier
+from qcfeed.workers import plan
+from qcfeed.workers.control import WorkersHandlers
+from qcfeed.workers.supervisor import Supervisor
+
+
+def serve(config: Config, groups: Sequence[Any]) -> int:
+    """Run the group until a signal; returns the exit status. ``groups``: all options of the service.
+
+    Raises StartError or ConfigError.
+    """
+    plan.check(config)
+    recent, _ = start_logging()
+    ledger = Ledger()
+    with asyncio.Runner() as runner:
+        ledger.install(runner.get_loop())
+        status = runner.run(_main(config, groups, ledger, recent))
+    return report_ledger(ledger, status)
+
+
+async def _main(
+    config: Config, groups: Sequence[Any], ledger: Ledger, recent: RecentLog
+) -> ExitStatus:
+    async with contextlib.AsyncExitStack() as parts:
+        # Bound for as long as the group runs, and never listening: the port stays the group's, and the
+        # kernel gives its connections to the gateways, which share it.
+        bound = parts.enter_context(listen.bind(config.host, config.port, "--port", shared=True))
+        name = config.instance or str(bound.getsockname()[1])
+        directory = paths.runtime_directory() / f"{paths.instance_name(name)}{paths.GROUP_SUFFIX}"
+        supervisor = Supervisor(config, groups, name, bound, directory)
+        await _start_control(parts, supervisor, ledger, recent)
+        _create(directory)
+        stopping = asyncio.Event()
+        starting = asyncio.create_task(supervisor.start(), name="start workers")
+        # From here on: a Ctrl-C ends the start, and with it all that has started.
+        install_signal_handlers(stopping)
+        if not await _started(starting, stopping):
+            return ExitStatus.INTERRUPTED
+        say(*_greeting(supervisor))
+        with contextlib.closing(Notifier()) as manager:
+            manager.ready(f"serves {config.upstream} on {supervisor.websocket}")
+            await stopping.wait()
+            manager.stopping(f"draining: at most {config.drain_timeout:g} s")
+            say(
+                f"draining {plural(config.workers, 'worker')}: at most {config.drain_timeout:g} s;"
+                " press Ctrl-C again to exit at once"
+            )
+            return await supervisor.stop()
+
+
+async def _started(starting: asyncio.Task[None], stopping: asyncio.Event) -> bool:
+    """Wait for the start; False if a signal came first. Raises what the start raises."""
+    signalled = asyncio.create_task(stopping.wait(), name="wait for a signal")
+    try:
+        await asyncio.wait((starting, signalled), return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait((starting,))
+            return False
+        starting.result()
+        return True
+    finally:
+        signalled.cancel()
+        await asyncio.wait((signalled,))
+
+
+async def _start_control(
+    parts: contextlib.AsyncExitStack, supervisor: Supervisor, ledger: Ledger, recent: RecentLog
+) -> None:
+    loop = asyncio.get_running_loop()
+    watch = LoopWatch(lags=Histogram(DELAY_BUCKETS))
+    watch.start(loop)
+    parts.callback(watch.stop)
+    audit = AuditLog(paths.audit_path(supervisor.name))
+    server = ControlServer(
+        [
+            *WorkersHandlers(supervisor).table(),
+            *tasks.routes(ledger, watch),
+            *report.routes(audit, log=recent, config=supervisor.config),
+        ],
+        instance=supervisor.name,
+        socket=paths.socket_path(supervisor.name),
+        loop=loop,
+        watch=watch,
+        audit=audit,
+    )
+    server.start()
+    parts.push_async_callback(asyncio.to_thread, server.stop)
+
+
+def _create(directory: Path) -> None:
+    """A new directory for the group. An old one is of a group that was killed: the name is ours now."""
+    try:
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(mode=0o700)
+    except OSError as error:
+        raise StartError(f"cannot create {directory}: {error.strerror}") from error
+
+
+def _greeting(supervisor: Supervisor) -> list[str]:
+    at, config = supervisor.websocket, supervisor.config
+    name = "" if supervisor.name == at.rpartition(":")[2] else f"--instance {supervisor.name} "
+    workers = " ".join(member.name for member in supervisor.members)
+    who = f"pid {os.getpid()}, instance {supervisor.name}"
+    return [
+        f"qcfeed {__version__} serves {config.upstream} in {plural(config.workers, 'worker')} ({who})",
+        f"  quotes   ws://{at}/quotes/AAPL and /stream   try: qcfeed watch AAPL",
+        f"  health   http://{config.admin_listen or at}/readyz and /metrics"
+        + ("" if config.admin_listen else "   of any worker; --admin-listen gives each its own"),
+        f"  workers  {workers}",
+        f"  control  {paths.socket_path(supervisor.name)}   try: qcfeed {name}status",
+    ]

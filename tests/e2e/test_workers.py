@@ -1,0 +1,195 @@
+"""``serve --workers``: several processes behind one port that start, are seen, and end as one service."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection
+
+from qcfeed.errors import ExitStatus, StartError
+from qcfeed.workers.broker import find
+from tests.support.patience import PATIENCE
+from tests.support.shell import Serving, qcfeed, serving, until
+from tests.support.websockets_client import connect
+
+CLIENTS = 40
+"""So many that the kernel's choice does not leave one of two gateways out: 1 in 10**11."""
+
+pytest.importorskip(
+    "nats", reason="the NATS client is not installed: pip install 'qcfeed[cluster]'"
+)
+try:
+    find()
+except StartError as missing:
+    pytest.skip(f"{missing.message}: pip install 'qcfeed[cluster]'", allow_module_level=True)
+
+
+@contextlib.contextmanager
+def workers(home: Path, *args: str) -> Iterator[Serving]:
+    with serving(home, "--no-monitor", "--workers", "2", "--upstream", "sim:?rate=20", *args) as it:
+        family = psutil.Process(it.process.pid).children(recursive=True)
+        yield it
+    left = [each for each in family if each.is_running() and each.status() != "zombie"]
+    assert left == [], "processes are left"
+
+
+def told(home: Path, *args: str) -> Any:
+    done = qcfeed(home, *args, "-o", "json")
+    assert done.stdout, done.stderr
+    return json.loads(done.stdout)
+
+
+def by_name(home: Path) -> dict[str, Any]:
+    return {each["name"]: each for each in told(home, "workers")["workers"]}
+
+
+def quote(reader: ClientConnection) -> Any:
+    while (message := json.loads(reader.recv(timeout=PATIENCE)))["type"] != "quote":
+        pass
+    return message
+
+
+def test_a_service_of_workers_is_one_service(tmp_path: Path) -> None:
+    with workers(tmp_path) as service, contextlib.ExitStack() as stack:
+        port = service.url.rpartition(":")[2]
+        readers = [
+            stack.enter_context(connect(f"{service.url}/quotes/AAPL")) for _ in range(CLIENTS)
+        ]
+        epochs = {quote(reader)["epoch"] for reader in readers}
+        assert len(epochs) == 1, "all gateways have the quotes of one feeder"
+        _it_is_listed_as_one(tmp_path, port)
+        _the_whole_cluster_answers(tmp_path, port)
+        _a_killed_worker_comes_back(tmp_path, port, service)
+        _workers_are_restarted_one_by_one(tmp_path, port, service)
+        assert service.end() == ExitStatus.OK
+        assert all(closed_with(reader) in (1001, None) for reader in readers)
+    assert not list(tmp_path.rglob("*.workers")), "its files are removed"
+
+
+def _it_is_listed_as_one(home: Path, port: str) -> None:
+    # Gateways count as connected once the owner has announced itself.
+    until(lambda: qcfeed(home, "status").returncode == ExitStatus.OK, "a sound service")
+    status = qcfeed(home, "status")
+    assert f"{port}, pid " in status.stderr
+    assert [line.split()[:3] for line in status.stdout.splitlines()[1:]] == [
+        [f"{port}-nats", "nats", "ready"],
+        [f"{port}-feeder", "feeder", "ready"],
+        [f"{port}-1", "gateway", "ready"],
+        [f"{port}-2", "gateway", "ready"],
+    ]
+    rows = by_name(home)
+    counts = [rows[f"{port}-{number}"]["status"]["connections"] for number in (1, 2)]
+    assert sum(counts) == CLIENTS
+    assert min(counts) > 0, "one of them serves nobody"
+    assert rows[f"{port}-feeder"]["status"]["feed_count"] == 1
+    one = told(home, "--instance", f"{port}-2", "status")
+    assert one["pid"] == rows[f"{port}-2"]["process"]
+    group = qcfeed(home, "--instance", port, "feeds")
+    assert group.returncode == ExitStatus.USAGE
+    assert f"`qcfeed --instance {port}-1 ...` names one" in group.stderr
+
+
+def _the_whole_cluster_answers(home: Path, port: str) -> None:
+    names = {f"{port}-1", f"{port}-2", f"{port}-feeder"}
+    for command in (["status"], ["feeds"], ["subscribers"], ["tasks", "--by-location"]):
+        answers = told(home, "--cluster", *command)
+        assert {each["member"] for each in answers["answers"]} >= names - (
+            {f"{port}-feeder"} if command == ["subscribers"] else set()
+        )
+        assert answers["unanswered"] == []
+    table = qcfeed(home, "--cluster", "feeds").stdout
+    assert [line.split()[:2] for line in table.splitlines()[1:]] == [
+        [name, "AAPL"] for name in sorted(names)
+    ]
+    for command in ("orphans", "diagnose"):
+        done = qcfeed(home, "--cluster", command)
+        assert done.returncode == ExitStatus.OK, done.stdout + done.stderr
+    refused = qcfeed(home, "--cluster", "stacks")
+    assert refused.returncode == ExitStatus.USAGE
+    assert "for one instance" in refused.stderr
+    filtered = qcfeed(home, "--cluster", "orphans", "--site", "x.py")
+    assert "--site cannot be combined with --cluster" in filtered.stderr
+
+
+def _a_killed_worker_comes_back(home: Path, port: str, service: Serving) -> None:
+    before = by_name(home)[f"{port}-1"]
+    os.kill(before["process"], signal.SIGKILL)
+    service.hear(f"{port}-1 was killed by SIGKILL; it starts again in")
+    service.hear(f"{port}-1 runs again")
+    after = by_name(home)[f"{port}-1"]
+    assert (after["state"], after["restarts"]) == ("ready", 1)
+    assert after["process"] != before["process"]
+
+
+def _workers_are_restarted_one_by_one(home: Path, port: str, service: Serving) -> None:
+    before = by_name(home)
+    done = qcfeed(home, "workers", "restart")
+    assert done.stderr == f"restarted {port}-1, {port}-2, {port}-feeder\n"
+    after = by_name(home)
+    assert {name for name in before if before[name]["process"] != after[name]["process"]} == {
+        f"{port}-1", f"{port}-2", f"{port}-feeder",
+    }  # fmt: skip
+    with connect(f"{service.url}/quotes/AAPL") as reader:
+        quote(reader)
+    wrong = qcfeed(home, "workers", "restart", "nobody")
+    assert wrong.returncode == ExitStatus.USAGE
+    assert "no worker nobody" in wrong.stderr
+
+
+def closed_with(reader: ClientConnection) -> int | None:
+    """The close code that the service gave; None if the connection was lost with its gateway."""
+    try:
+        while True:
+            reader.recv(timeout=PATIENCE)
+    except ConnectionClosed as closed:
+        return None if closed.rcvd is None else closed.rcvd.code
+
+
+def test_no_worker_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> None:
+    with workers(tmp_path) as service:
+        family = psutil.Process(service.process.pid).children(recursive=True)
+        assert len(family) == 4
+        stopped = next(each for each in family if "serve" in each.cmdline())
+        stopped.suspend()
+        service.process.kill()
+        _, alive = psutil.wait_procs(family, timeout=PATIENCE)
+        assert alive == []
+    with workers(tmp_path, "--admin-listen", "127.0.0.1:0") as again:
+        assert again.end(signal.SIGINT) == ExitStatus.OK
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "said"),
+    [
+        (["--upstream", "replay:nowhere.jsonl"], ExitStatus.USAGE, "-feeder did not start: "),
+        (["--upstream", "nothing:"], ExitStatus.USAGE, "unknown scheme 'nothing'"),
+        (["--market-hours", "never"], ExitStatus.USAGE, "--market-hours is 'never'"),
+        (["--drill", "zombie-feeds"], ExitStatus.USAGE, "--drill is for one process"),
+    ],
+)
+def test_what_keeps_a_worker_from_starting_reaches_the_user(
+    tmp_path: Path, args: list[str], status: ExitStatus, said: str
+) -> None:
+    done = qcfeed(tmp_path, "serve", "--no-monitor", "--workers", "2", "--port", "0", *args)
+    assert done.returncode == status, done.stderr
+    assert said in done.stderr
+    assert done.stderr.count("qcfeed: error: ") == 1, "it is told once"
+    assert not list(tmp_path.rglob("*.workers"))
+
+
+def test_a_taken_port_is_one_error(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = qcfeed(tmp_path, "serve", "--workers", "2", "--port", port)
+    assert done.returncode == ExitStatus.UNREACHABLE
+    assert f"port {port} on 127.0.0.1 is in use" in done.stderr
