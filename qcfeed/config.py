@@ -11,8 +11,10 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from qcfeed.access import browser_origin, trusted_proxies
 from qcfeed.access.client_limits import UNLIMITED, ClientLimits
 from qcfeed.errors import ConfigError
+from qcfeed.formats import clipped
 from qcfeed.model import market_hours as market
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.options import Option, check, options_of
@@ -72,6 +74,25 @@ class Config:
     )
     admin_listen: str | None = _option(
         None, "HOST:PORT to serve /livez, /readyz and /metrics on, instead of the WebSocket port."
+    )
+    allow_origin: str = _option(
+        "",
+        "Origins of web pages that may connect, separated by commas, for example"
+        " https://desk.example.com; * allows all. Pages of this service's own address always may.",
+    )
+    allow_host: str = _option(
+        "",
+        "Host names under which the service answers, separated by commas; * allows all. Default: all,"
+        " but on a loopback address only localhost and loopback addresses.",
+    )
+    trusted_proxy: str = _option(
+        "",
+        "Networks of the proxies in front of the service, separated by commas, for example 10.0.0.0/8:"
+        " X-Forwarded-For, Forwarded and the PROXY protocol are believed from them alone.",
+        metavar="CIDR",
+    )
+    proxy_protocol: bool = _option(
+        False, "Require a PROXY protocol header (version 1 or 2) on every connection for quotes."
     )
     instance: str | None = _option(
         None,
@@ -258,6 +279,26 @@ class Config:
             )
 
         self._check_tokens()
+        self._check_proxies()
+
+    def _check_proxies(self) -> None:
+        try:
+            networks = trusted_proxies.parse_networks(self.trusted_proxy)
+        except ValueError as error:
+            raise ConfigError(
+                f"--trusted-proxy: {error}", hint="for example --trusted-proxy 10.0.0.0/8,::1"
+            ) from error
+        if self.proxy_protocol and not networks:
+            raise ConfigError(
+                "--proxy-protocol needs --trusted-proxy: only its networks may send that header",
+                hint="for a proxy on this machine: --trusted-proxy 127.0.0.1",
+            )
+        for origin in browser_origin.parse_list(self.allow_origin):
+            if origin not in (browser_origin.ANY, "null") and not browser_origin.is_origin(origin):
+                raise ConfigError(
+                    f"--allow-origin: {clipped(repr(origin))} is not an origin",
+                    hint="write it as a browser does: https://desk.example.com",
+                )
 
     def _check_tokens(self) -> None:
         if self.jwt_key and self.jwt_jwks:

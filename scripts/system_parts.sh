@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Install programs that the tests use and PyPI does not have: shells, a terminal, Prometheus, and the
-# incident's WebSocket client. Each is optional: without it, its tests are skipped and say so.
+# Install programs that the tests use and PyPI does not have: shells, a terminal, Prometheus, proxies, and
+# the incident's WebSocket client. Each is optional: without it, its tests are skipped and say so.
 set -u
 cd "$(dirname "$0")/.."
 
 missing=()
-for part in fish groff zsh tmux prometheus prometheus-alertmanager; do
+for part in fish groff zsh tmux prometheus prometheus-alertmanager haproxy; do
   command -v "$part" >/dev/null || missing+=("$part")
 done
+command -v nginx >/dev/null || missing+=(nginx-light)
 command -v systemd-analyze >/dev/null || missing+=(systemd)
 if [ ${#missing[@]} -gt 0 ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

@@ -44,5 +44,6 @@ def is_loopback(client: str) -> bool:
 
 
 def join_host_port(host: str, port: int) -> str:
-    """HOST:PORT, with an IPv6 host in brackets, as in a URL."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    """HOST:PORT, with an IPv6 host in brackets, as in a URL; without a port that is 0, not known."""
+    shown = f"[{host}]" if ":" in host else host
+    return f"{shown}:{port}" if port else shown

@@ -11,6 +11,7 @@ from qcfeed.access.client_address import Address
 from qcfeed.log_limit import RepeatLimit
 from qcfeed.net.descriptors import OUT_OF_RESOURCES, Reserve
 from qcfeed.net.poller import READ, Poller
+from qcfeed.net.proxy_headers import ProxyHeaders
 from qcfeed.net.transport import Transport
 
 log = logging.getLogger("qcfeed.acceptor")
@@ -72,6 +73,8 @@ class Acceptor:
         self._family = bound.family
         self._raw_accept = raw_accept(bound)
         self._new_protocol = new_protocol
+        self.proxy_headers: ProxyHeaders | None = None
+        """Reads the header that connections begin with; None if they have none."""
         self._retry_timer: asyncio.TimerHandle | None = None
         self._refill_timer: asyncio.TimerHandle | None = None
         self._stopped_at: float | None = None
@@ -127,9 +130,16 @@ class Acceptor:
         # The C base class of ``socket.socket``: it has all that a transport needs, and is smaller.
         sock = socket.SocketType(self._family, socket.SOCK_STREAM, 0, fileno=descriptor)
         sock.setblocking(False)
-        # Nobody else holds it: the poller does, from here until its end.
-        Transport(self._poller, sock, self._new_protocol(address))
+        if self.proxy_headers is None:
+            self.begin(self._poller, sock, address)
+        else:
+            self.proxy_headers.read(self._poller, sock, address)
         return True
+
+    def begin(self, poller: Poller, sock: socket.SocketType, address: Address) -> None:
+        """Serve an accepted socket; ``address``: the client's."""
+        # Nobody else holds it: the poller does, from here until its end.
+        Transport(poller, sock, self._new_protocol(address))
 
     def _accepted(self) -> tuple[int, Address]:
         """Accept with a descriptor of the reserve if there is no other."""

@@ -25,7 +25,7 @@ _HIGH, _LOW = 65_536, 16_384
 _MORE_FOLLOWS = getattr(socket, "MSG_MORE", 0)
 """send(2) flag: the kernel may hold the data back until more follows, here the FIN."""
 # struct linger: on, for 0 seconds.
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Transport(asyncio.Transport):
@@ -279,7 +279,7 @@ class Transport(asyncio.Transport):
         After a plain close the kernel keeps unsent bytes for as long as the peer's window is closed. A
         reset frees them (SO_LINGER with 0 seconds, socket(7)).
         """
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self.abort()
 
     def _force_close(self, error: Exception | None) -> None:

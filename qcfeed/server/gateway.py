@@ -23,11 +23,13 @@ from qcfeed.model.symbol import Symbol
 from qcfeed.net import descriptors, kernel_buffers, listen
 from qcfeed.net.acceptor import Acceptor
 from qcfeed.net.http_connections import HttpConnections
+from qcfeed.net.proxy_headers import ProxyHeaders
 from qcfeed.server import clients, connection_snapshots
 from qcfeed.server.authentication import Authenticator
 from qcfeed.server.capacity import REFUSAL_SLOTS, Capacity, fit
 from qcfeed.server.clients import Clients
 from qcfeed.server.hub import Hub
+from qcfeed.server.request_checks import RequestChecks
 from qcfeed.server.request_limits import RequestLimits
 from qcfeed.server.requests import Requests
 from qcfeed.server.sessions import Sessions
@@ -67,6 +69,7 @@ class Gateway:
         self._no_connections: asyncio.Event = asyncio.Event()
         self.now = self._loop.time
         self.config = config
+        self.checks = RequestChecks(config)
         self.clients = Clients(config, lambda: self.now())
         """What each client uses."""
         self._limits = RequestLimits(config, lambda: self.now(), self.count_refusal)
@@ -112,7 +115,8 @@ class Gateway:
     @property
     def files(self) -> int:
         """The number of open sockets with those of plain HTTP connections, which need a file each, too."""
-        return self.sockets + (0 if self._http is None else len(self._http))
+        headers = None if self._acceptor is None else self._acceptor.proxy_headers
+        return self.sockets + sum(len(each) for each in (self._http, headers) if each is not None)
 
     # ------------------------------------------------------------ listening
 
@@ -127,6 +131,11 @@ class Gateway:
         acceptor = Acceptor(
             self._loop, bound, self._new_pending, name="connections on the quotes port"
         )
+        if self.config.proxy_protocol:
+            acceptor.proxy_headers = ProxyHeaders(
+                acceptor.begin, self.checks.proxies.trusts, self.count_refusal
+            )
+        self.checks.bind(bound.getsockname()[0])
         try:
             acceptor.start(listen.BACKLOG)
         except OSError as error:  # another process had bound the same port and listened first
@@ -148,6 +157,8 @@ class Gateway:
         self.draining = True
         if self._acceptor is not None:
             self._acceptor.close()
+            if self._acceptor.proxy_headers is not None:
+                self._acceptor.proxy_headers.close()
             self._acceptor = None
         for connection in list(self.connections):
             if connection.state is State.OPEN:
@@ -182,7 +193,8 @@ class Gateway:
             pending.abort()
         elif self.draining:  # accepted in the turn in which the drain started
             pending.abort()
-        else:
+        # The client behind a proxy is known with the request head.
+        elif not self.checks.proxies.trusts(pending.address[0]):
             self._enter(pending)
 
     def _enter(self, pending: PendingConnection) -> None:
@@ -228,13 +240,28 @@ class Gateway:
         if not self.files:
             self._no_connections.set()
 
-    def admit_http(self, pending: PendingConnection, head: Head) -> Refusal | None:  # noqa: ARG002
+    def _check_source(self, pending: PendingConnection, head: Head) -> Refusal | None:
+        """Find the client behind proxies, and check whether it is one that may ask."""
+        seen = self.checks.locate(pending.address[:2], head.headers)
+        if isinstance(seen, Refusal):
+            return seen
+        if not pending.clients:
+            pending.address = (seen.host, seen.port)
+            if excess := self.clients.enter(pending, pending.client):
+                return clients.refusal(excess)
+        return self.checks.check(head.headers, seen)
+
+    def admit_http(self, pending: PendingConnection, head: Head) -> Refusal | None:
         """Decide whether a plain HTTP request is handed over; a refusal says why not."""
+        if refusal := self._check_source(pending, head):
+            return refusal
         excess = self.clients.charge_request(pending)
         return None if excess is None else clients.refusal(excess)
 
     def admit(self, pending: PendingConnection, head: Head) -> Accepted | Refusal:
         """Decide whether the upgrade is accepted."""
+        if refusal := self._check_source(pending, head):
+            return refusal
         decision = check_upgrade(head)
         if isinstance(decision, Refusal):
             return decision

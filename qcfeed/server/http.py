@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
 
 from qcfeed.metrics.collectors import Exposition
-from qcfeed.net.http_connections import HttpConnections, supervised
+from qcfeed.net.http_connections import Handler, HttpConnections, supervised
 from qcfeed.server.metrics_token import MetricsToken
+from qcfeed.server.request_checks import RequestChecks
+from qcfeed.ws.refusal import Refusal
 
 
 def application(
     connections: HttpConnections,
     exposition: Exposition,
     readiness: Callable[[], str],
+    checks: RequestChecks | None,
     token: MetricsToken | None = None,
 ) -> web.Application:
     """/livez, /readyz and /metrics. ``readiness`` returns ``ready``, with a running drill, or why not.
 
+    ``checks``: of a port of its own; None on the quotes port, where the gateway has checked.
     ``token``: the one that /metrics demands, if any.
     """
 
@@ -46,7 +51,8 @@ def application(
             text="qcfeed: WebSocket at /quotes/{symbol} and /stream; /livez /readyz /metrics\n"
         )
 
-    app = web.Application(middlewares=[supervised(connections)])
+    guards = [] if checks is None else [_checked(checks)]
+    app = web.Application(middlewares=[supervised(connections), *guards])
     app.on_response_prepare.append(_close_after)
     app.add_routes(
         [
@@ -57,6 +63,27 @@ def application(
         ]
     )
     return app
+
+
+def _checked(checks: RequestChecks) -> Any:
+    """A middleware that refuses foreign hosts and web pages."""
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        headers = {
+            name.lower().encode(): ",".join(request.headers.getall(name)).encode()
+            for name in request.headers
+        }
+        peer = (request.remote or "", 0)
+        seen = checks.locate(peer, headers)
+        refusal = seen if isinstance(seen, Refusal) else checks.check(headers, seen)
+        if refusal is None:
+            return await handler(request)
+        return web.Response(
+            status=refusal.status, body=refusal.body, content_type="application/json"
+        )
+
+    return check
 
 
 async def _close_after(_: web.Request, response: web.StreamResponse) -> None:

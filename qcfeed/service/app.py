@@ -49,6 +49,7 @@ from qcfeed.server.feed_handlers import FeedHandlers, orphan_rows
 from qcfeed.server.gateway import Gateway
 from qcfeed.server.hub import Hub
 from qcfeed.server.metrics_token import MetricsToken
+from qcfeed.server.request_checks import RequestChecks
 from qcfeed.server.service_parts import ServiceParts
 from qcfeed.server.subscriber_handlers import SubscriberHandlers
 from qcfeed.upstreams.registry import connect
@@ -103,6 +104,7 @@ class Service:
         self._startup_drill = None if config.drill is None else catalog.parse(config.drill)
         self._wall = WallClock()
         self.hub = self._make_hub()
+        self._admin_checks = RequestChecks(config)
         self._http_connections = HttpConnections(
             "--admin-listen" if config.admin_listen else "the quotes port",
             HttpLimits.for_this_process(),
@@ -112,6 +114,7 @@ class Service:
                 self._http_connections,
                 self._exposition,
                 self._readiness,
+                self._admin_checks if config.admin_listen or self.feeder else None,
                 MetricsToken(config.metrics_token_file) if config.metrics_token_file else None,
             ),
             access_log=None,
@@ -263,6 +266,7 @@ class Service:
                 *listen.parse_address(self.config.admin_listen, "--admin-listen"), "--admin-listen"
             )
             self.listening.admin = listen.format_address(bound)
+            self._admin_checks.bind(bound.getsockname()[0])
             self._serve_http(parts, bound, "connections of --admin-listen")
 
     def _serve_http(
@@ -280,6 +284,7 @@ class Service:
             parts.push_async_callback(self.gateway.drain, self.config.drain_timeout / 2)
             return
         if not self.config.admin_listen:
+            self._admin_checks.bind(quotes.getsockname()[0])
             self._serve_http(parts, quotes, "connections of --port")
         self.feeder.start(self.hub)
         parts.push_async_callback(self.feeder.stop)

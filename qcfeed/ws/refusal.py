@@ -20,9 +20,14 @@ class Refusal:
     headers: dict[str, str] = field(default_factory=dict)
     retryable: bool = False
 
+    @property
+    def body(self) -> bytes:
+        """An error message as JSON."""
+        return msgspec.json.encode(Error(self.code, self.message, retryable=self.retryable)) + b"\n"
+
     def response(self) -> bytes:
         """The complete HTTP response, with ``Connection: close``."""
-        body = msgspec.json.encode(Error(self.code, self.message, retryable=self.retryable)) + b"\n"
+        body = self.body
         head = {
             "Content-Type": "application/json",
             "Content-Length": str(len(body)),

@@ -63,7 +63,7 @@ def head(
 ) -> bytes:
     """The head of a valid upgrade, with changed (``sec_websocket_key=b"x"``) or dropped headers."""
     headers = {
-        b"host": b"qcfeed.test",
+        b"host": b"localhost",
         b"upgrade": b"websocket",
         b"connection": b"Upgrade",
         b"sec-websocket-version": b"13",
