@@ -260,11 +260,11 @@ class Gateway:
 
     def admit(self, pending: PendingConnection, head: Head) -> Accepted | Refusal:
         """Decide whether the upgrade is accepted."""
-        if refusal := self._check_source(pending, head):
-            return refusal
         decision = check_upgrade(head)
         if isinstance(decision, Refusal):
             return decision
+        if refusal := self._check_source(pending, head):
+            return refusal
         # After the request itself: a bad request gets the same answer on a full service. The rate
         # comes last, because it takes a token.
         refusal = self._check_capacity()

@@ -429,7 +429,7 @@ async def test_no_token_appears_in_what_the_service_shows_of_a_connection(
             shown += [task.get_name() for task in asyncio.all_tasks()]
         await challenged(running, head(f"/quotes/AAPL?access_token={DESK}x"))
         await running.exchange(
-            f"GET /nothing?access_token={DESK} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+            f"GET /nothing?access_token={DESK} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
         )
     shown += [each.getMessage() for each in caplog.records]
     assert not [each for each in shown if DESK in each or GUEST in each]

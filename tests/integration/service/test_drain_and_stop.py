@@ -56,7 +56,7 @@ async def test_new_connections_are_refused_during_the_drain(start: Start, patien
     answer = await late.response()
     assert (answer.status, answer.json()["code"]) == (503, "draining")
     assert int(answer.headers["retry-after"]) > 0
-    asks.send(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+    asks.send(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
     answer = await asks.response()
     assert (answer.status, answer.body) == (503, b"draining\n")
     with pytest.raises(ConnectionRefusedError):

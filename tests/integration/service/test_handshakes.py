@@ -24,14 +24,14 @@ GOOD = {
     "other header order and case": (
         b"GET /quotes/AAPL HTTP/1.1\r\nsec-websocket-KEY:" + KEY + b" \t\r\n"
         b"CONNECTION: keep-alive, UPGRADE\r\nUPGRADE: WebSocket\r\n"
-        b"Sec-WebSocket-Version:13\r\nhost: x\r\n\r\n"
+        b"Sec-WebSocket-Version:13\r\nhost: localhost\r\n\r\n"
     ),
     "two Connection headers": head().replace(b"\r\nupgrade", b"\r\nconnection: close\r\nupgrade"),
     "several protocols to upgrade to": head(upgrade=b"h2c, websocket"),
     "extensions offered": head(sec_websocket_extensions=b"permessage-deflate; client_max_window_bits"),
     "no body, said so": head(content_length=b"0"),
-    "absolute form": head("ws://other.test:80/quotes/AAPL"),
-    "absolute form over a proxy": head("HTTP://qcfeed.test/quotes/AAPL?x=1"),
+    "absolute form": head("ws://127.0.0.1:80/quotes/AAPL"),
+    "absolute form over a proxy": head("HTTP://localhost/quotes/AAPL?x=1"),
     "a long token in the query": head(b"/quotes/AAPL?access_token=" + b"a" * 8_000),
     "another subprotocol": head(sec_websocket_protocol=b"mqtt, QCFEED.v1.json"),
     "empty lines first": b"\r\n\r\n" + head(),
@@ -87,7 +87,9 @@ async def test_our_subprotocol_is_chosen_if_it_is_offered(running: Running) -> N
 
 async def test_a_plain_request_in_absolute_form_is_served(running: Running) -> None:
     async with await RawClient.connect(running.port) as client:
-        client.send(b"GET http://other.test/livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        client.send(
+            b"GET http://127.0.0.1/livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        )
         assert (await client.response()).status == 200
 
 

@@ -14,7 +14,7 @@ from tests.integration.service.conftest import Start
 from tests.support.raw_websocket import RawClient, head
 from tests.support.running_service import Running
 
-LIVEZ = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+LIVEZ = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 async def get(url: str) -> tuple[int, str]:
@@ -110,7 +110,7 @@ async def test_http_1_0_and_a_half_closing_client(running: Running) -> None:
 
 async def test_bodies_are_not_waited_for(running: Running) -> None:
     async with await RawClient.connect(running.port) as client:
-        client.send(b"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nx")
+        client.send(b"POST /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nx")
         assert (await client.response()).status == 405
     await running.balanced()
 

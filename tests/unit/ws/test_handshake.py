@@ -134,11 +134,11 @@ def test_white_space_around_a_header_value_is_stripped() -> None:
 @pytest.mark.parametrize(
     ("target", "path", "query", "host"),
     [
-        (b"/quotes/A?b=c", b"/quotes/A", b"b=c", b"qcfeed.test"),
+        (b"/quotes/A?b=c", b"/quotes/A", b"b=c", b"localhost"),
         (b"http://h:1/quotes/A?b", b"/quotes/A", b"b", b"h:1"),
         (b"WSS://h/stream", b"/stream", b"", b"h"),
         (b"http://h", b"/", b"", b"h"),
-        (b"http://u@h/stream", b"http://u@h/stream", b"", b"qcfeed.test"),
+        (b"http://u@h/stream", b"http://u@h/stream", b"", b"localhost"),
     ],
 )
 def test_the_host_of_an_absolute_target_replaces_the_header(
