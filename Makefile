@@ -23,7 +23,7 @@ INCIDENT := tests/drills/test_zombie_feeds.py tests/e2e/test_top_of_the_incident
 BESIDE := -n auto --dist loadfile --no-loadscope-reorder
 
 .DELETE_ON_ERROR:
-.PHONY: help serve test conformance fuzz test-busy test-all test-versions check lint format generate mutants bench bench-reap bench-startup bench-top bench-leaks soak clean
+.PHONY: help serve test conformance fuzz chaos test-busy test-all test-versions check lint format generate mutants bench bench-reap bench-startup bench-idle bench-top bench-leaks soak clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ conformance: $(VENV)/.suite  ## run all of Autobahn's TestSuite and rewrite the 
 fuzz: $(VENV)/.suite  ## fuzz every reader of foreign bytes with Atheris (SECONDS=60 over all; TARGETS='frames symbol')
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	$(BIN)/python -m tests.fuzz --seconds $(if $(filter command,$(origin SECONDS)),$(SECONDS),60) $(TARGETS)
+
+chaos: $(VENV)/.suite  ## clients, operators, drills and stale upstreams at random against the real service (SECONDS=600 SEED=)
+	$(BIN)/python -m tests.chaos --seconds $(if $(filter command,$(origin SECONDS)),$(SECONDS),600) $(if $(SEED),--seed $(SEED))
 
 test-busy: $(VENV)/.suite $(VENV)/.parts  ## run all tests repeatedly, in random order, beside busy processes (ROUNDS=5 BUSY=4 SEED=)
 	$(BIN)/python scripts/test_busy.py --rounds $(ROUNDS) --busy $(BUSY) $(if $(SEED),--seed $(SEED)) \
@@ -105,6 +108,9 @@ bench-reap: $(VENV)/.suite  ## measure how long the loop stalls while 47,829 to 
 
 bench-startup: $(VENV)/.suite  ## measure the start-up time of commands and of TAB completion
 	$(BIN)/python -m benchmarks.startup $(ARGS)
+
+bench-idle: $(VENV)/.bench  ## hold 100,000 idle subscribers behind one port (ARGS='--subscribers 19500 --processes 1')
+	$(BIN)/python -m benchmarks.idle $(ARGS)
 
 bench-top: $(VENV)/.suite  ## measure the cost of `qcfeed top` beside 47,829 tasks
 	$(BIN)/python -m benchmarks.top $(ARGS)

@@ -7,7 +7,10 @@ where the suite replays it from then on.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
+import io
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -43,7 +46,8 @@ def fuzz(target: Target, seconds: int) -> list[str]:
     )
     for path in found.iterdir():
         try:
-            check(target, path.read_bytes())
+            with contextlib.redirect_stderr(io.StringIO()):
+                check(target, path.read_bytes())
         except Exception as error:  # noqa: BLE001 - any error is a failure to report
             failures.append(f"{target.name}: {path}: {error!r}")
             path.rename(kept / path.name)
@@ -69,6 +73,7 @@ def main() -> None:
         sys.exit(
             "Atheris is not installed: it has wheels for CPython 3.11 to 3.13 (pip install '.[fuzz]')"
         )
+    logging.disable()
     chosen = [TARGETS[name] for name in given.targets or TARGETS]
     each = max(1, given.seconds // len(chosen))
     failures = [failure for target in chosen for failure in fuzz(target, each)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import atheris
@@ -19,5 +20,6 @@ def run(raw: bytes) -> None:
 
 
 if __name__ == "__main__":
+    logging.disable()
     atheris.Setup([sys.argv[0], *sys.argv[2:]], run)
     atheris.Fuzz()

@@ -50,6 +50,12 @@ void start(struct reader *reader, uint32_t symbol, bool churns)
         die("socket");
     int yes = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    if (all.source.sin_addr.s_addr != htonl(INADDR_ANY)) {
+        /* The port is chosen by connect: it may be in use with another server, but not with this one. */
+        setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &yes, sizeof yes);
+        if (bind(fd, (struct sockaddr *)&all.source, sizeof all.source) < 0)
+            die("bind");
+    }
     if (connect(fd, (struct sockaddr *)&all.server, sizeof all.server) < 0 && errno != EINPROGRESS)
         die("connect");
     *reader = (struct reader){.fd = fd, .state = CONNECTING, .symbol = symbol, .churns = churns};

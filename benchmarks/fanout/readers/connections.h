@@ -21,7 +21,7 @@ struct reader {
 struct all {
     int epoll;
     enum protocol protocol;
-    struct sockaddr_in server;
+    struct sockaddr_in server, source; /* source 0.0.0.0: the kernel chooses */
     char **symbols;
     uint32_t symbol_count;
     struct reader *readers;

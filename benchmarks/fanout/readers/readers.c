@@ -1,7 +1,8 @@
 /* Readers of quotes that cost less than any server: one thread, epoll, and one count per message.
  *
- *   readers PORT websocket|nats CONNECTIONS SYMBOL,SYMBOL,...
+ *   readers PORT websocket|nats CONNECTIONS SYMBOL,SYMBOL,... [SOURCE]
  *
+ * SOURCE is the address to connect from: each has only so many ephemeral ports.
  * Connection i subscribes to symbol i modulo the number of symbols. When all are open, the program prints
  * `open N`. Then each line on stdin is a command, answered by one line of JSON:
  *
@@ -124,8 +125,8 @@ static bool obey(void)
 
 int main(int argc, char **argv)
 {
-    if (argc != 5) {
-        fprintf(stderr, "usage: readers PORT websocket|nats CONNECTIONS SYMBOL,SYMBOL,...\n");
+    if (argc != 5 && argc != 6) {
+        fprintf(stderr, "usage: readers PORT websocket|nats CONNECTIONS SYMBOL,SYMBOL,... [SOURCE]\n");
         return 2;
     }
     setvbuf(stdin, NULL, _IONBF, 0); /* epoll would not see a second line in stdio's buffer */
@@ -133,6 +134,9 @@ int main(int argc, char **argv)
     all.server = (struct sockaddr_in){.sin_family = AF_INET,
                                       .sin_port = htons((uint16_t)atoi(argv[1])),
                                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    all.source = (struct sockaddr_in){.sin_family = AF_INET};
+    if (argc == 6 && inet_pton(AF_INET, argv[5], &all.source.sin_addr) != 1)
+        die("SOURCE is not an address");
     all.protocol = strcmp(argv[2], "nats") == 0 ? NATS : WEBSOCKET;
     all.count = (uint32_t)atoi(argv[3]);
     for (char *name = strtok(argv[4], ","); name; name = strtok(NULL, ",")) {
