@@ -16,7 +16,8 @@ import sys
 from pathlib import Path
 
 from tests.fuzz.budget import check
-from tests.fuzz.targets import TARGETS, Target
+from tests.fuzz.target import Target
+from tests.fuzz.targets import TARGETS
 
 ROOT = Path(__file__).parents[2]
 CORPUS = Path(__file__).parent / "corpus"

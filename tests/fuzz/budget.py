@@ -11,7 +11,7 @@ import time
 import tracemalloc
 from types import FrameType
 
-from tests.fuzz.targets import Target
+from tests.fuzz.target import Target
 
 SECONDS = 1.0
 SECONDS_PER_BYTE = 100e-6

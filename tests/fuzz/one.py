@@ -8,7 +8,9 @@ import sys
 import atheris
 
 # The coverage of everything imported here guides the fuzzer.
-with atheris.instrument_imports(include=["qcfeed", "wsproto", "tests.fuzz.targets"]):
+with atheris.instrument_imports(
+    include=["qcfeed", "wsproto", "tests.fuzz.targets", "tests.fuzz.access", "jwt"]
+):
     from tests.fuzz.budget import outcome
     from tests.fuzz.targets import TARGETS
 

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -17,6 +14,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from qcfeed import contexts
+from qcfeed.access.denial import Denied
 from qcfeed.cli import saved_files
 from qcfeed.client import endpoint, refusals
 from qcfeed.client.gaps import GapDetector
@@ -46,55 +44,10 @@ from qcfeed.ws import extensions, inbound
 from qcfeed.ws.handshake import check_upgrade
 from qcfeed.ws.refusal import Refusal
 from qcfeed.ws.request_head import HeadReader
+from tests.fuzz import access
+from tests.fuzz.target import KIB, MIB, Target, directory, file_of, pieces, text_of
 
 MAX_MESSAGE = 65_536
-KIB, MIB = 2**10, 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One reader. ``words`` help a fuzzer that knows nothing of the format.
-
-    ``calls`` and ``memory`` bound the work (function calls) and the peak memory (bytes) for each byte of
-    input, ``least_calls`` and ``least_memory`` those of any input.
-    """
-
-    name: str
-    read: Callable[[bytes], object]
-    errors: tuple[type[Exception], ...] = ()
-    words: tuple[str, ...] = ()
-    calls: int = 50
-    least_calls: int = 20_000
-    memory: int = 100
-    least_memory: int = MIB
-
-
-def pieces(raw: bytes) -> Iterator[bytes]:
-    """``raw`` in pieces, whose size is in its first byte, as a network may deliver it."""
-    size = raw[0] if raw and raw[0] else max(len(raw), 1)
-    for start in range(1, len(raw), size):
-        yield raw[start : start + size]
-
-
-@functools.cache
-def _directory() -> Path:
-    made = tempfile.TemporaryDirectory()
-    _kept.append(made)  # removed at exit
-    return Path(made.name)
-
-
-_kept: list[tempfile.TemporaryDirectory[str]] = []
-
-
-def file_of(raw: bytes) -> Path:
-    path = _directory() / "file"
-    path.write_bytes(raw)
-    return path
-
-
-def text_of(raw: bytes) -> str:
-    """As command lines and environments give text: any bytes, undecodable ones as surrogates."""
-    return raw.decode("utf-8", "surrogateescape")
 
 
 # ---------------------------------------------------------------- subscribers
@@ -206,8 +159,8 @@ def cgroup(raw: bytes) -> None:
     """The process's groups; the first line is the limit of each."""
     limit, _, groups = raw.partition(b"\n")
     for name in ("memory.max", "memory.limit_in_bytes"):
-        _directory().joinpath(name).write_bytes(limit)
-    assert memory.find_limit(file_of(groups), _directory(), 2**40).bytes <= 2**40
+        directory().joinpath(name).write_bytes(limit)
+    assert memory.find_limit(file_of(groups), directory(), 2**40).bytes <= 2**40
 
 
 # ---------------------------------------------------------------- options and requests
@@ -296,9 +249,19 @@ TARGETS = {
         Target("hours", hours, (ValueError,), ("Mon-Fri 09:30-16:00 America/New_York", " except 2026-11-26", "UTC")),
         Target("server_url", server_url, (UsageError,), ("ws://127.0.0.1:8006", "wss://", "[::1]", "@")),
         Target("upstream_url", upstream_url, (ConfigError,), (
-            "sim:?rate=10&seed=7", "coinbase:?silence=10", "coinbase+ws://h:1/?products=http://h/p", "replay:", "max", "&loop=1")),
+            "sim:?rate=10&seed=7", "coinbase:?silence=10", "coinbase+ws://h:1/?products=http://h/p", "replay:", "max", "&loop=1"),
+            least_calls=200_000),  # an unknown scheme is looked for in every installed package
         Target("listen_address", listen_address, (ConfigError,), ("127.0.0.1:80", "[::1]:")),
         Target("drill", drill, (UsageError,), tuple(each.name for each in catalog.DRILLS)),
+        Target("keys_file", access.keys_file, (ConfigError,), (
+            '{"schema":"qcfeed.keys/1","keys":[', '"name":"desk"', '"sha256":"', '"created":"2026-11-30T00:00:00Z"', '"symbols":["BTC-*"]')),
+        Target("signing_key", access.signing_key, (ConfigError,), ("-----BEGIN PUBLIC KEY-----\n", "-----END PUBLIC KEY-----\n")),
+        Target("key_set", access.key_set, (ConfigError,), (
+            '{"keys":[', '{"kty":"OKP","crv":"Ed25519","x":"', '{"kty":"RSA","n":"', '"e":"AQAB"', '"kid":"a"', '"use":"sig"', '"alg":"RS256"'),
+            calls=500),
+        Target("token", access.token, (Denied,), ("eyJhbGciOiJIUzI1NiJ9.", ".", "e30")),
+        Target("claims", access.claims, (Denied,), ('"exp":2000000000', '"aud":"qcfeed"', '"symbols":["BTC-*"]', '"nbf":', "1e999", "NaN")),
+        Target("client_address", access.client_address, (ValueError,), ("::ffff:1.2.3.4", "fe80::1%eth0", "2001:db8::")),
         Target("control_request", control_request, JSON_ERRORS, (
             "/v1/tasks?limit=1", "by-location?", "by-label?key=kind", "show?serial=1", "tree?", "profile?", "ended?", "match=", "age="),
             calls=500, memory=2 * KIB, least_memory=8 * MIB),

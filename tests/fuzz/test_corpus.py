@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz.budget import OverBudgetError, check
-from tests.fuzz.targets import TARGETS, Target
+from tests.fuzz.target import Target
+from tests.fuzz.targets import TARGETS
 
 CORPUS = Path(__file__).parent / "corpus"
 
