@@ -11,6 +11,7 @@ import errno
 import socket
 import time
 
+from qcfeed import numbers
 from qcfeed.control import peers
 
 Where = str | tuple[str, int]
@@ -22,6 +23,8 @@ OK = 200
 HEAD_BYTES = 16_384
 """More bytes than any head has."""
 
+_MOST = 2**63
+"""A length that is larger is no length."""
 _PIECE = 65_536
 _BEGIN = b"HTTP/"
 _END = b"\r\n\r\n"
@@ -180,9 +183,9 @@ def _read_head(head: bytes) -> tuple[int, int | None]:
     for field in fields:
         name, _, value = field.partition(b":")
         if name.lower() == b"content-length":
-            if not value.strip().isdigit():
+            length = numbers.whole(value.strip().decode("latin-1"), _MOST)
+            if length is None:
                 raise NotHttpError(f"it says {field[:40]!r}")
-            length = int(value)
     return int(status[0]), length
 
 

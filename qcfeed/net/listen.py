@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 
+from qcfeed import numbers
 from qcfeed.access.client_address import join_host_port
 from qcfeed.errors import ConfigError, StartError
 
@@ -22,11 +23,12 @@ MAX_PORT = 65_535
 def parse_address(text: str, flag: str) -> tuple[str, int]:
     """Parse HOST:PORT, with an IPv6 host in brackets. Raises ConfigError, naming ``flag``."""
     host, colon, port = text.rpartition(":")
-    if not (colon and host and port.isascii() and port.isdecimal() and int(port) <= MAX_PORT):
+    number = numbers.whole(port, MAX_PORT)
+    if not (colon and host) or number is None:
         raise ConfigError(
             f"{flag} is {text!r}, which is not HOST:PORT", hint=f"for example {flag} 127.0.0.1:9006"
         )
-    return host.removeprefix("[").removesuffix("]"), int(port)
+    return host.removeprefix("[").removesuffix("]"), number
 
 
 def bind(host: str, port: int, flag: str, *, shared: bool = False) -> socket.socket:

@@ -10,6 +10,7 @@ import zlib
 from wsproto.extensions import Extension
 from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol, Opcode, RsvBits
 
+from qcfeed import numbers
 from qcfeed.ws.compression import WINDOW_BITS
 
 NAME = "permessage-deflate"
@@ -56,12 +57,8 @@ def _parameter(text: str) -> tuple[str, str]:
 
 
 def _is_window(text: str, least: int) -> bool:
-    return (
-        text.isascii()
-        and text.isdecimal()
-        and not text.startswith("0")
-        and least <= int(text) <= 15
-    )
+    bits = numbers.whole(text, 15)
+    return bits is not None and bits >= least and not text.startswith("0")
 
 
 class BoundedInflate(Extension):

@@ -6,12 +6,7 @@ Any other exception is a failure, and so is work or memory out of proportion to 
 from __future__ import annotations
 
 import asyncio
-import functools
 from datetime import UTC, datetime
-from pathlib import Path
-from urllib.parse import parse_qsl
-
-import msgspec
 
 from qcfeed import contexts
 from qcfeed.access.denial import Denied
@@ -22,10 +17,7 @@ from qcfeed.client.latest_quotes import LatestQuotes
 from qcfeed.client.stream import Received
 from qcfeed.config import Config
 from qcfeed.config_loading import load_group
-from qcfeed.control.dispatch import refused
-from qcfeed.control.handlers.tasks import task_reads
 from qcfeed.control.routes import FEEDS, TASKS
-from qcfeed.control.saved_tasks import SavedTasks
 from qcfeed.drills import catalog
 from qcfeed.errors import ConfigError, InvalidSymbolError, NotFoundError, QcfeedError, UsageError
 from qcfeed.metrics import memory
@@ -35,7 +27,6 @@ from qcfeed.model import symbol as symbols
 from qcfeed.model.feeds import Feeds
 from qcfeed.model.json_errors import JSON_ERRORS
 from qcfeed.model.messages import Quote
-from qcfeed.model.saved_tasks import SavedSnapshot
 from qcfeed.model.tasks import Tasks
 from qcfeed.net import listen
 from qcfeed.upstreams import coinbase_messages, registry, replay
@@ -44,7 +35,7 @@ from qcfeed.ws import extensions, inbound
 from qcfeed.ws.handshake import check_upgrade
 from qcfeed.ws.refusal import Refusal
 from qcfeed.ws.request_head import HeadReader
-from tests.fuzz import access
+from tests.fuzz import access, control
 from tests.fuzz.target import KIB, MIB, Target, directory, file_of, pieces, text_of
 
 MAX_MESSAGE = 65_536
@@ -191,26 +182,6 @@ def drill(raw: bytes) -> None:
     catalog.parse(text_of(raw))
 
 
-@functools.cache
-def _reads() -> SavedTasks:
-    return SavedTasks(msgspec.json.decode(SNAPSHOT, type=SavedSnapshot))
-
-
-def control_request(raw: bytes) -> None:
-    """A read's path and query, answered from a saved snapshot."""
-    path, _, query = raw.decode("latin-1").partition("?")
-    for route in task_reads(_reads()):
-        if route.path.endswith(path):
-            try:
-                asked = msgspec.convert(dict(parse_qsl(query)), route.query, strict=False)
-                msgspec.json.encode(route.handle(asked))
-            except QcfeedError as error:
-                refused(error)
-
-
-SNAPSHOT = Path(__file__).with_name("snapshot.json").read_bytes()
-"""What `tasks --save` wrote of a program with a few tasks."""
-
 TARGETS = {
     each.name: each
     for each in (
@@ -262,7 +233,9 @@ TARGETS = {
         Target("token", access.token, (Denied,), ("eyJhbGciOiJIUzI1NiJ9.", ".", "e30")),
         Target("claims", access.claims, (Denied,), ('"exp":2000000000', '"aud":"qcfeed"', '"symbols":["BTC-*"]', '"nbf":', "1e999", "NaN")),
         Target("client_address", access.client_address, (ValueError,), ("::ffff:1.2.3.4", "fe80::1%eth0", "2001:db8::")),
-        Target("control_request", control_request, JSON_ERRORS, (
+        Target("control_answer", control.answer, (QcfeedError,), (
+            "HTTP/1.0 200 OK\r\n", "Content-Length: ", "\r\n\r\n", '{"schema":"qcfeed.tasks.snapshot/3"}', '{"code":"x","message":"y"}'), memory=KIB),
+        Target("control_request", control.request, JSON_ERRORS, (
             "/v1/tasks?limit=1", "by-location?", "by-label?key=kind", "show?serial=1", "tree?", "profile?", "ended?", "match=", "age="),
             calls=500, memory=2 * KIB, least_memory=8 * MIB),
     )

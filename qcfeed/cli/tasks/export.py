@@ -8,6 +8,7 @@ flamegraph.pl, inferno and speedscope.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import msgspec
 import typer
 
-from qcfeed import __version__
+from qcfeed import __version__, numbers
 from qcfeed.cli.context import TaskFormat, say
 from qcfeed.cli.saved_files import ask_or_read
 from qcfeed.cli.ui import formats
@@ -108,10 +109,10 @@ def _named(place: Place) -> str:
 
 
 def _frame(place: Place) -> dict[str, Any]:
-    file, _, line = place.location.rpartition(":")
+    file, _, text = place.location.rpartition(":")
     frame: dict[str, Any] = {"name": place.function or place.location}
-    if file and line.isdecimal():
-        frame |= {"file": file, "line": int(line)}
+    if file and (line := numbers.whole(text, sys.maxsize)) is not None:
+        frame |= {"file": file, "line": line}
     return frame
 
 

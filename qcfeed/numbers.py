@@ -1,0 +1,14 @@
+"""Reads whole numbers from text of strangers."""
+
+from __future__ import annotations
+
+
+def whole(text: str, most: int) -> int | None:
+    """The number that ``text`` is, from 0 to ``most``; None for any other text.
+
+    ``int`` takes digits in other scripts, signs, spaces and ``1_0``, and raises for over 4,300 digits.
+    """
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(most))):
+        return None
+    number = int(text)
+    return number if number <= most else None
