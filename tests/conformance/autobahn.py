@@ -32,6 +32,10 @@ class Result:
     at_the_end: str
 
     @property
+    def category(self) -> str:
+        return self.case.partition(".")[0]
+
+    @property
     def failed(self) -> bool:
         return bool(FAILED & {self.behavior, self.at_the_end})
 
