@@ -58,5 +58,5 @@ def test_counters_of_a_server_are_bounded(number: str) -> None:
 def test_a_flood_of_pings_does_not_keep_a_watch_from_ending(tmp_path: Path) -> None:
     with flooding(upgraded, b"", PING) as port:
         server = f"ws://127.0.0.1:{port}"
-        done = qcfeed(tmp_path, "watch", "AAPL", "MSFT", "--server", server, "--for", "0.5")
+        done = qcfeed(tmp_path, "watch", "AAPL", "MSFT", "--server", server, "--for", "2")
     assert done.returncode == 0, done.stderr
