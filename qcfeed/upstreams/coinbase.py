@@ -21,10 +21,12 @@ import aiohttp
 from qcfeed.diagnostics import label, owned_by
 from qcfeed.errors import QcfeedError, UnknownSymbolError, UpstreamError
 from qcfeed.feed import backoff
+from qcfeed.model.messages import Tick
 from qcfeed.model.symbol import Symbol
 from qcfeed.upstreams import coinbase_messages as protocol
 from qcfeed.upstreams import coinbase_products, proxy
 from qcfeed.upstreams.base import Sink, Upstream, UpstreamHealth
+from qcfeed.upstreams.coinbase_big_messages import LONG, SliceWorker, open_long
 from qcfeed.upstreams.coinbase_feed import CoinbaseFeed
 from qcfeed.upstreams.coinbase_products import ProductList
 from qcfeed.upstreams.timestamps import Timestamps
@@ -76,6 +78,8 @@ class Coinbase(Upstream):
         """The feeds whose products were requested on the current connection."""
         self._pending: dict[str, list[str]] = {}
         """Products whose subscription is not answered yet, each with all products of its request."""
+        self._slices = self._slice_worker()
+        """Of the current connection: messages that are too long for one turn of the loop."""
         self._changed = asyncio.Event()
         self._connection: asyncio.Task[UpstreamError] | None = None
         self._connection_lock = asyncio.Lock()
@@ -177,12 +181,14 @@ class Coinbase(Upstream):
     async def _exchange(self) -> NoReturn:
         async with aiohttp.ClientSession() as session, await self._connect(session) as socket:
             self._last_message_at = asyncio.get_running_loop().time()
+            self._slices = self._slice_worker()
             is_reconnect, self._lost = self._lost, False
             self._set_health(connected=True, reconnects=int(is_reconnect))
             try:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._read(socket), name="coinbase read")
                     tasks.create_task(self._write(socket), name="coinbase write")
+                    tasks.create_task(self._slices.run(), name="coinbase long messages")
                     tasks.create_task(
                         self._products.keep_current(session), name="coinbase products"
                     )
@@ -190,6 +196,11 @@ class Coinbase(Upstream):
                 # The first failure has ended the other tasks.
                 raise group.exceptions[0] from None
         raise AssertionError("no task returns")
+
+    def _slice_worker(self) -> SliceWorker:
+        return SliceWorker(
+            apply=self._apply, applied=self._applied, failed=self._fail, stamp=self._stamp
+        )
 
     async def _connect(self, session: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
         by = proxy.find(self._url)
@@ -255,7 +266,9 @@ class Coinbase(Upstream):
             raise UpstreamError(f"lost the connection to {self._url}: {error}") from error
 
     def _exists(self, symbol: str) -> bool:
-        return symbol in self._accepted or symbol in (self._products.names or ())
+        """Whether the exchange is known to have the product. Its list decides as soon as it is known."""
+        names = self._products.names
+        return symbol in (self._accepted if names is None else names)
 
     def _expect_answer(self, names: list[str]) -> None:
         """These products are subscribed from now on; their silence is measured from now on."""
@@ -285,6 +298,7 @@ class Coinbase(Upstream):
             self._last_message_at = asyncio.get_running_loop().time()
             if frame.type is aiohttp.WSMsgType.TEXT:
                 self._handle_text(frame.data)
+                await self._slices.has_room()
             elif frame.type is aiohttp.WSMsgType.ERROR:
                 raise UpstreamError(f"lost the connection to {self._url}: {frame.data}")
             else:
@@ -293,6 +307,11 @@ class Coinbase(Upstream):
 
     def _handle_text(self, text: str) -> None:
         try:
+            if len(text) > LONG and (book := open_long(text)) is not None:
+                if feed := self._active_feed(book.product_id):
+                    feed.confirm(self._last_message_at)
+                    self._slices.add(feed, book, book.size)
+                return
             message = protocol.decode(text)
             if isinstance(message, protocol.ErrorMessage):
                 self._refused(message)
@@ -304,7 +323,10 @@ class Coinbase(Upstream):
                         feed.confirm(self._last_message_at)
             elif message is not None and (feed := self._active_feed(message.product_id)):
                 feed.confirm(self._last_message_at)
-                self._apply(feed, message)
+                if self._slices.is_behind(feed):
+                    self._slices.add(feed, message, len(text))
+                else:
+                    self._apply(feed, message)
         except protocol.InvalidMessageError as error:
             self._handle_invalid(error)
 
@@ -331,8 +353,17 @@ class Coinbase(Upstream):
         try:
             tick = feed.product.apply(message, self._stamp())
         except ValueError as error:
-            self._set_health(connected=True, invalid=1)
-            self._end(feed, UpstreamError(f"invalid message: {error}"))
+            self._fail(feed, error)
+            return
+        self._applied(feed, tick)
+
+    def _fail(self, feed: CoinbaseFeed, error: Exception) -> None:
+        self._set_health(connected=True, invalid=1)
+        self._end(feed, UpstreamError(f"invalid message: {str(error)[:_MAX_REASON]}"))
+
+    def _applied(self, feed: CoinbaseFeed, tick: Tick | None) -> None:
+        """Publish the tick of a message that was applied, unless the book has a fault."""
+        if self._feeds.get(feed.symbol) is not feed:
             return
         if fault := feed.product.fault:
             self._set_health(connected=True, gaps=1)
@@ -356,6 +387,7 @@ class Coinbase(Upstream):
             self.subscribed.pop(name, None)
             if name in named:
                 self._accepted.discard(name)
+                self._products.remove(name)
             if feed is not None and name in named:
                 self._end(feed, UnknownSymbolError(f"{name}: {why[:_MAX_REASON]}"))
             elif feed is not None and not named:

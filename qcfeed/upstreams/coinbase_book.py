@@ -36,13 +36,27 @@ class Side:
 
     def replace(self, levels: Iterable[tuple[str, str]]) -> None:
         """Replace all levels with those of a snapshot."""
-        self._sizes = {
-            self._sign * number(price): amount
+        self.clear()
+        self.add(levels)
+        self.settle()
+
+    def clear(self) -> None:
+        self._sizes = {}
+        self._heap = []
+
+    def add(self, levels: Iterable[tuple[str, str]]) -> None:
+        """Add levels of a snapshot; ``settle`` comes after the last ones."""
+        self._sizes.update(
+            (self._sign * number(price), amount)
             for price, size in levels
             if (amount := number(size)) > 0
-        }
+        )
         self._check_count()
-        self._rebuild()
+
+    def settle(self) -> None:
+        """All levels are there: the best one can be found from now on."""
+        self._heap = list(self._sizes)
+        heapify(self._heap)
 
     def set_level(self, price: float, size: float) -> None:
         """Set the size of the level at ``price``; 0 removes it."""
@@ -55,7 +69,7 @@ class Side:
         self._sizes[key] = size
         self._check_count()
         if len(self._heap) > 2 * len(self._sizes) + _SPARE_ENTRIES:
-            self._rebuild()
+            self.settle()
 
     def best(self) -> tuple[float | None, Size]:
         """The best price and its size; both None if there are no levels."""
@@ -70,10 +84,6 @@ class Side:
     def _check_count(self) -> None:
         if len(self._sizes) > MAX_LEVELS:
             raise ValueError(f"the book has more than {MAX_LEVELS:,} levels per side")
-
-    def _rebuild(self) -> None:
-        self._heap = list(self._sizes)
-        heapify(self._heap)
 
     def __len__(self) -> int:
         return len(self._sizes)
@@ -133,9 +143,28 @@ class Product:
         self._ts = message.time or received
 
     def _update(self, message: L2Update) -> None:
-        for side, price, size in message.changes:
-            (self._bids if side == "buy" else self._asks).set_level(number(price), number(size))
+        self.change_levels(message.changes)
         self._ts = message.time
+
+    # A long message, in slices (coinbase_big_messages.py).
+
+    def begin_snapshot(self) -> tuple[Side, Side]:
+        """The empty sides, bids and asks, for the levels of a snapshot. No tick until it is finished."""
+        self.discard_book()
+        return self._bids, self._asks
+
+    def finish_snapshot(self, time: str) -> Tick | None:
+        self._complete, self._ts = True, time
+        return self._tick()
+
+    def change_levels(self, changes: Iterable[tuple[str, str, str]]) -> None:
+        """Apply changed levels as (side, price, size)."""
+        for side, price, size in changes:
+            (self._bids if side == "buy" else self._asks).set_level(number(price), number(size))
+
+    def finish_update(self, time: str) -> Tick | None:
+        self._ts = time
+        return self._tick() if self._complete else None
 
     def _ticker(self, message: Ticker) -> None:
         if message.sequence < self._sequence:  # the exchange may send tickers out of order

@@ -16,14 +16,20 @@ ENDPOINT = "https://api.exchange.coinbase.com/products"
 
 _REFRESH = 600.0
 """Seconds between two readings of the list: how long a new product stays unknown."""
+_RETRY = 5.0
+"""Seconds until a list that could not be read is tried again; twice as many each time, up to _REFRESH."""
 _TIMEOUT = 10.0
 _MAX_BYTES = 8 * 1024 * 1024
 
 log = logging.getLogger(__name__)
 
 
+_GONE = "delisted"
+
+
 class _Product(msgspec.Struct):
     id: Annotated[str, msgspec.Meta(max_length=64)]
+    status: Annotated[str, msgspec.Meta(max_length=64)] = "online"
 
 
 _decoder = msgspec.json.Decoder(list[_Product])
@@ -41,10 +47,13 @@ class ProductList:
 
     async def keep_current(self, session: aiohttp.ClientSession) -> NoReturn:
         """Read the list every ten minutes. A failure is logged; the names read before stay valid."""
+        retry = _RETRY
         while True:
+            wait = _REFRESH
             if self._url is not None:
                 try:
                     self.names = await self._read(session, self._url)
+                    retry = _RETRY
                 except (
                     aiohttp.ClientError, OSError, TimeoutError, UpstreamError, ValueError,
                     msgspec.MsgspecError, RecursionError,
@@ -53,7 +62,13 @@ class ProductList:
                         "cannot read the list of products at %s: %s: %s",
                         self._url, type(error).__name__, error,
                     )  # fmt: skip
-            await asyncio.sleep(_REFRESH)
+                    wait, retry = retry, min(2 * retry, _REFRESH)
+            await asyncio.sleep(wait)
+
+    def remove(self, name: str) -> None:
+        """The exchange refuses the product: it is gone until the list is read again and has it."""
+        if self.names is not None:
+            self.names -= {name}
 
     async def _read(self, session: aiohttp.ClientSession, url: str) -> frozenset[str]:
         by = proxy.find(url)
@@ -67,4 +82,4 @@ class ProductList:
                 body += piece
                 if len(body) > _MAX_BYTES:
                     raise UpstreamError(f"more than {_MAX_BYTES:,} bytes")
-        return frozenset(product.id for product in _decoder.decode(body))
+        return frozenset(each.id for each in _decoder.decode(body) if each.status != _GONE)
