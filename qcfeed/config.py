@@ -94,6 +94,20 @@ class Config:
     proxy_protocol: bool = _option(
         False, "Require a PROXY protocol header (version 1 or 2) on every connection for quotes."
     )
+    tls_cert: str | None = _option(
+        None,
+        "Serve the WebSocket port with TLS: file with the certificate and its chain (PEM). Files are"
+        " loaded again when they change, and on SIGHUP.",
+        metavar="FILE",
+    )
+    tls_key: str | None = _option(
+        None, "File with the private key of --tls-cert (PEM).", metavar="FILE"
+    )
+    tls_client_ca: str | None = _option(
+        None,
+        "Require client certificates that are signed by a CA in this file (PEM).",
+        metavar="FILE",
+    )
     instance: str | None = _option(
         None,
         "Name of this instance. Default: the port; with --reuse-port, the first free of PORT-1,"
@@ -263,6 +277,13 @@ class Config:
 
     def __post_init__(self) -> None:
         check(self)
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ConfigError(
+                "--tls-cert and --tls-key belong together, and only one of them is given",
+                hint="give the files of both, certificate and private key, in PEM",
+            )
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ConfigError("--tls-client-ca needs --tls-cert and --tls-key")
         try:
             market.parse(self.market_hours)
         except ValueError as error:

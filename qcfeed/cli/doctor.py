@@ -15,7 +15,7 @@ from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.render import show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control import paths
-from qcfeed.doctor import installation, machine
+from qcfeed.doctor import certificate, installation, machine
 from qcfeed.doctor import prometheus as prometheus_checks
 from qcfeed.doctor.check import (
     FAILED,
@@ -68,6 +68,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("ports", machine.ports),
     ("sockets", machine.sockets),
     ("service", machine.running),
+    ("certificate", certificate.valid),
     ("files", machine.files),
     ("ledger", machine.ledger),
     ("memory", machine.memory_limit),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from qcfeed.cli.saved_files import From, ask_or_read
 from qcfeed.cli.ui.figures import Figure, show_figures
 from qcfeed.cli.ui.formats import age, count, if_any, milliseconds, plural, size
 from qcfeed.control.routes import PROCESS, STATUS
+from qcfeed.diagnose import certificate
 from qcfeed.errors import ExitStatus, NotFoundError
 from qcfeed.model import thresholds
-from qcfeed.model.status import Listening, Process, Status
+from qcfeed.model.status import Listening, Process, Status, TlsListening
 from qcfeed.model.tasks import TaskTotals
 
 app = new_app()
@@ -116,6 +118,9 @@ def findings(status: Status) -> Iterator[Finding]:
             f"the subscribers' keys are not read again: {problem}",
             ("`qcfeed runbook QcfeedAuthenticationFails`",),
         )
+    if status.listening.tls is not None:
+        for problem, remedy in certificate.problems(status.listening.tls, time.time()):
+            yield problem, (remedy,)
     if status.drill:
         yield (
             f"drill {status.drill} is active: a fault was injected on purpose",
@@ -248,9 +253,17 @@ def _feeds(status: Status) -> Iterator[Figure]:
     )
 
 
+def _certificate(tls: TlsListening | None) -> str | None:
+    if tls is None:
+        return None
+    clients = "; clients need one too" if tls.client_certificates else ""
+    return f"{', '.join(tls.names)}; expires {tls.not_after}{clients}"
+
+
 def _listening(listening: Listening) -> Iterator[Figure]:
     addresses = (
-        ("quotes", listening.websocket),
+        ("quotes", listening.quotes_url if listening.tls else listening.websocket),
+        ("certificate", _certificate(listening.tls)),
         ("admin", listening.admin),
         ("control", listening.control),
         ("control over TCP", listening.control_tcp),

@@ -42,7 +42,7 @@ def scraped(case: Case) -> str:
     raise CheckFailedError(
         f"Prometheus does not scrape this service; it scrapes {others}",
         hint=f"add {service.listening.admin} to the targets in prometheus.yml and reload it;"
-        f" `curl http://{service.listening.admin}/metrics` shows the metrics;"
+        f" `curl {service.listening.admin_url}/metrics` shows the metrics;"
         " `qcfeed runbook QcfeedTargetMissing`",
     )
 

@@ -32,6 +32,21 @@ class Bands(msgspec.Struct, kw_only=True):
     dead: int = 0
 
 
+class TlsListening(msgspec.Struct, kw_only=True):
+    """The certificate that the quotes port uses for new connections."""
+
+    names: list[str]
+    """The names and addresses that it is for."""
+    not_after: str
+    """When it expires."""
+    sha256: str
+    """Its fingerprint, in hexadecimal."""
+    client_certificates: bool
+    """Whether clients must have a certificate (``--tls-client-ca``)."""
+    problem: str | None = None
+    """Why the files as they are now are not in use; null if they are."""
+
+
 class Listening(msgspec.Struct, kw_only=True):
     """The addresses of the process; null for a part that is off."""
 
@@ -43,6 +58,20 @@ class Listening(msgspec.Struct, kw_only=True):
     monitor_off: str | None = None
     """Why the monitor is off, if it could not be started."""
     control_tcp: str | None = None
+    tls: TlsListening | None = None
+    """The certificate of the quotes port; null if it speaks plain TCP."""
+
+    @property
+    def quotes_url(self) -> str:
+        """The URL for subscribers, without a path."""
+        return f"{'ws' if self.tls is None else 'wss'}://{self.websocket}"
+
+    @property
+    def admin_url(self) -> str:
+        """The URL of the HTTP endpoints, without a path."""
+        # A port of their own is for Prometheus and probes, and speaks plain HTTP.
+        shared = self.tls is not None and self.admin == self.websocket
+        return f"{'https' if shared else 'http'}://{self.admin}"
 
 
 class Status(Answer, kw_only=True, tag="qcfeed.status/2"):

@@ -14,5 +14,8 @@ MEMORY_LEFT_S = 4 * 3600
 MEMORY_LEFT_URGENT_S = 30 * 60
 """Memory that reaches its limit within this time wakes somebody up."""
 
+CERTIFICATE_LEFT_S = 7 * 86_400
+"""A certificate that expires within this time was not renewed as planned."""
+
 LOOP_STUCK_S = 1.0
 """An event loop that has not run for this long is stuck, not slow."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from typing import TypeAlias
 
 from qcfeed.access.client_address import Address
 from qcfeed.log_limit import RepeatLimit
@@ -26,6 +27,10 @@ When turns are long, because quotes are sent at full rate, a fixed number per tu
 """
 RETRY_DELAY = 1.0
 """Seconds until accepting is retried after files or memory have run out."""
+
+
+NewTransport: TypeAlias = Callable[[Poller, socket.SocketType, asyncio.Protocol], object]
+"""Takes over an accepted socket; its poller keeps what it creates."""
 
 
 def raw_accept(listener: socket.socket) -> Callable[[], tuple[int, Address]]:
@@ -60,6 +65,7 @@ class Acceptor:
         name: str = "connections",
         most_per_turn: int | None = None,
         reserve: Reserve | None = None,
+        new_transport: NewTransport = Transport,
     ) -> None:
         """``name``: what it accepts, for log lines. ``most_per_turn``: never accept more in one turn of the loop.
 
@@ -73,6 +79,7 @@ class Acceptor:
         self._family = bound.family
         self._raw_accept = raw_accept(bound)
         self._new_protocol = new_protocol
+        self._new_transport = new_transport
         self.proxy_headers: ProxyHeaders | None = None
         """Reads the header that connections begin with; None if they have none."""
         self._retry_timer: asyncio.TimerHandle | None = None
@@ -139,7 +146,7 @@ class Acceptor:
     def begin(self, poller: Poller, sock: socket.SocketType, address: Address) -> None:
         """Serve an accepted socket; ``address``: the client's."""
         # Nobody else holds it: the poller does, from here until its end.
-        Transport(poller, sock, self._new_protocol(address))
+        self._new_transport(poller, sock, self._new_protocol(address))
 
     def _accepted(self) -> tuple[int, Address]:
         """Accept with a descriptor of the reserve if there is no other."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 import struct
 from collections.abc import Callable
 from typing import Any, cast
@@ -24,6 +25,8 @@ _HIGH, _LOW = 65_536, 16_384
 """Default limits of the write buffer in bytes, the same as asyncio's."""
 _MORE_FOLLOWS = getattr(socket, "MSG_MORE", 0)
 """send(2) flag: the kernel may hold the data back until more follows, here the FIN."""
+_BLOCKED = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+"""Errors of a socket that is not ready: nothing is lost, and the poller will report when it is."""
 # struct linger: on, for 0 seconds.
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -40,6 +43,7 @@ class Transport(asyncio.Transport):
         "_poller",
         "_protocol",
         "_reading",
+        "_send",
         "_sock",
         "_unsent",
         "_writing_paused",
@@ -49,6 +53,7 @@ class Transport(asyncio.Transport):
         # super().__init__() is not called: it would create a dict for the extra information.
         self._poller = poller
         self._sock = sock
+        self._send = self._first_send(sock)
         self._protocol = protocol
         self._unsent: bytearray | None = None
         self._high, self._low = _HIGH, _LOW
@@ -65,6 +70,10 @@ class Transport(asyncio.Transport):
         self.resume_reading()
         if self._reading:
             self._readable()  # the request has usually arrived before its connection is accepted
+
+    def _first_send(self, sock: socket.SocketType) -> Callable[..., int]:
+        """What sends bytes, until a subclass replaces it: returns how many, or raises OSError."""
+        return sock.send
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """``socket``, ``peername`` and ``sockname``; the names cost a system call each time."""
@@ -118,7 +127,7 @@ class Transport(asyncio.Transport):
             # Once per event: a busy peer must not keep the others waiting. What is left is reported
             # again.
             data = self._sock.recv(_MAX_READ)
-        except (BlockingIOError, InterruptedError):
+        except _BLOCKED:
             return
         except OSError as error:
             self._force_close(error)
@@ -152,7 +161,7 @@ class Transport(asyncio.Transport):
         if self._closing or not data:
             return
         try:
-            sent = self._sock.send(data, flags)
+            sent = self._send(data, flags)
         except OSError as error:
             self.queue_unsent(data, error)
         else:
@@ -161,20 +170,20 @@ class Transport(asyncio.Transport):
 
     @property
     def push(self) -> Callable[[bytes], int]:
-        """The socket's own ``send``: returns how many bytes the kernel accepted, or raises OSError.
+        """What sends bytes, here the socket's own ``send``: returns how many, or raises OSError.
 
         Use it only while nothing is unsent, and pass the rest to ``queue_unsent``. It is for writing to
         thousands of connections in a row: touching this object and calling a Python method cost a
         tenth of such a write, mostly cache misses.
         """
-        return self._sock.send
+        return self._send
 
     def queue_unsent(self, rest: bytes | bytearray | memoryview, error: OSError | None) -> None:
         """Queue what a ``push`` did not send; it is sent when the kernel has room.
 
         ``error``: what the push raised. Anything but a full buffer closes the connection.
         """
-        if error is not None and not isinstance(error, (BlockingIOError, InterruptedError)):
+        if error is not None and not isinstance(error, _BLOCKED):
             self._force_close(error)
             return
         self._unsent = bytearray(rest)
@@ -191,8 +200,8 @@ class Transport(asyncio.Transport):
         try:
             # Cheap however much is unsent: deleting at its start only moves the start of a
             # bytearray.
-            del unsent[: self._sock.send(unsent)]
-        except (BlockingIOError, InterruptedError):
+            del unsent[: self._send(unsent)]
+        except _BLOCKED:
             return
         except OSError as error:
             self._force_close(error)
@@ -209,6 +218,7 @@ class Transport(asyncio.Transport):
             self._all_sent()
 
     def _all_sent(self) -> None:
+        """Nothing is unsent: go on with the close or the end of our half, if requested."""
         if self._closing:
             self._poller.end_soon(self, None)
         elif self._eof_requested:
@@ -265,7 +275,7 @@ class Transport(asyncio.Transport):
         self._closing = True
         if self._unsent is None:
             self._reading = False  # no need to update the poller: ``end`` unwatches the descriptor
-            self._poller.end_soon(self, None)
+            self._all_sent()
         else:
             self.pause_reading()
 

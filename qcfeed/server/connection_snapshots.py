@@ -67,7 +67,7 @@ def snapshot(connection: Connection, now: float) -> ConnectionSnapshot:
     return ConnectionSnapshot(
         serial=connection.serial,
         peer=connection.peer,
-        name=None if connection.identity is None else connection.identity.name,
+        name=connection.name,
         symbols=[subscriber.symbol for subscriber in symbol_count],
         policy=backlog.policy,
         compressed=connection.compressed,

@@ -21,9 +21,10 @@ from qcfeed.model.messages import CloseCode, GoingAway
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
 from qcfeed.net import descriptors, kernel_buffers, listen
-from qcfeed.net.acceptor import Acceptor
+from qcfeed.net.acceptor import Acceptor, NewTransport
 from qcfeed.net.http_connections import HttpConnections
 from qcfeed.net.proxy_headers import ProxyHeaders
+from qcfeed.net.transport import Transport
 from qcfeed.server import clients, connection_snapshots
 from qcfeed.server.authentication import Authenticator
 from qcfeed.server.capacity import REFUSAL_SLOTS, Capacity, fit
@@ -120,7 +121,7 @@ class Gateway:
 
     # ------------------------------------------------------------ listening
 
-    async def start(self, bound: socket.socket) -> None:
+    async def start(self, bound: socket.socket, new_transport: NewTransport = Transport) -> None:
         """Accept connections on ``bound``, which the gateway owns from now on. Raises StartError.
 
         Accepted sockets inherit the options set here on ``bound``.
@@ -129,7 +130,11 @@ class Gateway:
         kernel_buffers.limit_unacknowledged_time(bound, self.config.stall_timeout)
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         acceptor = Acceptor(
-            self._loop, bound, self._new_pending, name="connections on the quotes port"
+            self._loop,
+            bound,
+            self._new_pending,
+            name="connections on the quotes port",
+            new_transport=new_transport,
         )
         if self.config.proxy_protocol:
             acceptor.proxy_headers = ProxyHeaders(
@@ -213,6 +218,11 @@ class Gateway:
         self.count_refusal(reason)
         # Move it to the end: its new deadline is the latest, and the dict is ordered by deadline.
         self.pending[pending] = self.pending.pop(pending)
+
+    def on_handshake_failed(self, pending: PendingConnection, reason: str, why: str) -> None:
+        """The client could not begin with TLS."""
+        self.on_refused(pending, reason)
+        log.warning("TLS handshake with %s failed: %s", pending.peer, why)
 
     def on_finished(self, pending: PendingConnection) -> None:
         """The connection was closed, or another protocol has taken it over."""

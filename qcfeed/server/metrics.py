@@ -39,6 +39,7 @@ class ServiceMetrics:
         yield from _feeds(parts)
         yield from _quotes(parts)
         yield from _connections(parts)
+        yield from _tls(parts)
 
 
 def _feeds(parts: ServiceParts) -> Iterator[Sample]:
@@ -121,3 +122,13 @@ def _authentication(authenticator: Authenticator | None) -> Iterator[Sample]:
         refused = 0 if authenticator is None else authenticator.refused[reason]
         yield Sample(m.AUTHENTICATIONS_REFUSED, refused, (reason,))
     yield Sample(m.ACCESS_PROBLEMS, 0 if authenticator is None else len(authenticator.problems))
+
+
+def _tls(parts: ServiceParts) -> Iterator[Sample]:
+    tls = parts.tls()
+    if tls is None:
+        return
+    yield Sample(m.CERTIFICATE_EXPIRY, tls.not_after)
+    yield Sample(m.CERTIFICATE_REFUSED, tls.listening.problem is not None)
+    yield Sample(m.CERTIFICATE_LOADS, tls.loaded, ("loaded",))
+    yield Sample(m.CERTIFICATE_LOADS, tls.refused, ("refused",))

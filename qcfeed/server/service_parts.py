@@ -15,6 +15,7 @@ from qcfeed.model.cluster import ClusterStatus
 from qcfeed.model.status import Listening
 from qcfeed.server.gateway import Gateway
 from qcfeed.server.hub import Hub
+from qcfeed.server.tls import ServerTls
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +38,5 @@ class ServiceParts:
     drill: Callable[[], str | None]
     http_ended: Callable[[], Counter[str]]
     cluster: Callable[[], ClusterStatus | None]
+    tls: Callable[[], ServerTls | None]
+    """None for a service without TLS."""

@@ -41,8 +41,10 @@ from qcfeed.metrics.recent_history import FeedCounts, RecentHistory
 from qcfeed.model.cluster import ClusterStatus
 from qcfeed.model.status import Listening
 from qcfeed.net import listen
-from qcfeed.net.acceptor import Acceptor
+from qcfeed.net.acceptor import Acceptor, NewTransport
 from qcfeed.net.http_connections import HttpConnections, HttpLimits
+from qcfeed.net.tls_context import TlsFiles
+from qcfeed.net.transport import Transport
 from qcfeed.server import http, metrics
 from qcfeed.server.authentication import Authenticator
 from qcfeed.server.feed_handlers import FeedHandlers, orphan_rows
@@ -52,6 +54,7 @@ from qcfeed.server.metrics_token import MetricsToken
 from qcfeed.server.request_checks import RequestChecks
 from qcfeed.server.service_parts import ServiceParts
 from qcfeed.server.subscriber_handlers import SubscriberHandlers
+from qcfeed.server.tls import ServerTls
 from qcfeed.upstreams.registry import connect
 
 log = logging.getLogger("qcfeed")
@@ -100,6 +103,8 @@ class Service:
         self._exposition = Exposition(self._read)
         self.instance = ""
         self.listening = Listening(websocket="", admin="", control="")
+        self.tls: ServerTls | None = None
+        """None if the quotes port speaks plain TCP, and until the start."""
         self._loop = asyncio.get_running_loop()
         self._startup_drill = None if config.drill is None else catalog.parse(config.drill)
         self._wall = WallClock()
@@ -143,6 +148,7 @@ class Service:
             drill=self.drill,
             http_ended=self._http_ended,
             cluster=self.cluster,
+            tls=lambda: self.tls,
         )
         self.drills: DrillRunner | None = None
         """None if this service does not allow drills."""
@@ -152,6 +158,7 @@ class Service:
     async def start(self) -> None:
         """Start every part. Raises StartError or ConfigError, with nothing left running."""
         async with contextlib.AsyncExitStack() as parts:
+            self._start_tls(parts)
             # Bound first, because the instance is named after the port. It listens last.
             quotes = parts.enter_context(
                 listen.bind(
@@ -190,6 +197,16 @@ class Service:
         await self._started.aclose()
 
     # ------------------------------------------------------------ parts
+
+    def _start_tls(self, parts: contextlib.AsyncExitStack) -> None:
+        config = self.config
+        files = TlsFiles.named(config.tls_cert, config.tls_key, config.tls_client_ca)
+        if files is None:
+            return
+        self.tls = ServerTls(files)
+        self.listening.tls = self.tls.listening
+        self.tls.start()
+        parts.push_async_callback(self.tls.stop)
 
     def _claim_instance(self, parts: contextlib.AsyncExitStack, port: int) -> None:
         """Start the control plane under the instance name; behind a shared port, the first free number."""
@@ -270,22 +287,33 @@ class Service:
             self._serve_http(parts, bound, "connections of --admin-listen")
 
     def _serve_http(
-        self, parts: contextlib.AsyncExitStack, bound: socket.socket, name: str
+        self,
+        parts: contextlib.AsyncExitStack,
+        bound: socket.socket,
+        name: str,
+        new_transport: NewTransport = Transport,
     ) -> None:
-        acceptor = Acceptor(self._loop, bound, self._http_connections.new, name=name)
+        acceptor = Acceptor(
+            self._loop,
+            bound,
+            self._http_connections.new,
+            name=name,
+            new_transport=new_transport,
+        )
         acceptor.start(listen.SMALL_BACKLOG)
         parts.callback(acceptor.close)
 
     async def _start_serving(self, parts: contextlib.AsyncExitStack, quotes: socket.socket) -> None:
         """Accept subscribers; or, in a feeder, publish, with only HTTP on the port."""
+        new_transport = Transport if self.tls is None else self.tls.transport
         if self.feeder is None:
-            await self.gateway.start(quotes)
+            await self.gateway.start(quotes, new_transport)
             # Half of the time is left for the feeds and everything else.
             parts.push_async_callback(self.gateway.drain, self.config.drain_timeout / 2)
             return
         if not self.config.admin_listen:
             self._admin_checks.bind(quotes.getsockname()[0])
-            self._serve_http(parts, quotes, "connections of --port")
+            self._serve_http(parts, quotes, "connections of --port", new_transport)
         self.feeder.start(self.hub)
         parts.push_async_callback(self.feeder.stop)
 

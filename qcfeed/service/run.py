@@ -86,6 +86,9 @@ async def _main(make: Callable[[], Service], config: Config, ledger: Ledger) -> 
     install_signal_handlers(stopping)
     if service.feeder is None:
         _warn_of_few_files(service)
+    if service.tls is not None:
+        # Otherwise SIGHUP ends the process, as usual when a terminal is closed.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.tls.request_reload)
     if not is_supervised():
         say(*_greeting(service))
     with contextlib.closing(Notifier()) as manager:
@@ -187,9 +190,11 @@ def _greeting(service: Service) -> list[str]:
     lines = [
         f"qcfeed {__version__} {_purpose(service)} ({who})",
         _quotes_line(service),
-        f"  health   http://{at.admin}/readyz and /metrics{_shared_port_note(config)}",
+        f"  health   {at.admin_url}/readyz and /metrics{_shared_port_note(config)}",
         f"  control  {at.control}   try: qcfeed {name}status",
     ]
+    if at.tls is not None:
+        lines.insert(2, f"  TLS      for {', '.join(at.tls.names)}, valid until {at.tls.not_after}")
     if at.control_tcp is not None:
         lines.append(f"           http://{at.control_tcp} with a bearer token")
     if at.monitor is not None:
@@ -210,8 +215,8 @@ def _purpose(service: Service) -> str:
 def _quotes_line(service: Service) -> str:
     if (feeder := service.feeder) is not None:
         return f"  quotes   on {feeder.servers}, share {feeder.share}, to `qcfeed serve --upstream nats://...`"
-    at = service.listening.websocket
-    return f"  quotes   ws://{at}/quotes/AAPL and /stream   try: qcfeed watch AAPL"
+    at = service.listening.quotes_url
+    return f"  quotes   {at}/quotes/AAPL and /stream   try: qcfeed watch AAPL"
 
 
 def _shared_port_note(config: Config) -> str:

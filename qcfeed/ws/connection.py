@@ -23,6 +23,7 @@ from qcfeed.model import frames
 from qcfeed.model.messages import CloseCode, Error, ServerMessage, encode, should_reconnect
 from qcfeed.model.symbol import Symbol
 from qcfeed.net import kernel_buffers
+from qcfeed.net.tls_context import common_name
 from qcfeed.ws.handshake import Accepted
 from qcfeed.ws.hosts import ConnectionHost
 from qcfeed.ws.inbound import (
@@ -284,6 +285,14 @@ class Connection(asyncio.Protocol):
     def identity(self) -> Identity | None:
         """Who the client is, by the name of its key or token; None if it has not authenticated, or nobody does."""
         return None if self.session is None else self.session.identity
+
+    @property
+    def name(self) -> str | None:
+        """The name of the client's key, token or certificate; None if it has none."""
+        if (identity := self.identity) is not None:
+            return identity.name
+        certificate = self.transport.get_extra_info("peercert")
+        return common_name(certificate) if certificate else None
 
     @property
     def client(self) -> str:

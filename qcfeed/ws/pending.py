@@ -12,6 +12,7 @@ from typing import cast
 
 from qcfeed.access.client_address import Address, client_of, join_host_port
 from qcfeed.access.client_limits import ClientUsage
+from qcfeed.net.tls_transport import HandshakeFailure
 from qcfeed.net.transport import Transport
 from qcfeed.ws.hosts import PendingHost
 from qcfeed.ws.refusal import Refusal
@@ -24,6 +25,11 @@ NOT_FOUND = Refusal(
     HTTPStatus.NOT_FOUND, "not_found", "this port serves only /quotes/{symbol} and /stream"
 )
 """The answer to other paths when HTTP has a port of its own."""
+
+TLS_REQUIRED = Refusal(
+    HTTPStatus.BAD_REQUEST, "tls_required", "this port speaks TLS: use wss:// or https://"
+)
+"""The answer, in plain text, to a client that does not use TLS."""
 
 
 class PendingConnection(asyncio.Protocol):
@@ -83,6 +89,15 @@ class PendingConnection(asyncio.Protocol):
             self._decide(head)
         elif head is not None:
             self._serve_http(head)
+
+    def handshake_failed(self, failure: HandshakeFailure, why: str) -> bytes | None:
+        """The client did not get as far as TLS. Returns an answer in plain text, or None."""
+        self._refused = True
+        self._reader.close()
+        self.deadline = self._host.now() + HEAD_TIMEOUT
+        plain = failure is HandshakeFailure.NOT_TLS
+        self._host.on_handshake_failed(self, TLS_REQUIRED.code if plain else "tls_handshake", why)
+        return TLS_REQUIRED.response() if plain else None
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- asyncio's signature
         self._finish()

@@ -128,6 +128,18 @@ SUBSCRIBERS = Row(
             ),
         ),
         Panel(
+            "Certificate",
+            "Time until the certificate of the quotes port expires; and whether newer files are refused (1).",
+            "s",
+            (
+                Query(
+                    f"{of('qcfeed_tls_certificate_expiry_timestamp_seconds')} - time()",
+                    "{{instance}} expires in",
+                ),
+                Query(of("qcfeed_tls_certificate_refused"), "{{instance}} files refused"),
+            ),
+        ),
+        Panel(
             "Refused per second",
             "Upgrades and subscriptions, by reason.",
             "ops",

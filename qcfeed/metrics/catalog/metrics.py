@@ -240,5 +240,22 @@ HTTP_ENDED = _counter(
     "reason",
 )
 
+CERTIFICATE_EXPIRY = _gauge(
+    "qcfeed_tls_certificate_expiry_timestamp_seconds",
+    "seconds",
+    "Unix time at which the certificate of the quotes port expires (serve --tls-cert).",
+)
+CERTIFICATE_REFUSED = _gauge(
+    "qcfeed_tls_certificate_refused",
+    "1",
+    "1 while the certificate's files cannot be used, and an older certificate is in use.",
+)
+CERTIFICATE_LOADS = _counter(
+    "qcfeed_tls_certificate_loads_total",
+    "loads",
+    "Loads of changed certificate files, by result (loaded or refused).",
+    "result",
+)
+
 METRICS: tuple[Metric, ...] = tuple(each for each in globals().values() if type(each) is Metric)
 """All metrics, in the order above."""

@@ -9,6 +9,7 @@ import resource
 import socket
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from qcfeed.control import paths
 from qcfeed.control.routes import PROCESS, STATUS, NoQuery, Read
 from qcfeed.errors import ExitStatus
 from qcfeed.metrics import memory
-from qcfeed.model.status import Bands, Listening, Memory, Process, Status
+from qcfeed.model.status import Bands, Listening, Memory, Process, Status, TlsListening
 from qcfeed.model.tasks import TaskTotals
 
 from .conftest import Left, Watched
@@ -84,7 +85,7 @@ def test_without_a_service_its_checks_are_skipped(qcfeed_: Command) -> None:
         "check": "service", "outcome": "skipped", "detail": "no service is running here",
         "next": "`qcfeed serve`",
     }  # fmt: skip
-    assert "7 skipped, 7 passed" in left.err
+    assert "7 skipped, 8 passed" in left.err
 
 
 @pytest.mark.parametrize(
@@ -92,6 +93,29 @@ def test_without_a_service_its_checks_are_skipped(qcfeed_: Command) -> None:
 )
 async def test_a_sound_service_passes_every_check(doctor: Callable[..., Any], name: str) -> None:
     assert (await doctor(name, status()))["outcome"] == "passed"
+
+
+@pytest.mark.parametrize(
+    ("days", "problem", "said"),
+    [
+        (90, None, "for quotes.example, valid until"),
+        (6, None, "the certificate expires in"),
+        (-1, None, "the certificate has expired"),
+        (90, "the key does not belong to it", "new certificate files are not in use: the key"),
+    ],
+)
+async def test_the_certificate_in_use_is_judged(
+    doctor: Callable[..., Any], days: int, problem: str | None, said: str
+) -> None:
+    end = datetime.now(UTC) + timedelta(days=days)
+    tls = TlsListening(
+        names=["quotes.example"], not_after=end.strftime("%Y-%m-%dT%H:%M:%SZ"), sha256="00",
+        client_certificates=False, problem=problem,
+    )  # fmt: skip
+    listening = Listening(websocket="127.0.0.1:1", admin="127.0.0.1:1", control="", tls=tls)
+    found = await doctor("certificate", status(listening=listening))
+    assert found["detail"].startswith(said)
+    assert found["outcome"] == ("passed" if said.startswith("for") else "failed")
 
 
 async def test_uvloop_with_aiomonitor_fails_for_an_attached_program_only(
