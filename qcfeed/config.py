@@ -37,6 +37,7 @@ REMOTE_LIMITS = ClientLimits(
     subscriptions=20_000,
     symbols=5_000,
     feed_rate=100.0,
+    denial_rate=5.0,
 )
 """The limits of clients on other machines, where their options are not given."""
 
@@ -164,6 +165,9 @@ class Config:
     client_symbols: int | None = _client_limit(REMOTE_LIMITS.symbols, "different symbols")
     client_feed_rate: float | None = _client_limit(
         REMOTE_LIMITS.feed_rate, "feeds per second, opened for the subscriptions"
+    )
+    client_denial_rate: float | None = _client_limit(
+        REMOTE_LIMITS.denial_rate, "wrong API keys and tokens per second"
     )
     max_message_size: int = _option(
         65_536, "Maximum size of a message from a client, in bytes.", least=125

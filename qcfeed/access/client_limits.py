@@ -35,6 +35,7 @@ class ClientLimits:
     subscriptions: int = 0
     symbols: int = 0
     feed_rate: float = 0.0
+    denial_rate: float = 0.0
 
 
 UNLIMITED = ClientLimits()
@@ -55,6 +56,7 @@ class ClientUsage:
 
     __slots__ = (
         "_connects",
+        "_denials",
         "_feeds",
         "_requests",
         "_symbols",
@@ -78,6 +80,7 @@ class ClientUsage:
         self._requests: TokenBucket | None = None
         self._feeds: TokenBucket | None = None
         self._unlisted: TokenBucket | None = None
+        self._denials: TokenBucket | None = None
 
     @property
     def symbols(self) -> int:
@@ -129,6 +132,23 @@ class ClientUsage:
         """Charge a request that was checked; those after it wait for as much longer."""
         if self._requests is not None:
             self._requests.charge(now, cost)
+
+    # ------------------------------------------------------------ authentication
+
+    def check_authentication(self, now: float) -> Excess | None:
+        """The excess, if so many keys and tokens of this client were wrong that none is looked at now."""
+        if self._denials is None or not (wait := self._denials.wait(now)):
+            return None
+        rate = self.limits.denial_rate
+        message = f"{self.name} sends more than {rate:g} wrong keys or tokens per second"
+        return Excess("client_denial_rate", message, wait)
+
+    def charge_denial(self, now: float) -> None:
+        """Charge a wrong key or token."""
+        if self.limits.denial_rate:
+            if self._denials is None:
+                self._denials = _bucket(self.limits.denial_rate, now)
+            self._denials.charge(now, 1)
 
     # ------------------------------------------------------------ subscriptions
 
@@ -189,7 +209,7 @@ class ClientUsage:
 
     def has_recovered(self, now: float) -> bool:
         """Whether forgetting this client would give it nothing: all its buckets are full."""
-        buckets = (self._connects, self._requests, self._feeds, self._unlisted)
+        buckets = (self._connects, self._requests, self._feeds, self._unlisted, self._denials)
         return all(each is None or each.is_full(now) for each in buckets)
 
 

@@ -281,7 +281,7 @@ class Gateway:
         if refusal is not None:
             return refusal
         # Before the symbol: a stranger must not learn which ones there are.
-        session = self.sessions.admit(pending.client, head, decision.symbol)
+        session = self.sessions.admit(pending, head, decision.symbol)
         if isinstance(session, Refusal):
             return session
         if session is not None and session.identity is not None:

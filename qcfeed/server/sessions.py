@@ -6,14 +6,17 @@ import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from qcfeed.access.client_limits import Excess
 from qcfeed.access.denial import Denied, Reason
 from qcfeed.access.grants import Identity
 from qcfeed.access.session import Due, Session
 from qcfeed.model.messages import Authenticated, AuthExpiring, CloseCode, Error
 from qcfeed.model.symbol import Symbol
+from qcfeed.server import clients
 from qcfeed.server.authentication import AUTHENTICATE_WITHIN, Authenticator
 from qcfeed.ws import credentials
 from qcfeed.ws.connection import Connection
+from qcfeed.ws.pending import PendingConnection
 from qcfeed.ws.refusal import Refusal
 from qcfeed.ws.request_head import Head
 
@@ -37,7 +40,9 @@ class Sessions:
         self._authenticator = authenticator
         self._demanded = demanded
 
-    def admit(self, client: str, head: Head, symbol: Symbol | None) -> Session | Refusal | None:
+    def admit(
+        self, pending: PendingConnection, head: Head, symbol: Symbol | None
+    ) -> Session | Refusal | None:
         """The session of a new connection, or why it is refused; None without authentication.
 
         A connection to /stream (``symbol`` is None) may bring its token in its first message.
@@ -50,12 +55,14 @@ class Sessions:
                 return None
             if token is None and symbol is not None:
                 raise Denied(Reason.MISSING, "this service requires an API key or a token")  # noqa: TRY301
+            if token is not None and (excess := self._excess(pending)):
+                return clients.refusal(excess)
             identity = None if token is None else self._authenticator.identify(token)
             session = self._authenticator.new_session(identity)
             if symbol is not None and not session.allows(symbol):
                 raise _not_allowed(symbol, identity)
         except Denied as denied:
-            self._count(client, denied.reason)
+            self._count(pending, denied.reason)
             return refusal_of(denied)
         return session
 
@@ -64,6 +71,9 @@ class Sessions:
         session = connection.session
         if session is None or self._authenticator is None:
             connection.send(Authenticated(None, None))
+            return
+        if excess := self._excess(connection):
+            connection.close(CloseCode.TOO_MANY_REQUESTS, excess.message)
             return
         known = session.identity
         try:
@@ -96,7 +106,7 @@ class Sessions:
         session = connection.session
         if session is None or session.allows(symbol):
             return None
-        self._count(connection.client, Reason.SYMBOL)
+        self._count(connection, Reason.SYMBOL)
         return Error("forbidden", _not_allowed(symbol, session.identity).message, symbol)
 
     def check(self, connection: Connection) -> bool:
@@ -145,25 +155,40 @@ class Sessions:
     def _refuse(self, connection: Connection, denied: Denied) -> None:
         """A token in a message was refused. A connection that is authenticated goes on until it expires."""
         if denied.reason is Reason.UNAVAILABLE:
-            self._count(connection.client, denied.reason)
+            self._count(connection, denied.reason)
             code = "authentication_unavailable"
             connection.send(Error(code, denied.message, retryable=True))
         elif connection.identity is None:
             self._end(connection, denied.reason, denied.message)
         else:
-            self._count(connection.client, denied.reason)
+            self._count(connection, denied.reason)
             connection.send(Error("invalid_token", denied.message))
 
     def _end(self, connection: Connection, reason: Reason, message: str) -> None:
-        self._count(connection.client, reason)
+        self._count(connection, reason)
         connection.close(CloseCode.UNAUTHENTICATED, message)
 
-    def _count(self, client: str, reason: Reason) -> None:
-        """Count a refused authentication of ``client``, an address as ``client_of`` returns it."""
-        if self._authenticator is not None:
-            self._authenticator.refused[reason] += 1
-            # Repeated lines are left out (log_limit.py).
-            log.warning("refused the authentication of %s: %s", client, reason)
+    def _excess(self, connection: PendingConnection | Connection) -> Excess | None:
+        """The limit of wrong tokens, if the client has reached it: then the next one is not looked at."""
+        now = self._host.now()
+        return next(
+            filter(None, (each.check_authentication(now) for each in connection.clients)), None
+        )
+
+    def _count(self, connection: PendingConnection | Connection, reason: Reason) -> None:
+        """Count a refused authentication, and charge a wrong key or token to the client's address."""
+        if self._authenticator is None:
+            return
+        self._authenticator.refused[reason] += 1
+        # Repeated lines are left out (log_limit.py).
+        log.warning("refused the authentication of %s: %s", connection.client, reason)
+        if reason not in _NOT_WRONG:
+            for usage in connection.clients[:1]:
+                usage.charge_denial(self._host.now())
+
+
+_NOT_WRONG = frozenset((Reason.MISSING, Reason.TIMEOUT, Reason.SYMBOL, Reason.UNAVAILABLE))
+"""Reasons that are no attempt with a wrong key or token."""
 
 
 def _not_allowed(symbol: Symbol, identity: Identity | None) -> Denied:

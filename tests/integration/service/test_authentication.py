@@ -158,6 +158,21 @@ async def test_an_expired_key_is_refused(start: Start, file: Path) -> None:
     assert refusals(running) == {"expired": 1}
 
 
+async def test_a_client_that_sends_wrong_keys_again_and_again_is_put_off(
+    start: Start, file: Path
+) -> None:
+    running = await start(keys=str(file), client_denial_rate=0.5)
+    wrong = head(authorization=bearer(keys.generate()))
+    answers = [(await challenged(running, wrong))[:2] for _ in range(6)]
+    assert answers == [(401, "invalid_token")] * 5 + [(429, "client_denial_rate")]
+    assert refusals(running) == {"unknown_key": 5}, "the sixth was not looked at"
+    right = head(authorization=bearer(DESK))
+    assert (await challenged(running, right))[0] == 429
+    async with await running.client("/stream") as client:
+        client.send(request("authenticate", token=DESK))
+        assert (await client.closing()).code == 4429
+
+
 # ---------------------------------------------------------------- by a message
 
 

@@ -87,6 +87,21 @@ def test_feeds_of_symbols_that_may_not_exist_are_limited_without_any_option():
     assert client.open_feed(0.0, listed=True) is None
 
 
+def test_wrong_keys_are_limited_per_second_after_a_burst():
+    usage = ClientUsage("a", ClientLimits(denial_rate=1))
+    for _ in range(10):
+        assert usage.check_authentication(0) is None
+        usage.charge_denial(0)
+    excess = usage.check_authentication(0)
+    assert (excess.code, round(excess.wait, 3)) == ("client_denial_rate", 1.0)
+    assert not usage.has_recovered(5)
+    assert usage.check_authentication(1.1) is None
+    unlimited = ClientUsage("a", UNLIMITED)
+    unlimited.charge_denial(0)
+    assert unlimited.check_authentication(0) is None
+    assert unlimited.has_recovered(0)
+
+
 def test_a_client_that_used_little_is_forgotten_at_once():
     table = ClientTable(lambda _: ClientLimits(connections=5))
     table.leave(table.enter("a"), 0.0)
