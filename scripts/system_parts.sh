@@ -21,6 +21,17 @@ if [ ${#missing[@]} -gt 0 ]; then
   fi
 fi
 
+# A real browser. By itself, because only Debian has this small package; others have a Chrome.
+if ! command -v chromium-headless-shell >/dev/null && ! command -v chromium >/dev/null &&
+  ! command -v google-chrome >/dev/null; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium-headless-shell \
+      >/dev/null 2>&1 || echo "could not install: chromium-headless-shell"
+  else
+    echo "not installed; its test is skipped: chromium-headless-shell"
+  fi
+fi
+
 if [ ! -x .tools/node_modules/.bin/wscat ] && ! command -v wscat >/dev/null; then
   if command -v npm >/dev/null; then
     npm install --silent --no-audit --no-fund --no-save --no-package-lock --prefix .tools wscat@6 >/dev/null 2>&1 ||

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import time
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,11 @@ import aiohttp
 import pytest
 
 from qcfeed.access import keys
+from qcfeed.client.endpoint import Endpoint
+from qcfeed.client.stream import Connected, Received, stream
 from qcfeed.errors import ConfigError
+from qcfeed.model.messages import Authenticated, AuthExpiring, Quote
+from qcfeed.model.symbol import Symbol
 from tests.integration.service.conftest import FAR, Start
 from tests.support.access import pem, rsa_key, stored, token, write, write_keys
 from tests.support.patience import PATIENCE
@@ -394,6 +399,27 @@ async def test_a_client_that_authenticates_again_stays(tokens: Running) -> None:
         jump(tokens, 8_960)
         assert 0 < (await client.message("auth_expiring"))["expires_in_ms"] <= 40_000
         assert await client.message("quote")
+
+
+async def test_watchs_client_sends_a_new_token_when_it_is_told_that_its_own_expires(
+    tokens: Running,
+) -> None:
+    held = [hourly()]
+    server = Endpoint("ws", "127.0.0.1", tokens.port)
+    seen = []
+    async with (
+        asyncio.timeout(PATIENCE),
+        aclosing(stream(server, [Symbol("AAPL")], token=lambda: held[-1])) as events,
+    ):
+        async for event in events:
+            if isinstance(event, Connected):
+                held.append(hourly(exp=int(time.time()) + 9_000))
+                jump(tokens, 3_560)
+            elif isinstance(event, Received) and not isinstance(event.message, Quote):
+                seen.append(type(event.message))
+                if isinstance(event.message, Authenticated):
+                    break
+    assert seen == [AuthExpiring, Authenticated]
 
 
 async def test_a_new_token_of_another_name_or_a_wrong_one_changes_nothing(tokens: Running) -> None:
