@@ -68,9 +68,9 @@ async def test_chromium_authenticates_and_gets_our_subprotocol(
     start: Start, tmp_path: Path
 ) -> None:
     write_keys(tmp_path / "keys.json", [stored("page", KEY, "AAPL")])
-    running = await start(keys=str(tmp_path / "keys.json"))
     site = Site()
     with loopback_http.serving(site) as origin:
+        running = await start(keys=str(tmp_path / "keys.json"), allow_origin=origin)
         query = urlencode({"url": f"{running.ws}/stream", "token": KEY})
         async with browser(f"{origin}/?{query}", tmp_path / "profile"):
             seen = json.loads(await asyncio.wait_for(site.seen, PATIENCE))
