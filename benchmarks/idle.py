@@ -29,9 +29,6 @@ from benchmarks.fanout.processes import PATIENCE, Readers, allow_many_files
 
 _SERVER = "benchmarks.fanout.servers.behind_one_port"
 _SOURCES = "127.0.1.{}"
-_SETTLE = 5.0
-_NICE = 10
-"""Readers give way to the servers: a late reader would count as a late quote all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +48,8 @@ class Outcome:
     readers_cpu: float
 
 
-def measure(subscribers: int, processes: int, seconds: float) -> Outcome:
-    """Connect everybody, wait until they are idle, and count what arrives. Raises MeasurementError."""
+def measure(subscribers: int, processes: int, seconds: float, settle: float = 5.0) -> Outcome:
+    """Connect everybody, wait ``settle`` seconds, and count what arrives. Raises MeasurementError."""
     allow_many_files()
     with (
         tempfile.TemporaryDirectory(prefix="qcfeed-idle-") as name,
@@ -62,11 +59,14 @@ def measure(subscribers: int, processes: int, seconds: float) -> Outcome:
         with contextlib.ExitStack() as stack:
             program = building.build("readers", Path(name))
             counts = [(subscribers + number) // processes for number in range(processes)]
-            readers = [
-                stack.enter_context(_readers(program, port, count, _SOURCES.format(number + 1)))
-                for number, count in enumerate(counts)
-            ]
-            time.sleep(_SETTLE)
+            readers = []
+            for number, count in enumerate(counts, 1):
+                began = time.monotonic()
+                readers.append(
+                    stack.enter_context(_readers(program, port, count, _SOURCES.format(number)))
+                )
+                print(f"{sum(counts[:number]):,} open, the last {count:,} in {time.monotonic() - began:.0f} s", file=sys.stderr)  # fmt: skip
+            time.sleep(settle)
             grown, kernel_grown = _resident(servers) - before, _kernel() - kernel_before
             used, began = _cpu(servers), time.monotonic()
             with ThreadPoolExecutor(processes) as threads:
@@ -114,10 +114,7 @@ def _servers(
 def _readers(program: Path, port: int, count: int, source: str) -> Iterator[Readers]:
     """``count`` readers that have connected from ``source``."""
     command = [program, str(port), "websocket", str(count), "AAPL", source]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        preexec_fn=lambda: os.nice(_NICE),
-    )  # fmt: skip
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with process:
         readers = Readers(process)
         readers.line(PATIENCE)
