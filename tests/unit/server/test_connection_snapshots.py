@@ -116,6 +116,30 @@ async def test_a_connection_that_missed_a_quote_counts_as_slow_for_a_minute(
     assert connection_snapshots.SLOW_MEMORY == 60.0
 
 
+async def test_missed_quotes_are_those_conflated_and_those_dropped(exchange: Exchange) -> None:
+    peer, connection = await subscribed_client(exchange, slow=SlowConsumerPolicy.DROP_OLDEST)
+    peer.wire.room = 0
+    await exchange.publish({ONE: 1})
+    await exchange.publish({ONE: LIMIT + 3})
+    peer.drain()
+    snapshot = connection_snapshots.snapshot(connection, 0.0)
+    missed = LIMIT + 3 - LIMIT // 2  # the two symbols share the limit
+    assert (snapshot.conflated, snapshot.dropped, connection.missed_quotes) == (0, missed, missed)
+
+
+async def test_how_long_a_ping_has_not_been_answered(exchange: Exchange) -> None:
+    peer, connection = await subscribed_client(exchange)
+    assert connection_snapshots.unanswered(connection, 1e9) == 0.0, "no ping was sent"
+    interval = exchange.gateway.config.ping_interval
+    exchange.gateway.timeouts.check(connection, connection.last_received_at + interval)
+    pinged = connection.pinged_at
+    assert pinged is not None
+    assert connection_snapshots.snapshot(connection, pinged + 7.0).unanswered == 7.0
+    assert connection_snapshots.unanswered(connection, pinged - 1.0) == 0.0
+    peer.say("ping")
+    assert connection_snapshots.unanswered(connection, pinged + 7.0) == 0.0
+
+
 async def test_a_connection_that_caught_up_without_loss_is_not_slow(
     exchange: Exchange,
 ) -> None:

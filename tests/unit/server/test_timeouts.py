@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from qcfeed.model.messages import CloseCode
+from qcfeed.net.poller import READ
 from qcfeed.ws.connection import Connection, State
 from tests.support import raw_websocket
 from tests.support.modelled_kernel import Exchange, Peer, symbols, timeless
@@ -155,3 +156,17 @@ async def test_the_limit_of_replies_restarts_once_the_client_reads(exchange: Exc
         peer.drain()
     assert connection.connected
     assert [each["type"] for each in peer.messages].count("pong") == 400
+
+
+async def test_a_stalled_peer_that_closes_gets_its_answer_behind_what_is_unsent(
+    exchange: Exchange,
+) -> None:
+    peer, connection = await connected(exchange)
+    peer.wire.room = 0
+    await exchange.publish({ONE: 1})
+    assert connection.stalled_since is not None
+    peer.wire.incoming += raw_websocket.close(1000)
+    peer.transport.ready(READ)
+    peer.drain()
+    assert peer.close_code == 1000
+    assert len(peer.quotes()) == 2
