@@ -100,6 +100,8 @@ def test_an_interrupted_run_leaves_its_transcript(home: Path) -> None:
 
 
 def test_a_run_goes_to_the_service_that_was_named(home: Path) -> None:
-    done = qcfeed(home, "--instance", "elsewhere", "runbook", "run", PAGE, "--read-only")
+    file = str(home / "elsewhere.md")
+    run = ("runbook", "run", PAGE, "--read-only", "--transcript", file)
+    done = qcfeed(home, "--instance", "elsewhere", *run)
     assert "$ qcfeed --instance elsewhere orphans --limit 3" in done.stderr
     assert done.returncode == ExitStatus.FINDINGS
