@@ -23,7 +23,7 @@ INCIDENT := tests/drills/test_zombie_feeds.py tests/e2e/test_top_of_the_incident
 BESIDE := -n auto --dist loadfile --no-loadscope-reorder
 
 .DELETE_ON_ERROR:
-.PHONY: help serve test conformance fuzz chaos test-busy test-all test-versions check lint format generate mutants bench bench-reap bench-startup bench-idle bench-top bench-leaks soak clean
+.PHONY: help serve test conformance fuzz chaos test-busy test-all test-versions check docs lint format generate mutants bench bench-reap bench-startup bench-idle bench-top bench-leaks soak clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,11 +69,14 @@ test-busy: $(VENV)/.suite $(VENV)/.parts  ## run all tests repeatedly, in random
 	$(BIN)/python scripts/test_busy.py --rounds $(ROUNDS) --busy $(BUSY) $(if $(SEED),--seed $(SEED)) \
 	  --pytest='$(BESIDE) $(ARGS)' $(FILES)
 
-check: lint  ## lint, then unit, property and integration tests in asyncio's debug mode, with a floor of branch coverage
+check: lint docs  ## lint and docs, then unit, property and integration tests in asyncio's debug mode, with a floor of branch coverage
 	$(BIN)/python -m coverage erase
 	PYTHONASYNCIODEBUG=1 $(BIN)/python -m coverage run -m pytest -q $(BESIDE) tests/integration tests/property tests/unit $(ARGS)
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
+
+docs: $(VENV)/.suite  ## build the documentation site into build/site; every warning is an error
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html -c docs . build/site
 
 lint: $(VENV)/.suite  ## check format, lint, types, import contracts and generated files
 	$(BIN)/ruff format --check .

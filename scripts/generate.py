@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import dashboard  # beside this file
+import llms
 import schemas
 
 from qcfeed.cli.complete import words
@@ -28,6 +29,7 @@ def generated() -> dict[Path, str]:
     files[ROOT / "docs" / "cli.md"] = reference()
     files[ROOT / "docs" / "metrics.md"] = page()
     files[ROOT / "docs" / "schemas.json"] = schemas.render()
+    files[ROOT / "docs" / "llms.txt"] = llms.render()
     files[ROOT / "qcfeed" / "artifacts" / "rules.yml"] = rules.render()
     files[ROOT / "qcfeed" / "artifacts" / "dashboard.json"] = dashboard.render()
     files[ROOT / "man" / "qcfeed.1"] = manual()
