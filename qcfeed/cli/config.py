@@ -16,6 +16,7 @@ from qcfeed.cli.ui.render import emit
 from qcfeed.cli.ui.render import show as show_table
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.contexts import Context
+from qcfeed.doctor import exposure
 from qcfeed.options import Option, toml, unsecret
 
 app = new_app()
@@ -159,7 +160,8 @@ def check(
 ) -> None:
     """Check the configuration file, the environment and the contexts, without starting anything.
 
-    Reports every error, not only the first.
+    Reports every error, not only the first; and what the service lacks if other machines can reach
+    it, which is no error.
 
     Exit status: 2 if there are errors, 0 if not.
     """
@@ -170,6 +172,8 @@ def check(
     if errors:
         raise errors[-1]  # main.py prints the last one, and exits with its status
     say(config_file.summary(path))
+    for gap in exposure.gaps(config_loading.load({}, file=path).config):
+        say(f"exposed: {gap.problem}\n  next: {gap.remedy}")
 
 
 @app.command(

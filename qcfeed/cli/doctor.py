@@ -15,7 +15,7 @@ from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.render import show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control import paths
-from qcfeed.doctor import certificate, installation, machine
+from qcfeed.doctor import certificate, exposure, installation, machine
 from qcfeed.doctor import prometheus as prometheus_checks
 from qcfeed.doctor.check import (
     FAILED,
@@ -104,7 +104,7 @@ def doctor(ctx: typer.Context, output: Output = Format.TABLE, **flags: Any) -> N
     )
     results = [
         result._replace(next=target.in_text(result.next) or "")
-        for result in run_checks(CHECKS, case)
+        for result in (*run_checks(CHECKS, case), *exposure.results(case))
     ]
     counts = Counter(result.outcome for result in results)
     raw = msgspec.json.encode(

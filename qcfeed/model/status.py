@@ -74,6 +74,14 @@ class Listening(msgspec.Struct, kw_only=True):
         return f"{'https' if shared else 'http'}://{self.admin}"
 
 
+class ExposureGap(msgspec.Struct, kw_only=True):
+    """Something that a service lacks which other machines can reach, and what to type about it."""
+
+    topic: str
+    problem: str
+    remedy: str
+
+
 class Status(Answer, kw_only=True, tag="qcfeed.status/2"):
     version: str
     state: str
@@ -112,6 +120,8 @@ class Status(Answer, kw_only=True, tag="qcfeed.status/2"):
     """Requests refused since the start, by error code."""
     access_problems: list[str] = msgspec.field(default_factory=list)
     """Why files or URLs with the keys of subscribers are not used as they are now; empty if they are."""
+    exposure: list[ExposureGap] = msgspec.field(default_factory=list)
+    """What it lacks, if other machines can reach it."""
     cluster: ClusterStatus | None = None
     """Of a gateway or feeder: its side of the cluster."""
 

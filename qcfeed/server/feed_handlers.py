@@ -18,6 +18,7 @@ from qcfeed import __version__
 from qcfeed.control import routes
 from qcfeed.control.routes import NoQuery, Route
 from qcfeed.diagnostics import snapshot
+from qcfeed.doctor import exposure
 from qcfeed.errors import NeedsConfirmationError, UsageError, not_found
 from qcfeed.feed.lifecycle import Demand
 from qcfeed.metrics import memory
@@ -95,6 +96,7 @@ class FeedHandlers:
             refused=dict(service.gateway.refused),
             http_ended=dict(service.http_ended()),
             access_problems=service.gateway.access_problems,
+            exposure=exposure.gaps(service.config),
             cluster=service.cluster(),
         )
 

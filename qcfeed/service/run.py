@@ -19,6 +19,7 @@ from qcfeed.diagnostics import orphans, reaper, snapshot
 from qcfeed.diagnostics.code_origin import declare_application
 from qcfeed.diagnostics.ledger import Ledger
 from qcfeed.diagnostics.long_lists import drained
+from qcfeed.doctor import exposure
 from qcfeed.errors import ExitStatus
 from qcfeed.formats import printable_lines
 from qcfeed.log_limit import RepeatLimit
@@ -86,6 +87,8 @@ async def _main(make: Callable[[], Service], config: Config, ledger: Ledger) -> 
     install_signal_handlers(stopping)
     if service.feeder is None:
         _warn_of_few_files(service)
+        if not is_supervised():
+            warn_if_exposed(config)
     if service.tls is not None:
         # Otherwise SIGHUP ends the process, as usual when a terminal is closed.
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.tls.request_reload)
@@ -96,6 +99,12 @@ async def _main(make: Callable[[], Service], config: Config, ledger: Ledger) -> 
         await stopping.wait()
         manager.stopping(f"draining: at most {config.drain_timeout:g} s")
         return await _shut_down(service, config, ledger)
+
+
+def warn_if_exposed(config: Config) -> None:
+    """Log what the service lacks if other machines can reach it."""
+    for gap in exposure.gaps(config):
+        log.warning("exposed on %s: %s (%s)", config.host, gap.problem, gap.remedy)
 
 
 async def _shut_down(service: Service, config: Config, ledger: Ledger) -> ExitStatus:

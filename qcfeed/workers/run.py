@@ -24,7 +24,13 @@ from qcfeed.errors import ExitStatus, StartError
 from qcfeed.formats import plural
 from qcfeed.metrics.catalog.metrics import DELAY_BUCKETS
 from qcfeed.net import listen
-from qcfeed.service.run import install_signal_handlers, report_ledger, say, start_logging
+from qcfeed.service.run import (
+    install_signal_handlers,
+    report_ledger,
+    say,
+    start_logging,
+    warn_if_exposed,
+)
 from qcfeed.service.systemd import Notifier
 from qcfeed.workers import plan
 from qcfeed.workers.control import WorkersHandlers
@@ -63,6 +69,7 @@ async def _main(
         install_signal_handlers(stopping)
         if not await _started(starting, stopping):
             return ExitStatus.INTERRUPTED
+        warn_if_exposed(config)
         say(*_greeting(supervisor))
         with contextlib.closing(Notifier()) as manager:
             manager.ready(f"serves {config.upstream} on {supervisor.websocket}")

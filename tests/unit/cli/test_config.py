@@ -292,3 +292,13 @@ def test_a_context_that_is_unknown_or_ambiguous_is_a_usage_error(
     left = qcfeed_(*args)
     assert left.status == ExitStatus.USAGE
     assert said in left.err
+
+
+def test_check_says_what_an_exposed_service_lacks(
+    qcfeed_: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QCFEED_HOST", "0.0.0.0")
+    left = qcfeed_("config", "check")
+    assert left.status == ExitStatus.OK
+    assert "exposed: anybody who reaches the port can subscribe" in left.err
+    assert "next: --admin-listen 127.0.0.1:9006" in left.err

@@ -77,7 +77,7 @@ def test_without_a_service_its_checks_are_skipped(qcfeed_: Command) -> None:
     assert left.status == ExitStatus.OK, left.out
     assert answer["schema"] == "qcfeed.doctor/1"
     outcomes = {each["check"]: each["outcome"] for each in answer["checks"]}
-    assert list(outcomes) == [name for name, _ in CHECKS]
+    assert list(outcomes) == [*(name for name, _ in CHECKS), "exposure"]
     assert {name for name, outcome in outcomes.items() if outcome == "skipped"} == {
         "service", "ledger", "clock", "prometheus", "scraped", "rules", "prometheus clock",
     }  # fmt: skip
