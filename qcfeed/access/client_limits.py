@@ -184,33 +184,49 @@ class ClientUsage:
             else:
                 del self._symbols[symbol]
 
-    def open_feed(self, now: float, *, listed: bool) -> Excess | None:
-        """Charge a feed that is opened for this client. ``listed``: the upstream has its symbol for sure.
-
-        For symbols that the upstream may not have, a limit applies to every client.
-        """
+    def open_feed(self, now: float) -> Excess | None:
+        """Charge a feed that is opened for this client."""
         rate = self.limits.feed_rate
-        if not listed:
-            if self._unlisted is None:
-                self._unlisted = TokenBucket(UNLISTED_RATE, UNLISTED_BURST, now)
-            if wait := self._unlisted.wait(now):
-                return self._feed_excess(f"{UNLISTED_RATE:g} feeds of unknown symbols", wait)
-        if rate:
-            if self._feeds is None:
-                self._feeds = _bucket(rate, now)
-            if not self._feeds.take(now):
-                return self._feed_excess(f"{rate:g} feeds", self._feeds.wait(now))
-        if not listed and self._unlisted is not None:
-            self._unlisted.charge(now, 1)
-        return None
+        if not rate:
+            return None
+        if self._feeds is None:
+            self._feeds = _bucket(rate, now)
+        if self._feeds.take(now):
+            return None
+        return Excess(
+            "client_feed_rate",
+            f"{self.name} opens more than {rate:g} feeds per second",
+            self._feeds.wait(now),
+        )
 
-    def _feed_excess(self, what: str, wait: float) -> Excess:
-        return Excess("client_feed_rate", f"{self.name} opens more than {what} per second", wait)
+    def open_unlisted(self, now: float) -> Excess | None:
+        """Charge a feed whose symbol the upstream may not have: a limit applies to every client."""
+        if self._unlisted is None:
+            self._unlisted = unlisted_feeds(now)
+        return take_unlisted(self._unlisted, self.name, now)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether many programs may have this address: no limit applies to them together."""
+        return self.limits == UNLIMITED
 
     def has_recovered(self, now: float) -> bool:
         """Whether forgetting this client would give it nothing: all its buckets are full."""
         buckets = (self._connects, self._requests, self._feeds, self._unlisted, self._denials)
         return all(each is None or each.is_full(now) for each in buckets)
+
+
+def unlisted_feeds(now: float) -> TokenBucket:
+    """The feeds that one client may open of symbols that the upstream may not have."""
+    return TokenBucket(UNLISTED_RATE, UNLISTED_BURST, now)
+
+
+def take_unlisted(feeds: TokenBucket, who: str, now: float) -> Excess | None:
+    """Take one of these feeds."""
+    if feeds.take(now):
+        return None
+    what = f"{who} opens more than {UNLISTED_RATE:g} feeds of unknown symbols per second"
+    return Excess("client_feed_rate", what, feeds.wait(now))
 
 
 _RETRY = 5.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qcfeed.access.client_limits import BURST_S, Excess
+from qcfeed.access.client_limits import BURST_S, Excess, take_unlisted, unlisted_feeds
 from qcfeed.access.rate_limit import TokenBucket
 
 STRIKES = 10
@@ -20,12 +20,13 @@ LEAST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
 class RequestThrottle:
     """``rate``: requests per second; 0 means no limit."""
 
-    __slots__ = ("_rate", "_requests", "_strikes")
+    __slots__ = ("_rate", "_requests", "_strikes", "_unlisted")
 
     def __init__(self, rate: float, now: float) -> None:
         self._rate = rate
         self._requests = TokenBucket(rate, max(1.0, rate * BURST_S), now)
         self._strikes = TokenBucket(1 / STRIKE_MEMORY, STRIKES, now)
+        self._unlisted = unlisted_feeds(now)
 
     def check(self, now: float) -> Excess | None:
         """The excess, if there is not one token left for a request."""
@@ -40,6 +41,10 @@ class RequestThrottle:
     def charge(self, now: float, cost: float) -> None:
         """Charge a request; those after it wait for as much longer."""
         self._requests.charge(now, cost)
+
+    def open_unlisted(self, now: float) -> Excess | None:
+        """Charge a feed whose symbol the upstream may not have."""
+        return take_unlisted(self._unlisted, "this connection", now)
 
     def strike(self, now: float) -> bool:
         """Count a refusal; returns whether there were too many of them."""

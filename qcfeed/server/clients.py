@@ -9,6 +9,7 @@ from http import HTTPStatus
 
 from qcfeed.access.client_address import is_loopback
 from qcfeed.access.client_limits import ClientLimits, ClientTable, ClientUsage, Excess
+from qcfeed.access.request_throttle import RequestThrottle
 from qcfeed.config import Config
 from qcfeed.feed.subscriber import Subscriber
 from qcfeed.model.symbol import Symbol
@@ -85,10 +86,20 @@ class Clients:
                 return self._logged(excess)
         return None
 
-    def check_new_feed(self, clients: tuple[ClientUsage, ...], *, listed: bool) -> Excess | None:
-        """Charge these clients a new feed; ``listed``: whether the upstream is sure to have its symbol."""
+    def check_new_feed(
+        self, clients: tuple[ClientUsage, ...], throttle: RequestThrottle | None, *, listed: bool
+    ) -> Excess | None:
+        """Charge these clients a new feed; ``listed``: whether the upstream is sure to have its symbol.
+
+        Programs that share a loopback address are told apart by their connections (``throttle``).
+        """
+        now = self._now()
         for usage in clients:
-            if excess := usage.open_feed(self._now(), listed=listed):
+            excess = usage.open_feed(now)
+            if excess is None and not listed:
+                payer = throttle if usage.is_shared and throttle is not None else usage
+                excess = payer.open_unlisted(now)
+            if excess is not None:
                 return self._logged(excess)
         return None
 

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from qcfeed.access.client_address import Address, unmapped
 from qcfeed.access.client_limits import ClientUsage, Excess
 from qcfeed.access.rate_limit import TokenBucket
-from qcfeed.access.request_throttle import FRAME_COST
+from qcfeed.access.request_throttle import FRAME_COST, RequestThrottle
 from qcfeed.config import Config
 from qcfeed.feed.subscriber import Subscriber
 from qcfeed.model.messages import CloseCode, GoingAway
@@ -308,8 +308,15 @@ class Gateway:
         excess = self.check_subscription(pending.clients, symbol)
         return None if excess is None else clients.refusal(excess)
 
-    def check_subscription(self, usages: tuple[ClientUsage, ...], symbol: Symbol) -> Excess | None:
+    def check_subscription(
+        self,
+        usages: tuple[ClientUsage, ...],
+        symbol: Symbol,
+        throttle: RequestThrottle | None = None,
+    ) -> Excess | None:
         """The limit that forbids these clients to subscribe to ``symbol`` now; charges their rates.
+
+        ``throttle``: of their connection, if it has one already.
 
         Raises UnknownSymbolError.
         """
@@ -322,7 +329,7 @@ class Gateway:
             return Excess("subscribe_rate", f"more than {rate} new subscriptions per second", wait)
         if symbol not in self.hub.feeds:
             listed = self.hub.upstream.lists(symbol)
-            if excess := self.clients.check_new_feed(usages, listed=listed):
+            if excess := self.clients.check_new_feed(usages, throttle, listed=listed):
                 return excess
         self._rate.charge(now, 1)
         return None

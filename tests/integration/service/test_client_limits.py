@@ -181,7 +181,7 @@ async def test_one_client_cannot_open_all_feeds_of_symbols_that_may_not_exist(
     running = await start(request_rate=0)
     monkeypatch.setattr("qcfeed.access.client_limits.UNLISTED_RATE", 1.0)
     names = [f"X{number}-USD" for number in range(500)]
-    async with await running.stream() as client, await running.stream(source=OTHER) as other:
+    async with await running.stream() as client, await running.stream() as other:
         client.send(request("subscribe", *names))
         error = await client.message("error")
         assert error["code"] == "client_feed_rate"
@@ -192,4 +192,6 @@ async def test_one_client_cannot_open_all_feeds_of_symbols_that_may_not_exist(
         assert 400 <= accepted < 500
         other.send(request("subscribe", "Y-USD"))
         assert (await other.message("subscribed"))["symbols"] == ["Y-USD"]
+        async with await running.client("/quotes/Z-USD"):
+            pass
     await running.balanced()

@@ -30,7 +30,7 @@ def test_without_limits_nothing_is_refused():
         assert client.check_request(0.0) is None
         client.charge_request(0.0, 1)
         assert client.check_subscription("AAPL") is None
-        assert client.open_feed(0.0, listed=True) is None
+        assert client.open_feed(0.0) is None
 
 
 def test_a_connection_above_the_limit_is_refused_until_another_has_ended():
@@ -80,11 +80,11 @@ def test_subscriptions_and_different_symbols_are_limited():
 
 def test_feeds_of_symbols_that_may_not_exist_are_limited_without_any_option():
     client = ClientUsage("127.0.0.1", UNLIMITED)
-    opened = [client.open_feed(0.0, listed=False) for _ in range(int(UNLISTED_BURST) + 1)]
+    opened = [client.open_unlisted(0.0) for _ in range(int(UNLISTED_BURST) + 1)]
     assert opened[:-1] == [None] * int(UNLISTED_BURST)
     assert opened[-1] is not None
     assert opened[-1].code == "client_feed_rate"
-    assert client.open_feed(0.0, listed=True) is None
+    assert client.open_feed(0.0) is None
 
 
 def test_wrong_keys_are_limited_per_second_after_a_burst():
