@@ -49,7 +49,7 @@ def _authentication(config: Config) -> Found:
 
 
 def _encryption(config: Config) -> Found:
-    if not config.trusted_proxy and not getattr(config, "tls_cert", None):
+    if not config.trusted_proxy and not config.tls_cert:
         yield (
             "quotes and API keys cross the network unencrypted",
             "--tls-cert FILE --tls-key FILE; or a proxy that ends TLS, with --trusted-proxy CIDR",

@@ -81,5 +81,5 @@ async def running(start: Start) -> Running:
 def upstream(monkeypatch: pytest.MonkeyPatch) -> ScriptedUpstream:
     """The upstream of every service this test starts."""
     scripted = ScriptedUpstream()
-    monkeypatch.setattr("qcfeed.service.app.connect", lambda _: scripted)
+    monkeypatch.setattr("qcfeed.service.app.connect", lambda *_, **__: scripted)
     return scripted

@@ -44,6 +44,7 @@ def test_two_options_alone_leave_much_to_say():
     [
         ({"keys": None}, "no authentication", "qcfeed keys add"),
         ({"trusted_proxy": ""}, "unencrypted", "--tls-cert"),
+        ({"trusted_proxy": "::/0"}, "claim any other", "own addresses"),
         ({"trusted_proxy": "0.0.0.0/0"}, "claim any other", "own addresses"),
         ({"client_connections": 0}, "--client-connections 0", "omit"),
         ({"request_rate": 0.0}, "--request-rate 0", "omit"),
@@ -59,6 +60,11 @@ def test_each_gap_is_told_with_what_to_type(change: dict[str, Any], problem: str
     (found,) = gaps(Config(**COMPLETE | change))
     assert problem in found.problem
     assert remedy in found.remedy
+
+
+def test_a_certificate_is_encryption_too():
+    own = COMPLETE | {"trusted_proxy": "", "tls_cert": "cert.pem", "tls_key": "key.pem"}
+    assert gaps(Config(**own)) == []
 
 
 def test_a_service_behind_a_proxy_of_its_machine_is_exposed():
