@@ -78,6 +78,11 @@ class Authenticator:
         rules = TokenRules(
             config.jwt_audience, config.jwt_issuer, config.jwt_leeway, config.jwt_symbols_claim
         )
+        if config.jwt_audience is None and config.jwt_jwks is not None:
+            log.warning(
+                "--jwt-audience is not given: tokens that name no audience are accepted, whatever program"
+                " the issuer made them for"
+            )
         self._tokens = TokenVerifier(rules, SigningKeys([], named=True))
         if config.jwt_key is not None:
             private = signing_keys.is_secret

@@ -199,6 +199,7 @@ def _greeting(service: Service) -> list[str]:
     lines = [
         f"qcfeed {__version__} {_purpose(service)} ({who})",
         _quotes_line(service),
+        *_access_lines(config),
         f"  health   {at.admin_url}/readyz and /metrics{_shared_port_note(config)}",
         f"  control  {at.control}   try: qcfeed {name}status",
     ]
@@ -225,7 +226,17 @@ def _quotes_line(service: Service) -> str:
     if (feeder := service.feeder) is not None:
         return f"  quotes   on {feeder.servers}, share {feeder.share}, to `qcfeed serve --upstream nats://...`"
     at = service.listening.quotes_url
-    return f"  quotes   {at}/quotes/AAPL and /stream   try: qcfeed watch AAPL"
+    hint = "" if service.config.authenticates else "   try: qcfeed watch AAPL"
+    return f"  quotes   {at}/quotes/AAPL and /stream{hint}"
+
+
+def _access_lines(config: Config) -> list[str]:
+    """Who may subscribe, unless everybody may."""
+    ways = [f"API keys of {config.keys}"] if config.keys else []
+    ways += ["JSON Web Tokens"] if config.jwt_key or config.jwt_jwks else []
+    if not ways:
+        return []
+    return [f"  access   with {' or '.join(ways)}   try: qcfeed watch AAPL --token-file FILE"]
 
 
 def _shared_port_note(config: Config) -> str:

@@ -77,6 +77,7 @@ def test_keys_from_the_first_to_a_revoked_one(tmp_path: Path) -> None:
         assert qcfeed(tmp_path, "watch", "AAPL", "--count", "1", **of_desk).returncode == 0
     assert service.process.returncode == 0
     said = "".join(service.talk)
+    assert "access   with API keys of " in said
     assert desk not in said
     assert guest not in said
     assert "stays in use" in said
