@@ -66,7 +66,7 @@ class Authenticator:
         self.accepted: Counter[Method] = Counter()
         if config.keys is not None:
             self._keys = Keys([])
-            self._files.append(WatchedFile(config.keys, "--keys", MAX_FILE, self._use_keys))
+            self._files.append(WatchedFile(config.keys, "--keys", MAX_FILE, self._read_keys))
         if config.jwt_key is not None or config.jwt_jwks is not None:
             self._prepare_tokens(config)
         for each in self._files:
@@ -87,12 +87,12 @@ class Authenticator:
         if config.jwt_key is not None:
             private = signing_keys.is_secret
             self._files.append(
-                WatchedFile(config.jwt_key, "--jwt-key", most, self._use_key, private)
+                WatchedFile(config.jwt_key, "--jwt-key", most, self._read_key, private)
             )
         elif config.jwt_jwks is not None and is_url(config.jwt_jwks):
             self._key_set = KeySetUrl(config.jwt_jwks, self._tokens.replace_keys)
         elif config.jwt_jwks is not None:
-            self._files.append(WatchedFile(config.jwt_jwks, "--jwt-jwks", most, self._use_key_set))
+            self._files.append(WatchedFile(config.jwt_jwks, "--jwt-jwks", most, self._read_key_set))
 
     @property
     def problems(self) -> list[str]:
@@ -120,7 +120,7 @@ class Authenticator:
         while True:
             await asyncio.sleep(RELOAD_EVERY)
             for each in self._files:
-                each.reload()
+                await each.reload()
 
     # ------------------------------------------------------------ decisions
 
@@ -188,20 +188,25 @@ class Authenticator:
 
     # ------------------------------------------------------------ keys
 
-    def _use_keys(self, raw: bytes) -> None:
-        self._keys = Keys(decode(raw).keys)
-        self.revision += 1
-        if not len(self._keys):
+    def _read_keys(self, raw: bytes) -> Callable[[], None]:
+        keys = Keys(decode(raw).keys)
+        if not len(keys):
             log.warning("the file of --keys has no key: nobody can subscribe with one")
+        return lambda: self._use_keys(keys)
 
-    def _use_key(self, raw: bytes) -> None:
-        self._verify_with(signing_keys.from_file(raw))
+    def _use_keys(self, keys: Keys) -> None:
+        self._keys = keys
+        self.revision += 1
 
-    def _use_key_set(self, raw: bytes) -> None:
+    def _read_key(self, raw: bytes) -> Callable[[], None]:
+        keys = signing_keys.from_file(raw)
+        return lambda: self._verify_with(keys)
+
+    def _read_key_set(self, raw: bytes) -> Callable[[], None]:
         keys, left_out = signing_keys.from_key_set(raw)
         for each in left_out:
             log.warning("--jwt-jwks: %s, and is left out", each)
-        self._verify_with(keys)
+        return lambda: self._verify_with(keys)
 
     def _verify_with(self, keys: SigningKeys) -> None:
         assert self._tokens is not None  # noqa: S101 - it is made before its files are read

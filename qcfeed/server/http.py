@@ -36,7 +36,7 @@ def application(
         return web.Response(text=word + "\n", status=200 if word.startswith("ready") else 503)
 
     async def metrics(request: web.Request) -> web.Response:
-        if token is not None and not token.accepts(request.headers.get("Authorization")):
+        if token is not None and not await token.accepts(request.headers.get("Authorization")):
             challenge = {"WWW-Authenticate": 'Bearer realm="qcfeed metrics"'}
             text = "the bearer token is missing or wrong\n"
             return web.Response(status=401, text=text, headers=challenge)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable
 
 from qcfeed.errors import ConfigError
 from qcfeed.server.watched_file import WatchedFile
@@ -16,21 +17,24 @@ class MetricsToken:
     def __init__(self, path: str) -> None:
         self._token = b""
         self._file = WatchedFile(
-            path, "--metrics-token-file", _MAX_BYTES, self._use, lambda _content: True
+            path, "--metrics-token-file", _MAX_BYTES, self._parse, lambda _content: True
         )
         self._file.load()
 
-    def accepts(self, authorization: str | None) -> bool:
-        """Whether the header is ``Bearer <token>``. Takes constant time, and one stat(2)."""
-        self._file.reload()
+    async def accepts(self, authorization: str | None) -> bool:
+        """Whether the header is ``Bearer <token>``, with the file as it is now. Compares in constant time."""
+        await self._file.reload()
         scheme, _, given = (authorization or "").partition(" ")
         sent = given.strip().encode("utf-8", "surrogateescape")
         return scheme.lower() == "bearer" and hmac.compare_digest(sent, self._token)
 
-    def _use(self, content: bytes) -> None:
+    def _parse(self, content: bytes) -> Callable[[], None]:
         token = content.strip()
         if not token or not token.isascii() or not token.decode("ascii").isprintable():
             raise ConfigError(
                 "it does not contain one line of text", hint="`openssl rand -hex 32` makes a token"
             )
+        return lambda: self._use(token)
+
+    def _use(self, token: bytes) -> None:
         self._token = token

@@ -106,7 +106,8 @@ class Sessions:
         session = connection.session
         if session is None or session.allows(symbol):
             return None
-        self._count(connection, Reason.SYMBOL)
+        if self._authenticator is not None:  # without a line each: a request may name a thousand
+            self._authenticator.refused[Reason.SYMBOL] += 1
         return Error("forbidden", _not_allowed(symbol, session.identity).message, symbol)
 
     def check(self, connection: Connection) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import stat
 from collections.abc import Callable
@@ -13,10 +14,14 @@ from qcfeed.errors import ConfigError
 log = logging.getLogger("qcfeed.access")
 
 
-class WatchedFile:
-    """Reads ``path`` for ``use``, which raises ConfigError for content that it refuses.
+Use = Callable[[], None]
 
-    ``named_by``: the option that names the file. ``private``: whether this content must not be readable
+
+class WatchedFile:
+    """Reads ``path``. ``parse`` turns its content into a call that puts it into use, or raises ConfigError.
+
+    ``parse`` runs in a thread when the file has changed, because a large file takes time, and one on another
+    machine may take forever; the call is made in the loop. ``named_by``: the option that names the file. ``private``: whether this content must not be readable
     for everybody.
     """
 
@@ -25,49 +30,51 @@ class WatchedFile:
         path: str,
         named_by: str,
         limit: int,
-        use: Callable[[bytes], None],
+        parse: Callable[[bytes], Use],
         private: Callable[[bytes], bool] = lambda _content: False,
     ) -> None:
         self._path = Path(path)
         self._named_by = named_by
         self._limit = limit
-        self._use = use
+        self._parse = parse
         self._private = private
         self._signature: tuple[int, ...] | None = None
         self.problem: str | None = None
         """Why the file as it is now is not used; None if it is."""
 
     def load(self) -> None:
-        """Read the file. Raises ConfigError, and keeps what was read before."""
+        """Read the file. Raises ConfigError."""
+        self._parsed()()
+
+    def _parsed(self) -> Use:
         self._signature = self._look()
         try:
-            content = self._read()
-            self._use(content)
+            use = self._parse(self._read())
         except ConfigError as error:
             self.problem = f"{self._named_by} {self._path}: {error.message}"
             raise ConfigError(self.problem, hint=error.hint) from error
         self.problem = None
+        return use
 
-    def changed(self) -> bool:
-        """Whether the file has changed since it was read last. Costs one stat(2)."""
-        return self._look() != self._signature
+    def _changes(self) -> Use | None:
+        """What the file has become, in a thread; None if it has not changed. Raises ConfigError."""
+        return self._parsed() if self._look() != self._signature else None
 
-    def reload(self) -> bool:
-        """Read the file again if it has changed; whether its new content is in use. Never raises.
+    async def reload(self) -> None:
+        """Read the file again if it has changed.
 
         Failing closed here would disconnect every subscriber for a slip of an editor, and failing open
         would let everybody in. So the old content stays, with a line in the log and a metric.
         """
-        if not self.changed():
-            return False
         try:
-            self.load()
+            use = await asyncio.to_thread(self._changes)
         except ConfigError as error:
             hint = f"; {error.hint}" if error.hint else ""
             log.error("%s%s: what was read before stays in use", error.message, hint)  # noqa: TRY400
-            return False
-        log.info("%s %s: read again", self._named_by, self._path)
-        return True
+            return
+        if use is not None:
+            use()
+            log.info("%s %s: read again", self._named_by, self._path)
 
     def _look(self) -> tuple[int, ...] | None:
         """What changes when the file is replaced, written to, or made unreadable; None without a file.
