@@ -192,6 +192,8 @@ async def test_a_fetch_that_fails_keeps_the_keys_and_is_reported(
             assert await status(running, OF_NEW) in (401, 503)
             await asyncio.sleep(QUICKLY)
     assert "cannot fetch the key set" in caplog.text
+    if failure == "too much":
+        assert "more than 262,144 bytes" in caplog.text
     assert await status(running, OF_OLD) == 101
     assert await status(running, OF_NEW) == 503, "nobody knows whether the issuer has such a key"
     issuer.answers = [reply(key_set(jwk(OLD, "old"), jwk(NEW, "new")))]
