@@ -15,7 +15,7 @@ from qcfeed.model.messages import CloseCode
 from qcfeed.model.symbol import Symbol
 
 _UPGRADE = (
-    b"GET /stream HTTP/1.1\r\nHost: drill\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"GET /stream HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ZHJpbGxkcmlsbGRyaWxsZA==\r\n"
 )
 _SHORT = 125
