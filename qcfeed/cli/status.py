@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from qcfeed.cli import cluster, target
+from qcfeed.cli import cluster, cluster_figures, target
 from qcfeed.cli.context import Format, Output, examples, new_app, say
 from qcfeed.cli.saved_files import From, ask_or_read
 from qcfeed.cli.ui.figures import Figure, show_figures
@@ -113,6 +113,8 @@ def findings(status: Status) -> Iterator[Finding]:
             f"upstream {status.upstream} is down while subscribers wait",
             ("`qcfeed feeds -o wide`",),
         )
+    if status.cluster is not None:
+        yield from cluster_figures.findings(status.cluster)
     for problem in status.access_problems:
         yield (
             f"the subscribers' keys are not read again: {problem}",
@@ -150,7 +152,14 @@ def _memory_share(status: Status | Process) -> float:
 
 
 def _service_figures(status: Status) -> list[Figure]:
-    return [*_service(status), *_tasks(status), *_feeds(status), *_listening(status.listening)]
+    own_side = [] if status.cluster is None else cluster_figures.figures(status.cluster)
+    return [
+        *_service(status),
+        *_tasks(status),
+        *_feeds(status),
+        *own_side,
+        *_listening(status.listening),
+    ]
 
 
 def _program_figures(program: Process) -> list[Figure]:

@@ -67,6 +67,7 @@ class NatsUpstream(Upstream):
         self._users = 0
         self._attempt = 0
         self._not_before = 0.0
+        self._connected_at = self._last_used_at = -_RETRIES_WITHIN
         self._answers: set[asyncio.Task[None]] = set()
         self._counts = {
             "reconnects": 0,
@@ -97,9 +98,9 @@ class NatsUpstream(Upstream):
 
     def health(self) -> UpstreamHealth:
         connection, counts = self._connection, self._counts
-        missing = [] if connection is None else self._without_owner(time.monotonic())
-        up = connection is not None and not connection.lost and not missing
-        detail = self._detail if connection is None else "; ".join(missing)
+        faults = [] if connection is None else self._faults(time.monotonic())
+        up = connection is not None and not connection.lost and not faults
+        detail = self._detail if connection is None else "; ".join(faults)
         return UpstreamHealth(up, counts["reconnects"], counts["gaps"], counts["invalid"], detail)
 
     async def close(self) -> None:
@@ -129,6 +130,7 @@ class NatsUpstream(Upstream):
 
     def _serve(self, batch: Sequence[bytes], order: QuoteOrder, symbol: Symbol, sink: Sink) -> None:
         """Pass a batch on, or only its newest quote if this gateway is behind."""
+        rejected = order.rejected
         quotes: list[EncodedQuote] = []
         epoch = order.epoch
         for data in batch:
@@ -143,6 +145,7 @@ class NatsUpstream(Upstream):
                 quotes, epoch = [], order.epoch
             self._counts["gaps"] += missing > 0
             quotes.append(EncodedQuote(quote.text, dropped=missing))
+        self._counts["rejected"] += order.rejected - rejected
         if len(quotes) > MAX_BATCH:
             self._counts["skipped"] += len(quotes) - 1
             quotes = [_newest(quotes)]
@@ -201,53 +204,67 @@ class NatsUpstream(Upstream):
         self._answers.add(task)
         task.add_done_callback(self._answers.discard)
 
-    def _without_owner(self, now: float) -> list[str]:
-        """What is wrong with the owners: a share that nobody announces, an upstream that is down."""
+    def _current_owners(self, now: float) -> list[Owner]:
+        """The owners of the shares into which the symbols are divided now."""
         announced = dict(self._announced)
         if not announced:
-            return ["no owner has announced itself"]
+            return []
         newest = max(announced.values(), key=lambda each: each[1])[0].count
-        found = []
-        for share, (owner, heard_at) in announced.items():
-            if share.count != newest:  # of another division of the symbols, before a change
-                continue
-            if now - heard_at > owner.lease_s + GRACE:
-                found.append(f"share {share} has no owner since {now - heard_at:.0f} s")
-            elif not owner.upstream_connected:
-                found.append(f"the upstream of {owner.owner} is down")
-        return found
+        return [
+            Owner(
+                symbol_share=str(share),
+                name=owner.owner,
+                epoch=owner.epoch,
+                upstream=owner.upstream,
+                upstream_connected=owner.upstream_connected,
+                announced_s=round(now - heard_at, 3),
+                present=now - heard_at <= owner.lease_s + GRACE,
+            )
+            for share, (owner, heard_at) in sorted(announced.items(), key=lambda each: each[0])
+            if share.count == newest
+        ]
+
+    def _faults(self, now: float) -> list[str]:
+        """What is wrong with the owners: a share that nobody announces, an upstream that is down."""
+        owners = self._current_owners(now)
+        if not owners and now - self._connected_at > GRACE:
+            return ["no owner has announced itself"]
+        return [
+            f"share {each.symbol_share} has no owner since {each.announced_s:.0f} s"
+            if not each.present
+            else f"the upstream of {each.name} is down"
+            for each in owners
+            if not (each.present and each.upstream_connected)
+        ]
 
     def cluster(self) -> ClusterStatus:
         """The state of this gateway's side of the cluster; from any thread."""
         now, connection, counts = time.monotonic(), self._connection, self._counts
+        up = connection is not None and not connection.lost
+        owners = self._current_owners(now)
+        absent = sum(not each.present for each in owners)
+        unheard = not owners and now - self._connected_at > GRACE
+        faults = self._faults(now) if up else [self._detail]
         return ClusterStatus(
             role="gateway",
             name=self.gateway,
             servers=self.name,
-            connected=connection is not None and not connection.lost,
+            connected=up,
             server=None if connection is None else connection.server,
             reconnects=counts["reconnects"],
-            epochs_rejected=counts["rejected"]
-            + sum(o.rejected for o in list(self._orders.values())),
+            epochs_rejected=counts["rejected"],
             slow_drops=counts["slow"] + (0 if connection is None else connection.slow_drops),
             quotes_skipped=counts["skipped"],
             symbols_wanted=len(self._orders),
-            needed=self._users > 0,
-            owners=[
-                Owner(
-                    symbol_share=str(share),
-                    name=owner.owner,
-                    epoch=owner.epoch,
-                    upstream=owner.upstream,
-                    upstream_connected=owner.upstream_connected,
-                    announced_s=round(now - heard_at, 3),
-                    present=now - heard_at <= owner.lease_s + GRACE,
-                )
-                for share, (owner, heard_at) in sorted(
-                    self._announced.items(), key=lambda each: (each[0].count, each[0].number)
-                )
-            ],
+            needed=self._needed(now),
+            owners=owners,
+            shares_without_owner=absent + unheard if up else 0,
+            problem="; ".join(faults) if faults and self._needed(now) else None,
         )
+
+    def _needed(self, now: float) -> bool:
+        """Whether feeds use the connection, or did a moment ago: they may be waiting to retry."""
+        return self._users > 0 or now - self._last_used_at < _RETRIES_WITHIN
 
     # ------------------------------------------------------------ the shared connection
 
@@ -263,6 +280,7 @@ class NatsUpstream(Upstream):
             yield connection
         finally:
             self._users -= 1
+            self._last_used_at = time.monotonic()
             if self._users == 0:
                 async with self._lock:
                     if self._users == 0:
@@ -287,6 +305,7 @@ class NatsUpstream(Upstream):
         self._attempt = 0
         self._announced.clear()
         self._connection = connection
+        self._connected_at = time.monotonic()
         return connection
 
     async def _disconnect(self) -> None:
@@ -307,5 +326,7 @@ def _newest(quotes: Sequence[EncodedQuote]) -> EncodedQuote:
     return EncodedQuote(last.text, conflated=skipped)
 
 
+_RETRIES_WITHIN = 40.0
+"""Seconds after the end of a feed within which it may be retried: the longest backoff is 30 s."""
 GRACE = 2.0
 """Seconds beyond its lease after which an owner that is silent counts as gone."""

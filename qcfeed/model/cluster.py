@@ -40,6 +40,8 @@ class ClusterStatus(msgspec.Struct, kw_only=True):
     """Of a gateway: symbols it subscribes to; of an owner: symbols that gateways want."""
     owners: list[Owner] = []
     """Of a gateway: the owner of each share."""
+    shares_without_owner: int = 0
+    """Of a connected gateway: shares whose owner it does not hear; 1 if it has heard of none."""
     symbol_share: str | None = None
     """Of a feeder: its share of the symbols, for example ``2/4``."""
     owner: str | None = None
@@ -58,4 +60,4 @@ class ClusterStatus(msgspec.Struct, kw_only=True):
     interest_without_feed: int = 0
     """Symbols that gateways want and that have no open feed."""
     problem: str | None = None
-    """Why a feeder cannot get or keep its lease, or connect."""
+    """What is wrong: why it cannot connect, or get a lease, or hears no owner."""

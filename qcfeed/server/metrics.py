@@ -14,6 +14,7 @@ from qcfeed.metrics import program
 from qcfeed.metrics.catalog import metrics as m
 from qcfeed.metrics.collectors import BucketCounts, Sample
 from qcfeed.model import market_hours
+from qcfeed.server import cluster_metrics
 from qcfeed.server.authentication import Authenticator
 from qcfeed.server.feed import Feed
 from qcfeed.server.feed_handlers import bands
@@ -40,6 +41,7 @@ class ServiceMetrics:
         yield from _quotes(parts)
         yield from _connections(parts)
         yield from _tls(parts)
+        yield from cluster_metrics.collect(parts.cluster())
 
 
 def _feeds(parts: ServiceParts) -> Iterator[Sample]:

@@ -13,7 +13,7 @@ MAX_SHARES = 256
 _SHARE = re.compile(r"([1-9][0-9]{0,3})/([1-9][0-9]{0,3})", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Share:
     """The ``number``-th of ``count`` shares, from 1."""
 

@@ -257,5 +257,59 @@ CERTIFICATE_LOADS = _counter(
     "result",
 )
 
+# ---------------------------------------------------------------- several machines, on NATS
+
+BROKER_AWAY = _gauge(
+    "qcfeed_broker_away", "1", "1 while a connection to NATS is needed and there is none."
+)
+BROKER_RECONNECTS = _counter(
+    "qcfeed_broker_reconnects_total", "connections", "Connections to NATS that were lost."
+)
+BROKER_DROPPED = _counter(
+    "qcfeed_broker_dropped_total",
+    "messages",
+    "Messages dropped between process and NATS, because too many waited or the connection was lost.",
+)
+BROKER_SKIPPED = _counter(
+    "qcfeed_broker_skipped_total",
+    "quotes",
+    "Quotes from NATS that a gateway replaced by a newer one because it was behind.",
+)
+EPOCHS_REJECTED = _counter(
+    "qcfeed_epochs_rejected_total",
+    "messages",
+    "Quotes and announcements of former owners that a gateway dropped.",
+)
+SHARES_WITHOUT_OWNER = _gauge(
+    "qcfeed_shares_without_owner", "shares", "Shares whose owner a connected gateway does not hear."
+)
+SHARE_OWNER = _gauge(
+    "qcfeed_share_owner",
+    "1",
+    "1 if this feeder owns its share of the symbols, 0 on standby.",
+    "share",
+)
+LEASE_EPOCH = _gauge("qcfeed_lease_epoch", "1", "The owner's epoch; 0 on standby.", "share")
+LEASE_MISSED = _counter(
+    "qcfeed_lease_renewals_missed_total", "renewals", "Renewals of the lease that failed."
+)
+FENCED = _counter(
+    "qcfeed_quotes_fenced_total",
+    "quotes",
+    "Quotes that a feeder did not publish because its lease had ended.",
+)
+PUBLISHED = _counter("qcfeed_quotes_published_total", "quotes", "Quotes published on NATS.")
+GATEWAYS = _gauge(
+    "qcfeed_gateways", "gateways", "Gateways that answered the owner's last announcement."
+)
+INTEREST_WITHOUT_FEED = _gauge(
+    "qcfeed_interest_without_feed",
+    "symbols",
+    "Symbols that gateways want and whose feed is not open.",
+)
+FEED_WITHOUT_INTEREST = _gauge(
+    "qcfeed_feed_without_interest", "feeds", "Feeds of a feeder that no gateway wants; they linger."
+)
+
 METRICS: tuple[Metric, ...] = tuple(each for each in globals().values() if type(each) is Metric)
 """All metrics, in the order above."""

@@ -1,0 +1,120 @@
+"""Many subscribers, a NATS cluster of three, and names and passwords, with real servers and processes."""
+
+from __future__ import annotations
+
+import json
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from qcfeed.upstreams.universe import TICKERS
+from tests.support.nats_cluster import end_well, feeder, find_owner, gateway, watching
+from tests.support.nats_server import nats_cluster, nats_server, needs_nats
+from tests.support.shell import qcfeed, until
+from tests.support.websockets_client import connect
+
+pytestmark = needs_nats
+
+
+def test_the_feeds_of_a_killed_gateway_with_1_000_subscribers_stop(tmp_path: Path) -> None:
+    with (
+        nats_server(tmp_path / "n1") as nats,
+        feeder(tmp_path, "f1", nats.url, "--linger", "2", "--lease", "2") as f1,
+        gateway(tmp_path, "g1", nats.url) as g1,
+        gateway(tmp_path, "g2", nats.url) as g2,
+        ExitStack() as clients,
+    ):
+        own, shared = TICKERS[:200], TICKERS[200]
+        for _ in range(5):
+            client = clients.enter_context(connect(f"{g1.url}/stream"))
+            client.send(json.dumps({"action": "subscribe", "symbols": [*own, shared]}))
+        with watching(g2, shared) as watcher:
+            until(lambda: f1.cluster["symbols_wanted"] == 201, "all symbols are wanted")
+            assert g1.status()["subscriptions"] == 5 * 201
+            g1.kill()
+            until(lambda: f1.status()["feed_count"] == 1, "the feeds of the dead gateway stop")
+            watcher.quote()
+            assert watcher.missing == 0
+        end_well(f1, g2)
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def test_a_cluster_of_three_servers_outlasts_one(tmp_path: Path) -> None:
+    with nats_cluster(tmp_path, free_ports(3)) as servers:
+        urls = "nats://" + ",".join(f"127.0.0.1:{each.port}" for each in servers)
+        short = ("--lease", "2", "--lease-replicas", "3")
+        with (
+            feeder(tmp_path, "f1", urls, *short) as f1,
+            feeder(tmp_path, "f2", urls, *short) as f2,
+            gateway(tmp_path, "g1", urls) as g1,
+        ):
+            with watching(g1) as watcher:
+                watcher.quote()
+                first = watcher.last
+                used = {each.cluster["server"] for each in (find_owner(f1, f2), g1)}
+                [victim, *_] = [each for each in servers if f"127.0.0.1:{each.port}" in used]
+                victim.stop(kill=True)
+                lost = f"127.0.0.1:{victim.port}"
+                until(lambda: g1.cluster["server"] not in (None, lost), "the gateway is connected")
+                until(
+                    lambda: find_owner(f1, f2).cluster["server"] != lost, "the owner is connected"
+                )
+                for _ in range(20):
+                    watcher.quote()
+                assert watcher.last > first
+                assert watcher.missing == 0
+            end_well(f1, f2, g1)
+
+
+def test_who_logs_in_is_named_by_files_and_a_wrong_password_is_told(tmp_path: Path) -> None:
+    users = """authorization { users: [
+        {user: feeder, password: hunter2}
+        {user: gateway, password: hunter3, permissions: {
+            publish: ["qc.get.*", "_INBOX.>"], subscribe: ["qc.q.>", "qc.owner", "_INBOX.>"]}}
+    ]}\n"""
+    password = tmp_path / "password"
+    password.write_text("hunter2\n")
+    password.chmod(0o600)
+    with (
+        nats_server(tmp_path / "n1", users) as nats,
+        feeder(
+            tmp_path,
+            "f1",
+            nats.url,
+            *("--nats-user", "feeder", "--nats-password-file", str(password)),
+        ) as f1,
+        gateway(
+            tmp_path, "g1", nats.url, "--nats-user", "gateway", QCFEED_NATS_PASSWORD="hunter3"
+        ) as g1,
+        gateway(
+            tmp_path, "g2", nats.url, "--nats-user", "gateway", QCFEED_NATS_PASSWORD="wrong"
+        ) as g2,
+    ):
+        with watching(g1, "BRK.B") as watcher, connect(f"{g2.url}/quotes/AAPL"):
+            watcher.quote()
+            until(lambda: g2.cluster["problem"] is not None, "the refusal is told")
+            status = qcfeed(tmp_path, "--instance", "g2", "status")
+            assert status.returncode == 1
+            assert "Authorization" in status.stderr or "authorization" in status.stderr
+            for each in (f1, g1, g2):
+                shown = qcfeed(tmp_path, "--instance", each.instance, "status", "-o", "json").stdout
+                assert "hunter" not in shown + "".join(each.talk)
+        end_well(f1, g1, g2)
+
+
+@pytest.mark.parametrize("command", ["feeder", "serve"])
+def test_a_password_in_a_url_is_refused(tmp_path: Path, command: str) -> None:
+    flag = {"feeder": "--to", "serve": "--upstream"}[command]
+    left = qcfeed(tmp_path, command, flag, "nats://me:hunter2@127.0.0.1:4222", "--port", "0")
+    assert left.returncode == 2
+    assert "--nats-password-file" in left.stderr
+    assert "hunter2" not in left.stderr
