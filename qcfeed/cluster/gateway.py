@@ -38,7 +38,9 @@ from qcfeed.upstreams.url import UpstreamUrl
 log = logging.getLogger("qcfeed.gateway")
 
 ANSWER_TIMEOUT = 2.0
-"""Seconds to wait for the owner's answer when a feed starts."""
+"""Seconds to wait for the answer to one request."""
+OWNER_TIMEOUT = 6.0
+"""Seconds to wait for an owner when a feed starts."""
 MAX_BATCH = 256
 """Quotes of one symbol that wait at once; when they are more, only the newest is served."""
 _MAX_PAUSE = 5.0
@@ -62,6 +64,7 @@ class NatsUpstream(Upstream):
         self._owners = OwnerEpochs()
         self._announced: dict[Share, tuple[control.Announcement, float]] = {}
         self._orders: dict[Symbol, QuoteOrder] = {}
+        self._heard = asyncio.Event()
         self._lock = asyncio.Lock()
         self._connection: Connection | None = None
         self._users = 0
@@ -88,6 +91,8 @@ class NatsUpstream(Upstream):
             subscription = await connection.subscribe(subjects.quotes(symbol))
             try:
                 answer = await self._ask_owner(connection, symbol)
+                if answer:
+                    self._unpack(answer, order, symbol)  # a refusal ends the feed before it opens
                 sink.opened()
                 if answer:
                     self._serve([answer], order, symbol, sink)
@@ -111,16 +116,25 @@ class NatsUpstream(Upstream):
     # ------------------------------------------------------------ quotes
 
     async def _ask_owner(self, connection: Connection, symbol: Symbol) -> bytes:
-        """Ask the owner to start the symbol; its latest quote, or nothing. Raises UpstreamError."""
-        try:
-            answer = await connection.request(subjects.latest(symbol), b"", ANSWER_TIMEOUT)
-        except TimeoutError:
-            raise UpstreamError(
-                f"no feeder answers for {symbol} on {self.name}; another may be taking over its share"
-            ) from None
-        if answer is None:
-            raise UpstreamError(f"no feeder owns a share on {self.name}")
-        return answer
+        """Ask the owner to start the symbol; its latest quote, or nothing. Raises UpstreamError.
+
+        Without an owner, which may be about to take over, it asks again at the next announcement.
+        """
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + OWNER_TIMEOUT
+        while (left := ends - loop.time()) > 0:
+            try:
+                answer = await connection.request(
+                    subjects.latest(symbol), b"", min(left, ANSWER_TIMEOUT)
+                )
+            except TimeoutError:  # owners of other shares may be there
+                continue
+            if answer is not None:
+                return answer
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, ANSWER_TIMEOUT)):
+                    await self._heard.wait()
+        raise UpstreamError(f"no feeder owns the share of {symbol} on {self.name}")
 
     async def _read(
         self, subscription: Subscription, order: QuoteOrder, symbol: Symbol, sink: Sink
@@ -185,6 +199,8 @@ class NatsUpstream(Upstream):
         if known is None or heard.epoch > known[0].epoch:
             log.info("share %s: %s is the owner, epoch %d", share, heard.owner, heard.epoch)
         self._announced[share] = (heard, time.monotonic())
+        self._heard.set()  # wakes those that wait now
+        self._heard.clear()
         self._owners.raise_to(share, heard.epoch)
         if reply and (connection := self._connection) is not None:
             self._answer(connection, reply, share)
