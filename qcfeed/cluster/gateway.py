@@ -81,6 +81,7 @@ class NatsUpstream(Upstream):
             "skipped": 0,
         }
         self._detail = "not needed yet"
+        self._broker_away = self._owners_silent = False
 
     # ------------------------------------------------------------ the upstream's interface
 
@@ -112,6 +113,12 @@ class NatsUpstream(Upstream):
         self.closed = True
         async with self._lock:
             await self._disconnect()
+
+    def set_fault(self, *, broker_away: bool = False, owners_silent: bool = False) -> None:
+        """Break this gateway's link in one way, for a drill; without arguments, repair it."""
+        self._broker_away, self._owners_silent = broker_away, owners_silent
+        if broker_away and self._connection is not None:
+            self._connection.mark_lost()
 
     # ------------------------------------------------------------ quotes
 
@@ -147,7 +154,7 @@ class NatsUpstream(Upstream):
         rejected = order.rejected
         quotes: list[EncodedQuote] = []
         epoch = order.epoch
-        for data in batch:
+        for data in batch if not self._owners_silent else ():
             if not data:  # an owner asks whether anybody is subscribed
                 continue
             quote = self._unpack(data, order, symbol)
@@ -186,6 +193,8 @@ class NatsUpstream(Upstream):
     # ------------------------------------------------------------ owners
 
     def _on_announcement(self, _: str, reply: str, data: bytes, __: bool) -> None:
+        if self._owners_silent:
+            return
         try:
             heard = control.decode_announcement(data)
         except (msgspec.DecodeError, msgspec.ValidationError):
@@ -307,6 +316,8 @@ class NatsUpstream(Upstream):
         if self._connection is not None:
             await self._disconnect()
         loop = asyncio.get_running_loop()
+        if self._broker_away:
+            raise UpstreamError("the connection to NATS was lost (a drill cuts it)")
         if (pause := self._not_before - loop.time()) > 0:
             raise UpstreamError(f"{self._detail}; next attempt in {pause:.1f} s")
         try:

@@ -22,6 +22,8 @@ EXPLAINED_BY: dict[str, tuple[str, ...]] = {
     "QcfeedSlowConsumers": ("blocked_loop", "slow_subscribers"),
     "QcfeedAuthenticationFails": ("refused_authentications",),
     "QcfeedUpstreamDown": ("blocked_loop", "upstream"),
+    "QcfeedBrokerAway": ("blocked_loop", "upstream"),
+    "QcfeedNoOwner": ("blocked_loop", "upstream"),
     "QcfeedTargetMissing": ("blocked_loop",),
     "QcfeedLedgerIncomplete": ("incomplete_ledger",),
     "QcfeedDrillLeftOn": ("drill", "zombies"),

@@ -13,6 +13,7 @@ from qcfeed.formats import age, count, plural
 from qcfeed.model.diagnosis import DiagnosisFinding
 from qcfeed.model.feeds import Feed
 from qcfeed.model.messages import Band, StaleReason
+from qcfeed.model.status import Status
 
 MAX_NAMED = 3
 """Symbols that a finding names."""
@@ -49,7 +50,7 @@ def upstream(evidence: Evidence) -> Iterator[DiagnosisFinding]:
             f"{evidence.command} feeds -o wide",
             f"{evidence.command} report --bundle evidence.tar.gz",
         ],
-        runbook="QcfeedUpstreamDown" if down else "QcfeedQuotesStale",
+        runbook=_page(evidence.status) if down else "QcfeedQuotesStale",
     )
 
 
@@ -161,12 +162,23 @@ def _ages(feeds: Sequence[Feed]) -> list[str]:
     return lines
 
 
+def _page(status: Status) -> str:
+    """The runbook for an upstream that is down: behind NATS, the part that is missing."""
+    if status.cluster is None:
+        return "QcfeedUpstreamDown"
+    if not status.cluster.connected:
+        return "QcfeedBrokerAway"
+    return "QcfeedNoOwner" if status.cluster.shares_without_owner else "QcfeedUpstreamDown"
+
+
 def _connection(evidence: Evidence) -> Iterator[str]:
     if evidence.status is not None:
         connected = "connected" if evidence.status.upstream_connected else "not connected"
         reconnects = plural(evidence.status.upstream_reconnects, "reconnect")
         gaps = plural(evidence.status.upstream_gaps, "gap")
         yield f"upstream {connected}, {reconnects}, {gaps}"
+        if evidence.status.cluster is not None and evidence.status.cluster.problem:
+            yield f"on NATS: {evidence.status.cluster.problem}"
     failures = Counter(each.failure for each in evidence.feeds if each.failure)
     yield from (f"{text} ({plural(n, 'feed')})" for text, n in failures.most_common(1))
 

@@ -14,6 +14,13 @@ from qcfeed.server.gateway import Gateway
 from qcfeed.server.hub import Hub
 
 
+class GatewayLink(Protocol):
+    """A gateway's link to NATS, which drills break (cluster/gateway.py)."""
+
+    def set_fault(self, *, broker_away: bool = False, owners_silent: bool = False) -> None:
+        """Break the link in one way; without arguments, repair it."""
+
+
 @dataclass(frozen=True, slots=True)
 class DrillEnvironment:
     """The parts of the service that drills break."""
@@ -25,6 +32,8 @@ class DrillEnvironment:
     wall: WallClock
     gateway: Gateway
     listening: Listening
+    link: GatewayLink | None = None
+    """None if the service is no gateway."""
 
     @property
     def address(self) -> tuple[str, int]:

@@ -18,7 +18,8 @@ class DrillSpec:
     """One kind of drill. ``alerts``: the alerts that fire if it lasts; ``shows``: a command that shows it.
 
     ``number``: the meaning of N in ``NAME=N``, which ranges from ``minimum`` to ``maximum``; None if the
-    drill takes no number. ``duration``: the default, in seconds.
+    drill takes no number. ``duration``: the default, in seconds. ``needs_nats``: only for a service
+    whose upstream is NATS.
     """
 
     name: str
@@ -30,6 +31,7 @@ class DrillSpec:
     minimum: float = 0
     maximum: float = 0
     duration: float = 15 * MINUTE
+    needs_nats: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,20 @@ DRILLS: tuple[DrillSpec, ...] = (
         minimum=-31_536_000,
         maximum=31_536_000,
         duration=90 * MINUTE,
+    ),
+    DrillSpec(
+        "lost-broker",
+        "the connection to NATS is lost, and none can be opened",
+        alerts=("QcfeedBrokerAway",),
+        shows="qcfeed status",
+        needs_nats=True,
+    ),
+    DrillSpec(
+        "lost-owner",
+        "nothing of any owner of the symbols is heard on NATS",
+        alerts=("QcfeedNoOwner",),
+        shows="qcfeed status",
+        needs_nats=True,
     ),
 )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from qcfeed.drills import (
     client_faults,
     clock_jump,
+    cluster_faults,
     lost_subscribers,
     stuck_loop,
     upstream_faults,
@@ -32,5 +33,7 @@ FAULTS: Mapping[str, Callable[[DrillEnvironment, float], Drill]] = {
     "memory-growth": MemoryGrowth,
     "replaced-factory": ReplacedFactory,
     "clock-jump": clock_jump.ClockJump,
+    "lost-broker": cluster_faults.LostBroker,
+    "lost-owner": cluster_faults.LostOwner,
 }
 """By name of the drill; the number is the N of ``NAME=N``."""

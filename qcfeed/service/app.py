@@ -384,6 +384,7 @@ class Service:
                 wall=self._wall,
                 gateway=self.gateway,
                 listening=self.listening,
+                link=self._gateway_upstream,
             ),
             audit,
         )

@@ -17,6 +17,8 @@ import pytest
 from qcfeed.drills.catalog import DRILLS, parse
 from qcfeed.metrics.catalog.alerts import ALERTS, Alert
 from qcfeed.runbook_pages import difference, steps, symptoms
+from tests.support.nats_cluster import feeding
+from tests.support.nats_server import needs_nats
 from tests.support.patience import PATIENCE
 from tests.support.shell import QCFEED, Serving, environment, qcfeed, serving, until
 
@@ -145,7 +147,15 @@ OF_THEIR_OWN = {
 """Pages that need a service with other timeouts or limits."""
 
 
-@pytest.mark.parametrize("name", [each for each in ORDER if each not in OF_THEIR_OWN])
+OF_GATEWAYS = {
+    name for name in ORDER if any(name in spec.alerts for spec in DRILLS if spec.needs_nats)
+}
+"""Pages about a service behind NATS."""
+
+
+@pytest.mark.parametrize(
+    "name", [each for each in ORDER if each not in OF_GATEWAYS | OF_THEIR_OWN.keys()]
+)
 def test_the_runbook_works_as_written(name: str, service: Serving, home: Path) -> None:
     rehearse(page(name), home)
 
@@ -153,6 +163,17 @@ def test_the_runbook_works_as_written(name: str, service: Serving, home: Path) -
 @pytest.mark.parametrize("name", OF_THEIR_OWN)
 def test_the_runbook_works_as_written_in_its_own_service(name: str, tmp_path: Path) -> None:
     with serving(tmp_path, *QUICK, *OF_THEIR_OWN[name]), subscribed(tmp_path):
+        rehearse(page(name), tmp_path)
+
+
+@needs_nats
+@pytest.mark.parametrize("name", sorted(OF_GATEWAYS))
+def test_the_runbook_works_as_written_in_a_gateway(name: str, tmp_path: Path) -> None:
+    with (
+        feeding(tmp_path / "feeder") as url,
+        serving(tmp_path, *QUICK, "--upstream", url),
+        subscribed(tmp_path),
+    ):
         rehearse(page(name), tmp_path)
 
 

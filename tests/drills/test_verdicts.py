@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from qcfeed.drills.catalog import DRILLS
+from qcfeed.drills.catalog import DRILLS, parse
 from qcfeed.errors import ExitStatus
 from tests.support import agent
 from tests.support.machine import OF_THE_MACHINE
+from tests.support.nats_cluster import feeding
+from tests.support.nats_server import needs_nats
 from tests.support.shell import QCFEED, environment, serving, until
 from tests.support.shell import qcfeed as run
 
@@ -60,6 +62,8 @@ EXPECTED: dict[str, Verdict] = {
         "QcfeedLedgerIncomplete",
         "runbook QcfeedLedgerIncomplete",
     ),
+    "lost-broker": Verdict("upstream", "UPSTREAM", "QcfeedBrokerAway", "feeds -o wide"),
+    "lost-owner": Verdict("upstream", "UPSTREAM", "QcfeedNoOwner", "feeds -o wide"),
     "clock-jump": Verdict("wrong_clock", "CLOCK", "QcfeedDrillLeftOn", "feeds -o wide"),
 }
 CALLS = 2
@@ -107,14 +111,21 @@ def test_every_drill_has_its_verdict() -> None:
     assert {each.partition("=")[0] for each in EXPECTED} == {each.name for each in DRILLS}
 
 
-@pytest.mark.parametrize("drill", EXPECTED)
+@pytest.mark.parametrize(
+    "drill",
+    [
+        pytest.param(each, marks=needs_nats if parse(each).spec.needs_nats else ())
+        for each in EXPECTED
+    ],
+)
 def test_the_verdict_of_a_drill(tmp_path: Path, drill: str) -> None:
     expected = EXPECTED[drill]
     settings = SETTINGS.get(drill.partition("=")[0], ())
-    with (
-        serving(tmp_path, "--no-monitor", "--drill", drill, *settings),
-        watching(tmp_path),
-    ):
+    with ExitStack() as parts:
+        if parse(drill).spec.needs_nats:
+            settings = ("--upstream", parts.enter_context(feeding(tmp_path / "feeder")))
+        parts.enter_context(serving(tmp_path, "--no-monitor", "--drill", drill, *settings))
+        parts.enter_context(watching(tmp_path))
         seen: list[list[Verdict]] = []
 
         def is_told() -> bool:

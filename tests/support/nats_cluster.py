@@ -12,6 +12,7 @@ from typing import Any
 
 from websockets.sync.client import ClientConnection
 
+from tests.support.nats_server import nats_server
 from tests.support.patience import PATIENCE
 from tests.support.shell import QCFEED, Serving, environment, qcfeed, until
 from tests.support.websockets_client import connect
@@ -84,6 +85,17 @@ def gateway(
     return process(
         home, name, *("serve", "--no-monitor", "--port", "0", "--upstream", at), *args, **variables
     )
+
+
+@contextlib.contextmanager
+def feeding(home: Path) -> Iterator[str]:
+    """A NATS server and a feeder, in a home of their own; the server's URL."""
+    home.mkdir()
+    with (
+        nats_server(home / "n1") as nats,
+        feeder(home, "f1", nats.url, "--lease", "1", "--linger", "1"),
+    ):
+        yield nats.url
 
 
 def find_owner(*feeders: Process) -> Process:

@@ -169,6 +169,26 @@ UPSTREAM_DOWN = Alert(
     description="Symbols have subscribers, but no quotes can arrive. Feeds reconnect by themselves.",
     command="qcfeed status",
 )
+BROKER_AWAY = Alert(
+    name="QcfeedBrokerAway",
+    expr="qcfeed_broker_away == 1",
+    hold="1m",
+    severity=Severity.CRITICAL,
+    summary="No connection to NATS " + _WHERE,
+    description="A gateway gets no quotes, or a feeder cannot publish any. It connects again by itself"
+    " when a NATS server answers.",
+    command="qcfeed status",
+)
+NO_OWNER = Alert(
+    name="QcfeedNoOwner",
+    expr="qcfeed_shares_without_owner > 0",
+    hold="1m",
+    severity=Severity.CRITICAL,
+    summary="{{ $value | humanize }} shares of the symbols have no owner " + _WHERE,
+    description="A gateway is connected to NATS and hears no feeder that owns these symbols. A standby"
+    " would have taken over within the lease.",
+    command="qcfeed status",
+)
 TARGET_MISSING = Alert(
     name="QcfeedTargetMissing",
     expr='up{job="qcfeed"} == 0 or absent(up{job="qcfeed"})',

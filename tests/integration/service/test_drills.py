@@ -78,7 +78,9 @@ QUICK: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("spec", catalog.DRILLS, ids=lambda spec: spec.name)
+@pytest.mark.parametrize(
+    "spec", [d for d in catalog.DRILLS if not d.needs_nats], ids=lambda spec: spec.name
+)
 async def test_a_drill_starts_is_shown_everywhere_and_ends_by_itself(
     spec: catalog.DrillSpec, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -115,6 +117,16 @@ async def test_a_service_without_drills_has_no_drill_code_in_its_path(start: Sta
     assert running.service.drills is None
     assert type(running.service.hub.upstream) is Simulator
     assert running.service.hub.wall_clock is time.time
+
+
+@pytest.mark.parametrize("spec", [d for d in catalog.DRILLS if d.needs_nats], ids=str)
+async def test_a_drill_of_a_gateway_is_refused_in_another_service(
+    spec: catalog.DrillSpec, start: Start
+) -> None:
+    running = await start(allow_drills=True)
+    with pytest.raises(UsageError, match="needs a gateway"):
+        drills(running).start(catalog.parse(spec.name))
+    assert running.service.drill() is None
 
 
 async def test_an_unknown_drill_is_refused_at_the_start(start: Start) -> None:
