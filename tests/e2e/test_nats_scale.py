@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 from contextlib import ExitStack
 from pathlib import Path
@@ -118,3 +119,24 @@ def test_a_password_in_a_url_is_refused(tmp_path: Path, command: str) -> None:
     assert left.returncode == 2
     assert "--nats-password-file" in left.stderr
     assert "hunter2" not in left.stderr
+
+
+def test_a_gateway_that_falls_behind_conflates_and_is_not_cut_off(tmp_path: Path) -> None:
+    with (
+        nats_server(tmp_path / "n1") as nats,
+        feeder(tmp_path, "f1", nats.url, "--upstream", "sim:?rate=3000") as f1,
+        gateway(tmp_path, "g1", nats.url) as g1,
+    ):
+        with watching(g1) as watcher:
+            watcher.quote()
+            published = f1.cluster["quotes_published"]
+            g1.process.send_signal(signal.SIGSTOP)
+            until(lambda: f1.cluster["quotes_published"] > published + 8_000, "quotes wait for it")
+            g1.process.send_signal(signal.SIGCONT)
+            until(lambda: g1.cluster["quotes_skipped"] > 0, "it serves only the newest")
+            behind = f1.cluster["quotes_published"]
+            while watcher.last[2] < behind:
+                watcher.quote()
+            assert watcher.missing == 0, "every quote that was not sent is accounted for"
+            assert g1.cluster["reconnects"] == 0
+        end_well(f1, g1)

@@ -1,0 +1,1 @@
+"""What the hop through NATS costs: ``python -m benchmarks.scaleout``."""
