@@ -165,6 +165,8 @@ class Connection:
             found = await self._client.subscribe(
                 subject, cb=receive, pending_msgs_limit=PENDING_MESSAGES, pending_bytes_limit=0
             )
+            if _is_cancelled():  # nobody would end it
+                await found.unsubscribe()
             _raise_if_cancelled()
         except (errors.Error, OSError) as error:
             raise UpstreamError(f"cannot subscribe on NATS: {describe(error)}") from error
@@ -250,9 +252,13 @@ async def end(*tasks: asyncio.Task[None]) -> None:
 
 def _raise_if_cancelled() -> None:
     """Raise CancelledError if this task was cancelled meanwhile: flushing, nats-py swallows that."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
+    if _is_cancelled():
         raise asyncio.CancelledError
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def describe(error: BaseException) -> str:

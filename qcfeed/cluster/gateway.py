@@ -24,12 +24,13 @@ from qcfeed.cluster.connection import Connection, Subscription
 from qcfeed.cluster.connection import connect as connect_to
 from qcfeed.cluster.core import control, envelope, subjects
 from qcfeed.cluster.core.envelope import InvalidEnvelopeError
-from qcfeed.cluster.core.epochs import OwnerEpochs, QuoteOrder
+from qcfeed.cluster.core.epochs import QuoteOrder
 from qcfeed.cluster.core.shares import Share
+from qcfeed.cluster.heard_owners import HeardOwners
 from qcfeed.config import NatsConfig
 from qcfeed.errors import UnknownSymbolError, UpstreamError
 from qcfeed.feed import backoff
-from qcfeed.model.cluster import ClusterStatus, Owner
+from qcfeed.model.cluster import ClusterStatus
 from qcfeed.model.encoded import EncodedQuote
 from qcfeed.model.symbol import Symbol
 from qcfeed.upstreams.base import Sink, Upstream, UpstreamHealth
@@ -61,16 +62,14 @@ class NatsUpstream(Upstream):
         self.closed = False
         self._urls = list(urls)
         self._config = config
-        self._owners = OwnerEpochs()
-        self._announced: dict[Share, tuple[control.Announcement, float]] = {}
+        self._owners = HeardOwners()
         self._orders: dict[Symbol, QuoteOrder] = {}
-        self._heard = asyncio.Event()
         self._lock = asyncio.Lock()
         self._connection: Connection | None = None
         self._users = 0
         self._attempt = 0
         self._not_before = 0.0
-        self._connected_at = self._last_used_at = -_RETRIES_WITHIN
+        self._last_used_at = -_RETRIES_WITHIN
         self._answers: set[asyncio.Task[None]] = set()
         self._counts = {
             "reconnects": 0,
@@ -87,9 +86,10 @@ class NatsUpstream(Upstream):
 
     async def run(self, symbol: Symbol, sink: Sink) -> None:
         async with self._connected() as connection:
-            order = self._orders[symbol] = QuoteOrder(symbol, self._owners)
+            order = QuoteOrder(symbol, self._owners.epochs)
             # Before the request, so that no quote after the answer is missed.
             subscription = await connection.subscribe(subjects.quotes(symbol))
+            self._orders[symbol] = order
             try:
                 answer = await self._ask_owner(connection, symbol)
                 if answer:
@@ -104,7 +104,7 @@ class NatsUpstream(Upstream):
 
     def health(self) -> UpstreamHealth:
         connection, counts = self._connection, self._counts
-        faults = [] if connection is None else self._faults(time.monotonic())
+        faults = [] if connection is None else self._owners.faults()
         up = connection is not None and not connection.lost and not faults
         detail = self._detail if connection is None else "; ".join(faults)
         return UpstreamHealth(up, counts["reconnects"], counts["gaps"], counts["invalid"], detail)
@@ -138,9 +138,7 @@ class NatsUpstream(Upstream):
                 continue
             if answer is not None:
                 return answer
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(left, ANSWER_TIMEOUT)):
-                    await self._heard.wait()
+            await self._owners.wait(min(left, ANSWER_TIMEOUT))
         raise UpstreamError(f"no feeder owns the share of {symbol} on {self.name}")
 
     async def _read(
@@ -200,17 +198,10 @@ class NatsUpstream(Upstream):
         except (msgspec.DecodeError, msgspec.ValidationError):
             self._counts["invalid"] += 1
             return
-        share = Share(heard.number, heard.count)
-        known = self._announced.get(share)
-        if known is not None and heard.epoch < known[0].epoch:
+        share = self._owners.hear(heard)
+        if share is None:
             self._counts["rejected"] += 1
             return
-        if known is None or heard.epoch > known[0].epoch:
-            log.info("share %s: %s is the owner, epoch %d", share, heard.owner, heard.epoch)
-        self._announced[share] = (heard, time.monotonic())
-        self._heard.set()  # wakes those that wait now
-        self._heard.clear()
-        self._owners.raise_to(share, heard.epoch)
         if reply and (connection := self._connection) is not None:
             self._answer(connection, reply, share)
 
@@ -218,7 +209,7 @@ class NatsUpstream(Upstream):
         wanted = control.Wanted(
             gateway=self.gateway,
             symbols=[symbol for symbol in self._orders if share.owns(symbol)],
-            highest_epoch=self._owners.highest,
+            highest_epoch=self._owners.epochs.highest,
         )
 
         async def send() -> None:
@@ -229,47 +220,11 @@ class NatsUpstream(Upstream):
         self._answers.add(task)
         task.add_done_callback(self._answers.discard)
 
-    def _current_owners(self, now: float) -> list[Owner]:
-        """The owners of the shares into which the symbols are divided now."""
-        announced = dict(self._announced)
-        if not announced:
-            return []
-        newest = max(announced.values(), key=lambda each: each[1])[0].count
-        return [
-            Owner(
-                symbol_share=str(share),
-                name=owner.owner,
-                epoch=owner.epoch,
-                upstream=owner.upstream,
-                upstream_connected=owner.upstream_connected,
-                announced_s=round(now - heard_at, 3),
-                present=now - heard_at <= owner.lease_s + GRACE,
-            )
-            for share, (owner, heard_at) in sorted(announced.items(), key=lambda each: each[0])
-            if share.count == newest
-        ]
-
-    def _faults(self, now: float) -> list[str]:
-        """What is wrong with the owners: a share that nobody announces, an upstream that is down."""
-        owners = self._current_owners(now)
-        if not owners and now - self._connected_at > GRACE:
-            return ["no owner has announced itself"]
-        return [
-            f"share {each.symbol_share} has no owner since {each.announced_s:.0f} s"
-            if not each.present
-            else f"the upstream of {each.name} is down"
-            for each in owners
-            if not (each.present and each.upstream_connected)
-        ]
-
     def cluster(self) -> ClusterStatus:
         """The state of this gateway's side of the cluster; from any thread."""
         now, connection, counts = time.monotonic(), self._connection, self._counts
         up = connection is not None and not connection.lost
-        owners = self._current_owners(now)
-        absent = sum(not each.present for each in owners)
-        unheard = not owners and now - self._connected_at > GRACE
-        faults = self._faults(now) if up else [self._detail]
+        faults = self._owners.faults() if up else [self._detail]
         return ClusterStatus(
             role="gateway",
             name=self.gateway,
@@ -282,8 +237,8 @@ class NatsUpstream(Upstream):
             quotes_skipped=counts["skipped"],
             symbols_wanted=len(self._orders),
             needed=self._needed(now),
-            owners=owners,
-            shares_without_owner=absent + unheard if up else 0,
+            owners=self._owners.current(),
+            shares_without_owner=self._owners.without_owner() if up else 0,
             problem="; ".join(faults) if faults and self._needed(now) else None,
         )
 
@@ -330,9 +285,8 @@ class NatsUpstream(Upstream):
             raise
         self._urls.append(self._urls.pop(0))  # the next attempt begins with another server
         self._attempt = 0
-        self._announced.clear()
+        self._owners.begin()
         self._connection = connection
-        self._connected_at = time.monotonic()
         return connection
 
     async def _disconnect(self) -> None:
@@ -355,5 +309,3 @@ def _newest(quotes: Sequence[EncodedQuote]) -> EncodedQuote:
 
 _RETRIES_WITHIN = 40.0
 """Seconds after the end of a feed within which it may be retried: the longest backoff is 30 s."""
-GRACE = 2.0
-"""Seconds beyond its lease after which an owner that is silent counts as gone."""

@@ -25,6 +25,10 @@ class OwnerEpochs:
             self._highest[share] = revision
             self.changes += 1
 
+    def of(self, share: Share) -> int:
+        """The highest revision known of ``share``; 0 if none is."""
+        return self._highest.get(share, 0)
+
     def floor(self, symbol: Symbol) -> int:
         """The lowest revision that may still publish ``symbol``."""
         return max((r for share, r in self._highest.items() if share.owns(symbol)), default=0)
