@@ -43,7 +43,7 @@ def _broker(cluster: ClusterStatus) -> Figure:
 
 def _gateway(cluster: ClusterStatus) -> Iterator[Figure]:
     owners = [
-        f"{owner.symbol_share} {owner.name}, epoch {owner.epoch}"
+        f"{owner.symbol_share} {owner.name}, epoch {owner.lease_epoch}"
         if owner.present
         else f"{owner.symbol_share} NONE, last {owner.name}"
         for owner in cluster.owners
@@ -61,8 +61,8 @@ def _gateway(cluster: ClusterStatus) -> Iterator[Figure]:
 
 def _feeder(cluster: ClusterStatus) -> Iterator[Figure]:
     share = f"share {cluster.symbol_share}"
-    if cluster.epoch is not None:
-        state = f"owner of {share}, epoch {cluster.epoch}, {cluster.lease_left_s:.1f} s left"
+    if cluster.lease_epoch is not None:
+        state = f"owner of {share}, epoch {cluster.lease_epoch}, {cluster.lease_left_s:.1f} s left"
     else:
         state = f"standby of {share}, owned by {cluster.owner or 'nobody'}"
     yield Figure(

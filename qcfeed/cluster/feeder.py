@@ -277,7 +277,7 @@ class Feeder:
             symbols_wanted=len(wanted),
             symbol_share=str(self.share),
             owner=self.lease.owner or None,
-            epoch=self.lease.epoch if self.lease.holds(now) else None,
+            lease_epoch=self.lease.epoch if self.lease.holds(now) else None,
             lease_left_s=round(self.lease.left(now), 3),
             renewals_missed=self.lease.missed,
             quotes_fenced=self._outbox.fenced,

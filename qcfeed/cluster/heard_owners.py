@@ -63,7 +63,7 @@ class HeardOwners:
             Owner(
                 symbol_share=str(share),
                 name=owner.owner,
-                epoch=owner.epoch,
+                lease_epoch=owner.epoch,
                 upstream=owner.upstream,
                 upstream_connected=owner.upstream_connected,
                 announced_s=round(now - heard_at, 3),

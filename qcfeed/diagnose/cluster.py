@@ -34,7 +34,9 @@ class MemberView(NamedTuple):
     @property
     def owns(self) -> bool:
         """Whether it is a feeder that holds its share's lease."""
-        return self.part is not None and self.part.role == FEEDER and self.part.epoch is not None
+        return (
+            self.part is not None and self.part.role == FEEDER and self.part.lease_epoch is not None
+        )
 
 
 def orphans(members: Sequence[MemberView], unanswered: int) -> list[ClusterOrphan]:
@@ -184,7 +186,7 @@ def _of_member(
 
 
 def _epoch(member: MemberView) -> int:
-    return (member.part.epoch or 0) if member.part is not None else 0
+    return (member.part.lease_epoch or 0) if member.part is not None else 0
 
 
 def _of_role(members: Sequence[MemberView], role: str) -> list[MemberView]:

@@ -10,7 +10,7 @@ class Owner(msgspec.Struct, kw_only=True):
 
     symbol_share: str
     name: str
-    epoch: int
+    lease_epoch: int
     upstream: str
     upstream_connected: bool
     announced_s: float
@@ -46,7 +46,7 @@ class ClusterStatus(msgspec.Struct, kw_only=True):
     """Of a feeder: its share of the symbols, for example ``2/4``."""
     owner: str | None = None
     """Of a feeder: the owner of its share, as last seen."""
-    epoch: int | None = None
+    lease_epoch: int | None = None
     """Of the owner: its epoch; null for a feeder that is not the owner."""
     lease_left_s: float = 0.0
     renewals_missed: int = 0

@@ -26,8 +26,8 @@ def collect(status: ClusterStatus | None) -> Iterator[Sample]:
 
 def _feeder(status: ClusterStatus) -> Iterator[Sample]:
     share = (status.symbol_share or "",)
-    yield Sample(m.SHARE_OWNER, status.epoch is not None, share)
-    yield Sample(m.LEASE_EPOCH, status.epoch or 0, share)
+    yield Sample(m.SHARE_OWNER, status.lease_epoch is not None, share)
+    yield Sample(m.LEASE_EPOCH, status.lease_epoch or 0, share)
     yield Sample(m.LEASE_MISSED, status.renewals_missed)
     yield Sample(m.FENCED, status.quotes_fenced)
     yield Sample(m.PUBLISHED, status.quotes_published)

@@ -340,7 +340,7 @@ class Service:
             return "draining"
         drill = self.drill()
         if self.feeder is not None and drill is None:
-            return "ready (owner)" if self.feeder.cluster().epoch else "ready (standby)"
+            return "ready (owner)" if self.feeder.cluster().lease_epoch else "ready (standby)"
         return "ready" if drill is None else f"ready (DRILL {drill})"
 
     def cluster(self) -> ClusterStatus | None:

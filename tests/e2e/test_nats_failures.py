@@ -89,9 +89,11 @@ def test_a_stopped_owner_publishes_nothing_more_under_its_old_epoch_when_it_goes
         watcher.quote(above=first)
         second = watcher.last[0]
         owner.process.send_signal(signal.SIGCONT)
-        until(lambda: owner.cluster["epoch"] is None, "the stopped owner finds its lease ended")
+        until(
+            lambda: owner.cluster["lease_epoch"] is None, "the stopped owner finds its lease ended"
+        )
         assert owner.status()["feed_count"] == 0
-        assert standby.cluster["epoch"] == second
+        assert standby.cluster["lease_epoch"] == second
         before = watcher.last
         for _ in range(20):
             watcher.quote()
@@ -108,7 +110,7 @@ def test_the_broker_goes_and_comes_back(cluster: Setup) -> None:
         watcher.until_state("stale")
         until(lambda: not g1.status()["upstream_connected"], "the gateway says so")
         for each in cluster.feeders:
-            until(lambda each=each: each.cluster["epoch"] is None, "nobody owns a lease")
+            until(lambda each=each: each.cluster["lease_epoch"] is None, "nobody owns a lease")
             assert each.status()["feed_count"] == 0
         cluster.nats.start()
         assert watcher.quote(above=first)[0] > first
@@ -159,7 +161,7 @@ def test_feeders_that_cannot_renew_stop_publishing(cluster: Setup) -> None:
         asyncio.run(fill(True))
         watcher.until_state("stale")
         found = owner.cluster
-        assert found["epoch"] is None
+        assert found["lease_epoch"] is None
         assert found["renewals_missed"] > 0
         assert "JetStream refused" in found["problem"]
         asyncio.run(fill(False))

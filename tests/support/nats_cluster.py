@@ -103,7 +103,7 @@ def find_owner(*feeders: Process) -> Process:
     found: list[Process] = []
 
     def owned() -> bool:
-        found[:] = [each for each in feeders if each.cluster["epoch"] is not None]
+        found[:] = [each for each in feeders if each.cluster["lease_epoch"] is not None]
         return bool(found)
 
     until(owned, "an owner")

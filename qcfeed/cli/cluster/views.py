@@ -53,7 +53,7 @@ class StatusRow(NamedTuple):
         if part is not None and part.role == "feeder":
             return (
                 f"owner {part.symbol_share}"
-                if part.epoch is not None
+                if part.lease_epoch is not None
                 else f"standby {part.symbol_share}"
             )
         return self.status.state
@@ -68,7 +68,9 @@ def _resident(row: StatusRow) -> int | None:
 
 
 def _epoch(row: StatusRow) -> int | None:
-    return None if row.status is None or row.status.cluster is None else row.status.cluster.epoch
+    return (
+        None if row.status is None or row.status.cluster is None else row.status.cluster.lease_epoch
+    )
 
 
 STATUS_TABLE: Table[StatusRow] = Table(

@@ -43,7 +43,7 @@ def gateway(name: str, *feeds: Feed, **fields: Any) -> MemberView:
 
 def feeder(name: str, *feeds: Feed, epoch: int | None = 7, **fields: Any) -> MemberView:
     return MemberView(
-        name, status(part("feeder", epoch=epoch, symbol_share="1/1", **fields)), feeds
+        name, status(part("feeder", lease_epoch=epoch, symbol_share="1/1", **fields)), feeds
     )
 
 
