@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from qcfeed.metrics.catalog.metrics import OF_FEEDERS, OF_GATEWAYS
 from tests.support.nats_cluster import Process, end_well, feeder, find_owner, gateway, watching
 from tests.support.nats_server import NatsServer, nats_server, needs_nats
 from tests.support.patience import PATIENCE
@@ -55,6 +57,15 @@ def cluster(running: Setup, tmp_path: Path) -> Iterator[Setup]:
         yield Setup(running.nats, [f1, f2], running.gateways)
 
 
+def exposed(process: Process) -> set[str]:
+    """The metrics about the cluster at the process's /metrics."""
+    address = process.status()["listening"]["admin"]
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=PATIENCE) as answer:
+        text = answer.read().decode()
+    found = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
+    return found & {each.name for each in (*OF_FEEDERS, *OF_GATEWAYS)}
+
+
 def test_quotes_flow_and_a_killed_owner_is_replaced_within_its_lease_and_2_s(
     cluster: Setup,
 ) -> None:
@@ -66,6 +77,8 @@ def test_quotes_flow_and_a_killed_owner_is_replaced_within_its_lease_and_2_s(
         first = one.last[0]
         until(lambda: owner.cluster["gateways"] == 2, "both gateways answer")
         assert owner.cluster["symbols_wanted"] == 2
+        assert exposed(owner) == {each.name for each in OF_FEEDERS}
+        assert exposed(g1) == {each.name for each in OF_GATEWAYS}
         began = time.monotonic()
         owner.kill()
         assert one.quote(above=first)[0] > first

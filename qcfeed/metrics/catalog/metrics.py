@@ -311,5 +311,27 @@ FEED_WITHOUT_INTEREST = _gauge(
     "qcfeed_feed_without_interest", "feeds", "Feeds of a feeder that no gateway wants; they linger."
 )
 
+OF_GATEWAYS = (
+    BROKER_AWAY,
+    BROKER_RECONNECTS,
+    BROKER_DROPPED,
+    BROKER_SKIPPED,
+    EPOCHS_REJECTED,
+    SHARES_WITHOUT_OWNER,
+)
+"""Metrics that only a gateway has; the first three also a feeder."""
+OF_FEEDERS = (
+    *OF_GATEWAYS[:3],
+    SHARE_OWNER,
+    LEASE_EPOCH,
+    LEASE_MISSED,
+    FENCED,
+    PUBLISHED,
+    GATEWAYS,
+    INTEREST_WITHOUT_FEED,
+    FEED_WITHOUT_INTEREST,
+)
+"""Metrics that only a feeder has; the first three also a gateway."""
+
 METRICS: tuple[Metric, ...] = tuple(each for each in globals().values() if type(each) is Metric)
 """All metrics, in the order above."""
