@@ -13,11 +13,13 @@ import typer
 
 from qcfeed.cli.context import client, examples, new_app, say
 from qcfeed.cli.credentials import TokenFile, token_source
+from qcfeed.cli.tls import TlsCa, TlsClientCert, TlsClientKey, contexts
 from qcfeed.cli.ui import formats, render
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.client import endpoint
 from qcfeed.client.cycles import Mode
 from qcfeed.client.repro import NEVER_TICKS, ModeResult, ReproPlan, ReproReport, reproduce
+from qcfeed.client.trust import Trust
 from qcfeed.control.routes import STATUS
 from qcfeed.errors import ExitStatus
 from qcfeed.formats import printable_json
@@ -132,6 +134,9 @@ def repro(
         ),
     ] = None,
     token_file: TokenFile = None,
+    tls_ca: TlsCa = None,
+    tls_client_cert: TlsClientCert = None,
+    tls_client_key: TlsClientKey = None,
     output: Annotated[
         ReproFormat,
         typer.Option("-o", "--output", help="table, wide (every column) or json (versioned)."),
@@ -147,8 +152,12 @@ def repro(
     incomplete; 0 if not.
     """
     control = client(ctx)
-    server, in_url = endpoint.parse_url(
-        url or f"ws://{control.get(STATUS, Status).listening.websocket}"
+    server, in_url = endpoint.parse_url(url or control.get(STATUS, Status).listening.quotes_url)
+    # The service of the control plane is the one that is connected to, also with a URL.
+    tls = contexts(
+        Trust(tls_ca, tls_client_cert, tls_client_key),
+        server.scheme,
+        lambda: control.get(STATUS, Status),
     )
 
     async def status() -> Status:
@@ -163,6 +172,7 @@ def repro(
         concurrency=concurrency,
         settle=settle,
         token=token,
+        tls=tls(),
     )
     with _ProgressBars() as bars:
         report = asyncio.run(reproduce(server, status, plan, bars))

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,12 +18,14 @@ import typer
 from qcfeed.cli import output_files
 from qcfeed.cli.context import client, examples, new_app, options, say
 from qcfeed.cli.credentials import TokenFile, token_source, warn_unencrypted
+from qcfeed.cli.tls import TlsCa, TlsClientCert, TlsClientKey, contexts
 from qcfeed.cli.ui.formats import age, plural
 from qcfeed.cli.watch_views import Viewer, WatchFormat, viewer
 from qcfeed.client import endpoint
 from qcfeed.client.endpoint import Endpoint
 from qcfeed.client.gaps import Gap, Repeat
 from qcfeed.client.stream import Connected, Disconnected, Event, Received, stream
+from qcfeed.client.trust import Trust
 from qcfeed.config import Config
 from qcfeed.control import routes
 from qcfeed.errors import ExitStatus, UnreachableError, UsageError
@@ -86,6 +89,9 @@ def watch(
         ),
     ] = None,
     token_file: TokenFile = None,
+    tls_ca: TlsCa = None,
+    tls_client_cert: TlsClientCert = None,
+    tls_client_key: TlsClientKey = None,
     output: Annotated[
         WatchFormat | None,
         typer.Option("-o", "--output", help="table (default on a terminal) or json (in a pipe)."),
@@ -100,8 +106,11 @@ def watch(
     """
     output_files.check(record, force=force)
     address, parsed = _watched(symbols, server)
+    own = None
     if address is None:
         address = _endpoint(ctx)
+        own = partial(client(ctx).get, routes.STATUS, Status)
+    tls = contexts(Trust(tls_ca, tls_client_cert, tls_client_key), address.scheme, own)
     token = token_source(token_file)
     warn_unencrypted(address, token())
     show = viewer(
@@ -109,7 +118,13 @@ def watch(
     )
     with show as view, _recorder(record) as write:
         done = _run(
-            _follow(stream(address, parsed, slow=slow, token=token), view, write, count, seconds)
+            _follow(
+                stream(address, parsed, slow=slow, token=token, tls=tls),
+                view,
+                write,
+                count,
+                seconds,
+            )
         )
     if not done and (count is not None or seconds is not None):
         raise typer.Exit(ExitStatus.INTERRUPTED)
@@ -142,7 +157,7 @@ def _endpoint(ctx: typer.Context) -> Endpoint:
         if given.name_a_service:
             raise
         return Endpoint("ws", _DEFAULT.host, _DEFAULT.port)
-    return endpoint.parse(f"ws://{status.listening.websocket}")
+    return endpoint.parse(status.listening.quotes_url)
 
 
 def _run(work: Coroutine[None, None, None]) -> bool:

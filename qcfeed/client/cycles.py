@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -68,6 +69,7 @@ class Cycler:
     concurrency: int
     progress: Progress
     token: str | None = field(default=None, repr=False)
+    tls: ssl.SSLContext | None = None
     retries: int = field(default=0, init=False)
     last_refusal: str = field(default="", init=False)
 
@@ -154,6 +156,7 @@ class Cycler:
             f"/quotes/{symbol}",
             receive_buffer=receive_buffer,
             token=self.token,
+            tls=self.tls,
         )
 
     async def _with_retries(self, cycle: Callable[[int], Awaitable[None]], number: int) -> None:

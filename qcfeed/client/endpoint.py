@@ -12,6 +12,13 @@ from qcfeed.model import symbol as symbols
 from qcfeed.model.symbol import Symbol
 
 _QUOTES = re.compile(r"/quotes/([^/]+)")
+_NOT_TLS = (
+    "WRONG_VERSION_NUMBER",
+    "PACKET_LENGTH_TOO_LONG",
+    "HTTP_REQUEST",
+    "RECORD_LAYER_FAILURE",
+)
+"""How OpenSSL says that the answer to its handshake was none."""
 _PORTS = {"ws": 80, "wss": 443}
 
 
@@ -78,6 +85,8 @@ def explain(error: OSError) -> str:
 
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError) and error.reason in _NOT_TLS:
+        return "it does not speak TLS: try ws:// instead of wss://"
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {error.reason or error}"
     if error.errno is not None and error.errno > 0:  # getaddrinfo's numbers are negative

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import select
 import socket
+import ssl
 import struct
 from collections import deque
 from collections.abc import Iterable
@@ -34,6 +35,7 @@ from wsproto.utilities import ProtocolError
 from qcfeed.client import refusals
 from qcfeed.client.endpoint import Endpoint, explain
 from qcfeed.client.refusals import RetryableError
+from qcfeed.client.tls_socket import TlsSocket
 from qcfeed.errors import UnreachableError
 from qcfeed.model import messages
 from qcfeed.model.json_errors import JSON_ERRORS
@@ -94,6 +96,7 @@ class RawPeer:
     def __init__(self, url: str, raw: socket.socket) -> None:
         self._url = url
         self._socket = raw
+        self._tls: TlsSocket | None = None
         self._loop = asyncio.get_running_loop()
         self._ws = WSConnection(ConnectionType.CLIENT)
         self._events: deque[Event] = deque()
@@ -107,9 +110,10 @@ class RawPeer:
         *,
         receive_buffer: int | None = None,
         token: str | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> RawPeer:
         """Connect and upgrade. ``receive_buffer``: size of the kernel's receive buffer in bytes.
-        ``token``: the API key or token to present.
+        ``token``: the API key or token to present. ``tls``: the context for a wss:// endpoint.
 
         Raises RetryableError if a retry may succeed, otherwise a QcfeedError with the server's message.
         """
@@ -119,7 +123,8 @@ class RawPeer:
         try:
             if receive_buffer is not None:  # before the connect, which announces the window
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-            await peer._upgrade(endpoint, address, path, token)
+            await peer._connect(endpoint, address, tls)
+            await peer._upgrade(endpoint, path, token)
         except OSError as error:
             raw.close()
             if error.errno in _TRANSIENT:
@@ -130,10 +135,15 @@ class RawPeer:
             raise
         return peer
 
-    async def _upgrade(
-        self, endpoint: Endpoint, address: Address, path: str, token: str | None
+    async def _connect(
+        self, endpoint: Endpoint, address: Address, tls: ssl.SSLContext | None
     ) -> None:
         await self._loop.sock_connect(self._socket, address.address)
+        if tls is not None:
+            self._tls = TlsSocket(self._socket, tls, endpoint.host)
+            await self._tls.handshake()
+
+    async def _upgrade(self, endpoint: Endpoint, path: str, token: str | None) -> None:
         headers = [] if token is None else [(b"Authorization", f"Bearer {token}".encode())]
         await self._send(Request(host=endpoint.authority, target=path, extra_headers=headers))
         answer = await self._next(AcceptConnection, RejectConnection)
@@ -218,7 +228,11 @@ class RawPeer:
 
     async def _send(self, event: Event) -> None:
         try:
-            await self._loop.sock_sendall(self._socket, self._ws.send(event))
+            data = self._ws.send(event)
+            if self._tls is None:
+                await self._loop.sock_sendall(self._socket, data)
+            else:
+                await self._tls.send(data)
         except ConnectionError as error:
             raise refusals.from_close(None, "") from error
 
@@ -236,6 +250,8 @@ class RawPeer:
     async def _read(self) -> bytes:
         # ``sock_recv`` does not wait while data is there: a flood would keep every timeout from expiring.
         await asyncio.sleep(0)
+        if self._tls is not None:
+            return await self._tls.receive()
         return await self._loop.sock_recv(self._socket, _CHUNK)
 
     async def _receive(self) -> Iterable[Event]:

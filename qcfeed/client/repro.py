@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import resource
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -80,6 +81,8 @@ class ReproPlan:
     settle: float | None = None
     token: str | None = field(default=None, repr=False)
     """The API key or token to present."""
+    tls: ssl.SSLContext | None = None
+    """The TLS context of a wss:// endpoint."""
 
     def patience(self, mode: Mode) -> float:
         """Seconds within which a service with default options must have released everything.
@@ -112,6 +115,7 @@ async def reproduce(
         concurrency=plan.concurrency,
         progress=progress,
         token=plan.token,
+        tls=plan.tls,
     )
     results = [await _ModeRun(cycler, status, plan, mode).run() for mode in plan.modes]
     return ReproReport(
@@ -131,7 +135,7 @@ def _same_service(endpoint: Endpoint, status: Status) -> None:
         raise UsageError(
             f"{endpoint} does not belong to instance {status.instance} (pid {status.pid}),"
             f" which listens on {status.listening.websocket}",
-            hint=f"`qcfeed repro ws://{status.listening.websocket}`,"
+            hint=f"`qcfeed repro {status.listening.quotes_url}`,"
             " or choose the other service: `qcfeed --instance NAME repro ...`",
         )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -70,12 +71,14 @@ async def stream(
     *,
     slow: SlowConsumerPolicy | None = None,
     token: Callable[[], str | None] = lambda: None,
+    tls: Callable[[], ssl.SSLContext | None] = lambda: None,
     draw: Callable[[], float] = random.random,
 ) -> AsyncGenerator[Event, None]:
     """Yield the events of ``symbols`` at ``server``, until the caller closes the generator.
 
     ``slow``: the slow-consumer policy; None: the server's default. ``token`` returns the API key or token to
-    present, for each connection and when the one presented expires. A Gap or Repeat precedes the quote
+    present, for each connection and when the one presented expires; ``tls`` the context for each connection,
+    None: the system's CAs are trusted. A Gap or Repeat precedes the quote
     that shows it. Quotes missed while disconnected are a Gap if the server is still in the same epoch.
     A lost connection is reopened with jittered backoff, and not before the time the server gave.
 
@@ -89,7 +92,7 @@ async def stream(
     async with _session() as session:
         while True:
             try:
-                async with aclosing(_connection(session, url, symbols, slow, token)) as events:
+                async with aclosing(_connection(session, url, symbols, slow, token, tls)) as events:
                     async for event in events:
                         # Only a message resets the backoff: a server that accepts and closes at
                         # once is retried less and less often.
@@ -146,12 +149,16 @@ async def _connection(
     symbols: Sequence[Symbol],
     slow: SlowConsumerPolicy | None,
     token: Callable[[], str | None],
+    tls: Callable[[], ssl.SSLContext | None],
 ) -> AsyncGenerator[Connected | Received, None]:
     """Run one connection; always ends by raising."""
     presented = token()
+    context = await asyncio.to_thread(tls)  # it may read files, and ask the service
     headers = {} if presented is None else {"Authorization": f"Bearer {presented}"}
     async with asyncio.timeout(CONNECT_TIMEOUT):
-        socket = await websocket.connect(session, url, headers, max_message=MAX_MESSAGE)
+        socket = await websocket.connect(
+            session, url, headers, max_message=MAX_MESSAGE, tls=context
+        )
     try:
         if slow is not None:
             await socket.send_json({"action": "slow", "policy": slow})
@@ -201,7 +208,9 @@ def _received(url: str, frame: aiohttp.WSMessage, retry_in: float) -> Received:
 def _unreachable(server: Endpoint, error: Exception) -> UnreachableError:
     hint = "start the service with `qcfeed serve`, or give its URL with --server"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        hint = "SSL_CERT_FILE=FILE names the certificates to trust; is it the right host?"
+        hint = "--tls-ca FILE names the certificates to trust; is it the right host?"
+    elif "CERTIFICATE_REQUIRED" in str(error):
+        hint = "the service demands a client certificate: --tls-client-cert FILE"
     return UnreachableError(f"cannot reach {server}: {_describe(error)}", hint=hint)
 
 

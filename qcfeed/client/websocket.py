@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -29,8 +30,11 @@ async def connect(
     headers: Mapping[str, str] | None = None,
     *,
     max_message: int = 4 * 2**20,
+    tls: ssl.SSLContext | None = None,
 ) -> WebSocket:
     """Connect and upgrade, with further ``headers``. ``max_message``: bytes; a longer message is an ERROR.
+
+    ``tls``: for wss://; None: aiohttp's own, which trusts the system's CAs.
 
     Raises aiohttp.ClientError, and whatever the session's middlewares raise.
     """
@@ -40,6 +44,7 @@ async def connect(
         heartbeat=HEARTBEAT,
         autoclose=False,
         max_msg_size=max_message,
+        ssl=True if tls is None else tls,
         timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_TIMEOUT),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,15 +49,17 @@ class Session(requests.Session):
         return response
 
 
+CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+"""Variables that name the certificates to trust, in this order; requests knows the first two."""
+
+
 def session(config: PrometheusConfig, url: str) -> Session:
     """A session with its certificates and proxies. Raises ConfigError if a file cannot be read."""
     made = Session()
     made.hooks["response"].append(_drop_redirect_body)
     made.trust_env = False
     made.proxies.update(get_environ_proxies(url))
-    made.verify = True
-    if config.prometheus_ca:
-        made.verify = str(_existing(config.prometheus_ca, "--prometheus-ca"))
+    made.verify = _trusted(config)
     if config.prometheus_cert:
         made.cert = str(_existing(config.prometheus_cert, "--prometheus-cert"))
         if config.prometheus_key:
@@ -66,6 +69,16 @@ def session(config: PrometheusConfig, url: str) -> Session:
         made.verify = False
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     return made
+
+
+def _trusted(config: PrometheusConfig) -> str | bool:
+    """The certificates to trust: of the option, of a variable, or those that requests comes with."""
+    if config.prometheus_ca:
+        return str(_existing(config.prometheus_ca, "--prometheus-ca"))
+    for variable in CA_VARIABLES:
+        if named := os.environ.get(variable):
+            return str(_existing(named, f"${variable}"))
+    return True
 
 
 def _drop_redirect_body(response: requests.Response, **_: Any) -> None:

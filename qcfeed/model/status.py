@@ -41,6 +41,8 @@ class TlsListening(msgspec.Struct, kw_only=True):
     """When it expires."""
     sha256: str
     """Its fingerprint, in hexadecimal."""
+    certificate: str
+    """The certificate itself (PEM), for clients on this machine."""
     client_certificates: bool
     """Whether clients must have a certificate (``--tls-client-ca``)."""
     problem: str | None = None

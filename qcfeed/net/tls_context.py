@@ -58,6 +58,7 @@ class Identity:
     not_after: float
     sha256: str
     """The certificate's fingerprint, in hexadecimal."""
+    pem: str
 
 
 def load(paths: TlsFiles, now: float) -> Identity:
@@ -72,7 +73,8 @@ def load(paths: TlsFiles, now: float) -> Identity:
     _check_dates(paths.cert, not_before, not_after, now)
     if paths.client_ca is not None:
         _require_clients(context, paths.client_ca)
-    return Identity(context, tuple(_names(found)), not_after, hashlib.sha256(leaf).hexdigest())
+    pem = ssl.DER_cert_to_PEM_cert(leaf)
+    return Identity(context, tuple(_names(found)), not_after, hashlib.sha256(leaf).hexdigest(), pem)
 
 
 def _context(paths: TlsFiles) -> ssl.SSLContext:

@@ -123,5 +123,6 @@ def _describe(identity: Identity, files: TlsFiles) -> TlsListening:
         names=list(identity.names),
         not_after=datetime.fromtimestamp(identity.not_after, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         sha256=identity.sha256,
+        certificate=identity.pem,
         client_certificates=files.client_ca is not None,
     )

@@ -493,7 +493,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return of_localhost(tmp_path_factory.mktemp("tls"))
 
 
-def test_tls_is_checked_against_the_certificates_named(qcfeed_: Call, certificate: Path) -> None:
+def test_tls_is_checked_against_the_certificates_named(
+    qcfeed_: Call, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import ssl
 
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -502,6 +504,11 @@ def test_tls_is_checked_against_the_certificates_named(qcfeed_: Call, certificat
     with serving(lambda _, __: [empty], tls=tls) as url:
         unknown = qcfeed_("growth", "--prometheus", url)
         known = qcfeed_("growth", "--prometheus", url, "--prometheus-ca", str(certificate))
+        variables = []
+        for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+            with monkeypatch.context() as environment:
+                environment.setenv(variable, str(certificate))
+                variables.append(qcfeed_("growth", "--prometheus", url))
         careless = qcfeed_("growth", "--prometheus", url, "--prometheus-insecure")
         tls.verify_mode = ssl.CERT_REQUIRED
         tls.load_verify_locations(certificate)
@@ -511,7 +518,7 @@ def test_tls_is_checked_against_the_certificates_named(qcfeed_: Call, certificat
     assert unknown.status == 3
     assert "no trusted connection" in unknown.err
     assert "--prometheus-ca" in unknown.err
-    for left in (known, careless, shown):
+    for left in (known, *variables, careless, shown):
         assert "no samples of a qcfeed service" in left.err
     assert hidden.status == 3
     assert "no samples" not in hidden.err

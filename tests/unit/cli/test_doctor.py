@@ -109,7 +109,7 @@ async def test_the_certificate_in_use_is_judged(
 ) -> None:
     end = datetime.now(UTC) + timedelta(days=days)
     tls = TlsListening(
-        names=["quotes.example"], not_after=end.strftime("%Y-%m-%dT%H:%M:%SZ"), sha256="00",
+        names=["quotes.example"], not_after=end.strftime("%Y-%m-%dT%H:%M:%SZ"), sha256="00", certificate="",
         client_certificates=False, problem=problem,
     )  # fmt: skip
     listening = Listening(websocket="127.0.0.1:1", admin="127.0.0.1:1", control="", tls=tls)
