@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from qcfeed.cli.ui.times import resolve
+from qcfeed.metrics.prometheus_access import CA_VARIABLES
 from tests.support import incident, loopback_http
 from tests.support.certificate import of_localhost
 from tests.support.loopback_http import DRIPS, PAUSE, reply, serving, success
@@ -505,8 +506,10 @@ def test_tls_is_checked_against_the_certificates_named(
         unknown = qcfeed_("growth", "--prometheus", url)
         known = qcfeed_("growth", "--prometheus", url, "--prometheus-ca", str(certificate))
         variables = []
-        for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        for variable in CA_VARIABLES:
             with monkeypatch.context() as environment:
+                for other in CA_VARIABLES:
+                    environment.delenv(other, raising=False)
                 environment.setenv(variable, str(certificate))
                 variables.append(qcfeed_("growth", "--prometheus", url))
         careless = qcfeed_("growth", "--prometheus", url, "--prometheus-insecure")
