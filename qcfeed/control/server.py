@@ -248,14 +248,14 @@ def _start_thread(main: Callable[[Ready], Coroutine[Any, Any, None]]) -> Stop:
 
 
 def _check_descriptors() -> None:
-    """Raise StartError unless an event loop can open its three descriptors.
+    """Raise StartError unless an event loop can open its three descriptors, and its listeners one each.
 
     asyncio leaves a loop that could not open all of them half made, and it prints a traceback when it is freed.
     """
     opened: tuple[int, ...] = ()
     try:
-        opened += os.pipe()
-        opened += os.pipe()
+        for _ in range(3):
+            opened += os.pipe()
     except OSError as error:
         raise StartError(
             f"the control plane could not start: {error.strerror}",

@@ -39,6 +39,7 @@ _MAX_ERROR = 500
 _MAX_WARNINGS = 10
 _LATEST = 253_402_300_800.0
 """The year 10,000 in Unix seconds: later times have no date."""
+_MAX_REASON = 200
 _UNEXPECTED = (KeyError, TypeError, ValueError, *JSON_ERRORS)
 """What a body raises that is not of the expected form."""
 
@@ -229,7 +230,8 @@ class Prometheus:
             )
         if isinstance(error, _UNEXPECTED):
             return PrometheusError(
-                f"{self.url} does not answer like Prometheus: {type(error).__name__}"
+                f"{self.url} does not answer like Prometheus: {printable(str(error)[:_MAX_REASON])}",
+                hint=f"what does it say? try: curl {self.url}/api/v1/status/buildinfo",
             )
         return error
 

@@ -1,4 +1,4 @@
-"""Limits and reads the kernel's send buffer of a connection."""
+"""Limits and reads the kernel's buffers of a connection."""
 
 from __future__ import annotations
 
@@ -29,13 +29,22 @@ def send_queue(sock: socket.SocketType | None) -> int | None:
     None for a closed socket, and on systems other than Linux. Costs one system call; callable from
     any thread.
     """
+    return _ask(sock, "TIOCOUTQ")
+
+
+def receive_queue(sock: socket.SocketType | None) -> int | None:
+    """Bytes received that nobody has read yet (SIOCINQ, tcp(7)); otherwise like ``send_queue``."""
+    return _ask(sock, "FIONREAD")
+
+
+def _ask(sock: socket.SocketType | None, request: str) -> int | None:
     if sys.platform != "linux" or sock is None:
         return None
     import fcntl
     import termios
 
     try:
-        answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(_INT.size))
+        answer = fcntl.ioctl(sock.fileno(), getattr(termios, request), bytes(_INT.size))
     except (OSError, ValueError):  # another thread has closed it
         return None
     return int(_INT.unpack(answer)[0])

@@ -193,7 +193,7 @@ class Gateway:
     def on_accepted(self, pending: PendingConnection) -> None:
         """A socket was accepted."""
         self.pending[pending] = None
-        if self.files > sum(self.capacity):
+        if self.files > sum(self.capacity) and not self._make_room(pending):
             self.count_refusal("connection_limit")
             pending.abort()
         elif self.draining:  # accepted in the turn in which the drain started
@@ -201,6 +201,19 @@ class Gateway:
         # The client behind a proxy is known with the request head.
         elif not self.checks.proxies.trusts(pending.address[0]):
             self._enter(pending)
+
+    def _make_room(self, newcomer: PendingConnection) -> bool:
+        """End the oldest connection that has sent no request; False if there is none.
+
+        So silent connections cannot lock out clients that send a request.
+        """
+        silent = (each for each in self.pending if each.is_silent and each is not newcomer)
+        oldest = next(silent, None)
+        if oldest is None:
+            return False
+        self.count_refusal("evicted")
+        oldest.abort()
+        return True
 
     def _enter(self, pending: PendingConnection) -> None:
         """Count the connection of a client; above its limits it gets an answer, or a reset at once."""
@@ -277,7 +290,7 @@ class Gateway:
             return refusal
         # After the request itself: a bad request gets the same answer on a full service. The rate
         # comes last, because it takes a token.
-        refusal = self._check_capacity()
+        refusal = self._check_capacity(pending)
         if refusal is not None:
             return refusal
         # Before the symbol: a stranger must not learn which ones there are.
@@ -294,11 +307,12 @@ class Gateway:
             return refusal
         return decision if session is None else decision._replace(session=session)
 
-    def _check_capacity(self) -> Refusal | None:
+    def _check_capacity(self, pending: PendingConnection) -> Refusal | None:
         if self.draining:
             return _unavailable("draining", "the service is shutting down; try again shortly")
-        if self.files > self.capacity.connections:
-            limit = self.capacity.connections
+        limit = self.capacity.connections
+        # The first condition comes first: no other connection ends for one that is refused.
+        if len(self.connections) >= limit or (self.files > limit and not self._make_room(pending)):
             return _unavailable("connection_limit", f"the limit of {limit} connections is reached")
         return None
 

@@ -12,6 +12,7 @@ from typing import cast
 
 from qcfeed.access.client_address import Address, client_of, join_host_port
 from qcfeed.access.client_limits import ClientUsage
+from qcfeed.net import kernel_buffers
 from qcfeed.net.tls_transport import HandshakeFailure
 from qcfeed.net.transport import Transport
 from qcfeed.ws.hosts import PendingHost
@@ -20,6 +21,9 @@ from qcfeed.ws.request_head import Head, HeadReader
 
 HEAD_TIMEOUT = 5.0
 """Seconds a client has to complete its request head, and to disconnect after a refusal."""
+
+SILENT_AFTER = 1.0
+"""Seconds after which a connection without a request counts as silent, and may be ended to make room."""
 
 NOT_FOUND = Refusal(
     HTTPStatus.NOT_FOUND, "not_found", "this port serves only /quotes/{symbol} and /stream"
@@ -71,6 +75,17 @@ class PendingConnection(asyncio.Protocol):
     def client(self) -> str:
         """The client that the address belongs to (client_address.py)."""
         return client_of(self.address[0])
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the request head has been missing for longer than it takes to arrive."""
+        accepted_at = self.deadline - HEAD_TIMEOUT
+        if self._refused or self.transport.is_closing():
+            return False
+        if self._host.now() - accepted_at < SILENT_AFTER:
+            return False
+        # In a burst it is us who have not read yet.
+        return not kernel_buffers.receive_queue(self.transport.get_extra_info("socket"))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("Transport", transport)

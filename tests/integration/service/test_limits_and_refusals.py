@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from qcfeed.server import capacity
+from qcfeed.ws import pending
 from tests.integration.service.conftest import Start
 from tests.support.raw_websocket import RawClient, collect, head
 from tests.support.running_service import until
@@ -77,16 +78,37 @@ async def test_far_above_the_limit_connections_are_reset_without_a_response(
 ) -> None:
     monkeypatch.setattr(capacity, "REFUSAL_SLOTS", 3)
     running = await start(max_connections=1)
-    silent = [await RawClient.connect(running.port) for _ in range(4)]
-    await until(lambda: running.service.gateway.sockets == 4, "four have come")
-    try:
-        async with await RawClient.connect(running.port) as fifth:
-            end = await fifth.ended()
-    except ConnectionResetError:  # before it knew that it was connected
-        end = "reset"
-    assert end == "reset"
-    for client in silent:
-        await client.leave()
+    async with await running.client():
+        refused = [await RawClient.connect(running.port) for _ in range(3)]
+        for client in refused:
+            client.send(head())
+            assert (await client.response()).status == 503
+        assert running.service.gateway.sockets == 4
+        try:
+            async with await RawClient.connect(running.port) as fifth:
+                end = await fifth.ended()
+        except ConnectionResetError:  # before it knew that it was connected
+            end = "reset"
+        assert end == "reset"
+        for client in refused:
+            await client.leave()
     await running.balanced()
     async with await running.client() as client:
         await client.message("quote")
+
+
+async def test_silent_connections_do_not_lock_out_subscribers(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capacity, "REFUSAL_SLOTS", 3)
+    monkeypatch.setattr(pending, "SILENT_AFTER", 0.0)
+    running = await start(max_connections=2)
+    silent = [await RawClient.connect(running.port) for _ in range(20)]
+    async with await running.client() as first, await running.client() as second:
+        await first.message("quote")
+        await second.message("quote")
+        assert running.service.gateway.sockets <= 5
+    assert running.service.gateway.refused["evicted"] >= 15
+    for client in silent:
+        await client.leave()
+    await running.balanced()
