@@ -66,6 +66,10 @@ async def _running(*command: str, port: int, log: Path) -> AsyncIterator[None]:
             await process.wait()
 
 
+def _make_private(key: Path) -> None:
+    key.chmod(0o600)
+
+
 def _opened(log: Path) -> BinaryIO:
     return log.open("wb")
 
@@ -108,7 +112,9 @@ async def _nginx(running: Running, pem: Path) -> AsyncIterator[int]:
 
 
 @contextlib.asynccontextmanager
-async def _haproxy(running: Running, pem: Path, change: str = "") -> AsyncIterator[int]:
+async def _haproxy(
+    running: Running, pem: Path, change: str = "", *, passes_tls: bool = False
+) -> AsyncIterator[int]:
     with _free_port() as port:
         settings = pem.parent / "haproxy.cfg"
         text = (
@@ -117,6 +123,8 @@ async def _haproxy(running: Running, pem: Path, change: str = "") -> AsyncIterat
             .replace("/etc/ssl/quotes.pem", str(pem))
             .replace("127.0.0.1:8006", f"127.0.0.1:{running.port}")
         )
+        if passes_tls:  # TLS ends in the service: the header comes before it
+            text = re.sub(r" ssl crt \S+", "", text)
         settings.write_text(text.replace("send-proxy-v2", change) if change else text)
         command = ("haproxy", "-db", "-f", str(settings))
         async with _running(*command, port=port, log=pem.parent / "haproxy.log"):
@@ -175,4 +183,19 @@ async def test_haproxy_names_the_client_in_the_proxy_protocol(
         assert await _quote_through(port, running, pem, Origin=own) == [SOURCE]
     # HAProxy's own health checks begin with the header too.
     assert not running.service.gateway.refused["proxy_header"]
+    await running.balanced()
+
+
+@daemon.needs("haproxy")
+async def test_the_header_comes_before_tls_that_ends_in_the_service(
+    start: Start, pem: Path
+) -> None:
+    _make_private(pem)
+    running = await start(
+        trusted_proxy="127.0.0.1", proxy_protocol=True, tls_cert=str(pem), tls_key=str(pem)
+    )
+    running.remember_residents()  # the task that follows the certificate's files
+    async with _haproxy(running, pem, passes_tls=True) as port:
+        own = f"https://localhost:{port}"
+        assert await _quote_through(port, running, pem, Origin=own) == [SOURCE]
     await running.balanced()
