@@ -16,6 +16,7 @@ from qcfeed.access.client_limits import ClientUsage, Excess
 from qcfeed.access.rate_limit import TokenBucket
 from qcfeed.access.request_throttle import FRAME_COST, RequestThrottle
 from qcfeed.config import Config
+from qcfeed.errors import UnknownSymbolError
 from qcfeed.feed.subscriber import Subscriber
 from qcfeed.model.messages import CloseCode, GoingAway
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
@@ -199,7 +200,7 @@ class Gateway:
         elif self.draining:  # accepted in the turn in which the drain started
             pending.abort()
         # The client behind a proxy is known with the request head.
-        elif not self.checks.proxies.trusts(pending.address[0]):
+        elif not (self.checks.proxies and self.checks.proxies.trusts(pending.address[0])):
             self._enter(pending)
 
     def _make_room(self, newcomer: PendingConnection) -> bool:
@@ -317,9 +318,10 @@ class Gateway:
         return None
 
     def _check_only_symbol(self, pending: PendingConnection, symbol: Symbol) -> Refusal | None:
-        if not self.hub.upstream.knows(symbol):
-            return Refusal(HTTPStatus.NOT_FOUND, "unknown_symbol", f"unknown symbol {symbol}")
-        excess = self.check_subscription(pending.clients, symbol)
+        try:
+            excess = self.check_subscription(pending.clients, symbol)
+        except UnknownSymbolError as error:
+            return Refusal(HTTPStatus.NOT_FOUND, error.code, f"unknown symbol {symbol}")
         return None if excess is None else clients.refusal(excess)
 
     def check_subscription(

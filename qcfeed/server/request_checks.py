@@ -23,6 +23,8 @@ class RequestChecks:
         self.proxies = TrustedProxies(trusted_proxies.parse_networks(config.trusted_proxy))
         self._origins = browser_origin.parse_list(config.allow_origin)
         self._hosts = browser_origin.parse_list(config.allow_host)
+        self._allowed_host: bytes | None = None
+        """The Host that was allowed last: mostly the next one is the same."""
 
     def bind(self, host: str) -> None:
         """The port is bound to this address."""
@@ -30,7 +32,7 @@ class RequestChecks:
 
     def locate(self, peer: tuple[str, int], headers: Mapping[bytes, bytes]) -> Origin | Refusal:
         """The client of a request that came from ``peer``. Header names are lower-cased."""
-        found = self.proxies.origin(peer, headers)
+        found = self.proxies.origin(peer, headers) if self.proxies else Origin(*peer)
         if found is not None:
             return found
         return Refusal(
@@ -42,16 +44,13 @@ class RequestChecks:
 
     def check(self, headers: Mapping[bytes, bytes], seen: Origin) -> Refusal | None:
         """Check Host and Origin. ``seen``: what trusted proxies tell about the request."""
-        host = headers.get(b"host", b"").decode("latin-1")
-        if (self.loopback or self._hosts) and not browser_origin.allows_host(host, self._hosts):
-            return _forbidden(
-                "foreign_host",
-                f"this service does not answer to Host {host[:100]!r}",
-                "--allow-host NAME allows it",
-            )
+        given = headers.get(b"host", b"")
+        if given != self._allowed_host and (refusal := self._check_host(given)):
+            return refusal
         origin = headers.get(b"origin")
         if origin is None:
             return None
+        host = given.decode("latin-1")
         page = origin.decode("latin-1")
         reached = seen.requested_host or host
         if browser_origin.allows_origin(page, reached, seen.scheme, self._origins):
@@ -61,6 +60,17 @@ class RequestChecks:
             f"web pages of {page[:100]!r} may not connect",
             "--allow-origin ORIGIN allows them",
         )
+
+    def _check_host(self, given: bytes) -> Refusal | None:
+        host = given.decode("latin-1")
+        if (self.loopback or self._hosts) and not browser_origin.allows_host(host, self._hosts):
+            return _forbidden(
+                "foreign_host",
+                f"this service does not answer to Host {host[:100]!r}",
+                "--allow-host NAME allows it",
+            )
+        self._allowed_host = given
+        return None
 
 
 def _forbidden(code: str, why: str, hint: str) -> Refusal:
