@@ -1,4 +1,4 @@
-"""Readers of what authenticates a subscriber: files of keys, signing keys and key sets, tokens, claims."""
+"""Readers of what says who a subscriber is: keys, tokens and claims, and what proxies and browsers send."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import hmac
 
 import msgspec
 
-from qcfeed.access import keys, signing_keys
+from qcfeed.access import browser_origin, keys, proxy_protocol, signing_keys, trusted_proxies
 from qcfeed.access.client_address import client_of
 from qcfeed.access.denial import Denied
 from qcfeed.access.tokens import TokenRules, TokenVerifier
@@ -60,3 +60,36 @@ def _encoded(raw: bytes) -> bytes:
 
 def client_address(raw: bytes) -> None:
     client_of(text_of(raw))
+
+
+def proxy_header(raw: bytes) -> None:
+    """The header of the PROXY protocol, and every beginning of it, as the network may deliver it."""
+    whole = proxy_protocol.parse(raw)
+    for end in range(0, min(len(raw), proxy_protocol.MAX_V1), 7):
+        proxy_protocol.parse(raw[:end])
+    assert whole.size <= len(raw)
+
+
+def forwarded(raw: bytes) -> None:
+    """Lines of headers that a trusted proxy passes on."""
+    pairs = (line.partition(b": ") for line in raw.split(b"\n"))
+    headers = {name.lower(): value for name, _, value in pairs}
+    _proxies().origin(("127.0.0.1", 1), headers)
+
+
+@functools.cache
+def _proxies() -> trusted_proxies.TrustedProxies:
+    return trusted_proxies.TrustedProxies(trusted_proxies.parse_networks("127.0.0.0/8, ::1"))
+
+
+def networks(raw: bytes) -> None:
+    trusted_proxies.parse_networks(text_of(raw))
+
+
+def browser(raw: bytes) -> None:
+    """An Origin and a Host, as headers and as options."""
+    origin, _, host = raw.decode("latin-1").partition("\n")
+    allowed = browser_origin.parse_list(host)
+    browser_origin.is_origin(origin)
+    browser_origin.allows_origin(origin, host, "https", allowed)
+    browser_origin.allows_host(host, allowed)

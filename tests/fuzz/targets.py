@@ -232,6 +232,12 @@ TARGETS = {
             calls=500),
         Target("token", access.token, (Denied,), ("eyJhbGciOiJIUzI1NiJ9.", ".", "e30")),
         Target("claims", access.claims, (Denied,), ('"exp":2000000000', '"aud":"qcfeed"', '"symbols":["BTC-*"]', '"nbf":', "1e999", "NaN")),
+        Target("proxy_header", access.proxy_header, words=(
+            "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", "PROXY UNKNOWN\r\n", "\r\n\r\n\x00\r\nQUIT\n")),
+        Target("forwarded", access.forwarded, words=(
+            "Forwarded: ", 'for="[2001:db8::1]:80"', "for=192.0.2.1;proto=https", "X-Forwarded-For: ", "127.0.0.1, ")),
+        Target("networks", access.networks, (ValueError,), ("10.0.0.0/8", "::1", "/", ", ")),
+        Target("browser", access.browser, words=("https://example.org", ":443", "localhost", "[::1]", "null", "*")),
         Target("client_address", access.client_address, (ValueError,), ("::ffff:1.2.3.4", "fe80::1%eth0", "2001:db8::")),
         Target("control_answer", control.answer, (QcfeedError,), (
             "HTTP/1.0 200 OK\r\n", "Content-Length: ", "\r\n\r\n", '{"schema":"qcfeed.tasks.snapshot/3"}', '{"code":"x","message":"y"}'), memory=KIB),
