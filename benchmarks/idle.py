@@ -4,7 +4,7 @@
     python -m benchmarks.idle --subscribers 19500 --processes 1   # one process, up to its file limit
 
 Each process may open only so many files (`ulimit -Hn`), and each client address has only so many ephemeral
-ports: servers and readers are as many processes, and each reader has a loopback address of its own.
+ports: so there are several servers, and several processes of readers, each at a loopback address of its own.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from benchmarks.fanout.processes import PATIENCE, Readers, allow_many_files
 
 _SERVER = "benchmarks.fanout.servers.behind_one_port"
 _SOURCES = "127.0.1.{}"
+_PER_SOURCE = 8_000
+"""Connections from one address. Beyond 14,000, half of the ephemeral ports, the kernel scans them for each one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,8 @@ def measure(subscribers: int, processes: int, seconds: float, settle: float = 5.
         before, kernel_before = _resident(servers), _kernel()
         with contextlib.ExitStack() as stack:
             program = building.build("readers", Path(name))
-            counts = [(subscribers + number) // processes for number in range(processes)]
+            groups = -(-subscribers // _PER_SOURCE)
+            counts = [(subscribers + number) // groups for number in range(groups)]
             readers = []
             for number, count in enumerate(counts, 1):
                 began = time.monotonic()
@@ -69,7 +72,7 @@ def measure(subscribers: int, processes: int, seconds: float, settle: float = 5.
             time.sleep(settle)
             grown, kernel_grown = _resident(servers) - before, _kernel() - kernel_before
             used, began = _cpu(servers), time.monotonic()
-            with ThreadPoolExecutor(processes) as threads:
+            with ThreadPoolExecutor(groups) as threads:
                 answers = list(
                     threads.map(lambda each: each.ask(f"measure {seconds:g}", seconds), readers)
                 )

@@ -10,11 +10,13 @@ import aiohttp
 from qcfeed.client import websocket
 
 AGENT = "watch"
+LARGEST = 2**25
+"""Bytes of the largest message; the suite sends 16 MiB."""
 _MESSAGES = (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY)
 
 
 async def _echo(session: aiohttp.ClientSession, url: str) -> None:
-    async with await websocket.connect(session, url) as socket:
+    async with await websocket.connect(session, url, max_message=LARGEST) as socket:
         while (message := await websocket.receive(socket)).type in _MESSAGES:
             if message.type is aiohttp.WSMsgType.TEXT:
                 await socket.send_str(message.data)
