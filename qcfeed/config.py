@@ -471,6 +471,14 @@ class NatsConfig:
         None, "Private key of the client certificate for NATS (PEM).", metavar="FILE"
     )
 
+    nats_operators: str = _option(
+        "read",
+        "What `qcfeed --cluster` may do with this instance over NATS: nothing, read (status, feeds,"
+        " subscribers, tasks, orphans) or act (also reap and cancel). Give act only if the NATS server"
+        " lets nobody but operators publish on qc.ops.",
+        choices=("nothing", "read", "act"),
+    )
+
     def __post_init__(self) -> None:
         check(self)
         ways = {
@@ -484,6 +492,18 @@ class NatsConfig:
             raise ConfigError(f"give one way to log in to NATS, not {' and '.join(given)}")
         if self.nats_key and not self.nats_cert:
             raise ConfigError("--nats-key needs --nats-cert, the certificate it belongs to")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterConfig:
+    """Whom ``qcfeed --cluster`` asks. It logs in to NATS as NatsConfig says."""
+
+    cluster_servers: str | None = _option(
+        None,
+        "NATS servers of the cluster that `qcfeed --cluster` asks, for example nats://HOST:4222. Default:"
+        " the instances on this machine.",
+        metavar="URL",
+    )
 
 
 def options(group: type[DataclassInstance] = Config) -> list[Option]:
@@ -501,5 +521,6 @@ GROUPS: tuple[type[DataclassInstance], ...] = (
     PrometheusConfig,
     FeederConfig,
     NatsConfig,
+    ClusterConfig,
 )
 """The option groups, which share one configuration file and one environment."""

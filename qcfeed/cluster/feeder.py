@@ -56,6 +56,8 @@ class Feeder:
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self.closed = False
         self._urls = addresses.parse(config.to, "--to")
+        self.urls = tuple(self._urls)
+        """Its NATS servers."""
         self.servers = addresses.short_name(self._urls)
         self._config = config
         self._nats = nats

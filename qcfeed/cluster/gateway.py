@@ -60,6 +60,8 @@ class NatsUpstream(Upstream):
         self.gateway = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(2)}"
         """This gateway's name in its answers to owners."""
         self.closed = False
+        self.urls = tuple(urls)
+        """Its NATS servers."""
         self._urls = list(urls)
         self._config = config
         self._owners = HeardOwners()

@@ -161,16 +161,19 @@ class ControlClient:
         )
 
     def _refusal(self, status: int, raw: bytes) -> QcfeedError:
-        try:
-            failure = msgspec.json.decode(raw, type=ErrorAnswer)
-        except JSON_ERRORS:
-            return self._stranger(f"HTTP status {status}")
-        error = errors_by_code().get(failure.code, ServiceBugError)(
-            failure.message, hint=failure.hint
-        )
-        for line in failure.loop_stack:
-            error.add_note(line)
-        return error
+        return refusal(raw) or self._stranger(f"HTTP status {status}")
+
+
+def refusal(raw: bytes) -> QcfeedError | None:
+    """The error that a control plane answered with; None if ``raw`` is none."""
+    try:
+        failure = msgspec.json.decode(raw, type=ErrorAnswer)
+    except JSON_ERRORS:
+        return None
+    error = errors_by_code().get(failure.code, ServiceBugError)(failure.message, hint=failure.hint)
+    for line in failure.loop_stack:
+        error.add_note(line)
+    return error
 
 
 def errors_by_code(root: type[QcfeedError] = QcfeedError) -> dict[str, type[QcfeedError]]:

@@ -24,6 +24,7 @@ from typing import Any
 from aiohttp import web
 
 from qcfeed.control import auth, paths, peers
+from qcfeed.control import companion as companions
 from qcfeed.control.actions import Actions
 from qcfeed.control.audit import AuditLog, Caller
 from qcfeed.control.dispatch import Dispatcher, refused
@@ -74,7 +75,8 @@ class ControlServer:
 
     ``loop``: the watched loop, in which actions run; ``watch`` measures it. ``listen``: host and port; ``port``
     is the actual port and ``tcp`` both, as in a URL. ``token``: the file of the bearer token.
-    ``action_grace``: seconds that the watched loop has to start an action.
+    ``action_grace``: seconds that the watched loop has to start an action. ``companion``: takes requests that
+    come another way, too.
     """
 
     def __init__(
@@ -89,12 +91,14 @@ class ControlServer:
         listen: tuple[str, int] | None = None,
         token: Path | None = None,
         action_grace: float = 2.0,
+        companion: companions.Companion | None = None,
     ) -> None:
         self.instance = instance
         self.socket = socket
         self.port: int | None = None
         self.tcp: str | None = None
         self._routes = routes
+        self._companion = companion
         self._watched = loop
         self._watch = watch
         self._audit = audit
@@ -184,6 +188,7 @@ class ControlServer:
                 stack.push_async_callback(runner.cleanup)
                 stack.callback((await _serve(runner, connections, sock, reserve)).close)
             stack.push_async_callback(actions.close)
+            await stack.enter_async_context(companions.running(self._companion, dispatcher.reply))
             ready.set_result(partial(loop.call_soon_threadsafe, stopping.set))
             await stopping.wait()
 

@@ -16,10 +16,12 @@ from aiohttp import web
 
 from qcfeed.cluster.feeder import Feeder
 from qcfeed.cluster.gateway import NatsUpstream
+from qcfeed.cluster.responder import Responder
 from qcfeed.config import Config, FeederConfig, NatsConfig
 from qcfeed.contrib import aiomonitor
 from qcfeed.control import paths
 from qcfeed.control.audit import AuditLog
+from qcfeed.control.companion import Companion
 from qcfeed.control.handlers import findings, history, report, tasks
 from qcfeed.control.recent_log import RecentLog
 from qcfeed.control.server import ControlServer
@@ -250,6 +252,7 @@ class Service:
             loop=self._loop,
             watch=self.watch,
             audit=audit,
+            companion=self._responder(instance),
             listen=None if where is None else listen.parse_address(where, "--control-listen"),
         )
         server.start()
@@ -258,6 +261,14 @@ class Service:
         parts.push_async_callback(asyncio.to_thread, server.stop)
         self.listening.control = str(path)
         self.listening.control_tcp = server.tcp
+
+    def _responder(self, instance: str) -> Companion | None:
+        """What answers `qcfeed --cluster` over NATS, if this service uses NATS."""
+        part = self.feeder or self._gateway_upstream
+        if part is None or self._nats.nats_operators == "nothing":
+            return None
+        feeds = self.feeder is not None
+        return Responder(part.urls, self._nats, instance, remembers=feeds).run
 
     def _start_monitor(self, parts: contextlib.AsyncExitStack) -> None:
         try:

@@ -9,11 +9,18 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import msgspec
 import typer
 
+from qcfeed import config_loading
 from qcfeed.cli.context import options, say
+from qcfeed.cluster import servers
+from qcfeed.cluster.asker import Asker, Gathered
+from qcfeed.cluster.core import operations
+from qcfeed.cluster.core.operations import Request
+from qcfeed.config import ClusterConfig, NatsConfig
 from qcfeed.control import paths
-from qcfeed.control.client import ControlClient
+from qcfeed.control.client import ControlClient, refusal
+from qcfeed.control.connection import OK
 from qcfeed.control.paths import Address
-from qcfeed.errors import NotFoundError, QcfeedError, UnreachableError
+from qcfeed.errors import NotFoundError, QcfeedError, TimedOutError, UnreachableError, UsageError
 from qcfeed.model.answer import Answer
 from qcfeed.model.cluster_answers import ClusterAnswers, MemberAnswer, Unanswered
 
@@ -87,6 +94,32 @@ class LocalMembers:
             return Reply(name, error=error)
 
 
+class NatsMembers:
+    """The instances on NATS servers."""
+
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
+
+    def ask(self, path: str, params: dict[str, Any]) -> Sequence[Reply]:
+        return _replies(self._asker.ask(Request(path, operations.text_params(params))))
+
+    def act(self, member: str, path: str, body: msgspec.Struct) -> Reply:
+        request = Request(path, body=msgspec.Raw(msgspec.json.encode(body)))
+        return _replies(self._asker.act(member, request))[0]
+
+
+def _replies(gathered: Gathered) -> list[Reply]:
+    answered = [_reply(member, *answer) for member, answer in gathered.answers.items()]
+    silent = [Reply(member, error=TimedOutError(why)) for member, why in gathered.silent.items()]
+    return sorted(answered + silent, key=lambda reply: reply.member)
+
+
+def _reply(member: str, status: int, raw: bytes) -> Reply:
+    if status == OK:
+        return Reply(member, raw)
+    return Reply(member, error=refusal(raw) or UnreachableError(f"it answered with {status}"))
+
+
 class Answers(Generic[AnyAnswer]):
     """The answers of all members to one request, decoded; programs without feeds are left out."""
 
@@ -131,7 +164,17 @@ class Answers(Generic[AnyAnswer]):
 def members(ctx: typer.Context) -> Members:
     """The instances that the global options name."""
     given = options(ctx)
-    return LocalMembers(given.instance, given.timeout)
+    where = config_loading.load_group(ClusterConfig, {}, file=given.config).config.cluster_servers
+    if where is None:
+        return LocalMembers(given.instance, given.timeout)
+    if given.instance is not None:
+        raise UsageError(
+            f"--instance is of this machine, and --cluster asks {where}",
+            hint="omit --instance, or unset cluster_servers",
+        )
+    urls = servers.parse(where, "cluster_servers")
+    config = config_loading.load_group(NatsConfig, {}, file=given.config).config
+    return NatsMembers(Asker(urls, config, given.timeout))
 
 
 def ask(ctx: typer.Context, path: str, kind: type[AnyAnswer], **params: Any) -> Answers[AnyAnswer]:

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from qcfeed.cli.main import load
+from qcfeed.cluster.core import operations
 from qcfeed.config import all_options
 from qcfeed.metrics.catalog.metrics import CONNECTIONS
 from tests.support.patience import PATIENCE
@@ -183,6 +184,7 @@ def test_the_password_is_one_secret_everywhere() -> None:
     assert told == [{"name": SECRET, "key": "password"}] * 3
     head = (KUBERNETES / "kustomization.yaml").read_text()
     assert f"create secret generic {SECRET} --from-literal=password=" in head
+    assert "--from-literal=operator=" in head
     user = values["config"]["merge"]["authorization"]["users"][0]["user"]
     assert user == named("ConfigMap", "qcfeed")["data"]["QCFEED_NATS_USER"]
 
@@ -191,6 +193,18 @@ def test_the_feeders_leases_have_a_copy_on_every_nats_server() -> None:
     values = yaml.safe_load((KUBERNETES / "nats-values.yaml").read_text())
     args = container(named("Deployment", "qcfeed-feeder"))["args"]
     assert args[args.index("--lease-replicas") + 1] == str(values["config"]["cluster"]["replicas"])
+
+
+def test_only_operators_may_ask_all_instances_and_have_them_act() -> None:
+    """The same permissions in nats.conf, which tests/e2e/test_cluster_operations.py tries, and in the values."""
+    values = yaml.safe_load((KUBERNETES / "nats-values.yaml").read_text())
+    service, operator = values["config"]["merge"]["authorization"]["users"]
+    subjects = [operations.ASK, f"{operations.ACT}>"]
+    assert service["permissions"] == {"publish": {"deny": subjects}}
+    assert operator["permissions"]["publish"] == {"allow": subjects}
+    nats = (DEPLOY / "nats.conf").read_text()
+    assert "publish: { deny: " + str(subjects).replace("'", '"') in nats
+    assert "publish: { allow: " + str(subjects).replace("'", '"') in nats
 
 
 def test_compose_publishes_gateways_on_loopback_only() -> None:
@@ -215,7 +229,7 @@ def test_nats_accepts_its_configuration(tmp_path: Path) -> None:
     (tmp_path / "nats.conf").write_text(re.sub(r"/data", str(tmp_path), text))
     done = subprocess.run(
         [server, "-t", "-c", tmp_path / "nats.conf"],
-        env=os.environ | {"QCFEED_NATS_PASSWORD": "x"},
+        env=os.environ | {"QCFEED_NATS_PASSWORD": "x", "QCFEED_OPERATOR_PASSWORD": "y"},
         capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

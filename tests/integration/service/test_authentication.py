@@ -197,6 +197,7 @@ async def test_a_browser_authenticates_with_its_first_message(running: Running) 
     [request("subscribe", "AAPL"), request("ping"), request("slow", policy="conflate"), b"\x81\x80aaaa",
      request("authenticate", token="wrong"), request("authenticate"), request("authenticate", token="\u00e9"),
      request("authenticate", token=DESK + "x"), request("authenticate", token="a" * 20_000)],
+    ids=["subscribe", "ping", "slow", "empty", "wrong", "no token", "not ASCII", "longer", "too long"],
 )  # fmt: skip
 async def test_another_first_message_closes_the_connection(running: Running, first: bytes) -> None:
     async with await running.client("/stream") as client:

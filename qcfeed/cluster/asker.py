@@ -1,0 +1,114 @@
+"""Asks all instances on NATS: who is there, then the request itself; waits for those that are known."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import NamedTuple, TypeVar
+
+from qcfeed.cluster.connection import Connection, connect
+from qcfeed.cluster.core import operations
+from qcfeed.cluster.core.operations import Collector, InvalidAnswerError, Request
+from qcfeed.config import NatsConfig
+
+Result = TypeVar("Result")
+
+QUIET = 0.5
+"""Seconds without an answer after which nobody else is expected to be there."""
+
+
+class Gathered(NamedTuple):
+    """``answers``: status and JSON by instance. ``silent``: those that did not answer, and why."""
+
+    answers: dict[str, tuple[int, bytes]]
+    silent: dict[str, str]
+
+
+class Asker:
+    """Asks the instances on these servers. Each call has a connection of its own, and ends in time."""
+
+    def __init__(self, urls: Sequence[str], config: NatsConfig, timeout: float) -> None:
+        self._urls = urls
+        self._config = config
+        self._timeout = timeout
+
+    def ask(self, request: Request) -> Gathered:
+        """Ask every instance. Raises UpstreamError if NATS cannot be reached."""
+        return asyncio.run(self._connected(lambda connection: self._ask(connection, request)))
+
+    def act(self, member: str, request: Request) -> Gathered:
+        """Ask one instance to do something."""
+
+        async def act(connection: Connection) -> Gathered:
+            subject = operations.act_subject(member)
+            found, refused = await self._gather(
+                connection, subject, request, self._timeout, expected={member}
+            )
+            if found.complete:
+                return Gathered(found.complete, {})
+            return Gathered({}, {member: f"{refused}: was it started with --nats-operators act?"})
+
+        return asyncio.run(self._connected(act))
+
+    async def _connected(self, use: Callable[[Connection], Awaitable[Result]]) -> Result:
+        connection = await connect(self._urls, self._config, "qcfeed --cluster")
+        try:
+            return await use(connection)
+        finally:
+            await connection.close()
+
+    async def _ask(self, connection: Connection, request: Request) -> Gathered:
+        there, refused = await self._gather(connection, operations.ASK, Request(), self._timeout)
+        found, _ = await self._gather(
+            connection, operations.ASK, request, self._timeout, expected=there.complete
+        )
+        known = there.complete.keys() | there.heard.keys() | found.heard.keys()
+        silent = {
+            member: f"it was there {there.heard.get(member, found.heard.get(member, 0.0)):.0f} s ago,"
+            f" and did not answer within {self._timeout:g} s"
+            for member in sorted(known - found.complete.keys())
+        }
+        if not known and refused:
+            silent["nobody"] = refused
+        return Gathered(found.complete, silent)
+
+    async def _gather(
+        self,
+        connection: Connection,
+        subject: str,
+        request: Request,
+        timeout: float,
+        *,
+        expected: Collection[str] | None = None,
+    ) -> tuple[Collector, str]:
+        """The answers that come within ``timeout``: of those expected, or until nobody else answers.
+
+        Also why there was none, as far as NATS says.
+        """
+        found = Collector()
+        news = asyncio.Event()
+        problem = "no instance answers there"
+
+        def receive(_: str, __: str, data: bytes, no_responders: bool) -> None:
+            nonlocal problem
+            if no_responders:
+                problem = "no instance listens there"
+            with contextlib.suppress(InvalidAnswerError):
+                found.add(data)
+            news.set()
+
+        inbox = connection.new_inbox()
+        subscription = await connection.listen(inbox, receive)
+        await connection.publish(subject, operations.encode(request), inbox)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while expected is None or not found.complete.keys() >= set(expected):
+                    news.clear()
+                    if expected is None:
+                        await asyncio.wait_for(news.wait(), QUIET)
+                    else:
+                        await news.wait()
+        with contextlib.suppress(Exception):
+            await subscription.unsubscribe()
+        return found, connection.errors[-1] if connection.errors else problem
