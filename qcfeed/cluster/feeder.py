@@ -70,7 +70,9 @@ class Feeder:
         self._connection: Connection | None = None
         self._bucket: LeaseBucket | None = None
         self._ownership: Ownership | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        # The two tasks begin and end ownerships; one at a time.
+        self._changing = asyncio.Lock()
         self._reconnects = 0
         self._highest = 0
         """The highest epoch that a gateway has been seen to know."""
@@ -89,14 +91,19 @@ class Feeder:
         """Begin to compete for the lease. ``hub`` has no other consumers."""
         self._hub = hub
         self._publisher = Publisher(hub, self._outbox)
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="feeder")
+        loop = asyncio.get_running_loop()
+        self._tasks = [
+            loop.create_task(self._run(), name="feeder"),
+            loop.create_task(self._watch_lease(), name="feeder watches its lease"),
+        ]
 
     async def stop(self) -> None:
         """Give up the lease, so that another feeder takes over at once, and disconnect."""
         self.closed = True
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        for each in self._tasks:
+            each.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     # ------------------------------------------------------------ connections
 
@@ -117,7 +124,7 @@ class Feeder:
                     await self._leave(connection)
                 self._reconnects += 1
             self._urls.append(self._urls.pop(0))
-            await self._pause(backoff.delay(attempt, random.random(), base=0.2, cap=_MAX_PAUSE))
+            await asyncio.sleep(backoff.delay(attempt, random.random(), base=0.2, cap=_MAX_PAUSE))
             attempt += 1
 
     def _note(self, problem: str) -> None:
@@ -125,12 +132,11 @@ class Feeder:
             log.warning("%s", problem)
         self._problem = problem
 
-    async def _pause(self, seconds: float) -> None:
-        """Wait before the next attempt; a lease that ends meanwhile ends the feeds."""
-        ends = self._clock() + seconds
-        while (left := ends - self._clock()) > 0 and not self.closed:
-            held = self.lease.left(self._clock())
-            await asyncio.sleep(min(left, held) if held else left)
+    async def _watch_lease(self) -> None:
+        """End the feeds when the lease ends, also while a connection is opened or JetStream is asked."""
+        while not self.closed:
+            left = self.lease.left(self._clock())
+            await asyncio.sleep(max(left, _LEAST_SLEEP) if left else self.lease.ttl / 8)
             await self._check_lease()
 
     async def _serve(self, connection: Connection) -> None:
@@ -174,10 +180,10 @@ class Feeder:
             log.warning("the bucket of the leases was deleted; it is created again")
             await self._check_lease()
             self._bucket = await self._open_bucket(connection)
-        elif lease.epoch is not None and self._ownership is None:
+            return
+        await self._check_lease()
+        if lease.epoch is not None and self._ownership is None:
             await self._begin(connection)
-        else:
-            await self._check_lease()
 
     def _next_wake(self, now: float) -> float:
         left = self.lease.left(now)
@@ -227,22 +233,25 @@ class Feeder:
 
     async def _begin(self, connection: Connection) -> None:
         """This feeder is the owner: announce it and publish what gateways want."""
-        epoch, hub, publisher = self.lease.epoch, self._hub, self._publisher
-        if epoch is None or hub is None or publisher is None:
-            return
-        log.info("owner of share %s, epoch %d", self.share, epoch)
-        self._ownership = Ownership(
-            self.share, epoch, self.lease, hub, publisher, connection, self._clock
-        )
-        await self._ownership.start()
+        async with self._changing:
+            epoch, hub, publisher = self.lease.epoch, self._hub, self._publisher
+            if epoch is None or hub is None or publisher is None:
+                return
+            log.info("owner of share %s, epoch %d", self.share, epoch)
+            self._ownership = Ownership(
+                self.share, epoch, self.lease, hub, publisher, connection, self._clock
+            )
+            await self._ownership.start()
 
     async def _check_lease(self) -> None:
-        """Stop being the owner if the lease is lost or has run out."""
+        """Stop being the owner if the lease is lost or has run out, or was got again meanwhile."""
         self.lease.expire(self._clock())
-        if self.lease.epoch is None:
-            await self._end_ownership()
-        elif self._ownership is not None:
-            self._highest = max(self._highest, self._ownership.highest)
+        ownership = self._ownership
+        if self.lease.epoch is None or (ownership and ownership.epoch != self.lease.epoch):
+            async with self._changing:
+                await self._end_ownership()
+        elif ownership is not None:
+            self._highest = max(self._highest, ownership.highest)
 
     async def _end_ownership(self) -> None:
         """End the announcements, then every feed at once; its tasks are joined."""
@@ -292,3 +301,4 @@ class Feeder:
 
 
 RELEASE_TIMEOUT = 1.0
+_LEAST_SLEEP = 0.01

@@ -134,6 +134,7 @@ class Cluster(RuleBasedStateMachine):
         request = lease.request(now)
         answer = self.store.carry_out(request, self.now)
         self.now += seconds
+        lease.expire(feeder.clock(self.now))  # by the feeder's other task
         if answer is Outcome.NO_BUCKET:
             self.store.create_again(max(lease.highest, self.owners.highest) + 1)
         lease.answered(request, answer, feeder.clock(self.now))
