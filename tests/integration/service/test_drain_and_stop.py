@@ -171,7 +171,7 @@ async def test_a_lingering_or_backing_off_feed_does_not_delay_the_stop(
 
 IMMORTAL = """
 import asyncio, sys
-from qcfeed.config import Config
+from qcfeed.config import Config, NatsConfig
 from qcfeed.service import app, run
 from tests.support.scripted_upstream import ScriptedUpstream
 
@@ -183,8 +183,8 @@ async def immortal(sink):
         except asyncio.CancelledError:
             pass
 
-app.connect = lambda _: ScriptedUpstream(immortal)
-sys.exit(run.serve(Config(port=0, monitor=False, drain_timeout=1.0, linger=0.05)))
+app.connect = lambda *_, **__: ScriptedUpstream(immortal)
+sys.exit(run.serve(Config(port=0, monitor=False, drain_timeout=1.0, linger=0.05), NatsConfig()))
 """
 
 

@@ -31,4 +31,5 @@ def test_our_close_codes_match_the_documentation() -> None:
         "FEED_CANCELLED": 4410,
         "KICKED": 4411,
         "NO_PONG": 4412,
+        "TOO_MANY_REQUESTS": 4429,
     }
