@@ -62,6 +62,7 @@ def goals(results: Results) -> Iterator[Goal]:
     if ours := results.medians("stopped").get("qcfeed"):
         yield Goal("10 stopped: deliveries to the others", 0.95, ours["others_share"])
         yield Goal("10 stopped: MB kept for each", 1.0, ours["held_mb_each"], at_least=False)
+    yield from _tls(results)
     yield from _gaps(results)
     for name, figure in (("churn", "cycles_per_s"), ("100x10", "deliveries_per_s")):
         yield from _ratio(
@@ -94,6 +95,17 @@ def _rate(name: str, peers: dict[str, Figures]) -> Iterator[Goal]:
     if ours := peers.get("qcfeed"):
         yield Goal(f"{rate}: share that is delivered", 0.99, ours["delivered_share"])
     yield from _ratio(f"{rate}: p99, x nats-server", 0.5, peers, "p99_ms", "nats", at_least=False)
+
+
+def _tls(results: Results) -> Iterator[Goal]:
+    yield from _ratio(
+        "1x1000 with TLS: x nats-server with TLS",
+        2.0, results.medians("tls-1x1000"), "deliveries_per_s", "nats-tls", ours="qcfeed-tls",
+    )  # fmt: skip
+    if ours := results.medians("tls-memory").get("qcfeed-tls"):
+        yield Goal(
+            "KB per idle subscriber with TLS", 12.0, ours["kib_each"] * 1.024, at_least=False
+        )
 
 
 def _gaps(results: Results) -> Iterator[Goal]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.fanout.building import build, compiler
+from benchmarks.fanout.building import build, certificate, compiler, tls_missing
 from benchmarks.fanout.workloads import Workload
 
 _HERE = Path(__file__).parent
@@ -57,6 +57,21 @@ def _options(workload: Workload) -> list[str]:
 
 def _qcfeed(workload: Workload, _: Path) -> list[str]:
     return [sys.executable, "-m", "qcfeed", "serve", "--port", "0", *_options(workload)]
+
+
+def _qcfeed_tls(workload: Workload, directory: Path) -> list[str]:
+    cert, key = certificate(directory)
+    return [*_qcfeed(workload, directory), "--tls-cert", str(cert), "--tls-key", str(key)]
+
+
+def _naive_tls(workload: Workload, directory: Path) -> list[str]:
+    certificate(directory)
+    return _python("naive", "--tls", str(directory))(workload, directory)
+
+
+def _nats_tls(workload: Workload, directory: Path) -> list[str]:
+    certificate(directory)
+    return _python("nats", str(_nats_server()), "--tls", str(directory))(workload, directory)
 
 
 def _behind_one_port(processes: int) -> Command:
@@ -145,6 +160,9 @@ PEERS = (
     Peer("nats", "nats-server", _nats, _no_nats, protocol="nats", leaves_out=("churn",)),
     Peer("c1", "C, 1 frame per write", _limit(1), _no_compiler, leaves_out=_NOT_THE_LIMIT),
     Peer("c16", "C, 16 frames per write", _limit(16), _no_compiler, leaves_out=(*_NOT_THE_LIMIT, "churn", "memory")),
+    Peer("qcfeed-tls", "qcfeed, TLS", _qcfeed_tls, tls_missing, protocol="websocket+tls", apart=True),
+    Peer("naive-tls", "aiohttp, TLS", _naive_tls, tls_missing, protocol="websocket+tls", apart=True),
+    Peer("nats-tls", "nats-server, TLS", _nats_tls, lambda: _no_nats() or tls_missing(), protocol="nats+tls", apart=True),
     Peer("one", "qcfeed, 1 process", _behind_one_port(1), apart=True),
     Peer("two", "qcfeed, 2 processes", _behind_one_port(2), apart=True),
 )  # fmt: skip

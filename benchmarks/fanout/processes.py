@@ -30,7 +30,7 @@ _GRACE = 3.0
 """Seconds in which a process must end after SIGINT: a server that is far behind flushes its buffers."""
 
 _ENDING = {signal.SIGINT, signal.SIGTERM}
-_READY = re.compile(rb"ready (\d+)|quotes +ws://[^ ]*:(\d+)/")
+_READY = re.compile(rb"ready (\d+)|quotes +wss?://[^ ]*:(\d+)/")
 
 
 class MeasurementError(Exception):

@@ -9,6 +9,7 @@ from qcfeed.upstreams.universe import TICKERS
 
 _IDLE = 0.001
 """Quotes per second for idle readers: one at the start, then one every 15 minutes."""
+_TLS = ("qcfeed-tls", "naive-tls", "nats-tls")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,15 @@ def workloads(*, stopped_for: float, idle: int = 10_000) -> tuple[Workload, ...]
         Workload(
             "memory", "memory", f"memory at {idle:,} idle",
             rate=_IDLE, readers=idle, compared=("qcfeed",),
+        ),
+        dataclasses.replace(
+            _saturation(1, 1_000, "saturation with TLS, 1 x 1,000"), name="tls-1x1000", peers=_TLS
+        ),
+        Workload(
+            "tls-rate1000", "rate", "1,000 quotes/s x 1,000 with TLS", rate=1_000.0, readers=1_000, peers=_TLS
+        ),
+        Workload(
+            "tls-memory", "memory", f"memory at {idle:,} idle with TLS", rate=_IDLE, readers=idle, peers=_TLS
         ),
         _shared("shared-churn", Workload("", "churn", "churn, one port", rate=1.0)),
         _shared("shared-100x10", _saturation(100, 10, "100 x 10, one port")),

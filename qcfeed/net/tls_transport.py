@@ -39,7 +39,10 @@ class HandshakeFailure(Enum):
 
 @runtime_checkable
 class HandshakeObserver(Protocol):
-    """A protocol that wants to know about failed handshakes."""
+    """A protocol that wants to know how handshakes end."""
+
+    def handshake_completed(self) -> None:
+        """The handshake is complete; data follows."""
 
     def handshake_failed(self, failure: HandshakeFailure, why: str) -> bytes | None:
         """The handshake failed. Returns an answer to send in plain text, or None."""
@@ -61,7 +64,7 @@ class TlsTransport(Transport):
     data that is written before it completes is queued. After ``write_eof`` further input is discarded.
     """
 
-    __slots__ = ("_context", "_handshaking", "_queue", "_queued", "_stage")
+    __slots__ = ("_context", "_handshaking", "_queue", "_stage", "queued")
 
     def __init__(
         self,
@@ -74,8 +77,7 @@ class TlsTransport(Transport):
         """``context``: returns the context for a handshake that begins now."""
         self._context = context
         self._queue = queue
-        self._queued = False
-        """Whether the connection waits in the queue of handshakes."""
+        self.queued = False
         self._stage = _Stage.HELLO
         self._handshaking = True
         super().__init__(poller, sock, protocol)
@@ -114,8 +116,8 @@ class TlsTransport(Transport):
             super().ready(events)
 
     def _wait_in_queue(self) -> None:
-        if not self._queued and not self._ended:
-            self._queued = True
+        if not self.queued and not self._ended:
+            self.queued = True
             self._poll_for(0)  # what has arrived would be reported again in every turn
             self._queue.add(self)
 
@@ -126,7 +128,7 @@ class TlsTransport(Transport):
 
     def continue_handshake(self) -> None:
         """Called from the queue: do the next step of the handshake."""
-        self._queued = False
+        self.queued = False
         if self._ended:
             return
         try:
@@ -182,6 +184,8 @@ class TlsTransport(Transport):
         self._stage, self._handshaking = _Stage.OPEN, False
         self._send = _record_writer(cast("ssl.SSLSocket", self._sock))
         self._watch()
+        if isinstance(self._protocol, HandshakeObserver):
+            self._protocol.handshake_completed()
         if self._unsent is not None:
             self._writable()
         elif self._reading:

@@ -49,6 +49,9 @@ class Transport(asyncio.Transport):
         "_writing_paused",
     )
 
+    queued: bool = False
+    """Whether the peer has done its part, and waits until we have the time for ours."""
+
     def __init__(self, poller: Poller, sock: socket.SocketType, protocol: asyncio.Protocol) -> None:
         # super().__init__() is not called: it would create a dict for the extra information.
         self._poller = poller

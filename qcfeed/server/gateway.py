@@ -233,6 +233,11 @@ class Gateway:
         # Move it to the end: its new deadline is the latest, and the dict is ordered by deadline.
         self.pending[pending] = self.pending.pop(pending)
 
+    def postpone(self, pending: PendingConnection, deadline: float) -> None:
+        """Give the connection until ``deadline``, later than any other."""
+        pending.deadline = deadline
+        self.pending[pending] = self.pending.pop(pending)
+
     def on_handshake_failed(self, pending: PendingConnection, reason: str, why: str) -> None:
         """The client could not begin with TLS."""
         self.on_refused(pending, reason)

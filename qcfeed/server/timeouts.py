@@ -84,7 +84,7 @@ class Timeouts:
         overdue = itertools.takewhile(lambda each: each.deadline <= now, self._pending)
         due = list(itertools.islice(overdue, MAX_DUE_PER_TURN))
         for pending in due:
-            pending.abort()
+            pending.expire()
         return len(due)
 
     def check(self, connection: Connection, now: float) -> bool:

@@ -46,6 +46,9 @@ class PendingHost(Protocol):
     def on_refused(self, pending: PendingConnection, reason: str) -> None:
         """The refusal was sent. The client must disconnect by the new ``pending.deadline``."""
 
+    def postpone(self, pending: PendingConnection, deadline: float) -> None:
+        """Give the connection until ``deadline``, later than any other."""
+
     def on_handshake_failed(self, pending: PendingConnection, reason: str, why: str) -> None:
         """The TLS handshake failed; like ``on_refused``. ``why``: for the log."""
 

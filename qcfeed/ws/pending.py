@@ -105,6 +105,10 @@ class PendingConnection(asyncio.Protocol):
         elif head is not None:
             self._serve_http(head)
 
+    def handshake_completed(self) -> None:
+        """The client has proved that it is there: its request has as much time as the handshake had."""
+        self._host.postpone(self, self._host.now() + HEAD_TIMEOUT)
+
     def handshake_failed(self, failure: HandshakeFailure, why: str) -> bytes | None:
         """The client did not get as far as TLS. Returns an answer in plain text, or None."""
         self._refused = True
@@ -156,6 +160,13 @@ class PendingConnection(asyncio.Protocol):
         self.transport.write_eof()
         self.deadline = self._host.now() + HEAD_TIMEOUT
         self._host.on_refused(self, refusal.code)
+
+    def expire(self) -> None:
+        """The deadline has passed: end the connection, unless it waits for us."""
+        if self.transport.queued:
+            self._host.postpone(self, self._host.now() + HEAD_TIMEOUT)
+        else:
+            self.abort()
 
     def abort(self) -> None:
         """Close the connection now, with a reset."""

@@ -32,6 +32,51 @@ void die(const char *what)
     exit(1);
 }
 
+/* ---------------------------------------------------------------- bytes, with or without TLS */
+
+#ifdef WITH_TLS
+static ssize_t tls_result(struct reader *reader, int result)
+{
+    if (result > 0)
+        return result;
+    int error = SSL_get_error(reader->tls, result);
+    if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return 0;
+}
+
+static bool shake(struct reader *reader)
+{
+    if (!reader->tls) {
+        reader->tls = SSL_new(all.tls);
+        SSL_set_fd(reader->tls, reader->fd);
+        SSL_set_connect_state(reader->tls);
+    }
+    reader->state = SHAKING;
+    return SSL_do_handshake(reader->tls) == 1;
+}
+#endif
+
+static ssize_t put(struct reader *reader, const char *data, size_t size)
+{
+#ifdef WITH_TLS
+    if (reader->tls)
+        return tls_result(reader, SSL_write(reader->tls, data, (int)size));
+#endif
+    return send(reader->fd, data, size, MSG_NOSIGNAL);
+}
+
+static ssize_t take(struct reader *reader, char *buffer, size_t size)
+{
+#ifdef WITH_TLS
+    if (reader->tls)
+        return tls_result(reader, SSL_read(reader->tls, buffer, (int)size));
+#endif
+    return recv(reader->fd, buffer, size, 0);
+}
+
 /* ---------------------------------------------------------------- start and end */
 
 static void watch(struct reader *reader, int operation, uint32_t events)
@@ -71,6 +116,10 @@ void end(struct reader *reader)
         all.open--;
     else
         all.opening--;
+#ifdef WITH_TLS
+    SSL_free(reader->tls);
+#endif
+    reader->tls = NULL;
     close(reader->fd); /* this also removes it from the epoll set */
     wire_free(&reader->wire);
     reader->state = FREE;
@@ -84,7 +133,7 @@ void hold(struct reader *reader, bool stops)
 
 static void say(struct reader *reader, const char *data, size_t size)
 {
-    if (send(reader->fd, data, size, MSG_NOSIGNAL) != (ssize_t)size)
+    if (put(reader, data, size) != (ssize_t)size)
         counts.faults++;
 }
 
@@ -103,9 +152,13 @@ static void say_frame(struct reader *reader, enum opcode opcode, const char *pay
     say(reader, frame, head + size);
 }
 
-/* Returns whether it was sent; fails before the connection is established. */
+/* Returns whether it was sent; fails before the connection is established. With TLS, the handshake comes first. */
 static bool say_request(struct reader *reader)
 {
+#ifdef WITH_TLS
+    if (all.tls && !shake(reader))
+        return true; /* it is on its way: the answer makes the socket readable */
+#endif
     const char *name = all.symbols[reader->symbol];
     char request[512], path[64] = "/";
     if (all.protocol == WEBSOCKET)
@@ -115,7 +168,7 @@ static bool say_request(struct reader *reader)
                         "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
                         "Sec-WebSocket-Version: 13\r\n\r\n",
                         path, ntohs(all.server.sin_port));
-    if (send(reader->fd, request, (size_t)size, MSG_NOSIGNAL) != (ssize_t)size)
+    if (put(reader, request, (size_t)size) != (ssize_t)size)
         return false;
     reader->state = HEAD;
     return true;
@@ -241,15 +294,16 @@ static void gone(struct reader *reader)
         start(reader, symbol, true);
 }
 
-static void readable(struct reader *reader)
+/* Returns whether there may be more to read at once: OpenSSL has read ahead. */
+static bool read_once(struct reader *reader)
 {
     static char buffer[BUFFER];
-    ssize_t size = recv(reader->fd, buffer, sizeof buffer, 0);
+    ssize_t size = take(reader, buffer, sizeof buffer);
     if (size < 0 && errno == EAGAIN)
-        return;
+        return false;
     if (size <= 0) {
         gone(reader);
-        return;
+        return false;
     }
     counts.reads++;
     counts.bytes += (uint64_t)size;
@@ -260,7 +314,19 @@ static void readable(struct reader *reader)
     if (!good) {
         counts.faults++;
         gone(reader);
+        return false;
     }
+    return reader->tls != NULL;
+}
+
+static void readable(struct reader *reader)
+{
+    if (reader->state == SHAKING) {
+        counts.faults += !say_request(reader);
+        return;
+    }
+    while (read_once(reader))
+        ;
 }
 
 bool turn(int timeout_ms)

@@ -7,7 +7,14 @@
 
 #include <netinet/in.h>
 
-enum state { FREE, CONNECTING, HEAD, SUBSCRIBING, OPEN, LEAVING };
+#ifdef WITH_TLS
+#include <openssl/ssl.h>
+#else
+typedef void SSL;
+typedef void SSL_CTX;
+#endif
+
+enum state { FREE, CONNECTING, SHAKING, HEAD, SUBSCRIBING, OPEN, LEAVING };
 
 struct reader {
     int fd;
@@ -15,12 +22,14 @@ struct reader {
     bool stopped, churns;
     uint32_t symbol;
     uint64_t seq;
+    SSL *tls; /* NULL without TLS */
     struct wire wire;
 };
 
 struct all {
     int epoll;
     enum protocol protocol;
+    SSL_CTX *tls; /* NULL without TLS; the server's certificate is not verified */
     struct sockaddr_in server, source; /* source 0.0.0.0: the kernel chooses */
     char **symbols;
     uint32_t symbol_count;

@@ -1,6 +1,6 @@
 /* Readers of quotes that cost less than any server: one thread, epoll, and one count per message.
  *
- *   readers PORT websocket|nats CONNECTIONS SYMBOL,SYMBOL,... [SOURCE]
+ *   readers PORT websocket|nats[+tls] CONNECTIONS SYMBOL,SYMBOL,... [SOURCE]
  *
  * SOURCE is the address to connect from: each has only so many ephemeral ports.
  * Connection i subscribes to symbol i modulo the number of symbols. When all are open, the program prints
@@ -18,6 +18,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,7 +138,17 @@ int main(int argc, char **argv)
     all.source = (struct sockaddr_in){.sin_family = AF_INET};
     if (argc == 6 && inet_pton(AF_INET, argv[5], &all.source.sin_addr) != 1)
         die("SOURCE is not an address");
-    all.protocol = strcmp(argv[2], "nats") == 0 ? NATS : WEBSOCKET;
+    all.protocol = strncmp(argv[2], "nats", 4) == 0 ? NATS : WEBSOCKET;
+    if (strstr(argv[2], "+tls")) {
+#ifdef WITH_TLS
+        all.tls = SSL_CTX_new(TLS_client_method());
+        SSL_CTX_set_mode(all.tls, SSL_MODE_RELEASE_BUFFERS);
+        SSL_CTX_set_read_ahead(all.tls, 1);
+        signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL */
+#else
+        die("compiled without OpenSSL");
+#endif
+    }
     all.count = (uint32_t)atoi(argv[3]);
     for (char *name = strtok(argv[4], ","); name; name = strtok(NULL, ",")) {
         all.symbols = realloc(all.symbols, (all.symbol_count + 1) * sizeof *all.symbols);

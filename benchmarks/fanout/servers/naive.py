@@ -6,7 +6,7 @@ import asyncio
 
 from aiohttp import web
 
-from benchmarks.fanout.servers.source import Room, Source, arguments, ready
+from benchmarks.fanout.servers.source import Room, Source, arguments, ready, server_context
 
 room = Room()
 
@@ -39,7 +39,8 @@ async def main(source: Source) -> None:
     app.add_routes([web.get("/quotes/{symbol}", quotes)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, backlog=4096).start()
+    context = source.tls and server_context(source.tls)
+    await web.TCPSite(runner, "127.0.0.1", 0, backlog=4096, ssl_context=context).start()
     ready(runner.addresses[0][1])
     await room.fill(source, deliver)
 

@@ -23,8 +23,10 @@ from benchmarks.fanout.servers.source import Source, arguments, ready
 
 _CONFIGURATION = """
 listen: "127.0.0.1:-1"
-websocket { listen: "127.0.0.1:-1", no_tls: true }
+websocket { listen: "127.0.0.1:-1", %s }
 """
+_PLAIN = "no_tls: true"
+_TLS = 'tls { cert_file: "%s/cert.pem", key_file: "%s/key.pem" }'
 _UNDER_WAY = 400_000
 """Deliveries in flight over all readers: 60 MB of quotes. More or fewer made nats-server slower."""
 
@@ -73,11 +75,12 @@ class Publisher(asyncio.Protocol):
 
 
 @contextlib.contextmanager
-def serving(program: str) -> Iterator[dict[str, int]]:
-    """Run nats-server until the block ends; yields its ports by protocol."""
+def serving(program: str, tls: str | None) -> Iterator[dict[str, int]]:
+    """Run nats-server until the block ends; yields its ports by protocol. ``tls``: see Source."""
     with tempfile.TemporaryDirectory(prefix="qcfeed-nats-") as directory:
         configuration = Path(directory, "nats.conf")
-        configuration.write_text(_CONFIGURATION + f'ports_file_dir: "{directory}"\n')
+        listener = _PLAIN if tls is None else _TLS % (tls, tls)
+        configuration.write_text(_CONFIGURATION % listener + f'ports_file_dir: "{directory}"\n')
         server = subprocess.Popen([program, "-c", str(configuration)])
         try:
             yield _ports(Path(directory, f"nats-server_{server.pid}.ports"))
@@ -106,7 +109,7 @@ async def publish(source: Source, ports: dict[str, int], most: int) -> None:
 def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     program, source = sys.argv.pop(1), arguments()
-    with serving(program) as ports:
+    with serving(program, source.tls) as ports:
         asyncio.run(publish(source, ports, max(64, _UNDER_WAY // source.readers_per_symbol)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ssl
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,7 +22,11 @@ _IDLE = 0.005
 class Source:
     """The simulator's quotes of some symbols as JSON text, at a rate per symbol, or as fast as possible."""
 
-    def __init__(self, symbols: list[str], rate: float | None, readers: int) -> None:
+    def __init__(
+        self, symbols: list[str], rate: float | None, readers: int, tls: str | None = None
+    ) -> None:
+        self.tls = tls
+        """Directory of the certificate and key to serve with; None without TLS."""
         self._walks = {symbol: Walk(0, symbol) for symbol in symbols}
         self._seq = 0
         self._stamp = Timestamps()
@@ -85,8 +90,16 @@ def arguments() -> Source:
     parser.add_argument("readers", type=int)
     parser.add_argument("rate", type=lambda text: None if text == "max" else float(text))
     parser.add_argument("symbols", type=lambda text: text.split(","))
+    parser.add_argument("--tls", metavar="DIRECTORY")
     given = parser.parse_args()
-    return Source(given.symbols, given.rate, given.readers)
+    return Source(given.symbols, given.rate, given.readers, given.tls)
+
+
+def server_context(directory: str) -> ssl.SSLContext:
+    """The standard library's defaults, with the benchmark's certificate."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(f"{directory}/cert.pem", f"{directory}/key.pem")
+    return context
 
 
 def ready(port: int) -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from qcfeed.errors import ConfigError
 from qcfeed.metrics.catalog.metrics import METRICS
+from qcfeed.net.handshakes import HandshakeQueue, Handshaking
 from qcfeed.server import connection_snapshots
 from qcfeed.server.tls import ServerTls
 from tests.integration.service.conftest import FAR, Start
@@ -171,6 +172,22 @@ async def test_a_handshake_that_is_never_finished_ends_at_the_deadline(
         await until(lambda: running.service.gateway.pending, "it counts as a connection")
         assert await client.ended() == "reset"
     assert not running.service.gateway.pending
+
+
+async def test_a_handshake_that_waits_for_us_is_not_held_against_the_client(
+    start: Start, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting: list[Handshaking] = []
+    monkeypatch.setattr("qcfeed.ws.pending.HEAD_TIMEOUT", 0.1)
+    monkeypatch.setattr(HandshakeQueue, "add", lambda _, connection: waiting.append(connection))
+    running = await start(**files(certificates))
+    async with await RawClient.connect(running.port) as client:
+        await until(lambda: waiting, "it waits for its turn")
+        (pending,) = running.service.gateway.pending
+        first = pending.deadline
+        await until(lambda: pending.deadline > first + 0.2, "it gets more time, twice")
+        waiting[0].continue_handshake()
+        assert await client.ended() == "reset", "now it is the client that says nothing"
 
 
 async def test_a_connection_that_goes_before_its_handshake_leaves_nothing(running: Running) -> None:
