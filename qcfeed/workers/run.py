@@ -136,10 +136,11 @@ def _greeting(supervisor: Supervisor) -> list[str]:
     name = "" if supervisor.name == at.rpartition(":")[2] else f"--instance {supervisor.name} "
     workers = " ".join(member.name for member in supervisor.members)
     who = f"pid {os.getpid()}, instance {supervisor.name}"
+    tls = "" if config.tls_cert is None else "s"
     return [
         f"qcfeed {__version__} serves {config.upstream} in {plural(config.workers, 'worker')} ({who})",
-        f"  quotes   ws://{at}/quotes/AAPL and /stream   try: qcfeed watch AAPL",
-        f"  health   http://{config.admin_listen or at}/readyz and /metrics"
+        f"  quotes   ws{tls}://{at}/quotes/AAPL and /stream   try: qcfeed watch AAPL",
+        f"  health   http{tls}://{config.admin_listen or at}/readyz and /metrics"
         + ("" if config.admin_listen else "   of any worker; --admin-listen gives each its own"),
         f"  workers  {workers}",
         f"  control  {paths.socket_path(supervisor.name)}   try: qcfeed {name}status",
