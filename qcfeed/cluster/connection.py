@@ -261,6 +261,13 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
+def check(urls: Sequence[str], config: NatsConfig) -> None:
+    """Raise ConfigError if the client is not installed, or a file with credentials cannot be read."""
+    _client_class()
+    addresses.tls(config, list(urls))
+    addresses.login(config)
+
+
 def describe(error: BaseException) -> str:
     """The error as text; many of the client's have none."""
     text = str(error).removeprefix("nats: ")

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from qcfeed.cluster import servers as addresses
 from qcfeed.cluster.bucket import LeaseBucket, open_bucket
-from qcfeed.cluster.connection import Connection, end
+from qcfeed.cluster.connection import Connection, check, end
 from qcfeed.cluster.connection import connect as connect_to
 from qcfeed.cluster.core import shares
 from qcfeed.cluster.core.envelope import Epoch
@@ -22,7 +22,7 @@ from qcfeed.cluster.core.lease import Lease, Outcome
 from qcfeed.cluster.ownership import Ownership, round_length
 from qcfeed.cluster.publisher import Outbox, Publisher
 from qcfeed.config import FeederConfig, NatsConfig
-from qcfeed.errors import UpstreamError
+from qcfeed.errors import QcfeedError, UpstreamError
 from qcfeed.feed import backoff
 from qcfeed.feed.lifecycle import Demand, UpstreamState
 from qcfeed.model.cluster import ClusterStatus
@@ -51,7 +51,7 @@ class Feeder:
     def __init__(
         self, config: FeederConfig, nats: NatsConfig, *, clock: Callable[[], float] = boot_clock
     ) -> None:
-        """Raises ConfigError for an invalid share or invalid servers."""
+        """Raises ConfigError for an invalid share, invalid servers, or credentials that cannot be read."""
         self.share = shares.parse(config.share)
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self.closed = False
@@ -59,6 +59,7 @@ class Feeder:
         self.urls = tuple(self._urls)
         """Its NATS servers."""
         self.servers = addresses.short_name(self._urls)
+        check(self._urls, nats)
         self._config = config
         self._nats = nats
         self._clock = clock
@@ -96,6 +97,8 @@ class Feeder:
             loop.create_task(self._run(), name="feeder"),
             loop.create_task(self._watch_lease(), name="feeder watches its lease"),
         ]
+        for each in self._tasks:
+            each.add_done_callback(_report_bug)
 
     async def stop(self) -> None:
         """Give up the lease, so that another feeder takes over at once, and disconnect."""
@@ -112,7 +115,7 @@ class Feeder:
         while not self.closed:  # also where nats-py has swallowed the cancellation
             try:
                 connection = await connect_to(self._urls, self._nats, f"qcfeed feeder {self.name}")
-            except UpstreamError as error:
+            except QcfeedError as error:  # also a file with credentials that was removed
                 self._note(error.message)
             else:
                 attempt = 0
@@ -298,6 +301,12 @@ class Feeder:
             interest_without_feed=len(wanted - open_feeds),
             problem=self._problem,
         )
+
+
+def _report_bug(task: asyncio.Task[None]) -> None:
+    """Neither task ends by itself; the lease then ends without them, and a standby takes over."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("bug in the feeder: %s has ended", task.get_name(), exc_info=error)
 
 
 RELEASE_TIMEOUT = 1.0

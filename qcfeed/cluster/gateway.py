@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Sequence
 import msgspec
 
 from qcfeed.cluster import servers as addresses
-from qcfeed.cluster.connection import Connection, Subscription
+from qcfeed.cluster.connection import Connection, Subscription, check
 from qcfeed.cluster.connection import connect as connect_to
 from qcfeed.cluster.core import control, envelope, subjects
 from qcfeed.cluster.core.envelope import InvalidEnvelopeError
@@ -49,7 +49,9 @@ _MAX_PAUSE = 5.0
 
 def connect(url: UpstreamUrl) -> Upstream:
     """The upstream for a URL such as ``nats://host:4222``. Nothing is connected yet."""
-    return NatsUpstream(addresses.parse(url.text, "--upstream"), url.group(NatsConfig))
+    servers, config = addresses.parse(url.text, "--upstream"), url.group(NatsConfig)
+    check(servers, config)
+    return NatsUpstream(servers, config)
 
 
 class NatsUpstream(Upstream):

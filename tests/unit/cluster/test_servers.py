@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from qcfeed.cluster import servers
-from qcfeed.config import NatsConfig
+from qcfeed.cluster.feeder import Feeder
+from qcfeed.config import FeederConfig, NatsConfig
 from qcfeed.errors import ConfigError
+from qcfeed.upstreams import registry
 
 
 @pytest.mark.parametrize(
@@ -51,3 +53,11 @@ def test_a_password_comes_from_a_file_that_others_cannot_read(tmp_path: Path) ->
 def test_only_one_way_to_log_in_is_accepted() -> None:
     with pytest.raises(ConfigError, match="one way"):
         NatsConfig(nats_user="feeder", nats_token="secret")
+
+
+def test_credentials_that_cannot_be_read_are_told_before_anything_starts(tmp_path: Path) -> None:
+    config = NatsConfig(nats_creds=str(tmp_path / "nowhere"))
+    with pytest.raises(ConfigError, match="cannot read"):
+        registry.connect("nats://one", groups=[config])
+    with pytest.raises(ConfigError, match="cannot read"):
+        Feeder(FeederConfig(to="nats://one"), config)
