@@ -13,6 +13,7 @@ from qcfeed.cli import prometheus, target
 from qcfeed.cli.context import Format, Output, examples, new_app, options, say
 from qcfeed.cli.flags import with_flags
 from qcfeed.cli.ui import formats, render
+from qcfeed.cli.ui.listing import listed
 from qcfeed.cli.ui.table import Column, Line, Table
 from qcfeed.config import PrometheusConfig
 from qcfeed.errors import ExitStatus
@@ -157,6 +158,6 @@ app.command(
     epilog=examples(
         "qcfeed alerts --prometheus http://prometheus:9090",
         "qcfeed alerts -o json | jq -r '.alerts[].first'",
-        "watch -n 15 qcfeed alerts    # with QCFEED_PROMETHEUS set",
+        "qcfeed alerts --state firing --watch 15    # with QCFEED_PROMETHEUS set",
     )
-)(with_flags(alerts, prometheus.declared()))
+)(listed(with_flags(alerts, prometheus.declared()), "state", "label", states=("state", "severity")))

@@ -90,6 +90,7 @@ class Options(NamedTuple):
     config: Path | None = None
     context: str | None = None
     cluster: bool = False
+    no_pager: bool = False
     token_file: Path | None = None
     context_settings: Context | None = None
 

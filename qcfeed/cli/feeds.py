@@ -13,6 +13,7 @@ from qcfeed.cli.context import Format, Output, act, ask, examples, new_app, opti
 from qcfeed.cli.saved_files import From, ask_or_read
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.confirm import confirm
+from qcfeed.cli.ui.listing import listed
 from qcfeed.cli.ui.render import draw, show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import FEEDS, FEEDS_CANCEL
@@ -70,15 +71,6 @@ CANCELLED_TABLE: Table[CancelledFeed] = Table(
 )
 
 
-@app.callback(
-    invoke_without_command=True,
-    subcommand_metavar="[COMMAND]",
-    epilog=examples(
-        "qcfeed feeds",
-        "qcfeed feeds -o csv > feeds.csv",
-        "qcfeed feeds cancel AAPL",
-    ),
-)
 def feeds(ctx: typer.Context, source: From = None, output: Output = Format.TABLE) -> None:
     """List feeds, one per symbol, or cancel them.
 
@@ -99,6 +91,20 @@ def feeds(ctx: typer.Context, source: From = None, output: Output = Format.TABLE
         say("no feeds: there are no subscribers")
         return
     show(output, FEED_TABLE, answer.feeds, raw=raw)
+
+
+app.callback(
+    invoke_without_command=True,
+    subcommand_metavar="[COMMAND]",
+    epilog=examples(
+        "qcfeed feeds",
+        "qcfeed feeds --state stale --sort-by -age_s",
+        "qcfeed feeds --watch 5",
+        "qcfeed feeds -o csv > feeds.csv",
+        "qcfeed feeds --jq '.feeds[] | select(.restarts > 0) | .symbol'",
+        "qcfeed feeds cancel AAPL",
+    ),
+)(listed(feeds, "symbol", "state", states=("demand", "upstream_state", "band")))
 
 
 @app.command(

@@ -20,6 +20,7 @@ from qcfeed import __version__
 from qcfeed.cli import target
 from qcfeed.cli.context import DEFAULT_TIMEOUT, Options, new_app, say
 from qcfeed.cli.lazy import LazyGroup
+from qcfeed.cli.ui.watching import with_intervals
 from qcfeed.errors import ExitStatus, QcfeedError
 from qcfeed.streams import discard, repair
 
@@ -144,6 +145,9 @@ def _before(
             help="Ask all instances: those of this machine, or of --instance's workers.",
         ),
     ] = False,
+    no_pager: Annotated[
+        bool, typer.Option("--no-pager", help="Do not show long output in $QCFEED_PAGER or $PAGER.")
+    ] = False,
     version: Annotated[  # noqa: ARG001 - handled by its callback
         bool,
         typer.Option(
@@ -178,6 +182,7 @@ def _before(
         config=config,
         context=context,
         cluster=cluster,
+        no_pager=no_pager,
     )
 
 
@@ -225,7 +230,7 @@ def _status(args: list[str]) -> int:
 
 def _call(args: list[str]) -> None:
     group = build()
-    with group.make_context(PROGRAM, args) as ctx:
+    with group.make_context(PROGRAM, with_intervals(args)) as ctx:
         group.invoke(ctx)
 
 

@@ -22,6 +22,7 @@ from qcfeed.cli.saved_files import From, ask_or_read
 from qcfeed.cli.tasks import filters
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.figures import Figure, show_figures
+from qcfeed.cli.ui.listing import listed, request_limit
 from qcfeed.cli.ui.render import show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import ORPHANS, REAP
@@ -62,13 +63,6 @@ SURVIVOR_TABLE: Table[Survivor] = Table(
 )
 
 
-@app.command(
-    epilog=examples(
-        "qcfeed orphans                       # which, since when, and the evidence",
-        "qcfeed orphans --reap                # cancel all of them, and nothing else",
-        "qcfeed orphans -o name | wc -l       # count them",
-    )
-)
 def orphans(
     ctx: typer.Context,
     reap: Annotated[
@@ -117,14 +111,26 @@ def orphans(
     _reap(ctx, output) if reap else _list(ctx, limit or DEFAULT_LIMIT, output, source, params)
 
 
+app.command(
+    epilog=examples(
+        "qcfeed orphans                       # which, since when, and the evidence",
+        "qcfeed orphans --reap                # cancel all of them, and nothing else",
+        "qcfeed orphans --watch 5             # until Ctrl-C",
+        "qcfeed orphans -o name | wc -l       # count them",
+    )
+)(listed(orphans, "symbol", own_limit=True))
+
+
 def _list(
     ctx: typer.Context, limit: int, output: Format, source: Path | None, params: dict[str, Any]
 ) -> None:
-    answer, raw = ask_or_read(ctx, ORPHANS, Orphans, source=source, limit=limit, **params)
-    listed = answer.orphans[:limit]
+    answer, raw = ask_or_read(
+        ctx, ORPHANS, Orphans, source=source, limit=request_limit(limit), **params
+    )
+    rows = answer.orphans[: request_limit(limit)]
     nothing_to_list = not answer.total and output in (Format.TABLE, Format.WIDE)
     if not nothing_to_list:
-        show(output, ORPHAN_TABLE, listed, raw=raw)
+        show(output, ORPHAN_TABLE, rows, raw=raw)
     warn_incomplete(answer.incomplete)
     if not answer.total:
         if nothing_to_list:
@@ -133,9 +139,9 @@ def _list(
             raise typer.Exit(ExitStatus.FINDINGS)
         return
     if source is not None:
-        say(_of_file(len(listed), answer))
-    elif len(listed) < answer.total:
-        say(f"the {len(listed):,} oldest of {formats.plural(answer.total, 'orphan')}")
+        say(_of_file(min(limit, len(rows)), answer))
+    elif len(rows) < answer.total:
+        say(f"the {len(rows):,} oldest of {formats.plural(answer.total, 'orphan')}")
     scope = "all orphans, not only these" if params else "exactly these"
     say(f"{formats.plural(answer.total, 'orphan')}: `qcfeed orphans --reap` cancels {scope}")
     raise typer.Exit(ExitStatus.FINDINGS)

@@ -58,7 +58,10 @@ def stacks(ctx: typer.Context, source: From = None, output: Output = Format.TABL
     """
     answer, raw = ask_or_read(ctx, STACKS, Stacks, source=source)
     if output in (Format.TABLE, Format.WIDE):
-        emit("\n".join(line for thread in answer.threads for line in rendered(thread)).rstrip())
+        emit(
+            "\n".join(line for thread in answer.threads for line in rendered(thread)).rstrip(),
+            paged=True,
+        )
     elif output is Format.NAME:
         emit("\n".join(thread.name for thread in answer.threads))
     else:

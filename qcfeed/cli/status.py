@@ -13,6 +13,7 @@ from qcfeed.cli.context import Format, Output, examples, new_app, say
 from qcfeed.cli.saved_files import From, ask_or_read
 from qcfeed.cli.ui.figures import Figure, show_figures
 from qcfeed.cli.ui.formats import age, count, if_any, milliseconds, plural, size
+from qcfeed.cli.ui.listing import listed
 from qcfeed.control.routes import PROCESS, STATUS
 from qcfeed.diagnose import certificate
 from qcfeed.errors import ExitStatus, NotFoundError
@@ -26,12 +27,6 @@ Finding = tuple[str, tuple[str, ...]]
 """What is wrong, and what to type next, step by step: sentences with one command each."""
 
 
-@app.command(
-    epilog=examples(
-        "qcfeed status",
-        "qcfeed --instance 8006 status -o json | jq .totals.live",
-    )
-)
 def status(ctx: typer.Context, source: From = None, output: Output = Format.TABLE) -> None:
     """Show the state of a service on one screen.
 
@@ -83,6 +78,15 @@ def _show_group(ctx: typer.Context, output: Format) -> bool:
 
 def _of_instance(name: str, suggestions: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(text.replace("`qcfeed ", f"`qcfeed --instance {name} ") for text in suggestions)
+
+
+app.command(
+    epilog=examples(
+        "qcfeed status",
+        "qcfeed status --watch",
+        "qcfeed --instance 8006 status --jq .totals.live",
+    )
+)(listed(status))
 
 
 def _show_program(ctx: typer.Context, source: Path | None, output: Format) -> None:

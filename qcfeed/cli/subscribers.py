@@ -16,6 +16,7 @@ from qcfeed.cli.saved_files import From, read
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.confirm import confirm
 from qcfeed.cli.ui.figures import Figure, show_figures
+from qcfeed.cli.ui.listing import listed, request_limit
 from qcfeed.cli.ui.render import draw, show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import SUBSCRIBERS, SUBSCRIBERS_KICK
@@ -113,16 +114,6 @@ def _shortened(words: list[str]) -> str:
     return " ".join([*words[:SYMBOLS_SHOWN], f"+{more:,}"])
 
 
-@app.callback(
-    invoke_without_command=True,
-    subcommand_metavar="[COMMAND]",
-    epilog=examples(
-        "qcfeed subscribers",
-        "qcfeed subscribers --slow",
-        "qcfeed subscribers --symbol AAPL -o csv > aapl.csv",
-        "qcfeed subscribers kick --slow",
-    ),
-)
 def subscribers(
     ctx: typer.Context,
     slow: Slow = False,
@@ -149,9 +140,9 @@ def subscribers(
         views.subscribers(ctx, output, limit=limit, **_params(slow, symbol))
         return
     if source is None:
-        answer, raw = _request(ctx, slow, symbol, limit=limit)
+        answer, raw = _request(ctx, slow, symbol, limit=request_limit(limit))
     else:
-        answer, raw = _saved(source, slow, symbol, limit)
+        answer, raw = _saved(source, slow, symbol, request_limit(limit))
     if not answer.total and output in (Format.TABLE, Format.WIDE):
         say(_no_match(slow, symbol))
         return
@@ -161,6 +152,19 @@ def subscribers(
             f"the {len(answer.subscribers):,} furthest behind of"
             f" {formats.plural(answer.total, 'subscriber')}: --limit N shows more"
         )
+
+
+app.callback(
+    invoke_without_command=True,
+    subcommand_metavar="[COMMAND]",
+    epilog=examples(
+        "qcfeed subscribers",
+        "qcfeed subscribers --slow",
+        "qcfeed subscribers --sort-by -kernel_bytes --limit 5",
+        "qcfeed subscribers --symbol AAPL -o csv > aapl.csv",
+        "qcfeed subscribers kick --slow",
+    ),
+)(listed(subscribers, "state", states=("policy",), own_limit=True))
 
 
 def _saved(source: Path, slow: bool, symbol: str, limit: int) -> tuple[Subscribers, bytes]:

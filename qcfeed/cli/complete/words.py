@@ -80,7 +80,8 @@ def _entry(ctx: Context) -> tuple[str, dict[str, Any]]:
 
 def _options(path: str, param: TyperOption) -> Iterator[tuple[str, tuple[Any, ...]]]:
     name, text = param.name or "", _sentence(param.help)
-    value = None if param.is_flag else _value(path, param)
+    optional = (param.metavar or "").startswith("[")  # ui/watching.py
+    value = None if param.is_flag or optional else _value(path, param)
     for spelling in sorted(param.opts, key=len):  # click's order of -h and --help varies
         yield spelling, (name, value, param.multiple, text)
     for spelling in param.secondary_opts:

@@ -14,7 +14,7 @@ from qcfeed.cli.context import Format, Output, client, examples, new_app, option
 from qcfeed.cli.diagnose import outside, screen
 from qcfeed.cli.diagnose.gather import gather
 from qcfeed.cli.flags import with_flags
-from qcfeed.cli.ui import durations, formats, render
+from qcfeed.cli.ui import durations, formats, render, watching
 from qcfeed.cli.ui.table import Column, Line, Table
 from qcfeed.diagnose.verdict import diagnose as judge
 from qcfeed.errors import ExitStatus, TimedOutError, UnreachableError, UsageError
@@ -52,9 +52,7 @@ def diagnose(
             help="Time between the two snapshots. Default: 5s; a longer one finds slower growth.",
         ),
     ] = None,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Repeat until Ctrl-C, redrawing on a terminal.")
-    ] = False,
+    watch: watching.Watch = None,
     source: saved_files.From = None,
     output: Output = Format.TABLE,
     **flags: Any,
@@ -75,10 +73,10 @@ def diagnose(
 
         checks.diagnose(ctx, output)
         return
-    if watch:
+    if watch is not None:
         if source is not None:
             raise UsageError("--watch needs a live service and --from reads a file: give only one")
-        _watch(ctx, flags, window or WINDOW, output)
+        _watch(ctx, flags, window or watch or WINDOW, output)
         return
     diagnosis = (
         saved_files.read(source, DIAGNOSIS, Diagnosis)[0]

@@ -17,6 +17,7 @@ from qcfeed.cli.growth import plots, views
 from qcfeed.cli.growth.source import timeline
 from qcfeed.cli.saved_files import From
 from qcfeed.cli.ui import durations, render, sizes, times
+from qcfeed.cli.ui.listing import listed
 from qcfeed.cli.ui.sparkline import blocks_for
 from qcfeed.cli.ui.table import Line
 from qcfeed.errors import ExitStatus
@@ -158,4 +159,4 @@ app.command(
         "qcfeed growth --from night.tar.gz    # a bundle of `qcfeed report --bundle`",
         "qcfeed growth -o json | jq .worst.time_to_limit_s",
     )
-)(with_flags(growth, prometheus.declared()))
+)(listed(with_flags(growth, prometheus.declared())))

@@ -24,7 +24,8 @@ from qcfeed.cli.context import (
 from qcfeed.cli.lazy import LazyGroup
 from qcfeed.cli.saved_files import From, Save, ask_or_read, schema_of
 from qcfeed.cli.tasks import filters, waiting
-from qcfeed.cli.ui import durations, formats
+from qcfeed.cli.ui import durations, formats, watching
+from qcfeed.cli.ui.listing import listed
 from qcfeed.cli.ui.render import draw, emit, show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import TASKS, TASKS_BY_LOCATION
@@ -49,6 +50,10 @@ _MODULES = {"failures": "ended"}
 """The subcommands that are in a module of another name."""
 
 
+_LISTS = ("ended", "failures", "findings")
+"""The subcommands that list rows."""
+
+
 class Subcommands(LazyGroup):
     """The subcommands of the table, each imported only when it is called."""
 
@@ -58,7 +63,8 @@ class Subcommands(LazyGroup):
         module = importlib.import_module(f"qcfeed.cli.tasks.{_MODULES.get(name, name)}")
         own_app = new_app()
         epilog = getattr(module, f"{name.upper()}_EXAMPLES", None) or module.EXAMPLES
-        own_app.command(epilog=epilog)(getattr(module, name))
+        function = getattr(module, name)
+        own_app.command(epilog=epilog)(listed(function) if name in _LISTS else function)
         command = get_command(own_app)
         command.name = name
         return command
@@ -124,25 +130,6 @@ GROUP_TABLE: Table[TaskGroup] = Table(
 )
 
 
-@app.callback(
-    cls=Subcommands,
-    invoke_without_command=True,
-    subcommand_metavar="[COMMAND]",
-    epilog=examples(
-        "qcfeed tasks --by-location           # which line leaks",
-        "qcfeed tasks --waits                 # and what its tasks wait on",
-        "qcfeed tasks --limit 20              # the 20 oldest",
-        "qcfeed tasks --by caller             # which line of the application leads to them",
-        "qcfeed tasks --by label:symbol       # how many for each symbol",
-        "qcfeed tasks --by object             # which lock, event or queue they wait for; who holds it",
-        "qcfeed tasks --older-than 5m --waiting-on sleep --label symbol=AAPL",
-        "qcfeed tasks --window 30s            # which line grows, and how fast",
-        "qcfeed tasks --save before.json      # a full snapshot, to read with --from",
-        "qcfeed tasks --pid 4711              # a running program that has never heard of qcfeed",
-        "qcfeed tasks -o speedscope > tasks.speedscope.json   # a flame graph",
-        "qcfeed tasks --by-location -o json | jq '.locations[] | select(.orphaned > 0)'",
-    ),
-)
 def tasks(
     ctx: typer.Context,
     by_location: Annotated[
@@ -180,9 +167,7 @@ def tasks(
             " each location, or with --by object the growth of each object's waiters.",
         ),
     ] = None,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Repeat --window (default 5s) until Ctrl-C.")
-    ] = False,
+    watch: watching.Watch = None,
     save: Save = None,
     force: output_files.Force = False,  # noqa: ARG001 - ask_or_read looks it up
     source: From = None,
@@ -213,7 +198,7 @@ def tasks(
                "watch": watch, "save": save, "pid": pid, "from": source, **params}  # fmt: skip
     if ctx.invoked_subcommand is not None or _counted_in_cluster(ctx, by_location, form, for_one):
         return
-    other_view = watch or window is not None or tree or by not in ("", *_BY_PLACE)
+    other_view = watch is not None or window is not None or tree or by not in ("", *_BY_PLACE)
     if pid is not None:
         from qcfeed.cli.tasks import of_process
 
@@ -225,7 +210,7 @@ def tasks(
         _profile(ctx, form, source, save, params, exact=exact, other_view=other_view)
         return
     output = Format(form)
-    if by == "object" and not (waits or tree or watch):
+    if by == "object" and not (waits or tree or watch is not None):
         from qcfeed.cli.tasks import by_object
 
         by_object.run(
@@ -240,7 +225,7 @@ def tasks(
         )
         return
     wait_params = waiting.params(waits, exact, other_view=other_view)
-    if watch or window is not None:
+    if watch is not None or window is not None:
         if save or source or params or by or tree:
             raise UsageError(
                 "--window and --watch compare two live snapshots of all tasks by location; they"
@@ -249,7 +234,7 @@ def tasks(
             )
         from qcfeed.cli.tasks import windows
 
-        windows.run(ctx, window, output, watch=watch)
+        windows.run(ctx, window or watch or None, output, watch=watch is not None)
     elif tree:
         from qcfeed.cli.tasks import trees
 
@@ -275,6 +260,27 @@ def _counted_in_cluster(
 
     views.tasks_by_location(ctx, Format(form), by_location=by_location)
     return True
+
+
+app.callback(
+    cls=Subcommands,
+    invoke_without_command=True,
+    subcommand_metavar="[COMMAND]",
+    epilog=examples(
+        "qcfeed tasks --by-location           # which line leaks",
+        "qcfeed tasks --waits                 # and what its tasks wait on",
+        "qcfeed tasks --limit 20              # the 20 oldest",
+        "qcfeed tasks --by caller             # which line of the application leads to them",
+        "qcfeed tasks --by label:symbol       # how many for each symbol",
+        "qcfeed tasks --by object             # which lock, event or queue they wait for; who holds it",
+        "qcfeed tasks --older-than 5m --waiting-on sleep --label symbol=AAPL",
+        "qcfeed tasks --window 30s            # which line grows, and how fast",
+        "qcfeed tasks --save before.json      # a full snapshot, to read with --from",
+        "qcfeed tasks --pid 4711              # a running program that has never heard of qcfeed",
+        "qcfeed tasks -o speedscope > tasks.speedscope.json   # a flame graph",
+        "qcfeed tasks --by-location -o json | jq '.locations[] | select(.orphaned > 0)'",
+    ),
+)(listed(tasks))
 
 
 def _profile(

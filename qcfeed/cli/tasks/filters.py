@@ -16,7 +16,7 @@ Site = Annotated[
 Label = Annotated[
     list[str] | None,
     typer.Option(
-        "--label", metavar="KEY=VALUE", help="Only tasks with this label; can be repeated."
+        "-l", "--label", metavar="KEY=VALUE", help="Only tasks with this label; can be repeated."
     ),
 ]
 OlderThan = Annotated[

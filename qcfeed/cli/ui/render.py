@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from qcfeed.cli.context import Format, say
+from qcfeed.cli.ui import jq, listing, pager
 from qcfeed.cli.ui.formats import printable, printable_json, printable_lines
 from qcfeed.cli.ui.table import Line, Row, Table, lay_out, lay_out_lines, styled
 from qcfeed.streams import discard, write_message
@@ -34,18 +35,24 @@ def show(
     raw: bytes,
     total: Row | None = None,
 ) -> None:
-    """Print a list on stdout in the format asked for.
+    """Print a list on stdout in the format asked for, with the rows that ``listing`` chooses.
 
     ``raw`` is the JSON as the service sent it; ``total`` is a last row that only tables have.
     """
+    asked, chosen = listing.current(), listing.chosen(table, rows)
+    if chosen != list(range(len(rows))):
+        raw = listing.narrowed(raw, chosen, len(rows))
+        rows, total = [rows[number] for number in chosen], None
     if output is Format.JSON:
-        emit(printable_json(raw))
+        emit("\n".join(jq.results(asked.jq, raw)) if asked.jq else printable_json(raw))
     elif output is Format.NAME:
         emit("\n".join(printable(table.identity(row)) for row in rows))
     elif output is Format.CSV:
-        emit(_csv(table, rows))
+        emit(_csv(table, rows, header=not asked.no_headers))
     else:
-        draw(table, [*rows, total] if total is not None else rows, wide=output is Format.WIDE)
+        shown = [*rows, total] if total is not None else rows
+        wide = output is Format.WIDE
+        draw(table, shown, wide=wide, header=not asked.no_headers, paged=True)
 
 
 def draw(
@@ -55,12 +62,13 @@ def draw(
     wide: bool = False,
     header: bool = True,
     stream: TextIO | None = None,
+    paged: bool = False,
 ) -> None:
     """Print a table on ``stream`` (stdout by default), fitted to the width if that is a terminal."""
     stream = stream or sys.stdout
     width = None if wide or not stream.isatty() else max(MIN_WIDTH, shutil.get_terminal_size()[0])
     laid = lay_out(table, rows, width=width, wide=wide, header=header, colour=coloured(stream))
-    emit("\n".join(laid.lines), stream)
+    emit("\n".join(laid.lines), stream, paged=paged)
     if laid.hidden:
         say(f"terminal too narrow for {', '.join(laid.hidden)}: use -o wide")
 
@@ -85,8 +93,10 @@ def _styled(
     ]
 
 
-def emit(text: str, stream: TextIO | None = None) -> None:
+def emit(text: str, stream: TextIO | None = None, *, paged: bool = False) -> None:
     """Write ``text`` and a newline; nothing if it is empty. What is not printable is escaped.
+
+    ``paged``: on a terminal that is too low for it, in a pager.
 
     All results pass here, so no foreign text reaches a terminal otherwise. Of escape sequences only
     those of ``styled`` pass, and only where colours are used. A closed pipe (``| head``) is not an error.
@@ -98,6 +108,8 @@ def emit(text: str, stream: TextIO | None = None) -> None:
     text = text if text.endswith("\n") else text + "\n"
     if stream is sys.stderr:
         write_message(text)
+        return
+    if paged and stream is sys.stdout and pager.show(text):
         return
     try:
         stream.write(text)
@@ -130,7 +142,11 @@ def markdown(text: str) -> None:
     plain = Theme({"markdown.code": "bold", "markdown.code_block": "none"})
     width = min(PROSE_WIDTH, shutil.get_terminal_size()[0])
     console = Console(theme=plain, width=width, no_color=not coloured(sys.stdout))
-    console.print(Markdown(text, code_theme="ansi_dark"))
+    with console.capture() as captured:
+        console.print(Markdown(text, code_theme="ansi_dark"))
+    if not pager.show(captured.get()):
+        sys.stdout.write(captured.get())
+        sys.stdout.flush()
 
 
 def coloured(stream: TextIO) -> bool:
@@ -142,13 +158,14 @@ def coloured(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def _csv(table: Table[Row], rows: Sequence[Row]) -> str:
+def _csv(table: Table[Row], rows: Sequence[Row], *, header: bool) -> str:
     import csv
     import io
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(column.key for column in table.columns)
+    if header:
+        writer.writerow(column.key for column in table.columns)
     writer.writerows([_csv_value(column.raw(row)) for column in table.columns] for row in rows)
     return text.getvalue()
 
