@@ -91,6 +91,7 @@ class Options(NamedTuple):
     context: str | None = None
     cluster: bool = False
     no_pager: bool = False
+    verbose: bool = False
     token_file: Path | None = None
     context_settings: Context | None = None
 
@@ -157,7 +158,12 @@ def client(ctx: typer.Context, *, longer: float = 0.0) -> ControlClient:
             hint="name one with --instance; `qcfeed --cluster status` lists them",
         )
     address = paths.resolve(given.instance, given.socket, given.url, token_file=given.token_file)
-    return ControlClient(address, timeout=given.timeout + longer)
+    trace = _told_request if given.verbose else None
+    return ControlClient(address, timeout=given.timeout + longer, trace=trace)
+
+
+def _told_request(request: str, seconds: float) -> None:
+    say(f"{request} took {seconds * 1_000:,.0f} ms", error=True)
 
 
 def ask(
@@ -187,11 +193,15 @@ def warn_incomplete(reasons: Sequence[str]) -> bool:
     return bool(reasons)
 
 
-def say(text: str) -> None:
+def say(text: str, *, error: bool = False) -> None:
     """Print a message on stderr: stdout is for results. What is not printable is escaped.
+
+    With --quiet only if it is an ``error``.
 
     The commands in it are for the service that the command line names, or for the file that it reads;
     a message that suggests what a file cannot do is left out.
     """
+    if target.current().quiet and not error:
+        return
     if (named := target.in_text(text)) is not None:
         write_message(printable_lines(named) + "\n")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import importlib
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer._click import Command, Context
+from typer._click import Command, Context, HelpFormatter
 from typer._click.core import ParameterSource
 from typer._click.exceptions import ClickException, NoArgsIsHelpError, NoSuchOption, UsageError
 from typer.core import TyperGroup
@@ -28,34 +30,45 @@ PROGRAM = "qcfeed"
 TRACEBACK_FRAMES = 8
 _OUTPUT_ERRORS = (errno.EBADF, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
-COMMANDS = {
-    "serve": "Run the feed service.",
-    "feeder": "Publish an upstream's quotes on NATS, for any number of services.",
-    "status": "Show the state of a service on one screen.",
-    "workers": "List the processes of serve --workers, or restart them one by one.",
-    "diagnose": "Find what is wrong: the cause, its symptoms, and the command to type next.",
-    "top": "Show a live full-screen view of a service, with keys to inspect and to act.",
-    "report": "Write an incident report, or a bundle of all the evidence, before a restart.",
-    "tasks": "List live tasks, oldest first, or count them by spawn location.",
-    "growth": "Show how fast memory and tasks grow, the time left, and the lines that grow.",
-    "alerts": "List firing and pending alerts, and what to do about each.",
-    "orphans": "List tasks and subscriptions whose owner is gone, or reap them.",
-    "stacks": "Show the stack of every thread, the event loop's first.",
-    "feeds": "List feeds, one per symbol, or cancel them.",
-    "subscribers": "List subscriber connections, the furthest behind first, or disconnect some.",
-    "attach": "Attach a Python program that is already running, without changing or restarting it.",
-    "detach": "End what attach began, and leave the program as it was.",
-    "keys": "Add, list or revoke the API keys of subscribers.",
-    "mcp": "Serve the commands as tools for an agent (Model Context Protocol).",
-    "watch": "Show live quotes.",
-    "repro": "Reproduce the incident: clients come and go, then count what they left behind.",
-    "drill": "Inject a fault for a limited time, to rehearse an incident.",
-    "doctor": "Check the installation, configuration, machine, service and Prometheus.",
-    "config": "Show, create or check the configuration, or list contexts.",
-    "runbook": "List the runbooks, show one, or run one step by step.",
-    "artifacts": "List, print or write Prometheus rules, dashboards and configuration.",
-    "completion": "Print the completion script for a shell.",
+GROUPS: Mapping[str, Mapping[str, str]] = {
+    "On call": {
+        "diagnose": "Find what is wrong: the cause, its symptoms",
+        "top": "Show a live full-screen view of a service",
+        "status": "Show the state of a service on one screen.",
+        "alerts": "List firing and pending alerts, and what to do about each.",
+        "runbook": "List the runbooks, show one, or run one step by step.",
+        "report": "Write an incident report, or a bundle of all the evidence",
+    },
+    "Look closer": {
+        "tasks": "List live tasks, oldest first, or count them by spawn location.",
+        "orphans": "List tasks and subscriptions whose owner is gone, or reap them.",
+        "growth": "Show how fast memory and tasks grow, the time left",
+        "stacks": "Show the stack of every thread, the event loop's first.",
+        "feeds": "List feeds, one per symbol, or cancel them.",
+        "subscribers": "List subscriber connections, the furthest behind first",
+        "watch": "Show live quotes.",
+    },
+    "Run and rehearse": {
+        "serve": "Run the feed service.",
+        "feeder": "Publish an upstream's quotes on NATS",
+        "workers": "List the processes of serve --workers",
+        "attach": "Attach a Python program that is already running",
+        "detach": "End what attach began, and leave the program as it was.",
+        "drill": "Inject a fault for a limited time, to rehearse an incident.",
+        "repro": "Reproduce the incident: clients come and go",
+    },
+    "Set up": {
+        "doctor": "Check the installation, configuration, machine, service",
+        "config": "Show, create or check the configuration, or list contexts.",
+        "artifacts": "List, print or write Prometheus rules, dashboards",
+        "keys": "Add, list or revoke the API keys of subscribers.",
+        "mcp": "Serve the commands as tools for an agent",
+        "completion": "Print the completion script for a shell.",
+    },
 }
+"""Every command by what one is doing, with the beginning of its help that fits a line."""
+
+COMMANDS = {name: text for group in GROUPS.values() for name, text in group.items()}
 """Every command and its short help. Its module is ``qcfeed/cli/<command>.py``, or is in PACKAGES."""
 
 PACKAGES = frozenset({"diagnose", "growth", "keys", "mcp", "tasks", "top"})
@@ -78,6 +91,16 @@ class Program(LazyGroup):
     """The group of all commands."""
 
     listed = COMMANDS
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002
+        """The commands, grouped by what one is doing; without empty lines, to fit a screen."""
+        width = max(map(len, COMMANDS))
+        formatter.write_paragraph()
+        formatter.write("Commands:\n")
+        for title, commands in GROUPS.items():
+            formatter.write(f"  {title}:\n")
+            for name, text in commands.items():
+                formatter.write(f"    {name:<{width}}  {text.removesuffix('.')}\n")
 
     def load(self, name: str) -> Command:
         return load(name)
@@ -105,26 +128,40 @@ def _before(
     instance: Annotated[
         str | None,
         typer.Option(
+            "-i",
+            "--instance",
             envvar="QCFEED_INSTANCE",
+            show_envvar=False,
             metavar="INSTANCE",
-            help="Name of the service on this machine; not needed if only one is running."
-            " For serve and attach: the name of the new instance.",
+            help="Service on this machine; for serve, the new one.",
         ),
     ] = None,
     socket: Annotated[
         Path | None,
-        typer.Option(envvar="QCFEED_SOCKET", metavar="PATH", help="Control socket of the service."),
+        typer.Option(
+            envvar="QCFEED_SOCKET",
+            show_envvar=False,
+            metavar="PATH",
+            help="Control socket of the service.",
+        ),
     ] = None,
     url: Annotated[
         str | None,
         typer.Option(
             envvar="QCFEED_URL",
+            show_envvar=False,
             metavar="URL",
-            help="Control plane of the service over TCP: http://127.0.0.1:PORT.",
+            help="Its control plane over TCP: http://127.0.0.1:PORT.",
         ),
     ] = None,
     timeout: Annotated[
-        float, typer.Option(min=0.001, metavar="SECONDS", help="Seconds to wait for an answer.")
+        float,
+        typer.Option(
+            min=0.001,
+            metavar="SECONDS",
+            show_default=False,
+            help=f"Seconds to wait for an answer (usually {DEFAULT_TIMEOUT:g}).",
+        ),
     ] = DEFAULT_TIMEOUT,
     config: Annotated[
         Path | None,
@@ -133,20 +170,30 @@ def _before(
     context: Annotated[
         str | None,
         typer.Option(
+            "-c",
+            "--context",
             envvar="QCFEED_CONTEXT",
+            show_envvar=False,
             metavar="CONTEXT",
-            help="Remote service, by its name in the configuration file.",
+            help="Remote service, as the configuration file names it.",
         ),
     ] = None,
     cluster: Annotated[
         bool,
         typer.Option(
             "--cluster",
-            help="Ask all instances: those of this machine, or of --instance's workers.",
+            help="Ask all instances, or all workers of --instance.",
         ),
     ] = False,
     no_pager: Annotated[
         bool, typer.Option("--no-pager", help="Do not show long output in $QCFEED_PAGER or $PAGER.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Print results and errors, but no messages.")
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("-v", "--verbose", help="Tell each request to the service, and its time."),
     ] = False,
     version: Annotated[  # noqa: ARG001 - handled by its callback
         bool,
@@ -157,11 +204,11 @@ def _before(
 ) -> None:
     """A market-data feed service whose tasks cannot leak, and the on-call tool that proves it.
 
-    Results go to stdout, messages to stderr.
+    Results go to stdout, messages to stderr. Options that name a service have a variable:
+    QCFEED_INSTANCE, QCFEED_SOCKET, QCFEED_URL, QCFEED_CONTEXT.
 
-    Exit status: 0 healthy or done, 1 findings (something is wrong with the service), 2 usage error,
-    3 unreachable, 4 not allowed, 5 timed out, 6 refused (needs --yes), 70 a bug in qcfeed,
-    130 interrupted.
+    Exit status: 0 healthy or done, 1 findings (something is wrong), 2 usage error,
+    3 unreachable, 4 not allowed, 5 timed out, 6 refused (needs --yes), 70 bug, 130 interrupted.
     """
     if any(_was_given(ctx, name) for name in _SERVICE_OPTIONS):
         # A flag that names a service overrides all variables that do, not only its own.
@@ -173,6 +220,7 @@ def _before(
     target.name_service(
         ((f"--{name}", value) for name, value in named.items() if _was_given(ctx, name)),
         config,
+        quiet=quiet,
     )
     ctx.obj = Options(
         instance=instance,
@@ -183,6 +231,7 @@ def _before(
         context=context,
         cluster=cluster,
         no_pager=no_pager,
+        verbose=verbose,
     )
 
 
@@ -236,18 +285,19 @@ def _call(args: list[str]) -> None:
 
 def _report(error: QcfeedError) -> int:
     for line in getattr(error, "__notes__", ()):  # the stack of a stuck loop
-        say(f"  {line.rstrip()}")
+        say(f"  {line.rstrip()}", error=True)
     _say_error(error.message, error.hint)
     return error.exit_status
 
 
 def _report_usage(error: ClickException) -> int:
     if isinstance(error, NoArgsIsHelpError):
-        say(error.format_message())
+        say(error.format_message(), error=True)
         return ExitStatus.USAGE
     message = error.format_message()
     if isinstance(error, NoSuchOption) and error.possibilities:
-        message = f"{error.message}. Did you mean {', '.join(sorted(error.possibilities))}?"
+        close = difflib.get_close_matches(error.option_name, error.possibilities, n=1, cutoff=0.0)
+        message = f"{error.message}. Did you mean {close[0]}?"
     _say_error(message.removesuffix("."), _usage_hint(error))
     return ExitStatus.USAGE
 
@@ -288,7 +338,7 @@ def _report_output(error: OSError) -> int:
 
 
 def _report_bug(error: Exception) -> int:
-    say("".join(traceback.format_exception(error, limit=-TRACEBACK_FRAMES)).rstrip())
+    say("".join(traceback.format_exception(error, limit=-TRACEBACK_FRAMES)).rstrip(), error=True)
     _say_error(
         f"this is a bug in qcfeed: {type(error).__name__}: {error}",
         "report it with the lines above and the command you typed",
@@ -297,6 +347,6 @@ def _report_bug(error: Exception) -> int:
 
 
 def _say_error(message: str, hint: str | None) -> None:
-    say(f"{PROGRAM}: error: {message}")
+    say(f"{PROGRAM}: error: {message}", error=True)
     if hint:
-        say(f"  hint: {hint}")  # left out if it suggests what the saved file cannot do
+        say(f"  hint: {hint}", error=True)  # left out if it suggests what the saved file cannot do

@@ -45,12 +45,14 @@ class Target(NamedTuple):
     """``words``: the options that name the service, as typed; ``config``: the one that names the file.
 
     ``source``: the saved file that is read instead; ``readers``: the commands that it can answer.
+    ``quiet``: no messages, only results and errors.
     """
 
     words: tuple[str, ...] = ()
     config: tuple[str, ...] = ()
     source: Path | None = None
     readers: frozenset[str] = frozenset()
+    quiet: bool = False
 
 
 _current: ContextVar[Target] = ContextVar("qcfeed_target", default=Target())  # noqa: B039 - a named tuple cannot change
@@ -61,10 +63,13 @@ def current() -> Target:
     return _current.get()
 
 
-def name_service(given: Iterable[tuple[str, object]], config: object = None) -> None:
+def name_service(
+    given: Iterable[tuple[str, object]], config: object = None, *, quiet: bool = False
+) -> None:
     """Begin a command line; ``given``: the options that name its service, with their values."""
     words = tuple(text for flag, value in given for text in (flag, shlex.quote(str(value))))
-    _current.set(Target(words, ("--config", shlex.quote(str(config))) if config else ()))
+    named = ("--config", shlex.quote(str(config))) if config else ()
+    _current.set(Target(words, named, quiet=quiet))
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -41,15 +42,25 @@ class ControlClient:
     ``timeout``: seconds for a whole request, however slowly the other end sends. ``program``: the name under
     which its actions are audited, beside the user.
 
+    ``trace``: called after each request with its text and the seconds that it took.
+
     Every request raises UnreachableError, NotAllowedError, TimedOutError, or the error with which the service
     refused it: by its code, with its message and hint, and with the stack of a stuck loop as notes
     (``__notes__``).
     """
 
-    def __init__(self, address: Address, *, timeout: float, program: str | None = None) -> None:
+    def __init__(
+        self,
+        address: Address,
+        *,
+        timeout: float,
+        program: str | None = None,
+        trace: Callable[[str, float], None] | None = None,
+    ) -> None:
         self.address = address
         self.timeout = timeout
         self.program = program
+        self._trace = trace
         self._asking: Connection | None = None
         self._aborted = False
 
@@ -104,6 +115,9 @@ class ControlClient:
             raise self._stranger(str(error)) from error
         finally:
             self._asking = None
+            if self._trace is not None:
+                begun = deadline - self.timeout
+                self._trace(f"{method} {target} of {self.address}", time.monotonic() - begun)
         if status != OK:
             raise self._refusal(status, raw)
         return raw

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 
 from typer._click.globals import get_current_context
@@ -29,6 +28,8 @@ def show(text: str) -> bool:
         return False
     if text.count("\n") < shutil.get_terminal_size()[1] or not (words := _words()):
         return False
+    import subprocess  # imported here: most output is short
+
     environment = {"LESS": _LESS, **os.environ}
     try:
         subprocess.run(words, input=text.encode(), env=environment, check=False)  # noqa: S603

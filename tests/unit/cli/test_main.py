@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -186,3 +188,22 @@ def test_subcommands_are_listed_without_being_imported_and_say_the_same_themselv
     assert modules.isdisjoint({"qcfeed.cli.bundle", "tarfile", "gzip"})
     for name, short in group.listed.items():
         assert " ".join((group.load(name).help or "").split()).startswith(short)
+
+
+async def test_quiet_leaves_out_messages_and_verbose_tells_each_request(
+    watched, qcfeed_, sleepers
+) -> None:
+    watched.serve()
+    sleepers(2, orphaned=True)
+    quiet = await asyncio.to_thread(qcfeed_, "-q", "orphans", "-o", "name")
+    assert (quiet.status, quiet.err) == (ExitStatus.FINDINGS, "")
+    failed = await asyncio.to_thread(qcfeed_, "--quiet", "tasks", "show", "999999")
+    assert "qcfeed: error: there is no live task" in failed.err
+    verbose = await asyncio.to_thread(qcfeed_, "-v", "-i", "8006", "orphans")
+    assert re.search(r"^GET /v1/orphans\?limit=\d+ of \S+ took \d+ ms$", verbose.err, re.MULTILINE)
+
+
+def test_every_command_is_in_one_group() -> None:
+    names = [name for group in main.GROUPS.values() for name in group]
+    assert sorted(names) == sorted(main.COMMANDS)
+    assert len(set(names)) == len(names)
