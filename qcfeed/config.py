@@ -275,6 +275,11 @@ class Config:
         least=0.1,
         most=86_400,
     )
+    log_format: str = _option(
+        "text",
+        "Form of the log on stderr: text, or json (one object per line).",
+        choices=("text", "json"),
+    )
     allow_drills: bool = _option(
         False, "Allow `qcfeed drill start` to inject faults here; not for production."
     )

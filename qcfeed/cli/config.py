@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from qcfeed import config, config_loading, contexts
-from qcfeed.cli import config_file, output_files, prometheus
+from qcfeed.cli import config_edit, config_file, output_files, prometheus
 from qcfeed.cli.context import Format, Output, examples, new_app, options, say
 from qcfeed.cli.flags import given, with_flags
 from qcfeed.cli.ui.render import emit
@@ -17,7 +17,7 @@ from qcfeed.cli.ui.render import show as show_table
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.contexts import Context
 from qcfeed.doctor import exposure
-from qcfeed.options import Option, toml, unsecret
+from qcfeed.options import Option, convert, toml, unsecret
 
 app = new_app()
 
@@ -174,6 +174,46 @@ def check(
     say(config_file.summary(path))
     for gap in exposure.gaps(config_loading.load({}, file=path).config):
         say(f"exposed: {gap.problem}\n  next: {gap.remedy}")
+
+
+@app.command(epilog=examples("qcfeed config path"))
+def path(ctx: typer.Context) -> None:
+    """Print the path of the configuration file, whether it exists or not.
+
+    Exit status: 0.
+    """
+    emit(str(config_loading.file_in_use(options(ctx).config)))
+
+
+@app.command(
+    name="set",
+    epilog=examples("qcfeed config set port 8006", "qcfeed config set prometheus http://p:9090"),
+)
+def set_value(
+    ctx: typer.Context,
+    key: Annotated[str, typer.Argument(metavar="OPTION", help="Name of the option: stale_after.")],
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="Its value.")],
+) -> None:
+    """Set one option in the configuration file; comments and other lines stay.
+
+    Creates the file if it does not exist. A value that would be invalid is refused.
+
+    Exit status: 2 if the value or the file is invalid, 0 otherwise.
+    """
+    known = {each.name: each for each in config.all_options()}
+    name = key.removeprefix("--").replace("-", "_")
+    converted = convert(known, name, value, "the command line")
+    file = config_loading.file_in_use(options(ctx).config)
+    found = config_loading.read_file(options(ctx).config) if file.exists() else None
+    text = file.read_text(encoding="utf-8") if found else ""
+    changed = config_edit.with_value(text, name, converted)
+    for group in config.GROUPS:
+        if name in {each.name for each in config.options(group)}:
+            group(**{name: converted})  # raises ConfigError outside its bounds
+    output_files.make_directory(file.parent)
+    mode = file.stat().st_mode & 0o777 if file.exists() else output_files.PRIVATE
+    output_files.write(file, changed.encode(), force=True, mode=mode)
+    say(f"{file} sets {name} now; a service reads it when it starts")
 
 
 @app.command(

@@ -13,6 +13,7 @@ from qcfeed.cli.context import Format, Output, act, ask, examples, new_app, opti
 from qcfeed.cli.saved_files import From, ask_or_read
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.confirm import confirm
+from qcfeed.cli.ui.figures import show_columns
 from qcfeed.cli.ui.listing import listed
 from qcfeed.cli.ui.render import draw, show
 from qcfeed.cli.ui.table import Column, Table
@@ -105,6 +106,24 @@ app.callback(
         "qcfeed feeds cancel AAPL",
     ),
 )(listed(feeds, "symbol", "state", states=("demand", "upstream_state", "band")))
+
+
+@app.command(
+    name="show", epilog=examples("qcfeed feeds show AAPL", "qcfeed feeds show AAPL -o json")
+)
+def show_one(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="SYMBOL", help="Symbol of the feed.")],
+    source: From = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Show one feed in full.
+
+    Exit status: 0; 2 if there is no such feed.
+    """
+    answer, _ = ask_or_read(ctx, FEEDS, Feeds, source=source)
+    [found] = _named(answer.feeds, [name])
+    show_columns(output, FEED_TABLE, found)
 
 
 @app.command(

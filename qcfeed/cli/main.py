@@ -37,12 +37,15 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "status": "Show the state of a service on one screen.",
         "alerts": "List firing and pending alerts, and what to do about each.",
         "runbook": "List the runbooks, show one, or run one step by step.",
+        "explain": "Explain a finding, an alert, a metric, a field",
         "report": "Write an incident report, or a bundle of all the evidence",
     },
     "Look closer": {
         "tasks": "List live tasks, oldest first, or count them by spawn location.",
         "orphans": "List tasks and subscriptions whose owner is gone, or reap them.",
         "growth": "Show how fast memory and tasks grow, the time left",
+        "logs": "Show the last lines of the service's log, or follow it.",
+        "audit": "Show who did what to the service",
         "stacks": "Show the stack of every thread, the event loop's first.",
         "feeds": "List feeds, one per symbol, or cancel them.",
         "subscribers": "List subscriber connections, the furthest behind first",
@@ -63,6 +66,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "artifacts": "List, print or write Prometheus rules, dashboards",
         "keys": "Add, list or revoke the API keys of subscribers.",
         "mcp": "Serve the commands as tools for an agent",
+        "version": "Show the version of this program, and of the service.",
         "completion": "Print the completion script for a shell.",
     },
 }
@@ -204,11 +208,8 @@ def _before(
 ) -> None:
     """A market-data feed service whose tasks cannot leak, and the on-call tool that proves it.
 
-    Results go to stdout, messages to stderr. Options that name a service have a variable:
-    QCFEED_INSTANCE, QCFEED_SOCKET, QCFEED_URL, QCFEED_CONTEXT.
-
-    Exit status: 0 healthy or done, 1 findings (something is wrong), 2 usage error,
-    3 unreachable, 4 not allowed, 5 timed out, 6 refused (needs --yes), 70 bug, 130 interrupted.
+    Results go to stdout, messages to stderr. Exit status: 0 healthy or done, 1 findings, 2 usage
+    error, 3 unreachable, 4 not allowed, 5 timed out, 6 refused (needs --yes), 70 bug, 130 interrupted.
     """
     if any(_was_given(ctx, name) for name in _SERVICE_OPTIONS):
         # A flag that names a service overrides all variables that do, not only its own.

@@ -15,7 +15,7 @@ from qcfeed.cli.context import Format, Output, act, ask, examples, new_app, opti
 from qcfeed.cli.saved_files import From, read
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.confirm import confirm
-from qcfeed.cli.ui.figures import Figure, show_figures
+from qcfeed.cli.ui.figures import Figure, show_columns, show_figures
 from qcfeed.cli.ui.listing import listed, request_limit
 from qcfeed.cli.ui.render import draw, show
 from qcfeed.cli.ui.table import Column, Table
@@ -196,6 +196,30 @@ def _request(
 
 def _params(slow: bool, symbol: str) -> dict[str, str | None]:
     return {"slow": "true" if slow else None, "symbol": symbol or None}
+
+
+@app.command(name="show", epilog=examples("qcfeed subscribers show 48213"))
+def show_one(
+    ctx: typer.Context,
+    number: Annotated[int, typer.Argument(min=1, metavar="ID", help="ID of the connection.")],
+    source: From = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Show one connection in full.
+
+    Exit status: 0; 2 if there is no such open connection.
+    """
+    if source is None:
+        answer, _ = _request(ctx, False, "", limit=1, ids=[number])
+    else:
+        answer, _ = _saved(source, False, "", MAX_KICKED)
+    for each in answer.subscribers:
+        if each.id == number:
+            show_columns(output, SUBSCRIBER_TABLE, each)
+            return
+    raise not_found(
+        "open connection", number, hint="`qcfeed subscribers` lists them; IDs are not reused"
+    )
 
 
 def _no_match(slow: bool, symbol: str) -> str:

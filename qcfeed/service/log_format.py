@@ -1,10 +1,12 @@
-"""The form of a line in the service's log."""
+"""The form of a line in the service's log: text for people, or JSON for programs that collect logs."""
 
 from __future__ import annotations
 
+import json
 import logging
+from datetime import UTC, datetime
 
-from qcfeed.formats import printable_lines
+from qcfeed.formats import printable_json, printable_lines
 
 
 class LogFormatter(logging.Formatter):
@@ -19,3 +21,24 @@ class LogFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return printable_lines(super().format(record)).replace("\n", "\n    ")
+
+
+class JsonLogFormatter(logging.Formatter):
+    """One JSON object per line, with the fields of a line of ``qcfeed logs -o json``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line = {
+            "at": at.replace("+00:00", "Z"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": super().format(record),
+        }
+        return printable_json(
+            json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace")
+        )
+
+
+def formatter(form: str) -> logging.Formatter:
+    """The formatter for ``--log-format``."""
+    return JsonLogFormatter() if form == "json" else LogFormatter()

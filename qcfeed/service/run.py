@@ -26,7 +26,7 @@ from qcfeed.log_limit import RepeatLimit
 from qcfeed.net import descriptors
 from qcfeed.net.event_loop import new_event_loop
 from qcfeed.service.app import Service
-from qcfeed.service.log_format import LogFormatter
+from qcfeed.service.log_format import formatter
 from qcfeed.service.systemd import Notifier
 from qcfeed.streams import write_message
 
@@ -42,7 +42,7 @@ def serve(config: Config, nats: NatsConfig, feeder: FeederConfig | None = None) 
 
     With ``feeder`` it publishes on NATS instead of serving subscribers.
     """
-    recent, repeats = start_logging()
+    recent, repeats = start_logging(config.log_format)
     _raise_file_limit()
     declare_application(__file__)
     through = [name.strip() for name in config.spawn_through.split(",") if name.strip()]
@@ -66,10 +66,10 @@ def serve(config: Config, nats: NatsConfig, feeder: FeederConfig | None = None) 
     return report_ledger(ledger, status)
 
 
-def start_logging() -> tuple[RecentLog, RepeatLimit]:
+def start_logging(form: str) -> tuple[RecentLog, RepeatLimit]:
     """Log to stderr, and keep the last lines for reports; what limits repeated lines, too."""
     output = logging.StreamHandler()
-    output.setFormatter(LogFormatter())
+    output.setFormatter(formatter(form))
     recent = RecentLog()
     repeats = RepeatLimit()
     for handler in output, recent:
@@ -93,7 +93,7 @@ async def _main(make: Callable[[], Service], config: Config, ledger: Ledger) -> 
         # Otherwise SIGHUP ends the process, as usual when a terminal is closed.
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.tls.request_reload)
     if not is_supervised():
-        say(*_greeting(service))
+        (say if config.log_format == "text" else log.info)("\n".join(_greeting(service)))
     with contextlib.closing(Notifier()) as manager:
         manager.ready(f"{_purpose(service)} on {service.listening.websocket}")
         await stopping.wait()

@@ -43,7 +43,7 @@ def serve(config: Config, groups: Sequence[Any]) -> int:
     Raises StartError or ConfigError.
     """
     plan.check(config)
-    recent, _ = start_logging()
+    recent, _ = start_logging(config.log_format)
     ledger = Ledger()
     with asyncio.Runner() as runner:
         ledger.install(runner.get_loop())

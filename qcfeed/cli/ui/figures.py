@@ -6,9 +6,11 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from qcfeed.cli.context import Format
 from qcfeed.cli.ui.render import draw, show
-from qcfeed.cli.ui.table import Column, Table
+from qcfeed.cli.ui.table import Column, Row, Table
 
 LEAST_VALUE_WIDTH = 18
 """The narrowest the value column may get, in cells, before the terminal wraps the line itself."""
@@ -52,6 +54,15 @@ def show_figures(
         show(output, _LEAVES, [(name, None) for name in names], raw=raw)
     else:
         show(output, _LEAVES, list(_leaves("", json.loads(raw))), raw=raw)
+
+
+def show_columns(output: Format, table: Table[Row], row: Row) -> None:
+    """Print every column of one row, also those that its list does not show."""
+    figures = [
+        Figure(column.title.lower(), column.text(row), column.style(row))
+        for column in table.columns
+    ]
+    show_figures(output, figures, raw=msgspec.json.encode(row), names=[table.identity(row)])
 
 
 def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:

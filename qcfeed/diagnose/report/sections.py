@@ -217,8 +217,8 @@ def _actions(material: Material) -> Iterator[Block]:
                 clock(str(each.get("at", ""))),
                 str(each.get("action", "")),
                 str(each.get("outcome", each.get("event", ""))),
-                _who(each.get("who")),
-                _detail(each),
+                who(each.get("who")),
+                detail(each),
             )
             for each in entries[-MAX_ROWS:]
         ],
@@ -226,18 +226,20 @@ def _actions(material: Material) -> Iterator[Block]:
     yield from _more(len(entries), "entry", "entries")
 
 
-def _who(who: object) -> str:
-    if not isinstance(who, dict):
+def who(caller: object) -> str:
+    """The caller of an entry of the audit log: a user, else a number, else how it came."""
+    if not isinstance(caller, dict):
         return "-"
-    return str(who.get("user") or who.get("uid") or who.get("via") or "-")
+    return str(caller.get("user") or caller.get("uid") or caller.get("via") or "-")
 
 
-def _detail(entry: dict[str, object]) -> str:
-    detail = entry.get("after") or entry.get("request") or entry.get("error") or ""
-    if isinstance(detail, dict):
-        shown = {k: v for k, v in detail.items() if not isinstance(v, list | dict)}
-        detail = ", ".join(f"{key} {value}" for key, value in shown.items())
-    return str(detail)[:200]
+def detail(entry: dict[str, object]) -> str:
+    """What an entry of the audit log says beyond its outcome, in one line."""
+    told = entry.get("after") or entry.get("request") or entry.get("error") or ""
+    if isinstance(told, dict):
+        shown = {k: v for k, v in told.items() if not isinstance(v, list | dict)}
+        told = ", ".join(f"{key} {value}" for key, value in shown.items())
+    return str(told)[:200]
 
 
 def _config(material: Material) -> Iterator[Block]:
