@@ -26,7 +26,7 @@ from qcfeed.log_limit import RepeatLimit
 from qcfeed.net import descriptors
 from qcfeed.net.event_loop import new_event_loop
 from qcfeed.service.app import Service
-from qcfeed.service.log_format import formatter
+from qcfeed.service.log_format import JsonLogFormatter, formatter
 from qcfeed.service.systemd import Notifier
 from qcfeed.streams import write_message
 
@@ -93,7 +93,7 @@ async def _main(make: Callable[[], Service], config: Config, ledger: Ledger) -> 
         # Otherwise SIGHUP ends the process, as usual when a terminal is closed.
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.tls.request_reload)
     if not is_supervised():
-        (say if config.log_format == "text" else log.info)("\n".join(_greeting(service)))
+        say(*_greeting(service))
     with contextlib.closing(Notifier()) as manager:
         manager.ready(f"{_purpose(service)} on {service.listening.websocket}")
         await stopping.wait()
@@ -247,4 +247,8 @@ def _shared_port_note(config: Config) -> str:
 
 
 def say(*lines: str) -> None:
-    write_message("".join(f"{printable_lines(line)}\n" for line in lines))
+    """Write to stderr what a person who starts the service reads; as a line of the log, if that is JSON."""
+    if isinstance(logging.getLogger().handlers[0].formatter, JsonLogFormatter):
+        log.info("\n".join(lines))
+    else:
+        write_message("".join(f"{printable_lines(line)}\n" for line in lines))

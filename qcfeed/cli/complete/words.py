@@ -39,6 +39,9 @@ KINDS = {
 }
 """The kind of a value (line.py, live.py) by its metavar, without brackets and dots."""
 
+WORDS = {"SHELL": ["bash", "zsh", "fish", "install"]}
+"""The values of an argument that is a word, by its metavar."""
+
 COMMAND_KINDS = {("feeds cancel", "SYMBOL"): "feeds"}
 """Exceptions from KINDS, by command and metavar."""
 
@@ -96,6 +99,8 @@ def _value(path: str, param: Parameter) -> Value:
         return choices
     # The last word: ``[run] [RUNBOOK]`` completes as RUNBOOK.
     metavar = (param.metavar or "").rpartition(" ")[2].strip("[]").removesuffix("...")
+    if metavar in WORDS:
+        return WORDS[metavar]
     return COMMAND_KINDS.get((path, metavar)) or KINDS.get(metavar, FREE)
 
 
