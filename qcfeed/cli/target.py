@@ -26,7 +26,7 @@ _NAMING = frozenset(("--context", "-c", "--instance", "-i", "--socket", "--url")
 _WITH_VALUE = _NAMING | {"--config", "--timeout"}
 """Global options that a value follows."""
 READERS = frozenset(
-    ("status", "diagnose", "top", "orphans", "feeds", "subscribers", "stacks", "growth", "tasks",
+    ("status", "diagnose", "orphans", "feeds", "subscribers", "stacks", "growth", "tasks",
      "logs", "audit")
 )  # fmt: skip
 """Commands that take --from."""
