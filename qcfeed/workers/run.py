@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,9 @@ async def _main(
         starting = asyncio.create_task(supervisor.start(), name="start workers")
         # From here on: a Ctrl-C ends the start, and with it all that has started.
         install_signal_handlers(stopping)
+        if config.tls_cert is not None:
+            # Workers look at their certificate's files by themselves; without a handler SIGHUP ends the group.
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _note_reload)
         if not await _started(starting, stopping):
             return ExitStatus.INTERRUPTED
         warn_if_exposed(config)
@@ -131,6 +135,10 @@ def _create(directory: Path) -> None:
         raise StartError(f"cannot create {directory}: {error.strerror}") from error
 
 
+def _note_reload() -> None:
+    say("workers load changed certificate files by themselves, within seconds")
+
+
 def _greeting(supervisor: Supervisor) -> list[str]:
     at, config = supervisor.websocket, supervisor.config
     name = "" if supervisor.name == at.rpartition(":")[2] else f"--instance {supervisor.name} "
@@ -140,7 +148,7 @@ def _greeting(supervisor: Supervisor) -> list[str]:
     return [
         f"qcfeed {__version__} serves {config.upstream} in {plural(config.workers, 'worker')} ({who})",
         f"  quotes   ws{tls}://{at}/quotes/AAPL and /stream   try: qcfeed watch AAPL",
-        f"  health   http{tls}://{config.admin_listen or at}/readyz and /metrics"
+        f"  health   http{'' if config.admin_listen else tls}://{config.admin_listen or at}/readyz and /metrics"
         + ("" if config.admin_listen else "   of any worker; --admin-listen gives each its own"),
         f"  workers  {workers}",
         f"  control  {paths.socket_path(supervisor.name)}   try: qcfeed {name}status",
