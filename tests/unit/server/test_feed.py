@@ -141,7 +141,7 @@ async def test_an_upstream_goes_on_while_its_consumers_are_near_the_head(
 async def test_an_upstream_waits_for_a_consumer_that_is_behind_until_it_has_caught_up(
     exchange: Exchange,
 ) -> None:
-    peer, feed = await subscribed(exchange)
+    peer, _ = await subscribed(exchange)
     peer.wire.room = 0
     await exchange.publish({ONE: 1})
     await exchange.publish({ONE: NEAR + 1})
