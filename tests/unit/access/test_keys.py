@@ -36,7 +36,11 @@ def test_a_key_is_recognised_and_its_file_does_not_contain_it() -> None:
     assert not found.symbols.allows("MSFT")
 
 
-@pytest.mark.parametrize("wrong", [TOKEN[:-1] + "~", TOKEN + "x", TOKEN.upper(), "", "qcf_"])
+@pytest.mark.parametrize(
+    "wrong",
+    [TOKEN[:-1] + "~", TOKEN + "x", TOKEN.upper(), "", "qcf_"],
+    ids=["another character", "longer", "upper case", "empty", "only the prefix"],
+)
 def test_another_key_is_refused(wrong: str) -> None:
     with pytest.raises(Denied) as denied:
         Keys([stored("desk", TOKEN)]).identify(wrong, time.time())
