@@ -126,7 +126,9 @@ def test_an_empty_file_has_no_keys() -> None:
 
 
 @pytest.mark.parametrize(
-    "secret", [TOKEN, "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJlLWJ5dGVz"]
+    "secret",
+    [TOKEN, "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJlLWJ5dGVz"],
+    ids=["key", "token"],
 )
 @pytest.mark.parametrize("text", ["{}", "see {}, please", "http://h/stream?x={}", '{{"a":"{}"}}'])
 def test_a_key_or_token_is_removed_from_reports_wherever_it_occurs(text: str, secret: str) -> None:
