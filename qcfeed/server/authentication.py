@@ -148,7 +148,9 @@ class Authenticator:
             return known
         if self._checks.wait(self._clock(), 0) > 0:
             raise Denied(Reason.UNAVAILABLE, "too many new tokens at the same time")
-        spent = time.thread_time()  # of the processor: time that other processes take is no client's
+        spent = (
+            time.thread_time()
+        )  # of the processor: time that other processes take is no client's
         try:
             return tokens.verify(token)
         except Denied as denied:
