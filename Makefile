@@ -23,7 +23,7 @@ INCIDENT := tests/drills/test_zombie_feeds.py tests/e2e/test_top_of_the_incident
 BESIDE := -n auto --dist loadfile --no-loadscope-reorder
 
 .DELETE_ON_ERROR:
-.PHONY: help serve test conformance fuzz chaos test-busy test-all test-versions check docs lint format generate mutants bench bench-reap bench-startup bench-idle bench-top bench-leaks soak clean
+.PHONY: help serve test conformance fuzz chaos test-busy test-all test-versions check docs picture lint format generate mutants bench bench-reap bench-startup bench-idle bench-top bench-leaks soak clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ check: lint docs  ## lint and docs, then unit, property and integration tests in
 
 docs: $(VENV)/.suite  ## build the documentation site into build/site; every warning is an error
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html -c docs . build/site
+
+picture: $(VENV)/.suite  ## record docs/diagnose.svg, the terminal in the README
+	$(BIN)/python scripts/picture.py
 
 lint: $(VENV)/.suite  ## check format, lint, types, import contracts and generated files
 	$(BIN)/ruff format --check .
