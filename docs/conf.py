@@ -24,6 +24,8 @@ myst_enable_extensions = ["attrs_inline"]
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 
+suppress_warnings = ["misc.highlighting_failure"]  # haproxy has no lexer
+
 html_theme = "furo"
 html_title = f"qcfeed {release}"
 html_show_sphinx = False

@@ -31,11 +31,11 @@ app = new_app()
 
 
 class Explanation(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.explain/1"):
-    """What a name means: ``entries`` are pairs of a label and a text, in the order of reading."""
+    """What a name means: ``meanings`` are pairs of a label and a text, in the order of reading."""
 
     name: str
     kind: str
-    entries: list[tuple[str, str]]
+    meanings: list[tuple[str, str]]
 
 
 class _Term(NamedTuple):
@@ -71,9 +71,9 @@ def explain(
     answer = Explanation(
         name=name,
         kind=", ".join(dict.fromkeys(each.kind for each in found)),
-        entries=[entry for each in found for entry in each.entries],
+        meanings=[pair for each in found for pair in each.meanings],
     )
-    figures = [Figure(label, text) for label, text in answer.entries]
+    figures = [Figure(label, text) for label, text in answer.meanings]
     show_figures(output, figures, raw=msgspec.json.encode(answer), names=[name])
 
 
@@ -96,7 +96,7 @@ def _explanations(name: str) -> Iterator[Explanation]:
         ("field", list(_fields(name))),
     ):
         if entries:
-            yield Explanation(name=name, kind=kind, entries=entries)
+            yield Explanation(name=name, kind=kind, meanings=entries)
 
 
 def _alert(name: str) -> Iterator[tuple[str, str]]:

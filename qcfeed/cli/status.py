@@ -252,7 +252,7 @@ def _feeds(status: Status) -> Iterator[Figure]:
     bands = status.staleness
     yield Figure(
         "staleness",
-        f"{count(bands.live)} live, {if_any(bands.waiting, 'waiting')}{count(bands.stale)} stale,"
+        f"{count(bands.live)} live, {if_any(bands.no_quote, 'waiting')}{count(bands.stale)} stale,"
         f" {count(bands.very_stale)} very stale, {count(bands.dead)} dead",
         "red" if bands.dead else "yellow" if bands.stale or bands.very_stale else None,
     )

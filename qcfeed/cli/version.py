@@ -19,13 +19,13 @@ app = new_app()
 
 
 class Version(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.version/1"):
-    """The versions. ``service``: null if none answers, with the reason in ``skipped``."""
+    """The versions. ``service``: null if none answers, with the ``reason``."""
 
     version: str
     python: str
     instance: str | None = None
     service: str | None = None
-    skipped: str | None = None
+    reason: str | None = None
 
 
 def version(ctx: typer.Context, output: Output = Format.TABLE) -> None:
@@ -37,14 +37,14 @@ def version(ctx: typer.Context, output: Output = Format.TABLE) -> None:
     try:
         found.instance, found.service = _service(ctx)
     except QcfeedError as error:
-        found.skipped = error.message
+        found.reason = error.message
     figures = [
         Figure("qcfeed", f"{found.version}, Python {found.python}"),
         Figure("service", f"{found.service}, instance {found.instance}" if found.service else "-"),
     ]
     show_figures(output, figures, raw=msgspec.json.encode(found), names=[found.version])
-    if found.skipped:
-        say(f"no service: {found.skipped}")
+    if found.reason:
+        say(f"no service: {found.reason}")
     elif found.service not in (None, found.version):
         say("the versions differ: an answer may not be understood")
 

@@ -64,7 +64,7 @@ def _feeds_without_lease(members: Sequence[MemberView]) -> Iterator[ClusterOrpha
         for feed in member.feeds:
             yield ClusterOrphan(
                 kind="feed without lease", member=member.name, symbol=feed.symbol, epoch=feed.epoch,
-                evidence=f"{member.name} runs it, and does not hold the lease of share"
+                reason=f"{member.name} runs it, and does not hold the lease of share"
                 f" {member.part and member.part.symbol_share}",
             )  # fmt: skip
 
@@ -79,7 +79,7 @@ def _unwanted_feeds(members: Sequence[MemberView]) -> Iterator[ClusterOrphan]:
             if feed.symbol not in wanted and feed.demand == _WANTED:
                 yield ClusterOrphan(
                     kind="feed without gateway", member=member.name, symbol=feed.symbol,
-                    epoch=feed.epoch, evidence="no gateway has a feed of it",
+                    epoch=feed.epoch, reason="no gateway has a feed of it",
                 )  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def _subscribers_without_feed(
                 yield ClusterOrphan(
                     kind="subscribers without feed", member=member.name, symbol=feed.symbol,
                     epoch=None,
-                    evidence=f"{feed.subscriber_count:,} subscribers, and no owner runs it",
+                    reason=f"{feed.subscriber_count:,} subscribers, and no owner runs it",
                 )  # fmt: skip
 
 
@@ -126,7 +126,7 @@ def _two_owners(members: Sequence[MemberView]) -> Iterator[ClusterFinding]:
                 rule="two owners", member=None,
                 what=f"{len(owners)} feeders believe they own share {share}: {names};"
                 " gateways accept only the highest epoch",
-                next=f"restart {', '.join(others)}: is its clock or its process stopped at times?",
+                hint=f"restart {', '.join(others)}: is its clock or its process stopped at times?",
             )  # fmt: skip
 
 
@@ -141,7 +141,7 @@ def _no_owner(members: Sequence[MemberView]) -> Iterator[ClusterFinding]:
         yield ClusterFinding(
             rule="no owner", member=None,
             what=f"no feeder publishes, while gateways have {wanted:,} subscriptions: {why}",
-            next="`qcfeed --cluster status` lists the feeders; `qcfeed feeder` starts one",
+            hint="`qcfeed --cluster status` lists the feeders; `qcfeed feeder` starts one",
         )  # fmt: skip
 
 
@@ -153,7 +153,7 @@ def _of_member(
         yield ClusterFinding(
             rule="broker away", member=name,
             what=f"it has no connection to {part.servers}: {part.problem or 'it tries again'}",
-            next="is the NATS server up? its log says why it refuses",
+            hint="is the NATS server up? its log says why it refuses",
         )  # fmt: skip
     if was is None:
         return
@@ -163,25 +163,25 @@ def _of_member(
             rule="gateway lags", member=name,
             what=f"it cannot keep up: {lost[0]:,} messages dropped and {lost[1]:,} quotes conflated"
             " between two looks",
-            next=f"{ask}: is its core full? more gateways share the load",
+            hint=f"{ask}: is its core full? more gateways share the load",
         )  # fmt: skip
     if (rejected := part.epochs_rejected - was.epochs_rejected) > 0:
         yield ClusterFinding(
             rule="old owner publishes", member=name,
             what=f"it refused {rejected:,} quotes of an epoch that is over, between two looks",
-            next="`qcfeed --cluster status` shows the feeders; restart the one that is not the owner",
+            hint="`qcfeed --cluster status` shows the feeders; restart the one that is not the owner",
         )  # fmt: skip
     if (missed := part.renewals_missed - was.renewals_missed) > 0:
         yield ClusterFinding(
             rule="lease renewals missed", member=name,
             what=f"{missed:,} renewals of its lease failed: {part.problem or 'no answer in time'}",
-            next="is JetStream's disk full, or the NATS server slow?",
+            hint="is JetStream's disk full, or the NATS server slow?",
         )  # fmt: skip
     if min(part.interest_without_feed, was.interest_without_feed) > 0:
         yield ClusterFinding(
             rule="interest without feed", member=name,
             what=f"{part.interest_without_feed:,} symbols are wanted and have no open feed",
-            next=f"`qcfeed --instance {name.partition('@')[0]} feeds -o wide` shows why",
+            hint=f"`qcfeed --instance {name.partition('@')[0]} feeds -o wide` shows why",
         )  # fmt: skip
 
 

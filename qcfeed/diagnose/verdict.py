@@ -179,7 +179,7 @@ def _service(evidence: Evidence) -> Iterator[Looked]:
     bands = status.staleness
     yield Looked(
         subject="quotes",
-        result=f"{count(bands.live)} live, {if_any(bands.waiting, 'waiting')}{count(bands.stale)} stale,"
+        result=f"{count(bands.live)} live, {if_any(bands.no_quote, 'waiting')}{count(bands.stale)} stale,"
         f" {count(bands.very_stale + bands.dead)} older; {status.upstream}"
         + (" connected" if status.upstream_connected else " DOWN"),
     )

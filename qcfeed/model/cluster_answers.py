@@ -25,7 +25,7 @@ class ClusterFinding(msgspec.Struct, kw_only=True):
     rule: str
     member: str | None
     what: str
-    next: str
+    hint: str
 
 
 class ClusterOrphan(msgspec.Struct, kw_only=True):
@@ -38,7 +38,7 @@ class ClusterOrphan(msgspec.Struct, kw_only=True):
     member: str
     symbol: str
     epoch: str | None
-    evidence: str
+    reason: str
 
 
 class ClusterAnswers(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.cluster/1"):

@@ -22,10 +22,10 @@ class Memory(msgspec.Struct, kw_only=True):
 class Bands(msgspec.Struct, kw_only=True):
     """Feeds that have subscribers, by the age of their last quote.
 
-    ``waiting``: those that have had no quote yet, as long as none is overdue.
+    ``no_quote``: those that have had none yet, as long as none is overdue.
     """
 
-    waiting: int = 0
+    no_quote: int = 0
     live: int = 0
     stale: int = 0
     very_stale: int = 0

@@ -163,7 +163,7 @@ def bands(feeds: Iterable[Feed]) -> Bands:
     counts = Counter(feed.staleness.band for feed in wanted)
     counts[Band.LIVE] -= waiting
     return Bands(
-        waiting=waiting,
+        no_quote=waiting,
         live=counts[Band.LIVE],
         stale=counts[Band.STALE],
         very_stale=counts[Band.VERY_STALE],

@@ -64,7 +64,7 @@ def _quotes(parts: ServiceParts) -> Iterator[Sample]:
     hub = parts.hub
     wanted = [each for each in list(hub.feeds.values()) if each.lifecycle.demand is Demand.WANTED]
     counts = bands(wanted)
-    counts.live += counts.waiting  # a share of symbols that are not live is an alert
+    counts.live += counts.no_quote  # a share of symbols that are not live is an alert
     for band in ("live", "stale", "very_stale", "dead"):
         yield Sample(m.SYMBOLS, getattr(counts, band), (band,))
     yield Sample(m.SYMBOLS_ACTIVE, len(wanted))

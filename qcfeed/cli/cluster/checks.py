@@ -33,7 +33,7 @@ ORPHAN_TABLE: Table[ClusterOrphan] = Table(
         Column("member", header="INSTANCE"),
         Column("symbol"),
         Column("epoch", rank=1),
-        Column("evidence", least=24),
+        Column("reason", header="EVIDENCE", least=24),
     ),
     identity=lambda orphan: f"{orphan.member} {orphan.symbol}",
 )
@@ -42,7 +42,7 @@ FINDING_TABLE: Table[ClusterFinding] = Table(
         Column("rule", least=10),
         Column("member", header="INSTANCE"),
         Column("what", least=24),
-        Column("next", least=20),
+        Column("hint", header="NEXT", least=20),
     ),
     identity=lambda finding: finding.rule,
 )
@@ -107,7 +107,7 @@ def _rows(within: Answers[Orphans]) -> list[ClusterOrphan]:
             member=each.member,
             symbol=orphan.symbol or "",
             epoch=None,
-            evidence=orphan.reason,
+            reason=orphan.reason,
         )
         for each in within.good
         for orphan in each.answer.orphans
@@ -157,7 +157,7 @@ def diagnose(ctx: typer.Context, output: Format) -> None:
     silent = [
         ClusterFinding(
             rule=NO_ANSWER, member=each.member, what=each.why,
-            next="does its process run, and is it stopped or stuck? `qcfeed stacks` there",
+            hint="does its process run, and is it stopped or stuck? `qcfeed stacks` there",
         )
         for each in second.statuses.unanswered
     ]  # fmt: skip

@@ -123,7 +123,7 @@ def _staleness(material: Material) -> Iterator[Block]:
     yield Heading("Quote staleness")
     bands = material.evidence.status.staleness
     yield Text(
-        f"{count(bands.live)} live, {if_any(bands.waiting, 'waiting')}{count(bands.stale)} stale, {count(bands.very_stale)} very stale,"
+        f"{count(bands.live)} live, {if_any(bands.no_quote, 'waiting')}{count(bands.stale)} stale, {count(bands.very_stale)} very stale,"
         f" {count(bands.dead)} dead."
     )
     stale = [

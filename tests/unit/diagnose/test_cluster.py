@@ -113,7 +113,7 @@ def test_two_owners_of_one_share_are_told_with_the_one_to_restart() -> None:
     [found] = cluster.findings([], [feeder("new", epoch=9), feeder("old", epoch=7)])
     assert found.rule == "two owners"
     assert "new (epoch 9), old (epoch 7)" in found.what
-    assert found.next.startswith("restart old:")
+    assert found.hint.startswith("restart old:")
 
 
 def test_owners_of_different_shares_are_no_conflict() -> None:
