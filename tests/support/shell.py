@@ -41,7 +41,9 @@ def environment(home: Path) -> dict[str, str]:
     }
     path = f"{QCFEED.parent}{os.pathsep}{kept.get('PATH', '')}"
     homes = ("XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CONFIG_HOME")
-    return kept | {"PATH": path, "HOME": str(home)} | dict.fromkeys(homes, str(home))
+    # No pager: on a terminal it would wait for a key.
+    own = {"PATH": path, "HOME": str(home), "QCFEED_PAGER": ""}
+    return kept | own | dict.fromkeys(homes, str(home))
 
 
 def qcfeed(home: Path, *args: str, **variables: str) -> subprocess.CompletedProcess[str]:
