@@ -119,7 +119,7 @@ def test_commands_about_feeds_say_that_the_program_has_none(
         ended = qcfeed(tmp_path, "--instance", "nightly", *words)
     assert ended.returncode == 2
     assert "this instance has no feeds: it is a program" in ended.stderr
-    assert "hint: `qcfeed tasks --by-location`" in ended.stderr
+    assert "hint: `qcfeed --instance nightly tasks --by-location`" in ended.stderr
 
 
 def answers(home: Path, instance: str) -> bool:

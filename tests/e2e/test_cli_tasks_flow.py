@@ -89,7 +89,9 @@ def test_before_and_after_from_files_without_the_service(drill: Path, tmp_path: 
     flame = json.loads(qcfeed(elsewhere, "tasks", *site, "-o", "speedscope").stdout)
     assert flame["profiles"][0]["endValue"] == worst["live"]
     found = qcfeed(elsewhere, "tasks", "findings", "--from", after)
-    assert found.stderr.startswith(f"from {after}: ")
+    first = found.stderr.partition("\n")[0]
+    assert first.startswith("as of ")
+    assert first.endswith(f", read from {after}")
 
 
 def verify(home: Path, site: str, *args: str) -> subprocess.CompletedProcess[str]:

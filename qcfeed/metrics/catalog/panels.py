@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qcfeed.metrics.catalog import alerts
+from qcfeed.metrics.catalog.cluster_panels import CLUSTER
 from qcfeed.metrics.catalog.feed_panels import QUOTES, SUBSCRIBERS
 from qcfeed.metrics.catalog.panel import Panel, Query, Row, of
 from qcfeed.metrics.catalog.process_panels import MEMORY, PROCESS, TASKS
@@ -96,5 +97,5 @@ GLANCE = Row(
     ),
 )
 
-ROWS = (GLANCE, MEMORY, TASKS, QUOTES, SUBSCRIBERS, PROCESS)
+ROWS = (GLANCE, MEMORY, TASKS, QUOTES, SUBSCRIBERS, PROCESS, CLUSTER)
 """The dashboard, from the top."""

@@ -27,7 +27,7 @@ def test_a_certificate_error_is_told_as_one(qcfeed_: Call, tmp_path: Path) -> No
         left = qcfeed_("watch", "AAPL", "--server", url.replace("https:", "wss:"))
     assert left.status == 3
     assert "its certificate is not trusted: self-signed certificate" in left.err
-    assert "SSL_CERT_FILE" in left.err
+    assert "--tls-ca FILE names the certificates to trust" in left.err
 
 
 def test_a_server_that_hangs_up_at_once_gives_a_reason(qcfeed_: Call) -> None:

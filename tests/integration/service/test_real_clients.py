@@ -86,7 +86,7 @@ async def test_wsproto(running: Running, compress: bool) -> None:
     client = Sansio(reader, writer)
     target = f"/stream?compress={int(compress)}"
     async with asyncio.timeout(PATIENCE):
-        client.send(Request(host="x", target=target, extensions=extensions))
+        client.send(Request(host=f"127.0.0.1:{running.port}", target=target, extensions=extensions))
         accepted = await client.next()
         assert isinstance(accepted, AcceptConnection)
         assert bool(accepted.extensions) == compress

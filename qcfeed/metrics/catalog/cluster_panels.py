@@ -1,0 +1,48 @@
+"""Panels of services that run on NATS: gateways and feeders. Empty without NATS."""
+
+from __future__ import annotations
+
+from qcfeed.metrics.catalog import alerts
+from qcfeed.metrics.catalog.panel import Panel, Query, Row, of, rate
+
+CLUSTER = Row(
+    "Gateways and feeders on NATS",
+    (
+        Panel(
+            "Connections to NATS",
+            "1 while a connection is needed and there is none; and connections lost per second.",
+            "short",
+            (
+                Query(of("qcfeed_broker_away"), "{{instance}} away"),
+                Query(rate("qcfeed_broker_reconnects_total"), "{{instance}} lost"),
+            ),
+            warn=0.5,
+            bad=1,
+            alerts=(alerts.BROKER_AWAY,),
+        ),
+        Panel(
+            "Shares of the symbols without an owner",
+            "As a gateway hears it. There should be none.",
+            "short",
+            (Query(of("qcfeed_shares_without_owner"), "{{instance}}"),),
+            warn=0.5,
+            bad=1,
+            alerts=(alerts.NO_OWNER,),
+        ),
+        Panel(
+            "Epoch of the owner, by share",
+            "It rises with every change of the owner; standbys have 0.",
+            "short",
+            (Query(of("qcfeed_lease_epoch"), "{{instance}} {{share}}"),),
+        ),
+        Panel(
+            "Quotes that a slow gateway lost or skipped per second",
+            "Lost: NATS or the client gave them up. Skipped: only the newest of each symbol was kept.",
+            "ops",
+            (
+                Query(rate("qcfeed_broker_dropped_total"), "{{instance}} lost"),
+                Query(rate("qcfeed_broker_skipped_total"), "{{instance}} skipped"),
+            ),
+        ),
+    ),
+)
