@@ -96,6 +96,10 @@ class Program(LazyGroup):
 
     listed = COMMANDS
 
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Parse the whole command line: the one place where ``--watch`` may have no value."""
+        return super().parse_args(ctx, with_intervals(args))
+
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002
         """The commands, grouped by what one is doing; without empty lines, to fit a screen."""
         width = max(map(len, COMMANDS))
@@ -280,7 +284,7 @@ def _status(args: list[str]) -> int:
 
 def _call(args: list[str]) -> None:
     group = build()
-    with group.make_context(PROGRAM, with_intervals(args)) as ctx:
+    with group.make_context(PROGRAM, args) as ctx:
         group.invoke(ctx)
 
 

@@ -16,6 +16,7 @@ from tests.support.websockets_client import connect
 
 LASTING = {
     "qcfeed serve": "it is what runs beside all of them",
+    "qcfeed feeder": "it publishes on NATS until it is interrupted (tests/e2e/test_nats_failures.py)",
     "qcfeed watch": "it shows quotes until it is interrupted (tests/e2e/test_watch.py)",
     "qcfeed workers": "it needs a service of several processes (tests/e2e/test_workers.py)",
     "qcfeed workers restart": "so does this",
@@ -30,9 +31,22 @@ LASTING = {
 
 OTHERWISE = {
     "qcfeed feeds cancel": ExitStatus.REFUSED,  # somebody is subscribed, and nobody can be asked
+    "qcfeed subscribers kick": ExitStatus.REFUSED,  # nobody can be asked
+    "qcfeed tasks cancel": ExitStatus.REFUSED,  # nor here
     "qcfeed top": ExitStatus.USAGE,  # there is no terminal (tests/e2e/test_top.py has one)
 }
 """What commands leave with here, other than healthy or with findings."""
+
+NUMBERED = {
+    "qcfeed subscribers kick": "subscribers",
+    "qcfeed subscribers show": "subscribers",
+    "qcfeed tasks cancel": "tasks",
+    "qcfeed tasks show": "tasks",
+}
+"""Commands whose example names something by number, and the command that lists what is here."""
+
+KEYS_BEFORE = ("qcfeed keys list", "qcfeed keys revoke")
+"""Commands whose example needs the key desk-7."""
 
 FIRST = {path: line for path, line in reversed(list(examples())) if path not in LASTING}
 
@@ -53,13 +67,17 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("path", FIRST)
-def test_it_works(home: Path, path: str) -> None:
-    line = FIRST[path]
-    if path == "qcfeed tasks show":  # of a task that is here
-        line = line.replace("48213", qcfeed(home, "tasks", "-o", "name").stdout.split()[0])
+def test_it_works(home: Path, tmp_path: Path, path: str) -> None:
+    line = FIRST[path].replace("/etc/qcfeed", str(tmp_path))
+    if path in NUMBERED:
+        line = line.replace("48213", qcfeed(home, NUMBERED[path], "-o", "name").stdout.split()[0])
+    # A configuration and keys of its own: what one example writes must not change another's.
+    own = {"XDG_CONFIG_HOME": str(tmp_path), "QCFEED_KEYS": str(tmp_path / "keys.json")}
+    if path in KEYS_BEFORE:
+        assert qcfeed(home, "keys", "add", "desk-7", **own).returncode == 0
     typed = subprocess.run(
         ["bash", "-c", line],
-        cwd=home, env=environment(home), stdin=subprocess.DEVNULL,
+        cwd=home, env=environment(home) | own, stdin=subprocess.DEVNULL,
         capture_output=True, text=True, timeout=2 * PATIENCE,
     )  # fmt: skip
     expected = {OTHERWISE[path]} if path in OTHERWISE else {ExitStatus.OK, ExitStatus.FINDINGS}
