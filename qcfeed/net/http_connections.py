@@ -13,6 +13,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, cast
 
 from aiohttp import http_exceptions, web
@@ -33,6 +34,15 @@ _SWEEP = 0.5
 _MOST = 64
 _SHARE_OF_DESCRIPTORS = 8
 """The part of all descriptors that the waiting, or the busy, connections of one port may take: an eighth."""
+
+
+class HttpEnd(StrEnum):
+    """Why a connection was ended; ``MALFORMED`` counts requests."""
+
+    FULL = "full"
+    EVICTED = "evicted"
+    TIMEOUT = "timeout"
+    MALFORMED = "malformed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +144,7 @@ class HttpConnections:
     def on_made(self, connection: HttpConnection) -> None:
         """Take a new connection, or drop it if the port is full."""
         if len(self._waiting) >= self.limits.waiting and not self._evict():
-            self._end(connection, "full", "as many as may be are being answered")
+            self._end(connection, HttpEnd.FULL, "as many as may be are being answered")
             return
         connection.deadline = self._loop.time() + self.limits.head
         self._waiting[connection] = None
@@ -154,7 +164,7 @@ class HttpConnections:
         for each in self._waiting:
             if not each.transport.get_write_buffer_size():
                 del self._waiting[each]
-                self._end(each, "evicted", "newer ones need its place")
+                self._end(each, HttpEnd.EVICTED, "newer ones need its place")
                 return True
         return False
 
@@ -162,11 +172,13 @@ class HttpConnections:
         now = self._loop.time()
         for each in [each for each in (*self._waiting, *self._busy) if each.deadline <= now]:
             self._end(
-                each, "timeout", "it sent no complete request, or did not take its answer, in time"
+                each,
+                HttpEnd.TIMEOUT,
+                "it sent no complete request, or did not take its answer, in time",
             )
         self._timer = self._loop.call_later(_SWEEP, self._sweep) if len(self) else None
 
-    def _end(self, connection: HttpConnection, reason: str, why: str) -> None:
+    def _end(self, connection: HttpConnection, reason: HttpEnd, why: str) -> None:
         self.ended[reason] += 1
         log.warning("%s: ended an HTTP connection: %s", self.name, why)
         connection.transport.reset()
@@ -184,7 +196,7 @@ class HttpConnections:
         return build
 
     def note_malformed(self, why: str) -> None:
-        self.ended["malformed"] += 1
+        self.ended[HttpEnd.MALFORMED] += 1
         log.warning("%s: a malformed HTTP request: %s", self.name, why[:200])
 
     @property

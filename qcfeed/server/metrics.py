@@ -14,6 +14,7 @@ from qcfeed.metrics import program
 from qcfeed.metrics.catalog import metrics as m
 from qcfeed.metrics.collectors import BucketCounts, Sample
 from qcfeed.model import market_hours
+from qcfeed.net.http_connections import HttpEnd
 from qcfeed.server import cluster_metrics
 from qcfeed.server.authentication import Authenticator
 from qcfeed.server.feed import Feed
@@ -110,8 +111,9 @@ def _connections(parts: ServiceParts) -> Iterator[Sample]:
         yield Sample(m.CONNECTIONS_CLOSED, count, (code,))
     for reason, count in dict(gateway.refused).items():
         yield Sample(m.REFUSED, count, (reason,))
-    for reason, count in parts.http_ended().items():
-        yield Sample(m.HTTP_ENDED, count, (reason,))
+    ended = parts.http_ended()
+    for reason in HttpEnd:  # from 0 on, because an increase needs a first sample
+        yield Sample(m.HTTP_ENDED, ended[reason], (reason,))
     yield from _authentication(gateway.authenticator)
 
 
