@@ -35,6 +35,7 @@ class KeepingSink:
         if accepting:
             self._accepting.set()
         self._thread = threading.get_ident()
+        self._loop = asyncio.get_running_loop()
         self._latest = 0
         self._news = asyncio.Event()
         self._last: tuple[str, int] | None = None
@@ -44,7 +45,7 @@ class KeepingSink:
         self.opens += 1
         if self.opens > 1:
             self._fault("opened() was called twice in one run")
-        self._news.set()
+        self._tell()
 
     def publish(self, ticks: Sequence[Tick]) -> None:
         self._keep("publish()", ticks)
@@ -62,7 +63,7 @@ class KeepingSink:
             self._check(tick)
             self.ticks.append(tick)
         self.batches.append(len(ticks))
-        self._news.set()
+        self._tell()
 
     def _decode(self, text: bytes, epoch: str) -> Tick:
         quote = decode_quote(text)
@@ -76,7 +77,7 @@ class KeepingSink:
     async def ready(self) -> None:
         self._called("ready()")
         self.readies += 1
-        self._news.set()
+        self._tell()
         await self._accepting.wait()
 
     async def until(self, condition: Callable[[], bool], *, within: float = PATIENCE) -> None:
@@ -88,6 +89,13 @@ class KeepingSink:
 
     async def until_ticks(self, count: int, *, within: float = PATIENCE) -> None:
         await self.until(lambda: len(self.ticks) >= count, within=within)
+
+    def _tell(self) -> None:
+        """Let ``until`` check its condition. An upstream that calls in another thread must not hang it."""
+        if threading.get_ident() == self._thread:
+            self._news.set()
+        else:
+            self._loop.call_soon_threadsafe(self._news.set)
 
     def _called(self, method: str) -> None:
         if threading.get_ident() != self._thread:
