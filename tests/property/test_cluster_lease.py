@@ -121,7 +121,7 @@ class Cluster(RuleBasedStateMachine):
             done = self.store.carry_out(request, self.now)
             answer = done if fate == "ok" else Outcome.UNKNOWN
         if answer is Outcome.NO_BUCKET:
-            self.store.create_again(max(lease.highest, self.owners.highest) + 1)
+            self.create_bucket(lease)
         lease.answered(request, answer, now)
 
     @rule(which=st.integers(0, 2), seconds=st.floats(0.0, 6.0))
@@ -136,7 +136,7 @@ class Cluster(RuleBasedStateMachine):
         self.now += seconds
         lease.expire(feeder.clock(self.now))  # by the feeder's other task
         if answer is Outcome.NO_BUCKET:
-            self.store.create_again(max(lease.highest, self.owners.highest) + 1)
+            self.create_bucket(lease)
         lease.answered(request, answer, feeder.clock(self.now))
 
     @precondition(lambda self: self.delayed)
@@ -152,8 +152,15 @@ class Cluster(RuleBasedStateMachine):
             assert request.holder == RELEASED
             self.store.carry_out(request, self.now)
 
+    def create_bucket(self, lease: Lease) -> None:
+        """As a feeder does: above all that it has seen, and above the time in milliseconds, for one that
+        has seen nothing."""
+        known = max(lease.highest, self.owners.highest)
+        self.store.create_again(max(known + 1, int(self.now * 1000)))
+
     @rule()
     def the_bucket_is_deleted(self) -> None:
+        self.now += 0.1  # not twice in one millisecond
         self.store.exists, self.store.value = False, None
         self.deleted_at = self.now
 
