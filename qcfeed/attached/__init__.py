@@ -197,6 +197,10 @@ class Attached:
         """
         _handles.discard(self)
         self._parts.close()
+        if not _handles:
+            from qcfeed.metrics import memory  # loaded with the control plane, which imports psutil
+
+            memory.release()
 
     def __enter__(self) -> Self:
         return self

@@ -32,14 +32,14 @@ class _Statm:
     def __init__(self) -> None:
         self._descriptor: int | None = None
         # In a child the open file still tells the figures of the parent.
-        os.register_at_fork(after_in_child=self._close)
+        os.register_at_fork(after_in_child=self.close)
 
     def resident_pages(self) -> int:
         if self._descriptor is None:
             self._descriptor = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         return int(os.pread(self._descriptor, 256, 0).split()[1])
 
-    def _close(self) -> None:
+    def close(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -58,6 +58,11 @@ def prepare() -> None:
     resident()
     started()
     limit()
+
+
+def release() -> None:
+    """Close what ``prepare`` keeps open. Call it when no thread reads figures any more."""
+    _statm.close()
 
 
 @functools.lru_cache(maxsize=1)
