@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,22 +28,46 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class _Statm:
-    """The kernel's figures of this process (proc(5)), kept open: they must be readable without a descriptor."""
+    """The kernel's figures of this process (proc(5)). ``keep``: they stay readable without a descriptor."""
 
     def __init__(self) -> None:
-        self._descriptor: int | None = None
+        self._kept: int | None = None
+        self._lock = threading.Lock()
         # In a child the open file still tells the figures of the parent.
-        os.register_at_fork(after_in_child=self.close)
+        os.register_at_fork(after_in_child=self._forget)
 
     def resident_pages(self) -> int:
-        if self._descriptor is None:
-            self._descriptor = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
-        return int(os.pread(self._descriptor, 256, 0).split()[1])
+        with self._lock:
+            if self._kept is not None:
+                return _pages(self._kept)
+        descriptor = _open_statm()
+        try:
+            return _pages(descriptor)
+        finally:
+            os.close(descriptor)
 
-    def close(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+    def keep(self) -> None:
+        with self._lock:
+            if self._kept is None:
+                self._kept = _open_statm()
+
+    def release(self) -> None:
+        with self._lock:
+            if self._kept is not None:
+                os.close(self._kept)
+                self._kept = None
+
+    def _forget(self) -> None:
+        self._lock = threading.Lock()  # another thread may have held it
+        self.release()
+
+
+def _open_statm() -> int:
+    return os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _pages(descriptor: int) -> int:
+    return int(os.pread(descriptor, 256, 0).split()[1])
 
 
 _statm = _Statm()
@@ -55,14 +80,14 @@ def resident() -> int:
 
 def prepare() -> None:
     """Read everything once, so that later no further descriptor is needed. Raises OSError."""
-    resident()
+    _statm.keep()
     started()
     limit()
 
 
 def release() -> None:
-    """Close what ``prepare`` keeps open. Call it when no thread reads figures any more."""
-    _statm.close()
+    """Close what ``prepare`` keeps open. Figures can still be read, with a descriptor for each reading."""
+    _statm.release()
 
 
 @functools.lru_cache(maxsize=1)
