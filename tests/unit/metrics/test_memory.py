@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from qcfeed.metrics import memory
 from qcfeed.metrics.memory import Limit, find_limit, limit, resident
 
 MACHINE = 64 * 2**30
@@ -71,3 +72,23 @@ def test_without_cgroups_the_limit_is_the_machines_memory(tmp_path: Path) -> Non
 
 def test_this_process_is_within_its_limit() -> None:
     assert 0 < resident() < limit().bytes
+
+
+def kept_open() -> int:
+    """Open files of this process that tell figures of memory."""
+    links = Path("/proc/self/fd").iterdir()
+    return sum("statm" in str(link.resolve()) for link in links if link.is_symlink())
+
+
+def test_figures_that_are_kept_need_no_descriptor_until_they_are_released() -> None:
+    memory.release()
+    assert memory.resident() > 0
+    assert kept_open() == 0, "a single reading keeps nothing"
+    memory.prepare()
+    memory.prepare()
+    assert memory.resident() > 0
+    assert kept_open() == 1
+    memory.release()
+    memory.release()
+    assert kept_open() == 0
+    assert memory.resident() > 0
