@@ -45,13 +45,21 @@ def change(path: Path, to: Callable[[KeyDocument], KeyDocument]) -> None:
     try:
         target = files.expand(path).resolve()  # a link stays a link
         with _locked(target.parent):
-            exists = target.exists()
-            document = to(read(target) if exists else KeyDocument([]))
-            _replace(target, encode(document), target.stat() if exists else None)
+            before = _stat(target)
+            document = to(KeyDocument([]) if before is None else read(target))
+            _replace(target, encode(document), before)
     except QcfeedError:
         raise
     except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself
         raise _error("change", path, error) from error
+
+
+def _stat(target: Path) -> os.stat_result | None:
+    """None if there is no such file. Raises OSError, also for a link to itself."""
+    try:
+        return target.stat()
+    except FileNotFoundError:
+        return None
 
 
 def _replace(target: Path, content: bytes, before: os.stat_result | None) -> None:

@@ -79,7 +79,9 @@ async def test_a_peer_that_goes_without_close_notify_ends_the_connection(
     unsent: int, certificates: Certificates
 ) -> None:
     seen = await play("ours", [("write", unsent), ("peer_goes", None)], certificates)
-    assert [each[0] for each in seen["told"]] == ["made", "eof", "lost"]
+    told = [each[0] for each in seen["told"]]
+    # A peer that leaves unread data behind resets the connection; older OpenSSL calls that an end.
+    assert told in (["made", "eof", "lost"], ["made", "lost"])
 
 
 async def test_our_half_ends_with_close_notify_and_further_input_is_discarded(
