@@ -55,7 +55,9 @@ async def test_a_flood_of_connects_over_the_limit(start: Start, patient: None) -
         assert outcomes["101"] <= 100
         assert outcomes["503"] >= 100
         assert set(outcomes) <= {"101", "503", "reset"}
-        assert running.service.gateway.refused["connection_limit"] == (
+        refused = running.service.gateway.refused
+        # On a busy machine some send their request so late that they have made room for others.
+        assert refused["connection_limit"] + refused["evicted"] == (
             outcomes["503"] + outcomes["reset"]
         )
     await running.balanced()
