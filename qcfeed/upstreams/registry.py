@@ -11,10 +11,11 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Coroutine, Sequence
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, distributions, entry_points
 from urllib.parse import urlsplit
 
 from qcfeed.errors import ConfigError, QcfeedError
+from qcfeed.formats import clipped
 from qcfeed.upstreams.base import Upstream
 from qcfeed.upstreams.url import UpstreamUrl
 
@@ -59,7 +60,26 @@ def connect(
 
 
 def _plugins() -> Sequence[EntryPoint]:
-    return sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+    """What other packages provide. Raises ConfigError for a package whose entry points are invalid."""
+    try:
+        found = entry_points(group=GROUP)
+    except ValueError as error:  # Python 3.15 checks all packages when they are listed
+        raise _invalid_package(error) from error
+    return sorted(found, key=lambda entry: entry.name)
+
+
+def _invalid_package(error: ValueError) -> ConfigError:
+    """Which package it is, as far as can be told."""
+    for package in distributions():
+        try:
+            _ = package.entry_points
+        except ValueError:
+            name = f"{package.name} {package.version}"
+            return ConfigError(
+                f"the entry points of {name} cannot be imported: {clipped(error)}",
+                hint=f"`pip install --upgrade {package.name}`, or remove it; tell its author",
+            )
+    return ConfigError(f"entry points of a package cannot be imported: {clipped(error)}")
 
 
 def _find(scheme: str, url: str) -> EntryPoint:

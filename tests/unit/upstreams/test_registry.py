@@ -203,7 +203,6 @@ def test_an_unknown_scheme_lists_what_is_installed(site: Site) -> None:
         ("qcfeed_test_mine:nothing", "cannot be imported: AttributeError: ", "pip install"),
         ("qcfeed_test_mine", "qcfeed_test_mine is not a function", "pip install"),
         ("qcfeed_test_mine:CONSTANT", "CONSTANT is not a function", "pip install"),
-        ("not an object!", "cannot be imported", "pip install"),
         ("qcfeed_test_wrong:connect", "cannot be imported: SyntaxError", "pip install"),
         ("qcfeed_test_exits:connect", "cannot be imported: SystemExit", "pip install"),
         ("qcfeed_test_mine:fails", "KeyError: 'no such key' (at ", "tell its author"),
@@ -229,6 +228,15 @@ def test_a_broken_package_is_named_with_its_fault(
     assert "the upstream mine: (from feed-of-mine 1.0) is broken: " in error.message
     assert said in error.message
     assert hint in (error.hint or "")
+    assert connect("sim:").name == "sim:?rate=1&seed=0", "the others are not concerned"
+
+
+def test_an_entry_point_that_names_nothing_is_told_with_its_package(site: Site) -> None:
+    site.install("feed-of-mine", "mine = not an object!")
+    error = refusal("mine://me:secret@host/")
+    assert "feed-of-mine 1.0" in error.message
+    assert "cannot be imported" in error.message
+    assert "pip install" in (error.hint or "")
     assert connect("sim:").name == "sim:?rate=1&seed=0", "the others are not concerned"
 
 
