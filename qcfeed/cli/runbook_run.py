@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import sys
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +13,7 @@ import typer
 from qcfeed import runbook_commands
 from qcfeed.cli import output_files, target
 from qcfeed.cli.context import say
+from qcfeed.cli.ui.confirm import agreed, can_ask
 from qcfeed.cli.ui.render import emit
 from qcfeed.control import peers
 from qcfeed.errors import ExitStatus, NeedsConfirmationError, UsageError
@@ -26,13 +26,23 @@ if TYPE_CHECKING:
 LONGEST_S = 600
 """Seconds after which a command of a page is ended: it waits for something that does not come."""
 
+NO_ANSWER = (
+    ExitStatus.UNREACHABLE,
+    ExitStatus.NOT_ALLOWED,
+    ExitStatus.TIMED_OUT,
+    ExitStatus.BUG,
+)
+"""Exit statuses of a command that could not look."""
+
 
 class Result(StrEnum):
-    """How a step went. ``DIFFERS``: the output is not what the page shows."""
+    """How a step went. ``DIFFERS``: the output is not what the page shows. ``UNKNOWN``: the command got no
+    answer, so it cannot be told."""
 
     AS_SHOWN = "as the page shows"
     DIFFERS = "not as the page shows"
     SKIPPED = "skipped"
+    UNKNOWN = "no answer"
 
 
 class Done(NamedTuple):
@@ -61,7 +71,7 @@ def go_through(
         raise UsageError(
             f"{page.name} has no commands to run", hint=f"`qcfeed runbook {page.name}`"
         )
-    if not (yes or read_only or _can_ask()) and any(acts(step.command) for step in todo):
+    if not (yes or read_only or can_ask()) and any(acts(step.command) for step in todo):
         raise NeedsConfirmationError(
             f"{page.name} has commands that act, and there is no terminal to ask on",
             hint="nothing was done; --read-only skips them, --yes runs them",
@@ -75,6 +85,8 @@ def go_through(
             _announce(number, len(todo), step)
             done.append(_carry_out(step, yes=yes, read_only=read_only))
             say(_outcome(done[-1]))
+            if done[-1].result is Result.UNKNOWN:
+                break  # nothing is done to a service that cannot be seen
     finally:
         left = len(todo) - len(done)
         text = _transcript(page.title, began, done, left)
@@ -82,12 +94,11 @@ def go_through(
         say(f"transcript: {file}")
     differing = sum(each.result is Result.DIFFERS for each in done)
     say(f"{plural(len(done), 'step')}, {differing} not as the page shows")
+    if done[-1].result is Result.UNKNOWN:
+        say(f"stopped: {done[-1].command} got no answer; the steps behind it did not run")
+        raise typer.Exit(done[-1].status or ExitStatus.TIMED_OUT)
     if differing:
         raise typer.Exit(ExitStatus.FINDINGS)
-
-
-def _can_ask() -> bool:
-    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _announce(number: int, total: int, step: Step) -> None:
@@ -100,19 +111,19 @@ def _carry_out(step: Step, *, yes: bool, read_only: bool) -> Done:
     command = target.addressed(step.command) or step.command
     say(f"$ {command}")
     at = datetime.now(UTC)
-    if acts(step.command) and (read_only or not (yes or _agreed())):
+    if acts(step.command) and (
+        read_only or not (yes or agreed("this may change something; run it"))
+    ):
         return Done(step, command, at, Result.SKIPPED)
     ran = runbook_commands.run(command, timeout=LONGEST_S)
     emit(printable_lines(ran.output.rstrip("\n")))
-    shown = Result.AS_SHOWN if difference(step.expected, ran.output) is None else Result.DIFFERS
-    return Done(step, command, at, shown, ran.output, ran.status)
+    return Done(step, command, at, _result(step, ran), ran.output, ran.status)
 
 
-def _agreed() -> bool:
-    """Ask whether a command that acts is to run; anything but yes skips it."""
-    sys.stderr.write("this changes something. Run it? [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+def _result(step: Step, ran: runbook_commands.Ran) -> Result:
+    if difference(step.expected, ran.output) is None:
+        return Result.AS_SHOWN
+    return Result.UNKNOWN if ran.status is None or ran.status in NO_ANSWER else Result.DIFFERS
 
 
 def _outcome(done: Done) -> str:
@@ -133,5 +144,5 @@ def _transcript(title: str, began: datetime, done: list[Done], left: int) -> str
         lines += ["", f"## {each.at:%H:%M:%S} {each.step.section}: {each.result}{status}", ""]
         lines += [f"    {line}" for line in [f"$ {each.command}", *each.output.splitlines()]]
     if left:
-        lines += ["", f"It was interrupted; {plural(left, 'step')} did not run."]
+        lines += ["", f"It was stopped; {plural(left, 'step')} did not run."]
     return printable_lines("\n".join(lines)) + "\n"

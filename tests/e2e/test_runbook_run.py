@@ -68,7 +68,7 @@ def test_on_a_terminal_it_asks_before_a_command_that_acts(home: Path) -> None:
     )
     try:
         told.expect_exact("orphans --reap")
-        told.expect_exact("Run it? [y/N]")
+        told.expect_exact("run it? [y/N]")
         assert orphans(home) == 20
         told.sendline("y")
         told.expect_exact("4 steps, 0 not as the page shows")
@@ -89,13 +89,13 @@ def test_an_interrupted_run_leaves_its_transcript(home: Path) -> None:
         timeout=PATIENCE,
     )
     try:
-        told.expect_exact("Run it? [y/N]")
+        told.expect_exact("run it? [y/N]")
         told.sendintr()
         told.expect(pexpect.EOF)
     finally:
         told.close()
     assert told.exitstatus == ExitStatus.INTERRUPTED
-    assert "It was interrupted; 2 steps did not run." in file.read_text()
+    assert "It was stopped; 2 steps did not run." in file.read_text()
     assert orphans(home) == 20
 
 
@@ -104,4 +104,6 @@ def test_a_run_goes_to_the_service_that_was_named(home: Path) -> None:
     run = ("runbook", "run", PAGE, "--read-only", "--transcript", file)
     done = qcfeed(home, "--instance", "elsewhere", *run)
     assert "$ qcfeed --instance elsewhere orphans --limit 3" in done.stderr
-    assert done.returncode == ExitStatus.FINDINGS
+    assert done.returncode == ExitStatus.UNREACHABLE, "it could not look, which is no finding"
+    assert "=> no answer" in done.stderr
+    assert "It was stopped; 3 steps did not run." in Path(file).read_text()

@@ -15,8 +15,18 @@ def confirm(action: str, *, hint: str, refused: str) -> None:
     Raises NeedsConfirmationError with ``refused`` for any other answer; and, without asking, when
     stdin or stderr is not a terminal: ``hint`` then says which option does it without a prompt.
     """
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not can_ask():
         raise NeedsConfirmationError(f"this would {action}", hint=f"nothing was done; {hint}")
-    write_message(f"{printable(action)}? [y/N] ")
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    if not agreed(action):
         raise NeedsConfirmationError(refused)
+
+
+def can_ask() -> bool:
+    """Whether there is a person to ask: stdin and stderr are a terminal."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def agreed(action: str) -> bool:
+    """Ask ``action? [y/N]`` on stderr; anything but yes is no."""
+    write_message(f"{printable(action)}? [y/N] ")
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
