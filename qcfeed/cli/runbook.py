@@ -86,7 +86,8 @@ def runbook(
     output and result of every step, also if it is interrupted.
 
     Exit status: 0; 2 if there is no such runbook; of `run`, 1 if a command shows something else
-    than the page, and 6 if a command acts and there is no terminal, no --yes and no --read-only.
+    than the page, 3, 4 or 5 if one gets no answer (the rest is not run), and 6 if a command acts
+    and there is no terminal, no --yes and no --read-only.
     """
     running, name = _parsed(words or [])
     if running:
