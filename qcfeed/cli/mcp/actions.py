@@ -12,7 +12,7 @@ from qcfeed.cli.mcp.plans import LIFETIME_S, Plans
 from qcfeed.cli.mcp.tool import NoArguments, Tool
 from qcfeed.control import routes
 from qcfeed.control.client import ControlClient
-from qcfeed.errors import NotFoundError
+from qcfeed.errors import NotFoundError, UsageError
 from qcfeed.formats import plural
 from qcfeed.model import symbol
 from qcfeed.model.answer import Answer
@@ -147,7 +147,7 @@ class Planner:
 
     def cancel_tasks(self, arguments: CancelArguments) -> str:
         if bool(arguments.serials) == bool(arguments.site):
-            raise NotFoundError("give serials or a site, and not both")
+            raise UsageError("give serials or a site, and not both")
         chosen = ",".join(map(str, arguments.serials))
         plan = self._client.get(
             routes.TASKS_CANCEL_PLAN,
