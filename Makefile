@@ -19,6 +19,8 @@ TARGETS ?=
 # Tests of the incident of 2024-03-20 with the real command line, and of the same leak in other programs.
 INCIDENT := tests/drills/test_zombie_feeds.py tests/e2e/test_top_of_the_incident.py \
   tests/e2e/test_cli_service.py tests/e2e/test_cli_tasks_flow.py tests/e2e/test_diagnose.py tests/e2e/test_any_program.py
+# Code that runs only as whole processes (workers, the cluster's commands, an agent's tools), for `make check`.
+WHOLE := $(addprefix tests/e2e/,test_cluster_operations.py test_mcp.py test_report.py test_runbook_run.py test_workers.py)
 # Test files run in parallel, in this order: files that mostly wait come first. By hand: `.venv/bin/python -m pytest PATH`.
 BESIDE := -n auto --dist loadfile --no-loadscope-reorder
 
@@ -71,7 +73,7 @@ test-busy: $(VENV)/.suite $(VENV)/.parts  ## run all tests repeatedly, in random
 
 check: lint docs  ## lint and docs, then unit, property and integration tests in asyncio's debug mode, with a floor of branch coverage
 	$(BIN)/python -m coverage erase
-	PYTHONASYNCIODEBUG=1 $(BIN)/python -m coverage run -m pytest -q $(BESIDE) tests/integration tests/property tests/unit $(ARGS)
+	PYTHONASYNCIODEBUG=1 $(BIN)/python -m coverage run -m pytest -q $(BESIDE) $(WHOLE) tests/integration tests/property tests/unit $(ARGS)
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp import Client
 
 from tests.support.agent import agent, call, text
 from tests.support.program import program
 from tests.support.shell import Serving, qcfeed, serving
+from tests.support.websockets_client import connect
 
 SECRET = "kept-from-every-agent"
 READS = {
@@ -145,3 +147,44 @@ async def test_an_action_happens_once_and_only_after_its_plan_is_confirmed(tmp_p
     [intent, outcome] = [line for line in audited(tmp_path) if line["action"] == "orphans.reap"]
     assert intent["who"]["program"] == f"qcfeed-mcp/{plan_id}"
     assert outcome["outcome"] == "done"
+
+
+async def confirmed(client: Client, tool: str, **arguments: Any) -> tuple[str, dict[str, Any]]:
+    """A plan, and the answer once it was confirmed."""
+    failed, plan = await text(client, tool, **arguments)
+    assert not failed, plan
+    return plan, await call(client, "confirm_plan", plan_id=plan.split()[1].rstrip(":"))
+
+
+async def test_each_kind_of_plan_does_what_it_says(tmp_path: Path) -> None:
+    drill = ("--drill", "silent-upstream")
+    with serving(tmp_path, "--no-monitor", "--linger", "60", *drill) as service:
+        async with agent(tmp_path, "--allow-actions") as client:
+            with connect(f"{service.url}/quotes/AAPL"), connect(f"{service.url}/quotes/MSFT"):
+                while (await call(client, "subscribers"))["total"] < 2:
+                    pass
+                readers = (await call(client, "subscribers"))["subscribers"]
+                [apple] = [each["id"] for each in readers if each["symbols"] == ["AAPL"]]
+
+                plan, kicked = await confirmed(client, "plan_disconnect_subscribers", ids=[apple])
+                assert f"close 1 connection ({apple} from 127.0.0.1:" in plan
+                assert kicked["kicked"] == 1
+
+                plan, cancelled = await confirmed(client, "plan_cancel_feeds", symbols=["msft"])
+                assert "cancel 1 feed (MSFT) and disconnect 1 subscriber" in plan
+                assert [each["symbol"] for each in cancelled["feeds"]] == ["MSFT"]
+
+                left = (await call(client, "tasks", name="feed AAPL*"))["tasks"]
+                assert len(left) == 1, "its feed lingers"
+                plan, ended = await confirmed(
+                    client, "plan_cancel_tasks", serials=[left[0]["serial"]]
+                )
+                assert "cancel 1 live task" in plan
+                assert (ended["cancelled"], ended["survived"]) == (1, 0)
+
+                plan, stopped = await confirmed(client, "plan_stop_drill")
+                assert "stop the drill silent-upstream" in plan
+                assert stopped["stopped"] == "silent-upstream"
+                failed, said = await text(client, "plan_stop_drill")
+                assert failed
+                assert "no drill is active" in said
