@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+MAX_PORT = 65_535
+"""The highest port of TCP."""
+
 
 def whole(text: str, most: int) -> int | None:
     """The number that ``text`` is, from 0 to ``most``; None for any other text.

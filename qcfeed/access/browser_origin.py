@@ -12,9 +12,10 @@ import re
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
+from qcfeed.numbers import MAX_PORT
+
 ANY = "*"
 _AUTHORITY = re.compile(r"(?:([A-Za-z0-9._~\-]+)|\[([0-9A-Fa-f:.]+)\])(?::([0-9]{1,5}))?\Z")
-_MAX_PORT = 65_535
 _DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 
@@ -62,7 +63,7 @@ def split_host(host: str, default_port: int | None) -> tuple[str | None, int | N
     """The name and port of a Host header; (None, None) if it is malformed."""
     matched = _AUTHORITY.match(host)
     port = default_port if matched is None or matched[3] is None else int(matched[3])
-    if matched is None or (port or 0) > _MAX_PORT:
+    if matched is None or (port or 0) > MAX_PORT:
         return None, None
     return (matched[1] or matched[2]).lower(), port
 

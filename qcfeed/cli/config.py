@@ -8,16 +8,18 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from qcfeed import config, config_loading, contexts
+from qcfeed import config
 from qcfeed.cli import config_edit, config_file, output_files, prometheus
 from qcfeed.cli.context import Format, Output, examples, new_app, options, say
 from qcfeed.cli.flags import given, with_flags
 from qcfeed.cli.ui.render import emit
 from qcfeed.cli.ui.render import show as show_table
 from qcfeed.cli.ui.table import Column, Table
-from qcfeed.contexts import Context
+from qcfeed.config import contexts, loading
+from qcfeed.config.contexts import Context
+from qcfeed.config.credentials import unsecret
+from qcfeed.config.option import Option, convert, toml
 from qcfeed.doctor import exposure
-from qcfeed.options import Option, convert, toml, unsecret
 
 app = new_app()
 
@@ -44,7 +46,7 @@ class Value(NamedTuple):
 
 
 def _set_colour(value: Value) -> str | None:
-    return None if value.origin == config_loading.DEFAULT else "cyan"
+    return None if value.origin == loading.DEFAULT else "cyan"
 
 
 def _values(*, origin: bool) -> Table[Value]:
@@ -92,10 +94,10 @@ def show(
     for group in config.GROUPS:
         declared = config.options(group)
         in_group = {each.name: all_given[each.name] for each in declared if each.name in all_given}
-        loaded: config_loading.Loaded[Any] = (
+        loaded: loading.Loaded[Any] = (
             prometheus.resolve(ctx, in_group)
             if group is config.PrometheusConfig
-            else config_loading.load_group(group, in_group, file=options(ctx).config)
+            else loading.load_group(group, in_group, file=options(ctx).config)
         )
         values += [
             Value(each, getattr(loaded.config, each.name), loaded.origins[each.name])
@@ -140,7 +142,7 @@ def init(
     if file == Path("-"):
         emit(config_file.template())
         return
-    path = file or config_loading.file_in_use(options(ctx).config)
+    path = file or loading.file_in_use(options(ctx).config)
     output_files.make_directory(path.parent)
     content = config_file.template().encode()
     output_files.write(path, content, force=force, mode=output_files.PUBLIC)
@@ -172,7 +174,7 @@ def check(
     if errors:
         raise errors[-1]  # main.py prints the last one, and exits with its status
     say(config_file.summary(path))
-    for gap in exposure.gaps(config_loading.load({}, file=path).config):
+    for gap in exposure.gaps(loading.load({}, file=path).config):
         say(f"exposed: {gap.problem}\n  next: {gap.remedy}")
 
 
@@ -182,7 +184,7 @@ def path(ctx: typer.Context) -> None:
 
     Exit status: 0.
     """
-    emit(str(config_loading.file_in_use(options(ctx).config)))
+    emit(str(loading.file_in_use(options(ctx).config)))
 
 
 @app.command(
@@ -203,8 +205,8 @@ def set_value(
     known = {each.name: each for each in config.all_options()}
     name = key.removeprefix("--").replace("-", "_")
     converted = convert(known, name, value, "the command line")
-    file = config_loading.file_in_use(options(ctx).config)
-    found = config_loading.read_file(options(ctx).config) if file.exists() else None
+    file = loading.file_in_use(options(ctx).config)
+    found = loading.read_file(options(ctx).config) if file.exists() else None
     text = file.read_text(encoding="utf-8") if found else ""
     changed = config_edit.with_value(text, name, converted)
     for group in config.GROUPS:
@@ -227,9 +229,7 @@ def list_contexts(ctx: typer.Context, output: Output = Format.TABLE) -> None:
     """
     found = list(contexts.read(file=options(ctx).config).values())
     if not found and output in (Format.TABLE, Format.WIDE):
-        say(
-            f"no contexts: {config_loading.file_in_use(options(ctx).config)} has no [contexts.NAME]"
-        )
+        say(f"no contexts: {loading.file_in_use(options(ctx).config)} has no [contexts.NAME]")
         say("  next: `qcfeed config init - | tail -20` shows how to declare one")
         return
     rows = [{"name": each.name, **each.public_settings()} for each in found]

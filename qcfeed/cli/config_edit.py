@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import tomllib
 
+from qcfeed.config.option import toml
 from qcfeed.errors import ConfigError
-from qcfeed.options import toml
 
 
 def with_value(text: str, key: str, value: object) -> str:

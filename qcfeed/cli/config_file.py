@@ -5,8 +5,11 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
-from qcfeed import config, config_loading, contexts, options
+from qcfeed import config
 from qcfeed.cli.ui.formats import plural
+from qcfeed.config import contexts, loading
+from qcfeed.config.credentials import read_secret
+from qcfeed.config.option import Option, toml
 from qcfeed.errors import QcfeedError
 
 WIDTH = 100
@@ -32,13 +35,13 @@ def template() -> str:
     return _HEAD + "".join(map(_entry, config.all_options())) + _CONTEXTS
 
 
-def _entry(option: options.Option) -> str:
+def _entry(option: Option) -> str:
     lines = textwrap.wrap(option.help, WIDTH, initial_indent="# ", subsequent_indent="# ")
     flag = "no flag" if option.secret else option.flag
     names = f"# {flag}, ${option.variable}"
     if option.default is None:
         return "\n".join(["", *lines, f"{names}; not set by default", f'#{option.name} = ""', ""])
-    value = options.toml(option.default)
+    value = toml(option.default)
     return "\n".join(["", *lines, names, f"#{option.name} = {value}", ""])
 
 
@@ -46,9 +49,9 @@ def errors(file: Path | None) -> list[QcfeedError]:
     """All errors in the configuration, in the order in which it is read."""
     found: list[QcfeedError] = []
     for group in config.GROUPS:
-        found += config_loading.faults(group, file=file)
+        found += loading.faults(group, file=file)
     if not found:
-        found += _upstream_errors(config_loading.load({}, file=file).config)
+        found += _upstream_errors(loading.load({}, file=file).config)
     known, in_contexts = contexts.read_all(file=file)
     found += [*in_contexts, *(error for each in known for error in _context_errors(each))]
     return list({str(error): error for error in found}.values())  # each group reports a bad key
@@ -60,7 +63,7 @@ def _context_errors(context: contexts.Context) -> list[QcfeedError]:
         config.PrometheusConfig(**context.options())
         for key in ("prometheus_token_file", "prometheus_password_file"):
             if file := context.settings.get(key):
-                options.read_secret(file, f"[contexts.{context.name}] {key}")
+                read_secret(file, f"[contexts.{context.name}] {key}")
     except QcfeedError as error:
         return [error]
     return []
@@ -79,7 +82,7 @@ def _upstream_errors(loaded: config.Config) -> list[QcfeedError]:
 
 def exposed(file: Path | None) -> Path | None:
     """The path of the file if it contains a secret and other users can access it, else None."""
-    read = config_loading.read_file(file)
+    read = loading.read_file(file)
     if read is None or not read[0].stat().st_mode & 0o077:
         return None
     secret = {each.name for each in config.all_options() if each.secret}
@@ -91,10 +94,10 @@ def summary(file: Path | None) -> str:
     origins = [
         origin
         for group in config.GROUPS
-        for origin in config_loading.load_group(group, {}, file=file).origins.values()
+        for origin in loading.load_group(group, {}, file=file).origins.values()
     ]
-    read = config_loading.read_file(file)
-    state = f"{read[0]} is valid" if read else f"{config_loading.file_in_use(file)} does not exist"
-    changed = sum(origin != config_loading.DEFAULT for origin in origins)
+    read = loading.read_file(file)
+    state = f"{read[0]} is valid" if read else f"{loading.file_in_use(file)} does not exist"
+    changed = sum(origin != loading.DEFAULT for origin in origins)
     known = plural(len(contexts.read(file=file)), "context")
     return f"{state}: {plural(changed, 'option')} set, {known}"

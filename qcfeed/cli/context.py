@@ -16,7 +16,7 @@ from qcfeed.streams import write_message
 if TYPE_CHECKING:
     import msgspec
 
-    from qcfeed.contexts import Context
+    from qcfeed.config.contexts import Context
     from qcfeed.control.client import ControlClient
     from qcfeed.model.answer import Answer
 
@@ -107,7 +107,7 @@ class Options(NamedTuple):
         """
         if self.context is None:
             return self
-        from qcfeed import contexts
+        from qcfeed.config import contexts
         from qcfeed.errors import UsageError
 
         if self.instance or self.socket or self.url:

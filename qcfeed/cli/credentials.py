@@ -13,7 +13,7 @@ import typer
 from qcfeed.access.keys import has_key_form
 from qcfeed.cli.context import say
 from qcfeed.client.endpoint import Endpoint
-from qcfeed.options import read_secret
+from qcfeed.config.credentials import read_secret
 
 VARIABLE = "QCFEED_TOKEN"
 _JWT = re.compile(r"ey[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)

@@ -11,7 +11,7 @@ from qcfeed.cli.context import examples, new_app
 from qcfeed.cli.flags import with_flags
 from qcfeed.cli.serve import declared, service_settings
 from qcfeed.config import Config, FeederConfig, NatsConfig
-from qcfeed.config_loading import DEFAULT
+from qcfeed.config.loading import DEFAULT
 from qcfeed.errors import ConfigError
 
 _OF_SUBSCRIBERS = frozenset(

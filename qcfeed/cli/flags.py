@@ -1,4 +1,4 @@
-"""Adds a flag for each declared option (config.py) to a command."""
+"""Adds a flag for each declared option to a command."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 
 import typer
 
-from qcfeed.options import Option
+from qcfeed.config.option import Option
 
 _METAVARS = {int: "N", float: "NUMBER", str: "TEXT"}
 
@@ -44,7 +44,7 @@ def _parameter(option: Option) -> inspect.Parameter:
 def _help(option: Option) -> str:
     """The help text with the default and the environment variable.
 
-    Typer is not told of the variable: it would read it, and config.py could not see the origin.
+    Typer is not told of the variable: it would read it, and config/loading.py could not see the origin.
     """
     default = option.default
     if isinstance(default, bool):

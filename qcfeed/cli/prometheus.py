@@ -6,12 +6,12 @@ from typing import Any
 
 import typer
 
-from qcfeed import config, config_loading
+from qcfeed import config
 from qcfeed.cli.context import options
 from qcfeed.cli.flags import given
-from qcfeed.config import PrometheusConfig
-from qcfeed.config_loading import Loaded
-from qcfeed.options import Option
+from qcfeed.config import PrometheusConfig, loading
+from qcfeed.config.loading import Loaded
+from qcfeed.config.option import Option
 
 FLAG = "--prometheus"
 """The origin of a Prometheus given as a flag, which has no fallback."""
@@ -32,14 +32,14 @@ def resolve(ctx: typer.Context, flags: dict[str, Any]) -> Loaded[PrometheusConfi
     resolved, by_flag = options(ctx).resolved(), given(flags)
     context = resolved.context_settings
     if context is None or context.prometheus is None or "prometheus" in by_flag:
-        return config_loading.load_group(PrometheusConfig, by_flag, file=resolved.config)
+        return loading.load_group(PrometheusConfig, by_flag, file=resolved.config)
     settings = {**context.options(), **by_flag}
     origins = {
         each.name: each.flag
         if each.name in by_flag
         else f"--context {context.name}"
         if each.name in settings
-        else config_loading.DEFAULT
+        else loading.DEFAULT
         for each in declared()
     }
     return Loaded(PrometheusConfig(**settings), origins)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import typer
 from typer._click.core import ParameterSource
 
-from qcfeed import config, config_loading
+from qcfeed import config
 from qcfeed.cli.context import examples, new_app, options
 from qcfeed.cli.flags import given, with_flags
-from qcfeed.config import Config, NatsConfig
+from qcfeed.config import Config, NatsConfig, loading
+from qcfeed.config.option import Option
 from qcfeed.errors import UsageError
-from qcfeed.options import Option
 from qcfeed.supported import require_supported_interpreter
 
 if TYPE_CHECKING:
@@ -60,9 +60,7 @@ def serve(ctx: typer.Context, **flags: Any) -> None:
 class Settings(Protocol):
     """Loads a group of options, from all sources."""
 
-    def __call__(
-        self, group: type[config_loading.Group]
-    ) -> config_loading.Loaded[config_loading.Group]: ...
+    def __call__(self, group: type[loading.Group]) -> loading.Loaded[loading.Group]: ...
 
 
 def service_settings(ctx: typer.Context, flags: dict[str, Any], command: str) -> Settings:
@@ -79,9 +77,9 @@ def service_settings(ctx: typer.Context, flags: dict[str, Any], command: str) ->
         chosen[GLOBAL] = global_options.instance
 
     def load(
-        group: type[config_loading.Group],
-    ) -> config_loading.Loaded[config_loading.Group]:
-        return config_loading.load_group(group, chosen, file=global_options.config)
+        group: type[loading.Group],
+    ) -> loading.Loaded[loading.Group]:
+        return loading.load_group(group, chosen, file=global_options.config)
 
     return load
 

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from qcfeed import files
 from qcfeed.config import NatsConfig
+from qcfeed.config.credentials import read_secret, unsecret
 from qcfeed.errors import ConfigError
-from qcfeed.options import read_secret, unsecret
 
 _PORT = 4222
 

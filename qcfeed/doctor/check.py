@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from qcfeed import config_loading
-from qcfeed.config import Config, PrometheusConfig
+from qcfeed.config import Config, PrometheusConfig, loading
 from qcfeed.control import paths
 from qcfeed.control.client import ControlClient
 from qcfeed.control.routes import PROCESS, STATUS
@@ -67,7 +66,7 @@ class Case:
     def config(self) -> Config:
         """The configuration that a service would start with here. Raises Skip if it is invalid."""
         try:
-            return config_loading.load({}, environment=self.environment, file=self.file).config
+            return loading.load({}, environment=self.environment, file=self.file).config
         except QcfeedError as error:
             raise Skip("the configuration is invalid", "`qcfeed config check`") from error
 

@@ -15,8 +15,8 @@ from requests.utils import get_environ_proxies
 
 from qcfeed import files
 from qcfeed.config import PrometheusConfig
+from qcfeed.config.credentials import read_secret
 from qcfeed.errors import ConfigError, PrometheusError
-from qcfeed.options import read_secret
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 """Limit of one answer's size; no query of qcfeed needs as much."""

@@ -16,14 +16,11 @@ BACKLOG = 4_096
 SMALL_BACKLOG = 128
 """The same on ports that only operators and their tools use."""
 
-MAX_PORT = 65_535
-"""The highest port."""
-
 
 def parse_address(text: str, flag: str) -> tuple[str, int]:
     """Parse HOST:PORT, with an IPv6 host in brackets. Raises ConfigError, naming ``flag``."""
     host, colon, port = text.rpartition(":")
-    number = numbers.whole(port, MAX_PORT)
+    number = numbers.whole(port, numbers.MAX_PORT)
     if not (colon and host) or number is None:
         raise ConfigError(
             f"{flag} is {text!r}, which is not HOST:PORT", hint=f"for example {flag} 127.0.0.1:9006"
@@ -37,9 +34,10 @@ def bind(host: str, port: int, flag: str, *, shared: bool = False) -> socket.soc
     ``shared``: let other processes of the same user bind the same port with SO_REUSEPORT; the kernel
     spreads connections over them (socket(7)). Raises StartError, naming ``flag``.
     """
-    if port > MAX_PORT:  # getaddrinfo would silently reduce it modulo 65,536
+    if port > numbers.MAX_PORT:  # getaddrinfo would silently reduce it modulo 65,536
         raise StartError(
-            f"{port} is not a port", hint=f"ports go from 1 to {MAX_PORT}; 0 picks any free port"
+            f"{port} is not a port",
+            hint=f"ports go from 1 to {numbers.MAX_PORT}; 0 picks any free port",
         )
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from qcfeed.access.signing_keys import MAX_BYTES, SigningKeys, from_key_set
+from qcfeed.config.credentials import unsecret
 from qcfeed.errors import ConfigError, QcfeedError
 from qcfeed.formats import clipped
-from qcfeed.options import unsecret
 from qcfeed.upstreams import proxy
 
 log = logging.getLogger("qcfeed.access")

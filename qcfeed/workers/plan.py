@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qcfeed.config import Config, options
+from qcfeed.config.option import toml
 from qcfeed.errors import ConfigError
 from qcfeed.net.listen import parse_address
-from qcfeed.options import toml
 from qcfeed.service.run import SUPERVISED
 
 if TYPE_CHECKING:

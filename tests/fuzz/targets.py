@@ -8,15 +8,14 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
-from qcfeed import contexts
 from qcfeed.access.denial import Denied
 from qcfeed.cli import saved_files
 from qcfeed.client import endpoint, refusals
 from qcfeed.client.gaps import GapDetector
 from qcfeed.client.latest_quotes import LatestQuotes
 from qcfeed.client.stream import Received
-from qcfeed.config import Config
-from qcfeed.config_loading import load_group
+from qcfeed.config import Config, contexts
+from qcfeed.config.loading import load_group
 from qcfeed.control.routes import FEEDS, TASKS
 from qcfeed.drills import catalog
 from qcfeed.errors import ConfigError, InvalidSymbolError, NotFoundError, QcfeedError, UsageError

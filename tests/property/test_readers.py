@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from qcfeed.cli import bundle
 from qcfeed.config import Config
-from qcfeed.config_loading import load_group
+from qcfeed.config.loading import load_group
 from qcfeed.errors import ConfigError, UsageError
 from qcfeed.metrics import prometheus_answers as answers
 from qcfeed.model.json_errors import JSON_ERRORS

@@ -8,9 +8,9 @@ import pytest
 
 from qcfeed import files
 from qcfeed.config import Config
-from qcfeed.config_loading import load_group, read_file
+from qcfeed.config.credentials import read_secret
+from qcfeed.config.loading import load_group, read_file
 from qcfeed.errors import ConfigError
-from qcfeed.options import read_secret
 
 
 @pytest.fixture

@@ -9,13 +9,12 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import msgspec
 import typer
 
-from qcfeed import config_loading
 from qcfeed.cli.context import options, say
 from qcfeed.cluster import servers
 from qcfeed.cluster.asker import Asker, Gathered
 from qcfeed.cluster.core import operations
 from qcfeed.cluster.core.operations import Request
-from qcfeed.config import ClusterConfig, NatsConfig
+from qcfeed.config import ClusterConfig, NatsConfig, loading
 from qcfeed.control import paths
 from qcfeed.control.client import ControlClient, refusal
 from qcfeed.control.connection import OK
@@ -164,7 +163,7 @@ class Answers(Generic[AnyAnswer]):
 def members(ctx: typer.Context) -> Members:
     """The instances that the global options name."""
     given = options(ctx)
-    where = config_loading.load_group(ClusterConfig, {}, file=given.config).config.cluster_servers
+    where = loading.load_group(ClusterConfig, {}, file=given.config).config.cluster_servers
     if where is None:
         return LocalMembers(given.instance, given.timeout)
     if given.instance is not None:
@@ -173,7 +172,7 @@ def members(ctx: typer.Context) -> Members:
             hint="omit --instance, or unset cluster_servers",
         )
     urls = servers.parse(where, "cluster_servers")
-    config = config_loading.load_group(NatsConfig, {}, file=given.config).config
+    config = loading.load_group(NatsConfig, {}, file=given.config).config
     return NatsMembers(Asker(urls, config, given.timeout))
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import Any, TypeAlias
 
-    from qcfeed.contexts import Context
+    from qcfeed.config.contexts import Context
     from qcfeed.control.connection import Where
 
     Values: TypeAlias = "Iterator[tuple[str, str]]"
@@ -114,7 +114,8 @@ class _Services:
 
     def contexts(self) -> dict[str, Context]:
         """The contexts of the configuration file. Raises ValueError if it is invalid."""
-        from qcfeed import contexts, files
+        from qcfeed import files
+        from qcfeed.config import contexts
         from qcfeed.errors import QcfeedError
 
         try:

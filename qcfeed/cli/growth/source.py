@@ -13,7 +13,7 @@ from qcfeed.cli.context import ask, options
 from qcfeed.cli.prometheus import FLAG
 from qcfeed.cli.saved_files import read
 from qcfeed.config import PrometheusConfig
-from qcfeed.config_loading import Loaded
+from qcfeed.config.loading import Loaded
 from qcfeed.control.routes import HISTORY
 from qcfeed.errors import NotFoundError, PrometheusError, QcfeedError, UnreachableError, UsageError
 from qcfeed.formats import age

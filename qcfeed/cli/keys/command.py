@@ -9,7 +9,6 @@ from typing import Annotated
 import msgspec
 import typer
 
-from qcfeed import config_loading
 from qcfeed.access import keys
 from qcfeed.access.grants import grant
 from qcfeed.access.keys import KeyDocument, StoredKey
@@ -18,7 +17,7 @@ from qcfeed.cli.keys import key_file
 from qcfeed.cli.ui import formats, times
 from qcfeed.cli.ui.render import emit, show
 from qcfeed.cli.ui.table import Column, Table
-from qcfeed.config import Config
+from qcfeed.config import Config, loading
 from qcfeed.errors import NotFoundError, UsageError
 
 app = new_app()
@@ -225,7 +224,7 @@ def revoke(
 def _file(ctx: typer.Context, given: Path | None) -> Path:
     """The file of keys. Raises UsageError if none is named."""
     flags = {} if given is None else {"keys": str(given)}
-    named = config_loading.load_group(Config, flags, file=options(ctx).config).config.keys
+    named = loading.load_group(Config, flags, file=options(ctx).config).config.keys
     if named is None:
         raise UsageError(
             "no file of keys is named",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from qcfeed import config_loading
+from qcfeed.config import loading
 from qcfeed.errors import ExitStatus
 from tests.support.loopback_http import reply, serving
 from tests.support.patience import PATIENCE
@@ -52,7 +52,7 @@ def proxied(guarded: str) -> Iterator[str]:
 
 def declare(**keys: str) -> None:
     """``[contexts.prod]`` with these keys, beside credentials that are another Prometheus'."""
-    path = config_loading.file_in_use(None)
+    path = loading.file_in_use(None)
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = "".join(f'{key} = "{value}"\n' for key, value in keys.items())
     path.write_text(f'prometheus_user = "nobody"\n[contexts.prod]\n{lines}')

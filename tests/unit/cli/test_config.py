@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from qcfeed import config, config_loading
+from qcfeed import config
 from qcfeed.cli import config_file
+from qcfeed.config import loading
 from qcfeed.errors import ExitStatus
 
 from .conftest import Left, Watched
@@ -21,7 +22,7 @@ Command = Callable[..., Left]
 @pytest.fixture
 def file() -> Path:
     """The file that is read when none is named."""
-    path = config_loading.default_file(os.environ)
+    path = loading.default_file(os.environ)
     path.parent.mkdir(parents=True)
     return path
 
@@ -105,7 +106,7 @@ def test_the_first_file_sets_nothing_and_everything_can_be_uncommented() -> None
 
 
 def test_init_writes_where_it_will_be_read_and_replaces_nothing(qcfeed_: Command) -> None:
-    path = config_loading.file_in_use(None)
+    path = loading.file_in_use(None)
     assert qcfeed_("config", "init").status == ExitStatus.OK
     assert path.read_text() == config_file.template()
     assert qcfeed_("config", "check").err.startswith(f"{path} is valid: 0 options set, 0 contexts")

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from qcfeed import __version__, config_loading
+from qcfeed import __version__
 from qcfeed.cli.doctor import CHECKS
+from qcfeed.config import loading
 from qcfeed.control import paths
 from qcfeed.control.routes import PROCESS, STATUS, NoQuery, Read
 from qcfeed.errors import ExitStatus
@@ -224,7 +225,7 @@ def test_a_named_service_that_does_not_run_fails_the_check(qcfeed_: Command) -> 
 
 
 def test_an_invalid_configuration_fails_the_check(qcfeed_: Command) -> None:
-    path = config_loading.file_in_use(None)
+    path = loading.file_in_use(None)
     path.parent.mkdir(parents=True)
     path.write_text("prot = 1\n")
     left = qcfeed_("doctor", "-o", "json")

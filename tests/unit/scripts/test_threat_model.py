@@ -51,8 +51,8 @@ def test_every_promise_has_a_test() -> None:
     ("line", "fault"),
     [
         ("- fly\n", "unproved"),
-        ("- fly (`tests/unit/test_config.py`)\n", "unproved"),
-        ("- fly (`tests/unit/test_config.py::test_that_nobody_wrote`)\n", "missing"),
+        ("- fly (`tests/unit/config/test_loading.py`)\n", "unproved"),
+        ("- fly (`tests/unit/config/test_loading.py::test_that_nobody_wrote`)\n", "missing"),
         ("- fly (`tests/unit/test_that_nobody_wrote.py::test_it`)\n", "missing"),
     ],
 )

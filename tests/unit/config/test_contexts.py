@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from qcfeed import contexts
-from qcfeed.config_loading import load
+from qcfeed.config import contexts
+from qcfeed.config.loading import load
 from qcfeed.errors import ConfigError, NotFoundError
 
 

@@ -1,4 +1,4 @@
-"""Loads the values of the options (config.py) from the configuration file, the environment and flags.
+"""Loads the values of the options from the configuration file, the environment and flags.
 
 Precedence, lowest first: default, file, environment, flag. Loaded.origins records where each value came
 from.
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from qcfeed import files
 from qcfeed.config import Config, all_options, options
+from qcfeed.config.option import Option, convert
 from qcfeed.errors import ConfigError
 from qcfeed.formats import clipped
-from qcfeed.options import Option, convert
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from qcfeed.config import Config, options
-from qcfeed.config_loading import load
+from qcfeed.config.loading import load
 from qcfeed.errors import ConfigError, ExitStatus
 
 

@@ -7,7 +7,7 @@
     prometheus_token_file = "~/.config/qcfeed/prod.prometheus"   # or prometheus_token_variable = "PROM_TOKEN"
 
 A context names a service with one of ``socket``, ``url`` and ``instance`` (with none, it means the
-only service on this machine) and may set the options for Prometheus (config.py). It never contains a
+only service on this machine) and may set the options for Prometheus (prometheus.py). It never contains a
 secret itself: it names a file or an environment variable that does.
 """
 
@@ -20,10 +20,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from qcfeed import config, config_loading, files
+from qcfeed import config, files
+from qcfeed.config import loading
+from qcfeed.config.credentials import unsecret
 from qcfeed.errors import ConfigError, not_found
 from qcfeed.formats import clipped
-from qcfeed.options import unsecret
 
 _LOCATIONS = ("socket", "url", "instance")
 """The keys that each say where the service is."""
@@ -93,7 +94,7 @@ KEYS = (*SERVICE_KEYS, *(each.name for each in _OPTIONS if not each.secret), *_V
 def read(
     *, environment: Mapping[str, str] = os.environ, file: Path | None = None
 ) -> dict[str, Context]:
-    """The contexts of the configuration file, which is found as in config_loading.load.
+    """The contexts of the configuration file, which is found as in loading.load.
 
     Raises ConfigError for a context that is invalid.
     """
@@ -121,11 +122,11 @@ def read_all(
 
 def _tables(file: Path | None, environment: Mapping[str, str]) -> tuple[Path, dict[str, Any]]:
     """The path of the configuration file, and its tables of contexts."""
-    found = config_loading.read_file(file, environment)
+    found = loading.read_file(file, environment)
     if found is None:
         return Path(), {}
     path, content = found
-    tables = content.get(config_loading.CONTEXTS, {})
+    tables = content.get(loading.CONTEXTS, {})
     if not isinstance(tables, dict):
         raise ConfigError(f"{path}: contexts is not a table", hint="write [contexts.NAME]")
     return path, tables
@@ -138,7 +139,7 @@ def find(
     known = read(environment=environment, file=file)
     if name in known:
         return known[name]
-    path = config_loading.file_in_use(file, environment)
+    path = loading.file_in_use(file, environment)
     if not known:
         raise not_found(
             "context",

@@ -6,15 +6,12 @@ import dataclasses
 import difflib
 import json
 import math
-import re
-import stat
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from qcfeed import files
 from qcfeed.errors import ConfigError
 from qcfeed.formats import clipped
 
@@ -168,42 +165,6 @@ def _typed(kind: type, value: Any) -> Any:
     return value
 
 
-def read_secret(file: str, named_by: str) -> str:
-    """The secret in ``file``, a single line. ``named_by``: the flag or key that names the file.
-
-    Raises ConfigError if it cannot be read, or if every user on this machine can read it.
-    """
-    try:
-        path = files.expand(file)
-        content, mode = files.read(path, _MAX_SECRET_LENGTH)
-        secret = content.decode().strip()
-    except OSError as error:
-        raise ConfigError(f"{named_by}: cannot read {file}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{named_by}: cannot read {file}: {error}") from error
-    if mode & stat.S_IROTH:
-        raise ConfigError(
-            f"{named_by}: every user on this machine can read {file} (mode {mode:o})",
-            hint=f"`chmod o-rwx {path}`, and replace the secret if others may have read it",
-        )
-    if not secret.isprintable() or not secret:
-        raise ConfigError(f"{named_by}: {file} does not contain one line of text")
-    return secret
-
-
-_MAX_SECRET_LENGTH = 65_536
 _MAX_BITS = 63
 _MAX_SHOWN = 100
 """Characters of a wrong name that are compared with the right ones."""
-
-
-def unsecret(value: Any) -> Any:
-    """``value`` with the credentials and tokens of URLs replaced by ``***``."""
-    return _SECRETS.sub(r"\1***\2", value) if isinstance(value, str) else value
-
-
-_SECRETS = re.compile(
-    r"((?<=://)|[?&][^=&\s]*(?:token|key|secret|password)[^=&\s]*=)"
-    r"(?:(?<=//)[^/@\s]+(@)|(?<==)[^&\s]+())",
-    re.IGNORECASE,
-)
