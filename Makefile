@@ -56,7 +56,7 @@ serve: $(VENV)/.service  ## install what is needed and run the service (ARGS='--
 test: $(VENV)/.suite $(VENV)/.parts  ## install what is needed and run all tests (ARGS='-k name')
 	$(BIN)/python -m pytest $(BESIDE) $(ARGS)
 
-conformance: $(VENV)/.suite  ## run all of Autobahn's TestSuite and rewrite the tables of docs/conformance.md
+conformance: $(VENV)/.suite  ## run all of Autobahn's TestSuite and rewrite the tables of docs/reference/conformance.md
 	$(BIN)/python scripts/autobahn.py .tools/autobahn
 	$(BIN)/python -m tests.conformance
 

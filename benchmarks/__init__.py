@@ -1,1 +1,1 @@
-"""Benchmarks behind the figures in README and docs/performance.md. Ratios within one run on one machine."""
+"""Benchmarks behind the figures in README and docs/explanation/performance.md. Ratios within one run on one machine."""

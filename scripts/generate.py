@@ -26,8 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 def generated() -> dict[Path, str]:
     """Every generated file of the project with its expected content."""
     files = {ROOT / "completions" / f"qcfeed.{shell.value}": script(shell) for shell in Shell}
-    files[ROOT / "docs" / "cli.md"] = reference()
-    files[ROOT / "docs" / "metrics.md"] = page()
+    files[ROOT / "docs" / "reference" / "cli.md"] = reference()
+    files[ROOT / "docs" / "reference" / "metrics.md"] = page()
     files[ROOT / "docs" / "schemas.json"] = schemas.render()
     files[ROOT / "docs" / "llms.txt"] = llms.render()
     files[ROOT / "qcfeed" / "artifacts" / "rules.yml"] = rules.render()

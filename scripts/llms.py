@@ -1,38 +1,43 @@
-"""docs/llms.txt: the pages of the site for language models, by the convention of llmstxt.org."""
+"""docs/llms.txt: the pages of the site for language models, by the convention of llmstxt.org.
+
+docs/index.md is the only list of the pages; docs/conf.py makes the site's navigation from it.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-_PART = re.compile(r"^:caption: (.+)\n\n((?:[^\n`]+\n)+)", re.MULTILINE)
+_ENTRY = re.compile(r"^- \[([^\]]+)\]\(([^)]+)\.md\)(?: \*)?(?:: (.+))?$", re.MULTILINE)
+
+
+class Entry(NamedTuple):
+    """A page in a list of ``index.md``; ``page`` is relative to ``docs`` and has no suffix."""
+
+    title: str
+    page: str
+    summary: str
 
 
 def render() -> str:
-    """The file: title, summary, and the pages of each part of the navigation, with their first sentence."""
+    """The file: title, summary, and the pages of each part."""
     index = (DOCS / "index.md").read_text(encoding="utf-8")
-    return "\n".join(["# qcfeed", "", f"> {_summary(index)}", *_parts(index)])
+    summary = " ".join(index.split("\n\n")[1].split())
+    lines = ["# qcfeed", "", f"> {summary}"]
+    for part, pages in parts(index):
+        lines += ["", f"## {part}", "", *map(_line, pages)]
+    return "\n".join(lines)
 
 
-def _parts(index: str) -> Iterator[str]:
-    for title, pages in _PART.findall(index):
-        yield f"\n## {title}\n"
-        for page in pages.split():
-            path = (DOCS / f"{page}.md").resolve()
-            text = path.read_text(encoding="utf-8")
-            (heading,) = re.findall(r"\A# (.+)$", text, re.MULTILINE)[:1]
-            where = path.relative_to(DOCS.parent).as_posix()
-            summary = _summary(text)
-            yield f"- [{heading}]({where}){f': {summary}' if summary else ''}"
+def parts(index: str) -> Iterator[tuple[str, list[Entry]]]:
+    """The sections of ``index.md``, each with the pages that it lists."""
+    for section in index.split("\n## ")[1:]:
+        yield section.partition("\n")[0], [Entry(*found) for found in _ENTRY.findall(section)]
 
 
-def _summary(text: str) -> str:
-    """The first sentence of a page, as plain text; empty if it begins with something else than a paragraph."""
-    block = text.split("\n\n")[1]
-    if not block[:1].isalpha():
-        return ""
-    paragraph = " ".join(block.split())
-    plain = re.sub(r"\[([^\]]+)\]\([^)]*\)|[`*]", r"\1", paragraph)
-    return re.split(r"(?<=[.:]) (?=[A-Z])", plain)[0].rstrip(":")
+def _line(entry: Entry) -> str:
+    where = (DOCS / f"{entry.page}.md").resolve(strict=True).relative_to(DOCS.parent).as_posix()
+    return f"- [{entry.title}]({where}){entry.summary and f': {entry.summary}'}"

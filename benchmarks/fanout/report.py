@@ -1,4 +1,4 @@
-"""Medians of the rounds as tables: for a terminal, and as Markdown for docs/performance.md."""
+"""Medians of the rounds as tables: for a terminal, and as Markdown for docs/explanation/performance.md."""
 
 from __future__ import annotations
 

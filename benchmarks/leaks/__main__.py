@@ -1,7 +1,7 @@
 """Which tool finds which leak, and accuses which sound program? ``python -m benchmarks.leaks``.
 
 Each program runs once for each tool, alone with it in a process of its own, for --seconds or until the
-tool blames it. docs/leaks-benchmark.md describes the programs, and how each tool is judged.
+tool blames it. docs/explanation/leaks-benchmark.md describes the programs, and how each tool is judged.
 """
 
 from __future__ import annotations

@@ -134,7 +134,7 @@ def _metrics() -> Iterator[Metric]:
 
 
 def _glossary() -> Iterator[_Term]:
-    text = Path(shipped.directory("docs"), "glossary.md").read_text(encoding="utf-8")
+    text = Path(shipped.directory("docs"), "reference", "glossary.md").read_text(encoding="utf-8")
     for row in re.findall(r"^\| (\*\*.+?) \| (.+) \|$", text, re.MULTILINE):
         for term in re.findall(r"\*\*(.+?)\*\*", row[0]):
             yield _Term(term, re.sub(r"\[([^\]]+)\]\([^)]*\)|[`*]+", r"\1", row[1]))

@@ -1,6 +1,6 @@
 """Detects lost, repeated and reordered quotes by their sequence numbers. No I/O.
 
-As docs/protocol.md says, ``seq`` rises by one per symbol within an epoch. ``conflated`` counts the
+As docs/reference/protocol.md says, ``seq`` rises by one per symbol within an epoch. ``conflated`` counts the
 earlier quotes that a quote also stands for, ``dropped`` those left out before it.
 """
 

@@ -1,6 +1,6 @@
 """Turns a server's refusal into an exception: retry later, or an error for the user. No I/O.
 
-docs/protocol.md lists the statuses, error codes and close codes.
+docs/reference/protocol.md lists the statuses, error codes and close codes.
 """
 
 from __future__ import annotations

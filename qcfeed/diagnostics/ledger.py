@@ -64,7 +64,7 @@ class Ledger:
 
     Cost: creating and finishing a trivial task takes 1.5 x as long, and a live task takes 130 bytes
     more, up to Python 3.13; 1.9 x and 270 bytes from 3.14 on, where plain tasks are faster
-    (docs/performance.md).
+    (docs/explanation/performance.md).
 
     The ledger does not see tasks that were created before it, nor those that a library creates by
     calling ``asyncio.Task(...)`` itself (as for ``eager_start=True``). Snapshots count these as

@@ -13,7 +13,7 @@ from qcfeed.doctor.check import FAILED, PASSED, SKIPPED, Case, Result, Skip
 from qcfeed.model.status import ExposureGap
 from qcfeed.net import listen
 
-PAGE = "docs/exposing.md"
+PAGE = "docs/how-to/exposing.md"
 
 
 def is_exposed(config: Config) -> bool:

@@ -1,4 +1,4 @@
-"""Generates docs/metrics.md from the catalog. Pure."""
+"""Generates docs/reference/metrics.md from the catalog. Pure."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Generated from `qcfeed/metrics/catalog/` by `make generate`; `make check` compar
 
 `qcfeed serve` exposes its metrics at `/metrics`, on the port for quotes or at `--admin-listen`. They are computed
 at each scrape, so they cost nothing where quotes pass. Any other asyncio program gets the metrics about tasks,
-loop lag and the memory limit with `attach` ([any-program.md](any-program.md)). The alerts on old quotes do not fire
-while the market is closed according to `serve --market-hours` ([ADR 17](adr/0017-a-closed-market-is-told-by-the-service.md)).
+loop lag and the memory limit with `attach` ([any-program.md](../how-to/any-program.md)). The alerts on old quotes do not fire
+while the market is closed according to `serve --market-hours` ([ADR 17](../adr/0017-a-closed-market-is-told-by-the-service.md)).
 
     qcfeed artifacts --write monitoring    # rules, dashboard, and a Prometheus, Alertmanager and Grafana
 
 Spawn locations are labels, and their number is limited. The first 80 locations get a label, 20 more labels are
 for later locations with at least a hundredth of the live tasks, and all others are counted as `other`. A location
 keeps its label. What was counted before it got the label stays with `other`, so no counter falls, and the sum
-over all labels is the ledger's total ([ADR 16](adr/0016-one-catalog.md)).
+over all labels is the ledger's total ([ADR 16](../adr/0016-one-catalog.md)).
 """
 
 

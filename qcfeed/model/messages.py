@@ -1,6 +1,6 @@
 """The messages on the wire, one JSON text message each, and the close codes.
 
-docs/protocol.md describes them for authors of clients.
+docs/reference/protocol.md describes them for authors of clients.
 """
 
 from __future__ import annotations

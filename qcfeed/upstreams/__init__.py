@@ -1,6 +1,6 @@
 """Upstreams, the sources of quotes. What an upstream of another package needs can be imported from here.
 
-docs/upstreams.md describes how to write one; registry.py finds it, conformance/ tests it.
+docs/how-to/upstreams.md describes how to write one; registry.py finds it, conformance/ tests it.
 """
 
 from qcfeed.errors import ConfigError, UnknownSymbolError, UpstreamError

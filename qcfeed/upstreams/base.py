@@ -1,4 +1,4 @@
-"""The interface that every upstream implements. docs/upstreams.md has an example.
+"""The interface that every upstream implements. docs/how-to/upstreams.md has an example.
 
 The hub runs one task per feed: ``await upstream.run(symbol, sink)``. The coroutine calls
 ``sink.opened()`` once quotes can be expected, publishes ticks as they arrive, and runs until it is

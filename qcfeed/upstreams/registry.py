@@ -142,7 +142,7 @@ def _checked(entry: EntryPoint, upstream: object) -> Upstream:
         raise ConfigError(
             f"the upstream {_described(entry)} is broken: {entry.value} returned"
             f" {type(upstream).__name__}, which lacks {', '.join(missing)}",
-            hint="it must return a qcfeed.upstreams.Upstream (docs/upstreams.md)",
+            hint="it must return a qcfeed.upstreams.Upstream (docs/how-to/upstreams.md)",
         )
     return upstream  # type: ignore[return-value]
 

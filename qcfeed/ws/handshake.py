@@ -20,7 +20,7 @@ from qcfeed.ws.refusal import Refusal
 from qcfeed.ws.request_head import QUOTES, STREAM, Head
 
 SUBPROTOCOL = b"qcfeed.v1.json"
-"""The subprotocol of this service: the messages of docs/protocol.md as JSON texts."""
+"""The subprotocol of this service: the messages of docs/reference/protocol.md as JSON texts."""
 _MAX_PATH = 1024
 
 

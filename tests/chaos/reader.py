@@ -1,4 +1,4 @@
-"""What one client may receive, by docs/protocol.md: order of quotes and statuses, sequence numbers, symbols."""
+"""What one client may receive, by docs/reference/protocol.md: order of quotes and statuses, sequence numbers, symbols."""
 
 from __future__ import annotations
 

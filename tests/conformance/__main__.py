@@ -1,4 +1,4 @@
-"""Run all of Autobahn's TestSuite and rewrite the tables of docs/conformance.md: `make conformance`.
+"""Run all of Autobahn's TestSuite and rewrite the tables of docs/reference/conformance.md: `make conformance`.
 
 Takes half an hour on two quiet cores: the categories about compression send a thousand messages per case. Exits
 with 1 if a case failed.
@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.conformance import autobahn
 from tests.conformance.autobahn import Result
 
-PAGE = autobahn.ROOT / "docs/conformance.md"
+PAGE = autobahn.ROOT / "docs/reference/conformance.md"
 _HOURS = 3_600.0
 _CATEGORIES = {
     "1": "framing", "2": "pings and pongs", "3": "reserved bits", "4": "opcodes", "5": "fragmentation",

@@ -1,4 +1,4 @@
-"""docs/any-program.md: its programs are the files in examples/, and its commands are run."""
+"""docs/how-to/any-program.md: its programs are the files in examples/, and its commands are run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.patience import PATIENCE
 from tests.support.program import ROOT, program
 from tests.support.shell import qcfeed, until
 
-PAGE = (ROOT / "docs" / "any-program.md").read_text()
+PAGE = (ROOT / "docs" / "how-to" / "any-program.md").read_text()
 
 
 def blocks(language: str) -> list[str]:

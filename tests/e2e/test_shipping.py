@@ -77,7 +77,12 @@ def test_the_sdist_can_be_tested_and_has_nothing_of_this_machine(built: Path) ->
     [sdist] = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"pyproject.toml", "Makefile", "tests/conftest.py", "docs/architecture.md"} <= names
+    assert {
+        "pyproject.toml",
+        "Makefile",
+        "tests/conftest.py",
+        "docs/explanation/architecture.md",
+    } <= names
     assert not [name for name in names if name.startswith((".venv", ".git/", ".tools", "dist"))]
 
 

@@ -1,4 +1,4 @@
-"""The package in docs/upstreams.md: built, installed, checked by its own test, and served."""
+"""The package in docs/how-to/upstreams.md: built, installed, checked by its own test, and served."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.patience import PATIENCE
 from tests.support.shell import environment, qcfeed, serving
 from tests.support.websockets_client import connect
 
-PAGE = Path(__file__).parents[2] / "docs" / "upstreams.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "upstreams.md"
 
 
 def files_of_the_page() -> dict[str, str]:

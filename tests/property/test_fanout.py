@@ -1,4 +1,4 @@
-"""Subscribers of every pace and policy, held to what docs/protocol.md promises a client's author.
+"""Subscribers of every pace and policy, held to what docs/reference/protocol.md promises a client's author.
 
 The service's own hub, gateway, connections and transports run on a modelled kernel. The model here
 knows none of their methods: it counts what was published while a client read nothing, and compares
@@ -30,7 +30,7 @@ REPLIES = 10
 
 
 class Client:
-    """A client of /stream, and a model of what docs/protocol.md promises it."""
+    """A client of /stream, and a model of what docs/reference/protocol.md promises it."""
 
     def __init__(
         self, peer: Peer, policy: SlowConsumerPolicy, limit: int, room: int | None
@@ -237,7 +237,7 @@ class FanOut(RuleBasedStateMachine):
             client.caught_up()
 
     def hold_to_its_policy(self, client: Client, before: int) -> None:
-        """A client beyond its limit gets exactly what docs/protocol.md's table says."""
+        """A client beyond its limit gets exactly what docs/reference/protocol.md's table says."""
         if client.gone:
             assert client.peer.close_code == 4408
             assert SlowConsumerPolicy.DISCONNECT in client.policies

@@ -1,5 +1,5 @@
 """Every metric, recording rule, alert and dashboard panel, declared once.
 
-The exposition at /metrics, the Prometheus rules, the Grafana dashboard, docs/metrics.md and the links
+The exposition at /metrics, the Prometheus rules, the Grafana dashboard, docs/reference/metrics.md and the links
 to the runbooks are generated from these declarations.
 """

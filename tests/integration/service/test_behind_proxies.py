@@ -1,4 +1,4 @@
-"""Real proxies, with the configurations of docs/exposing.md, in front of a real service."""
+"""Real proxies, with the configurations of docs/how-to/exposing.md, in front of a real service."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support import certificate, daemon
 from tests.support.patience import PATIENCE
 from tests.support.running_service import Running, until
 
-PAGE = Path(__file__).parents[3] / "docs" / "exposing.md"
+PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "exposing.md"
 SOURCE = "127.0.0.9"
 """The client's address, which is none of the proxy's."""
 

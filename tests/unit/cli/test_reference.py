@@ -39,8 +39,8 @@ written_with_typer_0_28 = pytest.mark.skipif(
 
 @written_with_typer_0_28
 def test_cli_md_is_fresh() -> None:
-    assert (ROOT / "docs" / "cli.md").read_text() == reference.reference(), (
-        "run: python -m qcfeed.cli.reference > docs/cli.md"
+    assert (ROOT / "docs" / "reference" / "cli.md").read_text() == reference.reference(), (
+        "run: python -m qcfeed.cli.reference > docs/reference/cli.md"
     )
 
 

@@ -1,4 +1,4 @@
-"""Whether a client reconnects after each close code, as in docs/protocol.md's table."""
+"""Whether a client reconnects after each close code, as in docs/reference/protocol.md's table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The timeouts of a connection, just before and at each limit (docs/protocol.md, time limits)."""
+"""The timeouts of a connection, just before and at each limit (docs/reference/protocol.md, time limits)."""
 
 from __future__ import annotations
 
