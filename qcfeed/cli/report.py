@@ -15,7 +15,7 @@ from qcfeed.cli import output_files, prometheus, target
 from qcfeed.cli.bundle import DIAGNOSIS, Manifest, Recorder, pack, stem
 from qcfeed.cli.context import client, examples, new_app, options, say
 from qcfeed.cli.diagnose import outside
-from qcfeed.cli.diagnose.gather import Collector, gather
+from qcfeed.cli.diagnose.gather import gather
 from qcfeed.cli.flags import with_flags
 from qcfeed.cli.ui import durations, formats, render
 from qcfeed.control import redact, routes
@@ -31,6 +31,7 @@ from qcfeed.model.stacks import Stacks
 from qcfeed.model.subscribers import Subscribers
 from qcfeed.model.task_objects import TasksByObject
 from qcfeed.model.tasks import Tasks
+from qcfeed.observe.collector import Collector
 
 WINDOW = 5.0
 """Seconds between the two snapshots, by default."""

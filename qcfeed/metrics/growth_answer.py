@@ -106,6 +106,11 @@ def stamp(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def unix(stamped: str) -> float:
+    """The time of an RFC 3339 timestamp, in seconds since the epoch."""
+    return datetime.fromisoformat(stamped).timestamp()
+
+
 def in_words(window: str) -> str:
     """A window in words: ``at the rate of the last 15m``."""
     return (
@@ -154,6 +159,19 @@ def history_point(point: Point, at: str) -> HistoryPoint:
         orphaned=_whole(point.orphans),
         feed_count=_whole(point.feeds),
         spawned=_whole(point.spawned),
+    )
+
+
+def point(sample: HistoryPoint) -> Point:
+    """A sample of the service's history as a point for metrics/growth.py."""
+    return Point(
+        unix(sample.at),
+        memory=sample.resident_bytes,
+        live=sample.live,
+        subscriptions=sample.subscriptions,
+        orphans=sample.orphaned,
+        feeds=sample.feed_count,
+        spawned=sample.spawned,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
 import typer
@@ -19,9 +18,9 @@ from qcfeed.errors import NotFoundError, PrometheusError, QcfeedError, Unreachab
 from qcfeed.formats import age
 from qcfeed.metrics.claims import Claim
 from qcfeed.metrics.growth import Point
-from qcfeed.metrics.growth_answer import stamp
+from qcfeed.metrics.growth_answer import point, stamp, unix
 from qcfeed.metrics.timeline import Timeline, caveats
-from qcfeed.model.history import History, HistoryPoint
+from qcfeed.model.history import History
 
 HOUR = 3_600.0
 _FROM_FILE = "the service's own history, at most one hour"
@@ -102,7 +101,7 @@ def from_service(ctx: typer.Context, at: float | None, since: float, reason: str
 
 def _of_history(history: History, at: float | None, since: float, reason: str) -> Timeline:
     """The points of the history in ``since`` seconds until ``at``, by default all until it was taken."""
-    end = _unix(history.taken_at) if at is None else at
+    end = unix(history.taken_at) if at is None else at
     points = [each for each in map(point, history.points) if end - since <= each.at <= end]
     if not points:
         raise UnreachableError(
@@ -128,29 +127,12 @@ def _coverage(history: History) -> str:
     if not history.points:
         return "it has not taken its first sample yet"
     first, last = history.points[0].at, history.points[-1].at
-    return f"it covers {age(_unix(last) - _unix(first))}, since {first}"
+    return f"it covers {age(unix(last) - unix(first))}, since {first}"
 
 
 def _locations(history: History, points: Sequence[Point]) -> dict[str, list[tuple[float, float]]]:
-    begin = points[0].at if history.locations_since is None else _unix(history.locations_since)
+    begin = points[0].at if history.locations_since is None else unix(history.locations_since)
     end = max(begin, points[-1].at)
     return {
         each.location: [(begin, each.live_before), (end, each.live)] for each in history.locations
     }
-
-
-def point(sample: HistoryPoint) -> Point:
-    """A sample of the service's history as a point for metrics/growth.py."""
-    return Point(
-        _unix(sample.at),
-        memory=sample.resident_bytes,
-        live=sample.live,
-        subscriptions=sample.subscriptions,
-        orphans=sample.orphaned,
-        feeds=sample.feed_count,
-        spawned=sample.spawned,
-    )
-
-
-def _unix(stamped: str) -> float:
-    return datetime.fromisoformat(stamped).timestamp()

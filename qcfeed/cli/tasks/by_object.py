@@ -18,6 +18,7 @@ from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import TASKS_BY_OBJECT
 from qcfeed.errors import UsageError
 from qcfeed.model.task_objects import TasksByObject, WaitedObject
+from qcfeed.observe import comparison
 
 
 def _object(row: WaitedObject) -> str:
@@ -111,8 +112,8 @@ def with_growth(before: TasksByObject, after: TasksByObject) -> TasksByObject:
     An object that ``before`` does not list had no waiters then, unless ``before`` was cut at its limit. Growth
     is null for all objects if the two are of different processes.
     """
-    seconds = (windows.taken(after) - windows.taken(before)).total_seconds()
-    same = windows.process_of(before) == windows.process_of(after) and seconds > 0
+    seconds = (comparison.taken(after) - comparison.taken(before)).total_seconds()
+    same = comparison.process_of(before) == comparison.process_of(after) and seconds > 0
     earlier = {_key(row): _count(row) for row in before.objects}
     is_complete = len(before.objects) >= before.total
     for row in after.objects:

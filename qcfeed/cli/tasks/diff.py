@@ -12,6 +12,7 @@ from qcfeed.cli.context import Format, Output, client, examples
 from qcfeed.cli.tasks import windows
 from qcfeed.control.routes import TASKS_BY_LOCATION
 from qcfeed.model.tasks import TasksByLocation
+from qcfeed.observe import comparison
 
 EXAMPLES = examples(
     "qcfeed tasks diff before.json               # compare it with the live service",
@@ -42,4 +43,4 @@ def diff(
         later = windows.snapshot(client(ctx))
     else:
         later, _ = saved_files.read(after, TASKS_BY_LOCATION, TasksByLocation)
-    windows.print_window(windows.compare(earlier, later), output)
+    windows.print_window(comparison.compare(earlier, later), output)

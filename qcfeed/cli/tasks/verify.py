@@ -13,7 +13,7 @@ import typer
 
 from qcfeed.cli import saved_files
 from qcfeed.cli.context import Format, Output, client, examples, say
-from qcfeed.cli.tasks.windows import snapshot, taken
+from qcfeed.cli.tasks.windows import snapshot
 from qcfeed.cli.ui import durations, formats
 from qcfeed.cli.ui.figures import Figure, show_figures
 from qcfeed.control.client import ControlClient
@@ -24,6 +24,7 @@ from qcfeed.diagnostics.proof import Proof, ProofOutcome, Sample
 from qcfeed.errors import ExitStatus, QcfeedError, UsageError
 from qcfeed.model.answer import Answer
 from qcfeed.model.tasks import Location, TasksByLocation
+from qcfeed.observe.comparison import taken
 from qcfeed.streams import write_message
 
 EXAMPLES = examples(

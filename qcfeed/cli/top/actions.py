@@ -14,7 +14,6 @@ from qcfeed.cli.context import ACTION_GRACE
 from qcfeed.cli.feeds import CANCELLED_TABLE, FEED_TABLE
 from qcfeed.cli.tasks import cancel
 from qcfeed.cli.top.observer import Observer
-from qcfeed.cli.top.recent import LocationTrend
 from qcfeed.cli.ui.figures import FIGURES, Figure
 from qcfeed.cli.ui.table import Table, lay_out
 from qcfeed.control.routes import (
@@ -32,6 +31,7 @@ from qcfeed.model.orphans import Orphan, Orphans, Reaped, ReapRequest
 from qcfeed.model.subscribers import Kicked, KickRequest, Subscriber
 from qcfeed.model.task_details import CancelledTasks, CancelPlan, CancelTasksRequest
 from qcfeed.model.tasks import Task
+from qcfeed.observe.recent import LocationTrend
 
 PREVIEW = 10
 """The number of rows of a plan to show; the rest is counted."""

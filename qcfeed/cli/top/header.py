@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from qcfeed.cli.top.observer import Away, Health, ServiceSnapshot
+from qcfeed.cli.top.observer import Away, ServiceSnapshot
 from qcfeed.cli.ui.sparkline import BLOCKS, sparkline
 from qcfeed.cli.ui.table import cell_width, drop_by_rank
 from qcfeed.diagnose.diagnostics_findings import DRILL
-from qcfeed.diagnose.verdict import HEALTHY, headline
 from qcfeed.formats import age, count, milliseconds, plural, printable, signed, size
-from qcfeed.metrics.growth import MIN_SAMPLES
-from qcfeed.metrics.growth_answer import in_words
-from qcfeed.model import thresholds
 from qcfeed.model.status import Status
+from qcfeed.observe import words
+from qcfeed.observe.words import Tone
 
 SPARK_WIDTH = 20
 """The width of a sparkline, in cells, if there is room."""
 STACK_SHOWN = 2
 """The number of innermost calls of a stuck loop to show."""
+_COLOURS = {Tone.BAD: "red", Tone.WATCH: "yellow", Tone.GOOD: "green", Tone.PLAIN: None}
 
 
 class HeaderLine(NamedTuple):
@@ -69,8 +68,7 @@ def _lines(
         return
     yield HeaderLine(_identity(snapshot, away is not None), "bold", rank=3)
     if snapshot.stuck_s:
-        text = f"STUCK  the loop has been stuck for {age(snapshot.stuck_s)}; actions will wait"
-        yield HeaderLine(text, "red")
+        yield HeaderLine(words.stuck(snapshot.stuck_s), "red")
         for line in snapshot.stack[-STACK_SHOWN:]:
             yield HeaderLine(f"  {line.strip()}", rank=2)
     yield from _diagnosis(snapshot, outdated=away is not None or bool(snapshot.stuck_s))
@@ -94,48 +92,28 @@ def _identity(snapshot: ServiceSnapshot, outdated: bool) -> str:
 
 def _diagnosis(snapshot: ServiceSnapshot, *, outdated: bool) -> Iterator[HeaderLine]:
     """``outdated``: the service is away or stuck, so it cannot be called healthy."""
+    said = words.verdict(snapshot)
     if snapshot.health is None:
-        yield HeaderLine("collecting: a diagnosis needs two snapshots", rank=1)
+        yield HeaderLine(said.text, rank=1)
         return
     diagnosis = snapshot.health.diagnosis
-    if diagnosis.findings:
-        more = len(diagnosis.findings) - 1
-        text = headline(diagnosis.findings[0]) + (f"  (and {more} more: 5)" if more else "")
-        yield HeaderLine(text, "red")
-    elif snapshot.process.totals.incomplete:  # newer than the diagnosis
-        reason = snapshot.process.totals.incomplete[0].partition(": ")[0]
-        yield HeaderLine(f"INCOMPLETE  {reason}", "red")
+    more = len(diagnosis.findings) - 1
+    if said.tone is Tone.BAD:
+        yield HeaderLine(said.text + (f"  (and {more} more: 5)" if more > 0 else ""), "red")
     elif not outdated:
-        colour = "green" if diagnosis.verdict == HEALTHY else "yellow"
-        yield HeaderLine(diagnosis.headline, colour, rank=1)
+        yield HeaderLine(said.text, _COLOURS[said.tone], rank=1)
     if diagnosis.drill and not any(each.rule == DRILL for each in diagnosis.findings):
-        text = f"DRILL  {diagnosis.drill} is active: a fault was injected on purpose"
-        yield HeaderLine(text, "yellow", 2)
+        yield HeaderLine(words.drill(diagnosis.drill), "yellow", 2)
 
 
 def _memory(snapshot: ServiceSnapshot, space: Space) -> HeaderLine:
     memory = snapshot.memory
     share = memory.resident_bytes / max(1, memory.limit_bytes)
     text = f"memory  {size(memory.resident_bytes)} of {size(memory.limit_bytes)}, {share:.0%}"
-    left, colour = _time_left(snapshot.health)
+    left, tone = words.time_left(snapshot.health)
+    colour = _COLOURS[tone]
     values = snapshot.health.memory if snapshot.health else []
     return HeaderLine(space.around(text, values, left), colour, rank=1 if colour else 2)
-
-
-def _time_left(health: Health | None) -> tuple[str, str | None]:
-    """The time to the memory limit by the worst window, like ``qcfeed growth``, and its colour."""
-    if health is None or not health.memory:
-        return "", None
-    worst = health.worst
-    if len(health.memory) < MIN_SAMPLES:
-        return "too few samples for its growth", None
-    if worst is None or worst.time_to_limit_s is None:
-        return f"no steady growth in {age(health.seconds)}", None
-    left = worst.time_to_limit_s
-    return (
-        f"{age(left)} left, {in_words(worst.window)}",
-        "red" if left <= thresholds.MEMORY_LEFT_S else None,
-    )
 
 
 def _tasks(snapshot: ServiceSnapshot, space: Space) -> HeaderLine:

@@ -22,12 +22,12 @@ from qcfeed.cli.top.header import Space, header
 from qcfeed.cli.top.listing import Listing
 from qcfeed.cli.top.observer import Away, Observer, ServiceSnapshot, error_lines
 from qcfeed.cli.top.panes import Pane, Question
-from qcfeed.cli.top.recent import LocationTrend
 from qcfeed.cli.top.state import State
 from qcfeed.cli.top.views import ASCII_ELLIPSIS, ELLIPSIS, truncate, views
 from qcfeed.cli.top.worker import Worker
 from qcfeed.cli.ui.sparkline import BLOCKS
 from qcfeed.errors import QcfeedError
+from qcfeed.observe.recent import LocationTrend
 
 PANE_MARGIN = 6
 """The width of a pane's frame, in cells."""

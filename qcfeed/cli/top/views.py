@@ -9,11 +9,11 @@ from qcfeed.cli.feeds import FEED_TABLE
 from qcfeed.cli.orphans import ORPHAN_TABLE
 from qcfeed.cli.subscribers import SUBSCRIBER_TABLE
 from qcfeed.cli.tasks.command import TASK_TABLE
-from qcfeed.cli.top.recent import LocationTrend
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.sparkline import BLOCKS, sparkline
 from qcfeed.cli.ui.table import Column, Table, cell_width, fit, row_width, wrap
 from qcfeed.model.diagnosis import DiagnosisFinding
+from qcfeed.observe.recent import LocationTrend
 
 TREND_WIDTH = 12
 """The width of a location's sparkline, in cells."""

@@ -13,7 +13,6 @@ import msgspec
 import pytest
 
 from qcfeed.cli.status import findings
-from qcfeed.cli.tasks import windows
 from qcfeed.control import routes
 from qcfeed.control.handlers import findings as findings_route
 from qcfeed.control.handlers import tasks
@@ -22,6 +21,7 @@ from qcfeed.diagnostics.sampler import DiagnosticsSampler
 from qcfeed.errors import ExitStatus
 from qcfeed.model.status import Memory, Process
 from qcfeed.model.tasks import TasksByLocation, TaskTotals
+from qcfeed.observe import comparison
 from tests.support.patience import PATIENCE
 
 from .test_status import status
@@ -172,7 +172,7 @@ def snapshot(at: int, *incomplete: str) -> TasksByLocation:
 def test_a_window_is_incomplete_if_either_snapshot_is(
     before: list[str], after: list[str], told: list[str]
 ) -> None:
-    assert windows.compare(snapshot(0, *before), snapshot(9, *after)).incomplete == told
+    assert comparison.compare(snapshot(0, *before), snapshot(9, *after)).incomplete == told
 
 
 def test_the_status_of_a_service_and_of_a_program() -> None:

@@ -16,6 +16,7 @@ import pytest
 from qcfeed.cli.tasks import windows
 from qcfeed.errors import ExitStatus, UsageError
 from qcfeed.model.tasks import Location, TasksByLocation, TaskTotals
+from qcfeed.observe import comparison
 from tests.support.patience import PATIENCE
 
 
@@ -33,7 +34,7 @@ def snapshot(at: int, live: int, spawned: int, **life) -> TasksByLocation:
 
 
 def test_the_time_between_is_that_of_the_answers() -> None:
-    seen = windows.compare(snapshot(0, 10, 100), snapshot(30, 25, 130))
+    seen = comparison.compare(snapshot(0, 10, 100), snapshot(30, 25, 130))
     assert (seen.seconds, seen.same_process) == (30, True)
     assert seen.locations[0].per_minute == 30
     assert (seen.pid, seen.instance, seen.before_at[-9:]) == (1, "8006", "0.000000Z"[-9:])
@@ -41,16 +42,16 @@ def test_the_time_between_is_that_of_the_answers() -> None:
 
 @pytest.mark.parametrize("other", [{"pid": 2}, {"since": "later"}, {"instance": "8007"}])
 def test_a_restart_between_snapshots_is_reported(other: dict) -> None:
-    seen = windows.compare(snapshot(0, 10, 100), snapshot(30, 25, 130, **other))
+    seen = comparison.compare(snapshot(0, 10, 100), snapshot(30, 25, 130, **other))
     assert seen.same_process is False
     assert (seen.locations[0].spawned, seen.flow.per_minute) == (None, None)
-    earlier = windows.compare(snapshot(30, 10, 100), snapshot(0, 25, 130, **other))
+    earlier = comparison.compare(snapshot(30, 10, 100), snapshot(0, 25, 130, **other))
     assert earlier.same_process is False, "clocks of two machines may differ"
 
 
 def test_the_wrong_way_round_is_an_error() -> None:
     with pytest.raises(UsageError, match="the first snapshot is the later one"):
-        windows.compare(snapshot(30, 1, 1), snapshot(0, 1, 1))
+        comparison.compare(snapshot(30, 1, 1), snapshot(0, 1, 1))
 
 
 @pytest.mark.parametrize("time_", ["", "yesterday", "2026-01-01T00:00:00"])
@@ -58,7 +59,7 @@ def test_a_snapshot_without_a_valid_time_is_an_error(time_: str) -> None:
     timeless = snapshot(0, 1, 1)
     timeless.taken_at = time_
     with pytest.raises(UsageError, match="has no valid time"):
-        windows.compare(timeless, snapshot(1, 1, 1))
+        comparison.compare(timeless, snapshot(1, 1, 1))
 
 
 def test_diff_of_two_files_in_every_format(qcfeed_, tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from qcfeed.cli.top.observer import Health, ServiceSnapshot, Target
+from qcfeed.cli.top.observer import ServiceSnapshot, Target
 from qcfeed.diagnostics.findings import Certainty
+from qcfeed.metrics.growth import Point
 from qcfeed.model.diagnosis import Diagnosis, DiagnosisFinding
 from qcfeed.model.status import Memory, Process
 from qcfeed.model.tasks import Location, TasksByLocation, TaskTotals
+from qcfeed.observe.tracker import Health
 
 BEGAN = datetime(2024, 3, 20, 2, 15, tzinfo=UTC)
 LEAKING, HEALTHY = "feed.py:83", "run.py:40"
@@ -78,7 +80,8 @@ def health(*findings: DiagnosisFinding, **more: Any) -> Health:
         checks=[],
         skipped=[],
     )
-    return Health(diagnosis, more.get("memory", []), more.get("worst"), more.get("seconds", 0.0))
+    history = [Point(float(at), memory=each) for at, each in enumerate(more.get("memory", []))]
+    return Health(diagnosis, history, more.get("worst"))
 
 
 def refreshed(view: str = "locations", rows: tuple[Any, ...] = (), **more: Any) -> ServiceSnapshot:

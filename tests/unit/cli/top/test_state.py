@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qcfeed.cli.top.observer import Away, Target
-from qcfeed.cli.top.recent import LocationTrend
 from qcfeed.cli.top.state import State
 from qcfeed.cli.top.views import fitted, truncate, views
 from qcfeed.cli.ui.table import cell_width
 from qcfeed.model.feeds import Feed
 from qcfeed.model.tasks import Task
+from qcfeed.observe.recent import LocationTrend
 
 from .made import HEALTHY, LEAKING, finding, health, refreshed
 

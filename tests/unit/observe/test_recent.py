@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from qcfeed.cli.top.recent import RecentSnapshots
-
-from .made import HEALTHY, LEAKING, location, snapshot
+from qcfeed.observe.recent import RecentSnapshots
+from tests.unit.cli.top.made import HEALTHY, LEAKING, location, snapshot
 
 
 def test_growth_and_trend_cover_all_snapshots_kept() -> None:

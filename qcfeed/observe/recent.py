@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from qcfeed.cli.tasks.windows import compare, process_of, taken
 from qcfeed.model.tasks import TasksByLocation
+from qcfeed.observe.comparison import compare, process_of, taken
 
 SPAN = 60.0
 """Seconds over which growth is computed, or less while there are fewer snapshots."""
