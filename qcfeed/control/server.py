@@ -8,38 +8,29 @@ type in qcfeed/model.
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import contextlib
-import logging
-import os
 import socket as sockets
-import threading
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 
-from qcfeed.control import auth, paths, peers
+from qcfeed.control import auth, http, paths, server_thread
 from qcfeed.control import companion as companions
 from qcfeed.control.actions import Actions
-from qcfeed.control.audit import AuditLog, Caller
-from qcfeed.control.dispatch import Dispatcher, refused
+from qcfeed.control.audit import AuditLog
+from qcfeed.control.dispatch import Dispatcher
 from qcfeed.control.listeners import UnixListener, listen_tcp
 from qcfeed.control.routes import Route
 from qcfeed.diagnostics.loop_watch import LoopWatch
-from qcfeed.errors import NotAllowedError, StartError, UsageError
-from qcfeed.formats import clipped, printable
 from qcfeed.metrics import memory
 from qcfeed.net.acceptor import Acceptor
 from qcfeed.net.descriptors import Reserve
 from qcfeed.net.http_connections import HttpConnections, HttpLimits
 from qcfeed.net.listen import SMALL_BACKLOG, format_address
-
-logger = logging.getLogger(__name__)
 
 READERS = 4
 """Reads that run at the same time; further ones wait."""
@@ -48,9 +39,6 @@ CONNECTIONS = 64
 """Connections without a request in progress, per listener (Unix socket and TCP separately); beyond them the
 oldest one ends. As many again may have an authenticated request in progress.
 """
-IDLE_TIMEOUT = 10.0
-"""Seconds that a connection may be silent, and that a request's body may take."""
-
 ANSWER_TIMEOUT = 300.0
 """Seconds that an action may take until its caller's connection ends; the action itself goes on."""
 
@@ -60,14 +48,7 @@ ACCEPTS_PER_TURN = 8
 RESERVE = 8
 """Descriptors held in advance for connections, and for the files that answers read."""
 
-BODY_BYTES = 65_536
-STOP_GRACE = 1.0
-"""Seconds that answers have to reach their callers when the server stops."""
-
-Authenticate = Callable[[web.Request], Caller]
-Listening = list[tuple[sockets.socket, Authenticate]]
-Stop = Callable[[], object]
-Ready = concurrent.futures.Future[Stop]
+Listening = list[tuple[sockets.socket, http.Authenticate]]
 
 
 class ControlServer:
@@ -127,19 +108,19 @@ class ControlServer:
             memory.prepare()
         with contextlib.ExitStack() as held:
             unix = held.enter_context(contextlib.closing(UnixListener(self.instance, self.socket)))
-            forked = held.enter_context(_at_fork())
+            forked = held.enter_context(server_thread.closed_in_children())
             forked.callback(unix.abandon)
             reserve = held.enter_context(contextlib.closing(Reserve(RESERVE)))
             forked.callback(reserve.close)
             self._audit.reserve = reserve
-            listening: Listening = [(unix.socket, _local)]
+            listening: Listening = [(unix.socket, http.local_caller)]
             if self._listen is not None:
                 tcp = held.enter_context(contextlib.closing(listen_tcp(*self._listen)))
                 forked.callback(tcp.close)
                 self.port = tcp.getsockname()[1]
                 self.tcp = format_address(tcp)
-                listening.append((tcp, _bearer(auth.ensure_token(self._token), self.port)))
-            held.callback(_start_thread(partial(self._main, listening, reserve)))
+                listening.append((tcp, http.bearer_of(auth.ensure_token(self._token), self.port)))
+            held.callback(server_thread.start(partial(self._main, listening, reserve)))
             # Everything has started, so nothing is closed at the end of this block.
             self._held = held.pop_all()
             # In a forked child ``stop`` must do nothing: the thread and the socket's file are the
@@ -159,7 +140,7 @@ class ControlServer:
         self,
         listening: Listening,
         reserve: Reserve,
-        ready: Ready,
+        ready: server_thread.Ready,
     ) -> None:
         """Runs in the thread until it is told to stop."""
         loop = asyncio.get_running_loop()
@@ -175,13 +156,13 @@ class ControlServer:
                 connections = HttpConnections(
                     name,
                     HttpLimits.for_this_process(
-                        most=CONNECTIONS, head=IDLE_TIMEOUT, answer=ANSWER_TIMEOUT
+                        most=CONNECTIONS, head=http.IDLE_TIMEOUT, answer=ANSWER_TIMEOUT
                     ),
                 )
                 # Before another thread of the program takes the descriptor that has become free.
                 connections.on_ended = partial(_soon, loop, reserve.refill)
                 self._connections.append(connections)
-                runner = _runner(dispatcher, authenticate, connections)
+                runner = http.runner(dispatcher, authenticate, connections)
                 # Unwound in reverse: actions end first; then each listener stops accepting, and its
                 # handlers end.
                 stack.push_async_callback(connections.close)
@@ -191,118 +172,6 @@ class ControlServer:
             await stack.enter_async_context(companions.running(self._companion, dispatcher.reply))
             ready.set_result(partial(loop.call_soon_threadsafe, stopping.set))
             await stopping.wait()
-
-
-_in_child: set[contextlib.ExitStack] = set()
-"""In a forked child: close the sockets of each server. Otherwise a caller could wait for an answer from a
-process that has no thread to give one.
-"""
-
-
-@contextlib.contextmanager
-def _at_fork() -> Iterator[contextlib.ExitStack]:
-    stack = contextlib.ExitStack()
-    _in_child.add(stack)
-    try:
-        yield stack
-    finally:
-        _in_child.discard(stack)
-
-
-def _let_go() -> None:
-    while _in_child:
-        _in_child.pop().close()
-
-
-os.register_at_fork(after_in_child=_let_go)
-
-
-def _start_thread(main: Callable[[Ready], Coroutine[Any, Any, None]]) -> Stop:
-    """Run ``main`` in a thread; return a function that stops and joins it once it is ready."""
-    ready: Ready = concurrent.futures.Future()
-    _check_descriptors()
-
-    def run() -> None:
-        try:
-            # Not asyncio.run: the program may have set another loop policy (uvloop's).
-            with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-                runner.run(main(ready))
-        except Exception as error:
-            logger.exception("the control plane ended")
-            if not ready.done():
-                ready.set_exception(error)
-
-    # A daemon, so that a program that ends without closing is not kept alive by it.
-    thread = threading.Thread(target=run, name="qcfeed-control", daemon=True)
-    thread.start()
-    try:
-        stop = ready.result()
-    except Exception as error:
-        thread.join()
-        raise StartError(
-            f"the control plane could not start: {error}",
-            hint="its log has the traceback; please report it",
-        ) from error
-
-    def stop_and_join() -> None:
-        with contextlib.suppress(RuntimeError):  # its loop ended by itself, which is in the log
-            stop()
-        thread.join()
-
-    return stop_and_join
-
-
-def _check_descriptors() -> None:
-    """Raise StartError unless an event loop can open its three descriptors, and its listeners one each.
-
-    asyncio leaves a loop that could not open all of them half made, and it prints a traceback when it is freed.
-    """
-    opened: tuple[int, ...] = ()
-    try:
-        for _ in range(3):
-            opened += os.pipe()
-    except OSError as error:
-        raise StartError(
-            f"the control plane could not start: {error.strerror}",
-            hint="raise the limit of open files (`ulimit -n`), or look for what leaks them",
-        ) from error
-    finally:
-        for each in opened:
-            os.close(each)
-
-
-def _runner(
-    dispatcher: Dispatcher, authenticate: Authenticate, connections: HttpConnections
-) -> web.AppRunner:
-    async def handle(request: web.Request) -> web.Response:
-        try:
-            caller = authenticate(request)
-        except (NotAllowedError, UsageError) as error:
-            response = _json(*refused(error))
-            response.force_close()  # a stranger's connection is not kept
-            return response
-        with connections.working(request):
-            try:
-                body = await _body(request)
-            except UsageError as error:
-                return _json(*refused(error))
-            return _json(
-                *await dispatcher.reply(request.method, request.path, request.query, body, caller)
-            )
-
-    app = web.Application(client_max_size=BODY_BYTES)
-    app.router.add_route("*", "/{path:.*}", handle)
-    return web.AppRunner(
-        app,
-        access_log=None,
-        keepalive_timeout=IDLE_TIMEOUT,
-        shutdown_timeout=STOP_GRACE,
-        logger=connections.logger,
-    )
-
-
-def _json(status: int, content: bytes) -> web.Response:
-    return web.Response(status=status, body=content, content_type="application/json")
 
 
 async def _serve(
@@ -326,41 +195,3 @@ async def _serve(
 
 def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
     loop.call_soon(call)
-
-
-async def _body(request: web.Request) -> bytes:
-    try:
-        async with asyncio.timeout(IDLE_TIMEOUT):
-            return await request.read()
-    except web.HTTPRequestEntityTooLarge as error:
-        raise UsageError(f"the request has more than {BODY_BYTES} bytes") from error
-    except TimeoutError as error:
-        raise UsageError(f"the request's body took longer than {IDLE_TIMEOUT:g} s") from error
-
-
-def _local(request: web.Request) -> Caller:
-    """Identify a caller on the Unix socket: the kernel says who it is."""
-    auth.check_origin(request.headers.get("Origin"))
-    if request.transport is None:
-        raise NotAllowedError("the caller has left")
-    client = peers.peer(request.transport.get_extra_info("socket"))
-    auth.check_client(client)
-    return Caller("socket", client.uid, client.user, client.pid, _program(request))
-
-
-def _bearer(token: str, port: int) -> Authenticate:
-    """Identify a caller on loopback TCP: it must have the token and must not be a browser."""
-
-    def authenticate(request: web.Request) -> Caller:
-        auth.check_origin(request.headers.get("Origin"))
-        auth.check_host(request.headers.get("Host"), port)
-        auth.check_token(request.headers.get("Authorization"), token)
-        return Caller("token", program=_program(request))
-
-    return authenticate
-
-
-def _program(request: web.Request) -> str | None:
-    """What the caller says it is, for the audit log."""
-    name = request.headers.get("User-Agent")
-    return None if name is None else clipped(printable(name))

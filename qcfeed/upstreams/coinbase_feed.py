@@ -1,4 +1,4 @@
-"""One product of the Coinbase upstream's connection that a feed wants."""
+"""The products that feeds want from the Coinbase upstream's connection."""
 
 from __future__ import annotations
 
@@ -44,3 +44,29 @@ class CoinbaseFeed:
     def end(self, error: QcfeedError) -> None:
         if not self.failure.done():
             self.failure.set_result(error)
+
+
+class WantedFeeds:
+    """The feeds that are wanted now, by symbol. ``changed`` is set with every change of ``feeds``."""
+
+    def __init__(self) -> None:
+        self.feeds: dict[str, CoinbaseFeed] = {}
+        self.changed = asyncio.Event()
+
+    def add(self, feed: CoinbaseFeed) -> None:
+        self.feeds[feed.symbol] = feed
+        self.changed.set()
+
+    def holds(self, feed: CoinbaseFeed) -> bool:
+        """Whether this very feed is wanted: a newer one for the same symbol may have taken its place."""
+        return self.feeds.get(feed.symbol) is feed
+
+    def remove(self, feed: CoinbaseFeed) -> None:
+        if self.holds(feed):
+            del self.feeds[feed.symbol]
+        self.changed.set()
+
+    def end(self, feed: CoinbaseFeed, error: QcfeedError) -> None:
+        """End ``feed`` with ``error``."""
+        self.remove(feed)
+        feed.end(error)

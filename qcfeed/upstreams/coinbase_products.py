@@ -44,6 +44,16 @@ class ProductList:
     def __init__(self, url: str | None) -> None:
         self._url = url
         self.names: frozenset[str] | None = None
+        self._accepted: set[str] = set()
+        """Products that the exchange has accepted before."""
+
+    def exists(self, name: str) -> bool:
+        """Whether the exchange is known to have the product. Its list decides as soon as it is known."""
+        return name in (self._accepted if self.names is None else self.names)
+
+    def accept(self, name: str) -> None:
+        """The exchange has accepted a subscription to the product."""
+        self._accepted.add(name)
 
     async def keep_current(self, session: aiohttp.ClientSession) -> NoReturn:
         """Read the list every ten minutes. A failure is logged; the names read before stay valid."""
@@ -67,6 +77,7 @@ class ProductList:
 
     def remove(self, name: str) -> None:
         """The exchange refuses the product: it is gone until the list is read again and has it."""
+        self._accepted.discard(name)
         if self.names is not None:
             self.names -= {name}
 
