@@ -51,7 +51,7 @@ def serve(ctx: typer.Context, **flags: Any) -> None:
     if service.workers:
         from qcfeed.workers.run import serve as run_workers
 
-        raise typer.Exit(run_workers(service, [service]))
+        raise typer.Exit(run_workers(service, settings(NatsConfig).config))
     from qcfeed.service.run import serve as run_service
 
     raise typer.Exit(run_service(service, settings(NatsConfig).config))

@@ -115,7 +115,16 @@ def problems(answer: Workers) -> Iterator[tuple[str, tuple[str, ...]]]:
     for worker in answer.workers:
         if worker.state not in ("ready", "stopping"):
             why = f": {worker.problem}" if worker.problem else ""
-            yield f"{worker.name} is {worker.state}{why}", ("the log of `qcfeed serve` says more",)
+            # The control plane of a worker answers while its event loop is stuck.
+            asks = worker.state == "stuck" and worker.status is not None
+            yield (
+                f"{worker.name} is {worker.state}{why}",
+                (
+                    f"`qcfeed --instance {worker.name} stacks`"
+                    if asks
+                    else "the log of `qcfeed serve` says more",
+                ),
+            )
         elif worker.role != "nats" and worker.status is None:
             yield (
                 f"{worker.name} does not answer: {worker.problem}",

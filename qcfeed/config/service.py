@@ -59,6 +59,12 @@ class Config:
         least=0,
         most=256,
     )
+    worker_timeout: float = declare(
+        30.0,
+        "Seconds after which one of --workers that does not answer, or whose event loop does not run, is"
+        " killed and started again; 0: it is only named.",
+        least=0,
+    )
     admin_listen: str | None = declare(
         None, "HOST:PORT to serve /livez, /readyz and /metrics on, instead of the WebSocket port."
     )

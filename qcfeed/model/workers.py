@@ -16,15 +16,18 @@ class Worker(msgspec.Struct, kw_only=True):
     role: str
     """``gateway``, ``feeder`` or ``nats``."""
     state: str
-    """``starting``, ``ready``, ``waiting`` (for its next start), ``stopping`` or ``ended``."""
+    """``starting``, ``ready``, ``stuck`` (it does not answer, or its event loop does not run), ``waiting``
+    (for its next start), ``stopping`` or ``ended``."""
     process: int | None
     """Its process identifier, while it runs."""
     up_s: float
     """Seconds since it was last ready; 0 unless it is."""
     restarts: int
-    """How often it was started again, because it ended or on request."""
+    """How often it was started again."""
+    restarts_by_reason: dict[str, int] = {}
+    """The same by reason: it ``ended``, was ``stuck`` and therefore killed, or it was ``requested``."""
     problem: str | None = None
-    """Why it ended last, or why it does not answer."""
+    """Why it ended last, or why it is stuck."""
     status: Status | None = None
 
 

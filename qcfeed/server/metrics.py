@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from qcfeed import __version__
+from qcfeed import __version__, supervised
 from qcfeed.access.denial import Reason
 from qcfeed.access.grants import Method
 from qcfeed.feed.lifecycle import Demand, UpstreamState
@@ -43,6 +43,8 @@ class ServiceMetrics:
         yield from _connections(parts)
         yield from _tls(parts)
         yield from cluster_metrics.collect(parts.cluster())
+        for reason, count in supervised.restarts().items():
+            yield Sample(m.WORKER_RESTARTS, count, (reason,))
 
 
 def _feeds(parts: ServiceParts) -> Iterator[Sample]:

@@ -29,12 +29,11 @@ from qcfeed.service.app import Service
 from qcfeed.service.log_format import JsonLogFormatter, formatter
 from qcfeed.service.systemd import Notifier
 from qcfeed.streams import write_message
+from qcfeed.supervised import is_supervised
 
 log = logging.getLogger("qcfeed")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-SUPERVISED = "QCFEED_SUPERVISED"
-"""The environment variable that a supervisor sets for its processes."""
 
 
 def serve(config: Config, nats: NatsConfig, feeder: FeederConfig | None = None) -> int:
@@ -119,11 +118,6 @@ async def _shut_down(service: Service, config: Config, ledger: Ledger) -> ExitSt
     await _reap(ledger)
     await ledger.check.probe()  # a drill may have disabled recording until now
     return ExitStatus.OK
-
-
-def is_supervised() -> bool:
-    """Whether this is a process of ``serve --workers``, whose supervisor has said what a person needs."""
-    return SUPERVISED in os.environ
 
 
 def _raise_file_limit() -> None:

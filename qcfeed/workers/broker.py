@@ -45,6 +45,10 @@ class Broker:
         self.password = secrets.token_hex(24)
 
     @property
+    def port(self) -> int:
+        return self._port
+
+    @property
     def url(self) -> str:
         return f"nats://127.0.0.1:{self._port}"
 

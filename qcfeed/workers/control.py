@@ -14,12 +14,11 @@ from qcfeed.errors import NotFoundError, QcfeedError
 from qcfeed.model.feeds import CancelFeedsRequest
 from qcfeed.model.status import Status
 from qcfeed.model.workers import RestartedWorkers, RestartWorkersRequest, Worker, Workers
-from qcfeed.workers.member import Member
+from qcfeed.workers.checks import TIMEOUT
+from qcfeed.workers.member import RUNNING, Member
 from qcfeed.workers.plan import BROKER
 from qcfeed.workers.supervisor import Supervisor
 
-_TIMEOUT = 2.0
-"""Seconds that a worker has to answer."""
 _AT_ONCE = 16
 
 
@@ -76,12 +75,12 @@ class WorkersHandlers:
 
 def _worker(member: Member) -> Worker:
     status, problem = None, member.problem
-    if member.role != BROKER and member.state in ("ready", "stopping"):
+    if member.role != BROKER and member.state in (*RUNNING, "stopping"):
         try:
             address = Address(socket=paths.socket_path(member.name))
-            status = ControlClient(address, timeout=_TIMEOUT).get(routes.STATUS, Status)
+            status = ControlClient(address, timeout=TIMEOUT).get(routes.STATUS, Status)
         except QcfeedError as error:
-            problem = error.message
+            problem = problem or error.message
     return Worker(
         name=member.name,
         role=member.role,
@@ -89,6 +88,7 @@ def _worker(member: Member) -> Worker:
         process=member.pid,
         up_s=round(member.up_s, 3),
         restarts=member.restarts.count,
+        restarts_by_reason=dict(member.restarts.by_reason),
         problem=problem,
         status=status,
     )

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from qcfeed.errors import ConfigError, ExitStatus, QcfeedError, StartError
+from qcfeed.workers.checks import Check
+from qcfeed.workers.health import Health
 from qcfeed.workers.process import ChildProcess
 from qcfeed.workers.restarts import Restarts, describe_exit
 
@@ -16,11 +19,20 @@ log = logging.getLogger("qcfeed.workers")
 
 Launch = Callable[[], Awaitable[ChildProcess]]
 
+RUNNING = ("ready", "stuck")
+"""The states of a process that has started and has not been asked to end."""
+
 
 class Member:
-    """Keeps one process running. ``launch`` starts it and returns when it is ready, or raises StartError."""
+    """Keeps one process running. ``launch`` starts it and returns when it is ready, or raises StartError.
 
-    def __init__(self, name: str, role: str, launch: Launch) -> None:
+    ``check`` asks whether it is well. One that is stuck for ``stuck_limit`` seconds is killed, and so
+    starts again; 0: it is only named.
+    """
+
+    def __init__(
+        self, name: str, role: str, launch: Launch, check: Check, stuck_limit: float
+    ) -> None:
         self.name = name
         self.role = role
         self.state = "starting"
@@ -29,6 +41,10 @@ class Member:
         self.ready_at = 0.0
         """``time.monotonic()`` when it was last ready."""
         self._launch = launch
+        self._check = check
+        self._stuck_limit = stuck_limit
+        self._killed_for: str | None = None
+        self._watcher: asyncio.Task[None] | None = None
         self._child: ChildProcess | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -40,12 +56,13 @@ class Member:
 
     @property
     def up_s(self) -> float:
-        return time.monotonic() - self.ready_at if self.state == "ready" else 0.0
+        return time.monotonic() - self.ready_at if self.state in RUNNING else 0.0
 
     async def start(self) -> None:
         """Start it for the first time, and keep it running from then on. Raises StartError."""
         await self._start()
         self._keeper = asyncio.create_task(self._keep(), name=f"keep {self.name}")
+        self._watcher = asyncio.create_task(self._watch(), name=f"check {self.name}")
 
     async def restart(self, drain: float) -> None:
         """End it within ``drain`` seconds, or kill it, and wait until it is ready again. Raises StartError."""
@@ -62,9 +79,10 @@ class Member:
 
     async def stop(self, drain: float) -> int:
         """End it for good: its return code. It is killed after ``drain`` seconds."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait((self._keeper,))
+        for task in (self._watcher, self._keeper):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait((task,))
         self._set("stopping")
         status = 0 if self._child is None else await self._child.end(drain)
         self._set("ended")
@@ -80,13 +98,55 @@ class Member:
         while (child := self._child) is not None:
             status = await child.wait()
             planned = self.state == "stopping"
-            self.problem = None if planned else describe_exit(status)
+            stuck, self._killed_for = self._killed_for, None
+            self.problem = None if planned else stuck or describe_exit(status)
             pause = self.restarts.ended(
-                float("inf") if planned else time.monotonic() - self.ready_at, random.random()
+                float("inf") if planned else time.monotonic() - self.ready_at,
+                random.random(),
+                "requested" if planned else "stuck" if stuck else "ended",
             )
             while not await self._start_again(0.0 if planned else pause):
                 planned = False
                 pause = self.restarts.ended(0.0, random.random())
+
+    async def _watch(self) -> None:
+        """Check the process while it runs; a life at a time."""
+        while True:
+            health, child = Health(self._stuck_limit), self._child
+            while self._child is child and self.state in RUNNING:
+                await self._check_once(health)
+                await asyncio.sleep(check_interval(self._stuck_limit))
+            await asyncio.sleep(check_interval(self._stuck_limit))
+
+    async def _check_once(self, health: Health) -> None:
+        asked_at, child = time.monotonic(), self._child
+        stack: tuple[str, ...] = ()
+        try:
+            report = await self._check()
+        except (QcfeedError, TimeoutError, OSError):
+            health.silent(asked_at, "it does not answer")
+        else:
+            stack = report.stack
+            health.answered(time.monotonic(), report.stalled_for)
+        if self._child is child and self.state in RUNNING:
+            self._judge(health, stack)
+
+    def _judge(self, health: Health, stack: Sequence[str]) -> None:
+        """Name a stuck process, and kill it when its time is up."""
+        now = time.monotonic()
+        if not health.stuck_for(now):
+            if self.state == "stuck":
+                log.info("%s is no longer stuck", self.name)
+                self.problem = None
+                self._set("ready")
+            return
+        self.problem = health.describe(now)
+        if self.state == "ready":
+            log.warning("%s is stuck: %s%s", self.name, self.problem, _shown(stack))
+            self._set("stuck")
+        if health.overdue(now) and self._child is not None:
+            self._killed_for = f"was stuck ({self.problem}), and was killed"
+            self._child.signal(signal.SIGKILL)
 
     async def _start_again(self, pause: float) -> bool:
         """Start it after a pause; False if that failed."""
@@ -105,6 +165,15 @@ class Member:
     def _set(self, state: str) -> None:
         self.state = state
         self._changed.set()
+
+
+def check_interval(stuck_limit: float) -> float:
+    """Seconds between two checks."""
+    return min(2.0, stuck_limit / 8) if stuck_limit else 2.0
+
+
+def _shown(stack: Sequence[str]) -> str:
+    return "".join(f"\n{line}" for line in stack)
 
 
 def start_error(name: str, status: int, lines: list[str]) -> QcfeedError:

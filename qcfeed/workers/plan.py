@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from qcfeed.config import Config, options
-from qcfeed.config.option import toml
+from qcfeed import supervised
+from qcfeed.config import Config, NatsConfig, options
+from qcfeed.config.option import Option, toml
 from qcfeed.errors import ConfigError
 from qcfeed.net.listen import parse_address
-from qcfeed.service.run import SUPERVISED
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -22,8 +22,8 @@ _OF_ONE_PROCESS = (
     "control_listen", "monitor_port", "monitor_web_port", "audit_log", "drill", "drill_for",
 )  # fmt: skip
 """Options that name something which only one process can have."""
-_SET_HERE = frozenset(("workers", "port", "reuse_port", "admin_listen", "instance", "upstream"))
-"""Options whose values differ between the processes."""
+_SET_HERE = frozenset(("workers", "worker_timeout", "port", "admin_listen", "instance", "upstream"))
+"""Options of the supervisor, and those whose values differ between the processes."""
 
 
 class Process(NamedTuple):
@@ -34,14 +34,24 @@ class Process(NamedTuple):
     command: tuple[str, ...]
 
 
-def check(config: Config) -> None:
-    """Raise ConfigError for what cannot be used with ``--workers``."""
-    declared = {option.name: option for option in options()}
-    for name in _OF_ONE_PROCESS:
-        if getattr(config, name) != declared[name].default:
+def check(config: Config, nats: NatsConfig) -> None:
+    """Raise ConfigError for what cannot be used with ``--workers``, or would have no effect."""
+    for option in _given(nats):
+        raise ConfigError(
+            f"{option.flag} has no effect with --workers, which starts a NATS server of its own with a"
+            " password of its own",
+            hint=f"omit it; `qcfeed config` shows whether a file or {option.variable} sets it",
+        )
+    for option in _given(config):
+        if option.name in _OF_ONE_PROCESS:
             raise ConfigError(
-                f"{declared[name].flag} is for one process, and --workers starts several",
+                f"{option.flag} is for one process, and --workers starts several",
                 hint="omit it: each process has a control socket, a monitor and an audit log of its own",
+            )
+        if option.name == "reuse_port":
+            raise ConfigError(
+                "--reuse-port has no effect with --workers, whose processes share the port already",
+                hint="omit one of them",
             )
     if config.upstream.startswith(("nats:", "tls:")):
         raise ConfigError(
@@ -50,14 +60,17 @@ def check(config: Config) -> None:
         )
 
 
-def configuration(groups: Iterable[DataclassInstance], password: str) -> str:
+def _given(group: DataclassInstance) -> list[Option]:
+    """The options that do not have their default."""
+    return [each for each in options(type(group)) if getattr(group, each.name) != each.default]
+
+
+def configuration(config: Config, password: str) -> str:
     """The configuration file of all processes: what was set for the service, and how to log in to NATS."""
     values: dict[str, Any] = {"nats_user": NATS_USER, "nats_password": password}
-    for group in groups:
-        for option in options(type(group)):
-            value = getattr(group, option.name)
-            if option.name not in _SET_HERE and value != option.default:
-                values[option.name] = value
+    for option in _given(config):
+        if option.name not in _SET_HERE:
+            values[option.name] = getattr(config, option.name)
     return "".join(f"{name} = {toml(value)}\n" for name, value in values.items())
 
 
@@ -82,17 +95,20 @@ def processes(config: Config, group: str, port: int, *, broker: str, file: str) 
     ]
 
 
-def environment(inherited: Mapping[str, str], notify: str) -> dict[str, str]:
+def environment(
+    inherited: Mapping[str, str], notify: str, restarts: Mapping[str, int]
+) -> dict[str, str]:
     """The environment of a process: nothing that sets an option, or that is for the supervisor alone.
 
-    ``notify``: the socket on which it reports that it is ready, as to systemd.
+    ``notify``: the socket on which it reports that it is ready, as to systemd. ``restarts``: how often it
+    was started again, by reason, which it shows as a metric.
     """
     kept = {
         name: value
         for name, value in inherited.items()
         if not name.startswith(("QCFEED_", "WATCHDOG_", "LISTEN_")) and name != "NOTIFY_SOCKET"
     }
-    return kept | {"NOTIFY_SOCKET": notify, SUPERVISED: "1"}
+    return kept | {"NOTIFY_SOCKET": notify, supervised.VARIABLE: supervised.describe(restarts)}
 
 
 def _qcfeed(file: str, instance: str) -> tuple[str, ...]:

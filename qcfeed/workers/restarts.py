@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 
 from qcfeed.feed import backoff
+from qcfeed.supervised import REASONS
 
 STABLE = 60.0
 """Seconds after which a process counts as having run well: the next restart is a first one again."""
@@ -14,22 +15,26 @@ _LEAST = 0.1
 
 
 class Restarts:
-    """The restarts of one process. ``count``: all so far."""
+    """The restarts of one process. ``by_reason``: all so far; a start that failed counts as ended."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.by_reason = dict.fromkeys(REASONS, 0)
         self._attempt = 0
 
-    def ended(self, ran_for: float, draw: float) -> float:
+    @property
+    def count(self) -> int:
+        return sum(self.by_reason.values())
+
+    def ended(self, ran_for: float, draw: float, reason: str = "ended") -> float:
         """The process ended after ``ran_for`` seconds; the seconds to wait before the next start.
 
-        ``draw``: a random number in [0, 1).
+        ``draw``: a random number in [0, 1). ``reason``: one of REASONS.
         """
+        self.by_reason[reason] += 1
         if ran_for >= STABLE:
             self._attempt = 0
         pause = backoff.delay(self._attempt, draw, cap=LONGEST)
         self._attempt += 1
-        self.count += 1
         return max(_LEAST, pause)
 
 

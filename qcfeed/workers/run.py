@@ -7,12 +7,10 @@ import contextlib
 import os
 import shutil
 import signal
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from qcfeed import __version__
-from qcfeed.config import Config
+from qcfeed.config import Config, NatsConfig
 from qcfeed.control import paths
 from qcfeed.control.audit import AuditLog
 from qcfeed.control.handlers import report, tasks
@@ -38,30 +36,25 @@ from qcfeed.workers.control import WorkersHandlers
 from qcfeed.workers.supervisor import Supervisor
 
 
-def serve(config: Config, groups: Sequence[Any]) -> int:
-    """Run the group until a signal; returns the exit status. ``groups``: all options of the service.
-
-    Raises StartError or ConfigError.
-    """
-    plan.check(config)
+def serve(config: Config, nats: NatsConfig) -> int:
+    """Run the group until a signal; returns the exit status. Raises StartError or ConfigError."""
+    plan.check(config, nats)
     recent, _ = start_logging(config.log_format)
     ledger = Ledger()
     with asyncio.Runner() as runner:
         ledger.install(runner.get_loop())
-        status = runner.run(_main(config, groups, ledger, recent))
+        status = runner.run(_main(config, ledger, recent))
     return report_ledger(ledger, status)
 
 
-async def _main(
-    config: Config, groups: Sequence[Any], ledger: Ledger, recent: RecentLog
-) -> ExitStatus:
+async def _main(config: Config, ledger: Ledger, recent: RecentLog) -> ExitStatus:
     async with contextlib.AsyncExitStack() as parts:
         # Bound for as long as the group runs, and never listening: the port stays the group's, and the
         # kernel gives its connections to the gateways, which share it.
         bound = parts.enter_context(listen.bind(config.host, config.port, "--port", shared=True))
         name = config.instance or str(bound.getsockname()[1])
         directory = paths.runtime_directory() / f"{paths.instance_name(name)}{paths.GROUP_SUFFIX}"
-        supervisor = Supervisor(config, groups, name, bound, directory)
+        supervisor = Supervisor(config, name, bound, directory)
         await _start_control(parts, supervisor, ledger, recent)
         _create(directory)
         stopping = asyncio.Event()

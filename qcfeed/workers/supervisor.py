@@ -7,22 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from qcfeed.config import Config
 from qcfeed.errors import ExitStatus, NotFoundError, StartError, UsageError
-from qcfeed.formats import printable_lines
+from qcfeed.formats import printable_json, printable_lines
 from qcfeed.net import listen
 from qcfeed.streams import write_message
 from qcfeed.workers import plan, process
 from qcfeed.workers.broker import Broker, write_private
-from qcfeed.workers.member import Member, start_error
+from qcfeed.workers.checks import Check, Checks
+from qcfeed.workers.member import Launch, Member, start_error
 from qcfeed.workers.plan import BROKER, FEEDER, Process
 from qcfeed.workers.process import ChildProcess, Readiness
 
@@ -37,14 +38,12 @@ _HELD_LINES = 100
 class Supervisor:
     """All processes of one group, from ``start`` to ``stop``.
 
-    ``directory``: for the group's files; only this user may enter it. ``groups``: all options of the
-    service, as its processes get them.
+    ``directory``: for the group's files; only this user may enter it.
     """
 
     def __init__(
         self,
         config: Config,
-        groups: Sequence[Any],
         name: str,
         bound: socket.socket,
         directory: Path,
@@ -56,9 +55,9 @@ class Supervisor:
         self.state = "serving"
         self.started_at = time.monotonic()
         self._port = bound.getsockname()[1]
-        self._groups = groups
         self._directory = directory
         self._readiness: dict[int, Readiness] = {}
+        self._checks = Checks()
         self._rolling = asyncio.Lock()
         self._ending = False
 
@@ -67,7 +66,7 @@ class Supervisor:
         try:
             broker = await self._start_broker()
             file = self._directory / "config.toml"
-            write_private(file, plan.configuration(self._groups, broker.password))
+            write_private(file, plan.configuration(self.config, broker.password))
             planned = plan.processes(
                 self.config, self.name, self._port, broker=broker.url, file=str(file)
             )
@@ -121,6 +120,7 @@ class Supervisor:
                 *(each.stop(timeout) for each in self.members if each.role in roles)
             )
             statuses += [] if BROKER in roles else ended
+        self._checks.close()
         for readiness in self._readiness.values():
             readiness.close()
         shutil.rmtree(self._directory, ignore_errors=True)
@@ -128,32 +128,42 @@ class Supervisor:
             return ExitStatus.TIMED_OUT
         return ExitStatus.FINDINGS if any(statuses) else ExitStatus.OK
 
+    def _tell(self, name: str, line: str) -> None:
+        write_message(named(name, line, self.config.log_format) + "\n")
+
     # ------------------------------------------------------------ processes
 
     async def _start_broker(self) -> Broker:
         name = f"{self.name}-{BROKER}"
-        broker = Broker(self._directory, name, lambda line: tell(name, line))
-        member = Member(name, BROKER, broker.start)
-        self.members.append(member)
-        await member.start()
+        broker = Broker(self._directory, name, lambda line: self._tell(name, line))
+        check = self._checks.of_broker(lambda: broker.port)
+        await self._append(name, BROKER, broker.start, check).start()
         return broker
 
     def _add(self, planned: Process) -> Member:
         number = len(self.members)
-        member = Member(planned.name, planned.role, lambda: self._launch(planned, number))
+        check = self._checks.of_worker(planned.name)
+        return self._append(
+            planned.name, planned.role, lambda: self._launch(planned, number), check
+        )
+
+    def _append(self, name: str, role: str, launch: Launch, check: Check) -> Member:
+        member = Member(name, role, launch, check, self.config.worker_timeout)
         self.members.append(member)
         return member
 
     async def _launch(self, planned: Process, number: int) -> ChildProcess:
         """Start a process and wait until it is ready; the error that it told if it ends before."""
         path = self._directory / f"{number}.ready"
-        messages = _Messages(planned.name)
+        messages = _Messages(planned.name, self._tell)
         # Open until the process is started again, because it reports its end there, too.
         with contextlib.suppress(KeyError):
             self._readiness.pop(number).close()
         readiness = self._readiness[number] = Readiness(path)
         child = await process.start(
-            planned.command, plan.environment(os.environ, str(path)), messages.hear
+            planned.command,
+            plan.environment(os.environ, str(path), self.members[number].restarts.by_reason),
+            messages.hear,
         )
         try:
             await self._until_ready(planned.name, child, readiness)
@@ -184,22 +194,29 @@ class Supervisor:
 class _Messages:
     """What a process writes: held until it is ready, because an error of its start is told by StartError."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, tell: Callable[[str, str], None]) -> None:
         self._name = name
+        self._tell = tell
         self._held: list[str] | None = []
 
     def hear(self, line: str) -> None:
         if self._held is None:
-            tell(self._name, line)
+            self._tell(self._name, line)
         else:
             self._held = [*self._held[-_HELD_LINES:], line]
 
     def release(self) -> None:
         held, self._held = self._held or [], None
         for line in held:
-            tell(self._name, line)
+            self._tell(self._name, line)
 
 
-def tell(name: str, line: str) -> None:
-    """Pass on a line that a process wrote, with its name."""
-    write_message(f"{name}: {printable_lines(line)}\n")
+def named(name: str, line: str, form: str) -> str:
+    """A line that the process ``name`` wrote, with its name. ``form``: that of the log."""
+    if form == "json":
+        with contextlib.suppress(ValueError):
+            fields = json.loads(line)
+            if isinstance(fields, dict):
+                raw = json.dumps({"process": name} | fields, ensure_ascii=False)
+                return printable_json(raw.encode("utf-8", "backslashreplace"))
+    return f"{name}: {printable_lines(line)}"

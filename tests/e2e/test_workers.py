@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -193,3 +194,61 @@ def test_a_taken_port_is_one_error(tmp_path: Path) -> None:
         done = qcfeed(tmp_path, "serve", "--workers", "2", "--port", port)
     assert done.returncode == ExitStatus.UNREACHABLE
     assert f"port {port} on 127.0.0.1 is in use" in done.stderr
+
+
+def hear_all(service: Serving, heard: list[str], *words: str) -> None:
+    """Hear all of ``words``, in any order; ``heard``: lines before."""
+    while any(all(each not in line for line in heard) for each in words):
+        heard.append(service.hear(""))
+
+
+def test_a_stuck_worker_is_named_and_restarted_after_its_limit(tmp_path: Path) -> None:
+    """One is stopped, and the event loop of the other one is in a blocking call."""
+    limit = ("--worker-timeout", "3", "--allow-drills", "--admin-listen", "127.0.0.1:0")
+    with workers(tmp_path, *limit) as service:
+        port = service.url.rpartition(":")[2]
+        before = by_name(tmp_path)
+        one, other = f"{port}-1", f"{port}-2"
+        os.kill(before[one]["process"], signal.SIGSTOP)
+        drill = ("drill", "start", "stuck-loop=30", "--for", "300")
+        assert qcfeed(tmp_path, "--instance", other, *drill).returncode == ExitStatus.OK
+        first = service.hear(" is stuck: ")
+        name = one if f"{one} is stuck" in first else other
+        row = by_name(tmp_path)[name]
+        assert row["state"] == "stuck" or "was stuck (" in row["problem"], row
+        status = qcfeed(tmp_path, "status")
+        assert status.returncode == ExitStatus.FINDINGS
+        assert f"finding: {name} is " in status.stderr
+        assert "stuck" in status.stderr
+        hear_all(
+            service,
+            [first],
+            f"{one} is stuck: it does not answer, for ",
+            f"{other} is stuck: its event loop does not run, for ",
+            f"{one} was stuck (it does not answer, for ",
+            f"{other} was stuck (its event loop does not run, for ",
+            f"{one} runs again",
+            f"{other} runs again",
+        )
+        assert "stuck_loop.py" in "".join(service.talk), "the log has the blocking call"
+        after = by_name(tmp_path)
+        for name in (one, other):
+            assert after[name]["state"] == "ready"
+            assert after[name]["process"] != before[name]["process"]
+            assert after[name]["restarts_by_reason"] == {"ended": 0, "stuck": 1, "requested": 0}
+            admin = after[name]["status"]["listening"]["admin"]
+            with urllib.request.urlopen(f"http://{admin}/metrics", timeout=PATIENCE) as answer:
+                assert b'qcfeed_worker_restarts_total{reason="stuck"} 1' in answer.read()
+        os.kill(before[f"{port}-nats"]["process"], signal.SIGSTOP)
+        service.hear(f"{port}-nats is stuck: it does not answer, for ")
+        service.hear(f"{port}-nats runs again")
+        with connect(f"{service.url}/quotes/AAPL") as reader:
+            quote(reader)
+
+
+@pytest.mark.parametrize("flag", ["--nats-user", "--nats-operators"])
+def test_options_for_nats_are_refused_with_workers(tmp_path: Path, flag: str) -> None:
+    value = {"--nats-user": "me", "--nats-operators": "act"}[flag]
+    done = qcfeed(tmp_path, "serve", "--workers", "2", "--port", "0", flag, value)
+    assert done.returncode == ExitStatus.USAGE
+    assert f"{flag} has no effect with --workers" in done.stderr

@@ -257,6 +257,13 @@ CERTIFICATE_LOADS = _counter(
     "result",
 )
 
+WORKER_RESTARTS = _counter(
+    "qcfeed_worker_restarts_total",
+    "restarts",
+    "How often serve --workers has started this process again, by reason (ended, stuck, requested).",
+    "reason",
+)
+
 # ---------------------------------------------------------------- several machines, on NATS
 
 BROKER_AWAY = _gauge(

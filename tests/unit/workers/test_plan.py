@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import tomllib
+from typing import Any
 
 import pytest
 
-from qcfeed.config import Config
+from qcfeed.config import Config, NatsConfig, options
+from qcfeed.config.option import Option
 from qcfeed.errors import ConfigError
 from qcfeed.workers import plan
 
@@ -52,7 +54,7 @@ def test_the_file_has_what_was_set_and_nothing_that_differs_between_processes() 
         workers=2, port=7, host="::", linger=1.5, slow="disconnect", monitor=False,
         market_hours="Mon-Fri 09:30-16:00 America/New_York", upstream="sim:", instance="x",
     )  # fmt: skip
-    assert tomllib.loads(plan.configuration([config], 'a"\\\x7f\n')) == {
+    assert tomllib.loads(plan.configuration(config, 'a"\\\x7f\n')) == {
         "nats_user": "qcfeed",
         "nats_password": 'a"\\\x7f\n',
         "host": "::",
@@ -68,11 +70,11 @@ def test_the_environment_sets_no_option_and_is_not_the_supervisors() -> None:
         "PATH": "/bin", "QCFEED_PORT": "1", "QCFEED_CONTEXT": "prod", "NOTIFY_SOCKET": "/run/systemd",
         "WATCHDOG_PID": "1", "LISTEN_FDS": "1", "XDG_RUNTIME_DIR": "/run/user/1",
     }  # fmt: skip
-    assert plan.environment(inherited, "/run/1.ready") == {
+    assert plan.environment(inherited, "/run/1.ready", {"stuck": 2}) == {
         "PATH": "/bin",
         "XDG_RUNTIME_DIR": "/run/user/1",
         "NOTIFY_SOCKET": "/run/1.ready",
-        "QCFEED_SUPERVISED": "1",
+        "QCFEED_SUPERVISED": '{"stuck": 2}',
     }
 
 
@@ -89,5 +91,74 @@ def test_the_environment_sets_no_option_and_is_not_the_supervisors() -> None:
 )
 def test_what_one_process_can_have_is_refused(config: Config, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        plan.check(config)
-    plan.check(Config(workers=2, monitor=False, allow_drills=True))
+        plan.check(config, NatsConfig())
+    plan.check(Config(workers=2, monitor=False, allow_drills=True), NatsConfig())
+
+
+OF_SERVE = [(group, each) for group in (Config, NatsConfig) for each in options(group)]
+NEEDS: dict[str, dict[str, Any]] = {
+    "workers": {"workers": 3},
+    "tls_cert": {"tls_key": "k"},
+    "tls_key": {"tls_cert": "c"},
+    "tls_client_ca": {"tls_cert": "c", "tls_key": "k"},
+    "jwt_audience": {"jwt_key": "k"},
+    "jwt_issuer": {"jwt_key": "k"},
+    "stale_after": {"stale_after": 14.0},
+    "very_stale_after": {"very_stale_after": 299.0},
+    "dead_after": {"dead_after": 1_199.0},
+    "upstream": {"upstream": "coinbase:"},
+    "admin_listen": {"admin_listen": "127.0.0.1:9000"},
+    "control_listen": {"control_listen": "127.0.0.1:9000"},
+    "market_hours": {"market_hours": "Mon-Fri 09:30-16:00 America/New_York"},
+    "trusted_proxy": {"trusted_proxy": "10.0.0.0/8"},
+    "proxy_protocol": {"proxy_protocol": True, "trusted_proxy": "10.0.0.0/8"},
+    "allow_origin": {"allow_origin": "https://desk.example.com"},
+    "nats_key": {"nats_key": "k", "nats_cert": "c"},
+}
+"""Values that an option needs to be valid, in itself or beside others."""
+OF_THE_SUPERVISOR = {"worker_timeout"}
+"""Options that the supervisor itself uses, so that no process gets them."""
+
+
+def other_value(option: Option) -> Any:
+    """A valid value that is not the default."""
+    if option.choices:
+        return next(each for each in option.choices if each != option.default)
+    if option.type is bool:
+        return not option.default
+    if option.type is str:
+        return "x"
+    return option.type((option.default if option.default is not None else option.least) + 1)
+
+
+def made_of(config: Config) -> tuple[str, list[plan.Process]]:
+    """All that the processes get."""
+    group = config.instance or str(config.port)
+    file = plan.configuration(config, "password")
+    return file, plan.processes(config, group, config.port, broker=BROKER, file="/run/config.toml")
+
+
+@pytest.mark.parametrize(("group", "option"), OF_SERVE, ids=[each.name for _, each in OF_SERVE])
+def test_every_option_of_serve_reaches_the_processes_or_is_refused(
+    group: type[Config | NatsConfig], option: Option
+) -> None:
+    given = {option.name: other_value(option)} | NEEDS.get(option.name, {})
+    if group is NatsConfig:
+        with pytest.raises(ConfigError, match=f"{option.flag}|--nats-cert"):
+            plan.check(Config(workers=2), NatsConfig(**given))
+        return
+    without = {name: value for name, value in given.items() if name != option.name}
+    config = Config(**{"workers": 2} | given)
+    try:
+        plan.check(config, NatsConfig())
+    except ConfigError as error:
+        assert option.flag in error.message, error.message
+    else:
+        if option.name in OF_THE_SUPERVISOR:
+            return
+        # Where the option needs others, they alone may be invalid; the bare service is then the comparison.
+        try:
+            base = Config(**{"workers": 2} | without)
+        except ConfigError:
+            base = Config(workers=2)
+        assert made_of(config) != made_of(base), f"{option.flag} is silently ignored"

@@ -12,6 +12,15 @@ def test_pauses_grow_while_a_process_ends_early() -> None:
     assert restarts.count == 8
 
 
+def test_restarts_are_counted_by_reason() -> None:
+    restarts = Restarts()
+    restarts.ended(1.0, 0.5, "stuck")
+    restarts.ended(1.0, 0.5)
+    restarts.ended(1.0, 0.5, "stuck")
+    assert restarts.by_reason == {"ended": 1, "stuck": 2, "requested": 0}
+    assert restarts.count == 3
+
+
 def test_a_process_that_ran_well_starts_again_soon() -> None:
     restarts = Restarts()
     for _ in range(9):
