@@ -11,6 +11,7 @@ import typer
 from qcfeed import files
 from qcfeed.cli import output_files
 from qcfeed.cli.context import Format, Output, examples, new_app, say
+from qcfeed.cli.ui.listing import listed
 from qcfeed.cli.ui.render import emit, show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.metrics.artifacts import Artifact, text
@@ -36,6 +37,7 @@ LIST: Table[Artifact] = Table(
         "qcfeed artifacts --write monitoring     # write all of them to files",
     )
 )
+@listed
 def artifacts(
     name: Annotated[
         Artifact | None,

@@ -13,6 +13,7 @@ from qcfeed.cli.processes import audited
 from qcfeed.cli.ui import durations
 from qcfeed.cli.ui.figures import Figure, show_figures
 from qcfeed.cli.ui.formats import age, plural
+from qcfeed.cli.ui.listing import answered
 from qcfeed.control import paths
 from qcfeed.control.audit import timestamp
 from qcfeed.errors import AlreadyAttachedError, UsageError
@@ -37,6 +38,7 @@ Pid = Annotated[int, typer.Argument(metavar="PID", min=1, help="Number of the pr
         "qcfeed detach 4711",
     )
 )
+@answered
 def attach(
     ctx: typer.Context,
     pid: Pid,

@@ -74,4 +74,4 @@ app.command(
         "qcfeed audit --state failed -o wide",
         "qcfeed audit --watch 10",
     )
-)(listed(audit, "state"))
+)(listed(audit, "state", latest=True))

@@ -12,6 +12,7 @@ from qcfeed import config
 from qcfeed.cli import config_edit, config_file, output_files, prometheus
 from qcfeed.cli.context import Format, Output, examples, new_app, options, say
 from qcfeed.cli.flags import given, with_flags
+from qcfeed.cli.ui.listing import listed
 from qcfeed.cli.ui.render import emit
 from qcfeed.cli.ui.render import show as show_table
 from qcfeed.cli.ui.table import Column, Table
@@ -114,7 +115,7 @@ app.command(
         "qcfeed config show --origin --port 9000 | grep port",
         "qcfeed config show -o json | jq -r '.options[] | select(.origin != \"default\").name'",
     )
-)(with_flags(show, config.all_options()))
+)(listed(with_flags(show, config.all_options())))
 
 
 @app.command(
@@ -222,6 +223,7 @@ def set_value(
     name="contexts",
     epilog=examples("qcfeed config contexts", "qcfeed --context prod status"),
 )
+@listed
 def list_contexts(ctx: typer.Context, output: Output = Format.TABLE) -> None:
     """List the contexts of the configuration file: named remote services, for --context.
 

@@ -9,6 +9,7 @@ from qcfeed.cli.attach import Pid, default_name
 from qcfeed.cli.context import Format, Output, examples, new_app, options, say
 from qcfeed.cli.processes import audited
 from qcfeed.cli.ui.figures import Figure, show_figures
+from qcfeed.cli.ui.listing import answered
 from qcfeed.control import paths
 from qcfeed.control.audit import timestamp
 from qcfeed.errors import ExitStatus
@@ -19,6 +20,7 @@ app = new_app()
 
 
 @app.command(epilog=examples("qcfeed detach 4711"))
+@answered
 def detach(ctx: typer.Context, pid: Pid, output: Output = Format.TABLE) -> None:
     """End what attach began, and leave the program as it was.
 

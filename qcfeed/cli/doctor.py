@@ -12,6 +12,7 @@ from qcfeed.cli import config_file, prometheus, target
 from qcfeed.cli.context import Format, Output, examples, new_app, options, say
 from qcfeed.cli.flags import with_flags
 from qcfeed.cli.ui import formats
+from qcfeed.cli.ui.listing import listed
 from qcfeed.cli.ui.render import show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control import paths
@@ -123,7 +124,8 @@ def doctor(ctx: typer.Context, output: Output = Format.TABLE, **flags: Any) -> N
 app.command(
     epilog=examples(
         "qcfeed doctor",
+        "qcfeed doctor --state failed",
         "qcfeed --context prod doctor --prometheus http://127.0.0.1:9090",
         "qcfeed doctor -o json | jq '.checks[] | select(.outcome == \"failed\")'",
     )
-)(with_flags(doctor, prometheus.declared()))
+)(listed(with_flags(doctor, prometheus.declared()), "state", states=("outcome",)))

@@ -12,6 +12,7 @@ from qcfeed.cli import target
 from qcfeed.cli.context import Format, Output, act, ask, examples, new_app, options, say
 from qcfeed.cli.ui import durations, formats
 from qcfeed.cli.ui.figures import Figure, show_figures
+from qcfeed.cli.ui.listing import answered, listed
 from qcfeed.cli.ui.render import show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import DRILLS, DRILLS_START, DRILLS_STOP
@@ -64,6 +65,7 @@ def drill() -> None:
         "qcfeed drill list -o wide   # with their alerts, and the meaning of N in NAME=N",
     ),
 )
+@listed
 def list_(ctx: typer.Context, output: Output = Format.TABLE) -> None:
     """List the drills, and show which one is active. Needs no service.
 
@@ -102,6 +104,7 @@ def _list_without_service(output: Format, error: QcfeedError) -> None:
         "qcfeed drill start zombie-feeds=47829 --for 5m",
     )
 )
+@answered
 def start(
     ctx: typer.Context,
     drill: Annotated[
@@ -144,6 +147,7 @@ def start(
 
 
 @app.command(epilog=examples("qcfeed drill stop"))
+@answered
 def stop(ctx: typer.Context, output: Output = Format.TABLE) -> None:
     """End the active drill and undo its fault.
 

@@ -14,7 +14,7 @@ from qcfeed.cli.saved_files import From, ask_or_read
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.confirm import confirm
 from qcfeed.cli.ui.figures import show_columns
-from qcfeed.cli.ui.listing import listed
+from qcfeed.cli.ui.listing import answered, listed
 from qcfeed.cli.ui.render import draw, show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import FEEDS, FEEDS_CANCEL
@@ -111,6 +111,7 @@ app.callback(
 @app.command(
     name="show", epilog=examples("qcfeed feeds show AAPL", "qcfeed feeds show AAPL -o json")
 )
+@answered
 def show_one(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="SYMBOL", help="Symbol of the feed.")],
@@ -132,6 +133,7 @@ def show_one(
         "qcfeed feeds cancel --all --yes      # does not ask",
     )
 )
+@answered
 def cancel(
     ctx: typer.Context,
     symbols: Annotated[

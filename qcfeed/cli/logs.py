@@ -15,7 +15,7 @@ import typer
 from qcfeed.cli.context import Format, Output, ask, examples, new_app, say
 from qcfeed.cli.saved_files import From, ask_or_read
 from qcfeed.cli.ui import durations, formats
-from qcfeed.cli.ui.listing import listed
+from qcfeed.cli.ui.listing import listed, selected
 from qcfeed.cli.ui.render import emit, show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import LOG
@@ -86,7 +86,7 @@ def logs(
         answer.lines = kept
         raw = msgspec.json.encode(answer)
     if output is Format.TABLE:
-        emit("\n".join(map(_text, kept)), paged=not follow)
+        emit("\n".join(map(_text, selected(TABLE, kept))), paged=not follow)
     else:
         show(output, TABLE, kept, raw=raw)
     if not kept:
@@ -103,7 +103,7 @@ app.command(
         "qcfeed logs --from night.tar.gz",
         "qcfeed logs --jq '.lines[].message'",
     )
-)(listed(logs, watch=False))
+)(listed(logs, watch=False, latest=True))
 
 
 def _chosen(answer: Log, level: Level, since: float | None) -> Iterator[LogLine]:

@@ -22,7 +22,7 @@ from qcfeed.cli.saved_files import From, ask_or_read
 from qcfeed.cli.tasks import filters
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.figures import Figure, show_figures
-from qcfeed.cli.ui.listing import listed, request_limit
+from qcfeed.cli.ui.listing import ALL, listed, request_limit
 from qcfeed.cli.ui.render import show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import ORPHANS, REAP
@@ -118,7 +118,7 @@ app.command(
         "qcfeed orphans --watch 5             # until Ctrl-C",
         "qcfeed orphans -o name | wc -l       # count them",
     )
-)(listed(orphans, "symbol", own_limit=True))
+)(listed(orphans, "symbol", own_limit=ALL))
 
 
 def _list(

@@ -15,6 +15,7 @@ from qcfeed.cli.context import client, examples, new_app, say
 from qcfeed.cli.credentials import TokenFile, token_source
 from qcfeed.cli.tls import TlsCa, TlsClientCert, TlsClientKey, contexts
 from qcfeed.cli.ui import formats, render
+from qcfeed.cli.ui.listing import answered
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.client import endpoint
 from qcfeed.client.cycles import Mode
@@ -22,7 +23,6 @@ from qcfeed.client.repro import NEVER_TICKS, ModeResult, ReproPlan, ReproReport,
 from qcfeed.client.trust import Trust
 from qcfeed.control.routes import STATUS
 from qcfeed.errors import ExitStatus
-from qcfeed.formats import printable_json
 from qcfeed.model import symbol as symbols
 from qcfeed.model.status import Status
 
@@ -92,6 +92,7 @@ TABLE: Table[ModeResult] = Table(
         "qcfeed repro --symbol BTC-USD --mode clean -o json | jq .flat",
     )
 )
+@answered
 def repro(
     ctx: typer.Context,
     url: Annotated[
@@ -183,7 +184,7 @@ def repro(
 
 def _print(report: ReproReport, output: ReproFormat) -> None:
     if output is ReproFormat.JSON:
-        render.emit(printable_json(msgspec.json.encode(report)))
+        render.emit_json(msgspec.json.encode(report))
     else:
         render.draw(TABLE, report.modes, wide=output is ReproFormat.WIDE)
     for result in report.modes:

@@ -13,6 +13,7 @@ import typer
 from qcfeed import shipped
 from qcfeed.cli import output_files
 from qcfeed.cli.context import Format, Output, examples, new_app
+from qcfeed.cli.ui.listing import listed
 from qcfeed.cli.ui.render import markdown, show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.diagnose import runbooks
@@ -54,6 +55,7 @@ PAGES: Table[Page] = Table(
         "qcfeed runbook run QcfeedOrphanedTasks --read-only",
     )
 )
+@listed
 def runbook(
     words: Annotated[
         list[str] | None,

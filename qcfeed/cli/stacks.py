@@ -10,6 +10,7 @@ import typer
 from qcfeed.cli.context import Format, Output, examples, new_app, say
 from qcfeed.cli.saved_files import From, ask_or_read
 from qcfeed.cli.ui import formats
+from qcfeed.cli.ui.listing import answered
 from qcfeed.cli.ui.render import emit, show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import STACKS
@@ -48,6 +49,7 @@ STACK_TABLE: Table[StackRow] = Table(
         "qcfeed stacks -o json | jq '.threads[] | select(.watched) | .stack[-1]'",
     )
 )
+@answered
 def stacks(ctx: typer.Context, source: From = None, output: Output = Format.TABLE) -> None:
     """Show the stack of every thread, the event loop's first.
 

@@ -16,7 +16,7 @@ from qcfeed.cli.saved_files import From, read
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.confirm import confirm
 from qcfeed.cli.ui.figures import Figure, show_columns, show_figures
-from qcfeed.cli.ui.listing import listed, request_limit
+from qcfeed.cli.ui.listing import ALL, answered, listed, request_limit
 from qcfeed.cli.ui.render import draw, show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import SUBSCRIBERS, SUBSCRIBERS_KICK
@@ -164,7 +164,7 @@ app.callback(
         "qcfeed subscribers --symbol AAPL -o csv > aapl.csv",
         "qcfeed subscribers kick --slow",
     ),
-)(listed(subscribers, "state", states=("policy",), own_limit=True))
+)(listed(subscribers, "state", states=("policy",), own_limit=ALL))
 
 
 def _saved(source: Path, slow: bool, symbol: str, limit: int) -> tuple[Subscribers, bytes]:
@@ -199,6 +199,7 @@ def _params(slow: bool, symbol: str) -> dict[str, str | None]:
 
 
 @app.command(name="show", epilog=examples("qcfeed subscribers show 48213"))
+@answered
 def show_one(
     ctx: typer.Context,
     number: Annotated[int, typer.Argument(min=1, metavar="ID", help="ID of the connection.")],
@@ -234,6 +235,7 @@ def _no_match(slow: bool, symbol: str) -> str:
         "qcfeed subscribers kick --symbol AAPL --yes",
     )
 )
+@answered
 def kick(
     ctx: typer.Context,
     ids: Annotated[

@@ -10,7 +10,7 @@ import typer
 from qcfeed import __version__
 from qcfeed.cli.context import Format, Output, ask, examples, new_app, say
 from qcfeed.cli.ui.figures import Figure, show_figures
-from qcfeed.cli.ui.listing import listed
+from qcfeed.cli.ui.listing import answered
 from qcfeed.control.routes import PROCESS, STATUS
 from qcfeed.errors import NotFoundError, QcfeedError
 from qcfeed.model.status import Process, Status
@@ -61,4 +61,4 @@ def _service(ctx: typer.Context) -> tuple[str, str]:
 
 app.command(
     epilog=examples("qcfeed version", "qcfeed version -o json", "qcfeed version --jq .service")
-)(listed(version, watch=False))
+)(answered(version))

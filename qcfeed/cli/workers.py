@@ -9,6 +9,7 @@ import typer
 
 from qcfeed.cli.context import ACTION_GRACE, Format, Output, ask, client, examples, new_app, say
 from qcfeed.cli.ui import formats
+from qcfeed.cli.ui.listing import listed
 from qcfeed.cli.ui.render import show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import WORKERS, WORKERS_RESTART
@@ -48,11 +49,6 @@ WORKER_TABLE: Table[Worker] = Table(
 )
 
 
-@app.callback(
-    invoke_without_command=True,
-    subcommand_metavar="[COMMAND]",
-    epilog=examples("qcfeed workers", "qcfeed workers restart"),
-)
 def workers(ctx: typer.Context, output: Output = Format.TABLE) -> None:
     """List the processes of serve --workers, or restart them one by one.
 
@@ -66,6 +62,13 @@ def workers(ctx: typer.Context, output: Output = Format.TABLE) -> None:
         from qcfeed.cli.status import report
 
         report(problems(answer))
+
+
+app.callback(
+    invoke_without_command=True,
+    subcommand_metavar="[COMMAND]",
+    epilog=examples("qcfeed workers", "qcfeed workers --watch", "qcfeed workers restart"),
+)(listed(workers, "state"))
 
 
 @app.command(epilog=examples("qcfeed workers restart", "qcfeed workers restart 8006-2"))

@@ -31,6 +31,8 @@ class RecentLog(logging.Handler):
 
     def __init__(self, lines: int = LINES) -> None:
         super().__init__()
+        # Else logging.basicConfig would give it one that repeats the level and the logger.
+        self.setFormatter(logging.Formatter("%(message)s"))
         self.dropped = 0
         """Older lines that are no longer kept."""
         self._lines: deque[Entry] = deque(maxlen=lines)

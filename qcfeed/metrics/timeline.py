@@ -32,7 +32,7 @@ def caveats(points: Sequence[Point], limit: float | None, end: float) -> list[st
     said = []
     if limit is None:
         said.append(
-            "the memory limit is not known, so the time left is not either; give it with --limit"
+            "the memory limit is not known, so the time left is not either; give it with --memory-limit"
         )
     if not any(point.memory is not None for point in points):
         said.append("no samples of memory")

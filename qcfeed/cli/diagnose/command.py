@@ -15,6 +15,7 @@ from qcfeed.cli.diagnose import outside, screen
 from qcfeed.cli.diagnose.gather import gather
 from qcfeed.cli.flags import with_flags
 from qcfeed.cli.ui import durations, formats, render, watching
+from qcfeed.cli.ui.listing import answered
 from qcfeed.cli.ui.table import Column, Line, Table
 from qcfeed.diagnose.verdict import diagnose as judge
 from qcfeed.errors import ExitStatus, TimedOutError, UnreachableError, UsageError
@@ -96,7 +97,7 @@ app.command(
         "qcfeed diagnose -o json | jq '.findings[0] | .location, .next[0]'",
         "qcfeed --instance billing diagnose   # a program that uses qcfeed.attach()",
     )
-)(with_flags(diagnose, prometheus.declared()))
+)(answered(with_flags(diagnose, prometheus.declared())))
 
 
 def _diagnose(ctx: typer.Context, flags: dict[str, Any], window: float) -> Diagnosis:

@@ -64,7 +64,7 @@ def growth(
         Path | None,
         typer.Option(metavar="FILE", help="Also draw a plot: .png or .svg (needs qcfeed[plot])."),
     ] = None,
-    limit: Annotated[
+    memory_limit: Annotated[
         float | None,
         typer.Option(
             parser=sizes.parse, metavar="SIZE", help="Memory limit, if it is not known: 16GiB."
@@ -104,8 +104,8 @@ def growth(
     if plot is not None:  # fail early, before the slow requests
         plots.check(plot, force=force)
     samples, claims = timeline(ctx, prometheus.resolve(ctx, flags), at, since, source)
-    if limit is not None:
-        samples = samples._replace(limit=limit)
+    if memory_limit is not None:
+        samples = samples._replace(limit=memory_limit)
     if claimed is not None:
         claims = [*claims, claimed]
     found = answer(samples, claims, horizon=horizon)
@@ -137,9 +137,9 @@ def _show(found: Growth, by: By | None, output: Format) -> None:
 def _screen(found: Growth, by: By | None, *, wide: bool) -> None:
     render.emit(f"{found.target}, from {found.source}, until {found.at}\n")
     if by is By.LOCATION:
-        render.draw(views.LOCATIONS, found.locations, wide=wide)
+        render.draw_list(views.LOCATIONS, found.locations, wide=wide)
         return
-    render.draw(views.TIMELINE, views.condense(found.timeline), wide=wide)
+    render.draw_list(views.TIMELINE, views.condense(found.timeline), wide=wide)
     render.lines([Line(""), *views.sparks(found, blocks_for(sys.stdout.encoding))])
     render.emit("\n")
     render.draw(views.WINDOWS, found.windows, wide=wide)

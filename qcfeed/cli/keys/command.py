@@ -15,7 +15,8 @@ from qcfeed.access.keys import KeyDocument, StoredKey
 from qcfeed.cli.context import Format, Output, examples, new_app, options, say
 from qcfeed.cli.keys import key_file
 from qcfeed.cli.ui import formats, times
-from qcfeed.cli.ui.render import emit, show
+from qcfeed.cli.ui.listing import answered, listed
+from qcfeed.cli.ui.render import emit, emit_json, show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.config import Config, loading
 from qcfeed.errors import NotFoundError, UsageError
@@ -94,6 +95,7 @@ def group() -> None:
         "qcfeed keys add desk-8 -o json | jq -r .key",
     )
 )
+@answered
 def add(
     ctx: typer.Context,
     name: Annotated[
@@ -147,7 +149,7 @@ def add(
     key_file.change(path, lambda document: _with(document, stored))
     added = AddedKey(str(path), stored.name, key, stored.symbols, stored.expires)
     if output is Format.JSON:
-        emit(formats.printable_json(msgspec.json.encode(added)))
+        emit_json(msgspec.json.encode(added))
     else:
         emit(key)
     say(f"added {name} to {path}; this is the only time that the key is shown")
@@ -168,6 +170,7 @@ def _with(document: KeyDocument, key: StoredKey) -> KeyDocument:
     name="list",
     epilog=examples("qcfeed keys list", "qcfeed keys list -o json | jq -r '.keys[].name'"),
 )
+@listed
 def list_keys(ctx: typer.Context, file: KeysFile = None, output: Output = Format.TABLE) -> None:
     """List the keys: names, symbols and times. The keys themselves are not stored.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +26,7 @@ from qcfeed.cli.lazy import LazyGroup
 from qcfeed.cli.saved_files import From, Save, ask_or_read, schema_of
 from qcfeed.cli.tasks import filters, waiting
 from qcfeed.cli.ui import durations, formats, watching
-from qcfeed.cli.ui.listing import listed
+from qcfeed.cli.ui.listing import ALL, answered, listed
 from qcfeed.cli.ui.render import draw, emit, show
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import TASKS, TASKS_BY_LOCATION
@@ -33,6 +34,8 @@ from qcfeed.errors import UsageError
 from qcfeed.model.tasks import Location, Task, TaskGroup, Tasks, TasksByLocation, TaskTotals
 
 DEFAULT_LIMIT = 1_000
+MAX_FAILURES = 256
+"""The most kinds of failures that a program remembers."""
 BY_LOCATION = str(TasksByLocation.__struct_config__.tag)
 
 SUBCOMMANDS = {
@@ -50,8 +53,14 @@ _MODULES = {"failures": "ended"}
 """The subcommands that are in a module of another name."""
 
 
-_LISTS = ("ended", "failures", "findings")
-"""The subcommands that list rows."""
+_LISTS = {"diff": 0, "ended": ALL, "failures": MAX_FAILURES, "findings": 0}
+"""The subcommands that list rows, with the most that their own --limit may be."""
+
+
+def _with_options(name: str, function: Callable[..., None]) -> Callable[..., None]:
+    if name in _LISTS:
+        return listed(function, own_limit=_LISTS[name])
+    return answered(function)
 
 
 class Subcommands(LazyGroup):
@@ -64,7 +73,7 @@ class Subcommands(LazyGroup):
         own_app = new_app()
         epilog = getattr(module, f"{name.upper()}_EXAMPLES", None) or module.EXAMPLES
         function = getattr(module, name)
-        own_app.command(epilog=epilog)(listed(function) if name in _LISTS else function)
+        own_app.command(epilog=epilog)(_with_options(name, function))
         command = get_command(own_app)
         command.name = name
         return command
@@ -280,7 +289,7 @@ app.callback(
         "qcfeed tasks -o speedscope > tasks.speedscope.json   # a flame graph",
         "qcfeed tasks --by-location -o json | jq '.locations[] | select(.orphaned > 0)'",
     ),
-)(listed(tasks))
+)(listed(tasks, own_limit=ALL))
 
 
 def _profile(

@@ -12,6 +12,7 @@ from qcfeed.cli.context import Format, Output, examples, say
 from qcfeed.cli.tasks.filters import Site
 from qcfeed.cli.tasks.show import stack_lines
 from qcfeed.cli.ui import formats, render
+from qcfeed.cli.ui.listing import selected
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import TASKS_ENDED, TASKS_FAILURES
 from qcfeed.diagnostics.ended_task import Outcome
@@ -127,6 +128,7 @@ def failures(
     )
     listed = answer.failures[:limit]
     if output is Format.TABLE:
+        listed = selected(FAILURE_TABLE, listed)
         render.emit("\n\n".join("\n".join(_paragraph(each, answer)) for each in listed))
     else:
         render.show(output, FAILURE_TABLE, listed, raw=raw)

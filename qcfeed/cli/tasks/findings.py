@@ -7,6 +7,7 @@ import typer
 from qcfeed.cli import output_files, saved_files, target
 from qcfeed.cli.context import Format, Output, examples, say
 from qcfeed.cli.ui import formats, render
+from qcfeed.cli.ui.listing import selected
 from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import TASKS_FINDINGS
 from qcfeed.diagnostics.findings import Certainty, Finding
@@ -60,7 +61,9 @@ def findings(
     """
     answer, raw = saved_files.ask_or_read(ctx, TASKS_FINDINGS, Findings, source=source, save=save)
     if output is Format.TABLE:
-        render.emit("\n\n".join(_paragraph(finding) for finding in answer.findings))
+        render.emit(
+            "\n\n".join(_paragraph(finding) for finding in selected(FINDING_TABLE, answer.findings))
+        )
     else:
         render.show(output, FINDING_TABLE, answer.findings, raw=raw)
     _summarize(answer, output)

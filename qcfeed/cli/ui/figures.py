@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from qcfeed.cli.context import Format
-from qcfeed.cli.ui.render import draw, show
+from qcfeed.cli.ui.render import draw_list, show
 from qcfeed.cli.ui.table import Column, Row, Table
 
 LEAST_VALUE_WIDTH = 18
@@ -49,7 +49,7 @@ def show_figures(
     ``raw`` is the answer's JSON, for JSON and CSV; ``names`` are the identifiers for ``-o name``.
     """
     if output in (Format.TABLE, Format.WIDE):
-        draw(FIGURES, figures, wide=output is Format.WIDE, header=False)
+        draw_list(FIGURES, figures, wide=output is Format.WIDE, header=False)
     elif output is Format.NAME:
         show(output, _LEAVES, [(name, None) for name in names], raw=raw)
     else:

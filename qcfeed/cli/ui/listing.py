@@ -59,7 +59,10 @@ FILTERS: Mapping[str, tuple[Any, Any]] = {
 
 
 class Listing(NamedTuple):
-    """What was asked of a list. ``states``: the attributes of a row that ``state`` is compared with."""
+    """What was asked of a list. ``states``: the attributes of a row that ``state`` is compared with.
+
+    ``latest``: the rows come in the order of time, and ``limit`` keeps the last ones.
+    """
 
     sort_by: str = ""
     no_headers: bool = False
@@ -69,6 +72,7 @@ class Listing(NamedTuple):
     state: str = ""
     label: Sequence[str] = ()
     states: Sequence[str] = ("state",)
+    latest: bool = False
 
     @property
     def selects(self) -> bool:
@@ -102,17 +106,17 @@ def listed(
     function: Callable[..., None],
     *filters: str,
     states: Sequence[str] = ("state",),
-    own_limit: bool = False,
+    own_limit: int = 0,
     watch: bool = True,
+    latest: bool = False,
 ) -> Callable[..., None]:
     """``function`` with the options of a list, for Typer to read. Its own option of a name wins.
 
     ``filters``: of FILTERS. ``states``: attributes of a row that --state selects by. ``own_limit``: its
-    parameter ``limit`` is a number of rows.
+    parameter ``limit`` is a number of rows, and may be this large. ``latest``: see Listing.
     """
     own = inspect.signature(function).parameters
-    hints = get_type_hints(function, include_extras=True)
-    offered: dict[str, tuple[Any, Any]] = {
+    offered = {
         **{name: FILTERS[name] for name in filters},
         "sort_by": (SortBy, ""),
         "limit": (Limit, None),
@@ -128,16 +132,62 @@ def listed(
         if own_limit:
             asked["limit"] = given["limit"]
         if asked["jq"]:
-            given["output"] = Format.JSON
+            given[_format_of(given)] = _json_of(given)
         listing = Listing(
-            **{name: value for name, value in asked.items() if value is not None}, states=states
+            **{name: value for name, value in asked.items() if value is not None},
+            states=states,
+            latest=latest,
         )
+        if own_limit and listing.selects:
+            given["limit"] = own_limit
         with _listing(listing):
-            if every is None or given["ctx"].invoked_subcommand is not None:
+            if every is None or _is_for_a_subcommand(given):
                 function(**given)
+            elif given.get("source") is not None:
+                raise UsageError(
+                    "--watch needs a live service and --from reads a file: give only one"
+                )
             else:
                 watching.repeat(lambda: function(**given), every)
 
+    return _offering(wrapper, function, added)
+
+
+def answered(function: Callable[..., None]) -> Callable[..., None]:
+    """``function`` with ``--jq``: for commands whose answer is one thing and not a list of many."""
+
+    def wrapper(*, jq: str, **given: Any) -> None:
+        if jq:
+            given[_format_of(given)] = _json_of(given)
+        with _listing(Listing(jq=jq)):
+            function(**given)
+
+    return _offering(wrapper, function, {"jq": (Jq, "")})
+
+
+def _is_for_a_subcommand(given: Mapping[str, Any]) -> bool:
+    ctx = given.get("ctx")
+    return ctx is not None and ctx.invoked_subcommand is not None
+
+
+def _format_of(given: Mapping[str, Any]) -> str:
+    """The name of the parameter for -o."""
+    return "output" if "output" in given else "form"
+
+
+def _json_of(given: Mapping[str, Any]) -> Any:
+    """JSON, as the command's own type of format names it."""
+    return type(given[_format_of(given)])(Format.JSON.value)
+
+
+def _offering(
+    wrapper: Callable[..., None],
+    function: Callable[..., None],
+    added: Mapping[str, tuple[Any, Any]],
+) -> Callable[..., None]:
+    """``wrapper`` with the signature of ``function`` and the added options."""
+    own = inspect.signature(function).parameters
+    hints = get_type_hints(function, include_extras=True)
     parameters = [each.replace(annotation=hints[name]) for name, each in own.items()]
     parameters += [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
@@ -158,7 +208,14 @@ def chosen(table: Table[Row], rows: Sequence[Row]) -> list[int]:
     numbers = [number for number, row in enumerate(rows) if _matches(row, asked)]
     if asked.sort_by:
         numbers = _sorted(table, rows, numbers, asked.sort_by)
+    elif asked.latest and asked.limit is not None:
+        return numbers[-asked.limit :]
     return numbers[: asked.limit]
+
+
+def selected(table: Table[Row], rows: Sequence[Row]) -> list[Row]:
+    """The rows to show, in order, for a list that is not printed as a table. Raises as ``chosen`` does."""
+    return [rows[number] for number in chosen(table, rows)]
 
 
 def narrowed(raw: bytes, numbers: Sequence[int], total: int) -> bytes:

@@ -44,7 +44,7 @@ def show(
         raw = listing.narrowed(raw, chosen, len(rows))
         rows, total = [rows[number] for number in chosen], None
     if output is Format.JSON:
-        emit("\n".join(jq.results(asked.jq, raw)) if asked.jq else printable_json(raw))
+        emit_json(raw)
     elif output is Format.NAME:
         emit("\n".join(printable(table.identity(row)) for row in rows))
     elif output is Format.CSV:
@@ -53,6 +53,20 @@ def show(
         shown = [*rows, total] if total is not None else rows
         wide = output is Format.WIDE
         draw(table, shown, wide=wide, header=not asked.no_headers, paged=True)
+
+
+def emit_json(raw: bytes) -> None:
+    """Print an answer's JSON on stdout, or what ``--jq`` makes of it."""
+    expression = listing.current().jq
+    emit("\n".join(jq.results(expression, raw)) if expression else printable_json(raw))
+
+
+def draw_list(
+    table: Table[Row], rows: Sequence[Row], *, wide: bool = False, header: bool = True
+) -> None:
+    """Print one of several tables of an answer, with the rows that ``listing`` chooses."""
+    header = header and not listing.current().no_headers
+    draw(table, listing.selected(table, rows), wide=wide, header=header)
 
 
 def draw(

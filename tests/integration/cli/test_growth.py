@@ -223,7 +223,7 @@ class TestWithARealPrometheus:
         left = growth(*at(6))
         assert "the memory limit is not known" in left.err
         assert json.loads(growth(*at(6), "-o", "json").out)["worst"] is None
-        limited = json.loads(growth(*at(6), "--limit", "2GB", "-o", "json").out)
+        limited = json.loads(growth(*at(6), "--memory-limit", "2GB", "-o", "json").out)
         assert limited["worst"]["time_to_limit_s"] > 0
 
     def test_a_target_that_is_no_longer_scraped_is_reported(self, growth: Call) -> None:
