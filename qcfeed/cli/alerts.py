@@ -2,56 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import typer
 
-from qcfeed.cli import prometheus, target
+from qcfeed.cli import prometheus, saved_files, target
+from qcfeed.cli.bundle import ALERTS
 from qcfeed.cli.context import Format, Output, examples, new_app, options, say
-from qcfeed.cli.flags import with_flags
+from qcfeed.cli.saved_files import From
 from qcfeed.cli.ui import formats, render
 from qcfeed.cli.ui.listing import listed
 from qcfeed.cli.ui.table import Column, Line, Table
-from qcfeed.config import PrometheusConfig
 from qcfeed.errors import ExitStatus
-from qcfeed.metrics.growth_answer import stamp
-
-if TYPE_CHECKING:
-    from qcfeed.metrics.alerts import Alert as ActiveAlert
+from qcfeed.model.alerts import AlertRow, Alerts
 
 FIRING = "firing"
 
 app = new_app()
-
-
-class AlertRow(msgspec.Struct, kw_only=True):
-    """One alert; ``current_value`` is the value of its expression, null if that is not a number."""
-
-    name: str
-    state: str
-    severity: str
-    since: str
-    active_s: float
-    current_value: float
-    summary: str
-    runbook: str
-    first: str
-    labels: dict[str, str]
-
-
-class Alerts(msgspec.Struct, kw_only=True, tag_field="schema", tag="qcfeed.alerts/2"):
-    """The active alerts: firing first, then by age. ``rules``: the number of alert rules loaded."""
-
-    at: str
-    source: str
-    firing: int
-    pending: int
-    rules: int
-    alerts: list[AlertRow]
-    missing: list[str]
 
 
 def _colour(alert: AlertRow) -> str:
@@ -59,7 +29,7 @@ def _colour(alert: AlertRow) -> str:
 
 
 def _value(value: float) -> str:
-    return formats.NOTHING if math.isnan(value) else f"{value:,.4g}"
+    return f"{value:,.4g}"
 
 
 TABLE: Table[AlertRow] = Table(
@@ -79,16 +49,18 @@ TABLE: Table[AlertRow] = Table(
 )
 
 
-def alerts(ctx: typer.Context, output: Output = Format.TABLE, **flags: Any) -> None:
+def alerts(
+    ctx: typer.Context, source: From = None, output: Output = Format.TABLE, **flags: Any
+) -> None:
     """List firing and pending alerts, and what to do about each.
 
     For each alert: its severity, since when it is active, the current value of its expression, its
     runbook, and the first command to type. Needs a Prometheus: --prometheus, $QCFEED_PROMETHEUS,
-    or `prometheus` in the configuration file.
+    or `prometheus` in the configuration file; or a bundle that was written with one.
 
     Exit status: 1 if an alert is firing, 0 if not; 3 if Prometheus does not answer.
     """
-    found = _query(prometheus.resolve(ctx, flags).config, options(ctx).timeout)
+    found = _saved(source, flags) if source else _query(ctx, flags)
     if found.alerts or output not in (Format.TABLE, Format.WIDE):
         render.show(output, TABLE, found.alerts, raw=msgspec.json.encode(found))
     if output is Format.TABLE:
@@ -98,55 +70,31 @@ def alerts(ctx: typer.Context, output: Output = Format.TABLE, **flags: Any) -> N
     for missing in found.missing:
         say(f"note: {missing}")
     if not found.alerts:
-        say(f"none of {formats.plural(found.rules, 'alert')} is firing or pending")
+        state = "is" if source is None else "was"
+        say(f"none of {formats.plural(found.rules, 'alert')} {state} firing or pending")
     if found.firing:
         raise typer.Exit(ExitStatus.FINDINGS)
 
 
-def _query(settings: PrometheusConfig, timeout: float) -> Alerts:
+def _saved(source: Path, flags: dict[str, Any]) -> Alerts:
+    prometheus.refuse_with_file(flags)
+    return saved_files.read(source, ALERTS, Alerts)[0]
+
+
+def _query(ctx: typer.Context, flags: dict[str, Any]) -> Alerts:
     # Imported here: it takes 100 ms, which other commands need not pay.
-    from qcfeed.metrics import alerts as prometheus_alerts
+    from qcfeed.metrics.alerts_answer import answer
     from qcfeed.metrics.prometheus import Prometheus
 
-    server = Prometheus(settings, timeout=timeout)
-    active, rules = prometheus_alerts.active(server), prometheus_alerts.rules(server)
-    now = server.now()
-    rows = [_row(each, now) for each in active]
-    missing = [f"Prometheus warns: {warning}" for warning in server.warnings]
-    if not rules:
-        missing.append(f"{server.url} has no alert rules loaded, so no alert can fire")
-    firing = sum(row.state == FIRING for row in rows)
-    return Alerts(
-        at=stamp(now),
-        source=server.url,
-        firing=firing,
-        pending=len(rows) - firing,
-        rules=len(rules),
-        alerts=rows,
-        missing=missing,
-    )
-
-
-def _row(alert: ActiveAlert, now: float) -> AlertRow:
-    return AlertRow(
-        name=alert.name,
-        state=alert.state,
-        severity=alert.severity,
-        since=stamp(alert.since),
-        active_s=max(0.0, now - alert.since),
-        current_value=alert.value,
-        summary=alert.summary,
-        runbook=alert.runbook,
-        first=alert.first,
-        labels=dict(alert.labels),
-    )
+    settings = prometheus.resolve(ctx, flags).config
+    return answer(Prometheus(settings, timeout=options(ctx).timeout))
 
 
 def _advice(rows: Sequence[AlertRow]) -> Iterator[list[Line]]:
     """For each alert name, once: its summary, the first command to type, and its runbook."""
     for name, alert in {row.name: row for row in rows}.items():
         heading = f"{name}: {alert.summary}" if alert.summary else name
-        first = target.addressed(alert.first) if alert.first else ""
+        first = " or ".join(target.addressable([alert.first])) if alert.first else ""
         advice = (("first", first), ("runbook", alert.runbook))
         yield [
             Line(formats.printable(heading), colour=_colour(alert)),
@@ -159,5 +107,6 @@ app.command(
         "qcfeed alerts --prometheus http://prometheus:9090",
         "qcfeed alerts -o json | jq -r '.alerts[].first'",
         "qcfeed alerts --state firing --watch 15    # with QCFEED_PROMETHEUS set",
+        "qcfeed alerts --from night.tar.gz    # a bundle of `qcfeed report --bundle`",
     )
-)(listed(with_flags(alerts, prometheus.declared()), "state", "label", states=("state", "severity")))
+)(listed(prometheus.with_flags(alerts), "state", "label", states=("state", "severity")))

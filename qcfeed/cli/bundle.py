@@ -36,6 +36,10 @@ _CHUNK = 2**20
 MANIFEST = "manifest.json"
 DIAGNOSIS = "/v1/diagnosis"
 """Not a route: the command line makes the diagnosis. It is saved as if it were an answer."""
+ALERTS = "/v1/alerts"
+PROMETHEUS_HISTORY = "/v1/prometheus/history"
+OF_PROMETHEUS = (ALERTS, PROMETHEUS_HISTORY)
+"""Not routes either: what Prometheus said, if it was asked."""
 _ANSWERS = "answers/"
 
 
@@ -74,6 +78,11 @@ class Recorder:
             self.answers.setdefault(f"{name}.first.json", last)
         self.answers[f"{name}.json"] = raw
         return self._control.decode(raw, answer_type)
+
+    def keep(self, path: str, answer: Answer) -> None:
+        """Keep an answer that is not the service's, as if it had been requested at ``path``."""
+        raw = redact.answer(msgspec.json.encode(answer), self._secrets)
+        self.answers[f"{stem(path)}.json"] = printable_json(raw).encode()
 
 
 class Bundle:

@@ -86,7 +86,7 @@ def show(
 ) -> None:
     """Show every option and its value, without starting anything.
 
-    Accepts the flags of `qcfeed serve` and those for Prometheus, to show their effect. Precedence,
+    Accepts the flags of `qcfeed serve --help` and `qcfeed explain prometheus`, to show their effect. Precedence,
     lowest first: default, file, environment, context, flag. Secrets are not shown.
 
     Exit status: 0; 2 if the configuration is invalid.
@@ -115,7 +115,7 @@ app.command(
         "qcfeed config show --origin --port 9000 | grep port",
         "qcfeed config show -o json | jq -r '.options[] | select(.origin != \"default\").name'",
     )
-)(listed(with_flags(show, config.all_options())))
+)(listed(with_flags(show, config.all_options(), hidden=config.all_options())))
 
 
 @app.command(

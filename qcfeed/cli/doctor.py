@@ -10,7 +10,6 @@ import typer
 
 from qcfeed.cli import config_file, prometheus, target
 from qcfeed.cli.context import Format, Output, examples, new_app, options, say
-from qcfeed.cli.flags import with_flags
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.listing import listed
 from qcfeed.cli.ui.render import show
@@ -128,4 +127,4 @@ app.command(
         "qcfeed --context prod doctor --prometheus http://127.0.0.1:9090",
         "qcfeed doctor -o json | jq '.checks[] | select(.outcome == \"failed\")'",
     )
-)(listed(with_flags(doctor, prometheus.declared()), "state", states=("outcome",)))
+)(listed(prometheus.with_flags(doctor), "state", states=("outcome",)))

@@ -16,8 +16,10 @@ import typer
 from qcfeed import model, runbook_pages, shipped
 from qcfeed.cli import runbook
 from qcfeed.cli.context import Format, Output, examples, new_app
+from qcfeed.cli.flags import described
 from qcfeed.cli.ui.figures import Figure, show_figures
 from qcfeed.cli.ui.listing import listed
+from qcfeed.config import all_options
 from qcfeed.diagnose.runbooks import PAGES, page_of
 from qcfeed.errors import not_found
 from qcfeed.metrics.catalog import metrics
@@ -47,12 +49,13 @@ def explain(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="A finding's rule, an alert, a metric, a field or a term."
+            metavar="NAME",
+            help="A finding's rule, an alert, a metric, an option, a field or a term.",
         ),
     ],
     output: Output = Format.TABLE,
 ) -> None:
-    """Explain a finding, an alert, a metric, a field of the JSON or a term.
+    """Explain a finding, an alert, a metric, an option, a field of the JSON or a term.
 
     Says what it means, how it is told, and what to do. Needs no service.
 
@@ -82,7 +85,8 @@ app.command(
         "qcfeed explain QcfeedOrphanedTasks    # an alert",
         "qcfeed explain never_ending           # the rule of a finding",
         "qcfeed explain lag_bytes              # a field of the JSON",
-        "qcfeed explain linger                 # a term",
+        "qcfeed explain linger                 # a term and an option",
+        "qcfeed explain prometheus             # all options for the connection to Prometheus",
     )
 )(listed(explain, watch=False))
 
@@ -93,6 +97,7 @@ def _explanations(name: str) -> Iterator[Explanation]:
         ("finding", list(_page(page_of(name))) if name in PAGES else []),
         ("metric", list(_metric(name))),
         ("term", [(each.term, each.meaning) for each in _glossary() if each.term == name.lower()]),
+        ("option", list(_options(name))),
         ("field", list(_fields(name))),
     ):
         if entries:
@@ -131,6 +136,18 @@ def _metric(name: str) -> Iterator[tuple[str, str]]:
 
 def _metrics() -> Iterator[Metric]:
     return (each for each in vars(metrics).values() if isinstance(each, Metric))
+
+
+def _options(name: str) -> Iterator[tuple[str, str]]:
+    """The option of this name, and those that begin with it: ``prometheus`` has all for its connection."""
+    key = name.removeprefix("--").replace("-", "_").lower()
+    for option in all_options():
+        if option.name == key or option.name.startswith(f"{key}_"):
+            value = (
+                "" if option.type is bool else f" {option.metavar or option.type.__name__.upper()}"
+            )
+            flag = f"{option.flag} {value}" if value else option.flag
+            yield option.name if option.secret else flag, described(option)
 
 
 def _glossary() -> Iterator[_Term]:
@@ -181,5 +198,6 @@ def _known() -> list[str]:
         *PAGES,
         *(each.name for each in _metrics()),
         *(each.term for each in _glossary()),
+        *(each.name for each in all_options()),
         *sorted(fields),
     ]

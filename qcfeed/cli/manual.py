@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typer._click import Context
 
 from qcfeed import __version__
-from qcfeed.cli import command_tree
+from qcfeed.cli import command_tree, prometheus
+from qcfeed.cli.flags import described
 from qcfeed.cli.main import PROGRAM
 from qcfeed.cli.ui.render import emit
 from qcfeed.errors import ExitStatus
@@ -54,6 +55,9 @@ def manual() -> str:
     for ctx in commands:
         lines += [f".SS {_text(ctx.command_path)}", *_command(ctx)]
     statuses = {str(int(status)): f"{command_tree.MEANINGS[status]}." for status in ExitStatus}
+    access = {each.flag: described(each) for each in prometheus.declared() if not each.secret}
+    lines += [".SH PROMETHEUS", "Every command with --prometheus takes these options."]
+    lines += _definitions(access)
     lines += [".SH EXIT STATUS", *_definitions(statuses)]
     lines += [".SH ENVIRONMENT", *_definitions(_ENVIRONMENT)]
     lines += [".SH FILES", *_definitions(_FILES)]

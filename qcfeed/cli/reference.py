@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qcfeed.cli import command_tree
+from qcfeed.cli import command_tree, prometheus
+from qcfeed.cli.flags import described
 from qcfeed.cli.ui.render import emit
 from qcfeed.errors import ExitStatus
 
@@ -37,7 +38,22 @@ def reference() -> str:
         f"| {int(status)} | {command_tree.MEANINGS[status]} |\n" for status in ExitStatus
     )
     parts = [f"\n## {title}\n\n```text\n{text}\n```\n" for title, text in pages()]
-    return _HEAD + statuses + "".join(parts)
+    return _HEAD + statuses + _prometheus() + "".join(parts)
+
+
+def _prometheus() -> str:
+    """The options of every command that takes --prometheus, once."""
+    rows = [
+        (f"`{each.name}`" if each.secret else f"`{each.flag}`", described(each))
+        for each in prometheus.declared()
+    ]
+    return (
+        "\n## Options for Prometheus\n\n"
+        "Every command with `--prometheus` takes them, as a flag, an environment variable or a key of the\n"
+        "configuration file; secrets have no flag. `qcfeed explain prometheus` shows this list.\n\n"
+        "| option | meaning |\n|---|---|\n"
+        + "".join(f"| {name} | {text} |\n" for name, text in rows)
+    )
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from qcfeed.cli.bundle import DIAGNOSIS, Manifest, Recorder, pack, stem
 from qcfeed.cli.context import client, examples, new_app, options, say
 from qcfeed.cli.diagnose import outside
 from qcfeed.cli.diagnose.gather import gather
-from qcfeed.cli.flags import with_flags
 from qcfeed.cli.ui import durations, formats, render
 from qcfeed.control import redact, routes
 from qcfeed.diagnose.evidence import Evidence
@@ -99,7 +98,8 @@ def report(
     secrets = redact.values(os.environ, filter(None, prometheus_secrets))
     recorder = Recorder(client(ctx), secrets)
     evidence = gather(recorder, window or WINDOW, called=target.program())
-    material = _material(recorder, outside.add(settings, evidence, timeout=given.timeout))
+    told = outside.add(settings, evidence, timeout=given.timeout, keep=recorder.keep)
+    material = _material(recorder, told)
     texts = _texts(material, secrets)
     text = texts[destination.suffix]
     if destination.file is not None:
@@ -120,7 +120,7 @@ app.command(
         "qcfeed report -o html > night.html",
         "qcfeed diagnose --from night.tar.gz  # on another machine, later",
     )
-)(with_flags(report, prometheus.declared()))
+)(prometheus.with_flags(report))
 
 
 class _Destination(NamedTuple):
@@ -144,7 +144,7 @@ def _destination(form: str, file: Path | None, bundle: Path | None) -> _Destinat
             hint="`qcfeed report -o markdown` or `-o html` prints the report, --file FILE.md or"
             " FILE.html writes it; --bundle writes the .tar.gz",
         )
-    return _Destination(file, suffix, bool(form) or (file is None and bundle is None))
+    return _Destination(file, suffix, file is None and (bool(form) or bundle is None))
 
 
 def _material(recorder: Recorder, evidence: Evidence) -> Material:

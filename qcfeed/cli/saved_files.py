@@ -129,7 +129,8 @@ def _announce(path: Path, answer: Answer, readers: Iterable[str], note: str = ""
     """Say, once for each file, as of when it is and of which process."""
     if target.current().source != path:
         at = answer.taken_at.replace("T", " ").partition(".")[0].removesuffix("Z")
-        who = f"{answer.instance} (pid {answer.pid})"
+        of_service = f"{answer.instance} (pid {answer.pid})"
+        who = of_service if answer.pid else getattr(answer, "source", of_service)
         say(f"as of {at or 'an unknown time'} UTC: {who}, read from {path}{note}")
     target.read_from(path, readers)
 
@@ -163,8 +164,9 @@ def _answer_of_bundle(
         )
     raw = opened.answer(needed)
     if raw is None:
+        asked = "Prometheus was not asked, or" if route in bundle.OF_PROMETHEUS else "the service"
         raise NotFoundError(
-            f"{path} does not contain {needed}: the service did not answer that request"
+            f"{path} does not contain {needed}: {asked} did not answer that request"
         )
     if (found := _schema(path, raw)) != needed:
         raise _other_version(path, found, needed)

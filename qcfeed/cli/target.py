@@ -27,7 +27,7 @@ _WITH_VALUE = _NAMING | {"--config", "--timeout"}
 """Global options that a value follows."""
 READERS = frozenset(
     ("status", "diagnose", "orphans", "feeds", "subscribers", "stacks", "growth", "tasks",
-     "logs", "audit")
+     "logs", "audit", "alerts")
 )  # fmt: skip
 """Commands that take --from."""
 _LIVE = re.compile(
@@ -105,11 +105,14 @@ def addressed(command: str) -> str | None:
     if words[0] in _LOCAL:
         config = () if words[0] != "config" or "--config" in options else target.config
         return " ".join((PROGRAM, *config, *options, *words))
+    if "--from" in words:
+        return command
     if target.source is not None:
         return _on_file(target.source, words) if _reads(target.readers, words) else None
     if _NAMING & set(options):
         return command
-    return " ".join((PROGRAM, *target.config, *target.words, *options, *words))
+    config = () if "--config" in options else target.config
+    return " ".join((PROGRAM, *config, *target.words, *options, *words))
 
 
 def addressable(commands: Iterable[str]) -> list[str]:

@@ -59,8 +59,13 @@ def test_prometheus_adds_history_and_its_alerts_are_symptoms(home: Path, tmp_pat
         until_firing(server)
         diagnosis = diagnose(home, server.url)
         made = qcfeed(
-            home, "--instance", "faulty", "report", "--window", "300ms", "--prometheus", server.url
-        )
+            home, "--instance", "faulty", "report", "--window", "300ms", "--prometheus", server.url,
+            "--bundle", f"{tmp_path}/night.tar.gz", "-o", "markdown",
+        )  # fmt: skip
+    alerts, growth = (
+        qcfeed(tmp_path, command, "--from", f"{tmp_path}/night.tar.gz", "-o", "json")
+        for command in ("alerts", "growth")
+    )
     (worst,) = of_the_program(
         diagnosis["findings"]
     )  # what fires for another service is not diagnosis
@@ -71,6 +76,14 @@ def test_prometheus_adds_history_and_its_alerts_are_symptoms(home: Path, tmp_pat
     assert made.returncode == ExitStatus.OK, made.stderr
     assert "Source: Prometheus." in made.stdout
     assert "| QcfeedMemoryRunsOut | firing |" in made.stdout
+    assert alerts.returncode == ExitStatus.FINDINGS, alerts.stderr
+    assert "as of " in alerts.stderr
+    assert {each["name"] for each in json.loads(alerts.stdout)["alerts"]} == {
+        "QcfeedMemoryRunsOut",
+        "OfAnother",
+    }
+    kept = json.loads(growth.stdout)
+    assert (kept["source"], len(kept["timeline"]) > 100) == ("prometheus", True)
 
 
 UP = 'up{job="qcfeed",instance="market-data-prod-1:8006"}'

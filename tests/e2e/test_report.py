@@ -145,6 +145,48 @@ def test_a_bundle_is_read_on_another_machine(home: Path, tmp_path: Path, command
     assert OFFLINE[command] in completed.stdout
 
 
+ACTS = re.compile(
+    r"--reap|--watch|--window|drill stop|\b(?:feeds|tasks|subscribers) (?:cancel|kick|verify|diff)\b"
+)
+
+
+@pytest.mark.parametrize(
+    "command", [*OFFLINE, "subscribers", "growth", "logs", "audit", "tasks ended"]
+)
+def test_what_a_file_says_is_of_its_time_and_suggests_no_action(
+    home: Path, tmp_path: Path, command: str
+) -> None:
+    file = f"{home}/night.tar.gz"
+    completed = qcfeed(tmp_path, *command.split(), "--from", file)
+    assert completed.returncode in (ExitStatus.OK, ExitStatus.FINDINGS), completed.stderr
+    first, *_ = completed.stderr.splitlines()
+    assert re.fullmatch(rf"as of [-\d]+ [:\d]+ UTC: .+, read from {re.escape(file)}", first)
+    told = completed.stdout + completed.stderr
+    assert not re.search(r"\d\w* ago\b", told)
+    suggested = [
+        *re.findall(r"`(qcfeed [^`]+)`", told),
+        *re.findall(r"(?m)^ *(?:next|first|then):? +(qcfeed .+)$", told),
+    ]
+    assert [each for each in suggested if ACTS.search(each)] == []
+    for each in suggested:
+        assert each.count(f"--from {file}") == (0 if "runbook" in each else 1), each
+
+
+def test_every_list_of_a_file_has_the_rows_that_were_asked_for(home: Path, tmp_path: Path) -> None:
+    for command in ("tasks", "tasks --by-location", "orphans", "audit", "logs", "tasks ended"):
+        args = (*command.split(), "--from", f"{home}/night.tar.gz", "--limit", "2", "--no-headers")
+        rows = qcfeed(tmp_path, *args).stdout.splitlines()
+        assert len(rows) == 2, (command, rows)
+    sort = ("--sort-by", "-serial", "-o", "name", "--from", f"{home}/night.tar.gz", "--limit")
+    assert (
+        qcfeed(tmp_path, "tasks", *sort, "2").stdout.split()
+        == qcfeed(tmp_path, "tasks", *sort, "9").stdout.split()[:2]
+    )
+    last = ("--from", f"{home}/night.tar.gz", "-o", "csv", "--no-headers")
+    whole = qcfeed(tmp_path, "audit", *last).stdout.splitlines()
+    assert qcfeed(tmp_path, "audit", *last, "--limit", "2").stdout.splitlines() == whole[-2:]
+
+
 def test_a_bundle_lists_its_content(home: Path) -> None:
     bundle = home / "night.tar.gz"
     held = members(bundle)

@@ -69,7 +69,7 @@ def _json(value: Any) -> str:
 
 def _entry(ctx: Context) -> tuple[str, dict[str, Any]]:
     command, path = ctx.command, ctx.command_path.removeprefix(PROGRAM).strip()
-    params = [param for param in command.get_params(ctx) if not getattr(param, "hidden", False)]
+    params = command.get_params(ctx)  # also those that are documented elsewhere
     options = (param for param in params if isinstance(param, TyperOption))
     return path, {
         "help": _sentence(command.help or command.short_help),

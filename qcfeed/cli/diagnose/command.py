@@ -13,7 +13,6 @@ from qcfeed.cli.bundle import DIAGNOSIS
 from qcfeed.cli.context import Format, Output, client, examples, new_app, options, say
 from qcfeed.cli.diagnose import outside, screen
 from qcfeed.cli.diagnose.gather import gather
-from qcfeed.cli.flags import with_flags
 from qcfeed.cli.ui import durations, formats, render, watching
 from qcfeed.cli.ui.listing import answered
 from qcfeed.cli.ui.table import Column, Line, Table
@@ -97,7 +96,7 @@ app.command(
         "qcfeed diagnose -o json | jq '.findings[0] | .location, .next[0]'",
         "qcfeed --instance billing diagnose   # a program that uses qcfeed.attach()",
     )
-)(answered(with_flags(diagnose, prometheus.declared())))
+)(answered(prometheus.with_flags(diagnose)))
 
 
 def _diagnose(ctx: typer.Context, flags: dict[str, Any], window: float) -> Diagnosis:

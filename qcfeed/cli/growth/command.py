@@ -12,7 +12,6 @@ import typer
 
 from qcfeed.cli import output_files, prometheus
 from qcfeed.cli.context import Format, Output, examples, new_app, say
-from qcfeed.cli.flags import with_flags
 from qcfeed.cli.growth import plots, views
 from qcfeed.cli.growth.source import timeline
 from qcfeed.cli.saved_files import From
@@ -159,4 +158,4 @@ app.command(
         "qcfeed growth --from night.tar.gz    # a bundle of `qcfeed report --bundle`",
         "qcfeed growth -o json | jq .worst.time_to_limit_s",
     )
-)(listed(with_flags(growth, prometheus.declared())))
+)(listed(prometheus.with_flags(growth)))

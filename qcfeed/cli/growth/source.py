@@ -8,9 +8,10 @@ from pathlib import Path
 
 import typer
 
+from qcfeed.cli.bundle import PROMETHEUS_HISTORY
 from qcfeed.cli.context import ask, options
-from qcfeed.cli.prometheus import FLAG
-from qcfeed.cli.saved_files import read
+from qcfeed.cli.prometheus import FLAG, not_with_file
+from qcfeed.cli.saved_files import read, schema_of
 from qcfeed.config import PrometheusConfig
 from qcfeed.config.loading import Loaded
 from qcfeed.control.routes import HISTORY
@@ -19,8 +20,10 @@ from qcfeed.formats import age
 from qcfeed.metrics.claims import Claim
 from qcfeed.metrics.growth import Point
 from qcfeed.metrics.growth_answer import point, stamp, unix
+from qcfeed.metrics.saved_timeline import restored
 from qcfeed.metrics.timeline import Timeline, caveats
 from qcfeed.model.history import History
+from qcfeed.model.prometheus_history import PrometheusHistory
 
 HOUR = 3_600.0
 _FROM_FILE = "the service's own history, at most one hour"
@@ -44,9 +47,8 @@ def timeline(
     """
     if source is not None:
         if settings.origins["prometheus"] == FLAG:
-            raise UsageError("--from reads a file, not Prometheus", hint="omit --prometheus")
-        history, _ = read(source, HISTORY, History)
-        return _of_history(history, at, since, _FROM_FILE), ()
+            raise not_with_file()
+        return _from_file(source, at, since)
     if not settings.config.prometheus:
         try:
             return from_service(ctx, at, since, _NO_PROMETHEUS), ()
@@ -63,6 +65,25 @@ def timeline(
             return from_service(ctx, at, since, reason), ()
         except QcfeedError:
             raise error from None
+
+
+def _from_file(source: Path, at: float | None, since: float) -> tuple[Timeline, Sequence[Claim]]:
+    """What Prometheus said, if the file is a bundle that has it, else the service's own history."""
+    note = _FROM_FILE
+    if not schema_of(source).startswith("qcfeed.history/"):
+        try:
+            kept, _ = read(source, PROMETHEUS_HISTORY, PrometheusHistory)
+        except NotFoundError:
+            pass
+        except UsageError as error:
+            note = f"{error.message}; {_FROM_FILE}"
+        else:
+            samples, claims = restored(kept, at, since)
+            if samples.points:
+                return samples, claims
+            note = f"Prometheus' history in the file has no sample of that time; {_FROM_FILE}"
+    history, _ = read(source, HISTORY, History)
+    return _of_history(history, at, since, note), ()
 
 
 def _from_prometheus(

@@ -12,7 +12,6 @@ from qcfeed.cli import prometheus, target
 from qcfeed.cli.context import ACTION_GRACE, client, examples, new_app, options, say
 from qcfeed.cli.diagnose import outside
 from qcfeed.cli.diagnose.gather import gather
-from qcfeed.cli.flags import with_flags
 from qcfeed.control.client import ControlClient
 from qcfeed.control.routes import REDACTED
 from qcfeed.diagnose.verdict import diagnose
@@ -79,7 +78,7 @@ app.command(
         "qcfeed mcp                           # read-only tools",
         "qcfeed --instance 8006 mcp --allow-actions",
     )
-)(with_flags(mcp, prometheus.declared()))
+)(prometheus.with_flags(mcp))
 
 
 class _Redacting(ControlClient):

@@ -471,7 +471,7 @@ def test_a_user_and_a_password_are_sent(
         (["--at", "25:00"], "is not a time"),
         (["--plot", "growth.pdf"], "neither .png nor .svg"),
         (["--plot", "/nowhere/growth.png"], "No such file or directory"),
-        (["--limit", "much"], "is not a size"),
+        (["--memory-limit", "much"], "is not a size"),
     ],
 )
 def test_impossible_options_are_usage_errors(qcfeed_: Call, args: list[str], says: str) -> None:

@@ -132,3 +132,19 @@ async def test_reap_takes_no_limit_and_then_reaps_nothing(watched, qcfeed_, slee
     assert left.status == 2
     assert "cannot be combined with --limit" in left.err
     assert not any(task.done() for task in tasks)
+
+
+@pytest.mark.parametrize("file", [None, FILE])
+@pytest.mark.parametrize("words", [(), (("--context", "prod"),), (("--socket", "/tmp/a b"),)])
+@pytest.mark.parametrize("config", [None, "/etc/q.toml"])
+def test_a_command_that_is_for_the_target_already_stays_as_it_is(
+    file: Path | None, words: tuple[tuple[str, str], ...], config: str | None
+) -> None:
+    target.name_service(words, config)
+    if file is not None:
+        target.read_from(file, target.READERS)
+    for command in ("qcfeed orphans", "qcfeed tasks -o json | jq .", "qcfeed config check"):
+        once = target.addressed(command)
+        assert once is not None
+        assert target.addressed(once) == once
+        assert target.in_text(f"next: `{once}`") == f"next: `{once}`"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from qcfeed.control.recent_log import LONGEST, RecentLog
+from qcfeed.service.run import start_logging
 
 
 @pytest.fixture
@@ -55,3 +56,16 @@ def test_a_line_that_cannot_be_made_does_no_harm(capsys: pytest.CaptureFixture[s
     handler.handle(logging.LogRecord("x", logging.WARNING, "x.py", 1, "%d", ("no number",), None))
     assert handler.entries() == []
     assert "Logging error" in capsys.readouterr().err
+
+
+def test_the_logging_of_the_service_adds_nothing_to_a_line() -> None:
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    try:
+        recent, _ = start_logging("text")
+        logging.getLogger("qcfeed.x").warning("all is %s", "well")
+    finally:
+        root.handlers[:], root.level = before
+    assert [(each.logger, each.message) for each in recent.entries()] == [
+        ("qcfeed.x", "all is well")
+    ]

@@ -1,0 +1,32 @@
+"""What Prometheus said of a service's history, as a bundle keeps it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from qcfeed.model.answer import Answer
+from qcfeed.model.history import HistoryPoint
+
+
+class AlertClaim(msgspec.Struct, kw_only=True):
+    """A growth rate of memory that an alert claimed while it was firing; ``text`` is how it said so."""
+
+    alert: str
+    text: str
+    memory_bytes_per_hour: float
+
+
+class PrometheusHistory(Answer, kw_only=True, tag="qcfeed.prometheus.history/1"):
+    """Samples, oldest first. ``locations``: (Unix seconds, live tasks) by spawn location.
+
+    ``source``: the server. ``target``: job/instance of the service there. ``missing``: what is not
+    available or may mislead.
+    """
+
+    source: str
+    target: str
+    limit_bytes: int | None
+    points: list[HistoryPoint]
+    locations: dict[str, list[tuple[float, float]]]
+    claims: list[AlertClaim]
+    missing: list[str]
