@@ -37,7 +37,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "status": "Show the state of a service on one screen.",
         "alerts": "List firing and pending alerts, and what to do about each.",
         "runbook": "List the runbooks, show one, or run one step by step.",
-        "explain": "Explain a finding, an alert, a metric, a field",
+        "explain": "Explain a finding, an alert, a metric, an option",
         "report": "Write an incident report, or a bundle of all the evidence",
     },
     "Look closer": {
