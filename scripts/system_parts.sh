@@ -5,7 +5,7 @@ set -u
 cd "$(dirname "$0")/.."
 
 missing=()
-for part in fish groff zsh tmux prometheus prometheus-alertmanager haproxy; do
+for part in fish groff zsh tmux prometheus prometheus-alertmanager haproxy faketime; do
   command -v "$part" >/dev/null || missing+=("$part")
 done
 command -v nginx >/dev/null || missing+=(nginx-light)

@@ -6,7 +6,16 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from qcfeed.cluster.connection import Connection, describe
-from qcfeed.cluster.core.lease import Answer, Create, Entry, Outcome, Request, Stored, Update
+from qcfeed.cluster.core.lease import (
+    Answer,
+    Create,
+    Entry,
+    Outcome,
+    Raise,
+    Request,
+    Stored,
+    Update,
+)
 from qcfeed.errors import UpstreamError
 
 if TYPE_CHECKING:
@@ -57,6 +66,11 @@ class LeaseBucket:
             return Stored(await self._kv.update(key, request.holder.encode(), last=0))
         if isinstance(request, Update):
             return Stored(await self._kv.update(key, request.holder.encode(), last=request.last))
+        if isinstance(request, Raise):
+            # Removes what has a lower sequence number; if nothing is left, the next message gets this one.
+            js = self._connection.client.jetstream()
+            await js.purge_stream(_STREAM, seq=request.above + 1)
+            return Outcome.RAISED
         entry = await self._kv.get(key)
         return Entry((entry.value or b"").decode("utf-8", "replace"), entry.revision or 0)
 

@@ -199,7 +199,9 @@ class Feeder:
 
     async def _open_bucket(self, connection: Connection) -> LeaseBucket:
         # Higher than any revision before, also after the bucket was deleted.
-        first = max(self._highest + 1, self.lease.highest + 1, int(time.time() * 1000))
+        known = max(self._highest, self.lease.highest, self.lease.floor)
+        # Where it knows none, the time is a guess; if gateways have seen more, the lease raises it.
+        first = max(known + 1, time.time_ns() // 1_000)
         bucket = await open_bucket(
             connection,
             ttl=self._config.lease,

@@ -202,18 +202,22 @@ class NatsUpstream(Upstream):
         except (msgspec.DecodeError, msgspec.ValidationError):
             self._counts["invalid"] += 1
             return
-        share = self._owners.hear(heard)
-        if share is None:
-            self._counts["rejected"] += 1
-            return
+        accepted = self._owners.hear(heard)
+        self._counts["rejected"] += not accepted
         if reply and (connection := self._connection) is not None:
-            self._answer(connection, reply, share)
+            share = Share(heard.number, heard.count)
+            # Also to an owner that is rejected: it learns from `share_epoch` why.
+            wanted = [s for s in self._orders if share.owns(s)] if accepted else []
+            self._answer(connection, reply, share, wanted)
 
-    def _answer(self, connection: Connection, reply: str, share: Share) -> None:
+    def _answer(
+        self, connection: Connection, reply: str, share: Share, symbols: list[Symbol]
+    ) -> None:
         wanted = control.Wanted(
             gateway=self.gateway,
-            symbols=[symbol for symbol in self._orders if share.owns(symbol)],
+            symbols=list(symbols),
             highest_epoch=self._owners.epochs.highest,
+            share_epoch=self._owners.epochs.of(share),
         )
 
         async def send() -> None:

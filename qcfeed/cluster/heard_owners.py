@@ -31,19 +31,19 @@ class HeardOwners:
         self._announced.clear()
         self._listens_since = time.monotonic()
 
-    def hear(self, heard: Announcement) -> Share | None:
-        """Note an announcement; its share, or None if it is of a former owner."""
+    def hear(self, heard: Announcement) -> bool:
+        """Note an announcement; False if its epoch is lower than one already known."""
         share = Share(heard.number, heard.count)
         known = self._announced.get(share)
         if heard.epoch < max(self.epochs.of(share), known[0].epoch if known else 0):
-            return None
+            return False
         if known is None or heard.epoch > known[0].epoch:
             log.info("share %s: %s is the owner, epoch %d", share, heard.owner, heard.epoch)
         self._announced[share] = (heard, time.monotonic())
         self.epochs.raise_to(share, heard.epoch)
         self._heard.set()  # wakes those that wait now
         self._heard.clear()
-        return share
+        return True
 
     async def wait(self, timeout: float) -> None:
         """Wait for the next announcement, at most ``timeout`` seconds."""

@@ -141,8 +141,26 @@ class Ownership:
         except (msgspec.DecodeError, msgspec.ValidationError, InvalidSymbolError) as error:
             log.warning("dropped an invalid answer of a gateway: %s", error)
             return
-        self.highest = max(self.highest, wanted.highest_epoch)
+        self._hear_epochs(wanted)
         self.interest.listed(wanted.gateway, [s for s in chosen if self._share.owns(s)])
+
+    def _hear_epochs(self, wanted: control.Wanted) -> None:
+        """Note the epochs that a gateway has seen: no later one may be below them."""
+        if max(wanted.highest_epoch, wanted.share_epoch) > control.HIGHEST_BELIEVED:
+            log.warning(
+                "gateway %s claims to have seen an epoch that no feeder has given; restart that gateway",
+                wanted.gateway,
+            )
+            return
+        self.highest = max(self.highest, wanted.highest_epoch)
+        if wanted.share_epoch > max(self.epoch, self._lease.floor):
+            log.warning(
+                "gateway %s has seen epoch %d, which is above this owner's, %d",
+                wanted.gateway,
+                wanted.share_epoch,
+                self.epoch,
+            )
+        self._lease.raise_floor(wanted.share_epoch)
 
     def _on_probed(self, subject: str, _: str, __: bytes, no_responders: bool) -> None:
         symbol = symbol_of(subject, f"{self._probes}.")

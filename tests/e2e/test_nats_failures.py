@@ -6,6 +6,7 @@ After every fault: no quote older than one already seen, no task left, every led
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import time
 import urllib.request
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from qcfeed.metrics.catalog.metrics import OF_FEEDERS, OF_GATEWAYS
+from tests.support.fake_clock import clock_off_by, needs_faketime
 from tests.support.nats_cluster import Process, end_well, feeder, find_owner, gateway, watching
 from tests.support.nats_server import NatsServer, nats_server, needs_nats
 from tests.support.patience import PATIENCE
@@ -64,6 +66,16 @@ def exposed(process: Process) -> set[str]:
         text = answer.read().decode()
     found = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
     return found & {each.name for each in (*OF_FEEDERS, *OF_GATEWAYS)}
+
+
+async def delete_bucket(url: str) -> None:
+    import nats
+    from nats.js.errors import NotFoundError
+
+    client = await nats.connect(url)
+    with contextlib.suppress(NotFoundError):  # another test has deleted it
+        await client.jetstream().delete_key_value("qcfeed-leases")
+    await client.close()
 
 
 def test_quotes_flow_and_a_killed_owner_is_replaced_within_its_lease_and_2_s(
@@ -133,19 +145,37 @@ def test_the_broker_goes_and_comes_back(cluster: Setup) -> None:
 
 
 def test_a_deleted_bucket_is_created_again_with_higher_epochs(cluster: Setup) -> None:
-    async def delete() -> None:
-        import nats
-
-        client = await nats.connect(cluster.nats.url)
-        await client.jetstream().delete_key_value("qcfeed-leases")
-        await client.close()
-
     with watching(cluster.gateways[0]) as watcher:
         watcher.quote()
         first = watcher.last[0]
-        asyncio.run(delete())
+        asyncio.run(delete_bucket(cluster.nats.url))
         assert watcher.quote(above=first)[0] > first
     end_well(*cluster.feeders)
+
+
+@needs_faketime
+def test_a_feeder_whose_clock_is_an_hour_behind_creates_the_bucket_again_with_higher_epochs(
+    running: Setup, tmp_path: Path
+) -> None:
+    """It has seen no epoch, and the time that it would begin with is lower: the gateways tell it."""
+    g1, g2 = running.gateways
+    asyncio.run(delete_bucket(running.nats.url))
+    with (
+        feeder(tmp_path, "f1", running.nats.url, *SHORT, **clock_off_by(3_600)) as f1,
+        watching(g1) as watcher,
+        watching(g2, "BRK.B") as other,
+    ):
+        other.quote()
+        first = watcher.quote()[0]
+        assert first > (time.time() + 3_000) * 1e6
+        f1.kill()
+        asyncio.run(delete_bucket(running.nats.url))
+        with feeder(tmp_path, "f2", running.nats.url, *SHORT) as f2:
+            assert watcher.quote(above=first)[0] > first
+            assert other.quote(above=first)[0] > first
+            assert find_owner(f2).cluster["lease_epoch"] == watcher.last[0]
+            assert "which is above this owner's" in f2.hear("has seen epoch")
+            end_well(f2)
 
 
 def test_feeders_that_cannot_renew_stop_publishing(cluster: Setup) -> None:

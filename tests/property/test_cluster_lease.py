@@ -1,8 +1,9 @@
-"""Several feeders, one key, one gateway: at no moment two owners, and epochs that only rise at the gateway.
+"""Several feeders, one key, two gateways: at no moment two owners, and epochs that only rise at a gateway.
 
-The model has true time. Each feeder's clock has its own offset, and its rate is wrong by up to 3 %.
-Requests and answers are lost or late, feeders are paused at any point, also between asking whether they
-hold the lease and publishing, and the bucket is deleted.
+The model has true time. Each feeder's clock has its own offset, an hour in both directions, and its rate is
+wrong by up to 3 %. Requests and answers are lost or late, feeders are paused at any point, also between asking
+whether they hold the lease and publishing, and the bucket is deleted and created again by any of them, with
+first revisions by its own clock. At the end, once nothing fails any more, quotes reach both gateways.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from qcfeed.cluster.core.lease import (
     Entry,
     Lease,
     Outcome,
+    Raise,
     Read,
     Request,
     Stored,
@@ -53,6 +55,11 @@ class Store:
             if self.value is None:
                 return Outcome.ABSENT
             return Entry(self.value, self.key_revision)
+        if isinstance(request, Raise):
+            if self.key_revision <= request.above:
+                self.value = None
+            self.revision = max(self.revision, request.above)
+            return Outcome.RAISED
         last = request.last if isinstance(request, Update) else 0
         if last != (self.key_revision if self.value is not None else 0):
             return Outcome.CONFLICT
@@ -60,8 +67,8 @@ class Store:
         self.key_revision, self.value, self.expires = self.revision, request.holder, now + TTL
         return Stored(self.revision)
 
-    def create_again(self, highest: int) -> None:
-        self.exists, self.value, self.revision = True, None, highest
+    def create_again(self, first: int) -> None:
+        self.exists, self.value, self.revision = True, None, first - 1
 
 
 @dataclass
@@ -75,6 +82,30 @@ class Feeder:
     def clock(self, true: float) -> float:
         return self.offset + true * self.rate
 
+    def first_revision(self, true: float) -> int:
+        """As a feeder chooses it: above all that it knows, and its clock's time in microseconds."""
+        known = max(self.lease.highest, self.lease.floor)
+        return max(known + 1, int((self.clock(true) + 10_000) * 1e6))
+
+
+class Gateway:
+    def __init__(self) -> None:
+        self.owners = OwnerEpochs()
+        self.order = QuoteOrder(AAPL, self.owners)
+        self.seen: list[tuple[Epoch, int]] = []
+
+    def hear(self, epoch: int) -> int:
+        """An announcement; the answer is the lowest epoch that the gateway accepts."""
+        self.owners.raise_to(Share(), epoch)
+        return self.owners.of(Share())
+
+    def take(self, quote: PublishedQuote) -> bool:
+        if self.order.accept(quote) is None:
+            return False
+        assert quote.epoch.revision >= self.owners.highest
+        self.seen.append((quote.epoch, quote.seq))
+        return True
+
 
 class Cluster(RuleBasedStateMachine):
     def __init__(self) -> None:
@@ -87,9 +118,7 @@ class Cluster(RuleBasedStateMachine):
         self.delayed: list[Request] = []
         """Requests that are still on their way to the store."""
         self.in_flight: list[PublishedQuote] = []
-        self.owners = OwnerEpochs()
-        self.order = QuoteOrder(AAPL, self.owners)
-        self.seen: list[tuple[Epoch, int]] = []
+        self.gateways = [Gateway(), Gateway()]
         for number, (offset, rate) in enumerate(((0.0, 1.0), (3600.0, 1.03), (-3600.0, 0.97))):
             lease = Lease(f"f{number}", TTL, offset, lambda: str(next(self.names)))
             self.feeders.append(Feeder(lease, offset, rate))
@@ -121,7 +150,7 @@ class Cluster(RuleBasedStateMachine):
             done = self.store.carry_out(request, self.now)
             answer = done if fate == "ok" else Outcome.UNKNOWN
         if answer is Outcome.NO_BUCKET:
-            self.create_bucket(lease)
+            self.create_bucket(feeder)
         lease.answered(request, answer, now)
 
     @rule(which=st.integers(0, 2), seconds=st.floats(0.0, 6.0))
@@ -136,7 +165,7 @@ class Cluster(RuleBasedStateMachine):
         self.now += seconds
         lease.expire(feeder.clock(self.now))  # by the feeder's other task
         if answer is Outcome.NO_BUCKET:
-            self.create_bucket(lease)
+            self.create_bucket(feeder)
         lease.answered(request, answer, feeder.clock(self.now))
 
     @precondition(lambda self: self.delayed)
@@ -152,15 +181,12 @@ class Cluster(RuleBasedStateMachine):
             assert request.holder == RELEASED
             self.store.carry_out(request, self.now)
 
-    def create_bucket(self, lease: Lease) -> None:
-        """As a feeder does: above all that it has seen, and above the time in milliseconds, for one that
-        has seen nothing."""
-        known = max(lease.highest, self.owners.highest)
-        self.store.create_again(max(known + 1, int(self.now * 1000)))
+    def create_bucket(self, feeder: Feeder) -> None:
+        self.store.create_again(feeder.first_revision(self.now))
 
     @rule()
     def the_bucket_is_deleted(self) -> None:
-        self.now += 0.1  # not twice in one millisecond
+        self.now += 0.1  # not twice in one microsecond
         self.store.exists, self.store.value = False, None
         self.deleted_at = self.now
 
@@ -171,8 +197,16 @@ class Cluster(RuleBasedStateMachine):
         epoch = feeder.lease.epoch
         if epoch is not None and feeder.lease.holds(feeder.clock(self.now)):
             seq = feeder.seq[epoch] = feeder.seq.get(epoch, 0) + 1
-            self.owners.raise_to(Share(), epoch)  # its announcement was before
             feeder.prepared = PublishedQuote(Epoch(epoch, 1), seq, b"")
+
+    @rule(which=st.integers(0, 2), at=st.integers(0, 1), answered=st.booleans())
+    def an_announcement_arrives(self, which: int, at: int, answered: bool) -> None:
+        feeder = self.feeders[which]
+        epoch = feeder.lease.epoch
+        if epoch is not None and feeder.lease.holds(feeder.clock(self.now)):
+            floor = self.gateways[at].hear(epoch)
+            if answered:
+                feeder.lease.raise_floor(floor)
 
     @rule(which=st.integers(0, 2))
     def the_quote_leaves(self, which: int) -> None:
@@ -182,12 +216,10 @@ class Cluster(RuleBasedStateMachine):
             feeder.prepared = None
 
     @precondition(lambda self: self.in_flight)
-    @rule(data=st.data())
-    def a_quote_arrives(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), at=st.integers(0, 1))
+    def a_quote_arrives(self, data: st.DataObject, at: int) -> None:
         quote = self.in_flight.pop(data.draw(st.integers(0, len(self.in_flight) - 1)))
-        if self.order.accept(quote) is not None:
-            self.seen.append((quote.epoch, quote.seq))
-            assert quote.epoch.revision >= self.owners.highest
+        self.gateways[at].take(quote)
 
     # ------------------------------------------------------------ what must be true
 
@@ -205,8 +237,29 @@ class Cluster(RuleBasedStateMachine):
             assert len(owners) <= 1
 
     @invariant()
-    def what_the_gateway_sees_only_rises(self) -> None:
-        assert self.seen == sorted(set(self.seen))
+    def what_a_gateway_sees_only_rises(self) -> None:
+        for each in self.gateways:
+            assert each.seen == sorted(set(each.seen))
+
+    def teardown(self) -> None:
+        """Nothing fails any more: within four leases, quotes reach every gateway."""
+        self.delayed.clear()
+        before = [len(each.seen) for each in self.gateways]
+        ends = self.now + 4 * TTL
+        while self.now < ends:
+            self.now += 0.5
+            for which, feeder in enumerate(self.feeders):
+                self.a_feeder_acts(which, "ok")
+                for at in range(len(self.gateways)):
+                    self.an_announcement_arrives(which, at, True)
+                self.a_feeder_prepares_a_quote(which)
+                if feeder.prepared is not None:
+                    for each in self.gateways:
+                        each.take(feeder.prepared)
+                    feeder.prepared = None
+
+        for was, each in zip(before, self.gateways, strict=True):
+            assert len(each.seen) > was + 3, "quotes do not get through"
 
 
 Cluster.TestCase.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)

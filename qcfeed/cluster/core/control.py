@@ -24,12 +24,21 @@ class Announcement(msgspec.Struct, frozen=True, tag="owner/1"):
 
 
 class Wanted(msgspec.Struct, frozen=True, tag="wanted/1"):
-    """A gateway's answer: the symbols it wants of that share, and the highest epoch that it knows."""
+    """A gateway's answer: the symbols it wants of that share, and the highest epoch that it knows.
+
+    ``share_epoch``: the lowest epoch of which it still accepts quotes of that share. If it is above the
+    announced one, it accepts nothing of this owner, and wants nothing.
+    """
 
     gateway: Text
     symbols: list[Annotated[str, Meta(max_length=16)]]
     highest_epoch: Number
+    share_epoch: Number = 0
 
+
+HIGHEST_BELIEVED = 7_258_118_400_000_000
+"""Microseconds of the year 2200: revisions begin at the time, and no clock says later. A feeder does not
+believe a gateway that claims to have seen a higher epoch, because raising revisions cannot be undone."""
 
 _announcement = msgspec.json.Decoder(Announcement)
 _wanted = msgspec.json.Decoder(Wanted)

@@ -12,31 +12,43 @@ from qcfeed.model.symbol import Symbol
 
 
 class OwnerEpochs:
-    """The highest lease revision known of each share; a gateway has one, for all its symbols."""
+    """The highest lease revisions known; a gateway has one, for all its symbols."""
 
     def __init__(self) -> None:
         self._highest: dict[Share, int] = {}
+        # A quote does not tell its owner's share, and may overtake the announcement.
+        self._seen: dict[Symbol, int] = {}
         self.changes = 0
         """How often a revision has risen; while it stays the same, so do all floors."""
 
     def raise_to(self, share: Share, revision: int) -> None:
-        """An owner of ``share`` announced itself, or one of its quotes arrived."""
+        """An owner of ``share`` announced itself."""
         if revision > self._highest.get(share, 0):
             self._highest[share] = revision
             self.changes += 1
 
+    def saw(self, symbol: Symbol, revision: int) -> None:
+        """A quote of ``symbol`` was accepted, the first one of its epoch."""
+        self._seen[symbol] = max(revision, self._seen.get(symbol, 0))
+
     def of(self, share: Share) -> int:
-        """The highest revision known of ``share``; 0 if none is."""
-        return self._highest.get(share, 0)
+        """The lowest revision that may still own ``share``; 0 if none is known.
+
+        Where the number of shares was changed, owners of former shares count for the symbols they had.
+        """
+        announced = (r for each, r in self._highest.items() if each.overlaps(share))
+        seen = (r for symbol, r in self._seen.items() if share.owns(symbol))
+        return max(0, 0, *announced, *seen)
 
     def floor(self, symbol: Symbol) -> int:
         """The lowest revision that may still publish ``symbol``."""
-        return max((r for share, r in self._highest.items() if share.owns(symbol)), default=0)
+        announced = (r for share, r in self._highest.items() if share.owns(symbol))
+        return max(0, self._seen.get(symbol, 0), *announced)
 
     @property
     def highest(self) -> int:
-        """The highest revision over all shares; 0 if none is known."""
-        return max(self._highest.values(), default=0)
+        """The highest revision over all shares and symbols; 0 if none is known."""
+        return max(0, 0, *self._highest.values(), *self._seen.values())
 
 
 class QuoteOrder:
@@ -67,6 +79,7 @@ class QuoteOrder:
             # Of a new epoch only what follows its first quote can be missing.
             missing = 0
             self.epoch = quote.epoch
+            self._owners.saw(self._symbol, quote.epoch.revision)
         self.seq = quote.seq
         return missing
 

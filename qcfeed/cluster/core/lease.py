@@ -7,6 +7,8 @@ process is stopped. The caller carries out one request at a time and reports its
 
 - A request whose answer is lost may have been carried out: the key is read before anything else is sent.
 - Each attempt to acquire has a name of its own, so a late success of an earlier one is not taken for it.
+- Gateways tell the highest epoch that they have seen. In a bucket that was created again, by a feeder whose clock
+  is behind, revisions may be lower: the feeder that has the lease then raises them, and acquires it again.
 """
 
 from __future__ import annotations
@@ -36,7 +38,14 @@ class Read:
     """Read the key."""
 
 
-Request = Create | Update | Read
+@dataclass(frozen=True, slots=True)
+class Raise:
+    """Make every later revision higher than ``above``; a key whose revision is not is removed."""
+
+    above: int
+
+
+Request = Create | Update | Read | Raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +74,8 @@ class Outcome(Enum):
     """No answer: it may have been carried out or not."""
     REFUSED = auto()
     """The store refused it, for example because it is full; nothing was stored."""
+    RAISED = auto()
+    """A Raise was carried out."""
     NO_BUCKET = auto()
     """There is no bucket, so no lease either."""
 
@@ -92,6 +103,8 @@ class Lease:
         """The name of the owner, as last seen."""
         self.highest = 0
         """The highest revision seen; a bucket that is created again must begin above it."""
+        self.floor = 0
+        """The highest epoch of this share that a gateway has seen: the owner's must not be lower."""
         self.missed = 0
         """Renewals that were not carried out or not answered, since the start."""
         self._attempts = attempts
@@ -101,6 +114,7 @@ class Lease:
         self._sent_at = now
         self._acquired_at = now
         self._next: Request | None = None
+        self._floor_when_sent = 0
 
     # ------------------------------------------------------------ questions
 
@@ -117,11 +131,18 @@ class Lease:
         """Seconds by which the owner stops before the key can expire: clocks run at different rates."""
         return self.ttl * MARGIN
 
+    def raise_floor(self, epoch: int) -> None:
+        """A gateway has seen ``epoch``. If it is above the owner's, another feeder owns the share, or the
+        bucket was created again: the next renewal tells which.
+        """
+        self.floor = max(self.floor, epoch)
+
     # ------------------------------------------------------------ requests and answers
 
     def request(self, now: float) -> Request:
         """What to send now. Its outcome must be reported with ``answered`` before the next one."""
         self._sent_at = now
+        self._floor_when_sent = self.floor
         if self._next is not None:
             request, self._next = self._next, None
             if isinstance(request, Update) and self.epoch is None:
@@ -138,7 +159,9 @@ class Lease:
         if isinstance(request, Read):
             self._read(answer, now)
         elif isinstance(answer, Stored):
-            self._stored(answer)
+            self._stored(answer, now)
+        elif answer is Outcome.RAISED:
+            self.due = now
         elif answer is Outcome.NO_BUCKET:
             self.lose(now)
         else:
@@ -177,16 +200,27 @@ class Lease:
         """Seconds between attempts to get or read the key."""
         return min(1.0, self.ttl / 8)
 
-    def _stored(self, answer: Stored) -> None:
+    def _stored(self, answer: Stored, now: float) -> None:
         self.highest = max(self.highest, answer.revision)
+        self.due = self._sent_at + self.ttl / 3
         if self.epoch is None:
-            self._acquire(answer.revision, self._sent_at)
+            self._acquire(answer.revision, self._sent_at, now)
+        elif self.epoch < self._floor_when_sent:
+            # The lease is ours, and yet a gateway has seen a higher epoch: of an earlier bucket.
+            self.lose(now)
+            self._raise(now)
         else:
             self._revision = answer.revision
             self._valid_until = self._sent_at + self.ttl - self.margin
-        self.due = self._sent_at + self.ttl / 3
 
-    def _acquire(self, revision: int, sent_at: float) -> None:
+    def _raise(self, now: float) -> None:
+        self._next = Raise(self.floor)
+        self.due = now
+
+    def _acquire(self, revision: int, sent_at: float, now: float) -> None:
+        if revision <= self.floor:
+            self._raise(now)
+            return
         self.epoch = self._revision = revision
         self.owner = self.name
         self._valid_until = sent_at + self.ttl - self.margin
@@ -209,10 +243,10 @@ class Lease:
         self.owner = entry.holder.partition(" ")[0]
         if entry.holder == self._holder:
             # Ours: an answer was lost. It counts from the request that stored it at the latest.
-            if self.epoch is None:
-                self._acquire(entry.revision, self._acquired_at)
-            self._revision = entry.revision
             self.due = now
+            if self.epoch is None:
+                self._acquire(entry.revision, self._acquired_at, now)
+            self._revision = entry.revision
         elif self.epoch is not None:
             self.lose(now)
         elif entry.holder == RELEASED:

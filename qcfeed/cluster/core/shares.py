@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import zlib
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ class Share:
     def owns(self, symbol: Symbol) -> bool:
         """Whether the symbol belongs to this share: a checksum spreads symbols evenly."""
         return zlib.crc32(symbol.encode()) % self.count == self.number - 1
+
+    def overlaps(self, other: Share) -> bool:
+        """Whether a symbol can belong to both."""
+        return (self.number - other.number) % math.gcd(self.count, other.count) == 0
 
     @property
     def key(self) -> str:

@@ -53,3 +53,20 @@ def test_an_announcement_of_another_share_changes_nothing() -> None:
     owners.raise_to(other, 9)
     assert quotes.accept(quote(5, 1)) == 0
     assert owners.highest == 9
+
+
+def test_quotes_count_where_an_announcement_was_missed() -> None:
+    owners = OwnerEpochs()
+    assert QuoteOrder(AAPL, owners).accept(PublishedQuote(Epoch(9, 1), 1, b"")) == 0
+    assert owners.of(Share()) == owners.highest == 9
+    again = QuoteOrder(AAPL, owners)
+    assert again.accept(PublishedQuote(Epoch(8, 7), 1, b"")) is None, "the feed was retried"
+    assert again.accept(PublishedQuote(Epoch(9, 1), 1, b"")) == 0
+
+
+def test_former_shares_count_for_the_symbols_they_had() -> None:
+    owners = OwnerEpochs()
+    owners.raise_to(Share(1, 2), 20)
+    assert [owners.of(Share(number, 4)) for number in (1, 2, 3, 4)] == [20, 0, 20, 0]
+    assert [owners.of(Share(number, 3)) for number in (1, 2, 3)] == [20, 20, 20]
+    assert owners.of(Share()) == 20

@@ -10,6 +10,7 @@ from qcfeed.cluster.core.lease import (
     Entry,
     Lease,
     Outcome,
+    Raise,
     Read,
     Request,
     Stored,
@@ -146,3 +147,46 @@ def test_a_candidate_waits_between_attempts() -> None:
     feeder.sends(Outcome.CONFLICT)
     feeder.sends(Entry("another 1", 3))
     assert feeder.lease.due == feeder.now + 1.0
+
+
+def test_an_owner_below_an_epoch_that_a_gateway_has_seen_raises_revisions_once_its_renewal_succeeds() -> (
+    None
+):
+    feeder = owner(7)
+    feeder.lease.raise_floor(40)
+    assert feeder.holds, "another feeder may own the share; the renewal tells"
+    assert feeder.sends(Stored(8)) == Update("me 1", 7)
+    assert not feeder.holds
+    assert feeder.sends(Outcome.RAISED) == Raise(40)
+    assert feeder.sends(Stored(41)) == Create("me 2")
+    assert feeder.lease.epoch == 41
+
+
+def test_a_renewal_that_was_sent_before_the_gateway_was_heard_proves_nothing() -> None:
+    feeder = owner(7)
+    request = feeder.lease.request(feeder.now)
+    feeder.lease.raise_floor(40)
+    feeder.lease.answered(request, Stored(8), feeder.now)
+    assert feeder.holds
+
+
+def test_an_owner_that_was_replaced_removes_nothing_of_its_successor() -> None:
+    feeder = owner(7)
+    feeder.lease.raise_floor(40)
+    feeder.sends(Outcome.CONFLICT)
+    assert feeder.sends(Entry("other 1", 40)) == Read()
+    assert not feeder.holds
+    assert isinstance(feeder.sends(Outcome.CONFLICT), Create)
+
+
+def test_a_lease_is_never_acquired_at_or_below_a_known_epoch() -> None:
+    feeder = Feeder()
+    feeder.lease.raise_floor(40)
+    feeder.sends(Stored(40))
+    assert not feeder.holds
+    assert feeder.sends(Outcome.UNKNOWN) == Raise(40)
+    assert feeder.sends(Entry("me 1", 40)) == Read(), "the raise was not carried out"
+    assert not feeder.holds
+    assert feeder.sends(Outcome.RAISED) == Raise(40)
+    feeder.sends(Stored(41))
+    assert feeder.holds

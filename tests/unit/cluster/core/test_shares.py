@@ -3,6 +3,8 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from qcfeed.cluster.core import shares
 from qcfeed.cluster.core.shares import Share
@@ -32,3 +34,15 @@ def test_an_invalid_share_is_refused_with_an_example(text: str) -> None:
 
 def test_a_share_is_text_and_back() -> None:
     assert str(shares.parse("2/4")) == "2/4"
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.data())
+def test_shares_overlap_if_some_checksum_belongs_to_both(
+    one: int, other: int, data: st.DataObject
+) -> None:
+    first = Share(data.draw(st.integers(1, one)), one)
+    second = Share(data.draw(st.integers(1, other)), other)
+    both = any(
+        h % one == first.number - 1 and h % other == second.number - 1 for h in range(one * other)
+    )
+    assert first.overlaps(second) is second.overlaps(first) is both
