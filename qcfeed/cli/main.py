@@ -1,12 +1,9 @@
-"""The console script: the table of commands, the global options, error messages and exit statuses."""
+"""The console script: the table of commands and the global options. failures.py reports errors."""
 
 from __future__ import annotations
 
-import difflib
-import errno
 import importlib
 import sys
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -14,21 +11,17 @@ from typing import Annotated
 import typer
 from typer._click import Command, Context, HelpFormatter
 from typer._click.core import ParameterSource
-from typer._click.exceptions import ClickException, NoArgsIsHelpError, NoSuchOption, UsageError
 from typer.core import TyperGroup
 from typer.main import get_command
 
 from qcfeed import __version__
-from qcfeed.cli import target
-from qcfeed.cli.context import DEFAULT_TIMEOUT, Options, new_app, say
+from qcfeed.cli import failures, target
+from qcfeed.cli.context import DEFAULT_TIMEOUT, Options, new_app
+from qcfeed.cli.failures import PROGRAM
 from qcfeed.cli.lazy import LazyGroup
 from qcfeed.cli.ui.watching import with_intervals
-from qcfeed.errors import ExitStatus, QcfeedError
-from qcfeed.streams import discard, repair
-
-PROGRAM = "qcfeed"
-TRACEBACK_FRAMES = 8
-_OUTPUT_ERRORS = (errno.EBADF, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+from qcfeed.errors import ExitStatus
+from qcfeed.streams import repair
 
 GROUPS: Mapping[str, Mapping[str, str]] = {
     "On call": {
@@ -267,18 +260,8 @@ def _status(args: list[str]) -> int:
         _call(args)
     except typer.Exit as leaving:
         return leaving.exit_code
-    except ClickException as error:
-        return _report_usage(error)
-    except QcfeedError as error:
-        return _report(error)
-    except KeyboardInterrupt:
-        return ExitStatus.INTERRUPTED
-    except BrokenPipeError:
-        discard(sys.stdout)
-    except OSError as error:
-        return _report_output(error) if _is_about_output(error) else _report_bug(error)
-    except Exception as error:  # noqa: BLE001 - anything else is a bug: report it with its traceback
-        return _report_bug(error)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - anything unexpected is reported as a bug
+        return failures.report(error)
     return ExitStatus.OK
 
 
@@ -286,72 +269,3 @@ def _call(args: list[str]) -> None:
     group = build()
     with group.make_context(PROGRAM, args) as ctx:
         group.invoke(ctx)
-
-
-def _report(error: QcfeedError) -> int:
-    for line in getattr(error, "__notes__", ()):  # the stack of a stuck loop
-        say(f"  {line.rstrip()}", error=True)
-    _say_error(error.message, error.hint)
-    return error.exit_status
-
-
-def _report_usage(error: ClickException) -> int:
-    if isinstance(error, NoArgsIsHelpError):
-        say(error.format_message(), error=True)
-        return ExitStatus.USAGE
-    message = error.format_message()
-    if isinstance(error, NoSuchOption) and error.possibilities:
-        close = difflib.get_close_matches(error.option_name, error.possibilities, n=1, cutoff=0.0)
-        message = f"{error.message}. Did you mean {close[0]}?"
-    _say_error(message.removesuffix("."), _usage_hint(error))
-    return ExitStatus.USAGE
-
-
-def _usage_hint(error: ClickException) -> str | None:
-    ctx = error.ctx if isinstance(error, UsageError) else None
-    if ctx is None:
-        return None
-    command = _words(ctx)
-    if isinstance(error, NoSuchOption):
-        name = error.option_name
-        if ctx.parent and any(name in param.opts for param in ctx.find_root().command.params):
-            return f"{name} goes before the command: `{PROGRAM} {name} ... {command}`"
-        if not ctx.parent and name in ("-o", "--output"):
-            return f"{name} goes after the command: `{PROGRAM} COMMAND {name} ...`"
-    return f"see `{' '.join(filter(None, (PROGRAM, command)))} --help`"
-
-
-def _words(ctx: Context) -> str:
-    """The command without the program name: ``tasks verify``; empty if there is none."""
-    if ctx.parent is None:
-        return ""
-    return f"{_words(ctx.parent)} {ctx.info_name}".strip()
-
-
-def _is_about_output(error: OSError) -> bool:
-    """Whether writing to stdout failed: errors about files name them, those about sockets have others."""
-    return error.filename is None and error.errno in _OUTPUT_ERRORS
-
-
-def _report_output(error: OSError) -> int:
-    discard(sys.stdout)
-    _say_error(
-        f"cannot write the results to stdout: {error.strerror}",
-        "is it closed, or the disk full? `qcfeed ... > FILE` writes them to a file",
-    )
-    return ExitStatus.USAGE
-
-
-def _report_bug(error: Exception) -> int:
-    say("".join(traceback.format_exception(error, limit=-TRACEBACK_FRAMES)).rstrip(), error=True)
-    _say_error(
-        f"this is a bug in qcfeed: {type(error).__name__}: {error}",
-        "report it with the lines above and the command you typed",
-    )
-    return ExitStatus.BUG
-
-
-def _say_error(message: str, hint: str | None) -> None:
-    say(f"{PROGRAM}: error: {message}", error=True)
-    if hint:
-        say(f"  hint: {hint}", error=True)  # left out if it suggests what the saved file cannot do

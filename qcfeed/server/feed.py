@@ -16,11 +16,12 @@ from qcfeed.feed import flush
 from qcfeed.feed.lifecycle import Command, Demand, Lifecycle, Operation, UpstreamState
 from qcfeed.feed.log import Log
 from qcfeed.feed.staleness import Staleness, StalenessThresholds
-from qcfeed.feed.subscriber import Consumer, Subscriber
+from qcfeed.feed.subscriber import Subscriber
 from qcfeed.model import frames
 from qcfeed.model.encoded import EncodedQuote
 from qcfeed.model.messages import CloseCode, Status, Tick, encode, find_fault, quote
 from qcfeed.model.symbol import Symbol
+from qcfeed.server.pacing import UpstreamPacing
 from qcfeed.upstreams import base
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class UpstreamTask:
             self._feed.relay(quotes, epoch)
 
     async def ready(self) -> None:
-        await self._feed.wait_for_consumers()
+        await self._feed.pacing.wait()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._feed.ended(self, None if task.cancelled() else task.exception())
@@ -86,7 +87,6 @@ class Feed:
         self.epoch = epoch
         self.lifecycle: Lifecycle[Subscriber] = Lifecycle(config.linger)
         self.log = Log()
-        self._near_head = config.max_lag // 4
         thresholds = StalenessThresholds(
             config.stale_after, config.very_stale_after, config.dead_after
         )
@@ -102,9 +102,7 @@ class Feed:
         self._sampled = (self._loop.time(), 0)
         self.timer: asyncio.TimerHandle | None = None
         """Due at the next deadline of the lifecycle or of the staleness; None if there is none."""
-        self._ready: asyncio.Future[None] | None = None
-        self._awaited_consumers: set[Consumer] = set()
-        """Consumers that are too far behind for the upstream to go on (``rate=max``)."""
+        self.pacing = UpstreamPacing(self.lifecycle, self.log, config.max_lag // 4, self._loop)
 
     # ------------------------------------------------------------ subscribers
 
@@ -122,7 +120,7 @@ class Feed:
             subscriber.consumer.backlog.behind += subscriber.lag
         if self.staleness.reason is not None:
             flush.send_status(subscriber, self.log, self._status_frame())
-        self._wake_upstream()
+        self.pacing.wake()
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
         """Remove ``subscriber``; when it was the last one, the linger time starts."""
@@ -131,7 +129,7 @@ class Feed:
         commands = self.lifecycle.unsubscribe(subscriber, now)
         if not self.lifecycle.subscribers:
             self._execute(commands)
-        self._wake_upstream()
+        self.pacing.wake()
 
     def evict_all(self, code: CloseCode, reason: str) -> list[Subscriber]:
         """Force the feed down; its subscribers are closed with ``code``. Returns them."""
@@ -238,46 +236,13 @@ class Feed:
         else:
             log.error("%s: bug in the upstream ended the feed", self.symbol, exc_info=failure)
 
-    async def wait_for_consumers(self) -> None:
-        """Wait until the consumers have accepted what was published; stalled ones are not waited for."""
-        while not self._consumers_are_ready():
-            self._ready = self._loop.create_future()
-            # The timeout is for consumers that stall meanwhile: nothing reports when one has
-            # stalled long enough.
-            await asyncio.wait([self._ready], timeout=STALL_GRACE)
-        self._ready = None
-        # At least one turn of the loop, in which the published quotes are flushed.
-        await asyncio.sleep(0)
-
-    def _consumers_are_ready(self) -> bool:
-        """Whether all consumers that read are near the head; False when there are none."""
-        now, near = self._loop.time(), self.log.head - self._near_head
-        reading = [
-            subscriber
-            for subscriber in self.lifecycle.subscribers
-            if (since := subscriber.consumer.stalled_since) is None or now - since < STALL_GRACE
-        ]
-        self._awaited_consumers = {each.consumer for each in reading if each.cursor < near}
-        return bool(reading) and not self._awaited_consumers
-
-    def caught_up(self, consumer: Consumer) -> None:
-        """``consumer`` was sent its backlog, or as much of it as the kernel accepted."""
-        if consumer in self._awaited_consumers:
-            self._awaited_consumers.discard(consumer)
-            if not self._awaited_consumers:
-                self._wake_upstream()
-
-    def _wake_upstream(self) -> None:
-        if self._ready is not None and not self._ready.done():
-            self._ready.set_result(None)
-
     # ------------------------------------------------------------ to subscribers
 
     def flush_into(self, batch: flush.FlushBatch, *, only_feed: bool) -> None:
         """Hand the new quotes to ``batch``. ``only_feed``: no other feed has new quotes this turn."""
         collect = batch.send if only_feed else batch.gather
         collect(self.log, self.lifecycle.subscribers)
-        self._wake_upstream()
+        self.pacing.wake()
 
     def _broadcast_status(self) -> None:
         frame = self._status_frame()
@@ -341,7 +306,3 @@ class Feed:
         ):
             self._broadcast_status()
         self._execute(self.lifecycle.tick(now))
-
-
-STALL_GRACE = 0.25
-"""Seconds after which an upstream with `rate=max` no longer waits for a stalled consumer."""

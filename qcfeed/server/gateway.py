@@ -1,4 +1,4 @@
-"""The gateway: admits WebSocket connections, and keeps track of every connection."""
+"""The gateway: owns every connection, and counts what became of them. admission.py decides who may come."""
 
 from __future__ import annotations
 
@@ -12,11 +12,8 @@ from collections import Counter
 from http import HTTPStatus
 
 from qcfeed.access.client_address import Address, unmapped
-from qcfeed.access.client_limits import ClientUsage, Excess
-from qcfeed.access.rate_limit import TokenBucket
-from qcfeed.access.request_throttle import FRAME_COST, RequestThrottle
+from qcfeed.access.request_throttle import FRAME_COST
 from qcfeed.config import Config
-from qcfeed.errors import UnknownSymbolError
 from qcfeed.feed.subscriber import Subscriber
 from qcfeed.model.messages import CloseCode, GoingAway
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
@@ -27,11 +24,10 @@ from qcfeed.net.http_connections import HttpConnections
 from qcfeed.net.proxy_headers import ProxyHeaders
 from qcfeed.net.transport import Transport
 from qcfeed.server import clients, connection_snapshots
+from qcfeed.server.admission import Admission
 from qcfeed.server.authentication import Authenticator
 from qcfeed.server.capacity import REFUSAL_SLOTS, Capacity, fit
-from qcfeed.server.clients import Clients
 from qcfeed.server.hub import Hub
-from qcfeed.server.request_checks import RequestChecks
 from qcfeed.server.request_limits import RequestLimits
 from qcfeed.server.requests import Requests
 from qcfeed.server.sessions import Sessions
@@ -66,14 +62,13 @@ class Gateway:
         self._loop = asyncio.get_running_loop()
         self._serials = itertools.count(1)
         self._acceptor: Acceptor | None = None
-        self._rate = TokenBucket(config.subscribe_rate, config.subscribe_rate, self._loop.time())
         self.authenticate_with(authenticator)
         self._no_connections: asyncio.Event = asyncio.Event()
         self.now = self._loop.time
         self.config = config
-        self.checks = RequestChecks(config)
-        self.clients = Clients(config, lambda: self.now())
-        """What each client uses."""
+        self.admission = Admission(config, hub, lambda: self.now())
+        self.clients = self.admission.clients
+        """What each client uses: the admission charges it, the gateway says which connections end."""
         self._limits = RequestLimits(config, lambda: self.now(), self.count_refusal)
         self._requests = Requests(self, self._limits)
         self.policy = SlowConsumerPolicy(config.slow)
@@ -139,9 +134,9 @@ class Gateway:
         )
         if self.config.proxy_protocol:
             acceptor.proxy_headers = ProxyHeaders(
-                acceptor.begin, self.checks.proxies.trusts, self.count_refusal
+                acceptor.begin, self.admission.checks.proxies.trusts, self.count_refusal
             )
-        self.checks.bind(bound.getsockname()[0])
+        self.admission.checks.bind(bound.getsockname()[0])
         try:
             acceptor.start(listen.BACKLOG)
         except OSError as error:  # another process had bound the same port and listened first
@@ -200,7 +195,9 @@ class Gateway:
         elif self.draining:  # accepted in the turn in which the drain started
             pending.abort()
         # The client behind a proxy is known with the request head.
-        elif not (self.checks.proxies and self.checks.proxies.trusts(pending.address[0])):
+        elif not (
+            (proxies := self.admission.checks.proxies) and proxies.trusts(pending.address[0])
+        ):
             self._enter(pending)
 
     def _make_room(self, newcomer: PendingConnection) -> bool:
@@ -269,49 +266,18 @@ class Gateway:
         if not self.files:
             self._no_connections.set()
 
-    def _check_source(self, pending: PendingConnection, head: Head) -> Refusal | None:
-        """Find the client behind proxies, and check whether it is one that may ask."""
-        seen = self.checks.locate(pending.address[:2], head.headers)
-        if isinstance(seen, Refusal):
-            return seen
-        if not pending.clients:
-            pending.address = (seen.host, seen.port)
-            if excess := self.clients.enter(pending, pending.client):
-                return clients.refusal(excess)
-        return self.checks.check(head.headers, seen)
-
     def admit_http(self, pending: PendingConnection, head: Head) -> Refusal | None:
         """Decide whether a plain HTTP request is handed over; a refusal says why not."""
-        if refusal := self._check_source(pending, head):
-            return refusal
-        excess = self.clients.charge_request(pending)
-        return None if excess is None else clients.refusal(excess)
+        return self.admission.admit_http(pending, head)
 
     def admit(self, pending: PendingConnection, head: Head) -> Accepted | Refusal:
         """Decide whether the upgrade is accepted."""
         decision = check_upgrade(head)
         if isinstance(decision, Refusal):
             return decision
-        if refusal := self._check_source(pending, head):
-            return refusal
-        # After the request itself: a bad request gets the same answer on a full service. The rate
-        # comes last, because it takes a token.
-        refusal = self._check_capacity(pending)
-        if refusal is not None:
-            return refusal
-        # Before the symbol: a stranger must not learn which ones there are.
-        session = self.sessions.admit(pending, head, decision.symbol)
-        if isinstance(session, Refusal):
-            return session
-        if session is not None and session.identity is not None:
-            name = clients.key_client(session.identity.name)
-            if excess := self.clients.enter(pending, name):
-                return clients.refusal(excess)
-        if decision.symbol is not None:
-            refusal = self._check_only_symbol(pending, decision.symbol)
-        if refusal is not None:
-            return refusal
-        return decision if session is None else decision._replace(session=session)
+        # After the request itself: a bad request gets the same answer on a full service.
+        refusal = self.admission.check_source(pending, head) or self._check_capacity(pending)
+        return refusal or self.admission.admit(pending, head, decision, self.sessions)
 
     def _check_capacity(self, pending: PendingConnection) -> Refusal | None:
         if self.draining:
@@ -320,39 +286,6 @@ class Gateway:
         # The first condition comes first: no other connection ends for one that is refused.
         if len(self.connections) >= limit or (self.files > limit and not self._make_room(pending)):
             return _unavailable("connection_limit", f"the limit of {limit} connections is reached")
-        return None
-
-    def _check_only_symbol(self, pending: PendingConnection, symbol: Symbol) -> Refusal | None:
-        try:
-            excess = self.check_subscription(pending.clients, symbol)
-        except UnknownSymbolError as error:
-            return Refusal(HTTPStatus.NOT_FOUND, error.code, f"unknown symbol {symbol}")
-        return None if excess is None else clients.refusal(excess)
-
-    def check_subscription(
-        self,
-        usages: tuple[ClientUsage, ...],
-        symbol: Symbol,
-        throttle: RequestThrottle | None = None,
-    ) -> Excess | None:
-        """The limit that forbids these clients to subscribe to ``symbol`` now; charges their rates.
-
-        ``throttle``: of their connection, if it has one already.
-
-        Raises UnknownSymbolError.
-        """
-        self.hub.check_symbol(symbol)
-        if excess := self.clients.check_subscription(usages, symbol):
-            return excess
-        now = self.now()
-        if wait := self._rate.wait(now):
-            rate = f"{self.config.subscribe_rate:g}"
-            return Excess("subscribe_rate", f"more than {rate} new subscriptions per second", wait)
-        if symbol not in self.hub.feeds:
-            listed = self.hub.upstream.lists(symbol)
-            if excess := self.clients.check_new_feed(usages, throttle, listed=listed):
-                return excess
-        self._rate.charge(now, 1)
         return None
 
     def on_caught_up(self, connection: Connection) -> None:

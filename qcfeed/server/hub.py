@@ -110,7 +110,7 @@ class Hub:
         for symbol in consumer.subscribers:
             feed = self.feeds.get(symbol)
             if feed is not None:
-                feed.caught_up(consumer)
+                feed.pacing.caught_up(consumer)
 
     def cancel(self, symbols: Iterable[Symbol], reason: str) -> None:
         """Force feeds down; their subscribers get close code 4410. Their tasks end soon after."""

@@ -116,7 +116,9 @@ class Requests:
         if len(connection.subscribers) >= self._host.config.max_symbols:
             return self._symbol_limit(symbol)
         try:
-            excess = self._host.check_subscription(connection.clients, symbol, connection.throttle)
+            excess = self._host.admission.check_subscription(
+                connection.clients, symbol, connection.throttle
+            )
             if excess is not None:
                 return error(excess, symbol)
             self._host.subscribe(connection, symbol)

@@ -12,8 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from aiohttp import web
-
 from qcfeed.cluster.feeder import Feeder
 from qcfeed.cluster.gateway import NatsUpstream
 from qcfeed.cluster.responder import Responder
@@ -43,20 +41,18 @@ from qcfeed.metrics.recent_history import FeedCounts, RecentHistory
 from qcfeed.model.cluster import ClusterStatus
 from qcfeed.model.status import Listening
 from qcfeed.net import listen
-from qcfeed.net.acceptor import Acceptor, NewTransport
-from qcfeed.net.http_connections import HttpConnections, HttpLimits
 from qcfeed.net.tls_context import TlsFiles
 from qcfeed.net.transport import Transport
-from qcfeed.server import http, metrics
+from qcfeed.server import metrics
 from qcfeed.server.authentication import Authenticator
 from qcfeed.server.feed_handlers import FeedHandlers, orphan_rows
 from qcfeed.server.gateway import Gateway
 from qcfeed.server.hub import Hub
-from qcfeed.server.metrics_token import MetricsToken
-from qcfeed.server.request_checks import RequestChecks
 from qcfeed.server.service_parts import ServiceParts
 from qcfeed.server.subscriber_handlers import SubscriberHandlers
 from qcfeed.server.tls import ServerTls
+from qcfeed.service.http_ports import HttpPorts
+from qcfeed.service.periodic_call import PeriodicCall
 from qcfeed.upstreams.registry import connect
 
 log = logging.getLogger("qcfeed")
@@ -111,30 +107,14 @@ class Service:
         self._startup_drill = None if config.drill is None else catalog.parse(config.drill)
         self._wall = WallClock()
         self.hub = self._make_hub()
-        self._admin_checks = RequestChecks(config)
-        self._http_connections = HttpConnections(
-            "--admin-listen" if config.admin_listen else "the quotes port",
-            HttpLimits.for_this_process(),
-        )
-        self._http = web.AppRunner(
-            http.application(
-                self._http_connections,
-                self._exposition,
-                self._readiness,
-                self._admin_checks if config.admin_listen or self.feeder else None,
-                MetricsToken(config.metrics_token_file) if config.metrics_token_file else None,
-            ),
-            access_log=None,
-            handler_cancellation=True,
-            logger=self._http_connections.logger,
-            shutdown_timeout=1.0,
-            lingering_time=1.0,  # seconds to read request bodies that are not needed
+        self._http = HttpPorts(
+            config, self._exposition, self._readiness, for_feeder=feeder is not None
         )
         self.authenticator = Authenticator(config) if config.authenticates else None
         self.gateway = Gateway(
             config,
             self.hub,
-            None if config.admin_listen else self._http_connections,
+            None if config.admin_listen else self._http.connections,
             self.authenticator,
         )
         self.parts = ServiceParts(
@@ -171,7 +151,7 @@ class Service:
             self._claim_instance(parts, quotes.getsockname()[1])
             if self.config.monitor:
                 self._start_monitor(parts)
-            await self._start_http(parts)
+            self.listening.admin = await self._http.start(parts) or self.listening.admin
             # Unwound in reverse: the feeds end before the upstream's own tasks.
             parts.push_async_callback(self.hub.upstream.close)
             parts.push_async_callback(self.hub.stop)
@@ -188,7 +168,7 @@ class Service:
                 parts.push_async_callback(self.authenticator.close)
             parts.callback(self._tell_repeats)
             parts.callback(
-                _PeriodicCall(self._loop, _TELL_REPEATS_INTERVAL, self._tell_repeats).cancel
+                PeriodicCall(self._loop, _TELL_REPEATS_INTERVAL, self._tell_repeats).cancel
             )
             await self._start_serving(parts, quotes)
             self._start_drill(parts)
@@ -282,38 +262,6 @@ class Service:
         self.listening.monitor = attached.telnet
         self.listening.monitor_web = attached.web
 
-    async def _start_http(self, parts: contextlib.AsyncExitStack) -> None:
-        await self._http.setup()
-        parts.push_async_callback(self._http.cleanup)
-        parts.push_async_callback(self._http_connections.close)
-        if self._http.server is None:
-            raise RuntimeError("the HTTP server is not running")
-        self._http_connections.serve(self._http.server)
-        if self.config.admin_listen is not None:
-            bound = listen.bind(
-                *listen.parse_address(self.config.admin_listen, "--admin-listen"), "--admin-listen"
-            )
-            self.listening.admin = listen.format_address(bound)
-            self._admin_checks.bind(bound.getsockname()[0])
-            self._serve_http(parts, bound, "connections of --admin-listen")
-
-    def _serve_http(
-        self,
-        parts: contextlib.AsyncExitStack,
-        bound: socket.socket,
-        name: str,
-        new_transport: NewTransport = Transport,
-    ) -> None:
-        acceptor = Acceptor(
-            self._loop,
-            bound,
-            self._http_connections.new,
-            name=name,
-            new_transport=new_transport,
-        )
-        acceptor.start(listen.SMALL_BACKLOG)
-        parts.callback(acceptor.close)
-
     async def _start_serving(self, parts: contextlib.AsyncExitStack, quotes: socket.socket) -> None:
         """Accept subscribers; or, in a feeder, publish, with only HTTP on the port."""
         new_transport = Transport if self.tls is None else self.tls.transport
@@ -323,13 +271,12 @@ class Service:
             parts.push_async_callback(self.gateway.drain, self.config.drain_timeout / 2)
             return
         if not self.config.admin_listen:
-            self._admin_checks.bind(quotes.getsockname()[0])
-            self._serve_http(parts, quotes, "connections of --port", new_transport)
+            self._http.listen(parts, quotes, "connections of --port", new_transport)
         self.feeder.start(self.hub)
         parts.push_async_callback(self.feeder.stop)
 
-    def _start_sampling(self) -> _PeriodicCall:
-        return _PeriodicCall(self._loop, _SAMPLE_INTERVAL, self.hub.sample)
+    def _start_sampling(self) -> PeriodicCall:
+        return PeriodicCall(self._loop, _SAMPLE_INTERVAL, self.hub.sample)
 
     def _read(self) -> Iterable[Sample]:
         return self._metrics.collect()
@@ -343,7 +290,7 @@ class Service:
 
     def _http_ended(self) -> Counter[str]:
         """Plain HTTP connections that were ended on all ports, by reason, and malformed requests."""
-        ports = [self._http_connections, self._control, self._monitor]
+        ports = [self._http.connections, self._control, self._monitor]
         return sum((each.ended for each in ports if each is not None), Counter())
 
     def _readiness(self) -> str:
@@ -406,20 +353,3 @@ class Service:
         parts.push_async_callback(self.drills.shut_down)
         if self._startup_drill is not None:
             self.drills.start_audited(self._startup_drill, self.config.drill_for)
-
-
-class _PeriodicCall:
-    """Calls a function every ``every`` seconds until cancelled."""
-
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, every: float, call: Callable[[], None]
-    ) -> None:
-        self._loop, self._every, self._call = loop, every, call
-        self._timer = loop.call_later(every, self._fire)
-
-    def cancel(self) -> None:
-        self._timer.cancel()
-
-    def _fire(self) -> None:
-        self._timer = self._loop.call_later(self._every, self._fire)
-        self._call()

@@ -12,7 +12,7 @@ from qcfeed.cli.context import Format, say
 from qcfeed.cli.feeds import FEED_TABLE
 from qcfeed.cli.status import findings
 from qcfeed.cli.subscribers import SUBSCRIBER_TABLE
-from qcfeed.cli.tasks.command import LOCATION_TABLE
+from qcfeed.cli.tasks.tables import LOCATION_TABLE
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.render import show
 from qcfeed.cli.ui.table import Column, Row, Table

@@ -25,13 +25,19 @@ from qcfeed.cli.context import (
 from qcfeed.cli.lazy import LazyGroup
 from qcfeed.cli.saved_files import From, Save, ask_or_read, schema_of
 from qcfeed.cli.tasks import filters, waiting
-from qcfeed.cli.ui import durations, formats, watching
+from qcfeed.cli.tasks.tables import (
+    GROUP_TABLE,
+    LOCATION_TABLE,
+    TASK_TABLE,
+    total_row,
+    with_matching,
+)
+from qcfeed.cli.ui import durations, watching
 from qcfeed.cli.ui.listing import ALL, answered, listed
 from qcfeed.cli.ui.render import draw, emit, show
-from qcfeed.cli.ui.table import Column, Table
 from qcfeed.control.routes import TASKS, TASKS_BY_LOCATION
 from qcfeed.errors import UsageError
-from qcfeed.model.tasks import Location, Task, TaskGroup, Tasks, TasksByLocation, TaskTotals
+from qcfeed.model.tasks import Tasks, TasksByLocation
 
 DEFAULT_LIMIT = 1_000
 MAX_FAILURES = 256
@@ -82,61 +88,6 @@ class Subcommands(LazyGroup):
 _BY_PLACE = ("location", "caller", "creator")
 
 app = new_app()
-
-
-def _orphan_colour(row: Location) -> str | None:
-    return "red" if row.orphaned else None
-
-
-TASK_TABLE: Table[Task] = Table(
-    (
-        Column("serial", right=True),
-        Column("age_s", header="AGE", show=formats.age, right=True),
-        Column("name", least=8),
-        Column("coroutine", least=24, rank=2),
-        Column("location", least=24),
-        Column("state", least=12),
-        Column("note", least=10, rank=1, colour=lambda _: "yellow"),
-        Column("parent", right=True, wide=True),
-        Column("labels", value=lambda t: formats.labels(t.labels), wide=True),
-    ),
-    identity=lambda task: str(task.serial),
-)
-
-LOCATION_TABLE: Table[Location] = Table(
-    (
-        Column("location", least=24, colour=_orphan_colour),
-        Column("function", least=20, wide=True),
-        Column(
-            "matching",
-            value=lambda x: x.matching or None,
-            show=formats.count,
-            right=True,
-            wide=True,
-        ),
-        Column("live", show=formats.count, right=True),
-        Column("orphaned", show=formats.count, right=True, colour=_orphan_colour),
-        Column("oldest_s", header="OLDEST", show=formats.age, right=True),
-        Column("spawned", show=formats.count, right=True, rank=1),
-        Column("finished", show=formats.count, right=True, rank=4),
-        Column("cancelled", show=formats.count, right=True, rank=3),
-        Column("failed", show=formats.count, right=True, rank=2),
-        Column("destroyed", show=formats.count, right=True, wide=True),
-        Column("note", least=12),
-    ),
-    identity=lambda location: location.location,
-)
-
-GROUP_TABLE: Table[TaskGroup] = Table(
-    (
-        Column("count", header="TASKS", show=formats.count, right=True),
-        Column("coroutine", least=24),
-        Column("waiting", least=12),
-        Column("location", least=24),
-        Column("function", least=20, wide=True),
-    ),
-    identity=lambda group: group.location or group.coroutine,
-)
 
 
 def tasks(
@@ -323,8 +274,8 @@ def _by_location(
     answer, raw = ask_or_read(
         ctx, TASKS_BY_LOCATION, TasksByLocation, source=source, save=save, **params, **wait_params
     )
-    total = None if params else _total(answer.totals)
-    table = _with_matching() if params else LOCATION_TABLE
+    total = None if params else total_row(answer.totals)
+    table = with_matching() if params else LOCATION_TABLE
     if any(row.waits for row in answer.locations):
         table = waiting.with_waits(table)
     show(output, table, answer.locations, raw=raw, total=total)
@@ -332,29 +283,6 @@ def _by_location(
         emit("\ntasks from before the ledger, by coroutine and where they wait:")
         draw(GROUP_TABLE, answer.earlier, wide=output is Format.WIDE)
     warn_incomplete(answer.totals.incomplete)
-
-
-def _with_matching() -> Table[Location]:
-    """The location table with the column MATCHING shown."""
-    columns = (c._replace(wide=False) if c.key == "matching" else c for c in LOCATION_TABLE.columns)
-    return LOCATION_TABLE._replace(columns=tuple(columns))
-
-
-def _total(totals: TaskTotals) -> Location:
-    untracked = f"{formats.plural(totals.untracked, 'task')} untracked" if totals.untracked else ""
-    return Location(
-        location="total",
-        function="",
-        live=totals.live,
-        spawned=totals.spawned,
-        finished=totals.finished,
-        cancelled=totals.cancelled,
-        failed=totals.failed,
-        destroyed=totals.destroyed,
-        oldest_s=None,
-        orphaned=totals.orphaned,
-        note=untracked,
-    )
 
 
 def _oldest(

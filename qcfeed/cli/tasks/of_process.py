@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from qcfeed.cli.context import PROFILES, Format, TaskFormat, options, say
-from qcfeed.cli.tasks.command import GROUP_TABLE
+from qcfeed.cli.tasks.tables import GROUP_TABLE
 from qcfeed.cli.ui.formats import milliseconds, plural
 from qcfeed.cli.ui.render import show
 from qcfeed.control.audit import timestamp

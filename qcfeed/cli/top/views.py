@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from qcfeed.cli.feeds import FEED_TABLE
 from qcfeed.cli.orphans import ORPHAN_TABLE
 from qcfeed.cli.subscribers import SUBSCRIBER_TABLE
-from qcfeed.cli.tasks.command import TASK_TABLE
+from qcfeed.cli.tasks.tables import TASK_TABLE
 from qcfeed.cli.ui import formats
 from qcfeed.cli.ui.sparkline import BLOCKS, sparkline
 from qcfeed.cli.ui.table import Column, Table, cell_width, fit, row_width, wrap

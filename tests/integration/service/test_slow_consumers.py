@@ -16,7 +16,7 @@ from qcfeed.client.stream import Received, stream
 from qcfeed.model.messages import SlowPolicy
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
 from qcfeed.model.symbol import Symbol
-from qcfeed.server import feed as feeds
+from qcfeed.server import pacing
 from qcfeed.ws import connection as connections
 from tests.integration.service.conftest import Start
 from tests.support.falling_behind import connection_of, fall_behind, publish, stall
@@ -335,7 +335,7 @@ async def test_a_waiting_upstream_continues_once_the_slow_client_has_caught_up(
     start: Start, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And not only after the grace period for stalled consumers."""
-    monkeypatch.setattr(feeds, "STALL_GRACE", 3_600.0)
+    monkeypatch.setattr(pacing, "STALL_GRACE", 3_600.0)
     running = await start(**TIGHT)
     async with await running.client(receive_buffer=2_304) as client:
         await until(lambda: upstream.sinks, "its feed is open")

@@ -7,13 +7,14 @@ from typer._click.exceptions import UsageError
 from typer.core import TyperGroup
 
 from qcfeed.cli import command_tree, main
+from qcfeed.cli.failures import PROGRAM
 from tests.support.examples import arguments, examples
 
 
 def parse(args: list[str]) -> str:
     """The command that these arguments reach, by its full name. Raises UsageError."""
     command, ctx = main.build(), None
-    name = main.PROGRAM
+    name = PROGRAM
     while True:
         ctx = command.make_context(name, args, parent=ctx)
         rest = [*ctx._protected_args, *ctx.args]

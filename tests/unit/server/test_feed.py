@@ -10,7 +10,7 @@ import pytest
 
 from qcfeed.feed.lifecycle import UpstreamState
 from qcfeed.model.messages import CloseCode, Tick
-from qcfeed.server import feed as feeds
+from qcfeed.server import pacing
 from qcfeed.server.feed import Feed
 from tests.support.modelled_kernel import Exchange, Peer, symbols, timeless, turns
 from tests.support.patience import PATIENCE
@@ -116,12 +116,12 @@ async def test_a_forced_end_returns_the_subscribers_in_the_order_in_which_they_c
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stalled consumer is waited for as long as the test lasts, also on a busy machine."""
-    monkeypatch.setattr(feeds, "STALL_GRACE", 3_600.0)
+    monkeypatch.setattr(pacing, "STALL_GRACE", 3_600.0)
 
 
 async def waits(feed: Feed) -> bool:
     """Whether an upstream that has published waits for its consumers now."""
-    waiting = asyncio.create_task(feed.wait_for_consumers())
+    waiting = asyncio.create_task(feed.pacing.wait())
     await turns(5)
     done = waiting.done()
     waiting.cancel()
@@ -157,7 +157,7 @@ async def test_an_upstream_waits_for_a_consumer_that_is_behind_until_it_has_caug
 async def test_an_upstream_without_consumers_waits_for_the_first_one(exchange: Exchange) -> None:
     peer, feed = await subscribed(exchange)
     peer.say("unsubscribe", ONE)
-    waiting = asyncio.create_task(feed.wait_for_consumers())
+    waiting = asyncio.create_task(feed.pacing.wait())
     await turns(5)
     assert not waiting.done()
     exchange.connect().say("subscribe", ONE)
@@ -175,5 +175,5 @@ async def test_a_consumer_that_stalls_for_longer_is_not_waited_for(
     await exchange.publish({ONE: NEAR + 1})
     other.read()
     assert await waits(feed)
-    monkeypatch.setattr(feeds, "STALL_GRACE", 0.0)
+    monkeypatch.setattr(pacing, "STALL_GRACE", 0.0)
     assert not await waits(feed)

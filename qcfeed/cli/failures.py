@@ -1,0 +1,106 @@
+"""How a command that fails ends: its message with a hint on stderr, and its exit status."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import sys
+import traceback
+
+from typer._click import Context
+from typer._click.exceptions import ClickException, NoArgsIsHelpError, NoSuchOption, UsageError
+
+from qcfeed.cli.context import say
+from qcfeed.errors import ExitStatus, QcfeedError
+from qcfeed.streams import discard
+
+PROGRAM = "qcfeed"
+TRACEBACK_FRAMES = 8
+_OUTPUT_ERRORS = (errno.EBADF, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+def report(error: BaseException) -> int:
+    """Say what went wrong, and return the exit status."""
+    match error:
+        case ClickException():
+            return _report_usage(error)
+        case QcfeedError():
+            return _report(error)
+        case KeyboardInterrupt():
+            return ExitStatus.INTERRUPTED
+        case BrokenPipeError():  # the reader of the output has what it wants: `qcfeed ... | head`
+            discard(sys.stdout)
+            return ExitStatus.OK
+        case OSError() if _is_about_output(error):
+            return _report_output(error)
+        case _:
+            return _report_bug(error)
+
+
+def _report(error: QcfeedError) -> int:
+    for line in getattr(error, "__notes__", ()):  # the stack of a stuck loop
+        say(f"  {line.rstrip()}", error=True)
+    _say_error(error.message, error.hint)
+    return error.exit_status
+
+
+def _report_usage(error: ClickException) -> int:
+    if isinstance(error, NoArgsIsHelpError):
+        say(error.format_message(), error=True)
+        return ExitStatus.USAGE
+    message = error.format_message()
+    if isinstance(error, NoSuchOption) and error.possibilities:
+        close = difflib.get_close_matches(error.option_name, error.possibilities, n=1, cutoff=0.0)
+        message = f"{error.message}. Did you mean {close[0]}?"
+    _say_error(message.removesuffix("."), _usage_hint(error))
+    return ExitStatus.USAGE
+
+
+def _usage_hint(error: ClickException) -> str | None:
+    ctx = error.ctx if isinstance(error, UsageError) else None
+    if ctx is None:
+        return None
+    command = _words(ctx)
+    if isinstance(error, NoSuchOption):
+        name = error.option_name
+        if ctx.parent and any(name in param.opts for param in ctx.find_root().command.params):
+            return f"{name} goes before the command: `{PROGRAM} {name} ... {command}`"
+        if not ctx.parent and name in ("-o", "--output"):
+            return f"{name} goes after the command: `{PROGRAM} COMMAND {name} ...`"
+    return f"see `{' '.join(filter(None, (PROGRAM, command)))} --help`"
+
+
+def _words(ctx: Context) -> str:
+    """The command without the program name: ``tasks verify``; empty if there is none."""
+    if ctx.parent is None:
+        return ""
+    return f"{_words(ctx.parent)} {ctx.info_name}".strip()
+
+
+def _is_about_output(error: OSError) -> bool:
+    """Whether writing to stdout failed: errors about files name them, those about sockets have others."""
+    return error.filename is None and error.errno in _OUTPUT_ERRORS
+
+
+def _report_output(error: OSError) -> int:
+    discard(sys.stdout)
+    _say_error(
+        f"cannot write the results to stdout: {error.strerror}",
+        "is it closed, or the disk full? `qcfeed ... > FILE` writes them to a file",
+    )
+    return ExitStatus.USAGE
+
+
+def _report_bug(error: BaseException) -> int:
+    say("".join(traceback.format_exception(error, limit=-TRACEBACK_FRAMES)).rstrip(), error=True)
+    _say_error(
+        f"this is a bug in qcfeed: {type(error).__name__}: {error}",
+        "report it with the lines above and the command you typed",
+    )
+    return ExitStatus.BUG
+
+
+def _say_error(message: str, hint: str | None) -> None:
+    say(f"{PROGRAM}: error: {message}", error=True)
+    if hint:
+        say(f"  hint: {hint}", error=True)  # left out if it suggests what the saved file cannot do
