@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from qcfeed.diagnostics import Ledger
 from qcfeed.feed.lifecycle import UpstreamState
-from qcfeed.model.messages import CloseCode, Tick
+from qcfeed.model.encoded import EncodedQuote
+from qcfeed.model.messages import CloseCode, Tick, encode, quote
 from qcfeed.server import pacing
 from qcfeed.server.feed import Feed
 from tests.support.modelled_kernel import Exchange, Peer, symbols, timeless, turns
@@ -102,12 +104,100 @@ async def test_invalid_ticks_are_dropped_counted_and_logged_once(
 async def test_a_forced_end_returns_the_subscribers_in_the_order_in_which_they_came(
     exchange: Exchange,
 ) -> None:
-    _, feed = await subscribed(exchange)
+    peer, feed = await subscribed(exchange)
     for _ in range(3):
         exchange.connect().say("subscribe", ONE)
     evicted = feed.evict_all(CloseCode.FEED_CANCELLED, "test")
     assert len(evicted) == 4
     assert [each.serial for each in evicted] == sorted(each.serial for each in evicted)
+    assert all(each.closed for each in evicted)
+    assert feed.lifecycle.subscribers == set()
+    peer.read()
+    assert peer.close_code == CloseCode.FEED_CANCELLED
+    await turns(5)
+    assert exchange.hub.feeds == {}
+
+
+async def test_the_time_of_the_last_quote_is_that_of_the_wall_clock(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, feed = await subscribed(exchange)
+    assert feed.last_quote_at is None
+    monkeypatch.setattr(exchange.hub, "wall_clock", lambda: 1_710_900_900.0)
+    feed.publish([NEGATIVE])
+    assert feed.last_quote_at is None, "an invalid tick is no quote"
+    feed.publish([TICK])
+    assert feed.last_quote_at == 1_710_900_900.0
+
+
+async def test_the_upstream_task_is_named_labelled_and_owned_for_diagnostics(
+    exchange: Exchange,
+) -> None:
+    ledger = Ledger()
+    ledger.install(asyncio.get_running_loop())
+    try:
+        _, feed = await subscribed(exchange)
+        assert feed.upstream_task is not None
+        owner, task = feed.upstream_task, feed.upstream_task.task
+        (record,) = (each for each in ledger.records() if each.task is task)
+    finally:
+        ledger.uninstall()
+    assert task.get_name() == f"feed {ONE} #1"
+    assert record.context.labels == {"symbol": ONE}
+    assert record.context.owner is owner
+    assert str(owner) == f"generation 1 of feed {ONE}"
+    assert not owner.closed
+    feed.evict_all(CloseCode.FEED_CANCELLED, "test")
+    await turns(5)
+    assert owner.closed, "a task that outlives this is an orphan"
+
+
+# ---------------------------------------------------------------- quotes of another service
+
+
+async def test_relayed_quotes_keep_their_text_and_epoch_and_replace_the_feeds_own(
+    exchange: Exchange,
+) -> None:
+    peer, feed = await subscribed(exchange)
+    (sink,) = exchange.upstream.sinks
+    own = feed.epoch
+    sink.relay([], "epoch-0")
+    assert (feed.epoch, feed.lifecycle.upstream) == (own, UpstreamState.OPENING), "nothing came"
+    sink.relay(
+        [EncodedQuote(encode(quote(ONE, TICK, "epoch-7", seq))) for seq in (7, 8)], "epoch-7"
+    )
+    await turns()
+    peer.read()
+    assert [(each["seq"], each["epoch"]) for each in peer.quotes()] == [
+        (7, "epoch-7"),
+        (8, "epoch-7"),
+    ]
+    assert (feed.epoch, feed.lifecycle.upstream) == ("epoch-7", UpstreamState.OPEN)
+    assert feed.last_quote_at is not None
+    assert exchange.hub.quotes == 2
+    late, _ = await subscribed(exchange)
+    late.read()
+    assert [each["seq"] for each in late.quotes()] == [8]
+
+
+async def test_relayed_quotes_of_an_upstream_that_is_closed_are_discarded(
+    exchange: Exchange,
+) -> None:
+    peer, feed = await subscribed(exchange)
+    (sink,) = exchange.upstream.sinks
+    feed.evict_all(CloseCode.FEED_CANCELLED, "test")
+    some = [EncodedQuote(encode(quote(ONE, TICK, "old", 1)))]
+    exchange.connect().say("subscribe", ONE)  # waits for the quotes of the next generation
+    sink.relay(some, "old")
+    sink.publish([TICK])
+    assert feed.log.head == 0
+    await turns(5)
+    sink.relay(some, "old")
+    sink.opened()
+    assert (feed.log.head, feed.lifecycle.upstream) == (0, UpstreamState.OPENING)
+    assert feed.epoch != "old"
+    peer.read()
+    assert peer.quotes() == []
 
 
 # ---------------------------------------------------------------- rate=max
