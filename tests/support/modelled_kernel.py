@@ -8,10 +8,13 @@ the machine, and a test says exactly who is slow, and when.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
+import socket
 import struct
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 from qcfeed.config import Config
@@ -38,7 +41,14 @@ class Wire:
         self.unread = bytearray()
         """Bytes the kernel has accepted and the peer has not read yet."""
         self.incoming = b""
+        self.at_end: OSError | None = None
+        """What reading fails with once nothing is incoming; None: it blocks."""
+        self.has_left = False
+        """Whether the peer has ended its half."""
         self.ended = False
+        self.was_reset = False
+        self.sends = 0
+        """Calls of ``send`` that the kernel accepted."""
         self._number = next(_numbers)
 
     def fileno(self) -> int:
@@ -49,19 +59,21 @@ class Wire:
         if free <= 0 < len(data):
             raise BlockingIOError
         self.unread += data[:free]
+        self.sends += 1
         return min(free, len(data))
 
     def recv(self, _most: int) -> bytes:
-        if not self.incoming:
-            raise BlockingIOError
+        if not self.incoming and not self.has_left:
+            raise self.at_end or BlockingIOError
         data, self.incoming = self.incoming, b""
         return data
 
     def shutdown(self, _how: int) -> None:
         self.ended = True
 
-    def setsockopt(self, *_option: object) -> None:
-        """Ignored: there is no kernel."""
+    def setsockopt(self, _level: int, option: int, _value: object) -> None:
+        """Of all options only the one for a reset counts."""
+        self.was_reset |= option == socket.SO_LINGER
 
     def close(self) -> None:
         self.ended = True
@@ -86,18 +98,23 @@ class Readiness:
 class Peer:
     """A client at the other end of a wire; it reads only on request."""
 
-    def __init__(self, exchange: Exchange, target: str) -> None:
+    def __init__(
+        self, exchange: Exchange, target: str, then: bytes = b"", **headers: bytes
+    ) -> None:
+        """``then``: frames that it sends together with its request."""
         self._readiness = exchange.readiness
         self._buffer = b""
         self.wire = Wire()
         self.messages: list[dict[str, Any]] = []
         """All text messages received so far."""
+        self.compressed = 0
+        """How many of them were compressed."""
         self.close_code: int | None = None
-        self.wire.incoming = raw_websocket.head(target)
-        pending = PendingConnection(
-            exchange.gateway, self.wire.fileno(), ("127.0.0.1", self.wire.fileno())
-        )
-        self.transport = Transport(exchange.readiness, self.wire, pending)  # type: ignore[arg-type]
+        self.close_reason = ""
+        self.pongs: list[bytes] = []
+        """The payloads of all pongs received so far."""
+        self.wire.incoming = raw_websocket.head(target, **headers) + then
+        self.transport = exchange.accept(self.wire)
         head, _, rest = bytes(self.wire.unread).partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 101 "), head
         self.wire.unread[:] = rest
@@ -117,8 +134,17 @@ class Peer:
         """The quotes among its messages, from message number ``since`` on."""
         return [each for each in self.messages[since:] if each["type"] == "quote"]
 
-    def say(self, action: str, *symbols: Symbol, **more: str) -> None:
-        self.wire.incoming += raw_websocket.request(action, *symbols, **more)
+    def say(self, action: str, *symbols: str, **more: str) -> None:
+        self.send(raw_websocket.request(action, *symbols, **more))
+
+    def send(self, frames: bytes) -> None:
+        """Send these bytes, which are read as far as the service reads now."""
+        self.wire.incoming += frames
+        self.transport.ready(READ)
+
+    def leave(self, error: OSError | None = None) -> None:
+        """End the connection; ``error``: what the kernel reports instead of an end."""
+        self.wire.at_end, self.wire.has_left = error, error is None
         self.transport.ready(READ)
 
     def read(self, most: int | None = None) -> None:
@@ -142,16 +168,23 @@ class Peer:
         self._buffer += self.wire.unread[:size]
         del self.wire.unread[:size]
         frames, self._buffer = _whole_frames(self._buffer)
-        for opcode, payload in frames:
+        for first, payload in frames:
+            opcode = first & 0x0F
             assert self.close_code is None, "a close frame is the last one (RFC 6455 section 5.5.1)"
-            if opcode == raw_websocket.TEXT:
+            if first & 0x40:
+                self.compressed += 1
+                self.messages.append(json.loads(_inflated(payload)))
+            elif opcode == raw_websocket.TEXT:
                 self.messages.append(json.loads(payload))
             elif opcode == raw_websocket.CLOSE:
                 (self.close_code,) = struct.unpack("!H", payload[:2])
+                self.close_reason = payload[2:].decode()
+            elif opcode == raw_websocket.PONG:
+                self.pongs.append(payload)
 
 
 def _whole_frames(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
-    """Opcode and payload of each complete, unmasked frame, and the remaining bytes."""
+    """First byte and payload of each complete, unmasked frame, and the remaining bytes."""
     found = []
     while len(data) >= 2:
         size, start = data[1], 2
@@ -160,9 +193,21 @@ def _whole_frames(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
             size = int.from_bytes(data[2:4], "big") if len(data) >= start else 0
         if len(data) < start + size:
             break
-        found.append((data[0] & 0x0F, data[start : start + size]))
+        found.append((data[0], data[start : start + size]))
         data = data[start + size :]
     return found, data
+
+
+def _inflated(payload: bytes) -> bytes:
+    """A compressed message (RFC 7692 section 7.2.2)."""
+    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(payload + b"\x00\x00\xff\xff")
+
+
+class _Gateway(Gateway):
+    """How much processor time requests take depends on the machine, so here it is not limited."""
+
+    def busy_for(self) -> float:
+        return 0.0
 
 
 class Exchange:
@@ -171,11 +216,26 @@ class Exchange:
     def __init__(self, config: Config) -> None:
         self.upstream = ScriptedUpstream(silently)
         self.hub = Hub(config, self.upstream)
-        self.gateway = Gateway(config, self.hub, None)
+        self.gateway = _Gateway(config, self.hub, None)
         self.readiness = Readiness()
 
-    def connect(self, target: str = "/stream") -> Peer:
-        return Peer(self, target)
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def running(cls, config: Config) -> AsyncIterator[Exchange]:
+        """An exchange for the time of a block."""
+        exchange = cls(config)
+        try:
+            yield exchange
+        finally:
+            await exchange.stop()
+
+    def connect(self, target: str = "/stream", then: bytes = b"", **headers: bytes) -> Peer:
+        return Peer(self, target, then, **headers)
+
+    def accept(self, wire: Wire, host: str = "127.0.0.1") -> Transport:
+        """The service accepts a connection of ``host``, and reads what is incoming."""
+        pending = PendingConnection(self.gateway, wire.fileno(), (host, wire.fileno()))
+        return Transport(self.readiness, wire, pending)  # type: ignore[arg-type]
 
     def connection_of(self, peer: Peer) -> Connection | None:
         """The service's connection to the peer; None if it is closed."""
@@ -205,15 +265,15 @@ class Exchange:
 
 
 def timeless(**options: Any) -> Config:
-    """Options with which nothing depends on the time that passes."""
-    return Config(
-        subscribe_rate=0,
-        linger=NEVER,
-        stale_after=NEVER,
-        very_stale_after=2 * NEVER,
-        dead_after=3 * NEVER,
-        **options,
-    )
+    """Options with which nothing depends on the time that passes, but for those given."""
+    never: dict[str, Any] = {
+        "subscribe_rate": 0,
+        "linger": NEVER,
+        "stale_after": NEVER,
+        "very_stale_after": 2 * NEVER,
+        "dead_after": 3 * NEVER,
+    }
+    return Config(**never | options)
 
 
 async def turns(count: int = 3) -> None:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from qcfeed.config import Config
 from qcfeed.errors import UpstreamError
 from qcfeed.feed.lifecycle import Demand, UpstreamState
 from qcfeed.model.messages import Band, CloseCode
 from qcfeed.server.feed import Feed
 from qcfeed.server.hub import REPEAT_INTERVAL
 from qcfeed.upstreams.base import Sink
-from tests.support.modelled_kernel import NEVER, Exchange, Peer, symbols, turns
+from tests.support.modelled_kernel import NEVER, Exchange, Peer, symbols, timeless, turns
 from tests.support.virtual_time import in_virtual_time
 
 LINGER, STALE, VERY_STALE, DEAD = 1_000.0, 15.0, 300.0, 1_200.0
@@ -25,11 +23,9 @@ LIMIT = 16
 ONE, OTHER = symbols(2)
 
 
-@contextlib.asynccontextmanager
-async def running() -> AsyncIterator[Exchange]:
-    exchange = Exchange(
-        Config(
-            subscribe_rate=0,
+def running() -> contextlib.AbstractAsyncContextManager[Exchange]:
+    return Exchange.running(
+        timeless(
             linger=LINGER,
             stale_after=STALE,
             very_stale_after=VERY_STALE,
@@ -38,10 +34,6 @@ async def running() -> AsyncIterator[Exchange]:
             send_buffer=4_608,
         )
     )
-    try:
-        yield exchange
-    finally:
-        await exchange.stop()
 
 
 async def subscribed(exchange: Exchange) -> tuple[Peer, Feed]:
