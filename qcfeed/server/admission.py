@@ -29,7 +29,9 @@ class Admission:
         self._config = config
         self._hub = hub
         self._now = now
-        self._rate = TokenBucket(config.subscribe_rate, config.subscribe_rate, now())
+        # With less than one token a bucket of a low rate would allow none, ever.
+        burst = max(1.0, config.subscribe_rate)
+        self._rate = TokenBucket(config.subscribe_rate, burst, now())
         self.checks = RequestChecks(config)
         self.clients = Clients(config, now)
         """What each client uses."""

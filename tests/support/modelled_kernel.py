@@ -14,7 +14,7 @@ import json
 import socket
 import struct
 import zlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 from qcfeed.config import Config
@@ -26,6 +26,7 @@ from qcfeed.server.hub import Hub
 from qcfeed.ws.connection import Connection
 from qcfeed.ws.pending import PendingConnection
 from tests.support import raw_websocket
+from tests.support.patience import PATIENCE
 from tests.support.scripted_upstream import TICK, ScriptedUpstream, silently
 
 NEVER = 1e6
@@ -183,6 +184,30 @@ class Peer:
                 self.pongs.append(payload)
 
 
+class Visitor:
+    """A client whose request has not been accepted: it has sent nothing yet, or is refused."""
+
+    def __init__(self, exchange: Exchange, data: bytes, host: str) -> None:
+        self.wire = Wire()
+        self.wire.incoming = data
+        self.transport = exchange.accept(self.wire, host)
+
+    def send(self, data: bytes) -> None:
+        self.wire.incoming += data
+        self.transport.ready(READ)
+
+    @property
+    def response(self) -> raw_websocket.Response | None:
+        """The answer that it has got; None if there is none."""
+        head, _, body = bytes(self.wire.unread).partition(b"\r\n\r\n")
+        if not head:
+            return None
+        status, *lines = head.decode().split("\r\n")
+        pairs = (line.partition(": ") for line in lines)
+        headers = {name.lower(): value for name, _, value in pairs}
+        return raw_websocket.Response(int(status.split()[1]), headers, body)
+
+
 def _whole_frames(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
     """First byte and payload of each complete, unmasked frame, and the remaining bytes."""
     found = []
@@ -232,6 +257,10 @@ class Exchange:
     def connect(self, target: str = "/stream", then: bytes = b"", **headers: bytes) -> Peer:
         return Peer(self, target, then, **headers)
 
+    def visit(self, data: bytes = b"", host: str = "127.0.0.1") -> Visitor:
+        """Somebody connects from ``host``, and sends ``data``."""
+        return Visitor(self, data, host)
+
     def accept(self, wire: Wire, host: str = "127.0.0.1") -> Transport:
         """The service accepts a connection of ``host``, and reads what is incoming."""
         pending = PendingConnection(self.gateway, wire.fileno(), (host, wire.fileno()))
@@ -252,16 +281,16 @@ class Exchange:
         await turns()
 
     async def _begun(self, symbol: Symbol) -> None:
-        while not self.upstream.alive[symbol]:  # noqa: ASYNC110 - a turn or two
-            await asyncio.sleep(0)
+        await until(lambda: self.upstream.alive[symbol] > 0)
 
     async def stop(self) -> None:
         """End every connection and feed, and wait until they are gone."""
         for connection in list(self.gateway.connections):
             connection.abort("test")
-        await self.hub.stop()
-        while self.gateway.sockets:  # noqa: ASYNC110 - a turn or two
-            await asyncio.sleep(0)
+        for pending in list(self.gateway.pending):
+            pending.abort()
+        await asyncio.wait_for(self.hub.stop(), PATIENCE)
+        await until(lambda: self.gateway.sockets == 0)
 
 
 def timeless(**options: Any) -> Config:
@@ -274,6 +303,15 @@ def timeless(**options: Any) -> Config:
         "dead_after": 3 * NEVER,
     }
     return Config(**never | options)
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    """Let the loop run until ``reached``, which takes a few turns, and at most a thousand."""
+    for _ in range(1_000):
+        if reached():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it does not come")
 
 
 async def turns(count: int = 3) -> None:

@@ -14,7 +14,7 @@ from qcfeed.model.encoded import EncodedQuote
 from qcfeed.model.messages import CloseCode, Tick, encode, quote
 from qcfeed.server import pacing
 from qcfeed.server.feed import Feed
-from tests.support.modelled_kernel import Exchange, Peer, symbols, timeless, turns
+from tests.support.modelled_kernel import Exchange, Peer, symbols, timeless, turns, until
 from tests.support.patience import PATIENCE
 from tests.support.scripted_upstream import TICK
 
@@ -36,8 +36,7 @@ async def subscribed(exchange: Exchange) -> tuple[Peer, Feed]:
     peer = exchange.connect()
     peer.say("subscribe", ONE)
     feed = exchange.hub.feeds[ONE]
-    while not exchange.upstream.alive[ONE]:  # noqa: ASYNC110 - a turn or two
-        await asyncio.sleep(0)
+    await until(lambda: exchange.upstream.alive[ONE] > 0)
     return peer, feed
 
 

@@ -17,7 +17,7 @@ from qcfeed.model.symbol import Symbol
 from qcfeed.server.hub import Hub
 from qcfeed.upstreams.base import Sink
 from qcfeed.ws.connection import Connection, State
-from tests.support.modelled_kernel import Exchange, Peer, symbols, timeless, turns
+from tests.support.modelled_kernel import Exchange, Peer, symbols, timeless, turns, until
 from tests.support.patience import PATIENCE
 from tests.support.scripted_upstream import ScriptedUpstream, silently
 
@@ -205,8 +205,7 @@ async def test_an_upstream_that_fails_returns_or_has_a_bug_is_a_restart_with_its
         feed.lifecycle.retries_at = 0.0
         feed.arm_timer()
         before = feed.restarts
-        while feed.restarts == before:  # noqa: ASYNC110 - a turn or two
-            await asyncio.sleep(0)
+        await until(lambda before=before: feed.restarts > before)
         feed.lifecycle.retries_at = 1e12
         feed.arm_timer()
         assert feed.failure == failure

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+from collections import defaultdict
 from collections.abc import AsyncIterator
 
 import pytest
 
 from qcfeed.model.messages import CloseCode
 from qcfeed.net.poller import READ
+from qcfeed.server.timeouts import MAX_DUE_PER_TURN
 from qcfeed.ws.connection import Connection, State
 from tests.support import raw_websocket
-from tests.support.modelled_kernel import Exchange, Peer, symbols, timeless
+from tests.support.modelled_kernel import Exchange, Peer, symbols, timeless, turns
+from tests.support.virtual_time import in_virtual_time
 
 PING, STALL = 20.0, 10.0
 (ONE,) = symbols(1)
@@ -170,3 +175,143 @@ async def test_a_stalled_peer_that_closes_gets_its_answer_behind_what_is_unsent(
     peer.drain()
     assert peer.close_code == 1000
     assert len(peer.quotes()) == 2
+
+
+# ---------------------------------------------------------------- the periodic sweeps
+
+
+@pytest.mark.parametrize(
+    ("ping", "stall", "shortest"),
+    [(20.0, 10.0, 5.0), (2.0, 10.0, 2.0), (20.0, 1.0, 1.0), (0.0, 10.0, 5.0)],
+    ids=["close", "ping", "stall", "no pings"],
+)
+@in_virtual_time
+async def test_every_connection_is_checked_four_times_within_the_shortest_timeout(
+    ping: float, stall: float, shortest: float
+) -> None:
+    options = timeless(ping_interval=ping, stall_timeout=stall)
+    checked: dict[Connection, list[float]] = defaultdict(list)
+
+    async with Exchange.running(options) as exchange:
+        connections = [(await connected(exchange))[1] for _ in range(24)]
+        timeouts = exchange.gateway.timeouts
+        assert len(timeouts) == 24
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(timeouts, "check", lambda each, at: checked[each].append(at) or False)
+            timeouts.start()
+            await asyncio.sleep(100 * shortest)
+            timeouts.stop()
+        assert checked.keys() == set(connections)
+        for times in checked.values():
+            gaps = [later - before for before, later in itertools.pairwise(times)]
+            assert gaps == pytest.approx([shortest / 4] * len(gaps))
+        moments = sorted({at for times in checked.values() for at in times})
+        gaps = [later - before for before, later in itertools.pairwise(moments)]
+        assert gaps == pytest.approx([shortest / 4 / 8] * len(gaps)), "an eighth of them at a time"
+        before = sum(map(len, checked.values()))
+        await asyncio.sleep(100.0)
+        assert sum(map(len, checked.values())) == before, "it was stopped"
+        connections[0].abort("test")
+        await turns()
+        assert len(timeouts) == 23
+
+
+@in_virtual_time
+async def test_silent_peers_are_pinged_and_then_closed_by_the_sweeps() -> None:
+    options = timeless(ping_interval=PING, stall_timeout=STALL)
+    async with Exchange.running(options) as exchange:
+        peer, connection = await connected(exchange)
+        exchange.gateway.timeouts.start()
+        await asyncio.sleep(PING + 5 / 4)
+        assert connection.pinged_at is not None
+        await asyncio.sleep(STALL + 5 / 4)
+        peer.read()
+        assert peer.close_code == CloseCode.NO_PONG
+        assert peer.close_reason == "no pong within 10 s"
+        await asyncio.sleep(5.0 + 5 / 4)
+        assert (connection.state, peer.wire.was_reset) == (State.CLOSED, True)
+        assert exchange.gateway.closed == {"4412": 1}
+        exchange.gateway.timeouts.stop()
+
+
+@in_virtual_time
+async def test_only_so_many_connections_are_closed_per_turn_and_the_rest_in_the_next_ones() -> None:
+    options = timeless(ping_interval=PING, stall_timeout=STALL)
+    per_turn: list[int] = []
+    async with Exchange.running(options) as exchange:
+        connections = [(await connected(exchange))[1] for _ in range(8 * 40)]
+        for each in connections:
+            each.close(CloseCode.KICKED)
+        await asyncio.sleep(6.0)
+        exchange.gateway.timeouts.start()
+        for _ in range(20):
+            ended = sum(each.transport.is_closing() for each in connections)
+            per_turn.append(ended - sum(per_turn))
+            await asyncio.sleep(0)
+        due = [each for each in per_turn if each]
+        assert due == [MAX_DUE_PER_TURN, MAX_DUE_PER_TURN, 40 - 2 * MAX_DUE_PER_TURN]
+        await asyncio.sleep(5 / 4)
+        assert all(each.state is State.CLOSED for each in connections)
+        exchange.gateway.timeouts.stop()
+
+
+@in_virtual_time
+async def test_a_bug_in_one_check_ends_no_other_timeout() -> None:
+    async with Exchange.running(timeless(ping_interval=PING, stall_timeout=STALL)) as exchange:
+        _, connection = await connected(exchange)
+        timeouts, calls, reported = exchange.gateway.timeouts, [], []
+
+        def check(_: Connection, at: float) -> bool:
+            calls.append(at)
+            raise RuntimeError("a bug")
+
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: reported.append(str(context["exception"]))
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(timeouts, "check", check)
+            timeouts.start()
+            await asyncio.sleep(10.0)
+            timeouts.stop()
+        assert len(calls) == 8
+        assert reported == ["a bug"] * 8
+        assert connection.connected
+
+
+@in_virtual_time
+async def test_clients_that_send_no_request_are_ended_after_five_seconds_in_the_order_of_their_deadlines() -> (
+    None
+):
+    async with Exchange.running(timeless()) as exchange:
+        exchange.gateway.timeouts.start()
+        first = exchange.visit()
+        await asyncio.sleep(1.0)
+        second = exchange.visit()
+        await asyncio.sleep(1.0)
+        first.send(raw_websocket.head("/nowhere"))  # refused: it has five seconds to leave
+        assert exchange.gateway.sockets == 2
+        await asyncio.sleep(3.99)
+        assert (first.wire.was_reset, second.wire.was_reset) == (False, False)
+        await asyncio.sleep(0.01 + 5 / 32)
+        assert (first.wire.was_reset, second.wire.was_reset) == (False, True)
+        await asyncio.sleep(0.99 - 5 / 32)
+        assert not first.wire.was_reset
+        await asyncio.sleep(0.01 + 5 / 32)
+        assert first.wire.was_reset
+        assert exchange.gateway.sockets == 0
+        exchange.gateway.timeouts.stop()
+
+
+@in_virtual_time
+async def test_many_clients_without_a_request_are_ended_a_few_per_turn() -> None:
+    async with Exchange.running(timeless()) as exchange:
+        exchange.gateway.capacity = exchange.gateway.capacity._replace(connections=1_000)
+        visitors = [exchange.visit() for _ in range(40)]
+        await asyncio.sleep(5.0)
+        exchange.gateway.timeouts.start()
+        counts = []
+        for _ in range(4):
+            counts.append(sum(each.wire.was_reset for each in visitors))
+            await asyncio.sleep(0)
+        assert counts == [16, 16, 32, 40]
+        exchange.gateway.timeouts.stop()
