@@ -297,10 +297,10 @@ async def test_an_upstream_waits_a_quarter_of_a_second_for_a_consumer_that_has_s
         await exchange.publish({ONE: LIMIT})
         reading.read()
         began = asyncio.get_running_loop().time()
-        await feed.wait_for_consumers()
+        await feed.pacing.wait()
         # It stalled 0.1 s ago; it is looked at again after 0.25 s, as nothing reports it before.
         assert asyncio.get_running_loop().time() - began == pytest.approx(0.25)
-        await feed.wait_for_consumers()
+        await feed.pacing.wait()
         assert asyncio.get_running_loop().time() - began == pytest.approx(0.25), (
             "no longer waited for"
         )
@@ -313,7 +313,7 @@ async def test_an_upstream_whose_only_consumer_has_stalled_waits_until_it_reads_
         peer.wire.room = 0
         await exchange.publish({ONE: 1})
         await exchange.publish({ONE: LIMIT})
-        waiting = asyncio.create_task(feed.wait_for_consumers())
+        waiting = asyncio.create_task(feed.pacing.wait())
         await asyncio.sleep(100.0)
         assert not waiting.done()
         peer.drain()
