@@ -6,7 +6,7 @@ import contextlib
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +49,12 @@ class Process(Serving):
 
 
 @contextlib.contextmanager
-def process(home: Path, name: str, *args: str, **variables: str) -> Iterator[Process]:
+def process(
+    home: Path, name: str, *args: str, before: Sequence[str] = (), **variables: str
+) -> Iterator[Process]:
+    """``before``: a command that runs it, for example in a network namespace."""
     started = subprocess.Popen(
-        [QCFEED, "--instance", name, *args],
+        [*before, QCFEED, "--instance", name, *args],
         env=environment(home) | variables,
         stderr=subprocess.PIPE,
         text=True,
@@ -68,22 +71,28 @@ def process(home: Path, name: str, *args: str, **variables: str) -> Iterator[Pro
 
 
 def feeder(
-    home: Path, name: str, to: str, *args: str, **variables: str
+    home: Path, name: str, to: str, *args: str, before: Sequence[str] = (), **variables: str
 ) -> contextlib.AbstractContextManager[Process]:
     return process(
         home,
         name,
         *("feeder", "--no-monitor", "--to", to, "--upstream", "sim:?rate=50"),
         *args,
+        before=before,
         **variables,
     )
 
 
 def gateway(
-    home: Path, name: str, at: str, *args: str, **variables: str
+    home: Path, name: str, at: str, *args: str, before: Sequence[str] = (), **variables: str
 ) -> contextlib.AbstractContextManager[Process]:
     return process(
-        home, name, *("serve", "--no-monitor", "--port", "0", "--upstream", at), *args, **variables
+        home,
+        name,
+        *("serve", "--no-monitor", "--port", "0", "--upstream", at),
+        *args,
+        before=before,
+        **variables,
     )
 
 

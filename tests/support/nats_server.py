@@ -26,17 +26,27 @@ needs_nats = pytest.mark.skipif(
 class NatsServer:
     """One server. It keeps its port and its store when it is started again."""
 
-    def __init__(self, home: Path, config: str = "", name: str = "n1") -> None:
+    def __init__(
+        self,
+        home: Path,
+        config: str = "",
+        name: str = "n1",
+        host: str = "127.0.0.1",
+        before: Sequence[str] = (),
+    ) -> None:
+        """``before``: a command that runs the server, for example in a network namespace."""
         self._home = home
         self._config = config
         self._name = name
+        self._host = host
+        self._before = before
         self._process: subprocess.Popen[bytes] | None = None
         self.port = -1
         home.mkdir(parents=True, exist_ok=True)
 
     @property
     def url(self) -> str:
-        return f"nats://127.0.0.1:{self.port}"
+        return f"nats://{self._host}:{self.port}"
 
     @property
     def log(self) -> str:
@@ -49,13 +59,13 @@ class NatsServer:
         ports.mkdir()
         config = self._home / "nats.conf"
         config.write_text(
-            f'server_name: {self._name}\nlisten: "127.0.0.1:{self.port}"\nports_file_dir: "{ports}"\n'
+            f'server_name: {self._name}\nlisten: "{self._host}:{self.port}"\nports_file_dir: "{ports}"\n'
             f'log_file: "{self._home / "log"}"\n'
             f'jetstream {{ store_dir: "{self._home / "js"}", max_file: 64MB, max_mem: 16MB }}\n'
             + self._config
         )
         assert SERVER is not None
-        self._process = subprocess.Popen([SERVER, "-c", str(config)])
+        self._process = subprocess.Popen([*self._before, SERVER, "-c", str(config)])
         deadline = time.monotonic() + PATIENCE
         while not (found := list(ports.glob("*.ports"))):
             assert self._process.poll() is None, self.log
