@@ -68,7 +68,7 @@ NOT_RUN = (
     NotRun("", r"^export PATH=", "the tests have the program on their PATH"),
     NotRun("", r"^(python3? -m (build|venv)|/opt/qcfeed/bin/pip) ?", "tests/e2e/test_shipping.py builds and installs"),
     NotRun("", r"^pip install", "needs a package index; the tests run in an environment with all extras"),
-    NotRun("", r"--workers 4|--cluster feeds|workers restart|--instance 8006-2 tasks",
+    NotRun("", r"--workers 4|one row per process|--cluster feeds|workers restart|--instance 8006-2 tasks",
            "five processes: tests/e2e/test_workers.py runs them"),
     NotRun("", r"--reuse-port|--instance 8006-1 status", "tests/e2e/test_reuse_port.py runs it"),
     NotRun(EXPOSING, r"issuer\.example\.com", "needs an identity provider; tests/integration/service/test_key_set.py has one"),
