@@ -47,3 +47,8 @@ def join_host_port(host: str, port: int) -> str:
     """HOST:PORT, with an IPv6 host in brackets, as in a URL; without a port that is 0, not known."""
     shown = f"[{host}]" if ":" in host else host
     return f"{shown}:{port}" if port else shown
+
+
+def is_local(host: str) -> bool:
+    """Whether a service that listens on ``host`` is reached from this machine alone."""
+    return host == "localhost" or is_loopback(host)

@@ -148,10 +148,7 @@ def _common_findings(status: Status | Process, tasks: int, subscriptions: int) -
             ("`qcfeed stacks` shows where; it works while the loop is stuck",),
         )
     if (share := _memory_share(status)) >= thresholds.MEMORY_SHARE:
-        yield (
-            f"memory is at {share:.0%} of its limit",
-            ("`qcfeed tasks --by-location`", "`qcfeed memory`"),
-        )
+        yield f"memory is at {share:.0%} of its limit", ("`qcfeed tasks --by-location`",)
 
 
 def _memory_share(status: Status | Process) -> float:
@@ -281,6 +278,7 @@ def _listening(listening: Listening) -> Iterator[Figure]:
         ("quotes", listening.quotes_url if listening.tls else listening.websocket),
         ("certificate", _certificate(listening.tls)),
         ("admin", listening.admin),
+        ("page", listening.page),
         ("control", listening.control),
         ("control over TCP", listening.control_tcp),
         ("monitor (telnet)", listening.monitor),

@@ -27,11 +27,11 @@ _WITH_VALUE = _NAMING | {"--config", "--timeout"}
 """Global options that a value follows."""
 READERS = frozenset(
     ("status", "diagnose", "orphans", "feeds", "subscribers", "stacks", "growth", "tasks",
-     "logs", "audit", "alerts", "memory")
+     "logs", "audit", "alerts")
 )  # fmt: skip
 """Commands that take --from."""
 _LIVE = re.compile(
-    r"--reap|--window|--watch|--pid|--trace|^(feeds|tasks) (cancel|diff|verify)\b|^subscribers kick\b"
+    r"--reap|--window|--watch|--pid|^(feeds|tasks) (cancel|diff|verify)\b|^subscribers kick\b"
 )
 """What of READERS a file cannot answer: actions, and measurements of a running service."""
 _SUGGESTED = re.compile(rf"`({PROGRAM} [^`]+)`")

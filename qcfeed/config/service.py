@@ -223,6 +223,16 @@ class Config:
     metrics_token_file: str | None = declare(
         None, "File with a bearer token that /metrics demands.", metavar="FILE"
     )
+    page: bool = declare(
+        False,
+        "Serve a status page for browsers at / beside /metrics: what is wrong, the time left, tasks, feeds,"
+        " subscribers. Read-only, and without --page-token-file for this machine only.",
+    )
+    page_token_file: str | None = declare(
+        None,
+        "File with a token that the status page demands, on loopback too.",
+        metavar="FILE",
+    )
 
     monitor: bool = declare(
         True, "Attach aiomonitor (telnet and web views of tasks, loopback only)."

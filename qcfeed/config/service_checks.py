@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qcfeed.access import browser_origin, trusted_proxies
+from qcfeed.access.client_address import is_local
 from qcfeed.errors import ConfigError
 from qcfeed.formats import clipped
 from qcfeed.model import market_hours
@@ -21,6 +22,7 @@ def check_together(config: Config) -> None:
     _check_tokens(config)
     _check_proxies(config)
     _check_origins(config)
+    _check_page(config)
 
 
 def _check_tls(config: Config) -> None:
@@ -84,3 +86,26 @@ def _check_origins(config: Config) -> None:
                 f"--allow-origin: {clipped(repr(origin))} is not an origin",
                 hint="write it as a browser does: https://desk.example.com",
             )
+
+
+def _check_page(config: Config) -> None:
+    if not config.page:
+        if config.page_token_file:
+            raise ConfigError(
+                "--page-token-file is for the status page, and --page is not given",
+                hint="give --page",
+            )
+        return
+    if (config.workers or config.reuse_port) and not config.admin_listen:
+        raise ConfigError(
+            "--page needs --admin-listen here: at a shared port, any process answers",
+            hint="for example --admin-listen 127.0.0.1:9006",
+        )
+    host = config.admin_listen.rpartition(":")[0] if config.admin_listen else config.host
+    if config.page_token_file or is_local(host.strip("[]")):
+        return
+    raise ConfigError(
+        f"--page on {host} needs --page-token-file: other machines reach it",
+        hint="`openssl rand -hex 32 > page.token`, `chmod 600 page.token`, --page-token-file page.token;"
+        " or --admin-listen 127.0.0.1:9006",
+    )

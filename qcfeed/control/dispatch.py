@@ -82,6 +82,12 @@ class Dispatcher:
             raise NotFoundError(f"there is no {method} {path[:200]}", hint=f"there is {known}")
         return route
 
+    def read_here(self, path: str, params: Mapping[str, str]) -> bytes:
+        """Answer a read in the calling thread, without secrets. Raises QcfeedError."""
+        route = self._route("GET", path)
+        assert isinstance(route, Read)  # noqa: S101 - it is GET
+        return self._answer_read(route, _query(route, params), redacted=True)
+
     async def _read(self, route: Read[Any], params: Mapping[str, str]) -> bytes:
         asked = {name: value for name, value in params.items() if name != REDACTED}
         redacted = route.redacted or params.get(REDACTED) in ("1", "true", "True")

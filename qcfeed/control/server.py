@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import socket as sockets
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from qcfeed.control.dispatch import Dispatcher
 from qcfeed.control.listeners import UnixListener, listen_tcp
 from qcfeed.control.routes import Route
 from qcfeed.diagnostics.loop_watch import LoopWatch
+from qcfeed.errors import StartError
 from qcfeed.metrics import memory
 from qcfeed.net.acceptor import Acceptor
 from qcfeed.net.descriptors import Reserve
@@ -88,11 +89,22 @@ class ControlServer:
         self._grace = action_grace
         self._held = contextlib.ExitStack()
         self._connections: list[HttpConnections] = []
+        self._dispatcher: Dispatcher | None = None
 
     @property
     def ended(self) -> Counter[str]:
         """Connections that the server ended, by reason, and malformed requests. From any thread."""
         return sum((each.ended for each in list(self._connections)), Counter())
+
+    def read(self, path: str, params: Mapping[str, str]) -> bytes:
+        """Answer a read in the calling thread, once the server has started; without secrets.
+
+        Cost and errors are those of a request, but it uses no descriptor and waits for no thread. Raises
+        QcfeedError.
+        """
+        if self._dispatcher is None:
+            raise StartError("the control plane has not started", hint="try again")
+        return self._dispatcher.read_here(path, params)
 
     def start(self, *, check_audit: bool = True) -> None:
         """Start the thread and return once it listens.
@@ -147,6 +159,7 @@ class ControlServer:
         loop.set_default_executor(ThreadPoolExecutor(READERS, "qcfeed-control-read"))
         actions = Actions(self._watched, self._watch, self._audit, grace=self._grace)
         dispatcher = Dispatcher(self._routes, self.instance, self._watch, actions, reserve)
+        self._dispatcher = dispatcher
         stopping = asyncio.Event()
         async with contextlib.AsyncExitStack() as stack:
             for sock, authenticate in listening:

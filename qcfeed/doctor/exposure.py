@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 
 from qcfeed.access import browser_origin, trusted_proxies
-from qcfeed.access.client_address import is_loopback
+from qcfeed.access.client_address import is_local
 from qcfeed.access.client_limits import ClientLimits
 from qcfeed.config import Config
 from qcfeed.doctor.check import FAILED, PASSED, SKIPPED, Case, Result, Skip
@@ -18,11 +18,7 @@ PAGE = "docs/how-to/exposing.md"
 
 def is_exposed(config: Config) -> bool:
     """Whether other machines can reach the port for quotes, directly or through a proxy."""
-    return not _is_local(config.host) or bool(config.trusted_proxy)
-
-
-def _is_local(host: str) -> bool:
-    return host == "localhost" or is_loopback(host)
+    return not is_local(config.host) or bool(config.trusted_proxy)
 
 
 def gaps(config: Config) -> list[ExposureGap]:
@@ -84,10 +80,27 @@ def _admin(config: Config) -> Found:
             "whoever reaches the port for quotes can read /metrics",
             "--admin-listen 127.0.0.1:9006, or --metrics-token-file FILE",
         )
-    elif not _is_local(listen.parse_address(config.admin_listen, "--admin-listen")[0]):
+    elif not is_local(listen.parse_address(config.admin_listen, "--admin-listen")[0]):
         yield (
             f"whoever reaches --admin-listen {config.admin_listen} can read /metrics",
             "an address of an internal network, or --metrics-token-file FILE",
+        )
+
+
+def _page(config: Config) -> Found:
+    if not config.page:
+        return
+    if not config.page_token_file:
+        yield (
+            "every user of this machine can see the status page, with the addresses of subscribers",
+            "--page-token-file FILE",
+        )
+    elif config.admin_listen and not is_local(
+        listen.parse_address(config.admin_listen, "--admin-listen")[0]
+    ):
+        yield (
+            f"the token of the status page crosses the network unencrypted, to {config.admin_listen}",
+            "--admin-listen 127.0.0.1:9006, and reach it with `ssh -L 9006:127.0.0.1:9006`",
         )
 
 
@@ -119,6 +132,7 @@ _RULES: dict[str, Callable[[Config], Found]] = {
     "encryption": _encryption,
     "limits": _limits,
     "metrics": _admin,
+    "status page": _page,
     "web pages": _web_pages,
     "tools": _tools,
 }

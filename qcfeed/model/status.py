@@ -62,6 +62,8 @@ class Listening(msgspec.Struct, kw_only=True):
     control_tcp: str | None = None
     tls: TlsListening | None = None
     """The certificate of the quotes port; null if it speaks plain TCP."""
+    page: str | None = None
+    """The URL of the status page."""
 
     @property
     def quotes_url(self) -> str:

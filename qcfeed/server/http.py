@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiohttp import web
 
 from qcfeed.metrics.collectors import Exposition
 from qcfeed.net.http_connections import Handler, HttpConnections, supervised
-from qcfeed.server.metrics_token import MetricsToken
 from qcfeed.server.request_checks import RequestChecks
+from qcfeed.server.token_file import TokenFile
 from qcfeed.ws.refusal import Refusal
 
 
@@ -20,12 +20,13 @@ def application(
     exposition: Exposition,
     readiness: Callable[[], str],
     checks: RequestChecks | None,
-    token: MetricsToken | None = None,
+    token: TokenFile | None = None,
+    page: Sequence[web.RouteDef] = (),
 ) -> web.Application:
     """/livez, /readyz and /metrics. ``readiness`` returns ``ready``, with a running drill, or why not.
 
     ``checks``: of a port of its own; None on the quotes port, where the gateway has checked.
-    ``token``: the one that /metrics demands, if any.
+    ``token``: the one that /metrics demands, if any. ``page``: the routes of the status page, if it is on.
     """
 
     async def livez(_: web.Request) -> web.Response:
@@ -48,7 +49,9 @@ def application(
 
     async def index(_: web.Request) -> web.Response:
         return web.Response(
-            text="qcfeed: WebSocket at /quotes/{symbol} and /stream; /livez /readyz /metrics\n"
+            status=404,
+            text="qcfeed: WebSocket at /quotes/{symbol} and /stream; /livez /readyz /metrics;"
+            " the status page is off (--page)\n",
         )
 
     guards = [] if checks is None else [_checked(checks)]
@@ -56,7 +59,7 @@ def application(
     app.on_response_prepare.append(_close_after)
     app.add_routes(
         [
-            web.get("/", index),
+            *(page or [web.get("/", index)]),
             web.get("/livez", livez),
             web.get("/readyz", readyz),
             web.get("/metrics", metrics),

@@ -9,7 +9,7 @@ import logging
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from qcfeed.cluster.feeder import Feeder
@@ -20,7 +20,8 @@ from qcfeed.contrib import aiomonitor
 from qcfeed.control import paths
 from qcfeed.control.audit import AuditLog
 from qcfeed.control.companion import Companion
-from qcfeed.control.handlers import findings, history, memory, report, tasks
+from qcfeed.control.handlers import findings, history, report, tasks
+from qcfeed.control.local import LocalControl
 from qcfeed.control.recent_log import RecentLog
 from qcfeed.control.server import ControlServer
 from qcfeed.diagnostics.histogram import Histogram
@@ -48,12 +49,12 @@ from qcfeed.server.authentication import Authenticator
 from qcfeed.server.feed_handlers import FeedHandlers, orphan_rows
 from qcfeed.server.gateway import Gateway
 from qcfeed.server.hub import Hub
-from qcfeed.server.memory_stores import service_stores
 from qcfeed.server.service_parts import ServiceParts
 from qcfeed.server.subscriber_handlers import SubscriberHandlers
 from qcfeed.server.tls import ServerTls
 from qcfeed.service.http_ports import HttpPorts
 from qcfeed.service.periodic_call import PeriodicCall
+from qcfeed.status_page.source import PageSource
 from qcfeed.upstreams.registry import connect
 
 log = logging.getLogger("qcfeed")
@@ -109,7 +110,11 @@ class Service:
         self._wall = WallClock()
         self.hub = self._make_hub()
         self._http = HttpPorts(
-            config, self._exposition, self._readiness, for_feeder=feeder is not None
+            config,
+            self._exposition,
+            self._readiness,
+            for_feeder=feeder is not None,
+            page=self._page_source() if config.page else None,
         )
         self.authenticator = Authenticator(config) if config.authenticates else None
         self.gateway = Gateway(
@@ -153,6 +158,8 @@ class Service:
             if self.config.monitor:
                 self._start_monitor(parts)
             self.listening.admin = await self._http.start(parts) or self.listening.admin
+            if self.config.page:
+                self.listening.page = f"{self.listening.admin_url}/"
             # Unwound in reverse: the feeds end before the upstream's own tasks.
             parts.push_async_callback(self.hub.upstream.close)
             parts.push_async_callback(self.hub.stop)
@@ -191,6 +198,16 @@ class Service:
         self.tls.start()
         parts.push_async_callback(self.tls.stop)
 
+    def _page_source(self) -> PageSource:
+        """What the status page shows: it reads the control plane, which starts before HTTP does."""
+
+        def read(path: str, params: Mapping[str, str]) -> bytes:
+            if self._control is None:
+                raise StartError("the service has not started", hint="try again")
+            return self._control.read(path, params)
+
+        return PageSource(LocalControl(read), lambda: self.instance)
+
     def _claim_instance(self, parts: contextlib.AsyncExitStack, port: int) -> None:
         """Start the control plane under the instance name; behind a shared port, the first free number."""
         if self.config.instance or not self.config.reuse_port:
@@ -221,7 +238,6 @@ class Service:
                 ),
                 *findings.routes(self.sampler),
                 *history.routes(self.recent, self.sampler),
-                *memory.routes(self.ledger, service_stores(self.parts, self._own_memory)),
                 *report.routes(
                     audit, log=self._log, config=self.config, metrics=self._exposition.text
                 ),
@@ -286,9 +302,6 @@ class Service:
     def _counts(self) -> FeedCounts:
         hub = self.hub
         return FeedCounts(hub.subscriptions, len(hub.orphaned_subscriptions()), len(hub.feeds))
-
-    def _own_memory(self) -> list[object]:
-        return [self.ledger, self.sampler, self.recent, self._log]
 
     async def _sweep_orphans(self) -> int:
         return self.hub.sweep_orphans()

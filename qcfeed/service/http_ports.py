@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
@@ -16,12 +16,14 @@ from qcfeed.net.acceptor import Acceptor, NewTransport
 from qcfeed.net.http_connections import HttpConnections, HttpLimits
 from qcfeed.net.transport import Transport
 from qcfeed.server import http
-from qcfeed.server.metrics_token import MetricsToken
+from qcfeed.server.page import StatusPageRoutes
 from qcfeed.server.request_checks import RequestChecks
+from qcfeed.server.token_file import TokenFile
+from qcfeed.status_page.source import PageSource
 
 
 class HttpPorts:
-    """Serves /livez, /readyz and /metrics. On the quotes port the gateway hands it each HTTP connection."""
+    """Serves /livez, /readyz, /metrics and the status page. On the quotes port the gateway hands it each HTTP connection."""
 
     def __init__(
         self,
@@ -30,10 +32,15 @@ class HttpPorts:
         readiness: Callable[[], str],
         *,
         for_feeder: bool,
+        page: PageSource | None,
     ) -> None:
-        """``for_feeder``: the port of the configuration serves HTTP alone, because no gateway is there."""
+        """``for_feeder``: the port of the configuration serves HTTP alone, because no gateway is there.
+
+        ``page``: of the status page; None if it is off.
+        """
         self._config = config
         self._checks = RequestChecks(config)
+        self._page = page
         self.connections = HttpConnections(
             "--admin-listen" if config.admin_listen else "the quotes port",
             HttpLimits.for_this_process(),
@@ -45,7 +52,8 @@ class HttpPorts:
                 readiness,
                 # The gateway checks requests on its port itself.
                 self._checks if config.admin_listen or for_feeder else None,
-                MetricsToken(config.metrics_token_file) if config.metrics_token_file else None,
+                TokenFile.of(config.metrics_token_file, "--metrics-token-file"),
+                self._page_routes(),
             ),
             access_log=None,
             handler_cancellation=True,
@@ -54,8 +62,16 @@ class HttpPorts:
             lingering_time=1.0,  # seconds to read request bodies that are not needed
         )
 
+    def _page_routes(self) -> Sequence[web.RouteDef]:
+        if self._page is None:
+            return ()
+        token = TokenFile.of(self._config.page_token_file, "--page-token-file")
+        return StatusPageRoutes(self._page, token, self._checks).routes()
+
     async def start(self, parts: contextlib.AsyncExitStack) -> str | None:
         """Serve connections, and listen on --admin-listen if it is given; returns its address."""
+        if self._page is not None:
+            parts.push_async_callback(self._page.close)
         await self._runner.setup()
         parts.push_async_callback(self._runner.cleanup)
         parts.push_async_callback(self.connections.close)

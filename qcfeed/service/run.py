@@ -195,6 +195,7 @@ def _greeting(service: Service) -> list[str]:
         _quotes_line(service),
         *_access_lines(config),
         f"  health   {at.admin_url}/readyz and /metrics{_shared_port_note(config)}",
+        *_page_lines(service),
         f"  control  {at.control}   try: qcfeed {name}status",
     ]
     if at.tls is not None:
@@ -231,6 +232,14 @@ def _access_lines(config: Config) -> list[str]:
     if not ways:
         return []
     return [f"  access   with {' or '.join(ways)}   try: qcfeed watch AAPL --token-file FILE"]
+
+
+def _page_lines(service: Service) -> list[str]:
+    """Where the status page is, if it is on."""
+    if (page := service.listening.page) is None:
+        return []
+    file = service.config.page_token_file
+    return [f"  page     {page}{f'   with the token in {file}' if file else ''}"]
 
 
 def _shared_port_note(config: Config) -> str:

@@ -53,7 +53,9 @@ EXPECTED: dict[str, Verdict] = {
     "refused-authentications": Verdict(
         "refused_authentications", "AUTHENTICATION", "QcfeedAuthenticationFails", "status"
     ),
-    "memory-growth=600": Verdict("memory_growth", "MEMORY", "QcfeedMemoryRunsOut", "memory"),
+    "memory-growth=600": Verdict(
+        "memory_growth", "MEMORY", "QcfeedMemoryRunsOut", "report --bundle evidence.tar.gz"
+    ),
     "replaced-factory": Verdict(
         "incomplete_ledger",
         "INCOMPLETE",

@@ -71,6 +71,9 @@ def test_the_wheel_has_its_files_once(built: Path) -> None:
     assert pages == RUNBOOKS
     assert not [name for name in names if name.startswith(("tests/", "runbooks/", "benchmarks/"))]
     assert "qcfeed/py.typed" in names
+    page = {path.name for path in (ROOT / "qcfeed" / "status_page" / "assets").iterdir()}
+    shipped = {Path(n).name for n in names if n.startswith("qcfeed/status_page/assets/")}
+    assert shipped == page >= {"index.html", "page.css", "page.js"}
 
 
 def test_the_sdist_can_be_tested_and_has_nothing_of_this_machine(built: Path) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from email.message import Message
 from pathlib import Path
 from urllib.parse import unquote, urlencode, urlsplit
@@ -15,16 +13,15 @@ from urllib.parse import unquote, urlencode, urlsplit
 import pytest
 
 from qcfeed.access import keys
-from tests.docs.snippets import snippets
 from tests.integration.service.conftest import Start
 from tests.integration.service.test_real_clients import WS
 from tests.support import loopback_http
 from tests.support.access import stored, write_keys
+from tests.support.browser import browser
 from tests.support.loopback_http import reply
 from tests.support.patience import PATIENCE
 
 SUPPORT = Path(__file__).parents[2] / "support"
-BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 OURS = "qcfeed.v1.json"
 KEY = keys.generate()
 
@@ -42,27 +39,6 @@ class Site:
             self._loop.call_soon_threadsafe(self.seen.set_result, unquote(parts.query))
         page = SUPPORT / "browser_page.html"
         yield reply(page.read_bytes(), kind="text/html") if parts.path == "/" else reply(b"")
-
-
-@asynccontextmanager
-async def browser(url: str, profile: Path) -> AsyncIterator[None]:
-    """A browser that shows ``url`` until the end of the block."""
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip("Chromium is not here: `bash scripts/system_parts.sh` installs it")
-    process = await asyncio.create_subprocess_exec(
-        program, "--headless", "--disable-gpu", "--no-first-run", f"--user-data-dir={profile}",
-        "--disable-extensions",
-        *(["--no-sandbox"] if os.geteuid() == 0 else []), url,
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
-    try:
-        yield
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await asyncio.wait_for(process.wait(), PATIENCE)
 
 
 async def test_chromium_authenticates_and_gets_our_subprotocol(
@@ -107,28 +83,3 @@ async def test_subprotocols_in_node(start: Start, own: bool) -> None:
     # RFC 6455 leaves a protocol out that is not ours; both clients then end the connection themselves.
     expected = [f"chosen: {OURS}", f"chosen: {OURS}", "chosen: ", "ended"]
     assert json.loads(out or b"null") == expected, err.decode()
-
-
-async def test_the_code_of_exposing_md_gets_quotes(start: Start, tmp_path: Path) -> None:
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("Node is not here: `bash scripts/system_parts.sh` installs it")
-    [code] = [s.text for s in snippets("docs/how-to/exposing.md") if s.language == "js"]
-    write_keys(tmp_path / "keys.json", [stored("page", KEY, "AAPL")])
-    running = await start(keys=str(tmp_path / "keys.json"))
-    code = code.replace("wss://quotes.example.com", running.ws)
-    assert running.ws in code
-    ended = "socket.onmessage = ({ data }) => { if (JSON.parse(data).type === 'quote') process.exit(7); };"
-    process = await asyncio.create_subprocess_exec(
-        node, "--experimental-websocket", "-e", f"const token = '{KEY}';\n{code}\n{ended}",
-        stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        _, err = await asyncio.wait_for(process.communicate(), PATIENCE)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if b"bad option" in err:
-        pytest.skip("this Node has no WebSocket of its own")
-    assert process.returncode == 7, err.decode()

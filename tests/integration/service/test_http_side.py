@@ -26,8 +26,9 @@ async def test_livez_readyz_and_the_index(running: Running) -> None:
     assert await get(f"{running.http}/livez") == (200, "alive\n")
     assert await get(f"{running.http}/readyz") == (200, "ready\n")
     status, text = await get(f"{running.http}/")
-    assert status == 200
+    assert status == 404
     assert "/quotes/{symbol}" in text
+    assert "--page" in text
     assert (await get(f"{running.http}/nosuch"))[0] == 404
     await running.balanced()
 

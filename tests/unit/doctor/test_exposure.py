@@ -50,6 +50,17 @@ def test_two_options_alone_leave_much_to_say():
         ({"request_rate": 0.0}, "--request-rate 0", "omit"),
         ({"admin_listen": None}, "can read /metrics", "--admin-listen"),
         ({"admin_listen": "0.0.0.0:9006"}, "0.0.0.0:9006 can read", "--metrics-token-file"),
+        ({"page": True}, "see the status page", "--page-token-file"),
+        (
+            {
+                "page": True,
+                "page_token_file": "t",
+                "admin_listen": "10.0.0.1:9006",
+                "metrics_token_file": "t",
+            },
+            "token of the status page",
+            "ssh -L",
+        ),
         ({"allow_origin": "*"}, "every web site", "--allow-origin"),
         ({"allow_drills": True}, "drills", "--allow-drills"),
         ({"monitor": True}, "aiomonitor", "--no-monitor"),

@@ -1,1 +1,0 @@
-"""``qcfeed memory``: what the memory of a program is made of."""

@@ -1,1 +1,0 @@
-"""What the last release promised still holds (docs/reference/compatibility.md)."""
