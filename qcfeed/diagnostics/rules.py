@@ -54,7 +54,7 @@ def orphaned(seen: Observations) -> Iterator[Finding]:
 
 def stubborn(seen: Observations) -> Iterator[Finding]:
     """Tasks that were cancelled more than once and are still alive: they suppress the cancellation."""
-    what = ("task was", "tasks were"), "cancelled more than once and has not ended"
+    what = ("task was", "tasks were"), "cancelled more than once without ending"
     yield from (
         _judged("cancelled_in_vain", what, tasks) for tasks in seen.stubborn if _worth(tasks)
     )

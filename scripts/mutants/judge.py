@@ -110,6 +110,7 @@ class Copy:
         It is noticed when a test fails, and again when it is run alone.
         """
         file = self.root / mutant.path
+        tests = [*self._own_tests(file.stem, tests), *tests]
         source = file.read_bytes()
         try:
             self._write(file, mutant.applied(source))
@@ -120,6 +121,14 @@ class Copy:
             return Outcome(Verdict.SURVIVED, outcome.seconds, "failed only sometimes")
         finally:
             self._write(file, source)
+
+    def _own_tests(self, module: str, tests: Sequence[str]) -> list[str]:
+        """The tests of the changed module itself, which notice it soonest; pytest runs none twice."""
+        name = f"test_{module}.py"
+        found = [each for each in tests if Path(each).name == name]
+        for each in tests:
+            found += [str(path.relative_to(self.root)) for path in (self.root / each).rglob(name)]
+        return found
 
     def _ask(self, tests: Sequence[str], limit: float) -> Outcome:
         status, seconds, output = self._run(tests, limit)

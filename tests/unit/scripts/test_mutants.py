@@ -184,6 +184,19 @@ def test_a_mutant_is_noticed_survives_or_times_out(project: Path, tmp_path: Path
     assert (project / "sample.py").read_text() == SAMPLE, "the project is never touched"
 
 
+def test_the_tests_of_the_changed_module_run_first(project: Path, tmp_path: Path) -> None:
+    for name in ("test_other.py", "unit/test_sample.py"):
+        (project / name).parent.mkdir(exist_ok=True)
+        (project / name).write_text(TESTS)
+    copy = Copy.of(project, tmp_path / "copy", "sample", PLAIN)
+    for tests, first in (
+        (("test_other.py", "unit"), "unit/test_sample.py::test_bigger"),
+        (("test_other.py", "test_sample.py"), "test_sample.py::test_bigger"),
+        (("test_other.py",), "test_other.py::test_bigger"),
+    ):
+        assert copy.judge(mutant("a > b", "a < b"), tests, 60.0).by == first
+
+
 NOW_AND_THEN = """\
 from pathlib import Path
 

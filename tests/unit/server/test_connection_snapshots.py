@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from qcfeed.model.slow_consumer_policy import SlowConsumerPolicy
+from qcfeed.net import kernel_buffers
 from qcfeed.server import connection_snapshots
 from qcfeed.ws.connection import Connection
 from tests.support.modelled_kernel import Exchange, Peer, symbols, timeless, turns
@@ -95,6 +96,44 @@ async def test_lag_totals_have_the_sum_and_the_maximum(exchange: Exchange) -> No
     lags = connection_snapshots.lag_totals(exchange.gateway.connections)
     assert (lags.slow, lags.quotes, lags.maximum) == (2, 5, 3)
     assert lags.kernel_bytes is None, "this kernel does not say"
+
+
+async def test_kernel_bytes_are_those_that_the_kernel_says_of_the_connections_socket(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (one, connection), (other, _), (third, _) = [
+        await subscribed_client(exchange) for _ in range(3)
+    ]
+    queues = {one.wire: 700, other.wire: 50, third.wire: 3}
+    monkeypatch.setattr(kernel_buffers, "send_queue", queues.get)
+    assert connection.kernel_queue == 700
+    assert connection_snapshots.snapshot(connection, 0.0).kernel_bytes == 700
+    for peer in (one, other):
+        peer.wire.room = 0
+    await exchange.publish({ONE: 1})
+    totals = connection_snapshots.lag_totals(exchange.gateway.connections)
+    assert totals.kernel_bytes == 750, "of those that are stalled"
+    monkeypatch.setattr(kernel_buffers, "send_queue", {one.wire: 700}.get)
+    totals = connection_snapshots.lag_totals(exchange.gateway.connections)
+    assert (totals.slow, totals.kernel_bytes) == (2, None), "of one of them it does not say"
+
+
+async def test_bytes_that_only_move_into_the_kernel_are_no_progress(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer, connection = await subscribed_client(exchange)
+    peer.wire.room = 100
+    await exchange.publish({ONE: 1})
+    since, in_kernel = connection.progress_at, {peer.wire: 100}
+    monkeypatch.setattr(kernel_buffers, "send_queue", in_kernel.get)
+    connection.check_progress(since + 1.0)
+    peer.read(20)  # the kernel has room for 20 more, which it takes from our buffer
+    in_kernel[peer.wire] += 20
+    connection.check_progress(since + 2.0)
+    assert connection.progress_at == since
+    in_kernel[peer.wire] -= 1
+    connection.check_progress(since + 3.0)
+    assert connection.progress_at == since + 3.0
 
 
 async def test_a_connection_that_missed_a_quote_counts_as_slow_for_a_minute(
