@@ -110,12 +110,14 @@ class Copy:
         It is noticed when a test fails, and again when it is run alone.
         """
         file = self.root / mutant.path
-        tests = [*self._own_tests(file.stem, tests), *tests]
+        own = self._own_tests(file.stem, tests)
         source = file.read_bytes()
         try:
             self._write(file, mutant.applied(source))
             for _ in range(TRIES):
-                outcome = self._ask(tests, limit)
+                outcome = self._ask(own, limit) if own else None
+                if outcome is None or outcome.verdict is Verdict.SURVIVED:
+                    outcome = self._ask(tests, limit)
                 if outcome.verdict is not Verdict.NOTICED or self._again(outcome.by, limit):
                     return outcome
             return Outcome(Verdict.SURVIVED, outcome.seconds, "failed only sometimes")
@@ -123,7 +125,7 @@ class Copy:
             self._write(file, source)
 
     def _own_tests(self, module: str, tests: Sequence[str]) -> list[str]:
-        """The tests of the changed module itself, which notice it soonest; pytest runs none twice."""
+        """The tests of the changed module itself, which are run first: most mutants are noticed by them."""
         name = f"test_{module}.py"
         found = [each for each in tests if Path(each).name == name]
         for each in tests:
