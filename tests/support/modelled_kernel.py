@@ -241,7 +241,7 @@ class Exchange:
     def __init__(self, config: Config) -> None:
         self.upstream = ScriptedUpstream(silently)
         self.hub = Hub(config, self.upstream)
-        self.gateway = _Gateway(config, self.hub, None)
+        self.gateway: Gateway = _Gateway(config, self.hub, None)
         self.readiness = Readiness()
 
     @classmethod
