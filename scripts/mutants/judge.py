@@ -126,8 +126,8 @@ class Copy:
 
     def _own_tests(self, module: str, tests: Sequence[str]) -> list[str]:
         """The tests of the changed module itself, which are run first: most mutants are noticed by them."""
-        name = f"test_{module}.py"
-        found = [each for each in tests if Path(each).name == name]
+        name = f"test_{module}*.py"
+        found = [each for each in tests if Path(each).match(name)]
         for each in tests:
             found += [str(path.relative_to(self.root)) for path in (self.root / each).rglob(name)]
         return found
