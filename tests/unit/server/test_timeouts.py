@@ -268,13 +268,13 @@ async def test_a_bug_in_one_check_ends_no_other_timeout() -> None:
         asyncio.get_running_loop().set_exception_handler(
             lambda _, context: reported.append(str(context["exception"]))
         )
+        timeouts.start()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(timeouts, "check", check)
-            timeouts.start()
             await asyncio.sleep(10.0)
             timeouts.stop()
-        assert len(calls) == 8
-        assert reported == ["a bug"] * 8
+        assert len(calls) in (7, 8), "ten seconds, but for the first sweep"
+        assert reported == ["a bug"] * len(calls)
         assert connection.connected
 
 
